@@ -1,0 +1,2 @@
+//! balance
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! front
+#![forbid(unsafe_code)]

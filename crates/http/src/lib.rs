@@ -1,0 +1,2 @@
+//! http
+#![forbid(unsafe_code)]

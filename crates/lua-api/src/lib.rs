@@ -1,0 +1,2 @@
+//! lua-api
+#![forbid(unsafe_code)]

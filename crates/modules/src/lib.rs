@@ -1,0 +1,2 @@
+//! modules
+#![forbid(unsafe_code)]

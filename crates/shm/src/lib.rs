@@ -1,0 +1,2 @@
+//! shm
+#![forbid(unsafe_code)]
