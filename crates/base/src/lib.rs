@@ -1,2 +1,9 @@
-//! base
+//! The ground floor: text and units, the cached clock, the error log.
+//!
+//! Nothing here knows of sockets, configuration or HTTP.
 #![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod errno;
+pub mod log;
+pub mod text;

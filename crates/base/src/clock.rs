@@ -1,0 +1,237 @@
+//! The clock of one event loop: read from the kernel at most once per turn, formatted at most once per second.
+//!
+//! `ngx.now()`, `$msec` and every log line see the same instant within one turn, as in nginx, which updates its
+//! cached time once per `epoll_wait`. The event loop calls [`stale`] when it wakes; the next reader refreshes.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    static FRESH: Cell<bool> = const { Cell::new(false) };
+    static NOW: Cell<Now> = const { Cell::new(Now { sec: 0, msec: 0, monotonic_ms: 0 }) };
+    static ORIGIN: Instant = Instant::now();
+    static OFFSET: Cell<Option<fn(i64) -> i32>> = const { Cell::new(None) };
+    static TEXTS: RefCell<Texts> = const { RefCell::new(Texts::new()) };
+}
+
+/// One instant, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Seconds since the epoch.
+    pub sec: i64,
+    /// Milliseconds within that second.
+    pub msec: u32,
+    /// Milliseconds on a clock that is never set back; its origin is arbitrary.
+    pub monotonic_ms: u64,
+}
+
+impl Now {
+    /// Milliseconds since the epoch.
+    pub fn epoch_ms(self) -> u64 {
+        (self.sec.max(0) as u64) * 1000 + u64::from(self.msec)
+    }
+}
+
+/// Marks the cached time as out of date; the next [`now`] reads the clocks.
+pub fn stale() {
+    FRESH.set(false);
+}
+
+/// The time of this turn of the event loop.
+pub fn now() -> Now {
+    if !FRESH.get() {
+        update();
+    }
+    NOW.get()
+}
+
+/// Reads the clocks at once (`ngx.update_time`).
+pub fn update() {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let monotonic_ms = ORIGIN.with(|origin| origin.elapsed().as_millis() as u64) + 1;
+    NOW.set(Now { sec: wall.as_secs() as i64, msec: wall.subsec_millis(), monotonic_ms });
+    FRESH.set(true);
+}
+
+/// Installs the function that gives the local time's offset from UTC, in seconds east, for an instant.
+/// Without one, local time is UTC.
+pub fn set_offset(offset: fn(i64) -> i32) {
+    OFFSET.set(Some(offset));
+    TEXTS.with_borrow_mut(|texts| *texts = Texts::new());
+}
+
+/// Seconds east of UTC of local time at `sec`.
+pub fn offset(sec: i64) -> i32 {
+    OFFSET.get().map_or(0, |f| f(sec))
+}
+
+/// A calendar date and time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// Year, e.g. 2026.
+    pub year: i64,
+    /// 1 to 12.
+    pub month: u32,
+    /// 1 to 31.
+    pub day: u32,
+    /// 0 to 23.
+    pub hour: u32,
+    /// 0 to 59.
+    pub minute: u32,
+    /// 0 to 59.
+    pub second: u32,
+    /// 0 is Sunday.
+    pub weekday: u32,
+}
+
+/// The proleptic Gregorian date of `sec` seconds since the epoch.
+pub fn civil(sec: i64) -> Civil {
+    let days = sec.div_euclid(86_400);
+    let rest = sec.rem_euclid(86_400) as u32;
+    // Days are counted from 0000-03-01, so that a leap day is the last of its year.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    Civil {
+        year: year_of_era + era * 400 + i64::from(month <= 2),
+        month: month as u32,
+        day: (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32,
+        hour: rest / 3600,
+        minute: rest / 60 % 60,
+        second: rest % 60,
+        weekday: (days + 4).rem_euclid(7) as u32,
+    }
+}
+
+/// Three-letter English month names, January first.
+pub const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+/// Three-letter English day names, Sunday first.
+pub const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+/// Name of month `month` (1 to 12), or an empty string.
+pub fn month_name(month: u32) -> &'static str {
+    MONTHS.get(month.wrapping_sub(1) as usize).copied().unwrap_or_default()
+}
+
+/// Name of day `weekday` (0 is Sunday), or an empty string.
+pub fn weekday_name(weekday: u32) -> &'static str {
+    WEEKDAYS.get(weekday as usize).copied().unwrap_or_default()
+}
+
+/// The formatted times that nginx keeps per second.
+struct Texts {
+    sec: i64,
+    http: String,
+    error_log: String,
+    access_log: String,
+    iso8601: String,
+}
+
+impl Texts {
+    const fn new() -> Self {
+        Texts { sec: i64::MIN, http: String::new(), error_log: String::new(), access_log: String::new(), iso8601: String::new() }
+    }
+
+    fn refresh(&mut self, sec: i64) {
+        if self.sec == sec {
+            return;
+        }
+        use std::fmt::Write;
+        let utc = civil(sec);
+        let east = offset(sec);
+        let local = civil(sec + i64::from(east));
+        let sign = if east < 0 { '-' } else { '+' };
+        let minutes = east.unsigned_abs() / 60;
+        let (zone_h, zone_m) = (minutes / 60, minutes % 60);
+        for text in [&mut self.http, &mut self.error_log, &mut self.access_log, &mut self.iso8601] {
+            text.clear();
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(
+            self.http,
+            "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+            weekday_name(utc.weekday),
+            utc.day,
+            month_name(utc.month),
+            utc.year,
+            utc.hour,
+            utc.minute,
+            utc.second
+        );
+        let Civil { year, month, day, hour, minute, second, .. } = local;
+        let _ = write!(self.error_log, "{year:04}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}");
+        let _ = write!(
+            self.access_log,
+            "{day:02}/{}/{year:04}:{hour:02}:{minute:02}:{second:02} {sign}{zone_h:02}{zone_m:02}",
+            month_name(month)
+        );
+        let _ = write!(self.iso8601, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{sign}{zone_h:02}:{zone_m:02}");
+        self.sec = sec;
+    }
+}
+
+/// Runs `f` on the current HTTP date, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+pub fn with_http_date<R>(f: impl FnOnce(&str) -> R) -> R {
+    with_texts(|t| f(&t.http))
+}
+
+/// Runs `f` on the error log's time, local, `2026/11/23 10:15:31`.
+pub fn with_error_log_time<R>(f: impl FnOnce(&str) -> R) -> R {
+    with_texts(|t| f(&t.error_log))
+}
+
+/// Runs `f` on `$time_local`, `23/Nov/2026:10:15:31 +0000`.
+pub fn with_access_log_time<R>(f: impl FnOnce(&str) -> R) -> R {
+    with_texts(|t| f(&t.access_log))
+}
+
+/// Runs `f` on `$time_iso8601`, `2026-11-23T10:15:31+00:00`.
+pub fn with_iso8601<R>(f: impl FnOnce(&str) -> R) -> R {
+    with_texts(|t| f(&t.iso8601))
+}
+
+fn with_texts<R>(f: impl FnOnce(&Texts) -> R) -> R {
+    let sec = now().sec;
+    TEXTS.with_borrow_mut(|texts| {
+        texts.refresh(sec);
+        f(texts)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_the_calendar() {
+        let c = civil(784_111_777);
+        assert_eq!((c.year, c.month, c.day, c.hour, c.minute, c.second, c.weekday), (1994, 11, 6, 8, 49, 37, 0));
+        let leap = civil(951_782_400);
+        assert_eq!((leap.year, leap.month, leap.day), (2000, 2, 29));
+        let before = civil(-1);
+        assert_eq!((before.year, before.month, before.day, before.second), (1969, 12, 31, 59));
+    }
+
+    #[test]
+    fn the_time_stands_still_within_a_turn() {
+        update();
+        let first = now().epoch_ms();
+        assert_eq!(now().epoch_ms(), first);
+        stale();
+        assert!(now().epoch_ms() >= first);
+    }
+
+    #[test]
+    fn formats() {
+        let mut texts = Texts::new();
+        texts.refresh(784_111_777);
+        assert_eq!(texts.http, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(texts.error_log, "1994/11/06 08:49:37");
+        assert_eq!(texts.access_log, "06/Nov/1994:08:49:37 +0000");
+        assert_eq!(texts.iso8601, "1994-11-06T08:49:37+00:00");
+    }
+}
