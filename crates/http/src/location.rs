@@ -5,8 +5,7 @@ use crate::core::Core;
 use crate::request::Request;
 use conf::scope::ConfMap;
 use session::{BoxFuture, Outcome, Phase, Regex, Step};
-use std::cell::OnceCell;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 /// A phase handler with its place in the order of modules.
 #[derive(Clone)]
@@ -72,8 +71,8 @@ pub struct Location {
     pub children: Locations,
     /// For methods that are not excepted: what `limit_except` puts in this location's place.
     pub limit_except: Option<(crate::method::Method, Rc<Location>)>,
-    /// The location that a block without a name stands in; `None` for others.
-    pub outer: OnceCell<Weak<Location>>,
+    /// The nameless blocks (`if`) inside, by the index that [`crate::blocks::Blocks::push`] gave.
+    pub blocks: Vec<Rc<Location>>,
 }
 
 impl Location {

@@ -180,7 +180,7 @@ impl Parts {
             body_filters: self.body_filters,
             children,
             limit_except: None,
-            outer: Default::default(),
+            blocks: Vec::new(),
         }
     }
 }
