@@ -14,3 +14,4 @@ pub mod signal;
 pub mod socket;
 pub mod time;
 pub mod title;
+pub mod watch;

@@ -67,6 +67,11 @@ pub fn daemonize() -> Result<(), (&'static str, io::Error)> {
     Ok(())
 }
 
+/// Makes standard error the same file as `target`, dup2(2).
+pub fn redirect_stderr(target: impl std::os::fd::AsFd) -> io::Result<()> {
+    Ok(nix::unistd::dup2_stderr(target)?)
+}
+
 /// Ends the process at once, _exit(2): no destructor, no `atexit` handler, no flush of inherited buffers.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes a plain integer and does not return.
