@@ -1,2 +1,20 @@
-//! conf
+//! The grammar of `nginx.conf`: text to tree, with nginx's own error messages.
+//!
+//! This half knows no directive but `include` and the `*_by_lua_block` family, whose bodies are
+//! not nginx syntax. What a directive means, and where it may stand, is decided by the rows of
+//! the modules.
 #![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "check"))]
+pub mod check;
+pub mod diagnostic;
+pub mod dump;
+pub mod include;
+pub mod lexer;
+pub mod lua_block;
+pub mod parser;
+pub mod suggest;
+pub mod tree;
+
+#[cfg(test)]
+mod smoke;

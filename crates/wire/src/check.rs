@@ -92,7 +92,7 @@ pub fn h1_response(data: &[u8]) {
     match result {
         Ok(response::Status::Partial) => {}
         Ok(_) => {
-            let framed = response::frame(&head, data, data.len() % 2 == 0);
+            let framed = response::frame(&head, data, data.len().is_multiple_of(2));
             assert!(framed.is_ok() || framed.is_err_and(|e| !e.message(data).is_empty()));
         }
         Err(error) => assert!(!error.message(data).is_empty()),
