@@ -29,14 +29,17 @@ impl Loader for Nothing {
 /// Any text gives a tree whose writing gives the same tree again, or an error with a place.
 pub fn conf(data: &[u8]) {
     let mut parser = Parser::new(Nothing(data.to_vec()), "/");
-    match parser.parse_file(b"/self") {
+    match parser.parse_file(b"/self").into_result() {
         Ok(block) => {
             let mut text = Vec::new();
             write(&block, &mut text, 0);
             let mut again = Parser::new(Nothing(text.clone()), "/");
-            let block_again = again.parse_file(b"/self").unwrap_or_else(|error| {
-                unreachable!("{}: {}", error.message, String::from_utf8_lossy(&text))
-            });
+            let block_again = again
+                .parse_file(b"/self")
+                .into_result()
+                .unwrap_or_else(|error| {
+                    unreachable!("{}: {}", error.message, String::from_utf8_lossy(&text))
+                });
             let mut text_again = Vec::new();
             write(&block_again, &mut text_again, 0);
             assert_eq!(text, text_again);
@@ -49,7 +52,7 @@ pub fn conf(data: &[u8]) {
         }
     }
     let mut parser = Parser::new(Nothing(Vec::new()), "/");
-    if let Err(error) = parser.parse_command_line(data) {
+    if let Err(error) = parser.parse_command_line(data).into_result() {
         assert!(!diagnostic::log_line(&error, parser.files()).is_empty());
     }
 }

@@ -17,6 +17,38 @@ pub const MAX_FILES: usize = 65_536;
 /// The suffix of directives whose block holds Lua.
 const LUA_SUFFIX: &[u8] = b"_by_lua_block";
 
+/// What a text gave: the tree, or the tree up to the first error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// Everything before the error, with the blocks that were open ended where it stands.
+    pub block: Block,
+    /// The first error of the grammar, in nginx's words.
+    ///
+    /// nginx acts on each directive as it reads it, so an unknown directive in `block` is
+    /// reported before this one.
+    pub error: Option<Error>,
+}
+
+impl Parsed {
+    /// The whole tree.
+    ///
+    /// # Errors
+    /// The error, if there is one.
+    pub fn into_result(self) -> Result<Block, Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self.block),
+        }
+    }
+
+    fn failed(error: Error) -> Self {
+        Self {
+            block: Block::default(),
+            error: Some(error),
+        }
+    }
+}
+
 /// Reads configurations. The files stay with the parser, so that errors can quote them.
 #[derive(Debug)]
 pub struct Parser<L> {
@@ -48,19 +80,13 @@ impl<L: Loader> Parser<L> {
         self.files
     }
 
-    /// Reads the main file and everything it includes.
-    ///
-    /// # Errors
-    /// The first error, in nginx's words.
-    pub fn parse_file(&mut self, path: &[u8]) -> Result<Block, Error> {
+    /// Reads the main file and everything it includes, up to the first error.
+    pub fn parse_file(&mut self, path: &[u8]) -> Parsed {
         self.file(path, Span::NONE, 0)
     }
 
-    /// Reads the argument of `-g`: directives without blocks.
-    ///
-    /// # Errors
-    /// The first error, in nginx's words.
-    pub fn parse_command_line(&mut self, text: &[u8]) -> Result<Block, Error> {
+    /// Reads the argument of `-g`, directives without blocks, up to the first error.
+    pub fn parse_command_line(&mut self, text: &[u8]) -> Parsed {
         let file = File {
             name: Vec::new(),
             text: text.to_vec(),
@@ -70,53 +96,58 @@ impl<L: Loader> Parser<L> {
         self.text(text, id, true, 0)
     }
 
-    fn file(&mut self, path: &[u8], from: Span, depth: usize) -> Result<Block, Error> {
+    fn file(&mut self, path: &[u8], from: Span, depth: usize) -> Parsed {
         let shown = String::from_utf8_lossy(path);
         if self.open.iter().any(|open| open == path) {
-            return Err(Error::new(
-                format!("include cycle: \"{shown}\" includes itself"),
-                from,
-            ));
+            let message = format!("include cycle: \"{shown}\" includes itself");
+            return Parsed::failed(Error::new(message, from));
         }
         if self.open.len() >= MAX_INCLUDES || self.files.iter().len() >= MAX_FILES {
-            return Err(Error::new(
-                format!("too many nested includes at \"{shown}\""),
-                from,
-            ));
+            let message = format!("too many nested includes at \"{shown}\"");
+            return Parsed::failed(Error::new(message, from));
         }
-        let text = self
-            .loader
-            .read(path)
-            .map_err(|e| Error::new(e.message("open", path), from))?;
+        let text = match self.loader.read(path) {
+            Ok(text) => text,
+            Err(error) => return Parsed::failed(Error::new(error.message("open", path), from)),
+        };
+        let name = path.to_vec();
         let id = self.files.push(File {
-            name: path.to_vec(),
+            name,
             text: text.clone(),
             command_line: false,
         });
         self.open.push(path.to_vec());
-        let result = self.text(&text, id, false, depth);
+        let parsed = self.text(&text, id, false, depth);
         self.open.pop();
-        result
+        parsed
     }
 
-    fn text(
-        &mut self,
-        text: &[u8],
-        id: u32,
-        command_line: bool,
-        base: usize,
-    ) -> Result<Block, Error> {
+    fn text(&mut self, text: &[u8], id: u32, command_line: bool, base: usize) -> Parsed {
         let mut lexer = Lexer::new(text, id, command_line);
+        let mut nest = Nest {
+            base,
+            command_line,
+            ..Nest::default()
+        };
+        let error = self.directives(&mut lexer, &mut nest).err();
+        let place = lexer.place();
+        while nest.close(place) {}
+        nest.current.end = place;
+        Parsed {
+            block: nest.current,
+            error,
+        }
+    }
+
+    fn directives(&mut self, lexer: &mut Lexer<'_>, nest: &mut Nest) -> Result<(), Error> {
         let mut words = Vec::new();
-        let mut stack: Vec<Directive> = Vec::new();
-        let mut current = Block::default();
         loop {
             let end = lexer.next(&mut words)?;
             let place = lexer.place();
             let mut parts = words.drain(..);
             match (end, parts.next()) {
                 (End::Semicolon | End::Open, Some(name)) => {
-                    let mut directive = Directive {
+                    let directive = Directive {
                         span: name.span,
                         name,
                         args: parts.collect(),
@@ -125,42 +156,31 @@ impl<L: Loader> Parser<L> {
                         lua: false,
                     };
                     if directive.name.bytes == b"include" {
-                        self.include(&directive, end, base + stack.len(), &mut current)?;
+                        self.include(&directive, end, nest)?;
                     } else if end == End::Semicolon {
-                        current.directives.push(directive);
-                    } else if command_line {
-                        let message = "block directives are not supported in -g option";
-                        return Err(Error::about(message, &directive));
-                    } else if directive.name.bytes.ends_with(LUA_SUFFIX) {
-                        lua(&mut lexer, &mut directive)?;
-                        current.directives.push(directive);
+                        nest.current.directives.push(directive);
                     } else {
-                        if base + stack.len() >= MAX_DEPTH {
-                            return Err(Error::about("blocks are nested too deeply", &directive));
-                        }
-                        directive.body = Some(std::mem::take(&mut current));
-                        stack.push(directive);
+                        nest.open(directive, lexer)?;
                     }
                 }
-                (End::Eof, _) if stack.is_empty() => {
-                    current.end = place;
-                    return Ok(current);
-                }
+                (End::Eof, _) if nest.stack.is_empty() => return Ok(()),
                 (End::Eof, _) => {
                     return Err(Error::new("unexpected end of file, expecting \"}\"", place));
                 }
-                _ => current = close(&mut stack, current, place)?,
+                _ => {
+                    let brace = Span {
+                        column: place.column.saturating_sub(1),
+                        ..place
+                    };
+                    if !nest.close(brace) {
+                        return Err(Error::new("unexpected \"}\"", brace));
+                    }
+                }
             }
         }
     }
 
-    fn include(
-        &mut self,
-        directive: &Directive,
-        end: End,
-        depth: usize,
-        into: &mut Block,
-    ) -> Result<(), Error> {
+    fn include(&mut self, directive: &Directive, end: End, nest: &mut Nest) -> Result<(), Error> {
         if end == End::Open {
             let message = "directive \"include\" is not terminated by \";\"";
             return Err(Error::about(message, directive));
@@ -182,8 +202,11 @@ impl<L: Loader> Parser<L> {
             vec![full]
         };
         for path in paths {
-            let block = self.file(&path, from, depth)?;
-            into.directives.extend(block.directives);
+            let parsed = self.file(&path, from, nest.base + nest.stack.len());
+            nest.current.directives.extend(parsed.block.directives);
+            if let Some(error) = parsed.error {
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -201,19 +224,49 @@ impl<L: Loader> Parser<L> {
     }
 }
 
-/// Ends the innermost block: while it was read, its parent's directives waited in its `body`.
-fn close(stack: &mut Vec<Directive>, mut inner: Block, place: Span) -> Result<Block, Error> {
-    let end = Span {
-        column: place.column.saturating_sub(1),
-        ..place
-    };
-    let Some(mut directive) = stack.pop() else {
-        return Err(Error::new("unexpected \"}\"", end));
-    };
-    inner.end = end;
-    let mut outer = directive.body.replace(inner).unwrap_or_default();
-    outer.directives.push(directive);
-    Ok(outer)
+/// The blocks that are open in one text.
+#[derive(Default)]
+struct Nest {
+    /// Blocks open in the files that include this one.
+    base: usize,
+    command_line: bool,
+    /// The directives whose blocks are open. While a block is read, the directives of its parent
+    /// wait in its `body`.
+    stack: Vec<Directive>,
+    /// The innermost block.
+    current: Block,
+}
+
+impl Nest {
+    fn open(&mut self, mut directive: Directive, lexer: &mut Lexer<'_>) -> Result<(), Error> {
+        if self.command_line {
+            let message = "block directives are not supported in -g option";
+            return Err(Error::about(message, &directive));
+        }
+        if directive.name.bytes.ends_with(LUA_SUFFIX) {
+            lua(lexer, &mut directive)?;
+            self.current.directives.push(directive);
+            return Ok(());
+        }
+        if self.base + self.stack.len() >= MAX_DEPTH {
+            return Err(Error::about("blocks are nested too deeply", &directive));
+        }
+        directive.body = Some(std::mem::take(&mut self.current));
+        self.stack.push(directive);
+        Ok(())
+    }
+
+    /// Ends the innermost block; false when none is open.
+    fn close(&mut self, end: Span) -> bool {
+        let Some(mut directive) = self.stack.pop() else {
+            return false;
+        };
+        let mut inner = std::mem::take(&mut self.current);
+        inner.end = end;
+        self.current = directive.body.replace(inner).unwrap_or_default();
+        self.current.directives.push(directive);
+        true
+    }
 }
 
 fn lua(lexer: &mut Lexer<'_>, directive: &mut Directive) -> Result<(), Error> {

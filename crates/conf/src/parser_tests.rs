@@ -50,7 +50,7 @@ fn show(block: &Block) -> String {
 
 fn go(files: &[(&str, &str)]) -> Result<String, String> {
     let mut parser = parser(files);
-    match parser.parse_file(b"/c/n") {
+    match parser.parse_file(b"/c/n").into_result() {
         Ok(block) => Ok(show(&block)),
         Err(error) => Err(log_line(&error, parser.files())),
     }
@@ -88,7 +88,7 @@ fn lua_blocks_are_raw() {
         ok("set_by_lua_block $r  return {'}'} ;a;")
     );
     let mut parser = parser(&[("/c/n", "l {\n  content_by_lua_block {\n x()\n }\n a;\n}")]);
-    let block = parser.parse_file(b"/c/n").unwrap();
+    let block = parser.parse_file(b"/c/n").into_result().unwrap();
     let inner = &block.directives[0].body.as_ref().unwrap().directives;
     let code = &inner[0].args[0];
     assert_eq!(
@@ -175,6 +175,20 @@ fn includes() {
 }
 
 #[test]
+fn what_stands_before_an_error_is_kept() {
+    let mut parser = parser(&[
+        ("/c/n", "a { root { b; include m; } }"),
+        ("/c/m", "c; d { e; }\n}"),
+    ]);
+    let parsed = parser.parse_file(b"/c/n");
+    assert_eq!(show(&parsed.block), "a{root{b;c;d{e;}}}");
+    assert_eq!(
+        parsed.error.map(|e| e.message).as_deref(),
+        Some("unexpected \"}\"")
+    );
+}
+
+#[test]
 fn include_depth_is_bounded() {
     let names: Vec<_> = (0..40)
         .map(|i| (format!("/c/{i}"), format!("include {};", i + 1)))
@@ -196,6 +210,7 @@ fn the_command_line() {
     assert_eq!(
         parser
             .parse_command_line(b"daemon off; pid 'a b';")
+            .into_result()
             .map(|b| show(&b))
             .as_deref(),
         Ok("daemon off;pid a b;")
@@ -211,7 +226,10 @@ fn the_command_line() {
         ),
         ("}", "unexpected \"}\" in command line"),
     ] {
-        let error = parser.parse_command_line(text.as_bytes()).unwrap_err();
+        let error = parser
+            .parse_command_line(text.as_bytes())
+            .into_result()
+            .unwrap_err();
         assert_eq!(log_line(&error, parser.files()), message);
     }
 }
