@@ -49,7 +49,7 @@ pub fn h1_head(data: &[u8]) {
                 assert!(len <= data.len());
                 good_head(&head, data);
             }
-            Ok(Status::Partial) => assert!(data.len() <= 2 * limits.total() + 1),
+            Ok(Status::Partial) => assert!(data.len() <= limits.total()),
             Err(error) => assert!(!error.message(data).is_empty() && error.status() >= 400),
         }
     }
