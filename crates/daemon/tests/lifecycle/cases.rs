@@ -6,7 +6,7 @@ use sys::signal::{SIGHUP, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH}
 
 use crate::rig::{Rig, alive, answer, title, workers};
 
-pub(crate) const ALL: [(&str, fn()); 12] = [
+pub(crate) const ALL: [(&str, fn()); 13] = [
     ("command_line", command_line),
     ("test_mode", test_mode),
     ("start_titles_and_stop", start_titles_and_stop),
@@ -15,6 +15,7 @@ pub(crate) const ALL: [(&str, fn()); 12] = [
     ("reload_good_and_bad", reload_good_and_bad),
     ("reopen", reopen),
     ("graceful_quit", graceful_quit),
+    ("shutdown_timeout", shutdown_timeout),
     ("binary_upgrade", binary_upgrade),
     ("binary_upgrade_undone", binary_upgrade_undone),
     ("taken_port", taken_port),
@@ -187,6 +188,17 @@ fn graceful_quit() {
     drop(waiting);
     rig.until_gone(master);
     assert!(rig.pid("nginx.pid").is_none());
+}
+
+fn shutdown_timeout() {
+    let mut rig = Rig::new();
+    let master = rig.start("answer a\ntimeout 50\n");
+    let waiting = rig.connect();
+    rig.ask();
+    rig.signal(master, SIGQUIT);
+    rig.until_gone(master);
+    assert!(rig.log().contains("gracefully shutting down"));
+    drop(waiting);
 }
 
 fn binary_upgrade() {
