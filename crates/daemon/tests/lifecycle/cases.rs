@@ -246,7 +246,7 @@ fn binary_upgrade_undone() {
 
 fn taken_port() {
     let rig = Rig::new();
-    let _taken = TcpListener::bind(("127.0.0.1", rig.port)).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", rig.port)).unwrap();
     rig.configure("answer a\n");
     let output = rig.run(&[]);
     assert_eq!(output.status.code(), Some(1));
@@ -254,6 +254,14 @@ fn taken_port() {
     let line = format!("nginx: [emerg] bind() to 127.0.0.1:{} failed (98: Address already in use)\n", rig.port);
     assert_eq!(text, format!("{}nginx: [emerg] still could not bind()\n", line.repeat(5)));
     assert!(rig.pid("nginx.pid").is_none());
+    // A daemon that fails late fails in the eyes of its caller, too.
+    drop(taken);
+    std::fs::create_dir(rig.prefix.join("nginx.pid")).unwrap();
+    let output = rig.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let path = rig.prefix.join("nginx.pid");
+    let line = format!("nginx: [emerg] open() \"{}\" failed (21: Is a directory)\n", path.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
 }
 
 fn no_master() {
