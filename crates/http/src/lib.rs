@@ -1,2 +1,36 @@
-//! http
+//! The contract of HTTP modules: what a request is, how an answer leaves, where a module joins.
+//!
+//! A module sees this crate and nothing beside it. The engine runs requests, the front speaks the wire; both are
+//! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
+
+pub mod blocks;
+pub mod body;
+pub mod chain;
+pub mod connection;
+pub mod core;
+pub mod headers;
+pub mod line;
+pub mod location;
+pub mod log_context;
+pub mod method;
+pub mod module;
+pub mod output;
+pub mod path;
+pub mod request;
+pub mod response;
+pub mod root;
+pub mod variables;
+pub mod worker;
+
+pub use chain::{Chain, FilePiece, Piece};
+pub use connection::{Connection, Downstream};
+pub use core::Core;
+pub use headers::Headers;
+pub use location::{Location, Server};
+pub use method::Method;
+pub use module::{Attach, Levels, Module};
+pub use request::{Jump, Request};
+pub use root::Http;
+pub use session::{BoxFuture, Complex, Outcome, Phase, Step};
+pub use worker::{Engine, Worker};

@@ -1,2 +1,14 @@
-//! session
+//! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases.
 #![forbid(unsafe_code)]
+
+pub mod complex;
+pub mod outcome;
+pub mod phase;
+pub mod regex;
+pub mod variable;
+
+pub use complex::Complex;
+pub use outcome::{BoxFuture, Outcome, Step};
+pub use phase::Phase;
+pub use regex::Regex;
+pub use variable::{Cache, Session, VarIndex, Variables};

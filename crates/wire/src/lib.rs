@@ -1,2 +1,20 @@
-//! wire
+//! Sans-IO protocol code: bytes in, values out.
+//!
+//! Nothing here reads a clock or a socket, and nothing here panics on bad input. Every parser
+//! is resumable, reports ranges into the caller's buffer instead of copies, and keeps its
+//! capacity between uses, so that a keep-alive connection parses without allocating.
 #![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "check"))]
+pub mod check;
+pub mod chunked;
+pub mod date;
+pub mod h1;
+pub mod known;
+pub mod range;
+pub mod span;
+pub mod status;
+pub mod uri;
+
+#[cfg(test)]
+mod smoke;

@@ -1,0 +1,352 @@
+//! The request body: read once, kept in memory or in a temporary file (nginx manual, `client_body_buffer_size`).
+
+use crate::connection::{BodyError, BodyRead};
+use crate::core::{TempPath, default};
+use crate::line::Version;
+use crate::log_request;
+use crate::request::Request;
+use base::errno;
+use base::log::Level;
+use session::{Outcome, Step};
+use std::cell::{Cell, RefCell};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// How far the body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyState {
+    /// Bytes are still on the wire.
+    Unread,
+    /// It is all here.
+    Read,
+    /// It was thrown away (`ngx.req.discard_body`).
+    Discarded,
+}
+
+/// A file that disappears with its last user.
+#[derive(Debug)]
+pub struct TempFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Open for reading and writing.
+    pub file: Rc<File>,
+    keep: Cell<bool>,
+}
+
+impl TempFile {
+    /// Creates a file with a fresh name below `directory`.
+    ///
+    /// # Errors
+    /// Those of `open(2)` and `mkdir(2)`.
+    pub fn create(directory: &TempPath) -> io::Result<TempFile> {
+        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+        for _ in 0..1000 {
+            let number = NEXT.get() + 1;
+            NEXT.set(number);
+            let path = temp_name(directory, number);
+            if let Some(parent) = path.parent().filter(|_| directory.levels[0] != 0) {
+                fs::create_dir_all(parent)?;
+            }
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => return Ok(TempFile { path, file: Rc::new(file), keep: Cell::new(false) }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+
+    /// The file stays when this value goes (`client_body_in_file_only on`).
+    pub fn keep(&self) {
+        self.keep.set(true);
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        if !self.keep.get() {
+            // It may have been moved away by the application; nothing is left to do then.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// `0000000012` spread over the directory's levels, from the name's end.
+fn temp_name(directory: &TempPath, number: u64) -> PathBuf {
+    let name = format!("{number:010}");
+    let mut path = directory.path.clone();
+    let mut end = name.len();
+    for level in directory.levels.iter().filter(|l| **l > 0) {
+        let start = end.saturating_sub(usize::from(*level));
+        path.push(name.get(start..end).unwrap_or_default());
+        end = start;
+    }
+    path.push(&name);
+    path
+}
+
+/// A request body, shared by a request and its subrequests.
+#[derive(Debug)]
+pub struct Body {
+    expected: bool,
+    length: Cell<Option<u64>>,
+    state: Cell<BodyState>,
+    data: RefCell<Vec<u8>>,
+    file: RefCell<Option<Rc<TempFile>>>,
+    received: Cell<u64>,
+}
+
+impl Body {
+    /// No body at all.
+    pub fn none() -> Body {
+        Body::new(false, Some(0), BodyState::Read)
+    }
+
+    /// A body on the wire: `Some(length)`, or chunked.
+    pub fn on_wire(length: Option<u64>) -> Body {
+        Body::new(true, length, BodyState::Unread)
+    }
+
+    /// A body given by code.
+    pub fn from_bytes(data: Vec<u8>) -> Body {
+        let body = Body::new(true, Some(data.len() as u64), BodyState::Read);
+        body.data.replace(data);
+        body
+    }
+
+    fn new(expected: bool, length: Option<u64>, state: BodyState) -> Body {
+        Body {
+            expected,
+            length: Cell::new(length),
+            state: Cell::new(state),
+            data: RefCell::default(),
+            file: RefCell::default(),
+            received: Cell::new(0),
+        }
+    }
+
+    /// Whether the request came without a body.
+    pub fn is_none(&self) -> bool {
+        !self.expected
+    }
+
+    /// `Content-Length`; `None` for a chunked body that has not been read.
+    pub fn length(&self) -> Option<u64> {
+        self.length.get()
+    }
+
+    /// How far it has come.
+    pub fn state(&self) -> BodyState {
+        self.state.get()
+    }
+
+    /// Changes the state: for those that read from the wire themselves.
+    pub fn set_state(&self, state: BodyState) {
+        self.state.set(state);
+    }
+
+    /// Runs `f` on the part that is in memory: all of it, unless there is a file.
+    pub fn with_data<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        f(&self.data.borrow())
+    }
+
+    /// The file that holds the body, if it does not fit in memory.
+    pub fn file(&self) -> Option<Rc<TempFile>> {
+        self.file.borrow().clone()
+    }
+
+    /// The whole body in memory, read back from the file if need be.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub fn to_vec(&self) -> io::Result<Vec<u8>> {
+        match self.file() {
+            Some(file) => fs::read(&file.path),
+            None => Ok(self.data.borrow().clone()),
+        }
+    }
+
+    /// Number of bytes here.
+    pub fn size(&self) -> u64 {
+        self.received.get().max(self.data.borrow().len() as u64)
+    }
+
+    /// Moves what is in memory to the file, which is made if there is none.
+    fn spill(&self, request: &Request, warn: bool) -> io::Result<()> {
+        let existing = self.file();
+        let file = match existing {
+            Some(file) => file,
+            None => {
+                let file = Rc::new(TempFile::create(&temp_path(request))?);
+                if warn {
+                    let path = file.path.display();
+                    log_request!(request, Level::Warn, "a client request body is buffered to a temporary file {path}");
+                }
+                self.file.replace(Some(file.clone()));
+                file
+            }
+        };
+        let mut data = self.data.borrow_mut();
+        (&*file.file).write_all(&data)?;
+        data.clear();
+        Ok(())
+    }
+}
+
+fn temp_path(request: &Request) -> TempPath {
+    let configured = request.core().client_body_temp_path.clone();
+    configured.unwrap_or_else(|| TempPath { path: request.worker.http.paths.prefix.join("client_body_temp"), levels: [0; 3] })
+}
+
+/// What one request's body may cost.
+struct Limits {
+    buffer: usize,
+    max: u64,
+    file_only: bool,
+    keep: bool,
+}
+
+impl Limits {
+    fn of(request: &Request) -> Limits {
+        let core = request.core();
+        let in_file = core.client_body_in_file_only.unwrap_or(0);
+        Limits {
+            buffer: core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize,
+            max: core.client_max_body_size.unwrap_or(default::MAX_BODY),
+            file_only: in_file != 0 || request.flags.body_in_file_only.get(),
+            keep: in_file == 1,
+        }
+    }
+}
+
+/// Reads the whole body of the client's request.
+///
+/// Answers `Ok`, or the status to refuse with: 400, 408, 413, 499, 500.
+pub fn read(request: &Rc<Request>) -> Step {
+    let body = request.body.borrow().clone();
+    if body.state() != BodyState::Unread {
+        return Step::Now(Outcome::Ok);
+    }
+    send_continue(request);
+    let limits = Limits::of(request);
+    // Most bodies came with the head: look before waiting.
+    let mut cx = Context::from_waker(Waker::noop());
+    match poll_whole(request, &body, &limits, &mut cx) {
+        Poll::Ready(outcome) => Step::Now(outcome),
+        Poll::Pending => {
+            let request = request.clone();
+            Step::wait(std::future::poll_fn(move |cx| poll_whole(&request, &body, &limits, cx)))
+        }
+    }
+}
+
+/// Answers `Expect: 100-continue`, once, on the first need of the body.
+pub fn send_continue(request: &Rc<Request>) {
+    if request.flags.expects_continue.replace(false) && request.version() >= Version::Http11 && !request.flags.header_sent.get() {
+        request.wire.write_interim(request, 100);
+    }
+}
+
+fn poll_whole(request: &Rc<Request>, body: &Body, limits: &Limits, cx: &mut Context<'_>) -> Poll<Outcome> {
+    loop {
+        let read = {
+            let mut data = body.data.borrow_mut();
+            request.wire.poll_body(cx, request, &mut data, limits.buffer.max(4096))
+        };
+        let failed = match read {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(BodyRead::End)) => return Poll::Ready(finish(request, body, limits)),
+            Poll::Ready(Ok(BodyRead::Data(n))) => take(request, body, limits, n as u64),
+            Poll::Ready(Err(error)) => Some(refusal(request, error)),
+        };
+        if let Some(outcome) = failed {
+            return Poll::Ready(outcome);
+        }
+    }
+}
+
+/// Accounts for new bytes; an outcome refuses the request.
+fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outcome> {
+    let received = body.received.get() + n;
+    body.received.set(received);
+    request.request_length.set(request.request_length.get() + n);
+    if limits.max != 0 && received > limits.max {
+        log_request!(request, Level::Error, "client intended to send too large chunked body: {received} bytes");
+        return Some(Outcome::Status(413));
+    }
+    let in_memory = body.data.borrow().len();
+    // nginx lets a body that is a quarter larger than its buffer stay in memory.
+    let fits = match body.length() {
+        Some(length) => length <= (limits.buffer + limits.buffer / 4) as u64,
+        None => in_memory <= limits.buffer,
+    };
+    let spill = limits.file_only || (!fits && in_memory >= limits.buffer) || body.file.borrow().is_some() && in_memory >= limits.buffer;
+    if spill { spill_or_fail(request, body, !limits.file_only) } else { None }
+}
+
+fn spill_or_fail(request: &Request, body: &Body, warn: bool) -> Option<Outcome> {
+    let error = body.spill(request, warn).err()?;
+    log_request!(request, Level::Crit, "writing the client request body to a temporary file failed {}", errno::describe(&error));
+    Some(Outcome::Status(500))
+}
+
+fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
+    let has_file = body.file.borrow().is_some();
+    let too_large = body.data.borrow().len() > limits.buffer + limits.buffer / 4;
+    if (has_file || limits.file_only || too_large)
+        && let Some(outcome) = spill_or_fail(request, body, !limits.file_only)
+    {
+        return outcome;
+    }
+    if limits.keep
+        && let Some(file) = body.file()
+    {
+        file.keep();
+    }
+    body.length.set(Some(body.received.get()));
+    body.set_state(BodyState::Read);
+    Outcome::Ok
+}
+
+/// The answer to a body that cannot be read, with its log line.
+pub fn refusal(request: &Request, error: BodyError) -> Outcome {
+    request.flags.keepalive.set(false);
+    match error {
+        BodyError::Closed => {
+            request.flags.client_gone.set(true);
+            log_request!(request, Level::Info, "client prematurely closed connection");
+            Outcome::Status(400)
+        }
+        BodyError::TimedOut => {
+            log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
+            Outcome::Status(408)
+        }
+        BodyError::Invalid => {
+            log_request!(request, Level::Error, "client sent invalid chunked body");
+            Outcome::Status(400)
+        }
+    }
+}
+
+/// Gives the request another body (`ngx.req.set_body_data`).
+pub fn replace(request: &Request, body: Body) {
+    request.body.replace(Rc::new(body));
+}
+
+/// A body that is a file which somebody else owns (`ngx.req.set_body_file`).
+///
+/// # Errors
+/// Those of opening the file.
+pub fn from_file(path: &Path, remove: bool) -> io::Result<Body> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let body = Body::new(true, Some(length), BodyState::Read);
+    body.received.set(length);
+    let temp = TempFile { path: path.to_owned(), file: Rc::new(file), keep: Cell::new(!remove) };
+    body.file.replace(Some(Rc::new(temp)));
+    Ok(body)
+}

@@ -1,0 +1,122 @@
+//! The client's side of a request: who it is, and the wire to it.
+
+use crate::chain::Chain;
+use crate::request::Request;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// An address as nginx shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// IPv4 or IPv6.
+    Ip(SocketAddr),
+    /// A unix socket; clients have no path.
+    Unix(Option<PathBuf>),
+}
+
+impl Address {
+    /// `$remote_addr`: the address without port, `unix:` for unix sockets.
+    pub fn push_host(&self, out: &mut Vec<u8>) {
+        use std::io::Write;
+        // Writing to a Vec cannot fail.
+        let _ = match self {
+            Address::Ip(address) => match address.ip().to_canonical() {
+                // A mapped address is a v4 client on a dual-stack socket; nginx shows it as it is.
+                ip if address.is_ipv6() && ip.is_ipv4() => write!(out, "::ffff:{ip}"),
+                ip => write!(out, "{ip}"),
+            },
+            Address::Unix(_) => write!(out, "unix:"),
+        };
+    }
+
+    /// The port; `None` for unix sockets.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Address::Ip(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
+/// What is known of a client's connection. One exists per connection, whatever the protocol on it.
+#[derive(Debug)]
+pub struct Connection {
+    /// `$connection`: a number unique in the process.
+    pub id: u64,
+    /// The client, as realip or the PROXY protocol may have corrected it.
+    pub peer: RefCell<Address>,
+    /// The client as the kernel sees it.
+    pub real_peer: Address,
+    /// Our end.
+    pub local: Address,
+    /// `$connection_requests`: requests so far, the current one included.
+    pub requests: Cell<u64>,
+    /// When it was accepted, in milliseconds since the epoch.
+    pub started_ms: u64,
+    /// Over TLS.
+    pub tls: bool,
+    /// Addresses that a PROXY protocol header gave: client and server.
+    pub proxy_protocol: RefCell<Option<(SocketAddr, SocketAddr)>>,
+}
+
+/// Why a request body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// The client went away.
+    Closed,
+    /// No byte for `client_body_timeout`.
+    TimedOut,
+    /// Broken chunk framing.
+    Invalid,
+}
+
+/// Progress of reading a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyRead {
+    /// This many bytes were appended.
+    Data(usize),
+    /// The whole body has been delivered.
+    End,
+}
+
+/// The wire below a request: HTTP/1, HTTP/2, HTTP/3, or the collector of a subrequest.
+///
+/// Framing is the implementor's affair: it decided at the head between length, chunks and close.
+pub trait Downstream {
+    /// Sends the head; the response's filters have run.
+    fn write_head(&self, request: &Request);
+
+    /// Appends body bytes; short ones are gathered.
+    fn write(&self, request: &Request, data: &[u8]);
+
+    /// Appends body data, with marks.
+    fn write_chain(&self, request: &Request, chain: Chain);
+
+    /// Sends an informational response such as 100 or 103 before the head.
+    fn write_interim(&self, request: &Request, status: u16);
+
+    /// Bytes that are waiting to be sent.
+    fn queued(&self) -> u64;
+
+    /// Sends until at most `below` bytes wait.
+    ///
+    /// # Errors
+    /// The client is gone, or `send_timeout` passed.
+    fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>>;
+
+    /// Appends decoded request body bytes to `out`, at most about `limit`.
+    fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>>;
+
+    /// Ready once the client has closed its connection or stream.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// For front ends that need more than this contract (raw sockets, trailers).
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// A shared wire.
+pub type Wire = Rc<dyn Downstream>;

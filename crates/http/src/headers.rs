@@ -1,0 +1,150 @@
+//! Header fields in order, with their case and bytes as received or set (RFC 9110 section 5).
+//!
+//! All names and values live in one buffer that is reused from request to request. [`Headers::push`] is the one
+//! door: a CR, LF or NUL that tries to pass leaves percent-encoded, so no header can split a message.
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+/// A list of header fields.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+impl Headers {
+    /// Removes everything, keeping the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+    }
+
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    fn slice(&self, span: (u32, u32)) -> &[u8] {
+        self.bytes.get(span.0 as usize..span.1 as usize).unwrap_or_default()
+    }
+
+    fn store(&mut self, text: &[u8]) -> (u32, u32) {
+        let start = self.bytes.len() as u32;
+        if memchr::memchr3(b'\r', b'\n', 0, text).is_none() {
+            self.bytes.extend_from_slice(text);
+        } else {
+            for &byte in text {
+                match byte {
+                    b'\r' => self.bytes.extend_from_slice(b"%0D"),
+                    b'\n' => self.bytes.extend_from_slice(b"%0A"),
+                    0 => self.bytes.extend_from_slice(b"%00"),
+                    other => self.bytes.push(other),
+                }
+            }
+        }
+        (start, self.bytes.len() as u32)
+    }
+
+    /// Appends a field; others of the same name stay.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.store(name);
+        let value = self.store(value);
+        self.items.push(Item { name, value });
+    }
+
+    /// All fields in order, as (name, value).
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        self.items.iter().map(|item| (self.slice(item.name), self.slice(item.value)))
+    }
+
+    fn position(&self, name: &[u8]) -> Option<usize> {
+        self.items.iter().position(|item| self.slice(item.name).eq_ignore_ascii_case(name))
+    }
+
+    /// The first value of `name`, compared without case.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        let item = self.items.get(self.position(name)?)?;
+        Some(self.slice(item.value))
+    }
+
+    /// All values of `name` in order.
+    pub fn get_all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Whether a field of this name is there.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.position(name).is_some()
+    }
+
+    /// Replaces all fields called `name` by one, in the place of the first; appends if there was none.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        let Some(first) = self.position(name) else {
+            self.push(name, value);
+            return;
+        };
+        let stored = (self.store(name), self.store(value));
+        if let Some(item) = self.items.get_mut(first) {
+            (item.name, item.value) = stored;
+        }
+        self.remove_after(first + 1, name);
+    }
+
+    fn remove_after(&mut self, from: usize, name: &[u8]) -> usize {
+        let before = self.items.len();
+        let bytes = &self.bytes;
+        let mut place = 0;
+        self.items.retain(|item| {
+            place += 1;
+            place <= from || !bytes.get(item.name.0 as usize..item.name.1 as usize).unwrap_or_default().eq_ignore_ascii_case(name)
+        });
+        before - self.items.len()
+    }
+
+    /// Removes all fields called `name`; answers how many there were.
+    pub fn remove(&mut self, name: &[u8]) -> usize {
+        self.remove_after(0, name)
+    }
+
+    /// Keeps only the fields that `keep` accepts.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let bytes = &self.bytes;
+        let text = |span: (u32, u32)| bytes.get(span.0 as usize..span.1 as usize).unwrap_or_default();
+        self.items.retain(|item| keep(text(item.name), text(item.value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_case_and_bytes_stay() {
+        let mut headers = Headers::default();
+        headers.push(b"Host", b"a");
+        headers.push(b"X-One", b"1");
+        headers.push(b"x-one", b"2");
+        assert_eq!(headers.get(b"HOST"), Some(&b"a"[..]));
+        assert_eq!(headers.get_all(b"x-ONE").collect::<Vec<_>>(), [b"1", b"2"]);
+        headers.set(b"X-ONE", b"3");
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [(&b"Host"[..], &b"a"[..]), (&b"X-ONE"[..], &b"3"[..])]);
+        assert_eq!(headers.remove(b"host"), 1);
+        assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn a_line_break_cannot_pass() {
+        let mut headers = Headers::default();
+        headers.push(b"X\r\nY", b"a\r\nSet-Cookie: b\0");
+        assert_eq!(headers.iter().next(), Some((&b"X%0D%0AY"[..], &b"a%0D%0ASet-Cookie: b%00"[..])));
+    }
+}

@@ -1,0 +1,99 @@
+//! The request line and what follows from it.
+
+use crate::method::Method;
+
+/// Protocol version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Version {
+    /// `GET /` without a version: the answer has no head.
+    Http09,
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2
+    Http2,
+    /// HTTP/3
+    Http3,
+}
+
+impl Version {
+    /// As `$server_protocol` shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::Http09 => "HTTP/0.9",
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
+            Version::Http3 => "HTTP/3.0",
+        }
+    }
+}
+
+/// The request line in its parts. Buffers are reused between requests.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    /// As received, without the line end (`$request`).
+    pub text: Vec<u8>,
+    /// The method as a bit.
+    pub method: Method,
+    /// The method's name.
+    pub method_name: Vec<u8>,
+    /// Target as received (`$request_uri`, nginx's unparsed URI).
+    pub raw_uri: Vec<u8>,
+    /// Decoded and normalised path (`$uri`); changes by rewrites.
+    pub uri: Vec<u8>,
+    /// Query string without `?` (`$args`).
+    pub args: Vec<u8>,
+    /// Version.
+    pub version: Version,
+    /// Host of an absolute target, or the `Host` header, validated, lower-case, without port (`$host`); may be empty.
+    pub host: Vec<u8>,
+    /// The path had percent-escapes.
+    pub quoted: bool,
+    /// The path had a `+`.
+    pub plus: bool,
+    /// The path had to be normalised.
+    pub complex: bool,
+    /// `raw_uri` still says what `uri` and `args` say; rewriting either ends that.
+    pub raw_is_valid: bool,
+    /// A `proxy_pass` URI may replace the location's prefix; a rewrite with `break` ends that.
+    pub location_is_valid: bool,
+}
+
+impl Line {
+    /// Empties everything, keeping the memory.
+    pub fn clear(&mut self) {
+        for buffer in [&mut self.text, &mut self.method_name, &mut self.raw_uri, &mut self.uri, &mut self.args, &mut self.host] {
+            buffer.clear();
+        }
+        self.method = Method::NONE;
+        self.version = Version::default();
+        (self.quoted, self.plus, self.complex) = (false, false, false);
+        (self.raw_is_valid, self.location_is_valid) = (true, true);
+    }
+
+    /// Extension of the path's last segment, without the dot; empty if it has none.
+    pub fn extension(&self) -> &[u8] {
+        let Some(at) = memchr::memrchr2(b'.', b'/', &self.uri) else { return &[] };
+        match self.uri.get(at) {
+            Some(b'.') if at > 0 && self.uri.get(at - 1) != Some(&b'/') => self.uri.get(at + 1..).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
+    /// Replaces the path, as a rewrite does.
+    pub fn set_uri(&mut self, uri: &[u8]) {
+        self.uri.clear();
+        self.uri.extend_from_slice(uri);
+        self.raw_is_valid = false;
+    }
+
+    /// Replaces the query string.
+    pub fn set_args(&mut self, args: &[u8]) {
+        self.args.clear();
+        self.args.extend_from_slice(args);
+        self.raw_is_valid = false;
+    }
+}

@@ -1,0 +1,186 @@
+//! Servers and locations as requests see them, and the choice of a location for a URI.
+
+use crate::chain::Chain;
+use crate::core::Core;
+use crate::request::Request;
+use conf::scope::ConfMap;
+use session::{BoxFuture, Outcome, Phase, Regex, Step};
+use std::rc::Rc;
+
+/// A phase handler with its place in the order of modules.
+#[derive(Clone)]
+pub struct Handler {
+    /// Place of the module in the registry: lower runs first.
+    pub order: u16,
+    /// Runs it.
+    pub run: Rc<dyn Fn(&Rc<Request>) -> Step>,
+}
+
+/// A header filter; runs when the head is about to leave.
+pub type HeaderFilter = Rc<dyn Fn(&Rc<Request>) -> Step>;
+
+/// What a body filter made of a chain.
+pub enum Filtered {
+    /// The chain to pass on; `Err` aborts the response.
+    Now(Result<Chain, Outcome>),
+    /// The same, later.
+    Wait(BoxFuture<Result<Chain, Outcome>>),
+}
+
+/// A body filter; keeps its state in the request's context.
+pub type BodyFilter = Rc<dyn Fn(&Rc<Request>, Chain) -> Filtered>;
+
+/// How a location is matched.
+#[derive(Clone)]
+pub enum Match {
+    /// `location = /x`
+    Exact,
+    /// `location /x`
+    Prefix,
+    /// `location ^~ /x`
+    PrefixNoRegex,
+    /// `location ~ x`, `location ~* x`
+    Regex(Rc<Regex>),
+    /// `location @x`
+    Named,
+    /// `if`, `limit_except`, and a server's own values.
+    Unnamed,
+}
+
+/// A location: merged values and flat lists of handlers.
+pub struct Location {
+    /// The name as written, without modifier; for a server's own values empty.
+    pub name: Box<[u8]>,
+    /// How it is matched.
+    pub kind: Match,
+    /// Core values, at hand.
+    pub core: Rc<Core>,
+    /// Values of all modules.
+    pub conf: ConfMap,
+    /// Handlers by phase, in order.
+    pub phases: [Vec<Handler>; Phase::COUNT],
+    /// The handler that `*_pass`, `content_by_lua` and the like install; it alone makes the content.
+    pub content: Option<Rc<dyn Fn(&Rc<Request>) -> Step>>,
+    /// A request for the name without its trailing slash is redirected to it (`proxy_pass` locations).
+    pub auto_redirect: bool,
+    /// Header filters in order.
+    pub header_filters: Vec<HeaderFilter>,
+    /// Body filters in order.
+    pub body_filters: Vec<BodyFilter>,
+    /// Locations inside this one.
+    pub children: Locations,
+    /// For methods that are not excepted: what `limit_except` puts in this location's place.
+    pub limit_except: Option<(crate::method::Method, Rc<Location>)>,
+    /// The nameless blocks (`if`) inside, by the index that [`crate::blocks::Blocks::push`] gave.
+    pub blocks: Vec<Rc<Location>>,
+}
+
+impl Location {
+    /// Handlers of one phase.
+    pub fn handlers(&self, phase: Phase) -> &[Handler] {
+        self.phases.get(phase as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The locations of one level, prepared for the search.
+#[derive(Default)]
+pub struct Locations {
+    /// Exact and prefix locations, sorted by name; an exact one before a prefix of the same name.
+    pub fixed: Vec<Rc<Location>>,
+    /// For `fixed[i]`: index of the longest prefix location that is a proper prefix of its name.
+    pub shorter: Vec<Option<u32>>,
+    /// Whether one of `fixed` wants redirects to its trailing slash.
+    pub redirects: bool,
+    /// Regular expressions in the order of the file.
+    pub regex: Vec<Rc<Location>>,
+    /// `@name` locations.
+    pub named: Vec<Rc<Location>>,
+}
+
+/// Result of the search in the fixed locations.
+pub enum Found {
+    /// An exact match: the search ends.
+    Exact(Rc<Location>),
+    /// The longest prefix.
+    Prefix(Rc<Location>),
+    /// `URI/` is the name of a location that wants a redirect.
+    Redirect(Rc<Location>),
+    /// Nothing.
+    Nothing,
+}
+
+impl Locations {
+    /// Prepares the search.
+    pub fn new(all: Vec<Rc<Location>>) -> Locations {
+        let mut locations = Locations::default();
+        for location in all {
+            match location.kind {
+                Match::Regex(_) => locations.regex.push(location),
+                Match::Named => locations.named.push(location),
+                Match::Unnamed => {}
+                _ => locations.fixed.push(location),
+            }
+        }
+        locations.redirects = locations.fixed.iter().any(|l| l.auto_redirect);
+        let rank = |l: &Location| u8::from(!matches!(l.kind, Match::Exact));
+        locations.fixed.sort_by(|a, b| a.name.cmp(&b.name).then(rank(a).cmp(&rank(b))));
+        let fixed = &locations.fixed;
+        let is_prefix_of = |short: &Location, long: &Location| {
+            !matches!(short.kind, Match::Exact) && short.name.len() < long.name.len() && long.name.starts_with(&short.name)
+        };
+        let shorter = fixed.iter().enumerate().map(|(i, long)| {
+            // Sorted by name, so the nearest one before that is a prefix is the longest.
+            fixed.iter().enumerate().take(i).rev().find(|(_, short)| is_prefix_of(short, long)).map(|(j, _)| j as u32)
+        });
+        locations.shorter = shorter.collect();
+        locations
+    }
+
+    /// Whether there is nothing at this level.
+    pub fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.regex.is_empty() && self.named.is_empty()
+    }
+
+    /// Looks for `uri` among the exact and prefix locations.
+    pub fn find_fixed(&self, uri: &[u8]) -> Found {
+        // Everything that sorts between the longest prefix of `uri` and `uri` itself starts with that prefix, so the
+        // chain of ever shorter prefixes from the last name below `uri` meets it.
+        let mut candidate = self.fixed.partition_point(|l| &*l.name <= uri).checked_sub(1);
+        while let Some((at, location)) = candidate.and_then(|at| Some((at, self.fixed.get(at)?))) {
+            if *location.name == *uri {
+                let twin = at.checked_sub(1).and_then(|before| self.fixed.get(before)).filter(|l| *l.name == *uri);
+                let chosen = twin.unwrap_or(location);
+                return if matches!(chosen.kind, Match::Exact) { Found::Exact(chosen.clone()) } else { Found::Prefix(chosen.clone()) };
+            }
+            if !matches!(location.kind, Match::Exact) && uri.starts_with(&location.name) {
+                return self.redirect(uri).unwrap_or_else(|| Found::Prefix(location.clone()));
+            }
+            candidate = self.shorter.get(at).copied().flatten().map(|i| i as usize);
+        }
+        self.redirect(uri).unwrap_or(Found::Nothing)
+    }
+
+    fn redirect(&self, uri: &[u8]) -> Option<Found> {
+        if !self.redirects {
+            return None;
+        }
+        let wanted = || uri.iter().copied().chain([b'/']);
+        let first = self.fixed.partition_point(|l| l.name.iter().copied().lt(wanted()));
+        let mut same = self.fixed.iter().skip(first).take_while(|l| l.name.iter().copied().eq(wanted()));
+        same.find(|l| l.auto_redirect).map(|l| Found::Redirect(l.clone()))
+    }
+}
+
+/// A `server { }`.
+pub struct Server {
+    /// `$server_name`: the first name.
+    pub name: Box<[u8]>,
+    /// Server-level values of modules.
+    pub conf: ConfMap,
+    /// Limits for reading a head, at hand.
+    pub core: Rc<crate::core::ServerCore>,
+    /// The server's own location values: in force until a location is found. Holds the post-read and server-rewrite handlers.
+    pub own: Rc<Location>,
+    /// Its locations.
+    pub locations: Locations,
+}

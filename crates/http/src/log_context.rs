@@ -1,0 +1,42 @@
+//! The tail of an error log line: `, client: …, server: …, request: "…"` (semantics: "Error log format").
+
+use crate::request::Request;
+
+impl Request {
+    /// Appends what the log says of a request; each part only if it is known.
+    pub fn push_log_context(&self, out: &mut Vec<u8>) {
+        let action = self.action.get();
+        if !action.is_empty() {
+            out.extend_from_slice(b" while ");
+            out.extend_from_slice(action.as_bytes());
+        }
+        out.extend_from_slice(b", client: ");
+        self.connection.peer.borrow().push_host(out);
+        let mut main = self;
+        while let Some(parent) = &main.parent {
+            main = parent;
+        }
+        out.extend_from_slice(b", server: ");
+        out.extend_from_slice(&self.server().name);
+        let line = main.line.borrow();
+        quoted(out, "request", &line.text);
+        if self.parent.is_some() {
+            quoted(out, "subrequest", &self.line.borrow().uri);
+        }
+        quoted(out, "upstream", &self.upstream_for_log.borrow());
+        let headers = main.headers.borrow();
+        quoted(out, "host", headers.get(b"host").unwrap_or_default());
+        quoted(out, "referrer", headers.get(b"referer").unwrap_or_default());
+    }
+}
+
+fn quoted(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if value.is_empty() {
+        return;
+    }
+    out.extend_from_slice(b", ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": \"");
+    out.extend_from_slice(value);
+    out.push(b'"');
+}

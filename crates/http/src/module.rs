@@ -1,0 +1,186 @@
+//! How a module joins: its rows, its values, its handlers.
+
+use crate::chain::Chain;
+use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};
+use crate::request::Request;
+use crate::worker::Worker;
+use base::log::ErrorLog;
+use conf::row::Row;
+use conf::scope::{ConfMap, Config, Configs, Frame};
+use conf::tree::Error;
+use session::{BoxFuture, Phase, Step, Variables};
+use std::rc::Rc;
+
+/// The configuration types by level.
+#[derive(Default)]
+pub struct Levels {
+    /// `http`
+    pub main: Configs,
+    /// `server`
+    pub server: Configs,
+    /// `location`
+    pub location: Configs,
+}
+
+impl Levels {
+    /// Registers a main-level type.
+    pub fn main<T: Config>(&mut self) -> &mut Self {
+        self.main.register::<T>();
+        self
+    }
+
+    /// Registers a server-level type.
+    pub fn server<T: Config>(&mut self) -> &mut Self {
+        self.server.register::<T>();
+        self
+    }
+
+    /// Registers a location-level type.
+    pub fn location<T: Config>(&mut self) -> &mut Self {
+        self.location.register::<T>();
+        self
+    }
+}
+
+/// A module: one feature, one file. Every member may be empty (see [`Module::named`]).
+///
+/// The order of modules in the registry is the order in which their handlers and filters run.
+#[derive(Clone, Copy)]
+pub struct Module {
+    /// For messages.
+    pub name: &'static str,
+    /// Its directives.
+    pub rows: fn() -> Vec<Row>,
+    /// Its configuration types.
+    pub levels: fn(&mut Levels),
+    /// Its variables.
+    pub variables: fn(&mut Variables),
+    /// Runs once when `http { }` has been read, before values are inherited.
+    pub complete: fn(&Frame) -> Result<(), Error>,
+    /// Joins a location (or a server's own values) whose values are merged.
+    pub attach: fn(&mut Attach<'_>) -> Result<(), Error>,
+    /// Runs in each worker when it starts.
+    pub start: fn(&Rc<Worker>),
+}
+
+impl Module {
+    /// A module that does nothing yet; give the members that it has with struct update syntax.
+    pub const fn named(name: &'static str) -> Module {
+        Module { name, rows: Vec::new, levels: |_| {}, variables: |_| {}, complete: |_| Ok(()), attach: |_| Ok(()), start: |_| {} }
+    }
+}
+
+/// A location being built: what a module's `attach` sees.
+pub struct Attach<'a> {
+    /// Merged values of the location.
+    pub conf: &'a ConfMap,
+    /// Merged values of its server.
+    pub server: &'a ConfMap,
+    /// Values of `http`.
+    pub main: &'a ConfMap,
+    /// The location's name.
+    pub name: &'a [u8],
+    /// How it is matched.
+    pub kind: &'a Match,
+    /// These are a server's own values, not a location.
+    pub is_server: bool,
+    /// Place of the module in the registry.
+    pub order: u16,
+    /// The error log in force.
+    pub log: &'a ErrorLog,
+    /// The parts so far.
+    pub parts: &'a mut Parts,
+}
+
+/// The lists of a location while it is built.
+#[derive(Default)]
+pub struct Parts {
+    /// Handlers by phase.
+    pub phases: [Vec<Handler>; Phase::COUNT],
+    /// The content handler.
+    pub content: Option<Rc<dyn Fn(&Rc<Request>) -> Step>>,
+    /// Redirect to the trailing slash.
+    pub auto_redirect: bool,
+    /// Header filters.
+    pub header_filters: Vec<HeaderFilter>,
+    /// Body filters.
+    pub body_filters: Vec<BodyFilter>,
+}
+
+impl Attach<'_> {
+    /// The location's value of type `T`; the default if the type is not registered.
+    pub fn conf<T: Config>(&self) -> Rc<T> {
+        self.conf.share::<T>().unwrap_or_default()
+    }
+
+    /// The server's value of type `T`.
+    pub fn server_conf<T: Config>(&self) -> Rc<T> {
+        self.server.share::<T>().unwrap_or_default()
+    }
+
+    /// The `http` value of type `T`.
+    pub fn main_conf<T: Config>(&self) -> Rc<T> {
+        self.main.share::<T>().unwrap_or_default()
+    }
+
+    /// Joins a phase.
+    pub fn phase(&mut self, phase: Phase, run: impl Fn(&Rc<Request>) -> Step + 'static) {
+        let handler = Handler { order: self.order, run: Rc::new(run) };
+        if let Some(list) = self.parts.phases.get_mut(phase as usize) {
+            list.push(handler);
+        }
+    }
+
+    /// Installs the content handler of this location; it alone makes the content.
+    pub fn content(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
+        self.parts.content = Some(Rc::new(run));
+    }
+
+    /// Joins the header filters.
+    pub fn header_filter(&mut self, run: impl Fn(&Rc<Request>) -> Step + 'static) {
+        self.parts.header_filters.push(Rc::new(run));
+    }
+
+    /// Joins the body filters.
+    pub fn body_filter(&mut self, run: impl Fn(&Rc<Request>, Chain) -> Filtered + 'static) {
+        self.parts.body_filters.push(Rc::new(run));
+    }
+
+    /// Joins the log phase; what it returns is driven after the answer has gone, without holding the client.
+    pub fn log(&mut self, run: impl Fn(&Rc<Request>) -> Option<BoxFuture<()>> + 'static) {
+        self.phase(Phase::Log, move |request| match run(request) {
+            None => Step::Now(session::Outcome::Ok),
+            Some(future) => Step::wait(async move {
+                future.await;
+                session::Outcome::Ok
+            }),
+        });
+    }
+}
+
+impl Parts {
+    /// The finished location.
+    pub fn into_location(
+        self,
+        name: Box<[u8]>,
+        kind: Match,
+        core: Rc<crate::core::Core>,
+        conf: ConfMap,
+        children: crate::location::Locations,
+    ) -> Location {
+        Location {
+            name,
+            kind,
+            core,
+            conf,
+            phases: self.phases,
+            content: self.content,
+            auto_redirect: self.auto_redirect,
+            header_filters: self.header_filters,
+            body_filters: self.body_filters,
+            children,
+            limit_except: None,
+            blocks: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! How an answer leaves: header filters, body filters, and then the wire.
+
+use crate::chain::Chain;
+use crate::line::Version;
+use crate::location::{BodyFilter, Filtered, HeaderFilter};
+use crate::method::Method;
+use crate::request::Request;
+use base::log::Level;
+use bytes::Bytes;
+use session::{Outcome, Step};
+use std::rc::Rc;
+
+impl Request {
+    /// Sends the response head through the header filters, once.
+    ///
+    /// Answers `Ok`, `Error`, or the status that a filter wants instead.
+    pub fn send_header(self: &Rc<Request>) -> Step {
+        if self.flags.header_sent.get() {
+            self.log(Level::Alert, b"header already sent");
+            return Step::Now(Outcome::Error);
+        }
+        self.flags.header_sent.set(true);
+        {
+            let mut response = self.response.borrow_mut();
+            match self.error_status.get() {
+                0 if response.status == 0 => response.status = 200,
+                0 => {}
+                status => response.set_status(status),
+            }
+        }
+        let location = self.location();
+        run_header_filters(self.clone(), location.header_filters.len(), move |i| location.header_filters.get(i).cloned())
+    }
+
+    /// Whether the response has no body by its method or status (RFC 9110 section 6.4.1).
+    pub fn is_bodiless(&self) -> bool {
+        let status = self.response.borrow().status;
+        self.method() == Method::HEAD || status < 200 || status == 204 || status == 304
+    }
+
+    /// Sends body data through the body filters.
+    ///
+    /// Answers `Ok` or `Error`. Data may still be queued: those who produce much use [`Request::flush`].
+    pub fn output(self: &Rc<Request>, chain: Chain) -> Step {
+        if chain.last {
+            self.flags.output_ended.set(true);
+        }
+        let location = self.location();
+        if location.body_filters.is_empty() {
+            self.deliver(chain);
+            return Step::Now(Outcome::Ok);
+        }
+        run_body_filters(self.clone(), chain, location.body_filters.len(), move |i| location.body_filters.get(i).cloned())
+    }
+
+    /// As [`Request::output`] for bytes that the caller keeps; copies them once.
+    pub fn output_slice(self: &Rc<Request>, data: &[u8]) -> Step {
+        if self.with_location(|l| l.body_filters.is_empty()) {
+            if !self.flags.header_only.get() {
+                self.wire.write(self, data);
+            }
+            return Step::Now(Outcome::Ok);
+        }
+        self.output(Chain::bytes(Bytes::copy_from_slice(data)))
+    }
+
+    /// Ends the body.
+    pub fn output_end(self: &Rc<Request>) -> Step {
+        self.output(Chain::end())
+    }
+
+    fn deliver(&self, mut chain: Chain) {
+        if self.flags.header_only.get() {
+            chain.pieces.clear();
+        }
+        self.wire.write_chain(self, chain);
+    }
+
+    /// Waits until all that was sent so far has left.
+    pub fn flush(self: &Rc<Request>) -> Step {
+        self.drain(0)
+    }
+
+    /// Waits until at most `below` bytes are queued: back-pressure for producers.
+    pub fn drain(self: &Rc<Request>, below: u64) -> Step {
+        if self.wire.queued() <= below {
+            return Step::Now(Outcome::Ok);
+        }
+        let request = self.clone();
+        Step::wait(async move {
+            match std::future::poll_fn(|cx| request.wire.poll_drain(cx, below)).await {
+                Ok(()) => Outcome::Ok,
+                Err(_) => {
+                    request.flags.client_gone.set(true);
+                    Outcome::Error
+                }
+            }
+        })
+    }
+
+    /// A complete small answer: head with length, body, end.
+    pub fn respond(self: &Rc<Request>, status: u16, content_type: &[u8], body: impl Into<Bytes>) -> Step {
+        let body = body.into();
+        {
+            let mut response = self.response.borrow_mut();
+            response.set_status(status);
+            response.content_length = Some(body.len() as u64);
+            response.set_content_type(content_type);
+        }
+        let request = self.clone();
+        then(self.send_header(), move |outcome| match outcome {
+            Outcome::Ok if request.flags.header_only.get() => Step::Now(Outcome::Ok),
+            Outcome::Ok => request.output(Chain::bytes(body).and_last()),
+            other => Step::Now(other),
+        })
+    }
+}
+
+/// Goes on with `next` when `step` has its answer, waiting only if it waits.
+pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
+    match step {
+        Step::Now(outcome) => next(outcome),
+        Step::Wait(future) => Step::wait(async move { next(future.await).finish().await }),
+    }
+}
+
+fn head_leaves(request: &Request) -> Outcome {
+    if request.is_bodiless() {
+        request.flags.header_only.set(true);
+    }
+    if request.version() != Version::Http09 {
+        request.wire.write_head(request);
+    }
+    Outcome::Ok
+}
+
+fn run_header_filters(request: Rc<Request>, count: usize, filter: impl Fn(usize) -> Option<HeaderFilter> + 'static) -> Step {
+    for i in 0..count {
+        let Some(f) = filter(i) else { continue };
+        match f(&request) {
+            Step::Now(Outcome::Ok | Outcome::Declined) => {}
+            Step::Now(other) => return Step::Now(other),
+            Step::Wait(future) => {
+                return Step::wait(async move {
+                    let mut outcome = future.await;
+                    for j in i + 1..count {
+                        if !matches!(outcome, Outcome::Ok | Outcome::Declined) {
+                            return outcome;
+                        }
+                        let Some(f) = filter(j) else { continue };
+                        outcome = f(&request).finish().await;
+                    }
+                    match outcome {
+                        Outcome::Ok | Outcome::Declined => head_leaves(&request),
+                        other => other,
+                    }
+                });
+            }
+        }
+    }
+    Step::Now(head_leaves(&request))
+}
+
+fn run_body_filters(request: Rc<Request>, mut chain: Chain, count: usize, filter: impl Fn(usize) -> Option<BodyFilter> + 'static) -> Step {
+    for i in 0..count {
+        let Some(f) = filter(i) else { continue };
+        match f(&request, chain) {
+            Filtered::Now(Ok(next)) => chain = next,
+            Filtered::Now(Err(outcome)) => return Step::Now(outcome),
+            Filtered::Wait(future) => {
+                return Step::wait(async move {
+                    let mut chain = match future.await {
+                        Ok(chain) => chain,
+                        Err(outcome) => return outcome,
+                    };
+                    for j in i + 1..count {
+                        let Some(f) = filter(j) else { continue };
+                        let result = match f(&request, chain) {
+                            Filtered::Now(result) => result,
+                            Filtered::Wait(future) => future.await,
+                        };
+                        match result {
+                            Ok(next) => chain = next,
+                            Err(outcome) => return outcome,
+                        }
+                    }
+                    request.deliver(chain);
+                    Outcome::Ok
+                });
+            }
+        }
+    }
+    request.deliver(chain);
+    Step::Now(Outcome::Ok)
+}

@@ -1,0 +1,102 @@
+//! From a URI to a file: `root` and `alias`.
+
+use crate::core::Root;
+use crate::location::Match;
+use crate::request::Request;
+use crate::root::os_path;
+use std::path::PathBuf;
+
+/// Why a URI has no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// The part after an aliased prefix begins with `..`: it would leave the directory (reliability B1).
+    Escapes,
+    /// A NUL in the path.
+    Nul,
+}
+
+/// A file path and how much of it is the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MappedPath {
+    /// The path's bytes.
+    pub bytes: Vec<u8>,
+    /// Length of the root part.
+    pub root_length: usize,
+}
+
+impl MappedPath {
+    /// As a path.
+    pub fn to_path(&self) -> PathBuf {
+        os_path(&self.bytes)
+    }
+}
+
+impl Request {
+    /// The file that the request's URI stands for (`ngx_http_map_uri_to_path`).
+    ///
+    /// # Errors
+    /// The URI cannot be mapped safely.
+    pub fn map_path(&self) -> Result<MappedPath, PathError> {
+        let mut out = MappedPath::default();
+        self.map_path_into(&mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Request::map_path`], into a buffer that the caller reuses.
+    ///
+    /// # Errors
+    /// The URI cannot be mapped safely.
+    pub fn map_path_into(&self, out: &mut MappedPath) -> Result<(), PathError> {
+        let line = self.line.borrow();
+        self.map_uri_into(&line.uri, out)
+    }
+
+    /// As [`Request::map_path`], for another URI in the same location (`try_files`).
+    ///
+    /// # Errors
+    /// The URI cannot be mapped safely.
+    pub fn map_uri_into(&self, uri: &[u8], out: &mut MappedPath) -> Result<(), PathError> {
+        let location = self.location();
+        out.bytes.clear();
+        let alias = match &location.core.root {
+            Some(root) => {
+                self.push_root(root, &mut out.bytes);
+                root.alias
+            }
+            None => {
+                use std::os::unix::ffi::OsStrExt;
+                out.bytes.extend_from_slice(self.worker.http.paths.prefix.join("html").as_os_str().as_bytes());
+                false
+            }
+        };
+        out.root_length = out.bytes.len();
+        if !alias {
+            out.bytes.extend_from_slice(uri);
+        } else if !matches!(location.kind, Match::Regex(_)) {
+            let rest = uri.get(location.name.len()..).unwrap_or_default();
+            if rest == b".." || rest.starts_with(b"../") {
+                return Err(PathError::Escapes);
+            }
+            out.bytes.extend_from_slice(rest);
+        }
+        if out.bytes.contains(&0) { Err(PathError::Nul) } else { Ok(()) }
+    }
+
+    fn push_root(&self, root: &Root, out: &mut Vec<u8>) {
+        match root.path.literal() {
+            Some(text) => out.extend_from_slice(text),
+            None => {
+                let value = root.path.to_vec(self);
+                if value.first() != Some(&b'/') {
+                    use std::os::unix::ffi::OsStrExt;
+                    out.extend_from_slice(self.worker.http.paths.prefix.as_os_str().as_bytes());
+                }
+                out.extend_from_slice(&value);
+            }
+        }
+        // `root /a/;` and `root /a;` are the same.
+        if !root.alias && out.last() == Some(&b'/') {
+            out.pop();
+        }
+    }
+}

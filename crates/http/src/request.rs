@@ -1,0 +1,474 @@
+//! A request: one value from its first byte to its log line, whatever protocol brought it.
+
+use crate::body::Body;
+use crate::connection::{Connection, Wire};
+use crate::headers::Headers;
+use crate::line::{Line, Version};
+use crate::location::{Location, Server};
+use crate::method::Method;
+use crate::response::Response;
+use crate::worker::Worker;
+use base::clock::{self, Now};
+use base::log::{ErrorLog, Level};
+use session::{Cache, Outcome, Session, Step};
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Where a request goes on after a handler answered [`Outcome::Done`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// Internal redirect: new URI and arguments, from server-rewrite on.
+    Internal {
+        /// Path, normalised.
+        uri: Vec<u8>,
+        /// Query string.
+        args: Vec<u8>,
+    },
+    /// To `@name` (without the `@`), from its rewrite phase on.
+    Named(Vec<u8>),
+}
+
+/// How a subrequest's variables relate to its parent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubrequestVariables {
+    /// The same array.
+    Shared,
+    /// A copy.
+    Copied,
+    /// None known.
+    Fresh,
+}
+
+/// What a subrequest shall be.
+pub struct Subrequest {
+    /// Path, normalised.
+    pub uri: Vec<u8>,
+    /// Query string.
+    pub args: Vec<u8>,
+    /// Method with its name; `None` is GET.
+    pub method: Option<(Method, Vec<u8>)>,
+    /// Where the response goes.
+    pub wire: Wire,
+    /// Its body; `None` shares the parent's.
+    pub body: Option<Rc<Body>>,
+    /// Its variables.
+    pub variables: SubrequestVariables,
+}
+
+/// Request states that are single bits.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// Came by an internal redirect or subrequest.
+    pub internal: Cell<bool>,
+    /// The response head has gone.
+    pub header_sent: Cell<bool>,
+    /// No body follows the head.
+    pub header_only: Cell<bool>,
+    /// The connection may serve another request.
+    pub keepalive: Cell<bool>,
+    /// An error page is being served.
+    pub error_page: Cell<bool>,
+    /// The last chunk of the response has gone through the filters.
+    pub output_ended: Cell<bool>,
+    /// Expect: 100-continue was there and nobody answered yet.
+    pub expects_continue: Cell<bool>,
+    /// The body shall be read to a file only.
+    pub body_in_file_only: Cell<bool>,
+    /// The response is being made by `error_page`'s default text.
+    pub special_response: Cell<bool>,
+    /// Filters see a response that replaces an earlier one.
+    pub filter_finalize: Cell<bool>,
+    /// A log line has been written or must not be.
+    pub logged: Cell<bool>,
+    /// The client has gone, as far as we noticed.
+    pub client_gone: Cell<bool>,
+    /// The connection must be closed without a response (444, errors).
+    pub abort: Cell<bool>,
+    /// Notice at once when the client closes.
+    pub watch_client: Cell<bool>,
+    /// The access phase was passed by `satisfy any`.
+    pub access_granted: Cell<bool>,
+    /// A subrequest that Lua captures in memory.
+    pub captured: Cell<bool>,
+}
+
+impl Flags {
+    fn reset(&self) {
+        let all = [
+            &self.internal,
+            &self.header_sent,
+            &self.header_only,
+            &self.error_page,
+            &self.output_ended,
+            &self.expects_continue,
+            &self.body_in_file_only,
+            &self.special_response,
+            &self.filter_finalize,
+            &self.logged,
+            &self.client_gone,
+            &self.abort,
+            &self.watch_client,
+            &self.access_granted,
+            &self.captured,
+            &self.keepalive,
+        ];
+        for flag in all {
+            flag.set(false);
+        }
+    }
+}
+
+/// Most URI changes (rewrites, internal redirects, named jumps) of one request.
+pub const MAX_URI_CHANGES: u8 = 10;
+/// Deepest nesting of subrequests.
+pub const MAX_SUBREQUEST_DEPTH: u8 = 50;
+
+/// Where the phase engine stands.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// URI changes left.
+    pub uri_changes: Cell<u8>,
+    /// A rewrite changed the URI: search the location again.
+    pub uri_changed: Cell<bool>,
+    /// Set by [`Request::jump`].
+    pub jump: RefCell<Option<Jump>>,
+    /// 401 or 403 kept back by `satisfy any`.
+    pub access_code: Cell<u16>,
+}
+
+type Cleanup = Box<dyn FnOnce(&Rc<Request>)>;
+
+/// A request. Always behind an `Rc`; its parts are borrowed for as short as possible and never across a wait.
+pub struct Request {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// Its client.
+    pub connection: Rc<Connection>,
+    /// The way to the client.
+    pub wire: Wire,
+    /// The request that this one is a subrequest of.
+    pub parent: Option<Rc<Request>>,
+    /// Nesting of subrequests; 0 is a client's request.
+    pub depth: u8,
+    server: RefCell<Rc<Server>>,
+    location: RefCell<Rc<Location>>,
+    /// The content handler that find-config chose.
+    pub content: RefCell<Option<ContentHandler>>,
+    /// Request line.
+    pub line: RefCell<Line>,
+    /// Request header fields.
+    pub headers: RefCell<Headers>,
+    /// The head as received, request line included (`ngx.req.raw_header`).
+    pub raw_head: RefCell<Vec<u8>>,
+    /// Response head.
+    pub response: RefCell<Response>,
+    /// Request body.
+    pub body: RefCell<Rc<Body>>,
+    cache: Rc<Cache>,
+    contexts: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    cleanups: RefCell<Vec<Cleanup>>,
+    /// Single bits.
+    pub flags: Flags,
+    /// State of the phase engine.
+    pub progress: Progress,
+    /// Names of the upstreams tried, for the log (`$upstream_addr`'s last).
+    pub upstream_for_log: RefCell<Vec<u8>>,
+    /// Bytes sent to the client, head included.
+    pub bytes_sent: Cell<u64>,
+    /// Bytes of the response head.
+    pub header_size: Cell<u64>,
+    /// Bytes received: head and body.
+    pub request_length: Cell<u64>,
+    /// Status of an error that led to an error page.
+    pub error_status: Cell<u16>,
+    /// When the first byte came.
+    pub started: Cell<Now>,
+    /// What the server was doing, for the log (`while ...`).
+    pub action: Cell<&'static str>,
+    /// `$limit_rate` as assigned; `None` follows the configuration.
+    pub limit_rate: Cell<Option<u64>>,
+}
+
+/// The handler that makes a location's content.
+pub type ContentHandler = Rc<dyn Fn(&Rc<Request>) -> Step>;
+
+impl Request {
+    /// A request on `connection`, before its head is known.
+    pub fn new(worker: Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
+        let cache = Rc::new(Cache::new(worker.http.variables.clone()));
+        Request::assemble(worker, connection, wire, server, cache, None)
+    }
+
+    /// A subrequest of `parent`.
+    pub fn child(parent: &Rc<Request>, what: Subrequest) -> Request {
+        let cache = match what.variables {
+            SubrequestVariables::Shared => parent.cache.clone(),
+            SubrequestVariables::Copied => {
+                let cache = Cache::new(parent.cache.table());
+                cache.copy_from(&parent.cache);
+                Rc::new(cache)
+            }
+            SubrequestVariables::Fresh => Rc::new(Cache::new(parent.cache.table())),
+        };
+        let mut child =
+            Request::assemble(parent.worker.clone(), parent.connection.clone(), what.wire, parent.server(), cache, Some(parent.clone()));
+        child.depth = parent.depth.saturating_add(1);
+        child.body = RefCell::new(what.body.unwrap_or_else(|| parent.body.borrow().clone()));
+        *child.headers.get_mut() = parent.headers.borrow().clone();
+        let line = child.line.get_mut();
+        *line = parent.line.borrow().clone();
+        line.set_uri(&what.uri);
+        line.set_args(&what.args);
+        line.location_is_valid = true;
+        let (method, name) = what.method.unwrap_or((Method::GET, b"GET".to_vec()));
+        line.method = method;
+        line.method_name = name;
+        child.flags.internal.set(true);
+        child.started.set(clock::now());
+        child
+    }
+
+    fn assemble(
+        worker: Rc<Worker>,
+        connection: Rc<Connection>,
+        wire: Wire,
+        server: Rc<Server>,
+        cache: Rc<Cache>,
+        parent: Option<Rc<Request>>,
+    ) -> Request {
+        let location = server.own.clone();
+        let request = Request {
+            worker,
+            connection,
+            wire,
+            parent,
+            depth: 0,
+            server: RefCell::new(server),
+            location: RefCell::new(location),
+            content: RefCell::default(),
+            line: RefCell::default(),
+            headers: RefCell::default(),
+            raw_head: RefCell::default(),
+            response: RefCell::default(),
+            body: RefCell::new(Rc::new(Body::none())),
+            cache,
+            contexts: RefCell::default(),
+            cleanups: RefCell::default(),
+            flags: Flags::default(),
+            progress: Progress::default(),
+            upstream_for_log: RefCell::default(),
+            bytes_sent: Cell::new(0),
+            header_size: Cell::new(0),
+            request_length: Cell::new(0),
+            error_status: Cell::new(0),
+            started: Cell::new(clock::now()),
+            action: Cell::new(""),
+            limit_rate: Cell::new(None),
+        };
+        request.line.borrow_mut().clear();
+        request.progress.uri_changes.set(MAX_URI_CHANGES + 1);
+        request
+    }
+
+    /// Makes a finished request ready for the next one on its connection, keeping its memory.
+    pub fn recycle(&mut self, server: Rc<Server>) {
+        *self.location.get_mut() = server.own.clone();
+        *self.server.get_mut() = server;
+        *self.content.get_mut() = None;
+        self.line.get_mut().clear();
+        self.headers.get_mut().clear();
+        self.raw_head.get_mut().clear();
+        self.response.get_mut().clear();
+        if !self.body.get_mut().is_none() {
+            *self.body.get_mut() = Rc::new(Body::none());
+        }
+        self.cache.reset();
+        self.contexts.get_mut().clear();
+        self.cleanups.get_mut().clear();
+        self.flags.reset();
+        self.progress.uri_changes.set(MAX_URI_CHANGES + 1);
+        self.progress.uri_changed.set(false);
+        self.progress.access_code.set(0);
+        *self.progress.jump.get_mut() = None;
+        self.upstream_for_log.get_mut().clear();
+        for counter in [&self.bytes_sent, &self.header_size, &self.request_length] {
+            counter.set(0);
+        }
+        self.error_status.set(0);
+        self.action.set("");
+        self.limit_rate.set(None);
+        self.started.set(clock::now());
+    }
+
+    /// The request behind a session, for getters of HTTP variables.
+    pub fn of(session: &dyn Session) -> Option<&Request> {
+        session.as_any().downcast_ref()
+    }
+
+    /// The server.
+    pub fn server(&self) -> Rc<Server> {
+        self.server.borrow().clone()
+    }
+
+    /// Chooses the server (by host) and enters its own values.
+    pub fn set_server(&self, server: Rc<Server>) {
+        self.location.replace(server.own.clone());
+        self.server.replace(server);
+    }
+
+    /// The location, or the server's own values before one is found.
+    pub fn location(&self) -> Rc<Location> {
+        self.location.borrow().clone()
+    }
+
+    /// Runs `f` on the location without touching its count.
+    #[inline]
+    pub fn with_location<R>(&self, f: impl FnOnce(&Location) -> R) -> R {
+        f(&self.location.borrow())
+    }
+
+    /// Enters a location; its content handler, if it has one, takes the place of an earlier choice.
+    pub fn set_location(&self, location: Rc<Location>) {
+        if location.content.is_some() {
+            self.content.replace(location.content.clone());
+        }
+        self.location.replace(location);
+    }
+
+    /// The location's value of type `T`.
+    pub fn conf<T: conf::scope::Config>(&self) -> Rc<T> {
+        self.location.borrow().conf.share::<T>().unwrap_or_default()
+    }
+
+    /// Core values of the location.
+    pub fn core(&self) -> Rc<crate::core::Core> {
+        self.location.borrow().core.clone()
+    }
+
+    /// The module context of type `T`, made from `Default` on first use; cleared by internal redirects.
+    pub fn context<T: Default + 'static>(&self) -> Rc<T> {
+        if let Some(found) = self.find_context::<T>() {
+            return found;
+        }
+        let made = Rc::new(T::default());
+        self.contexts.borrow_mut().push((TypeId::of::<T>(), made.clone()));
+        made
+    }
+
+    /// The module context of type `T`, if there is one.
+    pub fn find_context<T: 'static>(&self) -> Option<Rc<T>> {
+        let contexts = self.contexts.borrow();
+        let found = contexts.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        found.1.clone().downcast::<T>().ok()
+    }
+
+    /// Stores a module context, replacing one of the same type.
+    pub fn set_context<T: 'static>(&self, value: Rc<T>) {
+        let mut contexts = self.contexts.borrow_mut();
+        contexts.retain(|(id, _)| *id != TypeId::of::<T>());
+        contexts.push((TypeId::of::<T>(), value));
+    }
+
+    /// Removes the module context of type `T`.
+    pub fn remove_context<T: 'static>(&self) {
+        self.contexts.borrow_mut().retain(|(id, _)| *id != TypeId::of::<T>());
+    }
+
+    /// Forgets all module contexts (internal redirect).
+    pub fn clear_contexts(&self) {
+        let old = std::mem::take(&mut *self.contexts.borrow_mut());
+        drop(old);
+    }
+
+    /// Registers what must happen when the request ends, in reverse order of registration.
+    pub fn on_end(&self, f: impl FnOnce(&Rc<Request>) + 'static) {
+        self.cleanups.borrow_mut().push(Box::new(f));
+    }
+
+    /// Runs and forgets what [`Request::on_end`] registered.
+    pub fn run_cleanups(self: &Rc<Request>) {
+        loop {
+            let Some(f) = self.cleanups.borrow_mut().pop() else { return };
+            f(self);
+        }
+    }
+
+    /// Asks to go on elsewhere: a handler returns what this returns.
+    pub fn jump(&self, jump: Jump) -> Outcome {
+        self.progress.jump.replace(Some(jump));
+        Outcome::Done
+    }
+
+    /// The client's request at the root of subrequests.
+    pub fn main(self: &Rc<Request>) -> Rc<Request> {
+        let mut at = self;
+        while let Some(parent) = &at.parent {
+            at = parent;
+        }
+        at.clone()
+    }
+
+    /// Whether this is a client's request, not a subrequest.
+    pub fn is_main(&self) -> bool {
+        self.parent.is_none()
+    }
+
+    /// Method as a bit.
+    pub fn method(&self) -> Method {
+        self.line.borrow().method
+    }
+
+    /// Version of the protocol.
+    pub fn version(&self) -> Version {
+        self.line.borrow().version
+    }
+
+    /// The error log in force here.
+    pub fn error_log(&self) -> ErrorLog {
+        self.location.borrow().core.error_log.clone().unwrap_or_else(|| self.worker.log.clone())
+    }
+
+    /// Whether a line of this level would be written.
+    #[inline]
+    pub fn log_enabled(&self, level: Level) -> bool {
+        match &self.location.borrow().core.error_log {
+            Some(log) => log.enabled(level),
+            None => self.worker.log.enabled(level),
+        }
+    }
+
+    /// Writes to the error log with the request's details after the message.
+    pub fn log(&self, level: Level, message: &[u8]) {
+        if self.log_enabled(level) {
+            let mut line = message.to_vec();
+            self.push_log_context(&mut line);
+            self.error_log().write(level, self.connection.id, &line);
+        }
+    }
+}
+
+/// `log_request!(request, Level::Error, "…", …)`: formats only if the level is on.
+#[macro_export]
+macro_rules! log_request {
+    ($request:expr, $level:expr, $($arg:tt)+) => {{
+        let request: &$crate::Request = &$request;
+        if request.log_enabled($level) {
+            request.log($level, format!($($arg)+).as_bytes());
+        }
+    }};
+}
+
+impl Session for Request {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    fn variable_cycle(&self, name: &str) {
+        self.log(Level::Error, format!("cycle while evaluating variable \"{name}\"").as_bytes());
+    }
+}

@@ -1,0 +1,78 @@
+//! The finished `http { }` of one generation: immutable, shared.
+
+use crate::connection::Address;
+use crate::location::Server;
+use conf::scope::ConfMap;
+use session::{Regex, Variables};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Paths that relative names resolve against (semantics: "Command line").
+#[derive(Clone, Debug, Default)]
+pub struct Paths {
+    /// `-p`: logs, pid, roots, Lua files. Ends with `/`.
+    pub prefix: PathBuf,
+    /// Directory of the configuration file: includes, certificates, password files. Ends with `/`.
+    pub conf_prefix: PathBuf,
+}
+
+impl Paths {
+    /// `path` as it is if absolute, else below the prefix.
+    pub fn resolve(&self, path: &[u8]) -> PathBuf {
+        self.prefix.join(os_path(path))
+    }
+
+    /// `path` as it is if absolute, else below the configuration file's directory.
+    pub fn resolve_conf(&self, path: &[u8]) -> PathBuf {
+        self.conf_prefix.join(os_path(path))
+    }
+}
+
+/// Bytes of the configuration as a path.
+pub fn os_path(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// The servers that share a listening address.
+pub struct Endpoint {
+    /// Server for requests whose host names none.
+    pub default: Rc<Server>,
+    /// Exact names, lower-case.
+    pub exact: HashMap<Box<[u8]>, Rc<Server>>,
+    /// `*.example.com` as `.example.com`, longest first.
+    pub leading: Vec<(Box<[u8]>, Rc<Server>)>,
+    /// `www.*` as `www.`, longest first.
+    pub trailing: Vec<(Box<[u8]>, Rc<Server>)>,
+    /// Regular expressions in the order of the file.
+    pub regex: Vec<(Rc<Regex>, Rc<Server>)>,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Connections are TLS.
+    pub tls: bool,
+    /// Cleartext HTTP/2 is welcome.
+    pub http2: bool,
+}
+
+/// The endpoints of one listening socket: a wildcard socket may stand for several addresses.
+pub struct Listen {
+    /// Address of the socket.
+    pub address: Address,
+    /// Endpoints of more specific addresses on the same port, and last the socket's own.
+    pub endpoints: Vec<(Address, Rc<Endpoint>)>,
+}
+
+/// The whole of `http { }`.
+pub struct Http {
+    /// All variables.
+    pub variables: Rc<Variables>,
+    /// Main-level values of modules.
+    pub main: ConfMap,
+    /// The servers in the order of the file.
+    pub servers: Vec<Rc<Server>>,
+    /// One entry per listening socket, in the order of the listeners' specifications.
+    pub listens: Vec<Listen>,
+    /// Where relative paths lead.
+    pub paths: Rc<Paths>,
+}

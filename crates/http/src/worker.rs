@@ -1,0 +1,127 @@
+//! Everything a worker needs hangs off one value.
+
+use crate::request::{Request, Subrequest};
+use crate::root::Http;
+use base::log::ErrorLog;
+use conf::scope::Scope;
+use session::BoxFuture;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+/// Runs requests; implemented by the engine, reached by modules through the worker.
+pub trait Engine {
+    /// Runs a request whose head is complete. `None`: it is finished, log phase included. Otherwise drive the future.
+    fn run(&self, request: &Rc<Request>) -> Option<BoxFuture<()>>;
+
+    /// Answers a request that was refused before it could run (bad head, timeout) with a special response and logs it.
+    fn refuse(&self, request: &Rc<Request>, status: u16) -> Option<BoxFuture<()>>;
+
+    /// Makes a subrequest of `parent`; [`Engine::run`] then runs it.
+    ///
+    /// # Errors
+    /// nginx's log line: too many subrequests, or nested too deeply.
+    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest) -> Result<Rc<Request>, String>;
+}
+
+/// Counters of one worker, for `stub_status` and the limits on connections.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted so far.
+    pub accepted: Cell<u64>,
+    /// Of these, how many were given to a request.
+    pub handled: Cell<u64>,
+    /// Requests so far.
+    pub requests: Cell<u64>,
+    /// Connections open now.
+    pub active: Cell<u64>,
+    /// Of these, reading a head.
+    pub reading: Cell<u64>,
+    /// Of these, answering.
+    pub writing: Cell<u64>,
+}
+
+/// The state of one worker process.
+pub struct Worker {
+    /// `ngx.worker.id()`: 0 up to the number of workers.
+    pub number: usize,
+    /// Number of workers.
+    pub count: usize,
+    /// The worker is finishing its requests and accepts no more.
+    pub exiting: Cell<bool>,
+    /// Counters.
+    pub counters: Counters,
+    /// The main error log.
+    pub log: ErrorLog,
+    /// The configuration in force.
+    pub http: Rc<Http>,
+    /// State of modules, by type.
+    state: Scope,
+    engine: OnceCell<Rc<dyn Engine>>,
+    leaving: RefCell<Vec<Rc<dyn Fn()>>>,
+    spawner: fn(BoxFuture<()>),
+    panicked: Cell<bool>,
+}
+
+impl Worker {
+    /// A worker that has no engine yet.
+    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>, spawner: fn(BoxFuture<()>)) -> Worker {
+        Worker {
+            number,
+            count,
+            exiting: Cell::new(false),
+            counters: Counters::default(),
+            log,
+            http,
+            state: Scope::default(),
+            engine: OnceCell::new(),
+            leaving: RefCell::default(),
+            spawner,
+            panicked: Cell::new(false),
+        }
+    }
+
+    /// Drives a future on this worker's event loop, apart from any connection.
+    pub fn spawn(&self, future: BoxFuture<()>) {
+        (self.spawner)(future);
+    }
+
+    /// Gives the worker its engine; the first one counts.
+    pub fn set_engine(&self, engine: Rc<dyn Engine>) {
+        // A second engine would be a mistake in main; the first one stays.
+        let _ = self.engine.set(engine);
+    }
+
+    /// The engine, once the worker has started.
+    pub fn engine(&self) -> Option<&Rc<dyn Engine>> {
+        self.engine.get()
+    }
+
+    /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
+    pub fn note_panic(&self) {
+        self.panicked.set(true);
+    }
+
+    /// Whether a handler has panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.get()
+    }
+
+    /// A module's state of type `T`, made from `Default` on first use.
+    pub fn state<T: Default + 'static>(&self) -> Rc<T> {
+        self.state.get::<Rc<T>>().clone()
+    }
+
+    /// Registers what must happen when the worker begins to exit gracefully.
+    pub fn on_exiting(&self, f: impl Fn() + 'static) {
+        self.leaving.borrow_mut().push(Rc::new(f));
+    }
+
+    /// Marks the worker as exiting and runs what was registered for that.
+    pub fn begin_exit(&self) {
+        self.exiting.set(true);
+        let all = self.leaving.borrow().clone();
+        for f in all {
+            f();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a handler answers, and how it waits.
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// A future of one worker's thread.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// A phase handler's answer; nginx's return codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `NGX_OK`: this phase is satisfied (content: the answer is complete).
+    Ok,
+    /// `NGX_DECLINED`: not mine, the next handler please.
+    Declined,
+    /// `NGX_DONE`: the request goes on elsewhere; a jump was set on it.
+    Done,
+    /// `NGX_ERROR`: give up on the connection.
+    Error,
+    /// An HTTP status. From 300 on a special response, below it the end of the request.
+    Status(u16),
+}
+
+/// A handler's answer, now or later. Only a handler that must wait allocates.
+pub enum Step {
+    /// The answer.
+    Now(Outcome),
+    /// Drive this to get it.
+    Wait(BoxFuture<Outcome>),
+}
+
+impl Step {
+    /// Wraps a future.
+    pub fn wait(future: impl Future<Output = Outcome> + 'static) -> Step {
+        Step::Wait(Box::pin(future))
+    }
+
+    /// The answer, waiting for it if need be.
+    pub async fn finish(self) -> Outcome {
+        match self {
+            Step::Now(outcome) => outcome,
+            Step::Wait(future) => future.await,
+        }
+    }
+}
+
+impl From<Outcome> for Step {
+    fn from(outcome: Outcome) -> Step {
+        Step::Now(outcome)
+    }
+}

@@ -1,0 +1,104 @@
+//! Regular expressions of the configuration: PCRE2 with JIT, captures kept with the session.
+
+use crate::variable::{Session, VarIndex, Variables};
+use pcre2::bytes::{CaptureLocations, Regex as Pcre, RegexBuilder};
+use std::cell::RefCell;
+
+/// A compiled expression; named groups set variables of the same name when it matches.
+pub struct Regex {
+    pcre: Pcre,
+    names: Vec<(VarIndex, usize)>,
+    locations: RefCell<CaptureLocations>,
+}
+
+/// The groups of the last successful match of a session: `$0` to `$N`.
+#[derive(Debug, Default)]
+pub struct Captures {
+    subject: Vec<u8>,
+    groups: Vec<Option<(usize, usize)>>,
+}
+
+impl Captures {
+    /// The text of group `n`; `None` if there is no such group or it took no part.
+    pub fn get(&self, n: usize) -> Option<&[u8]> {
+        let (start, end) = (*self.groups.get(n)?)?;
+        self.subject.get(start..end)
+    }
+
+    /// Number of groups, the whole match included; 0 when nothing matched.
+    pub fn count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Forgets the match, as nginx does when a later expression fails.
+    pub fn clear(&mut self) {
+        self.groups.clear();
+    }
+}
+
+impl Regex {
+    /// Compiles `pattern`.
+    ///
+    /// # Errors
+    /// nginx's line: `pcre2_compile() failed: MSG in "RE" at "REST"`.
+    pub fn new(pattern: &[u8], caseless: bool, variables: &mut Variables) -> Result<Regex, String> {
+        let text = String::from_utf8_lossy(pattern);
+        let mut builder = RegexBuilder::new();
+        builder.caseless(caseless).jit_if_available(true);
+        let pcre = builder.build(&text).map_err(|e| compile_error(&text, &e))?;
+        let mut names = Vec::new();
+        for (group, name) in pcre.capture_names().iter().enumerate() {
+            if let Some(name) = name {
+                names.push((variables.define_changeable(name), group));
+            }
+        }
+        let locations = RefCell::new(pcre.capture_locations());
+        Ok(Regex { pcre, names, locations })
+    }
+
+    /// Number of groups, the whole match not included.
+    pub fn group_count(&self) -> usize {
+        self.pcre.captures_len().saturating_sub(1)
+    }
+
+    /// Whether `subject` matches; leaves the session's captures alone.
+    pub fn is_match(&self, subject: &[u8]) -> bool {
+        self.pcre.is_match(subject).unwrap_or(false)
+    }
+
+    /// Matches and, on success, sets the session's captures and the named groups' variables.
+    /// A match that fails leaves the captures as they were.
+    pub fn exec(&self, session: &dyn Session, subject: &[u8]) -> bool {
+        let mut locations = self.locations.borrow_mut();
+        if !matches!(self.pcre.captures_read(&mut locations, subject), Ok(Some(_))) {
+            return false;
+        }
+        let cache = session.cache();
+        {
+            let mut captures = cache.captures_mut();
+            captures.subject.clear();
+            captures.subject.extend_from_slice(subject);
+            captures.groups.clear();
+            captures.groups.extend((0..locations.len()).map(|n| locations.get(n)));
+        }
+        for &(index, group) in &self.names {
+            match locations.get(group).and_then(|(start, end)| subject.get(start..end)) {
+                Some(value) => cache.set(index, value),
+                None => cache.set(index, b""),
+            }
+        }
+        true
+    }
+}
+
+fn compile_error(pattern: &str, error: &pcre2::Error) -> String {
+    let text = error.to_string();
+    let message = text.rsplit_once(": ").map_or(text.as_str(), |(_, m)| m);
+    match error.offset() {
+        Some(offset) if offset < pattern.len() => {
+            let rest = pattern.get(offset..).unwrap_or_default();
+            format!("pcre2_compile() failed: {message} in \"{pattern}\" at \"{rest}\"")
+        }
+        _ => format!("pcre2_compile() failed: {message} in \"{pattern}\""),
+    }
+}

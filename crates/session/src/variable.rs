@@ -1,0 +1,362 @@
+//! Variables: their definitions, the index of those that a configuration mentions, and each session's cached values.
+//!
+//! A variable named in the configuration gets an index, and its value is kept with the session after the first
+//! evaluation; one marked [`NO_CACHE`] is evaluated again whenever a complex value mentions it. `ngx.var` reads by
+//! name. (semantics: "Variables".)
+
+use crate::regex::Captures;
+use std::any::Any;
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// What a variable belongs to: an HTTP request or a stream session.
+pub trait Session: Any {
+    /// For the getters of one protocol.
+    fn as_any(&self) -> &dyn Any;
+    /// The cached values and captures.
+    fn cache(&self) -> &Cache;
+    /// Called when a variable's evaluation goes round in circles; logs nginx's line.
+    fn variable_cycle(&self, name: &str);
+}
+
+/// Appends the value to the buffer and answers true, or answers false: not found.
+pub type Get = Rc<dyn Fn(&dyn Session, &mut Vec<u8>) -> bool>;
+/// Assigns.
+pub type SetValue = Rc<dyn Fn(&dyn Session, &[u8])>;
+/// Makes the getter of one variable of a family such as `http_*` from the rest of its name.
+pub type MakeGet = Rc<dyn Fn(&str) -> Get>;
+
+/// May be given by `set`, `map`, `geo` and from Lua.
+pub const CHANGEABLE: u8 = 1;
+/// Evaluated anew for each use in a complex value.
+pub const NO_CACHE: u8 = 2;
+/// May be defined again by a directive even though a module defines it.
+pub const WEAK: u8 = 4;
+
+/// A variable's place in every session's [`Cache`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VarIndex(u32);
+
+#[derive(Clone)]
+struct Definition {
+    get: Option<Get>,
+    set: Option<SetValue>,
+    flags: u8,
+}
+
+struct Indexed {
+    name: Rc<str>,
+    get: Option<Get>,
+    set: Option<SetValue>,
+    flags: u8,
+}
+
+/// All variables of one configuration.
+#[derive(Default)]
+pub struct Variables {
+    definitions: HashMap<String, Definition>,
+    families: Vec<(&'static str, MakeGet, u8)>,
+    indexed: Vec<Indexed>,
+    by_name: HashMap<String, VarIndex>,
+}
+
+impl Variables {
+    /// Defines a variable; the names of built-in variables are lower-case.
+    pub fn define(&mut self, name: &str, flags: u8, get: Get) {
+        self.definitions.insert(name.to_owned(), Definition { get: Some(get), set: None, flags });
+    }
+
+    /// Defines a variable that assigning acts on, such as `$args` or `$limit_rate`.
+    pub fn define_settable(&mut self, name: &str, flags: u8, get: Get, set: SetValue) {
+        self.definitions.insert(name.to_owned(), Definition { get: Some(get), set: Some(set), flags: flags | CHANGEABLE });
+    }
+
+    /// Defines a family: every name that starts with `prefix`.
+    pub fn define_family(&mut self, prefix: &'static str, flags: u8, make: MakeGet) {
+        self.families.push((prefix, make, flags));
+    }
+
+    /// Defines a variable that has no getter but can be assigned, as `set $name` does. Keeps an existing definition.
+    pub fn define_changeable(&mut self, name: &str) -> VarIndex {
+        let name = name.to_ascii_lowercase();
+        self.definitions.entry(name.clone()).or_insert(Definition { get: None, set: None, flags: CHANGEABLE });
+        self.index(&name)
+    }
+
+    /// Defines a variable from a directive such as `map` or `set`.
+    ///
+    /// # Errors
+    /// `the duplicate "x" variable` when a module's own variable has that name and may not be changed.
+    pub fn add(&mut self, name: &str, get: Option<Get>, flags: u8) -> Result<VarIndex, String> {
+        let name = name.to_ascii_lowercase();
+        if let Some(old) = self.definitions.get_mut(&name) {
+            if old.flags & (CHANGEABLE | WEAK) == 0 {
+                return Err(format!("the duplicate \"{name}\" variable"));
+            }
+            if let Some(get) = get {
+                old.get = Some(get);
+                old.flags = flags | CHANGEABLE;
+            }
+        } else {
+            self.definitions.insert(name.clone(), Definition { get, set: None, flags: flags | CHANGEABLE });
+        }
+        Ok(self.index(&name))
+    }
+
+    /// Whether assigning to the variable is a matter of calling a function (`$args`), and that function.
+    pub fn setter(&self, index: VarIndex) -> Option<SetValue> {
+        let name = &self.indexed.get(index.0 as usize)?.name;
+        self.definitions.get(&**name).and_then(|d| d.set.clone())
+    }
+
+    /// The index of a variable that the configuration mentions. Whether it exists is checked by [`Variables::finish`].
+    pub fn index(&mut self, name: &str) -> VarIndex {
+        let name = name.to_ascii_lowercase();
+        if let Some(index) = self.by_name.get(&name) {
+            return *index;
+        }
+        let index = VarIndex(self.indexed.len() as u32);
+        self.indexed.push(Indexed { name: name.as_str().into(), get: None, set: None, flags: 0 });
+        self.by_name.insert(name, index);
+        index
+    }
+
+    /// Resolves every mentioned variable.
+    ///
+    /// # Errors
+    /// `unknown "x" variable`.
+    pub fn finish(&mut self) -> Result<(), String> {
+        for variable in &mut self.indexed {
+            if let Some(found) = self.definitions.get(&*variable.name) {
+                variable.get.clone_from(&found.get);
+                variable.set.clone_from(&found.set);
+                variable.flags = found.flags;
+                continue;
+            }
+            match find_family(&self.families, &variable.name) {
+                Some((get, flags)) => {
+                    variable.get = Some(get);
+                    variable.flags = flags;
+                }
+                None => return Err(format!("unknown \"{}\" variable", variable.name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Name of an indexed variable.
+    pub fn name(&self, index: VarIndex) -> &str {
+        self.indexed.get(index.0 as usize).map_or("", |v| &v.name)
+    }
+
+    /// Number of indexed variables.
+    pub fn len(&self) -> usize {
+        self.indexed.len()
+    }
+
+    /// Whether the configuration mentions no variable.
+    pub fn is_empty(&self) -> bool {
+        self.indexed.is_empty()
+    }
+}
+
+fn find_family(families: &[(&'static str, MakeGet, u8)], name: &str) -> Option<(Get, u8)> {
+    let longest = families.iter().filter(|(prefix, ..)| name.starts_with(prefix)).max_by_key(|(prefix, ..)| prefix.len());
+    longest.map(|(prefix, make, flags)| (make(name.get(prefix.len()..).unwrap_or_default()), *flags))
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unknown,
+    Found,
+    NotFound,
+}
+
+#[derive(Default)]
+struct Slot {
+    state: State,
+    value: Vec<u8>,
+}
+
+/// One session's values, reused from request to request.
+pub struct Cache {
+    table: RefCell<Rc<Variables>>,
+    slots: RefCell<Vec<Slot>>,
+    captures: RefCell<Captures>,
+    depth: Cell<u8>,
+}
+
+/// Deepest chain of variables that refer to variables, as in nginx.
+const MAX_DEPTH: u8 = 100;
+
+impl Cache {
+    /// No value is known yet.
+    pub fn new(table: Rc<Variables>) -> Cache {
+        let mut slots = Vec::new();
+        slots.resize_with(table.len(), Slot::default);
+        Cache { table: RefCell::new(table), slots: RefCell::new(slots), captures: RefCell::default(), depth: Cell::new(0) }
+    }
+
+    /// Forgets everything, for the next request on the same object.
+    pub fn reset(&self) {
+        for slot in self.slots.borrow_mut().iter_mut() {
+            slot.state = State::Unknown;
+        }
+        self.captures.borrow_mut().clear();
+    }
+
+    /// The definitions.
+    pub fn table(&self) -> Rc<Variables> {
+        self.table.borrow().clone()
+    }
+
+    /// Groups of the last match.
+    pub fn captures(&self) -> Ref<'_, Captures> {
+        self.captures.borrow()
+    }
+
+    /// For the regular expression that matched.
+    pub fn captures_mut(&self) -> RefMut<'_, Captures> {
+        self.captures.borrow_mut()
+    }
+
+    /// Assigns, without calling a setter.
+    pub fn set(&self, index: VarIndex, value: &[u8]) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(index.0 as usize) {
+            slot.value.clear();
+            slot.value.extend_from_slice(value);
+            slot.state = State::Found;
+        }
+    }
+
+    /// Makes the next read evaluate the variable again.
+    pub fn forget(&self, index: VarIndex) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(index.0 as usize) {
+            slot.state = State::Unknown;
+        }
+    }
+
+    /// Marks as not found (`ngx.var.x = nil`).
+    pub fn unset(&self, index: VarIndex) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(index.0 as usize) {
+            slot.state = State::NotFound;
+        }
+    }
+
+    /// Takes over all known values of another session (`copy_all_vars`, subrequests).
+    pub fn copy_from(&self, other: &Cache) {
+        let from = other.slots.borrow();
+        for (slot, source) in self.slots.borrow_mut().iter_mut().zip(from.iter()) {
+            slot.state = source.state;
+            slot.value.clone_from(&source.value);
+        }
+    }
+
+    fn known(&self, index: VarIndex, out: &mut Vec<u8>) -> State {
+        let slots = self.slots.borrow();
+        let Some(slot) = slots.get(index.0 as usize) else { return State::NotFound };
+        if slot.state == State::Found {
+            out.extend_from_slice(&slot.value);
+        }
+        slot.state
+    }
+}
+
+/// Appends the value of an indexed variable, from the cache if it is known. False: not found.
+pub fn get(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+    match session.cache().known(index, out) {
+        State::Found => true,
+        State::NotFound => false,
+        State::Unknown => evaluate(session, index, out),
+    }
+}
+
+/// As [`get`], but a [`NO_CACHE`] variable is evaluated again: what complex values use.
+pub fn get_flushed(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+    let volatile = {
+        let table = session.cache().table.borrow();
+        table.indexed.get(index.0 as usize).is_some_and(|v| v.flags & NO_CACHE != 0 && v.get.is_some())
+    };
+    if volatile { evaluate(session, index, out) } else { get(session, index, out) }
+}
+
+fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+    let cache = session.cache();
+    let getter = {
+        let table = cache.table.borrow();
+        table.indexed.get(index.0 as usize).and_then(|v| v.get.clone())
+    };
+    let Some(getter) = getter else { return false };
+    if cache.depth.get() >= MAX_DEPTH {
+        session.variable_cycle(cache.table.borrow().name(index));
+        return false;
+    }
+    cache.depth.set(cache.depth.get() + 1);
+    let start = out.len();
+    let found = getter(session, out);
+    cache.depth.set(cache.depth.get() - 1);
+    if let Some(slot) = cache.slots.borrow_mut().get_mut(index.0 as usize) {
+        slot.value.clear();
+        slot.value.extend_from_slice(out.get(start..).unwrap_or_default());
+        slot.state = if found { State::Found } else { State::NotFound };
+    }
+    if !found {
+        out.truncate(start);
+    }
+    found
+}
+
+/// Appends the value of the variable called `name` (lower-case), indexed or not. False: not found.
+pub fn get_by_name(session: &dyn Session, name: &str, out: &mut Vec<u8>) -> bool {
+    let table = session.cache().table();
+    if let Some(index) = table.by_name.get(name) {
+        return get_flushed(session, *index, out);
+    }
+    let getter = match table.definitions.get(name) {
+        Some(definition) => definition.get.clone(),
+        None => find_family(&table.families, name).map(|(get, _)| get),
+    };
+    getter.is_some_and(|get| get(session, out))
+}
+
+/// Why a variable cannot be assigned by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssignError {
+    /// It exists but is not changeable.
+    NotChangeable,
+    /// The configuration does not mention it.
+    NotFound,
+}
+
+/// Assigns to the variable called `name` (lower-case); `None` makes it not found.
+///
+/// # Errors
+/// It does not exist in the configuration, or may not be changed.
+pub fn set_by_name(session: &dyn Session, name: &str, value: Option<&[u8]>) -> Result<(), AssignError> {
+    let table = session.cache().table();
+    let Some(definition) = table.definitions.get(name) else { return Err(AssignError::NotFound) };
+    if definition.flags & CHANGEABLE == 0 {
+        return Err(AssignError::NotChangeable);
+    }
+    if let Some(set) = &definition.set {
+        set(session, value.unwrap_or_default());
+        return Ok(());
+    }
+    let index = *table.by_name.get(name).ok_or(AssignError::NotFound)?;
+    match value {
+        Some(value) => session.cache().set(index, value),
+        None => session.cache().unset(index),
+    }
+    Ok(())
+}
+
+/// Assigns to an indexed variable, through its setter if it has one.
+pub fn assign(session: &dyn Session, index: VarIndex, value: &[u8]) {
+    let setter = session.cache().table.borrow().indexed.get(index.0 as usize).and_then(|v| v.set.clone());
+    match setter {
+        Some(set) => set(session, value),
+        None => session.cache().set(index, value),
+    }
+}

@@ -1,0 +1,179 @@
+//! The invariants that fuzz targets and the smoke tests assert, one function per parser.
+//!
+//! They panic when an invariant breaks; nothing that ships calls them.
+
+use crate::chunked::{Decoder, SizeLine, Step};
+use crate::h1::error::HeadError;
+use crate::h1::framing;
+use crate::h1::request::{Head, Limits, Status};
+use crate::h1::response::{self, ResponseHead};
+use crate::range::{self, Ranges};
+use crate::uri::escape::{Class, Unescape, escape, unescape};
+use crate::uri::{args, internal, normal, shape};
+
+fn whole(data: &[u8], limits: &Limits) -> (Head, Result<Status, HeadError>) {
+    let mut head = Head::new();
+    let result = head.parse(data, limits);
+    (head, result)
+}
+
+/// A request head read in two pieces is the head read at once; what passes stays in bounds.
+pub fn h1_head(data: &[u8]) {
+    let limits = Limits { first: 64, number: 2, size: 96, max_headers: 8, ..Limits::default() };
+    for limits in [limits, Limits::default()] {
+        let (head, result) = whole(data, &limits);
+        for split in (0..=data.len()).step_by((data.len() / 48).max(1)) {
+            let mut other = Head::new();
+            let mut second = other.parse(&data[..split], &limits);
+            if second == Ok(Status::Partial) {
+                second = other.parse(data, &limits);
+            }
+            // A refusal may come before the rest of a line it quotes, and only that may differ.
+            assert_eq!(second.map_err(|e| e.status()), result.map_err(|e| e.status()));
+            if let Ok(Status::Complete { .. }) = result {
+                assert_eq!(head.headers, other.headers);
+                assert_eq!((head.target, head.version), (other.target, other.version));
+            }
+        }
+        match result {
+            Ok(Status::Complete { len }) => {
+                assert!(len <= data.len());
+                good_head(&head, data);
+            }
+            Ok(Status::Partial) => assert!(data.len() <= 2 * limits.total() + 1),
+            Err(error) => assert!(!error.message(data).is_empty() && error.status() >= 400),
+        }
+    }
+}
+
+fn good_head(head: &Head, data: &[u8]) {
+    for header in &head.headers {
+        let (name, value) = (header.name.of(data), header.value.of(data));
+        assert!(!name.is_empty() && name.iter().all(|&b| b > 0x20 && b != 0x7f && b != b':'));
+        assert!(!value.iter().any(|&b| matches!(b, 0 | b'\r' | b'\n')));
+    }
+    let target = head.target.of(data);
+    assert!(target.iter().all(|&b| b > 0x20 && b != 0x7f), "{target:?}");
+    uri(target);
+    match framing::frame(head, data, true) {
+        Ok(framed) => assert!(framed.host.of(data).iter().all(u8::is_ascii_graphic)),
+        Err(error) => assert!(!error.message(data).is_empty()),
+    }
+}
+
+/// A response head read in two pieces is the head read at once, and its framing never panics.
+pub fn h1_response(data: &[u8]) {
+    let limits = response::Limits { size: 512, max_headers: 8 };
+    let mut head = ResponseHead::new();
+    let result = head.parse(data, &limits);
+    for split in (0..=data.len()).step_by((data.len() / 48).max(1)) {
+        let mut other = ResponseHead::new();
+        let mut second = other.parse(&data[..split], &limits);
+        if second == Ok(response::Status::Partial) {
+            second = other.parse(data, &limits);
+        }
+        assert_eq!(second, result);
+        if result.is_ok() {
+            assert_eq!((head.line, &head.headers), (other.line, &other.headers));
+        }
+    }
+    match result {
+        Ok(response::Status::Partial) => {}
+        Ok(_) => {
+            let framed = response::frame(&head, data, data.len() % 2 == 0);
+            assert!(framed.is_ok() || framed.is_err_and(|e| !e.message(data).is_empty()));
+        }
+        Err(error) => assert!(!error.message(data).is_empty()),
+    }
+}
+
+type Decoded = Result<(Vec<u8>, Vec<u8>, Option<usize>), crate::chunked::ChunkError>;
+
+fn decode(data: &[u8], piece: usize) -> Decoded {
+    let mut decoder = Decoder::new(64, true);
+    let (mut out, mut at) = (Vec::new(), 0);
+    for part in data.chunks(piece.max(1)) {
+        let mut from = 0;
+        loop {
+            match decoder.decode(&part[from..])? {
+                Step::Partial => break,
+                Step::Data { start, end } => {
+                    out.extend_from_slice(&part[from + start..from + end]);
+                    from += end;
+                }
+                Step::Done { end } => {
+                    return Ok((out, decoder.trailers().to_vec(), Some(at + from + end)));
+                }
+            }
+        }
+        at += part.len();
+    }
+    Ok((out, decoder.trailers().to_vec(), None))
+}
+
+/// Any cut into reads decodes alike, and what is encoded decodes to itself.
+pub fn chunked(data: &[u8]) {
+    let result = decode(data, data.len());
+    for piece in [1, 2, 3, 7] {
+        assert_eq!(decode(data, piece), result);
+    }
+    let mut coded = Vec::new();
+    for part in data.chunks(13) {
+        coded.extend_from_slice(SizeLine::new(part.len() as u64).as_bytes());
+        coded.extend_from_slice(part);
+        coded.extend_from_slice(crate::chunked::CHUNK_END);
+    }
+    coded.extend_from_slice(crate::chunked::LAST);
+    assert_eq!(decode(&coded, 5), Ok((data.to_vec(), Vec::new(), Some(coded.len()))));
+}
+
+/// A normalised path starts at the root and has no dot segment; escapes round-trip.
+pub fn uri(data: &[u8]) {
+    let mut out = Vec::new();
+    if let Ok(shape) = shape::scan(data) {
+        if let Ok(parts) = normal::normalise(data, &shape, true, &mut out) {
+            let path = parts.path(data, &out);
+            assert_eq!(path.first(), Some(&b'/'));
+            assert!(!path.contains(&0));
+            assert!(!path.windows(2).any(|pair| pair == b"//"));
+            assert!(!path.split(|&b| b == b'/').any(|part| part == b"." || part == b".."));
+            let exten = parts.exten.of(path);
+            assert!(path.ends_with(exten) && !exten.contains(&b'/'));
+        }
+        let _ = normal::normalise(data, &shape, false, &mut out);
+    }
+    if let Ok(target) = internal::check(data, &mut out) {
+        let path = target.path(data, &out);
+        assert!(!path.is_empty() && !path.split(|&b| b == b'/').any(|part| part == b".."));
+    }
+    for class in [Class::Uri, Class::Args, Class::UriComponent, Class::Html, Class::Memcached] {
+        let (mut coded, mut back) = (Vec::new(), Vec::new());
+        escape(data, class, &mut coded);
+        unescape(&coded, Unescape::Plain, &mut back);
+        assert_eq!(back, data);
+    }
+    for arg in args::iter(data) {
+        if let Some(value) = arg.value {
+            assert!(args::find(data, arg.name).is_some(), "{value:?}");
+        }
+    }
+}
+
+/// Parts lie within the body, and together are no longer than it when there are several.
+pub fn range(data: &[u8]) {
+    for length in [0, 1, 1000, u64::MAX / 2] {
+        for max in [None, Some(3)] {
+            if let Ranges::Parts(parts) = range::parse(data, length, max) {
+                assert!(!parts.is_empty() && max.is_none_or(|max| parts.len() <= max as usize));
+                assert!(parts.iter().all(|&(start, end)| start < end && end <= length));
+                let sum: u128 = parts.iter().map(|&(start, end)| u128::from(end - start)).sum();
+                assert!(parts.len() == 1 || sum <= u128::from(length));
+            }
+        }
+    }
+    if let Some(time) = crate::date::parse(data)
+        && time >= 0
+    {
+        assert_eq!(crate::date::parse(&crate::date::http(time)), Some(time));
+    }
+}

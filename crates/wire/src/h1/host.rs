@@ -1,0 +1,96 @@
+//! What may stand in `Host` and in the authority of an absolute target (RFC 3986, 3.2.2).
+
+/// A valid authority, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host<'a> {
+    /// The name or bracketed address, without the port and without one trailing dot.
+    pub name: &'a [u8],
+    /// The port; 0 when there is none, as nginx has it.
+    pub port: u16,
+    /// The name holds capitals, so it must be lower-cased before servers are looked up.
+    pub upper: bool,
+}
+
+/// Takes `text` apart by the rules that choose the server block.
+///
+/// `None` for an empty name, two dots in a row, a byte outside RFC 3986's `reg-name`,
+/// an open bracket, text behind a bracket, or a port that is no 16-bit number.
+#[must_use]
+pub fn validate(text: &[u8]) -> Option<Host<'_>> {
+    let split =
+        if text.first() == Some(&b'[') { memchr::memchr(b']', text)? + 1 } else { memchr::memchr(b':', text).unwrap_or(text.len()) };
+    let (name, rest) = text.split_at_checked(split)?;
+    let bracketed = name.first() == Some(&b'[');
+    let inner = if bracketed { name.get(1..name.len().checked_sub(1)?)? } else { name };
+    let mut upper = false;
+    let mut dot = false;
+    for &byte in inner {
+        upper |= byte.is_ascii_uppercase();
+        match byte {
+            b'.' if dot => return None,
+            b':' if bracketed => {}
+            b'%' if !bracketed => {}
+            b'-' | b'.' | b'_' | b'~' => {}
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => {}
+            _ if byte.is_ascii_alphanumeric() => {}
+            _ => return None,
+        }
+        dot = byte == b'.';
+    }
+    let name = if bracketed { name } else { name.strip_suffix(b".").unwrap_or(name) };
+    let port = match rest.split_first() {
+        None => 0,
+        Some((b':', digits)) => port(digits)?,
+        Some(_) => return None,
+    };
+    (!name.is_empty()).then_some(Host { name, port, upper })
+}
+
+fn port(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0u16, |port, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        port.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+impl Host<'_> {
+    /// Appends the name in lower case.
+    pub fn lower_into(&self, out: &mut Vec<u8>) {
+        out.extend(self.name.iter().map(u8::to_ascii_lowercase));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::validate;
+
+    #[test]
+    fn accepted() {
+        for (text, name, port) in [
+            ("Example.com", "Example.com", 0),
+            ("a.b.:8080", "a.b", 8080),
+            ("a:", "a", 0),
+            ("[::1]:80", "[::1]", 80),
+            ("a_b%20", "a_b%20", 0),
+            ("a:65535", "a", 65535),
+            ("a,b", "a,b", 0),
+        ] {
+            let host = validate(text.as_bytes()).unwrap();
+            assert_eq!((host.name, host.port), (name.as_bytes(), port), "{text}");
+        }
+        let mut out = Vec::new();
+        let host = validate(b"ABC").unwrap();
+        host.lower_into(&mut out);
+        assert!(host.upper && out == b"abc");
+    }
+
+    #[test]
+    fn refused() {
+        for text in [
+            "", ".", ":80", "a..b", "a b", "a/b", "a@b", "[::1", "[::1]x", "a:65536", "a:8x", "a\0", "a\x7f", "a?", "a#", "a\\b", "[a%]",
+            "a:80:80", "\u{e9}",
+        ] {
+            assert_eq!(validate(text.as_bytes()), None, "{text:?}");
+        }
+    }
+}

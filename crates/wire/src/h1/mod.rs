@@ -1,0 +1,14 @@
+//! HTTP/1.x message heads and the framing of the bodies that follow them (RFC 9112).
+
+pub mod error;
+pub mod framing;
+pub mod header;
+pub mod host;
+pub mod line;
+pub mod method;
+pub mod request;
+pub mod response;
+pub mod response_line;
+
+#[cfg(test)]
+mod corpus;

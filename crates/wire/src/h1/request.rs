@@ -1,0 +1,241 @@
+//! The head of an HTTP/1 request, parsed as it arrives (RFC 9112 sections 2 to 5).
+
+use super::error::HeadError;
+use super::header::{self, HeaderSpan, Line, Rules};
+use super::line::{self, Version};
+use super::method::Method;
+use crate::known::Known;
+use crate::span::Span;
+use crate::uri::shape::Shape;
+
+/// How much a client may send before it has said anything, and how its headers are read.
+///
+/// nginx keeps a head in one buffer of `client_header_buffer_size` and then in up to `number`
+/// buffers of `large_client_header_buffers`; no line may lie across two. The parser counts the
+/// same way although its caller has one contiguous buffer, so that the same heads pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `client_header_buffer_size`, bytes.
+    pub first: u32,
+    /// Number of `large_client_header_buffers`.
+    pub number: u32,
+    /// Size of one of them, bytes.
+    pub size: u32,
+    /// `max_headers`, lines.
+    pub max_headers: u32,
+    /// `underscores_in_headers`.
+    pub underscores: bool,
+    /// `ignore_invalid_headers`: invalid lines do not count against `max_headers`.
+    pub ignore_invalid: bool,
+}
+
+impl Default for Limits {
+    /// nginx's defaults.
+    fn default() -> Self {
+        Self { first: 1024, number: 4, size: 8192, max_headers: 1000, underscores: false, ignore_invalid: true }
+    }
+}
+
+impl Limits {
+    /// The most bytes a head that passes can have; the caller's buffer need not grow beyond it.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.first as usize + self.number as usize * self.size as usize
+    }
+}
+
+/// What a call of [`Head::parse`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// More bytes are needed.
+    Partial,
+    /// The head is whole; the body or the next request starts at `len`.
+    Complete {
+        /// Length of the head in bytes, its empty line and any skipped line ends included.
+        len: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    #[default]
+    Start,
+    RequestLine,
+    Headers,
+    Done,
+}
+
+/// A request head, and the state of its parser. Reusable: [`Head::reset`] keeps the capacity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The method as sent.
+    pub method_span: Span,
+    /// The request line without its end (`$request`).
+    pub line: Span,
+    /// The raw target from the path on (`$request_uri`).
+    pub target: Span,
+    /// What the target holds; see [`crate::uri::normal::normalise`].
+    pub shape: Shape,
+    /// The scheme of an absolute target; empty otherwise.
+    pub schema: Span,
+    /// Host and port of an absolute target or of CONNECT; it wins over `Host`.
+    pub host: Option<Span>,
+    /// `HTTP/1.1` as sent (`$server_protocol`), trailing spaces included; empty for HTTP/0.9.
+    pub protocol: Span,
+    /// The version.
+    pub version: Version,
+    /// The header lines in order of arrival, invalid ones included.
+    pub headers: Vec<HeaderSpan>,
+    at: At,
+    /// Start of the line being read.
+    start: usize,
+    /// The line feed is not before this offset.
+    scanned: usize,
+    method_end: Option<usize>,
+    room: u32,
+    large_used: u32,
+    counted: u32,
+}
+
+impl Head {
+    /// An empty head.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the head ready for the next request; nothing is freed.
+    pub fn reset(&mut self) {
+        let mut headers = std::mem::take(&mut self.headers);
+        headers.clear();
+        *self = Self { headers, ..Self::default() };
+    }
+
+    /// Parses on. `buf` holds all bytes since the start of this head, at each call more of them;
+    /// bytes that were looked at are not looked at again.
+    ///
+    /// # Errors
+    /// [`HeadError`] says how to answer; the head must then be [`reset`](Self::reset).
+    pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, HeadError> {
+        if self.at == At::Start && !self.skip_line_ends(buf, limits)? {
+            return Ok(Status::Partial);
+        }
+        if self.at == At::RequestLine && !self.request_line(buf, limits)? {
+            return Ok(Status::Partial);
+        }
+        let rules = Rules { underscores: limits.underscores, upstream: false };
+        while self.at == At::Headers {
+            let Some(lf) = self.line_feed(buf, limits)? else {
+                return Ok(Status::Partial);
+            };
+            match header::parse(buf, self.start, lf, rules) {
+                Ok(Line::Field(field)) => self.push(field, limits)?,
+                Ok(_) => self.at = At::Done,
+                Err(bad) => {
+                    return Err(HeadError::InvalidHeader { before: bad.before, byte: bad.byte });
+                }
+            }
+            self.start = lf + 1;
+            self.scanned = self.start;
+        }
+        Ok(Status::Complete { len: self.start })
+    }
+
+    /// The first header line with this id that is not dropped.
+    #[must_use]
+    pub fn header(&self, known: Known) -> Option<&HeaderSpan> {
+        self.headers.iter().find(|header| header.known == known && header.valid)
+    }
+
+    fn skip_line_ends(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, HeadError> {
+        let rest = buf.get(self.start..).unwrap_or(&[]);
+        self.start += rest.iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
+        // RFC 9112, 2.2 asks to skip one empty line; a client that sends only these is no client.
+        if self.start > limits.total() {
+            return Err(HeadError::InvalidRequest);
+        }
+        if self.start >= buf.len() {
+            return Ok(false);
+        }
+        self.scanned = self.start;
+        self.at = At::RequestLine;
+        self.room = limits.first;
+        Ok(true)
+    }
+
+    fn request_line(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, HeadError> {
+        let end = match self.method_end {
+            Some(end) => Some(end),
+            None => line::method_end(buf, self.start, self.scanned.max(self.start))?,
+        };
+        self.method_end = end;
+        let Some(end) = end else {
+            self.fits(buf.len(), buf, limits, true)?;
+            self.scanned = buf.len();
+            return Ok(false);
+        };
+        let Some(lf) = self.line_feed(buf, limits)? else {
+            return Ok(false);
+        };
+        line::parse(buf, self.start, end, lf, self)?;
+        self.start = lf + 1;
+        self.scanned = self.start;
+        self.at = if self.version.is_09() { At::Done } else { At::Headers };
+        Ok(true)
+    }
+
+    fn line_feed(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, HeadError> {
+        let rest = buf.get(self.scanned..).unwrap_or(&[]);
+        if let Some(found) = memchr::memchr(b'\n', rest) {
+            let lf = self.scanned + found;
+            self.fits(lf + 1, buf, limits, false)?;
+            return Ok(Some(lf));
+        }
+        self.fits(buf.len(), buf, limits, true)?;
+        self.scanned = buf.len();
+        Ok(None)
+    }
+
+    /// Counts the line up to `end` against the buffers nginx would have.
+    fn fits(&mut self, end: usize, buf: &[u8], limits: &Limits, partial: bool) -> Result<(), HeadError> {
+        let len = u32::try_from(end.saturating_sub(self.start)).unwrap_or(u32::MAX);
+        if len <= self.room {
+            if !partial {
+                self.room -= len;
+            }
+            return Ok(());
+        }
+        if len <= limits.size && self.large_used < limits.number {
+            if !partial {
+                self.large_used += 1;
+                self.room = limits.size - len;
+            }
+            return Ok(());
+        }
+        Err(self.too_large(end, buf))
+    }
+
+    fn too_large(&self, end: usize, buf: &[u8]) -> HeadError {
+        if self.at == At::RequestLine {
+            return HeadError::LongUri;
+        }
+        let line = Span::new(self.start, end.min(buf.len()));
+        if self.headers.is_empty() && line.is_empty() {
+            return HeadError::LargeRequest;
+        }
+        HeadError::LongHeader { line }
+    }
+
+    fn push(&mut self, field: HeaderSpan, limits: &Limits) -> Result<(), HeadError> {
+        if field.valid || !limits.ignore_invalid {
+            if self.counted >= limits.max_headers {
+                return Err(HeadError::ManyHeaders);
+            }
+            self.counted += 1;
+        }
+        self.headers.push(field);
+        Ok(())
+    }
+}

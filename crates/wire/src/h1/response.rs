@@ -1,0 +1,283 @@
+//! The head of an upstream's HTTP/1 response and the framing of its body (RFC 9112).
+
+use super::framing::{contains, content_length};
+use super::header::{self, HeaderSpan, Line, Rules};
+use super::line::Version;
+use super::response_line::{self, StatusLine};
+use crate::known::Known;
+use crate::span::Span;
+
+/// How large a response head may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `proxy_buffer_size`, bytes: the whole head must fit.
+    pub size: usize,
+    /// Header lines.
+    pub max_headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { size: 4096, max_headers: 1000 }
+    }
+}
+
+/// What a call of [`ResponseHead::parse`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// More bytes are needed.
+    Partial,
+    /// A 1xx response other than 101 is whole; another head follows at `len` (RFC 9110, 15.2).
+    /// Reset the head before that one is parsed.
+    Interim {
+        /// Length of the head in bytes.
+        len: usize,
+    },
+    /// The final head is whole; the body starts at `len`.
+    Complete {
+        /// Length of the head in bytes.
+        len: usize,
+    },
+}
+
+/// A response that cannot be used: answered with 502.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseError {
+    /// The first line is no status line.
+    NoStatusLine,
+    /// 103 in HTTP/1.0.
+    EarlyHintsIn10,
+    /// A line is not a header field.
+    InvalidHeader {
+        /// The line up to the offending byte.
+        before: Span,
+        /// The offending byte.
+        byte: u8,
+    },
+    /// The head does not fit.
+    TooLarge,
+    /// A second `Content-Length` or `Transfer-Encoding`.
+    Duplicate {
+        /// The line refused.
+        this: HeaderSpan,
+        /// The line that came first.
+        first: HeaderSpan,
+    },
+    /// `Content-Length` is no number.
+    InvalidLength {
+        /// The line refused.
+        this: HeaderSpan,
+    },
+    /// Both headers (RFC 9112, 6.3).
+    LengthAndEncoding,
+    /// A coding other than `chunked` alone.
+    UnknownEncoding {
+        /// The value.
+        value: Span,
+    },
+}
+
+impl ResponseError {
+    /// nginx's line for the error log, at level error. `buf` is the buffer that was parsed.
+    #[must_use]
+    pub fn message(&self, buf: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+        match self {
+            Self::NoStatusLine => put(&[b"upstream sent no valid HTTP/1.0 header"]),
+            Self::EarlyHintsIn10 => put(&[b"upstream sent HTTP/1.0 response with early hints"]),
+            Self::InvalidHeader { before, byte } => {
+                let tail = format!("\\x{byte:02x}...\"");
+                put(&[b"upstream sent invalid header: \"", before.of(buf), tail.as_bytes()]);
+            }
+            Self::TooLarge => put(&[b"upstream sent too big header"]),
+            Self::Duplicate { this, first } => put(&[
+                b"upstream sent duplicate header line: \"",
+                this.name.of(buf),
+                b": ",
+                this.value.of(buf),
+                b"\", previous value: \"",
+                first.name.of(buf),
+                b": ",
+                first.value.of(buf),
+                b"\"",
+            ]),
+            Self::InvalidLength { this } => {
+                put(&[b"upstream sent invalid \"Content-Length\" header: \"", this.name.of(buf), b": ", this.value.of(buf), b"\""])
+            }
+            Self::LengthAndEncoding => put(&[b"upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"]),
+            Self::UnknownEncoding { value } => {
+                put(&[b"upstream sent unknown \"Transfer-Encoding\": \"", value.of(buf), b"\""]);
+            }
+        }
+        out
+    }
+}
+
+/// A response head, and the state of its parser. Reusable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The status line.
+    pub line: StatusLine,
+    /// The header lines in order of arrival.
+    pub headers: Vec<HeaderSpan>,
+    in_headers: bool,
+    start: usize,
+    scanned: usize,
+}
+
+impl ResponseHead {
+    /// An empty head.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the head ready for the next response; nothing is freed.
+    pub fn reset(&mut self) {
+        let mut headers = std::mem::take(&mut self.headers);
+        headers.clear();
+        *self = Self { headers, ..Self::default() };
+    }
+
+    /// Parses on. `buf` holds all bytes since the start of this head, at each call more of them.
+    ///
+    /// # Errors
+    /// [`ResponseError`]; nothing that follows on the connection can be trusted then.
+    pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, ResponseError> {
+        if !self.in_headers {
+            // Refused by its first bytes: an upstream that speaks something else may wait for us.
+            let lead = buf.get(..5.min(buf.len())).unwrap_or(&[]);
+            if !b"HTTP/".starts_with(lead) {
+                return Err(ResponseError::NoStatusLine);
+            }
+            let Some(lf) = self.line_feed(buf, limits)? else {
+                return Ok(Status::Partial);
+            };
+            self.line = response_line::parse(buf, 0, lf).ok_or(ResponseError::NoStatusLine)?;
+            if self.line.code == 103 && self.line.version < Version::HTTP_11 {
+                return Err(ResponseError::EarlyHintsIn10);
+            }
+            self.advance(lf);
+            self.in_headers = true;
+        }
+        let rules = Rules { underscores: true, upstream: true };
+        loop {
+            let Some(lf) = self.line_feed(buf, limits)? else {
+                return Ok(Status::Partial);
+            };
+            let line = header::parse(buf, self.start, lf, rules)
+                .map_err(|bad| ResponseError::InvalidHeader { before: bad.before, byte: bad.byte })?;
+            self.advance(lf);
+            match line {
+                Line::Field(_) if self.headers.len() >= limits.max_headers => {
+                    return Err(ResponseError::TooLarge);
+                }
+                Line::Field(field) => self.headers.push(field),
+                Line::Repeated => {}
+                Line::End => break,
+            }
+        }
+        let len = self.start;
+        let interim = matches!(self.line.code, 100 | 102..=199);
+        Ok(if interim { Status::Interim { len } } else { Status::Complete { len } })
+    }
+
+    /// The first header line with this id.
+    #[must_use]
+    pub fn header(&self, known: Known) -> Option<&HeaderSpan> {
+        self.headers.iter().find(|header| header.known == known)
+    }
+
+    fn advance(&mut self, lf: usize) {
+        self.start = lf + 1;
+        self.scanned = self.start;
+    }
+
+    fn line_feed(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, ResponseError> {
+        let found = memchr::memchr(b'\n', buf.get(self.scanned..).unwrap_or(&[]));
+        let end = found.map_or(buf.len(), |at| self.scanned + at + 1);
+        if end > limits.size {
+            return Err(ResponseError::TooLarge);
+        }
+        let from = std::mem::replace(&mut self.scanned, end);
+        Ok(found.map(|at| from + at))
+    }
+}
+
+/// The body that follows a response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// No body: the request was HEAD, or the status is 204 or 304.
+    None,
+    /// Exactly this many bytes.
+    Length(u64),
+    /// Chunks (see [`crate::chunked`]).
+    Chunked,
+    /// Everything until the upstream closes.
+    UntilClose,
+    /// The connection is no longer HTTP: 101.
+    Tunnel,
+}
+
+/// The verdict on a response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framed {
+    /// The body.
+    pub body: Body,
+    /// What `Content-Length` said, also where no body follows (HEAD, 304).
+    pub content_length: Option<u64>,
+    /// The connection can serve another request once the body is read.
+    pub keep_alive: bool,
+}
+
+/// Judges `head`, which was parsed from `buf`; `to_head` when the request was HEAD.
+///
+/// # Errors
+/// Contradictory or unreadable framing headers: such a response could be split.
+pub fn frame(head: &ResponseHead, buf: &[u8], to_head: bool) -> Result<Framed, ResponseError> {
+    let mut length: Option<(HeaderSpan, u64)> = None;
+    let mut encoding: Option<HeaderSpan> = None;
+    let mut close = head.line.version < Version::HTTP_11;
+    for &this in head.headers.iter().filter(|header| header.known != Known::Other) {
+        let value = this.value.of(buf);
+        match this.known {
+            Known::ContentLength => {
+                if let Some((first, _)) = length {
+                    return Err(ResponseError::Duplicate { this, first });
+                }
+                let n = content_length(value).ok_or(ResponseError::InvalidLength { this })?;
+                length = Some((this, n));
+            }
+            Known::TransferEncoding => {
+                if let Some(first) = encoding {
+                    return Err(ResponseError::Duplicate { this, first });
+                }
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(ResponseError::UnknownEncoding { value: this.value });
+                }
+                encoding = Some(this);
+            }
+            Known::Connection => close |= contains(value, b"close"),
+            _ => {}
+        }
+    }
+    if length.is_some() && encoding.is_some() {
+        return Err(ResponseError::LengthAndEncoding);
+    }
+    let content_length = length.map(|(_, n)| n);
+    let body = match (head.line.code, encoding, content_length) {
+        (101, ..) => Body::Tunnel,
+        (204 | 304, ..) => Body::None,
+        _ if to_head => Body::None,
+        (_, Some(_), _) => Body::Chunked,
+        (_, None, Some(n)) => Body::Length(n),
+        (_, None, None) => Body::UntilClose,
+    };
+    let keep_alive = !close && !matches!(body, Body::UntilClose | Body::Tunnel);
+    Ok(Framed { body, content_length, keep_alive })
+}
+
+#[cfg(test)]
+#[path = "response_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! Header names that some part of the server asks for by name.
+//!
+//! A name becomes a one-byte id while the head is parsed, so that nobody compares strings later.
+
+macro_rules! known {
+    ($($variant:ident = $name:literal,)*) => {
+        /// A header name with a meaning here; comparison is case-insensitive (RFC 9110, 5.1).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Known {
+            /// Any other name.
+            #[default]
+            Other,
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $variant,
+            )*
+        }
+
+        const NAMES: &[(Known, &str)] = &[$((Known::$variant, $name),)*];
+    };
+}
+
+known! {
+    Host = "host",
+    Connection = "connection",
+    ProxyConnection = "proxy-connection",
+    ContentLength = "content-length",
+    ContentType = "content-type",
+    ContentRange = "content-range",
+    ContentEncoding = "content-encoding",
+    TransferEncoding = "transfer-encoding",
+    Expect = "expect",
+    Range = "range",
+    IfModifiedSince = "if-modified-since",
+    IfUnmodifiedSince = "if-unmodified-since",
+    IfMatch = "if-match",
+    IfNoneMatch = "if-none-match",
+    IfRange = "if-range",
+    UserAgent = "user-agent",
+    Referer = "referer",
+    Cookie = "cookie",
+    Authorization = "authorization",
+    ProxyAuthorization = "proxy-authorization",
+    ProxyAuthenticate = "proxy-authenticate",
+    WwwAuthenticate = "www-authenticate",
+    Upgrade = "upgrade",
+    Http2Settings = "http2-settings",
+    XForwardedFor = "x-forwarded-for",
+    XForwardedProto = "x-forwarded-proto",
+    XRealIp = "x-real-ip",
+    Forwarded = "forwarded",
+    Accept = "accept",
+    AcceptEncoding = "accept-encoding",
+    AcceptLanguage = "accept-language",
+    AcceptRanges = "accept-ranges",
+    Te = "te",
+    Trailer = "trailer",
+    KeepAlive = "keep-alive",
+    Via = "via",
+    Depth = "depth",
+    Destination = "destination",
+    Overwrite = "overwrite",
+    Date = "date",
+    Server = "server",
+    Location = "location",
+    Refresh = "refresh",
+    SetCookie = "set-cookie",
+    CacheControl = "cache-control",
+    Pragma = "pragma",
+    Expires = "expires",
+    LastModified = "last-modified",
+    Etag = "etag",
+    Vary = "vary",
+    Link = "link",
+    XAccelExpires = "x-accel-expires",
+    XAccelRedirect = "x-accel-redirect",
+    XAccelLimitRate = "x-accel-limit-rate",
+    XAccelBuffering = "x-accel-buffering",
+    XAccelCharset = "x-accel-charset",
+}
+
+const SLOTS: usize = 256;
+
+/// Four bytes tell the names above apart almost always; the probe below settles the rest.
+const fn slot(name: &[u8]) -> usize {
+    let n = name.len();
+    if n == 0 {
+        return 0;
+    }
+    let first = (name[0] | 0x20) as usize;
+    let last = (name[n - 1] | 0x20) as usize;
+    let middle = (name[n / 2] | 0x20) as usize;
+    (n * 37 + first * 5 + last * 11 + middle * 3) % SLOTS
+}
+
+const TABLE: [u8; SLOTS] = {
+    let mut table = [0u8; SLOTS];
+    let mut i = 0;
+    while i < NAMES.len() {
+        let mut at = slot(NAMES[i].1.as_bytes());
+        while table[at] != 0 {
+            at = (at + 1) % SLOTS;
+        }
+        table[at] = (i + 1) as u8;
+        i += 1;
+    }
+    table
+};
+
+impl Known {
+    /// The id of `name`, whatever its case; [`Known::Other`] when the name means nothing here.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        let mut at = slot(name);
+        // The table is never full, so the probe ends at an empty slot.
+        while let Some(&entry) = TABLE.get(at) {
+            let Some(&(known, text)) = NAMES.get(usize::from(entry).wrapping_sub(1)) else {
+                break;
+            };
+            if name.eq_ignore_ascii_case(text.as_bytes()) {
+                return known;
+            }
+            at = (at + 1) % SLOTS;
+        }
+        Self::Other
+    }
+
+    /// The name in lower case; empty for [`Known::Other`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES.get((self as usize).wrapping_sub(1)).map_or("", |entry| entry.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_finds_itself_in_any_case() {
+        for &(known, name) in NAMES {
+            assert_eq!(Known::of(name.as_bytes()), known);
+            assert_eq!(Known::of(name.to_uppercase().as_bytes()), known);
+            assert_eq!(known.name(), name);
+        }
+    }
+
+    #[test]
+    fn near_names_are_other() {
+        for name in ["", "hos", "hosts", "content_length", "content-lengtn", "X-Accel", "\u{e9}"] {
+            assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name}");
+        }
+        assert_eq!(Known::Other.name(), "");
+    }
+}

@@ -1,0 +1,88 @@
+//! The fuzz targets' invariants, shaken by a small deterministic mutator: a bounded stand-in for
+//! machines without a fuzzer.
+
+use crate::check;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
+    }
+}
+
+const SPICE: &[u8] = b"\0\r\n\t :;,/.%?#+-_AaZ09\x7f\xff=\"'[]";
+
+fn shake(seeds: &[&[u8]], rounds: usize, check: fn(&[u8])) {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for seed in seeds {
+        check(seed);
+    }
+    for _ in 0..rounds {
+        let mut data = seeds[random.below(seeds.len())].to_vec();
+        for _ in 0..=random.below(4) {
+            let at = random.below(data.len() + 1);
+            match random.below(5) {
+                0 => data.insert(at, SPICE[random.below(SPICE.len())]),
+                1 if at < data.len() => data[at] = SPICE[random.below(SPICE.len())],
+                2 if at < data.len() => drop(data.remove(at)),
+                3 => data.truncate(at),
+                _ => {
+                    let other = seeds[random.below(seeds.len())];
+                    let cut = random.below(other.len() + 1);
+                    data.splice(at..at, other[cut..].iter().copied());
+                }
+            }
+        }
+        check(&data);
+    }
+}
+
+#[test]
+fn h1_head() {
+    let seeds: &[&[u8]] = &[
+        b"GET /a/../b%20c.html?x=1 HTTP/1.1\r\nHost: a.b:80\r\nConnection: close\r\n\r\n",
+        b"\r\nPOST http://h.x?y HTTP/1.0\nContent-Length: 5\nFoo_bar:  b \n\n",
+        b"CONNECT [::1]:443 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /\r\n",
+    ];
+    shake(seeds, 3000, check::h1_head);
+}
+
+#[test]
+fn h1_response() {
+    let seeds: &[&[u8]] = &[
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: x\r\n\r\nhello",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204\nConnection: close\n\n",
+        b"HTTP/1.0 304 Not Modified\r\nHTTP/1.0 304 x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ];
+    shake(seeds, 5000, check::h1_response);
+}
+
+#[test]
+fn chunked() {
+    let seeds: &[&[u8]] = &[b"5\r\nhello\r\n0\r\n\r\n", b"0005;a=b\r\nhello\r\nA\r\n0123456789\r\n0;x\r\nTrailer: y\r\nB: c\r\n\r\nGET"];
+    shake(seeds, 10_000, check::chunked);
+}
+
+#[test]
+fn uri() {
+    let seeds: &[&[u8]] =
+        &[b"/a/b/../c/./d//e.html?x=%20&y=a+b#f", b"/%2e%2e/%2F..%2fa%3F%23%25b.c", b"?a=b&c&=d", b"/plain/path.tar.gz?q=1"];
+    shake(seeds, 20_000, check::uri);
+}
+
+#[test]
+fn range() {
+    let seeds: &[&[u8]] = &[
+        b"bytes=0-5,7-,-3, 10 - 12",
+        b"bytes=9223372036854775807-",
+        b"Sun, 06 Nov 1994 08:49:37 GMT",
+        b"Sunday, 06-Nov-94 08:49:37 GMT",
+        b"Sun Nov  6 08:49:37 1994",
+    ];
+    shake(seeds, 20_000, check::range);
+}
