@@ -14,8 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Declaration of the head of [`Cx`] for LuaJIT's FFI.
-pub(crate) const CDEF: &str =
-    "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; } lunette_cx;";
+pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {
@@ -82,7 +81,11 @@ impl Cx {
 
     /// The current host context (the request), when there is one and it is a `T`.
     pub fn host<T: 'static>(&self) -> Option<Rc<T>> {
-        self.host.try_borrow().ok()?.as_ref().and_then(|h| Rc::clone(h).downcast::<T>().ok())
+        self.host
+            .try_borrow()
+            .ok()?
+            .as_ref()
+            .and_then(|h| Rc::clone(h).downcast::<T>().ok())
     }
 
     /// The current phase; none at a VM's start.
@@ -187,7 +190,10 @@ impl Cx {
         core: Option<Rc<Core>>,
         waker: Option<&Waker>,
     ) -> Saved {
-        self.req.set(host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
+        self.req.set(
+            host.as_ref()
+                .map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()),
+        );
         self.phase.set(phase.map_or(0, |p| p.bit));
         Saved {
             phase: self.phase_info.replace(phase),
@@ -203,7 +209,12 @@ impl Cx {
 
     /// Puts back what was current and returns the host context that was.
     pub(crate) fn leave(&self, saved: Saved) -> Option<Rc<dyn Any>> {
-        self.req.set(saved.host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
+        self.req.set(
+            saved
+                .host
+                .as_ref()
+                .map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()),
+        );
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);
         drop(self.core.replace(saved.core));
@@ -214,7 +225,10 @@ impl Cx {
     }
 
     /// Polls a new future once, with the job's waker when it is already being polled.
-    pub(crate) fn poll_new(&self, work: &mut LocalFuture) -> Poll<Result<crate::value::Reply, Raise>> {
+    pub(crate) fn poll_new(
+        &self,
+        work: &mut LocalFuture,
+    ) -> Poll<Result<crate::value::Reply, Raise>> {
         let waker = self.waker.try_borrow().ok().and_then(|w| w.clone());
         let mut cx = Context::from_waker(waker.as_ref().unwrap_or_else(|| Waker::noop()));
         work.as_mut().poll(&mut cx)

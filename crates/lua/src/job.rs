@@ -72,7 +72,13 @@ impl Job {
         let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, 0) };
         let host = cx.leave(saved);
         if let (Rest::Waiting, Some(host)) = (&rest, host) {
-            return Started::Waiting(Self { vm: vm.clone(), slot: Some(slot), host, phase, entry });
+            return Started::Waiting(Self {
+                vm: vm.clone(),
+                slot: Some(slot),
+                host,
+                phase,
+                entry,
+            });
         }
         let outcome = outcome(rest);
         retire(vm, slot);
@@ -84,7 +90,13 @@ impl Job {
         let core = Rc::clone(&self.slot.as_ref()?.core);
         let mut ids = core.scratch.take();
         ids.clear();
-        ids.extend(core.threads.borrow().iter().filter(|t| matches!(t.state, State::Pending(_))).map(|t| t.id));
+        ids.extend(
+            core.threads
+                .borrow()
+                .iter()
+                .filter(|t| matches!(t.state, State::Pending(_)))
+                .map(|t| t.id),
+        );
         let mut rest = None;
         for &id in &ids {
             if let Some(reply) = poll_thread(&core, id, context) {
@@ -102,9 +114,17 @@ impl Job {
     }
 
     /// Resumes a thread with the results of its operation.
-    fn go_on(&self, core: &Rc<Core>, id: u64, reply: Result<Reply, Raise>, context: &Context<'_>) -> Rest {
+    fn go_on(
+        &self,
+        core: &Rc<Core>,
+        id: u64,
+        reply: Result<Reply, Raise>,
+        context: &Context<'_>,
+    ) -> Rest {
         let cx = self.vm.cx();
-        let Some(lua) = core.with(id, |t| t.lua) else { return Rest::Waiting };
+        let Some(lua) = core.with(id, |t| t.lua) else {
+            return Rest::Waiting;
+        };
         let saved = cx.enter(
             Some(Rc::clone(&self.host)),
             Some(self.phase),
@@ -141,11 +161,13 @@ const PANICKED: Raise = Raise::fixed("internal error: a native function panicked
 
 /// Polls what a thread waits for; its result when it is done.
 fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result<Reply, Raise>> {
-    let taken = core.with(id, |t| match std::mem::replace(&mut t.state, State::Ready) {
-        State::Pending(work) => Some(work),
-        other => {
-            t.state = other;
-            None
+    let taken = core.with(id, |t| {
+        match std::mem::replace(&mut t.state, State::Ready) {
+            State::Pending(work) => Some(work),
+            other => {
+                t.state = other;
+                None
+            }
         }
     });
     let mut work = taken.flatten()?;

@@ -46,7 +46,10 @@ impl Later {
 /// How Lua reaches a row.
 #[derive(Clone)]
 pub(crate) enum Kind {
-    Fast { declaration: String, address: *const c_void },
+    Fast {
+        declaration: String,
+        address: *const c_void,
+    },
     Native(sys::lua_CFunction),
 }
 
@@ -61,9 +64,19 @@ pub struct Row {
 impl Row {
     /// A function reached through the FFI, callable in the phases of `MASK` (see [`PhaseSet::bits`]). The glue finds
     /// it as `C.name` and passes `cx` first. A result that means failure is `FAILED` of its type.
-    pub fn fast<const MASK: u32, Shape, F: FastFn<Shape>>(name: &'static str, _function: F) -> Self {
-        let kind = Kind::Fast { declaration: F::declaration(), address: F::address::<MASK>() };
-        Self { name, phases: PhaseSet(MASK), kind }
+    pub fn fast<const MASK: u32, Shape, F: FastFn<Shape>>(
+        name: &'static str,
+        _function: F,
+    ) -> Self {
+        let kind = Kind::Fast {
+            declaration: F::declaration(),
+            address: F::address::<MASK>(),
+        };
+        Self {
+            name,
+            phases: PhaseSet(MASK),
+            kind,
+        }
     }
 
     /// A function that reads its arguments from the Lua stack and pushes its results, whose number it returns.
@@ -72,8 +85,17 @@ impl Row {
     where
         F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
     {
-        const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
-        Self { name, phases, kind: Kind::Native(call_entry::<F>) }
+        const {
+            assert!(
+                size_of::<F>() == 0,
+                "a row must be a function item or a closure without captures"
+            )
+        }
+        Self {
+            name,
+            phases,
+            kind: Kind::Native(call_entry::<F>),
+        }
     }
 
     /// A function that may suspend its caller: it reads its arguments and answers at once or with a future.
@@ -82,8 +104,17 @@ impl Row {
     where
         F: Fn(&Cx, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
     {
-        const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
-        Self { name, phases, kind: Kind::Native(suspend_entry::<F>) }
+        const {
+            assert!(
+                size_of::<F>() == 0,
+                "a row must be a function item or a closure without captures"
+            )
+        }
+        Self {
+            name,
+            phases,
+            kind: Kind::Native(suspend_entry::<F>),
+        }
     }
 
     /// The row's name.
@@ -149,7 +180,11 @@ pub(crate) fn push_raise(stack: &mut Stack<'_>, raise: &Raise) -> c_int {
     stack.truncate(0);
     stack.push_light(mark(&RAISE));
     stack.push_bytes(&raise.message);
-    stack.push_number(if raise.level == 0 { 0.0 } else { f64::from(raise.level) + 1.0 });
+    stack.push_number(if raise.level == 0 {
+        0.0
+    } else {
+        f64::from(raise.level) + 1.0
+    });
     3
 }
 
@@ -158,7 +193,11 @@ where
     F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
 {
     // SAFETY: only the binder makes closures of this function, with the upvalues `guarded` wants.
-    unsafe { guarded(l, |cx, stack| conjure::<F>()(cx, stack).map(Answer::Results)) }
+    unsafe {
+        guarded(l, |cx, stack| {
+            conjure::<F>()(cx, stack).map(Answer::Results)
+        })
+    }
 }
 
 unsafe extern "C-unwind" fn suspend_entry<F>(l: *mut sys::lua_State) -> c_int

@@ -93,7 +93,9 @@ unsafe fn suspended(core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
         }
         Intent::Spawn(child) if by_api => {
             let started = core.with(child, |t| t.lua);
-            let Some(co) = started else { return Next::Thread(id, 0) };
+            let Some(co) = started else {
+                return Next::Thread(id, 0);
+            };
             // SAFETY: both coroutines are live and at rest; the child's function and arguments stand on its stack.
             unsafe {
                 let nargs = sys::lua_gettop(co) - 1;
@@ -135,7 +137,14 @@ unsafe fn ended(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_St
 
 /// # Safety
 /// As for [`run`]; `lua` has just died, the error value stands on top of its stack.
-unsafe fn failed(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State, code: c_int) -> Next {
+unsafe fn failed(
+    cx: &Cx,
+    core: &Core,
+    entry: u64,
+    id: u64,
+    lua: *mut sys::lua_State,
+    code: c_int,
+) -> Next {
     // SAFETY: the caller's contract.
     let error = unsafe { traceback::describe(cx, lua, code) };
     if id == entry {
@@ -169,8 +178,14 @@ unsafe fn deliver(cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State) -> Ne
 /// # Safety
 /// As for [`run`]; `n` values stand on top of `lua`.
 unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, n: c_int) -> Next {
-    let Some((parent, waited)) = core.with(id, |t| (t.parent, t.waited)) else { return Next::Queue };
-    let alive = core.with(parent, |t| (!matches!(t.state, State::Zombie)).then_some(t.lua)).flatten();
+    let Some((parent, waited)) = core.with(id, |t| (t.parent, t.waited)) else {
+        return Next::Queue;
+    };
+    let alive = core
+        .with(parent, |t| {
+            (!matches!(t.state, State::Zombie)).then_some(t.lua)
+        })
+        .flatten();
     let Some(to) = alive else {
         // SAFETY: the thread is out of use.
         unsafe { bury(core, id, lua) };
@@ -187,12 +202,21 @@ unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, 
         core.with(id, |t| t.state = State::Zombie);
         return Next::Queue;
     }
-    for t in core.threads.borrow_mut().iter_mut().filter(|t| t.parent == parent) {
+    for t in core
+        .threads
+        .borrow_mut()
+        .iter_mut()
+        .filter(|t| t.parent == parent)
+    {
         t.waited = false;
     }
     // SAFETY: both coroutines belong to one VM; room is asked for first.
     unsafe {
-        let moved = if sys::lua_checkstack(to, n) != 0 { n } else { 0 };
+        let moved = if sys::lua_checkstack(to, n) != 0 {
+            n
+        } else {
+            0
+        };
         if moved > 0 {
             sys::lua_xmove(lua, to, moved);
         }

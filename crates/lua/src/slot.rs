@@ -89,7 +89,11 @@ impl Slot {
     unsafe fn bind_env(&self) {
         // SAFETY: a live coroutine at rest.
         unsafe {
-            sys::lua_rawgeti(self.lua, sys::LUA_REGISTRYINDEX, self.env as sys::lua_Integer);
+            sys::lua_rawgeti(
+                self.lua,
+                sys::LUA_REGISTRYINDEX,
+                self.env as sys::lua_Integer,
+            );
             sys::lua_replace(self.lua, sys::LUA_GLOBALSINDEX);
         }
     }
@@ -174,15 +178,14 @@ impl Slot {
             let mut clean = sys::lua_topointer(l, -1) == self.env_at;
             if clean {
                 sys::lua_pushnil(l);
-                clean = sys::lua_next(l, -2) != 0
-                    && sys::lua_topointer(l, -1) == self.env_at
-                    && {
-                        sys::lua_settop(l, -2);
-                        sys::lua_next(l, -2) == 0
-                    };
+                clean = sys::lua_next(l, -2) != 0 && sys::lua_topointer(l, -1) == self.env_at && {
+                    sys::lua_settop(l, -2);
+                    sys::lua_next(l, -2) == 0
+                };
             }
             if clean {
-                clean = sys::lua_getmetatable(l, base + 1) != 0 && sys::lua_topointer(l, -1) == shared.meta_at;
+                clean = sys::lua_getmetatable(l, base + 1) != 0
+                    && sys::lua_topointer(l, -1) == shared.meta_at;
             }
             sys::lua_settop(l, base);
             clean

@@ -84,12 +84,18 @@ impl<'a> Stack<'a> {
 
     /// The index as Lua wants it, when a value stands there.
     fn at(&self, index: usize) -> Option<c_int> {
-        if index == 0 || index > self.top() { None } else { c_int::try_from(index).ok() }
+        if index == 0 || index > self.top() {
+            None
+        } else {
+            c_int::try_from(index).ok()
+        }
     }
 
     /// The type of the value at `index` (from 1).
     pub fn kind(&self, index: usize) -> Type {
-        let Some(i) = self.at(index) else { return Type::None };
+        let Some(i) = self.at(index) else {
+            return Type::None;
+        };
         // SAFETY: a value stands at `i`.
         match unsafe { sys::lua_type(self.l, i) } {
             sys::LUA_TNIL => Type::Nil,
@@ -113,7 +119,8 @@ impl<'a> Stack<'a> {
     /// Whether the value there is true in Lua's sense.
     pub fn truthy(&self, index: usize) -> bool {
         // SAFETY: a value stands at `i`.
-        self.at(index).is_some_and(|i| unsafe { sys::lua_toboolean(self.l, i) } != 0)
+        self.at(index)
+            .is_some_and(|i| unsafe { sys::lua_toboolean(self.l, i) } != 0)
     }
 
     /// The number there; strings that look like numbers count, as in Lua.
@@ -141,7 +148,8 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// When neither string nor number stands there.
     pub fn check_bytes(&self, index: usize, function: &str) -> Result<&[u8], Raise> {
-        self.bytes(index).ok_or_else(|| self.mismatch(index, function, "string"))
+        self.bytes(index)
+            .ok_or_else(|| self.mismatch(index, function, "string"))
     }
 
     /// A number argument, or the error of `luaL_checknumber`.
@@ -149,7 +157,8 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// When no number stands there.
     pub fn check_number(&self, index: usize, function: &str) -> Result<f64, Raise> {
-        self.number(index).ok_or_else(|| self.mismatch(index, function, "number"))
+        self.number(index)
+            .ok_or_else(|| self.mismatch(index, function, "number"))
     }
 
     /// The error of `luaL_typerror` for the argument at `index`.
@@ -178,7 +187,9 @@ impl<'a> Stack<'a> {
 
     /// Whether two values are the same without metamethods.
     pub fn same(&self, a: usize, b: usize) -> bool {
-        let (Some(a), Some(b)) = (self.at(a), self.at(b)) else { return false };
+        let (Some(a), Some(b)) = (self.at(a), self.at(b)) else {
+            return false;
+        };
         // SAFETY: values stand at both.
         unsafe { sys::lua_rawequal(self.l, a, b) != 0 }
     }
@@ -204,7 +215,11 @@ impl<'a> Stack<'a> {
         self.room();
         // SAFETY: the registry entry lives while the Ref does.
         unsafe {
-            sys::lua_rawgeti(self.l, sys::LUA_REGISTRYINDEX, value.slot() as sys::lua_Integer);
+            sys::lua_rawgeti(
+                self.l,
+                sys::LUA_REGISTRYINDEX,
+                value.slot() as sys::lua_Integer,
+            );
         }
     }
 
@@ -334,7 +349,8 @@ impl<'a> Stack<'a> {
     /// The length of the table or string at `index`, without metamethods.
     pub fn raw_len(&self, index: usize) -> usize {
         // SAFETY: a value stands at `i`.
-        self.at(index).map_or(0, |i| unsafe { sys::lua_objlen(self.l, i) })
+        self.at(index)
+            .map_or(0, |i| unsafe { sys::lua_objlen(self.l, i) })
     }
 
     /// Walks the table at `index`: `each(stack, key, value)` gets the indexes of both. What `each` pushes is dropped;

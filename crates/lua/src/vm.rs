@@ -65,7 +65,8 @@ impl Drop for Inner {
 }
 
 fn report_global(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if let (Some(hooks), Some(name), Some(traceback)) = (cx.hooks(), stack.bytes(1), stack.bytes(2)) {
+    if let (Some(hooks), Some(name), Some(traceback)) = (cx.hooks(), stack.bytes(1), stack.bytes(2))
+    {
         hooks.global_write(cx, name, traceback);
     }
     Ok(0)
@@ -84,7 +85,11 @@ impl Vm {
         }
         // SAFETY: as above. Opening the libraries fails only for want of memory.
         unsafe { sys::luaL_openlibs(main) };
-        let shared = Shared { main, meta: 0, meta_at: std::ptr::null() };
+        let shared = Shared {
+            main,
+            meta: 0,
+            meta_at: std::ptr::null(),
+        };
         let mut inner = Inner {
             shared,
             cx: Rc::new(Cx::new()),
@@ -94,10 +99,15 @@ impl Vm {
             late: RefCell::new(Vec::new()),
         };
         inner.run_prelude()?;
-        let vm = Self { inner: Rc::new(inner) };
+        let vm = Self {
+            inner: Rc::new(inner),
+        };
         for (field, value) in [("path", &options.path), ("cpath", &options.cpath)] {
             if let Some(value) = value {
-                vm.prelude_call(vm.inner.prelude.set_path, &[field.as_bytes(), value.as_bytes()])?;
+                vm.prelude_call(
+                    vm.inner.prelude.set_path,
+                    &[field.as_bytes(), value.as_bytes()],
+                )?;
             }
         }
         Ok(vm)
@@ -118,7 +128,10 @@ impl Vm {
     /// # Errors
     /// Memory is exhausted. A syntax error shows when the module is required.
     pub fn preload(&self, name: &str, source: &str) -> Result<(), LuaError> {
-        self.prelude_call(self.inner.prelude.preload, &[name.as_bytes(), source.as_bytes()])
+        self.prelude_call(
+            self.inner.prelude.preload,
+            &[name.as_bytes(), source.as_bytes()],
+        )
     }
 
     /// Adds a part of the API.
@@ -130,7 +143,11 @@ impl Vm {
         // SAFETY: the main state is at rest or waits below a running coroutine; its minimum of 20 slots suffices.
         unsafe {
             let base = sys::lua_gettop(l);
-            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.glue as sys::lua_Integer);
+            sys::lua_rawgeti(
+                l,
+                sys::LUA_REGISTRYINDEX,
+                self.inner.prelude.glue as sys::lua_Integer,
+            );
             let mut stack = Stack::new(l, &cx.bin);
             stack.push_bytes(group.glue.as_bytes());
             stack.push_bytes(group.name.as_bytes());
@@ -139,7 +156,10 @@ impl Vm {
             let (fast, native) = (base as usize + 4, base as usize + 5);
             for row in &group.rows {
                 match &row.kind {
-                    Kind::Fast { declaration, address } => {
+                    Kind::Fast {
+                        declaration,
+                        address,
+                    } => {
                         stack.push_table(2, 0);
                         let entry = stack.top();
                         stack.push_bytes(declaration.as_bytes());
@@ -200,7 +220,11 @@ impl Vm {
         // SAFETY: as for bind.
         unsafe {
             let base = sys::lua_gettop(l);
-            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.factory as sys::lua_Integer);
+            sys::lua_rawgeti(
+                l,
+                sys::LUA_REGISTRYINDEX,
+                self.inner.prelude.factory as sys::lua_Integer,
+            );
             let mut stack = Stack::new(l, &self.inner.cx.bin);
             stack.push_bytes(source);
             stack.push_bytes(name);
@@ -228,12 +252,21 @@ impl Vm {
         // SAFETY: as for bind; the chunk's factory runs one instruction.
         let result = unsafe {
             let base = sys::lua_gettop(l);
-            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.explain as sys::lua_Integer);
+            sys::lua_rawgeti(
+                l,
+                sys::LUA_REGISTRYINDEX,
+                self.inner.prelude.explain as sys::lua_Integer,
+            );
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, factory as sys::lua_Integer);
             sys::lua_call(l, 0, 1);
             let code = sys::lua_pcall(l, 0, 0, base + 1);
             let stack = Stack::new(l, &cx.bin);
-            let message = (code != 0).then(|| stack.bytes(stack.top()).unwrap_or(b"unknown reason").to_vec());
+            let message = (code != 0).then(|| {
+                stack
+                    .bytes(stack.top())
+                    .unwrap_or(b"unknown reason")
+                    .to_vec()
+            });
             sys::lua_settop(l, base);
             message.map_or(Ok(()), |m| Err(LuaError::plain(ErrorKind::Runtime, m)))
         };
@@ -256,13 +289,26 @@ impl Vm {
     ) -> Result<T, LuaError> {
         let mut slot = self.take_slot(chunk)?;
         let cx = &self.inner.cx;
-        let saved = cx.enter(host, Some(Phase { yields: false, ..phase }), None, None);
+        let saved = cx.enter(
+            host,
+            Some(Phase {
+                yields: false,
+                ..phase
+            }),
+            None,
+            None,
+        );
         // SAFETY: the slot is this run's alone; lua_resume is a protected call.
         let result = unsafe {
             let mut stack = Stack::new(slot.lua, &cx.bin);
             let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
             let mut count = 0;
-            match sys::lua_resume(slot.lua, std::ptr::null_mut(), nargs as c_int, &raw mut count) {
+            match sys::lua_resume(
+                slot.lua,
+                std::ptr::null_mut(),
+                nargs as c_int,
+                &raw mut count,
+            ) {
                 0 => Ok(read(&mut stack)),
                 sys::LUA_YIELD => {
                     let text = "attempt to yield across C-call boundary";
@@ -282,7 +328,10 @@ impl Vm {
         let l = self.inner.shared.main;
         // SAFETY: a live state.
         if !self.inner.cx.enterable() || unsafe { sys::lua_checkstack(l, 40) } == 0 {
-            return Err(LuaError::plain(ErrorKind::Runtime, "Lua cannot be entered from here"));
+            return Err(LuaError::plain(
+                ErrorKind::Runtime,
+                "Lua cannot be entered from here",
+            ));
         }
         Ok(l)
     }
@@ -364,7 +413,13 @@ impl Vm {
     ///
     /// # Safety
     /// A function and `nargs` arguments stand on `l`'s stack.
-    unsafe fn finish_call(&self, l: *mut sys::lua_State, base: c_int, nargs: c_int, results: c_int) -> Result<(), LuaError> {
+    unsafe fn finish_call(
+        &self,
+        l: *mut sys::lua_State,
+        base: c_int,
+        nargs: c_int,
+        results: c_int,
+    ) -> Result<(), LuaError> {
         // SAFETY: the caller's contract.
         unsafe { protected(l, &self.inner.cx, base, nargs, results) }
     }
@@ -374,7 +429,13 @@ impl Vm {
 ///
 /// # Safety
 /// A function and `nargs` arguments stand on `l`'s stack above `base`.
-unsafe fn protected(l: *mut sys::lua_State, cx: &Cx, base: c_int, nargs: c_int, results: c_int) -> Result<(), LuaError> {
+unsafe fn protected(
+    l: *mut sys::lua_State,
+    cx: &Cx,
+    base: c_int,
+    nargs: c_int,
+    results: c_int,
+) -> Result<(), LuaError> {
     // SAFETY: the caller's contract.
     unsafe {
         let code = sys::lua_pcall(l, nargs, results, 0);
@@ -382,9 +443,16 @@ unsafe fn protected(l: *mut sys::lua_State, cx: &Cx, base: c_int, nargs: c_int, 
             return Ok(());
         }
         let stack = Stack::new(l, &cx.bin);
-        let message = stack.bytes(stack.top()).unwrap_or(b"unknown reason").to_vec();
+        let message = stack
+            .bytes(stack.top())
+            .unwrap_or(b"unknown reason")
+            .to_vec();
         sys::lua_settop(l, base);
-        let kind = if code == sys::LUA_ERRSYNTAX { ErrorKind::Syntax } else { ErrorKind::Runtime };
+        let kind = if code == sys::LUA_ERRSYNTAX {
+            ErrorKind::Syntax
+        } else {
+            ErrorKind::Runtime
+        };
         Err(LuaError::plain(kind, message))
     }
 }
@@ -393,7 +461,12 @@ unsafe fn protected(l: *mut sys::lua_State, cx: &Cx, base: c_int, nargs: c_int, 
 ///
 /// # Safety
 /// `l` is a live state of `cx`'s VM with 4 free slots.
-unsafe fn push_native(l: *mut sys::lua_State, cx: &Rc<Cx>, function: sys::lua_CFunction, phases: PhaseSet) {
+unsafe fn push_native(
+    l: *mut sys::lua_State,
+    cx: &Rc<Cx>,
+    function: sys::lua_CFunction,
+    phases: PhaseSet,
+) {
     // SAFETY: the caller's contract; the context outlives the VM.
     unsafe {
         sys::lua_pushlightuserdata(l, Rc::as_ptr(cx).cast_mut().cast());
@@ -408,13 +481,25 @@ impl Inner {
         let (l, cx) = (self.shared.main, Rc::clone(&self.cx));
         // SAFETY: a fresh state that nobody else uses; 20 slots are free and at most 8 are used.
         unsafe {
-            let code = sys::luaL_loadbuffer(l, PRELUDE.as_ptr().cast(), PRELUDE.len(), c"=lunette".as_ptr());
+            let code = sys::luaL_loadbuffer(
+                l,
+                PRELUDE.as_ptr().cast(),
+                PRELUDE.len(),
+                c"=lunette".as_ptr(),
+            );
             if code != 0 {
-                return Err(LuaError::plain(ErrorKind::Syntax, "the prelude does not compile"));
+                return Err(LuaError::plain(
+                    ErrorKind::Syntax,
+                    "the prelude does not compile",
+                ));
             }
             let mut stack = Stack::new(l, &cx.bin);
             stack.push_table(0, 12);
-            for (name, marker) in [("RAISE", &row::RAISE), ("PENDING", &row::PENDING), ("SUSPEND", &row::SUSPEND)] {
+            for (name, marker) in [
+                ("RAISE", &row::RAISE),
+                ("PENDING", &row::PENDING),
+                ("SUSPEND", &row::SUSPEND),
+            ] {
                 stack.push_light(row::mark(marker));
                 stack.set_field(2, name.as_bytes());
             }
