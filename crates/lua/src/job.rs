@@ -44,7 +44,7 @@ pub enum Started {
 /// A handler that waits.
 pub struct Job {
     vm: Vm,
-    slot: Option<Box<Slot>>,
+    slot: Option<Slot>,
     host: Rc<dyn Any>,
     phase: Phase,
     entry: u64,
@@ -190,7 +190,7 @@ fn outcome(rest: Rest) -> Outcome {
 }
 
 /// Kills what is left of a job and makes its slot ready for the next.
-fn retire(vm: &Vm, mut slot: Box<Slot>) {
+fn retire(vm: &Vm, mut slot: Slot) {
     if !vm.cx().enterable() {
         return vm.retire_later(slot);
     }

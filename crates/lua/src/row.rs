@@ -168,7 +168,7 @@ unsafe fn guarded(
         Ok(Answer::Results(n)) => n.min(stack.top()) as c_int,
         Ok(Answer::Suspend) => {
             stack.truncate(0);
-            stack.push_light(mark(&PENDING));
+            stack.push_pointer(mark(&PENDING));
             1
         }
         Err(raise) => push_raise(&mut stack, &raise),
@@ -178,7 +178,7 @@ unsafe fn guarded(
 /// Leaves an error for the shim; returns the number of values pushed.
 pub(crate) fn push_raise(stack: &mut Stack<'_>, raise: &Raise) -> c_int {
     stack.truncate(0);
-    stack.push_light(mark(&RAISE));
+    stack.push_pointer(mark(&RAISE));
     stack.push_bytes(&raise.message);
     stack.push_number(if raise.level == 0 {
         0.0

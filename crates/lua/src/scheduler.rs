@@ -10,6 +10,7 @@ use crate::threads::{Core, Intent, State, Thread};
 use crate::traceback;
 use mlua_sys as sys;
 use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why the scheduler came to rest.
 pub(crate) enum Rest {
@@ -151,7 +152,8 @@ unsafe fn failed(
         return Next::Rest(Rest::Failed(Box::new(error)));
     }
     if let Some(hooks) = cx.hooks() {
-        hooks.thread_aborted(cx, &error);
+        // A host's mistake must not leave the job half run.
+        let _ = catch_unwind(AssertUnwindSafe(|| hooks.thread_aborted(cx, &error)));
     }
     // SAFETY: as above; a dead coroutine keeps its stack for reading.
     unsafe {

@@ -211,7 +211,7 @@ impl Slot {
     ///
     /// # Safety
     /// See [`Slot::new`]; the slot is not used again.
-    pub(crate) unsafe fn discard(mut self: Box<Self>, shared: &Shared) {
+    pub(crate) unsafe fn discard(mut self, shared: &Shared) {
         // SAFETY: the caller's contract.
         unsafe {
             self.drop_env(shared);

@@ -167,14 +167,14 @@ impl<'a> Stack<'a> {
         Raise::argument(index, function, &what)
     }
 
-    /// The pointer of a light userdata.
-    pub fn light(&self, index: usize) -> Option<*mut c_void> {
+    /// The address in a light userdata, such as `ngx.null`.
+    pub fn light(&self, index: usize) -> Option<usize> {
         if self.kind(index) != Type::LightUserdata {
             return None;
         }
         let i = self.at(index)?;
-        // SAFETY: a light userdata stands at `i`; the pointer is only compared, never followed.
-        Some(unsafe { sys::lua_touserdata(self.l, i) })
+        // SAFETY: a light userdata stands at `i`; only its address is looked at.
+        Some(unsafe { sys::lua_touserdata(self.l, i) }.addr())
     }
 
     /// The coroutine there, as the scheduler names it.
@@ -223,11 +223,11 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// Makes room for what one push needs. Where Lua's limit of 8,000 values is reached the row ends as by a panic,
+    /// which its entry turns into a Lua error; a row that pushes without bound asks [`Stack::reserve`] first.
     fn room(&mut self) {
-        // SAFETY: a live state. LuaJIT keeps reserve slots beyond a failed request for error handling, and a
-        // stack near its limit of 65,500 values cannot be reached by a row that pushes a bounded number.
-        unsafe {
-            sys::lua_checkstack(self.l, 4);
+        if !self.reserve(4) {
+            std::panic::resume_unwind(Box::new("stack overflow"));
         }
     }
 
@@ -261,11 +261,16 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Pushes a bare pointer (47 bits), such as `ngx.null`.
-    pub fn push_light(&mut self, value: *mut c_void) {
+    /// Pushes a light userdata: an address of 47 bits that Lua can only compare and print.
+    pub fn push_light(&mut self, address: usize) {
+        self.push_pointer(std::ptr::without_provenance_mut(address));
+    }
+
+    /// Pushes a pointer that native code will get back.
+    pub(crate) fn push_pointer(&mut self, pointer: *mut c_void) {
         self.room();
         // SAFETY: room was made; the pointer is opaque to Lua.
-        unsafe { sys::lua_pushlightuserdata(self.l, value) }
+        unsafe { push_light(self.l, pointer) }
     }
 
     /// Pushes a copy of the value at `index`, nil when there is none.
@@ -386,4 +391,11 @@ impl<'a> Stack<'a> {
             self.truncate(base + 1);
         }
     }
+}
+
+/// # Safety
+/// `l` is a live state with a free slot.
+unsafe fn push_light(l: *mut sys::lua_State, pointer: *mut c_void) {
+    // SAFETY: the caller's contract.
+    unsafe { sys::lua_pushlightuserdata(l, pointer) }
 }

@@ -1,25 +1,23 @@
 //! The virtual machine: its making, its libraries, its code, and runs that do not suspend.
 
+use crate::boot::{self, Prelude, protected, push_native};
 use crate::chunk::{self, ChunkId, Chunks};
-use crate::cx::{CDEF, Cx, Hooks};
-use crate::light;
-use crate::phase::{Phase, PhaseSet};
-use crate::raise::{ErrorKind, LuaError, Raise};
-use crate::row::{self, Group, Kind, Row};
+use crate::cx::{Cx, Hooks};
+use crate::phase::Phase;
+use crate::raise::{ErrorKind, LuaError};
+use crate::row::{Group, Kind};
 use crate::slot::{Shared, Slot};
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
 use std::any::Any;
 use std::cell::RefCell;
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::rc::Rc;
 
 /// How many idle slots a VM keeps.
 const IDLE_SLOTS: usize = 1024;
-
-/// Lua's part of the VM.
-const PRELUDE: &str = include_str!("prelude.lua");
 
 /// What a VM is made with.
 #[derive(Clone, Debug, Default)]
@@ -36,24 +34,14 @@ pub struct Vm {
     inner: Rc<Inner>,
 }
 
-/// Registry entries of the functions that the prelude gives to Rust.
-#[derive(Clone, Copy, Default)]
-struct Prelude {
-    factory: c_int,
-    set_path: c_int,
-    preload: c_int,
-    glue: c_int,
-    explain: c_int,
-}
-
 struct Inner {
     shared: Shared,
     cx: Rc<Cx>,
     prelude: Prelude,
-    slots: RefCell<Vec<Box<Slot>>>,
+    slots: RefCell<Vec<Slot>>,
     chunks: RefCell<Chunks>,
     /// Slots of jobs that were dropped where Lua could not be entered.
-    late: RefCell<Vec<Box<Slot>>>,
+    late: RefCell<Vec<Slot>>,
 }
 
 impl Drop for Inner {
@@ -62,14 +50,6 @@ impl Drop for Inner {
         // still reach is dropped after this.
         unsafe { sys::lua_close(self.shared.main) }
     }
-}
-
-fn report_global(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if let (Some(hooks), Some(name), Some(traceback)) = (cx.hooks(), stack.bytes(1), stack.bytes(2))
-    {
-        hooks.global_write(cx, name, traceback);
-    }
-    Ok(0)
 }
 
 impl Vm {
@@ -85,20 +65,25 @@ impl Vm {
         }
         // SAFETY: as above. Opening the libraries fails only for want of memory.
         unsafe { sys::luaL_openlibs(main) };
+        let cx = Rc::new(Cx::new());
+        // SAFETY: as above; `Inner` drops the context after it closed the state.
+        let prelude = unsafe { boot::run_prelude(main, &cx) }.inspect_err(|_| {
+            // SAFETY: nothing else was made of this state.
+            unsafe { sys::lua_close(main) }
+        })?;
         let shared = Shared {
             main,
-            meta: 0,
-            meta_at: std::ptr::null(),
+            meta: prelude.meta.0,
+            meta_at: prelude.meta.1,
         };
-        let mut inner = Inner {
+        let inner = Inner {
             shared,
-            cx: Rc::new(Cx::new()),
-            prelude: Prelude::default(),
+            cx,
+            prelude,
             slots: RefCell::new(Vec::new()),
             chunks: RefCell::new(Chunks::default()),
             late: RefCell::new(Vec::new()),
         };
-        inner.run_prelude()?;
         let vm = Self {
             inner: Rc::new(inner),
         };
@@ -164,7 +149,7 @@ impl Vm {
                         let entry = stack.top();
                         stack.push_bytes(declaration.as_bytes());
                         stack.set_item(entry, 1);
-                        stack.push_light(address.cast_mut());
+                        stack.push_pointer(address.cast_mut());
                         stack.set_item(entry, 2);
                         stack.set_field(fast, row.name.as_bytes());
                     }
@@ -298,29 +283,14 @@ impl Vm {
             None,
             None,
         );
-        // SAFETY: the slot is this run's alone; lua_resume is a protected call.
-        let result = unsafe {
-            let mut stack = Stack::new(slot.lua, &cx.bin);
-            let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
-            let mut count = 0;
-            match sys::lua_resume(
-                slot.lua,
-                std::ptr::null_mut(),
-                nargs as c_int,
-                &raw mut count,
-            ) {
-                0 => Ok(read(&mut stack)),
-                sys::LUA_YIELD => {
-                    let text = "attempt to yield across C-call boundary";
-                    Err(LuaError::plain(ErrorKind::Runtime, text))
-                }
-                code => Err(crate::traceback::describe(cx, slot.lua, code)),
-            }
-        };
+        // SAFETY: the slot is this run's alone, with the chunk's closure on its stack.
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe {
+            run_to_end(cx, slot.lua, push, read)
+        }));
         drop(cx.leave(saved));
         self.give_slot(&mut slot);
         self.keep_slot(slot);
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The main state, when Lua may be entered.
@@ -342,7 +312,7 @@ impl Vm {
     }
 
     /// A slot with the chunk's closure on its stack.
-    pub(crate) fn take_slot(&self, chunk: ChunkId) -> Result<Box<Slot>, LuaError> {
+    pub(crate) fn take_slot(&self, chunk: ChunkId) -> Result<Slot, LuaError> {
         let factory = self.factory(chunk)?;
         self.enter()?;
         while let Some(slot) = self.next_late() {
@@ -358,13 +328,13 @@ impl Vm {
         let idle = self.inner.slots.borrow_mut().pop();
         // SAFETY: `enter` made room on the main state.
         unsafe {
-            let mut slot = idle.unwrap_or_else(|| Box::new(Slot::new(&self.inner.shared)));
+            let mut slot = idle.unwrap_or_else(|| Slot::new(&self.inner.shared));
             slot.push_closure(chunk, factory);
             Ok(slot)
         }
     }
 
-    fn next_late(&self) -> Option<Box<Slot>> {
+    fn next_late(&self) -> Option<Slot> {
         self.inner.late.borrow_mut().pop()
     }
 
@@ -378,12 +348,12 @@ impl Vm {
     }
 
     /// Takes the slot of a job that is dropped inside a fast row; its coroutines go with the next slot that is taken.
-    pub(crate) fn retire_later(&self, slot: Box<Slot>) {
+    pub(crate) fn retire_later(&self, slot: Slot) {
         self.inner.late.borrow_mut().push(slot);
     }
 
     /// Keeps a clean slot for the next handler.
-    pub(crate) fn keep_slot(&self, slot: Box<Slot>) {
+    pub(crate) fn keep_slot(&self, slot: Slot) {
         let mut slots = self.inner.slots.borrow_mut();
         if slots.len() < IDLE_SLOTS {
             slots.push(slot);
@@ -425,136 +395,28 @@ impl Vm {
     }
 }
 
-/// `lua_pcall`, with the message taken off the stack.
+/// Runs the function on a coroutine's stack, which must not yield.
 ///
 /// # Safety
-/// A function and `nargs` arguments stand on `l`'s stack above `base`.
-unsafe fn protected(
-    l: *mut sys::lua_State,
+/// `lua` is a coroutine at rest with a function on its stack, which nobody else uses.
+unsafe fn run_to_end<T>(
     cx: &Cx,
-    base: c_int,
-    nargs: c_int,
-    results: c_int,
-) -> Result<(), LuaError> {
-    // SAFETY: the caller's contract.
+    lua: *mut sys::lua_State,
+    push: impl FnOnce(&mut Stack<'_>) -> usize,
+    read: impl FnOnce(&mut Stack<'_>) -> T,
+) -> Result<T, LuaError> {
+    // SAFETY: the caller's contract; lua_resume is a protected call.
     unsafe {
-        let code = sys::lua_pcall(l, nargs, results, 0);
-        if code == 0 {
-            return Ok(());
+        let mut stack = Stack::new(lua, &cx.bin);
+        let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
+        let mut count = 0;
+        match sys::lua_resume(lua, std::ptr::null_mut(), nargs as c_int, &raw mut count) {
+            0 => Ok(read(&mut stack)),
+            sys::LUA_YIELD => {
+                let text = "attempt to yield across C-call boundary";
+                Err(LuaError::plain(ErrorKind::Runtime, text))
+            }
+            code => Err(crate::traceback::describe(cx, lua, code)),
         }
-        let stack = Stack::new(l, &cx.bin);
-        let message = stack
-            .bytes(stack.top())
-            .unwrap_or(b"unknown reason")
-            .to_vec();
-        sys::lua_settop(l, base);
-        let kind = if code == sys::LUA_ERRSYNTAX {
-            ErrorKind::Syntax
-        } else {
-            ErrorKind::Runtime
-        };
-        Err(LuaError::plain(kind, message))
     }
-}
-
-/// Pushes a native function with its context and phases.
-///
-/// # Safety
-/// `l` is a live state of `cx`'s VM with 4 free slots.
-unsafe fn push_native(
-    l: *mut sys::lua_State,
-    cx: &Rc<Cx>,
-    function: sys::lua_CFunction,
-    phases: PhaseSet,
-) {
-    // SAFETY: the caller's contract; the context outlives the VM.
-    unsafe {
-        sys::lua_pushlightuserdata(l, Rc::as_ptr(cx).cast_mut().cast());
-        sys::lua_pushnumber(l, f64::from(phases.0));
-        sys::lua_pushcclosure(l, function, 2);
-    }
-}
-
-impl Inner {
-    /// Runs the prelude and keeps what it returns.
-    fn run_prelude(&mut self) -> Result<(), LuaError> {
-        let (l, cx) = (self.shared.main, Rc::clone(&self.cx));
-        // SAFETY: a fresh state that nobody else uses; 20 slots are free and at most 8 are used.
-        unsafe {
-            let code = sys::luaL_loadbuffer(
-                l,
-                PRELUDE.as_ptr().cast(),
-                PRELUDE.len(),
-                c"=lunette".as_ptr(),
-            );
-            if code != 0 {
-                return Err(LuaError::plain(
-                    ErrorKind::Syntax,
-                    "the prelude does not compile",
-                ));
-            }
-            let mut stack = Stack::new(l, &cx.bin);
-            stack.push_table(0, 12);
-            for (name, marker) in [
-                ("RAISE", &row::RAISE),
-                ("PENDING", &row::PENDING),
-                ("SUSPEND", &row::SUSPEND),
-            ] {
-                stack.push_light(row::mark(marker));
-                stack.set_field(2, name.as_bytes());
-            }
-            stack.push_light(Rc::as_ptr(&cx).cast_mut().cast());
-            stack.set_field(2, b"cx");
-            stack.push_bytes(CDEF.as_bytes());
-            stack.set_field(2, b"cdef");
-            for row in [
-                Row::calls("report", PhaseSet::EVERYWHERE, report_global),
-                Row::calls("thread_status", PhaseSet::EVERYWHERE, light::status),
-            ] {
-                if let Kind::Native(function) = row.kind {
-                    push_native(l, &cx, function, row.phases);
-                    stack.set_field(2, row.name.as_bytes());
-                }
-            }
-            cx.light.set(weak_table(l, &mut stack, b"light"));
-            cx.blame.set(weak_table(l, &mut stack, b"blame"));
-            protected(l, &cx, 0, 1, 1)?;
-            let field = |name: &CStr| {
-                let mut stack = Stack::new(l, &cx.bin);
-                stack.get_field(1, name.to_bytes());
-                let at = sys::lua_topointer(l, -1);
-                (sys::luaL_ref(l, sys::LUA_REGISTRYINDEX), at)
-            };
-            self.prelude = Prelude {
-                factory: field(c"factory").0,
-                set_path: field(c"set_path").0,
-                preload: field(c"preload").0,
-                glue: field(c"glue").0,
-                explain: field(c"explain").0,
-            };
-            (self.shared.meta, self.shared.meta_at) = field(c"env_meta");
-            sys::lua_settop(l, 0);
-        }
-        Ok(())
-    }
-}
-
-/// Makes a table with weak keys, gives it to the prelude's argument at index 2 and keeps it in the registry.
-///
-/// # Safety
-/// The prelude's argument table stands at index 2 of `l`, with 6 free slots above.
-unsafe fn weak_table(l: *mut sys::lua_State, stack: &mut Stack<'_>, name: &[u8]) -> c_int {
-    stack.push_table(0, 0);
-    let table = stack.top();
-    stack.push_table(0, 1);
-    stack.push_bytes(b"k");
-    stack.set_field(table + 1, b"__mode");
-    // SAFETY: the metatable stands on top, the table below it.
-    let entry = unsafe {
-        sys::lua_setmetatable(l, table as c_int);
-        sys::lua_pushvalue(l, table as c_int);
-        sys::luaL_ref(l, sys::LUA_REGISTRYINDEX)
-    };
-    stack.set_field(2, name);
-    entry
 }
