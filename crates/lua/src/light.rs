@@ -3,8 +3,8 @@
 use crate::cx::Cx;
 use crate::phase::{Phase, PhaseSet};
 use crate::raise::Raise;
-use crate::row::{Group, Later, Row};
-use crate::scheduler::bury;
+use crate::row::{Group, Later, Row, refuse_yield};
+use crate::scheduler::{abandon, bury};
 use crate::stack::{Stack, Type};
 use crate::threads::{Core, Intent, State, Thread};
 use mlua_sys as sys;
@@ -52,6 +52,9 @@ fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     if !stack.reserve(8) {
         return Err(Raise::fixed("stack overflow"));
     }
+    // SAFETY: this frame has a live state.
+    unsafe { abandon(&core, core.current.get(), l) };
+    refuse_yield(stack)?;
     let values = stack.top() as c_int;
     let id = cx.unique();
     let parent = core.current.get();
@@ -142,6 +145,7 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             }
         }
     }
+    refuse_yield(stack)?;
     core.intent.set(Intent::Children);
     Ok(Later::Scheduled)
 }

@@ -133,7 +133,7 @@ end
 coroutine.status, coroutine.resume, coroutine.wrap = status, resume, wrap
 
 -- require: in Lua, so that a module's top level may suspend; and modules have the real globals.
-local loaded, loading = package.loaded, {}
+local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
 
 local function module_loader(name)
     local file, tried = searchpath(name, package.path)

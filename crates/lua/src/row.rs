@@ -25,6 +25,20 @@ pub(crate) fn mark(marker: &'static u8) -> *mut c_void {
     std::ptr::from_ref(marker).cast_mut().cast()
 }
 
+unsafe extern "C-unwind" {
+    /// Whether the running coroutine may yield: no C function's frame lies in between.
+    fn lua_isyieldable(l: *mut sys::lua_State) -> c_int;
+}
+
+/// Why a coroutine cannot be suspended now, in LuaJIT's words.
+pub(crate) fn refuse_yield(stack: &Stack<'_>) -> Result<(), Raise> {
+    // SAFETY: a live, running state.
+    if unsafe { lua_isyieldable(stack.state()) } != 0 {
+        return Ok(());
+    }
+    Err(Raise::fixed("attempt to yield across C-call boundary").at_level(0))
+}
+
 /// How a suspending function answers.
 pub enum Later {
     /// At once: so many results stand on top of the stack.
@@ -213,6 +227,7 @@ where
                 Poll::Ready(reply) => reply?.push(stack).map(Answer::Results),
                 Poll::Pending => match cx.core().filter(|_| cx.can_suspend()) {
                     Some(core) => {
+                        refuse_yield(stack)?;
                         core.park(work);
                         Ok(Answer::Suspend)
                     }

@@ -86,6 +86,10 @@ unsafe fn suspended(core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
         sys::lua_settop(lua, 0);
         api
     };
+    if !by_api {
+        // SAFETY: the caller's contract.
+        unsafe { abandon(core, id, lua) };
+    }
     match core.intent.get() {
         Intent::Operation if by_api => Next::Queue,
         Intent::Children if by_api => {
@@ -117,6 +121,11 @@ unsafe fn suspended(core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
 /// # Safety
 /// As for [`run`]; `lua` has just returned, its results stand on its stack.
 unsafe fn ended(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State) -> Next {
+    if let Some(code) = core.finish.get() {
+        return Next::Rest(Rest::Finished(code));
+    }
+    // SAFETY: the caller's contract.
+    unsafe { abandon(core, id, lua) };
     if id == entry && core.threads.borrow().len() == 1 {
         core.threads.borrow_mut().clear();
         return Next::Rest(Rest::Ended);
@@ -157,6 +166,7 @@ unsafe fn failed(
     }
     // SAFETY: as above; a dead coroutine keeps its stack for reading.
     unsafe {
+        abandon(core, id, lua);
         bury_zombies(core, id, lua);
         let top = sys::lua_gettop(lua);
         sys::lua_pushboolean(lua, 0);
@@ -256,5 +266,22 @@ pub(crate) unsafe fn bury(core: &Core, id: u64, lua: *mut sys::lua_State) {
             unsafe { sys::luaL_unref(lua, sys::LUA_REGISTRYINDEX, anchor) }
         }
         drop(state);
+    }
+}
+
+/// Takes back what thread `id` began to wait for but did not: its yield was refused at a C function's frame, and the
+/// error was caught.
+///
+/// # Safety
+/// `lua` is a live state of the VM.
+pub(crate) unsafe fn abandon(core: &Core, id: u64, lua: *mut sys::lua_State) {
+    match core.intent.replace(Intent::None) {
+        // SAFETY: the caller's contract; the child never ran.
+        Intent::Spawn(child) => unsafe { bury(core, child, lua) },
+        Intent::Operation => {
+            let work = core.with(id, |t| std::mem::replace(&mut t.state, State::Ready));
+            drop(work);
+        }
+        Intent::None | Intent::Children => {}
     }
 }

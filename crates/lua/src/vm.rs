@@ -328,6 +328,7 @@ impl Vm {
         let idle = self.inner.slots.borrow_mut().pop();
         // SAFETY: `enter` made room on the main state.
         unsafe {
+            self.inner.cx.bin.drain(self.main());
             let mut slot = idle.unwrap_or_else(|| Slot::new(&self.inner.shared));
             slot.push_closure(chunk, factory);
             Ok(slot)
@@ -342,7 +343,6 @@ impl Vm {
     pub(crate) fn give_slot(&self, slot: &mut Slot) {
         // SAFETY: nothing runs on the slot, and the main state has room: `enter` asked for 40 when it was taken.
         unsafe {
-            self.inner.cx.bin.drain(self.inner.shared.main);
             slot.clean(&self.inner.shared);
         }
     }

@@ -309,3 +309,72 @@ fn a_nested_handler_gives_the_host_back() {
         Outcome::Returned
     ));
 }
+
+#[test]
+fn kept_values_live_as_long_as_their_handle() {
+    fn hold(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+        let kept = stack.keep(1).ok_or("nothing to keep")?;
+        let holder = cx.host::<RefCell<Option<Ref>>>().ok_or("no holder")?;
+        holder.replace(Some(kept));
+        Ok(0)
+    }
+    let (vm, _) = machine();
+    vm.bind(&Group {
+        name: "hold",
+        rows: vec![Row::calls("hold", PhaseSet::EVERYWHERE, hold)],
+        glue: "local b = ... b.G.hold = b.R.hold b.G.weak = setmetatable({}, { __mode = 'v' })",
+    })
+    .expect("binds");
+    let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
+    let run = |code: &str| {
+        let host = Rc::clone(&holder) as Rc<dyn Any>;
+        vm.run_now(
+            chunk(&vm, code),
+            Phase::LOG,
+            Some(host),
+            |_| 0,
+            |s| s.truthy(1),
+        )
+        .expect("runs")
+    };
+    run("weak[1] = {} hold(weak[1])");
+    assert!(run("collectgarbage() return weak[1] ~= nil"));
+    holder.replace(None);
+    assert!(run(
+        "collectgarbage() collectgarbage() return weak[1] == nil"
+    ));
+}
+
+#[test]
+fn a_job_may_be_dropped_inside_a_fast_row() {
+    type Holder = RefCell<Option<Job>>;
+    fn let_go(cx: &Cx) -> i32 {
+        cx.host::<Holder>()
+            .map_or(-1, |h| i32::from(h.take().is_some()))
+    }
+    let (vm, _) = machine();
+    vm.bind(&Group {
+        name: "let go",
+        rows: vec![Row::fast::<ANY, _, _>("let_go", let_go)],
+        glue: "local b = ... function b.G.let_go() return b.C.let_go(b.cx) end",
+    })
+    .expect("binds");
+    let request = Rc::new(Request::default());
+    let id = chunk(&vm, "ngx.thread.spawn(function() nap(9) end) nap(9)");
+    let Started::Waiting(job) =
+        Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>)
+    else {
+        panic!("it did not wait");
+    };
+    let holder: Rc<dyn Any> = Rc::new(RefCell::new(Some(job)));
+    let got = vm.run_now(
+        chunk(&vm, "return let_go()"),
+        Phase::LOG,
+        Some(holder),
+        |_| 0,
+        |s| s.number(1),
+    );
+    assert_eq!(got.expect("runs"), Some(1.0));
+    assert_eq!(says(&vm, "say('on')"), "on\n");
+    assert_eq!(request.drops.get(), 2);
+}

@@ -239,3 +239,16 @@ fn many_threads_and_collections() {
         assert_eq!(says(&vm, code), "20100\n");
     }
 }
+
+#[test]
+fn a_refused_suspension_leaves_nothing_behind() {
+    let (vm, _) = machine();
+    let code = "
+        local function sorted(f) return pcall(table.sort, { 2, 1 }, f) end
+        say(sorted(function(a, b) nap(3) return a < b end))
+        say(sorted(function(a, b) ngx.thread.spawn(function() say('never') end) return a < b end))
+        coroutine.yield()
+        say(nap(1, 'on'))";
+    let refused = "falseattempt to yield across C-call boundary\n";
+    assert_eq!(says(&vm, code), format!("{refused}{refused}ontrue\n"));
+}
