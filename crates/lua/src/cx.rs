@@ -46,6 +46,7 @@ pub struct Cx {
     next_id: Cell<u64>,
     pub(crate) light: Cell<i32>,
     pub(crate) blame: Cell<i32>,
+    pub(crate) detached: Cell<bool>,
     pub(crate) bin: RefBin,
 }
 
@@ -55,6 +56,7 @@ pub(crate) struct Saved {
     core: Option<Rc<Core>>,
     phase: Option<Phase>,
     waker: Option<Waker>,
+    detached: bool,
 }
 
 impl Cx {
@@ -75,6 +77,7 @@ impl Cx {
             next_id: Cell::new(1),
             light: Cell::new(0),
             blame: Cell::new(0),
+            detached: Cell::new(false),
             bin: RefBin::default(),
         }
     }
@@ -120,6 +123,12 @@ impl Cx {
         if let Some(core) = self.core() {
             core.finish.set(Some(code));
         }
+    }
+
+    /// Says that a function of this handler will run after it (a timer's, a callback): it then keeps the handler's
+    /// globals to itself, and the next handler gets fresh ones.
+    pub fn detach_globals(&self) {
+        self.detached.set(true);
     }
 
     /// Whether a suspending function may suspend now.
@@ -197,6 +206,7 @@ impl Cx {
         self.phase.set(phase.map_or(0, |p| p.bit));
         Saved {
             phase: self.phase_info.replace(phase),
+            detached: self.detached.replace(false),
             host: self.host.replace(host),
             core: self.core.replace(core),
             waker: if waker.is_some() || self.waker.borrow().is_some() {
@@ -217,6 +227,7 @@ impl Cx {
         );
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);
+        self.detached.set(saved.detached);
         drop(self.core.replace(saved.core));
         if saved.waker.is_some() || self.waker.borrow().is_some() {
             drop(self.waker.replace(saved.waker));

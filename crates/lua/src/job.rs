@@ -6,6 +6,7 @@ use crate::chunk::ChunkId;
 use crate::cx::Cx;
 use crate::phase::Phase;
 use crate::raise::{LuaError, Raise};
+use crate::reference::Ref;
 use crate::row::push_raise;
 use crate::scheduler::{self, Rest, bury};
 use crate::slot::Slot;
@@ -53,10 +54,35 @@ pub struct Job {
 impl Job {
     /// Runs a chunk for `host` in `phase` until it ends or waits.
     pub fn start(vm: &Vm, chunk: ChunkId, phase: Phase, host: Rc<dyn Any>) -> Started {
-        let slot = match vm.take_slot(chunk) {
+        match vm.take_slot(chunk) {
+            Ok(slot) => Self::launch(vm, slot, 0, phase, host),
+            Err(error) => Started::Done(Outcome::Failed(Box::new(error))),
+        }
+    }
+
+    /// Runs a kept function, such as a timer's callback, in a slot of its own; `push` puts the arguments on the stack
+    /// above the function and says how many. The handler that gave the function away should have called
+    /// [`Cx::detach_globals`].
+    pub fn call(
+        vm: &Vm,
+        function: &Ref,
+        push: impl FnOnce(&mut Stack<'_>) -> usize,
+        phase: Phase,
+        host: Rc<dyn Any>,
+    ) -> Started {
+        let slot = match vm.take_bare_slot() {
             Ok(slot) => slot,
             Err(error) => return Started::Done(Outcome::Failed(Box::new(error))),
         };
+        // SAFETY: the slot is this job's alone and its coroutine at rest.
+        let mut stack = unsafe { Stack::new(slot.lua, &vm.cx().bin) };
+        stack.push_ref(function);
+        let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
+        Self::launch(vm, slot, nargs as c_int, phase, host)
+    }
+
+    /// Runs what stands on the slot's stack.
+    fn launch(vm: &Vm, mut slot: Slot, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
         slot.core.threads.borrow_mut().push(Thread {
@@ -69,7 +95,8 @@ impl Job {
         });
         let saved = cx.enter(Some(host), Some(phase), Some(Rc::clone(&slot.core)), None);
         // SAFETY: the slot is this job's alone, and its closure stands on its coroutine.
-        let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, 0) };
+        let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
+        slot.detached = cx.detached.get();
         let host = cx.leave(saved);
         if let (Rest::Waiting, Some(host)) = (&rest, host) {
             return Started::Waiting(Self {
@@ -115,7 +142,7 @@ impl Job {
 
     /// Resumes a thread with the results of its operation.
     fn go_on(
-        &self,
+        &mut self,
         core: &Rc<Core>,
         id: u64,
         reply: Result<Reply, Raise>,
@@ -136,7 +163,11 @@ impl Job {
             let nargs = push_reply(cx, lua, reply);
             scheduler::run(cx, core, self.entry, id, nargs)
         };
+        let detached = cx.detached.get();
         drop(cx.leave(saved));
+        if let Some(slot) = self.slot.as_mut() {
+            slot.detached |= detached;
+        }
         rest
     }
 }

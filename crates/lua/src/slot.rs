@@ -28,6 +28,8 @@ pub(crate) struct Slot {
     /// Registry entries of the closures, by chunk; 0 where none was made yet.
     closures: Vec<c_int>,
     pub(crate) core: Rc<Core>,
+    /// A function of the handler outlives it and keeps E.
+    pub(crate) detached: bool,
 }
 
 impl Slot {
@@ -41,6 +43,7 @@ impl Slot {
             env_at: std::ptr::null(),
             closures: Vec::new(),
             core: Rc::new(Core::new()),
+            detached: false,
         };
         // SAFETY: the caller's contract.
         unsafe {
@@ -147,7 +150,7 @@ impl Slot {
             if !dead {
                 sys::lua_settop(self.lua, 0);
             }
-            if !self.env_is_clean(shared, dead) {
+            if std::mem::take(&mut self.detached) || !self.env_is_clean(shared, dead) {
                 self.drop_env(shared);
                 self.fresh_env(shared);
                 if !dead {

@@ -225,15 +225,20 @@ impl Vm {
         }
     }
 
-    /// Runs a chunk on the main state with the real globals, as `init_by_lua*` does.
+    /// Runs a chunk on the main state with the real globals, as `init_by_lua*` and `init_worker_by_lua*` do.
     ///
     /// # Errors
     /// The chunk failed; the message carries the traceback, as OpenResty prints it at start.
-    pub fn run_init(&self, chunk: ChunkId, phase: Phase) -> Result<(), LuaError> {
+    pub fn run_init(
+        &self,
+        chunk: ChunkId,
+        phase: Phase,
+        host: Option<Rc<dyn Any>>,
+    ) -> Result<(), LuaError> {
         let l = self.enter()?;
         let factory = self.factory(chunk)?;
         let cx = &self.inner.cx;
-        let saved = cx.enter(None, Some(phase), None, None);
+        let saved = cx.enter(host, Some(phase), None, None);
         // SAFETY: as for bind; the chunk's factory runs one instruction.
         let result = unsafe {
             let base = sys::lua_gettop(l);
@@ -287,6 +292,7 @@ impl Vm {
         let result = catch_unwind(AssertUnwindSafe(|| unsafe {
             run_to_end(cx, slot.lua, push, read)
         }));
+        slot.detached = cx.detached.get();
         drop(cx.leave(saved));
         self.give_slot(&mut slot);
         self.keep_slot(slot);
@@ -314,6 +320,14 @@ impl Vm {
     /// A slot with the chunk's closure on its stack.
     pub(crate) fn take_slot(&self, chunk: ChunkId) -> Result<Slot, LuaError> {
         let factory = self.factory(chunk)?;
+        let mut slot = self.take_bare_slot()?;
+        // SAFETY: the slot is at rest, and taking it made room on the main state.
+        unsafe { slot.push_closure(chunk, factory) }
+        Ok(slot)
+    }
+
+    /// A slot with nothing on its stack.
+    pub(crate) fn take_bare_slot(&self) -> Result<Slot, LuaError> {
         self.enter()?;
         while let Some(slot) = self.next_late() {
             for thread in slot.core.threads.take() {
@@ -329,9 +343,7 @@ impl Vm {
         // SAFETY: `enter` made room on the main state.
         unsafe {
             self.inner.cx.bin.drain(self.main());
-            let mut slot = idle.unwrap_or_else(|| Slot::new(&self.inner.shared));
-            slot.push_closure(chunk, factory);
-            Ok(slot)
+            Ok(idle.unwrap_or_else(|| Slot::new(&self.inner.shared)))
         }
     }
 

@@ -159,12 +159,12 @@ fn chunk_names_with_percent_and_bytecode_survive() {
 #[test]
 fn init_runs_with_the_real_globals() {
     let (vm, log) = machine();
-    vm.run_init(chunk(&vm, "config = { n = 3 }"), Phase::INIT)
+    vm.run_init(chunk(&vm, "config = { n = 3 }"), Phase::INIT, None)
         .expect("init");
     assert_eq!(says(&vm, "say(config.n)"), "3\n");
     assert!(log.globals.borrow().is_empty());
     let error = vm
-        .run_init(chunk(&vm, "error('bad')"), Phase::INIT)
+        .run_init(chunk(&vm, "error('bad')"), Phase::INIT, None)
         .expect_err("fails");
     let text = String::from_utf8_lossy(&error.message).into_owned();
     assert!(

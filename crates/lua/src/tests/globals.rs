@@ -71,11 +71,11 @@ fn suspended_handlers_keep_their_globals_apart() {
 #[test]
 fn a_clean_slot_is_used_again_with_its_closures() {
     let (vm, _) = machine();
-    vm.run_init(chunk(&vm, "seen = {} n = 0"), Phase::INIT)
+    vm.run_init(chunk(&vm, "seen = {} n = 0"), Phase::INIT, None)
         .expect("init");
     let handler = "local me = coroutine.running() local f = debug.getinfo(1, 'f').func
         if not seen[me] or not seen[f] then n_of.n = n_of.n + 1 end seen[me] = true seen[f] = true";
-    vm.run_init(chunk(&vm, "n_of = { n = 0 }"), Phase::INIT)
+    vm.run_init(chunk(&vm, "n_of = { n = 0 }"), Phase::INIT, None)
         .expect("init");
     for _ in 0..5 {
         says(&vm, handler);

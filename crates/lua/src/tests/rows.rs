@@ -193,7 +193,7 @@ fn phases_are_checked() {
         "{error}"
     );
     let error = vm
-        .run_init(chunk(&vm, "say('x')"), Phase::INIT)
+        .run_init(chunk(&vm, "say('x')"), Phase::INIT, None)
         .expect_err("no request");
     assert!(
         error
@@ -243,8 +243,7 @@ fn a_whole_handler_is_compiled_over_many_runs() {
     let (vm, _) = rows();
     vm.run_init(
         chunk(&vm, "stats = { stop = 0, abort = 0 } jit.attach(function(w) stats[w] = (stats[w] or 0) + 1 end, 'trace')"),
-        Phase::INIT,
-    )
+        Phase::INIT, None)
     .expect("init");
     for _ in 0..300 {
         says(&vm, "local x = C.half(cx, 4)");

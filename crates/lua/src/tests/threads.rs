@@ -252,3 +252,48 @@ fn a_refused_suspension_leaves_nothing_behind() {
     let refused = "falseattempt to yield across C-call boundary\n";
     assert_eq!(says(&vm, code), format!("{refused}{refused}ontrue\n"));
 }
+
+#[test]
+fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
+    fn later(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+        let callback = stack.keep(1).ok_or("nothing to keep")?;
+        cx.host::<RefCell<Option<Ref>>>()
+            .ok_or("no holder")?
+            .replace(Some(callback));
+        cx.detach_globals();
+        Ok(0)
+    }
+    let (vm, log) = machine();
+    vm.bind(&Group {
+        name: "later",
+        rows: vec![Row::calls("later", PhaseSet::EVERYWHERE, later)],
+        glue: "local b = ... b.G.later = b.R.later",
+    })
+    .expect("binds");
+    let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
+    let host = Rc::clone(&holder) as Rc<dyn Any>;
+    let code = "later(function(premature, n) mine = n nap(1) say(premature, mine) end)";
+    assert!(matches!(
+        drive(Job::start(&vm, chunk(&vm, code), Phase::CONTENT, host)),
+        Outcome::Returned
+    ));
+    let callback = holder.take().expect("kept");
+    let request = Rc::new(Request::default());
+    let push = |s: &mut Stack<'_>| {
+        s.push_bool(false);
+        s.push_number(5.0);
+        2
+    };
+    let started = Job::call(
+        &vm,
+        &callback,
+        push,
+        Phase::CONTENT,
+        Rc::clone(&request) as Rc<dyn Any>,
+    );
+    assert_eq!(says(&vm, "say(mine)"), "nil\n");
+    assert!(matches!(drive(started), Outcome::Returned));
+    assert_eq!(*request.said.borrow(), "false5\n");
+    assert_eq!(says(&vm, "say(mine)"), "nil\n");
+    assert_eq!(log.globals.borrow().len(), 1);
+}
