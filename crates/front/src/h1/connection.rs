@@ -1,5 +1,6 @@
 //! One HTTP/1 connection: the wire below its requests.
 
+use super::arrival;
 use super::head_out;
 use super::input::{BodyFraming, Input};
 use super::output::Output;
@@ -176,6 +177,10 @@ impl Downstream for H1 {
     fn write_head(&self, request: &Request) {
         if self.broken.get() {
             return;
+        }
+        // The location is known now, and the worker may have begun to leave.
+        if request.flags.keepalive.get() && !request.with_location(|l| arrival::keepalive_allowed(self, request, &l.core)) {
+            request.flags.keepalive.set(false);
         }
         let before = self.output.borrow().queued();
         head_out::write(self, request);
