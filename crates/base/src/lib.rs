@@ -7,3 +7,4 @@ pub mod clock;
 pub mod errno;
 pub mod log;
 pub mod text;
+pub mod version;

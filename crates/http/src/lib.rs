@@ -17,6 +17,7 @@ pub mod method;
 pub mod module;
 pub mod output;
 pub mod path;
+pub mod program;
 pub mod request;
 pub mod response;
 pub mod root;
