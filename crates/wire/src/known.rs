@@ -129,9 +129,7 @@ impl Known {
     /// The name in lower case; empty for [`Known::Other`].
     #[must_use]
     pub fn name(self) -> &'static str {
-        NAMES
-            .get((self as usize).wrapping_sub(1))
-            .map_or("", |entry| entry.1)
+        NAMES.get((self as usize).wrapping_sub(1)).map_or("", |entry| entry.1)
     }
 }
 
@@ -150,15 +148,7 @@ mod tests {
 
     #[test]
     fn near_names_are_other() {
-        for name in [
-            "",
-            "hos",
-            "hosts",
-            "content_length",
-            "content-lengtn",
-            "X-Accel",
-            "\u{e9}",
-        ] {
+        for name in ["", "hos", "hosts", "content_length", "content-lengtn", "X-Accel", "\u{e9}"] {
             assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name}");
         }
         assert_eq!(Known::Other.name(), "");

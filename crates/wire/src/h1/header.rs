@@ -84,10 +84,7 @@ pub fn parse(buf: &[u8], start: usize, lf: usize, rules: Rules) -> Result<Line, 
     if line.is_empty() {
         return Ok(Line::End);
     }
-    let bad = |at: usize| BadLine {
-        before: Span::new(start, start + at),
-        byte: buf.get(start + at).copied().unwrap_or(b'\n'),
-    };
+    let bad = |at: usize| BadLine { before: Span::new(start, start + at), byte: buf.get(start + at).copied().unwrap_or(b'\n') };
     let mut valid = true;
     let mut colon = None;
     for (at, &byte) in line.iter().enumerate() {
@@ -139,9 +136,7 @@ fn trim(line: &[u8], from: usize) -> (usize, usize) {
 
 /// Written without an early exit so that the compiler can use wide registers.
 fn has_control(value: &[u8]) -> bool {
-    value.iter().fold(false, |found, &byte| {
-        found | ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f)
-    })
+    value.iter().fold(false, |found, &byte| found | ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f))
 }
 
 /// Reads a whole section of fields, such as the trailers of a chunked body, that ends with an
@@ -167,23 +162,12 @@ pub fn parse_section(buf: &[u8], rules: Rules, out: &mut Vec<HeaderSpan>) -> Res
 mod tests {
     use super::*;
 
-    const CLIENT: Rules = Rules {
-        underscores: false,
-        upstream: false,
-    };
-    const UPSTREAM: Rules = Rules {
-        underscores: true,
-        upstream: true,
-    };
+    const CLIENT: Rules = Rules { underscores: false, upstream: false };
+    const UPSTREAM: Rules = Rules { underscores: true, upstream: true };
 
     fn field(text: &[u8], rules: Rules) -> Result<(Vec<u8>, Vec<u8>, bool, bool), usize> {
         match parse(text, 0, text.len() - 1, rules) {
-            Ok(Line::Field(h)) => Ok((
-                h.name.of(text).to_vec(),
-                h.value.of(text).to_vec(),
-                h.valid,
-                h.control,
-            )),
+            Ok(Line::Field(h)) => Ok((h.name.of(text).to_vec(), h.value.of(text).to_vec(), h.valid, h.control)),
             Ok(_) => Err(usize::MAX),
             Err(bad) => Err(bad.before.len()),
         }
@@ -228,15 +212,9 @@ mod tests {
 
     #[test]
     fn upstream_leniency() {
-        assert_eq!(
-            field(b"Foo\r\n", UPSTREAM).map(|f| (f.0, f.1)),
-            Ok((b"Foo".to_vec(), vec![]))
-        );
+        assert_eq!(field(b"Foo\r\n", UPSTREAM).map(|f| (f.0, f.1)), Ok((b"Foo".to_vec(), vec![])));
         let again = b"HTTP/1.1 200 OK\r\n";
-        assert_eq!(
-            parse(again, 0, again.len() - 1, UPSTREAM),
-            Ok(Line::Repeated)
-        );
+        assert_eq!(parse(again, 0, again.len() - 1, UPSTREAM), Ok(Line::Repeated));
     }
 
     #[test]
