@@ -3,7 +3,12 @@
 
 // mod1
 pub mod auth_basic;
+mod block;
+pub mod cidr;
+pub mod geo;
+pub mod map;
 pub mod rewrite;
+pub mod split_clients;
 pub mod variables;
 
 // mod2

@@ -38,6 +38,7 @@ fn put(out: &mut Vec<u8>, text: &[u8]) -> bool {
 /// Appends milliseconds as seconds with three decimals.
 fn put_seconds(out: &mut Vec<u8>, ms: u64) -> bool {
     base::text::push_number(out, ms / 1000);
+    out.push(b'.');
     let rest = ms % 1000;
     for digit in [rest / 100, rest / 10 % 10, rest % 10] {
         out.push(b'0' + digit as u8);
