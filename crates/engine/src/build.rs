@@ -55,7 +55,7 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
     }
     let endpoints = listen::endpoints(&servers, &built, frame)?;
     let mut variables = frame.global.take::<Variables>();
-    variables.finish().map_err(|message| Error::new(message, Span::default()))?;
+    variables.finish().map_err(|message| Error::new(message, Span::NONE))?;
     let main = std::mem::take(&mut builder.main);
     let http = Http { variables: Rc::new(variables), main, servers: built, listens: endpoints.listens(), paths: ground.paths };
     Ok((Rc::new(http), endpoints))

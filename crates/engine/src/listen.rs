@@ -343,7 +343,7 @@ fn default_listen() -> Wanted {
         proxy_protocol: false,
         tls: false,
         http2: false,
-        span: Span::default(),
+        span: Span::NONE,
     }
 }
 

@@ -6,7 +6,7 @@ use sys::signal::{SIGHUP, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH}
 
 use crate::rig::{Rig, alive, answer, title, workers};
 
-pub(crate) const ALL: [(&str, fn()); 12] = [
+pub(crate) const ALL: [(&str, fn()); 13] = [
     ("command_line", command_line),
     ("test_mode", test_mode),
     ("start_titles_and_stop", start_titles_and_stop),
@@ -15,6 +15,7 @@ pub(crate) const ALL: [(&str, fn()); 12] = [
     ("reload_good_and_bad", reload_good_and_bad),
     ("reopen", reopen),
     ("graceful_quit", graceful_quit),
+    ("shutdown_timeout", shutdown_timeout),
     ("binary_upgrade", binary_upgrade),
     ("binary_upgrade_undone", binary_upgrade_undone),
     ("taken_port", taken_port),
@@ -189,6 +190,17 @@ fn graceful_quit() {
     assert!(rig.pid("nginx.pid").is_none());
 }
 
+fn shutdown_timeout() {
+    let mut rig = Rig::new();
+    let master = rig.start("answer a\ntimeout 50\n");
+    let waiting = rig.connect();
+    rig.ask();
+    rig.signal(master, SIGQUIT);
+    rig.until_gone(master);
+    assert!(rig.log().contains("gracefully shutting down"));
+    drop(waiting);
+}
+
 fn binary_upgrade() {
     let mut rig = Rig::new();
     let old = rig.start("answer a\n");
@@ -234,7 +246,7 @@ fn binary_upgrade_undone() {
 
 fn taken_port() {
     let rig = Rig::new();
-    let _taken = TcpListener::bind(("127.0.0.1", rig.port)).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", rig.port)).unwrap();
     rig.configure("answer a\n");
     let output = rig.run(&[]);
     assert_eq!(output.status.code(), Some(1));
@@ -242,6 +254,14 @@ fn taken_port() {
     let line = format!("nginx: [emerg] bind() to 127.0.0.1:{} failed (98: Address already in use)\n", rig.port);
     assert_eq!(text, format!("{}nginx: [emerg] still could not bind()\n", line.repeat(5)));
     assert!(rig.pid("nginx.pid").is_none());
+    // A daemon that fails late fails in the eyes of its caller, too.
+    drop(taken);
+    std::fs::create_dir(rig.prefix.join("nginx.pid")).unwrap();
+    let output = rig.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let path = rig.prefix.join("nginx.pid");
+    let line = format!("nginx: [emerg] open() \"{}\" failed (21: Is a directory)\n", path.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
 }
 
 fn no_master() {

@@ -47,7 +47,6 @@ impl Rig {
             .status()
             .unwrap();
         assert!(status.success());
-        self.until("the pid file", || self.pid("nginx.pid").is_some());
         let master = self.pid("nginx.pid").unwrap();
         self.seen.push(master);
         master

@@ -70,6 +70,9 @@ impl Application for Echo {
                 }
                 ("answer", word) => answer = word.to_owned(),
                 ("workers", count) => settings.worker_processes = count.parse().unwrap(),
+                ("timeout", ms) => {
+                    settings.worker_shutdown_timeout = Some(std::time::Duration::from_millis(ms.parse().unwrap()));
+                }
                 ("daemon", value) => settings.daemon = value == "on",
                 ("master", value) => settings.master_process = value == "on",
                 (word, _) => return Err(LoadError::new(format!("unknown directive \"{word}\" in {conf}:{}", number + 1))),

@@ -169,6 +169,9 @@ fn sizes() {
     let count = |n: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A:\r\n".repeat(n));
     assert_eq!(status(count(999).as_bytes()), 200);
     assert_eq!(status(count(1000).as_bytes()), 494);
+    let ends = |n: usize| format!("{}GET / HTTP/1.0\r\n\r\n", "\n".repeat(n));
+    assert_eq!(status(ends(1024).as_bytes()), 200);
+    assert_eq!(status(ends(1025).as_bytes()), 400);
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", format!("A: {}\r\n", "x".repeat(5000)).repeat(5));
     assert_eq!(status(many.as_bytes()), 494);
     assert_eq!(status("x".repeat(9000).to_uppercase().as_bytes()), 414);

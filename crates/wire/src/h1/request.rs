@@ -40,7 +40,8 @@ impl Limits {
     /// The most bytes a head that passes can have; the caller's buffer need not grow beyond it.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.first as usize + self.number as usize * self.size as usize
+        // The line ends that may come before the request line fill another first buffer at most.
+        2 * self.first as usize + self.number as usize * self.size as usize
     }
 }
 
@@ -153,7 +154,7 @@ impl Head {
         let rest = buf.get(self.start..).unwrap_or(&[]);
         self.start += rest.iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
         // RFC 9112, 2.2 asks to skip one empty line; a client that sends only these is no client.
-        if self.start > limits.total() {
+        if self.start > limits.first as usize {
             return Err(HeadError::InvalidRequest);
         }
         if self.start >= buf.len() {
