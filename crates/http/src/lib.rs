@@ -13,6 +13,7 @@ pub mod headers;
 pub mod line;
 pub mod location;
 pub mod log_context;
+pub mod log_files;
 pub mod method;
 pub mod module;
 pub mod output;

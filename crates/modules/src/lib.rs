@@ -6,6 +6,7 @@ pub mod auth_basic;
 mod block;
 pub mod cidr;
 pub mod geo;
+pub mod log;
 pub mod map;
 pub mod rewrite;
 pub mod split_clients;

@@ -66,15 +66,21 @@ fn line(variables: &mut Variables) {
         !line.method_name.is_empty() && put(out, &line.method_name)
     });
     http_define(variables, "server_protocol", 0, |request, out| put(out, root(request).version().name().as_bytes()));
-    http_define(variables, "query_string", NO_CACHE, |request, out| put(out, &request.line.borrow().args));
+    http_define(variables, "query_string", NO_CACHE, push_args);
     http_define(variables, "is_args", NO_CACHE, |request, out| put(out, if request.line.borrow().args.is_empty() { b"" } else { b"?" }));
+}
+
+/// Without a query the variable is not found, which logs show as a dash.
+fn push_args(request: &Request, out: &mut Vec<u8>) -> bool {
+    let line = request.line.borrow();
+    put(out, &line.args) && (!line.args.is_empty() || !line.raw_is_valid || line.raw_uri.contains(&b'?'))
 }
 
 fn settable(variables: &mut Variables) {
     variables.define_settable(
         "args",
         NO_CACHE,
-        getter(|request, out| put(out, &request.line.borrow().args)),
+        getter(push_args),
         Rc::new(|session, value| {
             if let Some(request) = Request::of(session) {
                 request.line.borrow_mut().set_args(value);

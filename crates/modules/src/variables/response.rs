@@ -13,15 +13,8 @@ pub(super) fn define(variables: &mut Variables) {
         push_status(out, status(request));
         true
     });
-    http_define(variables, "bytes_sent", 0, |request, out| {
-        push_number(out, root(request).bytes_sent.get());
-        true
-    });
-    http_define(variables, "body_bytes_sent", 0, |request, out| {
-        let main = root(request);
-        push_number(out, main.bytes_sent.get().saturating_sub(main.header_size.get()));
-        true
-    });
+    http_define(variables, "bytes_sent", 0, bytes_sent);
+    http_define(variables, "body_bytes_sent", 0, body_bytes_sent);
     http_define(variables, "request_completion", 0, |request, out| {
         let main = root(request);
         put(out, if main.flags.output_ended.get() && !main.flags.client_gone.get() { b"OK" } else { b"" })
@@ -31,6 +24,17 @@ pub(super) fn define(variables: &mut Variables) {
     define_family(variables, "sent_trailer_", 0, |request, name, out| {
         put_headers(&request.response.borrow().trailers, name.as_bytes(), out)
     });
+}
+
+pub(super) fn bytes_sent(request: &Request, out: &mut Vec<u8>) -> bool {
+    push_number(out, root(request).bytes_sent.get());
+    true
+}
+
+pub(super) fn body_bytes_sent(request: &Request, out: &mut Vec<u8>) -> bool {
+    let main = root(request);
+    push_number(out, main.bytes_sent.get().saturating_sub(main.header_size.get()));
+    true
 }
 
 /// Fields that the response keeps apart from its list, or that the front makes from its state.

@@ -22,7 +22,7 @@ pub(super) fn define(variables: &mut Variables) {
 }
 
 /// The machine's name as the configuration was read, in lower case as nginx keeps it.
-fn host_name() -> Rc<[u8]> {
+pub(crate) fn host_name() -> Rc<[u8]> {
     use std::os::unix::ffi::OsStrExt;
     let name = nix::unistd::gethostname().unwrap_or_default();
     name.as_bytes().to_ascii_lowercase().into()
