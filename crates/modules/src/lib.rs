@@ -1,2 +1,13 @@
-//! modules
+//! HTTP modules: one feature, one file.
 #![forbid(unsafe_code)]
+
+// mod2
+pub mod autoindex;
+mod compile;
+pub mod content_type;
+pub mod files;
+pub mod index;
+pub mod not_modified;
+pub mod range;
+pub mod static_files;
+pub mod try_files;
