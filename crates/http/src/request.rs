@@ -328,8 +328,11 @@ impl Request {
         f(&self.location.borrow())
     }
 
-    /// Enters a location.
+    /// Enters a location; its content handler, if it has one, takes the place of an earlier choice.
     pub fn set_location(&self, location: Rc<Location>) {
+        if location.content.is_some() {
+            self.content.replace(location.content.clone());
+        }
         self.location.replace(location);
     }
 

@@ -58,11 +58,13 @@ pub struct Worker {
     state: Scope,
     engine: OnceCell<Rc<dyn Engine>>,
     leaving: RefCell<Vec<Rc<dyn Fn()>>>,
+    spawner: fn(BoxFuture<()>),
+    panicked: Cell<bool>,
 }
 
 impl Worker {
     /// A worker that has no engine yet.
-    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>) -> Worker {
+    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>, spawner: fn(BoxFuture<()>)) -> Worker {
         Worker {
             number,
             count,
@@ -73,7 +75,14 @@ impl Worker {
             state: Scope::default(),
             engine: OnceCell::new(),
             leaving: RefCell::default(),
+            spawner,
+            panicked: Cell::new(false),
         }
+    }
+
+    /// Drives a future on this worker's event loop, apart from any connection.
+    pub fn spawn(&self, future: BoxFuture<()>) {
+        (self.spawner)(future);
     }
 
     /// Gives the worker its engine; the first one counts.
@@ -85,6 +94,16 @@ impl Worker {
     /// The engine, once the worker has started.
     pub fn engine(&self) -> Option<&Rc<dyn Engine>> {
         self.engine.get()
+    }
+
+    /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
+    pub fn note_panic(&self) {
+        self.panicked.set(true);
+    }
+
+    /// Whether a handler has panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.get()
     }
 
     /// A module's state of type `T`, made from `Default` on first use.

@@ -37,13 +37,6 @@ pub fn set_nonblocking(descriptor: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// A connected pair of non-blocking stream sockets, closed by exec, socketpair(2).
-pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?)
-}
-
 /// Moves up to `count` bytes of `file`, from `offset` on, into a socket without a copy through user space,
 /// sendfile(2). Returns how many bytes went; 0 means that the file ends at or before `offset`.
 ///

@@ -49,14 +49,6 @@ pub fn ignore(number: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a signal its default action back, sigaction(2).
-pub fn restore_default(number: i32) -> io::Result<()> {
-    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: SIG_DFL runs no code of ours.
-    unsafe { sigaction(Signal::try_from(number)?, &action) }?;
-    Ok(())
-}
-
 /// Waits for one of the blocked signals `numbers`, sigtimedwait(2). `None` when `timeout` passed; no timeout waits for
 /// ever. An interruption by another signal counts as a timeout.
 pub fn wait(numbers: &[i32], timeout: Option<Duration>) -> io::Result<Option<Received>> {
@@ -104,14 +96,13 @@ extern "C" fn handler(number: libc::c_int, info: *mut libc::siginfo_t, _context:
     }
 }
 
-/// Signals of this process as a readable descriptor. One at a time; dropping it gives the signals their default
-/// actions back.
+/// Signals of this process as a readable descriptor. One at a time. After it is dropped the signals do nothing: a worker
+/// that is on its way out is not to be reported as killed.
 #[derive(Debug)]
 pub struct SignalPipe {
     reader: OwnedFd,
     /// Held open for the handler.
     _writer: OwnedFd,
-    numbers: Vec<i32>,
 }
 
 impl SignalPipe {
@@ -123,7 +114,7 @@ impl SignalPipe {
         set_of(numbers)?;
         let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         PIPE.compare_exchange(-1, writer.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).map_err(|_| io::ErrorKind::AlreadyExists)?;
-        let pipe = Self { reader, _writer: writer, numbers: numbers.to_vec() };
+        let pipe = Self { reader, _writer: writer };
         let action = SigAction::new(SigHandler::SigAction(handler), SaFlags::SA_RESTART, SigSet::empty());
         for &number in numbers {
             // SAFETY: the handler calls only async-signal-safe functions and preserves errno.
@@ -160,10 +151,6 @@ impl AsRawFd for SignalPipe {
 
 impl Drop for SignalPipe {
     fn drop(&mut self) {
-        for &number in &self.numbers {
-            // Checked when the pipe was made, so it cannot fail here.
-            let _ = restore_default(number);
-        }
         PIPE.store(-1, Ordering::Relaxed);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -19,6 +20,8 @@ pub trait Owner: AsRawFd + sealed::Sealed + 'static {}
 
 impl sealed::Sealed for OwnedFd {}
 impl Owner for OwnedFd {}
+impl sealed::Sealed for UnixStream {}
+impl Owner for UnixStream {}
 impl sealed::Sealed for Epoll {}
 impl Owner for Epoll {}
 impl sealed::Sealed for SignalPipe {}
