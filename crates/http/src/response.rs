@@ -13,8 +13,6 @@ pub struct Response {
     pub content_length: Option<u64>,
     /// `Content-Type` without charset; empty for none.
     pub content_type: Vec<u8>,
-    /// Code chose `content_type`, perhaps as none: no default takes its place.
-    pub content_type_chosen: bool,
     /// Charset to append to `Content-Type`.
     pub charset: Vec<u8>,
     /// `Last-Modified` in seconds since the epoch, unless a header of that name is in `headers`.
@@ -34,7 +32,6 @@ impl Response {
         self.status_line.clear();
         self.content_length = None;
         self.content_type.clear();
-        self.content_type_chosen = false;
         self.charset.clear();
         self.last_modified = None;
         self.headers.clear();

@@ -106,7 +106,6 @@ impl Response {
         if name.eq_ignore_ascii_case(b"Content-Type") {
             self.set_content_type(value);
             self.charset.clear();
-            self.content_type_chosen = true;
             return Ok(());
         }
         if name.eq_ignore_ascii_case(b"Content-Length") {
@@ -220,7 +219,7 @@ mod tests {
         assert_eq!(response.set_field(b"Content-Length", b"x", false), Err(BadValue));
         response.set_field(b"Content-Type", b"text/css; charset=a", false).unwrap();
         assert_eq!(response.content_type, b"text/css; charset=a");
-        assert!(response.content_type_chosen && response.headers.is_empty());
+        assert!(response.headers.is_empty());
         response.set_field(b"Last-Modified", b"Thu, 18 Nov 2010 11:27:35 GMT", false).unwrap();
         assert_eq!(response.last_modified, Some(1_290_079_655));
     }
