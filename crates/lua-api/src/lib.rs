@@ -10,6 +10,7 @@ pub mod code;
 pub mod exit;
 pub mod host;
 pub mod machine;
+pub mod number;
 pub mod options;
 pub mod phase;
 pub mod runtime;
