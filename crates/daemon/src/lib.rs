@@ -1,2 +1,28 @@
-//! daemon
+//! The process model: command line, master and workers, signals, reload and binary upgrade.
+//!
+//! Nothing here knows of HTTP or Lua: the binary gives an [`Application`], and [`run`] calls it at the moments at which
+//! nginx would load a configuration, run its modules' hooks or start a worker.
 #![forbid(unsafe_code)]
+
+mod application;
+mod child;
+mod cli;
+mod commands;
+mod console;
+mod identity;
+mod master;
+mod pidfile;
+mod run;
+mod settings;
+mod single;
+mod spawn;
+mod upgrade;
+mod worker;
+
+pub use application::{Application, LoadError, LoadMode};
+pub use cli::{Control, Options, parse};
+pub use commands::{Command, CommandSource, Commands};
+pub use identity::{Identity, Program, Subcommand};
+pub use run::run;
+pub use settings::{Affinity, EnvEntry, Settings};
+pub use worker::Seat;

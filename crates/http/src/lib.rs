@@ -20,6 +20,7 @@ pub mod path;
 pub mod request;
 pub mod response;
 pub mod root;
+pub mod tunnel;
 pub mod variables;
 pub mod worker;
 

@@ -167,6 +167,7 @@ pub struct Request {
     pub body: RefCell<Rc<Body>>,
     cache: Rc<Cache>,
     contexts: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    lasting: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
     cleanups: RefCell<Vec<Cleanup>>,
     /// Single bits.
     pub flags: Flags,
@@ -254,6 +255,7 @@ impl Request {
             body: RefCell::new(Rc::new(Body::none())),
             cache,
             contexts: RefCell::default(),
+            lasting: RefCell::default(),
             cleanups: RefCell::default(),
             flags: Flags::default(),
             progress: Progress::default(),
@@ -285,6 +287,7 @@ impl Request {
         }
         self.cache.reset();
         self.contexts.get_mut().clear();
+        self.lasting.get_mut().clear();
         self.cleanups.get_mut().clear();
         self.flags.reset();
         self.progress.uri_changes.set(MAX_URI_CHANGES + 1);
@@ -357,6 +360,20 @@ impl Request {
     pub fn find_context<T: 'static>(&self) -> Option<Rc<T>> {
         let contexts = self.contexts.borrow();
         let found = contexts.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        found.1.clone().downcast::<T>().ok()
+    }
+
+    /// State of type `T` that outlives internal redirects, as the record of upstream tries does; one per type.
+    pub fn set_lasting<T: 'static>(&self, value: Rc<T>) {
+        let mut lasting = self.lasting.borrow_mut();
+        lasting.retain(|(id, _)| *id != TypeId::of::<T>());
+        lasting.push((TypeId::of::<T>(), value));
+    }
+
+    /// What [`Request::set_lasting`] stored.
+    pub fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
+        let lasting = self.lasting.borrow();
+        let found = lasting.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         found.1.clone().downcast::<T>().ok()
     }
 

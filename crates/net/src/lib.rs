@@ -1,2 +1,13 @@
-//! net
+//! Sockets: listening, accepting, connecting, streams, and where idle connections wait.
+//!
+//! Everything that registers with the event loop belongs to a worker and is made after the fork; [`listener`] is what
+//! the master uses before it.
 #![forbid(unsafe_code)]
+
+pub mod accept;
+pub mod address;
+pub mod connect;
+pub mod listener;
+pub mod park;
+pub mod pool;
+pub mod stream;

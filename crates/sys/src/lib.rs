@@ -1,1 +1,17 @@
-//! sys
+//! The operating system made safe: the only crate besides `lua` that may write `unsafe`.
+//!
+//! Every function here is a thin, checked wrapper over one system call or a short fixed sequence of them. Policy
+//! (what to log, what is fatal) stays with the callers; errors are `std::io::Error` with the kernel's number in them.
+
+pub mod descriptor;
+pub mod environment;
+pub mod epoll;
+pub mod identity;
+pub mod limits;
+pub mod process;
+pub mod shared;
+pub mod signal;
+pub mod socket;
+pub mod time;
+pub mod title;
+pub mod watch;

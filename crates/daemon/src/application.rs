@@ -1,0 +1,90 @@
+//! What the process model asks of the server it runs.
+
+use std::io::{self, Write};
+
+use base::log::{ErrorLog, Level};
+
+use crate::cli::Options;
+use crate::settings::Settings;
+use crate::worker::Seat;
+
+/// What a configuration is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadMode {
+    /// `-t`: nothing of the application's own code runs.
+    Test,
+    /// `-T`: as `Test`, and the text will be printed.
+    Dump,
+    /// `-s`: only to learn the pid file.
+    Signal,
+    /// To serve with it: the first start or a reload.
+    Run,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    /// Level of the message, nearly always `Emerg`.
+    pub level: Level,
+    /// nginx's message, with ` in FILE:LINE` where there is one.
+    pub message: String,
+    /// Lines that only a person at the terminal sees, such as the source line with a caret.
+    pub excerpt: Option<String>,
+}
+
+impl LoadError {
+    /// An error of level `emerg` without an excerpt.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { level: Level::Emerg, message: message.into(), excerpt: None }
+    }
+}
+
+/// The server. One value lives in the master and, by fork, in each worker.
+///
+/// The order at start and at each reload is nginx's: [`load`](Application::load), [`open`](Application::open), then the
+/// listening sockets are opened, then workers are forked. A failure anywhere drops the new generation and nothing else.
+pub trait Application {
+    /// One loaded configuration with all that belongs to it.
+    type Generation;
+
+    /// The file that `-c` or the default names, for messages.
+    fn conf_file(&self, options: &Options) -> String;
+
+    /// The log for messages before a configuration names one (`-e` or the default).
+    fn early_log(&self, options: &Options) -> ErrorLog;
+
+    /// Parses and checks the configuration; opens nothing.
+    ///
+    /// # Errors
+    /// Whatever makes it unusable.
+    fn load(&mut self, options: &Options, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<Self::Generation, LoadError>;
+
+    /// Opens log files, makes directories and shared zones and, when the mode is `Run`, runs start-up code such as
+    /// `init_by_lua`. Runs in the master, before the listening sockets are opened.
+    ///
+    /// # Errors
+    /// Whatever makes it unusable.
+    fn open(&mut self, generation: &mut Self::Generation, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<(), LoadError>;
+
+    /// The settings of a generation; the error log in them must be the opened one once [`open`](Application::open) is
+    /// done.
+    fn settings<'a>(&self, generation: &'a Self::Generation) -> &'a Settings;
+
+    /// Prints the whole configuration for `-T`.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    fn dump(&self, generation: &Self::Generation, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Opens the log files of the master again (USR1). Workers get [`Command::Reopen`](crate::Command::Reopen).
+    fn reopen(&mut self, generation: &Self::Generation);
+
+    /// A worker has died; locks that it held in shared zones must be released.
+    fn child_died(&mut self, generation: &Self::Generation, pid: i32);
+
+    /// The whole life of a worker (or of the one process without a master): makes the event loop, serves, and returns
+    /// when a command says so and the work is done. Returns the exit code; 2 means "do not start me again".
+    /// Must not fork.
+    fn work(&mut self, generation: Self::Generation, seat: Seat) -> i32;
+}

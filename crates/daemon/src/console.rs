@@ -1,0 +1,57 @@
+//! Messages of the master: to the error log and, until the start is complete, to the terminal.
+
+use std::io::Write;
+
+use base::log::{ErrorLog, Level, Sink};
+
+use crate::application::LoadError;
+
+/// Where the master's messages go.
+#[derive(Debug)]
+pub(crate) struct Console {
+    /// The log in force.
+    pub(crate) log: ErrorLog,
+    /// Whether someone may still be looking at standard error.
+    pub(crate) terminal: bool,
+}
+
+impl Console {
+    /// Logs, and shows on the terminal what nginx shows there: warnings and graver.
+    pub(crate) fn report(&self, level: Level, message: &str) {
+        self.log.write(level, 0, message.as_bytes());
+        let shown_already = self.log.targets().iter().any(|target| matches!(target.sink, Sink::Stderr) && level <= target.level);
+        if self.terminal && level <= Level::Warn && !shown_already {
+            say(&format!("[{}] {message}", level.name()));
+        }
+    }
+
+    /// Reports why a configuration was refused.
+    pub(crate) fn refuse(&self, error: &LoadError) {
+        self.report(error.level, &error.message);
+        if let (true, Some(excerpt)) = (self.terminal, &error.excerpt) {
+            print(&format!("{}\n", excerpt.trim_end_matches('\n')));
+        }
+    }
+
+    /// Makes standard error the main log file, so that what libraries print is kept; nothing when the main log is
+    /// standard error itself.
+    pub(crate) fn redirect_stderr(&self) {
+        let Some(target) = self.log.targets().first() else { return };
+        if let Sink::File(file) = &target.sink {
+            let opened = std::fs::OpenOptions::new().append(true).open(file.path());
+            if let Err(error) = opened.and_then(sys::process::redirect_stderr) {
+                self.report(Level::Alert, &format!("dup2(STDERR) failed {}", base::errno::describe(&error)));
+            }
+        }
+    }
+}
+
+/// Prints `nginx: message` on standard error.
+pub(crate) fn say(message: &str) {
+    print(&format!("nginx: {message}\n"));
+}
+
+/// Prints on standard error. Nothing can be done about a closed one.
+pub(crate) fn print(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,31 @@
+//! `master_process off`: the same work in the one process.
+
+use base::log::Level;
+use net::listener::Listeners;
+
+use crate::application::Application;
+use crate::console::Console;
+use crate::pidfile;
+use crate::worker::{self, Inherited};
+
+/// Works until told to stop, then cleans up as a master would. Returns the exit code.
+pub(crate) fn cycle<A: Application>(
+    app: &mut A,
+    generation: A::Generation,
+    listeners: Listeners,
+    inherited: &Inherited,
+    console: &Console,
+) -> i32 {
+    let settings = app.settings(&generation).clone();
+    let sockets = listeners.into_worker(&settings.listeners, 0);
+    let code = worker::live(app, generation, (0, sockets), None, inherited, console);
+    pidfile::remove(&settings.pid, console);
+    for spec in &settings.listeners {
+        if let net::address::Address::Unix(path) = &spec.address {
+            // The socket itself was closed by the work.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    console.report(Level::Notice, "exit");
+    code
+}

@@ -1,0 +1,109 @@
+//! Starting workers and finding out that they are up.
+
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use base::errno::describe;
+use base::log::Level;
+use sys::epoll::{EPOLLIN, EPOLLONESHOT, Epoll};
+use sys::process::Fork;
+
+use crate::application::Application;
+use crate::child::{Child, Respawn};
+use crate::master::Master;
+use crate::run::worker_count;
+use crate::worker;
+
+/// Longest wait of a reload for its new workers; then the old ones leave in any case.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl<A: Application> Master<'_, A> {
+    /// Starts all workers of the present generation.
+    pub(crate) fn start_workers(&mut self) {
+        self.console.report(Level::Notice, "start worker processes");
+        self.respawns.clear();
+        for number in 0..self.settings().map_or(0, worker_count) {
+            self.start_worker(number, 0);
+        }
+    }
+
+    /// Starts the workers whose time has come.
+    pub(crate) fn respawn_due(&mut self) {
+        let now = Instant::now();
+        let (due, later): (Vec<Respawn>, Vec<Respawn>) = self.respawns.drain(..).partition(|one| one.at <= now);
+        self.respawns = later;
+        for one in due {
+            if !self.start_worker(one.number, one.quick_deaths) {
+                // The system may have processes to spare later.
+                self.respawns.push(Respawn { at: now + PATIENCE, ..one });
+            }
+        }
+    }
+
+    fn start_worker(&mut self, number: usize, quick_deaths: u32) -> bool {
+        let made = channel().and_then(|ends| sys::process::fork().map(|side| (ends, side)));
+        let ((ours, theirs), side) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.console.report(Level::Alert, &format!("fork() failed while spawning \"worker process\" {}", describe(&error)));
+                return false;
+            }
+        };
+        match side {
+            Fork::Parent(pid) => {
+                self.console.report(Level::Notice, &format!("start worker process {pid}"));
+                let (age, started) = (self.age, Instant::now());
+                self.children.push(Child { pid, number, channel: ours, age, exiting: false, started, quick_deaths });
+                true
+            }
+            Fork::Child => {
+                drop(ours);
+                self.become_worker(number, theirs)
+            }
+        }
+    }
+
+    /// The child's side: nothing of the master is left, and there is no way back into its loop.
+    fn become_worker(&mut self, number: usize, channel: UnixStream) -> ! {
+        self.children.clear();
+        base::clock::stale();
+        let listeners = std::mem::take(&mut self.listeners);
+        let Some(generation) = self.generation.take() else { std::process::exit(worker::FATAL) };
+        let sockets = listeners.into_worker(&self.app.settings(&generation).listeners, number);
+        let code = catch_unwind(AssertUnwindSafe(|| {
+            worker::live(self.app, generation, (number, sockets), Some(channel), &self.inherited, &self.console)
+        }));
+        // The panic's own message has gone to standard error, which is the log.
+        std::process::exit(code.unwrap_or(1))
+    }
+
+    /// Waits until every worker of the present generation has said that it is up, or died, or [`PATIENCE`] is over.
+    pub(crate) fn wait_until_ready(&self) {
+        let Ok(set) = Epoll::new() else { return };
+        let young = self.children.iter().filter(|child| child.age == self.age);
+        let mut missing = 0;
+        for child in young {
+            if set.add(&child.channel, EPOLLIN | EPOLLONESHOT, 0).is_ok() {
+                missing += 1;
+            }
+        }
+        let end = Instant::now() + PATIENCE;
+        let mut events = Vec::new();
+        while missing > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(timeout) = i32::try_from(left.as_millis()) else { return };
+            match set.poll(timeout, &mut events) {
+                Ok(count) if timeout > 0 => missing -= count.min(missing),
+                _ => return,
+            }
+        }
+    }
+}
+
+fn channel() -> std::io::Result<(UnixStream, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    theirs.set_nonblocking(true)?;
+    Ok((ours, theirs))
+}

@@ -1,0 +1,138 @@
+//! The life of a worker around the application's part of it: privileges, limits and environment before, log lines after.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use base::errno::describe;
+use base::log::Level;
+use sys::signal::SignalPipe;
+use sys::title::Title;
+
+use crate::application::Application;
+use crate::commands::{CommandSource, Place, SIGNALS};
+use crate::console::Console;
+use crate::settings::Settings;
+
+/// Exit code of a worker that must not be started again.
+pub(crate) const FATAL: i32 = 2;
+
+/// What a worker gets to work with.
+#[derive(Debug)]
+pub struct Seat {
+    /// The worker's number, from 0 to `worker_processes` - 1; a worker that replaces another has its number.
+    pub number: usize,
+    /// Whether this is the only process (`master_process off`).
+    pub single: bool,
+    /// The listening sockets of this worker, non-blocking, each with the index of its specification in
+    /// [`Settings::listeners`]. A socket whose specification has `reuseport` is this worker's own.
+    pub listeners: Vec<(usize, OwnedFd)>,
+    /// What the worker is told. Start it as soon as the event loop runs.
+    pub commands: CommandSource,
+}
+
+/// What a new process inherits from the master's start.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    pub(crate) title: Option<Rc<Title>>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) daemon: bool,
+}
+
+/// Runs the application in this process until its work is done. `channel` leads to the master; without one this is the
+/// only process. Returns the exit code.
+pub(crate) fn live<A: Application>(
+    app: &mut A,
+    generation: A::Generation,
+    seat: (usize, Vec<(usize, OwnedFd)>),
+    channel: Option<UnixStream>,
+    inherited: &Inherited,
+    console: &Console,
+) -> i32 {
+    let (number, listeners) = seat;
+    let single = channel.is_none();
+    let settings = app.settings(&generation);
+    let prepared = if single { set_environment(settings, inherited, console) } else { prepare(settings, number, inherited, console) };
+    if prepared.is_err() {
+        return FATAL;
+    }
+    let shutdown_timeout = settings.worker_shutdown_timeout;
+    let place = if single { Place::Single } else { Place::Worker { daemon: inherited.daemon } };
+    if let (Some(title), false) = (&inherited.title, single) {
+        title.set(b"nginx: worker process");
+    }
+    let signals = match SignalPipe::new(&SIGNALS).and_then(|signals| sys::signal::unblock_all().map(|()| signals)) {
+        Ok(signals) => signals,
+        Err(error) => {
+            console.report(Level::Alert, &format!("sigaction() failed {}", describe(&error)));
+            return FATAL;
+        }
+    };
+    let quitting = Rc::new(Cell::new(false));
+    let title = inherited.title.clone().filter(|_| !single);
+    let commands = CommandSource { signals, channel, title, place, shutdown_timeout, quitting: quitting.clone() };
+    let code = app.work(generation, Seat { number, single, listeners, commands });
+    base::clock::stale();
+    if quitting.get() && code == 0 {
+        console.report(Level::Notice, "exiting");
+    }
+    if !single {
+        console.report(Level::Notice, "exit");
+    }
+    code
+}
+
+/// The process is beyond use; the reason has been logged.
+struct Fatal;
+
+fn set_environment(settings: &Settings, inherited: &Inherited, console: &Console) -> Result<(), Fatal> {
+    sys::environment::replace(&settings.environment(&inherited.environment)).map_err(|error| {
+        console.report(Level::Alert, &format!("setting the environment failed {}", describe(&error)));
+        Fatal
+    })
+}
+
+/// Everything between fork and the event loop, in nginx's order (`ngx_worker_process_init`).
+fn prepare(settings: &Settings, number: usize, inherited: &Inherited, console: &Console) -> Result<(), Fatal> {
+    let attempt = |what: &dyn Fn() -> String, level: Level, result: io::Result<()>| -> bool {
+        if let Err(error) = &result {
+            console.report(level, &format!("{} failed {}", what(), describe(error)));
+        }
+        result.is_ok()
+    };
+    set_environment(settings, inherited, console)?;
+    if settings.worker_priority != 0 {
+        let nice = settings.worker_priority;
+        attempt(&|| format!("setpriority({nice})"), Level::Alert, sys::limits::set_priority(nice));
+    }
+    if let Some(count) = settings.worker_rlimit_nofile {
+        attempt(&|| format!("setrlimit(RLIMIT_NOFILE, {count})"), Level::Alert, sys::limits::set_open_files(count));
+    }
+    if let Some(size) = settings.worker_rlimit_core {
+        attempt(&|| format!("setrlimit(RLIMIT_CORE, {size})"), Level::Alert, sys::limits::set_core_size(size));
+    }
+    if let (true, Some(user)) = (sys::identity::is_root(), &settings.user) {
+        if !attempt(&|| format!("setgid({})", user.gid), Level::Emerg, sys::identity::set_group(user.gid)) {
+            return Err(Fatal);
+        }
+        let groups = sys::identity::set_supplementary_groups(&user.name, user.gid);
+        attempt(&|| format!("initgroups({}, {})", user.name, user.gid), Level::Emerg, groups);
+        if !attempt(&|| format!("setuid({})", user.uid), Level::Emerg, sys::identity::set_user(user.uid)) {
+            return Err(Fatal);
+        }
+    }
+    if let Some(processors) = settings.worker_cpu_affinity.of(number) {
+        attempt(&|| "sched_setaffinity()".to_owned(), Level::Alert, sys::limits::set_affinity(&processors));
+    }
+    attempt(&|| "prctl(PR_SET_DUMPABLE)".to_owned(), Level::Alert, sys::identity::set_dumpable());
+    if let Some(directory) = &settings.working_directory {
+        let changed = std::env::set_current_dir(directory);
+        if !attempt(&|| format!("chdir(\"{}\")", directory.display()), Level::Alert, changed) {
+            return Err(Fatal);
+        }
+    }
+    Ok(())
+}

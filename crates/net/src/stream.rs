@@ -1,0 +1,337 @@
+//! A connected byte stream over TCP or a unix-domain socket.
+//!
+//! Reads and writes keep the event loop's short-cut: a read that does not fill the buffer marks the socket as not
+//! ready, which saves the system call that would only say so.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
+use tokio::net::{TcpStream, UnixStream};
+
+/// How many free bytes a read makes sure of.
+const ROOM: usize = 1024;
+
+/// A connected socket registered with the worker's event loop.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// Unix-domain.
+    Unix(UnixStream),
+}
+
+/// What [`Stream::from_fd`] is to make of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// Unix-domain.
+    Unix,
+}
+
+impl Stream {
+    /// Registers a connected, non-blocking socket with the current event loop.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) reports.
+    pub fn from_fd(socket: OwnedFd, transport: Transport) -> io::Result<Self> {
+        Ok(match transport {
+            Transport::Tcp => Stream::Tcp(TcpStream::from_std(socket.into())?),
+            Transport::Unix => Stream::Unix(UnixStream::from_std(socket.into())?),
+        })
+    }
+
+    /// Takes the socket out of the event loop, for parking or passing on.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) reports.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        Ok(match self {
+            Stream::Tcp(stream) => stream.into_std()?.into(),
+            Stream::Unix(stream) => stream.into_std()?.into(),
+        })
+    }
+
+    /// Which kind of socket this is.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match self {
+            Stream::Tcp(_) => Transport::Tcp,
+            Stream::Unix(_) => Transport::Unix,
+        }
+    }
+
+    /// Appends what has arrived to `into`, growing it when less than 1 KiB is free. Returns the number of bytes; 0 is
+    /// the end of the stream. Never waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there, otherwise what recv(2) reports.
+    pub fn try_read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        make_room(into);
+        let receive = |socket: BorrowedFd<'_>, into: &mut Vec<u8>| sys::descriptor::receive(socket, into);
+        match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
+        }
+    }
+
+    /// As [`Stream::try_read`], but arranges a wake-up when nothing is there.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        make_room(into);
+        match self {
+            Stream::Tcp(stream) => pin!(stream.read_buf(into)).poll(cx),
+            Stream::Unix(stream) => pin!(stream.read_buf(into)).poll(cx),
+        }
+    }
+
+    /// Waits for bytes and appends them to `into`; 0 is the end of the stream. Can be dropped without loss.
+    ///
+    /// # Errors
+    /// What recv(2) reports.
+    pub async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_read(cx, into)).await
+    }
+
+    /// Writes what the socket takes now of several pieces, writev(2). Never waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes nothing, otherwise what writev(2) reports.
+    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_write_vectored(pieces),
+            Stream::Unix(stream) => stream.try_write_vectored(pieces),
+        }
+    }
+
+    /// As [`Stream::try_write_vectored`], but arranges a wake-up when the socket takes nothing.
+    pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// What writev(2) reports.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let wrote = std::future::poll_fn(|cx| self.poll_write_vectored(cx, &[IoSlice::new(bytes)])).await?;
+            if wrote == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = bytes.get(wrote..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Sends up to `count` bytes of a file from `offset` on, sendfile(2). Returns how many; 0 means that the file ends
+    /// there. Never waits for the socket (it may wait for the disk).
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes nothing, otherwise what sendfile(2) reports.
+    pub fn try_send_file(&self, file: impl AsFd, offset: u64, count: usize) -> io::Result<usize> {
+        let send = |socket: BorrowedFd<'_>| sys::descriptor::send_file(socket, file.as_fd(), offset, count);
+        match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+            Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+        }
+    }
+
+    /// As [`Stream::try_send_file`], but arranges a wake-up when the socket takes nothing.
+    pub fn poll_send_file(&self, cx: &mut Context<'_>, file: impl AsFd, offset: u64, count: usize) -> Poll<io::Result<usize>> {
+        let file = file.as_fd();
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            match self.try_send_file(file, offset, count) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Ready when a read would not wait: bytes, the end, or an error are there. May be spurious.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when a write would not wait. May be spurious.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_write_ready(cx),
+            Stream::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Waits until a read would not wait.
+    ///
+    /// # Errors
+    /// When the event loop is shutting down.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.readable().await,
+            Stream::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    /// Whether the peer is silent and present: no byte, no end of stream, no error has arrived as far as the event loop
+    /// knows. Costs no system call while nothing has arrived.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let mut peek = |socket: BorrowedFd<'_>| SockRef::from(&socket).peek(&mut byte);
+        let result = match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
+        };
+        result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends small segments at once (`tcp_nodelay`); nothing to do on a unix-domain socket.
+    ///
+    /// # Errors
+    /// What setsockopt(2) reports.
+    pub fn set_no_delay(&self, on: bool) -> io::Result<()> {
+        self.on_tcp(|socket| sys::socket::set_no_delay(socket, on))
+    }
+
+    /// Holds back partial segments (`tcp_nopush`); nothing to do on a unix-domain socket.
+    ///
+    /// # Errors
+    /// What setsockopt(2) reports.
+    pub fn set_cork(&self, on: bool) -> io::Result<()> {
+        self.on_tcp(|socket| sys::socket::set_cork(socket, on))
+    }
+
+    /// Acknowledges at once for now; nothing to do on a unix-domain socket.
+    ///
+    /// # Errors
+    /// What setsockopt(2) reports.
+    pub fn set_quick_ack(&self, on: bool) -> io::Result<()> {
+        self.on_tcp(|socket| sys::socket::set_quick_ack(socket, on))
+    }
+
+    fn on_tcp(&self, set: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => set(stream.as_fd()),
+            Stream::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Tells the peer that no more bytes come, shutdown(2) `SHUT_WR`.
+    ///
+    /// # Errors
+    /// What shutdown(2) reports, such as `NotConnected` when the peer has reset the connection.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        SockRef::from(self).shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Closes with a reset, so that the kernel keeps neither unsent bytes nor a dying socket
+    /// (`reset_timedout_connection`).
+    ///
+    /// # Errors
+    /// What setsockopt(2) reports; the socket is closed in any case.
+    pub fn reset(self) -> io::Result<()> {
+        sys::socket::set_linger(&self, Some(0))
+    }
+}
+
+fn make_room(into: &mut Vec<u8>) {
+    if into.capacity() - into.len() < ROOM {
+        into.reserve(ROOM);
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl crate::pool::Idle for Stream {
+    fn is_alive(&self) -> bool {
+        self.is_quiet()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Stream, Stream) {
+        let (one, other) = UnixStream::pair().unwrap();
+        (Stream::Unix(one), Stream::Unix(other))
+    }
+
+    #[tokio::test]
+    async fn bytes_cross_and_the_end_is_seen() {
+        let (mut one, mut other) = pair();
+        let mut buffer = Vec::new();
+        assert_eq!(other.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(one.try_write_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b"c")]).unwrap(), 3);
+        assert_eq!(other.read(&mut buffer).await.unwrap(), 3);
+        one.write_all(b"de").await.unwrap();
+        one.shutdown_write().unwrap();
+        assert_eq!(other.read(&mut buffer).await.unwrap(), 2);
+        assert_eq!(other.read(&mut buffer).await.unwrap(), 0);
+        assert_eq!(buffer, b"abcde");
+    }
+
+    #[tokio::test]
+    async fn a_file_goes_out_whole() {
+        let path = std::env::temp_dir().join(format!("lunette-stream-{}", std::process::id()));
+        let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&path, &content).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let (one, mut other) = pair();
+        let sending = async {
+            let mut offset = 0;
+            loop {
+                let sent = std::future::poll_fn(|cx| one.poll_send_file(cx, &file, offset, 1 << 20)).await.unwrap();
+                if sent == 0 {
+                    break;
+                }
+                offset += sent as u64;
+            }
+            one.shutdown_write().unwrap();
+        };
+        let mut got = Vec::new();
+        let receiving = async { while other.read(&mut got).await.unwrap() > 0 {} };
+        tokio::join!(sending, receiving);
+        assert!(got == content);
+    }
+
+    #[tokio::test]
+    async fn quiet_ends_with_a_byte_or_the_peer() {
+        let (one, other) = pair();
+        tokio::task::yield_now().await;
+        assert!(one.is_quiet());
+        drop(other);
+        one.readable().await.unwrap();
+        assert!(!one.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn a_socket_leaves_the_loop_and_comes_back() {
+        let (one, mut other) = pair();
+        let transport = one.transport();
+        let mut one = Stream::from_fd(one.into_fd().unwrap(), transport).unwrap();
+        other.write_all(b"x").await.unwrap();
+        let mut buffer = Vec::new();
+        assert_eq!(one.read(&mut buffer).await.unwrap(), 1);
+    }
+}

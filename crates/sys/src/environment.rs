@@ -1,0 +1,37 @@
+//! The environment of the process.
+
+use std::ffi::OsString;
+use std::io;
+
+/// Replaces the whole environment. Entries whose name is empty or holds `=` or NUL, or whose value holds NUL, are
+/// skipped: the C library cannot store them.
+///
+/// # Errors
+/// `ResourceBusy` when the process has more than one thread: another thread might be reading the environment.
+pub fn replace(entries: &[(OsString, OsString)]) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    if crate::process::thread_count() != 1 {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    let storable = |(name, value): &&(OsString, OsString)| {
+        let name = name.as_bytes();
+        !name.is_empty() && !name.contains(&b'=') && !name.contains(&0) && !value.as_bytes().contains(&0)
+    };
+    // SAFETY: this is the only thread, so nobody reads the environment meanwhile.
+    unsafe {
+        libc::clearenv();
+        for (name, value) in entries.iter().filter(storable) {
+            std::env::set_var(name, value);
+        }
+    }
+    Ok(())
+}
+
+/// Takes a variable out of the environment.
+///
+/// # Errors
+/// As for [`replace`].
+pub fn remove(name: &str) -> io::Result<()> {
+    let rest: Vec<_> = std::env::vars_os().filter(|(other, _)| other != name).collect();
+    replace(&rest)
+}

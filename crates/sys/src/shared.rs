@@ -1,0 +1,233 @@
+//! Anonymous memory shared by a process and the children it forks later, mmap(2) with `MAP_SHARED`.
+//!
+//! Other processes may write while this one reads. So there are no references into the bytes: words are reached as
+//! atomics, byte ranges are copied with volatile accesses, and every access is checked against the length.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// A zero-filled mapping that forked children share. Dropping it unmaps it in this process only.
+#[derive(Debug)]
+pub struct SharedMemory {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and every access is atomic or volatile.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as above; no method gives out a plain reference to the bytes.
+unsafe impl Sync for SharedMemory {}
+
+/// A word without alignment, so that ranges at any offset move eight bytes at a time.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Word(u64);
+
+const WORD: usize = size_of::<Word>();
+
+impl SharedMemory {
+    /// Maps `len` bytes (at least 1). Pages cost memory only when they are first written.
+    ///
+    /// # Errors
+    /// `InvalidInput` for length 0, otherwise what mmap(2) reports, such as `ENOMEM`.
+    pub fn new(len: usize) -> io::Result<Self> {
+        let size = NonZeroUsize::new(len).ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
+        let start = unsafe { mmap_anonymous(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED) }?;
+        Ok(Self { start: start.cast(), len })
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never true: a mapping has at least one byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn at(&self, offset: usize, len: usize) -> Option<*mut u8> {
+        let end = offset.checked_add(len)?;
+        if end > self.len {
+            return None;
+        }
+        // SAFETY: offset <= self.len, so the result stays inside the mapping or one past its end.
+        Some(unsafe { self.start.as_ptr().add(offset) })
+    }
+
+    /// The byte at `offset`; `None` outside the mapping.
+    #[must_use]
+    pub fn atomic_u8(&self, offset: usize) -> Option<&AtomicU8> {
+        let place = self.at(offset, 1)?;
+        // SAFETY: the byte lies in the mapping, which lives as long as self.
+        Some(unsafe { AtomicU8::from_ptr(place) })
+    }
+
+    /// The four bytes at `offset` as an atomic; `None` outside the mapping or when `offset` is not a multiple of 4.
+    #[must_use]
+    pub fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
+        let place = self.at(offset, 4)?.cast::<u32>();
+        if !place.is_aligned() {
+            return None;
+        }
+        // SAFETY: aligned, inside the mapping, which lives as long as self.
+        Some(unsafe { AtomicU32::from_ptr(place) })
+    }
+
+    /// The eight bytes at `offset` as an atomic; `None` outside the mapping or when `offset` is not a multiple of 8.
+    #[must_use]
+    pub fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
+        let place = self.at(offset, 8)?.cast::<u64>();
+        if !place.is_aligned() {
+            return None;
+        }
+        // SAFETY: aligned, inside the mapping, which lives as long as self.
+        Some(unsafe { AtomicU64::from_ptr(place) })
+    }
+
+    /// Copies `into.len()` bytes out of the mapping. False, with nothing copied, when the range leaves the mapping.
+    /// Bytes that another process writes meanwhile may be torn; a lock is the caller's affair.
+    #[must_use]
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> bool {
+        let Some(from) = self.at(offset, into.len()) else { return false };
+        let mut done = 0;
+        let (words, rest) = into.as_chunks_mut::<WORD>();
+        for word in words {
+            // SAFETY: done + 8 <= into.len(), which `at` checked; Word has alignment 1.
+            let value = unsafe { from.add(done).cast::<Word>().read_volatile() };
+            *word = value.0.to_ne_bytes();
+            done += WORD;
+        }
+        for byte in rest {
+            // SAFETY: done < into.len(), which `at` checked.
+            *byte = unsafe { from.add(done).read_volatile() };
+            done += 1;
+        }
+        true
+    }
+
+    /// Appends `len` bytes from `offset` to `into`. False, with nothing appended, when the range leaves the mapping.
+    #[must_use]
+    pub fn append_to(&self, offset: usize, len: usize, into: &mut Vec<u8>) -> bool {
+        if self.at(offset, len).is_none() {
+            return false;
+        }
+        let old = into.len();
+        into.resize(old + len, 0);
+        match into.get_mut(old..) {
+            Some(room) => self.read(offset, room),
+            None => false,
+        }
+    }
+
+    /// Copies `from` into the mapping. False, with nothing written, when the range leaves the mapping.
+    #[must_use]
+    pub fn write(&self, offset: usize, from: &[u8]) -> bool {
+        let Some(to) = self.at(offset, from.len()) else { return false };
+        let mut done = 0;
+        let (words, rest) = from.as_chunks::<WORD>();
+        for word in words {
+            // SAFETY: done + 8 <= from.len(), which `at` checked; Word has alignment 1.
+            unsafe { to.add(done).cast::<Word>().write_volatile(Word(u64::from_ne_bytes(*word))) };
+            done += WORD;
+        }
+        for byte in rest {
+            // SAFETY: done < from.len(), which `at` checked.
+            unsafe { to.add(done).write_volatile(*byte) };
+            done += 1;
+        }
+        true
+    }
+
+    /// Whether the bytes at `offset` equal `with`; false when the range leaves the mapping.
+    #[must_use]
+    pub fn equals(&self, offset: usize, with: &[u8]) -> bool {
+        let Some(from) = self.at(offset, with.len()) else { return false };
+        let mut done = 0;
+        let (words, rest) = with.as_chunks::<WORD>();
+        for word in words {
+            // SAFETY: done + 8 <= with.len(), which `at` checked; Word has alignment 1.
+            let value = unsafe { from.add(done).cast::<Word>().read_volatile() };
+            if value.0.to_ne_bytes() != *word {
+                return false;
+            }
+            done += WORD;
+        }
+        for byte in rest {
+            // SAFETY: done < with.len(), which `at` checked.
+            if unsafe { from.add(done).read_volatile() } != *byte {
+                return false;
+            }
+            done += 1;
+        }
+        true
+    }
+
+    /// Sets `len` bytes from `offset` to `value`. False, with nothing written, when the range leaves the mapping.
+    #[must_use]
+    pub fn fill(&self, offset: usize, len: usize, value: u8) -> bool {
+        let Some(to) = self.at(offset, len) else { return false };
+        for index in 0..len {
+            // SAFETY: index < len, which `at` checked.
+            unsafe { to.add(index).write_volatile(value) };
+        }
+        true
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: start and len are the mapping made in `new`, and no reference outlives self. The result does not
+        // matter: munmap of a whole own mapping fails only on arguments that are wrong.
+        let _ = unsafe { munmap(self.start.cast(), self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn copies_of_every_length_and_alignment_come_back() {
+        let memory = SharedMemory::new(64).unwrap();
+        let source: Vec<u8> = (1..=40).collect();
+        for offset in 0..10 {
+            for len in 0..source.len() {
+                let part = &source[..len];
+                assert!(memory.fill(0, 64, 0xee));
+                assert!(memory.write(offset, part));
+                let mut back = Vec::new();
+                assert!(memory.append_to(offset, len, &mut back));
+                assert_eq!(back, part);
+                assert!(memory.equals(offset, part));
+                assert_eq!(memory.atomic_u8(offset + len).unwrap().load(Ordering::Relaxed), 0xee);
+                if len > 0 {
+                    back[len - 1] ^= 1;
+                    assert!(!memory.equals(offset, &back));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_outside_are_refused() {
+        let memory = SharedMemory::new(16).unwrap();
+        assert!(!memory.write(9, &[0; 8]));
+        assert!(!memory.read(usize::MAX, &mut [0; 2]));
+        assert!(!memory.fill(16, 1, 0));
+        assert!(memory.write(16, &[]));
+        assert!(memory.atomic_u64(9).is_none());
+        assert!(memory.atomic_u64(16).is_none());
+        assert!(memory.atomic_u32(2).is_none());
+        assert!(memory.atomic_u32(12).is_some());
+        assert!(SharedMemory::new(0).is_err());
+    }
+}
