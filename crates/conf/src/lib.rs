@@ -1,8 +1,23 @@
-//! Configuration: grammar, rows, and the typed values that directives store.
+//! The grammar of `nginx.conf` (text to tree, with nginx's own error messages), and the rows and scopes of directives.
+//!
+//! The grammar knows no directive but `include` and the `*_by_lua_block` family, whose bodies are
+//! not nginx syntax. What a directive means, and where it may stand, is decided by the rows of
+//! the modules.
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 pub mod context;
+pub mod diagnostic;
+pub mod dump;
+pub mod include;
+pub mod lexer;
+pub mod lua_block;
+pub mod parser;
 pub mod row;
 pub mod scope;
 pub mod suggest;
 pub mod tree;
+
+#[cfg(test)]
+mod smoke;

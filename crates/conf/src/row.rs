@@ -75,21 +75,21 @@ impl Table {
     fn find(&self, directive: &Directive, context: Context) -> Result<&Row, Error> {
         let name = directive.name.text();
         let Some(rows) = self.rows.get(name.as_ref()) else {
-            let mut error = Error::new(format!("unknown directive \"{name}\""), directive.name.span);
-            error.hint = suggest::nearest(&name, self.names()).map(|near| format!("did you mean \"{near}\"?"));
+            let mut error = Error::about(format!("unknown directive \"{name}\""), directive);
+            error.suggestion = suggest::nearest(&name, self.names()).map(str::to_owned);
             return Err(error);
         };
         let Some(row) = rows.iter().find(|r| r.contexts.intersects(context)) else {
-            return Err(Error::new(format!("\"{name}\" directive is not allowed here"), directive.name.span));
+            return Err(Error::about(format!("\"{name}\" directive is not allowed here"), directive));
         };
         // A Lua block is the last argument, not a block, to its row.
         match (&directive.body, row.block) {
-            (Some(_), false) => return Err(Error::new(format!("directive \"{name}\" is not terminated by \";\""), directive.name.span)),
-            (None, true) => return Err(Error::new(format!("directive \"{name}\" has no opening \"{{\""), directive.name.span)),
+            (Some(_), false) => return Err(Error::about(format!("directive \"{name}\" is not terminated by \";\""), directive)),
+            (None, true) => return Err(Error::about(format!("directive \"{name}\" has no opening \"{{\""), directive)),
             _ => {}
         }
         if !row.arity.admits(directive.args.len()) {
-            return Err(Error::new(format!("invalid number of arguments in \"{name}\" directive"), directive.name.span));
+            return Err(Error::about(format!("invalid number of arguments in \"{name}\" directive"), directive));
         }
         Ok(row)
     }
@@ -162,12 +162,16 @@ impl<'a> Cx<'a> {
 
     /// An error at the directive.
     pub fn error(&self, message: impl Into<String>) -> Error {
-        Error::new(message.into(), self.directive.name.span)
+        Error::about(message, self.directive)
     }
 
     /// An error at argument `i`.
     pub fn error_at(&self, i: usize, message: impl Into<String>) -> Error {
-        Error::new(message.into(), self.directive.args.get(i).map_or(self.directive.name.span, |w| w.span))
+        let mut error = Error::about(message, self.directive);
+        if let Some(word) = self.directive.args.get(i) {
+            error.span = word.span;
+        }
+        error
     }
 
     /// `invalid value`, nginx's answer to most bad arguments.

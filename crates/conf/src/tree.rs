@@ -1,62 +1,129 @@
-//! stub
-use std::borrow::Cow;
-/// s
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+//! What a configuration is once it is read: directives with their words, and where each stood.
+
+/// A place in a configuration file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// f
+    /// Index into [`Files`].
     pub file: u32,
-    /// l
+    /// Line, from 1.
     pub line: u32,
-    /// c
+    /// Column, in bytes from 1.
     pub column: u32,
 }
-/// w
-#[derive(Clone, Debug)]
+
+impl Span {
+    /// No place: the error is about the main file itself, before anything was read.
+    pub const NONE: Self = Self { file: u32::MAX, line: 0, column: 0 };
+}
+
+/// One word of a directive.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// b
+    /// The word without its quotes and with its escapes taken off.
     pub bytes: Vec<u8>,
-    /// q
+    /// The word stood in quotes. nginx does not tell the two apart; messages may.
     pub quoted: bool,
-    /// s
+    /// Where it starts; for quoted words, at the quote.
     pub span: Span,
 }
+
 impl Word {
-    /// t
-    pub fn text(&self) -> Cow<'_, str> {
+    /// The word for a message; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.bytes)
     }
 }
-/// d
-#[derive(Clone, Debug)]
+
+/// A directive.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directive {
-    /// n
+    /// Its name: in `types`, `map` and other data blocks, simply the first word.
     pub name: Word,
-    /// a
+    /// The words behind it. The last word of a `*_by_lua_block` is the raw Lua code, and its span
+    /// is the place right behind the `{`.
     pub args: Vec<Word>,
-    /// b
+    /// The block, for directives that end in `{ ... }`; `None` for those that end in `;`, and for
+    /// Lua blocks, whose code is in `args`.
     pub body: Option<Block>,
-    /// s
+    /// Where the name starts.
     pub span: Span,
+    /// The line nginx names in errors about this directive: that of its `;` or `{`.
+    pub line: u32,
+    /// The last argument is a raw Lua block.
+    pub lua: bool,
 }
-/// b
-#[derive(Clone, Debug, Default)]
+
+/// The directives between `{` and `}`, with those of included files in place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
-    /// d
+    /// The directives in order.
     pub directives: Vec<Directive>,
+    /// Where the closing brace is; errors about a block as a whole name its line.
+    pub end: Span,
 }
-/// e
-#[derive(Clone, Debug)]
+
+/// One file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The path as it was opened: absolute, unless the configuration's own path was not.
+    pub name: Vec<u8>,
+    /// The whole text.
+    pub text: Vec<u8>,
+    /// The text is the argument of `-g`, not a file.
+    pub command_line: bool,
+}
+
+/// All texts that were read, in the order they were opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    files: Vec<File>,
+}
+
+impl Files {
+    /// Adds a text and returns its index.
+    pub fn push(&mut self, file: File) -> u32 {
+        self.files.push(file);
+        u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The file with this index.
+    #[must_use]
+    pub fn get(&self, id: u32) -> Option<&File> {
+        self.files.get(id as usize)
+    }
+
+    /// The files in the order they were opened; one that was included twice is there twice.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &File> {
+        self.files.iter()
+    }
+}
+
+/// Something is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// m
+    /// nginx's words, without level and place.
     pub message: String,
-    /// s
+    /// Where to put the caret.
     pub span: Span,
-    /// h
-    pub hint: Option<String>,
+    /// The line nginx names; mostly that of `span`, but it counts on to the end of a directive.
+    pub line: u32,
+    /// The nearest known name, when the error is about an unknown one.
+    pub suggestion: Option<String>,
 }
+
 impl Error {
-    /// n
-    pub fn new(message: String, span: Span) -> Self {
-        Error { message, span, hint: None }
+    /// An error at `span`.
+    #[must_use]
+    pub fn new(message: impl Into<String>, span: Span) -> Self {
+        Self { message: message.into(), span, line: span.line, suggestion: None }
+    }
+
+    /// An error about a whole directive: the caret is under its name, the line is nginx's.
+    #[must_use]
+    pub fn about(message: impl Into<String>, directive: &Directive) -> Self {
+        let mut error = Self::new(message, directive.span);
+        error.line = directive.line;
+        error
     }
 }

@@ -237,7 +237,8 @@ impl<'a, A: Application> Master<'a, A> {
     }
 
     fn replace(&mut self, child: &Child, ending: Ending) {
-        if child.exiting || self.wishes.terminate || self.wishes.quit {
+        // One of an older configuration that dies before it was sent home has had its successor already.
+        if child.exiting || child.age < self.age || self.wishes.terminate || self.wishes.quit {
             return;
         }
         if ending == Ending::Code(FATAL) {

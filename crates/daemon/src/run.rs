@@ -140,11 +140,15 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
         return 1;
     }
     let mut daemon = listeners.inherited();
+    let mut foreground = None;
     if settings.daemon && !daemon {
         parent = sys::process::id();
-        if let Err((call, error)) = sys::process::daemonize() {
-            console.report(Level::Emerg, &format!("{call} failed {}", describe(&error)));
-            return 1;
+        match sys::process::daemonize() {
+            Ok(waiting) => foreground = Some(waiting),
+            Err((call, error)) => {
+                console.report(Level::Emerg, &format!("{call} failed {}", describe(&error)));
+                return 1;
+            }
         }
         daemon = true;
     }
@@ -153,6 +157,9 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
     }
     console.redirect_stderr();
     console.terminal = false;
+    if let Some(waiting) = foreground {
+        waiting.release();
+    }
     let inherited = Inherited { title, environment, daemon };
     if !settings.master_process {
         return single::cycle(app, generation, listeners, &inherited, &console);

@@ -1,2 +1,12 @@
-//! engine
+//! Runs requests: builds the tree of servers and locations, searches it, drives the phases, makes error pages.
 #![forbid(unsafe_code)]
+
+pub mod build;
+pub mod directives;
+pub mod error_page;
+pub mod find;
+pub mod listen;
+pub mod run;
+pub mod tree;
+
+pub use run::HttpEngine;

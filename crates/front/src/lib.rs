@@ -1,2 +1,6 @@
-//! front
+//! Front ends: a worker's event loop, and HTTP/1 on its connections.
 #![forbid(unsafe_code)]
+
+pub mod active;
+pub mod h1;
+pub mod serve;

@@ -20,8 +20,13 @@ impl Request {
             return Step::Now(Outcome::Error);
         }
         self.flags.header_sent.set(true);
-        if self.response.borrow().status == 0 {
-            self.response.borrow_mut().status = 200;
+        {
+            let mut response = self.response.borrow_mut();
+            match self.error_status.get() {
+                0 if response.status == 0 => response.status = 200,
+                0 => {}
+                status => response.set_status(status),
+            }
         }
         let location = self.location();
         run_header_filters(self.clone(), location.header_filters.len(), move |i| location.header_filters.get(i).cloned())

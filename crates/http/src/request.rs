@@ -91,6 +91,8 @@ pub struct Flags {
     pub access_granted: Cell<bool>,
     /// A subrequest that Lua captures in memory.
     pub captured: Cell<bool>,
+    /// The head came behind an earlier request, before that one was answered (`$pipe`).
+    pub pipelined: Cell<bool>,
 }
 
 impl Flags {
@@ -111,6 +113,7 @@ impl Flags {
             &self.watch_client,
             &self.access_granted,
             &self.captured,
+            &self.pipelined,
             &self.keepalive,
         ];
         for flag in all {
@@ -167,7 +170,7 @@ pub struct Request {
     pub body: RefCell<Rc<Body>>,
     cache: Rc<Cache>,
     contexts: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
-    lasting: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    lasting: RefCell<Vec<Rc<dyn Any>>>,
     cleanups: RefCell<Vec<Cleanup>>,
     /// Single bits.
     pub flags: Flags,
@@ -331,8 +334,11 @@ impl Request {
         f(&self.location.borrow())
     }
 
-    /// Enters a location.
+    /// Enters a location; its content handler, if it has one, takes the place of an earlier choice.
     pub fn set_location(&self, location: Rc<Location>) {
+        if location.content.is_some() {
+            self.content.replace(location.content.clone());
+        }
         self.location.replace(location);
     }
 
@@ -363,20 +369,6 @@ impl Request {
         found.1.clone().downcast::<T>().ok()
     }
 
-    /// State of type `T` that outlives internal redirects, as the record of upstream tries does; one per type.
-    pub fn set_lasting<T: 'static>(&self, value: Rc<T>) {
-        let mut lasting = self.lasting.borrow_mut();
-        lasting.retain(|(id, _)| *id != TypeId::of::<T>());
-        lasting.push((TypeId::of::<T>(), value));
-    }
-
-    /// What [`Request::set_lasting`] stored.
-    pub fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
-        let lasting = self.lasting.borrow();
-        let found = lasting.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
-        found.1.clone().downcast::<T>().ok()
-    }
-
     /// Stores a module context, replacing one of the same type.
     pub fn set_context<T: 'static>(&self, value: Rc<T>) {
         let mut contexts = self.contexts.borrow_mut();
@@ -387,6 +379,28 @@ impl Request {
     /// Removes the module context of type `T`.
     pub fn remove_context<T: 'static>(&self) {
         self.contexts.borrow_mut().retain(|(id, _)| *id != TypeId::of::<T>());
+    }
+
+    /// As [`Request::context`], but internal redirects do not clear it.
+    pub fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+        let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
+        found.unwrap_or_else(|| {
+            let made = Rc::new(T::default());
+            self.lasting.borrow_mut().push(made.clone());
+            made
+        })
+    }
+
+    /// What [`Request::set_lasting`] or [`Request::lasting`] left, if anything.
+    pub fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
+        self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok())
+    }
+
+    /// Stores a value that internal redirects do not clear, replacing one of the same type.
+    pub fn set_lasting<T: 'static>(&self, value: Rc<T>) {
+        let mut lasting = self.lasting.borrow_mut();
+        lasting.retain(|any| !any.is::<T>());
+        lasting.push(value);
     }
 
     /// Forgets all module contexts (internal redirect).

@@ -58,11 +58,23 @@ pub struct Worker {
     state: Scope,
     engine: OnceCell<Rc<dyn Engine>>,
     leaving: RefCell<Vec<Rc<dyn Fn()>>>,
+    spawner: fn(BoxFuture<()>),
+    panicked: Cell<bool>,
+    holds: Rc<Cell<usize>>,
+}
+
+/// Keeps a worker that exits gracefully alive: work apart from any connection, such as a running timer.
+pub struct Hold(Rc<Cell<usize>>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 impl Worker {
     /// A worker that has no engine yet.
-    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>) -> Worker {
+    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>, spawner: fn(BoxFuture<()>)) -> Worker {
         Worker {
             number,
             count,
@@ -73,7 +85,15 @@ impl Worker {
             state: Scope::default(),
             engine: OnceCell::new(),
             leaving: RefCell::default(),
+            spawner,
+            panicked: Cell::new(false),
+            holds: Rc::default(),
         }
+    }
+
+    /// Drives a future on this worker's event loop, apart from any connection.
+    pub fn spawn(&self, future: BoxFuture<()>) {
+        (self.spawner)(future);
     }
 
     /// Gives the worker its engine; the first one counts.
@@ -85,6 +105,27 @@ impl Worker {
     /// The engine, once the worker has started.
     pub fn engine(&self) -> Option<&Rc<dyn Engine>> {
         self.engine.get()
+    }
+
+    /// Keeps the worker from exiting gracefully while the result lives.
+    pub fn hold(&self) -> Hold {
+        self.holds.set(self.holds.get() + 1);
+        Hold(self.holds.clone())
+    }
+
+    /// Whether somebody keeps the worker from exiting.
+    pub fn is_held(&self) -> bool {
+        self.holds.get() > 0
+    }
+
+    /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
+    pub fn note_panic(&self) {
+        self.panicked.set(true);
+    }
+
+    /// Whether a handler has panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.get()
     }
 
     /// A module's state of type `T`, made from `Default` on first use.

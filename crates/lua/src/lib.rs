@@ -1,1 +1,50 @@
-//! lua
+//! The Lua virtual machine made safe: code, isolated globals, light threads, and the binder of native functions.
+//!
+//! # How Lua and Rust meet
+//! Rust never raises a Lua error and never yields: a native function returns a marker, and the thin Lua shim beside it
+//! raises or yields. A panic stops in the native function's entry and becomes a Lua error. So no `longjmp` crosses a
+//! Rust frame and no unwinding crosses a Lua frame.
+//!
+//! A handler runs in a [slot](slot): a coroutine that is used again and again, with its own globals. [`Job::start`] runs
+//! it until it ends or waits. [`Row`]s describe native functions; [`Vm::bind`] makes them callable.
+//!
+//! # Linking
+//! C modules (`cjson.so`, `lpeg.so`) find Lua's functions in the program itself. A package that makes a program of this
+//! crate exports them from its build script, since link arguments do not pass to dependents:
+//! `cargo::rustc-link-arg=-Wl,--export-dynamic-symbol=lua_*`, and likewise `luaL_*`, `luaopen_*`, `luaJIT_*`, `ngx_*`.
+//! The unwinder must stay: with `panic = "abort"` a caught error could end the worker.
+
+mod boot;
+mod chunk;
+mod cx;
+mod fast;
+mod job;
+mod light;
+mod phase;
+mod raise;
+mod reference;
+mod row;
+mod scheduler;
+mod slot;
+mod stack;
+mod threads;
+mod traceback;
+mod value;
+mod vm;
+
+pub use chunk::ChunkId;
+pub use cx::{Cx, Hooks};
+pub use fast::{Bytes, FastFn, FastReturn, Scalar};
+pub use job::{Job, Outcome, Started};
+pub use light::{YIELDABLE, light_threads};
+pub use phase::{Phase, PhaseSet};
+pub use raise::{ErrorKind, LuaError, Raise};
+pub use reference::Ref;
+pub use row::{Group, Later, Row};
+pub use stack::{Stack, Type};
+pub use threads::LocalFuture;
+pub use value::{Pusher, Reply, Value};
+pub use vm::{Options, Vm};
+
+#[cfg(test)]
+mod tests;

@@ -26,12 +26,3 @@ pub fn replace(entries: &[(OsString, OsString)]) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// Takes a variable out of the environment.
-///
-/// # Errors
-/// As for [`replace`].
-pub fn remove(name: &str) -> io::Result<()> {
-    let rest: Vec<_> = std::env::vars_os().filter(|(other, _)| other != name).collect();
-    replace(&rest)
-}

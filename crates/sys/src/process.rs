@@ -3,8 +3,9 @@
 use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
+use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
@@ -46,14 +47,32 @@ pub fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count().max(1))
 }
 
-/// Leaves the terminal, as nginx's `daemon on`: the parent exits with code 0, the child becomes a session leader with
-/// umask 0 and `/dev/null` as standard input and output. Standard error stays, so that a late failure is still seen.
+/// The process that the user started, which waits while its child becomes the daemon.
+#[derive(Debug)]
+pub struct Foreground(OwnedFd);
+
+impl Foreground {
+    /// The daemon is ready: the waiting process ends with code 0. When this value is dropped instead, it ends with
+    /// code 1.
+    pub fn release(self) {
+        // A foreground process that was killed needs no release.
+        let _ = nix::unistd::write(&self.0, b"r");
+    }
+}
+
+/// Leaves the terminal, as nginx's `daemon on`: the parent waits to be released, the child becomes a session leader
+/// with umask 0 and `/dev/null` as standard input and output. Standard error stays, so that a late failure is still
+/// seen. (nginx's parent ends at once, before the pid file exists; service managers stumble over that.)
 ///
 /// Errors carry the name of the call that failed, in nginx's words (`fork() failed`).
-pub fn daemonize() -> Result<(), (&'static str, io::Error)> {
+pub fn daemonize() -> Result<Foreground, (&'static str, io::Error)> {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|error| ("pipe2()", error.into()))?;
     match fork().map_err(|error| ("fork()", error))? {
-        Fork::Parent(_) => exit_now(0),
-        Fork::Child => (),
+        Fork::Parent(_) => {
+            drop(writer);
+            exit_now(wait_for_release(&reader))
+        }
+        Fork::Child => drop(reader),
     }
     nix::unistd::setsid().map_err(|error| ("setsid()", error.into()))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
@@ -64,7 +83,19 @@ pub fn daemonize() -> Result<(), (&'static str, io::Error)> {
         // The process was started with a closed standard descriptor; the new one must survive as that descriptor.
         std::mem::forget(null);
     }
-    Ok(())
+    Ok(Foreground(writer))
+}
+
+fn wait_for_release(reader: &OwnedFd) -> i32 {
+    let mut byte = [0];
+    loop {
+        match nix::unistd::read(reader, &mut byte) {
+            Ok(0) => return 1,
+            Ok(_) => return 0,
+            Err(nix::errno::Errno::EINTR) => (),
+            Err(_) => return 1,
+        }
+    }
 }
 
 /// Makes standard error the same file as `target`, dup2(2).

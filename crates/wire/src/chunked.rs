@@ -66,15 +66,7 @@ impl Decoder {
     /// and of trailers. With `keep`, trailer lines are collected; otherwise they are dropped.
     #[must_use]
     pub fn new(limit: usize, keep: bool) -> Self {
-        Self {
-            at: At::Start,
-            size: 0,
-            digits: 0,
-            spent: 0,
-            limit,
-            keep,
-            trailers: Vec::new(),
-        }
+        Self { at: At::Start, size: 0, digits: 0, spent: 0, limit, keep, trailers: Vec::new() }
     }
 
     /// Makes the decoder ready for another body; nothing is freed.
@@ -128,10 +120,7 @@ impl Decoder {
                     if self.size == 0 {
                         self.at = At::DataCr;
                     }
-                    return Ok(Step::Data {
-                        start: i,
-                        end: i + take,
-                    });
+                    return Ok(Step::Data { start: i, end: i + take });
                 }
                 At::Done => return Ok(Step::Done { end: i }),
                 _ => self.byte(byte)?,
@@ -141,11 +130,7 @@ impl Decoder {
                 return Ok(Step::Done { end: i });
             }
         }
-        Ok(if self.at == At::Done {
-            Step::Done { end: i }
-        } else {
-            Step::Partial
-        })
+        Ok(if self.at == At::Done { Step::Done { end: i } } else { Step::Partial })
     }
 
     fn byte(&mut self, byte: u8) -> Result<(), ChunkError> {
@@ -184,11 +169,7 @@ impl Decoder {
         self.size = self.size * 16 + u64::from(digit);
         self.digits += 1;
         // Zeros in front of a size are legal and otherwise endless.
-        if self.digits > 16 {
-            self.pay(byte, At::Size)
-        } else {
-            Ok(At::Size)
-        }
+        if self.digits > 16 { self.pay(byte, At::Size) } else { Ok(At::Size) }
     }
 
     fn pay(&mut self, byte: u8, next: At) -> Result<At, ChunkError> {
@@ -219,19 +200,12 @@ impl SizeLine {
         let mut bytes = [0; 18];
         for (at, out) in bytes.iter_mut().take(digits).enumerate() {
             let nibble = ((size >> (4 * (digits - 1 - at))) & 15) as u8;
-            *out = if nibble < 10 {
-                b'0' + nibble
-            } else {
-                b'a' + nibble - 10
-            };
+            *out = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
         }
         for (out, byte) in bytes.iter_mut().skip(digits).zip(*b"\r\n") {
             *out = byte;
         }
-        Self {
-            bytes,
-            len: digits + 2,
-        }
+        Self { bytes, len: digits + 2 }
     }
 
     /// The bytes to send before the data.
@@ -271,13 +245,7 @@ mod tests {
     fn good_bodies() {
         let ok = |d: &str, t: &str, n| Ok((d.as_bytes().to_vec(), t.as_bytes().to_vec(), n));
         assert_eq!(run(b"3\r\nabc\r\n0\r\n\r\nX", 100), ok("abc", "", 13));
-        assert_eq!(
-            run(
-                b"0003;a=\"b\"\r\nabc\r\nA \r\n0123456789\r\n0\r\nT: u\r\n\r\n",
-                100
-            ),
-            ok("abc0123456789", "T: u\r\n", 44)
-        );
+        assert_eq!(run(b"0003;a=\"b\"\r\nabc\r\nA \r\n0123456789\r\n0\r\nT: u\r\n\r\n", 100), ok("abc0123456789", "T: u\r\n", 44));
         assert_eq!(run(b"3\r\nab", 100), ok("ab", "", usize::MAX));
     }
 
@@ -319,22 +287,14 @@ mod tests {
         assert!(run(ext.as_bytes(), 300).is_ok());
         let trailers = format!("0\r\n{}\r\n", "A: b\r\n".repeat(50));
         assert_eq!(run(trailers.as_bytes(), 100), Err(ChunkError::Overhead));
-        assert_eq!(
-            run("0".repeat(200).as_bytes(), 100),
-            Err(ChunkError::Overhead)
-        );
+        assert_eq!(run("0".repeat(200).as_bytes(), 100), Err(ChunkError::Overhead));
         let many = "1;x\r\na\r\n".repeat(60);
         assert_eq!(run(many.as_bytes(), 100), Err(ChunkError::Overhead));
     }
 
     #[test]
     fn size_lines() {
-        for (size, line) in [
-            (0, "0\r\n"),
-            (1, "1\r\n"),
-            (255, "ff\r\n"),
-            (256, "100\r\n"),
-        ] {
+        for (size, line) in [(0, "0\r\n"), (1, "1\r\n"), (255, "ff\r\n"), (256, "100\r\n")] {
             assert_eq!(SizeLine::new(size).as_bytes(), line.as_bytes());
         }
         assert_eq!(SizeLine::new(u64::MAX).as_bytes(), b"ffffffffffffffff\r\n");

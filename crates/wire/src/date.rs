@@ -1,9 +1,7 @@
 //! Dates in headers (RFC 9110, 5.6.7) and cookies, from and to seconds since 1970.
 
 const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+const MONTHS: [&[u8; 3]; 12] = [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// The last second of the year 9999; later times are written as this one.
 const LAST: i64 = 253_402_300_799;
@@ -72,10 +70,7 @@ impl Reader<'_> {
     fn digits(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        digits.iter().try_fold(0, |n, byte| {
-            byte.is_ascii_digit()
-                .then(|| n * 10 + i64::from(byte - b'0'))
-        })
+        digits.iter().try_fold(0, |n, byte| byte.is_ascii_digit().then(|| n * 10 + i64::from(byte - b'0')))
     }
 
     /// The month's number from 1.
@@ -132,11 +127,7 @@ fn civil(time: i64) -> Civil {
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     Civil {
         year: year_of_era + era * 400 + i64::from(month <= 2),
         month,
@@ -180,10 +171,7 @@ impl Writer<'_> {
 }
 
 fn name(names: &'static [&'static [u8; 3]], at: i64) -> &'static [u8] {
-    usize::try_from(at)
-        .ok()
-        .and_then(|at| names.get(at))
-        .map_or(b"", |name| name.as_slice())
+    usize::try_from(at).ok().and_then(|at| names.get(at)).map_or(b"", |name| name.as_slice())
 }
 
 /// `time`, in seconds since 1970, as `Sun, 06 Nov 1994 08:49:37 GMT`. Times outside the years
@@ -192,10 +180,7 @@ fn name(names: &'static [&'static [u8; 3]], at: i64) -> &'static [u8] {
 pub fn http(time: i64) -> [u8; 29] {
     let civil = civil(time);
     let mut out = [b' '; 29];
-    let mut write = Writer {
-        out: &mut out,
-        at: 0,
-    };
+    let mut write = Writer { out: &mut out, at: 0 };
     write.text(name(&DAYS, civil.weekday));
     write.text(b", ");
     write.number(civil.day, 2);
@@ -213,10 +198,7 @@ pub fn http(time: i64) -> [u8; 29] {
 pub fn cookie(time: i64, out: &mut Vec<u8>) {
     let civil = civil(time);
     let mut text = [0; 29];
-    let mut write = Writer {
-        out: &mut text,
-        at: 0,
-    };
+    let mut write = Writer { out: &mut text, at: 0 };
     write.text(name(&DAYS, civil.weekday));
     write.text(b", ");
     write.number(civil.day, 2);

@@ -51,10 +51,7 @@ fn read(list: &[u8], length: u64, max_ranges: Option<u32>) -> Result<Ranges, Ran
         return Err(Ranges::Whole);
     }
     let overhead = (parts.len() as u64).saturating_mul(256);
-    if parts.len() > 1
-        && max_ranges.is_none()
-        && sum.saturating_add(overhead) > length.saturating_add(4096)
-    {
+    if parts.len() > 1 && max_ranges.is_none() && sum.saturating_add(overhead) > length.saturating_add(4096) {
         return Err(Ranges::Whole);
     }
     Ok(Ranges::Parts(parts))
@@ -126,10 +123,7 @@ mod tests {
 
     #[test]
     fn several() {
-        assert_eq!(
-            parse(b"bytes=0-1, 5-6,-1", 1000, None),
-            parts(&[(0, 2), (5, 7), (999, 1000)])
-        );
+        assert_eq!(parse(b"bytes=0-1, 5-6,-1", 1000, None), parts(&[(0, 2), (5, 7), (999, 1000)]));
         assert_eq!(parse(b"bytes=0-1,2000-", 1000, None), parts(&[(0, 2)]));
         assert_eq!(parse(b"bytes=0-,0-", 1000, None), Ranges::Whole);
         let many = format!("bytes={}", vec!["0-"; 200].join(","));
@@ -143,10 +137,7 @@ mod tests {
     fn the_directive() {
         assert_eq!(parse(b"bytes=0-1", 1000, Some(0)), Ranges::Whole);
         assert_eq!(parse(b"bytes=0-1,3-4", 1000, Some(1)), Ranges::Whole);
-        assert_eq!(
-            parse(b"bytes=0-1,3-4", 1000, Some(2)),
-            parts(&[(0, 2), (3, 5)])
-        );
+        assert_eq!(parse(b"bytes=0-1,3-4", 1000, Some(2)), parts(&[(0, 2), (3, 5)]));
     }
 
     #[test]

@@ -64,21 +64,14 @@ fn h1_response() {
 
 #[test]
 fn chunked() {
-    let seeds: &[&[u8]] = &[
-        b"5\r\nhello\r\n0\r\n\r\n",
-        b"0005;a=b\r\nhello\r\nA\r\n0123456789\r\n0;x\r\nTrailer: y\r\nB: c\r\n\r\nGET",
-    ];
+    let seeds: &[&[u8]] = &[b"5\r\nhello\r\n0\r\n\r\n", b"0005;a=b\r\nhello\r\nA\r\n0123456789\r\n0;x\r\nTrailer: y\r\nB: c\r\n\r\nGET"];
     shake(seeds, 10_000, check::chunked);
 }
 
 #[test]
 fn uri() {
-    let seeds: &[&[u8]] = &[
-        b"/a/b/../c/./d//e.html?x=%20&y=a+b#f",
-        b"/%2e%2e/%2F..%2fa%3F%23%25b.c",
-        b"?a=b&c&=d",
-        b"/plain/path.tar.gz?q=1",
-    ];
+    let seeds: &[&[u8]] =
+        &[b"/a/b/../c/./d//e.html?x=%20&y=a+b#f", b"/%2e%2e/%2F..%2fa%3F%23%25b.c", b"?a=b&c&=d", b"/plain/path.tar.gz?q=1"];
     shake(seeds, 20_000, check::uri);
 }
 

@@ -18,17 +18,13 @@ impl Span {
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
         let start = u32::try_from(start).unwrap_or(u32::MAX);
-        Self {
-            start,
-            end: u32::try_from(end).unwrap_or(u32::MAX).max(start),
-        }
+        Self { start, end: u32::try_from(end).unwrap_or(u32::MAX).max(start) }
     }
 
     /// The bytes of the range in `buf`; empty when `buf` is not the buffer the range came from.
     #[must_use]
     pub fn of(self, buf: &[u8]) -> &[u8] {
-        buf.get(self.start as usize..self.end as usize)
-            .unwrap_or(&[])
+        buf.get(self.start as usize..self.end as usize).unwrap_or(&[])
     }
 
     /// Length in bytes.

@@ -24,28 +24,16 @@ const ROWS: &[Row] = &[
     Row(404, "Not Found", "404 Not Found"),
     Row(405, "Not Allowed", "405 Not Allowed"),
     Row(406, "Not Acceptable", "406 Not Acceptable"),
-    Row(
-        407,
-        "Proxy Authentication Required",
-        "407 Proxy Authentication Required",
-    ),
+    Row(407, "Proxy Authentication Required", "407 Proxy Authentication Required"),
     Row(408, "Request Time-out", "408 Request Time-out"),
     Row(409, "Conflict", "409 Conflict"),
     Row(410, "Gone", "410 Gone"),
     Row(411, "Length Required", "411 Length Required"),
     Row(412, "Precondition Failed", "412 Precondition Failed"),
-    Row(
-        413,
-        "Request Entity Too Large",
-        "413 Request Entity Too Large",
-    ),
+    Row(413, "Request Entity Too Large", "413 Request Entity Too Large"),
     Row(414, "Request-URI Too Large", "414 Request-URI Too Large"),
     Row(415, "Unsupported Media Type", "415 Unsupported Media Type"),
-    Row(
-        416,
-        "Requested Range Not Satisfiable",
-        "416 Requested Range Not Satisfiable",
-    ),
+    Row(416, "Requested Range Not Satisfiable", "416 Requested Range Not Satisfiable"),
     Row(421, "Misdirected Request", "421 Misdirected Request"),
     Row(429, "Too Many Requests", "429 Too Many Requests"),
     Row(494, "", "400 Request Header Or Cookie Too Large"),
@@ -55,17 +43,9 @@ const ROWS: &[Row] = &[
     Row(500, "Internal Server Error", "500 Internal Server Error"),
     Row(501, "Not Implemented", "501 Not Implemented"),
     Row(502, "Bad Gateway", "502 Bad Gateway"),
-    Row(
-        503,
-        "Service Temporarily Unavailable",
-        "503 Service Temporarily Unavailable",
-    ),
+    Row(503, "Service Temporarily Unavailable", "503 Service Temporarily Unavailable"),
     Row(504, "Gateway Time-out", "504 Gateway Time-out"),
-    Row(
-        505,
-        "HTTP Version Not Supported",
-        "505 HTTP Version Not Supported",
-    ),
+    Row(505, "HTTP Version Not Supported", "505 HTTP Version Not Supported"),
     Row(507, "Insufficient Storage", "507 Insufficient Storage"),
 ];
 
@@ -77,9 +57,7 @@ fn row(code: u16) -> Option<&'static Row> {
 /// The reason phrase of `code` in a status line (`OK`); `None` for codes nginx sends without one.
 #[must_use]
 pub fn reason(code: u16) -> Option<&'static str> {
-    row(code)
-        .map(|row| row.1)
-        .filter(|reason| !reason.is_empty())
+    row(code).map(|row| row.1).filter(|reason| !reason.is_empty())
 }
 
 /// The title of the default error page (`404 Not Found`); `None` when there is no page and the
@@ -99,13 +77,7 @@ mod tests {
         assert_eq!(reason(200), Some("OK"));
         assert_eq!(reason(302), Some("Moved Temporarily"));
         assert_eq!(page_title(302), Some("302 Found"));
-        assert_eq!(
-            page_title(494),
-            Some("400 Request Header Or Cookie Too Large")
-        );
-        assert_eq!(
-            (reason(494), reason(418), page_title(204)),
-            (None, None, None)
-        );
+        assert_eq!(page_title(494), Some("400 Request Header Or Cookie Too Large"));
+        assert_eq!((reason(494), reason(418), page_title(204)), (None, None, None));
     }
 }

@@ -8,9 +8,7 @@ fn status(text: &[u8]) -> u16 {
     let mut head = Head::new();
     match head.parse(text, &Limits::default()) {
         Ok(Status::Partial) => 0,
-        Ok(Status::Complete { .. }) => {
-            frame(&head, text, false).map_or_else(|e| e.status(), |_| 200)
-        }
+        Ok(Status::Complete { .. }) => frame(&head, text, false).map_or_else(|e| e.status(), |_| 200),
         Err(error) => error.status(),
     }
 }
@@ -88,14 +86,8 @@ const HEADERS: &[(u16, &str)] = &[
     (400, "Host: a..b\r\n"),
     (400, "Host: [::1\r\n"),
     (400, "Host: a\x01\r\n"),
-    (
-        400,
-        "Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-    ),
-    (
-        400,
-        "Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-    ),
+    (400, "Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+    (400, "Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
     (400, "Host: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n"),
     (400, "Host: a\r\nContent-Length: 5\r\ncontent-length: 6\r\n"),
     (400, "Host: a\r\nContent-Length: +5\r\n"),
@@ -107,10 +99,7 @@ const HEADERS: &[(u16, &str)] = &[
     (400, "Host: a\r\nContent-Length: \t5\r\n"),
     (400, "Host: a\r\nContent-Length: 9223372036854775808\r\n"),
     (400, "Host: a\r\nContent-Length: 99999999999999999999\r\n"),
-    (
-        400,
-        "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-    ),
+    (400, "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
     (501, "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n"),
     (501, "Host: a\r\nTransfer-Encoding: identity\r\n"),
     (501, "Host: a\r\nTransfer-Encoding: \tchunked\r\n"),
@@ -159,10 +148,7 @@ fn older_versions() {
     assert_eq!(status(b"GET /\r\n"), 200);
     assert_eq!(status(b"GET /\n"), 200);
     assert_eq!(status(b"HEAD /\r\n"), 400);
-    assert_eq!(
-        status(b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        400
-    );
+    assert_eq!(status(b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
 }
 
 #[test]
@@ -183,10 +169,10 @@ fn sizes() {
     let count = |n: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A:\r\n".repeat(n));
     assert_eq!(status(count(999).as_bytes()), 200);
     assert_eq!(status(count(1000).as_bytes()), 494);
-    let many = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
-        format!("A: {}\r\n", "x".repeat(5000)).repeat(5)
-    );
+    let ends = |n: usize| format!("{}GET / HTTP/1.0\r\n\r\n", "\n".repeat(n));
+    assert_eq!(status(ends(1024).as_bytes()), 200);
+    assert_eq!(status(ends(1025).as_bytes()), 400);
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", format!("A: {}\r\n", "x".repeat(5000)).repeat(5));
     assert_eq!(status(many.as_bytes()), 494);
     assert_eq!(status("x".repeat(9000).to_uppercase().as_bytes()), 414);
 }
@@ -195,21 +181,13 @@ fn sizes() {
 fn what_a_good_head_says() {
     let text = b"GET http://Ex.com:81/a?b HTTP/1.1\r\nHost: other\r\nConnection: Upgrade\r\nUpgrade: h\r\n\r\nrest";
     let mut head = Head::new();
-    assert_eq!(
-        head.parse(text, &Limits::default()),
-        Ok(Status::Complete {
-            len: text.len() - 4
-        })
-    );
+    assert_eq!(head.parse(text, &Limits::default()), Ok(Status::Complete { len: text.len() - 4 }));
     assert_eq!(head.target.of(text), b"/a?b");
     assert_eq!(head.schema.of(text), b"http");
     assert_eq!(head.protocol.of(text), b"HTTP/1.1");
     assert_eq!(head.line.of(text), b"GET http://Ex.com:81/a?b HTTP/1.1");
     let framed = frame(&head, text, false).unwrap();
-    assert_eq!(
-        (framed.host.of(text), framed.port, framed.host_upper),
-        (&b"Ex.com"[..], 81, true)
-    );
+    assert_eq!((framed.host.of(text), framed.port, framed.host_upper), (&b"Ex.com"[..], 81, true));
     assert!(framed.upgrade && framed.keep_alive);
     let capacity = head.headers.capacity();
     head.reset();
@@ -226,17 +204,11 @@ fn messages_are_nginx_s() {
         };
         String::from_utf8_lossy(&error.message(text)).into_owned()
     };
-    assert_eq!(
-        of(b"GET / HTTP/1.1\r\nA b: c\r\n\r\n"),
-        "client sent invalid header line: \"A\\x20...\""
-    );
+    assert_eq!(of(b"GET / HTTP/1.1\r\nA b: c\r\n\r\n"), "client sent invalid header line: \"A\\x20...\"");
     assert_eq!(
         of(b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n"),
         "client sent duplicate host header: \"host: b\", previous value: \"Host: a\""
     );
-    assert_eq!(
-        of(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n"),
-        "client sent unknown \"Transfer-Encoding\": \"x\""
-    );
+    assert_eq!(of(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n"), "client sent unknown \"Transfer-Encoding\": \"x\"");
     assert_eq!(of(b"get"), "client sent invalid method");
 }

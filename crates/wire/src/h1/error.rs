@@ -89,10 +89,7 @@ impl HeadError {
     /// because it is still sending.
     #[must_use]
     pub fn lingers(&self) -> bool {
-        matches!(
-            self,
-            Self::LongHeader { .. } | Self::LargeRequest | Self::ManyHeaders
-        )
+        matches!(self, Self::LongHeader { .. } | Self::LargeRequest | Self::ManyHeaders)
     }
 
     /// What the server was doing, for the ` while ACTION` that nginx puts behind the message.
@@ -127,12 +124,8 @@ impl HeadError {
                 out.extend_from_slice(b"...\"");
                 out
             }
-            Self::DuplicateHost { this, first } => {
-                duplicate(b"client sent duplicate host header: \"", *this, *first, buf)
-            }
-            Self::DuplicateHeader { this, first } => {
-                duplicate(b"client sent duplicate header line: \"", *this, *first, buf)
-            }
+            Self::DuplicateHost { this, first } => duplicate(b"client sent duplicate host header: \"", *this, *first, buf),
+            Self::DuplicateHeader { this, first } => duplicate(b"client sent duplicate header line: \"", *this, *first, buf),
             Self::UnknownEncoding { value } => {
                 let mut out = b"client sent unknown \"Transfer-Encoding\": \"".to_vec();
                 out.extend_from_slice(value.of(buf));
@@ -156,9 +149,7 @@ impl HeadError {
             Self::NoHost => "client sent HTTP/1.1 request without \"Host\" header",
             Self::InvalidLength => "client sent invalid \"Content-Length\" header",
             Self::EncodingIn10 => "client sent HTTP/1.0 request with \"Transfer-Encoding\" header",
-            Self::LengthAndEncoding => {
-                "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"
-            }
+            Self::LengthAndEncoding => "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
             Self::Connect => "client sent CONNECT method",
             Self::ConnectBody => "client sent CONNECT request with body",
             Self::Trace => "client sent TRACE method",
@@ -172,12 +163,7 @@ const LOG_LIMIT: usize = 2048 - 300;
 
 fn duplicate(lead: &[u8], this: HeaderSpan, first: HeaderSpan, buf: &[u8]) -> Vec<u8> {
     let mut out = lead.to_vec();
-    for (between, span) in [
-        (&b""[..], this.name),
-        (b": ", this.value),
-        (b"\", previous value: \"", first.name),
-        (b": ", first.value),
-    ] {
+    for (between, span) in [(&b""[..], this.name), (b": ", this.value), (b"\", previous value: \"", first.name), (b": ", first.value)] {
         out.extend_from_slice(between);
         out.extend_from_slice(span.of(buf));
     }

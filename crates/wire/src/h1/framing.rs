@@ -93,12 +93,8 @@ pub fn frame(head: &Head, buf: &[u8], allow_connect: bool) -> Result<Framed, Hea
         Connection::Default => head.version > Version::HTTP_10,
     };
     match head.method {
-        Method::Connect if head.version != Version::HTTP_11 || !allow_connect => {
-            Err(HeadError::Connect)
-        }
-        Method::Connect if !matches!(framed.body, Framing::None | Framing::Length(0)) => {
-            Err(HeadError::ConnectBody)
-        }
+        Method::Connect if head.version != Version::HTTP_11 || !allow_connect => Err(HeadError::Connect),
+        Method::Connect if !matches!(framed.body, Framing::None | Framing::Length(0)) => Err(HeadError::ConnectBody),
         Method::Trace => Err(HeadError::Trace),
         _ => Ok(framed),
     }
@@ -112,19 +108,12 @@ struct Seen {
 
 fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<Seen, HeadError> {
     let mut seen = Seen::default();
-    for &header in head
-        .headers
-        .iter()
-        .filter(|header| header.known != Known::Other)
-    {
+    for &header in head.headers.iter().filter(|header| header.known != Known::Other) {
         let value = header.value.of(buf);
         match header.known {
             Known::Host => {
                 if let Some(first) = seen.host {
-                    return Err(HeadError::DuplicateHost {
-                        this: header,
-                        first,
-                    });
+                    return Err(HeadError::DuplicateHost { this: header, first });
                 }
                 seen.host = Some(header);
                 if head.host.is_some() {
@@ -145,16 +134,12 @@ fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<Seen, HeadErr
                 let slot = UNIQUE.iter().position(|&unique| unique == known);
                 if let Some(slot) = slot.and_then(|at| seen.unique.get_mut(at)) {
                     if let Some(first) = *slot {
-                        return Err(HeadError::DuplicateHeader {
-                            this: header,
-                            first,
-                        });
+                        return Err(HeadError::DuplicateHeader { this: header, first });
                     }
                     *slot = Some(header);
                 }
-                framed.expects_continue |= known == Known::Expect
-                    && head.version > Version::HTTP_10
-                    && value.eq_ignore_ascii_case(b"100-continue");
+                framed.expects_continue |=
+                    known == Known::Expect && head.version > Version::HTTP_10 && value.eq_ignore_ascii_case(b"100-continue");
             }
         }
     }
@@ -171,9 +156,7 @@ fn set_host(framed: &mut Framed, span: Span, buf: &[u8]) -> Option<()> {
 
 fn body(head: &Head, buf: &[u8], seen: &Seen) -> Result<Framing, HeadError> {
     let [length, encoding, ..] = seen.unique;
-    let length = length
-        .map(|header| content_length(header.value.of(buf)).ok_or(HeadError::InvalidLength))
-        .transpose()?;
+    let length = length.map(|header| content_length(header.value.of(buf)).ok_or(HeadError::InvalidLength)).transpose()?;
     let Some(encoding) = encoding else {
         return Ok(length.map_or(Framing::None, Framing::Length));
     };
@@ -181,9 +164,7 @@ fn body(head: &Head, buf: &[u8], seen: &Seen) -> Result<Framing, HeadError> {
         return Err(HeadError::EncodingIn10);
     }
     if !encoding.value.of(buf).eq_ignore_ascii_case(b"chunked") {
-        return Err(HeadError::UnknownEncoding {
-            value: encoding.value,
-        });
+        return Err(HeadError::UnknownEncoding { value: encoding.value });
     }
     if length.is_some() {
         return Err(HeadError::LengthAndEncoding);
@@ -206,7 +187,5 @@ pub fn content_length(value: &[u8]) -> Option<u64> {
 
 /// nginx looks for the word anywhere in the value, whatever its case.
 pub(super) fn contains(value: &[u8], word: &[u8]) -> bool {
-    value
-        .windows(word.len())
-        .any(|window| window.eq_ignore_ascii_case(word))
+    value.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }

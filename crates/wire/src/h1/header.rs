@@ -84,13 +84,13 @@ pub fn parse(buf: &[u8], start: usize, lf: usize, rules: Rules) -> Result<Line, 
     if line.is_empty() {
         return Ok(Line::End);
     }
-    let bad = |at: usize| BadLine {
-        before: Span::new(start, start + at),
-        byte: buf.get(start + at).copied().unwrap_or(b'\n'),
-    };
+    let bad = |at: usize| BadLine { before: Span::new(start, start + at), byte: buf.get(start + at).copied().unwrap_or(b'\n') };
+    // Most names hold nothing but letters and dashes, and that can be seen without branches.
+    let plain = plain_name(line);
     let mut valid = true;
-    let mut colon = None;
-    for (at, &byte) in line.iter().enumerate() {
+    let mut colon = plain;
+    let slow = if plain.is_some() { &[][..] } else { line };
+    for (at, &byte) in slow.iter().enumerate() {
         match CLASS.get(usize::from(byte)).copied().unwrap_or(BAD) {
             NAME => {}
             COLON if at > 0 => {
@@ -126,6 +126,26 @@ pub fn parse(buf: &[u8], start: usize, lf: usize, rules: Rules) -> Result<Line, 
     }))
 }
 
+/// Where the colon is when everything before it is plain.
+fn plain_name(line: &[u8]) -> Option<usize> {
+    let at = memchr::memchr(b':', line).filter(|&at| at > 0)?;
+    every::<8>(line.get(..at)?, |byte| {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        letter | (byte.wrapping_sub(b'0') < 10) | (byte == b'-')
+    })
+    .then_some(at)
+}
+
+/// True when every byte passes. Pieces of fixed size, the last of which overlaps the one before
+/// it, let the compiler use wide registers and leave no tail to loop over.
+fn every<const N: usize>(text: &[u8], pass: impl Fn(u8) -> bool) -> bool {
+    let piece = |bytes: &[u8; N]| bytes.iter().fold(true, |all, &byte| all & pass(byte));
+    match text.last_chunk::<N>() {
+        Some(last) => text.as_chunks::<N>().0.iter().all(piece) && piece(last),
+        None => text.iter().fold(true, |all, &byte| all & pass(byte)),
+    }
+}
+
 /// nginx trims spaces only: a tab is part of the value.
 fn trim(line: &[u8], from: usize) -> (usize, usize) {
     let rest = line.get(from..).unwrap_or(&[]);
@@ -137,11 +157,9 @@ fn trim(line: &[u8], from: usize) -> (usize, usize) {
     (from + lead, line.len() - trail)
 }
 
-/// Written without an early exit so that the compiler can use wide registers.
 fn has_control(value: &[u8]) -> bool {
-    value.iter().fold(false, |found, &byte| {
-        found | ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f)
-    })
+    let fine = |byte: u8| ((byte >= 0x20) | (byte == b'\t')) & (byte != 0x7f);
+    if value.len() < 16 { !every::<4>(value, fine) } else { !every::<16>(value, fine) }
 }
 
 /// Reads a whole section of fields, such as the trailers of a chunked body, that ends with an
@@ -167,23 +185,12 @@ pub fn parse_section(buf: &[u8], rules: Rules, out: &mut Vec<HeaderSpan>) -> Res
 mod tests {
     use super::*;
 
-    const CLIENT: Rules = Rules {
-        underscores: false,
-        upstream: false,
-    };
-    const UPSTREAM: Rules = Rules {
-        underscores: true,
-        upstream: true,
-    };
+    const CLIENT: Rules = Rules { underscores: false, upstream: false };
+    const UPSTREAM: Rules = Rules { underscores: true, upstream: true };
 
     fn field(text: &[u8], rules: Rules) -> Result<(Vec<u8>, Vec<u8>, bool, bool), usize> {
         match parse(text, 0, text.len() - 1, rules) {
-            Ok(Line::Field(h)) => Ok((
-                h.name.of(text).to_vec(),
-                h.value.of(text).to_vec(),
-                h.valid,
-                h.control,
-            )),
+            Ok(Line::Field(h)) => Ok((h.name.of(text).to_vec(), h.value.of(text).to_vec(), h.valid, h.control)),
             Ok(_) => Err(usize::MAX),
             Err(bad) => Err(bad.before.len()),
         }
@@ -228,15 +235,9 @@ mod tests {
 
     #[test]
     fn upstream_leniency() {
-        assert_eq!(
-            field(b"Foo\r\n", UPSTREAM).map(|f| (f.0, f.1)),
-            Ok((b"Foo".to_vec(), vec![]))
-        );
+        assert_eq!(field(b"Foo\r\n", UPSTREAM).map(|f| (f.0, f.1)), Ok((b"Foo".to_vec(), vec![])));
         let again = b"HTTP/1.1 200 OK\r\n";
-        assert_eq!(
-            parse(again, 0, again.len() - 1, UPSTREAM),
-            Ok(Line::Repeated)
-        );
+        assert_eq!(parse(again, 0, again.len() - 1, UPSTREAM), Ok(Line::Repeated));
     }
 
     #[test]

@@ -17,18 +17,11 @@ pub struct Host<'a> {
 /// an open bracket, text behind a bracket, or a port that is no 16-bit number.
 #[must_use]
 pub fn validate(text: &[u8]) -> Option<Host<'_>> {
-    let split = if text.first() == Some(&b'[') {
-        memchr::memchr(b']', text)? + 1
-    } else {
-        memchr::memchr(b':', text).unwrap_or(text.len())
-    };
+    let split =
+        if text.first() == Some(&b'[') { memchr::memchr(b']', text)? + 1 } else { memchr::memchr(b':', text).unwrap_or(text.len()) };
     let (name, rest) = text.split_at_checked(split)?;
     let bracketed = name.first() == Some(&b'[');
-    let inner = if bracketed {
-        name.get(1..name.len().checked_sub(1)?)?
-    } else {
-        name
-    };
+    let inner = if bracketed { name.get(1..name.len().checked_sub(1)?)? } else { name };
     let mut upper = false;
     let mut dot = false;
     for &byte in inner {
@@ -44,11 +37,7 @@ pub fn validate(text: &[u8]) -> Option<Host<'_>> {
         }
         dot = byte == b'.';
     }
-    let name = if bracketed {
-        name
-    } else {
-        name.strip_suffix(b".").unwrap_or(name)
-    };
+    let name = if bracketed { name } else { name.strip_suffix(b".").unwrap_or(name) };
     let port = match rest.split_first() {
         None => 0,
         Some((b':', digits)) => port(digits)?,
@@ -98,8 +87,8 @@ mod tests {
     #[test]
     fn refused() {
         for text in [
-            "", ".", ":80", "a..b", "a b", "a/b", "a@b", "[::1", "[::1]x", "a:65536", "a:8x",
-            "a\0", "a\x7f", "a?", "a#", "a\\b", "[a%]", "a:80:80", "\u{e9}",
+            "", ".", ":80", "a..b", "a b", "a/b", "a@b", "[::1", "[::1]x", "a:65536", "a:8x", "a\0", "a\x7f", "a?", "a#", "a\\b", "[a%]",
+            "a:80:80", "\u{e9}",
         ] {
             assert_eq!(validate(text.as_bytes()), None, "{text:?}");
         }

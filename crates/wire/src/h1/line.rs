@@ -8,11 +8,7 @@ use crate::uri::shape::{self, Shape};
 
 /// Checks the bytes of a method as they arrive, so that a client that speaks another protocol
 /// (TLS on a plain port, for one) is refused by its first byte. Returns where the method ends.
-pub(super) fn method_end(
-    buf: &[u8],
-    start: usize,
-    from: usize,
-) -> Result<Option<usize>, HeadError> {
+pub(super) fn method_end(buf: &[u8], start: usize, from: usize) -> Result<Option<usize>, HeadError> {
     for (at, &byte) in buf.iter().enumerate().skip(from) {
         match byte {
             b'A'..=b'Z' | b'_' | b'-' => {}
@@ -24,22 +20,13 @@ pub(super) fn method_end(
 }
 
 /// Reads the line `start..lf` into `head`; the method ends at `method_end`.
-pub(super) fn parse(
-    buf: &[u8],
-    start: usize,
-    method_end: usize,
-    lf: usize,
-    head: &mut Head,
-) -> Result<(), HeadError> {
+pub(super) fn parse(buf: &[u8], start: usize, method_end: usize, lf: usize, head: &mut Head) -> Result<(), HeadError> {
     let whole = buf.get(..lf).unwrap_or(&[]);
     let line = whole.strip_suffix(b"\r").unwrap_or(whole);
     head.line = Span::new(start, line.len());
     head.method_span = Span::new(start, method_end);
     head.method = Method::of(head.method_span.of(buf));
-    let mut cursor = Cursor {
-        line,
-        at: method_end,
-    };
+    let mut cursor = Cursor { line, at: method_end };
     cursor.spaces();
     if head.method == Method::Connect {
         authority(&mut cursor, head)?;
@@ -89,8 +76,7 @@ fn target(cursor: &mut Cursor<'_>, head: &mut Head) -> Result<(), HeadError> {
     match cursor.peek() {
         Some(b'/') => {}
         Some(byte) if byte.is_ascii_alphabetic() => {
-            head.schema =
-                cursor.skip(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+            head.schema = cursor.skip(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
             cursor.eat(b"://")?;
             host(cursor, head, false)?;
             if cursor.peek() == Some(b' ') {
@@ -167,9 +153,7 @@ fn version(cursor: &mut Cursor<'_>, head: &mut Head) -> Result<(), HeadError> {
     }
     cursor.eat(b".")?;
     let minor = number(cursor.skip(|b| b.is_ascii_digit()).of(cursor.line));
-    let minor = minor
-        .filter(|&n| n < 1000)
-        .ok_or(HeadError::InvalidRequest)?;
+    let minor = minor.filter(|&n| n < 1000).ok_or(HeadError::InvalidRequest)?;
     cursor.spaces();
     if cursor.peek().is_some() {
         return Err(HeadError::InvalidRequest);

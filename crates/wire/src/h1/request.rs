@@ -32,14 +32,7 @@ pub struct Limits {
 impl Default for Limits {
     /// nginx's defaults.
     fn default() -> Self {
-        Self {
-            first: 1024,
-            number: 4,
-            size: 8192,
-            max_headers: 1000,
-            underscores: false,
-            ignore_invalid: true,
-        }
+        Self { first: 1024, number: 4, size: 8192, max_headers: 1000, underscores: false, ignore_invalid: true }
     }
 }
 
@@ -47,7 +40,8 @@ impl Limits {
     /// The most bytes a head that passes can have; the caller's buffer need not grow beyond it.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.first as usize + self.number as usize * self.size as usize
+        // The line ends that may come before the request line fill another first buffer at most.
+        2 * self.first as usize + self.number as usize * self.size as usize
     }
 }
 
@@ -117,10 +111,7 @@ impl Head {
     pub fn reset(&mut self) {
         let mut headers = std::mem::take(&mut self.headers);
         headers.clear();
-        *self = Self {
-            headers,
-            ..Self::default()
-        };
+        *self = Self { headers, ..Self::default() };
     }
 
     /// Parses on. `buf` holds all bytes since the start of this head, at each call more of them;
@@ -135,10 +126,7 @@ impl Head {
         if self.at == At::RequestLine && !self.request_line(buf, limits)? {
             return Ok(Status::Partial);
         }
-        let rules = Rules {
-            underscores: limits.underscores,
-            upstream: false,
-        };
+        let rules = Rules { underscores: limits.underscores, upstream: false };
         while self.at == At::Headers {
             let Some(lf) = self.line_feed(buf, limits)? else {
                 return Ok(Status::Partial);
@@ -147,10 +135,7 @@ impl Head {
                 Ok(Line::Field(field)) => self.push(field, limits)?,
                 Ok(_) => self.at = At::Done,
                 Err(bad) => {
-                    return Err(HeadError::InvalidHeader {
-                        before: bad.before,
-                        byte: bad.byte,
-                    });
+                    return Err(HeadError::InvalidHeader { before: bad.before, byte: bad.byte });
                 }
             }
             self.start = lf + 1;
@@ -162,19 +147,14 @@ impl Head {
     /// The first header line with this id that is not dropped.
     #[must_use]
     pub fn header(&self, known: Known) -> Option<&HeaderSpan> {
-        self.headers
-            .iter()
-            .find(|header| header.known == known && header.valid)
+        self.headers.iter().find(|header| header.known == known && header.valid)
     }
 
     fn skip_line_ends(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, HeadError> {
         let rest = buf.get(self.start..).unwrap_or(&[]);
-        self.start += rest
-            .iter()
-            .take_while(|&&byte| byte == b'\r' || byte == b'\n')
-            .count();
+        self.start += rest.iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
         // RFC 9112, 2.2 asks to skip one empty line; a client that sends only these is no client.
-        if self.start > limits.total() {
+        if self.start > limits.first as usize {
             return Err(HeadError::InvalidRequest);
         }
         if self.start >= buf.len() {
@@ -203,11 +183,7 @@ impl Head {
         line::parse(buf, self.start, end, lf, self)?;
         self.start = lf + 1;
         self.scanned = self.start;
-        self.at = if self.version.is_09() {
-            At::Done
-        } else {
-            At::Headers
-        };
+        self.at = if self.version.is_09() { At::Done } else { At::Headers };
         Ok(true)
     }
 
@@ -224,13 +200,7 @@ impl Head {
     }
 
     /// Counts the line up to `end` against the buffers nginx would have.
-    fn fits(
-        &mut self,
-        end: usize,
-        buf: &[u8],
-        limits: &Limits,
-        partial: bool,
-    ) -> Result<(), HeadError> {
+    fn fits(&mut self, end: usize, buf: &[u8], limits: &Limits, partial: bool) -> Result<(), HeadError> {
         let len = u32::try_from(end.saturating_sub(self.start)).unwrap_or(u32::MAX);
         if len <= self.room {
             if !partial {

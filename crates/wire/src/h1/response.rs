@@ -18,10 +18,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            size: 4096,
-            max_headers: 1000,
-        }
+        Self { size: 4096, max_headers: 1000 }
     }
 }
 
@@ -105,16 +102,10 @@ impl ResponseError {
                 first.value.of(buf),
                 b"\"",
             ]),
-            Self::InvalidLength { this } => put(&[
-                b"upstream sent invalid \"Content-Length\" header: \"",
-                this.name.of(buf),
-                b": ",
-                this.value.of(buf),
-                b"\"",
-            ]),
-            Self::LengthAndEncoding => put(&[
-                b"upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
-            ]),
+            Self::InvalidLength { this } => {
+                put(&[b"upstream sent invalid \"Content-Length\" header: \"", this.name.of(buf), b": ", this.value.of(buf), b"\""])
+            }
+            Self::LengthAndEncoding => put(&[b"upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"]),
             Self::UnknownEncoding { value } => {
                 put(&[b"upstream sent unknown \"Transfer-Encoding\": \"", value.of(buf), b"\""]);
             }
@@ -146,10 +137,7 @@ impl ResponseHead {
     pub fn reset(&mut self) {
         let mut headers = std::mem::take(&mut self.headers);
         headers.clear();
-        *self = Self {
-            headers,
-            ..Self::default()
-        };
+        *self = Self { headers, ..Self::default() };
     }
 
     /// Parses on. `buf` holds all bytes since the start of this head, at each call more of them.
@@ -173,20 +161,13 @@ impl ResponseHead {
             self.advance(lf);
             self.in_headers = true;
         }
-        let rules = Rules {
-            underscores: true,
-            upstream: true,
-        };
+        let rules = Rules { underscores: true, upstream: true };
         loop {
             let Some(lf) = self.line_feed(buf, limits)? else {
                 return Ok(Status::Partial);
             };
-            let line = header::parse(buf, self.start, lf, rules).map_err(|bad| {
-                ResponseError::InvalidHeader {
-                    before: bad.before,
-                    byte: bad.byte,
-                }
-            })?;
+            let line = header::parse(buf, self.start, lf, rules)
+                .map_err(|bad| ResponseError::InvalidHeader { before: bad.before, byte: bad.byte })?;
             self.advance(lf);
             match line {
                 Line::Field(_) if self.headers.len() >= limits.max_headers => {
@@ -199,11 +180,7 @@ impl ResponseHead {
         }
         let len = self.start;
         let interim = matches!(self.line.code, 100 | 102..=199);
-        Ok(if interim {
-            Status::Interim { len }
-        } else {
-            Status::Complete { len }
-        })
+        Ok(if interim { Status::Interim { len } } else { Status::Complete { len } })
     }
 
     /// The first header line with this id.
@@ -262,11 +239,7 @@ pub fn frame(head: &ResponseHead, buf: &[u8], to_head: bool) -> Result<Framed, R
     let mut length: Option<(HeaderSpan, u64)> = None;
     let mut encoding: Option<HeaderSpan> = None;
     let mut close = head.line.version < Version::HTTP_11;
-    for &this in head
-        .headers
-        .iter()
-        .filter(|header| header.known != Known::Other)
-    {
+    for &this in head.headers.iter().filter(|header| header.known != Known::Other) {
         let value = this.value.of(buf);
         match this.known {
             Known::ContentLength => {
@@ -302,11 +275,7 @@ pub fn frame(head: &ResponseHead, buf: &[u8], to_head: bool) -> Result<Framed, R
         (_, None, None) => Body::UntilClose,
     };
     let keep_alive = !close && !matches!(body, Body::UntilClose | Body::Tunnel);
-    Ok(Framed {
-        body,
-        content_length,
-        keep_alive,
-    })
+    Ok(Framed { body, content_length, keep_alive })
 }
 
 #[cfg(test)]

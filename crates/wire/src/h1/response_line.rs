@@ -36,22 +36,12 @@ pub fn parse(buf: &[u8], start: usize, lf: usize) -> Option<StatusLine> {
         return None;
     }
     let text = Span::new(start + line.len() - rest.len(), start + line.len());
-    Some(StatusLine {
-        version: Version {
-            major: u8::try_from(major).ok()?,
-            minor,
-        },
-        code,
-        text,
-    })
+    Some(StatusLine { version: Version { major: u8::try_from(major).ok()?, minor }, code, text })
 }
 
 fn digits(text: &[u8]) -> Option<u16> {
     if text.is_empty() || text.len() > 3 {
         return None;
     }
-    text.iter().try_fold(0u16, |n, &byte| {
-        byte.is_ascii_digit()
-            .then(|| n * 10 + u16::from(byte - b'0'))
-    })
+    text.iter().try_fold(0u16, |n, &byte| byte.is_ascii_digit().then(|| n * 10 + u16::from(byte - b'0')))
 }

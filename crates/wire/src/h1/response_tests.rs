@@ -25,10 +25,7 @@ fn status_lines() {
         let whole = format!("{line}\r\n");
         let (head, status) = parse(whole.as_bytes());
         assert_eq!(status, Ok(Status::Complete { len: whole.len() }), "{line}");
-        assert_eq!(
-            (head.line.code, head.line.text.of(whole.as_bytes())),
-            (code, text.as_bytes())
-        );
+        assert_eq!((head.line.code, head.line.text.of(whole.as_bytes())), (code, text.as_bytes()));
     }
     for line in [
         "",
@@ -45,11 +42,7 @@ fn status_lines() {
         "<html>",
     ] {
         let whole = format!("{line}\r\n\r\n");
-        assert_eq!(
-            parse(whole.as_bytes()).1,
-            Err(ResponseError::NoStatusLine),
-            "{line}"
-        );
+        assert_eq!(parse(whole.as_bytes()).1, Err(ResponseError::NoStatusLine), "{line}");
     }
     assert_eq!(parse(b"SSH-2.0").1, Err(ResponseError::NoStatusLine));
 }
@@ -60,65 +53,26 @@ fn interim_responses_are_events() {
     let (mut head, status) = parse(text);
     assert_eq!(status, Ok(Status::Interim { len: 25 }));
     head.reset();
-    assert_eq!(
-        head.parse(&text[25..], &Limits::default()),
-        Ok(Status::Complete { len: 19 })
-    );
-    assert_eq!(
-        parse(b"HTTP/1.1 101 S\r\n\r\n").1,
-        Ok(Status::Complete { len: 18 })
-    );
-    assert_eq!(
-        parse(b"HTTP/1.0 103 E\r\n\r\n").1,
-        Err(ResponseError::EarlyHintsIn10)
-    );
+    assert_eq!(head.parse(&text[25..], &Limits::default()), Ok(Status::Complete { len: 19 }));
+    assert_eq!(parse(b"HTTP/1.1 101 S\r\n\r\n").1, Ok(Status::Complete { len: 18 }));
+    assert_eq!(parse(b"HTTP/1.0 103 E\r\n\r\n").1, Err(ResponseError::EarlyHintsIn10));
 }
 
 #[test]
 fn framing() {
     let go = |lines: &str| framed(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").as_bytes(), false);
     assert_eq!(go("Content-Length: 5\r\n"), Ok((Body::Length(5), true)));
-    assert_eq!(
-        go("Transfer-Encoding: Chunked\r\n"),
-        Ok((Body::Chunked, true))
-    );
-    assert_eq!(
-        go("Content-Length: 5\r\nConnection: Close\r\n"),
-        Ok((Body::Length(5), false))
-    );
+    assert_eq!(go("Transfer-Encoding: Chunked\r\n"), Ok((Body::Chunked, true)));
+    assert_eq!(go("Content-Length: 5\r\nConnection: Close\r\n"), Ok((Body::Length(5), false)));
     assert_eq!(go(""), Ok((Body::UntilClose, false)));
-    assert!(matches!(
-        go("Content-Length: 5\r\nContent-Length: 5\r\n"),
-        Err(ResponseError::Duplicate { .. })
-    ));
-    assert!(matches!(
-        go("Content-Length: +5\r\n"),
-        Err(ResponseError::InvalidLength { .. })
-    ));
-    assert!(matches!(
-        go("Transfer-Encoding: gzip\r\n"),
-        Err(ResponseError::UnknownEncoding { .. })
-    ));
-    assert_eq!(
-        go("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
-        Err(ResponseError::LengthAndEncoding)
-    );
-    assert_eq!(
-        framed(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true),
-        Ok((Body::None, true))
-    );
-    assert_eq!(
-        framed(b"HTTP/1.1 304 N\r\nContent-Length: 5\r\n\r\n", false),
-        Ok((Body::None, true))
-    );
-    assert_eq!(
-        framed(b"HTTP/1.1 101 S\r\n\r\n", false),
-        Ok((Body::Tunnel, false))
-    );
-    assert_eq!(
-        framed(b"HTTP/1.0 204 N\r\n\r\n", false),
-        Ok((Body::None, false))
-    );
+    assert!(matches!(go("Content-Length: 5\r\nContent-Length: 5\r\n"), Err(ResponseError::Duplicate { .. })));
+    assert!(matches!(go("Content-Length: +5\r\n"), Err(ResponseError::InvalidLength { .. })));
+    assert!(matches!(go("Transfer-Encoding: gzip\r\n"), Err(ResponseError::UnknownEncoding { .. })));
+    assert_eq!(go("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), Err(ResponseError::LengthAndEncoding));
+    assert_eq!(framed(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true), Ok((Body::None, true)));
+    assert_eq!(framed(b"HTTP/1.1 304 N\r\nContent-Length: 5\r\n\r\n", false), Ok((Body::None, true)));
+    assert_eq!(framed(b"HTTP/1.1 101 S\r\n\r\n", false), Ok((Body::Tunnel, false)));
+    assert_eq!(framed(b"HTTP/1.0 204 N\r\n\r\n", false), Ok((Body::None, false)));
 }
 
 #[test]
@@ -127,8 +81,5 @@ fn limits_and_messages() {
     assert_eq!(parse(long.as_bytes()).1, Err(ResponseError::TooLarge));
     let text = b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n";
     let error = parse(text).1.unwrap_err();
-    assert_eq!(
-        error.message(text),
-        b"upstream sent invalid header: \"A\\x20...\""
-    );
+    assert_eq!(error.message(text), b"upstream sent invalid header: \"A\\x20...\"");
 }

@@ -25,14 +25,8 @@ pub struct Arg<'a> {
 pub fn iter(args: &[u8]) -> impl Iterator<Item = Arg<'_>> {
     args.split(|&byte| byte == b'&').filter_map(|pair| {
         let arg = match memchr::memchr(b'=', pair) {
-            Some(at) => Arg {
-                name: pair.get(..at)?,
-                value: pair.get(at + 1..),
-            },
-            None => Arg {
-                name: pair,
-                value: None,
-            },
+            Some(at) => Arg { name: pair.get(..at)?, value: pair.get(at + 1..) },
+            None => Arg { name: pair, value: None },
         };
         (!arg.name.is_empty()).then_some(arg)
     })
@@ -42,10 +36,7 @@ pub fn iter(args: &[u8]) -> impl Iterator<Item = Arg<'_>> {
 #[must_use]
 pub fn split(uri: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b'?', uri) {
-        Some(at) => (
-            uri.get(..at).unwrap_or(&[]),
-            uri.get(at + 1..).unwrap_or(&[]),
-        ),
+        Some(at) => (uri.get(..at).unwrap_or(&[]), uri.get(at + 1..).unwrap_or(&[])),
         None => (uri, &[]),
     }
 }
@@ -67,8 +58,7 @@ mod tests {
     #[test]
     fn walking() {
         let all: Vec<_> = iter(b"a=1&&=x&b&c=").map(|a| (a.name, a.value)).collect();
-        let expected: [(&[u8], Option<&[u8]>); 3] =
-            [(b"a", Some(b"1")), (b"b", None), (b"c", Some(b""))];
+        let expected: [(&[u8], Option<&[u8]>); 3] = [(b"a", Some(b"1")), (b"b", None), (b"c", Some(b""))];
         assert_eq!(all, expected);
         assert_eq!(split(b"/a?b?c"), (&b"/a"[..], &b"b?c"[..]));
         assert_eq!(split(b"/a"), (&b"/a"[..], &b""[..]));

@@ -96,23 +96,11 @@ impl Class {
 pub fn escape(text: &[u8], class: Class, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let table = class.escapes();
-    let mark = if class == Class::MailXtext {
-        b'+'
-    } else {
-        b'%'
-    };
-    let digit = |nibble: u8| {
-        DIGITS
-            .get(usize::from(nibble & 15))
-            .copied()
-            .unwrap_or(b'0')
-    };
+    let mark = if class == Class::MailXtext { b'+' } else { b'%' };
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or(b'0');
     out.reserve(text.len());
     let mut rest = text;
-    while let Some(at) = rest
-        .iter()
-        .position(|&b| table.get(usize::from(b)) == Some(&true))
-    {
+    while let Some(at) = rest.iter().position(|&b| table.get(usize::from(b)) == Some(&true)) {
         let (run, tail) = rest.split_at(at);
         out.extend_from_slice(run);
         if let Some((&byte, tail)) = tail.split_first() {
@@ -127,8 +115,7 @@ pub fn escape(text: &[u8], class: Class, out: &mut Vec<u8>) {
 #[must_use]
 pub fn needs_escape(text: &[u8], class: Class) -> bool {
     let table = class.escapes();
-    text.iter()
-        .any(|&byte| table.get(usize::from(byte)) == Some(&true))
+    text.iter().any(|&byte| table.get(usize::from(byte)) == Some(&true))
 }
 
 /// What stands for a space, and what an escape that is none becomes.
@@ -216,11 +203,7 @@ mod tests {
             (Class::Memcached, " %"),
             (Class::MailAuth, " %"),
         ] {
-            let escaped: Vec<u8> = visible
-                .iter()
-                .copied()
-                .filter(|&b| esc(&[b], class).len() > 1)
-                .collect();
+            let escaped: Vec<u8> = visible.iter().copied().filter(|&b| esc(&[b], class).len() > 1).collect();
             assert_eq!(String::from_utf8(escaped).unwrap(), expected, "{class:?}");
         }
         assert_eq!(esc(b"a+b=c", Class::MailXtext), "a+2Bb+3Dc");

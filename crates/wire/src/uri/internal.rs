@@ -37,10 +37,7 @@ pub fn check(text: &[u8], out: &mut Vec<u8>) -> Result<Target, BadUri> {
     }
     let args = question.map(|at| Span::new(at + 1, text.len()));
     if memchr::memchr(b'%', path).is_none() {
-        return Ok(Target {
-            plain: Some(Span::new(0, path.len())),
-            args,
-        });
+        return Ok(Target { plain: Some(Span::new(0, path.len())), args });
     }
     unescape(path, Unescape::Plain, out);
     if out.is_empty() || climbs(out) {
@@ -61,10 +58,7 @@ mod tests {
         let mut out = Vec::new();
         let target = check(text.as_bytes(), &mut out).ok()?;
         let path = target.path(text.as_bytes(), &out).to_vec();
-        Some((
-            path,
-            target.args.map(|span| span.of(text.as_bytes()).to_vec()),
-        ))
+        Some((path, target.args.map(|span| span.of(text.as_bytes()).to_vec())))
     }
 
     #[test]
@@ -72,30 +66,13 @@ mod tests {
         assert_eq!(go("/a/b?c"), Some((b"/a/b".to_vec(), Some(b"c".to_vec()))));
         assert_eq!(go("/a%20b"), Some((b"/a b".to_vec(), None)));
         assert_eq!(go("/a/..b/c.."), Some((b"/a/..b/c..".to_vec(), None)));
-        assert_eq!(
-            go("/a?/../"),
-            Some((b"/a".to_vec(), Some(b"/../".to_vec())))
-        );
+        assert_eq!(go("/a?/../"), Some((b"/a".to_vec(), Some(b"/../".to_vec()))));
         assert_eq!(go("/a%3fb?"), Some((b"/a?b".to_vec(), Some(Vec::new()))));
     }
 
     #[test]
     fn unsafe_ones() {
-        for text in [
-            "",
-            "?a",
-            "..",
-            "../a",
-            "/../a",
-            "/a/..",
-            "/a/../b",
-            "/%2e%2e/a",
-            "/a%2f..",
-            "/a\0b",
-            "/a%00b",
-            "%2e%2e",
-            "%",
-        ] {
+        for text in ["", "?a", "..", "../a", "/../a", "/a/..", "/a/../b", "/%2e%2e/a", "/a%2f..", "/a\0b", "/a%00b", "%2e%2e", "%"] {
             assert_eq!(go(text), None, "{text:?}");
         }
     }

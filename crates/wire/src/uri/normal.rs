@@ -46,12 +46,7 @@ enum At {
 ///
 /// # Errors
 /// A bad escape, an escaped NUL, or a `..` that leaves the root.
-pub fn normalise(
-    raw: &[u8],
-    shape: &Shape,
-    merge_slashes: bool,
-    out: &mut Vec<u8>,
-) -> Result<Parts, BadUri> {
+pub fn normalise(raw: &[u8], shape: &Shape, merge_slashes: bool, out: &mut Vec<u8>) -> Result<Parts, BadUri> {
     out.clear();
     if shape.is_plain() {
         return Ok(plain(raw, shape));
@@ -60,57 +55,26 @@ pub fn normalise(
     if shape.empty_path {
         out.push(b'/');
     }
-    let mut walk = Walk {
-        out,
-        exten: None,
-        plus: false,
-        quoted: false,
-        merge_slashes,
-        at: At::Usual,
-    };
+    let mut walk = Walk { out, exten: None, plus: false, quoted: false, merge_slashes, at: At::Usual };
     let stop = walk.run(raw)?;
-    let exten = walk
-        .exten
-        .map_or(Span::default(), |start| Span::new(start, walk.out.len()));
+    let exten = walk.exten.map_or(Span::default(), |start| Span::new(start, walk.out.len()));
     let args = match raw.get(stop) {
         Some(b'?') => {
             let from = stop + 1;
             let rest = raw.get(from..).unwrap_or(&[]);
-            Span::new(
-                from,
-                from + memchr::memchr(b'#', rest).unwrap_or(rest.len()),
-            )
+            Span::new(from, from + memchr::memchr(b'#', rest).unwrap_or(rest.len()))
         }
         _ => Span::default(),
     };
     let (plus, quoted) = (walk.plus, walk.quoted);
-    Ok(Parts {
-        plain: None,
-        args,
-        exten,
-        quoted,
-        plus,
-        complex: shape.complex || shape.empty_path,
-    })
+    Ok(Parts { plain: None, args, exten, quoted, plus, complex: shape.complex || shape.empty_path })
 }
 
 fn plain(raw: &[u8], shape: &Shape) -> Parts {
-    let end = shape
-        .args
-        .map_or(raw.len(), |args| (args as usize).saturating_sub(1));
-    let args = shape
-        .args
-        .map_or(Span::default(), |args| Span::new(args as usize, raw.len()));
-    let exten = shape
-        .exten
-        .map_or(Span::default(), |start| Span::new(start as usize, end));
-    Parts {
-        plain: Some(Span::new(0, end)),
-        args,
-        exten,
-        plus: shape.plus,
-        ..Parts::default()
-    }
+    let end = shape.args.map_or(raw.len(), |args| (args as usize).saturating_sub(1));
+    let args = shape.args.map_or(Span::default(), |args| Span::new(args as usize, raw.len()));
+    let exten = shape.exten.map_or(Span::default(), |start| Span::new(start as usize, end));
+    Parts { plain: Some(Span::new(0, end)), args, exten, plus: shape.plus, ..Parts::default() }
 }
 
 struct Walk<'a> {
@@ -221,11 +185,7 @@ mod tests {
         let parts = normalise(raw.as_bytes(), &shape, merge, &mut out).ok()?;
         let path = parts.path(raw.as_bytes(), &out);
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-        Some((
-            text(path),
-            text(parts.args.of(raw.as_bytes())),
-            text(parts.exten.of(path)),
-        ))
+        Some((text(path), text(parts.args.of(raw.as_bytes())), text(parts.exten.of(path))))
     }
 
     #[test]
@@ -260,17 +220,7 @@ mod tests {
 
     #[test]
     fn refused() {
-        for raw in [
-            "/..",
-            "/../",
-            "/a/../..",
-            "/%00",
-            "/%0",
-            "/%",
-            "/%zz",
-            "/%4g",
-            "/a/%2e%2e/../x",
-        ] {
+        for raw in ["/..", "/../", "/a/../..", "/%00", "/%0", "/%", "/%zz", "/%4g", "/a/%2e%2e/../x"] {
             assert_eq!(go(raw, true), None, "{raw}");
         }
     }

@@ -1,0 +1,1 @@
+//! Rows of the core module, by subject.

@@ -1,0 +1,135 @@
+//! Answers to errors and redirects: `error_page`, or the default page (`ngx_http_special_response_handler`).
+
+use base::log::Level;
+use bytes::Bytes;
+use http::core::{ErrorPage, ServerTokens};
+use http::method::Method;
+use http::output::then;
+use http::{Chain, Jump, Outcome, Request, Step, log_request};
+use std::rc::Rc;
+
+/// Name of the product in pages and the `Server` header.
+pub const PRODUCT: &str = "lunette";
+/// Name and version.
+pub const PRODUCT_VERSION: &str = "lunette/1.31.3";
+
+/// Answers with `status`: by the `error_page` that is configured for it, or with the default page.
+pub fn special_response(request: &Rc<Request>, status: u16) -> Step {
+    request.error_status.set(status);
+    if matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501) {
+        request.flags.keepalive.set(false);
+    }
+    request.response.borrow_mut().content_type.clear();
+    if !request.flags.error_page.get() && request.progress.uri_changes.get() != 0 {
+        let core = request.core();
+        let pages = core.error_pages.clone().unwrap_or_default();
+        if !pages.is_empty() && !core.recursive_error_pages.unwrap_or(false) {
+            request.flags.error_page.set(true);
+        }
+        if let Some(page) = pages.iter().find(|p| p.status == status) {
+            return send_error_page(request, page);
+        }
+    }
+    if matches!(status, 494..=497) {
+        request.error_status.set(400);
+    }
+    default_page(request, status)
+}
+
+fn send_error_page(request: &Rc<Request>, page: &ErrorPage) -> Step {
+    if let Some(code) = page.overwrite {
+        request.error_status.set(code);
+    }
+    let mut target = page.target.to_vec(&**request);
+    match target.first() {
+        Some(b'/') => {
+            let args = match &page.args {
+                Some(args) => args.to_vec(&**request),
+                None => match target.iter().position(|b| *b == b'?') {
+                    Some(mark) => {
+                        let args = target.get(mark + 1..).unwrap_or_default().to_vec();
+                        target.truncate(mark);
+                        args
+                    }
+                    None => Vec::new(),
+                },
+            };
+            let mut line = request.line.borrow_mut();
+            if line.method != Method::HEAD {
+                line.method = Method::GET;
+                line.method_name = b"GET".to_vec();
+            }
+            drop(line);
+            Step::Now(request.jump(Jump::Internal { uri: target, args }))
+        }
+        Some(b'@') => Step::Now(request.jump(Jump::Named(target.split_off(1)))),
+        _ => {
+            let code = request.error_status.get();
+            let code = if matches!(code, 301 | 302 | 303 | 307 | 308) { code } else { 302 };
+            request.error_status.set(code);
+            request.response.borrow_mut().headers.set(b"Location", &target);
+            default_page(request, code)
+        }
+    }
+}
+
+/// The built-in page for `status`.
+fn default_page(request: &Rc<Request>, status: u16) -> Step {
+    let page = page(request, status);
+    {
+        let mut response = request.response.borrow_mut();
+        response.clear_body_facts();
+        response.last_modified = None;
+        for name in [&b"Last-Modified"[..], b"ETag", b"Content-Encoding"] {
+            response.headers.remove(name);
+        }
+        response.content_length = Some(page.as_ref().map_or(0, |p| p.len() as u64));
+        response.charset.clear();
+        if page.is_some() {
+            response.set_content_type(b"text/html");
+        }
+    }
+    request.flags.special_response.set(true);
+    let owned = request.clone();
+    then(request.send_header(), move |outcome| match outcome {
+        Outcome::Ok if owned.flags.header_only.get() => {
+            owned.flags.output_ended.set(true);
+            owned.output(Chain::end())
+        }
+        Outcome::Ok => owned.output(page.map_or_else(Chain::end, |p| Chain::bytes(p).and_last())),
+        Outcome::Status(_) => {
+            log_request!(owned, Level::Alert, "a filter refused the error page for {status}");
+            Step::Now(Outcome::Error)
+        }
+        other => Step::Now(other),
+    })
+}
+
+fn page(request: &Request, status: u16) -> Option<Bytes> {
+    let title = wire::status::page_title(status)?;
+    let product = match request.with_location(|l| l.core.server_tokens.clone()) {
+        None | Some(ServerTokens::On | ServerTokens::Build) => PRODUCT_VERSION,
+        Some(ServerTokens::Off | ServerTokens::Custom(_)) => PRODUCT,
+    };
+    let mut text = format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
+         <hr><center>{product}</center>\r\n</body>\r\n</html>\r\n"
+    );
+    if status >= 400 && wants_padding(request) {
+        // Old MSIE and Chrome replace short error pages by their own.
+        for _ in 0..6 {
+            text.push_str("<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n");
+        }
+    }
+    Some(Bytes::from(text))
+}
+
+fn wants_padding(request: &Request) -> bool {
+    if !request.with_location(|l| l.core.msie_padding.unwrap_or(true)) {
+        return false;
+    }
+    let headers = request.headers.borrow();
+    let agent = headers.get(b"user-agent").unwrap_or_default();
+    let has = |text: &[u8]| agent.windows(text.len()).any(|w| w == text);
+    (has(b"MSIE ") && !has(b"Opera")) || has(b"Chrome/")
+}

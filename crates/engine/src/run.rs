@@ -1,0 +1,464 @@
+//! Drives a request through its phases (semantics: "Phases of an HTTP request, in exact order").
+//!
+//! Everything runs straight through until a handler must wait; only then does the rest of the run become a future.
+
+use crate::error_page;
+use crate::find::{self, Choice};
+use base::log::Level;
+use http::core::default;
+use http::location::Location;
+use http::request::{MAX_SUBREQUEST_DEPTH, Subrequest};
+use http::{BoxFuture, Jump, Outcome, Phase, Request, Step, log_request};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    PostRead,
+    ServerRewrite,
+    FindConfig,
+    Rewrite,
+    PostRewrite,
+    Preaccess,
+    Access,
+    PostAccess,
+    Precontent,
+    ContentHandler,
+    Content,
+    Finalize(Outcome),
+    Drain,
+    Log,
+    Done,
+}
+
+struct Run {
+    stage: Stage,
+    /// Order of the last handler that ran in this stage; the next one is the first with a greater order, because
+    /// `if` may have put another location with other handlers in this one's place.
+    order: i32,
+}
+
+/// The engine.
+#[derive(Debug, Default)]
+pub struct HttpEngine;
+
+impl http::Engine for HttpEngine {
+    fn run(&self, request: &Rc<Request>) -> Option<BoxFuture<()>> {
+        let stage = if request.flags.internal.get() { Stage::ServerRewrite } else { Stage::PostRead };
+        start(request, stage)
+    }
+
+    fn refuse(&self, request: &Rc<Request>, status: u16) -> Option<BoxFuture<()>> {
+        start(request, Stage::Finalize(Outcome::Status(status)))
+    }
+
+    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest) -> Result<Rc<Request>, String> {
+        if parent.depth >= MAX_SUBREQUEST_DEPTH {
+            let uri = String::from_utf8_lossy(&what.uri).into_owned();
+            return Err(format!("subrequests cycle while processing \"{uri}\""));
+        }
+        let child = Request::child(parent, what);
+        child.progress.uri_changes.set(http::request::MAX_URI_CHANGES + 1);
+        Ok(Rc::new(child))
+    }
+}
+
+fn start(request: &Rc<Request>, stage: Stage) -> Option<BoxFuture<()>> {
+    let mut run = Run { stage, order: -1 };
+    match catch_unwind(AssertUnwindSafe(|| run.advance(request))) {
+        Ok(None) => None,
+        Ok(Some(wait)) => Some(Box::pin(Guarded { inner: Box::pin(run.finish(request.clone(), wait)), request: request.clone() })),
+        Err(_) => {
+            after_panic(request);
+            None
+        }
+    }
+}
+
+/// A run that waits. A panic inside it ends this request, not the worker.
+struct Guarded {
+    inner: BoxFuture<()>,
+    request: Rc<Request>,
+}
+
+impl Future for Guarded {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match catch_unwind(AssertUnwindSafe(|| self.inner.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(_) => {
+                after_panic(&self.request);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+/// Answers 500 if nothing was said yet, else cuts the connection.
+fn after_panic(request: &Rc<Request>) {
+    log_request!(request, Level::Alert, "a handler panicked, the request is given up");
+    request.flags.keepalive.set(false);
+    request.worker.note_panic();
+    let answered = request.flags.header_sent.get()
+        || catch_unwind(AssertUnwindSafe(|| {
+            let mut run = Run { stage: Stage::Finalize(Outcome::Status(500)), order: -1 };
+            // An error page that waits is not worth another chance.
+            run.advance(request).is_some()
+        }))
+        .unwrap_or(true);
+    if answered && !request.flags.output_ended.get() {
+        request.flags.abort.set(true);
+    }
+}
+
+impl Run {
+    async fn finish(mut self, request: Rc<Request>, mut wait: BoxFuture<Outcome>) {
+        loop {
+            let outcome = wait.await;
+            self.settle(&request, outcome);
+            match self.advance(&request) {
+                Some(next) => wait = next,
+                None => return,
+            }
+        }
+    }
+
+    fn go(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.order = -1;
+    }
+
+    /// Runs until something must be waited for, or to the end.
+    fn advance(&mut self, request: &Rc<Request>) -> Option<BoxFuture<Outcome>> {
+        loop {
+            let step = match self.stage {
+                Stage::Done => return None,
+                Stage::FindConfig => self.find_config(request),
+                Stage::PostRewrite => self.post_rewrite(request),
+                Stage::PostAccess => self.post_access(request),
+                Stage::ContentHandler => self.content_handler(request),
+                Stage::Finalize(outcome) => self.finalize(request, outcome),
+                Stage::Drain => self.drain(request),
+                Stage::Log => {
+                    self.log(request);
+                    None
+                }
+                Stage::PostRead => self.phase(request, Phase::PostRead, Stage::ServerRewrite),
+                Stage::ServerRewrite => self.phase(request, Phase::ServerRewrite, Stage::FindConfig),
+                Stage::Rewrite => self.phase(request, Phase::Rewrite, Stage::PostRewrite),
+                Stage::Preaccess => self.phase(request, Phase::Preaccess, Stage::Access),
+                Stage::Access if !request.is_main() => {
+                    self.go(Stage::Precontent);
+                    None
+                }
+                Stage::Access => self.phase(request, Phase::Access, Stage::PostAccess),
+                Stage::Precontent => self.phase(request, Phase::Precontent, Stage::ContentHandler),
+                Stage::Content => self.phase(request, Phase::Content, Stage::Finalize(Outcome::Declined)),
+            };
+            match step {
+                None => {}
+                Some(Step::Now(outcome)) => self.settle(request, outcome),
+                Some(Step::Wait(future)) => return Some(future),
+            }
+        }
+    }
+
+    /// The next handler of a phase, or on to the next stage.
+    fn phase(&mut self, request: &Rc<Request>, phase: Phase, next: Stage) -> Option<Step> {
+        let handler = request.with_location(|l| l.handlers(phase).iter().find(|h| i32::from(h.order) > self.order).cloned());
+        match handler {
+            Some(handler) => {
+                self.order = i32::from(handler.order);
+                Some((handler.run)(request))
+            }
+            None => {
+                self.go(next);
+                None
+            }
+        }
+    }
+
+    /// Applies a handler's answer: nginx's phase checkers.
+    fn settle(&mut self, request: &Rc<Request>, outcome: Outcome) {
+        if outcome == Outcome::Done && !matches!(self.stage, Stage::Finalize(_) | Stage::Drain) {
+            return self.go(Stage::Finalize(Outcome::Done));
+        }
+        match self.stage {
+            Stage::ServerRewrite | Stage::Rewrite if outcome == Outcome::Declined => {}
+            Stage::PostRead | Stage::Preaccess | Stage::Precontent if outcome == Outcome::Declined => {}
+            Stage::PostRead if outcome == Outcome::Ok => self.go(Stage::ServerRewrite),
+            Stage::Preaccess if outcome == Outcome::Ok => self.go(Stage::Access),
+            Stage::Precontent if outcome == Outcome::Ok => self.go(Stage::ContentHandler),
+            Stage::Access => self.settle_access(request, outcome),
+            Stage::ContentHandler if outcome == Outcome::Declined => {
+                request.content.replace(None);
+                self.go(Stage::Content);
+            }
+            Stage::Content if outcome == Outcome::Declined => {}
+            Stage::Drain => self.go(Stage::Log),
+            _ => self.go(Stage::Finalize(outcome)),
+        }
+    }
+
+    fn settle_access(&mut self, request: &Rc<Request>, outcome: Outcome) {
+        if outcome == Outcome::Declined {
+            return;
+        }
+        if request.with_location(|l| l.core.satisfy_any.unwrap_or(false)) {
+            match outcome {
+                Outcome::Ok => {
+                    request.progress.access_code.set(0);
+                    request.response.borrow_mut().headers.remove(b"WWW-Authenticate");
+                    return self.go(Stage::Precontent);
+                }
+                Outcome::Status(code @ (401 | 403)) => {
+                    if request.progress.access_code.get() != 401 {
+                        request.progress.access_code.set(code);
+                    }
+                    return;
+                }
+                _ => {}
+            }
+        } else if outcome == Outcome::Ok {
+            return;
+        }
+        self.go(Stage::Finalize(outcome));
+    }
+
+    fn find_config(&mut self, request: &Rc<Request>) -> Option<Step> {
+        request.content.replace(None);
+        request.progress.uri_changed.set(false);
+        let server = request.server();
+        let chosen = match find::location(request, &server.locations) {
+            Choice::Final(location) | Choice::Prefix(location) => location,
+            Choice::None => server.own.clone(),
+            Choice::Redirect(location) => return Some(slash_redirect(request, &location)),
+        };
+        if chosen.core.internal && !request.flags.internal.get() {
+            request.set_location(chosen);
+            return Some(Step::Now(Outcome::Status(404)));
+        }
+        enter(request, chosen);
+        if let Some(refused) = body_too_large(request) {
+            return Some(Step::Now(refused));
+        }
+        self.go(Stage::Rewrite);
+        None
+    }
+
+    fn post_rewrite(&mut self, request: &Rc<Request>) -> Option<Step> {
+        if !request.progress.uri_changed.get() {
+            self.go(Stage::Preaccess);
+            return None;
+        }
+        let left = request.progress.uri_changes.get().saturating_sub(1);
+        request.progress.uri_changes.set(left);
+        if left == 0 {
+            let uri = String::from_utf8_lossy(&request.line.borrow().uri).into_owned();
+            log_request!(request, Level::Error, "rewrite or internal redirection cycle while processing \"{uri}\"");
+            return Some(Step::Now(Outcome::Status(500)));
+        }
+        request.set_server(request.server());
+        self.go(Stage::FindConfig);
+        None
+    }
+
+    fn post_access(&mut self, request: &Rc<Request>) -> Option<Step> {
+        let code = request.progress.access_code.replace(0);
+        if code == 0 {
+            self.go(Stage::Precontent);
+            return None;
+        }
+        if code == 403 {
+            log_request!(request, Level::Error, "access forbidden by rule");
+        }
+        Some(Step::Now(Outcome::Status(code)))
+    }
+
+    fn content_handler(&mut self, request: &Rc<Request>) -> Option<Step> {
+        let handler = request.content.borrow().clone();
+        match handler {
+            Some(handler) => Some(handler(request)),
+            None => {
+                self.go(Stage::Content);
+                None
+            }
+        }
+    }
+
+    /// Ends the request with `outcome`, which may lead elsewhere first (`ngx_http_finalize_request`).
+    fn finalize(&mut self, request: &Rc<Request>, outcome: Outcome) -> Option<Step> {
+        match outcome {
+            Outcome::Done => match request.progress.jump.replace(None) {
+                Some(jump) => self.jump(request, jump),
+                None => self.go(Stage::Drain),
+            },
+            Outcome::Declined => return Some(no_handler(request)),
+            Outcome::Error | Outcome::Status(408 | 444 | 499) => {
+                if let Outcome::Status(status) = outcome
+                    && !request.flags.header_sent.get()
+                {
+                    request.response.borrow_mut().set_status(status);
+                }
+                request.flags.abort.set(true);
+                self.go(Stage::Drain);
+            }
+            Outcome::Status(status) if status >= 300 || status == 201 || status == 204 => {
+                if request.flags.header_sent.get() {
+                    request.flags.abort.set(!request.flags.output_ended.get());
+                    self.go(Stage::Drain);
+                } else {
+                    return Some(error_page::special_response(request, status));
+                }
+            }
+            Outcome::Ok | Outcome::Status(_) => {
+                let unfinished = !request.flags.output_ended.get() && !request.flags.header_only.get();
+                if unfinished || !request.flags.header_sent.get() {
+                    // Nobody can tell this answer from a whole one unless the connection closes.
+                    request.flags.abort.set(true);
+                }
+                self.go(Stage::Drain);
+            }
+        }
+        None
+    }
+
+    fn jump(&mut self, request: &Rc<Request>, jump: Jump) {
+        let left = request.progress.uri_changes.get().saturating_sub(1);
+        request.progress.uri_changes.set(left);
+        let cycle = |what: &str, name: &[u8]| {
+            let name = String::from_utf8_lossy(name);
+            log_request!(request, Level::Error, "rewrite or internal redirection cycle while {what} \"{name}\"");
+        };
+        request.clear_contexts();
+        request.flags.internal.set(true);
+        request.content.replace(None);
+        match jump {
+            Jump::Internal { uri, .. } if left == 0 => {
+                cycle("internally redirecting to", &uri);
+                self.go(Stage::Finalize(Outcome::Status(500)));
+            }
+            Jump::Named(name) if left == 0 => {
+                cycle("redirect to named location", &[b"@", name.as_slice()].concat());
+                self.go(Stage::Finalize(Outcome::Status(500)));
+            }
+            Jump::Internal { uri, args } => {
+                {
+                    let mut line = request.line.borrow_mut();
+                    line.set_uri(&uri);
+                    line.set_args(&args);
+                    line.location_is_valid = true;
+                }
+                request.set_server(request.server());
+                self.go(Stage::ServerRewrite);
+            }
+            Jump::Named(name) => {
+                let server = request.server();
+                let found = server.locations.named.iter().find(|l| *l.name == *name).cloned();
+                request.set_server(server);
+                match found {
+                    Some(location) => {
+                        request.progress.uri_changed.set(false);
+                        enter(request, location);
+                        self.go(Stage::Rewrite);
+                    }
+                    None => {
+                        let name = String::from_utf8_lossy(&name).into_owned();
+                        log_request!(request, Level::Error, "could not find named location \"@{name}\"");
+                        self.go(Stage::Finalize(Outcome::Status(500)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Large answers leave before they are logged, so that the log tells how long it took.
+    fn drain(&mut self, request: &Rc<Request>) -> Option<Step> {
+        const GATHER: u64 = 64 * 1024;
+        if request.is_main() && !request.flags.abort.get() && request.wire.queued() > GATHER {
+            return Some(request.drain(0));
+        }
+        self.go(Stage::Log);
+        None
+    }
+
+    fn log(&mut self, request: &Rc<Request>) {
+        self.go(Stage::Done);
+        let wanted = request.is_main() || request.with_location(|l| l.core.log_subrequest.unwrap_or(false));
+        if wanted && !request.flags.logged.replace(true) {
+            let location = request.location();
+            for (place, handler) in location.handlers(Phase::Log).iter().enumerate() {
+                if let Step::Wait(future) = (handler.run)(request) {
+                    finish_log_later(request, location.clone(), place + 1, future);
+                    return;
+                }
+            }
+        }
+        request.run_cleanups();
+    }
+}
+
+/// Log handlers that wait go on after the answer has left, without holding the client.
+fn finish_log_later(request: &Rc<Request>, location: Rc<Location>, next: usize, first: BoxFuture<Outcome>) {
+    let owned = request.clone();
+    request.worker.spawn(Box::pin(async move {
+        first.await;
+        for handler in location.handlers(Phase::Log).iter().skip(next) {
+            (handler.run)(&owned).finish().await;
+        }
+        owned.run_cleanups();
+    }));
+}
+
+/// Enters the location that was found, and what `limit_except` puts in its place.
+fn enter(request: &Rc<Request>, location: Rc<Location>) {
+    let method = request.method();
+    let instead = match &location.limit_except {
+        Some((excepted, inner)) if !excepted.intersects(method) => Some(inner.clone()),
+        _ => None,
+    };
+    request.set_location(location);
+    if let Some(inner) = instead {
+        request.set_location(inner);
+    }
+}
+
+fn slash_redirect(request: &Request, location: &Location) -> Step {
+    let mut target = Vec::new();
+    wire::uri::escape::escape(&location.name, wire::uri::escape::Class::Uri, &mut target);
+    let line = request.line.borrow();
+    if !line.args.is_empty() {
+        target.push(b'?');
+        target.extend_from_slice(&line.args);
+    }
+    request.response.borrow_mut().headers.set(b"Location", &target);
+    Step::Now(Outcome::Status(301))
+}
+
+fn body_too_large(request: &Request) -> Option<Outcome> {
+    if !request.is_main() {
+        return None;
+    }
+    let max = request.with_location(|l| l.core.client_max_body_size.unwrap_or(default::MAX_BODY));
+    let length = request.body.borrow().length().filter(|length| max != 0 && *length > max)?;
+    log_request!(request, Level::Error, "client intended to send too large body: {length} bytes");
+    Some(Outcome::Status(413))
+}
+
+/// No module made the content.
+fn no_handler(request: &Request) -> Step {
+    let is_directory = request.line.borrow().uri.last() == Some(&b'/');
+    if !is_directory {
+        return Step::Now(Outcome::Status(404));
+    }
+    if let Ok(path) = request.map_path() {
+        let path = String::from_utf8_lossy(&path.bytes).into_owned();
+        log_request!(request, Level::Error, "directory index of \"{path}\" is forbidden");
+    }
+    Step::Now(Outcome::Status(403))
+}

@@ -1,0 +1,262 @@
+//! The connections that are not parked: their deadlines, and who must go when slots run out.
+//!
+//! A timer per wait would cost more than the wait. A connection writes its deadline into a cell instead, and one
+//! sweeper looks at all of them ten times a second while there is any. Time limits are therefore kept to a tenth of a
+//! second, never early.
+
+use base::clock;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Granularity of deadlines.
+const TICK: Duration = Duration::from_millis(100);
+
+/// No deadline.
+pub const NEVER: u64 = u64::MAX;
+
+/// What a connection is doing, in the order in which it must go when slots run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Activity {
+    /// Keep-alive, no byte of the next request.
+    Idle,
+    /// In the middle of a head.
+    Head,
+    /// In the middle of a request body.
+    Body,
+    /// Being answered: never chosen.
+    Answering,
+}
+
+/// One connection as the sweeper sees it.
+#[derive(Debug)]
+pub struct Watch {
+    read_deadline: Cell<u64>,
+    write_deadline: Cell<u64>,
+    read_expired: Cell<bool>,
+    write_expired: Cell<bool>,
+    evicted: Cell<bool>,
+    activity: Cell<Activity>,
+    progress: Cell<u64>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Watch {
+            read_deadline: Cell::new(NEVER),
+            write_deadline: Cell::new(NEVER),
+            read_expired: Cell::new(false),
+            write_expired: Cell::new(false),
+            evicted: Cell::new(false),
+            activity: Cell::new(Activity::Head),
+            progress: Cell::new(0),
+            waker: RefCell::default(),
+        }
+    }
+}
+
+impl Watch {
+    /// Sets when waiting for the client's bytes ends, on the monotonic clock in milliseconds.
+    pub fn read_by(&self, deadline: u64) {
+        self.read_deadline.set(deadline);
+        self.read_expired.set(false);
+    }
+
+    /// Sets when waiting for the client to take bytes ends.
+    pub fn write_by(&self, deadline: u64) {
+        self.write_deadline.set(deadline);
+        self.write_expired.set(false);
+    }
+
+    /// Whether a write deadline is running.
+    pub fn is_writing(&self) -> bool {
+        self.write_deadline.get() != NEVER
+    }
+
+    /// Whether the read deadline has passed.
+    pub fn read_expired(&self) -> bool {
+        self.read_expired.get()
+    }
+
+    /// Whether the write deadline has passed.
+    pub fn write_expired(&self) -> bool {
+        self.write_expired.get()
+    }
+
+    /// Whether the connection must make room for others.
+    pub fn evicted(&self) -> bool {
+        self.evicted.get()
+    }
+
+    /// Says what the connection does from now on; counts as progress.
+    pub fn set_activity(&self, activity: Activity) {
+        self.activity.set(activity);
+        self.progress.set(clock::now().monotonic_ms);
+    }
+
+    /// What the connection does.
+    pub fn activity(&self) -> Activity {
+        self.activity.get()
+    }
+
+    /// Who is woken when a deadline passes: the task that polls.
+    pub fn wake_on_expiry(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// Wakes the connection's task, if it ever waited.
+    pub fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn sweep(&self, now: u64) {
+        let mut due = false;
+        if self.read_deadline.get() <= now {
+            self.read_deadline.set(NEVER);
+            self.read_expired.set(true);
+            due = true;
+        }
+        if self.write_deadline.get() <= now {
+            self.write_deadline.set(NEVER);
+            self.write_expired.set(true);
+            due = true;
+        }
+        if due {
+            self.wake();
+        }
+    }
+}
+
+/// All connections of a worker that are not parked.
+#[derive(Default)]
+pub struct Active {
+    all: RefCell<Vec<Weak<Watch>>>,
+    live: Cell<usize>,
+    filled: Notify,
+}
+
+impl Active {
+    /// Watches one more connection for as long as the result lives.
+    pub fn enter(self: &Rc<Active>) -> Entry {
+        let watch = Rc::new(Watch::default());
+        let mut all = self.all.borrow_mut();
+        // Those that have left are forgotten here, so that the list stays in proportion without a sweep.
+        if all.len() > 64 && all.len() > 2 * self.live.get() {
+            all.retain(|w| w.strong_count() > 0);
+        }
+        all.push(Rc::downgrade(&watch));
+        self.live.set(self.live.get() + 1);
+        if self.live.get() == 1 {
+            self.filled.notify_one();
+        }
+        Entry { watch, active: self.clone() }
+    }
+
+    /// Number of connections.
+    pub fn len(&self) -> usize {
+        self.live.get()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Runs for the worker's life. Sleeps while there is no connection.
+    pub async fn sweep(&self) {
+        loop {
+            while self.is_empty() {
+                self.filled.notified().await;
+            }
+            tokio::time::sleep(TICK).await;
+            clock::stale();
+            let now = clock::now().monotonic_ms;
+            self.all.borrow_mut().retain(|w| w.strong_count() > 0);
+            // A woken task does not run before this returns to the loop.
+            for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+                watch.sweep(now);
+            }
+        }
+    }
+
+    /// Wakes every connection, for instance because the worker is leaving.
+    pub fn wake_all(&self) {
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.wake();
+        }
+    }
+
+    /// Chooses the connection that can be spared most and tells it to close: idle ones first, then slow heads, then
+    /// slow bodies, each by the oldest progress. False: all are being answered.
+    pub fn evict(&self) -> bool {
+        let all = self.all.borrow();
+        let candidates = all.iter().filter_map(Weak::upgrade).filter(|w| !w.evicted.get() && w.activity.get() < Activity::Answering);
+        let Some(victim) = candidates.min_by_key(|w| (w.activity.get(), w.progress.get())) else { return false };
+        victim.evicted.set(true);
+        victim.wake();
+        true
+    }
+}
+
+/// A connection's place among the active.
+pub struct Entry {
+    watch: Rc<Watch>,
+    active: Rc<Active>,
+}
+
+impl std::ops::Deref for Entry {
+    type Target = Watch;
+
+    fn deref(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.active.live.set(self.active.live.get().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_useful_goes_first() {
+        let active = Rc::new(Active::default());
+        let (answering, head, idle) = (active.enter(), active.enter(), active.enter());
+        answering.set_activity(Activity::Answering);
+        head.set_activity(Activity::Head);
+        idle.set_activity(Activity::Idle);
+        assert!(active.evict());
+        assert!(idle.evicted() && !head.evicted());
+        assert!(active.evict());
+        assert!(head.evicted());
+        assert!(!active.evict());
+        drop((answering, head, idle));
+        assert!(active.is_empty());
+    }
+
+    #[test]
+    fn a_deadline_expires_once() {
+        let active = Rc::new(Active::default());
+        let entry = active.enter();
+        entry.read_by(10);
+        entry.sweep(9);
+        assert!(!entry.read_expired());
+        entry.sweep(10);
+        assert!(entry.read_expired());
+        entry.read_by(NEVER);
+        entry.sweep(u64::MAX - 1);
+        assert!(!entry.read_expired());
+    }
+}

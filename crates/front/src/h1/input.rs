@@ -1,0 +1,147 @@
+//! What has arrived on a connection, and the framing of the request body in it.
+
+use http::connection::{BodyError, BodyRead};
+use wire::chunked::{Decoder, Step};
+use wire::h1::framing::Framing;
+
+/// Bytes of chunk extensions and trailers that a body may have: as much as a head (reliability A4).
+const CHUNK_OVERHEAD: usize = 33 * 1024;
+
+/// Bytes received and not yet used.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The bytes.
+    pub buffer: Vec<u8>,
+    /// How many of them are used up.
+    pub used: usize,
+    /// The client has closed its side.
+    pub ended: bool,
+}
+
+impl Input {
+    /// Unused bytes.
+    pub fn rest(&self) -> &[u8] {
+        self.buffer.get(self.used..).unwrap_or_default()
+    }
+
+    /// Uses up `n` bytes.
+    pub fn advance(&mut self, n: usize) {
+        self.used += n;
+        if self.used >= self.buffer.len() {
+            self.buffer.clear();
+            self.used = 0;
+        }
+    }
+
+    /// Moves unused bytes to the front before more are read behind them.
+    pub fn compact(&mut self) {
+        if self.used > 0 && self.used >= self.buffer.len() / 2 {
+            self.buffer.drain(..self.used);
+            self.used = 0;
+        }
+    }
+}
+
+/// The body of the request being read.
+#[derive(Debug, Default)]
+pub enum BodyFraming {
+    /// None, or all of it has been taken.
+    #[default]
+    Done,
+    /// This many bytes are left.
+    Length(u64),
+    /// Chunks.
+    Chunked(Box<Decoder>),
+}
+
+impl BodyFraming {
+    /// The framing that the head announced.
+    pub fn new(framing: Framing) -> BodyFraming {
+        match framing {
+            Framing::None | Framing::Length(0) => BodyFraming::Done,
+            Framing::Length(n) => BodyFraming::Length(n),
+            Framing::Chunked => BodyFraming::Chunked(Box::new(Decoder::new(CHUNK_OVERHEAD, false))),
+        }
+    }
+
+    /// Whether the whole body has been taken.
+    pub fn is_done(&self) -> bool {
+        matches!(self, BodyFraming::Done)
+    }
+
+    /// Takes decoded bytes from `input`: appends up to `limit` to `out`. `None`: more must be read first.
+    ///
+    /// # Errors
+    /// Broken chunks.
+    pub fn take(&mut self, input: &mut Input, out: &mut Vec<u8>, limit: usize) -> Result<Option<BodyRead>, BodyError> {
+        match self {
+            BodyFraming::Done => Ok(Some(BodyRead::End)),
+            BodyFraming::Length(left) => {
+                let count = input.rest().len().min(limit).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                if count == 0 {
+                    return Ok(None);
+                }
+                out.extend_from_slice(input.rest().get(..count).unwrap_or_default());
+                input.advance(count);
+                *left -= count as u64;
+                if *left == 0 {
+                    *self = BodyFraming::Done;
+                }
+                Ok(Some(BodyRead::Data(count)))
+            }
+            BodyFraming::Chunked(decoder) => loop {
+                match decoder.decode(input.rest()).map_err(|_| BodyError::Invalid)? {
+                    Step::Partial => {
+                        let all = input.rest().len();
+                        input.advance(all);
+                        return Ok(None);
+                    }
+                    Step::Data { start, end } => {
+                        let data = input.rest().get(start..end).unwrap_or_default();
+                        out.extend_from_slice(data);
+                        let count = data.len();
+                        input.advance(end);
+                        if count > 0 {
+                            return Ok(Some(BodyRead::Data(count)));
+                        }
+                    }
+                    Step::Done { end } => {
+                        input.advance(end);
+                        *self = BodyFraming::Done;
+                        return Ok(Some(BodyRead::End));
+                    }
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_ends_where_the_next_request_begins() {
+        for (framing, text) in [(Framing::Length(5), &b"helloGET"[..]), (Framing::Chunked, b"5;x=y\r\nhello\r\n0\r\n\r\nGET")] {
+            let mut body = BodyFraming::new(framing);
+            let mut input = Input::default();
+            let mut out = Vec::new();
+            let mut end = false;
+            for &byte in text {
+                input.buffer.push(byte);
+                while !end && let Some(read) = body.take(&mut input, &mut out, 100).unwrap() {
+                    end = read == BodyRead::End;
+                }
+            }
+            assert_eq!(out, b"hello");
+            assert_eq!(input.rest(), b"GET");
+        }
+    }
+
+    #[test]
+    fn bad_chunks_are_refused() {
+        let mut body = BodyFraming::new(Framing::Chunked);
+        let mut input = Input { buffer: b"xyz\r\n".to_vec(), ..Input::default() };
+        assert_eq!(body.take(&mut input, &mut Vec::new(), 10), Err(BodyError::Invalid));
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP/1 (RFC 9112).
+
+pub mod arrival;
+pub mod connection;
+pub mod head_out;
+pub mod input;
+pub mod linger;
+pub mod output;
+pub mod serve;

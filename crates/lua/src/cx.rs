@@ -1,0 +1,222 @@
+//! The context that every native function sees: the host's request, the phase, the output buffer.
+//!
+//! One lives per VM at a fixed address, because glue compiled to machine code reads its head through the FFI.
+
+use crate::phase::{Phase, PhaseSet};
+use crate::raise::{LuaError, Raise};
+use crate::reference::RefBin;
+use crate::threads::{Core, LocalFuture};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// Declaration of the head of [`Cx`] for LuaJIT's FFI.
+pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; } lunette_cx;";
+
+/// What the VM tells its host while Lua runs.
+pub trait Hooks {
+    /// A handler created a global: the place where OpenResty logs `writing a global Lua variable ('NAME') …`,
+    /// with the traceback (`\nstack traceback:…`).
+    fn global_write(&self, cx: &Cx, name: &[u8], traceback: &[u8]);
+
+    /// A light thread died of an error: the place where OpenResty logs `lua user thread aborted: …`.
+    fn thread_aborted(&self, cx: &Cx, error: &LuaError);
+}
+
+/// The current context. Rust reaches it in every row; Lua glue reads its head as `lunette_cx`.
+#[repr(C)]
+pub struct Cx {
+    out_ptr: Cell<*const u8>,
+    out_len: Cell<usize>,
+    /// Nonzero after a fast row failed; its text is in the output buffer.
+    err: Cell<i32>,
+    phase: Cell<u32>,
+    req: Cell<*const c_void>,
+    // From here on Rust only.
+    phase_info: Cell<Option<Phase>>,
+    in_fast: Cell<bool>,
+    out: RefCell<Vec<u8>>,
+    host: RefCell<Option<Rc<dyn Any>>>,
+    core: RefCell<Option<Rc<Core>>>,
+    waker: RefCell<Option<Waker>>,
+    hooks: RefCell<Option<Rc<dyn Hooks>>>,
+    next_id: Cell<u64>,
+    pub(crate) light: Cell<i32>,
+    pub(crate) blame: Cell<i32>,
+    pub(crate) detached: Cell<bool>,
+    pub(crate) bin: RefBin,
+}
+
+/// What was current before a handler was entered; put back when it is left.
+pub(crate) struct Saved {
+    host: Option<Rc<dyn Any>>,
+    core: Option<Rc<Core>>,
+    phase: Option<Phase>,
+    waker: Option<Waker>,
+    detached: bool,
+}
+
+impl Cx {
+    pub(crate) fn new() -> Self {
+        Self {
+            out_ptr: Cell::new(b"".as_ptr()),
+            out_len: Cell::new(0),
+            err: Cell::new(0),
+            phase: Cell::new(0),
+            req: Cell::new(std::ptr::null()),
+            phase_info: Cell::new(None),
+            in_fast: Cell::new(false),
+            out: RefCell::new(Vec::with_capacity(256)),
+            host: RefCell::new(None),
+            core: RefCell::new(None),
+            waker: RefCell::new(None),
+            hooks: RefCell::new(None),
+            next_id: Cell::new(1),
+            light: Cell::new(0),
+            blame: Cell::new(0),
+            detached: Cell::new(false),
+            bin: RefBin::default(),
+        }
+    }
+
+    /// The current host context (the request), when there is one and it is a `T`.
+    pub fn host<T: 'static>(&self) -> Option<Rc<T>> {
+        self.host.try_borrow().ok()?.as_ref().and_then(|h| Rc::clone(h).downcast::<T>().ok())
+    }
+
+    /// The current phase; none at a VM's start.
+    pub fn phase(&self) -> Option<Phase> {
+        self.phase_info.get()
+    }
+
+    /// Gives the glue a string: it reads the bytes with `text()`, or `ffi_string(cx.p, cx.n)`.
+    pub fn put(&self, bytes: &[u8]) {
+        self.fill(|out| out.extend_from_slice(bytes));
+    }
+
+    /// Gives the glue a string that lives forever, without copying it.
+    pub fn put_static(&self, bytes: &'static [u8]) {
+        self.out_ptr.set(bytes.as_ptr());
+        self.out_len.set(bytes.len());
+    }
+
+    /// Lets `f` write the output buffer, which is empty at first and keeps its capacity from call to call.
+    pub fn fill(&self, f: impl FnOnce(&mut Vec<u8>)) {
+        if let Ok(mut out) = self.out.try_borrow_mut() {
+            out.clear();
+            f(&mut out);
+            self.out_ptr.set(out.as_ptr());
+            self.out_len.set(out.len());
+        }
+    }
+
+    /// Ends the whole job with `code` as soon as the running thread stops; the glue must then call `stop()`, which
+    /// never returns. Nothing happens where no job runs.
+    pub fn finish(&self, code: i32) {
+        if let Some(core) = self.core() {
+            core.finish.set(Some(code));
+        }
+    }
+
+    /// Says that a function of this handler will run after it (a timer's, a callback): it then keeps the handler's
+    /// globals to itself, and the next handler gets fresh ones.
+    pub fn detach_globals(&self) {
+        self.detached.set(true);
+    }
+
+    /// Whether a suspending function may suspend now.
+    pub fn can_suspend(&self) -> bool {
+        self.phase_info.get().is_some_and(|p| p.yields) && self.core.borrow().is_some()
+    }
+
+    /// The error of a row called outside its phases.
+    pub fn refusal(&self) -> Raise {
+        match self.phase_info.get() {
+            None => Raise::fixed("no request found"),
+            Some(phase) => Raise::new(format!("API disabled in the context of {}", phase.name)),
+        }
+    }
+
+    pub(crate) fn allows(&self, mask: u32) -> bool {
+        mask & self.phase.get() != 0 || mask == PhaseSet::EVERYWHERE.0
+    }
+
+    pub(crate) fn core(&self) -> Option<Rc<Core>> {
+        self.core.try_borrow().ok()?.clone()
+    }
+
+    pub(crate) fn hooks(&self) -> Option<Rc<dyn Hooks>> {
+        self.hooks.try_borrow().ok()?.clone()
+    }
+
+    pub(crate) fn set_hooks(&self, hooks: Rc<dyn Hooks>) {
+        *self.hooks.borrow_mut() = Some(hooks);
+    }
+
+    pub(crate) fn unique(&self) -> u64 {
+        let id = self.next_id.get();
+        self.next_id.set(id.wrapping_add(1));
+        id
+    }
+
+    /// Runs a fast row's body. Compiled code may be on the stack below, which must not be re-entered.
+    pub(crate) fn fast<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        self.in_fast.set(true);
+        self.err.set(0);
+        let result = catch_unwind(AssertUnwindSafe(f));
+        self.in_fast.set(false);
+        match result {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.fail(b"internal error: a native function panicked");
+                None
+            }
+        }
+    }
+
+    /// Leaves an error for the glue.
+    pub(crate) fn fail(&self, text: &[u8]) {
+        self.put(text);
+        self.err.set(1);
+    }
+
+    /// Whether Lua may be entered: not from within a fast row.
+    pub(crate) fn enterable(&self) -> bool {
+        !self.in_fast.get()
+    }
+
+    pub(crate) fn enter(&self, host: Option<Rc<dyn Any>>, phase: Option<Phase>, core: Option<Rc<Core>>, waker: Option<&Waker>) -> Saved {
+        self.req.set(host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
+        self.phase.set(phase.map_or(0, |p| p.bit));
+        Saved {
+            phase: self.phase_info.replace(phase),
+            detached: self.detached.replace(false),
+            host: self.host.replace(host),
+            core: self.core.replace(core),
+            waker: if waker.is_some() || self.waker.borrow().is_some() { self.waker.replace(waker.cloned()) } else { None },
+        }
+    }
+
+    /// Puts back what was current and returns the host context that was.
+    pub(crate) fn leave(&self, saved: Saved) -> Option<Rc<dyn Any>> {
+        self.req.set(saved.host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
+        self.phase.set(saved.phase.map_or(0, |p| p.bit));
+        self.phase_info.set(saved.phase);
+        self.detached.set(saved.detached);
+        drop(self.core.replace(saved.core));
+        if saved.waker.is_some() || self.waker.borrow().is_some() {
+            drop(self.waker.replace(saved.waker));
+        }
+        self.host.replace(saved.host)
+    }
+
+    /// Polls a new future once, with the job's waker when it is already being polled.
+    pub(crate) fn poll_new(&self, work: &mut LocalFuture) -> Poll<Result<crate::value::Reply, Raise>> {
+        let waker = self.waker.try_borrow().ok().and_then(|w| w.clone());
+        let mut cx = Context::from_waker(waker.as_ref().unwrap_or_else(|| Waker::noop()));
+        work.as_mut().poll(&mut cx)
+    }
+}

@@ -1,0 +1,230 @@
+//! A job: one phase handler's run for one host context, with its light threads and its suspended operations.
+//!
+//! The first stretch runs synchronously in [`Job::start`]; only a handler that must wait becomes a future.
+
+use crate::chunk::ChunkId;
+use crate::cx::Cx;
+use crate::phase::Phase;
+use crate::raise::{LuaError, Raise};
+use crate::reference::Ref;
+use crate::row::push_raise;
+use crate::scheduler::{self, Rest, bury};
+use crate::slot::Slot;
+use crate::stack::Stack;
+use crate::threads::{Core, State, Thread};
+use crate::value::Reply;
+use crate::vm::Vm;
+use mlua_sys as sys;
+use std::any::Any;
+use std::ffi::c_int;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// How a handler ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Every thread returned.
+    Returned,
+    /// A row called [`Cx::finish`] with this code (`ngx.exit`, `ngx.exec`, `ngx.redirect`).
+    Finished(i32),
+    /// The entry thread died of an error.
+    Failed(Box<LuaError>),
+}
+
+/// What [`Job::start`] gives.
+pub enum Started {
+    /// The handler never waited.
+    Done(Outcome),
+    /// The handler waits; await the job. Dropping it kills its threads.
+    Waiting(Job),
+}
+
+/// A handler that waits.
+pub struct Job {
+    vm: Vm,
+    slot: Option<Slot>,
+    host: Rc<dyn Any>,
+    phase: Phase,
+    entry: u64,
+}
+
+impl Job {
+    /// Runs a chunk for `host` in `phase` until it ends or waits.
+    pub fn start(vm: &Vm, chunk: ChunkId, phase: Phase, host: Rc<dyn Any>) -> Started {
+        match vm.take_slot(chunk) {
+            Ok(slot) => Self::launch(vm, slot, 0, phase, host),
+            Err(error) => Started::Done(Outcome::Failed(Box::new(error))),
+        }
+    }
+
+    /// Runs a kept function, such as a timer's callback, in a slot of its own; `push` puts the arguments on the stack
+    /// above the function and says how many. The handler that gave the function away should have called
+    /// [`Cx::detach_globals`].
+    pub fn call(vm: &Vm, function: &Ref, push: impl FnOnce(&mut Stack<'_>) -> usize, phase: Phase, host: Rc<dyn Any>) -> Started {
+        let slot = match vm.take_bare_slot() {
+            Ok(slot) => slot,
+            Err(error) => return Started::Done(Outcome::Failed(Box::new(error))),
+        };
+        // SAFETY: the slot is this job's alone and its coroutine at rest.
+        let mut stack = unsafe { Stack::new(slot.lua, &vm.cx().bin) };
+        stack.push_ref(function);
+        let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
+        Self::launch(vm, slot, nargs as c_int, phase, host)
+    }
+
+    /// Runs what stands on the slot's stack.
+    fn launch(vm: &Vm, mut slot: Slot, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
+        let cx = vm.cx();
+        let entry = cx.unique();
+        slot.core.threads.borrow_mut().push(Thread { id: entry, parent: 0, lua: slot.lua, anchor: 0, waited: false, state: State::Ready });
+        let saved = cx.enter(Some(host), Some(phase), Some(Rc::clone(&slot.core)), None);
+        // SAFETY: the slot is this job's alone, and its closure stands on its coroutine.
+        let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
+        slot.detached = cx.detached.get();
+        let host = cx.leave(saved);
+        if let (Rest::Waiting, Some(host)) = (&rest, host) {
+            return Started::Waiting(Self { vm: vm.clone(), slot: Some(slot), host, phase, entry });
+        }
+        let outcome = outcome(rest);
+        retire(vm, slot);
+        Started::Done(outcome)
+    }
+
+    /// Polls each suspended operation once and runs the threads whose operations are done.
+    fn advance(&mut self, context: &mut Context<'_>) -> Option<Rest> {
+        let core = Rc::clone(&self.slot.as_ref()?.core);
+        let mut ids = core.scratch.take();
+        ids.clear();
+        ids.extend(core.threads.borrow().iter().filter(|t| matches!(t.state, State::Pending(_))).map(|t| t.id));
+        let mut rest = None;
+        for &id in &ids {
+            if let Some(reply) = poll_thread(&core, id, context) {
+                match self.go_on(&core, id, reply, context) {
+                    Rest::Waiting => {}
+                    other => {
+                        rest = Some(other);
+                        break;
+                    }
+                }
+            }
+        }
+        core.scratch.replace(ids);
+        rest
+    }
+
+    /// Resumes a thread with the results of its operation.
+    fn go_on(&mut self, core: &Rc<Core>, id: u64, reply: Result<Reply, Raise>, context: &Context<'_>) -> Rest {
+        let cx = self.vm.cx();
+        let Some(lua) = core.with(id, |t| t.lua) else {
+            return Rest::Waiting;
+        };
+        let saved = cx.enter(Some(Rc::clone(&self.host)), Some(self.phase), Some(Rc::clone(core)), Some(context.waker()));
+        // SAFETY: the thread is suspended: its stack is empty and nobody else's; it is alive while in the job.
+        let rest = unsafe {
+            let nargs = push_reply(cx, lua, reply);
+            scheduler::run(cx, core, self.entry, id, nargs)
+        };
+        let detached = cx.detached.get();
+        drop(cx.leave(saved));
+        if let Some(slot) = self.slot.as_mut() {
+            slot.detached |= detached;
+        }
+        rest
+    }
+}
+
+/// Pushes what a suspended call returns; the number of values.
+///
+/// # Safety
+/// `lua` is a suspended coroutine of `cx`'s VM with an empty stack.
+unsafe fn push_reply(cx: &Cx, lua: *mut sys::lua_State, reply: Result<Reply, Raise>) -> c_int {
+    // SAFETY: the caller's contract.
+    let mut stack = unsafe { Stack::new(lua, &cx.bin) };
+    let pushed = reply.and_then(|reply| catch_unwind(AssertUnwindSafe(|| reply.push(&mut stack))).unwrap_or(Err(PANICKED)));
+    match pushed {
+        Ok(n) => n.min(stack.top()) as c_int,
+        Err(raise) => push_raise(&mut stack, &raise),
+    }
+}
+
+const PANICKED: Raise = Raise::fixed("internal error: a native function panicked");
+
+/// Polls what a thread waits for; its result when it is done.
+fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result<Reply, Raise>> {
+    let taken = core.with(id, |t| match std::mem::replace(&mut t.state, State::Ready) {
+        State::Pending(work) => Some(work),
+        other => {
+            t.state = other;
+            None
+        }
+    });
+    let mut work = taken.flatten()?;
+    match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Ready(reply)) => Some(reply),
+        Err(_) => Some(Err(PANICKED)),
+        Ok(Poll::Pending) => {
+            core.with(id, |t| t.state = State::Pending(work));
+            None
+        }
+    }
+}
+
+fn outcome(rest: Rest) -> Outcome {
+    match rest {
+        Rest::Waiting | Rest::Ended => Outcome::Returned,
+        Rest::Finished(code) => Outcome::Finished(code),
+        Rest::Failed(error) => Outcome::Failed(error),
+    }
+}
+
+/// Kills what is left of a job and makes its slot ready for the next.
+fn retire(vm: &Vm, mut slot: Slot) {
+    if !vm.cx().enterable() {
+        return vm.retire_later(slot);
+    }
+    let core = Rc::clone(&slot.core);
+    loop {
+        let next = core.threads.borrow().first().map(|t| t.id);
+        let Some(id) = next else { break };
+        // SAFETY: nothing of this job runs any more.
+        unsafe { bury(&core, id, vm.main()) };
+    }
+    core.reset();
+    vm.give_slot(&mut slot);
+    vm.keep_slot(slot);
+}
+
+impl Future for Job {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.get_mut();
+        if this.slot.is_none() {
+            return Poll::Ready(Outcome::Returned);
+        }
+        if !this.vm.cx().enterable() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match this.advance(context) {
+            None => Poll::Pending,
+            Some(rest) => {
+                if let Some(slot) = this.slot.take() {
+                    retire(&this.vm, slot);
+                }
+                Poll::Ready(outcome(rest))
+            }
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            retire(&self.vm, slot);
+        }
+    }
+}

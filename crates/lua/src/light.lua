@@ -1,0 +1,3 @@
+local b = ...
+local R = b.R
+b.ngx.thread = { spawn = R.spawn, wait = R.wait, kill = R.kill }

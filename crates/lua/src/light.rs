@@ -1,0 +1,198 @@
+//! `ngx.thread`: spawn, wait, kill. The texts are those of `ngx_http_lua_uthread.c`.
+
+use crate::cx::Cx;
+use crate::phase::{Phase, PhaseSet};
+use crate::raise::Raise;
+use crate::row::{Group, Later, Row, refuse_yield};
+use crate::scheduler::{abandon, bury};
+use crate::stack::{Stack, Type};
+use crate::threads::{Core, Intent, State, Thread};
+use mlua_sys as sys;
+use std::ffi::c_int;
+use std::rc::Rc;
+
+/// Where handlers may suspend.
+pub const YIELDABLE: PhaseSet = PhaseSet::of(Phase::REWRITE)
+    .with(Phase::SERVER_REWRITE)
+    .with(Phase::ACCESS)
+    .with(Phase::PRECONTENT)
+    .with(Phase::CONTENT)
+    .with(Phase::TIMER)
+    .with(Phase::SSL_CERT)
+    .with(Phase::SSL_SESS_FETCH)
+    .with(Phase::SSL_CLIENT_HELLO)
+    .with(Phase::PROXY_SSL_CERT)
+    .with(Phase::PROXY_SSL_VERIFY)
+    .with(Phase::PREREAD);
+
+/// The API group of `ngx.thread`, to be bound like any other.
+pub fn light_threads() -> Group {
+    Group {
+        name: "ngx.thread",
+        rows: vec![
+            Row::suspends("spawn", YIELDABLE, spawn),
+            Row::suspends("wait", YIELDABLE, wait),
+            Row::suspends("kill", YIELDABLE, kill),
+        ],
+        glue: include_str!("light.lua"),
+    }
+}
+
+fn job(cx: &Cx) -> Result<Rc<Core>, Raise> {
+    cx.core().ok_or(Raise::fixed("no request ctx found"))
+}
+
+fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let core = job(cx)?;
+    let l = stack.state();
+    // SAFETY: index 1 is looked at only when something stands there.
+    if stack.kind(1) != Type::Function || unsafe { sys::lua_iscfunction(l, 1) } != 0 {
+        return Err(Raise::argument(1, "spawn", "Lua function expected"));
+    }
+    if !stack.reserve(8) {
+        return Err(Raise::fixed("stack overflow"));
+    }
+    // SAFETY: this frame has a live state.
+    unsafe { abandon(&core, core.current.get(), l) };
+    refuse_yield(stack)?;
+    let values = stack.top() as c_int;
+    let id = cx.unique();
+    let parent = core.current.get();
+    // SAFETY: room was made on both sides; the function and its arguments move, the coroutine stays at index 1. The
+    // table of light threads is in the registry for the VM's life.
+    let (lua, anchor) = unsafe {
+        let co = sys::lua_newthread(l);
+        sys::lua_insert(l, 1);
+        if sys::lua_checkstack(co, values) == 0 {
+            return Err(Raise::fixed("stack overflow"));
+        }
+        sys::lua_xmove(l, co, values);
+        sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, cx.light.get() as sys::lua_Integer);
+        sys::lua_pushvalue(l, 1);
+        sys::lua_pushnumber(l, parent as f64);
+        sys::lua_rawset(l, -3);
+        sys::lua_settop(l, 1);
+        (co, sys::luaL_ref(l, sys::LUA_REGISTRYINDEX))
+    };
+    core.threads.borrow_mut().push(Thread { id, parent, lua, anchor, waited: false, state: State::Ready });
+    core.intent.set(Intent::Spawn(id));
+    Ok(Later::Scheduled)
+}
+
+/// The parent's id of a coroutine that is or was a light thread.
+fn parent_of(cx: &Cx, stack: &mut Stack<'_>, index: usize) -> Option<u64> {
+    let top = stack.top();
+    if !stack.reserve(4) {
+        return None;
+    }
+    // SAFETY: room was made; the table is in the registry for the VM's life.
+    unsafe {
+        sys::lua_rawgeti(stack.state(), sys::LUA_REGISTRYINDEX, cx.light.get() as sys::lua_Integer);
+        sys::lua_pushvalue(stack.state(), index as c_int);
+        sys::lua_rawget(stack.state(), -2);
+    }
+    let parent = stack.number(top + 2).map(|n| n as u64);
+    stack.truncate(top);
+    parent
+}
+
+fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let core = job(cx)?;
+    let me = core.current.get();
+    let count = stack.top();
+    if count == 0 {
+        return Err(Raise::fixed("at least one coroutine should be specified"));
+    }
+    for index in 1..=count {
+        let Some(co) = stack.thread(index) else {
+            return Err(Raise::argument(index, "wait", "lua thread expected"));
+        };
+        let Some(parent) = parent_of(cx, stack, index) else {
+            return Err(Raise::fixed("attempt to wait on a coroutine that is not a user thread"));
+        };
+        if parent != me {
+            return Err(Raise::fixed("only the parent coroutine can wait on the thread"));
+        }
+        match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
+            Some((id, true)) => return Ok(Later::Now(collect(&core, stack, id, co)?)),
+            None if index == count => {
+                stack.push_nil();
+                stack.push_bytes(b"already waited or killed");
+                return Ok(Later::Now(2));
+            }
+            None => {}
+            Some((id, false)) => {
+                core.with(id, |t| t.waited = true);
+            }
+        }
+    }
+    refuse_yield(stack)?;
+    core.intent.set(Intent::Children);
+    Ok(Later::Scheduled)
+}
+
+/// Moves the kept results of an ended thread to the caller.
+fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State) -> Result<usize, Raise> {
+    // SAFETY: the zombie's coroutine is kept alive by its anchor until it is buried.
+    let n = unsafe { sys::lua_gettop(co) };
+    if !stack.reserve(n as usize + 2) {
+        return Err(Raise::fixed("stack overflow"));
+    }
+    for t in core.threads.borrow_mut().iter_mut() {
+        if t.parent == core.current.get() {
+            t.waited = false;
+        }
+    }
+    // SAFETY: room was made; both coroutines belong to one VM.
+    unsafe {
+        if n > 0 {
+            sys::lua_xmove(co, stack.state(), n);
+        }
+        bury(core, id, stack.state());
+    }
+    Ok(n as usize)
+}
+
+fn kill(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let core = job(cx)?;
+    let Some(co) = stack.thread(1) else {
+        return Err(Raise::argument(1, "kill", "lua thread expected"));
+    };
+    let refusal = match parent_of(cx, stack, 1) {
+        None => Some("not user thread"),
+        Some(parent) if parent != core.current.get() => Some("killer not parent"),
+        Some(_) => match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
+            None => Some("already waited or killed"),
+            Some((id, zombie)) => {
+                // SAFETY: the thread is at rest: it is not the one that runs, which is its parent.
+                unsafe { bury(&core, id, stack.state()) };
+                zombie.then_some("already terminated")
+            }
+        },
+    };
+    match refusal {
+        Some(text) => {
+            stack.push_nil();
+            stack.push_bytes(text.as_bytes());
+            Ok(Later::Now(2))
+        }
+        None => {
+            stack.push_number(1.0);
+            Ok(Later::Now(1))
+        }
+    }
+}
+
+/// `coroutine.status` of a light thread: nil for a coroutine that is none.
+pub(crate) fn status(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (Some(core), Some(co)) = (cx.core(), stack.thread(1)) else {
+        return Ok(0);
+    };
+    let text: &[u8] = match core.by_state(co, |t| matches!(t.state, State::Zombie)) {
+        Some(true) => b"zombie",
+        Some(false) => b"running",
+        None => b"dead",
+    };
+    stack.push_bytes(text);
+    Ok(1)
+}

@@ -1,0 +1,385 @@
+-- What the VM defines in Lua itself. It gets the markers and native functions of the Rust side and returns the
+-- functions that Rust calls. Every function here that reports an error names the line of its caller.
+local b = ...
+local RAISE, PENDING, SUSPEND, report = b.RAISE, b.PENDING, b.SUSPEND, b.report
+local light, blame, cdef = b.light, b.blame, b.cdef
+local G = _G
+local ffi = require "ffi"
+local co_yield, co_resume, co_create = coroutine.yield, coroutine.resume, coroutine.create
+local co_status, co_running = coroutine.status, coroutine.running
+local error, pcall, type, select, rawset, tostring = error, pcall, type, select, rawset, tostring
+local setfenv, getfenv, next, setmetatable = setfenv, getfenv, next, setmetatable
+local traceback, dump, loadstring, loadfile = debug.traceback, string.dump, loadstring, loadfile
+local byte, char, find, gsub = string.byte, string.char, string.find, string.gsub
+local ffi_string, ffi_cast = ffi.string, ffi.cast
+local searchpath = package.searchpath
+
+ffi.cdef(cdef)
+local cx = ffi_cast("lunette_cx *", b.cx)
+
+-- Native functions never raise and never yield: their shim does it for them.
+local function finish(...)
+    local a, message, level = ...
+    if a == RAISE then
+        error(message, level)
+    end
+    if a == PENDING then
+        return finish(co_yield(SUSPEND))
+    end
+    return ...
+end
+
+local function shim(native)
+    return function(...)
+        return finish(native(...))
+    end
+end
+
+local function stop()
+    while true do
+        co_yield(SUSPEND)
+    end
+end
+
+local function text()
+    return ffi_string(cx.p, cx.n)
+end
+
+-- coroutine.*: plain coroutines, except that a suspended API call travels through the whole chain of resumers.
+-- `held` names the coroutines that are inside such a call, as the rest of the program must see them.
+local held = setmetatable({}, { __mode = "k" })
+
+local relay
+local function relayed(co, me, mine, ...)
+    held[co], held[me] = nil, mine
+    return relay(co, co_resume(co, ...))
+end
+
+function relay(co, ok, a, ...)
+    if ok and a == SUSPEND then
+        local me = co_running()
+        local mine = held[me]
+        held[co] = held[co] or "running"
+        held[me] = "normal"
+        return relayed(co, me, mine, co_yield(SUSPEND))
+    end
+    return ok, a, ...
+end
+
+-- The hot path must hand on the exact number of values.
+local function passed(co, ...)
+    local ok, a = ...
+    if ok and a == SUSPEND then
+        return relay(co, ...)
+    end
+    return ...
+end
+
+local thread_status = b.thread_status
+local function status(co)
+    if type(co) ~= "thread" then
+        error("bad argument #1 to 'status' (coroutine expected)", 2)
+    end
+    local h = held[co]
+    if h then
+        return h
+    end
+    if light[co] then
+        local s = thread_status(co)
+        if s then
+            return s
+        end
+    end
+    return co_status(co)
+end
+
+local function resume(co, ...)
+    if type(co) ~= "thread" then
+        error("bad argument #1 to 'resume' (coroutine expected)", 2)
+    end
+    local h = held[co]
+    if h == nil and light[co] and co_status(co) == "suspended" then
+        h = thread_status(co)
+    end
+    if h then
+        return false, "cannot resume " .. h .. " coroutine"
+    end
+    return passed(co, co_resume(co, ...))
+end
+
+local function unwrapped(co, ok, ...)
+    if ok then
+        return ...
+    end
+    local message = ...
+    -- The traceback of an uncaught error shows the coroutine it came from.
+    blame[co_running()] = { co, message }
+    error(message, 0)
+end
+
+local function wrap(f)
+    if type(f) ~= "function" then
+        error("bad argument #1 to 'wrap' (function expected)", 2)
+    end
+    local co = co_create(f)
+    return function(...)
+        if held[co] then
+            error("cannot resume " .. held[co] .. " coroutine", 2)
+        end
+        return unwrapped(co, passed(co, co_resume(co, ...)))
+    end
+end
+
+coroutine.status, coroutine.resume, coroutine.wrap = status, resume, wrap
+
+-- require: in Lua, so that a module's top level may suspend; and modules have the real globals.
+local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
+
+local function module_loader(name)
+    local file, tried = searchpath(name, package.path)
+    if not file then
+        return tried
+    end
+    local f, message = loadfile(file)
+    if not f then
+        error("error loading module '" .. name .. "' from file '" .. file .. "':\n\t" .. message, 0)
+    end
+    return setfenv(f, G)
+end
+package.loaders[2] = module_loader
+
+local function find_loader(name)
+    local loaders = package.loaders
+    if type(loaders) ~= "table" then
+        error("'package.loaders' must be a table", 3)
+    end
+    local tried = ""
+    local i = 1
+    while true do
+        local loader = loaders[i]
+        if loader == nil then
+            error("module '" .. name .. "' not found:" .. tried, 3)
+        end
+        local found = loader(name)
+        if type(found) == "function" then
+            return found
+        elseif type(found) == "string" then
+            tried = tried .. found
+        end
+        i = i + 1
+    end
+end
+
+local function run_loader(f, name)
+    local env = getfenv(0)
+    if env == G then
+        return true, f(name)
+    end
+    setfenv(0, G)
+    local ok, value = pcall(f, name)
+    setfenv(0, env)
+    return ok, value
+end
+
+function require(name)
+    if type(name) == "number" then
+        name = tostring(name)
+    elseif type(name) ~= "string" then
+        local got = name == nil and "no value" or type(name)
+        error("bad argument #1 to 'require' (string expected, got " .. got .. ")", 2)
+    end
+    local value = loaded[name]
+    if value then
+        return value
+    end
+    local me = co_running()
+    if loading[name] == me then
+        error("loop or previous error loading module '" .. name .. "'", 2)
+    end
+    local before = loading[name]
+    local f = find_loader(name)
+    loading[name] = me
+    local ok, result = run_loader(f, name)
+    if loading[name] == me then
+        loading[name] = before
+    end
+    if not ok then
+        error(result, 0)
+    end
+    -- Another thread may have finished the same module meanwhile: one instance wins.
+    value = loaded[name]
+    if value == nil or value == false then
+        value = result
+        if value == nil then
+            value = true
+        end
+        loaded[name] = value
+    end
+    return value
+end
+
+-- Chunks. A cached chunk makes any number of closures that share one prototype and thus their compiled traces. The
+-- only instruction that makes a closure of a prototype is the one that a surrounding function runs, so the chunk's
+-- bytecode gets a surrounding function that does nothing else.
+local function uleb(s, i)
+    local v, m = 0, 1
+    while true do
+        local c = byte(s, i)
+        i = i + 1
+        v = v + (c % 128) * m
+        if c < 128 then
+            return v, i
+        end
+        m = m * 128
+    end
+end
+
+local function last_prototype(code)
+    local flags, i = uleb(code, 5)
+    if flags % 4 < 2 then
+        local n
+        n, i = uleb(code, i)
+        i = i + n
+    end
+    local start, body
+    while true do
+        local n, j = uleb(code, i)
+        if n == 0 then
+            return start, body, i
+        end
+        start, body, i = i, j, j + n
+    end
+end
+
+local maker
+do
+    local code = dump(loadstring("return function(...) end", "=maker"))
+    maker = code:sub((last_prototype(code)))
+end
+
+local function factory(source, name)
+    local f, message = loadstring(source, name)
+    if not f then
+        return nil, message
+    end
+    local code = dump(f)
+    local _, body, stop_at = last_prototype(code)
+    local flags = byte(code, body)
+    -- A chunk without `...` need not be variadic, and LuaJIT compiles only functions that are not.
+    if flags % 4 >= 2 and byte(source, 1) ~= 27 and not find(source, "...", 1, true) then
+        flags = flags - 2
+    end
+    code = code:sub(1, body - 1) .. char(flags) .. code:sub(body + 1, stop_at - 1) .. maker
+    return loadstring(code, name)
+end
+
+-- Globals of a handler: the slot's own table in front of the real ones.
+local env_meta = {
+    __index = G,
+    __newindex = function(t, k, v)
+        rawset(t, k, v)
+        report(tostring(k), traceback("", 2))
+    end,
+}
+
+local function set_path(field, value)
+    local default = gsub(package[field], "%%", "%%%%")
+    package[field] = (gsub(gsub(value, ";;", ";\1;"), "\1", default))
+end
+
+local function preload(name, source)
+    package.preload[name] = function(...)
+        local f, message = loadstring(source, "=" .. name)
+        if not f then
+            error(message, 0)
+        end
+        return setfenv(f, G)(...)
+    end
+end
+
+local function glue(source, name, fast, native)
+    local C, R = {}, {}
+    for k, entry in next, fast do
+        C[k] = ffi_cast(entry[1], entry[2])
+    end
+    for k, f in next, native do
+        R[k] = shim(f)
+    end
+    local f, message = loadstring(source, "=" .. name)
+    if not f then
+        error(message, 0)
+    end
+    f { C = C, R = R, cx = cx, text = text, stop = stop, ngx = G.ngx, G = G }
+end
+
+local function explain(message)
+    if type(message) == "string" then
+        return traceback(message, 2)
+    end
+    return message
+end
+
+-- What OpenResty's LuaJIT has beyond the upstream one.
+package.preload["table.isempty"] = function()
+    return function(t)
+        return next(t) == nil
+    end
+end
+package.preload["table.isarray"] = function()
+    local floor = math.floor
+    return function(t)
+        for k in next, t do
+            if type(k) ~= "number" or k < 0 or floor(k) ~= k then
+                return false
+            end
+        end
+        return true
+    end
+end
+package.preload["table.nkeys"] = function()
+    return function(t)
+        local n = 0
+        for _ in next, t do
+            n = n + 1
+        end
+        return n
+    end
+end
+package.preload["table.clone"] = function()
+    return function(t)
+        local copy = {}
+        for k, v in next, t do
+            copy[k] = v
+        end
+        return copy
+    end
+end
+local function exdata(default)
+    local data = setmetatable({}, { __mode = "k" })
+    return function(...)
+        local me = co_running()
+        if select("#", ...) > 0 then
+            data[me] = ...
+            return
+        end
+        local value = data[me]
+        if value == nil and default and cx.req ~= nil then
+            return cx.req
+        end
+        return value
+    end
+end
+package.preload["thread.exdata"] = function()
+    return exdata(true)
+end
+package.preload["thread.exdata2"] = function()
+    return exdata(false)
+end
+
+G.ngx = {}
+loaded.ngx = G.ngx
+require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "maxmcode=40960")
+
+return {
+    factory = factory, env_meta = env_meta, set_path = set_path, preload = preload, glue = glue, explain = explain,
+}

@@ -1,0 +1,112 @@
+//! What goes wrong: the error a native function asks its shim to raise, and the error a handler ended with.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// An error that a native function reports and that the Lua shim beside it raises.
+#[derive(Debug)]
+pub struct Raise {
+    pub(crate) message: Cow<'static, [u8]>,
+    pub(crate) level: u8,
+}
+
+impl Raise {
+    /// An error with a text made at run time; the caller's `file:line:` stands before it, as with `luaL_error`.
+    pub fn new(message: impl Into<Vec<u8>>) -> Self {
+        Self { message: Cow::Owned(message.into()), level: 1 }
+    }
+
+    /// An error with a fixed text.
+    pub const fn fixed(message: &'static str) -> Self {
+        Self { message: Cow::Borrowed(message.as_bytes()), level: 1 }
+    }
+
+    /// `bad argument #N to 'FUNCTION' (WHAT)`, the text of `luaL_argerror`.
+    pub fn argument(number: usize, function: &str, what: &str) -> Self {
+        Self::new(format!("bad argument #{number} to '{function}' ({what})"))
+    }
+
+    /// The same error blaming a frame further out: 0 no position, 1 the caller, 2 the caller's caller.
+    #[must_use]
+    pub fn at_level(mut self, level: u8) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// The text without position.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+impl From<&'static str> for Raise {
+    fn from(text: &'static str) -> Self {
+        Self::fixed(text)
+    }
+}
+
+impl From<String> for Raise {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+/// The class of an uncaught error, as OpenResty's log lines call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// `runtime error`
+    Runtime,
+    /// `syntax error`
+    Syntax,
+    /// `memory allocation error`
+    Memory,
+    /// `error handler error`
+    Handler,
+    /// The file of the code could not be read; the host answers 404 or 503.
+    File,
+}
+
+/// An error that no Lua code caught.
+#[derive(Clone, Debug)]
+pub struct LuaError {
+    /// The class of the error.
+    pub kind: ErrorKind,
+    /// The message's bytes; `unknown reason` when the error value was neither string nor number.
+    pub message: Vec<u8>,
+    /// `stack traceback:` and the frames of each coroutine, innermost first; empty for load errors.
+    pub traceback: Vec<u8>,
+    /// The operating system's error number when a file could not be read.
+    pub errno: i32,
+}
+
+impl LuaError {
+    pub(crate) fn plain(kind: ErrorKind, message: impl Into<Vec<u8>>) -> Self {
+        Self { kind, message: message.into(), traceback: Vec::new(), errno: 0 }
+    }
+
+    /// The text to log after `lua entry thread aborted: ` or `lua user thread aborted: `.
+    pub fn log_text(&self) -> Vec<u8> {
+        let class: &str = match self.kind {
+            ErrorKind::Runtime => "runtime error: ",
+            ErrorKind::Syntax => "syntax error: ",
+            ErrorKind::Memory => "[lua] memory allocation error: ",
+            ErrorKind::Handler => "error handler error: ",
+            ErrorKind::File => "",
+        };
+        let mut text = class.as_bytes().to_vec();
+        text.extend_from_slice(&self.message);
+        if !self.traceback.is_empty() {
+            text.push(b'\n');
+            text.extend_from_slice(&self.traceback);
+        }
+        text
+    }
+}
+
+impl fmt::Display for LuaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.log_text()))
+    }
+}
+
+impl std::error::Error for LuaError {}

@@ -1,0 +1,211 @@
+//! API rows: one line per function, from which the binder derives its checks and its shim.
+
+use crate::cx::Cx;
+use crate::fast::FastFn;
+use crate::phase::PhaseSet;
+use crate::raise::Raise;
+use crate::stack::Stack;
+use crate::threads::LocalFuture;
+use crate::value::Reply;
+use mlua_sys as sys;
+use std::ffi::{c_int, c_void};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+/// First result of a native function that wants its shim to raise: message and level follow.
+pub(crate) static RAISE: u8 = 0;
+/// Only result of a native function that wants its shim to suspend.
+pub(crate) static PENDING: u8 = 1;
+/// What a coroutine yields when an API call suspends it, as opposed to the user's own yields.
+pub(crate) static SUSPEND: u8 = 2;
+
+/// A marker's address as Lua holds it.
+pub(crate) fn mark(marker: &'static u8) -> *mut c_void {
+    std::ptr::from_ref(marker).cast_mut().cast()
+}
+
+unsafe extern "C-unwind" {
+    /// Whether the running coroutine may yield: no C function's frame lies in between.
+    fn lua_isyieldable(l: *mut sys::lua_State) -> c_int;
+}
+
+/// Why a coroutine cannot be suspended now, in LuaJIT's words.
+pub(crate) fn refuse_yield(stack: &Stack<'_>) -> Result<(), Raise> {
+    // SAFETY: a live, running state.
+    if unsafe { lua_isyieldable(stack.state()) } != 0 {
+        return Ok(());
+    }
+    Err(Raise::fixed("attempt to yield across C-call boundary").at_level(0))
+}
+
+/// How a suspending function answers.
+pub enum Later {
+    /// At once: so many results stand on top of the stack.
+    Now(usize),
+    /// When this future is done.
+    Wait(LocalFuture),
+    /// The scheduler has been told what the thread waits for.
+    #[doc(hidden)]
+    Scheduled,
+}
+
+impl Later {
+    /// Suspends until `work` is done; if its first poll finishes it, nothing is suspended.
+    pub fn wait(work: impl Future<Output = Result<Reply, Raise>> + 'static) -> Self {
+        Self::Wait(Box::pin(work))
+    }
+}
+
+/// How Lua reaches a row.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Fast { declaration: String, address: *const c_void },
+    Native(sys::lua_CFunction),
+}
+
+/// One function of the API.
+#[derive(Clone)]
+pub struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) phases: PhaseSet,
+    pub(crate) kind: Kind,
+}
+
+impl Row {
+    /// A function reached through the FFI, callable in the phases of `MASK` (see [`PhaseSet::bits`]). The glue finds
+    /// it as `C.name` and passes `cx` first. A result that means failure is `FAILED` of its type.
+    pub fn fast<const MASK: u32, Shape, F: FastFn<Shape>>(name: &'static str, _function: F) -> Self {
+        let kind = Kind::Fast { declaration: F::declaration(), address: F::address::<MASK>() };
+        Self { name, phases: PhaseSet(MASK), kind }
+    }
+
+    /// A function that reads its arguments from the Lua stack and pushes its results, whose number it returns.
+    /// The glue finds it as `R.name`.
+    pub fn calls<F>(name: &'static str, phases: PhaseSet, _function: F) -> Self
+    where
+        F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
+    {
+        const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
+        Self { name, phases, kind: Kind::Native(call_entry::<F>) }
+    }
+
+    /// A function that may suspend its caller: it reads its arguments and answers at once or with a future.
+    /// The glue finds it as `R.name`.
+    pub fn suspends<F>(name: &'static str, phases: PhaseSet, _function: F) -> Self
+    where
+        F: Fn(&Cx, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
+    {
+        const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
+        Self { name, phases, kind: Kind::Native(suspend_entry::<F>) }
+    }
+
+    /// The row's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where the row may be called.
+    pub fn phases(&self) -> PhaseSet {
+        self.phases
+    }
+}
+
+/// The function item itself, which has no bytes.
+fn conjure<F: Copy + 'static>() -> &'static F {
+    // SAFETY: Row's constructors checked that F has no bytes and took a value of it, so it is inhabited and Copy.
+    unsafe { std::ptr::NonNull::<F>::dangling().as_ref() }
+}
+
+/// What a native function leaves on the stack.
+enum Answer {
+    Results(usize),
+    Suspend,
+}
+
+/// Runs a native function's body behind the phase check and the panic barrier.
+///
+/// # Safety
+/// `l` runs a C closure made by the binder: upvalue 1 is the context, upvalue 2 the phase mask.
+unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&Cx, &mut Stack<'_>) -> Result<Answer, Raise>) -> c_int {
+    // SAFETY: the caller's contract; the context outlives the VM's last call.
+    let cx = unsafe { &*sys::lua_touserdata(l, sys::lua_upvalueindex(1)).cast::<Cx>() };
+    // SAFETY: as above; the mask is an integral number.
+    let mask = unsafe { sys::lua_tonumber(l, sys::lua_upvalueindex(2)) } as u32;
+    let outcome = if cx.allows(mask) {
+        catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: this frame alone uses the stack while the function runs.
+            let mut stack = unsafe { Stack::new(l, &cx.bin) };
+            body(cx, &mut stack)
+        }))
+        .unwrap_or_else(|_| Err(Raise::fixed("internal error: a native function panicked")))
+    } else {
+        Err(cx.refusal())
+    };
+    // SAFETY: the stack belongs to this frame.
+    let mut stack = unsafe { Stack::new(l, &cx.bin) };
+    match outcome {
+        Ok(Answer::Results(n)) => n.min(stack.top()) as c_int,
+        Ok(Answer::Suspend) => {
+            stack.truncate(0);
+            stack.push_pointer(mark(&PENDING));
+            1
+        }
+        Err(raise) => push_raise(&mut stack, &raise),
+    }
+}
+
+/// Leaves an error for the shim; returns the number of values pushed.
+pub(crate) fn push_raise(stack: &mut Stack<'_>, raise: &Raise) -> c_int {
+    stack.truncate(0);
+    stack.push_pointer(mark(&RAISE));
+    stack.push_bytes(&raise.message);
+    stack.push_number(if raise.level == 0 { 0.0 } else { f64::from(raise.level) + 1.0 });
+    3
+}
+
+unsafe extern "C-unwind" fn call_entry<F>(l: *mut sys::lua_State) -> c_int
+where
+    F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
+{
+    // SAFETY: only the binder makes closures of this function, with the upvalues `guarded` wants.
+    unsafe { guarded(l, |cx, stack| conjure::<F>()(cx, stack).map(Answer::Results)) }
+}
+
+unsafe extern "C-unwind" fn suspend_entry<F>(l: *mut sys::lua_State) -> c_int
+where
+    F: Fn(&Cx, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
+{
+    // SAFETY: as for call_entry.
+    unsafe {
+        guarded(l, |cx, stack| match conjure::<F>()(cx, stack)? {
+            Later::Now(n) => Ok(Answer::Results(n)),
+            Later::Scheduled => Ok(Answer::Suspend),
+            Later::Wait(mut work) => match cx.poll_new(&mut work) {
+                Poll::Ready(reply) => reply?.push(stack).map(Answer::Results),
+                Poll::Pending => match cx.core().filter(|_| cx.can_suspend()) {
+                    Some(core) => {
+                        refuse_yield(stack)?;
+                        core.park(work);
+                        Ok(Answer::Suspend)
+                    }
+                    None => Err(cx.refusal()),
+                },
+            },
+        })
+    }
+}
+
+/// A named part of the API: its rows and the Lua glue that makes the public functions of them.
+///
+/// The glue is a chunk that gets one table: `C` (fast rows as FFI pointers), `R` (the other rows, ready to call),
+/// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
+/// `stop` (never returns; after a row that called `Cx::finish`), `ngx` and `G` (the real globals).
+pub struct Group {
+    /// Its name in messages.
+    pub name: &'static str,
+    /// Its functions.
+    pub rows: Vec<Row>,
+    /// Lua source.
+    pub glue: &'static str,
+}

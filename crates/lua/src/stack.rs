@@ -1,0 +1,385 @@
+//! A safe view of a Lua stack: reads without coercing, raw table access only, and pushes that first make room.
+//!
+//! Only calls that cannot raise a Lua error (except for exhausted memory, which ends the process as it does in
+//! OpenResty) are made here, so that no `longjmp` crosses a Rust frame.
+
+use crate::raise::Raise;
+use crate::reference::{Ref, RefBin};
+use mlua_sys as sys;
+use std::ffi::{c_int, c_void};
+
+/// The type of a Lua value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// No value at that index.
+    None,
+    /// `nil`
+    Nil,
+    /// `true`, `false`
+    Boolean,
+    /// A bare pointer, such as `ngx.null`.
+    LightUserdata,
+    /// A number.
+    Number,
+    /// A string.
+    String,
+    /// A table.
+    Table,
+    /// A function.
+    Function,
+    /// A full userdata.
+    Userdata,
+    /// A coroutine.
+    Thread,
+    /// A cdata of LuaJIT's FFI.
+    Cdata,
+}
+
+impl Type {
+    /// The name as `type()` gives it, `no value` for none (the words of `luaL_typerror`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "no value",
+            Self::Nil => "nil",
+            Self::Boolean => "boolean",
+            Self::LightUserdata | Self::Userdata => "userdata",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::Table => "table",
+            Self::Function => "function",
+            Self::Thread => "thread",
+            Self::Cdata => "cdata",
+        }
+    }
+}
+
+/// The stack of a running native function: arguments from index 1 on, results pushed on top.
+pub struct Stack<'a> {
+    l: *mut sys::lua_State,
+    bin: &'a RefBin,
+}
+
+impl<'a> Stack<'a> {
+    /// # Safety
+    /// `l` is a live state of the VM `bin` belongs to, and nobody else uses its stack meanwhile.
+    pub(crate) unsafe fn new(l: *mut sys::lua_State, bin: &'a RefBin) -> Self {
+        Self { l, bin }
+    }
+
+    pub(crate) fn state(&self) -> *mut sys::lua_State {
+        self.l
+    }
+
+    /// Makes room for `n` more values; false when Lua's limit is reached.
+    pub fn reserve(&mut self, n: usize) -> bool {
+        // SAFETY: a live state.
+        c_int::try_from(n).is_ok_and(|n| unsafe { sys::lua_checkstack(self.l, n) } != 0)
+    }
+
+    /// How many values stand on the stack: the number of arguments when nothing was pushed.
+    pub fn top(&self) -> usize {
+        // SAFETY: a live state.
+        unsafe { sys::lua_gettop(self.l) as usize }
+    }
+
+    /// The index as Lua wants it, when a value stands there.
+    fn at(&self, index: usize) -> Option<c_int> {
+        if index == 0 || index > self.top() { None } else { c_int::try_from(index).ok() }
+    }
+
+    /// The type of the value at `index` (from 1).
+    pub fn kind(&self, index: usize) -> Type {
+        let Some(i) = self.at(index) else {
+            return Type::None;
+        };
+        // SAFETY: a value stands at `i`.
+        match unsafe { sys::lua_type(self.l, i) } {
+            sys::LUA_TNIL => Type::Nil,
+            sys::LUA_TBOOLEAN => Type::Boolean,
+            sys::LUA_TLIGHTUSERDATA => Type::LightUserdata,
+            sys::LUA_TNUMBER => Type::Number,
+            sys::LUA_TSTRING => Type::String,
+            sys::LUA_TTABLE => Type::Table,
+            sys::LUA_TFUNCTION => Type::Function,
+            sys::LUA_TUSERDATA => Type::Userdata,
+            sys::LUA_TTHREAD => Type::Thread,
+            _ => Type::Cdata,
+        }
+    }
+
+    /// Whether nothing or nil stands at `index`.
+    pub fn is_nil(&self, index: usize) -> bool {
+        matches!(self.kind(index), Type::None | Type::Nil)
+    }
+
+    /// Whether the value there is true in Lua's sense.
+    pub fn truthy(&self, index: usize) -> bool {
+        // SAFETY: a value stands at `i`.
+        self.at(index).is_some_and(|i| unsafe { sys::lua_toboolean(self.l, i) } != 0)
+    }
+
+    /// The number there; strings that look like numbers count, as in Lua.
+    pub fn number(&self, index: usize) -> Option<f64> {
+        let i = self.at(index)?;
+        // SAFETY: a value stands at `i`.
+        unsafe { (sys::lua_isnumber(self.l, i) != 0).then(|| sys::lua_tonumber(self.l, i)) }
+    }
+
+    /// The bytes of the string there. A number is first turned into its string in place, as `lua_tolstring` does.
+    /// The borrow keeps the stack from being changed while the bytes are read.
+    pub fn bytes(&self, index: usize) -> Option<&[u8]> {
+        let i = self.at(index)?;
+        let mut len = 0;
+        // SAFETY: a value stands at `i`; the string lives at least as long as it stands there, and this borrow
+        // forbids every pop and replacement.
+        unsafe {
+            let p = sys::lua_tolstring(self.l, i, &raw mut len);
+            (!p.is_null()).then(|| std::slice::from_raw_parts(p.cast::<u8>(), len))
+        }
+    }
+
+    /// The bytes of a string argument, or the error `bad argument #N to 'F' (string expected, got T)`.
+    ///
+    /// # Errors
+    /// When neither string nor number stands there.
+    pub fn check_bytes(&self, index: usize, function: &str) -> Result<&[u8], Raise> {
+        self.bytes(index).ok_or_else(|| self.mismatch(index, function, "string"))
+    }
+
+    /// A number argument, or the error of `luaL_checknumber`.
+    ///
+    /// # Errors
+    /// When no number stands there.
+    pub fn check_number(&self, index: usize, function: &str) -> Result<f64, Raise> {
+        self.number(index).ok_or_else(|| self.mismatch(index, function, "number"))
+    }
+
+    /// The error of `luaL_typerror` for the argument at `index`.
+    pub fn mismatch(&self, index: usize, function: &str, expected: &str) -> Raise {
+        let what = format!("{expected} expected, got {}", self.kind(index).name());
+        Raise::argument(index, function, &what)
+    }
+
+    /// The address in a light userdata, such as `ngx.null`.
+    pub fn light(&self, index: usize) -> Option<usize> {
+        if self.kind(index) != Type::LightUserdata {
+            return None;
+        }
+        let i = self.at(index)?;
+        // SAFETY: a light userdata stands at `i`; only its address is looked at.
+        Some(unsafe { sys::lua_touserdata(self.l, i) }.addr())
+    }
+
+    /// The coroutine there, as the scheduler names it.
+    pub(crate) fn thread(&self, index: usize) -> Option<*mut sys::lua_State> {
+        let i = self.at(index)?;
+        // SAFETY: a value stands at `i`.
+        let co = unsafe { sys::lua_tothread(self.l, i) };
+        (!co.is_null()).then_some(co)
+    }
+
+    /// Whether two values are the same without metamethods.
+    pub fn same(&self, a: usize, b: usize) -> bool {
+        let (Some(a), Some(b)) = (self.at(a), self.at(b)) else {
+            return false;
+        };
+        // SAFETY: values stand at both.
+        unsafe { sys::lua_rawequal(self.l, a, b) != 0 }
+    }
+
+    /// Keeps the value at `index` alive beyond this call.
+    pub fn keep(&mut self, index: usize) -> Option<Ref> {
+        let i = self.at(index)?;
+        if !self.reserve(2) {
+            return None;
+        }
+        // SAFETY: room was made; `take` pops the copy.
+        unsafe {
+            sys::lua_pushvalue(self.l, i);
+            Some(self.bin.take(self.l))
+        }
+    }
+
+    /// Pushes a kept value; nil when it belongs to another VM.
+    pub fn push_ref(&mut self, value: &Ref) {
+        if !value.belongs_to(self.bin) {
+            return self.push_nil();
+        }
+        self.room();
+        // SAFETY: the registry entry lives while the Ref does.
+        unsafe {
+            sys::lua_rawgeti(self.l, sys::LUA_REGISTRYINDEX, value.slot() as sys::lua_Integer);
+        }
+    }
+
+    /// Makes room for what one push needs. Where Lua's limit of 8,000 values is reached the row ends as by a panic,
+    /// which its entry turns into a Lua error; a row that pushes without bound asks [`Stack::reserve`] first.
+    fn room(&mut self) {
+        if !self.reserve(4) {
+            std::panic::resume_unwind(Box::new("stack overflow"));
+        }
+    }
+
+    /// Pushes nil.
+    pub fn push_nil(&mut self) {
+        self.room();
+        // SAFETY: room was made.
+        unsafe { sys::lua_pushnil(self.l) }
+    }
+
+    /// Pushes a boolean.
+    pub fn push_bool(&mut self, value: bool) {
+        self.room();
+        // SAFETY: room was made.
+        unsafe { sys::lua_pushboolean(self.l, c_int::from(value)) }
+    }
+
+    /// Pushes a number.
+    pub fn push_number(&mut self, value: f64) {
+        self.room();
+        // SAFETY: room was made.
+        unsafe { sys::lua_pushnumber(self.l, value) }
+    }
+
+    /// Pushes a string of any bytes.
+    pub fn push_bytes(&mut self, value: &[u8]) {
+        self.room();
+        // SAFETY: room was made; Lua copies the bytes.
+        unsafe {
+            sys::lua_pushlstring(self.l, value.as_ptr().cast(), value.len());
+        }
+    }
+
+    /// Pushes a light userdata: an address of 47 bits that Lua can only compare and print.
+    pub fn push_light(&mut self, address: usize) {
+        self.push_pointer(std::ptr::without_provenance_mut(address));
+    }
+
+    /// Pushes a pointer that native code will get back.
+    pub(crate) fn push_pointer(&mut self, pointer: *mut c_void) {
+        self.room();
+        // SAFETY: room was made; the pointer is opaque to Lua.
+        unsafe { push_light(self.l, pointer) }
+    }
+
+    /// Pushes a copy of the value at `index`, nil when there is none.
+    pub fn push_copy(&mut self, index: usize) {
+        match self.at(index) {
+            Some(i) => {
+                self.room();
+                // SAFETY: room was made and a value stands at `i`.
+                unsafe { sys::lua_pushvalue(self.l, i) }
+            }
+            None => self.push_nil(),
+        }
+    }
+
+    /// Pushes a new table with room for so many list items and fields.
+    pub fn push_table(&mut self, items: usize, fields: usize) {
+        self.room();
+        let clamp = |n: usize| n.min(1 << 20) as c_int;
+        // SAFETY: room was made.
+        unsafe { sys::lua_createtable(self.l, clamp(items), clamp(fields)) }
+    }
+
+    /// Shortens the stack to `top` values; never lengthens it.
+    pub fn truncate(&mut self, top: usize) {
+        if top < self.top() {
+            // SAFETY: `top` is below the current top.
+            unsafe { sys::lua_settop(self.l, top as c_int) }
+        }
+    }
+
+    /// `table[key] = value` for the value on top, raw; pops it. Nothing happens when no table stands at `table`.
+    pub fn set_field(&mut self, table: usize, key: &[u8]) {
+        if self.kind(table) != Type::Table || self.top() <= table {
+            return;
+        }
+        self.push_bytes(key);
+        // SAFETY: value and key stand on top, a table at `table`; a string key cannot be refused.
+        unsafe {
+            sys::lua_insert(self.l, -2);
+            sys::lua_rawset(self.l, table as c_int);
+        }
+    }
+
+    /// `table[index] = value` for the value on top, raw; pops it.
+    pub fn set_item(&mut self, table: usize, index: usize) {
+        if self.kind(table) != Type::Table || self.top() <= table {
+            return;
+        }
+        // SAFETY: the value stands on top, a table at `table`.
+        unsafe { sys::lua_rawseti(self.l, table as c_int, index as sys::lua_Integer) }
+    }
+
+    /// Pushes `table[key]`, raw; nil when no table stands there.
+    pub fn get_field(&mut self, table: usize, key: &[u8]) -> Type {
+        if self.kind(table) != Type::Table {
+            self.push_nil();
+            return Type::Nil;
+        }
+        self.push_bytes(key);
+        // SAFETY: the key stands on top, a table at `table`.
+        unsafe {
+            sys::lua_rawget(self.l, table as c_int);
+        }
+        self.kind(self.top())
+    }
+
+    /// Pushes `table[index]`, raw; nil when no table stands there.
+    pub fn get_item(&mut self, table: usize, index: usize) -> Type {
+        if self.kind(table) != Type::Table {
+            self.push_nil();
+            return Type::Nil;
+        }
+        self.room();
+        // SAFETY: room was made, a table stands at `table`.
+        unsafe {
+            sys::lua_rawgeti(self.l, table as c_int, index as sys::lua_Integer);
+        }
+        self.kind(self.top())
+    }
+
+    /// The length of the table or string at `index`, without metamethods.
+    pub fn raw_len(&self, index: usize) -> usize {
+        // SAFETY: a value stands at `i`.
+        self.at(index).map_or(0, |i| unsafe { sys::lua_objlen(self.l, i) })
+    }
+
+    /// Walks the table at `index`: `each(stack, key, value)` gets the indexes of both. What `each` pushes is dropped;
+    /// it must not turn the key into a string in place, so a number key is handed over as a copy.
+    ///
+    /// # Errors
+    /// What `each` returns ends the walk. No table: an error that says so. No room: `stack overflow`.
+    pub fn each(&mut self, index: usize, mut each: impl FnMut(&mut Stack<'_>, usize, usize) -> Result<(), Raise>) -> Result<(), Raise> {
+        if self.kind(index) != Type::Table {
+            return Err(Raise::fixed("table expected"));
+        }
+        let base = self.top();
+        if !self.reserve(6) {
+            return Err(Raise::fixed("stack overflow"));
+        }
+        self.push_nil();
+        loop {
+            // SAFETY: the key below is nil or came from lua_next on the same table; `each` sees only a copy of it.
+            let more = unsafe { sys::lua_next(self.l, index as c_int) } != 0;
+            if !more {
+                return Ok(());
+            }
+            self.push_copy(base + 1);
+            let result = each(self, base + 3, base + 2);
+            if result.is_err() || self.top() < base + 2 {
+                self.truncate(base);
+                return result.and(Err(Raise::fixed("table walk lost its key")));
+            }
+            self.truncate(base + 1);
+        }
+    }
+}
+
+/// # Safety
+/// `l` is a live state with a free slot.
+unsafe fn push_light(l: *mut sys::lua_State, pointer: *mut c_void) {
+    // SAFETY: the caller's contract.
+    unsafe { sys::lua_pushlightuserdata(l, pointer) }
+}

@@ -1,0 +1,73 @@
+//! Every handler has its own globals; a slot is used again as long as its globals stay clean.
+
+use super::*;
+
+#[test]
+fn writes_do_not_reach_the_next_handler() {
+    let (vm, log) = machine();
+    assert_eq!(says(&vm, "say(foo) foo = 1 say(foo, _G.foo)"), "nil\n11\n");
+    assert_eq!(says(&vm, "say(foo) foo = 1 say(foo, _G.foo)"), "nil\n11\n");
+    assert_eq!(log.globals.borrow().len(), 2);
+    let globals = log.globals.borrow();
+    let (name, traceback) = &globals[0];
+    assert_eq!(name, "foo");
+    assert!(traceback.ends_with("content_by_lua(nginx.conf:42):1: in main chunk"), "{traceback}");
+}
+
+#[test]
+fn the_table_of_globals_is_the_handlers_own() {
+    let (vm, _) = machine();
+    let same = "say(_G == getfenv(0), _G == getfenv(1), _G._G == _G, _G.print == print)";
+    assert_eq!(says(&vm, same), "truetruetruetrue\n");
+    assert_eq!(says(&vm, "_G.x = 5 say(x) loadstring('y = x + 1')() say(y)"), "5\n6\n");
+    assert_eq!(says(&vm, "say(x, y)"), "nilnil\n");
+    assert_eq!(says(&vm, "_G = 7 say(_G)"), "7\n");
+    assert_eq!(says(&vm, "say(type(_G))"), "table\n");
+}
+
+#[test]
+fn tampering_with_the_environment_ends_with_the_handler() {
+    let (vm, _) = machine();
+    assert_eq!(says(&vm, "local s = say setfenv(1, { say = s }) say(print) say = s"), "nil\n");
+    assert_eq!(says(&vm, "say(print ~= nil)"), "true\n");
+    assert_eq!(says(&vm, "local s = say setfenv(0, {}) s('x')"), "x\n");
+    assert_eq!(says(&vm, "say(getfenv(0) == _G)"), "true\n");
+    assert_eq!(says(&vm, "setmetatable(_G, nil)"), "");
+    assert_eq!(says(&vm, "say(getmetatable(_G) ~= nil)"), "true\n");
+}
+
+#[test]
+fn suspended_handlers_keep_their_globals_apart() {
+    let (vm, _) = machine();
+    let id = chunk(&vm, "mine = (mine or 0) + 1 nap(2) say(mine) mine = mine + 1 nap(1) say(mine)");
+    let requests: Vec<Rc<Request>> = (0..3).map(|_| Rc::new(Request::default())).collect();
+    let jobs: Vec<Started> = requests.iter().map(|r| Job::start(&vm, id, Phase::CONTENT, Rc::clone(r) as Rc<dyn Any>)).collect();
+    for job in jobs {
+        assert!(matches!(drive(job), Outcome::Returned));
+    }
+    for request in requests {
+        assert_eq!(*request.said.borrow(), "1\n2\n");
+    }
+}
+
+#[test]
+fn a_clean_slot_is_used_again_with_its_closures() {
+    let (vm, _) = machine();
+    vm.run_init(chunk(&vm, "seen = {} n = 0"), Phase::INIT, None).expect("init");
+    let handler = "local me = coroutine.running() local f = debug.getinfo(1, 'f').func
+        if not seen[me] or not seen[f] then n_of.n = n_of.n + 1 end seen[me] = true seen[f] = true";
+    vm.run_init(chunk(&vm, "n_of = { n = 0 }"), Phase::INIT, None).expect("init");
+    for _ in 0..5 {
+        says(&vm, handler);
+    }
+    assert_eq!(says(&vm, "say(n_of.n)"), "1\n");
+}
+
+#[test]
+fn modules_have_the_real_globals() {
+    let (vm, log) = machine();
+    vm.preload("counter", "shared = (shared or 0) + 1 return { get = function() shared = shared + 1 return shared end }").expect("preload");
+    assert_eq!(says(&vm, "say(require('counter').get())"), "2\n");
+    assert_eq!(says(&vm, "say(require('counter').get()) say(shared)"), "3\n3\n");
+    assert!(log.globals.borrow().is_empty());
+}

@@ -1,0 +1,104 @@
+//! The light threads of one handler's run: plain data that the scheduler and the API rows share.
+
+use crate::raise::Raise;
+use crate::value::Reply;
+use mlua_sys as sys;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ffi::c_int;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A suspended function's work.
+pub type LocalFuture = Pin<Box<dyn Future<Output = Result<Reply, Raise>>>>;
+
+/// What a thread waits for.
+pub(crate) enum State {
+    /// Running, or queued to run.
+    Ready,
+    /// A suspended API call.
+    Pending(LocalFuture),
+    /// One of its children to end.
+    Children,
+    /// Ended; its results stand on its stack until the parent fetches them.
+    Zombie,
+}
+
+/// One entry or light thread.
+pub(crate) struct Thread {
+    /// Unique in the VM, so that a recycled coroutine address is never taken for an older thread.
+    pub(crate) id: u64,
+    pub(crate) parent: u64,
+    pub(crate) lua: *mut sys::lua_State,
+    /// Registry entry that keeps a light thread's coroutine alive; the entry thread's belongs to its slot.
+    pub(crate) anchor: c_int,
+    pub(crate) waited: bool,
+    pub(crate) state: State,
+}
+
+/// Why the running thread suspends itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Intent {
+    None,
+    Operation,
+    Spawn(u64),
+    Children,
+}
+
+/// The threads of one job. Recycled with its slot, so that a handler that never waits allocates nothing.
+pub(crate) struct Core {
+    pub(crate) threads: RefCell<Vec<Thread>>,
+    /// Threads to resume and the number of values on their stacks.
+    pub(crate) queue: RefCell<VecDeque<(u64, c_int)>>,
+    pub(crate) current: Cell<u64>,
+    pub(crate) intent: Cell<Intent>,
+    pub(crate) finish: Cell<Option<i32>>,
+    /// Room for a list of ids, kept between polls.
+    pub(crate) scratch: RefCell<Vec<u64>>,
+}
+
+impl Core {
+    pub(crate) fn new() -> Self {
+        Self {
+            threads: RefCell::new(Vec::with_capacity(1)),
+            queue: RefCell::new(VecDeque::new()),
+            current: Cell::new(0),
+            intent: Cell::new(Intent::None),
+            finish: Cell::new(None),
+            scratch: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Forgets what the last job left, its threads being gone.
+    pub(crate) fn reset(&self) {
+        self.queue.borrow_mut().clear();
+        self.intent.set(Intent::None);
+        self.finish.set(None);
+    }
+
+    /// Looks at one thread.
+    pub(crate) fn with<R>(&self, id: u64, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+        self.threads.borrow_mut().iter_mut().find(|t| t.id == id).map(f)
+    }
+
+    /// Looks at the thread that is this coroutine.
+    pub(crate) fn by_state<R>(&self, lua: *mut sys::lua_State, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+        self.threads.borrow_mut().iter_mut().find(|t| t.lua == lua).map(f)
+    }
+
+    /// Takes a thread out; its pending work is dropped by the caller, outside every borrow.
+    pub(crate) fn remove(&self, id: u64) -> Option<Thread> {
+        let mut threads = self.threads.borrow_mut();
+        let at = threads.iter().position(|t| t.id == id)?;
+        let thread = threads.swap_remove(at);
+        drop(threads);
+        self.queue.borrow_mut().retain(|(queued, _)| *queued != id);
+        Some(thread)
+    }
+
+    /// The running thread waits for this work.
+    pub(crate) fn park(&self, work: LocalFuture) {
+        self.with(self.current.get(), |t| t.state = State::Pending(work));
+        self.intent.set(Intent::Operation);
+    }
+}

@@ -1,0 +1,130 @@
+//! The traceback of an uncaught error, in the form of `ngx_http_lua_thread_traceback`: every coroutine of the chain,
+//! innermost first, at most five of them with at most 22 frames each.
+
+use crate::cx::Cx;
+use crate::raise::{ErrorKind, LuaError};
+use crate::reference::RefBin;
+use crate::stack::{Stack, Type};
+use mlua_sys as sys;
+use std::ffi::{CStr, c_char, c_int};
+
+const MAX_COROUTINES: usize = 5;
+const MAX_FRAMES: c_int = 22;
+
+/// The error a dead coroutine ended with; its message stands on top of its stack.
+///
+/// # Safety
+/// `l` is a live coroutine of `cx`'s VM whose last resume returned the error `code`.
+pub(crate) unsafe fn describe(cx: &Cx, l: *mut sys::lua_State, code: c_int) -> LuaError {
+    // SAFETY: the caller's contract; the stack of a dead coroutine is nobody else's.
+    let stack = unsafe { Stack::new(l, &cx.bin) };
+    let top = stack.top();
+    let message = match stack.kind(top) {
+        Type::String | Type::Number => stack.bytes(top).unwrap_or_default().to_vec(),
+        _ => b"unknown reason".to_vec(),
+    };
+    let kind = match code {
+        sys::LUA_ERRSYNTAX => ErrorKind::Syntax,
+        sys::LUA_ERRMEM => ErrorKind::Memory,
+        sys::LUA_ERRERR => ErrorKind::Handler,
+        _ => ErrorKind::Runtime,
+    };
+    let mut traceback = b"stack traceback:".to_vec();
+    // SAFETY: as above.
+    let chain = unsafe { blamed_chain(cx, l) };
+    for (number, co) in chain.into_iter().rev().take(MAX_COROUTINES).enumerate() {
+        traceback.extend_from_slice(format!("\ncoroutine {number}:").as_bytes());
+        // SAFETY: each is kept alive by the one before it.
+        unsafe { frames(co, &mut traceback) };
+    }
+    LuaError { kind, message, traceback, errno: 0 }
+}
+
+/// The dead coroutine and those its error came through `coroutine.wrap` from, outermost first.
+///
+/// # Safety
+/// As for [`describe`].
+unsafe fn blamed_chain(cx: &Cx, l: *mut sys::lua_State) -> Vec<*mut sys::lua_State> {
+    let mut chain = vec![l];
+    let bin: &RefBin = &cx.bin;
+    // SAFETY: the table `blame` is in the registry for the VM's life; the values pushed are popped again, and what
+    // is read stays reachable from that table meanwhile.
+    unsafe {
+        if sys::lua_checkstack(l, 8) == 0 {
+            return chain;
+        }
+        let mut stack = Stack::new(l, bin);
+        let message = stack.top();
+        let mut co = l;
+        while chain.len() < MAX_COROUTINES * 4 {
+            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, cx.blame.get() as sys::lua_Integer);
+            sys::lua_pushthread(co);
+            if co != l {
+                sys::lua_xmove(co, l, 1);
+            }
+            sys::lua_rawget(l, message as c_int + 1);
+            let inner = if stack.kind(message + 2) == Type::Table {
+                stack.get_item(message + 2, 2);
+                let same = stack.same(message, message + 3);
+                stack.get_item(message + 2, 1);
+                stack.thread(message + 4).filter(|_| same)
+            } else {
+                None
+            };
+            stack.truncate(message);
+            match inner {
+                Some(inner) if !chain.contains(&inner) => chain.push(inner),
+                _ => break,
+            }
+            co = inner.unwrap_or(l);
+            if sys::lua_checkstack(co, 2) == 0 {
+                break;
+            }
+        }
+    }
+    chain
+}
+
+/// Appends the frames of one coroutine.
+///
+/// # Safety
+/// `co` is a live coroutine.
+unsafe fn frames(co: *mut sys::lua_State, out: &mut Vec<u8>) {
+    // SAFETY: all-zero is a valid lua_Debug, which holds integers, pointers and a character array.
+    let mut ar: sys::lua_Debug = unsafe { std::mem::zeroed() };
+    let mut level = 0;
+    // SAFETY: a live coroutine and a record of ours.
+    while unsafe { sys::lua_getstack(co, level, &raw mut ar) } != 0 {
+        level += 1;
+        if level > MAX_FRAMES {
+            out.extend_from_slice(b"\n\t...");
+            return;
+        }
+        // SAFETY: lua_getstack filled the record; the strings it gets live as long as the function on the stack.
+        unsafe {
+            sys::lua_getinfo(co, c"Snl".as_ptr(), &raw mut ar);
+            let source = CStr::from_ptr(ar.short_src.as_ptr().cast::<c_char>()).to_bytes();
+            out.extend_from_slice(b"\n\t");
+            out.extend_from_slice(source);
+            out.push(b':');
+            if ar.currentline > 0 {
+                out.extend_from_slice(format!("{}:", ar.currentline).as_bytes());
+            }
+            let what = CStr::from_ptr(ar.what).to_bytes();
+            let named = !ar.namewhat.is_null() && *ar.namewhat != 0 && !ar.name.is_null();
+            if named {
+                out.extend_from_slice(b" in function '");
+                out.extend_from_slice(CStr::from_ptr(ar.name).to_bytes());
+                out.push(b'\'');
+            } else if what.starts_with(b"m") {
+                out.extend_from_slice(b" in main chunk");
+            } else if what.starts_with(b"C") || what.starts_with(b"t") {
+                out.extend_from_slice(b" ?");
+            } else {
+                out.extend_from_slice(b" in function <");
+                out.extend_from_slice(source);
+                out.extend_from_slice(format!(":{}>", ar.linedefined).as_bytes());
+            }
+        }
+    }
+}
