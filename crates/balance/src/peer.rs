@@ -73,9 +73,8 @@ impl Peer {
 
     /// Whether it may be asked at `now`, a second count that never goes back.
     pub(crate) fn is_available(&self, now: i64) -> bool {
-        let failing = self.server.max_fails != 0
-            && self.fails.get() >= self.server.max_fails
-            && now - self.checked.get() <= self.server.fail_timeout;
+        let failing =
+            self.server.max_fails != 0 && self.fails.get() >= self.server.max_fails && now - self.checked.get() <= self.server.fail_timeout;
         !self.server.down && !failing && !self.is_full()
     }
 

@@ -85,7 +85,9 @@ impl<'a> Attempt<'a> {
                     return End::Client(outcome);
                 }
                 // An idle connection that died on the way says nothing about its server: one free try on a fresh one.
-                Err(Problem::Server(next::ERROR, ..)) if connection.reused && self.exchange.scratch.input.is_empty() && !self.sender.consumed => {
+                Err(Problem::Server(next::ERROR, ..))
+                    if connection.reused && self.exchange.scratch.input.is_empty() && !self.sender.consumed =>
+                {
                     self.request().log(Level::Info, b"upstream closed an idle connection, connecting anew");
                     self.sender = Sender::new(self.exchange.source.clone(), self.exchange.framing);
                     self.send_error = None;
@@ -154,7 +156,9 @@ impl<'a> Attempt<'a> {
                 let _ = stream.set_no_delay(true);
                 Ok(Connection::new(stream, now_ms()))
             }
-            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)")),
+            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
+            }
             Some(Err(error)) => {
                 let what = errno::describe(&error);
                 let line = match &target {
@@ -275,7 +279,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn answer(mut self, connection: Connection, answer: Answer) -> End {
+    async fn answer(self, connection: Connection, answer: Answer) -> End {
         let exchange = &mut *self.exchange;
         exchange.record.update(now_ms(), |t, elapsed| {
             t.header = Some(elapsed);
@@ -345,7 +349,7 @@ impl<'a> Attempt<'a> {
         if let Some(connection) = relayed.connection.filter(|_| keep_alive && !request.worker.exiting.get())
             && let Some(keepalive) = &exchange.upstream.keepalive
         {
-            keepalive.put(&exchange.upstream, exchange.key(&self.lease.peer), connection, now_ms());
+            keepalive.put(exchange.key(&self.lease.peer), connection, now_ms());
         }
         relay::complete(&request, &exchange.route.plan, relayed.rest).await
     }

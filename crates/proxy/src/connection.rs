@@ -3,13 +3,12 @@
 use net::pool::{Idle, Pool};
 use net::stream::Stream;
 use std::cell::Cell;
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
-
-use crate::upstream::Upstream;
 
 /// A connection with its timer, which moves into the pool and out with it, so that waiting allocates nothing.
 #[derive(Debug)]
@@ -45,8 +44,6 @@ impl Connection {
     }
 }
 
-use std::future::Future;
-
 impl Idle for Connection {
     fn is_alive(&self) -> bool {
         self.stream.is_quiet()
@@ -65,12 +62,17 @@ pub struct Key {
 /// `keepalive` and its companions.
 #[derive(Debug)]
 pub struct Keepalive {
-    pool: Pool<Key, Connection>,
+    pool: Rc<Idles>,
     /// Connections are used again by the same location only.
     pub local: bool,
     requests: u64,
     time: u64,
     timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Idles {
+    pool: Pool<Key, Connection>,
     tended: Cell<bool>,
 }
 
@@ -78,42 +80,42 @@ impl Keepalive {
     /// A pool for `limit` idle connections; `requests` of one connection, and milliseconds of its life and idleness.
     #[must_use]
     pub fn new(limit: usize, local: bool, requests: u64, time: u64, timeout: u64) -> Keepalive {
-        Keepalive { pool: Pool::new(limit), local, requests, time, timeout: Duration::from_millis(timeout), tended: Cell::new(false) }
+        let pool = Rc::new(Idles { pool: Pool::new(limit), tended: Cell::new(false) });
+        Keepalive { pool, local, requests, time, timeout: Duration::from_millis(timeout) }
     }
 
     /// The idle connection that was used last.
     pub fn take(&self, key: Key) -> Option<Connection> {
-        let mut connection = self.pool.get(&key)?;
+        let mut connection = self.pool.pool.get(&key)?;
         connection.reused = true;
         Some(connection)
     }
 
     /// Closes all idle connections.
     pub fn clear(&self) {
-        self.pool.clear();
+        self.pool.pool.clear();
     }
 
     /// Keeps a connection if it may serve another request.
-    pub fn put(&self, owner: &Rc<Upstream>, key: Key, connection: Connection, now_ms: u64) {
+    pub fn put(&self, key: Key, connection: Connection, now_ms: u64) {
         if connection.requests >= self.requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
             return;
         }
-        self.pool.put(key, connection, self.timeout);
-        if !self.tended.replace(true) {
-            tokio::task::spawn_local(tend(Rc::downgrade(owner)));
+        self.pool.pool.put(key, connection, self.timeout);
+        if !self.pool.tended.replace(true) {
+            tokio::task::spawn_local(tend(Rc::downgrade(&self.pool)));
         }
     }
 }
 
 /// Closes what has died or waited too long, as long as there is something and the group lives.
-async fn tend(upstream: Weak<Upstream>) {
+async fn tend(idles: Weak<Idles>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let Some(upstream) = upstream.upgrade() else { return };
-        let Some(keepalive) = &upstream.keepalive else { return };
-        keepalive.pool.sweep(Instant::now());
-        if keepalive.pool.is_empty() {
-            keepalive.tended.set(false);
+        let Some(idles) = idles.upgrade() else { return };
+        idles.pool.sweep(Instant::now());
+        if idles.pool.is_empty() {
+            idles.tended.set(false);
             return;
         }
     }

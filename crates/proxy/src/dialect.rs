@@ -4,7 +4,6 @@
 
 pub mod http1;
 
-use crate::route::Route;
 use crate::url::Url;
 use http::Request;
 use std::ops::Range;
@@ -27,8 +26,10 @@ pub enum Sent {
 pub struct Job<'a> {
     /// The client's request.
     pub request: &'a Request,
-    /// The location's settings.
-    pub route: &'a Route,
+    /// Name of the location that the URL's URI part replaces.
+    pub location: &'a [u8],
+    /// The client's headers are passed on.
+    pub pass_headers: bool,
     /// Where it goes.
     pub url: &'a Url,
     /// The URL had variables.

@@ -149,7 +149,9 @@ fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: 
     }
     match known {
         // Framing and everything else that is between two neighbours is made anew.
-        Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te => return,
+        Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te => {
+            return;
+        }
         Known::Trailer if !route.plan.pass_trailers => return,
         Known::Upgrade if !answer.tunnel => return,
         _ if route.plan.hidden.contains(known, name) => return,

@@ -64,7 +64,13 @@ impl Pass {
 ///
 /// # Errors
 /// The status to answer: 500 for a URL that is none, 502 for a name that nothing resolves. It has been logged.
-pub fn find(pass: &Pass, request: &Request, state: &State, record: &Record, default_port: u16) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
+pub fn find(
+    pass: &Pass,
+    request: &Request,
+    state: &State,
+    record: &Record,
+    default_port: u16,
+) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
     if pass.url.is_some() {
         let upstream = pass.upstream.get().ok_or(Outcome::Status(500))?;
         return Ok((None, upstream.clone()));

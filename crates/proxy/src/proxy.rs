@@ -1,17 +1,15 @@
 //! `proxy_pass`: the module that speaks HTTP/1 to upstream servers.
 
 use crate::dialect::http1::Http1;
-use crate::exchange;
-use crate::family::Member;
+use crate::handler;
 use crate::pass::Pass;
 use crate::record::Record;
-use crate::rewrite::{CookieFlags, CookieRules, Pattern, Rule};
+use crate::rewrite::{CookieRules, Pattern, Rule};
 use crate::route::Route;
 use crate::rows;
-use crate::settings::Family;
 use crate::upstream::Upstreams;
+use crate::values::{Proxy, Redirects};
 use crate::variables;
-use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Match;
 use http::module::{Attach, Levels, Module};
@@ -19,7 +17,6 @@ use http::variables::define;
 use http::{Request, Step};
 use session::variable::NO_CACHE;
 use session::{Complex, Variables};
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
@@ -28,61 +25,6 @@ pub const MODULE: Module = Module { rows: rows::rows, levels, variables: define_
 /// What an upstream's answer keeps to itself unless `proxy_pass_header` says otherwise.
 const HIDDEN: [&str; 8] =
     ["Date", "Server", "X-Pad", "X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
-
-/// `proxy_redirect`
-#[derive(Clone, Default)]
-pub struct Redirects {
-    /// `off`
-    pub off: bool,
-    /// `default` was written.
-    pub default: bool,
-    /// Rules in order; the default one comes first if it was written.
-    pub rules: Vec<Rule>,
-}
-
-/// What a block says of `proxy_*`.
-#[derive(Default)]
-pub struct Proxy {
-    /// The family's directives.
-    pub family: Family,
-    /// `proxy_pass`; not inherited
-    pub pass: Option<Rc<Pass>>,
-    /// `proxy_pass` of the block outside, for blocks without a name.
-    outer: Option<Rc<Pass>>,
-    /// `proxy_set_header`, in order
-    pub set_headers: Option<Rc<Vec<(Box<[u8]>, Complex)>>>,
-    /// `proxy_set_body`
-    pub set_body: Option<Complex>,
-    /// `proxy_method`
-    pub method: Option<Complex>,
-    /// `proxy_http_version`: 1.1, not 1.0
-    pub version_11: Option<bool>,
-    /// `proxy_redirect`
-    pub redirects: Option<Rc<Redirects>>,
-    /// `proxy_cookie_domain`; empty is `off`
-    pub cookie_domains: Option<Rc<Vec<Rule>>>,
-    /// `proxy_cookie_path`; empty is `off`
-    pub cookie_paths: Option<Rc<Vec<Rule>>>,
-    /// `proxy_cookie_flags`; empty is `off`
-    pub cookie_flags: Option<Rc<Vec<CookieFlags>>>,
-    route: OnceCell<Rc<Route>>,
-}
-
-impl Config for Proxy {
-    fn inherit(&mut self, parent: &Self) {
-        self.family.inherit(&parent.family);
-        conf::inherit!(self, parent; set_headers, set_body, method, version_11, redirects, cookie_domains, cookie_paths, cookie_flags);
-        self.outer.clone_from(&parent.pass);
-    }
-}
-
-impl Member for Proxy {
-    const PREFIX: &'static str = "proxy";
-
-    fn family(&mut self) -> &mut Family {
-        &mut self.family
-    }
-}
 
 fn levels(levels: &mut Levels) {
     levels.location::<Proxy>();
@@ -135,7 +77,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 /// A block within the location (`if`) may have put its own settings in force since the handler was chosen.
 fn handle(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
     let current = request.with_location(|l| l.conf.get::<Proxy>().and_then(|p| p.route.get().cloned()));
-    exchange::handle(request, current.unwrap_or_else(|| chosen.clone()))
+    handler::handle(request, current.unwrap_or_else(|| chosen.clone()))
 }
 
 /// The rules for `Location`, the default one made of the location's name.

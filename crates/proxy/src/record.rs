@@ -136,6 +136,8 @@ pub struct Scratch {
 /// A worker's state of all upstream modules.
 #[derive(Default)]
 pub struct State {
+    // Boxed, so that an exchange holds a pointer and its future stays small.
+    #[expect(clippy::vec_box)]
     scratch: RefCell<Vec<Box<Scratch>>>,
     records: RefCell<Vec<Record>>,
     addresses: RefCell<HashMap<Box<[u8]>, Rc<Upstream>>>,

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn who_is_asked_again() {
-        let plan = |bits| Family { next_upstream: Some(bits), next_upstream_timeout: Some(100), ..Family::default() }.plan("proxy", &[]).unwrap();
+        let plan =
+            |bits| Family { next_upstream: Some(bits), next_upstream_timeout: Some(100), ..Family::default() }.plan("proxy", &[]).unwrap();
         let error = |sent, consumed| Failure { condition: next::ERROR, status: 502, sent, consumed };
         let usual = plan(next::ERROR | next::TIMEOUT);
         assert!(may_go_on(&usual, Method::GET, &error(true, false), 1, 0));

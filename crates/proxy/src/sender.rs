@@ -120,7 +120,14 @@ impl Sender {
         }
     }
 
-    fn poll_file(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], file: &TempFile, length: u64) -> Poll<Result<(), SendError>> {
+    fn poll_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        head: &[u8],
+        file: &TempFile,
+        length: u64,
+    ) -> Poll<Result<(), SendError>> {
         let body = std::mem::take(&mut self.body);
         let result = self.poll_memory(cx, stream, head, &[]);
         self.body = body;
@@ -141,7 +148,13 @@ impl Sender {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_client(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], request: &Rc<Request>) -> Poll<Result<(), SendError>> {
+    fn poll_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        head: &[u8],
+        request: &Rc<Request>,
+    ) -> Poll<Result<(), SendError>> {
         loop {
             let rest = self.buffer.get(self.written..).unwrap_or_default();
             let first = head.get(self.head..).unwrap_or_default();

@@ -83,7 +83,9 @@ fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::new("upstream", Context::HTTP, Arity::exactly(1), "A group of servers.", upstream).with_block(),
         Row::new("server", HERE, Arity::AtLeast(1), "A server of the group.", server),
-        Row::new("least_conn", HERE, Arity::exactly(0), "The server with the fewest requests is next.", |cx| policy(cx, Policy::LeastConnections)),
+        Row::new("least_conn", HERE, Arity::exactly(0), "The server with the fewest requests is next.", |cx| {
+            policy(cx, Policy::LeastConnections)
+        }),
         Row::new("ip_hash", HERE, Arity::exactly(0), "A client's network chooses the server.", |cx| policy(cx, Policy::IpHash)),
         Row::new("keepalive", HERE, Arity::Between(1, 2), "Idle connections kept per worker.", keepalive),
         Row::new("keepalive_requests", HERE, Arity::exactly(1), "Requests of one connection.", |cx| {

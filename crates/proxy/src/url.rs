@@ -227,7 +227,9 @@ mod tests {
         assert_eq!((&*url.host_header, &*url.uri), (&b"a"[..], &b"/?x"[..]));
         let url = parse(b"unix:/tmp/s.sock:/uri", 80).unwrap();
         assert_eq!((url.host, &*url.host_header, &*url.uri), (Host::Unix("/tmp/s.sock".into()), &b"localhost"[..], &b"/uri"[..]));
-        for (bad, why) in [("", "no host"), ("/x", "no host"), ("a:0", "invalid port"), ("a:99999", "invalid port"), ("[::1", "invalid host")] {
+        for (bad, why) in
+            [("", "no host"), ("/x", "no host"), ("a:0", "invalid port"), ("a:99999", "invalid port"), ("[::1", "invalid host")]
+        {
             assert_eq!(parse(bad.as_bytes(), 80).unwrap_err(), why, "{bad}");
         }
     }

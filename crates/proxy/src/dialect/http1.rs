@@ -138,7 +138,7 @@ impl Dialect for Http1 {
         encoded.to_head = out.get(start..) == Some(b"HEAD");
         out.push(b' ');
         encoded.uri.start = out.len();
-        let rule = UriRule { uri: &job.url.uri, evaluated: job.evaluated, location: job.route.pass.location() };
+        let rule = UriRule { uri: &job.url.uri, evaluated: job.evaluated, location: job.location };
         push_uri(request, &rule, out);
         if out.len() == encoded.uri.start {
             out.push(b'/');
@@ -160,7 +160,7 @@ impl Dialect for Http1 {
             }
             Sent::Stream => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         }
-        if job.route.plan.pass_request_headers {
+        if job.pass_headers {
             self.push_clients_fields(request, out);
         }
         out.extend_from_slice(b"\r\n");
@@ -206,7 +206,9 @@ mod tests {
         let dialect = Http1::new(true, None, None, &[]);
         let parse = |text: &[u8], encoded: &Encoded| dialect.parse(&mut ResponseHead::new(), text, 4096, encoded);
         let plain = Encoded::default();
-        for bad in ["garbage\r\n\r\n", "HTTP/1.1 101 Go\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"] {
+        for bad in
+            ["garbage\r\n\r\n", "HTTP/1.1 101 Go\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"]
+        {
             assert!(parse(bad.as_bytes(), &plain).is_err(), "{bad}");
         }
         let Ok(Head::Complete(answer)) = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", &plain) else { panic!("no head") };
