@@ -15,6 +15,7 @@ pub mod location;
 pub mod log_context;
 pub mod method;
 pub mod module;
+pub mod opened;
 pub mod output;
 pub mod path;
 pub mod request;
