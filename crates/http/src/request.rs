@@ -91,6 +91,8 @@ pub struct Flags {
     pub access_granted: Cell<bool>,
     /// A subrequest that Lua captures in memory.
     pub captured: Cell<bool>,
+    /// The head came behind an earlier request, before that one was answered (`$pipe`).
+    pub pipelined: Cell<bool>,
 }
 
 impl Flags {
@@ -111,6 +113,7 @@ impl Flags {
             &self.watch_client,
             &self.access_granted,
             &self.captured,
+            &self.pipelined,
             &self.keepalive,
         ];
         for flag in all {
@@ -167,6 +170,7 @@ pub struct Request {
     pub body: RefCell<Rc<Body>>,
     cache: Rc<Cache>,
     contexts: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    lasting: RefCell<Vec<Rc<dyn Any>>>,
     cleanups: RefCell<Vec<Cleanup>>,
     /// Single bits.
     pub flags: Flags,
@@ -254,6 +258,7 @@ impl Request {
             body: RefCell::new(Rc::new(Body::none())),
             cache,
             contexts: RefCell::default(),
+            lasting: RefCell::default(),
             cleanups: RefCell::default(),
             flags: Flags::default(),
             progress: Progress::default(),
@@ -285,6 +290,7 @@ impl Request {
         }
         self.cache.reset();
         self.contexts.get_mut().clear();
+        self.lasting.get_mut().clear();
         self.cleanups.get_mut().clear();
         self.flags.reset();
         self.progress.uri_changes.set(MAX_URI_CHANGES + 1);
@@ -373,6 +379,16 @@ impl Request {
     /// Removes the module context of type `T`.
     pub fn remove_context<T: 'static>(&self) {
         self.contexts.borrow_mut().retain(|(id, _)| *id != TypeId::of::<T>());
+    }
+
+    /// As [`Request::context`], but internal redirects do not clear it.
+    pub fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+        let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
+        found.unwrap_or_else(|| {
+            let made = Rc::new(T::default());
+            self.lasting.borrow_mut().push(made.clone());
+            made
+        })
     }
 
     /// Forgets all module contexts (internal redirect).

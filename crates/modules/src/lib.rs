@@ -1,2 +1,27 @@
-//! modules
+//! HTTP modules: one feature, one file.
 #![forbid(unsafe_code)]
+
+// mod1
+pub mod auth_basic;
+mod block;
+pub mod cidr;
+pub mod geo;
+pub mod log;
+pub mod map;
+pub mod rewrite;
+pub mod split_clients;
+pub mod variables;
+
+// mod2
+pub mod autoindex;
+mod compile;
+pub mod content_type;
+pub mod files;
+pub mod index;
+pub mod limit_conn;
+pub mod limit_req;
+mod limits;
+pub mod not_modified;
+pub mod range;
+pub mod static_files;
+pub mod try_files;
