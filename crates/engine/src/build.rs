@@ -1,6 +1,6 @@
 //! From what was read to the immutable tree that requests run on.
 
-use crate::directives::types;
+use crate::directives::{body, types};
 use crate::listen::{self, Endpoints};
 use crate::tree::{Inside, Servers};
 use base::log::{ErrorLog, Level};
@@ -33,6 +33,7 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
         (module.complete)(frame)?;
     }
     types::complete(frame);
+    body::complete(frame);
     let ground = frame.global.get::<Ground>().clone();
     let mut levels = Levels::default();
     levels.server::<ServerCore>().location::<Core>().location::<Blocks>();

@@ -9,14 +9,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// The log files of one configuration, one value per path. Cloning shares the list.
+/// The error log files of one configuration, one value per path. Cloning shares the list.
 #[derive(Clone, Default)]
-pub struct LogFiles {
+pub struct ErrorFiles {
     files: Rc<RefCell<Vec<Rc<LogFile>>>>,
 }
 
-impl LogFiles {
-    /// The file of this absolute path; closed until [`LogFiles::open_all`].
+impl ErrorFiles {
+    /// The file of this absolute path; closed until [`ErrorFiles::open_all`].
     pub fn get(&self, path: &Path) -> Rc<LogFile> {
         let mut files = self.files.borrow_mut();
         if let Some(known) = files.iter().find(|file| file.path() == path) {
@@ -82,7 +82,7 @@ mod tests {
     fn a_path_is_one_file() {
         let directory = std::env::temp_dir().join(format!("lunette-opened-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        let files = LogFiles::default();
+        let files = ErrorFiles::default();
         let one = files.get(&directory.join("a.log"));
         assert!(Rc::ptr_eq(&one, &files.clone().get(&directory.join("a.log"))));
         assert!(!directory.join("a.log").exists());

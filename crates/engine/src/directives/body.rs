@@ -1,8 +1,10 @@
 //! The request body: limits, buffers, temporary files.
 
 use super::slots::choice;
+use crate::build::Ground;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
+use conf::scope::Frame;
 use conf::tree::Error;
 use http::core::{Core, TempPath};
 use http::opened::Directories;
@@ -34,6 +36,17 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
+/// The directory that serves where no directive names one; it must exist. Runs before locations inherit.
+pub(crate) fn complete(http: &Frame) {
+    let paths = http.global.get::<Ground>().paths.clone();
+    let mut core = http.location.get::<Core>();
+    if core.client_body_temp_path.is_none() {
+        let path = paths.resolve(b"client_body_temp");
+        http.global.get::<Directories>().add(&path);
+        core.client_body_temp_path = Some(TempPath { path, levels: [0; 3] });
+    }
+}
+
 /// Reads a directory with up to three levels of subdirectories and asks for it to be made (`ngx_conf_set_path_slot`).
 ///
 /// # Errors
@@ -52,7 +65,7 @@ pub(super) fn temp_path(cx: &Cx<'_>) -> Result<TempPath, Error> {
     }
     let given = cx.arg(0);
     let name = given.strip_suffix(b"/").unwrap_or(given);
-    let path = cx.global::<crate::build::Ground>().paths.resolve(name);
+    let path = cx.global::<Ground>().paths.resolve(name);
     cx.global::<Directories>().add(&path);
     Ok(TempPath { path, levels })
 }

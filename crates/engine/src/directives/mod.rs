@@ -1,7 +1,7 @@
 //! Rows of the core module, by subject, and the table of all rows.
 
 mod access;
-mod body;
+pub(crate) mod body;
 pub mod error_log;
 mod error_page;
 mod files;
