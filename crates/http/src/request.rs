@@ -170,6 +170,7 @@ pub struct Request {
     pub body: RefCell<Rc<Body>>,
     cache: Rc<Cache>,
     contexts: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    lasting: RefCell<Vec<Rc<dyn Any>>>,
     cleanups: RefCell<Vec<Cleanup>>,
     /// Single bits.
     pub flags: Flags,
@@ -257,6 +258,7 @@ impl Request {
             body: RefCell::new(Rc::new(Body::none())),
             cache,
             contexts: RefCell::default(),
+            lasting: RefCell::default(),
             cleanups: RefCell::default(),
             flags: Flags::default(),
             progress: Progress::default(),
@@ -288,6 +290,7 @@ impl Request {
         }
         self.cache.reset();
         self.contexts.get_mut().clear();
+        self.lasting.get_mut().clear();
         self.cleanups.get_mut().clear();
         self.flags.reset();
         self.progress.uri_changes.set(MAX_URI_CHANGES + 1);
@@ -376,6 +379,16 @@ impl Request {
     /// Removes the module context of type `T`.
     pub fn remove_context<T: 'static>(&self) {
         self.contexts.borrow_mut().retain(|(id, _)| *id != TypeId::of::<T>());
+    }
+
+    /// As [`Request::context`], but internal redirects do not clear it.
+    pub fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+        let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
+        found.unwrap_or_else(|| {
+            let made = Rc::new(T::default());
+            self.lasting.borrow_mut().push(made.clone());
+            made
+        })
     }
 
     /// Forgets all module contexts (internal redirect).

@@ -20,4 +20,15 @@ pub mod stub_status;
 pub mod variables;
 
 // mod2
+pub mod autoindex;
+mod compile;
 pub mod content_type;
+pub mod files;
+pub mod index;
+pub mod limit_conn;
+pub mod limit_req;
+mod limits;
+pub mod not_modified;
+pub mod range;
+pub mod static_files;
+pub mod try_files;

@@ -1,2 +1,16 @@
-//! shm
+//! Zones: named memory that all workers share and that outlives each of them.
+//!
+//! The master maps a [`zone::Zone`] before it forks. In it everything is an offset, checked at each access, so a
+//! zone that a dying worker left half-written can give wrong answers but never leads outside of itself; and such a
+//! zone is emptied by the next one who locks it.
 #![forbid(unsafe_code)]
+
+pub mod lock;
+pub mod registry;
+pub mod slab;
+pub mod table;
+pub mod zone;
+
+pub use registry::{ClaimError, Zones};
+pub use table::{Record, Table};
+pub use zone::{Guard, Zone};

@@ -1,0 +1,118 @@
+//! What the limits share: zones declared by one directive and named by another, before or after it.
+
+use base::text;
+use conf::row::Cx;
+use conf::tree::{Error, Span};
+use session::{Complex, Variables};
+use shm::{ClaimError, Zone, Zones};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// A zone with the key that counts in it, once it is declared.
+pub(crate) struct Declared<T> {
+    /// The zone.
+    pub(crate) zone: Rc<Zone>,
+    /// What is counted.
+    pub(crate) key: Complex,
+    /// More that the declaration says.
+    pub(crate) extra: T,
+}
+
+/// A zone by name: a place that its declaration fills.
+pub(crate) struct Place<T> {
+    pub(crate) name: Box<str>,
+    pub(crate) declared: OnceCell<Declared<T>>,
+}
+
+/// All zones of one kind of limit in a configuration.
+pub(crate) struct Places<T> {
+    list: Vec<Rc<Place<T>>>,
+}
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Places { list: Vec::new() }
+    }
+}
+
+impl<T> Places<T> {
+    /// The place called `name`, made if nobody named it yet.
+    pub(crate) fn place(&mut self, name: &str) -> Rc<Place<T>> {
+        if let Some(place) = self.list.iter().find(|p| *p.name == *name) {
+            return place.clone();
+        }
+        let place = Rc::new(Place { name: name.into(), declared: OnceCell::new() });
+        self.list.push(place.clone());
+        place
+    }
+
+    /// Checks that every zone that was named is declared.
+    ///
+    /// # Errors
+    /// nginx's `zero size shared memory zone "x"`.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.list.iter().find(|p| p.declared.get().is_none()) {
+            Some(place) => Err(Error::new(format!("zero size shared memory zone \"{}\"", place.name), Span::default())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads `zone=NAME:SIZE` from argument `i`.
+///
+/// # Errors
+/// nginx's texts.
+pub(crate) fn zone_and_size(cx: &Cx<'_>, i: usize) -> Result<(String, usize), Error> {
+    let whole = cx.text(i);
+    let value = whole.strip_prefix("zone=").unwrap_or(&whole);
+    let invalid = || cx.error_at(i, format!("invalid zone size \"{whole}\""));
+    let (name, size) = value.split_once(':').ok_or_else(invalid)?;
+    let size = text::parse_size(size.as_bytes(), false).and_then(|s| usize::try_from(s).ok()).ok_or_else(invalid)?;
+    if size < shm::zone::MIN_SIZE {
+        return Err(cx.error_at(i, format!("zone \"{whole}\" is too small")));
+    }
+    Ok((name.to_owned(), size))
+}
+
+/// Declares a zone: maps it, or takes over the one of the configuration before.
+///
+/// # Errors
+/// nginx's texts for a zone that is bound already, or kept with another key.
+pub(crate) fn declare<T: 'static>(cx: &Cx<'_>, module: &'static str, zone: (String, usize), extra: T) -> Result<(), Error> {
+    let (name, size) = zone;
+    if name.is_empty() {
+        return Err(cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())));
+    }
+    let key = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?;
+    let place = cx.main::<Places<T>>().place(&name);
+    if let Some(declared) = place.declared.get() {
+        let bound = String::from_utf8_lossy(declared.key.source());
+        return Err(cx.error(format!("{} \"{name}\" is already bound to key \"{bound}\"", cx.name())));
+    }
+    let zone = match cx.global::<Zones>().claim(&name, module, size) {
+        Ok(zone) => zone,
+        Err(ClaimError::Bound(zone)) => zone,
+        Err(error) => return Err(cx.error(error.to_string())),
+    };
+    {
+        let mut note = zone.note.borrow_mut();
+        if note.is_empty() {
+            note.extend_from_slice(key.source());
+        } else if **note != *key.source() {
+            let (new, old) = (String::from_utf8_lossy(key.source()), String::from_utf8_lossy(&note));
+            return Err(cx.error(format!("{module} \"{name}\" uses the \"{new}\" key while previously it used the \"{old}\" key")));
+        }
+    }
+    // The place was empty a moment ago.
+    let _ = place.declared.set(Declared { zone, key, extra });
+    Ok(())
+}
+
+/// The status of refusals, 400 to 599.
+///
+/// # Errors
+/// nginx's `value must be between 400 and 599`.
+pub(crate) fn status(cx: &Cx<'_>) -> Result<u64, Error> {
+    let status = cx.number(0)?;
+    if (400..=599).contains(&status) { Ok(status) } else { Err(cx.error_at(0, "value must be between 400 and 599")) }
+}

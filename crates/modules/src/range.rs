@@ -1,0 +1,215 @@
+//! Byte ranges of a response (RFC 9110 section 14; `max_ranges`): one part, several parts, 416.
+
+use http::line::Version;
+use http::location::Filtered;
+use http::{Attach, Chain, FilePiece, Module, Outcome, Piece, Request, Step};
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
+use wire::date;
+use wire::range::{self, Ranges};
+
+/// The module. Its header filter comes after all that change the body's length or validators; its body filter after
+/// all that change bytes.
+pub const MODULE: Module = Module { attach, ..Module::named("range") };
+
+fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
+    at.header_filter(header_filter);
+    at.body_filter(body_filter);
+    Ok(())
+}
+
+/// What to cut out of a body that passes.
+#[derive(Default)]
+struct Cut {
+    /// Half-open ranges in the order of sending.
+    ranges: RefCell<Vec<(u64, u64)>>,
+    /// Text before each part, and behind the last; empty for a single part.
+    heads: RefCell<Vec<Vec<u8>>>,
+    /// Body bytes seen so far.
+    offset: Cell<u64>,
+    /// Pieces kept back: several ranges need the body whole.
+    kept: RefCell<Vec<Piece>>,
+    done: Cell<bool>,
+}
+
+fn header_filter(request: &Rc<Request>) -> Step {
+    let max = request.with_location(|l| l.core.max_ranges);
+    let total = {
+        let response = request.response.borrow();
+        match response.content_length {
+            Some(total) if request.version() >= Version::Http10 && response.status == 200 && response.allow_ranges => total,
+            _ => return Step::Now(Outcome::Ok),
+        }
+    };
+    if !request.is_main() || max == Some(0) {
+        return Step::Now(Outcome::Ok);
+    }
+    let max = max.map(|m| u32::try_from(m).unwrap_or(u32::MAX));
+    match wanted(request, total, max) {
+        Ranges::Whole => {
+            request.response.borrow_mut().headers.set(b"Accept-Ranges", b"bytes");
+            Step::Now(Outcome::Ok)
+        }
+        Ranges::NotSatisfiable => {
+            let mut response = request.response.borrow_mut();
+            response.set_status(416);
+            response.headers.set(b"Content-Range", format!("bytes */{total}").as_bytes());
+            response.content_length = None;
+            Step::Now(Outcome::Status(416))
+        }
+        Ranges::Parts(parts) => {
+            request.response.borrow_mut().set_status(206);
+            let cut = if parts.len() == 1 { single(request, parts, total) } else { multipart(request, parts, total) };
+            request.set_context(Rc::new(cut));
+            Step::Now(Outcome::Ok)
+        }
+    }
+}
+
+fn wanted(request: &Request, total: u64, max: Option<u32>) -> Ranges {
+    let headers = request.headers.borrow();
+    let Some(value) = headers.get(b"Range") else { return Ranges::Whole };
+    if let Some(condition) = headers.get(b"If-Range")
+        && !same_version(request, condition)
+    {
+        return Ranges::Whole;
+    }
+    range::parse(value, total, max)
+}
+
+/// Whether `If-Range` names the version that is being sent.
+fn same_version(request: &Request, condition: &[u8]) -> bool {
+    let response = request.response.borrow();
+    if condition.len() >= 2 && condition.ends_with(b"\"") {
+        return response.headers.get(b"ETag") == Some(condition);
+    }
+    response.last_modified.is_some_and(|m| date::parse(condition) == Some(m))
+}
+
+fn single(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
+    let (start, end) = parts.first().copied().unwrap_or_default();
+    let mut response = request.response.borrow_mut();
+    response.headers.set(b"Content-Range", format!("bytes {start}-{}/{total}", end.saturating_sub(1)).as_bytes());
+    response.content_length = Some(end - start);
+    Cut { ranges: RefCell::new(parts), ..Cut::default() }
+}
+
+fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
+    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+    let number = NEXT.get().wrapping_add(1);
+    NEXT.set(number);
+    let boundary = format!("{:020}", (base::clock::now().epoch_ms() << 20) ^ number);
+    let mut response = request.response.borrow_mut();
+    let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
+    if !response.content_type.is_empty() {
+        head.extend_from_slice(b"Content-Type: ");
+        head.extend_from_slice(&response.content_type);
+        if !response.charset.is_empty() {
+            head.extend_from_slice(b"; charset=");
+            head.extend_from_slice(&response.charset);
+        }
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"Content-Range: bytes ");
+    let mut heads = Vec::with_capacity(parts.len() + 1);
+    let mut length = 0u64;
+    for (start, end) in &parts {
+        let mut text = head.clone();
+        text.extend_from_slice(format!("{start}-{}/{total}\r\n\r\n", end.saturating_sub(1)).as_bytes());
+        length += text.len() as u64 + (end - start);
+        heads.push(text);
+    }
+    let tail = format!("\r\n--{boundary}--\r\n").into_bytes();
+    length += tail.len() as u64;
+    heads.push(tail);
+    response.set_content_type(format!("multipart/byteranges; boundary={boundary}").as_bytes());
+    response.charset.clear();
+    response.headers.remove(b"Content-Range");
+    response.content_length = Some(length);
+    Cut { ranges: RefCell::new(parts), heads: RefCell::new(heads), ..Cut::default() }
+}
+
+fn body_filter(request: &Rc<Request>, chain: Chain) -> Filtered {
+    let Some(cut) = request.find_context::<Cut>() else { return Filtered::Now(Ok(chain)) };
+    let Chain { pieces, flush, last } = chain;
+    let out = if cut.heads.borrow().is_empty() { one_part(&cut, pieces) } else { all_parts(&cut, pieces, last) };
+    Filtered::Now(Ok(Chain { pieces: out, flush, last }))
+}
+
+fn one_part(cut: &Cut, pieces: Vec<Piece>) -> Vec<Piece> {
+    let (start, end) = cut.ranges.borrow().first().copied().unwrap_or_default();
+    let mut out = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let from = cut.offset.get();
+        let to = from + piece.len();
+        cut.offset.set(to);
+        push_overlap(&piece, from, to, (start, end), &mut out);
+    }
+    out
+}
+
+fn all_parts(cut: &Cut, pieces: Vec<Piece>, last: bool) -> Vec<Piece> {
+    let mut kept = cut.kept.borrow_mut();
+    kept.extend(pieces);
+    if !last || cut.done.replace(true) {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    let mut heads = cut.heads.borrow_mut().drain(..).collect::<Vec<_>>().into_iter();
+    for range in cut.ranges.borrow().iter() {
+        out.extend(heads.next().map(|h| Piece::Bytes(h.into())));
+        let mut from = 0;
+        for piece in kept.iter() {
+            let to = from + piece.len();
+            push_overlap(piece, from, to, *range, &mut out);
+            from = to;
+        }
+    }
+    out.extend(heads.next().map(|h| Piece::Bytes(h.into())));
+    kept.clear();
+    out
+}
+
+/// Appends the part of a piece, which stands at `from..to` of the body, that lies in `range`.
+fn push_overlap(piece: &Piece, from: u64, to: u64, range: (u64, u64), out: &mut Vec<Piece>) {
+    let (start, end) = (range.0.max(from), range.1.min(to));
+    if start >= end {
+        return;
+    }
+    out.push(match piece {
+        Piece::Bytes(bytes) => Piece::Bytes(bytes.slice((start - from) as usize..(end - from) as usize)),
+        Piece::File(f) => Piece::File(FilePiece { file: f.file.clone(), start: f.start + (start - from), end: f.start + (end - from) }),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(pieces: &[Piece]) -> Vec<u8> {
+        let bytes = pieces.iter().map(|p| match p {
+            Piece::Bytes(b) => b.to_vec(),
+            Piece::File(_) => Vec::new(),
+        });
+        bytes.flatten().collect()
+    }
+
+    #[test]
+    fn one_part_of_a_body_in_pieces() {
+        let cut = Cut { ranges: RefCell::new(vec![(2, 7)]), ..Cut::default() };
+        let mut out = one_part(&cut, vec![Piece::Bytes("abc".into()), Piece::Bytes("def".into())]);
+        out.extend(one_part(&cut, vec![Piece::Bytes("ghi".into())]));
+        assert_eq!(text(&out), b"cdefg");
+    }
+
+    #[test]
+    fn several_parts_in_the_order_asked() {
+        let heads = vec![b"[".to_vec(), b"|".to_vec(), b"]".to_vec()];
+        let cut = Cut { ranges: RefCell::new(vec![(4, 6), (0, 2)]), heads: RefCell::new(heads), ..Cut::default() };
+        assert!(all_parts(&cut, vec![Piece::Bytes("abc".into())], false).is_empty());
+        let out = all_parts(&cut, vec![Piece::Bytes("def".into())], true);
+        assert_eq!(text(&out), b"[ef|ab]");
+        assert!(all_parts(&cut, Vec::new(), true).is_empty());
+    }
+}

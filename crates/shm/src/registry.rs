@@ -1,0 +1,103 @@
+//! The zones of a configuration, and which of them live on in the next one.
+
+use crate::zone::{MIN_SIZE, Zone};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+
+/// Why a zone cannot be had. Shown as nginx's texts.
+#[derive(Debug)]
+pub enum ClaimError {
+    /// Another directive of this configuration made it.
+    Bound(Rc<Zone>),
+    /// It holds another kind of structure.
+    OtherUse(String),
+    /// Two directives want different sizes.
+    OtherSize(String, usize, usize),
+    /// Below the smallest size.
+    TooSmall(String),
+    /// The kernel refused.
+    Map(String, io::Error),
+}
+
+impl fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClaimError::Bound(zone) => write!(f, "the shared memory zone \"{}\" is already declared", zone.name()),
+            ClaimError::OtherUse(name) => write!(f, "the shared memory zone \"{name}\" is already declared for a different use"),
+            ClaimError::OtherSize(name, new, old) => {
+                write!(f, "the size {new} of shared memory zone \"{name}\" conflicts with already declared size {old}")
+            }
+            ClaimError::TooSmall(name) => write!(f, "zone \"{name}\" is too small"),
+            ClaimError::Map(name, error) => write!(f, "mapping shared memory zone \"{name}\" failed: {error}"),
+        }
+    }
+}
+
+/// The zones of one configuration. The master keeps it and makes the next from it with [`Zones::successor`].
+#[derive(Clone, Debug, Default)]
+pub struct Zones {
+    current: Vec<Rc<Zone>>,
+    previous: Vec<Rc<Zone>>,
+}
+
+impl Zones {
+    /// A registry for the next configuration, which finds the zones of this one again.
+    pub fn successor(&self) -> Zones {
+        Zones { current: Vec::new(), previous: self.current.clone() }
+    }
+
+    /// Zones in use, for the log of accidents and for [`Zone::buried`].
+    pub fn all(&self) -> &[Rc<Zone>] {
+        &self.current
+    }
+
+    /// The zone of this configuration that is called `name`.
+    pub fn find(&self, name: &str) -> Option<&Rc<Zone>> {
+        self.current.iter().find(|zone| zone.name() == name)
+    }
+
+    /// A zone of `size` bytes for `owner`. The one of the previous configuration lives on if it has this owner and size.
+    ///
+    /// # Errors
+    /// [`ClaimError::Bound`] with the zone if this configuration has it already, for callers who may share it.
+    pub fn claim(&mut self, name: &str, owner: &'static str, size: usize) -> Result<Rc<Zone>, ClaimError> {
+        if let Some(zone) = self.find(name) {
+            return Err(match () {
+                () if zone.owner() != owner => ClaimError::OtherUse(name.to_owned()),
+                () if zone.size() != size => ClaimError::OtherSize(name.to_owned(), size, zone.size()),
+                () => ClaimError::Bound(zone.clone()),
+            });
+        }
+        if size < MIN_SIZE {
+            return Err(ClaimError::TooSmall(name.to_owned()));
+        }
+        let kept = self.previous.iter().find(|z| z.name() == name && z.owner() == owner && z.size() == size);
+        let zone = match kept {
+            Some(zone) => zone.clone(),
+            None => Rc::new(Zone::new(name, owner, size).map_err(|e| ClaimError::Map(name.to_owned(), e))?),
+        };
+        self.current.push(zone.clone());
+        Ok(zone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_lives_on_if_nothing_changes() {
+        let mut first = Zones::default();
+        first.claim("a", "limit", MIN_SIZE).unwrap().lock().set_root(0, 5);
+        first.claim("b", "limit", MIN_SIZE).unwrap().lock().set_root(0, 6);
+        assert!(matches!(first.claim("a", "limit", MIN_SIZE), Err(ClaimError::Bound(_))));
+        assert!(matches!(first.claim("a", "dict", MIN_SIZE), Err(ClaimError::OtherUse(_))));
+        assert!(matches!(first.claim("a", "limit", 1 << 20), Err(ClaimError::OtherSize(..))));
+        let mut second = first.successor();
+        assert!(second.find("a").is_none());
+        assert_eq!(second.claim("a", "limit", MIN_SIZE).unwrap().lock().root(0), 5);
+        assert_eq!(second.claim("b", "limit", MIN_SIZE * 2).unwrap().lock().root(0), 0);
+        assert!(matches!(second.claim("c", "limit", 100), Err(ClaimError::TooSmall(_))));
+    }
+}
