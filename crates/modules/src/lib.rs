@@ -14,9 +14,12 @@ pub mod headers;
 pub mod log;
 pub mod map;
 pub mod realip;
+pub mod referer;
 pub mod rewrite;
+pub mod secure_link;
 pub mod split_clients;
 pub mod stub_status;
+pub mod userid;
 pub mod variables;
 
 // mod2
