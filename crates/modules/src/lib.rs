@@ -2,6 +2,11 @@
 #![forbid(unsafe_code)]
 
 // mod2
+pub mod accept_gzip;
+mod filtering;
+pub mod gunzip;
+pub mod gzip;
+pub mod gzip_static;
 pub mod autoindex;
 mod compile;
 pub mod content_type;
