@@ -3,7 +3,9 @@
 
 // mod2
 pub mod accept_gzip;
+pub mod dav;
 mod filtering;
+pub mod random_index;
 pub mod gunzip;
 pub mod gzip;
 pub mod gzip_static;
