@@ -6,4 +6,6 @@
 pub mod clock;
 pub mod errno;
 pub mod log;
+pub mod syslog;
 pub mod text;
+pub mod version;

@@ -9,19 +9,11 @@ use http::blocks::Blocks;
 use http::core::{Core, ServerCore, ServerName};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
-use http::root::Paths;
 use http::{Http, Module, Server};
 use session::Variables;
 use std::rc::Rc;
 
-/// The main level's values that `http` needs; put into the global scope before reading.
-#[derive(Clone, Default)]
-pub struct Ground {
-    /// Where relative paths lead.
-    pub paths: Rc<Paths>,
-    /// The main error log, once its directives have been read.
-    pub log: Option<ErrorLog>,
-}
+pub use http::root::Ground;
 
 struct Builder<'a> {
     modules: &'a [Module],

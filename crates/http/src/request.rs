@@ -91,6 +91,8 @@ pub struct Flags {
     pub access_granted: Cell<bool>,
     /// A subrequest that Lua captures in memory.
     pub captured: Cell<bool>,
+    /// The head came behind an earlier request, before that one was answered (`$pipe`).
+    pub pipelined: Cell<bool>,
 }
 
 impl Flags {
@@ -111,6 +113,7 @@ impl Flags {
             &self.watch_client,
             &self.access_granted,
             &self.captured,
+            &self.pipelined,
             &self.keepalive,
         ];
         for flag in all {

@@ -2,6 +2,7 @@
 
 use crate::connection::Address;
 use crate::location::Server;
+use base::log::ErrorLog;
 use conf::scope::ConfMap;
 use session::{Regex, Variables};
 use std::collections::HashMap;
@@ -33,6 +34,15 @@ impl Paths {
 pub fn os_path(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// The main level's values that `http` needs; put into the global scope before reading.
+#[derive(Clone, Default)]
+pub struct Ground {
+    /// Where relative paths lead.
+    pub paths: Rc<Paths>,
+    /// The main error log, once its directives have been read.
+    pub log: Option<ErrorLog>,
 }
 
 /// The servers that share a listening address.

@@ -60,6 +60,16 @@ pub struct Worker {
     leaving: RefCell<Vec<Rc<dyn Fn()>>>,
     spawner: fn(BoxFuture<()>),
     panicked: Cell<bool>,
+    holds: Rc<Cell<usize>>,
+}
+
+/// Keeps a worker that exits gracefully alive: work apart from any connection, such as a running timer.
+pub struct Hold(Rc<Cell<usize>>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 impl Worker {
@@ -77,6 +87,7 @@ impl Worker {
             leaving: RefCell::default(),
             spawner,
             panicked: Cell::new(false),
+            holds: Rc::default(),
         }
     }
 
@@ -94,6 +105,17 @@ impl Worker {
     /// The engine, once the worker has started.
     pub fn engine(&self) -> Option<&Rc<dyn Engine>> {
         self.engine.get()
+    }
+
+    /// Keeps the worker from exiting gracefully while the result lives.
+    pub fn hold(&self) -> Hold {
+        self.holds.set(self.holds.get() + 1);
+        Hold(self.holds.clone())
+    }
+
+    /// Whether somebody keeps the worker from exiting.
+    pub fn is_held(&self) -> bool {
+        self.holds.get() > 0
     }
 
     /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.

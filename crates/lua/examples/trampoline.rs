@@ -1,8 +1,6 @@
 //! Prints what one handler run costs in this layer, in nanoseconds of processor time.
 
-use lua::{
-    Cx, Group, Job, Later, Options, Outcome, Phase, PhaseSet, Raise, Reply, Row, Stack, Started, Vm,
-};
+use lua::{Cx, Group, Job, Later, Options, Outcome, Phase, PhaseSet, Raise, Reply, Row, Stack, Started, Vm};
 use std::any::Any;
 use std::cell::Cell;
 use std::error::Error;
@@ -39,11 +37,7 @@ struct Once(bool);
 impl Future for Once {
     type Output = Result<Reply, Raise>;
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        if std::mem::replace(&mut self.0, true) {
-            Poll::Ready(Ok(Reply::Empty))
-        } else {
-            Poll::Pending
-        }
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(Ok(Reply::Empty)) } else { Poll::Pending }
     }
 }
 
@@ -64,10 +58,7 @@ G.ready, G.pause = R.ready, R.pause
 ";
 
 fn processor_ns() -> f64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call fills a record of ours.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) };
     now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
@@ -109,21 +100,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     measure(&vm, "empty handler", "")?;
     measure(&vm, "fast row with a string", "say('hello world')")?;
-    measure(
-        &vm,
-        "fast row, variadic chunk (not compiled)",
-        "local a = ... say('hello world')",
-    )?;
-    measure(
-        &vm,
-        "four fast rows",
-        "say('hello') say(' ') say('world') say('!')",
-    )?;
-    measure(
-        &vm,
-        "four fast rows, variadic chunk",
-        "local a = ... say('hello') say(' ') say('world') say('!')",
-    )?;
+    measure(&vm, "fast row, variadic chunk (not compiled)", "local a = ... say('hello world')")?;
+    measure(&vm, "four fast rows", "say('hello') say(' ') say('world') say('!')")?;
+    measure(&vm, "four fast rows, variadic chunk", "local a = ... say('hello') say(' ') say('world') say('!')")?;
     measure(&vm, "suspending row, ready at once", "ready()")?;
     measure(&vm, "suspending row, suspended", "pause()")?;
     measure(&vm, "handler that writes a global", "x = 1")?;

@@ -26,8 +26,7 @@ pub(crate) struct Prelude {
 }
 
 fn report_global(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if let (Some(hooks), Some(name), Some(traceback)) = (cx.hooks(), stack.bytes(1), stack.bytes(2))
-    {
+    if let (Some(hooks), Some(name), Some(traceback)) = (cx.hooks(), stack.bytes(1), stack.bytes(2)) {
         hooks.global_write(cx, name, traceback);
     }
     Ok(0)
@@ -37,13 +36,7 @@ fn report_global(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 ///
 /// # Safety
 /// A function and `nargs` arguments stand on `l`'s stack above `base`.
-pub(crate) unsafe fn protected(
-    l: *mut sys::lua_State,
-    cx: &Cx,
-    base: c_int,
-    nargs: c_int,
-    results: c_int,
-) -> Result<(), LuaError> {
+pub(crate) unsafe fn protected(l: *mut sys::lua_State, cx: &Cx, base: c_int, nargs: c_int, results: c_int) -> Result<(), LuaError> {
     // SAFETY: the caller's contract.
     unsafe {
         let code = sys::lua_pcall(l, nargs, results, 0);
@@ -51,16 +44,9 @@ pub(crate) unsafe fn protected(
             return Ok(());
         }
         let stack = Stack::new(l, &cx.bin);
-        let message = stack
-            .bytes(stack.top())
-            .unwrap_or(b"unknown reason")
-            .to_vec();
+        let message = stack.bytes(stack.top()).unwrap_or(b"unknown reason").to_vec();
         sys::lua_settop(l, base);
-        let kind = if code == sys::LUA_ERRSYNTAX {
-            ErrorKind::Syntax
-        } else {
-            ErrorKind::Runtime
-        };
+        let kind = if code == sys::LUA_ERRSYNTAX { ErrorKind::Syntax } else { ErrorKind::Runtime };
         Err(LuaError::plain(kind, message))
     }
 }
@@ -69,12 +55,7 @@ pub(crate) unsafe fn protected(
 ///
 /// # Safety
 /// `l` is a live state of `cx`'s VM with 4 free slots.
-pub(crate) unsafe fn push_native(
-    l: *mut sys::lua_State,
-    cx: &Rc<Cx>,
-    function: sys::lua_CFunction,
-    phases: PhaseSet,
-) {
+pub(crate) unsafe fn push_native(l: *mut sys::lua_State, cx: &Rc<Cx>, function: sys::lua_CFunction, phases: PhaseSet) {
     // SAFETY: the caller's contract; the context outlives the VM.
     unsafe {
         sys::lua_pushlightuserdata(l, Rc::as_ptr(cx).cast_mut().cast());
@@ -93,25 +74,13 @@ pub(crate) unsafe fn push_native(
 pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<Cx>) -> Result<Prelude, LuaError> {
     // SAFETY: a fresh state that nobody else uses; 20 slots are free and at most 8 are used.
     unsafe {
-        let code = sys::luaL_loadbuffer(
-            l,
-            PRELUDE.as_ptr().cast(),
-            PRELUDE.len(),
-            c"=lunette".as_ptr(),
-        );
+        let code = sys::luaL_loadbuffer(l, PRELUDE.as_ptr().cast(), PRELUDE.len(), c"=lunette".as_ptr());
         if code != 0 {
-            return Err(LuaError::plain(
-                ErrorKind::Syntax,
-                "the prelude does not compile",
-            ));
+            return Err(LuaError::plain(ErrorKind::Syntax, "the prelude does not compile"));
         }
         let mut stack = Stack::new(l, &cx.bin);
         stack.push_table(0, 12);
-        for (name, marker) in [
-            ("RAISE", &row::RAISE),
-            ("PENDING", &row::PENDING),
-            ("SUSPEND", &row::SUSPEND),
-        ] {
+        for (name, marker) in [("RAISE", &row::RAISE), ("PENDING", &row::PENDING), ("SUSPEND", &row::SUSPEND)] {
             stack.push_pointer(row::mark(marker));
             stack.set_field(2, name.as_bytes());
         }
@@ -119,10 +88,9 @@ pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<Cx>) -> Result<
         stack.set_field(2, b"cx");
         stack.push_bytes(CDEF.as_bytes());
         stack.set_field(2, b"cdef");
-        for row in [
-            Row::calls("report", PhaseSet::EVERYWHERE, report_global),
-            Row::calls("thread_status", PhaseSet::EVERYWHERE, light::status),
-        ] {
+        for row in
+            [Row::calls("report", PhaseSet::EVERYWHERE, report_global), Row::calls("thread_status", PhaseSet::EVERYWHERE, light::status)]
+        {
             if let Kind::Native(function) = row.kind {
                 push_native(l, cx, function, row.phases);
                 stack.set_field(2, row.name.as_bytes());

@@ -38,8 +38,7 @@ impl Chunks {
     }
 
     pub(crate) fn keep_file(&mut self, path: &Path, stamp: Stamp, id: ChunkId) {
-        self.files
-            .insert(path.as_os_str().as_bytes().into(), (stamp, id));
+        self.files.insert(path.as_os_str().as_bytes().into(), (stamp, id));
     }
 
     pub(crate) fn add(&mut self, factory: c_int) -> ChunkId {
@@ -66,10 +65,7 @@ fn file_error(verb: &str, path: &Path, error: &std::io::Error) -> LuaError {
     let errno = error.raw_os_error().unwrap_or(0);
     // SAFETY: strerror returns a string that lives until its next call; this thread copies it at once.
     let reason = unsafe { CStr::from_ptr(libc::strerror(errno)) }.to_string_lossy();
-    let mut error = LuaError::plain(
-        ErrorKind::File,
-        format!("cannot {verb} {}: {reason}", path.display()),
-    );
+    let mut error = LuaError::plain(ErrorKind::File, format!("cannot {verb} {}: {reason}", path.display()));
     error.errno = errno;
     error
 }
@@ -91,7 +87,6 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LuaError> {
     use std::io::Read;
     let mut file = std::fs::File::open(path).map_err(|e| file_error("open", path, &e))?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)
-        .map_err(|e| file_error("read", path, &e))?;
+    file.read_to_end(&mut bytes).map_err(|e| file_error("read", path, &e))?;
     Ok(bytes)
 }

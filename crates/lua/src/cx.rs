@@ -84,11 +84,7 @@ impl Cx {
 
     /// The current host context (the request), when there is one and it is a `T`.
     pub fn host<T: 'static>(&self) -> Option<Rc<T>> {
-        self.host
-            .try_borrow()
-            .ok()?
-            .as_ref()
-            .and_then(|h| Rc::clone(h).downcast::<T>().ok())
+        self.host.try_borrow().ok()?.as_ref().and_then(|h| Rc::clone(h).downcast::<T>().ok())
     }
 
     /// The current phase; none at a VM's start.
@@ -192,39 +188,21 @@ impl Cx {
         !self.in_fast.get()
     }
 
-    pub(crate) fn enter(
-        &self,
-        host: Option<Rc<dyn Any>>,
-        phase: Option<Phase>,
-        core: Option<Rc<Core>>,
-        waker: Option<&Waker>,
-    ) -> Saved {
-        self.req.set(
-            host.as_ref()
-                .map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()),
-        );
+    pub(crate) fn enter(&self, host: Option<Rc<dyn Any>>, phase: Option<Phase>, core: Option<Rc<Core>>, waker: Option<&Waker>) -> Saved {
+        self.req.set(host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
         self.phase.set(phase.map_or(0, |p| p.bit));
         Saved {
             phase: self.phase_info.replace(phase),
             detached: self.detached.replace(false),
             host: self.host.replace(host),
             core: self.core.replace(core),
-            waker: if waker.is_some() || self.waker.borrow().is_some() {
-                self.waker.replace(waker.cloned())
-            } else {
-                None
-            },
+            waker: if waker.is_some() || self.waker.borrow().is_some() { self.waker.replace(waker.cloned()) } else { None },
         }
     }
 
     /// Puts back what was current and returns the host context that was.
     pub(crate) fn leave(&self, saved: Saved) -> Option<Rc<dyn Any>> {
-        self.req.set(
-            saved
-                .host
-                .as_ref()
-                .map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()),
-        );
+        self.req.set(saved.host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);
         self.detached.set(saved.detached);
@@ -236,10 +214,7 @@ impl Cx {
     }
 
     /// Polls a new future once, with the job's waker when it is already being polled.
-    pub(crate) fn poll_new(
-        &self,
-        work: &mut LocalFuture,
-    ) -> Poll<Result<crate::value::Reply, Raise>> {
+    pub(crate) fn poll_new(&self, work: &mut LocalFuture) -> Poll<Result<crate::value::Reply, Raise>> {
         let waker = self.waker.try_borrow().ok().and_then(|w| w.clone());
         let mut cx = Context::from_waker(waker.as_ref().unwrap_or_else(|| Waker::noop()));
         work.as_mut().poll(&mut cx)

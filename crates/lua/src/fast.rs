@@ -58,12 +58,7 @@ pub trait FastFn<Shape>: Copy + 'static {
 
 /// The function item itself, which has no bytes.
 fn conjure<F: Copy + 'static>() -> &'static F {
-    const {
-        assert!(
-            size_of::<F>() == 0,
-            "a fast row must be a function item or a closure without captures"
-        )
-    }
+    const { assert!(size_of::<F>() == 0, "a fast row must be a function item or a closure without captures") }
     // SAFETY: F has no bytes, so any aligned address is a valid place of one; a value of it existed when the row was
     // made, so the type is inhabited and, being Copy, may be used any number of times.
     unsafe { std::ptr::NonNull::<F>::dangling().as_ref() }

@@ -63,13 +63,7 @@ impl Job {
     /// Runs a kept function, such as a timer's callback, in a slot of its own; `push` puts the arguments on the stack
     /// above the function and says how many. The handler that gave the function away should have called
     /// [`Cx::detach_globals`].
-    pub fn call(
-        vm: &Vm,
-        function: &Ref,
-        push: impl FnOnce(&mut Stack<'_>) -> usize,
-        phase: Phase,
-        host: Rc<dyn Any>,
-    ) -> Started {
+    pub fn call(vm: &Vm, function: &Ref, push: impl FnOnce(&mut Stack<'_>) -> usize, phase: Phase, host: Rc<dyn Any>) -> Started {
         let slot = match vm.take_bare_slot() {
             Ok(slot) => slot,
             Err(error) => return Started::Done(Outcome::Failed(Box::new(error))),
@@ -85,27 +79,14 @@ impl Job {
     fn launch(vm: &Vm, mut slot: Slot, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
-        slot.core.threads.borrow_mut().push(Thread {
-            id: entry,
-            parent: 0,
-            lua: slot.lua,
-            anchor: 0,
-            waited: false,
-            state: State::Ready,
-        });
+        slot.core.threads.borrow_mut().push(Thread { id: entry, parent: 0, lua: slot.lua, anchor: 0, waited: false, state: State::Ready });
         let saved = cx.enter(Some(host), Some(phase), Some(Rc::clone(&slot.core)), None);
         // SAFETY: the slot is this job's alone, and its closure stands on its coroutine.
         let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
         slot.detached = cx.detached.get();
         let host = cx.leave(saved);
         if let (Rest::Waiting, Some(host)) = (&rest, host) {
-            return Started::Waiting(Self {
-                vm: vm.clone(),
-                slot: Some(slot),
-                host,
-                phase,
-                entry,
-            });
+            return Started::Waiting(Self { vm: vm.clone(), slot: Some(slot), host, phase, entry });
         }
         let outcome = outcome(rest);
         retire(vm, slot);
@@ -117,13 +98,7 @@ impl Job {
         let core = Rc::clone(&self.slot.as_ref()?.core);
         let mut ids = core.scratch.take();
         ids.clear();
-        ids.extend(
-            core.threads
-                .borrow()
-                .iter()
-                .filter(|t| matches!(t.state, State::Pending(_)))
-                .map(|t| t.id),
-        );
+        ids.extend(core.threads.borrow().iter().filter(|t| matches!(t.state, State::Pending(_))).map(|t| t.id));
         let mut rest = None;
         for &id in &ids {
             if let Some(reply) = poll_thread(&core, id, context) {
@@ -141,23 +116,12 @@ impl Job {
     }
 
     /// Resumes a thread with the results of its operation.
-    fn go_on(
-        &mut self,
-        core: &Rc<Core>,
-        id: u64,
-        reply: Result<Reply, Raise>,
-        context: &Context<'_>,
-    ) -> Rest {
+    fn go_on(&mut self, core: &Rc<Core>, id: u64, reply: Result<Reply, Raise>, context: &Context<'_>) -> Rest {
         let cx = self.vm.cx();
         let Some(lua) = core.with(id, |t| t.lua) else {
             return Rest::Waiting;
         };
-        let saved = cx.enter(
-            Some(Rc::clone(&self.host)),
-            Some(self.phase),
-            Some(Rc::clone(core)),
-            Some(context.waker()),
-        );
+        let saved = cx.enter(Some(Rc::clone(&self.host)), Some(self.phase), Some(Rc::clone(core)), Some(context.waker()));
         // SAFETY: the thread is suspended: its stack is empty and nobody else's; it is alive while in the job.
         let rest = unsafe {
             let nargs = push_reply(cx, lua, reply);
@@ -179,9 +143,7 @@ impl Job {
 unsafe fn push_reply(cx: &Cx, lua: *mut sys::lua_State, reply: Result<Reply, Raise>) -> c_int {
     // SAFETY: the caller's contract.
     let mut stack = unsafe { Stack::new(lua, &cx.bin) };
-    let pushed = reply.and_then(|reply| {
-        catch_unwind(AssertUnwindSafe(|| reply.push(&mut stack))).unwrap_or(Err(PANICKED))
-    });
+    let pushed = reply.and_then(|reply| catch_unwind(AssertUnwindSafe(|| reply.push(&mut stack))).unwrap_or(Err(PANICKED)));
     match pushed {
         Ok(n) => n.min(stack.top()) as c_int,
         Err(raise) => push_raise(&mut stack, &raise),
@@ -192,13 +154,11 @@ const PANICKED: Raise = Raise::fixed("internal error: a native function panicked
 
 /// Polls what a thread waits for; its result when it is done.
 fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result<Reply, Raise>> {
-    let taken = core.with(id, |t| {
-        match std::mem::replace(&mut t.state, State::Ready) {
-            State::Pending(work) => Some(work),
-            other => {
-                t.state = other;
-                None
-            }
+    let taken = core.with(id, |t| match std::mem::replace(&mut t.state, State::Ready) {
+        State::Pending(work) => Some(work),
+        other => {
+            t.state = other;
+            None
         }
     });
     let mut work = taken.flatten()?;

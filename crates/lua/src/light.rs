@@ -67,25 +67,14 @@ fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             return Err(Raise::fixed("stack overflow"));
         }
         sys::lua_xmove(l, co, values);
-        sys::lua_rawgeti(
-            l,
-            sys::LUA_REGISTRYINDEX,
-            cx.light.get() as sys::lua_Integer,
-        );
+        sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, cx.light.get() as sys::lua_Integer);
         sys::lua_pushvalue(l, 1);
         sys::lua_pushnumber(l, parent as f64);
         sys::lua_rawset(l, -3);
         sys::lua_settop(l, 1);
         (co, sys::luaL_ref(l, sys::LUA_REGISTRYINDEX))
     };
-    core.threads.borrow_mut().push(Thread {
-        id,
-        parent,
-        lua,
-        anchor,
-        waited: false,
-        state: State::Ready,
-    });
+    core.threads.borrow_mut().push(Thread { id, parent, lua, anchor, waited: false, state: State::Ready });
     core.intent.set(Intent::Spawn(id));
     Ok(Later::Scheduled)
 }
@@ -98,11 +87,7 @@ fn parent_of(cx: &Cx, stack: &mut Stack<'_>, index: usize) -> Option<u64> {
     }
     // SAFETY: room was made; the table is in the registry for the VM's life.
     unsafe {
-        sys::lua_rawgeti(
-            stack.state(),
-            sys::LUA_REGISTRYINDEX,
-            cx.light.get() as sys::lua_Integer,
-        );
+        sys::lua_rawgeti(stack.state(), sys::LUA_REGISTRYINDEX, cx.light.get() as sys::lua_Integer);
         sys::lua_pushvalue(stack.state(), index as c_int);
         sys::lua_rawget(stack.state(), -2);
     }
@@ -123,14 +108,10 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             return Err(Raise::argument(index, "wait", "lua thread expected"));
         };
         let Some(parent) = parent_of(cx, stack, index) else {
-            return Err(Raise::fixed(
-                "attempt to wait on a coroutine that is not a user thread",
-            ));
+            return Err(Raise::fixed("attempt to wait on a coroutine that is not a user thread"));
         };
         if parent != me {
-            return Err(Raise::fixed(
-                "only the parent coroutine can wait on the thread",
-            ));
+            return Err(Raise::fixed("only the parent coroutine can wait on the thread"));
         }
         match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
             Some((id, true)) => return Ok(Later::Now(collect(&core, stack, id, co)?)),
@@ -151,12 +132,7 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// Moves the kept results of an ended thread to the caller.
-fn collect(
-    core: &Core,
-    stack: &mut Stack<'_>,
-    id: u64,
-    co: *mut sys::lua_State,
-) -> Result<usize, Raise> {
+fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State) -> Result<usize, Raise> {
     // SAFETY: the zombie's coroutine is kept alive by its anchor until it is buried.
     let n = unsafe { sys::lua_gettop(co) };
     if !stack.reserve(n as usize + 2) {

@@ -13,18 +13,12 @@ pub struct Raise {
 impl Raise {
     /// An error with a text made at run time; the caller's `file:line:` stands before it, as with `luaL_error`.
     pub fn new(message: impl Into<Vec<u8>>) -> Self {
-        Self {
-            message: Cow::Owned(message.into()),
-            level: 1,
-        }
+        Self { message: Cow::Owned(message.into()), level: 1 }
     }
 
     /// An error with a fixed text.
     pub const fn fixed(message: &'static str) -> Self {
-        Self {
-            message: Cow::Borrowed(message.as_bytes()),
-            level: 1,
-        }
+        Self { message: Cow::Borrowed(message.as_bytes()), level: 1 }
     }
 
     /// `bad argument #N to 'FUNCTION' (WHAT)`, the text of `luaL_argerror`.
@@ -87,12 +81,7 @@ pub struct LuaError {
 
 impl LuaError {
     pub(crate) fn plain(kind: ErrorKind, message: impl Into<Vec<u8>>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            traceback: Vec::new(),
-            errno: 0,
-        }
+        Self { kind, message: message.into(), traceback: Vec::new(), errno: 0 }
     }
 
     /// The text to log after `lua entry thread aborted: ` or `lua user thread aborted: `.

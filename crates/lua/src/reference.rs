@@ -19,10 +19,7 @@ impl RefBin {
         unsafe {
             self.drain(l);
             let slot = sys::luaL_ref(l, sys::LUA_REGISTRYINDEX);
-            Ref(Rc::new(Entry {
-                slot,
-                bin: self.clone(),
-            }))
+            Ref(Rc::new(Entry { slot, bin: self.clone() }))
         }
     }
 

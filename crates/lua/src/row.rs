@@ -60,10 +60,7 @@ impl Later {
 /// How Lua reaches a row.
 #[derive(Clone)]
 pub(crate) enum Kind {
-    Fast {
-        declaration: String,
-        address: *const c_void,
-    },
+    Fast { declaration: String, address: *const c_void },
     Native(sys::lua_CFunction),
 }
 
@@ -78,19 +75,9 @@ pub struct Row {
 impl Row {
     /// A function reached through the FFI, callable in the phases of `MASK` (see [`PhaseSet::bits`]). The glue finds
     /// it as `C.name` and passes `cx` first. A result that means failure is `FAILED` of its type.
-    pub fn fast<const MASK: u32, Shape, F: FastFn<Shape>>(
-        name: &'static str,
-        _function: F,
-    ) -> Self {
-        let kind = Kind::Fast {
-            declaration: F::declaration(),
-            address: F::address::<MASK>(),
-        };
-        Self {
-            name,
-            phases: PhaseSet(MASK),
-            kind,
-        }
+    pub fn fast<const MASK: u32, Shape, F: FastFn<Shape>>(name: &'static str, _function: F) -> Self {
+        let kind = Kind::Fast { declaration: F::declaration(), address: F::address::<MASK>() };
+        Self { name, phases: PhaseSet(MASK), kind }
     }
 
     /// A function that reads its arguments from the Lua stack and pushes its results, whose number it returns.
@@ -99,17 +86,8 @@ impl Row {
     where
         F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
     {
-        const {
-            assert!(
-                size_of::<F>() == 0,
-                "a row must be a function item or a closure without captures"
-            )
-        }
-        Self {
-            name,
-            phases,
-            kind: Kind::Native(call_entry::<F>),
-        }
+        const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
+        Self { name, phases, kind: Kind::Native(call_entry::<F>) }
     }
 
     /// A function that may suspend its caller: it reads its arguments and answers at once or with a future.
@@ -118,17 +96,8 @@ impl Row {
     where
         F: Fn(&Cx, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
     {
-        const {
-            assert!(
-                size_of::<F>() == 0,
-                "a row must be a function item or a closure without captures"
-            )
-        }
-        Self {
-            name,
-            phases,
-            kind: Kind::Native(suspend_entry::<F>),
-        }
+        const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
+        Self { name, phases, kind: Kind::Native(suspend_entry::<F>) }
     }
 
     /// The row's name.
@@ -158,10 +127,7 @@ enum Answer {
 ///
 /// # Safety
 /// `l` runs a C closure made by the binder: upvalue 1 is the context, upvalue 2 the phase mask.
-unsafe fn guarded(
-    l: *mut sys::lua_State,
-    body: impl FnOnce(&Cx, &mut Stack<'_>) -> Result<Answer, Raise>,
-) -> c_int {
+unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&Cx, &mut Stack<'_>) -> Result<Answer, Raise>) -> c_int {
     // SAFETY: the caller's contract; the context outlives the VM's last call.
     let cx = unsafe { &*sys::lua_touserdata(l, sys::lua_upvalueindex(1)).cast::<Cx>() };
     // SAFETY: as above; the mask is an integral number.
@@ -194,11 +160,7 @@ pub(crate) fn push_raise(stack: &mut Stack<'_>, raise: &Raise) -> c_int {
     stack.truncate(0);
     stack.push_pointer(mark(&RAISE));
     stack.push_bytes(&raise.message);
-    stack.push_number(if raise.level == 0 {
-        0.0
-    } else {
-        f64::from(raise.level) + 1.0
-    });
+    stack.push_number(if raise.level == 0 { 0.0 } else { f64::from(raise.level) + 1.0 });
     3
 }
 
@@ -207,11 +169,7 @@ where
     F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
 {
     // SAFETY: only the binder makes closures of this function, with the upvalues `guarded` wants.
-    unsafe {
-        guarded(l, |cx, stack| {
-            conjure::<F>()(cx, stack).map(Answer::Results)
-        })
-    }
+    unsafe { guarded(l, |cx, stack| conjure::<F>()(cx, stack).map(Answer::Results)) }
 }
 
 unsafe extern "C-unwind" fn suspend_entry<F>(l: *mut sys::lua_State) -> c_int

@@ -80,9 +80,8 @@ unsafe fn suspended(core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
     }
     // SAFETY: a yielded coroutine shows the values it yielded; they may be dropped.
     let by_api = unsafe {
-        let api = sys::lua_gettop(lua) == 1
-            && sys::lua_type(lua, 1) == sys::LUA_TLIGHTUSERDATA
-            && sys::lua_touserdata(lua, 1) == mark(&SUSPEND);
+        let api =
+            sys::lua_gettop(lua) == 1 && sys::lua_type(lua, 1) == sys::LUA_TLIGHTUSERDATA && sys::lua_touserdata(lua, 1) == mark(&SUSPEND);
         sys::lua_settop(lua, 0);
         api
     };
@@ -147,14 +146,7 @@ unsafe fn ended(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_St
 
 /// # Safety
 /// As for [`run`]; `lua` has just died, the error value stands on top of its stack.
-unsafe fn failed(
-    cx: &Cx,
-    core: &Core,
-    entry: u64,
-    id: u64,
-    lua: *mut sys::lua_State,
-    code: c_int,
-) -> Next {
+unsafe fn failed(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State, code: c_int) -> Next {
     // SAFETY: the caller's contract.
     let error = unsafe { traceback::describe(cx, lua, code) };
     if id == entry {
@@ -193,11 +185,7 @@ unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, 
     let Some((parent, waited)) = core.with(id, |t| (t.parent, t.waited)) else {
         return Next::Queue;
     };
-    let alive = core
-        .with(parent, |t| {
-            (!matches!(t.state, State::Zombie)).then_some(t.lua)
-        })
-        .flatten();
+    let alive = core.with(parent, |t| (!matches!(t.state, State::Zombie)).then_some(t.lua)).flatten();
     let Some(to) = alive else {
         // SAFETY: the thread is out of use.
         unsafe { bury(core, id, lua) };
@@ -214,21 +202,12 @@ unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, 
         core.with(id, |t| t.state = State::Zombie);
         return Next::Queue;
     }
-    for t in core
-        .threads
-        .borrow_mut()
-        .iter_mut()
-        .filter(|t| t.parent == parent)
-    {
+    for t in core.threads.borrow_mut().iter_mut().filter(|t| t.parent == parent) {
         t.waited = false;
     }
     // SAFETY: both coroutines belong to one VM; room is asked for first.
     unsafe {
-        let moved = if sys::lua_checkstack(to, n) != 0 {
-            n
-        } else {
-            0
-        };
+        let moved = if sys::lua_checkstack(to, n) != 0 { n } else { 0 };
         if moved > 0 {
             sys::lua_xmove(lua, to, moved);
         }
@@ -243,12 +222,7 @@ unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, 
 /// As for [`run`].
 unsafe fn bury_zombies(core: &Core, id: u64, lua: *mut sys::lua_State) {
     loop {
-        let child = core
-            .threads
-            .borrow()
-            .iter()
-            .find(|t| t.parent == id && matches!(t.state, State::Zombie))
-            .map(|t| t.id);
+        let child = core.threads.borrow().iter().find(|t| t.parent == id && matches!(t.state, State::Zombie)).map(|t| t.id);
         let Some(child) = child else { return };
         // SAFETY: the caller's contract.
         unsafe { bury(core, child, lua) };

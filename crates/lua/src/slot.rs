@@ -92,11 +92,7 @@ impl Slot {
     unsafe fn bind_env(&self) {
         // SAFETY: a live coroutine at rest.
         unsafe {
-            sys::lua_rawgeti(
-                self.lua,
-                sys::LUA_REGISTRYINDEX,
-                self.env as sys::lua_Integer,
-            );
+            sys::lua_rawgeti(self.lua, sys::LUA_REGISTRYINDEX, self.env as sys::lua_Integer);
             sys::lua_replace(self.lua, sys::LUA_GLOBALSINDEX);
         }
     }
@@ -187,8 +183,7 @@ impl Slot {
                 };
             }
             if clean {
-                clean = sys::lua_getmetatable(l, base + 1) != 0
-                    && sys::lua_topointer(l, -1) == shared.meta_at;
+                clean = sys::lua_getmetatable(l, base + 1) != 0 && sys::lua_topointer(l, -1) == shared.meta_at;
             }
             sys::lua_settop(l, base);
             clean

@@ -84,11 +84,7 @@ impl<'a> Stack<'a> {
 
     /// The index as Lua wants it, when a value stands there.
     fn at(&self, index: usize) -> Option<c_int> {
-        if index == 0 || index > self.top() {
-            None
-        } else {
-            c_int::try_from(index).ok()
-        }
+        if index == 0 || index > self.top() { None } else { c_int::try_from(index).ok() }
     }
 
     /// The type of the value at `index` (from 1).
@@ -119,8 +115,7 @@ impl<'a> Stack<'a> {
     /// Whether the value there is true in Lua's sense.
     pub fn truthy(&self, index: usize) -> bool {
         // SAFETY: a value stands at `i`.
-        self.at(index)
-            .is_some_and(|i| unsafe { sys::lua_toboolean(self.l, i) } != 0)
+        self.at(index).is_some_and(|i| unsafe { sys::lua_toboolean(self.l, i) } != 0)
     }
 
     /// The number there; strings that look like numbers count, as in Lua.
@@ -148,8 +143,7 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// When neither string nor number stands there.
     pub fn check_bytes(&self, index: usize, function: &str) -> Result<&[u8], Raise> {
-        self.bytes(index)
-            .ok_or_else(|| self.mismatch(index, function, "string"))
+        self.bytes(index).ok_or_else(|| self.mismatch(index, function, "string"))
     }
 
     /// A number argument, or the error of `luaL_checknumber`.
@@ -157,8 +151,7 @@ impl<'a> Stack<'a> {
     /// # Errors
     /// When no number stands there.
     pub fn check_number(&self, index: usize, function: &str) -> Result<f64, Raise> {
-        self.number(index)
-            .ok_or_else(|| self.mismatch(index, function, "number"))
+        self.number(index).ok_or_else(|| self.mismatch(index, function, "number"))
     }
 
     /// The error of `luaL_typerror` for the argument at `index`.
@@ -215,11 +208,7 @@ impl<'a> Stack<'a> {
         self.room();
         // SAFETY: the registry entry lives while the Ref does.
         unsafe {
-            sys::lua_rawgeti(
-                self.l,
-                sys::LUA_REGISTRYINDEX,
-                value.slot() as sys::lua_Integer,
-            );
+            sys::lua_rawgeti(self.l, sys::LUA_REGISTRYINDEX, value.slot() as sys::lua_Integer);
         }
     }
 
@@ -354,8 +343,7 @@ impl<'a> Stack<'a> {
     /// The length of the table or string at `index`, without metamethods.
     pub fn raw_len(&self, index: usize) -> usize {
         // SAFETY: a value stands at `i`.
-        self.at(index)
-            .map_or(0, |i| unsafe { sys::lua_objlen(self.l, i) })
+        self.at(index).map_or(0, |i| unsafe { sys::lua_objlen(self.l, i) })
     }
 
     /// Walks the table at `index`: `each(stack, key, value)` gets the indexes of both. What `each` pushes is dropped;
@@ -363,11 +351,7 @@ impl<'a> Stack<'a> {
     ///
     /// # Errors
     /// What `each` returns ends the walk. No table: an error that says so. No room: `stack overflow`.
-    pub fn each(
-        &mut self,
-        index: usize,
-        mut each: impl FnMut(&mut Stack<'_>, usize, usize) -> Result<(), Raise>,
-    ) -> Result<(), Raise> {
+    pub fn each(&mut self, index: usize, mut each: impl FnMut(&mut Stack<'_>, usize, usize) -> Result<(), Raise>) -> Result<(), Raise> {
         if self.kind(index) != Type::Table {
             return Err(Raise::fixed("table expected"));
         }

@@ -30,9 +30,7 @@ pub(super) struct Log {
 impl Hooks for Log {
     fn global_write(&self, _: &Cx, name: &[u8], traceback: &[u8]) {
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-        self.globals
-            .borrow_mut()
-            .push((text(name), text(traceback)));
+        self.globals.borrow_mut().push((text(name), text(traceback)));
     }
     fn thread_aborted(&self, _: &Cx, error: &LuaError) {
         self.aborted.borrow_mut().push(error.to_string());
@@ -75,20 +73,9 @@ fn say(cx: &Cx, text: &[u8]) -> i32 {
 
 fn nap(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let left = stack.check_number(1, "nap")? as u32;
-    let reply = if stack.truthy(3) {
-        Err(Raise::new("nap failed"))
-    } else {
-        Ok(Reply::Two(Value::read(stack, 2), Value::Bool(true)))
-    };
-    let drops = cx
-        .host::<Request>()
-        .map(|r| Rc::clone(&r.drops))
-        .unwrap_or_default();
-    Ok(Later::wait(Nap {
-        left,
-        reply: Some(reply),
-        drops,
-    }))
+    let reply = if stack.truthy(3) { Err(Raise::new("nap failed")) } else { Ok(Reply::Two(Value::read(stack, 2), Value::Bool(true))) };
+    let drops = cx.host::<Request>().map(|r| Rc::clone(&r.drops)).unwrap_or_default();
+    Ok(Later::wait(Nap { left, reply: Some(reply), drops }))
 }
 
 fn exit(cx: &Cx, code: i32) {
@@ -125,15 +112,7 @@ pub(super) fn machine() -> (Vm, Rc<Log>) {
     vm.bind(&Group {
         name: "test",
         rows: vec![
-            Row::fast::<
-                {
-                    PhaseSet::of(Phase::CONTENT)
-                        .with(Phase::HEADER_FILTER)
-                        .bits()
-                },
-                _,
-                _,
-            >("say", say),
+            Row::fast::<{ PhaseSet::of(Phase::CONTENT).with(Phase::HEADER_FILTER).bits() }, _, _>("say", say),
             Row::fast::<{ PhaseSet::of(Phase::CONTENT).bits() }, _, _>("exit", exit),
             Row::suspends("nap", YIELDABLE, nap),
         ],
@@ -145,8 +124,7 @@ pub(super) fn machine() -> (Vm, Rc<Log>) {
 }
 
 pub(super) fn chunk(vm: &Vm, source: &str) -> ChunkId {
-    vm.load_text(source.as_bytes(), "=content_by_lua(nginx.conf:42)")
-        .expect("compiles")
+    vm.load_text(source.as_bytes(), "=content_by_lua(nginx.conf:42)").expect("compiles")
 }
 
 pub(super) fn drive(started: Started) -> Outcome {
@@ -167,12 +145,7 @@ pub(super) fn drive(started: Started) -> Outcome {
 /// Runs a handler to its end; how it ended and what it said.
 pub(super) fn run(vm: &Vm, source: &str) -> (Outcome, String) {
     let request = Rc::new(Request::default());
-    let outcome = drive(Job::start(
-        vm,
-        chunk(vm, source),
-        Phase::CONTENT,
-        Rc::clone(&request) as Rc<dyn Any>,
-    ));
+    let outcome = drive(Job::start(vm, chunk(vm, source), Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>));
     let said = request.said.borrow().clone();
     (outcome, said)
 }

@@ -78,24 +78,12 @@ impl Core {
 
     /// Looks at one thread.
     pub(crate) fn with<R>(&self, id: u64, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-        self.threads
-            .borrow_mut()
-            .iter_mut()
-            .find(|t| t.id == id)
-            .map(f)
+        self.threads.borrow_mut().iter_mut().find(|t| t.id == id).map(f)
     }
 
     /// Looks at the thread that is this coroutine.
-    pub(crate) fn by_state<R>(
-        &self,
-        lua: *mut sys::lua_State,
-        f: impl FnOnce(&mut Thread) -> R,
-    ) -> Option<R> {
-        self.threads
-            .borrow_mut()
-            .iter_mut()
-            .find(|t| t.lua == lua)
-            .map(f)
+    pub(crate) fn by_state<R>(&self, lua: *mut sys::lua_State, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+        self.threads.borrow_mut().iter_mut().find(|t| t.lua == lua).map(f)
     }
 
     /// Takes a thread out; its pending work is dropped by the caller, outside every borrow.

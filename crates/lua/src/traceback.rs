@@ -37,12 +37,7 @@ pub(crate) unsafe fn describe(cx: &Cx, l: *mut sys::lua_State, code: c_int) -> L
         // SAFETY: each is kept alive by the one before it.
         unsafe { frames(co, &mut traceback) };
     }
-    LuaError {
-        kind,
-        message,
-        traceback,
-        errno: 0,
-    }
+    LuaError { kind, message, traceback, errno: 0 }
 }
 
 /// The dead coroutine and those its error came through `coroutine.wrap` from, outermost first.
@@ -62,11 +57,7 @@ unsafe fn blamed_chain(cx: &Cx, l: *mut sys::lua_State) -> Vec<*mut sys::lua_Sta
         let message = stack.top();
         let mut co = l;
         while chain.len() < MAX_COROUTINES * 4 {
-            sys::lua_rawgeti(
-                l,
-                sys::LUA_REGISTRYINDEX,
-                cx.blame.get() as sys::lua_Integer,
-            );
+            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, cx.blame.get() as sys::lua_Integer);
             sys::lua_pushthread(co);
             if co != l {
                 sys::lua_xmove(co, l, 1);

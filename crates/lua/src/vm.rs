@@ -71,11 +71,7 @@ impl Vm {
             // SAFETY: nothing else was made of this state.
             unsafe { sys::lua_close(main) }
         })?;
-        let shared = Shared {
-            main,
-            meta: prelude.meta.0,
-            meta_at: prelude.meta.1,
-        };
+        let shared = Shared { main, meta: prelude.meta.0, meta_at: prelude.meta.1 };
         let inner = Inner {
             shared,
             cx,
@@ -84,15 +80,10 @@ impl Vm {
             chunks: RefCell::new(Chunks::default()),
             late: RefCell::new(Vec::new()),
         };
-        let vm = Self {
-            inner: Rc::new(inner),
-        };
+        let vm = Self { inner: Rc::new(inner) };
         for (field, value) in [("path", &options.path), ("cpath", &options.cpath)] {
             if let Some(value) = value {
-                vm.prelude_call(
-                    vm.inner.prelude.set_path,
-                    &[field.as_bytes(), value.as_bytes()],
-                )?;
+                vm.prelude_call(vm.inner.prelude.set_path, &[field.as_bytes(), value.as_bytes()])?;
             }
         }
         Ok(vm)
@@ -113,10 +104,7 @@ impl Vm {
     /// # Errors
     /// Memory is exhausted. A syntax error shows when the module is required.
     pub fn preload(&self, name: &str, source: &str) -> Result<(), LuaError> {
-        self.prelude_call(
-            self.inner.prelude.preload,
-            &[name.as_bytes(), source.as_bytes()],
-        )
+        self.prelude_call(self.inner.prelude.preload, &[name.as_bytes(), source.as_bytes()])
     }
 
     /// Adds a part of the API.
@@ -128,11 +116,7 @@ impl Vm {
         // SAFETY: the main state is at rest or waits below a running coroutine; its minimum of 20 slots suffices.
         unsafe {
             let base = sys::lua_gettop(l);
-            sys::lua_rawgeti(
-                l,
-                sys::LUA_REGISTRYINDEX,
-                self.inner.prelude.glue as sys::lua_Integer,
-            );
+            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.glue as sys::lua_Integer);
             let mut stack = Stack::new(l, &cx.bin);
             stack.push_bytes(group.glue.as_bytes());
             stack.push_bytes(group.name.as_bytes());
@@ -141,10 +125,7 @@ impl Vm {
             let (fast, native) = (base as usize + 4, base as usize + 5);
             for row in &group.rows {
                 match &row.kind {
-                    Kind::Fast {
-                        declaration,
-                        address,
-                    } => {
+                    Kind::Fast { declaration, address } => {
                         stack.push_table(2, 0);
                         let entry = stack.top();
                         stack.push_bytes(declaration.as_bytes());
@@ -205,11 +186,7 @@ impl Vm {
         // SAFETY: as for bind.
         unsafe {
             let base = sys::lua_gettop(l);
-            sys::lua_rawgeti(
-                l,
-                sys::LUA_REGISTRYINDEX,
-                self.inner.prelude.factory as sys::lua_Integer,
-            );
+            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.factory as sys::lua_Integer);
             let mut stack = Stack::new(l, &self.inner.cx.bin);
             stack.push_bytes(source);
             stack.push_bytes(name);
@@ -229,12 +206,7 @@ impl Vm {
     ///
     /// # Errors
     /// The chunk failed; the message carries the traceback, as OpenResty prints it at start.
-    pub fn run_init(
-        &self,
-        chunk: ChunkId,
-        phase: Phase,
-        host: Option<Rc<dyn Any>>,
-    ) -> Result<(), LuaError> {
+    pub fn run_init(&self, chunk: ChunkId, phase: Phase, host: Option<Rc<dyn Any>>) -> Result<(), LuaError> {
         let l = self.enter()?;
         let factory = self.factory(chunk)?;
         let cx = &self.inner.cx;
@@ -242,21 +214,12 @@ impl Vm {
         // SAFETY: as for bind; the chunk's factory runs one instruction.
         let result = unsafe {
             let base = sys::lua_gettop(l);
-            sys::lua_rawgeti(
-                l,
-                sys::LUA_REGISTRYINDEX,
-                self.inner.prelude.explain as sys::lua_Integer,
-            );
+            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.explain as sys::lua_Integer);
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, factory as sys::lua_Integer);
             sys::lua_call(l, 0, 1);
             let code = sys::lua_pcall(l, 0, 0, base + 1);
             let stack = Stack::new(l, &cx.bin);
-            let message = (code != 0).then(|| {
-                stack
-                    .bytes(stack.top())
-                    .unwrap_or(b"unknown reason")
-                    .to_vec()
-            });
+            let message = (code != 0).then(|| stack.bytes(stack.top()).unwrap_or(b"unknown reason").to_vec());
             sys::lua_settop(l, base);
             message.map_or(Ok(()), |m| Err(LuaError::plain(ErrorKind::Runtime, m)))
         };
@@ -279,19 +242,9 @@ impl Vm {
     ) -> Result<T, LuaError> {
         let mut slot = self.take_slot(chunk)?;
         let cx = &self.inner.cx;
-        let saved = cx.enter(
-            host,
-            Some(Phase {
-                yields: false,
-                ..phase
-            }),
-            None,
-            None,
-        );
+        let saved = cx.enter(host, Some(Phase { yields: false, ..phase }), None, None);
         // SAFETY: the slot is this run's alone, with the chunk's closure on its stack.
-        let result = catch_unwind(AssertUnwindSafe(|| unsafe {
-            run_to_end(cx, slot.lua, push, read)
-        }));
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { run_to_end(cx, slot.lua, push, read) }));
         slot.detached = cx.detached.get();
         drop(cx.leave(saved));
         self.give_slot(&mut slot);
@@ -304,10 +257,7 @@ impl Vm {
         let l = self.inner.shared.main;
         // SAFETY: a live state.
         if !self.inner.cx.enterable() || unsafe { sys::lua_checkstack(l, 40) } == 0 {
-            return Err(LuaError::plain(
-                ErrorKind::Runtime,
-                "Lua cannot be entered from here",
-            ));
+            return Err(LuaError::plain(ErrorKind::Runtime, "Lua cannot be entered from here"));
         }
         Ok(l)
     }
@@ -395,13 +345,7 @@ impl Vm {
     ///
     /// # Safety
     /// A function and `nargs` arguments stand on `l`'s stack.
-    unsafe fn finish_call(
-        &self,
-        l: *mut sys::lua_State,
-        base: c_int,
-        nargs: c_int,
-        results: c_int,
-    ) -> Result<(), LuaError> {
+    unsafe fn finish_call(&self, l: *mut sys::lua_State, base: c_int, nargs: c_int, results: c_int) -> Result<(), LuaError> {
         // SAFETY: the caller's contract.
         unsafe { protected(l, &self.inner.cx, base, nargs, results) }
     }

@@ -130,6 +130,13 @@ impl<T> Places<T> {
         Some((tenant.fd, tenant.payload))
     }
 
+    /// One of those in the next slot of the wheel that holds any.
+    fn nearest(&self) -> Option<u32> {
+        (0..SLOTS)
+            .map(|turn| slot_of(self.swept.wrapping_add(1).wrapping_add(turn as u32)))
+            .find_map(|slot| self.wheel.get(slot).copied().filter(|i| *i != NONE))
+    }
+
     fn leave_at(&mut self, data: u64) -> Option<(OwnedFd, T)> {
         let index = u32::try_from(data & u64::from(u32::MAX)).ok()?;
         let generation = u32::try_from(data >> 32).ok()?;
@@ -263,6 +270,20 @@ impl<T> Lot<T> {
             }
         }
         Ok(count)
+    }
+
+    /// Closes one connection, the one whose deadline is nearest, to make room for another. False: the lot is empty.
+    pub fn evict(&self) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let Some(index) = inner.places.nearest() else { return false };
+        match inner.places.leave(index) {
+            Some((fd, _)) => {
+                // Closing would remove it from the set all the same.
+                let _ = self.io.get_ref().delete(&fd);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Empties the lot, for the shutdown of a worker.

@@ -236,6 +236,14 @@ impl Stream {
         SockRef::from(self).shutdown(std::net::Shutdown::Write)
     }
 
+    /// Makes the close, whenever it comes, a reset.
+    ///
+    /// # Errors
+    /// What setsockopt(2) reports.
+    pub fn set_linger_reset(&self) -> io::Result<()> {
+        sys::socket::set_linger(self, Some(0))
+    }
+
     /// Closes with a reset, so that the kernel keeps neither unsent bytes nor a dying socket
     /// (`reset_timedout_connection`).
     ///

@@ -104,6 +104,15 @@ impl Variables {
         Ok(self.index(&name))
     }
 
+    /// Gives a changeable variable a getter for when nothing was assigned, unless it has a getter.
+    pub fn define_default(&mut self, name: &str, get: Get) {
+        if let Some(definition) = self.definitions.get_mut(&name.to_ascii_lowercase())
+            && definition.get.is_none()
+        {
+            definition.get = Some(get);
+        }
+    }
+
     /// Whether assigning to the variable is a matter of calling a function (`$args`), and that function.
     pub fn setter(&self, index: VarIndex) -> Option<SetValue> {
         let name = &self.indexed.get(index.0 as usize)?.name;

@@ -122,9 +122,7 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_the_next_request_begins() {
-        for (framing, text) in
-            [(Framing::Length(5), &b"helloGET"[..]), (Framing::Chunked, b"5;x=y\r\nhello\r\n0\r\n\r\nGET")]
-        {
+        for (framing, text) in [(Framing::Length(5), &b"helloGET"[..]), (Framing::Chunked, b"5;x=y\r\nhello\r\n0\r\n\r\nGET")] {
             let mut body = BodyFraming::new(framing);
             let mut input = Input::default();
             let mut out = Vec::new();

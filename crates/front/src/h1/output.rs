@@ -123,7 +123,8 @@ impl Output {
             }
             count += 1;
         }
-        if only_memory && count == self.pieces.len()
+        if only_memory
+            && count == self.pieces.len()
             && let Some(slot) = slices.get_mut(count)
         {
             *slot = IoSlice::new(tail);

@@ -6,22 +6,11 @@ use std::path::Path;
 #[test]
 fn an_error_names_its_line_and_the_frames() {
     let (vm, _) = machine();
-    let error = fails(
-        &vm,
-        "local function f()\n error('boom')\nend\nlocal x = f()",
-    );
+    let error = fails(&vm, "local function f()\n error('boom')\nend\nlocal x = f()");
     let text = error.to_string();
-    assert!(text.starts_with(
-        "runtime error: content_by_lua(nginx.conf:42):2: boom\nstack traceback:\ncoroutine 0:\n"
-    ));
-    assert!(
-        text.contains("\n\tcontent_by_lua(nginx.conf:42):2: in function 'f'"),
-        "{text}"
-    );
-    assert!(
-        text.ends_with("\n\tcontent_by_lua(nginx.conf:42):4: in main chunk"),
-        "{text}"
-    );
+    assert!(text.starts_with("runtime error: content_by_lua(nginx.conf:42):2: boom\nstack traceback:\ncoroutine 0:\n"));
+    assert!(text.contains("\n\tcontent_by_lua(nginx.conf:42):2: in function 'f'"), "{text}");
+    assert!(text.ends_with("\n\tcontent_by_lua(nginx.conf:42):4: in main chunk"), "{text}");
     assert_eq!(fails(&vm, "error({})").message, b"unknown reason");
     assert_eq!(fails(&vm, "error()").message, b"unknown reason");
     assert_eq!(says(&vm, "say('alive')"), "alive\n");
@@ -37,38 +26,21 @@ fn an_error_through_wrap_shows_every_coroutine() {
          b()",
     )
     .to_string();
-    for part in [
-        "nginx.conf:42):1: inner",
-        "coroutine 0:",
-        "coroutine 1:",
-        "coroutine 2:",
-        "in main chunk",
-    ] {
+    for part in ["nginx.conf:42):1: inner", "coroutine 0:", "coroutine 1:", "coroutine 2:", "in main chunk"] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    let text = fails(
-        &vm,
-        "local a = coroutine.wrap(function() error('x', 0) end) pcall(a) error('y')",
-    )
-    .to_string();
+    let text = fails(&vm, "local a = coroutine.wrap(function() error('x', 0) end) pcall(a) error('y')").to_string();
     assert!(!text.contains("coroutine 1:"), "{text}");
 }
 
 #[test]
 fn syntax_and_file_errors() {
     let (vm, _) = machine();
-    let error = vm
-        .load_text(b"local = 1", "=init_by_lua")
-        .expect_err("no syntax");
+    let error = vm.load_text(b"local = 1", "=init_by_lua").expect_err("no syntax");
     assert_eq!(error.kind, ErrorKind::Syntax);
     assert!(error.message.starts_with(b"init_by_lua:1: "));
-    let error = vm
-        .load_file(Path::new("/nonexistent/a.lua"), true)
-        .expect_err("no file");
-    assert_eq!(
-        error.message,
-        b"cannot open /nonexistent/a.lua: No such file or directory"
-    );
+    let error = vm.load_file(Path::new("/nonexistent/a.lua"), true).expect_err("no file");
+    assert_eq!(error.message, b"cannot open /nonexistent/a.lua: No such file or directory");
     assert_eq!(error.errno, libc::ENOENT);
     let error = vm.load_file(Path::new("/"), true).expect_err("a directory");
     assert_eq!(error.message, b"cannot read /: Is a directory");
@@ -93,54 +65,29 @@ fn files_are_compiled_once_or_when_they_change() {
 #[test]
 fn a_chunk_gets_arguments_and_gives_results() {
     let (vm, _) = machine();
-    let id = chunk(
-        &vm,
-        "local a, b = ... return a + b, select('#', ...), 'x', nil",
-    );
+    let id = chunk(&vm, "local a, b = ... return a + b, select('#', ...), 'x', nil");
     let push = |s: &mut Stack<'_>| {
         s.push_number(40.0);
         s.push_number(2.0);
         2
     };
-    let read = |s: &mut Stack<'_>| {
-        (
-            s.top(),
-            s.number(1),
-            s.number(2),
-            s.bytes(3).map(<[u8]>::to_vec),
-        )
-    };
+    let read = |s: &mut Stack<'_>| (s.top(), s.number(1), s.number(2), s.bytes(3).map(<[u8]>::to_vec));
     let got = vm.run_now(id, Phase::SET, None, push, read).expect("runs");
     assert_eq!(got, (4, Some(42.0), Some(2.0), Some(b"x".to_vec())));
     let plain = chunk(&vm, "return arg == nil, 2");
-    assert_eq!(
-        vm.run_now(plain, Phase::SET, None, |_| 0, |s| s.number(2))
-            .expect("runs"),
-        Some(2.0)
-    );
+    assert_eq!(vm.run_now(plain, Phase::SET, None, |_| 0, |s| s.number(2)).expect("runs"), Some(2.0));
     let yields = chunk(&vm, "coroutine.yield()");
-    let error = vm
-        .run_now(yields, Phase::SET, None, |_| 0, |_| ())
-        .expect_err("must not yield");
+    let error = vm.run_now(yields, Phase::SET, None, |_| 0, |_| ()).expect_err("must not yield");
     assert_eq!(error.message, b"attempt to yield across C-call boundary");
 }
 
 #[test]
 fn chunk_names_with_percent_and_bytecode_survive() {
     let (vm, _) = machine();
-    assert_eq!(
-        says(
-            &vm,
-            "local f = loadstring(string.dump(function() return 7 end)) say(f())"
-        ),
-        "7\n"
-    );
+    assert_eq!(says(&vm, "local f = loadstring(string.dump(function() return 7 end)) say(f())"), "7\n");
     let dumped = vm
         .run_now(
-            chunk(
-                &vm,
-                "return string.dump(loadstring('return 9', '=b'), true)",
-            ),
+            chunk(&vm, "return string.dump(loadstring('return 9', '=b'), true)"),
             Phase::SET,
             None,
             |_| 0,
@@ -149,88 +96,46 @@ fn chunk_names_with_percent_and_bytecode_survive() {
         .expect("runs")
         .expect("bytes");
     let id = vm.load_text(&dumped, "=bytecode").expect("bytecode loads");
-    assert_eq!(
-        vm.run_now(id, Phase::SET, None, |_| 0, |s| s.number(1))
-            .expect("runs"),
-        Some(9.0)
-    );
+    assert_eq!(vm.run_now(id, Phase::SET, None, |_| 0, |s| s.number(1)).expect("runs"), Some(9.0));
 }
 
 #[test]
 fn init_runs_with_the_real_globals() {
     let (vm, log) = machine();
-    vm.run_init(chunk(&vm, "config = { n = 3 }"), Phase::INIT, None)
-        .expect("init");
+    vm.run_init(chunk(&vm, "config = { n = 3 }"), Phase::INIT, None).expect("init");
     assert_eq!(says(&vm, "say(config.n)"), "3\n");
     assert!(log.globals.borrow().is_empty());
-    let error = vm
-        .run_init(chunk(&vm, "error('bad')"), Phase::INIT, None)
-        .expect_err("fails");
+    let error = vm.run_init(chunk(&vm, "error('bad')"), Phase::INIT, None).expect_err("fails");
     let text = String::from_utf8_lossy(&error.message).into_owned();
-    assert!(
-        text.starts_with("content_by_lua(nginx.conf:42):1: bad\nstack traceback:"),
-        "{text}"
-    );
+    assert!(text.starts_with("content_by_lua(nginx.conf:42):1: bad\nstack traceback:"), "{text}");
 }
 
 #[test]
 fn paths_take_the_default_for_two_semicolons() {
-    let options = Options {
-        path: Some("/a/?.lua;;".into()),
-        cpath: Some(";;/b/?.so".into()),
-    };
+    let options = Options { path: Some("/a/?.lua;;".into()), cpath: Some(";;/b/?.so".into()) };
     let vm = Vm::new(&options).expect("a VM");
-    let read = |s: &mut Stack<'_>| {
-        (
-            s.bytes(1).map(<[u8]>::to_vec),
-            s.bytes(2).map(<[u8]>::to_vec),
-        )
-    };
+    let read = |s: &mut Stack<'_>| (s.bytes(1).map(<[u8]>::to_vec), s.bytes(2).map(<[u8]>::to_vec));
     let id = chunk(&vm, "return package.path, package.cpath");
-    let (path, cpath) = vm
-        .run_now(id, Phase::INIT, None, |_| 0, read)
-        .expect("runs");
-    let (path, cpath) = (
-        String::from_utf8(path.unwrap()).unwrap(),
-        String::from_utf8(cpath.unwrap()).unwrap(),
-    );
+    let (path, cpath) = vm.run_now(id, Phase::INIT, None, |_| 0, read).expect("runs");
+    let (path, cpath) = (String::from_utf8(path.unwrap()).unwrap(), String::from_utf8(cpath.unwrap()).unwrap());
     assert!(path.starts_with("/a/?.lua;./?.lua;"), "{path}");
-    assert!(
-        cpath.ends_with(";/b/?.so") && cpath.contains("./?.so"),
-        "{cpath}"
-    );
+    assert!(cpath.ends_with(";/b/?.so") && cpath.contains("./?.so"), "{cpath}");
 }
 
 #[test]
 fn require_reports_and_suspends() {
     let (vm, _) = machine();
     let text = fails(&vm, "require('no.such')").to_string();
-    assert!(
-        text.contains(
-            "nginx.conf:42):1: module 'no.such' not found:\n\tno field package.preload['no.such']\n"
-        ),
-        "{text}"
-    );
-    vm.preload("slow", "local v = nap(2, 'slept') return { v = v }")
-        .expect("preload");
-    assert_eq!(
-        says(
-            &vm,
-            "say(require('slow').v) say(require('slow') == require('slow'))"
-        ),
-        "slept\ntrue\n"
-    );
-    vm.preload("broken", "nap(1) error('cannot')")
-        .expect("preload");
+    assert!(text.contains("nginx.conf:42):1: module 'no.such' not found:\n\tno field package.preload['no.such']\n"), "{text}");
+    vm.preload("slow", "local v = nap(2, 'slept') return { v = v }").expect("preload");
+    assert_eq!(says(&vm, "say(require('slow').v) say(require('slow') == require('slow'))"), "slept\ntrue\n");
+    vm.preload("broken", "nap(1) error('cannot')").expect("preload");
     let two = "local ok, e = pcall(require, 'broken') say(ok, ' ', e)";
     assert_eq!(says(&vm, two), "false broken:1: cannot\n");
     assert_eq!(says(&vm, two), "false broken:1: cannot\n");
     vm.preload("self", "require('self')").expect("preload");
     let text = fails(&vm, "require('self')").to_string();
-    assert!(
-        text.contains("loop or previous error loading module 'self'"),
-        "{text}"
-    );
+    assert!(text.contains("loop or previous error loading module 'self'"), "{text}");
 }
 
 #[test]
@@ -246,10 +151,7 @@ fn extensions_of_the_other_luajit() {
         local ex = require 'thread.exdata2' ex(12) say(ex())
         say(coroutine.wrap(function() return ex() end)())
         say(type(require 'thread.exdata' ()))";
-    assert_eq!(
-        says(&vm, code),
-        "truefalsefalse\ntruetruefalse\n305\nnil\n12\nnil\ncdata\n"
-    );
+    assert_eq!(says(&vm, code), "truefalsefalse\ntruetruefalse\n305\nnil\n12\nnil\ncdata\n");
 }
 
 #[test]
@@ -266,13 +168,7 @@ fn c_modules_load_when_they_are_there() {
     );
     assert_eq!(says(&vm, &code), "[1,2]7\n");
     if Path::new(directory).join("lpeg.so").exists() {
-        assert_eq!(
-            says(
-                &vm,
-                "say(require('lpeg').match(require('lpeg').P'ab', 'abc'))"
-            ),
-            "3\n"
-        );
+        assert_eq!(says(&vm, "say(require('lpeg').match(require('lpeg').P'ab', 'abc'))"), "3\n");
     }
     assert_eq!(says(&vm, "say(rawget(_G, 'lpeg'))"), "nil\n");
 }

@@ -11,10 +11,7 @@ fn writes_do_not_reach_the_next_handler() {
     let globals = log.globals.borrow();
     let (name, traceback) = &globals[0];
     assert_eq!(name, "foo");
-    assert!(
-        traceback.ends_with("content_by_lua(nginx.conf:42):1: in main chunk"),
-        "{traceback}"
-    );
+    assert!(traceback.ends_with("content_by_lua(nginx.conf:42):1: in main chunk"), "{traceback}");
 }
 
 #[test]
@@ -22,10 +19,7 @@ fn the_table_of_globals_is_the_handlers_own() {
     let (vm, _) = machine();
     let same = "say(_G == getfenv(0), _G == getfenv(1), _G._G == _G, _G.print == print)";
     assert_eq!(says(&vm, same), "truetruetruetrue\n");
-    assert_eq!(
-        says(&vm, "_G.x = 5 say(x) loadstring('y = x + 1')() say(y)"),
-        "5\n6\n"
-    );
+    assert_eq!(says(&vm, "_G.x = 5 say(x) loadstring('y = x + 1')() say(y)"), "5\n6\n");
     assert_eq!(says(&vm, "say(x, y)"), "nilnil\n");
     assert_eq!(says(&vm, "_G = 7 say(_G)"), "7\n");
     assert_eq!(says(&vm, "say(type(_G))"), "table\n");
@@ -34,13 +28,7 @@ fn the_table_of_globals_is_the_handlers_own() {
 #[test]
 fn tampering_with_the_environment_ends_with_the_handler() {
     let (vm, _) = machine();
-    assert_eq!(
-        says(
-            &vm,
-            "local s = say setfenv(1, { say = s }) say(print) say = s"
-        ),
-        "nil\n"
-    );
+    assert_eq!(says(&vm, "local s = say setfenv(1, { say = s }) say(print) say = s"), "nil\n");
     assert_eq!(says(&vm, "say(print ~= nil)"), "true\n");
     assert_eq!(says(&vm, "local s = say setfenv(0, {}) s('x')"), "x\n");
     assert_eq!(says(&vm, "say(getfenv(0) == _G)"), "true\n");
@@ -51,15 +39,9 @@ fn tampering_with_the_environment_ends_with_the_handler() {
 #[test]
 fn suspended_handlers_keep_their_globals_apart() {
     let (vm, _) = machine();
-    let id = chunk(
-        &vm,
-        "mine = (mine or 0) + 1 nap(2) say(mine) mine = mine + 1 nap(1) say(mine)",
-    );
+    let id = chunk(&vm, "mine = (mine or 0) + 1 nap(2) say(mine) mine = mine + 1 nap(1) say(mine)");
     let requests: Vec<Rc<Request>> = (0..3).map(|_| Rc::new(Request::default())).collect();
-    let jobs: Vec<Started> = requests
-        .iter()
-        .map(|r| Job::start(&vm, id, Phase::CONTENT, Rc::clone(r) as Rc<dyn Any>))
-        .collect();
+    let jobs: Vec<Started> = requests.iter().map(|r| Job::start(&vm, id, Phase::CONTENT, Rc::clone(r) as Rc<dyn Any>)).collect();
     for job in jobs {
         assert!(matches!(drive(job), Outcome::Returned));
     }
@@ -71,12 +53,10 @@ fn suspended_handlers_keep_their_globals_apart() {
 #[test]
 fn a_clean_slot_is_used_again_with_its_closures() {
     let (vm, _) = machine();
-    vm.run_init(chunk(&vm, "seen = {} n = 0"), Phase::INIT, None)
-        .expect("init");
+    vm.run_init(chunk(&vm, "seen = {} n = 0"), Phase::INIT, None).expect("init");
     let handler = "local me = coroutine.running() local f = debug.getinfo(1, 'f').func
         if not seen[me] or not seen[f] then n_of.n = n_of.n + 1 end seen[me] = true seen[f] = true";
-    vm.run_init(chunk(&vm, "n_of = { n = 0 }"), Phase::INIT, None)
-        .expect("init");
+    vm.run_init(chunk(&vm, "n_of = { n = 0 }"), Phase::INIT, None).expect("init");
     for _ in 0..5 {
         says(&vm, handler);
     }
@@ -86,12 +66,8 @@ fn a_clean_slot_is_used_again_with_its_closures() {
 #[test]
 fn modules_have_the_real_globals() {
     let (vm, log) = machine();
-    vm.preload("counter", "shared = (shared or 0) + 1 return { get = function() shared = shared + 1 return shared end }")
-        .expect("preload");
+    vm.preload("counter", "shared = (shared or 0) + 1 return { get = function() shared = shared + 1 return shared end }").expect("preload");
     assert_eq!(says(&vm, "say(require('counter').get())"), "2\n");
-    assert_eq!(
-        says(&vm, "say(require('counter').get()) say(shared)"),
-        "3\n3\n"
-    );
+    assert_eq!(says(&vm, "say(require('counter').get()) say(shared)"), "3\n3\n");
     assert!(log.globals.borrow().is_empty());
 }

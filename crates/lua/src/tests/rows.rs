@@ -43,22 +43,13 @@ fn crash_later(_: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         if at_once {
             panic!("a bug");
         }
-        Nap {
-            left: 1,
-            reply: Some(Ok(Reply::Empty)),
-            drops: Rc::default(),
-        }
-        .await?;
+        Nap { left: 1, reply: Some(Ok(Reply::Empty)), drops: Rc::default() }.await?;
         panic!("a late bug")
     }))
 }
 
 fn table_later(_: &Cx, _: &mut Stack<'_>) -> Result<Later, Raise> {
-    let nap = Nap {
-        left: 2,
-        reply: Some(Ok(Reply::Empty)),
-        drops: Rc::default(),
-    };
+    let nap = Nap { left: 2, reply: Some(Ok(Reply::Empty)), drops: Rc::default() };
     Ok(Later::wait(async move {
         nap.await?;
         Ok(Reply::with(|s| {
@@ -110,60 +101,30 @@ fn rows() -> (Vm, Rc<Log>) {
 #[test]
 fn fast_rows_cross_all_kinds_of_values() {
     let (vm, _) = rows();
-    assert_eq!(
-        says(&vm, "say(tonumber(C.sum(cx, 1, 'abc', 3, 2, 4, 'zz', 2)))"),
-        "2307\n"
-    );
-    assert_eq!(
-        says(
-            &vm,
-            "say(upper('a\\0b') == 'A\\0B', upper(''), C.half(cx, 3))"
-        ),
-        "true1.5\n"
-    );
+    assert_eq!(says(&vm, "say(tonumber(C.sum(cx, 1, 'abc', 3, 2, 4, 'zz', 2)))"), "2307\n");
+    assert_eq!(says(&vm, "say(upper('a\\0b') == 'A\\0B', upper(''), C.half(cx, 3))"), "true1.5\n");
 }
 
 #[test]
 fn panics_become_errors_that_name_the_caller() {
     let (vm, _) = rows();
     let bug = "content_by_lua(nginx.conf:42):1: internal error: a native function panicked";
-    for call in [
-        "crash()",
-        "R.crash_call()",
-        "R.crash_later(true)",
-        "R.crash_later(false)",
-    ] {
-        assert_eq!(
-            says(
-                &vm,
-                &format!("local ok, e = pcall(function() {call} end) say(e)")
-            ),
-            format!("{bug}\n"),
-            "{call}"
-        );
+    for call in ["crash()", "R.crash_call()", "R.crash_later(true)", "R.crash_later(false)"] {
+        assert_eq!(says(&vm, &format!("local ok, e = pcall(function() {call} end) say(e)")), format!("{bug}\n"), "{call}");
     }
 }
 
 #[test]
 fn errors_of_calls_name_the_caller() {
     let (vm, _) = rows();
-    assert_eq!(
-        says(&vm, "local t = R.flip { 'a', b = 'c' } say(t.a, t.c)"),
-        "1b\n"
-    );
+    assert_eq!(says(&vm, "local t = R.flip { 'a', b = 'c' } say(t.a, t.c)"), "1b\n");
     let error = fails(&vm, "\nlocal x = R.flip(1)");
     assert_eq!(
         String::from_utf8_lossy(&error.message),
         "content_by_lua(nginx.conf:42):2: bad argument #1 to 'flip' (table expected, got number)"
     );
-    assert_eq!(
-        says(&vm, "say(pcall(R.flip, { {} }))").trim(),
-        "falseonly strings"
-    );
-    assert_eq!(
-        says(&vm, "local t = {} say(R.keep_first(t) == t)"),
-        "true\n"
-    );
+    assert_eq!(says(&vm, "say(pcall(R.flip, { {} }))").trim(), "falseonly strings");
+    assert_eq!(says(&vm, "local t = {} say(R.keep_first(t) == t)"), "true\n");
 }
 
 #[test]
@@ -171,55 +132,22 @@ fn phases_are_checked() {
     let (vm, _) = rows();
     let error = fails(&vm, "local x = R.only_log({})");
     let text = String::from_utf8_lossy(&error.message).into_owned();
-    assert_eq!(
-        text,
-        "content_by_lua(nginx.conf:42):1: API disabled in the context of content_by_lua*"
-    );
+    assert_eq!(text, "content_by_lua(nginx.conf:42):1: API disabled in the context of content_by_lua*");
     let host: Rc<dyn Any> = Rc::new(Request::default());
     let run = |code: &str, host| vm.run_now(chunk(&vm, code), Phase::LOG, host, |_| 0, |_| ());
-    let error =
-        run("say('x') return 1", Some(Rc::clone(&host))).expect_err("say is not for the log phase");
-    assert!(
-        error
-            .message
-            .ends_with(b":1: API disabled in the context of log_by_lua*"),
-        "{error}"
-    );
+    let error = run("say('x') return 1", Some(Rc::clone(&host))).expect_err("say is not for the log phase");
+    assert!(error.message.ends_with(b":1: API disabled in the context of log_by_lua*"), "{error}");
     let error = run("nap(1) return 1", Some(host)).expect_err("nap is not for the log phase");
-    assert!(
-        error
-            .message
-            .ends_with(b"API disabled in the context of log_by_lua*"),
-        "{error}"
-    );
-    let error = vm
-        .run_init(chunk(&vm, "say('x')"), Phase::INIT, None)
-        .expect_err("no request");
-    assert!(
-        error
-            .to_string()
-            .contains("API disabled in the context of init_by_lua*"),
-        "{error}"
-    );
+    assert!(error.message.ends_with(b"API disabled in the context of log_by_lua*"), "{error}");
+    let error = vm.run_init(chunk(&vm, "say('x')"), Phase::INIT, None).expect_err("no request");
+    assert!(error.to_string().contains("API disabled in the context of init_by_lua*"), "{error}");
 }
 
 #[test]
 fn suspended_rows_return_what_the_future_made() {
     let (vm, _) = rows();
-    assert_eq!(
-        says(
-            &vm,
-            "say(nap(0, 'now')) say(nap(3, 'later')) say(R.table_later()[1])"
-        ),
-        "nowtrue\nlatertrue\nmade\n"
-    );
-    assert_eq!(
-        says(
-            &vm,
-            "local ok, e = pcall(function() nap(2, 1, true) end) say(e)"
-        ),
-        "content_by_lua(nginx.conf:42):1: nap failed\n"
-    );
+    assert_eq!(says(&vm, "say(nap(0, 'now')) say(nap(3, 'later')) say(R.table_later()[1])"), "nowtrue\nlatertrue\nmade\n");
+    assert_eq!(says(&vm, "local ok, e = pcall(function() nap(2, 1, true) end) say(e)"), "content_by_lua(nginx.conf:42):1: nap failed\n");
     assert_eq!(says(&vm, "say(select('#', R.table_later()))"), "1\n");
 }
 
@@ -243,7 +171,9 @@ fn a_whole_handler_is_compiled_over_many_runs() {
     let (vm, _) = rows();
     vm.run_init(
         chunk(&vm, "stats = { stop = 0, abort = 0 } jit.attach(function(w) stats[w] = (stats[w] or 0) + 1 end, 'trace')"),
-        Phase::INIT, None)
+        Phase::INIT,
+        None,
+    )
     .expect("init");
     for _ in 0..300 {
         says(&vm, "local x = C.half(cx, 4)");
@@ -267,11 +197,7 @@ fn lua_is_not_entered_from_a_fast_row() {
     .expect("binds");
     let host: Rc<dyn Any> = Rc::new(vm.clone());
     let id = chunk(&vm, "return nested()");
-    assert_eq!(
-        vm.run_now(id, Phase::LOG, Some(host), |_| 0, |s| s.number(1))
-            .expect("runs"),
-        Some(0.0)
-    );
+    assert_eq!(vm.run_now(id, Phase::LOG, Some(host), |_| 0, |s| s.number(1)).expect("runs"), Some(0.0));
 }
 
 #[test]
@@ -280,9 +206,7 @@ fn a_nested_handler_gives_the_host_back() {
         let outer = cx.host::<(Vm, Request)>().ok_or("no outer host")?;
         let vm = &outer.0;
         let request: Rc<Request> = Rc::default();
-        let id = vm
-            .load_text(b"say('from inside')", "=inner")
-            .map_err(|e| e.to_string())?;
+        let id = vm.load_text(b"say('from inside')", "=inner").map_err(|e| e.to_string())?;
         let started = Job::start(vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
         let Started::Done(Outcome::Returned) = started else {
             return Err("inner did not end".into());
@@ -299,14 +223,8 @@ fn a_nested_handler_gives_the_host_back() {
     })
     .expect("binds");
     let host: Rc<dyn Any> = Rc::new((vm.clone(), Request::default()));
-    let id = chunk(
-        &vm,
-        "nap(1) local a, b = inner() assert(a == 'from inside\\n' and b)",
-    );
-    assert!(matches!(
-        drive(Job::start(&vm, id, Phase::CONTENT, host)),
-        Outcome::Returned
-    ));
+    let id = chunk(&vm, "nap(1) local a, b = inner() assert(a == 'from inside\\n' and b)");
+    assert!(matches!(drive(Job::start(&vm, id, Phase::CONTENT, host)), Outcome::Returned));
 }
 
 #[test]
@@ -327,29 +245,19 @@ fn kept_values_live_as_long_as_their_handle() {
     let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
     let run = |code: &str| {
         let host = Rc::clone(&holder) as Rc<dyn Any>;
-        vm.run_now(
-            chunk(&vm, code),
-            Phase::LOG,
-            Some(host),
-            |_| 0,
-            |s| s.truthy(1),
-        )
-        .expect("runs")
+        vm.run_now(chunk(&vm, code), Phase::LOG, Some(host), |_| 0, |s| s.truthy(1)).expect("runs")
     };
     run("weak[1] = {} hold(weak[1])");
     assert!(run("collectgarbage() return weak[1] ~= nil"));
     holder.replace(None);
-    assert!(run(
-        "collectgarbage() collectgarbage() return weak[1] == nil"
-    ));
+    assert!(run("collectgarbage() collectgarbage() return weak[1] == nil"));
 }
 
 #[test]
 fn a_job_may_be_dropped_inside_a_fast_row() {
     type Holder = RefCell<Option<Job>>;
     fn let_go(cx: &Cx) -> i32 {
-        cx.host::<Holder>()
-            .map_or(-1, |h| i32::from(h.take().is_some()))
+        cx.host::<Holder>().map_or(-1, |h| i32::from(h.take().is_some()))
     }
     let (vm, _) = machine();
     vm.bind(&Group {
@@ -360,19 +268,11 @@ fn a_job_may_be_dropped_inside_a_fast_row() {
     .expect("binds");
     let request = Rc::new(Request::default());
     let id = chunk(&vm, "ngx.thread.spawn(function() nap(9) end) nap(9)");
-    let Started::Waiting(job) =
-        Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>)
-    else {
+    let Started::Waiting(job) = Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
         panic!("it did not wait");
     };
     let holder: Rc<dyn Any> = Rc::new(RefCell::new(Some(job)));
-    let got = vm.run_now(
-        chunk(&vm, "return let_go()"),
-        Phase::LOG,
-        Some(holder),
-        |_| 0,
-        |s| s.number(1),
-    );
+    let got = vm.run_now(chunk(&vm, "return let_go()"), Phase::LOG, Some(holder), |_| 0, |s| s.number(1));
     assert_eq!(got.expect("runs"), Some(1.0));
     assert_eq!(says(&vm, "say('on')"), "on\n");
     assert_eq!(request.drops.get(), 2);

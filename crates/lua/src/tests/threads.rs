@@ -5,33 +5,10 @@ use super::*;
 #[test]
 fn pcall_and_iterators_survive_suspension() {
     let (vm, _) = machine();
-    assert_eq!(
-        says(
-            &vm,
-            "say(pcall(nap, 2, 'a')) say(xpcall(function() return nap(1, 'b') end, print))"
-        ),
-        "trueatrue\ntruebtrue\n"
-    );
-    assert_eq!(
-        says(
-            &vm,
-            "for v in function(_, k) k = (k or 0) + 1 nap(1) return k < 4 and k or nil end do say(v) end"
-        ),
-        "1\n2\n3\n"
-    );
-    assert_eq!(
-        says(
-            &vm,
-            "local t = setmetatable({}, { __index = function(_, k) return (nap(1, k)) end }) say(t.deep)"
-        ),
-        "deep\n"
-    );
-    assert_eq!(
-        says(&vm, "say(pcall(function() nap(1) error({ 1 }) end))")
-            .split(':')
-            .next(),
-        Some("falsetable")
-    );
+    assert_eq!(says(&vm, "say(pcall(nap, 2, 'a')) say(xpcall(function() return nap(1, 'b') end, print))"), "trueatrue\ntruebtrue\n");
+    assert_eq!(says(&vm, "for v in function(_, k) k = (k or 0) + 1 nap(1) return k < 4 and k or nil end do say(v) end"), "1\n2\n3\n");
+    assert_eq!(says(&vm, "local t = setmetatable({}, { __index = function(_, k) return (nap(1, k)) end }) say(t.deep)"), "deep\n");
+    assert_eq!(says(&vm, "say(pcall(function() nap(1) error({ 1 }) end))").split(':').next(), Some("falsetable"));
 }
 
 #[test]
@@ -49,10 +26,7 @@ fn suspension_passes_through_a_chain_of_coroutines() {
         say(coroutine.status(co))
         say(coroutine.resume(co, 'two'))
         say(coroutine.status(co), coroutine.resume(co))";
-    assert_eq!(
-        says(&vm, code),
-        "intrue\none2\ntrueout\nsuspended\ntwoendtrue\ntruelast\ndeadfalsecannot resume dead coroutine\n"
-    );
+    assert_eq!(says(&vm, code), "intrue\none2\ntrueout\nsuspended\ntwoendtrue\ntruelast\ndeadfalsecannot resume dead coroutine\n");
 }
 
 #[test]
@@ -75,10 +49,7 @@ fn a_coroutine_inside_a_call_is_not_resumable_by_others() {
 #[test]
 fn a_yield_at_the_top_gives_way_to_others() {
     let (vm, _) = machine();
-    assert_eq!(
-        says(&vm, "say(select('#', coroutine.yield(1, 2))) say('on')"),
-        "0\non\n"
-    );
+    assert_eq!(says(&vm, "say(select('#', coroutine.yield(1, 2))) say('on')"), "0\non\n");
     let code = "
         ngx.thread.spawn(function() for i = 1, 2 do say('a', i) coroutine.yield() end end)
         ngx.thread.spawn(function() for i = 1, 2 do say('b', i) coroutine.yield() end end)
@@ -95,17 +66,9 @@ fn spawn_runs_the_thread_at_once() {
         local z = ngx.thread.spawn(function() end)
         say(coroutine.status(z))
         say('end')";
-    assert_eq!(
-        says(&vm, code),
-        "t 1nil\nthread running\nzombie\nend\nt 2\n"
-    );
+    assert_eq!(says(&vm, code), "t 1nil\nthread running\nzombie\nend\nt 2\n");
     let error = fails(&vm, "local t = ngx.thread.spawn(print)");
-    assert!(
-        error
-            .message
-            .ends_with(b":1: bad argument #1 to 'spawn' (Lua function expected)"),
-        "{error}"
-    );
+    assert!(error.message.ends_with(b":1: bad argument #1 to 'spawn' (Lua function expected)"), "{error}");
 }
 
 #[test]
@@ -133,9 +96,7 @@ fn wait_returns_for_the_first_to_end() {
         )
     );
     assert_eq!(log.aborted.borrow().len(), 2);
-    assert!(log.aborted.borrow()[0].starts_with(&format!(
-        "runtime error: {file}:10: oops\nstack traceback:\ncoroutine 0:"
-    )));
+    assert!(log.aborted.borrow()[0].starts_with(&format!("runtime error: {file}:10: oops\nstack traceback:\ncoroutine 0:")));
 }
 
 #[test]
@@ -164,10 +125,7 @@ fn the_job_lasts_until_its_threads_end() {
     let (vm, _) = machine();
     let code = "ngx.thread.spawn(function() ngx.thread.spawn(function() nap(4) say('last') end) nap(2) say('middle') end) say('entry')";
     assert_eq!(says(&vm, code), "entry\nmiddle\nlast\n");
-    let error = fails(
-        &vm,
-        "ngx.thread.spawn(function() nap(50) say('never') end) nap(1) error('entry dies')",
-    );
+    let error = fails(&vm, "ngx.thread.spawn(function() nap(50) say('never') end) nap(1) error('entry dies')");
     assert!(error.message.ends_with(b"entry dies"));
 }
 
@@ -183,10 +141,7 @@ fn an_exit_never_returns_and_kills_the_rest() {
     ];
     for body in bodies {
         let (outcome, said) = run(&vm, body);
-        assert!(
-            matches!(outcome, Outcome::Finished(7)),
-            "{body}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Finished(7)), "{body}: {outcome:?}");
         assert_eq!(said, "", "{body}");
     }
     assert_eq!(says(&vm, "say('fresh')"), "fresh\n");
@@ -196,13 +151,8 @@ fn an_exit_never_returns_and_kills_the_rest() {
 fn dropping_a_job_drops_what_it_waits_for() {
     let (vm, _) = machine();
     let request = Rc::new(Request::default());
-    let id = chunk(
-        &vm,
-        "ngx.thread.spawn(function() nap(9) end) nap(9) say('never')",
-    );
-    let Started::Waiting(job) =
-        Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>)
-    else {
+    let id = chunk(&vm, "ngx.thread.spawn(function() nap(9) end) nap(9) say('never')");
+    let Started::Waiting(job) = Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
         panic!("it did not wait");
     };
     assert_eq!(request.drops.get(), 0);
@@ -216,10 +166,7 @@ fn dropping_a_job_drops_what_it_waits_for() {
 fn killing_a_thread_drops_its_operation() {
     let (vm, _) = machine();
     let request = Rc::new(Request::default());
-    let id = chunk(
-        &vm,
-        "local t = ngx.thread.spawn(function() nap(9) end) say(ngx.thread.kill(t)) nap(3)",
-    );
+    let id = chunk(&vm, "local t = ngx.thread.spawn(function() nap(9) end) say(ngx.thread.kill(t)) nap(3)");
     let started = Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
     assert_eq!(request.drops.get(), 1);
     assert!(matches!(drive(started), Outcome::Returned));
@@ -257,9 +204,7 @@ fn a_refused_suspension_leaves_nothing_behind() {
 fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
     fn later(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let callback = stack.keep(1).ok_or("nothing to keep")?;
-        cx.host::<RefCell<Option<Ref>>>()
-            .ok_or("no holder")?
-            .replace(Some(callback));
+        cx.host::<RefCell<Option<Ref>>>().ok_or("no holder")?.replace(Some(callback));
         cx.detach_globals();
         Ok(0)
     }
@@ -273,10 +218,7 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
     let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
     let host = Rc::clone(&holder) as Rc<dyn Any>;
     let code = "later(function(premature, n) mine = n nap(1) say(premature, mine) end)";
-    assert!(matches!(
-        drive(Job::start(&vm, chunk(&vm, code), Phase::CONTENT, host)),
-        Outcome::Returned
-    ));
+    assert!(matches!(drive(Job::start(&vm, chunk(&vm, code), Phase::CONTENT, host)), Outcome::Returned));
     let callback = holder.take().expect("kept");
     let request = Rc::new(Request::default());
     let push = |s: &mut Stack<'_>| {
@@ -284,13 +226,7 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
         s.push_number(5.0);
         2
     };
-    let started = Job::call(
-        &vm,
-        &callback,
-        push,
-        Phase::CONTENT,
-        Rc::clone(&request) as Rc<dyn Any>,
-    );
+    let started = Job::call(&vm, &callback, push, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
     assert_eq!(says(&vm, "say(mine)"), "nil\n");
     assert!(matches!(drive(started), Outcome::Returned));
     assert_eq!(*request.said.borrow(), "false5\n");

@@ -1,0 +1,176 @@
+//! From a parsed head to a request.
+
+use super::connection::H1;
+use super::input::BodyFraming;
+use base::log::Level;
+use engine::find;
+use http::body::Body;
+use http::core::{KeepaliveDisable, ServerCore, default};
+use http::line::Version;
+use http::method::Method;
+use http::root::Endpoint;
+use http::{Core, Request, log_request};
+use std::rc::Rc;
+use wire::h1::framing::{self, Framed, Framing};
+use wire::h1::method::Method as WireMethod;
+use wire::h1::request::{Head, Limits};
+use wire::uri::normal;
+
+/// Limits of the server that listens, before a host is known.
+pub fn limits(core: &ServerCore) -> Limits {
+    let (number, size) = core.large_client_header_buffers.unwrap_or(default::LARGE_HEADER_BUFFERS);
+    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Limits {
+        first: narrow(core.client_header_buffer_size.unwrap_or(default::HEADER_BUFFER)),
+        number: narrow(number),
+        size: narrow(size),
+        max_headers: narrow(core.max_headers.unwrap_or(default::MAX_HEADERS)),
+        underscores: core.underscores_in_headers.unwrap_or(false),
+        ignore_invalid: core.ignore_invalid_headers.unwrap_or(true),
+    }
+}
+
+fn method(head: &Head, name: &[u8]) -> Method {
+    match head.method {
+        WireMethod::Get => Method::GET,
+        WireMethod::Post => Method::POST,
+        WireMethod::Head => Method::HEAD,
+        _ => Method::from_name(name),
+    }
+}
+
+/// Why a head is refused.
+pub struct Refusal {
+    /// Status to answer with.
+    pub status: u16,
+}
+
+/// Fills `request` from the head in `buffer`; chooses its server.
+///
+/// # Errors
+/// The head contradicts itself or cannot be served; already logged.
+pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) -> Result<(), Refusal> {
+    fill_line(request, head, buffer);
+    let server_core = request.server().core.clone();
+    fill_headers(request, head, buffer, &server_core);
+    let framed = framing::frame(head, buffer, false).map_err(|error| {
+        request.action.set(error.action());
+        if request.log_enabled(Level::Info) {
+            request.log(Level::Info, &error.message(buffer));
+        }
+        Refusal { status: error.status() }
+    })?;
+    {
+        let mut line = request.line.borrow_mut();
+        let name = framed.host.of(buffer);
+        line.host.extend_from_slice(name);
+        if framed.host_upper {
+            line.host.make_ascii_lowercase();
+        }
+    }
+    let host = std::mem::take(&mut request.line.borrow_mut().host);
+    let server = find::server(endpoint, &host, request);
+    request.line.borrow_mut().host = host;
+    request.set_server(server);
+    fill_uri(request, head, buffer)?;
+    fill_body(conn, request, framed.body);
+    request.flags.expects_continue.set(framed.expects_continue);
+    request.flags.keepalive.set(keepalive(conn, request, &framed));
+    Ok(())
+}
+
+fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {
+    let mut line = request.line.borrow_mut();
+    line.text.extend_from_slice(head.line.of(buffer));
+    let name = head.method_span.of(buffer);
+    line.method = method(head, name);
+    line.method_name.extend_from_slice(name);
+    line.raw_uri.extend_from_slice(head.target.of(buffer));
+    line.version = match head.version.number() {
+        0..=999 => Version::Http09,
+        1000 => Version::Http10,
+        _ => Version::Http11,
+    };
+}
+
+fn fill_headers(request: &Request, head: &Head, buffer: &[u8], core: &ServerCore) {
+    let ignore = core.ignore_invalid_headers.unwrap_or(true);
+    let mut headers = request.headers.borrow_mut();
+    for header in &head.headers {
+        if header.valid || !ignore {
+            headers.push(header.name.of(buffer), header.value.of(buffer));
+        } else if request.log_enabled(Level::Info) {
+            let name = String::from_utf8_lossy(header.name.of(buffer)).into_owned();
+            let value = String::from_utf8_lossy(header.value.of(buffer)).into_owned();
+            drop(headers);
+            log_request!(request, Level::Info, "client sent invalid header line: \"{name}: {value}\"");
+            headers = request.headers.borrow_mut();
+        }
+    }
+}
+
+fn fill_uri(request: &Request, head: &Head, buffer: &[u8]) -> Result<(), Refusal> {
+    let merge = request.server().core.merge_slashes.unwrap_or(true);
+    let raw = head.target.of(buffer);
+    let mut line = request.line.borrow_mut();
+    let mut path = std::mem::take(&mut line.uri);
+    let parts = match normal::normalise(raw, &head.shape, merge, &mut path) {
+        Ok(parts) => parts,
+        Err(_) => {
+            drop(line);
+            request.action.set("reading client request line");
+            log_request!(request, Level::Info, "client sent invalid request");
+            return Err(Refusal { status: 400 });
+        }
+    };
+    if let Some(plain) = parts.plain {
+        path.extend_from_slice(plain.of(raw));
+    }
+    line.uri = path;
+    line.args.extend_from_slice(parts.args.of(raw));
+    line.quoted = parts.quoted;
+    line.plus = parts.plus;
+    line.complex = parts.complex;
+    Ok(())
+}
+
+fn fill_body(conn: &H1, request: &Request, framing: Framing) {
+    let length = match framing {
+        Framing::None => return,
+        Framing::Length(n) => Some(n),
+        Framing::Chunked => None,
+    };
+    request.body.replace(Rc::new(Body::on_wire(length)));
+    conn.body.replace(BodyFraming::new(framing));
+}
+
+/// Whether the connection may go on after this request, as far as the head tells.
+fn keepalive(conn: &H1, request: &Request, framed: &Framed) -> bool {
+    if !framed.keep_alive {
+        return false;
+    }
+    let location = request.location();
+    keepalive_allowed(conn, request, &location.core)
+}
+
+/// The location's limits on keep-alive; also asked when the location is known.
+pub fn keepalive_allowed(conn: &H1, request: &Request, core: &Core) -> bool {
+    let requests = conn.info.requests.get();
+    let age = base::clock::now().epoch_ms().saturating_sub(conn.info.started_ms);
+    core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT) > 0
+        && requests < core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS)
+        && age <= core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME)
+        && !request.worker.exiting.get()
+        && !disabled_for_browser(request, core.keepalive_disable.unwrap_or(KeepaliveDisable { msie6: true, safari: false }))
+}
+
+fn disabled_for_browser(request: &Request, disable: KeepaliveDisable) -> bool {
+    if request.method() != Method::POST && !disable.safari {
+        return false;
+    }
+    let headers = request.headers.borrow();
+    let agent = headers.get(b"user-agent").unwrap_or_default();
+    let has = |text: &[u8]| agent.windows(text.len()).any(|w| w == text);
+    let msie6 = request.method() == Method::POST && [&b"MSIE 4."[..], b"MSIE 5.", b"MSIE 6."].iter().any(|m| has(m));
+    (disable.msie6 && msie6 && !has(b"SV1")) || (disable.safari && has(b"Safari/") && has(b"Mac OS X") && !has(b"Chrome/"))
+}

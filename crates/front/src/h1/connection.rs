@@ -1,0 +1,292 @@
+//! One HTTP/1 connection: the wire below its requests.
+
+use super::arrival;
+use super::head_out;
+use super::input::{BodyFraming, Input};
+use super::output::Output;
+use crate::active::{Activity, Entry, NEVER};
+use base::clock;
+use http::chain::{Chain, Piece};
+use http::connection::{BodyError, BodyRead};
+use http::core::default;
+use http::{Connection, Downstream, Request};
+use net::stream::Stream;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use wire::chunked::{CHUNK_END, LAST, LAST_WITH_TRAILERS, SizeLine};
+
+/// The connection's state; requests hold it as their wire.
+pub struct H1 {
+    /// The socket.
+    pub stream: RefCell<Stream>,
+    /// What is known of the client.
+    pub info: Rc<Connection>,
+    /// Bytes received.
+    pub input: RefCell<Input>,
+    /// Bytes to send.
+    pub output: RefCell<Output>,
+    /// The body being read.
+    pub body: RefCell<BodyFraming>,
+    /// Place among the active connections.
+    pub watch: Entry,
+    /// The response being sent is in chunks.
+    pub chunked: Cell<bool>,
+    /// Somebody wants the queue sent now.
+    pub flush: Cell<bool>,
+    /// Writing has failed: nothing more is queued.
+    pub broken: Cell<bool>,
+    /// `send_timeout` of the request being answered, milliseconds.
+    pub send_timeout: Cell<u64>,
+    /// `TCP_NODELAY` has been set.
+    pub no_delay: Cell<bool>,
+}
+
+impl H1 {
+    /// A connection with nothing received or sent.
+    pub fn new(stream: Stream, info: Rc<Connection>, watch: Entry) -> H1 {
+        H1 {
+            stream: RefCell::new(stream),
+            info,
+            input: RefCell::default(),
+            output: RefCell::default(),
+            body: RefCell::default(),
+            watch,
+            chunked: Cell::new(false),
+            flush: Cell::new(false),
+            broken: Cell::new(false),
+            send_timeout: Cell::new(default::TIMEOUT),
+            no_delay: Cell::new(false),
+        }
+    }
+
+    /// Sends what the socket takes. Answers whether all has left.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn try_send(&self) -> io::Result<bool> {
+        if self.broken.get() {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let before = self.output.borrow().queued();
+        let result = self.output.borrow_mut().send(&self.stream.borrow(), u64::MAX);
+        let after = self.output.borrow().queued();
+        match &result {
+            Ok(true) => {
+                self.flush.set(false);
+                self.watch.write_by(NEVER);
+            }
+            Ok(false) if after < before || !self.watch.is_writing() => {
+                self.watch.write_by(clock::now().monotonic_ms.saturating_add(self.send_timeout.get()));
+            }
+            Ok(false) => {}
+            Err(_) => self.break_off(),
+        }
+        result
+    }
+
+    /// Nothing can be sent any more.
+    pub fn break_off(&self) {
+        self.broken.set(true);
+        self.output.borrow_mut().clear();
+        self.watch.write_by(NEVER);
+    }
+
+    /// Sends until at most `below` bytes wait.
+    pub fn poll_send(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
+        loop {
+            if self.broken.get() {
+                return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+            }
+            if self.output.borrow().queued() <= below {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(error) = self.try_send() {
+                return Poll::Ready(Err(error));
+            }
+            if self.output.borrow().queued() <= below {
+                return Poll::Ready(Ok(()));
+            }
+            if self.watch.write_expired() {
+                self.break_off();
+                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+            }
+            self.watch.wake_on_expiry(cx.waker());
+            match self.stream.borrow().poll_write_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Reads what has arrived into the input. `Ok(0)` is the end of the stream.
+    pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut input = self.input.borrow_mut();
+        if input.ended {
+            return Poll::Ready(Ok(0));
+        }
+        input.compact();
+        let read = self.stream.borrow_mut().poll_read(cx, &mut input.buffer);
+        if let Poll::Ready(Ok(0)) = read {
+            input.ended = true;
+        }
+        if read.is_pending() {
+            self.watch.wake_on_expiry(cx.waker());
+        }
+        read
+    }
+
+    fn append_chunk(&self, length: u64, append: impl FnOnce(&mut Output)) {
+        let mut output = self.output.borrow_mut();
+        if self.chunked.get() {
+            output.push_slice(SizeLine::new(length).as_bytes());
+            append(&mut output);
+            output.push_slice(CHUNK_END);
+        } else {
+            append(&mut output);
+        }
+    }
+
+    fn end_body(&self, request: &Request) {
+        if !self.chunked.get() || request.flags.header_only.get() {
+            return;
+        }
+        let response = request.response.borrow();
+        let mut output = self.output.borrow_mut();
+        if response.trailers.is_empty() {
+            output.push_slice(LAST);
+        } else {
+            output.push_slice(LAST_WITH_TRAILERS);
+            for (name, value) in response.trailers.iter() {
+                output.push_slice(&[name, b": ", value, b"\r\n"].concat());
+            }
+            output.push_slice(b"\r\n");
+        }
+    }
+
+    fn account(&self, request: &Request, before: u64) {
+        let added = self.output.borrow().queued() - before;
+        request.bytes_sent.set(request.bytes_sent.get() + added);
+    }
+}
+
+impl Downstream for H1 {
+    fn write_head(&self, request: &Request) {
+        if self.broken.get() {
+            return;
+        }
+        // The location is known now, and the worker may have begun to leave.
+        if request.flags.keepalive.get() && !request.with_location(|l| arrival::keepalive_allowed(self, request, &l.core)) {
+            request.flags.keepalive.set(false);
+        }
+        let before = self.output.borrow().queued();
+        head_out::write(self, request);
+        self.account(request, before);
+        request.header_size.set(self.output.borrow().queued() - before);
+        self.send_timeout.set(request.with_location(|l| l.core.send_timeout.unwrap_or(default::TIMEOUT)));
+    }
+
+    fn write(&self, request: &Request, data: &[u8]) {
+        if data.is_empty() || self.broken.get() {
+            return;
+        }
+        let before = self.output.borrow().queued();
+        self.append_chunk(data.len() as u64, |output| output.push_slice(data));
+        self.account(request, before);
+    }
+
+    fn write_chain(&self, request: &Request, chain: Chain) {
+        if self.broken.get() {
+            return;
+        }
+        let before = self.output.borrow().queued();
+        let length = chain.len();
+        if length > 0 {
+            self.append_chunk(length, |output| chain.pieces.into_iter().for_each(|piece: Piece| output.push(piece)));
+        }
+        if chain.last {
+            self.end_body(request);
+        }
+        if chain.flush {
+            self.flush.set(true);
+        }
+        self.account(request, before);
+    }
+
+    fn write_interim(&self, _request: &Request, status: u16) {
+        let reason = wire::status::reason(status).unwrap_or(if status == 100 { "Continue" } else { "" });
+        self.output.borrow_mut().push_slice(format!("HTTP/1.1 {status} {reason}\r\n\r\n").as_bytes());
+        // A failure shows at the next read or write.
+        let _ = self.try_send();
+    }
+
+    fn queued(&self) -> u64 {
+        self.output.borrow().queued()
+    }
+
+    fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
+        self.poll_send(cx, below)
+    }
+
+    fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
+        loop {
+            let taken = self.body.borrow_mut().take(&mut self.input.borrow_mut(), out, limit);
+            match taken {
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(Some(read)) => {
+                    self.watch.read_by(NEVER);
+                    self.watch.set_activity(Activity::Answering);
+                    return Poll::Ready(Ok(read));
+                }
+                Ok(None) => {}
+            }
+            if self.watch.read_expired() || self.watch.evicted() {
+                return Poll::Ready(Err(BodyError::TimedOut));
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(BodyError::Closed)),
+                Poll::Ready(Ok(_)) => {
+                    self.watch.read_by(NEVER);
+                }
+                Poll::Pending => {
+                    if self.watch.activity() != Activity::Body {
+                        self.watch.set_activity(Activity::Body);
+                        let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
+                        self.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.broken.get() {
+            return Poll::Ready(());
+        }
+        loop {
+            {
+                let input = self.input.borrow();
+                if input.ended {
+                    return Poll::Ready(());
+                }
+                // Bytes of the next request say nothing about the client; a client that floods is not read on.
+                if !input.rest().is_empty() {
+                    return Poll::Pending;
+                }
+            }
+            match self.poll_fill(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

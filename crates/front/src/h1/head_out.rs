@@ -1,0 +1,165 @@
+//! Serialises a response head, in nginx's order of fields.
+
+use super::connection::H1;
+use base::{clock, text};
+use engine::error_page::{PRODUCT, PRODUCT_VERSION};
+use http::Request;
+use http::core::{Core, ServerTokens};
+use http::line::Version;
+use http::response::Response;
+
+/// Decides the framing and appends the head to the connection's output.
+pub fn write(conn: &H1, request: &Request) {
+    let location = request.location();
+    let core = &location.core;
+    let mut output = conn.output.borrow_mut();
+    let before = output.tail().len();
+    let response = request.response.borrow();
+    decide_framing(conn, request, core, &response);
+    let out = output.tail();
+    status_line(out, &response);
+    general_fields(out, request, core, &response);
+    connection_fields(out, conn, request, core, &response);
+    other_fields(out, &response);
+    out.extend_from_slice(b"\r\n");
+    output.appended(before);
+}
+
+/// Length, chunks, or the end of the connection: decided here and nowhere else.
+fn decide_framing(conn: &H1, request: &Request, core: &Core, response: &Response) {
+    let bodiless = request.flags.header_only.get() || response.status == 101;
+    let chunked = !bodiless && response.content_length.is_none();
+    let can = request.version() >= Version::Http11 && core.chunked_transfer_encoding.unwrap_or(true);
+    conn.chunked.set(chunked && can);
+    if chunked && !can {
+        request.flags.keepalive.set(false);
+    }
+}
+
+fn status_line(out: &mut Vec<u8>, response: &Response) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    if !response.status_line.is_empty() {
+        out.extend_from_slice(&response.status_line);
+    } else {
+        text::push_number(out, u64::from(response.status));
+        if let Some(reason) = wire::status::reason(response.status) {
+            out.push(b' ');
+            out.extend_from_slice(reason.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
+    if !response.headers.contains(b"Server") {
+        match &core.server_tokens {
+            None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
+            Some(ServerTokens::Off) => field(out, b"Server", PRODUCT.as_bytes()),
+            Some(ServerTokens::Custom(value)) => {
+                let value = value.to_vec(request);
+                if !value.is_empty() {
+                    field(out, b"Server", &value);
+                }
+            }
+        }
+    }
+    if !response.headers.contains(b"Date") {
+        clock::with_http_date(|date| field(out, b"Date", date.as_bytes()));
+    }
+    if !response.content_type.is_empty() && response.status != 204 {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(&response.content_type);
+        if !response.charset.is_empty() {
+            out.extend_from_slice(b"; charset=");
+            out.extend_from_slice(&response.charset);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(length) = response.content_length.filter(|_| response.status != 204 && response.status != 304) {
+        out.extend_from_slice(b"Content-Length: ");
+        text::push_number(out, length);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(time) = response.last_modified
+        && !response.headers.contains(b"Last-Modified")
+    {
+        field(out, b"Last-Modified", &wire::date::http(time));
+    }
+    if let Some(target) = response.headers.get(b"Location") {
+        out.extend_from_slice(b"Location: ");
+        if target.first() == Some(&b'/') && core.absolute_redirect.unwrap_or(true) {
+            push_origin(out, request, core);
+        }
+        out.extend_from_slice(target);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// `scheme://host:port` of redirects to ourselves.
+fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
+    out.extend_from_slice(if request.connection.tls { b"https://" } else { b"http://" });
+    let line = request.line.borrow();
+    let server = request.server();
+    if core.server_name_in_redirect.unwrap_or(false) && !server.name.is_empty() {
+        out.extend_from_slice(&server.name);
+    } else if !line.host.is_empty() {
+        out.extend_from_slice(&line.host);
+    } else {
+        match &request.connection.local {
+            http::connection::Address::Ip(address) if address.is_ipv6() => {
+                out.extend_from_slice(format!("[{}]", address.ip()).as_bytes());
+            }
+            local => local.push_host(out),
+        }
+    }
+    if core.port_in_redirect.unwrap_or(true)
+        && let Some(port) = request.connection.local.port()
+    {
+        let usual = if request.connection.tls { 443 } else { 80 };
+        if port != usual {
+            out.push(b':');
+            text::push_number(out, u64::from(port));
+        }
+    }
+}
+
+fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Core, response: &Response) {
+    if conn.chunked.get() {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if response.status == 101 {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    } else if request.flags.keepalive.get() {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+        if let Some(seconds) = core.keepalive_header {
+            out.extend_from_slice(b"Keep-Alive: timeout=");
+            text::push_number(out, seconds);
+            out.extend_from_slice(b"\r\n");
+        }
+    } else {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+}
+
+fn other_fields(out: &mut Vec<u8>, response: &Response) {
+    for (name, value) in response.headers.iter() {
+        // Written above, or decided by the framing.
+        let known = match name.len() {
+            8 => name.eq_ignore_ascii_case(b"Location"),
+            10 => name.eq_ignore_ascii_case(b"Connection") || name.eq_ignore_ascii_case(b"Keep-Alive"),
+            14 => name.eq_ignore_ascii_case(b"Content-Length"),
+            17 => name.eq_ignore_ascii_case(b"Transfer-Encoding"),
+            _ => false,
+        };
+        if !known {
+            field(out, name, value);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The life of an HTTP/1 connection: heads in, requests run, answers out, until somebody closes or it is parked.
+
+use super::arrival;
+use super::connection::H1;
+use super::linger::{discard_body, linger};
+use crate::active::{Activity, NEVER};
+use crate::serve::{Front, Parked};
+use base::clock;
+use base::log::Level;
+use http::core::default;
+use http::root::Endpoint;
+use http::{BoxFuture, Downstream, Request, log_request};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use wire::h1::error::HeadError;
+use wire::h1::request::{Head, Limits, Status};
+
+/// How long a connection stays active without a byte before it is parked, milliseconds.
+const PARK_AFTER: u64 = 1000;
+/// Answers to pipelined requests are gathered up to this many bytes.
+const GATHER: u64 = 64 * 1024;
+
+/// What became of waiting for a head.
+enum Next {
+    /// A head of this many bytes.
+    Head(usize),
+    /// A head that is no head.
+    Bad(HeadError),
+    /// The client closed, or an error.
+    Closed,
+    /// Idle for a while.
+    Idle,
+    /// `client_header_timeout`, or evicted, in the middle of a head.
+    TimedOut,
+}
+
+struct Loop {
+    front: Rc<Front>,
+    conn: Rc<H1>,
+    endpoint: Rc<Endpoint>,
+    head: Head,
+    limits: Limits,
+    /// The last request, to be used again.
+    spare: Option<Rc<Request>>,
+    /// When `keepalive_timeout` ends; before the first request, `client_header_timeout`.
+    idle_until: u64,
+    first: bool,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, listen: u32, first: bool) {
+    let core = endpoint.default.core.clone();
+    let timeout = core.client_header_timeout.unwrap_or(default::TIMEOUT);
+    let limits = arrival::limits(&core);
+    let idle_until = clock::now().monotonic_ms.saturating_add(timeout);
+    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, spare: None, idle_until, first };
+    loop {
+        match state.next_head().await {
+            Next::Head(length) => {
+                if !state.one_request(length).await {
+                    return;
+                }
+            }
+            Next::Bad(error) => return state.refuse(error).await,
+            Next::Closed => return state.client_closed(),
+            Next::TimedOut => return state.timed_out(),
+            Next::Idle => match state.idle(listen) {
+                Some(again) => state = again,
+                None => return,
+            },
+        }
+    }
+}
+
+impl Loop {
+    async fn next_head(&mut self) -> Next {
+        let conn = self.conn.clone();
+        conn.watch.set_activity(if self.first { Activity::Head } else { Activity::Idle });
+        let now = clock::now().monotonic_ms;
+        let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER) };
+        let mut armed = false;
+        poll_fn(|cx| self.poll_head(&conn, cx, park, &mut armed)).await
+    }
+
+    fn poll_head(&mut self, conn: &H1, cx: &mut Context<'_>, park: u64, armed: &mut bool) -> Poll<Next> {
+        loop {
+            let has_bytes = {
+                let input = conn.input.borrow();
+                let rest = input.rest();
+                if !rest.is_empty() {
+                    match self.head.parse(rest, &self.limits) {
+                        Ok(Status::Complete { len }) => return Poll::Ready(Next::Head(len)),
+                        Ok(Status::Partial) => {}
+                        Err(error) => return Poll::Ready(Next::Bad(error)),
+                    }
+                }
+                !rest.is_empty()
+            };
+            match conn.poll_send(cx, 0) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Next::Closed),
+            }
+            if has_bytes && conn.watch.activity() == Activity::Idle {
+                conn.watch.set_activity(Activity::Head);
+                let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
+                conn.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                *armed = true;
+            }
+            if conn.watch.evicted() || conn.watch.read_expired() {
+                return Poll::Ready(if has_bytes || self.first { Next::TimedOut } else { Next::Idle });
+            }
+            match conn.poll_fill(cx) {
+                Poll::Pending => {
+                    if !*armed {
+                        *armed = true;
+                        conn.watch.read_by(self.idle_until.min(park));
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Next::Closed),
+            }
+        }
+    }
+
+    /// Runs one request. True: the connection goes on.
+    async fn one_request(&mut self, length: usize) -> bool {
+        let request = self.take_request();
+        self.first = false;
+        let conn = self.conn.clone();
+        conn.watch.read_by(NEVER);
+        conn.watch.set_activity(Activity::Answering);
+        request.request_length.set(length as u64);
+        let filled = {
+            let input = conn.input.borrow();
+            arrival::fill(&conn, &request, &self.head, input.rest(), &self.endpoint)
+        };
+        conn.input.borrow_mut().advance(length);
+        self.head.reset();
+        let counters = &self.front.worker.counters;
+        counters.requests.set(counters.requests.get() + 1);
+        let Some(engine) = self.front.worker.engine() else { return false };
+        let waiting = match filled {
+            Ok(()) => engine.run(&request),
+            Err(refusal) => {
+                request.flags.keepalive.set(false);
+                engine.refuse(&request, refusal.status)
+            }
+        };
+        if let Some(future) = waiting {
+            drive(&conn, &request, future).await;
+        }
+        let goes_on = self.finish(&request).await;
+        self.spare = Some(request);
+        goes_on
+    }
+
+    fn take_request(&mut self) -> Rc<Request> {
+        self.conn.info.requests.set(self.conn.info.requests.get() + 1);
+        let server = self.endpoint.default.clone();
+        if let Some(mut request) = self.spare.take()
+            && let Some(own) = Rc::get_mut(&mut request)
+        {
+            own.recycle(server);
+            return request;
+        }
+        Rc::new(Request::new(self.front.worker.clone(), self.conn.info.clone(), self.conn.clone(), server))
+    }
+
+    /// Brings the answer on its way. True: the connection may carry another request.
+    async fn finish(&mut self, request: &Rc<Request>) -> bool {
+        let conn = &self.conn;
+        if request.flags.abort.get() || conn.broken.get() {
+            self.cut(request);
+            return false;
+        }
+        let core = request.core();
+        let body_done = conn.body.borrow().is_done();
+        let unasked = request.flags.expects_continue.get();
+        if !request.flags.keepalive.get() || (!body_done && unasked) {
+            if poll_fn(|cx| conn.poll_send(cx, 0)).await.is_ok() {
+                linger(conn, &core, !body_done || conn.input.borrow().rest().len() > 1).await;
+            }
+            return false;
+        }
+        if conn.queued() > GATHER && poll_fn(|cx| conn.poll_send(cx, 0)).await.is_err() {
+            return false;
+        }
+        if !body_done && !discard_body(conn, &core).await {
+            return false;
+        }
+        if !conn.no_delay.replace(true) && core.tcp_nodelay.unwrap_or(true) {
+            // Only costs latency if it fails.
+            let _ = conn.stream.borrow().set_no_delay(true);
+        }
+        let timeout = core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT);
+        self.idle_until = clock::now().monotonic_ms.saturating_add(timeout);
+        true
+    }
+
+    /// Ends a connection whose answer is not whole.
+    fn cut(&self, request: &Request) {
+        // What is queued already belongs to the client; what the socket does not take is lost.
+        let _ = self.conn.try_send();
+        let status = request.response.borrow().status;
+        if (status == 408 || status == 444) && request.with_location(|l| l.core.reset_timedout_connection.unwrap_or(false)) {
+            // A reset frees the kernel's buffers at once.
+            let stream = self.conn.stream.borrow();
+            let _ = stream.set_linger_reset();
+        }
+    }
+
+    async fn refuse(mut self, error: HeadError) {
+        let request = self.take_request();
+        let buffer = self.conn.input.borrow().rest().to_vec();
+        {
+            let mut line = request.line.borrow_mut();
+            let text = self.head.line.of(&buffer);
+            line.text.extend_from_slice(text);
+            line.method_name.extend_from_slice(self.head.method_span.of(&buffer));
+            line.version = http::line::Version::Http11;
+        }
+        request.action.set(error.action());
+        if request.log_enabled(Level::Info) {
+            request.log(Level::Info, &error.message(&buffer));
+        }
+        self.conn.watch.read_by(NEVER);
+        self.conn.watch.set_activity(Activity::Answering);
+        request.flags.keepalive.set(false);
+        let Some(engine) = self.front.worker.engine() else { return };
+        if let Some(future) = engine.refuse(&request, error.status()) {
+            drive(&self.conn, &request, future).await;
+        }
+        if request.flags.abort.get() {
+            return self.cut(&request);
+        }
+        if poll_fn(|cx| self.conn.poll_send(cx, 0)).await.is_ok() {
+            linger(&self.conn, &request.core(), error.lingers()).await;
+        }
+    }
+
+    fn client_closed(mut self) {
+        if self.conn.input.borrow().rest().is_empty() {
+            return;
+        }
+        let request = self.take_request();
+        request.action.set("reading client request line");
+        log_request!(request, Level::Info, "client prematurely closed connection");
+        self.log_unanswered(&request, 400);
+    }
+
+    fn timed_out(mut self) {
+        let idle = self.conn.input.borrow().rest().is_empty();
+        let request = self.take_request();
+        request.action.set(if idle { "waiting for request" } else { "reading client request line" });
+        log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
+        if !idle {
+            self.log_unanswered(&request, 408);
+        }
+    }
+
+    /// The access log shows requests that got no answer.
+    fn log_unanswered(&self, request: &Rc<Request>, status: u16) {
+        request.response.borrow_mut().set_status(status);
+        request.flags.keepalive.set(false);
+        if let Some(engine) = self.front.worker.engine()
+            && let Some(rest) = engine.refuse(request, if status == 408 { 408 } else { 499 })
+        {
+            self.front.worker.spawn(rest);
+        }
+        if status == 408 {
+            self.cut(request);
+        }
+    }
+
+    /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
+    fn idle(mut self, listen: u32) -> Option<Loop> {
+        let now = clock::now().monotonic_ms;
+        if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
+            return None;
+        }
+        self.spare = None;
+        let left = (self.idle_until - now).div_ceil(1000);
+        let info = self.conn.info.clone();
+        match Rc::try_unwrap(self.conn) {
+            Ok(conn) => {
+                let parked = Parked { listen, info: crate::serve::compact(&info), no_delay: conn.no_delay.get() };
+                drop(info);
+                self.front.park(conn.stream.into_inner(), parked, u32::try_from(left).unwrap_or(u32::MAX));
+                None
+            }
+            Err(conn) => {
+                // A log handler still holds the last request.
+                self.conn = conn;
+                Some(self)
+            }
+        }
+    }
+}
+
+/// Polls a waiting request, and sends what it queues meanwhile.
+async fn drive(conn: &Rc<H1>, request: &Rc<Request>, mut future: BoxFuture<()>) {
+    poll_fn(|cx| {
+        if Pin::new(&mut future).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let postpone = request.with_location(|l| l.core.postpone_output.unwrap_or(default::POSTPONE_OUTPUT));
+        let queued = conn.queued();
+        if queued > 0 && (conn.flush.get() || queued >= postpone) {
+            // Errors show to whoever waits for the queue or for the client.
+            let _ = conn.poll_send(cx, 0);
+        }
+        if request.flags.watch_client.get() && !request.flags.client_gone.get() && conn.poll_gone(cx).is_ready() {
+            request.flags.client_gone.set(true);
+            // The handler looks at the flag.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await;
+}

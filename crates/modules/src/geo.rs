@@ -1,0 +1,150 @@
+//! `geo`: a variable whose value depends on the client's address (nginx manual, `ngx_http_geo_module`).
+
+mod table;
+
+use crate::block;
+use crate::cidr::{Cidr, forwarded, numeric, parse_address};
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::tree::{Directive, Error};
+use http::connection::Address;
+use http::{Module, Request};
+use session::Session;
+use session::variable::{self, NO_CACHE, VarIndex, Variables};
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use table::{Networks, Ranges};
+
+/// `geo`.
+pub const MODULE: Module = Module { rows, ..Module::named("geo") };
+
+fn rows() -> Vec<Row> {
+    vec![Row::new("geo", Context::HTTP, Arity::Between(1, 2), "A variable that depends on the client's address.", geo).with_block()]
+}
+
+type Value = Rc<[u8]>;
+
+#[derive(Default)]
+struct Geo {
+    source: Option<VarIndex>,
+    proxies: Vec<Cidr>,
+    recursive: bool,
+    volatile: bool,
+    by_ranges: bool,
+    ranges: Ranges<Value>,
+    networks: Networks<Value>,
+    default: Option<Value>,
+}
+
+fn geo(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let mut geo = Geo::default();
+    let mut name = block::variable_name(cx, 0)?;
+    if cx.args().len() == 2 {
+        geo.source = Some(cx.global::<Variables>().index(&name));
+        name = block::variable_name(cx, 1)?;
+    }
+    for directive in block::entries(cx) {
+        geo.add(directive)?;
+    }
+    let flags = if geo.volatile { NO_CACHE } else { 0 };
+    block::define(cx, &name, flags, Rc::new(move |session, out| geo.get(session, out)))
+}
+
+impl Geo {
+    fn add(&mut self, directive: &Directive) -> Result<(), Error> {
+        let words = block::words(directive);
+        match *words {
+            [b"ranges"] if !self.networks.is_empty() || (self.default.is_some() && !self.by_ranges) => {
+                Err(block::error(directive, "the \"ranges\" directive must be the first directive inside \"geo\" block"))
+            }
+            [b"ranges"] => {
+                self.by_ranges = true;
+                Ok(())
+            }
+            [b"proxy_recursive"] => {
+                self.recursive = true;
+                Ok(())
+            }
+            [b"volatile"] => {
+                self.volatile = true;
+                Ok(())
+            }
+            [b"proxy", network] => {
+                self.proxies.push(network_of(directive, network)?);
+                Ok(())
+            }
+            [b"default", value] => {
+                self.default = Some(value.into());
+                Ok(())
+            }
+            [first, second] if self.by_ranges => self.add_range(directive, first, second),
+            [b"delete", network] => {
+                self.networks.remove(network_of(directive, network)?);
+                Ok(())
+            }
+            [network, value] => {
+                self.networks.insert(network_of(directive, network)?, value.into());
+                Ok(())
+            }
+            _ => Err(block::error(directive, "invalid number of the geo parameters")),
+        }
+    }
+
+    fn add_range(&mut self, directive: &Directive, first: &[u8], second: &[u8]) -> Result<(), Error> {
+        let text = if first == b"delete" { second } else { first };
+        let shown = String::from_utf8_lossy(text);
+        let (start, end) = parse_range(text).ok_or_else(|| block::error(directive, format!("invalid range \"{shown}\"")))?;
+        if first == b"delete" {
+            self.ranges.remove(start, end);
+            return Ok(());
+        }
+        self.ranges.insert(start, end, &second.into()).map_err(|(low, high)| {
+            let (low, high) = (crate::cidr::show_v4(low), crate::cidr::show_v4(high));
+            block::error(directive, format!("range \"{shown}\" overlaps \"{low}-{high}\""))
+        })
+    }
+
+    fn get(&self, session: &dyn Session, out: &mut Vec<u8>) -> bool {
+        // What has no address is looked up as 255.255.255.255, as in nginx.
+        let ip = self.address(session).and_then(|address| numeric(&address)).unwrap_or(IpAddr::V4(Ipv4Addr::BROADCAST));
+        let found = match ip {
+            IpAddr::V4(v4) if self.by_ranges => self.ranges.find(v4.to_bits()),
+            IpAddr::V6(_) if self.by_ranges => self.ranges.find(u32::MAX),
+            ip => self.networks.find(ip),
+        };
+        if let Some(value) = found.or(self.default.as_ref()) {
+            out.extend_from_slice(value);
+        }
+        true
+    }
+
+    fn address(&self, session: &dyn Session) -> Option<Address> {
+        let request = Request::of(session)?;
+        let direct = match self.source {
+            Some(index) => {
+                let mut text = Vec::new();
+                variable::get_flushed(session, index, &mut text);
+                parse_address(&text)?
+            }
+            None => request.connection.peer.borrow().clone(),
+        };
+        if self.proxies.is_empty() {
+            return Some(direct);
+        }
+        let headers = request.headers.borrow();
+        let lines: Vec<&[u8]> = headers.get_all(b"x-forwarded-for").collect();
+        let behind = forwarded(&direct, &lines.join(&b","[..]), &self.proxies, self.recursive);
+        Some(behind.unwrap_or(direct))
+    }
+}
+
+fn network_of(directive: &Directive, text: &[u8]) -> Result<Cidr, Error> {
+    Cidr::parse(text).ok_or_else(|| block::error(directive, format!("invalid network \"{}\"", String::from_utf8_lossy(text))))
+}
+
+/// `1.2.3.4-1.2.3.9`, both ends included.
+fn parse_range(text: &[u8]) -> Option<(u32, u32)> {
+    let (low, high) = std::str::from_utf8(text).ok()?.split_once('-')?;
+    let (low, high) = (low.parse::<Ipv4Addr>().ok()?.to_bits(), high.parse::<Ipv4Addr>().ok()?.to_bits());
+    (low <= high).then_some((low, high))
+}

@@ -1,0 +1,111 @@
+//! Logs whose path has variables, and `open_log_file_cache`.
+
+use base::clock;
+use base::errno;
+use base::log::{Level, LogFile};
+use conf::row::Cx;
+use conf::tree::Error;
+use http::root::os_path;
+use http::{Complex, Request, log_request};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// The limits of `open_log_file_cache`; times in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileCache {
+    max: usize,
+    inactive: u64,
+    valid: u64,
+    min_uses: u64,
+}
+
+/// Parses `open_log_file_cache`.
+pub(super) fn parse(cx: &Cx<'_>) -> Result<Option<FileCache>, Error> {
+    let mut cache = FileCache { max: 0, inactive: 10_000, valid: 60_000, min_uses: 1 };
+    for i in 0..cx.args().len() {
+        let bad = || cx.error_at(i, format!("invalid \"open_log_file_cache\" parameter \"{}\"", cx.text(i)));
+        let seconds = |text: &[u8]| base::text::parse_time_sec(text).map(|s| s * 1000);
+        match cx.arg(i) {
+            b"off" => return Ok(None),
+            arg => {
+                let at = memchr::memchr(b'=', arg).ok_or_else(bad)?;
+                let value = arg.get(at + 1..).unwrap_or_default();
+                match arg.get(..at).unwrap_or_default() {
+                    b"max" => cache.max = base::text::parse_number(value).filter(|n| *n > 0).ok_or_else(bad)? as usize,
+                    b"inactive" => cache.inactive = seconds(value).ok_or_else(bad)?,
+                    b"valid" => cache.valid = seconds(value).ok_or_else(bad)?,
+                    b"min_uses" => cache.min_uses = base::text::parse_number(value).filter(|n| *n > 0).ok_or_else(bad)?,
+                    _ => return Err(bad()),
+                }
+            }
+        }
+    }
+    if cache.max == 0 {
+        return Err(cx.error("\"open_log_file_cache\" must have \"max\" parameter"));
+    }
+    Ok(Some(cache))
+}
+
+struct Open {
+    file: Option<Rc<LogFile>>,
+    uses: u64,
+    used: u64,
+    opened: u64,
+}
+
+/// The open files of one worker.
+#[derive(Default)]
+struct OpenFiles {
+    by_path: RefCell<HashMap<PathBuf, Open>>,
+}
+
+/// Appends a line to the file that the path names for this request. Nothing is logged for a root that does not exist,
+/// since such paths often come from the client.
+pub(super) fn append(request: &Request, path: &Complex, cache: Option<&FileCache>, line: &[u8]) -> io::Result<()> {
+    let Ok(mapped) = request.map_path() else { return Ok(()) };
+    let root = os_path(mapped.bytes.get(..mapped.root_length).unwrap_or_default());
+    let tested = std::fs::metadata(&root)
+        .and_then(|found| if found.is_dir() { Ok(()) } else { Err(io::Error::from_raw_os_error(nix::libc::ENOTDIR)) });
+    if let Err(error) = tested {
+        log_request!(request, Level::Error, "testing \"{}\" existence failed {}", root.display(), errno::describe(&error));
+        return Ok(());
+    }
+    let path = request.worker.http.paths.resolve(&path.to_vec(request));
+    match open(request, &path, cache) {
+        Ok(file) => file.append(line),
+        Err(error) => {
+            log_request!(request, Level::Crit, "open() \"{}\" failed {}", path.display(), errno::describe(&error));
+            Ok(())
+        }
+    }
+}
+
+fn open(request: &Request, path: &PathBuf, cache: Option<&FileCache>) -> io::Result<Rc<LogFile>> {
+    let Some(cache) = cache else { return LogFile::open(path) };
+    let state = request.worker.state::<OpenFiles>();
+    let mut files = state.by_path.borrow_mut();
+    let now = clock::now().monotonic_ms;
+    files.retain(|_, open| now < open.used + cache.inactive);
+    if let Some(open) = files.get_mut(path) {
+        open.uses += 1;
+        open.used = now;
+        if let Some(file) = open.file.as_ref().filter(|_| now < open.opened + cache.valid) {
+            return Ok(file.clone());
+        }
+        let file = LogFile::open(path)?;
+        open.opened = now;
+        open.file = (open.uses >= cache.min_uses).then(|| file.clone());
+        return Ok(file);
+    }
+    let file = LogFile::open(path)?;
+    if files.len() >= cache.max {
+        let oldest = files.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
+        oldest.map(|path| files.remove(&path));
+    }
+    let kept = (cache.min_uses <= 1).then(|| file.clone());
+    files.insert(path.clone(), Open { file: kept, uses: 1, used: now, opened: now });
+    Ok(file)
+}

@@ -1,0 +1,39 @@
+//! Variables that tell the time, the process and the machine.
+
+use super::put;
+use base::clock;
+use base::text::push_number;
+use http::variables::{define as http_define, getter};
+use session::Variables;
+use session::variable::NO_CACHE;
+use std::rc::Rc;
+
+pub(super) fn define(variables: &mut Variables) {
+    http_define(variables, "msec", NO_CACHE, |_, out| super::put_seconds(out, clock::now().epoch_ms()));
+    http_define(variables, "time_local", NO_CACHE, |_, out| clock::with_access_log_time(|text| put(out, text.as_bytes())));
+    http_define(variables, "time_iso8601", NO_CACHE, |_, out| clock::with_iso8601(|text| put(out, text.as_bytes())));
+    http_define(variables, "pid", 0, |_, out| {
+        push_number(out, u64::from(std::process::id()));
+        true
+    });
+    http_define(variables, "nginx_version", 0, |_, out| put(out, base::version::NGINX.as_bytes()));
+    let name = host_name();
+    variables.define("hostname", 0, getter(move |_, out| put(out, &name)));
+}
+
+/// The machine's name as the configuration was read, in lower case as nginx keeps it.
+pub(crate) fn host_name() -> Rc<[u8]> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.as_bytes().to_ascii_lowercase().into()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_machine_has_a_name_in_lower_case() {
+        let name = super::host_name();
+        assert!(!name.is_empty());
+        assert!(!name.iter().any(u8::is_ascii_uppercase));
+    }
+}
