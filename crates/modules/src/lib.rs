@@ -15,7 +15,11 @@ pub mod variables;
 // mod2
 pub mod accept_gzip;
 pub mod dav;
+pub mod addition;
+mod collector;
 mod filtering;
+pub mod mirror;
+pub mod sub_filter;
 pub mod random_index;
 pub mod gunzip;
 pub mod gzip;
