@@ -23,6 +23,17 @@ pub mod userid;
 pub mod variables;
 
 // mod2
+pub mod accept_gzip;
+pub mod dav;
+pub mod addition;
+mod collector;
+mod filtering;
+pub mod mirror;
+pub mod sub_filter;
+pub mod random_index;
+pub mod gunzip;
+pub mod gzip;
+pub mod gzip_static;
 pub mod autoindex;
 mod compile;
 pub mod content_type;
