@@ -16,6 +16,7 @@ pub mod log_context;
 pub mod log_files;
 pub mod method;
 pub mod module;
+pub mod opened;
 pub mod output;
 pub mod path;
 pub mod program;
@@ -23,6 +24,7 @@ pub mod request;
 pub mod response;
 pub mod root;
 pub mod set_header;
+pub mod tunnel;
 pub mod variables;
 pub mod worker;
 

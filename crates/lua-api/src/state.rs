@@ -43,6 +43,8 @@ pub struct State {
     pub filter_exit: Cell<Option<i32>>,
     /// The last chunk has passed the Lua body filter.
     pub filter_ended: Cell<bool>,
+    /// Address of a location, and whether no Lua filter sees its output.
+    pub plain: Cell<(usize, bool)>,
     /// The socket was taken over by `ngx.req.socket(true)`.
     pub raw_socket: Cell<bool>,
     /// Output that must wait, begun where nothing can.

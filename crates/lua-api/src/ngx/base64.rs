@@ -16,8 +16,7 @@ pub fn group() -> Group {
     }
 }
 
-/// Alphabets and strictness, as the glue names them.
-const PLAIN: i32 = 0;
+/// Alphabets and strictness other than the standard ones (0), as the glue names them.
 const NO_PADDING: i32 = 1;
 const URL: i32 = 2;
 const MIME: i32 = 3;
@@ -89,6 +88,8 @@ fn decode_into(text: &[u8], how: i32, out: &mut Vec<u8>) -> bool {
 mod tests {
     use super::*;
     use crate::ngx::tests::evaluate;
+
+    const PLAIN: i32 = 0;
 
     #[test]
     fn encoding() {
