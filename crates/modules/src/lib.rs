@@ -2,17 +2,38 @@
 #![forbid(unsafe_code)]
 
 // mod1
+pub mod access;
 pub mod auth_basic;
+pub mod auth_request;
 mod block;
 pub mod cidr;
+pub mod discard;
+pub mod empty_gif;
 pub mod geo;
+pub mod headers;
 pub mod log;
 pub mod map;
+pub mod realip;
+pub mod referer;
 pub mod rewrite;
+pub mod secure_link;
 pub mod split_clients;
+pub mod stub_status;
+pub mod userid;
 pub mod variables;
 
 // mod2
+pub mod accept_gzip;
+pub mod dav;
+pub mod addition;
+mod collector;
+mod filtering;
+pub mod mirror;
+pub mod sub_filter;
+pub mod random_index;
+pub mod gunzip;
+pub mod gzip;
+pub mod gzip_static;
 pub mod autoindex;
 mod compile;
 pub mod content_type;

@@ -1,0 +1,102 @@
+//! `add_before_body`, `add_after_body`: answers of other URIs around a body.
+
+use crate::collector::fetch;
+use crate::filtering::{Types, clear_validators};
+use conf::context::{Arity, Context};
+use conf::row::Row;
+use conf::scope::Config;
+use http::location::Filtered;
+use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The module.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("addition") };
+
+#[derive(Default)]
+struct Conf {
+    before: Option<Box<[u8]>>,
+    after: Option<Box<[u8]>>,
+    types: Option<Types>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; before, after, types);
+    }
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Conf>();
+}
+
+fn rows() -> Vec<Row> {
+    let at = Context::HTTP_ALL;
+    vec![
+        Row::new("add_before_body", at, Arity::exactly(1), "URI whose answer goes before the body.", |cx| {
+            cx.once(&mut cx.location::<Conf>().before, cx.arg(0).into())
+        }),
+        Row::new("add_after_body", at, Arity::exactly(1), "URI whose answer goes after the body.", |cx| {
+            cx.once(&mut cx.location::<Conf>().after, cx.arg(0).into())
+        }),
+        Row::new("addition_types", at, Arity::AtLeast(1), "Types besides text/html that are added to.", |cx| {
+            let types = Types::read(cx, &["text/html"]);
+            cx.once(&mut cx.location::<Conf>().types, types)
+        }),
+    ]
+}
+
+/// An answer that is added to, and whether its beginning has gone.
+#[derive(Default)]
+struct Adding(Cell<bool>);
+
+fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
+    let conf = at.conf::<Conf>();
+    let given = |uri: &Option<Box<[u8]>>| uri.as_ref().is_some_and(|u| !u.is_empty());
+    if given(&conf.before) || given(&conf.after) {
+        let for_head = conf.clone();
+        at.header_filter(move |request| header_filter(request, &for_head));
+        at.body_filter(move |request, chain| body_filter(request, chain, &conf));
+    }
+    Ok(())
+}
+
+fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
+    let fit = {
+        let response = request.response.borrow();
+        response.status == 200 && conf.types.as_ref().map_or_else(|| Types::of(&["text/html"]).admit(&response), |t| t.admit(&response))
+    };
+    if fit && request.is_main() {
+        let mut response = request.response.borrow_mut();
+        response.clear_body_facts();
+        clear_validators(&mut response);
+        drop(response);
+        request.set_context(Rc::new(Adding::default()));
+    }
+    Step::Now(Outcome::Ok)
+}
+
+fn body_filter(request: &Rc<Request>, chain: Chain, conf: &Rc<Conf>) -> Filtered {
+    let Some(state) = request.find_context::<Adding>().filter(|_| !request.flags.header_only.get()) else {
+        return Filtered::Now(Ok(chain));
+    };
+    let wanted = |uri: &Option<Box<[u8]>>| uri.as_ref().filter(|u| !u.is_empty()).map(|u| u.to_vec());
+    let before = if state.0.replace(true) { None } else { wanted(&conf.before) };
+    let after = if chain.last { wanted(&conf.after) } else { None };
+    if before.is_none() && after.is_none() {
+        return Filtered::Now(Ok(chain));
+    }
+    let request = request.clone();
+    Filtered::Wait(Box::pin(async move {
+        let mut chain = chain;
+        if let Some(uri) = before {
+            let (_, pieces) = fetch(request.clone(), uri).await.ok_or(Outcome::Error)?;
+            chain.pieces.splice(0..0, pieces);
+        }
+        if let Some(uri) = after {
+            let (_, pieces) = fetch(request, uri).await.ok_or(Outcome::Error)?;
+            chain.pieces.extend(pieces);
+        }
+        Ok(chain)
+    }))
+}

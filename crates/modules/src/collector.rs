@@ -1,0 +1,112 @@
+//! The wire of a subrequest whose answer goes into its parent's body, or nowhere.
+
+use http::connection::{BodyError, BodyRead, Wire};
+use http::request::{Subrequest, SubrequestVariables};
+use http::{Chain, Downstream, Method, Piece, Request};
+use base::log::Level;
+use bytes::Bytes;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Keeps what a subrequest sends, in order.
+pub(crate) struct Collector {
+    pieces: RefCell<Vec<Piece>>,
+    status: Cell<u16>,
+    keep: bool,
+}
+
+impl Collector {
+    /// Keeps the body.
+    pub(crate) fn keeping() -> Rc<Collector> {
+        Rc::new(Collector { pieces: RefCell::default(), status: Cell::new(0), keep: true })
+    }
+
+    /// Throws the body away (`mirror`).
+    pub(crate) fn discarding() -> Rc<Collector> {
+        Rc::new(Collector { pieces: RefCell::default(), status: Cell::new(0), keep: false })
+    }
+
+    /// The body so far; none is left.
+    pub(crate) fn take(&self) -> Vec<Piece> {
+        self.pieces.take()
+    }
+
+    /// The status of the head that was sent; 0 before.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.get()
+    }
+}
+
+impl Downstream for Collector {
+    fn write_head(&self, request: &Request) {
+        self.status.set(request.response.borrow().status);
+    }
+
+    fn write(&self, _: &Request, data: &[u8]) {
+        if self.keep {
+            self.pieces.borrow_mut().push(Piece::Bytes(Bytes::copy_from_slice(data)));
+        }
+    }
+
+    fn write_chain(&self, _: &Request, chain: Chain) {
+        if self.keep {
+            self.pieces.borrow_mut().extend(chain.pieces);
+        }
+    }
+
+    fn write_interim(&self, _: &Request, _: u16) {}
+
+    fn queued(&self) -> u64 {
+        0
+    }
+
+    fn poll_drain(&self, _: &mut Context<'_>, _: u64) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_body(&self, _: &mut Context<'_>, _: &Request, _: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
+        Poll::Ready(Ok(BodyRead::End))
+    }
+
+    fn poll_gone(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A subrequest for `uri` with its arguments behind a `?`, on `wire`.
+pub(crate) fn subrequest(parent: &Rc<Request>, uri: &[u8], wire: Wire, method: Option<(Method, Vec<u8>)>) -> Option<Rc<Request>> {
+    let (path, args) = wire::uri::args::split(uri);
+    let what = Subrequest {
+        uri: path.to_vec(),
+        args: args.to_vec(),
+        method,
+        wire,
+        body: None,
+        variables: SubrequestVariables::Shared,
+    };
+    match parent.worker.engine()?.subrequest(parent, what) {
+        Ok(child) => Some(child),
+        Err(message) => {
+            parent.log(Level::Error, message.as_bytes());
+            None
+        }
+    }
+}
+
+/// Runs a subrequest for `uri` and waits for its whole body.
+pub(crate) async fn fetch(parent: Rc<Request>, uri: Vec<u8>) -> Option<(u16, Vec<Piece>)> {
+    let collector = Collector::keeping();
+    let child = subrequest(&parent, &uri, collector.clone(), None)?;
+    let running = parent.worker.engine()?.run(&child);
+    if let Some(running) = running {
+        running.await;
+    }
+    Some((collector.status(), collector.take()))
+}

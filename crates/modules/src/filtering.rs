@@ -1,0 +1,206 @@
+//! What filters that change bodies share: bytes in memory, types that they apply to, validators that no longer hold.
+
+use conf::row::Cx;
+use conf::tree::Error;
+use http::response::Response;
+use http::{Chain, FilePiece, Outcome, Piece, Request, Step};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+/// The answer's filters want bytes, not files.
+#[derive(Default)]
+struct InMemory;
+
+/// Says that a body filter of this answer reads the body.
+pub(crate) fn want_memory(request: &Request) {
+    request.set_context(Rc::new(InMemory));
+}
+
+/// Whether a filter of this answer reads the body.
+pub(crate) fn memory_wanted(request: &Request) -> bool {
+    request.find_context::<InMemory>().is_some()
+}
+
+/// Bytes read from a file at a time.
+const STEP: u64 = 128 * 1024;
+
+/// Reads a part of a file; shorter if the file ends before.
+///
+/// # Errors
+/// Those of `pread(2)`.
+pub(crate) fn read_at(file: &File, start: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut data = vec![0; length];
+    let mut done = 0;
+    while let Some(room) = data.get_mut(done..).filter(|r| !r.is_empty()) {
+        match file.read_at(room, start + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    data.truncate(done);
+    Ok(data)
+}
+
+/// Runs `f` on the bytes of a piece, file or not, in order.
+///
+/// # Errors
+/// Those of reading the file; what `f` answers.
+pub(crate) fn each_run(piece: &Piece, mut f: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let FilePiece { file, start, end } = match piece {
+        Piece::Bytes(bytes) => return f(bytes),
+        Piece::File(file) => file,
+    };
+    let mut at = *start;
+    while at < *end {
+        let data = read_at(file, at, (*end - at).min(STEP) as usize)?;
+        if data.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        at += data.len() as u64;
+        f(&data)?;
+    }
+    Ok(())
+}
+
+/// Sends a large file through filters that read it, piece by piece, as fast as the client takes it.
+pub(crate) fn stream(request: Rc<Request>, file: Rc<File>, size: u64) -> Step {
+    Step::wait(async move {
+        let mut at = 0;
+        while at < size {
+            let end = (at + STEP).min(size);
+            let piece = Piece::File(FilePiece { file: file.clone(), start: at, end });
+            at = end;
+            let chain = Chain { pieces: vec![piece], flush: false, last: at == size };
+            for step in [request.output(chain), request.drain(STEP * 2)] {
+                match step.finish().await {
+                    Outcome::Ok => {}
+                    other => return other,
+                }
+            }
+        }
+        Outcome::Ok
+    })
+}
+
+/// `*_types`: which content types a filter applies to.
+#[derive(Clone, Debug)]
+pub(crate) enum Types {
+    /// `*`
+    All,
+    /// These, in lower case.
+    Some(Rc<HashSet<Box<[u8]>>>),
+}
+
+impl Types {
+    /// These and no others.
+    pub(crate) fn of(list: &[&str]) -> Types {
+        Types::Some(Rc::new(list.iter().map(|t| t.as_bytes().into()).collect()))
+    }
+
+    /// Reads the arguments of a `*_types` directive; `always` are added.
+    pub(crate) fn read(cx: &Cx<'_>, always: &[&str]) -> Types {
+        if cx.args().iter().any(|w| w.bytes == b"*") {
+            return Types::All;
+        }
+        let given = cx.args().iter().map(|w| w.bytes.to_ascii_lowercase().into());
+        Types::Some(Rc::new(always.iter().map(|t| t.as_bytes().into()).chain(given).collect()))
+    }
+
+    /// Whether the response has such a type.
+    pub(crate) fn admit(&self, response: &Response) -> bool {
+        let full = &response.content_type;
+        if full.is_empty() {
+            return false;
+        }
+        match self {
+            Types::All => true,
+            Types::Some(set) => {
+                let end = memchr::memchr2(b';', b' ', full).unwrap_or(full.len());
+                set.contains(&*full.get(..end).unwrap_or(full).to_ascii_lowercase())
+            }
+        }
+    }
+}
+
+/// A body that was transformed is the same only by meaning: its tag becomes weak (RFC 9110 section 8.8.1).
+pub(crate) fn weaken(response: &mut Response) {
+    let Some(tag) = response.headers.get(b"ETag") else { return };
+    if tag.starts_with(b"W/") && tag.len() > 2 {
+        return;
+    }
+    if !tag.starts_with(b"\"") {
+        response.headers.remove(b"ETag");
+        return;
+    }
+    let weak = [b"W/", tag].concat();
+    response.headers.set(b"ETag", &weak);
+}
+
+/// Forgets tag and time of a body that was changed beyond meaning.
+pub(crate) fn clear_validators(response: &mut Response) {
+    response.headers.remove(b"ETag");
+    response.headers.remove(b"Last-Modified");
+    response.last_modified = None;
+}
+
+/// `number size`, the arguments of `*_buffers`. Buffers are the memory's affair here, so the values are only checked.
+///
+/// # Errors
+/// nginx's `invalid value`.
+pub(crate) fn check_buffers(cx: &Cx<'_>) -> Result<(), Error> {
+    if cx.number(0).unwrap_or(0) == 0 {
+        return Err(cx.invalid_value(0));
+    }
+    if cx.size(1)? == 0 { Err(cx.invalid_value(1)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_ignore_parameters_and_case() {
+        let types = Types::of(&["text/html"]);
+        let mut response = Response::default();
+        assert!(!types.admit(&response) && !Types::All.admit(&response));
+        response.set_content_type(b"Text/HTML; charset=x");
+        assert!(types.admit(&response));
+        response.set_content_type(b"text/htm");
+        assert!(!types.admit(&response));
+    }
+
+    #[test]
+    fn tags_become_weak_once() {
+        let mut response = Response::default();
+        response.headers.set(b"ETag", b"\"a\"");
+        weaken(&mut response);
+        weaken(&mut response);
+        assert_eq!(response.headers.get(b"etag"), Some(&b"W/\"a\""[..]));
+        response.headers.set(b"ETag", b"bare");
+        weaken(&mut response);
+        assert!(!response.headers.contains(b"ETag"));
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error() {
+        let path = std::env::temp_dir().join(format!("lunette-runs-{}", std::process::id()));
+        std::fs::write(&path, b"0123456789").unwrap();
+        let file = Rc::new(File::open(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        let mut seen = Vec::new();
+        let mut run = |start, end| {
+            each_run(&Piece::File(FilePiece { file: file.clone(), start, end }), |data| {
+                seen.extend_from_slice(data);
+                Ok(())
+            })
+        };
+        assert!(run(2, 5).is_ok());
+        assert!(run(8, 20).is_err());
+        assert_eq!(seen, b"23489");
+    }
+}

@@ -1,0 +1,84 @@
+//! `random_index`: any file of a directory in its place.
+
+use crate::files::serve::refuse_directory;
+use crate::files::open::Failure;
+use crate::static_files::unmappable;
+use conf::context::Context;
+use conf::row::{self, Row};
+use conf::scope::Config;
+use http::root::os_path;
+use http::{Attach, Jump, Levels, Method, Module, Outcome, Phase, Request, Step};
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::rc::Rc;
+
+/// The module; it comes before `index`.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("random_index") };
+
+#[derive(Default)]
+struct Conf {
+    on: Option<bool>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; on);
+    }
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Conf>();
+}
+
+fn rows() -> Vec<Row> {
+    vec![row::flag::<Conf>("random_index", Context::LOCATION, "Picks a random file for a directory.", |c| &mut c.on)]
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
+    if at.conf::<Conf>().on == Some(true) {
+        at.phase(Phase::Content, |request| Step::Now(handle(request)));
+    }
+    Ok(())
+}
+
+fn handle(request: &Rc<Request>) -> Outcome {
+    if request.line.borrow().uri.last() != Some(&b'/') || !request.method().intersects(Method::GET.or(Method::HEAD).or(Method::POST)) {
+        return Outcome::Declined;
+    }
+    let mut path = match request.map_path() {
+        Ok(path) => path.bytes,
+        Err(error) => return unmappable(error),
+    };
+    if path.len() > 1 {
+        path.pop();
+    }
+    let names = match names(&path) {
+        Ok(names) => names,
+        Err(error) => {
+            let errno = error.raw_os_error().unwrap_or(nix::errno::Errno::EIO as i32);
+            return refuse_directory(request, Failure { call: "opendir()", errno }, &path);
+        }
+    };
+    let chosen = RandomState::new().hash_one(names.len()) % (names.len() as u64).max(1);
+    let Some(name) = names.get(chosen as usize) else { return Outcome::Declined };
+    let mut uri = request.line.borrow().uri.clone();
+    uri.extend_from_slice(name);
+    let args = request.line.borrow().args.clone();
+    request.jump(Jump::Internal { uri, args })
+}
+
+/// Regular files whose names do not begin with a dot.
+fn names(path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for item in fs::read_dir(os_path(path))? {
+        let item = item?;
+        let name = item.file_name().into_vec();
+        let regular = name.first() != Some(&b'.') && fs::metadata(item.path()).is_ok_and(|m| m.is_file());
+        if regular {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
