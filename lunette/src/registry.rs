@@ -75,21 +75,32 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::map::MODULE,
         m::geo::MODULE,
         m::split_clients::MODULE,
+        m::referer::MODULE,
+        m::secure_link::MODULE,
         // Rewrite: programs of the configuration before Lua's.
         m::rewrite::MODULE,
+        // Post-read, and preaccess for values of locations.
+        m::realip::MODULE,
         // Preaccess.
         m::limit_req::MODULE,
         m::limit_conn::MODULE,
         // Access.
+        m::access::MODULE,
         m::auth_basic::MODULE,
+        m::auth_request::MODULE,
         // Precontent.
         m::try_files::MODULE,
+        // Content handlers that own their location.
+        m::stub_status::MODULE,
+        m::empty_gif::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::index::MODULE,
         m::autoindex::MODULE,
         m::static_files::MODULE,
         // Header and body filters.
         m::not_modified::MODULE,
+        m::headers::MODULE,
+        m::userid::MODULE,
         m::range::MODULE,
         // Log.
         m::log::MODULE,
