@@ -19,6 +19,7 @@ pub mod addition;
 mod collector;
 mod filtering;
 pub mod mirror;
+pub mod ssi;
 pub mod sub_filter;
 pub mod random_index;
 pub mod gunzip;
