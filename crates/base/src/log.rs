@@ -73,7 +73,7 @@ pub const MAX_LINE: usize = 4096;
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
-    file: RefCell<File>,
+    file: RefCell<Option<File>>,
     rests_until: Cell<u64>,
 }
 
@@ -83,8 +83,15 @@ impl LogFile {
     /// # Errors
     /// Those of `open(2)`.
     pub fn open(path: &Path) -> io::Result<Rc<Self>> {
-        let file = append(path)?;
-        Ok(Rc::new(LogFile { path: path.to_owned(), file: RefCell::new(file), rests_until: Cell::new(0) }))
+        let file = LogFile::closed(path);
+        file.reopen()?;
+        Ok(file)
+    }
+
+    /// A file that a configuration names and that is not open yet: lines are lost until [`LogFile::reopen`], so that a
+    /// configuration can be checked as a whole before any file is made.
+    pub fn closed(path: &Path) -> Rc<Self> {
+        Rc::new(LogFile { path: path.to_owned(), file: RefCell::new(None), rests_until: Cell::new(0) })
     }
 
     /// The path as opened.
@@ -98,7 +105,7 @@ impl LogFile {
     /// Those of `open(2)`; the old file stays in use then.
     pub fn reopen(&self) -> io::Result<()> {
         let file = append(&self.path)?;
-        self.file.replace(file);
+        self.file.replace(Some(file));
         Ok(())
     }
 
@@ -111,7 +118,10 @@ impl LogFile {
         if now < self.rests_until.get() {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
-        let result = self.file.borrow_mut().write_all(line);
+        let result = match &mut *self.file.borrow_mut() {
+            Some(file) => file.write_all(line),
+            None => Err(io::Error::from(io::ErrorKind::NotConnected)),
+        };
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::StorageFull
         {
@@ -288,6 +298,8 @@ mod tests {
         file.append(b"two\n").unwrap();
         file.reopen().unwrap();
         file.append(b"three\n").unwrap();
+        assert!(LogFile::closed(&dir.join("never")).append(b"lost\n").is_err());
+        assert!(!dir.join("never").exists());
         assert_eq!(std::fs::read(dir.join("old")).unwrap(), b"one\ntwo\n");
         assert_eq!(std::fs::read(&path).unwrap(), b"three\n");
         std::fs::remove_dir_all(&dir).unwrap();

@@ -107,6 +107,13 @@ impl Table {
     }
 }
 
+/// What the configuration gets wrong without becoming unusable, in order; kept in the global scope.
+#[derive(Default)]
+pub struct Warnings {
+    /// The warnings, each with its place.
+    pub list: Vec<Error>,
+}
+
 /// What a row's function sees: the directive, where it stands, and the scopes to store into.
 pub struct Cx<'a> {
     /// The directive being read.
@@ -163,6 +170,11 @@ impl<'a> Cx<'a> {
     /// An error at the directive.
     pub fn error(&self, message: impl Into<String>) -> Error {
         Error::about(message, self.directive)
+    }
+
+    /// Notes a warning about the directive; the server reports it and goes on.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.global::<Warnings>().list.push(self.error(message));
     }
 
     /// An error at argument `i`.

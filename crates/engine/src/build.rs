@@ -1,5 +1,6 @@
 //! From what was read to the immutable tree that requests run on.
 
+use crate::directives::{body, types};
 use crate::listen::{self, Endpoints};
 use crate::tree::{Inside, Servers};
 use base::log::{ErrorLog, Level};
@@ -31,6 +32,8 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
     for module in modules {
         (module.complete)(frame)?;
     }
+    types::complete(frame);
+    body::complete(frame);
     let ground = frame.global.get::<Ground>().clone();
     let mut levels = Levels::default();
     levels.server::<ServerCore>().location::<Core>().location::<Blocks>();

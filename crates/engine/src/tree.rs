@@ -70,6 +70,9 @@ fn http_block(cx: &mut Cx<'_>, modules: &Rc<[Module]>) -> Result<(), Error> {
         (module.variables)(&mut frame.global.get::<Variables>());
     }
     cx.read_block(Context::HTTP, &frame)?;
+    if cx.global::<build::Ground>().partial {
+        return Ok(());
+    }
     let finished = build::finish(&frame, modules)?;
     cx.global::<Finished>().http = Some(finished);
     Ok(())

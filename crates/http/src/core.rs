@@ -14,6 +14,9 @@ pub struct Root {
     pub path: Complex,
     /// `alias`: the location's name is cut off the URI.
     pub alias: bool,
+    /// For an alias: the length of the name that is cut off; `None` in a regular expression's location, where the path
+    /// is the whole file name. Kept here since locations further in inherit it with the path.
+    pub cut: Option<usize>,
 }
 
 /// What `error_page` does with one status.
@@ -207,6 +210,8 @@ core_fields! {
         open_file_cache_errors: bool,
         /// `disable_symlinks`: 0 off, 1 on, 2 if_not_owner
         disable_symlinks: u8,
+        /// `disable_symlinks`'s `from=`: the part of the path that is trusted
+        disable_symlinks_from: Complex,
         /// `auth_delay`, milliseconds
         auth_delay: u64,
         /// `directio`, bytes; files this large bypass the page cache

@@ -16,12 +16,14 @@ pub mod log_context;
 pub mod log_files;
 pub mod method;
 pub mod module;
+pub mod opened;
 pub mod output;
 pub mod path;
 pub mod program;
 pub mod request;
 pub mod response;
 pub mod root;
+pub mod tunnel;
 pub mod variables;
 pub mod worker;
 

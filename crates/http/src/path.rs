@@ -1,7 +1,6 @@
 //! From a URI to a file: `root` and `alias`.
 
 use crate::core::Root;
-use crate::location::Match;
 use crate::request::Request;
 use crate::root::os_path;
 use std::path::PathBuf;
@@ -58,26 +57,28 @@ impl Request {
     pub fn map_uri_into(&self, uri: &[u8], out: &mut MappedPath) -> Result<(), PathError> {
         let location = self.location();
         out.bytes.clear();
-        let alias = match &location.core.root {
+        let mut alias = None;
+        match &location.core.root {
             Some(root) => {
                 self.push_root(root, &mut out.bytes);
-                root.alias
+                alias = root.alias.then_some(root.cut);
             }
             None => {
                 use std::os::unix::ffi::OsStrExt;
                 out.bytes.extend_from_slice(self.worker.http.paths.prefix.join("html").as_os_str().as_bytes());
-                false
             }
-        };
+        }
         out.root_length = out.bytes.len();
-        if !alias {
-            out.bytes.extend_from_slice(uri);
-        } else if !matches!(location.kind, Match::Regex(_)) {
-            let rest = uri.get(location.name.len()..).unwrap_or_default();
-            if rest == b".." || rest.starts_with(b"../") {
-                return Err(PathError::Escapes);
+        match alias {
+            None => out.bytes.extend_from_slice(uri),
+            Some(None) => {}
+            Some(Some(cut)) => {
+                let rest = uri.get(cut..).unwrap_or_default();
+                if rest == b".." || rest.starts_with(b"../") {
+                    return Err(PathError::Escapes);
+                }
+                out.bytes.extend_from_slice(rest);
             }
-            out.bytes.extend_from_slice(rest);
         }
         if out.bytes.contains(&0) { Err(PathError::Nul) } else { Ok(()) }
     }

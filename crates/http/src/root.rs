@@ -43,6 +43,8 @@ pub struct Ground {
     pub paths: Rc<Paths>,
     /// The main error log, once its directives have been read.
     pub log: Option<ErrorLog>,
+    /// The grammar found an error further on: blocks are read for errors before it, and nothing is built.
+    pub partial: bool,
 }
 
 /// The servers that share a listening address.

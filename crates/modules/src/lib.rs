@@ -2,14 +2,24 @@
 #![forbid(unsafe_code)]
 
 // mod1
+pub mod access;
 pub mod auth_basic;
+pub mod auth_request;
 mod block;
 pub mod cidr;
+pub mod discard;
+pub mod empty_gif;
 pub mod geo;
+pub mod headers;
 pub mod log;
 pub mod map;
+pub mod realip;
+pub mod referer;
 pub mod rewrite;
+pub mod secure_link;
 pub mod split_clients;
+pub mod stub_status;
+pub mod userid;
 pub mod variables;
 
 // mod2

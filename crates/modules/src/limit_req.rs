@@ -106,7 +106,8 @@ fn zone(cx: &mut Cx<'_>) -> Result<(), Error> {
                 _ => (value, 1),
             };
             let number = text::parse_number(number).filter(|n| *n > 0);
-            rate = number.and_then(|n| n.checked_mul(1000)).ok_or_else(|| cx.error_at(i, format!("invalid rate \"{}\"", cx.text(i))))? / scale;
+            rate =
+                number.and_then(|n| n.checked_mul(1000)).ok_or_else(|| cx.error_at(i, format!("invalid rate \"{}\"", cx.text(i))))? / scale;
         } else {
             return Err(cx.invalid_parameter(i));
         }

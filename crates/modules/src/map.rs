@@ -1,6 +1,6 @@
 //! `map`: a variable whose value depends on another value (nginx manual, `ngx_http_map_module`).
 
-mod table;
+pub(crate) mod table;
 
 use crate::block;
 use crate::rewrite::{compile, compile_bytes};

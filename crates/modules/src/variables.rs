@@ -23,6 +23,7 @@ fn define(variables: &mut Variables) {
 /// A getter without the cache around it.
 pub(crate) type Direct = fn(&Request, &mut Vec<u8>) -> bool;
 
+pub(crate) use request::cookie as cookie_value;
 pub(crate) use time::host_name;
 
 /// The getter of a variable that is cached although its value grows until the end: what a log line must not take from the cache.

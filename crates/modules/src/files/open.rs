@@ -211,7 +211,10 @@ mod tests {
         assert_eq!(open("link/alias", Links::Follow), Ok(1));
         assert_eq!(open("real/file/more", Links::Refuse), Err(404));
         let path = root.join("link/file");
-        assert_eq!(open_file(bytes(&path), Links::Refuse, bytes(&root.join("link")).len()).map(|(_, i)| i.size).map_err(|e| e.status()), Ok(1));
+        assert_eq!(
+            open_file(bytes(&path), Links::Refuse, bytes(&root.join("link")).len()).map(|(_, i)| i.size).map_err(|e| e.status()),
+            Ok(1)
+        );
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -121,7 +121,7 @@ fn push_hex(out: &mut Vec<u8>, byte: u8) {
 }
 
 fn push_default(out: &mut Vec<u8>, byte: u8) {
-    if byte < 0x20 || byte >= 0x7f || matches!(byte, b'"' | b'\\') {
+    if !(0x20..0x7f).contains(&byte) || matches!(byte, b'"' | b'\\') {
         out.extend_from_slice(b"\\x");
         push_hex(out, byte);
     } else {

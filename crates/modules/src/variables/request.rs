@@ -180,7 +180,7 @@ fn port_of(host: &[u8]) -> Option<u16> {
 }
 
 /// The value of a cookie in one `Cookie` line (RFC 6265 section 5.4); names compare without case, as in nginx.
-fn cookie<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn cookie<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     line.split(|b| matches!(b, b';' | b',')).find_map(|pair| {
         let pair = pair.trim_ascii_start();
         let (key, rest) = pair.split_at_checked(name.len())?;

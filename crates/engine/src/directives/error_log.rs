@@ -1,0 +1,84 @@
+//! `error_log` at every level.
+
+use crate::build::Ground;
+use base::log::{ErrorLog, Level, Sink, Target};
+use base::syslog::Syslog;
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::tree::Error;
+use http::core::Core;
+use http::opened::ErrorFiles;
+use std::rc::Rc;
+
+pub(super) fn rows() -> Vec<Row> {
+    let doc = "Where errors are logged, and from which level on.";
+    vec![
+        Row::new("error_log", Context::HTTP_ALL, Arity::AtLeast(1), doc, |cx| {
+            let earlier = cx.location::<Core>().error_log.clone();
+            let log = add(cx, earlier)?;
+            cx.location::<Core>().error_log = Some(log);
+            Ok(())
+        }),
+        Row::new("error_log", Context::MAIN, Arity::AtLeast(1), doc, |cx| {
+            let earlier = cx.global::<Ground>().log.clone();
+            let log = add(cx, earlier)?;
+            cx.global::<Ground>().log = Some(log);
+            Ok(())
+        }),
+    ]
+}
+
+/// The log with one more target; several directives of one level add up.
+fn add(cx: &Cx<'_>, earlier: Option<ErrorLog>) -> Result<ErrorLog, Error> {
+    let level = level(cx)?;
+    let sink = match cx.arg(0) {
+        b"stderr" => Sink::Stderr,
+        path if path.starts_with(b"memory:") => return Err(cx.error_at(0, "nginx was built without debug support")),
+        path if path.starts_with(b"syslog:") => syslog(cx)?,
+        path => {
+            let path = cx.global::<Ground>().paths.resolve(path);
+            Sink::File(cx.global::<ErrorFiles>().get(&path))
+        }
+    };
+    let mut targets = earlier.map(|log| log.targets().to_vec()).unwrap_or_default();
+    targets.push(Target { sink, level });
+    Ok(ErrorLog::new(targets))
+}
+
+/// A sink for `syslog:…`. A daemon that cannot be reached costs the line: the log has nowhere to complain to.
+fn syslog(cx: &Cx<'_>) -> Result<Sink, Error> {
+    let text = cx.text(0);
+    let host = String::from_utf8_lossy(&crate::listen::hostname()).into_owned();
+    let parameters = text.strip_prefix("syslog:").unwrap_or_default();
+    let syslog = Syslog::parse(parameters, &host).map_err(|message| cx.error_at(0, message))?;
+    Ok(Sink::Custom(Rc::new(move |level, line| {
+        let mut message = Vec::with_capacity(line.len() + 80);
+        syslog.push_head(Some(level), &mut message);
+        message.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+        drop(syslog.send(&message));
+    })))
+}
+
+/// The level that the arguments name; `error` if none does. A kind of debugging such as `debug_http` stands for `debug`:
+/// all debug lines are written.
+fn level(cx: &Cx<'_>) -> Result<Level, Error> {
+    const DEBUG: [&[u8]; 7] =
+        [b"debug_core", b"debug_alloc", b"debug_mutex", b"debug_event", b"debug_http", b"debug_mail", b"debug_stream"];
+    let mut found = None;
+    let mut debug = false;
+    for i in 1..cx.args().len() {
+        let name = cx.arg(i);
+        if DEBUG.contains(&name) && found.is_none() {
+            debug = true;
+            continue;
+        }
+        match Level::from_name(name) {
+            Some(_) if found.is_some() || debug => {
+                return Err(cx.error_at(i, format!("duplicate log level \"{}\"", cx.text(i))));
+            }
+            Some(level) => found = Some(level),
+            None => return Err(cx.error_at(i, format!("invalid log level \"{}\"", cx.text(i)))),
+        }
+    }
+    Ok(if debug { Level::Debug } else { found.unwrap_or(Level::Error) })
+}

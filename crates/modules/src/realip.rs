@@ -1,0 +1,137 @@
+//! `set_real_ip_from`, `real_ip_header`, `real_ip_recursive`: the client behind trusted proxies (nginx manual,
+//! `ngx_http_realip_module`).
+
+use crate::cidr::{Cidr, forwarded};
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::connection::Address;
+use http::variables::define;
+use http::{Attach, Levels, Module, Outcome, Phase, Request};
+use session::Variables;
+use std::net::ToSocketAddrs;
+use std::rc::Rc;
+
+/// The client's real address. First in post-read, and in preaccess for values of locations.
+pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("realip") };
+
+/// Where the address stands.
+#[derive(Clone, PartialEq, Eq)]
+enum Source {
+    /// All `X-Forwarded-For` fields together.
+    Forwarded,
+    /// The PROXY protocol.
+    Proxy,
+    /// The first field of this name.
+    Header(Box<[u8]>),
+}
+
+#[derive(Default)]
+struct RealIp {
+    from: Option<Vec<Cidr>>,
+    source: Option<Source>,
+    recursive: Option<bool>,
+}
+
+impl Config for RealIp {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; from, source, recursive);
+    }
+}
+
+fn rows() -> Vec<Row> {
+    vec![
+        Row::new("set_real_ip_from", Context::HTTP_ALL, Arity::exactly(1), "A proxy that is trusted.", from),
+        Row::new("real_ip_header", Context::HTTP_ALL, Arity::exactly(1), "The header field that names the client.", |cx| {
+            let source = match cx.arg(0) {
+                b"X-Forwarded-For" => Source::Forwarded,
+                b"proxy_protocol" => Source::Proxy,
+                name => Source::Header(name.into()),
+            };
+            cx.once(&mut cx.location::<RealIp>().source, source)
+        }),
+        row::flag("real_ip_recursive", Context::HTTP_ALL, "Looks for the last address that is not trusted.", |own: &mut RealIp| {
+            &mut own.recursive
+        }),
+    ]
+}
+
+fn from(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let text = cx.arg(0);
+    let mut own = cx.location::<RealIp>();
+    let list = own.from.get_or_insert_default();
+    if text == b"unix:" {
+        list.push(Cidr::Unix);
+        return Ok(());
+    }
+    if let Some(cidr) = Cidr::parse(text) {
+        list.push(cidr);
+        return Ok(());
+    }
+    let name = cx.text(0);
+    if name.contains('/') {
+        return Err(cx.invalid_parameter(0));
+    }
+    let found = (&*name, 0u16).to_socket_addrs().map_err(|_| cx.error_at(0, format!("host not found in set_real_ip_from \"{name}\"")))?;
+    list.extend(found.map(|address| Cidr::of(address.ip())));
+    Ok(())
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<RealIp>();
+}
+
+fn variables(variables: &mut Variables) {
+    define(variables, "realip_remote_addr", 0, |request, out| {
+        request.connection.real_peer.push_host(out);
+        true
+    });
+    define(variables, "realip_remote_port", 0, |request, out| {
+        if let Some(port) = request.connection.real_peer.port().filter(|port| *port != 0) {
+            base::text::push_number(out, u64::from(port));
+        }
+        true
+    });
+}
+
+fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    let own = place.conf::<RealIp>();
+    if own.from.is_none() {
+        return Ok(());
+    }
+    let phase = if place.is_server { Phase::PostRead } else { Phase::Preaccess };
+    place.phase(phase, move |request| {
+        replace(request, &own);
+        Outcome::Declined.into()
+    });
+    Ok(())
+}
+
+fn replace(request: &Rc<Request>, own: &RealIp) {
+    let trusted = own.from.as_deref().unwrap_or_default();
+    let recursive = own.recursive.unwrap_or(false);
+    let old = request.connection.peer.borrow().clone();
+    // Once is enough, also after an internal redirect; subrequests see what their parent saw.
+    if !request.is_main() || old != request.connection.real_peer {
+        return;
+    }
+    let default = Source::Header((*b"X-Real-IP").into());
+    let found = match own.source.as_ref().unwrap_or(&default) {
+        Source::Forwarded => {
+            let headers = request.headers.borrow();
+            let lines: Vec<&[u8]> = headers.get_all(b"x-forwarded-for").collect();
+            forwarded(&old, &lines.join(&b","[..]), trusted, recursive)
+        }
+        Source::Proxy => {
+            let client = request.connection.proxy_protocol.borrow().map(|(client, _)| client);
+            client.filter(|_| trusted.iter().any(|cidr| cidr.contains(&old))).map(Address::Ip)
+        }
+        Source::Header(name) => request.headers.borrow().get(name).and_then(|value| forwarded(&old, value, trusted, recursive)),
+    };
+    let Some(found) = found else { return };
+    request.connection.peer.replace(found);
+    request.on_end(move |request| {
+        request.connection.peer.replace(old);
+    });
+}

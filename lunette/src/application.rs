@@ -1,0 +1,90 @@
+//! The server as the process model sees it.
+
+use crate::generation::{self, Generation};
+use crate::places::Places;
+use crate::{opening, worker};
+use base::errno::describe;
+use base::log::{ErrorLog, Level, LogFile, Sink, Target};
+use conf::dump::dump;
+use daemon::{Application, LoadError, LoadMode, Options, Seat, Settings};
+use shm::Zones;
+use std::io::{self, Write};
+
+/// The one value of the process.
+#[derive(Default)]
+pub(crate) struct Server {
+    /// Somebody may be looking at standard error: the first configuration is being loaded.
+    started: bool,
+}
+
+impl Server {
+    fn show_warnings(&mut self, generation: &mut Generation) {
+        for warning in std::mem::take(&mut generation.warnings) {
+            generation.settings.error_log.write(Level::Warn, 0, warning.as_bytes());
+            if !self.started {
+                // Nothing can be done about a closed standard error.
+                drop(writeln!(io::stderr(), "nginx: [warn] {warning}"));
+            }
+        }
+    }
+}
+
+impl Application for Server {
+    type Generation = Generation;
+
+    fn conf_file(&self, options: &Options) -> String {
+        Places::new(options).conf.display().to_string()
+    }
+
+    fn early_log(&self, options: &Options) -> ErrorLog {
+        let Some(path) = Places::new(options).error_log else { return ErrorLog::stderr(Level::Notice) };
+        match LogFile::open(&path) {
+            Ok(file) => ErrorLog::new(vec![Target { sink: Sink::File(file), level: Level::Notice }]),
+            Err(error) => {
+                let text = format!("could not open error log file: open() \"{}\" failed {}", path.display(), describe(&error));
+                drop(writeln!(io::stderr(), "nginx: [alert] {text}"));
+                ErrorLog::new(Vec::new())
+            }
+        }
+    }
+
+    fn load(&mut self, options: &Options, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
+        let mut generation = generation::load(options, &Places::new(options), previous)?;
+        if mode == LoadMode::Signal {
+            // A signal changes nothing: its sender need not hear of the configuration's flaws again.
+            generation.warnings.clear();
+        }
+        Ok(generation)
+    }
+
+    fn open(&mut self, generation: &mut Generation, _: Option<&Generation>, mode: LoadMode) -> Result<(), LoadError> {
+        opening::open(generation)?;
+        self.show_warnings(generation);
+        self.started |= mode == LoadMode::Run;
+        Ok(())
+    }
+
+    fn settings<'a>(&self, generation: &'a Generation) -> &'a Settings {
+        &generation.settings
+    }
+
+    fn dump(&self, generation: &Generation, out: &mut dyn Write) -> io::Result<()> {
+        let mut text = Vec::new();
+        dump(&generation.files, &mut text);
+        out.write_all(&text)
+    }
+
+    fn reopen(&mut self, generation: &Generation) {
+        opening::reopen(generation);
+    }
+
+    fn child_died(&mut self, generation: &Generation, pid: i32) {
+        for zone in generation.global.get::<Zones>().all() {
+            zone.buried(pid);
+        }
+    }
+
+    fn work(&mut self, generation: Generation, seat: Seat) -> i32 {
+        worker::work(generation, seat)
+    }
+}

@@ -1,0 +1,106 @@
+//! One configuration from its text to what workers serve.
+
+use crate::diagnostics::{refusal, warnings};
+use crate::main_level::{self, MainLevel};
+use crate::places::Places;
+use crate::{identity, registry};
+use base::log::{ErrorLog, Level, Sink, Target};
+use conf::context::Context;
+use conf::include::Disk;
+use conf::parser::{Parsed, Parser};
+use conf::row::{Table, Warnings};
+use conf::scope::{Frame, Scope};
+use conf::tree::{Error, Files};
+use daemon::{LoadError, Options, Settings};
+use engine::directives;
+use engine::listen::Endpoints;
+use engine::tree::Finished;
+use http::opened::ErrorFiles;
+use http::root::Ground;
+use http::{Http, Module};
+use shm::Zones;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::rc::Rc;
+
+/// A configuration that has been accepted.
+pub(crate) struct Generation {
+    /// For the process model.
+    pub(crate) settings: Settings,
+    /// The text of all files, for `-T`.
+    pub(crate) files: Files,
+    /// Values of the whole configuration: zones, log files, directories.
+    pub(crate) global: Rc<Scope>,
+    /// The modules that it was read with.
+    pub(crate) modules: Rc<[Module]>,
+    /// `None` when there is no `http` block.
+    pub(crate) http: Option<Rc<Http>>,
+    /// `worker_connections`.
+    pub(crate) connections: usize,
+    /// Warnings that no one has seen yet.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads the command line's directives and the configuration file.
+///
+/// # Errors
+/// nginx's message for the first thing that is wrong.
+pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generation>) -> Result<Generation, LoadError> {
+    let frame = Frame::default();
+    frame.global.get::<Ground>().paths = Rc::new(places.paths.clone());
+    if let Some(previous) = previous {
+        *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
+    }
+    let modules = registry::modules();
+    let table = directives::table(&modules, main_level::rows());
+    let mut parser = Parser::new(Disk, places.paths.conf_prefix.as_os_str().as_bytes());
+    let read = read(options, places, &mut parser, &table, &frame);
+    let files = parser.into_files();
+    if let Err(error) = read {
+        return Err(refusal(&error, &files));
+    }
+    build(places, frame, modules, files)
+}
+
+fn read(options: &Options, places: &Places, parser: &mut Parser<Disk>, table: &Table, frame: &Frame) -> Result<(), Error> {
+    if let Some(text) = &options.directives {
+        let parsed = parser.parse_command_line(&text.clone().into_vec());
+        take(parsed, table, frame)?;
+    }
+    let parsed = parser.parse_file(places.conf.as_os_str().as_bytes());
+    take(parsed, table, frame)
+}
+
+/// nginx acts on each directive as it reads it: what precedes an error of the grammar is looked at first.
+fn take(parsed: Parsed, table: &Table, frame: &Frame) -> Result<(), Error> {
+    frame.global.get::<Ground>().partial = parsed.error.is_some();
+    table.read(&parsed.block, Context::MAIN, frame)?;
+    parsed.error.map_or(Ok(()), Err)
+}
+
+fn build(places: &Places, frame: Frame, modules: Rc<[Module]>, files: Files) -> Result<Generation, LoadError> {
+    let main = frame.global.take::<MainLevel>();
+    if main.events.is_none() {
+        return Err(LoadError::new("no \"events\" section in configuration"));
+    }
+    directives::threads::check(&frame.global).map_err(|error| refusal(&error, &files))?;
+    let log = frame.global.get::<Ground>().log.clone().unwrap_or_else(|| default_log(places, &frame.global));
+    let mut settings = Settings::new(places.paths.resolve(identity::PID.as_bytes()), log);
+    let connections = main.apply(&mut settings, &places.paths)?;
+    let mut shown = warnings(&frame.global.take::<Warnings>().list, &files);
+    shown.extend(main_level::warnings(&settings));
+    let finished = frame.global.take::<Finished>().http;
+    let (http, endpoints) = finished.map_or_else(|| (None, Endpoints::default()), |(http, endpoints)| (Some(http), endpoints));
+    settings.listeners = endpoints.specs;
+    Ok(Generation { settings, files, global: frame.global, modules, http, connections, warnings: shown })
+}
+
+/// The log of a configuration that names none.
+fn default_log(places: &Places, global: &Scope) -> ErrorLog {
+    match &places.error_log {
+        Some(path) => {
+            let file = global.get::<ErrorFiles>().get(path);
+            ErrorLog::new(vec![Target { sink: Sink::File(file), level: Level::Error }])
+        }
+        None => ErrorLog::stderr(Level::Error),
+    }
+}

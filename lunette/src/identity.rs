@@ -1,0 +1,36 @@
+//! What the binary says of itself.
+
+use crate::registry;
+use daemon::{Identity, Program};
+
+/// Where nothing else is said: the prefix, ending in a slash.
+pub(crate) const PREFIX: &str = match option_env!("LUNETTE_PREFIX") {
+    Some(prefix) => prefix,
+    None => "/usr/local/lunette/",
+};
+
+/// The configuration, below the prefix.
+pub(crate) const CONF: &str = "conf/nginx.conf";
+
+/// The error log until the configuration names one, below the prefix.
+pub(crate) const ERROR_LOG: &str = "logs/error.log";
+
+/// The pid file, below the prefix.
+pub(crate) const PID: &str = "logs/nginx.pid";
+
+/// The version of nginx whose behaviour this is.
+pub(crate) const VERSION: &str = "1.31.3";
+
+/// Name, version and second commands.
+pub(crate) fn program() -> Program {
+    let identity = Identity {
+        product: engine::error_page::PRODUCT,
+        version: VERSION,
+        built_with: format!("Rust, lunette {}", env!("CARGO_PKG_VERSION")),
+        configure_arguments: registry::configure_arguments(),
+        prefix: PREFIX.to_owned(),
+        conf_path: CONF.to_owned(),
+        error_log_path: ERROR_LOG.to_owned(),
+    };
+    Program { identity, subcommands: &[] }
+}

@@ -1,0 +1,130 @@
+//! The modules, in THE order: order is behaviour.
+//!
+//! Handlers of one phase run in this order, and so do header filters and body filters; the log phase too. The list
+//! therefore goes through a request's life (semantics: "Phases of an HTTP request, in exact order"): what only defines
+//! variables, then server-rewrite and rewrite, preaccess, access, precontent, content, the filters, and last the log.
+
+use http::Module;
+use modules as m;
+use std::rc::Rc;
+
+/// One module of nginx that `-V` names when it is here: `--with-http_NAME_module`.
+struct Optional {
+    module: &'static str,
+    flag: &'static str,
+}
+
+/// Which of nginx's optional modules answer to which name of ours.
+const OPTIONAL: [Optional; 15] = [
+    Optional { module: "realip", flag: "realip" },
+    Optional { module: "auth_request", flag: "auth_request" },
+    Optional { module: "stub_status", flag: "stub_status" },
+    Optional { module: "dav", flag: "dav" },
+    Optional { module: "sub", flag: "sub" },
+    Optional { module: "addition", flag: "addition" },
+    Optional { module: "gunzip", flag: "gunzip" },
+    Optional { module: "gzip_static", flag: "gzip_static" },
+    Optional { module: "slice", flag: "slice" },
+    Optional { module: "secure_link", flag: "secure_link" },
+    Optional { module: "random_index", flag: "random_index" },
+    Optional { module: "mp4", flag: "mp4" },
+    Optional { module: "flv", flag: "flv" },
+    Optional { module: "degradation", flag: "degradation" },
+    Optional { module: "ssl", flag: "ssl" },
+];
+
+/// Modules that nginx has unless it is built without them: `--without-http_NAME_module` when ours is not here.
+const USUAL: [&str; 30] = [
+    "charset",
+    "gzip",
+    "ssi",
+    "userid",
+    "access",
+    "auth_basic",
+    "mirror",
+    "autoindex",
+    "geo",
+    "map",
+    "split_clients",
+    "referer",
+    "rewrite",
+    "proxy",
+    "fastcgi",
+    "uwsgi",
+    "scgi",
+    "grpc",
+    "memcached",
+    "limit_conn",
+    "limit_req",
+    "empty_gif",
+    "browser",
+    "upstream_hash",
+    "upstream_ip_hash",
+    "upstream_least_conn",
+    "upstream_random",
+    "upstream_keepalive",
+    "upstream_zone",
+    "upstream_sticky",
+];
+
+/// All modules in their order.
+pub(crate) fn modules() -> Rc<[Module]> {
+    Rc::from([
+        // Variables only.
+        m::variables::MODULE,
+        m::map::MODULE,
+        m::geo::MODULE,
+        m::split_clients::MODULE,
+        // Rewrite: programs of the configuration before Lua's.
+        m::rewrite::MODULE,
+        // Preaccess.
+        m::limit_req::MODULE,
+        m::limit_conn::MODULE,
+        // Access.
+        m::auth_basic::MODULE,
+        // Precontent.
+        m::try_files::MODULE,
+        // Content, where no handler owns the location: the first that has an answer gives it.
+        m::index::MODULE,
+        m::autoindex::MODULE,
+        m::static_files::MODULE,
+        // Header and body filters.
+        m::not_modified::MODULE,
+        m::range::MODULE,
+        // Log.
+        m::log::MODULE,
+    ])
+}
+
+/// What `-V` prints behind `configure arguments:`: exactly what is here.
+pub(crate) fn configure_arguments() -> String {
+    let modules = modules();
+    let has = |name: &str| modules.iter().any(|module| module.name == name);
+    let mut all = vec!["--with-threads".to_owned()];
+    all.extend(OPTIONAL.iter().filter(|o| has(o.module)).map(|o| format!("--with-http_{}_module", o.flag)));
+    all.extend(USUAL.iter().filter(|name| !has(name)).map(|name| format!("--without-http_{name}_module")));
+    if !has("proxy_cache") {
+        all.push("--without-http-cache".to_owned());
+    }
+    all.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_only_what_is_here_is_claimed() {
+        let modules = modules();
+        let names: BTreeSet<_> = modules.iter().map(|module| module.name).collect();
+        assert_eq!(names.len(), modules.len());
+        let arguments = configure_arguments();
+        assert!(!arguments.contains("--without-http_rewrite_module") && !arguments.contains("--with-http_ssl_module"));
+        assert!(!arguments.contains("--with-debug") && !arguments.contains('\n'));
+        for optional in &OPTIONAL {
+            let claimed = arguments.contains(&format!("--with-http_{}_module", optional.flag));
+            assert_eq!(claimed, names.contains(optional.module), "{}", optional.flag);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A worker: from the configuration to the event loop.
+
+use crate::generation::Generation;
+use crate::opening;
+use daemon::Seat;
+use engine::HttpEngine;
+use front::serve::{self, Setup};
+use http::log_files::LogFiles;
+use http::{Http, Worker};
+use session::Variables;
+use std::rc::Rc;
+
+/// Serves until told to stop. Returns the exit code.
+pub(crate) fn work(generation: Generation, seat: Seat) -> i32 {
+    let settings = &generation.settings;
+    let count = if settings.master_process { settings.worker_processes.max(1) } else { 1 };
+    let http = generation.http.clone().unwrap_or_else(|| Rc::new(nothing(&generation)));
+    let worker = Rc::new(Worker::new(seat.number, count, settings.error_log.clone(), http, serve::spawn));
+    worker.set_engine(Rc::new(HttpEngine));
+    let own_socket = settings.listeners.iter().map(|spec| spec.reuseport).collect();
+    let modules = generation.modules.clone();
+    let connections = generation.connections;
+    let setup = Setup {
+        connections,
+        own_socket,
+        reopen: Box::new(move || opening::reopen(&generation)),
+        start: Box::new(move |worker| {
+            for module in modules.iter() {
+                (module.start)(worker);
+            }
+        }),
+        end: Box::new(|worker| {
+            if let Some(files) = worker.http.main.get::<LogFiles>() {
+                files.flush();
+            }
+        }),
+    };
+    serve::run(worker, seat, setup)
+}
+
+/// A server without `http` still obeys its master.
+fn nothing(generation: &Generation) -> Http {
+    let paths = generation.global.get::<http::root::Ground>().paths.clone();
+    Http { variables: Rc::new(Variables::default()), main: Default::default(), servers: Vec::new(), listens: Vec::new(), paths }
+}
