@@ -84,12 +84,24 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::auth_basic::MODULE,
         // Precontent.
         m::try_files::MODULE,
+        m::mirror::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
+        m::random_index::MODULE,
         m::index::MODULE,
         m::autoindex::MODULE,
+        m::dav::MODULE,
+        m::gzip_static::MODULE,
         m::static_files::MODULE,
         // Header and body filters.
         m::not_modified::MODULE,
+        m::accept_gzip::MODULE,
+        m::gunzip::MODULE,
+        m::sub_filter::MODULE,
+        m::ssi::MODULE,
+        // What is added to a body is not searched by the filters above, only packed.
+        m::addition::MODULE,
+        m::gzip::MODULE,
+        // Ranges are cut from what is final.
         m::range::MODULE,
         // Log.
         m::log::MODULE,
