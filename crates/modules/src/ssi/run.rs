@@ -1,13 +1,14 @@
 //! Carrying commands out.
 
 use super::parse::Token;
-use super::text::{evaluate, name};
+use super::text::evaluate;
 use crate::collector::fetch;
 use crate::filtering::each_run;
 use base::clock::{self, civil, month_name};
 use base::log::Level;
 use http::{Outcome, Piece, Request, log_request};
-use session::{Regex, Session, Variables, variable};
+use session::{Cache, Regex, Session, Variables, variable};
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 use wire::uri::escape::{Class, escape, escape_html};
@@ -18,6 +19,8 @@ struct Shared {
     variables: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
     blocks: RefCell<Vec<(Vec<u8>, Vec<Piece>)>>,
     time_format: RefCell<Option<Vec<u8>>>,
+    /// Groups of the last pattern that matched.
+    captures: RefCell<Vec<Option<Vec<u8>>>>,
 }
 
 /// Where a page stands.
@@ -69,7 +72,10 @@ fn shared(request: &Request) -> Rc<Shared> {
 /// The value of an SSI variable, a capture, or a variable of the server; `None` if there is none.
 pub(super) fn value_of(request: &Request, name: &[u8]) -> Option<Vec<u8>> {
     if let [digit @ b'0'..=b'9'] = name {
-        return request.cache().captures().get(usize::from(digit - b'0')).map(<[u8]>::to_vec);
+        let groups = shared(request).captures.borrow().get(usize::from(digit - b'0')).cloned().flatten();
+        if groups.is_some() {
+            return groups;
+        }
     }
     let name = name.to_ascii_lowercase();
     if let Some((_, value)) = shared(request).variables.borrow().iter().find(|(n, _)| *n == name) {
@@ -217,9 +223,6 @@ fn expression(request: &Request, text: &[u8]) -> Result<bool, Fault> {
     let (left, rest) = trimmed.split_at(at);
     let negate = rest.first() == Some(&b'!');
     let right = rest.strip_prefix(b"!=").or_else(|| rest.strip_prefix(b"=")).ok_or_else(invalid)?.trim_ascii();
-    if left.trim_ascii().strip_prefix(b"$").is_none_or(|n| name(n).is_none()) {
-        return Err(invalid());
-    }
     let left = evaluate(request, left.trim_ascii()).ok_or_else(invalid)?;
     let same = match right.strip_prefix(b"/") {
         Some(pattern) => matches(request, pattern.strip_suffix(b"/").ok_or_else(invalid)?, &left)?,
@@ -232,11 +235,47 @@ fn expression(request: &Request, text: &[u8]) -> Result<bool, Fault> {
     Ok(same != negate)
 }
 
+/// A session of its own for a pattern on a page: its groups must not touch the variables of the configuration.
+struct Scratch(Cache);
+
+impl Session for Scratch {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.0
+    }
+
+    fn variable_cycle(&self, _: &str) {}
+}
+
 fn matches(request: &Request, pattern: &[u8], subject: &[u8]) -> Result<bool, Fault> {
-    // The table of the configuration is closed, so names of groups have no place in it: they are read back by number.
-    let regex = Regex::new(pattern, false, &mut Variables::default()).map_err(Fault)?;
-    let has_names = memchr::memmem::find(pattern, b"(?<").is_some() || memchr::memmem::find(pattern, b"(?P<").is_some();
-    Ok(if has_names { regex.is_match(subject) } else { regex.exec(request, subject) })
+    let mut variables = Variables::default();
+    let regex = Regex::new(pattern, false, &mut variables).map_err(Fault)?;
+    variables.finish().map_err(Fault)?;
+    let scratch = Scratch(Cache::new(Rc::new(variables)));
+    if !regex.exec(&scratch, subject) {
+        return Ok(false);
+    }
+    let groups = (0..=9).map(|n| scratch.cache().captures().get(n).map(<[u8]>::to_vec)).collect();
+    shared(request).captures.replace(groups);
+    for name in group_names(pattern) {
+        let mut value = Vec::new();
+        if variable::get_by_name(&scratch, &name, &mut value) {
+            set_value(request, name.as_bytes(), value);
+        }
+    }
+    Ok(true)
+}
+
+/// Names of groups, `(?<name>` or `(?P<name>`.
+fn group_names(pattern: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(pattern);
+    let starts = text.split("(?").skip(1);
+    let named = starts.filter_map(|rest| rest.strip_prefix("P<").or_else(|| rest.strip_prefix('<'))?.split_once('>'));
+    let names = named.map(|(name, _)| name);
+    names.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')).map(str::to_owned).collect()
 }
 
 fn config(request: &Request, state: &mut State, params: &Params) -> Result<(), Fault> {
@@ -400,6 +439,11 @@ mod tests {
         let mut out = Vec::new();
         strftime(b"%A, %d-%b-%Y %H:%M:%S %Z %s %%", 784_111_777, false, &mut out);
         assert_eq!(out, b"Sunday, 06-Nov-1994 08:49:37 GMT 784111777 %");
+    }
+
+    #[test]
+    fn names_of_groups() {
+        assert_eq!(group_names(b"(?<a>x)(?P<b_1>y)(?<=z)(?:w)(?<!v)"), ["a", "b_1"]);
     }
 
     #[test]
