@@ -84,6 +84,12 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::auth_basic::MODULE,
         // Precontent.
         m::try_files::MODULE,
+        // Upstreams: content handlers that own their location.
+        proxy::upstream::MODULE,
+        proxy::upstream::KEEPALIVE,
+        proxy::upstream::LEAST_CONN,
+        proxy::upstream::IP_HASH,
+        proxy::proxy::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::index::MODULE,
         m::autoindex::MODULE,
