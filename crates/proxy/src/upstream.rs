@@ -91,7 +91,7 @@ fn rows() -> Vec<Row> {
         Row::new("upstream", Context::HTTP, Arity::exactly(1), "A group of servers.", upstream).with_block(),
         Row::new("server", HERE, Arity::AtLeast(1), "A server of the group.", server),
     ];
-    for name in ["zone", "hash", "random", "least_time", "sticky", "resolver", "resolver_timeout"] {
+    for name in ["zone", "hash", "random", "least_time", "sticky"] {
         rows.push(Row::new(name, HERE, Arity::AtLeast(0), "Not supported yet.", |cx| {
             Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
         }));
