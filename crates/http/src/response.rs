@@ -25,6 +25,8 @@ pub struct Response {
     pub no_server: bool,
     /// `Date` was removed: none leaves.
     pub no_date: bool,
+    /// A `Location` that begins with `/` leaves as it is, without scheme and host.
+    pub relative_location: bool,
     /// The body can be cut into ranges (`allow_ranges`).
     pub allow_ranges: bool,
 }
@@ -40,7 +42,7 @@ impl Response {
         self.last_modified = None;
         self.headers.clear();
         self.trailers.clear();
-        (self.no_server, self.no_date) = (false, false);
+        (self.no_server, self.no_date, self.relative_location) = (false, false, false);
         self.allow_ranges = false;
     }
 

@@ -55,10 +55,7 @@ pub(super) fn define(variables: &mut Variables) {
         while let Some(parent) = &at.parent {
             at = parent;
         }
-        let head = at.raw_head.borrow();
-        // Without the empty line at the end.
-        let head = head.strip_suffix(b"\r\n\r\n").map_or(&head[..], |start| head.get(..start.len() + 2).unwrap_or_default());
-        out.extend_from_slice(head);
+        out.extend_from_slice(&at.raw_head.borrow());
         true
     });
     variable(variables, "echo_it", NO_CACHE, |request, out| match &*request.context::<Shown>().part.borrow() {
