@@ -20,7 +20,7 @@ const OPTIONAL: [Optional; 15] = [
     Optional { module: "auth_request", flag: "auth_request" },
     Optional { module: "stub_status", flag: "stub_status" },
     Optional { module: "dav", flag: "dav" },
-    Optional { module: "sub", flag: "sub" },
+    Optional { module: "sub_filter", flag: "sub" },
     Optional { module: "addition", flag: "addition" },
     Optional { module: "gunzip", flag: "gunzip" },
     Optional { module: "gzip_static", flag: "gzip_static" },
@@ -77,10 +77,10 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::split_clients::MODULE,
         m::referer::MODULE,
         m::secure_link::MODULE,
+        // Post-read, and again before access.
+        m::realip::MODULE,
         // Rewrite: programs of the configuration before Lua's.
         m::rewrite::MODULE,
-        // Post-read, and preaccess for values of locations.
-        m::realip::MODULE,
         // Preaccess.
         m::limit_req::MODULE,
         m::limit_conn::MODULE,
@@ -90,17 +90,34 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::auth_request::MODULE,
         // Precontent.
         m::try_files::MODULE,
-        // Content handlers that own their location.
-        m::stub_status::MODULE,
+        m::mirror::MODULE,
+        // Content: handlers that own their location.
         m::empty_gif::MODULE,
+        m::stub_status::MODULE,
+        proxy::upstream::MODULE,
+        proxy::upstream::KEEPALIVE,
+        proxy::upstream::LEAST_CONN,
+        proxy::upstream::IP_HASH,
+        proxy::proxy::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
+        m::random_index::MODULE,
         m::index::MODULE,
         m::autoindex::MODULE,
+        m::dav::MODULE,
+        m::gzip_static::MODULE,
         m::static_files::MODULE,
         // Header and body filters.
         m::not_modified::MODULE,
         m::headers::MODULE,
         m::userid::MODULE,
+        m::accept_gzip::MODULE,
+        m::gunzip::MODULE,
+        m::sub_filter::MODULE,
+        m::ssi::MODULE,
+        // What is added to a body is not searched by the filters above, only packed.
+        m::addition::MODULE,
+        m::gzip::MODULE,
+        // Ranges are cut from what is final.
         m::range::MODULE,
         // Log.
         m::log::MODULE,

@@ -114,6 +114,12 @@ pub trait Downstream {
     /// Ready once the client has closed its connection or stream.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Raw access to the connection after a 101 or 2xx to CONNECT; `None` where the protocol has no such thing.
+    fn tunnel(&self, request: &Request) -> Option<Rc<dyn crate::tunnel::Tunnel>> {
+        let _ = request;
+        None
+    }
+
     /// For front ends that need more than this contract (raw sockets, trailers).
     fn as_any(&self) -> &dyn std::any::Any;
 }

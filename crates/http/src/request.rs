@@ -391,6 +391,18 @@ impl Request {
         })
     }
 
+    /// What [`Request::set_lasting`] or [`Request::lasting`] left, if anything.
+    pub fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
+        self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok())
+    }
+
+    /// Stores a value that internal redirects do not clear, replacing one of the same type.
+    pub fn set_lasting<T: 'static>(&self, value: Rc<T>) {
+        let mut lasting = self.lasting.borrow_mut();
+        lasting.retain(|any| !any.is::<T>());
+        lasting.push(value);
+    }
+
     /// Forgets all module contexts (internal redirect).
     pub fn clear_contexts(&self) {
         let old = std::mem::take(&mut *self.contexts.borrow_mut());

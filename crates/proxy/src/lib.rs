@@ -1,2 +1,31 @@
-//! proxy
+//! Reverse proxying: one exchange engine for all upstream protocols, and HTTP/1.1 as its first dialect.
+//!
+//! [`family`] has the directives that repeat by protocol, [`dialect`] what a protocol must say, [`exchange`] and its
+//! parts the way of a request through its upstream.
 #![forbid(unsafe_code)]
+
+pub mod attempt;
+pub mod buffer;
+pub mod connection;
+pub mod dialect;
+pub mod exchange;
+pub mod family;
+pub mod handler;
+pub mod headers;
+pub mod hidden;
+pub mod limits;
+pub mod pass;
+pub mod proxy;
+pub mod record;
+pub mod relay;
+pub mod retry;
+pub mod rewrite;
+pub mod route;
+pub mod rows;
+pub mod sender;
+pub mod settings;
+pub mod tunnel;
+pub mod upstream;
+pub mod url;
+pub mod values;
+pub mod variables;

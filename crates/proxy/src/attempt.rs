@@ -1,0 +1,397 @@
+//! One try of one server: connect, send, read the head, pass the answer on.
+
+use crate::connection::Connection;
+use crate::dialect::{Answer, Framing, Head};
+use crate::exchange::{Exchange, Lease};
+use crate::headers;
+use crate::relay::{self, Relay};
+use crate::retry::Failure;
+use crate::sender::{SendError, Sender, Source};
+use crate::settings::next;
+use crate::tunnel;
+use base::clock;
+use base::errno;
+use base::log::Level;
+use http::{Outcome, log_request};
+use net::address::Address;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use wire::chunked::Step;
+
+/// How a try ended.
+pub enum End {
+    /// The upstream answered; the client has what there is.
+    Answered(Outcome),
+    /// The client is the reason.
+    Client(Outcome),
+    /// The server failed.
+    Failed(Failure),
+}
+
+/// Why there is no head.
+enum Problem {
+    /// The server: condition, status, line for the log.
+    Server(u32, u16, Vec<u8>),
+    /// The client.
+    Client(Outcome),
+}
+
+/// One try.
+pub struct Attempt<'a> {
+    exchange: &'a mut Exchange,
+    lease: &'a Lease,
+    sender: Sender,
+    send_error: Option<io::Error>,
+    watch: bool,
+}
+
+const CONNECTING: &str = "connecting to upstream";
+const SENDING: &str = "sending request to upstream";
+const READING_HEAD: &str = "reading response header from upstream";
+const READING: &str = "reading upstream";
+
+fn now_ms() -> u64 {
+    clock::now().monotonic_ms
+}
+
+impl<'a> Attempt<'a> {
+    /// Tries the leased server.
+    pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
+        let sender = Sender::new(exchange.source.clone(), exchange.framing);
+        // A body that still comes would be mistaken for the client's end.
+        let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client);
+        Attempt { exchange, lease, sender, send_error: None, watch }.go().await
+    }
+
+    async fn go(mut self) -> End {
+        let mut pooled = self.take_pooled();
+        loop {
+            let mut connection = match pooled.take() {
+                Some(connection) => connection,
+                None => match self.connect().await {
+                    Ok(connection) => connection,
+                    Err(end) => return end,
+                },
+            };
+            connection.requests += 1;
+            let now = now_ms();
+            self.exchange.record.update(now, |t, elapsed| t.connect = Some(elapsed));
+            match self.head(&mut connection).await {
+                Ok(answer) => return self.answer(connection, answer).await,
+                Err(Problem::Client(outcome)) => {
+                    self.finish(0);
+                    return End::Client(outcome);
+                }
+                // An idle connection that died on the way says nothing about its server: one free try on a fresh one.
+                Err(Problem::Server(next::ERROR, ..))
+                    if connection.reused && self.exchange.scratch.input.is_empty() && !self.sender.consumed =>
+                {
+                    self.request().log(Level::Info, b"upstream closed an idle connection, connecting anew");
+                    self.sender = Sender::new(self.exchange.source.clone(), self.exchange.framing);
+                    self.send_error = None;
+                }
+                Err(Problem::Server(condition, status, line)) => return self.failed(condition, status, &line),
+            }
+        }
+    }
+
+    fn request(&self) -> &std::rc::Rc<http::Request> {
+        &self.exchange.request
+    }
+
+    fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
+        self.request().log(Level::Error, line);
+        self.finish(status);
+        let sent = self.request().action.get() != CONNECTING;
+        End::Failed(Failure { condition, status, sent, consumed: self.sender.consumed })
+    }
+
+    /// Completes the record of this try; a status of 0 leaves the upstream's.
+    fn finish(&self, status: u16) {
+        let sent = self.sender.sent;
+        self.exchange.record.update(now_ms(), |t, elapsed| {
+            t.response = Some(elapsed);
+            t.sent = sent;
+            if status != 0 {
+                t.status = status;
+            }
+        });
+    }
+
+    fn take_pooled(&self) -> Option<Connection> {
+        let keepalive = self.exchange.upstream.keepalive.as_ref()?;
+        keepalive.take(self.exchange.key(&self.lease.peer))
+    }
+
+    async fn connect(&mut self) -> Result<Connection, End> {
+        let request = self.exchange.request.clone();
+        request.action.set(CONNECTING);
+        let plan = &self.exchange.route.plan;
+        let target = self.lease.peer.server.address.clone();
+        let options = net::connect::Options {
+            timeout: Some(Duration::from_millis(plan.connect_timeout)),
+            bind: self.exchange.local.filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
+            transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
+            keepalive: plan.socket_keepalive,
+        };
+        let mut connecting = pin!(net::connect::connect(&target, options));
+        let watch = self.watch;
+        let result = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if watch && request.wire.poll_gone(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
+        });
+        let result = result.await;
+        match result {
+            None => {
+                let outcome = self.gone();
+                self.finish(499);
+                Err(End::Client(outcome))
+            }
+            Some(Ok(stream)) => {
+                // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
+                let _ = stream.set_no_delay(true);
+                Ok(Connection::new(stream, now_ms()))
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
+            }
+            Some(Err(error)) => {
+                let what = errno::describe(&error);
+                let line = match &target {
+                    Address::Internet(_) => format!("connect() failed {what}"),
+                    Address::Unix(path) => format!("connect() to unix:{} failed {what}", path.display()),
+                };
+                Err(self.failed(next::ERROR, 502, line.as_bytes()))
+            }
+        }
+    }
+
+    fn gone(&self) -> Outcome {
+        self.request().flags.client_gone.set(true);
+        self.request().log(Level::Info, b"client prematurely closed connection, so upstream connection is closed too");
+        Outcome::Status(499)
+    }
+
+    async fn head(&mut self, connection: &mut Connection) -> Result<Answer, Problem> {
+        self.request().action.set(SENDING);
+        let scratch = &mut self.exchange.scratch;
+        scratch.input.clear();
+        scratch.parser.reset();
+        let size = self.exchange.route.plan.buffer_size;
+        if scratch.input.capacity() < size {
+            scratch.input.reserve_exact(size);
+        }
+        connection.set_timer(self.exchange.route.plan.send_timeout);
+        std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Result<(), Problem> {
+        if self.sender.is_done() || self.send_error.is_some() {
+            return Ok(());
+        }
+        let before = self.sender.sent;
+        let exchange = &*self.exchange;
+        match self.sender.poll(cx, &mut connection.stream, &exchange.scratch.out, &exchange.request) {
+            Poll::Ready(Ok(())) => {
+                exchange.request.action.set(READING_HEAD);
+                connection.set_timer(exchange.route.plan.read_timeout);
+            }
+            Poll::Ready(Err(SendError::Upstream(error))) => self.send_error = Some(error),
+            Poll::Ready(Err(SendError::Client(outcome))) => return Err(Problem::Client(outcome)),
+            Poll::Ready(Err(SendError::File(error))) => {
+                log_request!(exchange.request, Level::Crit, "reading the request body's file failed {}", errno::describe(&error));
+                return Err(Problem::Client(Outcome::Status(500)));
+            }
+            Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.route.plan.send_timeout),
+            Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Answer, Problem>> {
+        self.poll_send(cx, connection)?;
+        loop {
+            match connection.stream.poll_read(cx, &mut self.exchange.scratch.input) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
+                Poll::Ready(Ok(n)) => {
+                    self.exchange.record.update(0, |t, _| t.received += n as u64);
+                    connection.set_timer(self.exchange.route.plan.read_timeout);
+                    if let Some(result) = self.parse() {
+                        return Poll::Ready(result);
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    self.request().action.set(READING_HEAD);
+                    let line = format!("recv() failed {}", errno::describe(&error));
+                    return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line.into_bytes())));
+                }
+                Poll::Pending => break,
+            }
+        }
+        if let Some(error) = &self.send_error {
+            let line = format!("writev() failed {}", errno::describe(error));
+            return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line.into_bytes())));
+        }
+        if connection.poll_timer(cx).is_ready() {
+            return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)".to_vec())));
+        }
+        if self.watch && self.request().wire.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Problem::Client(self.gone())));
+        }
+        Poll::Pending
+    }
+
+    /// The upstream closed before its head was whole.
+    fn ended(&self) -> Problem {
+        self.request().action.set(READING_HEAD);
+        Problem::Server(next::ERROR, 502, b"upstream prematurely closed connection".to_vec())
+    }
+
+    /// Parses what is here; `None` wants more.
+    fn parse(&mut self) -> Option<Result<Answer, Problem>> {
+        let exchange = &mut *self.exchange;
+        let limit = exchange.route.plan.buffer_size;
+        loop {
+            let scratch = &mut *exchange.scratch;
+            let result = exchange.route.dialect.parse(&mut scratch.parser, &scratch.input, limit, &exchange.encoded);
+            let bad = match result {
+                Ok(Head::Partial) => return None,
+                Ok(Head::Interim(length)) => {
+                    scratch.input.drain(..length.min(scratch.input.len()));
+                    scratch.parser.reset();
+                    if scratch.input.is_empty() {
+                        return None;
+                    }
+                    continue;
+                }
+                Ok(Head::Complete(answer)) => match broken_start(&answer, &scratch.input) {
+                    None => return Some(Ok(answer)),
+                    Some(line) => line.to_vec(),
+                },
+                Err(line) => line,
+            };
+            exchange.request.action.set(READING_HEAD);
+            return Some(Err(Problem::Server(next::INVALID_HEADER, 502, bad)));
+        }
+    }
+
+    async fn answer(self, connection: Connection, answer: Answer) -> End {
+        let exchange = &mut *self.exchange;
+        exchange.record.update(now_ms(), |t, elapsed| {
+            t.header = Some(elapsed);
+            t.status = answer.status;
+        });
+        let head = exchange.scratch.input.get(..answer.length).unwrap_or_default();
+        exchange.record.set_head(head, &exchange.scratch.parser.headers);
+        if let Some(failure) = exchange.status_goes_on(answer.status, self.sender.consumed) {
+            self.finish(0);
+            return End::Failed(failure);
+        }
+        let (request, route, record) = (exchange.request.clone(), exchange.route.clone(), exchange.record.clone());
+        if self.is_intercepted(answer.status) {
+            headers::keep_challenge(&request, &record);
+            self.finish(0);
+            return End::Answered(Outcome::Status(answer.status));
+        }
+        let orders = headers::orders(&request, &route, &record);
+        if let Some(target) = orders.redirect {
+            self.finish(0);
+            return End::Answered(headers::redirect(&request, &record, &target));
+        }
+        headers::copy(&request, &route, &record, &answer);
+        request.action.set(READING);
+        if answer.tunnel {
+            return End::Answered(self.tunnel(connection, answer.length).await);
+        }
+        let sent = request.send_header().finish().await;
+        if sent != Outcome::Ok {
+            self.finish(0);
+            return End::Answered(sent);
+        }
+        let buffering = orders.buffering.unwrap_or(route.plan.buffering);
+        End::Answered(self.relay(connection, answer, buffering).await)
+    }
+
+    fn is_intercepted(&self, status: u16) -> bool {
+        if !self.exchange.route.plan.intercept_errors || status < 300 {
+            return false;
+        }
+        let core = self.request().core();
+        core.error_pages.as_ref().is_some_and(|pages| pages.iter().any(|page| page.status == status))
+    }
+
+    async fn relay(mut self, connection: Connection, answer: Answer, buffering: bool) -> Outcome {
+        let Answer { length, keep_alive, body, .. } = answer;
+        let exchange = &mut *self.exchange;
+        let request = exchange.request.clone();
+        let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, exchange.framing));
+        let relay = Relay {
+            request: &request,
+            plan: &exchange.route.plan,
+            record: &exchange.record,
+            scratch: &mut exchange.scratch,
+            connection,
+            sender,
+            can_send: self.send_error.is_none(),
+            framing: body,
+            watch: self.watch,
+            buffering,
+        };
+        let relayed = relay.run(length).await;
+        exchange.record.update(now_ms(), |t, elapsed| {
+            t.response = Some(elapsed);
+            t.sent = relayed.sent;
+        });
+        if let Some(connection) = relayed.connection.filter(|_| keep_alive && !request.worker.exiting.get())
+            && let Some(keepalive) = &exchange.upstream.keepalive
+        {
+            keepalive.put(exchange.key(&self.lease.peer), connection, now_ms());
+        }
+        relay::complete(&request, &exchange.route.plan, relayed.rest).await
+    }
+
+    async fn tunnel(self, connection: Connection, head: usize) -> Outcome {
+        let exchange = &*self.exchange;
+        let request = exchange.request.clone();
+        request.flags.keepalive.set(false);
+        let sent = request.send_header().finish().await;
+        if sent != Outcome::Ok {
+            self.finish(0);
+            return sent;
+        }
+        let Some(client) = request.wire.tunnel(&request) else {
+            request.log(Level::Error, b"the client's connection cannot be upgraded");
+            self.finish(0);
+            return Outcome::Error;
+        };
+        let plan = &exchange.route.plan;
+        let first = exchange.scratch.input.get(head..).unwrap_or_default();
+        let passed = tunnel::run(client, connection, first, plan.buffer_size, plan.read_timeout).await;
+        exchange.record.update(0, |t, _| {
+            t.received += passed.down.saturating_sub(first.len() as u64);
+            t.length = passed.down;
+        });
+        self.finish(0);
+        exchange.record.update(0, |t, _| t.sent += passed.up);
+        request.bytes_sent.set(request.bytes_sent.get() + passed.down);
+        Outcome::Ok
+    }
+}
+
+/// The fault in the first bytes of a body that came with its head: while nothing has been passed on, it is a 502.
+fn broken_start(answer: &Answer, input: &[u8]) -> Option<&'static [u8]> {
+    let Framing::Chunked(decoder) = &answer.body else { return None };
+    let mut probe = Framing::Chunked(decoder.clone());
+    let mut rest = input.get(answer.length..)?;
+    loop {
+        match probe.next(rest) {
+            Ok(Step::Data { end, .. }) => rest = rest.get(end..)?,
+            Ok(Step::Partial | Step::Done { .. }) => return None,
+            Err(line) => return Some(line),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A connection to an upstream server, and the pool where it waits for its next request.
+
+use net::pool::{Idle, Pool};
+use net::stream::Stream;
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A connection with its timer, which moves into the pool and out with it, so that waiting allocates nothing.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket.
+    pub stream: Stream,
+    timer: Pin<Box<Sleep>>,
+    /// Requests it has served or is serving.
+    pub requests: u64,
+    opened_ms: u64,
+    /// It came out of the pool.
+    pub reused: bool,
+}
+
+impl Connection {
+    /// A fresh connection.
+    #[must_use]
+    pub fn new(stream: Stream, now_ms: u64) -> Connection {
+        let timer = Box::pin(sleep_until(Instant::now() + Duration::from_secs(60)));
+        Connection { stream, timer, requests: 0, opened_ms: now_ms, reused: false }
+    }
+
+    /// Lets the timer run out `ms` milliseconds from now.
+    pub fn set_timer(&mut self, ms: u64) {
+        let now = Instant::now();
+        let deadline = now.checked_add(Duration::from_millis(ms)).unwrap_or(now + Duration::from_secs(31_536_000));
+        self.timer.as_mut().reset(deadline);
+    }
+
+    /// Ready once the time is over.
+    pub fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.as_mut().poll(cx)
+    }
+}
+
+impl Idle for Connection {
+    fn is_alive(&self) -> bool {
+        self.stream.is_quiet()
+    }
+}
+
+/// Which connections of a pool a request may take: those to its server and, with `local`, from its location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Identity of the server.
+    pub peer: usize,
+    /// Identity of the location's settings; 0 when connections are shared.
+    pub place: usize,
+}
+
+/// `keepalive` and its companions.
+#[derive(Debug)]
+pub struct Keepalive {
+    pool: Rc<Idles>,
+    /// Connections are used again by the same location only.
+    pub local: bool,
+    requests: u64,
+    time: u64,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Idles {
+    pool: Pool<Key, Connection>,
+    tended: Cell<bool>,
+}
+
+impl Keepalive {
+    /// A pool for `limit` idle connections; `requests` of one connection, and milliseconds of its life and idleness.
+    #[must_use]
+    pub fn new(limit: usize, local: bool, requests: u64, time: u64, timeout: u64) -> Keepalive {
+        let pool = Rc::new(Idles { pool: Pool::new(limit), tended: Cell::new(false) });
+        Keepalive { pool, local, requests, time, timeout: Duration::from_millis(timeout) }
+    }
+
+    /// The idle connection that was used last.
+    pub fn take(&self, key: Key) -> Option<Connection> {
+        let mut connection = self.pool.pool.get(&key)?;
+        connection.reused = true;
+        Some(connection)
+    }
+
+    /// Closes all idle connections.
+    pub fn clear(&self) {
+        self.pool.pool.clear();
+    }
+
+    /// Keeps a connection if it may serve another request.
+    pub fn put(&self, key: Key, connection: Connection, now_ms: u64) {
+        if connection.requests >= self.requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
+            return;
+        }
+        self.pool.pool.put(key, connection, self.timeout);
+        if !self.pool.tended.replace(true) {
+            tokio::task::spawn_local(tend(Rc::downgrade(&self.pool)));
+        }
+    }
+}
+
+/// Closes what has died or waited too long, as long as there is something and the group lives.
+async fn tend(idles: Weak<Idles>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(idles) = idles.upgrade() else { return };
+        idles.pool.sweep(Instant::now());
+        if idles.pool.is_empty() {
+            idles.tended.set(false);
+            return;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A protocol spoken to upstream servers: how a request is written, how an answer's head and body are read.
+//!
+//! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
+
+pub mod http1;
+
+use crate::url::Url;
+use http::Request;
+use std::ops::Range;
+use wire::chunked::{Decoder, Step};
+use wire::h1::response::ResponseHead;
+use wire::span::Span;
+
+/// The request body as it will really be sent; its framing follows from this alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// None, and none announced.
+    Nothing,
+    /// This many bytes.
+    Length(u64),
+    /// Unknown; chunks if the protocol has them.
+    Stream,
+}
+
+/// What is to be written.
+pub struct Job<'a> {
+    /// The client's request.
+    pub request: &'a Request,
+    /// Name of the location that the URL's URI part replaces.
+    pub location: &'a [u8],
+    /// The client's headers are passed on.
+    pub pass_headers: bool,
+    /// Where it goes.
+    pub url: &'a Url,
+    /// The URL had variables.
+    pub evaluated: bool,
+    /// The body.
+    pub body: Sent,
+}
+
+/// What the exchange learns from the request written.
+#[derive(Clone, Debug, Default)]
+pub struct Encoded {
+    /// Where the URI stands in the output, for the log.
+    pub uri: Range<usize>,
+    /// The answer to this has no body (HEAD).
+    pub to_head: bool,
+    /// An upgrade was asked for: a 101 is welcome.
+    pub upgrade: bool,
+}
+
+/// How far a head has come.
+pub enum Head {
+    /// More bytes are needed.
+    Partial,
+    /// An informational answer of this length; the real one follows.
+    Interim(usize),
+    /// The head is whole.
+    Complete(Answer),
+}
+
+/// An answer's head.
+pub struct Answer {
+    /// Its length in bytes.
+    pub length: usize,
+    /// Status code.
+    pub status: u16,
+    /// Code and reason as sent.
+    pub status_line: Span,
+    /// How the body is framed.
+    pub body: Framing,
+    /// `Content-Length`, also where no body follows.
+    pub content_length: Option<u64>,
+    /// The connection may serve another request after the body.
+    pub keep_alive: bool,
+    /// 101: the connection is no longer of this protocol.
+    pub tunnel: bool,
+}
+
+/// A protocol.
+pub trait Dialect {
+    /// What an upstream's URL begins with in the log, `http://`.
+    fn scheme(&self) -> &'static [u8];
+
+    /// The port of URLs without one.
+    fn default_port(&self) -> u16;
+
+    /// Whether a body of unknown length can be sent.
+    fn can_stream(&self) -> bool;
+
+    /// A body that the configuration puts in the place of the client's.
+    fn own_body(&self, request: &Request) -> Option<Vec<u8>>;
+
+    /// Appends the request's head.
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded;
+
+    /// Parses on; `limit` bounds the head, bytes.
+    ///
+    /// # Errors
+    /// The line for the error log: the answer is garbage, and the connection is closed.
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], limit: usize, encoded: &Encoded) -> Result<Head, Vec<u8>>;
+}
+
+/// The body of an answer while it is read.
+#[derive(Debug)]
+pub enum Framing {
+    /// No body.
+    Empty,
+    /// This many bytes are left.
+    Length(u64),
+    /// Chunks.
+    Chunked(Decoder),
+    /// Everything until the upstream closes.
+    UntilClose,
+}
+
+impl Framing {
+    /// Looks at `input`, which starts where the last step ended.
+    ///
+    /// # Errors
+    /// The line for the error log.
+    pub fn next(&mut self, input: &[u8]) -> Result<Step, &'static [u8]> {
+        match self {
+            Framing::Empty | Framing::Length(0) => Ok(Step::Done { end: 0 }),
+            _ if input.is_empty() => Ok(Step::Partial),
+            Framing::Length(left) => {
+                let end = usize::try_from(*left).map_or(input.len(), |l| l.min(input.len()));
+                *left -= end as u64;
+                Ok(Step::Data { start: 0, end })
+            }
+            Framing::Chunked(decoder) => decoder.decode(input).map_err(|_| &b"upstream sent invalid chunked response"[..]),
+            Framing::UntilClose => Ok(Step::Data { start: 0, end: input.len() }),
+        }
+    }
+
+    /// Whether the end of the connection is the end of the body.
+    #[must_use]
+    pub fn ends_with_connection(&self) -> bool {
+        matches!(self, Framing::UntilClose)
+    }
+}

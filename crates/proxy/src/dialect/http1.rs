@@ -1,0 +1,227 @@
+//! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
+
+use super::{Answer, Dialect, Encoded, Framing, Head, Job, Sent};
+use crate::hidden::Hidden;
+use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
+use crate::url::{UriRule, push_uri};
+use base::text::push_number;
+use http::Request;
+use session::Complex;
+use wire::chunked::Decoder;
+use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
+use wire::known::Known;
+
+/// What the client's headers of these names say holds for its own connection, or is decided anew here.
+const NEVER_COPIED: [&str; 11] = [
+    "Host",
+    "Connection",
+    "Proxy-Connection",
+    "Content-Length",
+    "Transfer-Encoding",
+    "TE",
+    "Keep-Alive",
+    "Expect",
+    "Upgrade",
+    "Trailer",
+    "HTTP2-Settings",
+];
+
+/// `proxy_set_header` and its companions.
+pub struct Http1 {
+    version_11: bool,
+    keep_alive: bool,
+    method: Option<Complex>,
+    body: Option<Complex>,
+    fields: Vec<(Box<[u8]>, Complex)>,
+    own_host: bool,
+    not_copied: Hidden,
+}
+
+impl Http1 {
+    /// A dialect with the headers that the configuration sets, in order.
+    #[must_use]
+    pub fn new(version_11: bool, method: Option<Complex>, body: Option<Complex>, set: &[(Box<[u8]>, Complex)]) -> Http1 {
+        let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let mut not_copied = Hidden::new(&NEVER_COPIED, None, None);
+        set.iter().for_each(|(name, _)| not_copied.add(name));
+        let framing = |name: &[u8]| is(name, "Content-Length") || is(name, "Transfer-Encoding");
+        let empty = |value: &Complex| value.literal().is_some_and(<[u8]>::is_empty);
+        // The body's framing follows from the bytes really sent; a header that says otherwise would split requests.
+        let fields = set.iter().filter(|(name, value)| !framing(name) && !empty(value)).cloned().collect();
+        let keep_alive = version_11;
+        let own_host = set.iter().any(|(name, _)| is(name, "Host"));
+        Http1 { version_11, keep_alive, method, body, fields, own_host, not_copied }
+    }
+
+    fn push_fields(&self, request: &Request, out: &mut Vec<u8>) -> bool {
+        let mut upgrade = false;
+        for (name, value) in &self.fields {
+            let start = out.len();
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            let at = out.len();
+            value.eval(request, out);
+            if out.len() == at {
+                out.truncate(start);
+                continue;
+            }
+            clean(out, at);
+            upgrade |= name.eq_ignore_ascii_case(b"upgrade");
+            out.extend_from_slice(b"\r\n");
+        }
+        upgrade
+    }
+
+    fn push_clients_fields(&self, request: &Request, out: &mut Vec<u8>) {
+        let headers = request.headers.borrow();
+        for (name, value) in headers.iter() {
+            if self.not_copied.contains(Known::of(name), name) {
+                continue;
+            }
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Line ends and NUL within a value leave escaped, as in answers (`http::Headers::push`).
+fn clean(out: &mut Vec<u8>, from: usize) {
+    let Some(value) = out.get(from..) else { return };
+    if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
+        return;
+    }
+    let value = out.split_off(from);
+    for byte in value {
+        match byte {
+            b'\r' => out.extend_from_slice(b"%0D"),
+            b'\n' => out.extend_from_slice(b"%0A"),
+            0 => out.extend_from_slice(b"%00"),
+            other => out.push(other),
+        }
+    }
+}
+
+impl Dialect for Http1 {
+    fn scheme(&self) -> &'static [u8] {
+        b"http://"
+    }
+
+    fn default_port(&self) -> u16 {
+        80
+    }
+
+    fn can_stream(&self) -> bool {
+        self.version_11
+    }
+
+    fn own_body(&self, request: &Request) -> Option<Vec<u8>> {
+        self.body.as_ref().map(|body| body.to_vec(request))
+    }
+
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded {
+        let request = job.request;
+        let mut encoded = Encoded::default();
+        let start = out.len();
+        match &self.method {
+            Some(method) => {
+                method.eval(request, out);
+                let named = out.len() > start && out.iter().skip(start).all(|b| b.is_ascii_graphic());
+                if !named {
+                    out.truncate(start);
+                    out.extend_from_slice(&request.line.borrow().method_name);
+                }
+            }
+            None => out.extend_from_slice(&request.line.borrow().method_name),
+        }
+        encoded.to_head = out.get(start..) == Some(b"HEAD");
+        out.push(b' ');
+        encoded.uri.start = out.len();
+        let rule = UriRule { uri: &job.url.uri, evaluated: job.evaluated, location: job.location };
+        push_uri(request, &rule, out);
+        if out.len() == encoded.uri.start {
+            out.push(b'/');
+        }
+        encoded.uri.end = out.len();
+        out.extend_from_slice(if self.version_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
+        if !self.own_host {
+            out.extend_from_slice(b"Host: ");
+            out.extend_from_slice(&job.url.host_header);
+            out.extend_from_slice(b"\r\n");
+        }
+        encoded.upgrade = self.push_fields(request, out);
+        match job.body {
+            Sent::Nothing => {}
+            Sent::Length(length) => {
+                out.extend_from_slice(b"Content-Length: ");
+                push_number(out, length);
+                out.extend_from_slice(b"\r\n");
+            }
+            Sent::Stream => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        }
+        if job.pass_headers {
+            self.push_clients_fields(request, out);
+        }
+        out.extend_from_slice(b"\r\n");
+        encoded
+    }
+
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], limit: usize, encoded: &Encoded) -> Result<Head, Vec<u8>> {
+        let limits = Limits { size: limit, max_headers: MAX_HEADERS };
+        let length = match parser.parse(input, &limits).map_err(|e| e.message(input))? {
+            Status::Partial => return Ok(Head::Partial),
+            Status::Interim { len } => return Ok(Head::Interim(len)),
+            Status::Complete { len } => len,
+        };
+        let framed = response::frame(parser, input, encoded.to_head).map_err(|e| e.message(input))?;
+        let tunnel = framed.body == Body::Tunnel;
+        if tunnel && !encoded.upgrade {
+            return Err(b"upstream sent unexpected \"101 Switching Protocols\"".to_vec());
+        }
+        let body = match framed.body {
+            Body::None => Framing::Empty,
+            Body::Length(n) => Framing::Length(n),
+            Body::Chunked => Framing::Chunked(Decoder::new(MAX_CHUNK_OVERHEAD, true)),
+            Body::UntilClose | Body::Tunnel => Framing::UntilClose,
+        };
+        Ok(Head::Complete(Answer {
+            length,
+            status: parser.line.code,
+            status_line: parser.line.text,
+            body,
+            content_length: framed.content_length,
+            keep_alive: framed.keep_alive && self.keep_alive,
+            tunnel,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_judged_before_anything_is_passed_on() {
+        let dialect = Http1::new(true, None, None, &[]);
+        let parse = |text: &[u8], encoded: &Encoded| dialect.parse(&mut ResponseHead::new(), text, 4096, encoded);
+        let plain = Encoded::default();
+        for bad in
+            ["garbage\r\n\r\n", "HTTP/1.1 101 Go\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"]
+        {
+            assert!(parse(bad.as_bytes(), &plain).is_err(), "{bad}");
+        }
+        let Ok(Head::Complete(answer)) = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", &plain) else { panic!("no head") };
+        assert!(answer.keep_alive && matches!(answer.body, Framing::Length(5)) && answer.length == 38);
+        let asked = Encoded { upgrade: true, ..Encoded::default() };
+        assert!(matches!(parse(b"HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\n", &asked), Ok(Head::Complete(a)) if a.tunnel));
+    }
+
+    #[test]
+    fn a_value_cannot_end_its_line() {
+        let mut out = b"X: ".to_vec();
+        out.extend_from_slice(b"a\r\nY: b");
+        clean(&mut out, 3);
+        assert_eq!(out, b"X: a%0D%0AY: b");
+    }
+}

@@ -1,0 +1,219 @@
+//! The directives that repeat by protocol, written once: `proxy_buffering`, `fastcgi_buffering` and so on.
+
+use crate::settings::{Bind, Family, ignore, next};
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::core::TempPath;
+use session::{Complex, Variables};
+use std::rc::Rc;
+
+/// A protocol's location values, which hold the family's.
+pub trait Member: Config {
+    /// What its directives begin with, without the underscore.
+    const PREFIX: &'static str;
+
+    /// The family's values.
+    fn family(&mut self) -> &mut Family;
+}
+
+const ALL: Context = Context::HTTP_ALL;
+
+fn name<T: Member>(suffix: &str) -> String {
+    format!("{}_{suffix}", T::PREFIX)
+}
+
+/// All rows of the family for one protocol.
+#[must_use]
+pub fn rows<T: Member>() -> Vec<Row> {
+    let mut rows = plain_rows::<T>();
+    rows.extend(sized_rows::<T>());
+    rows.extend(header_rows::<T>());
+    rows.extend(refused_rows::<T>());
+    rows
+}
+
+fn plain_rows<T: Member>() -> Vec<Row> {
+    let n = name::<T>;
+    vec![
+        row::flag::<T>(n("buffering"), ALL, "Reads the answer ahead of the client.", |t| &mut t.family().buffering),
+        row::flag::<T>(n("request_buffering"), ALL, "Reads the whole request body before the upstream is asked.", |t| {
+            &mut t.family().request_buffering
+        }),
+        row::flag::<T>(n("ignore_client_abort"), ALL, "Goes on when the client has gone.", |t| &mut t.family().ignore_client_abort),
+        row::flag::<T>(n("intercept_errors"), ALL, "Lets error_page answer for the upstream's errors.", |t| {
+            &mut t.family().intercept_errors
+        }),
+        row::flag::<T>(n("force_ranges"), ALL, "Cuts ranges whatever the upstream says.", |t| &mut t.family().force_ranges),
+        row::flag::<T>(n("socket_keepalive"), ALL, "Sets SO_KEEPALIVE on upstream connections.", |t| &mut t.family().socket_keepalive),
+        row::flag::<T>(n("pass_request_headers"), ALL, "Passes the client's headers on.", |t| &mut t.family().pass_request_headers),
+        row::flag::<T>(n("pass_request_body"), ALL, "Passes the client's body on.", |t| &mut t.family().pass_request_body),
+        row::flag::<T>(n("pass_trailers"), ALL, "Passes the upstream's trailers on.", |t| &mut t.family().pass_trailers),
+        row::time_ms::<T>(n("connect_timeout"), ALL, "How long connecting may take.", |t| &mut t.family().connect_timeout),
+        row::time_ms::<T>(n("send_timeout"), ALL, "How long the upstream may take no byte.", |t| &mut t.family().send_timeout),
+        row::time_ms::<T>(n("read_timeout"), ALL, "How long the upstream may send no byte.", |t| &mut t.family().read_timeout),
+        row::time_ms::<T>(n("next_upstream_timeout"), ALL, "How long servers are tried.", |t| &mut t.family().next_upstream_timeout),
+        row::number::<T>(n("next_upstream_tries"), ALL, "How many servers are tried.", |t| &mut t.family().next_upstream_tries),
+        Row::new(n("next_upstream"), ALL, Arity::AtLeast(1), "When the next server is tried.", next_upstream::<T>),
+        Row::new(n("bind"), ALL, Arity::Between(1, 2), "Local address of upstream connections.", bind::<T>),
+        Row::new(n("limit_rate"), ALL, Arity::exactly(1), "Bytes a second that are read from the upstream.", |cx| {
+            let value = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error(e))?;
+            if let Some(text) = value.literal()
+                && base::text::parse_size(text, false).is_none()
+            {
+                return Err(cx.invalid_value(0));
+            }
+            cx.once(&mut cx.location::<T>().family().limit_rate, value)
+        }),
+        Row::new(n("allow_upstream"), ALL, Arity::AtLeast(1), "Variables that must all be true for the upstream to be asked.", |cx| {
+            let compile = |w: &conf::tree::Word| Complex::compile(&w.bytes, &mut cx.global::<Variables>());
+            let list = cx.args().iter().map(compile).collect::<Result<Vec<_>, _>>().map_err(|e| cx.error(e))?;
+            cx.once(&mut cx.location::<T>().family().allow_upstream, Rc::new(list))
+        }),
+    ]
+}
+
+fn sized_rows<T: Member>() -> Vec<Row> {
+    let n = name::<T>;
+    vec![
+        row::size::<T>(n("buffer_size"), ALL, "Buffer for the answer's head.", |t| &mut t.family().buffer_size),
+        row::size::<T>(n("busy_buffers_size"), ALL, "Bytes that may wait for the client.", |t| &mut t.family().busy_buffers_size),
+        row::offset::<T>(n("max_temp_file_size"), ALL, "Most bytes of an answer kept in a file.", |t| &mut t.family().max_temp_file_size),
+        row::size::<T>(n("temp_file_write_size"), ALL, "Bytes written to that file at a time.", |t| &mut t.family().temp_file_write_size),
+        Row::new(n("buffers"), ALL, Arity::exactly(2), "Number and size of buffers for the answer.", |cx| {
+            let value = (cx.number(0)?, cx.size(1)?);
+            if value.0 == 0 || value.1 == 0 {
+                return Err(cx.invalid_value(0));
+            }
+            cx.once(&mut cx.location::<T>().family().buffers, value)
+        }),
+        Row::new(n("temp_path"), ALL, Arity::Between(1, 4), "Directory of files for answers.", temp_path::<T>),
+        // Linux has no settable low-water mark for sending; nginx ignores it there as well.
+        Row::new(n("send_lowat"), ALL, Arity::exactly(1), "Accepted for nginx's sake; Linux has no such mark.", |cx| cx.size(0).map(drop)),
+        // The sets of names here are not hash tables of a fixed size.
+        Row::new(n("headers_hash_max_size"), ALL, Arity::exactly(1), "Accepted for nginx's sake.", |cx| cx.number(0).map(drop)),
+        Row::new(n("headers_hash_bucket_size"), ALL, Arity::exactly(1), "Accepted for nginx's sake.", |cx| cx.number(0).map(drop)),
+    ]
+}
+
+fn header_rows<T: Member>() -> Vec<Row> {
+    let n = name::<T>;
+    vec![
+        Row::new(n("hide_header"), ALL, Arity::exactly(1), "A header that stays behind.", |cx| {
+            push(&mut cx.location::<T>().family().hide_headers, cx.arg(0));
+            Ok(())
+        }),
+        Row::new(n("pass_header"), ALL, Arity::exactly(1), "A header that is passed on although it is hidden unasked.", |cx| {
+            push(&mut cx.location::<T>().family().pass_headers, cx.arg(0));
+            Ok(())
+        }),
+        Row::new(n("ignore_headers"), ALL, Arity::AtLeast(1), "Headers of the upstream that have no power here.", |cx| {
+            let value = bits(cx, &ignore::WORDS)?;
+            let mut own = cx.location::<T>();
+            let slot = &mut own.family().ignore_headers;
+            *slot = Some(slot.unwrap_or(0) | value);
+            Ok(())
+        }),
+    ]
+}
+
+/// Directives of later issues: refused by name, so that nothing is accepted and ignored.
+fn refused_rows<T: Member>() -> Vec<Row> {
+    const LATER: [&str; 36] = [
+        "cache",
+        "cache_background_update",
+        "cache_bypass",
+        "cache_convert_head",
+        "cache_key",
+        "cache_lock",
+        "cache_lock_age",
+        "cache_lock_timeout",
+        "cache_max_range_offset",
+        "cache_methods",
+        "cache_min_uses",
+        "cache_path",
+        "cache_purge",
+        "cache_revalidate",
+        "cache_use_stale",
+        "cache_valid",
+        "no_cache",
+        "store",
+        "store_access",
+        "socket_rcvbuf",
+        "socket_sndbuf",
+        "ssl_certificate",
+        "ssl_certificate_cache",
+        "ssl_certificate_key",
+        "ssl_ciphers",
+        "ssl_conf_command",
+        "ssl_crl",
+        "ssl_key_log",
+        "ssl_name",
+        "ssl_password_file",
+        "ssl_protocols",
+        "ssl_server_name",
+        "ssl_session_reuse",
+        "ssl_trusted_certificate",
+        "ssl_verify",
+        "ssl_verify_depth",
+    ];
+    let row = |suffix: &&str| {
+        Row::new(name::<T>(suffix), ALL.union(Context::LOCATION_IF), Arity::AtLeast(0), "Not supported yet.", |cx| {
+            Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
+        })
+    };
+    LATER.iter().map(row).collect()
+}
+
+fn push(slot: &mut Option<Rc<Vec<Box<[u8]>>>>, value: &[u8]) {
+    Rc::make_mut(slot.get_or_insert_default()).push(value.into());
+}
+
+fn bits(cx: &Cx<'_>, words: &[(&str, u32)]) -> Result<u32, Error> {
+    let mut value = 0;
+    for i in 0..cx.args().len() {
+        value |= cx.choice(i, words)?;
+    }
+    Ok(value)
+}
+
+fn next_upstream<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let mut value = bits(cx, &next::WORDS)?;
+    if value & next::OFF != 0 {
+        value = 0;
+    }
+    cx.once(&mut cx.location::<T>().family().next_upstream, value)
+}
+
+fn bind<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let value = if cx.args().len() == 1 && cx.arg(0) == b"off" {
+        None
+    } else {
+        let transparent = match cx.args().len() {
+            1 => false,
+            _ if cx.arg(1) == b"transparent" => true,
+            _ => return Err(cx.invalid_parameter(1)),
+        };
+        let address = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error(e))?;
+        if let Some(text) = address.literal()
+            && crate::url::parse_local(text).is_none()
+        {
+            return Err(cx.error(format!("invalid address \"{}\"", cx.text(0))));
+        }
+        Some(Bind { address, transparent })
+    };
+    cx.once(&mut cx.location::<T>().family().bind, value)
+}
+
+fn temp_path<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let mut levels = [0u8; 3];
+    for (i, level) in levels.iter_mut().enumerate().take(cx.args().len().saturating_sub(1)) {
+        *level = match cx.number(i + 1)? {
+            n @ 1..=3 => n as u8,
+            _ => return Err(cx.invalid_value(i + 1)),
+        };
+    }
+    let path = http::root::os_path(cx.arg(0));
+    cx.once(&mut cx.location::<T>().family().temp_path, TempPath { path, levels })
+}

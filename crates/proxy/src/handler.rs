@@ -1,0 +1,153 @@
+//! The content handler of a location with an upstream: body, target, then one server after the other.
+
+use crate::attempt::{Attempt, End};
+use crate::dialect::{Encoded, Sent};
+use crate::exchange::{Exchange, Lease, seconds};
+use crate::pass;
+use crate::record::{Record, State};
+use crate::retry;
+use crate::route::Route;
+use crate::sender::Source;
+use balance::Verdict;
+use base::clock;
+use base::errno;
+use base::log::Level;
+use http::body::{self, BodyState};
+use http::{Outcome, Request, Step, log_request};
+use std::rc::Rc;
+
+/// The content handler of a location with an upstream.
+pub fn handle(request: &Rc<Request>, route: Rc<Route>) -> Step {
+    Step::wait(run(request.clone(), route))
+}
+
+async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
+    if let Some(refused) = read_body(&request, &route).await {
+        return refused;
+    }
+    let state = request.worker.state::<State>();
+    let record = request.find_lasting::<Record>().unwrap_or_else(|| {
+        let made = Rc::new(Record::new(&state));
+        request.set_lasting(made.clone());
+        made
+    });
+    record.clear_head();
+    let (evaluated, upstream) = match pass::find(&route.pass, &request, &state, &record, route.dialect.default_port()) {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
+    };
+    let (source, framing) = match choose_body(&request, &route) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            log_request!(request, Level::Crit, "reading the request body failed {}", errno::describe(&error));
+            return Outcome::Status(500);
+        }
+    };
+    let scratch = state.scratch();
+    let mut exchange = Exchange {
+        request,
+        route,
+        record,
+        upstream,
+        scratch,
+        evaluated,
+        source,
+        framing,
+        encoded: Encoded::default(),
+        local: None,
+        began_ms: clock::now().monotonic_ms,
+    };
+    let outcome = drive(&mut exchange).await;
+    state.give_back(exchange.scratch);
+    outcome
+}
+
+/// Reads the whole body where the location wants that; an outcome refuses the request.
+async fn read_body(request: &Rc<Request>, route: &Route) -> Option<Outcome> {
+    if streams_body(request, route) {
+        body::send_continue(request);
+        return None;
+    }
+    match body::read(request).finish().await {
+        Outcome::Ok => None,
+        refused => Some(refused),
+    }
+}
+
+/// Whether the client's body goes to the upstream as it comes.
+fn streams_body(request: &Request, route: &Route) -> bool {
+    let body = request.body.borrow();
+    !route.plan.request_buffering
+        && route.plan.pass_request_body
+        && body.state() == BodyState::Unread
+        && (body.length().is_some() || route.dialect.can_stream())
+}
+
+fn choose_body(request: &Rc<Request>, route: &Route) -> std::io::Result<(Source, Sent)> {
+    if let Some(own) = route.dialect.own_body(request) {
+        let length = own.len() as u64;
+        return Ok((Source::Own(Rc::new(own)), Sent::Length(length)));
+    }
+    let body = request.body.borrow().clone();
+    if !route.plan.pass_request_body || body.state() == BodyState::Discarded {
+        return Ok((Source::Nothing, Sent::Nothing));
+    }
+    if body.is_none() {
+        // `Content-Length: 0` is repeated, as servers may insist on a length for POST.
+        let announced = request.headers.borrow().contains(b"content-length");
+        return Ok((Source::Nothing, if announced { Sent::Length(0) } else { Sent::Nothing }));
+    }
+    if body.state() == BodyState::Unread {
+        return Ok((Source::Client, body.length().map_or(Sent::Stream, Sent::Length)));
+    }
+    if let Some(file) = body.file() {
+        let length = file.file.metadata()?.len();
+        return Ok((Source::File(file, length), Sent::Length(length)));
+    }
+    let length = body.with_data(|data| data.len() as u64);
+    Ok((Source::Memory(body), Sent::Length(length)))
+}
+
+/// Tries servers until one answers.
+async fn drive(exchange: &mut Exchange) -> Outcome {
+    if !exchange.encode() {
+        return Outcome::Status(500);
+    }
+    if !exchange.is_allowed() {
+        exchange.log_target(&exchange.upstream.name.clone());
+        exchange.request.log(Level::Error, b"access to upstream denied");
+        return Outcome::Status(502);
+    }
+    exchange.choose_local();
+    exchange.prepare_selection();
+    let mut first = true;
+    loop {
+        let now = clock::now();
+        let Some(peer) = exchange.upstream.group.next(&mut exchange.scratch.selection, seconds(now)) else {
+            return exchange.nobody_left(first);
+        };
+        exchange.scratch.selection.tries = exchange.scratch.selection.tries.saturating_sub(1);
+        exchange.record.begin(&peer.server.name, first, now.monotonic_ms);
+        first = false;
+        exchange.log_target(&peer.server.name);
+        let lease = Lease::new(exchange.upstream.clone(), peer);
+        match Attempt::run(exchange, &lease).await {
+            End::Answered(outcome) => {
+                lease.end(&exchange.request, Verdict::Good);
+                return outcome;
+            }
+            End::Client(outcome) => {
+                lease.end(&exchange.request, Verdict::Neutral);
+                return outcome;
+            }
+            End::Failed(failure) => {
+                let elapsed = clock::now().monotonic_ms.saturating_sub(exchange.began_ms);
+                lease.end(&exchange.request, failure.verdict());
+                let left = exchange.scratch.selection.tries;
+                if !retry::may_go_on(&exchange.route.plan, exchange.request.method(), &failure, left, elapsed) {
+                    return Outcome::Status(failure.status);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The answer's head on its way to the client: what is acted on, what is rewritten, what stays behind.
+
+use crate::dialect::Answer;
+use crate::record::Record;
+use crate::rewrite;
+use crate::route::Route;
+use crate::settings::ignore;
+use base::log::Level;
+use http::request::Jump;
+use http::{Method, Outcome, Request, log_request};
+use wire::known::Known;
+
+/// Fields that may come once; nginx ignores a second one with a warning.
+const SINGLE: [Known; 12] = [
+    Known::ContentType,
+    Known::Date,
+    Known::Etag,
+    Known::Server,
+    Known::Location,
+    Known::Refresh,
+    Known::LastModified,
+    Known::Expires,
+    Known::XAccelRedirect,
+    Known::XAccelLimitRate,
+    Known::XAccelBuffering,
+    Known::XAccelCharset,
+];
+
+/// Fields that an internal redirect of the upstream takes along.
+const REDIRECTED: [Known; 5] = [Known::ContentType, Known::SetCookie, Known::CacheControl, Known::Expires, Known::AcceptRanges];
+
+/// Calls `f` for every field that counts, as (known, name, value).
+fn each<'a>(request: &Request, head: &'a [u8], lines: &[wire::h1::header::HeaderSpan], mut f: impl FnMut(Known, &'a [u8], &'a [u8])) {
+    let mut seen: u128 = 0;
+    for line in lines {
+        let (name, value) = (line.name.of(head), line.value.of(head));
+        if line.known != Known::Other && SINGLE.contains(&line.known) {
+            let bit = 1u128 << (line.known as u8);
+            if seen & bit != 0 {
+                let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+                log_request!(request, Level::Warn, "upstream sent duplicate header line: \"{name}: {value}\", ignored");
+                continue;
+            }
+            seen |= bit;
+        }
+        f(line.known, name, value);
+    }
+}
+
+/// What the upstream orders by `X-Accel-*`.
+#[derive(Default)]
+pub struct Orders {
+    /// `X-Accel-Redirect`
+    pub redirect: Option<Vec<u8>>,
+    /// `X-Accel-Buffering`
+    pub buffering: Option<bool>,
+}
+
+/// Reads the orders that the location does not ignore; a rate takes effect at once.
+#[must_use]
+pub fn orders(request: &Request, route: &Route, record: &Record) -> Orders {
+    let mut orders = Orders::default();
+    let ignored = route.plan.ignore;
+    let head = record.head.borrow();
+    for line in record.lines.borrow().iter() {
+        let value = line.value.of(&head);
+        match line.known {
+            Known::XAccelRedirect if ignored & ignore::REDIRECT == 0 && orders.redirect.is_none() => {
+                orders.redirect = Some(value.to_vec());
+            }
+            Known::XAccelBuffering if ignored & ignore::BUFFERING == 0 => {
+                if value.eq_ignore_ascii_case(b"no") {
+                    orders.buffering = Some(false);
+                } else if value.eq_ignore_ascii_case(b"yes") {
+                    orders.buffering = Some(true);
+                }
+            }
+            Known::XAccelLimitRate if ignored & ignore::LIMIT_RATE == 0 => {
+                if let Some(rate) = base::text::parse_number(value) {
+                    request.limit_rate.set(Some(rate));
+                }
+            }
+            _ => {}
+        }
+    }
+    orders
+}
+
+/// Follows `X-Accel-Redirect`: to a named location, or as a GET to an internal URI.
+pub fn redirect(request: &Request, record: &Record, target: &[u8]) -> Outcome {
+    let head = record.head.borrow();
+    each(request, &head, &record.lines.borrow(), |known, name, value| {
+        if REDIRECTED.contains(&known) || name.eq_ignore_ascii_case(b"content-disposition") {
+            let mut response = request.response.borrow_mut();
+            match known {
+                Known::ContentType => set_content_type(&mut response, value),
+                _ => response.headers.push(name, value),
+            }
+        }
+    });
+    if let Some(name) = target.strip_prefix(b"@") {
+        return request.jump(Jump::Named(name.to_vec()));
+    }
+    let mut decoded = Vec::new();
+    let Ok(checked) = wire::uri::internal::check(target, &mut decoded) else {
+        log_request!(request, Level::Error, "unsafe URI \"{}\" was detected", String::from_utf8_lossy(target));
+        return Outcome::Status(404);
+    };
+    let uri = checked.path(target, &decoded).to_vec();
+    let args = checked.args.map(|a| a.of(target).to_vec()).unwrap_or_default();
+    {
+        let mut line = request.line.borrow_mut();
+        if line.method != Method::HEAD {
+            line.method = Method::GET;
+            line.method_name.clear();
+            line.method_name.extend_from_slice(b"GET");
+        }
+    }
+    request.jump(Jump::Internal { uri, args })
+}
+
+/// For `error_page` in the upstream's stead: the challenge of a 401 must stay.
+pub fn keep_challenge(request: &Request, record: &Record) {
+    let head = record.head.borrow();
+    for line in record.lines.borrow().iter().filter(|l| l.known == Known::WwwAuthenticate) {
+        request.response.borrow_mut().headers.push(line.name.of(&head), line.value.of(&head));
+    }
+}
+
+/// Makes the response's head of the answer's.
+pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) {
+    let head = record.head.borrow();
+    {
+        let mut response = request.response.borrow_mut();
+        response.status = answer.status;
+        response.status_line.clear();
+        response.status_line.extend_from_slice(answer.status_line.of(&head));
+        response.content_length = answer.content_length;
+        response.allow_ranges |= route.plan.force_ranges;
+    }
+    each(request, &head, &record.lines.borrow(), |known, name, value| field(request, route, answer, known, name, value));
+}
+
+fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: &[u8], value: &[u8]) {
+    if known == Known::XAccelCharset && route.plan.ignore & ignore::CHARSET == 0 {
+        let mut response = request.response.borrow_mut();
+        response.charset.clear();
+        response.charset.extend_from_slice(value);
+    }
+    match known {
+        // Framing and everything else that is between two neighbours is made anew.
+        Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te => {
+            return;
+        }
+        Known::Trailer if !route.plan.pass_trailers => return,
+        Known::Upgrade if !answer.tunnel => return,
+        _ if route.plan.hidden.contains(known, name) => return,
+        _ => {}
+    }
+    let rewritten = match known {
+        Known::Location if !route.redirects.is_empty() => rewrite::location(&route.redirects, request, value),
+        Known::Refresh if !route.redirects.is_empty() => rewrite::refresh(&route.redirects, request, value),
+        Known::SetCookie if !route.cookies.is_empty() => route.cookies.apply(request, value),
+        _ => None,
+    };
+    let value = rewritten.as_deref().unwrap_or(value);
+    let mut response = request.response.borrow_mut();
+    match known {
+        Known::ContentType => set_content_type(&mut response, value),
+        Known::LastModified => match wire::date::parse(value) {
+            Some(time) if wire::date::http(time) == value => response.last_modified = Some(time),
+            _ => response.headers.push(name, value),
+        },
+        Known::AcceptRanges if route.plan.force_ranges => {}
+        _ => response.headers.push(name, value),
+    }
+}
+
+/// Splits `text/html; charset=utf-8` as filters want it; parameters before the charset stay with the type.
+fn set_content_type(response: &mut http::response::Response, value: &[u8]) {
+    let mut rest = 0;
+    while let Some(at) = memchr::memchr(b';', value.get(rest..).unwrap_or_default()) {
+        let semicolon = rest + at;
+        let tail = value.get(semicolon + 1..).unwrap_or_default();
+        let trimmed = tail.trim_ascii_start();
+        if let Some((word, charset)) = trimmed.split_at_checked(8)
+            && word.eq_ignore_ascii_case(b"charset=")
+        {
+            let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
+            let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
+            response.set_content_type(value.get(..semicolon).unwrap_or_default().trim_ascii_end());
+            response.charset.clear();
+            response.charset.extend_from_slice(charset);
+            return;
+        }
+        rest = semicolon + 1;
+    }
+    response.set_content_type(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charset_is_kept_apart() {
+        let mut response = http::response::Response::default();
+        for (text, kind, charset) in [
+            ("text/html; charset=utf-8", "text/html", "utf-8"),
+            ("text/html; a=b;CHARSET=\"x\"", "text/html; a=b", "x"),
+            ("text/plain", "text/plain", ""),
+        ] {
+            response.clear();
+            set_content_type(&mut response, text.as_bytes());
+            assert_eq!((&*response.content_type, &*response.charset), (kind.as_bytes(), charset.as_bytes()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! nginx's defaults.
+
+/// Defaults of the family's directives.
+pub mod default {
+    /// `*_buffer_size` and each of `*_buffers`, bytes: a page
+    pub const PAGE: u64 = 4096;
+    /// Number of `*_buffers`
+    pub const BUFFERS: u64 = 8;
+    /// `*_max_temp_file_size`, bytes
+    pub const MAX_FILE: u64 = 1 << 30;
+    /// All three time limits, milliseconds
+    pub const TIMEOUT: u64 = 60_000;
+    /// Most bytes of one read, whatever `*_buffers` allow
+    pub const MAX_READ: u64 = 64 * 1024;
+    /// `keepalive` of a group that says nothing
+    pub const KEEPALIVE: usize = 32;
+    /// `keepalive_requests`
+    pub const KEEPALIVE_REQUESTS: u64 = 1000;
+    /// `keepalive_time`, milliseconds
+    pub const KEEPALIVE_TIME: u64 = 3_600_000;
+    /// `keepalive_timeout`, milliseconds
+    pub const KEEPALIVE_TIMEOUT: u64 = 60_000;
+}
+
+/// Most header lines of a response.
+pub const MAX_HEADERS: usize = 1000;
+/// Most bytes of chunk extensions and trailers of one response body.
+pub const MAX_CHUNK_OVERHEAD: usize = 32 * 1024;
+/// Most scratch buffers that a worker keeps for its next exchanges.
+pub const MAX_SPARE: usize = 64;
+/// Scratch buffers above this size are not kept, bytes.
+pub const MAX_SPARE_SIZE: usize = 64 * 1024;
+/// Most groups made of addresses that variables gave.
+pub const MAX_ADDRESSES: usize = 1024;

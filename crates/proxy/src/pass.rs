@@ -1,0 +1,121 @@
+//! `*_pass`: the target of a location, fixed or given by variables, and its resolution for a request.
+
+use crate::record::{Record, State};
+use crate::upstream::{Upstream, Upstreams};
+use crate::url::{self, Host, Url};
+use base::log::Level;
+use conf::tree::Span;
+use http::{Request, log_request};
+use session::{Complex, Outcome};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// What a pass directive says.
+pub struct Pass {
+    /// The URL as written, without its scheme.
+    pub source: Complex,
+    /// The whole URL as written.
+    pub text: Box<[u8]>,
+    /// Its parts, if it has no variables.
+    pub url: Option<Url>,
+    /// Where it stands in the configuration.
+    pub span: Span,
+    /// Name of its location, empty where no URI part can be.
+    pub location: OnceCell<Box<[u8]>>,
+    /// The group behind a fixed URL.
+    pub upstream: OnceCell<Rc<Upstream>>,
+}
+
+impl Pass {
+    /// Finds the group of a fixed URL, or makes one of its host's addresses.
+    ///
+    /// # Errors
+    /// nginx's text: a name that does not resolve, a group with a port.
+    pub fn settle(&self, groups: &Upstreams, default_port: u16) -> Result<(), String> {
+        let Some(url) = &self.url else { return Ok(()) };
+        if self.upstream.get().is_some() {
+            return Ok(());
+        }
+        let found = match &url.host {
+            Host::Name(name) => groups.find(name),
+            Host::Ip(_) | Host::Unix(_) => None,
+        };
+        let upstream = match (found, url.port) {
+            (Some(group), None) => group.clone(),
+            (Some(group), Some(port)) => return Err(format!("upstream \"{}\" may not have port {port}", group.name)),
+            (None, _) => {
+                let name = String::from_utf8_lossy(&url.host_header).into_owned();
+                Upstream::implicit(&name, url::addresses(url, default_port)?)
+            }
+        };
+        // Nobody else settles it in between.
+        let _ = self.upstream.set(upstream);
+        Ok(())
+    }
+
+    /// Name of the location that the URI part replaces.
+    #[must_use]
+    pub fn location(&self) -> &[u8] {
+        self.location.get().map_or(&[], |l| l)
+    }
+}
+
+/// The group for a request, and the URL if it had variables.
+///
+/// # Errors
+/// The status to answer: 500 for a URL that is none, 502 for a name that nothing resolves. It has been logged.
+pub fn find(
+    pass: &Pass,
+    request: &Request,
+    state: &State,
+    record: &Record,
+    default_port: u16,
+) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
+    if pass.url.is_some() {
+        let upstream = pass.upstream.get().ok_or(Outcome::Status(500))?;
+        return Ok((None, upstream.clone()));
+    }
+    let text = pass.source.to_vec(request);
+    let shown = String::from_utf8_lossy(&text);
+    let Some(rest) = strip_scheme(&text) else {
+        if text.len() >= 8 && text.get(..8).is_some_and(|t| t.eq_ignore_ascii_case(b"https://")) {
+            log_request!(request, Level::Error, "https protocol is not supported yet in \"{shown}\"");
+        } else {
+            log_request!(request, Level::Error, "invalid URL prefix in \"{shown}\"");
+        }
+        return Err(Outcome::Status(500));
+    };
+    let url = url::parse(rest, default_port).map_err(|what| {
+        log_request!(request, Level::Error, "{what} in upstream \"{shown}\"");
+        Outcome::Status(500)
+    })?;
+    let upstream = lookup(request, state, &url, default_port)?;
+    record.host.replace(url.host_header.to_vec());
+    record.port.replace(url.port_text.to_vec());
+    Ok((Some(url), upstream))
+}
+
+/// The text behind `http://`, whatever its case.
+#[must_use]
+pub fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = text.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"http://").then_some(rest)
+}
+
+fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {
+    if let Host::Name(name) = &url.host {
+        let groups = request.worker.http.main.get::<Upstreams>();
+        if let Some(found) = groups.and_then(|g| g.find(name)).filter(|_| url.port.is_none_or(|p| p == default_port)) {
+            return Ok(found.clone());
+        }
+        let name = String::from_utf8_lossy(name);
+        log_request!(request, Level::Error, "no resolver defined to resolve {name}");
+        return Err(Outcome::Status(502));
+    }
+    let addresses = url::addresses(url, default_port).map_err(|text| {
+        log_request!(request, Level::Error, "{text}");
+        Outcome::Status(502)
+    })?;
+    let key = addresses.first().map(ToString::to_string).unwrap_or_default();
+    Ok(state.address(key.as_bytes(), || Upstream::implicit(&key, addresses)))
+}

@@ -1,0 +1,141 @@
+//! `proxy_pass`: the module that speaks HTTP/1 to upstream servers.
+
+use crate::dialect::http1::Http1;
+use crate::handler;
+use crate::pass::Pass;
+use crate::record::Record;
+use crate::rewrite::{CookieRules, Pattern, Rule};
+use crate::route::Route;
+use crate::rows;
+use crate::upstream::Upstreams;
+use crate::values::{Proxy, Redirects};
+use crate::variables;
+use conf::tree::Error;
+use http::location::Match;
+use http::module::{Attach, Levels, Module};
+use http::variables::define;
+use http::{Request, Step};
+use session::variable::NO_CACHE;
+use session::{Complex, Variables};
+use std::rc::Rc;
+
+/// The module.
+pub const MODULE: Module = Module { rows: rows::rows, levels, variables: define_variables, attach, ..Module::named("proxy") };
+
+/// What an upstream's answer keeps to itself unless `proxy_pass_header` says otherwise.
+const HIDDEN: [&str; 8] =
+    ["Date", "Server", "X-Pad", "X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Proxy>();
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let proxy = at.conf::<Proxy>();
+    let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
+    let inherited = proxy.pass.is_none() && unnamed;
+    let Some(pass) = proxy.pass.clone().or_else(|| proxy.outer.clone().filter(|_| unnamed)) else { return Ok(()) };
+    let error = |text: String| Error::new(text, pass.span);
+    if !inherited {
+        let without_uri = matches!(at.kind, Match::Regex(_) | Match::Named | Match::Unnamed);
+        if without_uri && pass.url.as_ref().is_some_and(|url| !url.uri.is_empty()) {
+            return Err(error(
+                "\"proxy_pass\" cannot have URI part in location given by regular expression, or inside named location, or inside \"if\" statement, or inside \"limit_except\" block"
+                    .to_owned(),
+            ));
+        }
+        let name: Box<[u8]> = if without_uri { Box::default() } else { at.name.into() };
+        // A location is attached once.
+        let _ = pass.location.set(name);
+        if !without_uri && at.name.last() == Some(&b'/') {
+            at.parts.auto_redirect = true;
+        }
+    }
+    pass.settle(&at.main_conf::<Upstreams>(), 80).map_err(error)?;
+    let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
+    let set = proxy.set_headers.clone().unwrap_or_default();
+    let dialect = Http1::new(proxy.version_11.unwrap_or(true), proxy.method.clone(), proxy.set_body.clone(), &set);
+    let route = Rc::new(Route {
+        plan,
+        redirects: redirects(&proxy, &pass).map_err(error)?,
+        pass,
+        dialect: Box::new(dialect),
+        cookies: CookieRules {
+            domains: proxy.cookie_domains.clone().unwrap_or_default(),
+            paths: proxy.cookie_paths.clone().unwrap_or_default(),
+            flags: proxy.cookie_flags.clone().unwrap_or_default(),
+        },
+    });
+    // The values of a location are frozen once.
+    let _ = proxy.route.set(route.clone());
+    if !inherited || at.parts.content.is_none() {
+        at.content(move |request| handle(request, &route));
+    }
+    Ok(())
+}
+
+/// A block within the location (`if`) may have put its own settings in force since the handler was chosen.
+fn handle(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
+    let current = request.with_location(|l| l.conf.get::<Proxy>().and_then(|p| p.route.get().cloned()));
+    handler::handle(request, current.unwrap_or_else(|| chosen.clone()))
+}
+
+/// The rules for `Location`, the default one made of the location's name.
+fn redirects(proxy: &Proxy, pass: &Pass) -> Result<Vec<Rule>, String> {
+    let said = proxy.redirects.clone().unwrap_or_else(|| Rc::new(Redirects { default: true, ..Redirects::default() }));
+    if said.off {
+        return Ok(Vec::new());
+    }
+    let mut rules = Vec::new();
+    if said.default {
+        match &pass.url {
+            Some(url) => rules.push(default_redirect(&pass.text, !url.uri.is_empty(), pass.location())),
+            None if proxy.redirects.is_some() && proxy.pass.is_some() => {
+                return Err("\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables".to_owned());
+            }
+            None => {}
+        }
+    }
+    rules.extend(said.rules.iter().cloned());
+    Ok(rules)
+}
+
+fn default_redirect(url: &[u8], has_uri: bool, location: &[u8]) -> Rule {
+    let mut pattern = url.to_vec();
+    let replacement = if has_uri {
+        location
+    } else {
+        pattern.push(b'/');
+        b"/"
+    };
+    Rule { pattern: Pattern::Text(Complex::from_literal(&pattern)), replacement: Complex::from_literal(replacement) }
+}
+
+fn define_variables(variables: &mut Variables) {
+    variables::define_all(variables);
+    define(variables, "proxy_host", NO_CACHE, |r, out| target(r, out, |url| &url.host_header, |record| &record.host));
+    define(variables, "proxy_port", NO_CACHE, |r, out| target(r, out, |url| &url.port_text, |record| &record.port));
+    define(variables, "proxy_add_x_forwarded_for", NO_CACHE, |request, out| {
+        let headers = request.headers.borrow();
+        for value in headers.get_all(b"x-forwarded-for") {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+        request.connection.peer.borrow().push_host(out);
+        true
+    });
+}
+
+type Field = std::cell::RefCell<Vec<u8>>;
+
+fn target(request: &Request, out: &mut Vec<u8>, fixed: fn(&crate::url::Url) -> &[u8], evaluated: fn(&Record) -> &Field) -> bool {
+    let route = request.with_location(|l| l.conf.get::<Proxy>().and_then(|p| p.route.get().cloned()));
+    if let Some(url) = route.as_ref().and_then(|r| r.pass.url.as_ref()) {
+        out.extend_from_slice(fixed(url));
+        return true;
+    }
+    let Some(record) = request.find_lasting::<Record>() else { return false };
+    let value = evaluated(&record).borrow();
+    out.extend_from_slice(&value);
+    !value.is_empty()
+}

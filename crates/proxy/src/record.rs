@@ -1,0 +1,176 @@
+//! What is remembered of a request's exchanges for variables and logs, and the memory that a worker uses again.
+
+use crate::limits::{MAX_ADDRESSES, MAX_SPARE, MAX_SPARE_SIZE};
+use crate::upstream::Upstream;
+use balance::Selection;
+use http::Headers;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use wire::h1::header::HeaderSpan;
+use wire::h1::response::ResponseHead;
+
+/// One try of one server. Times are in milliseconds from the start of the try.
+#[derive(Clone, Debug)]
+pub struct Try {
+    /// Address, or name of the group when no server was left.
+    pub peer: Rc<str>,
+    /// Status of the answer, or 502 or 504; 0 for none.
+    pub status: u16,
+    /// Until the connection stood.
+    pub connect: Option<u64>,
+    /// Until the head was here.
+    pub header: Option<u64>,
+    /// Until all was here.
+    pub response: Option<u64>,
+    /// Body bytes.
+    pub length: u64,
+    /// Bytes read.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
+    /// The first try of another exchange, after an internal redirect.
+    pub first: bool,
+}
+
+/// The tries of a request and its last answer's head. Outlives internal redirects.
+#[derive(Default)]
+pub struct Record {
+    /// In order.
+    pub tries: RefCell<Vec<Try>>,
+    /// Bytes of the last answer's head.
+    pub head: RefCell<Vec<u8>>,
+    /// Its header lines, ranges of `head`.
+    pub lines: RefCell<Vec<HeaderSpan>>,
+    /// The last answer's trailers.
+    pub trailers: RefCell<Headers>,
+    /// `$proxy_host` of a URL with variables.
+    pub host: RefCell<Vec<u8>>,
+    /// `$proxy_port` of a URL with variables.
+    pub port: RefCell<Vec<u8>>,
+    home: RefCell<Option<Rc<State>>>,
+    started: Cell<u64>,
+}
+
+impl Record {
+    /// An empty record that gives its memory back to `state`.
+    #[must_use]
+    pub fn new(state: &Rc<State>) -> Record {
+        let record = state.records.borrow_mut().pop().unwrap_or_default();
+        record.home.replace(Some(state.clone()));
+        record
+    }
+
+    /// Begins a try at `now_ms`.
+    pub fn begin(&self, peer: &Rc<str>, first: bool, now_ms: u64) {
+        self.started.set(now_ms);
+        let first = first && !self.tries.borrow().is_empty();
+        self.tries.borrow_mut().push(Try {
+            peer: peer.clone(),
+            status: 0,
+            connect: None,
+            header: None,
+            response: None,
+            length: 0,
+            received: 0,
+            sent: 0,
+            first,
+        });
+    }
+
+    /// Changes the current try; `f` gets it and the milliseconds since it began.
+    pub fn update(&self, now_ms: u64, f: impl FnOnce(&mut Try, u64)) {
+        if let Some(last) = self.tries.borrow_mut().last_mut() {
+            f(last, now_ms.saturating_sub(self.started.get()));
+        }
+    }
+
+    /// Keeps the head of the answer.
+    pub fn set_head(&self, head: &[u8], lines: &[HeaderSpan]) {
+        let mut bytes = self.head.borrow_mut();
+        bytes.clear();
+        bytes.extend_from_slice(head);
+        let mut kept = self.lines.borrow_mut();
+        kept.clear();
+        kept.extend_from_slice(lines);
+    }
+
+    /// Forgets the last answer's head and trailers.
+    pub fn clear_head(&self) {
+        self.head.borrow_mut().clear();
+        self.lines.borrow_mut().clear();
+        self.trailers.borrow_mut().clear();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Some(state) = self.home.take() else { return };
+        let mut spare = state.records.borrow_mut();
+        if spare.len() >= MAX_SPARE || self.head.borrow().capacity() > MAX_SPARE_SIZE {
+            return;
+        }
+        let mut kept = Record::default();
+        std::mem::swap(&mut kept, self);
+        kept.tries.get_mut().clear();
+        kept.clear_head();
+        kept.host.get_mut().clear();
+        kept.port.get_mut().clear();
+        spare.push(kept);
+    }
+}
+
+/// Buffers of one exchange.
+#[derive(Default)]
+pub struct Scratch {
+    /// The request as it goes out.
+    pub out: Vec<u8>,
+    /// Bytes of the answer that came in.
+    pub input: Vec<u8>,
+    /// The head's parser.
+    pub parser: ResponseHead,
+    /// Servers tried.
+    pub selection: Selection,
+}
+
+/// A worker's state of all upstream modules.
+#[derive(Default)]
+pub struct State {
+    // Boxed, so that an exchange holds a pointer and its future stays small.
+    #[expect(clippy::vec_box)]
+    scratch: RefCell<Vec<Box<Scratch>>>,
+    records: RefCell<Vec<Record>>,
+    addresses: RefCell<HashMap<Box<[u8]>, Rc<Upstream>>>,
+}
+
+impl State {
+    /// Buffers for an exchange.
+    #[must_use]
+    pub fn scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes buffers back.
+    pub fn give_back(&self, mut scratch: Box<Scratch>) {
+        let mut spare = self.scratch.borrow_mut();
+        if spare.len() < MAX_SPARE && scratch.input.capacity() + scratch.out.capacity() <= MAX_SPARE_SIZE {
+            scratch.out.clear();
+            scratch.input.clear();
+            spare.push(scratch);
+        }
+    }
+
+    /// The group that stands for an address given by variables, made at its first use.
+    pub fn address(&self, key: &[u8], make: impl FnOnce() -> Rc<Upstream>) -> Rc<Upstream> {
+        let mut all = self.addresses.borrow_mut();
+        if let Some(found) = all.get(key) {
+            return found.clone();
+        }
+        if all.len() >= MAX_ADDRESSES {
+            all.clear();
+        }
+        let made = make();
+        all.insert(key.into(), made.clone());
+        made
+    }
+}

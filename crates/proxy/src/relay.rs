@@ -1,0 +1,352 @@
+//! Passes an answer's body on, at the client's pace or ahead of it.
+
+use crate::buffer::Store;
+use crate::connection::Connection;
+use crate::dialect::Framing;
+use crate::record::{Record, Scratch};
+use crate::sender::Sender;
+use crate::settings::Plan;
+use base::clock;
+use base::errno;
+use base::log::Level;
+use bytes::Bytes;
+use http::{Chain, Outcome, Piece, Request, log_request};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Sleep;
+use wire::chunked::Step;
+use wire::h1::header::{Rules, parse_section};
+
+/// What is needed to relay a body.
+pub struct Relay<'a> {
+    /// The client's request.
+    pub request: &'a Rc<Request>,
+    /// The location's settings.
+    pub plan: &'a Plan,
+    /// Where bytes are counted.
+    pub record: &'a Record,
+    /// Buffers; `input` begins with the head.
+    pub scratch: &'a mut Scratch,
+    /// The connection.
+    pub connection: Connection,
+    /// The rest of the request, if the answer came early.
+    pub sender: Sender,
+    /// The upstream still takes bytes.
+    pub can_send: bool,
+    /// The body's framing.
+    pub framing: Framing,
+    /// Notice when the client goes.
+    pub watch: bool,
+    /// Read ahead of the client.
+    pub buffering: bool,
+}
+
+/// What remains after the upstream has said everything.
+pub struct Relayed {
+    /// The connection, if it is clean.
+    pub connection: Option<Connection>,
+    /// Bytes sent upstream.
+    pub sent: u64,
+    /// What the client still has to get, and how it ends.
+    pub rest: Rest,
+}
+
+/// The tail of an answer.
+pub struct Rest {
+    store: Store,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The body was whole.
+    Whole,
+    /// The upstream failed in the middle.
+    Broken,
+    /// The client is gone.
+    ClientGone,
+}
+
+enum Event {
+    Data,
+    Closed,
+    Drained,
+    Failed,
+    ClientGone,
+    /// A pause ordered by `limit_rate` is over.
+    Resume,
+}
+
+/// How far the bytes at hand go.
+enum Decoded {
+    More,
+    Done { clean: bool },
+    Bad,
+    Stopped,
+}
+
+struct Pace {
+    rate: u64,
+    start: i64,
+    read: u64,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Relay<'_> {
+    /// Relays the body; the head, `head` bytes of the input, has been dealt with.
+    pub async fn run(mut self, head: usize) -> Relayed {
+        let mut store = Store::default();
+        if self.request.flags.header_only.get() {
+            // Nobody wants the body: unless there is none, the connection is left in the middle of it.
+            let clean = matches!(self.framing.next(&[]), Ok(Step::Done { .. })) && self.scratch.input.len() == head;
+            return self.end(store, End::Whole, clean);
+        }
+        let mut pace = self.pace();
+        pace.read = (self.scratch.input.len().saturating_sub(head)) as u64;
+        let mut from = head;
+        loop {
+            match self.decode(from, &mut store).await {
+                Decoded::More => {}
+                Decoded::Done { clean } => {
+                    self.take_trailers();
+                    return self.end(store, End::Whole, clean);
+                }
+                Decoded::Bad => return self.end(store, End::Broken, false),
+                Decoded::Stopped => return self.end(store, End::ClientGone, false),
+            }
+            from = 0;
+            if !feed(self.request, self.plan, &mut store).await {
+                return self.end(store, End::ClientGone, false);
+            }
+            self.prepare_read(&mut pace);
+            let end = match std::future::poll_fn(|cx| self.poll_event(cx, &store, &mut pace)).await {
+                Event::Data | Event::Drained | Event::Resume => continue,
+                Event::Closed => self.closed(),
+                Event::Failed => End::Broken,
+                Event::ClientGone => End::ClientGone,
+            };
+            return self.end(store, end, false);
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        let limit = self.plan.limit_rate.as_ref().filter(|_| self.buffering);
+        let rate = limit.and_then(|value| base::text::parse_size(&value.to_vec(&**self.request), false)).unwrap_or(0);
+        Pace { rate, start: clock::now().sec, read: 0, pause: None }
+    }
+
+    /// Makes room for the next read; under a rate no more room than that allows, or a pause.
+    fn prepare_read(&mut self, pace: &mut Pace) {
+        let mut size = self.plan.read_size;
+        if pace.rate > 0 {
+            let seconds = u64::try_from(clock::now().sec - pace.start + 1).unwrap_or(1);
+            let allowed = pace.rate.saturating_mul(seconds);
+            if let Some(left) = allowed.checked_sub(pace.read).filter(|l| *l > 0) {
+                size = size.min(usize::try_from(left).unwrap_or(usize::MAX));
+                self.scratch.input = Vec::with_capacity(size);
+            } else {
+                let over = pace.read - allowed;
+                let delay = Duration::from_millis(over.saturating_mul(1000) / pace.rate + 1);
+                pace.pause = Some(Box::pin(tokio::time::sleep(delay)));
+            }
+            return;
+        }
+        if self.scratch.input.capacity() < size {
+            self.scratch.input.reserve_exact(size);
+        }
+    }
+
+    fn end(self, store: Store, end: End, clean: bool) -> Relayed {
+        let sent = self.sender.sent;
+        let connection = (clean && self.sender.is_done()).then_some(self.connection);
+        Relayed { connection, sent, rest: Rest { store, end } }
+    }
+
+    /// Passes on what the input holds from `from` on.
+    async fn decode(&mut self, from: usize, store: &mut Store) -> Decoded {
+        let mut at = from;
+        let mut passed = false;
+        loop {
+            let rest = self.scratch.input.get(at..).unwrap_or_default();
+            match self.framing.next(rest) {
+                Ok(Step::Partial) => break,
+                Ok(Step::Data { start, end }) => {
+                    let data = rest.get(start..end).unwrap_or_default();
+                    let length = data.len() as u64;
+                    self.record.update(0, |t, _| t.length += length);
+                    passed = true;
+                    if !emit(self.request, self.plan, self.buffering, store, data).await {
+                        return Decoded::Stopped;
+                    }
+                    at += end;
+                }
+                Ok(Step::Done { end }) => {
+                    let extra = rest.len() > end;
+                    if extra {
+                        self.request.log(Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header");
+                    }
+                    return Decoded::Done { clean: !extra };
+                }
+                Err(line) => {
+                    self.request.log(Level::Error, line);
+                    return Decoded::Bad;
+                }
+            }
+        }
+        self.scratch.input.clear();
+        if passed && !self.buffering && !self.flush().await {
+            return Decoded::Stopped;
+        }
+        Decoded::More
+    }
+
+    /// Waits until the client has everything, sending the rest of the request meanwhile.
+    async fn flush(&mut self) -> bool {
+        std::future::poll_fn(|cx| {
+            self.poll_send(cx);
+            match self.request.wire.poll_drain(cx, 0) {
+                Poll::Ready(result) => Poll::Ready(result.is_ok()),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) {
+        if self.can_send && !self.sender.is_done() {
+            let poll = self.sender.poll(cx, &mut self.connection.stream, &self.scratch.out, self.request);
+            // The answer is here already; that the rest of the request was not wanted is its own affair.
+            self.can_send = !matches!(poll, Poll::Ready(Err(_)));
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>, store: &Store, pace: &mut Pace) -> Poll<Event> {
+        self.poll_send(cx);
+        let mut may_read = store.has_room(self.plan);
+        if let Some(pause) = &mut pace.pause {
+            may_read = false;
+            if pause.as_mut().poll(cx).is_ready() {
+                pace.pause = None;
+                self.connection.set_timer(self.plan.read_timeout);
+                return Poll::Ready(Event::Resume);
+            }
+        }
+        if may_read {
+            match self.connection.stream.poll_read(cx, &mut self.scratch.input) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Event::Closed),
+                Poll::Ready(Ok(n)) => {
+                    pace.read += n as u64;
+                    self.record.update(0, |t, _| t.received += n as u64);
+                    self.connection.set_timer(self.plan.read_timeout);
+                    return Poll::Ready(Event::Data);
+                }
+                Poll::Ready(Err(error)) => {
+                    log_request!(self.request, Level::Error, "recv() failed {}", errno::describe(&error));
+                    return Poll::Ready(Event::Failed);
+                }
+                Poll::Pending => {}
+            }
+        }
+        if self.request.wire.queued() > 0 || !store.is_empty() {
+            let below = if store.is_empty() { 0 } else { self.plan.busy / 2 };
+            match self.request.wire.poll_drain(cx, below) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::ClientGone),
+                Poll::Ready(Ok(())) if !store.is_empty() => return Poll::Ready(Event::Drained),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        // While nothing may be read, silence is ours, not the upstream's.
+        if may_read && self.connection.poll_timer(cx).is_ready() {
+            self.request.log(Level::Error, b"upstream timed out (110: Connection timed out)");
+            return Poll::Ready(Event::Failed);
+        }
+        if self.watch && self.request.wire.poll_gone(cx).is_ready() {
+            return Poll::Ready(Event::ClientGone);
+        }
+        Poll::Pending
+    }
+
+    fn closed(&self) -> End {
+        if self.framing.ends_with_connection() {
+            return End::Whole;
+        }
+        self.request.log(Level::Error, b"upstream prematurely closed connection");
+        End::Broken
+    }
+
+    fn take_trailers(&self) {
+        let Framing::Chunked(decoder) = &self.framing else { return };
+        let raw = decoder.trailers();
+        if raw.is_empty() {
+            return;
+        }
+        let mut lines = Vec::new();
+        if parse_section(raw, Rules { underscores: true, upstream: true }, &mut lines).is_err() {
+            self.request.log(Level::Error, b"upstream sent invalid trailer");
+            return;
+        }
+        for line in &lines {
+            let (name, value) = (line.name.of(raw), line.value.of(raw));
+            self.record.trailers.borrow_mut().push(name, value);
+            if self.plan.pass_trailers {
+                self.request.response.borrow_mut().trailers.push(name, value);
+            }
+        }
+    }
+}
+
+/// Gives data to the client, or to the store when the client is behind.
+async fn emit(request: &Rc<Request>, plan: &Plan, buffering: bool, store: &mut Store, data: &[u8]) -> bool {
+    if buffering && (!store.is_empty() || request.wire.queued() > plan.busy) {
+        store.push(request, plan, data);
+        return true;
+    }
+    let step = if buffering || request.with_location(|l| l.body_filters.is_empty()) {
+        request.output_slice(data)
+    } else {
+        let mut chain = Chain::bytes(Bytes::copy_from_slice(data));
+        chain.flush = true;
+        request.output(chain)
+    };
+    step.finish().await == Outcome::Ok
+}
+
+/// Moves what is stored to the client as far as it takes it; false: the client is gone.
+async fn feed(request: &Rc<Request>, plan: &Plan, store: &mut Store) -> bool {
+    while !store.is_empty() && request.wire.queued() <= plan.busy {
+        let Some(piece) = store.take(plan.busy) else { return true };
+        if !give(request, piece).await {
+            return false;
+        }
+    }
+    true
+}
+
+async fn give(request: &Rc<Request>, piece: Piece) -> bool {
+    let chain = Chain { pieces: vec![piece], ..Chain::default() };
+    request.output(chain).finish().await == Outcome::Ok
+}
+
+/// Gives the client the rest of an answer and ends it, or ends the connection if there is no whole answer.
+pub async fn complete(request: &Rc<Request>, plan: &Plan, rest: Rest) -> Outcome {
+    let Rest { mut store, end } = rest;
+    if end == End::ClientGone {
+        request.flags.client_gone.set(true);
+        return Outcome::Error;
+    }
+    while !store.is_empty() {
+        if !feed(request, plan, &mut store).await || request.drain(plan.busy / 2).finish().await != Outcome::Ok {
+            return Outcome::Error;
+        }
+    }
+    if end == End::Broken {
+        // What came is the client's; that it is not whole shows in how the connection ends.
+        request.flags.keepalive.set(false);
+        let _ = request.flush().finish().await;
+        return Outcome::Error;
+    }
+    request.output_end().finish().await
+}

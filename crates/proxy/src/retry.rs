@@ -1,0 +1,65 @@
+//! What a failed try means: for the server's health, for the request, and for the next server.
+
+use crate::settings::{Plan, next};
+use balance::Verdict;
+use http::Method;
+
+/// Why a try failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The condition of `*_next_upstream`.
+    pub condition: u32,
+    /// What the client gets if no other server answers.
+    pub status: u16,
+    /// The request had begun to leave.
+    pub sent: bool,
+    /// Bytes of the client's body have been taken that cannot be taken again.
+    pub consumed: bool,
+}
+
+impl Failure {
+    /// What the server is blamed for: 403 and 404 are answers, not faults.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.condition & (next::HTTP_403 | next::HTTP_404) != 0 { Verdict::Neutral } else { Verdict::Failed }
+    }
+}
+
+/// Requests that a repetition may harm (RFC 9110 section 9.2.2), in nginx's choice.
+fn is_non_idempotent(method: Method) -> bool {
+    method.intersects(Method::POST.or(Method::LOCK).or(Method::PATCH))
+}
+
+/// Whether another server may be asked. `tries_left` counts those not tried yet, `elapsed` is in milliseconds.
+#[must_use]
+pub fn may_go_on(plan: &Plan, method: Method, failure: &Failure, tries_left: usize, elapsed: u64) -> bool {
+    let mut needed = failure.condition;
+    if failure.sent && is_non_idempotent(method) {
+        needed |= next::NON_IDEMPOTENT;
+    }
+    let in_time = plan.tries_timeout == 0 || elapsed < plan.tries_timeout;
+    tries_left > 0 && in_time && !failure.consumed && plan.next_upstream & needed == needed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Family;
+
+    #[test]
+    fn who_is_asked_again() {
+        let plan =
+            |bits| Family { next_upstream: Some(bits), next_upstream_timeout: Some(100), ..Family::default() }.plan("proxy", &[]).unwrap();
+        let error = |sent, consumed| Failure { condition: next::ERROR, status: 502, sent, consumed };
+        let usual = plan(next::ERROR | next::TIMEOUT);
+        assert!(may_go_on(&usual, Method::GET, &error(true, false), 1, 0));
+        assert!(!may_go_on(&usual, Method::GET, &error(true, false), 0, 0));
+        assert!(!may_go_on(&usual, Method::GET, &error(true, false), 1, 100));
+        assert!(!may_go_on(&usual, Method::POST, &error(true, false), 1, 0));
+        assert!(may_go_on(&usual, Method::POST, &error(false, false), 1, 0));
+        assert!(!may_go_on(&usual, Method::GET, &error(true, true), 1, 0));
+        let brave = plan(next::ERROR | next::NON_IDEMPOTENT);
+        assert!(may_go_on(&brave, Method::POST, &error(true, false), 1, 0));
+        assert!(!may_go_on(&plan(0), Method::GET, &error(false, false), 1, 0));
+    }
+}

@@ -1,0 +1,21 @@
+//! Everything that a merged location knows about its upstream.
+
+use crate::dialect::Dialect;
+use crate::pass::Pass;
+use crate::rewrite::{CookieRules, Rule};
+use crate::settings::Plan;
+use std::rc::Rc;
+
+/// A location's way to its upstream.
+pub struct Route {
+    /// The family's settings.
+    pub plan: Plan,
+    /// The target.
+    pub pass: Rc<Pass>,
+    /// The protocol.
+    pub dialect: Box<dyn Dialect>,
+    /// `proxy_redirect`, the default one included.
+    pub redirects: Vec<Rule>,
+    /// Rewriting of cookies.
+    pub cookies: CookieRules,
+}

@@ -1,0 +1,216 @@
+//! Sends a request: head and body with as few writes as the socket allows, while the answer may already be arriving.
+
+use http::body::{self, Body, BodyState, TempFile};
+use http::connection::BodyRead;
+use http::{Outcome, Request, log_request};
+use net::stream::Stream;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use wire::chunked::SizeLine;
+
+use crate::dialect::Sent;
+use base::log::Level;
+
+/// Bytes of a streamed body that are held at a time.
+const STREAM_BUFFER: usize = 16 * 1024;
+
+/// The body to be sent.
+#[derive(Clone)]
+pub enum Source {
+    /// None.
+    Nothing,
+    /// In memory.
+    Memory(Rc<Body>),
+    /// In a file, of this many bytes.
+    File(Rc<TempFile>, u64),
+    /// Given by the configuration.
+    Own(Rc<Vec<u8>>),
+    /// Still coming from the client.
+    Client,
+}
+
+/// Why sending stopped.
+#[derive(Debug)]
+pub enum SendError {
+    /// The upstream takes no more.
+    Upstream(io::Error),
+    /// The client's body ended in an error; this answers the client.
+    Client(Outcome),
+    /// The file with the body cannot be read.
+    File(io::Error),
+}
+
+/// The state of sending one request over one connection.
+pub struct Sender {
+    source: Source,
+    chunked: bool,
+    /// Bytes of the head that have left.
+    head: usize,
+    /// Bytes of the body that have left.
+    body: u64,
+    buffer: Vec<u8>,
+    written: usize,
+    client_ended: bool,
+    done: bool,
+    /// Bytes that have left in all.
+    pub sent: u64,
+    /// Client bytes were taken: the request cannot be sent again.
+    pub consumed: bool,
+}
+
+impl Sender {
+    /// Sends `source` after the head.
+    #[must_use]
+    pub fn new(source: Source, framing: Sent) -> Sender {
+        Sender {
+            source,
+            chunked: framing == Sent::Stream,
+            head: 0,
+            body: 0,
+            buffer: Vec::new(),
+            written: 0,
+            client_ended: false,
+            done: false,
+            sent: 0,
+            consumed: false,
+        }
+    }
+
+    /// Everything has left.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Sends on; ready when everything has left. `head` is the request's head.
+    pub fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], request: &Rc<Request>) -> Poll<Result<(), SendError>> {
+        if self.done {
+            return Poll::Ready(Ok(()));
+        }
+        let source = self.source.clone();
+        let result = match &source {
+            Source::Nothing => ready!(self.poll_memory(cx, stream, head, &[])),
+            Source::Own(bytes) => ready!(self.poll_memory(cx, stream, head, bytes)),
+            Source::Memory(body) => ready!(body.with_data(|data| self.poll_memory(cx, stream, head, data))),
+            Source::File(file, length) => ready!(self.poll_file(cx, stream, head, file, *length)),
+            Source::Client => ready!(self.poll_client(cx, stream, head, request)),
+        };
+        self.done = result.is_ok();
+        Poll::Ready(result)
+    }
+
+    fn poll_memory(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], data: &[u8]) -> Poll<Result<(), SendError>> {
+        loop {
+            let first = head.get(self.head..).unwrap_or_default();
+            let second = usize::try_from(self.body).ok().and_then(|b| data.get(b..)).unwrap_or_default();
+            if first.is_empty() && second.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let pieces = [IoSlice::new(first), IoSlice::new(second)];
+            let wrote = match ready!(stream.poll_write_vectored(cx, &pieces)) {
+                Ok(0) => return Poll::Ready(Err(SendError::Upstream(io::ErrorKind::WriteZero.into()))),
+                Ok(n) => n,
+                Err(error) => return Poll::Ready(Err(SendError::Upstream(error))),
+            };
+            self.sent += wrote as u64;
+            let of_head = wrote.min(first.len());
+            self.head += of_head;
+            self.body += (wrote - of_head) as u64;
+        }
+    }
+
+    fn poll_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        head: &[u8],
+        file: &TempFile,
+        length: u64,
+    ) -> Poll<Result<(), SendError>> {
+        let body = std::mem::take(&mut self.body);
+        let result = self.poll_memory(cx, stream, head, &[]);
+        self.body = body;
+        if let Err(error) = ready!(result) {
+            return Poll::Ready(Err(error));
+        }
+        while self.body < length {
+            let count = usize::try_from(length - self.body).unwrap_or(usize::MAX).min(1 << 20);
+            match ready!(stream.poll_send_file(cx, &*file.file, self.body, count)) {
+                Ok(0) => return Poll::Ready(Err(SendError::File(io::ErrorKind::UnexpectedEof.into()))),
+                Ok(n) => {
+                    self.body += n as u64;
+                    self.sent += n as u64;
+                }
+                Err(error) => return Poll::Ready(Err(SendError::Upstream(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        head: &[u8],
+        request: &Rc<Request>,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            let rest = self.buffer.get(self.written..).unwrap_or_default();
+            let first = head.get(self.head..).unwrap_or_default();
+            if !first.is_empty() || !rest.is_empty() {
+                let pieces = [IoSlice::new(first), IoSlice::new(rest)];
+                let wrote = match ready!(stream.poll_write_vectored(cx, &pieces)) {
+                    Ok(0) => return Poll::Ready(Err(SendError::Upstream(io::ErrorKind::WriteZero.into()))),
+                    Ok(n) => n,
+                    Err(error) => return Poll::Ready(Err(SendError::Upstream(error))),
+                };
+                self.sent += wrote as u64;
+                let of_head = wrote.min(first.len());
+                self.head += of_head;
+                self.written += wrote - of_head;
+                continue;
+            }
+            if self.client_ended {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(outcome) = ready!(self.poll_take(cx, request)) {
+                return Poll::Ready(Err(SendError::Client(outcome)));
+            }
+        }
+    }
+
+    /// Takes more of the body from the client, framed for the upstream.
+    fn poll_take(&mut self, cx: &mut Context<'_>, request: &Rc<Request>) -> Poll<Result<(), Outcome>> {
+        self.buffer.clear();
+        self.written = 0;
+        let mut data = Vec::new();
+        let into = if self.chunked { &mut data } else { &mut self.buffer };
+        match ready!(request.wire.poll_body(cx, request, into, STREAM_BUFFER)) {
+            Ok(BodyRead::End) => {
+                self.client_ended = true;
+                request.body.borrow().set_state(BodyState::Discarded);
+                if self.chunked {
+                    self.buffer.extend_from_slice(b"0\r\n\r\n");
+                }
+            }
+            Ok(BodyRead::Data(n)) => {
+                self.consumed = true;
+                request.request_length.set(request.request_length.get() + n as u64);
+                self.body += n as u64;
+                let max = request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY);
+                if max != 0 && self.body > max {
+                    log_request!(request, Level::Error, "client intended to send too large chunked body: {} bytes", self.body);
+                    return Poll::Ready(Err(Outcome::Status(413)));
+                }
+                if self.chunked && !data.is_empty() {
+                    self.buffer.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
+                    self.buffer.extend_from_slice(&data);
+                    self.buffer.extend_from_slice(b"\r\n");
+                }
+            }
+            Err(error) => return Poll::Ready(Err(body::refusal(request, error))),
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,294 @@
+//! The settings that every `*_pass` protocol has, and what they amount to once a location is merged.
+
+use crate::limits::default;
+use http::core::TempPath;
+use session::Complex;
+use std::rc::Rc;
+
+/// Conditions of `*_next_upstream`, as bits.
+pub mod next {
+    /// Connecting, sending or reading failed.
+    pub const ERROR: u32 = 1;
+    /// A time limit passed.
+    pub const TIMEOUT: u32 = 1 << 1;
+    /// The head is empty or wrong.
+    pub const INVALID_HEADER: u32 = 1 << 2;
+    /// 500
+    pub const HTTP_500: u32 = 1 << 3;
+    /// 502
+    pub const HTTP_502: u32 = 1 << 4;
+    /// 503
+    pub const HTTP_503: u32 = 1 << 5;
+    /// 504
+    pub const HTTP_504: u32 = 1 << 6;
+    /// 403
+    pub const HTTP_403: u32 = 1 << 7;
+    /// 404
+    pub const HTTP_404: u32 = 1 << 8;
+    /// 429
+    pub const HTTP_429: u32 = 1 << 9;
+    /// Requests whose repetition may do harm, too.
+    pub const NON_IDEMPOTENT: u32 = 1 << 10;
+    /// Never.
+    pub const OFF: u32 = 1 << 11;
+
+    /// The words of the directive.
+    pub const WORDS: [(&str, u32); 12] = [
+        ("error", ERROR),
+        ("timeout", TIMEOUT),
+        ("invalid_header", INVALID_HEADER),
+        ("non_idempotent", NON_IDEMPOTENT),
+        ("http_500", HTTP_500),
+        ("http_502", HTTP_502),
+        ("http_503", HTTP_503),
+        ("http_504", HTTP_504),
+        ("http_403", HTTP_403),
+        ("http_404", HTTP_404),
+        ("http_429", HTTP_429),
+        ("off", OFF),
+    ];
+
+    /// The condition that a status makes true.
+    #[must_use]
+    pub fn of_status(status: u16) -> Option<u32> {
+        Some(match status {
+            500 => HTTP_500,
+            502 => HTTP_502,
+            503 => HTTP_503,
+            504 => HTTP_504,
+            403 => HTTP_403,
+            404 => HTTP_404,
+            429 => HTTP_429,
+            _ => return None,
+        })
+    }
+}
+
+/// Headers that `*_ignore_headers` makes powerless, as bits.
+pub mod ignore {
+    /// `X-Accel-Redirect`
+    pub const REDIRECT: u32 = 1;
+    /// `X-Accel-Limit-Rate`
+    pub const LIMIT_RATE: u32 = 1 << 1;
+    /// `X-Accel-Buffering`
+    pub const BUFFERING: u32 = 1 << 2;
+    /// `X-Accel-Charset`
+    pub const CHARSET: u32 = 1 << 3;
+
+    /// The words of the directive. Those with no bit matter to a cache alone, and there is none yet.
+    pub const WORDS: [(&str, u32); 9] = [
+        ("X-Accel-Redirect", REDIRECT),
+        ("X-Accel-Expires", 0),
+        ("X-Accel-Limit-Rate", LIMIT_RATE),
+        ("X-Accel-Buffering", BUFFERING),
+        ("X-Accel-Charset", CHARSET),
+        ("Expires", 0),
+        ("Cache-Control", 0),
+        ("Set-Cookie", 0),
+        ("Vary", 0),
+    ];
+}
+
+/// `*_bind`
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// The address, `ADDRESS` or `ADDRESS:PORT`; an empty value binds nothing.
+    pub address: Complex,
+    /// `transparent`
+    pub transparent: bool,
+}
+
+macro_rules! family_fields {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)+) => {
+        /// What a block says of the directives that all protocols have.
+        #[derive(Clone, Default)]
+        pub struct Family {
+            $($(#[$doc])* pub $field: Option<$type>,)+
+        }
+
+        impl Family {
+            /// Takes over what this block does not say.
+            pub fn inherit(&mut self, parent: &Family) {
+                conf::inherit!(self, parent; $($field),+);
+            }
+        }
+    };
+}
+
+family_fields! {
+    /// `*_buffering`
+    buffering: bool,
+    /// `*_request_buffering`
+    request_buffering: bool,
+    /// `*_ignore_client_abort`
+    ignore_client_abort: bool,
+    /// `*_intercept_errors`
+    intercept_errors: bool,
+    /// `*_connect_timeout`, milliseconds
+    connect_timeout: u64,
+    /// `*_send_timeout`, milliseconds
+    send_timeout: u64,
+    /// `*_read_timeout`, milliseconds
+    read_timeout: u64,
+    /// `*_buffer_size`, bytes
+    buffer_size: u64,
+    /// `*_buffers`: number and size in bytes
+    buffers: (u64, u64),
+    /// `*_busy_buffers_size`, bytes
+    busy_buffers_size: u64,
+    /// `*_max_temp_file_size`, bytes
+    max_temp_file_size: u64,
+    /// `*_temp_file_write_size`, bytes
+    temp_file_write_size: u64,
+    /// `*_temp_path`; the path as written
+    temp_path: TempPath,
+    /// `*_next_upstream`
+    next_upstream: u32,
+    /// `*_next_upstream_tries`
+    next_upstream_tries: u64,
+    /// `*_next_upstream_timeout`, milliseconds
+    next_upstream_timeout: u64,
+    /// `*_limit_rate`, bytes a second
+    limit_rate: Complex,
+    /// `*_force_ranges`
+    force_ranges: bool,
+    /// `*_bind`; the inner `None` is `off`
+    bind: Option<Bind>,
+    /// `*_socket_keepalive`
+    socket_keepalive: bool,
+    /// `*_ignore_headers`
+    ignore_headers: u32,
+    /// `*_hide_header`, in order
+    hide_headers: Rc<Vec<Box<[u8]>>>,
+    /// `*_pass_header`, in order
+    pass_headers: Rc<Vec<Box<[u8]>>>,
+    /// `*_pass_request_headers`
+    pass_request_headers: bool,
+    /// `*_pass_request_body`
+    pass_request_body: bool,
+    /// `*_pass_trailers`
+    pass_trailers: bool,
+    /// `*_allow_upstream`: all values must be non-empty and not "0"
+    allow_upstream: Rc<Vec<Complex>>,
+}
+
+/// The merged settings with their defaults.
+pub struct Plan {
+    /// `*_buffering`
+    pub buffering: bool,
+    /// `*_request_buffering`
+    pub request_buffering: bool,
+    /// `*_ignore_client_abort`
+    pub ignore_client_abort: bool,
+    /// `*_intercept_errors`
+    pub intercept_errors: bool,
+    /// `*_connect_timeout`, milliseconds
+    pub connect_timeout: u64,
+    /// `*_send_timeout`, milliseconds
+    pub send_timeout: u64,
+    /// `*_read_timeout`, milliseconds
+    pub read_timeout: u64,
+    /// `*_buffer_size`, bytes
+    pub buffer_size: usize,
+    /// Bytes that one read from the upstream may bring.
+    pub read_size: usize,
+    /// Bytes of `*_buffers` together.
+    pub memory: usize,
+    /// `*_busy_buffers_size`, bytes
+    pub busy: u64,
+    /// `*_max_temp_file_size`, bytes
+    pub max_file: u64,
+    /// `*_temp_path`
+    pub temp_path: Option<TempPath>,
+    /// `*_next_upstream`
+    pub next_upstream: u32,
+    /// `*_next_upstream_tries`; 0 is unlimited
+    pub tries: u64,
+    /// `*_next_upstream_timeout`, milliseconds; 0 is unlimited
+    pub tries_timeout: u64,
+    /// `*_limit_rate`
+    pub limit_rate: Option<Complex>,
+    /// `*_force_ranges`
+    pub force_ranges: bool,
+    /// `*_bind`
+    pub bind: Option<Bind>,
+    /// `*_socket_keepalive`
+    pub socket_keepalive: bool,
+    /// `*_ignore_headers`
+    pub ignore: u32,
+    /// What is not passed on to the client.
+    pub hidden: crate::hidden::Hidden,
+    /// `*_pass_request_headers`
+    pub pass_request_headers: bool,
+    /// `*_pass_request_body`
+    pub pass_request_body: bool,
+    /// `*_pass_trailers`
+    pub pass_trailers: bool,
+    /// `*_allow_upstream`
+    pub allow_upstream: Rc<Vec<Complex>>,
+}
+
+impl Family {
+    /// The merged settings with nginx's defaults; `hide` are the names that the protocol hides unasked.
+    ///
+    /// # Errors
+    /// nginx's texts for sizes that contradict each other.
+    pub fn plan(&self, prefix: &str, hide: &[&str]) -> Result<Plan, String> {
+        let (count, size) = self.buffers.unwrap_or((default::BUFFERS, default::PAGE));
+        let buffer_size = self.buffer_size.unwrap_or(default::PAGE);
+        let largest = size.max(buffer_size);
+        if count < 2 {
+            return Err(format!("there must be at least 2 \"{prefix}_buffers\""));
+        }
+        let busy = self.busy_buffers_size.unwrap_or(2 * largest);
+        if busy < largest {
+            return Err(format!(
+                "\"{prefix}_busy_buffers_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
+            ));
+        }
+        let memory = count.saturating_mul(size);
+        if busy > memory.saturating_sub(size) {
+            return Err(format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer"));
+        }
+        let write_size = self.temp_file_write_size.unwrap_or(2 * largest);
+        if write_size < largest {
+            return Err(format!(
+                "\"{prefix}_temp_file_write_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
+            ));
+        }
+        let max_file = self.max_temp_file_size.unwrap_or(default::MAX_FILE);
+        if max_file != 0 && max_file < largest {
+            return Err(format!(
+                "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
+            ));
+        }
+        Ok(Plan {
+            buffering: self.buffering.unwrap_or(true),
+            request_buffering: self.request_buffering.unwrap_or(true),
+            ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
+            intercept_errors: self.intercept_errors.unwrap_or(false),
+            connect_timeout: self.connect_timeout.unwrap_or(default::TIMEOUT),
+            send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
+            read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
+            buffer_size: buffer_size as usize,
+            read_size: memory.clamp(largest, default::MAX_READ) as usize,
+            memory: memory as usize,
+            busy,
+            max_file,
+            temp_path: self.temp_path.clone(),
+            next_upstream: self.next_upstream.unwrap_or(next::ERROR | next::TIMEOUT),
+            tries: self.next_upstream_tries.unwrap_or(0),
+            tries_timeout: self.next_upstream_timeout.unwrap_or(0),
+            limit_rate: self.limit_rate.clone(),
+            force_ranges: self.force_ranges.unwrap_or(false),
+            bind: self.bind.clone().flatten(),
+            socket_keepalive: self.socket_keepalive.unwrap_or(false),
+            ignore: self.ignore_headers.unwrap_or(0),
+            hidden: crate::hidden::Hidden::new(hide, self.hide_headers.as_deref(), self.pass_headers.as_deref()),
+            pass_request_headers: self.pass_request_headers.unwrap_or(true),
+            pass_request_body: self.pass_request_body.unwrap_or(true),
+            pass_trailers: self.pass_trailers.unwrap_or(false),
+            allow_upstream: self.allow_upstream.clone().unwrap_or_default(),
+        })
+    }
+}
