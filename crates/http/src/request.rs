@@ -91,6 +91,8 @@ pub struct Flags {
     pub access_granted: Cell<bool>,
     /// A subrequest that Lua captures in memory.
     pub captured: Cell<bool>,
+    /// Trailers follow the body: it goes in chunks although its length may be known (RFC 9112 section 7.1.2).
+    pub expects_trailers: Cell<bool>,
     /// The head came behind an earlier request, before that one was answered (`$pipe`).
     pub pipelined: Cell<bool>,
 }
@@ -114,6 +116,7 @@ impl Flags {
             &self.access_granted,
             &self.captured,
             &self.pipelined,
+            &self.expects_trailers,
             &self.keepalive,
         ];
         for flag in all {
