@@ -110,6 +110,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::accept_gzip::MODULE,
         m::gunzip::MODULE,
         m::sub_filter::MODULE,
+        m::charset::MODULE,
         m::ssi::MODULE,
         // What is added to a body is not searched by the filters above, only packed.
         m::addition::MODULE,

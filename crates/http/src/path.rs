@@ -30,6 +30,11 @@ impl MappedPath {
     }
 }
 
+/// A request context: below an alias in a location with a regular expression the URI counts, because `try_files` has
+/// replaced it by what it found there.
+#[derive(Debug, Default)]
+pub struct UriBelowAlias;
+
 impl Request {
     /// The file that the request's URI stands for (`ngx_http_map_uri_to_path`).
     ///

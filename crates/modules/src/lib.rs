@@ -37,6 +37,7 @@ pub mod gzip;
 pub mod gzip_static;
 pub mod autoindex;
 mod compile;
+pub mod charset;
 pub mod content_type;
 pub mod files;
 pub mod index;

@@ -12,7 +12,7 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Match;
-use http::path::{MappedPath, PathError};
+use http::path::{MappedPath, PathError, UriBelowAlias};
 use http::{Attach, Jump, Levels, Module, Outcome, Phase, Request, Step};
 use session::Complex;
 use std::rc::Rc;
@@ -85,9 +85,9 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
-    let alias = request.with_location(|l| match &l.core.root {
-        Some(root) if root.alias => !matches!(l.kind, Match::Regex(_)),
-        _ => false,
+    let (alias, captures) = request.with_location(|l| match &l.core.root {
+        Some(root) if root.alias => (!matches!(l.kind, Match::Regex(_)), matches!(l.kind, Match::Regex(_))),
+        _ => (false, false),
     });
     let mut path = MappedPath::default();
     let mut name = Vec::new();
@@ -99,6 +99,9 @@ fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
             Err(PathError::Escapes) => continue,
             Err(error) => return unmappable(error),
         }
+        if captures {
+            path.bytes.extend_from_slice(&name);
+        }
         let kind = match examine(request, &path) {
             Ok(kind) => kind,
             Err(failure) => {
@@ -109,7 +112,12 @@ fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
             }
         };
         if (kind == Kind::Directory) == candidate.directory {
-            request.line.borrow_mut().set_uri(&name);
+            if !captures || !candidate.directory {
+                request.line.borrow_mut().set_uri(&name);
+            }
+            if captures && !candidate.directory {
+                request.set_context(Rc::new(UriBelowAlias));
+            }
             return Outcome::Declined;
         }
     }
