@@ -95,6 +95,9 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::empty_gif::MODULE,
         m::stub_status::MODULE,
         proxy::upstream::MODULE,
+        proxy::upstream::KEEPALIVE,
+        proxy::upstream::LEAST_CONN,
+        proxy::upstream::IP_HASH,
         proxy::proxy::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,

@@ -76,6 +76,7 @@ impl Request {
         out.root_length = out.bytes.len();
         match alias {
             None => out.bytes.extend_from_slice(uri),
+            Some(None) if self.find_context::<UriBelowAlias>().is_some() => out.bytes.extend_from_slice(uri),
             Some(None) => {}
             Some(Some(cut)) => {
                 let rest = uri.get(cut..).unwrap_or_default();

@@ -49,8 +49,7 @@ fn levels(levels: &mut Levels) {
     levels.main::<Maps>().location::<Conf>();
 }
 
-const TYPES: [&str; 6] =
-    ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
+const TYPES: [&str; 6] = ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
 
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;

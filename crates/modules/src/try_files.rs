@@ -11,7 +11,6 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::location::Match;
 use http::path::{MappedPath, PathError, UriBelowAlias};
 use http::{Attach, Jump, Levels, Module, Outcome, Phase, Request, Step};
 use session::Complex;
@@ -85,16 +84,16 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
-    let (alias, captures) = request.with_location(|l| match &l.core.root {
-        Some(root) if root.alias => (!matches!(l.kind, Match::Regex(_)), matches!(l.kind, Match::Regex(_))),
-        _ => (false, false),
+    let (cut, captures) = request.with_location(|l| match &l.core.root {
+        Some(root) if root.alias => (root.cut, root.cut.is_none()),
+        _ => (None, false),
     });
     let mut path = MappedPath::default();
     let mut name = Vec::new();
     for candidate in &plan.candidates {
         name.clear();
         candidate.name.eval(&**request, &mut name);
-        match map(request, &mut name, alias, &mut path) {
+        match map(request, &mut name, cut, &mut path) {
             Ok(()) => {}
             Err(PathError::Escapes) => continue,
             Err(error) => return unmappable(error),
@@ -127,15 +126,15 @@ fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
     }
 }
 
-/// The path of a candidate. Below an alias the candidate is given with or without the location's name; `name` becomes
-/// the URI that it stands for.
-fn map(request: &Request, name: &mut Vec<u8>, alias: bool, path: &mut MappedPath) -> Result<(), PathError> {
-    if alias {
-        request.with_location(|l| {
-            if !name.starts_with(&l.name) {
-                name.splice(0..0, l.name.iter().copied());
-            }
-        });
+/// The path of a candidate. Below an alias the candidate is given with or without the part that the alias cuts off;
+/// `name` becomes the URI that it stands for.
+fn map(request: &Request, name: &mut Vec<u8>, cut: Option<usize>, path: &mut MappedPath) -> Result<(), PathError> {
+    if let Some(cut) = cut {
+        let line = request.line.borrow();
+        let prefix = line.uri.get(..cut).unwrap_or_default();
+        if !name.starts_with(prefix) {
+            name.splice(0..0, prefix.iter().copied());
+        }
     }
     request.map_uri_into(name, path)
 }
