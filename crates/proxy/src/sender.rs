@@ -7,7 +7,7 @@ use net::stream::Stream;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use wire::chunked::SizeLine;
+use wire::chunked::{CHUNK_END, LAST, SizeLine};
 
 use crate::dialect::Sent;
 use base::log::Level;
@@ -26,8 +26,8 @@ pub enum Source {
     File(Rc<TempFile>, u64),
     /// Given by the configuration.
     Own(Rc<Vec<u8>>),
-    /// Still coming from the client.
-    Client,
+    /// Still coming from the client; these bytes are here already.
+    Client(Rc<Vec<u8>>),
 }
 
 /// Why sending stopped.
@@ -63,18 +63,14 @@ impl Sender {
     /// Sends `source` after the head.
     #[must_use]
     pub fn new(source: Source, framing: Sent) -> Sender {
-        Sender {
-            source,
-            chunked: framing == Sent::Stream,
-            head: 0,
-            body: 0,
-            buffer: Vec::new(),
-            written: 0,
-            client_ended: false,
-            done: false,
-            sent: 0,
-            consumed: false,
+        let chunked = framing == Sent::Stream;
+        let mut buffer = Vec::new();
+        let mut body = 0;
+        if let Source::Client(early) = &source {
+            push_framed(&mut buffer, early, chunked);
+            body = early.len() as u64;
         }
+        Sender { source, chunked, head: 0, body, buffer, written: 0, client_ended: false, done: false, sent: 0, consumed: false }
     }
 
     /// Everything has left.
@@ -94,7 +90,7 @@ impl Sender {
             Source::Own(bytes) => ready!(self.poll_memory(cx, stream, head, bytes)),
             Source::Memory(body) => ready!(body.with_data(|data| self.poll_memory(cx, stream, head, data))),
             Source::File(file, length) => ready!(self.poll_file(cx, stream, head, file, *length)),
-            Source::Client => ready!(self.poll_client(cx, stream, head, request)),
+            Source::Client(_) => ready!(self.poll_client(cx, stream, head, request)),
         };
         self.done = result.is_ok();
         Poll::Ready(result)
@@ -191,7 +187,7 @@ impl Sender {
                 self.client_ended = true;
                 request.body.borrow().set_state(BodyState::Discarded);
                 if self.chunked {
-                    self.buffer.extend_from_slice(b"0\r\n\r\n");
+                    self.buffer.extend_from_slice(LAST);
                 }
             }
             Ok(BodyRead::Data(n)) => {
@@ -203,14 +199,23 @@ impl Sender {
                     log_request!(request, Level::Error, "client intended to send too large chunked body: {} bytes", self.body);
                     return Poll::Ready(Err(Outcome::Status(413)));
                 }
-                if self.chunked && !data.is_empty() {
-                    self.buffer.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
-                    self.buffer.extend_from_slice(&data);
-                    self.buffer.extend_from_slice(b"\r\n");
+                if self.chunked {
+                    push_framed(&mut self.buffer, &data, true);
                 }
             }
             Err(error) => return Poll::Ready(Err(body::refusal(request, error))),
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Appends body bytes as the upstream shall see them.
+fn push_framed(out: &mut Vec<u8>, data: &[u8], chunked: bool) {
+    if !chunked {
+        out.extend_from_slice(data);
+    } else if !data.is_empty() {
+        out.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
+        out.extend_from_slice(data);
+        out.extend_from_slice(CHUNK_END);
     }
 }
