@@ -1,2 +1,38 @@
-//! lua-api
+//! Lua in every phase of a request: the `*_by_lua*` directives and the `ngx` API.
+//!
+//! A directive is a [`http::Module`] in `phase`, a part of the API a [`lua::Group`] in `api`. [`groups`] and
+//! [`modules`] list them in the order that counts. The virtual machine and its worker-wide state are [`Runtime`]'s;
+//! what a function sees of its request is the [`Host`].
 #![forbid(unsafe_code)]
+
+pub mod api;
+pub mod code;
+pub mod exit;
+pub mod host;
+pub mod machine;
+pub mod number;
+pub mod options;
+pub mod phase;
+pub mod runtime;
+pub mod send;
+pub mod state;
+
+pub use host::Host;
+pub use machine::Machine;
+pub use phase::modules;
+pub use runtime::{Runtime, exit_worker, open};
+pub use state::State;
+
+/// All parts of the API, in the order of binding: the first makes the `ngx` table's field getters that others add to.
+#[must_use]
+pub fn groups() -> Vec<lua::Group> {
+    let mut groups = api::core_groups();
+    groups.push(lua::light_threads());
+    groups
+}
+
+/// Lua modules that `require` finds without the disk: name and source.
+#[must_use]
+pub fn preloads() -> Vec<(&'static str, &'static str)> {
+    Vec::new()
+}

@@ -1,0 +1,32 @@
+local b = ...
+local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
+local error, type = error, type
+local set = R.arg_set
+
+ngx.arg = setmetatable({}, {
+    __index = function(_, k)
+        if type(k) ~= "number" then
+            return nil
+        end
+        local rc = C.arg_get(cx, k)
+        if rc == 1 then
+            return text()
+        elseif rc == 2 then
+            return true
+        elseif rc == 3 then
+            return false
+        elseif rc == 0 then
+            return nil
+        end
+        error(text(), 2)
+    end,
+    __newindex = function(_, k, v)
+        if k == 1 and type(v) == "string" then
+            if C.arg_set_text(cx, v, #v) < 0 then
+                error(text(), 2)
+            end
+            return
+        end
+        return set(k, v)
+    end,
+})

@@ -1,0 +1,113 @@
+//! `ngx.arg`: the arguments of `set_by_lua*`, the data of `body_filter_by_lua*`.
+
+use crate::api::output::push_value;
+use crate::host::{Host, request};
+use http::chain::FilePiece;
+use http::{Chain, Piece};
+use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, Type};
+use std::os::unix::fs::FileExt;
+
+const PHASES: PhaseSet = PhaseSet::of(Phase::SET).with(Phase::BODY_FILTER);
+
+/// `ngx.arg`.
+pub fn group() -> Group {
+    Group {
+        name: "ngx.arg",
+        rows: vec![
+            Row::fast::<{ PHASES.bits() }, _, _>("arg_get", get),
+            Row::fast::<{ PHASES.bits() }, _, _>("arg_set_text", set_text),
+            Row::calls("arg_set", PHASES, set),
+        ],
+        glue: include_str!("arg.lua"),
+    }
+}
+
+/// 0 nil, 1 a string in the output buffer, 2 true, 3 false.
+fn get(cx: &Cx, index: f64) -> i32 {
+    let Some(host) = cx.host::<Host>() else { return 0 };
+    if cx.phase() == Some(Phase::SET) {
+        let arguments = host.arguments.borrow();
+        let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };
+        return match value {
+            Some(value) => {
+                cx.put(value);
+                1
+            }
+            None => 0,
+        };
+    }
+    let body = host.body.borrow();
+    if index == 1.0 {
+        cx.fill(|out| body.pieces.iter().for_each(|piece| push_piece(piece, out)));
+        return 1;
+    }
+    match (index == 2.0, body.last) {
+        (true, true) => 2,
+        (true, false) => 3,
+        _ => 0,
+    }
+}
+
+fn push_piece(piece: &Piece, out: &mut Vec<u8>) {
+    match piece {
+        Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+        Piece::File(FilePiece { file, start, end }) => {
+            let from = out.len();
+            out.resize(from + (end - start) as usize, 0);
+            // A file that became shorter meanwhile gives what is left of it.
+            let mut at = from;
+            while let Some(room) = out.get_mut(at..).filter(|r| !r.is_empty()) {
+                match file.read_at(room, start + (at - from) as u64) {
+                    Ok(n) if n > 0 => at += n,
+                    _ => break,
+                }
+            }
+            out.truncate(at);
+        }
+    }
+}
+
+/// `ngx.arg[1] = text` in a body filter.
+fn set_text(cx: &Cx, text: &[u8]) -> i32 {
+    match cx.host::<Host>() {
+        Some(host) if cx.phase() == Some(Phase::BODY_FILTER) => {
+            replace(&mut host.body.borrow_mut(), text);
+            0
+        }
+        _ => {
+            cx.put(b"API disabled in the context of set_by_lua*");
+            -1
+        }
+    }
+}
+
+fn replace(body: &mut Chain, text: &[u8]) {
+    body.pieces.clear();
+    if !text.is_empty() {
+        body.pieces.push(Piece::Bytes(bytes::Bytes::copy_from_slice(text)));
+    }
+}
+
+fn set(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (host, _) = request(cx)?;
+    if cx.phase() != Some(Phase::BODY_FILTER) {
+        return Err(cx.refusal());
+    }
+    match stack.number(1) {
+        Some(1.0) => {
+            let mut text = Vec::new();
+            match stack.kind(2) {
+                Type::Nil | Type::None => {}
+                Type::String | Type::Number | Type::Table => push_value(stack, 2, 2, "__newindex", &mut text)?,
+                other => {
+                    return Err(Raise::new(format!("bad chunk data type: {}", other.name())));
+                }
+            }
+            replace(&mut host.body.borrow_mut(), &text);
+        }
+        Some(2.0) => host.body.borrow_mut().last = stack.truthy(2),
+        Some(n) => return Err(Raise::new(format!("bad index: {n}"))),
+        None => return Err(Raise::argument(2, "__newindex", "number expected")),
+    }
+    Ok(0)
+}

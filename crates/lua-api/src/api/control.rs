@@ -1,0 +1,175 @@
+//! `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort` (`ngx_http_lua_control.c`).
+
+use crate::api::{ANSWERING, ANYWHERE};
+use crate::exit::{AGAIN, DONE, aborts};
+use crate::host::{Host, request};
+use crate::options::Options;
+use base::log::Level;
+use http::{Jump, log_request};
+use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use wire::uri::internal;
+
+/// Where `ngx.exit` works.
+const EXITING: PhaseSet = YIELDABLE.with(Phase::HEADER_FILTER).with(Phase::BALANCER).with(Phase::SSL_SESS_STORE);
+
+/// `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort`.
+pub fn group() -> Group {
+    Group {
+        name: "ngx control",
+        rows: vec![
+            Row::fast::<{ EXITING.bits() }, _, _>("exit", exit),
+            Row::fast::<ANYWHERE, _, _>("jumped", jumped),
+            Row::calls("exec", ANSWERING, exec),
+            Row::calls("redirect", ANSWERING, redirect),
+            Row::calls("on_abort", ANSWERING, on_abort),
+        ],
+        glue: include_str!("control.lua"),
+    }
+}
+
+/// 0: the glue stops the thread; 1: it returns to its caller; negative: an error.
+fn exit(cx: &Cx, code: f64) -> i32 {
+    let mut code = code as i32;
+    if code == AGAIN || code == DONE {
+        cx.put(b"bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE");
+        return -1;
+    }
+    let Some(host) = cx.host::<Host>() else {
+        cx.put(b"no request found");
+        return -1;
+    };
+    if let Some(request) = &host.request {
+        let returns = matches!(cx.phase(), Some(Phase::HEADER_FILTER | Phase::BALANCER));
+        if request.flags.header_sent.get() && code >= 300 && !aborts(code) && !returns {
+            let status = request.response.borrow().status;
+            if code != i32::from(status) {
+                log_request!(
+                    request,
+                    Level::Error,
+                    "attempt to set status {code} via ngx.exit after sending out the response status {status}"
+                );
+            }
+            code = 200;
+        }
+        if returns {
+            host.state.filter_exit.set(Some(code));
+            return 1;
+        }
+    }
+    cx.finish(code);
+    0
+}
+
+/// Ends the handler because a jump was set.
+fn jumped(cx: &Cx) {
+    cx.finish(DONE);
+}
+
+fn exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    // The glue has a frame of its own between this and the code to blame.
+    try_exec(cx, stack).map_err(|error| error.at_level(2))
+}
+
+fn try_exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let count = stack.top();
+    if count != 1 && count != 2 {
+        return Err(Raise::new(format!("expecting one or two arguments, but got {count}")));
+    }
+    let (_, request) = request(cx)?;
+    let uri = stack.check_bytes(1, "exec")?.to_vec();
+    if uri.is_empty() {
+        return Err("The uri argument is empty".into());
+    }
+    let own = match stack.kind(2) {
+        lua::Type::None | lua::Type::Nil => Vec::new(),
+        lua::Type::Number | lua::Type::String => stack.bytes(2).unwrap_or_default().to_vec(),
+        other => {
+            let what = format!("string, number, or table expected, but got {}", other.name());
+            return Err(Raise::argument(2, "exec", &what));
+        }
+    };
+    let mut buffer = Vec::new();
+    let target = internal::check(&uri, &mut buffer).map_err(|_| {
+        log_request!(request, Level::Error, "unsafe URI \"{}\" was detected", String::from_utf8_lossy(&uri));
+        Raise::fixed("unsafe uri")
+    })?;
+    if request.flags.header_sent.get() {
+        return Err("attempt to call ngx.exec after sending out response headers".into());
+    }
+    let path = target.path(&uri, &buffer).to_vec();
+    let (_, given) = wire::uri::args::split(&uri);
+    let args = match (given.is_empty(), own.is_empty()) {
+        (_, true) => given.to_vec(),
+        (true, false) => own,
+        (false, false) => [given, b"&", &own].concat(),
+    };
+    let jump = match path.strip_prefix(b"@") {
+        Some(name) => {
+            if !args.is_empty() {
+                let (args, name) = (String::from_utf8_lossy(&args), String::from_utf8_lossy(&path));
+                log_request!(request, Level::Warn, "query strings {args} ignored when exec'ing named location {name}");
+            }
+            Jump::Named(name.to_vec())
+        }
+        None => Jump::Internal { uri: path, args },
+    };
+    request.jump(jump);
+    Ok(0)
+}
+
+fn redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    // The glue has a frame of its own between this and the code to blame.
+    try_redirect(cx, stack).map_err(|error| error.at_level(2))
+}
+
+fn try_redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let count = stack.top();
+    if count != 1 && count != 2 {
+        return Err("expecting one or two arguments".into());
+    }
+    let target = stack.check_bytes(1, "redirect")?.to_vec();
+    let status = if count == 2 { stack.check_number(2, "redirect")? as i32 } else { 302 };
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return Err("only ngx.HTTP_MOVED_TEMPORARILY, ngx.HTTP_MOVED_PERMANENTLY, ngx.HTTP_PERMANENT_REDIRECT, \
+                    ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed"
+            .into());
+    }
+    let (_, request) = request(cx)?;
+    if request.flags.header_sent.get() {
+        return Err("attempt to call ngx.redirect after sending out the headers".into());
+    }
+    if let Some(byte) = target.iter().find(|b| **b < 0x20 || **b == 0x7f) {
+        let shown = escape_log(&target);
+        return Err(Raise::new(format!("unsafe byte \"0x{byte:02x}\" in redirect uri \"{shown}\"")));
+    }
+    let mut response = request.response.borrow_mut();
+    response.headers.push(b"Location", &target);
+    response.set_status(status as u16);
+    cx.finish(status);
+    Ok(0)
+}
+
+/// Bytes that would break a log line as `\xHH`.
+fn escape_log(text: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    for &byte in text {
+        if byte < 0x20 || byte >= 0x7f || byte == b'"' || byte == b'\\' {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\x{byte:02X}");
+        } else {
+            out.push(char::from(byte));
+        }
+    }
+    out
+}
+
+fn on_abort(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (_, request) = request(cx)?;
+    if request.conf::<Options>().check_client_abort == Some(true) {
+        return Err("ngx.on_abort is not supported yet".into());
+    }
+    stack.push_nil();
+    stack.push_bytes(b"lua_check_client_abort is off");
+    Ok(2)
+}

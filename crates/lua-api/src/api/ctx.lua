@@ -1,0 +1,34 @@
+local b = ...
+local C, cx, text = b.C, b.cx, b.text
+local type, error = type, error
+local meta = getmetatable(b.ngx)
+local tables = {}
+local FAILED = -2147483648
+
+function meta.getters.ctx()
+    local slot = C.ctx_slot(cx)
+    if slot > 0 then
+        local t = tables[slot]
+        if t then
+            return t
+        end
+    elseif slot == FAILED then
+        error(text(), 2)
+    else
+        slot = -slot
+    end
+    local t = {}
+    tables[slot] = t
+    return t
+end
+
+function meta.setters.ctx(value)
+    if type(value) ~= "table" then
+        error("ctx should be a table while getting a " .. type(value), 2)
+    end
+    local slot = C.ctx_slot(cx)
+    if slot == FAILED then
+        error(text(), 2)
+    end
+    tables[slot > 0 and slot or -slot] = value
+end

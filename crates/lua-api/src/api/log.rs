@@ -1,0 +1,44 @@
+//! `ngx.log`, `print`, `ngx.errlog` (`ngx_http_lua_log.c`).
+
+use crate::api::ANYWHERE;
+use crate::host::{Host, log_context};
+use base::log::Level;
+use lua::{Cx, Group, Row};
+
+/// `ngx.log`, `print`, the module `ngx.errlog`.
+pub fn group() -> Group {
+    Group {
+        name: "ngx.log",
+        rows: vec![
+            Row::fast::<ANYWHERE, _, _>("log_on", enabled),
+            Row::fast::<ANYWHERE, _, _>("log_write", write),
+            Row::fast::<ANYWHERE, _, _>("log_level", level),
+        ],
+        glue: include_str!("log.lua"),
+    }
+}
+
+/// 1 if a line of this level is written somewhere, 0 if not, -1 for a level that does not exist.
+fn enabled(cx: &Cx, level: f64) -> i32 {
+    match (Level::from_number(level as i64), cx.host::<Host>()) {
+        (None, _) => -1,
+        (Some(level), Some(host)) => i32::from(host.log_enabled(level)),
+        (Some(_), None) => 0,
+    }
+}
+
+fn write(cx: &Cx, level: f64, line: &[u8]) {
+    if let (Some(level), Some(host)) = (Level::from_number(level as i64), cx.host::<Host>()) {
+        host.log(level, line, log_context(cx));
+    }
+}
+
+/// The least grave level that is written.
+fn level(cx: &Cx) -> i32 {
+    let Some(host) = cx.host::<Host>() else { return -1 };
+    let level = match &host.request {
+        Some(request) => request.error_log().level(),
+        None => host.log.level(),
+    };
+    level as i32
+}

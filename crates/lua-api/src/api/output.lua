@@ -1,0 +1,120 @@
+local b = ...
+local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
+local error, select, type = error, select, type
+local say, print_any, emit = R.say, R.print, R.emit
+
+-- Functions that call through the FFI have a fixed number of arguments, so that they can be compiled.
+local function finish(rc)
+    if rc == 1 then
+        return 1
+    end
+    if rc == 0 then
+        return nil, text()
+    end
+    if rc == 2 then
+        return emit()
+    end
+    error(text(), 2)
+end
+
+local function say_text(s)
+    local rc = C.say_text(cx, s, #s)
+    if rc == 1 then
+        return 1
+    end
+    if rc == 0 then
+        return nil, text()
+    end
+    if rc == 2 then
+        return emit()
+    end
+    error(text(), 2)
+end
+
+local function print_text(s)
+    local rc = C.print_text(cx, s, #s)
+    if rc == 1 then
+        return 1
+    end
+    if rc == 0 then
+        return nil, text()
+    end
+    if rc == 2 then
+        return emit()
+    end
+    error(text(), 2)
+end
+
+-- Adds a simple value; false for one that needs the slow way.
+local function add(v)
+    local t = type(v)
+    if t == "string" then
+        C.add(cx, v, #v)
+    elseif t == "number" then
+        C.add_number(cx, v)
+    elseif v == nil then
+        C.add(cx, "nil", 3)
+    elseif v == true then
+        C.add(cx, "true", 4)
+    elseif v == false then
+        C.add(cx, "false", 5)
+    else
+        return false
+    end
+    return true
+end
+
+-- Nil: the slow way must do it.
+local function put(newline, n, p, q, r, s, t, u)
+    local rc = C.begin(cx)
+    if rc == 1 then
+        if (n < 1 or add(p)) and (n < 2 or add(q)) and (n < 3 or add(r)) and (n < 4 or add(s)) and (n < 5 or add(t))
+            and (n < 6 or add(u)) then
+            return C.done(cx, newline)
+        end
+        return nil
+    end
+    return rc
+end
+
+function ngx.say(...)
+    local n = select("#", ...)
+    if n == 1 then
+        local s = ...
+        if type(s) == "string" then
+            return say_text(s)
+        end
+    end
+    if n <= 6 then
+        local rc = put(1, n, ...)
+        if rc == 1 then
+            return 1
+        end
+        if rc then
+            return finish(rc)
+        end
+    end
+    return say(...)
+end
+
+function ngx.print(...)
+    local n = select("#", ...)
+    if n == 1 then
+        local s = ...
+        if type(s) == "string" then
+            return print_text(s)
+        end
+    end
+    if n <= 6 then
+        local rc = put(0, n, ...)
+        if rc == 1 then
+            return 1
+        end
+        if rc then
+            return finish(rc)
+        end
+    end
+    return print_any(...)
+end
+
+ngx.send_headers, ngx.flush, ngx.eof = R.send_headers, R.flush, R.eof

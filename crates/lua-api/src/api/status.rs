@@ -1,0 +1,47 @@
+//! `ngx.status`, `ngx.headers_sent`.
+
+use crate::api::ANYWHERE;
+use crate::host::with_request;
+use base::log::Level;
+use http::line::Version;
+use lua::{Cx, Group, Row};
+
+/// `ngx.status`, `ngx.headers_sent`.
+pub fn group() -> Group {
+    Group {
+        name: "ngx.status",
+        rows: vec![
+            Row::fast::<ANYWHERE, _, _>("get_status", get),
+            Row::fast::<ANYWHERE, _, _>("set_status", set),
+            Row::fast::<ANYWHERE, _, _>("headers_sent", headers_sent),
+        ],
+        glue: include_str!("status.lua"),
+    }
+}
+
+fn get(cx: &Cx) -> i32 {
+    with_request(cx, i32::MIN, |_, request| {
+        let (error, status) = (request.error_status.get(), request.response.borrow().status);
+        match (error, status) {
+            (0, 0) if request.version() == Version::Http09 => 9,
+            (0, status) => i32::from(status),
+            (error, _) => i32::from(error),
+        }
+    })
+}
+
+fn set(cx: &Cx, status: f64) -> i32 {
+    with_request(cx, i32::MIN, |host, request| {
+        if request.flags.header_sent.get() && cx.phase() != Some(lua::Phase::HEADER_FILTER) {
+            host.log(Level::Error, b"attempt to set ngx.status after sending out response headers", "");
+            return 0;
+        }
+        request.error_status.set(0);
+        request.response.borrow_mut().set_status(status as u16);
+        0
+    })
+}
+
+fn headers_sent(cx: &Cx) -> i32 {
+    with_request(cx, i32::MIN, |_, request| i32::from(request.flags.header_sent.get() && cx.phase() != Some(lua::Phase::HEADER_FILTER)))
+}

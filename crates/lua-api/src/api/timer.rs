@@ -1,0 +1,176 @@
+//! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
+
+use crate::host::Host;
+use crate::machine::Machine;
+use crate::runtime::Runtime;
+use base::log::{ErrorLog, Level};
+use http::Worker;
+use lua::{Cx, Group, Job, Phase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Where timers can be made: everywhere in a worker but at its end.
+const PHASES: PhaseSet = PhaseSet(u32::MAX ^ Phase::EXIT_WORKER.bit ^ Phase::INIT.bit);
+
+/// The timers of one worker.
+#[derive(Default)]
+pub struct Timers {
+    pending: Cell<u64>,
+    running: Cell<u64>,
+    exiting: Cell<bool>,
+    wake: Rc<Notify>,
+}
+
+impl Timers {
+    /// The worker is exiting: what waits fires now, as premature.
+    pub fn begin_exit(&self) {
+        self.exiting.set(true);
+        self.wake.notify_waiters();
+    }
+}
+
+/// `ngx.timer`.
+pub fn group() -> Group {
+    Group {
+        name: "ngx.timer",
+        rows: vec![
+            Row::calls("timer_at", PHASES, |cx, stack| create(cx, stack, false)),
+            Row::calls("timer_every", PHASES, |cx, stack| create(cx, stack, true)),
+            Row::calls("timer_pending", PhaseSet::EVERYWHERE, |cx, stack| count(cx, stack, |t| t.pending.get())),
+            Row::calls("timer_running", PhaseSet::EVERYWHERE, |cx, stack| count(cx, stack, |t| t.running.get())),
+        ],
+        glue: "local b = ... local R = b.R b.ngx.timer = { at = R.timer_at, every = R.timer_every, \
+               pending_count = R.timer_pending, running_count = R.timer_running }",
+    }
+}
+
+fn count(cx: &Cx, stack: &mut Stack<'_>, which: fn(&Timers) -> u64) -> Result<usize, Raise> {
+    let host = cx.host::<Host>().ok_or("no request found")?;
+    stack.push_number(which(&host.runtime.timers) as f64);
+    Ok(1)
+}
+
+/// A callback and what it needs to run.
+struct Timer {
+    runtime: Rc<Runtime>,
+    machine: Rc<Machine>,
+    worker: Rc<Worker>,
+    log: ErrorLog,
+    function: Ref,
+    arguments: Rc<[Value]>,
+    delay: Duration,
+    every: bool,
+}
+
+fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
+    let name = if every { "every" } else { "at" };
+    let given = stack.top();
+    if given < 2 {
+        return Err(Raise::new(format!("expecting at least 2 arguments but got {given}")));
+    }
+    let delay = (stack.check_number(1, name)? * 1000.0) as i64;
+    if every && delay == 0 {
+        return Err("delay cannot be zero".into());
+    }
+    if stack.kind(2) != Type::Function {
+        return Err(Raise::argument(2, name, "Lua function expected"));
+    }
+    let host = cx.host::<Host>().ok_or("no request found")?;
+    let worker = host.worker.clone().ok_or("no request found")?;
+    let timers = &host.runtime.timers;
+    let refused = if timers.exiting.get() && delay > 0 {
+        Some("process exiting")
+    } else if timers.pending.get() >= host.runtime.max_pending_timers.get().unwrap_or(1024) {
+        Some("too many pending timers")
+    } else {
+        None
+    };
+    if let Some(reason) = refused {
+        stack.push_nil();
+        stack.push_bytes(reason.as_bytes());
+        return Ok(2);
+    }
+    let function = stack.keep(2).ok_or("no memory")?;
+    let arguments = (3..=given).map(|index| Value::read(stack, index)).collect();
+    cx.detach_globals();
+    let timer = Timer {
+        runtime: host.runtime.clone(),
+        machine: host.machine.clone(),
+        worker: worker.clone(),
+        log: host.request.as_ref().map_or_else(|| host.log.clone(), |request| request.error_log()),
+        function,
+        arguments,
+        delay: Duration::from_millis(u64::try_from(delay).unwrap_or(0)),
+        every,
+    };
+    timers.pending.set(timers.pending.get() + 1);
+    worker.spawn(Box::pin(timer.live()));
+    stack.push_number(1.0);
+    Ok(1)
+}
+
+impl Timer {
+    /// Waits and runs, once or again and again.
+    async fn live(self) {
+        let timer = Rc::new(self);
+        loop {
+            let premature = timer.wait().await;
+            let again = timer.every && !premature && !timer.runtime.timers.exiting.get();
+            let timers = &timer.runtime.timers;
+            if !again {
+                timers.pending.set(timers.pending.get().saturating_sub(1));
+                return timer.fire(premature).await;
+            }
+            // The next turn does not wait for this one's end.
+            let turn = timer.clone();
+            timer.worker.spawn(Box::pin(async move { turn.fire(false).await }));
+        }
+    }
+
+    /// Answers true if the worker's exit came first.
+    async fn wait(&self) -> bool {
+        let timers = &self.runtime.timers;
+        let exit = timers.wake.notified();
+        if timers.exiting.get() {
+            return true;
+        }
+        if self.delay.is_zero() {
+            tokio::task::yield_now().await;
+            return timers.exiting.get();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(self.delay) => false,
+            () = exit => true,
+        }
+    }
+
+    async fn fire(&self, premature: bool) {
+        let timers = &self.runtime.timers;
+        let max = self.runtime.max_running_timers.get().unwrap_or(256);
+        if timers.running.get() >= max {
+            let line = format!("{max} lua_max_running_timers are not enough");
+            return self.log.write(Level::Alert, 0, line.as_bytes());
+        }
+        timers.running.set(timers.running.get() + 1);
+        let host = Host::without_request(self.runtime.clone(), self.machine.clone(), Some(self.worker.clone()), self.log.clone());
+        let push = |stack: &mut Stack<'_>| {
+            stack.push_bool(premature);
+            self.arguments.iter().for_each(|value| value.push(stack));
+            self.arguments.len() + 1
+        };
+        let started = Job::call(&self.machine.vm, &self.function, push, Phase::TIMER, Rc::new(host));
+        let outcome = match started {
+            Started::Done(outcome) => outcome,
+            Started::Waiting(job) => job.await,
+        };
+        timers.running.set(timers.running.get().saturating_sub(1));
+        if let lua::Outcome::Failed(error) = outcome {
+            let mut line = b"lua entry thread aborted: ".to_vec();
+            line.extend_from_slice(&error.log_text());
+            line.extend_from_slice(b", context: ngx.timer");
+            self.log.write(Level::Error, 0, &line);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a native function sees: the request, its worker, and the Lua state that belongs to both.
+
+use crate::machine::Machine;
+use crate::runtime::Runtime;
+use crate::state::State;
+use base::log::{ErrorLog, Level};
+use http::{Chain, Request, Worker};
+use lua::{Cx, Raise};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The host context of Lua code (`cx.host::<Host>()`). Hosts are pooled: do not keep one beyond the call that got it,
+/// keep its request.
+pub struct Host {
+    /// The request; none at the master's start, in a worker's start and end, and in timers.
+    pub request: Option<Rc<Request>>,
+    /// The worker; none in the master.
+    pub worker: Option<Rc<Worker>>,
+    /// Settings and worker-wide state of Lua.
+    pub runtime: Rc<Runtime>,
+    /// The virtual machine that runs the code.
+    pub machine: Rc<Machine>,
+    /// Lua's state of the request, or of this run where there is no request.
+    pub state: Rc<State>,
+    /// The error log where there is no request.
+    pub log: ErrorLog,
+    /// Output being put together; reused from call to call.
+    pub scratch: RefCell<Vec<u8>>,
+    /// `ngx.arg` of `set_by_lua*`.
+    pub arguments: RefCell<Vec<Vec<u8>>>,
+    /// `ngx.arg` of `body_filter_by_lua*`.
+    pub body: RefCell<Chain>,
+}
+
+impl Host {
+    /// A host without a request.
+    pub fn without_request(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<Worker>>, log: ErrorLog) -> Host {
+        Host {
+            request: None,
+            worker,
+            runtime,
+            machine,
+            state: Rc::default(),
+            log,
+            scratch: RefCell::default(),
+            arguments: RefCell::default(),
+            body: RefCell::default(),
+        }
+    }
+
+    /// Whether a line of this level would be written.
+    pub fn log_enabled(&self, level: Level) -> bool {
+        match &self.request {
+            Some(request) => request.log_enabled(level),
+            None => self.log.enabled(level),
+        }
+    }
+
+    /// Writes to the error log, with the request's details if there is one.
+    pub fn log(&self, level: Level, message: &[u8], context: &str) {
+        match &self.request {
+            Some(request) => request.log(level, message),
+            None if self.log.enabled(level) => {
+                let mut line = message.to_vec();
+                if !context.is_empty() {
+                    line.extend_from_slice(b", context: ");
+                    line.extend_from_slice(context.as_bytes());
+                }
+                self.log.write(level, 0, &line);
+            }
+            None => {}
+        }
+    }
+}
+
+/// What stands after `context:` in log lines of code without a request.
+pub fn log_context(cx: &Cx) -> &'static str {
+    cx.phase().map_or("", |phase| phase.name)
+}
+
+/// The host and its request, for rows of the kinds `calls` and `suspends`.
+///
+/// # Errors
+/// `no request found` outside of any run, `API disabled in the current context` where there is no request.
+pub fn request(cx: &Cx) -> Result<(Rc<Host>, Rc<Request>), Raise> {
+    let host = cx.host::<Host>().ok_or(Raise::fixed(NO_REQUEST))?;
+    let request = host.request.clone().ok_or_else(|| Raise::fixed(missing(cx)))?;
+    Ok((host, request))
+}
+
+/// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
+pub fn with_request<R>(cx: &Cx, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
+    match cx.host::<Host>() {
+        Some(host) => match &host.request {
+            Some(request) => f(&host, request),
+            None => {
+                cx.put(missing(cx).as_bytes());
+                failed
+            }
+        },
+        None => {
+            cx.put(NO_REQUEST.as_bytes());
+            failed
+        }
+    }
+}
+
+const NO_REQUEST: &str = "no request found";
+
+fn missing(cx: &Cx) -> &'static str {
+    if cx.phase() == Some(lua::Phase::INIT) { NO_REQUEST } else { "API disabled in the current context" }
+}

@@ -1,0 +1,55 @@
+//! `access_by_lua*`: Lua in the access phase.
+
+use crate::code::{self, Code};
+use crate::exit;
+use crate::phase::entry::Entry;
+use conf::context::Context;
+use conf::row::{Row, flag};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::{Attach, Levels, Module, Phase};
+use std::rc::Rc;
+
+/// `access_by_lua`, `access_by_lua_file`, `access_by_lua_block`, `access_by_lua_no_postpone`.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_access") };
+
+/// The code of a location.
+#[derive(Default)]
+pub struct Conf {
+    /// The code; inner locations take it over.
+    pub code: Option<Rc<Code>>,
+    /// Runs before the handlers of other modules.
+    pub no_postpone: Option<bool>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; code, no_postpone);
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = code::rows("access_by_lua", Context::HTTP_IF, "Runs Lua in the access phase.", |cx, code| {
+        cx.once(&mut cx.location::<Conf>().code, code)
+    });
+    rows.push(flag("access_by_lua_no_postpone", Context::HTTP, "Runs access_by_lua before other handlers of its phase.", |c: &mut Conf| {
+        &mut c.no_postpone
+    }));
+    rows
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Conf>();
+}
+
+fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    let conf = place.conf::<Conf>();
+    if let Some(code) = conf.code.clone().filter(|_| !place.is_server) {
+        if conf.no_postpone == Some(true) {
+            place.order = 0;
+        }
+        let entry = Entry::new(place, code, lua::Phase::ACCESS);
+        place.phase(Phase::Access, move |request| entry.run(request, exit::after_access));
+    }
+    Ok(())
+}

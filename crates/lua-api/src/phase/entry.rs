@@ -1,0 +1,140 @@
+//! A handler's run: from the request to the chunk, and from the chunk's end to the phase's answer.
+
+use crate::code::Code;
+use crate::host::Host;
+use crate::options::Options;
+use crate::runtime::Runtime;
+use crate::state::State;
+use base::log::Level;
+use http::output::then;
+use http::{Attach, Outcome, Request, Step, body};
+use lua::{Job, LuaError, Phase, Stack, Started};
+use std::rc::Rc;
+
+/// What a handler's end means for its phase.
+pub type Finish = fn(&Rc<Request>, &Rc<State>, lua::Outcome) -> Step;
+
+/// A handler's code at one location.
+pub struct Entry {
+    runtime: Rc<Runtime>,
+    options: Rc<Options>,
+    code: Rc<Code>,
+    phase: Phase,
+}
+
+impl Entry {
+    /// The handler of `code` in `phase`.
+    pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
+        Rc::new(Entry { runtime: place.main_conf::<Runtime>(), options: place.conf::<Options>(), code, phase })
+    }
+
+    /// A handler whose location is known only when it runs (`set_by_lua*`).
+    pub fn of_request(request: &Request, code: Rc<Code>, phase: Phase) -> Entry {
+        let runtime = request.worker.http.main.share::<Runtime>().unwrap_or_default();
+        Entry { runtime, options: request.conf::<Options>(), code, phase }
+    }
+
+    fn prepare(&self, request: &Rc<Request>) -> Result<(Rc<Host>, lua::ChunkId), Outcome> {
+        let state = request.context::<State>();
+        let cached = self.options.code_cache.unwrap_or(true);
+        let machine = match self.runtime.machine_for(request, &state, cached) {
+            Ok(machine) => machine,
+            Err(error) => {
+                request.log(Level::Error, &error.log_text());
+                return Err(Outcome::Status(500));
+            }
+        };
+        match self.code.load(&machine, Some(request), &request.worker.http.paths, cached) {
+            Ok(chunk) => Ok((self.runtime.lend(request, machine, state), chunk)),
+            Err(error) => Err(Outcome::Status(error.report(request))),
+        }
+    }
+
+    /// Runs a handler that may wait.
+    pub fn run(self: &Rc<Self>, request: &Rc<Request>, finish: Finish) -> Step {
+        if self.options.need_body == Some(true) && request.is_main() {
+            let (entry, owned) = (self.clone(), request.clone());
+            return then(body::read(request), move |read| match read {
+                Outcome::Ok => entry.launch(&owned, finish),
+                other => Step::Now(other),
+            });
+        }
+        self.launch(request, finish)
+    }
+
+    fn launch(&self, request: &Rc<Request>, finish: Finish) -> Step {
+        let (host, chunk) = match self.prepare(request) {
+            Ok(ready) => ready,
+            Err(outcome) => return Step::Now(outcome),
+        };
+        let state = host.state.clone();
+        if self.phase == Phase::CONTENT {
+            state.in_content.set(true);
+        }
+        match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
+            Started::Done(ended) => {
+                self.runtime.give_back(host);
+                settle(request, state, ended, finish)
+            }
+            Started::Waiting(job) => {
+                let (request, runtime) = (request.clone(), self.runtime.clone());
+                Step::wait(async move {
+                    let ended = job.await;
+                    runtime.give_back(host);
+                    settle(&request, state, ended, finish).finish().await
+                })
+            }
+        }
+    }
+
+    /// Runs code that cannot wait: filters, `set_by_lua*`, logging. `before` prepares the host, `read` gets the
+    /// results and the host.
+    ///
+    /// # Errors
+    /// The code cannot be loaded or failed; the line has been logged.
+    pub fn run_now<T>(
+        &self,
+        request: &Rc<Request>,
+        before: impl FnOnce(&Host),
+        push: impl FnOnce(&mut Stack<'_>) -> usize,
+        read: impl FnOnce(&mut Stack<'_>) -> T,
+        after: impl FnOnce(&Host),
+    ) -> Result<T, Outcome> {
+        let (host, chunk) = self.prepare(request)?;
+        before(&host);
+        let result = host.machine.vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
+        after(&host);
+        self.runtime.give_back(host);
+        result.map_err(|error| {
+            report(request, self.phase, &error);
+            Outcome::Error
+        })
+    }
+}
+
+fn report(request: &Request, phase: Phase, error: &LuaError) {
+    let mut line = b"failed to run ".to_vec();
+    line.extend_from_slice(phase.name.as_bytes());
+    line.extend_from_slice(b": ");
+    line.extend_from_slice(&error.message);
+    if !error.traceback.is_empty() {
+        line.push(b'\n');
+        line.extend_from_slice(&error.traceback);
+    }
+    request.log(Level::Error, &line);
+}
+
+/// Waits for output that began where nothing could wait, then answers the phase.
+fn settle(request: &Rc<Request>, state: Rc<State>, ended: lua::Outcome, finish: Finish) -> Step {
+    let pending = state.pending.borrow_mut().take();
+    match pending {
+        None => finish(request, &state, ended),
+        Some(output) => {
+            let request = request.clone();
+            Step::wait(async move {
+                output.await;
+                finish(&request, &state, ended).finish().await
+            })
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `header_filter_by_lua*`: Lua on the response head before it leaves.
+
+use crate::code::{self, Code};
+use crate::exit;
+use crate::phase::entry::Entry;
+use crate::state::State;
+use conf::context::Context;
+use conf::row::Row;
+use conf::scope::Config;
+use conf::tree::Error;
+use http::{Attach, Levels, Module, Outcome, Request, Step};
+use std::rc::Rc;
+
+/// `header_filter_by_lua`, `header_filter_by_lua_file`, `header_filter_by_lua_block`.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_header_filter") };
+
+/// The code of a location.
+#[derive(Default)]
+pub struct Conf {
+    /// The code; inner locations take it over.
+    pub code: Option<Rc<Code>>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; code);
+    }
+}
+
+fn rows() -> Vec<Row> {
+    code::rows("header_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response head.", |cx, code| {
+        cx.once(&mut cx.location::<Conf>().code, code)
+    })
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Conf>();
+}
+
+fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    if let Some(code) = place.conf::<Conf>().code.clone() {
+        let entry = Entry::new(place, code, lua::Phase::HEADER_FILTER);
+        place.header_filter(move |request| Step::Now(run(&entry, request)));
+    }
+    Ok(())
+}
+
+fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
+    let state = request.context::<State>();
+    let before = state.filter_exit.get();
+    if entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {}).is_err() {
+        return Outcome::Error;
+    }
+    match state.filter_exit.get() {
+        // The answer to an exit passes this filter too; the same exit again is the one that is being answered.
+        code if code == before => Outcome::Ok,
+        Some(code) if code == exit::ERROR => Outcome::Error,
+        Some(code @ 300..=999) => {
+            request.flags.header_sent.set(false);
+            u16::try_from(code).map_or(Outcome::Error, Outcome::Status)
+        }
+        _ => Outcome::Ok,
+    }
+}

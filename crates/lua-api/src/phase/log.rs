@@ -1,0 +1,47 @@
+//! `log_by_lua*`: Lua after the answer, before the access log.
+
+use crate::code::{self, Code};
+use crate::phase::entry::Entry;
+use conf::context::Context;
+use conf::row::Row;
+use conf::scope::Config;
+use conf::tree::Error;
+use http::{Attach, Levels, Module};
+use std::rc::Rc;
+
+/// `log_by_lua`, `log_by_lua_file`, `log_by_lua_block`.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_log") };
+
+/// The code of a location.
+#[derive(Default)]
+struct Conf {
+    code: Option<Rc<Code>>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; code);
+    }
+}
+
+fn rows() -> Vec<Row> {
+    code::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| {
+        cx.once(&mut cx.location::<Conf>().code, code)
+    })
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Conf>();
+}
+
+fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    if let Some(code) = place.conf::<Conf>().code.clone() {
+        let entry = Entry::new(place, code, lua::Phase::LOG);
+        place.log(move |request| {
+            // An error has been logged; nothing follows from it here.
+            let _ = entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {});
+            None
+        });
+    }
+    Ok(())
+}

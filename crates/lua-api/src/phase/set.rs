@@ -1,0 +1,68 @@
+//! `set_by_lua*`: a variable's value from Lua, at its place among the rewrite directives.
+
+use crate::code::{self, Code};
+use crate::phase::entry::Entry;
+use crate::runtime::Runtime;
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::tree::Error;
+use http::program::Program;
+use http::{Complex, Module, Outcome, Request, Step};
+use session::variable::{self, CHANGEABLE, VarIndex, Variables, WEAK};
+use std::rc::Rc;
+
+/// `set_by_lua`, `set_by_lua_file`, `set_by_lua_block`.
+pub const MODULE: Module = Module { rows, ..Module::named("lua_set") };
+
+const HERE: Context = Context::SERVER.union(Context::SERVER_IF).union(Context::LOCATION).union(Context::LOCATION_IF);
+
+fn rows() -> Vec<Row> {
+    let doc = "Sets a variable to what Lua returns.";
+    vec![
+        Row::new("set_by_lua", HERE, Arity::AtLeast(2), doc, |cx| row(cx, false)),
+        Row::new("set_by_lua_file", HERE, Arity::AtLeast(2), doc, |cx| row(cx, true)),
+        Row::new("set_by_lua_block", HERE, Arity::exactly(2), doc, |cx| row(cx, false)),
+    ]
+}
+
+fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
+    let Some(name) = cx.arg(0).strip_prefix(b"$").filter(|name| !name.is_empty()) else {
+        return Err(cx.error_at(0, format!("invalid variable name \"{}\"", cx.text(0))));
+    };
+    if cx.arg(1).is_empty() {
+        return Err(cx.error("invalid location config: no runnable Lua code"));
+    }
+    cx.main::<Runtime>().used.set(true);
+    let name = String::from_utf8_lossy(name).into_owned();
+    let index = cx.global::<Variables>().add(&name, None, CHANGEABLE | WEAK).map_err(|message| cx.error_at(0, message))?;
+    let compile = |i: usize| Complex::compile(cx.arg(i), &mut cx.global::<Variables>()).map_err(|message| cx.error_at(i, message));
+    let code = if is_file { Code::file(compile(1)?) } else { Code::inline(cx.arg(1), code::chunk_name(cx, "set_by_lua")) };
+    let arguments = (2..cx.args().len()).map(compile).collect::<Result<Vec<_>, _>>()?;
+    cx.location::<Program>().push_custom(Rc::new(move |request| Step::Now(run(&code, &arguments, index, request))));
+    Ok(())
+}
+
+fn run(code: &Rc<Code>, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Outcome {
+    let entry = Entry::of_request(request, code.clone(), lua::Phase::SET);
+    let values: Vec<Vec<u8>> = arguments.iter().map(|a| a.to_vec(&**request)).collect();
+    let pushed = values.clone();
+    let result = entry.run_now(
+        request,
+        |host| {
+            host.arguments.replace(values);
+        },
+        |stack| {
+            pushed.iter().for_each(|value| stack.push_bytes(value));
+            pushed.len()
+        },
+        |stack| stack.bytes(1).map(<[u8]>::to_vec),
+        |host| host.arguments.borrow_mut().clear(),
+    );
+    match result {
+        Ok(value) => {
+            variable::assign(&**request, index, &value.unwrap_or_default());
+            Outcome::Declined
+        }
+        Err(_) => Outcome::Status(500),
+    }
+}

@@ -1,0 +1,61 @@
+//! Directives that only set something: paths, limits, switches.
+
+use crate::options::{self, Options};
+use crate::runtime::Runtime;
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::tree::{Error, Files};
+use http::{Levels, Module};
+
+/// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
+pub const MODULE: Module = Module { rows, levels, ..Module::named("lua_settings") };
+
+fn rows() -> Vec<Row> {
+    let one = Arity::exactly(1);
+    let mut rows = options::rows();
+    rows.extend([
+        Row::new("lua_package_path", Context::HTTP, one, "Where require looks for Lua modules.", |cx| {
+            cx.once(&mut cx.main::<Runtime>().path.borrow_mut(), cx.text(0).into_owned())
+        }),
+        Row::new("lua_package_cpath", Context::HTTP, one, "Where require looks for C modules.", |cx| {
+            cx.once(&mut cx.main::<Runtime>().cpath.borrow_mut(), cx.text(0).into_owned())
+        }),
+        Row::new("lua_code_cache", Context::HTTP_IF, Arity::Flag, "Keeps compiled code between requests.", code_cache),
+        Row::new("lua_max_pending_timers", Context::HTTP, one, "How many timers may wait.", |cx| {
+            let value = cx.number(0)?;
+            cx.main::<Runtime>().max_pending_timers.set(Some(value));
+            Ok(())
+        }),
+        Row::new("lua_max_running_timers", Context::HTTP, one, "How many timers may run at once.", |cx| {
+            let value = cx.number(0)?;
+            cx.main::<Runtime>().max_running_timers.set(Some(value));
+            Ok(())
+        }),
+        Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
+            cx.number(0).map(|_| ())
+        }),
+        Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| {
+            cx.flag(0).map(|_| ())
+        }),
+        Row::new("lua_capture_error_log", Context::HTTP, one, "Not supported yet.", |cx| {
+            Err(cx.error("the \"lua_capture_error_log\" directive is not supported yet"))
+        }),
+    ]);
+    rows
+}
+
+fn levels(levels: &mut Levels) {
+    levels.main::<Runtime>().location::<Options>();
+}
+
+fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let on = cx.flag(0)?;
+    cx.once(&mut cx.location::<Options>().code_cache, on)?;
+    if !on {
+        let files = cx.global::<Files>();
+        let file = files.get(cx.directive.span.file).map(|f| String::from_utf8_lossy(&f.name).into_owned());
+        let place = file.map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
+        cx.main::<Runtime>().uncached.borrow_mut().push(place);
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Lua's state of one request: a module context, forgotten at an internal redirect.
+
+use session::BoxFuture;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+/// Numbers of tables in the VM's list of `ngx.ctx` tables.
+#[derive(Debug, Default)]
+pub struct Slots {
+    free: RefCell<Vec<i32>>,
+    next: Cell<i32>,
+}
+
+impl Slots {
+    fn take(&self) -> i32 {
+        self.free.borrow_mut().pop().unwrap_or_else(|| {
+            self.next.set(self.next.get() + 1);
+            self.next.get()
+        })
+    }
+}
+
+/// What Lua remembers of a request from phase to phase.
+#[derive(Default)]
+pub struct State {
+    slot: Cell<i32>,
+    slots: OnceCell<Rc<Slots>>,
+    /// The end of the body was sent.
+    pub eof: Cell<bool>,
+    /// Something was printed.
+    pub seen_body: Cell<bool>,
+    /// The answer is gathered so that its length is known (`lua_http10_buffering`).
+    pub buffering: Cell<bool>,
+    /// What was gathered.
+    pub gathered: RefCell<Vec<u8>>,
+    /// Lua set a response header: its length and ranges are the code's affair.
+    pub headers_set: Cell<bool>,
+    /// Lua set or removed `Content-Type`: no default takes its place.
+    pub mime_set: Cell<bool>,
+    /// The content handler has begun.
+    pub in_content: Cell<bool>,
+    /// `ngx.exit` in a header filter.
+    pub filter_exit: Cell<Option<i32>>,
+    /// The last chunk has passed the Lua body filter.
+    pub filter_ended: Cell<bool>,
+    /// Address of a location, and whether no Lua filter sees its output.
+    pub plain: Cell<(usize, bool)>,
+    /// The socket was taken over by `ngx.req.socket(true)`.
+    pub raw_socket: Cell<bool>,
+    /// Output that must wait, begun where nothing can.
+    pub pending: RefCell<Option<BoxFuture<session::Outcome>>>,
+    /// The machine of this request alone, under `lua_code_cache off`.
+    pub machine: OnceCell<Rc<crate::Machine>>,
+}
+
+impl State {
+    /// The number of the `ngx.ctx` table; negative when it has just been given and the table must be made.
+    pub fn ctx_slot(&self, slots: &Rc<Slots>) -> i32 {
+        let slot = self.slot.get();
+        if slot != 0 {
+            return slot;
+        }
+        let slot = slots.take();
+        self.slot.set(slot);
+        // The first list stays; there is one in a worker.
+        let _ = self.slots.set(slots.clone());
+        -slot
+    }
+
+    /// Whether there is an `ngx.ctx` table.
+    pub fn has_ctx(&self) -> bool {
+        self.slot.get() != 0
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(slots) = self.slots.get() {
+            slots.free.borrow_mut().push(self.slot.get());
+        }
+    }
+}
