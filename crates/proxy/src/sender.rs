@@ -176,36 +176,45 @@ impl Sender {
         }
     }
 
-    /// Takes more of the body from the client, framed for the upstream.
+    /// Takes what is there of the client's body, framed for the upstream as one chunk.
     fn poll_take(&mut self, cx: &mut Context<'_>, request: &Rc<Request>) -> Poll<Result<(), Outcome>> {
         self.buffer.clear();
         self.written = 0;
         let mut data = Vec::new();
-        let into = if self.chunked { &mut data } else { &mut self.buffer };
-        match ready!(request.wire.poll_body(cx, request, into, STREAM_BUFFER)) {
-            Ok(BodyRead::End) => {
-                self.client_ended = true;
-                request.body.borrow().set_state(BodyState::Discarded);
-                if self.chunked {
-                    self.buffer.extend_from_slice(LAST);
+        while !self.client_ended && data.len() < STREAM_BUFFER {
+            match request.wire.poll_body(cx, request, &mut data, STREAM_BUFFER) {
+                Poll::Ready(Ok(BodyRead::End)) => {
+                    self.client_ended = true;
+                    request.body.borrow().set_state(BodyState::Discarded);
                 }
+                Poll::Ready(Ok(BodyRead::Data(n))) => {
+                    if let Some(refused) = self.account(request, n as u64) {
+                        return Poll::Ready(Err(refused));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(body::refusal(request, error))),
+                Poll::Pending if data.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
             }
-            Ok(BodyRead::Data(n)) => {
-                self.consumed = true;
-                request.request_length.set(request.request_length.get() + n as u64);
-                self.body += n as u64;
-                let max = request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY);
-                if max != 0 && self.body > max {
-                    log_request!(request, Level::Error, "client intended to send too large chunked body: {} bytes", self.body);
-                    return Poll::Ready(Err(Outcome::Status(413)));
-                }
-                if self.chunked {
-                    push_framed(&mut self.buffer, &data, true);
-                }
-            }
-            Err(error) => return Poll::Ready(Err(body::refusal(request, error))),
+        }
+        push_framed(&mut self.buffer, &data, self.chunked);
+        if self.client_ended && self.chunked {
+            self.buffer.extend_from_slice(LAST);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Counts bytes taken from the client; an outcome refuses more.
+    fn account(&mut self, request: &Request, n: u64) -> Option<Outcome> {
+        self.consumed = true;
+        self.body += n;
+        request.request_length.set(request.request_length.get() + n);
+        let max = request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY);
+        if max == 0 || self.body <= max {
+            return None;
+        }
+        log_request!(request, Level::Error, "client intended to send too large chunked body: {} bytes", self.body);
+        Some(Outcome::Status(413))
     }
 }
 
