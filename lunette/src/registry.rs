@@ -5,6 +5,7 @@
 //! variables, then server-rewrite and rewrite, preaccess, access, precontent, content, the filters, and last the log.
 
 use http::Module;
+use lua_api::phase as lua;
 use modules as m;
 use std::rc::Rc;
 
@@ -70,6 +71,9 @@ const USUAL: [&str; 30] = [
 /// All modules in their order.
 pub(crate) fn modules() -> Rc<[Module]> {
     Rc::from([
+        // Lua's own settings, and the start of its machine in each worker.
+        lua::settings::MODULE,
+        lua::start::MODULE,
         // Variables only.
         m::variables::MODULE,
         m::map::MODULE,
@@ -79,8 +83,11 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
-        // Rewrite: programs of the configuration before Lua's.
+        // Server-rewrite: Lua before the configuration's program; rewrite: after it.
+        lua::server_rewrite::MODULE,
+        lua::set::MODULE,
         m::rewrite::MODULE,
+        lua::rewrite::MODULE,
         // Preaccess.
         m::limit_req::MODULE,
         m::limit_conn::MODULE,
@@ -88,10 +95,13 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::access::MODULE,
         m::auth_basic::MODULE,
         m::auth_request::MODULE,
+        lua::access::MODULE,
         // Precontent.
         m::try_files::MODULE,
         m::mirror::MODULE,
+        lua::precontent::MODULE,
         // Content: handlers that own their location.
+        lua::content::MODULE,
         m::empty_gif::MODULE,
         m::stub_status::MODULE,
         proxy::upstream::MODULE,
@@ -108,18 +118,20 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::static_files::MODULE,
         // Header and body filters.
         m::not_modified::MODULE,
+        lua::header_filter::MODULE,
+        lua::body_filter::MODULE,
         m::headers::MODULE,
         m::userid::MODULE,
         m::accept_gzip::MODULE,
         m::gunzip::MODULE,
+        m::addition::MODULE,
         m::sub_filter::MODULE,
         m::ssi::MODULE,
-        // What is added to a body is not searched by the filters above, only packed.
-        m::addition::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.
         m::range::MODULE,
         // Log.
+        lua::log::MODULE,
         m::log::MODULE,
     ])
 }
