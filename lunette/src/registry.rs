@@ -5,6 +5,7 @@
 //! variables, then server-rewrite and rewrite, preaccess, access, precontent, content, the filters, and last the log.
 
 use http::Module;
+use lua_api::phase as lua;
 use modules as m;
 use std::rc::Rc;
 
@@ -79,8 +80,15 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
+        // Lua: settings, the start of processes.
+        lua::settings::MODULE,
+        lua::start::MODULE,
+        // Server-rewrite: Lua before the programs of the configuration.
+        lua::server_rewrite::MODULE,
         // Rewrite: programs of the configuration before Lua's.
         m::rewrite::MODULE,
+        lua::set::MODULE,
+        lua::rewrite::MODULE,
         // Preaccess.
         m::limit_req::MODULE,
         m::limit_conn::MODULE,
@@ -88,10 +96,13 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::access::MODULE,
         m::auth_basic::MODULE,
         m::auth_request::MODULE,
+        lua::access::MODULE,
         // Precontent.
         m::try_files::MODULE,
         m::mirror::MODULE,
+        lua::precontent::MODULE,
         // Content: handlers that own their location.
+        lua::content::MODULE,
         m::empty_gif::MODULE,
         m::stub_status::MODULE,
         proxy::upstream::MODULE,
@@ -105,6 +116,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::static_files::MODULE,
         // Header and body filters.
         m::not_modified::MODULE,
+        lua::header_filter::MODULE,
+        lua::body_filter::MODULE,
         m::headers::MODULE,
         m::userid::MODULE,
         m::accept_gzip::MODULE,
@@ -113,7 +126,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::sub_filter::MODULE,
         m::gzip::MODULE,
         m::range::MODULE,
-        // Log.
+        // Log: Lua before the access log.
+        lua::log::MODULE,
         m::log::MODULE,
     ])
 }
