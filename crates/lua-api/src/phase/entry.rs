@@ -140,12 +140,16 @@ fn report(request: &Request, phase: Phase, error: &LuaError) {
 fn settle(request: &Rc<Request>, state: Rc<State>, ended: lua::Outcome, finish: Finish) -> Step {
     let pending = state.pending.borrow_mut().take();
     match pending {
+        None if state.refused.get() != 0 => Step::Now(Outcome::Status(state.refused.take())),
         None => finish(request, &state, ended),
         Some(output) => {
             let request = request.clone();
             Step::wait(async move {
                 output.await;
-                finish(&request, &state, ended).finish().await
+                match state.refused.take() {
+                    0 => finish(&request, &state, ended).finish().await,
+                    status => Outcome::Status(status),
+                }
             })
         }
     }
