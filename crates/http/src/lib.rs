@@ -23,6 +23,7 @@ pub mod program;
 pub mod request;
 pub mod response;
 pub mod root;
+pub mod set_header;
 pub mod tunnel;
 pub mod variables;
 pub mod worker;

@@ -10,6 +10,7 @@ pub mod code;
 pub mod exit;
 pub mod host;
 pub mod machine;
+pub mod ngx;
 pub mod number;
 pub mod options;
 pub mod phase;
@@ -26,6 +27,7 @@ pub use state::State;
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
+    groups.extend(ngx::groups());
     groups.push(lua::light_threads());
     groups
 }

@@ -330,6 +330,15 @@ pub fn get_by_name(session: &dyn Session, name: &str, out: &mut Vec<u8>) -> bool
     getter.is_some_and(|get| get(session, out))
 }
 
+/// Makes the next read of the variable called `name` evaluate it again.
+pub fn forget_by_name(session: &dyn Session, name: &str) {
+    let cache = session.cache();
+    let index = cache.table.borrow().by_name.get(name).copied();
+    if let Some(index) = index {
+        cache.forget(index);
+    }
+}
+
 /// Why a variable cannot be assigned by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssignError {

@@ -1,0 +1,39 @@
+//! The parts of the `ngx` API that read and change a request, and those that need none.
+//!
+//! Each part is a [`lua::Group`]: rows in Rust, glue in a Lua file of the same name. The glue also makes the
+//! `resty.core.*` and `ngx.*` modules that libraries require of that part.
+
+pub mod args;
+pub mod base64;
+pub mod consts;
+pub mod digest;
+pub mod escape;
+pub mod req_body;
+pub mod req_header;
+pub mod request;
+pub mod resp_header;
+pub mod time;
+pub mod var;
+pub mod worker;
+
+/// The groups, in the order of binding: the constants make the tables that others fill.
+#[must_use]
+pub fn groups() -> Vec<lua::Group> {
+    vec![
+        consts::group(),
+        var::group(),
+        resp_header::group(),
+        req_header::group(),
+        args::group(),
+        request::group(),
+        time::group(),
+        digest::group(),
+        base64::group(),
+        escape::group(),
+        worker::group(),
+        req_body::group(),
+    ]
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,180 @@
+//! `ngx.req.get_headers`, `set_header`, `clear_header`, `raw_header`, `http_version`: the head of the request.
+
+use crate::host::{request, with_request};
+use http::line::Version;
+use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, Type};
+
+const ALL: u32 = PhaseSet::EVERYWHERE.bits();
+
+/// Most fields that `get_headers` gives when it is not told otherwise.
+const MAX_HEADERS: usize = 100;
+
+/// The part's rows and glue.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        name: "ngx.req.headers",
+        rows: vec![
+            Row::calls("req_headers", PhaseSet::EVERYWHERE, req_headers),
+            Row::fast::<ALL, _, _>("req_set", req_set),
+            Row::fast::<ALL, _, _>("raw_header", raw_header),
+            Row::fast::<ALL, _, _>("http_version", http_version),
+        ],
+        glue: include_str!("req_header.lua"),
+    }
+}
+
+/// A Lua table of header fields that grows on top of the stack: fields of one name become a list.
+pub(crate) struct FieldTable {
+    table: usize,
+    raw: bool,
+    lower: Vec<u8>,
+}
+
+impl FieldTable {
+    /// An empty table; names keep their case if `raw`.
+    pub(crate) fn new(stack: &mut Stack<'_>, fields: usize, raw: bool) -> FieldTable {
+        stack.push_table(0, fields);
+        FieldTable { table: stack.top(), raw, lower: Vec::new() }
+    }
+
+    /// Adds a field whose name may have come before.
+    pub(crate) fn add(&mut self, stack: &mut Stack<'_>, name: &[u8], value: &[u8]) {
+        self.put(stack, name, value, true);
+    }
+
+    /// Adds a field; `again` says that its name may have come before.
+    fn put(&mut self, stack: &mut Stack<'_>, name: &[u8], value: &[u8], again: bool) {
+        let mut place = [0; 64];
+        let key = match place.get_mut(..name.len()) {
+            _ if self.raw => name,
+            Some(short) => {
+                short.copy_from_slice(name);
+                short.make_ascii_lowercase();
+                short
+            }
+            None => {
+                self.lower = name.to_ascii_lowercase();
+                &self.lower
+            }
+        };
+        push_multi(stack, self.table, key, again, |stack| stack.push_bytes(value));
+    }
+
+    /// Leaves the table alone on top.
+    pub(crate) fn finish(self, stack: &mut Stack<'_>) {
+        stack.truncate(self.table);
+    }
+}
+
+/// `table[key] = value`, or appends the value to the list there; `again` says that the key may be taken.
+pub(crate) fn push_multi(stack: &mut Stack<'_>, table: usize, key: &[u8], again: bool, push: impl FnOnce(&mut Stack<'_>)) {
+    if !again {
+        push(stack);
+        return stack.set_field(table, key);
+    }
+    let base = stack.top();
+    match stack.get_field(table, key) {
+        Type::Nil => {
+            stack.truncate(base);
+            push(stack);
+            stack.set_field(table, key);
+        }
+        Type::Table => {
+            let next = stack.raw_len(base + 1) + 1;
+            push(stack);
+            stack.set_item(base + 1, next);
+            stack.truncate(base);
+        }
+        _ => {
+            stack.push_table(4, 0);
+            stack.push_copy(base + 1);
+            stack.set_item(base + 2, 1);
+            push(stack);
+            stack.set_item(base + 2, 2);
+            stack.set_field(table, key);
+            stack.truncate(base);
+        }
+    }
+}
+
+/// `get_headers(max, raw)`: the table, and `"truncated"` if there were more.
+fn req_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (_, request) = request(cx)?;
+    let max = match stack.number(1) {
+        Some(0.0) => usize::MAX,
+        Some(max) if max >= 1.0 => max as usize,
+        _ => MAX_HEADERS,
+    };
+    let raw = stack.truthy(2);
+    let headers = request.headers.borrow();
+    let count = headers.len().min(max);
+    let mut table = FieldTable::new(stack, count, raw);
+    for (i, (name, value)) in headers.iter().take(count).enumerate() {
+        // A look at the few names before costs less than a look into the table.
+        let again = i > 32 || headers.iter().take(i).any(|(other, _)| other.eq_ignore_ascii_case(name));
+        table.put(stack, name, value, again);
+    }
+    table.finish(stack);
+    if headers.len() > count {
+        stack.push_bytes(b"truncated");
+        return Ok(2);
+    }
+    Ok(1)
+}
+
+fn req_set(cx: &Cx, name: &[u8], value: &[u8], add: i32) -> i32 {
+    with_request(cx, -1, |_, request| {
+        if request.version() < Version::Http10 {
+            return 0;
+        }
+        match request.set_input_field(name, value, add != 0) {
+            Ok(()) => 0,
+            Err(_) => {
+                cx.put_static(b"failed to set header");
+                -1
+            }
+        }
+    })
+}
+
+fn raw_header(cx: &Cx, without_line: i32) -> i32 {
+    with_request(cx, -1, |_, request| {
+        let main = request.main();
+        if main.version() >= Version::Http2 {
+            cx.put_static(b"http2 requests not supported yet");
+            return -1;
+        }
+        let head = main.raw_head.borrow();
+        let start = match memchr::memchr(b'\n', &head) {
+            Some(end) if without_line != 0 => end + 1,
+            _ => 0,
+        };
+        cx.put(head.get(start..).unwrap_or_default());
+        0
+    })
+}
+
+fn http_version(cx: &Cx) -> f64 {
+    with_request(cx, -1.0, |_, request| match request.version() {
+        Version::Http09 => 0.9,
+        Version::Http10 => 1.0,
+        Version::Http11 => 1.1,
+        Version::Http2 => 2.0,
+        Version::Http3 => 3.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn arguments() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() {call} end))"));
+        assert_eq!(error("ngx.req.set_header()"), "test:1: bad 'name' argument: string expected, got nil");
+        assert_eq!(error("ngx.req.set_header('a', 'b')"), "test:1: no request found");
+        assert_eq!(error("require 'ngx.req'.add_header('a')"), "test:1: bad 'value' argument: string or table expected, got nil");
+        assert_eq!(error("return ngx.req.get_headers()"), "test:1: no request found");
+    }
+}

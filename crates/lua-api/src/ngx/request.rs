@@ -1,0 +1,127 @@
+//! `ngx.req.get_method`, `set_method`, `set_uri`, `is_internal`, `start_time`; `ngx.is_subrequest`.
+
+use crate::host::{request, with_request};
+use http::Method;
+use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, Type};
+
+const ALL: u32 = PhaseSet::EVERYWHERE.bits();
+
+/// The part's rows and glue.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        name: "ngx.req",
+        rows: vec![
+            Row::fast::<ALL, _, _>("get_method", get_method),
+            Row::fast::<ALL, _, _>("set_method", set_method),
+            Row::fast::<ALL, _, _>("is_internal", is_internal),
+            Row::fast::<ALL, _, _>("is_subrequest", is_subrequest),
+            Row::fast::<ALL, _, _>("start_time", start_time),
+            Row::fast::<ALL, _, _>("finish", finish),
+            Row::calls("set_uri", PhaseSet::EVERYWHERE, set_uri),
+        ],
+        glue: include_str!("request.lua"),
+    }
+}
+
+/// Leaves the method's name in the output buffer.
+fn get_method(cx: &Cx) -> i32 {
+    with_request(cx, -1, |_, request| {
+        cx.put(&request.line.borrow().method_name);
+        0
+    })
+}
+
+/// 1 when the number names no method.
+fn set_method(cx: &Cx, bits: f64) -> i32 {
+    with_request(cx, -1, |_, request| {
+        // CONNECT has no number in this API.
+        let known = Method::from_bits(bits as u32).filter(|(_, method)| *method != Method::CONNECT);
+        let Some((name, method)) = known else { return 1 };
+        let mut line = request.line.borrow_mut();
+        line.method = method;
+        line.method_name.clear();
+        line.method_name.extend_from_slice(name.as_bytes());
+        0
+    })
+}
+
+fn is_internal(cx: &Cx) -> i32 {
+    with_request(cx, -1, |_, request| i32::from(request.flags.internal.get()))
+}
+
+fn is_subrequest(cx: &Cx) -> i32 {
+    with_request(cx, -1, |_, request| i32::from(!request.is_main()))
+}
+
+fn start_time(cx: &Cx) -> f64 {
+    with_request(cx, -1.0, |_, request| request.started.get().epoch_ms() as f64 / 1000.0)
+}
+
+/// Ends the handler; the glue then stops.
+fn finish(cx: &Cx, code: i32) {
+    cx.finish(code);
+}
+
+/// Bytes that `set_uri` takes only when told that they are meant: control bytes.
+fn is_unsafe(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f
+}
+
+/// `set_uri(uri, jump, binary)`; answers whether the handler must stop.
+fn set_uri(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let n = stack.top();
+    if !(1..=3).contains(&n) {
+        return Err(Raise::new(format!("expecting 1, 2 or 3 arguments but seen {n}")));
+    }
+    let (_, request) = request(cx)?;
+    for index in 2..=n {
+        if stack.kind(index) != Type::Boolean {
+            return Err(stack.mismatch(index, "set_uri", "boolean"));
+        }
+    }
+    let (jump, binary) = (stack.truthy(2), stack.truthy(3));
+    let uri = stack.check_bytes(1, "set_uri")?;
+    if uri.is_empty() {
+        return Err(Raise::fixed("attempt to use zero-length uri"));
+    }
+    if !binary && let Some(byte) = uri.iter().find(|byte| is_unsafe(**byte)) {
+        let mut text = format!("unsafe byte \"0x{byte:02x}\" in uri \"").into_bytes();
+        for &byte in uri {
+            if is_unsafe(byte) || matches!(byte, b'"' | b'\\') || byte >= 0x7f {
+                text.extend_from_slice(format!("\\x{byte:02X}").as_bytes());
+            } else {
+                text.push(byte);
+            }
+        }
+        text.extend_from_slice(b"\" (maybe you want to set the 'binary' argument?)");
+        return Err(Raise::new(text));
+    }
+    if jump && !matches!(cx.phase(), Some(phase) if phase == Phase::REWRITE || phase == Phase::SERVER_REWRITE) {
+        return Err(cx.refusal());
+    }
+    let mut line = request.line.borrow_mut();
+    line.set_uri(uri);
+    request.flags.internal.set(true);
+    if !jump {
+        line.location_is_valid = false;
+    }
+    drop(line);
+    request.progress.uri_changed.set(jump);
+    stack.push_bool(jump);
+    Ok(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn arguments() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() {call} end))"));
+        assert_eq!(error("ngx.req.set_method('GET')"), "test:1: bad method number");
+        assert_eq!(error("ngx.req.set_uri()"), "test:1: expecting 1, 2 or 3 arguments but seen 0");
+        assert_eq!(error("ngx.req.set_uri('/a')"), "test:1: no request found");
+        assert_eq!(error("ngx.req.get_method()"), "test:1: no request found");
+    }
+}
