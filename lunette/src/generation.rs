@@ -85,7 +85,8 @@ fn build(places: &Places, frame: Frame, modules: Rc<[Module]>, files: Files) -> 
         return Err(LoadError::new("no \"events\" section in configuration"));
     }
     directives::threads::check(&frame.global).map_err(|error| refusal(&error, &files))?;
-    let log = frame.global.get::<Ground>().log.clone().unwrap_or_else(|| default_log(places, &frame.global));
+    let named = frame.global.get::<Ground>().log.clone();
+    let log = named.unwrap_or_else(|| default_log(places, &frame.global));
     let mut settings = Settings::new(places.paths.resolve(identity::PID.as_bytes()), log);
     let connections = main.apply(&mut settings, &places.paths)?;
     let mut shown = warnings(&frame.global.take::<Warnings>().list, &files);

@@ -106,6 +106,9 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::empty_gif::MODULE,
         m::stub_status::MODULE,
         proxy::upstream::MODULE,
+        proxy::upstream::KEEPALIVE,
+        proxy::upstream::LEAST_CONN,
+        proxy::upstream::IP_HASH,
         proxy::proxy::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,
@@ -122,9 +125,12 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::userid::MODULE,
         m::accept_gzip::MODULE,
         m::gunzip::MODULE,
-        m::addition::MODULE,
         m::sub_filter::MODULE,
+        m::ssi::MODULE,
+        // What is added to a body is not searched by the filters above, only packed.
+        m::addition::MODULE,
         m::gzip::MODULE,
+        // Ranges are cut from what is final.
         m::range::MODULE,
         // Log: Lua before the access log.
         lua::log::MODULE,

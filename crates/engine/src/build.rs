@@ -86,7 +86,7 @@ impl Builder<'_> {
         let limit_except = match &inside.limit_except {
             Some((methods, block)) => {
                 self.levels.location.inherit(&block.location, &frame.location);
-                Some((*methods, self.location(name.clone(), kind.clone(), block, false)?))
+                Some((*methods, self.location(name.clone(), Match::Unnamed, block, false)?))
             }
             None => None,
         };

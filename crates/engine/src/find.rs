@@ -8,7 +8,8 @@ use std::rc::Rc;
 /// The server of `endpoint` for `host`, which is lower-case and without port.
 pub fn server(endpoint: &Endpoint, host: &[u8], request: &Request) -> Rc<Server> {
     if host.is_empty() {
-        return endpoint.default.clone();
+        // `server_name ""` takes requests that name no host.
+        return endpoint.exact.get(host).unwrap_or(&endpoint.default).clone();
     }
     if let Some(server) = endpoint.exact.get(host) {
         return server.clone();

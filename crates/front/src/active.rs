@@ -160,6 +160,13 @@ impl Active {
         Entry { watch, active: self.clone() }
     }
 
+    /// How many connections wait for or send a head, and how many are being answered.
+    pub fn reading_and_writing(&self) -> (usize, usize) {
+        let all = self.all.borrow();
+        let live = || all.iter().filter_map(Weak::upgrade).map(|w| w.activity.get());
+        (live().filter(|a| *a == Activity::Head).count(), live().filter(|a| *a >= Activity::Body).count())
+    }
+
     /// Number of connections.
     pub fn len(&self) -> usize {
         self.live.get()

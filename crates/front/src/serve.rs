@@ -218,6 +218,14 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     let active = Rc::new(Active::default());
     let front = Rc::new(Front { worker: worker.clone(), active: active.clone(), lot, limit: connections.max(1), next_id: Cell::new(0) });
     tokio::task::spawn_local(async move { active.sweep().await });
+    let counted = Rc::downgrade(&front);
+    worker.set_gauges(move |counters| {
+        let Some(front) = counted.upgrade() else { return };
+        let (reading, writing) = front.active.reading_and_writing();
+        counters.active.set((front.active.len() + front.lot.len()) as u64);
+        counters.reading.set(reading as u64);
+        counters.writing.set(writing as u64);
+    });
     tokio::task::spawn_local(tend_lot(front.clone()));
     start(&worker);
     let mut acceptors = Vec::new();

@@ -134,25 +134,31 @@ fn head_leaves(request: &Request) -> Outcome {
     Outcome::Ok
 }
 
+/// A filter wants another answer (412, 416): the head has not gone, so that answer may still be sent.
+fn withdrawn(request: &Request, outcome: Outcome) -> Outcome {
+    request.flags.header_sent.set(false);
+    outcome
+}
+
 fn run_header_filters(request: Rc<Request>, count: usize, filter: impl Fn(usize) -> Option<HeaderFilter> + 'static) -> Step {
     for i in 0..count {
         let Some(f) = filter(i) else { continue };
         match f(&request) {
             Step::Now(Outcome::Ok | Outcome::Declined) => {}
-            Step::Now(other) => return Step::Now(other),
+            Step::Now(other) => return Step::Now(withdrawn(&request, other)),
             Step::Wait(future) => {
                 return Step::wait(async move {
                     let mut outcome = future.await;
                     for j in i + 1..count {
                         if !matches!(outcome, Outcome::Ok | Outcome::Declined) {
-                            return outcome;
+                            return withdrawn(&request, outcome);
                         }
                         let Some(f) = filter(j) else { continue };
                         outcome = f(&request).finish().await;
                     }
                     match outcome {
                         Outcome::Ok | Outcome::Declined => head_leaves(&request),
-                        other => other,
+                        other => withdrawn(&request, other),
                     }
                 });
             }

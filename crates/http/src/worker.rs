@@ -60,6 +60,7 @@ pub struct Worker {
     leaving: RefCell<Vec<Rc<dyn Fn()>>>,
     spawner: fn(BoxFuture<()>),
     panicked: Cell<bool>,
+    gauges: OnceCell<Box<dyn Fn(&Counters)>>,
     holds: Rc<Cell<usize>>,
 }
 
@@ -87,8 +88,23 @@ impl Worker {
             leaving: RefCell::default(),
             spawner,
             panicked: Cell::new(false),
+            gauges: OnceCell::new(),
             holds: Rc::default(),
         }
+    }
+
+    /// Says how the gauges among the counters (active, reading, writing) are read; the front does, once.
+    pub fn set_gauges(&self, read: impl Fn(&Counters) + 'static) {
+        // A second front would be a mistake in main; the first one stays.
+        let _ = self.gauges.set(Box::new(read));
+    }
+
+    /// The counters, gauges up to date.
+    pub fn counters(&self) -> &Counters {
+        if let Some(read) = self.gauges.get() {
+            read(&self.counters);
+        }
+        &self.counters
     }
 
     /// Drives a future on this worker's event loop, apart from any connection.

@@ -1,10 +1,10 @@
 //! The wire of a subrequest whose answer goes into its parent's body, or nowhere.
 
+use base::log::Level;
+use bytes::Bytes;
 use http::connection::{BodyError, BodyRead, Wire};
 use http::request::{Subrequest, SubrequestVariables};
 use http::{Chain, Downstream, Method, Piece, Request};
-use base::log::Level;
-use bytes::Bytes;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -83,14 +83,7 @@ impl Downstream for Collector {
 /// A subrequest for `uri` with its arguments behind a `?`, on `wire`.
 pub(crate) fn subrequest(parent: &Rc<Request>, uri: &[u8], wire: Wire, method: Option<(Method, Vec<u8>)>) -> Option<Rc<Request>> {
     let (path, args) = wire::uri::args::split(uri);
-    let what = Subrequest {
-        uri: path.to_vec(),
-        args: args.to_vec(),
-        method,
-        wire,
-        body: None,
-        variables: SubrequestVariables::Shared,
-    };
+    let what = Subrequest { uri: path.to_vec(), args: args.to_vec(), method, wire, body: None, variables: SubrequestVariables::Shared };
     match parent.worker.engine()?.subrequest(parent, what) {
         Ok(child) => Some(child),
         Err(message) => {

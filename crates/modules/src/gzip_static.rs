@@ -93,4 +93,3 @@ fn handle(request: &Rc<Request>, mode: Mode, accept: &accept_gzip::Conf) -> Step
     }
     serve::send(request, file)
 }
-

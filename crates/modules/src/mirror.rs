@@ -85,7 +85,15 @@ fn copy(request: &Rc<Request>, conf: &Conf) {
             let line = request.line.borrow();
             (line.method, line.method_name.clone())
         };
-        let Some(child) = subrequest(request, uri, Collector::discarding(), Some(method)) else { return };
+        let mut target = uri.to_vec();
+        {
+            let line = request.line.borrow();
+            if !line.args.is_empty() {
+                target.push(b'?');
+                target.extend_from_slice(&line.args);
+            }
+        }
+        let Some(child) = subrequest(request, &target, Collector::discarding(), Some(method)) else { return };
         if conf.body == Some(false) {
             child.body.replace(Rc::new(body::Body::none()));
         }

@@ -1,7 +1,7 @@
 //! `random_index`: any file of a directory in its place.
 
-use crate::files::serve::refuse_directory;
 use crate::files::open::Failure;
+use crate::files::serve::refuse_directory;
 use crate::static_files::unmappable;
 use conf::context::Context;
 use conf::row::{self, Row};

@@ -41,19 +41,19 @@ fn waiting(counters: &Counters) -> u64 {
 
 fn variables(variables: &mut Variables) {
     define(variables, "connections_active", NO_CACHE, |request, out| {
-        push_number(out, request.worker.counters.active.get());
+        push_number(out, request.worker.counters().active.get());
         true
     });
     define(variables, "connections_reading", NO_CACHE, |request, out| {
-        push_number(out, request.worker.counters.reading.get());
+        push_number(out, request.worker.counters().reading.get());
         true
     });
     define(variables, "connections_writing", NO_CACHE, |request, out| {
-        push_number(out, request.worker.counters.writing.get());
+        push_number(out, request.worker.counters().writing.get());
         true
     });
     define(variables, "connections_waiting", NO_CACHE, |request, out| {
-        push_number(out, waiting(&request.worker.counters));
+        push_number(out, waiting(request.worker.counters()));
         true
     });
 }
@@ -64,7 +64,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
             if !request.method().intersects(Method::GET.or(Method::HEAD)) {
                 return Step::Now(Outcome::Status(405));
             }
-            let body = page(&request.worker.counters);
+            let body = page(request.worker.counters());
             request.respond(200, b"text/plain", body)
         });
     }

@@ -13,8 +13,14 @@ use net::address::Address;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The module: the block and what stands in it.
+/// The block and its servers.
 pub const MODULE: Module = Module { rows, levels, start, ..Module::named("upstream") };
+/// `keepalive` and its companions.
+pub const KEEPALIVE: Module = Module { rows: keepalive_rows, ..Module::named("upstream_keepalive") };
+/// `least_conn`
+pub const LEAST_CONN: Module = Module { rows: least_conn_rows, ..Module::named("upstream_least_conn") };
+/// `ip_hash`
+pub const IP_HASH: Module = Module { rows: ip_hash_rows, ..Module::named("upstream_ip_hash") };
 
 /// A group at work in one worker.
 #[derive(Debug)]
@@ -78,15 +84,33 @@ fn start(worker: &Rc<http::Worker>) {
     });
 }
 
+const HERE: Context = Context::UPSTREAM;
+
 fn rows() -> Vec<Row> {
-    const HERE: Context = Context::UPSTREAM;
     let mut rows = vec![
         Row::new("upstream", Context::HTTP, Arity::exactly(1), "A group of servers.", upstream).with_block(),
         Row::new("server", HERE, Arity::AtLeast(1), "A server of the group.", server),
-        Row::new("least_conn", HERE, Arity::exactly(0), "The server with the fewest requests is next.", |cx| {
-            policy(cx, Policy::LeastConnections)
-        }),
-        Row::new("ip_hash", HERE, Arity::exactly(0), "A client's network chooses the server.", |cx| policy(cx, Policy::IpHash)),
+    ];
+    for name in ["zone", "hash", "random", "least_time", "sticky"] {
+        rows.push(Row::new(name, HERE, Arity::AtLeast(0), "Not supported yet.", |cx| {
+            Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
+        }));
+    }
+    rows
+}
+
+fn least_conn_rows() -> Vec<Row> {
+    vec![Row::new("least_conn", HERE, Arity::exactly(0), "The server with the fewest requests is next.", |cx| {
+        policy(cx, Policy::LeastConnections)
+    })]
+}
+
+fn ip_hash_rows() -> Vec<Row> {
+    vec![Row::new("ip_hash", HERE, Arity::exactly(0), "A client's network chooses the server.", |cx| policy(cx, Policy::IpHash))]
+}
+
+fn keepalive_rows() -> Vec<Row> {
+    vec![
         Row::new("keepalive", HERE, Arity::Between(1, 2), "Idle connections kept per worker.", keepalive),
         Row::new("keepalive_requests", HERE, Arity::exactly(1), "Requests of one connection.", |cx| {
             let value = cx.number(0)?;
@@ -100,13 +124,7 @@ fn rows() -> Vec<Row> {
             let value = cx.time_ms(0)?;
             cx.once(&mut draft(cx).timeout, value)
         }),
-    ];
-    for name in ["zone", "hash", "random", "least_time", "sticky", "resolver", "resolver_timeout", "ntlm", "state", "queue"] {
-        rows.push(Row::new(name, HERE, Arity::AtLeast(0), "Not supported yet.", |cx| {
-            Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
-        }));
-    }
-    rows
+    ]
 }
 
 fn draft<'a>(cx: &Cx<'a>) -> std::cell::RefMut<'a, Draft> {

@@ -6,9 +6,6 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::core::ServerCore;
 
-/// nginx wants a large buffer to hold at least its connection's pool.
-const SMALLEST_LARGE_BUFFER: u64 = 512;
-
 pub(super) fn rows() -> Vec<Row> {
     let one = Arity::exactly(1);
     vec![
@@ -55,9 +52,5 @@ pub(super) fn rows() -> Vec<Row> {
 fn large_buffers(cx: &mut Cx<'_>) -> Result<(), Error> {
     let number = base::text::parse_number(cx.arg(0)).filter(|n| *n > 0).ok_or_else(|| cx.invalid_value(0))?;
     let size = base::text::parse_size(cx.arg(1), false).filter(|n| *n > 0).ok_or_else(|| cx.invalid_value(1))?;
-    if size < SMALLEST_LARGE_BUFFER {
-        let message = "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"";
-        return Err(cx.error_at(1, message));
-    }
     cx.once(&mut cx.server::<ServerCore>().large_client_header_buffers, (number, size))
 }

@@ -11,7 +11,7 @@ use http::method::Method;
 use http::root::Endpoint;
 use http::{Core, Request, log_request};
 use std::rc::Rc;
-use wire::h1::framing::{self, Framed, Framing};
+use wire::h1::framing::{self, Framing};
 use wire::h1::method::Method as WireMethod;
 use wire::h1::request::{Head, Limits};
 use wire::uri::normal;
@@ -75,7 +75,8 @@ pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoi
     fill_uri(request, head, buffer)?;
     fill_body(conn, request, framed.body);
     request.flags.expects_continue.set(framed.expects_continue);
-    request.flags.keepalive.set(keepalive(conn, request, &framed));
+    // What the location says of it is asked when the head of the answer leaves.
+    request.flags.keepalive.set(framed.keep_alive);
     Ok(())
 }
 
@@ -144,16 +145,7 @@ fn fill_body(conn: &H1, request: &Request, framing: Framing) {
     conn.body.replace(BodyFraming::new(framing));
 }
 
-/// Whether the connection may go on after this request, as far as the head tells.
-fn keepalive(conn: &H1, request: &Request, framed: &Framed) -> bool {
-    if !framed.keep_alive {
-        return false;
-    }
-    let location = request.location();
-    keepalive_allowed(conn, request, &location.core)
-}
-
-/// The location's limits on keep-alive; also asked when the location is known.
+/// The location's limits on keep-alive.
 pub fn keepalive_allowed(conn: &H1, request: &Request, core: &Core) -> bool {
     let requests = conn.info.requests.get();
     let age = base::clock::now().epoch_ms().saturating_sub(conn.info.started_ms);

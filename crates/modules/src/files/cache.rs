@@ -212,14 +212,14 @@ impl Files {
         }
     }
 
-    fn open(&self, path: &[u8], root: usize, policy: &Policy) -> Result<Rc<Opened>, Failure> {
+    fn open(&self, path: &[u8], policy: &Policy) -> Result<Rc<Opened>, Failure> {
         let now = clock::now().monotonic_ms;
         if policy.cached
             && let Some(result) = self.cached(path, now)
         {
             return result;
         }
-        let result = load(path, root, policy).map(Rc::new);
+        let result = load(path, 0, policy).map(Rc::new);
         if policy.cached {
             self.store(path, policy, &result, now);
         }
@@ -249,7 +249,23 @@ fn load(path: &[u8], root: usize, policy: &Policy) -> Result<Opened, Failure> {
 /// The failed call, to be logged and answered by [`super::serve::refuse`].
 pub fn open(request: &Request, path: &MappedPath) -> Result<Rc<Opened>, Failure> {
     let policy = request.with_location(|l| Policy::of(&l.core));
-    request.worker.state::<Files>().open(&path.bytes, path.root_length, &policy)
+    if policy.links != Links::Follow {
+        let (links, from) = trusted(request, &policy, &path.bytes);
+        return load(&path.bytes, from, &Policy { links, ..policy }).map(Rc::new);
+    }
+    request.worker.state::<Files>().open(&path.bytes, &policy)
+}
+
+/// `disable_symlinks … from=`: how many bytes of a path are beyond suspicion; a path that is all of it is not checked.
+fn trusted(request: &Request, policy: &Policy, path: &[u8]) -> (Links, usize) {
+    let from = request.with_location(|l| l.core.disable_symlinks_from.as_ref().map(|from| from.to_vec(request)));
+    let Some(from) = from.filter(|from| !from.is_empty() && path.starts_with(from)) else { return (policy.links, 0) };
+    match path.get(from.len()) {
+        None => (Links::Follow, 0),
+        Some(b'/') => (policy.links, from.len()),
+        Some(_) if from.ends_with(b"/") => (policy.links, from.len() - 1),
+        Some(_) => (policy.links, 0),
+    }
 }
 
 /// What stands at `path`, without reading it.
@@ -259,11 +275,12 @@ pub fn open(request: &Request, path: &MappedPath) -> Result<Rc<Opened>, Failure>
 pub fn examine(request: &Request, path: &MappedPath) -> Result<Kind, Failure> {
     let policy = request.with_location(|l| Policy::of(&l.core));
     if policy.links != Links::Follow {
-        return open_file(&path.bytes, policy.links, path.root_length).map(|(_, identity)| identity.kind);
+        let (links, from) = trusted(request, &policy, &path.bytes);
+        return open_file(&path.bytes, links, from).map(|(_, identity)| identity.kind);
     }
     let files = request.worker.state::<Files>();
     if policy.configured {
-        return files.open(&path.bytes, path.root_length, &policy).map(|o| o.identity.kind);
+        return files.open(&path.bytes, &policy).map(|o| o.identity.kind);
     }
     let cached = if policy.cached { files.cached(&path.bytes, clock::now().monotonic_ms) } else { None };
     match cached {
@@ -297,11 +314,11 @@ mod tests {
         let files = Files::default();
         let policy = Policy::of(&Core::default());
         std::fs::write(&path, b"one").unwrap();
-        assert_eq!(text(&files.open(name, 0, &policy).unwrap()), b"one");
+        assert_eq!(text(&files.open(name, &policy).unwrap()), b"one");
         std::fs::write(&path, b"three").unwrap();
-        assert_eq!(text(&files.open(name, 0, &policy).unwrap()), b"three");
+        assert_eq!(text(&files.open(name, &policy).unwrap()), b"three");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(files.open(name, 0, &policy).unwrap_err().status(), 404);
+        assert_eq!(files.open(name, &policy).unwrap_err().status(), 404);
         assert_eq!(files.memory.get(), 0);
     }
 
@@ -314,7 +331,7 @@ mod tests {
         for path in &paths {
             std::fs::write(path, [b'x'; 100]).unwrap();
             std::fs::File::open(path).unwrap().set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
-            files.open(path.as_os_str().as_bytes(), 0, &policy).unwrap();
+            files.open(path.as_os_str().as_bytes(), &policy).unwrap();
         }
         assert_eq!(files.entries.borrow().len(), 2);
         assert_eq!(files.memory.get(), 200);
@@ -331,7 +348,7 @@ mod tests {
         std::fs::write(&path, b"one").unwrap();
         let files = Files::default();
         let policy = Policy::of(&Core { open_file_cache: Some(None), ..Core::default() });
-        let opened = files.open(path.as_os_str().as_bytes(), 0, &policy).unwrap();
+        let opened = files.open(path.as_os_str().as_bytes(), &policy).unwrap();
         assert!(matches!(opened.content, Content::Open(_)));
         assert!(files.entries.borrow().is_empty());
         std::fs::remove_file(&path).unwrap();

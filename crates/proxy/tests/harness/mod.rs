@@ -1,5 +1,7 @@
 //! One location with an upstream, a client that keeps what it gets, and upstream servers whose bytes are in the test.
 
+#![allow(clippy::unwrap_used, reason = "a harness is a test, whatever its functions are called")]
+
 use base::log::{ErrorLog, Level, Sink, Target};
 use conf::context::{Arity, Context};
 use conf::include::{Loader, OpenError};
@@ -20,7 +22,7 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 2] = [proxy::upstream::MODULE, proxy::proxy::MODULE];
+const MODULES: [Module; 3] = [proxy::upstream::MODULE, proxy::upstream::KEEPALIVE, proxy::proxy::MODULE];
 
 struct Text(Vec<u8>);
 

@@ -1,0 +1,140 @@
+//! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), carried out as the page leaves.
+
+use crate::filtering::{Types, clear_validators, each_run, want_memory, weaken};
+use base::log::Level;
+use conf::context::{Arity, Context};
+use conf::row::{self, Row};
+use conf::scope::Config;
+use http::location::Filtered;
+use http::variables::define;
+use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, log_request};
+use session::Variables;
+use session::variable::NO_CACHE;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+mod parse;
+mod run;
+mod text;
+
+/// The module.
+pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("ssi") };
+
+#[derive(Default)]
+struct Conf {
+    on: Option<bool>,
+    silent: Option<bool>,
+    last_modified: Option<bool>,
+    value_length: Option<u64>,
+    min_file_chunk: Option<u64>,
+    types: Option<Types>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; on, silent, last_modified, value_length, min_file_chunk, types);
+    }
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Conf>();
+}
+
+fn rows() -> Vec<Row> {
+    let at = Context::HTTP_ALL;
+    vec![
+        row::flag::<Conf>("ssi", Context::HTTP_IF, "Carries out commands in pages.", |c| &mut c.on),
+        row::flag::<Conf>("ssi_silent_errors", at, "Shows nothing where a command fails.", |c| &mut c.silent),
+        row::flag::<Conf>("ssi_last_modified", at, "Keeps Last-Modified.", |c| &mut c.last_modified),
+        row::size::<Conf>("ssi_value_length", at, "Longest value of a parameter.", |c| &mut c.value_length),
+        row::size::<Conf>("ssi_min_file_chunk", at, "Accepted; text is never copied to be sent.", |c| &mut c.min_file_chunk),
+        Row::new("ssi_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
+            let types = Types::read(cx, &["text/html"]);
+            cx.once(&mut cx.location::<Conf>().types, types)
+        }),
+    ]
+}
+
+fn variables(variables: &mut Variables) {
+    define(variables, "date_local", NO_CACHE, |request, out| run::date(request, true, out));
+    define(variables, "date_gmt", NO_CACHE, |request, out| run::date(request, false, out));
+}
+
+/// A page under way.
+struct Page {
+    parser: RefCell<parse::Parser>,
+    state: RefCell<run::State>,
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
+    let conf = at.conf::<Conf>();
+    if conf.on == Some(true) {
+        let for_head = conf.clone();
+        at.header_filter(move |request| header_filter(request, &for_head));
+        at.body_filter(move |request, chain| body_filter(request, chain, conf.silent == Some(true)));
+    }
+    Ok(())
+}
+
+fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
+    let fit = {
+        let response = request.response.borrow();
+        response.content_length != Some(0)
+            && conf.types.as_ref().map_or_else(|| Types::of(&["text/html"]).admit(&response), |t| t.admit(&response))
+    };
+    if !fit {
+        return Step::Now(Outcome::Ok);
+    }
+    let parser = RefCell::new(parse::Parser::new(conf.value_length.unwrap_or(256) as usize));
+    request.set_context(Rc::new(Page { parser, state: RefCell::default() }));
+    want_memory(request);
+    if request.is_main() {
+        let mut response = request.response.borrow_mut();
+        response.clear_body_facts();
+        if conf.last_modified == Some(true) {
+            weaken(&mut response);
+        } else {
+            clear_validators(&mut response);
+        }
+    }
+    Step::Now(Outcome::Ok)
+}
+
+fn body_filter(request: &Rc<Request>, chain: Chain, silent: bool) -> Filtered {
+    let Some(page) = request.find_context::<Page>().filter(|_| !request.flags.header_only.get()) else {
+        return Filtered::Now(Ok(chain));
+    };
+    let Chain { pieces, flush, last } = chain;
+    let mut tokens = Vec::new();
+    for piece in &pieces {
+        let run = each_run(piece, |data| {
+            page.parser.borrow_mut().feed(data, &mut tokens);
+            Ok(())
+        });
+        if let Err(error) = run {
+            log_request!(request, Level::Alert, "reading a file for ssi failed: {error}");
+            return Filtered::Now(Err(Outcome::Error));
+        }
+    }
+    if last {
+        page.parser.borrow_mut().finish(&mut tokens);
+    }
+    if tokens.iter().all(|t| matches!(t, parse::Token::Text(_))) {
+        let mut state = page.state.borrow_mut();
+        let texts = tokens.into_iter().filter_map(|t| if let parse::Token::Text(text) = t { Some(text) } else { None });
+        let mut out: Vec<Piece> = Vec::new();
+        texts.for_each(|text| state.emit(Piece::Bytes(text.into()), &mut out));
+        return Filtered::Now(Ok(Chain { pieces: out, flush, last }));
+    }
+    let request = request.clone();
+    Filtered::Wait(Box::pin(async move {
+        let mut out = Vec::new();
+        for token in tokens {
+            let taken = page.state.take();
+            let (state, result) = run::token(&request, taken, token, silent, &mut out).await;
+            page.state.replace(state);
+            result?;
+        }
+        Ok(Chain { pieces: out, flush, last })
+    }))
+}

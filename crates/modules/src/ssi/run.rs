@@ -1,0 +1,460 @@
+//! Carrying commands out.
+
+use super::parse::Token;
+use super::text::evaluate;
+use crate::collector::fetch;
+use crate::filtering::each_run;
+use base::clock::{self, civil, month_name};
+use base::log::Level;
+use http::{Outcome, Piece, Request, log_request};
+use session::{Cache, Regex, Session, Variables, variable};
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+use wire::uri::escape::{Class, escape, escape_html};
+
+/// What pages of one client's request share: variables, blocks, and settings.
+#[derive(Default)]
+struct Shared {
+    variables: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    blocks: RefCell<Vec<(Vec<u8>, Vec<Piece>)>>,
+    time_format: RefCell<Option<Vec<u8>>>,
+    /// Groups of the last pattern that matched.
+    captures: RefCell<Vec<Option<Vec<u8>>>>,
+}
+
+/// Where a page stands.
+#[derive(Default)]
+pub(super) struct State {
+    condition: Condition,
+    /// Name and content of the block that is being read.
+    block: Option<(Vec<u8>, Vec<Piece>)>,
+    error_message: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Condition {
+    #[default]
+    None,
+    /// This branch is the one.
+    True,
+    /// No branch so far.
+    False,
+    /// A branch has been taken.
+    Done,
+}
+
+impl State {
+    fn silent(&self) -> bool {
+        matches!(self.condition, Condition::False | Condition::Done)
+    }
+
+    /// Sends a piece to where the page stands: out, into a block, or nowhere.
+    pub(super) fn emit(&mut self, piece: Piece, out: &mut Vec<Piece>) {
+        if self.silent() {
+            return;
+        }
+        match &mut self.block {
+            Some((_, content)) => content.push(piece),
+            None => out.push(piece),
+        }
+    }
+}
+
+fn shared(request: &Request) -> Rc<Shared> {
+    let mut main = request;
+    while let Some(parent) = &main.parent {
+        main = parent;
+    }
+    main.lasting()
+}
+
+/// The value of an SSI variable, a capture, or a variable of the server; `None` if there is none.
+pub(super) fn value_of(request: &Request, name: &[u8]) -> Option<Vec<u8>> {
+    if let [digit @ b'0'..=b'9'] = name {
+        let groups = shared(request).captures.borrow().get(usize::from(digit - b'0')).cloned().flatten();
+        if groups.is_some() {
+            return groups;
+        }
+    }
+    let name = name.to_ascii_lowercase();
+    if let Some((_, value)) = shared(request).variables.borrow().iter().find(|(n, _)| *n == name) {
+        return Some(value.clone());
+    }
+    let mut out = Vec::new();
+    variable::get_by_name(request, &String::from_utf8_lossy(&name), &mut out).then_some(out)
+}
+
+fn set_value(request: &Request, name: &[u8], value: Vec<u8>) {
+    let name = name.to_ascii_lowercase();
+    let shared = shared(request);
+    let mut variables = shared.variables.borrow_mut();
+    match variables.iter_mut().find(|(n, _)| *n == name) {
+        Some((_, old)) => *old = value,
+        None => variables.push((name, value)),
+    }
+}
+
+/// A command's parameters.
+struct Params(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Params {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, value)| &**value)
+    }
+}
+
+/// Why a command failed, for the log; the page shows the error message.
+struct Fault(String);
+
+/// Carries one token out.
+pub(super) async fn token(
+    request: &Rc<Request>,
+    mut state: State,
+    token: Token,
+    silent: bool,
+    out: &mut Vec<Piece>,
+) -> (State, Result<(), Outcome>) {
+    let result = match token {
+        Token::Text(text) => {
+            state.emit(Piece::Bytes(text.into()), out);
+            Ok(())
+        }
+        Token::Broken(why) => Err(Fault(why)),
+        Token::Command(name, params) => command(request, &mut state, &name, &Params(params), out).await,
+    };
+    if let Err(Fault(why)) = result {
+        log_request!(request, Level::Error, "{why}");
+        if !silent {
+            let message = state.error_message.clone();
+            let message = message.unwrap_or_else(|| b"[an error occurred while processing the directive]".to_vec());
+            state.emit(Piece::Bytes(message.into()), out);
+        }
+    }
+    (state, Ok(()))
+}
+
+const KNOWN: [(&str, &[&str], &str); 10] = [
+    ("include", &["virtual", "file", "wait", "set", "stub"], ""),
+    ("echo", &["var", "default", "encoding"], "var"),
+    ("config", &["errmsg", "timefmt"], ""),
+    ("set", &["var", "value"], "var value"),
+    ("if", &["expr"], "expr"),
+    ("elif", &["expr"], "expr"),
+    ("else", &[], ""),
+    ("endif", &[], ""),
+    ("block", &["name"], "name"),
+    ("endblock", &[], ""),
+];
+
+fn check(name: &str, params: &Params) -> Result<(), Fault> {
+    let known = KNOWN.iter().find(|(n, ..)| *n == name).ok_or_else(|| Fault(format!("invalid SSI command: \"{name}\"")))?;
+    for (param, _) in &params.0 {
+        let param = String::from_utf8_lossy(param);
+        if !known.1.contains(&&*param) {
+            return Err(Fault(format!("invalid parameter name: \"{param}\" in \"{name}\" SSI command")));
+        }
+    }
+    for wanted in known.2.split_whitespace() {
+        if params.get(wanted).is_none() {
+            return Err(Fault(format!("mandatory \"{wanted}\" parameter is absent in \"{name}\" SSI command")));
+        }
+    }
+    Ok(())
+}
+
+async fn command(request: &Rc<Request>, state: &mut State, name: &[u8], params: &Params, out: &mut Vec<Piece>) -> Result<(), Fault> {
+    let name = String::from_utf8_lossy(name);
+    let branch = matches!(&*name, "if" | "elif" | "else" | "endif");
+    if state.silent() && !branch {
+        return Ok(());
+    }
+    if state.block.is_some() && matches!(&*name, "block") {
+        return Err(Fault("the \"block\" command inside the \"block\" command".to_owned()));
+    }
+    check(&name, params)?;
+    match &*name {
+        "include" => return include(request, state, params, out).await,
+        "echo" => echo(request, state, params, out)?,
+        "config" => config(request, state, params)?,
+        "set" => {
+            let value = evaluate(request, params.get("value").unwrap_or_default()).ok_or_else(|| bad_name(params.get("value")))?;
+            set_value(request, params.get("var").unwrap_or_default(), value);
+        }
+        "block" => state.block = Some((params.get("name").unwrap_or_default().to_vec(), Vec::new())),
+        "endblock" => {
+            if let Some(block) = state.block.take() {
+                shared(request).blocks.borrow_mut().push(block);
+            }
+        }
+        other => condition(request, state, other, params)?,
+    }
+    Ok(())
+}
+
+fn bad_name(text: Option<&[u8]>) -> Fault {
+    Fault(format!("invalid variable name in \"{}\"", String::from_utf8_lossy(text.unwrap_or_default())))
+}
+
+fn condition(request: &Request, state: &mut State, name: &str, params: &Params) -> Result<(), Fault> {
+    let inside = state.condition != Condition::None;
+    let test = || expression(request, params.get("expr").unwrap_or_default());
+    let of = |yes| if yes { Condition::True } else { Condition::False };
+    state.condition = match (name, state.condition) {
+        ("if", _) if inside => return Err(Fault("the \"if\" command inside the \"if\" command".to_owned())),
+        ("if", _) => of(test()?),
+        ("endif", _) => Condition::None,
+        (_, Condition::None) => return Err(Fault(format!("invalid context of SSI command: \"{name}\""))),
+        (_, Condition::True | Condition::Done) => Condition::Done,
+        ("elif", _) => of(test()?),
+        _ => Condition::True,
+    };
+    Ok(())
+}
+
+/// `$a`, `$a = text`, `$a != text`, `$a = /re/`, `$a != /re/`.
+fn expression(request: &Request, text: &[u8]) -> Result<bool, Fault> {
+    let invalid = || Fault(format!("invalid expression \"{}\"", String::from_utf8_lossy(text)));
+    let trimmed = text.trim_ascii();
+    let operator = memchr::memchr2(b'=', b'!', trimmed);
+    let Some(at) = operator else {
+        return Ok(!evaluate(request, trimmed).ok_or_else(invalid)?.is_empty());
+    };
+    let (left, rest) = trimmed.split_at(at);
+    let negate = rest.first() == Some(&b'!');
+    let right = rest.strip_prefix(b"!=").or_else(|| rest.strip_prefix(b"=")).ok_or_else(invalid)?.trim_ascii();
+    let left = evaluate(request, left.trim_ascii()).ok_or_else(invalid)?;
+    let same = match right.strip_prefix(b"/") {
+        Some(pattern) => matches(request, pattern.strip_suffix(b"/").ok_or_else(invalid)?, &left)?,
+        None => {
+            let quoted = right.strip_prefix(b"\"").and_then(|r| r.strip_suffix(b"\""));
+            let quoted = quoted.or_else(|| right.strip_prefix(b"'").and_then(|r| r.strip_suffix(b"'")));
+            evaluate(request, quoted.unwrap_or(right)).ok_or_else(invalid)? == left
+        }
+    };
+    Ok(same != negate)
+}
+
+/// A session of its own for a pattern on a page: its groups must not touch the variables of the configuration.
+struct Scratch(Cache);
+
+impl Session for Scratch {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.0
+    }
+
+    fn variable_cycle(&self, _: &str) {}
+}
+
+fn matches(request: &Request, pattern: &[u8], subject: &[u8]) -> Result<bool, Fault> {
+    let mut variables = Variables::default();
+    let regex = Regex::new(pattern, false, &mut variables).map_err(Fault)?;
+    variables.finish().map_err(Fault)?;
+    let scratch = Scratch(Cache::new(Rc::new(variables)));
+    if !regex.exec(&scratch, subject) {
+        return Ok(false);
+    }
+    let groups = (0..=9).map(|n| scratch.cache().captures().get(n).map(<[u8]>::to_vec)).collect();
+    shared(request).captures.replace(groups);
+    for name in group_names(pattern) {
+        let mut value = Vec::new();
+        if variable::get_by_name(&scratch, &name, &mut value) {
+            set_value(request, name.as_bytes(), value);
+        }
+    }
+    Ok(true)
+}
+
+/// Names of groups, `(?<name>` or `(?P<name>`.
+fn group_names(pattern: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(pattern);
+    let starts = text.split("(?").skip(1);
+    let named = starts.filter_map(|rest| rest.strip_prefix("P<").or_else(|| rest.strip_prefix('<'))?.split_once('>'));
+    let names = named.map(|(name, _)| name);
+    names.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')).map(str::to_owned).collect()
+}
+
+fn config(request: &Request, state: &mut State, params: &Params) -> Result<(), Fault> {
+    if let Some(format) = params.get("timefmt") {
+        shared(request).time_format.replace(Some(format.to_vec()));
+    }
+    if let Some(message) = params.get("errmsg") {
+        state.error_message = Some(message.to_vec());
+    }
+    Ok(())
+}
+
+fn echo(request: &Request, state: &mut State, params: &Params, out: &mut Vec<Piece>) -> Result<(), Fault> {
+    let value = value_of(request, params.get("var").unwrap_or_default());
+    let value = value.unwrap_or_else(|| params.get("default").unwrap_or(b"(none)").to_vec());
+    let mut text = Vec::new();
+    match params.get("encoding") {
+        None | Some(b"entity") => escape_html(&value, &mut text),
+        Some(b"none") => text = value,
+        Some(b"url") => escape(&value, Class::Html, &mut text),
+        Some(other) => {
+            return Err(Fault(format!("unknown encoding \"{}\" in the \"echo\" command", String::from_utf8_lossy(other))));
+        }
+    }
+    if !text.is_empty() {
+        state.emit(Piece::Bytes(text.into()), out);
+    }
+    Ok(())
+}
+
+/// The URI of an include; a relative one starts from the page's directory.
+fn include_uri(request: &Request, params: &Params) -> Result<Vec<u8>, Fault> {
+    let given = match (params.get("virtual"), params.get("file")) {
+        (Some(_), Some(_)) => return Err(Fault("inclusion may be either virtual or file".to_owned())),
+        (None, None) => return Err(Fault("no parameter in \"include\" SSI command".to_owned())),
+        (Some(uri), None) | (None, Some(uri)) => uri,
+    };
+    if params.get("file").is_some() && params.get("wait").is_some() {
+        return Err(Fault(format!("\"wait\" cannot be used with file=\"{}\"", String::from_utf8_lossy(given))));
+    }
+    let mut uri = evaluate(request, given).ok_or_else(|| bad_name(Some(given)))?;
+    if uri.first() != Some(&b'/') {
+        let line = request.line.borrow();
+        let end = memchr::memrchr(b'/', &line.uri).map_or(0, |at| at + 1);
+        uri.splice(0..0, line.uri.get(..end).unwrap_or_default().iter().copied());
+    }
+    let mut buffer = Vec::new();
+    let target = wire::uri::internal::check(&uri, &mut buffer)
+        .map_err(|_| Fault(format!("unsafe URI \"{}\" was detected", String::from_utf8_lossy(&uri))))?;
+    let mut path = target.path(&uri, &buffer).to_vec();
+    if let Some(args) = target.args {
+        path.push(b'?');
+        path.extend_from_slice(args.of(&uri));
+    }
+    Ok(path)
+}
+
+async fn include(request: &Rc<Request>, state: &mut State, params: &Params, out: &mut Vec<Piece>) -> Result<(), Fault> {
+    if params.get("set").is_some() && params.get("stub").is_some() {
+        return Err(Fault("\"set\" and \"stub\" cannot be used together in \"include\" SSI command".to_owned()));
+    }
+    if let Some(wait) = params.get("wait")
+        && !wait.eq_ignore_ascii_case(b"yes")
+        && !wait.eq_ignore_ascii_case(b"no")
+    {
+        return Err(Fault(format!("invalid value \"{}\" in the \"wait\" parameter", String::from_utf8_lossy(wait))));
+    }
+    let uri = include_uri(request, params)?;
+    let stub = match params.get("stub") {
+        Some(name) => Some(find_block(request, name)?),
+        None => None,
+    };
+    let (status, mut pieces) = fetch(request.clone(), uri).await.ok_or_else(|| Fault("subrequest failed".to_owned()))?;
+    if let Some(name) = params.get("set") {
+        let mut value = Vec::new();
+        if status < 300 {
+            for piece in &pieces {
+                let run = each_run(piece, |data| {
+                    value.extend_from_slice(data);
+                    Ok(())
+                });
+                run.map_err(|error| Fault(format!("reading an included file failed: {error}")))?;
+            }
+        }
+        set_value(request, name, value);
+        return Ok(());
+    }
+    if let Some(stub) = stub
+        && (status >= 300 || pieces.iter().all(Piece::is_empty))
+    {
+        pieces = stub;
+    }
+    for piece in pieces {
+        state.emit(piece, out);
+    }
+    Ok(())
+}
+
+fn find_block(request: &Request, name: &[u8]) -> Result<Vec<Piece>, Fault> {
+    let shared = shared(request);
+    let blocks = shared.blocks.borrow();
+    let found = blocks.iter().find(|(n, _)| n == name).map(|(_, content)| content.clone());
+    found.ok_or_else(|| Fault(format!("\"stub\"=\"{}\" for \"include\" not found", String::from_utf8_lossy(name))))
+}
+
+/// `$date_local`, `$date_gmt` in the format of `config timefmt`.
+pub(super) fn date(request: &Request, local: bool, out: &mut Vec<u8>) -> bool {
+    let format = shared(request).time_format.borrow().clone();
+    let format = format.unwrap_or_else(|| b"%A, %d-%b-%Y %H:%M:%S %Z".to_vec());
+    strftime(&format, clock::now().sec, local, out);
+    true
+}
+
+/// The conversions of strftime(3) that dates on pages use; others are copied as they are.
+fn strftime(format: &[u8], sec: i64, local: bool, out: &mut Vec<u8>) {
+    use std::io::Write;
+    const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+    let east = if local { clock::offset(sec) } else { 0 };
+    let t = civil(sec + i64::from(east));
+    let mut rest = format;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let Some((&kind, after)) = rest.split_first().filter(|_| byte == b'%') else {
+            out.push(byte);
+            continue;
+        };
+        rest = after;
+        // Writing to a Vec cannot fail.
+        let _ = match kind {
+            b'A' => write!(out, "{}", DAYS.get(t.weekday as usize).copied().unwrap_or_default()),
+            b'a' => write!(out, "{}", clock::weekday_name(t.weekday)),
+            b'b' | b'h' => write!(out, "{}", month_name(t.month)),
+            b'd' => write!(out, "{:02}", t.day),
+            b'e' => write!(out, "{:2}", t.day),
+            b'm' => write!(out, "{:02}", t.month),
+            b'Y' => write!(out, "{}", t.year),
+            b'y' => write!(out, "{:02}", t.year.rem_euclid(100)),
+            b'H' => write!(out, "{:02}", t.hour),
+            b'M' => write!(out, "{:02}", t.minute),
+            b'S' => write!(out, "{:02}", t.second),
+            b's' => write!(out, "{sec}"),
+            b'F' => write!(out, "{}-{:02}-{:02}", t.year, t.month, t.day),
+            b'T' => write!(out, "{:02}:{:02}:{:02}", t.hour, t.minute, t.second),
+            b'Z' if !local || east == 0 => write!(out, "GMT"),
+            b'Z' | b'z' => {
+                let minutes = east.unsigned_abs() / 60;
+                write!(out, "{}{:02}{:02}", if east < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)
+            }
+            b'%' => write!(out, "%"),
+            other => out.write_all(&[b'%', other]),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        let mut out = Vec::new();
+        strftime(b"%A, %d-%b-%Y %H:%M:%S %Z %s %%", 784_111_777, false, &mut out);
+        assert_eq!(out, b"Sunday, 06-Nov-1994 08:49:37 GMT 784111777 %");
+    }
+
+    #[test]
+    fn names_of_groups() {
+        assert_eq!(group_names(b"(?<a>x)(?P<b_1>y)(?<=z)(?:w)(?<!v)"), ["a", "b_1"]);
+    }
+
+    #[test]
+    fn a_skipped_branch_emits_nothing() {
+        let mut state = State { condition: Condition::False, ..State::default() };
+        let mut out = Vec::new();
+        state.emit(Piece::Bytes("x".into()), &mut out);
+        assert!(out.is_empty());
+        state.condition = Condition::None;
+        state.block = Some((Vec::new(), Vec::new()));
+        state.emit(Piece::Bytes("x".into()), &mut out);
+        assert!(out.is_empty() && state.block.is_some_and(|b| b.1.len() == 1));
+    }
+}

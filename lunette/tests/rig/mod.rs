@@ -1,0 +1,216 @@
+//! A server for a test: a prefix of its own, free ports, bounded waits, and nothing left behind.
+// Each test program uses a part of this.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a busy machine; only failures wait this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lunette");
+
+/// A directory that is a prefix, removed with the value.
+pub(crate) struct Prefix {
+    pub(crate) path: PathBuf,
+}
+
+impl Prefix {
+    pub(crate) fn new() -> Prefix {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("lunette-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        for directory in ["conf", "logs", "html", "lua"] {
+            fs::create_dir_all(path.join(directory)).unwrap();
+        }
+        Prefix { path }
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path.join(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// Runs the binary with `-p` and these arguments to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        command(&self.path).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The process that the pid file names, once there is one.
+    pub(crate) fn master(&self) -> i32 {
+        let mut pid = None;
+        until("a pid file", || {
+            pid = self.read("logs/nginx.pid").trim().parse().ok();
+            pid.is_some()
+        });
+        pid.unwrap()
+    }
+
+    /// Whether the master is gone; `-t` leaves an empty pid file.
+    pub(crate) fn is_down(&self) -> bool {
+        self.read("logs/nginx.pid").is_empty()
+    }
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        if !self.is_down() {
+            // A test that failed leaves its server; it must not outlive the test.
+            self.run(&["-s", "stop"]);
+            let end = Instant::now() + PATIENCE;
+            while !self.is_down() && Instant::now() < end {
+                sleep(Duration::from_millis(10));
+            }
+        }
+        drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+/// The binary with a prefix.
+pub(crate) fn command(prefix: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.arg("-p").arg(prefix);
+    command
+}
+
+/// A server in the foreground, killed with the value.
+pub(crate) struct Foreground {
+    pub(crate) child: Child,
+}
+
+impl Foreground {
+    /// Starts the configuration that is in the prefix and waits until `port` answers.
+    ///
+    /// # Errors
+    /// What the server printed when it ended instead.
+    pub(crate) fn start(prefix: &Prefix, port: u16, global: &str) -> Result<Foreground, String> {
+        let mut command = command(&prefix.path);
+        if !global.is_empty() {
+            command.arg("-g").arg(global);
+        }
+        let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut server = Foreground { child };
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if server.child.try_wait().unwrap().is_some() || Instant::now() > end {
+                drop(server.child.kill());
+                let mut text = String::new();
+                server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+                return Err(format!("the server did not start: {text}{}", prefix.read("logs/error.log")));
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// A response, taken apart.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Sends raw bytes and reads until the server closes.
+///
+/// # Errors
+/// Those of the connection.
+pub(crate) fn exchange(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(bytes)?;
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        // A server that refuses may reset the connection behind its answer.
+        Err(error) if answer.is_empty() => Err(error),
+        _ => Ok(answer),
+    }
+}
+
+/// Fetches a path with a connection of its own.
+///
+/// # Errors
+/// Those of the connection, or an answer that is none.
+pub(crate) fn get(port: u16, path: &str) -> Result<Answer, String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    parse(&exchange(port, request.as_bytes()).map_err(|error| error.to_string())?)
+}
+
+/// Takes a response apart; chunked bodies are put together.
+///
+/// # Errors
+/// What is not like a response.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Answer, String> {
+    let wrong = || format!("not a response: {:?}", String::from_utf8_lossy(bytes));
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(wrong)?;
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).ok_or_else(wrong)?;
+    let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let mut answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
+    if (100..200).contains(&answer.status) && answer.status != 101 {
+        return parse(&answer.body);
+    }
+    if answer.header("Transfer-Encoding") == Some("chunked") {
+        answer.body = dechunk(&answer.body).ok_or_else(wrong)?;
+    }
+    Ok(answer)
+}
+
+fn dechunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|w| w == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?, 16).ok()?;
+        rest = &rest[line + 2..];
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size + 2..)?;
+    }
+}

@@ -1,0 +1,129 @@
+//! Runs the examples of the manual against the real binary, so that the manual cannot rot (CONTRIBUTING: "The manual").
+
+mod page;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use page::{Example, Exchange, Page};
+use rig::{Answer, Foreground, Prefix, exchange, free_port, parse};
+use std::path::{Path, PathBuf};
+
+/// Fewer examples than this would mean that the pages were not found.
+const FEWEST: usize = 20;
+
+fn pages(directory: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_example_answers_as_the_manual_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec");
+    let mut found = Vec::new();
+    pages(&root, &mut found);
+    let only = std::env::var("SPEC_ONLY").unwrap_or_default();
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for path in &found {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        if !name.contains(&only) {
+            continue;
+        }
+        let page = match Page::parse(&std::fs::read_to_string(path).unwrap()) {
+            Ok(page) => page,
+            Err(error) => {
+                failures.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        for example in &page.examples {
+            count += 1;
+            if let Err(error) = run(&page, example) {
+                failures.push(format!("{name}:{}: {error}", example.line));
+            }
+        }
+    }
+    println!("{count} examples on {} pages", found.len());
+    assert!(failures.is_empty(), "{} of {count} examples fail:\n\n{}", failures.len(), failures.join("\n\n"));
+    assert!(count >= FEWEST || !only.is_empty(), "only {count} examples were found");
+}
+
+/// A port for each name that the example uses: `$PORT`, `$PORT2`, `$PORT3`.
+struct Ports([(&'static str, u16); 3]);
+
+impl Ports {
+    fn new() -> Ports {
+        // The longer names first: `$PORT` is the beginning of the others.
+        Ports([("$PORT3", free_port()), ("$PORT2", free_port()), ("$PORT", free_port())])
+    }
+
+    fn fill(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (name, port)| text.replace(name, &port.to_string()))
+    }
+}
+
+fn run(page: &Page, example: &Example) -> Result<(), String> {
+    let prefix = Prefix::new();
+    for (name, text) in &page.files {
+        prefix.write(&format!("html/{name}"), text);
+    }
+    let ports = Ports::new();
+    let (text, global) = example.configuration();
+    prefix.write("conf/nginx.conf", &ports.fill(&text));
+    if example.exchanges.is_empty() {
+        let output = prefix.run(&["-t", "-q", "-g", &global]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        return if output.status.success() { Ok(()) } else { Err(said) };
+    }
+    let server = Foreground::start(&prefix, ports.0[2].1, &global)?;
+    let result = example.exchanges.iter().try_for_each(|one| ask(&ports, one));
+    drop(server);
+    result.map_err(|error| format!("{error}\nerror log: {}", prefix.read("logs/error.log")))
+}
+
+fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
+    let request = ports.fill(&one.request);
+    let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(|error| format!("{}: {error}", one.title()))?;
+    let answer = if bytes.is_empty() { Answer::default() } else { parse(&bytes)? };
+    compare(&ports.fill(&one.response), &answer).map_err(|error| format!("{}: {error}", one.title()))
+}
+
+/// The first line is the status (0: closed without an answer), then headers, then a blank line and the body.
+fn compare(expected: &str, answer: &Answer) -> Result<(), String> {
+    let (head, body) = match expected.split_once("\n\n") {
+        Some((head, body)) => (head, Some(body)),
+        None => (expected.trim_end_matches('\n'), None),
+    };
+    let mut lines = head.lines();
+    let status = lines.next().unwrap_or_default();
+    if status.split(' ').next() != Some(&answer.status.to_string()) {
+        return Err(format!("status {}, expected {status}\n{}", answer.status, answer.text()));
+    }
+    for line in lines {
+        if let Some(name) = line.strip_prefix('!') {
+            if let Some(value) = answer.header(name.trim()) {
+                return Err(format!("there is a header {name}: {value}"));
+            }
+            continue;
+        }
+        let (name, value) = line.split_once(':').ok_or_else(|| format!("not a header: {line}"))?;
+        let all: Vec<_> = answer.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
+        if !all.contains(&value.trim()) {
+            return Err(format!("header {name} is {all:?}, expected {value:?}"));
+        }
+    }
+    let Some(body) = body else { return Ok(()) };
+    let seen = answer.text().replace("\r\n", "\n");
+    if seen.strip_suffix('\n').unwrap_or(&seen) == body.strip_suffix('\n').unwrap_or(body) {
+        Ok(())
+    } else {
+        Err(format!("body {seen:?}, expected {body:?}"))
+    }
+}

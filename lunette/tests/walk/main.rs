@@ -1,0 +1,26 @@
+//! The first steps of a user, each as typed: start, ask, reload, reopen, stop; and what goes wrong on the way.
+
+mod command_line;
+mod processes;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use rig::Prefix;
+
+/// A configuration that answers `word` on `port`.
+pub(crate) fn configuration(port: u16, word: &str) -> String {
+    format!(
+        "worker_processes 1;\nerror_log logs/error.log notice;\nevents {{ worker_connections 10224; }}\n\
+         http {{\n    server {{\n        listen {port};\n        location / {{ return 200 \"{word}\\n\"; }}\n    }}\n}}\n"
+    )
+}
+
+/// A prefix whose server has been started with `-p` alone, and its port.
+pub(crate) fn started(word: &str) -> (Prefix, u16) {
+    let prefix = Prefix::new();
+    let port = rig::free_port();
+    prefix.write("conf/nginx.conf", &configuration(port, word));
+    let output = prefix.run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (prefix, port)
+}

@@ -1,0 +1,157 @@
+//! The master, its workers, and signals.
+
+use crate::rig::{BINARY, Prefix, free_port, get, until};
+use crate::{configuration, started};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+fn say(port: u16) -> String {
+    get(port, "/").unwrap().text()
+}
+
+/// Process numbers and titles of the master's children.
+fn workers(prefix: &Prefix) -> Vec<(i32, String)> {
+    let master = prefix.master();
+    let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
+    let title = |pid: i32| {
+        let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
+    };
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).map(|pid| (pid, title(pid))).collect()
+}
+
+fn stop(prefix: &Prefix, how: &str) {
+    assert!(prefix.run(&["-s", how]).status.success());
+    until("the end of the server", || prefix.is_down());
+}
+
+#[test]
+fn hello_and_stop() {
+    let (prefix, port) = started("hello world");
+    assert_eq!(say(port), "hello world\n");
+    until("a worker's title", || workers(&prefix).iter().any(|(_, title)| title == "nginx: worker process"));
+    stop(&prefix, "stop");
+    assert!(get(port, "/").is_err());
+    let output = prefix.run(&["-s", "stop"]);
+    let pid_file = prefix.path.join("logs/nginx.pid").display().to_string();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains(&format!("open() \"{pid_file}\" failed (2: No such file or directory)")), "{error}");
+}
+
+#[test]
+fn a_symlink_named_nginx_is_the_same() {
+    let prefix = Prefix::new();
+    let link = prefix.path.join("nginx");
+    std::os::unix::fs::symlink(BINARY, &link).unwrap();
+    let port = free_port();
+    prefix.write("conf/nginx.conf", &configuration(port, "linked"));
+    assert!(Command::new(&link).arg("-p").arg(&prefix.path).status().unwrap().success());
+    assert_eq!(say(port), "linked\n");
+    assert!(Command::new(&link).arg("-p").arg(&prefix.path).args(["-s", "quit"]).status().unwrap().success());
+    until("the end of the server", || prefix.is_down());
+}
+
+#[test]
+fn a_reload_takes_up_changes_and_loses_nothing() {
+    let (prefix, port) = started("one");
+    let stopped = Arc::new(AtomicBool::new(false));
+    let answers = Arc::new(AtomicUsize::new(0));
+    let asking: Vec<_> = (0..2)
+        .map(|_| {
+            let (stopped, answers) = (stopped.clone(), answers.clone());
+            thread::spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    let answer = get(port, "/").unwrap();
+                    assert!(["one\n", "two\n", "three\n"].contains(&answer.text().as_str()));
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for word in ["two", "three"] {
+        let before = answers.load(Ordering::Relaxed);
+        until("answers", || answers.load(Ordering::Relaxed) > before + 20);
+        prefix.write("conf/nginx.conf", &configuration(port, word));
+        assert!(prefix.run(&["-s", "reload"]).status.success());
+        until("the new configuration", || say(port) == format!("{word}\n"));
+    }
+    stopped.store(true, Ordering::Relaxed);
+    for thread in asking {
+        thread.join().unwrap();
+    }
+    stop(&prefix, "quit");
+}
+
+#[test]
+fn a_bad_configuration_leaves_the_old_one_serving() {
+    let (prefix, port) = started("old");
+    prefix.write("conf/nginx.conf", "events { } http { bogus; }");
+    // The signal's sender refuses it already; the master must too.
+    let status = Command::new("kill").args(["-HUP", &prefix.master().to_string()]).status().unwrap();
+    assert!(status.success());
+    until("the refusal", || prefix.read("logs/error.log").contains("unknown directive \"bogus\""));
+    assert_eq!(say(port), "old\n");
+    prefix.write("conf/nginx.conf", &configuration(port, "new"));
+    assert!(prefix.run(&["-s", "reload"]).status.success());
+    until("the new configuration", || say(port) == "new\n");
+    stop(&prefix, "stop");
+}
+
+#[test]
+fn a_killed_worker_is_replaced() {
+    let (prefix, port) = started("alive");
+    let mut first = Vec::new();
+    until("a worker", || {
+        first = workers(&prefix);
+        first.len() == 1
+    });
+    assert!(Command::new("kill").args(["-KILL", &first[0].0.to_string()]).status().unwrap().success());
+    until("another worker", || workers(&prefix).iter().any(|(pid, _)| *pid != first[0].0));
+    until("an answer", || get(port, "/").is_ok_and(|answer| answer.text() == "alive\n"));
+    assert!(prefix.read("logs/error.log").contains("exited on signal 9"));
+    stop(&prefix, "stop");
+}
+
+#[test]
+fn logs_are_opened_again() {
+    let (prefix, port) = started("x");
+    get(port, "/before").unwrap();
+    std::fs::rename(prefix.path.join("logs/access.log"), prefix.path.join("logs/old.log")).unwrap();
+    std::fs::rename(prefix.path.join("logs/error.log"), prefix.path.join("logs/old-error.log")).unwrap();
+    assert!(prefix.run(&["-s", "reopen"]).status.success());
+    until("a new access log", || {
+        get(port, "/after").unwrap();
+        prefix.read("logs/access.log").contains("GET /after")
+    });
+    assert!(prefix.read("logs/old.log").contains("GET /before"));
+    assert!(prefix.path.join("logs/error.log").exists());
+    stop(&prefix, "stop");
+    assert!(prefix.read("logs/error.log").contains("exit"), "{}", prefix.read("logs/error.log"));
+}
+
+#[test]
+fn one_process_serves_without_a_master() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write("conf/nginx.conf", &format!("master_process off;\n{}", configuration(port, "alone")));
+    assert!(prefix.run(&[]).status.success());
+    assert_eq!(say(port), "alone\n");
+    assert!(workers(&prefix).is_empty());
+    stop(&prefix, "quit");
+}
+
+#[test]
+fn two_families_of_addresses_share_a_port() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let text = configuration(port, "both")
+        .replace(&format!("listen {port};"), &format!("listen {port}; listen [::]:{port} ipv6only=on default_server;"));
+    prefix.write("conf/nginx.conf", &text);
+    let output = prefix.run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(say(port), "both\n");
+    stop(&prefix, "stop");
+}
