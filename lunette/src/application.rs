@@ -59,12 +59,10 @@ impl Application for Server {
 
     fn open(&mut self, generation: &mut Generation, _: Option<&Generation>, mode: LoadMode) -> Result<(), LoadError> {
         opening::open(generation)?;
-        if mode == LoadMode::Run
-            && let Some(http) = &generation.http
-        {
+        self.show_warnings(generation);
+        if let (LoadMode::Run, Some(http)) = (mode, &generation.http) {
             lua_api::open(http, &generation.settings.error_log).map_err(LoadError::new)?;
         }
-        self.show_warnings(generation);
         self.started |= mode == LoadMode::Run;
         Ok(())
     }

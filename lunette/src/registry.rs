@@ -71,6 +71,9 @@ const USUAL: [&str; 30] = [
 /// All modules in their order.
 pub(crate) fn modules() -> Rc<[Module]> {
     Rc::from([
+        // Lua's own settings, and the start of its machine in each worker.
+        lua::settings::MODULE,
+        lua::start::MODULE,
         // Variables only.
         m::variables::MODULE,
         m::map::MODULE,
@@ -80,14 +83,10 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
-        // Lua: settings, the start of processes.
-        lua::settings::MODULE,
-        lua::start::MODULE,
-        // Server-rewrite: Lua before the programs of the configuration.
+        // Server-rewrite: Lua before the configuration's program; rewrite: after it.
         lua::server_rewrite::MODULE,
-        // Rewrite: programs of the configuration before Lua's.
-        m::rewrite::MODULE,
         lua::set::MODULE,
+        m::rewrite::MODULE,
         lua::rewrite::MODULE,
         // Preaccess.
         m::limit_req::MODULE,
@@ -125,14 +124,13 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::userid::MODULE,
         m::accept_gzip::MODULE,
         m::gunzip::MODULE,
+        m::addition::MODULE,
         m::sub_filter::MODULE,
         m::ssi::MODULE,
-        // What is added to a body is not searched by the filters above, only packed.
-        m::addition::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.
         m::range::MODULE,
-        // Log: Lua before the access log.
+        // Log.
         lua::log::MODULE,
         m::log::MODULE,
     ])
