@@ -13,11 +13,8 @@ pub mod timer;
 use lua::{Group, Phase, PhaseSet};
 
 /// Phases in which an answer may be begun.
-pub const ANSWERING: PhaseSet = PhaseSet::of(Phase::REWRITE)
-    .with(Phase::SERVER_REWRITE)
-    .with(Phase::ACCESS)
-    .with(Phase::PRECONTENT)
-    .with(Phase::CONTENT);
+pub const ANSWERING: PhaseSet =
+    PhaseSet::of(Phase::REWRITE).with(Phase::SERVER_REWRITE).with(Phase::ACCESS).with(Phase::PRECONTENT).with(Phase::CONTENT);
 
 /// Marks any phase, for rows that look for a request themselves.
 pub const ANYWHERE: u32 = PhaseSet::EVERYWHERE.bits();

@@ -62,9 +62,7 @@ impl Hooks for Watcher {
         }
         let mut line = b"writing a global Lua variable ('".to_vec();
         line.extend_from_slice(name);
-        line.extend_from_slice(
-            b"') which may lead to race conditions between concurrent requests, so prefer the use of 'local' variables",
-        );
+        line.extend_from_slice(b"') which may lead to race conditions between concurrent requests, so prefer the use of 'local' variables");
         line.extend_from_slice(traceback);
         host.log(Level::Warn, &line, crate::host::log_context(cx));
     }

@@ -291,11 +291,8 @@ fn flush(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         return Ok(refused(stack, "nothing to flush"));
     }
     let mark = send::flush_mark(&request);
-    let step = if wait {
-        http::output::then(mark, move |sent| if sent == Outcome::Ok { request.flush() } else { Step::Now(sent) })
-    } else {
-        mark
-    };
+    let step =
+        if wait { http::output::then(mark, move |sent| if sent == Outcome::Ok { request.flush() } else { Step::Now(sent) }) } else { mark };
     Ok(reply(stack, state, step))
 }
 

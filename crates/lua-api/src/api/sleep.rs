@@ -5,11 +5,7 @@ use std::time::Duration;
 
 /// `ngx.sleep`.
 pub fn group() -> Group {
-    Group {
-        name: "ngx.sleep",
-        rows: vec![Row::suspends("sleep", YIELDABLE, sleep)],
-        glue: "local b = ... b.ngx.sleep = b.R.sleep",
-    }
+    Group { name: "ngx.sleep", rows: vec![Row::suspends("sleep", YIELDABLE, sleep)], glue: "local b = ... b.ngx.sleep = b.R.sleep" }
 }
 
 fn sleep(_: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {

@@ -32,9 +32,12 @@ fn rows() -> Vec<Row> {
     let mut rows = code::rows("access_by_lua", Context::HTTP_IF, "Runs Lua in the access phase.", |cx, code| {
         cx.once(&mut cx.location::<Conf>().code, code)
     });
-    rows.push(flag("access_by_lua_no_postpone", Context::HTTP, "Runs access_by_lua before other handlers of its phase.", |c: &mut Conf| {
-        &mut c.no_postpone
-    }));
+    rows.push(flag(
+        "access_by_lua_no_postpone",
+        Context::HTTP,
+        "Runs access_by_lua before other handlers of its phase.",
+        |c: &mut Conf| &mut c.no_postpone,
+    ));
     rows
 }
 

@@ -25,9 +25,7 @@ impl Config for Conf {
 }
 
 fn rows() -> Vec<Row> {
-    code::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| {
-        cx.once(&mut cx.location::<Conf>().code, code)
-    })
+    code::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
 }
 
 fn levels(levels: &mut Levels) {

@@ -29,12 +29,16 @@ impl Config for Conf {
 }
 
 fn rows() -> Vec<Row> {
-    let mut rows = code::rows("rewrite_by_lua", Context::HTTP_IF, "Runs Lua in the rewrite phase, after the rewrite directives.", |cx, code| {
-        cx.once(&mut cx.location::<Conf>().code, code)
-    });
-    rows.push(flag("rewrite_by_lua_no_postpone", Context::HTTP, "Runs rewrite_by_lua before other handlers of its phase.", |c: &mut Conf| {
-        &mut c.no_postpone
-    }));
+    let mut rows =
+        code::rows("rewrite_by_lua", Context::HTTP_IF, "Runs Lua in the rewrite phase, after the rewrite directives.", |cx, code| {
+            cx.once(&mut cx.location::<Conf>().code, code)
+        });
+    rows.push(flag(
+        "rewrite_by_lua_no_postpone",
+        Context::HTTP,
+        "Runs rewrite_by_lua before other handlers of its phase.",
+        |c: &mut Conf| &mut c.no_postpone,
+    ));
     rows
 }
 

@@ -192,11 +192,7 @@ mod tests {
     fn however_the_page_is_cut() {
         let text = "a<!-- x --><!--# echo var=\"a --> b\"  default='it\\'s \\$'--> z <!--#";
         let params = vec![(b"var".to_vec(), b"a --> b".to_vec()), (b"default".to_vec(), b"it's \\$".to_vec())];
-        let want = vec![
-            Token::Text(b"a<!-- x -->".to_vec()),
-            Token::Command(b"echo".to_vec(), params),
-            Token::Text(b" z <!--#".to_vec()),
-        ];
+        let want = vec![Token::Text(b"a<!-- x -->".to_vec()), Token::Command(b"echo".to_vec(), params), Token::Text(b" z <!--#".to_vec())];
         for step in 1..20 {
             assert_eq!(whole(text, step), want, "{step}");
         }
@@ -204,7 +200,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        for text in ["<!--#echo var -->", "<!--#echo var=x -->", "<!--#set a=\"1\" a=\"2\" -->", "<!--#set a=\"123456789012345678901\" -->"] {
+        for text in ["<!--#echo var -->", "<!--#echo var=x -->", "<!--#set a=\"1\" a=\"2\" -->", "<!--#set a=\"123456789012345678901\" -->"]
+        {
             assert!(matches!(whole(text, 100).as_slice(), [Token::Broken(_)]), "{text}");
         }
     }
