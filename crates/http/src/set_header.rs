@@ -12,18 +12,8 @@ use std::borrow::Cow;
 pub struct BadValue;
 
 /// Response fields of which nginx keeps one only, so that adding replaces.
-const SINGLE: [&[u8]; 10] = [
-    b"Server",
-    b"Date",
-    b"Content-Encoding",
-    b"Location",
-    b"Refresh",
-    b"Content-Range",
-    b"Accept-Ranges",
-    b"Expires",
-    b"E-Tag",
-    b"ETag",
-];
+const SINGLE: [&[u8]; 10] =
+    [b"Server", b"Date", b"Content-Encoding", b"Location", b"Refresh", b"Content-Range", b"Accept-Ranges", b"Expires", b"E-Tag", b"ETag"];
 
 /// Request fields of which nginx keeps one only.
 const SINGLE_IN: [&[u8]; 22] = [

@@ -3,6 +3,7 @@
 use crate::host::request;
 use crate::ngx::escape::{COMPONENT, push_escaped};
 use crate::ngx::req_header::push_multi;
+use crate::ngx::wrapped;
 use http::body::BodyState;
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, Type};
 use wire::uri::escape::{Unescape, unescape};
@@ -17,7 +18,7 @@ pub fn group() -> Group {
     Group {
         name: "ngx.args",
         rows: vec![
-            Row::calls("get_uri_args", all, get_uri_args),
+            Row::calls("get_uri_args", all, |cx, stack| wrapped(get_uri_args(cx, stack))),
             Row::calls("set_uri_args", all, set_uri_args),
             Row::calls("get_post_args", all, get_post_args),
             Row::calls("encode_args", all, encode_args),

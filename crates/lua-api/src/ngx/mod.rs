@@ -35,5 +35,10 @@ pub fn groups() -> Vec<lua::Group> {
     ]
 }
 
+/// The result of a row that a Lua function wraps: its errors name the line that called that function.
+pub(crate) fn wrapped<T>(result: Result<T, lua::Raise>) -> Result<T, lua::Raise> {
+    result.map_err(|raise| raise.at_level(2))
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

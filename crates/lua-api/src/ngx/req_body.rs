@@ -3,8 +3,9 @@
 
 use crate::api::ANSWERING;
 use crate::host::request;
-use base::log::Level;
+use crate::ngx::wrapped;
 use base::errno;
+use base::log::Level;
 use http::body::{self, Body, BodyState, TempFile};
 use http::core::{TempPath, default};
 use http::log_request;
@@ -23,7 +24,7 @@ pub fn group() -> Group {
     Group {
         name: "ngx.req.body",
         rows: vec![
-            Row::suspends("read_body", ANSWERING, read_body),
+            Row::suspends("read_body", ANSWERING, |cx, stack| wrapped(read_body(cx, stack))),
             Row::fast::<{ ANSWERING.bits() }, _, _>("finish_read", finish_read),
             Row::calls("discard_body", all, discard_body),
             Row::calls("get_body_data", all, get_body_data),
@@ -179,7 +180,8 @@ impl Building {
         let mut file = self.file.borrow_mut();
         if file.is_none() {
             let place = request.core().client_body_temp_path.clone();
-            let place = place.unwrap_or_else(|| TempPath { path: request.worker.http.paths.prefix.join("client_body_temp"), levels: [0; 3] });
+            let place =
+                place.unwrap_or_else(|| TempPath { path: request.worker.http.paths.prefix.join("client_body_temp"), levels: [0; 3] });
             *file = Some(TempFile::create(&place)?);
         }
         let mut data = self.data.borrow_mut();

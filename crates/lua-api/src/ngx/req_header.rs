@@ -1,6 +1,7 @@
 //! `ngx.req.get_headers`, `set_header`, `clear_header`, `raw_header`, `http_version`: the head of the request.
 
 use crate::host::{request, with_request};
+use crate::ngx::wrapped;
 use http::line::Version;
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, Type};
 
@@ -15,7 +16,7 @@ pub fn group() -> Group {
     Group {
         name: "ngx.req.headers",
         rows: vec![
-            Row::calls("req_headers", PhaseSet::EVERYWHERE, req_headers),
+            Row::calls("req_headers", PhaseSet::EVERYWHERE, |cx, stack| wrapped(req_headers(cx, stack))),
             Row::fast::<ALL, _, _>("req_set", req_set),
             Row::fast::<ALL, _, _>("raw_header", raw_header),
             Row::fast::<ALL, _, _>("http_version", http_version),
@@ -175,6 +176,6 @@ mod tests {
         assert_eq!(error("ngx.req.set_header()"), "test:1: bad 'name' argument: string expected, got nil");
         assert_eq!(error("ngx.req.set_header('a', 'b')"), "test:1: no request found");
         assert_eq!(error("require 'ngx.req'.add_header('a')"), "test:1: bad 'value' argument: string or table expected, got nil");
-        assert_eq!(error("return ngx.req.get_headers()"), "test:1: no request found");
+        assert_eq!(error("local t = ngx.req.get_headers()"), "test:1: no request found");
     }
 }

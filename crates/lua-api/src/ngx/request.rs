@@ -1,6 +1,7 @@
 //! `ngx.req.get_method`, `set_method`, `set_uri`, `is_internal`, `start_time`; `ngx.is_subrequest`.
 
 use crate::host::{request, with_request};
+use crate::ngx::wrapped;
 use http::Method;
 use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, Type};
 
@@ -18,7 +19,7 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("is_subrequest", is_subrequest),
             Row::fast::<ALL, _, _>("start_time", start_time),
             Row::fast::<ALL, _, _>("finish", finish),
-            Row::calls("set_uri", PhaseSet::EVERYWHERE, set_uri),
+            Row::calls("set_uri", PhaseSet::EVERYWHERE, |cx, stack| wrapped(set_uri(cx, stack))),
         ],
         glue: include_str!("request.lua"),
     }

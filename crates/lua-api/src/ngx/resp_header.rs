@@ -2,6 +2,7 @@
 
 use crate::host::{Host, request, with_request};
 use crate::ngx::req_header::FieldTable;
+use crate::ngx::wrapped;
 use crate::options::Options;
 use base::log::Level;
 use http::Request;
@@ -25,8 +26,8 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("resp_set", resp_set),
             Row::fast::<ALL, _, _>("resp_get", resp_get),
             Row::fast::<ALL, _, _>("resp_status", resp_status),
-            Row::calls("resp_values", PhaseSet::EVERYWHERE, resp_values),
-            Row::calls("resp_headers", PhaseSet::EVERYWHERE, resp_headers),
+            Row::calls("resp_values", PhaseSet::EVERYWHERE, |cx, stack| wrapped(resp_values(cx, stack))),
+            Row::calls("resp_headers", PhaseSet::EVERYWHERE, |cx, stack| wrapped(resp_headers(cx, stack))),
         ],
         glue: include_str!("resp_header.lua"),
     }

@@ -75,10 +75,16 @@ mod tests {
 
     #[test]
     fn dates() {
-        assert_eq!(evaluate("ngx.http_time(1290079655), ngx.parse_http_time('Thu, 18 Nov 2010 11:27:35 GMT')"), "Thu, 18 Nov 2010 11:27:35 GMT 1290079655");
+        assert_eq!(
+            evaluate("ngx.http_time(1290079655), ngx.parse_http_time('Thu, 18 Nov 2010 11:27:35 GMT')"),
+            "Thu, 18 Nov 2010 11:27:35 GMT 1290079655"
+        );
         assert_eq!(evaluate("ngx.cookie_time(1290079655)"), "Thu, 18-Nov-10 11:27:35 GMT");
         assert_eq!(evaluate("ngx.parse_http_time('x')"), "nil");
-        assert_eq!(evaluate("#ngx.today(), #ngx.localtime(), ngx.utctime():match('^%d+%-%d%d%-%d%d %d%d:%d%d:%d%d$') ~= nil"), "10 19 true");
+        assert_eq!(
+            evaluate("#ngx.today(), #ngx.localtime(), ngx.utctime():match('^%d+%-%d%d%-%d%d %d%d:%d%d:%d%d$') ~= nil"),
+            "10 19 true"
+        );
         assert_eq!(evaluate("math.floor(ngx.now()) == ngx.time(), ngx.time() > 1e9"), "true true");
         assert_eq!(evaluate("select(2, pcall(function() ngx.http_time('a') end))"), "test:1: number argument only");
     }
