@@ -64,9 +64,11 @@ pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generat
 fn read(options: &Options, places: &Places, parser: &mut Parser<Disk>, table: &Table, frame: &Frame) -> Result<(), Error> {
     if let Some(text) = &options.directives {
         let parsed = parser.parse_command_line(&text.clone().into_vec());
+        *frame.global.get() = parser.files().names();
         take(parsed, table, frame)?;
     }
     let parsed = parser.parse_file(places.conf.as_os_str().as_bytes());
+    *frame.global.get() = parser.files().names();
     take(parsed, table, frame)
 }
 

@@ -21,6 +21,8 @@ pub struct Response {
     pub headers: Headers,
     /// Trailer fields.
     pub trailers: Headers,
+    /// A `Location` that begins with `/` leaves as it is, whatever `absolute_redirect` says: code gave it.
+    pub location_is_final: bool,
     /// The body can be cut into ranges (`allow_ranges`).
     pub allow_ranges: bool,
 }
@@ -37,6 +39,7 @@ impl Response {
         self.headers.clear();
         self.trailers.clear();
         self.allow_ranges = false;
+        self.location_is_final = false;
     }
 
     /// For a body that a filter will change: its length, ranges and validators no longer hold.

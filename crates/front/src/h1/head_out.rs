@@ -95,7 +95,7 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
     }
     if let Some(target) = response.headers.get(b"Location") {
         out.extend_from_slice(b"Location: ");
-        if target.first() == Some(&b'/') && core.absolute_redirect.unwrap_or(true) {
+        if target.first() == Some(&b'/') && !response.location_is_final && core.absolute_redirect.unwrap_or(true) {
             push_origin(out, request, core);
         }
         out.extend_from_slice(target);
