@@ -64,9 +64,11 @@ pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generat
 fn read(options: &Options, places: &Places, parser: &mut Parser<Disk>, table: &Table, frame: &Frame) -> Result<(), Error> {
     if let Some(text) = &options.directives {
         let parsed = parser.parse_command_line(&text.clone().into_vec());
+        *frame.global.get() = parser.files().names();
         take(parsed, table, frame)?;
     }
     let parsed = parser.parse_file(places.conf.as_os_str().as_bytes());
+    *frame.global.get() = parser.files().names();
     take(parsed, table, frame)
 }
 
@@ -92,6 +94,7 @@ fn build(places: &Places, frame: Frame, modules: Rc<[Module]>, files: Files) -> 
     let finished = frame.global.take::<Finished>().http;
     let (http, endpoints) = finished.map_or_else(|| (None, Endpoints::default()), |(http, endpoints)| (Some(http), endpoints));
     settings.listeners = endpoints.specs;
+    settings.keep_stderr = frame.global.get::<ErrorFiles>().uses_stderr();
     Ok(Generation { settings, files, global: frame.global, modules, http, connections, warnings: shown })
 }
 

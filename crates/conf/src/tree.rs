@@ -93,10 +93,24 @@ impl Files {
         self.files.get(id as usize)
     }
 
+    /// The names alone.
+    #[must_use]
+    pub fn names(&self) -> FileNames {
+        FileNames { list: self.files.iter().map(|file| file.name.clone()).collect() }
+    }
+
     /// The files in the order they were opened; one that was included twice is there twice.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &File> {
         self.files.iter()
     }
+}
+
+/// The names of [`Files`] under the same indexes, for rows that name code after its place; put into the global scope
+/// before directives are read.
+#[derive(Clone, Debug, Default)]
+pub struct FileNames {
+    /// The names.
+    pub list: Vec<Vec<u8>>,
 }
 
 /// Something is wrong with the configuration.

@@ -25,8 +25,8 @@ pub struct Response {
     pub no_server: bool,
     /// `Date` was removed: none leaves.
     pub no_date: bool,
-    /// A `Location` that begins with `/` leaves as it is, without scheme and host.
-    pub relative_location: bool,
+    /// A `Location` that begins with `/` leaves as it is, whatever `absolute_redirect` says: code gave it.
+    pub location_is_final: bool,
     /// The body can be cut into ranges (`allow_ranges`).
     pub allow_ranges: bool,
 }
@@ -42,8 +42,9 @@ impl Response {
         self.last_modified = None;
         self.headers.clear();
         self.trailers.clear();
-        (self.no_server, self.no_date, self.relative_location) = (false, false, false);
+        (self.no_server, self.no_date) = (false, false);
         self.allow_ranges = false;
+        self.location_is_final = false;
     }
 
     /// For a body that a filter will change: its length, ranges and validators no longer hold.

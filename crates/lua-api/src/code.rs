@@ -5,8 +5,8 @@ use crate::runtime::Runtime;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
-use conf::tree::{Error, Files};
-use http::root::Paths;
+use conf::tree::{Error, FileNames};
+use http::root::{Ground, Paths};
 use http::{Complex, Request};
 use lua::{ChunkId, ErrorKind, LuaError, Phase};
 use session::Variables;
@@ -123,11 +123,16 @@ impl LoadError {
 
 /// `NAME(FILE:LINE)` for code in the configuration, as lua-nginx-module names it.
 pub fn chunk_name(cx: &Cx<'_>, tag: &str) -> String {
-    let files = cx.global::<Files>();
-    let path = files.get(cx.directive.span.file).map_or(Cow::Borrowed("nginx.conf"), |f| String::from_utf8_lossy(&f.name));
-    let main = files.get(0).map_or(Cow::Borrowed(""), |f| String::from_utf8_lossy(&f.name));
-    let prefix = main.rfind('/').and_then(|at| main.get(..=at)).unwrap_or("");
-    name_of(tag, &path, prefix, cx.directive.line)
+    let prefix = cx.global::<Ground>().paths.conf_prefix.clone();
+    let path = file_name(cx).unwrap_or_else(|| "nginx.conf".to_owned());
+    let prefix = prefix.to_string_lossy();
+    name_of(tag, &path, &prefix, cx.directive.line)
+}
+
+/// The file that the directive stands in.
+pub fn file_name(cx: &Cx<'_>) -> Option<String> {
+    let names = cx.global::<FileNames>();
+    names.list.get(cx.directive.span.file as usize).map(|name| String::from_utf8_lossy(name).into_owned())
 }
 
 fn name_of(tag: &str, path: &str, prefix: &str, line: u32) -> String {

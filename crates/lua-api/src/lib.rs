@@ -1,7 +1,7 @@
 //! Lua in every phase of a request: the `*_by_lua*` directives and the `ngx` API.
 //!
-//! A directive is a [`http::Module`] in `phase`, a part of the API a [`lua::Group`] in `api`. [`groups`] and
-//! [`modules`] list them in the order that counts. The virtual machine and its worker-wide state are [`Runtime`]'s;
+//! A directive is a [`http::Module`] in `phase`, a part of the API a [`lua::Group`] in `api`. [`groups`]
+//! lists them in the order that counts. The virtual machine and its worker-wide state are [`Runtime`]'s;
 //! what a function sees of its request is the [`Host`].
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,6 @@ pub mod state;
 
 pub use host::Host;
 pub use machine::Machine;
-pub use phase::modules;
 pub use runtime::{Runtime, exit_worker, open};
 pub use state::State;
 

@@ -1,4 +1,7 @@
 //! The `*_by_lua*` directives, one file each.
+//!
+//! Their places among other modules: `server_rewrite` before the rewrite module, `rewrite`, `access` and `precontent`
+//! last in their phases, the filters before the built-in ones, `log` before all other log handlers.
 
 pub mod access;
 pub mod body_filter;
@@ -12,24 +15,3 @@ pub mod server_rewrite;
 pub mod set;
 pub mod settings;
 pub mod start;
-
-use http::Module;
-
-/// The modules of Lua. Their places among others: `server_rewrite` before the rewrite module, `rewrite`, `access` and
-/// `precontent` last in their phases, the filters before the built-in ones, `log` before all other log handlers.
-#[must_use]
-pub fn modules() -> Vec<Module> {
-    vec![
-        settings::MODULE,
-        start::MODULE,
-        server_rewrite::MODULE,
-        set::MODULE,
-        rewrite::MODULE,
-        access::MODULE,
-        precontent::MODULE,
-        content::MODULE,
-        header_filter::MODULE,
-        body_filter::MODULE,
-        log::MODULE,
-    ]
-}

@@ -8,7 +8,7 @@ use http::{Chain, Outcome, Request, Step};
 use std::rc::Rc;
 
 /// Sends the head if it has not gone: what the first output does.
-pub fn header(request: &Rc<Request>, state: &State) -> Step {
+pub fn header(request: &Rc<Request>, state: &Rc<State>) -> Step {
     if request.flags.header_sent.get() {
         return Step::Now(Outcome::Ok);
     }
@@ -26,7 +26,22 @@ pub fn header(request: &Rc<Request>, state: &State) -> Step {
     if !state.mime_set.get() && request.with_location(|l| l.conf.get::<Options>().and_then(|o| o.use_default_type).unwrap_or(true)) {
         set_default_type(request);
     }
-    if state.buffering.get() { Step::Now(Outcome::Ok) } else { request.send_header() }
+    if state.buffering.get() {
+        return Step::Now(Outcome::Ok);
+    }
+    match request.send_header() {
+        Step::Now(Outcome::Ok) => Step::Now(Outcome::Ok),
+        other => {
+            let state = state.clone();
+            then(other, move |sent| {
+                if let Outcome::Status(status @ 300..) = sent {
+                    state.refused.set(status);
+                    state.eof.set(true);
+                }
+                Step::Now(sent)
+            })
+        }
+    }
 }
 
 /// The type of the URI's extension, or the default, unless there is a type (`ngx_http_set_content_type`).
@@ -77,7 +92,7 @@ pub fn data(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
     }
 }
 
-fn body(request: &Rc<Request>, state: &State, bytes: &[u8]) -> Step {
+fn body(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
     if request.flags.header_only.get() {
         state.eof.set(true);
         return Step::Now(Outcome::Ok);

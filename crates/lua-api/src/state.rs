@@ -39,6 +39,8 @@ pub struct State {
     pub mime_set: Cell<bool>,
     /// The content handler has begun.
     pub in_content: Cell<bool>,
+    /// A header filter wants this status for an answer, in place of the one that was begun.
+    pub refused: Cell<u16>,
     /// `ngx.exit` in a header filter.
     pub filter_exit: Cell<Option<i32>>,
     /// The last chunk has passed the Lua body filter.

@@ -144,6 +144,7 @@ fn try_redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     let mut response = request.response.borrow_mut();
     response.headers.push(b"Location", &target);
+    response.location_is_final = true;
     response.set_status(status as u16);
     cx.finish(status);
     Ok(0)

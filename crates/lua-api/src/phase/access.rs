@@ -48,11 +48,8 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf>();
     if let Some(code) = conf.code.clone().filter(|_| !place.is_server) {
-        if conf.no_postpone == Some(true) {
-            place.order = 0;
-        }
         let entry = Entry::new(place, code, lua::Phase::ACCESS);
-        place.phase(Phase::Access, move |request| entry.run(request, exit::after_access));
+        entry.join(place, Phase::Access, exit::after_access, conf.no_postpone == Some(true));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::options::Options;
 use crate::runtime::Runtime;
 use crate::state::State;
 use base::log::Level;
+use http::location::Handler;
 use http::output::then;
 use http::{Attach, Outcome, Request, Step, body};
 use lua::{Job, LuaError, Phase, Stack, Started};
@@ -26,6 +27,17 @@ impl Entry {
     /// The handler of `code` in `phase`.
     pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
         Rc::new(Entry { runtime: place.main_conf::<Runtime>(), options: place.conf::<Options>(), code, phase })
+    }
+
+    /// Joins a phase: last, or before all other handlers.
+    pub fn join(self: Rc<Self>, place: &mut Attach<'_>, phase: http::Phase, finish: Finish, first: bool) {
+        let run = move |request: &Rc<Request>| self.run(request, finish);
+        if !first {
+            return place.phase(phase, run);
+        }
+        if let Some(handlers) = place.parts.phases.get_mut(phase as usize) {
+            handlers.insert(0, Handler { order: 0, run: Rc::new(run) });
+        }
     }
 
     /// A handler whose location is known only when it runs (`set_by_lua*`).
@@ -128,12 +140,16 @@ fn report(request: &Request, phase: Phase, error: &LuaError) {
 fn settle(request: &Rc<Request>, state: Rc<State>, ended: lua::Outcome, finish: Finish) -> Step {
     let pending = state.pending.borrow_mut().take();
     match pending {
+        None if state.refused.get() != 0 => Step::Now(Outcome::Status(state.refused.take())),
         None => finish(request, &state, ended),
         Some(output) => {
             let request = request.clone();
             Step::wait(async move {
                 output.await;
-                finish(&request, &state, ended).finish().await
+                match state.refused.take() {
+                    0 => finish(&request, &state, ended).finish().await,
+                    status => Outcome::Status(status),
+                }
             })
         }
     }

@@ -49,11 +49,8 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf>();
     if let Some(code) = conf.code.clone().filter(|_| !place.is_server) {
-        if conf.no_postpone == Some(true) {
-            place.order = 0;
-        }
         let entry = Entry::new(place, code, lua::Phase::REWRITE);
-        place.phase(Phase::Rewrite, move |request| entry.run(request, exit::after_rewrite));
+        entry.join(place, Phase::Rewrite, exit::after_rewrite, conf.no_postpone == Some(true));
     }
     Ok(())
 }

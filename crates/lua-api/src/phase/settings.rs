@@ -1,10 +1,11 @@
 //! Directives that only set something: paths, limits, switches.
 
+use crate::code::file_name;
 use crate::options::{self, Options};
 use crate::runtime::Runtime;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
-use conf::tree::{Error, Files};
+use conf::tree::Error;
 use http::{Levels, Module};
 
 /// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
@@ -50,9 +51,7 @@ fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
     let on = cx.flag(0)?;
     cx.once(&mut cx.location::<Options>().code_cache, on)?;
     if !on {
-        let files = cx.global::<Files>();
-        let file = files.get(cx.directive.span.file).map(|f| String::from_utf8_lossy(&f.name).into_owned());
-        let place = file.map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
+        let place = file_name(cx).map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
         cx.main::<Runtime>().uncached.borrow_mut().push(place);
     }
     Ok(())
