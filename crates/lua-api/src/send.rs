@@ -34,7 +34,7 @@ pub fn header(request: &Rc<Request>, state: &Rc<State>) -> Step {
         other => {
             let state = state.clone();
             then(other, move |sent| {
-                if let Outcome::Status(status @ 300..) = sent {
+                if let Outcome::Status(status) = sent {
                     state.refused.set(status);
                     state.eof.set(true);
                 }
