@@ -46,6 +46,11 @@ impl Code {
         Code::new(Source::File(path))
     }
 
+    /// Whether the code is in a file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
     /// Its chunk in `machine`, compiled at the first time.
     ///
     /// # Errors
