@@ -1,6 +1,7 @@
 //! The first steps of a user, each as typed: start, ask, reload, reopen, stop; and what goes wrong on the way.
 
 mod command_line;
+mod lua;
 mod processes;
 #[path = "../rig/mod.rs"]
 mod rig;
