@@ -42,32 +42,3 @@ pub struct Flags {
     /// The head came behind an earlier request, before that one was answered (`$pipe`).
     pub pipelined: Cell<bool>,
 }
-
-impl Flags {
-    /// Clears all of them, for the next request on the same object.
-    pub(crate) fn reset(&self) {
-        let all = [
-            &self.internal,
-            &self.header_sent,
-            &self.header_only,
-            &self.error_page,
-            &self.output_ended,
-            &self.expects_continue,
-            &self.body_in_file_only,
-            &self.special_response,
-            &self.filter_finalize,
-            &self.logged,
-            &self.client_gone,
-            &self.abort,
-            &self.watch_client,
-            &self.access_granted,
-            &self.captured,
-            &self.pipelined,
-            &self.expects_trailers,
-            &self.keepalive,
-        ];
-        for flag in all {
-            flag.set(false);
-        }
-    }
-}

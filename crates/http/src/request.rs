@@ -112,6 +112,8 @@ pub struct Request {
     pub flags: Flags,
     /// State of the phase engine.
     pub progress: Progress,
+    /// Marks of the body filters that this response needs.
+    pub body_filters_on: Cell<u32>,
     /// Names of the upstreams tried, for the log (`$upstream_addr`'s last).
     pub upstream_for_log: RefCell<Vec<u8>>,
     /// Bytes sent to the client, head included.
@@ -198,6 +200,7 @@ impl Request {
             cleanups: RefCell::default(),
             flags: Flags::default(),
             progress: Progress::default(),
+            body_filters_on: Cell::new(0),
             upstream_for_log: RefCell::default(),
             bytes_sent: Cell::new(0),
             header_size: Cell::new(0),
@@ -228,7 +231,8 @@ impl Request {
         self.contexts.get_mut().clear();
         self.lasting.get_mut().clear();
         self.cleanups.get_mut().clear();
-        self.flags.reset();
+        self.flags = Flags::default();
+        self.body_filters_on.set(0);
         self.progress.uri_changes.set(MAX_URI_CHANGES + 1);
         self.progress.uri_changed.set(false);
         self.progress.access_code.set(0);
