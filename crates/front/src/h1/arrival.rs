@@ -97,9 +97,10 @@ fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {
 fn fill_headers(request: &Request, head: &Head, buffer: &[u8], core: &ServerCore) {
     let ignore = core.ignore_invalid_headers.unwrap_or(true);
     let mut headers = request.headers.borrow_mut();
+    headers.load(buffer);
     for header in &head.headers {
         if header.valid || !ignore {
-            headers.push(header.name.of(buffer), header.value.of(buffer));
+            headers.push_span((header.name.start, header.name.end), (header.value.start, header.value.end));
         } else if request.log_enabled(Level::Info) {
             let name = String::from_utf8_lossy(header.name.of(buffer)).into_owned();
             let value = String::from_utf8_lossy(header.value.of(buffer)).into_owned();
