@@ -94,6 +94,7 @@ fn build(places: &Places, frame: Frame, modules: Rc<[Module]>, files: Files) -> 
     let finished = frame.global.take::<Finished>().http;
     let (http, endpoints) = finished.map_or_else(|| (None, Endpoints::default()), |(http, endpoints)| (Some(http), endpoints));
     settings.listeners = endpoints.specs;
+    settings.keep_stderr = frame.global.get::<ErrorFiles>().uses_stderr();
     Ok(Generation { settings, files, global: frame.global, modules, http, connections, warnings: shown })
 }
 

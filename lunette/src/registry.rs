@@ -126,6 +126,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::gunzip::MODULE,
         m::addition::MODULE,
         m::sub_filter::MODULE,
+        m::charset::MODULE,
         m::ssi::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.

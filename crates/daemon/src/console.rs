@@ -13,6 +13,8 @@ pub(crate) struct Console {
     pub(crate) log: ErrorLog,
     /// Whether someone may still be looking at standard error.
     pub(crate) terminal: bool,
+    /// Standard error is one of the logs and stays what it is.
+    pub(crate) keep_stderr: bool,
 }
 
 impl Console {
@@ -36,6 +38,9 @@ impl Console {
     /// Makes standard error the main log file, so that what libraries print is kept; nothing when the main log is
     /// standard error itself.
     pub(crate) fn redirect_stderr(&self) {
+        if self.keep_stderr {
+            return;
+        }
         let Some(target) = self.log.targets().first() else { return };
         if let Sink::File(file) = &target.sink {
             let opened = std::fs::OpenOptions::new().append(true).open(file.path());

@@ -355,8 +355,9 @@ impl<'a, A: Application> Master<'a, A> {
         self.console.report(Level::Notice, "reconfiguring");
         let Some(next) = self.load_next() else { return };
         let old = self.generation.replace(next);
-        if let Some(log) = self.settings().map(|settings| settings.error_log.clone()) {
+        if let Some((log, keep)) = self.settings().map(|settings| (settings.error_log.clone(), settings.keep_stderr)) {
             self.console.log = log;
+            self.console.keep_stderr = keep;
         }
         self.console.redirect_stderr();
         self.age += 1;

@@ -50,7 +50,7 @@ pub fn run<A: Application>(app: &mut A, program: &Program, arguments: Vec<OsStri
             return 0;
         }
     }
-    let console = Console { log: app.early_log(&options), terminal: true };
+    let console = Console { log: app.early_log(&options), terminal: true, keep_stderr: false };
     if options.test {
         return test(app, &options, console);
     }
@@ -155,6 +155,7 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
     if !pidfile::write(&settings.pid, &console) {
         return 1;
     }
+    console.keep_stderr = settings.keep_stderr;
     console.redirect_stderr();
     console.terminal = false;
     if let Some(waiting) = foreground {

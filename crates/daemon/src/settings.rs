@@ -71,6 +71,8 @@ pub struct Settings {
     pub listeners: Vec<ListenSpec>,
     /// The main level's error log.
     pub error_log: ErrorLog,
+    /// Some log of the configuration is standard error, which therefore is not turned into the main log's file.
+    pub keep_stderr: bool,
 }
 
 impl Settings {
@@ -92,6 +94,7 @@ impl Settings {
             env: Vec::new(),
             listeners: Vec::new(),
             error_log,
+            keep_stderr: false,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod body;
 pub mod chain;
 pub mod connection;
 pub mod core;
+pub mod flags;
 pub mod headers;
 pub mod line;
 pub mod location;

@@ -28,7 +28,20 @@ pub enum Filtered {
 }
 
 /// A body filter; keeps its state in the request's context.
-pub type BodyFilter = Rc<dyn Fn(&Rc<Request>, Chain) -> Filtered>;
+#[derive(Clone)]
+pub struct BodyFilter {
+    /// 0: sees every body. Otherwise a bit that a header filter must set for this response.
+    pub mark: u32,
+    /// Runs it.
+    pub run: Rc<dyn Fn(&Rc<Request>, Chain) -> Filtered>,
+}
+
+impl BodyFilter {
+    /// Whether it sees this response's body.
+    pub fn runs_for(&self, request: &Request) -> bool {
+        self.mark == 0 || request.body_filters_on.get() & self.mark != 0
+    }
+}
 
 /// How a location is matched.
 #[derive(Clone)]
@@ -67,6 +80,8 @@ pub struct Location {
     pub header_filters: Vec<HeaderFilter>,
     /// Body filters in order.
     pub body_filters: Vec<BodyFilter>,
+    /// One of the body filters sees every body.
+    pub always_filtered: bool,
     /// Locations inside this one.
     pub children: Locations,
     /// For methods that are not excepted: what `limit_except` puts in this location's place.

@@ -143,7 +143,13 @@ impl Attach<'_> {
 
     /// Joins the body filters.
     pub fn body_filter(&mut self, run: impl Fn(&Rc<Request>, Chain) -> Filtered + 'static) {
-        self.parts.body_filters.push(Rc::new(run));
+        self.parts.body_filters.push(BodyFilter { mark: 0, run: Rc::new(run) });
+    }
+
+    /// Joins the body filters for those responses only that a header filter marks with
+    /// [`Request::demand_body_filter`]; `mark` is a bit of the module's own.
+    pub fn body_filter_on_demand(&mut self, mark: u32, run: impl Fn(&Rc<Request>, Chain) -> Filtered + 'static) {
+        self.parts.body_filters.push(BodyFilter { mark, run: Rc::new(run) });
     }
 
     /// Joins the log phase; what it returns is driven after the answer has gone, without holding the client.
@@ -177,6 +183,7 @@ impl Parts {
             content: self.content,
             auto_redirect: self.auto_redirect,
             header_filters: self.header_filters,
+            always_filtered: self.body_filters.iter().any(|filter| filter.mark == 0),
             body_filters: self.body_filters,
             children,
             limit_except: None,

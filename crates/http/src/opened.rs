@@ -4,7 +4,7 @@
 //! opens the logs again when it is told to (USR1). Both registries live in the configuration's global scope.
 
 use base::log::LogFile;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use std::rc::Rc;
 #[derive(Clone, Default)]
 pub struct ErrorFiles {
     files: Rc<RefCell<Vec<Rc<LogFile>>>>,
+    stderr: Rc<Cell<bool>>,
 }
 
 impl ErrorFiles {
@@ -25,6 +26,16 @@ impl ErrorFiles {
         let file = LogFile::closed(path);
         files.push(file.clone());
         file
+    }
+
+    /// Notes that some log is standard error, which must then stay what it is.
+    pub fn use_stderr(&self) {
+        self.stderr.set(true);
+    }
+
+    /// Whether some log is standard error.
+    pub fn uses_stderr(&self) -> bool {
+        self.stderr.get()
     }
 
     /// Opens every file, or opens it again.

@@ -2,12 +2,12 @@
 
 use crate::chain::Chain;
 use crate::line::Version;
-use crate::location::{BodyFilter, Filtered, HeaderFilter};
+use crate::location::{Filtered, Location};
 use crate::method::Method;
 use crate::request::Request;
 use base::log::Level;
 use bytes::Bytes;
-use session::{Outcome, Step};
+use session::{BoxFuture, Outcome, Step};
 use std::rc::Rc;
 
 impl Request {
@@ -29,7 +29,14 @@ impl Request {
             }
         }
         let location = self.location();
-        run_header_filters(self.clone(), location.header_filters.len(), move |i| location.header_filters.get(i).cloned())
+        for (i, filter) in location.header_filters.iter().enumerate() {
+            match filter(self) {
+                Step::Now(Outcome::Ok | Outcome::Declined) => {}
+                Step::Now(other) => return Step::Now(other),
+                Step::Wait(future) => return Step::wait(header_filters_later(self.clone(), location.clone(), i + 1, future)),
+            }
+        }
+        Step::Now(head_leaves(self))
     }
 
     /// Whether the response has no body by its method or status (RFC 9110 section 6.4.1).
@@ -45,17 +52,39 @@ impl Request {
         if chain.last {
             self.flags.output_ended.set(true);
         }
-        let location = self.location();
-        if location.body_filters.is_empty() {
+        if !self.has_body_filters() {
             self.deliver(chain);
             return Step::Now(Outcome::Ok);
         }
-        run_body_filters(self.clone(), chain, location.body_filters.len(), move |i| location.body_filters.get(i).cloned())
+        let location = self.location();
+        let mut chain = chain;
+        for (i, filter) in location.body_filters.iter().enumerate() {
+            if !filter.runs_for(self) {
+                continue;
+            }
+            match (filter.run)(self, chain) {
+                Filtered::Now(Ok(next)) => chain = next,
+                Filtered::Now(Err(outcome)) => return Step::Now(outcome),
+                Filtered::Wait(future) => return Step::wait(body_filters_later(self.clone(), location.clone(), i + 1, future)),
+            }
+        }
+        self.deliver(chain);
+        Step::Now(Outcome::Ok)
+    }
+
+    /// Whether any body filter will look at this response.
+    fn has_body_filters(&self) -> bool {
+        self.body_filters_on.get() != 0 || self.with_location(|l| l.always_filtered)
+    }
+
+    /// Lets the body filter with this mark see the body of this response (see [`crate::Attach::body_filter_on_demand`]).
+    pub fn demand_body_filter(&self, mark: u32) {
+        self.body_filters_on.set(self.body_filters_on.get() | mark);
     }
 
     /// As [`Request::output`] for bytes that the caller keeps; copies them once.
     pub fn output_slice(self: &Rc<Request>, data: &[u8]) -> Step {
-        if self.with_location(|l| l.body_filters.is_empty()) {
+        if !self.has_body_filters() {
             if !self.flags.header_only.get() {
                 self.wire.write(self, data);
             }
@@ -140,62 +169,42 @@ fn withdrawn(request: &Request, outcome: Outcome) -> Outcome {
     outcome
 }
 
-fn run_header_filters(request: Rc<Request>, count: usize, filter: impl Fn(usize) -> Option<HeaderFilter> + 'static) -> Step {
-    for i in 0..count {
-        let Some(f) = filter(i) else { continue };
-        match f(&request) {
-            Step::Now(Outcome::Ok | Outcome::Declined) => {}
-            Step::Now(other) => return Step::Now(withdrawn(&request, other)),
-            Step::Wait(future) => {
-                return Step::wait(async move {
-                    let mut outcome = future.await;
-                    for j in i + 1..count {
-                        if !matches!(outcome, Outcome::Ok | Outcome::Declined) {
-                            return withdrawn(&request, outcome);
-                        }
-                        let Some(f) = filter(j) else { continue };
-                        outcome = f(&request).finish().await;
-                    }
-                    match outcome {
-                        Outcome::Ok | Outcome::Declined => head_leaves(&request),
-                        other => withdrawn(&request, other),
-                    }
-                });
-            }
+async fn header_filters_later(request: Rc<Request>, location: Rc<Location>, next: usize, first: BoxFuture<Outcome>) -> Outcome {
+    let mut outcome = first.await;
+    for filter in location.header_filters.iter().skip(next) {
+        if !matches!(outcome, Outcome::Ok | Outcome::Declined) {
+            return outcome;
         }
+        outcome = filter(&request).finish().await;
     }
-    Step::Now(head_leaves(&request))
+    match outcome {
+        Outcome::Ok | Outcome::Declined => head_leaves(&request),
+        other => other,
+    }
 }
 
-fn run_body_filters(request: Rc<Request>, mut chain: Chain, count: usize, filter: impl Fn(usize) -> Option<BodyFilter> + 'static) -> Step {
-    for i in 0..count {
-        let Some(f) = filter(i) else { continue };
-        match f(&request, chain) {
-            Filtered::Now(Ok(next)) => chain = next,
-            Filtered::Now(Err(outcome)) => return Step::Now(outcome),
-            Filtered::Wait(future) => {
-                return Step::wait(async move {
-                    let mut chain = match future.await {
-                        Ok(chain) => chain,
-                        Err(outcome) => return outcome,
-                    };
-                    for j in i + 1..count {
-                        let Some(f) = filter(j) else { continue };
-                        let result = match f(&request, chain) {
-                            Filtered::Now(result) => result,
-                            Filtered::Wait(future) => future.await,
-                        };
-                        match result {
-                            Ok(next) => chain = next,
-                            Err(outcome) => return outcome,
-                        }
-                    }
-                    request.deliver(chain);
-                    Outcome::Ok
-                });
-            }
-        }
+async fn body_filters_later(
+    request: Rc<Request>,
+    location: Rc<Location>,
+    next: usize,
+    first: BoxFuture<Result<Chain, Outcome>>,
+) -> Outcome {
+    let mut result = first.await;
+    for filter in location.body_filters.iter().skip(next) {
+        let chain = match result {
+            Ok(chain) => chain,
+            Err(outcome) => return outcome,
+        };
+        result = match if filter.runs_for(&request) { (filter.run)(&request, chain) } else { Filtered::Now(Ok(chain)) } {
+            Filtered::Now(result) => result,
+            Filtered::Wait(future) => future.await,
+        };
     }
-    request.deliver(chain);
-    Step::Now(Outcome::Ok)
+    match result {
+        Ok(chain) => {
+            request.deliver(chain);
+            Outcome::Ok
+        }
+        Err(outcome) => outcome,
+    }
 }

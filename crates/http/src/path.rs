@@ -30,6 +30,11 @@ impl MappedPath {
     }
 }
 
+/// A request context: below an alias in a location with a regular expression the URI counts, because `try_files` has
+/// replaced it by what it found there.
+#[derive(Debug, Default)]
+pub struct UriBelowAlias;
+
 impl Request {
     /// The file that the request's URI stands for (`ngx_http_map_uri_to_path`).
     ///
@@ -71,6 +76,7 @@ impl Request {
         out.root_length = out.bytes.len();
         match alias {
             None => out.bytes.extend_from_slice(uri),
+            Some(None) if self.find_context::<UriBelowAlias>().is_some() => out.bytes.extend_from_slice(uri),
             Some(None) => {}
             Some(Some(cut)) => {
                 let rest = uri.get(cut..).unwrap_or_default();

@@ -56,71 +56,7 @@ pub struct Subrequest {
     pub variables: SubrequestVariables,
 }
 
-/// Request states that are single bits.
-#[derive(Debug, Default)]
-pub struct Flags {
-    /// Came by an internal redirect or subrequest.
-    pub internal: Cell<bool>,
-    /// The response head has gone.
-    pub header_sent: Cell<bool>,
-    /// No body follows the head.
-    pub header_only: Cell<bool>,
-    /// The connection may serve another request.
-    pub keepalive: Cell<bool>,
-    /// An error page is being served.
-    pub error_page: Cell<bool>,
-    /// The last chunk of the response has gone through the filters.
-    pub output_ended: Cell<bool>,
-    /// Expect: 100-continue was there and nobody answered yet.
-    pub expects_continue: Cell<bool>,
-    /// The body shall be read to a file only.
-    pub body_in_file_only: Cell<bool>,
-    /// The response is being made by `error_page`'s default text.
-    pub special_response: Cell<bool>,
-    /// Filters see a response that replaces an earlier one.
-    pub filter_finalize: Cell<bool>,
-    /// A log line has been written or must not be.
-    pub logged: Cell<bool>,
-    /// The client has gone, as far as we noticed.
-    pub client_gone: Cell<bool>,
-    /// The connection must be closed without a response (444, errors).
-    pub abort: Cell<bool>,
-    /// Notice at once when the client closes.
-    pub watch_client: Cell<bool>,
-    /// The access phase was passed by `satisfy any`.
-    pub access_granted: Cell<bool>,
-    /// A subrequest that Lua captures in memory.
-    pub captured: Cell<bool>,
-    /// The head came behind an earlier request, before that one was answered (`$pipe`).
-    pub pipelined: Cell<bool>,
-}
-
-impl Flags {
-    fn reset(&self) {
-        let all = [
-            &self.internal,
-            &self.header_sent,
-            &self.header_only,
-            &self.error_page,
-            &self.output_ended,
-            &self.expects_continue,
-            &self.body_in_file_only,
-            &self.special_response,
-            &self.filter_finalize,
-            &self.logged,
-            &self.client_gone,
-            &self.abort,
-            &self.watch_client,
-            &self.access_granted,
-            &self.captured,
-            &self.pipelined,
-            &self.keepalive,
-        ];
-        for flag in all {
-            flag.set(false);
-        }
-    }
-}
+pub use crate::flags::Flags;
 
 /// Most URI changes (rewrites, internal redirects, named jumps) of one request.
 pub const MAX_URI_CHANGES: u8 = 10;
@@ -176,6 +112,8 @@ pub struct Request {
     pub flags: Flags,
     /// State of the phase engine.
     pub progress: Progress,
+    /// Marks of the body filters that this response needs.
+    pub body_filters_on: Cell<u32>,
     /// Names of the upstreams tried, for the log (`$upstream_addr`'s last).
     pub upstream_for_log: RefCell<Vec<u8>>,
     /// Bytes sent to the client, head included.
@@ -262,6 +200,7 @@ impl Request {
             cleanups: RefCell::default(),
             flags: Flags::default(),
             progress: Progress::default(),
+            body_filters_on: Cell::new(0),
             upstream_for_log: RefCell::default(),
             bytes_sent: Cell::new(0),
             header_size: Cell::new(0),
@@ -292,7 +231,8 @@ impl Request {
         self.contexts.get_mut().clear();
         self.lasting.get_mut().clear();
         self.cleanups.get_mut().clear();
-        self.flags.reset();
+        self.flags = Flags::default();
+        self.body_filters_on.set(0);
         self.progress.uri_changes.set(MAX_URI_CHANGES + 1);
         self.progress.uri_changed.set(false);
         self.progress.access_code.set(0);

@@ -11,9 +11,10 @@ use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
-use http::{Attach, Complex, Headers, Levels, Module, Outcome, Phase, Request, log_request};
+use http::{Attach, Complex, Headers, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Basic authentication. In the access phase, after `allow`/`deny`.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("auth_basic") };
@@ -53,8 +54,20 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if own.realm.as_ref().is_none_or(|realm| realm.literal() == Some(b"off")) || own.user_file.is_none() {
         return Ok(());
     }
-    place.phase(Phase::Access, move |request| check(request, &own).into());
+    place.phase(Phase::Access, move |request| delayed(request, check(request, &own)));
     Ok(())
+}
+
+/// The outcome, a refusal only after `auth_delay`: guessing passwords by the time of an answer gains nothing.
+pub(crate) fn delayed(request: &Request, outcome: Outcome) -> Step {
+    let delay = request.core().auth_delay.unwrap_or(0);
+    if delay == 0 || outcome != Outcome::Status(401) {
+        return Step::Now(outcome);
+    }
+    Step::wait(async move {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        outcome
+    })
 }
 
 /// A name and a password as a client sent them.

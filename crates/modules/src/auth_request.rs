@@ -1,5 +1,6 @@
 //! `auth_request`: access by the answer of a subrequest (nginx manual, `ngx_http_auth_request_module`).
 
+use crate::auth_basic::delayed;
 use crate::rewrite::compile;
 use crate::{block, discard::Discard};
 use base::log::Level;
@@ -84,12 +85,13 @@ fn ask(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
     };
     child.flags.header_only.set(true);
     match engine.run(&child) {
-        None => Step::Now(judge(request, &child, own)),
+        None => delayed(request, judge(request, &child, own)),
         Some(future) => {
             let (request, own) = (request.clone(), own.clone());
             Step::wait(async move {
                 future.await;
-                judge(&request, &child, &own)
+                let outcome = judge(&request, &child, &own);
+                delayed(&request, outcome).finish().await
             })
         }
     }

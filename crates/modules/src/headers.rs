@@ -8,7 +8,6 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use expires::Expires;
-use http::line::Version;
 use http::location::Filtered;
 use http::{Attach, Chain, Complex, Levels, Module, Outcome, Request, Step};
 use std::rc::Rc;
@@ -143,11 +142,8 @@ fn add(request: &Rc<Request>, own: &Fields) {
             response.headers.push(&field.name, &value);
         }
     }
-    // A body with trailers must be sent in chunks (RFC 9112 section 7.1.2).
-    if own.trailers.iter().flatten().any(|field| safe || field.always) && request.version() == Version::Http11 {
-        let mut response = request.response.borrow_mut();
-        response.content_length = None;
-        response.headers.remove(b"Content-Length");
+    if own.trailers.iter().flatten().any(|field| safe || field.always) {
+        request.flags.expects_trailers.set(true);
     }
 }
 

@@ -26,6 +26,7 @@ pub mod variables;
 pub mod accept_gzip;
 pub mod addition;
 pub mod autoindex;
+pub mod charset;
 mod collector;
 mod compile;
 pub mod content_type;

@@ -150,7 +150,12 @@ fn options(cx: &Cx<'_>) -> Result<(Buffering, Option<Complex>), Error> {
         } else if let Some(value) = arg.strip_prefix(b"if=") {
             filter = Some(compile_bytes(cx, i, value)?);
         } else if arg == b"gzip" || arg.starts_with(b"gzip=") {
-            return Err(cx.error_at(i, "compressed access logs (\"gzip\") are not supported; compress them when they are rotated"));
+            let value = arg.strip_prefix(b"gzip=").unwrap_or(b"1");
+            let level = base::text::parse_number(value).filter(|level| (1..=9).contains(level));
+            buffering.gzip = level.ok_or_else(|| cx.error_at(i, format!("invalid compression level \"{}\"", shown(value))))? as u32;
+            if buffering.size == 0 {
+                buffering.size = 64 * 1024;
+            }
         } else {
             return Err(cx.invalid_parameter(i));
         }

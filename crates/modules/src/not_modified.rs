@@ -43,7 +43,7 @@ fn judge(request: &Request) -> Verdict {
     let modified = response.last_modified;
     let tag = response.headers.get(b"ETag");
     if let Some(value) = headers.get(b"If-Unmodified-Since")
-        && !modified.is_some_and(|m| date::parse(value).is_some_and(|given| given >= m))
+        && modified.is_none_or(|m| date::parse(value).is_none_or(|given| given < m))
     {
         return Verdict::Failed;
     }

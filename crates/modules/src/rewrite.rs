@@ -172,19 +172,16 @@ fn return_row(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 /// Answers with a status and a text, which is the target if the status redirects (`ngx_http_send_response`).
 pub(crate) fn send(request: &Rc<Request>, status: u16, text: &Complex) -> Step {
+    // The text may mention `$status`.
+    request.response.borrow_mut().set_status(status);
     let body = text.to_vec(&**request);
     if matches!(status, 301 | 302 | 303 | 307 | 308) {
         let mut response = request.response.borrow_mut();
-        response.set_status(status);
         response.headers.remove(b"Location");
         response.headers.push(b"Location", &body);
         return Step::Now(Outcome::Status(status));
     }
-    {
-        let mut response = request.response.borrow_mut();
-        response.set_status(status);
-        response.content_length = Some(body.len() as u64);
-    }
+    request.response.borrow_mut().content_length = Some(body.len() as u64);
     content_type::set_by_extension(request);
     let request = request.clone();
     http::output::then(request.send_header(), move |outcome| match outcome {

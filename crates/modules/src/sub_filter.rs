@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("sub") };
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("sub_filter") };
 
 #[derive(Default)]
 struct Conf {

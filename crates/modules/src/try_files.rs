@@ -11,8 +11,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::location::Match;
-use http::path::{MappedPath, PathError};
+use http::path::{MappedPath, PathError, UriBelowAlias};
 use http::{Attach, Jump, Levels, Module, Outcome, Phase, Request, Step};
 use session::Complex;
 use std::rc::Rc;
@@ -85,19 +84,22 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
-    let alias = request.with_location(|l| match &l.core.root {
-        Some(root) if root.alias => !matches!(l.kind, Match::Regex(_)),
-        _ => false,
+    let (cut, captures) = request.with_location(|l| match &l.core.root {
+        Some(root) if root.alias => (root.cut, root.cut.is_none()),
+        _ => (None, false),
     });
     let mut path = MappedPath::default();
     let mut name = Vec::new();
     for candidate in &plan.candidates {
         name.clear();
         candidate.name.eval(&**request, &mut name);
-        match map(request, &mut name, alias, &mut path) {
+        match map(request, &mut name, cut, &mut path) {
             Ok(()) => {}
             Err(PathError::Escapes) => continue,
             Err(error) => return unmappable(error),
+        }
+        if captures {
+            path.bytes.extend_from_slice(&name);
         }
         let kind = match examine(request, &path) {
             Ok(kind) => kind,
@@ -109,7 +111,12 @@ fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
             }
         };
         if (kind == Kind::Directory) == candidate.directory {
-            request.line.borrow_mut().set_uri(&name);
+            if !captures || !candidate.directory {
+                request.line.borrow_mut().set_uri(&name);
+            }
+            if captures && !candidate.directory {
+                request.set_context(Rc::new(UriBelowAlias));
+            }
             return Outcome::Declined;
         }
     }
@@ -119,15 +126,15 @@ fn handle(request: &Rc<Request>, plan: &Plan) -> Outcome {
     }
 }
 
-/// The path of a candidate. Below an alias the candidate is given with or without the location's name; `name` becomes
-/// the URI that it stands for.
-fn map(request: &Request, name: &mut Vec<u8>, alias: bool, path: &mut MappedPath) -> Result<(), PathError> {
-    if alias {
-        request.with_location(|l| {
-            if !name.starts_with(&l.name) {
-                name.splice(0..0, l.name.iter().copied());
-            }
-        });
+/// The path of a candidate. Below an alias the candidate is given with or without the part that the alias cuts off;
+/// `name` becomes the URI that it stands for.
+fn map(request: &Request, name: &mut Vec<u8>, cut: Option<usize>, path: &mut MappedPath) -> Result<(), PathError> {
+    if let Some(cut) = cut {
+        let line = request.line.borrow();
+        let prefix = line.uri.get(..cut).unwrap_or_default();
+        if !name.starts_with(prefix) {
+            name.splice(0..0, prefix.iter().copied());
+        }
     }
     request.map_uri_into(name, path)
 }

@@ -61,7 +61,7 @@ impl<'a> Attempt<'a> {
     pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
         let sender = Sender::new(exchange.source.clone(), exchange.framing);
         // A body that still comes would be mistaken for the client's end.
-        let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client);
+        let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_));
         Attempt { exchange, lease, sender, send_error: None, watch }.go().await
     }
 
@@ -362,6 +362,11 @@ impl<'a> Attempt<'a> {
         if sent != Outcome::Ok {
             self.finish(0);
             return sent;
+        }
+        // The client speaks first in some protocols, and only after the head.
+        if request.flush().finish().await != Outcome::Ok {
+            self.finish(0);
+            return Outcome::Error;
         }
         let Some(client) = request.wire.tunnel(&request) else {
             request.log(Level::Error, b"the client's connection cannot be upgraded");

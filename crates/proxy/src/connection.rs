@@ -1,5 +1,6 @@
 //! A connection to an upstream server, and the pool where it waits for its next request.
 
+use base::clock;
 use net::pool::{Idle, Pool};
 use net::stream::Stream;
 use std::cell::Cell;
@@ -19,6 +20,8 @@ pub struct Connection {
     /// Requests it has served or is serving.
     pub requests: u64,
     opened_ms: u64,
+    /// Until when it may be idle, on the monotonic clock.
+    idle_until_ms: u64,
     /// It came out of the pool.
     pub reused: bool,
 }
@@ -28,7 +31,7 @@ impl Connection {
     #[must_use]
     pub fn new(stream: Stream, now_ms: u64) -> Connection {
         let timer = Box::pin(sleep_until(Instant::now() + Duration::from_secs(60)));
-        Connection { stream, timer, requests: 0, opened_ms: now_ms, reused: false }
+        Connection { stream, timer, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
     }
 
     /// Lets the timer run out `ms` milliseconds from now.
@@ -46,7 +49,7 @@ impl Connection {
 
 impl Idle for Connection {
     fn is_alive(&self) -> bool {
-        self.stream.is_quiet()
+        clock::now().monotonic_ms <= self.idle_until_ms && self.stream.is_quiet()
     }
 }
 
@@ -88,6 +91,7 @@ impl Keepalive {
     pub fn take(&self, key: Key) -> Option<Connection> {
         let mut connection = self.pool.pool.get(&key)?;
         connection.reused = true;
+        connection.idle_until_ms = u64::MAX;
         Some(connection)
     }
 
@@ -97,10 +101,12 @@ impl Keepalive {
     }
 
     /// Keeps a connection if it may serve another request.
-    pub fn put(&self, key: Key, connection: Connection, now_ms: u64) {
+    pub fn put(&self, key: Key, mut connection: Connection, now_ms: u64) {
         if connection.requests >= self.requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
             return;
         }
+        let idle = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        connection.idle_until_ms = now_ms.saturating_add(idle);
         self.pool.pool.put(key, connection, self.timeout);
         if !self.pool.tended.replace(true) {
             tokio::task::spawn_local(tend(Rc::downgrade(&self.pool)));

@@ -13,8 +13,11 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use http::body::{self, BodyState};
+use http::connection::BodyRead;
 use http::{Outcome, Request, Step, log_request};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 /// The content handler of a location with an upstream.
 pub fn handle(request: &Rc<Request>, route: Rc<Route>) -> Step {
@@ -66,13 +69,41 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
 async fn read_body(request: &Rc<Request>, route: &Route) -> Option<Outcome> {
     if streams_body(request, route) {
         body::send_continue(request);
-        return None;
+        return take_early(request);
     }
     match body::read(request).finish().await {
         Outcome::Ok => None,
         refused => Some(refused),
     }
 }
+
+/// A small body that came with its head is a body like any other, also where bodies are passed on as they come.
+fn take_early(request: &Rc<Request>) -> Option<Outcome> {
+    let limit = request.core().client_body_buffer_size.unwrap_or(http::core::default::BODY_BUFFER) as usize;
+    let mut data = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let refused = loop {
+        match request.wire.poll_body(&mut cx, request, &mut data, limit) {
+            Poll::Pending => break None,
+            Poll::Ready(Ok(BodyRead::End)) => {
+                request.request_length.set(request.request_length.get() + data.len() as u64);
+                body::replace(request, body::Body::from_bytes(data));
+                return None;
+            }
+            Poll::Ready(Ok(BodyRead::Data(_))) if data.len() >= limit => break None,
+            Poll::Ready(Ok(BodyRead::Data(_))) => {}
+            Poll::Ready(Err(error)) => break Some(body::refusal(request, error)),
+        }
+    };
+    if refused.is_none() && !data.is_empty() {
+        request.request_length.set(request.request_length.get() + data.len() as u64);
+        request.set_lasting(Rc::new(Early(RefCell::new(data))));
+    }
+    refused
+}
+
+/// The start of a body that goes on.
+struct Early(RefCell<Vec<u8>>);
 
 /// Whether the client's body goes to the upstream as it comes.
 fn streams_body(request: &Request, route: &Route) -> bool {
@@ -98,7 +129,8 @@ fn choose_body(request: &Rc<Request>, route: &Route) -> std::io::Result<(Source,
         return Ok((Source::Nothing, if announced { Sent::Length(0) } else { Sent::Nothing }));
     }
     if body.state() == BodyState::Unread {
-        return Ok((Source::Client, body.length().map_or(Sent::Stream, Sent::Length)));
+        let early = request.find_lasting::<Early>().map(|early| early.0.take()).unwrap_or_default();
+        return Ok((Source::Client(Rc::new(early)), body.length().map_or(Sent::Stream, Sent::Length)));
     }
     if let Some(file) = body.file() {
         let length = file.file.metadata()?.len();

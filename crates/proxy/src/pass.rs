@@ -43,10 +43,7 @@ impl Pass {
         let upstream = match (found, url.port) {
             (Some(group), None) => group.clone(),
             (Some(group), Some(port)) => return Err(format!("upstream \"{}\" may not have port {port}", group.name)),
-            (None, _) => {
-                let name = String::from_utf8_lossy(&url.host_header).into_owned();
-                Upstream::implicit(&name, url::addresses(url, default_port)?)
-            }
+            (None, _) => implicit(url, groups, default_port)?,
         };
         // Nobody else settles it in between.
         let _ = self.upstream.set(upstream);
@@ -58,6 +55,19 @@ impl Pass {
     pub fn location(&self) -> &[u8] {
         self.location.get().map_or(&[], |l| l)
     }
+}
+
+/// The group that a host in a fixed URL stands for; locations that name the same host share it.
+fn implicit(url: &Url, groups: &Upstreams, default_port: u16) -> Result<Rc<Upstream>, String> {
+    let shown = String::from_utf8_lossy(&url.host_header).into_owned();
+    let Host::Name(name) = &url.host else { return Ok(Upstream::implicit(&shown, url::addresses(url, default_port)?)) };
+    let port = url.port.unwrap_or(default_port);
+    if let Some(found) = groups.host(name, port) {
+        return Ok(found);
+    }
+    let made = Upstream::implicit(&shown, url::addresses(url, default_port)?);
+    groups.add_host(name, port, &made);
+    Ok(made)
 }
 
 /// The group for a request, and the URL if it had variables.
@@ -107,6 +117,9 @@ fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Res
         let groups = request.worker.http.main.get::<Upstreams>();
         if let Some(found) = groups.and_then(|g| g.find(name)).filter(|_| url.port.is_none_or(|p| p == default_port)) {
             return Ok(found.clone());
+        }
+        if let Some(found) = groups.and_then(|g| g.host(name, url.port.unwrap_or(default_port))) {
+            return Ok(found);
         }
         let name = String::from_utf8_lossy(name);
         log_request!(request, Level::Error, "no resolver defined to resolve {name}");

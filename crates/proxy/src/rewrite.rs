@@ -44,17 +44,14 @@ impl Rule {
         }
     }
 
-    /// As [`Rule::prefix`] for domains, which match as a whole and without case.
+    /// As [`Rule::prefix`] for domains, which match as a whole and without case; a leading dot stays.
     fn domain(&self, request: &Request, value: &[u8]) -> Option<Vec<u8>> {
-        match &self.pattern {
-            Pattern::Text(text) => {
-                let pattern = text.to_vec(request);
-                let pattern = pattern.strip_prefix(b".").unwrap_or(&pattern);
-                let bare = value.strip_prefix(b".").unwrap_or(value);
-                bare.eq_ignore_ascii_case(pattern).then(|| self.replacement.to_vec(request))
-            }
-            Pattern::Regex(_) => self.prefix(request, value.strip_prefix(b".").unwrap_or(value)),
-        }
+        let Pattern::Text(text) = &self.pattern else { return self.prefix(request, value) };
+        let (dot, bare) = match value.strip_prefix(b".") {
+            Some(bare) => (&b"."[..], bare),
+            None => (&b""[..], value),
+        };
+        bare.eq_ignore_ascii_case(&text.to_vec(request)).then(|| [dot, &self.replacement.to_vec(request)].concat())
     }
 }
 

@@ -138,11 +138,16 @@ fn cookie_rule(cx: &mut Cx<'_>, domain: bool, field: fn(&mut Proxy) -> &mut Opti
         // Domains have no case.
         [b'~', b'*', text @ ..] if !domain => regex(cx, 0, text, true)?,
         [b'~', text @ ..] => regex(cx, 0, text, domain)?,
-        text => Pattern::Text(compile_text(cx, 0, text)?),
+        text => Pattern::Text(compile_text(cx, 0, without_dot(text, domain))?),
     };
-    let rule = Rule { pattern, replacement: compile(cx, 1)? };
+    let rule = Rule { pattern, replacement: compile_text(cx, 1, without_dot(cx.arg(1), domain))? };
     Rc::make_mut(field(&mut cx.location::<Proxy>()).get_or_insert_default()).push(rule);
     Ok(())
+}
+
+/// The dot before a domain belongs to the cookie, not to the rule.
+fn without_dot(text: &[u8], domain: bool) -> &[u8] {
+    if domain { text.strip_prefix(b".").unwrap_or(text) } else { text }
 }
 
 fn cookie_flags(cx: &mut Cx<'_>) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use net::stream::Stream;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use wire::chunked::SizeLine;
+use wire::chunked::{CHUNK_END, LAST, SizeLine};
 
 use crate::dialect::Sent;
 use base::log::Level;
@@ -26,8 +26,8 @@ pub enum Source {
     File(Rc<TempFile>, u64),
     /// Given by the configuration.
     Own(Rc<Vec<u8>>),
-    /// Still coming from the client.
-    Client,
+    /// Still coming from the client; these bytes are here already.
+    Client(Rc<Vec<u8>>),
 }
 
 /// Why sending stopped.
@@ -63,18 +63,14 @@ impl Sender {
     /// Sends `source` after the head.
     #[must_use]
     pub fn new(source: Source, framing: Sent) -> Sender {
-        Sender {
-            source,
-            chunked: framing == Sent::Stream,
-            head: 0,
-            body: 0,
-            buffer: Vec::new(),
-            written: 0,
-            client_ended: false,
-            done: false,
-            sent: 0,
-            consumed: false,
+        let chunked = framing == Sent::Stream;
+        let mut buffer = Vec::new();
+        let mut body = 0;
+        if let Source::Client(early) = &source {
+            push_framed(&mut buffer, early, chunked);
+            body = early.len() as u64;
         }
+        Sender { source, chunked, head: 0, body, buffer, written: 0, client_ended: false, done: false, sent: 0, consumed: false }
     }
 
     /// Everything has left.
@@ -94,7 +90,7 @@ impl Sender {
             Source::Own(bytes) => ready!(self.poll_memory(cx, stream, head, bytes)),
             Source::Memory(body) => ready!(body.with_data(|data| self.poll_memory(cx, stream, head, data))),
             Source::File(file, length) => ready!(self.poll_file(cx, stream, head, file, *length)),
-            Source::Client => ready!(self.poll_client(cx, stream, head, request)),
+            Source::Client(_) => ready!(self.poll_client(cx, stream, head, request)),
         };
         self.done = result.is_ok();
         Poll::Ready(result)
@@ -180,37 +176,55 @@ impl Sender {
         }
     }
 
-    /// Takes more of the body from the client, framed for the upstream.
+    /// Takes what is there of the client's body, framed for the upstream as one chunk.
     fn poll_take(&mut self, cx: &mut Context<'_>, request: &Rc<Request>) -> Poll<Result<(), Outcome>> {
         self.buffer.clear();
         self.written = 0;
         let mut data = Vec::new();
-        let into = if self.chunked { &mut data } else { &mut self.buffer };
-        match ready!(request.wire.poll_body(cx, request, into, STREAM_BUFFER)) {
-            Ok(BodyRead::End) => {
-                self.client_ended = true;
-                request.body.borrow().set_state(BodyState::Discarded);
-                if self.chunked {
-                    self.buffer.extend_from_slice(b"0\r\n\r\n");
+        while !self.client_ended && data.len() < STREAM_BUFFER {
+            match request.wire.poll_body(cx, request, &mut data, STREAM_BUFFER) {
+                Poll::Ready(Ok(BodyRead::End)) => {
+                    self.client_ended = true;
+                    request.body.borrow().set_state(BodyState::Discarded);
                 }
+                Poll::Ready(Ok(BodyRead::Data(n))) => {
+                    if let Some(refused) = self.account(request, n as u64) {
+                        return Poll::Ready(Err(refused));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(body::refusal(request, error))),
+                Poll::Pending if data.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
             }
-            Ok(BodyRead::Data(n)) => {
-                self.consumed = true;
-                request.request_length.set(request.request_length.get() + n as u64);
-                self.body += n as u64;
-                let max = request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY);
-                if max != 0 && self.body > max {
-                    log_request!(request, Level::Error, "client intended to send too large chunked body: {} bytes", self.body);
-                    return Poll::Ready(Err(Outcome::Status(413)));
-                }
-                if self.chunked && !data.is_empty() {
-                    self.buffer.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
-                    self.buffer.extend_from_slice(&data);
-                    self.buffer.extend_from_slice(b"\r\n");
-                }
-            }
-            Err(error) => return Poll::Ready(Err(body::refusal(request, error))),
+        }
+        push_framed(&mut self.buffer, &data, self.chunked);
+        if self.client_ended && self.chunked {
+            self.buffer.extend_from_slice(LAST);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Counts bytes taken from the client; an outcome refuses more.
+    fn account(&mut self, request: &Request, n: u64) -> Option<Outcome> {
+        self.consumed = true;
+        self.body += n;
+        request.request_length.set(request.request_length.get() + n);
+        let max = request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY);
+        if max == 0 || self.body <= max {
+            return None;
+        }
+        log_request!(request, Level::Error, "client intended to send too large chunked body: {} bytes", self.body);
+        Some(Outcome::Status(413))
+    }
+}
+
+/// Appends body bytes as the upstream shall see them.
+fn push_framed(out: &mut Vec<u8>, data: &[u8], chunked: bool) {
+    if !chunked {
+        out.extend_from_slice(data);
+    } else if !data.is_empty() {
+        out.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
+        out.extend_from_slice(data);
+        out.extend_from_slice(CHUNK_END);
     }
 }

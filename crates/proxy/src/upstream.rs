@@ -10,6 +10,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Levels, Module};
 use net::address::Address;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -46,6 +47,8 @@ impl Upstream {
 #[derive(Default)]
 pub struct Upstreams {
     groups: HashMap<Box<[u8]>, Rc<Upstream>>,
+    /// Hosts of fixed URLs, by name and port: URLs with variables find them as nginx does.
+    hosts: RefCell<HashMap<(Box<[u8]>, u16), Rc<Upstream>>>,
 }
 
 impl Config for Upstreams {
@@ -57,6 +60,17 @@ impl Upstreams {
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&Rc<Upstream>> {
         self.groups.get(name).or_else(|| self.groups.get(&*name.to_ascii_lowercase()))
+    }
+
+    /// The host of a fixed URL.
+    #[must_use]
+    pub fn host(&self, name: &[u8], port: u16) -> Option<Rc<Upstream>> {
+        self.hosts.borrow().get(&(name.to_ascii_lowercase().into(), port)).cloned()
+    }
+
+    /// Remembers the host of a fixed URL.
+    pub fn add_host(&self, name: &[u8], port: u16, upstream: &Rc<Upstream>) {
+        self.hosts.borrow_mut().insert((name.to_ascii_lowercase().into(), port), upstream.clone());
     }
 }
 

@@ -87,17 +87,29 @@ fn trailer(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {
     found
 }
 
+/// Without spaces at both ends; a tab is part of a cookie.
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_prefix(b" ") {
+        text = rest;
+    }
+    while let Some(rest) = text.strip_suffix(b" ") {
+        text = rest;
+    }
+    text
+}
+
 fn cookie(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {
     let Some(record) = record(request) else { return false };
     let head = record.head.borrow();
     let lines = record.lines.borrow();
     let cookies = lines.iter().filter(|l| l.name.of(&head).eq_ignore_ascii_case(b"set-cookie"));
     for value in cookies.map(|l| l.value.of(&head)) {
-        let pair = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let pair = value.split(|b| *b == b';').next().unwrap_or_default();
+        let pair = trim(pair);
         if let Some(at) = memchr::memchr(b'=', pair)
-            && pair.get(..at).is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+            && pair.get(..at).is_some_and(|n| trim(n).eq_ignore_ascii_case(name.as_bytes()))
         {
-            out.extend_from_slice(pair.get(at + 1..).unwrap_or_default());
+            out.extend_from_slice(trim(pair.get(at + 1..).unwrap_or_default()));
             return true;
         }
     }

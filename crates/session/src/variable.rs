@@ -137,18 +137,20 @@ impl Variables {
     /// `unknown "x" variable`.
     pub fn finish(&mut self) -> Result<(), String> {
         for variable in &mut self.indexed {
-            if let Some(found) = self.definitions.get(&*variable.name) {
-                variable.get.clone_from(&found.get);
-                variable.set.clone_from(&found.set);
-                variable.flags = found.flags;
-                continue;
-            }
-            match find_family(&self.families, &variable.name) {
-                Some((get, flags)) => {
+            let family = find_family(&self.families, &variable.name);
+            // What only `set` defines gives way to a family: elsewhere `$http_x` is still the header.
+            let defined = self.definitions.get(&*variable.name).filter(|d| d.flags & WEAK == 0 || family.is_none());
+            match (defined, family) {
+                (Some(found), _) => {
+                    variable.get.clone_from(&found.get);
+                    variable.set.clone_from(&found.set);
+                    variable.flags = found.flags;
+                }
+                (None, Some((get, flags))) => {
                     variable.get = Some(get);
                     variable.flags = flags;
                 }
-                None => return Err(format!("unknown \"{}\" variable", variable.name)),
+                (None, None) => return Err(format!("unknown \"{}\" variable", variable.name)),
             }
         }
         Ok(())

@@ -32,7 +32,10 @@ pub(super) fn rows() -> Vec<Row> {
 fn add(cx: &Cx<'_>, earlier: Option<ErrorLog>) -> Result<ErrorLog, Error> {
     let level = level(cx)?;
     let sink = match cx.arg(0) {
-        b"stderr" => Sink::Stderr,
+        b"stderr" => {
+            cx.global::<ErrorFiles>().use_stderr();
+            Sink::Stderr
+        }
         path if path.starts_with(b"memory:") => return Err(cx.error_at(0, "nginx was built without debug support")),
         path if path.starts_with(b"syslog:") => syslog(cx)?,
         path => {

@@ -18,7 +18,7 @@ pub fn write(conn: &H1, request: &Request) {
     decide_framing(conn, request, core, &response);
     let out = output.tail();
     status_line(out, &response);
-    general_fields(out, request, core, &response);
+    general_fields(out, request, core, &response, conn.chunked.get());
     connection_fields(out, conn, request, core, &response);
     other_fields(out, &response);
     out.extend_from_slice(b"\r\n");
@@ -28,10 +28,10 @@ pub fn write(conn: &H1, request: &Request) {
 /// Length, chunks, or the end of the connection: decided here and nowhere else.
 fn decide_framing(conn: &H1, request: &Request, core: &Core, response: &Response) {
     let bodiless = request.flags.header_only.get() || response.status == 101;
-    let chunked = !bodiless && response.content_length.is_none();
+    let unknown = response.content_length.is_none();
     let can = request.version() >= Version::Http11 && core.chunked_transfer_encoding.unwrap_or(true);
-    conn.chunked.set(chunked && can);
-    if chunked && !can {
+    conn.chunked.set(!bodiless && can && (unknown || request.flags.expects_trailers.get()));
+    if !bodiless && unknown && !can {
         request.flags.keepalive.set(false);
     }
 }
@@ -42,8 +42,9 @@ fn status_line(out: &mut Vec<u8>, response: &Response) {
         out.extend_from_slice(&response.status_line);
     } else {
         text::push_number(out, u64::from(response.status));
+        // The space stands also without a reason (RFC 9112 section 4).
+        out.push(b' ');
         if let Some(reason) = wire::status::reason(response.status) {
-            out.push(b' ');
             out.extend_from_slice(reason.as_bytes());
         }
     }
@@ -57,7 +58,7 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
+fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
     if !response.headers.contains(b"Server") {
         match &core.server_tokens {
             None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
@@ -82,7 +83,7 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
         }
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(length) = response.content_length.filter(|_| response.status != 204 && response.status != 304) {
+    if let Some(length) = response.content_length.filter(|_| !chunked && response.status != 204 && response.status != 304) {
         out.extend_from_slice(b"Content-Length: ");
         text::push_number(out, length);
         out.extend_from_slice(b"\r\n");

@@ -47,6 +47,8 @@ struct Loop {
     /// When `keepalive_timeout` ends; before the first request, `client_header_timeout`.
     idle_until: u64,
     first: bool,
+    /// The next request came before the last one was answered.
+    pipelined: bool,
 }
 
 /// Serves a connection until it ends.
@@ -55,7 +57,7 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
     let timeout = core.client_header_timeout.unwrap_or(default::TIMEOUT);
     let limits = arrival::limits(&core);
     let idle_until = clock::now().monotonic_ms.saturating_add(timeout);
-    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, spare: None, idle_until, first };
+    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, spare: None, idle_until, first, pipelined: false };
     loop {
         match state.next_head().await {
             Next::Head(length) => {
@@ -134,6 +136,7 @@ impl Loop {
         conn.watch.read_by(NEVER);
         conn.watch.set_activity(Activity::Answering);
         request.request_length.set(length as u64);
+        request.flags.pipelined.set(self.pipelined);
         let filled = {
             let input = conn.input.borrow();
             arrival::fill(&conn, &request, &self.head, input.rest(), &self.endpoint)
@@ -154,6 +157,7 @@ impl Loop {
             drive(&conn, &request, future).await;
         }
         let goes_on = self.finish(&request).await;
+        self.pipelined = !self.conn.input.borrow().rest().is_empty();
         self.spare = Some(request);
         goes_on
     }

@@ -1,8 +1,10 @@
-//! Stored passwords: `{PLAIN}`, `{SHA}`, `{SSHA}`, Apache's `$apr1$` and the MD5 form `$1$` (nginx manual, `auth_basic_user_file`).
+//! Stored passwords: `{PLAIN}`, `{SHA}`, `{SSHA}`, Apache's `$apr1$` (nginx manual, `auth_basic_user_file`), and the
+//! forms of crypt(3) with a `$`: `$1$` (MD5), `$5$` and `$6$` (SHA-2), `$2a$`, `$2b$`, `$2y$` (bcrypt).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
+use sha_crypt::{PasswordVerifier, ShaCrypt};
 use sha1::Sha1;
 
 /// Whether `password` is what `stored` was made from; `None` if the form of `stored` is not known.
@@ -28,6 +30,13 @@ pub(super) fn verify(password: &[u8], stored: &[u8]) -> Option<bool> {
             let salt = salt.get(..8).unwrap_or(salt);
             return Some(same(&md5_crypt(password, salt, magic), stored));
         }
+    }
+    let text = std::str::from_utf8(stored).ok()?;
+    if text.starts_with("$5$") || text.starts_with("$6$") {
+        return Some(ShaCrypt::default().verify_password(password, text).is_ok());
+    }
+    if text.starts_with("$2") {
+        return Some(bcrypt::verify(password, text).unwrap_or(false));
     }
     None
 }
@@ -92,12 +101,15 @@ mod tests {
 
     #[test]
     fn forms_of_stored_passwords() {
-        // Made with openssl passwd -apr1 / -1.
+        // Made with openssl passwd and crypt(3).
         for (stored, password) in [
             ("{PLAIN}secret", "secret"),
             ("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "secret"),
             ("$apr1$xyzSALT1$.eWsQnZemtc7siKtawOwr/", "secret"),
             ("$1$saltsalt$9xy1btjgzLYfb7hivXtC//", "secret"),
+            ("$6$abcSALT123$slLz0Sd9DL8pRTKYwpqvBpAjLMFvK4a9cY4zgxkb9mLkGlpSoOamszNCRUDSZ/Ljh6d1iiF0t9l8AuEj.iy8i.", "secret"),
+            ("$5$abcSALT123$3O6BMU77mMcJ4f/aYelyaxD.sT/GvA2KRC4an7ypf4B", "secret"),
+            ("$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", "secret"),
         ] {
             assert_eq!(verify(password.as_bytes(), stored.as_bytes()), Some(true), "{stored}");
             assert_eq!(verify(b"wrong", stored.as_bytes()), Some(false), "{stored}");

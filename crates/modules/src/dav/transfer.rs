@@ -1,7 +1,6 @@
 //! COPY and MOVE.
 
 use super::{depth, ends_with_slash, failed, has_body, map, refuse, remove, tree};
-use http::location::Match;
 use http::path::MappedPath;
 use http::root::os_path;
 use http::{Method, Request};
@@ -74,7 +73,7 @@ fn destination_uri(request: &Request, destination: &[u8]) -> Result<Vec<u8>, u16
     let uri = target.path(raw, &out).to_vec();
     // An alias cuts the location's name off: a destination elsewhere would be cut at random.
     let outside = request.with_location(|l| match &l.core.root {
-        Some(root) if root.alias && !matches!(l.kind, Match::Regex(_)) => !uri.starts_with(&l.name),
+        Some(root) if root.alias => root.cut.is_some_and(|cut| uri.get(..cut) != request.line.borrow().uri.get(..cut)),
         _ => false,
     });
     if outside { Err(invalid(request, destination)) } else { Ok(uri) }

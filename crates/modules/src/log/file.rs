@@ -1,9 +1,11 @@
 //! A log file with its buffer.
 
 use base::log::LogFile;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::log_files::Kept;
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ pub(super) struct Buffering {
     pub(super) size: usize,
     /// Milliseconds that a line may wait; 0 is for ever.
     pub(super) flush_ms: u64,
+    /// Level of compression of each write, a gzip member of its own (RFC 1952 section 2.2); 0 is none.
+    pub(super) gzip: u32,
 }
 
 /// A file that every `access_log` with its path shares.
@@ -29,12 +33,18 @@ struct Inner {
     file: RefCell<Option<Rc<LogFile>>>,
     gathered: RefCell<Vec<u8>>,
     timer: Cell<bool>,
+    gzip: Cell<u32>,
 }
 
 impl Inner {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        match &*self.file.borrow() {
-            Some(file) if !bytes.is_empty() => file.append(bytes),
+        match (&*self.file.borrow(), self.gzip.get()) {
+            (Some(file), 0) if !bytes.is_empty() => file.append(bytes),
+            (Some(file), level) if !bytes.is_empty() => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+                encoder.write_all(bytes)?;
+                file.append(&encoder.finish()?)
+            }
             _ => Ok(()),
         }
     }
@@ -70,12 +80,13 @@ impl AccessFile {
     /// Sets the buffer; false if it has another one already.
     pub(super) fn buffer(&self, buffering: Buffering) -> bool {
         let old = self.buffering.replace(buffering);
+        self.inner.gzip.set(buffering.gzip);
         old.size == 0 || old == buffering
     }
 
     /// Writes a line, or keeps it until the buffer is full or its time has come.
     pub(super) fn append(&self, line: &[u8]) -> io::Result<()> {
-        let Buffering { size, flush_ms } = self.buffering.get();
+        let Buffering { size, flush_ms, .. } = self.buffering.get();
         if size == 0 {
             return self.inner.write(line);
         }
@@ -137,9 +148,9 @@ mod tests {
         let path = std::env::temp_dir().join(format!("lunette-access-{}.log", std::process::id()));
         let file = AccessFile::new(path.clone());
         file.open().unwrap();
-        assert!(file.buffer(Buffering { size: 8, flush_ms: 0 }));
-        assert!(!file.buffer(Buffering { size: 16, flush_ms: 0 }));
-        file.buffering.set(Buffering { size: 8, flush_ms: 0 });
+        assert!(file.buffer(Buffering { size: 8, ..Buffering::default() }));
+        assert!(!file.buffer(Buffering { size: 16, ..Buffering::default() }));
+        file.buffering.set(Buffering { size: 8, ..Buffering::default() });
         file.append(b"one\n").unwrap();
         file.append(b"two\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
@@ -150,6 +161,23 @@ mod tests {
         file.append(b"x\n").unwrap();
         drop(file);
         assert!(std::fs::read(&path).unwrap().ends_with(b"all\nx\n"));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn compressed_logs_can_be_read_back() {
+        use std::io::Read;
+        let path = std::env::temp_dir().join(format!("lunette-access-{}.gz", std::process::id()));
+        let file = AccessFile::new(path.clone());
+        file.open().unwrap();
+        assert!(file.buffer(Buffering { size: 8, flush_ms: 0, gzip: 1 }));
+        for _ in 0..3 {
+            file.append(b"line\n").unwrap();
+        }
+        file.flush();
+        let mut text = String::new();
+        flate2::read::MultiGzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "line\nline\nline\n");
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -73,7 +73,7 @@ fn line(variables: &mut Variables) {
 /// Without a query the variable is not found, which logs show as a dash.
 fn push_args(request: &Request, out: &mut Vec<u8>) -> bool {
     let line = request.line.borrow();
-    put(out, &line.args) && (!line.args.is_empty() || !line.raw_is_valid || line.raw_uri.contains(&b'?'))
+    put(out, &line.args) && !line.args.is_empty()
 }
 
 fn settable(variables: &mut Variables) {

@@ -92,7 +92,7 @@ fn sent_headers(variables: &mut Variables) {
 fn is_chunked(request: &Request) -> bool {
     let unknown = {
         let response = request.response.borrow();
-        response.content_length.is_none() && !response.headers.contains(b"content-length")
+        request.flags.expects_trailers.get() || response.content_length.is_none() && !response.headers.contains(b"content-length")
     };
     unknown
         && request.flags.header_sent.get()

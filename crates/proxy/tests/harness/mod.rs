@@ -273,11 +273,6 @@ impl Upstream {
         Upstream { port, thread }
     }
 
-    /// All scripts have been played.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
     /// The requests it got, heads and bodies, once all scripts have been played.
     pub(crate) fn requests(self) -> Vec<String> {
         self.thread.join().unwrap()

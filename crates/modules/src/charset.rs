@@ -1,0 +1,203 @@
+//! `charset`: names the character set of texts, and recodes them (`charset_map`).
+
+use crate::compile::complex;
+use crate::filtering::{Types, each_run, want_memory};
+use base::log::Level;
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::location::Filtered;
+use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, log_request};
+use session::Complex;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+mod recode;
+
+use recode::{Map, Recoder};
+
+/// The module; it comes before all filters that pack.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("charset") };
+
+/// `charset_map`s of `http`.
+#[derive(Default)]
+struct Maps {
+    list: Vec<Rc<Map>>,
+}
+
+impl Config for Maps {
+    fn inherit(&mut self, _: &Self) {}
+}
+
+#[derive(Default)]
+struct Conf {
+    /// The inner `None` is `off`.
+    charset: Option<Option<Complex>>,
+    source: Option<Complex>,
+    over: Option<bool>,
+    types: Option<Types>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; charset, source, over, types);
+    }
+}
+
+fn levels(levels: &mut Levels) {
+    levels.main::<Maps>().location::<Conf>();
+}
+
+const TYPES: [&str; 6] = ["text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
+
+fn rows() -> Vec<Row> {
+    let at = Context::HTTP_ALL;
+    vec![
+        Row::new("charset", Context::HTTP_IF, Arity::exactly(1), "Character set of texts, or off.", |cx| {
+            let value = if cx.arg(0) == b"off" { None } else { Some(complex(cx, 0)?) };
+            cx.once(&mut cx.location::<Conf>().charset, value)
+        }),
+        Row::new("source_charset", Context::HTTP_IF, Arity::exactly(1), "Character set that texts are written in.", |cx| {
+            let value = complex(cx, 0)?;
+            cx.once(&mut cx.location::<Conf>().source, value)
+        }),
+        row::flag::<Conf>("override_charset", Context::HTTP_IF, "Recodes what upstreams have named.", |c| &mut c.over),
+        Row::new("charset_types", at, Arity::AtLeast(1), "Types whose character set is named.", |cx| {
+            let types = Types::read(cx, &["text/html"]);
+            cx.once(&mut cx.location::<Conf>().types, types)
+        }),
+        Row::new("charset_map", Context::HTTP, Arity::exactly(2), "A table between two character sets.", map).with_block(),
+    ]
+}
+
+fn map(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let (from, to) = (cx.text(0).into_owned(), cx.text(1).into_owned());
+    if from.eq_ignore_ascii_case(&to) {
+        return Err(cx.error(format!("\"charset_map\" between the same charsets \"{from}\" and \"{to}\"")));
+    }
+    let mut maps = cx.main::<Maps>();
+    let same = |m: &Rc<Map>| (m.is(&from) && m.is_target(&to)) || (m.is(&to) && m.is_target(&from));
+    if maps.list.iter().any(same) {
+        return Err(cx.error(format!("duplicate \"charset_map\" between \"{from}\" and \"{to}\"")));
+    }
+    let mut map = Map::new(from, to);
+    for line in cx.directive.body.iter().flat_map(|b| &b.directives) {
+        let fail = |what: String| Error::new(what, line.name.span);
+        let [target] = line.args.as_slice() else { return Err(fail("invalid parameters number".to_owned())) };
+        let bad = |text: &[u8]| fail(format!("invalid value \"{}\"", String::from_utf8_lossy(text)));
+        let source = recode::hex(&line.name.bytes).filter(|b| b.len() == 1).ok_or_else(|| bad(&line.name.bytes))?;
+        let value = recode::hex(&target.bytes).ok_or_else(|| bad(&target.bytes))?;
+        if !map.add(source.first().copied().unwrap_or(0), &value) {
+            return Err(bad(&target.bytes));
+        }
+    }
+    maps.list.push(Rc::new(map));
+    Ok(())
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let conf = at.conf::<Conf>();
+    let maps = at.main_conf::<Maps>();
+    if matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
+        at.header_filter(move |request| header_filter(request, &conf, &maps));
+        at.body_filter(|request, chain| Filtered::Now(body_filter(request, chain)));
+    }
+    Ok(())
+}
+
+/// A recoding under way.
+struct Recoding(RefCell<Recoder>);
+
+/// The set that a response shall leave in; `None` leaves it alone. Subrequests follow their client's request.
+fn destination(request: &Rc<Request>, conf: &Conf) -> Option<Vec<u8>> {
+    if !request.is_main() {
+        let main = request.main();
+        let charset = main.response.borrow().charset.clone();
+        return Some(charset).filter(|c| !c.is_empty());
+    }
+    let wanted = conf.charset.as_ref()?.as_ref()?;
+    {
+        let response = request.response.borrow();
+        if response.content_type.is_empty() {
+            return None;
+        }
+        let listed = |types: &Option<Types>| types.as_ref().map_or_else(|| Types::of(&TYPES).admit(&response), |t| t.admit(&response));
+        if response.charset.is_empty() {
+            if !listed(&conf.types) {
+                return None;
+            }
+        } else if conf.over != Some(true) {
+            return None;
+        }
+    }
+    Some(wanted.to_vec(&**request))
+}
+
+fn header_filter(request: &Rc<Request>, conf: &Conf, maps: &Maps) -> Step {
+    let Some(to) = destination(request, conf) else { return Step::Now(Outcome::Ok) };
+    let named = request.response.borrow().charset.clone();
+    let from = match (named.is_empty(), &conf.source) {
+        (false, _) => named,
+        (true, Some(source)) => source.to_vec(&**request),
+        (true, None) => {
+            name(request, &to);
+            return Step::Now(Outcome::Ok);
+        }
+    };
+    if from.eq_ignore_ascii_case(&to) {
+        name(request, &to);
+        return Step::Now(Outcome::Ok);
+    }
+    if request.response.borrow().headers.get(b"Content-Encoding").is_some_and(|v| !v.is_empty()) {
+        return Step::Now(Outcome::Ok);
+    }
+    let (from, shown) = (String::from_utf8_lossy(&from).into_owned(), String::from_utf8_lossy(&to).into_owned());
+    let Some(recoder) = maps.list.iter().find_map(|map| Recoder::between(map, &from, &shown)) else {
+        log_request!(request, Level::Error, "no \"charset_map\" between the charsets \"{from}\" and \"{shown}\"");
+        return Step::Now(Outcome::Ok);
+    };
+    name(request, &to);
+    if recoder.changes_length() && request.is_main() {
+        request.response.borrow_mut().clear_body_facts();
+    }
+    want_memory(request);
+    request.set_context(Rc::new(Recoding(RefCell::new(recoder))));
+    Step::Now(Outcome::Ok)
+}
+
+/// Names the set in `Content-Type`; redirects stay without, as nginx leaves them.
+fn name(request: &Request, charset: &[u8]) {
+    if !request.is_main() {
+        return;
+    }
+    let mut response = request.response.borrow_mut();
+    response.charset.clear();
+    if !matches!(response.status, 301 | 302) {
+        response.charset.extend_from_slice(charset);
+    }
+}
+
+fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
+    let Some(state) = request.find_context::<Recoding>().filter(|_| !request.flags.header_only.get()) else {
+        return Ok(chain);
+    };
+    let Chain { pieces, flush, last } = chain;
+    let mut recoder = state.0.borrow_mut();
+    let mut out = Vec::new();
+    for piece in &pieces {
+        let run = each_run(piece, |data| {
+            recoder.feed(data, &mut out);
+            Ok(())
+        });
+        if let Err(error) = run {
+            log_request!(request, Level::Alert, "reading a file for charset failed: {error}");
+            return Err(Outcome::Error);
+        }
+    }
+    if last {
+        recoder.finish(&mut out);
+    }
+    let pieces = if out.is_empty() { Vec::new() } else { vec![Piece::Bytes(out.into())] };
+    Ok(Chain { pieces, flush, last })
+}

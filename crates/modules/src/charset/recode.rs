@@ -1,0 +1,185 @@
+//! Tables between two character sets: of single bytes, or of single bytes and UTF-8.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// A `charset_map`.
+pub(super) struct Map {
+    from: String,
+    to: String,
+    utf8: bool,
+    /// Bytes of `from` in `to`.
+    forth: Vec<Vec<u8>>,
+    /// Bytes of `to` in `from`, if `to` is a set of single bytes.
+    back: Vec<u8>,
+    /// Characters in `from`, if `to` is UTF-8.
+    characters: HashMap<char, u8>,
+}
+
+/// Bytes given in hexadecimal, one to four.
+pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    if text.is_empty() || text.len() > 8 {
+        return None;
+    }
+    let padded: Vec<u8> = if text.len() % 2 == 1 { [b"0", text].concat() } else { text.to_vec() };
+    let digit = |b: &u8| char::from(*b).to_digit(16);
+    padded.chunks(2).map(|pair| pair.iter().try_fold(0u32, |sum, b| Some(sum * 16 + digit(b)?)).map(|v| v as u8)).collect()
+}
+
+impl Map {
+    /// A table that knows ASCII only.
+    pub(super) fn new(from: String, to: String) -> Map {
+        let utf8 = to.eq_ignore_ascii_case("utf-8");
+        let byte = |b: u8| if b < 128 { b } else { b'?' };
+        Map {
+            from,
+            to,
+            utf8,
+            forth: (0..=255).map(|b| vec![byte(b)]).collect(),
+            back: (0..=255).map(byte).collect(),
+            characters: HashMap::new(),
+        }
+    }
+
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.from.eq_ignore_ascii_case(name)
+    }
+
+    pub(super) fn is_target(&self, name: &str) -> bool {
+        self.to.eq_ignore_ascii_case(name)
+    }
+
+    /// Adds a line; false if the value fits no character.
+    pub(super) fn add(&mut self, source: u8, target: &[u8]) -> bool {
+        if self.utf8 {
+            let Some(character) = std::str::from_utf8(target).ok().and_then(|t| t.chars().next()) else { return false };
+            self.characters.insert(character, source);
+        } else {
+            let &[byte] = target else { return false };
+            if let Some(slot) = self.back.get_mut(usize::from(byte)) {
+                *slot = source;
+            }
+        }
+        if let Some(slot) = self.forth.get_mut(usize::from(source)) {
+            *slot = target.to_vec();
+        }
+        true
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forth,
+    Back,
+    FromUtf8,
+}
+
+/// A text on its way through a table.
+pub(super) struct Recoder {
+    map: Rc<Map>,
+    way: Way,
+    /// The beginning of a character that is not complete.
+    tail: Vec<u8>,
+}
+
+impl Recoder {
+    /// The way from one set to the other, if this is their map.
+    pub(super) fn between(map: &Rc<Map>, from: &str, to: &str) -> Option<Recoder> {
+        let way = match () {
+            () if map.is(from) && map.is_target(to) => Way::Forth,
+            () if map.is(to) && map.is_target(from) && map.utf8 => Way::FromUtf8,
+            () if map.is(to) && map.is_target(from) => Way::Back,
+            () => return None,
+        };
+        Some(Recoder { map: map.clone(), way, tail: Vec::new() })
+    }
+
+    /// Whether the result may be longer or shorter.
+    pub(super) fn changes_length(&self) -> bool {
+        self.map.utf8
+    }
+
+    /// Recodes a piece.
+    pub(super) fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        match self.way {
+            Way::Forth => {
+                for byte in data {
+                    out.extend_from_slice(self.map.forth.get(usize::from(*byte)).map_or(&[], Vec::as_slice));
+                }
+            }
+            Way::Back => out.extend(data.iter().filter_map(|b| self.map.back.get(usize::from(*b)))),
+            Way::FromUtf8 => {
+                let mut text = std::mem::take(&mut self.tail);
+                text.extend_from_slice(data);
+                let mut chunks = text.utf8_chunks().peekable();
+                while let Some(chunk) = chunks.next() {
+                    self.characters(chunk.valid(), out);
+                    let invalid = chunk.invalid();
+                    if chunks.peek().is_none() && !invalid.is_empty() && incomplete(invalid) {
+                        self.tail = invalid.to_vec();
+                    } else if !invalid.is_empty() {
+                        out.push(b'?');
+                    }
+                }
+            }
+        }
+    }
+
+    fn characters(&self, text: &str, out: &mut Vec<u8>) {
+        for character in text.chars() {
+            match self.map.characters.get(&character) {
+                Some(byte) => out.push(*byte),
+                None if character.is_ascii() => out.push(character as u8),
+                None => out.extend_from_slice(format!("&#{};", u32::from(character)).as_bytes()),
+            }
+        }
+    }
+
+    /// The text has ended.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::take(&mut self.tail).is_empty() {
+            out.push(b'?');
+        }
+    }
+}
+
+/// Whether more bytes could make a character of this (RFC 3629 section 3).
+fn incomplete(bytes: &[u8]) -> bool {
+    matches!(std::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(recoder: Option<Recoder>, text: &[u8], step: usize) -> Vec<u8> {
+        let mut recoder = recoder.unwrap();
+        let mut out = Vec::new();
+        text.chunks(step).for_each(|chunk| recoder.feed(chunk, &mut out));
+        recoder.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn single_bytes_both_ways() {
+        let mut map = Map::new("B".into(), "A".into());
+        assert!(map.add(0x58, &[0x59]));
+        assert!(!map.add(0x58, &[0x59, 0x5a]));
+        let map = Rc::new(map);
+        assert_eq!(run(Recoder::between(&map, "b", "a"), b"X\xffz", 2), b"Y?z");
+        assert_eq!(run(Recoder::between(&map, "A", "B"), b"Yz", 1), b"Xz");
+        assert!(Recoder::between(&map, "A", "C").is_none());
+    }
+
+    #[test]
+    fn utf8_both_ways_however_it_is_cut() {
+        let mut map = Map::new("koi8-r".into(), "utf-8".into());
+        assert!(map.add(0xc1, &hex(b"D0B0").unwrap()));
+        let map = Rc::new(map);
+        for step in 1..6 {
+            assert_eq!(run(Recoder::between(&map, "koi8-r", "UTF-8"), b"a\xc1b", step), "aаb".as_bytes());
+            assert_eq!(run(Recoder::between(&map, "utf-8", "koi8-r"), "aаbж\u{20ac}".as_bytes(), step), b"a\xc1b&#1078;&#8364;");
+            assert_eq!(run(Recoder::between(&map, "utf-8", "koi8-r"), b"a\xffb\xd0", step), b"a?b?");
+        }
+    }
+}
