@@ -83,10 +83,12 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
-        // Server-rewrite: Lua before the configuration's program; rewrite: after it.
+        // Server-rewrite: Lua before the configuration's program; rewrite: after it. `more_set_*` stands before Lua in the
+        // rewrite phase and among the header filters.
         lua::server_rewrite::MODULE,
         lua::set::MODULE,
         m::rewrite::MODULE,
+        m::headers_more::MODULE,
         lua::rewrite::MODULE,
         // Preaccess.
         m::limit_req::MODULE,
@@ -120,6 +122,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::not_modified::MODULE,
         lua::header_filter::MODULE,
         lua::body_filter::MODULE,
+        m::echo::MODULE,
         m::headers::MODULE,
         m::userid::MODULE,
         m::accept_gzip::MODULE,

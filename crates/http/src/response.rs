@@ -21,6 +21,10 @@ pub struct Response {
     pub headers: Headers,
     /// Trailer fields.
     pub trailers: Headers,
+    /// `Server` was removed: none leaves.
+    pub no_server: bool,
+    /// `Date` was removed: none leaves.
+    pub no_date: bool,
     /// A `Location` that begins with `/` leaves as it is, whatever `absolute_redirect` says: code gave it.
     pub location_is_final: bool,
     /// The body can be cut into ranges (`allow_ranges`).
@@ -38,6 +42,7 @@ impl Response {
         self.last_modified = None;
         self.headers.clear();
         self.trailers.clear();
+        (self.no_server, self.no_date) = (false, false);
         self.allow_ranges = false;
         self.location_is_final = false;
     }

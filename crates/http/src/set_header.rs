@@ -111,6 +111,11 @@ impl Response {
             store(&mut self.headers, name, value, false);
             return Ok(());
         }
+        if name.eq_ignore_ascii_case(b"Server") {
+            self.no_server = value.is_empty();
+        } else if name.eq_ignore_ascii_case(b"Date") {
+            self.no_date = value.is_empty();
+        }
         store(&mut self.headers, name, value, add && !is_one_of(name, &SINGLE));
         Ok(())
     }

@@ -59,7 +59,7 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
-    if !response.headers.contains(b"Server") {
+    if !response.no_server && !response.headers.contains(b"Server") {
         match &core.server_tokens {
             None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
             Some(ServerTokens::Off) => field(out, b"Server", PRODUCT.as_bytes()),
@@ -71,7 +71,7 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
             }
         }
     }
-    if !response.headers.contains(b"Date") {
+    if !response.no_date && !response.headers.contains(b"Date") {
         clock::with_http_date(|date| field(out, b"Date", date.as_bytes()));
     }
     if !response.content_type.is_empty() && response.status != 204 {

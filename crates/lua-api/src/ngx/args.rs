@@ -1,10 +1,12 @@
 //! Query strings and form bodies as Lua tables, and back (`ngx.req.get_uri_args`, `ngx.encode_args`, ...).
 
-use crate::host::request;
+use crate::host::{Host, request};
 use crate::ngx::escape::{COMPONENT, push_escaped};
 use crate::ngx::req_header::push_multi;
 use crate::ngx::wrapped;
+use base::log::Level;
 use http::body::BodyState;
+use http::log_request;
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, Type};
 use wire::uri::escape::{Unescape, unescape};
 
@@ -98,6 +100,7 @@ fn get_uri_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     fill(stack, table, &line.args, Limit { max, empty_ones: false });
     stack.truncate(table);
     if count > max {
+        log_request!(request, Level::Debug, "lua hit query args limit {max}");
         stack.push_bytes(b"truncated");
         return Ok(2);
     }
@@ -159,24 +162,29 @@ fn get_post_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         stack.push_bytes(b"request body in temp file not supported");
         return Ok(2);
     }
-    body.with_data(|data| table_of(stack, data, max))
+    body.with_data(|data| table_of(cx, stack, data, max))
 }
 
-fn decode_args(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn decode_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if !(1..=2).contains(&stack.top()) {
         return Err(Raise::new(format!("expecting 1 or 2 arguments but seen {}", stack.top())));
     }
     let text = stack.check_bytes(1, "decode_args")?.to_vec();
     let max = maximum(stack, 2, "decode_args")?;
-    table_of(stack, &text, max)
+    table_of(cx, stack, &text, max)
 }
 
-fn table_of(stack: &mut Stack<'_>, text: &[u8], max: usize) -> Result<usize, Raise> {
+fn table_of(cx: &Cx, stack: &mut Stack<'_>, text: &[u8], max: usize) -> Result<usize, Raise> {
     stack.push_table(0, 4);
     let table = stack.top();
     let truncated = fill(stack, table, text, Limit { max, empty_ones: true });
     stack.truncate(table);
     if truncated {
+        if let Some(host) = cx.host::<Host>()
+            && host.log_enabled(Level::Debug)
+        {
+            host.log(Level::Debug, format!("lua hit query args limit {max}").as_bytes(), "");
+        }
         stack.push_bytes(b"truncated");
     }
     Ok(1 + usize::from(truncated))
@@ -187,7 +195,7 @@ fn encode_args(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Err(Raise::new(format!("expecting 1 argument but seen {}", stack.top())));
     }
     if stack.kind(1) != Type::Table {
-        return Err(stack.mismatch(1, "encode_args", "table"));
+        return Err(stack.mismatch(1, "?", "table"));
     }
     let mut out = Vec::new();
     encode(stack, 1, &mut out)?;
@@ -245,7 +253,7 @@ mod tests {
         assert_eq!(evaluate("ngx.encode_args({a = false}) == ''"), "true");
         assert_eq!(error("ngx.encode_args({[1] = 2})"), "test:1: attempt to use a non-string key in the \"args\" option table");
         assert_eq!(error("ngx.encode_args({a = ngx.null})"), "test:1: attempt to use userdata as query arg value");
-        assert_eq!(error("ngx.encode_args('a')"), "test:1: bad argument #1 to 'encode_args' (table expected, got string)");
+        assert_eq!(error("ngx.encode_args('a')"), "test:1: bad argument #1 to '?' (table expected, got string)");
     }
 
     #[test]

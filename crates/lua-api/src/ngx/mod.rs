@@ -8,6 +8,7 @@ pub mod base64;
 pub mod consts;
 pub mod digest;
 pub mod escape;
+pub mod ndk;
 pub mod req_body;
 pub mod req_header;
 pub mod request;
@@ -32,6 +33,7 @@ pub fn groups() -> Vec<lua::Group> {
         escape::group(),
         worker::group(),
         req_body::group(),
+        ndk::group(),
     ]
 }
 

@@ -2,7 +2,9 @@
 
 use crate::host::{request, with_request};
 use crate::ngx::wrapped;
+use base::log::Level;
 use http::line::Version;
+use http::log_request;
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, Type};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
@@ -118,6 +120,9 @@ fn req_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     table.finish(stack);
     if headers.len() > count {
+        let found = headers.len();
+        drop(headers);
+        log_request!(request, Level::Debug, "lua exceeding request header limit {found} > {count}");
         stack.push_bytes(b"truncated");
         return Ok(2);
     }

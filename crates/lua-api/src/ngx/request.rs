@@ -2,6 +2,7 @@
 
 use crate::host::{request, with_request};
 use crate::ngx::wrapped;
+use base::log::Level;
 use http::Method;
 use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, Type};
 
@@ -66,7 +67,7 @@ fn finish(cx: &Cx, code: i32) {
 
 /// Bytes that `set_uri` takes only when told that they are meant: control bytes.
 fn is_unsafe(byte: u8) -> bool {
-    byte < 0x20 || byte == 0x7f
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }
 
 /// `set_uri(uri, jump, binary)`; answers whether the handler must stop.
@@ -100,6 +101,12 @@ fn set_uri(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     if jump && !matches!(cx.phase(), Some(phase) if phase == Phase::REWRITE || phase == Phase::SERVER_REWRITE) {
         return Err(cx.refusal());
+    }
+    if jump && request.log_enabled(Level::Debug) {
+        let mut text = b"lua set uri jump to \"".to_vec();
+        text.extend_from_slice(uri);
+        text.push(b'"');
+        request.log(Level::Debug, &text);
     }
     let mut line = request.line.borrow_mut();
     line.set_uri(uri);

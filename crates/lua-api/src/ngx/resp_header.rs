@@ -5,7 +5,8 @@ use crate::ngx::req_header::FieldTable;
 use crate::ngx::wrapped;
 use crate::options::Options;
 use base::log::Level;
-use http::Request;
+use http::line::Version;
+use http::{Request, log_request};
 use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack};
 use std::borrow::Cow;
 
@@ -56,6 +57,8 @@ fn resp_set(cx: &Cx, name: &[u8], value: &[u8], how: i32) -> i32 {
         host.state.headers_set.set(true);
         if name.eq_ignore_ascii_case(b"Content-Type") {
             host.state.mime_set.set(true);
+        } else if name.eq_ignore_ascii_case(b"Location") {
+            request.response.borrow_mut().location_is_final = value.first() == Some(&b'/');
         }
         match request.response.borrow_mut().set_field(&name, value, how == ADD) {
             Ok(()) => 0,
@@ -136,11 +139,16 @@ fn resp_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         _ => b"close",
     };
     all.push((b"connection", Cow::Borrowed(connection)));
+    let chunked = response.content_length.is_none() && request.version() == Version::Http11 && !request.flags.header_only.get();
+    if chunked && request.is_main() && request.flags.header_sent.get() && cx.phase() != Some(Phase::HEADER_FILTER) {
+        all.push((b"transfer-encoding", Cow::Borrowed(b"chunked")));
+    }
     let extra = all.len();
     all.extend(response.headers.iter().map(|(name, value)| (name, Cow::Borrowed(value))));
     let max = max as usize;
     let truncated = max > 0 && all.len() > max;
     if truncated {
+        log_request!(request, Level::Debug, "lua exceeding response header limit {} > {max}", all.len());
         all.truncate(max.max(extra + 1));
     }
     let mut table = FieldTable::new(stack, all.len(), raw);

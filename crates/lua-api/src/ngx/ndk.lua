@@ -1,0 +1,65 @@
+local b = ...
+local ngx, G = b.ngx, b.G
+local type, error, tostring, setmetatable = type, error, tostring, setmetatable
+local format, gsub, byte, char = string.format, string.gsub, string.byte, string.char
+local tonumber, find = tonumber, string.find
+
+-- The functions behind set-misc's directives, called by their names.
+local functions = {
+    set_escape_uri = function(s)
+        return ngx.escape_uri(s)
+    end,
+    set_unescape_uri = function(s)
+        return ngx.unescape_uri(s)
+    end,
+    set_quote_sql_str = function(s)
+        return ngx.quote_sql_str(s)
+    end,
+    set_md5 = function(s)
+        return ngx.md5(s)
+    end,
+    set_sha1 = function(s)
+        return (gsub(ngx.sha1_bin(s), ".", function(c)
+            return format("%02x", byte(c))
+        end))
+    end,
+    set_encode_base64 = function(s)
+        return ngx.encode_base64(s)
+    end,
+    set_decode_base64 = function(s)
+        return ngx.decode_base64(s) or ""
+    end,
+    set_encode_hex = function(s)
+        return (gsub(s, ".", function(c)
+            return format("%02x", byte(c))
+        end))
+    end,
+    set_decode_hex = function(s)
+        if #s % 2 ~= 0 or find(s, "%X") then
+            return ""
+        end
+        return (gsub(s, "..", function(digits)
+            return char(tonumber(digits, 16))
+        end))
+    end,
+}
+
+local set_var = setmetatable({}, {
+    __index = function(_, name)
+        if type(name) ~= "string" then
+            name = tostring(name)
+        end
+        local f = functions[name]
+        if not f then
+            error('ndk.set_var: directive "' .. name .. '" not found or does not use ndk_set_var_value', 2)
+        end
+        return function(s)
+            return f(tostring(s))
+        end
+    end,
+    __newindex = function()
+        error("not allowed", 2)
+    end,
+})
+G.ndk = { set_var = set_var }
+G.package.loaded.ndk = G.ndk

@@ -1,0 +1,114 @@
+//! What leaves the location: subrequests and `echo_exec`.
+
+use super::{Action, Command};
+use crate::collector::Collector;
+use base::log::Level;
+use http::body::{self, Body};
+use http::request::{Subrequest, SubrequestVariables};
+use http::{Jump, Method, Outcome, Request};
+use session::BoxFuture;
+use std::rc::Rc;
+
+/// A subrequest that has begun.
+pub(super) struct Begun {
+    /// What it wrote.
+    pub(super) wire: Rc<Collector>,
+    /// Its rest; none when it is done.
+    pub(super) running: Option<BoxFuture<()>>,
+}
+
+/// Path and arguments of `text`, unless it is unsafe.
+fn split(request: &Request, text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut decoded = Vec::new();
+    let Ok(target) = wire::uri::internal::check(text, &mut decoded) else {
+        let mut line = b"unsafe URI \"".to_vec();
+        line.extend_from_slice(text);
+        line.extend_from_slice(b"\" was detected");
+        request.log(Level::Error, &line);
+        return None;
+    };
+    let args = target.args.map(|span| span.of(text).to_vec()).unwrap_or_default();
+    Some((target.path(text, &decoded).to_vec(), args))
+}
+
+/// Starts the subrequest of a command; `Err` ends the request.
+pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, Outcome> {
+    let mut arguments = command.evaluate(request).into_iter();
+    let method = match command.action {
+        Action::Subrequest { .. } => arguments.next(),
+        _ => None,
+    };
+    let (uri, mut args) = split(request, &arguments.next().unwrap_or_default()).ok_or(Outcome::Error)?;
+    let mut body = None;
+    if method.is_none() {
+        if let Some(given) = arguments.next() {
+            args = given;
+        }
+    } else {
+        while let Some(option) = arguments.next() {
+            let value = arguments.next().unwrap_or_default();
+            match &*option {
+                b"-q" => args = value,
+                b"-b" if !value.is_empty() => body = Some(Body::from_bytes(value)),
+                b"-f" if !value.is_empty() => body = Some(open(request, &value)?),
+                b"-b" | b"-f" => {}
+                _ => {
+                    let shown = String::from_utf8_lossy(&option);
+                    request.log(Level::Error, format!("unknown option for echo_subrequest*: {shown}").as_bytes());
+                    return Err(Outcome::Error);
+                }
+            }
+        }
+    }
+    let length = body.as_ref().map(|body| body.size().to_string());
+    let collector = Collector::keeping();
+    let what = Subrequest {
+        uri,
+        args,
+        method: method.map(|name| (Method::from_name(&name), name)),
+        wire: collector.clone(),
+        body: body.map(Rc::new),
+        variables: SubrequestVariables::Fresh,
+    };
+    let engine = request.worker.engine().ok_or(Outcome::Error)?;
+    let child = engine.subrequest(request, what).map_err(|message| {
+        request.log(Level::Error, message.as_bytes());
+        Outcome::Error
+    })?;
+    if let Some(length) = length {
+        child.headers.borrow_mut().set(b"Content-Length", length.as_bytes());
+    }
+    let running = engine.run(&child);
+    Ok(Begun { wire: collector, running })
+}
+
+fn open(request: &Request, name: &[u8]) -> Result<Body, Outcome> {
+    let path = request.worker.http.paths.resolve(name);
+    body::from_file(&path, false).map_err(|error| {
+        let line = format!("open() \"{}\" failed {}", path.display(), base::errno::describe(&error));
+        request.log(Level::Error, line.as_bytes());
+        Outcome::Error
+    })
+}
+
+/// `echo_exec`
+pub(super) fn exec(request: &Request, command: &Command) -> Outcome {
+    let mut arguments = command.evaluate(request).into_iter();
+    let target = arguments.next().unwrap_or_default();
+    if target.is_empty() {
+        return Outcome::Status(400);
+    }
+    let Some((uri, mut args)) = split(request, &target) else { return Outcome::Error };
+    if let Some(given) = arguments.next() {
+        args = given;
+    }
+    let Some(name) = uri.strip_prefix(b"@") else { return request.jump(Jump::Internal { uri, args }) };
+    if !args.is_empty() {
+        let mut line = b"querystring ".to_vec();
+        line.extend_from_slice(&args);
+        line.extend_from_slice(b" ignored when exec'ing named location ");
+        line.extend_from_slice(&uri);
+        request.log(Level::Warn, &line);
+    }
+    request.jump(Jump::Named(name.to_vec()))
+}
