@@ -214,7 +214,8 @@ impl ErrorLog {
         clock::with_error_log_time(|time| line.extend_from_slice(time.as_bytes()));
         let pid = std::process::id();
         // Writing to a Vec cannot fail.
-        let _ = write!(line, " [{}] {pid}#{pid}: ", level.name());
+        let name = if level == Level::Stderr { "" } else { level.name() };
+        let _ = write!(line, " [{name}] {pid}#{pid}: ");
         if connection != 0 {
             let _ = write!(line, "*{connection} ");
         }

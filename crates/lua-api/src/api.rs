@@ -1,6 +1,7 @@
 //! The `ngx` API: one group a file.
 
 pub mod arg;
+pub mod capture;
 pub mod control;
 pub mod ctx;
 pub mod fields;
@@ -24,6 +25,7 @@ pub(crate) fn core_groups() -> Vec<Group> {
     vec![
         fields::group(),
         ctx::group(),
+        capture::group(),
         status::group(),
         output::group(),
         control::group(),

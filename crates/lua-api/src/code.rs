@@ -46,6 +46,11 @@ impl Code {
         Code::new(Source::File(path))
     }
 
+    /// Whether the code is in a file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.source, Source::File(_))
+    }
+
     /// Its chunk in `machine`, compiled at the first time.
     ///
     /// # Errors
@@ -126,7 +131,9 @@ pub fn chunk_name(cx: &Cx<'_>, tag: &str) -> String {
     let prefix = cx.global::<Ground>().paths.conf_prefix.clone();
     let path = file_name(cx).unwrap_or_else(|| "nginx.conf".to_owned());
     let prefix = prefix.to_string_lossy();
-    name_of(tag, &path, &prefix, cx.directive.line)
+    // A block's code begins behind its brace; the directive's own line is where the block ends.
+    let block = cx.directive.args.last().filter(|_| cx.directive.lua);
+    name_of(tag, &path, &prefix, block.map_or(cx.directive.line, |code| code.span.line))
 }
 
 /// The file that the directive stands in.

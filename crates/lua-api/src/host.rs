@@ -75,7 +75,7 @@ impl Host {
 
 /// What stands after `context:` in log lines of code without a request.
 pub fn log_context(cx: &Cx) -> &'static str {
-    cx.phase().filter(|phase| *phase != lua::Phase::INIT).map_or("", |phase| phase.name)
+    cx.phase().filter(|phase| ![lua::Phase::INIT, lua::Phase::EXIT_WORKER].contains(phase)).map_or("", |phase| phase.name)
 }
 
 /// The host and its request, for rows of the kinds `calls` and `suspends`.

@@ -127,9 +127,10 @@ pub fn open(http: &Http, log: &ErrorLog) -> Result<(), String> {
     for place in runtime.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());
     }
-    let failed = |error: LuaError| format!("init_by_lua error: {}", String::from_utf8_lossy(&error.message));
-    let machine = runtime.machine().map_err(failed)?.clone();
     let code = runtime.init.borrow().clone();
+    let suffix = if code.as_ref().is_some_and(|code| code.is_file()) { "_file" } else { "" };
+    let failed = |error: LuaError| format!("init_by_lua{suffix} error: {}", String::from_utf8_lossy(&error.message));
+    let machine = runtime.machine().map_err(failed)?.clone();
     if let Some(code) = code {
         let host = Host::without_request(runtime.clone(), machine.clone(), None, log.clone());
         code.run_init(&machine, Phase::INIT, Rc::new(host), &http.paths).map_err(failed)?;

@@ -4,7 +4,7 @@ use crate::options::Options;
 use crate::state::State;
 use http::line::Version;
 use http::output::then;
-use http::{Chain, Outcome, Request, Step};
+use http::{Chain, Method, Outcome, Request, Step};
 use std::rc::Rc;
 
 /// Sends the head if it has not gone: what the first output does.
@@ -34,7 +34,7 @@ pub fn header(request: &Rc<Request>, state: &Rc<State>) -> Step {
         other => {
             let state = state.clone();
             then(other, move |sent| {
-                if let Outcome::Status(status @ 300..) = sent {
+                if let Outcome::Status(status) = sent {
                     state.refused.set(status);
                     state.eof.set(true);
                 }
@@ -71,14 +71,22 @@ fn wants_buffering(request: &Request, state: &State) -> bool {
         && request.with_location(|l| l.conf.get::<Options>().and_then(|o| o.http10_buffering).unwrap_or(true))
 }
 
+/// What is decided at the first output.
+fn begin(request: &Request, state: &State) {
+    if request.method() == Method::HEAD {
+        request.flags.header_only.set(true);
+    }
+    if wants_buffering(request, state) {
+        state.buffering.set(true);
+    }
+}
+
 /// Sends data, the head before it.
 pub fn data(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
     if state.eof.get() || state.raw_socket.get() {
         return Step::Now(Outcome::Ok);
     }
-    if wants_buffering(request, state) {
-        state.buffering.set(true);
-    }
+    begin(request, state);
     match header(request, state) {
         Step::Now(Outcome::Ok) => body(request, state, bytes),
         Step::Now(other) => Step::Now(other),
@@ -95,7 +103,7 @@ pub fn data(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
 fn body(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
     if request.flags.header_only.get() {
         state.eof.set(true);
-        return Step::Now(Outcome::Ok);
+        return if state.buffering.replace(false) { header(request, state) } else { Step::Now(Outcome::Ok) };
     }
     if state.buffering.get() {
         state.gathered.borrow_mut().extend_from_slice(bytes);
@@ -114,10 +122,8 @@ pub fn last(request: &Rc<Request>, state: &Rc<State>) -> Step {
     if state.eof.get() || state.raw_socket.get() {
         return Step::Now(Outcome::Ok);
     }
-    if wants_buffering(request, state) {
-        state.buffering.set(true);
-    }
-    if state.buffering.replace(false) && !request.flags.header_sent.get() {
+    begin(request, state);
+    if state.buffering.replace(false) && !request.flags.header_sent.get() && !request.flags.header_only.get() {
         request.response.borrow_mut().content_length = Some(state.gathered.borrow().len() as u64);
         state.headers_set.set(true);
     }

@@ -48,7 +48,8 @@ fn get(cx: &Cx, index: f64) -> i32 {
     }
 }
 
-fn push_piece(piece: &Piece, out: &mut Vec<u8>) {
+/// Appends a piece, read from its file if it is in one.
+pub(crate) fn push_piece(piece: &Piece, out: &mut Vec<u8>) {
     match piece {
         Piece::Bytes(bytes) => out.extend_from_slice(bytes),
         Piece::File(FilePiece { file, start, end }) => {

@@ -3,6 +3,7 @@ local C, cx, text = b.C, b.cx, b.text
 local type, error = type, error
 local meta = getmetatable(b.ngx)
 local tables = {}
+meta.ctx_tables = tables
 local FAILED = -2147483648
 
 function meta.getters.ctx()

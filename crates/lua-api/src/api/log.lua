@@ -31,7 +31,7 @@ local function show(v, i, name)
 end
 
 -- Called by the function that the code called, so that the code is two levels up.
-local function line(name, first, n, ...)
+local function line(name, n, ...)
     local info = getinfo(3, "Snl")
     local parts = { "[lua] " }
     if info then
@@ -43,7 +43,7 @@ local function line(name, first, n, ...)
     end
     local k = #parts
     for i = 1, n do
-        parts[k + i] = show((select(i, ...)), i + first, name)
+        parts[k + i] = show((select(i, ...)), i, name)
     end
     return concat(parts, "", 1, k + n)
 end
@@ -60,13 +60,13 @@ function ngx.log(level, ...)
     if rc < 0 then
         error("bad argument #1 to 'log' (bad log level: " .. n .. ")", 2)
     end
-    local s = line("log", 1, select("#", ...), ...)
+    local s = line("log", select("#", ...), ...)
     write(n, s)
 end
 
 function G.print(...)
     if on(6) == 1 then
-        local s = line("print", 0, select("#", ...), ...)
+        local s = line("print", select("#", ...), ...)
         write(6, s)
     end
 end

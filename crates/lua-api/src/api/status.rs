@@ -37,7 +37,11 @@ fn set(cx: &Cx, status: f64) -> i32 {
             return 0;
         }
         request.error_status.set(0);
-        request.response.borrow_mut().set_status(status as u16);
+        let mut response = request.response.borrow_mut();
+        response.set_status(status as u16);
+        if response.status == 101 {
+            response.status_line.extend_from_slice(b"101 Switching Protocols");
+        }
         0
     })
 }

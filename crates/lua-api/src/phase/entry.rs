@@ -1,6 +1,7 @@
 //! A handler's run: from the request to the chunk, and from the chunk's end to the phase's answer.
 
 use crate::code::Code;
+use crate::exit;
 use crate::host::Host;
 use crate::options::Options;
 use crate::runtime::Runtime;
@@ -84,6 +85,11 @@ impl Entry {
             state.in_content.set(true);
         }
         match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
+            // lua-nginx-module takes a content handler that declines without having waited for one that is done.
+            Started::Done(lua::Outcome::Finished(exit::DECLINED)) if self.phase == Phase::CONTENT => {
+                self.runtime.give_back(host);
+                Step::Now(Outcome::Ok)
+            }
             Started::Done(ended) => {
                 self.runtime.give_back(host);
                 settle(request, state, ended, finish)

@@ -55,7 +55,7 @@ fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
         // The answer to an exit passes this filter too; the same exit again is the one that is being answered.
         code if code == before => Outcome::Ok,
         Some(code) if code == exit::ERROR => Outcome::Error,
-        Some(code @ 300..=999) => {
+        Some(code @ (201 | 204 | 300..=999)) => {
             request.flags.header_sent.set(false);
             u16::try_from(code).map_or(Outcome::Error, Outcome::Status)
         }

@@ -6,6 +6,7 @@ use crate::runtime::Runtime;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
+use http::root::Ground;
 use http::{Levels, Module};
 
 /// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
@@ -16,10 +17,10 @@ fn rows() -> Vec<Row> {
     let mut rows = options::rows();
     rows.extend([
         Row::new("lua_package_path", Context::HTTP, one, "Where require looks for Lua modules.", |cx| {
-            cx.once(&mut cx.main::<Runtime>().path.borrow_mut(), cx.text(0).into_owned())
+            cx.once(&mut cx.main::<Runtime>().path.borrow_mut(), search_path(cx))
         }),
         Row::new("lua_package_cpath", Context::HTTP, one, "Where require looks for C modules.", |cx| {
-            cx.once(&mut cx.main::<Runtime>().cpath.borrow_mut(), cx.text(0).into_owned())
+            cx.once(&mut cx.main::<Runtime>().cpath.borrow_mut(), search_path(cx))
         }),
         Row::new("lua_code_cache", Context::HTTP_IF, Arity::Flag, "Keeps compiled code between requests.", code_cache),
         Row::new("lua_max_pending_timers", Context::HTTP, one, "How many timers may wait.", |cx| {
@@ -45,6 +46,12 @@ fn rows() -> Vec<Row> {
 
 fn levels(levels: &mut Levels) {
     levels.main::<Runtime>().location::<Options>();
+}
+
+/// The argument with `$prefix` and `${prefix}` put in.
+fn search_path(cx: &Cx<'_>) -> String {
+    let prefix = cx.global::<Ground>().paths.prefix.to_string_lossy().into_owned();
+    cx.text(0).replace("${prefix}", &prefix).replace("$prefix", &prefix)
 }
 
 fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
