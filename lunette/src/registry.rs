@@ -83,8 +83,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
-        // Server-rewrite: Lua before the configuration's program; rewrite: after it. `more_set_*` stands before Lua in the
-        // rewrite phase and among the header filters.
+        // Server-rewrite: Lua before the configuration's program; rewrite: after it, and after the fields of `more_set_*`.
         lua::server_rewrite::MODULE,
         lua::set::MODULE,
         m::rewrite::MODULE,
