@@ -87,6 +87,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::server_rewrite::MODULE,
         lua::set::MODULE,
         m::rewrite::MODULE,
+        m::set_misc::MODULE,
         m::headers_more::MODULE,
         lua::rewrite::MODULE,
         // Preaccess.
@@ -134,7 +135,6 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::gzip::MODULE,
         // Ranges are cut from what is final.
         m::range::MODULE,
-        // Log.
         lua::log::MODULE,
         m::log::MODULE,
     ])
