@@ -13,6 +13,7 @@ use http::{Http, Request, Worker};
 use lua::{LuaError, Phase};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Most hosts that are kept for the next request.
@@ -23,6 +24,8 @@ const IDLE_HOSTS: usize = 256;
 pub struct Runtime {
     /// Some directive of Lua is used.
     pub used: Cell<bool>,
+    /// The prefix of the configuration in force, once it is opened.
+    pub prefix: RefCell<PathBuf>,
     /// `lua_package_path`
     pub path: RefCell<Option<String>>,
     /// `lua_package_cpath`
@@ -124,6 +127,7 @@ impl Runtime {
 /// nginx's line about why the configuration cannot be used.
 pub fn open(http: &Http, log: &ErrorLog) -> Result<(), String> {
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
+    runtime.prefix.replace(http.paths.prefix.clone());
     for place in runtime.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());
     }
