@@ -127,10 +127,11 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::userid::MODULE,
         m::accept_gzip::MODULE,
         m::gunzip::MODULE,
-        m::addition::MODULE,
         m::sub_filter::MODULE,
         m::charset::MODULE,
         m::ssi::MODULE,
+        // What is added to a body is not searched by the filters above, only packed.
+        m::addition::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.
         m::range::MODULE,

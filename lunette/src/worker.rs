@@ -12,6 +12,9 @@ use std::rc::Rc;
 
 /// Serves until told to stop. Returns the exit code.
 pub(crate) fn work(generation: Generation, seat: Seat) -> i32 {
+    if !seat.single {
+        shm::lock::after_fork();
+    }
     let settings = &generation.settings;
     let count = if settings.master_process { settings.worker_processes.max(1) } else { 1 };
     let http = generation.http.clone().unwrap_or_else(|| Rc::new(nothing(&generation)));

@@ -7,6 +7,7 @@ use http::method::Method;
 use http::output::then;
 use http::{Chain, Jump, Outcome, Request, Step, log_request};
 use std::rc::Rc;
+use wire::uri::escape::{Class, escape};
 
 /// Name of the product in pages and the `Server` header.
 pub const PRODUCT: &str = "lunette";
@@ -75,7 +76,11 @@ fn send_error_page(request: &Rc<Request>, page: &ErrorPage) -> Step {
 
 /// The built-in page for `status`.
 fn default_page(request: &Rc<Request>, status: u16) -> Step {
-    let page = page(request, status);
+    let refresh = refresh(request, status);
+    if refresh.is_some() {
+        request.error_status.set(200);
+    }
+    let page = refresh.or_else(|| page(request, status));
     {
         let mut response = request.response.borrow_mut();
         response.clear_body_facts();
@@ -124,12 +129,30 @@ fn page(request: &Request, status: u16) -> Option<Bytes> {
     Some(Bytes::from(text))
 }
 
+/// `msie_refresh`: a page that leads old MSIE to the target of a redirect, in place of the redirect.
+fn refresh(request: &Request, status: u16) -> Option<Bytes> {
+    if !matches!(status, 301 | 302) || !request.with_location(|l| l.core.msie_refresh.unwrap_or(false)) || !is_msie(request) {
+        return None;
+    }
+    let mut response = request.response.borrow_mut();
+    let mut text = b"<html><head><meta http-equiv=\"Refresh\" content=\"0; URL=".to_vec();
+    escape(response.headers.get(b"Location")?, Class::Refresh, &mut text);
+    text.extend_from_slice(b"\"></head><body></body></html>\r\n");
+    response.headers.remove(b"Location");
+    Some(Bytes::from(text))
+}
+
+fn is_msie(request: &Request) -> bool {
+    let headers = request.headers.borrow();
+    let agent = headers.get(b"user-agent").unwrap_or_default();
+    let has = |text: &[u8]| agent.windows(text.len()).any(|w| w == text);
+    has(b"MSIE ") && !has(b"Opera")
+}
+
 fn wants_padding(request: &Request) -> bool {
     if !request.with_location(|l| l.core.msie_padding.unwrap_or(true)) {
         return false;
     }
-    let headers = request.headers.borrow();
-    let agent = headers.get(b"user-agent").unwrap_or_default();
-    let has = |text: &[u8]| agent.windows(text.len()).any(|w| w == text);
-    (has(b"MSIE ") && !has(b"Opera")) || has(b"Chrome/")
+    let chrome = |agent: &[u8]| agent.windows(7).any(|w| w == b"Chrome/");
+    is_msie(request) || request.headers.borrow().get(b"user-agent").is_some_and(chrome)
 }

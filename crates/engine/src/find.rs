@@ -7,6 +7,9 @@ use std::rc::Rc;
 
 /// The server of `endpoint` for `host`, which is lower-case and without port.
 pub fn server(endpoint: &Endpoint, host: &[u8], request: &Request) -> Rc<Server> {
+    if endpoint.single {
+        return endpoint.default.clone();
+    }
     if host.is_empty() {
         // `server_name ""` takes requests that name no host.
         return endpoint.exact.get(host).unwrap_or(&endpoint.default).clone();

@@ -394,6 +394,7 @@ fn endpoint(one: &Gathered) -> Endpoint {
     let default = one.default.clone().or_else(|| one.servers.first().cloned());
     let default = default.unwrap_or_else(|| unreachable!("an address is gathered with its first server"));
     Endpoint {
+        single: one.servers.len() == 1 && regex.is_empty(),
         default,
         exact,
         leading,

@@ -14,6 +14,7 @@ struct Item {
 pub struct Headers {
     bytes: Vec<u8>,
     items: Vec<Item>,
+    received: usize,
 }
 
 impl Headers {
@@ -21,6 +22,7 @@ impl Headers {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
+        self.received = 0;
     }
 
     /// Number of fields.
@@ -61,13 +63,30 @@ impl Headers {
         self.items.push(Item { name, value });
     }
 
+    /// Takes over a head as it was received, to be followed by [`Headers::push_span`] for its fields. The list must be empty.
+    pub fn load(&mut self, head: &[u8]) {
+        self.bytes.extend_from_slice(head);
+        self.received = self.bytes.len();
+    }
+
+    /// Appends a field of the head given to [`Headers::load`], by byte ranges into it; the parser has vouched for the bytes.
+    pub fn push_span(&mut self, name: (u32, u32), value: (u32, u32)) {
+        self.items.push(Item { name, value });
+    }
+
+    /// The head given to [`Headers::load`].
+    pub fn received(&self) -> &[u8] {
+        self.bytes.get(..self.received).unwrap_or_default()
+    }
+
     /// All fields in order, as (name, value).
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
         self.items.iter().map(|item| (self.slice(item.name), self.slice(item.value)))
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {
-        self.items.iter().position(|item| self.slice(item.name).eq_ignore_ascii_case(name))
+        let length = name.len() as u32;
+        self.items.iter().position(|item| item.name.1 - item.name.0 == length && self.slice(item.name).eq_ignore_ascii_case(name))
     }
 
     /// The first value of `name`, compared without case.

@@ -32,7 +32,7 @@ impl Request {
         for (i, filter) in location.header_filters.iter().enumerate() {
             match filter(self) {
                 Step::Now(Outcome::Ok | Outcome::Declined) => {}
-                Step::Now(other) => return Step::Now(other),
+                Step::Now(other) => return Step::Now(withdrawn(self, other)),
                 Step::Wait(future) => return Step::wait(header_filters_later(self.clone(), location.clone(), i + 1, future)),
             }
         }
@@ -173,13 +173,13 @@ async fn header_filters_later(request: Rc<Request>, location: Rc<Location>, next
     let mut outcome = first.await;
     for filter in location.header_filters.iter().skip(next) {
         if !matches!(outcome, Outcome::Ok | Outcome::Declined) {
-            return outcome;
+            break;
         }
         outcome = filter(&request).finish().await;
     }
     match outcome {
         Outcome::Ok | Outcome::Declined => head_leaves(&request),
-        other => other,
+        other => withdrawn(&request, other),
     }
 }
 

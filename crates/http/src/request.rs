@@ -98,8 +98,6 @@ pub struct Request {
     pub line: RefCell<Line>,
     /// Request header fields.
     pub headers: RefCell<Headers>,
-    /// The head as received, request line included (`ngx.req.raw_header`).
-    pub raw_head: RefCell<Vec<u8>>,
     /// Response head.
     pub response: RefCell<Response>,
     /// Request body.
@@ -191,7 +189,6 @@ impl Request {
             content: RefCell::default(),
             line: RefCell::default(),
             headers: RefCell::default(),
-            raw_head: RefCell::default(),
             response: RefCell::default(),
             body: RefCell::new(Rc::new(Body::none())),
             cache,
@@ -222,7 +219,6 @@ impl Request {
         *self.content.get_mut() = None;
         self.line.get_mut().clear();
         self.headers.get_mut().clear();
-        self.raw_head.get_mut().clear();
         self.response.get_mut().clear();
         if !self.body.get_mut().is_none() {
             *self.body.get_mut() = Rc::new(Body::none());

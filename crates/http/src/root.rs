@@ -51,6 +51,8 @@ pub struct Ground {
 pub struct Endpoint {
     /// Server for requests whose host names none.
     pub default: Rc<Server>,
+    /// Every name leads to the default server: nothing to look up.
+    pub single: bool,
     /// Exact names, lower-case.
     pub exact: HashMap<Box<[u8]>, Rc<Server>>,
     /// `*.example.com` as `.example.com`, longest first.

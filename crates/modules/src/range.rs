@@ -13,9 +13,12 @@ use wire::range::{self, Ranges};
 /// all that change bytes.
 pub const MODULE: Module = Module { attach, ..Module::named("range") };
 
+/// Our bit among the body filters that run on demand.
+const MARK: u32 = 1;
+
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     at.header_filter(header_filter);
-    at.body_filter(body_filter);
+    at.body_filter_on_demand(MARK, body_filter);
     Ok(())
 }
 
@@ -62,6 +65,7 @@ fn header_filter(request: &Rc<Request>) -> Step {
             request.response.borrow_mut().set_status(206);
             let cut = if parts.len() == 1 { single(request, parts, total) } else { multipart(request, parts, total) };
             request.set_context(Rc::new(cut));
+            request.demand_body_filter(MARK);
             Step::Now(Outcome::Ok)
         }
     }

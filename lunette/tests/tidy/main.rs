@@ -1,4 +1,6 @@
 //! The house rules that a machine can keep (ARCHITECTURE.md, "House rules").
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cycles;
 mod floors;

@@ -55,8 +55,10 @@ pub(crate) fn all() -> Vec<Source> {
                 let text = fs::read_to_string(path).unwrap();
                 let name = path.file_name().unwrap().to_string_lossy();
                 let tests = path.components().any(|part| part.as_os_str() == "tests");
-                let is_test =
-                    tests || part != "src" || matches!(&*name, "tests.rs" | "check.rs" | "smoke.rs") || name.ends_with("_tests.rs");
+                let is_test = tests
+                    || part != "src"
+                    || matches!(&*name, "tests.rs" | "check.rs" | "smoke.rs" | "corpus.rs")
+                    || name.ends_with("_tests.rs");
                 let path = path.strip_prefix(&root).unwrap().display().to_string();
                 files.push(Source { crate_name: crate_name.clone(), path, text, is_test });
             });

@@ -1,6 +1,9 @@
 //! The first steps of a user, each as typed: start, ask, reload, reopen, stop; and what goes wrong on the way.
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod command_line;
+mod lua;
 mod processes;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -51,9 +51,6 @@ pub struct Refusal {
 /// The head contradicts itself or cannot be served; already logged.
 pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) -> Result<(), Refusal> {
     fill_line(request, head, buffer);
-    // `ngx.req.raw_header` wants the bytes, and the buffer goes on to the body.
-    let raw = buffer.get(head.line.start as usize..request.request_length.get() as usize).unwrap_or_default();
-    request.raw_head.borrow_mut().extend_from_slice(raw);
     let server_core = request.server().core.clone();
     fill_headers(request, head, buffer, &server_core);
     let framed = framing::frame(head, buffer, false).map_err(|error| {
@@ -100,9 +97,10 @@ fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {
 fn fill_headers(request: &Request, head: &Head, buffer: &[u8], core: &ServerCore) {
     let ignore = core.ignore_invalid_headers.unwrap_or(true);
     let mut headers = request.headers.borrow_mut();
+    headers.load(buffer);
     for header in &head.headers {
         if header.valid || !ignore {
-            headers.push(header.name.of(buffer), header.value.of(buffer));
+            headers.push_span((header.name.start, header.name.end), (header.value.start, header.value.end));
         } else if request.log_enabled(Level::Info) {
             let name = String::from_utf8_lossy(header.name.of(buffer)).into_owned();
             let value = String::from_utf8_lossy(header.value.of(buffer)).into_owned();

@@ -8,21 +8,26 @@ use http::core::{Core, ServerTokens};
 use http::line::Version;
 use http::response::Response;
 
+/// Most heads fit in this many bytes.
+const USUAL_HEAD: usize = 512;
+
 /// Decides the framing and appends the head to the connection's output.
 pub fn write(conn: &H1, request: &Request) {
-    let location = request.location();
-    let core = &location.core;
-    let mut output = conn.output.borrow_mut();
-    let before = output.tail().len();
     let response = request.response.borrow();
-    decide_framing(conn, request, core, &response);
-    let out = output.tail();
-    status_line(out, &response);
-    general_fields(out, request, core, &response, conn.chunked.get());
-    connection_fields(out, conn, request, core, &response);
-    other_fields(out, &response);
-    out.extend_from_slice(b"\r\n");
-    output.appended(before);
+    request.with_location(|location| {
+        let core = &location.core;
+        decide_framing(conn, request, core, &response);
+        let mut output = conn.output.borrow_mut();
+        let out = output.tail();
+        let before = out.len();
+        out.reserve(USUAL_HEAD);
+        status_line(out, &response);
+        general_fields(out, request, core, &response, conn.chunked.get());
+        connection_fields(out, conn, request, core, &response);
+        other_fields(out, &response);
+        out.extend_from_slice(b"\r\n");
+        output.appended(before);
+    });
 }
 
 /// Length, chunks, or the end of the connection: decided here and nowhere else.
@@ -37,6 +42,10 @@ fn decide_framing(conn: &H1, request: &Request, core: &Core, response: &Response
 }
 
 fn status_line(out: &mut Vec<u8>, response: &Response) {
+    if response.status == 200 && response.status_line.is_empty() {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
     out.extend_from_slice(b"HTTP/1.1 ");
     if !response.status_line.is_empty() {
         out.extend_from_slice(&response.status_line);
@@ -58,8 +67,10 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
-    if !response.no_server && !response.headers.contains(b"Server") {
+/// The two fields that nearly all answers share.
+fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
+    let headers = &response.headers;
+    if !response.no_server && (headers.is_empty() || !headers.contains(b"Server")) {
         match &core.server_tokens {
             None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
             Some(ServerTokens::Off) => field(out, b"Server", PRODUCT.as_bytes()),
@@ -71,9 +82,13 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
             }
         }
     }
-    if !response.no_date && !response.headers.contains(b"Date") {
+    if !response.no_date && (headers.is_empty() || !headers.contains(b"Date")) {
         clock::with_http_date(|date| field(out, b"Date", date.as_bytes()));
     }
+}
+
+fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
+    server_and_date(out, request, core, response);
     if !response.content_type.is_empty() && response.status != 204 {
         out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(&response.content_type);

@@ -108,7 +108,7 @@ impl Output {
     fn send_memory(&self, stream: &Stream) -> io::Result<usize> {
         let tail = self.tail.get(self.sent..).unwrap_or_default();
         if self.pieces.is_empty() {
-            return stream.try_write_vectored(&[IoSlice::new(tail)]);
+            return stream.try_write(tail);
         }
         let mut slices = [IoSlice::new(&[]); VECTOR];
         let mut count = 0;

@@ -139,7 +139,7 @@ impl Loop {
         request.flags.pipelined.set(self.pipelined);
         let filled = {
             let input = conn.input.borrow();
-            arrival::fill(&conn, &request, &self.head, input.rest(), &self.endpoint)
+            arrival::fill(&conn, &request, &self.head, input.rest().get(..length).unwrap_or_default(), &self.endpoint)
         };
         conn.input.borrow_mut().advance(length);
         self.head.reset();

@@ -151,7 +151,8 @@ fn raw_header(cx: &Cx, without_line: i32) -> i32 {
             cx.put_static(b"http2 requests not supported yet");
             return -1;
         }
-        let head = main.raw_head.borrow();
+        let headers = main.headers.borrow();
+        let head = headers.received();
         let start = match memchr::memchr(b'\n', &head) {
             Some(end) if without_line != 0 => end + 1,
             _ => 0,

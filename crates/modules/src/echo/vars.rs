@@ -55,7 +55,7 @@ pub(super) fn define(variables: &mut Variables) {
         while let Some(parent) = &at.parent {
             at = parent;
         }
-        out.extend_from_slice(&at.raw_head.borrow());
+        out.extend_from_slice(at.headers.borrow().received());
         true
     });
     variable(variables, "echo_it", NO_CACHE, |request, out| match &*request.context::<Shown>().part.borrow() {

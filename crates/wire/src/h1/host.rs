@@ -11,6 +11,32 @@ pub struct Host<'a> {
     pub upper: bool,
 }
 
+const UPPER: u8 = 1;
+const DOT: u8 = 2;
+/// `:` stands in bracketed addresses only.
+const BRACKETED_ONLY: u8 = 4;
+/// `%` stands outside of brackets only.
+const PLAIN_ONLY: u8 = 8;
+const BAD: u8 = 16;
+
+static CLASS: [u8; 256] = {
+    let mut table = [BAD; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'A'..=b'Z' => UPPER,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => 0,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => 0,
+            b'.' => DOT,
+            b':' => BRACKETED_ONLY,
+            b'%' => PLAIN_ONLY,
+            _ => BAD,
+        };
+        byte += 1;
+    }
+    table
+};
+
 /// Takes `text` apart by the rules that choose the server block.
 ///
 /// `None` for an empty name, two dots in a row, a byte outside RFC 3986's `reg-name`,
@@ -22,21 +48,21 @@ pub fn validate(text: &[u8]) -> Option<Host<'_>> {
     let (name, rest) = text.split_at_checked(split)?;
     let bracketed = name.first() == Some(&b'[');
     let inner = if bracketed { name.get(1..name.len().checked_sub(1)?)? } else { name };
-    let mut upper = false;
-    let mut dot = false;
+    let forbidden = if bracketed { PLAIN_ONLY | BAD } else { BRACKETED_ONLY | BAD };
+    let (mut seen, mut last) = (0, 0);
     for &byte in inner {
-        upper |= byte.is_ascii_uppercase();
-        match byte {
-            b'.' if dot => return None,
-            b':' if bracketed => {}
-            b'%' if !bracketed => {}
-            b'-' | b'.' | b'_' | b'~' => {}
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => {}
-            _ if byte.is_ascii_alphanumeric() => {}
-            _ => return None,
+        let class = CLASS.get(usize::from(byte)).copied().unwrap_or(BAD);
+        // Two dots in a row.
+        if class & last & DOT != 0 {
+            return None;
         }
-        dot = byte == b'.';
+        seen |= class;
+        last = class;
     }
+    if seen & forbidden != 0 {
+        return None;
+    }
+    let upper = seen & UPPER != 0;
     let name = if bracketed { name } else { name.strip_suffix(b".").unwrap_or(name) };
     let port = match rest.split_first() {
         None => 0,

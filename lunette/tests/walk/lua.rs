@@ -1,0 +1,82 @@
+//! Lua as a user meets it first.
+
+use crate::rig::{Prefix, free_port, get, until};
+
+/// A started server whose `server` block holds `inside`, and its port.
+fn serve(prefix: &Prefix, main: &str, inside: &str) -> u16 {
+    let port = free_port();
+    let text = format!(
+        "worker_processes 1;\nerror_log logs/error.log;\nevents {{ worker_connections 10224; }}\n\
+         http {{\n{main}\nserver {{\nlisten {port};\n{inside}\n}}\n}}\n"
+    );
+    prefix.write("conf/nginx.conf", &text);
+    let output = prefix.run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    port
+}
+
+fn say(port: u16, path: &str) -> (u16, String) {
+    let answer = get(port, path).unwrap();
+    (answer.status, answer.text())
+}
+
+const MD5: &str = "local args = ngx.req.get_uri_args()\nlocal salt = args.salt\nif not salt then\n  \
+                   ngx.exit(ngx.HTTP_BAD_REQUEST)\nend\nngx.say(ngx.md5(ngx.time() .. salt))\n";
+
+#[test]
+fn hello_world_in_all_spellings() {
+    let prefix = Prefix::new();
+    prefix.write("lua/test.lua", MD5);
+    let absolute = prefix.path.join("lua/test.lua").display().to_string();
+    let inside = format!(
+        "location /block {{ content_by_lua_block {{ ngx.say(\"hello world\") }} }}\n\
+         location /string {{ content_by_lua 'ngx.say(\"it\\'s \\\\\"Lua\\\\\"\")'; }}\n\
+         location /file {{ content_by_lua_file lua/test.lua; }}\n\
+         location /absolute {{ content_by_lua_file {absolute}; }}\n\
+         location ~ ^/by/(.+) {{ content_by_lua_file lua/$1.lua; }}"
+    );
+    let port = serve(&prefix, "", &inside);
+    assert_eq!(say(port, "/block"), (200, "hello world\n".to_owned()));
+    assert_eq!(say(port, "/string"), (200, "it's \"Lua\"\n".to_owned()));
+    for path in ["/file", "/absolute", "/by/test"] {
+        let (status, text) = say(port, &format!("{path}?salt=pepper"));
+        assert_eq!((status, text.len()), (200, 33), "{path}: {text}");
+        assert!(text.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit()), "{path}: {text}");
+        assert_eq!(say(port, path).0, 400, "{path}");
+    }
+}
+
+#[test]
+fn a_reload_takes_up_changed_lua() {
+    let prefix = Prefix::new();
+    prefix.write("lua/word.lua", "ngx.say(\"one\")");
+    let port = serve(&prefix, "", "location / { content_by_lua_file lua/word.lua; }");
+    assert_eq!(say(port, "/").1, "one\n");
+    prefix.write("lua/word.lua", "ngx.say(\"two\")");
+    assert_eq!(say(port, "/").1, "one\n");
+    assert!(prefix.run(&["-s", "reload"]).status.success());
+    until("the changed code", || say(port, "/").1 == "two\n");
+}
+
+#[test]
+fn without_the_code_cache_a_change_counts_at_once() {
+    let prefix = Prefix::new();
+    prefix.write("lua/word.lua", "count = (count or 0) + 1\nngx.say(\"one \", count)");
+    let port = serve(&prefix, "lua_code_cache off;", "location / { content_by_lua_file lua/word.lua; }");
+    let log = prefix.read("logs/error.log");
+    assert!(log.contains("[alert]") && log.contains("lua_code_cache is off; this will hurt performance"), "{log}");
+    assert_eq!(say(port, "/").1, "one 1\n");
+    assert_eq!(say(port, "/").1, "one 1\n");
+    prefix.write("lua/word.lua", "ngx.say(\"two, and longer\")");
+    assert_eq!(say(port, "/").1, "two, and longer\n");
+}
+
+#[test]
+fn an_error_in_lua_is_a_500_and_a_line_in_the_log() {
+    let prefix = Prefix::new();
+    let port = serve(&prefix, "", "location / { content_by_lua_block { error(\"Oops\") } }");
+    assert_eq!(say(port, "/").0, 500);
+    let log = prefix.read("logs/error.log");
+    assert!(log.contains("lua entry thread aborted: runtime error: content_by_lua(nginx.conf:8):1: Oops"), "{log}");
+    assert_eq!(say(port, "/").0, 500);
+}

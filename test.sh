@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs all tests. Debian packages that they need are installed when they are missing and we may.
+set -eu
+cd "$(dirname "$0")"
+
+missing=""
+need() {
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need cc gcc
+need make make
+need kill procps
+[ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || [ -e /usr/lib/aarch64-linux-gnu/lua/5.1/cjson.so ] || missing="$missing lua-cjson"
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "missing Debian packages:$missing" >&2
+        echo "install them, or run this once as root" >&2
+        exit 1
+    fi
+    apt-get update -q
+    # The names are separate words.
+    # shellcheck disable=SC2086
+    apt-get install -y -q --no-install-recommends $missing
+fi
+
+exec cargo test --workspace --no-fail-fast "$@"
