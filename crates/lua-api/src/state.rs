@@ -1,5 +1,6 @@
 //! Lua's state of one request: a module context, forgotten at an internal redirect.
 
+use base::log::{ErrorLog, Level};
 use session::BoxFuture;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -25,6 +26,8 @@ impl Slots {
 pub struct State {
     slot: Cell<i32>,
     slots: OnceCell<Rc<Slots>>,
+    /// Where to log that the `ngx.ctx` table was let go, when such lines are wanted.
+    pub release_log: OnceCell<(ErrorLog, u64)>,
     /// The end of the body was sent.
     pub eof: Cell<bool>,
     /// Something was printed.
@@ -79,6 +82,9 @@ impl Drop for State {
     fn drop(&mut self) {
         if let Some(slots) = self.slots.get() {
             slots.free.borrow_mut().push(self.slot.get());
+            if let Some((log, connection)) = self.release_log.get() {
+                base::log!(log, Level::Debug, *connection, "lua release ngx.ctx at ref {}", self.slot.get());
+            }
         }
     }
 }

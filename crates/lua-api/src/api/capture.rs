@@ -49,10 +49,12 @@ fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(engine) = parent.worker.engine().cloned() else {
         return Err("no engine".into());
     };
-    for child in &mut children {
-        child.running = engine.run(&child.request);
-    }
     Ok(Later::wait(async move {
+        // Subrequests begin once their issuer rests, so that its other threads go on first.
+        tokio::task::yield_now().await;
+        for child in &mut children {
+            child.running = engine.run(&child.request);
+        }
         std::future::poll_fn(|cx| {
             let mut waits = false;
             for child in &mut children {
