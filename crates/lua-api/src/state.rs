@@ -1,6 +1,5 @@
 //! Lua's state of one request: a module context, forgotten at an internal redirect.
 
-use base::log::{ErrorLog, Level};
 use session::BoxFuture;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -26,8 +25,6 @@ impl Slots {
 pub struct State {
     slot: Cell<i32>,
     slots: OnceCell<Rc<Slots>>,
-    /// Where to log that the `ngx.ctx` table was let go, when such lines are wanted.
-    pub release_log: OnceCell<(ErrorLog, u64)>,
     /// The end of the body was sent.
     pub eof: Cell<bool>,
     /// Something was printed.
@@ -82,9 +79,22 @@ impl Drop for State {
     fn drop(&mut self) {
         if let Some(slots) = self.slots.get() {
             slots.free.borrow_mut().push(self.slot.get());
-            if let Some((log, connection)) = self.release_log.get() {
-                base::log!(log, Level::Debug, *connection, "lua release ngx.ctx at ref {}", self.slot.get());
-            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_tables_are_given_again() {
+        let slots = Rc::new(Slots::default());
+        let (one, two) = (State::default(), State::default());
+        assert_eq!((one.ctx_slot(&slots), two.ctx_slot(&slots)), (-1, -2));
+        assert_eq!(one.ctx_slot(&slots), 1);
+        assert!(one.has_ctx() && !State::default().has_ctx());
+        drop(one);
+        assert_eq!(State::default().ctx_slot(&slots), -1);
     }
 }

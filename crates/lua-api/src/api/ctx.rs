@@ -18,8 +18,8 @@ fn slot(cx: &Cx) -> i32 {
             if slot < 0
                 && let Some(request) = host.request.as_ref().filter(|request| request.log_enabled(Level::Debug))
             {
-                // A second table of one state does not happen; the first log stays.
-                let _ = host.state.release_log.set((request.error_log(), request.connection.id));
+                let line = format!("lua release ngx.ctx at ref {}", slot.unsigned_abs());
+                request.on_end(move |request| request.log(Level::Debug, line.as_bytes()));
             }
             slot
         }
@@ -27,5 +27,17 @@ fn slot(cx: &Cx) -> i32 {
             cx.put(b"no request found");
             i32::MIN
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn only_tables_and_only_with_a_request() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() {call} end))"));
+        assert_eq!(error("ngx.ctx = 1"), "test:1: ctx should be a table while getting a number");
+        assert_eq!(error("return ngx.ctx.a"), "test:1: no request found");
     }
 }

@@ -2,11 +2,8 @@
 
 use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
-const RAW: PhaseSet = PhaseSet::of(Phase::REWRITE)
-    .with(Phase::SERVER_REWRITE)
-    .with(Phase::ACCESS)
-    .with(Phase::PRECONTENT)
-    .with(Phase::CONTENT);
+const RAW: PhaseSet =
+    PhaseSet::of(Phase::REWRITE).with(Phase::SERVER_REWRITE).with(Phase::ACCESS).with(Phase::PRECONTENT).with(Phase::CONTENT);
 
 /// `ngx.socket`, `ngx.req.socket`, `ngx.run_worker_thread`.
 pub fn group() -> Group {
