@@ -14,7 +14,7 @@ struct Item {
 pub struct Headers {
     bytes: Vec<u8>,
     items: Vec<Item>,
-    received: usize,
+    received: (usize, usize),
 }
 
 impl Headers {
@@ -22,7 +22,7 @@ impl Headers {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
-        self.received = 0;
+        self.received = (0, 0);
     }
 
     /// Number of fields.
@@ -63,10 +63,11 @@ impl Headers {
         self.items.push(Item { name, value });
     }
 
-    /// Takes over a head as it was received, to be followed by [`Headers::push_span`] for its fields. The list must be empty.
-    pub fn load(&mut self, head: &[u8]) {
+    /// Takes over a head as it was received, to be followed by [`Headers::push_span`] for its fields. The list must be
+    /// empty. The head proper begins at `start`, behind empty lines that were skipped.
+    pub fn load(&mut self, head: &[u8], start: usize) {
         self.bytes.extend_from_slice(head);
-        self.received = self.bytes.len();
+        self.received = (start, self.bytes.len());
     }
 
     /// Appends a field of the head given to [`Headers::load`], by byte ranges into it; the parser has vouched for the bytes.
@@ -76,7 +77,7 @@ impl Headers {
 
     /// The head given to [`Headers::load`].
     pub fn received(&self) -> &[u8] {
-        self.bytes.get(..self.received).unwrap_or_default()
+        self.bytes.get(self.received.0..self.received.1).unwrap_or_default()
     }
 
     /// All fields in order, as (name, value).

@@ -70,7 +70,7 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 /// The two fields that nearly all answers share.
 fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
     let headers = &response.headers;
-    if !response.no_server && (headers.is_empty() || !headers.contains(b"Server")) {
+    if !response.no_server && !headers.contains(b"Server") {
         match &core.server_tokens {
             None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
             Some(ServerTokens::Off) => field(out, b"Server", PRODUCT.as_bytes()),
@@ -82,7 +82,7 @@ fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: 
             }
         }
     }
-    if !response.no_date && (headers.is_empty() || !headers.contains(b"Date")) {
+    if !response.no_date && !headers.contains(b"Date") {
         clock::with_http_date(|date| field(out, b"Date", date.as_bytes()));
     }
 }
