@@ -13,7 +13,7 @@ use session::Variables;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 
 enum Source {
@@ -97,7 +97,7 @@ impl Code {
     }
 }
 
-fn file_error(file: &PathBuf, error: LuaError) -> LoadError {
+fn file_error(file: &Path, error: LuaError) -> LoadError {
     const ENOENT: i32 = 2;
     let status = match error.kind {
         ErrorKind::File if error.errno == ENOENT => 404,

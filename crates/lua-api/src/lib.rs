@@ -29,6 +29,7 @@ pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
     groups.extend(ngx::groups());
     groups.push(lua::light_threads());
+    groups.push(api::missing::group());
     groups
 }
 

@@ -152,7 +152,7 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
     let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), worker.log.clone()));
     if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
         let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
-        line.extend_from_slice(b" error: ");
+        line.extend_from_slice(if code.is_file() { b"_file error: ".as_slice() } else { b" error: " });
         line.extend_from_slice(&error.message);
         worker.log.write(Level::Error, 0, &line);
     }
