@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod code;
+pub mod directive;
 pub mod exit;
 pub mod host;
 pub mod machine;
@@ -17,6 +18,8 @@ pub mod phase;
 pub mod runtime;
 pub mod send;
 pub mod state;
+pub mod timers;
+mod watcher;
 
 pub use host::Host;
 pub use machine::Machine;

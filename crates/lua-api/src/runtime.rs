@@ -7,6 +7,8 @@ use crate::code::Code;
 use crate::host::Host;
 use crate::machine::Machine;
 use crate::state::{Slots, State};
+use crate::timers::Timers;
+use crate::watcher::Watcher;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::{Http, Request, Worker};
@@ -40,7 +42,7 @@ pub struct Runtime {
     /// Places where `lua_code_cache off` stands, as ` in FILE:LINE`.
     pub uncached: RefCell<Vec<String>>,
     /// Timers of this worker.
-    pub timers: crate::api::timer::Timers,
+    pub timers: Timers,
     /// `ngx.ctx` tables.
     pub slots: Rc<Slots>,
     machine: OnceCell<Rc<Machine>>,
@@ -52,12 +54,20 @@ impl Config for Runtime {
 }
 
 impl Runtime {
-    /// A machine with the configured paths.
+    /// A machine with the configured paths and the whole API.
     ///
     /// # Errors
     /// Those of [`Machine::new`].
     pub fn fresh_machine(&self) -> Result<Rc<Machine>, LuaError> {
-        Machine::new(self.path.borrow().as_deref(), self.cpath.borrow().as_deref()).map(Rc::new)
+        let machine = Machine::new(self.path.borrow().as_deref(), self.cpath.borrow().as_deref())?;
+        machine.vm.set_hooks(Rc::new(Watcher));
+        for group in crate::groups() {
+            machine.vm.bind(&group)?;
+        }
+        for (name, source) in crate::preloads() {
+            machine.vm.preload(name, source)?;
+        }
+        Ok(Rc::new(machine))
     }
 
     /// The machine of this process.

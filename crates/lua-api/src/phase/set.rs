@@ -1,6 +1,7 @@
 //! `set_by_lua*`: a variable's value from Lua, at its place among the rewrite directives.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::phase::entry::Entry;
 use crate::runtime::Runtime;
 use conf::context::{Arity, Context};
@@ -36,7 +37,7 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
     let name = String::from_utf8_lossy(name).into_owned();
     let index = cx.global::<Variables>().add(&name, None, CHANGEABLE | WEAK).map_err(|message| cx.error_at(0, message))?;
     let compile = |i: usize| Complex::compile(cx.arg(i), &mut cx.global::<Variables>()).map_err(|message| cx.error_at(i, message));
-    let code = if is_file { Code::file(compile(1)?) } else { Code::inline(cx.arg(1), code::chunk_name(cx, "set_by_lua")) };
+    let code = if is_file { Code::file(compile(1)?) } else { Code::inline(cx.arg(1), directive::chunk_name(cx, "set_by_lua")) };
     let arguments = (2..cx.args().len()).map(compile).collect::<Result<Vec<_>, _>>()?;
     cx.location::<Program>().push_custom(Rc::new(move |request| Step::Now(run(&code, &arguments, index, request))));
     Ok(())
