@@ -1,13 +1,13 @@
 //! `init_by_lua*`, `init_worker_by_lua*`, `exit_worker_by_lua*`: Lua at the start and end of processes.
 
 use crate::directive;
-use crate::runtime::{self, Runtime};
+use crate::runtime::Runtime;
 use conf::context::Context;
 use conf::row::Row;
 use http::Module;
 
 /// `init_by_lua*`, `init_worker_by_lua*`, `exit_worker_by_lua*`.
-pub const MODULE: Module = Module { rows, start: runtime::start_worker, ..Module::named("lua_start") };
+pub const MODULE: Module = Module { rows, start: crate::start::start_worker, ..Module::named("lua_start") };
 
 fn rows() -> Vec<Row> {
     let mut rows = directive::rows("init_by_lua", Context::HTTP, "Runs Lua when the configuration is loaded.", |cx, code| {
