@@ -41,7 +41,13 @@ impl Headers {
 
     fn store(&mut self, text: &[u8]) -> (u32, u32) {
         let start = self.bytes.len() as u32;
-        if memchr::memchr3(b'\r', b'\n', 0, text).is_none() {
+        // Most names and values are too short for a vector search to pay.
+        let clean = if text.len() < 32 {
+            !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+        } else {
+            memchr::memchr3(b'\r', b'\n', 0, text).is_none()
+        };
+        if clean {
             self.bytes.extend_from_slice(text);
         } else {
             for &byte in text {

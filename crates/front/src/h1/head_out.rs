@@ -7,6 +7,7 @@ use http::Request;
 use http::core::{Core, ServerTokens};
 use http::line::Version;
 use http::response::Response;
+use std::cell::RefCell;
 
 /// Most heads fit in this many bytes.
 const USUAL_HEAD: usize = 512;
@@ -67,6 +68,21 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Formatting a date costs more than the rest of a head: the last ones are kept.
+fn with_date(time: i64, f: impl FnOnce(&[u8])) {
+    const KEPT: usize = 16;
+    thread_local!(static DATES: RefCell<[(i64, [u8; 29]); KEPT]> = const { RefCell::new([(i64::MIN, [0; 29]); KEPT]) });
+    DATES.with_borrow_mut(|dates| {
+        let place = (time as u64 % KEPT as u64) as usize;
+        let Some((kept, text)) = dates.get_mut(place) else { return };
+        if *kept != time {
+            *text = wire::date::http(time);
+            *kept = time;
+        }
+        f(text);
+    });
+}
+
 /// The two fields that nearly all answers share.
 fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
     let headers = &response.headers;
@@ -106,7 +122,7 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
     if let Some(time) = response.last_modified
         && !response.headers.contains(b"Last-Modified")
     {
-        field(out, b"Last-Modified", &wire::date::http(time));
+        with_date(time, |date| field(out, b"Last-Modified", date));
     }
     if let Some(target) = response.headers.get(b"Location") {
         out.extend_from_slice(b"Location: ");
