@@ -186,11 +186,21 @@ impl Active {
             tokio::time::sleep(TICK).await;
             clock::stale();
             let now = clock::now().monotonic_ms;
-            self.all.borrow_mut().retain(|w| w.strong_count() > 0);
+            self.forget_departed();
             // A woken task does not run before this returns to the loop.
             for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
                 watch.sweep(now);
             }
+        }
+    }
+
+    fn forget_departed(&self) {
+        let mut all = self.all.borrow_mut();
+        all.retain(|w| w.strong_count() > 0);
+        let used = all.len();
+        if all.capacity() > 4 * used.max(64) {
+            // After a wave of connections the memory goes back.
+            all.shrink_to(2 * used);
         }
     }
 

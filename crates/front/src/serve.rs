@@ -49,7 +49,7 @@ pub struct Parked {
 pub struct Compact {
     id: u64,
     started_ms: u64,
-    requests: u64,
+    requests: u32,
     /// Only if the client's address was corrected (realip, PROXY protocol).
     changed: Option<Box<Corrected>>,
 }
@@ -67,7 +67,7 @@ pub fn compact(info: &Connection) -> Compact {
     let proxy_protocol = *info.proxy_protocol.borrow();
     let changed = (peer != info.real_peer || proxy_protocol.is_some())
         .then(|| Box::new(Corrected { peer, real_peer: info.real_peer.clone(), proxy_protocol }));
-    Compact { id: info.id, started_ms: info.started_ms, requests: info.requests.get(), changed }
+    Compact { id: info.id, started_ms: info.started_ms, requests: u32::try_from(info.requests.get()).unwrap_or(u32::MAX), changed }
 }
 
 /// The shared state of a worker's front.
@@ -152,7 +152,7 @@ impl Front {
             peer: RefCell::new(peer),
             real_peer,
             local,
-            requests: Cell::new(requests),
+            requests: Cell::new(u64::from(requests)),
             started_ms,
             tls: false,
             proxy_protocol: RefCell::new(proxy_protocol),

@@ -83,9 +83,28 @@ fn with_date(time: i64, f: impl FnOnce(&[u8])) {
     });
 }
 
+/// `Server` and `Date` as they are for a whole second.
+fn usual_server_and_date(out: &mut Vec<u8>) {
+    thread_local!(static KEPT: RefCell<(i64, Vec<u8>)> = const { RefCell::new((i64::MIN, Vec::new())) });
+    let second = clock::now().sec;
+    KEPT.with_borrow_mut(|(kept, text)| {
+        if *kept != second {
+            *kept = second;
+            text.clear();
+            field(text, b"Server", PRODUCT_VERSION.as_bytes());
+            clock::with_http_date(|date| field(text, b"Date", date.as_bytes()));
+        }
+        out.extend_from_slice(text);
+    });
+}
+
 /// The two fields that nearly all answers share.
 fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
     let headers = &response.headers;
+    let usual = matches!(core.server_tokens, None | Some(ServerTokens::On)) && !response.no_server && !response.no_date;
+    if usual && !headers.contains(b"Server") && !headers.contains(b"Date") {
+        return usual_server_and_date(out);
+    }
     if !response.no_server && !headers.contains(b"Server") {
         match &core.server_tokens {
             None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
@@ -122,7 +141,9 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
     if let Some(time) = response.last_modified
         && !response.headers.contains(b"Last-Modified")
     {
-        with_date(time, |date| field(out, b"Last-Modified", date));
+        out.extend_from_slice(b"Last-Modified: ");
+        with_date(time, |date| out.extend_from_slice(date));
+        out.extend_from_slice(b"\r\n");
     }
     if let Some(target) = response.headers.get(b"Location") {
         out.extend_from_slice(b"Location: ");
@@ -181,7 +202,7 @@ fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Cor
 }
 
 fn other_fields(out: &mut Vec<u8>, response: &Response) {
-    for (name, value) in response.headers.iter() {
+    for (name, line) in response.headers.lines() {
         // Written above, or decided by the framing.
         let known = match name.len() {
             8 => name.eq_ignore_ascii_case(b"Location"),
@@ -191,7 +212,7 @@ fn other_fields(out: &mut Vec<u8>, response: &Response) {
             _ => false,
         };
         if !known {
-            field(out, name, value);
+            out.extend_from_slice(line);
         }
     }
 }
