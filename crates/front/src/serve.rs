@@ -2,6 +2,7 @@
 
 use crate::active::{Active, Activity};
 use crate::h1::connection::H1;
+use crate::h1::requests::Requests;
 use crate::h1::serve as h1_serve;
 use base::clock;
 use base::errno;
@@ -76,6 +77,8 @@ pub struct Front {
     pub worker: Rc<Worker>,
     /// Connections with a task.
     pub active: Rc<Active>,
+    /// Requests to be used again.
+    pub requests: Requests,
     lot: Lot<Parked>,
     limit: usize,
     next_id: Cell<u64>,
@@ -216,7 +219,14 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         }
     };
     let active = Rc::new(Active::default());
-    let front = Rc::new(Front { worker: worker.clone(), active: active.clone(), lot, limit: connections.max(1), next_id: Cell::new(0) });
+    let front = Rc::new(Front {
+        worker: worker.clone(),
+        active: active.clone(),
+        requests: Requests::default(),
+        lot,
+        limit: connections.max(1),
+        next_id: Cell::new(0),
+    });
     tokio::task::spawn_local(async move { active.sweep().await });
     let counted = Rc::downgrade(&front);
     worker.set_gauges(move |counters| {

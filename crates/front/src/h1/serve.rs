@@ -42,8 +42,6 @@ struct Loop {
     endpoint: Rc<Endpoint>,
     head: Head,
     limits: Limits,
-    /// The last request, to be used again.
-    spare: Option<Rc<Request>>,
     /// When `keepalive_timeout` ends; before the first request, `client_header_timeout`.
     idle_until: u64,
     first: bool,
@@ -57,7 +55,7 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
     let timeout = core.client_header_timeout.unwrap_or(default::TIMEOUT);
     let limits = arrival::limits(&core);
     let idle_until = clock::now().monotonic_ms.saturating_add(timeout);
-    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, spare: None, idle_until, first, pipelined: false };
+    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, idle_until, first, pipelined: false };
     loop {
         match state.next_head().await {
             Next::Head(length) => {
@@ -158,20 +156,13 @@ impl Loop {
         }
         let goes_on = self.finish(&request).await;
         self.pipelined = !self.conn.input.borrow().rest().is_empty();
-        self.spare = Some(request);
+        self.front.requests.give(request);
         goes_on
     }
 
     fn take_request(&mut self) -> Rc<Request> {
         self.conn.info.requests.set(self.conn.info.requests.get() + 1);
-        let server = self.endpoint.default.clone();
-        if let Some(mut request) = self.spare.take()
-            && let Some(own) = Rc::get_mut(&mut request)
-        {
-            own.recycle(server);
-            return request;
-        }
-        Rc::new(Request::new(self.front.worker.clone(), self.conn.info.clone(), self.conn.clone(), server))
+        self.front.requests.take(&self.front.worker, &self.conn, self.endpoint.default.clone())
     }
 
     /// Brings the answer on its way. True: the connection may carry another request.
@@ -286,7 +277,6 @@ impl Loop {
         if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
             return None;
         }
-        self.spare = None;
         let left = (self.idle_until - now).div_ceil(1000);
         let info = self.conn.info.clone();
         match Rc::try_unwrap(self.conn) {
