@@ -21,6 +21,16 @@ pub enum Address {
 impl Address {
     /// `$remote_addr`: the address without port, `unix:` for unix sockets.
     pub fn push_host(&self, out: &mut Vec<u8>) {
+        if let Address::Ip(SocketAddr::V4(address)) = self {
+            // The usual case, on the way of every request that a proxy forwards: no formatting machinery.
+            for (i, octet) in address.ip().octets().into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b'.');
+                }
+                base::text::push_number(out, u64::from(octet));
+            }
+            return;
+        }
         use std::io::Write;
         // Writing to a Vec cannot fail.
         let _ = match self {

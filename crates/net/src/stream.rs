@@ -109,6 +109,17 @@ impl Stream {
         }
     }
 
+    /// As [`Stream::try_write`], for bytes that a file follows at once: they share the file's first segment.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes nothing, otherwise what send(2) reports.
+    pub fn try_write_more(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || sys::descriptor::send_more(stream.as_fd(), bytes)),
+            Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || sys::descriptor::send_more(stream.as_fd(), bytes)),
+        }
+    }
+
     /// Writes what the socket takes now of several pieces, writev(2). Never waits.
     ///
     /// # Errors
@@ -122,6 +133,14 @@ impl Stream {
 
     /// As [`Stream::try_write_vectored`], but arranges a wake-up when the socket takes nothing.
     pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
+        if let (Some(only), None) = (filled.next(), filled.next()) {
+            // One piece: write(2) is the cheaper call.
+            return match self {
+                Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, only),
+                Stream::Unix(stream) => Pin::new(stream).poll_write(cx, only),
+            };
+        }
         match self {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),

@@ -105,6 +105,9 @@ impl Output {
         if self.pieces.is_empty() {
             return stream.try_write(tail);
         }
+        if let (Some(Piece::Bytes(bytes)), Some(Piece::File(_))) = (self.pieces.front(), self.pieces.get(1)) {
+            return stream.try_write_more(bytes);
+        }
         let mut slices = [IoSlice::new(&[]); VECTOR];
         let mut count = 0;
         let mut only_memory = true;
