@@ -5,6 +5,7 @@ mod wire;
 use self::wire::Capture;
 use crate::host::request;
 use crate::state::State;
+use ::wire::uri::internal;
 use base::log::Level;
 use http::body::Body;
 use http::request::{Subrequest, SubrequestVariables};
@@ -13,7 +14,6 @@ use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Reply, Row, Stack, Type};
 use session::variable::{AssignError, set_by_name};
 use std::rc::Rc;
 use std::task::Poll;
-use ::wire::uri::internal;
 
 const PHASES: PhaseSet = PhaseSet::of(Phase::REWRITE).with(Phase::ACCESS).with(Phase::CONTENT);
 
@@ -176,7 +176,10 @@ fn each_field(stack: &mut Stack<'_>, at: usize, key: &[u8], mut each: impl FnMut
     let mut result = Ok(());
     if stack.get_field(at, key) == Type::Table {
         result = stack.each(top + 1, |stack, name, value| {
-            let name = stack.bytes(name).map(<[u8]>::to_vec).ok_or(Raise::fixed("attempt to use a non-string key in the \"vars\" option table"))?;
+            let name = stack
+                .bytes(name)
+                .map(<[u8]>::to_vec)
+                .ok_or(Raise::fixed("attempt to use a non-string key in the \"vars\" option table"))?;
             let value = stack.bytes(value).map(<[u8]>::to_vec).unwrap_or_default();
             each(&name, &value)
         });
