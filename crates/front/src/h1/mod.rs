@@ -6,4 +6,5 @@ pub mod head_out;
 pub mod input;
 pub mod linger;
 pub mod output;
+pub mod pace;
 pub mod serve;
