@@ -112,3 +112,24 @@ pub fn after_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outco
         lua::Outcome::Returned => send::last(request, state),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_nginxs() {
+        for (code, outcome) in [
+            (OK, Outcome::Ok),
+            (ERROR, Outcome::Error),
+            (AGAIN, Outcome::Error),
+            (DONE, Outcome::Done),
+            (DECLINED, Outcome::Declined),
+            (404, Outcome::Status(404)),
+            (70_000, Outcome::Error),
+        ] {
+            assert_eq!(outcome_of(code), outcome, "{code}");
+        }
+        assert!(aborts(444) && aborts(ERROR) && !aborts(404) && !aborts(OK));
+    }
+}

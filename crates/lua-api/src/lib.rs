@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod code;
+pub mod directive;
 pub mod exit;
 pub mod host;
 pub mod machine;
@@ -16,11 +17,15 @@ pub mod options;
 pub mod phase;
 pub mod runtime;
 pub mod send;
+pub mod start;
 pub mod state;
+pub mod timers;
+mod watcher;
 
 pub use host::Host;
 pub use machine::Machine;
-pub use runtime::{Runtime, exit_worker, open};
+pub use runtime::Runtime;
+pub use start::{exit_worker, open};
 pub use state::State;
 
 /// All parts of the API, in the order of binding: the first makes the `ngx` table's field getters that others add to.
@@ -29,6 +34,7 @@ pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
     groups.extend(ngx::groups());
     groups.push(lua::light_threads());
+    groups.push(api::missing::group());
     groups
 }
 

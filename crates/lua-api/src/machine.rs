@@ -1,10 +1,7 @@
-//! A virtual machine with the whole API in it.
+//! A virtual machine with the configured search paths.
 
-use crate::host::Host;
-use base::log::Level;
-use lua::{Cx, Hooks, LuaError, Options, Vm};
+use lua::{LuaError, Options, Vm};
 use std::cell::Cell;
-use std::rc::Rc;
 
 /// A machine, with a number that tells it from others so that code can remember its chunk.
 pub struct Machine {
@@ -35,43 +32,12 @@ impl Machine {
     /// Makes a machine. The paths are those of `lua_package_path` and `lua_package_cpath`; `;;` stands for the default.
     ///
     /// # Errors
-    /// Memory is exhausted, or a part of the API does not load.
+    /// Memory is exhausted.
     pub fn new(path: Option<&str>, cpath: Option<&str>) -> Result<Machine, LuaError> {
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(1) });
         let options = Options { path: Some(search_path(path, PATH)), cpath: Some(search_path(cpath, CPATH)) };
         let vm = Vm::new(&options)?;
-        vm.set_hooks(Rc::new(Watcher));
-        for group in crate::groups() {
-            vm.bind(&group)?;
-        }
-        for (name, source) in crate::preloads() {
-            vm.preload(name, source)?;
-        }
         Ok(Machine { vm, serial: NEXT.replace(NEXT.get() + 1) })
-    }
-}
-
-/// Writes to the error log what the VM reports.
-struct Watcher;
-
-impl Hooks for Watcher {
-    fn global_write(&self, cx: &Cx, name: &[u8], traceback: &[u8]) {
-        let Some(host) = cx.host::<Host>() else { return };
-        if !host.log_enabled(Level::Warn) {
-            return;
-        }
-        let mut line = b"writing a global Lua variable ('".to_vec();
-        line.extend_from_slice(name);
-        line.extend_from_slice(b"') which may lead to race conditions between concurrent requests, so prefer the use of 'local' variables");
-        line.extend_from_slice(traceback);
-        host.log(Level::Warn, &line, crate::host::log_context(cx));
-    }
-
-    fn thread_aborted(&self, cx: &Cx, error: &LuaError) {
-        let Some(host) = cx.host::<Host>() else { return };
-        let mut line = b"lua user thread aborted: ".to_vec();
-        line.extend_from_slice(&error.log_text());
-        host.log(Level::Error, &line, crate::host::log_context(cx));
     }
 }
 

@@ -82,3 +82,19 @@ impl Drop for State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_tables_are_given_again() {
+        let slots = Rc::new(Slots::default());
+        let (one, two) = (State::default(), State::default());
+        assert_eq!((one.ctx_slot(&slots), two.ctx_slot(&slots)), (-1, -2));
+        assert_eq!(one.ctx_slot(&slots), 1);
+        assert!(one.has_ctx() && !State::default().has_ctx());
+        drop(one);
+        assert_eq!(State::default().ctx_slot(&slots), -1);
+    }
+}

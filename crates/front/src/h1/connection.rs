@@ -1,6 +1,7 @@
 //! One HTTP/1 connection: the wire below its requests.
 
 use super::arrival;
+use super::buffers;
 use super::head_out;
 use super::input::{BodyFraming, Input};
 use super::output::{Output, Sent};
@@ -135,6 +136,10 @@ impl H1 {
                 if !self.watch.is_resting() {
                     // Others have their turn first.
                     cx.waker().wake_by_ref();
+                } else if self.poll_gone(cx).is_ready() {
+                    // No write tells that the client has left.
+                    self.break_off();
+                    return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
                 }
                 return Poll::Pending;
             }
@@ -152,12 +157,18 @@ impl H1 {
         if input.ended {
             return Poll::Ready(Ok(0));
         }
+        if input.buffer.capacity() == 0 {
+            input.buffer = buffers::take();
+        }
         input.compact();
         let read = self.stream.borrow_mut().poll_read(cx, &mut input.buffer);
         if let Poll::Ready(Ok(0)) = read {
             input.ended = true;
         }
         if read.is_pending() {
+            if input.buffer.is_empty() {
+                buffers::give(std::mem::take(&mut input.buffer));
+            }
             self.watch.wake_on_expiry(cx.waker());
         }
         read

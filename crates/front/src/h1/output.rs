@@ -1,6 +1,7 @@
 //! What waits to be sent on a connection. Short runs are gathered into one buffer, so that the head, the body and the
 //! answers to pipelined requests leave in one write.
 
+use super::buffers;
 use bytes::Bytes;
 use http::chain::{FilePiece, Piece};
 use net::stream::Stream;
@@ -11,8 +12,6 @@ use std::io::{self, ErrorKind, IoSlice};
 const COPY_LIMIT: usize = 16 * 1024;
 /// Pieces given to one writev(2).
 const VECTOR: usize = 16;
-/// A gathering buffer larger than this is given back when it is empty.
-const KEEP_CAPACITY: usize = 64 * 1024;
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -45,6 +44,9 @@ impl Output {
 
     /// The buffer that short runs are appended to; call [`Output::appended`] afterwards.
     pub fn tail(&mut self) -> &mut Vec<u8> {
+        if self.tail.capacity() == 0 {
+            self.tail = buffers::take();
+        }
         &mut self.tail
     }
 
@@ -55,7 +57,7 @@ impl Output {
 
     /// Appends by copying.
     pub fn push_slice(&mut self, data: &[u8]) {
-        self.tail.extend_from_slice(data);
+        self.tail().extend_from_slice(data);
         self.queued += data.len() as u64;
     }
 
@@ -87,13 +89,6 @@ impl Output {
         self.pieces.clear();
         self.tail.clear();
         (self.sent, self.queued) = (0, 0);
-    }
-
-    /// Memory that an idle connection need not keep.
-    pub fn shrink(&mut self) {
-        if self.queued == 0 && self.tail.capacity() > KEEP_CAPACITY {
-            self.tail = Vec::new();
-        }
     }
 
     /// Whether a head leaves in one packet with the beginning of the file behind it.
@@ -178,7 +173,7 @@ impl Output {
             self.pieces.pop_front();
         }
         if self.queued == 0 {
-            self.tail.clear();
+            buffers::give(std::mem::take(&mut self.tail));
             self.sent = 0;
         }
     }

@@ -49,10 +49,12 @@ fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(engine) = parent.worker.engine().cloned() else {
         return Err("no engine".into());
     };
-    for child in &mut children {
-        child.running = engine.run(&child.request);
-    }
     Ok(Later::wait(async move {
+        // Subrequests begin once their issuer rests, so that its other threads go on first.
+        tokio::task::yield_now().await;
+        for child in &mut children {
+            child.running = engine.run(&child.request);
+        }
         std::future::poll_fn(|cx| {
             let mut waits = false;
             for child in &mut children {
@@ -258,5 +260,19 @@ fn push_field(stack: &mut Stack<'_>, header: usize, name: &[u8], value: &[u8]) {
             stack.push_bytes(value);
             stack.set_field(header, name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn arguments() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() {call} end))"));
+        assert_eq!(error("ngx.location.capture()"), "test:1: expecting one or two arguments");
+        assert_eq!(error("ngx.location.capture_multi({})"), "test:1: at least one subrequest should be specified");
+        assert_eq!(error("ngx.location.capture_multi({ 1 })"), "test:1: the query argument 1 is not a table, but a number");
+        assert_eq!(error("ngx.location.capture_multi({ { 1, 2, 3 } })"), "test:1: query argument 1 expecting one or two arguments");
     }
 }

@@ -16,34 +16,15 @@ function ngx.exit(code)
     end
 end
 
-local function jumped()
-    C.jumped(cx)
-    return stop()
-end
-
--- The arguments are checked by the native function, whose errors name the line that called this one.
-local exec, redirect = R.exec, R.redirect
-
-local function encoded(args)
-    if type(args) == "table" then
-        return ngx.encode_args(args)
-    end
-    return args
-end
+-- Tail calls: errors of the native functions name the line that called these.
+local exec = R.exec
 
 function ngx.exec(...)
     local uri, args = ...
     if type(args) == "table" then
-        exec(uri, encoded(args))
-    else
-        exec(...)
+        return exec(uri, ngx.encode_args(args))
     end
-    return jumped()
+    return exec(...)
 end
 
-function ngx.redirect(...)
-    redirect(...)
-    return stop()
-end
-
-ngx.on_abort = R.on_abort
+ngx.redirect, ngx.on_abort = R.redirect, R.on_abort

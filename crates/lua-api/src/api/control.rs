@@ -1,12 +1,12 @@
 //! `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort` (`ngx_http_lua_control.c`).
 
-use crate::api::{ANSWERING, ANYWHERE};
+use crate::api::ANSWERING;
 use crate::exit::{AGAIN, DONE, aborts};
 use crate::host::{Host, request};
 use crate::options::Options;
 use base::log::Level;
 use http::{Jump, log_request};
-use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
 use wire::uri::internal;
 
 /// Where `ngx.exit` works.
@@ -18,9 +18,8 @@ pub fn group() -> Group {
         name: "ngx control",
         rows: vec![
             Row::fast::<{ EXITING.bits() }, _, _>("exit", exit),
-            Row::fast::<ANYWHERE, _, _>("jumped", jumped),
-            Row::calls("exec", ANSWERING, exec),
-            Row::calls("redirect", ANSWERING, redirect),
+            Row::suspends("exec", ANSWERING, exec),
+            Row::suspends("redirect", ANSWERING, redirect),
             Row::calls("on_abort", ANSWERING, on_abort),
         ],
         glue: include_str!("control.lua"),
@@ -60,17 +59,13 @@ fn exit(cx: &Cx, code: f64) -> i32 {
     0
 }
 
-/// Ends the handler because a jump was set.
-fn jumped(cx: &Cx) {
-    cx.finish(DONE);
+/// Ends the handler with `code`: the caller never goes on.
+fn stop(cx: &Cx, code: i32) -> Later {
+    cx.finish(code);
+    Later::wait(std::future::pending())
 }
 
-fn exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    // The glue has a frame of its own between this and the code to blame.
-    try_exec(cx, stack).map_err(|error| error.at_level(2))
-}
-
-fn try_exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err(Raise::new(format!("expecting one or two arguments, but got {count}")));
@@ -114,15 +109,10 @@ fn try_exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         None => Jump::Internal { uri: path, args },
     };
     request.jump(jump);
-    Ok(0)
+    Ok(stop(cx, DONE))
 }
 
-fn redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    // The glue has a frame of its own between this and the code to blame.
-    try_redirect(cx, stack).map_err(|error| error.at_level(2))
-}
-
-fn try_redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err("expecting one or two arguments".into());
@@ -146,8 +136,7 @@ fn try_redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     response.headers.push(b"Location", &target);
     response.location_is_final = true;
     response.set_status(status as u16);
-    cx.finish(status);
-    Ok(0)
+    Ok(stop(cx, status))
 }
 
 /// Bytes that would break a log line as `\xHH`.
@@ -155,7 +144,7 @@ fn escape_log(text: &[u8]) -> String {
     use std::fmt::Write;
     let mut out = String::new();
     for &byte in text {
-        if byte < 0x20 || byte >= 0x7f || byte == b'"' || byte == b'\\' {
+        if !(0x20..0x7f).contains(&byte) || byte == b'"' || byte == b'\\' {
             // Writing to a String cannot fail.
             let _ = write!(out, "\\x{byte:02X}");
         } else {
@@ -173,4 +162,23 @@ fn on_abort(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     stack.push_nil();
     stack.push_bytes(b"lua_check_client_abort is off");
     Ok(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape_log;
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn arguments() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() {call} end))"));
+        assert_eq!(error("ngx.exit()"), "test:1: bad argument #1 to 'exit' (number expected, got no value)");
+        assert_eq!(error("ngx.exec()"), "test:1: API disabled in the context of init_by_lua*");
+        assert_eq!(error("ngx.redirect('/')"), "test:1: API disabled in the context of init_by_lua*");
+    }
+
+    #[test]
+    fn log_lines_stay_whole() {
+        assert_eq!(escape_log(b"a\n\"\\\xff"), "a\\x0A\\x22\\x5C\\xFF");
+    }
 }

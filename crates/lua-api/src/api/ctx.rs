@@ -2,6 +2,7 @@
 
 use crate::api::ANYWHERE;
 use crate::host::Host;
+use base::log::Level;
 use lua::{Cx, Group, Phase, Row};
 
 /// `ngx.ctx`.
@@ -12,10 +13,31 @@ pub fn group() -> Group {
 /// The place of the request's table; negative when the table is to be made.
 fn slot(cx: &Cx) -> i32 {
     match cx.host::<Host>() {
-        Some(host) if cx.phase() != Some(Phase::INIT) => host.state.ctx_slot(&host.runtime.slots),
+        Some(host) if cx.phase() != Some(Phase::INIT) => {
+            let slot = host.state.ctx_slot(&host.runtime.slots);
+            if slot < 0
+                && let Some(request) = host.request.as_ref().filter(|request| request.log_enabled(Level::Debug))
+            {
+                let line = format!("lua release ngx.ctx at ref {}", slot.unsigned_abs());
+                request.on_end(move |request| request.log(Level::Debug, line.as_bytes()));
+            }
+            slot
+        }
         _ => {
             cx.put(b"no request found");
             i32::MIN
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn only_tables_and_only_with_a_request() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() {call} end))"));
+        assert_eq!(error("ngx.ctx = 1"), "test:1: ctx should be a table while getting a number");
+        assert_eq!(error("return ngx.ctx.a"), "test:1: no request found");
     }
 }

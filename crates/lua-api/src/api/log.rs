@@ -42,3 +42,16 @@ fn level(cx: &Cx) -> i32 {
     };
     level as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn levels_are_checked() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() {call} end))"));
+        assert_eq!(error("ngx.log(9, 'x')"), "test:1: bad argument #1 to 'log' (bad log level: 9)");
+        assert_eq!(error("ngx.log()"), "test:1: bad argument #1 to 'log' (number expected, got no value)");
+        assert_eq!(error("require('ngx.errlog').raw_log('a', 'x')"), "test:1: bad argument #1 to 'raw_log' (must be a number)");
+    }
+}

@@ -3,33 +3,15 @@
 use crate::host::Host;
 use crate::machine::Machine;
 use crate::runtime::Runtime;
+use crate::timers::Timers;
 use base::log::{ErrorLog, Level};
 use http::Worker;
 use lua::{Cx, Group, Job, Phase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Where timers can be made: everywhere in a worker but at its end.
 const PHASES: PhaseSet = PhaseSet(u32::MAX ^ Phase::EXIT_WORKER.bit ^ Phase::INIT.bit);
-
-/// The timers of one worker.
-#[derive(Default)]
-pub struct Timers {
-    pending: Cell<u64>,
-    running: Cell<u64>,
-    exiting: Cell<bool>,
-    wake: Rc<Notify>,
-}
-
-impl Timers {
-    /// The worker is exiting: what waits fires now, as premature.
-    pub fn begin_exit(&self) {
-        self.exiting.set(true);
-        self.wake.notify_waiters();
-    }
-}
 
 /// `ngx.timer`.
 pub fn group() -> Group {

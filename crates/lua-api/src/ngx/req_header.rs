@@ -153,7 +153,7 @@ fn raw_header(cx: &Cx, without_line: i32) -> i32 {
         }
         let headers = main.headers.borrow();
         let head = headers.received();
-        let start = match memchr::memchr(b'\n', &head) {
+        let start = match memchr::memchr(b'\n', head) {
             Some(end) if without_line != 0 => end + 1,
             _ => 0,
         };

@@ -116,6 +116,10 @@ fn set_uri(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     drop(line);
     request.progress.uri_changed.set(jump);
+    if jump {
+        // The handlers of the next location begin with an `ngx.ctx` of their own.
+        request.remove_context::<crate::State>();
+    }
     stack.push_bool(jump);
     Ok(1)
 }

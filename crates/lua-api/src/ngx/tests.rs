@@ -1,12 +1,11 @@
-//! A machine of this part of the API alone, without a request.
+//! A machine with the whole API, without a request.
 
-use crate::ngx::groups;
+use crate::groups;
 use lua::{Options, Vm};
 
 /// The values of a list of Lua expressions, joined by spaces.
 pub(crate) fn evaluate(expressions: &str) -> String {
     let vm = Vm::new(&Options::default()).expect("a machine");
-    vm.bind(&crate::api::fields::group()).expect("fields");
     for group in groups() {
         vm.bind(&group).expect(group.name);
     }

@@ -1,6 +1,7 @@
 //! `access_by_lua*`: Lua in the access phase.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::exit;
 use crate::phase::entry::Entry;
 use conf::context::Context;
@@ -29,7 +30,7 @@ impl Config for Conf {
 }
 
 fn rows() -> Vec<Row> {
-    let mut rows = code::rows("access_by_lua", Context::HTTP_IF, "Runs Lua in the access phase.", |cx, code| {
+    let mut rows = directive::rows("access_by_lua", Context::HTTP_IF, "Runs Lua in the access phase.", |cx, code| {
         cx.once(&mut cx.location::<Conf>().code, code)
     });
     rows.push(flag(

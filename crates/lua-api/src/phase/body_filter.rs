@@ -1,6 +1,7 @@
 //! `body_filter_by_lua*`: Lua on each run of response data. `ngx.arg[1]` is the data, `ngx.arg[2]` whether it is the end.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::phase::entry::Entry;
 use crate::state::State;
 use conf::context::Context;
@@ -28,7 +29,7 @@ impl Config for Conf {
 }
 
 fn rows() -> Vec<Row> {
-    code::rows("body_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response body.", |cx, code| {
+    directive::rows("body_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response body.", |cx, code| {
         cx.once(&mut cx.location::<Conf>().code, code)
     })
 }

@@ -1,6 +1,7 @@
 //! `content_by_lua*`: Lua that makes the answer.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::exit;
 use crate::phase::entry::Entry;
 use conf::context::Context;
@@ -26,7 +27,7 @@ impl Config for Conf {
 
 fn rows() -> Vec<Row> {
     let contexts = Context::LOCATION | Context::LOCATION_IF;
-    code::rows("content_by_lua", contexts, "Makes the answer in Lua.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
+    directive::rows("content_by_lua", contexts, "Makes the answer in Lua.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
 }
 
 fn levels(levels: &mut Levels) {

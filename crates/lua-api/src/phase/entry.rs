@@ -3,14 +3,17 @@
 use crate::code::Code;
 use crate::exit;
 use crate::host::Host;
+use crate::machine::Machine;
 use crate::options::Options;
 use crate::runtime::Runtime;
+use crate::start::machine_for;
 use crate::state::State;
 use base::log::Level;
 use http::location::Handler;
 use http::output::then;
 use http::{Attach, Outcome, Request, Step, body};
 use lua::{Job, LuaError, Phase, Stack, Started};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// What a handler's end means for its phase.
@@ -22,12 +25,26 @@ pub struct Entry {
     options: Rc<Options>,
     code: Rc<Code>,
     phase: Phase,
+    /// Hosts for the next requests.
+    hosts: RefCell<Vec<Rc<Host>>>,
+    /// What hosts without a request hold in the place of its state.
+    blank: Rc<State>,
 }
+
+/// Most hosts that a handler keeps.
+const IDLE_HOSTS: usize = 64;
 
 impl Entry {
     /// The handler of `code` in `phase`.
     pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
-        Rc::new(Entry { runtime: place.main_conf::<Runtime>(), options: place.conf::<Options>(), code, phase })
+        Rc::new(Entry {
+            runtime: place.main_conf::<Runtime>(),
+            options: place.conf::<Options>(),
+            code,
+            phase,
+            hosts: RefCell::default(),
+            blank: Rc::default(),
+        })
     }
 
     /// Joins a phase: last, or before all other handlers.
@@ -42,15 +59,41 @@ impl Entry {
     }
 
     /// A handler whose location is known only when it runs (`set_by_lua*`).
-    pub fn of_request(request: &Request, code: Rc<Code>, phase: Phase) -> Entry {
+    pub fn of_request(request: &Request, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
         let runtime = request.worker.http.main.share::<Runtime>().unwrap_or_default();
-        Entry { runtime, options: request.conf::<Options>(), code, phase }
+        Rc::new(Entry { runtime, options: request.conf::<Options>(), code, phase, hosts: RefCell::default(), blank: Rc::default() })
+    }
+
+    /// A host for a run of `request`.
+    fn lend(&self, request: &Rc<Request>, machine: Rc<Machine>, state: Rc<State>) -> Rc<Host> {
+        let idle = self.hosts.borrow_mut().pop();
+        let mut host = idle.unwrap_or_else(|| {
+            let log = request.worker.log.clone();
+            Rc::new(Host::without_request(self.runtime.clone(), machine.clone(), Some(request.worker.clone()), log))
+        });
+        if let Some(host) = Rc::get_mut(&mut host) {
+            host.request = Some(request.clone());
+            host.machine = machine;
+            host.state = state;
+        }
+        host
+    }
+
+    /// Takes a host back, unless somebody still looks at it.
+    fn give_back(&self, mut host: Rc<Host>) {
+        let Some(inner) = Rc::get_mut(&mut host) else { return };
+        inner.request = None;
+        inner.state.clone_from(&self.blank);
+        let mut hosts = self.hosts.borrow_mut();
+        if hosts.len() < IDLE_HOSTS {
+            hosts.push(host);
+        }
     }
 
     fn prepare(&self, request: &Rc<Request>) -> Result<(Rc<Host>, lua::ChunkId), Outcome> {
         let state = request.context::<State>();
         let cached = self.options.code_cache.unwrap_or(true);
-        let machine = match self.runtime.machine_for(request, &state, cached) {
+        let machine = match machine_for(&self.runtime, request, &state, cached) {
             Ok(machine) => machine,
             Err(error) => {
                 request.log(Level::Error, &error.log_text());
@@ -58,7 +101,7 @@ impl Entry {
             }
         };
         match self.code.load(&machine, Some(request), &request.worker.http.paths, cached) {
-            Ok(chunk) => Ok((self.runtime.lend(request, machine, state), chunk)),
+            Ok(chunk) => Ok((self.lend(request, machine, state), chunk)),
             Err(error) => Err(Outcome::Status(error.report(request))),
         }
     }
@@ -75,7 +118,7 @@ impl Entry {
         self.launch(request, finish)
     }
 
-    fn launch(&self, request: &Rc<Request>, finish: Finish) -> Step {
+    fn launch(self: &Rc<Self>, request: &Rc<Request>, finish: Finish) -> Step {
         let (host, chunk) = match self.prepare(request) {
             Ok(ready) => ready,
             Err(outcome) => return Step::Now(outcome),
@@ -87,18 +130,18 @@ impl Entry {
         match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
             // lua-nginx-module takes a content handler that declines without having waited for one that is done.
             Started::Done(lua::Outcome::Finished(exit::DECLINED)) if self.phase == Phase::CONTENT => {
-                self.runtime.give_back(host);
+                self.give_back(host);
                 Step::Now(Outcome::Ok)
             }
             Started::Done(ended) => {
-                self.runtime.give_back(host);
+                self.give_back(host);
                 settle(request, state, ended, finish)
             }
             Started::Waiting(job) => {
-                let (request, runtime) = (request.clone(), self.runtime.clone());
+                let (request, entry) = (request.clone(), self.clone());
                 Step::wait(async move {
                     let ended = job.await;
-                    runtime.give_back(host);
+                    entry.give_back(host);
                     settle(&request, state, ended, finish).finish().await
                 })
             }
@@ -122,7 +165,7 @@ impl Entry {
         before(&host);
         let result = host.machine.vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
         after(&host);
-        self.runtime.give_back(host);
+        self.give_back(host);
         result.map_err(|error| {
             report(request, self.phase, &error);
             Outcome::Error

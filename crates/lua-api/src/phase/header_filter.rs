@@ -1,6 +1,7 @@
 //! `header_filter_by_lua*`: Lua on the response head before it leaves.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::exit;
 use crate::phase::entry::Entry;
 use crate::state::State;
@@ -28,7 +29,7 @@ impl Config for Conf {
 }
 
 fn rows() -> Vec<Row> {
-    code::rows("header_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response head.", |cx, code| {
+    directive::rows("header_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response head.", |cx, code| {
         cx.once(&mut cx.location::<Conf>().code, code)
     })
 }

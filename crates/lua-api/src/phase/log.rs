@@ -1,6 +1,7 @@
 //! `log_by_lua*`: Lua after the answer, before the access log.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::phase::entry::Entry;
 use conf::context::Context;
 use conf::row::Row;
@@ -25,7 +26,7 @@ impl Config for Conf {
 }
 
 fn rows() -> Vec<Row> {
-    code::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
+    directive::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
 }
 
 fn levels(levels: &mut Levels) {

@@ -1,6 +1,7 @@
 //! `rewrite_by_lua*`: Lua in the rewrite phase, after the rewrite directives.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::exit;
 use crate::phase::entry::Entry;
 use conf::context::Context;
@@ -30,7 +31,7 @@ impl Config for Conf {
 
 fn rows() -> Vec<Row> {
     let mut rows =
-        code::rows("rewrite_by_lua", Context::HTTP_IF, "Runs Lua in the rewrite phase, after the rewrite directives.", |cx, code| {
+        directive::rows("rewrite_by_lua", Context::HTTP_IF, "Runs Lua in the rewrite phase, after the rewrite directives.", |cx, code| {
             cx.once(&mut cx.location::<Conf>().code, code)
         });
     rows.push(flag(

@@ -1,6 +1,7 @@
 //! `server_rewrite_by_lua*`: Lua before a location is chosen, and before the server's own rewrite directives.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::exit;
 use crate::phase::entry::Entry;
 use conf::context::Context;
@@ -26,7 +27,7 @@ impl Config for Conf {
 }
 
 fn rows() -> Vec<Row> {
-    code::rows("server_rewrite_by_lua", Context::HTTP | Context::SERVER, "Runs Lua before a location is chosen.", |cx, code| {
+    directive::rows("server_rewrite_by_lua", Context::HTTP | Context::SERVER, "Runs Lua before a location is chosen.", |cx, code| {
         cx.once(&mut cx.server::<Conf>().code, code)
     })
 }

@@ -1,6 +1,7 @@
 //! `set_by_lua*`: a variable's value from Lua, at its place among the rewrite directives.
 
-use crate::code::{self, Code};
+use crate::code::Code;
+use crate::directive;
 use crate::phase::entry::Entry;
 use crate::runtime::Runtime;
 use conf::context::{Arity, Context};
@@ -9,6 +10,7 @@ use conf::tree::Error;
 use http::program::Program;
 use http::{Complex, Module, Outcome, Request, Step};
 use session::variable::{self, CHANGEABLE, VarIndex, Variables, WEAK};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// `set_by_lua`, `set_by_lua_file`, `set_by_lua_block`.
@@ -36,14 +38,17 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
     let name = String::from_utf8_lossy(name).into_owned();
     let index = cx.global::<Variables>().add(&name, None, CHANGEABLE | WEAK).map_err(|message| cx.error_at(0, message))?;
     let compile = |i: usize| Complex::compile(cx.arg(i), &mut cx.global::<Variables>()).map_err(|message| cx.error_at(i, message));
-    let code = if is_file { Code::file(compile(1)?) } else { Code::inline(cx.arg(1), code::chunk_name(cx, "set_by_lua")) };
+    let code = if is_file { Code::file(compile(1)?) } else { Code::inline(cx.arg(1), directive::chunk_name(cx, "set_by_lua")) };
     let arguments = (2..cx.args().len()).map(compile).collect::<Result<Vec<_>, _>>()?;
-    cx.location::<Program>().push_custom(Rc::new(move |request| Step::Now(run(&code, &arguments, index, request))));
+    let entry = OnceCell::new();
+    cx.location::<Program>().push_custom(Rc::new(move |request| {
+        let entry = entry.get_or_init(|| Entry::of_request(request, code.clone(), lua::Phase::SET));
+        Step::Now(run(entry, &arguments, index, request))
+    }));
     Ok(())
 }
 
-fn run(code: &Rc<Code>, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Outcome {
-    let entry = Entry::of_request(request, code.clone(), lua::Phase::SET);
+fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Outcome {
     let values: Vec<Vec<u8>> = arguments.iter().map(|a| a.to_vec(&**request)).collect();
     let pushed = values.clone();
     let result = entry.run_now(

@@ -1,6 +1,6 @@
 //! Directives that only set something: paths, limits, switches.
 
-use crate::code::file_name;
+use crate::directive::file_name;
 use crate::options::{self, Options};
 use crate::runtime::Runtime;
 use conf::context::{Arity, Context};

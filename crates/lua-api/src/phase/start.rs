@@ -1,22 +1,22 @@
 //! `init_by_lua*`, `init_worker_by_lua*`, `exit_worker_by_lua*`: Lua at the start and end of processes.
 
-use crate::code;
-use crate::runtime::{self, Runtime};
+use crate::directive;
+use crate::runtime::Runtime;
 use conf::context::Context;
 use conf::row::Row;
 use http::Module;
 
 /// `init_by_lua*`, `init_worker_by_lua*`, `exit_worker_by_lua*`.
-pub const MODULE: Module = Module { rows, start: runtime::start_worker, ..Module::named("lua_start") };
+pub const MODULE: Module = Module { rows, start: crate::start::start_worker, ..Module::named("lua_start") };
 
 fn rows() -> Vec<Row> {
-    let mut rows = code::rows("init_by_lua", Context::HTTP, "Runs Lua when the configuration is loaded.", |cx, code| {
+    let mut rows = directive::rows("init_by_lua", Context::HTTP, "Runs Lua when the configuration is loaded.", |cx, code| {
         cx.once(&mut cx.main::<Runtime>().init.borrow_mut(), code)
     });
-    rows.extend(code::rows("init_worker_by_lua", Context::HTTP, "Runs Lua when a worker starts.", |cx, code| {
+    rows.extend(directive::rows("init_worker_by_lua", Context::HTTP, "Runs Lua when a worker starts.", |cx, code| {
         cx.once(&mut cx.main::<Runtime>().init_worker.borrow_mut(), code)
     }));
-    rows.extend(code::rows("exit_worker_by_lua", Context::HTTP, "Runs Lua when a worker ends.", |cx, code| {
+    rows.extend(directive::rows("exit_worker_by_lua", Context::HTTP, "Runs Lua when a worker ends.", |cx, code| {
         cx.once(&mut cx.main::<Runtime>().exit_worker.borrow_mut(), code)
     }));
     rows

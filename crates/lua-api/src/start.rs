@@ -1,0 +1,112 @@
+//! Making machines, and the code that runs at the start and end of processes.
+
+use crate::code::Code;
+use crate::host::Host;
+use crate::machine::Machine;
+use crate::runtime::Runtime;
+use crate::state::State;
+use crate::watcher::Watcher;
+use base::log::{ErrorLog, Level};
+use http::{Http, Request, Worker};
+use lua::{LuaError, Phase};
+use std::any::Any;
+use std::rc::Rc;
+
+/// A machine with the configured paths and the whole API.
+///
+/// # Errors
+/// Memory is exhausted, or a part of the API does not load.
+fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
+    let machine = Machine::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref())?;
+    machine.vm.set_hooks(Rc::new(Watcher));
+    for group in crate::groups() {
+        machine.vm.bind(&group)?;
+    }
+    for (name, source) in crate::preloads() {
+        machine.vm.preload(name, source)?;
+    }
+    Ok(Rc::new(machine))
+}
+
+/// The machine of this process.
+///
+/// # Errors
+/// It has yet to be made, and that fails.
+pub fn machine(runtime: &Runtime) -> Result<&Rc<Machine>, LuaError> {
+    if let Some(machine) = runtime.machine.get() {
+        return Ok(machine);
+    }
+    let machine = fresh_machine(runtime)?;
+    Ok(runtime.machine.get_or_init(|| machine))
+}
+
+/// The machine for a request: the process's, or one of its own that has run `init_by_lua*`.
+///
+/// # Errors
+/// Making one fails, or `init_by_lua*` does.
+pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, cached: bool) -> Result<Rc<Machine>, LuaError> {
+    if cached {
+        return machine(runtime).cloned();
+    }
+    if let Some(machine) = state.machine.get() {
+        return Ok(machine.clone());
+    }
+    let machine = fresh_machine(runtime)?;
+    let code = runtime.init.borrow().clone();
+    if let Some(code) = code {
+        let host = Host::without_request(runtime.clone(), machine.clone(), None, request.error_log());
+        code.run_init(&machine, Phase::INIT, Rc::new(host), &request.worker.http.paths)?;
+    }
+    Ok(state.machine.get_or_init(|| machine).clone())
+}
+
+/// Makes the machine in the master and runs `init_by_lua*`; to be called when a configuration that will serve is
+/// opened. Does nothing where Lua is not used.
+///
+/// # Errors
+/// nginx's line about why the configuration cannot be used.
+pub fn open(http: &Http, log: &ErrorLog) -> Result<(), String> {
+    let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
+    runtime.prefix.replace(http.paths.prefix.clone());
+    for place in runtime.uncached.borrow().iter() {
+        log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());
+    }
+    let code = runtime.init.borrow().clone();
+    let suffix = if code.as_ref().is_some_and(|code| code.is_file()) { "_file" } else { "" };
+    let failed = |error: LuaError| format!("init_by_lua{suffix} error: {}", String::from_utf8_lossy(&error.message));
+    let machine = machine(&runtime).map_err(failed)?.clone();
+    if let Some(code) = code {
+        let host = Host::without_request(runtime.clone(), machine.clone(), None, log.clone());
+        code.run_init(&machine, Phase::INIT, Rc::new(host), &http.paths).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
+    let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) else { return };
+    let machine = match machine(&runtime) {
+        Ok(machine) => machine.clone(),
+        Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
+    };
+    let Some(code) = pick(&runtime) else { return };
+    let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), worker.log.clone()));
+    if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
+        let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
+        line.extend_from_slice(if code.is_file() { b"_file error: ".as_slice() } else { b" error: " });
+        line.extend_from_slice(&error.message);
+        worker.log.write(Level::Error, 0, &line);
+    }
+}
+
+/// Runs `init_worker_by_lua*`.
+pub(crate) fn start_worker(worker: &Rc<Worker>) {
+    run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
+    if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) {
+        worker.on_exiting(move || runtime.timers.begin_exit());
+    }
+}
+
+/// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.
+pub fn exit_worker(worker: &Rc<Worker>) {
+    run_in_worker(worker, Phase::EXIT_WORKER, |runtime| runtime.exit_worker.borrow().clone());
+}
