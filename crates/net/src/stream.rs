@@ -17,6 +17,9 @@ use tokio::net::{TcpStream, UnixStream};
 /// How many free bytes a read makes sure of.
 const ROOM: usize = 1024;
 
+/// More bytes follow, send(2); Linux has one number for all processors.
+const MSG_MORE: i32 = 0x8000;
+
 /// A connected socket registered with the worker's event loop.
 #[derive(Debug)]
 pub enum Stream {
@@ -128,6 +131,19 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_write_vectored(pieces),
             Stream::Unix(stream) => stream.try_write_vectored(pieces),
+        }
+    }
+
+    /// As [`Stream::try_write_vectored`], but tells the kernel that more follows at once: it does not send a packet that
+    /// is not full (`MSG_MORE` of send(2)).
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes nothing, otherwise what sendmsg(2) reports.
+    pub fn try_write_more(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let send = |socket: BorrowedFd<'_>| SockRef::from(&socket).send_vectored_with_flags(pieces, MSG_MORE);
+        match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+            Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
         }
     }
 
