@@ -112,17 +112,6 @@ impl Stream {
         }
     }
 
-    /// As [`Stream::try_write`], for bytes that a file follows at once: they share the file's first segment.
-    ///
-    /// # Errors
-    /// `WouldBlock` when the socket takes nothing, otherwise what send(2) reports.
-    pub fn try_write_more(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || sys::descriptor::send_more(stream.as_fd(), bytes)),
-            Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || sys::descriptor::send_more(stream.as_fd(), bytes)),
-        }
-    }
-
     /// Writes what the socket takes now of several pieces, writev(2). Never waits.
     ///
     /// # Errors

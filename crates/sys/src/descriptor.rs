@@ -88,18 +88,6 @@ pub fn receive(socket: impl AsFd, into: &mut Vec<u8>) -> io::Result<usize> {
     }
 }
 
-/// Sends bytes that more will follow at once, send(2) with `MSG_MORE`, so that the kernel fills its segments.
-///
-/// # Errors
-/// What send(2) reports.
-pub fn send_more(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: the kernel reads at most bytes.len() bytes of the slice.
-    let sent = unsafe {
-        libc::send(socket.as_fd().as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_MORE | libc::MSG_NOSIGNAL)
-    };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -123,9 +123,6 @@ impl Output {
         if self.pieces.is_empty() {
             return stream.try_write(within(tail, limit));
         }
-        if let (Some(Piece::Bytes(bytes)), Some(Piece::File(_))) = (self.pieces.front(), self.pieces.get(1)) {
-            return stream.try_write_more(bytes);
-        }
         let mut slices = [IoSlice::new(&[]); VECTOR];
         let mut count = 0;
         let mut only_memory = true;
@@ -153,7 +150,8 @@ impl Output {
             count += 1;
         }
         let slices = slices.get(..count).unwrap_or_default();
-        if self.join && !only_memory { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
+        // The file follows in this very turn, unless a limit stands between.
+        if !only_memory && (self.join || left > 0) { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
     }
 
     fn consume(&mut self, n: usize) {
