@@ -83,11 +83,11 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
-        // Server-rewrite: Lua before the configuration's program; rewrite: after it. `more_set_*` stands before Lua in the
-        // rewrite phase and among the header filters.
+        // Server-rewrite: Lua before the configuration's program; rewrite: after it, and after the fields of `more_set_*`.
         lua::server_rewrite::MODULE,
         lua::set::MODULE,
         m::rewrite::MODULE,
+        m::set_misc::MODULE,
         m::headers_more::MODULE,
         lua::rewrite::MODULE,
         // Preaccess.
@@ -135,7 +135,6 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::gzip::MODULE,
         // Ranges are cut from what is final.
         m::range::MODULE,
-        // Log.
         lua::log::MODULE,
         m::log::MODULE,
     ])

@@ -9,6 +9,7 @@ use crate::state::Slots;
 use crate::timers::Timers;
 use conf::scope::Config;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Settings of `http { }` and what handlers share.
@@ -16,6 +17,8 @@ use std::rc::Rc;
 pub struct Runtime {
     /// Some directive of Lua is used.
     pub used: Cell<bool>,
+    /// The prefix of the configuration in force, once it is opened.
+    pub prefix: RefCell<PathBuf>,
     /// `lua_package_path`
     pub path: RefCell<Option<String>>,
     /// `lua_package_cpath`

@@ -67,6 +67,7 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
 /// nginx's line about why the configuration cannot be used.
 pub fn open(http: &Http, log: &ErrorLog) -> Result<(), String> {
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
+    runtime.prefix.replace(http.paths.prefix.clone());
     for place in runtime.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());
     }

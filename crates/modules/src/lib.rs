@@ -19,6 +19,7 @@ pub mod realip;
 pub mod referer;
 pub mod rewrite;
 pub mod secure_link;
+pub mod set_misc;
 pub mod split_clients;
 pub mod stub_status;
 pub mod userid;

@@ -21,8 +21,7 @@ fn null(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 fn prefix(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let host = cx.host::<Host>().ok_or(Raise::fixed("no request found"))?;
-    let paths = host.worker.as_ref().map(|worker| worker.http.paths.prefix.clone()).unwrap_or_default();
-    let mut prefix = paths.as_os_str().as_bytes().to_vec();
+    let mut prefix = host.runtime.prefix.borrow().as_os_str().as_bytes().to_vec();
     if prefix.last() != Some(&b'/') {
         prefix.push(b'/');
     }

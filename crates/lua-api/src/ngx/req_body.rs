@@ -182,7 +182,9 @@ impl Building {
             let place = request.core().client_body_temp_path.clone();
             let place =
                 place.unwrap_or_else(|| TempPath { path: request.worker.http.paths.prefix.join("client_body_temp"), levels: [0; 3] });
-            *file = Some(TempFile::create(&place)?);
+            let made = TempFile::create(&place)?;
+            log_request!(request, Level::Warn, "a client request body is buffered to a temporary file {}", made.path.display());
+            *file = Some(made);
         }
         let mut data = self.data.borrow_mut();
         if let Some(file) = &*file {
