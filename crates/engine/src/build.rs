@@ -7,10 +7,11 @@ use base::log::{ErrorLog, Level};
 use conf::scope::{ConfMap, Frame};
 use conf::tree::{Error, Span};
 use http::blocks::Blocks;
-use http::core::{Core, ServerCore, ServerName};
+use http::core::{Core, Root, ServerCore, ServerName};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
-use http::{Http, Module, Server};
+use http::root::Paths;
+use http::{Complex, Http, Module, Server};
 use session::Variables;
 use std::rc::Rc;
 
@@ -24,6 +25,13 @@ struct Builder<'a> {
     log: ErrorLog,
 }
 
+/// `html` below the prefix.
+fn default_root(paths: &Paths) -> Root {
+    use std::os::unix::ffi::OsStrExt;
+    let path = Complex::from_literal(paths.prefix.join("html").as_os_str().as_bytes());
+    Root { path, alias: false, cut: None }
+}
+
 /// Builds `http { }` from its frame.
 ///
 /// # Errors
@@ -35,6 +43,7 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
     types::complete(frame);
     body::complete(frame);
     let ground = frame.global.get::<Ground>().clone();
+    frame.location.get::<Core>().root.get_or_insert_with(|| default_root(&ground.paths));
     let mut levels = Levels::default();
     levels.server::<ServerCore>().location::<Core>().location::<Blocks>();
     for module in modules {

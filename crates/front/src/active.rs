@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 /// Granularity of deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
+/// So many connections that their going is worth giving memory back.
+const WAVE: usize = 512;
+
 /// No deadline.
 pub const NEVER: u64 = u64::MAX;
 
@@ -37,6 +40,7 @@ pub struct Watch {
     write_deadline: Cell<u64>,
     read_expired: Cell<bool>,
     write_expired: Cell<bool>,
+    rest: Cell<u64>,
     evicted: Cell<bool>,
     activity: Cell<Activity>,
     progress: Cell<u64>,
@@ -50,6 +54,7 @@ impl Default for Watch {
             write_deadline: Cell::new(NEVER),
             read_expired: Cell::new(false),
             write_expired: Cell::new(false),
+            rest: Cell::new(NEVER),
             evicted: Cell::new(false),
             activity: Cell::new(Activity::Head),
             progress: Cell::new(0),
@@ -69,6 +74,16 @@ impl Watch {
     pub fn write_by(&self, deadline: u64) {
         self.write_deadline.set(deadline);
         self.write_expired.set(false);
+    }
+
+    /// Sending rests until this time, on the monotonic clock in milliseconds; then the task is woken.
+    pub fn rest_until(&self, time: u64) {
+        self.rest.set(time);
+    }
+
+    /// Whether sending rests.
+    pub fn is_resting(&self) -> bool {
+        self.rest.get() != NEVER
     }
 
     /// Whether a write deadline is running.
@@ -129,6 +144,10 @@ impl Watch {
             self.write_expired.set(true);
             due = true;
         }
+        if self.rest.get() <= now {
+            self.rest.set(NEVER);
+            due = true;
+        }
         if due {
             self.wake();
         }
@@ -179,6 +198,7 @@ impl Active {
 
     /// Runs for the worker's life. Sleeps while there is no connection.
     pub async fn sweep(&self) {
+        let mut peak = 0;
         loop {
             while self.is_empty() {
                 self.filled.notified().await;
@@ -186,11 +206,27 @@ impl Active {
             tokio::time::sleep(TICK).await;
             clock::stale();
             let now = clock::now().monotonic_ms;
-            self.all.borrow_mut().retain(|w| w.strong_count() > 0);
+            self.forget_departed();
+            peak = peak.max(self.len());
+            // Once when most have gone, and once more when all have.
+            if (peak >= WAVE && self.len() < peak / 8) || (peak >= WAVE / 8 && self.is_empty()) {
+                sys::memory::release();
+                peak = self.len();
+            }
             // A woken task does not run before this returns to the loop.
             for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
                 watch.sweep(now);
             }
+        }
+    }
+
+    fn forget_departed(&self) {
+        let mut all = self.all.borrow_mut();
+        all.retain(|w| w.strong_count() > 0);
+        let used = all.len();
+        if all.capacity() > 4 * used.max(64) {
+            // After a wave of connections the memory goes back.
+            all.shrink_to(2 * used);
         }
     }
 

@@ -2,12 +2,13 @@
 
 use crate::active::{Active, Activity};
 use crate::h1::connection::H1;
+use crate::h1::requests::Requests;
 use crate::h1::serve as h1_serve;
 use base::clock;
 use base::errno;
 use base::log::Level;
 use daemon::{Command, Commands, Seat};
-use http::connection::Address;
+use http::connection::{Address, Proxied};
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
@@ -49,7 +50,7 @@ pub struct Parked {
 pub struct Compact {
     id: u64,
     started_ms: u64,
-    requests: u64,
+    requests: u32,
     /// Only if the client's address was corrected (realip, PROXY protocol).
     changed: Option<Box<Corrected>>,
 }
@@ -58,16 +59,16 @@ pub struct Compact {
 struct Corrected {
     peer: Address,
     real_peer: Address,
-    proxy_protocol: Option<(std::net::SocketAddr, std::net::SocketAddr)>,
+    proxy_protocol: Option<Rc<Proxied>>,
 }
 
 /// Reduces what is known of a client to what must be remembered.
 pub fn compact(info: &Connection) -> Compact {
     let peer = info.peer.borrow().clone();
-    let proxy_protocol = *info.proxy_protocol.borrow();
+    let proxy_protocol = info.proxy_protocol.borrow().clone();
     let changed = (peer != info.real_peer || proxy_protocol.is_some())
         .then(|| Box::new(Corrected { peer, real_peer: info.real_peer.clone(), proxy_protocol }));
-    Compact { id: info.id, started_ms: info.started_ms, requests: info.requests.get(), changed }
+    Compact { id: info.id, started_ms: info.started_ms, requests: u32::try_from(info.requests.get()).unwrap_or(u32::MAX), changed }
 }
 
 /// The shared state of a worker's front.
@@ -76,6 +77,8 @@ pub struct Front {
     pub worker: Rc<Worker>,
     /// Connections with a task.
     pub active: Rc<Active>,
+    /// Requests to be used again.
+    pub requests: Requests,
     lot: Lot<Parked>,
     limit: usize,
     next_id: Cell<u64>,
@@ -111,7 +114,7 @@ impl Front {
         let Some(endpoint) = self.listen(listen).and_then(|l| endpoint_of(l, &info.local)) else { return };
         let conn = H1::new(stream, Rc::new(info), self.active.enter());
         conn.no_delay.set(no_delay);
-        conn.watch.set_activity(if first { Activity::Head } else { Activity::Idle });
+        conn.watch.set_activity(Activity::Idle);
         tokio::task::spawn_local(h1_serve::serve(self.clone(), Rc::new(conn), endpoint, listen, first));
     }
 
@@ -152,7 +155,7 @@ impl Front {
             peer: RefCell::new(peer),
             real_peer,
             local,
-            requests: Cell::new(requests),
+            requests: Cell::new(u64::from(requests)),
             started_ms,
             tls: false,
             proxy_protocol: RefCell::new(proxy_protocol),
@@ -216,7 +219,14 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         }
     };
     let active = Rc::new(Active::default());
-    let front = Rc::new(Front { worker: worker.clone(), active: active.clone(), lot, limit: connections.max(1), next_id: Cell::new(0) });
+    let front = Rc::new(Front {
+        worker: worker.clone(),
+        active: active.clone(),
+        requests: Requests::default(),
+        lot,
+        limit: connections.max(1),
+        next_id: Cell::new(0),
+    });
     tokio::task::spawn_local(async move { active.sweep().await });
     let counted = Rc::downgrade(&front);
     worker.set_gauges(move |counters| {

@@ -3,9 +3,11 @@
 use base::log::ErrorLog;
 use conf::scope::Config;
 use session::{Complex, Regex};
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+
+/// `types`: lower-case extension to type.
+pub type Types = foldhash::HashMap<Box<[u8]>, Rc<[u8]>>;
 
 /// `root` or `alias`: one slot, so that setting one hides an outer other.
 #[derive(Clone)]
@@ -117,7 +119,7 @@ core_fields! {
         /// `root`, `alias`
         root: Root,
         /// `types`: lower-case extension to type
-        types: Rc<HashMap<Box<[u8]>, Rc<[u8]>>>,
+        types: Rc<Types>,
         /// `default_type`
         default_type: Rc<[u8]>,
         /// `error_page`
@@ -272,6 +274,8 @@ pub mod default {
     pub const KEEPALIVE_TIME: u64 = 3_600_000;
     /// `send_timeout`, `client_body_timeout`, `client_header_timeout`, milliseconds
     pub const TIMEOUT: u64 = 60_000;
+    /// `sendfile_max_chunk`, bytes.
+    pub const SENDFILE_MAX_CHUNK: u64 = 2 << 20;
     /// `client_max_body_size`, bytes
     pub const MAX_BODY: u64 = 1 << 20;
     /// `client_body_buffer_size`, bytes: two pages

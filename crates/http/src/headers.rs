@@ -41,7 +41,13 @@ impl Headers {
 
     fn store(&mut self, text: &[u8]) -> (u32, u32) {
         let start = self.bytes.len() as u32;
-        if memchr::memchr3(b'\r', b'\n', 0, text).is_none() {
+        // Most names and values are too short for a vector search to pay.
+        let clean = if text.len() < 32 {
+            !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+        } else {
+            memchr::memchr3(b'\r', b'\n', 0, text).is_none()
+        };
+        if clean {
             self.bytes.extend_from_slice(text);
         } else {
             for &byte in text {
@@ -58,9 +64,23 @@ impl Headers {
 
     /// Appends a field; others of the same name stay.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let item = self.store_line(name, value);
+        self.items.push(item);
+    }
+
+    /// Stores a field as it stands on the wire, so that a head is written with one copy per field.
+    fn store_line(&mut self, name: &[u8], value: &[u8]) -> Item {
         let name = self.store(name);
+        self.bytes.extend_from_slice(b": ");
         let value = self.store(value);
-        self.items.push(Item { name, value });
+        self.bytes.extend_from_slice(b"\r\n");
+        Item { name, value }
+    }
+
+    /// All fields in order, as (name, whole line with its end). Only for lists made by [`Headers::push`] and
+    /// [`Headers::set`].
+    pub fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.items.iter().map(|item| (self.slice(item.name), self.slice((item.name.0, item.value.1 + 2))))
     }
 
     /// Takes over a head as it was received, to be followed by [`Headers::push_span`] for its fields. The list must be
@@ -112,9 +132,9 @@ impl Headers {
             self.push(name, value);
             return;
         };
-        let stored = (self.store(name), self.store(value));
+        let stored = self.store_line(name, value);
         if let Some(item) = self.items.get_mut(first) {
-            (item.name, item.value) = stored;
+            *item = stored;
         }
         self.remove_after(first + 1, name);
     }
@@ -157,6 +177,7 @@ mod tests {
         assert_eq!(headers.get_all(b"x-ONE").collect::<Vec<_>>(), [b"1", b"2"]);
         headers.set(b"X-ONE", b"3");
         assert_eq!(headers.iter().collect::<Vec<_>>(), [(&b"Host"[..], &b"a"[..]), (&b"X-ONE"[..], &b"3"[..])]);
+        assert_eq!(headers.lines().last(), Some((&b"X-ONE"[..], &b"X-ONE: 3\r\n"[..])));
         assert_eq!(headers.remove(b"host"), 1);
         assert_eq!(headers.len(), 1);
     }

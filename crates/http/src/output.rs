@@ -93,6 +93,19 @@ impl Request {
         self.output(Chain::bytes(Bytes::copy_from_slice(data)))
     }
 
+    /// Sends a whole small body and ends it.
+    pub fn output_whole(self: &Rc<Request>, body: impl Into<Bytes> + AsRef<[u8]>) -> Step {
+        if self.has_body_filters() {
+            return self.output(Chain::bytes(body).and_last());
+        }
+        self.flags.output_ended.set(true);
+        if !self.flags.header_only.get() {
+            self.wire.write(self, body.as_ref());
+        }
+        self.wire.write_chain(self, Chain::end());
+        Step::Now(Outcome::Ok)
+    }
+
     /// Ends the body.
     pub fn output_end(self: &Rc<Request>) -> Step {
         self.output(Chain::end())
@@ -139,7 +152,7 @@ impl Request {
         let request = self.clone();
         then(self.send_header(), move |outcome| match outcome {
             Outcome::Ok if request.flags.header_only.get() => Step::Now(Outcome::Ok),
-            Outcome::Ok => request.output(Chain::bytes(body).and_last()),
+            Outcome::Ok => request.output_whole(body),
             other => Step::Now(other),
         })
     }

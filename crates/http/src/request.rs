@@ -212,10 +212,19 @@ impl Request {
         request
     }
 
-    /// Makes a finished request ready for the next one on its connection, keeping its memory.
-    pub fn recycle(&mut self, server: Rc<Server>) {
+    /// Gives a vacated request to a connection.
+    pub fn assign(&mut self, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) {
+        self.connection = connection;
+        self.wire = wire;
         *self.location.get_mut() = server.own.clone();
         *self.server.get_mut() = server;
+        self.started.set(clock::now());
+    }
+
+    /// Forgets everything about a finished request, keeping its memory, and lets go of its connection.
+    pub fn vacate(&mut self, connection: Rc<Connection>, wire: Wire) {
+        self.connection = connection;
+        self.wire = wire;
         *self.content.get_mut() = None;
         self.line.get_mut().clear();
         self.headers.get_mut().clear();
@@ -240,7 +249,6 @@ impl Request {
         self.error_status.set(0);
         self.action.set("");
         self.limit_rate.set(None);
-        self.started.set(clock::now());
     }
 
     /// The request behind a session, for getters of HTTP variables.

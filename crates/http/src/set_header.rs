@@ -47,7 +47,22 @@ fn is_one_of(name: &[u8], list: &[&[u8]]) -> bool {
 
 /// Bytes that may stand in a field's name (RFC 9110, 5.6.2); the others leave percent-encoded.
 fn in_name(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte)
+    const ODD: &[u8] = b"\"(),/:;<=>?@[\\]{}";
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0x21;
+        while byte < 0x7f {
+            table[byte] = true;
+            byte += 1;
+        }
+        let mut i = 0;
+        while i < ODD.len() {
+            table[ODD[i] as usize] = false;
+            i += 1;
+        }
+        table
+    };
+    TABLE.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 /// Bytes that may stand in a field's value: no control byte but the tab.
@@ -55,7 +70,7 @@ fn in_value(byte: u8) -> bool {
     byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
 }
 
-fn escaped(text: &[u8], keep: fn(u8) -> bool) -> Cow<'_, [u8]> {
+fn escaped(text: &[u8], keep: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     if text.iter().all(|byte| keep(*byte)) {
         return Cow::Borrowed(text);
     }

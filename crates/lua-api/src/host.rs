@@ -90,9 +90,9 @@ pub fn request(cx: &Cx) -> Result<(Rc<Host>, Rc<Request>), Raise> {
 
 /// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
 pub fn with_request<R>(cx: &Cx, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
-    match cx.host::<Host>() {
+    cx.with_host::<Host, _>(|host| match host {
         Some(host) => match &host.request {
-            Some(request) => f(&host, request),
+            Some(request) => f(host, request),
             None => {
                 cx.put(missing(cx).as_bytes());
                 failed
@@ -102,7 +102,7 @@ pub fn with_request<R>(cx: &Cx, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -
             cx.put(NO_REQUEST.as_bytes());
             failed
         }
-    }
+    })
 }
 
 const NO_REQUEST: &str = "no request found";

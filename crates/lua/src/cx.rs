@@ -87,6 +87,18 @@ impl Cx {
         self.host.try_borrow().ok()?.as_ref().and_then(|h| Rc::clone(h).downcast::<T>().ok())
     }
 
+    /// As [`Cx::host`] without a handle of its own: what fast rows use, in which the host cannot change.
+    #[inline]
+    pub fn with_host<T: 'static, R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
+        if !self.in_fast.get() {
+            return f(self.host::<T>().as_deref());
+        }
+        match self.host.try_borrow() {
+            Ok(host) => f(host.as_deref().and_then(|host| host.downcast_ref::<T>())),
+            Err(_) => f(None),
+        }
+    }
+
     /// The current phase; none at a VM's start.
     pub fn phase(&self) -> Option<Phase> {
         self.phase_info.get()

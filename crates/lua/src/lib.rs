@@ -21,6 +21,7 @@ mod fast;
 mod job;
 mod light;
 mod phase;
+mod print;
 mod raise;
 mod reference;
 mod row;

@@ -35,6 +35,12 @@ local function shim(native)
     end
 end
 
+-- For glue that calls a native function itself, with a fixed number of results so that the compiled code can go on
+-- behind the call: the first result is RAISE, and the function is left through this.
+local function raised(message, level)
+    error(message, level)
+end
+
 local function stop()
     while true do
         co_yield(SUSPEND)
@@ -298,18 +304,18 @@ local function preload(name, source)
 end
 
 local function glue(source, name, fast, native)
-    local C, R = {}, {}
+    local C, R, N = {}, {}, {}
     for k, entry in next, fast do
         C[k] = ffi_cast(entry[1], entry[2])
     end
     for k, f in next, native do
-        R[k] = shim(f)
+        R[k], N[k] = shim(f), f
     end
     local f, message = loadstring(source, "=" .. name)
     if not f then
         error(message, 0)
     end
-    f { C = C, R = R, cx = cx, text = text, stop = stop, ngx = G.ngx, G = G }
+    f { C = C, R = R, N = N, RAISE = RAISE, raised = raised, cx = cx, text = text, stop = stop, ngx = G.ngx, G = G }
 end
 
 local function explain(message)

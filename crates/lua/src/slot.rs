@@ -5,6 +5,7 @@
 //! left anything else there, E and the closures bound to it are dropped.
 
 use crate::chunk::ChunkId;
+use crate::print::Print;
 use crate::threads::Core;
 use mlua_sys as sys;
 use std::ffi::{c_int, c_void};
@@ -25,6 +26,8 @@ pub(crate) struct Slot {
     anchor: c_int,
     env: c_int,
     env_at: *const c_void,
+    /// E as it was when it was fresh; none where it must be walked instead.
+    print: Option<Print>,
     /// Registry entries of the closures, by chunk; 0 where none was made yet.
     closures: Vec<c_int>,
     pub(crate) core: Rc<Core>,
@@ -41,6 +44,7 @@ impl Slot {
             anchor: 0,
             env: 0,
             env_at: std::ptr::null(),
+            print: None,
             closures: Vec::new(),
             core: Rc::new(Core::new()),
             detached: false,
@@ -59,13 +63,14 @@ impl Slot {
         let l = shared.main;
         // SAFETY: room is there; every push is popped again.
         unsafe {
-            sys::lua_createtable(l, 0, 4);
+            sys::lua_createtable(l, 0, 1);
             sys::lua_pushlstring(l, c"_G".as_ptr(), 2);
             sys::lua_pushvalue(l, -2);
             sys::lua_rawset(l, -3);
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, shared.meta as sys::lua_Integer);
             sys::lua_setmetatable(l, -2);
             self.env_at = sys::lua_topointer(l, -1);
+            self.print = Print::of_fresh(self.env_at, shared.meta_at);
             self.env = sys::luaL_ref(l, sys::LUA_REGISTRYINDEX);
         }
     }
@@ -165,6 +170,16 @@ impl Slot {
     /// See [`Slot::clean`].
     unsafe fn env_is_clean(&self, shared: &Shared, dead: bool) -> bool {
         let l = if dead { shared.main } else { self.lua };
+        // SAFETY: the pseudo-index of the globals is always readable; E is kept by the registry, so its print may be
+        // taken.
+        unsafe {
+            if !dead && sys::lua_topointer(l, sys::LUA_GLOBALSINDEX) != self.env_at {
+                return false;
+            }
+            if let Some(print) = &self.print {
+                return print.is_of(self.env_at);
+            }
+        }
         // SAFETY: fewer than 8 values are pushed and all are popped; lua_next starts from nil and goes on from a key
         // that it gave itself.
         unsafe {

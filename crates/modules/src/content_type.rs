@@ -24,14 +24,13 @@ pub fn of_extension<'a>(core: &'a http::Core, extension: &[u8]) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
     use std::rc::Rc;
 
     #[test]
     fn extensions_ignore_case() {
         let mut core = http::Core::default();
         assert_eq!(of_extension(&core, b"txt"), b"text/plain");
-        core.types = Some(Rc::new(HashMap::from([(Box::from(&b"html"[..]), Rc::from(&b"text/html"[..]))])));
+        core.types = Some(Rc::new([(Box::from(&b"html"[..]), Rc::from(&b"text/html"[..]))].into_iter().collect()));
         core.default_type = Some(Rc::from(&b"application/octet-stream"[..]));
         assert_eq!(of_extension(&core, b"HTML"), b"text/html");
         assert_eq!(of_extension(&core, b""), b"application/octet-stream");

@@ -13,7 +13,7 @@ use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::program::{Flow, Program, State};
-use http::{Attach, Chain, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
+use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use session::complex::Piece;
 use session::variable::{self, CHANGEABLE, Variables, WEAK};
 use std::rc::Rc;
@@ -187,7 +187,7 @@ pub(crate) fn send(request: &Rc<Request>, status: u16, text: &Complex) -> Step {
     http::output::then(request.send_header(), move |outcome| match outcome {
         Outcome::Ok if request.flags.header_only.get() => Step::Now(Outcome::Ok),
         Outcome::Ok if body.is_empty() => request.output_end(),
-        Outcome::Ok => request.output(Chain::bytes(body).and_last()),
+        Outcome::Ok => request.output_whole(body),
         other => Step::Now(other),
     })
 }

@@ -5,6 +5,7 @@
 //! name. (semantics: "Variables".)
 
 use crate::regex::Captures;
+use foldhash::fast::RandomState;
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::HashMap;
@@ -55,10 +56,10 @@ struct Indexed {
 /// All variables of one configuration.
 #[derive(Default)]
 pub struct Variables {
-    definitions: HashMap<String, Definition>,
+    definitions: HashMap<String, Definition, RandomState>,
     families: Vec<(&'static str, MakeGet, u8)>,
     indexed: Vec<Indexed>,
-    by_name: HashMap<String, VarIndex>,
+    by_name: HashMap<String, VarIndex, RandomState>,
 }
 
 impl Variables {

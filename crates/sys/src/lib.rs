@@ -8,6 +8,7 @@ pub mod environment;
 pub mod epoll;
 pub mod identity;
 pub mod limits;
+pub mod memory;
 pub mod process;
 pub mod shared;
 pub mod signal;

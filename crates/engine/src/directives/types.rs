@@ -4,12 +4,8 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Frame;
 use conf::tree::{Directive, Error};
-use http::core::Core;
-use std::collections::HashMap;
+use http::core::{Core, Types};
 use std::rc::Rc;
-
-/// Types by lower-case extension.
-type Types = HashMap<Box<[u8]>, Rc<[u8]>>;
 
 pub(super) fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;

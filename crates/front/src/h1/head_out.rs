@@ -7,6 +7,7 @@ use http::Request;
 use http::core::{Core, ServerTokens};
 use http::line::Version;
 use http::response::Response;
+use std::cell::RefCell;
 
 /// Most heads fit in this many bytes.
 const USUAL_HEAD: usize = 512;
@@ -67,9 +68,43 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Formatting a date costs more than the rest of a head: the last ones are kept.
+fn with_date(time: i64, f: impl FnOnce(&[u8])) {
+    const KEPT: usize = 16;
+    thread_local!(static DATES: RefCell<[(i64, [u8; 29]); KEPT]> = const { RefCell::new([(i64::MIN, [0; 29]); KEPT]) });
+    DATES.with_borrow_mut(|dates| {
+        let place = (time as u64 % KEPT as u64) as usize;
+        let Some((kept, text)) = dates.get_mut(place) else { return };
+        if *kept != time {
+            *text = wire::date::http(time);
+            *kept = time;
+        }
+        f(text);
+    });
+}
+
+/// `Server` and `Date` as they are for a whole second.
+fn usual_server_and_date(out: &mut Vec<u8>) {
+    thread_local!(static KEPT: RefCell<(i64, Vec<u8>)> = const { RefCell::new((i64::MIN, Vec::new())) });
+    let second = clock::now().sec;
+    KEPT.with_borrow_mut(|(kept, text)| {
+        if *kept != second {
+            *kept = second;
+            text.clear();
+            field(text, b"Server", PRODUCT_VERSION.as_bytes());
+            clock::with_http_date(|date| field(text, b"Date", date.as_bytes()));
+        }
+        out.extend_from_slice(text);
+    });
+}
+
 /// The two fields that nearly all answers share.
 fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
     let headers = &response.headers;
+    let usual = matches!(core.server_tokens, None | Some(ServerTokens::On)) && !response.no_server && !response.no_date;
+    if usual && !headers.contains(b"Server") && !headers.contains(b"Date") {
+        return usual_server_and_date(out);
+    }
     if !response.no_server && !headers.contains(b"Server") {
         match &core.server_tokens {
             None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
@@ -106,7 +141,9 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
     if let Some(time) = response.last_modified
         && !response.headers.contains(b"Last-Modified")
     {
-        field(out, b"Last-Modified", &wire::date::http(time));
+        out.extend_from_slice(b"Last-Modified: ");
+        with_date(time, |date| out.extend_from_slice(date));
+        out.extend_from_slice(b"\r\n");
     }
     if let Some(target) = response.headers.get(b"Location") {
         out.extend_from_slice(b"Location: ");
@@ -165,7 +202,7 @@ fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Cor
 }
 
 fn other_fields(out: &mut Vec<u8>, response: &Response) {
-    for (name, value) in response.headers.iter() {
+    for (name, line) in response.headers.lines() {
         // Written above, or decided by the framing.
         let known = match name.len() {
             8 => name.eq_ignore_ascii_case(b"Location"),
@@ -175,7 +212,7 @@ fn other_fields(out: &mut Vec<u8>, response: &Response) {
             _ => false,
         };
         if !known {
-            field(out, name, value);
+            out.extend_from_slice(line);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What has arrived on a connection, and the framing of the request body in it.
 
+use super::buffers;
 use http::connection::{BodyError, BodyRead};
 use wire::chunked::{Decoder, Step};
 use wire::h1::framing::Framing;
@@ -28,7 +29,7 @@ impl Input {
     pub fn advance(&mut self, n: usize) {
         self.used += n;
         if self.used >= self.buffer.len() {
-            self.buffer.clear();
+            buffers::give(std::mem::take(&mut self.buffer));
             self.used = 0;
         }
     }

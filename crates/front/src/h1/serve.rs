@@ -4,6 +4,7 @@ use super::arrival;
 use super::connection::H1;
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
+use crate::proxy_protocol::{self, Failure};
 use crate::serve::{Front, Parked};
 use base::clock;
 use base::log::Level;
@@ -42,8 +43,6 @@ struct Loop {
     endpoint: Rc<Endpoint>,
     head: Head,
     limits: Limits,
-    /// The last request, to be used again.
-    spare: Option<Rc<Request>>,
     /// When `keepalive_timeout` ends; before the first request, `client_header_timeout`.
     idle_until: u64,
     first: bool,
@@ -57,7 +56,10 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
     let timeout = core.client_header_timeout.unwrap_or(default::TIMEOUT);
     let limits = arrival::limits(&core);
     let idle_until = clock::now().monotonic_ms.saturating_add(timeout);
-    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, spare: None, idle_until, first, pipelined: false };
+    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, idle_until, first, pipelined: false };
+    if first && state.endpoint.proxy_protocol && !state.proxy_header().await {
+        return;
+    }
     loop {
         match state.next_head().await {
             Next::Head(length) => {
@@ -77,9 +79,27 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
 }
 
 impl Loop {
+    /// Reads the PROXY protocol header. False: there is none, and the connection ends.
+    async fn proxy_header(&mut self) -> bool {
+        self.conn.watch.read_by(self.idle_until);
+        let Err(failure) = proxy_protocol::read(&self.conn).await else { return true };
+        let request = self.take_request();
+        request.action.set("reading PROXY protocol");
+        match failure {
+            Failure::Closed => {}
+            Failure::TimedOut => log_request!(request, Level::Info, "client timed out (110: Connection timed out)"),
+            Failure::Bad(error) => {
+                let message = error.message(self.conn.input.borrow().rest());
+                request.log(Level::Error, message.as_bytes());
+            }
+        }
+        false
+    }
+
     async fn next_head(&mut self) -> Next {
         let conn = self.conn.clone();
-        conn.watch.set_activity(if self.first { Activity::Head } else { Activity::Idle });
+        // A client that has just come and says nothing waits like one between two requests.
+        conn.watch.set_activity(Activity::Idle);
         let now = clock::now().monotonic_ms;
         let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER) };
         let mut armed = false;
@@ -107,9 +127,12 @@ impl Loop {
             }
             if has_bytes && conn.watch.activity() == Activity::Idle {
                 conn.watch.set_activity(Activity::Head);
-                let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
-                conn.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
-                *armed = true;
+                // The time of a first head runs since the client came.
+                if !self.first {
+                    let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
+                    conn.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                    *armed = true;
+                }
             }
             if conn.watch.evicted() || conn.watch.read_expired() {
                 return Poll::Ready(if has_bytes || self.first { Next::TimedOut } else { Next::Idle });
@@ -158,20 +181,13 @@ impl Loop {
         }
         let goes_on = self.finish(&request).await;
         self.pipelined = !self.conn.input.borrow().rest().is_empty();
-        self.spare = Some(request);
+        self.front.requests.give(request);
         goes_on
     }
 
     fn take_request(&mut self) -> Rc<Request> {
         self.conn.info.requests.set(self.conn.info.requests.get() + 1);
-        let server = self.endpoint.default.clone();
-        if let Some(mut request) = self.spare.take()
-            && let Some(own) = Rc::get_mut(&mut request)
-        {
-            own.recycle(server);
-            return request;
-        }
-        Rc::new(Request::new(self.front.worker.clone(), self.conn.info.clone(), self.conn.clone(), server))
+        self.front.requests.take(&self.front.worker, &self.conn, self.endpoint.default.clone())
     }
 
     /// Brings the answer on its way. True: the connection may carry another request.
@@ -286,7 +302,6 @@ impl Loop {
         if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
             return None;
         }
-        self.spare = None;
         let left = (self.idle_until - now).div_ceil(1000);
         let info = self.conn.info.clone();
         match Rc::try_unwrap(self.conn) {

@@ -1,14 +1,14 @@
 local b = ...
 local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
 local error, type = error, type
-local set = R.arg_set
+local set, arg_get, arg_set_text = R.arg_set, C.arg_get, C.arg_set_text
 
 ngx.arg = setmetatable({}, {
     __index = function(_, k)
         if type(k) ~= "number" then
             return nil
         end
-        local rc = C.arg_get(cx, k)
+        local rc = arg_get(cx, k)
         if rc == 1 then
             return text()
         elseif rc == 2 then
@@ -22,7 +22,7 @@ ngx.arg = setmetatable({}, {
     end,
     __newindex = function(_, k, v)
         if k == 1 and type(v) == "string" then
-            if C.arg_set_text(cx, v, #v) < 0 then
+            if arg_set_text(cx, v, #v) < 0 then
                 error(text(), 2)
             end
             return

@@ -1,13 +1,14 @@
 local b = ...
 local C, cx, text = b.C, b.cx, b.text
 local type, error = type, error
+local ctx_slot = C.ctx_slot
 local meta = getmetatable(b.ngx)
 local tables = {}
 meta.ctx_tables = tables
 local FAILED = -2147483648
 
 function meta.getters.ctx()
-    local slot = C.ctx_slot(cx)
+    local slot = ctx_slot(cx)
     if slot > 0 then
         local t = tables[slot]
         if t then
@@ -27,7 +28,7 @@ function meta.setters.ctx(value)
     if type(value) ~= "table" then
         error("ctx should be a table while getting a " .. type(value), 2)
     end
-    local slot = C.ctx_slot(cx)
+    local slot = ctx_slot(cx)
     if slot == FAILED then
         error(text(), 2)
     end

@@ -12,7 +12,7 @@ pub fn group() -> Group {
 
 /// The place of the request's table; negative when the table is to be made.
 fn slot(cx: &Cx) -> i32 {
-    match cx.host::<Host>() {
+    cx.with_host::<Host, _>(|host| match host {
         Some(host) if cx.phase() != Some(Phase::INIT) => {
             let slot = host.state.ctx_slot(&host.runtime.slots);
             if slot < 0
@@ -27,7 +27,7 @@ fn slot(cx: &Cx) -> i32 {
             cx.put(b"no request found");
             i32::MIN
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ local b = ...
 local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
 local error, select, type = error, select, type
 local say, print_any, emit = R.say, R.print, R.emit
+local c_say, c_print, begin, done, c_add, c_add_number = C.say_text, C.print_text, C.begin, C.done, C.add, C.add_number
 
 -- Functions that call through the FFI have a fixed number of arguments, so that they can be compiled.
 local function finish(rc)
@@ -18,7 +19,7 @@ local function finish(rc)
 end
 
 local function say_text(s)
-    local rc = C.say_text(cx, s, #s)
+    local rc = c_say(cx, s, #s)
     if rc == 1 then
         return 1
     end
@@ -32,7 +33,7 @@ local function say_text(s)
 end
 
 local function print_text(s)
-    local rc = C.print_text(cx, s, #s)
+    local rc = c_print(cx, s, #s)
     if rc == 1 then
         return 1
     end
@@ -49,28 +50,32 @@ end
 local function add(v)
     local t = type(v)
     if t == "string" then
-        C.add(cx, v, #v)
+        c_add(cx, v, #v)
     elseif t == "number" then
-        C.add_number(cx, v)
+        c_add_number(cx, v)
     elseif v == nil then
-        C.add(cx, "nil", 3)
+        c_add(cx, "nil", 3)
     elseif v == true then
-        C.add(cx, "true", 4)
+        c_add(cx, "true", 4)
     elseif v == false then
-        C.add(cx, "false", 5)
+        c_add(cx, "false", 5)
     else
         return false
     end
     return true
 end
 
+local function more(n, p, q, r, s, t, u)
+    return add(p) and (n < 2 or add(q)) and (n < 3 or add(r)) and (n < 4 or add(s)) and (n < 5 or add(t)) and (n < 6 or add(u))
+end
+
 -- Nil: the slow way must do it.
-local function put(newline, n, p, q, r, s, t, u)
-    local rc = C.begin(cx)
+local function put(newline, n, p, q, r, s, t, u, ...)
+    local rc = begin(cx)
     if rc == 1 then
         if (n < 1 or add(p)) and (n < 2 or add(q)) and (n < 3 or add(r)) and (n < 4 or add(s)) and (n < 5 or add(t))
-            and (n < 6 or add(u)) then
-            return C.done(cx, newline)
+            and (n < 6 or add(u)) and (n < 7 or more(n - 6, ...)) then
+            return done(cx, newline)
         end
         return nil
     end
@@ -85,7 +90,7 @@ function ngx.say(...)
             return say_text(s)
         end
     end
-    if n <= 6 then
+    if n <= 12 then
         local rc = put(1, n, ...)
         if rc == 1 then
             return 1
@@ -105,7 +110,7 @@ function ngx.print(...)
             return print_text(s)
         end
     end
-    if n <= 6 then
+    if n <= 12 then
         local rc = put(0, n, ...)
         if rc == 1 then
             return 1

@@ -1,14 +1,17 @@
 local b = ...
-local R, ngx = b.R, b.ngx
+local R, ngx, RAISE, raised = b.R, b.ngx, b.RAISE, b.raised
 local clear = require "table.clear"
-local uri_args = R.get_uri_args
+local uri_args = b.N.get_uri_args
 local req = ngx.req
 
 function req.get_uri_args(max, t)
     if t then
         clear(t)
     end
-    local args, truncated = uri_args(max, t)
+    local args, truncated, level = uri_args(max, t)
+    if args == RAISE then
+        return raised(truncated, level)
+    end
     if truncated then
         return args, truncated
     end

@@ -3,7 +3,6 @@
 use crate::host::{Host, request};
 use crate::ngx::escape::{COMPONENT, push_escaped};
 use crate::ngx::req_header::push_multi;
-use crate::ngx::wrapped;
 use base::log::Level;
 use http::body::BodyState;
 use http::log_request;
@@ -20,7 +19,7 @@ pub fn group() -> Group {
     Group {
         name: "ngx.args",
         rows: vec![
-            Row::calls("get_uri_args", all, |cx, stack| wrapped(get_uri_args(cx, stack))),
+            Row::calls("get_uri_args", all, get_uri_args),
             Row::calls("set_uri_args", all, set_uri_args),
             Row::calls("get_post_args", all, get_post_args),
             Row::calls("encode_args", all, encode_args),

@@ -1,8 +1,8 @@
 local b = ...
-local C, R, cx, text, ngx, G = b.C, b.R, b.cx, b.text, b.ngx, b.G
+local C, cx, text, ngx, G, RAISE, raised = b.C, b.cx, b.text, b.ngx, b.G, b.RAISE, b.raised
 local type, error, tostring, setmetatable = type, error, tostring, setmetatable
 local rawget, lower, find, gsub = rawget, string.lower, string.find, string.gsub
-local req_set, headers = C.req_set, R.req_headers
+local req_set, headers = C.req_set, b.N.req_headers
 local loaded, req = G.package.loaded, ngx.req
 
 -- The table finds `User_Agent` and `User-Agent` under `user-agent`.
@@ -21,7 +21,10 @@ local fields = {
 }
 
 function req.get_headers(max, raw)
-    local t, truncated = headers(max, raw)
+    local t, truncated, level = headers(max, raw)
+    if t == RAISE then
+        return raised(truncated, level)
+    end
     if not raw then
         setmetatable(t, fields)
     end

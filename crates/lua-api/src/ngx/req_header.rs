@@ -1,7 +1,6 @@
 //! `ngx.req.get_headers`, `set_header`, `clear_header`, `raw_header`, `http_version`: the head of the request.
 
 use crate::host::{request, with_request};
-use crate::ngx::wrapped;
 use base::log::Level;
 use http::line::Version;
 use http::log_request;
@@ -18,7 +17,7 @@ pub fn group() -> Group {
     Group {
         name: "ngx.req.headers",
         rows: vec![
-            Row::calls("req_headers", PhaseSet::EVERYWHERE, |cx, stack| wrapped(req_headers(cx, stack))),
+            Row::calls("req_headers", PhaseSet::EVERYWHERE, req_headers),
             Row::fast::<ALL, _, _>("req_set", req_set),
             Row::fast::<ALL, _, _>("raw_header", raw_header),
             Row::fast::<ALL, _, _>("http_version", http_version),

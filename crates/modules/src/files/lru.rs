@@ -1,6 +1,6 @@
 //! A map that knows which of its entries was used least recently.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::rc::Rc;
 
 const NONE: usize = usize::MAX;
@@ -23,7 +23,7 @@ pub struct Lru<V> {
 
 impl<V> Default for Lru<V> {
     fn default() -> Self {
-        Lru { places: HashMap::new(), nodes: Vec::new(), free: Vec::new(), newest: NONE, oldest: NONE }
+        Lru { places: HashMap::default(), nodes: Vec::new(), free: Vec::new(), newest: NONE, oldest: NONE }
     }
 }
 

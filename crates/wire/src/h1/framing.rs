@@ -103,12 +103,13 @@ pub fn frame(head: &Head, buf: &[u8], allow_connect: bool) -> Result<Framed, Hea
 #[derive(Default)]
 struct Seen {
     host: Option<HeaderSpan>,
-    unique: [Option<HeaderSpan>; UNIQUE.len()],
+    /// Where each stands among the headers, plus one; 0 for none.
+    unique: [u32; UNIQUE.len()],
 }
 
 fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<Seen, HeadError> {
     let mut seen = Seen::default();
-    for &header in head.headers.iter().filter(|header| header.known != Known::Other) {
+    for (place, &header) in head.headers.iter().enumerate().filter(|(_, header)| header.known != Known::Other) {
         let value = header.value.of(buf);
         match header.known {
             Known::Host => {
@@ -133,10 +134,10 @@ fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<Seen, HeadErr
             known => {
                 let slot = UNIQUE.iter().position(|&unique| unique == known);
                 if let Some(slot) = slot.and_then(|at| seen.unique.get_mut(at)) {
-                    if let Some(first) = *slot {
+                    if let Some(&first) = at(head, *slot) {
                         return Err(HeadError::DuplicateHeader { this: header, first });
                     }
-                    *slot = Some(header);
+                    *slot = place as u32 + 1;
                 }
                 framed.expects_continue |=
                     known == Known::Expect && head.version > Version::HTTP_10 && value.eq_ignore_ascii_case(b"100-continue");
@@ -144,6 +145,11 @@ fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<Seen, HeadErr
         }
     }
     Ok(seen)
+}
+
+/// The header whose place plus one is `slot`.
+fn at(head: &Head, slot: u32) -> Option<&HeaderSpan> {
+    head.headers.get((slot as usize).checked_sub(1)?)
 }
 
 fn set_host(framed: &mut Framed, span: Span, buf: &[u8]) -> Option<()> {
@@ -156,6 +162,7 @@ fn set_host(framed: &mut Framed, span: Span, buf: &[u8]) -> Option<()> {
 
 fn body(head: &Head, buf: &[u8], seen: &Seen) -> Result<Framing, HeadError> {
     let [length, encoding, ..] = seen.unique;
+    let (length, encoding) = (at(head, length), at(head, encoding));
     let length = length.map(|header| content_length(header.value.of(buf)).ok_or(HeadError::InvalidLength)).transpose()?;
     let Some(encoding) = encoding else {
         return Ok(length.map_or(Framing::None, Framing::Length));

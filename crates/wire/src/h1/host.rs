@@ -43,8 +43,11 @@ static CLASS: [u8; 256] = {
 /// an open bracket, text behind a bracket, or a port that is no 16-bit number.
 #[must_use]
 pub fn validate(text: &[u8]) -> Option<Host<'_>> {
-    let split =
-        if text.first() == Some(&b'[') { memchr::memchr(b']', text)? + 1 } else { memchr::memchr(b':', text).unwrap_or(text.len()) };
+    let split = if text.first() == Some(&b'[') {
+        memchr::memchr(b']', text)? + 1
+    } else {
+        text.iter().position(|byte| *byte == b':').unwrap_or(text.len())
+    };
     let (name, rest) = text.split_at_checked(split)?;
     let bracketed = name.first() == Some(&b'[');
     let inner = if bracketed { name.get(1..name.len().checked_sub(1)?)? } else { name };

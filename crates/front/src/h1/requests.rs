@@ -1,0 +1,91 @@
+//! Requests that connections lend each other, last in, first out: the memory of one answers many connections.
+
+use super::connection::H1;
+use http::chain::Chain;
+use http::connection::{Address, BodyError, BodyRead};
+use http::{Connection, Downstream, Request, Server, Worker};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Most requests that are kept.
+const KEPT: usize = 64;
+
+/// Requests that wait for their next connection.
+pub struct Requests {
+    kept: RefCell<Vec<Rc<Request>>>,
+    nobody: Rc<Connection>,
+    nowhere: Rc<Nowhere>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        let address = Address::Unix(None);
+        let nobody = Connection {
+            id: 0,
+            peer: RefCell::new(address.clone()),
+            real_peer: address.clone(),
+            local: address,
+            requests: Cell::new(0),
+            started_ms: 0,
+            tls: false,
+            proxy_protocol: RefCell::default(),
+        };
+        Requests { kept: RefCell::default(), nobody: Rc::new(nobody), nowhere: Rc::new(Nowhere) }
+    }
+}
+
+impl Requests {
+    /// A request on `conn`, recycled if one is at hand.
+    pub fn take(&self, worker: &Rc<Worker>, conn: &Rc<H1>, server: Rc<Server>) -> Rc<Request> {
+        if let Some(mut request) = self.kept.borrow_mut().pop()
+            && let Some(own) = Rc::get_mut(&mut request)
+        {
+            own.assign(conn.info.clone(), conn.clone(), server);
+            return request;
+        }
+        Rc::new(Request::new(worker.clone(), conn.info.clone(), conn.clone(), server))
+    }
+
+    /// Takes a finished request back, unless somebody still holds it.
+    pub fn give(&self, mut request: Rc<Request>) {
+        let Some(own) = Rc::get_mut(&mut request) else { return };
+        own.vacate(self.nobody.clone(), self.nowhere.clone());
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() < KEPT {
+            kept.push(request);
+        }
+    }
+}
+
+/// The wire of a request without a connection.
+struct Nowhere;
+
+impl Downstream for Nowhere {
+    fn write_head(&self, _: &Request) {}
+    fn write(&self, _: &Request, _: &[u8]) {}
+    fn write_chain(&self, _: &Request, _: Chain) {}
+    fn write_interim(&self, _: &Request, _: u16) {}
+
+    fn queued(&self) -> u64 {
+        0
+    }
+
+    fn poll_drain(&self, _: &mut Context<'_>, _: u64) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    fn poll_body(&self, _: &mut Context<'_>, _: &Request, _: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
+        Poll::Ready(Err(BodyError::Closed))
+    }
+
+    fn poll_gone(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

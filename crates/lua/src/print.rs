@@ -1,0 +1,84 @@
+//! A table's fingerprint: whether a table of one field is still as it was, told in a few loads.
+//!
+//! Walking a table through Lua's interface costs several hundred instructions, and every handler's end asks whether
+//! its globals are clean. A table with room for one field cannot get another without changing the sizes in its
+//! header, so comparing header and field with how they were answers the question. The layout is that of LuaJIT with
+//! 64-bit references, which this crate builds and links itself; a fresh table that does not look as expected has no
+//! print and is walked.
+
+use std::ffi::c_void;
+
+/// The header of LuaJIT's table.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Head {
+    next: u64,
+    marks: u64,
+    array: u64,
+    gray: u64,
+    meta: u64,
+    node: *const Node,
+    array_size: u32,
+    node_mask: u32,
+}
+
+/// The field of a table that has one.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Node {
+    value: u64,
+    key: u64,
+}
+
+/// The bits of a value that hold its address.
+const ADDRESS: u64 = (1 << 47) - 1;
+
+/// How a table was when it was fresh.
+#[derive(Clone, Copy)]
+pub(crate) struct Print {
+    array: u64,
+    meta: u64,
+    node_at: *const Node,
+    node: Node,
+}
+
+impl Print {
+    /// The print of a fresh table whose one field holds the table itself; none where the memory does not look so.
+    ///
+    /// # Safety
+    /// `table` is the address of a live table made with room for one field, which has that field, of LuaJIT with
+    /// 64-bit references.
+    pub(crate) unsafe fn of_fresh(table: *const c_void, meta: *const c_void) -> Option<Print> {
+        if !cfg!(target_pointer_width = "64") {
+            return None;
+        }
+        // SAFETY: the caller's contract; the node is looked at only when the header is as expected.
+        unsafe {
+            let head = *table.cast::<Head>();
+            if head.meta != meta.addr() as u64 || head.array_size != 0 || head.node_mask != 0 || head.node.is_null() {
+                return None;
+            }
+            let node = *head.node;
+            let own = node.value & ADDRESS == table.addr() as u64;
+            own.then_some(Print { array: head.array, meta: head.meta, node_at: head.node, node })
+        }
+    }
+
+    /// Whether the table is as it was.
+    ///
+    /// # Safety
+    /// `table` is the live table that this print was made of.
+    pub(crate) unsafe fn is_of(&self, table: *const c_void) -> bool {
+        // SAFETY: the caller's contract; `of_fresh` found the layout to hold. The node is read only where it was, which
+        // the header says is still the table's.
+        unsafe {
+            let head = table.cast::<Head>();
+            (*head).array_size == 0
+                && (*head).node_mask == 0
+                && (*head).array == self.array
+                && (*head).meta == self.meta
+                && (*head).node == self.node_at
+                && *self.node_at == self.node
+        }
+    }
+}
