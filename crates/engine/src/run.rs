@@ -380,7 +380,8 @@ impl Run {
     /// Large answers leave before they are logged, so that the log tells how long it took.
     fn drain(&mut self, request: &Rc<Request>) -> Option<Step> {
         const GATHER: u64 = 64 * 1024;
-        if request.is_main() && !request.flags.abort.get() && request.wire.queued() > GATHER {
+        let gathers = if request.limit_rate.get().is_some_and(|rate| rate > 0) { 0 } else { GATHER };
+        if request.is_main() && !request.flags.abort.get() && request.wire.queued() > gathers {
             return Some(request.drain(0));
         }
         self.go(Stage::Log);

@@ -40,6 +40,7 @@ pub struct Watch {
     write_deadline: Cell<u64>,
     read_expired: Cell<bool>,
     write_expired: Cell<bool>,
+    rest: Cell<u64>,
     evicted: Cell<bool>,
     activity: Cell<Activity>,
     progress: Cell<u64>,
@@ -53,6 +54,7 @@ impl Default for Watch {
             write_deadline: Cell::new(NEVER),
             read_expired: Cell::new(false),
             write_expired: Cell::new(false),
+            rest: Cell::new(NEVER),
             evicted: Cell::new(false),
             activity: Cell::new(Activity::Head),
             progress: Cell::new(0),
@@ -72,6 +74,16 @@ impl Watch {
     pub fn write_by(&self, deadline: u64) {
         self.write_deadline.set(deadline);
         self.write_expired.set(false);
+    }
+
+    /// Sending rests until this time, on the monotonic clock in milliseconds; then the task is woken.
+    pub fn rest_until(&self, time: u64) {
+        self.rest.set(time);
+    }
+
+    /// Whether sending rests.
+    pub fn is_resting(&self) -> bool {
+        self.rest.get() != NEVER
     }
 
     /// Whether a write deadline is running.
@@ -130,6 +142,10 @@ impl Watch {
         if self.write_deadline.get() <= now {
             self.write_deadline.set(NEVER);
             self.write_expired.set(true);
+            due = true;
+        }
+        if self.rest.get() <= now {
+            self.rest.set(NEVER);
             due = true;
         }
         if due {

@@ -3,4 +3,5 @@
 
 pub mod active;
 pub mod h1;
+pub mod proxy_protocol;
 pub mod serve;

@@ -8,7 +8,7 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use daemon::{Command, Commands, Seat};
-use http::connection::Address;
+use http::connection::{Address, Proxied};
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
@@ -59,13 +59,13 @@ pub struct Compact {
 struct Corrected {
     peer: Address,
     real_peer: Address,
-    proxy_protocol: Option<(std::net::SocketAddr, std::net::SocketAddr)>,
+    proxy_protocol: Option<Rc<Proxied>>,
 }
 
 /// Reduces what is known of a client to what must be remembered.
 pub fn compact(info: &Connection) -> Compact {
     let peer = info.peer.borrow().clone();
-    let proxy_protocol = *info.proxy_protocol.borrow();
+    let proxy_protocol = info.proxy_protocol.borrow().clone();
     let changed = (peer != info.real_peer || proxy_protocol.is_some())
         .then(|| Box::new(Corrected { peer, real_peer: info.real_peer.clone(), proxy_protocol }));
     Compact { id: info.id, started_ms: info.started_ms, requests: u32::try_from(info.requests.get()).unwrap_or(u32::MAX), changed }
@@ -114,7 +114,7 @@ impl Front {
         let Some(endpoint) = self.listen(listen).and_then(|l| endpoint_of(l, &info.local)) else { return };
         let conn = H1::new(stream, Rc::new(info), self.active.enter());
         conn.no_delay.set(no_delay);
-        conn.watch.set_activity(if first { Activity::Head } else { Activity::Idle });
+        conn.watch.set_activity(Activity::Idle);
         tokio::task::spawn_local(h1_serve::serve(self.clone(), Rc::new(conn), endpoint, listen, first));
     }
 

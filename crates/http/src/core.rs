@@ -274,6 +274,8 @@ pub mod default {
     pub const KEEPALIVE_TIME: u64 = 3_600_000;
     /// `send_timeout`, `client_body_timeout`, `client_header_timeout`, milliseconds
     pub const TIMEOUT: u64 = 60_000;
+    /// `sendfile_max_chunk`, bytes.
+    pub const SENDFILE_MAX_CHUNK: u64 = 2 << 20;
     /// `client_max_body_size`, bytes
     pub const MAX_BODY: u64 = 1 << 20;
     /// `client_body_buffer_size`, bytes: two pages

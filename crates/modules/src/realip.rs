@@ -124,7 +124,7 @@ fn replace(request: &Rc<Request>, own: &RealIp) {
             forwarded(&old, &lines.join(&b","[..]), trusted, recursive)
         }
         Source::Proxy => {
-            let client = request.connection.proxy_protocol.borrow().map(|(client, _)| client);
+            let client = request.connection.proxy_protocol.borrow().as_ref().map(|p| p.client);
             client.filter(|_| trusted.iter().any(|cidr| cidr.contains(&old))).map(Address::Ip)
         }
         Source::Header(name) => request.headers.borrow().get(name).and_then(|value| forwarded(&old, value, trusted, recursive)),

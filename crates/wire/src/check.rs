@@ -7,6 +7,7 @@ use crate::h1::error::HeadError;
 use crate::h1::framing;
 use crate::h1::request::{Head, Limits, Status};
 use crate::h1::response::{self, ResponseHead};
+use crate::proxy_protocol;
 use crate::range::{self, Ranges};
 use crate::uri::escape::{Class, Unescape, escape, unescape};
 use crate::uri::{args, internal, normal, shape};
@@ -175,5 +176,33 @@ pub fn range(data: &[u8]) {
         && time >= 0
     {
         assert_eq!(crate::date::parse(&crate::date::http(time)), Some(time));
+    }
+}
+
+/// A PROXY header read in two pieces is the header read at once; what it points at lies within it.
+pub fn proxy_protocol(data: &[u8]) {
+    use proxy_protocol::{Status, parse};
+    let result = parse(data);
+    for split in 0..data.len().min(256) {
+        match parse(&data[..split]) {
+            Ok(Status::Partial) => {}
+            // A whole header does not depend on what follows, nor does a refusal.
+            other => assert_eq!(other, result),
+        }
+    }
+    match result {
+        Ok(Status::Complete { len, ends }) => {
+            assert!(len <= data.len());
+            let Some(ends) = ends else { return };
+            assert!(ends.tlvs.end as usize <= len);
+            let tlvs = ends.tlvs.of(data);
+            for name in ["alpn", "ssl", "ssl_cn", "ssl_verify", "ssl_0x21", "0x3"] {
+                if let Ok(Some(proxy_protocol::Tlv::Bytes(value))) = proxy_protocol::find(tlvs, name) {
+                    assert!(value.len() < tlvs.len());
+                }
+            }
+        }
+        Ok(Status::Partial) => assert!(data.len() < 4096),
+        Err(error) => assert!(!error.message(data).is_empty()),
     }
 }

@@ -11,6 +11,7 @@ pub mod chunked;
 pub mod date;
 pub mod h1;
 pub mod known;
+pub mod proxy_protocol;
 pub mod range;
 pub mod span;
 pub mod status;

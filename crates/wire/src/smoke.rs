@@ -86,3 +86,15 @@ fn range() {
     ];
     shake(seeds, 20_000, check::range);
 }
+
+#[test]
+fn proxy_protocol() {
+    let seeds: &[&[u8]] = &[
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 123 5678\r\nGET / HTTP/1.0\r\n",
+        b"PROXY TCP6 2001:db8::1 ::2 1 65535\r\n",
+        b"PROXY UNKNOWN a b c\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x1e\x01\x02\x03\x04\x05\x06\x07\x08\0\x01\0\x02\x01\0\x02h2\x20\0\x0a\x01\0\0\0\0\x22\0\x02cn",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET",
+    ];
+    shake(seeds, 20_000, check::proxy_protocol);
+}

@@ -42,10 +42,6 @@ fn rate(name: &'static str, doc: &'static str, field: fn(&mut Core) -> &mut Opti
         if value.literal().is_some_and(|text| base::text::parse_size(text, false).is_none()) {
             return Err(cx.invalid_value(0));
         }
-        // The front does not slow answers down yet; whoever relies on it must hear of that.
-        if value.literal() != Some(b"0") {
-            cx.warn(format!("\"{}\" has no effect yet", cx.name()));
-        }
         cx.once(field(&mut cx.location::<Core>()), value)
     })
 }

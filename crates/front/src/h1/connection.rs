@@ -4,7 +4,8 @@ use super::arrival;
 use super::buffers;
 use super::head_out;
 use super::input::{BodyFraming, Input};
-use super::output::Output;
+use super::output::{Output, Sent};
+use super::pace::{Allowance, Pace};
 use crate::active::{Activity, Entry, NEVER};
 use base::clock;
 use http::chain::{Chain, Piece};
@@ -44,6 +45,8 @@ pub struct H1 {
     pub send_timeout: Cell<u64>,
     /// `TCP_NODELAY` has been set.
     pub no_delay: Cell<bool>,
+    /// How fast the answer may leave.
+    pub pace: Pace,
 }
 
 impl H1 {
@@ -61,29 +64,41 @@ impl H1 {
             broken: Cell::new(false),
             send_timeout: Cell::new(default::TIMEOUT),
             no_delay: Cell::new(false),
+            pace: Pace::default(),
         }
     }
 
-    /// Sends what the socket takes. Answers whether all has left.
+    /// Sends what the socket takes and the pace allows.
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn try_send(&self) -> io::Result<bool> {
+    pub fn try_send(&self) -> io::Result<Sent> {
         if self.broken.get() {
             return Err(ErrorKind::BrokenPipe.into());
         }
         let before = self.output.borrow().queued();
-        let result = self.output.borrow_mut().send(&self.stream.borrow(), u64::MAX);
+        let limit = match self.pace.allowance(clock::now()) {
+            Allowance::Bytes(limit) => limit,
+            Allowance::NotBefore(_) if before == 0 => u64::MAX,
+            Allowance::NotBefore(time) => {
+                self.watch.write_by(NEVER);
+                self.watch.rest_until(time);
+                return Ok(Sent::Enough);
+            }
+        };
+        let result = self.output.borrow_mut().send(&self.stream.borrow(), limit);
         let after = self.output.borrow().queued();
+        self.pace.note_sent(before - after);
         match &result {
-            Ok(true) => {
+            Ok(Sent::All) => {
                 self.flush.set(false);
                 self.watch.write_by(NEVER);
             }
-            Ok(false) if after < before || !self.watch.is_writing() => {
+            Ok(Sent::Enough) => self.watch.write_by(NEVER),
+            Ok(Sent::Blocked) if after < before || !self.watch.is_writing() => {
                 self.watch.write_by(clock::now().monotonic_ms.saturating_add(self.send_timeout.get()));
             }
-            Ok(false) => {}
+            Ok(Sent::Blocked) => {}
             Err(_) => self.break_off(),
         }
         result
@@ -105,9 +120,10 @@ impl H1 {
             if self.output.borrow().queued() <= below {
                 return Poll::Ready(Ok(()));
             }
-            if let Err(error) = self.try_send() {
-                return Poll::Ready(Err(error));
-            }
+            let sent = match self.try_send() {
+                Ok(sent) => sent,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
             if self.output.borrow().queued() <= below {
                 return Poll::Ready(Ok(()));
             }
@@ -116,6 +132,17 @@ impl H1 {
                 return Poll::Ready(Err(ErrorKind::TimedOut.into()));
             }
             self.watch.wake_on_expiry(cx.waker());
+            if sent == Sent::Enough {
+                if !self.watch.is_resting() {
+                    // Others have their turn first.
+                    cx.waker().wake_by_ref();
+                } else if self.poll_gone(cx).is_ready() {
+                    // No write tells that the client has left.
+                    self.break_off();
+                    return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+                }
+                return Poll::Pending;
+            }
             match self.stream.borrow().poll_write_ready(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
@@ -176,6 +203,7 @@ impl H1 {
     }
 
     fn account(&self, request: &Request, before: u64) {
+        self.pace.follow(request);
         let added = self.output.borrow().queued() - before;
         request.bytes_sent.set(request.bytes_sent.get() + added);
     }
@@ -191,6 +219,9 @@ impl Downstream for H1 {
             request.flags.keepalive.set(false);
         }
         let before = self.output.borrow().queued();
+        self.pace.begin(request);
+        self.watch.rest_until(NEVER);
+        self.output.borrow_mut().join_head_and_file(request.with_location(|l| l.core.tcp_nopush.unwrap_or(false)));
         head_out::write(self, request);
         self.account(request, before);
         request.header_size.set(self.output.borrow().queued() - before);

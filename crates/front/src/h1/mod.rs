@@ -7,5 +7,6 @@ pub mod head_out;
 pub mod input;
 pub mod linger;
 pub mod output;
+pub mod pace;
 pub mod requests;
 pub mod serve;

@@ -21,6 +21,19 @@ pub struct Output {
     /// Bytes of `tail` that have been sent; only while `pieces` is empty.
     sent: usize,
     queued: u64,
+    /// `tcp_nopush`: memory before a file waits in the kernel for the file's first bytes.
+    join: bool,
+}
+
+/// How a sending ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Nothing is left.
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+    /// As much as was allowed has left.
+    Enough,
 }
 
 impl Output {
@@ -78,39 +91,50 @@ impl Output {
         (self.sent, self.queued) = (0, 0);
     }
 
-    /// Sends as much as the socket takes. Answers whether all has left.
+    /// Whether a head leaves in one packet with the beginning of the file behind it.
+    pub fn join_head_and_file(&mut self, join: bool) {
+        self.join = join;
+    }
+
+    /// Sends as much as the socket takes, at most about `limit` bytes.
     ///
     /// # Errors
     /// Those of write(2); `UnexpectedEof` when a file has become shorter than its announced length.
-    pub fn send(&mut self, stream: &Stream, limit: u64) -> io::Result<bool> {
+    pub fn send(&mut self, stream: &Stream, limit: u64) -> io::Result<Sent> {
         let stop = self.queued.saturating_sub(limit);
         while self.queued > stop {
             let result = match self.pieces.front() {
                 Some(Piece::File(file)) => send_file(stream, file, self.queued - stop),
-                _ => self.send_memory(stream),
+                _ => self.send_memory(stream, self.queued - stop),
             };
             match result {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => self.consume(n),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Sent::Blocked),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.queued == 0)
+        Ok(if self.queued == 0 { Sent::All } else { Sent::Enough })
     }
 
-    fn send_memory(&self, stream: &Stream) -> io::Result<usize> {
+    fn send_memory(&self, stream: &Stream, limit: u64) -> io::Result<usize> {
         let tail = self.tail.get(self.sent..).unwrap_or_default();
         if self.pieces.is_empty() {
-            return stream.try_write(tail);
+            return stream.try_write(within(tail, limit));
         }
         let mut slices = [IoSlice::new(&[]); VECTOR];
         let mut count = 0;
         let mut only_memory = true;
+        let mut left = limit;
         for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
             match piece {
-                Piece::Bytes(bytes) => *slot = IoSlice::new(bytes),
+                Piece::Bytes(_) if left == 0 => break,
+                Piece::Bytes(bytes) => {
+                    let part = within(bytes, left);
+                    *slot = IoSlice::new(part);
+                    left -= part.len() as u64;
+                }
                 Piece::File(_) => {
                     only_memory = false;
                     break;
@@ -122,10 +146,12 @@ impl Output {
             && count == self.pieces.len()
             && let Some(slot) = slices.get_mut(count)
         {
-            *slot = IoSlice::new(tail);
+            *slot = IoSlice::new(within(tail, left));
             count += 1;
         }
-        stream.try_write_vectored(slices.get(..count).unwrap_or_default())
+        let slices = slices.get(..count).unwrap_or_default();
+        // The file follows in this very turn, unless a limit stands between.
+        if !only_memory && (self.join || left > 0) { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
     }
 
     fn consume(&mut self, n: usize) {
@@ -152,6 +178,10 @@ impl Output {
             self.sent = 0;
         }
     }
+}
+
+fn within(data: &[u8], limit: u64) -> &[u8] {
+    data.get(..usize::try_from(limit).unwrap_or(usize::MAX)).unwrap_or(data)
 }
 
 /// Most bytes of one sendfile(2), so that one fast client does not hold the worker.
@@ -182,5 +212,26 @@ mod tests {
         assert_eq!((out.pieces.len(), out.queued()), (0, 2));
         out.consume(2);
         assert_eq!((out.tail.len(), out.sent, out.queued()), (0, 0, 0));
+    }
+    #[tokio::test]
+    async fn no_more_than_allowed_leaves() {
+        let (one, mut other) = tokio::net::UnixStream::pair().unwrap();
+        let stream = Stream::Unix(one);
+        let mut out = Output::default();
+        out.push(Piece::Bytes(Bytes::from(vec![b'x'; COPY_LIMIT + 1])));
+        out.push(Piece::Bytes(Bytes::from(vec![b'y'; COPY_LIMIT + 1])));
+        out.push_slice(b"end");
+        std::future::poll_fn(|cx| stream.poll_write_ready(cx)).await.unwrap();
+        let mut total = 0;
+        for limit in [10, COPY_LIMIT as u64, 100] {
+            assert_eq!(out.send(&stream, limit).unwrap(), Sent::Enough);
+            total += limit;
+            assert_eq!(out.queued(), 2 * (COPY_LIMIT as u64 + 1) + 3 - total);
+        }
+        assert_eq!(out.send(&stream, u64::MAX).unwrap(), Sent::All);
+        drop(stream);
+        let mut got = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut other, &mut got).await.unwrap();
+        assert!(got.ends_with(b"yend") && got.len() == 2 * (COPY_LIMIT + 1) + 3);
     }
 }

@@ -4,6 +4,7 @@ use super::arrival;
 use super::connection::H1;
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
+use crate::proxy_protocol::{self, Failure};
 use crate::serve::{Front, Parked};
 use base::clock;
 use base::log::Level;
@@ -56,6 +57,9 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
     let limits = arrival::limits(&core);
     let idle_until = clock::now().monotonic_ms.saturating_add(timeout);
     let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, idle_until, first, pipelined: false };
+    if first && state.endpoint.proxy_protocol && !state.proxy_header().await {
+        return;
+    }
     loop {
         match state.next_head().await {
             Next::Head(length) => {
@@ -75,9 +79,27 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
 }
 
 impl Loop {
+    /// Reads the PROXY protocol header. False: there is none, and the connection ends.
+    async fn proxy_header(&mut self) -> bool {
+        self.conn.watch.read_by(self.idle_until);
+        let Err(failure) = proxy_protocol::read(&self.conn).await else { return true };
+        let request = self.take_request();
+        request.action.set("reading PROXY protocol");
+        match failure {
+            Failure::Closed => {}
+            Failure::TimedOut => log_request!(request, Level::Info, "client timed out (110: Connection timed out)"),
+            Failure::Bad(error) => {
+                let message = error.message(self.conn.input.borrow().rest());
+                request.log(Level::Error, message.as_bytes());
+            }
+        }
+        false
+    }
+
     async fn next_head(&mut self) -> Next {
         let conn = self.conn.clone();
-        conn.watch.set_activity(if self.first { Activity::Head } else { Activity::Idle });
+        // A client that has just come and says nothing waits like one between two requests.
+        conn.watch.set_activity(Activity::Idle);
         let now = clock::now().monotonic_ms;
         let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER) };
         let mut armed = false;
@@ -105,9 +127,12 @@ impl Loop {
             }
             if has_bytes && conn.watch.activity() == Activity::Idle {
                 conn.watch.set_activity(Activity::Head);
-                let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
-                conn.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
-                *armed = true;
+                // The time of a first head runs since the client came.
+                if !self.first {
+                    let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
+                    conn.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                    *armed = true;
+                }
             }
             if conn.watch.evicted() || conn.watch.read_expired() {
                 return Poll::Ready(if has_bytes || self.first { Next::TimedOut } else { Next::Idle });

@@ -2,14 +2,16 @@
 
 use super::{put, put_port, put_seconds, root};
 use base::clock;
+use base::log::Level;
 use base::text::push_number;
-use http::Request;
-use http::connection::Address;
-use http::variables::define as http_define;
+use http::connection::{Address, Proxied};
+use http::variables::{define as http_define, define_family};
+use http::{Request, log_request};
 use session::Variables;
 use session::variable::NO_CACHE;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use wire::proxy_protocol::{self, Tlv, TlvError};
 
 pub(super) fn define(variables: &mut Variables) {
     http_define(variables, "remote_addr", 0, |request, out| {
@@ -44,15 +46,32 @@ pub(super) fn define(variables: &mut Variables) {
         put_seconds(out, clock::now().epoch_ms().saturating_sub(request.connection.started_ms))
     });
     http_define(variables, "pipe", 0, |request, out| put(out, if root(request).flags.pipelined.get() { b"p" } else { b"." }));
-    http_define(variables, "proxy_protocol_addr", 0, |request, out| proxied(request, |(client, _)| push_ip(out, client.ip())));
-    http_define(variables, "proxy_protocol_port", 0, |request, out| proxied(request, |(client, _)| put_port(out, client.port())));
-    http_define(variables, "proxy_protocol_server_addr", 0, |request, out| proxied(request, |(_, server)| push_ip(out, server.ip())));
-    http_define(variables, "proxy_protocol_server_port", 0, |request, out| proxied(request, |(_, server)| put_port(out, server.port())));
+    http_define(variables, "proxy_protocol_addr", 0, |request, out| proxied(request, |p| push_ip(out, p.client.ip())));
+    http_define(variables, "proxy_protocol_port", 0, |request, out| proxied(request, |p| put_port(out, p.client.port())));
+    http_define(variables, "proxy_protocol_server_addr", 0, |request, out| proxied(request, |p| push_ip(out, p.server.ip())));
+    http_define(variables, "proxy_protocol_server_port", 0, |request, out| proxied(request, |p| put_port(out, p.server.port())));
+    define_family(variables, "proxy_protocol_tlv_", 0, |request, name, out| proxied(request, |p| push_tlv(request, &p.tlvs, name, out)));
 }
 
-fn proxied(request: &Request, f: impl FnOnce((SocketAddr, SocketAddr)) -> bool) -> bool {
-    let addresses = *request.connection.proxy_protocol.borrow();
-    addresses.is_some_and(f)
+fn proxied(request: &Request, f: impl FnOnce(&Proxied) -> bool) -> bool {
+    request.connection.proxy_protocol.borrow().as_deref().is_some_and(f)
+}
+
+fn push_tlv(request: &Request, tlvs: &[u8], name: &str, out: &mut Vec<u8>) -> bool {
+    match proxy_protocol::find(tlvs, name) {
+        Ok(None) => return false,
+        Ok(Some(Tlv::Bytes(bytes))) => out.extend_from_slice(bytes),
+        Ok(Some(Tlv::Number(number))) => push_number(out, u64::from(number)),
+        Err(error) => {
+            match error {
+                TlvError::Broken => log_request!(request, Level::Error, "broken PROXY protocol TLV"),
+                TlvError::Invalid => log_request!(request, Level::Error, "invalid PROXY protocol TLV \"{name}\""),
+                TlvError::Unknown => log_request!(request, Level::Error, "unknown PROXY protocol TLV \"{name}\""),
+            }
+            return false;
+        }
+    }
+    true
 }
 
 fn push_ip(out: &mut Vec<u8>, ip: IpAddr) -> bool {
