@@ -84,3 +84,26 @@ fn a_full_dictionary_drops_its_oldest_unless_told_not_to() {
     assert_eq!(d.get(&0u32.to_be_bytes(), true, &mut out), Ok(None));
     assert_eq!(d.get(&(n - 1).to_be_bytes(), false, &mut out).unwrap().unwrap().value, Found::Text);
 }
+
+#[test]
+fn a_worker_killed_in_a_change_leaves_a_dictionary_that_works() {
+    let zone = Zone::new("d", "dict", 1 << 16).unwrap();
+    match sys::process::fork().unwrap() {
+        sys::process::Fork::Child => {
+            crate::lock::after_fork();
+            let g = zone.lock();
+            if let Some(d) = Dict::open(&g, 1000) {
+                let _ = d.store(b"a", Value::Number(1.0), SET);
+            }
+            // Ends the process with the lock held and the mark of a change set.
+            sys::process::exit_now(0);
+        }
+        sys::process::Fork::Parent(child) => {
+            nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).unwrap();
+            let g = zone.lock();
+            let d = Dict::open(&g, 1000).unwrap();
+            assert_eq!((g.resets(), d.get(b"a", true, &mut Vec::new())), (2, Ok(None)));
+            assert_eq!(d.store(b"a", Value::Number(2.0), SET), Ok(false));
+        }
+    }
+}
