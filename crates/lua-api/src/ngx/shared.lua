@@ -1,13 +1,15 @@
 local b = ...
 local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
-local type, error, tostring, tonumber, setmetatable, select = type, error, tostring, tonumber, setmetatable, select
+local type, error, tostring, tonumber, select = type, error, tostring, tonumber, select
+local setmetatable, getmetatable, pairs = setmetatable, getmetatable, pairs
+
+local methods = {}
 
 local function number_of(dict)
-    local id = type(dict) == "table" and dict[1]
-    if type(id) ~= "number" then
+    if type(dict) ~= "table" or getmetatable(dict) ~= methods then
         error('bad "zone" argument', 3)
     end
-    return id
+    return dict[1]
 end
 
 -- The key as a string, or nil and what is wrong with it.
@@ -209,7 +211,7 @@ local function count(wanted, given)
     end
 end
 
-local methods = { get = get, get_stale = get_stale, incr = incr, ttl = ttl, expire = expire }
+methods.get, methods.get_stale, methods.incr, methods.ttl, methods.expire = get, get_stale, incr, ttl, expire
 
 for name, how in pairs { set = 0, add = 1, replace = 2, safe_set = 4, safe_add = 5 } do
     methods[name] = function(dict, key, value, exptime, flags)

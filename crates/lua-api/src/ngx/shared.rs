@@ -264,6 +264,7 @@ mod tests {
     fn without_a_run() {
         let made = "ngx.shared[''](0)";
         assert_eq!(evaluate("select(2, pcall(ngx.shared[''](0).get, 1, 'k'))"), "bad \"zone\" argument");
+        assert_eq!(evaluate("select(2, pcall(ngx.shared[''](0).get, {0}, 'k'))"), "bad \"zone\" argument");
         assert_eq!(evaluate(&format!("{made}:get('')")), "nil empty key");
         assert_eq!(evaluate(&format!("{made}:get()")), "nil nil key");
         assert_eq!(evaluate(&format!("{made}:get('k')")), "nil no request found");
