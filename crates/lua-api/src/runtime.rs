@@ -37,6 +37,10 @@ pub struct Runtime {
     pub uncached: RefCell<Vec<String>>,
     /// Timers of this worker.
     pub timers: Timers,
+    /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.
+    pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
+    /// Number and flags of the last entry read from a dictionary.
+    pub last_entry: Cell<(f64, u32)>,
     /// `ngx.ctx` tables.
     pub slots: Rc<Slots>,
     /// The machine of this process, once it is made.

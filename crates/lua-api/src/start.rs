@@ -25,6 +25,7 @@ fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     for (name, source) in crate::preloads() {
         machine.vm.preload(name, source)?;
     }
+    crate::ngx::shared::publish(&machine.vm, runtime)?;
     Ok(Rc::new(machine))
 }
 

@@ -5,12 +5,14 @@
 //! zone is emptied by the next one who locks it.
 #![forbid(unsafe_code)]
 
+pub mod dict;
 pub mod lock;
 pub mod registry;
 pub mod slab;
 pub mod table;
 pub mod zone;
 
+pub use dict::Dict;
 pub use registry::{ClaimError, Zones};
 pub use table::{Record, Table};
 pub use zone::{Guard, Zone};

@@ -138,6 +138,11 @@ impl Table {
 }
 
 impl Record {
+    /// Appends the key to `out`; false if the record is broken.
+    pub fn key(self, g: &Guard<'_>, out: &mut Vec<u8>) -> bool {
+        g.append_to(self.0 + KEY, (g.get(self.0 + TAG) & 0xffff_ffff) as usize, out)
+    }
+
     /// Value 0 or 1.
     pub fn value(self, g: &Guard<'_>, i: usize) -> u64 {
         g.get(self.0 + VALUES + 8 * (i & 1))

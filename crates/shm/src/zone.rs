@@ -92,6 +92,7 @@ impl Zone {
 }
 
 /// A locked zone: reads and writes by offset. Reads outside of the zone give zero, writes there are dropped.
+#[derive(Debug)]
 pub struct Guard<'a> {
     zone: &'a Zone,
     changed: Cell<bool>,

@@ -13,6 +13,7 @@ pub mod req_body;
 pub mod req_header;
 pub mod request;
 pub mod resp_header;
+pub mod shared;
 pub mod time;
 pub mod var;
 pub mod worker;
@@ -34,6 +35,7 @@ pub fn groups() -> Vec<lua::Group> {
         worker::group(),
         req_body::group(),
         ndk::group(),
+        shared::group(),
     ]
 }
 

@@ -8,6 +8,8 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::root::Ground;
 use http::{Levels, Module};
+use shm::zone::MIN_SIZE;
+use shm::{ClaimError, Zones};
 
 /// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
 pub const MODULE: Module = Module { rows, levels, ..Module::named("lua_settings") };
@@ -22,6 +24,7 @@ fn rows() -> Vec<Row> {
         Row::new("lua_package_cpath", Context::HTTP, one, "Where require looks for C modules.", |cx| {
             cx.once(&mut cx.main::<Runtime>().cpath.borrow_mut(), search_path(cx))
         }),
+        Row::new("lua_shared_dict", Context::HTTP, Arity::exactly(2), "Declares a dictionary that all workers share.", shared_dict),
         Row::new("lua_code_cache", Context::HTTP_IF, Arity::Flag, "Keeps compiled code between requests.", code_cache),
         Row::new("lua_max_pending_timers", Context::HTTP, one, "How many timers may wait.", |cx| {
             let value = cx.number(0)?;
@@ -61,5 +64,28 @@ fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
         let place = file_name(cx).map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
         cx.main::<Runtime>().uncached.borrow_mut().push(place);
     }
+    Ok(())
+}
+
+/// `lua_shared_dict NAME SIZE` (`ngx_http_lua_directive.c`).
+fn shared_dict(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let name = cx.text(0);
+    if name.is_empty() {
+        return Err(cx.error_at(0, format!("invalid lua shared dict name \"{name}\"")));
+    }
+    let invalid = || cx.error_at(1, format!("invalid lua shared dict size \"{}\"", cx.text(1)));
+    let size = cx.size(1).map_err(|_| invalid())?;
+    let size = usize::try_from(size).ok().filter(|size| *size > 8191).ok_or_else(invalid)?;
+    // The allocator needs some pages; a dictionary of two would hold next to nothing.
+    let zone = match cx.global::<Zones>().claim(&name, "lua_shared_dict", size.max(MIN_SIZE)) {
+        Ok(zone) => zone,
+        Err(ClaimError::Bound(_)) => {
+            return Err(cx.error(format!("lua_shared_dict \"{name}\" is already defined as \"{name}\"")));
+        }
+        Err(error) => return Err(cx.error(error.to_string())),
+    };
+    let runtime = cx.main::<Runtime>();
+    runtime.used.set(true);
+    runtime.dicts.borrow_mut().push(zone);
     Ok(())
 }

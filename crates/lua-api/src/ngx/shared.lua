@@ -1,0 +1,282 @@
+local b = ...
+local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
+local type, error, tostring, tonumber, select = type, error, tostring, tonumber, select
+local setmetatable, getmetatable, pairs = setmetatable, getmetatable, pairs
+
+local methods = {}
+
+local function number_of(dict)
+    if type(dict) ~= "table" or getmetatable(dict) ~= methods then
+        error('bad "zone" argument', 3)
+    end
+    return dict[1]
+end
+
+-- The key as a string, or nil and what is wrong with it.
+local function key_of(key)
+    if type(key) ~= "string" then
+        if key == nil then
+            return nil, "nil key"
+        end
+        key = tostring(key)
+    end
+    if #key == 0 then
+        return nil, "empty key"
+    end
+    if #key > 65535 then
+        return nil, "key too long"
+    end
+    return key
+end
+
+local function value_of(kind)
+    if kind == 3 then
+        return text()
+    elseif kind == 2 then
+        return C.shared_number(cx)
+    end
+    return C.shared_number(cx) ~= 0
+end
+
+local function get(dict, key)
+    local id, err = number_of(dict)
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    local rc = C.shared_get(cx, id, key, #key, 0)
+    if rc == 0 then
+        return nil
+    elseif rc < 0 then
+        return nil, text()
+    end
+    local value, flags = value_of(rc), C.shared_flags(cx)
+    if flags ~= 0 then
+        return value, flags
+    end
+    return value
+end
+
+local function get_stale(dict, key)
+    local id, err = number_of(dict)
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    local rc = C.shared_get(cx, id, key, #key, 1)
+    if rc == 0 then
+        return nil
+    elseif rc < 0 then
+        return nil, text()
+    end
+    local value, flags = value_of(rc % 8), C.shared_flags(cx)
+    return value, flags ~= 0 and flags or nil, rc >= 8
+end
+
+local function store(dict, how, key, value, exptime, flags)
+    local id, err = number_of(dict)
+    exptime, flags = exptime or 0, flags or 0
+    if exptime < 0 then
+        error('bad "exptime" argument', 2)
+    end
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    local what, kind, rc = id * 16 + how, type(value), nil
+    if kind == "string" then
+        rc = C.shared_text(cx, what, key, #key, value, #value, exptime, flags)
+    elseif kind == "number" then
+        rc = C.shared_store(cx, what, key, #key, value, exptime, flags)
+    elseif kind == "boolean" then
+        rc = C.shared_store(cx, what + 8, key, #key, value and 1 or 0, exptime, flags)
+    elseif value ~= nil then
+        return nil, "bad value type"
+    elseif how % 4 ~= 0 then
+        return false, "attempt to add or replace nil values", false
+    else
+        rc = C.shared_delete(cx, id, key, #key)
+    end
+    if rc < 0 then
+        return false, text(), rc == -2
+    end
+    return true, nil, rc == 8
+end
+
+local function incr(dict, key, value, init, init_ttl)
+    local id, err = number_of(dict)
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    value = tonumber(value)
+    if not value then
+        error("bad value arg: number expected", 2)
+    end
+    if init then
+        local given = type(init)
+        init = tonumber(init)
+        if not init then
+            error("bad init arg: number expected, got " .. given, 2)
+        end
+    end
+    if init_ttl ~= nil then
+        local given = type(init_ttl)
+        init_ttl = tonumber(init_ttl)
+        if not init_ttl then
+            error("bad init_ttl arg: number expected, got " .. given, 2)
+        end
+        if init_ttl < 0 then
+            error('bad "init_ttl" argument', 2)
+        end
+        if not init then
+            error('must provide "init" when providing "init_ttl"', 2)
+        end
+    end
+    local rc = C.shared_incr(cx, id, key, #key, value, init or 0, init and (init_ttl or 0) or -1)
+    if rc < 0 then
+        return nil, text()
+    end
+    if not init then
+        return C.shared_number(cx)
+    end
+    return C.shared_number(cx), nil, rc == 8
+end
+
+local function ttl(dict, key)
+    local id, err = number_of(dict)
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    if C.shared_ttl(cx, id, key, #key) < 0 then
+        return nil, text()
+    end
+    return C.shared_number(cx) / 1000
+end
+
+local function expire(dict, key, exptime)
+    local id, err = number_of(dict)
+    if not exptime then
+        error('bad "exptime" argument', 2)
+    end
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    if C.shared_expire(cx, id, key, #key, exptime) < 0 then
+        return nil, text()
+    end
+    return true
+end
+
+local function push(dict, key, value, left)
+    local id, err = number_of(dict)
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    local length
+    if type(value) == "string" then
+        length = C.shared_push_text(cx, id, key, #key, left, value, #value)
+    elseif type(value) == "number" then
+        length = C.shared_push_number(cx, id, key, #key, left, value)
+    else
+        return nil, "bad value type"
+    end
+    if length < 0 then
+        return nil, text()
+    end
+    return length
+end
+
+local function pop(dict, key, left)
+    local id, err = number_of(dict)
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    local rc = C.shared_pop(cx, id, key, #key, left)
+    if rc > 0 then
+        return value_of(rc)
+    elseif rc < 0 then
+        return nil, text()
+    end
+    return nil
+end
+
+local function count(wanted, given)
+    if given ~= wanted then
+        error("expecting " .. wanted .. " arguments, but only seen " .. given, 3)
+    end
+end
+
+methods.get, methods.get_stale, methods.incr, methods.ttl, methods.expire = get, get_stale, incr, ttl, expire
+
+for name, how in pairs { set = 0, add = 1, replace = 2, safe_set = 4, safe_add = 5 } do
+    methods[name] = function(dict, key, value, exptime, flags)
+        local ok, err, forcible = store(dict, how, key, value, exptime, flags)
+        return ok, err, forcible
+    end
+end
+
+function methods.delete(dict, key)
+    local ok, err, forcible = store(dict, 0, key, nil)
+    return ok, err, forcible
+end
+
+for name, left in pairs { lpush = 1, rpush = 0 } do
+    methods[name] = function(...)
+        count(3, select("#", ...))
+        local dict, key, value = ...
+        local length, err = push(dict, key, value, left)
+        return length, err
+    end
+end
+
+for name, left in pairs { lpop = 1, rpop = 0 } do
+    methods[name] = function(...)
+        count(2, select("#", ...))
+        local dict, key = ...
+        local value, err = pop(dict, key, left)
+        return value, err
+    end
+end
+
+function methods.llen(dict, key)
+    local id, err = number_of(dict)
+    key, err = key_of(key)
+    if not key then
+        return nil, err
+    end
+    local length = C.shared_length(cx, id, key, #key)
+    if length < 0 then
+        return nil, text()
+    end
+    return length
+end
+
+function methods.flush_all(dict)
+    C.shared_flush_all(cx, (number_of(dict)))
+end
+
+function methods.flush_expired(dict, max)
+    return (C.shared_flush_expired(cx, number_of(dict), max or 0))
+end
+
+function methods.get_keys(dict, max)
+    return (R.shared_keys(number_of(dict), max or 1024))
+end
+
+function methods.capacity(dict)
+    return (C.shared_capacity(cx, (number_of(dict))))
+end
+
+function methods.free_space(dict)
+    return (C.shared_free_space(cx, (number_of(dict))))
+end
+
+methods.__index = methods
+
+ngx.shared = { [""] = function(number) return setmetatable({ number }, methods) end }
+b.G.package.loaded["resty.core.shdict"] = { version = "0.1.33" }
