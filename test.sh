@@ -24,4 +24,10 @@ if [ -n "$missing" ]; then
     apt-get install -y -q --no-install-recommends $missing
 fi
 
-exec cargo test --workspace --no-fail-fast "$@"
+# The total comes last, where it is found; a pipe would hide how cargo ended.
+out=$(mktemp)
+trap 'rm -f "$out" "$out.failed"' EXIT
+{ cargo test --workspace --locked --no-fail-fast "$@" || touch "$out.failed"; } 2>&1 | tee "$out"
+awk '/^test result:/ { programs++; passed += $4; failed += $6; ignored += $8 }
+     END { printf "== %d tests passed, %d failed, %d ignored, in %d programs\n", passed, failed, ignored, programs }' "$out"
+[ ! -e "$out.failed" ]

@@ -14,7 +14,7 @@ use conf::tree::{Error, Files};
 use daemon::{LoadError, Options, Settings};
 use engine::directives;
 use engine::listen::Endpoints;
-use engine::tree::Finished;
+use engine::nodes::Finished;
 use http::opened::ErrorFiles;
 use http::root::Ground;
 use http::{Http, Module};

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use base::log::{ErrorLog, Level};
 
 use crate::cli::Options;
+use crate::seat::Seat;
 use crate::settings::Settings;
-use crate::worker::Seat;
 
 /// What a configuration is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

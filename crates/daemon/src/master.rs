@@ -14,7 +14,6 @@ use crate::child::{Child, Respawn, pause_after};
 use crate::cli::Options;
 use crate::commands::{QUIT, REOPEN, TERMINATE, received_line};
 use crate::console::Console;
-use crate::run::worker_count;
 use crate::settings::Settings;
 use crate::worker::{FATAL, Inherited};
 use crate::{pidfile, upgrade};
@@ -383,7 +382,7 @@ impl<'a, A: Application> Master<'a, A> {
         }
         let console = &self.console;
         let mut report = |level: Level, message: &str| console.report(level, message);
-        let opened = self.listeners.open(&settings.listeners, worker_count(settings), Purpose::Serve, &mut report);
+        let opened = self.listeners.open(&settings.listeners, settings.worker_count(), Purpose::Serve, &mut report);
         match (opened, moved) {
             (Ok(()), Some(old)) => pidfile::remove(&old, console),
             (Ok(()), None) => (),

@@ -15,11 +15,9 @@ use crate::cli::{Options, parse};
 use crate::console::{Console, print, say};
 use crate::identity::Program;
 use crate::master::Master;
+use crate::upgrade::NGINX;
 use crate::worker::Inherited;
 use crate::{pidfile, single};
-
-/// The variable that names inherited listening sockets.
-pub(crate) const NGINX: &str = "NGINX";
 
 /// Does what the command line says: prints, tests, signals, or serves until told to stop. `arguments` starts with the
 /// program's name. Returns the exit code. The process must have one thread.
@@ -102,11 +100,6 @@ fn try_configuration<A: Application>(app: &mut A, options: &Options, mut console
     Some(generation)
 }
 
-/// How many processes of one generation take connections.
-pub(crate) fn worker_count(settings: &crate::settings::Settings) -> usize {
-    if settings.master_process { settings.worker_processes.max(1) } else { 1 }
-}
-
 fn serve<A: Application>(app: &mut A, program: &Program, options: Options, arguments: Vec<OsString>, mut console: Console) -> i32 {
     let environment: Vec<_> = std::env::vars_os().collect();
     let mut parent = sys::process::parent_id();
@@ -129,7 +122,7 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
     };
     let settings = app.settings(&generation).clone();
     console.log = settings.error_log.clone();
-    let count = worker_count(&settings);
+    let count = settings.worker_count();
     let opened = listeners.open(&settings.listeners, count, Purpose::Serve, &mut |level, message| console.report(level, message));
     if opened.is_err() {
         return 1;

@@ -110,6 +110,11 @@ impl Settings {
             .filter_map(|entry| Some((entry.name.clone(), entry.value.clone().or_else(|| from_start(&entry.name))?)))
             .collect()
     }
+
+    /// How many processes of one generation take connections.
+    pub(crate) fn worker_count(&self) -> usize {
+        if self.master_process { self.worker_processes.max(1) } else { 1 }
+    }
 }
 
 #[cfg(test)]

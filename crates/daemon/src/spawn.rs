@@ -12,7 +12,7 @@ use sys::process::Fork;
 use crate::application::Application;
 use crate::child::{Child, Respawn};
 use crate::master::Master;
-use crate::run::worker_count;
+use crate::settings::Settings;
 use crate::worker;
 
 /// Longest wait of a reload for its new workers; then the old ones leave in any case.
@@ -23,7 +23,7 @@ impl<A: Application> Master<'_, A> {
     pub(crate) fn start_workers(&mut self) {
         self.console.report(Level::Notice, "start worker processes");
         self.respawns.clear();
-        for number in 0..self.settings().map_or(0, worker_count) {
+        for number in 0..self.settings().map_or(0, Settings::worker_count) {
             self.start_worker(number, 0);
         }
     }

@@ -9,7 +9,9 @@ use net::listener::Listeners;
 use sys::process::Fork;
 
 use crate::console::Console;
-use crate::run::NGINX;
+
+/// The variable that names inherited listening sockets.
+pub(crate) const NGINX: &str = "NGINX";
 
 /// Room for the title of the new program, which is written over its environment.
 const SPARE: usize = 300;

@@ -2,7 +2,7 @@
 
 use crate::directives::{body, types};
 use crate::listen::{self, Endpoints};
-use crate::tree::{Inside, Servers};
+use crate::nodes::{Inside, Servers};
 use base::log::{ErrorLog, Level};
 use conf::scope::{ConfMap, Frame};
 use conf::tree::{Error, Span};

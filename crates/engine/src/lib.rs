@@ -6,6 +6,7 @@ pub mod directives;
 pub mod error_page;
 pub mod find;
 pub mod listen;
+pub mod nodes;
 pub mod run;
 pub mod tree;
 

@@ -1,52 +1,17 @@
 //! The blocks `http`, `server`, `location` and `limit_except` while the configuration is read.
 
 use crate::build;
-use crate::listen::Endpoints;
+use crate::nodes::{ChildNode, Finished, Inside, Servers};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
-use conf::scope::{Frame, Scope};
+use conf::scope::Scope;
 use conf::tree::Error;
+use http::Module;
 use http::core::Core;
 use http::location::Match;
 use http::method::Method;
-use http::{Http, Module};
 use session::{Regex, Variables};
 use std::rc::Rc;
-
-/// A location as read.
-pub struct ChildNode {
-    /// Its name without modifier; named ones without `@`.
-    pub name: Vec<u8>,
-    /// How it is matched.
-    pub kind: Match,
-    /// Its scopes.
-    pub frame: Frame,
-}
-
-/// What stands inside a server or location; kept in its location scope.
-#[derive(Default)]
-pub struct Inside {
-    /// Locations, in order.
-    pub children: Vec<ChildNode>,
-    /// This location's own name and kind, for the checks on nested ones.
-    pub own: Option<(Vec<u8>, Match)>,
-    /// `limit_except`: excepted methods and the block.
-    pub limit_except: Option<(Method, Frame)>,
-}
-
-/// The servers, in order; kept in `http`'s main scope.
-#[derive(Default)]
-pub struct Servers {
-    /// Their scopes.
-    pub list: Vec<Frame>,
-}
-
-/// The finished `http { }`; kept in the global scope.
-#[derive(Default)]
-pub struct Finished {
-    /// `None` when the configuration has no `http`.
-    pub http: Option<(Rc<Http>, Endpoints)>,
-}
 
 /// Rows of the blocks.
 pub fn rows(modules: &Rc<[Module]>) -> Vec<Row> {

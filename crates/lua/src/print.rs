@@ -1,8 +1,8 @@
 //! A table's fingerprint: whether a table of one field is still as it was, told in a few loads.
 //!
 //! Walking a table through Lua's interface costs several hundred instructions, and every handler's end asks whether
-//! its globals are clean. A table with room for one field cannot get another without changing the sizes in its
-//! header, so comparing header and field with how they were answers the question. The layout is that of LuaJIT with
+//! its globals are clean. A small table keeps its fields in two places and cannot get more without changing the
+//! sizes in its header, so comparing header and places with how they were answers the question. The layout is that of LuaJIT with
 //! 64-bit references, which this crate builds and links itself; a fresh table that does not look as expected has no
 //! print and is walked.
 
@@ -17,18 +17,25 @@ struct Head {
     array: u64,
     gray: u64,
     meta: u64,
-    node: *const Node,
+    nodes: *const Nodes,
     array_size: u32,
     node_mask: u32,
 }
 
-/// The field of a table that has one.
+/// A field's place.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Node {
     value: u64,
     key: u64,
+    next: u64,
 }
+
+/// The fewest places that a table with fields has: two, of which one is free here.
+type Nodes = [Node; 2];
+
+/// The mask that goes with two places.
+const MASK: u32 = 1;
 
 /// The bits of a value that hold its address.
 const ADDRESS: u64 = (1 << 47) - 1;
@@ -38,8 +45,8 @@ const ADDRESS: u64 = (1 << 47) - 1;
 pub(crate) struct Print {
     array: u64,
     meta: u64,
-    node_at: *const Node,
-    node: Node,
+    nodes_at: *const Nodes,
+    nodes: Nodes,
 }
 
 impl Print {
@@ -55,12 +62,12 @@ impl Print {
         // SAFETY: the caller's contract; the node is looked at only when the header is as expected.
         unsafe {
             let head = *table.cast::<Head>();
-            if head.meta != meta.addr() as u64 || head.array_size != 0 || head.node_mask != 0 || head.node.is_null() {
+            if head.meta != meta.addr() as u64 || head.array_size != 0 || head.node_mask != MASK || head.nodes.is_null() {
                 return None;
             }
-            let node = *head.node;
-            let own = node.value & ADDRESS == table.addr() as u64;
-            own.then_some(Print { array: head.array, meta: head.meta, node_at: head.node, node })
+            let nodes = *head.nodes;
+            let own = nodes.iter().any(|node| node.value & ADDRESS == table.addr() as u64);
+            own.then_some(Print { array: head.array, meta: head.meta, nodes_at: head.nodes, nodes })
         }
     }
 
@@ -74,11 +81,11 @@ impl Print {
         unsafe {
             let head = table.cast::<Head>();
             (*head).array_size == 0
-                && (*head).node_mask == 0
+                && (*head).node_mask == MASK
                 && (*head).array == self.array
                 && (*head).meta == self.meta
-                && (*head).node == self.node_at
-                && *self.node_at == self.node
+                && (*head).nodes == self.nodes_at
+                && *self.nodes_at == self.nodes
         }
     }
 }

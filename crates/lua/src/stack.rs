@@ -303,6 +303,20 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// `table[key] = value`, raw, for a string. Nothing happens when no table stands at `table`.
+    pub fn put_field(&mut self, table: usize, key: &[u8], value: &[u8]) {
+        if self.kind(table) != Type::Table {
+            return;
+        }
+        self.room();
+        // SAFETY: room was made, a table stands at `table`; Lua copies the bytes, and a string key cannot be refused.
+        unsafe {
+            sys::lua_pushlstring(self.l, key.as_ptr().cast(), key.len());
+            sys::lua_pushlstring(self.l, value.as_ptr().cast(), value.len());
+            sys::lua_rawset(self.l, table as c_int);
+        }
+    }
+
     /// `table[index] = value` for the value on top, raw; pops it.
     pub fn set_item(&mut self, table: usize, index: usize) {
         if self.kind(table) != Type::Table || self.top() <= table {

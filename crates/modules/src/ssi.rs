@@ -16,6 +16,7 @@ use std::rc::Rc;
 mod parse;
 mod run;
 mod text;
+mod values;
 
 /// The module.
 pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("ssi") };

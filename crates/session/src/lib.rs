@@ -1,6 +1,7 @@
 //! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases.
 #![forbid(unsafe_code)]
 
+pub mod captures;
 pub mod complex;
 pub mod outcome;
 pub mod phase;

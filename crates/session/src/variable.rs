@@ -4,7 +4,7 @@
 //! evaluation; one marked [`NO_CACHE`] is evaluated again whenever a complex value mentions it. `ngx.var` reads by
 //! name. (semantics: "Variables".)
 
-use crate::regex::Captures;
+use crate::captures::Captures;
 use foldhash::fast::RandomState;
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell, RefMut};

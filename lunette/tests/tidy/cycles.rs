@@ -7,6 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Crates whose files are one contract: a request knows its location, whose handlers take a request.
 const ONE_CONTRACT: [&str; 1] = ["http"];
 
+/// Circles that are known: what closes each, and why it stands. A new one must be broken, not listed.
+const WAIVED: [(&str, &str); 4] = [
+    // The connection answers for the wire below a request; reading a head into a request needs both.
+    ("front", "h1::arrival -> h1::connection"),
+    // The connection writes heads, and a head's framing is the connection's.
+    ("front", "h1::connection -> h1::head_out"),
+    // The worker's loop starts a connection's task, and an idle connection goes back to the loop to be parked.
+    ("front", "h1::serve -> serve"),
+    // One parser in two files: the line's half fills the head in place, so that nothing is copied.
+    ("wire", "h1::line -> h1::request"),
+];
+
 /// A module's path within its crate: `directives::root`; empty for the crate's root.
 fn module(source: &Source) -> Option<String> {
     let (_, below) = source.path.split_once("/src/")?;
@@ -63,7 +75,11 @@ fn files_do_not_import_each_other() {
         }
         findings.extend(cycles(&edges).into_iter().map(|cycle| format!("{name}: {}", cycle.join(" -> "))));
     }
-    report("import cycles", &findings);
+    let waived = |finding: &String| WAIVED.iter().any(|(name, cycle)| *finding == format!("{name}: {cycle}"));
+    let stale = WAIVED.iter().map(|(name, cycle)| format!("{name}: {cycle}")).filter(|waiver| !findings.contains(waiver));
+    let mut left: Vec<_> = findings.iter().filter(|finding| !waived(finding)).cloned().collect();
+    left.extend(stale.map(|waiver| format!("{waiver}: the waiver is not needed any more")));
+    report("import cycles", &left);
 }
 
 /// One shortest cycle through each file that is on one.

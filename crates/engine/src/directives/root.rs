@@ -2,7 +2,7 @@
 
 use super::slots::compile;
 use crate::build::Ground;
-use crate::tree::Inside;
+use crate::nodes::Inside;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;

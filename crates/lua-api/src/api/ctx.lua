@@ -2,6 +2,7 @@ local b = ...
 local C, cx, text = b.C, b.cx, b.text
 local type, error = type, error
 local ctx_slot = C.ctx_slot
+local new = require "table.new"
 local meta = getmetatable(b.ngx)
 local tables = {}
 meta.ctx_tables = tables
@@ -19,7 +20,7 @@ function meta.getters.ctx()
     else
         slot = -slot
     end
-    local t = {}
+    local t = new(0, 4)
     tables[slot] = t
     return t
 end

@@ -41,6 +41,9 @@ struct Limit {
 fn fill(stack: &mut Stack<'_>, table: usize, text: &[u8], limit: Limit) -> bool {
     let (mut key, mut value) = (Vec::new(), Vec::new());
     let mut stored = 0;
+    // A look at the few plain names before costs less than a look into the table.
+    let mut seen: [&[u8]; 8] = [&[]; 8];
+    let mut all_seen = true;
     let mut rest = Some(text);
     while let Some(current) = rest {
         let end = memchr::memchr(b'&', current);
@@ -53,10 +56,20 @@ fn fill(stack: &mut Stack<'_>, table: usize, text: &[u8], limit: Limit) -> bool 
         let name = decoded(pair.get(..equals.unwrap_or(pair.len())).unwrap_or_default(), &mut key);
         let content = equals.map(|at| decoded(pair.get(at + 1..).unwrap_or_default(), &mut value));
         if !name.is_empty() {
-            push_multi(stack, table, name, stored > 0, |stack| match content {
-                Some(content) => stack.push_bytes(content),
-                None => stack.push_bool(true),
-            });
+            let again = !all_seen || seen.iter().take(stored).any(|other| *other == name);
+            match content {
+                Some(content) if !again => stack.put_field(table, name, content),
+                _ => push_multi(stack, table, name, again, |stack| match content {
+                    Some(content) => stack.push_bytes(content),
+                    None => stack.push_bool(true),
+                }),
+            }
+            match seen.get_mut(stored) {
+                Some(place) if equals.is_none_or(|at| at == name.len()) && pair.starts_with(name) => {
+                    *place = pair.get(..name.len()).unwrap_or_default();
+                }
+                _ => all_seen = false,
+            }
             stored += 1;
         } else if limit.empty_ones && rest.is_some() {
             stored += 1;

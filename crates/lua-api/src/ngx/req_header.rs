@@ -37,7 +37,7 @@ impl FieldTable {
     /// An empty table; names keep their case if `raw`.
     pub(crate) fn new(stack: &mut Stack<'_>, fields: usize, raw: bool) -> FieldTable {
         stack.push_table(0, fields);
-        FieldTable { table: stack.top(), raw, lower: Vec::new() }
+        FieldTable { table: stack.top(), raw, lower: Vec::with_capacity(if raw { 0 } else { 64 }) }
     }
 
     /// Adds a field whose name may have come before.
@@ -47,20 +47,18 @@ impl FieldTable {
 
     /// Adds a field; `again` says that its name may have come before.
     fn put(&mut self, stack: &mut Stack<'_>, name: &[u8], value: &[u8], again: bool) {
-        let mut place = [0; 64];
-        let key = match place.get_mut(..name.len()) {
-            _ if self.raw => name,
-            Some(short) => {
-                short.copy_from_slice(name);
-                short.make_ascii_lowercase();
-                short
-            }
-            None => {
-                self.lower = name.to_ascii_lowercase();
-                &self.lower
-            }
+        let key = if self.raw {
+            name
+        } else {
+            self.lower.clear();
+            self.lower.extend(name.iter().map(u8::to_ascii_lowercase));
+            &self.lower
         };
-        push_multi(stack, self.table, key, again, |stack| stack.push_bytes(value));
+        if again {
+            push_multi(stack, self.table, key, true, |stack| stack.push_bytes(value));
+        } else {
+            stack.put_field(self.table, key, value);
+        }
     }
 
     /// Leaves the table alone on top.

@@ -71,3 +71,22 @@ fn modules_have_the_real_globals() {
     assert_eq!(says(&vm, "say(require('counter').get()) say(shared)"), "3\n3\n");
     assert!(log.globals.borrow().is_empty());
 }
+
+#[test]
+fn no_way_of_writing_reaches_the_next_handler() {
+    let (vm, _) = machine();
+    let clean = "local n = 0 for _ in next, _G do n = n + 1 end say(n, _G._G == _G, #_G, getmetatable(_G) ~= nil)";
+    for write in [
+        "rawset(_G, 'x', 1)",
+        "table.insert(_G, 'x')",
+        "_G._G = nil",
+        "_G._G = nil rawset(_G, 'x', _G)",
+        "rawset(_G, 1.5, true)",
+        "for i = 1, 9 do rawset(_G, i, i) end for i = 1, 9 do rawset(_G, i, nil) end rawset(_G, '_G', 0)",
+        "rawset(_G, true, 1) rawset(_G, '_G', nil)",
+        "setmetatable(_G, {})",
+    ] {
+        says(&vm, write);
+        assert_eq!(says(&vm, clean), "1true0true\n", "{write}");
+    }
+}

@@ -22,6 +22,8 @@ pub const SMALL: u64 = 64 * 1024;
 const MEMORY: usize = 32 << 20;
 /// Most entries without `open_file_cache`.
 const ENTRIES: usize = 20_000;
+/// Most descriptors that are kept where no `open_file_cache` allows more.
+const DESCRIPTORS: usize = 256;
 /// How long what is in memory may be believed, milliseconds.
 const BELIEF: u64 = 1000;
 /// Age in seconds from which a file's times identify its content.
@@ -120,6 +122,7 @@ impl Policy {
 pub struct Files {
     entries: RefCell<Lru<Entry>>,
     memory: Cell<usize>,
+    open: Cell<usize>,
     path: RefCell<MappedPath>,
 }
 
@@ -143,6 +146,9 @@ impl Files {
     fn release(&self, entry: Option<Entry>) {
         if let Some(Ok(opened)) = entry.map(|e| e.result) {
             self.memory.set(self.memory.get().saturating_sub(opened.memory()));
+            if matches!(opened.content, Content::Open(_)) {
+                self.open.set(self.open.get().saturating_sub(1));
+            }
         }
     }
 
@@ -178,7 +184,8 @@ impl Files {
             Ok(opened) => match opened.content {
                 Content::Memory(_) => belief(opened, policy.valid.min(BELIEF)),
                 _ if policy.configured => policy.valid,
-                _ => return,
+                _ if self.open.get() >= DESCRIPTORS => return,
+                _ => belief(opened, BELIEF),
             },
             Err(_) if policy.errors => policy.valid,
             Err(_) => return,
@@ -186,6 +193,9 @@ impl Files {
         if policy.min_uses > 1 && matches!(result, Ok(o) if matches!(o.content, Content::Open(_))) {
             // The descriptor of a rarely used file is not worth keeping; nginx counts uses before it does.
             return;
+        }
+        if matches!(result, Ok(o) if matches!(o.content, Content::Open(_))) {
+            self.open.set(self.open.get() + 1);
         }
         let size = result.as_ref().map_or(0, |o| o.memory());
         self.make_room(policy, size, now);

@@ -2,6 +2,7 @@
 
 use super::parse::Token;
 use super::text::evaluate;
+use super::values::{set_value, shared, value_of};
 use crate::collector::fetch;
 use crate::filtering::each_run;
 use base::clock::{self, civil, month_name};
@@ -9,19 +10,8 @@ use base::log::Level;
 use http::{Outcome, Piece, Request, log_request};
 use session::{Cache, Regex, Session, Variables, variable};
 use std::any::Any;
-use std::cell::RefCell;
 use std::rc::Rc;
 use wire::uri::escape::{Class, escape, escape_html};
-
-/// What pages of one client's request share: variables, blocks, and settings.
-#[derive(Default)]
-struct Shared {
-    variables: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
-    blocks: RefCell<Vec<(Vec<u8>, Vec<Piece>)>>,
-    time_format: RefCell<Option<Vec<u8>>>,
-    /// Groups of the last pattern that matched.
-    captures: RefCell<Vec<Option<Vec<u8>>>>,
-}
 
 /// Where a page stands.
 #[derive(Default)]
@@ -58,40 +48,6 @@ impl State {
             Some((_, content)) => content.push(piece),
             None => out.push(piece),
         }
-    }
-}
-
-fn shared(request: &Request) -> Rc<Shared> {
-    let mut main = request;
-    while let Some(parent) = &main.parent {
-        main = parent;
-    }
-    main.lasting()
-}
-
-/// The value of an SSI variable, a capture, or a variable of the server; `None` if there is none.
-pub(super) fn value_of(request: &Request, name: &[u8]) -> Option<Vec<u8>> {
-    if let [digit @ b'0'..=b'9'] = name {
-        let groups = shared(request).captures.borrow().get(usize::from(digit - b'0')).cloned().flatten();
-        if groups.is_some() {
-            return groups;
-        }
-    }
-    let name = name.to_ascii_lowercase();
-    if let Some((_, value)) = shared(request).variables.borrow().iter().find(|(n, _)| *n == name) {
-        return Some(value.clone());
-    }
-    let mut out = Vec::new();
-    variable::get_by_name(request, &String::from_utf8_lossy(&name), &mut out).then_some(out)
-}
-
-fn set_value(request: &Request, name: &[u8], value: Vec<u8>) {
-    let name = name.to_ascii_lowercase();
-    let shared = shared(request);
-    let mut variables = shared.variables.borrow_mut();
-    match variables.iter_mut().find(|(n, _)| *n == name) {
-        Some((_, old)) => *old = value,
-        None => variables.push((name, value)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts in SSI parameters: `$name`, `${name}`, and the escapes of nginx.
 
-use super::run::value_of;
+use super::values::value_of;
 use http::Request;
 
 /// Replaces variables; `\` takes the meaning from `$`, quotes and itself. `None`: a name is malformed.
