@@ -152,38 +152,47 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     };
     stack.push_bytes(&target.key);
     stack.set_item(1, KEY);
-    let (id, socket) = match call.socket(stack) {
-        Some((id, socket)) => {
+    let reporter = call.reporter(cx);
+    let socket = match call.socket(stack) {
+        Some((_, socket)) => {
             if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
                 return Ok(fail(stack, text));
             }
             // Connecting a live object closes its old connection first.
             let old = std::mem::take(&mut *socket.inner.borrow_mut());
+            if old.stream.is_some() {
+                reporter.debug(format_args!("lua tcp socket reconnect without shutting down"));
+            }
+            reporter.debug(format_args!("lua reuse socket upstream ctx"));
             drop(old);
-            (id, socket)
+            socket
         }
         None => enter(&call, stack),
     };
-    let _ = id;
     let timeout = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
     let pool = match options.size {
-        Some(size) => Some(call.hub.pool_or_new(&target.key, size, options.backlog)),
+        Some(size) => {
+            if call.hub.pool(&target.key).is_none() {
+                reporter.pool_made(&target.key, size, options.backlog);
+            }
+            Some(call.hub.pool_or_new(&target.key, size, options.backlog))
+        }
         None => call.hub.pool(&target.key),
     };
     stack.get_item(1, BIND);
     let bind = stack.bytes(stack.top()).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    let job = Connect { socket, target, timeout, bind, reporter: call.reporter(cx), pool };
+    let job = Connect { socket, target, timeout, bind, reporter, pool };
     job.start(stack)
 }
 
 /// Makes the Rust side of a socket.
-fn enter(call: &Call, stack: &mut Stack<'_>) -> (u64, Rc<Socket>) {
+fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Socket> {
     let socket = Rc::new(Socket::new(&call.host.state));
     let id = call.hub.add(socket.clone());
     call.host.state.sockets.add(&call.hub, id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);
-    (id, socket)
+    socket
 }
 
 /// A connect under way.
@@ -222,6 +231,9 @@ impl Connect {
 
     /// Waits for a turn in a full pool.
     fn queue(self, ticket: Ticket) -> Later {
+        let (key, connections) = (String::from_utf8_lossy(&self.target.key), ticket.connections());
+        self.reporter
+            .debug(format_args!("lua tcp socket queue connect operation for connection pool \"{key}\", connections: {connections}"));
         let busy = self.socket.begin(Work::Connecting);
         Later::wait(async move {
             let _busy = busy;

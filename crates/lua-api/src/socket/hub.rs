@@ -47,6 +47,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// How many connections its pool counts.
+    pub fn connections(&self) -> usize {
+        self.pool.connections.get()
+    }
+
     /// Gives the place up without waking who waits for one: another connection takes it.
     fn dissolve(mut self) {
         self.counted = false;

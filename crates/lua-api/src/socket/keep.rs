@@ -90,7 +90,16 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let Some(text) = spoken(&stream) {
         return Ok(count(fail(stack, text)));
     }
-    let pool = known.unwrap_or_else(|| call.hub.pool_or_new(&key, usize::try_from(size).unwrap_or(1), None));
+    let reporter = call.reporter(cx);
+    let pool = known.unwrap_or_else(|| {
+        let size = usize::try_from(size).unwrap_or(1);
+        reporter.pool_made(&key, size, None);
+        call.hub.pool_or_new(&key, size, None)
+    });
+    match timeout {
+        0 => reporter.debug(format_args!("lua tcp socket keepalive timeout: unlimited")),
+        _ => reporter.debug(format_args!("lua tcp socket keepalive timeout: {timeout} ms")),
+    }
     let idle = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0).map(Duration::from_millis);
     call.hub.rest(&pool, stream, reused, ticket, idle);
     if let (Some(task), Some(worker)) = (call.hub.tend(), &call.host.worker) {

@@ -21,7 +21,7 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         let inner = s.inner.borrow();
         (inner.stream.is_some() && !inner.write_closed) || s.busy(&[Work::Connecting]).is_some()
     });
-    let Some((id, socket)) = found else {
+    let Some((_, socket)) = found else {
         reporter.error("attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
         return Ok(fail(stack, "closed"));
     };
@@ -49,7 +49,6 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         }
     }
     let busy = socket.begin(Work::Writing);
-    let _ = id;
     Ok(Later::wait(async move {
         let _busy = busy;
         let writing = std::future::poll_fn(|cx| {
