@@ -23,6 +23,7 @@ mod light;
 mod phase;
 mod print;
 mod raise;
+mod raw;
 mod reference;
 mod row;
 mod scheduler;

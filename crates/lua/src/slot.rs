@@ -6,6 +6,7 @@
 
 use crate::chunk::ChunkId;
 use crate::print::Print;
+use crate::raw;
 use crate::threads::Core;
 use mlua_sys as sys;
 use std::ffi::{c_int, c_void};
@@ -67,7 +68,7 @@ impl Slot {
             sys::lua_pushlstring(l, c"_G".as_ptr(), 2);
             sys::lua_pushvalue(l, -2);
             sys::lua_rawset(l, -3);
-            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, shared.meta as sys::lua_Integer);
+            raw::push_item(l, sys::LUA_REGISTRYINDEX, shared.meta);
             sys::lua_setmetatable(l, -2);
             self.env_at = sys::lua_topointer(l, -1);
             self.print = Print::of_fresh(self.env_at, shared.meta_at);
@@ -97,7 +98,7 @@ impl Slot {
     unsafe fn bind_env(&self) {
         // SAFETY: a live coroutine at rest.
         unsafe {
-            sys::lua_rawgeti(self.lua, sys::LUA_REGISTRYINDEX, self.env as sys::lua_Integer);
+            raw::push_item(self.lua, sys::LUA_REGISTRYINDEX, self.env);
             sys::lua_replace(self.lua, sys::LUA_GLOBALSINDEX);
         }
     }
@@ -115,7 +116,7 @@ impl Slot {
             if let Some(&entry) = self.closures.get(at)
                 && entry != 0
             {
-                sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, entry as sys::lua_Integer);
+                raw::push_item(l, sys::LUA_REGISTRYINDEX, entry);
                 sys::lua_getfenv(l, -1);
                 let same = sys::lua_topointer(l, -1) == self.env_at;
                 sys::lua_settop(l, -2);
@@ -125,9 +126,9 @@ impl Slot {
                 sys::lua_settop(l, -2);
                 sys::luaL_unref(l, sys::LUA_REGISTRYINDEX, entry);
             }
-            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, factory as sys::lua_Integer);
+            raw::push_item(l, sys::LUA_REGISTRYINDEX, factory);
             sys::lua_call(l, 0, 1);
-            sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.env as sys::lua_Integer);
+            raw::push_item(l, sys::LUA_REGISTRYINDEX, self.env);
             sys::lua_setfenv(l, -2);
             sys::lua_pushvalue(l, -1);
             let entry = sys::luaL_ref(l, sys::LUA_REGISTRYINDEX);
@@ -185,7 +186,7 @@ impl Slot {
         unsafe {
             let base = sys::lua_gettop(l);
             if dead {
-                sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.env as sys::lua_Integer);
+                raw::push_item(l, sys::LUA_REGISTRYINDEX, self.env);
             } else {
                 sys::lua_pushvalue(l, sys::LUA_GLOBALSINDEX);
             }

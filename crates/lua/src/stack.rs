@@ -4,6 +4,7 @@
 //! OpenResty) are made here, so that no `longjmp` crosses a Rust frame.
 
 use crate::raise::Raise;
+use crate::raw;
 use crate::reference::{Ref, RefBin};
 use mlua_sys as sys;
 use std::ffi::{c_int, c_void};
@@ -246,7 +247,7 @@ impl<'a> Stack<'a> {
         self.room();
         // SAFETY: room was made; Lua copies the bytes.
         unsafe {
-            sys::lua_pushlstring(self.l, value.as_ptr().cast(), value.len());
+            raw::push_string(self.l, value.as_ptr().cast(), value.len());
         }
     }
 
@@ -311,8 +312,8 @@ impl<'a> Stack<'a> {
         self.room();
         // SAFETY: room was made, a table stands at `table`; Lua copies the bytes, and a string key cannot be refused.
         unsafe {
-            sys::lua_pushlstring(self.l, key.as_ptr().cast(), key.len());
-            sys::lua_pushlstring(self.l, value.as_ptr().cast(), value.len());
+            raw::push_string(self.l, key.as_ptr().cast(), key.len());
+            raw::push_string(self.l, value.as_ptr().cast(), value.len());
             sys::lua_rawset(self.l, table as c_int);
         }
     }
@@ -335,7 +336,7 @@ impl<'a> Stack<'a> {
         self.push_bytes(key);
         // SAFETY: the key stands on top, a table at `table`.
         unsafe {
-            sys::lua_rawget(self.l, table as c_int);
+            raw::swap_field(self.l, table as c_int);
         }
         self.kind(self.top())
     }
@@ -349,7 +350,7 @@ impl<'a> Stack<'a> {
         self.room();
         // SAFETY: room was made, a table stands at `table`.
         unsafe {
-            sys::lua_rawgeti(self.l, table as c_int, index as sys::lua_Integer);
+            raw::push_item(self.l, table as c_int, index as c_int);
         }
         self.kind(self.top())
     }

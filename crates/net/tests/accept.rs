@@ -72,6 +72,10 @@ fn main() {
             println!("test {name} ... ok");
         }
     }
+    if !list {
+        // In the words of the usual harness, so that the total counts these too. A case that fails ends the program.
+        println!("test result: ok. {} passed; 0 failed; 0 ignored", CASES.len());
+    }
 }
 
 fn listen() -> (TcpListener, SocketAddr) {

@@ -118,6 +118,12 @@ impl Foreground {
 
 impl Drop for Foreground {
     fn drop(&mut self) {
+        // The master takes its workers with it, which a killed one cannot.
+        let asked = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while asked.is_ok() && Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(5));
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }

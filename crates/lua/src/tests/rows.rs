@@ -162,8 +162,9 @@ fn hot_loops_over_fast_rows_stay_compiled() {
         local n, length = 0, 0
         for i = 1, 2000 do n = n + half(cx, i) length = length + #upper('abc') end
         jit.attach(watch)
-        say(traces > 0, aborts, n, length)";
-    assert_eq!(says(&vm, code), "true010005006000\n");
+        say(traces > 0, aborts < 3, n, length)";
+    // Counters of hot code are shared by address: a try that began inside `upper` may be given up before the loop's.
+    assert_eq!(says(&vm, code), "truetrue10005006000\n");
 }
 
 #[test]

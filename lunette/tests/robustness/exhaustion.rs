@@ -1,0 +1,48 @@
+//! Connections and descriptors run out: those who ask properly are served, and nothing spins.
+
+use crate::rig::{Foreground, Prefix, free_port, get, until};
+use std::io::Write;
+use std::net::TcpStream;
+
+fn server(events: &str, main: &str) -> (Prefix, u16, Foreground) {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log crit; {main}\nevents {{ {events} }}\n\
+             http {{ server {{ listen {port}; location / {{ return 200 \"fine\\n\"; }} }} }}\n"
+        ),
+    );
+    let running = Foreground::start(&prefix, port, "").unwrap();
+    (prefix, port, running)
+}
+
+#[test]
+fn slow_heads_do_not_shut_others_out() {
+    let (_prefix, port, _running) = server("worker_connections 64;", "");
+    let mut slow = Vec::new();
+    let mut served = 0;
+    for round in 0..100 {
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            // Those that had to go may be gone already.
+            drop(stream.write_all(b"GET / HTTP/1.1\r\nHos"));
+            slow.push(stream);
+        }
+        served += usize::from(get(port, &format!("/{round}")).is_ok_and(|answer| answer.text() == "fine\n"));
+    }
+    assert!(served >= 99, "{served} of 100");
+}
+
+#[test]
+fn descriptors_run_out_and_come_back() {
+    let (prefix, port, _running) = server("worker_connections 1024;", "worker_rlimit_nofile 64;");
+    let mut idle: Vec<_> = (0..120).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    until("a lack of descriptors", || prefix.read("logs/error.log").contains("accept4() failed (24: Too many open files)"));
+    idle.clear();
+    until("an answer", || get(port, "/").is_ok_and(|answer| answer.text() == "fine\n"));
+    // A rest of half a second lies between two attempts: a spin would have written thousands.
+    let lines = prefix.read("logs/error.log").matches("accept4() failed").count();
+    assert!(lines < 100, "{lines} failed attempts");
+}

@@ -1,0 +1,8 @@
+//! What clients must not be able to do to others: bodies that nobody reads, heads that never end, descriptors used up.
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod body_left;
+mod exhaustion;
+#[path = "../rig/mod.rs"]
+mod rig;
