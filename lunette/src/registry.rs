@@ -73,6 +73,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
     Rc::from([
         // Lua's own settings, and the start of its machine in each worker.
         lua::settings::MODULE,
+        lua_api::socket::settings::MODULE,
         lua::start::MODULE,
         // Variables only.
         m::variables::MODULE,

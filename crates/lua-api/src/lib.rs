@@ -17,6 +17,7 @@ pub mod options;
 pub mod phase;
 pub mod runtime;
 pub mod send;
+pub mod socket;
 pub mod start;
 pub mod state;
 pub mod timers;
@@ -34,6 +35,7 @@ pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
     groups.extend(ngx::groups());
     groups.push(lua::light_threads());
+    groups.push(socket::rows::group());
     groups.push(api::missing::group());
     groups
 }

@@ -1,0 +1,286 @@
+//! `connect` and `bind`.
+
+use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, expect, fail, failure, number};
+use crate::socket::hub::{self, Admission, Pool, Ticket};
+use crate::socket::report::Reporter;
+use crate::socket::state::{Inner, Socket, Work, error_text};
+use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use net::address::Address;
+use net::connect::Options;
+use net::stream::Stream;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// `sock:bind(address[, port])`.
+///
+/// # Errors
+/// Wrong arguments.
+pub fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    expect(stack, 2..=3, "expecting 2 or 3 arguments, but got")?;
+    call::begin(cx, stack, "bind")?;
+    let port = if stack.top() == 3 {
+        let Some(port) = stack.number(3) else {
+            let text = format!("expecting port to be anumber but got type: {}", stack.kind(3).name());
+            fail(stack, &text);
+            return Ok(2);
+        };
+        port
+    } else {
+        0.0
+    };
+    let Some(port) = port_of(port) else {
+        fail(stack, &format!("bad port number: {}", port as i64));
+        return Ok(2);
+    };
+    let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
+    let Some(ip) = literal(&text) else {
+        fail(stack, "bad address");
+        return Ok(2);
+    };
+    stack.push_bytes(SocketAddr::new(ip, port).to_string().as_bytes());
+    stack.set_item(1, BIND);
+    stack.push_bool(true);
+    Ok(1)
+}
+
+fn port_of(number: f64) -> Option<u16> {
+    if (0.0..=65535.0).contains(&number) { Some(number as u16) } else { None }
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// The last argument of connect.
+#[derive(Default)]
+struct PoolOptions {
+    name: Option<Vec<u8>>,
+    size: Option<usize>,
+    backlog: Option<usize>,
+}
+
+fn pool_options(stack: &mut Stack<'_>, at: usize, default_size: u64) -> Result<PoolOptions, Raise> {
+    let bad = |text: String| Raise::argument(at, "connect", &text);
+    let mut options = PoolOptions::default();
+    let top = stack.top();
+    let kind = stack.get_field(at, b"pool_size");
+    match stack.number(top + 1) {
+        Some(size) if size < 1.0 => return Err(bad(format!("bad \"pool_size\" option value: {}", size as i64))),
+        Some(size) => options.size = Some(size as usize),
+        None if kind == Type::Nil => {}
+        None => return Err(bad(format!("bad \"pool_size\" option type: {}", kind.name()))),
+    }
+    stack.get_field(at, b"backlog");
+    match stack.number(top + 2) {
+        Some(backlog) if backlog < 0.0 => return Err(bad(format!("bad \"backlog\" option value: {}", backlog as i64))),
+        Some(backlog) => {
+            options.backlog = Some(backlog as usize);
+            options.size = options.size.or(usize::try_from(default_size).ok());
+        }
+        None => {}
+    }
+    match stack.get_field(at, b"pool") {
+        Type::String | Type::Number => options.name = stack.bytes(top + 3).map(<[u8]>::to_vec),
+        Type::Nil => {}
+        other => return Err(bad(format!("bad \"pool\" option type: {}", other.name()))),
+    }
+    stack.truncate(top);
+    Ok(options)
+}
+
+/// Where to: what the arguments say.
+struct Target {
+    host: String,
+    port: Option<u16>,
+    key: Vec<u8>,
+}
+
+fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<Result<Target, String>, Raise> {
+    let host = stack.check_bytes(2, "connect")?.to_vec();
+    let mut key = host.clone();
+    let port = match stack.number(3).filter(|_| count >= 3) {
+        Some(given) => {
+            let Some(port) = port_of(given) else { return Ok(Err(format!("bad port number: {}", given as i64))) };
+            key.push(b':');
+            key.extend_from_slice(port.to_string().as_bytes());
+            Some(port)
+        }
+        None if host.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"unix:")) => None,
+        None => return Ok(Err("missing the port number".into())),
+    };
+    Ok(Ok(Target { host: String::from_utf8_lossy(&host).into_owned(), port, key: name.unwrap_or(key) }))
+}
+
+/// The address, when none must be looked up.
+fn address(target: &Target) -> Result<Address, String> {
+    let host = &target.host;
+    if let Some(path) = host.get(5..).filter(|_| host.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:"))) {
+        return if path.is_empty() {
+            Err(format!("failed to parse host name \"{host}\": no path in the unix domain socket"))
+        } else {
+            Ok(Address::Unix(path.into()))
+        };
+    }
+    if host.is_empty() {
+        return Err("failed to parse host name \"\": no host".into());
+    }
+    match literal(host) {
+        Some(ip) => Ok(SocketAddr::new(ip, target.port.unwrap_or(0)).into()),
+        None => Err(format!("no resolver defined to resolve \"{host}\"")),
+    }
+}
+
+/// `sock:connect(host[, port][, options])`.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 2..=4, "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen")?;
+    let call = call::begin(cx, stack, "connect")?;
+    stack.check_bytes(2, "connect")?;
+    let mut count = stack.top();
+    let pool_size = call.options.pool_size.unwrap_or(30);
+    let mut options = PoolOptions::default();
+    if stack.kind(count) == Type::Table {
+        options = pool_options(stack, count, pool_size)?;
+        count -= 1;
+    }
+    let target = match target(stack, count, options.name.take())? {
+        Ok(target) => target,
+        Err(text) => return Ok(fail(stack, &text)),
+    };
+    stack.push_bytes(&target.key);
+    stack.set_item(1, KEY);
+    let reporter = call.reporter(cx);
+    let socket = match call.socket(stack) {
+        Some((_, socket)) => {
+            if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
+                return Ok(fail(stack, text));
+            }
+            // Connecting a live object closes its old connection first.
+            let old = std::mem::take(&mut *socket.inner.borrow_mut());
+            if old.stream.is_some() {
+                reporter.debug(format_args!("lua tcp socket reconnect without shutting down"));
+            }
+            reporter.debug(format_args!("lua reuse socket upstream ctx"));
+            drop(old);
+            socket
+        }
+        None => enter(&call, stack),
+    };
+    let timeout = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
+    let pool = match options.size {
+        Some(size) => {
+            if call.hub.pool(&target.key).is_none() {
+                reporter.pool_made(&target.key, size, options.backlog);
+            }
+            Some(call.hub.pool_or_new(&target.key, size, options.backlog))
+        }
+        None => call.hub.pool(&target.key),
+    };
+    stack.get_item(1, BIND);
+    let bind = stack.bytes(stack.top()).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    let job = Connect { socket, target, timeout, bind, reporter, pool };
+    job.start(stack)
+}
+
+/// Makes the Rust side of a socket.
+fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Socket> {
+    let socket = Rc::new(Socket::new(&call.host.state));
+    let id = call.hub.add(socket.clone());
+    call.host.state.sockets.add(&call.hub, id);
+    stack.push_number(id as f64);
+    stack.set_item(1, ID);
+    socket
+}
+
+/// A connect under way.
+struct Connect {
+    socket: Rc<Socket>,
+    target: Target,
+    timeout: Duration,
+    bind: Option<SocketAddr>,
+    reporter: Reporter,
+    pool: Option<Rc<Pool>>,
+}
+
+impl Connect {
+    fn start(self, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+        let ticket = match self.pool.as_ref().map(Pool::admit) {
+            None => None,
+            Some(Admission::Reuse(stream, reused, ticket)) => {
+                self.install(stream, reused + 1, Some(ticket), String::new());
+                return Ok(number(stack, 1.0));
+            }
+            Some(Admission::Refused) => return Ok(fail(stack, "too many waiting connect operations")),
+            Some(Admission::Connect(ticket)) => Some(ticket),
+            Some(Admission::Queue(ticket)) => return Ok(self.queue(ticket)),
+        };
+        let address = match address(&self.target) {
+            Ok(address) => address,
+            Err(text) => return Ok(fail(stack, &text)),
+        };
+        self.reporter.debug(format_args!("lua tcp socket connect timeout: {}", self.timeout.as_millis()));
+        let busy = self.socket.begin(Work::Connecting);
+        Ok(Later::wait(async move {
+            let _busy = busy;
+            Ok(self.open(address, ticket).await)
+        }))
+    }
+
+    /// Waits for a turn in a full pool.
+    fn queue(self, ticket: Ticket) -> Later {
+        let (key, connections) = (String::from_utf8_lossy(&self.target.key), ticket.connections());
+        self.reporter
+            .debug(format_args!("lua tcp socket queue connect operation for connection pool \"{key}\", connections: {connections}"));
+        let busy = self.socket.begin(Work::Connecting);
+        Later::wait(async move {
+            let _busy = busy;
+            Ok(match tokio::time::timeout(self.timeout, hub::wait(ticket)).await {
+                Err(_) => {
+                    let Target { host, port, .. } = &self.target;
+                    let text = "lua tcp socket queued connect timed out, when trying to connect to";
+                    self.reporter.error(&format!("{text} {host}:{}", port.unwrap_or(0)));
+                    failure("timeout")
+                }
+                Ok(Admission::Reuse(stream, reused, ticket)) => {
+                    self.install(stream, reused + 1, Some(ticket), String::new());
+                    Reply::One(Value::Number(1.0))
+                }
+                Ok(Admission::Connect(ticket)) => match address(&self.target) {
+                    Ok(address) => self.open(address, Some(ticket)).await,
+                    Err(text) => failure(text.into_bytes()),
+                },
+                Ok(_) => failure("error"),
+            })
+        })
+    }
+
+    async fn open(self, address: Address, ticket: Option<Ticket>) -> Reply {
+        let label = match (&address, self.target.port) {
+            (Address::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
+            _ => format!(", upstream: {}", self.target.host),
+        };
+        let options = Options { timeout: Some(self.timeout), bind: self.bind, ..Options::default() };
+        match net::connect::connect(&address, options).await {
+            Ok(stream) => {
+                self.install(stream, 0, ticket, label);
+                Reply::One(Value::Number(1.0))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+                self.reporter.error(&format!("lua tcp socket connect timed out{label}"));
+                failure("timeout")
+            }
+            Err(error) => {
+                self.reporter.error(&format!("connect() failed {}{label}", base::errno::describe(&error)));
+                failure(error_text(&error))
+            }
+        }
+    }
+
+    fn install(&self, stream: Stream, reused: u32, ticket: Option<Ticket>, label: String) {
+        let key = self.target.key.clone();
+        *self.socket.inner.borrow_mut() = Inner { stream: Some(stream), reused, ticket, key, label, ..Inner::default() };
+    }
+}

@@ -1,0 +1,200 @@
+//! `receive`, `receiveany`, and the iterators of `receiveuntil`.
+
+use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
+use crate::socket::report::Reporter;
+use crate::socket::scan::{Found, Want};
+use crate::socket::state::{Socket, Work, error_text};
+use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// `sock:receive(pattern or size)`.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
+    let call = call::begin(cx, stack, "receive")?;
+    let reporter = call.reporter(cx);
+    reporter.debug(format_args!("lua tcp socket calling receive() method"));
+    let Some(socket) = open(&call, stack, &reporter)? else { return Ok(fail(stack, "closed")) };
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+        return Ok(fail(stack, text));
+    }
+    let want = match (stack.top(), stack.kind(2)) {
+        (1, _) => Want::Line,
+        (_, Type::String | Type::Number) => match (stack.number(2), stack.bytes(2).unwrap_or_default()) {
+            (Some(size), _) if size < 0.0 => return Err(Raise::argument(2, "receive", "bad number argument")),
+            (Some(size), _) if size < 1.0 => {
+                stack.push_bytes(b"");
+                return Ok(Later::Now(1));
+            }
+            (Some(size), _) => Want::Bytes(size as usize),
+            (None, b"*l") => Want::Line,
+            (None, b"*a") => Want::All,
+            (None, other) => {
+                let text = format!("bad pattern argument: {}", String::from_utf8_lossy(other));
+                return Err(Raise::argument(2, "receive", &text));
+            }
+        },
+        _ => return Err(Raise::argument(2, "receive", "bad argument")),
+    };
+    run(&call, stack, socket, want, reporter, false)
+}
+
+/// `sock:receiveany(most)`.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn receive_any(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    let call = call::begin(cx, stack, "receiveany")?;
+    let reporter = call.reporter(cx);
+    let Some(socket) = open(&call, stack, &reporter)? else { return Ok(fail(stack, "closed")) };
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+        return Ok(fail(stack, text));
+    }
+    let most = stack.number(2).filter(|most| *most >= 1.0);
+    let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
+    reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
+    run(&call, stack, socket, Want::Any(most as usize), reporter, false)
+}
+
+/// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
+/// the pattern was reached; the glue keeps it.
+///
+/// # Errors
+/// A socket of another request.
+pub fn receive_until(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let call = call::begin(cx, stack, "receiveuntil")?;
+    let reporter = call.reporter(cx);
+    let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
+    let Some(socket) = call.socket(stack).map(|(_, socket)| socket).filter(|s| readable(s)) else {
+        return Ok(fail(stack, "closed"));
+    };
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+        return Ok(fail(stack, text));
+    }
+    let want = Want::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
+    run(&call, stack, socket, want, reporter, true)
+}
+
+fn readable(socket: &Socket) -> bool {
+    let inner = socket.inner.borrow();
+    (inner.stream.is_some() && !inner.read_closed) || socket.busy(&[Work::Connecting]).is_some()
+}
+
+fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter) -> Result<Option<Rc<Socket>>, Raise> {
+    let found = call.socket(stack).map(|(_, socket)| socket).filter(|s| readable(s));
+    if found.is_none() {
+        reporter.error("attempt to receive data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
+    }
+    Ok(found)
+}
+
+/// One receive under way.
+struct Receiving {
+    socket: Rc<Socket>,
+    want: Want,
+    seen: usize,
+    room: usize,
+}
+
+/// How a receive ended.
+enum End {
+    Found(Found),
+    Closed,
+    Failed(io::Error),
+}
+
+impl Receiving {
+    /// Looks at what is buffered and reads until it suffices.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut inner = self.socket.inner.borrow_mut();
+        let inner = &mut *inner;
+        loop {
+            if let Some(found) = self.want.find(inner.unread(), &mut self.seen, inner.eof) {
+                inner.consume(found.used);
+                return Poll::Ready(End::Found(found));
+            }
+            if inner.eof {
+                return Poll::Ready(End::Closed);
+            }
+            let Some(stream) = &mut inner.stream else { return Poll::Ready(End::Closed) };
+            if inner.at > 0 {
+                inner.input.drain(..inner.at);
+                inner.at = 0;
+            }
+            inner.input.reserve(self.room);
+            match std::task::ready!(stream.poll_read(cx, &mut inner.input)) {
+                Ok(0) => inner.eof = true,
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(End::Failed(error)),
+            }
+        }
+    }
+
+    /// What was received of a result that an error cuts short.
+    fn partial(&mut self, closed: bool) -> Value {
+        let mut inner = self.socket.inner.borrow_mut();
+        let (data, used) = self.want.partial(inner.unread(), closed);
+        inner.consume(used);
+        inner.read_closed |= closed;
+        Value::from(data)
+    }
+
+    fn reply(&mut self, end: End, reporter: &Reporter, until: bool) -> Reply {
+        match end {
+            End::Found(found) if until => Reply::Many(vec![found.data.into(), Value::Nil, Value::Nil, found.complete.into()]),
+            End::Found(found) => Reply::One(found.data.into()),
+            End::Closed => Reply::Many(vec![Value::Nil, "closed".into(), self.partial(true)]),
+            End::Failed(error) => {
+                let label = self.socket.inner.borrow().label.clone();
+                reporter.error(&format!("recv() failed {}{label}", base::errno::describe(&error)));
+                Reply::Many(vec![Value::Nil, error_text(&error), self.partial(true)])
+            }
+        }
+    }
+
+    fn time_out(&mut self, reporter: &Reporter) -> Reply {
+        let label = self.socket.inner.borrow().label.clone();
+        reporter.error(&format!("lua tcp socket read timed out{label}"));
+        Reply::Many(vec![Value::Nil, "timeout".into(), self.partial(false)])
+    }
+}
+
+fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, reporter: Reporter, until: bool) -> Result<Later, Raise> {
+    let timeout: Duration = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
+    reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
+    let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
+    let mut receiving = Receiving { socket, want, seen: 0, room };
+    // What has arrived answers at once; a waker is given when the thread really waits.
+    match receiving.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(End::Found(found)) => {
+            stack.push_bytes(&found.data);
+            if !until {
+                return Ok(Later::Now(1));
+            }
+            stack.push_nil();
+            stack.push_nil();
+            stack.push_bool(found.complete);
+            return Ok(Later::Now(4));
+        }
+        Poll::Ready(end) => {
+            let reply = receiving.reply(end, &reporter, until);
+            return Ok(Later::wait(async move { Ok(reply) }));
+        }
+        Poll::Pending => {}
+    }
+    let busy = receiving.socket.begin(Work::Reading);
+    Ok(Later::wait(async move {
+        let _busy = busy;
+        let end = tokio::time::timeout(timeout, std::future::poll_fn(|cx| receiving.poll(cx))).await;
+        Ok(match end {
+            Ok(end) => receiving.reply(end, &reporter, until),
+            Err(_) => receiving.time_out(&reporter),
+        })
+    }))
+}

@@ -1,0 +1,59 @@
+//! The log lines of sockets.
+
+use crate::host::{Host, log_context};
+use crate::socket::settings::SocketOptions;
+use base::log::{ErrorLog, Level};
+use http::Request;
+use lua::Cx;
+use std::rc::Rc;
+
+/// Where a socket's lines go, also from a suspended function.
+pub struct Reporter {
+    request: Option<Rc<Request>>,
+    log: ErrorLog,
+    context: &'static str,
+    quiet: bool,
+}
+
+impl Reporter {
+    /// The log of the running handler, silent under `lua_socket_log_errors off`.
+    pub fn new(cx: &Cx, host: &Host, options: &SocketOptions) -> Reporter {
+        Reporter {
+            request: host.request.clone(),
+            log: host.log.clone(),
+            context: log_context(cx),
+            quiet: !options.log_errors.unwrap_or(true),
+        }
+    }
+
+    /// Writes an error unless errors are not wanted.
+    pub fn error(&self, message: &str) {
+        if !self.quiet {
+            self.write(Level::Error, message);
+        }
+    }
+
+    /// Writes a debug line.
+    pub fn debug(&self, message: std::fmt::Arguments<'_>) {
+        let on = self.request.as_ref().map_or_else(|| self.log.enabled(Level::Debug), |request| request.log_enabled(Level::Debug));
+        if on {
+            self.write(Level::Debug, &message.to_string());
+        }
+    }
+
+    /// Says that a pool was made.
+    pub fn pool_made(&self, key: &[u8], size: usize, backlog: Option<usize>) {
+        let backlog = backlog.and_then(|backlog| i64::try_from(backlog).ok()).unwrap_or(-1);
+        self.debug(format_args!("lua tcp socket connection pool size: {size}, backlog: {backlog}"));
+        let key = String::from_utf8_lossy(key);
+        self.debug(format_args!("lua tcp socket keepalive create connection pool for key \"{key}\""));
+    }
+
+    fn write(&self, level: Level, message: &str) {
+        match &self.request {
+            Some(request) => request.log(level, message.as_bytes()),
+            None if self.context.is_empty() => self.log.write(level, 0, message.as_bytes()),
+            None => self.log.write(level, 0, format!("{message}, context: {}", self.context).as_bytes()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a receive looks for in the bytes that have arrived.
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Up to a line feed, which is dropped with all carriage returns.
+    Line,
+    /// Everything up to the end of the stream.
+    All,
+    /// So many bytes.
+    Bytes(usize),
+    /// Whatever is there, at most so many bytes.
+    Any(usize),
+    /// Up to a pattern.
+    Until {
+        /// The pattern; not empty.
+        pattern: Vec<u8>,
+        /// The pattern belongs to the result.
+        inclusive: bool,
+        /// At most so many bytes at once; 0 is no limit.
+        size: usize,
+    },
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The result.
+    pub data: Vec<u8>,
+    /// How many bytes of the input it takes.
+    pub used: usize,
+    /// The pattern was reached.
+    pub complete: bool,
+}
+
+impl Want {
+    /// The result, if `input` has it. `seen` bytes were looked through before; it is moved on.
+    pub fn find(&self, input: &[u8], seen: &mut usize, eof: bool) -> Option<Found> {
+        let found = |data: &[u8], used, complete| Some(Found { data: data.to_vec(), used, complete });
+        match self {
+            Want::Line => match memchr::memchr(b'\n', input.get(*seen..)?) {
+                Some(place) => {
+                    let end = *seen + place;
+                    Some(Found { data: without_returns(input.get(..end)?), used: end + 1, complete: true })
+                }
+                None => {
+                    *seen = input.len();
+                    None
+                }
+            },
+            Want::All if eof => found(input, input.len(), true),
+            Want::All => None,
+            Want::Bytes(count) => found(input.get(..*count)?, *count, true),
+            Want::Any(_) if input.is_empty() => None,
+            Want::Any(most) => {
+                let used = input.len().min(*most);
+                found(input.get(..used)?, used, true)
+            }
+            Want::Until { pattern, inclusive, size } => {
+                let place = memchr::memmem::find(input.get(*seen..)?, pattern).map(|place| place + *seen);
+                if let Some(place) = place.filter(|place| *size == 0 || *place < *size) {
+                    let used = place + pattern.len();
+                    return found(input.get(..if *inclusive { used } else { place })?, used, true);
+                }
+                let safe = place.unwrap_or(input.len() - tail(input, pattern));
+                if *size > 0 && safe >= *size {
+                    return found(input.get(..*size)?, *size, false);
+                }
+                *seen = input.len() - tail(input, pattern);
+                None
+            }
+        }
+    }
+
+    /// What an error hands over of the input: the result and how much it takes.
+    pub fn partial(&self, input: &[u8], eof: bool) -> (Vec<u8>, usize) {
+        match self {
+            Want::Line => (without_returns(input), input.len()),
+            // A pattern that has begun may go on after a timeout.
+            Want::Until { pattern, .. } if !eof => {
+                let used = input.len() - tail(input, pattern);
+                (input.get(..used).unwrap_or_default().to_vec(), used)
+            }
+            _ => (input.to_vec(), input.len()),
+        }
+    }
+}
+
+fn without_returns(line: &[u8]) -> Vec<u8> {
+    line.iter().copied().filter(|byte| *byte != b'\r').collect()
+}
+
+/// The length of the longest end of `input` with which `pattern` begins.
+fn tail(input: &[u8], pattern: &[u8]) -> usize {
+    let most = pattern.len().saturating_sub(1).min(input.len());
+    (1..=most).rev().find(|n| input.get(input.len() - n..) == pattern.get(..*n)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(want: &Want, input: &[u8]) -> Option<(String, usize, bool)> {
+        want.find(input, &mut 0, false).map(|f| (String::from_utf8(f.data).unwrap(), f.used, f.complete))
+    }
+
+    #[test]
+    fn lines_and_bytes() {
+        assert_eq!(find(&Want::Line, b"a\rb\r\nc"), Some(("ab".into(), 5, true)));
+        assert_eq!(find(&Want::Line, b"ab"), None);
+        assert_eq!(find(&Want::Bytes(3), b"ab"), None);
+        assert_eq!(find(&Want::Bytes(2), b"abc"), Some(("ab".into(), 2, true)));
+        assert_eq!(find(&Want::Any(2), b"abc"), Some(("ab".into(), 2, true)));
+        assert_eq!(Want::All.find(b"ab", &mut 0, true).map(|f| f.used), Some(2));
+        assert_eq!(find(&Want::All, b"ab"), None);
+    }
+
+    #[test]
+    fn patterns_in_pieces() {
+        let until = |size, inclusive| Want::Until { pattern: b"--x".to_vec(), inclusive, size };
+        assert_eq!(find(&until(0, false), b"ab---xc"), Some(("ab-".into(), 6, true)));
+        assert_eq!(find(&until(0, true), b"ab--xc"), Some(("ab--x".into(), 5, true)));
+        assert_eq!(find(&until(2, false), b"ab--x"), Some(("ab".into(), 2, false)));
+        assert_eq!(find(&until(4, false), b"ab--x"), Some(("ab".into(), 5, true)));
+        assert_eq!(find(&until(3, false), b"ab--"), None);
+        let mut seen = 0;
+        assert_eq!(until(0, false).find(b"ab--", &mut seen, false), None);
+        assert_eq!(seen, 2);
+        assert_eq!(until(0, false).partial(b"ab--", false), (b"ab".to_vec(), 2));
+        assert_eq!(until(0, false).partial(b"ab--", true), (b"ab--".to_vec(), 4));
+    }
+}

@@ -1,0 +1,54 @@
+//! The `lua_socket_*` directives (lua-nginx-module's README, "Directives").
+
+use conf::context::{Arity, Context};
+use conf::row::{self, Row};
+use conf::scope::Config;
+use http::{Levels, Module};
+
+/// Defaults of sockets in a location; times in milliseconds, sizes in bytes.
+#[derive(Default)]
+pub struct SocketOptions {
+    /// `lua_socket_connect_timeout`, 60 s by default.
+    pub connect_timeout: Option<u64>,
+    /// `lua_socket_send_timeout`, 60 s by default.
+    pub send_timeout: Option<u64>,
+    /// `lua_socket_read_timeout`, 60 s by default.
+    pub read_timeout: Option<u64>,
+    /// `lua_socket_keepalive_timeout`, 60 s by default.
+    pub keepalive_timeout: Option<u64>,
+    /// `lua_socket_pool_size`, 30 by default.
+    pub pool_size: Option<u64>,
+    /// `lua_socket_buffer_size`, a page by default.
+    pub buffer_size: Option<u64>,
+    /// `lua_socket_log_errors`, on by default.
+    pub log_errors: Option<bool>,
+}
+
+impl Config for SocketOptions {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; connect_timeout, send_timeout, read_timeout, keepalive_timeout, pool_size, buffer_size, log_errors);
+    }
+}
+
+/// The directives of cosockets.
+pub const MODULE: Module = Module { rows, levels, ..Module::named("lua_socket") };
+
+fn rows() -> Vec<Row> {
+    let at = Context::HTTP_IF;
+    vec![
+        row::time_ms("lua_socket_connect_timeout", at, "How long connecting may take.", |o: &mut SocketOptions| &mut o.connect_timeout),
+        row::time_ms("lua_socket_send_timeout", at, "How long one send may wait.", |o: &mut SocketOptions| &mut o.send_timeout),
+        row::time_ms("lua_socket_read_timeout", at, "How long a receive may wait.", |o: &mut SocketOptions| &mut o.read_timeout),
+        row::time_ms("lua_socket_keepalive_timeout", at, "How long a connection may be idle.", |o: &mut SocketOptions| {
+            &mut o.keepalive_timeout
+        }),
+        row::number("lua_socket_pool_size", at, "How many connections a pool keeps.", |o: &mut SocketOptions| &mut o.pool_size),
+        row::size("lua_socket_buffer_size", at, "How much one read may bring.", |o: &mut SocketOptions| &mut o.buffer_size),
+        row::flag("lua_socket_log_errors", at, "Logs the errors of sockets.", |o: &mut SocketOptions| &mut o.log_errors),
+        Row::new("lua_socket_send_lowat", at, Arity::exactly(1), "Has no effect on Linux, as in OpenResty.", |cx| cx.size(0).map(|_| ())),
+    ]
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<SocketOptions>();
+}

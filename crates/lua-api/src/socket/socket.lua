@@ -1,0 +1,132 @@
+local b = ...
+local R, ngx = b.R, b.ngx
+local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
+local getmetatable, newproxy, floor = getmetatable, newproxy, math.floor
+
+-- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
+local dead, gone = {}, 0
+local until_row, collect, check_tcp, connect_row = R["until"], R.collect, R.tcp, R.connect
+
+local methods = {
+    connect = R.connect, send = R.send, receive = R.receive, receiveany = R.receiveany, bind = R.bind,
+    close = R.close, setkeepalive = R.setkeepalive, getreusedtimes = R.getreusedtimes,
+    setoption = R.setoption, getoption = R.getoption, sslhandshake = R.sslhandshake,
+}
+local meta = { __index = methods }
+
+local function timeout(value)
+    local n = tonumber(value) or 0
+    if n < 0 or n > 2147483647 then
+        error("bad timeout value", 3)
+    end
+    return floor(n)
+end
+
+function methods.settimeout(...)
+    local n = select("#", ...)
+    if n ~= 2 then
+        error("ngx.socket settimeout: expecting 2 arguments (including the object) but seen " .. n, 2)
+    end
+    local self, value = ...
+    value = timeout(value)
+    self[3], self[4], self[5] = value, value, value
+end
+
+function methods.settimeouts(...)
+    local n = select("#", ...)
+    if n ~= 4 then
+        error("ngx.socket settimeouts: expecting 4 arguments (including the object) but seen " .. n, 2)
+    end
+    local self, connecting, sending, reading = ...
+    self[3], self[4], self[5] = timeout(connecting), timeout(sending), timeout(reading)
+end
+
+-- Keeps whether the pattern was reached, and hands out the rest.
+local function step(state, data, err, part, reached)
+    state.reached = reached
+    if data == nil then
+        return nil, err, part
+    end
+    return data
+end
+
+function methods.receiveuntil(...)
+    local n = select("#", ...)
+    if n ~= 2 and n ~= 3 then
+        error("expecting 2 or 3 arguments (including the object), but got " .. n, 2)
+    end
+    local self, pattern, options = ...
+    if type(pattern) ~= "string" and type(pattern) ~= "number" then
+        error("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")", 2)
+    end
+    pattern = pattern .. ""
+    local inclusive
+    if n == 3 then
+        if type(options) ~= "table" then
+            error("bad argument #3 to 'receiveuntil' (table expected, got " .. type(options) .. ")", 2)
+        end
+        inclusive = options.inclusive
+        if inclusive ~= nil and type(inclusive) ~= "boolean" then
+            error('bad argument #3 to \'receiveuntil\' (bad "inclusive" option value type: ' .. type(inclusive) .. ")", 2)
+        end
+    end
+    if pattern == "" then
+        return nil, "pattern is empty"
+    end
+    local state = {}
+    return function(...)
+        local count = select("#", ...)
+        if count > 1 then
+            error("expecting 0 or 1 argument, but seen " .. count, 2)
+        end
+        local size = 0
+        if count == 1 then
+            size = tonumber((...))
+            if not size then
+                error("bad argument #1 to '?' (number expected, got " .. type((...)) .. ")", 2)
+            end
+            size = size > 0 and floor(size) or 0
+        end
+        if state.reached and state.sized then
+            state.reached = nil
+            return nil, nil, nil
+        end
+        state.sized = size > 0
+        return step(state, until_row(self, pattern, inclusive, size))
+    end
+end
+
+local function finalize(proxy)
+    local object = getmetatable(proxy).object
+    if object[1] then
+        gone = gone + 1
+        dead[gone] = object[1]
+    end
+end
+
+local function tcp(...)
+    check_tcp(...)
+    if gone > 0 then
+        local list = dead
+        dead, gone = {}, 0
+        collect(list)
+    end
+    local self = { false }
+    local proxy = newproxy(true)
+    local hooks = getmetatable(proxy)
+    hooks.__gc, hooks.object = finalize, self
+    self.__proxy = proxy
+    return setmetatable(self, meta)
+end
+
+local function connect(...)
+    local sock = tcp()
+    local ok, err = connect_row(sock, ...)
+    if ok then
+        return sock
+    end
+    return nil, err
+end
+
+ngx.socket = ngx.socket or {}
+ngx.socket.tcp, ngx.socket.stream, ngx.socket.connect = tcp, tcp, connect
