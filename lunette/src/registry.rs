@@ -71,11 +71,10 @@ const USUAL: [&str; 30] = [
 /// All modules in their order.
 pub(crate) fn modules() -> Rc<[Module]> {
     Rc::from([
-        // Lua's own settings, and the start of its machine in each worker.
+        // Lua's own settings, the start of its machine in each worker; then what only defines variables.
         lua::settings::MODULE,
         lua_api::socket::settings::MODULE,
         lua::start::MODULE,
-        // Variables only.
         m::variables::MODULE,
         m::map::MODULE,
         m::geo::MODULE,

@@ -230,7 +230,8 @@ for name, left in pairs { lpush = 1, rpush = 0 } do
         count(3, select("#", ...))
         local dict, key, value = ...
         local length, err = push(dict, key, value, left)
-        return length, err
+        if err then return length, err end
+        return length
     end
 end
 
@@ -239,7 +240,8 @@ for name, left in pairs { lpop = 1, rpop = 0 } do
         count(2, select("#", ...))
         local dict, key = ...
         local value, err = pop(dict, key, left)
-        return value, err
+        if err then return value, err end
+        return value
     end
 end
 
