@@ -55,9 +55,10 @@ impl Child {
         }
     }
 
-    /// When the successor of this dead worker starts: at once, unless it is one of a row that died quickly.
-    pub(crate) fn successor(&self, now: Instant) -> Respawn {
-        let quick = now.duration_since(self.started) < QUICK;
+    /// When the successor of this dead worker starts: at once, unless it is one of a row that died quickly of
+    /// themselves. A worker that was `killed` from outside (SIGKILL) says nothing about its successor.
+    pub(crate) fn successor(&self, now: Instant, killed: bool) -> Respawn {
+        let quick = !killed && now.duration_since(self.started) < QUICK;
         let quick_deaths = if quick { self.quick_deaths.saturating_add(1) } else { 0 };
         let at = now + pause_after(quick_deaths);
         Respawn { number: self.number, at, quick_deaths }

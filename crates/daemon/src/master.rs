@@ -245,7 +245,8 @@ impl<'a, A: Application> Master<'a, A> {
             self.console.report(Level::Alert, &text);
             return;
         }
-        let next = child.successor(Instant::now());
+        let killed = matches!(ending, Ending::Signal { number: sys::signal::SIGKILL, .. });
+        let next = child.successor(Instant::now(), killed);
         if next.quick_deaths > 1 {
             let (times, pause) = (next.quick_deaths, pause_after(next.quick_deaths).as_millis());
             let text = format!("worker process {} died within a second, {times} times in a row; next start in {pause} ms", child.number);

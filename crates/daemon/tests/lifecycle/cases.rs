@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use sys::signal::{SIGHUP, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use sys::signal::{SIGALRM, SIGHUP, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
 use crate::rig::{Rig, alive, answer, title, workers};
 
@@ -111,6 +111,11 @@ fn killed_worker_is_replaced() {
     let mut last = second;
     for _ in 0..3 {
         rig.signal(last, SIGKILL);
+        last = rig.ask().1;
+    }
+    assert!(!rig.log().contains("times in a row"), "killed from outside is no loop: {}", rig.log());
+    for _ in 0..3 {
+        rig.signal(last, SIGALRM);
         last = rig.ask().1;
     }
     assert!(rig.log().contains("times in a row; next start in "), "{}", rig.log());
