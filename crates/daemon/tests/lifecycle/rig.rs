@@ -101,6 +101,14 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         for &master in &self.seen {
+            // A master that ends by itself takes its workers along; one that is killed replaces or orphans them.
+            let _ = sys::process::kill(master, sys::signal::SIGTERM);
+            for _ in 0..300 {
+                if !alive(master) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
             for pid in workers(master).into_iter().chain([master]) {
                 if alive(pid) {
                     let _ = sys::process::kill(pid, sys::signal::SIGKILL);

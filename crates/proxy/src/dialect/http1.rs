@@ -78,12 +78,22 @@ impl Http1 {
             if self.not_copied.contains(Known::of(name), name) {
                 continue;
             }
+            if has_control(value) {
+                let name = String::from_utf8_lossy(name);
+                http::log_request!(request, base::log::Level::Info, "header \"{name}\" holds a control byte and is not passed on");
+                continue;
+            }
             out.extend_from_slice(name);
             out.extend_from_slice(b": ");
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// Whether a value holds a byte that no server should be sent (RFC 9110 section 5.5): nginx passes these on.
+fn has_control(value: &[u8]) -> bool {
+    value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
 /// Line ends and NUL within a value leave escaped, as in answers (`http::Headers::push`).
@@ -200,6 +210,12 @@ impl Dialect for Http1 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_bytes_are_seen() {
+        assert!(has_control(b"a\x01b") && has_control(b"\x7f"));
+        assert!(!has_control(b"a\tb \xff") && !has_control(b""));
+    }
 
     #[test]
     fn an_answer_is_judged_before_anything_is_passed_on() {
