@@ -150,8 +150,8 @@ impl Output {
             count += 1;
         }
         let slices = slices.get(..count).unwrap_or_default();
-        // The file follows in this very turn, unless a limit stands between.
-        if !only_memory && (self.join || left > 0) { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
+        // Measured on loopback: a head in the file's own segment costs the kernel more than a segment of its own saves.
+        if self.join && !only_memory { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
     }
 
     fn consume(&mut self, n: usize) {
