@@ -129,9 +129,9 @@ impl Drop for Foreground {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, on all addresses: `listen PORT` takes them all.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until something is so.
