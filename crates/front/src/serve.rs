@@ -2,6 +2,7 @@
 
 use crate::active::{Active, Activity};
 use crate::h1::connection::H1;
+use crate::h1::familiar::Familiar;
 use crate::h1::requests::Requests;
 use crate::h1::serve as h1_serve;
 use base::clock;
@@ -79,6 +80,8 @@ pub struct Front {
     pub active: Rc<Active>,
     /// Requests to be used again.
     pub requests: Requests,
+    /// Heads that clients repeat.
+    pub familiar: Familiar,
     lot: Lot<Parked>,
     limit: usize,
     next_id: Cell<u64>,
@@ -223,6 +226,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         worker: worker.clone(),
         active: active.clone(),
         requests: Requests::default(),
+        familiar: Familiar::default(),
         lot,
         limit: connections.max(1),
         next_id: Cell::new(0),

@@ -25,6 +25,13 @@ impl Headers {
         self.received = (0, 0);
     }
 
+    /// Becomes a copy of `other` in its own memory.
+    pub fn copy_from(&mut self, other: &Headers) {
+        self.bytes.clone_from(&other.bytes);
+        self.items.clone_from(&other.items);
+        self.received = other.received;
+    }
+
     /// Number of fields.
     pub fn len(&self) -> usize {
         self.items.len()
