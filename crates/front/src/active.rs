@@ -109,7 +109,7 @@ impl Watch {
     /// Says what the connection does from now on; counts as progress.
     pub fn set_activity(&self, activity: Activity) {
         self.activity.set(activity);
-        self.progress.set(clock::now().monotonic_ms);
+        self.progress.set(clock::monotonic_ms());
     }
 
     /// What the connection does.
@@ -205,7 +205,7 @@ impl Active {
             }
             tokio::time::sleep(TICK).await;
             clock::stale();
-            let now = clock::now().monotonic_ms;
+            let now = clock::monotonic_ms();
             self.forget_departed();
             peak = peak.max(self.len());
             // Once when most have gone, and once more when all have.
