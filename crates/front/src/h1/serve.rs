@@ -106,8 +106,7 @@ impl Loop {
 
     async fn next_head(&mut self) -> Next {
         let conn = self.conn.clone();
-        // A client that has just come and says nothing waits like one between two requests.
-        conn.watch.set_activity(Activity::Idle);
+        conn.watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
         let now = clock::monotonic_ms();
         let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER) };
         let mut armed = false;
@@ -138,7 +137,7 @@ impl Loop {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Next::Closed),
             }
-            if has_bytes && conn.watch.activity() == Activity::Idle {
+            if has_bytes && conn.watch.activity() < Activity::Head {
                 conn.watch.set_activity(Activity::Head);
                 // The time of a first head runs since the client came.
                 if !self.first {
