@@ -181,12 +181,7 @@ fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), Flaw> {
         Kind::AAAA => Data::Address(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).map_err(|_| Flaw::Data)?).into()),
         Kind::CNAME => Data::Alias(whole(start)?),
         Kind::PTR => Data::Pointer(whole(start)?),
-        Kind::SRV => Data::Service {
-            priority: word(bytes, 0)?,
-            weight: word(bytes, 2)?,
-            port: word(bytes, 4)?,
-            target: whole(start + 6)?,
-        },
+        Kind::SRV => Data::Service { priority: word(bytes, 0)?, weight: word(bytes, 2)?, port: word(bytes, 4)?, target: whole(start + 6)? },
         _ => return Ok((None, next)),
     };
     // A lifetime with the highest bit counts as none (RFC 2181).
