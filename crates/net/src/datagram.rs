@@ -1,16 +1,17 @@
 //! A datagram socket with one peer, over UDP or in the unix domain.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::task::{Context, Poll, ready};
 
-use socket2::{SockAddr, Socket, Type};
-use tokio::io::ReadBuf;
+use socket2::{SockAddr, SockRef, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
 
 use crate::address::Address;
+
+/// A refusal is no datagram to epoll(7), only an error.
+const NEWS: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// A connected datagram socket registered with the worker's event loop.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Datagram {
     /// `WouldBlock` when the socket takes nothing, otherwise what send(2) reports.
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         // The event loop is not asked first: it may not have heard yet that a new socket can be written to.
-        socket2::SockRef::from(self).send(bytes)
+        SockRef::from(self).send(bytes)
     }
 
     /// Receives one datagram into `buffer`, whose end cuts off what does not fit. Never waits.
@@ -55,28 +56,39 @@ impl Datagram {
     /// # Errors
     /// `WouldBlock` when nothing is there, otherwise what recv(2) reports.
     pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Datagram::Udp(socket) => socket.try_recv(buffer),
-            Datagram::Unix(socket) => socket.try_recv(buffer),
-        }
+        // The kernel is asked even if the event loop has heard of nothing: it may hold a refusal.
+        io::Read::read(&mut &*SockRef::from(self), buffer)
     }
 
-    /// As [`Datagram::try_receive`], but arranges a wake-up when nothing is there.
-    pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut filling = ReadBuf::new(buffer);
-        ready!(match self {
-            Datagram::Udp(socket) => socket.poll_recv(cx, &mut filling),
-            Datagram::Unix(socket) => socket.poll_recv(cx, &mut filling),
-        })?;
-        Poll::Ready(Ok(filling.filled().len()))
-    }
-
-    /// Waits for one datagram.
+    /// Waits until something can be received or an error is there. May be spurious.
     ///
     /// # Errors
-    /// What recv(2) reports.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_receive(cx, buffer)).await
+    /// The event loop is gone.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Datagram::Udp(socket) => socket.ready(NEWS).await?,
+            Datagram::Unix(socket) => socket.ready(NEWS).await?,
+        };
+        Ok(())
+    }
+
+    /// As [`Datagram::try_receive`], after [`Datagram::readable`].
+    ///
+    /// # Errors
+    /// As [`Datagram::try_receive`].
+    pub fn receive_ready(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.try_receive(buffer);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            // The event loop is told for each kind of news on its own that there is none.
+            for news in [Interest::READABLE, Interest::ERROR] {
+                let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                let _ = match self {
+                    Datagram::Udp(socket) => socket.try_io(news, nothing),
+                    Datagram::Unix(socket) => socket.try_io(news, nothing),
+                };
+            }
+        }
+        result
     }
 }
 
@@ -105,8 +117,19 @@ mod tests {
         assert_eq!(socket.try_receive(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         peer.send_to(b"12", from).unwrap();
         peer.send_to(b"3456", from).unwrap();
-        assert_eq!(socket.receive(&mut buffer).await.unwrap(), 2);
-        assert_eq!(socket.receive(&mut buffer[..3]).await.unwrap(), 3);
+        socket.readable().await.unwrap();
+        assert_eq!(socket.receive_ready(&mut buffer).unwrap(), 2);
+        assert_eq!(socket.receive_ready(&mut buffer[..3]).unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_seen() {
+        let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let socket = Datagram::connect(&nobody.into(), None).unwrap();
+        socket.try_send(b"abc").unwrap();
+        socket.readable().await.unwrap();
+        let error = socket.receive_ready(&mut [0; 10]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]
@@ -121,6 +144,7 @@ mod tests {
         let (length, from) = peer.recv_from(&mut buffer).unwrap();
         assert_eq!(length, 3);
         peer.send_to_addr(b"ok", &from).unwrap();
-        assert_eq!(socket.receive(&mut buffer).await.unwrap(), 2);
+        socket.readable().await.unwrap();
+        assert_eq!(socket.receive_ready(&mut buffer).unwrap(), 2);
     }
 }

@@ -130,6 +130,12 @@ impl Timer {
         }
     }
 
+    fn debug(&self, line: &str) {
+        if self.log.enabled(Level::Debug) {
+            self.log.write(Level::Debug, 0, line.as_bytes());
+        }
+    }
+
     async fn fire(&self, premature: bool) {
         let timers = &self.runtime.timers;
         let max = self.runtime.max_running_timers.get().unwrap_or(256);
@@ -138,6 +144,7 @@ impl Timer {
             return self.log.write(Level::Alert, 0, line.as_bytes());
         }
         timers.running.set(timers.running.get() + 1);
+        self.debug("lua ngx.timer expired");
         let mut host = Host::without_request(self.runtime.clone(), self.machine.clone(), Some(self.worker.clone()), self.log.clone());
         host.location.clone_from(&self.location);
         let push = |stack: &mut Stack<'_>| {
@@ -151,6 +158,7 @@ impl Timer {
             Started::Waiting(job) => job.await,
         };
         timers.running.set(timers.running.get().saturating_sub(1));
+        self.debug("http lua close fake http connection");
         if let lua::Outcome::Failed(error) = outcome {
             let mut line = b"lua entry thread aborted: ".to_vec();
             line.extend_from_slice(&error.log_text());

@@ -5,6 +5,7 @@ use crate::socket::hub::Hub;
 use crate::socket::report::Reporter;
 use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Socket, Work};
+use crate::state::State;
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
@@ -51,6 +52,15 @@ impl Call {
     pub fn socket(&self, stack: &mut Stack<'_>) -> Option<(u64, Rc<Socket>)> {
         let id = item(stack, ID)? as u64;
         Some((id, self.hub.find(id)?))
+    }
+
+    /// Keeps a new socket for as long as the client's request lives: one of a subrequest is no other request's when
+    /// that has ended.
+    pub fn keep(&self, id: u64) {
+        match &self.host.request {
+            Some(request) if !request.is_main() => request.main().context::<State>().sockets.add(&self.hub, id),
+            _ => self.host.state.sockets.add(&self.hub, id),
+        }
     }
 
     /// Where errors are logged.

@@ -11,6 +11,7 @@ use net::address::Address;
 use net::connect::Options;
 use net::stream::Stream;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 /// Wrong arguments.
 pub fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=3, "expecting 2 or 3 arguments, but got")?;
-    call::begin(cx, stack, "bind")?;
+    let call = call::begin(cx, stack, "bind")?;
     let port = if stack.top() == 3 {
         let Some(port) = stack.number(3) else {
             let text = format!("expecting port to be anumber but got type: {}", stack.kind(3).name());
@@ -42,8 +43,14 @@ pub fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     };
     stack.push_bytes(SocketAddr::new(ip, port).to_string().as_bytes());
     stack.set_item(1, BIND);
+    call.reporter(cx).debug(format_args!("lua tcp socket bind ip: {}", local_text(SocketAddr::new(ip, port))));
     stack.push_bool(true);
     Ok(1)
+}
+
+/// A local address as it was given: port 0 is none.
+fn local_text(local: SocketAddr) -> String {
+    if local.port() == 0 { local.ip().to_string() } else { local.to_string() }
 }
 
 /// The last argument of connect.
@@ -55,7 +62,7 @@ struct PoolOptions {
 }
 
 fn pool_options(stack: &mut Stack<'_>, at: usize, default_size: u64) -> Result<PoolOptions, Raise> {
-    let bad = |text: String| Raise::argument(at, "connect", &text);
+    let bad = |text: String| Raise::argument(at - 1, "connect", &text);
     let mut options = PoolOptions::default();
     let top = stack.top();
     let kind = stack.get_field(at, b"pool_size");
@@ -164,7 +171,7 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Socket> {
     let socket = Rc::new(Socket::new(&call.host.state));
     let id = call.hub.add(socket.clone());
-    call.host.state.sockets.add(&call.hub, id);
+    call.keep(id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);
     socket
@@ -186,6 +193,7 @@ impl Connect {
         let ticket = match self.pool.as_ref().map(Pool::admit) {
             None => None,
             Some(Admission::Reuse(stream, reused, ticket)) => {
+                self.reporter.debug(format_args!("lua tcp socket get keepalive peer: using connection, fd:{}", stream.as_fd().as_raw_fd()));
                 self.install(stream, reused + 1, Some(ticket), String::new());
                 return Ok(number(stack, 1.0));
             }
@@ -257,9 +265,25 @@ impl Connect {
                 failure("timeout")
             }
             Err(error) => {
-                self.reporter.error(&format!("connect() failed {}{label}", base::errno::describe(&error)));
+                self.complain(&address, &error, &label);
                 failure(error_text(&error))
             }
+        }
+    }
+
+    /// The log line of a connect that failed: what fails at once is graver than what a network does.
+    fn complain(&self, address: &Address, error: &std::io::Error, label: &str) {
+        use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, ConnectionRefused, PermissionDenied};
+        let what = base::errno::describe(error);
+        match (self.bind, address) {
+            (Some(local), _) if [AddrInUse, AddrNotAvailable, PermissionDenied].contains(&error.kind()) => {
+                self.reporter.critical(&format!("bind({}) failed {what}{label}", local_text(local)));
+            }
+            (_, Address::Unix(_)) if error.kind() == ConnectionRefused => {
+                self.reporter.error(&format!("connect() to {address} failed {what}{label}"));
+            }
+            (_, Address::Unix(_)) => self.reporter.critical(&format!("connect() to {address} failed {what}{label}")),
+            _ => self.reporter.error(&format!("connect() failed {what}{label}")),
         }
     }
 

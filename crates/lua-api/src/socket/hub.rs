@@ -3,17 +3,19 @@
 use crate::socket::datagrams::Datagrams;
 use crate::socket::state::Socket;
 use crate::state::State;
+use base::log::{ErrorLog, Level};
 use net::pool::Idle;
 use net::stream::Stream;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How often dead and expired idle connections are closed.
-const TICK: Duration = Duration::from_secs(1);
+/// How often dead and expired idle connections are closed; only while there are any.
+const TICK: Duration = Duration::from_millis(250);
 
 /// A socket of either kind.
 enum Kept {
@@ -27,6 +29,7 @@ pub struct Hub {
     sockets: RefCell<HashMap<u64, Kept>>,
     pools: RefCell<HashMap<Vec<u8>, Rc<Pool>>>,
     next: Cell<u64>,
+    packet: RefCell<Vec<u8>>,
     tended: Cell<bool>,
 }
 
@@ -105,7 +108,8 @@ impl Pool {
         }
     }
 
-    fn sweep(&self) {
+    /// Closes what is dead or expired; answers how many.
+    fn sweep(&self) -> usize {
         let now = Instant::now();
         let dead: Vec<Resting> = {
             let mut idle = self.idle.borrow_mut();
@@ -115,7 +119,7 @@ impl Pool {
             idle.extend(kept);
             dead
         };
-        drop(dead);
+        dead.len()
     }
 
     fn ticket(self: &Rc<Self>) -> Ticket {
@@ -217,6 +221,24 @@ impl Hub {
         }
     }
 
+    /// Receives a datagram of at most `size` bytes into the worker's buffer and shows it to `see`.
+    ///
+    /// # Errors
+    /// What `receive` reports.
+    pub fn packet<R>(
+        &self,
+        size: usize,
+        receive: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+        see: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<R> {
+        let mut buffer = self.packet.borrow_mut();
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        let length = receive(buffer.get_mut(..size).unwrap_or_default())?;
+        Ok(see(buffer.get(..length).unwrap_or_default()))
+    }
+
     /// Forgets a socket.
     pub fn remove(&self, id: u64) {
         let gone = self.sockets.borrow_mut().remove(&id);
@@ -262,20 +284,30 @@ impl Hub {
         }
     }
 
-    /// Closes dead and expired idle connections once a second; answers the task to spawn, the first time.
-    pub fn tend(self: &Rc<Self>) -> Option<http::BoxFuture<()>> {
+    /// Closes dead and expired idle connections from time to time; answers the task to spawn, the first time.
+    pub fn tend(self: &Rc<Self>, log: &ErrorLog) -> Option<http::BoxFuture<()>> {
         if self.tended.replace(true) {
             return None;
         }
-        let hub = Rc::downgrade(self);
+        let (hub, log) = (Rc::downgrade(self), log.clone());
         Some(Box::pin(async move {
             loop {
                 tokio::time::sleep(TICK).await;
                 let Some(hub) = hub.upgrade() else { return };
                 let all: Vec<_> = hub.pools.borrow().values().cloned().collect();
-                all.iter().for_each(|pool| pool.sweep());
+                let closed: usize = all.iter().map(|pool| pool.sweep()).sum();
+                if closed > 0 && log.enabled(Level::Debug) {
+                    log.write(Level::Debug, 0, format!("lua tcp socket keepalive close handler: {closed}").as_bytes());
+                }
                 // A pool that nobody uses any more is forgotten, its size with it.
-                hub.pools.borrow_mut().retain(|_, pool| pool.connections.get() > 0 || Rc::strong_count(pool) > 2);
+                hub.pools.borrow_mut().retain(|key, pool| {
+                    let used = pool.connections.get() > 0 || Rc::strong_count(pool) > 2;
+                    if !used && log.enabled(Level::Debug) {
+                        let key = String::from_utf8_lossy(key);
+                        log.write(Level::Debug, 0, format!("lua tcp socket keepalive: free connection pool for \"{key}\"").as_bytes());
+                    }
+                    used
+                });
                 if hub.pools.borrow().is_empty() {
                     return hub.tended.set(false);
                 }

@@ -3,6 +3,7 @@
 use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::state::{Inner, Work};
 use lua::{Cx, Raise, Stack};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 /// `sock:close()`.
@@ -12,7 +13,7 @@ use std::time::Duration;
 pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
     let call = call::begin(cx, stack, "close")?;
-    let Some((id, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
+    let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
     else {
         return Ok(now(fail(stack, "closed")));
     };
@@ -21,8 +22,6 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     let gone = std::mem::take(&mut *socket.inner.borrow_mut());
     drop(gone);
-    call.hub.remove(id);
-    call.host.state.sockets.remove(id);
     Ok(now(number(stack, 1.0)))
 }
 
@@ -33,7 +32,7 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 pub fn reused_times(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object), but got")?;
     let call = call::begin(cx, stack, "getreusedtimes")?;
-    let found = call.socket(stack).filter(|(_, socket)| !socket.inner.borrow().is_closed());
+    let found = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some());
     Ok(now(match found {
         None => fail(stack, "closed"),
         Some((_, socket)) => number(stack, f64::from(socket.inner.borrow().reused)),
@@ -44,7 +43,8 @@ fn integer(stack: &Stack<'_>, index: usize, default: u64) -> Result<i64, Raise> 
     if stack.is_nil(index) {
         return Ok(i64::try_from(default).unwrap_or(i64::MAX));
     }
-    stack.check_number(index, "setkeepalive").map(|n| n as i64)
+    let expected = || Raise::argument(index - 1, "setkeepalive", &format!("number expected, got {}", stack.kind(index).name()));
+    stack.number(index).map(|n| n as i64).ok_or_else(expected)
 }
 
 /// `sock:setkeepalive(timeout, size)`: the connection goes to its pool, the socket is closed.
@@ -62,7 +62,7 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let usable = inner.stream.is_some() && !inner.read_closed && !inner.write_closed && !inner.eof;
         usable || s.busy(&[Work::Connecting]).is_some()
     });
-    let Some((id, socket)) = found else { return Ok(now(fail(stack, "closed"))) };
+    let Some((_, socket)) = found else { return Ok(now(fail(stack, "closed"))) };
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
         return Ok(now(fail(stack, text)));
     }
@@ -77,9 +77,10 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Err(Raise::argument(arguments, "setkeepalive", &format!("bad \"pool_size\" option value: {size}")));
     }
     let Inner { stream, ticket, reused, .. } = std::mem::take(&mut *socket.inner.borrow_mut());
-    call.hub.remove(id);
-    call.host.state.sockets.remove(id);
-    let Some(stream) = stream.filter(|_| !exiting) else { return Ok(now(number(stack, 1.0))) };
+    let Some(stream) = stream.filter(|_| !exiting) else {
+        call.reporter(cx).debug(format_args!("lua tcp socket set keepalive while process exiting, closing connection"));
+        return Ok(now(number(stack, 1.0)));
+    };
     if let Some(text) = spoken(&stream) {
         return Ok(now(fail(stack, text)));
     }
@@ -95,7 +96,9 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     let idle = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0).map(Duration::from_millis);
     call.hub.rest(&pool, stream, reused, ticket, idle);
-    if let (Some(task), Some(worker)) = (call.hub.tend(), &call.host.worker) {
+    if let Some(worker) = &call.host.worker
+        && let Some(task) = call.hub.tend(&worker.log)
+    {
         worker.spawn(task);
     }
     Ok(now(number(stack, 1.0)))
@@ -109,6 +112,20 @@ fn spoken(stream: &net::stream::Stream) -> Option<&'static str> {
         Ok(0) => Some("closed"),
         _ => Some("connection in dubious state"),
     }
+}
+
+/// `sock:getfd()`: the descriptor's number (resty.core.socket).
+///
+/// # Errors
+/// The socket was never connected.
+pub fn descriptor(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let call = call::begin(cx, stack, "getfd")?;
+    let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
+    let inner = socket.inner.borrow();
+    Ok(now(match &inner.stream {
+        Some(stream) => number(stack, f64::from(stream.as_fd().as_raw_fd())),
+        None => fail(stack, "closed"),
+    }))
 }
 
 /// `sock:setoption(name, value)` (resty.core.socket).

@@ -26,7 +26,7 @@ pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let want = match (stack.top(), stack.kind(2)) {
         (1, _) => Want::Line,
         (_, Type::String | Type::Number) => match (stack.number(2), stack.bytes(2).unwrap_or_default()) {
-            (Some(size), _) if size < 0.0 => return Err(Raise::argument(2, "receive", "bad number argument")),
+            (Some(size), _) if size < 0.0 => return Err(Raise::argument(1, "receive", "bad number argument")),
             (Some(size), _) if size < 1.0 => {
                 stack.push_bytes(b"");
                 return Ok(Later::Now(1));
@@ -36,10 +36,10 @@ pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             (None, b"*a") => Want::All,
             (None, other) => {
                 let text = format!("bad pattern argument: {}", String::from_utf8_lossy(other));
-                return Err(Raise::argument(2, "receive", &text));
+                return Err(Raise::argument(1, "receive", &text));
             }
         },
-        _ => return Err(Raise::argument(2, "receive", "bad argument")),
+        _ => return Err(Raise::argument(1, "receive", "bad argument")),
     };
     run(&call, stack, socket, want, reporter, false)
 }
@@ -168,6 +168,9 @@ impl Receiving {
 fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, reporter: Reporter, until: bool) -> Result<Later, Raise> {
     let timeout: Duration = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
+    if let Want::Any(_) = want {
+        reporter.debug(format_args!("lua tcp socket read any"));
+    }
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
     let mut receiving = Receiving { socket, want, seen: 0, room };
     // What has arrived answers at once; a waker is given when the thread really waits.

@@ -20,7 +20,8 @@ pub fn group() -> Group {
         Row::calls("close", at, keep::close),
         Row::calls("setkeepalive", at, keep::set_keepalive),
         Row::calls("getreusedtimes", at, keep::reused_times),
-        Row::calls("setoption", at, keep::set_option),
+        Row::calls("getfd", at, keep::descriptor),
+            Row::calls("setoption", at, keep::set_option),
         Row::calls("getoption", at, keep::get_option),
         Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
     ];

@@ -57,17 +57,21 @@ impl Want {
                 found(input.get(..used)?, used, true)
             }
             Want::Until { pattern, inclusive, size } => {
-                let place = memchr::memmem::find(input.get(*seen..)?, pattern).map(|place| place + *seen);
-                if let Some(place) = place.filter(|place| *size == 0 || *place < *size) {
-                    let used = place + pattern.len();
-                    return found(input.get(..if *inclusive { used } else { place })?, used, true);
+                if *size > 0 {
+                    let (end, complete) = sized(input, pattern, *size)?;
+                    let used = if complete { end + pattern.len() } else { end };
+                    return found(input.get(..if complete && *inclusive { used } else { end })?, used, complete);
                 }
-                let safe = place.unwrap_or(input.len() - tail(input, pattern));
-                if *size > 0 && safe >= *size {
-                    return found(input.get(..*size)?, *size, false);
+                match memchr::memmem::find(input.get(*seen..)?, pattern).map(|place| place + *seen) {
+                    Some(place) => {
+                        let used = place + pattern.len();
+                        found(input.get(..if *inclusive { used } else { place })?, used, true)
+                    }
+                    None => {
+                        *seen = input.len() - tail(input, pattern);
+                        None
+                    }
                 }
-                *seen = input.len() - tail(input, pattern);
-                None
             }
         }
     }
@@ -84,6 +88,38 @@ impl Want {
             _ => (input.to_vec(), input.len()),
         }
     }
+}
+
+/// Where a piece of at least `size` bytes ends, and whether the pattern follows it. A piece grows by single bytes and by
+/// beginnings of the pattern that turned out to be none, which are not cut: as in OpenResty it may become longer.
+fn sized(input: &[u8], pattern: &[u8], size: usize) -> Option<(usize, bool)> {
+    // `matched` bytes before `at` may be the pattern's beginning; what is before them is `sure`.
+    let (mut at, mut matched) = (0, 0);
+    while let Some(byte) = input.get(at) {
+        if pattern.get(matched) == Some(byte) {
+            at += 1;
+            matched += 1;
+            if matched == pattern.len() {
+                return Some((at - matched, true));
+            }
+            continue;
+        }
+        // The longest shorter beginning that goes on with this byte.
+        let begun = pattern.get(..matched)?;
+        let shorter = (1..matched).rev().find(|n| begun.ends_with(pattern.get(..*n).unwrap_or_default()) && pattern.get(*n) == Some(byte));
+        match shorter {
+            Some(shorter) => {
+                at += 1;
+                matched = shorter + 1;
+            }
+            None if matched > 0 => matched = 0,
+            None => at += 1,
+        }
+        if at - matched >= size {
+            return Some((at - matched, false));
+        }
+    }
+    None
 }
 
 fn without_returns(line: &[u8]) -> Vec<u8> {
@@ -123,6 +159,9 @@ mod tests {
         assert_eq!(find(&until(2, false), b"ab--x"), Some(("ab".into(), 2, false)));
         assert_eq!(find(&until(4, false), b"ab--x"), Some(("ab".into(), 5, true)));
         assert_eq!(find(&until(3, false), b"ab--"), None);
+        assert_eq!(find(&until(3, false), b"ab--y"), Some(("ab--".into(), 4, false)));
+        let twice = Want::Until { pattern: b"ab1ab2".to_vec(), inclusive: false, size: 2 };
+        assert_eq!(find(&twice, b"ab1ab1"), Some(("ab1".into(), 3, false)));
         let mut seen = 0;
         assert_eq!(until(0, false).find(b"ab--", &mut seen, false), None);
         assert_eq!(seen, 2);

@@ -1,10 +1,12 @@
 //! `send`.
 
 use crate::api::output::push_value;
-use crate::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
+use crate::socket::call::{self, Call, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
+use http::Core;
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use net::stream::Transport;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
@@ -32,11 +34,14 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     reporter.debug(format_args!("lua tcp socket send timeout: {}", timeout.as_millis()));
     let mut data = Vec::new();
     match stack.kind(2) {
-        Type::Number | Type::String | Type::Nil | Type::Boolean | Type::Table => push_value(stack, 2, 2, "send", &mut data)?,
+        Type::Number | Type::String | Type::Nil | Type::Boolean | Type::Table => push_value(stack, 2, 1, "send", &mut data)?,
         other => {
             let text = format!("string, number, boolean, nil, or array table expected, got {}", other.name());
-            return Err(Raise::argument(2, "send", &text));
+            return Err(Raise::argument(1, "send", &text));
         }
+    }
+    if !socket.inner.borrow().prompt {
+        hurry(&call, &socket, &reporter);
     }
     let total = data.len();
     let mut sent = 0;
@@ -73,6 +78,18 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             }
         })
     }))
+}
+
+/// Lets small segments go at once, as `tcp_nodelay` says for all connections.
+fn hurry(call: &Call, socket: &Socket, reporter: &Reporter) {
+    let mut inner = socket.inner.borrow_mut();
+    inner.prompt = true;
+    let wanted = call.host.conf::<Core>().tcp_nodelay.unwrap_or(true);
+    if let Some(stream) = inner.stream.as_ref().filter(|stream| wanted && stream.transport() == Transport::Tcp) {
+        reporter.debug(format_args!("lua socket tcp_nodelay"));
+        // A peer that is gone already is found out by the write that follows.
+        let _ = stream.set_no_delay(true);
+    }
 }
 
 /// Writes what the socket takes; true when all is written.

@@ -10,7 +10,7 @@ local until_row, collect, check_tcp, connect_row = R["until"], R.collect, R.tcp,
 local methods = {
     connect = R.connect, send = R.send, receive = R.receive, receiveany = R.receiveany, bind = R.bind,
     close = R.close, setkeepalive = R.setkeepalive, getreusedtimes = R.getreusedtimes,
-    setoption = R.setoption, getoption = R.getoption, sslhandshake = R.sslhandshake,
+    getfd = R.getfd, setoption = R.setoption, getoption = R.getoption, sslhandshake = R.sslhandshake,
 }
 local meta = { __index = methods }
 

@@ -36,6 +36,8 @@ pub struct Inner {
     pub input: Vec<u8>,
     /// Where unreceived bytes begin.
     pub at: usize,
+    /// Small segments are sent at once, as `tcp_nodelay` says; set with the first send.
+    pub prompt: bool,
     /// The peer has ended the stream.
     pub eof: bool,
     /// Nothing can be received any more.

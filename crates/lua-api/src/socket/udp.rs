@@ -12,12 +12,11 @@ use net::address::Address;
 use net::datagram::Datagram;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 
 /// No datagram is received whole beyond this size.
 const LARGEST: f64 = 65_536.0;
-/// What is received where the call does not say.
-const USUAL: f64 = 8_192.0;
 
 /// The rows of `ngx.socket.udp`.
 pub(super) fn rows() -> Vec<Row> {
@@ -114,7 +113,7 @@ fn bound(stack: &mut Stack<'_>) -> Option<SocketAddr> {
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Datagrams> {
     let socket = Rc::new(Datagrams::new(&call.host.state));
     let id = call.hub.add_datagrams(socket.clone());
-    call.host.state.sockets.add(&call.hub, id);
+    call.keep(id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);
     socket
@@ -167,16 +166,19 @@ fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let mut scratch = call.host.scratch.borrow_mut();
     scratch.clear();
     match stack.kind(2) {
-        Type::Number | Type::String | Type::Nil | Type::Boolean | Type::Table => push_value(stack, 2, 2, "send", &mut scratch)?,
+        Type::Number | Type::String | Type::Nil | Type::Boolean | Type::Table => push_value(stack, 2, 1, "send", &mut scratch)?,
         other => {
             let text = format!("string, number, boolean, nil, or array table expected, got {}", other.name());
-            return Err(Raise::argument(2, "send", &text));
+            return Err(Raise::argument(1, "send", &text));
         }
     }
     let result = match &*socket.socket.borrow() {
         Some(open) => open.try_send(&scratch),
         None => return Ok(call::now(fail(stack, "closed"))),
     };
+    if let (Ok(sent), Some(open)) = (&result, &*socket.socket.borrow()) {
+        reporter.debug(format_args!("send: fd:{} {sent} of {}", open.as_fd().as_raw_fd(), scratch.len()));
+    }
     Ok(call::now(match result {
         Ok(count) if count == scratch.len() => number(stack, 1.0),
         Ok(_) => fail(stack, "partial write"),
@@ -193,30 +195,33 @@ fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         Ok(socket) => socket,
         Err(text) => return Ok(fail(stack, text)),
     };
-    let size = if stack.is_nil(2) { USUAL } else { stack.check_number(2, "receive")? };
+    let size = if stack.is_nil(2) { LARGEST } else { stack.check_number(2, "receive")? };
     // A negative size is a huge one to C.
     let size = if (0.0..LARGEST).contains(&size) { size as usize } else { LARGEST as usize };
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua udp socket read timeout: {}", timeout.as_millis()));
     reporter.debug(format_args!("lua udp socket receive buffer size: {size}"));
     let Some(open) = socket.socket.borrow().clone() else { return Ok(fail(stack, "closed")) };
-    let mut buffer = vec![0; size];
-    match open.try_receive(&mut buffer) {
-        Ok(length) => {
-            stack.push_bytes(buffer.get(..length).unwrap_or_default());
-            return Ok(Later::Now(1));
-        }
+    match call.hub.packet(size, |buffer| open.try_receive(buffer), |data| stack.push_bytes(data)) {
+        Ok(()) => return Ok(Later::Now(1)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => return Ok(fail(stack, &lost(&socket, &reporter, &error))),
     }
     let busy = socket.begin();
+    let hub = call.hub.clone();
     Ok(Later::wait(async move {
         let _busy = busy;
-        Ok(match tokio::time::timeout(timeout, open.receive(&mut buffer)).await {
-            Ok(Ok(length)) => {
-                buffer.truncate(length);
-                Reply::One(buffer.into())
+        let receiving = async {
+            loop {
+                open.readable().await?;
+                match hub.packet(size, |buffer| open.receive_ready(buffer), <[u8]>::to_vec) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result,
+                }
             }
+        };
+        Ok(match tokio::time::timeout(timeout, receiving).await {
+            Ok(Ok(data)) => Reply::One(data.into()),
             Ok(Err(error)) => failure(lost(&socket, &reporter, &error).into_bytes()),
             Err(_) => {
                 reporter.error(&format!("lua udp socket read timed out{}", socket.label.borrow()));
@@ -245,7 +250,7 @@ fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
     let call = call::begin(cx, stack, "close")?;
     let found = find(&call, stack).filter(|(_, socket)| socket.socket.borrow().is_some() || socket.is_busy());
-    let Some((id, socket)) = found else { return Ok(call::now(fail(stack, "closed"))) };
+    let Some((_, socket)) = found else { return Ok(call::now(fail(stack, "closed"))) };
     if !socket.belongs_to(&call.host.state) {
         return Err("bad request".into());
     }
@@ -255,7 +260,7 @@ fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua finalize socket"));
     reporter.debug(format_args!("lua close socket connection"));
-    call.hub.remove(id);
-    call.host.state.sockets.remove(id);
+    // The number stays its own: a socket that is closed can be given another peer.
+    drop(socket.socket.take());
     Ok(call::now(number(stack, 1.0)))
 }
