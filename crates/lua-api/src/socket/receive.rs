@@ -2,12 +2,12 @@
 
 use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use crate::socket::report::Reporter;
-use crate::socket::scan::{Found, Want};
+use crate::socket::scan::Want;
 use crate::socket::state::{Socket, Work, error_text};
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// `sock:receive(pattern or size)`.
@@ -100,34 +100,71 @@ struct Receiving {
     want: Want,
     seen: usize,
     room: usize,
+    /// An error that was met before the thread began to wait.
+    failed: Option<io::Error>,
 }
 
 /// How a receive ended.
 enum End {
-    Found(Found),
+    /// The result, and whether a pattern was reached.
+    Found(Vec<u8>, bool),
     Closed,
     Failed(io::Error),
 }
 
 impl Receiving {
+    /// Answers from what is buffered or has arrived, without a copy on the way to Lua; the number of results.
+    fn try_now(&mut self, stack: &mut Stack<'_>, until: bool) -> Option<usize> {
+        let mut inner = self.socket.inner.borrow_mut();
+        let inner = &mut *inner;
+        loop {
+            if let Some(found) = self.want.find(inner.unread(), &mut self.seen, inner.eof) {
+                stack.push_bytes(&found.data);
+                let used = found.used;
+                if until {
+                    stack.push_nil();
+                    stack.push_nil();
+                    stack.push_bool(found.complete);
+                }
+                inner.consume(used);
+                return Some(if until { 4 } else { 1 });
+            }
+            if inner.eof {
+                return None;
+            }
+            inner.make_room(self.room);
+            let read = inner.stream.as_ref()?.try_read(&mut inner.input);
+            match read {
+                Ok(0) => inner.eof = true,
+                Ok(_) => {}
+                // A waker is given when the thread really waits.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) => {
+                    self.failed = Some(error);
+                    return None;
+                }
+            }
+        }
+    }
+
     /// Looks at what is buffered and reads until it suffices.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let mut inner = self.socket.inner.borrow_mut();
         let inner = &mut *inner;
         loop {
             if let Some(found) = self.want.find(inner.unread(), &mut self.seen, inner.eof) {
-                inner.consume(found.used);
-                return Poll::Ready(End::Found(found));
+                let (used, end) = (found.used, End::Found(found.data.into_owned(), found.complete));
+                inner.consume(used);
+                return Poll::Ready(end);
+            }
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(End::Failed(error));
             }
             if inner.eof {
                 return Poll::Ready(End::Closed);
             }
+            inner.make_room(self.room);
             let Some(stream) = &mut inner.stream else { return Poll::Ready(End::Closed) };
-            if inner.at > 0 {
-                inner.input.drain(..inner.at);
-                inner.at = 0;
-            }
-            inner.input.reserve(self.room);
             match std::task::ready!(stream.poll_read(cx, &mut inner.input)) {
                 Ok(0) => inner.eof = true,
                 Ok(_) => {}
@@ -147,8 +184,8 @@ impl Receiving {
 
     fn reply(&mut self, end: End, reporter: &Reporter, until: bool) -> Reply {
         match end {
-            End::Found(found) if until => Reply::Many(vec![found.data.into(), Value::Nil, Value::Nil, found.complete.into()]),
-            End::Found(found) => Reply::One(found.data.into()),
+            End::Found(data, complete) if until => Reply::Many(vec![data.into(), Value::Nil, Value::Nil, complete.into()]),
+            End::Found(data, _) => Reply::One(data.into()),
             End::Closed => Reply::Many(vec![Value::Nil, "closed".into(), self.partial(true)]),
             End::Failed(error) => {
                 let label = self.socket.inner.borrow().label.clone();
@@ -172,24 +209,9 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
         reporter.debug(format_args!("lua tcp socket read any"));
     }
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { socket, want, seen: 0, room };
-    // What has arrived answers at once; a waker is given when the thread really waits.
-    match receiving.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(End::Found(found)) => {
-            stack.push_bytes(&found.data);
-            if !until {
-                return Ok(Later::Now(1));
-            }
-            stack.push_nil();
-            stack.push_nil();
-            stack.push_bool(found.complete);
-            return Ok(Later::Now(4));
-        }
-        Poll::Ready(end) => {
-            let reply = receiving.reply(end, &reporter, until);
-            return Ok(Later::wait(async move { Ok(reply) }));
-        }
-        Poll::Pending => {}
+    let mut receiving = Receiving { socket, want, seen: 0, room, failed: None };
+    if let Some(results) = receiving.try_now(stack, until) {
+        return Ok(Later::Now(results));
     }
     let busy = receiving.socket.begin(Work::Reading);
     Ok(Later::wait(async move {

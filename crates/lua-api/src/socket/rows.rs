@@ -21,7 +21,7 @@ pub fn group() -> Group {
         Row::calls("setkeepalive", at, keep::set_keepalive),
         Row::calls("getreusedtimes", at, keep::reused_times),
         Row::calls("getfd", at, keep::descriptor),
-            Row::calls("setoption", at, keep::set_option),
+        Row::calls("setoption", at, keep::set_option),
         Row::calls("getoption", at, keep::get_option),
         Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
     ];

@@ -1,5 +1,7 @@
 //! What a receive looks for in the bytes that have arrived.
 
+use std::borrow::Cow;
+
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -24,9 +26,9 @@ pub enum Want {
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The result.
-    pub data: Vec<u8>,
+pub struct Found<'a> {
+    /// The result; a part of the input unless bytes had to be left out.
+    pub data: Cow<'a, [u8]>,
     /// How many bytes of the input it takes.
     pub used: usize,
     /// The pattern was reached.
@@ -35,8 +37,8 @@ pub struct Found {
 
 impl Want {
     /// The result, if `input` has it. `seen` bytes were looked through before; it is moved on.
-    pub fn find(&self, input: &[u8], seen: &mut usize, eof: bool) -> Option<Found> {
-        let found = |data: &[u8], used, complete| Some(Found { data: data.to_vec(), used, complete });
+    pub fn find<'a>(&self, input: &'a [u8], seen: &mut usize, eof: bool) -> Option<Found<'a>> {
+        let found = |data: &'a [u8], used, complete| Some(Found { data: Cow::Borrowed(data), used, complete });
         match self {
             Want::Line => match memchr::memchr(b'\n', input.get(*seen..)?) {
                 Some(place) => {
@@ -79,7 +81,7 @@ impl Want {
     /// What an error hands over of the input: the result and how much it takes.
     pub fn partial(&self, input: &[u8], eof: bool) -> (Vec<u8>, usize) {
         match self {
-            Want::Line => (without_returns(input), input.len()),
+            Want::Line => (without_returns(input).into_owned(), input.len()),
             // A pattern that has begun may go on after a timeout.
             Want::Until { pattern, .. } if !eof => {
                 let used = input.len() - tail(input, pattern);
@@ -122,8 +124,12 @@ fn sized(input: &[u8], pattern: &[u8], size: usize) -> Option<(usize, bool)> {
     None
 }
 
-fn without_returns(line: &[u8]) -> Vec<u8> {
-    line.iter().copied().filter(|byte| *byte != b'\r').collect()
+fn without_returns(line: &[u8]) -> Cow<'_, [u8]> {
+    let bare = line.strip_suffix(b"\r").unwrap_or(line);
+    match memchr::memchr(b'\r', bare) {
+        None => Cow::Borrowed(bare),
+        Some(_) => Cow::Owned(bare.iter().copied().filter(|byte| *byte != b'\r').collect()),
+    }
 }
 
 /// The length of the longest end of `input` with which `pattern` begins.
@@ -137,7 +143,7 @@ mod tests {
     use super::*;
 
     fn find(want: &Want, input: &[u8]) -> Option<(String, usize, bool)> {
-        want.find(input, &mut 0, false).map(|f| (String::from_utf8(f.data).unwrap(), f.used, f.complete))
+        want.find(input, &mut 0, false).map(|f| (String::from_utf8(f.data.into_owned()).unwrap(), f.used, f.complete))
     }
 
     #[test]

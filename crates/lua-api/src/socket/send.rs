@@ -1,11 +1,11 @@
 //! `send`.
 
-use crate::api::output::push_value;
 use crate::socket::call::{self, Call, SEND_TIMEOUT, expect, fail, failure, number};
+use crate::socket::pieces;
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
 use http::Core;
-use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use lua::{Cx, Later, Raise, Reply, Stack, Value};
 use net::stream::Transport;
 use std::io;
 use std::rc::Rc;
@@ -32,14 +32,9 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }
     let timeout = call.timeout(stack, SEND_TIMEOUT, call.options.send_timeout);
     reporter.debug(format_args!("lua tcp socket send timeout: {}", timeout.as_millis()));
-    let mut data = Vec::new();
-    match stack.kind(2) {
-        Type::Number | Type::String | Type::Nil | Type::Boolean | Type::Table => push_value(stack, 2, 1, "send", &mut data)?,
-        other => {
-            let text = format!("string, number, boolean, nil, or array table expected, got {}", other.name());
-            return Err(Raise::argument(1, "send", &text));
-        }
-    }
+    let mut data = call.host.scratch.borrow_mut();
+    data.clear();
+    pieces::push(stack, 2, &mut data)?;
     if !socket.inner.borrow().prompt {
         hurry(&call, &socket, &reporter);
     }
@@ -53,6 +48,9 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             return Ok(fail(stack, &String::from_utf8_lossy(&text)));
         }
     }
+    // What the kernel does not take at once is kept until it does.
+    let data = data.get(sent..).unwrap_or_default().to_vec();
+    let mut sent = 0;
     let busy = socket.begin(Work::Writing);
     Ok(Later::wait(async move {
         let _busy = busy;

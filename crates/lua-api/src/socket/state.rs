@@ -60,6 +60,15 @@ impl Inner {
         self.input.get(self.at..).unwrap_or_default()
     }
 
+    /// Makes room for a read of `room` bytes behind what is unread.
+    pub fn make_room(&mut self, room: usize) {
+        if self.at > 0 {
+            self.input.drain(..self.at);
+            self.at = 0;
+        }
+        self.input.reserve(room);
+    }
+
     /// Marks `count` unread bytes as received.
     pub fn consume(&mut self, count: usize) {
         self.at = self.at.saturating_add(count).min(self.input.len());

@@ -1,13 +1,13 @@
 //! `ngx.socket.udp`: datagrams over UDP and unix-domain sockets.
 
-use crate::api::output::push_value;
 use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, expect, fail, failure, number};
 use crate::socket::datagrams::Datagrams;
 use crate::socket::names::{self, Place};
+use crate::socket::pieces;
 use crate::socket::report::Reporter;
 use crate::socket::state::error_text;
 use http::resolving::Resolving;
-use lua::{Cx, Later, PhaseSet, Raise, Reply, Row, Stack, Type, Value, YIELDABLE};
+use lua::{Cx, Later, PhaseSet, Raise, Reply, Row, Stack, Value, YIELDABLE};
 use net::address::Address;
 use net::datagram::Datagram;
 use std::io;
@@ -165,13 +165,7 @@ fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     };
     let mut scratch = call.host.scratch.borrow_mut();
     scratch.clear();
-    match stack.kind(2) {
-        Type::Number | Type::String | Type::Nil | Type::Boolean | Type::Table => push_value(stack, 2, 1, "send", &mut scratch)?,
-        other => {
-            let text = format!("string, number, boolean, nil, or array table expected, got {}", other.name());
-            return Err(Raise::argument(1, "send", &text));
-        }
-    }
+    pieces::push(stack, 2, &mut scratch)?;
     let result = match &*socket.socket.borrow() {
         Some(open) => open.try_send(&scratch),
         None => return Ok(call::now(fail(stack, "closed"))),
