@@ -66,8 +66,12 @@ pub fn receive_any(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 /// the pattern was reached; the glue keeps it.
 ///
 /// # Errors
-/// A socket of another request.
+/// A socket of another request. The caller of the iterator is to blame.
 pub fn receive_until(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    iterate(cx, stack).map_err(|raise| raise.at_level(2))
+}
+
+fn iterate(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let call = call::begin(cx, stack, "receiveuntil")?;
     let reporter = call.reporter(cx);
     let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
