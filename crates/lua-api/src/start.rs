@@ -15,6 +15,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// How often an exiting worker looks whether its last timers have run.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A machine with the configured paths and the whole API.
 ///
 /// # Errors
@@ -161,8 +164,28 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
     }
     run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
     if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) {
-        worker.on_exiting(move || runtime.timers.begin_exit());
+        let owner = Rc::downgrade(worker);
+        worker.on_exiting(move || {
+            if let Some(worker) = owner.upgrade() {
+                end_timers(&runtime, &worker);
+            }
+        });
     }
+}
+
+/// Fires what waits; the worker stays until that has run.
+fn end_timers(runtime: &Rc<Runtime>, worker: &Rc<Worker>) {
+    runtime.timers.begin_exit();
+    if runtime.timers.are_done() {
+        return;
+    }
+    let (hold, runtime) = (worker.hold(), runtime.clone());
+    worker.spawn(Box::pin(async move {
+        let _hold = hold;
+        while !runtime.timers.are_done() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }));
 }
 
 /// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.

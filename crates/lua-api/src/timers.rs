@@ -23,4 +23,9 @@ impl Timers {
         self.exiting.set(true);
         self.wake.notify_waiters();
     }
+
+    /// Whether none waits or runs.
+    pub fn are_done(&self) -> bool {
+        self.pending.get() == 0 && self.running.get() == 0
+    }
 }

@@ -7,6 +7,7 @@ use crate::cx::{Cx, Hooks};
 use crate::memory::Meter;
 use crate::phase::Phase;
 use crate::raise::{ErrorKind, LuaError};
+use crate::reference::Ref;
 use crate::row::{Group, Kind};
 use crate::scheduler::limited;
 use crate::slot::{Shared, Slot};
@@ -14,7 +15,7 @@ use crate::stack::{Stack, Type};
 use mlua_sys as sys;
 use std::any::Any;
 use std::cell::RefCell;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -277,6 +278,24 @@ impl Vm {
         self.give_slot(&mut slot);
         self.keep_slot(slot);
         result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Where a kept function was defined, `SOURCE:LINE`; a source that is a file begins with `@`, a named one with `=`.
+    pub fn place_of(&self, function: &Ref) -> Option<String> {
+        let l = self.enter().ok()?;
+        // SAFETY: a live state with room; an all-zero lua_Debug is valid, and lua_getinfo pops the function it looks at.
+        unsafe {
+            let mut stack = Stack::new(l, &self.inner.cx.bin);
+            stack.push_ref(function);
+            if stack.kind(stack.top()) != Type::Function {
+                sys::lua_settop(l, -2);
+                return None;
+            }
+            let mut record: sys::lua_Debug = std::mem::zeroed();
+            sys::lua_getinfo(l, c">S".as_ptr(), &raw mut record);
+            let source = CStr::from_ptr(record.source.cast::<c_char>()).to_string_lossy();
+            Some(format!("{source}:{}", record.linedefined))
+        }
     }
 
     /// The main state, when Lua may be entered.

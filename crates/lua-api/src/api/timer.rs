@@ -140,7 +140,8 @@ impl Timer {
         let timers = &self.runtime.timers;
         let max = self.runtime.max_running_timers.get().unwrap_or(256);
         if timers.running.get() >= max {
-            let line = format!("{max} lua_max_running_timers are not enough");
+            let place = self.machine.vm.place_of(&self.function).unwrap_or_default();
+            let line = format!("lua failed to run timer with function defined at {place}: {max} lua_max_running_timers are not enough");
             return self.log.write(Level::Alert, 0, line.as_bytes());
         }
         timers.running.set(timers.running.get() + 1);
