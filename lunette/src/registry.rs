@@ -69,6 +69,7 @@ const USUAL: [&str; 30] = [
 ];
 
 /// All modules in their order.
+// tidy: table
 pub(crate) fn modules() -> Rc<[Module]> {
     Rc::from([
         // Lua's own settings, the start of its machine in each worker; then what only defines variables.

@@ -6,6 +6,7 @@ pub mod datagrams;
 pub mod hub;
 pub mod keep;
 pub mod names;
+pub mod owned;
 pub mod pieces;
 pub mod receive;
 pub mod report;

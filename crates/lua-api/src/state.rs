@@ -54,7 +54,7 @@ pub struct State {
     /// The machine of this request alone, under `lua_code_cache off`.
     pub machine: OnceCell<Rc<crate::Machine>>,
     /// Sockets that it connected.
-    pub sockets: crate::socket::hub::Owned,
+    pub sockets: crate::socket::owned::Owned,
 }
 
 impl State {

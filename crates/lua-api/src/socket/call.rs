@@ -58,8 +58,8 @@ impl Call {
     /// that has ended.
     pub fn keep(&self, id: u64) {
         match &self.host.request {
-            Some(request) if !request.is_main() => request.main().context::<State>().sockets.add(&self.hub, id),
-            _ => self.host.state.sockets.add(&self.hub, id),
+            Some(request) if !request.is_main() => request.main().context::<State>().sockets.add(self.hub.clone(), id),
+            _ => self.host.state.sockets.add(self.hub.clone(), id),
         }
     }
 

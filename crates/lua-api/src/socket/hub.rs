@@ -1,12 +1,13 @@
 //! All cosockets of a worker by number, and its pools of idle connections.
 
 use crate::socket::datagrams::Datagrams;
+use crate::socket::owned::Keeper;
 use crate::socket::state::Socket;
 use crate::state::State;
 use base::log::{ErrorLog, Level};
 use net::pool::Idle;
 use net::stream::Stream;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
@@ -239,12 +240,6 @@ impl Hub {
         Ok(see(buffer.get(..length).unwrap_or_default()))
     }
 
-    /// Forgets a socket.
-    pub fn remove(&self, id: u64) {
-        let gone = self.sockets.borrow_mut().remove(&id);
-        drop(gone);
-    }
-
     /// The pool of this key, if there is one.
     pub fn pool(&self, key: &[u8]) -> Option<Rc<Pool>> {
         self.pools.borrow().get(key).cloned()
@@ -316,32 +311,10 @@ impl Hub {
     }
 }
 
-/// The sockets of one request: closed when it ends.
-#[derive(Default)]
-pub struct Owned {
-    hub: OnceCell<Rc<Hub>>,
-    ids: RefCell<Vec<u64>>,
-}
-
-impl Owned {
-    /// Takes a socket on.
-    pub fn add(&self, hub: &Rc<Hub>, id: u64) {
-        // There is one hub in a worker.
-        let _ = self.hub.set(hub.clone());
-        self.ids.borrow_mut().push(id);
-    }
-
-    /// Gives a socket up that was closed.
-    pub fn remove(&self, id: u64) {
-        self.ids.borrow_mut().retain(|one| *one != id);
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        if let Some(hub) = self.hub.get() {
-            self.ids.borrow().iter().for_each(|id| hub.remove(*id));
-        }
+impl Keeper for Hub {
+    fn remove(&self, id: u64) {
+        let gone = self.sockets.borrow_mut().remove(&id);
+        drop(gone);
     }
 }
 

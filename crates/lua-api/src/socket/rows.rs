@@ -2,6 +2,7 @@
 
 use crate::host::Host;
 use crate::socket::hub::Hub;
+use crate::socket::owned::Keeper;
 use crate::socket::{connect, keep, receive, send, udp};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
