@@ -179,6 +179,10 @@ fn end_timers(runtime: &Rc<Runtime>, worker: &Rc<Worker>) {
     if runtime.timers.are_done() {
         return;
     }
+    if worker.log.enabled(Level::Debug) {
+        worker.log.write(Level::Debug, 0, b"lua abort pending timers");
+        worker.log.write(Level::Debug, 0, format!("lua found {} pending timers", runtime.timers.pending.get()).as_bytes());
+    }
     let (hold, runtime) = (worker.hold(), runtime.clone());
     worker.spawn(Box::pin(async move {
         let _hold = hold;

@@ -191,7 +191,7 @@ fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Cor
         out.extend_from_slice(b"Connection: upgrade\r\n");
     } else if request.flags.keepalive.get() {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
-        if let Some(seconds) = core.keepalive_header {
+        if let Some(seconds) = core.keepalive_header.filter(|seconds| *seconds > 0) {
             out.extend_from_slice(b"Keep-Alive: timeout=");
             text::push_number(out, seconds);
             out.extend_from_slice(b"\r\n");

@@ -115,14 +115,15 @@ impl Timer {
 
     /// Answers true if the worker's exit came first.
     async fn wait(&self) -> bool {
+        if self.delay.is_zero() {
+            // Due in the next turn of the loop, which an exit does not make early.
+            tokio::task::yield_now().await;
+            return false;
+        }
         let timers = &self.runtime.timers;
         let exit = timers.wake.notified();
         if timers.exiting.get() {
             return true;
-        }
-        if self.delay.is_zero() {
-            tokio::task::yield_now().await;
-            return timers.exiting.get();
         }
         tokio::select! {
             () = tokio::time::sleep(self.delay) => false,

@@ -289,6 +289,8 @@ impl Connect {
 
     fn install(&self, stream: Stream, reused: u32, ticket: Option<Ticket>, label: String) {
         let key = self.target.key.clone();
-        *self.socket.inner.borrow_mut() = Inner { stream: Some(stream), reused, ticket, key, label, ..Inner::default() };
+        // A connection from a pool was made prompt before it went there.
+        let prompt = reused > 0;
+        *self.socket.inner.borrow_mut() = Inner { stream: Some(stream), prompt, reused, ticket, key, label, ..Inner::default() };
     }
 }

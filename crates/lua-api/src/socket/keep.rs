@@ -1,6 +1,7 @@
 //! `setkeepalive`, `getreusedtimes`, `close`, `setoption`, `getoption`.
 
 use crate::socket::call::{self, KEY, expect, fail, now, number};
+use crate::socket::send;
 use crate::socket::state::{Inner, Work};
 use lua::{Cx, Raise, Stack};
 use std::os::fd::{AsFd, AsRawFd};
@@ -75,6 +76,9 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let known = call.hub.pool(&key);
     if known.is_none() && size <= 0 && !exiting {
         return Err(Raise::argument(arguments, "setkeepalive", &format!("bad \"pool_size\" option value: {size}")));
+    }
+    if !socket.inner.borrow().prompt {
+        send::hurry(&call, &socket, &call.reporter(cx));
     }
     let Inner { stream, ticket, reused, .. } = std::mem::take(&mut *socket.inner.borrow_mut());
     let Some(stream) = stream.filter(|_| !exiting) else {

@@ -79,7 +79,7 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// Lets small segments go at once, as `tcp_nodelay` says for all connections.
-fn hurry(call: &Call, socket: &Socket, reporter: &Reporter) {
+pub(super) fn hurry(call: &Call, socket: &Socket, reporter: &Reporter) {
     let mut inner = socket.inner.borrow_mut();
     inner.prompt = true;
     let wanted = call.host.conf::<Core>().tcp_nodelay.unwrap_or(true);
