@@ -116,8 +116,7 @@ impl Timer {
     /// Answers true if the worker's exit came first.
     async fn wait(&self) -> bool {
         if self.delay.is_zero() {
-            // Due in the next turn of the loop, which an exit does not make early.
-            tokio::task::yield_now().await;
+            // A new task runs in the next turn of the loop, in order; an exit does not make it early.
             return false;
         }
         let timers = &self.runtime.timers;

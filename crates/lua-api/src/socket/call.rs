@@ -6,6 +6,7 @@ use crate::socket::report::Reporter;
 use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Socket, Work};
 use crate::state::State;
+use base::log::ErrorLog;
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
@@ -61,6 +62,11 @@ impl Call {
             Some(request) if !request.is_main() => request.main().context::<State>().sockets.add(self.hub.clone(), id),
             _ => self.host.state.sockets.add(self.hub.clone(), id),
         }
+    }
+
+    /// The worker's own log, for what outlives the request.
+    pub fn log(&self) -> Option<&ErrorLog> {
+        self.host.worker.as_ref().map(|worker| &worker.log)
     }
 
     /// Where errors are logged.

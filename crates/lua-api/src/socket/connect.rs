@@ -157,7 +157,7 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             if call.hub.pool(&target.key).is_none() {
                 reporter.pool_made(&target.key, size, options.backlog);
             }
-            Some(call.hub.pool_or_new(&target.key, size, options.backlog))
+            Some(call.hub.pool_or_new(&target.key, size, options.backlog, call.log()))
         }
         None => call.hub.pool(&target.key),
     };

@@ -10,7 +10,7 @@ use net::stream::Stream;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -36,6 +36,9 @@ pub struct Hub {
 
 /// Connections to one place.
 pub struct Pool {
+    hub: Weak<Hub>,
+    key: Vec<u8>,
+    log: Option<ErrorLog>,
     size: usize,
     backlog: Option<usize>,
     connections: Cell<usize>,
@@ -76,6 +79,7 @@ impl Drop for Ticket {
         if self.counted {
             self.pool.connections.set(self.pool.connections.get().saturating_sub(1));
             self.pool.wake();
+            self.pool.leave();
         }
     }
 }
@@ -93,6 +97,20 @@ pub enum Admission {
 }
 
 impl Pool {
+    /// The pool goes with its last connection, its size and backlog with it.
+    fn leave(&self) {
+        if self.connections.get() > 0 || self.waiting.get() > 0 {
+            return;
+        }
+        if let Some(hub) = self.hub.upgrade()
+            && hub.forget(self)
+            && let Some(log) = self.log.as_ref().filter(|log| log.enabled(Level::Debug))
+        {
+            let key = String::from_utf8_lossy(&self.key);
+            log.write(Level::Debug, 0, format!("lua tcp socket keepalive: free connection pool for \"{key}\"").as_bytes());
+        }
+    }
+
     fn wake(&self) {
         if self.waiting.get() > 0 {
             self.freed.notify_one();
@@ -130,10 +148,13 @@ impl Pool {
 
     /// Asks for a connection.
     pub fn admit(self: &Rc<Self>) -> Admission {
+        // Taken first: the pool must not go with a dead connection that is found on the way.
+        let own = self.ticket();
         if let Some(Resting { stream, reused, ticket, .. }) = self.take_idle() {
+            own.dissolve();
             return Admission::Reuse(stream, reused, ticket);
         }
-        let ticket = self.ticket();
+        let ticket = own;
         let Some(backlog) = self.backlog else { return Admission::Connect(ticket) };
         if self.connections.get() > self.size.saturating_add(backlog) {
             ticket.dissolve();
@@ -246,12 +267,15 @@ impl Hub {
     }
 
     /// The pool of this key, made on first use: then its size and backlog are fixed.
-    pub fn pool_or_new(&self, key: &[u8], size: usize, backlog: Option<usize>) -> Rc<Pool> {
+    pub fn pool_or_new(self: &Rc<Self>, key: &[u8], size: usize, backlog: Option<usize>, log: Option<&ErrorLog>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         if let Some(pool) = pools.get(key) {
             return pool.clone();
         }
         let pool = Rc::new(Pool {
+            hub: Rc::downgrade(self),
+            key: key.to_vec(),
+            log: log.cloned(),
             size,
             backlog,
             connections: Cell::new(0),
@@ -261,6 +285,15 @@ impl Hub {
         });
         pools.insert(key.to_vec(), pool.clone());
         pool
+    }
+
+    /// Takes a pool out, unless it is busy being changed; whether it was this one.
+    fn forget(&self, pool: &Pool) -> bool {
+        let Ok(mut pools) = self.pools.try_borrow_mut() else { return false };
+        let own = pools.get(&pool.key).is_some_and(|found| std::ptr::eq(Rc::as_ptr(found), pool));
+        let gone = if own { pools.remove(&pool.key) } else { None };
+        drop(pools);
+        gone.is_some()
     }
 
     /// Keeps a connection for another request. A full pool closes the one that has been idle longest.
@@ -294,15 +327,8 @@ impl Hub {
                 if closed > 0 && log.enabled(Level::Debug) {
                     log.write(Level::Debug, 0, format!("lua tcp socket keepalive close handler: {closed}").as_bytes());
                 }
-                // A pool that nobody uses any more is forgotten, its size with it.
-                hub.pools.borrow_mut().retain(|key, pool| {
-                    let used = pool.connections.get() > 0 || Rc::strong_count(pool) > 2;
-                    if !used && log.enabled(Level::Debug) {
-                        let key = String::from_utf8_lossy(key);
-                        log.write(Level::Debug, 0, format!("lua tcp socket keepalive: free connection pool for \"{key}\"").as_bytes());
-                    }
-                    used
-                });
+                // A pool may have been left while it could not be taken out.
+                hub.pools.borrow_mut().retain(|_, pool| pool.connections.get() > 0 || Rc::strong_count(pool) > 2);
                 if hub.pools.borrow().is_empty() {
                     return hub.tended.set(false);
                 }
@@ -324,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_pool_queues_and_refuses() {
-        let pool = Rc::new(Hub::default()).pool_or_new(b"k", 1, Some(1));
+        let pool = Rc::new(Hub::default()).pool_or_new(b"k", 1, Some(1), None);
         let Admission::Connect(first) = pool.admit() else { panic!("there is room") };
         let Admission::Queue(second) = pool.admit() else { panic!("one may wait") };
         assert!(matches!(pool.admit(), Admission::Refused));
@@ -335,7 +361,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_is_given_up_wakes_who_waits() {
-        let pool = Rc::new(Hub::default()).pool_or_new(b"k", 1, Some(1));
+        let pool = Rc::new(Hub::default()).pool_or_new(b"k", 1, Some(1), None);
         let Admission::Connect(first) = pool.admit() else { panic!("there is room") };
         let Admission::Queue(second) = pool.admit() else { panic!("one may wait") };
         let (admission, ()) = tokio::join!(wait(second), async { drop(first) });

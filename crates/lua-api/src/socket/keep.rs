@@ -92,7 +92,7 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let pool = known.unwrap_or_else(|| {
         let size = usize::try_from(size).unwrap_or(1);
         reporter.pool_made(&key, size, None);
-        call.hub.pool_or_new(&key, size, None)
+        call.hub.pool_or_new(&key, size, None, call.log())
     });
     match timeout {
         0 => reporter.debug(format_args!("lua tcp socket keepalive timeout: unlimited")),
