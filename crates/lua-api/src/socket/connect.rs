@@ -137,7 +137,7 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let reporter = call.reporter(cx);
     let socket = match call.socket(stack) {
         Some((_, socket)) => {
-            if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
+            if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Resolving, Work::Reading, Work::Writing])? {
                 return Ok(fail(stack, text));
             }
             // Connecting a live object closes its old connection first.
@@ -206,11 +206,7 @@ impl Connect {
             Err(text) => return Ok(fail(stack, &text)),
         };
         self.reporter.debug(format_args!("lua tcp socket connect timeout: {}", self.timeout.as_millis()));
-        let busy = self.socket.begin(Work::Connecting);
-        Ok(Later::wait(async move {
-            let _busy = busy;
-            Ok(self.open(place, ticket).await)
-        }))
+        Ok(Later::wait(async move { Ok(self.open(place, ticket).await) }))
     }
 
     /// Waits for a turn in a full pool.
@@ -246,10 +242,14 @@ impl Connect {
     }
 
     async fn open(self, place: Place, ticket: Option<Ticket>) -> Reply {
-        let address = match place.find().await {
+        let resolving = matches!(place, Place::Named(_)).then(|| self.socket.begin(Work::Resolving));
+        let found = place.find().await;
+        drop(resolving);
+        let address = match found {
             Ok(address) => address,
             Err(text) => return failure(text.into_bytes()),
         };
+        let _busy = self.socket.begin(Work::Connecting);
         let label = match (&address, self.target.port) {
             (Address::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
             _ => format!(", upstream: {}", self.target.host),

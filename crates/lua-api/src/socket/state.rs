@@ -12,6 +12,8 @@ use std::rc::{Rc, Weak};
 pub enum Work {
     /// A connect waits.
     Connecting = 1,
+    /// A connect waits for a name; until it has an address the socket is closed to everything else.
+    Resolving = 8,
     /// A receive waits.
     Reading = 2,
     /// A send waits.
@@ -99,7 +101,7 @@ impl Socket {
     pub fn busy(&self, works: &[Work]) -> Option<&'static str> {
         let found = works.iter().find(|work| self.busy.get() & **work as u8 != 0)?;
         Some(match found {
-            Work::Connecting => "socket busy connecting",
+            Work::Connecting | Work::Resolving => "socket busy connecting",
             Work::Reading => "socket busy reading",
             Work::Writing => "socket busy writing",
         })
