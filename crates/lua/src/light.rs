@@ -44,17 +44,28 @@ fn job(cx: &Cx) -> Result<Rc<Core>, Raise> {
 
 fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let core = job(cx)?;
+    // SAFETY: this frame has a live state.
+    unsafe { abandon(&core, core.current.get(), stack.state()) };
+    let thread = create(cx, stack, &core, "spawn", true)?;
+    core.intent.set(Intent::Spawn(thread.id));
+    core.threads.borrow_mut().push(thread);
+    Ok(Later::Scheduled)
+}
+
+/// A light thread of the function at index 1 and the arguments behind it; its coroutine takes their place. `suspends`:
+/// its maker will be suspended, and must be able to.
+pub(crate) fn create(cx: &Cx, stack: &mut Stack<'_>, core: &Core, function: &str, suspends: bool) -> Result<Thread, Raise> {
     let l = stack.state();
     // SAFETY: index 1 is looked at only when something stands there.
     if stack.kind(1) != Type::Function || unsafe { sys::lua_iscfunction(l, 1) } != 0 {
-        return Err(Raise::argument(1, "spawn", "Lua function expected"));
+        return Err(Raise::argument(1, function, "Lua function expected"));
     }
     if !stack.reserve(8) {
         return Err(Raise::fixed("stack overflow"));
     }
-    // SAFETY: this frame has a live state.
-    unsafe { abandon(&core, core.current.get(), l) };
-    refuse_yield(stack)?;
+    if suspends {
+        refuse_yield(stack)?;
+    }
     let values = stack.top() as c_int;
     let id = cx.unique();
     let parent = core.current.get();
@@ -74,9 +85,7 @@ fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         sys::lua_settop(l, 1);
         (co, sys::luaL_ref(l, sys::LUA_REGISTRYINDEX))
     };
-    core.threads.borrow_mut().push(Thread { id, parent, lua, anchor, waited: false, state: State::Ready });
-    core.intent.set(Intent::Spawn(id));
-    Ok(Later::Scheduled)
+    Ok(Thread { id, parent, lua, anchor, waited: false, state: State::Ready })
 }
 
 /// The parent's id of a coroutine that is or was a light thread.

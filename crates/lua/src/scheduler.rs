@@ -234,13 +234,23 @@ unsafe fn bury_zombies(core: &Core, id: u64, lua: *mut sys::lua_State) {
 /// # Safety
 /// `lua` is a live state of the VM.
 pub(crate) unsafe fn bury(core: &Core, id: u64, lua: *mut sys::lua_State) {
-    if let Some(Thread { anchor, state, .. }) = core.remove(id) {
-        if anchor != 0 {
-            // SAFETY: the entry was made by luaL_ref and is given back once.
-            unsafe { sys::luaL_unref(lua, sys::LUA_REGISTRYINDEX, anchor) }
-        }
-        drop(state);
+    if let Some(thread) = core.remove(id) {
+        // SAFETY: the caller's contract.
+        unsafe { release(thread, lua) };
     }
+}
+
+/// Lets the coroutine of a thread that is in no job go, and what it waited for.
+///
+/// # Safety
+/// `lua` is a live state of the VM.
+pub(crate) unsafe fn release(thread: Thread, lua: *mut sys::lua_State) {
+    let Thread { anchor, state, .. } = thread;
+    if anchor != 0 {
+        // SAFETY: the entry was made by luaL_ref and is given back once.
+        unsafe { sys::luaL_unref(lua, sys::LUA_REGISTRYINDEX, anchor) }
+    }
+    drop(state);
 }
 
 /// Takes back what thread `id` began to wait for but did not: its yield was refused at a C function's frame, and the

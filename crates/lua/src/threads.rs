@@ -53,6 +53,10 @@ pub(crate) struct Core {
     pub(crate) current: Cell<u64>,
     pub(crate) intent: Cell<Intent>,
     pub(crate) finish: Cell<Option<i32>>,
+    /// A thread in reserve, not yet one of the job's.
+    pub(crate) standby: RefCell<Option<Thread>>,
+    /// There is or was one.
+    pub(crate) standby_made: Cell<bool>,
     /// Room for a list of ids, kept between polls.
     pub(crate) scratch: RefCell<Vec<u64>>,
 }
@@ -65,6 +69,8 @@ impl Core {
             current: Cell::new(0),
             intent: Cell::new(Intent::None),
             finish: Cell::new(None),
+            standby: RefCell::new(None),
+            standby_made: Cell::new(false),
             scratch: RefCell::new(Vec::new()),
         }
     }
@@ -74,6 +80,7 @@ impl Core {
         self.queue.borrow_mut().clear();
         self.intent.set(Intent::None);
         self.finish.set(None);
+        self.standby_made.set(false);
     }
 
     /// Looks at one thread.

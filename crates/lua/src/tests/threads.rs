@@ -233,3 +233,24 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
     assert_eq!(says(&vm, "say(mine)"), "nil\n");
     assert_eq!(log.globals.borrow().len(), 1);
 }
+
+#[test]
+fn a_thread_in_reserve_runs_only_when_it_is_roused() {
+    let (vm, _) = machine();
+    let code = "say(pcall(reserve, 1)) say(reserve(function() say('roused') nap(1) say('done') end), reserve(print)) nap(4) say('end')";
+    let quiet = "falsebad argument #1 to 'reserve' (Lua function expected)\ntruefalse\n";
+    assert_eq!(says(&vm, code), format!("{quiet}end\n"));
+    for times in [1, 2] {
+        let request = Rc::new(Request::default());
+        let host = Rc::clone(&request) as Rc<dyn Any>;
+        let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, host) else { panic!("it waits") };
+        for time in 0..times {
+            assert_eq!(job.rouse(), time == 0);
+        }
+        assert!(matches!(drive(Started::Waiting(job)), Outcome::Returned));
+        assert_eq!(*request.said.borrow(), format!("{quiet}roused\ndone\nend\n"));
+    }
+    let forgotten = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, Rc::new(Request::default()));
+    drop(forgotten);
+    assert_eq!(says(&vm, "say(reserve(function() end))"), "true\n");
+}
