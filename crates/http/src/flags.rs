@@ -33,6 +33,10 @@ pub struct Flags {
     pub abort: Cell<bool>,
     /// Notice at once when the client closes.
     pub watch_client: Cell<bool>,
+    /// Whoever reads the body has a timeout of its own: `client_body_timeout` does not count.
+    pub body_untimed: Cell<bool>,
+    /// The connection lingers at its end (`lingering_close`) although no body was left unread.
+    pub lingers: Cell<bool>,
     /// The access phase was passed by `satisfy any`.
     pub access_granted: Cell<bool>,
     /// A subrequest that Lua captures in memory.

@@ -5,6 +5,7 @@
 //! what a function sees of its request is the [`Host`].
 #![forbid(unsafe_code)]
 
+pub mod abort;
 pub mod api;
 pub mod code;
 pub mod directive;

@@ -49,6 +49,8 @@ pub struct State {
     pub plain: Cell<(usize, bool)>,
     /// The socket was taken over by `ngx.req.socket(true)`.
     pub raw_socket: Cell<bool>,
+    /// The handler knows that the client has gone, or its `ngx.on_abort` thread does.
+    pub abort_known: Cell<bool>,
     /// Output that must wait, begun where nothing can.
     pub pending: RefCell<Option<BoxFuture<session::Outcome>>>,
     /// The machine of this request alone, under `lua_code_cache off`.

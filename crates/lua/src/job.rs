@@ -131,13 +131,7 @@ impl Job {
     }
 
     /// Resumes a thread with what `push` puts on its stack: the results of its operation.
-    fn go_on(
-        &mut self,
-        core: &Rc<Core>,
-        id: u64,
-        context: &Context<'_>,
-        push: impl FnOnce(&Cx, *mut sys::lua_State) -> c_int,
-    ) -> Rest {
+    fn go_on(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, push: impl FnOnce(&Cx, *mut sys::lua_State) -> c_int) -> Rest {
         let cx = self.vm.cx();
         let Some(lua) = core.with(id, |t| t.lua) else {
             return Rest::Waiting;

@@ -17,9 +17,13 @@ use net::stream::Stream;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use wire::chunked::{CHUNK_END, LAST, LAST_WITH_TRAILERS, SizeLine};
+
+/// So much of an unread body is taken in while looking whether the client is still there.
+const EARLY_BODY: usize = 16 * 1024;
 
 /// The connection's state; requests hold it as their wire.
 pub struct H1 {
@@ -293,8 +297,10 @@ impl Downstream for H1 {
                 Poll::Pending => {
                     if self.watch.activity() != Activity::Body {
                         self.watch.set_activity(Activity::Body);
-                        let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
-                        self.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                        if !request.flags.body_untimed.get() {
+                            let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
+                            self.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                        }
                     }
                     return Poll::Pending;
                 }
@@ -312,8 +318,10 @@ impl Downstream for H1 {
                 if input.ended {
                     return Poll::Ready(());
                 }
-                // Bytes of the next request say nothing about the client; a client that floods is not read on.
-                if !input.rest().is_empty() {
+                // Bytes of the next request are a sign of life. The request's own body, as long as nobody reads it, is none;
+                // but a large one is not read on.
+                let (waiting, own) = (input.rest().len(), self.body.borrow().left());
+                if waiting as u64 > own || waiting > EARLY_BODY {
                     return Poll::Pending;
                 }
             }
@@ -328,7 +336,15 @@ impl Downstream for H1 {
     fn tunnel(&self, request: &Request) -> Option<Rc<dyn Tunnel>> {
         let raw = Raw::new(request.wire.clone())?;
         self.watch.read_by(NEVER);
+        if !self.no_delay.get() && request.with_location(|l| l.core.tcp_nodelay.unwrap_or(true)) {
+            // Only costs latency if it fails.
+            self.no_delay.set(self.stream.borrow().set_no_delay(true).is_ok());
+        }
         Some(Rc::new(raw))
+    }
+
+    fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {
+        f(self.stream.borrow().as_fd());
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -1,9 +1,9 @@
 //! `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort` (`ngx_http_lua_control.c`).
 
+use crate::abort;
 use crate::api::ANSWERING;
 use crate::exit::{AGAIN, DONE, aborts};
 use crate::host::{Host, request};
-use crate::options::Options;
 use base::log::Level;
 use http::{Jump, log_request};
 use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
@@ -20,7 +20,7 @@ pub fn group() -> Group {
             Row::fast::<{ EXITING.bits() }, _, _>("exit", exit),
             Row::suspends("exec", ANSWERING, exec),
             Row::suspends("redirect", ANSWERING, redirect),
-            Row::calls("on_abort", ANSWERING, on_abort),
+            Row::calls("on_abort", ANSWERING, abort::on_abort),
         ],
         glue: include_str!("control.lua"),
     }
@@ -152,16 +152,6 @@ fn escape_log(text: &[u8]) -> String {
         }
     }
     out
-}
-
-fn on_abort(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let (_, request) = request(cx)?;
-    if request.conf::<Options>().check_client_abort == Some(true) {
-        return Err("ngx.on_abort is not supported yet".into());
-    }
-    stack.push_nil();
-    stack.push_bytes(b"lua_check_client_abort is off");
-    Ok(2)
 }
 
 #[cfg(test)]

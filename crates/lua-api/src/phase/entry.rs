@@ -1,5 +1,6 @@
 //! A handler's run: from the request to the chunk, and from the chunk's end to the phase's answer.
 
+use crate::abort;
 use crate::code::Code;
 use crate::exit;
 use crate::host::Host;
@@ -140,7 +141,10 @@ impl Entry {
             Started::Waiting(job) => {
                 let (request, entry) = (request.clone(), self.clone());
                 Step::wait(async move {
-                    let ended = job.await;
+                    let ended = match entry.options.check_client_abort {
+                        Some(true) => abort::watched(job, &request, &state).await,
+                        _ => job.await,
+                    };
                     entry.give_back(host);
                     settle(&request, state, ended, finish).finish().await
                 })

@@ -79,7 +79,8 @@ impl Call {
     }
 }
 
-fn item(stack: &mut Stack<'_>, index: usize) -> Option<f64> {
+/// A number in the socket's table.
+pub fn item(stack: &mut Stack<'_>, index: usize) -> Option<f64> {
     let top = stack.top();
     stack.get_item(1, index);
     let value = stack.number(top + 1);

@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::socket::hub::Hub;
-use crate::socket::{connect, keep, receive, send};
+use crate::socket::{client, connect, keep, receive, send};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
@@ -10,23 +10,27 @@ pub fn group() -> Group {
     let at = YIELDABLE;
     Group {
         name: "ngx.socket",
-        rows: vec![
-            Row::calls("tcp", at, tcp),
-            Row::calls("collect", PhaseSet::EVERYWHERE, collect),
-            Row::suspends("connect", at, connect::connect),
-            Row::suspends("send", at, send::send),
-            Row::suspends("receive", at, receive::receive),
-            Row::suspends("receiveany", at, receive::receive_any),
-            Row::suspends("until", at, receive::receive_until),
-            Row::calls("bind", at, connect::bind),
-            Row::calls("close", at, keep::close),
-            Row::calls("setkeepalive", at, keep::set_keepalive),
-            Row::calls("getreusedtimes", at, keep::reused_times),
-            Row::calls("setoption", at, keep::set_option),
-            Row::calls("getoption", at, keep::get_option),
-            Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
-        ],
-        glue: include_str!("socket.lua"),
+        rows: [
+            client::rows(),
+            vec![
+                Row::calls("tcp", at, tcp),
+                Row::calls("collect", PhaseSet::EVERYWHERE, collect),
+                Row::suspends("connect", at, connect::connect),
+                Row::suspends("send", at, send::send),
+                Row::suspends("receive", at, receive::receive),
+                Row::suspends("receiveany", at, receive::receive_any),
+                Row::suspends("until", at, receive::receive_until),
+                Row::calls("bind", at, connect::bind),
+                Row::calls("close", at, keep::close),
+                Row::calls("setkeepalive", at, keep::set_keepalive),
+                Row::calls("getreusedtimes", at, keep::reused_times),
+                Row::calls("setoption", at, keep::set_option),
+                Row::calls("getoption", at, keep::get_option),
+                Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
+            ],
+        ]
+        .concat(),
+        glue: concat!(include_str!("socket.lua"), include_str!("client.lua")),
     }
 }
 
