@@ -142,6 +142,11 @@ pub trait Downstream {
         None
     }
 
+    /// Whether writing has failed: nothing that is sent now arrives.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
     /// Runs `f` on the connection's descriptor; not where many requests share one.
     fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {
         let _ = f;

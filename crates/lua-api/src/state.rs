@@ -51,6 +51,8 @@ pub struct State {
     pub raw_socket: Cell<bool>,
     /// The handler knows that the client has gone, or its `ngx.on_abort` thread does.
     pub abort_known: Cell<bool>,
+    /// Captured subrequests under way: the handler must not end itself meanwhile.
+    pub captures: Cell<u32>,
     /// Output that must wait, begun where nothing can.
     pub pending: RefCell<Option<BoxFuture<session::Outcome>>>,
     /// The machine of this request alone, under `lua_code_cache off`.

@@ -80,7 +80,16 @@ impl Job {
     fn launch(vm: &Vm, mut slot: Slot, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
-        slot.core.threads.borrow_mut().push(Thread { id: entry, parent: 0, lua: slot.lua, anchor: 0, waited: false, state: State::Ready });
+        slot.core.threads.borrow_mut().push(Thread {
+            id: entry,
+            parent: 0,
+            lua: slot.lua,
+            anchor: 0,
+            maker: std::ptr::null_mut(),
+            waited: false,
+            held: false,
+            state: State::Ready,
+        });
         let saved = cx.enter(Some(host), Some(phase), Some(Rc::clone(&slot.core)), None);
         // SAFETY: the slot is this job's alone, and its closure stands on its coroutine.
         let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
@@ -176,7 +185,10 @@ fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result
     });
     let mut work = taken.flatten()?;
     match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(Poll::Ready(reply)) => Some(reply),
+        Ok(Poll::Ready(reply)) => {
+            core.with(id, |t| t.held = false);
+            Some(reply)
+        }
         Err(_) => Some(Err(PANICKED)),
         Ok(Poll::Pending) => {
             core.with(id, |t| t.state = State::Pending(work));

@@ -85,7 +85,7 @@ pub(crate) fn create(cx: &Cx, stack: &mut Stack<'_>, core: &Core, function: &str
         sys::lua_settop(l, 1);
         (co, sys::luaL_ref(l, sys::LUA_REGISTRYINDEX))
     };
-    Ok(Thread { id, parent, lua, anchor, waited: false, state: State::Ready })
+    Ok(Thread { id, parent, lua, anchor, maker: l, waited: false, held: false, state: State::Ready })
 }
 
 /// The parent's id of a coroutine that is or was a light thread.
@@ -119,7 +119,8 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         let Some(parent) = parent_of(cx, stack, index) else {
             return Err(Raise::fixed("attempt to wait on a coroutine that is not a user thread"));
         };
-        if parent != me {
+        let l = stack.state();
+        if parent != me || core.by_state(co, |t| t.maker != l) == Some(true) {
             return Err(Raise::fixed("only the parent coroutine can wait on the thread"));
         }
         match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
@@ -167,9 +168,11 @@ fn kill(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(co) = stack.thread(1) else {
         return Err(Raise::argument(1, "kill", "lua thread expected"));
     };
+    let l = stack.state();
     let refusal = match parent_of(cx, stack, 1) {
         None => Some("not user thread"),
-        Some(parent) if parent != core.current.get() => Some("killer not parent"),
+        Some(parent) if parent != core.current.get() || core.by_state(co, |t| t.maker != l) == Some(true) => Some("killer not parent"),
+        Some(_) if core.by_state(co, |t| t.held) == Some(true) => Some("pending subrequests"),
         Some(_) => match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
             None => Some("already waited or killed"),
             Some((id, zombie)) => {

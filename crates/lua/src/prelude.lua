@@ -13,6 +13,7 @@ local traceback, dump, loadstring, loadfile = debug.traceback, string.dump, load
 local byte, char, find, gsub = string.byte, string.char, string.find, string.gsub
 local ffi_string, ffi_cast = ffi.string, ffi.cast
 local searchpath = package.searchpath
+local band = require("bit").band
 
 ffi.cdef(cdef)
 local cx = ffi_cast("lunette_cx *", b.cx)
@@ -78,6 +79,9 @@ local function passed(co, ...)
     if ok and a == SUSPEND then
         return relay(co, ...)
     end
+    if ok == false and a == "cannot resume running coroutine" and co_status(co) == "normal" then
+        return false, "cannot resume normal coroutine"
+    end
     return ...
 end
 
@@ -118,6 +122,10 @@ local function unwrapped(co, ok, ...)
         return ...
     end
     local message = ...
+    if band(cx.phase, b.yields) == 0 then
+        -- Where nothing can suspend, coroutines are plain Lua's, whose wrap names its caller.
+        error(message, 2)
+    end
     -- The traceback of an uncaught error shows the coroutine it came from.
     blame[co_running()] = { co, message }
     error(message, 0)

@@ -32,7 +32,11 @@ pub(crate) struct Thread {
     pub(crate) lua: *mut sys::lua_State,
     /// Registry entry that keeps a light thread's coroutine alive; the entry thread's belongs to its slot.
     pub(crate) anchor: c_int,
+    /// The coroutine that made it.
+    pub(crate) maker: *mut sys::lua_State,
     pub(crate) waited: bool,
+    /// What it waits for must not be given up: it cannot be killed.
+    pub(crate) held: bool,
     pub(crate) state: State,
 }
 
@@ -104,8 +108,11 @@ impl Core {
     }
 
     /// The running thread waits for this work.
-    pub(crate) fn park(&self, work: LocalFuture) {
-        self.with(self.current.get(), |t| t.state = State::Pending(work));
+    pub(crate) fn park(&self, work: LocalFuture, held: bool) {
+        self.with(self.current.get(), |t| {
+            t.state = State::Pending(work);
+            t.held = held;
+        });
         self.intent.set(Intent::Operation);
     }
 }

@@ -22,6 +22,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use wire::chunked::{CHUNK_END, LAST, LAST_WITH_TRAILERS, SizeLine};
 
+/// Broken pipe.
+const EPIPE: i32 = 32;
+
 /// So much of an unread body is taken in while looking whether the client is still there.
 const EARLY_BODY: usize = 16 * 1024;
 
@@ -45,6 +48,8 @@ pub struct H1 {
     pub flush: Cell<bool>,
     /// Writing has failed: nothing more is queued.
     pub broken: Cell<bool>,
+    /// Why, as an error number; 0: the time for it was up.
+    cause: Cell<i32>,
     /// `send_timeout` of the request being answered, milliseconds.
     pub send_timeout: Cell<u64>,
     /// `TCP_NODELAY` has been set.
@@ -66,6 +71,7 @@ impl H1 {
             chunked: Cell::new(false),
             flush: Cell::new(false),
             broken: Cell::new(false),
+            cause: Cell::new(EPIPE),
             send_timeout: Cell::new(default::TIMEOUT),
             no_delay: Cell::new(false),
             pace: Pace::default(),
@@ -103,9 +109,19 @@ impl H1 {
                 self.watch.write_by(clock::now().monotonic_ms.saturating_add(self.send_timeout.get()));
             }
             Ok(Sent::Blocked) => {}
-            Err(_) => self.break_off(),
+            Err(error) => {
+                self.cause.set(error.raw_os_error().unwrap_or(EPIPE));
+                self.break_off();
+            }
         }
         result
+    }
+
+    fn why_broken(&self) -> io::Error {
+        match self.cause.get() {
+            0 => ErrorKind::TimedOut.into(),
+            number => io::Error::from_raw_os_error(number),
+        }
     }
 
     /// Nothing can be sent any more.
@@ -119,7 +135,7 @@ impl H1 {
     pub fn poll_send(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
         loop {
             if self.broken.get() {
-                return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+                return Poll::Ready(Err(self.why_broken()));
             }
             if self.output.borrow().queued() <= below {
                 return Poll::Ready(Ok(()));
@@ -132,6 +148,7 @@ impl H1 {
                 return Poll::Ready(Ok(()));
             }
             if self.watch.write_expired() {
+                self.cause.set(0);
                 self.break_off();
                 return Poll::Ready(Err(ErrorKind::TimedOut.into()));
             }
@@ -341,6 +358,10 @@ impl Downstream for H1 {
             self.no_delay.set(self.stream.borrow().set_no_delay(true).is_ok());
         }
         Some(Rc::new(raw))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.get()
     }
 
     fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {

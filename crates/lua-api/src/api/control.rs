@@ -2,7 +2,7 @@
 
 use crate::abort;
 use crate::api::ANSWERING;
-use crate::exit::{AGAIN, DONE, aborts};
+use crate::exit::{AGAIN, DONE, PENDING, aborts};
 use crate::host::{Host, request};
 use base::log::Level;
 use http::{Jump, log_request};
@@ -38,6 +38,10 @@ fn exit(cx: &Cx, code: f64) -> i32 {
         return -1;
     };
     if let Some(request) = &host.request {
+        if host.state.captures.get() > 0 && !aborts(code) {
+            cx.put_static(PENDING.as_bytes());
+            return -1;
+        }
         let returns = matches!(cx.phase(), Some(Phase::HEADER_FILTER | Phase::BALANCER));
         if request.flags.header_sent.get() && code >= 300 && !aborts(code) && !returns {
             let status = request.response.borrow().status;
@@ -65,12 +69,17 @@ fn stop(cx: &Cx, code: i32) -> Later {
     Later::wait(std::future::pending())
 }
 
+fn check_abortable(host: &Host) -> Result<(), Raise> {
+    if host.state.captures.get() > 0 { Err(PENDING.into()) } else { Ok(()) }
+}
+
 fn exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err(Raise::new(format!("expecting one or two arguments, but got {count}")));
     }
-    let (_, request) = request(cx)?;
+    let (host, request) = request(cx)?;
+    check_abortable(&host)?;
     let uri = stack.check_bytes(1, "exec")?.to_vec();
     if uri.is_empty() {
         return Err("The uri argument is empty".into());
@@ -124,7 +133,8 @@ fn redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
                     ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed"
             .into());
     }
-    let (_, request) = request(cx)?;
+    let (host, request) = request(cx)?;
+    check_abortable(&host)?;
     if request.flags.header_sent.get() {
         return Err("attempt to call ngx.redirect after sending out the headers".into());
     }

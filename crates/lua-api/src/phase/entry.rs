@@ -50,7 +50,13 @@ impl Entry {
 
     /// Joins a phase: last, or before all other handlers.
     pub fn join(self: Rc<Self>, place: &mut Attach<'_>, phase: http::Phase, finish: Finish, first: bool) {
-        let run = move |request: &Rc<Request>| self.run(request, finish);
+        let run = move |request: &Rc<Request>| {
+            if self.phase == Phase::REWRITE && request.progress.uri_changed.get() {
+                // A rewrite before it leads to another location.
+                return Step::Now(Outcome::Declined);
+            }
+            self.run(request, finish)
+        };
         if !first {
             return place.phase(phase, run);
         }

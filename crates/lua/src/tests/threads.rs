@@ -92,7 +92,7 @@ fn wait_returns_for_the_first_to_end() {
         says(&vm, code),
         format!(
             "truequicknil3\nnilalready waited or killed\ntrueslow\ntrue12\nnilalready waited or killed\n\
-             false{file}:10: oops\nfalse{file}:12: now\n"
+             falseoops{file}:10: oops\nfalsenow{file}:12: now\n"
         )
     );
     assert_eq!(log.aborted.borrow().len(), 2);
