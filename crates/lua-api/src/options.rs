@@ -19,11 +19,13 @@ pub struct Options {
     pub transform_underscores: Option<bool>,
     /// `lua_check_client_abort`
     pub check_client_abort: Option<bool>,
+    /// `lua_yield_in_all_phases`
+    pub yield_everywhere: Option<bool>,
 }
 
 impl Config for Options {
     fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code_cache, need_body, use_default_type, http10_buffering, transform_underscores, check_client_abort);
+        conf::inherit!(self, parent; code_cache, need_body, use_default_type, http10_buffering, transform_underscores, check_client_abort, yield_everywhere);
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Runtime {
     pub init_worker: RefCell<Option<Rc<Code>>>,
     /// `exit_worker_by_lua*`
     pub exit_worker: RefCell<Option<Rc<Code>>>,
+    /// `lua_yield_in_all_phases` of `http`.
+    pub init_worker_waits: Cell<bool>,
     /// Places where `lua_code_cache off` stands, as ` in FILE:LINE`.
     pub uncached: RefCell<Vec<String>>,
     /// Timers of this worker.

@@ -8,7 +8,7 @@ use crate::state::State;
 use crate::watcher::Watcher;
 use base::log::{ErrorLog, Level};
 use http::{Http, Request, Worker};
-use lua::{LuaError, Phase};
+use lua::{LuaError, Phase, Started};
 use std::any::Any;
 use std::rc::Rc;
 
@@ -90,13 +90,39 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
         Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
     };
     let Some(code) = pick(&runtime) else { return };
+    let waits = phase == Phase::INIT_WORKER && runtime.init_worker_waits.get();
     let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), worker.log.clone()));
-    if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
-        let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
-        line.extend_from_slice(if code.is_file() { b"_file error: ".as_slice() } else { b" error: " });
-        line.extend_from_slice(&error.message);
-        worker.log.write(Level::Error, 0, &line);
+    if !waits {
+        if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
+            report(worker, phase, &code, &error);
+        }
+        return;
     }
+    match code.start_init(&machine, phase.waiting(), host, &worker.http.paths) {
+        Err(error) => report(worker, phase, &code, &error),
+        Ok(Started::Done(ended)) => report_end(worker, phase, &code, ended),
+        Ok(Started::Waiting(job)) => {
+            let owned = worker.clone();
+            worker.spawn(Box::pin(async move { report_end(&owned, phase, &code, job.await) }));
+        }
+    }
+}
+
+fn report_end(worker: &Worker, phase: Phase, code: &Code, ended: lua::Outcome) {
+    if let lua::Outcome::Failed(error) = ended {
+        report(worker, phase, code, &error);
+    }
+}
+
+fn report(worker: &Worker, phase: Phase, code: &Code, error: &LuaError) {
+    let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
+    line.extend_from_slice(if code.is_file() { b"_file error: ".as_slice() } else { b" error: " });
+    line.extend_from_slice(&error.message);
+    if !error.traceback.is_empty() {
+        line.push(b'\n');
+        line.extend_from_slice(&error.traceback);
+    }
+    worker.log.write(Level::Error, 0, &line);
 }
 
 /// Runs `init_worker_by_lua*`.

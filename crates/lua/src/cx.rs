@@ -44,6 +44,8 @@ pub struct Cx {
     waker: RefCell<Option<Waker>>,
     hooks: RefCell<Option<Rc<dyn Hooks>>>,
     next_id: Cell<u64>,
+    /// The first result of the last `set_by_lua*` that was run as a job.
+    result: RefCell<Vec<u8>>,
     pub(crate) light: Cell<i32>,
     pub(crate) blame: Cell<i32>,
     pub(crate) detached: Cell<bool>,
@@ -75,6 +77,7 @@ impl Cx {
             waker: RefCell::new(None),
             hooks: RefCell::new(None),
             next_id: Cell::new(1),
+            result: RefCell::default(),
             light: Cell::new(0),
             blame: Cell::new(0),
             detached: Cell::new(false),
@@ -131,6 +134,15 @@ impl Cx {
         if let Some(core) = self.core() {
             core.finish.set(Some(code));
         }
+    }
+
+    /// Takes the first result, as a string, of the job of `set_by_lua*` that has just ended; empty if there was none.
+    pub fn take_result(&self) -> Vec<u8> {
+        self.result.take()
+    }
+
+    pub(crate) fn keep_result(&self, text: &[u8]) {
+        self.result.replace(text.to_vec());
     }
 
     /// Says that a function of this handler will run after it (a timer's, a callback): it then keeps the handler's

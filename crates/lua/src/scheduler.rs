@@ -4,8 +4,10 @@
 //! a user's yield queues the thread, a child's end resumes the parent that waits for it.
 
 use crate::cx::Cx;
+use crate::phase::Phase;
 use crate::raise::LuaError;
 use crate::row::{SUSPEND, mark};
+use crate::stack::Stack;
 use crate::threads::{Core, Intent, State, Thread};
 use crate::traceback;
 use mlua_sys as sys;
@@ -125,6 +127,11 @@ unsafe fn ended(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_St
     }
     // SAFETY: the caller's contract.
     unsafe { abandon(core, id, lua) };
+    if id == entry && cx.phase() == Some(Phase::SET) {
+        // SAFETY: the coroutine is at rest.
+        let stack = unsafe { Stack::new(lua, &cx.bin) };
+        cx.keep_result(stack.bytes(1).unwrap_or_default());
+    }
     if id == entry && core.threads.borrow().len() == 1 {
         core.threads.borrow_mut().clear();
         return Next::Rest(Rest::Ended);

@@ -276,6 +276,18 @@ impl Vm {
         Ok(slot)
     }
 
+    /// A slot with a closure of the chunk on its stack that has the real globals.
+    pub(crate) fn take_slot_for_globals(&self, chunk: ChunkId) -> Result<Slot, LuaError> {
+        let factory = self.factory(chunk)?;
+        let slot = self.take_bare_slot()?;
+        // SAFETY: the slot is at rest with its minimum of 20 stack slots free; the factory runs one instruction.
+        unsafe {
+            sys::lua_rawgeti(slot.lua, sys::LUA_REGISTRYINDEX, factory as sys::lua_Integer);
+            sys::lua_call(slot.lua, 0, 1);
+        }
+        Ok(slot)
+    }
+
     /// A slot with nothing on its stack.
     pub(crate) fn take_bare_slot(&self) -> Result<Slot, LuaError> {
         self.enter()?;

@@ -29,8 +29,12 @@ pub fn h1_head(data: &[u8]) {
             if second == Ok(Status::Partial) {
                 second = other.parse(data, &limits);
             }
-            // A refusal may come before the rest of a line it quotes, and only that may differ.
-            assert_eq!(second.map_err(|e| e.status()), result.map_err(|e| e.status()));
+            match (&second, &result) {
+                // A line that is too long and also wrong is refused for what is seen first.
+                (Err(e), Err(f)) if matches!(e.status(), 414 | 494) || matches!(f.status(), 414 | 494) => {}
+                (Err(e), Err(f)) => assert_eq!(e.status(), f.status()),
+                _ => assert_eq!(second, result),
+            }
             if let Ok(Status::Complete { .. }) = result {
                 assert_eq!(head.headers, other.headers);
                 assert_eq!((head.target, head.version), (other.target, other.version));

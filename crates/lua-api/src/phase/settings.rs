@@ -26,6 +26,7 @@ fn rows() -> Vec<Row> {
         }),
         Row::new("lua_shared_dict", Context::HTTP, Arity::exactly(2), "Declares a dictionary that all workers share.", shared_dict),
         Row::new("lua_code_cache", Context::HTTP_IF, Arity::Flag, "Keeps compiled code between requests.", code_cache),
+        Row::new("lua_yield_in_all_phases", Context::HTTP_IF, Arity::Flag, "Lets all phases wait.", yield_everywhere),
         Row::new("lua_max_pending_timers", Context::HTTP, one, "How many timers may wait.", |cx| {
             let value = cx.number(0)?;
             cx.main::<Runtime>().max_pending_timers.set(Some(value));
@@ -63,6 +64,16 @@ fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
     if !on {
         let place = file_name(cx).map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
         cx.main::<Runtime>().uncached.borrow_mut().push(place);
+    }
+    Ok(())
+}
+
+/// `lua_yield_in_all_phases on | off`; where all of http has it, `init_worker_by_lua*` has it too.
+fn yield_everywhere(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let on = cx.flag(0)?;
+    cx.once(&mut cx.location::<Options>().yield_everywhere, on)?;
+    if cx.context == Context::HTTP {
+        cx.main::<Runtime>().init_worker_waits.set(on);
     }
     Ok(())
 }
