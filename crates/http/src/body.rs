@@ -234,6 +234,7 @@ impl Limits {
 ///
 /// Answers `Ok`, or the status to refuse with: 400, 408, 413, 499, 500.
 pub fn read(request: &Rc<Request>) -> Step {
+    request.flags.body_asked.set(true);
     let body = request.body.borrow().clone();
     if body.state() != BodyState::Unread {
         return Step::Now(Outcome::Ok);

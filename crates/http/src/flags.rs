@@ -33,6 +33,8 @@ pub struct Flags {
     pub abort: Cell<bool>,
     /// Notice at once when the client closes.
     pub watch_client: Cell<bool>,
+    /// Somebody asked for the body, also where there is none.
+    pub body_asked: Cell<bool>,
     /// Whoever reads the body has a timeout of its own: `client_body_timeout` does not count.
     pub body_untimed: Cell<bool>,
     /// The connection lingers at its end (`lingering_close`) although no body was left unread.

@@ -1,10 +1,11 @@
 //! `send`.
 
 use crate::api::output::push_value;
-use crate::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
+use crate::socket::call::{self, Call, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use net::stream::Transport;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
@@ -30,6 +31,7 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }
     let timeout = call.timeout(stack, SEND_TIMEOUT, call.options.send_timeout);
     reporter.debug(format_args!("lua tcp socket send timeout: {}", timeout.as_millis()));
+    at_once(&call, &socket, &reporter);
     let mut data = Vec::new();
     match stack.kind(2) {
         Type::Number | Type::String | Type::Nil | Type::Boolean | Type::Table => push_value(stack, 2, 2, "send", &mut data)?,
@@ -73,6 +75,20 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             }
         })
     }))
+}
+
+/// Before the first send on a new connection: small segments leave at once (`tcp_nodelay`).
+fn at_once(call: &Call, socket: &Socket, reporter: &Reporter) {
+    let mut inner = socket.inner.borrow_mut();
+    if std::mem::replace(&mut inner.no_delay, true) || inner.reused > 0 {
+        return;
+    }
+    let wanted = call.host.request.as_ref().is_none_or(|request| request.with_location(|l| l.core.tcp_nodelay.unwrap_or(true)));
+    if let Some(stream) = inner.stream.as_ref().filter(|stream| wanted && stream.transport() == Transport::Tcp) {
+        reporter.debug(format_args!("lua socket tcp_nodelay"));
+        // Only costs latency if it fails.
+        let _ = stream.set_no_delay(true);
+    }
 }
 
 /// Writes what the socket takes; true when all is written.

@@ -36,6 +36,8 @@ pub struct Inner {
     pub input: Vec<u8>,
     /// Where unreceived bytes begin.
     pub at: usize,
+    /// `TCP_NODELAY` has been seen to.
+    pub no_delay: bool,
     /// The peer has ended the stream.
     pub eof: bool,
     /// Nothing can be received any more.

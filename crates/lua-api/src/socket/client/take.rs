@@ -6,8 +6,9 @@ use crate::socket::client::state::{Client, Clients, Source};
 use crate::socket::hub::Hub;
 use crate::socket::state::Socket;
 use crate::state::State;
-use http::Request;
+use base::log::Level;
 use http::body::{self, BodyState};
+use http::{Request, log_request};
 use lua::{Cx, Raise, Stack};
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -82,6 +83,9 @@ fn take_raw(request: &Rc<Request>, state: &State) -> Result<Result<Source, &'sta
         return Ok(Err("http 1.0 buffering"));
     }
     let tunnel = request.wire.tunnel(request).ok_or("the connection cannot be had raw with this protocol")?;
+    if request.with_location(|location| location.core.tcp_nodelay.unwrap_or(true)) {
+        log_request!(request, Level::Debug, "lua socket tcp_nodelay");
+    }
     // Whoever has the connection makes the whole answer: nobody else may send a head, and nothing follows.
     request.flags.header_sent.set(true);
     if state.raw_socket.replace(true) {
