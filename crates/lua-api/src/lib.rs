@@ -8,6 +8,7 @@
 pub mod abort;
 pub mod api;
 pub mod code;
+mod dev_page;
 pub mod directive;
 pub mod exit;
 pub mod host;

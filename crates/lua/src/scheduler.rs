@@ -33,6 +33,15 @@ enum Next {
     Rest(Rest),
 }
 
+/// Runs Lua code, whose allocations may be refused (see [`crate::memory`]).
+#[inline]
+pub(crate) fn limited<R>(cx: &Cx, run: impl FnOnce() -> R) -> R {
+    let before = cx.refuse_memory(true);
+    let result = run();
+    cx.refuse_memory(before);
+    result
+}
+
 /// Resumes thread `id`, with `nargs` values on its stack, and then all that becomes ready.
 ///
 /// # Safety
@@ -50,7 +59,7 @@ pub(crate) unsafe fn run(cx: &Cx, core: &Core, entry: u64, mut id: u64, mut narg
         core.intent.set(Intent::None);
         let mut results = 0;
         // SAFETY: the caller's contract; lua_resume is a protected call.
-        let code = unsafe { sys::lua_resume(lua, std::ptr::null_mut(), nargs, &raw mut results) };
+        let code = unsafe { limited(cx, || sys::lua_resume(lua, std::ptr::null_mut(), nargs, &raw mut results)) };
         // SAFETY: as above.
         let next = unsafe {
             match code {

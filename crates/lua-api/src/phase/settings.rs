@@ -10,6 +10,7 @@ use http::root::Ground;
 use http::{Levels, Module};
 use shm::zone::MIN_SIZE;
 use shm::{ClaimError, Zones};
+use std::cell::Cell;
 
 /// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
 pub const MODULE: Module = Module { rows, levels, ..Module::named("lua_settings") };
@@ -36,6 +37,14 @@ fn rows() -> Vec<Row> {
             let value = cx.number(0)?;
             cx.main::<Runtime>().max_running_timers.set(Some(value));
             Ok(())
+        }),
+        Row::new("lua_max_cpu_time", Context::HTTP, one, "How long Lua code may run without a pause.", |cx| {
+            let value = cx.time_ms(0)?;
+            set_limit(cx, |runtime| &runtime.max_cpu_time, value)
+        }),
+        Row::new("lua_max_memory", Context::HTTP, one, "How much memory Lua may use in a worker.", |cx| {
+            let value = cx.size(0)?;
+            set_limit(cx, |runtime| &runtime.max_memory, value)
         }),
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
@@ -76,6 +85,12 @@ fn yield_everywhere(cx: &mut Cx<'_>) -> Result<(), Error> {
         cx.main::<Runtime>().init_worker_waits.set(on);
     }
     Ok(())
+}
+
+/// A limit that may stand once; 0 is none.
+fn set_limit(cx: &mut Cx<'_>, field: fn(&Runtime) -> &Cell<Option<u64>>, value: u64) -> Result<(), Error> {
+    let before = field(&cx.main::<Runtime>()).replace(Some(value));
+    if before.is_some() { Err(cx.duplicate()) } else { Ok(()) }
 }
 
 /// `lua_shared_dict NAME SIZE` (`ngx_http_lua_directive.c`).
