@@ -35,7 +35,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         made
     });
     record.clear_head();
-    let (evaluated, upstream) = match pass::find(&route.pass, &request, &state, &record, route.dialect.default_port()) {
+    let (evaluated, upstream) = match pass::find(&route.pass, &request, &state, &record, route.dialect.default_port()).await {
         Ok(found) => found,
         Err(outcome) => return outcome,
     };

@@ -2,12 +2,11 @@
 
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
-/// `ngx.socket.udp`, `ngx.run_worker_thread`, `ngx.re`.
+/// `ngx.run_worker_thread`, `ngx.re`.
 pub fn group() -> Group {
     Group {
         name: "ngx functions to come",
         rows: vec![
-            Row::calls("udp", YIELDABLE, |cx, stack| refuse(cx, stack, "ngx.socket.udp")),
             Row::calls("worker_thread", YIELDABLE, |cx, stack| refuse(cx, stack, "ngx.run_worker_thread")),
             Row::calls("re_match", PhaseSet::EVERYWHERE, |cx, stack| refuse(cx, stack, "ngx.re.match")),
             Row::calls("re_find", PhaseSet::EVERYWHERE, |cx, stack| refuse(cx, stack, "ngx.re.find")),
@@ -16,7 +15,6 @@ pub fn group() -> Group {
             Row::calls("re_gsub", PhaseSet::EVERYWHERE, |cx, stack| refuse(cx, stack, "ngx.re.gsub")),
         ],
         glue: "local b = ... local R, ngx = b.R, b.ngx \
-               ngx.socket = ngx.socket or {} ngx.socket.udp = ngx.socket.udp or R.udp \
                ngx.run_worker_thread = ngx.run_worker_thread or R.worker_thread \
                ngx.re = { match = R.re_match, find = R.re_find, gmatch = R.re_gmatch, sub = R.re_sub, gsub = R.re_gsub }",
     }

@@ -42,7 +42,7 @@ pub fn begin(cx: &Cx, stack: &Stack<'_>, function: &str) -> Result<Call, Raise> 
     if stack.kind(1) != Type::Table {
         return Err(stack.mismatch(1, function, "table"));
     }
-    let options = host.request.as_ref().map(|request| request.conf::<SocketOptions>()).unwrap_or_default();
+    let options = host.conf::<SocketOptions>();
     Ok(Call { host, hub, options })
 }
 
@@ -108,6 +108,15 @@ pub fn fail(stack: &mut Stack<'_>, text: &str) -> Later {
 pub fn number(stack: &mut Stack<'_>, value: f64) -> Later {
     stack.push_number(value);
     Later::Now(1)
+}
+
+/// The number of results of a function that never waits.
+#[must_use]
+pub fn now(later: Later) -> usize {
+    match later {
+        Later::Now(results) => results,
+        _ => 0,
+    }
 }
 
 /// `nil, text` from a suspended function.
