@@ -58,6 +58,9 @@ local function receiveuntil(row)
             error("expecting 2 or 3 arguments (including the object), but got " .. n, 2)
         end
         local self, pattern, options = ...
+        if type(self) ~= "table" then
+            error("bad argument #1 to 'receiveuntil' (table expected, got " .. type(self) .. ")", 2)
+        end
         if type(pattern) ~= "string" and type(pattern) ~= "number" then
             error("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")", 2)
         end
