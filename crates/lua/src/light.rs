@@ -173,7 +173,7 @@ fn kill(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let refusal = match parent_of(cx, stack, 1) {
         None => Some("not user thread"),
         Some(parent) if parent != core.current.get() || core.by_state(co, |t| t.maker != l) == Some(true) => Some("killer not parent"),
-        Some(_) if core.by_state(co, |t| t.held) == Some(true) => Some("pending subrequests"),
+        Some(_) if core.by_state(co, |t| t.held && matches!(t.state, State::Pending(_))) == Some(true) => Some("pending subrequests"),
         Some(_) => match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
             None => Some("already waited or killed"),
             Some((id, zombie)) => {
