@@ -206,10 +206,7 @@ fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result
     });
     let mut work = taken.flatten()?;
     match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(Poll::Ready(reply)) => {
-            core.with(id, |t| t.held = false);
-            Some(reply)
-        }
+        Ok(Poll::Ready(reply)) => Some(reply),
         Err(_) => Some(Err(PANICKED)),
         Ok(Poll::Pending) => {
             core.with(id, |t| t.state = State::Pending(work));
