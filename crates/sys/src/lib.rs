@@ -10,6 +10,7 @@ pub mod identity;
 pub mod limits;
 pub mod memory;
 pub mod process;
+pub mod regex;
 pub mod shared;
 pub mod signal;
 pub mod socket;

@@ -10,6 +10,7 @@ use http::root::Ground;
 use http::{Levels, Module};
 use shm::zone::MIN_SIZE;
 use shm::{ClaimError, Zones};
+use std::cell::Cell;
 
 /// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
 pub const MODULE: Module = Module { rows, levels, ..Module::named("lua_settings") };
@@ -36,6 +37,12 @@ fn rows() -> Vec<Row> {
             cx.main::<Runtime>().max_running_timers.set(Some(value));
             Ok(())
         }),
+        Row::new("lua_regex_cache_max_entries", Context::HTTP, one, "How many compiled expressions a worker keeps.", |cx| {
+            set_number(cx, |runtime| &runtime.regex_cache_entries)
+        }),
+        Row::new("lua_regex_match_limit", Context::HTTP, one, "How many steps a match may take.", |cx| {
+            set_number(cx, |runtime| &runtime.regex_match_limit)
+        }),
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
         }),
@@ -45,6 +52,16 @@ fn rows() -> Vec<Row> {
         }),
     ]);
     rows
+}
+
+fn set_number(cx: &Cx<'_>, field: fn(&Runtime) -> &Cell<Option<u64>>) -> Result<(), Error> {
+    let value = cx.number(0)?;
+    let runtime = cx.main::<Runtime>();
+    let field = field(&runtime);
+    let mut slot = field.get();
+    cx.once(&mut slot, value)?;
+    field.set(slot);
+    Ok(())
 }
 
 fn levels(levels: &mut Levels) {
