@@ -268,8 +268,11 @@ end
 -- The groups of the next match from `pos` on, its start and end, and where to go on; or nil and an error.
 local function advance(e, subj, pos)
     local rc = search(cx, e.id, subj, #subj, pos)
+    if rc == -1 then
+        return nil
+    end
     if rc < 0 then
-        return nil, rc ~= -1 and "pcre_exec() failed: " .. rc or nil
+        return nil, "pcre_exec() failed: " .. rc
     end
     local from, to = caps[0], caps[1]
     local groups = collect(e, subj)
@@ -290,7 +293,7 @@ local iterator = {
             if not e.keep then
                 drop(e)
             end
-            if not groups then
+            if from and not groups then
                 return nil, from
             end
         end

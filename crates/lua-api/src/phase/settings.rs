@@ -46,7 +46,11 @@ fn rows() -> Vec<Row> {
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
         }),
-        Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| cx.flag(0).map(|_| ())),
+        Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| {
+            let text = "lua_load_resty_core is deprecated (the lua-resty-core library is required since ngx_lua v0.10.16)";
+            cx.warn(text);
+            cx.flag(0).map(|_| ())
+        }),
         Row::new("lua_capture_error_log", Context::HTTP, one, "Not supported yet.", |cx| {
             Err(cx.error("the \"lua_capture_error_log\" directive is not supported yet"))
         }),
