@@ -15,6 +15,7 @@
 //! The unwinder must stay: with `panic = "abort"` a caught error could end the worker.
 
 mod boot;
+mod build;
 mod chunk;
 mod cx;
 mod fast;
@@ -33,7 +34,9 @@ mod threads;
 mod traceback;
 mod value;
 mod vm;
+mod walk;
 
+pub use build::Builder;
 pub use chunk::ChunkId;
 pub use cx::{Cx, Hooks};
 pub use fast::{Bytes, FastFn, FastReturn, Scalar};
@@ -47,6 +50,7 @@ pub use stack::{Stack, Type};
 pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};
+pub use walk::{Walker, table_address};
 
 #[cfg(test)]
 mod tests;

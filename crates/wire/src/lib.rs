@@ -10,6 +10,7 @@ pub mod check;
 pub mod chunked;
 pub mod date;
 pub mod h1;
+pub mod json;
 pub mod known;
 pub mod proxy_protocol;
 pub mod range;
