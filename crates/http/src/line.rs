@@ -76,7 +76,8 @@ impl Line {
 
     /// Becomes a copy of `other` in its own memory.
     pub fn copy_from(&mut self, other: &Line) {
-        let Line { text, method, method_name, raw_uri, uri, args, version, host, quoted, plus, complex, raw_is_valid, location_is_valid } = other;
+        let Line { text, method, method_name, raw_uri, uri, args, version, host, quoted, plus, complex, raw_is_valid, location_is_valid } =
+            other;
         for (own, from) in [
             (&mut self.text, text),
             (&mut self.method_name, method_name),

@@ -331,8 +331,7 @@ local function extend(name, f)
     package.preload["table." .. name] = function()
         local function checked(t)
             if type(t) ~= "table" then
-                local got = t == nil and "nil" or type(t)
-                error("bad argument #1 to '" .. name .. "' (table expected, got " .. got .. ")", 2)
+                error("bad argument #1 to '" .. name .. "' (table expected, got " .. type(t) .. ")", 2)
             end
             return f(t)
         end

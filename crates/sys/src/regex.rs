@@ -99,8 +99,9 @@ impl Regex {
     pub fn new(pattern: &[u8], syntax: Syntax) -> Result<Regex, Malformed> {
         let (mut error, mut offset) = (0, 0);
         // SAFETY: pointer and length are a slice's; the other pointers are to locals.
-        let code =
-            unsafe { pcre::pcre2_compile_8(pattern.as_ptr(), pattern.len(), syntax.bits(), &raw mut error, &raw mut offset, ptr::null_mut()) };
+        let code = unsafe {
+            pcre::pcre2_compile_8(pattern.as_ptr(), pattern.len(), syntax.bits(), &raw mut error, &raw mut offset, ptr::null_mut())
+        };
         let Some(code) = NonNull::new(code) else {
             return Err(Malformed { message: message(error), offset: offset.min(pattern.len()) });
         };

@@ -106,9 +106,9 @@ fn build(cx: &Cx, pattern: &[u8], flags: &Flags, replacement: Option<&[u8]>) -> 
     if flags.jit {
         match regex.jit() {
             Ok(()) => log(cx, Level::Debug, || b"pcre2 JIT compiled successfully".to_vec()),
-            Err(code) => log(cx, Level::Info, || {
-                [format!("pcre2_jit_compile() failed: {code} in \"").as_bytes(), pattern, b"\", ignored"].concat()
-            }),
+            Err(code) => {
+                log(cx, Level::Info, || [format!("pcre2_jit_compile() failed: {code} in \"").as_bytes(), pattern, b"\", ignored"].concat())
+            }
         }
     }
     let template = Template::parse(replacement.unwrap_or_default()).map_err(|line| {
@@ -130,7 +130,10 @@ fn compile(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let (groups, names) = if flags.dfa { (0, Vec::new()) } else { (regex.groups(), regex.names()) };
         let utf = regex.is_utf();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        engine::with(|engine| engine.keep(compiled, limit)).flatten().map(|id| (id, groups, names, utf)).ok_or_else(|| b"no memory".to_vec())
+        engine::with(|engine| engine.keep(compiled, limit))
+            .flatten()
+            .map(|id| (id, groups, names, utf))
+            .ok_or_else(|| b"no memory".to_vec())
     });
     match kept {
         Err(text) => {
