@@ -62,6 +62,12 @@ local function instance(safe)
     local flags, depth, precision, ratio, unchecked, indent = 1 + 2 + 16, 1000, 14, 2, 10, nil
     local sparse, invalid = false, false
     local array, decoding, decode_depth = nil, 2, 1000
+    -- What the native functions get: nothing as long as nothing was set.
+    local encode_settings, decode_settings
+    local function set()
+        encode_settings = { flags, depth, precision, ratio, unchecked, indent }
+        decode_settings = { decoding, decode_depth }
+    end
     local values = { encode_skip_unsupported_value_types = false, decode_allow_comment = false }
     local cjson = {
         null = null, array_mt = array_mt, empty_array_mt = empty_array_mt, empty_array = empty_array,
@@ -79,6 +85,7 @@ local function instance(safe)
             local new = switch(name, old, (...), on_off)
             values[name] = new
             flags = flags + (new and flag or 0) - (old and flag or 0)
+            set()
             return new
         end
     end
@@ -90,6 +97,7 @@ local function instance(safe)
             local new = switch(name, old, (...), on_off)
             values[name] = new
             decoding = decoding + (new and flag or 0) - (old and flag or 0)
+            set()
             return new
         end
     end
@@ -108,6 +116,7 @@ local function instance(safe)
             return value == "null" and 64 or value and 32 or 0
         end
         flags = flags + flag(invalid) - flag(old)
+        set()
         return invalid
     end
 
@@ -119,24 +128,28 @@ local function instance(safe)
         flags = flags + (sparse and 4 or 0) - (old and 4 or 0)
         ratio = whole("encode_sparse_array", 2, ratio, new_ratio, 0, MAX)
         unchecked = whole("encode_sparse_array", 3, unchecked, new_unchecked, 0, MAX)
+        set()
         return sparse, ratio, unchecked
     end
 
     function cjson.encode_max_depth(...)
         few("encode_max_depth", 1, ...)
         depth = whole("encode_max_depth", 1, depth, (...), 1, MAX)
+        set()
         return depth
     end
 
     function cjson.decode_max_depth(...)
         few("decode_max_depth", 1, ...)
         decode_depth = whole("decode_max_depth", 1, decode_depth, (...), 1, MAX)
+        set()
         return decode_depth
     end
 
     function cjson.encode_number_precision(...)
         few("encode_number_precision", 1, ...)
         precision = whole("encode_number_precision", 1, precision, (...), 1, 16)
+        set()
         return precision
     end
 
@@ -148,12 +161,13 @@ local function instance(safe)
                 argument(1, "encode_indent", "string expected, got " .. type(new))
             end
             indent = tostring(new)
+            set()
         end
         return indent or ""
     end
 
     function cjson.encode(...)
-        local text, message, level = encode(array_mt, empty_array_mt, flags, depth, precision, ratio, unchecked, indent, ...)
+        local text, message, level = encode(array_mt, empty_array_mt, encode_settings, ...)
         if text == RAISE then
             error(message, level)
         end
@@ -161,7 +175,7 @@ local function instance(safe)
     end
 
     function cjson.decode(...)
-        local value, message, level = decode(array, decoding, decode_depth, ...)
+        local value, message, level = decode(array, decode_settings, ...)
         if value == RAISE then
             error(message, level)
         end
@@ -170,7 +184,7 @@ local function instance(safe)
 
     if safe then
         function cjson.encode(...)
-            local text, message = encode(array_mt, empty_array_mt, flags, depth, precision, ratio, unchecked, indent, ...)
+            local text, message = encode(array_mt, empty_array_mt, encode_settings, ...)
             if text == RAISE then
                 if select("#", ...) ~= 1 then
                     error(message, 2)
@@ -181,7 +195,7 @@ local function instance(safe)
         end
 
         function cjson.decode(...)
-            local value, message = decode(array, decoding, decode_depth, ...)
+            local value, message = decode(array, decode_settings, ...)
             if value == RAISE then
                 if select("#", ...) ~= 1 then
                     error(message, 2)

@@ -6,8 +6,8 @@ use std::io::Write;
 const DIGITS: usize = 14;
 /// Integers below this have no more digits than that.
 const EXACT: f64 = 1e14;
-/// Up to so many digits the shortest decimal that reads as a normal number is also the number rounded to them.
-const SHORTEST_SERVES: usize = 15;
+/// Decimal places that are tried before a number is taken apart: most numbers of people have few.
+const PLACES: [(f64, usize); 2] = [(1e2, 2), (1e6, 6)];
 
 /// Appends a number as LuaJIT's `tostring` shows it.
 pub fn push(out: &mut Vec<u8>, value: f64) {
@@ -25,14 +25,46 @@ pub fn push_digits(out: &mut Vec<u8>, value: f64, digits: usize) {
     if digits >= DIGITS && value.abs() < EXACT && value == value.trunc() {
         return push_integer(out, value);
     }
-    let mut text = Text::default();
-    // The shortest form is found much faster than a rounded one. Writing to a Text does not fail.
-    let _ = write!(text, "{value:e}");
-    if digits > SHORTEST_SERVES || !value.is_normal() || text.digits() > digits {
-        text.length = 0;
-        let _ = write!(text, "{value:.*e}", digits.saturating_sub(1));
+    if (DIGITS..=DIGITS + 1).contains(&digits) && push_decimal(out, value) {
+        return;
     }
+    let mut text = Text::default();
+    // Writing to a Text does not fail.
+    let _ = write!(text, "{value:.*e}", digits.saturating_sub(1));
     text.lay_out(out, digits);
+}
+
+/// Appends a number that is the nearest to a decimal of few places; false if it is none, or not of a middling size.
+///
+/// A decimal of at most 14 digits that reads as the number is also the number rounded to 14 digits, since numbers lie more
+/// than ten times as close to each other as such decimals. That it reads as the number is seen by a division of two exact
+/// numbers, which is rounded correctly.
+fn push_decimal(out: &mut Vec<u8>, value: f64) -> bool {
+    let size = value.abs();
+    for (scale, places) in PLACES {
+        let whole = (size * scale).round();
+        if size < 1e-3 || whole >= EXACT || whole / scale != size {
+            continue;
+        }
+        if value < 0.0 {
+            out.push(b'-');
+        }
+        let (mut fraction, mut places) = (whole as u64 % scale as u64, places);
+        push_integer(out, (size).trunc());
+        while fraction.is_multiple_of(10) && places > 1 {
+            fraction /= 10;
+            places -= 1;
+        }
+        out.push(b'.');
+        let start = out.len();
+        out.resize(start + places, b'0');
+        for place in out.iter_mut().skip(start).rev() {
+            *place = b'0' + (fraction % 10) as u8;
+            fraction /= 10;
+        }
+        return true;
+    }
+    false
 }
 
 fn push_integer(out: &mut Vec<u8>, value: f64) {
@@ -92,10 +124,6 @@ impl Text {
         };
         let size = exponent.iter().fold(0, |value, byte| value * 10 + i32::from(byte & 15));
         (negative, mantissa, sign * size)
-    }
-
-    fn digits(&self) -> usize {
-        self.parts().1.iter().filter(|byte| byte.is_ascii_digit()).count()
     }
 
     /// Appends it in the form that `%g` chooses.

@@ -99,6 +99,12 @@ impl<'s, 'a> Builder<'s, 'a> {
         }
     }
 
+    /// Whether an object waits for its next key.
+    #[must_use]
+    pub fn wants_key(&self) -> bool {
+        self.levels.last().is_some_and(|level| level.index == 0 && !level.keyed)
+    }
+
     /// Begins an array of `count` values.
     pub fn array(&mut self, count: usize) {
         self.begin(count, true);

@@ -50,7 +50,7 @@ pub use stack::{Stack, Type};
 pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};
-pub use walk::{Walker, table_address};
+pub use walk::Walker;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use crate::raw;
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
 /// How a table was entered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,15 @@ impl<'s, 'a> Walker<'s, 'a> {
         }
     }
 
+    /// The address of the table at `index` of the stack below, to compare [`Walker::metatable`] with.
+    pub fn address(&self, index: usize) -> Option<usize> {
+        if index > self.base || self.stack.kind(index) != Type::Table {
+            return None;
+        }
+        // SAFETY: a table stands there.
+        Some(unsafe { sys::lua_topointer(self.l, index as c_int) }.addr())
+    }
+
     /// The raw length of the table.
     pub fn length(&self) -> usize {
         // SAFETY: a table stands on top.
@@ -190,7 +199,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     ///
     /// # Errors
     /// Lua code has changed the table so that it cannot be walked on.
-    pub fn next(&mut self) -> Result<bool, Vec<u8>> {
+    pub fn step(&mut self) -> Result<bool, Vec<u8>> {
         if self.at_value || self.levels.last() != Some(&Level::Pairs) {
             return Ok(false);
         }
@@ -304,14 +313,4 @@ impl<'s, 'a> Walker<'s, 'a> {
             Err(text)
         }
     }
-}
-
-/// The address of a table, by which [`Walker::metatable`] can be compared.
-pub fn table_address(stack: &Stack<'_>, index: usize) -> Option<usize> {
-    if stack.kind(index) != Type::Table {
-        return None;
-    }
-    // SAFETY: a table stands there.
-    let pointer: *const c_void = unsafe { sys::lua_topointer(stack.state(), index as c_int) };
-    Some(pointer.addr())
 }

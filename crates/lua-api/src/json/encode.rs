@@ -2,7 +2,7 @@
 
 use super::empty_array;
 use crate::number;
-use lua::{Cx, Raise, Stack, Type, Walker, table_address};
+use lua::{Cx, Raise, Stack, Type, Walker};
 use std::cell::Cell;
 
 const EMPTY_AS_OBJECT: u32 = 1;
@@ -18,10 +18,12 @@ const LARGE: usize = 1 << 20;
 
 thread_local!(static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
 
+/// Where `cjson.array_mt` and `cjson.empty_array_mt` stand among the arguments.
+const ARRAY_MT: usize = 1;
+const EMPTY_ARRAY_MT: usize = 2;
+
 /// What the functions of an instance have set.
 struct Settings {
-    array: Option<usize>,
-    empty: Option<usize>,
     flags: u32,
     max_depth: usize,
     digits: usize,
@@ -30,32 +32,48 @@ struct Settings {
     indent: Vec<u8>,
 }
 
+const DEFAULTS: Settings = Settings {
+    flags: EMPTY_AS_OBJECT | ESCAPE_SLASH | KEEP_BUFFER,
+    max_depth: 1000,
+    digits: 14,
+    sparse_ratio: 2.0,
+    sparse_safe: 10.0,
+    indent: Vec::new(),
+};
+
 impl Settings {
+    /// From the table at `index`.
+    fn read(stack: &mut Stack<'_>, index: usize) -> Settings {
+        let top = stack.top();
+        let mut number = |item| {
+            stack.get_item(index, item);
+            let value = stack.number(top + 1).unwrap_or_default();
+            stack.truncate(top);
+            value
+        };
+        let (flags, max_depth, digits) = (number(1) as u32, number(2) as usize, number(3) as usize);
+        let (sparse_ratio, sparse_safe) = (number(4), number(5));
+        stack.get_item(index, 6);
+        let indent = stack.bytes(top + 1).unwrap_or_default().to_vec();
+        stack.truncate(top);
+        Settings { flags, max_depth, digits, sparse_ratio, sparse_safe, indent }
+    }
+
     fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 }
 
-/// `json_encode(array_mt, empty_array_mt, flags, max_depth, precision, ratio, safe, indent, value)`
+/// `json_encode(array_mt, empty_array_mt, settings?, value)`
 pub(super) fn encode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if stack.top() != 9 {
+    if stack.top() != 4 {
         return Err(Raise::argument(1, "encode", "expected 1 argument"));
     }
-    let whole = |index| stack.number(index).unwrap_or_default();
-    let settings = Settings {
-        array: table_address(stack, 1),
-        empty: table_address(stack, 2),
-        flags: whole(3) as u32,
-        max_depth: whole(4) as usize,
-        digits: whole(5) as usize,
-        sparse_ratio: whole(6),
-        sparse_safe: whole(7),
-        indent: stack.bytes(8).unwrap_or_default().to_vec(),
-    };
+    let settings = if stack.is_nil(3) { DEFAULTS } else { Settings::read(stack, 3) };
     // A metamethod may encode too: it finds no buffer and makes its own.
     let mut out = BUFFER.take();
     out.clear();
-    let walker = Walker::new(stack, 9).ok_or(Raise::fixed("stack overflow"))?;
+    let walker = Walker::new(stack, 4).ok_or(Raise::fixed("stack overflow"))?;
     let encoder = Encoder { walker, settings: &settings, out: &mut out, open: Vec::new() };
     let result = encoder.run();
     if result.is_ok() {
@@ -172,7 +190,7 @@ impl Encoder<'_, '_, '_> {
     fn table(&mut self) -> Result<Next, Raise> {
         let metatable = self.walker.metatable();
         if metatable.is_some() {
-            if metatable == self.settings.array {
+            if metatable == self.walker.address(ARRAY_MT) {
                 let length = self.walker.length();
                 return self.array(length, true);
             }
@@ -181,11 +199,11 @@ impl Encoder<'_, '_, '_> {
             }
         }
         self.enter(|walker| walker.enter_pairs())?;
-        let more = self.walker.next().map_err(raised)?;
+        let more = self.walker.step().map_err(raised)?;
         let length = if more && self.walker.key_kind() != Type::Number { None } else { self.array_length(more)? };
         match length {
             Some(length) if length > 0 || !self.settings.has(EMPTY_AS_OBJECT) => return self.array(length, metatable.is_none()),
-            _ if metatable.is_some() && metatable == self.settings.empty => {
+            _ if metatable.is_some() && metatable == self.walker.address(EMPTY_ARRAY_MT) => {
                 if length.is_none() && more {
                     self.walker.leave();
                 }
@@ -225,7 +243,7 @@ impl Encoder<'_, '_, '_> {
             max = max.max(key);
             items += 1.0;
             self.walker.back();
-            more = self.walker.next().map_err(raised)?;
+            more = self.walker.step().map_err(raised)?;
         }
         let settings = self.settings;
         let sparse = settings.sparse_ratio > 0.0 && max > items * settings.sparse_ratio && max > settings.sparse_safe;
@@ -239,7 +257,7 @@ impl Encoder<'_, '_, '_> {
             return Ok(Some(max as usize));
         }
         self.enter(|walker| walker.enter_pairs())?;
-        self.walker.next().map_err(raised)?;
+        self.walker.step().map_err(raised)?;
         Ok(None)
     }
 
@@ -268,7 +286,7 @@ impl Encoder<'_, '_, '_> {
                 self.walker.leave();
                 Ok(self.close(b']'))
             }
-            None if self.walker.next().map_err(raised)? => self.member(),
+            None if self.walker.step().map_err(raised)? => self.member(),
             None => Ok(self.close(b'}')),
         }
     }
