@@ -117,7 +117,7 @@ impl Front {
         let Some(endpoint) = self.listen(listen).and_then(|l| endpoint_of(l, &info.local)) else { return };
         let conn = H1::new(stream, Rc::new(info), self.active.enter());
         conn.no_delay.set(no_delay);
-        conn.watch.set_activity(Activity::Idle);
+        conn.watch.set_activity(if first { Activity::Fresh } else { Activity::Idle });
         tokio::task::spawn_local(h1_serve::serve(self.clone(), Rc::new(conn), endpoint, listen, first));
     }
 

@@ -4,7 +4,8 @@ use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::state::State;
 use base::log::{ErrorLog, Level};
-use http::{Chain, Request, Worker};
+use conf::scope::Config;
+use http::{Chain, Location, Request, Worker};
 use lua::{Cx, Raise};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,6 +23,8 @@ pub struct Host {
     pub machine: Rc<Machine>,
     /// Lua's state of the request, or of this run where there is no request.
     pub state: Rc<State>,
+    /// Whose settings hold where there is no request: the location that made a timer.
+    pub location: Option<Rc<Location>>,
     /// The error log where there is no request.
     pub log: ErrorLog,
     /// Output being put together; reused from call to call.
@@ -41,10 +44,20 @@ impl Host {
             runtime,
             machine,
             state: Rc::default(),
+            location: None,
             log,
             scratch: RefCell::default(),
             arguments: RefCell::default(),
             body: RefCell::default(),
+        }
+    }
+
+    /// A module's settings: the request's location's, or those that a timer was made under.
+    pub fn conf<T: Config>(&self) -> Rc<T> {
+        match (&self.request, &self.location) {
+            (Some(request), _) => request.conf::<T>(),
+            (None, Some(location)) => location.conf.share::<T>().unwrap_or_default(),
+            (None, None) => Rc::default(),
         }
     }
 

@@ -17,10 +17,12 @@
 mod boot;
 mod build;
 mod chunk;
+mod cpu;
 mod cx;
 mod fast;
 mod job;
 mod light;
+mod memory;
 mod phase;
 mod print;
 mod raise;
@@ -38,6 +40,7 @@ mod walk;
 
 pub use build::Builder;
 pub use chunk::ChunkId;
+pub use cpu::Watchdog;
 pub use cx::{Cx, Hooks};
 pub use fast::{Bytes, FastFn, FastReturn, Scalar};
 pub use job::{Job, Outcome, Started};

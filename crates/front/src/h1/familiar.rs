@@ -26,7 +26,7 @@ pub struct Seen {
 
 impl Seen {
     /// Length of the head.
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.bytes.len()
     }
 }

@@ -58,7 +58,7 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
     let core = endpoint.default.core.clone();
     let timeout = core.client_header_timeout.unwrap_or(default::TIMEOUT);
     let limits = arrival::limits(&core);
-    let idle_until = clock::now().monotonic_ms.saturating_add(timeout);
+    let idle_until = clock::monotonic_ms().saturating_add(timeout);
     let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, idle_until, first, pipelined: false };
     if first && state.endpoint.proxy_protocol && !state.proxy_header().await {
         return;
@@ -71,7 +71,7 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
                 }
             }
             Next::Familiar(seen) => {
-                if !state.one_request(seen.len(), Some(seen)).await {
+                if !state.one_request(seen.length(), Some(seen)).await {
                     return;
                 }
             }
@@ -106,9 +106,8 @@ impl Loop {
 
     async fn next_head(&mut self) -> Next {
         let conn = self.conn.clone();
-        // A client that has just come and says nothing waits like one between two requests.
-        conn.watch.set_activity(Activity::Idle);
-        let now = clock::now().monotonic_ms;
+        conn.watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
+        let now = clock::monotonic_ms();
         let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER) };
         let mut armed = false;
         poll_fn(|cx| self.poll_head(&conn, cx, park, &mut armed)).await
@@ -138,12 +137,12 @@ impl Loop {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Next::Closed),
             }
-            if has_bytes && conn.watch.activity() == Activity::Idle {
+            if has_bytes && conn.watch.activity() < Activity::Head {
                 conn.watch.set_activity(Activity::Head);
                 // The time of a first head runs since the client came.
                 if !self.first {
                     let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
-                    conn.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                    conn.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
                     *armed = true;
                 }
             }
@@ -248,7 +247,7 @@ impl Loop {
             let _ = conn.stream.borrow().set_no_delay(true);
         }
         let timeout = core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT);
-        self.idle_until = clock::now().monotonic_ms.saturating_add(timeout);
+        self.idle_until = clock::monotonic_ms().saturating_add(timeout);
         true
     }
 
@@ -329,7 +328,7 @@ impl Loop {
 
     /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
     fn idle(mut self, listen: u32) -> Option<Loop> {
-        let now = clock::now().monotonic_ms;
+        let now = clock::monotonic_ms();
         if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
             return None;
         }

@@ -5,17 +5,15 @@ use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
 const RAW: PhaseSet =
     PhaseSet::of(Phase::REWRITE).with(Phase::SERVER_REWRITE).with(Phase::ACCESS).with(Phase::PRECONTENT).with(Phase::CONTENT);
 
-/// `ngx.socket.udp`, `ngx.req.socket`, `ngx.run_worker_thread`.
+/// `ngx.req.socket`, `ngx.run_worker_thread`.
 pub fn group() -> Group {
     Group {
         name: "ngx functions to come",
         rows: vec![
-            Row::calls("udp", YIELDABLE, |cx, stack| refuse(cx, stack, "ngx.socket.udp")),
             Row::calls("req_socket", RAW, |cx, stack| refuse(cx, stack, "ngx.req.socket")),
             Row::calls("worker_thread", YIELDABLE, |cx, stack| refuse(cx, stack, "ngx.run_worker_thread")),
         ],
         glue: "local b = ... local R, ngx = b.R, b.ngx \
-               ngx.socket = ngx.socket or {} ngx.socket.udp = ngx.socket.udp or R.udp \
                ngx.req = ngx.req or {} ngx.req.socket = ngx.req.socket or R.req_socket \
                ngx.run_worker_thread = ngx.run_worker_thread or R.worker_thread",
     }

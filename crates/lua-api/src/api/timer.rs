@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::{ErrorLog, Level};
-use http::Worker;
+use http::{Location, Worker};
 use lua::{Cx, Group, Job, Phase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,6 +40,7 @@ struct Timer {
     machine: Rc<Machine>,
     worker: Rc<Worker>,
     log: ErrorLog,
+    location: Option<Rc<Location>>,
     function: Ref,
     arguments: Rc<[Value]>,
     delay: Duration,
@@ -82,6 +83,7 @@ fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
         machine: host.machine.clone(),
         worker: worker.clone(),
         log: host.request.as_ref().map_or_else(|| host.log.clone(), |request| request.error_log()),
+        location: host.request.as_ref().map_or_else(|| host.location.clone(), |request| Some(request.location())),
         function,
         arguments,
         delay: Duration::from_millis(u64::try_from(delay).unwrap_or(0)),
@@ -136,7 +138,8 @@ impl Timer {
             return self.log.write(Level::Alert, 0, line.as_bytes());
         }
         timers.running.set(timers.running.get() + 1);
-        let host = Host::without_request(self.runtime.clone(), self.machine.clone(), Some(self.worker.clone()), self.log.clone());
+        let mut host = Host::without_request(self.runtime.clone(), self.machine.clone(), Some(self.worker.clone()), self.log.clone());
+        host.location.clone_from(&self.location);
         let push = |stack: &mut Stack<'_>| {
             stack.push_bool(premature);
             self.arguments.iter().for_each(|value| value.push(stack));
