@@ -231,7 +231,8 @@ pub fn json(data: &[u8]) {
             while missing.last() == Some(&0) {
                 missing.pop();
             }
-            *missing.last_mut().expect("a container that lacks values") -= 1;
+            assert!(!missing.is_empty(), "more values than the containers have");
+            missing.last_mut().into_iter().for_each(|count| *count -= 1);
             match *token {
                 Token::Array(count) => missing.push(count as usize),
                 Token::Object(count) => missing.push(count as usize * 2),
