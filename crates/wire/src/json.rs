@@ -71,17 +71,12 @@ impl Document {
         }
         self.text.extend_from_slice(text);
         let mut lexer = Lexer::new(text, &mut self.decoded, rules);
-        let mut lexeme = lexer.next();
         loop {
-            let opened = match lexeme {
-                Lexeme::Value(token) => {
-                    self.tokens.push(token);
-                    false
-                }
-                Lexeme::ObjectBegin | Lexeme::ArrayBegin => {
-                    let object = matches!(lexeme, Lexeme::ObjectBegin);
-                    self.tokens.push(if object { Token::Object(0) } else { Token::Array(0) });
-                    self.open.push(self.tokens.len() - 1);
+            let opened = match lexer.peek() {
+                byte @ (b'{' | b'[') => {
+                    lexer.pass();
+                    self.open.push(self.tokens.len());
+                    self.tokens.push(if byte == b'{' { Token::Object(0) } else { Token::Array(0) });
                     let depth = self.open.len();
                     self.depth = self.depth.max(depth);
                     if depth > rules.max_depth {
@@ -89,14 +84,21 @@ impl Document {
                     }
                     true
                 }
-                other => return Err(lexer.expected("value", &other)),
+                byte => {
+                    let lexeme = match byte {
+                        b'"' => lexer.string(),
+                        b'0'..=b'9' => lexer.number(),
+                        _ => lexer.next(),
+                    };
+                    let Lexeme::Value(token) = lexeme else { return Err(lexer.expected("value", &lexeme)) };
+                    self.tokens.push(token);
+                    false
+                }
             };
-            match next_value(&mut lexer, &mut self.tokens, &mut self.open, opened)? {
-                Some(next) => lexeme = next,
-                None => break,
+            if !next_value(&mut lexer, &mut self.tokens, &mut self.open, opened)? {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// The tokens, first the text's value.
@@ -130,50 +132,60 @@ impl Document {
     }
 }
 
-/// Goes on behind a value, or behind the opening bracket of a container: to the next value, none at the text's end.
-fn next_value(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>, open: &mut Vec<usize>, opened: bool) -> Result<Option<Lexeme>, String> {
+/// Goes on behind a value, or behind the opening bracket of a container: to the next value; false at the text's end.
+fn next_value(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>, open: &mut Vec<usize>, opened: bool) -> Result<bool, String> {
     let mut empty = opened;
     loop {
-        let lexeme = lexer.next();
         let Some(container) = open.last().and_then(|at| tokens.get_mut(*at)) else {
-            return match lexeme {
-                Lexeme::End => Ok(None),
+            return match lexer.next() {
+                Lexeme::End => Ok(false),
                 other => Err(lexer.expected("the end", &other)),
             };
         };
-        let object = matches!(container, Token::Object(_));
-        if !empty {
-            let (Token::Object(count) | Token::Array(count)) = container else { return Ok(None) };
-            *count += 1;
-        }
-        match (&lexeme, object) {
-            (Lexeme::ObjectEnd, true) | (Lexeme::ArrayEnd, false) => {
+        let object = match container {
+            Token::Object(count) => {
+                *count += u32::from(!empty);
+                true
+            }
+            Token::Array(count) => {
+                *count += u32::from(!empty);
+                false
+            }
+            _ => false,
+        };
+        match (lexer.peek(), object) {
+            (b'}', true) | (b']', false) => {
+                lexer.pass();
                 open.pop();
                 empty = false;
             }
-            (Lexeme::Comma, false) if !empty => return Ok(Some(lexer.next())),
-            (Lexeme::Comma, true) if !empty => {
-                let key = lexer.next();
-                return member(lexer, tokens, key).map(Some);
+            (b',', _) if !empty => {
+                lexer.pass();
+                return if object { member(lexer, tokens).map(|()| true) } else { Ok(true) };
             }
-            (_, true) if empty => return member(lexer, tokens, lexeme).map(Some),
-            (_, false) if empty => return Ok(Some(lexeme)),
-            (_, true) => return Err(lexer.expected("comma or object end", &lexeme)),
-            (_, false) => return Err(lexer.expected("comma or array end", &lexeme)),
+            (_, true) if empty => return member(lexer, tokens).map(|()| true),
+            (_, false) if empty => return Ok(true),
+            _ => {
+                let found = lexer.next();
+                return Err(lexer.expected(if object { "comma or object end" } else { "comma or array end" }, &found));
+            }
         }
     }
 }
 
-/// A key and its colon, and the lexeme behind them.
-fn member(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>, key: Lexeme) -> Result<Lexeme, String> {
-    match key {
-        Lexeme::Value(token @ (Token::Plain(..) | Token::Decoded(..))) => tokens.push(token),
-        other => return Err(lexer.expected("object key string", &other)),
+/// A key and its colon.
+fn member(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>) -> Result<(), String> {
+    let key = if lexer.peek() == b'"' { lexer.string() } else { lexer.next() };
+    let Lexeme::Value(token @ (Token::Plain(..) | Token::Decoded(..))) = key else {
+        return Err(lexer.expected("object key string", &key));
+    };
+    tokens.push(token);
+    if lexer.peek() == b':' {
+        lexer.pass();
+        return Ok(());
     }
-    match lexer.next() {
-        Lexeme::Colon => Ok(lexer.next()),
-        other => Err(lexer.expected("colon", &other)),
-    }
+    let found = lexer.next();
+    Err(lexer.expected("colon", &found))
 }
 
 #[cfg(test)]

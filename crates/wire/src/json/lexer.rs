@@ -89,7 +89,30 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Lexeme {
+    /// The next byte that is no white space, where only that one decides; 0 at the end.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u8 {
+        let first = self.text.get(self.at).copied().unwrap_or(0);
+        if first > b' ' && first != b'/' {
+            return first;
+        }
+        let from = self.at;
+        if self.skip().is_err() {
+            // Nothing expects this byte, so the next word is read, which fails likewise.
+            self.at = from;
+            return b'/';
+        }
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    /// Goes on behind the byte that was peeked at.
+    #[inline]
+    pub(super) fn pass(&mut self) {
+        self.at += 1;
+    }
+
+    /// Skips white space and comments.
+    fn skip(&mut self) -> Result<(), &'static str> {
         loop {
             while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
                 self.at += 1;
@@ -100,8 +123,15 @@ impl<'a> Lexer<'a> {
             match self.skip_comment() {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(text) => return self.fail(text),
+                Err(text) => return Err(text),
             }
+        }
+        Ok(())
+    }
+
+    pub(super) fn next(&mut self) -> Lexeme {
+        if let Err(text) = self.skip() {
+            return self.fail(text);
         }
         self.index = self.at;
         let Some(byte) = self.text.get(self.at) else { return Lexeme::End };
@@ -136,7 +166,8 @@ impl<'a> Lexer<'a> {
         self.fail("invalid token")
     }
 
-    fn number(&mut self) -> Lexeme {
+    pub(super) fn number(&mut self) -> Lexeme {
+        self.index = self.at;
         let rest = self.rest();
         if !self.rules.odd_numbers && number::is_odd(rest) {
             return self.fail("invalid number");
@@ -152,10 +183,10 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string, from its quote on.
-    fn string(&mut self) -> Lexeme {
+    pub(super) fn string(&mut self) -> Lexeme {
         self.at += 1;
         let rest = self.rest();
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0)).unwrap_or(rest.len());
+        let length = plain(rest);
         let start = self.at;
         self.at += length;
         match rest.get(length) {
@@ -174,7 +205,7 @@ impl<'a> Lexer<'a> {
         self.decoded.extend_from_slice(before);
         loop {
             let rest = self.rest();
-            let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0)).unwrap_or(rest.len());
+            let length = plain(rest);
             self.decoded.extend_from_slice(rest.get(..length).unwrap_or_default());
             self.at += length;
             match rest.get(length..) {
@@ -207,6 +238,18 @@ impl<'a> Lexer<'a> {
             }
         }
     }
+}
+
+/// How many bytes a string has until its end, or its next escape.
+#[inline]
+fn plain(text: &[u8]) -> usize {
+    const SHORT: usize = 16;
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0);
+    if let Some(at) = text.iter().take(SHORT).position(special) {
+        return at;
+    }
+    let rest = text.get(SHORT..).unwrap_or_default();
+    memchr::memchr3(b'"', b'\\', 0, rest).map_or(text.len(), |at| SHORT + at)
 }
 
 /// Four hexadecimal digits.

@@ -30,8 +30,30 @@ fn digits(text: &[u8], from: usize) -> usize {
     rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
 }
 
+/// The number at the beginning of `text`, if it is an integer of few digits, as most are.
+#[inline]
+fn read_small(text: &[u8]) -> Option<Read> {
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let mut value = 0_u64;
+    let mut length = sign;
+    while let Some(digit) = text.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        length += 1;
+    }
+    let more = matches!(text.get(length), Some(b'.' | b'e' | b'E' | b'x' | b'X'));
+    let digits = length - sign;
+    if digits == 0 || digits >= EXACT_DIGITS || more {
+        return None;
+    }
+    let value = value as f64;
+    Some(Read { value: if sign > 0 && value > 0.0 { -value } else { value }, length, integer: true })
+}
+
 /// The number at the beginning of `text`.
 pub(super) fn read(text: &[u8]) -> Option<Read> {
+    if let Some(small) = read_small(text) {
+        return Some(small);
+    }
     let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
     let negative = text.first() == Some(&b'-');
     let whole = digits(text, sign);
