@@ -53,7 +53,7 @@ pub use stack::{Stack, Type};
 pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};
-pub use walk::Walker;
+pub use walk::{View, Walker};
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,25 @@ enum Level {
     Items,
 }
 
+/// A value as it is seen.
+#[derive(Clone, Copy, Debug)]
+pub enum View<'v> {
+    /// Nothing, or nil.
+    Nil,
+    /// A boolean.
+    Bool(bool),
+    /// A number.
+    Number(f64),
+    /// A string.
+    Bytes(&'v [u8]),
+    /// A table.
+    Table,
+    /// The address in a light userdata.
+    Light(usize),
+    /// Anything else.
+    Other(Type),
+}
+
 /// Looks at a value and what is in it.
 pub struct Walker<'s, 'a> {
     stack: &'s mut Stack<'a>,
@@ -62,7 +81,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     }
 
     /// The type of the value.
-    pub fn kind(&self) -> Type {
+    fn kind(&self) -> Type {
         if !self.at_value {
             return Type::None;
         }
@@ -70,45 +89,40 @@ impl<'s, 'a> Walker<'s, 'a> {
         Type::of(unsafe { sys::lua_type(self.l, -1) })
     }
 
-    /// The value's bytes, when it is a string.
-    pub fn bytes(&self) -> Option<&[u8]> {
+    /// The value.
+    pub fn view(&self) -> View<'_> {
         // SAFETY: a value stands on top.
-        (self.at_value).then(|| unsafe { self.string(-1) }).flatten()
+        if self.at_value { unsafe { self.view_at(-1) } } else { View::Nil }
     }
 
-    /// The bytes of a string at `index`.
+    /// The pair's key.
+    pub fn key(&self) -> View<'_> {
+        // SAFETY: key and value stand on top.
+        if self.at_pair() { unsafe { self.view_at(-2) } } else { View::Nil }
+    }
+
+    /// The value at `index`.
     ///
     /// # Safety
-    /// A value stands there.
-    unsafe fn string(&self, index: c_int) -> Option<&[u8]> {
+    /// One stands there.
+    unsafe fn view_at(&self, index: c_int) -> View<'_> {
         let mut length = 0;
-        // SAFETY: the caller's contract. Only a string is asked for its bytes, which changes nothing; it lives as long as it
-        // stands there, and this borrow forbids every step.
+        // SAFETY: the caller's contract, and each function is asked for a value of its type, which changes nothing. A string
+        // lives as long as it stands there, and this borrow forbids every step. Of a pointer only the address is looked at.
         unsafe {
-            if sys::lua_type(self.l, index) != sys::LUA_TSTRING {
-                return None;
+            match sys::lua_type(self.l, index) {
+                sys::LUA_TNIL => View::Nil,
+                sys::LUA_TBOOLEAN => View::Bool(sys::lua_toboolean(self.l, index) != 0),
+                sys::LUA_TNUMBER => View::Number(sys::lua_tonumber(self.l, index)),
+                sys::LUA_TSTRING => {
+                    let bytes = sys::lua_tolstring(self.l, index, &raw mut length);
+                    View::Bytes(if bytes.is_null() { &[] } else { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
+                }
+                sys::LUA_TTABLE => View::Table,
+                sys::LUA_TLIGHTUSERDATA => View::Light(sys::lua_touserdata(self.l, index).addr()),
+                other => View::Other(Type::of(other)),
             }
-            let bytes = sys::lua_tolstring(self.l, index, &raw mut length);
-            (!bytes.is_null()).then(|| std::slice::from_raw_parts(bytes.cast::<u8>(), length))
         }
-    }
-
-    /// The value as a number; 0 when it is none.
-    pub fn number(&self) -> f64 {
-        // SAFETY: a value stands on top.
-        if self.at_value { unsafe { sys::lua_tonumber(self.l, -1) } } else { 0.0 }
-    }
-
-    /// Whether the value is true in Lua's sense.
-    pub fn truthy(&self) -> bool {
-        // SAFETY: a value stands on top.
-        self.at_value && unsafe { sys::lua_toboolean(self.l, -1) } != 0
-    }
-
-    /// The address in a light userdata.
-    pub fn light(&self) -> Option<usize> {
-        // SAFETY: a light userdata stands on top; only its address is looked at.
-        (self.kind() == Type::LightUserdata).then(|| unsafe { sys::lua_touserdata(self.l, -1) }.addr())
     }
 
     /// The address of the value's metatable.
@@ -274,24 +288,6 @@ impl<'s, 'a> Walker<'s, 'a> {
         }
     }
 
-    /// The type of the pair's key.
-    pub fn key_kind(&self) -> Type {
-        // SAFETY: key and value stand on top.
-        if self.at_pair() { Type::of(unsafe { sys::lua_type(self.l, -2) }) } else { Type::None }
-    }
-
-    /// The bytes of the pair's key, when it is a string.
-    pub fn key_bytes(&self) -> Option<&[u8]> {
-        // SAFETY: key and value stand on top.
-        if self.at_pair() { unsafe { self.string(-2) } } else { None }
-    }
-
-    /// The pair's key as a number; 0 when it is none.
-    pub fn key_number(&self) -> f64 {
-        // SAFETY: key and value stand on top.
-        if self.at_pair() { unsafe { sys::lua_tonumber(self.l, -2) } } else { 0.0 }
-    }
-
     fn at_pair(&self) -> bool {
         self.at_value && self.levels.last() == Some(&Level::Pairs)
     }
@@ -307,7 +303,10 @@ impl<'s, 'a> Walker<'s, 'a> {
             if sys::lua_pcall(self.l, arguments, results, 0) == 0 {
                 return Ok(());
             }
-            let text = self.string(-1).unwrap_or(b"unknown reason").to_vec();
+            let text = match self.view_at(-1) {
+                View::Bytes(text) => text.to_vec(),
+                _ => b"unknown reason".to_vec(),
+            };
             self.levels.clear();
             self.at_value = true;
             Err(text)

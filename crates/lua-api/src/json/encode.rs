@@ -2,7 +2,7 @@
 
 use super::empty_array;
 use crate::number;
-use lua::{Cx, Raise, Stack, Type, Walker};
+use lua::{Cx, Raise, Stack, Type, View, Walker};
 use std::cell::Cell;
 
 const EMPTY_AS_OBJECT: u32 = 1;
@@ -12,6 +12,9 @@ const SKIP_UNSUPPORTED: u32 = 8;
 const KEEP_BUFFER: u32 = 16;
 const INVALID_NUMBERS: u32 = 32;
 const INVALID_AS_NULL: u32 = 64;
+
+/// What keys are refused with.
+const KEY: &str = "table key must be a number or string";
 
 /// A buffer that has grown beyond this is not kept, in bytes.
 const LARGE: usize = 1 << 20;
@@ -138,20 +141,16 @@ impl Encoder<'_, '_, '_> {
     }
 
     fn value(&mut self) -> Result<Next, Raise> {
-        let kind = self.walker.kind();
-        match kind {
-            Type::String => push_string(self.out, self.walker.bytes().unwrap_or_default(), self.settings.has(ESCAPE_SLASH)),
-            Type::Number => {
-                let number = self.walker.number();
-                self.number(number)?;
-            }
-            Type::Boolean => self.out.extend_from_slice(if self.walker.truthy() { b"true" } else { b"false" }),
-            Type::Table => return self.table(),
-            Type::Nil | Type::None => self.out.extend_from_slice(b"null"),
-            Type::LightUserdata if self.walker.light() == Some(0) => self.out.extend_from_slice(b"null"),
-            Type::LightUserdata if self.walker.light() == Some(empty_array()) => self.out.extend_from_slice(b"[]"),
-            _ if self.settings.has(SKIP_UNSUPPORTED) => return Ok(Next::Behind { left_out: true }),
-            _ => return Err(Self::refuse(kind, "type not supported")),
+        match self.walker.view() {
+            View::Bytes(text) => push_string(self.out, text, self.settings.has(ESCAPE_SLASH)),
+            View::Number(number) => self.number(number)?,
+            View::Bool(on) => self.out.extend_from_slice(if on { b"true" } else { b"false" }),
+            View::Table => return self.table(),
+            View::Nil | View::Light(0) => self.out.extend_from_slice(b"null"),
+            View::Light(address) if address == empty_array() => self.out.extend_from_slice(b"[]"),
+            View::Light(_) | View::Other(_) if self.settings.has(SKIP_UNSUPPORTED) => return Ok(Next::Behind { left_out: true }),
+            View::Light(_) => return Err(Self::refuse(Type::LightUserdata, "type not supported")),
+            View::Other(kind) => return Err(Self::refuse(kind, "type not supported")),
         }
         Ok(Next::Behind { left_out: false })
     }
@@ -200,7 +199,7 @@ impl Encoder<'_, '_, '_> {
         }
         self.enter(|walker| walker.enter_pairs())?;
         let more = self.walker.step().map_err(raised)?;
-        let length = if more && self.walker.key_kind() != Type::Number { None } else { self.array_length(more)? };
+        let length = if more && !matches!(self.walker.key(), View::Number(_)) { None } else { self.array_length(more)? };
         match length {
             Some(length) if length > 0 || !self.settings.has(EMPTY_AS_OBJECT) => return self.array(length, metatable.is_none()),
             _ if metatable.is_some() && metatable == self.walker.address(EMPTY_ARRAY_MT) => {
@@ -234,7 +233,7 @@ impl Encoder<'_, '_, '_> {
         let (mut max, mut items) = (0.0_f64, 0.0);
         let mut restart = false;
         while more {
-            let key = if self.walker.key_kind() == Type::Number { self.walker.key_number() } else { 0.0 };
+            let key = if let View::Number(key) = self.walker.key() { key } else { 0.0 };
             if key < 1.0 || key.floor() != key {
                 self.walker.leave();
                 restart = true;
@@ -324,15 +323,18 @@ impl Encoder<'_, '_, '_> {
     /// A member's key, of the pair that the walker is at.
     fn member(&mut self) -> Result<Next, Raise> {
         self.separate();
-        match self.walker.key_kind() {
-            Type::Number => {
-                let key = self.walker.key_number();
+        match self.walker.key() {
+            View::Number(key) => {
                 self.out.push(b'"');
                 self.number(key)?;
                 self.out.push(b'"');
             }
-            Type::String => push_string(self.out, self.walker.key_bytes().unwrap_or_default(), self.settings.has(ESCAPE_SLASH)),
-            kind => return Err(Self::refuse(kind, "table key must be a number or string")),
+            View::Bytes(key) => push_string(self.out, key, self.settings.has(ESCAPE_SLASH)),
+            View::Bool(_) => return Err(Self::refuse(Type::Boolean, KEY)),
+            View::Table => return Err(Self::refuse(Type::Table, KEY)),
+            View::Light(_) => return Err(Self::refuse(Type::LightUserdata, KEY)),
+            View::Other(kind) => return Err(Self::refuse(kind, KEY)),
+            View::Nil => return Err(Self::refuse(Type::Nil, KEY)),
         }
         self.out.push(b':');
         if !self.settings.indent.is_empty() {
