@@ -12,6 +12,7 @@ mod dev_page;
 pub mod directive;
 pub mod exit;
 pub mod host;
+pub mod json;
 pub mod machine;
 pub mod ngx;
 pub mod number;
@@ -37,6 +38,7 @@ pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
     groups.extend(ngx::groups());
     groups.push(lua::light_threads());
+    groups.push(json::group());
     groups.push(socket::rows::group());
     groups.push(api::missing::group());
     groups
@@ -45,5 +47,5 @@ pub fn groups() -> Vec<lua::Group> {
 /// Lua modules that `require` finds without the disk: name and source.
 #[must_use]
 pub fn preloads() -> Vec<(&'static str, &'static str)> {
-    Vec::new()
+    vec![("tablepool", include_str!("tablepool.lua"))]
 }

@@ -27,6 +27,10 @@ pub struct Runtime {
     pub max_pending_timers: Cell<Option<u64>>,
     /// `lua_max_running_timers`, 256 by default.
     pub max_running_timers: Cell<Option<u64>>,
+    /// `lua_regex_cache_max_entries`, 1024 by default.
+    pub regex_cache_entries: Cell<Option<u64>>,
+    /// `lua_regex_match_limit`; 0, PCRE2's own limit, by default.
+    pub regex_match_limit: Cell<Option<u64>>,
     /// `init_by_lua*`
     pub init: RefCell<Option<Rc<Code>>>,
     /// `init_worker_by_lua*`

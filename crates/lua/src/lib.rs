@@ -15,6 +15,7 @@
 //! The unwinder must stay: with `panic = "abort"` a caught error could end the worker.
 
 mod boot;
+mod build;
 mod chunk;
 mod cpu;
 mod cx;
@@ -36,7 +37,9 @@ mod threads;
 mod traceback;
 mod value;
 mod vm;
+mod walk;
 
+pub use build::Builder;
 pub use chunk::ChunkId;
 pub use cpu::Watchdog;
 pub use cx::{Cx, Hooks};
@@ -52,6 +55,7 @@ pub use standby::stand_by;
 pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};
+pub use walk::{View, Walker};
 
 #[cfg(test)]
 mod tests;

@@ -333,41 +333,48 @@ local function explain(message)
     return message
 end
 
--- What OpenResty's LuaJIT has beyond the upstream one.
-package.preload["table.isempty"] = function()
-    return function(t)
-        return next(t) == nil
-    end
-end
-package.preload["table.isarray"] = function()
-    local floor = math.floor
-    return function(t)
-        for k in next, t do
-            if type(k) ~= "number" or k < 0 or floor(k) ~= k then
-                return false
+-- What OpenResty's LuaJIT has beyond the upstream one. As with table.new, the function is a field of `table` once its
+-- module was required.
+local function extend(name, f)
+    package.preload["table." .. name] = function()
+        local function checked(t)
+            if type(t) ~= "table" then
+                error("bad argument #1 to '" .. name .. "' (table expected, got " .. type(t) .. ")", 2)
             end
+            return f(t)
         end
-        return true
+        G.table[name] = checked
+        return checked
     end
 end
-package.preload["table.nkeys"] = function()
-    return function(t)
-        local n = 0
-        for _ in next, t do
-            n = n + 1
+
+local floor = math.floor
+extend("isempty", function(t)
+    return next(t) == nil
+end)
+extend("isarray", function(t)
+    for k in next, t do
+        if type(k) ~= "number" or k < 0 or floor(k) ~= k then
+            return false
         end
-        return n
     end
-end
-package.preload["table.clone"] = function()
-    return function(t)
-        local copy = {}
-        for k, v in next, t do
-            copy[k] = v
-        end
-        return copy
+    return true
+end)
+extend("nkeys", function(t)
+    local n = 0
+    for _ in next, t do
+        n = n + 1
     end
-end
+    return n
+end)
+extend("clone", function(t)
+    local copy = {}
+    for k, v in next, t do
+        copy[k] = v
+    end
+    return copy
+end)
+
 local function exdata(default)
     local data = setmetatable({}, { __mode = "k" })
     return function(...)

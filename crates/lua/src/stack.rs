@@ -37,6 +37,22 @@ pub enum Type {
 }
 
 impl Type {
+    /// Of Lua's number for a value that is there.
+    pub(crate) const fn of(number: c_int) -> Self {
+        match number {
+            sys::LUA_TNIL => Self::Nil,
+            sys::LUA_TBOOLEAN => Self::Boolean,
+            sys::LUA_TLIGHTUSERDATA => Self::LightUserdata,
+            sys::LUA_TNUMBER => Self::Number,
+            sys::LUA_TSTRING => Self::String,
+            sys::LUA_TTABLE => Self::Table,
+            sys::LUA_TFUNCTION => Self::Function,
+            sys::LUA_TUSERDATA => Self::Userdata,
+            sys::LUA_TTHREAD => Self::Thread,
+            _ => Self::Cdata,
+        }
+    }
+
     /// The name as `type()` gives it, `no value` for none (the words of `luaL_typerror`).
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,18 +110,7 @@ impl<'a> Stack<'a> {
             return Type::None;
         };
         // SAFETY: a value stands at `i`.
-        match unsafe { sys::lua_type(self.l, i) } {
-            sys::LUA_TNIL => Type::Nil,
-            sys::LUA_TBOOLEAN => Type::Boolean,
-            sys::LUA_TLIGHTUSERDATA => Type::LightUserdata,
-            sys::LUA_TNUMBER => Type::Number,
-            sys::LUA_TSTRING => Type::String,
-            sys::LUA_TTABLE => Type::Table,
-            sys::LUA_TFUNCTION => Type::Function,
-            sys::LUA_TUSERDATA => Type::Userdata,
-            sys::LUA_TTHREAD => Type::Thread,
-            _ => Type::Cdata,
-        }
+        Type::of(unsafe { sys::lua_type(self.l, i) })
     }
 
     /// Whether nothing or nil stands at `index`.

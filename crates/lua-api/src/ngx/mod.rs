@@ -9,6 +9,7 @@ pub mod consts;
 pub mod digest;
 pub mod escape;
 pub mod ndk;
+pub mod regex;
 pub mod req_body;
 pub mod req_header;
 pub mod request;
@@ -36,6 +37,7 @@ pub fn groups() -> Vec<lua::Group> {
         req_body::group(),
         ndk::group(),
         shared::group(),
+        regex::group(),
     ]
 }
 

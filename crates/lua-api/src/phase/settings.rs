@@ -38,6 +38,12 @@ fn rows() -> Vec<Row> {
             cx.main::<Runtime>().max_running_timers.set(Some(value));
             Ok(())
         }),
+        Row::new("lua_regex_cache_max_entries", Context::HTTP, one, "How many compiled expressions a worker keeps.", |cx| {
+            set_number(cx, |runtime| &runtime.regex_cache_entries)
+        }),
+        Row::new("lua_regex_match_limit", Context::HTTP, one, "How many steps a match may take.", |cx| {
+            set_number(cx, |runtime| &runtime.regex_match_limit)
+        }),
         Row::new("lua_max_cpu_time", Context::HTTP, one, "How long Lua code may run without a pause.", |cx| {
             let value = cx.time_ms(0)?;
             set_limit(cx, |runtime| &runtime.max_cpu_time, value)
@@ -49,12 +55,26 @@ fn rows() -> Vec<Row> {
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
         }),
-        Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| cx.flag(0).map(|_| ())),
+        Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| {
+            let text = "lua_load_resty_core is deprecated (the lua-resty-core library is required since ngx_lua v0.10.16)";
+            cx.warn(text);
+            cx.flag(0).map(|_| ())
+        }),
         Row::new("lua_capture_error_log", Context::HTTP, one, "Not supported yet.", |cx| {
             Err(cx.error("the \"lua_capture_error_log\" directive is not supported yet"))
         }),
     ]);
     rows
+}
+
+fn set_number(cx: &Cx<'_>, field: fn(&Runtime) -> &Cell<Option<u64>>) -> Result<(), Error> {
+    let value = cx.number(0)?;
+    let runtime = cx.main::<Runtime>();
+    let field = field(&runtime);
+    let mut slot = field.get();
+    cx.once(&mut slot, value)?;
+    field.set(slot);
+    Ok(())
 }
 
 fn levels(levels: &mut Levels) {
