@@ -15,6 +15,7 @@ pub mod ngx;
 pub mod number;
 pub mod options;
 pub mod phase;
+pub mod resty;
 pub mod runtime;
 pub mod send;
 pub mod socket;
@@ -34,6 +35,7 @@ pub use state::State;
 pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
     groups.extend(ngx::groups());
+    groups.extend(resty::groups());
     groups.push(lua::light_threads());
     groups.push(socket::rows::group());
     groups.push(api::missing::group());
@@ -43,5 +45,5 @@ pub fn groups() -> Vec<lua::Group> {
 /// Lua modules that `require` finds without the disk: name and source.
 #[must_use]
 pub fn preloads() -> Vec<(&'static str, &'static str)> {
-    Vec::new()
+    resty::SOURCES.to_vec()
 }

@@ -37,6 +37,10 @@ pub struct Runtime {
     pub uncached: RefCell<Vec<String>>,
     /// Timers of this worker.
     pub timers: Timers,
+    /// `ngx.semaphore`
+    pub(crate) semaphores: crate::ngx::semaphore::Semaphores,
+    /// Unfinished sums of `resty.md5` and its like.
+    pub(crate) sums: crate::resty::sums::Sums,
     /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Number and flags of the last entry read from a dictionary.

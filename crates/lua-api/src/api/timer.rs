@@ -129,6 +129,12 @@ impl Timer {
     }
 
     async fn fire(&self, premature: bool) {
+        self.log.write(Level::Debug, 0, b"lua ngx.timer expired");
+        self.run(premature).await;
+        self.log.write(Level::Debug, 0, b"http lua close fake http connection");
+    }
+
+    async fn run(&self, premature: bool) {
         let timers = &self.runtime.timers;
         let max = self.runtime.max_running_timers.get().unwrap_or(256);
         if timers.running.get() >= max {

@@ -13,6 +13,7 @@ pub mod req_body;
 pub mod req_header;
 pub mod request;
 pub mod resp_header;
+pub mod semaphore;
 pub mod shared;
 pub mod time;
 pub mod var;
@@ -36,6 +37,7 @@ pub fn groups() -> Vec<lua::Group> {
         req_body::group(),
         ndk::group(),
         shared::group(),
+        semaphore::group(),
     ]
 }
 
