@@ -15,6 +15,7 @@ pub mod ngx;
 pub mod number;
 pub mod options;
 pub mod phase;
+pub mod pipe;
 pub mod resty;
 pub mod runtime;
 pub mod send;
@@ -36,6 +37,7 @@ pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
     groups.extend(ngx::groups());
     groups.extend(resty::groups());
+    groups.push(pipe::rows::group());
     groups.push(lua::light_threads());
     groups.push(socket::rows::group());
     groups.push(api::missing::group());
