@@ -61,7 +61,7 @@ impl Application for Server {
         opening::open(generation)?;
         self.show_warnings(generation);
         if let (LoadMode::Run, Some(http)) = (mode, &generation.http) {
-            lua_api::open(http, &generation.settings.error_log)
+            lua_api::open(http, &generation.global, &generation.settings.error_log)
                 .map_err(|message| LoadError { level: Level::Error, ..LoadError::new(message) })?;
         }
         self.started |= mode == LoadMode::Run;

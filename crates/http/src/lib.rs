@@ -25,6 +25,7 @@ pub mod request;
 pub mod response;
 pub mod root;
 pub mod set_header;
+pub mod thread_pools;
 pub mod tunnel;
 pub mod variables;
 pub mod worker;

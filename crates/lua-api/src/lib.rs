@@ -22,6 +22,7 @@ pub mod send;
 pub mod socket;
 pub mod start;
 pub mod state;
+pub mod threads;
 pub mod timers;
 mod watcher;
 
@@ -38,6 +39,7 @@ pub fn groups() -> Vec<lua::Group> {
     groups.extend(ngx::groups());
     groups.extend(resty::groups());
     groups.push(pipe::rows::group());
+    groups.push(threads::rows::group());
     groups.push(lua::light_threads());
     groups.push(socket::rows::group());
     groups.push(api::missing::group());

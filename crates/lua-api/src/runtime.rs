@@ -41,6 +41,10 @@ pub struct Runtime {
     pub(crate) semaphores: crate::ngx::semaphore::Semaphores,
     /// Unfinished sums of `resty.md5` and its like.
     pub(crate) sums: crate::resty::sums::Sums,
+    /// Names and numbers of threads of the thread pools, once the configuration is opened.
+    pub pools: RefCell<Vec<(Vec<u8>, u64)>>,
+    /// `lua_worker_thread_vm_pool_size`, 10 by default.
+    pub thread_machines: Cell<Option<u64>>,
     /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Number and flags of the last entry read from a dictionary.

@@ -7,6 +7,8 @@ use crate::runtime::Runtime;
 use crate::state::State;
 use crate::watcher::Watcher;
 use base::log::{ErrorLog, Level};
+use conf::scope::Scope;
+use http::thread_pools::Pools;
 use http::{Http, Request, Worker};
 use lua::{LuaError, Phase};
 use std::any::Any;
@@ -66,8 +68,9 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open(http: &Http, log: &ErrorLog) -> Result<(), String> {
+pub fn open(http: &Http, global: &Scope, log: &ErrorLog) -> Result<(), String> {
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
+    runtime.pools.replace(global.get::<Pools>().existing());
     runtime.prefix.replace(http.paths.prefix.clone());
     for place in runtime.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());

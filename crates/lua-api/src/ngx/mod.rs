@@ -41,6 +41,12 @@ pub fn groups() -> Vec<lua::Group> {
     ]
 }
 
+/// The groups of a machine in a thread: what needs no request.
+#[must_use]
+pub(crate) fn thread_groups() -> Vec<lua::Group> {
+    vec![consts::group(), args::group(), digest::group(), base64::group(), escape::group(), shared::group()]
+}
+
 /// The result of a row that a Lua function wraps: its errors name the line that called that function.
 pub(crate) fn wrapped<T>(result: Result<T, lua::Raise>) -> Result<T, lua::Raise> {
     result.map_err(|raise| raise.at_level(2))

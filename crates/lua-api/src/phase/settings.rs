@@ -36,6 +36,11 @@ fn rows() -> Vec<Row> {
             cx.main::<Runtime>().max_running_timers.set(Some(value));
             Ok(())
         }),
+        Row::new("lua_worker_thread_vm_pool_size", Context::HTTP, one, "How many machines run_worker_thread may have.", |cx| {
+            let value = cx.number(0)?;
+            cx.main::<Runtime>().thread_machines.set(Some(value));
+            Ok(())
+        }),
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
         }),
