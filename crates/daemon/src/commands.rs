@@ -43,6 +43,8 @@ pub enum Command {
 pub(crate) enum Place {
     /// A worker of a master; says whether the server is a daemon.
     Worker { daemon: bool },
+    /// The privileged agent, which has nothing to finish: it leaves at once.
+    Agent,
     /// `master_process off`.
     Single,
 }
@@ -125,6 +127,10 @@ impl Commands {
             };
             base::clock::stale();
             match command {
+                Some(Command::Quit | Command::Terminate) if self.place == Place::Agent => {
+                    self.log.write(Level::Notice, 0, b"exiting");
+                    return Ok(Command::Terminate);
+                }
                 Some(Command::Quit) if !self.quitting.get() => {
                     self.start_quitting();
                     return Ok(Command::Quit);

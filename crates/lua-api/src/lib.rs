@@ -28,8 +28,8 @@ mod watcher;
 
 pub use host::Host;
 pub use machine::Machine;
-pub use runtime::Runtime;
-pub use start::{exit_worker, open};
+pub use runtime::{Runtime, Surroundings};
+pub use start::{agent_connections, exit_worker, open};
 pub use state::State;
 
 /// All parts of the API, in the order of binding: the first makes the `ngx` table's field getters that others add to.

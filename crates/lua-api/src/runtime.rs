@@ -12,6 +12,19 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+/// What Lua code can ask about the server as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// How many workers there are.
+    pub workers: usize,
+    /// Whether they have a master.
+    pub master: bool,
+    /// What `-V` says of how the server was built.
+    pub configure: String,
+    /// Names and numbers of threads of the thread pools.
+    pub pools: Vec<(Vec<u8>, u64)>,
+}
+
 /// Settings of `http { }` and what handlers share.
 #[derive(Default)]
 pub struct Runtime {
@@ -41,8 +54,10 @@ pub struct Runtime {
     pub(crate) semaphores: crate::ngx::semaphore::Semaphores,
     /// Unfinished sums of `resty.md5` and its like.
     pub(crate) sums: crate::resty::sums::Sums,
-    /// Names and numbers of threads of the thread pools, once the configuration is opened.
-    pub pools: RefCell<Vec<(Vec<u8>, u64)>>,
+    /// What the configuration says beside `http`, once it is opened.
+    pub surroundings: RefCell<Surroundings>,
+    /// `enable_privileged_agent` was called: how many connections that process may have.
+    pub agent: Cell<Option<usize>>,
     /// `lua_worker_thread_vm_pool_size`, 10 by default.
     pub thread_machines: Cell<Option<u64>>,
     /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.

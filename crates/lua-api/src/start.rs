@@ -3,12 +3,10 @@
 use crate::code::Code;
 use crate::host::Host;
 use crate::machine::Machine;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Surroundings};
 use crate::state::State;
 use crate::watcher::Watcher;
 use base::log::{ErrorLog, Level};
-use conf::scope::Scope;
-use http::thread_pools::Pools;
 use http::{Http, Request, Worker};
 use lua::{LuaError, Phase};
 use std::any::Any;
@@ -68,9 +66,9 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open(http: &Http, global: &Scope, log: &ErrorLog) -> Result<(), String> {
+pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(), String> {
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
-    runtime.pools.replace(global.get::<Pools>().existing());
+    runtime.surroundings.replace(surroundings);
     runtime.prefix.replace(http.paths.prefix.clone());
     for place in runtime.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());
@@ -84,6 +82,12 @@ pub fn open(http: &Http, global: &Scope, log: &ErrorLog) -> Result<(), String> {
         code.run_init(&machine, Phase::INIT, Rc::new(host), &http.paths).map_err(failed)?;
     }
     Ok(())
+}
+
+/// How many connections the privileged agent may have, where `init_by_lua*` wants one.
+#[must_use]
+pub fn agent_connections(http: &Http) -> Option<usize> {
+    http.main.share::<Runtime>().and_then(|runtime| runtime.agent.get())
 }
 
 fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
@@ -106,7 +110,12 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
 pub(crate) fn start_worker(worker: &Rc<Worker>) {
     run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
     if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) {
-        worker.on_exiting(move || runtime.timers.begin_exit());
+        let this = Rc::downgrade(worker);
+        worker.on_exiting(move || {
+            if let Some(worker) = this.upgrade() {
+                runtime.timers.begin_exit(&worker);
+            }
+        });
     }
 }
 

@@ -7,8 +7,10 @@ pub mod args;
 pub mod base64;
 pub mod consts;
 pub mod digest;
+pub mod errlog;
 pub mod escape;
 pub mod ndk;
+pub mod process;
 pub mod req_body;
 pub mod req_header;
 pub mod request;
@@ -38,6 +40,8 @@ pub fn groups() -> Vec<lua::Group> {
         ndk::group(),
         shared::group(),
         semaphore::group(),
+        process::group(),
+        errlog::group(),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::machine::Machine;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Surroundings};
 use crate::threads::parcel::Parcel;
 use base::log::ErrorLog;
 use lua::{ChunkId, LuaError, Phase, Stack};
@@ -37,6 +37,8 @@ pub struct Luggage {
     pub cpath: String,
     /// `ngx.config.prefix()`
     pub prefix: PathBuf,
+    /// `ngx.config.nginx_configure()` and the like.
+    pub surroundings: Surroundings,
     /// `ngx.shared`
     pub zones: Vec<Zone>,
 }
@@ -126,6 +128,7 @@ fn make(luggage: Luggage) -> Result<Lane, LuaError> {
     }
     let runtime = Rc::new(Runtime::default());
     runtime.prefix.replace(luggage.prefix);
+    runtime.surroundings.replace(luggage.surroundings);
     runtime.dicts.replace(luggage.zones.into_iter().map(Rc::new).collect());
     crate::ngx::shared::publish(vm, &runtime)?;
     let strip = vm.load_text(STRIP.as_bytes(), "=thread")?;

@@ -55,7 +55,7 @@ fn run(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         return refused(stack, b"expecting at least 3 arguments");
     }
     let Some(pool) = stack.bytes(3).map(<[u8]>::to_vec) else { return refused(stack, b"threadpool should be a string") };
-    let found = host.runtime.pools.borrow().iter().find(|(name, _)| *name == pool).cloned();
+    let found = host.runtime.surroundings.borrow().pools.iter().find(|(name, _)| *name == pool).cloned();
     let Some((_, threads)) = found else {
         return refused(stack, &[b"thread pool ", pool.as_slice(), b" not found"].concat());
     };
@@ -72,6 +72,7 @@ fn run(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         path: text(1),
         cpath: text(2),
         prefix: host.runtime.prefix.borrow().clone(),
+        surroundings: host.runtime.surroundings.borrow().clone(),
         zones: host.runtime.dicts.borrow().iter().map(|zone| zone.twin()).collect(),
     };
     let max = host.runtime.thread_machines.get().unwrap_or(MACHINES);
