@@ -22,8 +22,18 @@ pub(crate) const REOPEN: u8 = b'R';
 pub(crate) const READY: u8 = b'r';
 
 /// Signals that a worker listens to.
-pub(crate) const SIGNALS: [i32; 7] =
-    [signal::SIGQUIT, signal::SIGTERM, signal::SIGINT, signal::SIGUSR1, signal::SIGHUP, signal::SIGUSR2, signal::SIGWINCH];
+pub(crate) const SIGNALS: [i32; 9] = [
+    signal::SIGQUIT,
+    signal::SIGTERM,
+    signal::SIGINT,
+    signal::SIGUSR1,
+    signal::SIGHUP,
+    signal::SIGUSR2,
+    signal::SIGWINCH,
+    // These two mean nothing, but would end a process that does not catch them.
+    signal::SIGALRM,
+    signal::SIGIO,
+];
 
 /// What a worker is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,17 @@ use crate::machine::Machine;
 use crate::runtime::{Runtime, Surroundings};
 use crate::state::State;
 use crate::watcher::Watcher;
+use base::errno::describe;
 use base::log::{ErrorLog, Level};
 use http::{Http, Request, Worker};
 use lua::{LuaError, Phase};
 use std::any::Any;
 use std::rc::Rc;
+use sys::signal;
+
+/// Signals that nginx's processes catch.
+const SIGNALS: [i32; 10] =
+    [signal::SIGHUP, signal::SIGUSR1, signal::SIGUSR2, signal::SIGWINCH, signal::SIGTERM, signal::SIGQUIT, signal::SIGINT, signal::SIGALRM, signal::SIGIO, signal::SIGCHLD];
 
 /// A machine with the configured paths and the whole API.
 ///
@@ -18,6 +24,9 @@ use std::rc::Rc;
 /// Memory is exhausted, or a part of the API does not load.
 fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     let machine = Machine::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref())?;
+    if let Some(count) = runtime.idle_slots.get() {
+        machine.vm.keep_idle(usize::try_from(count).unwrap_or(usize::MAX));
+    }
     machine.vm.set_hooks(Rc::new(Watcher));
     for group in crate::groups() {
         machine.vm.bind(&group)?;
@@ -53,6 +62,8 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
         return Ok(machine.clone());
     }
     let machine = fresh_machine(runtime)?;
+    // A new machine has none yet.
+    let _ = machine.log.set(request.error_log());
     let code = runtime.init.borrow().clone();
     if let Some(code) = code {
         let host = Host::without_request(runtime.clone(), machine.clone(), None, request.error_log());
@@ -108,6 +119,12 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
 
 /// Runs `init_worker_by_lua*`.
 pub(crate) fn start_worker(worker: &Rc<Worker>) {
+    let restart = worker.http.main.share::<Runtime>().and_then(|runtime| runtime.sa_restart.get());
+    if restart == Some(false)
+        && let Err(error) = sys::signal::interrupt_calls(&SIGNALS)
+    {
+        base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", describe(&error));
+    }
     run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
     if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) {
         let this = Rc::downgrade(worker);

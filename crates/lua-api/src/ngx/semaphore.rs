@@ -105,7 +105,7 @@ impl Drop for Place {
 }
 
 fn with<R>(cx: &Cx, failed: R, f: impl FnOnce(&Semaphores) -> R) -> R {
-    cx.with_host::<Host, _>(|host| host.map_or(failed, |host| f(&host.runtime.semaphores)))
+    cx.with_host::<Host, _>(|host| host.map_or(failed, |host| f(&host.runtime.state::<Semaphores>())))
 }
 
 fn new(cx: &Cx, n: f64) -> f64 {

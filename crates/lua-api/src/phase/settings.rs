@@ -41,6 +41,17 @@ fn rows() -> Vec<Row> {
             cx.main::<Runtime>().thread_machines.set(Some(value));
             Ok(())
         }),
+        Row::new("lua_sa_restart", Context::HTTP, Arity::Flag, "Whether signals leave system calls alone.", |cx| {
+            let value = cx.flag(0)?;
+            cx.main::<Runtime>().used.set(true);
+            cx.main::<Runtime>().sa_restart.set(Some(value));
+            Ok(())
+        }),
+        Row::new("lua_thread_cache_max_entries", Context::HTTP, one, "How many idle coroutines are kept.", |cx| {
+            let value = cx.number(0)?;
+            cx.main::<Runtime>().idle_slots.set(Some(value));
+            Ok(())
+        }),
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
         }),

@@ -12,6 +12,7 @@ pub fn groups() -> Vec<lua::Group> {
 
 /// Libraries in Lua alone: name and source.
 pub const SOURCES: &[(&str, &str)] = &[
+    ("jit.bcsave", include_str!("bcsave.lua")),
     ("resty.lock", include_str!("lock.lua")),
     ("resty.lrucache", include_str!("lrucache.lua")),
     ("resty.lrucache.pureffi", "require 'resty.lrucache' return package.loaded['resty.lrucache.pureffi']"),

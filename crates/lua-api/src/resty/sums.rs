@@ -52,7 +52,7 @@ pub(crate) fn digest(kind: f64) -> Option<Box<dyn DynDigest>> {
 fn with_sum(cx: &Cx, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let Some(host) = host else { return 0 };
-        host.runtime.sums.all.borrow_mut().get_mut(&(id as u64)).map_or(0, |sum| {
+        host.runtime.state::<Sums>().all.borrow_mut().get_mut(&(id as u64)).map_or(0, |sum| {
             f(sum.as_mut());
             1
         })
@@ -62,7 +62,7 @@ fn with_sum(cx: &Cx, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> i32 {
 fn new(cx: &Cx, kind: f64) -> f64 {
     cx.with_host::<Host, _>(|host| {
         let (Some(host), Some(sum)) = (host, digest(kind)) else { return 0.0 };
-        let sums = &host.runtime.sums;
+        let sums = host.runtime.state::<Sums>();
         let id = sums.next.get() + 1;
         sums.next.set(id);
         sums.all.borrow_mut().insert(id, sum);
@@ -85,7 +85,7 @@ fn reset(cx: &Cx, id: f64) -> i32 {
 fn free(cx: &Cx, id: f64) {
     cx.with_host::<Host, _>(|host| {
         if let Some(host) = host {
-            host.runtime.sums.all.borrow_mut().remove(&(id as u64));
+            host.runtime.state::<Sums>().all.borrow_mut().remove(&(id as u64));
         }
     });
 }
