@@ -80,6 +80,7 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
 pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(), String> {
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
     runtime.surroundings.replace(surroundings);
+    crate::ngx::errlog::begin(&runtime);
     runtime.prefix.replace(http.paths.prefix.clone());
     for place in runtime.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());

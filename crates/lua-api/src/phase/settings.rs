@@ -1,8 +1,10 @@
 //! Directives that only set something: paths, limits, switches.
 
 use crate::directive::file_name;
+use crate::ngx::errlog::Capture;
 use crate::options::{self, Options};
 use crate::runtime::Runtime;
+use base::log::MAX_LINE;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -56,9 +58,7 @@ fn rows() -> Vec<Row> {
             cx.number(0).map(|_| ())
         }),
         Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| cx.flag(0).map(|_| ())),
-        Row::new("lua_capture_error_log", Context::HTTP, one, "Not supported yet.", |cx| {
-            Err(cx.error("the \"lua_capture_error_log\" directive is not supported yet"))
-        }),
+        Row::new("lua_capture_error_log", Context::HTTP, one, "Keeps the last lines of the error log.", capture_error_log),
     ]);
     rows
 }
@@ -80,6 +80,24 @@ fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
         let place = file_name(cx).map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
         cx.main::<Runtime>().uncached.borrow_mut().push(place);
     }
+    Ok(())
+}
+
+/// `lua_capture_error_log SIZE`
+fn capture_error_log(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let runtime = cx.main::<Runtime>();
+    let capture = runtime.state::<Capture>();
+    if capture.size.get() > 0 {
+        return Err(cx.error("\"lua_capture_error_log\" directive is duplicate"));
+    }
+    let text = cx.text(0);
+    if text.is_empty() {
+        return Err(cx.error_at(0, format!("invalid capture error log size \"{text}\"")));
+    }
+    let size = cx.size(0).ok().and_then(|size| usize::try_from(size).ok()).filter(|size| *size >= MAX_LINE);
+    let short = || cx.error_at(0, format!("invalid capture error log size \"{text}\", minimum size is {MAX_LINE}"));
+    capture.size.set(size.ok_or_else(short)?);
+    runtime.used.set(true);
     Ok(())
 }
 
