@@ -64,7 +64,9 @@ impl Host {
             Address::Unix(path) => format!("unix:{}", path.as_deref().unwrap_or_else(|| "".as_ref()).display()),
         };
         let fits = |address: &Address| match (address, &origin.local) {
-            (Address::Ip(listen), Address::Ip(local)) => listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified()),
+            (Address::Ip(listen), Address::Ip(local)) => {
+                listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified())
+            }
             (listen, local) => listen == local,
         };
         if let Some(listen) = listens.map(|listen| &listen.address).find(|address| fits(address)) {

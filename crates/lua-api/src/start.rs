@@ -15,8 +15,18 @@ use std::rc::Rc;
 use sys::signal;
 
 /// Signals that nginx's processes catch.
-const SIGNALS: [i32; 10] =
-    [signal::SIGHUP, signal::SIGUSR1, signal::SIGUSR2, signal::SIGWINCH, signal::SIGTERM, signal::SIGQUIT, signal::SIGINT, signal::SIGALRM, signal::SIGIO, signal::SIGCHLD];
+const SIGNALS: [i32; 10] = [
+    signal::SIGHUP,
+    signal::SIGUSR1,
+    signal::SIGUSR2,
+    signal::SIGWINCH,
+    signal::SIGTERM,
+    signal::SIGQUIT,
+    signal::SIGINT,
+    signal::SIGALRM,
+    signal::SIGIO,
+    signal::SIGCHLD,
+];
 
 /// A machine with the configured paths and the whole API.
 ///

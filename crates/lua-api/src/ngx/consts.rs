@@ -9,7 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 pub fn group() -> Group {
     Group {
         name: "ngx.consts",
-        rows: vec![Row::calls("null", PhaseSet::EVERYWHERE, null), Row::calls("prefix", PhaseSet::EVERYWHERE, prefix), Row::calls("configure", PhaseSet::EVERYWHERE, configure)],
+        rows: vec![
+            Row::calls("null", PhaseSet::EVERYWHERE, null),
+            Row::calls("prefix", PhaseSet::EVERYWHERE, prefix),
+            Row::calls("configure", PhaseSet::EVERYWHERE, configure),
+        ],
         glue: include_str!("consts.lua"),
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::api::ANYWHERE;
 use crate::host::{Host, log_context};
-use base::log::Level;
 use crate::runtime::Runtime;
 use base::clock;
+use base::log::Level;
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

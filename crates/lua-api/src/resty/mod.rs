@@ -2,12 +2,14 @@
 //!
 //! What needs no native code is a Lua file of its own, which `require` compiles when it is first asked for.
 
+pub mod aes;
+pub mod modes;
 pub mod sums;
 
 /// Parts with native code.
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
-    vec![sums::group()]
+    vec![sums::group(), aes::group()]
 }
 
 /// Libraries in Lua alone: name and source.
