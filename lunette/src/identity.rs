@@ -32,5 +32,5 @@ pub(crate) fn program() -> Program {
         conf_path: CONF.to_owned(),
         error_log_path: ERROR_LOG.to_owned(),
     };
-    Program { identity, subcommands: &[] }
+    Program { identity, subcommands: &[("resty", crate::resty::run)] }
 }

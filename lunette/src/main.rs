@@ -9,6 +9,7 @@ mod main_level;
 mod opening;
 mod places;
 mod registry;
+mod resty;
 mod worker;
 
 use std::process::ExitCode;

@@ -75,6 +75,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::settings::MODULE,
         lua_api::socket::settings::MODULE,
         lua::start::MODULE,
+        m::resolver::MODULE,
         m::variables::MODULE,
         m::map::MODULE,
         m::geo::MODULE,

@@ -10,6 +10,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 thread_local! {
     static FRESH: Cell<bool> = const { Cell::new(false) };
     static NOW: Cell<Now> = const { Cell::new(Now { sec: 0, msec: 0, monotonic_ms: 0 }) };
+    /// The part of [`NOW`] that deadlines are counted by, at hand.
+    static MONOTONIC: Cell<u64> = const { Cell::new(0) };
     static OFFSET: Cell<Option<fn(i64) -> i32>> = const { Cell::new(None) };
     static TEXTS: RefCell<Texts> = const { RefCell::new(Texts::new()) };
 }
@@ -41,6 +43,7 @@ pub fn stale() {
 }
 
 /// The time of this turn of the event loop.
+#[inline]
 pub fn now() -> Now {
     if !FRESH.get() {
         update();
@@ -48,10 +51,21 @@ pub fn now() -> Now {
     NOW.get()
 }
 
+/// [`Now::monotonic_ms`] of this turn of the event loop.
+#[inline]
+pub fn monotonic_ms() -> u64 {
+    if !FRESH.get() {
+        update();
+    }
+    MONOTONIC.get()
+}
+
 /// Reads the clocks at once (`ngx.update_time`).
+#[cold]
 pub fn update() {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let monotonic_ms = ORIGIN.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
+    MONOTONIC.set(monotonic_ms);
     NOW.set(Now { sec: wall.as_secs() as i64, msec: wall.subsec_millis(), monotonic_ms });
     FRESH.set(true);
 }

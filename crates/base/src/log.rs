@@ -114,7 +114,7 @@ impl LogFile {
     /// # Errors
     /// Those of `write(2)`; for a second after `ENOSPC` nothing is tried.
     pub fn append(&self, line: &[u8]) -> io::Result<()> {
-        let now = clock::now().monotonic_ms;
+        let now = clock::monotonic_ms();
         if now < self.rests_until.get() {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }

@@ -20,11 +20,13 @@ const WAVE: usize = 512;
 /// No deadline.
 pub const NEVER: u64 = u64::MAX;
 
-/// What a connection is doing, in the order in which it must go when slots run out.
+/// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Activity {
     /// Keep-alive, no byte of the next request.
     Idle,
+    /// It has just come and said nothing.
+    Fresh,
     /// In the middle of a head.
     Head,
     /// In the middle of a request body.
@@ -45,6 +47,19 @@ pub struct Watch {
     activity: Cell<Activity>,
     progress: Cell<u64>,
     waker: RefCell<Option<Waker>>,
+}
+
+impl Activity {
+    /// The order in which connections must go when slots run out. Who has just come is about to send a head and waits
+    /// its turn among those who do.
+    fn rank(self) -> u8 {
+        match self {
+            Activity::Idle => 0,
+            Activity::Fresh | Activity::Head => 1,
+            Activity::Body => 2,
+            Activity::Answering => 3,
+        }
+    }
 }
 
 impl Default for Watch {
@@ -109,7 +124,7 @@ impl Watch {
     /// Says what the connection does from now on; counts as progress.
     pub fn set_activity(&self, activity: Activity) {
         self.activity.set(activity);
-        self.progress.set(clock::now().monotonic_ms);
+        self.progress.set(clock::monotonic_ms());
     }
 
     /// What the connection does.
@@ -205,7 +220,7 @@ impl Active {
             }
             tokio::time::sleep(TICK).await;
             clock::stale();
-            let now = clock::now().monotonic_ms;
+            let now = clock::monotonic_ms();
             self.forget_departed();
             peak = peak.max(self.len());
             // Once when most have gone, and once more when all have.
@@ -242,7 +257,7 @@ impl Active {
     pub fn evict(&self) -> bool {
         let all = self.all.borrow();
         let candidates = all.iter().filter_map(Weak::upgrade).filter(|w| !w.evicted.get() && w.activity.get() < Activity::Answering);
-        let Some(victim) = candidates.min_by_key(|w| (w.activity.get(), w.progress.get())) else { return false };
+        let Some(victim) = candidates.min_by_key(|w| (w.activity.get().rank(), w.progress.get())) else { return false };
         victim.evicted.set(true);
         victim.wake();
         true
@@ -287,6 +302,17 @@ mod tests {
         assert!(!active.evict());
         drop((answering, head, idle));
         assert!(active.is_empty());
+    }
+
+    #[test]
+    fn who_has_just_come_stays_longer_than_a_slow_head() {
+        let active = Rc::new(Active::default());
+        let (slow, fresh) = (active.enter(), active.enter());
+        slow.set_activity(Activity::Head);
+        fresh.set_activity(Activity::Fresh);
+        fresh.progress.set(slow.progress.get() + 1);
+        assert!(active.evict());
+        assert!(slow.evicted() && !fresh.evicted());
     }
 
     #[test]

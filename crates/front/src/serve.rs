@@ -2,6 +2,7 @@
 
 use crate::active::{Active, Activity};
 use crate::h1::connection::H1;
+use crate::h1::familiar::Familiar;
 use crate::h1::requests::Requests;
 use crate::h1::serve as h1_serve;
 use base::clock;
@@ -79,6 +80,8 @@ pub struct Front {
     pub active: Rc<Active>,
     /// Requests to be used again.
     pub requests: Requests,
+    /// Heads that clients repeat.
+    pub familiar: Familiar,
     lot: Lot<Parked>,
     limit: usize,
     next_id: Cell<u64>,
@@ -114,7 +117,7 @@ impl Front {
         let Some(endpoint) = self.listen(listen).and_then(|l| endpoint_of(l, &info.local)) else { return };
         let conn = H1::new(stream, Rc::new(info), self.active.enter());
         conn.no_delay.set(no_delay);
-        conn.watch.set_activity(Activity::Idle);
+        conn.watch.set_activity(if first { Activity::Fresh } else { Activity::Idle });
         tokio::task::spawn_local(h1_serve::serve(self.clone(), Rc::new(conn), endpoint, listen, first));
     }
 
@@ -223,6 +226,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         worker: worker.clone(),
         active: active.clone(),
         requests: Requests::default(),
+        familiar: Familiar::default(),
         lot,
         limit: connections.max(1),
         next_id: Cell::new(0),

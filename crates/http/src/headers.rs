@@ -15,6 +15,15 @@ pub struct Headers {
     bytes: Vec<u8>,
     items: Vec<Item>,
     received: (usize, usize),
+    /// A bit for each kind of name that is or was there (see [`kind`]): most questions are about names that are not.
+    kinds: u64,
+}
+
+/// One of 64 bits, by a name's length and first letter.
+#[inline]
+fn kind(name: &[u8]) -> u64 {
+    let first = name.first().map_or(0, |byte| u32::from(byte | 0x20));
+    1 << ((first ^ (name.len() as u32).wrapping_mul(13)) & 63)
 }
 
 impl Headers {
@@ -23,6 +32,15 @@ impl Headers {
         self.bytes.clear();
         self.items.clear();
         self.received = (0, 0);
+        self.kinds = 0;
+    }
+
+    /// Becomes a copy of `other` in its own memory.
+    pub fn copy_from(&mut self, other: &Headers) {
+        self.bytes.clone_from(&other.bytes);
+        self.items.clone_from(&other.items);
+        self.received = other.received;
+        self.kinds = other.kinds;
     }
 
     /// Number of fields.
@@ -65,6 +83,7 @@ impl Headers {
     /// Appends a field; others of the same name stay.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let item = self.store_line(name, value);
+        self.kinds |= kind(self.slice(item.name));
         self.items.push(item);
     }
 
@@ -92,6 +111,7 @@ impl Headers {
 
     /// Appends a field of the head given to [`Headers::load`], by byte ranges into it; the parser has vouched for the bytes.
     pub fn push_span(&mut self, name: (u32, u32), value: (u32, u32)) {
+        self.kinds |= kind(self.slice(name));
         self.items.push(Item { name, value });
     }
 
@@ -106,6 +126,9 @@ impl Headers {
     }
 
     fn position(&self, name: &[u8]) -> Option<usize> {
+        if self.kinds & kind(name) == 0 {
+            return None;
+        }
         let length = name.len() as u32;
         self.items.iter().position(|item| item.name.1 - item.name.0 == length && self.slice(item.name).eq_ignore_ascii_case(name))
     }
@@ -133,6 +156,7 @@ impl Headers {
             return;
         };
         let stored = self.store_line(name, value);
+        self.kinds |= kind(self.slice(stored.name));
         if let Some(item) = self.items.get_mut(first) {
             *item = stored;
         }
@@ -140,6 +164,9 @@ impl Headers {
     }
 
     fn remove_after(&mut self, from: usize, name: &[u8]) -> usize {
+        if self.kinds & kind(name) == 0 {
+            return 0;
+        }
         let before = self.items.len();
         let bytes = &self.bytes;
         let mut place = 0;

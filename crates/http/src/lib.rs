@@ -22,6 +22,7 @@ pub mod output;
 pub mod path;
 pub mod program;
 pub mod request;
+pub mod resolving;
 pub mod response;
 pub mod root;
 pub mod set_header;

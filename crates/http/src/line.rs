@@ -74,6 +74,25 @@ impl Line {
         (self.raw_is_valid, self.location_is_valid) = (true, true);
     }
 
+    /// Becomes a copy of `other` in its own memory.
+    pub fn copy_from(&mut self, other: &Line) {
+        let Line { text, method, method_name, raw_uri, uri, args, version, host, quoted, plus, complex, raw_is_valid, location_is_valid } =
+            other;
+        for (own, from) in [
+            (&mut self.text, text),
+            (&mut self.method_name, method_name),
+            (&mut self.raw_uri, raw_uri),
+            (&mut self.uri, uri),
+            (&mut self.args, args),
+            (&mut self.host, host),
+        ] {
+            own.clone_from(from);
+        }
+        (self.method, self.version) = (*method, *version);
+        (self.quoted, self.plus, self.complex) = (*quoted, *plus, *complex);
+        (self.raw_is_valid, self.location_is_valid) = (*raw_is_valid, *location_is_valid);
+    }
+
     /// Extension of the path's last segment, without the dot; empty if it has none.
     pub fn extension(&self) -> &[u8] {
         let Some(at) = memchr::memrchr2(b'.', b'/', &self.uri) else { return &[] };

@@ -4,7 +4,9 @@ use crate::chain::Chain;
 use crate::core::Core;
 use crate::request::Request;
 use conf::scope::ConfMap;
+use foldhash::fast::RandomState;
 use session::{BoxFuture, Outcome, Phase, Regex, Step};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A phase handler with its place in the order of modules.
@@ -104,8 +106,8 @@ pub struct Locations {
     pub fixed: Vec<Rc<Location>>,
     /// For `fixed[i]`: index of the longest prefix location that is a proper prefix of its name.
     pub shorter: Vec<Option<u32>>,
-    /// Whether one of `fixed` wants redirects to its trailing slash.
-    pub redirects: bool,
+    /// Those of `fixed` that want redirects to their trailing slash, by their name without it.
+    pub redirects: HashMap<Box<[u8]>, Rc<Location>, RandomState>,
     /// Regular expressions in the order of the file.
     pub regex: Vec<Rc<Location>>,
     /// `@name` locations.
@@ -136,7 +138,9 @@ impl Locations {
                 _ => locations.fixed.push(location),
             }
         }
-        locations.redirects = locations.fixed.iter().any(|l| l.auto_redirect);
+        let redirecting = locations.fixed.iter().filter(|l| l.auto_redirect);
+        let by_name = redirecting.filter_map(|l| Some((Box::from(l.name.strip_suffix(b"/")?), l.clone())));
+        locations.redirects = by_name.collect();
         let rank = |l: &Location| u8::from(!matches!(l.kind, Match::Exact));
         locations.fixed.sort_by(|a, b| a.name.cmp(&b.name).then(rank(a).cmp(&rank(b))));
         let fixed = &locations.fixed;
@@ -176,13 +180,10 @@ impl Locations {
     }
 
     fn redirect(&self, uri: &[u8]) -> Option<Found> {
-        if !self.redirects {
+        if self.redirects.is_empty() {
             return None;
         }
-        let wanted = || uri.iter().copied().chain([b'/']);
-        let first = self.fixed.partition_point(|l| l.name.iter().copied().lt(wanted()));
-        let mut same = self.fixed.iter().skip(first).take_while(|l| l.name.iter().copied().eq(wanted()));
-        same.find(|l| l.auto_redirect).map(|l| Found::Redirect(l.clone()))
+        self.redirects.get(uri).map(|l| Found::Redirect(l.clone()))
     }
 }
 

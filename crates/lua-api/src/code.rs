@@ -4,7 +4,7 @@ use crate::machine::Machine;
 use base::log::Level;
 use http::root::Paths;
 use http::{Complex, Request};
-use lua::{ChunkId, ErrorKind, LuaError, Phase};
+use lua::{ChunkId, ErrorKind, Job, LuaError, Phase, Started};
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -77,6 +77,15 @@ impl Code {
                 Ok(chunk)
             }
         }
+    }
+
+    /// Loads it and runs it with the real globals as a job that may wait.
+    ///
+    /// # Errors
+    /// It does not compile.
+    pub fn start_init(&self, machine: &Machine, phase: Phase, host: Rc<dyn Any>, paths: &Paths) -> Result<Started, LuaError> {
+        let chunk = self.load(machine, None, paths, true).map_err(|failed| failed.error)?;
+        Ok(Job::start_global(&machine.vm, chunk, phase, host))
     }
 
     /// Loads and runs it on the main state, as at the start of a process.

@@ -4,8 +4,9 @@ use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::state::State;
 use base::log::{ErrorLog, Level};
+use conf::scope::Config;
 use http::connection::Address;
-use http::{Chain, Connection, Request, Worker};
+use http::{Chain, Connection, Location, Request, Worker};
 use lua::{Cx, Raise};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,6 +24,8 @@ pub struct Host {
     pub machine: Rc<Machine>,
     /// Lua's state of the request, or of this run where there is no request.
     pub state: Rc<State>,
+    /// Whose settings hold where there is no request: the location that made a timer.
+    pub location: Option<Rc<Location>>,
     /// The error log where there is no request.
     pub log: ErrorLog,
     /// The client whose request led here, where there is no request (timers).
@@ -44,6 +47,7 @@ impl Host {
             runtime,
             machine,
             state: Rc::default(),
+            location: None,
             log,
             origin: None,
             scratch: RefCell::default(),
@@ -74,6 +78,15 @@ impl Host {
             text.push_str(&name(listen));
         }
         text
+    }
+
+    /// A module's settings: the request's location's, or those that a timer was made under.
+    pub fn conf<T: Config>(&self) -> Rc<T> {
+        match (&self.request, &self.location) {
+            (Some(request), _) => request.conf::<T>(),
+            (None, Some(location)) => location.conf.share::<T>().unwrap_or_default(),
+            (None, None) => Rc::default(),
+        }
     }
 
     /// Whether a line of this level would be written.

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod code;
+mod dev_page;
 pub mod directive;
 pub mod exit;
 pub mod host;

@@ -19,11 +19,15 @@ pub struct Options {
     pub transform_underscores: Option<bool>,
     /// `lua_check_client_abort`
     pub check_client_abort: Option<bool>,
+    /// `lua_dev_errors`
+    pub dev_errors: Option<bool>,
+    /// `lua_yield_in_all_phases`
+    pub yield_everywhere: Option<bool>,
 }
 
 impl Config for Options {
     fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code_cache, need_body, use_default_type, http10_buffering, transform_underscores, check_client_abort);
+        conf::inherit!(self, parent; code_cache, need_body, use_default_type, http10_buffering, transform_underscores, check_client_abort, yield_everywhere, dev_errors);
     }
 }
 
@@ -37,6 +41,7 @@ pub fn rows() -> Vec<Row> {
         row::flag("lua_transform_underscores_in_response_headers", at, "Makes `_` in ngx.header's names `-`.", |o: &mut Options| {
             &mut o.transform_underscores
         }),
+        row::flag("lua_dev_errors", at, "Shows errors of Lua code in the browser.", |o: &mut Options| &mut o.dev_errors),
         row::flag("lua_check_client_abort", at, "Notices when the client goes.", |o: &mut Options| &mut o.check_client_abort),
     ]
 }

@@ -46,6 +46,14 @@ pub struct Runtime {
     pub init_worker: RefCell<Option<Rc<Code>>>,
     /// `exit_worker_by_lua*`
     pub exit_worker: RefCell<Option<Rc<Code>>>,
+    /// `lua_max_cpu_time`, milliseconds.
+    pub max_cpu_time: Cell<Option<u64>>,
+    /// `lua_max_memory`, bytes.
+    pub max_memory: Cell<Option<u64>>,
+    /// Watches this worker's machines under `lua_max_cpu_time`.
+    pub watchdog: OnceCell<Rc<lua::Watchdog>>,
+    /// `lua_yield_in_all_phases` of `http`.
+    pub init_worker_waits: Cell<bool>,
     /// Places where `lua_code_cache off` stands, as ` in FILE:LINE`.
     pub uncached: RefCell<Vec<String>>,
     /// Timers of this worker.

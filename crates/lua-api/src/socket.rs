@@ -1,9 +1,11 @@
-//! Cosockets: `ngx.socket` (`ngx_http_lua_socket_tcp.c`; semantics: "Cosockets").
+//! Cosockets: `ngx.socket` (`ngx_http_lua_socket_tcp.c`, `ngx_http_lua_socket_udp.c`; semantics: "Cosockets").
 
 pub mod call;
 pub mod connect;
+pub mod datagrams;
 pub mod hub;
 pub mod keep;
+pub mod names;
 pub mod receive;
 pub mod report;
 pub mod rows;
@@ -11,3 +13,4 @@ pub mod scan;
 pub mod send;
 pub mod settings;
 pub mod state;
+pub mod udp;

@@ -6,12 +6,14 @@ use crate::machine::Machine;
 use crate::runtime::{Runtime, Surroundings};
 use crate::state::State;
 use crate::watcher::Watcher;
-use base::errno::describe;
+use base::errno;
 use base::log::{ErrorLog, Level};
 use http::{Http, Request, Worker};
-use lua::{LuaError, Phase};
+use lua::{LuaError, Phase, Started};
 use std::any::Any;
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 use sys::signal;
 
 /// Signals that nginx's processes catch.
@@ -38,6 +40,9 @@ fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
         machine.vm.keep_idle(usize::try_from(count).unwrap_or(usize::MAX));
     }
     machine.vm.set_hooks(Rc::new(Watcher));
+    if let Some(bytes) = limit(&runtime.max_memory) {
+        machine.vm.limit_memory(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
     for group in crate::groups() {
         machine.vm.bind(&group)?;
     }
@@ -46,6 +51,26 @@ fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     }
     crate::ngx::shared::publish(&machine.vm, runtime)?;
     Ok(Rc::new(machine))
+}
+
+fn limit(setting: &Cell<Option<u64>>) -> Option<u64> {
+    setting.get().filter(|limit| *limit > 0)
+}
+
+/// Has a machine of this worker watched, if code may not run for long.
+fn watch(runtime: &Runtime, machine: &Machine, log: &ErrorLog) {
+    let Some(ms) = limit(&runtime.max_cpu_time) else { return };
+    if runtime.watchdog.get().is_none() {
+        match lua::Watchdog::start(Duration::from_millis(ms)) {
+            Ok(watchdog) => drop(runtime.watchdog.set(watchdog)),
+            Err(error) => {
+                return log.write(Level::Alert, 0, format!("lua_max_cpu_time is not in force {}", errno::describe(&error)).as_bytes());
+            }
+        }
+    }
+    if let Some(watchdog) = runtime.watchdog.get() {
+        machine.vm.watch(watchdog);
+    }
 }
 
 /// The machine of this process.
@@ -74,6 +99,7 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
     let machine = fresh_machine(runtime)?;
     // A new machine has none yet.
     let _ = machine.log.set(request.error_log());
+    watch(runtime, &machine, &request.worker.log);
     let code = runtime.init.borrow().clone();
     if let Some(code) = code {
         let host = Host::without_request(runtime.clone(), machine.clone(), None, request.error_log());
@@ -119,13 +145,39 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
         Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
     };
     let Some(code) = pick(&runtime) else { return };
+    let waits = phase == Phase::INIT_WORKER && runtime.init_worker_waits.get();
     let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), worker.log.clone()));
-    if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
-        let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
-        line.extend_from_slice(if code.is_file() { b"_file error: ".as_slice() } else { b" error: " });
-        line.extend_from_slice(&error.message);
-        worker.log.write(Level::Error, 0, &line);
+    if !waits {
+        if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
+            report(worker, phase, &code, &error);
+        }
+        return;
     }
+    match code.start_init(&machine, phase.waiting(), host, &worker.http.paths) {
+        Err(error) => report(worker, phase, &code, &error),
+        Ok(Started::Done(ended)) => report_end(worker, phase, &code, ended),
+        Ok(Started::Waiting(job)) => {
+            let owned = worker.clone();
+            worker.spawn(Box::pin(async move { report_end(&owned, phase, &code, job.await) }));
+        }
+    }
+}
+
+fn report_end(worker: &Worker, phase: Phase, code: &Code, ended: lua::Outcome) {
+    if let lua::Outcome::Failed(error) = ended {
+        report(worker, phase, code, &error);
+    }
+}
+
+fn report(worker: &Worker, phase: Phase, code: &Code, error: &LuaError) {
+    let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
+    line.extend_from_slice(if code.is_file() { b"_file error: ".as_slice() } else { b" error: " });
+    line.extend_from_slice(&error.message);
+    if !error.traceback.is_empty() {
+        line.push(b'\n');
+        line.extend_from_slice(&error.traceback);
+    }
+    worker.log.write(Level::Error, 0, &line);
 }
 
 /// Runs `init_worker_by_lua*`.
@@ -134,7 +186,12 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
     if restart == Some(false)
         && let Err(error) = sys::signal::interrupt_calls(&SIGNALS)
     {
-        base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", describe(&error));
+        base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", errno::describe(&error));
+    }
+    if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get())
+        && let Ok(machine) = machine(&runtime)
+    {
+        watch(&runtime, machine, &worker.log);
     }
     run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
     if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) {

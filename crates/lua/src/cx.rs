@@ -2,12 +2,14 @@
 //!
 //! One lives per VM at a fixed address, because glue compiled to machine code reads its head through the FFI.
 
+use crate::cpu::Stretches;
+use crate::memory::Meter;
 use crate::phase::{Phase, PhaseSet};
 use crate::raise::{LuaError, Raise};
 use crate::reference::RefBin;
 use crate::threads::{Core, LocalFuture};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -44,6 +46,10 @@ pub struct Cx {
     waker: RefCell<Option<Waker>>,
     hooks: RefCell<Option<Rc<dyn Hooks>>>,
     next_id: Cell<u64>,
+    /// The first result of the last `set_by_lua*` that was run as a job.
+    result: RefCell<Vec<u8>>,
+    pub(crate) stretches: OnceCell<Stretches>,
+    pub(crate) meter: OnceCell<Box<Meter>>,
     pub(crate) light: Cell<i32>,
     pub(crate) blame: Cell<i32>,
     pub(crate) detached: Cell<bool>,
@@ -57,6 +63,7 @@ pub(crate) struct Saved {
     phase: Option<Phase>,
     waker: Option<Waker>,
     detached: bool,
+    stretch: u64,
 }
 
 impl Cx {
@@ -75,6 +82,9 @@ impl Cx {
             waker: RefCell::new(None),
             hooks: RefCell::new(None),
             next_id: Cell::new(1),
+            result: RefCell::default(),
+            stretches: OnceCell::new(),
+            meter: OnceCell::new(),
             light: Cell::new(0),
             blame: Cell::new(0),
             detached: Cell::new(false),
@@ -131,6 +141,15 @@ impl Cx {
         if let Some(core) = self.core() {
             core.finish.set(Some(code));
         }
+    }
+
+    /// Takes the first result, as a string, of the job of `set_by_lua*` that has just ended; empty if there was none.
+    pub fn take_result(&self) -> Vec<u8> {
+        self.result.take()
+    }
+
+    pub(crate) fn keep_result(&self, text: &[u8]) {
+        self.result.replace(text.to_vec());
     }
 
     /// Says that a function of this handler will run after it (a timer's, a callback): it then keeps the handler's
@@ -206,6 +225,7 @@ impl Cx {
         Saved {
             phase: self.phase_info.replace(phase),
             detached: self.detached.replace(false),
+            stretch: self.stretches.get().map_or(0, Stretches::begin),
             host: self.host.replace(host),
             core: self.core.replace(core),
             waker: if waker.is_some() || self.waker.borrow().is_some() { self.waker.replace(waker.cloned()) } else { None },
@@ -218,11 +238,26 @@ impl Cx {
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);
         self.detached.set(saved.detached);
+        if let Some(stretches) = self.stretches.get() {
+            stretches.end(saved.stretch);
+        }
         drop(self.core.replace(saved.core));
         if saved.waker.is_some() || self.waker.borrow().is_some() {
             drop(self.waker.replace(saved.waker));
         }
         self.host.replace(saved.host)
+    }
+
+    /// Has the machine's stretches counted.
+    pub(crate) fn set_stretches(&self, stretches: Stretches) {
+        // A machine is watched once; a second watchdog would change nothing.
+        let _ = self.stretches.set(stretches);
+    }
+
+    /// Says whether the machine's allocations may be refused from now on, and what was said before.
+    #[inline]
+    pub(crate) fn refuse_memory(&self, refuse: bool) -> bool {
+        self.meter.get().is_some_and(|meter| meter.refusing.replace(refuse))
     }
 
     /// Polls a new future once, with the job's waker when it is already being polled.

@@ -60,6 +60,27 @@ impl Job {
         }
     }
 
+    /// As [`Job::start`], with arguments: `push` puts them on the stack and says how many.
+    pub fn start_with(vm: &Vm, chunk: ChunkId, phase: Phase, host: Rc<dyn Any>, push: impl FnOnce(&mut Stack<'_>) -> usize) -> Started {
+        match vm.take_slot(chunk) {
+            Ok(slot) => {
+                // SAFETY: the slot is this job's alone and its coroutine at rest.
+                let mut stack = unsafe { Stack::new(slot.lua, &vm.cx().bin) };
+                let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
+                Self::launch(vm, slot, nargs as c_int, phase, host)
+            }
+            Err(error) => Started::Done(Outcome::Failed(Box::new(error))),
+        }
+    }
+
+    /// Runs a chunk with the real globals, as `init_worker_by_lua*` does when it may wait.
+    pub fn start_global(vm: &Vm, chunk: ChunkId, phase: Phase, host: Rc<dyn Any>) -> Started {
+        match vm.take_slot_for_globals(chunk) {
+            Ok(slot) => Self::launch(vm, slot, 0, phase, host),
+            Err(error) => Started::Done(Outcome::Failed(Box::new(error))),
+        }
+    }
+
     /// Runs a kept function, such as a timer's callback, in a slot of its own; `push` puts the arguments on the stack
     /// above the function and says how many. The handler that gave the function away should have called
     /// [`Cx::detach_globals`].

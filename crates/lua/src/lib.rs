@@ -16,10 +16,12 @@
 
 mod boot;
 mod chunk;
+mod cpu;
 mod cx;
 mod fast;
 mod job;
 mod light;
+mod memory;
 mod phase;
 mod print;
 mod raise;
@@ -35,6 +37,7 @@ mod value;
 mod vm;
 
 pub use chunk::ChunkId;
+pub use cpu::Watchdog;
 pub use cx::{Cx, Hooks};
 pub use fast::{Bytes, FastFn, FastReturn, Scalar};
 pub use job::{Job, Outcome, Started};

@@ -1,7 +1,7 @@
 //! `ngx.thread`: spawn, wait, kill. The texts are those of `ngx_http_lua_uthread.c`.
 
 use crate::cx::Cx;
-use crate::phase::{Phase, PhaseSet};
+use crate::phase::{LEAVE, Phase, PhaseSet};
 use crate::raise::Raise;
 use crate::row::{Group, Later, Row, refuse_yield};
 use crate::scheduler::{abandon, bury};
@@ -23,7 +23,8 @@ pub const YIELDABLE: PhaseSet = PhaseSet::of(Phase::REWRITE)
     .with(Phase::SSL_CLIENT_HELLO)
     .with(Phase::PROXY_SSL_CERT)
     .with(Phase::PROXY_SSL_VERIFY)
-    .with(Phase::PREREAD);
+    .with(Phase::PREREAD)
+    .union(PhaseSet(LEAVE));
 
 /// The API group of `ngx.thread`, to be bound like any other.
 pub fn light_threads() -> Group {

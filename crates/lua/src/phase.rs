@@ -25,21 +25,46 @@ impl PhaseSet {
         Self(self.0 | other.0)
     }
 
+    /// This set without the phases that wait only by leave (see [`Phase::waiting`]).
+    #[must_use]
+    pub const fn without_leave(self) -> Self {
+        Self(self.0 & !LEAVE)
+    }
+
     /// The raw bits, for the const parameter of a fast row.
     pub const fn bits(self) -> u32 {
         self.0
     }
 }
 
+/// The bit of phases that may wait although OpenResty's cannot.
+pub(crate) const LEAVE: u32 = 1 << 31;
+
 /// One phase: its bit and its name in messages (`API disabled in the context of NAME`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Phase {
-    /// Exactly one bit.
+    /// One bit, and [`LEAVE`] where a phase that cannot wait has leave to.
     pub bit: u32,
     /// The name, for example `content_by_lua*`.
     pub name: &'static str,
     /// Whether the handler may suspend here.
     pub yields: bool,
+}
+
+impl PartialEq for Phase {
+    fn eq(&self, other: &Self) -> bool {
+        (self.bit ^ other.bit) & !LEAVE == 0
+    }
+}
+
+impl Eq for Phase {}
+
+impl Phase {
+    /// The phase with leave to wait: what is allowed where handlers may suspend is allowed in it too.
+    #[must_use]
+    pub const fn waiting(self) -> Self {
+        Self { bit: self.bit | LEAVE, yields: true, ..self }
+    }
 }
 
 macro_rules! phases {

@@ -132,6 +132,7 @@ unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&Cx, &mut Stack<'_>)
     let cx = unsafe { &*sys::lua_touserdata(l, sys::lua_upvalueindex(1)).cast::<Cx>() };
     // SAFETY: as above; the mask is an integral number.
     let mask = unsafe { sys::lua_tonumber(l, sys::lua_upvalueindex(2)) } as u32;
+    let refused = cx.refuse_memory(false);
     let outcome = if cx.allows(mask) {
         catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: this frame alone uses the stack while the function runs.
@@ -144,7 +145,7 @@ unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&Cx, &mut Stack<'_>)
     };
     // SAFETY: the stack belongs to this frame.
     let mut stack = unsafe { Stack::new(l, &cx.bin) };
-    match outcome {
+    let count = match outcome {
         Ok(Answer::Results(n)) => n.min(stack.top()) as c_int,
         Ok(Answer::Suspend) => {
             stack.truncate(0);
@@ -152,7 +153,9 @@ unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&Cx, &mut Stack<'_>)
             1
         }
         Err(raise) => push_raise(&mut stack, &raise),
-    }
+    };
+    cx.refuse_memory(refused);
+    count
 }
 
 /// Leaves an error for the shim; returns the number of values pushed.

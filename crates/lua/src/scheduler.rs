@@ -4,8 +4,10 @@
 //! a user's yield queues the thread, a child's end resumes the parent that waits for it.
 
 use crate::cx::Cx;
+use crate::phase::Phase;
 use crate::raise::LuaError;
 use crate::row::{SUSPEND, mark};
+use crate::stack::Stack;
 use crate::threads::{Core, Intent, State, Thread};
 use crate::traceback;
 use mlua_sys as sys;
@@ -31,6 +33,15 @@ enum Next {
     Rest(Rest),
 }
 
+/// Runs Lua code, whose allocations may be refused (see [`crate::memory`]).
+#[inline]
+pub(crate) fn limited<R>(cx: &Cx, run: impl FnOnce() -> R) -> R {
+    let before = cx.refuse_memory(true);
+    let result = run();
+    cx.refuse_memory(before);
+    result
+}
+
 /// Resumes thread `id`, with `nargs` values on its stack, and then all that becomes ready.
 ///
 /// # Safety
@@ -48,7 +59,7 @@ pub(crate) unsafe fn run(cx: &Cx, core: &Core, entry: u64, mut id: u64, mut narg
         core.intent.set(Intent::None);
         let mut results = 0;
         // SAFETY: the caller's contract; lua_resume is a protected call.
-        let code = unsafe { sys::lua_resume(lua, std::ptr::null_mut(), nargs, &raw mut results) };
+        let code = unsafe { limited(cx, || sys::lua_resume(lua, std::ptr::null_mut(), nargs, &raw mut results)) };
         // SAFETY: as above.
         let next = unsafe {
             match code {
@@ -125,6 +136,11 @@ unsafe fn ended(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_St
     }
     // SAFETY: the caller's contract.
     unsafe { abandon(core, id, lua) };
+    if id == entry && cx.phase() == Some(Phase::SET) {
+        // SAFETY: the coroutine is at rest.
+        let stack = unsafe { Stack::new(lua, &cx.bin) };
+        cx.keep_result(stack.bytes(1).unwrap_or_default());
+    }
     if id == entry && core.threads.borrow().len() == 1 {
         core.threads.borrow_mut().clear();
         return Next::Rest(Rest::Ended);

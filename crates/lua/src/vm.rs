@@ -2,10 +2,13 @@
 
 use crate::boot::{self, Prelude, protected, push_native};
 use crate::chunk::{self, ChunkId, Chunks};
+use crate::cpu::Watchdog;
 use crate::cx::{Cx, Hooks};
+use crate::memory::Meter;
 use crate::phase::Phase;
 use crate::raise::{ErrorKind, LuaError};
 use crate::row::{Group, Kind};
+use crate::scheduler::limited;
 use crate::slot::{Shared, Slot};
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
@@ -50,7 +53,15 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: this is the last handle; every job holds one, so nothing runs. The context that finalizers may
         // still reach is dropped after this.
-        unsafe { sys::lua_close(self.shared.main) }
+        unsafe {
+            if let Some(stretches) = self.cx.stretches.get() {
+                stretches.forget_machine();
+            }
+            if let Some(meter) = self.cx.meter.get() {
+                meter.remove();
+            }
+            sys::lua_close(self.shared.main)
+        }
     }
 }
 
@@ -95,6 +106,22 @@ impl Vm {
     /// Sets how many idle slots (coroutines of handlers) are kept, 1024 unless said.
     pub fn keep_idle(&self, count: usize) {
         self.inner.idle.set(count);
+    }
+
+    /// Has the processor time of each stretch of code watched; each must be the first of its kind.
+    pub fn watch(&self, watchdog: &Watchdog) {
+        // SAFETY: the context, which is dropped after the state is closed, holds the result.
+        self.inner.cx.set_stretches(unsafe { watchdog.add(self.inner.shared.main) });
+    }
+
+    /// Limits the machine's memory, bytes. Code that is running when the limit is reached ends with an error. A second
+    /// limit changes nothing.
+    pub fn limit_memory(&self, bytes: usize) {
+        if self.inner.cx.meter.get().is_none() && self.enter().is_ok() {
+            // SAFETY: nothing runs; the context holds the meter, and the last handle takes it away before the state is closed.
+            let meter = unsafe { Meter::install(self.inner.shared.main, bytes) };
+            let _ = self.inner.cx.meter.set(meter);
+        }
     }
 
     /// Sets who is told of global writes and of light threads' deaths.
@@ -225,7 +252,7 @@ impl Vm {
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.explain as sys::lua_Integer);
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, factory as sys::lua_Integer);
             sys::lua_call(l, 0, 1);
-            let code = sys::lua_pcall(l, 0, 0, base + 1);
+            let code = limited(cx, || sys::lua_pcall(l, 0, 0, base + 1));
             let stack = Stack::new(l, &cx.bin);
             let message = (code != 0).then(|| stack.bytes(stack.top()).unwrap_or(b"unknown reason").to_vec());
             sys::lua_settop(l, base);
@@ -284,9 +311,25 @@ impl Vm {
         Ok(slot)
     }
 
+    /// A slot with a closure of the chunk on its stack that has the real globals.
+    pub(crate) fn take_slot_for_globals(&self, chunk: ChunkId) -> Result<Slot, LuaError> {
+        let factory = self.factory(chunk)?;
+        let slot = self.take_bare_slot()?;
+        // SAFETY: the slot is at rest with its minimum of 20 stack slots free; the factory runs one instruction.
+        unsafe {
+            sys::lua_rawgeti(slot.lua, sys::LUA_REGISTRYINDEX, factory as sys::lua_Integer);
+            sys::lua_call(slot.lua, 0, 1);
+        }
+        Ok(slot)
+    }
+
     /// A slot with nothing on its stack.
     pub(crate) fn take_bare_slot(&self) -> Result<Slot, LuaError> {
         self.enter()?;
+        if let Some(meter) = self.inner.cx.meter.get() {
+            // SAFETY: `enter` has just said so.
+            unsafe { meter.make_room() }
+        }
         while let Some(slot) = self.next_late() {
             for thread in slot.core.threads.take() {
                 if thread.anchor != 0 {
@@ -374,7 +417,7 @@ unsafe fn run_to_end<T>(
         let mut stack = Stack::new(lua, &cx.bin);
         let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
         let mut count = 0;
-        match sys::lua_resume(lua, std::ptr::null_mut(), nargs as c_int, &raw mut count) {
+        match limited(cx, || sys::lua_resume(lua, std::ptr::null_mut(), nargs as c_int, &raw mut count)) {
             0 => Ok(read(&mut stack)),
             sys::LUA_YIELD => {
                 let text = "attempt to yield across C-call boundary";

@@ -17,6 +17,7 @@ pub mod log;
 pub mod map;
 pub mod realip;
 pub mod referer;
+pub mod resolver;
 pub mod rewrite;
 pub mod secure_link;
 pub mod set_misc;

@@ -286,7 +286,7 @@ impl Log {
 
     /// Once a minute is enough for a log that cannot be written.
     fn complain(&self, request: &Request, error: &io::Error) {
-        let now = base::clock::now().monotonic_ms;
+        let now = base::clock::monotonic_ms();
         if self.complained.get() != 0 && now < self.complained.get() + 60_000 {
             return;
         }

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod address;
 pub mod connect;
+pub mod datagram;
 pub mod listener;
 pub mod park;
 pub mod pool;

@@ -53,7 +53,7 @@ const READING_HEAD: &str = "reading response header from upstream";
 const READING: &str = "reading upstream";
 
 fn now_ms() -> u64 {
-    clock::now().monotonic_ms
+    clock::monotonic_ms()
 }
 
 impl<'a> Attempt<'a> {

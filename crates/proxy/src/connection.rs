@@ -49,7 +49,7 @@ impl Connection {
 
 impl Idle for Connection {
     fn is_alive(&self) -> bool {
-        clock::now().monotonic_ms <= self.idle_until_ms && self.stream.is_quiet()
+        clock::monotonic_ms() <= self.idle_until_ms && self.stream.is_quiet()
     }
 }
 

@@ -54,7 +54,7 @@ impl Exchange {
     #[must_use]
     pub fn status_goes_on(&self, status: u16, consumed: bool) -> Option<retry::Failure> {
         let failure = retry::Failure { condition: next::of_status(status)?, status, sent: true, consumed };
-        let elapsed = clock::now().monotonic_ms.saturating_sub(self.began_ms);
+        let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         let left = self.scratch.selection.tries;
         retry::may_go_on(&self.route.plan, self.request.method(), &failure, left, elapsed).then_some(failure)
     }
@@ -114,7 +114,7 @@ impl Exchange {
 
     /// Answers when no server is left alive.
     pub fn nobody_left(&self, first: bool) -> Outcome {
-        let now = clock::now().monotonic_ms;
+        let now = clock::monotonic_ms();
         self.record.begin(&self.upstream.name, first, now);
         self.record.update(now, |t, _| {
             t.status = 502;

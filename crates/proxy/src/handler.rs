@@ -35,7 +35,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         made
     });
     record.clear_head();
-    let (evaluated, upstream) = match pass::find(&route.pass, &request, &state, &record, route.dialect.default_port()) {
+    let (evaluated, upstream) = match pass::find(&route.pass, &request, &state, &record, route.dialect.default_port()).await {
         Ok(found) => found,
         Err(outcome) => return outcome,
     };
@@ -58,7 +58,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         framing,
         encoded: Encoded::default(),
         local: None,
-        began_ms: clock::now().monotonic_ms,
+        began_ms: clock::monotonic_ms(),
     };
     let outcome = drive(&mut exchange).await;
     state.give_back(exchange.scratch);
@@ -173,7 +173,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 return outcome;
             }
             End::Failed(failure) => {
-                let elapsed = clock::now().monotonic_ms.saturating_sub(exchange.began_ms);
+                let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
                 lease.end(&exchange.request, failure.verdict());
                 let left = exchange.scratch.selection.tries;
                 if !retry::may_go_on(&exchange.route.plan, exchange.request.method(), &failure, left, elapsed) {

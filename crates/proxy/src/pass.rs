@@ -5,9 +5,11 @@ use crate::upstream::{Upstream, Upstreams};
 use crate::url::{self, Host, Url};
 use base::log::Level;
 use conf::tree::Span;
+use http::resolving::Resolving;
 use http::{Request, log_request};
 use session::{Complex, Outcome};
 use std::cell::OnceCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// What a pass directive says.
@@ -74,7 +76,7 @@ fn implicit(url: &Url, groups: &Upstreams, default_port: u16) -> Result<Rc<Upstr
 ///
 /// # Errors
 /// The status to answer: 500 for a URL that is none, 502 for a name that nothing resolves. It has been logged.
-pub fn find(
+pub async fn find(
     pass: &Pass,
     request: &Request,
     state: &State,
@@ -99,7 +101,7 @@ pub fn find(
         log_request!(request, Level::Error, "{what} in upstream \"{shown}\"");
         Outcome::Status(500)
     })?;
-    let upstream = lookup(request, state, &url, default_port)?;
+    let upstream = lookup(request, state, &url, default_port).await?;
     record.host.replace(url.host_header.to_vec());
     record.port.replace(url.port_text.to_vec());
     Ok((Some(url), upstream))
@@ -112,7 +114,7 @@ pub fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"http://").then_some(rest)
 }
 
-fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {
+async fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {
     if let Host::Name(name) = &url.host {
         let groups = request.worker.http.main.get::<Upstreams>();
         if let Some(found) = groups.and_then(|g| g.find(name)).filter(|_| url.port.is_none_or(|p| p == default_port)) {
@@ -121,9 +123,7 @@ fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Res
         if let Some(found) = groups.and_then(|g| g.host(name, url.port.unwrap_or(default_port))) {
             return Ok(found);
         }
-        let name = String::from_utf8_lossy(name);
-        log_request!(request, Level::Error, "no resolver defined to resolve {name}");
-        return Err(Outcome::Status(502));
+        return resolve(request, name, url.port.unwrap_or(default_port)).await;
     }
     let addresses = url::addresses(url, default_port).map_err(|text| {
         log_request!(request, Level::Error, "{text}");
@@ -131,4 +131,22 @@ fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Res
     })?;
     let key = addresses.first().map(ToString::to_string).unwrap_or_default();
     Ok(state.address(key.as_bytes(), || Upstream::implicit(&key, addresses)))
+}
+
+/// A group of the addresses that the location's resolver finds. It lives for one request: the next one gets the
+/// addresses in another order, and what failed for this one is not held against them.
+async fn resolve(request: &Request, name: &[u8], port: u16) -> Result<Rc<Upstream>, Outcome> {
+    let shown = String::from_utf8_lossy(name);
+    let resolving = request.conf::<Resolving>();
+    let Some(resolver) = resolving.usable() else {
+        log_request!(request, Level::Error, "no resolver defined to resolve {shown}");
+        return Err(Outcome::Status(502));
+    };
+    match resolver.resolve(name, resolving.limit()).await {
+        Ok(found) => Ok(Upstream::implicit(&shown, found.iter().map(|ip| SocketAddr::new(ip, port).into()).collect())),
+        Err(failure) => {
+            log_request!(request, Level::Error, "{shown} could not be resolved ({failure})");
+            Err(Outcome::Status(502))
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl Complex {
 
     /// The value for this session in a buffer of its own.
     pub fn to_vec(&self, session: &dyn Session) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.source.len() + 16);
         self.eval(session, &mut out);
         out
     }

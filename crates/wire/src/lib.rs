@@ -9,6 +9,7 @@
 pub mod check;
 pub mod chunked;
 pub mod date;
+pub mod dns;
 pub mod h1;
 pub mod known;
 pub mod proxy_protocol;

@@ -4,5 +4,6 @@
 
 mod body_left;
 mod exhaustion;
+mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -8,7 +8,7 @@ use std::fs;
 const FLOORS: [&[&str]; 7] = [
     &["base", "sys", "luajit-sys"],
     &["conf", "wire", "net", "shm", "lua"],
-    &["session", "balance", "daemon"],
+    &["session", "balance", "daemon", "resolver"],
     &["http", "stream"],
     &["engine", "proxy", "modules", "lua-api"],
     &["front"],

@@ -5,8 +5,6 @@ use conf::row::Row;
 
 /// Simple directives.
 const SIMPLE: &[&str] = &[
-    "resolver",
-    "resolver_timeout",
     "early_hints",
     "post_action",
     "client_body_early_read",

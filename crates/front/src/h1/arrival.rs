@@ -6,12 +6,13 @@ use base::log::Level;
 use engine::find;
 use http::body::Body;
 use http::core::{KeepaliveDisable, ServerCore, default};
-use http::line::Version;
+use http::headers::Headers;
+use http::line::{Line, Version};
 use http::method::Method;
 use http::root::Endpoint;
-use http::{Core, Request, log_request};
+use http::{Core, Request, Server, log_request};
 use std::rc::Rc;
-use wire::h1::framing::{self, Framing};
+use wire::h1::framing::{self, Framed, Framing};
 use wire::h1::method::Method as WireMethod;
 use wire::h1::request::{Head, Limits};
 use wire::uri::normal;
@@ -45,11 +46,51 @@ pub struct Refusal {
     pub status: u16,
 }
 
+/// What a head means where it arrived: all that [`fill`] puts into a request.
+pub struct Meaning {
+    line: Line,
+    headers: Headers,
+    server: Rc<Server>,
+    framing: Framing,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl Meaning {
+    /// Takes what [`fill`] has just put into `request`.
+    pub fn of(request: &Request, framed: &Framed) -> Meaning {
+        Meaning {
+            line: request.line.borrow().clone(),
+            headers: request.headers.borrow().clone(),
+            server: request.server(),
+            framing: framed.body,
+            keep_alive: framed.keep_alive,
+            expects_continue: framed.expects_continue,
+        }
+    }
+
+    /// Fills an empty request, as [`fill`] does.
+    pub fn enter(&self, conn: &H1, request: &Request) {
+        request.line.borrow_mut().copy_from(&self.line);
+        request.headers.borrow_mut().copy_from(&self.headers);
+        request.set_server(self.server.clone());
+        fill_body(conn, request, self.framing);
+        request.flags.expects_continue.set(self.expects_continue);
+        request.flags.keepalive.set(self.keep_alive);
+    }
+}
+
+/// Whether a head that [`fill`] accepted means the same whenever it comes to this endpoint: no line of it was dropped
+/// with a word in the log, and no expression among the server names has set captures.
+pub fn is_constant(request: &Request, head: &Head, endpoint: &Endpoint) -> bool {
+    endpoint.regex.is_empty() && request.headers.borrow().len() == head.headers.len()
+}
+
 /// Fills `request` from the head in `buffer`; chooses its server.
 ///
 /// # Errors
 /// The head contradicts itself or cannot be served; already logged.
-pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) -> Result<(), Refusal> {
+pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) -> Result<Framed, Refusal> {
     fill_line(request, head, buffer);
     let server_core = request.server().core.clone();
     fill_headers(request, head, buffer, &server_core);
@@ -77,7 +118,7 @@ pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoi
     request.flags.expects_continue.set(framed.expects_continue);
     // What the location says of it is asked when the head of the answer leaves.
     request.flags.keepalive.set(framed.keep_alive);
-    Ok(())
+    Ok(framed)
 }
 
 fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {

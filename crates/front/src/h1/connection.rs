@@ -96,7 +96,7 @@ impl H1 {
             }
             Ok(Sent::Enough) => self.watch.write_by(NEVER),
             Ok(Sent::Blocked) if after < before || !self.watch.is_writing() => {
-                self.watch.write_by(clock::now().monotonic_ms.saturating_add(self.send_timeout.get()));
+                self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
             }
             Ok(Sent::Blocked) => {}
             Err(_) => self.break_off(),
@@ -166,9 +166,7 @@ impl H1 {
             input.ended = true;
         }
         if read.is_pending() {
-            if input.buffer.is_empty() {
-                buffers::give(std::mem::take(&mut input.buffer));
-            }
+            input.give_back();
             self.watch.wake_on_expiry(cx.waker());
         }
         read
@@ -294,7 +292,7 @@ impl Downstream for H1 {
                     if self.watch.activity() != Activity::Body {
                         self.watch.set_activity(Activity::Body);
                         let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
-                        self.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                        self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
                     }
                     return Poll::Pending;
                 }

@@ -8,6 +8,9 @@ use wire::h1::framing::Framing;
 /// Bytes of chunk extensions and trailers that a body may have: as much as a head (reliability A4).
 const CHUNK_OVERHEAD: usize = 33 * 1024;
 
+/// A connection being answered may hold an empty buffer of this size.
+const SMALL: usize = 4096;
+
 /// Bytes received and not yet used.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -29,8 +32,19 @@ impl Input {
     pub fn advance(&mut self, n: usize) {
         self.used += n;
         if self.used >= self.buffer.len() {
-            buffers::give(std::mem::take(&mut self.buffer));
+            // Whoever then waits for bytes in vain gives an empty buffer back; most do not wait.
+            self.buffer.clear();
             self.used = 0;
+            if self.buffer.capacity() > SMALL {
+                self.give_back();
+            }
+        }
+    }
+
+    /// Lends the buffer to others if it is empty.
+    pub fn give_back(&mut self) {
+        if self.buffer.is_empty() {
+            buffers::give(std::mem::take(&mut self.buffer));
         }
     }
 

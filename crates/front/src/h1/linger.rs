@@ -13,7 +13,7 @@ const DISCARD_STEP: usize = 64 * 1024;
 
 /// Throws away what is left of the request body. True: all of it came, the connection can go on.
 pub async fn discard_body(conn: &H1, core: &Core) -> bool {
-    let start = clock::now().monotonic_ms;
+    let start = clock::monotonic_ms();
     let limit = start.saturating_add(core.lingering_time.unwrap_or(default::LINGERING_TIME));
     let pause = core.lingering_timeout.unwrap_or(default::LINGERING_TIMEOUT);
     let mut dropped = Vec::new();
@@ -35,7 +35,7 @@ pub async fn discard_body(conn: &H1, core: &Core) -> bool {
             match conn.poll_fill(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    conn.watch.read_by(clock::now().monotonic_ms.saturating_add(pause).min(limit));
+                    conn.watch.read_by(clock::monotonic_ms().saturating_add(pause).min(limit));
                 }
                 Poll::Ready(_) => return Poll::Ready(false),
             }
@@ -57,7 +57,7 @@ pub async fn linger(conn: &H1, core: &Core, unread: bool) {
         return;
     }
     conn.watch.set_activity(Activity::Idle);
-    let start = clock::now().monotonic_ms;
+    let start = clock::monotonic_ms();
     let limit = start.saturating_add(core.lingering_time.unwrap_or(default::LINGERING_TIME));
     let pause = core.lingering_timeout.unwrap_or(default::LINGERING_TIMEOUT);
     conn.watch.read_by(start.saturating_add(pause).min(limit));
@@ -74,7 +74,7 @@ pub async fn linger(conn: &H1, core: &Core, unread: bool) {
             match conn.poll_fill(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    conn.watch.read_by(clock::now().monotonic_ms.saturating_add(pause).min(limit));
+                    conn.watch.read_by(clock::monotonic_ms().saturating_add(pause).min(limit));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
             }

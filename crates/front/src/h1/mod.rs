@@ -3,6 +3,7 @@
 pub mod arrival;
 pub mod buffers;
 pub mod connection;
+pub mod familiar;
 pub mod head_out;
 pub mod input;
 pub mod linger;

@@ -111,7 +111,7 @@ impl Pace {
         self.sent.set(after);
         let free = self.after.get();
         let worth = (after.saturating_sub(free) - before.saturating_sub(free)).saturating_mul(1000) / rate;
-        self.rest_until.set(clock::now().monotonic_ms.saturating_add(worth));
+        self.rest_until.set(clock::monotonic_ms().saturating_add(worth));
     }
 
     /// All has left: whatever comes next on the connection is not held back.

@@ -1,7 +1,8 @@
 //! The life of an HTTP/1 connection: heads in, requests run, answers out, until somebody closes or it is parked.
 
-use super::arrival;
+use super::arrival::{self, Meaning, Refusal};
 use super::connection::H1;
+use super::familiar::Seen;
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
 use crate::proxy_protocol::{self, Failure};
@@ -27,6 +28,8 @@ const GATHER: u64 = 64 * 1024;
 enum Next {
     /// A head of this many bytes.
     Head(usize),
+    /// A head that is known.
+    Familiar(Rc<Seen>),
     /// A head that is no head.
     Bad(HeadError),
     /// The client closed, or an error.
@@ -55,7 +58,7 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
     let core = endpoint.default.core.clone();
     let timeout = core.client_header_timeout.unwrap_or(default::TIMEOUT);
     let limits = arrival::limits(&core);
-    let idle_until = clock::now().monotonic_ms.saturating_add(timeout);
+    let idle_until = clock::monotonic_ms().saturating_add(timeout);
     let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, idle_until, first, pipelined: false };
     if first && state.endpoint.proxy_protocol && !state.proxy_header().await {
         return;
@@ -63,7 +66,12 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
     loop {
         match state.next_head().await {
             Next::Head(length) => {
-                if !state.one_request(length).await {
+                if !state.one_request(length, None).await {
+                    return;
+                }
+            }
+            Next::Familiar(seen) => {
+                if !state.one_request(seen.length(), Some(seen)).await {
                     return;
                 }
             }
@@ -98,9 +106,8 @@ impl Loop {
 
     async fn next_head(&mut self) -> Next {
         let conn = self.conn.clone();
-        // A client that has just come and says nothing waits like one between two requests.
-        conn.watch.set_activity(Activity::Idle);
-        let now = clock::now().monotonic_ms;
+        conn.watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
+        let now = clock::monotonic_ms();
         let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER) };
         let mut armed = false;
         poll_fn(|cx| self.poll_head(&conn, cx, park, &mut armed)).await
@@ -112,6 +119,11 @@ impl Loop {
                 let input = conn.input.borrow();
                 let rest = input.rest();
                 if !rest.is_empty() {
+                    if self.head.is_new()
+                        && let Some(seen) = self.front.familiar.find(rest, &self.endpoint)
+                    {
+                        return Poll::Ready(Next::Familiar(seen));
+                    }
                     match self.head.parse(rest, &self.limits) {
                         Ok(Status::Complete { len }) => return Poll::Ready(Next::Head(len)),
                         Ok(Status::Partial) => {}
@@ -125,12 +137,12 @@ impl Loop {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Next::Closed),
             }
-            if has_bytes && conn.watch.activity() == Activity::Idle {
+            if has_bytes && conn.watch.activity() < Activity::Head {
                 conn.watch.set_activity(Activity::Head);
                 // The time of a first head runs since the client came.
                 if !self.first {
                     let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
-                    conn.watch.read_by(clock::now().monotonic_ms.saturating_add(timeout));
+                    conn.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
                     *armed = true;
                 }
             }
@@ -152,7 +164,7 @@ impl Loop {
     }
 
     /// Runs one request. True: the connection goes on.
-    async fn one_request(&mut self, length: usize) -> bool {
+    async fn one_request(&mut self, length: usize, seen: Option<Rc<Seen>>) -> bool {
         let request = self.take_request();
         self.first = false;
         let conn = self.conn.clone();
@@ -160,12 +172,14 @@ impl Loop {
         conn.watch.set_activity(Activity::Answering);
         request.request_length.set(length as u64);
         request.flags.pipelined.set(self.pipelined);
-        let filled = {
-            let input = conn.input.borrow();
-            arrival::fill(&conn, &request, &self.head, input.rest().get(..length).unwrap_or_default(), &self.endpoint)
+        let filled = match seen {
+            Some(seen) => {
+                seen.meaning.enter(&conn, &request);
+                Ok(())
+            }
+            None => self.understand(&request, length),
         };
         conn.input.borrow_mut().advance(length);
-        self.head.reset();
         let counters = &self.front.worker.counters;
         counters.requests.set(counters.requests.get() + 1);
         let Some(engine) = self.front.worker.engine() else { return false };
@@ -183,6 +197,22 @@ impl Loop {
         self.pipelined = !self.conn.input.borrow().rest().is_empty();
         self.front.requests.give(request);
         goes_on
+    }
+
+    /// Fills the request from a head that was parsed.
+    fn understand(&mut self, request: &Rc<Request>, length: usize) -> Result<(), Refusal> {
+        let input = self.conn.input.borrow();
+        let bytes = input.rest().get(..length).unwrap_or_default();
+        let filled = arrival::fill(&self.conn, request, &self.head, bytes, &self.endpoint);
+        // What does not fit into the first buffer depends on more than its bytes.
+        if let Ok(framed) = &filled
+            && length <= self.limits.first as usize
+            && arrival::is_constant(request, &self.head, &self.endpoint)
+        {
+            self.front.familiar.learn(bytes, &self.endpoint, || Meaning::of(request, framed));
+        }
+        self.head.reset();
+        filled.map(|_| ())
     }
 
     fn take_request(&mut self) -> Rc<Request> {
@@ -217,7 +247,7 @@ impl Loop {
             let _ = conn.stream.borrow().set_no_delay(true);
         }
         let timeout = core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT);
-        self.idle_until = clock::now().monotonic_ms.saturating_add(timeout);
+        self.idle_until = clock::monotonic_ms().saturating_add(timeout);
         true
     }
 
@@ -298,7 +328,7 @@ impl Loop {
 
     /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
     fn idle(mut self, listen: u32) -> Option<Loop> {
-        let now = clock::now().monotonic_ms;
+        let now = clock::monotonic_ms();
         if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
             return None;
         }

@@ -10,7 +10,7 @@ use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
 use wire::uri::internal;
 
 /// Where `ngx.exit` works.
-const EXITING: PhaseSet = YIELDABLE.with(Phase::HEADER_FILTER).with(Phase::BALANCER).with(Phase::SSL_SESS_STORE);
+const EXITING: PhaseSet = YIELDABLE.without_leave().with(Phase::HEADER_FILTER).with(Phase::BALANCER).with(Phase::SSL_SESS_STORE);
 
 /// `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort`.
 pub fn group() -> Group {
@@ -38,7 +38,7 @@ fn exit(cx: &Cx, code: f64) -> i32 {
         return -1;
     };
     if let Some(request) = &host.request {
-        let returns = matches!(cx.phase(), Some(Phase::HEADER_FILTER | Phase::BALANCER));
+        let returns = [Some(Phase::HEADER_FILTER), Some(Phase::BALANCER)].contains(&cx.phase());
         if request.flags.header_sent.get() && code >= 300 && !aborts(code) && !returns {
             let status = request.response.borrow().status;
             if code != i32::from(status) {

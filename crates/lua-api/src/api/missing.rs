@@ -1,16 +1,15 @@
 //! Functions of the API that are not there yet: they check their phase as they will, and then say so.
 
-use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack};
 
 const RAW: PhaseSet =
     PhaseSet::of(Phase::REWRITE).with(Phase::SERVER_REWRITE).with(Phase::ACCESS).with(Phase::PRECONTENT).with(Phase::CONTENT);
 
-/// `ngx.socket.udp`, `ngx.req.socket`, `ngx.re`.
+/// `ngx.req.socket`, `ngx.re`.
 pub fn group() -> Group {
     Group {
         name: "ngx functions to come",
         rows: vec![
-            Row::calls("udp", YIELDABLE, |cx, stack| refuse(cx, stack, "ngx.socket.udp")),
             Row::calls("req_socket", RAW, |cx, stack| refuse(cx, stack, "ngx.req.socket")),
             Row::calls("re_match", PhaseSet::EVERYWHERE, |cx, stack| refuse(cx, stack, "ngx.re.match")),
             Row::calls("re_find", PhaseSet::EVERYWHERE, |cx, stack| refuse(cx, stack, "ngx.re.find")),
@@ -19,7 +18,6 @@ pub fn group() -> Group {
             Row::calls("re_gsub", PhaseSet::EVERYWHERE, |cx, stack| refuse(cx, stack, "ngx.re.gsub")),
         ],
         glue: "local b = ... local R, ngx = b.R, b.ngx \
-               ngx.socket = ngx.socket or {} ngx.socket.udp = ngx.socket.udp or R.udp \
                ngx.req = ngx.req or {} ngx.req.socket = ngx.req.socket or R.req_socket \
                ngx.re = { match = R.re_match, find = R.re_find, gmatch = R.re_gmatch, sub = R.re_sub, gsub = R.re_gsub }",
     }

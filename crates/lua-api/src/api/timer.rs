@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::{ErrorLog, Level};
-use http::{Connection, Worker};
+use http::{Connection, Location, Worker};
 use lua::{Cx, Group, Job, Phase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,6 +41,7 @@ struct Timer {
     worker: Rc<Worker>,
     log: ErrorLog,
     origin: Option<Rc<Connection>>,
+    location: Option<Rc<Location>>,
     function: Ref,
     arguments: Rc<[Value]>,
     delay: Duration,
@@ -84,6 +85,7 @@ fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
         worker: worker.clone(),
         log: host.request.as_ref().map_or_else(|| host.log.clone(), |request| request.error_log()),
         origin: host.request.as_ref().map(|request| request.connection.clone()).or_else(|| host.origin.clone()),
+        location: host.request.as_ref().map_or_else(|| host.location.clone(), |request| Some(request.location())),
         function,
         arguments,
         delay: Duration::from_millis(u64::try_from(delay).unwrap_or(0)),
@@ -146,6 +148,7 @@ impl Timer {
         }
         let mut host = Host::without_request(self.runtime.clone(), self.machine.clone(), Some(self.worker.clone()), self.log.clone());
         host.origin.clone_from(&self.origin);
+        host.location.clone_from(&self.location);
         let host = Rc::new(host);
         let push = |stack: &mut Stack<'_>| {
             stack.push_bool(premature);

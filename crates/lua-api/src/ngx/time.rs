@@ -33,7 +33,7 @@ fn time(_: &Cx) -> f64 {
 }
 
 fn monotonic(_: &Cx) -> f64 {
-    clock::now().monotonic_ms as f64
+    clock::monotonic_ms() as f64
 }
 
 fn update_time(_: &Cx) {

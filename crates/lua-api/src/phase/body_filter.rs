@@ -2,7 +2,8 @@
 
 use crate::code::Code;
 use crate::directive;
-use crate::phase::entry::Entry;
+use crate::host::Host;
+use crate::phase::entry::{Entry, Run};
 use crate::state::State;
 use conf::context::Context;
 use conf::row::Row;
@@ -41,19 +42,53 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
         let entry = Entry::new(place, code, lua::Phase::BODY_FILTER);
-        place.body_filter(move |request, chain| Filtered::Now(run(&entry, request, chain)));
+        if entry.may_wait() {
+            place.body_filter(move |request, chain| run_waiting(&entry, request, chain));
+        } else {
+            place.body_filter(move |request, chain| Filtered::Now(run(&entry, request, chain)));
+        }
     }
     Ok(())
 }
 
-fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
-    let state = request.context::<State>();
+/// What passes without the code: bodies that nobody gets, and what comes behind the end that the code declared.
+fn untouched(request: &Rc<Request>, state: &State, chain: Chain) -> Result<Chain, Chain> {
     if request.flags.header_only.get() {
         return Ok(chain);
     }
     if state.filter_ended.get() {
         return Ok(Chain { pieces: Vec::new(), ..chain });
     }
+    Err(chain)
+}
+
+fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>, chain: Chain) -> Filtered {
+    let chain = match untouched(request, &request.context::<State>(), chain) {
+        Ok(chain) => return Filtered::Now(Ok(chain)),
+        Err(chain) => chain,
+    };
+    let before = |host: &Host| drop(host.body.replace(chain));
+    let after = |_: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| {
+        let out = host.body.take();
+        ended?;
+        if out.last {
+            host.state.filter_ended.set(true);
+        }
+        Ok(out)
+    };
+    match entry.run_waiting(request, before, |_| 0, after) {
+        Run::Now(answer) => Filtered::Now(answer),
+        Run::Wait(future) => Filtered::Wait(future),
+        Run::Refused(_) => Filtered::Now(Err(Outcome::Error)),
+    }
+}
+
+fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
+    let state = request.context::<State>();
+    let chain = match untouched(request, &state, chain) {
+        Ok(chain) => return Ok(chain),
+        Err(chain) => chain,
+    };
     let mut out = Chain::default();
     entry
         .run_now(

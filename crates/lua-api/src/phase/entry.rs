@@ -11,7 +11,7 @@ use crate::state::State;
 use base::log::Level;
 use http::location::Handler;
 use http::output::then;
-use http::{Attach, Outcome, Request, Step, body};
+use http::{Attach, BoxFuture, Outcome, Request, Step, body};
 use lua::{Job, LuaError, Phase, Stack, Started};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,20 +31,29 @@ pub struct Entry {
     blank: Rc<State>,
 }
 
+/// What [`Entry::run_waiting`] gives.
+pub enum Run<T> {
+    /// The code did not wait.
+    Now(T),
+    /// It waits.
+    Wait(BoxFuture<T>),
+    /// It cannot be loaded; that has been logged.
+    Refused(Outcome),
+}
+
+fn with_leave(phase: Phase, options: &Options) -> Phase {
+    if options.yield_everywhere == Some(true) && !phase.yields { phase.waiting() } else { phase }
+}
+
 /// Most hosts that a handler keeps.
 const IDLE_HOSTS: usize = 64;
 
 impl Entry {
     /// The handler of `code` in `phase`.
     pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
-        Rc::new(Entry {
-            runtime: place.main_conf::<Runtime>(),
-            options: place.conf::<Options>(),
-            code,
-            phase,
-            hosts: RefCell::default(),
-            blank: Rc::default(),
-        })
+        let options = place.conf::<Options>();
+        let phase = with_leave(phase, &options);
+        Rc::new(Entry { runtime: place.main_conf::<Runtime>(), options, code, phase, hosts: RefCell::default(), blank: Rc::default() })
     }
 
     /// Joins a phase: last, or before all other handlers.
@@ -61,7 +70,14 @@ impl Entry {
     /// A handler whose location is known only when it runs (`set_by_lua*`).
     pub fn of_request(request: &Request, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
         let runtime = request.worker.http.main.share::<Runtime>().unwrap_or_default();
-        Rc::new(Entry { runtime, options: request.conf::<Options>(), code, phase, hosts: RefCell::default(), blank: Rc::default() })
+        let options = request.conf::<Options>();
+        let phase = with_leave(phase, &options);
+        Rc::new(Entry { runtime, options, code, phase, hosts: RefCell::default(), blank: Rc::default() })
+    }
+
+    /// Whether the code may wait: always in some phases, by `lua_yield_in_all_phases` in the others.
+    pub fn may_wait(&self) -> bool {
+        self.phase.yields
     }
 
     /// A host for a run of `request`.
@@ -145,6 +161,48 @@ impl Entry {
                     settle(&request, state, ended, finish).finish().await
                 })
             }
+        }
+    }
+
+    /// Runs code that has leave to wait in a phase whose code cannot otherwise. `before` prepares the host, `push` the
+    /// arguments, and `after` makes the phase's answer of the host; an error has been logged by then.
+    pub fn run_waiting<T: 'static>(
+        self: &Rc<Self>,
+        request: &Rc<Request>,
+        before: impl FnOnce(&Host),
+        push: impl FnOnce(&mut Stack<'_>) -> usize,
+        after: impl FnOnce(&Rc<Request>, &Host, Result<(), Outcome>) -> T + 'static,
+    ) -> Run<T> {
+        let (host, chunk) = match self.prepare(request) {
+            Ok(ready) => ready,
+            Err(outcome) => return Run::Refused(outcome),
+        };
+        before(&host);
+        match Job::start_with(&host.machine.vm, chunk, self.phase, host.clone(), push) {
+            Started::Done(ended) => {
+                let answer = after(request, &host, self.judge(request, ended));
+                self.give_back(host);
+                Run::Now(answer)
+            }
+            Started::Waiting(job) => {
+                let (request, entry) = (request.clone(), self.clone());
+                Run::Wait(Box::pin(async move {
+                    let ended = job.await;
+                    let answer = after(&request, &host, entry.judge(&request, ended));
+                    entry.give_back(host);
+                    answer
+                }))
+            }
+        }
+    }
+
+    fn judge(&self, request: &Request, ended: lua::Outcome) -> Result<(), Outcome> {
+        match ended {
+            lua::Outcome::Failed(error) => {
+                report(request, self.phase, &error);
+                Err(Outcome::Error)
+            }
+            lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
         }
     }
 

@@ -3,7 +3,8 @@
 use crate::code::Code;
 use crate::directive;
 use crate::exit;
-use crate::phase::entry::Entry;
+use crate::host::Host;
+use crate::phase::entry::{Entry, Run};
 use crate::state::State;
 use conf::context::Context;
 use conf::row::Row;
@@ -41,7 +42,11 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
         let entry = Entry::new(place, code, lua::Phase::HEADER_FILTER);
-        place.header_filter(move |request| Step::Now(run(&entry, request)));
+        if entry.may_wait() {
+            place.header_filter(move |request| run_waiting(&entry, request));
+        } else {
+            place.header_filter(move |request| Step::Now(run(&entry, request)));
+        }
     }
     Ok(())
 }
@@ -52,6 +57,24 @@ fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
     if entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {}).is_err() {
         return Outcome::Error;
     }
+    verdict(request, &state, before)
+}
+
+fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>) -> Step {
+    let before = request.context::<State>().filter_exit.get();
+    let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| match ended {
+        Ok(()) => verdict(request, &host.state, before),
+        Err(outcome) => outcome,
+    };
+    match entry.run_waiting(request, |_| {}, |_| 0, after) {
+        Run::Now(outcome) => Step::Now(outcome),
+        Run::Wait(future) => Step::Wait(future),
+        Run::Refused(_) => Step::Now(Outcome::Error),
+    }
+}
+
+/// What `ngx.exit` asked for; `before` is what it had asked for before this run.
+fn verdict(request: &Request, state: &State, before: Option<i32>) -> Outcome {
     match state.filter_exit.get() {
         // The answer to an exit passes this filter too; the same exit again is the one that is being answered.
         code if code == before => Outcome::Ok,

@@ -2,7 +2,7 @@
 
 use crate::code::Code;
 use crate::directive;
-use crate::phase::entry::Entry;
+use crate::phase::entry::{Entry, Run};
 use conf::context::Context;
 use conf::row::Row;
 use conf::scope::Config;
@@ -37,6 +37,12 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
         let entry = Entry::new(place, code, lua::Phase::LOG);
         place.log(move |request| {
+            if entry.may_wait() {
+                return match entry.run_waiting(request, |_| {}, |_| 0, |_, _, _| ()) {
+                    Run::Wait(future) => Some(future),
+                    Run::Now(()) | Run::Refused(_) => None,
+                };
+            }
             // An error has been logged; nothing follows from it here.
             let _ = entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {});
             None

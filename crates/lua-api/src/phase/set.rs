@@ -2,13 +2,15 @@
 
 use crate::code::Code;
 use crate::directive;
-use crate::phase::entry::Entry;
+use crate::host::Host;
+use crate::phase::entry::{Entry, Run};
 use crate::runtime::Runtime;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::program::Program;
 use http::{Complex, Module, Outcome, Request, Step};
+use lua::Stack;
 use session::variable::{self, CHANGEABLE, VarIndex, Variables, WEAK};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -43,9 +45,35 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
     let entry = OnceCell::new();
     cx.location::<Program>().push_custom(Rc::new(move |request| {
         let entry = entry.get_or_init(|| Entry::of_request(request, code.clone(), lua::Phase::SET));
-        Step::Now(run(entry, &arguments, index, request))
+        if entry.may_wait() { run_waiting(entry, &arguments, index, request) } else { Step::Now(run(entry, &arguments, index, request)) }
     }));
     Ok(())
+}
+
+fn run_waiting(entry: &Rc<Entry>, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Step {
+    let values: Vec<Vec<u8>> = arguments.iter().map(|a| a.to_vec(&**request)).collect();
+    let pushed = values.clone();
+    let before = |host: &Host| drop(host.arguments.replace(values));
+    let push = |stack: &mut Stack<'_>| {
+        pushed.iter().for_each(|value| stack.push_bytes(value));
+        pushed.len()
+    };
+    let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| {
+        host.arguments.borrow_mut().clear();
+        let value = host.machine.vm.cx().take_result();
+        match ended {
+            Ok(()) => {
+                variable::assign(&**request, index, &value);
+                Outcome::Declined
+            }
+            Err(_) => Outcome::Status(500),
+        }
+    };
+    match entry.run_waiting(request, before, push, after) {
+        Run::Now(outcome) => Step::Now(outcome),
+        Run::Wait(future) => Step::Wait(future),
+        Run::Refused(_) => Step::Now(Outcome::Status(500)),
+    }
 }
 
 fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Outcome {

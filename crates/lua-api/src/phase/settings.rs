@@ -12,6 +12,7 @@ use http::root::Ground;
 use http::{Levels, Module};
 use shm::zone::MIN_SIZE;
 use shm::{ClaimError, Zones};
+use std::cell::Cell;
 
 /// `lua_package_path`, `lua_code_cache` and the other settings of Lua.
 pub const MODULE: Module = Module { rows, levels, ..Module::named("lua_settings") };
@@ -28,6 +29,7 @@ fn rows() -> Vec<Row> {
         }),
         Row::new("lua_shared_dict", Context::HTTP, Arity::exactly(2), "Declares a dictionary that all workers share.", shared_dict),
         Row::new("lua_code_cache", Context::HTTP_IF, Arity::Flag, "Keeps compiled code between requests.", code_cache),
+        Row::new("lua_yield_in_all_phases", Context::HTTP_IF, Arity::Flag, "Lets all phases wait.", yield_everywhere),
         Row::new("lua_max_pending_timers", Context::HTTP, one, "How many timers may wait.", |cx| {
             let value = cx.number(0)?;
             cx.main::<Runtime>().max_pending_timers.set(Some(value));
@@ -53,6 +55,14 @@ fn rows() -> Vec<Row> {
             let value = cx.number(0)?;
             cx.main::<Runtime>().idle_slots.set(Some(value));
             Ok(())
+        }),
+        Row::new("lua_max_cpu_time", Context::HTTP, one, "How long Lua code may run without a pause.", |cx| {
+            let value = cx.time_ms(0)?;
+            set_limit(cx, |runtime| &runtime.max_cpu_time, value)
+        }),
+        Row::new("lua_max_memory", Context::HTTP, one, "How much memory Lua may use in a worker.", |cx| {
+            let value = cx.size(0)?;
+            set_limit(cx, |runtime| &runtime.max_memory, value)
         }),
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
@@ -88,7 +98,7 @@ fn capture_error_log(cx: &mut Cx<'_>) -> Result<(), Error> {
     let runtime = cx.main::<Runtime>();
     let capture = runtime.state::<Capture>();
     if capture.size.get() > 0 {
-        return Err(cx.error("\"lua_capture_error_log\" directive is duplicate"));
+        return Err(cx.duplicate());
     }
     let text = cx.text(0);
     if text.is_empty() {
@@ -99,6 +109,22 @@ fn capture_error_log(cx: &mut Cx<'_>) -> Result<(), Error> {
     capture.size.set(size.ok_or_else(short)?);
     runtime.used.set(true);
     Ok(())
+}
+
+/// `lua_yield_in_all_phases on | off`; where all of http has it, `init_worker_by_lua*` has it too.
+fn yield_everywhere(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let on = cx.flag(0)?;
+    cx.once(&mut cx.location::<Options>().yield_everywhere, on)?;
+    if cx.context == Context::HTTP {
+        cx.main::<Runtime>().init_worker_waits.set(on);
+    }
+    Ok(())
+}
+
+/// A limit that may stand once; 0 is none.
+fn set_limit(cx: &mut Cx<'_>, field: fn(&Runtime) -> &Cell<Option<u64>>, value: u64) -> Result<(), Error> {
+    let before = field(&cx.main::<Runtime>()).replace(Some(value));
+    if before.is_some() { Err(cx.duplicate()) } else { Ok(()) }
 }
 
 /// `lua_shared_dict NAME SIZE` (`ngx_http_lua_directive.c`).

@@ -42,7 +42,7 @@ pub fn begin(cx: &Cx, stack: &Stack<'_>, function: &str) -> Result<Call, Raise> 
     if stack.kind(1) != Type::Table {
         return Err(stack.mismatch(1, function, "table"));
     }
-    let options = host.request.as_ref().map(|request| request.conf::<SocketOptions>()).unwrap_or_default();
+    let options = host.conf::<SocketOptions>();
     Ok(Call { host, hub, options })
 }
 
@@ -79,7 +79,8 @@ impl Call {
     }
 }
 
-fn item(stack: &mut Stack<'_>, index: usize) -> Option<f64> {
+/// A number in the socket's table.
+pub fn item(stack: &mut Stack<'_>, index: usize) -> Option<f64> {
     let top = stack.top();
     stack.get_item(1, index);
     let value = stack.number(top + 1);
@@ -107,6 +108,15 @@ pub fn fail(stack: &mut Stack<'_>, text: &str) -> Later {
 pub fn number(stack: &mut Stack<'_>, value: f64) -> Later {
     stack.push_number(value);
     Later::Now(1)
+}
+
+/// The number of results of a function that never waits.
+#[must_use]
+pub fn now(later: Later) -> usize {
+    match later {
+        Later::Now(results) => results,
+        _ => 0,
+    }
 }
 
 /// `nil, text` from a suspended function.

@@ -2,13 +2,15 @@
 
 use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, expect, fail, failure, number};
 use crate::socket::hub::{self, Admission, Pool, Ticket};
+use crate::socket::names::{self, Place};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Inner, Socket, Work, error_text};
+use http::resolving::Resolving;
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
 use net::address::Address;
 use net::connect::Options;
 use net::stream::Stream;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,12 +31,12 @@ pub fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     } else {
         0.0
     };
-    let Some(port) = port_of(port) else {
+    let Some(port) = names::port(port) else {
         fail(stack, &format!("bad port number: {}", port as i64));
         return Ok(2);
     };
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
-    let Some(ip) = literal(&text) else {
+    let Some(ip) = names::literal(&text) else {
         fail(stack, "bad address");
         return Ok(2);
     };
@@ -42,14 +44,6 @@ pub fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     stack.set_item(1, BIND);
     stack.push_bool(true);
     Ok(1)
-}
-
-fn port_of(number: f64) -> Option<u16> {
-    if (0.0..=65535.0).contains(&number) { Some(number as u16) } else { None }
-}
-
-fn literal(host: &str) -> Option<IpAddr> {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
 /// The last argument of connect.
@@ -101,34 +95,15 @@ fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<
     let mut key = host.clone();
     let port = match stack.number(3).filter(|_| count >= 3) {
         Some(given) => {
-            let Some(port) = port_of(given) else { return Ok(Err(format!("bad port number: {}", given as i64))) };
+            let Some(port) = names::port(given) else { return Ok(Err(format!("bad port number: {}", given as i64))) };
             key.push(b':');
             key.extend_from_slice(port.to_string().as_bytes());
             Some(port)
         }
-        None if host.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"unix:")) => None,
+        None if names::unix_path(&host).is_some() => None,
         None => return Ok(Err("missing the port number".into())),
     };
     Ok(Ok(Target { host: String::from_utf8_lossy(&host).into_owned(), port, key: name.unwrap_or(key) }))
-}
-
-/// The address, when none must be looked up.
-fn address(target: &Target) -> Result<Address, String> {
-    let host = &target.host;
-    if let Some(path) = host.get(5..).filter(|_| host.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:"))) {
-        return if path.is_empty() {
-            Err(format!("failed to parse host name \"{host}\": no path in the unix domain socket"))
-        } else {
-            Ok(Address::Unix(path.into()))
-        };
-    }
-    if host.is_empty() {
-        return Err("failed to parse host name \"\": no host".into());
-    }
-    match literal(host) {
-        Some(ip) => Ok(SocketAddr::new(ip, target.port.unwrap_or(0)).into()),
-        None => Err(format!("no resolver defined to resolve \"{host}\"")),
-    }
 }
 
 /// `sock:connect(host[, port][, options])`.
@@ -181,7 +156,7 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     };
     stack.get_item(1, BIND);
     let bind = stack.bytes(stack.top()).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    let job = Connect { socket, target, timeout, bind, reporter, pool };
+    let job = Connect { socket, target, timeout, bind, reporter, pool, resolving: call.host.conf::<Resolving>() };
     job.start(stack)
 }
 
@@ -203,6 +178,7 @@ struct Connect {
     bind: Option<SocketAddr>,
     reporter: Reporter,
     pool: Option<Rc<Pool>>,
+    resolving: Rc<Resolving>,
 }
 
 impl Connect {
@@ -217,15 +193,15 @@ impl Connect {
             Some(Admission::Connect(ticket)) => Some(ticket),
             Some(Admission::Queue(ticket)) => return Ok(self.queue(ticket)),
         };
-        let address = match address(&self.target) {
-            Ok(address) => address,
+        let place = match self.place() {
+            Ok(place) => place,
             Err(text) => return Ok(fail(stack, &text)),
         };
         self.reporter.debug(format_args!("lua tcp socket connect timeout: {}", self.timeout.as_millis()));
         let busy = self.socket.begin(Work::Connecting);
         Ok(Later::wait(async move {
             let _busy = busy;
-            Ok(self.open(address, ticket).await)
+            Ok(self.open(place, ticket).await)
         }))
     }
 
@@ -248,8 +224,8 @@ impl Connect {
                     self.install(stream, reused + 1, Some(ticket), String::new());
                     Reply::One(Value::Number(1.0))
                 }
-                Ok(Admission::Connect(ticket)) => match address(&self.target) {
-                    Ok(address) => self.open(address, Some(ticket)).await,
+                Ok(Admission::Connect(ticket)) => match self.place() {
+                    Ok(place) => self.open(place, Some(ticket)).await,
                     Err(text) => failure(text.into_bytes()),
                 },
                 Ok(_) => failure("error"),
@@ -257,7 +233,15 @@ impl Connect {
         })
     }
 
-    async fn open(self, address: Address, ticket: Option<Ticket>) -> Reply {
+    fn place(&self) -> Result<Place, String> {
+        names::place(&self.target.host, self.target.port.unwrap_or(0), &self.resolving)
+    }
+
+    async fn open(self, place: Place, ticket: Option<Ticket>) -> Reply {
+        let address = match place.find().await {
+            Ok(address) => address,
+            Err(text) => return failure(text.into_bytes()),
+        };
         let label = match (&address, self.target.port) {
             (Address::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
             _ => format!(", upstream: {}", self.target.host),

@@ -1,6 +1,8 @@
 //! All cosockets of a worker by number, and its pools of idle connections.
 
+use crate::socket::datagrams::Datagrams;
 use crate::socket::state::Socket;
+use crate::state::State;
 use net::pool::Idle;
 use net::stream::Stream;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -13,10 +15,16 @@ use tokio::time::Instant;
 /// How often dead and expired idle connections are closed.
 const TICK: Duration = Duration::from_secs(1);
 
+/// A socket of either kind.
+enum Kept {
+    Tcp(Rc<Socket>),
+    Udp(Rc<Datagrams>),
+}
+
 /// The sockets and pools of one worker.
 #[derive(Default)]
 pub struct Hub {
-    sockets: RefCell<HashMap<u64, Rc<Socket>>>,
+    sockets: RefCell<HashMap<u64, Kept>>,
     pools: RefCell<HashMap<Vec<u8>, Rc<Pool>>>,
     next: Cell<u64>,
     tended: Cell<bool>,
@@ -168,17 +176,45 @@ pub async fn wait(ticket: Ticket) -> Admission {
 }
 
 impl Hub {
-    /// Enters a socket and answers its number.
+    /// Enters a TCP socket and answers its number.
     pub fn add(&self, socket: Rc<Socket>) -> u64 {
+        self.enter(Kept::Tcp(socket))
+    }
+
+    /// Enters a UDP socket and answers its number.
+    pub fn add_datagrams(&self, socket: Rc<Datagrams>) -> u64 {
+        self.enter(Kept::Udp(socket))
+    }
+
+    fn enter(&self, socket: Kept) -> u64 {
         let id = self.next.get() + 1;
         self.next.set(id);
         self.sockets.borrow_mut().insert(id, socket);
         id
     }
 
-    /// The socket of this number, unless it is gone.
+    /// The TCP socket of this number, unless it is gone.
     pub fn find(&self, id: u64) -> Option<Rc<Socket>> {
-        self.sockets.borrow().get(&id).cloned()
+        match self.sockets.borrow().get(&id) {
+            Some(Kept::Tcp(socket)) => Some(socket.clone()),
+            _ => None,
+        }
+    }
+
+    /// The UDP socket of this number, unless it is gone.
+    pub fn find_datagrams(&self, id: u64) -> Option<Rc<Datagrams>> {
+        match self.sockets.borrow().get(&id) {
+            Some(Kept::Udp(socket)) => Some(socket.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whose socket this is.
+    pub fn owner(&self, id: u64) -> Option<Rc<State>> {
+        match self.sockets.borrow().get(&id)? {
+            Kept::Tcp(socket) => socket.owner.upgrade(),
+            Kept::Udp(socket) => socket.owner.upgrade(),
+        }
     }
 
     /// Forgets a socket.

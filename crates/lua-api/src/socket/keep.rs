@@ -1,8 +1,8 @@
 //! `setkeepalive`, `getreusedtimes`, `close`, `setoption`, `getoption`.
 
-use crate::socket::call::{self, KEY, expect, fail, number};
+use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::state::{Inner, Work};
-use lua::{Cx, Later, Raise, Stack};
+use lua::{Cx, Raise, Stack};
 use std::time::Duration;
 
 /// `sock:close()`.
@@ -14,23 +14,16 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, "close")?;
     let Some((id, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
     else {
-        return Ok(count(fail(stack, "closed")));
+        return Ok(now(fail(stack, "closed")));
     };
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
-        return Ok(count(fail(stack, text)));
+        return Ok(now(fail(stack, text)));
     }
     let gone = std::mem::take(&mut *socket.inner.borrow_mut());
     drop(gone);
     call.hub.remove(id);
     call.host.state.sockets.remove(id);
-    Ok(count(number(stack, 1.0)))
-}
-
-fn count(later: Later) -> usize {
-    match later {
-        Later::Now(results) => results,
-        _ => 0,
-    }
+    Ok(now(number(stack, 1.0)))
 }
 
 /// `sock:getreusedtimes()`.
@@ -41,7 +34,7 @@ pub fn reused_times(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object), but got")?;
     let call = call::begin(cx, stack, "getreusedtimes")?;
     let found = call.socket(stack).filter(|(_, socket)| !socket.inner.borrow().is_closed());
-    Ok(count(match found {
+    Ok(now(match found {
         None => fail(stack, "closed"),
         Some((_, socket)) => number(stack, f64::from(socket.inner.borrow().reused)),
     }))
@@ -69,15 +62,15 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let usable = inner.stream.is_some() && !inner.read_closed && !inner.write_closed && !inner.eof;
         usable || s.busy(&[Work::Connecting]).is_some()
     });
-    let Some((id, socket)) = found else { return Ok(count(fail(stack, "closed"))) };
+    let Some((id, socket)) = found else { return Ok(now(fail(stack, "closed"))) };
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
-        return Ok(count(fail(stack, text)));
+        return Ok(now(fail(stack, text)));
     }
     if !socket.inner.borrow().unread().is_empty() {
-        return Ok(count(fail(stack, "unread data in buffer")));
+        return Ok(now(fail(stack, "unread data in buffer")));
     }
     stack.get_item(1, KEY);
-    let Some(key) = stack.bytes(stack.top()).map(<[u8]>::to_vec) else { return Ok(count(fail(stack, "key not found"))) };
+    let Some(key) = stack.bytes(stack.top()).map(<[u8]>::to_vec) else { return Ok(now(fail(stack, "key not found"))) };
     let exiting = call.host.worker.as_ref().is_some_and(|worker| worker.exiting.get());
     let known = call.hub.pool(&key);
     if known.is_none() && size <= 0 && !exiting {
@@ -86,9 +79,9 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Inner { stream, ticket, reused, .. } = std::mem::take(&mut *socket.inner.borrow_mut());
     call.hub.remove(id);
     call.host.state.sockets.remove(id);
-    let Some(stream) = stream.filter(|_| !exiting) else { return Ok(count(number(stack, 1.0))) };
+    let Some(stream) = stream.filter(|_| !exiting) else { return Ok(now(number(stack, 1.0))) };
     if let Some(text) = spoken(&stream) {
-        return Ok(count(fail(stack, text)));
+        return Ok(now(fail(stack, text)));
     }
     let reporter = call.reporter(cx);
     let pool = known.unwrap_or_else(|| {
@@ -105,7 +98,7 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let (Some(task), Some(worker)) = (call.hub.tend(), &call.host.worker) {
         worker.spawn(task);
     }
-    Ok(count(number(stack, 1.0)))
+    Ok(now(number(stack, 1.0)))
 }
 
 /// Why a connection cannot be kept: its peer has sent something or has gone.
@@ -138,15 +131,15 @@ fn option(cx: &Cx, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
     let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
     if stack.is_nil(2) {
-        return Ok(count(fail(stack, "missing the \"option\" argument")));
+        return Ok(now(fail(stack, "missing the \"option\" argument")));
     }
     let name = stack.bytes(2).map(<[u8]>::to_vec).unwrap_or_default();
     if set && stack.is_nil(3) {
-        return Ok(count(fail(stack, "missing the \"value\" argument")));
+        return Ok(now(fail(stack, "missing the \"value\" argument")));
     }
     let value = stack.number(3).unwrap_or_else(|| f64::from(u8::from(stack.truthy(3))));
     let inner = socket.inner.borrow();
-    let Some(stream) = &inner.stream else { return Ok(count(fail(stack, "closed"))) };
+    let Some(stream) = &inner.stream else { return Ok(now(fail(stack, "closed"))) };
     let reference = socket2::SockRef::from(stream);
     let on = value != 0.0;
     let size = value.max(0.0) as usize;
@@ -161,10 +154,10 @@ fn option(cx: &Cx, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
         (b"tcp-nodelay", false) => reference.tcp_nodelay().map(usize::from),
         (b"sndbuf", false) => reference.send_buffer_size(),
         (b"rcvbuf", false) => reference.recv_buffer_size(),
-        _ => return Ok(count(fail(stack, &format!("unsupported option {}", String::from_utf8_lossy(&name))))),
+        _ => return Ok(now(fail(stack, &format!("unsupported option {}", String::from_utf8_lossy(&name))))),
     };
     match result {
-        Ok(value) => Ok(count(number(stack, value as f64))),
-        Err(error) => Ok(count(fail(stack, &base::errno::strerror(error.raw_os_error().unwrap_or(0)).to_lowercase()))),
+        Ok(value) => Ok(now(number(stack, value as f64))),
+        Err(error) => Ok(now(fail(stack, &base::errno::strerror(error.raw_os_error().unwrap_or(0)).to_lowercase()))),
     }
 }

@@ -33,6 +33,13 @@ impl Reporter {
         }
     }
 
+    /// Writes what is worse than an error, unless errors are not wanted.
+    pub fn critical(&self, message: &str) {
+        if !self.quiet {
+            self.write(Level::Crit, message);
+        }
+    }
+
     /// Writes a debug line.
     pub fn debug(&self, message: std::fmt::Arguments<'_>) {
         let on = self.request.as_ref().map_or_else(|| self.log.enabled(Level::Debug), |request| request.log_enabled(Level::Debug));

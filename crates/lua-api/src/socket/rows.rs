@@ -2,32 +2,30 @@
 
 use crate::host::Host;
 use crate::socket::hub::Hub;
-use crate::socket::{connect, keep, receive, send};
+use crate::socket::{connect, keep, receive, send, udp};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
 pub fn group() -> Group {
     let at = YIELDABLE;
-    Group {
-        name: "ngx.socket",
-        rows: vec![
-            Row::calls("tcp", at, tcp),
-            Row::calls("collect", PhaseSet::EVERYWHERE, collect),
-            Row::suspends("connect", at, connect::connect),
-            Row::suspends("send", at, send::send),
-            Row::suspends("receive", at, receive::receive),
-            Row::suspends("receiveany", at, receive::receive_any),
-            Row::suspends("until", at, receive::receive_until),
-            Row::calls("bind", at, connect::bind),
-            Row::calls("close", at, keep::close),
-            Row::calls("setkeepalive", at, keep::set_keepalive),
-            Row::calls("getreusedtimes", at, keep::reused_times),
-            Row::calls("setoption", at, keep::set_option),
-            Row::calls("getoption", at, keep::get_option),
-            Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
-        ],
-        glue: include_str!("socket.lua"),
-    }
+    let mut rows = vec![
+        Row::calls("tcp", at, tcp),
+        Row::calls("collect", PhaseSet::EVERYWHERE, collect),
+        Row::suspends("connect", at, connect::connect),
+        Row::suspends("send", at, send::send),
+        Row::suspends("receive", at, receive::receive),
+        Row::suspends("receiveany", at, receive::receive_any),
+        Row::suspends("until", at, receive::receive_until),
+        Row::calls("bind", at, connect::bind),
+        Row::calls("close", at, keep::close),
+        Row::calls("setkeepalive", at, keep::set_keepalive),
+        Row::calls("getreusedtimes", at, keep::reused_times),
+        Row::calls("setoption", at, keep::set_option),
+        Row::calls("getoption", at, keep::get_option),
+        Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
+    ];
+    rows.extend(udp::rows());
+    Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("udp.lua")) }
 }
 
 /// Checks a call of `ngx.socket.tcp`; the glue makes the object.
@@ -45,7 +43,7 @@ fn collect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         for index in 1..=stack.raw_len(1) {
             stack.get_item(1, index);
             if let Some(id) = stack.number(2).map(|id| id as u64) {
-                if let Some(state) = hub.find(id).and_then(|socket| socket.owner.upgrade()) {
+                if let Some(state) = hub.owner(id) {
                     state.sockets.remove(id);
                 }
                 hub.remove(id);

@@ -104,8 +104,8 @@ local function finalize(proxy)
     end
 end
 
-local function tcp(...)
-    check_tcp(...)
+-- A socket's table: it tells the machine when Lua lets go of it.
+local function make(kind)
     if gone > 0 then
         local list = dead
         dead, gone = {}, 0
@@ -116,7 +116,12 @@ local function tcp(...)
     local hooks = getmetatable(proxy)
     hooks.__gc, hooks.object = finalize, self
     self.__proxy = proxy
-    return setmetatable(self, meta)
+    return setmetatable(self, kind)
+end
+
+local function tcp(...)
+    check_tcp(...)
+    return make(meta)
 end
 
 local function connect(...)

@@ -223,7 +223,7 @@ impl Files {
     }
 
     fn open(&self, path: &[u8], policy: &Policy) -> Result<Rc<Opened>, Failure> {
-        let now = clock::now().monotonic_ms;
+        let now = clock::monotonic_ms();
         if policy.cached
             && let Some(result) = self.cached(path, now)
         {
@@ -292,7 +292,7 @@ pub fn examine(request: &Request, path: &MappedPath) -> Result<Kind, Failure> {
     if policy.configured {
         return files.open(&path.bytes, &policy).map(|o| o.identity.kind);
     }
-    let cached = if policy.cached { files.cached(&path.bytes, clock::now().monotonic_ms) } else { None };
+    let cached = if policy.cached { files.cached(&path.bytes, clock::monotonic_ms()) } else { None };
     match cached {
         Some(result) => result.map(|o| o.identity.kind),
         None => look(&path.bytes).map(|identity| identity.kind),

@@ -87,7 +87,7 @@ fn open(request: &Request, path: &PathBuf, cache: Option<&FileCache>) -> io::Res
     let Some(cache) = cache else { return LogFile::open(path) };
     let state = request.worker.state::<OpenFiles>();
     let mut files = state.by_path.borrow_mut();
-    let now = clock::now().monotonic_ms;
+    let now = clock::monotonic_ms();
     files.retain(|_, open| now < open.used + cache.inactive);
     if let Some(open) = files.get_mut(path) {
         open.uses += 1;

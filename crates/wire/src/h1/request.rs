@@ -114,6 +114,12 @@ impl Head {
         *self = Self { headers, ..Self::default() };
     }
 
+    /// Whether no byte of this head has been looked at.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.at == At::Start && self.start == 0
+    }
+
     /// Parses on. `buf` holds all bytes since the start of this head, at each call more of them;
     /// bytes that were looked at are not looked at again.
     ///

@@ -1,0 +1,21 @@
+-- Goes on where socket.lua ends.
+do
+    local methods = {
+        setpeername = R.udp_setpeername, send = R.udp_send, receive = R.udp_receive, bind = R.udp_bind, close = R.udp_close,
+    }
+    local kind, check = { __index = methods }, R.udp
+
+    function methods.settimeout(...)
+        local n = select("#", ...)
+        if n ~= 2 then
+            error("ngx.socket settimeout: expecting at least 2 arguments (including the object) but seen " .. n, 2)
+        end
+        local self, value = ...
+        self[5] = tonumber(value) or 0
+    end
+
+    function ngx.socket.udp(...)
+        check(...)
+        return make(kind)
+    end
+end

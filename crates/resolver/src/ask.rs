@@ -1,0 +1,125 @@
+//! Questions to one server: over UDP from a port of their own, over TCP where the answer does not fit.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use wire::dns::{self, Answer, Found, Kind, Name};
+
+/// The largest answer over UDP that is read.
+const LARGEST: usize = 4096;
+/// So many packets that answer nothing end an exchange: somebody guesses.
+const MOST_STRAY: usize = 64;
+/// Good, and no such name: any other code sends the question to the next server.
+const SETTLED: [u8; 2] = [0, 3];
+
+/// A question, and what came of it.
+pub struct Question {
+    name: Name,
+    kind: Kind,
+    id: u16,
+    /// What the answer says, or its response code.
+    pub ending: Option<Result<Found, u8>>,
+}
+
+impl Question {
+    /// A question that was not asked yet.
+    #[must_use]
+    pub fn new(name: &Name, kind: Kind) -> Question {
+        Question { name: name.clone(), kind, id: 0, ending: None }
+    }
+
+    /// Whether no other server need be asked.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match &self.ending {
+            Some(Ok(_)) => true,
+            Some(Err(code)) => SETTLED.contains(code),
+            None => false,
+        }
+    }
+
+    /// Whether there are addresses.
+    #[must_use]
+    pub fn is_useful(&self) -> bool {
+        matches!(&self.ending, Some(Ok(found)) if !found.addresses.is_empty())
+    }
+
+    fn is_answered_by(&self, answer: &Answer) -> bool {
+        answer.id == self.id && answer.kind == self.kind && answer.name == self.name
+    }
+
+    fn settle(&mut self, answer: &Answer) {
+        self.ending = Some(if answer.code == 0 { Ok(answer.found()) } else { Err(answer.code) });
+    }
+
+    fn message(&self) -> Vec<u8> {
+        dns::question(self.id, &self.name, self.kind)
+    }
+}
+
+/// Asks what is not settled yet. Waits until all of it is answered, well or badly.
+///
+/// # Errors
+/// The server cannot be reached, or sends nothing but noise.
+pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> io::Result<()> {
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // The kernel picks the port at random, and lets only this server's packets in.
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    let mut open = 0;
+    let mut last = None;
+    for question in questions.iter_mut().filter(|question| !question.is_settled()) {
+        // Two numbers differ, so that each answer has one question.
+        question.id = loop {
+            let id = getrandom::u32().map_err(io::Error::other)? as u16;
+            if last != Some(id) {
+                break id;
+            }
+        };
+        last = Some(question.id);
+        socket.send(&question.message()).await?;
+        open += 1;
+    }
+    let mut asked: Vec<u16> = questions.iter().filter(|question| !question.is_settled()).map(|question| question.id).collect();
+    let mut packet = vec![0; LARGEST];
+    let mut stray = 0;
+    while open > 0 {
+        let length = socket.recv(&mut packet).await?;
+        let answer = packet.get(..length).and_then(|message| dns::parse(message).ok());
+        let found = answer.as_ref().and_then(|answer| {
+            let question = questions.iter_mut().find(|question| question.is_answered_by(answer) && asked.contains(&question.id))?;
+            Some((answer, question))
+        });
+        let Some((answer, question)) = found else {
+            stray += 1;
+            if stray > MOST_STRAY {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            continue;
+        };
+        asked.retain(|id| *id != answer.id);
+        open -= 1;
+        if answer.truncated {
+            let whole = ask_by_stream(server, question).await?;
+            question.settle(&whole);
+        } else {
+            question.settle(answer);
+        }
+    }
+    Ok(())
+}
+
+/// Asks over TCP.
+async fn ask_by_stream(server: SocketAddr, question: &Question) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(server).await?;
+    let message = question.message();
+    let mut framed = u16::try_from(message.len()).map_err(io::Error::other)?.to_be_bytes().to_vec();
+    framed.extend_from_slice(&message);
+    stream.write_all(&framed).await?;
+    let length = stream.read_u16().await?;
+    let mut whole = vec![0; usize::from(length)];
+    stream.read_exact(&mut whole).await?;
+    let answer = dns::parse(&whole).ok().filter(|answer| question.is_answered_by(answer));
+    answer.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
