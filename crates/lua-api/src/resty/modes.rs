@@ -259,7 +259,7 @@ impl Key {
 
 /// Two lengths in bits.
 fn lengths(a: usize, b: usize) -> Block {
-    ((a as u128 * 8) << 64 | b as u128 * 8).to_be_bytes()
+    (((a as u128 * 8) << 64) | (b as u128 * 8)).to_be_bytes()
 }
 
 fn mix(data: &mut [u8], key: &Block) {
