@@ -114,6 +114,8 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
 pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(), String> {
+    // Lines are no longer kept for an earlier configuration.
+    base::log::set_witness(None);
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
     runtime.surroundings.replace(surroundings);
     crate::ngx::errlog::begin(&runtime);
