@@ -57,6 +57,8 @@ pub struct State {
     pub pending: RefCell<Option<BoxFuture<session::Outcome>>>,
     /// The machine of this request alone, under `lua_code_cache off`.
     pub machine: OnceCell<Rc<crate::Machine>>,
+    /// Programs that it started.
+    pub processes: crate::pipe::process::Owned,
     /// Sockets that it connected.
     pub sockets: crate::socket::hub::Owned,
 }

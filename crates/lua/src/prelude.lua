@@ -148,6 +148,8 @@ coroutine.status, coroutine.resume, coroutine.wrap = status, resume, wrap
 
 -- require: in Lua, so that a module's top level may suspend; and modules have the real globals.
 local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
+-- How often each module has been loaded.
+local loads = {}
 
 local function module_loader(name)
     local file, tried = searchpath(name, package.path)
@@ -210,7 +212,7 @@ function require(name)
     if loading[name] == me then
         error("loop or previous error loading module '" .. name .. "'", 2)
     end
-    local before = loading[name]
+    local before, turn = loading[name], loads[name] or 0
     local f = find_loader(name)
     loading[name] = me
     local ok, result = run_loader(f, name)
@@ -220,15 +222,18 @@ function require(name)
     if not ok then
         error(result, 0)
     end
-    -- Another thread may have finished the same module meanwhile: one instance wins.
     value = loaded[name]
-    if value == nil or value == false then
-        value = result
-        if value == nil then
-            value = true
-        end
-        loaded[name] = value
+    if value and (loads[name] or 0) ~= turn then
+        -- Another thread has finished the same module meanwhile: one instance wins.
+        return value
     end
+    loads[name] = turn + 1
+    if result ~= nil then
+        value = result
+    elseif value == nil or value == false then
+        value = true
+    end
+    loaded[name] = value
     return value
 end
 

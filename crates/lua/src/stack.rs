@@ -332,6 +332,25 @@ impl<'a> Stack<'a> {
         unsafe { sys::lua_rawseti(self.l, table as c_int, index as sys::lua_Integer) }
     }
 
+    /// `table[key] = value`, raw, for the key below the value on top; pops both. A key that Lua cannot take (nil, not a
+    /// number) drops the pair.
+    pub fn set_pair(&mut self, table: usize) {
+        let top = self.top();
+        if self.kind(table) != Type::Table || top < table + 2 {
+            return;
+        }
+        let bad = match self.kind(top - 1) {
+            Type::Nil => true,
+            Type::Number => self.number(top - 1).is_none_or(f64::is_nan),
+            _ => false,
+        };
+        if bad {
+            return self.truncate(top - 2);
+        }
+        // SAFETY: key and value stand on top, a table at `table`, and the key is one that cannot be refused.
+        unsafe { sys::lua_rawset(self.l, table as c_int) }
+    }
+
     /// Pushes `table[key]`, raw; nil when no table stands there.
     pub fn get_field(&mut self, table: usize, key: &[u8]) -> Type {
         if self.kind(table) != Type::Table {
