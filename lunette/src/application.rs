@@ -2,11 +2,13 @@
 
 use crate::generation::{self, Generation};
 use crate::places::Places;
-use crate::{opening, worker};
+use crate::{opening, registry, worker};
 use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
 use daemon::{Application, LoadError, LoadMode, Options, Seat, Settings};
+use http::thread_pools::Pools;
+use lua_api::Surroundings;
 use shm::Zones;
 use std::io::{self, Write};
 
@@ -61,8 +63,16 @@ impl Application for Server {
         opening::open(generation)?;
         self.show_warnings(generation);
         if let (LoadMode::Run, Some(http)) = (mode, &generation.http) {
-            lua_api::open(http, &generation.settings.error_log)
+            let settings = &mut generation.settings;
+            let surroundings = Surroundings {
+                workers: if settings.master_process { settings.worker_processes.max(1) } else { 1 },
+                master: settings.master_process,
+                configure: registry::configure_arguments(),
+                pools: generation.global.get::<Pools>().existing(),
+            };
+            lua_api::open(http, surroundings, &settings.error_log)
                 .map_err(|message| LoadError { level: Level::Error, ..LoadError::new(message) })?;
+            settings.privileged_agent = lua_api::agent_connections(http).is_some();
         }
         self.started |= mode == LoadMode::Run;
         Ok(())

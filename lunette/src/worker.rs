@@ -2,10 +2,11 @@
 
 use crate::generation::Generation;
 use crate::opening;
-use daemon::Seat;
+use daemon::{Role, Seat};
 use engine::HttpEngine;
 use front::serve::{self, Setup};
 use http::log_files::LogFiles;
+use http::worker::Place;
 use http::{Http, Worker};
 use session::Variables;
 use std::rc::Rc;
@@ -18,11 +19,17 @@ pub(crate) fn work(generation: Generation, seat: Seat) -> i32 {
     let settings = &generation.settings;
     let count = if settings.master_process { settings.worker_processes.max(1) } else { 1 };
     let http = generation.http.clone().unwrap_or_else(|| Rc::new(nothing(&generation)));
-    let worker = Rc::new(Worker::new(seat.number, count, settings.error_log.clone(), http, serve::spawn));
+    let (number, agent) = match seat.role {
+        Role::Worker(number) => (number, false),
+        Role::Agent => (0, true),
+    };
+    let connections = lua_api::agent_connections(&http).filter(|_| agent).unwrap_or(generation.connections);
+    let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, serve::spawn));
+    let board = seat.board.clone();
+    worker.set_place(Place { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
     worker.set_engine(Rc::new(HttpEngine));
     let own_socket = settings.listeners.iter().map(|spec| spec.reuseport).collect();
     let modules = generation.modules.clone();
-    let connections = generation.connections;
     let setup = Setup {
         connections,
         own_socket,

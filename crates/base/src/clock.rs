@@ -4,6 +4,7 @@
 //! cached time once per `epoll_wait`. The event loop calls [`stale`] when it wakes; the next reader refreshes.
 
 use std::cell::{Cell, RefCell};
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 thread_local! {
@@ -11,10 +12,12 @@ thread_local! {
     static NOW: Cell<Now> = const { Cell::new(Now { sec: 0, msec: 0, monotonic_ms: 0 }) };
     /// The part of [`NOW`] that deadlines are counted by, at hand.
     static MONOTONIC: Cell<u64> = const { Cell::new(0) };
-    static ORIGIN: Instant = Instant::now();
     static OFFSET: Cell<Option<fn(i64) -> i32>> = const { Cell::new(None) };
     static TEXTS: RefCell<Texts> = const { RefCell::new(Texts::new()) };
 }
+
+/// Where monotonic time begins; all threads of a process and its children agree on it.
+static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 /// One instant, on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +64,7 @@ pub fn monotonic_ms() -> u64 {
 #[cold]
 pub fn update() {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let monotonic_ms = ORIGIN.with(|origin| origin.elapsed().as_millis() as u64) + 1;
+    let monotonic_ms = ORIGIN.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
     MONOTONIC.set(monotonic_ms);
     NOW.set(Now { sec: wall.as_secs() as i64, msec: wall.subsec_millis(), monotonic_ms });
     FRESH.set(true);

@@ -135,6 +135,26 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
+/// Sees each line that is written, without its end.
+pub type Witness = Rc<dyn Fn(Level, &[u8])>;
+
+thread_local!(static WITNESS: RefCell<Option<Witness>> = const { RefCell::new(None) });
+
+/// Shows all lines of this thread's logs to `witness` from now on, instead of to an earlier one.
+pub fn set_witness(witness: Option<Witness>) {
+    WITNESS.set(witness);
+}
+
+fn capture(level: Level, line: &[u8]) {
+    // Taken out meanwhile, so that what it logs itself is not shown to it.
+    if let Some(witness) = WITNESS.take() {
+        witness(level, line);
+        WITNESS.with_borrow_mut(|place| {
+            place.get_or_insert(witness);
+        });
+    }
+}
+
 /// Where lines go.
 #[derive(Clone)]
 pub enum Sink {
@@ -221,6 +241,7 @@ impl ErrorLog {
         }
         line.extend_from_slice(message);
         line.truncate(MAX_LINE - 1);
+        capture(level, &line);
         line.push(b'\n');
         for target in self.inner.targets.iter().filter(|t| level <= t.level) {
             match &target.sink {

@@ -8,6 +8,7 @@ use base::errno::describe;
 use base::log::Level;
 
 use crate::console::Console;
+use crate::seat::Role;
 
 /// A worker that dies sooner after its start is taken for one that cannot start.
 const QUICK: Duration = Duration::from_secs(1);
@@ -19,8 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) pid: i32,
-    /// The worker's number.
-    pub(crate) number: usize,
+    pub(crate) role: Role,
     /// The master's end of the channel.
     pub(crate) channel: UnixStream,
     /// Which configuration it runs; later ones are greater.
@@ -35,7 +35,7 @@ pub(crate) struct Child {
 /// A worker to be started at a later time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Respawn {
-    pub(crate) number: usize,
+    pub(crate) role: Role,
     pub(crate) at: Instant,
     pub(crate) quick_deaths: u32,
 }
@@ -61,7 +61,7 @@ impl Child {
         let quick = !killed && now.duration_since(self.started) < QUICK;
         let quick_deaths = if quick { self.quick_deaths.saturating_add(1) } else { 0 };
         let at = now + pause_after(quick_deaths);
-        Respawn { number: self.number, at, quick_deaths }
+        Respawn { role: self.role, at, quick_deaths }
     }
 }
 

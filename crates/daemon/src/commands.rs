@@ -22,8 +22,18 @@ pub(crate) const REOPEN: u8 = b'R';
 pub(crate) const READY: u8 = b'r';
 
 /// Signals that a worker listens to.
-pub(crate) const SIGNALS: [i32; 7] =
-    [signal::SIGQUIT, signal::SIGTERM, signal::SIGINT, signal::SIGUSR1, signal::SIGHUP, signal::SIGUSR2, signal::SIGWINCH];
+pub(crate) const SIGNALS: [i32; 9] = [
+    signal::SIGQUIT,
+    signal::SIGTERM,
+    signal::SIGINT,
+    signal::SIGUSR1,
+    signal::SIGHUP,
+    signal::SIGUSR2,
+    signal::SIGWINCH,
+    // These two mean nothing, but would end a process that does not catch them.
+    signal::SIGALRM,
+    signal::SIGIO,
+];
 
 /// What a worker is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +53,8 @@ pub enum Command {
 pub(crate) enum Place {
     /// A worker of a master; says whether the server is a daemon.
     Worker { daemon: bool },
+    /// The privileged agent, which has nothing to finish: it leaves at once.
+    Agent,
     /// `master_process off`.
     Single,
 }
@@ -125,6 +137,10 @@ impl Commands {
             };
             base::clock::stale();
             match command {
+                Some(Command::Quit | Command::Terminate) if self.place == Place::Agent => {
+                    self.log.write(Level::Notice, 0, b"exiting");
+                    return Ok(Command::Terminate);
+                }
                 Some(Command::Quit) if !self.quitting.get() => {
                     self.start_quitting();
                     return Ok(Command::Quit);

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod board;
 mod child;
 mod cli;
 mod commands;
@@ -21,9 +22,10 @@ mod upgrade;
 mod worker;
 
 pub use application::{Application, LoadError, LoadMode};
+pub use board::Board;
 pub use cli::{Control, Options, parse};
 pub use commands::{Command, CommandSource, Commands};
 pub use identity::{Identity, Program, Subcommand};
 pub use run::run;
-pub use seat::Seat;
+pub use seat::{Role, Seat};
 pub use settings::{Affinity, EnvEntry, Settings};

@@ -10,10 +10,12 @@ use sys::process::Ending;
 use sys::signal::{self, Received};
 
 use crate::application::{Application, LoadMode};
+use crate::board::Board;
 use crate::child::{Child, Respawn, pause_after};
 use crate::cli::Options;
 use crate::commands::{QUIT, REOPEN, TERMINATE, received_line};
 use crate::console::Console;
+use crate::seat::Role;
 use crate::settings::Settings;
 use crate::worker::{FATAL, Inherited};
 use crate::{pidfile, upgrade};
@@ -63,6 +65,8 @@ pub(crate) struct Master<'a, A: Application> {
     pub(crate) children: Vec<Child>,
     pub(crate) respawns: Vec<Respawn>,
     pub(crate) age: u32,
+    /// The workers of the configuration in force.
+    pub(crate) board: Board,
     new_binary: Option<i32>,
     not_accepting: bool,
     wishes: Wishes,
@@ -94,6 +98,7 @@ impl<'a, A: Application> Master<'a, A> {
             children: Vec::new(),
             respawns: Vec::new(),
             age: 0,
+            board: Board::default(),
             new_binary: None,
             not_accepting: false,
             wishes: Wishes::default(),
@@ -213,7 +218,7 @@ impl<'a, A: Application> Master<'a, A> {
     fn bury(&mut self, pid: i32, ending: Ending) {
         let place = self.children.iter().position(|child| child.pid == pid);
         let name = match place {
-            Some(_) => "worker process",
+            Some(place) => self.children.get(place).map_or("", |child| child.role.name()),
             None if self.new_binary == Some(pid) => "new binary process",
             None => "unknown process",
         };
@@ -241,7 +246,7 @@ impl<'a, A: Application> Master<'a, A> {
             return;
         }
         if ending == Ending::Code(FATAL) {
-            let text = format!("worker process {} exited with fatal code {FATAL} and cannot be respawned", child.pid);
+            let text = format!("{} {} exited with fatal code {FATAL} and cannot be respawned", child.role.name(), child.pid);
             self.console.report(Level::Alert, &text);
             return;
         }
@@ -249,7 +254,11 @@ impl<'a, A: Application> Master<'a, A> {
         let next = child.successor(Instant::now(), killed);
         if next.quick_deaths > 1 {
             let (times, pause) = (next.quick_deaths, pause_after(next.quick_deaths).as_millis());
-            let text = format!("worker process {} died within a second, {times} times in a row; next start in {pause} ms", child.number);
+            let name = match child.role {
+                Role::Worker(number) => format!("worker process {number}"),
+                Role::Agent => child.role.name().to_owned(),
+            };
+            let text = format!("{name} died within a second, {times} times in a row; next start in {pause} ms");
             self.console.report(Level::Alert, &text);
         }
         self.respawns.push(next);

@@ -103,6 +103,7 @@ fn try_configuration<A: Application>(app: &mut A, options: &Options, mut console
 fn serve<A: Application>(app: &mut A, program: &Program, options: Options, arguments: Vec<OsString>, mut console: Console) -> i32 {
     let environment: Vec<_> = std::env::vars_os().collect();
     let mut parent = sys::process::parent_id();
+    sys::arguments::publish(&arguments);
     // Without a title `ps` shows the command line, which is no reason not to start.
     let title = Title::take_over().ok().map(Rc::new);
     let mut listeners = match std::env::var(NGINX) {

@@ -71,6 +71,8 @@ pub struct Settings {
     pub listeners: Vec<ListenSpec>,
     /// The main level's error log.
     pub error_log: ErrorLog,
+    /// Whether a process with the master's user runs beside the workers.
+    pub privileged_agent: bool,
     /// Some log of the configuration is standard error, which therefore is not turned into the main log's file.
     pub keep_stderr: bool,
 }
@@ -94,6 +96,7 @@ impl Settings {
             env: Vec::new(),
             listeners: Vec::new(),
             error_log,
+            privileged_agent: false,
             keep_stderr: false,
         }
     }

@@ -4,8 +4,10 @@ use base::log::Level;
 use net::listener::Listeners;
 
 use crate::application::Application;
+use crate::board::Board;
 use crate::console::Console;
 use crate::pidfile;
+use crate::seat::Role;
 use crate::worker::{self, Inherited};
 
 /// Works until told to stop, then cleans up as a master would. Returns the exit code.
@@ -18,7 +20,7 @@ pub(crate) fn cycle<A: Application>(
 ) -> i32 {
     let settings = app.settings(&generation).clone();
     let sockets = listeners.into_worker(&settings.listeners, 0);
-    let code = worker::live(app, generation, (0, sockets), None, inherited, console);
+    let code = worker::live(app, generation, (Role::Worker(0), Board::default(), sockets), None, inherited, console);
     pidfile::remove(&settings.pid, console);
     for spec in &settings.listeners {
         if let net::address::Address::Unix(path) = &spec.address {

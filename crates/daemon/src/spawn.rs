@@ -10,8 +10,10 @@ use sys::epoll::{EPOLLIN, EPOLLONESHOT, Epoll};
 use sys::process::Fork;
 
 use crate::application::Application;
+use crate::board::Board;
 use crate::child::{Child, Respawn};
 use crate::master::Master;
+use crate::seat::Role;
 use crate::settings::Settings;
 use crate::worker;
 
@@ -23,8 +25,13 @@ impl<A: Application> Master<'_, A> {
     pub(crate) fn start_workers(&mut self) {
         self.console.report(Level::Notice, "start worker processes");
         self.respawns.clear();
-        for number in 0..self.settings().map_or(0, Settings::worker_count) {
-            self.start_worker(number, 0);
+        let count = self.settings().map_or(0, Settings::worker_count);
+        self.board = Board::new(count);
+        for number in 0..count {
+            self.start_child(Role::Worker(number), 0);
+        }
+        if self.settings().is_some_and(|settings| settings.privileged_agent) {
+            self.start_child(Role::Agent, 0);
         }
     }
 
@@ -34,45 +41,59 @@ impl<A: Application> Master<'_, A> {
         let (due, later): (Vec<Respawn>, Vec<Respawn>) = self.respawns.drain(..).partition(|one| one.at <= now);
         self.respawns = later;
         for one in due {
-            if !self.start_worker(one.number, one.quick_deaths) {
+            if !self.start_child(one.role, one.quick_deaths) {
                 // The system may have processes to spare later.
                 self.respawns.push(Respawn { at: now + PATIENCE, ..one });
             }
         }
     }
 
-    fn start_worker(&mut self, number: usize, quick_deaths: u32) -> bool {
+    fn start_child(&mut self, role: Role, quick_deaths: u32) -> bool {
         let made = channel().and_then(|ends| sys::process::fork().map(|side| (ends, side)));
         let ((ours, theirs), side) = match made {
             Ok(made) => made,
             Err(error) => {
-                self.console.report(Level::Alert, &format!("fork() failed while spawning \"worker process\" {}", describe(&error)));
+                self.console.report(Level::Alert, &format!("fork() failed while spawning \"{}\" {}", role.name(), describe(&error)));
                 return false;
             }
         };
         match side {
             Fork::Parent(pid) => {
-                self.console.report(Level::Notice, &format!("start worker process {pid}"));
+                self.console.report(Level::Notice, &format!("start {} {pid}", role.name()));
+                if let Role::Worker(number) = role {
+                    self.board.set(number, pid);
+                }
                 let (age, started) = (self.age, Instant::now());
-                self.children.push(Child { pid, number, channel: ours, age, exiting: false, started, quick_deaths });
+                self.children.push(Child { pid, role, channel: ours, age, exiting: false, started, quick_deaths });
                 true
             }
             Fork::Child => {
                 drop(ours);
-                self.become_worker(number, theirs)
+                self.become_worker(role, theirs)
             }
         }
     }
 
     /// The child's side: nothing of the master is left, and there is no way back into its loop.
-    fn become_worker(&mut self, number: usize, channel: UnixStream) -> ! {
+    fn become_worker(&mut self, role: Role, channel: UnixStream) -> ! {
         self.children.clear();
         base::clock::stale();
         let listeners = std::mem::take(&mut self.listeners);
         let Some(generation) = self.generation.take() else { std::process::exit(worker::FATAL) };
-        let sockets = listeners.into_worker(&self.app.settings(&generation).listeners, number);
+        let board = std::mem::take(&mut self.board);
+        let sockets = match role {
+            Role::Worker(number) => {
+                // The master may come to it only later.
+                board.set(number, sys::process::id());
+                listeners.into_worker(&self.app.settings(&generation).listeners, number)
+            }
+            Role::Agent => {
+                drop(listeners);
+                Vec::new()
+            }
+        };
         let code = catch_unwind(AssertUnwindSafe(|| {
-            worker::live(self.app, generation, (number, sockets), Some(channel), &self.inherited, &self.console)
+            worker::live(self.app, generation, (role, board, sockets), Some(channel), &self.inherited, &self.console)
         }));
         // The panic's own message has gone to standard error, which is the log.
         std::process::exit(code.unwrap_or(1))

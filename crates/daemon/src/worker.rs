@@ -13,9 +13,10 @@ use sys::signal::SignalPipe;
 use sys::title::Title;
 
 use crate::application::Application;
+use crate::board::Board;
 use crate::commands::{CommandSource, Place, SIGNALS};
 use crate::console::Console;
-use crate::seat::Seat;
+use crate::seat::{Role, Seat};
 use crate::settings::Settings;
 
 /// Exit code of a worker that must not be started again.
@@ -34,22 +35,27 @@ pub(crate) struct Inherited {
 pub(crate) fn live<A: Application>(
     app: &mut A,
     generation: A::Generation,
-    seat: (usize, Vec<(usize, OwnedFd)>),
+    seat: (Role, Board, Vec<(usize, OwnedFd)>),
     channel: Option<UnixStream>,
     inherited: &Inherited,
     console: &Console,
 ) -> i32 {
-    let (number, listeners) = seat;
+    let (role, board, listeners) = seat;
     let single = channel.is_none();
     let settings = app.settings(&generation);
-    let prepared = if single { set_environment(settings, inherited, console) } else { prepare(settings, number, inherited, console) };
+    let prepared = if single { set_environment(settings, inherited, console) } else { prepare(settings, role, inherited, console) };
     if prepared.is_err() {
         return FATAL;
     }
     let shutdown_timeout = settings.worker_shutdown_timeout;
-    let place = if single { Place::Single } else { Place::Worker { daemon: inherited.daemon } };
+    let place = match role {
+        _ if single => Place::Single,
+        Role::Worker(_) => Place::Worker { daemon: inherited.daemon },
+        Role::Agent => Place::Agent,
+    };
+    let master = if single { sys::process::id() } else { sys::process::parent_id() };
     if let (Some(title), false) = (&inherited.title, single) {
-        title.set(b"nginx: worker process");
+        title.set(format!("nginx: {}", role.name()).as_bytes());
     }
     let signals = match SignalPipe::new(&SIGNALS).and_then(|signals| sys::signal::unblock_all().map(|()| signals)) {
         Ok(signals) => signals,
@@ -61,7 +67,7 @@ pub(crate) fn live<A: Application>(
     let quitting = Rc::new(Cell::new(false));
     let title = inherited.title.clone().filter(|_| !single);
     let commands = CommandSource { signals, channel, title, place, shutdown_timeout, quitting: quitting.clone() };
-    let code = app.work(generation, Seat { number, single, listeners, commands });
+    let code = app.work(generation, Seat { role, single, master, board, listeners, commands });
     base::clock::stale();
     if quitting.get() && code == 0 {
         console.report(Level::Notice, "exiting");
@@ -83,7 +89,7 @@ fn set_environment(settings: &Settings, inherited: &Inherited, console: &Console
 }
 
 /// Everything between fork and the event loop, in nginx's order (`ngx_worker_process_init`).
-fn prepare(settings: &Settings, number: usize, inherited: &Inherited, console: &Console) -> Result<(), Fatal> {
+fn prepare(settings: &Settings, role: Role, inherited: &Inherited, console: &Console) -> Result<(), Fatal> {
     let attempt = |what: &dyn Fn() -> String, level: Level, result: io::Result<()>| -> bool {
         if let Err(error) = &result {
             console.report(level, &format!("{} failed {}", what(), describe(error)));
@@ -101,7 +107,7 @@ fn prepare(settings: &Settings, number: usize, inherited: &Inherited, console: &
     if let Some(size) = settings.worker_rlimit_core {
         attempt(&|| format!("setrlimit(RLIMIT_CORE, {size})"), Level::Alert, sys::limits::set_core_size(size));
     }
-    if let (true, Some(user)) = (sys::identity::is_root(), &settings.user) {
+    if let (true, Some(user)) = (role != Role::Agent && sys::identity::is_root(), &settings.user) {
         if !attempt(&|| format!("setgid({})", user.gid), Level::Emerg, sys::identity::set_group(user.gid)) {
             return Err(Fatal);
         }
@@ -111,7 +117,11 @@ fn prepare(settings: &Settings, number: usize, inherited: &Inherited, console: &
             return Err(Fatal);
         }
     }
-    if let Some(processors) = settings.worker_cpu_affinity.of(number) {
+    let bound = match role {
+        Role::Worker(number) => settings.worker_cpu_affinity.of(number),
+        Role::Agent => None,
+    };
+    if let Some(processors) = bound {
         attempt(&|| "sched_setaffinity()".to_owned(), Level::Alert, sys::limits::set_affinity(&processors));
     }
     attempt(&|| "prctl(PR_SET_DUMPABLE)".to_owned(), Level::Alert, sys::identity::set_dumpable());

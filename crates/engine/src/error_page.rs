@@ -37,6 +37,21 @@ pub fn special_response(request: &Rc<Request>, status: u16) -> Step {
     default_page(request, status)
 }
 
+/// The answer of a subrequest that code captures: the status alone, with neither `error_page` nor a default page
+/// (`ngx_http_lua_post_subrequest`).
+pub fn bare_response(request: &Rc<Request>, status: u16) -> Step {
+    request.error_status.set(status);
+    {
+        let mut response = request.response.borrow_mut();
+        response.content_type.clear();
+        response.content_length = Some(0);
+        response.last_modified = None;
+        response.headers.remove(b"Accept-Ranges");
+    }
+    // Whatever filters say, no other answer follows.
+    then(request.send_header(), |_| Step::Now(Outcome::Ok))
+}
+
 fn send_error_page(request: &Rc<Request>, page: &ErrorPage) -> Step {
     if let Some(code) = page.overwrite {
         request.error_status.set(code);

@@ -312,6 +312,8 @@ impl Run {
                 if request.flags.header_sent.get() {
                     request.flags.abort.set(!request.flags.output_ended.get());
                     self.go(Stage::Drain);
+                } else if request.flags.captured.get() {
+                    return Some(error_page::bare_response(request, status));
                 } else {
                     return Some(error_page::special_response(request, status));
                 }

@@ -98,6 +98,7 @@ pub struct Body {
     data: RefCell<Vec<u8>>,
     file: RefCell<Option<Rc<TempFile>>>,
     received: Cell<u64>,
+    being_read: Cell<bool>,
 }
 
 impl Body {
@@ -126,6 +127,7 @@ impl Body {
             data: RefCell::default(),
             file: RefCell::default(),
             received: Cell::new(0),
+            being_read: Cell::new(false),
         }
     }
 
@@ -142,6 +144,11 @@ impl Body {
     /// How far it has come.
     pub fn state(&self) -> BodyState {
         self.state.get()
+    }
+
+    /// Whether somebody waits for the rest of it.
+    pub fn is_being_read(&self) -> bool {
+        self.being_read.get()
     }
 
     /// Changes the state: for those that read from the wire themselves.
@@ -227,6 +234,7 @@ impl Limits {
 ///
 /// Answers `Ok`, or the status to refuse with: 400, 408, 413, 499, 500.
 pub fn read(request: &Rc<Request>) -> Step {
+    request.flags.body_asked.set(true);
     let body = request.body.borrow().clone();
     if body.state() != BodyState::Unread {
         return Step::Now(Outcome::Ok);
@@ -239,7 +247,12 @@ pub fn read(request: &Rc<Request>) -> Step {
         Poll::Ready(outcome) => Step::Now(outcome),
         Poll::Pending => {
             let request = request.clone();
-            Step::wait(std::future::poll_fn(move |cx| poll_whole(&request, &body, &limits, cx)))
+            body.being_read.set(true);
+            Step::wait(async move {
+                let outcome = std::future::poll_fn(|cx| poll_whole(&request, &body, &limits, cx)).await;
+                body.being_read.set(false);
+                outcome
+            })
         }
     }
 }

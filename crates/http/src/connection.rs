@@ -5,6 +5,7 @@ use crate::request::Request;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -139,6 +140,16 @@ pub trait Downstream {
     fn tunnel(&self, request: &Request) -> Option<Rc<dyn crate::tunnel::Tunnel>> {
         let _ = request;
         None
+    }
+
+    /// Whether writing has failed: nothing that is sent now arrives.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
+    /// Runs `f` on the connection's descriptor; not where many requests share one.
+    fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {
+        let _ = f;
     }
 
     /// For front ends that need more than this contract (raw sockets, trailers).

@@ -33,12 +33,20 @@ pub struct Flags {
     pub abort: Cell<bool>,
     /// Notice at once when the client closes.
     pub watch_client: Cell<bool>,
+    /// Somebody asked for the body, also where there is none.
+    pub body_asked: Cell<bool>,
+    /// Whoever reads the body has a timeout of its own: `client_body_timeout` does not count.
+    pub body_untimed: Cell<bool>,
+    /// The connection lingers at its end (`lingering_close`) although no body was left unread.
+    pub lingers: Cell<bool>,
     /// The access phase was passed by `satisfy any`.
     pub access_granted: Cell<bool>,
     /// A subrequest that Lua captures in memory.
     pub captured: Cell<bool>,
     /// Trailers follow the body: it goes in chunks although its length may be known (RFC 9112 section 7.1.2).
     pub expects_trailers: Cell<bool>,
+    /// The request's conditions (`If-None-Match` and the like) do not count.
+    pub unconditional: Cell<bool>,
     /// The head came behind an earlier request, before that one was answered (`$pipe`).
     pub pipelined: Cell<bool>,
 }

@@ -26,6 +26,7 @@ pub mod resolving;
 pub mod response;
 pub mod root;
 pub mod set_header;
+pub mod thread_pools;
 pub mod tunnel;
 pub mod variables;
 pub mod worker;

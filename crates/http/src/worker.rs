@@ -62,6 +62,19 @@ pub struct Worker {
     panicked: Cell<bool>,
     gauges: OnceCell<Box<dyn Fn(&Counters)>>,
     holds: Rc<Cell<usize>>,
+    place: OnceCell<Place>,
+}
+
+/// Where a worker stands among the processes.
+pub struct Place {
+    /// The privileged agent, which takes no connections.
+    pub agent: bool,
+    /// The only process there is.
+    pub single: bool,
+    /// The master's process id.
+    pub master: i32,
+    /// Asks for the process ids of all workers.
+    pub pids: Box<dyn Fn() -> Vec<i32>>,
 }
 
 /// Keeps a worker that exits gracefully alive: work apart from any connection, such as a running timer.
@@ -90,7 +103,19 @@ impl Worker {
             panicked: Cell::new(false),
             gauges: OnceCell::new(),
             holds: Rc::default(),
+            place: OnceCell::new(),
         }
+    }
+
+    /// Says where the worker stands; the first word counts.
+    pub fn set_place(&self, place: Place) {
+        // A second word would be a mistake in main; the first one stays.
+        let _ = self.place.set(place);
+    }
+
+    /// Where the worker stands, once that has been said.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.get()
     }
 
     /// Says how the gauges among the counters (active, reading, writing) are read; the front does, once.

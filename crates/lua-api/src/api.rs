@@ -6,7 +6,6 @@ pub mod control;
 pub mod ctx;
 pub mod fields;
 pub mod log;
-pub mod missing;
 pub mod output;
 pub mod sleep;
 pub mod status;

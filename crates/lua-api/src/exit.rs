@@ -24,6 +24,9 @@ pub fn aborts(code: i32) -> bool {
     matches!(code, ERROR | 408 | 444 | 499)
 }
 
+/// Why a handler cannot end itself while it waits for captured subrequests.
+pub const PENDING: &str = "attempt to abort with pending subrequests";
+
 fn outcome_of(code: i32) -> Outcome {
     match code {
         OK => Outcome::Ok,

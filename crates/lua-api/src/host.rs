@@ -5,7 +5,8 @@ use crate::runtime::Runtime;
 use crate::state::State;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
-use http::{Chain, Location, Request, Worker};
+use http::connection::Address;
+use http::{Chain, Connection, Location, Request, Worker};
 use lua::{Cx, Raise};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -27,6 +28,8 @@ pub struct Host {
     pub location: Option<Rc<Location>>,
     /// The error log where there is no request.
     pub log: ErrorLog,
+    /// The client whose request led here, where there is no request (timers).
+    pub origin: Option<Rc<Connection>>,
     /// Output being put together; reused from call to call.
     pub scratch: RefCell<Vec<u8>>,
     /// `ngx.arg` of `set_by_lua*`.
@@ -46,10 +49,35 @@ impl Host {
             state: Rc::default(),
             location: None,
             log,
+            origin: None,
             scratch: RefCell::default(),
             arguments: RefCell::default(),
             body: RefCell::default(),
         }
+    }
+
+    /// `, client: ADDRESS, server: ADDRESS` of the origin, for log lines.
+    pub fn origin_text(&self) -> String {
+        let Some(origin) = &self.origin else { return String::new() };
+        let mut client = Vec::new();
+        origin.peer.borrow().push_host(&mut client);
+        let mut text = format!(", client: {}", String::from_utf8_lossy(&client));
+        let listens = self.worker.iter().flat_map(|worker| &worker.http.listens);
+        let name = |address: &Address| match address {
+            Address::Ip(address) => address.to_string(),
+            Address::Unix(path) => format!("unix:{}", path.as_deref().unwrap_or_else(|| "".as_ref()).display()),
+        };
+        let fits = |address: &Address| match (address, &origin.local) {
+            (Address::Ip(listen), Address::Ip(local)) => {
+                listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified())
+            }
+            (listen, local) => listen == local,
+        };
+        if let Some(listen) = listens.map(|listen| &listen.address).find(|address| fits(address)) {
+            text.push_str(", server: ");
+            text.push_str(&name(listen));
+        }
+        text
     }
 
     /// A module's settings: the request's location's, or those that a timer was made under.
@@ -78,6 +106,7 @@ impl Host {
                 if !context.is_empty() {
                     line.extend_from_slice(b", context: ");
                     line.extend_from_slice(context.as_bytes());
+                    line.extend_from_slice(self.origin_text().as_bytes());
                 }
                 self.log.write(level, 0, &line);
             }

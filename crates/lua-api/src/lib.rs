@@ -5,29 +5,34 @@
 //! what a function sees of its request is the [`Host`].
 #![forbid(unsafe_code)]
 
+pub mod abort;
 pub mod api;
 pub mod code;
 mod dev_page;
 pub mod directive;
 pub mod exit;
 pub mod host;
+pub mod json;
 pub mod machine;
 pub mod ngx;
 pub mod number;
 pub mod options;
 pub mod phase;
+pub mod pipe;
+pub mod resty;
 pub mod runtime;
 pub mod send;
 pub mod socket;
 pub mod start;
 pub mod state;
+pub mod threads;
 pub mod timers;
 mod watcher;
 
 pub use host::Host;
 pub use machine::Machine;
-pub use runtime::Runtime;
-pub use start::{exit_worker, open};
+pub use runtime::{Runtime, Surroundings};
+pub use start::{agent_connections, exit_worker, open};
 pub use state::State;
 
 /// All parts of the API, in the order of binding: the first makes the `ngx` table's field getters that others add to.
@@ -35,14 +40,19 @@ pub use state::State;
 pub fn groups() -> Vec<lua::Group> {
     let mut groups = api::core_groups();
     groups.extend(ngx::groups());
+    groups.extend(resty::groups());
+    groups.push(pipe::rows::group());
+    groups.push(threads::rows::group());
     groups.push(lua::light_threads());
+    groups.push(json::group());
     groups.push(socket::rows::group());
-    groups.push(api::missing::group());
     groups
 }
 
 /// Lua modules that `require` finds without the disk: name and source.
 #[must_use]
 pub fn preloads() -> Vec<(&'static str, &'static str)> {
-    Vec::new()
+    let mut sources = resty::SOURCES.to_vec();
+    sources.push(("tablepool", include_str!("tablepool.lua")));
+    sources
 }

@@ -1,7 +1,8 @@
 //! A virtual machine with the configured search paths.
 
+use base::log::{ErrorLog, Level};
 use lua::{LuaError, Options, Vm};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 /// A machine, with a number that tells it from others so that code can remember its chunk.
 pub struct Machine {
@@ -9,6 +10,16 @@ pub struct Machine {
     pub vm: Vm,
     /// Unique in the process.
     pub serial: u64,
+    /// Where its end is noted, if it is one request's.
+    pub log: OnceCell<ErrorLog>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(log) = self.log.get() {
+            log.write(Level::Debug, 0, b"lua close the global Lua VM");
+        }
+    }
 }
 
 /// Where `require` looks when the configuration does not say: what OpenResty and Debian's packages use.
@@ -28,16 +39,22 @@ fn search_path(given: Option<&str>, default: &str) -> String {
     }
 }
 
+fn from_environment(variable: &str, default: &str) -> String {
+    search_path(std::env::var(variable).ok().as_deref(), default)
+}
+
 impl Machine {
-    /// Makes a machine. The paths are those of `lua_package_path` and `lua_package_cpath`; `;;` stands for the default.
+    /// Makes a machine. The paths are those of `lua_package_path` and `lua_package_cpath`; `;;` stands for the default,
+    /// which the variables `LUA_PATH` and `LUA_CPATH` of the environment may change likewise.
     ///
     /// # Errors
     /// Memory is exhausted.
     pub fn new(path: Option<&str>, cpath: Option<&str>) -> Result<Machine, LuaError> {
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(1) });
-        let options = Options { path: Some(search_path(path, PATH)), cpath: Some(search_path(cpath, CPATH)) };
+        let (usual, usual_c) = (from_environment("LUA_PATH", PATH), from_environment("LUA_CPATH", CPATH));
+        let options = Options { path: Some(search_path(path, &usual)), cpath: Some(search_path(cpath, &usual_c)) };
         let vm = Vm::new(&options)?;
-        Ok(Machine { vm, serial: NEXT.replace(NEXT.get() + 1) })
+        Ok(Machine { vm, serial: NEXT.replace(NEXT.get() + 1), log: OnceCell::new() })
     }
 }
 

@@ -7,10 +7,23 @@ use crate::code::Code;
 use crate::machine::Machine;
 use crate::state::Slots;
 use crate::timers::Timers;
-use conf::scope::Config;
+use conf::scope::{Config, Scope};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+
+/// What Lua code can ask about the server as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// How many workers there are.
+    pub workers: usize,
+    /// Whether they have a master.
+    pub master: bool,
+    /// What `-V` says of how the server was built.
+    pub configure: String,
+    /// Names and numbers of threads of the thread pools.
+    pub pools: Vec<(Vec<u8>, u64)>,
+}
 
 /// Settings of `http { }` and what handlers share.
 #[derive(Default)]
@@ -27,6 +40,10 @@ pub struct Runtime {
     pub max_pending_timers: Cell<Option<u64>>,
     /// `lua_max_running_timers`, 256 by default.
     pub max_running_timers: Cell<Option<u64>>,
+    /// `lua_regex_cache_max_entries`, 1024 by default.
+    pub regex_cache_entries: Cell<Option<u64>>,
+    /// `lua_regex_match_limit`; 0, PCRE2's own limit, by default.
+    pub regex_match_limit: Cell<Option<u64>>,
     /// `init_by_lua*`
     pub init: RefCell<Option<Rc<Code>>>,
     /// `init_worker_by_lua*`
@@ -45,6 +62,18 @@ pub struct Runtime {
     pub uncached: RefCell<Vec<String>>,
     /// Timers of this worker.
     pub timers: Timers,
+    /// State of parts of the API, by type.
+    state: Scope,
+    /// What the configuration says beside `http`, once it is opened.
+    pub surroundings: RefCell<Surroundings>,
+    /// `enable_privileged_agent` was called: how many connections that process may have.
+    pub agent: Cell<Option<usize>>,
+    /// `lua_worker_thread_vm_pool_size`, 10 by default.
+    pub thread_machines: Cell<Option<u64>>,
+    /// `lua_sa_restart`, on by default.
+    pub sa_restart: Cell<Option<bool>>,
+    /// `lua_thread_cache_max_entries`, 1024 by default.
+    pub idle_slots: Cell<Option<u64>>,
     /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Number and flags of the last entry read from a dictionary.
@@ -53,6 +82,13 @@ pub struct Runtime {
     pub slots: Rc<Slots>,
     /// The machine of this process, once it is made.
     pub(crate) machine: OnceCell<Rc<Machine>>,
+}
+
+impl Runtime {
+    /// A part's state of type `T`, made from `Default` on first use.
+    pub fn state<T: Default + 'static>(&self) -> Rc<T> {
+        self.state.get::<Rc<T>>().clone()
+    }
 }
 
 impl Config for Runtime {

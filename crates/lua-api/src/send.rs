@@ -2,6 +2,7 @@
 
 use crate::options::Options;
 use crate::state::State;
+use base::log::Level;
 use http::line::Version;
 use http::output::then;
 use http::{Chain, Method, Outcome, Request, Step};
@@ -77,6 +78,9 @@ fn begin(request: &Request, state: &State) {
         request.flags.header_only.set(true);
     }
     if wants_buffering(request, state) {
+        if request.log_enabled(Level::Debug) {
+            request.log(Level::Debug, b"lua buffering output bufs for the HTTP 1.0 request");
+        }
         state.buffering.set(true);
     }
 }
@@ -105,6 +109,9 @@ fn body(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
         state.eof.set(true);
         return if state.buffering.replace(false) { header(request, state) } else { Step::Now(Outcome::Ok) };
     }
+    if request.wire.is_broken() {
+        return Step::Now(Outcome::Error);
+    }
     if state.buffering.get() {
         state.gathered.borrow_mut().extend_from_slice(bytes);
         return Step::Now(Outcome::Ok);
@@ -114,6 +121,9 @@ fn body(request: &Rc<Request>, state: &Rc<State>, bytes: &[u8]) -> Step {
 
 /// Sends the mark that what is there shall leave at once.
 pub fn flush_mark(request: &Rc<Request>) -> Step {
+    if request.wire.is_broken() {
+        return Step::Now(Outcome::Error);
+    }
     request.output(Chain { flush: true, ..Chain::default() })
 }
 
@@ -144,6 +154,9 @@ fn end(request: &Rc<Request>, state: &State) -> Step {
     state.eof.set(true);
     if request.flags.header_only.get() {
         return Step::Now(Outcome::Ok);
+    }
+    if request.wire.is_broken() {
+        return Step::Now(Outcome::Error);
     }
     let gathered = std::mem::take(&mut *state.gathered.borrow_mut());
     if gathered.is_empty() { request.output_end() } else { request.output(Chain::bytes(gathered).and_last()) }

@@ -1,6 +1,7 @@
 //! Cosockets: `ngx.socket` (`ngx_http_lua_socket_tcp.c`, `ngx_http_lua_socket_udp.c`; semantics: "Cosockets").
 
 pub mod call;
+pub mod client;
 pub mod connect;
 pub mod datagrams;
 pub mod hub;

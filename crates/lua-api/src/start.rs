@@ -3,7 +3,7 @@
 use crate::code::Code;
 use crate::host::Host;
 use crate::machine::Machine;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Surroundings};
 use crate::state::State;
 use crate::watcher::Watcher;
 use base::errno;
@@ -14,9 +14,21 @@ use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+use sys::signal;
 
-/// How often an exiting worker looks whether its last timers have run.
-const LOOK: Duration = Duration::from_millis(10);
+/// Signals that nginx's processes catch.
+const SIGNALS: [i32; 10] = [
+    signal::SIGHUP,
+    signal::SIGUSR1,
+    signal::SIGUSR2,
+    signal::SIGWINCH,
+    signal::SIGTERM,
+    signal::SIGQUIT,
+    signal::SIGINT,
+    signal::SIGALRM,
+    signal::SIGIO,
+    signal::SIGCHLD,
+];
 
 /// A machine with the configured paths and the whole API.
 ///
@@ -24,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Memory is exhausted, or a part of the API does not load.
 fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     let machine = Machine::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref())?;
+    if let Some(count) = runtime.idle_slots.get() {
+        machine.vm.keep_idle(usize::try_from(count).unwrap_or(usize::MAX));
+    }
     machine.vm.set_hooks(Rc::new(Watcher));
     if let Some(bytes) = limit(&runtime.max_memory) {
         machine.vm.limit_memory(usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -82,6 +97,8 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
         return Ok(machine.clone());
     }
     let machine = fresh_machine(runtime)?;
+    // A new machine has none yet.
+    let _ = machine.log.set(request.error_log());
     watch(runtime, &machine, &request.worker.log);
     let code = runtime.init.borrow().clone();
     if let Some(code) = code {
@@ -96,8 +113,12 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open(http: &Http, log: &ErrorLog) -> Result<(), String> {
+pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(), String> {
+    // Lines are no longer kept for an earlier configuration.
+    base::log::set_witness(None);
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
+    runtime.surroundings.replace(surroundings);
+    crate::ngx::errlog::begin(&runtime);
     runtime.prefix.replace(http.paths.prefix.clone());
     for place in runtime.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());
@@ -111,6 +132,12 @@ pub fn open(http: &Http, log: &ErrorLog) -> Result<(), String> {
         code.run_init(&machine, Phase::INIT, Rc::new(host), &http.paths).map_err(failed)?;
     }
     Ok(())
+}
+
+/// How many connections the privileged agent may have, where `init_by_lua*` wants one.
+#[must_use]
+pub fn agent_connections(http: &Http) -> Option<usize> {
+    http.main.share::<Runtime>().and_then(|runtime| runtime.agent.get())
 }
 
 fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
@@ -157,6 +184,12 @@ fn report(worker: &Worker, phase: Phase, code: &Code, error: &LuaError) {
 
 /// Runs `init_worker_by_lua*`.
 pub(crate) fn start_worker(worker: &Rc<Worker>) {
+    let restart = worker.http.main.share::<Runtime>().and_then(|runtime| runtime.sa_restart.get());
+    if restart == Some(false)
+        && let Err(error) = sys::signal::interrupt_calls(&SIGNALS)
+    {
+        base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", errno::describe(&error));
+    }
     if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get())
         && let Ok(machine) = machine(&runtime)
     {
@@ -164,32 +197,13 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
     }
     run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
     if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) {
-        let owner = Rc::downgrade(worker);
+        let this = Rc::downgrade(worker);
         worker.on_exiting(move || {
-            if let Some(worker) = owner.upgrade() {
-                end_timers(&runtime, &worker);
+            if let Some(worker) = this.upgrade() {
+                runtime.timers.begin_exit(&worker);
             }
         });
     }
-}
-
-/// Fires what waits; the worker stays until that has run.
-fn end_timers(runtime: &Rc<Runtime>, worker: &Rc<Worker>) {
-    runtime.timers.begin_exit();
-    if runtime.timers.are_done() {
-        return;
-    }
-    if worker.log.enabled(Level::Debug) {
-        worker.log.write(Level::Debug, 0, b"lua abort pending timers");
-        worker.log.write(Level::Debug, 0, format!("lua found {} pending timers", runtime.timers.pending.get()).as_bytes());
-    }
-    let (hold, runtime) = (worker.hold(), runtime.clone());
-    worker.spawn(Box::pin(async move {
-        let _hold = hold;
-        while !runtime.timers.are_done() {
-            tokio::time::sleep(LOOK).await;
-        }
-    }));
 }
 
 /// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.

@@ -49,10 +49,16 @@ pub struct State {
     pub plain: Cell<(usize, bool)>,
     /// The socket was taken over by `ngx.req.socket(true)`.
     pub raw_socket: Cell<bool>,
+    /// The handler knows that the client has gone, or its `ngx.on_abort` thread does.
+    pub abort_known: Cell<bool>,
+    /// Captured subrequests under way: the handler must not end itself meanwhile.
+    pub captures: Cell<u32>,
     /// Output that must wait, begun where nothing can.
     pub pending: RefCell<Option<BoxFuture<session::Outcome>>>,
     /// The machine of this request alone, under `lua_code_cache off`.
     pub machine: OnceCell<Rc<crate::Machine>>,
+    /// Programs that it started.
+    pub processes: crate::pipe::process::Owned,
     /// Sockets that it connected.
     pub sockets: crate::socket::owned::Owned,
 }

@@ -88,6 +88,8 @@ pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<Cx>) -> Result<
         stack.set_field(2, b"cx");
         stack.push_bytes(CDEF.as_bytes());
         stack.set_field(2, b"cdef");
+        stack.push_number(f64::from(light::YIELDABLE.bits()));
+        stack.set_field(2, b"yields");
         for row in
             [Row::calls("report", PhaseSet::EVERYWHERE, report_global), Row::calls("thread_status", PhaseSet::EVERYWHERE, light::status)]
         {

@@ -8,9 +8,10 @@ use crate::phase::Phase;
 use crate::raise::{LuaError, Raise};
 use crate::reference::Ref;
 use crate::row::push_raise;
-use crate::scheduler::{self, Rest, bury};
+use crate::scheduler::{self, Rest, bury, release};
 use crate::slot::Slot;
 use crate::stack::Stack;
+use crate::standby;
 use crate::threads::{Core, State, Thread};
 use crate::value::Reply;
 use crate::vm::Vm;
@@ -100,7 +101,16 @@ impl Job {
     fn launch(vm: &Vm, mut slot: Slot, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
-        slot.core.threads.borrow_mut().push(Thread { id: entry, parent: 0, lua: slot.lua, anchor: 0, waited: false, state: State::Ready });
+        slot.core.threads.borrow_mut().push(Thread {
+            id: entry,
+            parent: 0,
+            lua: slot.lua,
+            anchor: 0,
+            maker: std::ptr::null_mut(),
+            waited: false,
+            held: false,
+            state: State::Ready,
+        });
         let saved = cx.enter(Some(host), Some(phase), Some(Rc::clone(&slot.core)), None);
         // SAFETY: the slot is this job's alone, and its closure stands on its coroutine.
         let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
@@ -114,16 +124,30 @@ impl Job {
         Started::Done(outcome)
     }
 
+    /// Lets the thread in reserve (see [`stand_by`](crate::stand_by)) run at the next poll. False: there is none, or it
+    /// was roused before.
+    pub fn rouse(&mut self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| standby::rouse(&slot.core))
+    }
+
     /// Polls each suspended operation once and runs the threads whose operations are done.
     fn advance(&mut self, context: &mut Context<'_>) -> Option<Rest> {
         let core = Rc::clone(&self.slot.as_ref()?.core);
+        let roused = core.queue.borrow_mut().pop_front();
+        if let Some((id, nargs)) = roused {
+            match self.go_on(&core, id, context, |_, _| nargs) {
+                Rest::Waiting => {}
+                other => return Some(other),
+            }
+        }
         let mut ids = core.scratch.take();
         ids.clear();
         ids.extend(core.threads.borrow().iter().filter(|t| matches!(t.state, State::Pending(_))).map(|t| t.id));
         let mut rest = None;
         for &id in &ids {
             if let Some(reply) = poll_thread(&core, id, context) {
-                match self.go_on(&core, id, reply, context) {
+                // SAFETY: the thread is suspended: its stack is empty and nobody else's.
+                match self.go_on(&core, id, context, |cx, lua| unsafe { push_reply(cx, lua, reply) }) {
                     Rest::Waiting => {}
                     other => {
                         rest = Some(other);
@@ -136,18 +160,16 @@ impl Job {
         rest
     }
 
-    /// Resumes a thread with the results of its operation.
-    fn go_on(&mut self, core: &Rc<Core>, id: u64, reply: Result<Reply, Raise>, context: &Context<'_>) -> Rest {
+    /// Resumes a thread with what `push` puts on its stack: the results of its operation.
+    fn go_on(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, push: impl FnOnce(&Cx, *mut sys::lua_State) -> c_int) -> Rest {
         let cx = self.vm.cx();
         let Some(lua) = core.with(id, |t| t.lua) else {
             return Rest::Waiting;
         };
         let saved = cx.enter(Some(Rc::clone(&self.host)), Some(self.phase), Some(Rc::clone(core)), Some(context.waker()));
-        // SAFETY: the thread is suspended: its stack is empty and nobody else's; it is alive while in the job.
-        let rest = unsafe {
-            let nargs = push_reply(cx, lua, reply);
-            scheduler::run(cx, core, self.entry, id, nargs)
-        };
+        let nargs = push(cx, lua);
+        // SAFETY: the thread is at rest with its arguments on its stack; it is alive while in the job.
+        let rest = unsafe { scheduler::run(cx, core, self.entry, id, nargs) };
         let detached = cx.detached.get();
         drop(cx.leave(saved));
         if let Some(slot) = self.slot.as_mut() {
@@ -212,6 +234,10 @@ fn retire(vm: &Vm, mut slot: Slot) {
         let Some(id) = next else { break };
         // SAFETY: nothing of this job runs any more.
         unsafe { bury(&core, id, vm.main()) };
+    }
+    if let Some(thread) = core.standby.take() {
+        // SAFETY: as above; it never ran.
+        unsafe { release(thread, vm.main()) };
     }
     core.reset();
     vm.give_slot(&mut slot);

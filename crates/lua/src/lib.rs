@@ -15,6 +15,7 @@
 //! The unwinder must stay: with `panic = "abort"` a caught error could end the worker.
 
 mod boot;
+mod build;
 mod chunk;
 mod cpu;
 mod cx;
@@ -31,11 +32,14 @@ mod row;
 mod scheduler;
 mod slot;
 mod stack;
+mod standby;
 mod threads;
 mod traceback;
 mod value;
 mod vm;
+mod walk;
 
+pub use build::Builder;
 pub use chunk::ChunkId;
 pub use cpu::Watchdog;
 pub use cx::{Cx, Hooks};
@@ -47,9 +51,11 @@ pub use raise::{ErrorKind, LuaError, Raise};
 pub use reference::Ref;
 pub use row::{Group, Later, Row};
 pub use stack::{Stack, Type};
+pub use standby::stand_by;
 pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};
+pub use walk::{View, Walker};
 
 #[cfg(test)]
 mod tests;

@@ -45,17 +45,28 @@ fn job(cx: &Cx) -> Result<Rc<Core>, Raise> {
 
 fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let core = job(cx)?;
+    // SAFETY: this frame has a live state.
+    unsafe { abandon(&core, core.current.get(), stack.state()) };
+    let thread = create(cx, stack, &core, "spawn", true)?;
+    core.intent.set(Intent::Spawn(thread.id));
+    core.threads.borrow_mut().push(thread);
+    Ok(Later::Scheduled)
+}
+
+/// A light thread of the function at index 1 and the arguments behind it; its coroutine takes their place. `suspends`:
+/// its maker will be suspended, and must be able to.
+pub(crate) fn create(cx: &Cx, stack: &mut Stack<'_>, core: &Core, function: &str, suspends: bool) -> Result<Thread, Raise> {
     let l = stack.state();
     // SAFETY: index 1 is looked at only when something stands there.
     if stack.kind(1) != Type::Function || unsafe { sys::lua_iscfunction(l, 1) } != 0 {
-        return Err(Raise::argument(1, "spawn", "Lua function expected"));
+        return Err(Raise::argument(1, function, "Lua function expected"));
     }
     if !stack.reserve(8) {
         return Err(Raise::fixed("stack overflow"));
     }
-    // SAFETY: this frame has a live state.
-    unsafe { abandon(&core, core.current.get(), l) };
-    refuse_yield(stack)?;
+    if suspends {
+        refuse_yield(stack)?;
+    }
     let values = stack.top() as c_int;
     let id = cx.unique();
     let parent = core.current.get();
@@ -75,9 +86,7 @@ fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         sys::lua_settop(l, 1);
         (co, sys::luaL_ref(l, sys::LUA_REGISTRYINDEX))
     };
-    core.threads.borrow_mut().push(Thread { id, parent, lua, anchor, waited: false, state: State::Ready });
-    core.intent.set(Intent::Spawn(id));
-    Ok(Later::Scheduled)
+    Ok(Thread { id, parent, lua, anchor, maker: l, waited: false, held: false, state: State::Ready })
 }
 
 /// The parent's id of a coroutine that is or was a light thread.
@@ -111,7 +120,8 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         let Some(parent) = parent_of(cx, stack, index) else {
             return Err(Raise::fixed("attempt to wait on a coroutine that is not a user thread"));
         };
-        if parent != me {
+        let l = stack.state();
+        if parent != me || core.by_state(co, |t| t.maker != l) == Some(true) {
             return Err(Raise::fixed("only the parent coroutine can wait on the thread"));
         }
         match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
@@ -159,9 +169,11 @@ fn kill(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(co) = stack.thread(1) else {
         return Err(Raise::argument(1, "kill", "lua thread expected"));
     };
+    let l = stack.state();
     let refusal = match parent_of(cx, stack, 1) {
         None => Some("not user thread"),
-        Some(parent) if parent != core.current.get() => Some("killer not parent"),
+        Some(parent) if parent != core.current.get() || core.by_state(co, |t| t.maker != l) == Some(true) => Some("killer not parent"),
+        Some(_) if core.by_state(co, |t| t.held && matches!(t.state, State::Pending(_))) == Some(true) => Some("pending subrequests"),
         Some(_) => match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
             None => Some("already waited or killed"),
             Some((id, zombie)) => {

@@ -13,6 +13,7 @@ local traceback, dump, loadstring, loadfile = debug.traceback, string.dump, load
 local byte, char, find, gsub = string.byte, string.char, string.find, string.gsub
 local ffi_string, ffi_cast = ffi.string, ffi.cast
 local searchpath = package.searchpath
+local band = require("bit").band
 
 ffi.cdef(cdef)
 local cx = ffi_cast("lunette_cx *", b.cx)
@@ -78,6 +79,9 @@ local function passed(co, ...)
     if ok and a == SUSPEND then
         return relay(co, ...)
     end
+    if ok == false and a == "cannot resume running coroutine" and co_status(co) == "normal" then
+        return false, "cannot resume normal coroutine"
+    end
     return ...
 end
 
@@ -118,6 +122,10 @@ local function unwrapped(co, ok, ...)
         return ...
     end
     local message = ...
+    if band(cx.phase, b.yields) == 0 then
+        -- Where nothing can suspend, coroutines are plain Lua's, whose wrap names its caller.
+        error(message, 2)
+    end
     -- The traceback of an uncaught error shows the coroutine it came from.
     blame[co_running()] = { co, message }
     error(message, 0)
@@ -140,6 +148,8 @@ coroutine.status, coroutine.resume, coroutine.wrap = status, resume, wrap
 
 -- require: in Lua, so that a module's top level may suspend; and modules have the real globals.
 local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
+-- How often each module has been loaded.
+local loads = {}
 
 local function module_loader(name)
     local file, tried = searchpath(name, package.path)
@@ -202,7 +212,7 @@ function require(name)
     if loading[name] == me then
         error("loop or previous error loading module '" .. name .. "'", 2)
     end
-    local before = loading[name]
+    local before, turn = loading[name], loads[name] or 0
     local f = find_loader(name)
     loading[name] = me
     local ok, result = run_loader(f, name)
@@ -212,15 +222,18 @@ function require(name)
     if not ok then
         error(result, 0)
     end
-    -- Another thread may have finished the same module meanwhile: one instance wins.
     value = loaded[name]
-    if value == nil or value == false then
-        value = result
-        if value == nil then
-            value = true
-        end
-        loaded[name] = value
+    if value and (loads[name] or 0) ~= turn then
+        -- Another thread has finished the same module meanwhile: one instance wins.
+        return value
     end
+    loads[name] = turn + 1
+    if result ~= nil then
+        value = result
+    elseif value == nil or value == false then
+        value = true
+    end
+    loaded[name] = value
     return value
 end
 
@@ -325,41 +338,48 @@ local function explain(message)
     return message
 end
 
--- What OpenResty's LuaJIT has beyond the upstream one.
-package.preload["table.isempty"] = function()
-    return function(t)
-        return next(t) == nil
-    end
-end
-package.preload["table.isarray"] = function()
-    local floor = math.floor
-    return function(t)
-        for k in next, t do
-            if type(k) ~= "number" or k < 0 or floor(k) ~= k then
-                return false
+-- What OpenResty's LuaJIT has beyond the upstream one. As with table.new, the function is a field of `table` once its
+-- module was required.
+local function extend(name, f)
+    package.preload["table." .. name] = function()
+        local function checked(t)
+            if type(t) ~= "table" then
+                error("bad argument #1 to '" .. name .. "' (table expected, got " .. type(t) .. ")", 2)
             end
+            return f(t)
         end
-        return true
+        G.table[name] = checked
+        return checked
     end
 end
-package.preload["table.nkeys"] = function()
-    return function(t)
-        local n = 0
-        for _ in next, t do
-            n = n + 1
+
+local floor = math.floor
+extend("isempty", function(t)
+    return next(t) == nil
+end)
+extend("isarray", function(t)
+    for k in next, t do
+        if type(k) ~= "number" or k < 0 or floor(k) ~= k then
+            return false
         end
-        return n
     end
-end
-package.preload["table.clone"] = function()
-    return function(t)
-        local copy = {}
-        for k, v in next, t do
-            copy[k] = v
-        end
-        return copy
+    return true
+end)
+extend("nkeys", function(t)
+    local n = 0
+    for _ in next, t do
+        n = n + 1
     end
-end
+    return n
+end)
+extend("clone", function(t)
+    local copy = {}
+    for k, v in next, t do
+        copy[k] = v
+    end
+    return copy
+end)
+
 local function exdata(default)
     local data = setmetatable({}, { __mode = "k" })
     return function(...)

@@ -45,6 +45,8 @@ pub enum Later {
     Now(usize),
     /// When this future is done.
     Wait(LocalFuture),
+    /// As [`Later::Wait`], but the thread cannot be killed meanwhile (`pending subrequests`).
+    Hold(LocalFuture),
     /// The scheduler has been told what the thread waits for.
     #[doc(hidden)]
     Scheduled,
@@ -54,6 +56,11 @@ impl Later {
     /// Suspends until `work` is done; if its first poll finishes it, nothing is suspended.
     pub fn wait(work: impl Future<Output = Result<Reply, Raise>> + 'static) -> Self {
         Self::Wait(Box::pin(work))
+    }
+
+    /// As [`Later::wait`]; the thread cannot be killed until `work` is done.
+    pub fn hold(work: impl Future<Output = Result<Reply, Raise>> + 'static) -> Self {
+        Self::Hold(Box::pin(work))
     }
 }
 
@@ -184,19 +191,21 @@ where
         guarded(l, |cx, stack| match conjure::<F>()(cx, stack)? {
             Later::Now(n) => Ok(Answer::Results(n)),
             Later::Scheduled => Ok(Answer::Suspend),
-            Later::Wait(mut work) => match cx.poll_new(&mut work) {
-                Poll::Ready(reply) => reply?.push(stack).map(Answer::Results),
-                Poll::Pending => match cx.core().filter(|_| cx.can_suspend()) {
-                    Some(core) => {
-                        refuse_yield(stack)?;
-                        core.park(work);
-                        Ok(Answer::Suspend)
-                    }
-                    None => Err(cx.refusal()),
-                },
-            },
+            Later::Wait(work) => suspend(cx, stack, work, false),
+            Later::Hold(work) => suspend(cx, stack, work, true),
         })
     }
+}
+
+/// Parks the thread until `work` is done, unless it is done at once.
+fn suspend(cx: &Cx, stack: &mut Stack<'_>, mut work: LocalFuture, held: bool) -> Result<Answer, Raise> {
+    if let Poll::Ready(reply) = cx.poll_new(&mut work) {
+        return reply?.push(stack).map(Answer::Results);
+    }
+    let core = cx.core().filter(|_| cx.can_suspend()).ok_or_else(|| cx.refusal())?;
+    refuse_yield(stack)?;
+    core.park(work, held);
+    Ok(Answer::Suspend)
 }
 
 /// A named part of the API: its rows and the Lua glue that makes the public functions of them.

@@ -176,10 +176,36 @@ unsafe fn failed(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_S
     unsafe {
         abandon(core, id, lua);
         bury_zombies(core, id, lua);
+        let shown = if has_bare_text(lua) { 2 } else { 1 };
         let top = sys::lua_gettop(lua);
         sys::lua_pushboolean(lua, 0);
-        sys::lua_insert(lua, top);
-        deliver_top(cx, core, id, lua, 2)
+        sys::lua_insert(lua, top - shown + 1);
+        deliver_top(cx, core, id, lua, shown + 1)
+    }
+}
+
+/// Whether the text that was given to `error` stands below the text with its place: OpenResty hands the parent both, the
+/// bare one first. Leaves just these two on the stack then.
+///
+/// # Safety
+/// As for [`run`]; `lua` has died, the error value stands on top of its stack.
+unsafe fn has_bare_text(lua: *mut sys::lua_State) -> bool {
+    // SAFETY: only values that are there are read; strings stay where they are while they stand on the stack.
+    unsafe {
+        let top = sys::lua_gettop(lua);
+        if !(2..=3).contains(&top) || sys::lua_type(lua, 1) != sys::LUA_TSTRING || sys::lua_type(lua, top) != sys::LUA_TSTRING {
+            return false;
+        }
+        let text = |index| {
+            let mut length = 0;
+            let start = sys::lua_tolstring(lua, index, &raw mut length);
+            std::slice::from_raw_parts(start.cast::<u8>(), length)
+        };
+        let ends = text(top).ends_with(text(1));
+        if ends && top == 3 {
+            sys::lua_remove(lua, 2);
+        }
+        ends
     }
 }
 
@@ -250,13 +276,23 @@ unsafe fn bury_zombies(core: &Core, id: u64, lua: *mut sys::lua_State) {
 /// # Safety
 /// `lua` is a live state of the VM.
 pub(crate) unsafe fn bury(core: &Core, id: u64, lua: *mut sys::lua_State) {
-    if let Some(Thread { anchor, state, .. }) = core.remove(id) {
-        if anchor != 0 {
-            // SAFETY: the entry was made by luaL_ref and is given back once.
-            unsafe { sys::luaL_unref(lua, sys::LUA_REGISTRYINDEX, anchor) }
-        }
-        drop(state);
+    if let Some(thread) = core.remove(id) {
+        // SAFETY: the caller's contract.
+        unsafe { release(thread, lua) };
     }
+}
+
+/// Lets the coroutine of a thread that is in no job go, and what it waited for.
+///
+/// # Safety
+/// `lua` is a live state of the VM.
+pub(crate) unsafe fn release(thread: Thread, lua: *mut sys::lua_State) {
+    let Thread { anchor, state, .. } = thread;
+    if anchor != 0 {
+        // SAFETY: the entry was made by luaL_ref and is given back once.
+        unsafe { sys::luaL_unref(lua, sys::LUA_REGISTRYINDEX, anchor) }
+    }
+    drop(state);
 }
 
 /// Takes back what thread `id` began to wait for but did not: its yield was refused at a C function's frame, and the

@@ -37,6 +37,22 @@ pub enum Type {
 }
 
 impl Type {
+    /// Of Lua's number for a value that is there.
+    pub(crate) const fn of(number: c_int) -> Self {
+        match number {
+            sys::LUA_TNIL => Self::Nil,
+            sys::LUA_TBOOLEAN => Self::Boolean,
+            sys::LUA_TLIGHTUSERDATA => Self::LightUserdata,
+            sys::LUA_TNUMBER => Self::Number,
+            sys::LUA_TSTRING => Self::String,
+            sys::LUA_TTABLE => Self::Table,
+            sys::LUA_TFUNCTION => Self::Function,
+            sys::LUA_TUSERDATA => Self::Userdata,
+            sys::LUA_TTHREAD => Self::Thread,
+            _ => Self::Cdata,
+        }
+    }
+
     /// The name as `type()` gives it, `no value` for none (the words of `luaL_typerror`).
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,18 +110,7 @@ impl<'a> Stack<'a> {
             return Type::None;
         };
         // SAFETY: a value stands at `i`.
-        match unsafe { sys::lua_type(self.l, i) } {
-            sys::LUA_TNIL => Type::Nil,
-            sys::LUA_TBOOLEAN => Type::Boolean,
-            sys::LUA_TLIGHTUSERDATA => Type::LightUserdata,
-            sys::LUA_TNUMBER => Type::Number,
-            sys::LUA_TSTRING => Type::String,
-            sys::LUA_TTABLE => Type::Table,
-            sys::LUA_TFUNCTION => Type::Function,
-            sys::LUA_TUSERDATA => Type::Userdata,
-            sys::LUA_TTHREAD => Type::Thread,
-            _ => Type::Cdata,
-        }
+        Type::of(unsafe { sys::lua_type(self.l, i) })
     }
 
     /// Whether nothing or nil stands at `index`.
@@ -325,6 +330,25 @@ impl<'a> Stack<'a> {
         }
         // SAFETY: the value stands on top, a table at `table`.
         unsafe { sys::lua_rawseti(self.l, table as c_int, index as sys::lua_Integer) }
+    }
+
+    /// `table[key] = value`, raw, for the key below the value on top; pops both. A key that Lua cannot take (nil, not a
+    /// number) drops the pair.
+    pub fn set_pair(&mut self, table: usize) {
+        let top = self.top();
+        if self.kind(table) != Type::Table || top < table + 2 {
+            return;
+        }
+        let bad = match self.kind(top - 1) {
+            Type::Nil => true,
+            Type::Number => self.number(top - 1).is_none_or(f64::is_nan),
+            _ => false,
+        };
+        if bad {
+            return self.truncate(top - 2);
+        }
+        // SAFETY: key and value stand on top, a table at `table`, and the key is one that cannot be refused.
+        unsafe { sys::lua_rawset(self.l, table as c_int) }
     }
 
     /// Pushes `table[key]`, raw; nil when no table stands there.

@@ -102,7 +102,7 @@ function G.exit(code)
     C.exit(cx, code)
     stop()
 end
-G.nap = R.nap
+G.nap, G.reserve = R.nap, R.reserve
 ";
 
 pub(super) fn machine() -> (Vm, Rc<Log>) {
@@ -115,6 +115,11 @@ pub(super) fn machine() -> (Vm, Rc<Log>) {
             Row::fast::<{ PhaseSet::of(Phase::CONTENT).with(Phase::HEADER_FILTER).bits() }, _, _>("say", say),
             Row::fast::<{ PhaseSet::of(Phase::CONTENT).bits() }, _, _>("exit", exit),
             Row::suspends("nap", YIELDABLE, nap),
+            Row::calls("reserve", YIELDABLE, |cx, stack| {
+                let made = stand_by(cx, stack, "reserve")?;
+                stack.push_bool(made);
+                Ok(1)
+            }),
         ],
         glue: GLUE,
     })

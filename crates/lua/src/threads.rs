@@ -32,7 +32,11 @@ pub(crate) struct Thread {
     pub(crate) lua: *mut sys::lua_State,
     /// Registry entry that keeps a light thread's coroutine alive; the entry thread's belongs to its slot.
     pub(crate) anchor: c_int,
+    /// The coroutine that made it.
+    pub(crate) maker: *mut sys::lua_State,
     pub(crate) waited: bool,
+    /// What it waits for must not be given up: it cannot be killed.
+    pub(crate) held: bool,
     pub(crate) state: State,
 }
 
@@ -53,6 +57,10 @@ pub(crate) struct Core {
     pub(crate) current: Cell<u64>,
     pub(crate) intent: Cell<Intent>,
     pub(crate) finish: Cell<Option<i32>>,
+    /// A thread in reserve, not yet one of the job's.
+    pub(crate) standby: RefCell<Option<Thread>>,
+    /// There is or was one.
+    pub(crate) standby_made: Cell<bool>,
     /// Room for a list of ids, kept between polls.
     pub(crate) scratch: RefCell<Vec<u64>>,
 }
@@ -65,6 +73,8 @@ impl Core {
             current: Cell::new(0),
             intent: Cell::new(Intent::None),
             finish: Cell::new(None),
+            standby: RefCell::new(None),
+            standby_made: Cell::new(false),
             scratch: RefCell::new(Vec::new()),
         }
     }
@@ -74,6 +84,7 @@ impl Core {
         self.queue.borrow_mut().clear();
         self.intent.set(Intent::None);
         self.finish.set(None);
+        self.standby_made.set(false);
     }
 
     /// Looks at one thread.
@@ -97,8 +108,11 @@ impl Core {
     }
 
     /// The running thread waits for this work.
-    pub(crate) fn park(&self, work: LocalFuture) {
-        self.with(self.current.get(), |t| t.state = State::Pending(work));
+    pub(crate) fn park(&self, work: LocalFuture, held: bool) {
+        self.with(self.current.get(), |t| {
+            t.state = State::Pending(work);
+            t.held = held;
+        });
         self.intent.set(Intent::Operation);
     }
 }

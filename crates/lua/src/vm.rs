@@ -14,13 +14,13 @@ use crate::slot::{Shared, Slot};
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::rc::Rc;
 
-/// How many idle slots a VM keeps.
+/// How many idle slots a VM keeps unless its host says otherwise.
 const IDLE_SLOTS: usize = 1024;
 
 /// What a VM is made with.
@@ -43,6 +43,8 @@ struct Inner {
     cx: Rc<Cx>,
     prelude: Prelude,
     slots: RefCell<Vec<Slot>>,
+    /// How many of them are kept.
+    idle: Cell<usize>,
     chunks: RefCell<Chunks>,
     /// Slots of jobs that were dropped where Lua could not be entered.
     late: RefCell<Vec<Slot>>,
@@ -89,6 +91,7 @@ impl Vm {
             cx,
             prelude,
             slots: RefCell::new(Vec::new()),
+            idle: Cell::new(IDLE_SLOTS),
             chunks: RefCell::new(Chunks::default()),
             late: RefCell::new(Vec::new()),
         };
@@ -99,6 +102,11 @@ impl Vm {
             }
         }
         Ok(vm)
+    }
+
+    /// Sets how many idle slots (coroutines of handlers) are kept, 1024 unless said.
+    pub fn keep_idle(&self, count: usize) {
+        self.inner.idle.set(count);
     }
 
     /// Has the processor time of each stretch of code watched; each must be the first of its kind.
@@ -379,7 +387,7 @@ impl Vm {
     /// Keeps a clean slot for the next handler.
     pub(crate) fn keep_slot(&self, slot: Slot) {
         let mut slots = self.inner.slots.borrow_mut();
-        if slots.len() < IDLE_SLOTS {
+        if slots.len() < self.inner.idle.get() {
             slots.push(slot);
         } else {
             // SAFETY: as for give_slot.

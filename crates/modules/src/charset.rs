@@ -173,7 +173,8 @@ fn name(request: &Request, charset: &[u8]) {
     }
     let mut response = request.response.borrow_mut();
     response.charset.clear();
-    if !matches!(response.status, 301 | 302) {
+    // A type that code set with parameters of its own keeps them.
+    if !matches!(response.status, 301 | 302) && !response.content_type.contains(&b';') {
         response.charset.extend_from_slice(charset);
     }
 }

@@ -98,10 +98,15 @@ impl Map {
         if self.hostnames && text.last() == Some(&b'.') {
             text.pop();
         }
-        lower.clear();
-        lower.extend_from_slice(&text);
-        lower.make_ascii_lowercase();
-        let found = self.table.find(&lower).or_else(|| self.match_regex(session, &text)).or(self.default.as_ref());
+        let exact = if self.table.is_empty() {
+            None
+        } else {
+            lower.clear();
+            lower.extend_from_slice(&text);
+            lower.make_ascii_lowercase();
+            self.table.find(&lower)
+        };
+        let found = exact.or_else(|| self.match_regex(session, &text)).or(self.default.as_ref());
         BUFFERS.set((text, lower));
         if let Some(value) = found {
             value.eval(session, out);

@@ -20,7 +20,7 @@ enum Verdict {
 }
 
 fn filter(request: &Rc<Request>) -> Step {
-    if request.response.borrow().status != 200 || !request.is_main() {
+    if request.response.borrow().status != 200 || !request.is_main() || request.flags.unconditional.get() {
         return Step::Now(Outcome::Ok);
     }
     match judge(request) {

@@ -194,7 +194,7 @@ struct Slot {
 
 /// One session's values, reused from request to request.
 pub struct Cache {
-    table: RefCell<Rc<Variables>>,
+    table: Rc<Variables>,
     slots: RefCell<Vec<Slot>>,
     captures: RefCell<Captures>,
     depth: Cell<u8>,
@@ -208,7 +208,7 @@ impl Cache {
     pub fn new(table: Rc<Variables>) -> Cache {
         let mut slots = Vec::new();
         slots.resize_with(table.len(), Slot::default);
-        Cache { table: RefCell::new(table), slots: RefCell::new(slots), captures: RefCell::default(), depth: Cell::new(0) }
+        Cache { table, slots: RefCell::new(slots), captures: RefCell::default(), depth: Cell::new(0) }
     }
 
     /// Forgets everything, for the next request on the same object.
@@ -221,7 +221,7 @@ impl Cache {
 
     /// The definitions.
     pub fn table(&self) -> Rc<Variables> {
-        self.table.borrow().clone()
+        self.table.clone()
     }
 
     /// Groups of the last match.
@@ -287,22 +287,16 @@ pub fn get(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
 
 /// As [`get`], but a [`NO_CACHE`] variable is evaluated again: what complex values use.
 pub fn get_flushed(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
-    let volatile = {
-        let table = session.cache().table.borrow();
-        table.indexed.get(index.0 as usize).is_some_and(|v| v.flags & NO_CACHE != 0 && v.get.is_some())
-    };
+    let variable = session.cache().table.indexed.get(index.0 as usize);
+    let volatile = variable.is_some_and(|v| v.flags & NO_CACHE != 0 && v.get.is_some());
     if volatile { evaluate(session, index, out) } else { get(session, index, out) }
 }
 
 fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
     let cache = session.cache();
-    let getter = {
-        let table = cache.table.borrow();
-        table.indexed.get(index.0 as usize).and_then(|v| v.get.clone())
-    };
-    let Some(getter) = getter else { return false };
+    let Some(getter) = cache.table.indexed.get(index.0 as usize).and_then(|v| v.get.as_ref()) else { return false };
     if cache.depth.get() >= MAX_DEPTH {
-        session.variable_cycle(cache.table.borrow().name(index));
+        session.variable_cycle(cache.table.name(index));
         return false;
     }
     cache.depth.set(cache.depth.get() + 1);
@@ -336,7 +330,7 @@ pub fn get_by_name(session: &dyn Session, name: &str, out: &mut Vec<u8>) -> bool
 /// Makes the next read of the variable called `name` evaluate it again.
 pub fn forget_by_name(session: &dyn Session, name: &str) {
     let cache = session.cache();
-    let index = cache.table.borrow().by_name.get(name).copied();
+    let index = cache.table.by_name.get(name).copied();
     if let Some(index) = index {
         cache.forget(index);
     }
@@ -375,7 +369,7 @@ pub fn set_by_name(session: &dyn Session, name: &str, value: Option<&[u8]>) -> R
 
 /// Assigns to an indexed variable, through its setter if it has one.
 pub fn assign(session: &dyn Session, index: VarIndex, value: &[u8]) {
-    let setter = session.cache().table.borrow().indexed.get(index.0 as usize).and_then(|v| v.set.clone());
+    let setter = session.cache().table.indexed.get(index.0 as usize).and_then(|v| v.set.as_ref());
     match setter {
         Some(set) => set(session, value),
         None => session.cache().set(index, value),

@@ -54,6 +54,12 @@ impl Zone {
         Ok(zone)
     }
 
+    /// The same zone for another thread of this process.
+    #[must_use]
+    pub fn twin(&self) -> Zone {
+        Zone { name: self.name.clone(), owner: self.owner, memory: self.memory.clone(), note: RefCell::default() }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

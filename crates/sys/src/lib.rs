@@ -3,6 +3,8 @@
 //! Every function here is a thin, checked wrapper over one system call or a short fixed sequence of them. Policy
 //! (what to log, what is fatal) stays with the callers; errors are `std::io::Error` with the kernel's number in them.
 
+#[allow(non_upper_case_globals)]
+pub mod arguments;
 pub mod descriptor;
 pub mod environment;
 pub mod epoll;
@@ -10,6 +12,7 @@ pub mod identity;
 pub mod limits;
 pub mod memory;
 pub mod process;
+pub mod regex;
 pub mod shared;
 pub mod signal;
 pub mod socket;

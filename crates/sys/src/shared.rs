@@ -6,13 +6,22 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-/// A zero-filled mapping that forked children share. Dropping it unmaps it in this process only.
-#[derive(Debug)]
+/// A zero-filled mapping that forked children share. When the last clone is dropped it is unmapped, in this process only.
+#[derive(Debug, Clone)]
 pub struct SharedMemory {
+    start: NonNull<u8>,
+    len: usize,
+    /// Unmaps; the copies of start and len above save an indirection in each access.
+    _mapping: Arc<Mapping>,
+}
+
+#[derive(Debug)]
+struct Mapping {
     start: NonNull<u8>,
     len: usize,
 }
@@ -21,6 +30,10 @@ pub struct SharedMemory {
 unsafe impl Send for SharedMemory {}
 // SAFETY: as above; no method gives out a plain reference to the bytes.
 unsafe impl Sync for SharedMemory {}
+// SAFETY: a mapping's address and length are only read, by the last owner.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
 
 /// A word without alignment, so that ranges at any offset move eight bytes at a time.
 #[derive(Clone, Copy)]
@@ -38,7 +51,8 @@ impl SharedMemory {
         let size = NonZeroUsize::new(len).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
         let start = unsafe { mmap_anonymous(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED) }?;
-        Ok(Self { start: start.cast(), len })
+        let start = start.cast();
+        Ok(Self { start, len, _mapping: Arc::new(Mapping { start, len }) })
     }
 
     /// Length in bytes.
@@ -182,9 +196,9 @@ impl SharedMemory {
     }
 }
 
-impl Drop for SharedMemory {
+impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: start and len are the mapping made in `new`, and no reference outlives self. The result does not
+        // SAFETY: start and len are the mapping made in `new`, and no reference outlives its last owner. The result does not
         // matter: munmap of a whole own mapping fails only on arguments that are wrong.
         let _ = unsafe { munmap(self.start.cast(), self.len) };
     }

@@ -49,6 +49,29 @@ pub fn ignore(number: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets those of the signals `numbers` that are caught interrupt system calls, instead of starting these again
+/// (`SA_RESTART`), sigaction(2).
+///
+/// # Errors
+/// What sigaction(2) reports.
+pub fn interrupt_calls(numbers: &[i32]) -> io::Result<()> {
+    for &number in numbers {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: the kernel fills the struct that the pointer leads to; nothing is changed.
+        if unsafe { libc::sigaction(number, std::ptr::null(), action.as_mut_ptr()) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: zeroed at first and filled by the call.
+        let mut action = unsafe { action.assume_init() };
+        action.sa_flags &= !libc::SA_RESTART;
+        // SAFETY: the same handler as before, with one flag less.
+        if unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Waits for one of the blocked signals `numbers`, sigtimedwait(2). `None` when `timeout` passed; no timeout waits for
 /// ever. An interruption by another signal counts as a timeout.
 pub fn wait(numbers: &[i32], timeout: Option<Duration>) -> io::Result<Option<Received>> {

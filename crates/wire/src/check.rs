@@ -8,6 +8,7 @@ use crate::h1::error::HeadError;
 use crate::h1::framing;
 use crate::h1::request::{Head, Limits, Status};
 use crate::h1::response::{self, ResponseHead};
+use crate::json::{Document, Rules, Token};
 use crate::proxy_protocol;
 use crate::range::{self, Ranges};
 use crate::uri::escape::{Class, Unescape, escape, unescape};
@@ -209,6 +210,37 @@ pub fn proxy_protocol(data: &[u8]) {
         }
         Ok(Status::Partial) => assert!(data.len() < 4096),
         Err(error) => assert!(!error.message(data).is_empty()),
+    }
+}
+
+/// Containers hold as many values as they say, strings lie in the text, and a used document parses as a fresh one does.
+pub fn json(data: &[u8]) {
+    let mut used = Document::default();
+    for (max_depth, lenient) in [(3, false), (1000, true)] {
+        let rules = Rules { max_depth, odd_numbers: lenient, comments: lenient };
+        let mut fresh = Document::default();
+        let result = fresh.parse(data, rules);
+        assert_eq!(used.parse(data, rules), result);
+        let Ok(()) = result else {
+            assert!(!result.is_err_and(|message| message.is_empty()));
+            continue;
+        };
+        assert!(fresh.depth() <= max_depth);
+        let mut missing = vec![1_usize];
+        for token in fresh.tokens() {
+            while missing.last() == Some(&0) {
+                missing.pop();
+            }
+            assert!(!missing.is_empty(), "more values than the containers have");
+            missing.last_mut().into_iter().for_each(|count| *count -= 1);
+            match *token {
+                Token::Array(count) => missing.push(count as usize),
+                Token::Object(count) => missing.push(count as usize * 2),
+                Token::Plain(_, len) | Token::Decoded(_, len) => assert_eq!(fresh.string(*token).len(), len as usize),
+                _ => {}
+            }
+        }
+        assert!(missing.iter().all(|count| *count == 0));
     }
 }
 

@@ -11,6 +11,7 @@ pub mod chunked;
 pub mod date;
 pub mod dns;
 pub mod h1;
+pub mod json;
 pub mod known;
 pub mod proxy_protocol;
 pub mod range;

@@ -14,7 +14,7 @@ impl Random {
     }
 }
 
-const SPICE: &[u8] = b"\0\r\n\t :;,/.%?#+-_AaZ09\x7f\xff=\"'[]";
+const SPICE: &[u8] = b"\0\r\n\t :;,/.%?#+-_AaZ09\x7f\xff=\"'[]{}\\";
 
 fn shake(seeds: &[&[u8]], rounds: usize, check: fn(&[u8])) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -97,6 +97,17 @@ fn proxy_protocol() {
         b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET",
     ];
     shake(seeds, 20_000, check::proxy_protocol);
+}
+
+#[test]
+fn json() {
+    let seeds: &[&[u8]] = &[
+        br#"{"a":[1,-2.5e3,"x\n\u00e4\ud83d\ude00"],"b":{},"c":null,"d":[[],[true,false]]}"#,
+        b" [0x1F, -inf, NaN, +1, 01, 0x1.8p-3] // x\n",
+        b"/* a */ \"text\"",
+        b"123456789012345678901",
+    ];
+    shake(seeds, 6000, check::json);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod body_left;
 mod exhaustion;
+mod leaving;
 mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;

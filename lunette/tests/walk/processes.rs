@@ -155,3 +155,53 @@ fn two_families_of_addresses_share_a_port() {
     assert_eq!(say(port), "both\n");
     stop(&prefix, "stop");
 }
+
+/// Answers the kinds of processes that have come up, and how many workers there are.
+const KINDS: &str = r#"
+    lua_shared_dict seen 1m;
+    init_by_lua_block {
+        local process = require "ngx.process"
+        in_master = process.type() .. " " .. ngx.worker.count()
+        assert(process.enable_privileged_agent(100))
+    }
+    init_worker_by_lua_block {
+        local kind = require "ngx.process".type()
+        ngx.shared.seen:set(kind, kind .. " " .. tostring(ngx.worker.id() ~= nil))
+    }
+    server {
+        listen PORT;
+        location / {
+            content_by_lua_block {
+                local seen = ngx.shared.seen
+                ngx.say(in_master, ", ", seen:get("worker"), ", ", seen:get("privileged agent"), ", ", #ngx.worker.pids())
+            }
+        }
+        location /leave {
+            content_by_lua_block {
+                ngx.say(ngx.worker.pid())
+                require "ngx.process".signal_graceful_exit()
+            }
+        }
+    }
+"#;
+
+#[test]
+fn the_privileged_agent_lives_beside_the_workers() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let http = KINDS.replace("PORT", &port.to_string());
+    prefix.write("conf/nginx.conf", &format!("worker_processes 2;\nevents {{ worker_connections 64; }}\nhttp {{\n{http}\n}}\n"));
+    let output = prefix.run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    until("all processes", || say(port) == "master 2, worker true, privileged agent false, 2\n");
+    let agent = |prefix: &Prefix| workers(prefix).into_iter().find(|(_, title)| title == "nginx: privileged agent process");
+    until("the agent's title", || agent(&prefix).is_some());
+    let (first, _) = agent(&prefix).unwrap();
+    assert!(prefix.run(&["-s", "reload"]).status.success());
+    until("another agent in its place", || agent(&prefix).is_some_and(|(pid, _)| pid != first) && workers(&prefix).len() == 3);
+    let left = get(port, "/leave").unwrap().text();
+    until("another worker", || {
+        let all = workers(&prefix);
+        all.len() == 3 && all.iter().all(|(pid, _)| pid.to_string() != left.trim())
+    });
+    stop(&prefix, "quit");
+}

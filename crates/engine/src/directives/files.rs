@@ -1,12 +1,12 @@
 //! How files are opened and read: `sendfile`, `aio`, `directio`, `open_file_cache`, `disable_symlinks`.
 
 use super::slots::{compile, given_once};
-use super::threads::Pools;
 use base::text;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::core::{Core, OpenFileCache};
+use http::thread_pools::Pools;
 
 const ALL: Context = Context::HTTP_ALL;
 

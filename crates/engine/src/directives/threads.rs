@@ -5,15 +5,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Scope;
 use conf::tree::Error;
-
-/// The thread pools of the configuration; kept in the global scope.
-#[derive(Default)]
-pub struct Pools {
-    /// Name and number of threads of each `thread_pool`.
-    pub defined: Vec<(Vec<u8>, u64)>,
-    /// Names that other directives mention, each with the place for an error.
-    pub wanted: Vec<(Vec<u8>, Error)>,
-}
+use http::thread_pools::Pools;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("thread_pool", Context::MAIN, Arity::Between(2, 3), "Threads for reading files.", thread_pool)]

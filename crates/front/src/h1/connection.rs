@@ -17,9 +17,16 @@ use net::stream::Stream;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use wire::chunked::{CHUNK_END, LAST, LAST_WITH_TRAILERS, SizeLine};
+
+/// Broken pipe.
+const EPIPE: i32 = 32;
+
+/// So much of an unread body is taken in while looking whether the client is still there.
+const EARLY_BODY: usize = 16 * 1024;
 
 /// The connection's state; requests hold it as their wire.
 pub struct H1 {
@@ -41,6 +48,8 @@ pub struct H1 {
     pub flush: Cell<bool>,
     /// Writing has failed: nothing more is queued.
     pub broken: Cell<bool>,
+    /// Why, as an error number; 0: the time for it was up.
+    cause: Cell<i32>,
     /// `send_timeout` of the request being answered, milliseconds.
     pub send_timeout: Cell<u64>,
     /// `TCP_NODELAY` has been set.
@@ -62,6 +71,7 @@ impl H1 {
             chunked: Cell::new(false),
             flush: Cell::new(false),
             broken: Cell::new(false),
+            cause: Cell::new(EPIPE),
             send_timeout: Cell::new(default::TIMEOUT),
             no_delay: Cell::new(false),
             pace: Pace::default(),
@@ -99,9 +109,19 @@ impl H1 {
                 self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
             }
             Ok(Sent::Blocked) => {}
-            Err(_) => self.break_off(),
+            Err(error) => {
+                self.cause.set(error.raw_os_error().unwrap_or(EPIPE));
+                self.break_off();
+            }
         }
         result
+    }
+
+    fn why_broken(&self) -> io::Error {
+        match self.cause.get() {
+            0 => ErrorKind::TimedOut.into(),
+            number => io::Error::from_raw_os_error(number),
+        }
     }
 
     /// Nothing can be sent any more.
@@ -115,7 +135,7 @@ impl H1 {
     pub fn poll_send(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
         loop {
             if self.broken.get() {
-                return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+                return Poll::Ready(Err(self.why_broken()));
             }
             if self.output.borrow().queued() <= below {
                 return Poll::Ready(Ok(()));
@@ -128,6 +148,7 @@ impl H1 {
                 return Poll::Ready(Ok(()));
             }
             if self.watch.write_expired() {
+                self.cause.set(0);
                 self.break_off();
                 return Poll::Ready(Err(ErrorKind::TimedOut.into()));
             }
@@ -291,8 +312,10 @@ impl Downstream for H1 {
                 Poll::Pending => {
                     if self.watch.activity() != Activity::Body {
                         self.watch.set_activity(Activity::Body);
-                        let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
-                        self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
+                        if !request.flags.body_untimed.get() {
+                            let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
+                            self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
+                        }
                     }
                     return Poll::Pending;
                 }
@@ -310,8 +333,10 @@ impl Downstream for H1 {
                 if input.ended {
                     return Poll::Ready(());
                 }
-                // Bytes of the next request say nothing about the client; a client that floods is not read on.
-                if !input.rest().is_empty() {
+                // Bytes of the next request are a sign of life. The request's own body, as long as nobody reads it, is none;
+                // but a large one is not read on.
+                let (waiting, own) = (input.rest().len(), self.body.borrow().left());
+                if waiting as u64 > own || waiting > EARLY_BODY {
                     return Poll::Pending;
                 }
             }
@@ -326,7 +351,19 @@ impl Downstream for H1 {
     fn tunnel(&self, request: &Request) -> Option<Rc<dyn Tunnel>> {
         let raw = Raw::new(request.wire.clone())?;
         self.watch.read_by(NEVER);
+        if !self.no_delay.get() && request.with_location(|l| l.core.tcp_nodelay.unwrap_or(true)) {
+            // Only costs latency if it fails.
+            self.no_delay.set(self.stream.borrow().set_no_delay(true).is_ok());
+        }
         Some(Rc::new(raw))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {
+        f(self.stream.borrow().as_fd());
     }
 
     fn as_any(&self) -> &dyn Any {

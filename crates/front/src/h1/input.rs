@@ -84,6 +84,14 @@ impl BodyFraming {
         matches!(self, BodyFraming::Done)
     }
 
+    /// How many bytes the rest of the body has; 0 where that is not known.
+    pub fn left(&self) -> u64 {
+        match self {
+            BodyFraming::Length(left) => *left,
+            BodyFraming::Done | BodyFraming::Chunked(_) => 0,
+        }
+    }
+
     /// Takes decoded bytes from `input`: appends up to `limit` to `out`. `None`: more must be read first.
     ///
     /// # Errors

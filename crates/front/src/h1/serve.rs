@@ -232,7 +232,8 @@ impl Loop {
         let unasked = request.flags.expects_continue.get();
         if !request.flags.keepalive.get() || (!body_done && unasked) {
             if poll_fn(|cx| conn.poll_send(cx, 0)).await.is_ok() {
-                linger(conn, &core, !body_done || conn.input.borrow().rest().len() > 1).await;
+                let unread = !body_done || conn.input.borrow().rest().len() > 1;
+                linger(conn, &core, unread || request.flags.lingers.get()).await;
             }
             return false;
         }

@@ -29,6 +29,22 @@ struct Child {
     running: Option<BoxFuture<()>>,
 }
 
+/// Counted as long as its subrequests run.
+struct Pending(Rc<State>);
+
+impl Pending {
+    fn new(state: &Rc<State>) -> Pending {
+        state.captures.set(state.captures.get() + 1);
+        Pending(state.clone())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.captures.set(self.0.captures.get().saturating_sub(1));
+    }
+}
+
 fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let (host, parent) = request(cx)?;
     let count = stack.raw_len(1);
@@ -49,7 +65,9 @@ fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(engine) = parent.worker.engine().cloned() else {
         return Err("no engine".into());
     };
-    Ok(Later::wait(async move {
+    let pending = Pending::new(&host.state);
+    Ok(Later::hold(async move {
+        let _pending = pending;
         // Subrequests begin once their issuer rests, so that its other threads go on first.
         tokio::task::yield_now().await;
         for child in &mut children {
@@ -132,10 +150,16 @@ fn make(stack: &mut Stack<'_>, at: usize, parent: &Rc<Request>, number: usize) -
     };
     let engine = parent.worker.engine().ok_or("no engine")?;
     let child = engine.subrequest(parent, what).map_err(|message| {
-        parent.log(Level::Error, message.as_bytes());
+        parent.log(Level::Error, format!("lua {message}").as_bytes());
         Raise::new(format!("failed to issue subrequest: {message}")).at_level(2)
     })?;
     child.flags.captured.set(true);
+    if child.log_enabled(Level::Debug) {
+        let line = child.line.borrow();
+        let text = [b"lua http subrequest \"".as_slice(), &line.uri, b"?", &line.args, b"\""].concat();
+        drop(line);
+        child.log(Level::Debug, &text);
+    }
     set_headers(stack, at, &child, length, forward)?;
     set_variables(stack, at, &child)?;
     Ok((child, wire))
@@ -182,7 +206,14 @@ fn each_field(stack: &mut Stack<'_>, at: usize, key: &[u8], mut each: impl FnMut
                 .bytes(name)
                 .map(<[u8]>::to_vec)
                 .ok_or(Raise::fixed("attempt to use a non-string key in the \"vars\" option table"))?;
-            let value = stack.bytes(value).map(<[u8]>::to_vec).unwrap_or_default();
+            let kind = stack.kind(value);
+            let value = match kind {
+                Type::String | Type::Number => stack.bytes(value).map(<[u8]>::to_vec).unwrap_or_default(),
+                _ if key == b"vars" => {
+                    return Err(Raise::new(format!("attempt to use bad variable value type {}", kind.name())).at_level(2));
+                }
+                _ => Vec::new(),
+            };
             each(&name, &value)
         });
     }
@@ -208,7 +239,7 @@ fn push_answer(stack: &mut Stack<'_>, child: &Child) -> Result<(), Raise> {
     stack.set_field(table, b"status");
     stack.push_bytes(&child.wire.take());
     stack.set_field(table, b"body");
-    stack.push_bool(request.flags.abort.get() && child.wire.has_head());
+    stack.push_bool(child.wire.has_head() && !request.flags.output_ended.get() && !request.flags.header_only.get());
     stack.set_field(table, b"truncated");
     stack.push_table(0, response.headers.len() + 3);
     let header = stack.top();

@@ -1,9 +1,9 @@
 //! `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort` (`ngx_http_lua_control.c`).
 
+use crate::abort;
 use crate::api::ANSWERING;
-use crate::exit::{AGAIN, DONE, aborts};
+use crate::exit::{AGAIN, DONE, PENDING, aborts};
 use crate::host::{Host, request};
-use crate::options::Options;
 use base::log::Level;
 use http::{Jump, log_request};
 use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
@@ -20,7 +20,7 @@ pub fn group() -> Group {
             Row::fast::<{ EXITING.bits() }, _, _>("exit", exit),
             Row::suspends("exec", ANSWERING, exec),
             Row::suspends("redirect", ANSWERING, redirect),
-            Row::calls("on_abort", ANSWERING, on_abort),
+            Row::calls("on_abort", ANSWERING, abort::on_abort),
         ],
         glue: include_str!("control.lua"),
     }
@@ -38,6 +38,10 @@ fn exit(cx: &Cx, code: f64) -> i32 {
         return -1;
     };
     if let Some(request) = &host.request {
+        if host.state.captures.get() > 0 && !aborts(code) {
+            cx.put_static(PENDING.as_bytes());
+            return -1;
+        }
         let returns = [Some(Phase::HEADER_FILTER), Some(Phase::BALANCER)].contains(&cx.phase());
         if request.flags.header_sent.get() && code >= 300 && !aborts(code) && !returns {
             let status = request.response.borrow().status;
@@ -65,12 +69,17 @@ fn stop(cx: &Cx, code: i32) -> Later {
     Later::wait(std::future::pending())
 }
 
+fn check_abortable(host: &Host) -> Result<(), Raise> {
+    if host.state.captures.get() > 0 { Err(PENDING.into()) } else { Ok(()) }
+}
+
 fn exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err(Raise::new(format!("expecting one or two arguments, but got {count}")));
     }
-    let (_, request) = request(cx)?;
+    let (host, request) = request(cx)?;
+    check_abortable(&host)?;
     let uri = stack.check_bytes(1, "exec")?.to_vec();
     if uri.is_empty() {
         return Err("The uri argument is empty".into());
@@ -124,7 +133,8 @@ fn redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
                     ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed"
             .into());
     }
-    let (_, request) = request(cx)?;
+    let (host, request) = request(cx)?;
+    check_abortable(&host)?;
     if request.flags.header_sent.get() {
         return Err("attempt to call ngx.redirect after sending out the headers".into());
     }
@@ -152,16 +162,6 @@ fn escape_log(text: &[u8]) -> String {
         }
     }
     out
-}
-
-fn on_abort(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let (_, request) = request(cx)?;
-    if request.conf::<Options>().check_client_abort == Some(true) {
-        return Err("ngx.on_abort is not supported yet".into());
-    }
-    stack.push_nil();
-    stack.push_bytes(b"lua_check_client_abort is off");
-    Ok(2)
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use crate::phase::{body_filter, header_filter};
 use crate::send;
 use crate::state::State;
 use base::log::Level;
-use http::{Outcome, Request, Step};
+use http::{Outcome, Request, Step, log_request};
 use lua::{Cx, Group, Later, Raise, Reply, Row, Stack, Type, Value};
+use std::future::poll_fn;
 use std::rc::Rc;
 
 const MASK: u32 = ANSWERING.bits();
@@ -285,15 +286,46 @@ fn flush(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         return Ok(refused(stack, reason));
     }
     if state.buffering.get() {
+        debug(&request, b"lua http 1.0 buffering makes ngx.flush() a no-op");
         return Ok(refused(stack, "buffering"));
     }
     if !request.flags.header_sent.get() || (!state.seen_body.get() && !wait) {
         return Ok(refused(stack, "nothing to flush"));
     }
     let mark = send::flush_mark(&request);
-    let step =
-        if wait { http::output::then(mark, move |sent| if sent == Outcome::Ok { request.flush() } else { Step::Now(sent) }) } else { mark };
-    Ok(reply(stack, state, step))
+    if !wait {
+        return Ok(reply(stack, state, mark));
+    }
+    let earlier = state.pending.borrow_mut().take();
+    Ok(Later::wait(async move {
+        if let Some(earlier) = earlier {
+            earlier.await;
+        }
+        if !succeeded(mark.finish().await) {
+            return Ok(Reply::failure(FILTER_ERROR));
+        }
+        Ok(match poll_fn(|cx| request.wire.poll_drain(cx, 0)).await {
+            Ok(()) => Reply::One(Value::Number(1.0)),
+            Err(error) => Reply::failure(drain_failed(&request, &error)),
+        })
+    }))
+}
+
+/// Logs why the client did not take what was sent; what Lua gets.
+fn drain_failed(request: &Request, error: &std::io::Error) -> &'static str {
+    if error.kind() == std::io::ErrorKind::TimedOut {
+        log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
+        return "timeout";
+    }
+    log_request!(request, Level::Info, "writev() failed {}", base::errno::describe(error));
+    request.flags.client_gone.set(true);
+    "client aborted"
+}
+
+fn debug(request: &Request, text: &[u8]) {
+    if request.log_enabled(Level::Debug) {
+        request.log(Level::Debug, text);
+    }
 }
 
 fn eof(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
@@ -308,9 +340,7 @@ fn eof(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     if state.eof.get() {
         return Ok(refused(stack, "seen eof"));
     }
-    if request.log_enabled(Level::Debug) {
-        request.log(Level::Debug, b"lua send eof");
-    }
+    debug(&request, b"lua send eof");
     let step = send::last(&request, state);
     Ok(reply(stack, state, step))
 }

@@ -1,6 +1,10 @@
-//! `ngx.sleep`.
+//! `ngx.sleep` (`ngx_http_lua_sleep.c`).
 
+use crate::host::Host;
+use base::log::Level;
+use http::Request;
 use lua::{Cx, Group, Later, Raise, Reply, Row, Stack, YIELDABLE};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// `ngx.sleep`.
@@ -8,7 +12,43 @@ pub fn group() -> Group {
     Group { name: "ngx.sleep", rows: vec![Row::suspends("sleep", YIELDABLE, sleep)], glue: "local b = ... b.ngx.sleep = b.R.sleep" }
 }
 
-fn sleep(_: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+/// Tells the debug log of a request how its sleep went.
+struct Told {
+    request: Rc<Request>,
+    text: &'static [u8],
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if !self.text.is_empty() {
+            self.request.log(Level::Debug, self.text);
+        }
+    }
+}
+
+impl Told {
+    /// Only for a request whose log shows debug lines.
+    fn begin(cx: &Cx, delay: u64) -> Option<Told> {
+        let request = cx.with_host::<Host, _>(|host| host?.request.clone()).filter(|request| request.log_enabled(Level::Debug))?;
+        request.log(Level::Debug, format!("lua ready to sleep for {delay} ms").as_bytes());
+        let text = if delay == 0 {
+            b"lua clean up the posted event for pending ngx.sleep".as_slice()
+        } else {
+            b"lua clean up the timer for pending ngx.sleep"
+        };
+        Some(Told { request, text })
+    }
+
+    fn end(mut self) {
+        let line = self.request.line.borrow();
+        let text = [b"lua sleep timer expired: \"".as_slice(), &line.uri, b"?", &line.args, b"\""].concat();
+        drop(line);
+        self.request.log(Level::Debug, &text);
+        self.text = b"";
+    }
+}
+
+fn sleep(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 {
         return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 1")));
@@ -18,11 +58,15 @@ fn sleep(_: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Ok(delay) = u64::try_from(milliseconds) else {
         return Err(Raise::new(format!("invalid sleep duration \"{milliseconds}\"")));
     };
+    let told = Told::begin(cx, delay);
     Ok(Later::wait(async move {
         if delay == 0 {
             tokio::task::yield_now().await;
         } else {
             tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        if let Some(told) = told {
+            told.end();
         }
         Ok(Reply::Empty)
     }))

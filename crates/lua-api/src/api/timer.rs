@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::{ErrorLog, Level};
-use http::{Location, Worker};
+use http::{Connection, Location, Worker};
 use lua::{Cx, Group, Job, Phase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub fn group() -> Group {
         rows: vec![
             Row::calls("timer_at", PHASES, |cx, stack| create(cx, stack, false)),
             Row::calls("timer_every", PHASES, |cx, stack| create(cx, stack, true)),
-            Row::calls("timer_pending", PhaseSet::EVERYWHERE, |cx, stack| count(cx, stack, |t| t.pending.get())),
-            Row::calls("timer_running", PhaseSet::EVERYWHERE, |cx, stack| count(cx, stack, |t| t.running.get())),
+            Row::calls("timer_pending", PhaseSet::EVERYWHERE, |cx, stack| count(cx, stack, Timers::pending)),
+            Row::calls("timer_running", PhaseSet::EVERYWHERE, |cx, stack| count(cx, stack, Timers::running)),
         ],
         glue: "local b = ... local R = b.R b.ngx.timer = { at = R.timer_at, every = R.timer_every, \
                pending_count = R.timer_pending, running_count = R.timer_running }",
@@ -40,6 +40,7 @@ struct Timer {
     machine: Rc<Machine>,
     worker: Rc<Worker>,
     log: ErrorLog,
+    origin: Option<Rc<Connection>>,
     location: Option<Rc<Location>>,
     function: Ref,
     arguments: Rc<[Value]>,
@@ -63,9 +64,9 @@ fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
     let host = cx.host::<Host>().ok_or("no request found")?;
     let worker = host.worker.clone().ok_or("no request found")?;
     let timers = &host.runtime.timers;
-    let refused = if timers.exiting.get() && delay > 0 {
+    let refused = if timers.is_exiting() && delay > 0 {
         Some("process exiting")
-    } else if timers.pending.get() >= host.runtime.max_pending_timers.get().unwrap_or(1024) {
+    } else if timers.pending() >= host.runtime.max_pending_timers.get().unwrap_or(1024) {
         Some("too many pending timers")
     } else {
         None
@@ -83,13 +84,14 @@ fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
         machine: host.machine.clone(),
         worker: worker.clone(),
         log: host.request.as_ref().map_or_else(|| host.log.clone(), |request| request.error_log()),
+        origin: host.request.as_ref().map(|request| request.connection.clone()).or_else(|| host.origin.clone()),
         location: host.request.as_ref().map_or_else(|| host.location.clone(), |request| Some(request.location())),
         function,
         arguments,
         delay: Duration::from_millis(u64::try_from(delay).unwrap_or(0)),
         every,
     };
-    timers.pending.set(timers.pending.get() + 1);
+    timers.add(&worker);
     worker.spawn(Box::pin(timer.live()));
     stack.push_number(1.0);
     Ok(1)
@@ -101,10 +103,9 @@ impl Timer {
         let timer = Rc::new(self);
         loop {
             let premature = timer.wait().await;
-            let again = timer.every && !premature && !timer.runtime.timers.exiting.get();
-            let timers = &timer.runtime.timers;
+            let again = timer.every && !premature && !timer.runtime.timers.is_exiting();
             if !again {
-                timers.pending.set(timers.pending.get().saturating_sub(1));
+                timer.runtime.timers.remove();
                 return timer.fire(premature).await;
             }
             // The next turn does not wait for this one's end.
@@ -115,13 +116,14 @@ impl Timer {
 
     /// Answers true if the worker's exit came first.
     async fn wait(&self) -> bool {
-        if self.delay.is_zero() {
-            // A new task runs in the next turn of the loop, in order; an exit does not make it early.
-            return false;
-        }
         let timers = &self.runtime.timers;
         let exit = timers.wake.notified();
-        if timers.exiting.get() {
+        if self.delay.is_zero() {
+            // A new task runs in the next turn of the loop, in order. What is made by a worker that exits already is not
+            // premature.
+            return false;
+        }
+        if timers.is_exiting() {
             return true;
         }
         tokio::select! {
@@ -130,40 +132,41 @@ impl Timer {
         }
     }
 
-    fn debug(&self, line: &str) {
-        if self.log.enabled(Level::Debug) {
-            self.log.write(Level::Debug, 0, line.as_bytes());
-        }
+    async fn fire(&self, premature: bool) {
+        self.log.write(Level::Debug, 0, b"lua ngx.timer expired");
+        self.run(premature).await;
+        self.runtime.timers.settle();
+        self.log.write(Level::Debug, 0, b"http lua close fake http connection");
     }
 
-    async fn fire(&self, premature: bool) {
+    async fn run(&self, premature: bool) {
         let timers = &self.runtime.timers;
         let max = self.runtime.max_running_timers.get().unwrap_or(256);
-        if timers.running.get() >= max {
+        if !timers.begin(max) {
             let place = self.machine.vm.place_of(&self.function).unwrap_or_default();
             let line = format!("lua failed to run timer with function defined at {place}: {max} lua_max_running_timers are not enough");
             return self.log.write(Level::Alert, 0, line.as_bytes());
         }
-        timers.running.set(timers.running.get() + 1);
-        self.debug("lua ngx.timer expired");
         let mut host = Host::without_request(self.runtime.clone(), self.machine.clone(), Some(self.worker.clone()), self.log.clone());
+        host.origin.clone_from(&self.origin);
         host.location.clone_from(&self.location);
+        let host = Rc::new(host);
         let push = |stack: &mut Stack<'_>| {
             stack.push_bool(premature);
             self.arguments.iter().for_each(|value| value.push(stack));
             self.arguments.len() + 1
         };
-        let started = Job::call(&self.machine.vm, &self.function, push, Phase::TIMER, Rc::new(host));
+        let started = Job::call(&self.machine.vm, &self.function, push, Phase::TIMER, host.clone());
         let outcome = match started {
             Started::Done(outcome) => outcome,
             Started::Waiting(job) => job.await,
         };
-        timers.running.set(timers.running.get().saturating_sub(1));
-        self.debug("http lua close fake http connection");
+        timers.end();
         if let lua::Outcome::Failed(error) = outcome {
             let mut line = b"lua entry thread aborted: ".to_vec();
             line.extend_from_slice(&error.log_text());
             line.extend_from_slice(b", context: ngx.timer");
+            line.extend_from_slice(host.origin_text().as_bytes());
             self.log.write(Level::Error, 0, &line);
         }
     }

@@ -75,7 +75,7 @@ rawset(ngx, "config", {
         return (R.prefix())
     end,
     nginx_configure = function()
-        return ""
+        return (R.configure())
     end,
 })
 

@@ -9,7 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 pub fn group() -> Group {
     Group {
         name: "ngx.consts",
-        rows: vec![Row::calls("null", PhaseSet::EVERYWHERE, null), Row::calls("prefix", PhaseSet::EVERYWHERE, prefix)],
+        rows: vec![
+            Row::calls("null", PhaseSet::EVERYWHERE, null),
+            Row::calls("prefix", PhaseSet::EVERYWHERE, prefix),
+            Row::calls("configure", PhaseSet::EVERYWHERE, configure),
+        ],
         glue: include_str!("consts.lua"),
     }
 }
@@ -26,6 +30,14 @@ fn prefix(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         prefix.push(b'/');
     }
     stack.push_bytes(&prefix);
+    Ok(1)
+}
+
+/// ` --with-...`, as nginx keeps it.
+fn configure(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let arguments = cx.host::<Host>().map(|host| host.runtime.surroundings.borrow().configure.clone()).unwrap_or_default();
+    let space = if arguments.starts_with('-') { " " } else { "" };
+    stack.push_bytes(format!("{space}{arguments}").as_bytes());
     Ok(1)
 }
 

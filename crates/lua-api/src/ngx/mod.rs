@@ -7,12 +7,16 @@ pub mod args;
 pub mod base64;
 pub mod consts;
 pub mod digest;
+pub mod errlog;
 pub mod escape;
 pub mod ndk;
+pub mod process;
+pub mod regex;
 pub mod req_body;
 pub mod req_header;
 pub mod request;
 pub mod resp_header;
+pub mod semaphore;
 pub mod shared;
 pub mod time;
 pub mod var;
@@ -36,7 +40,17 @@ pub fn groups() -> Vec<lua::Group> {
         req_body::group(),
         ndk::group(),
         shared::group(),
+        regex::group(),
+        semaphore::group(),
+        process::group(),
+        errlog::group(),
     ]
+}
+
+/// The groups of a machine in a thread: what needs no request.
+#[must_use]
+pub(crate) fn thread_groups() -> Vec<lua::Group> {
+    vec![consts::group(), args::group(), digest::group(), base64::group(), escape::group(), shared::group()]
 }
 
 /// The result of a row that a Lua function wraps: its errors name the line that called that function.

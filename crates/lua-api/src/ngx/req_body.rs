@@ -120,7 +120,11 @@ fn get_body_file(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 /// The body must have been read or thrown away before another can take its place.
 fn replaceable(request: &Request) -> Result<(), Raise> {
-    match request.body.borrow().state() {
+    let body = request.body.borrow();
+    match body.state() {
+        BodyState::Read if body.is_none() && request.is_main() && !request.flags.body_asked.get() => {
+            Err(Raise::fixed("request body not read yet"))
+        }
         BodyState::Discarded => Err(Raise::fixed("request body already discarded asynchronously")),
         BodyState::Unread => Err(Raise::fixed("request body not read yet")),
         BodyState::Read => Ok(()),

@@ -76,7 +76,7 @@ fn set_uri(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if !(1..=3).contains(&n) {
         return Err(Raise::new(format!("expecting 1, 2 or 3 arguments but seen {n}")));
     }
-    let (_, request) = request(cx)?;
+    let (host, request) = request(cx)?;
     for index in 2..=n {
         if stack.kind(index) != Type::Boolean {
             return Err(stack.mismatch(index, "set_uri", "boolean"));
@@ -101,6 +101,9 @@ fn set_uri(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     if jump && !matches!(cx.phase(), Some(phase) if phase == Phase::REWRITE || phase == Phase::SERVER_REWRITE) {
         return Err(cx.refusal());
+    }
+    if jump && host.state.captures.get() > 0 {
+        return Err(Raise::fixed(crate::exit::PENDING));
     }
     if jump && request.log_enabled(Level::Debug) {
         let mut text = b"lua set uri jump to \"".to_vec();

@@ -94,8 +94,6 @@ function ngx.resp.get_headers(max, raw)
 end
 
 local version = "0.1.33"
-loaded["resty.core.response"] = { version = version, set_resp_header = set }
-
 local resp = { version = version }
 function resp.add_header(key, value)
     set(nil, key, value, true)
@@ -109,6 +107,9 @@ function resp.set_status(status, reason)
     end
 end
 function resp.bypass_if_checks()
-    error("ngx.resp.bypass_if_checks is not supported yet", 2)
+    if C.resp_unconditional(cx) < 0 then
+        error(text(), 2)
+    end
 end
 loaded["ngx.resp"] = resp
+loaded["resty.core.response"] = { version = version, set_resp_header = set, bypass_if_checks = resp.bypass_if_checks }

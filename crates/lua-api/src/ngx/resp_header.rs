@@ -27,6 +27,7 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("resp_set", resp_set),
             Row::fast::<ALL, _, _>("resp_get", resp_get),
             Row::fast::<ALL, _, _>("resp_status", resp_status),
+            Row::fast::<ALL, _, _>("resp_unconditional", unconditional),
             Row::calls("resp_values", PhaseSet::EVERYWHERE, |cx, stack| wrapped(resp_values(cx, stack))),
             Row::calls("resp_headers", PhaseSet::EVERYWHERE, |cx, stack| wrapped(resp_headers(cx, stack))),
         ],
@@ -45,6 +46,14 @@ fn wire_name<'a>(request: &Request, name: &'a [u8]) -> Cow<'a, [u8]> {
 /// Whether the head is beyond reach. Header filters run when it is about to leave.
 pub(crate) fn head_is_gone(cx: &Cx, host: &Host, request: &Request) -> bool {
     cx.phase() != Some(Phase::HEADER_FILTER) && (request.flags.header_sent.get() || host.state.buffering.get())
+}
+
+/// The conditions in the request's fields are not to be looked at.
+fn unconditional(cx: &Cx) -> i32 {
+    with_request(cx, -1, |_, request| {
+        request.flags.unconditional.set(true);
+        0
+    })
 }
 
 fn resp_set(cx: &Cx, name: &[u8], value: &[u8], how: i32) -> i32 {

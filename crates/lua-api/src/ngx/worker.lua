@@ -1,6 +1,5 @@
 local b = ...
 local C, cx, ngx = b.C, b.cx, b.ngx
-local error = error
 
 local worker = {}
 ngx.worker = worker
@@ -30,10 +29,7 @@ function worker.pids()
     if phase == "init" or phase == "init_worker" then
         return nil, "API disabled in the current context"
     end
-    if C.worker_count(cx) == 1 then
-        return { C.worker_pid(cx) }
-    end
-    error("ngx.worker.pids is not supported yet with several workers", 2)
+    return (b.R.worker_pids())
 end
 
 b.G.package.loaded["resty.core.worker"] = { _VERSION = "0.1.33" }

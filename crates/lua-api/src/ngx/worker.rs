@@ -1,7 +1,7 @@
 //! `ngx.worker`: which worker runs the code.
 
 use crate::host::Host;
-use lua::{Cx, Group, PhaseSet, Row};
+use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -15,21 +15,38 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("worker_count", worker_count),
             Row::fast::<ALL, _, _>("worker_pid", worker_pid),
             Row::fast::<ALL, _, _>("worker_exiting", worker_exiting),
+            Row::calls("worker_pids", PhaseSet::EVERYWHERE, worker_pids),
         ],
         glue: include_str!("worker.lua"),
     }
 }
 
-/// The worker's number; below 0 in the master.
+/// The worker's number; below 0 in the master and in the privileged agent.
 fn worker_id(cx: &Cx) -> i32 {
     let worker = cx.host::<Host>().and_then(|host| host.worker.clone());
-    worker.map_or(-1, |worker| i32::try_from(worker.number).unwrap_or(-1))
+    worker.filter(|worker| !worker.place().is_some_and(|place| place.agent)).map_or(-1, |worker| i32::try_from(worker.number).unwrap_or(-1))
 }
 
 fn worker_count(cx: &Cx) -> i32 {
     let Some(host) = cx.host::<Host>() else { return 1 };
-    let count = host.worker.as_ref().map_or(1, |worker| worker.count);
+    let count = host.worker.as_ref().map_or_else(|| host.runtime.surroundings.borrow().workers.max(1), |worker| worker.count);
     i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// The list of all workers' process ids; of this process alone where there is no list.
+fn worker_pids(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let worker = cx.host::<Host>().and_then(|host| host.worker.clone());
+    let mut pids = worker.and_then(|worker| worker.place().map(|place| (place.pids)())).unwrap_or_default();
+    if pids.is_empty() {
+        pids.push(worker_pid(cx));
+    }
+    stack.push_table(pids.len(), 0);
+    let table = stack.top();
+    for (index, pid) in pids.into_iter().enumerate() {
+        stack.push_number(f64::from(pid));
+        stack.set_item(table, index + 1);
+    }
+    Ok(1)
 }
 
 fn worker_pid(_: &Cx) -> i32 {

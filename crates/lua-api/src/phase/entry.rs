@@ -1,5 +1,6 @@
 //! A handler's run: from the request to the chunk, and from the chunk's end to the phase's answer.
 
+use crate::abort;
 use crate::code::Code;
 use crate::exit;
 use crate::host::Host;
@@ -45,6 +46,22 @@ fn with_leave(phase: Phase, options: &Options) -> Phase {
     if options.yield_everywhere == Some(true) && !phase.yields { phase.waiting() } else { phase }
 }
 
+/// Says at debug level which code is about to run.
+fn note(request: &Request, phase: Phase) {
+    let name = match phase.bit {
+        bit if bit == Phase::HEADER_FILTER.bit => "header filter",
+        bit if bit == Phase::BODY_FILTER.bit => "body filter",
+        bit if bit == Phase::SET.bit => return,
+        _ => "",
+    };
+    let uri = String::from_utf8_lossy(&request.line.borrow().uri).into_owned();
+    let line = match name {
+        "" => format!("lua {} handler, uri:\"{uri}\" c:1", phase.name.trim_end_matches("_by_lua*").replace('_', " ")),
+        filter => format!("lua {filter} for user lua code, uri \"{uri}\""),
+    };
+    request.log(Level::Debug, line.as_bytes());
+}
+
 /// Most hosts that a handler keeps.
 const IDLE_HOSTS: usize = 64;
 
@@ -58,7 +75,13 @@ impl Entry {
 
     /// Joins a phase: last, or before all other handlers.
     pub fn join(self: Rc<Self>, place: &mut Attach<'_>, phase: http::Phase, finish: Finish, first: bool) {
-        let run = move |request: &Rc<Request>| self.run(request, finish);
+        let run = move |request: &Rc<Request>| {
+            if self.phase == Phase::REWRITE && request.progress.uri_changed.get() {
+                // A rewrite before it leads to another location.
+                return Step::Now(Outcome::Declined);
+            }
+            self.run(request, finish)
+        };
         if !first {
             return place.phase(phase, run);
         }
@@ -100,6 +123,10 @@ impl Entry {
         let Some(inner) = Rc::get_mut(&mut host) else { return };
         inner.request = None;
         inner.state.clone_from(&self.blank);
+        if let Some(common) = self.runtime.machine.get().filter(|common| !Rc::ptr_eq(common, &inner.machine)) {
+            // One request's own machine ends with it.
+            inner.machine = common.clone();
+        }
         let mut hosts = self.hosts.borrow_mut();
         if hosts.len() < IDLE_HOSTS {
             hosts.push(host);
@@ -107,6 +134,9 @@ impl Entry {
     }
 
     fn prepare(&self, request: &Rc<Request>) -> Result<(Rc<Host>, lua::ChunkId), Outcome> {
+        if request.log_enabled(Level::Debug) {
+            note(request, self.phase);
+        }
         let state = request.context::<State>();
         let cached = self.options.code_cache.unwrap_or(true);
         let machine = match machine_for(&self.runtime, request, &state, cached) {
@@ -156,7 +186,10 @@ impl Entry {
             Started::Waiting(job) => {
                 let (request, entry) = (request.clone(), self.clone());
                 Step::wait(async move {
-                    let ended = job.await;
+                    let ended = match entry.options.check_client_abort {
+                        Some(true) => abort::watched(job, &request, &state).await,
+                        _ => job.await,
+                    };
                     entry.give_back(host);
                     settle(&request, state, ended, finish).finish().await
                 })

@@ -1,8 +1,10 @@
 //! Directives that only set something: paths, limits, switches.
 
 use crate::directive::file_name;
+use crate::ngx::errlog::Capture;
 use crate::options::{self, Options};
 use crate::runtime::Runtime;
+use base::log::MAX_LINE;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -38,6 +40,28 @@ fn rows() -> Vec<Row> {
             cx.main::<Runtime>().max_running_timers.set(Some(value));
             Ok(())
         }),
+        Row::new("lua_regex_cache_max_entries", Context::HTTP, one, "How many compiled expressions a worker keeps.", |cx| {
+            set_number(cx, |runtime| &runtime.regex_cache_entries)
+        }),
+        Row::new("lua_regex_match_limit", Context::HTTP, one, "How many steps a match may take.", |cx| {
+            set_number(cx, |runtime| &runtime.regex_match_limit)
+        }),
+        Row::new("lua_worker_thread_vm_pool_size", Context::HTTP, one, "How many machines run_worker_thread may have.", |cx| {
+            let value = cx.number(0)?;
+            cx.main::<Runtime>().thread_machines.set(Some(value));
+            Ok(())
+        }),
+        Row::new("lua_sa_restart", Context::HTTP, Arity::Flag, "Whether signals leave system calls alone.", |cx| {
+            let value = cx.flag(0)?;
+            cx.main::<Runtime>().used.set(true);
+            cx.main::<Runtime>().sa_restart.set(Some(value));
+            Ok(())
+        }),
+        Row::new("lua_thread_cache_max_entries", Context::HTTP, one, "How many idle coroutines are kept.", |cx| {
+            let value = cx.number(0)?;
+            cx.main::<Runtime>().idle_slots.set(Some(value));
+            Ok(())
+        }),
         Row::new("lua_max_cpu_time", Context::HTTP, one, "How long Lua code may run without a pause.", |cx| {
             let value = cx.time_ms(0)?;
             set_limit(cx, |runtime| &runtime.max_cpu_time, value)
@@ -49,12 +73,24 @@ fn rows() -> Vec<Row> {
         Row::new("lua_malloc_trim", Context::HTTP, one, "Has no effect: the allocator gives memory back by itself.", |cx| {
             cx.number(0).map(|_| ())
         }),
-        Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| cx.flag(0).map(|_| ())),
-        Row::new("lua_capture_error_log", Context::HTTP, one, "Not supported yet.", |cx| {
-            Err(cx.error("the \"lua_capture_error_log\" directive is not supported yet"))
+        Row::new("lua_load_resty_core", Context::HTTP, Arity::Flag, "Has no effect: resty.core is built in.", |cx| {
+            let text = "lua_load_resty_core is deprecated (the lua-resty-core library is required since ngx_lua v0.10.16)";
+            cx.warn(text);
+            cx.flag(0).map(|_| ())
         }),
+        Row::new("lua_capture_error_log", Context::HTTP, one, "Keeps the last lines of the error log.", capture_error_log),
     ]);
     rows
+}
+
+fn set_number(cx: &Cx<'_>, field: fn(&Runtime) -> &Cell<Option<u64>>) -> Result<(), Error> {
+    let value = cx.number(0)?;
+    let runtime = cx.main::<Runtime>();
+    let field = field(&runtime);
+    let mut slot = field.get();
+    cx.once(&mut slot, value)?;
+    field.set(slot);
+    Ok(())
 }
 
 fn levels(levels: &mut Levels) {
@@ -74,6 +110,24 @@ fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
         let place = file_name(cx).map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
         cx.main::<Runtime>().uncached.borrow_mut().push(place);
     }
+    Ok(())
+}
+
+/// `lua_capture_error_log SIZE`
+fn capture_error_log(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let runtime = cx.main::<Runtime>();
+    let capture = runtime.state::<Capture>();
+    if capture.size.get() > 0 {
+        return Err(cx.duplicate());
+    }
+    let text = cx.text(0);
+    if text.is_empty() {
+        return Err(cx.error_at(0, format!("invalid capture error log size \"{text}\"")));
+    }
+    let size = cx.size(0).ok().and_then(|size| usize::try_from(size).ok()).filter(|size| *size >= MAX_LINE);
+    let short = || cx.error_at(0, format!("invalid capture error log size \"{text}\", minimum size is {MAX_LINE}"));
+    capture.size.set(size.ok_or_else(short)?);
+    runtime.used.set(true);
     Ok(())
 }
 

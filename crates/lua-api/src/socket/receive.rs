@@ -23,14 +23,23 @@ pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
         return Ok(fail(stack, text));
     }
-    let want = match (stack.top(), stack.kind(2)) {
+    let Some(want) = wanted(stack)? else {
+        stack.push_bytes(b"");
+        return Ok(Later::Now(1));
+    };
+    run(&call, stack, socket, want, reporter, false)
+}
+
+/// What the argument of `receive` asks for; `None`: no byte.
+///
+/// # Errors
+/// It is no pattern and no size.
+pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
+    Ok(Some(match (stack.top(), stack.kind(2)) {
         (1, _) => Want::Line,
         (_, Type::String | Type::Number) => match (stack.number(2), stack.bytes(2).unwrap_or_default()) {
             (Some(size), _) if size < 0.0 => return Err(Raise::argument(1, "receive", "bad number argument")),
-            (Some(size), _) if size < 1.0 => {
-                stack.push_bytes(b"");
-                return Ok(Later::Now(1));
-            }
+            (Some(size), _) if size < 1.0 => return Ok(None),
             (Some(size), _) => Want::Bytes(size as usize),
             (None, b"*l") => Want::Line,
             (None, b"*a") => Want::All,
@@ -40,8 +49,7 @@ pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             }
         },
         _ => return Err(Raise::argument(1, "receive", "bad argument")),
-    };
-    run(&call, stack, socket, want, reporter, false)
+    }))
 }
 
 /// `sock:receiveany(most)`.

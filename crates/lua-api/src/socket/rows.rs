@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::socket::hub::Hub;
 use crate::socket::owned::Keeper;
-use crate::socket::{connect, keep, receive, send, udp};
+use crate::socket::{client, connect, keep, receive, send, udp};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
@@ -27,7 +27,8 @@ pub fn group() -> Group {
         Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
     ];
     rows.extend(udp::rows());
-    Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("udp.lua")) }
+    rows.extend(client::rows());
+    Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("udp.lua"), include_str!("client.lua")) }
 }
 
 /// Checks a call of `ngx.socket.tcp`; the glue makes the object.

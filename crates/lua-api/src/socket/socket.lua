@@ -50,51 +50,58 @@ local function step(state, data, err, part, reached)
     return data
 end
 
-function methods.receiveuntil(...)
-    local n = select("#", ...)
-    if n ~= 2 and n ~= 3 then
-        error("expecting 2 or 3 arguments (including the object), but got " .. n, 2)
-    end
-    local self, pattern, options = ...
-    if type(pattern) ~= "string" and type(pattern) ~= "number" then
-        error("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")", 2)
-    end
-    pattern = pattern .. ""
-    local inclusive
-    if n == 3 then
-        if type(options) ~= "table" then
-            error("bad argument #3 to 'receiveuntil' (table expected, got " .. type(options) .. ")", 2)
-        end
-        inclusive = options.inclusive
-        if inclusive ~= nil and type(inclusive) ~= "boolean" then
-            error('bad argument #3 to \'receiveuntil\' (bad "inclusive" option value type: ' .. type(inclusive) .. ")", 2)
-        end
-    end
-    if pattern == "" then
-        return nil, "pattern is empty"
-    end
-    local state = {}
+-- The method of sockets whose iterators call `row`.
+local function receiveuntil(row)
     return function(...)
-        local count = select("#", ...)
-        if count > 1 then
-            error("expecting 0 or 1 argument, but seen " .. count, 2)
+        local n = select("#", ...)
+        if n ~= 2 and n ~= 3 then
+            error("expecting 2 or 3 arguments (including the object), but got " .. n, 2)
         end
-        local size = 0
-        if count == 1 then
-            size = tonumber((...))
-            if not size then
-                error("bad argument #1 to '?' (number expected, got " .. type((...)) .. ")", 2)
+        local self, pattern, options = ...
+        if type(self) ~= "table" then
+            error("bad argument #1 to 'receiveuntil' (table expected, got " .. type(self) .. ")", 2)
+        end
+        if type(pattern) ~= "string" and type(pattern) ~= "number" then
+            error("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")", 2)
+        end
+        pattern = pattern .. ""
+        local inclusive
+        if n == 3 then
+            if type(options) ~= "table" then
+                error("bad argument #3 to 'receiveuntil' (table expected, got " .. type(options) .. ")", 2)
             end
-            size = size > 0 and floor(size) or 0
+            inclusive = options.inclusive
+            if inclusive ~= nil and type(inclusive) ~= "boolean" then
+                error('bad argument #3 to \'receiveuntil\' (bad "inclusive" option value type: ' .. type(inclusive) .. ")", 2)
+            end
         end
-        if state.reached and state.sized then
-            state.reached = nil
-            return nil, nil, nil
+        if pattern == "" then
+            return nil, "pattern is empty"
         end
-        state.sized = size > 0
-        return step(state, until_row(self, pattern, inclusive, size))
+        local state = {}
+        return function(...)
+            local count = select("#", ...)
+            if count > 1 then
+                error("expecting 0 or 1 argument, but seen " .. count, 2)
+            end
+            local size = 0
+            if count == 1 then
+                size = tonumber((...))
+                if not size then
+                    error("bad argument #1 to '?' (number expected, got " .. type((...)) .. ")", 2)
+                end
+                size = size > 0 and floor(size) or 0
+            end
+            if state.reached and state.sized then
+                state.reached = nil
+                return nil, nil, nil
+            end
+            state.sized = size > 0
+            return step(state, row(self, pattern, inclusive, size))
+        end
     end
 end
+methods.receiveuntil = receiveuntil(until_row)
 
 local function finalize(proxy)
     local object = getmetatable(proxy).object

@@ -92,7 +92,7 @@ fn wait_returns_for_the_first_to_end() {
         says(&vm, code),
         format!(
             "truequicknil3\nnilalready waited or killed\ntrueslow\ntrue12\nnilalready waited or killed\n\
-             false{file}:10: oops\nfalse{file}:12: now\n"
+             falseoops{file}:10: oops\nfalsenow{file}:12: now\n"
         )
     );
     assert_eq!(log.aborted.borrow().len(), 2);
@@ -232,4 +232,25 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
     assert_eq!(*request.said.borrow(), "false5\n");
     assert_eq!(says(&vm, "say(mine)"), "nil\n");
     assert_eq!(log.globals.borrow().len(), 1);
+}
+
+#[test]
+fn a_thread_in_reserve_runs_only_when_it_is_roused() {
+    let (vm, _) = machine();
+    let code = "say(pcall(reserve, 1)) say(reserve(function() say('roused') nap(1) say('done') end), reserve(print)) nap(4) say('end')";
+    let quiet = "falsebad argument #1 to 'reserve' (Lua function expected)\ntruefalse\n";
+    assert_eq!(says(&vm, code), format!("{quiet}end\n"));
+    for times in [1, 2] {
+        let request = Rc::new(Request::default());
+        let host = Rc::clone(&request) as Rc<dyn Any>;
+        let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, host) else { panic!("it waits") };
+        for time in 0..times {
+            assert_eq!(job.rouse(), time == 0);
+        }
+        assert!(matches!(drive(Started::Waiting(job)), Outcome::Returned));
+        assert_eq!(*request.said.borrow(), format!("{quiet}roused\ndone\nend\n"));
+    }
+    let forgotten = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, Rc::new(Request::default()));
+    drop(forgotten);
+    assert_eq!(says(&vm, "say(reserve(function() end))"), "true\n");
 }

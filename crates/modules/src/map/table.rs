@@ -39,6 +39,11 @@ impl<T> Table<T> {
         insert(&mut self.exact, key, value)
     }
 
+    /// Whether there is no key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.leading.is_empty() && self.trailing.is_empty()
+    }
+
     /// The value for a lower-case key: exact, then the longest `*.x`, then the longest `x.*`.
     pub(crate) fn find(&self, key: &[u8]) -> Option<&T> {
         self.exact.get(key).or_else(|| self.find_leading(key)).or_else(|| self.find_trailing(key))

@@ -82,6 +82,9 @@ fn comparison(cx: &Cx<'_>, index: VarIndex, operator: &[u8], place: usize, opera
             let value = compile_bytes(cx, last, operand)?;
             Ok(Box::new(move |request, state| {
                 let left = read(request, index);
+                if let Some(text) = value.literal() {
+                    return Ok((left == text) != negative);
+                }
                 let mut right = Vec::new();
                 push_value(&value, request, state.quote, &mut right);
                 Ok((left == right) != negative)

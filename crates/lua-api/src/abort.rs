@@ -1,0 +1,67 @@
+//! `lua_check_client_abort` and `ngx.on_abort`: a client that goes while its handler waits.
+//!
+//! The front watches the connection only while a handler waits that asked for it, and says so by a flag. Bytes that have
+//! arrived, such as a pipelined request, count as a sign of life.
+
+use crate::options::Options;
+use crate::state::State;
+use base::log::Level;
+use http::{Request, log_request};
+use lua::{Cx, Job, Outcome, Raise, Stack};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Client closed request.
+const GONE: i32 = 499;
+
+/// Watches the client as long as it lives.
+struct Watching(Rc<Request>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.flags.watch_client.set(false);
+    }
+}
+
+/// Runs `job` to its end. If the client goes meanwhile, its `ngx.on_abort` thread runs, or the job ends with 499.
+pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> Outcome {
+    if !request.is_main() {
+        return job.await;
+    }
+    request.flags.watch_client.set(true);
+    let _watching = Watching(request.clone());
+    // Who went before this handler began to wait is known to others already.
+    state.abort_known.set(request.flags.client_gone.get());
+    poll_fn(|cx| {
+        if request.flags.client_gone.get() && !state.abort_known.replace(true) {
+            log_request!(request, Level::Info, "client prematurely closed connection");
+            if !job.rouse() {
+                return Poll::Ready(Outcome::Finished(GONE));
+            }
+            log_request!(request, Level::Debug, "lua waking up the on_abort callback thread");
+        }
+        Pin::new(&mut job).poll(cx)
+    })
+    .await
+}
+
+/// `ngx.on_abort(callback)`.
+///
+/// # Errors
+/// The callback is no Lua function.
+pub fn on_abort(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (_, request) = crate::host::request(cx)?;
+    let refusal = if request.conf::<Options>().check_client_abort != Some(true) {
+        "lua_check_client_abort is off"
+    } else if lua::stand_by(cx, stack, "on_abort")? {
+        stack.push_number(1.0);
+        return Ok(1);
+    } else {
+        "duplicate call"
+    };
+    stack.push_nil();
+    stack.push_bytes(refusal.as_bytes());
+    Ok(2)
+}

@@ -1,0 +1,160 @@
+//! A pipe that the worker reads: a program's standard output or standard error.
+
+use lua::{Reply, Value};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::Notify;
+
+/// What one read wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// All up to the end.
+    All,
+    /// Exactly so many bytes.
+    Bytes(usize),
+    /// A line without its end.
+    Line,
+    /// Whatever there is, up to so many bytes.
+    Any(usize),
+}
+
+/// The reading end.
+pub struct Inlet {
+    end: RefCell<Option<Rc<Receiver>>>,
+    /// What has been read and nobody has got yet.
+    rest: RefCell<Vec<u8>>,
+    /// How much is read at once, in bytes.
+    step: usize,
+    eof: Cell<bool>,
+    busy: Cell<bool>,
+    closing: Cell<&'static str>,
+    bell: Notify,
+}
+
+/// Marks an inlet as in use while it lives.
+struct Busy<'a>(&'a Cell<bool>);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl Inlet {
+    /// An open one.
+    pub fn new(end: Receiver, step: usize) -> Inlet {
+        Inlet {
+            end: RefCell::new(Some(Rc::new(end))),
+            rest: RefCell::default(),
+            step,
+            eof: Cell::new(false),
+            busy: Cell::new(false),
+            closing: Cell::new(""),
+            bell: Notify::new(),
+        }
+    }
+
+    /// Closes it; who reads now gets `reason` as the error.
+    pub fn close(&self, reason: &'static str) {
+        self.closing.set(reason);
+        self.end.take();
+        self.bell.notify_waiters();
+    }
+
+    /// Why no read can begin.
+    pub fn refusal(&self) -> Option<&'static str> {
+        if self.end.borrow().is_none() {
+            return Some("closed");
+        }
+        self.busy.get().then_some("pipe busy reading")
+    }
+
+    /// Reads; a time limit counts from the last byte that came.
+    pub async fn read(&self, want: Want, limit: Option<Duration>) -> Reply {
+        self.busy.set(true);
+        let _busy = Busy(&self.busy);
+        loop {
+            if let Some(data) = take(&mut self.rest.borrow_mut(), want, self.eof.get()) {
+                return Reply::One(data.into());
+            }
+            let Some(end) = self.end.borrow().clone() else { return self.partial(self.closing.get()) };
+            if self.eof.get() {
+                return self.partial("closed");
+            }
+            match self.fetch(&end) {
+                Ok(0) => self.eof.set(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let closed = self.bell.notified();
+                    tokio::select! {
+                        biased;
+                        () = closed => {}
+                        ready = end.readable() => if let Err(error) = ready {
+                            return self.partial_owned(error.to_string());
+                        },
+                        () = super::outlet::after(limit) => return self.partial("timeout"),
+                    }
+                }
+                Err(error) => return self.partial_owned(error.to_string()),
+            }
+        }
+    }
+
+    fn fetch(&self, end: &Receiver) -> io::Result<usize> {
+        let mut rest = self.rest.borrow_mut();
+        rest.reserve(self.step);
+        end.try_read_buf(&mut *rest)
+    }
+
+    fn partial(&self, error: &'static str) -> Reply {
+        Reply::Many(vec![Value::Nil, error.into(), self.rest.take().into()])
+    }
+
+    fn partial_owned(&self, error: String) -> Reply {
+        Reply::Many(vec![Value::Nil, error.into_bytes().into(), self.rest.take().into()])
+    }
+}
+
+/// Takes what is wanted from the bytes at hand, if it is all there.
+fn take(rest: &mut Vec<u8>, want: Want, eof: bool) -> Option<Vec<u8>> {
+    match want {
+        Want::All => eof.then(|| std::mem::take(rest)),
+        Want::Bytes(count) => (rest.len() >= count).then(|| rest.drain(..count).collect()),
+        Want::Any(max) => (!rest.is_empty()).then(|| rest.drain(..max.min(rest.len())).collect()),
+        Want::Line => {
+            let end = memchr::memchr(b'\n', rest)?;
+            let mut line: Vec<u8> = rest.drain(..=end).collect();
+            line.pop();
+            line.retain(|byte| *byte != b'\r');
+            Some(line)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(rest: &str, want: Want, eof: bool) -> (Option<String>, String) {
+        let mut rest = rest.as_bytes().to_vec();
+        let data = take(&mut rest, want, eof).map(|data| String::from_utf8(data).expect("text"));
+        (data, String::from_utf8(rest).expect("text"))
+    }
+
+    #[test]
+    fn each_read_takes_what_it_wants() {
+        let some = |text: &str, rest: &str| (Some(text.to_owned()), rest.to_owned());
+        let none = |rest: &str| (None, rest.to_owned());
+        assert_eq!(taken("ab", Want::All, false), none("ab"));
+        assert_eq!(taken("ab", Want::All, true), some("ab", ""));
+        assert_eq!(taken("abc", Want::Bytes(2), false), some("ab", "c"));
+        assert_eq!(taken("a", Want::Bytes(2), true), none("a"));
+        assert_eq!(taken("a\r\nb", Want::Line, false), some("a", "b"));
+        assert_eq!(taken("a", Want::Line, true), none("a"));
+        assert_eq!(taken("abc", Want::Any(2), false), some("ab", "c"));
+        assert_eq!(taken("", Want::Any(2), true), none(""));
+    }
+}

@@ -1,0 +1,21 @@
+
+-- The client's connection; behind socket.lua in one chunk.
+local take, raised, RAISE = b.N.client, b.raised, b.RAISE
+local body_methods, raw_methods = {}, { send = R.client_send }
+for _, t in ipairs { body_methods, raw_methods } do
+    t.receive, t.receiveany, t.receiveuntil = R.client_receive, R.client_receiveany, receiveuntil(R.client_until)
+    t.settimeout, t.settimeouts, t.getfd = methods.settimeout, methods.settimeouts, R.client_fd
+end
+local body_meta, raw_meta = { __index = body_methods }, { __index = raw_methods }
+
+ngx.req = ngx.req or {}
+function ngx.req.socket(...)
+    local id, message, level = take(...)
+    if id == RAISE then
+        return raised(message, level)
+    end
+    if not id then
+        return nil, message
+    end
+    return setmetatable({ id }, (...) and raw_meta or body_meta)
+end

@@ -1,0 +1,116 @@
+//! The client's side of a request as a socket.
+
+use crate::socket::call::{Call, ID, item};
+use crate::socket::state::Socket;
+use http::Request;
+use http::connection::{BodyError, BodyRead};
+use http::tunnel::Tunnel;
+use lua::{Raise, Stack};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// Where bytes come from.
+pub enum Source {
+    /// The request's body; so many of its bytes have not come yet.
+    Body(Cell<u64>),
+    /// The connection below.
+    Raw(Rc<dyn Tunnel>),
+}
+
+/// A socket that `ngx.req.socket` made.
+pub struct Client {
+    /// Its number among the worker's sockets.
+    pub id: u64,
+    /// Buffer, closed directions, who is at work.
+    pub socket: Rc<Socket>,
+    /// Where bytes come from.
+    pub source: Source,
+}
+
+/// The sockets of one request.
+#[derive(Default)]
+pub struct Clients(RefCell<Vec<Rc<Client>>>);
+
+impl Clients {
+    /// Adds one.
+    pub fn add(&self, client: Client) {
+        self.0.borrow_mut().push(Rc::new(client));
+    }
+
+    fn find(&self, id: u64) -> Option<Rc<Client>> {
+        self.0.borrow().iter().find(|client| client.id == id).cloned()
+    }
+
+    /// How many bytes are still to come of a body that a socket has.
+    pub fn left(&self) -> Option<u64> {
+        self.0.borrow().iter().find_map(|client| client.left())
+    }
+}
+
+/// What a look at the source brought.
+pub enum Fill {
+    /// Bytes.
+    More,
+    /// Their end.
+    End,
+    /// The client has gone.
+    Aborted,
+    /// Another error.
+    Failed(io::Error),
+}
+
+impl Client {
+    /// The socket whose table is the first argument; `None` once its request has ended.
+    ///
+    /// # Errors
+    /// `bad request`: it belongs to another request.
+    pub fn find(call: &Call, stack: &mut Stack<'_>) -> Result<Option<Rc<Client>>, Raise> {
+        let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
+        let clients = call.host.request.as_ref().and_then(|request| request.find_context::<Clients>());
+        match clients.and_then(|clients| clients.find(id)) {
+            None if call.hub.find(id).is_some() => Err("bad request".into()),
+            own => Ok(own),
+        }
+    }
+
+    /// How many bytes of the body are still to come.
+    pub fn left(&self) -> Option<u64> {
+        match &self.source {
+            Source::Body(left) => Some(left.get()),
+            Source::Raw(_) => None,
+        }
+    }
+
+    /// Appends what has come to `input`. `checks`: the end of a raw connection is the client's going.
+    pub fn poll_fill(&self, cx: &mut Context<'_>, request: &Request, input: &mut Vec<u8>, room: usize, checks: bool) -> Poll<Fill> {
+        match &self.source {
+            Source::Body(left) => {
+                if left.get() == 0 {
+                    return Poll::Ready(Fill::End);
+                }
+                Poll::Ready(match ready!(request.wire.poll_body(cx, request, input, room)) {
+                    Ok(BodyRead::Data(count)) => {
+                        let count = count as u64;
+                        left.set(left.get().saturating_sub(count));
+                        request.request_length.set(request.request_length.get() + count);
+                        Fill::More
+                    }
+                    Ok(BodyRead::End) => {
+                        left.set(0);
+                        Fill::End
+                    }
+                    Err(BodyError::Closed | BodyError::TimedOut) => Fill::Aborted,
+                    Err(BodyError::Invalid) => Fill::Failed(io::ErrorKind::InvalidData.into()),
+                })
+            }
+            Source::Raw(tunnel) => Poll::Ready(match ready!(tunnel.poll_read(cx, input)) {
+                Ok(0) if checks => Fill::Aborted,
+                Ok(0) => Fill::End,
+                Ok(_) => Fill::More,
+                Err(error) => Fill::Failed(error),
+            }),
+        }
+    }
+}

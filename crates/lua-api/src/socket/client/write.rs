@@ -1,0 +1,95 @@
+//! `send` of a raw socket.
+
+use crate::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
+use crate::socket::client::state::{Client, Source};
+use crate::socket::pieces;
+use crate::socket::report::Reporter;
+use crate::socket::state::{Work, error_text};
+use base::log::Level;
+use http::{Request, log_request};
+use lua::{Cx, Later, Raise, Reply, Stack, Value};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+/// `sock:send(data)`: answers the number of bytes.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    let call = call::begin(cx, stack, "send")?;
+    let reporter = call.reporter(cx);
+    let client = Client::find(&call, stack)?.filter(|client| !client.socket.inner.borrow().write_closed);
+    let (Some(client), Some(request)) = (client, call.host.request.clone()) else {
+        reporter.error("attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
+        return Ok(fail(stack, "closed"));
+    };
+    if let Err(text) = call.check(&client.socket, &[Work::Writing])? {
+        return Ok(fail(stack, text));
+    }
+    let timeout = call.timeout(stack, SEND_TIMEOUT, call.options.send_timeout);
+    reporter.debug(format_args!("lua tcp socket send timeout: {}", timeout.as_millis()));
+    let mut data = Vec::new();
+    pieces::push(stack, 2, &mut data)?;
+    let total = data.len() as f64;
+    let mut sending = Sending { client, request, data, sent: 0 };
+    match sending.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(())) => return Ok(number(stack, total)),
+        Poll::Ready(Err(error)) => {
+            let text = sending.refuse(&error);
+            return Ok(Later::wait(async move { Ok(failure(text)) }));
+        }
+        Poll::Pending => {}
+    }
+    let busy = sending.client.socket.begin(Work::Writing);
+    Ok(Later::wait(async move {
+        let _busy = busy;
+        Ok(match tokio::time::timeout(timeout, std::future::poll_fn(|cx| sending.poll(cx))).await {
+            Ok(Ok(())) => Reply::One(Value::Number(total)),
+            Ok(Err(error)) => failure(sending.refuse(&error)),
+            Err(_) => {
+                sending.time_out(&reporter);
+                failure("timeout")
+            }
+        })
+    }))
+}
+
+/// One send under way.
+struct Sending {
+    client: Rc<Client>,
+    request: Rc<Request>,
+    data: Vec<u8>,
+    sent: usize,
+}
+
+impl Sending {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Source::Raw(tunnel) = &self.client.source else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        while let Some(rest) = self.data.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match ready!(tunnel.poll_write(cx, rest)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    self.sent += count;
+                    self.request.bytes_sent.set(self.request.bytes_sent.get() + count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes the direction after an error; the error's text for Lua.
+    fn refuse(&self, error: &io::Error) -> Value {
+        self.client.socket.inner.borrow_mut().write_closed = true;
+        log_request!(self.request, Level::Info, "send() failed {}", base::errno::describe(error));
+        error_text(error)
+    }
+
+    fn time_out(&self, reporter: &Reporter) {
+        reporter.error("lua tcp socket write timed out");
+        self.client.socket.inner.borrow_mut().write_closed = true;
+    }
+}

@@ -1,0 +1,159 @@
+//! A thread with a machine of its own, and the worker's store of them.
+
+use crate::host::Host;
+use crate::machine::Machine;
+use crate::runtime::{Runtime, Surroundings};
+use crate::threads::parcel::Parcel;
+use base::log::ErrorLog;
+use lua::{ChunkId, LuaError, Phase, Stack};
+use shm::Zone;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::oneshot;
+
+/// What the function answered, or why it did not.
+pub type Answer = Result<Vec<Parcel>, Vec<u8>>;
+
+/// One call.
+pub struct Task {
+    /// The Lua module and its function.
+    pub module: Vec<u8>,
+    /// See `module`.
+    pub function: Vec<u8>,
+    /// The function's arguments.
+    pub arguments: Vec<Parcel>,
+    /// Who waits for the answer.
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// What a new lane takes along.
+pub struct Luggage {
+    /// `package.path` and `package.cpath` of the caller.
+    pub path: String,
+    /// See `path`.
+    pub cpath: String,
+    /// `ngx.config.prefix()`
+    pub prefix: PathBuf,
+    /// `ngx.config.nginx_configure()` and the like.
+    pub surroundings: Surroundings,
+    /// `ngx.shared`
+    pub zones: Vec<Zone>,
+}
+
+/// The lanes of a worker.
+#[derive(Default)]
+pub struct Lanes {
+    idle: RefCell<Vec<Sender<Task>>>,
+    count: Cell<u64>,
+}
+
+impl Lanes {
+    /// An idle lane, or a new one while there are fewer than `max`.
+    pub fn take(&self, max: u64, luggage: impl FnOnce() -> Luggage) -> Option<Sender<Task>> {
+        if let Some(lane) = self.idle.borrow_mut().pop() {
+            return Some(lane);
+        }
+        if self.count.get() >= max {
+            return None;
+        }
+        let (sender, tasks) = channel();
+        let luggage = luggage();
+        let thread = std::thread::Builder::new().name("lua".to_owned());
+        thread.spawn(move || live(luggage, &tasks)).ok()?;
+        self.count.set(self.count.get() + 1);
+        Some(sender)
+    }
+
+    /// Takes a lane back whose task is done.
+    pub fn give(&self, lane: Sender<Task>) {
+        self.idle.borrow_mut().push(lane);
+    }
+
+    /// A lane's thread is gone.
+    pub fn lose(&self) {
+        self.count.set(self.count.get().saturating_sub(1));
+    }
+}
+
+/// Neither request nor worker is there: only what may be called anywhere.
+const PHASE: Phase = Phase { bit: 0, name: "worker thread", yields: false };
+
+const CALL: &str = "local module, name = ... \
+    local ok, m = pcall(require, module) \
+    if not ok then return false, tostring(m) end \
+    if type(m) ~= 'table' then return false, 'invalid lua module' end \
+    local f = m[name] \
+    if type(f) ~= 'function' then return false, 'invalid function' end \
+    return pcall(f, select(3, ...))";
+
+/// What phases and requests have to do with is not there.
+const STRIP: &str = "ngx.get_phase, ngx.get_raw_phase = nil, nil";
+
+struct Lane {
+    machine: Rc<Machine>,
+    host: Rc<dyn Any>,
+    call: ChunkId,
+    collect: ChunkId,
+}
+
+/// A lane's life: until the worker drops its sender.
+fn live(luggage: Luggage, tasks: &Receiver<Task>) {
+    let lane = make(luggage);
+    while let Ok(task) = tasks.recv() {
+        base::clock::stale();
+        let answer = match &lane {
+            Ok(lane) => lane.run(&task).unwrap_or_else(|error| Err(error.message)),
+            Err(error) => Err(error.message.clone()),
+        };
+        // Who asked may be gone.
+        let _ = task.reply.send(answer);
+        if let Ok(lane) = &lane {
+            // Garbage is not kept until the next task, which may be long in coming.
+            let _ = lane.machine.vm.run_now(lane.collect, PHASE, None, |_| 0, |_| ());
+        }
+    }
+}
+
+fn make(luggage: Luggage) -> Result<Lane, LuaError> {
+    let machine = Rc::new(Machine::new(Some(&luggage.path), Some(&luggage.cpath))?);
+    let vm = &machine.vm;
+    for group in crate::ngx::thread_groups() {
+        vm.bind(&group)?;
+    }
+    for (name, source) in crate::preloads() {
+        vm.preload(name, source)?;
+    }
+    let runtime = Rc::new(Runtime::default());
+    runtime.prefix.replace(luggage.prefix);
+    runtime.surroundings.replace(luggage.surroundings);
+    runtime.dicts.replace(luggage.zones.into_iter().map(Rc::new).collect());
+    crate::ngx::shared::publish(vm, &runtime)?;
+    let strip = vm.load_text(STRIP.as_bytes(), "=thread")?;
+    vm.run_now(strip, PHASE, None, |_| 0, |_| ())?;
+    let (call, collect) = (vm.load_text(CALL.as_bytes(), "=thread")?, vm.load_text(b"collectgarbage()", "=collect")?);
+    let host = Rc::new(Host::without_request(runtime, machine.clone(), None, ErrorLog::new(Vec::new())));
+    Ok(Lane { machine, host, call, collect })
+}
+
+impl Lane {
+    fn run(&self, task: &Task) -> Result<Answer, LuaError> {
+        let push = |stack: &mut Stack<'_>| {
+            stack.push_bytes(&task.module);
+            stack.push_bytes(&task.function);
+            2 + task.arguments.iter().take_while(|argument| argument.unpack(stack)).count()
+        };
+        self.machine.vm.run_now(self.call, PHASE, Some(self.host.clone()), push, answer)
+    }
+}
+
+fn answer(stack: &mut Stack<'_>) -> Answer {
+    if !stack.truthy(1) {
+        return Err(stack.bytes(2).unwrap_or(b"unknown error").to_vec());
+    }
+    (2..=stack.top())
+        .map(|index| Parcel::pack(stack, index).map_err(|reason| format!("{reason} in the return value").into_bytes()))
+        .collect()
+}

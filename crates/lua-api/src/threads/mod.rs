@@ -1,0 +1,8 @@
+//! `ngx.run_worker_thread`: Lua in threads of its own (`ngx_http_lua_worker_thread.c`).
+//!
+//! A virtual machine never leaves the thread that made it, so each has its own ("lane"). Values cross as
+//! [`parcel::Parcel`]s. What a machine may do there needs no request: encodings, digests, dictionaries.
+
+pub mod lane;
+pub mod parcel;
+pub mod rows;

@@ -1,0 +1,315 @@
+//! Reading nested values on a Lua stack: one goes into tables and out of them, and always looks at the value on top.
+//!
+//! Values are read raw. Where a table's metamethods are asked for, they run behind a protected call; what they may have
+//! done to tables that are being walked is caught in the same way from then on.
+
+use crate::raw;
+use crate::stack::{Stack, Type};
+use mlua_sys as sys;
+use std::ffi::c_int;
+
+/// How a table was entered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// Its keys and values: the last key stands above it.
+    Pairs,
+    /// Values by index.
+    Items,
+}
+
+/// A value as it is seen.
+#[derive(Clone, Copy, Debug)]
+pub enum View<'v> {
+    /// Nothing, or nil.
+    Nil,
+    /// A boolean.
+    Bool(bool),
+    /// A number.
+    Number(f64),
+    /// A string.
+    Bytes(&'v [u8]),
+    /// A table.
+    Table,
+    /// The address in a light userdata.
+    Light(usize),
+    /// Anything else.
+    Other(Type),
+}
+
+/// Looks at a value and what is in it.
+pub struct Walker<'s, 'a> {
+    stack: &'s mut Stack<'a>,
+    l: *mut sys::lua_State,
+    base: usize,
+    levels: Vec<Level>,
+    /// A value stands on top, not the table or key of the last level.
+    at_value: bool,
+    /// Lua code has run meanwhile.
+    disturbed: bool,
+}
+
+impl Drop for Walker<'_, '_> {
+    fn drop(&mut self) {
+        self.stack.truncate(self.base);
+    }
+}
+
+/// `lua_next` behind a protected call: key and value, or nothing at the end.
+unsafe extern "C-unwind" fn next_entry(l: *mut sys::lua_State) -> c_int {
+    // SAFETY: called with a table and a key only; nothing of Rust's is on this frame.
+    unsafe { if sys::lua_next(l, 1) != 0 { 2 } else { 0 } }
+}
+
+/// `table[key]` with metamethods.
+unsafe extern "C-unwind" fn index_entry(l: *mut sys::lua_State) -> c_int {
+    // SAFETY: called with a table and a key only; nothing of Rust's is on this frame.
+    unsafe {
+        sys::lua_gettable(l, 1);
+        1
+    }
+}
+
+impl<'s, 'a> Walker<'s, 'a> {
+    /// Begins with the value at `index`; none when there is no room. What is pushed goes away with the walker.
+    pub fn new(stack: &'s mut Stack<'a>, index: usize) -> Option<Self> {
+        if !stack.reserve(8) {
+            return None;
+        }
+        let (l, base) = (stack.state(), stack.top());
+        stack.push_copy(index);
+        Some(Self { stack, l, base, levels: Vec::new(), at_value: true, disturbed: false })
+    }
+
+    /// The type of the value.
+    fn kind(&self) -> Type {
+        if !self.at_value {
+            return Type::None;
+        }
+        // SAFETY: a value stands on top.
+        Type::of(unsafe { sys::lua_type(self.l, -1) })
+    }
+
+    /// The value.
+    pub fn view(&self) -> View<'_> {
+        // SAFETY: a value stands on top.
+        if self.at_value { unsafe { self.view_at(-1) } } else { View::Nil }
+    }
+
+    /// The pair's key.
+    pub fn key(&self) -> View<'_> {
+        // SAFETY: key and value stand on top.
+        if self.at_pair() { unsafe { self.view_at(-2) } } else { View::Nil }
+    }
+
+    /// The value at `index`.
+    ///
+    /// # Safety
+    /// One stands there.
+    unsafe fn view_at(&self, index: c_int) -> View<'_> {
+        let mut length = 0;
+        // SAFETY: the caller's contract, and each function is asked for a value of its type, which changes nothing. A string
+        // lives as long as it stands there, and this borrow forbids every step. Of a pointer only the address is looked at.
+        unsafe {
+            match sys::lua_type(self.l, index) {
+                sys::LUA_TNIL => View::Nil,
+                sys::LUA_TBOOLEAN => View::Bool(sys::lua_toboolean(self.l, index) != 0),
+                sys::LUA_TNUMBER => View::Number(sys::lua_tonumber(self.l, index)),
+                sys::LUA_TSTRING => {
+                    let bytes = sys::lua_tolstring(self.l, index, &raw mut length);
+                    View::Bytes(if bytes.is_null() { &[] } else { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
+                }
+                sys::LUA_TTABLE => View::Table,
+                sys::LUA_TLIGHTUSERDATA => View::Light(sys::lua_touserdata(self.l, index).addr()),
+                other => View::Other(Type::of(other)),
+            }
+        }
+    }
+
+    /// The address of the value's metatable.
+    pub fn metatable(&mut self) -> Option<usize> {
+        if self.kind() != Type::Table {
+            return None;
+        }
+        // SAFETY: a table stands on top, and entering each level made room.
+        unsafe {
+            if sys::lua_getmetatable(self.l, -1) == 0 {
+                return None;
+            }
+            let address = sys::lua_topointer(self.l, -1).addr();
+            sys::lua_settop(self.l, -2);
+            Some(address)
+        }
+    }
+
+    /// The address of the table at `index` of the stack below, to compare [`Walker::metatable`] with.
+    pub fn address(&self, index: usize) -> Option<usize> {
+        if index > self.base || self.stack.kind(index) != Type::Table {
+            return None;
+        }
+        // SAFETY: a table stands there.
+        Some(unsafe { sys::lua_topointer(self.l, index as c_int) }.addr())
+    }
+
+    /// The raw length of the table.
+    pub fn length(&self) -> usize {
+        // SAFETY: a table stands on top.
+        if self.kind() == Type::Table { unsafe { sys::lua_objlen(self.l, -1) } } else { 0 }
+    }
+
+    /// What the table's `__len` says, if it has one.
+    ///
+    /// # Errors
+    /// The error it raised.
+    pub fn asked_length(&mut self) -> Result<Option<f64>, Vec<u8>> {
+        if self.kind() != Type::Table {
+            return Ok(None);
+        }
+        // SAFETY: a table stands on top, and entering each level made room.
+        unsafe {
+            if sys::lua_getmetatable(self.l, -1) == 0 {
+                return Ok(None);
+            }
+            sys::lua_pushstring(self.l, c"__len".as_ptr());
+            raw::swap_field(self.l, -2);
+            sys::lua_remove(self.l, -2);
+            if sys::lua_type(self.l, -1) == sys::LUA_TNIL {
+                sys::lua_settop(self.l, -2);
+                return Ok(None);
+            }
+            sys::lua_pushvalue(self.l, -2);
+            self.protected(1, 1)?;
+            let length = sys::lua_tonumber(self.l, -1);
+            sys::lua_settop(self.l, -2);
+            Ok(Some(length))
+        }
+    }
+
+    fn enter(&mut self, level: Level) -> bool {
+        if self.kind() != Type::Table || !self.stack.reserve(8) {
+            return false;
+        }
+        if level == Level::Pairs {
+            // SAFETY: room was made.
+            unsafe { sys::lua_pushnil(self.l) };
+        }
+        self.levels.push(level);
+        self.at_value = false;
+        true
+    }
+
+    /// Enters the table to walk its pairs; false when there is no room, or no table.
+    #[must_use]
+    pub fn enter_pairs(&mut self) -> bool {
+        self.enter(Level::Pairs)
+    }
+
+    /// Enters the table to walk its items; false when there is no room, or no table.
+    #[must_use]
+    pub fn enter_items(&mut self) -> bool {
+        self.enter(Level::Items)
+    }
+
+    /// Goes to the next pair's value; false at the end, where the table is left.
+    ///
+    /// # Errors
+    /// Lua code has changed the table so that it cannot be walked on.
+    pub fn step(&mut self) -> Result<bool, Vec<u8>> {
+        if self.at_value || self.levels.last() != Some(&Level::Pairs) {
+            return Ok(false);
+        }
+        // SAFETY: the table and its last key stand on top, and entering made room. The direct call cannot fail: nothing
+        // has changed the table since the key came from it.
+        let more = unsafe {
+            if self.disturbed {
+                sys::lua_pushcclosure(self.l, next_entry, 0);
+                sys::lua_insert(self.l, -2);
+                sys::lua_pushvalue(self.l, -3);
+                sys::lua_insert(self.l, -2);
+                self.protected(2, 2)?;
+                let more = sys::lua_type(self.l, -2) != sys::LUA_TNIL;
+                if !more {
+                    sys::lua_settop(self.l, -3);
+                }
+                more
+            } else {
+                sys::lua_next(self.l, -2) != 0
+            }
+        };
+        if !more {
+            self.levels.pop();
+        }
+        self.at_value = true;
+        Ok(more)
+    }
+
+    /// Goes to the item `index`, with the table's `__index` if `raw` is off and there is no such item.
+    ///
+    /// # Errors
+    /// The error that `__index` raised.
+    pub fn item(&mut self, index: usize, raw: bool) -> Result<(), Vec<u8>> {
+        if self.at_value || self.levels.last() != Some(&Level::Items) {
+            return Ok(());
+        }
+        // SAFETY: the table stands on top, and entering made room.
+        unsafe {
+            raw::push_item(self.l, -1, index as c_int);
+            if !raw && sys::lua_type(self.l, -1) == sys::LUA_TNIL {
+                sys::lua_settop(self.l, -2);
+                sys::lua_pushcclosure(self.l, index_entry, 0);
+                sys::lua_pushvalue(self.l, -2);
+                sys::lua_pushnumber(self.l, index as f64);
+                self.protected(2, 1)?;
+            }
+        }
+        self.at_value = true;
+        Ok(())
+    }
+
+    /// Goes back from a value to the table it is in.
+    pub fn back(&mut self) {
+        if self.at_value && !self.levels.is_empty() {
+            // SAFETY: the value stands on top of its level.
+            unsafe { sys::lua_settop(self.l, -2) };
+            self.at_value = false;
+        }
+    }
+
+    /// Leaves the table, which is the value again.
+    pub fn leave(&mut self) {
+        if self.at_value {
+            self.back();
+        }
+        if let Some(level) = self.levels.pop() {
+            if level == Level::Pairs {
+                // SAFETY: the last key stands on top.
+                unsafe { sys::lua_settop(self.l, -2) };
+            }
+            self.at_value = true;
+        }
+    }
+
+    fn at_pair(&self) -> bool {
+        self.at_value && self.levels.last() == Some(&Level::Pairs)
+    }
+
+    /// Calls the function below `arguments` values. After an error the walker may only be dropped.
+    ///
+    /// # Safety
+    /// They stand on the stack.
+    unsafe fn protected(&mut self, arguments: c_int, results: c_int) -> Result<(), Vec<u8>> {
+        self.disturbed = true;
+        // SAFETY: the caller's contract; the error's bytes are copied before it goes.
+        unsafe {
+            if sys::lua_pcall(self.l, arguments, results, 0) == 0 {
+                return Ok(());
+            }
+            let text = match self.view_at(-1) {
+                View::Bytes(text) => text.to_vec(),
+                _ => b"unknown reason".to_vec(),
+            };
+            self.levels.clear();
+            self.at_value = true;
+            Err(text)
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Numbers, as C's `strtoll` and `strtod` read them.
+
+/// A number that was read.
+pub(super) struct Read {
+    pub(super) value: f64,
+    pub(super) length: usize,
+    /// It has no fraction and no exponent.
+    pub(super) integer: bool,
+}
+
+/// Integers with fewer digits are exact.
+const EXACT_DIGITS: usize = 16;
+
+/// Whether a number begins in a way that JSON does not know.
+pub(super) fn is_odd(text: &[u8]) -> bool {
+    let unsigned = match text {
+        [b'+', ..] => return true,
+        [b'-', rest @ ..] => rest,
+        other => other,
+    };
+    match unsigned {
+        [b'0', next, ..] => *next | 0x20 == b'x' || next.is_ascii_digit(),
+        [a, b, c, ..] => [b"inf", b"nan"].iter().any(|word| word.eq_ignore_ascii_case(&[*a, *b, *c])),
+        _ => false,
+    }
+}
+
+fn digits(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
+}
+
+/// The number at the beginning of `text`, if it is an integer of few digits, as most are.
+#[inline]
+fn read_small(text: &[u8]) -> Option<Read> {
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let mut value = 0_u64;
+    let mut length = sign;
+    while let Some(digit) = text.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        length += 1;
+    }
+    let more = matches!(text.get(length), Some(b'.' | b'e' | b'E' | b'x' | b'X'));
+    let digits = length - sign;
+    if digits == 0 || digits >= EXACT_DIGITS || more {
+        return None;
+    }
+    let value = value as f64;
+    Some(Read { value: if sign > 0 && value > 0.0 { -value } else { value }, length, integer: true })
+}
+
+/// The number at the beginning of `text`.
+pub(super) fn read(text: &[u8]) -> Option<Read> {
+    if let Some(small) = read_small(text) {
+        return Some(small);
+    }
+    let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+    let negative = text.first() == Some(&b'-');
+    let whole = digits(text, sign);
+    if whole == 0 && text.get(sign) != Some(&b'.') {
+        return read_word(text, sign, negative);
+    }
+    if whole == 1 && text.get(sign) == Some(&b'0') && text.get(sign + 1).is_some_and(|byte| byte | 0x20 == b'x') {
+        return Some(read_hex(text, sign, negative));
+    }
+    let mut end = sign + whole;
+    let mut integer = true;
+    if text.get(end) == Some(&b'.') {
+        let fraction = digits(text, end + 1);
+        if whole == 0 && fraction == 0 {
+            return None;
+        }
+        end += 1 + fraction;
+        integer = false;
+    }
+    if text.get(end).is_some_and(|byte| byte | 0x20 == b'e') {
+        let signed = usize::from(matches!(text.get(end + 1), Some(b'-' | b'+')));
+        let exponent = digits(text, end + 1 + signed);
+        if exponent > 0 {
+            end += 1 + signed + exponent;
+            integer = false;
+        }
+    }
+    let number = text.get(sign..end)?;
+    let value = if integer && whole < EXACT_DIGITS {
+        number.iter().fold(0_u64, |value, byte| value * 10 + u64::from(byte - b'0')) as f64
+    } else {
+        std::str::from_utf8(number).ok()?.parse().ok()?
+    };
+    // An integer has no negative zero.
+    let value = if negative && !(integer && value == 0.0) { -value } else { value };
+    Some(Read { value, length: end, integer })
+}
+
+fn read_word(text: &[u8], sign: usize, negative: bool) -> Option<Read> {
+    let rest = text.get(sign..)?;
+    for (word, value) in [("infinity", f64::INFINITY), ("inf", f64::INFINITY), ("nan", f64::NAN)] {
+        if rest.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes())) {
+            let value = if negative { -value } else { value };
+            return Some(Read { value, length: sign + word.len(), integer: false });
+        }
+    }
+    None
+}
+
+/// `0x1F`, `0x1.8p-3`. Without a digit behind the `x` it is a zero.
+fn read_hex(text: &[u8], sign: usize, negative: bool) -> Read {
+    let start = sign + 2;
+    let (mut at, mut value, mut scale, mut seen, mut point) = (start, 0.0_f64, 0_i32, false, false);
+    while let Some(byte) = text.get(at) {
+        match char::from(*byte).to_digit(16) {
+            Some(digit) => {
+                value = value * 16.0 + f64::from(digit);
+                scale -= if point { 4 } else { 0 };
+                seen = true;
+            }
+            None if *byte == b'.' && !point => point = true,
+            None => break,
+        }
+        at += 1;
+    }
+    if !seen {
+        return Read { value: if negative { -0.0 } else { 0.0 }, length: sign + 1, integer: false };
+    }
+    if text.get(at).is_some_and(|byte| byte | 0x20 == b'p') {
+        let signed = usize::from(matches!(text.get(at + 1), Some(b'-' | b'+')));
+        let length = digits(text, at + 1 + signed);
+        let exponent = text.get(at + 1 + signed..at + 1 + signed + length).unwrap_or_default();
+        if !exponent.is_empty() {
+            let size = exponent.iter().fold(0_i32, |value, byte| value.saturating_mul(10).saturating_add(i32::from(byte - b'0')));
+            let size = size.min(1 << 20);
+            scale = scale.saturating_add(if text.get(at + 1) == Some(&b'-') { -size } else { size });
+            at += 1 + signed + length;
+        }
+    }
+    let value = value * 2.0_f64.powi(scale);
+    Read { value: if negative { -value } else { value }, length: at, integer: false }
+}
