@@ -167,7 +167,8 @@ pub fn then(step: Step, next: impl FnOnce(Outcome) -> Step + 'static) -> Step {
 }
 
 fn head_leaves(request: &Request) -> Outcome {
-    if request.is_bodiless() {
+    // What follows a 101 is no body, but the handler that switched protocols may send it.
+    if request.is_bodiless() && request.response.borrow().status != 101 {
         request.flags.header_only.set(true);
     }
     if request.version() != Version::Http09 {
