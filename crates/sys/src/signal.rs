@@ -6,6 +6,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
@@ -21,6 +22,12 @@ pub struct Received {
     pub number: i32,
     /// The process that sent it; 0 when the kernel did.
     pub sender: i32,
+}
+
+/// A signal's number on this system by its name without `SIG` (`TERM`); none for a name that it does not have.
+#[must_use]
+pub fn by_name(name: &str) -> Option<i32> {
+    Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32)
 }
 
 fn set_of(numbers: &[i32]) -> io::Result<SigSet> {
@@ -203,6 +210,14 @@ pub fn name(number: i32) -> &'static str {
 mod tests {
     use super::*;
     use crate::process;
+
+    #[test]
+    fn signals_have_names() {
+        assert_eq!(by_name("TERM"), Some(SIGTERM));
+        assert_eq!(by_name("USR1"), Some(SIGUSR1));
+        assert_eq!(by_name("SIGTERM"), None);
+        assert_eq!(by_name("term"), None);
+    }
 
     #[test]
     fn a_caught_signal_names_its_sender() {
