@@ -10,7 +10,7 @@ use http::blocks::Blocks;
 use http::core::{Core, Root, ServerCore, ServerName};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
-use http::root::Paths;
+use http::root::{Defaults, Paths};
 use http::{Complex, Http, Module, Server};
 use session::Variables;
 use std::rc::Rc;
@@ -60,7 +60,8 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
     let endpoints = listen::endpoints(&servers, &built, frame)?;
     let mut variables = frame.global.take::<Variables>();
     variables.finish().map_err(|message| Error::new(message, Span::NONE))?;
-    let main = std::mem::take(&mut builder.main);
+    let mut main = std::mem::take(&mut builder.main);
+    main.insert(Rc::new(Defaults(builder.levels.location.freeze(&frame.location))));
     let http = Http { variables: Rc::new(variables), main, servers: built, listens: endpoints.listens(), paths: ground.paths };
     Ok((Rc::new(http), endpoints))
 }

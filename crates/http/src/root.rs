@@ -77,6 +77,9 @@ pub struct Listen {
     pub endpoints: Vec<(Address, Rc<Endpoint>)>,
 }
 
+/// Location-level values as `http` itself says them, kept in [`Http::main`]: in force where there is no request.
+pub struct Defaults(pub ConfMap);
+
 /// The whole of `http { }`.
 pub struct Http {
     /// All variables.

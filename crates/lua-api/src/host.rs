@@ -6,6 +6,7 @@ use crate::state::State;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::connection::Address;
+use http::root::Defaults;
 use http::{Chain, Connection, Location, Request, Worker};
 use lua::{Cx, Raise};
 use std::cell::RefCell;
@@ -80,12 +81,15 @@ impl Host {
         text
     }
 
-    /// A module's settings: the request's location's, or those that a timer was made under.
+    /// A module's settings: the request's location's, those that a timer was made under, or those of `http` (`init_worker_by_lua*`).
     pub fn conf<T: Config>(&self) -> Rc<T> {
         match (&self.request, &self.location) {
             (Some(request), _) => request.conf::<T>(),
             (None, Some(location)) => location.conf.share::<T>().unwrap_or_default(),
-            (None, None) => Rc::default(),
+            (None, None) => {
+                let defaults = self.worker.as_ref().and_then(|worker| worker.http.main.get::<Defaults>());
+                defaults.and_then(|defaults| defaults.0.share::<T>()).unwrap_or_default()
+            }
         }
     }
 

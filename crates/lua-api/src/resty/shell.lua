@@ -17,7 +17,6 @@ end
 local function gather(proc, read, max)
     local data, err, partial = proc[read](proc, max + 1)
     if data then
-        stop(proc)
         return data, "too much data"
     end
     return partial or "", err ~= "closed" and err or nil
