@@ -234,10 +234,10 @@ impl Run {
         request.content.replace(None);
         request.progress.uri_changed.set(false);
         let server = request.server();
-        let chosen = match find::location(request, &server.locations) {
-            Choice::Final(location) | Choice::Prefix(location) => location,
-            Choice::None => server.own.clone(),
-            Choice::Redirect(location) => return Some(slash_redirect(request, &location)),
+        let (chosen, slash_is_missing) = match find::location(request, &server.locations) {
+            Choice::Final(location) | Choice::Prefix(location) => (location, false),
+            Choice::None => (server.own.clone(), false),
+            Choice::Redirect(location) => (location, true),
         };
         if chosen.core.internal && !request.flags.internal.get() {
             request.set_location(chosen);
@@ -246,6 +246,9 @@ impl Run {
         enter(request, chosen);
         if let Some(refused) = body_too_large(request) {
             return Some(Step::Now(refused));
+        }
+        if slash_is_missing {
+            return Some(slash_redirect(request));
         }
         self.go(Stage::Rewrite);
         None
@@ -431,9 +434,10 @@ fn enter(request: &Rc<Request>, location: Rc<Location>) {
     }
 }
 
-fn slash_redirect(request: &Request, location: &Location) -> Step {
+/// Sends the client to the location that was entered, whose name has the slash that its URI lacks.
+fn slash_redirect(request: &Request) -> Step {
     let mut target = Vec::new();
-    wire::uri::escape::escape(&location.name, wire::uri::escape::Class::Uri, &mut target);
+    request.with_location(|location| wire::uri::escape::escape(&location.name, wire::uri::escape::Class::Uri, &mut target));
     let line = request.line.borrow();
     if !line.args.is_empty() {
         target.push(b'?');

@@ -171,6 +171,14 @@ impl Cx {
         }
     }
 
+    /// Checks the phase for a function that stands behind a Lua function of its own: the error names the line that called that.
+    ///
+    /// # Errors
+    /// As for a row called outside its phases.
+    pub fn demand(&self, phases: PhaseSet) -> Result<(), Raise> {
+        if self.allows(phases.0) { Ok(()) } else { Err(self.refusal().at_level(2)) }
+    }
+
     pub(crate) fn allows(&self, mask: u32) -> bool {
         mask & self.phase.get() != 0 || mask == PhaseSet::EVERYWHERE.0
     }

@@ -19,7 +19,7 @@ const PHASES: PhaseSet = PhaseSet::of(Phase::REWRITE).with(Phase::ACCESS).with(P
 
 /// `ngx.location`.
 pub fn group() -> Group {
-    Group { name: "ngx.location", rows: vec![Row::suspends("capture", PHASES, capture)], glue: include_str!("capture.lua") }
+    Group { name: "ngx.location", rows: vec![Row::suspends("capture", PhaseSet::EVERYWHERE, capture)], glue: include_str!("capture.lua") }
 }
 
 /// A running subrequest.
@@ -46,6 +46,7 @@ impl Drop for Pending {
 }
 
 fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    cx.demand(PHASES)?;
     let (host, parent) = request(cx)?;
     let count = stack.raw_len(1);
     if !stack.reserve(16) {
@@ -239,7 +240,7 @@ fn push_answer(stack: &mut Stack<'_>, child: &Child) -> Result<(), Raise> {
     stack.set_field(table, b"status");
     stack.push_bytes(&child.wire.take());
     stack.set_field(table, b"body");
-    stack.push_bool(child.wire.has_head() && !request.flags.output_ended.get() && !request.flags.header_only.get());
+    stack.push_bool(child.wire.has_head() && !child.wire.has_end() && !request.flags.header_only.get());
     stack.set_field(table, b"truncated");
     stack.push_table(0, response.headers.len() + 3);
     let header = stack.top();

@@ -24,7 +24,7 @@ pub fn group() -> Group {
     Group {
         name: "ngx.req.body",
         rows: vec![
-            Row::suspends("read_body", ANSWERING, |cx, stack| wrapped(read_body(cx, stack))),
+            Row::suspends("read_body", PhaseSet::EVERYWHERE, |cx, stack| wrapped(read_body(cx, stack))),
             Row::fast::<{ ANSWERING.bits() }, _, _>("finish_read", finish_read),
             Row::calls("discard_body", all, discard_body),
             Row::calls("get_body_data", all, get_body_data),
@@ -55,6 +55,7 @@ fn reply(outcome: Outcome) -> Option<f64> {
 }
 
 fn read_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    cx.demand(ANSWERING)?;
     count(stack, 0, 0, "0 arguments")?;
     let (_, request) = request(cx)?;
     match body::read(&request) {

@@ -51,6 +51,9 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// `ngx.ERROR`, which code may return to break off the answer, as it may any status from 300 on.
+const FAILED: i64 = -1;
+
 /// What passes without the code: bodies that nobody gets, and what comes behind the end that the code declared.
 fn untouched(request: &Rc<Request>, state: &State, chain: Chain) -> Result<Chain, Chain> {
     if request.flags.header_only.get() {
@@ -90,17 +93,20 @@ fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outc
         Err(chain) => chain,
     };
     let mut out = Chain::default();
-    entry
+    let answer = entry
         .run_now(
             request,
             |host| {
                 host.body.replace(chain);
             },
             |_| 0,
-            |_| (),
+            |stack| stack.number(1).unwrap_or(0.0) as i64,
             |host| out = host.body.take(),
         )
         .map_err(|_| Outcome::Error)?;
+    if answer == FAILED || answer >= 300 {
+        return Err(Outcome::Error);
+    }
     if out.last {
         state.filter_ended.set(true);
     }

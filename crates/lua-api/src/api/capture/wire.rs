@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 pub(super) struct Capture {
     body: RefCell<BytesMut>,
     head: Cell<bool>,
+    ended: Cell<bool>,
 }
 
 impl Capture {
@@ -24,6 +25,11 @@ impl Capture {
     /// Whether there was a head.
     pub(super) fn has_head(&self) -> bool {
         self.head.get()
+    }
+
+    /// Whether the body's end came through all filters.
+    pub(super) fn has_end(&self) -> bool {
+        self.ended.get()
     }
 }
 
@@ -42,6 +48,9 @@ impl Downstream for Capture {
             crate::api::arg::push_piece(piece, &mut bytes);
         }
         self.body.borrow_mut().extend_from_slice(&bytes);
+        if chain.last {
+            self.ended.set(true);
+        }
     }
 
     fn write_interim(&self, _: &Request, _: u16) {}
