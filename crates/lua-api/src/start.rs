@@ -4,6 +4,7 @@ use crate::code::Code;
 use crate::host::Host;
 use crate::machine::Machine;
 use crate::runtime::{Runtime, Surroundings};
+use crate::socket::hub::Hub;
 use crate::state::State;
 use crate::watcher::Watcher;
 use base::errno;
@@ -201,6 +202,7 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
         worker.on_exiting(move || {
             if let Some(worker) = this.upgrade() {
                 runtime.timers.begin_exit(&worker);
+                worker.state::<Hub>().close_idle();
             }
         });
     }

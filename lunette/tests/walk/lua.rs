@@ -80,3 +80,16 @@ fn an_error_in_lua_is_a_500_and_a_line_in_the_log() {
     assert!(log.contains("lua entry thread aborted: runtime error: content_by_lua(nginx.conf:8):1: Oops"), "{log}");
     assert_eq!(say(port, "/").0, 500);
 }
+
+#[test]
+fn pooled_connections_do_not_hold_up_the_end() {
+    let prefix = Prefix::new();
+    // The server's own end of this connection waits for a request.
+    let inside = "location / { content_by_lua_block {\n\
+                  local sock = ngx.socket.connect('127.0.0.1', ngx.var.server_port)\n\
+                  ngx.say(sock:setkeepalive(0)) } }";
+    let port = serve(&prefix, "", inside);
+    assert_eq!(say(port, "/").1, "1\n");
+    assert!(prefix.run(&["-s", "quit"]).status.success());
+    until("the end of the server", || prefix.is_down());
+}

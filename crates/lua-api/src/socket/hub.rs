@@ -312,6 +312,15 @@ impl Hub {
         }
     }
 
+    /// Closes all idle connections, as an exiting worker must: their peers may wait for it, also those in itself.
+    pub fn close_idle(&self) {
+        let all: Vec<_> = self.pools.borrow().values().cloned().collect();
+        for pool in all {
+            let resting = pool.idle.take();
+            drop(resting);
+        }
+    }
+
     /// Closes dead and expired idle connections from time to time; answers the task to spawn, the first time.
     pub fn tend(self: &Rc<Self>, log: &ErrorLog) -> Option<http::BoxFuture<()>> {
         if self.tended.replace(true) {
