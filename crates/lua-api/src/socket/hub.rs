@@ -180,6 +180,9 @@ struct Queued(Option<Ticket>);
 impl Drop for Queued {
     fn drop(&mut self) {
         if let Some(ticket) = self.0.take() {
+            if let Some(log) = ticket.pool.log.as_ref().filter(|log| log.enabled(Level::Debug)) {
+                log.write(Level::Debug, 0, b"lua tcp socket abort queueing");
+            }
             ticket.dissolve();
         }
     }
