@@ -322,7 +322,9 @@ impl Run {
                 }
             }
             Outcome::Ok | Outcome::Status(_) => {
-                let unfinished = !request.flags.output_ended.get() && !request.flags.header_only.get();
+                // Another protocol has its own end.
+                let switched = request.response.borrow().status == 101;
+                let unfinished = !request.flags.output_ended.get() && !request.flags.header_only.get() && !switched;
                 if unfinished || !request.flags.header_sent.get() {
                     // Nobody can tell this answer from a whole one unless the connection closes.
                     request.flags.abort.set(true);
