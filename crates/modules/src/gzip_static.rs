@@ -1,7 +1,7 @@
 //! `gzip_static`: a file that stands packed beside the one that was asked for.
 
 use crate::accept_gzip::{self, accepted, vary};
-use crate::content_type;
+use http::content_type;
 use crate::files::{self, Kind, serve};
 use base::log::Level;
 use conf::context::{Arity, Context};

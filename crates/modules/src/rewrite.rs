@@ -6,7 +6,7 @@
 mod condition;
 mod replace;
 
-use crate::content_type;
+use http::content_type;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};

@@ -1,6 +1,6 @@
 //! Files below `root`: the content handler of every location that has no other.
 
-use crate::content_type;
+use http::content_type;
 use crate::files::cache::Files;
 use crate::files::serve;
 use crate::files::{self, Kind};

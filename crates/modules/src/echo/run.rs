@@ -3,7 +3,7 @@
 use super::outside::{self, Begun};
 use super::vars::Shown;
 use super::{Action, Command, Echo};
-use crate::content_type;
+use http::content_type;
 use base::clock;
 use base::log::Level;
 use bytes::Bytes;
