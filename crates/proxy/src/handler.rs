@@ -61,6 +61,12 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         began_ms: clock::monotonic_ms(),
     };
     let outcome = drive(&mut exchange).await;
+    // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
+    let mut marked = Some(&exchange.request);
+    while let Some(request) = marked {
+        request.action.set("sending to client");
+        marked = request.parent.as_ref();
+    }
     state.give_back(exchange.scratch);
     outcome
 }

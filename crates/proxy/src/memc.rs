@@ -69,8 +69,7 @@ impl Member for Values {
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
     let inner = Context::LOCATION.union(Context::LOCATION_IF);
-    let mut rows =
-        family::some_rows::<Values>(&["connect_timeout", "send_timeout", "read_timeout", "buffer_size", "ignore_client_abort"]);
+    let mut rows = family::some_rows::<Values>(&["connect_timeout", "send_timeout", "read_timeout", "buffer_size", "ignore_client_abort"]);
     rows.extend([
         Row::new("memc_pass", inner, Arity::exactly(1), "Passes commands on to a memcached server.", pass),
         Row::new("memc_cmds_allowed", all.union(inner), Arity::AtLeast(1), "Commands that a request may give.", allowed),
