@@ -4,6 +4,7 @@
 
 pub mod http1;
 pub mod memc;
+pub mod memcached;
 
 use crate::url::Url;
 use http::{Outcome, Request};

@@ -22,7 +22,8 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 4] = [proxy::upstream::MODULE, proxy::upstream::KEEPALIVE, proxy::proxy::MODULE, proxy::memc::MODULE];
+const MODULES: [Module; 5] =
+    [proxy::upstream::MODULE, proxy::upstream::KEEPALIVE, proxy::proxy::MODULE, proxy::memcached::MODULE, proxy::memc::MODULE];
 
 struct Text(Vec<u8>);
 
@@ -164,6 +165,7 @@ impl Site {
         );
         let frame = Frame::default();
         MODULES.iter().for_each(|m| (m.variables)(&mut frame.global.get::<Variables>()));
+        frame.global.get::<Variables>().define_changeable("memcached_key");
         let block = Parser::new(Text(text.as_bytes().to_vec()), "/").parse_file(b"x").into_result().map_err(|e| e.message)?;
         table.read(&block, Context::HTTP, &frame).map_err(|e| e.message)?;
         let mut levels = Levels::default();

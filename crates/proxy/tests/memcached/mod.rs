@@ -181,3 +181,26 @@ fn what_the_configuration_cannot_say() {
         assert!(got.contains(error), "{text}: {got}");
     }
 }
+
+#[test]
+fn nginx_s_own_module_gets_values() {
+    worker(async {
+        let up = Upstream::scripted(vec![vec![
+            ("get /a%20b\r\n", "VALUE /a%20b 6 2\r\nhi\r\nEND\r\n"),
+            ("get k\r\n", "VALUE k 5 2\r\nhi\r\nEND\r\n"),
+            ("get k\r\n", "END\r\n"),
+        ]]);
+        let site =
+            Site::new(&format!("upstream u {{ server 127.0.0.1:{}; }} location / {{ memcached_pass u; memcached_gzip_flag 2; }}", up.port));
+        let answer = run(&site, Method::GET, &[("memcached_key", "/a b")], "").await;
+        assert_eq!(answer.body(), "hi");
+        assert_eq!(*answer.client.head.borrow(), "200\nContent-Length: 2\nContent-Type: text/plain\nContent-Encoding: gzip\n");
+        let answer = run(&site, Method::GET, &[("memcached_key", "k")], "").await;
+        assert_eq!(*answer.client.head.borrow(), "200\nContent-Length: 2\nContent-Type: text/plain\n");
+        assert_eq!(status(&run(&site, Method::HEAD, &[("memcached_key", "k")], "").await), 404);
+        assert_eq!(status(&run(&site, Method::POST, &[("memcached_key", "k")], "").await), 405);
+        assert_eq!(status(&run(&site, Method::GET, &[], "").await), 500);
+        assert!(site.log.borrow().contains("the \"$memcached_key\" variable is not set"));
+        up.requests();
+    });
+}
