@@ -158,6 +158,11 @@ impl Cx {
         self.detached.set(true);
     }
 
+    /// Whether the running thread is the only one of its handler: nobody else could go on while it does something.
+    pub fn is_alone(&self) -> bool {
+        self.core().is_some_and(|core| core.threads.borrow().len() == 1)
+    }
+
     /// Whether a suspending function may suspend now.
     pub fn can_suspend(&self) -> bool {
         self.phase_info.get().is_some_and(|p| p.yields) && self.core.borrow().is_some()

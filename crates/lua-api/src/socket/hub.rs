@@ -5,6 +5,7 @@ use crate::socket::owned::Keeper;
 use crate::socket::state::Socket;
 use crate::state::State;
 use base::log::{ErrorLog, Level};
+use foldhash::fast::RandomState;
 use net::pool::Idle;
 use net::stream::Stream;
 use std::cell::{Cell, RefCell};
@@ -27,8 +28,8 @@ enum Kept {
 /// The sockets and pools of one worker.
 #[derive(Default)]
 pub struct Hub {
-    sockets: RefCell<HashMap<u64, Kept>>,
-    pools: RefCell<HashMap<Vec<u8>, Rc<Pool>>>,
+    sockets: RefCell<HashMap<u64, Kept, RandomState>>,
+    pools: RefCell<HashMap<Vec<u8>, Rc<Pool>, RandomState>>,
     next: Cell<u64>,
     packet: RefCell<Vec<u8>>,
     tended: Cell<bool>,

@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::socket::hub::Hub;
 use crate::socket::owned::Keeper;
-use crate::socket::{client, connect, keep, receive, send, udp};
+use crate::socket::{client, connect, keep, quick, receive, send, udp};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
@@ -26,6 +26,7 @@ pub fn group() -> Group {
         Row::calls("getoption", at, keep::get_option),
         Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
     ];
+    rows.extend(quick::rows());
     rows.extend(udp::rows());
     rows.extend(client::rows());
     Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("udp.lua"), include_str!("client.lua")) }

@@ -1,7 +1,9 @@
 local b = ...
-local R, ngx = b.R, b.ngx
+local R, C, ngx, cx, text = b.R, b.C, b.ngx, b.cx, b.text
 local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
-local getmetatable, newproxy, floor = getmetatable, newproxy, math.floor
+local getmetatable, newproxy, floor, pcall, next, concat = getmetatable, newproxy, math.floor, pcall, next, table.concat
+local rawlen = rawlen
+local quick_line, quick_bytes, quick_send = C.quick_line, C.quick_bytes, C.quick_send
 
 -- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
 local dead, gone = {}, 0
@@ -13,6 +15,71 @@ local methods = {
     getfd = R.getfd, setoption = R.setoption, getoption = R.getoption, sslhandshake = R.sslhandshake,
 }
 local meta = { __index = methods }
+
+-- The rows are left by a tail call, so that their errors name the line that called the method.
+local receive_row, send_row = R.receive, R.send
+
+function methods.receive(...)
+    local self, what = ...
+    local n = select("#", ...)
+    if n >= 1 and n <= 2 and type(self) == "table" then
+        local id = self[1]
+        if id then
+            if n == 1 or what == "*l" then
+                if quick_line(cx, id) == 1 then
+                    return text()
+                end
+            elseif type(what) == "number" and quick_bytes(cx, id, what) == 1 then
+                return text()
+            end
+        end
+    end
+    return receive_row(...)
+end
+
+-- A plain list as one string; nil for what the row must look at.
+local function joined(list)
+    local count = 0
+    for _ in next, list do
+        count = count + 1
+    end
+    if count ~= rawlen(list) then
+        return nil
+    end
+    local ok, whole = pcall(concat, list)
+    return ok and whole or nil
+end
+
+local function rest_sent(total, count, err)
+    if count then
+        return total
+    end
+    return nil, err
+end
+
+function methods.send(...)
+    local self, data = ...
+    if select("#", ...) == 2 and type(self) == "table" then
+        local id = self[1]
+        if id then
+            local whole = data
+            if type(data) == "table" then
+                whole = joined(data)
+            end
+            if type(whole) == "string" then
+                local count = quick_send(cx, id, whole, #whole)
+                if count == #whole then
+                    return count
+                end
+                if count >= 0 then
+                    return rest_sent(#whole, send_row(self, whole:sub(count + 1)))
+                end
+                return send_row(self, whole)
+            end
+        end
+    end
+    return send_row(...)
+end
 
 local function timeout(value)
     local n = tonumber(value) or 0
