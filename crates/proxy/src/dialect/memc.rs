@@ -80,7 +80,12 @@ impl Memc {
         let timed = command.stores() || matches!(command, Command::FlushAll | Command::Delete);
         let wanted = [(timed, self.names.exptime, "exptime"), (command.stores(), self.names.flags, "flags")];
         for (_, index, name) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
-            if read(request, index, text) && !is_number(text, SHORT) {
+            if !read(request, index, text) {
+                // As with the command, the variable says afterwards what was sent.
+                if command.stores() {
+                    request.cache().set(index, b"0");
+                }
+            } else if !is_number(text, SHORT) {
                 let line = format!("variable \"$memc_{name}\" takes invalid value: {}", String::from_utf8_lossy(text));
                 return Err(refuse(request, 400, &line));
             }
@@ -98,32 +103,29 @@ impl Memc {
         }
         Ok(())
     }
+}
 
-    fn push_number_or(&self, request: &Request, index: VarIndex, default: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.push(b' ');
-        if !get(request, index, out) || out.len() == start + 1 {
-            out.truncate(start + 1);
-            out.extend_from_slice(default);
-        }
-        if out.len() == start + 1 {
-            out.truncate(start);
-        }
+/// Appends the number of a variable that has one.
+fn push_number_of(request: &Request, index: VarIndex, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.push(b' ');
+    if !get(request, index, out) || out.len() == start + 1 {
+        out.truncate(start);
     }
 }
 
 /// Checks the key that a variable gives.
 ///
 /// # Errors
-/// 500 where there is none, 400 for one that the protocol cannot carry.
+/// 500 where there is none, and 502 for one that the protocol cannot carry: what the server's refusal would be.
 pub fn check_key(request: &Request, index: VarIndex, name: &str, text: &mut Vec<u8>) -> Result<(), Outcome> {
     if !read(request, index, text) {
         return Err(refuse(request, 500, &format!("the \"${name}\" variable is not set")));
     }
     let mut encoded = Vec::with_capacity(text.len());
     push_key(text, &mut encoded).map_err(|error| match error {
-        KeyError::TooLong => refuse(request, 400, &format!("the \"${name}\" variable is too long for a memcached key")),
-        KeyError::Empty | KeyError::Byte(_) => refuse(request, 400, &format!("the \"${name}\" variable is no memcached key")),
+        KeyError::TooLong => refuse(request, 502, &format!("the \"${name}\" variable is too long for a memcached key")),
+        KeyError::Empty | KeyError::Byte(_) => refuse(request, 502, &format!("the \"${name}\" variable is no memcached key")),
     })
 }
 
@@ -217,12 +219,12 @@ impl Dialect for Memc {
             let _ = push_key(&text, out);
         }
         match command {
-            Command::Incr | Command::Decr => self.push_number_or(request, self.names.value, b"", out),
-            Command::Delete | Command::FlushAll => self.push_number_or(request, self.names.exptime, b"", out),
+            Command::Incr | Command::Decr => push_number_of(request, self.names.value, out),
+            Command::Delete | Command::FlushAll => push_number_of(request, self.names.exptime, out),
             Command::Get | Command::Version | Command::Stats => {}
             _ => {
-                self.push_number_or(request, self.names.flags, b"0", out);
-                self.push_number_or(request, self.names.exptime, b"0", out);
+                push_number_of(request, self.names.flags, out);
+                push_number_of(request, self.names.exptime, out);
                 out.push(b' ');
                 push_number(out, if let Sent::Length(length) = job.body { length } else { 0 });
             }

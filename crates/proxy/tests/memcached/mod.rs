@@ -10,7 +10,7 @@ async fn run(site: &Site, method: Method, variables: &[(&str, &str)], body: &str
     site.run("/x", |request, _| {
         request.line.borrow_mut().method = method;
         for (name, value) in variables {
-            set_by_name(request, name, Some(value.as_bytes())).unwrap();
+            assert!(set_by_name(request, name, Some(value.as_bytes())).is_ok(), "{name}");
         }
         if !body.is_empty() {
             http::body::replace(request, Body::from_bytes(body.as_bytes().to_vec()));
@@ -69,6 +69,9 @@ fn every_command_and_its_answer_on_one_connection() {
         for (method, variables, body, expected, text) in cases {
             let answer = run(&site, method, &variables, body).await;
             assert_eq!((status(&answer), answer.body().as_str()), (expected, text), "{variables:?}");
+            if expected == 201 && body == "hello" {
+                assert_eq!((answer.variable("memc_flags"), answer.variable("memc_exptime")), ("0".to_owned(), "0".to_owned()));
+            }
             if text == "hello" {
                 assert_eq!((answer.variable("memc_flags"), answer.variable("memc_cmd")), ("17".to_owned(), "get".to_owned()));
                 assert_eq!(answer.variable("memc_flags_as_http_time"), "Thu, 01 Jan 1970 00:00:17 GMT");
@@ -128,7 +131,7 @@ fn requests_that_make_no_command_are_refused() {
             (vec![("memc_cmd", "quit")], 400, "ngx_memc: unknown $memc_cmd \"quit\""),
             (vec![("memc_cmd", "flush_all")], 403, "ngx_memc: memcached command \"flush_all\" not allowed"),
             (vec![], 500, "the \"$memc_key\" variable is not set"),
-            (vec![("memc_key", &*long)], 400, "the \"$memc_key\" variable is too long for a memcached key"),
+            (vec![("memc_key", &*long)], 502, "the \"$memc_key\" variable is too long for a memcached key"),
             (vec![("memc_cmd", "incr"), ("memc_key", "k")], 400, "the \"$memc_value\" variable is required for command \"incr\""),
             (
                 vec![("memc_cmd", "incr"), ("memc_key", "k"), ("memc_value", "1 x")],
