@@ -113,6 +113,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::upstream::LEAST_CONN,
         proxy::upstream::IP_HASH,
         proxy::proxy::MODULE,
+        proxy::memcached::MODULE,
+        proxy::memc::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,
         m::index::MODULE,

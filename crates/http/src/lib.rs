@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod body;
 pub mod chain;
 pub mod connection;
+pub mod content_type;
 pub mod core;
 pub mod flags;
 pub mod headers;

@@ -166,6 +166,12 @@ impl Request {
         line.method_name = name;
         child.flags.internal.set(true);
         child.started.set(clock::now());
+        // nginx's word for what goes on is the connection's: a request that begins clears it for those around it.
+        let mut outer = Some(parent);
+        while let Some(request) = outer {
+            request.action.set("");
+            outer = request.parent.as_ref();
+        }
         child
     }
 

@@ -33,7 +33,6 @@ pub mod autoindex;
 pub mod charset;
 mod collector;
 mod compile;
-pub mod content_type;
 pub mod dav;
 pub mod files;
 mod filtering;

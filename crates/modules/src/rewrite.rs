@@ -6,12 +6,12 @@
 mod condition;
 mod replace;
 
-use crate::content_type;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
+use http::content_type;
 use http::program::{Flow, Program, State};
 use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use session::complex::Piece;

@@ -1,10 +1,10 @@
 //! Files below `root`: the content handler of every location that has no other.
 
-use crate::content_type;
 use crate::files::cache::Files;
 use crate::files::serve;
 use crate::files::{self, Kind};
 use base::log::Level;
+use http::content_type;
 use http::path::{MappedPath, PathError};
 use http::{Attach, Method, Module, Outcome, Phase, Request, Step, log_request};
 use std::rc::Rc;

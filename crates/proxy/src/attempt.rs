@@ -1,7 +1,7 @@
 //! One try of one server: connect, send, read the head, pass the answer on.
 
 use crate::connection::Connection;
-use crate::dialect::{Answer, Framing, Head};
+use crate::dialect::{Answer, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::relay::{self, Relay};
@@ -59,7 +59,7 @@ fn now_ms() -> u64 {
 impl<'a> Attempt<'a> {
     /// Tries the leased server.
     pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
-        let sender = Sender::new(exchange.source.clone(), exchange.framing);
+        let sender = Sender::new(exchange.source.clone(), exchange.framing, exchange.encoded.tail);
         // A body that still comes would be mistaken for the client's end.
         let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_));
         Attempt { exchange, lease, sender, send_error: None, watch }.go().await
@@ -89,7 +89,7 @@ impl<'a> Attempt<'a> {
                     if connection.reused && self.exchange.scratch.input.is_empty() && !self.sender.consumed =>
                 {
                     self.request().log(Level::Info, b"upstream closed an idle connection, connecting anew");
-                    self.sender = Sender::new(self.exchange.source.clone(), self.exchange.framing);
+                    self.sender = Sender::new(self.exchange.source.clone(), self.exchange.framing, self.exchange.encoded.tail);
                     self.send_error = None;
                 }
                 Err(Problem::Server(condition, status, line)) => return self.failed(condition, status, &line),
@@ -257,7 +257,10 @@ impl<'a> Attempt<'a> {
         let limit = exchange.route.plan.buffer_size;
         loop {
             let scratch = &mut *exchange.scratch;
-            let result = exchange.route.dialect.parse(&mut scratch.parser, &scratch.input, limit, &exchange.encoded);
+            let result = {
+                let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit };
+                exchange.route.dialect.parse(&mut scratch.parser, &scratch.input, &asked)
+            };
             let bad = match result {
                 Ok(Head::Partial) => return None,
                 Ok(Head::Interim(length)) => {
@@ -292,8 +295,11 @@ impl<'a> Attempt<'a> {
             return End::Failed(failure);
         }
         let (request, route, record) = (exchange.request.clone(), exchange.route.clone(), exchange.record.clone());
+        let asked = Question { encoded: &exchange.encoded, written: &exchange.scratch.out, limit: route.plan.buffer_size };
+        route.dialect.answered(&request, exchange.scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
         if self.is_intercepted(answer.status) {
             headers::keep_challenge(&request, &record);
+            self.keep_whole(connection, &answer);
             self.finish(0);
             return End::Answered(Outcome::Status(answer.status));
         }
@@ -316,7 +322,18 @@ impl<'a> Attempt<'a> {
         End::Answered(self.relay(connection, answer, buffering).await)
     }
 
+    /// Keeps the connection of an answer that needs no reading.
+    fn keep_whole(&self, connection: Connection, answer: &Answer) {
+        let bare = matches!(answer.body, Framing::Empty) && self.exchange.scratch.input.len() == answer.length;
+        if bare && answer.keep_alive && self.sender.is_done() {
+            self.exchange.keep(&self.lease.peer, connection);
+        }
+    }
+
     fn is_intercepted(&self, status: u16) -> bool {
+        if status == 404 && self.exchange.route.plan.intercept_404 {
+            return true;
+        }
         if !self.exchange.route.plan.intercept_errors || status < 300 {
             return false;
         }
@@ -328,7 +345,7 @@ impl<'a> Attempt<'a> {
         let Answer { length, keep_alive, body, .. } = answer;
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
-        let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, exchange.framing));
+        let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, exchange.framing, b""));
         let relay = Relay {
             request: &request,
             plan: &exchange.route.plan,
@@ -346,10 +363,8 @@ impl<'a> Attempt<'a> {
             t.response = Some(elapsed);
             t.sent = relayed.sent;
         });
-        if let Some(connection) = relayed.connection.filter(|_| keep_alive && !request.worker.exiting.get())
-            && let Some(keepalive) = &exchange.upstream.keepalive
-        {
-            keepalive.put(exchange.key(&self.lease.peer), connection, now_ms());
+        if let Some(connection) = relayed.connection.filter(|_| keep_alive) {
+            exchange.keep(&self.lease.peer, connection);
         }
         relay::complete(&request, &exchange.route.plan, relayed.rest).await
     }

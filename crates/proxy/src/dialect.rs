@@ -3,12 +3,15 @@
 //! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
 
 pub mod http1;
+pub mod memc;
+pub mod memcached;
 
 use crate::url::Url;
-use http::Request;
+use http::{Outcome, Request};
 use std::ops::Range;
 use wire::chunked::{Decoder, Step};
 use wire::h1::response::ResponseHead;
+use wire::memcached::answer::Value;
 use wire::span::Span;
 
 /// The request body as it will really be sent; its framing follows from this alone.
@@ -20,6 +23,16 @@ pub enum Sent {
     Length(u64),
     /// Unknown; chunks if the protocol has them.
     Stream,
+}
+
+/// What a protocol sends behind the head.
+pub enum Carried {
+    /// Nothing, whatever the client sent.
+    Nothing,
+    /// The client's body.
+    Client,
+    /// Bytes that the configuration gives.
+    Own(Vec<u8>),
 }
 
 /// What is to be written.
@@ -47,6 +60,18 @@ pub struct Encoded {
     pub to_head: bool,
     /// An upgrade was asked for: a 101 is welcome.
     pub upgrade: bool,
+    /// What follows the body, for protocols that never stream it.
+    pub tail: &'static [u8],
+}
+
+/// The request that an answer belongs to.
+pub struct Question<'a> {
+    /// What [`Dialect::encode`] said.
+    pub encoded: &'a Encoded,
+    /// What it wrote.
+    pub written: &'a [u8],
+    /// Most bytes of the answer's head.
+    pub limit: usize,
 }
 
 /// How far a head has come.
@@ -88,17 +113,31 @@ pub trait Dialect {
     /// Whether a body of unknown length can be sent.
     fn can_stream(&self) -> bool;
 
-    /// A body that the configuration puts in the place of the client's.
-    fn own_body(&self, request: &Request) -> Option<Vec<u8>>;
+    /// Judges the request before its body is read.
+    ///
+    /// # Errors
+    /// The answer to a request that is not passed on. It has been logged.
+    fn admit(&self, _request: &Request) -> Result<(), Outcome> {
+        Ok(())
+    }
+
+    /// What is sent as the body, once the client's has been read.
+    ///
+    /// # Errors
+    /// The answer to a request without a body that it needs. It has been logged.
+    fn carried(&self, request: &Request) -> Result<Carried, Outcome>;
 
     /// Appends the request's head.
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded;
 
-    /// Parses on; `limit` bounds the head, bytes.
+    /// Parses on.
     ///
     /// # Errors
     /// The line for the error log: the answer is garbage, and the connection is closed.
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], limit: usize, encoded: &Encoded) -> Result<Head, Vec<u8>>;
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>>;
+
+    /// Learns what the answer's head says beyond status and headers, before the client gets it.
+    fn answered(&self, _request: &Request, _head: &[u8], _answer: &Answer, _asked: &Question<'_>) {}
 }
 
 /// The body of an answer while it is read.
@@ -110,6 +149,8 @@ pub enum Framing {
     Length(u64),
     /// Chunks.
     Chunked(Decoder),
+    /// A memcached value with its end mark.
+    Value(Value),
     /// Everything until the upstream closes.
     UntilClose,
 }
@@ -129,6 +170,7 @@ impl Framing {
                 Ok(Step::Data { start: 0, end })
             }
             Framing::Chunked(decoder) => decoder.decode(input).map_err(|_| &b"upstream sent invalid chunked response"[..]),
+            Framing::Value(value) => value.next(input).map_err(|_| &b"memcached sent invalid trailer"[..]),
             Framing::UntilClose => Ok(Step::Data { start: 0, end: input.len() }),
         }
     }

@@ -1,6 +1,6 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
-use crate::connection::Key;
+use crate::connection::{Connection, Key};
 use crate::dialect::{Encoded, Job, Sent};
 use crate::record::{Record, Scratch};
 use crate::retry;
@@ -136,6 +136,15 @@ impl Exchange {
             text.push(b':');
         }
         text.extend_from_slice(self.scratch.out.get(self.encoded.uri.clone()).unwrap_or_default());
+    }
+
+    /// Keeps a clean connection to `peer` for the next request, where the group does that.
+    pub fn keep(&self, peer: &Rc<Peer>, connection: Connection) {
+        if let Some(keepalive) = &self.upstream.keepalive
+            && !self.request.worker.exiting.get()
+        {
+            keepalive.put(self.key(peer), connection, clock::monotonic_ms());
+        }
     }
 
     /// The pool's key for connections to `peer`. One bound to an address belongs to its location.

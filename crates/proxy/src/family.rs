@@ -34,6 +34,16 @@ pub fn rows<T: Member>() -> Vec<Row> {
     rows
 }
 
+/// The rows with these suffixes alone, for protocols that have few of them.
+#[must_use]
+pub fn some_rows<T: Member>(suffixes: &[&str]) -> Vec<Row> {
+    let mut rows = plain_rows::<T>();
+    rows.extend(sized_rows::<T>());
+    let known = suffixes.iter().map(|suffix| name::<T>(suffix)).collect::<Vec<_>>();
+    rows.retain(|row| known.iter().any(|name| *name == row.name));
+    rows
+}
+
 fn plain_rows<T: Member>() -> Vec<Row> {
     let n = name::<T>;
     vec![

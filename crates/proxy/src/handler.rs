@@ -1,7 +1,7 @@
 //! The content handler of a location with an upstream: body, target, then one server after the other.
 
 use crate::attempt::{Attempt, End};
-use crate::dialect::{Encoded, Sent};
+use crate::dialect::{Carried, Encoded, Sent};
 use crate::exchange::{Exchange, Lease, seconds};
 use crate::pass;
 use crate::record::{Record, State};
@@ -25,6 +25,9 @@ pub fn handle(request: &Rc<Request>, route: Rc<Route>) -> Step {
 }
 
 async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
+    if let Err(outcome) = route.dialect.admit(&request) {
+        return outcome;
+    }
     if let Some(refused) = read_body(&request, &route).await {
         return refused;
     }
@@ -41,10 +44,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     };
     let (source, framing) = match choose_body(&request, &route) {
         Ok(chosen) => chosen,
-        Err(error) => {
-            log_request!(request, Level::Crit, "reading the request body failed {}", errno::describe(&error));
-            return Outcome::Status(500);
-        }
+        Err(outcome) => return outcome,
     };
     let scratch = state.scratch();
     let mut exchange = Exchange {
@@ -61,6 +61,12 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         began_ms: clock::monotonic_ms(),
     };
     let outcome = drive(&mut exchange).await;
+    // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
+    let mut marked = Some(&exchange.request);
+    while let Some(request) = marked {
+        request.action.set("sending to client");
+        marked = request.parent.as_ref();
+    }
     state.give_back(exchange.scratch);
     outcome
 }
@@ -114,10 +120,14 @@ fn streams_body(request: &Request, route: &Route) -> bool {
         && (body.length().is_some() || route.dialect.can_stream())
 }
 
-fn choose_body(request: &Rc<Request>, route: &Route) -> std::io::Result<(Source, Sent)> {
-    if let Some(own) = route.dialect.own_body(request) {
-        let length = own.len() as u64;
-        return Ok((Source::Own(Rc::new(own)), Sent::Length(length)));
+fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Source, Sent), Outcome> {
+    match route.dialect.carried(request)? {
+        Carried::Own(own) => {
+            let length = own.len() as u64;
+            return Ok((Source::Own(Rc::new(own)), Sent::Length(length)));
+        }
+        Carried::Nothing => return Ok((Source::Nothing, Sent::Nothing)),
+        Carried::Client => {}
     }
     let body = request.body.borrow().clone();
     if !route.plan.pass_request_body || body.state() == BodyState::Discarded {
@@ -133,7 +143,11 @@ fn choose_body(request: &Rc<Request>, route: &Route) -> std::io::Result<(Source,
         return Ok((Source::Client(Rc::new(early)), body.length().map_or(Sent::Stream, Sent::Length)));
     }
     if let Some(file) = body.file() {
-        let length = file.file.metadata()?.len();
+        let metadata = file.file.metadata().map_err(|error| {
+            log_request!(request, Level::Crit, "reading the request body failed {}", errno::describe(&error));
+            Outcome::Status(500)
+        })?;
+        let length = metadata.len();
         return Ok((Source::File(file, length), Sent::Length(length)));
     }
     let length = body.with_data(|data| data.len() as u64);

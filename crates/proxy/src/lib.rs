@@ -1,4 +1,4 @@
-//! Reverse proxying: one exchange engine for all upstream protocols, and HTTP/1.1 as its first dialect.
+//! Reverse proxying: one exchange engine for all upstream protocols, with HTTP/1.1 and memcached's as its dialects.
 //!
 //! [`family`] has the directives that repeat by protocol, [`dialect`] what a protocol must say, [`exchange`] and its
 //! parts the way of a request through its upstream.
@@ -14,7 +14,10 @@ pub mod handler;
 pub mod headers;
 pub mod hidden;
 pub mod limits;
+pub mod memc;
+pub mod memcached;
 pub mod pass;
+pub mod place;
 pub mod proxy;
 pub mod record;
 pub mod relay;

@@ -20,6 +20,8 @@ pub struct Pass {
     pub text: Box<[u8]>,
     /// Its parts, if it has no variables.
     pub url: Option<Url>,
+    /// It is an address without a scheme, and variables name a group (`memc_pass`).
+    pub bare: bool,
     /// Where it stands in the configuration.
     pub span: Span,
     /// Name of its location, empty where no URI part can be.
@@ -45,6 +47,9 @@ impl Pass {
         let upstream = match (found, url.port) {
             (Some(group), None) => group.clone(),
             (Some(group), Some(port)) => return Err(format!("upstream \"{}\" may not have port {port}", group.name)),
+            (None, None) if default_port == 0 && !matches!(url.host, Host::Unix(_)) => {
+                return Err(format!("no port in upstream \"{}\"", String::from_utf8_lossy(&url.host_header)));
+            }
             (None, _) => implicit(url, groups, default_port)?,
         };
         // Nobody else settles it in between.
@@ -88,6 +93,9 @@ pub async fn find(
         return Ok((None, upstream.clone()));
     }
     let text = pass.source.to_vec(request);
+    if pass.bare {
+        return find_group(request, &text);
+    }
     let shown = String::from_utf8_lossy(&text);
     let Some(rest) = strip_scheme(&text) else {
         if text.len() >= 8 && text.get(..8).is_some_and(|t| t.eq_ignore_ascii_case(b"https://")) {
@@ -105,6 +113,20 @@ pub async fn find(
     record.host.replace(url.host_header.to_vec());
     record.port.replace(url.port_text.to_vec());
     Ok((Some(url), upstream))
+}
+
+/// The group that the variables of a pass without URL name.
+fn find_group(request: &Request, name: &[u8]) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
+    if name.is_empty() {
+        request.log(Level::Error, b"memc: handler: empty \"memc_pass\" target");
+        return Err(Outcome::Status(500));
+    }
+    let groups = request.worker.http.main.get::<Upstreams>();
+    let found = groups.and_then(|groups| groups.find(name).cloned()).and_then(|group| Some((Some(url::parse(name, 0).ok()?), group)));
+    found.ok_or_else(|| {
+        log_request!(request, Level::Error, "memc: upstream \"{}\" not found", String::from_utf8_lossy(name));
+        Outcome::Status(500)
+    })
 }
 
 /// The text behind `http://`, whatever its case.

@@ -85,7 +85,15 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
             Some(parsed.map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest))))?)
         }
     };
-    let pass = Pass { source, text: text.into(), url, span: cx.directive.name.span, location: OnceCell::new(), upstream: OnceCell::new() };
+    let pass = Pass {
+        source,
+        text: text.into(),
+        url,
+        bare: false,
+        span: cx.directive.name.span,
+        location: OnceCell::new(),
+        upstream: OnceCell::new(),
+    };
     cx.location::<Proxy>().pass = Some(Rc::new(pass));
     Ok(())
 }

@@ -45,6 +45,8 @@ pub enum SendError {
 pub struct Sender {
     source: Source,
     chunked: bool,
+    /// What follows the body.
+    tail: &'static [u8],
     /// Bytes of the head that have left.
     head: usize,
     /// Bytes of the body that have left.
@@ -60,9 +62,9 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Sends `source` after the head.
+    /// Sends `source` after the head, and `tail` after that.
     #[must_use]
-    pub fn new(source: Source, framing: Sent) -> Sender {
+    pub fn new(source: Source, framing: Sent, tail: &'static [u8]) -> Sender {
         let chunked = framing == Sent::Stream;
         let mut buffer = Vec::new();
         let mut body = 0;
@@ -70,7 +72,7 @@ impl Sender {
             push_framed(&mut buffer, early, chunked);
             body = early.len() as u64;
         }
-        Sender { source, chunked, head: 0, body, buffer, written: 0, client_ended: false, done: false, sent: 0, consumed: false }
+        Sender { source, chunked, tail, head: 0, body, buffer, written: 0, client_ended: false, done: false, sent: 0, consumed: false }
     }
 
     /// Everything has left.
@@ -86,9 +88,9 @@ impl Sender {
         }
         let source = self.source.clone();
         let result = match &source {
-            Source::Nothing => ready!(self.poll_memory(cx, stream, head, &[])),
-            Source::Own(bytes) => ready!(self.poll_memory(cx, stream, head, bytes)),
-            Source::Memory(body) => ready!(body.with_data(|data| self.poll_memory(cx, stream, head, data))),
+            Source::Nothing => ready!(self.poll_memory(cx, stream, head, &[], true)),
+            Source::Own(bytes) => ready!(self.poll_memory(cx, stream, head, bytes, true)),
+            Source::Memory(body) => ready!(body.with_data(|data| self.poll_memory(cx, stream, head, data, true))),
             Source::File(file, length) => ready!(self.poll_file(cx, stream, head, file, *length)),
             Source::Client(_) => ready!(self.poll_client(cx, stream, head, request)),
         };
@@ -96,14 +98,23 @@ impl Sender {
         Poll::Ready(result)
     }
 
-    fn poll_memory(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], data: &[u8]) -> Poll<Result<(), SendError>> {
+    /// Sends what is in memory: the head, `data`, and if it is the end the tail.
+    fn poll_memory(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        head: &[u8],
+        data: &[u8],
+        is_end: bool,
+    ) -> Poll<Result<(), SendError>> {
         loop {
+            let tail = if is_end { self.tail } else { &[] };
             let first = head.get(self.head..).unwrap_or_default();
             let second = usize::try_from(self.body).ok().and_then(|b| data.get(b..)).unwrap_or_default();
-            if first.is_empty() && second.is_empty() {
+            if first.is_empty() && second.is_empty() && tail.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let pieces = [IoSlice::new(first), IoSlice::new(second)];
+            let pieces = [IoSlice::new(first), IoSlice::new(second), IoSlice::new(tail)];
             let wrote = match ready!(stream.poll_write_vectored(cx, &pieces)) {
                 Ok(0) => return Poll::Ready(Err(SendError::Upstream(io::ErrorKind::WriteZero.into()))),
                 Ok(n) => n,
@@ -111,8 +122,10 @@ impl Sender {
             };
             self.sent += wrote as u64;
             let of_head = wrote.min(first.len());
+            let of_body = (wrote - of_head).min(second.len());
             self.head += of_head;
-            self.body += (wrote - of_head) as u64;
+            self.body += of_body as u64;
+            self.tail = self.tail.get(wrote - of_head - of_body..).unwrap_or_default();
         }
     }
 
@@ -124,10 +137,7 @@ impl Sender {
         file: &TempFile,
         length: u64,
     ) -> Poll<Result<(), SendError>> {
-        let body = std::mem::take(&mut self.body);
-        let result = self.poll_memory(cx, stream, head, &[]);
-        self.body = body;
-        if let Err(error) = ready!(result) {
+        if let Err(error) = ready!(self.poll_memory(cx, stream, head, &[], false)) {
             return Poll::Ready(Err(error));
         }
         while self.body < length {
@@ -141,7 +151,7 @@ impl Sender {
                 Err(error) => return Poll::Ready(Err(SendError::Upstream(error))),
             }
         }
-        Poll::Ready(Ok(()))
+        self.poll_memory(cx, stream, head, &[], true)
     }
 
     fn poll_client(

@@ -182,6 +182,8 @@ pub struct Plan {
     pub ignore_client_abort: bool,
     /// `*_intercept_errors`
     pub intercept_errors: bool,
+    /// A 404 is always answered here, with or without `error_page`.
+    pub intercept_404: bool,
     /// `*_connect_timeout`, milliseconds
     pub connect_timeout: u64,
     /// `*_send_timeout`, milliseconds
@@ -267,6 +269,7 @@ impl Family {
             request_buffering: self.request_buffering.unwrap_or(true),
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
             intercept_errors: self.intercept_errors.unwrap_or(false),
+            intercept_404: false,
             connect_timeout: self.connect_timeout.unwrap_or(default::TIMEOUT),
             send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),

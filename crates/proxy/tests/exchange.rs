@@ -1,6 +1,7 @@
 //! Exchanges over real sockets: what upstreams see, what clients get, what is remembered.
 
 mod harness;
+mod memcached;
 
 use harness::{Client, Site, Upstream, dead_port, worker};
 use http::Outcome;

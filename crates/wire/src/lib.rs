@@ -13,6 +13,7 @@ pub mod dns;
 pub mod h1;
 pub mod json;
 pub mod known;
+pub mod memcached;
 pub mod proxy_protocol;
 pub mod range;
 pub mod span;

@@ -3,11 +3,11 @@
 use super::outside::{self, Begun};
 use super::vars::Shown;
 use super::{Action, Command, Echo};
-use crate::content_type;
 use base::clock;
 use base::log::Level;
 use bytes::Bytes;
 use http::body::{self, BodyState};
+use http::content_type;
 use http::output::then;
 use http::{Chain, Outcome, Piece, Request, Step};
 use session::BoxFuture;

@@ -1,11 +1,11 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
-use super::{Answer, Dialect, Encoded, Framing, Head, Job, Sent};
+use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question, Sent};
 use crate::hidden::Hidden;
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
 use crate::url::{UriRule, push_uri};
 use base::text::push_number;
-use http::Request;
+use http::{Outcome, Request};
 use session::Complex;
 use wire::chunked::Decoder;
 use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
@@ -126,8 +126,8 @@ impl Dialect for Http1 {
         self.version_11
     }
 
-    fn own_body(&self, request: &Request) -> Option<Vec<u8>> {
-        self.body.as_ref().map(|body| body.to_vec(request))
+    fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
+        Ok(self.body.as_ref().map_or(Carried::Client, |body| Carried::Own(body.to_vec(request))))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded {
@@ -177,8 +177,9 @@ impl Dialect for Http1 {
         encoded
     }
 
-    fn parse(&self, parser: &mut ResponseHead, input: &[u8], limit: usize, encoded: &Encoded) -> Result<Head, Vec<u8>> {
-        let limits = Limits { size: limit, max_headers: MAX_HEADERS };
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+        let encoded = asked.encoded;
+        let limits = Limits { size: asked.limit, max_headers: MAX_HEADERS };
         let length = match parser.parse(input, &limits).map_err(|e| e.message(input))? {
             Status::Partial => return Ok(Head::Partial),
             Status::Interim { len } => return Ok(Head::Interim(len)),
@@ -220,7 +221,10 @@ mod tests {
     #[test]
     fn an_answer_is_judged_before_anything_is_passed_on() {
         let dialect = Http1::new(true, None, None, &[]);
-        let parse = |text: &[u8], encoded: &Encoded| dialect.parse(&mut ResponseHead::new(), text, 4096, encoded);
+        let parse = |text: &[u8], encoded: &Encoded| {
+            let asked = Question { encoded, written: b"", limit: 4096 };
+            dialect.parse(&mut ResponseHead::new(), text, &asked)
+        };
         let plain = Encoded::default();
         for bad in
             ["garbage\r\n\r\n", "HTTP/1.1 101 Go\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"]

@@ -22,7 +22,8 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 3] = [proxy::upstream::MODULE, proxy::upstream::KEEPALIVE, proxy::proxy::MODULE];
+const MODULES: [Module; 5] =
+    [proxy::upstream::MODULE, proxy::upstream::KEEPALIVE, proxy::proxy::MODULE, proxy::memcached::MODULE, proxy::memc::MODULE];
 
 struct Text(Vec<u8>);
 
@@ -164,6 +165,7 @@ impl Site {
         );
         let frame = Frame::default();
         MODULES.iter().for_each(|m| (m.variables)(&mut frame.global.get::<Variables>()));
+        frame.global.get::<Variables>().define_changeable("memcached_key");
         let block = Parser::new(Text(text.as_bytes().to_vec()), "/").parse_file(b"x").into_result().map_err(|e| e.message)?;
         table.read(&block, Context::HTTP, &frame).map_err(|e| e.message)?;
         let mut levels = Levels::default();
@@ -269,6 +271,28 @@ impl Upstream {
                 }
             }
             heads
+        });
+        Upstream { port, thread }
+    }
+
+    /// Starts one that expects exactly these requests, each with its answer, connection by connection.
+    pub(crate) fn scripted(scripts: Vec<Vec<(&'static str, &'static str)>>) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            let mut requests = Vec::new();
+            for script in scripts {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                for (request, answer) in script {
+                    let mut bytes = vec![0; request.len()];
+                    stream.read_exact(&mut bytes).unwrap();
+                    assert_eq!(String::from_utf8_lossy(&bytes), request);
+                    stream.write_all(answer.as_bytes()).unwrap();
+                    requests.push(request.to_owned());
+                }
+            }
+            requests
         });
         Upstream { port, thread }
     }

@@ -1,6 +1,6 @@
 //! `Content-Type` from the extension of a URI: `types` and `default_type`.
 
-use http::Request;
+use crate::request::Request;
 
 /// Sets the response's type from the URI's extension, as nginx does for files and `return` texts.
 pub fn set_by_extension(request: &Request) {
@@ -11,7 +11,7 @@ pub fn set_by_extension(request: &Request) {
 }
 
 /// The type of an extension, which is compared without case; `text/plain` if nothing is configured.
-pub fn of_extension<'a>(core: &'a http::Core, extension: &[u8]) -> &'a [u8] {
+pub fn of_extension<'a>(core: &'a crate::Core, extension: &[u8]) -> &'a [u8] {
     let mut lower = [0u8; 64];
     let found = lower.get_mut(..extension.len()).filter(|l| !l.is_empty()).and_then(|lower| {
         lower.copy_from_slice(extension);
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn extensions_ignore_case() {
-        let mut core = http::Core::default();
+        let mut core = crate::Core::default();
         assert_eq!(of_extension(&core, b"txt"), b"text/plain");
         core.types = Some(Rc::new([(Box::from(&b"html"[..]), Rc::from(&b"text/html"[..]))].into_iter().collect()));
         core.default_type = Some(Rc::from(&b"application/octet-stream"[..]));

@@ -1,0 +1,66 @@
+//! memcached's `get`, as nginx's memcached module speaks it.
+
+use super::memc::{check_key, head, log_missing};
+use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question};
+use base::text::parse_number;
+use http::{Method, Outcome, Request, content_type};
+use session::variable::{VarIndex, get};
+use wire::h1::response::ResponseHead;
+use wire::memcached::answer::flags_of;
+use wire::memcached::line::{Command, push_key};
+
+/// `memcached_pass`
+pub struct Memcached {
+    /// `$memcached_key`
+    pub key: VarIndex,
+    /// `memcached_gzip_flag`; 0 is none
+    pub gzip_flag: u64,
+}
+
+impl Dialect for Memcached {
+    fn scheme(&self) -> &'static [u8] {
+        b"memcached://"
+    }
+
+    fn default_port(&self) -> u16 {
+        0
+    }
+
+    fn can_stream(&self) -> bool {
+        false
+    }
+
+    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+        if !matches!(request.method(), Method::GET | Method::HEAD) {
+            return Err(Outcome::Status(405));
+        }
+        check_key(request, self.key, "memcached_key", &mut Vec::new())
+    }
+
+    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+        Ok(Carried::Nothing)
+    }
+
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded {
+        let mut key = Vec::new();
+        get(job.request, self.key, &mut key);
+        out.extend_from_slice(Command::Get.name().as_bytes());
+        out.push(b' ');
+        // It was checked when the request was admitted.
+        let _ = push_key(&key, out);
+        out.extend_from_slice(b"\r\n");
+        Encoded::default()
+    }
+
+    fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+        head(input, asked)
+    }
+
+    fn answered(&self, request: &Request, head: &[u8], answer: &Answer, asked: &Question<'_>) {
+        let Framing::Value(_) = answer.body else { return log_missing(request, asked) };
+        content_type::set_by_extension(request);
+        if self.gzip_flag & parse_number(flags_of(head)).unwrap_or(0) != 0 {
+            request.response.borrow_mut().headers.push(b"Content-Encoding", b"gzip");
+        }
+    }
+}

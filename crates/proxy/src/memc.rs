@@ -1,0 +1,180 @@
+//! `memc_pass`: a memcached server whose commands are made of variables.
+
+use crate::dialect::memc::{Memc, Names};
+use crate::family::{self, Member};
+use crate::handler;
+use crate::pass::Pass;
+use crate::place;
+use crate::route::Route;
+use crate::settings::{Family, next};
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::module::{Attach, Levels, Module};
+use http::variables::getter;
+use http::{Request, Step};
+use session::Variables;
+use session::variable::{CHANGEABLE, NO_CACHE, get_by_name};
+use std::cell::OnceCell;
+use std::rc::Rc;
+use wire::memcached::line::Command;
+
+/// The module.
+pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("memc") };
+
+/// Conditions of `memc_next_upstream`.
+pub const NEXT: [(&str, u32); 5] = [
+    ("error", next::ERROR),
+    ("timeout", next::TIMEOUT),
+    ("invalid_response", next::INVALID_HEADER),
+    ("not_found", next::HTTP_404),
+    ("off", next::OFF),
+];
+
+/// What a block says of `memc_*`.
+#[derive(Default)]
+struct Values {
+    family: Family,
+    /// `memc_pass`; not inherited
+    pass: Option<Rc<Pass>>,
+    /// `memc_pass` of the block outside, for blocks without a name
+    outer: Option<Rc<Pass>>,
+    /// The variables, once there is a pass anywhere
+    names: Option<Names>,
+    /// `memc_cmds_allowed`
+    allowed: Option<Vec<Command>>,
+    /// `memc_flags_to_last_modified`
+    flags_to_last_modified: Option<bool>,
+    /// All of it, merged: set when the location is built
+    route: OnceCell<Rc<Route>>,
+}
+
+impl Config for Values {
+    fn inherit(&mut self, parent: &Self) {
+        self.family.inherit(&parent.family);
+        conf::inherit!(self, parent; names, allowed, flags_to_last_modified);
+        self.outer.clone_from(&parent.pass);
+    }
+}
+
+impl Member for Values {
+    const PREFIX: &'static str = "memc";
+
+    fn family(&mut self) -> &mut Family {
+        &mut self.family
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let all = Context::HTTP_ALL;
+    let inner = Context::LOCATION.union(Context::LOCATION_IF);
+    let mut rows = family::some_rows::<Values>(&["connect_timeout", "send_timeout", "read_timeout", "buffer_size", "ignore_client_abort"]);
+    rows.extend([
+        Row::new("memc_pass", inner, Arity::exactly(1), "Passes commands on to a memcached server.", pass),
+        Row::new("memc_cmds_allowed", all.union(inner), Arity::AtLeast(1), "Commands that a request may give.", allowed),
+        Row::new("memc_next_upstream", all, Arity::AtLeast(1), "When the next memcached server is tried.", |cx| {
+            let value = conditions(cx)?;
+            cx.once(&mut cx.location::<Values>().family.next_upstream, value)
+        }),
+        row::flag::<Values>("memc_flags_to_last_modified", inner, "Takes a value's flags for its date.", |values| {
+            &mut values.flags_to_last_modified
+        }),
+        Row::new("memc_upstream_max_fails", all, Arity::exactly(1), "Not supported, as in the module.", |cx| unsupported(cx, "max_fails")),
+        Row::new("memc_upstream_fail_timeout", all, Arity::exactly(1), "Not supported, as in the module.", |cx| {
+            unsupported(cx, "fail_timeout")
+        }),
+    ]);
+    rows
+}
+
+fn unsupported(cx: &Cx<'_>, parameter: &str) -> Result<(), Error> {
+    Err(cx.error(format!(
+        "\"{}\" is not supported, use the \"{parameter}\" parameter of the \"server\" directive inside the \"upstream\" block",
+        cx.name()
+    )))
+}
+
+/// The conditions of a memcached protocol's `*_next_upstream`.
+///
+/// # Errors
+/// A word that is none.
+pub fn conditions(cx: &Cx<'_>) -> Result<u32, Error> {
+    let mut value = 0;
+    for i in 0..cx.args().len() {
+        value |= cx.choice(i, &NEXT)?;
+    }
+    Ok(if value & next::OFF == 0 { value } else { 0 })
+}
+
+fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
+    if cx.location::<Values>().pass.is_some() {
+        return Err(cx.duplicate());
+    }
+    let pass = place::read(cx)?;
+    let names = {
+        let mut variables = cx.global::<Variables>();
+        Names {
+            command: variables.index("memc_cmd"),
+            key: variables.index("memc_key"),
+            value: variables.index("memc_value"),
+            flags: variables.index("memc_flags"),
+            exptime: variables.index("memc_exptime"),
+        }
+    };
+    let mut values = cx.location::<Values>();
+    (values.pass, values.names) = (Some(pass), Some(names));
+    Ok(())
+}
+
+fn allowed(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let mut commands = Vec::new();
+    for i in 0..cx.args().len() {
+        let unknown = || cx.error_at(i, format!("Unknown memcached command \"{}\" used in \"memc_cmds_allowed\"", cx.text(i)));
+        commands.push(Command::of(cx.arg(i)).ok_or_else(unknown)?);
+    }
+    cx.location::<Values>().allowed = Some(commands);
+    Ok(())
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Values>();
+}
+
+fn variables(variables: &mut Variables) {
+    for name in ["memc_cmd", "memc_key", "memc_value", "memc_flags", "memc_exptime"] {
+        variables.define(name, CHANGEABLE, getter(|_, _| false));
+    }
+    http::variables::define(variables, "memc_flags_as_http_time", NO_CACHE, |request, out| {
+        let mut flags = Vec::new();
+        get_by_name(request, "memc_flags", &mut flags);
+        let Some(time) = base::text::parse_number(&flags).and_then(|time| i64::try_from(time).ok()) else { return false };
+        out.extend_from_slice(&wire::date::http(time));
+        true
+    });
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let values = at.conf::<Values>();
+    let Some(names) = values.names else { return Ok(()) };
+    let span = values.pass.as_ref().or(values.outer.as_ref()).map(|pass| pass.span);
+    let plan = place::plan(&values.family, "memc").map_err(|text| Error::new(text, span.unwrap_or_default()))?;
+    let dialect = Memc {
+        names,
+        allowed: values.allowed.clone().unwrap_or_default(),
+        flags_to_last_modified: values.flags_to_last_modified.unwrap_or(false),
+    };
+    let Some(found) = place::route(at, values.pass.clone(), values.outer.clone(), plan, dialect)? else { return Ok(()) };
+    // The values of a location are frozen once.
+    let _ = values.route.set(found.route.clone());
+    if found.handles {
+        at.content(move |request| handle(request, &found.route));
+    }
+    Ok(())
+}
+
+/// A block within the location (`if`) may have put its own settings in force since the handler was chosen.
+fn handle(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
+    let current = request.with_location(|l| l.conf.get::<Values>().and_then(|values| values.route.get().cloned()));
+    handler::handle(request, current.unwrap_or_else(|| chosen.clone()))
+}

@@ -1,0 +1,76 @@
+//! Locations of protocols whose pass directive is a bare address: `memc_pass`, `memcached_pass`.
+
+use crate::dialect::Dialect;
+use crate::limits::default;
+use crate::pass::Pass;
+use crate::rewrite::CookieRules;
+use crate::route::Route;
+use crate::settings::{Family, Plan};
+use crate::upstream::Upstreams;
+use crate::url;
+use conf::row::Cx;
+use conf::tree::Error;
+use http::location::Match;
+use http::module::Attach;
+use session::{Complex, Variables};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// Reads an address: `HOST:PORT`, `unix:PATH`, or a group.
+///
+/// # Errors
+/// nginx's text for what is no address.
+pub fn read(cx: &Cx<'_>) -> Result<Rc<Pass>, Error> {
+    let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
+    let url = match source.literal() {
+        None => None,
+        Some(text) => Some(url::parse(text, 0).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?),
+    };
+    let text = cx.arg(0).into();
+    let span = cx.directive.name.span;
+    Ok(Rc::new(Pass { source, text, url, bare: true, span, location: OnceCell::new(), upstream: OnceCell::new() }))
+}
+
+/// The family's settings as these protocols have them: nothing is read ahead, and 404 is answered here.
+///
+/// # Errors
+/// nginx's texts for sizes that contradict each other.
+pub fn plan(family: &Family, prefix: &str) -> Result<Plan, String> {
+    let mut family = family.clone();
+    // There are no other buffers that the first one could contradict.
+    family.buffers = Some((default::BUFFERS, family.buffer_size.unwrap_or(default::PAGE).max(default::PAGE)));
+    let mut plan = family.plan(prefix, &[])?;
+    (plan.buffering, plan.intercept_errors, plan.intercept_404) = (false, true, true);
+    Ok(plan)
+}
+
+/// Makes the route of a location that has a pass, its own or that of the block around a block without a name.
+///
+/// # Errors
+/// A group or a name that is not there.
+pub fn route(
+    at: &mut Attach<'_>,
+    own: Option<Rc<Pass>>,
+    outer: Option<Rc<Pass>>,
+    plan: Plan,
+    dialect: impl Dialect + 'static,
+) -> Result<Option<Found>, Error> {
+    let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
+    let inherited = own.is_none();
+    let Some(pass) = own.or_else(|| outer.filter(|_| unnamed)) else { return Ok(None) };
+    if !inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
+        at.parts.auto_redirect = true;
+    }
+    pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(|text| Error::new(text, pass.span))?;
+    let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
+    let route = Rc::new(Route { plan, pass, dialect: Box::new(dialect), redirects: Vec::new(), cookies });
+    Ok(Some(Found { route, handles: !inherited || at.parts.content.is_none() }))
+}
+
+/// A location's way to its upstream.
+pub struct Found {
+    /// The way.
+    pub route: Rc<Route>,
+    /// The location has no handler of another module's directive.
+    pub handles: bool,
+}
