@@ -9,6 +9,8 @@ use crate::h1::framing;
 use crate::h1::request::{Head, Limits, Status};
 use crate::h1::response::{self, ResponseHead};
 use crate::json::{Document, Rules, Token};
+use crate::memcached::answer::{self, Reply, Value};
+use crate::memcached::line::{Asked, push_key};
 use crate::proxy_protocol;
 use crate::range::{self, Ranges};
 use crate::uri::escape::{Class, Unescape, escape, unescape};
@@ -162,6 +164,43 @@ pub fn uri(data: &[u8]) {
     for arg in args::iter(data) {
         if let Some(value) = arg.value {
             assert!(args::find(data, arg.name).is_some(), "{value:?}");
+        }
+    }
+}
+
+/// A key in a line is the one that was asked for, an answer that is whole lies within its bytes and stays what it is
+/// when more follow, and a value has the length that its head says.
+pub fn memcached(data: &[u8]) {
+    let mut line = b"get ".to_vec();
+    if push_key(data, &mut line).is_ok() {
+        line.extend_from_slice(b"\r\n");
+        let asked = Asked::of(&line).map(|asked| asked.key.to_vec());
+        assert_eq!(asked.as_deref(), line.get(4..line.len() - 2));
+    }
+    for line in ["get k\r\n", "set k 0 0 1\r\n", "delete k\r\n", "incr k 1\r\n", "flush_all\r\n", "version\r\n", "stats\r\n"] {
+        let Some(asked) = Asked::of(line.as_bytes()) else { continue };
+        let whole = answer::parse(&asked, data, 4096);
+        for cut in 0..data.len() {
+            let part = answer::parse(&asked, data.get(..cut).unwrap_or_default(), 4096);
+            assert!(part == Ok(Reply::Partial) || part == whole, "{line} {cut}");
+        }
+        match whole {
+            Ok(Reply::Lines { len, .. }) => assert!(data.get(..len).is_some_and(|lines| lines.ends_with(b"\r\n"))),
+            Ok(Reply::Value { head, length, .. }) => {
+                let (mut value, mut at, mut seen) = (Value::new(length), head, 0);
+                while let Ok(step) = value.next(data.get(at..).unwrap_or_default()) {
+                    match step {
+                        Step::Data { start, end } => (at, seen) = (at + end, seen + (end - start) as u64),
+                        Step::Done { .. } => assert_eq!(seen, length),
+                        Step::Partial => {}
+                    }
+                    if !matches!(step, Step::Data { .. }) {
+                        break;
+                    }
+                }
+                assert!(seen <= length && at <= data.len());
+            }
+            Ok(Reply::Partial) | Err(_) => {}
         }
     }
 }

@@ -120,3 +120,17 @@ fn dns() {
     ];
     shake(seeds, 20_000, check::dns);
 }
+
+#[test]
+fn memcached() {
+    let seeds: &[&[u8]] = &[
+        b"VALUE k 0 5\r\nhello\r\nEND\r\n",
+        b"STAT a 1\r\nSTAT b 2\r\nEND\r\n",
+        b"NOT_STORED\r\n",
+        b"DELETED\r\n",
+        b"12 \r\n",
+        b"SERVER_ERROR out of memory\r\n",
+        b"VERSION 1.6\r\n",
+    ];
+    shake(seeds, 10_000, check::memcached);
+}
