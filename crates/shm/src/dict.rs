@@ -10,6 +10,9 @@ mod tests;
 use crate::table::{Record, Table};
 use crate::zone::Guard;
 
+/// Buckets of one part: what is done to all entries is done to so many under one lock.
+const PART: usize = 1024;
+
 /// What an entry holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -341,6 +344,35 @@ impl<'a> Dict<'a> {
             max == 0 || removed < max
         });
         removed
+    }
+
+    /// Removes the expired entries of one part of the dictionary, so that others get the lock between the parts. The next
+    /// part's number, `None` after the last, and how many were removed.
+    pub fn flush_part(&self, part: usize) -> (Option<usize>, usize) {
+        let mut removed = 0;
+        let next = self.table.visit(self.guard, part, PART, |record| {
+            if self.expired(record) {
+                self.remove(record);
+                removed += 1;
+            }
+        });
+        (next, removed)
+    }
+
+    /// Calls `each` with the live keys of one part; the next part's number, `None` after the last.
+    pub fn keys_part(&self, part: usize, mut each: impl FnMut(&[u8])) -> Option<usize> {
+        let mut key = Vec::new();
+        self.table.visit(self.guard, part, PART, |record| {
+            key.clear();
+            if !self.expired(record) && record.key(self.guard, &mut key) {
+                each(&key);
+            }
+        })
+    }
+
+    /// Whether going through all entries at once would keep others waiting for long.
+    pub fn is_large(&self) -> bool {
+        self.table.len(self.guard) > PART as u64
     }
 
     /// Calls `each` with up to `max` live keys, the least recently used first (0: all).

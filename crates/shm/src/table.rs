@@ -130,6 +130,23 @@ impl Table {
         (at != 0).then_some(Record(at))
     }
 
+    /// Visits the records of some buckets, from `bucket` on, which may be removed meanwhile; the first bucket that is left
+    /// for the next visit, `None` after the last. Buckets stay what they are while the zone is not locked.
+    pub fn visit(&self, g: &Guard<'_>, bucket: usize, count: usize, mut each: impl FnMut(Record)) -> Option<usize> {
+        let end = bucket.saturating_add(count).min(self.count);
+        // Chains that a broken zone made into circles end too.
+        let mut left = self.len(g);
+        for index in bucket..end {
+            let mut at = g.get(self.buckets + 8 * index) as usize;
+            while at != 0 && left > 0 {
+                let next = g.get(at + NEXT) as usize;
+                each(Record(at));
+                (at, left) = (next, left - 1);
+            }
+        }
+        (end < self.count).then_some(end)
+    }
+
     /// The record used next after this one.
     pub fn newer(&self, g: &Guard<'_>, record: Record) -> Option<Record> {
         let at = g.get(record.0 + NEWER) as usize;

@@ -196,7 +196,16 @@ fn flush_all(cx: &Cx, id: f64) -> i32 {
 }
 
 fn flush_expired(cx: &Cx, id: f64, max: f64) -> f64 {
-    with_dict(cx, id, 0.0, |dict, _| dict.flush_expired(max as usize) as f64)
+    let whole = with_dict(cx, id, Some(0), |dict, _| (max > 0.0 || !dict.is_large()).then(|| dict.flush_expired(max as usize)));
+    if let Some(removed) = whole {
+        return removed as f64;
+    }
+    let (mut part, mut removed) = (Some(0), 0);
+    while let Some(number) = part {
+        let (next, more) = with_dict(cx, id, (None, 0), |dict, _| dict.flush_part(number));
+        (part, removed) = (next, removed + more);
+    }
+    removed as f64
 }
 
 fn capacity(cx: &Cx, id: f64) -> f64 {
@@ -246,7 +255,17 @@ fn push_number(cx: &Cx, id: f64, key: &[u8], left: i32, value: f64) -> f64 {
 fn keys(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (id, max) = (stack.check_number(1, "get_keys")?, stack.check_number(2, "get_keys")?);
     let mut found = Vec::new();
-    with_dict(cx, id, (), |dict, _| dict.keys(max as usize, |key| found.push(key.to_vec())));
+    let mut part = with_dict(cx, id, None, |dict, _| {
+        if max < 1.0 && dict.is_large() {
+            return Some(0);
+        }
+        dict.keys(max as usize, |key| found.push(key.to_vec()));
+        None
+    });
+    // Others get the lock between the parts of a large dictionary.
+    while let Some(number) = part {
+        part = with_dict(cx, id, None, |dict, _| dict.keys_part(number, |key| found.push(key.to_vec())));
+    }
     stack.push_table(found.len(), 0);
     let table = stack.top();
     for (index, key) in found.iter().enumerate() {

@@ -107,3 +107,34 @@ fn a_worker_killed_in_a_change_leaves_a_dictionary_that_works() {
         }
     }
 }
+
+#[test]
+fn parts_make_the_whole() {
+    let zone = Zone::new("parts", "dict", 1 << 20).unwrap();
+    let mut found = Vec::new();
+    {
+        let g = zone.lock();
+        let dict = Dict::open(&g, 1_000).unwrap();
+        for number in 0..3000 {
+            let lifetime = if number % 3 == 0 { 1 } else { 0 };
+            let stored = dict.store(format!("key {number}").as_bytes(), Value::Boolean(true), Store { lifetime, ..SET });
+            assert_eq!(stored, Ok(false));
+        }
+        assert!(dict.is_large());
+    }
+    let (mut part, mut removed) = (Some(0), 0);
+    while let Some(number) = part {
+        let g = zone.lock();
+        let (next, more) = Dict::open(&g, 2_000).unwrap().flush_part(number);
+        (part, removed) = (next, removed + more);
+    }
+    assert_eq!(removed, 1000);
+    part = Some(0);
+    while let Some(number) = part {
+        let g = zone.lock();
+        part = Dict::open(&g, 2_000).unwrap().keys_part(number, |key| found.push(key.to_vec()));
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 2000);
+}
