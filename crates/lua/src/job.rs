@@ -46,7 +46,7 @@ pub enum Started {
 /// A handler that waits.
 pub struct Job {
     vm: Vm,
-    slot: Option<Slot>,
+    slot: Option<Box<Slot>>,
     host: Rc<dyn Any>,
     phase: Phase,
     entry: u64,
@@ -98,7 +98,7 @@ impl Job {
     }
 
     /// Runs what stands on the slot's stack.
-    fn launch(vm: &Vm, mut slot: Slot, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
+    fn launch(vm: &Vm, mut slot: Box<Slot>, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
         slot.core.threads.borrow_mut().push(Thread {
@@ -224,7 +224,7 @@ fn outcome(rest: Rest) -> Outcome {
 }
 
 /// Kills what is left of a job and makes its slot ready for the next.
-fn retire(vm: &Vm, mut slot: Slot) {
+fn retire(vm: &Vm, mut slot: Box<Slot>) {
     if !vm.cx().enterable() {
         return vm.retire_later(slot);
     }

@@ -38,16 +38,17 @@ pub struct Vm {
     inner: Rc<Inner>,
 }
 
+#[allow(clippy::vec_box, reason = "a slot is handed on several times per handler: a pointer moves faster than its fields")]
 struct Inner {
     shared: Shared,
     cx: Rc<Cx>,
     prelude: Prelude,
-    slots: RefCell<Vec<Slot>>,
+    slots: RefCell<Vec<Box<Slot>>>,
     /// How many of them are kept.
     idle: Cell<usize>,
     chunks: RefCell<Chunks>,
     /// Slots of jobs that were dropped where Lua could not be entered.
-    late: RefCell<Vec<Slot>>,
+    late: RefCell<Vec<Box<Slot>>>,
 }
 
 impl Drop for Inner {
@@ -322,7 +323,7 @@ impl Vm {
     }
 
     /// A slot with the chunk's closure on its stack.
-    pub(crate) fn take_slot(&self, chunk: ChunkId) -> Result<Slot, LuaError> {
+    pub(crate) fn take_slot(&self, chunk: ChunkId) -> Result<Box<Slot>, LuaError> {
         let factory = self.factory(chunk)?;
         let mut slot = self.take_bare_slot()?;
         // SAFETY: the slot is at rest, and taking it made room on the main state.
@@ -331,7 +332,7 @@ impl Vm {
     }
 
     /// A slot with a closure of the chunk on its stack that has the real globals.
-    pub(crate) fn take_slot_for_globals(&self, chunk: ChunkId) -> Result<Slot, LuaError> {
+    pub(crate) fn take_slot_for_globals(&self, chunk: ChunkId) -> Result<Box<Slot>, LuaError> {
         let factory = self.factory(chunk)?;
         let slot = self.take_bare_slot()?;
         // SAFETY: the slot is at rest with its minimum of 20 stack slots free; the factory runs one instruction.
@@ -343,7 +344,7 @@ impl Vm {
     }
 
     /// A slot with nothing on its stack.
-    pub(crate) fn take_bare_slot(&self) -> Result<Slot, LuaError> {
+    pub(crate) fn take_bare_slot(&self) -> Result<Box<Slot>, LuaError> {
         self.enter()?;
         if let Some(meter) = self.inner.cx.meter.get() {
             // SAFETY: `enter` has just said so.
@@ -363,11 +364,11 @@ impl Vm {
         // SAFETY: `enter` made room on the main state.
         unsafe {
             self.inner.cx.bin.drain(self.main());
-            Ok(idle.unwrap_or_else(|| Slot::new(&self.inner.shared)))
+            Ok(idle.unwrap_or_else(|| Box::new(Slot::new(&self.inner.shared))))
         }
     }
 
-    fn next_late(&self) -> Option<Slot> {
+    fn next_late(&self) -> Option<Box<Slot>> {
         self.inner.late.borrow_mut().pop()
     }
 
@@ -380,12 +381,12 @@ impl Vm {
     }
 
     /// Takes the slot of a job that is dropped inside a fast row; its coroutines go with the next slot that is taken.
-    pub(crate) fn retire_later(&self, slot: Slot) {
+    pub(crate) fn retire_later(&self, slot: Box<Slot>) {
         self.inner.late.borrow_mut().push(slot);
     }
 
     /// Keeps a clean slot for the next handler.
-    pub(crate) fn keep_slot(&self, slot: Slot) {
+    pub(crate) fn keep_slot(&self, slot: Box<Slot>) {
         let mut slots = self.inner.slots.borrow_mut();
         if slots.len() < self.inner.idle.get() {
             slots.push(slot);
