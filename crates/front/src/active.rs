@@ -212,7 +212,8 @@ impl Active {
     }
 
     /// Runs for the worker's life. Sleeps while there is no connection.
-    pub async fn sweep(&self) {
+    /// `forget` lets go of what is kept for reuse: after a wave of connections it lies scattered among what was freed.
+    pub async fn sweep(&self, forget: impl Fn()) {
         let mut peak = 0;
         loop {
             while self.is_empty() {
@@ -225,6 +226,7 @@ impl Active {
             peak = peak.max(self.len());
             // Once when most have gone, and once more when all have.
             if (peak >= WAVE && self.len() < peak / 8) || (peak >= WAVE / 8 && self.is_empty()) {
+                forget();
                 sys::memory::release();
                 peak = self.len();
             }

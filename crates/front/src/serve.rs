@@ -1,6 +1,7 @@
 //! A worker's event loop: accepting, parking, commands, and the graceful end.
 
 use crate::active::{Active, Activity};
+use crate::h1::buffers;
 use crate::h1::connection::H1;
 use crate::h1::familiar::Familiar;
 use crate::h1::requests::Requests;
@@ -231,7 +232,14 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         limit: connections.max(1),
         next_id: Cell::new(0),
     });
-    tokio::task::spawn_local(async move { active.sweep().await });
+    let lender = Rc::downgrade(&front);
+    let forget = move || {
+        buffers::forget();
+        if let Some(front) = lender.upgrade() {
+            front.requests.forget();
+        }
+    };
+    tokio::task::spawn_local(async move { active.sweep(forget).await });
     let counted = Rc::downgrade(&front);
     worker.set_gauges(move |counters| {
         let Some(front) = counted.upgrade() else { return };

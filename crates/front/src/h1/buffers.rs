@@ -15,6 +15,11 @@ pub fn take() -> Vec<u8> {
     BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
+/// Lets go of the buffers that wait.
+pub fn forget() {
+    BUFFERS.with_borrow_mut(|kept| *kept = Vec::new());
+}
+
 /// Gives a buffer back; its bytes are forgotten.
 pub fn give(mut buffer: Vec<u8>) {
     if buffer.capacity() == 0 || buffer.capacity() > LARGEST {

@@ -49,6 +49,11 @@ impl Requests {
         Rc::new(Request::new(worker.clone(), conn.info.clone(), conn.clone(), server))
     }
 
+    /// Lets go of the requests that wait.
+    pub fn forget(&self) {
+        self.kept.take();
+    }
+
     /// Takes a finished request back, unless somebody still holds it.
     pub fn give(&self, mut request: Rc<Request>) {
         let Some(own) = Rc::get_mut(&mut request) else { return };
