@@ -162,6 +162,10 @@ impl Watched {
     }
 }
 
+/// The error's words before and behind the limit.
+const BEFORE: &[u8] = b"lua_max_cpu_time exceeded: more than ";
+const BEHIND: &[u8] = b" ms without a pause";
+
 /// The hook: raises in the stretch that was condemned, and takes itself away in any other.
 unsafe extern "C-unwind" fn interrupt(l: *mut sys::lua_State, _: *mut sys::lua_Debug) {
     // SAFETY: a hook has the minimum of 20 stack slots; the registry's value is the machine's own and lives as long as
@@ -178,9 +182,9 @@ unsafe extern "C-unwind" fn interrupt(l: *mut sys::lua_State, _: *mut sys::lua_D
             return;
         }
         sys::luaL_where(l, 0);
-        sys::lua_pushlstring(l, c"lua_max_cpu_time exceeded: more than ".as_ptr(), 38 - 1);
+        sys::lua_pushlstring(l, BEFORE.as_ptr().cast(), BEFORE.len());
         sys::lua_pushnumber(l, watched.limit_ms as f64);
-        sys::lua_pushlstring(l, c" ms without a pause".as_ptr(), 19);
+        sys::lua_pushlstring(l, BEHIND.as_ptr().cast(), BEHIND.len());
         sys::lua_concat(l, 4);
         sys::lua_error(l);
     }
