@@ -137,7 +137,7 @@ impl Entry {
         if request.log_enabled(Level::Debug) {
             note(request, self.phase);
         }
-        let state = request.context::<State>();
+        let state = State::of(request);
         let cached = self.options.code_cache.unwrap_or(true);
         let machine = match machine_for(&self.runtime, request, &state, cached) {
             Ok(machine) => machine,

@@ -52,7 +52,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
-    let state = request.context::<State>();
+    let state = State::of(request);
     let before = state.filter_exit.get();
     if entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {}).is_err() {
         return Outcome::Error;
@@ -61,7 +61,7 @@ fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
 }
 
 fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>) -> Step {
-    let before = request.context::<State>().filter_exit.get();
+    let before = State::of(request).filter_exit.get();
     let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| match ended {
         Ok(()) => verdict(request, &host.state, before),
         Err(outcome) => outcome,
