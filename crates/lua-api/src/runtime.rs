@@ -5,6 +5,7 @@
 
 use crate::code::Code;
 use crate::machine::Machine;
+use crate::names::Names;
 use crate::state::Slots;
 use crate::timers::Timers;
 use conf::scope::{Config, Scope};
@@ -78,6 +79,8 @@ pub struct Runtime {
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Number and flags of the last entry read from a dictionary.
     pub last_entry: Cell<(f64, u32)>,
+    /// Variables that code has asked for.
+    pub(crate) names: Names,
     /// `ngx.ctx` tables.
     pub slots: Rc<Slots>,
     /// The machine of this process, once it is made.

@@ -16,7 +16,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Declaration of the head of [`Cx`] for LuaJIT's FFI.
-pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; } lunette_cx;";
+pub(crate) const CDEF: &str =
+    "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; int32_t note; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {
@@ -37,6 +38,7 @@ pub struct Cx {
     err: Cell<i32>,
     phase: Cell<u32>,
     req: Cell<*const c_void>,
+    note: Cell<i32>,
     // From here on Rust only.
     phase_info: Cell<Option<Phase>>,
     in_fast: Cell<bool>,
@@ -64,6 +66,7 @@ pub(crate) struct Saved {
     waker: Option<Waker>,
     detached: bool,
     stretch: u64,
+    note: i32,
 }
 
 impl Cx {
@@ -74,6 +77,7 @@ impl Cx {
             err: Cell::new(0),
             phase: Cell::new(0),
             req: Cell::new(std::ptr::null()),
+            note: Cell::new(0),
             phase_info: Cell::new(None),
             in_fast: Cell::new(false),
             out: RefCell::new(Vec::with_capacity(256)),
@@ -133,6 +137,11 @@ impl Cx {
             self.out_ptr.set(out.as_ptr());
             self.out_len.set(out.len());
         }
+    }
+
+    /// Leaves a number for the glue, which reads it as `cx.note`; it is 0 whenever code is entered.
+    pub fn set_note(&self, note: i32) {
+        self.note.set(note);
     }
 
     /// Ends the whole job with `code` as soon as the running thread stops; the glue must then call `stop()`, which
@@ -238,6 +247,7 @@ impl Cx {
         Saved {
             phase: self.phase_info.replace(phase),
             detached: self.detached.replace(false),
+            note: self.note.replace(0),
             stretch: self.stretches.get().map_or(0, Stretches::begin),
             host: self.host.replace(host),
             core: self.core.replace(core),
@@ -251,6 +261,7 @@ impl Cx {
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);
         self.detached.set(saved.detached);
+        self.note.set(saved.note);
         if let Some(stretches) = self.stretches.get() {
             stretches.end(saved.stretch);
         }
