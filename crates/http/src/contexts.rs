@@ -68,6 +68,9 @@ impl Contexts {
 
     /// Forgets all contexts, keeping the memory of those that can be used again and that nobody else holds.
     pub fn clear(&self) {
+        if self.0.borrow().is_empty() {
+            return;
+        }
         let mut all = self.0.take();
         all.retain_mut(|context| {
             if !std::mem::take(&mut context.live) {

@@ -96,6 +96,7 @@ fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outc
     let answer = entry
         .run_now(
             request,
+            state.clone(),
             |host| {
                 host.body.replace(chain);
             },

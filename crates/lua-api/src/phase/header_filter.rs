@@ -54,7 +54,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
 fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
     let state = State::of(request);
     let before = state.filter_exit.get();
-    if entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {}).is_err() {
+    if entry.run_now(request, state.clone(), |_| {}, |_| 0, |_| (), |_| {}).is_err() {
         return Outcome::Error;
     }
     verdict(request, &state, before)
