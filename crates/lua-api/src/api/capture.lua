@@ -3,7 +3,8 @@ local R, ngx = b.R, b.ngx
 local error, select, type, tostring, getmetatable, setmetatable = error, select, type, tostring, getmetatable, setmetatable
 local format, gsub, lower = string.format, string.gsub, string.lower
 local tables = getmetatable(ngx).ctx_tables
-local capture, captures = R.capture, R.captures
+local RAISE, raised, PENDING, suspended = b.RAISE, b.raised, b.PENDING, b.suspended
+local capture, captures = b.N.capture, R.captures
 
 -- `header.content_type` is `header["content-type"]`.
 local header_meta = {
@@ -99,13 +100,25 @@ end
 
 ngx.location = ngx.location or {}
 
+-- Has a fixed number of arguments, so that compiled code can go on behind the native function and leave.
+local function issue(uri, opts)
+    local status, body, truncated, kind, length, header = capture(tables, query(1, uri, opts))
+    if status == RAISE then
+        raised(body, truncated)
+    end
+    if status == PENDING then
+        return result(suspended())
+    end
+    return result(status, body, truncated, kind, length, header)
+end
+
 function ngx.location.capture(...)
     local n = select("#", ...)
     if n ~= 1 and n ~= 2 then
         error("expecting one or two arguments", 2)
     end
     local uri, opts = ...
-    return result(capture(tables, query(1, uri, opts)))
+    return issue(uri, opts)
 end
 
 function ngx.location.capture_multi(...)
