@@ -348,7 +348,7 @@ impl<'a> Attempt<'a> {
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
         let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, exchange.framing, b""));
-        let relay = Relay {
+        let mut relay = Relay {
             request: &request,
             plan: &exchange.route.plan,
             record: &exchange.record,
@@ -360,7 +360,8 @@ impl<'a> Attempt<'a> {
             watch: self.watch,
             buffering,
         };
-        let relayed = relay.run(length).await;
+        let ended = relay.run(length).await;
+        let relayed = relay.end(ended);
         exchange.record.update(now_ms(), |t, elapsed| {
             t.response = Some(elapsed);
             t.sent = relayed.sent;
