@@ -76,7 +76,7 @@ fn fields(line: &[u8]) -> Option<Vec<Vec<u8>>> {
                     value.push(u8::from_str_radix(hex, 16).ok()?);
                     at += 4;
                 }
-                byte if byte < b' ' || byte >= 0x7f => return None,
+                byte if !(b' '..0x7f).contains(&byte) => return None,
                 byte => {
                     value.push(byte);
                     at += 1;
