@@ -3,9 +3,12 @@
 use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use crate::socket::report::Reporter;
 use crate::socket::scan::Want;
-use crate::socket::state::{Socket, Work, error_text};
+use crate::socket::state::{Busy, Socket, Work, error_text};
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use net::deadline::Limit;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -226,12 +229,30 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
         return Ok(Later::Now(results));
     }
     let busy = receiving.socket.begin(Work::Reading);
-    Ok(Later::wait(async move {
-        let _busy = busy;
-        let end = tokio::time::timeout(timeout, std::future::poll_fn(|cx| receiving.poll(cx))).await;
-        Ok(match end {
-            Ok(end) => receiving.reply(end, &reporter, until),
-            Err(_) => receiving.time_out(&reporter),
-        })
-    }))
+    let limit = call.hub.deadlines.limit(timeout);
+    if let (Some(task), Some(worker)) = (call.hub.deadlines.tend(), &call.host.worker) {
+        worker.spawn(Box::pin(task));
+    }
+    Ok(Later::wait(Waiting { receiving, limit, reporter, until, _busy: busy }))
+}
+
+/// A receive that waits for bytes.
+struct Waiting {
+    receiving: Receiving,
+    limit: Limit,
+    reporter: Reporter,
+    until: bool,
+    _busy: Busy,
+}
+
+impl Future for Waiting {
+    type Output = Result<Reply, Raise>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.receiving.poll(cx) {
+            Poll::Ready(end) => Poll::Ready(Ok(this.receiving.reply(end, &this.reporter, this.until))),
+            Poll::Pending => this.limit.poll(cx).map(|()| Ok(this.receiving.time_out(&this.reporter))),
+        }
+    }
 }

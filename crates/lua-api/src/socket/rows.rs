@@ -1,7 +1,6 @@
 //! The rows of `ngx.socket`.
 
 use crate::host::Host;
-use crate::socket::hub::Hub;
 use crate::socket::owned::Keeper;
 use crate::socket::{client, connect, keep, quick, receive, send, udp};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
@@ -42,8 +41,7 @@ fn tcp(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 /// Closes the sockets with these numbers, whose objects Lua has collected.
 fn collect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if let Some(worker) = cx.host::<Host>().and_then(|host| host.worker.clone()) {
-        let hub = worker.state::<Hub>();
+    if let Some(hub) = cx.host::<Host>().and_then(|host| host.hub.clone()) {
         for index in 1..=stack.raw_len(1) {
             stack.get_item(1, index);
             if let Some(id) = stack.number(2).map(|id| id as u64) {

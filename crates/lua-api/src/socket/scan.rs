@@ -40,16 +40,31 @@ impl Want {
     pub fn find<'a>(&self, input: &'a [u8], seen: &mut usize, eof: bool) -> Option<Found<'a>> {
         let found = |data: &'a [u8], used, complete| Some(Found { data: Cow::Borrowed(data), used, complete });
         match self {
-            Want::Line => match memchr::memchr(b'\n', input.get(*seen..)?) {
-                Some(place) => {
-                    let end = *seen + place;
-                    Some(Found { data: without_returns(input.get(..end)?), used: end + 1, complete: true })
+            Want::Line => {
+                let rest = input.get(*seen..)?;
+                let mut place = memchr::memchr2(b'\r', b'\n', rest);
+                // The usual end of a line is found with one look, that of others with two.
+                if *seen == 0
+                    && let Some(at) = place
+                    && rest.get(at) == Some(&b'\r')
+                    && rest.get(at + 1) == Some(&b'\n')
+                {
+                    return found(input.get(..at)?, at + 2, true);
                 }
-                None => {
-                    *seen = input.len();
-                    None
+                if place.is_some_and(|at| rest.get(at) == Some(&b'\r')) {
+                    place = memchr::memchr(b'\n', rest);
                 }
-            },
+                match place {
+                    Some(place) => {
+                        let end = *seen + place;
+                        Some(Found { data: without_returns(input.get(..end)?), used: end + 1, complete: true })
+                    }
+                    None => {
+                        *seen = input.len();
+                        None
+                    }
+                }
+            }
             Want::All if eof => found(input, input.len(), true),
             Want::All => None,
             Want::Bytes(count) => found(input.get(..*count)?, *count, true),

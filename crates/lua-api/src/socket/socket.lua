@@ -2,22 +2,75 @@ local b = ...
 local R, C, ngx, cx, text = b.R, b.C, b.ngx, b.cx, b.text
 local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
 local getmetatable, newproxy, floor, pcall, next, concat = getmetatable, newproxy, math.floor, pcall, next, table.concat
-local rawlen = rawlen
+local rawlen, rawget = rawlen, rawget
 local quick_line, quick_bytes, quick_send = C.quick_line, C.quick_bytes, C.quick_send
+local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
 
 -- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
 local dead, gone = {}, 0
 local until_row, collect, check_tcp, connect_row = R["until"], R.collect, R.tcp, R.connect
 
 local methods = {
-    connect = R.connect, send = R.send, receive = R.receive, receiveany = R.receiveany, bind = R.bind,
-    close = R.close, setkeepalive = R.setkeepalive, getreusedtimes = R.getreusedtimes,
+    receiveany = R.receiveany, bind = R.bind, close = R.close, getreusedtimes = R.getreusedtimes,
     getfd = R.getfd, setoption = R.setoption, getoption = R.getoption, sslhandshake = R.sslhandshake,
 }
 local meta = { __index = methods }
 
 -- The rows are left by a tail call, so that their errors name the line that called the method.
-local receive_row, send_row = R.receive, R.send
+local receive_row, send_row, keep_row = R.receive, R.send, R.setkeepalive
+
+local function finalize(proxy)
+    local object = getmetatable(proxy).object
+    if object[1] then
+        gone = gone + 1
+        dead[gone] = object[1]
+    end
+end
+
+-- Has a socket's table tell the machine when Lua lets go of it.
+local function watch(self)
+    if gone > 0 then
+        local list = dead
+        dead, gone = {}, 0
+        collect(list)
+    end
+    local proxy = newproxy(true)
+    local hooks = getmetatable(proxy)
+    hooks.__gc, hooks.object = finalize, self
+    self.__proxy = proxy
+    return self
+end
+
+-- A connection of a pool is taken without a watch: such sockets are few, and they end with their handler.
+function methods.connect(...)
+    local self, host, port, options = ...
+    if type(self) == "table" then
+        local n = select("#", ...)
+        if n >= 3 and n <= 4 and options == nil and type(host) == "string" and type(port) == "number" then
+            local id = quick_connect(cx, self[1] or 0, host, #host, port)
+            if id > 0 then
+                self[1] = id
+                return 1
+            end
+        end
+        if not rawget(self, "__proxy") then
+            watch(self)
+        end
+    end
+    return connect_row(...)
+end
+
+function methods.setkeepalive(...)
+    local self, timeout, size = ...
+    local n = select("#", ...)
+    if n >= 2 and n <= 3 and type(self) == "table" and type(timeout) == "number" and (size == nil or type(size) == "number") then
+        local id = self[1]
+        if id and quick_keep(cx, id, timeout) == 1 then
+            return 1
+        end
+    end
+    return keep_row(...)
+end
 
 function methods.receive(...)
     local self, what = ...
@@ -170,36 +223,15 @@ local function receiveuntil(row)
 end
 methods.receiveuntil = receiveuntil(until_row)
 
-local function finalize(proxy)
-    local object = getmetatable(proxy).object
-    if object[1] then
-        gone = gone + 1
-        dead[gone] = object[1]
-    end
-end
-
--- A socket's table: it tells the machine when Lua lets go of it.
-local function make(kind)
-    if gone > 0 then
-        local list = dead
-        dead, gone = {}, 0
-        collect(list)
-    end
-    local self = { false }
-    local proxy = newproxy(true)
-    local hooks = getmetatable(proxy)
-    hooks.__gc, hooks.object = finalize, self
-    self.__proxy = proxy
-    return setmetatable(self, kind)
-end
-
 local function tcp(...)
-    check_tcp(...)
-    return make(meta)
+    if select("#", ...) > 0 or quick_allowed(cx) ~= 1 then
+        check_tcp(...)
+    end
+    return setmetatable({ false }, meta)
 end
 
 local function connect(...)
-    local sock = tcp()
+    local sock = watch(tcp())
     local ok, err = connect_row(sock, ...)
     if ok then
         return sock
