@@ -259,6 +259,15 @@ impl Hub {
         }
     }
 
+    /// Shows the TCP socket of this number.
+    #[inline]
+    pub fn with<R>(&self, id: u64, see: impl FnOnce(&Socket) -> Option<R>) -> Option<R> {
+        match self.sockets.borrow().get(id) {
+            Some(Kept::Tcp(socket)) => see(socket),
+            _ => None,
+        }
+    }
+
     /// The UDP socket of this number, unless it is gone.
     pub fn find_datagrams(&self, id: u64) -> Option<Rc<Datagrams>> {
         match self.sockets.borrow().get(id) {

@@ -6,11 +6,13 @@
 use crate::host::Host;
 use crate::socket::call::Call;
 use crate::socket::hub::Hub;
-use crate::socket::scan::Want;
+use crate::socket::receive::{self, Begun};
+use crate::socket::scan::{self, Want};
 use crate::socket::state::{Inner, Socket, Work};
 use base::log::Level;
 use lua::{Cx, Row, YIELDABLE};
 use net::pool::Idle;
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ pub fn rows() -> Vec<Row> {
         Row::fast::<MASK, _, _>("quick_connect", connect),
         Row::fast::<MASK, _, _>("quick_line", line),
         Row::fast::<MASK, _, _>("quick_bytes", bytes),
+        Row::fast::<MASK, _, _>("quick_receive", receive),
         Row::fast::<MASK, _, _>("quick_send", send),
         Row::fast::<MASK, _, _>("quick_keep", keep),
     ]
@@ -47,8 +50,12 @@ fn allowed(_: &Cx) -> i32 {
 /// The socket of this number, if it is the running handler's and nothing of `works` is under way.
 #[inline]
 fn socket(host: &Host, id: f64, works: u8) -> Option<Rc<Socket>> {
-    let socket = host.hub.as_ref()?.find(id as u64)?;
-    (socket.silent.get() && socket.is_free(works) && socket.belongs_to(&host.state)).then_some(socket)
+    host.hub.as_ref()?.find(id as u64).filter(|socket| is_usable(host, socket, works))
+}
+
+#[inline]
+fn is_usable(host: &Host, socket: &Socket, works: u8) -> bool {
+    socket.silent.get() && socket.is_free(works) && socket.belongs_to(&host.state)
 }
 
 /// Connects with an idle connection of the pool `HOST:PORT` and answers the socket's number; `id` is its number if it has one
@@ -84,39 +91,75 @@ fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
     Some(id)
 }
 
-fn take(cx: &Cx, id: f64, want: &Want) -> i32 {
-    let Some(socket) = cx.with_host::<Host, _>(|host| socket(host?, id, READING)) else { return 0 };
-    let mut inner = socket.inner.borrow_mut();
-    if inner.stream.is_none() || inner.read_closed {
-        return 0;
-    }
-    let Some(found) = want.find(inner.unread(), &mut 0, false) else { return 0 };
-    cx.put(&found.data);
-    let used = found.used;
-    inner.consume(used);
-    1
+/// Shows what has arrived at a socket that can be read.
+#[inline]
+fn take(cx: &Cx, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usize)>) -> i32 {
+    let found = cx.with_host::<Host, _>(|host| {
+        let host = host?;
+        host.hub.as_ref()?.with(id as u64, |socket| {
+            let mut inner = socket.inner.borrow_mut();
+            if !is_usable(host, socket, READING) || inner.stream.is_none() || inner.read_closed {
+                return None;
+            }
+            let (data, used) = find(inner.unread())?;
+            cx.put(&data);
+            inner.consume(used);
+            Some(())
+        })
+    });
+    i32::from(found.is_some())
 }
 
 /// A line that has arrived goes to the output buffer; 1 if there was one.
 fn line(cx: &Cx, id: f64) -> i32 {
-    take(cx, id, &Want::Line)
+    take(cx, id, |input| scan::line(input, 0))
 }
 
 /// So many bytes that have arrived go to the output buffer; 1 if there were so many.
 fn bytes(cx: &Cx, id: f64, count: f64) -> i32 {
-    if count >= 1.0 { take(cx, id, &Want::Bytes(count as usize)) } else { 0 }
+    if count < 1.0 {
+        return 0;
+    }
+    let count = count as usize;
+    take(cx, id, |input| Some((Cow::Borrowed(input.get(..count)?), count)))
+}
+
+/// A receive of a line (`count` is 0) or of so many bytes that have not arrived: 1 if they are in the output buffer now, 2 if
+/// the thread waits for them. `own` is the socket's timeout in milliseconds; 0 is none.
+fn receive(cx: &Cx, id: f64, count: f64, own: f64) -> i32 {
+    cx.with_host::<Host, _>(|host| {
+        let host = host?;
+        let socket = socket(host, id, READING)?;
+        {
+            let inner = socket.inner.borrow();
+            if inner.stream.is_none() || inner.read_closed || inner.eof || (count != 0.0 && count < 1.0) {
+                return None;
+            }
+        }
+        let want = if count == 0.0 { Want::Line } else { Want::Bytes(count as usize) };
+        Some(match receive::begin(cx, host, socket, want, own) {
+            Begun::Here => 1,
+            Begun::Parked => 2,
+            Begun::Not => 0,
+        })
+    })
+    .unwrap_or(0)
 }
 
 /// Sends what the kernel takes at once and answers how much that is; negative: nothing was tried.
 fn send(cx: &Cx, id: f64, data: &[u8]) -> f64 {
-    let Some(socket) = cx.with_host::<Host, _>(|host| socket(host?, id, WRITING)) else { return NO };
-    let inner = socket.inner.borrow();
-    let Some(stream) = inner.stream.as_ref().filter(|_| inner.prompt && !inner.write_closed && !data.is_empty()) else { return NO };
-    match stream.try_write(data) {
-        Ok(count) => count as f64,
-        // The row waits, or meets the error again and reports it.
-        Err(_) => 0.0,
-    }
+    let sent = cx.with_host::<Host, _>(|host| {
+        let host = host?;
+        host.hub.as_ref()?.with(id as u64, |socket| {
+            let inner = socket.inner.borrow();
+            if !is_usable(host, socket, WRITING) || !inner.prompt || inner.write_closed || data.is_empty() {
+                return None;
+            }
+            // When nothing is taken the row waits, or meets the error again and reports it.
+            Some(inner.stream.as_ref()?.try_write(data).map_or(0.0, |count| count as f64))
+        })
+    });
+    sent.unwrap_or(NO)
 }
 
 /// Gives a connection back to the pool that it came from, to be kept for `timeout` milliseconds; 1 if that is done.

@@ -40,31 +40,13 @@ impl Want {
     pub fn find<'a>(&self, input: &'a [u8], seen: &mut usize, eof: bool) -> Option<Found<'a>> {
         let found = |data: &'a [u8], used, complete| Some(Found { data: Cow::Borrowed(data), used, complete });
         match self {
-            Want::Line => {
-                let rest = input.get(*seen..)?;
-                let mut place = memchr::memchr2(b'\r', b'\n', rest);
-                // The usual end of a line is found with one look, that of others with two.
-                if *seen == 0
-                    && let Some(at) = place
-                    && rest.get(at) == Some(&b'\r')
-                    && rest.get(at + 1) == Some(&b'\n')
-                {
-                    return found(input.get(..at)?, at + 2, true);
+            Want::Line => match line(input, *seen) {
+                Some((data, used)) => Some(Found { data, used, complete: true }),
+                None => {
+                    *seen = input.len();
+                    None
                 }
-                if place.is_some_and(|at| rest.get(at) == Some(&b'\r')) {
-                    place = memchr::memchr(b'\n', rest);
-                }
-                match place {
-                    Some(place) => {
-                        let end = *seen + place;
-                        Some(Found { data: without_returns(input.get(..end)?), used: end + 1, complete: true })
-                    }
-                    None => {
-                        *seen = input.len();
-                        None
-                    }
-                }
-            }
+            },
             Want::All if eof => found(input, input.len(), true),
             Want::All => None,
             Want::Bytes(count) => found(input.get(..*count)?, *count, true),
@@ -105,6 +87,20 @@ impl Want {
             _ => (input.to_vec(), input.len()),
         }
     }
+}
+
+/// The first line without its end and without carriage returns, and how much of the input it takes; in the first `seen` bytes no
+/// line ends.
+pub fn line(input: &[u8], seen: usize) -> Option<(Cow<'_, [u8]>, usize)> {
+    let rest = input.get(seen..)?;
+    let at = memchr::memchr2(b'\r', b'\n', rest)?;
+    if seen == 0 && rest.get(at..at + 2) == Some(b"\r\n") {
+        // The usual end of a line is found with one look.
+        return Some((Cow::Borrowed(input.get(..at)?), at + 2));
+    }
+    let at = if rest.get(at) == Some(&b'\n') { at } else { memchr::memchr(b'\n', rest)? };
+    let end = seen + at;
+    Some((without_returns(input.get(..end)?), end + 1))
 }
 
 /// Where a piece of at least `size` bytes ends, and whether the pattern follows it. A piece grows by single bytes and by
@@ -164,7 +160,13 @@ mod tests {
     #[test]
     fn lines_and_bytes() {
         assert_eq!(find(&Want::Line, b"a\rb\r\nc"), Some(("ab".into(), 5, true)));
+        assert_eq!(find(&Want::Line, b"ab\r\nc\rd\ne"), Some(("ab".into(), 4, true)));
+        assert_eq!(find(&Want::Line, b"ab\nc\r\n"), Some(("ab".into(), 3, true)));
+        assert_eq!(find(&Want::Line, b"a\r\rb\r"), None);
         assert_eq!(find(&Want::Line, b"ab"), None);
+        let mut seen = 0;
+        assert_eq!(Want::Line.find(b"a\rb\r", &mut seen, false), None);
+        assert_eq!(Want::Line.find(b"a\rb\r\n", &mut seen, false).map(|f| f.data.into_owned()), Some(b"ab".to_vec()));
         assert_eq!(find(&Want::Bytes(3), b"ab"), None);
         assert_eq!(find(&Want::Bytes(2), b"abc"), Some(("ab".into(), 2, true)));
         assert_eq!(find(&Want::Any(2), b"abc"), Some(("ab".into(), 2, true)));

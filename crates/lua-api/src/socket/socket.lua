@@ -1,9 +1,10 @@
 local b = ...
-local R, C, ngx, cx, text = b.R, b.C, b.ngx, b.cx, b.text
+local R, C, ngx, cx, text, wait, can_wait = b.R, b.C, b.ngx, b.cx, b.text, b.wait, b.can_wait
 local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
 local getmetatable, newproxy, floor, pcall, next, concat = getmetatable, newproxy, math.floor, pcall, next, table.concat
 local rawlen, rawget = rawlen, rawget
 local quick_line, quick_bytes, quick_send = C.quick_line, C.quick_bytes, C.quick_send
+local quick_receive = C.quick_receive
 local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
 
 -- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
@@ -18,6 +19,48 @@ local meta = { __index = methods }
 
 -- The rows are left by a tail call, so that their errors name the line that called the method.
 local receive_row, send_row, keep_row = R.receive, R.send, R.setkeepalive
+
+-- LuaJIT compiles no function with `...` for itself, so what the methods do with the usual number of arguments is in
+-- functions without.
+local function receive(n, self, what)
+    if type(self) == "table" then
+        local id, count = self[1], 0
+        if id then
+            if type(what) == "number" then
+                count = what
+                if quick_bytes(cx, id, what) == 1 then
+                    return text()
+                end
+            elseif n == 1 or what == "*l" then
+                if quick_line(cx, id) == 1 then
+                    return text()
+                end
+            else
+                return receive_row(self, what)
+            end
+            if (count >= 1 or count ~= what) and can_wait() then
+                local state = quick_receive(cx, id, count, self[5] or 0)
+                if state == 1 then
+                    return text()
+                elseif state == 2 then
+                    return wait()
+                end
+            end
+        end
+    end
+    if n == 1 then
+        return receive_row(self)
+    end
+    return receive_row(self, what)
+end
+
+function methods.receive(...)
+    local n = select("#", ...)
+    if n == 1 or n == 2 then
+        return receive(n, ...)
+    end
+    return receive_row(...)
+end
 
 local function finalize(proxy)
     local object = getmetatable(proxy).object
@@ -42,52 +85,40 @@ local function watch(self)
 end
 
 -- A connection of a pool is taken without a watch: such sockets are few, and they end with their handler.
+local function reconnect(self, host, port)
+    if type(self) == "table" and type(host) == "string" and type(port) == "number" then
+        local id = quick_connect(cx, self[1] or 0, host, #host, port)
+        if id > 0 then
+            self[1] = id
+            return true
+        end
+    end
+    return false
+end
+
 function methods.connect(...)
     local self, host, port, options = ...
-    if type(self) == "table" then
-        local n = select("#", ...)
-        if n >= 3 and n <= 4 and options == nil and type(host) == "string" and type(port) == "number" then
-            local id = quick_connect(cx, self[1] or 0, host, #host, port)
-            if id > 0 then
-                self[1] = id
-                return 1
-            end
-        end
-        if not rawget(self, "__proxy") then
-            watch(self)
-        end
+    if options == nil and select("#", ...) <= 4 and reconnect(self, host, port) then
+        return 1
+    end
+    if type(self) == "table" and not rawget(self, "__proxy") then
+        watch(self)
     end
     return connect_row(...)
 end
 
-function methods.setkeepalive(...)
-    local self, timeout, size = ...
-    local n = select("#", ...)
-    if n >= 2 and n <= 3 and type(self) == "table" and type(timeout) == "number" and (size == nil or type(size) == "number") then
+local function rest(self, timeout, size)
+    if type(self) == "table" and type(timeout) == "number" and (size == nil or type(size) == "number") then
         local id = self[1]
-        if id and quick_keep(cx, id, timeout) == 1 then
-            return 1
-        end
+        return id and quick_keep(cx, id, timeout) == 1
     end
-    return keep_row(...)
 end
 
-function methods.receive(...)
-    local self, what = ...
-    local n = select("#", ...)
-    if n >= 1 and n <= 2 and type(self) == "table" then
-        local id = self[1]
-        if id then
-            if n == 1 or what == "*l" then
-                if quick_line(cx, id) == 1 then
-                    return text()
-                end
-            elseif type(what) == "number" and quick_bytes(cx, id, what) == 1 then
-                return text()
-            end
-        end
+function methods.setkeepalive(...)
+    if select("#", ...) <= 3 and rest(...) then
+        return 1
     end
-    return receive_row(...)
+    return keep_row(...)
 end
 
 -- A plain list as one string; nil for what the row must look at.
@@ -110,9 +141,8 @@ local function rest_sent(total, count, err)
     return nil, err
 end
 
-function methods.send(...)
-    local self, data = ...
-    if select("#", ...) == 2 and type(self) == "table" then
+local function send(self, data)
+    if type(self) == "table" then
         local id = self[1]
         if id then
             local whole = data
@@ -130,6 +160,13 @@ function methods.send(...)
                 return send_row(self, whole)
             end
         end
+    end
+    return send_row(self, data)
+end
+
+function methods.send(...)
+    if select("#", ...) == 2 then
+        return send(...)
     end
     return send_row(...)
 end
@@ -223,11 +260,15 @@ local function receiveuntil(row)
 end
 methods.receiveuntil = receiveuntil(until_row)
 
+local function new()
+    return quick_allowed(cx) == 1 and setmetatable({ false }, meta)
+end
+
 local function tcp(...)
-    if select("#", ...) > 0 or quick_allowed(cx) ~= 1 then
+    if select("#", ...) > 0 then
         check_tcp(...)
     end
-    return setmetatable({ false }, meta)
+    return new() or check_tcp()
 end
 
 local function connect(...)

@@ -66,15 +66,6 @@ impl Inner {
         self.input.get(self.at..).unwrap_or_default()
     }
 
-    /// Makes room for a read of `room` bytes behind what is unread.
-    pub fn make_room(&mut self, room: usize) {
-        if self.at > 0 {
-            self.input.drain(..self.at);
-            self.at = 0;
-        }
-        self.input.reserve(room);
-    }
-
     /// Marks `count` unread bytes as received.
     pub fn consume(&mut self, count: usize) {
         self.at = self.at.saturating_add(count).min(self.input.len());
@@ -159,6 +150,17 @@ pub struct Busy(Rc<Socket>, u8);
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.set(self.0.busy.get() & !self.1);
+    }
+}
+
+/// Makes room for a read of `room` bytes behind what is unread of `input`, which begins at `at`.
+pub fn make_room(input: &mut Vec<u8>, at: &mut usize, room: usize) {
+    if *at > 0 {
+        input.drain(..*at);
+        *at = 0;
+    }
+    if input.capacity() - input.len() < room {
+        input.reserve(room);
     }
 }
 
