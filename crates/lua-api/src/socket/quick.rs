@@ -23,7 +23,8 @@ const NO: f64 = -1.0;
 
 const CONNECTING: u8 = Work::Connecting as u8 | Work::Resolving as u8;
 const READING: u8 = CONNECTING | Work::Reading as u8;
-const WRITING: u8 = CONNECTING | Work::Writing as u8;
+/// What a send may not meet.
+pub const WRITING: u8 = CONNECTING | Work::Writing as u8;
 const ANYTHING: u8 = READING | WRITING;
 
 /// A handler with more sockets than this lets the rows watch over those that Lua drops.
@@ -49,7 +50,7 @@ fn allowed(_: &Cx) -> i32 {
 
 /// The socket of this number, if it is the running handler's and nothing of `works` is under way.
 #[inline]
-fn socket(host: &Host, id: f64, works: u8) -> Option<Rc<Socket>> {
+pub fn socket(host: &Host, id: f64, works: u8) -> Option<Rc<Socket>> {
     host.hub.as_ref()?.find(id as u64).filter(|socket| is_usable(host, socket, works))
 }
 

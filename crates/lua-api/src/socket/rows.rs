@@ -13,6 +13,7 @@ pub fn group() -> Group {
         Row::calls("collect", PhaseSet::EVERYWHERE, collect),
         Row::suspends("connect", at, connect::connect),
         Row::suspends("send", at, send::send),
+        Row::calls("send_list", at, send::send_list),
         Row::suspends("receive", at, receive::receive),
         Row::suspends("receiveany", at, receive::receive_any),
         Row::suspends("until", at, receive::receive_until),

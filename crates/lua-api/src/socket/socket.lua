@@ -1,8 +1,8 @@
 local b = ...
 local R, C, ngx, cx, text, wait, can_wait = b.R, b.C, b.ngx, b.cx, b.text, b.wait, b.can_wait
 local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
-local getmetatable, newproxy, floor, pcall, next, concat = getmetatable, newproxy, math.floor, pcall, next, table.concat
-local rawlen, rawget = rawlen, rawget
+local getmetatable, newproxy, floor, rawget = getmetatable, newproxy, math.floor, rawget
+local RAISE, send_list = b.RAISE, b.N.send_list
 local quick_line, quick_bytes, quick_send = C.quick_line, C.quick_bytes, C.quick_send
 local quick_receive = C.quick_receive
 local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
@@ -29,11 +29,13 @@ local function receive(n, self, what)
             if type(what) == "number" then
                 count = what
                 if quick_bytes(cx, id, what) == 1 then
-                    return text()
+                    local data = text()
+                    return data
                 end
             elseif n == 1 or what == "*l" then
                 if quick_line(cx, id) == 1 then
-                    return text()
+                    local data = text()
+                    return data
                 end
             else
                 return receive_row(self, what)
@@ -41,7 +43,8 @@ local function receive(n, self, what)
             if (count >= 1 or count ~= what) and can_wait() then
                 local state = quick_receive(cx, id, count, self[5] or 0)
                 if state == 1 then
-                    return text()
+                    local data = text()
+                    return data
                 elseif state == 2 then
                     return wait()
                 end
@@ -121,19 +124,6 @@ function methods.setkeepalive(...)
     return keep_row(...)
 end
 
--- A plain list as one string; nil for what the row must look at.
-local function joined(list)
-    local count = 0
-    for _ in next, list do
-        count = count + 1
-    end
-    if count ~= rawlen(list) then
-        return nil
-    end
-    local ok, whole = pcall(concat, list)
-    return ok and whole or nil
-end
-
 local function rest_sent(total, count, err)
     if count then
         return total
@@ -143,21 +133,22 @@ end
 
 local function send(self, data)
     if type(self) == "table" then
-        local id = self[1]
-        if id then
-            local whole = data
-            if type(data) == "table" then
-                whole = joined(data)
+        local id, kind = self[1], type(data)
+        if id and kind == "string" then
+            local count = quick_send(cx, id, data, #data)
+            if count == #data then
+                return count
             end
-            if type(whole) == "string" then
-                local count = quick_send(cx, id, whole, #whole)
-                if count == #whole then
-                    return count
+            if count >= 0 then
+                return rest_sent(#data, send_row(self, data:sub(count + 1)))
+            end
+        elseif id and kind == "table" then
+            local total, rest = send_list(self, data)
+            if total and total ~= RAISE then
+                if rest then
+                    return rest_sent(total, send_row(self, rest))
                 end
-                if count >= 0 then
-                    return rest_sent(#whole, send_row(self, whole:sub(count + 1)))
-                end
-                return send_row(self, whole)
+                return total
             end
         end
     end
