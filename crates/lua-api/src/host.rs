@@ -2,6 +2,7 @@
 
 use crate::machine::Machine;
 use crate::runtime::Runtime;
+use crate::socket::hub::Hub;
 use crate::state::State;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
@@ -19,6 +20,8 @@ pub struct Host {
     pub request: Option<Rc<Request>>,
     /// The worker; none in the master.
     pub worker: Option<Rc<Worker>>,
+    /// The worker's sockets; none in the master.
+    pub hub: Option<Rc<Hub>>,
     /// Settings and worker-wide state of Lua.
     pub runtime: Rc<Runtime>,
     /// The virtual machine that runs the code.
@@ -44,6 +47,7 @@ impl Host {
     pub fn without_request(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<Worker>>, log: ErrorLog) -> Host {
         Host {
             request: None,
+            hub: worker.as_ref().map(|worker| worker.state::<Hub>()),
             worker,
             runtime,
             machine,

@@ -17,4 +17,5 @@ pub mod scan;
 pub mod send;
 pub mod settings;
 pub mod state;
+pub mod table;
 pub mod udp;

@@ -11,6 +11,7 @@ use crate::threads::{Core, LocalFuture};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_void;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -282,6 +283,23 @@ impl Cx {
     #[inline]
     pub(crate) fn refuse_memory(&self, refuse: bool) -> bool {
         self.meter.get().is_some_and(|meter| meter.refusing.replace(refuse))
+    }
+
+    /// Has the running thread wait for `work`, which is known not to be done yet; for fast rows. The glue must then leave by
+    /// `return wait()`, which it may only where `can_wait()`. False where nothing can wait.
+    pub fn park(&self, work: impl Future<Output = Result<crate::value::Reply, Raise>> + 'static) -> bool {
+        let Some(core) = self.core().filter(|_| self.can_suspend()) else { return false };
+        let mut work: LocalFuture = Box::pin(work);
+        // A job that is not being polled yet will be as soon as it waits.
+        let waker = self.waker.try_borrow().ok().and_then(|w| w.clone());
+        if let Some(waker) = waker
+            && let Poll::Ready(reply) = work.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            waker.wake_by_ref();
+            work = Box::pin(std::future::ready(reply));
+        }
+        core.park(work, false);
+        true
     }
 
     /// Polls a new future once, with the job's waker when it is already being polled.

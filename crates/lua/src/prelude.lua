@@ -6,7 +6,7 @@ local light, blame, cdef = b.light, b.blame, b.cdef
 local G = _G
 local ffi = require "ffi"
 local co_yield, co_resume, co_create = coroutine.yield, coroutine.resume, coroutine.create
-local co_status, co_running = coroutine.status, coroutine.running
+local co_status, co_running, can_wait = coroutine.status, coroutine.running, coroutine.isyieldable
 local error, pcall, type, select, rawset, tostring = error, pcall, type, select, rawset, tostring
 local setfenv, getfenv, next, setmetatable = setfenv, getfenv, next, setmetatable
 local traceback, dump, loadstring, loadfile = debug.traceback, string.dump, loadstring, loadfile
@@ -28,6 +28,11 @@ local function finish(...)
         return finish(co_yield(SUSPEND))
     end
     return ...
+end
+
+-- For glue whose fast row has parked the thread.
+local function wait()
+    return finish(co_yield(SUSPEND))
 end
 
 local function shim(native)
@@ -54,8 +59,10 @@ local function stop()
     end
 end
 
+-- By a variable: LuaJIT does not compile a function for itself that ends in the call of one of its own.
 local function text()
-    return ffi_string(cx.p, cx.n)
+    local bytes = ffi_string(cx.p, cx.n)
+    return bytes
 end
 
 -- coroutine.*: plain coroutines, except that a suspended API call travels through the whole chain of resumers.
@@ -336,7 +343,7 @@ local function glue(source, name, fast, native)
     end
     f {
         C = C, R = R, N = N, RAISE = RAISE, raised = raised, PENDING = PENDING, suspended = suspended, cx = cx, text = text,
-        stop = stop, ngx = G.ngx, G = G,
+        stop = stop, wait = wait, can_wait = can_wait, ngx = G.ngx, G = G,
     }
 end
 

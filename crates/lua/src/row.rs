@@ -215,7 +215,8 @@ fn suspend(cx: &Cx, stack: &mut Stack<'_>, mut work: LocalFuture, held: bool) ->
 /// `return raised(second, third)`; when a row that suspends gives `PENDING`, its results are those of `suspended()`;
 /// compiled code goes on behind such a call, not behind one through `R`),
 /// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
-/// `stop` (never returns; after a row that called `Cx::finish`), `ngx` and `G` (the real globals).
+/// `stop` (never returns; after a row that called `Cx::finish`), `wait` (the results of what a fast row has given to
+/// `Cx::park`, to be called where `can_wait()` holds and as the last thing), `ngx` and `G` (the real globals).
 pub struct Group {
     /// Its name in messages.
     pub name: &'static str,

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod address;
 pub mod connect;
 pub mod datagram;
+pub mod deadline;
 pub mod listener;
 pub mod park;
 pub mod pool;

@@ -40,7 +40,7 @@ pub struct Call {
 /// There is no worker, or the argument is no table.
 pub fn begin(cx: &Cx, stack: &Stack<'_>, function: &str) -> Result<Call, Raise> {
     let host = cx.host::<Host>().ok_or("no request found")?;
-    let hub = host.worker.as_ref().ok_or("no request found")?.state::<Hub>();
+    let hub = host.hub.clone().ok_or("no request found")?;
     if stack.kind(1) != Type::Table {
         return Err(stack.mismatch(1, function, "table"));
     }
@@ -58,9 +58,14 @@ impl Call {
     /// Keeps a new socket for as long as the client's request lives: one of a subrequest is no other request's when
     /// that has ended.
     pub fn keep(&self, id: u64) {
-        match &self.host.request {
-            Some(request) if !request.is_main() => request.main().context::<State>().sockets.add(self.hub.clone(), id),
-            _ => self.host.state.sockets.add(self.hub.clone(), id),
+        Call::own(&self.host, &self.hub, id);
+    }
+
+    /// As [`Call::keep`], of a handler that is no call.
+    pub fn own(host: &Host, hub: &Rc<Hub>, id: u64) {
+        match &host.request {
+            Some(request) if !request.is_main() => request.main().context::<State>().sockets.add(hub, id),
+            _ => host.state.sockets.add(hub, id),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, expect, fa
 use crate::socket::hub::{self, Admission, Pool, Ticket};
 use crate::socket::names::{self, Place};
 use crate::socket::report::Reporter;
-use crate::socket::state::{Inner, Socket, Work, error_text};
+use crate::socket::state::{Socket, Work, error_text};
 use http::resolving::Resolving;
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
 use net::address::Address;
@@ -141,8 +141,8 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
                 return Ok(fail(stack, text));
             }
             // Connecting a live object closes its old connection first.
-            let old = std::mem::take(&mut *socket.inner.borrow_mut());
-            if old.stream.is_some() {
+            let old = socket.inner.borrow_mut().leave();
+            if old.0.is_some() {
                 reporter.debug(format_args!("lua tcp socket reconnect without shutting down"));
             }
             reporter.debug(format_args!("lua reuse socket upstream ctx"));
@@ -151,6 +151,7 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         }
         None => enter(&call, stack),
     };
+    socket.silent.set(!reporter.is_wordy());
     let timeout = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
     let pool = match options.size {
         Some(size) => {
@@ -169,8 +170,7 @@ pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 
 /// Makes the Rust side of a socket.
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Socket> {
-    let socket = Rc::new(Socket::new(&call.host.state));
-    let id = call.hub.add(socket.clone());
+    let (id, socket) = call.hub.open(&call.host.state);
     call.keep(id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);
@@ -288,9 +288,8 @@ impl Connect {
     }
 
     fn install(&self, stream: Stream, reused: u32, ticket: Option<Ticket>, label: String) {
-        let key = self.target.key.clone();
-        // A connection from a pool was made prompt before it went there.
-        let prompt = reused > 0;
-        *self.socket.inner.borrow_mut() = Inner { stream: Some(stream), prompt, reused, ticket, key, label, ..Inner::default() };
+        let mut inner = self.socket.inner.borrow_mut();
+        inner.install(stream, reused, ticket);
+        inner.label = label;
     }
 }

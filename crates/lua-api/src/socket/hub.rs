@@ -3,9 +3,12 @@
 use crate::socket::datagrams::Datagrams;
 use crate::socket::owned::Keeper;
 use crate::socket::state::Socket;
+use crate::socket::table::Table;
 use crate::state::State;
+use base::clock;
 use base::log::{ErrorLog, Level};
 use foldhash::fast::RandomState;
+use net::deadline::Deadlines;
 use net::pool::Idle;
 use net::stream::Stream;
 use std::cell::{Cell, RefCell};
@@ -14,10 +17,12 @@ use std::io;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// How often dead and expired idle connections are closed; only while there are any.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Most sockets that are kept for the next requests.
+const SPARE: usize = 64;
 
 /// A socket of either kind.
 enum Kept {
@@ -28,9 +33,14 @@ enum Kept {
 /// The sockets and pools of one worker.
 #[derive(Default)]
 pub struct Hub {
-    sockets: RefCell<HashMap<u64, Kept, RandomState>>,
+    sockets: RefCell<Table<Kept>>,
+    /// Sockets that nobody uses, with their buffers.
+    spare: RefCell<Vec<Rc<Socket>>>,
+    /// Until when receives wait.
+    pub deadlines: Rc<Deadlines>,
     pools: RefCell<HashMap<Vec<u8>, Rc<Pool>, RandomState>>,
-    next: Cell<u64>,
+    /// Room for a pool's key.
+    key: RefCell<Vec<u8>>,
     packet: RefCell<Vec<u8>>,
     tended: Cell<bool>,
 }
@@ -52,8 +62,15 @@ pub struct Pool {
 struct Resting {
     stream: Stream,
     reused: u32,
-    until: Option<Instant>,
+    /// On the monotonic clock in milliseconds.
+    until: Option<u64>,
     ticket: Ticket,
+}
+
+impl Resting {
+    fn is_good(&self, now: u64) -> bool {
+        self.until.is_none_or(|until| until > now) && self.stream.is_alive()
+    }
 }
 
 /// A connection's place in its pool's count.
@@ -63,6 +80,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Its pool.
+    pub fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
     /// How many connections its pool counts.
     pub fn connections(&self) -> usize {
         self.pool.connections.get()
@@ -119,10 +141,10 @@ impl Pool {
     }
 
     fn take_idle(&self) -> Option<Resting> {
-        let now = Instant::now();
+        let now = clock::monotonic_ms();
         loop {
             let resting = self.idle.borrow_mut().pop_back()?;
-            if resting.until.is_none_or(|until| until > now) && resting.stream.is_alive() {
+            if resting.is_good(now) {
                 return Some(resting);
             }
         }
@@ -130,12 +152,11 @@ impl Pool {
 
     /// Closes what is dead or expired; answers how many.
     fn sweep(&self) -> usize {
-        let now = Instant::now();
+        let now = clock::monotonic_ms();
         let dead: Vec<Resting> = {
             let mut idle = self.idle.borrow_mut();
             let all = std::mem::take(&mut *idle);
-            let good = |r: &Resting| r.until.is_none_or(|until| until > now) && r.stream.is_alive();
-            let (kept, dead): (Vec<_>, Vec<_>) = all.into_iter().partition(good);
+            let (kept, dead): (Vec<_>, Vec<_>) = all.into_iter().partition(|resting| resting.is_good(now));
             idle.extend(kept);
             dead
         };
@@ -145,6 +166,15 @@ impl Pool {
     fn ticket(self: &Rc<Self>) -> Ticket {
         self.connections.set(self.connections.get() + 1);
         Ticket { pool: self.clone(), counted: true }
+    }
+
+    /// The connection that has been idle for the shortest time, its count of uses, its place. Nothing happens when there is
+    /// none or it is dead: that is for [`Pool::admit`].
+    pub fn admit_idle(&self) -> Option<(Stream, u32, Ticket)> {
+        let mut idle = self.idle.borrow_mut();
+        idle.back().filter(|latest| latest.is_good(clock::monotonic_ms()))?;
+        let Resting { stream, reused, ticket, .. } = idle.pop_back()?;
+        Some((stream, reused, ticket))
     }
 
     /// Asks for a connection.
@@ -206,34 +236,41 @@ pub async fn wait(ticket: Ticket) -> Admission {
 }
 
 impl Hub {
-    /// Enters a TCP socket and answers its number.
-    pub fn add(&self, socket: Rc<Socket>) -> u64 {
-        self.enter(Kept::Tcp(socket))
+    /// Makes a TCP socket for a request and answers its number.
+    pub fn open(&self, owner: &Rc<State>) -> (u64, Rc<Socket>) {
+        let mut socket = self.spare.borrow_mut().pop().unwrap_or_default();
+        match Rc::get_mut(&mut socket) {
+            Some(socket) => socket.owner = Rc::downgrade(owner),
+            None => socket = Rc::new(Socket::new(owner)),
+        }
+        (self.sockets.borrow_mut().add(Kept::Tcp(socket.clone())), socket)
     }
 
     /// Enters a UDP socket and answers its number.
     pub fn add_datagrams(&self, socket: Rc<Datagrams>) -> u64 {
-        self.enter(Kept::Udp(socket))
-    }
-
-    fn enter(&self, socket: Kept) -> u64 {
-        let id = self.next.get() + 1;
-        self.next.set(id);
-        self.sockets.borrow_mut().insert(id, socket);
-        id
+        self.sockets.borrow_mut().add(Kept::Udp(socket))
     }
 
     /// The TCP socket of this number, unless it is gone.
     pub fn find(&self, id: u64) -> Option<Rc<Socket>> {
-        match self.sockets.borrow().get(&id) {
+        match self.sockets.borrow().get(id) {
             Some(Kept::Tcp(socket)) => Some(socket.clone()),
+            _ => None,
+        }
+    }
+
+    /// Shows the TCP socket of this number.
+    #[inline]
+    pub fn with<R>(&self, id: u64, see: impl FnOnce(&Socket) -> Option<R>) -> Option<R> {
+        match self.sockets.borrow().get(id) {
+            Some(Kept::Tcp(socket)) => see(socket),
             _ => None,
         }
     }
 
     /// The UDP socket of this number, unless it is gone.
     pub fn find_datagrams(&self, id: u64) -> Option<Rc<Datagrams>> {
-        match self.sockets.borrow().get(&id) {
+        match self.sockets.borrow().get(id) {
             Some(Kept::Udp(socket)) => Some(socket.clone()),
             _ => None,
         }
@@ -241,9 +278,19 @@ impl Hub {
 
     /// Whose socket this is.
     pub fn owner(&self, id: u64) -> Option<Rc<State>> {
-        match self.sockets.borrow().get(&id)? {
+        match self.sockets.borrow().get(id)? {
             Kept::Tcp(socket) => socket.owner.upgrade(),
             Kept::Udp(socket) => socket.owner.upgrade(),
+        }
+    }
+
+    /// Keeps a socket that is out of use for the next request, if nobody knows it any more.
+    fn recycle(&self, mut socket: Rc<Socket>) {
+        if self.spare.borrow().len() < SPARE
+            && let Some(last) = Rc::get_mut(&mut socket)
+        {
+            last.renew();
+            self.spare.borrow_mut().push(socket);
         }
     }
 
@@ -268,6 +315,16 @@ impl Hub {
     /// The pool of this key, if there is one.
     pub fn pool(&self, key: &[u8]) -> Option<Rc<Pool>> {
         self.pools.borrow().get(key).cloned()
+    }
+
+    /// As [`Hub::pool`], of the key `HOST:PORT`.
+    pub fn pool_of(&self, host: &[u8], port: u16) -> Option<Rc<Pool>> {
+        let mut key = self.key.borrow_mut();
+        key.clear();
+        key.extend_from_slice(host);
+        key.push(b':');
+        push_port(&mut key, port);
+        self.pool(&key)
     }
 
     /// The pool of this key, made on first use: then its size and backlog are fixed.
@@ -303,7 +360,8 @@ impl Hub {
     /// Keeps a connection for another request. A full pool closes the one that has been idle longest.
     pub fn rest(self: &Rc<Self>, pool: &Rc<Pool>, stream: Stream, reused: u32, ticket: Option<Ticket>, idle: Option<Duration>) {
         let ticket = ticket.unwrap_or_else(|| pool.ticket());
-        let until = idle.and_then(|idle| Instant::now().checked_add(idle));
+        // The clock may have been read a while ago in this turn, so that one millisecond more is not too early.
+        let until = idle.map(|idle| clock::monotonic_ms().saturating_add(idle.as_millis() as u64 + 1));
         let oldest = {
             let mut all = pool.idle.borrow_mut();
             let oldest = if all.len() >= pool.size { all.pop_front() } else { None };
@@ -325,6 +383,11 @@ impl Hub {
         }
     }
 
+    /// Whether [`Hub::tend`]'s task runs.
+    pub fn is_tended(&self) -> bool {
+        self.tended.get()
+    }
+
     /// Closes dead and expired idle connections from time to time; answers the task to spawn, the first time.
     pub fn tend(self: &Rc<Self>, log: &ErrorLog) -> Option<http::BoxFuture<()>> {
         if self.tended.replace(true) {
@@ -334,6 +397,7 @@ impl Hub {
         Some(Box::pin(async move {
             loop {
                 tokio::time::sleep(TICK).await;
+                clock::stale();
                 let Some(hub) = hub.upgrade() else { return };
                 let all: Vec<_> = hub.pools.borrow().values().cloned().collect();
                 let closed: usize = all.iter().map(|pool| pool.sweep()).sum();
@@ -350,10 +414,28 @@ impl Hub {
     }
 }
 
+/// Writes a port in decimal.
+pub fn push_port(out: &mut Vec<u8>, port: u16) {
+    let mut digits = [0; 5];
+    let mut at = digits.len();
+    let mut rest = port;
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        at -= 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}
+
 impl Keeper for Hub {
     fn remove(&self, id: u64) {
-        let gone = self.sockets.borrow_mut().remove(&id);
-        drop(gone);
+        let gone = self.sockets.borrow_mut().remove(id);
+        if let Some(Kept::Tcp(socket)) = gone {
+            self.recycle(socket);
+        }
     }
 }
 
@@ -370,6 +452,15 @@ mod tests {
         second.dissolve();
         drop(first);
         assert_eq!(pool.connections.get(), 0);
+    }
+
+    #[test]
+    fn ports_are_written_in_decimal() {
+        for port in [0, 7, 80, 8122, 65535] {
+            let mut out = Vec::new();
+            push_port(&mut out, port);
+            assert_eq!(out, port.to_string().into_bytes());
+        }
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::send;
-use crate::socket::state::{Inner, Work};
+use crate::socket::state::Work;
 use lua::{Cx, Raise, Stack};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
         return Ok(now(fail(stack, text)));
     }
-    let gone = std::mem::take(&mut *socket.inner.borrow_mut());
+    let gone = socket.inner.borrow_mut().leave();
     drop(gone);
     Ok(now(number(stack, 1.0)))
 }
@@ -70,17 +70,25 @@ pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if !socket.inner.borrow().unread().is_empty() {
         return Ok(now(fail(stack, "unread data in buffer")));
     }
+    let pool = socket.inner.borrow().ticket.as_ref().map(|ticket| ticket.pool().clone());
     stack.get_item(1, KEY);
-    let Some(key) = stack.bytes(stack.top()).map(<[u8]>::to_vec) else { return Ok(now(fail(stack, "key not found"))) };
+    let key = stack.bytes(stack.top()).map(<[u8]>::to_vec);
+    let (known, key) = match (pool, key) {
+        (Some(pool), _) => (Some(pool), Vec::new()),
+        (None, Some(key)) => (call.hub.pool(&key), key),
+        (None, None) => return Ok(now(fail(stack, "key not found"))),
+    };
     let exiting = call.host.worker.as_ref().is_some_and(|worker| worker.exiting.get());
-    let known = call.hub.pool(&key);
     if known.is_none() && size <= 0 && !exiting {
         return Err(Raise::argument(arguments, "setkeepalive", &format!("bad \"pool_size\" option value: {size}")));
     }
     if !socket.inner.borrow().prompt {
         send::hurry(&call, &socket, &call.reporter(cx));
     }
-    let Inner { stream, ticket, reused, .. } = std::mem::take(&mut *socket.inner.borrow_mut());
+    let mut inner = socket.inner.borrow_mut();
+    let reused = inner.reused;
+    let (stream, ticket) = inner.leave();
+    drop(inner);
     let Some(stream) = stream.filter(|_| !exiting) else {
         call.reporter(cx).debug(format_args!("lua tcp socket set keepalive while process exiting, closing connection"));
         return Ok(now(number(stack, 1.0)));

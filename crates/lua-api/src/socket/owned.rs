@@ -1,6 +1,6 @@
 //! The sockets of one request: closed when it ends.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 /// Who knows sockets by their numbers.
@@ -13,27 +13,45 @@ pub trait Keeper {
 #[derive(Default)]
 pub struct Owned {
     keeper: OnceCell<Rc<dyn Keeper>>,
-    ids: RefCell<Vec<u64>>,
+    /// The first one, for most requests have no more; 0 is none.
+    first: Cell<u64>,
+    more: RefCell<Vec<u64>>,
 }
 
 impl Owned {
     /// Takes a socket on.
-    pub fn add(&self, keeper: Rc<dyn Keeper>, id: u64) {
+    pub fn add(&self, keeper: &Rc<impl Keeper + 'static>, id: u64) {
         // There is one keeper in a worker.
-        let _ = self.keeper.set(keeper);
-        self.ids.borrow_mut().push(id);
+        self.keeper.get_or_init(|| keeper.clone());
+        if self.first.get() == 0 {
+            self.first.set(id);
+        } else {
+            self.more.borrow_mut().push(id);
+        }
     }
 
     /// Gives a socket up.
     pub fn remove(&self, id: u64) {
-        self.ids.borrow_mut().retain(|one| *one != id);
+        if self.first.get() == id {
+            self.first.set(0);
+        } else {
+            self.more.borrow_mut().retain(|one| *one != id);
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        usize::from(self.first.get() != 0) + self.more.borrow().len()
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
         if let Some(keeper) = self.keeper.get() {
-            self.ids.borrow().iter().for_each(|id| keeper.remove(*id));
+            if self.first.get() != 0 {
+                keeper.remove(self.first.get());
+            }
+            self.more.get_mut().iter().for_each(|id| keeper.remove(*id));
         }
     }
 }

@@ -1,70 +1,196 @@
-//! What a send and a receive do when they need not wait, for compiled code: no Lua stack, no call of C.
+//! What the methods of a socket do when they need not wait, for compiled code: no Lua stack, no call of C.
 //!
 //! Each answers that it cannot rather than to judge: whatever is out of the ordinary (a socket that is busy, closed or
 //! another request's, too few bytes, errors, debug lines) is the affair of the rows of the same name.
 
 use crate::host::Host;
+use crate::socket::call::Call;
 use crate::socket::hub::Hub;
-use crate::socket::scan::Want;
-use crate::socket::state::{Socket, Work};
+use crate::socket::receive::{self, Begun};
+use crate::socket::scan::{self, Want};
+use crate::socket::state::{Inner, Socket, Work};
 use base::log::Level;
 use lua::{Cx, Row, YIELDABLE};
+use net::pool::Idle;
+use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::Duration;
 
 const MASK: u32 = YIELDABLE.bits();
 
 /// The result is not to be had this way.
 const NO: f64 = -1.0;
 
+const CONNECTING: u8 = Work::Connecting as u8 | Work::Resolving as u8;
+const READING: u8 = CONNECTING | Work::Reading as u8;
+/// What a send may not meet.
+pub const WRITING: u8 = CONNECTING | Work::Writing as u8;
+const ANYTHING: u8 = READING | WRITING;
+
+/// A handler with more sockets than this lets the rows watch over those that Lua drops.
+const UNWATCHED: usize = 32;
+
 /// The rows.
 pub fn rows() -> Vec<Row> {
     vec![
+        Row::fast::<MASK, _, _>("quick_allowed", allowed),
+        Row::fast::<MASK, _, _>("quick_connect", connect),
         Row::fast::<MASK, _, _>("quick_line", line),
         Row::fast::<MASK, _, _>("quick_bytes", bytes),
+        Row::fast::<MASK, _, _>("quick_receive", receive),
         Row::fast::<MASK, _, _>("quick_send", send),
+        Row::fast::<MASK, _, _>("quick_keep", keep),
     ]
 }
 
-/// The socket of this number, if it is the running handler's, free for `work`, and nobody wants to read of it.
-fn socket(cx: &Cx, id: f64, work: Work) -> Option<Rc<Socket>> {
-    cx.with_host::<Host, _>(|host| {
-        let host = host.filter(|host| !host.log_enabled(Level::Debug))?;
-        let socket = host.worker.as_ref()?.state::<Hub>().find(id as u64)?;
-        (socket.belongs_to(&host.state) && socket.busy(&[Work::Connecting, work]).is_none()).then_some(socket)
-    })
+/// 1 where sockets may be made.
+fn allowed(_: &Cx) -> i32 {
+    1
 }
 
-fn take(cx: &Cx, id: f64, want: &Want) -> i32 {
-    let Some(socket) = socket(cx, id, Work::Reading) else { return 0 };
-    let mut inner = socket.inner.borrow_mut();
-    if inner.stream.is_none() || inner.read_closed {
-        return 0;
+/// The socket of this number, if it is the running handler's and nothing of `works` is under way.
+#[inline]
+pub fn socket(host: &Host, id: f64, works: u8) -> Option<Rc<Socket>> {
+    host.hub.as_ref()?.find(id as u64).filter(|socket| is_usable(host, socket, works))
+}
+
+#[inline]
+fn is_usable(host: &Host, socket: &Socket, works: u8) -> bool {
+    socket.silent.get() && socket.is_free(works) && socket.belongs_to(&host.state)
+}
+
+/// Connects with an idle connection of the pool `HOST:PORT` and answers the socket's number; `id` is its number if it has one
+/// already. 0: this is the row's affair.
+fn connect(cx: &Cx, id: f64, host: &[u8], port: f64) -> f64 {
+    cx.with_host::<Host, _>(|here| reconnect(here?, id, host, port)).map_or(0.0, |id| id as f64)
+}
+
+fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
+    let hub = here.hub.as_ref()?;
+    if !(0.0..=65535.0).contains(&port) || here.log_enabled(Level::Debug) || here.state.sockets.count() > UNWATCHED {
+        return None;
     }
-    let Some(found) = want.find(inner.unread(), &mut 0, false) else { return 0 };
-    cx.put(&found.data);
-    let used = found.used;
-    inner.consume(used);
-    1
+    let known = if id > 0.0 { Some(socket(here, id, ANYTHING)?) } else { None };
+    if known.as_ref().is_some_and(|socket| socket.inner.borrow().stream.is_some()) {
+        return None;
+    }
+    let pool = hub.pool_of(host, port as u16)?;
+    let (stream, reused, ticket) = pool.admit_idle()?;
+    let (id, socket) = match known {
+        Some(socket) => (id as u64, socket),
+        None => {
+            let (id, socket) = hub.open(&here.state);
+            Call::own(here, hub, id);
+            socket.silent.set(true);
+            (id, socket)
+        }
+    };
+    let mut inner = socket.inner.borrow_mut();
+    // What a peer's end left behind.
+    drop(inner.leave());
+    inner.install(stream, reused + 1, Some(ticket));
+    Some(id)
+}
+
+/// Shows what has arrived at a socket that can be read.
+#[inline]
+fn take(cx: &Cx, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usize)>) -> i32 {
+    let found = cx.with_host::<Host, _>(|host| {
+        let host = host?;
+        host.hub.as_ref()?.with(id as u64, |socket| {
+            let mut inner = socket.inner.borrow_mut();
+            if !is_usable(host, socket, READING) || inner.stream.is_none() || inner.read_closed {
+                return None;
+            }
+            let (data, used) = find(inner.unread())?;
+            cx.put(&data);
+            inner.consume(used);
+            Some(())
+        })
+    });
+    i32::from(found.is_some())
 }
 
 /// A line that has arrived goes to the output buffer; 1 if there was one.
 fn line(cx: &Cx, id: f64) -> i32 {
-    take(cx, id, &Want::Line)
+    take(cx, id, |input| scan::line(input, 0))
 }
 
 /// So many bytes that have arrived go to the output buffer; 1 if there were so many.
 fn bytes(cx: &Cx, id: f64, count: f64) -> i32 {
-    if count >= 1.0 { take(cx, id, &Want::Bytes(count as usize)) } else { 0 }
+    if count < 1.0 {
+        return 0;
+    }
+    let count = count as usize;
+    take(cx, id, |input| Some((Cow::Borrowed(input.get(..count)?), count)))
+}
+
+/// A receive of a line (`count` is 0) or of so many bytes that have not arrived: 1 if they are in the output buffer now, 2 if
+/// the thread waits for them. `own` is the socket's timeout in milliseconds; 0 is none.
+fn receive(cx: &Cx, id: f64, count: f64, own: f64) -> i32 {
+    cx.with_host::<Host, _>(|host| {
+        let host = host?;
+        let socket = socket(host, id, READING)?;
+        {
+            let inner = socket.inner.borrow();
+            if inner.stream.is_none() || inner.read_closed || inner.eof || (count != 0.0 && count < 1.0) {
+                return None;
+            }
+        }
+        let want = if count == 0.0 { Want::Line } else { Want::Bytes(count as usize) };
+        Some(match receive::begin(cx, host, socket, want, own) {
+            Begun::Here => 1,
+            Begun::Parked => 2,
+            Begun::Not => 0,
+        })
+    })
+    .unwrap_or(0)
 }
 
 /// Sends what the kernel takes at once and answers how much that is; negative: nothing was tried.
 fn send(cx: &Cx, id: f64, data: &[u8]) -> f64 {
-    let Some(socket) = socket(cx, id, Work::Writing) else { return NO };
-    let inner = socket.inner.borrow();
-    let Some(stream) = inner.stream.as_ref().filter(|_| inner.prompt && !inner.write_closed && !data.is_empty()) else { return NO };
-    match stream.try_write(data) {
-        Ok(count) => count as f64,
-        // The row waits, or meets the error again and reports it.
-        Err(_) => 0.0,
+    let sent = cx.with_host::<Host, _>(|host| {
+        let host = host?;
+        host.hub.as_ref()?.with(id as u64, |socket| {
+            let inner = socket.inner.borrow();
+            if !is_usable(host, socket, WRITING) || !inner.prompt || inner.write_closed || data.is_empty() {
+                return None;
+            }
+            // When nothing is taken the row waits, or meets the error again and reports it.
+            Some(inner.stream.as_ref()?.try_write(data).map_or(0.0, |count| count as f64))
+        })
+    });
+    sent.unwrap_or(NO)
+}
+
+/// Gives a connection back to the pool that it came from, to be kept for `timeout` milliseconds; 1 if that is done.
+fn keep(cx: &Cx, id: f64, timeout: f64) -> i32 {
+    i32::from(cx.with_host::<Host, _>(|host| rest(host?, id, timeout)).is_some())
+}
+
+fn rest(host: &Host, id: f64, timeout: f64) -> Option<()> {
+    let hub: &Rc<Hub> = host.hub.as_ref()?;
+    if timeout < 1.0 || !hub.is_tended() || host.worker.as_ref()?.exiting.get() {
+        return None;
     }
+    let socket = socket(host, id, ANYTHING)?;
+    let mut inner = socket.inner.borrow_mut();
+    if !restful(&inner) {
+        return None;
+    }
+    let reused = inner.reused;
+    let (Some(stream), Some(ticket)) = inner.leave() else { return None };
+    drop(inner);
+    let pool = ticket.pool().clone();
+    hub.rest(&pool, stream, reused, Some(ticket), Some(Duration::from_millis(timeout as u64)));
+    Some(())
+}
+
+/// Whether a connection is as one that is given back should be: of a pool, with nothing unread, its peer present and silent.
+fn restful(inner: &Inner) -> bool {
+    inner.ticket.is_some()
+        && inner.prompt
+        && !(inner.read_closed || inner.write_closed || inner.eof)
+        && inner.unread().is_empty()
+        && inner.stream.as_ref().is_some_and(Idle::is_alive)
 }

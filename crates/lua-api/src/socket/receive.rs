@@ -1,11 +1,16 @@
 //! `receive`, `receiveany`, and the iterators of `receiveuntil`.
 
+use crate::host::Host;
 use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use crate::socket::report::Reporter;
 use crate::socket::scan::Want;
-use crate::socket::state::{Socket, Work, error_text};
+use crate::socket::settings::SocketOptions;
+use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
 use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use net::deadline::Limit;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -116,6 +121,16 @@ struct Receiving {
     failed: Option<io::Error>,
 }
 
+/// What a look at what has arrived shows.
+enum Look {
+    /// The result, and whether a pattern was reached.
+    Found(bool),
+    /// Nothing more can come.
+    End,
+    /// It must wait, be it only to report an error.
+    Wait,
+}
+
 /// How a receive ended.
 enum End {
     /// The result, and whether a pattern was reached.
@@ -125,38 +140,41 @@ enum End {
 }
 
 impl Receiving {
-    /// Answers from what is buffered or has arrived, without a copy on the way to Lua; the number of results.
-    fn try_now(&mut self, stack: &mut Stack<'_>, until: bool) -> Option<usize> {
+    /// Answers from what is buffered or has arrived, without a copy on the way to Lua.
+    fn look(&mut self, take: impl FnOnce(&[u8])) -> Look {
         let mut inner = self.socket.inner.borrow_mut();
         let inner = &mut *inner;
         loop {
             if let Some(found) = self.want.find(inner.unread(), &mut self.seen, inner.eof) {
-                stack.push_bytes(&found.data);
-                let used = found.used;
-                if until {
-                    stack.push_nil();
-                    stack.push_nil();
-                    stack.push_bool(found.complete);
-                }
+                take(&found.data);
+                let (used, complete) = (found.used, found.complete);
                 inner.consume(used);
-                return Some(if until { 4 } else { 1 });
+                return Look::Found(complete);
             }
-            if inner.eof {
-                return None;
-            }
-            inner.make_room(self.room);
-            let read = inner.stream.as_ref()?.try_read(&mut inner.input);
-            match read {
+            let Some(stream) = inner.stream.as_ref().filter(|_| !inner.eof) else { return Look::End };
+            make_room(&mut inner.input, &mut inner.at, self.room);
+            match stream.try_read(&mut inner.input) {
                 Ok(0) => inner.eof = true,
                 Ok(_) => {}
                 // A waker is given when the thread really waits.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Look::Wait,
                 Err(error) => {
                     self.failed = Some(error);
-                    return None;
+                    return Look::Wait;
                 }
             }
         }
+    }
+
+    /// As [`Receiving::look`], for a row; the number of results.
+    fn try_now(&mut self, stack: &mut Stack<'_>, until: bool) -> Option<usize> {
+        let Look::Found(complete) = self.look(|data| stack.push_bytes(data)) else { return None };
+        if until {
+            stack.push_nil();
+            stack.push_nil();
+            stack.push_bool(complete);
+        }
+        Some(if until { 4 } else { 1 })
     }
 
     /// Looks at what is buffered and reads until it suffices.
@@ -175,7 +193,7 @@ impl Receiving {
             if inner.eof {
                 return Poll::Ready(End::Closed);
             }
-            inner.make_room(self.room);
+            make_room(&mut inner.input, &mut inner.at, self.room);
             let Some(stream) = &mut inner.stream else { return Poll::Ready(End::Closed) };
             match std::task::ready!(stream.poll_read(cx, &mut inner.input)) {
                 Ok(0) => inner.eof = true,
@@ -225,13 +243,72 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
     if let Some(results) = receiving.try_now(stack, until) {
         return Ok(Later::Now(results));
     }
-    let busy = receiving.socket.begin(Work::Reading);
-    Ok(Later::wait(async move {
-        let _busy = busy;
-        let end = tokio::time::timeout(timeout, std::future::poll_fn(|cx| receiving.poll(cx))).await;
-        Ok(match end {
-            Ok(end) => receiving.reply(end, &reporter, until),
-            Err(_) => receiving.time_out(&reporter),
-        })
-    }))
+    Ok(Later::wait(Waiting::new(&call.host, receiving, timeout, reporter, until)))
+}
+
+/// A receive that waits for bytes.
+struct Waiting {
+    receiving: Receiving,
+    limit: Option<Limit>,
+    reporter: Reporter,
+    until: bool,
+    _busy: Busy,
+}
+
+impl Waiting {
+    fn new(host: &Host, receiving: Receiving, timeout: Duration, reporter: Reporter, until: bool) -> Waiting {
+        let limit = host.hub.as_ref().map(|hub| {
+            if let (Some(task), Some(worker)) = (hub.deadlines.tend(), &host.worker) {
+                worker.spawn(Box::pin(task));
+            }
+            hub.deadlines.limit(timeout)
+        });
+        let busy = receiving.socket.begin(Work::Reading);
+        Waiting { receiving, limit, reporter, until, _busy: busy }
+    }
+}
+
+/// How [`begin`] went.
+pub enum Begun {
+    /// The result is in the output buffer.
+    Here,
+    /// The thread waits for it.
+    Parked,
+    /// Nothing was done.
+    Not,
+}
+
+/// A receive of a line or of some bytes, for a fast row: of a socket that can be read and is not at its end.
+/// `own` is the socket's own timeout in milliseconds, if there is one.
+pub fn begin(cx: &Cx, host: &Host, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
+    if !cx.can_suspend() {
+        return Begun::Not;
+    }
+    let options = host.conf::<SocketOptions>();
+    let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
+    let mut receiving = Receiving { socket, want, seen: 0, room, failed: None };
+    match receiving.look(|data| cx.put(data)) {
+        Look::Found(_) => return Begun::Here,
+        Look::End => return Begun::Not,
+        Look::Wait => {}
+    }
+    let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
+    let reporter = Reporter::new(cx, host, &options);
+    let waiting = Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter, false);
+    if cx.park(waiting) { Begun::Parked } else { Begun::Not }
+}
+
+impl Future for Waiting {
+    type Output = Result<Reply, Raise>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.receiving.poll(cx) {
+            Poll::Ready(end) => Poll::Ready(Ok(this.receiving.reply(end, &this.reporter, this.until))),
+            Poll::Pending => match &mut this.limit {
+                Some(limit) => limit.poll(cx).map(|()| Ok(this.receiving.time_out(&this.reporter))),
+                None => Poll::Pending,
+            },
+        }
+    }
 }

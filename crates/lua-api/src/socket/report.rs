@@ -40,10 +40,14 @@ impl Reporter {
         }
     }
 
+    /// Whether debug lines are wanted.
+    pub fn is_wordy(&self) -> bool {
+        self.request.as_ref().map_or_else(|| self.log.enabled(Level::Debug), |request| request.log_enabled(Level::Debug))
+    }
+
     /// Writes a debug line.
     pub fn debug(&self, message: std::fmt::Arguments<'_>) {
-        let on = self.request.as_ref().map_or_else(|| self.log.enabled(Level::Debug), |request| request.log_enabled(Level::Debug));
-        if on {
+        if self.is_wordy() {
             self.write(Level::Debug, &message.to_string());
         }
     }

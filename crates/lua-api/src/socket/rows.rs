@@ -1,7 +1,6 @@
 //! The rows of `ngx.socket`.
 
 use crate::host::Host;
-use crate::socket::hub::Hub;
 use crate::socket::owned::Keeper;
 use crate::socket::{client, connect, keep, quick, receive, send, udp};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
@@ -14,6 +13,7 @@ pub fn group() -> Group {
         Row::calls("collect", PhaseSet::EVERYWHERE, collect),
         Row::suspends("connect", at, connect::connect),
         Row::suspends("send", at, send::send),
+        Row::calls("send_list", at, send::send_list),
         Row::suspends("receive", at, receive::receive),
         Row::suspends("receiveany", at, receive::receive_any),
         Row::suspends("until", at, receive::receive_until),
@@ -42,8 +42,7 @@ fn tcp(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 /// Closes the sockets with these numbers, whose objects Lua has collected.
 fn collect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if let Some(worker) = cx.host::<Host>().and_then(|host| host.worker.clone()) {
-        let hub = worker.state::<Hub>();
+    if let Some(hub) = cx.host::<Host>().and_then(|host| host.hub.clone()) {
         for index in 1..=stack.raw_len(1) {
             stack.get_item(1, index);
             if let Some(id) = stack.number(2).map(|id| id as u64) {

@@ -40,11 +40,8 @@ impl Want {
     pub fn find<'a>(&self, input: &'a [u8], seen: &mut usize, eof: bool) -> Option<Found<'a>> {
         let found = |data: &'a [u8], used, complete| Some(Found { data: Cow::Borrowed(data), used, complete });
         match self {
-            Want::Line => match memchr::memchr(b'\n', input.get(*seen..)?) {
-                Some(place) => {
-                    let end = *seen + place;
-                    Some(Found { data: without_returns(input.get(..end)?), used: end + 1, complete: true })
-                }
+            Want::Line => match line(input, *seen) {
+                Some((data, used)) => Some(Found { data, used, complete: true }),
                 None => {
                     *seen = input.len();
                     None
@@ -90,6 +87,20 @@ impl Want {
             _ => (input.to_vec(), input.len()),
         }
     }
+}
+
+/// The first line without its end and without carriage returns, and how much of the input it takes; in the first `seen` bytes no
+/// line ends.
+pub fn line(input: &[u8], seen: usize) -> Option<(Cow<'_, [u8]>, usize)> {
+    let rest = input.get(seen..)?;
+    let at = memchr::memchr2(b'\r', b'\n', rest)?;
+    if seen == 0 && rest.get(at..at + 2) == Some(b"\r\n") {
+        // The usual end of a line is found with one look.
+        return Some((Cow::Borrowed(input.get(..at)?), at + 2));
+    }
+    let at = if rest.get(at) == Some(&b'\n') { at } else { memchr::memchr(b'\n', rest)? };
+    let end = seen + at;
+    Some((without_returns(input.get(..end)?), end + 1))
 }
 
 /// Where a piece of at least `size` bytes ends, and whether the pattern follows it. A piece grows by single bytes and by
@@ -149,7 +160,13 @@ mod tests {
     #[test]
     fn lines_and_bytes() {
         assert_eq!(find(&Want::Line, b"a\rb\r\nc"), Some(("ab".into(), 5, true)));
+        assert_eq!(find(&Want::Line, b"ab\r\nc\rd\ne"), Some(("ab".into(), 4, true)));
+        assert_eq!(find(&Want::Line, b"ab\nc\r\n"), Some(("ab".into(), 3, true)));
+        assert_eq!(find(&Want::Line, b"a\r\rb\r"), None);
         assert_eq!(find(&Want::Line, b"ab"), None);
+        let mut seen = 0;
+        assert_eq!(Want::Line.find(b"a\rb\r", &mut seen, false), None);
+        assert_eq!(Want::Line.find(b"a\rb\r\n", &mut seen, false).map(|f| f.data.into_owned()), Some(b"ab".to_vec()));
         assert_eq!(find(&Want::Bytes(3), b"ab"), None);
         assert_eq!(find(&Want::Bytes(2), b"abc"), Some(("ab".into(), 2, true)));
         assert_eq!(find(&Want::Any(2), b"abc"), Some(("ab".into(), 2, true)));

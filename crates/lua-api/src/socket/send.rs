@@ -1,11 +1,13 @@
 //! `send`.
 
-use crate::socket::call::{self, Call, SEND_TIMEOUT, expect, fail, failure, number};
+use crate::host::Host;
+use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::pieces;
+use crate::socket::quick;
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
 use http::Core;
-use lua::{Cx, Later, Raise, Reply, Stack, Value};
+use lua::{Cx, Later, Piece, Raise, Reply, Stack, Value};
 use net::stream::Transport;
 use std::io;
 use std::rc::Rc;
@@ -76,6 +78,36 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             }
         })
     }))
+}
+
+/// Sends a plain list of strings and numbers as far as the kernel takes it: the number of all its bytes, and what is left of
+/// them if anything is. Nil: nothing was tried, since something is out of the ordinary.
+///
+/// # Errors
+/// None of its own.
+pub fn send_list(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let id = call::item(stack, ID);
+    let Some((host, id)) = cx.host::<Host>().zip(id) else { return Ok(0) };
+    let Some(socket) = quick::socket(&host, id, quick::WRITING) else { return Ok(0) };
+    let inner = socket.inner.borrow();
+    let Some(stream) = inner.stream.as_ref().filter(|_| inner.prompt && !inner.write_closed) else { return Ok(0) };
+    let mut data = host.scratch.borrow_mut();
+    data.clear();
+    let whole = stack.each_piece(2, |piece| match piece {
+        Piece::Number(value) => crate::number::push(&mut data, value),
+        Piece::Bytes(bytes) => data.extend_from_slice(bytes),
+    });
+    if !whole || data.is_empty() {
+        return Ok(0);
+    }
+    // After an error the row meets it again and reports it.
+    let sent = stream.try_write(&data).unwrap_or(0);
+    stack.push_number(data.len() as f64);
+    match data.get(sent..) {
+        Some(rest) if !rest.is_empty() => stack.push_bytes(rest),
+        _ => stack.push_nil(),
+    }
+    Ok(2)
 }
 
 /// Lets small segments go at once, as `tcp_nodelay` says for all connections.

@@ -1,53 +1,127 @@
 local b = ...
-local R, C, ngx, cx, text = b.R, b.C, b.ngx, b.cx, b.text
+local R, C, ngx, cx, text, wait, can_wait = b.R, b.C, b.ngx, b.cx, b.text, b.wait, b.can_wait
 local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
-local getmetatable, newproxy, floor, pcall, next, concat = getmetatable, newproxy, math.floor, pcall, next, table.concat
-local rawlen = rawlen
+local getmetatable, newproxy, floor, rawget = getmetatable, newproxy, math.floor, rawget
+local RAISE, send_list = b.RAISE, b.N.send_list
 local quick_line, quick_bytes, quick_send = C.quick_line, C.quick_bytes, C.quick_send
+local quick_receive = C.quick_receive
+local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
 
 -- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
 local dead, gone = {}, 0
 local until_row, collect, check_tcp, connect_row = R["until"], R.collect, R.tcp, R.connect
 
 local methods = {
-    connect = R.connect, send = R.send, receive = R.receive, receiveany = R.receiveany, bind = R.bind,
-    close = R.close, setkeepalive = R.setkeepalive, getreusedtimes = R.getreusedtimes,
+    receiveany = R.receiveany, bind = R.bind, close = R.close, getreusedtimes = R.getreusedtimes,
     getfd = R.getfd, setoption = R.setoption, getoption = R.getoption, sslhandshake = R.sslhandshake,
 }
 local meta = { __index = methods }
 
 -- The rows are left by a tail call, so that their errors name the line that called the method.
-local receive_row, send_row = R.receive, R.send
+local receive_row, send_row, keep_row = R.receive, R.send, R.setkeepalive
 
-function methods.receive(...)
-    local self, what = ...
-    local n = select("#", ...)
-    if n >= 1 and n <= 2 and type(self) == "table" then
-        local id = self[1]
+-- LuaJIT compiles no function with `...` for itself, so what the methods do with the usual number of arguments is in
+-- functions without.
+local function receive(n, self, what)
+    if type(self) == "table" then
+        local id, count = self[1], 0
         if id then
-            if n == 1 or what == "*l" then
-                if quick_line(cx, id) == 1 then
-                    return text()
+            if type(what) == "number" then
+                count = what
+                if quick_bytes(cx, id, what) == 1 then
+                    local data = text()
+                    return data
                 end
-            elseif type(what) == "number" and quick_bytes(cx, id, what) == 1 then
-                return text()
+            elseif n == 1 or what == "*l" then
+                if quick_line(cx, id) == 1 then
+                    local data = text()
+                    return data
+                end
+            else
+                return receive_row(self, what)
+            end
+            if (count >= 1 or count ~= what) and can_wait() then
+                local state = quick_receive(cx, id, count, self[5] or 0)
+                if state == 1 then
+                    local data = text()
+                    return data
+                elseif state == 2 then
+                    return wait()
+                end
             end
         end
+    end
+    if n == 1 then
+        return receive_row(self)
+    end
+    return receive_row(self, what)
+end
+
+function methods.receive(...)
+    local n = select("#", ...)
+    if n == 1 or n == 2 then
+        return receive(n, ...)
     end
     return receive_row(...)
 end
 
--- A plain list as one string; nil for what the row must look at.
-local function joined(list)
-    local count = 0
-    for _ in next, list do
-        count = count + 1
+local function finalize(proxy)
+    local object = getmetatable(proxy).object
+    if object[1] then
+        gone = gone + 1
+        dead[gone] = object[1]
     end
-    if count ~= rawlen(list) then
-        return nil
+end
+
+-- Has a socket's table tell the machine when Lua lets go of it.
+local function watch(self)
+    if gone > 0 then
+        local list = dead
+        dead, gone = {}, 0
+        collect(list)
     end
-    local ok, whole = pcall(concat, list)
-    return ok and whole or nil
+    local proxy = newproxy(true)
+    local hooks = getmetatable(proxy)
+    hooks.__gc, hooks.object = finalize, self
+    self.__proxy = proxy
+    return self
+end
+
+-- A connection of a pool is taken without a watch: such sockets are few, and they end with their handler.
+local function reconnect(self, host, port)
+    if type(self) == "table" and type(host) == "string" and type(port) == "number" then
+        local id = quick_connect(cx, self[1] or 0, host, #host, port)
+        if id > 0 then
+            self[1] = id
+            return true
+        end
+    end
+    return false
+end
+
+function methods.connect(...)
+    local self, host, port, options = ...
+    if options == nil and select("#", ...) <= 4 and reconnect(self, host, port) then
+        return 1
+    end
+    if type(self) == "table" and not rawget(self, "__proxy") then
+        watch(self)
+    end
+    return connect_row(...)
+end
+
+local function rest(self, timeout, size)
+    if type(self) == "table" and type(timeout) == "number" and (size == nil or type(size) == "number") then
+        local id = self[1]
+        return id and quick_keep(cx, id, timeout) == 1
+    end
+end
+
+function methods.setkeepalive(...)
+    if select("#", ...) <= 3 and rest(...) then
+        return 1
+    end
+    return keep_row(...)
 end
 
 local function rest_sent(total, count, err)
@@ -57,26 +131,33 @@ local function rest_sent(total, count, err)
     return nil, err
 end
 
-function methods.send(...)
-    local self, data = ...
-    if select("#", ...) == 2 and type(self) == "table" then
-        local id = self[1]
-        if id then
-            local whole = data
-            if type(data) == "table" then
-                whole = joined(data)
+local function send(self, data)
+    if type(self) == "table" then
+        local id, kind = self[1], type(data)
+        if id and kind == "string" then
+            local count = quick_send(cx, id, data, #data)
+            if count == #data then
+                return count
             end
-            if type(whole) == "string" then
-                local count = quick_send(cx, id, whole, #whole)
-                if count == #whole then
-                    return count
+            if count >= 0 then
+                return rest_sent(#data, send_row(self, data:sub(count + 1)))
+            end
+        elseif id and kind == "table" then
+            local total, rest = send_list(self, data)
+            if total and total ~= RAISE then
+                if rest then
+                    return rest_sent(total, send_row(self, rest))
                 end
-                if count >= 0 then
-                    return rest_sent(#whole, send_row(self, whole:sub(count + 1)))
-                end
-                return send_row(self, whole)
+                return total
             end
         end
+    end
+    return send_row(self, data)
+end
+
+function methods.send(...)
+    if select("#", ...) == 2 then
+        return send(...)
     end
     return send_row(...)
 end
@@ -170,36 +251,19 @@ local function receiveuntil(row)
 end
 methods.receiveuntil = receiveuntil(until_row)
 
-local function finalize(proxy)
-    local object = getmetatable(proxy).object
-    if object[1] then
-        gone = gone + 1
-        dead[gone] = object[1]
-    end
-end
-
--- A socket's table: it tells the machine when Lua lets go of it.
-local function make(kind)
-    if gone > 0 then
-        local list = dead
-        dead, gone = {}, 0
-        collect(list)
-    end
-    local self = { false }
-    local proxy = newproxy(true)
-    local hooks = getmetatable(proxy)
-    hooks.__gc, hooks.object = finalize, self
-    self.__proxy = proxy
-    return setmetatable(self, kind)
+local function new()
+    return quick_allowed(cx) == 1 and setmetatable({ false }, meta)
 end
 
 local function tcp(...)
-    check_tcp(...)
-    return make(meta)
+    if select("#", ...) > 0 then
+        check_tcp(...)
+    end
+    return new() or check_tcp()
 end
 
 local function connect(...)
-    local sock = tcp()
+    local sock = watch(tcp())
     local ok, err = connect_row(sock, ...)
     if ok then
         return sock

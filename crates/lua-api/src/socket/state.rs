@@ -21,13 +21,19 @@ pub enum Work {
 }
 
 /// A socket of a request or timer.
+#[derive(Default)]
 pub struct Socket {
     /// Lua's state of the request that connected it.
     pub owner: Weak<State>,
     /// What it holds.
     pub inner: RefCell<Inner>,
+    /// No debug line is wanted of it.
+    pub silent: Cell<bool>,
     busy: Cell<u8>,
 }
+
+/// Largest buffer that goes on to another request.
+const BUFFER_KEPT: usize = 16 << 10;
 
 /// The parts of a socket that change.
 #[derive(Default)]
@@ -48,8 +54,6 @@ pub struct Inner {
     pub write_closed: bool,
     /// Its place in a pool.
     pub ticket: Option<Ticket>,
-    /// The pool's key.
-    pub key: Vec<u8>,
     /// How often the connection was used before.
     pub reused: u32,
     /// `, upstream: HOST:PORT(ADDRESS)`, for log lines.
@@ -62,15 +66,6 @@ impl Inner {
         self.input.get(self.at..).unwrap_or_default()
     }
 
-    /// Makes room for a read of `room` bytes behind what is unread.
-    pub fn make_room(&mut self, room: usize) {
-        if self.at > 0 {
-            self.input.drain(..self.at);
-            self.at = 0;
-        }
-        self.input.reserve(room);
-    }
-
     /// Marks `count` unread bytes as received.
     pub fn consume(&mut self, count: usize) {
         self.at = self.at.saturating_add(count).min(self.input.len());
@@ -78,6 +73,22 @@ impl Inner {
             self.input.clear();
             self.at = 0;
         }
+    }
+
+    /// Takes a connection on, the old one having been let go by [`Inner::leave`].
+    pub fn install(&mut self, stream: Stream, reused: u32, ticket: Option<Ticket>) {
+        (self.stream, self.ticket, self.reused) = (Some(stream), ticket, reused);
+        // A connection from a pool was made prompt before it went there.
+        self.prompt = reused > 0;
+    }
+
+    /// Lets the connection go: the caller drops it or keeps it. The buffer's memory stays.
+    pub fn leave(&mut self) -> (Option<Stream>, Option<Ticket>) {
+        self.input.clear();
+        self.label.clear();
+        (self.at, self.reused) = (0, 0);
+        (self.prompt, self.eof, self.read_closed, self.write_closed) = (false, false, false, false);
+        (self.stream.take(), self.ticket.take())
     }
 
     /// Whether neither direction can be used.
@@ -89,7 +100,26 @@ impl Inner {
 impl Socket {
     /// A socket that is not connected.
     pub fn new(owner: &Rc<State>) -> Socket {
-        Socket { owner: Rc::downgrade(owner), inner: RefCell::default(), busy: Cell::new(0) }
+        Socket { owner: Rc::downgrade(owner), ..Socket::default() }
+    }
+
+    /// Closes what is open and forgets whose it was.
+    pub fn renew(&mut self) {
+        self.owner = Weak::new();
+        self.busy.set(0);
+        self.silent.set(false);
+        let inner = self.inner.get_mut();
+        let gone = inner.leave();
+        if inner.input.capacity() > BUFFER_KEPT {
+            inner.input = Vec::new();
+        }
+        drop(gone);
+    }
+
+    /// Whether nothing of `works`, a sum of [`Work`]s, is under way.
+    #[inline]
+    pub fn is_free(&self, works: u8) -> bool {
+        self.busy.get() & works == 0
     }
 
     /// Whether `state` is the one that the socket belongs to.
@@ -120,6 +150,17 @@ pub struct Busy(Rc<Socket>, u8);
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.set(self.0.busy.get() & !self.1);
+    }
+}
+
+/// Makes room for a read of `room` bytes behind what is unread of `input`, which begins at `at`.
+pub fn make_room(input: &mut Vec<u8>, at: &mut usize, room: usize) {
+    if *at > 0 {
+        input.drain(..*at);
+        *at = 0;
+    }
+    if input.capacity() - input.len() < room {
+        input.reserve(room);
     }
 }
 

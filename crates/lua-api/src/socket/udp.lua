@@ -16,6 +16,6 @@ do
 
     function ngx.socket.udp(...)
         check(...)
-        return make(kind)
+        return watch(setmetatable({ false }, kind))
     end
 end

@@ -3,8 +3,6 @@
 use crate::host::{Host, request};
 use crate::socket::call;
 use crate::socket::client::state::{Client, Clients, Source};
-use crate::socket::hub::Hub;
-use crate::socket::state::Socket;
 use crate::state::State;
 use base::log::Level;
 use http::body::{self, BodyState};
@@ -44,10 +42,9 @@ pub fn take(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 fn enter(host: &Host, request: &Request, source: Source) -> Result<u64, Raise> {
-    let hub = host.worker.as_ref().ok_or("no request found")?.state::<Hub>();
-    let socket = Rc::new(Socket::new(&host.state));
-    let id = hub.add(socket.clone());
-    host.state.sockets.add(hub.clone(), id);
+    let hub = host.hub.as_ref().ok_or("no request found")?;
+    let (id, socket) = hub.open(&host.state);
+    host.state.sockets.add(hub, id);
     request.context::<Clients>().add(Client { id, socket, source });
     Ok(id)
 }

@@ -1,0 +1,170 @@
+//! Time limits of waits that mostly end before them.
+//!
+//! A timer per wait costs more than most waits. A wait enters its limit into a list instead, and one task sleeps until
+//! the earliest limit that was in the list when it last looked: it is only disturbed when an earlier one comes, and finds
+//! most of what it slept for gone. Limits are exact to the event loop's millisecond, never early.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Longer than any wait.
+const FOREVER: Duration = Duration::from_secs(1 << 32);
+
+#[derive(Debug)]
+enum Place {
+    Free,
+    Waiting(Instant, Waker),
+    Due,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    all: Vec<Place>,
+    free: Vec<usize>,
+}
+
+/// The limits of one worker's waits.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    places: RefCell<Places>,
+    /// Until when the task sleeps; none: until it is woken.
+    next: Cell<Option<Instant>>,
+    earlier: Notify,
+    tended: Cell<bool>,
+}
+
+/// The limit of one wait.
+#[derive(Debug)]
+pub struct Limit {
+    list: Rc<Deadlines>,
+    due: Instant,
+    place: Option<usize>,
+}
+
+impl Deadlines {
+    /// A limit that begins now.
+    pub fn limit(self: &Rc<Self>, after: Duration) -> Limit {
+        let now = Instant::now();
+        let due = now.checked_add(after).unwrap_or_else(|| now + FOREVER);
+        Limit { list: self.clone(), due, place: None }
+    }
+
+    /// The task that keeps the limits, the first time; it never ends.
+    pub fn tend(self: &Rc<Self>) -> Option<impl Future<Output = ()> + use<>> {
+        if self.tended.replace(true) {
+            return None;
+        }
+        let list = self.clone();
+        Some(async move {
+            loop {
+                match list.next.get() {
+                    None => list.earlier.notified().await,
+                    Some(next) => {
+                        // Either is a reason to look.
+                        let _ = tokio::time::timeout_at(next, list.earlier.notified()).await;
+                    }
+                }
+                list.expire(Instant::now());
+            }
+        })
+    }
+
+    /// Wakes those whose time is over.
+    fn expire(&self, now: Instant) {
+        let mut next = None;
+        for place in &mut self.places.borrow_mut().all {
+            match place {
+                Place::Waiting(due, _) if *due <= now => {
+                    if let Place::Waiting(_, waker) = std::mem::replace(place, Place::Due) {
+                        waker.wake();
+                    }
+                }
+                Place::Waiting(due, _) => next = Some(next.map_or(*due, |next: Instant| next.min(*due))),
+                Place::Free | Place::Due => {}
+            }
+        }
+        self.next.set(next);
+    }
+
+    fn enter(&self, due: Instant, waker: Waker) -> usize {
+        let mut places = self.places.borrow_mut();
+        let entry = Place::Waiting(due, waker);
+        let at = places.free.pop().unwrap_or(places.all.len());
+        match places.all.get_mut(at) {
+            Some(place) => *place = entry,
+            None => places.all.push(entry),
+        }
+        if self.next.get().is_none_or(|next| due < next) {
+            self.next.set(Some(due));
+            self.earlier.notify_one();
+        }
+        at
+    }
+}
+
+impl Limit {
+    /// Ready when the time is over; wakes the task then.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Some(at) = self.place else {
+            self.place = Some(self.list.enter(self.due, cx.waker().clone()));
+            return Poll::Pending;
+        };
+        match self.list.places.borrow_mut().all.get_mut(at) {
+            Some(Place::Waiting(_, waker)) => {
+                waker.clone_from(cx.waker());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        let Some(at) = self.place else { return };
+        let mut places = self.list.places.borrow_mut();
+        if let Some(place) = places.all.get_mut(at) {
+            *place = Place::Free;
+            places.free.push(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    async fn wait(list: &Rc<Deadlines>, milliseconds: u64) -> Duration {
+        let begun = Instant::now();
+        let mut limit = list.limit(Duration::from_millis(milliseconds));
+        poll_fn(|cx| limit.poll(cx)).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn limits_are_kept_in_any_order_and_never_early() {
+        let list = Rc::new(Deadlines::default());
+        let task = list.tend().unwrap();
+        assert!(list.tend().is_none());
+        let waits = async {
+            let all = tokio::join!(wait(&list, 70), wait(&list, 5), wait(&list, 30));
+            for (took, asked) in [(all.0, 70), (all.1, 5), (all.2, 30)] {
+                // How late a busy machine is says nothing.
+                assert!((asked..asked + 1000).contains(&(took.as_millis() as u64)), "{took:?} instead of {asked}");
+            }
+            // One that was given up leaves its place.
+            let mut limit = list.limit(Duration::from_millis(1));
+            assert!(poll_fn(|cx| Poll::Ready(limit.poll(cx).is_pending())).await);
+            drop(limit);
+            assert!(wait(&list, 40).await >= Duration::from_millis(40));
+            assert_eq!(list.places.borrow().all.len(), 3);
+        };
+        tokio::select! { () = waits => {}, () = task => panic!("the list is still known") }
+    }
+}
