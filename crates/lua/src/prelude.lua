@@ -30,11 +30,6 @@ local function finish(...)
     return ...
 end
 
--- For glue whose fast row has parked the thread.
-local function wait()
-    return finish(co_yield(SUSPEND))
-end
-
 local function shim(native)
     return function(...)
         return finish(native(...))
@@ -47,9 +42,9 @@ local function raised(message, level)
     error(message, level)
 end
 
--- The same for a native function that suspends: where its first result is PENDING, this gives the results of the call
--- once it goes on.
-local function suspended()
+-- The same for a native function that suspends: where its first result is PENDING, or a fast row has parked the thread,
+-- this gives the results of the call once it goes on.
+local function wait()
     return finish(co_yield(SUSPEND))
 end
 
@@ -342,8 +337,8 @@ local function glue(source, name, fast, native)
         error(message, 0)
     end
     f {
-        C = C, R = R, N = N, RAISE = RAISE, raised = raised, PENDING = PENDING, suspended = suspended, cx = cx, text = text,
-        stop = stop, wait = wait, can_wait = can_wait, ngx = G.ngx, G = G,
+        C = C, R = R, N = N, RAISE = RAISE, raised = raised, PENDING = PENDING, wait = wait, cx = cx, text = text,
+        stop = stop, can_wait = can_wait, ngx = G.ngx, G = G,
     }
 end
 

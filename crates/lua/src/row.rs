@@ -212,7 +212,7 @@ fn suspend(cx: &Cx, stack: &mut Stack<'_>, mut work: LocalFuture, held: bool) ->
 ///
 /// The glue is a chunk that gets one table: `C` (fast rows as FFI pointers), `R` (the other rows, ready to call),
 /// `N` (the same rows, bare: call one with a fixed number of results and, when the first is `RAISE`, leave by
-/// `return raised(second, third)`; when a row that suspends gives `PENDING`, its results are those of `suspended()`;
+/// `return raised(second, third)`; when a row that suspends gives `PENDING`, its results are those of `wait()`;
 /// compiled code goes on behind such a call, not behind one through `R`),
 /// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
 /// `stop` (never returns; after a row that called `Cx::finish`), `wait` (the results of what a fast row has given to

@@ -3,7 +3,7 @@ local R, ngx = b.R, b.ngx
 local error, select, type, tostring, getmetatable, setmetatable = error, select, type, tostring, getmetatable, setmetatable
 local format, gsub, lower = string.format, string.gsub, string.lower
 local tables = getmetatable(ngx).ctx_tables
-local RAISE, raised, PENDING, suspended = b.RAISE, b.raised, b.PENDING, b.suspended
+local RAISE, raised, PENDING, wait = b.RAISE, b.raised, b.PENDING, b.wait
 local capture, captures = b.N.capture, R.captures
 
 -- `header.content_type` is `header["content-type"]`.
@@ -107,7 +107,7 @@ local function issue(uri, opts)
         raised(body, truncated)
     end
     if status == PENDING then
-        return result(suspended())
+        return result(wait())
     end
     return result(status, body, truncated, kind, length, header)
 end

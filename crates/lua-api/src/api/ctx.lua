@@ -8,7 +8,8 @@ local tables = {}
 meta.ctx_tables = tables
 local FAILED = -2147483648
 
-function meta.getters.ctx()
+-- `new_table` is to be the table if there is none yet.
+local function get(new_table)
     local slot = cx.note
     if slot > 0 then
         return tables[slot]
@@ -24,12 +25,12 @@ function meta.getters.ctx()
     else
         slot = -slot
     end
-    local t = new(0, 4)
+    local t = new_table or new(0, 4)
     tables[slot] = t
     return t
 end
 
-function meta.setters.ctx(value)
+local function set(value)
     if type(value) ~= "table" then
         error("ctx should be a table while getting a " .. type(value), 2)
     end
@@ -42,3 +43,6 @@ function meta.setters.ctx(value)
     end
     tables[slot > 0 and slot or -slot] = value
 end
+
+meta.getters.ctx, meta.setters.ctx = get, set
+b.G.package.loaded["resty.core.ctx"] = { _VERSION = "0.1.33", get_ctx_table = get, set_ctx_table = set }

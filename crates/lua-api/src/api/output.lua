@@ -1,7 +1,7 @@
 local b = ...
 local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
 local error, select, type = error, select, type
-local RAISE, raised, PENDING, suspended = b.RAISE, b.raised, b.PENDING, b.suspended
+local RAISE, raised, PENDING, wait = b.RAISE, b.raised, b.PENDING, b.wait
 local say, print_any, native_emit = R.say, R.print, b.N.emit
 local c_say, c_print, begin, done, c_add, c_add_number = C.say_text, C.print_text, C.begin, C.done, C.add, C.add_number
 
@@ -12,7 +12,7 @@ local function emit()
         return raised(message, level)
     end
     if done == PENDING then
-        return suspended()
+        return wait()
     end
     if done then
         return done

@@ -1,6 +1,6 @@
 local b = ...
 local C, R, cx, stop, req = b.C, b.R, b.cx, b.stop, b.ngx.req
-local N, RAISE, raised, PENDING, suspended = b.N, b.RAISE, b.raised, b.PENDING, b.suspended
+local N, RAISE, raised, PENDING, wait = b.N, b.RAISE, b.raised, b.PENDING, b.wait
 local error, select = error, select
 local read, get_data, get_some = N.read_body, N.get_body_data, R.get_body_data
 
@@ -15,7 +15,7 @@ local function read_body()
         raised(message, level)
     end
     if status == PENDING then
-        status = suspended()
+        status = wait()
     end
     if status then
         -- The body cannot be had: the request ends with this status.
