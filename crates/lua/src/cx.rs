@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Declaration of the head of [`Cx`] for LuaJIT's FFI.
-pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; } lunette_cx;";
+pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; double number; uint32_t flags; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {
@@ -37,6 +37,8 @@ pub struct Cx {
     err: Cell<i32>,
     phase: Cell<u32>,
     req: Cell<*const c_void>,
+    number: Cell<f64>,
+    flags: Cell<u32>,
     // From here on Rust only.
     phase_info: Cell<Option<Phase>>,
     in_fast: Cell<bool>,
@@ -74,6 +76,8 @@ impl Cx {
             err: Cell::new(0),
             phase: Cell::new(0),
             req: Cell::new(std::ptr::null()),
+            number: Cell::new(0.0),
+            flags: Cell::new(0),
             phase_info: Cell::new(None),
             in_fast: Cell::new(false),
             out: RefCell::new(Vec::with_capacity(256)),
@@ -117,6 +121,18 @@ impl Cx {
     /// Gives the glue a string: it reads the bytes with `text()`, or `ffi_string(cx.p, cx.n)`.
     pub fn put(&self, bytes: &[u8]) {
         self.fill(|out| out.extend_from_slice(bytes));
+    }
+
+    /// Gives the glue a number, which it reads as `cx.number`, beside what the row returns.
+    #[inline]
+    pub fn put_number(&self, number: f64) {
+        self.number.set(number);
+    }
+
+    /// Gives the glue a small number more, which it reads as `cx.flags`.
+    #[inline]
+    pub fn put_flags(&self, flags: u32) {
+        self.flags.set(flags);
     }
 
     /// Gives the glue a string that lives forever, without copying it.
