@@ -40,7 +40,7 @@ const ROUNDS: u32 = 64;
 #[inline]
 pub fn acquire(word: &AtomicU64) -> bool {
     let own = own();
-    try_acquire(word, own) || wait(word, own)
+    !try_acquire(word, own) && wait(word, own)
 }
 
 #[inline]

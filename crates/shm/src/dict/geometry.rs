@@ -87,10 +87,10 @@ impl Geometry {
         self.buckets + 8 * (shard * self.buckets() + number)
     }
 
-    /// The bucket of a hash. The lowest three bits choose the mark in it.
+    /// The bucket of a hash. The lowest five bits choose the mark in it.
     #[inline]
     pub(super) fn bucket_of(&self, hash: u64) -> usize {
-        self.bucket(self.shard_of(hash), ((hash >> 3) & self.bucket_mask) as usize)
+        self.bucket(self.shard_of(hash), ((hash >> 5) & self.bucket_mask) as usize)
     }
 
     /// The descriptor of a page.
@@ -139,7 +139,7 @@ mod tests {
             assert_eq!(g.head(g.shards() - 1) + HEAD * 8, g.bucket(0, 0), "{size}");
             assert_eq!(g.bucket(g.shards() - 1, last) + 8, g.descriptor(0), "{size}");
             assert!(g.descriptor(g.pages) <= g.first && g.page(g.pages) <= size, "{size}");
-            assert!(g.pages * PAGE >= size / 100 * 84 || size == 1 << 40, "{size} {}", g.pages);
+            assert!(g.pages * PAGE >= size / 100 * 80 || size == 1 << 40, "{size} {}", g.pages);
             assert_eq!(g.place(g.link(g.page(g.pages - 1))), g.page(g.pages - 1), "{size}");
             assert_eq!(g.shard_of((1 << HASH_BITS) - 1), g.shards() - 1, "{size}");
             assert_eq!(g.bucket_of((1 << HASH_BITS) - 1), g.bucket(g.shards() - 1, last), "{size}");

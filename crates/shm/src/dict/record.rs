@@ -27,7 +27,7 @@ pub(super) mod kind {
 }
 
 /// The marks of a bucket; below them is the link to its first entry.
-const MARKS: u64 = 0xff << 56;
+const MARKS: u64 = !0xffff_ffff;
 
 /// An entry.
 #[derive(Clone, Copy, Debug)]
@@ -333,13 +333,18 @@ impl<'a> Shard<'a> {
     fn make_newest(&self, record: Record<'_>) {
         let link = self.ground.geometry.link(record.place);
         let second = self.get(at::NEWEST) as u32;
-        self.put(&record.words[0], (load(&record.words[0]) & 0xffff_ffff) | (u64::from(stamp()) << 32));
+        self.restamp(record, 0);
         self.put(&record.words[LINKS], u64::from(second) << 32);
         match self.ground.record(second) {
             Some(second) => self.set_newer(second, link),
             None => self.set(at::OLDEST, u64::from(link)),
         }
         self.set(at::NEWEST, u64::from(link));
+    }
+
+    /// Says that a record became the newest now, or some units later.
+    pub(super) fn restamp(&self, record: Record<'_>, later: u32) {
+        self.put(&record.words[0], u64::from(record.next()) | (u64::from(stamp().wrapping_add(later)) << 32));
     }
 
     /// The oldest entry.

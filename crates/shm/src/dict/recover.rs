@@ -32,4 +32,5 @@ fn empty(shard: &Shard<'_>) {
     }
     shard.give_pages(0, geometry.pages);
     shard.set(at::EMPTIED, shard.get(at::EMPTIED) + 1);
+    shard.finish();
 }

