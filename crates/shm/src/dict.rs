@@ -58,7 +58,7 @@ impl Dict {
         }
     }
 
-    /// How often a lock was taken from a dead process, and how often a shard was found half-written and emptied.
+    /// How often a shard's lock was taken from a dead process, and how often a shard was found half-written and emptied.
     #[must_use]
     pub fn accidents(&self) -> (u64, u64) {
         let heads = (0..self.ground.geometry.shards()).map(|number| self.ground.head(self.ground.geometry.head(number)));

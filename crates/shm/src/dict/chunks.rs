@@ -47,11 +47,6 @@ pub(super) fn same_room(one: usize, other: usize) -> bool {
     }
 }
 
-/// Pages that have to be free for a size.
-pub(super) fn pages_for(size: usize) -> usize {
-    if class_of(size).is_some() { 1 } else { size.div_ceil(PAGE) }
-}
-
 fn load(word: &AtomicU64) -> u64 {
     word.load(Ordering::Relaxed)
 }

@@ -18,8 +18,6 @@ mod at {
     pub(super) const USED: usize = 2;
     /// No page before this one is free.
     pub(super) const HINT: usize = 3;
-    /// How often the pool was counted again.
-    pub(super) const COUNTED: usize = 4;
 }
 
 /// What a page is.
@@ -88,16 +86,6 @@ impl Ground {
         self.geometry.pages.saturating_sub(used)
     }
 
-    /// How often the pool was counted again after an accident.
-    pub(super) fn pool_accidents(&self) -> u64 {
-        self.head(self.geometry.pool())[at::COUNTED].load(Ordering::Relaxed)
-    }
-
-    /// Whether a run of pages could be taken now.
-    pub(super) fn has_run(&self, count: usize) -> bool {
-        count <= self.free_pages() && Pool::lock(self).find(count).is_some()
-    }
-
     /// Frees the pool's lock if process `dead` died with it.
     pub(super) fn pool_buried(&self, dead: i32) {
         lock::force(&self.head(self.geometry.pool())[at::LOCK], dead);
@@ -124,7 +112,6 @@ impl<'a> Pool<'a> {
         if pool.get(at::TORN) != 0 {
             pool.set(at::USED, pool.count() as u64);
             pool.set(at::HINT, 0);
-            head[at::COUNTED].fetch_add(1, Ordering::Relaxed);
             pool.set(at::TORN, 0);
         }
         pool

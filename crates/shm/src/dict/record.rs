@@ -217,9 +217,9 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Now, in units that only compare: 65 microseconds each.
+/// Now, in units of four microseconds. Two stamps compare when they are less than two hours apart; what is older counts as some age.
 pub(super) fn stamp() -> u32 {
-    (sys::time::monotonic().as_nanos() >> 16) as u32
+    (sys::time::monotonic().as_nanos() >> 12) as u32
 }
 
 impl<'a> Shard<'a> {
@@ -333,7 +333,7 @@ impl<'a> Shard<'a> {
     fn make_newest(&self, record: Record<'_>) {
         let link = self.ground.geometry.link(record.place);
         let second = self.get(at::NEWEST) as u32;
-        self.restamp(record, 0);
+        self.restamp(record);
         self.put(&record.words[LINKS], u64::from(second) << 32);
         match self.ground.record(second) {
             Some(second) => self.set_newer(second, link),
@@ -342,9 +342,9 @@ impl<'a> Shard<'a> {
         self.set(at::NEWEST, u64::from(link));
     }
 
-    /// Says that a record became the newest now, or some units later.
-    pub(super) fn restamp(&self, record: Record<'_>, later: u32) {
-        self.put(&record.words[0], u64::from(record.next()) | (u64::from(stamp().wrapping_add(later)) << 32));
+    /// Says that a record became the newest now.
+    pub(super) fn restamp(&self, record: Record<'_>) {
+        self.put(&record.words[0], u64::from(record.next()) | (u64::from(stamp()) << 32));
     }
 
     /// The oldest entry.

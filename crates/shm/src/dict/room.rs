@@ -4,7 +4,6 @@
 //! again instead. Where that would be unfair (the shard has few entries) or does not help, the shard whose oldest entry is the
 //! oldest of all gives entries up until pages are free.
 
-use super::chunks::pages_for;
 use super::pool::most;
 use super::record::{Record, kind, stamp};
 use super::shard::{Ground, Shard, at};
@@ -62,12 +61,12 @@ impl Shard<'_> {
         dropped
     }
 
-    /// Makes the oldest entry the newest if it was used. Those that are spared in one moment keep their order by `step`.
-    fn spare(&self, now: u64, step: u32) -> bool {
+    /// Makes the oldest entry the newest if it was used.
+    fn spare(&self, now: u64) -> bool {
         let used = self.oldest().filter(|record| !record.expired(now) && self.take_mark(*record));
         if let Some(record) = used {
             self.renew(record);
-            self.restamp(record, step);
+            self.restamp(record);
         }
         used.is_some()
     }
@@ -145,8 +144,8 @@ impl Ground {
             Some(victim) => (victim, self.lock(victim)),
             None => return false,
         };
-        for chance in 0..CHANCES {
-            if !shard.spare(wish.now, chance as u32) {
+        for _ in 0..CHANCES {
+            if !shard.spare(wish.now) {
                 break;
             }
             // One lock at a time.
@@ -154,17 +153,16 @@ impl Ground {
             victim = self.oldest_shard(own, keep).unwrap_or(victim);
             shard = self.lock(victim);
         }
-        let mut free = self.free_pages();
+        let free = self.free_pages();
         for done in 0..BATCH {
             match shard.drop_oldest(wish.now, keep) {
                 Some(live) => *forced |= live,
                 None => return done > 0,
             }
-            // A chunk of the own shard may be what is needed.
-            if victim == own || (self.free_pages() != free && self.has_run(pages_for(wish.size))) {
+            // A chunk of the own shard may be what is needed; and behind each page that is free, another shard may have the oldest.
+            if victim == own || self.free_pages() != free {
                 break;
             }
-            free = self.free_pages();
         }
         true
     }

