@@ -17,8 +17,9 @@ pub(super) const HEAD: usize = 32;
 const UNIT: usize = 16;
 /// Bits of a hash that are kept.
 pub(super) const HASH_BITS: u32 = 40;
-/// A dictionary of this size and above has more than one shard.
-const SPLIT: usize = 1 << 18;
+/// A dictionary of this size and above has more than one shard. In a small one the entries that one shard happens to hold are too
+/// few to be like all others, and users see that: memory is full in one part and not in another.
+const SPLIT: usize = 2 << 20;
 /// At most 64 shards.
 const MAX_SHARDS_LOG: u32 = 6;
 /// Links are 32 bits wide: more memory than this is not used.
@@ -41,7 +42,7 @@ pub(super) struct Geometry {
 impl Geometry {
     /// For a zone of `size` bytes.
     pub(super) fn new(size: usize) -> Geometry {
-        let shards_log = if size < SPLIT { 0 } else { (size >> 17).ilog2().min(MAX_SHARDS_LOG) };
+        let shards_log = if size < SPLIT { 0 } else { (size >> 18).ilog2().min(MAX_SHARDS_LOG) };
         // A record takes 64 bytes at least; half as many buckets at most keeps chains short and costs 6 % of the zone at most.
         let per_shard = ((size / 128).next_power_of_two() / 2 >> shards_log).clamp(8, 1 << 26);
         let heads = FREE_FOR_USE + HEAD * 8;
@@ -144,6 +145,6 @@ mod tests {
             assert_eq!(g.shard_of((1 << HASH_BITS) - 1), g.shards() - 1, "{size}");
             assert_eq!(g.bucket_of((1 << HASH_BITS) - 1), g.bucket(g.shards() - 1, last), "{size}");
         }
-        assert_eq!([32 << 10, 1 << 20, 8 << 20, 1 << 30].map(|size| Geometry::new(size).shards()), [1, 8, 64, 64]);
+        assert_eq!([32 << 10, 1 << 20, 2 << 20, 8 << 20, 1 << 30].map(|size| Geometry::new(size).shards()), [1, 1, 8, 32, 64]);
     }
 }

@@ -135,7 +135,9 @@ impl Dict {
             if u32::try_from(wish.size).is_err() {
                 return Err(Halt::Refused(Refusal::NoMemory));
             }
-            self.ground.mark(&spot);
+            if list.is_some() {
+                self.ground.mark(&spot);
+            }
             *keep = list.map_or(0, |list| self.ground.geometry.link(list.place));
             let place = shard.make_room(&wish, *keep, forced).ok_or(Halt::Full)?;
             shard.write_item(place, value);

@@ -96,7 +96,7 @@ fn lists_at_both_ends() {
 
 #[test]
 fn a_full_list_refuses_and_stays() {
-    for size in [1 << 16, 1 << 19] {
+    for size in [1 << 16, 1 << 21] {
         let d = dict(size);
         let mut length = 0;
         while let Ok(now) = d.push(b"list", End::Right, Value::Text(&[b'i'; 500]), NOW) {
@@ -161,9 +161,9 @@ fn a_small_dictionary_keeps_what_is_used() {
 
 #[test]
 fn large_values_push_out_the_oldest_of_all_shards() {
-    let d = dict(1 << 20);
+    let d = dict(1 << 21);
     assert_eq!(d.ground.geometry.shards(), 8);
-    let value = vec![b'v'; 100_000];
+    let value = vec![b'v'; 200_000];
     for n in 0..60u32 {
         assert!(d.store(&n.to_be_bytes(), Value::Text(&value), SET, NOW).is_ok());
         std::thread::sleep(std::time::Duration::from_micros(200));
@@ -202,7 +202,7 @@ fn keys_of_all_shards() {
 
 #[test]
 fn readers_see_whole_values_while_others_write() {
-    let zone = Zone::new("d", super::OWNER, 1 << 18).unwrap();
+    let zone = Zone::new("d", super::OWNER, 1 << 21).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         for writer in 0..2u8 {
@@ -306,7 +306,7 @@ fn a_process_may_die_while_it_stores() {
     let set = |d: &Dict, key: &[u8], length| {
         let _ = d.store(key, Value::Text(&vec![b'n'; length]), SET, NOW);
     };
-    for size in [1 << 16, 1 << 19] {
+    for size in [1 << 16, 1 << 21] {
         assert!(dies_at_each_step(size, |_| {}, |d| set(d, b"a", 10)) > 10);
         assert!(dies_at_each_step(size, hundred, |d| set(d, b"new", 3000)) > 300);
         assert!(dies_at_each_step(size, hundred, |d| set(d, b"0", 1000)) > 50);
@@ -321,14 +321,14 @@ fn a_process_may_die_while_it_counts_and_deletes() {
     let count = |d: &Dict, key: &[u8]| {
         let _ = d.incr(key, 1.0, Some((0.0, 0)), NOW);
     };
-    assert!(dies_at_each_step(1 << 19, hundred, |d| count(d, b"new")) > 10);
+    assert!(dies_at_each_step(1 << 21, hundred, |d| count(d, b"new")) > 10);
     let counted = |d: &Dict| {
         hundred(d);
         count(d, b"a");
     };
-    assert!(dies_at_each_step(1 << 19, counted, |d| count(d, b"a")) > 2);
-    assert!(dies_at_each_step(1 << 19, counted, |d| d.delete(b"a")) > 5);
-    assert!(dies_at_each_step(1 << 19, counted, |d| quiet(d.expire(b"a", 5, NOW))) > 2);
+    assert!(dies_at_each_step(1 << 21, counted, |d| count(d, b"a")) > 2);
+    assert!(dies_at_each_step(1 << 21, counted, |d| d.delete(b"a")) > 5);
+    assert!(dies_at_each_step(1 << 21, counted, |d| quiet(d.expire(b"a", 5, NOW))) > 2);
     assert!(dies_at_each_step(1 << 16, counted, Dict::flush_all) > 100);
     let expired = |d: &Dict| {
         for n in 0..40 {
@@ -354,5 +354,5 @@ fn a_process_may_die_while_it_works_on_a_list() {
         listed(d);
         filled(d);
     };
-    assert!(dies_at_each_step(1 << 19, full, |d| quiet(d.push(b"list", End::Left, Value::Text(&[2; 3000]), NOW))) > 20);
+    assert!(dies_at_each_step(1 << 21, full, |d| quiet(d.push(b"list", End::Left, Value::Text(&[2; 3000]), NOW))) > 20);
 }
