@@ -33,8 +33,8 @@ pub fn after_fork() -> u64 {
 
 /// Spins before the processor is given away; a critical section takes well under a microsecond.
 const SPINS: u32 = 1024;
-/// Rounds of giving the processor away between looks at the holder.
-const ROUNDS: u32 = 64;
+/// Rounds of giving the processor away between looks at the holder. On a busy machine one may take some milliseconds.
+const ROUNDS: u32 = 4;
 
 /// Takes the lock, waiting for it; true if it was taken from a dead process.
 #[inline]

@@ -58,7 +58,12 @@ pub(super) fn last_word(text: &[u8]) -> u64 {
         let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
         return u64::from(first) | u64::from(last) << ((rest - 4) * 8);
     }
-    text.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+    match *text {
+        [one] => u64::from(one),
+        [one, two] => u64::from(u16::from_le_bytes([one, two])),
+        [one, two, three] => u64::from(u32::from_le_bytes([one, two, three, 0])),
+        _ => 0,
+    }
 }
 
 /// Bytes that a text takes in whole words.
@@ -111,8 +116,13 @@ impl Ground {
     fn is_key(&self, record: Record<'_>, key: &[u8]) -> bool {
         let Some(stored) = self.memory.slice(record.place + HEADER, key.len().div_ceil(8)) else { return false };
         let (words, rest) = key.as_chunks::<8>();
-        words.iter().zip(stored).all(|(word, stored)| u64::from_ne_bytes(*word) == load(stored))
-            && (rest.is_empty() || stored.last().is_some_and(|stored| load(stored) == last_word(key).to_le()))
+        let (whole, last) = stored.split_at(words.len());
+        for (index, word) in words.iter().enumerate() {
+            if whole.get(index).map(load) != Some(u64::from_ne_bytes(*word)) {
+                return false;
+            }
+        }
+        rest.is_empty() || last.first().map(load) == Some(last_word(key).to_le())
     }
 
     /// Reads a value; text is appended to `out`. `None` for a list, and for what is torn.
