@@ -5,6 +5,8 @@
 //! zone, or the part of it that has a lock of its own, is emptied by the next one who locks it.
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 pub mod dict;
 pub mod lock;
 pub mod registry;

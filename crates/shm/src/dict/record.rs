@@ -296,9 +296,11 @@ impl<'a> Shard<'a> {
         self.put(bucket, (load(bucket) & MARKS) | u64::from(link));
     }
 
-    /// Takes a record out of its bucket and of the order of use. Its memory is the caller's to free.
-    pub(super) fn unlink(&self, record: Record<'_>) {
-        let Some(bucket) = self.ground.bucket(self.ground.geometry.bucket_of(record.hash())) else { return };
+    /// Takes a record out of its bucket and of the order of use. Its memory is the caller's to free. False if it is not where it
+    /// should be: then the shard is broken.
+    #[must_use]
+    pub(super) fn unlink(&self, record: Record<'_>) -> bool {
+        let Some(bucket) = self.ground.bucket(self.ground.geometry.bucket_of(record.hash())) else { return false };
         let own = self.ground.geometry.link(record.place);
         let mut before: Option<Record<'_>> = None;
         let mut link = load(bucket) as u32;
@@ -309,7 +311,8 @@ impl<'a> Shard<'a> {
                     None => self.set_first(bucket, record.next()),
                 }
                 self.set(at::ENTRIES, self.get(at::ENTRIES).saturating_sub(1));
-                break;
+                self.leave_order(record);
+                return true;
             }
             before = self.ground.record(link);
             match before {
@@ -317,7 +320,7 @@ impl<'a> Shard<'a> {
                 None => break,
             }
         }
-        self.leave_order(record);
+        false
     }
 
     fn set_newer(&self, record: Record<'_>, link: u32) {

@@ -17,7 +17,7 @@ impl Ground {
 
 /// Empties a shard. Who dies on the way leaves it to the next one, who begins anew.
 #[cold]
-fn empty(shard: &Shard<'_>) {
+pub(super) fn empty(shard: &Shard<'_>) {
     let geometry = &shard.ground.geometry;
     shard.change();
     let buckets: &[AtomicU64] = shard.ground.memory.slice(geometry.bucket(shard.number, 0), geometry.buckets()).unwrap_or(&[]);

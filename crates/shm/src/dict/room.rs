@@ -42,10 +42,13 @@ pub(super) enum Halt {
 impl Shard<'_> {
     /// Removes an entry.
     pub(super) fn remove(&self, record: Record<'_>) {
+        if !self.unlink(record) {
+            // Only a fault in this program leads here. Going on would go in circles.
+            return super::recover::empty(self);
+        }
         if record.kind() == kind::LIST {
             self.free_items(record);
         }
-        self.unlink(record);
         self.free(record.place);
     }
 
