@@ -16,7 +16,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Declaration of the head of [`Cx`] for LuaJIT's FFI.
-pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; double number; uint32_t flags; } lunette_cx;";
+pub(crate) const CDEF: &str =
+    "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; double number; uint32_t flags; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {

@@ -2,6 +2,8 @@
 //!
 //! `KILLS=2000 cargo test --release -p lunette-shm --test kills -- --nocapture` does more of it and says what happened.
 
+#![allow(clippy::unwrap_used)]
+
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;

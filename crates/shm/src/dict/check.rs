@@ -144,7 +144,8 @@ fn pages_are_sound(shard: &Shard<'_>, mut places: Places, report: &mut Report) -
     }
     ensure(places.is_empty(), || format!("{places:?} are in no page of the shard"))?;
     for (class, expected) in with_room.iter().enumerate() {
-        let listed: BTreeSet<_> = partial(shard, class).ok_or_else(|| format!("pages of class {class} are linked badly"))?.into_iter().collect();
+        let listed: BTreeSet<_> =
+            partial(shard, class).ok_or_else(|| format!("pages of class {class} are linked badly"))?.into_iter().collect();
         ensure(listed == *expected, || format!("class {class}: pages {expected:?} have room, {listed:?} are listed"))?;
     }
     Ok(())

@@ -44,10 +44,10 @@ impl Geometry {
     pub(super) fn new(size: usize) -> Geometry {
         let shards_log = if size < SPLIT { 0 } else { (size >> 18).ilog2().min(MAX_SHARDS_LOG) };
         // A record takes 64 bytes at least; half as many buckets at most keeps chains short and costs 6 % of the zone at most.
-        let per_shard = ((size / 128).next_power_of_two() / 2 >> shards_log).clamp(8, 1 << 26);
+        let per_shard = (((size / 128).next_power_of_two() / 2) >> shards_log).clamp(8, 1 << 26);
         let heads = FREE_FOR_USE + HEAD * 8;
-        let buckets = heads + (HEAD * 8 << shards_log);
-        let descriptors = buckets + (per_shard * 8 << shards_log);
+        let buckets = heads + ((HEAD * 8) << shards_log);
+        let descriptors = buckets + ((per_shard * 8) << shards_log);
         let room = size.saturating_sub(descriptors);
         let most = (room / (PAGE + DESCRIPTOR * 8)).min(MAX_PAGES);
         let first = (descriptors + most * DESCRIPTOR * 8).next_multiple_of(PAGE);

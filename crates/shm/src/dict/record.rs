@@ -52,7 +52,7 @@ fn with_low(word: u64, low: u32) -> u64 {
 pub(super) fn last_word(text: &[u8]) -> u64 {
     let rest = text.len() & 7;
     if let Some(last) = text.last_chunk::<8>() {
-        return u64::from_ne_bytes(*last).to_le() >> ((8 - rest) * 8 & 63);
+        return u64::from_ne_bytes(*last).to_le() >> (((8 - rest) * 8) & 63);
     }
     if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
         let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));

@@ -104,7 +104,10 @@ fn a_full_list_refuses_and_stays() {
             length = now;
         }
         assert!(length as usize > size / 1000, "{length}");
-        assert_eq!((d.push(b"list", End::Right, Value::Text(&[b'i'; 500]), NOW), d.length(b"list", NOW)), (Err(Refusal::NoMemory), Ok(length)));
+        assert_eq!(
+            (d.push(b"list", End::Right, Value::Text(&[b'i'; 500]), NOW), d.length(b"list", NOW)),
+            (Err(Refusal::NoMemory), Ok(length))
+        );
         d.check().unwrap();
         // Something else still gets room by dropping it.
         assert_eq!(d.store(b"k", Value::Text(&[1; 3000]), SET, NOW), Ok(true));
@@ -281,7 +284,8 @@ fn lost_one_shard_at_most(d: &Dict, before: &[Vec<u8>], step: u64) {
     let total = lost.len();
     lost.dedup();
     // One shard as a whole, and what was dropped elsewhere to make room.
-    let full = lost.iter().filter(|shard| before.iter().filter(|key| d.ground.spot(key).shard == **shard).all(|key| d.ttl(key, NOW).is_err()));
+    let full =
+        lost.iter().filter(|shard| before.iter().filter(|key| d.ground.spot(key).shard == **shard).all(|key| d.ttl(key, NOW).is_err()));
     assert!(lost.len() <= 1 || full.count() <= 1, "step {step}: {total} in shards {lost:?}");
 }
 

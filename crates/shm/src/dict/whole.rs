@@ -109,7 +109,7 @@ impl Dict {
             }
         }
         if shards > 1 {
-            keys.sort_by(|one, other| other.0.cmp(&one.0));
+            keys.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
         }
         keys.truncate(max);
         keys.into_iter().map(|(_, key)| key).collect()
