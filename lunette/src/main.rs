@@ -19,6 +19,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Where it is refused, only Lua code that recurses without end is worse off.
+    let _ = sys::limits::allow_stack(lua::STACK as u64);
     let program = identity::program();
     let arguments = std::env::args_os().collect();
     let code = daemon::run(&mut application::Server::default(), &program, arguments);

@@ -17,6 +17,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// So many connections that their going is worth giving memory back.
 const WAVE: usize = 512;
 
+/// With more connections than these the idle ones are parked early: each has a task, and a wave of them would leave memory full of
+/// holes.
+const CROWD: usize = 768;
+
+/// How long one of a crowd may be idle before it is parked, milliseconds.
+const CROWD_IDLE: u64 = 200;
+
 /// No deadline.
 pub const NEVER: u64 = u64::MAX;
 
@@ -167,6 +174,14 @@ impl Watch {
             self.wake();
         }
     }
+
+    /// Ends the wait for the next request if that has lasted for a moment.
+    fn hurry(&self, now: u64) {
+        let waits = self.activity.get() == Activity::Idle && self.read_deadline.get() != NEVER;
+        if waits && now.saturating_sub(self.progress.get()) >= CROWD_IDLE {
+            self.read_deadline.set(now);
+        }
+    }
 }
 
 /// All connections of a worker that are not parked.
@@ -231,7 +246,11 @@ impl Active {
                 peak = self.len();
             }
             // A woken task does not run before this returns to the loop.
+            let crowd = self.len() > CROWD;
             for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+                if crowd {
+                    watch.hurry(now);
+                }
                 watch.sweep(now);
             }
         }
@@ -329,5 +348,23 @@ mod tests {
         entry.read_by(NEVER);
         entry.sweep(u64::MAX - 1);
         assert!(!entry.read_expired());
+    }
+
+    #[test]
+    fn in_a_crowd_only_the_idle_leave_early() {
+        let active = Rc::new(Active::default());
+        let (idle, head) = (active.enter(), active.enter());
+        idle.set_activity(Activity::Idle);
+        head.set_activity(Activity::Head);
+        for entry in [&idle, &head] {
+            let now = entry.progress.get();
+            entry.read_by(now + 5000);
+            entry.hurry(now + CROWD_IDLE - 1);
+            entry.sweep(now + CROWD_IDLE - 1);
+            assert!(!entry.read_expired());
+            entry.hurry(now + CROWD_IDLE);
+            entry.sweep(now + CROWD_IDLE);
+        }
+        assert!(idle.read_expired() && !head.read_expired());
     }
 }

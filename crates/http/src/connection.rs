@@ -119,22 +119,36 @@ pub trait Downstream {
     fn write_chain(&self, request: &Request, chain: Chain);
 
     /// Sends an informational response such as 100 or 103 before the head.
-    fn write_interim(&self, request: &Request, status: u16);
+    /// Nothing, where no client waits.
+    fn write_interim(&self, request: &Request, status: u16) {
+        let _ = (request, status);
+    }
 
-    /// Bytes that are waiting to be sent.
-    fn queued(&self) -> u64;
+    /// Bytes that are waiting to be sent; none, where the answer stays in memory.
+    fn queued(&self) -> u64 {
+        0
+    }
 
     /// Sends until at most `below` bytes wait.
     ///
     /// # Errors
     /// The client is gone, or `send_timeout` passed.
-    fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>>;
+    fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
+        let _ = (cx, below);
+        Poll::Ready(Ok(()))
+    }
 
-    /// Appends decoded request body bytes to `out`, at most about `limit`.
-    fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>>;
+    /// Appends decoded request body bytes to `out`, at most about `limit`. A subrequest has no body of its own.
+    fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
+        let _ = (cx, request, out, limit);
+        Poll::Ready(Ok(BodyRead::End))
+    }
 
     /// Ready once the client has closed its connection or stream.
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
 
     /// Raw access to the connection after a 101 or 2xx to CONNECT; `None` where the protocol has no such thing.
     fn tunnel(&self, request: &Request) -> Option<Rc<dyn crate::tunnel::Tunnel>> {

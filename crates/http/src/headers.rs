@@ -26,6 +26,30 @@ fn kind(name: &[u8]) -> u64 {
     1 << ((first ^ (name.len() as u32).wrapping_mul(13)) & 63)
 }
 
+/// Appends a part of a head's line; what would end the line is escaped (RFC 9110, 5.5: CR, LF and NUL are dangerous).
+#[inline]
+pub fn push_clean(out: &mut Vec<u8>, text: &[u8]) {
+    // Most names and values are too short for a vector search to pay.
+    let clean = if text.len() < 32 {
+        !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    } else {
+        memchr::memchr3(b'\r', b'\n', 0, text).is_none()
+    };
+    if clean { out.extend_from_slice(text) } else { push_escaped(out, text) }
+}
+
+#[cold]
+fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    for &byte in text {
+        match byte {
+            b'\r' => out.extend_from_slice(b"%0D"),
+            b'\n' => out.extend_from_slice(b"%0A"),
+            0 => out.extend_from_slice(b"%00"),
+            other => out.push(other),
+        }
+    }
+}
+
 impl Headers {
     /// Removes everything, keeping the memory.
     pub fn clear(&mut self) {
@@ -59,24 +83,7 @@ impl Headers {
 
     fn store(&mut self, text: &[u8]) -> (u32, u32) {
         let start = self.bytes.len() as u32;
-        // Most names and values are too short for a vector search to pay.
-        let clean = if text.len() < 32 {
-            !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
-        } else {
-            memchr::memchr3(b'\r', b'\n', 0, text).is_none()
-        };
-        if clean {
-            self.bytes.extend_from_slice(text);
-        } else {
-            for &byte in text {
-                match byte {
-                    b'\r' => self.bytes.extend_from_slice(b"%0D"),
-                    b'\n' => self.bytes.extend_from_slice(b"%0A"),
-                    0 => self.bytes.extend_from_slice(b"%00"),
-                    other => self.bytes.push(other),
-                }
-            }
-        }
+        push_clean(&mut self.bytes, text);
         (start, self.bytes.len() as u32)
     }
 

@@ -58,11 +58,21 @@ fn limit(setting: &Cell<Option<u64>>) -> Option<u64> {
     setting.get().filter(|limit| *limit > 0)
 }
 
+/// Code sits in a C function that nothing can end, and everybody on this worker waits for it: the master makes a new worker.
+fn give_up(limit: Duration) {
+    base::clock::update();
+    let ms = limit.as_millis();
+    let text = format!("lua_max_cpu_time exceeded: more than {ms} ms in a C function that cannot be interrupted, the worker aborts");
+    // The worker's own log belongs to its own thread; standard error leads to the same file.
+    ErrorLog::stderr(Level::Alert).write(Level::Alert, 0, text.as_bytes());
+    std::process::abort();
+}
+
 /// Has a machine of this worker watched, if code may not run for long.
 fn watch(runtime: &Runtime, machine: &Machine, log: &ErrorLog) {
     let Some(ms) = limit(&runtime.max_cpu_time) else { return };
     if runtime.watchdog.get().is_none() {
-        match lua::Watchdog::start(Duration::from_millis(ms)) {
+        match lua::Watchdog::start(Duration::from_millis(ms), give_up) {
             Ok(watchdog) => drop(runtime.watchdog.set(watchdog)),
             Err(error) => {
                 return log.write(Level::Alert, 0, format!("lua_max_cpu_time is not in force {}", errno::describe(&error)).as_bytes());

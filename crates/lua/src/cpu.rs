@@ -2,8 +2,9 @@
 //!
 //! A thread beside the worker looks every few milliseconds at what the worker's machines run. Code that has kept its
 //! machine for too long gets LuaJIT's instruction hook, which raises an error at the next instruction, inside compiled
-//! loops too (LuaJIT is built with `LUAJIT_ENABLE_CHECKHOOK`). Code in a C function is not interrupted before it
-//! returns. While nothing is limited this costs one branch per handler.
+//! loops too (LuaJIT is built with `LUAJIT_ENABLE_CHECKHOOK`). Code in a C function cannot be interrupted: when it has
+//! not returned a while later, the owner of the watchdog is told, on the watching thread. While nothing is limited this
+//! costs one branch per handler.
 
 use ::sys::time::ThreadClock;
 use mlua_sys as sys;
@@ -13,6 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Processor time that code gets beyond its limit to come out of a C function.
+const GRACE: Duration = Duration::from_millis(750);
+
+/// What to do about code that the hook does not reach. Gets the limit; called on the watching thread, again and again until
+/// the code has ended.
+pub type Stuck = fn(Duration);
 
 /// Where the registry keeps what the hook needs.
 static KEY: u8 = 0;
@@ -80,6 +88,7 @@ pub struct Watchdog {
 #[derive(Debug)]
 struct Shared {
     limit: Duration,
+    stuck: Stuck,
     clock: ThreadClock,
     over: AtomicBool,
     machines: Mutex<Vec<Arc<Watched>>>,
@@ -90,9 +99,9 @@ impl Watchdog {
     ///
     /// # Errors
     /// No thread can be started, or the system has no clock of the thread's processor time.
-    pub fn start(limit: Duration) -> std::io::Result<Rc<Watchdog>> {
-        let shared =
-            Arc::new(Shared { limit, clock: ThreadClock::of_this_thread()?, over: AtomicBool::new(false), machines: Mutex::default() });
+    pub fn start(limit: Duration, stuck: Stuck) -> std::io::Result<Rc<Watchdog>> {
+        let clock = ThreadClock::of_this_thread()?;
+        let shared = Arc::new(Shared { limit, stuck, clock, over: AtomicBool::new(false), machines: Mutex::default() });
         let theirs = shared.clone();
         let thread = std::thread::Builder::new().name("lua cpu limit".into()).stack_size(64 * 1024).spawn(move || theirs.watch())?;
         Ok(Rc::new(Watchdog { shared, thread: Some(thread) }))
@@ -142,8 +151,11 @@ impl Shared {
                 match seen.iter_mut().find(|(old, ..)| Arc::ptr_eq(old, &machine)) {
                     None => seen.push((machine, running, now)),
                     Some((_, last, since)) if *last != running || running == 0 => (*last, *since) = (running, now),
-                    Some((_, _, since)) if now.saturating_sub(*since) >= self.limit => machine.condemn(running),
-                    Some(_) => {}
+                    Some((_, _, since)) => match now.saturating_sub(*since) {
+                        used if used >= self.limit + GRACE => (self.stuck)(self.limit),
+                        used if used >= self.limit => machine.condemn(running),
+                        _ => {}
+                    },
                 }
             }
         }

@@ -186,14 +186,14 @@ impl Job {
 unsafe fn push_reply(cx: &Cx, lua: *mut sys::lua_State, reply: Result<Reply, Raise>) -> c_int {
     // SAFETY: the caller's contract.
     let mut stack = unsafe { Stack::new(lua, &cx.bin) };
-    let pushed = reply.and_then(|reply| catch_unwind(AssertUnwindSafe(|| reply.push(&mut stack))).unwrap_or(Err(PANICKED)));
+    let pushed = reply.and_then(|reply| {
+        catch_unwind(AssertUnwindSafe(|| reply.push(&mut stack))).unwrap_or_else(|panic| Err(Raise::of_panic(panic.as_ref())))
+    });
     match pushed {
         Ok(n) => n.min(stack.top()) as c_int,
         Err(raise) => push_raise(&mut stack, &raise),
     }
 }
-
-const PANICKED: Raise = Raise::fixed("internal error: a native function panicked");
 
 /// Polls what a thread waits for; its result when it is done.
 fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result<Reply, Raise>> {
@@ -207,7 +207,7 @@ fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result
     let mut work = taken.flatten()?;
     match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(Poll::Ready(reply)) => Some(reply),
-        Err(_) => Some(Err(PANICKED)),
+        Err(panic) => Some(Err(Raise::of_panic(panic.as_ref()))),
         Ok(Poll::Pending) => {
             core.with(id, |t| t.state = State::Pending(work));
             None

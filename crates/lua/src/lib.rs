@@ -41,7 +41,7 @@ mod walk;
 
 pub use build::Builder;
 pub use chunk::ChunkId;
-pub use cpu::Watchdog;
+pub use cpu::{Stuck, Watchdog};
 pub use cx::{Cx, Hooks};
 pub use fast::{Bytes, FastFn, FastReturn, Scalar};
 pub use job::{Job, Outcome, Started};
@@ -56,6 +56,10 @@ pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};
 pub use walk::{View, Walker};
+
+/// Bytes of machine stack that a thread which runs Lua needs. Functions of LuaJIT that call back, such as `string.gsub`, take 9 KB
+/// each time; so much of them fits beneath LuaJIT's own limit of 65,500 values, which ends with an error and not with a crash.
+pub const STACK: usize = 96 << 20;
 
 #[cfg(test)]
 mod tests;

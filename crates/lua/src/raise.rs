@@ -1,5 +1,6 @@
 //! What goes wrong: the error a native function asks its shim to raise, and the error a handler ended with.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -33,11 +34,23 @@ impl Raise {
         self
     }
 
+    /// What becomes of a panic in a native function.
+    pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> Self {
+        if payload.is::<StackOverflow>() {
+            Self::fixed("stack overflow")
+        } else {
+            Self::fixed("internal error: a native function panicked")
+        }
+    }
+
     /// The text without position.
     pub fn message(&self) -> &[u8] {
         &self.message
     }
 }
+
+/// Thrown where Lua's limit of values on a stack is reached.
+pub(crate) struct StackOverflow;
 
 impl From<&'static str> for Raise {
     fn from(text: &'static str) -> Self {

@@ -146,7 +146,7 @@ unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&Cx, &mut Stack<'_>)
             let mut stack = unsafe { Stack::new(l, &cx.bin) };
             body(cx, &mut stack)
         }))
-        .unwrap_or_else(|_| Err(Raise::fixed("internal error: a native function panicked")))
+        .unwrap_or_else(|panic| Err(Raise::of_panic(panic.as_ref())))
     } else {
         Err(cx.refusal())
     };

@@ -3,7 +3,7 @@
 //! Only calls that cannot raise a Lua error (except for exhausted memory, which ends the process as it does in
 //! OpenResty) are made here, so that no `longjmp` crosses a Rust frame.
 
-use crate::raise::Raise;
+use crate::raise::{Raise, StackOverflow};
 use crate::raw;
 use crate::reference::{Ref, RefBin};
 use mlua_sys as sys;
@@ -218,11 +218,11 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// Makes room for what one push needs. Where Lua's limit of 8,000 values is reached the row ends as by a panic,
+    /// Makes room for what one push needs. Where Lua's limit of 8,000 values is reached the row ends with `stack overflow`,
     /// which its entry turns into a Lua error; a row that pushes without bound asks [`Stack::reserve`] first.
     fn room(&mut self) {
         if !self.reserve(4) {
-            std::panic::resume_unwind(Box::new("stack overflow"));
+            std::panic::resume_unwind(Box::new(StackOverflow));
         }
     }
 

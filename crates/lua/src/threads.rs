@@ -65,6 +65,11 @@ pub(crate) struct Core {
     pub(crate) scratch: RefCell<Vec<u64>>,
 }
 
+/// The place of a thread. Asked for is mostly the entry thread, which is first, or one that was made just now.
+fn place(threads: &[Thread], is_it: impl Fn(&Thread) -> bool) -> Option<usize> {
+    if threads.first().is_some_and(&is_it) { Some(0) } else { threads.iter().rposition(is_it) }
+}
+
 impl Core {
     pub(crate) fn new() -> Self {
         Self {
@@ -89,18 +94,20 @@ impl Core {
 
     /// Looks at one thread.
     pub(crate) fn with<R>(&self, id: u64, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-        self.threads.borrow_mut().iter_mut().find(|t| t.id == id).map(f)
+        let mut threads = self.threads.borrow_mut();
+        place(&threads, |t| t.id == id).and_then(|at| threads.get_mut(at)).map(f)
     }
 
     /// Looks at the thread that is this coroutine.
     pub(crate) fn by_state<R>(&self, lua: *mut sys::lua_State, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-        self.threads.borrow_mut().iter_mut().find(|t| t.lua == lua).map(f)
+        let mut threads = self.threads.borrow_mut();
+        place(&threads, |t| t.lua == lua).and_then(|at| threads.get_mut(at)).map(f)
     }
 
     /// Takes a thread out; its pending work is dropped by the caller, outside every borrow.
     pub(crate) fn remove(&self, id: u64) -> Option<Thread> {
         let mut threads = self.threads.borrow_mut();
-        let at = threads.iter().position(|t| t.id == id)?;
+        let at = place(&threads, |t| t.id == id)?;
         let thread = threads.swap_remove(at);
         drop(threads);
         self.queue.borrow_mut().retain(|(queued, _)| *queued != id);

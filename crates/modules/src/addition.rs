@@ -1,7 +1,7 @@
 //! `add_before_body`, `add_after_body`: answers of other URIs around a body.
 
 use crate::collector::fetch;
-use crate::filtering::{Types, clear_validators};
+use crate::filtering::{Types, admits, clear_validators};
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
@@ -64,7 +64,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
 fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     let fit = {
         let response = request.response.borrow();
-        response.status == 200 && conf.types.as_ref().map_or_else(|| Types::of(&["text/html"]).admit(&response), |t| t.admit(&response))
+        response.status == 200 && admits(conf.types.as_ref(), &response)
     };
     if fit && request.is_main() {
         let mut response = request.response.borrow_mut();

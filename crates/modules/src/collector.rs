@@ -2,14 +2,12 @@
 
 use base::log::Level;
 use bytes::Bytes;
-use http::connection::{BodyError, BodyRead, Wire};
+use http::connection::Wire;
 use http::request::{Subrequest, SubrequestVariables};
 use http::{Chain, Downstream, Method, Piece, Request};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 /// Keeps what a subrequest sends, in order.
 pub(crate) struct Collector {
@@ -55,24 +53,6 @@ impl Downstream for Collector {
         if self.keep {
             self.pieces.borrow_mut().extend(chain.pieces);
         }
-    }
-
-    fn write_interim(&self, _: &Request, _: u16) {}
-
-    fn queued(&self) -> u64 {
-        0
-    }
-
-    fn poll_drain(&self, _: &mut Context<'_>, _: u64) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_body(&self, _: &mut Context<'_>, _: &Request, _: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
-        Poll::Ready(Ok(BodyRead::End))
-    }
-
-    fn poll_gone(&self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -113,15 +113,32 @@ impl Types {
 
     /// Whether the response has such a type.
     pub(crate) fn admit(&self, response: &Response) -> bool {
-        let full = &response.content_type;
         match self {
             // `*` is every answer, even one that names no type.
             Types::All => true,
-            Types::Some(set) => {
-                let end = memchr::memchr2(b';', b' ', full).unwrap_or(full.len());
-                set.contains(&*full.get(..end).unwrap_or(full).to_ascii_lowercase())
-            }
+            Types::Some(set) => set.contains(&*type_of(response).to_ascii_lowercase()),
         }
+    }
+}
+
+/// Whether an answer is of one of the types that a filter is for: `text/html` if none are named.
+pub(crate) fn admits(types: Option<&Types>, response: &Response) -> bool {
+    types.map_or_else(|| type_of(response).eq_ignore_ascii_case(b"text/html"), |types| types.admit(response))
+}
+
+/// The content type without parameters.
+fn type_of(response: &Response) -> &[u8] {
+    let full = &response.content_type;
+    let end = memchr::memchr2(b';', b' ', full).unwrap_or(full.len());
+    full.get(..end).unwrap_or(full)
+}
+
+/// What the head says of the body no longer holds, since the body will be another; `Last-Modified` may stay (`*_last_modified`).
+pub(crate) fn forget_body(request: &Request, keep_time: bool) {
+    if request.is_main() {
+        let mut response = request.response.borrow_mut();
+        response.clear_body_facts();
+        if keep_time { weaken(&mut response) } else { clear_validators(&mut response) }
     }
 }
 

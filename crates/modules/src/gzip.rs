@@ -1,7 +1,7 @@
 //! `gzip`: compresses answers as they leave.
 
 use crate::accept_gzip::{self, accepted};
-use crate::filtering::{Types, check_buffers, each_run, want_memory, weaken};
+use crate::filtering::{Types, admits, check_buffers, each_run, want_memory, weaken};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -94,7 +94,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf, accept: &accept_gzip::Conf)
         matches!(response.status, 0 | 200 | 403 | 404)
             && response.headers.get(b"Content-Encoding").is_none_or(<[u8]>::is_empty)
             && response.content_length.is_none_or(|n| n >= conf.min_length.unwrap_or(20))
-            && conf.types.as_ref().map_or_else(|| Types::of(&["text/html"]).admit(&response), |t| t.admit(&response))
+            && admits(conf.types.as_ref(), &response)
     };
     if !fit || request.flags.header_only.get() {
         return Step::Now(Outcome::Ok);

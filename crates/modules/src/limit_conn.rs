@@ -1,19 +1,18 @@
 //! `limit_conn`: how many requests with one key may be in progress.
 
 use crate::limits::{self, Declared, Place, Places};
-use base::log::Level;
 use base::text;
 use conf::context::{Arity, Context};
-use conf::row::{self, Cx, Row};
-use conf::scope::{Config, Frame};
+use conf::row::{Cx, Row};
+use conf::scope::Frame;
 use conf::tree::Error;
-use http::variables::define;
 use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use session::Variables;
-use session::variable::NO_CACHE;
 use shm::{Record, Table};
-use std::cell::Cell;
 use std::rc::Rc;
+
+/// The longest key that counts, bytes.
+const LONGEST: usize = 255;
 
 /// The module.
 pub const MODULE: Module = Module { rows, levels, variables, complete, attach, ..Module::named("limit_conn") };
@@ -27,23 +26,7 @@ struct Limit {
     most: u64,
 }
 
-#[derive(Default)]
-struct Conf {
-    limits: Option<Vec<Limit>>,
-    level: Option<Level>,
-    status: Option<u64>,
-    dry_run: Option<bool>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; limits, level, status, dry_run);
-    }
-}
-
-/// `$limit_conn_status`; also says that the limits have been applied.
-#[derive(Default)]
-struct Status(Cell<&'static str>);
+type Conf = limits::Conf<Limit>;
 
 fn levels(levels: &mut Levels) {
     levels.location::<Conf>();
@@ -54,25 +37,12 @@ fn complete(frame: &Frame) -> Result<(), Error> {
 }
 
 fn variables(variables: &mut Variables) {
-    define(variables, "limit_conn_status", NO_CACHE, |request, out| {
-        let status = main_of(request).lasting::<Status>().0.get();
-        out.extend_from_slice(status.as_bytes());
-        !status.is_empty()
-    });
-}
-
-fn main_of(request: &Request) -> &Request {
-    let mut main = request;
-    while let Some(parent) = &main.parent {
-        main = parent;
-    }
-    main
+    limits::define_status::<Limit>(variables, "limit_conn_status");
 }
 
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
-    let levels = [("info", Level::Info), ("notice", Level::Notice), ("warn", Level::Warn), ("error", Level::Error)];
-    vec![
+    let mut rows = vec![
         Row::new("limit_conn_zone", Context::HTTP, Arity::exactly(2), "Declares a zone that counts requests in progress.", |cx| {
             if !cx.arg(1).starts_with(b"zone=") {
                 return Err(cx.invalid_parameter(1));
@@ -81,16 +51,9 @@ fn rows() -> Vec<Row> {
             limits::declare(cx, "limit_conn", zone, Connections)
         }),
         Row::new("limit_conn", at, Arity::exactly(2), "Limits the requests in progress with one key.", limit),
-        Row::new("limit_conn_log_level", at, Arity::exactly(1), "Level at which refusals are logged.", move |cx| {
-            let level = cx.choice(0, &levels)?;
-            cx.once(&mut cx.location::<Conf>().level, level)
-        }),
-        Row::new("limit_conn_status", at, Arity::exactly(1), "Status of refused requests.", |cx| {
-            let status = limits::status(cx)?;
-            cx.once(&mut cx.location::<Conf>().status, status)
-        }),
-        row::flag::<Conf>("limit_conn_dry_run", at, "Counts and logs but refuses nothing.", |c| &mut c.dry_run),
-    ]
+    ];
+    rows.extend(limits::rows::<Limit>("limit_conn_log_level", "limit_conn_status", "limit_conn_dry_run"));
+    rows
 }
 
 fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -125,18 +88,18 @@ struct Count {
 }
 
 fn handle(request: &Rc<Request>, conf: &Conf) -> Outcome {
-    let status = main_of(request).lasting::<Status>();
+    let status = limits::status_of::<Limit>(request);
     if !status.0.get().is_empty() {
         return Outcome::Declined;
     }
-    let dry = conf.dry_run == Some(true);
+    let dry = conf.is_dry();
     let mut counts: Vec<Count> = Vec::new();
     let mut key = Vec::new();
     for limit in conf.limits.iter().flatten() {
         let Some(declared) = limit.place.declared.get() else { continue };
         key.clear();
         declared.key.eval(&**request, &mut key);
-        if key.is_empty() || !fits(request, declared, &key) {
+        if key.is_empty() || !limits::fits(request, declared, &key, LONGEST) {
             continue;
         }
         status.0.set("PASSED");
@@ -145,12 +108,12 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Outcome {
             Err(full) => {
                 if !full {
                     let mark = if dry { ", dry run," } else { "" };
-                    let level = conf.level.unwrap_or(Level::Error);
+                    let level = conf.level();
                     log_request!(request, level, "limiting connections{mark} by zone \"{}\"", limit.place.name);
                 }
                 give_back(counts);
                 status.0.set(if dry { "REJECTED_DRY_RUN" } else { "REJECTED" });
-                return if dry { Outcome::Declined } else { Outcome::Status(conf.status.unwrap_or(503) as u16) };
+                return if dry { Outcome::Declined } else { Outcome::Status(conf.status()) };
             }
         }
     }
@@ -158,15 +121,6 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Outcome {
         request.on_end(move |_| give_back(counts));
     }
     Outcome::Declined
-}
-
-fn fits(request: &Request, declared: &Declared<Connections>, key: &[u8]) -> bool {
-    if key.len() <= 255 {
-        return true;
-    }
-    let (name, value) = (String::from_utf8_lossy(declared.key.source()), String::from_utf8_lossy(key));
-    log_request!(request, Level::Error, "the value of the \"{name}\" key is more than 255 bytes: \"{value}\"");
-    false
 }
 
 /// Counts one more. `Err(true)`: the zone is full; `Err(false)`: the limit is reached.

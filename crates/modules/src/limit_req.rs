@@ -5,17 +5,17 @@ use base::clock;
 use base::log::Level;
 use base::text;
 use conf::context::{Arity, Context};
-use conf::row::{self, Cx, Row};
-use conf::scope::{Config, Frame};
+use conf::row::{Cx, Row};
+use conf::scope::Frame;
 use conf::tree::Error;
-use http::variables::define;
 use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use session::Variables;
-use session::variable::NO_CACHE;
 use shm::{Guard, Record, Table};
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// The longest key that counts, bytes.
+const LONGEST: usize = 65_535;
 
 /// The module.
 pub const MODULE: Module = Module { rows, levels, variables, complete, attach, ..Module::named("limit_req") };
@@ -32,23 +32,7 @@ struct Limit {
     delay: u64,
 }
 
-#[derive(Default)]
-struct Conf {
-    limits: Option<Vec<Limit>>,
-    level: Option<Level>,
-    status: Option<u64>,
-    dry_run: Option<bool>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; limits, level, status, dry_run);
-    }
-}
-
-/// `$limit_req_status`; also says that the limits have been applied.
-#[derive(Default)]
-struct Status(Cell<&'static str>);
+type Conf = limits::Conf<Limit>;
 
 fn levels(levels: &mut Levels) {
     levels.location::<Conf>();
@@ -59,37 +43,17 @@ fn complete(frame: &Frame) -> Result<(), Error> {
 }
 
 fn variables(variables: &mut Variables) {
-    define(variables, "limit_req_status", NO_CACHE, |request, out| {
-        let status = main_of(request).lasting::<Status>().0.get();
-        out.extend_from_slice(status.as_bytes());
-        !status.is_empty()
-    });
-}
-
-fn main_of(request: &Request) -> &Request {
-    let mut main = request;
-    while let Some(parent) = &main.parent {
-        main = parent;
-    }
-    main
+    limits::define_status::<Limit>(variables, "limit_req_status");
 }
 
 fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
-    let levels = [("info", Level::Info), ("notice", Level::Notice), ("warn", Level::Warn), ("error", Level::Error)];
-    vec![
+    let mut rows = vec![
         Row::new("limit_req_zone", Context::HTTP, Arity::exactly(3), "Declares a zone that counts requests by key.", zone),
         Row::new("limit_req", at, Arity::Between(1, 3), "Limits the rate of requests.", limit),
-        Row::new("limit_req_log_level", at, Arity::exactly(1), "Level at which refusals are logged.", move |cx| {
-            let level = cx.choice(0, &levels)?;
-            cx.once(&mut cx.location::<Conf>().level, level)
-        }),
-        Row::new("limit_req_status", at, Arity::exactly(1), "Status of refused requests.", |cx| {
-            let status = limits::status(cx)?;
-            cx.once(&mut cx.location::<Conf>().status, status)
-        }),
-        row::flag::<Conf>("limit_req_dry_run", at, "Counts and logs but refuses nothing.", |c| &mut c.dry_run),
-    ]
+    ];
+    rows.extend(limits::rows::<Limit>("limit_req_log_level", "limit_req_status", "limit_req_dry_run"));
+    rows
 }
 
 fn zone(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -171,16 +135,16 @@ struct Worst<'a> {
 }
 
 fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
-    let status = main_of(request).lasting::<Status>();
+    let status = limits::status_of::<Limit>(request);
     if !status.0.get().is_empty() {
         return Step::Now(Outcome::Declined);
     }
-    let dry = conf.dry_run == Some(true);
+    let dry = conf.is_dry();
     match apply(request, conf) {
         Verdict::None => Step::Now(Outcome::Declined),
         Verdict::Refused => {
             status.0.set(if dry { "REJECTED_DRY_RUN" } else { "REJECTED" });
-            Step::Now(if dry { Outcome::Declined } else { Outcome::Status(conf.status.unwrap_or(503) as u16) })
+            Step::Now(if dry { Outcome::Declined } else { Outcome::Status(conf.status()) })
         }
         Verdict::Passed => {
             status.0.set("PASSED");
@@ -214,8 +178,8 @@ enum Verdict {
 
 fn apply(request: &Request, conf: &Conf) -> Verdict {
     let limits = conf.limits.as_deref().unwrap_or_default();
-    let level = conf.level.unwrap_or(Level::Error);
-    let dry = if conf.dry_run == Some(true) { ", dry run" } else { "" };
+    let level = conf.level();
+    let dry = if conf.is_dry() { ", dry run" } else { "" };
     let now = clock::now().epoch_ms();
     let mut held: Vec<Held<'_>> = Vec::with_capacity(limits.len().saturating_sub(1));
     let mut worst: Option<Worst<'_>> = None;
@@ -224,7 +188,7 @@ fn apply(request: &Request, conf: &Conf) -> Verdict {
         let Some(declared) = limit.place.declared.get() else { continue };
         key.clear();
         declared.key.eval(request, &mut key);
-        if key.is_empty() || !fits(request, declared, &key) {
+        if key.is_empty() || !limits::fits(request, declared, &key, LONGEST) {
             continue;
         }
         let charge = i + 1 == limits.len();
@@ -258,15 +222,6 @@ fn apply(request: &Request, conf: &Conf) -> Verdict {
     let name = &limit.place.name;
     log_request!(request, level, "delaying request{dry}, excess: {}.{:03}, by zone \"{name}\"", excess / 1000, excess % 1000);
     Verdict::Delayed(delay)
-}
-
-fn fits(request: &Request, declared: &Declared<Rate>, key: &[u8]) -> bool {
-    if key.len() <= 65_535 {
-        return true;
-    }
-    let (name, value) = (String::from_utf8_lossy(declared.key.source()), String::from_utf8_lossy(key));
-    log_request!(request, Level::Error, "the value of the \"{name}\" key is more than 65535 bytes: \"{value}\"");
-    false
 }
 
 fn delay_of(excess: u64, free: u64, rate: u64) -> u64 {

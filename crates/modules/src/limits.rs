@@ -1,11 +1,19 @@
-//! What the limits share: zones declared by one directive and named by another, before or after it.
+//! What the limits share: zones declared by one directive and named by another, before or after it, and how refusals are
+//! answered and logged.
 
+use base::log::Level;
 use base::text;
-use conf::row::Cx;
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
+use conf::scope::Config;
 use conf::tree::{Error, Span};
+use http::variables::define;
+use http::{Request, log_request};
+use session::variable::NO_CACHE;
 use session::{Complex, Variables};
 use shm::{ClaimError, Zone, Zones};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 /// A zone with the key that counts in it, once it is declared.
@@ -115,4 +123,95 @@ pub(crate) fn declare<T: 'static>(cx: &Cx<'_>, module: &'static str, zone: (Stri
 pub(crate) fn status(cx: &Cx<'_>) -> Result<u64, Error> {
     let status = cx.number(0)?;
     if (400..=599).contains(&status) { Ok(status) } else { Err(cx.error_at(0, "value must be between 400 and 599")) }
+}
+
+/// What a location says of one kind of limit.
+pub(crate) struct Conf<L> {
+    pub(crate) limits: Option<Vec<L>>,
+    level: Option<Level>,
+    status: Option<u64>,
+    dry_run: Option<bool>,
+}
+
+impl<L> Default for Conf<L> {
+    fn default() -> Self {
+        Conf { limits: None, level: None, status: None, dry_run: None }
+    }
+}
+
+impl<L: Clone + 'static> Config for Conf<L> {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; limits, level, status, dry_run);
+    }
+}
+
+impl<L> Conf<L> {
+    /// At which level refusals are logged.
+    pub(crate) fn level(&self) -> Level {
+        self.level.unwrap_or(Level::Error)
+    }
+
+    /// The status of refused requests.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.unwrap_or(503) as u16
+    }
+
+    /// Whether nothing is refused in truth.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry_run == Some(true)
+    }
+}
+
+/// `limit_X_log_level`, `limit_X_status` and `limit_X_dry_run`, by these names.
+pub(crate) fn rows<L: Clone + 'static>(log_level: &'static str, refused: &'static str, dry_run: &'static str) -> [Row; 3] {
+    let at = Context::HTTP_ALL;
+    let levels = [("info", Level::Info), ("notice", Level::Notice), ("warn", Level::Warn), ("error", Level::Error)];
+    [
+        Row::new(log_level, at, Arity::exactly(1), "Level at which refusals are logged.", move |cx| {
+            let level = cx.choice(0, &levels)?;
+            cx.once(&mut cx.location::<Conf<L>>().level, level)
+        }),
+        Row::new(refused, at, Arity::exactly(1), "Status of refused requests.", |cx| {
+            let status = status(cx)?;
+            cx.once(&mut cx.location::<Conf<L>>().status, status)
+        }),
+        row::flag::<Conf<L>>(dry_run, at, "Counts and logs but refuses nothing.", |c| &mut c.dry_run),
+    ]
+}
+
+/// What came of one kind of limit, for its variable; also says that the limits have been applied.
+pub(crate) struct Status<L>(pub(crate) Cell<&'static str>, PhantomData<L>);
+
+impl<L> Default for Status<L> {
+    fn default() -> Self {
+        Status(Cell::default(), PhantomData)
+    }
+}
+
+/// The status of a request and its subrequests.
+pub(crate) fn status_of<L: 'static>(request: &Request) -> Rc<Status<L>> {
+    let mut main = request;
+    while let Some(parent) = &main.parent {
+        main = parent;
+    }
+    main.lasting::<Status<L>>()
+}
+
+/// Defines `$limit_X_status`.
+pub(crate) fn define_status<L: 'static>(variables: &mut Variables, name: &str) {
+    define(variables, name, NO_CACHE, |request, out| {
+        let status = status_of::<L>(request).0.get();
+        out.extend_from_slice(status.as_bytes());
+        !status.is_empty()
+    });
+}
+
+/// Whether a key is short enough; logs it if not.
+pub(crate) fn fits<T>(request: &Request, declared: &Declared<T>, key: &[u8], most: usize) -> bool {
+    if key.len() <= most {
+        return true;
+    }
+    let (name, value) = (String::from_utf8_lossy(declared.key.source()), String::from_utf8_lossy(key));
+    log_request!(request, Level::Error, "the value of the \"{name}\" key is more than {most} bytes: \"{value}\"");
+    false
 }

@@ -1,6 +1,6 @@
 //! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), carried out as the page leaves.
 
-use crate::filtering::{Types, clear_validators, each_run, want_memory, weaken};
+use crate::filtering::{Types, admits, each_run, forget_body, want_memory};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -80,8 +80,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
 fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     let fit = {
         let response = request.response.borrow();
-        response.content_length != Some(0)
-            && conf.types.as_ref().map_or_else(|| Types::of(&["text/html"]).admit(&response), |t| t.admit(&response))
+        response.content_length != Some(0) && admits(conf.types.as_ref(), &response)
     };
     if !fit {
         return Step::Now(Outcome::Ok);
@@ -89,15 +88,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     let parser = RefCell::new(parse::Parser::new(conf.value_length.unwrap_or(256) as usize));
     request.set_context(Rc::new(Page { parser, state: RefCell::default() }));
     want_memory(request);
-    if request.is_main() {
-        let mut response = request.response.borrow_mut();
-        response.clear_body_facts();
-        if conf.last_modified == Some(true) {
-            weaken(&mut response);
-        } else {
-            clear_validators(&mut response);
-        }
-    }
+    forget_body(request, conf.last_modified == Some(true));
     Step::Now(Outcome::Ok)
 }
 

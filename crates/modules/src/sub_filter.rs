@@ -1,7 +1,7 @@
 //! `sub_filter`: replaces strings in answers as they pass.
 
 use crate::compile::complex;
-use crate::filtering::{Types, clear_validators, each_run, want_memory, weaken};
+use crate::filtering::{Types, admits, each_run, forget_body, want_memory};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -85,8 +85,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
 fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     let fit = {
         let response = request.response.borrow();
-        response.content_length != Some(0)
-            && conf.types.as_ref().map_or_else(|| Types::of(&["text/html"]).admit(&response), |t| t.admit(&response))
+        response.content_length != Some(0) && admits(conf.types.as_ref(), &response)
     };
     if !fit {
         return Step::Now(Outcome::Ok);
@@ -98,15 +97,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     }
     want_memory(request);
     request.set_context(Rc::new(Searching(RefCell::new(search))));
-    if request.is_main() {
-        let mut response = request.response.borrow_mut();
-        response.clear_body_facts();
-        if conf.last_modified == Some(true) {
-            weaken(&mut response);
-        } else {
-            clear_validators(&mut response);
-        }
-    }
+    forget_body(request, conf.last_modified == Some(true));
     Step::Now(Outcome::Ok)
 }
 

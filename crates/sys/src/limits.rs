@@ -21,6 +21,16 @@ pub fn set_core_size(bytes: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_CORE, bytes, bytes)?)
 }
 
+/// Lets the stack of the main thread grow to `bytes`, setrlimit(2) `RLIMIT_STACK`, as far as the hard limit allows. Linux keeps at
+/// least 128 MB of addresses free for it, whatever the limit was when the program started.
+pub fn allow_stack(bytes: u64) -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_STACK)?;
+    if soft < bytes.min(hard) {
+        setrlimit(Resource::RLIMIT_STACK, bytes.min(hard), hard)?;
+    }
+    Ok(())
+}
+
 /// Sets the nice value of this process, setpriority(2): -20 (most favourable) to 19.
 pub fn set_priority(nice: i32) -> io::Result<()> {
     // SAFETY: setpriority takes integers only.

@@ -17,6 +17,7 @@ pub mod memcached;
 pub mod proxy_protocol;
 pub mod range;
 pub mod span;
+pub mod sql;
 pub mod status;
 pub mod uri;
 

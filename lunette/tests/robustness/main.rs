@@ -4,7 +4,10 @@
 
 mod body_left;
 mod exhaustion;
+mod header_bytes;
 mod leaving;
+mod log_bytes;
+mod lua_faults;
 mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -5,6 +5,7 @@ use base::{clock, text};
 use engine::error_page::{PRODUCT, PRODUCT_VERSION};
 use http::Request;
 use http::core::{Core, ServerTokens};
+use http::headers::push_clean;
 use http::line::Version;
 use http::response::Response;
 use std::cell::RefCell;
@@ -49,7 +50,7 @@ fn status_line(out: &mut Vec<u8>, response: &Response) {
     }
     out.extend_from_slice(b"HTTP/1.1 ");
     if !response.status_line.is_empty() {
-        out.extend_from_slice(&response.status_line);
+        push_clean(out, &response.status_line);
     } else {
         text::push_number(out, u64::from(response.status));
         // The space stands also without a reason (RFC 9112 section 4).
@@ -64,7 +65,7 @@ fn status_line(out: &mut Vec<u8>, response: &Response) {
 fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
+    push_clean(out, value);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -126,10 +127,10 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
     server_and_date(out, request, core, response);
     if !response.content_type.is_empty() && response.status != 204 {
         out.extend_from_slice(b"Content-Type: ");
-        out.extend_from_slice(&response.content_type);
+        push_clean(out, &response.content_type);
         if !response.charset.is_empty() {
             out.extend_from_slice(b"; charset=");
-            out.extend_from_slice(&response.charset);
+            push_clean(out, &response.charset);
         }
         out.extend_from_slice(b"\r\n");
     }

@@ -72,11 +72,6 @@ impl Downstream for Nowhere {
     fn write_head(&self, _: &Request) {}
     fn write(&self, _: &Request, _: &[u8]) {}
     fn write_chain(&self, _: &Request, _: Chain) {}
-    fn write_interim(&self, _: &Request, _: u16) {}
-
-    fn queued(&self) -> u64 {
-        0
-    }
 
     fn poll_drain(&self, _: &mut Context<'_>, _: u64) -> Poll<io::Result<()>> {
         Poll::Ready(Err(io::ErrorKind::NotConnected.into()))

@@ -191,6 +191,7 @@ fn emit(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 fn write_all(cx: &Cx, stack: &mut Stack<'_>, function: &'static str, newline: bool) -> Result<Later, Raise> {
     let (host, request) = request(cx)?;
     if let Some(reason) = refusal(&request, &host.state) {
+        stack.truncate(0);
         return Ok(refused(stack, reason));
     }
     let mut out = Vec::new();
@@ -200,6 +201,8 @@ fn write_all(cx: &Cx, stack: &mut Stack<'_>, function: &'static str, newline: bo
     if newline {
         out.push(b'\n');
     }
+    // So many arguments may stand there that no result would fit.
+    stack.truncate(0);
     let step = output(&request, &host.state, &out);
     Ok(reply(stack, &host.state, step))
 }

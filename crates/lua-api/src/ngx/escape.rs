@@ -105,31 +105,9 @@ fn quote_sql_str(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     let text = stack.check_bytes(1, "quote_sql_str")?;
     let mut out = Vec::with_capacity(text.len() + 2);
-    push_quoted_sql(text, &mut out);
+    wire::sql::push_literal(text, &mut out);
     stack.push_bytes(&out);
     Ok(1)
-}
-
-/// Appends `text` as a literal of MySQL, quotes included.
-pub(crate) fn push_quoted_sql(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'\'');
-    for &byte in text {
-        let letter = match byte {
-            0 => b'0',
-            8 => b'b',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            26 => b'Z',
-            b'\\' | b'\'' | b'"' => byte,
-            _ => {
-                out.push(byte);
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', letter]);
-    }
-    out.push(b'\'');
 }
 
 #[cfg(test)]

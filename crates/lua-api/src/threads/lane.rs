@@ -61,7 +61,7 @@ impl Lanes {
         }
         let (sender, tasks) = channel();
         let luggage = luggage();
-        let thread = std::thread::Builder::new().name("lua".to_owned());
+        let thread = std::thread::Builder::new().name("lua".to_owned()).stack_size(lua::STACK);
         thread.spawn(move || live(luggage, &tasks)).ok()?;
         self.count.set(self.count.get() + 1);
         Some(sender)

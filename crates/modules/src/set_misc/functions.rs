@@ -18,7 +18,7 @@ pub(super) type Function = fn(&[u8], &mut Vec<u8>);
 pub(super) const ALL: &[(&str, &str, Function)] = &[
     ("set_escape_uri", "Assigns a text percent-encoded.", |text, out| escape(text, Class::UriComponent, out)),
     ("set_unescape_uri", "Assigns a text percent-decoded.", |text, out| unescape(text, Unescape::Form, out)),
-    ("set_quote_sql_str", "Assigns a text as a literal of MySQL.", push_sql),
+    ("set_quote_sql_str", "Assigns a text as a literal of MySQL.", wire::sql::push_literal),
     ("set_quote_json_str", "Assigns a text as a literal of JSON.", push_json),
     ("set_encode_base64", "Assigns a text in Base64.", |text, out| out.extend(STANDARD.encode(text).bytes())),
     ("set_decode_base64", "Assigns a text decoded from Base64.", |text, out| decode(&alphabet::STANDARD, text, out)),
@@ -59,27 +59,6 @@ fn decode(alphabet: &alphabet::Alphabet, text: &[u8], out: &mut Vec<u8>) {
     if let Ok(bytes) = GeneralPurpose::new(alphabet, lenient).decode(text) {
         out.extend_from_slice(&bytes);
     }
-}
-
-fn push_sql(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'\'');
-    for &byte in text {
-        let letter = match byte {
-            0 => b'0',
-            8 => b'b',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            26 => b'Z',
-            b'\\' | b'\'' | b'"' => byte,
-            _ => {
-                out.push(byte);
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', letter]);
-    }
-    out.push(b'\'');
 }
 
 /// An empty text is `null`.
