@@ -143,6 +143,7 @@ impl Cx {
     }
 
     /// Lets `f` write the output buffer, which is empty at first and keeps its capacity from call to call.
+    #[inline]
     pub fn fill(&self, f: impl FnOnce(&mut Vec<u8>)) {
         if let Ok(mut out) = self.out.try_borrow_mut() {
             out.clear();
@@ -201,6 +202,7 @@ impl Cx {
         if self.allows(phases.0) { Ok(()) } else { Err(self.refusal().at_level(2)) }
     }
 
+    #[inline]
     pub(crate) fn allows(&self, mask: u32) -> bool {
         mask & self.phase.get() != 0 || mask == PhaseSet::EVERYWHERE.0
     }
@@ -224,6 +226,7 @@ impl Cx {
     }
 
     /// Runs a fast row's body. Compiled code may be on the stack below, which must not be re-entered.
+    #[inline]
     pub(crate) fn fast<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         self.in_fast.set(true);
         self.err.set(0);
