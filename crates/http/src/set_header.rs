@@ -70,6 +70,12 @@ fn in_value(byte: u8) -> bool {
     byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
 }
 
+/// A value as it may leave. Nearly all may as they are, and without a way out of the loop many bytes are looked at at once.
+fn safe_value(value: &[u8]) -> Cow<'_, [u8]> {
+    let bad = value.iter().fold(0, |bad, byte| bad | u8::from(*byte < 0x20) & u8::from(*byte != b'\t') | u8::from(*byte == 0x7f));
+    if bad == 0 { Cow::Borrowed(value) } else { escaped(value, in_value) }
+}
+
 fn escaped(text: &[u8], keep: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     if text.iter().all(|byte| keep(*byte)) {
         return Cow::Borrowed(text);
@@ -107,7 +113,7 @@ impl Response {
     /// `Content-Length` that is not a decimal number.
     pub fn set_field(&mut self, name: &[u8], value: &[u8], add: bool) -> Result<(), BadValue> {
         let name = &*escaped(name, in_name);
-        let value = &*escaped(value, in_value);
+        let value = &*safe_value(value);
         if name.eq_ignore_ascii_case(b"Content-Type") {
             self.set_content_type(value);
             self.charset.clear();
@@ -170,7 +176,7 @@ impl Request {
     /// `Host` that is no host name, `Content-Length` that is not a number.
     pub fn set_input_field(&self, name: &[u8], value: &[u8], add: bool) -> Result<(), BadValue> {
         let name = &*escaped(name, in_name);
-        let value = &*escaped(value, in_value);
+        let value = &*safe_value(value);
         if name.eq_ignore_ascii_case(b"Host") {
             let mut host = Vec::new();
             if !value.is_empty() {
