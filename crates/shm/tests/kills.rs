@@ -91,8 +91,8 @@ fn rampage(size: usize, kills: u64) -> (u64, u64, Duration) {
         kill(worker, Signal::SIGKILL).unwrap();
         waitpid(worker, None).unwrap();
     }
-    let report = dict.check().unwrap();
-    assert!(report.entries > 0 && longest < PATIENCE, "{report:?} {longest:?}");
+    dict.check().unwrap();
+    assert!(longest < PATIENCE, "{longest:?}");
     dict.flush_all();
     dict.flush_expired(0, NOW);
     assert_eq!(dict.check(), Ok(shm::dict::Report::default()));
@@ -100,6 +100,7 @@ fn rampage(size: usize, kills: u64) -> (u64, u64, Duration) {
         act(&dict, &mut dice, &mut out);
         assert!(round % 100 != 0 || dict.check().is_ok());
     }
+    assert!(!dict.is_empty());
     let (robbed, emptied) = dict.accidents();
     (robbed, emptied, longest)
 }
