@@ -143,19 +143,8 @@ impl Ground {
         if wish.safe {
             return turn == 0 && (0..self.geometry.shards()).map(|number| self.lock(number).tidy(wish.now, BATCH)).sum::<usize>() > 0;
         }
-        let (mut victim, mut shard) = match self.oldest_shard(own, keep) {
-            Some(victim) => (victim, self.lock(victim)),
-            None => return false,
-        };
-        for _ in 0..CHANCES {
-            if !shard.spare(wish.now) {
-                break;
-            }
-            // One lock at a time.
-            drop(shard);
-            victim = self.oldest_shard(own, keep).unwrap_or(victim);
-            shard = self.lock(victim);
-        }
+        let Some(victim) = self.spare_the_used(own, wish.now, keep) else { return false };
+        let shard = self.lock(victim);
         let free = self.free_pages();
         for done in 0..BATCH {
             match shard.drop_oldest(wish.now, keep) {
@@ -170,17 +159,35 @@ impl Ground {
         true
     }
 
-    /// The shard with the oldest entry of all that is not linked by `keep` alone, the own one last among equals. Nothing is locked,
-    /// so it is a good guess.
-    fn oldest_shard(&self, own: usize, keep: u32) -> Option<usize> {
+    /// The shard whose oldest entry is the oldest of all that was not used. Those that were used become the newest on the way; if
+    /// all were, it is the oldest of them.
+    fn spare_the_used(&self, own: usize, now: u64, keep: u32) -> Option<usize> {
+        let begun = stamp();
+        let (first, _) = self.oldest_shard(own, keep)?;
+        for _ in 0..CHANCES {
+            let (victim, age) = self.oldest_shard(own, keep)?;
+            // Everything was looked at.
+            if age <= stamp().wrapping_sub(begun) as i32 {
+                return Some(first);
+            }
+            if !self.lock(victim).spare(now) {
+                return Some(victim);
+            }
+        }
+        Some(first)
+    }
+
+    /// The shard with the oldest entry of all that is not linked by `keep` alone, the own one last among equals, and that entry's age.
+    /// Nothing is locked, so it is a good guess.
+    fn oldest_shard(&self, own: usize, keep: u32) -> Option<(usize, i32)> {
         let (shards, now) = (self.geometry.shards(), stamp());
         let age = |number: usize| {
             let head = self.head(self.geometry.head(number));
             let (oldest, newest) = (head[at::OLDEST].load(Ordering::Relaxed) as u32, head[at::NEWEST].load(Ordering::Relaxed) as u32);
             let record = self.record(if oldest == keep && newest == keep { 0 } else { oldest })?;
-            Some((now.wrapping_sub(record.stamp()) as i32, number))
+            Some((number, now.wrapping_sub(record.stamp()) as i32))
         };
         let others = (1..=shards).map(|step| (own + step) & (shards - 1));
-        others.filter_map(age).reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, number)| number)
+        others.filter_map(age).reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 }
