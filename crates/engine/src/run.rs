@@ -56,14 +56,12 @@ impl http::Engine for HttpEngine {
         start(request, Stage::Finalize(Outcome::Status(status)))
     }
 
-    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest) -> Result<Rc<Request>, String> {
+    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, String> {
         if parent.depth >= MAX_SUBREQUEST_DEPTH {
-            let uri = String::from_utf8_lossy(&what.uri).into_owned();
+            let uri = String::from_utf8_lossy(what.uri).into_owned();
             return Err(format!("subrequests cycle while processing \"{uri}\""));
         }
-        let child = Request::child(parent, what);
-        child.progress.uri_changes.set(http::request::MAX_URI_CHANGES + 1);
-        Ok(Rc::new(child))
+        Ok(parent.worker.spare.take_child(parent, what))
     }
 }
 

@@ -4,7 +4,6 @@ use crate::active::{Active, Activity};
 use crate::h1::buffers;
 use crate::h1::connection::H1;
 use crate::h1::familiar::Familiar;
-use crate::h1::requests::Requests;
 use crate::h1::serve as h1_serve;
 use base::clock;
 use base::errno;
@@ -79,8 +78,6 @@ pub struct Front {
     pub worker: Rc<Worker>,
     /// Connections with a task.
     pub active: Rc<Active>,
-    /// Requests to be used again.
-    pub requests: Requests,
     /// Heads that clients repeat.
     pub familiar: Familiar,
     lot: Lot<Parked>,
@@ -226,7 +223,6 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     let front = Rc::new(Front {
         worker: worker.clone(),
         active: active.clone(),
-        requests: Requests::default(),
         familiar: Familiar::default(),
         lot,
         limit: connections.max(1),
@@ -236,7 +232,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     let forget = move || {
         buffers::forget();
         if let Some(front) = lender.upgrade() {
-            front.requests.forget();
+            front.worker.spare.forget();
         }
     };
     tokio::task::spawn_local(async move { active.sweep(forget).await });

@@ -93,6 +93,21 @@ impl Line {
         (self.raw_is_valid, self.location_is_valid) = (*raw_is_valid, *location_is_valid);
     }
 
+    /// Becomes the line of a subrequest of the request that `parent` is the line of.
+    pub fn descend(&mut self, parent: &Line, uri: &[u8], args: &[u8], method: (Method, &[u8])) {
+        self.text.clone_from(&parent.text);
+        self.raw_uri.clone_from(&parent.raw_uri);
+        self.host.clone_from(&parent.host);
+        self.version = parent.version;
+        (self.quoted, self.plus, self.complex) = (parent.quoted, parent.plus, parent.complex);
+        self.set_uri(uri);
+        self.set_args(args);
+        self.location_is_valid = true;
+        self.method = method.0;
+        self.method_name.clear();
+        self.method_name.extend_from_slice(method.1);
+    }
+
     /// Extension of the path's last segment, without the dot; empty if it has none.
     pub fn extension(&self) -> &[u8] {
         let Some(at) = memchr::memrchr2(b'.', b'/', &self.uri) else { return &[] };

@@ -1,7 +1,8 @@
 //! A request: one value from its first byte to its log line, whatever protocol brought it.
 
-use crate::body::Body;
+use crate::body::{Body, BodyState};
 use crate::connection::{Connection, Wire};
+use crate::contexts::{Contexts, Reuse};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
 use crate::location::{Location, Server};
@@ -11,7 +12,7 @@ use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
 use session::{Cache, Outcome, Session, Step};
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -40,18 +41,28 @@ pub enum SubrequestVariables {
     Fresh,
 }
 
+/// The body of a subrequest.
+pub enum SubrequestBody {
+    /// None.
+    Nothing,
+    /// The parent's, shared.
+    Parents,
+    /// One of its own.
+    Own(Body),
+}
+
 /// What a subrequest shall be.
-pub struct Subrequest {
+pub struct Subrequest<'a> {
     /// Path, normalised.
-    pub uri: Vec<u8>,
+    pub uri: &'a [u8],
     /// Query string.
-    pub args: Vec<u8>,
+    pub args: &'a [u8],
     /// Method with its name; `None` is GET.
-    pub method: Option<(Method, Vec<u8>)>,
+    pub method: Option<(Method, &'a [u8])>,
     /// Where the response goes.
     pub wire: Wire,
-    /// Its body; `None` shares the parent's.
-    pub body: Option<Rc<Body>>,
+    /// Its body.
+    pub body: SubrequestBody,
     /// Its variables.
     pub variables: SubrequestVariables,
 }
@@ -103,7 +114,7 @@ pub struct Request {
     /// Request body.
     pub body: RefCell<Rc<Body>>,
     cache: Rc<Cache>,
-    contexts: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    contexts: Contexts,
     lasting: RefCell<Vec<Rc<dyn Any>>>,
     cleanups: RefCell<Vec<Cleanup>>,
     /// Single bits.
@@ -137,58 +148,51 @@ impl Request {
     /// A request on `connection`, before its head is known.
     pub fn new(worker: Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
         let cache = Rc::new(Cache::new(worker.http.variables.clone()));
-        Request::assemble(worker, connection, wire, server, cache, None)
+        Request::assemble(worker, connection, wire, server, cache)
     }
 
     /// A subrequest of `parent`.
-    pub fn child(parent: &Rc<Request>, what: Subrequest) -> Request {
-        let cache = match what.variables {
-            SubrequestVariables::Shared => parent.cache.clone(),
-            SubrequestVariables::Copied => {
-                let cache = Cache::new(parent.cache.table());
-                cache.copy_from(&parent.cache);
-                Rc::new(cache)
-            }
-            SubrequestVariables::Fresh => Rc::new(Cache::new(parent.cache.table())),
-        };
-        let mut child =
-            Request::assemble(parent.worker.clone(), parent.connection.clone(), what.wire, parent.server(), cache, Some(parent.clone()));
-        child.depth = parent.depth.saturating_add(1);
-        child.body = RefCell::new(what.body.unwrap_or_else(|| parent.body.borrow().clone()));
-        *child.headers.get_mut() = parent.headers.borrow().clone();
-        let line = child.line.get_mut();
-        *line = parent.line.borrow().clone();
-        line.set_uri(&what.uri);
-        line.set_args(&what.args);
-        line.location_is_valid = true;
-        let (method, name) = what.method.unwrap_or((Method::GET, b"GET".to_vec()));
-        line.method = method;
-        line.method_name = name;
-        child.flags.internal.set(true);
-        child.started.set(clock::now());
+    pub fn child(parent: &Rc<Request>, what: Subrequest<'_>) -> Request {
+        let cache = Rc::new(Cache::new(parent.cache.table()));
+        let mut child = Request::assemble(parent.worker.clone(), parent.connection.clone(), what.wire.clone(), parent.server(), cache);
+        child.descend(parent, what);
+        child
+    }
+
+    /// Makes a vacated request a subrequest of `parent`.
+    pub fn descend(&mut self, parent: &Rc<Request>, what: Subrequest<'_>) {
+        match what.variables {
+            SubrequestVariables::Shared => self.cache = parent.cache.clone(),
+            SubrequestVariables::Copied => self.cache.copy_from(&parent.cache),
+            SubrequestVariables::Fresh => {}
+        }
+        self.assign(parent.connection.clone(), what.wire, parent.server());
+        self.parent = Some(parent.clone());
+        self.depth = parent.depth.saturating_add(1);
+        match what.body {
+            SubrequestBody::Nothing => {}
+            SubrequestBody::Parents => self.body.get_mut().clone_from(&parent.body.borrow()),
+            SubrequestBody::Own(body) => *self.body.get_mut() = Rc::new(body),
+        }
+        self.headers.get_mut().copy_from(&parent.headers.borrow());
+        let method = what.method.unwrap_or((Method::GET, b"GET"));
+        self.line.get_mut().descend(&parent.line.borrow(), what.uri, what.args, method);
+        self.flags.internal.set(true);
         // nginx's word for what goes on is the connection's: a request that begins clears it for those around it.
         let mut outer = Some(parent);
         while let Some(request) = outer {
             request.action.set("");
             outer = request.parent.as_ref();
         }
-        child
     }
 
-    fn assemble(
-        worker: Rc<Worker>,
-        connection: Rc<Connection>,
-        wire: Wire,
-        server: Rc<Server>,
-        cache: Rc<Cache>,
-        parent: Option<Rc<Request>>,
-    ) -> Request {
+    fn assemble(worker: Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>, cache: Rc<Cache>) -> Request {
         let location = server.own.clone();
         let request = Request {
             worker,
             connection,
             wire,
-            parent,
+            parent: None,
             depth: 0,
             server: RefCell::new(server),
             location: RefCell::new(location),
@@ -198,7 +202,7 @@ impl Request {
             response: RefCell::default(),
             body: RefCell::new(Rc::new(Body::none())),
             cache,
-            contexts: RefCell::default(),
+            contexts: Contexts::default(),
             lasting: RefCell::default(),
             cleanups: RefCell::default(),
             flags: Flags::default(),
@@ -235,11 +239,18 @@ impl Request {
         self.line.get_mut().clear();
         self.headers.get_mut().clear();
         self.response.get_mut().clear();
-        if !self.body.get_mut().is_none() {
-            *self.body.get_mut() = Rc::new(Body::none());
+        self.parent = None;
+        self.depth = 0;
+        match Rc::get_mut(self.body.get_mut()).filter(|body| body.is_none()) {
+            Some(body) => body.set_state(BodyState::Read),
+            None => *self.body.get_mut() = Rc::new(Body::none()),
         }
-        self.cache.reset();
-        self.contexts.get_mut().clear();
+        match Rc::get_mut(&mut self.cache) {
+            Some(own) => own.reset(),
+            // A subrequest that shared its parent's.
+            None => self.cache = Rc::new(Cache::new(self.worker.http.variables.clone())),
+        }
+        self.contexts.clear();
         self.lasting.get_mut().clear();
         self.cleanups.get_mut().clear();
         self.flags = Flags::default();
@@ -304,31 +315,28 @@ impl Request {
 
     /// The module context of type `T`, made from `Default` on first use; cleared by internal redirects.
     pub fn context<T: Default + 'static>(&self) -> Rc<T> {
-        if let Some(found) = self.find_context::<T>() {
-            return found;
-        }
-        let made = Rc::new(T::default());
-        self.contexts.borrow_mut().push((TypeId::of::<T>(), made.clone()));
-        made
+        self.contexts.find().unwrap_or_else(|| self.contexts.add(Rc::new(T::default()), None))
+    }
+
+    /// As [`Request::context`] for a type whose memory serves the next request too.
+    pub fn context_reused<T: Default + Reuse>(&self) -> Rc<T> {
+        self.contexts.find().unwrap_or_else(|| self.contexts.add(Rc::new(T::default()), Some(T::clear)))
     }
 
     /// The module context of type `T`, if there is one.
     pub fn find_context<T: 'static>(&self) -> Option<Rc<T>> {
-        let contexts = self.contexts.borrow();
-        let found = contexts.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
-        found.1.clone().downcast::<T>().ok()
+        self.contexts.find_live()
     }
 
     /// Stores a module context, replacing one of the same type.
     pub fn set_context<T: 'static>(&self, value: Rc<T>) {
-        let mut contexts = self.contexts.borrow_mut();
-        contexts.retain(|(id, _)| *id != TypeId::of::<T>());
-        contexts.push((TypeId::of::<T>(), value));
+        self.contexts.remove::<T>();
+        self.contexts.add(value, None);
     }
 
     /// Removes the module context of type `T`.
     pub fn remove_context<T: 'static>(&self) {
-        self.contexts.borrow_mut().retain(|(id, _)| *id != TypeId::of::<T>());
+        self.contexts.remove::<T>();
     }
 
     /// As [`Request::context`], but internal redirects do not clear it.
@@ -355,8 +363,7 @@ impl Request {
 
     /// Forgets all module contexts (internal redirect).
     pub fn clear_contexts(&self) {
-        let old = std::mem::take(&mut *self.contexts.borrow_mut());
-        drop(old);
+        self.contexts.clear();
     }
 
     /// Registers what must happen when the request ends, in reverse order of registration.

@@ -2,6 +2,7 @@
 
 use crate::request::{Request, Subrequest};
 use crate::root::Http;
+use crate::spare::Spare;
 use base::log::ErrorLog;
 use conf::scope::Scope;
 use session::BoxFuture;
@@ -20,7 +21,7 @@ pub trait Engine {
     ///
     /// # Errors
     /// nginx's log line: too many subrequests, or nested too deeply.
-    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest) -> Result<Rc<Request>, String>;
+    fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, String>;
 }
 
 /// Counters of one worker, for `stub_status` and the limits on connections.
@@ -54,6 +55,8 @@ pub struct Worker {
     pub log: ErrorLog,
     /// The configuration in force.
     pub http: Rc<Http>,
+    /// Requests to be used again.
+    pub spare: Spare,
     /// State of modules, by type.
     state: Scope,
     engine: OnceCell<Rc<dyn Engine>>,
@@ -96,6 +99,7 @@ impl Worker {
             counters: Counters::default(),
             log,
             http,
+            spare: Spare::default(),
             state: Scope::default(),
             engine: OnceCell::new(),
             leaving: RefCell::default(),
@@ -182,6 +186,7 @@ impl Worker {
     /// Marks the worker as exiting and runs what was registered for that.
     pub fn begin_exit(&self) {
         self.exiting.set(true);
+        self.spare.forget();
         let all = self.leaving.borrow().clone();
         for f in all {
             f();

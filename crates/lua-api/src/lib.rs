@@ -14,6 +14,7 @@ pub mod exit;
 pub mod host;
 pub mod json;
 pub mod machine;
+pub mod names;
 pub mod ngx;
 pub mod number;
 pub mod options;

@@ -5,6 +5,7 @@
 
 use crate::code::Code;
 use crate::machine::Machine;
+use crate::names::Names;
 use crate::state::Slots;
 use crate::timers::Timers;
 use conf::scope::{Config, Scope};
@@ -78,6 +79,8 @@ pub struct Runtime {
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Where this thread's functions find them.
     pub(crate) shelf: crate::shelf::Places,
+    /// Variables that code has asked for.
+    pub(crate) names: Names,
     /// `ngx.ctx` tables.
     pub slots: Rc<Slots>,
     /// The machine of this process, once it is made.

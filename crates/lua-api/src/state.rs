@@ -1,6 +1,7 @@
 //! Lua's state of one request: a module context, forgotten at an internal redirect.
 
-use session::BoxFuture;
+use http::contexts::Reuse;
+use http::{BoxFuture, Request};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
@@ -64,6 +65,11 @@ pub struct State {
 }
 
 impl State {
+    /// Of a request, made at the first use.
+    pub fn of(request: &Request) -> Rc<State> {
+        request.context_reused::<State>()
+    }
+
     /// The number of the `ngx.ctx` table; negative when it has just been given and the table must be made.
     pub fn ctx_slot(&self, slots: &Rc<Slots>) -> i32 {
         let slot = self.slot.get();
@@ -83,11 +89,55 @@ impl State {
     }
 }
 
+impl Reuse for State {
+    fn reset(&mut self) {
+        self.give_slot();
+        let State {
+            slot: _,
+            slots: _,
+            eof,
+            seen_body,
+            buffering,
+            gathered,
+            headers_set,
+            mime_set,
+            in_content,
+            refused,
+            filter_exit,
+            filter_ended,
+            plain: _,
+            raw_socket,
+            abort_known,
+            captures,
+            pending,
+            machine,
+            processes,
+            sockets,
+        } = self;
+        for mark in [eof, seen_body, buffering, headers_set, mime_set, in_content, filter_ended, raw_socket, abort_known] {
+            mark.set(false);
+        }
+        gathered.get_mut().clear();
+        refused.set(0);
+        filter_exit.set(None);
+        captures.set(0);
+        drop(pending.take());
+        drop((machine.take(), std::mem::take(processes), std::mem::take(sockets)));
+    }
+}
+
+impl State {
+    fn give_slot(&self) {
+        let slot = self.slot.take();
+        if let Some(slots) = self.slots.get().filter(|_| slot != 0) {
+            slots.free.borrow_mut().push(slot);
+        }
+    }
+}
+
 impl Drop for State {
     fn drop(&mut self) {
-        if let Some(slots) = self.slots.get() {
-            slots.free.borrow_mut().push(self.slot.get());
-        }
+        self.give_slot();
     }
 }
 

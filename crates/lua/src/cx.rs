@@ -16,8 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Declaration of the head of [`Cx`] for LuaJIT's FFI.
-pub(crate) const CDEF: &str =
-    "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; double number; uint32_t flags; } lunette_cx;";
+pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; int32_t note; uint32_t flags; double number; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {
@@ -38,8 +37,9 @@ pub struct Cx {
     err: Cell<i32>,
     phase: Cell<u32>,
     req: Cell<*const c_void>,
-    number: Cell<f64>,
+    note: Cell<i32>,
     flags: Cell<u32>,
+    number: Cell<f64>,
     // From here on Rust only.
     phase_info: Cell<Option<Phase>>,
     in_fast: Cell<bool>,
@@ -67,6 +67,7 @@ pub(crate) struct Saved {
     waker: Option<Waker>,
     detached: bool,
     stretch: u64,
+    note: i32,
 }
 
 impl Cx {
@@ -77,8 +78,9 @@ impl Cx {
             err: Cell::new(0),
             phase: Cell::new(0),
             req: Cell::new(std::ptr::null()),
-            number: Cell::new(0.0),
+            note: Cell::new(0),
             flags: Cell::new(0),
+            number: Cell::new(0.0),
             phase_info: Cell::new(None),
             in_fast: Cell::new(false),
             out: RefCell::new(Vec::with_capacity(256)),
@@ -151,6 +153,11 @@ impl Cx {
             self.out_ptr.set(out.as_ptr());
             self.out_len.set(out.len());
         }
+    }
+
+    /// Leaves a number for the glue, which reads it as `cx.note`; it is 0 whenever code is entered.
+    pub fn set_note(&self, note: i32) {
+        self.note.set(note);
     }
 
     /// Ends the whole job with `code` as soon as the running thread stops; the glue must then call `stop()`, which
@@ -258,6 +265,7 @@ impl Cx {
         Saved {
             phase: self.phase_info.replace(phase),
             detached: self.detached.replace(false),
+            note: self.note.replace(0),
             stretch: self.stretches.get().map_or(0, Stretches::begin),
             host: self.host.replace(host),
             core: self.core.replace(core),
@@ -271,6 +279,7 @@ impl Cx {
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);
         self.detached.set(saved.detached);
+        self.note.set(saved.note);
         if let Some(stretches) = self.stretches.get() {
             stretches.end(saved.stretch);
         }

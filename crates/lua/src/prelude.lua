@@ -42,6 +42,12 @@ local function raised(message, level)
     error(message, level)
 end
 
+-- The same for a native function that suspends: where its first result is PENDING, this gives the results of the call
+-- once it goes on.
+local function suspended()
+    return finish(co_yield(SUSPEND))
+end
+
 local function stop()
     while true do
         co_yield(SUSPEND)
@@ -328,7 +334,10 @@ local function glue(source, name, fast, native)
     if not f then
         error(message, 0)
     end
-    f { C = C, R = R, N = N, RAISE = RAISE, raised = raised, cx = cx, text = text, stop = stop, ngx = G.ngx, G = G }
+    f {
+        C = C, R = R, N = N, RAISE = RAISE, raised = raised, PENDING = PENDING, suspended = suspended, cx = cx, text = text,
+        stop = stop, ngx = G.ngx, G = G,
+    }
 end
 
 local function explain(message)

@@ -89,3 +89,53 @@ impl Print {
         }
     }
 }
+/// Where a function or coroutine keeps its globals, found by the table that is known to stand there.
+#[derive(Clone, Copy)]
+pub(crate) struct EnvAt(*const u64);
+
+impl EnvAt {
+    /// Bytes before it in a function: header of 12 bytes, padding.
+    const IN_FUNCTION: usize = 16;
+    /// Bytes before it in a coroutine: header, and seven words from the global state to the open upvalues.
+    const IN_THREAD: usize = 72;
+
+    /// Of a function whose globals are the table `env`; none where the memory does not look so.
+    ///
+    /// # Safety
+    /// `function` is the address of a live Lua function of LuaJIT.
+    pub(crate) unsafe fn of_function(function: *const c_void, env: *const c_void) -> Option<EnvAt> {
+        // SAFETY: the caller's contract: a function is longer than this.
+        unsafe { Self::checked(function, Self::IN_FUNCTION, env) }
+    }
+
+    /// Of a coroutine whose globals are the table `env`; none where the memory does not look so.
+    ///
+    /// # Safety
+    /// `thread` is the address of a live coroutine of LuaJIT.
+    pub(crate) unsafe fn of_thread(thread: *const c_void, env: *const c_void) -> Option<EnvAt> {
+        // SAFETY: the caller's contract: a coroutine is longer than this.
+        unsafe { Self::checked(thread, Self::IN_THREAD, env) }
+    }
+
+    /// # Safety
+    /// `object` is the address of a live object of more than `offset` + 8 bytes.
+    unsafe fn checked(object: *const c_void, offset: usize, env: *const c_void) -> Option<EnvAt> {
+        if !cfg!(target_pointer_width = "64") {
+            return None;
+        }
+        // SAFETY: the caller's contract; the offset is a multiple of 8, and so is the address of an object of Lua.
+        unsafe {
+            let place = object.byte_add(offset).cast::<u64>();
+            (*place == env.addr() as u64).then_some(EnvAt(place))
+        }
+    }
+
+    /// Whether these globals are the table `env`.
+    ///
+    /// # Safety
+    /// The function or coroutine is alive.
+    pub(crate) unsafe fn holds(self, env: *const c_void) -> bool {
+        // SAFETY: the caller's contract; the place was found to be the right one when this was made.
+        unsafe { *self.0 == env.addr() as u64 }
+    }
+}

@@ -211,8 +211,9 @@ fn suspend(cx: &Cx, stack: &mut Stack<'_>, mut work: LocalFuture, held: bool) ->
 /// A named part of the API: its rows and the Lua glue that makes the public functions of them.
 ///
 /// The glue is a chunk that gets one table: `C` (fast rows as FFI pointers), `R` (the other rows, ready to call),
-/// `N` (rows of the kind `calls`, bare: call one with a fixed number of results and, when the first is `RAISE`, leave
-/// by `return raised(second, third)`; compiled code goes on behind such a call, not behind one through `R`),
+/// `N` (the same rows, bare: call one with a fixed number of results and, when the first is `RAISE`, leave by
+/// `return raised(second, third)`; when a row that suspends gives `PENDING`, its results are those of `suspended()`;
+/// compiled code goes on behind such a call, not behind one through `R`),
 /// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
 /// `stop` (never returns; after a row that called `Cx::finish`), `ngx` and `G` (the real globals).
 pub struct Group {

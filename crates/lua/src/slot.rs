@@ -5,7 +5,7 @@
 //! left anything else there, E and the closures bound to it are dropped.
 
 use crate::chunk::ChunkId;
-use crate::print::Print;
+use crate::print::{EnvAt, Print};
 use crate::raw;
 use crate::threads::Core;
 use mlua_sys as sys;
@@ -22,6 +22,15 @@ pub(crate) struct Shared {
     pub(crate) meta_at: *const c_void,
 }
 
+/// A slot's closure of a chunk.
+#[derive(Clone, Copy, Default)]
+struct Closure {
+    /// Its registry entry; 0 where none was made yet.
+    entry: c_int,
+    /// Where it keeps its globals; none where Lua must be asked.
+    env: Option<EnvAt>,
+}
+
 pub(crate) struct Slot {
     pub(crate) lua: *mut sys::lua_State,
     anchor: c_int,
@@ -29,8 +38,10 @@ pub(crate) struct Slot {
     env_at: *const c_void,
     /// E as it was when it was fresh; none where it must be walked instead.
     print: Option<Print>,
-    /// Registry entries of the closures, by chunk; 0 where none was made yet.
-    closures: Vec<c_int>,
+    /// By chunk.
+    closures: Vec<Closure>,
+    /// Where the coroutine keeps its globals; none where Lua must be asked.
+    globals: Option<EnvAt>,
     pub(crate) core: Rc<Core>,
     /// A function of the handler outlives it and keeps E.
     pub(crate) detached: bool,
@@ -47,6 +58,7 @@ impl Slot {
             env_at: std::ptr::null(),
             print: None,
             closures: Vec::new(),
+            globals: None,
             core: Rc::new(Core::new()),
             detached: false,
         };
@@ -95,11 +107,12 @@ impl Slot {
     ///
     /// # Safety
     /// See [`Slot::new`].
-    unsafe fn bind_env(&self) {
+    unsafe fn bind_env(&mut self) {
         // SAFETY: a live coroutine at rest.
         unsafe {
             raw::push_item(self.lua, sys::LUA_REGISTRYINDEX, self.env);
             sys::lua_replace(self.lua, sys::LUA_GLOBALSINDEX);
+            self.globals = EnvAt::of_thread(self.lua.cast(), self.env_at);
         }
     }
 
@@ -113,13 +126,19 @@ impl Slot {
         // SAFETY: a coroutine at rest has its minimum of 20 slots free; the factory runs one instruction that makes
         // a closure, which can fail only for want of memory.
         unsafe {
-            if let Some(&entry) = self.closures.get(at)
+            if let Some(&Closure { entry, env }) = self.closures.get(at)
                 && entry != 0
             {
                 raw::push_item(l, sys::LUA_REGISTRYINDEX, entry);
-                sys::lua_getfenv(l, -1);
-                let same = sys::lua_topointer(l, -1) == self.env_at;
-                sys::lua_settop(l, -2);
+                let same = match env {
+                    Some(env) => env.holds(self.env_at),
+                    None => {
+                        sys::lua_getfenv(l, -1);
+                        let same = sys::lua_topointer(l, -1) == self.env_at;
+                        sys::lua_settop(l, -2);
+                        same
+                    }
+                };
                 if same {
                     return;
                 }
@@ -131,12 +150,13 @@ impl Slot {
             raw::push_item(l, sys::LUA_REGISTRYINDEX, self.env);
             sys::lua_setfenv(l, -2);
             sys::lua_pushvalue(l, -1);
+            let env = EnvAt::of_function(sys::lua_topointer(l, -1), self.env_at);
             let entry = sys::luaL_ref(l, sys::LUA_REGISTRYINDEX);
             if self.closures.len() <= at {
-                self.closures.resize(at + 1, 0);
+                self.closures.resize(at + 1, Closure::default());
             }
             if let Some(place) = self.closures.get_mut(at) {
-                *place = entry;
+                *place = Closure { entry, env };
             }
         }
     }
@@ -149,7 +169,7 @@ impl Slot {
         // SAFETY: the caller's contract.
         unsafe {
             let dead = sys::lua_status(self.lua) != 0;
-            if !dead {
+            if !dead && sys::lua_gettop(self.lua) > 0 {
                 sys::lua_settop(self.lua, 0);
             }
             if std::mem::take(&mut self.detached) || !self.env_is_clean(shared, dead) {
@@ -174,7 +194,11 @@ impl Slot {
         // SAFETY: the pseudo-index of the globals is always readable; E is kept by the registry, so its print may be
         // taken.
         unsafe {
-            if !dead && sys::lua_topointer(l, sys::LUA_GLOBALSINDEX) != self.env_at {
+            let bound = || match self.globals {
+                Some(globals) => globals.holds(self.env_at),
+                None => sys::lua_topointer(l, sys::LUA_GLOBALSINDEX) == self.env_at,
+            };
+            if !dead && !bound() {
                 return false;
             }
             if let Some(print) = &self.print {
@@ -209,7 +233,7 @@ impl Slot {
     /// # Safety
     /// See [`Slot::new`].
     unsafe fn drop_env(&mut self, shared: &Shared) {
-        for entry in self.closures.drain(..) {
+        for Closure { entry, .. } in self.closures.drain(..) {
             // SAFETY: an entry made by luaL_ref, given back once; 0 stands for none.
             unsafe {
                 if entry != 0 {

@@ -8,8 +8,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::body::Body;
-use http::request::{Subrequest, SubrequestVariables};
+use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::variables::getter;
 use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use session::variable::{self, CHANGEABLE, VarIndex, Variables};
@@ -69,11 +68,11 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
 fn ask(request: &Rc<Request>, own: &Rc<AuthRequest>) -> Step {
     let Some(engine) = request.worker.engine() else { return Step::Now(Outcome::Status(500)) };
     let what = Subrequest {
-        uri: own.uri.as_deref().unwrap_or_default().to_vec(),
-        args: Vec::new(),
+        uri: own.uri.as_deref().unwrap_or_default(),
+        args: b"",
         method: None,
         wire: Rc::new(Discard),
-        body: Some(Rc::new(Body::none())),
+        body: SubrequestBody::Nothing,
         variables: SubrequestVariables::Shared,
     };
     let child = match engine.subrequest(request, what) {

@@ -3,7 +3,7 @@
 use base::log::Level;
 use bytes::Bytes;
 use http::connection::Wire;
-use http::request::{Subrequest, SubrequestVariables};
+use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{Chain, Downstream, Method, Piece, Request};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -61,9 +61,9 @@ impl Downstream for Collector {
 }
 
 /// A subrequest for `uri` with its arguments behind a `?`, on `wire`.
-pub(crate) fn subrequest(parent: &Rc<Request>, uri: &[u8], wire: Wire, method: Option<(Method, Vec<u8>)>) -> Option<Rc<Request>> {
+pub(crate) fn subrequest(parent: &Rc<Request>, uri: &[u8], wire: Wire, method: Option<(Method, &[u8])>) -> Option<Rc<Request>> {
     let (path, args) = wire::uri::args::split(uri);
-    let what = Subrequest { uri: path.to_vec(), args: args.to_vec(), method, wire, body: None, variables: SubrequestVariables::Shared };
+    let what = Subrequest { uri: path, args, method, wire, body: SubrequestBody::Parents, variables: SubrequestVariables::Shared };
     match parent.worker.engine()?.subrequest(parent, what) {
         Ok(child) => Some(child),
         Err(message) => {

@@ -93,7 +93,7 @@ fn copy(request: &Rc<Request>, conf: &Conf) {
                 target.extend_from_slice(&line.args);
             }
         }
-        let Some(child) = subrequest(request, &target, Collector::discarding(), Some(method)) else { return };
+        let Some(child) = subrequest(request, &target, Collector::discarding(), Some((method.0, &method.1))) else { return };
         if conf.body == Some(false) {
             child.body.replace(Rc::new(body::Body::none()));
         }

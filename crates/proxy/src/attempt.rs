@@ -62,15 +62,17 @@ impl<'a> Attempt<'a> {
         let sender = Sender::new(exchange.source.clone(), exchange.framing, exchange.encoded.tail);
         // A body that still comes would be mistaken for the client's end.
         let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_));
-        Attempt { exchange, lease, sender, send_error: None, watch }.go().await
+        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch };
+        attempt.go().await
     }
 
-    async fn go(mut self) -> End {
+    async fn go(&mut self) -> End {
         let mut pooled = self.take_pooled();
         loop {
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
-                None => match self.connect().await {
+                // What happens now and then has no place in the future of every request: that is moved about.
+                None => match Box::pin(self.connect()).await {
                     Ok(connection) => connection,
                     Err(end) => return end,
                 },
@@ -282,7 +284,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn answer(self, connection: Connection, answer: Answer) -> End {
+    async fn answer(&mut self, connection: Connection, answer: Answer) -> End {
         let exchange = &mut *self.exchange;
         exchange.record.update(now_ms(), |t, elapsed| {
             t.header = Some(elapsed);
@@ -311,7 +313,7 @@ impl<'a> Attempt<'a> {
         headers::copy(&request, &route, &record, &answer);
         request.action.set(READING);
         if answer.tunnel {
-            return End::Answered(self.tunnel(connection, answer.length).await);
+            return End::Answered(Box::pin(self.tunnel(connection, answer.length)).await);
         }
         let sent = request.send_header().finish().await;
         if sent != Outcome::Ok {
@@ -341,12 +343,12 @@ impl<'a> Attempt<'a> {
         core.error_pages.as_ref().is_some_and(|pages| pages.iter().any(|page| page.status == status))
     }
 
-    async fn relay(mut self, connection: Connection, answer: Answer, buffering: bool) -> Outcome {
+    async fn relay(&mut self, connection: Connection, answer: Answer, buffering: bool) -> Outcome {
         let Answer { length, keep_alive, body, .. } = answer;
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
         let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, exchange.framing, b""));
-        let relay = Relay {
+        let mut relay = Relay {
             request: &request,
             plan: &exchange.route.plan,
             record: &exchange.record,
@@ -358,7 +360,8 @@ impl<'a> Attempt<'a> {
             watch: self.watch,
             buffering,
         };
-        let relayed = relay.run(length).await;
+        let ended = relay.run(length).await;
+        let relayed = relay.end(ended);
         exchange.record.update(now_ms(), |t, elapsed| {
             t.response = Some(elapsed);
             t.sent = relayed.sent;
@@ -369,7 +372,7 @@ impl<'a> Attempt<'a> {
         relay::complete(&request, &exchange.route.plan, relayed.rest).await
     }
 
-    async fn tunnel(self, connection: Connection, head: usize) -> Outcome {
+    async fn tunnel(&mut self, connection: Connection, head: usize) -> Outcome {
         let exchange = &*self.exchange;
         let request = exchange.request.clone();
         request.flags.keepalive.set(false);

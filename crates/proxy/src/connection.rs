@@ -17,6 +17,10 @@ pub struct Connection {
     /// The socket.
     pub stream: Stream,
     timer: Pin<Box<Sleep>>,
+    /// When the timer rings, on the cached clock: at the deadline, or before it if the deadline has moved since.
+    armed_ms: u64,
+    /// When the time is over.
+    deadline_ms: u64,
     /// Requests it has served or is serving.
     pub requests: u64,
     opened_ms: u64,
@@ -30,20 +34,40 @@ impl Connection {
     /// A fresh connection.
     #[must_use]
     pub fn new(stream: Stream, now_ms: u64) -> Connection {
-        let timer = Box::pin(sleep_until(Instant::now() + Duration::from_secs(60)));
-        Connection { stream, timer, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
+        const FIRST: u64 = 60_000;
+        let timer = Box::pin(sleep_until(Instant::now() + Duration::from_millis(FIRST)));
+        let (armed_ms, deadline_ms) = (now_ms + FIRST, now_ms + FIRST);
+        Connection { stream, timer, armed_ms, deadline_ms, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
     }
 
     /// Lets the timer run out `ms` milliseconds from now.
+    ///
+    /// Most deadlines only move on: the timer then rings where it would have rung, and is set again only if it does.
     pub fn set_timer(&mut self, ms: u64) {
-        let now = Instant::now();
-        let deadline = now.checked_add(Duration::from_millis(ms)).unwrap_or(now + Duration::from_secs(31_536_000));
+        self.deadline_ms = clock::monotonic_ms().saturating_add(ms);
+        if self.deadline_ms < self.armed_ms {
+            self.arm();
+        }
+    }
+
+    /// Has the timer ring at the deadline.
+    fn arm(&mut self) {
+        let (now, left) = (Instant::now(), self.deadline_ms.saturating_sub(clock::monotonic_ms()));
+        let deadline = now.checked_add(Duration::from_millis(left)).unwrap_or(now + Duration::from_secs(31_536_000));
         self.timer.as_mut().reset(deadline);
+        self.armed_ms = self.deadline_ms;
     }
 
     /// Ready once the time is over.
     pub fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.as_mut().poll(cx)
+        while self.timer.as_mut().poll(cx).is_ready() {
+            clock::update();
+            if clock::monotonic_ms() >= self.deadline_ms {
+                return Poll::Ready(());
+            }
+            self.arm();
+        }
+        Poll::Pending
     }
 }
 

@@ -38,7 +38,12 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         made
     });
     record.clear_head();
-    let (evaluated, upstream) = match pass::find(&route.pass, &request, &state, &record, route.dialect.default_port()).await {
+    let found = match pass::fixed(&route.pass) {
+        Some(found) => found,
+        // Boxed, as every request's future would have room for it otherwise.
+        None => Box::pin(pass::find(&route.pass, &request, &state, &record, route.dialect.default_port())).await,
+    };
+    let (evaluated, upstream) = match found {
         Ok(found) => found,
         Err(outcome) => return outcome,
     };

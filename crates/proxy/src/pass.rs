@@ -77,6 +77,12 @@ fn implicit(url: &Url, groups: &Upstreams, default_port: u16) -> Result<Rc<Upstr
     Ok(made)
 }
 
+/// What [`find`] answers without looking, where the configuration names the upstream.
+pub fn fixed(pass: &Pass) -> Option<Result<(Option<Url>, Rc<Upstream>), Outcome>> {
+    pass.url.as_ref()?;
+    Some(pass.upstream.get().map(|upstream| (None, upstream.clone())).ok_or(Outcome::Status(500)))
+}
+
 /// The group for a request, and the URL if it had variables.
 ///
 /// # Errors
@@ -88,9 +94,8 @@ pub async fn find(
     record: &Record,
     default_port: u16,
 ) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
-    if pass.url.is_some() {
-        let upstream = pass.upstream.get().ok_or(Outcome::Status(500))?;
-        return Ok((None, upstream.clone()));
+    if let Some(found) = fixed(pass) {
+        return found;
     }
     let text = pass.source.to_vec(request);
     if pass.bare {

@@ -54,6 +54,14 @@ pub struct Relayed {
     pub rest: Rest,
 }
 
+/// How a relay ended.
+pub struct Ended {
+    store: Store,
+    end: End,
+    /// The connection stands at the end of the answer.
+    clean: bool,
+}
+
 /// The tail of an answer.
 pub struct Rest {
     store: Store,
@@ -96,13 +104,13 @@ struct Pace {
 }
 
 impl Relay<'_> {
-    /// Relays the body; the head, `head` bytes of the input, has been dealt with.
-    pub async fn run(mut self, head: usize) -> Relayed {
+    /// Relays the body; the head, `head` bytes of the input, has been dealt with. [`Relay::end`] follows.
+    pub async fn run(&mut self, head: usize) -> Ended {
         let mut store = Store::default();
         if self.request.flags.header_only.get() {
             // Nobody wants the body: unless there is none, the connection is left in the middle of it.
             let clean = matches!(self.framing.next(&[]), Ok(Step::Done { .. })) && self.scratch.input.len() == head;
-            return self.end(store, End::Whole, clean);
+            return Ended { store, end: End::Whole, clean };
         }
         let mut pace = self.pace();
         pace.read = (self.scratch.input.len().saturating_sub(head)) as u64;
@@ -112,14 +120,14 @@ impl Relay<'_> {
                 Decoded::More => {}
                 Decoded::Done { clean } => {
                     self.take_trailers();
-                    return self.end(store, End::Whole, clean);
+                    return Ended { store, end: End::Whole, clean };
                 }
-                Decoded::Bad => return self.end(store, End::Broken, false),
-                Decoded::Stopped => return self.end(store, End::ClientGone, false),
+                Decoded::Bad => return Ended { store, end: End::Broken, clean: false },
+                Decoded::Stopped => return Ended { store, end: End::ClientGone, clean: false },
             }
             from = 0;
             if !feed(self.request, self.plan, &mut store).await {
-                return self.end(store, End::ClientGone, false);
+                return Ended { store, end: End::ClientGone, clean: false };
             }
             self.prepare_read(&mut pace);
             let end = match std::future::poll_fn(|cx| self.poll_event(cx, &store, &mut pace)).await {
@@ -128,7 +136,7 @@ impl Relay<'_> {
                 Event::Failed => End::Broken,
                 Event::ClientGone => End::ClientGone,
             };
-            return self.end(store, end, false);
+            return Ended { store, end, clean: false };
         }
     }
 
@@ -159,7 +167,9 @@ impl Relay<'_> {
         }
     }
 
-    fn end(self, store: Store, end: End, clean: bool) -> Relayed {
+    /// Takes it apart.
+    pub fn end(self, ended: Ended) -> Relayed {
+        let Ended { store, end, clean } = ended;
         let sent = self.sender.sent;
         let connection = (clean && self.sender.is_done()).then_some(self.connection);
         Relayed { connection, sent, rest: Rest { store, end } }

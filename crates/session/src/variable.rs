@@ -314,17 +314,43 @@ fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
     found
 }
 
+/// A variable that was looked up by its name.
+#[derive(Clone)]
+pub struct Named(Way);
+
+#[derive(Clone)]
+enum Way {
+    Indexed(VarIndex),
+    Getter(Get),
+    Unknown,
+}
+
+impl Variables {
+    /// Looks a variable up by its name (lower-case), which the configuration need not mention.
+    pub fn look_up(&self, name: &str) -> Named {
+        if let Some(index) = self.by_name.get(name) {
+            return Named(Way::Indexed(*index));
+        }
+        let getter = match self.definitions.get(name) {
+            Some(definition) => definition.get.clone(),
+            None => find_family(&self.families, name).map(|(get, _)| get),
+        };
+        Named(getter.map_or(Way::Unknown, Way::Getter))
+    }
+}
+
+/// Appends the value of a variable that was looked up. False: not found.
+pub fn get_named(session: &dyn Session, named: &Named, out: &mut Vec<u8>) -> bool {
+    match &named.0 {
+        Way::Indexed(index) => get_flushed(session, *index, out),
+        Way::Getter(get) => get(session, out),
+        Way::Unknown => false,
+    }
+}
+
 /// Appends the value of the variable called `name` (lower-case), indexed or not. False: not found.
 pub fn get_by_name(session: &dyn Session, name: &str, out: &mut Vec<u8>) -> bool {
-    let table = session.cache().table();
-    if let Some(index) = table.by_name.get(name) {
-        return get_flushed(session, *index, out);
-    }
-    let getter = match table.definitions.get(name) {
-        Some(definition) => definition.get.clone(),
-        None => find_family(&table.families, name).map(|(get, _)| get),
-    };
-    getter.is_some_and(|get| get(session, out))
+    get_named(session, &session.cache().table.look_up(name), out)
 }
 
 /// Makes the next read of the variable called `name` evaluate it again.

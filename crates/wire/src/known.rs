@@ -109,19 +109,30 @@ const TABLE: [u8; SLOTS] = {
     table
 };
 
-/// Equal but for case. `lower` is in lower case; pieces of eight bytes, the last of which
-/// overlaps, are compared at once.
+/// The bits by which eight bytes differ from those of a known name, case apart. Names hold lower-case letters, digits and
+/// dashes, of which only the letters have the bit 0x40; there 0x20 is the case.
+fn odd(name: [u8; 8], lower: [u8; 8]) -> u64 {
+    let (name, lower) = (u64::from_ne_bytes(name), u64::from_ne_bytes(lower));
+    (name ^ lower) & !((lower & 0x4040_4040_4040_4040) >> 1)
+}
+
+/// As [`odd`] for four bytes.
+fn odd_half(name: [u8; 4], lower: [u8; 4]) -> u32 {
+    let (name, lower) = (u32::from_ne_bytes(name), u32::from_ne_bytes(lower));
+    (name ^ lower) & !((lower & 0x4040_4040) >> 1)
+}
+
+/// Equal but for case. `lower` is a known name; pieces, the last of which overlaps, are compared at once.
 fn same(name: &[u8], lower: &[u8]) -> bool {
     if name.len() != lower.len() {
         return false;
     }
-    let odd = |a: &[u8; 8], b: &[u8; 8]| a.iter().zip(b).fold(0, |odd, (&a, &b)| odd | (a.to_ascii_lowercase() ^ b));
-    match (name.last_chunk(), lower.last_chunk()) {
-        (Some(a), Some(b)) => {
-            let (left, _) = name.as_chunks();
-            let (right, _) = lower.as_chunks();
-            odd(a, b) == 0 && left.iter().zip(right).all(|(a, b)| odd(a, b) == 0)
-        }
+    if let (Some(&a), Some(&b)) = (name.last_chunk(), lower.last_chunk()) {
+        let pieces = name.as_chunks().0.iter().zip(lower.as_chunks().0);
+        return odd(a, b) == 0 && pieces.fold(0, |all, (&a, &b)| all | odd(a, b)) == 0;
+    }
+    match (name.first_chunk(), lower.first_chunk(), name.last_chunk(), lower.last_chunk()) {
+        (Some(&a), Some(&b), Some(&c), Some(&d)) => odd_half(a, b) | odd_half(c, d) == 0,
         _ => name.eq_ignore_ascii_case(lower),
     }
 }
@@ -161,6 +172,20 @@ mod tests {
             assert_eq!(Known::of(name.as_bytes()), known);
             assert_eq!(Known::of(name.to_uppercase().as_bytes()), known);
             assert_eq!(known.name(), name);
+        }
+    }
+
+    #[test]
+    fn any_other_byte_makes_another_name() {
+        for (_, name) in NAMES {
+            assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')), "{name}");
+            for at in 0..name.len() {
+                for byte in 0..=255 {
+                    let mut other = name.as_bytes().to_vec();
+                    other[at] = byte;
+                    assert_eq!(same(&other, name.as_bytes()), other.eq_ignore_ascii_case(name.as_bytes()), "{other:?}");
+                }
+            }
         }
     }
 

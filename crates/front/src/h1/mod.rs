@@ -9,5 +9,4 @@ pub mod input;
 pub mod linger;
 pub mod output;
 pub mod pace;
-pub mod requests;
 pub mod serve;

@@ -195,7 +195,7 @@ impl Loop {
         }
         let goes_on = self.finish(&request).await;
         self.pipelined = !self.conn.input.borrow().rest().is_empty();
-        self.front.requests.give(request);
+        self.front.worker.spare.give(request);
         goes_on
     }
 
@@ -217,7 +217,8 @@ impl Loop {
 
     fn take_request(&mut self) -> Rc<Request> {
         self.conn.info.requests.set(self.conn.info.requests.get() + 1);
-        self.front.requests.take(&self.front.worker, &self.conn, self.endpoint.default.clone())
+        let worker = &self.front.worker;
+        worker.spare.take(worker, self.conn.info.clone(), self.conn.clone(), self.endpoint.default.clone())
     }
 
     /// Brings the answer on its way. True: the connection may carry another request.

@@ -3,7 +3,8 @@ local R, ngx = b.R, b.ngx
 local error, select, type, tostring, getmetatable, setmetatable = error, select, type, tostring, getmetatable, setmetatable
 local format, gsub, lower = string.format, string.gsub, string.lower
 local tables = getmetatable(ngx).ctx_tables
-local capture = R.capture
+local RAISE, raised, PENDING, suspended = b.RAISE, b.raised, b.PENDING, b.suspended
+local capture, captures = b.N.capture, R.captures
 
 -- `header.content_type` is `header["content-type"]`.
 local header_meta = {
@@ -25,52 +26,91 @@ local function check(value, kind, text)
     return value
 end
 
+-- URI, method, flags, arguments, body, variables, header fields, ctx.
 local function query(i, uri, opts)
     local kind = type(uri)
-    if kind ~= "string" and kind ~= "number" then
-        error(format("bad argument #1 to 'capture' (string expected, got %s)", uri == nil and "nil" or kind), 4)
+    if kind ~= "string" then
+        if kind ~= "number" then
+            error(format("bad argument #1 to 'capture' (string expected, got %s)", uri == nil and "nil" or kind), 4)
+        end
+        uri = tostring(uri)
     end
-    local q = { uri = tostring(uri), method = 2 }
     if opts == nil then
-        return q
+        return uri, 2, 0
     end
     if type(opts) ~= "table" then
         error(format("expecting table as the 2nd argument for subrequest %d, but got %s", i, type(opts)), 4)
     end
     local args = opts.args
     if type(args) == "table" then
-        q.args = ngx.encode_args(args)
+        args = ngx.encode_args(args)
     elseif args ~= nil then
         if type(args) ~= "string" and type(args) ~= "number" then
             error("Bad args option value", 4)
         end
-        q.args = tostring(args)
+        args = tostring(args)
     end
-    q.vars = check(opts.vars, "table", "Bad vars option value")
-    q.headers = check(opts.headers, "table", "Bad headers option value")
-    q.share = check(opts.share_all_vars, "boolean", "Bad share_all_vars option value")
-    q.copy = check(opts.copy_all_vars, "boolean", "Bad copy_all_vars option value")
-    q.method = check(opts.method, "number", "Bad http request method") or 2
-    q.ctx = check(opts.ctx, "table", "Bad ctx option value type " .. type(opts.ctx) .. ", expected a Lua table")
-    q.always = opts.always_forward_body and true or nil
-    if opts.body ~= nil then
-        if type(opts.body) ~= "string" and type(opts.body) ~= "number" then
+    local vars = check(opts.vars, "table", "Bad vars option value")
+    local headers = check(opts.headers, "table", "Bad headers option value")
+    local flags = 0
+    if check(opts.share_all_vars, "boolean", "Bad share_all_vars option value") then
+        flags = 1
+    end
+    if check(opts.copy_all_vars, "boolean", "Bad copy_all_vars option value") then
+        flags = flags + 2
+    end
+    if opts.always_forward_body then
+        flags = flags + 4
+    end
+    local method = check(opts.method, "number", "Bad http request method") or 2
+    local ctx = opts.ctx
+    if ctx ~= nil and type(ctx) ~= "table" then
+        error("Bad ctx option value type " .. type(ctx) .. ", expected a Lua table", 4)
+    end
+    local body = opts.body
+    if body ~= nil then
+        if type(body) ~= "string" and type(body) ~= "number" then
             error("Bad http request body", 4)
         end
-        q.body = tostring(opts.body)
+        body = tostring(body)
     end
-    return q
+    return uri, method, flags, args, body, vars, headers, ctx
 end
 
-local function dress(res, ...)
-    if res == nil then
+local function result(status, body, truncated, kind, length, header)
+    if header == nil then
+        header = { ["Content-Type"] = kind, ["Content-Length"] = length }
+    else
+        if kind ~= nil then
+            header["Content-Type"] = kind
+        end
+        if length ~= nil then
+            header["Content-Length"] = length
+        end
+    end
+    return { status = status, header = setmetatable(header, header_meta), body = body, truncated = truncated }
+end
+
+local function results(parts, ...)
+    if parts == nil then
         return
     end
-    setmetatable(res.header, header_meta)
-    return res, dress(...)
+    return result(parts[1], parts[2], parts[3], parts[4], parts[5], parts[6]), results(...)
 end
 
 ngx.location = ngx.location or {}
+
+-- Has a fixed number of arguments, so that compiled code can go on behind the native function and leave.
+local function issue(uri, opts)
+    local status, body, truncated, kind, length, header = capture(tables, query(1, uri, opts))
+    if status == RAISE then
+        raised(body, truncated)
+    end
+    if status == PENDING then
+        return result(suspended())
+    end
+    return result(status, body, truncated, kind, length, header)
+end
 
 function ngx.location.capture(...)
     local n = select("#", ...)
@@ -78,8 +118,7 @@ function ngx.location.capture(...)
         error("expecting one or two arguments", 2)
     end
     local uri, opts = ...
-    local list = { (query(1, uri, opts)) }
-    return dress(capture(list, tables))
+    return issue(uri, opts)
 end
 
 function ngx.location.capture_multi(...)
@@ -100,10 +139,10 @@ function ngx.location.capture_multi(...)
         if #q ~= 1 and #q ~= 2 then
             error(format("query argument %d expecting one or two arguments", i), 2)
         end
-        list[i] = query(i, q[1], q[2])
+        list[i] = { query(i, q[1], q[2]) }
     end
     if #list == 0 then
         error("at least one subrequest should be specified", 2)
     end
-    return dress(capture(list, tables))
+    return results(captures(tables, list))
 end

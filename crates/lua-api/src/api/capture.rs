@@ -3,15 +3,16 @@
 mod wire;
 
 use self::wire::Capture;
-use crate::host::request;
+use crate::host::{Host, request};
 use crate::state::State;
 use ::wire::uri::internal;
 use base::log::Level;
 use http::body::Body;
-use http::request::{Subrequest, SubrequestVariables};
-use http::{BoxFuture, Method, Request};
+use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
+use http::{BoxFuture, Engine, Method, Request};
 use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Reply, Row, Stack, Type};
 use session::variable::{AssignError, set_by_name};
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -19,7 +20,36 @@ const PHASES: PhaseSet = PhaseSet::of(Phase::REWRITE).with(Phase::ACCESS).with(P
 
 /// `ngx.location`.
 pub fn group() -> Group {
-    Group { name: "ngx.location", rows: vec![Row::suspends("capture", PhaseSet::EVERYWHERE, capture)], glue: include_str!("capture.lua") }
+    Group {
+        name: "ngx.location",
+        rows: vec![Row::suspends("capture", PhaseSet::EVERYWHERE, capture), Row::suspends("captures", PhaseSet::EVERYWHERE, captures)],
+        glue: include_str!("capture.lua"),
+    }
+}
+
+/// How many values make an answer: status, body, whether it is cut short, type, length, other header fields.
+const PARTS: usize = 6;
+
+// Where the parts of a query stand, counted from its first: URI, method, flags, arguments, body, variables, header fields, ctx.
+const METHOD: usize = 1;
+const FLAGS: usize = 2;
+const ARGS: usize = 3;
+const BODY: usize = 4;
+const VARS: usize = 5;
+const HEADERS: usize = 6;
+const CTX: usize = 7;
+const QUERY: usize = 8;
+
+/// Bits of a query's flags.
+const SHARE: u32 = 1;
+const COPY: u32 = 2;
+const FORWARD: u32 = 4;
+
+/// Who issues subrequests.
+struct Issuer {
+    host: Rc<Host>,
+    request: Rc<Request>,
+    engine: Rc<dyn Engine>,
 }
 
 /// A running subrequest.
@@ -27,6 +57,19 @@ struct Child {
     request: Rc<Request>,
     wire: Rc<Capture>,
     running: Option<BoxFuture<()>>,
+}
+
+impl Child {
+    fn start(&mut self, engine: &Rc<dyn Engine>) {
+        self.running = engine.run(&self.request);
+    }
+
+    /// Gives its memory to the next ones.
+    fn retire(self) {
+        let worker = self.request.worker.clone();
+        worker.spare.give(self.request);
+        Capture::give_back(self.wire);
+    }
 }
 
 /// Counted as long as its subrequests run.
@@ -45,46 +88,86 @@ impl Drop for Pending {
     }
 }
 
-fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn issuer(cx: &Cx) -> Result<Issuer, Raise> {
     cx.demand(PHASES)?;
-    let (host, parent) = request(cx)?;
-    let count = stack.raw_len(1);
+    let (host, request) = request(cx)?;
+    let engine = request.worker.engine().cloned().ok_or("no engine")?;
+    Ok(Issuer { host, request, engine })
+}
+
+/// One subrequest, whose query stands behind the list of `ngx.ctx` tables. Answers its parts.
+fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let issuer = issuer(cx)?;
     if !stack.reserve(16) {
+        return Err("stack overflow".into());
+    }
+    let mut child = make(stack, 2, &issuer, 1)?;
+    let pending = Pending::new(&issuer.host.state);
+    // A subrequest begins once its issuer rests, so that its other threads go on first. Where there are none and nothing
+    // must be waited for, the issuer need not rest at all.
+    let at_once = cx.is_alone();
+    if at_once {
+        child.start(&issuer.engine);
+        if child.running.is_none() {
+            stack.truncate(0);
+            push_parts(stack, &child);
+            child.retire();
+            return Ok(Later::Now(PARTS));
+        }
+    }
+    Ok(later(vec![child], at_once, issuer.engine, pending, |stack, children| {
+        if !stack.reserve(PARTS + 4) {
+            return Err("too many results".into());
+        }
+        children.into_iter().for_each(|child| {
+            push_parts(stack, &child);
+            child.retire();
+        });
+        Ok(PARTS)
+    }))
+}
+
+/// Several subrequests: a list of lists, each a query, behind the list of `ngx.ctx` tables. Answers lists of their parts.
+fn captures(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let issuer = issuer(cx)?;
+    let count = stack.raw_len(2);
+    if !stack.reserve(QUERY + 16) {
         return Err("stack overflow".into());
     }
     let mut children = Vec::with_capacity(count);
     for number in 1..=count {
         stack.truncate(2);
-        stack.get_item(1, number);
-        let (child, wire) = make(stack, 3, &parent, number)?;
-        if stack.get_field(3, b"ctx") == Type::Table {
-            let slot = child.context::<State>().ctx_slot(&host.runtime.slots).unsigned_abs() as usize;
-            stack.set_item(2, slot);
+        stack.get_item(2, number);
+        for part in 1..=QUERY {
+            stack.get_item(3, part);
         }
-        children.push(Child { request: child, wire, running: None });
+        children.push(make(stack, 4, &issuer, number)?);
     }
-    let Some(engine) = parent.worker.engine().cloned() else {
-        return Err("no engine".into());
-    };
-    let pending = Pending::new(&host.state);
-    // Subrequests begin once their issuer rests, so that its other threads go on first. Where there are none and nothing
-    // must be waited for, the issuer need not rest at all.
-    let at_once = cx.is_alone() && stack.reserve(count + 12);
+    let pending = Pending::new(&issuer.host.state);
+    let at_once = cx.is_alone() && stack.reserve(count + PARTS + 12);
     if at_once {
-        start(&mut children, &engine);
+        children.iter_mut().for_each(|child| child.start(&issuer.engine));
         if children.iter().all(|child| child.running.is_none()) {
             stack.truncate(0);
-            for child in &children {
-                push_answer(stack, child)?;
-            }
-            return Ok(Later::Now(count));
+            return push_lists(stack, children).map(Later::Now);
         }
     }
-    Ok(Later::hold(async move {
+    Ok(later(children, at_once, issuer.engine, pending, push_lists))
+}
+
+/// Waits for the subrequests, which may be running already, and answers what `push` makes of them.
+fn later(
+    mut children: Vec<Child>,
+    running: bool,
+    engine: Rc<dyn Engine>,
+    pending: Pending,
+    push: fn(&mut Stack<'_>, Vec<Child>) -> Result<usize, Raise>,
+) -> Later {
+    Later::hold(async move {
         let _pending = pending;
-        if !at_once {
+        if !running {
             tokio::task::yield_now().await;
-            start(&mut children, &engine);
+            children.iter_mut().for_each(|child| child.start(&engine));
         }
         std::future::poll_fn(|cx| {
             let mut waits = false;
@@ -99,89 +182,93 @@ fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             if waits { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
-        Ok(Reply::with(move |stack| {
-            for child in &children {
-                push_answer(stack, child)?;
-            }
-            Ok(children.len())
-        }))
-    }))
+        Ok(Reply::with(move |stack| push(stack, children)))
+    })
 }
 
-fn start(children: &mut [Child], engine: &Rc<dyn http::Engine>) {
-    for child in children {
-        child.running = engine.run(&child.request);
+/// Pushes a list for each answer.
+fn push_lists(stack: &mut Stack<'_>, children: Vec<Child>) -> Result<usize, Raise> {
+    let count = children.len();
+    if !stack.reserve(count + PARTS + 4) {
+        return Err("too many results".into());
     }
+    for child in children {
+        stack.push_table(PARTS, 0);
+        let list = stack.top();
+        push_parts(stack, &child);
+        for part in (1..=PARTS).rev() {
+            stack.set_item(list, part);
+        }
+        child.retire();
+    }
+    Ok(count)
 }
 
-/// The text in field `key` of the table at `at`.
-fn text(stack: &mut Stack<'_>, at: usize, key: &[u8]) -> Option<Vec<u8>> {
-    let top = stack.top();
-    let found = matches!(stack.get_field(at, key), Type::String | Type::Number);
-    let value = if found { stack.bytes(top + 1).map(<[u8]>::to_vec) } else { None };
-    stack.truncate(top);
-    value
-}
-
-fn truthy(stack: &mut Stack<'_>, at: usize, key: &[u8]) -> bool {
-    let top = stack.top();
-    stack.get_field(at, key);
-    let value = stack.truthy(top + 1);
-    stack.truncate(top);
-    value
-}
-
-/// Makes the subrequest that the table at `at` describes.
-fn make(stack: &mut Stack<'_>, at: usize, parent: &Rc<Request>, number: usize) -> Result<(Rc<Request>, Rc<Capture>), Raise> {
-    let uri = text(stack, at, b"uri").unwrap_or_default();
-    let mut buffer = Vec::new();
-    let target = internal::check(&uri, &mut buffer).map_err(|_| {
-        let shown = String::from_utf8_lossy(&uri);
-        parent.log(Level::Error, format!("unsafe URI \"{shown}\" was detected").as_bytes());
-        Raise::new(format!("unsafe uri in argument #{number}: {shown}")).at_level(2)
-    })?;
-    let (_, own) = ::wire::uri::args::split(&uri);
-    let more = text(stack, at, b"args").unwrap_or_default();
-    let args = if own.is_empty() || more.is_empty() { [own, &more].concat() } else { [own, b"&", &more].concat() };
-    let bits = text(stack, at, b"method").and_then(|m| std::str::from_utf8(&m).ok()?.parse::<u32>().ok()).unwrap_or(2);
+/// Makes the subrequest whose query begins at `at`; nothing stands on the stack behind it.
+fn make(stack: &mut Stack<'_>, at: usize, issuer: &Issuer, number: usize) -> Result<Child, Raise> {
+    let parent = &issuer.request;
+    let bits = stack.number(at + METHOD).unwrap_or(2.0) as u32;
     let (name, method) = Method::from_bits(bits).ok_or_else(|| Raise::new(format!("unsupported HTTP method: {bits}")).at_level(2))?;
-    let variables = match (truthy(stack, at, b"share"), truthy(stack, at, b"copy")) {
-        (true, _) => SubrequestVariables::Shared,
-        (_, true) => SubrequestVariables::Copied,
+    let flags = stack.number(at + FLAGS).unwrap_or_default() as u32;
+    let forward = flags & FORWARD != 0 || method == Method::PUT || method == Method::POST;
+    let given = stack.bytes(at + BODY);
+    let length = given.map(<[u8]>::len);
+    let body = match given {
+        Some(bytes) => SubrequestBody::Own(Body::from_bytes(bytes.to_vec())),
+        None if forward => SubrequestBody::Parents,
+        None => SubrequestBody::Nothing,
+    };
+    let variables = match flags {
+        share if share & SHARE != 0 => SubrequestVariables::Shared,
+        copy if copy & COPY != 0 => SubrequestVariables::Copied,
         _ => SubrequestVariables::Fresh,
     };
-    let given = text(stack, at, b"body");
-    let length = given.as_ref().map(Vec::len);
-    let forward = truthy(stack, at, b"always") || method == Method::PUT || method == Method::POST;
-    let body = match given {
-        Some(bytes) => Some(Rc::new(Body::from_bytes(bytes))),
-        None if forward => None,
-        None => Some(Rc::new(Body::none())),
+    let wire = Capture::lend();
+    let request = {
+        let uri = stack.bytes(at).unwrap_or_default();
+        let mut buffer = Vec::new();
+        let target = internal::check(uri, &mut buffer).map_err(|_| {
+            let shown = String::from_utf8_lossy(uri);
+            parent.log(Level::Error, format!("unsafe URI \"{shown}\" was detected").as_bytes());
+            Raise::new(format!("unsafe uri in argument #{number}: {shown}")).at_level(2)
+        })?;
+        let args = join(::wire::uri::args::split(uri).1, stack.bytes(at + ARGS).unwrap_or_default());
+        let method = Some((method, name.as_bytes()));
+        let what = Subrequest { uri: target.path(uri, &buffer), args: &args, method, wire: wire.clone(), body, variables };
+        issuer.engine.subrequest(parent, what).map_err(|message| {
+            parent.log(Level::Error, format!("lua {message}").as_bytes());
+            Raise::new(format!("failed to issue subrequest: {message}")).at_level(2)
+        })?
     };
-    let wire = Rc::new(Capture::default());
-    let what = Subrequest {
-        uri: target.path(&uri, &buffer).to_vec(),
-        args,
-        method: Some((method, name.as_bytes().to_vec())),
-        wire: wire.clone(),
-        body,
-        variables,
-    };
-    let engine = parent.worker.engine().ok_or("no engine")?;
-    let child = engine.subrequest(parent, what).map_err(|message| {
-        parent.log(Level::Error, format!("lua {message}").as_bytes());
-        Raise::new(format!("failed to issue subrequest: {message}")).at_level(2)
-    })?;
-    child.flags.captured.set(true);
-    if child.log_enabled(Level::Debug) {
-        let line = child.line.borrow();
-        let text = [b"lua http subrequest \"".as_slice(), &line.uri, b"?", &line.args, b"\""].concat();
-        drop(line);
-        child.log(Level::Debug, &text);
+    request.flags.captured.set(true);
+    if request.log_enabled(Level::Debug) {
+        note(&request);
     }
-    set_headers(stack, at, &child, length, forward)?;
-    set_variables(stack, at, &child)?;
-    Ok((child, wire))
+    set_headers(stack, at + HEADERS, &request, length, forward)?;
+    set_variables(stack, at + VARS, &request)?;
+    if stack.kind(at + CTX) == Type::Table {
+        stack.push_copy(at + CTX);
+        let slot = State::of(&request).ctx_slot(&issuer.host.runtime.slots).unsigned_abs() as usize;
+        stack.set_item(1, slot);
+    }
+    Ok(Child { request, wire, running: None })
+}
+
+/// Both query strings as one.
+fn join<'a>(own: &'a [u8], more: &'a [u8]) -> Cow<'a, [u8]> {
+    match (own, more) {
+        (own, []) => Cow::Borrowed(own),
+        ([], more) => Cow::Borrowed(more),
+        (own, more) => Cow::Owned([own, b"&", more].concat()),
+    }
+}
+
+/// Says at debug level what is about to run.
+fn note(request: &Request) {
+    let line = request.line.borrow();
+    let text = [b"lua http subrequest \"".as_slice(), &line.uri, b"?", &line.args, b"\""].concat();
+    drop(line);
+    request.log(Level::Debug, &text);
 }
 
 /// The fields of the request: the parent's, with the length of a body of its own, and those given.
@@ -194,14 +281,14 @@ fn set_headers(stack: &mut Stack<'_>, at: usize, child: &Request, length: Option
             headers.push(b"Content-Length", length.to_string().as_bytes());
         }
     }
-    each_field(stack, at, b"headers", |name, value| {
+    each_field(stack, at, false, |name, value| {
         child.headers.borrow_mut().set(name, value);
         Ok(())
     })
 }
 
 fn set_variables(stack: &mut Stack<'_>, at: usize, child: &Request) -> Result<(), Raise> {
-    each_field(stack, at, b"vars", |name, value| {
+    each_field(stack, at, true, |name, value| {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
         set_by_name(child, &name, Some(value)).map_err(|error| {
             Raise::new(match error {
@@ -215,36 +302,37 @@ fn set_variables(stack: &mut Stack<'_>, at: usize, child: &Request) -> Result<()
     })
 }
 
-/// Walks the table in field `key` as pairs of texts.
-fn each_field(stack: &mut Stack<'_>, at: usize, key: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Raise>) -> Result<(), Raise> {
-    let top = stack.top();
-    let mut result = Ok(());
-    if stack.get_field(at, key) == Type::Table {
-        result = stack.each(top + 1, |stack, name, value| {
-            let name = stack
-                .bytes(name)
-                .map(<[u8]>::to_vec)
-                .ok_or(Raise::fixed("attempt to use a non-string key in the \"vars\" option table"))?;
-            let kind = stack.kind(value);
-            let value = match kind {
-                Type::String | Type::Number => stack.bytes(value).map(<[u8]>::to_vec).unwrap_or_default(),
-                _ if key == b"vars" => {
-                    return Err(Raise::new(format!("attempt to use bad variable value type {}", kind.name())).at_level(2));
-                }
-                _ => Vec::new(),
-            };
-            each(&name, &value)
-        });
+/// Walks the table at `at`, if there is one, as pairs of texts. `strict` refuses other values.
+fn each_field(
+    stack: &mut Stack<'_>,
+    at: usize,
+    strict: bool,
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Raise>,
+) -> Result<(), Raise> {
+    if stack.kind(at) != Type::Table {
+        return Ok(());
     }
+    let top = stack.top();
+    let result = stack.each(at, |stack, name, value| {
+        let name =
+            stack.bytes(name).map(<[u8]>::to_vec).ok_or(Raise::fixed("attempt to use a non-string key in the \"vars\" option table"))?;
+        let kind = stack.kind(value);
+        let value = match kind {
+            Type::String | Type::Number => stack.bytes(value).map(<[u8]>::to_vec).unwrap_or_default(),
+            _ if strict => {
+                return Err(Raise::new(format!("attempt to use bad variable value type {}", kind.name())).at_level(2));
+            }
+            _ => Vec::new(),
+        };
+        each(&name, &value)
+    });
     stack.truncate(top);
     result
 }
 
-/// Pushes `{ status, header, body, truncated }`.
-fn push_answer(stack: &mut Stack<'_>, child: &Child) -> Result<(), Raise> {
-    if !stack.reserve(12) {
-        return Err("too many results".into());
-    }
+/// Pushes the parts of an answer, of which the header fields are a table, or nil where type and length are all there is.
+/// Room must have been made.
+fn push_parts(stack: &mut Stack<'_>, child: &Child) {
     let request = &child.request;
     let response = request.response.borrow();
     let status = match (child.wire.has_head(), response.status) {
@@ -252,38 +340,33 @@ fn push_answer(stack: &mut Stack<'_>, child: &Child) -> Result<(), Raise> {
         (false, 0..300) => 500,
         (_, status) => status,
     };
-    stack.push_table(0, 4);
-    let table = stack.top();
     stack.push_number(f64::from(status));
-    stack.set_field(table, b"status");
-    stack.push_bytes(&child.wire.take());
-    stack.set_field(table, b"body");
+    child.wire.with_body(|body| stack.push_bytes(body));
     stack.push_bool(child.wire.has_head() && !child.wire.has_end() && !request.flags.header_only.get());
-    stack.set_field(table, b"truncated");
+    if response.content_type.is_empty() {
+        stack.push_nil();
+    } else if response.charset.is_empty() {
+        stack.push_bytes(&response.content_type);
+    } else {
+        stack.push_bytes(&[&response.content_type, b"; charset=".as_slice(), &response.charset].concat());
+    }
+    match response.content_length.filter(|_| !response.headers.contains(b"Content-Length")) {
+        Some(length) => stack.push_number(length as f64),
+        None => stack.push_nil(),
+    }
+    let time = response.last_modified.filter(|_| !response.headers.contains(b"Last-Modified"));
+    if response.headers.is_empty() && time.is_none() {
+        return stack.push_nil();
+    }
     stack.push_table(0, response.headers.len() + 3);
     let header = stack.top();
     for (name, value) in response.headers.iter() {
         push_field(stack, header, name, value);
     }
-    if !response.content_type.is_empty() {
-        let mut value = response.content_type.clone();
-        if !response.charset.is_empty() {
-            value.extend_from_slice(b"; charset=");
-            value.extend_from_slice(&response.charset);
-        }
-        stack.push_bytes(&value);
-        stack.set_field(header, b"Content-Type");
-    }
-    if let Some(length) = response.content_length.filter(|_| !response.headers.contains(b"Content-Length")) {
-        stack.push_number(length as f64);
-        stack.set_field(header, b"Content-Length");
-    }
-    if let Some(time) = response.last_modified.filter(|_| !response.headers.contains(b"Last-Modified")) {
+    if let Some(time) = time {
         stack.push_bytes(&::wire::date::http(time));
         stack.set_field(header, b"Last-Modified");
     }
-    stack.set_field(table, b"header");
-    Ok(())
 }
 
 /// Adds a field; one that is there already becomes a list.

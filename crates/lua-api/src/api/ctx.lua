@@ -9,7 +9,11 @@ meta.ctx_tables = tables
 local FAILED = -2147483648
 
 function meta.getters.ctx()
-    local slot = ctx_slot(cx)
+    local slot = cx.note
+    if slot > 0 then
+        return tables[slot]
+    end
+    slot = ctx_slot(cx)
     if slot > 0 then
         local t = tables[slot]
         if t then
@@ -29,7 +33,10 @@ function meta.setters.ctx(value)
     if type(value) ~= "table" then
         error("ctx should be a table while getting a " .. type(value), 2)
     end
-    local slot = ctx_slot(cx)
+    local slot = cx.note
+    if slot == 0 then
+        slot = ctx_slot(cx)
+    end
     if slot == FAILED then
         error(text(), 2)
     end

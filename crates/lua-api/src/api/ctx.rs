@@ -21,6 +21,8 @@ fn slot(cx: &Cx) -> i32 {
                 let line = format!("lua release ngx.ctx at ref {}", slot.unsigned_abs());
                 request.on_end(move |request| request.log(Level::Debug, line.as_bytes()));
             }
+            // Until code is entered anew it is the same request's.
+            cx.set_note(slot.saturating_abs());
             slot
         }
         _ => {

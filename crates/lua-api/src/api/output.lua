@@ -1,8 +1,24 @@
 local b = ...
 local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
 local error, select, type = error, select, type
-local say, print_any, emit = R.say, R.print, R.emit
+local RAISE, raised, PENDING, suspended = b.RAISE, b.raised, b.PENDING, b.suspended
+local say, print_any, native_emit = R.say, R.print, b.N.emit
 local c_say, c_print, begin, done, c_add, c_add_number = C.say_text, C.print_text, C.begin, C.done, C.add, C.add_number
+
+-- Sends what was gathered where a Lua filter looks at it.
+local function emit()
+    local done, message, level = native_emit()
+    if done == RAISE then
+        return raised(message, level)
+    end
+    if done == PENDING then
+        return suspended()
+    end
+    if done then
+        return done
+    end
+    return nil, message
+end
 
 -- Functions that call through the FFI have a fixed number of arguments, so that they can be compiled.
 local function finish(rc)

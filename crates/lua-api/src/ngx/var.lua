@@ -2,10 +2,21 @@ local b = ...
 local C, cx, text, ngx = b.C, b.cx, b.text, b.ngx
 local type, error, tostring, setmetatable = type, error, tostring, setmetatable
 local var_get, var_set, capture = C.var_get, C.var_set, C.capture
+local var_number, var_at = C.var_number, C.var_at
+
+-- Numbers of the names that were asked for.
+local numbers = {}
 
 local function get(_, name)
     local rc
-    if type(name) == "string" then
+    local number = numbers[name]
+    if number then
+        rc = var_at(cx, number)
+    elseif type(name) == "string" then
+        number = var_number(cx, name, #name)
+        if number >= 0 then
+            numbers[name] = number
+        end
         rc = var_get(cx, name, #name)
     elseif type(name) == "number" then
         rc = capture(cx, name)

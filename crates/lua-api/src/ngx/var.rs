@@ -20,6 +20,8 @@ pub fn group() -> Group {
         name: "ngx.var",
         rows: vec![
             Row::fast::<ALL, _, _>("var_get", var_get),
+            Row::fast::<ALL, _, _>("var_number", var_number),
+            Row::fast::<ALL, _, _>("var_at", var_at),
             Row::fast::<ALL, _, _>("capture", capture),
             Row::fast::<ALL, _, _>("var_set", var_set),
         ],
@@ -47,6 +49,22 @@ fn var_get(cx: &Cx, name: &[u8]) -> i32 {
     with_request(cx, FAILED, |_, request| {
         let mut found = false;
         cx.fill(|out| found = with_name(name, |name| get_by_name(&**request, name, out)).unwrap_or(false));
+        if found { FOUND } else { NOT_FOUND }
+    })
+}
+
+/// The number by which [`var_at`] knows a variable; negative when it has none.
+fn var_number(cx: &Cx, name: &[u8]) -> i32 {
+    with_request(cx, FAILED, |host, request| {
+        let number = with_name(name, |name| host.runtime.names.number(&**request, name));
+        number.flatten().and_then(|number| i32::try_from(number).ok()).unwrap_or(FAILED)
+    })
+}
+
+fn var_at(cx: &Cx, number: i32) -> i32 {
+    with_request(cx, FAILED, |host, request| {
+        let mut found = false;
+        cx.fill(|out| found = host.runtime.names.get(usize::try_from(number).unwrap_or(usize::MAX), &**request, out));
         if found { FOUND } else { NOT_FOUND }
     })
 }

@@ -66,7 +66,7 @@ fn untouched(request: &Rc<Request>, state: &State, chain: Chain) -> Result<Chain
 }
 
 fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>, chain: Chain) -> Filtered {
-    let chain = match untouched(request, &request.context::<State>(), chain) {
+    let chain = match untouched(request, &State::of(request), chain) {
         Ok(chain) => return Filtered::Now(Ok(chain)),
         Err(chain) => chain,
     };
@@ -87,7 +87,7 @@ fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>, chain: Chain) -> Filter
 }
 
 fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
-    let state = request.context::<State>();
+    let state = State::of(request);
     let chain = match untouched(request, &state, chain) {
         Ok(chain) => return Ok(chain),
         Err(chain) => chain,
@@ -96,6 +96,7 @@ fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outc
     let answer = entry
         .run_now(
             request,
+            state.clone(),
             |host| {
                 host.body.replace(chain);
             },

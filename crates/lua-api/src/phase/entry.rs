@@ -133,11 +133,10 @@ impl Entry {
         }
     }
 
-    fn prepare(&self, request: &Rc<Request>) -> Result<(Rc<Host>, lua::ChunkId), Outcome> {
+    fn prepare(&self, request: &Rc<Request>, state: Rc<State>) -> Result<(Rc<Host>, lua::ChunkId), Outcome> {
         if request.log_enabled(Level::Debug) {
             note(request, self.phase);
         }
-        let state = request.context::<State>();
         let cached = self.options.code_cache.unwrap_or(true);
         let machine = match machine_for(&self.runtime, request, &state, cached) {
             Ok(machine) => machine,
@@ -165,7 +164,7 @@ impl Entry {
     }
 
     fn launch(self: &Rc<Self>, request: &Rc<Request>, finish: Finish) -> Step {
-        let (host, chunk) = match self.prepare(request) {
+        let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
             Err(outcome) => return Step::Now(outcome),
         };
@@ -206,7 +205,7 @@ impl Entry {
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         after: impl FnOnce(&Rc<Request>, &Host, Result<(), Outcome>) -> T + 'static,
     ) -> Run<T> {
-        let (host, chunk) = match self.prepare(request) {
+        let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
             Err(outcome) => return Run::Refused(outcome),
         };
@@ -240,19 +239,20 @@ impl Entry {
     }
 
     /// Runs code that cannot wait: filters, `set_by_lua*`, logging. `before` prepares the host, `read` gets the
-    /// results and the host.
+    /// results and the host; `state` is the request's.
     ///
     /// # Errors
     /// The code cannot be loaded or failed; the line has been logged.
     pub fn run_now<T>(
         &self,
         request: &Rc<Request>,
+        state: Rc<State>,
         before: impl FnOnce(&Host),
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         read: impl FnOnce(&mut Stack<'_>) -> T,
         after: impl FnOnce(&Host),
     ) -> Result<T, Outcome> {
-        let (host, chunk) = self.prepare(request)?;
+        let (host, chunk) = self.prepare(request, state)?;
         before(&host);
         let result = host.machine.vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
         after(&host);

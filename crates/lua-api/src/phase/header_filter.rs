@@ -52,16 +52,16 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
 }
 
 fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
-    let state = request.context::<State>();
+    let state = State::of(request);
     let before = state.filter_exit.get();
-    if entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {}).is_err() {
+    if entry.run_now(request, state.clone(), |_| {}, |_| 0, |_| (), |_| {}).is_err() {
         return Outcome::Error;
     }
     verdict(request, &state, before)
 }
 
 fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>) -> Step {
-    let before = request.context::<State>().filter_exit.get();
+    let before = State::of(request).filter_exit.get();
     let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| match ended {
         Ok(()) => verdict(request, &host.state, before),
         Err(outcome) => outcome,

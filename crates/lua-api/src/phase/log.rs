@@ -3,6 +3,7 @@
 use crate::code::Code;
 use crate::directive;
 use crate::phase::entry::{Entry, Run};
+use crate::state::State;
 use conf::context::Context;
 use conf::row::Row;
 use conf::scope::Config;
@@ -44,7 +45,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
                 };
             }
             // An error has been logged; nothing follows from it here.
-            let _ = entry.run_now(request, |_| {}, |_| 0, |_| (), |_| {});
+            let _ = entry.run_now(request, State::of(request), |_| {}, |_| 0, |_| (), |_| {});
             None
         });
     }

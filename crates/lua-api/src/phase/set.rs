@@ -5,6 +5,7 @@ use crate::directive;
 use crate::host::Host;
 use crate::phase::entry::{Entry, Run};
 use crate::runtime::Runtime;
+use crate::state::State;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -81,6 +82,7 @@ fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Reque
     let pushed = values.clone();
     let result = entry.run_now(
         request,
+        State::of(request),
         |host| {
             host.arguments.replace(values);
         },

@@ -4,7 +4,7 @@ use super::{Action, Command};
 use crate::collector::Collector;
 use base::log::Level;
 use http::body::{self, Body};
-use http::request::{Subrequest, SubrequestVariables};
+use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{Jump, Method, Outcome, Request};
 use session::BoxFuture;
 use std::rc::Rc;
@@ -63,11 +63,11 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, O
     let length = body.as_ref().map(|body| body.size().to_string());
     let collector = Collector::keeping();
     let what = Subrequest {
-        uri,
-        args,
-        method: method.map(|name| (Method::from_name(&name), name)),
+        uri: &uri,
+        args: &args,
+        method: method.as_deref().map(|name| (Method::from_name(name), name)),
         wire: collector.clone(),
-        body: body.map(Rc::new),
+        body: body.map_or(SubrequestBody::Parents, SubrequestBody::Own),
         variables: SubrequestVariables::Fresh,
     };
     let engine = request.worker.engine().ok_or(Outcome::Error)?;

@@ -1,25 +1,52 @@
 //! The wire of a captured subrequest: its answer stays in memory.
 
-use bytes::BytesMut;
 use http::connection::{BodyError, BodyRead, Downstream};
 use http::{Chain, Request};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Keeps the body; the head stays in the request.
 #[derive(Debug, Default)]
 pub(super) struct Capture {
-    body: RefCell<BytesMut>,
+    body: RefCell<Vec<u8>>,
     head: Cell<bool>,
     ended: Cell<bool>,
 }
 
+thread_local!(static IDLE: RefCell<Vec<Rc<Capture>>> = const { RefCell::new(Vec::new()) });
+
+/// Most wires that are kept for the next subrequests, and the largest body whose memory stays with one.
+const KEPT: usize = 32;
+const LARGEST: usize = 16 * 1024;
+
 impl Capture {
-    /// The body; none is left.
-    pub(super) fn take(&self) -> BytesMut {
-        self.body.take()
+    /// A wire on which nothing has come yet.
+    pub(super) fn lend() -> Rc<Capture> {
+        IDLE.with_borrow_mut(Vec::pop).unwrap_or_default()
+    }
+
+    /// Takes a wire back, unless somebody still holds it.
+    pub(super) fn give_back(mut wire: Rc<Capture>) {
+        let Some(own) = Rc::get_mut(&mut wire) else { return };
+        own.head.set(false);
+        own.ended.set(false);
+        let body = own.body.get_mut();
+        body.clear();
+        if body.capacity() <= LARGEST {
+            IDLE.with_borrow_mut(|idle| {
+                if idle.len() < KEPT {
+                    idle.push(wire);
+                }
+            });
+        }
+    }
+
+    /// Runs `f` on the body.
+    pub(super) fn with_body<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        f(&self.body.borrow())
     }
 
     /// Whether there was a head.
@@ -43,11 +70,10 @@ impl Downstream for Capture {
     }
 
     fn write_chain(&self, _: &Request, chain: Chain) {
-        let mut bytes = Vec::new();
+        let mut body = self.body.borrow_mut();
         for piece in &chain.pieces {
-            crate::api::arg::push_piece(piece, &mut bytes);
+            crate::api::arg::push_piece(piece, &mut body);
         }
-        self.body.borrow_mut().extend_from_slice(&bytes);
         if chain.last {
             self.ended.set(true);
         }

@@ -1,9 +1,10 @@
-//! Requests that connections lend each other, last in, first out: the memory of one answers many connections.
+//! Requests that connections and subrequests lend each other, last in, first out: the memory of one answers many.
 
-use super::connection::H1;
-use http::chain::Chain;
-use http::connection::{Address, BodyError, BodyRead};
-use http::{Connection, Downstream, Request, Server, Worker};
+use crate::chain::Chain;
+use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream, Wire};
+use crate::location::Server;
+use crate::request::{Request, Subrequest};
+use crate::worker::Worker;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -13,14 +14,14 @@ use std::task::{Context, Poll};
 /// Most requests that are kept.
 const KEPT: usize = 64;
 
-/// Requests that wait for their next connection.
-pub struct Requests {
+/// Requests that wait for their next use.
+pub struct Spare {
     kept: RefCell<Vec<Rc<Request>>>,
     nobody: Rc<Connection>,
     nowhere: Rc<Nowhere>,
 }
 
-impl Default for Requests {
+impl Default for Spare {
     fn default() -> Self {
         let address = Address::Unix(None);
         let nobody = Connection {
@@ -33,20 +34,33 @@ impl Default for Requests {
             tls: false,
             proxy_protocol: RefCell::default(),
         };
-        Requests { kept: RefCell::default(), nobody: Rc::new(nobody), nowhere: Rc::new(Nowhere) }
+        Spare { kept: RefCell::default(), nobody: Rc::new(nobody), nowhere: Rc::new(Nowhere) }
     }
 }
 
-impl Requests {
-    /// A request on `conn`, recycled if one is at hand.
-    pub fn take(&self, worker: &Rc<Worker>, conn: &Rc<H1>, server: Rc<Server>) -> Rc<Request> {
-        if let Some(mut request) = self.kept.borrow_mut().pop()
+impl Spare {
+    /// A client's request on `connection`, recycled if one is at hand. `worker` is the one that has this value.
+    pub fn take(&self, worker: &Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Rc<Request> {
+        let idle = self.kept.borrow_mut().pop();
+        if let Some(mut request) = idle
             && let Some(own) = Rc::get_mut(&mut request)
         {
-            own.assign(conn.info.clone(), conn.clone(), server);
+            own.assign(connection, wire, server);
             return request;
         }
-        Rc::new(Request::new(worker.clone(), conn.info.clone(), conn.clone(), server))
+        Rc::new(Request::new(worker.clone(), connection, wire, server))
+    }
+
+    /// A subrequest, recycled if one is at hand.
+    pub fn take_child(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Rc<Request> {
+        let idle = self.kept.borrow_mut().pop();
+        if let Some(mut request) = idle
+            && let Some(own) = Rc::get_mut(&mut request)
+        {
+            own.descend(parent, what);
+            return request;
+        }
+        Rc::new(Request::child(parent, what))
     }
 
     /// Lets go of the requests that wait.
@@ -57,6 +71,10 @@ impl Requests {
     /// Takes a finished request back, unless somebody still holds it.
     pub fn give(&self, mut request: Rc<Request>) {
         let Some(own) = Rc::get_mut(&mut request) else { return };
+        // Requests hold their worker, which must be able to go.
+        if own.worker.exiting.get() {
+            return;
+        }
         own.vacate(self.nobody.clone(), self.nowhere.clone());
         let mut kept = self.kept.borrow_mut();
         if kept.len() < KEPT {
