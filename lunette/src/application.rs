@@ -93,9 +93,7 @@ impl Application for Server {
     }
 
     fn child_died(&mut self, generation: &Generation, pid: i32) {
-        for zone in generation.global.get::<Zones>().all() {
-            zone.buried(pid);
-        }
+        generation.global.get::<Zones>().buried(pid);
     }
 
     fn work(&mut self, generation: Generation, seat: Seat) -> i32 {

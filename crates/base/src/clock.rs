@@ -12,6 +12,8 @@ thread_local! {
     static NOW: Cell<Now> = const { Cell::new(Now { sec: 0, msec: 0, monotonic_ms: 0 }) };
     /// The part of [`NOW`] that deadlines are counted by, at hand.
     static MONOTONIC: Cell<u64> = const { Cell::new(0) };
+    /// [`Now::epoch_ms`] of [`NOW`], at hand.
+    static EPOCH: Cell<u64> = const { Cell::new(0) };
     static OFFSET: Cell<Option<fn(i64) -> i32>> = const { Cell::new(None) };
     static TEXTS: RefCell<Texts> = const { RefCell::new(Texts::new()) };
 }
@@ -51,6 +53,15 @@ pub fn now() -> Now {
     NOW.get()
 }
 
+/// [`Now::epoch_ms`] of this turn of the event loop.
+#[inline]
+pub fn epoch_ms() -> u64 {
+    if !FRESH.get() {
+        update();
+    }
+    EPOCH.get()
+}
+
 /// [`Now::monotonic_ms`] of this turn of the event loop.
 #[inline]
 pub fn monotonic_ms() -> u64 {
@@ -66,7 +77,9 @@ pub fn update() {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let monotonic_ms = ORIGIN.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
     MONOTONIC.set(monotonic_ms);
-    NOW.set(Now { sec: wall.as_secs() as i64, msec: wall.subsec_millis(), monotonic_ms });
+    let now = Now { sec: wall.as_secs() as i64, msec: wall.subsec_millis(), monotonic_ms };
+    EPOCH.set(now.epoch_ms());
+    NOW.set(now);
     FRESH.set(true);
 }
 

@@ -23,6 +23,7 @@ pub mod pipe;
 pub mod resty;
 pub mod runtime;
 pub mod send;
+mod shelf;
 pub mod socket;
 pub mod start;
 pub mod state;

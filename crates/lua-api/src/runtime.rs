@@ -77,8 +77,8 @@ pub struct Runtime {
     pub idle_slots: Cell<Option<u64>>,
     /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
-    /// Number and flags of the last entry read from a dictionary.
-    pub last_entry: Cell<(f64, u32)>,
+    /// Where this thread's functions find them.
+    pub(crate) shelf: crate::shelf::Places,
     /// Variables that code has asked for.
     pub(crate) names: Names,
     /// `ngx.ctx` tables.

@@ -17,8 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Declaration of the head of [`Cx`] for LuaJIT's FFI.
-pub(crate) const CDEF: &str =
-    "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; int32_t note; } lunette_cx;";
+pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; int32_t note; uint32_t flags; double number; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {
@@ -40,6 +39,8 @@ pub struct Cx {
     phase: Cell<u32>,
     req: Cell<*const c_void>,
     note: Cell<i32>,
+    flags: Cell<u32>,
+    number: Cell<f64>,
     // From here on Rust only.
     phase_info: Cell<Option<Phase>>,
     in_fast: Cell<bool>,
@@ -79,6 +80,8 @@ impl Cx {
             phase: Cell::new(0),
             req: Cell::new(std::ptr::null()),
             note: Cell::new(0),
+            flags: Cell::new(0),
+            number: Cell::new(0.0),
             phase_info: Cell::new(None),
             in_fast: Cell::new(false),
             out: RefCell::new(Vec::with_capacity(256)),
@@ -124,6 +127,18 @@ impl Cx {
         self.fill(|out| out.extend_from_slice(bytes));
     }
 
+    /// Gives the glue a number, which it reads as `cx.number`, beside what the row returns.
+    #[inline]
+    pub fn put_number(&self, number: f64) {
+        self.number.set(number);
+    }
+
+    /// Gives the glue a small number more, which it reads as `cx.flags`.
+    #[inline]
+    pub fn put_flags(&self, flags: u32) {
+        self.flags.set(flags);
+    }
+
     /// Gives the glue a string that lives forever, without copying it.
     pub fn put_static(&self, bytes: &'static [u8]) {
         self.out_ptr.set(bytes.as_ptr());
@@ -131,6 +146,7 @@ impl Cx {
     }
 
     /// Lets `f` write the output buffer, which is empty at first and keeps its capacity from call to call.
+    #[inline]
     pub fn fill(&self, f: impl FnOnce(&mut Vec<u8>)) {
         if let Ok(mut out) = self.out.try_borrow_mut() {
             out.clear();
@@ -194,6 +210,7 @@ impl Cx {
         if self.allows(phases.0) { Ok(()) } else { Err(self.refusal().at_level(2)) }
     }
 
+    #[inline]
     pub(crate) fn allows(&self, mask: u32) -> bool {
         mask & self.phase.get() != 0 || mask == PhaseSet::EVERYWHERE.0
     }
@@ -217,6 +234,7 @@ impl Cx {
     }
 
     /// Runs a fast row's body. Compiled code may be on the stack below, which must not be re-entered.
+    #[inline]
     pub(crate) fn fast<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         self.in_fast.set(true);
         self.err.set(0);

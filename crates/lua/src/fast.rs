@@ -57,6 +57,7 @@ pub trait FastFn<Shape>: Copy + 'static {
 }
 
 /// The function item itself, which has no bytes.
+#[inline]
 fn conjure<F: Copy + 'static>() -> &'static F {
     const { assert!(size_of::<F>() == 0, "a fast row must be a function item or a closure without captures") }
     // SAFETY: F has no bytes, so any aligned address is a valid place of one; a value of it existed when the row was
@@ -69,6 +70,7 @@ fn conjure<F: Copy + 'static>() -> &'static F {
 /// # Safety
 /// Unless null, `p` points to `n` bytes that stay as they are during the call: the glue passes a Lua string, which
 /// the calling frame keeps alive.
+#[inline]
 unsafe fn view<'a>(p: *const u8, n: usize) -> &'a [u8] {
     if p.is_null() || n == 0 {
         return &[];
@@ -77,6 +79,7 @@ unsafe fn view<'a>(p: *const u8, n: usize) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(p, n) }
 }
 
+#[inline]
 fn guarded<R: FastReturn, const MASK: u32>(cx: &Cx, body: impl FnOnce() -> R) -> R {
     if !cx.allows(MASK) {
         cx.fail(cx.refusal().message());

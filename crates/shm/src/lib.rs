@@ -2,9 +2,11 @@
 //!
 //! The master maps a [`zone::Zone`] before it forks. In it everything is an offset, checked at each access, so a
 //! zone that a dying worker left half-written can give wrong answers but never leads outside of itself; and such a
-//! zone is emptied by the next one who locks it.
+//! zone, or the part of it that has a lock of its own, is emptied by the next one who locks it.
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 pub mod dict;
 pub mod lock;
 pub mod registry;

@@ -1,93 +1,115 @@
 //! A lock between processes that survives its holder.
 //!
-//! The lock word holds the process id of the holder. Who waits in vain looks whether that process still lives, and
-//! takes the lock over if it does not. Exclusion rests on compare-and-swap alone; the id serves only that test.
+//! The lock word holds the id of the holding process and when that was started. Who waits in vain looks whether it still
+//! lives, and takes the lock over if it does not. Exclusion rests on compare-and-swap alone, so threads of one process exclude
+//! each other too; the word's content serves only that test.
 
-use std::cell::Cell;
 use std::hint::spin_loop;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::yield_now;
 
-thread_local!(static OWN: Cell<u32> = const { Cell::new(0) });
+/// What this process writes into lock words; 0 until it is asked for.
+static OWN: AtomicU64 = AtomicU64::new(0);
 
-/// This process's id, asked for once.
-fn own() -> u32 {
-    if OWN.get() == 0 {
-        OWN.set(sys::process::id().unsigned_abs());
+const ID: u64 = 0xffff_ffff;
+
+#[inline]
+fn own() -> u64 {
+    match OWN.load(Ordering::Relaxed) {
+        0 => after_fork(),
+        own => own,
     }
-    OWN.get()
 }
 
 /// Must be called by a forked child: locks that it takes are held in its own name from then on.
-pub fn after_fork() {
-    OWN.set(sys::process::id().unsigned_abs());
+#[cold]
+pub fn after_fork() -> u64 {
+    let id = sys::process::id();
+    let started = sys::process::birth(id).map_or(0, |(ticks, _)| ticks);
+    let own = u64::from(id.unsigned_abs()) | (started << 32);
+    OWN.store(own, Ordering::Relaxed);
+    own
 }
 
 /// Spins before the processor is given away; a critical section takes well under a microsecond.
 const SPINS: u32 = 1024;
-/// Rounds of giving the processor away between looks at the holder.
-const ROUNDS: u32 = 64;
+/// Rounds of giving the processor away between looks at the holder. On a busy machine one may take some milliseconds.
+const ROUNDS: u32 = 4;
 
-/// Takes the lock, waiting for it.
-pub fn acquire(word: &AtomicU32) {
+/// Takes the lock, waiting for it; true if it was taken from a dead process.
+#[inline]
+pub fn acquire(word: &AtomicU64) -> bool {
     let own = own();
-    while !try_acquire(word, own) {
-        wait(word);
-    }
+    !try_acquire(word, own) && wait(word, own)
 }
 
 #[inline]
-fn try_acquire(word: &AtomicU32, own: u32) -> bool {
+fn try_acquire(word: &AtomicU64, own: u64) -> bool {
     word.compare_exchange(0, own, Ordering::Acquire, Ordering::Relaxed).is_ok()
 }
 
 #[cold]
-fn wait(word: &AtomicU32) {
+fn wait(word: &AtomicU64, own: u64) -> bool {
+    let mut robbed = false;
+    loop {
+        robbed |= look(word);
+        if try_acquire(word, own) {
+            return robbed;
+        }
+    }
+}
+
+/// Waits until the lock seems free, or for a while; true if its holder was dead and it was freed.
+fn look(word: &AtomicU64) -> bool {
     for _ in 0..SPINS {
         if word.load(Ordering::Relaxed) == 0 {
-            return;
+            return false;
         }
         spin_loop();
     }
     for _ in 0..ROUNDS {
         if word.load(Ordering::Relaxed) == 0 {
-            return;
+            return false;
         }
         yield_now();
     }
     let holder = word.load(Ordering::Relaxed);
-    if holder != 0 && !lives(holder) {
-        force(word, holder);
-    }
+    holder != 0 && !lives(holder) && word.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
-fn lives(process: u32) -> bool {
-    match i32::try_from(process) {
-        // EPERM means that it lives but belongs to somebody else.
-        Ok(id) => !matches!(sys::process::kill(id, 0), Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32)),
-        Err(_) => false,
+/// Whether the process that wrote `holder` still runs. One that has ended but was not buried yet runs no more, and a process that
+/// got its id was started later.
+fn lives(holder: u64) -> bool {
+    let Ok(id) = i32::try_from(holder & ID) else { return false };
+    // EPERM means that it lives but belongs to somebody else.
+    if matches!(sys::process::kill(id, 0), Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32)) {
+        return false;
+    }
+    match sys::process::birth(id) {
+        Some((started, ended)) => !ended && (holder >> 32 == 0 || holder >> 32 == started & ID),
+        None => true,
     }
 }
 
 /// Gives the lock back.
 #[inline]
-pub fn release(word: &AtomicU32) {
+pub fn release(word: &AtomicU64) {
     word.store(0, Ordering::Release);
 }
 
-/// Frees a lock that `holder` died with; nothing happens if somebody else holds it by now.
-pub fn force(word: &AtomicU32, holder: u32) -> bool {
-    word.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+/// Frees a lock that process `dead` died with; nothing happens if somebody else holds it.
+pub fn force(word: &AtomicU64, dead: i32) -> bool {
+    let holder = word.load(Ordering::Relaxed);
+    holder & ID == u64::from(dead.unsigned_abs()) && word.compare_exchange(holder, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn excludes() {
-        let word = AtomicU32::new(0);
+        let word = AtomicU64::new(0);
         // Separate load and store: without exclusion increments get lost.
         let counter = AtomicU64::new(0);
         std::thread::scope(|scope| {
@@ -108,11 +130,27 @@ mod tests {
     #[test]
     fn a_dead_holder_loses_it() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let dead = child.id();
-        child.wait().unwrap();
-        let word = AtomicU32::new(dead);
-        acquire(&word);
+        let id = child.id();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !sys::process::birth(id as i32).is_some_and(|(_, ended)| ended) {
+            assert!(std::time::Instant::now() < deadline);
+            yield_now();
+        }
+        // Nobody has waited for it, so its id is still taken.
+        let word = AtomicU64::new(u64::from(id));
+        assert!(acquire(&word));
         assert_eq!(word.load(Ordering::Relaxed), own());
-        assert!(!force(&word, dead));
+        release(&word);
+        assert!(!acquire(&word));
+        child.wait().unwrap();
+        word.store(u64::from(id), Ordering::Relaxed);
+        assert!(acquire(&word) && !force(&word, id as i32) && force(&word, sys::process::id()));
+    }
+
+    #[test]
+    fn a_process_with_the_same_id_is_another() {
+        let word = AtomicU64::new(own() ^ (1 << 40));
+        assert!(acquire(&word));
+        assert!(lives(own()) && lives(own() & ID));
     }
 }

@@ -1,5 +1,6 @@
 //! The zones of a configuration, and which of them live on in the next one.
 
+use crate::dict::{self, Dict};
 use crate::zone::{MIN_SIZE, Zone};
 use std::fmt;
 use std::io;
@@ -47,9 +48,14 @@ impl Zones {
         Zones { current: Vec::new(), previous: self.current.clone() }
     }
 
-    /// Zones in use, for the log of accidents and for [`Zone::buried`].
-    pub fn all(&self) -> &[Rc<Zone>] {
-        &self.current
+    /// To be called by the master when it has buried a worker: frees all locks that it held.
+    pub fn buried(&self, process: i32) {
+        for zone in &self.current {
+            zone.buried(process);
+            if zone.owner() == dict::OWNER {
+                Dict::new(zone).buried(process);
+            }
+        }
     }
 
     /// The zone of this configuration that is called `name`.

@@ -4,7 +4,7 @@ use crate::{lock, slab};
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use sys::shared::SharedMemory;
 
 /// Places of the zone's own words. All are multiples of eight.
@@ -19,6 +19,8 @@ mod at {
 
 /// Words that the structure in a zone has for its own beginnings.
 pub const ROOTS: usize = 16;
+/// Where a structure begins that has locks of its own and shares only the seed with this one.
+pub(crate) const FREE_FOR_USE: usize = 256;
 /// Where the allocator's words begin.
 pub(crate) const SLAB: usize = at::ROOTS + 8 * ROOTS;
 /// Marks a zone that is set up.
@@ -50,7 +52,6 @@ impl Zone {
         if let Some(word) = zone.memory.atomic_u64(at::SEED) {
             word.store(seed, Ordering::Relaxed);
         }
-        drop(zone.lock());
         Ok(zone)
     }
 
@@ -75,13 +76,23 @@ impl Zone {
         self.memory.len()
     }
 
-    fn word(&self) -> &AtomicU32 {
-        static NOWHERE: AtomicU32 = AtomicU32::new(0);
-        // The mapping is never shorter than its header, so the fallback is never taken.
-        self.memory.atomic_u32(at::LOCK).unwrap_or(&NOWHERE)
+    /// Its memory, for a structure that has locks of its own.
+    pub(crate) fn memory(&self) -> &SharedMemory {
+        &self.memory
     }
 
-    /// Locks the zone. If its last holder died or panicked while it was changing something, the zone is empty now.
+    /// A random number, the same for all processes, to seed hashes with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.memory.atomic_u64(at::SEED).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        static NOWHERE: AtomicU64 = AtomicU64::new(0);
+        // The mapping is never shorter than its header, so the fallback is never taken.
+        self.memory.atomic_u64(at::LOCK).unwrap_or(&NOWHERE)
+    }
+
+    /// Locks the zone, which is set up when that happens first. If its last holder died or panicked while it was changing something, the zone is empty now.
     pub fn lock(&self) -> Guard<'_> {
         lock::acquire(self.word());
         let guard = Guard { zone: self, changed: Cell::new(false) };
@@ -93,7 +104,7 @@ impl Zone {
 
     /// To be called by the master when it has buried a worker: frees the lock if that one held it.
     pub fn buried(&self, process: i32) {
-        lock::force(self.word(), process.unsigned_abs());
+        lock::force(self.word(), process);
     }
 }
 

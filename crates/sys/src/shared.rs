@@ -7,7 +7,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
@@ -57,6 +57,7 @@ impl SharedMemory {
 
     /// Length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -67,6 +68,7 @@ impl SharedMemory {
         self.len == 0
     }
 
+    #[inline]
     fn at(&self, offset: usize, len: usize) -> Option<*mut u8> {
         let end = offset.checked_add(len)?;
         if end > self.len {
@@ -78,6 +80,7 @@ impl SharedMemory {
 
     /// The byte at `offset`; `None` outside the mapping.
     #[must_use]
+    #[inline]
     pub fn atomic_u8(&self, offset: usize) -> Option<&AtomicU8> {
         let place = self.at(offset, 1)?;
         // SAFETY: the byte lies in the mapping, which lives as long as self.
@@ -86,6 +89,7 @@ impl SharedMemory {
 
     /// The four bytes at `offset` as an atomic; `None` outside the mapping or when `offset` is not a multiple of 4.
     #[must_use]
+    #[inline]
     pub fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
         let place = self.at(offset, 4)?.cast::<u32>();
         if !place.is_aligned() {
@@ -97,6 +101,7 @@ impl SharedMemory {
 
     /// The eight bytes at `offset` as an atomic; `None` outside the mapping or when `offset` is not a multiple of 8.
     #[must_use]
+    #[inline]
     pub fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
         let place = self.at(offset, 8)?.cast::<u64>();
         if !place.is_aligned() {
@@ -104,6 +109,51 @@ impl SharedMemory {
         }
         // SAFETY: aligned, inside the mapping, which lives as long as self.
         Some(unsafe { AtomicU64::from_ptr(place) })
+    }
+
+    /// The `N` words from `offset` on; `None` outside the mapping or when `offset` is not a multiple of 8. One check for all.
+    #[must_use]
+    #[inline]
+    pub fn words<const N: usize>(&self, offset: usize) -> Option<&[AtomicU64; N]> {
+        let place = self.at(offset, size_of::<[AtomicU64; N]>())?.cast::<[AtomicU64; N]>();
+        if !place.is_aligned() {
+            return None;
+        }
+        // SAFETY: aligned, inside the mapping, which lives as long as self; atomics may be written by others.
+        Some(unsafe { &*place })
+    }
+
+    /// The `count` words from `offset` on; `None` outside the mapping or when `offset` is not a multiple of 8.
+    #[must_use]
+    #[inline]
+    pub fn slice(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let place = self.at(offset, count.checked_mul(WORD)?)?.cast::<AtomicU64>();
+        if !place.is_aligned() {
+            return None;
+        }
+        // SAFETY: aligned, inside the mapping, which lives as long as self; atomics may be written by others.
+        Some(unsafe { std::slice::from_raw_parts(place, count) })
+    }
+
+    /// Appends `len` bytes that lie in whole words from `offset` on, each word read as one atomic. False, with nothing appended,
+    /// when the words leave the mapping or `offset` is not a multiple of 8.
+    #[must_use]
+    #[inline]
+    pub fn append_words(&self, offset: usize, len: usize, into: &mut Vec<u8>) -> bool {
+        let Some(words) = self.slice(offset, len.div_ceil(WORD)) else { return false };
+        into.reserve(words.len() * WORD);
+        let old = into.len();
+        // SAFETY: reserve made room for the whole words behind the old length.
+        let mut place = unsafe { into.as_mut_ptr().add(old) };
+        for word in words {
+            // SAFETY: inside of the reserved room; Word has alignment 1.
+            unsafe { place.cast::<Word>().write(Word(word.load(Ordering::Relaxed))) };
+            // SAFETY: at most the end of the reserved room.
+            place = unsafe { place.add(WORD) };
+        }
+        // SAFETY: len bytes behind the old length were just written, and they fit in the reserved room.
+        unsafe { into.set_len(old + len) };
+        true
     }
 
     /// Copies `into.len()` bytes out of the mapping. False, with nothing copied, when the range leaves the mapping.
@@ -207,7 +257,6 @@ impl Drop for Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering;
 
     #[test]
     fn copies_of_every_length_and_alignment_come_back() {
@@ -229,6 +278,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn words_come_back_and_stay_inside() {
+        let memory = SharedMemory::new(64).unwrap();
+        for (word, value) in memory.words::<8>(0).unwrap().iter().zip(1u64..) {
+            word.store(u64::from_ne_bytes([value as u8; 8]), Ordering::Relaxed);
+        }
+        for len in 0..24 {
+            let mut back = vec![9];
+            assert!(memory.append_words(8, len, &mut back));
+            let expected: Vec<u8> = std::iter::once(9).chain((0..len).map(|i| 2 + (i / 8) as u8)).collect();
+            assert_eq!(back, expected);
+        }
+        assert!(memory.words::<8>(8).is_none() && memory.words::<1>(4).is_none());
+        assert!(memory.slice(56, 2).is_none() && memory.slice(0, usize::MAX).is_none() && memory.slice(64, 0).is_some());
+        assert!(!memory.append_words(56, 9, &mut Vec::new()) && !memory.append_words(4, 1, &mut Vec::new()));
     }
 
     #[test]

@@ -34,6 +34,15 @@ impl ThreadClock {
     }
 }
 
+/// The monotonic clock, clock_gettime(2): the same for all processes of the system.
+#[must_use]
+pub fn monotonic() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for the call. This clock exists everywhere, and a failure leaves the zeroes.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Seconds that local time is ahead of UTC at `unix` (seconds since 1970), localtime_r(3): follows the `TZ`
 /// environment variable. 0 when the time does not fit the C library's calendar.
 #[must_use]

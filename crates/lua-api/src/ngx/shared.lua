@@ -2,6 +2,7 @@ local b = ...
 local C, R, cx, text, ngx = b.C, b.R, b.cx, b.text, b.ngx
 local type, error, tostring, tonumber, select = type, error, tostring, tonumber, select
 local setmetatable, getmetatable, pairs = setmetatable, getmetatable, pairs
+local ffi_string = require("ffi").string
 
 local methods = {}
 
@@ -31,11 +32,11 @@ end
 
 local function value_of(kind)
     if kind == 3 then
-        return text()
+        return ffi_string(cx.p, cx.n)
     elseif kind == 2 then
-        return C.shared_number(cx)
+        return cx.number
     end
-    return C.shared_number(cx) ~= 0
+    return cx.number ~= 0
 end
 
 local function get(dict, key)
@@ -45,16 +46,18 @@ local function get(dict, key)
         return nil, err
     end
     local rc = C.shared_get(cx, id, key, #key, 0)
-    if rc == 0 then
+    if rc == 3 then
+        return ffi_string(cx.p, cx.n)
+    elseif rc == 2 then
+        return cx.number
+    elseif rc == 0 then
         return nil
     elseif rc < 0 then
         return nil, text()
+    elseif rc < 16 then
+        return value_of(rc)
     end
-    local value, flags = value_of(rc), C.shared_flags(cx)
-    if flags ~= 0 then
-        return value, flags
-    end
-    return value
+    return value_of(rc % 8), cx.flags
 end
 
 local function get_stale(dict, key)
@@ -69,8 +72,7 @@ local function get_stale(dict, key)
     elseif rc < 0 then
         return nil, text()
     end
-    local value, flags = value_of(rc % 8), C.shared_flags(cx)
-    return value, flags ~= 0 and flags or nil, rc >= 8
+    return value_of(rc % 8), rc >= 16 and cx.flags or nil, rc % 16 >= 8
 end
 
 local function store(dict, how, key, value, exptime, flags)
@@ -138,9 +140,9 @@ local function incr(dict, key, value, init, init_ttl)
         return nil, text()
     end
     if not init then
-        return C.shared_number(cx)
+        return cx.number
     end
-    return C.shared_number(cx), nil, rc == 8
+    return cx.number, nil, rc == 8
 end
 
 local function ttl(dict, key)
@@ -152,7 +154,7 @@ local function ttl(dict, key)
     if C.shared_ttl(cx, id, key, #key) < 0 then
         return nil, text()
     end
-    return C.shared_number(cx) / 1000
+    return cx.number / 1000
 end
 
 local function expire(dict, key, exptime)

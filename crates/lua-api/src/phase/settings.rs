@@ -10,6 +10,7 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::root::Ground;
 use http::{Levels, Module};
+use shm::dict::OWNER;
 use shm::zone::MIN_SIZE;
 use shm::{ClaimError, Zones};
 use std::cell::Cell;
@@ -157,7 +158,7 @@ fn shared_dict(cx: &mut Cx<'_>) -> Result<(), Error> {
     let size = cx.size(1).map_err(|_| invalid())?;
     let size = usize::try_from(size).ok().filter(|size| *size > 8191).ok_or_else(invalid)?;
     // The allocator needs some pages; a dictionary of two would hold next to nothing.
-    let zone = match cx.global::<Zones>().claim(&name, "lua_shared_dict", size.max(MIN_SIZE)) {
+    let zone = match cx.global::<Zones>().claim(&name, OWNER, size.max(MIN_SIZE)) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(_)) => {
             return Err(cx.error(format!("lua_shared_dict \"{name}\" is already defined as \"{name}\"")));

@@ -1,141 +1,195 @@
-//! Lists in a dictionary. The block of a list is: kind, length, first and last item; an item is: the neighbours, then
-//! a value block.
+//! Lists in a dictionary. The value of a list's entry is: links to the items at its ends, and its length. An item is: links to
+//! its neighbours, kind and length, then the value.
 
-use super::{Dict, Found, LIST, Refusal, Value, kind_of, read_value, write_value};
-use crate::table::Record;
+use super::Dict;
+use super::record::{HEADER, Record, kind, parts, whole};
+use super::room::{Halt, Wish};
+use super::shard::{Shard, Spot};
+use super::value::{End, Found, Refusal, Value};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-const LENGTH: usize = 8;
-/// Ends of a list, and an item's neighbours in the same order.
-const ENDS: [usize; 2] = [16, 24];
-const LINKS: [usize; 2] = [0, 8];
-const VALUE: usize = 16;
+/// Bytes of a list's value.
+const LIST: usize = 16;
+/// Bytes of an item before its value.
+const ITEM: usize = 16;
 
-/// An end of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// `lpush`, `lpop`
-    Left,
-    /// `rpush`, `rpop`
-    Right,
+/// Links to the left and to the right, or to the first and the last.
+fn pair(word: &AtomicU64) -> (u32, u32) {
+    let word = word.load(Ordering::Relaxed);
+    (word as u32, (word >> 32) as u32)
 }
 
-impl End {
-    /// Where the block names the item at this end, and the one at the other end.
-    fn ends(self) -> (usize, usize) {
-        let [left, right] = ENDS;
-        if self == End::Left { (left, right) } else { (right, left) }
+/// The link on one side, then the other.
+fn sides(word: &AtomicU64, end: End) -> (u32, u32) {
+    let (left, right) = pair(word);
+    if end == End::Left { (left, right) } else { (right, left) }
+}
+
+/// A word of two links, of which `here` is on the side `end`.
+fn join(end: End, here: u32, there: u32) -> u64 {
+    let (left, right) = if end == End::Left { (here, there) } else { (there, here) };
+    u64::from(left) | (u64::from(right) << 32)
+}
+
+impl<'a> Shard<'a> {
+    fn item(&self, link: u32) -> Option<&'a [AtomicU64; 2]> {
+        if link == 0 { None } else { self.words(self.ground.geometry.place(link)) }
     }
 
-    /// Where an item names its neighbour towards this end, and the one away from it.
-    fn links(self) -> (usize, usize) {
-        let [left, right] = LINKS;
-        if self == End::Left { (left, right) } else { (right, left) }
+    fn ends(&self, record: Record<'_>) -> Option<&'a [AtomicU64; 2]> {
+        self.words(record.value_place())
+    }
+
+    /// Frees the items of a list.
+    pub(super) fn free_items(&self, record: Record<'_>) {
+        let Some([ends, length]) = self.ends(record) else { return };
+        let mut link = pair(ends).0;
+        let most = length.load(Ordering::Relaxed).min(self.ground.geometry.pieces() as u64);
+        for _ in 0..most {
+            let Some([links, _]) = self.item(link) else { return };
+            let next = pair(links).1;
+            self.free(self.ground.geometry.place(link));
+            link = next;
+        }
+    }
+
+    /// The live list of a key.
+    fn list(&self, spot: &Spot<'_>, now: u64) -> Result<Option<Record<'a>>, Refusal> {
+        match self.find(spot).filter(|record| !record.expired(now)) {
+            Some(record) if record.kind() != kind::LIST => Err(Refusal::NotList),
+            found => Ok(found),
+        }
+    }
+
+    /// An empty list for a key, in place of an expired entry.
+    fn new_list(&self, spot: &Spot<'_>, now: u64, forced: &mut bool) -> Option<Record<'a>> {
+        if let Some(old) = self.find(spot) {
+            self.remove(old);
+        }
+        let wish = Wish { size: HEADER + whole(spot.key.len()) + LIST, safe: false, now };
+        let place = self.make_room(&wish, 0, forced)?;
+        let record = self.add(spot, place)?;
+        let [ends, length] = self.ends(record)?;
+        self.put(ends, 0);
+        self.put(length, 0);
+        self.set_kind(record, kind::LIST);
+        Some(record)
+    }
+
+    /// Puts an item that is written at an end of a list; the list's length.
+    fn append(&self, record: Record<'_>, end: End, place: usize) -> Option<u64> {
+        let [ends, length] = self.ends(record)?;
+        let link = self.ground.geometry.link(place);
+        let (here, there) = sides(ends, end);
+        let [links, _] = self.item(link)?;
+        self.put(links, join(end, 0, here));
+        if let Some([neighbour, _]) = self.item(here) {
+            self.put(neighbour, join(end, link, sides(neighbour, end).1));
+        }
+        self.put(ends, join(end, link, if here == 0 { link } else { there }));
+        let count = length.load(Ordering::Relaxed) + 1;
+        self.put(length, count);
+        Some(count)
+    }
+
+    fn write_item(&self, place: usize, value: Value<'_>) {
+        let (kind, length, ..) = parts(value);
+        if let Some([_, meta]) = self.words(place) {
+            self.put(meta, kind | ((length as u64) << 32));
+        }
+        self.write_value(place + ITEM, value);
+    }
+
+    /// Takes the item at an end out of a list that has some; the entry goes with its last item.
+    fn take(&self, record: Record<'_>, end: End, out: &mut Vec<u8>) -> Option<Found> {
+        let [ends, length] = self.ends(record)?;
+        let (here, there) = sides(ends, end);
+        let [links, meta] = self.item(here)?;
+        let (place, meta) = (self.ground.geometry.place(here), meta.load(Ordering::Relaxed));
+        let found = self.ground.value(meta & 0xff, (meta >> 32) as usize, place + ITEM, out);
+        let next = sides(links, end).1;
+        if let Some([neighbour, _]) = self.item(next) {
+            self.put(neighbour, join(end, 0, sides(neighbour, end).1));
+        }
+        self.put(ends, join(end, next, if next == 0 { 0 } else { there }));
+        let count = length.load(Ordering::Relaxed).saturating_sub(1);
+        self.put(length, count);
+        self.free(place);
+        if count == 0 {
+            self.remove(record);
+        }
+        found
     }
 }
 
-impl Dict<'_> {
-    pub(super) fn free_items(&self, block: usize) {
-        let g = self.guard;
-        let (first, _) = End::Left.ends();
-        let (_, onward) = End::Left.links();
-        let mut item = g.get(block + first) as usize;
-        for _ in 0..g.get(block + LENGTH) {
-            let next = g.get(item + onward) as usize;
-            g.free(item);
-            item = next;
-        }
-    }
-
-    fn list(&self, key: &[u8]) -> Result<Option<(Record, usize)>, Refusal> {
-        let Some(record) = self.live(key) else { return Ok(None) };
-        if !self.is_list(record) {
-            return Err(Refusal::NotList);
-        }
-        Ok(Some((record, record.value(self.guard, 1) as usize)))
-    }
-
-    fn new_list(&self, key: &[u8]) -> Option<(Record, usize)> {
-        let g = self.guard;
-        self.delete(key);
-        let block = self.make_room(32, None, &mut false, || g.allocate(32))?;
-        let Some(record) = self.make_room(key.len(), None, &mut false, || self.table.insert(g, key)) else {
-            g.free(block);
-            return None;
-        };
-        g.set(block, LIST);
-        for offset in [LENGTH, 16, 24] {
-            g.set(block + offset, 0);
-        }
-        record.set_value(g, 1, block as u64);
-        Some((record, block))
-    }
-
+impl Dict {
     /// Adds an item at an end of a list, which is made if there is none; answers the new length.
     ///
     /// # Errors
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].
-    pub fn push(&self, key: &[u8], end: End, value: Value<'_>) -> Result<u64, Refusal> {
-        let g = self.guard;
-        self.tidy();
-        let (record, block) = match self.list(key)? {
-            Some(found) => found,
-            None => self.new_list(key).ok_or(Refusal::NoMemory)?,
-        };
-        self.table.touch(g, record);
-        let size = VALUE + 16 + kind_of(value).2.len();
-        let Some(item) = self.make_room(size, Some(record), &mut false, || g.allocate(size)) else {
-            if g.get(block + LENGTH) == 0 {
-                self.remove(record);
+    pub fn push(&self, key: &[u8], end: End, value: Value<'_>, now: u64) -> Result<u64, Refusal> {
+        let spot = self.ground.spot(key);
+        let wish = Wish { size: ITEM + parts(value).3, safe: false, now };
+        self.ground.until_room(spot.shard, &wish, &mut false, |shard, forced, keep| {
+            let list = shard.list(&spot, now).map_err(Halt::Refused)?;
+            if u32::try_from(wish.size).is_err() {
+                return Err(Halt::Refused(Refusal::NoMemory));
             }
-            return Err(Refusal::NoMemory);
-        };
-        let ((here, there), (outward, inward)) = (end.ends(), end.links());
-        let neighbour = g.get(block + here);
-        g.set(item + outward, 0);
-        g.set(item + inward, neighbour);
-        write_value(g, item + VALUE, value, 0);
-        match neighbour {
-            0 => g.set(block + there, item as u64),
-            neighbour => g.set(neighbour as usize + outward, item as u64),
-        }
-        g.set(block + here, item as u64);
-        let length = g.get(block + LENGTH) + 1;
-        g.set(block + LENGTH, length);
-        Ok(length)
+            if list.is_some() {
+                self.ground.mark(&spot);
+            }
+            *keep = list.map_or(0, |list| self.ground.geometry.link(list.place));
+            let place = shard.make_room(&wish, *keep, forced).ok_or(Halt::Full)?;
+            shard.write_item(place, value);
+            let list = match list {
+                Some(list) => Some(list),
+                None => shard.new_list(&spot, now, forced),
+            };
+            let length = list.and_then(|list| shard.append(list, end, place));
+            if length.is_none() {
+                shard.free(place);
+            }
+            length.ok_or(Halt::Full)
+        })
     }
 
     /// Takes the item at an end; the entry goes with its last item.
     ///
     /// # Errors
     /// [`Refusal::NotList`]
-    pub fn pop(&self, key: &[u8], end: End, out: &mut Vec<u8>) -> Result<Option<Found>, Refusal> {
-        let g = self.guard;
-        let Some((record, block)) = self.list(key)? else { return Ok(None) };
-        let ((here, there), (outward, inward)) = (end.ends(), end.links());
-        let item = g.get(block + here) as usize;
-        let value = read_value(g, item + VALUE, out);
-        let next = g.get(item + inward);
-        g.set(block + here, next);
-        match next {
-            0 => g.set(block + there, 0),
-            next => g.set(next as usize + outward, 0),
-        }
-        g.free(item);
-        let length = g.get(block + LENGTH).saturating_sub(1);
-        g.set(block + LENGTH, length);
-        if length == 0 {
-            self.remove(record);
-        } else {
-            self.table.touch(g, record);
-        }
-        Ok(value)
+    pub fn pop(&self, key: &[u8], end: End, now: u64, out: &mut Vec<u8>) -> Result<Option<Found>, Refusal> {
+        let spot = self.ground.spot(key);
+        let shard = self.ground.lock(spot.shard);
+        let Some(list) = shard.list(&spot, now)? else { return Ok(None) };
+        self.ground.mark(&spot);
+        Ok(shard.take(list, end, out))
     }
 
     /// Number of items; 0 where nothing is.
     ///
     /// # Errors
     /// [`Refusal::NotList`]
-    pub fn length(&self, key: &[u8]) -> Result<u64, Refusal> {
-        Ok(self.list(key)?.map_or(0, |(_, block)| self.guard.get(block + LENGTH)))
+    pub fn length(&self, key: &[u8], now: u64) -> Result<u64, Refusal> {
+        let spot = self.ground.spot(key);
+        let shard = self.ground.lock(spot.shard);
+        let list = shard.list(&spot, now)?;
+        Ok(list.and_then(|list| shard.ends(list)).map_or(0, |[_, length]| length.load(Ordering::Relaxed)))
     }
+}
+
+/// For the checker: the places of a list's items; `None` if they are not linked both ways or not as many as the list says.
+pub(super) fn items(shard: &Shard<'_>, record: Record<'_>) -> Option<Vec<(usize, usize)>> {
+    let [ends, length] = shard.ends(record)?;
+    let (first, last) = pair(ends);
+    let (mut link, mut before, mut places) = (first, 0, Vec::new());
+    while let Some([links, meta]) = shard.item(link) {
+        let meta = meta.load(Ordering::Relaxed);
+        let size = ITEM + if meta & 0xff == kind::TEXT { whole((meta >> 32) as usize) } else { 8 };
+        if pair(links).0 != before || places.len() > shard.ground.geometry.pieces() {
+            return None;
+        }
+        places.push((shard.ground.geometry.place(link), size));
+        (before, link) = (link, pair(links).1);
+    }
+    (before == last && places.len() as u64 == length.load(Ordering::Relaxed)).then_some(places)
 }

@@ -1,0 +1,147 @@
+//! Operations on all entries. They go shard by shard, and in parts where a shard is large, so that nobody waits for long.
+
+use super::Dict;
+use super::record::{Record, stamp};
+use super::shard::{Shard, at};
+
+/// Buckets, or entries, that are looked at under one lock.
+const PART: usize = 1024;
+
+/// A key and the age of its entry.
+type Aged = (i32, Vec<u8>);
+
+impl Shard<'_> {
+    /// Visits the entries of some buckets, which may be removed meanwhile.
+    fn visit(&self, from: usize, mut each: impl FnMut(Record<'_>)) {
+        let geometry = &self.ground.geometry;
+        // Chains that a broken zone made into circles end too.
+        let mut left = geometry.pieces();
+        for number in from..(from + PART).min(geometry.buckets()) {
+            let Some(bucket) = self.ground.bucket(geometry.bucket(self.number, number)) else { return };
+            let mut next = self.ground.record(bucket.load(std::sync::atomic::Ordering::Relaxed) as u32);
+            while let (Some(record), true) = (next, left > 0) {
+                next = self.ground.record(record.next());
+                each(record);
+                left -= 1;
+            }
+        }
+    }
+
+    /// Adds the live keys from the oldest on, without the first `skip`, up to `most`.
+    fn in_order(&self, now: u64, skip: usize, most: usize, keys: &mut Vec<Aged>) {
+        let (mut next, mut seen, stamp) = (self.oldest(), 0, stamp());
+        for _ in 0..self.ground.geometry.pieces() {
+            let Some(record) = next.filter(|_| seen < skip.saturating_add(most)) else { return };
+            next = self.ground.record(record.newer());
+            if !record.expired(now) {
+                if seen >= skip {
+                    self.add_key(record, stamp, keys);
+                }
+                seen += 1;
+            }
+        }
+    }
+
+    fn add_key(&self, record: Record<'_>, stamp: u32, keys: &mut Vec<Aged>) {
+        let mut key = Vec::with_capacity(record.key_length() + 8);
+        if record.key(self.ground, &mut key) {
+            keys.push((stamp.wrapping_sub(record.stamp()) as i32, key));
+        }
+    }
+}
+
+impl Dict {
+    /// Visits all entries, some under each lock.
+    fn each_part(&self, mut visit: impl FnMut(&Shard<'_>, usize) -> bool) {
+        for number in 0..self.ground.geometry.shards() {
+            for from in (0..self.ground.geometry.buckets()).step_by(PART) {
+                if !visit(&self.ground.lock(number), from) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes all entries expire; their memory is taken again when it is needed.
+    pub fn flush_all(&self) {
+        self.each_part(|shard, from| {
+            shard.visit(from, |record| shard.set_expiry(record, 1));
+            true
+        });
+    }
+
+    /// Removes up to `max` expired entries (0: all); answers how many.
+    pub fn flush_expired(&self, max: usize, now: u64) -> usize {
+        let mut removed = 0;
+        self.each_part(|shard, from| {
+            shard.visit(from, |record| {
+                if record.expired(now) && (max == 0 || removed < max) {
+                    shard.remove(record);
+                    removed += 1;
+                }
+            });
+            max == 0 || removed < max
+        });
+        removed
+    }
+
+    /// Up to `max` live keys (0: all), the least recently used first as far as each shard knows; those of large shards in no order.
+    pub fn keys(&self, max: usize, now: u64) -> Vec<Vec<u8>> {
+        let shards = self.ground.geometry.shards();
+        let max = if max == 0 { usize::MAX } else { max };
+        let share = max.div_ceil(shards);
+        let mut keys = Vec::new();
+        for number in 0..shards {
+            let shard = self.ground.lock(number);
+            if share.min(shard.get(at::ENTRIES) as usize) <= PART {
+                shard.in_order(now, 0, share, &mut keys);
+            } else {
+                drop(shard);
+                self.in_parts(number, now, share, &mut keys);
+            }
+        }
+        // Some shards may have fewer than their share.
+        for number in 0..shards {
+            let missing = max - keys.len().min(max);
+            let shard = self.ground.lock(number);
+            if missing > 0 && share <= PART {
+                shard.in_order(now, share, missing.min(PART), &mut keys);
+            }
+        }
+        if shards > 1 {
+            keys.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
+        }
+        keys.truncate(max);
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn in_parts(&self, number: usize, now: u64, most: usize, keys: &mut Vec<Aged>) {
+        let (end, stamp) = (keys.len().saturating_add(most), stamp());
+        for from in (0..self.ground.geometry.buckets()).step_by(PART) {
+            let shard = self.ground.lock(number);
+            shard.visit(from, |record| {
+                if !record.expired(now) && keys.len() < end {
+                    shard.add_key(record, stamp, keys);
+                }
+            });
+            if keys.len() >= end {
+                return;
+            }
+        }
+    }
+
+    /// Bytes that wholly free pages hold.
+    pub fn free_space(&self) -> u64 {
+        (self.ground.free_pages() * super::geometry::PAGE) as u64
+    }
+
+    /// Number of entries, expired ones included.
+    pub fn len(&self) -> u64 {
+        (0..self.ground.geometry.shards()).map(|number| self.ground.lock(number).get(at::ENTRIES)).sum()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
