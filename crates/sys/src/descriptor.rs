@@ -88,6 +88,18 @@ pub fn receive(socket: impl AsFd, into: &mut Vec<u8>) -> io::Result<usize> {
     }
 }
 
+/// Reads once into the room that `into` has behind its length, read(2). 0 is the end.
+///
+/// # Errors
+/// Those of read(2); `WouldBlock` where a non-blocking descriptor has nothing.
+pub fn read_into(descriptor: impl AsFd, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    let start = into.len();
+    into.resize(start + most, 0);
+    let read = into.get_mut(start..).map_or(Ok(0), |room| nix::unistd::read(descriptor, room));
+    into.truncate(start + read.unwrap_or(0));
+    Ok(read?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

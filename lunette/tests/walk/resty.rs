@@ -31,6 +31,16 @@ fn code_runs_with_the_api() {
 }
 
 #[test]
+fn what_a_program_says_before_its_end_is_not_lost() {
+    let prefix = Prefix::new();
+    // The end of a program and its last words reach the event loop in any order.
+    let code = "local shell, whole = require 'resty.shell', 0
+        for i = 1, 400 do local _, out = shell.run { 'echo', i } if out == i .. '\\n' then whole = whole + 1 end end
+        print(whole)";
+    assert_eq!(resty(&prefix, &["-e", code]).0, "400\n");
+}
+
+#[test]
 fn failures_are_told_by_text_and_code() {
     let prefix = Prefix::new();
     let (out, err, code) = resty(&prefix, &["-e", "print('before') error('oops')"]);

@@ -21,6 +21,9 @@ pub enum Want {
     Any(usize),
 }
 
+/// Bytes that a pipe can hold at most, by default (pipe(7): `/proc/sys/fs/pipe-max-size`).
+const MOST_LEFT: usize = 1 << 20;
+
 /// The reading end.
 pub struct Inlet {
     end: RefCell<Option<Rc<Receiver>>>,
@@ -62,6 +65,26 @@ impl Inlet {
         self.closing.set(reason);
         self.end.take();
         self.bell.notify_waiters();
+    }
+
+    /// Closes it because the program has ended. What it has left in the pipe belongs to who reads now, also when the event
+    /// loop has yet to hear of it.
+    pub fn finish(&self) {
+        if let (true, Some(end)) = (self.busy.get(), &*self.end.borrow()) {
+            let mut rest = self.rest.borrow_mut();
+            for _ in 0..MOST_LEFT.div_ceil(self.step.max(1)) {
+                match sys::descriptor::read_into(&**end, &mut rest, self.step) {
+                    Ok(0) => {
+                        self.eof.set(true);
+                        break;
+                    }
+                    Ok(_) => {}
+                    // Nothing more now; a child of the program may have the other end still.
+                    Err(_) => break,
+                }
+            }
+        }
+        self.close("closed");
     }
 
     /// Why no read can begin.

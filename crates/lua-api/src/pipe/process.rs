@@ -129,12 +129,12 @@ impl Process {
         })
     }
 
-    /// Closes all its pipes; who reads or writes gets `closed`.
+    /// Closes all its pipes; who writes gets `closed`, who reads gets what was in the pipe.
     pub fn close(&self) {
         self.stdin.close("closed");
-        self.stdout.close("closed");
+        self.stdout.finish();
         if let Some(stderr) = &self.stderr {
-            stderr.close("closed");
+            stderr.finish();
         }
     }
 }
