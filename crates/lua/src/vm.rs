@@ -346,10 +346,6 @@ impl Vm {
     /// A slot with nothing on its stack.
     pub(crate) fn take_bare_slot(&self) -> Result<Box<Slot>, LuaError> {
         self.enter()?;
-        if let Some(meter) = self.inner.cx.meter.get() {
-            // SAFETY: `enter` has just said so.
-            unsafe { meter.make_room() }
-        }
         while let Some(slot) = self.next_late() {
             for thread in slot.core.threads.take() {
                 if thread.anchor != 0 {
@@ -362,10 +358,14 @@ impl Vm {
         }
         let idle = self.inner.slots.borrow_mut().pop();
         // SAFETY: `enter` made room on the main state.
-        unsafe {
-            self.inner.cx.bin.drain(self.main());
-            Ok(idle.unwrap_or_else(|| Box::new(Slot::new(&self.inner.shared))))
+        unsafe { self.inner.cx.bin.drain(self.main()) }
+        // Now that nothing holds what earlier handlers left.
+        if let Some(meter) = self.inner.cx.meter.get() {
+            // SAFETY: `enter` has said so.
+            unsafe { meter.make_room() }
         }
+        // SAFETY: as above.
+        unsafe { Ok(idle.unwrap_or_else(|| Box::new(Slot::new(&self.inner.shared)))) }
     }
 
     fn next_late(&self) -> Option<Box<Slot>> {
