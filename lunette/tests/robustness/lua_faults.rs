@@ -26,7 +26,6 @@ const FAULTS: &[(&str, &str, u16, &str)] = &[
         "too many pending timers\n1024\n",
     ),
     ("threads", "local n = 0 for _ = 1, 2000 do ngx.thread.spawn(function() n = n + 1 end) end ngx.say(n)", 200, "2000\n"),
-    ("table", "local t = {} for i = 1, 1e9 do t[i] = { i } end", 500, "lua entry thread aborted"),
 ];
 
 fn server(workers: u32, limit: &str) -> (Prefix, u16, Foreground) {
