@@ -1,13 +1,14 @@
 //! The memory that one machine may use (`lua_max_memory`).
 //!
 //! The machine's allocator is asked through a meter. When much of the limit is used, it makes the collector finish a whole
-//! cycle as soon as the running code allocates again, and before the next handler starts. While Lua code runs, an allocation beyond the limit is refused, which Lua reports as `not enough memory`: an
-//! error that ends the handler, not the worker. Native functions may overdraw: an error of the allocator must not leave
-//! through a Rust frame, and what they allocate is small or was in memory already.
+//! cycle as soon as the running code allocates again, and before the next handler starts. While Lua code runs, an allocation
+//! beyond the limit is refused, which Lua reports as `not enough memory`: an error that ends the handler, not the worker.
+//! Native functions may overdraw: an error of the allocator must not leave through a Rust frame, and what they allocate is
+//! small or was in memory already.
 
 use mlua_sys as sys;
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 
 /// Counts what a machine has allocated.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Meter {
     low: Cell<usize>,
     /// What was left by the last collection between handlers.
     kept: Cell<usize>,
+    /// Something was refused since then.
+    refused: Cell<bool>,
     inner: sys::lua_Alloc,
     inner_data: *mut c_void,
     lua: *mut sys::lua_State,
@@ -38,8 +41,8 @@ impl Meter {
             let inner = sys::lua_getallocf(lua, &raw mut inner_data);
             let kib = usize::try_from(sys::lua_gc(lua, sys::LUA_GCCOUNT, 0)).unwrap_or(0);
             let used = Cell::new(kib * 1024);
-            let meter =
-                Box::new(Meter { limit, used, refusing: Cell::new(false), low: Cell::new(0), kept: Cell::new(0), inner, inner_data, lua });
+            let (refusing, refused) = (Cell::new(false), Cell::new(false));
+            let meter = Box::new(Meter { limit, used, refusing, low: Cell::new(0), kept: Cell::new(0), refused, inner, inner_data, lua });
             sys::lua_setallocf(lua, allocate, std::ptr::from_ref::<Meter>(&meter).cast_mut().cast());
             meter
         }
@@ -62,18 +65,58 @@ impl Meter {
         due
     }
 
-    /// Collects garbage if the machine is nearly full and holds more than the last collection had to leave.
+    /// Collects garbage if the machine is nearly full and holds more than the last collection had to leave, or something was
+    /// refused since.
     ///
     /// # Safety
     /// The machine may be entered now.
     pub(crate) unsafe fn make_room(&self) {
         let used = self.used.get();
-        if used > self.limit / 8 * 7 && used > self.kept.get() + self.limit / 32 {
+        if used > self.limit / 8 * 7 && (used > self.kept.get() + self.limit / 32 || self.refused.take()) {
             // SAFETY: the caller's contract.
-            unsafe { sys::lua_gc(self.lua, sys::LUA_GCCOLLECT, 0) };
+            unsafe {
+                take_ffi_over(self.lua);
+                sys::lua_gc(self.lua, sys::LUA_GCCOLLECT, 0);
+            }
             self.kept.set(self.used.get());
             self.low.set(self.used.get());
         }
+    }
+}
+
+/// LuaJIT's FFI keeps the coroutine that has used it last, and with it what a dead one has on its stack. Now that is `lua`.
+///
+/// # Safety
+/// `lua` is a live main state on which nothing runs, with room for three values.
+unsafe fn take_ffi_over(lua: *mut sys::lua_State) {
+    // SAFETY: the caller's contract. The tables are plain ones that the machine keeps; if a script has spoilt them, the call
+    // fails in its protected frame.
+    unsafe {
+        let top = sys::lua_gettop(lua);
+        sys::lua_getfield(lua, sys::LUA_REGISTRYINDEX, c"_LOADED".as_ptr());
+        raw_field(lua, c"ffi");
+        raw_field(lua, c"sizeof");
+        sys::lua_pushlstring(lua, c"int".as_ptr(), 3);
+        // It was called for what it leaves behind.
+        let _ = sys::lua_pcall(lua, 1, 0, 0);
+        sys::lua_settop(lua, top);
+    }
+}
+
+/// Puts the field of the table on top in its place; nil where no table is.
+///
+/// # Safety
+/// `lua` is live and has a value on its stack and room for two more.
+unsafe fn raw_field(lua: *mut sys::lua_State, name: &CStr) {
+    // SAFETY: the caller's contract; a raw read of a table runs no code.
+    unsafe {
+        if sys::lua_type(lua, -1) == sys::LUA_TTABLE {
+            sys::lua_pushlstring(lua, name.as_ptr(), name.to_bytes().len());
+            sys::lua_rawget(lua, -2);
+        } else {
+            sys::lua_pushnil(lua);
+        }
+        sys::lua_replace(lua, -2);
     }
 }
 
@@ -84,6 +127,7 @@ unsafe extern "C" fn allocate(data: *mut c_void, block: *mut c_void, old: usize,
     let old = if block.is_null() { 0 } else { old };
     let used = meter.used.get().saturating_sub(old).saturating_add(new);
     if new > old && used > meter.limit && meter.refusing.get() {
+        meter.refused.set(true);
         return std::ptr::null_mut();
     }
     if new > old && meter.is_due(used) {

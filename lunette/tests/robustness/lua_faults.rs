@@ -26,6 +26,7 @@ const FAULTS: &[(&str, &str, u16, &str)] = &[
         "too many pending timers\n1024\n",
     ),
     ("threads", "local n = 0 for _ = 1, 2000 do ngx.thread.spawn(function() n = n + 1 end) end ngx.say(n)", 200, "2000\n"),
+    ("table", "local t = {} for i = 1, 1e9 do t[i] = { i } end", 500, "lua entry thread aborted"),
 ];
 
 fn server(workers: u32, limit: &str) -> (Prefix, u16, Foreground) {
@@ -59,7 +60,7 @@ fn each_fault_stays_with_its_request() {
         assert_eq!(answer.status, status, "{name}: {}", answer.text());
         let said = || format!("{}{}", answer.text(), &prefix.read("logs/error.log")[before..]);
         until(&format!("{name} to say {words}; it said {}", said()), || said().contains(words));
-        assert_eq!(get(port, "/").unwrap().text(), worker, "after {name} the worker is another");
+        assert_eq!(get(port, "/").unwrap().text(), worker, "after {name}: {}", &prefix.read("logs/error.log")[before..]);
     }
 }
 
