@@ -231,12 +231,6 @@ impl Active {
     pub async fn sweep(&self, forget: impl Fn()) {
         let mut peak = 0;
         loop {
-            // Those that the last look has woken may have been the last of a wave.
-            if self.is_empty() && peak >= WAVE / 8 {
-                forget();
-                sys::memory::release();
-                peak = 0;
-            }
             while self.is_empty() {
                 self.filled.notified().await;
             }
@@ -245,7 +239,8 @@ impl Active {
             let now = clock::monotonic_ms();
             self.forget_departed();
             peak = peak.max(self.len());
-            if peak >= WAVE && self.len() < peak / 8 {
+            // Once when most have gone, and once more when all have.
+            if (peak >= WAVE && self.len() < peak / 8) || (peak >= WAVE / 8 && self.is_empty()) {
                 forget();
                 sys::memory::release();
                 peak = self.len();

@@ -6,7 +6,7 @@ use crate::exchange::{Exchange, Lease, seconds};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::retry;
-use crate::route::Route;
+use crate::route::{Route, Routed};
 use crate::sender::Source;
 use balance::Verdict;
 use base::clock;
@@ -22,6 +22,12 @@ use std::task::{Context, Poll, Waker};
 /// The content handler of a location with an upstream.
 pub fn handle(request: &Rc<Request>, route: Rc<Route>) -> Step {
     Step::wait(run(request.clone(), route))
+}
+
+/// As [`handle`] by the settings of type `V`: a block within the location (`if`) may have put its own in force since `chosen` was.
+pub fn handle_current<V: Routed>(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
+    let current = request.with_location(|l| l.conf.get::<V>().and_then(|values| values.route().get().cloned()));
+    handle(request, current.unwrap_or_else(|| chosen.clone()))
 }
 
 async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {

@@ -2,10 +2,9 @@
 
 use crate::dialect::memc::{Memc, Names};
 use crate::family::{self, Member};
-use crate::handler;
 use crate::pass::Pass;
 use crate::place;
-use crate::route::Route;
+use crate::route::{Route, Routed};
 use crate::settings::{Family, next};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -13,7 +12,6 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
 use http::variables::getter;
-use http::{Request, Step};
 use session::Variables;
 use session::variable::{CHANGEABLE, NO_CACHE, get_by_name};
 use std::cell::OnceCell;
@@ -46,7 +44,7 @@ struct Values {
     allowed: Option<Vec<Command>>,
     /// `memc_flags_to_last_modified`
     flags_to_last_modified: Option<bool>,
-    /// All of it, merged: set when the location is built
+    /// See [`Routed::route`]
     route: OnceCell<Rc<Route>>,
 }
 
@@ -157,24 +155,16 @@ fn variables(variables: &mut Variables) {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let Some(names) = values.names else { return Ok(()) };
-    let span = values.pass.as_ref().or(values.outer.as_ref()).map(|pass| pass.span);
-    let plan = place::plan(&values.family, "memc").map_err(|text| Error::new(text, span.unwrap_or_default()))?;
     let dialect = Memc {
         names,
         allowed: values.allowed.clone().unwrap_or_default(),
         flags_to_last_modified: values.flags_to_last_modified.unwrap_or(false),
     };
-    let Some(found) = place::route(at, values.pass.clone(), values.outer.clone(), plan, dialect)? else { return Ok(()) };
-    // The values of a location are frozen once.
-    let _ = values.route.set(found.route.clone());
-    if found.handles {
-        at.content(move |request| handle(request, &found.route));
-    }
-    Ok(())
+    place::attach(at, &*values, &values.family, values.pass.clone(), values.outer.clone(), dialect)
 }
 
-/// A block within the location (`if`) may have put its own settings in force since the handler was chosen.
-fn handle(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
-    let current = request.with_location(|l| l.conf.get::<Values>().and_then(|values| values.route.get().cloned()));
-    handler::handle(request, current.unwrap_or_else(|| chosen.clone()))
+impl Routed for Values {
+    fn route(&self) -> &OnceCell<Rc<Route>> {
+        &self.route
+    }
 }

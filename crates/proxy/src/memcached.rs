@@ -2,18 +2,16 @@
 
 use crate::dialect::memcached::Memcached;
 use crate::family::{self, Member};
-use crate::handler;
 use crate::memc::conditions;
 use crate::pass::Pass;
 use crate::place;
-use crate::route::Route;
+use crate::route::{Route, Routed};
 use crate::settings::Family;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
-use http::{Request, Step};
 use session::Variables;
 use session::variable::VarIndex;
 use std::cell::OnceCell;
@@ -34,7 +32,7 @@ struct Values {
     key: Option<VarIndex>,
     /// `memcached_gzip_flag`
     gzip_flag: Option<u64>,
-    /// All of it, merged: set when the location is built
+    /// See [`Routed::route`]
     route: OnceCell<Rc<Route>>,
 }
 
@@ -105,20 +103,12 @@ fn levels(levels: &mut Levels) {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let Some(key) = values.key else { return Ok(()) };
-    let span = values.pass.as_ref().or(values.outer.as_ref()).map(|pass| pass.span);
-    let plan = place::plan(&values.family, "memcached").map_err(|text| Error::new(text, span.unwrap_or_default()))?;
     let dialect = Memcached { key, gzip_flag: values.gzip_flag.unwrap_or(0) };
-    let Some(found) = place::route(at, values.pass.clone(), values.outer.clone(), plan, dialect)? else { return Ok(()) };
-    // The values of a location are frozen once.
-    let _ = values.route.set(found.route.clone());
-    if found.handles {
-        at.content(move |request| handle(request, &found.route));
-    }
-    Ok(())
+    place::attach(at, &*values, &values.family, values.pass.clone(), values.outer.clone(), dialect)
 }
 
-/// A block within the location (`if`) may have put its own settings in force since the handler was chosen.
-fn handle(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
-    let current = request.with_location(|l| l.conf.get::<Values>().and_then(|values| values.route.get().cloned()));
-    handler::handle(request, current.unwrap_or_else(|| chosen.clone()))
+impl Routed for Values {
+    fn route(&self) -> &OnceCell<Rc<Route>> {
+        &self.route
+    }
 }

@@ -1,10 +1,12 @@
 //! Locations of protocols whose pass directive is a bare address: `memc_pass`, `memcached_pass`.
 
 use crate::dialect::Dialect;
+use crate::family::Member;
+use crate::handler;
 use crate::limits::default;
 use crate::pass::Pass;
 use crate::rewrite::CookieRules;
-use crate::route::Route;
+use crate::route::{Route, Routed};
 use crate::settings::{Family, Plan};
 use crate::upstream::Upstreams;
 use crate::url;
@@ -35,7 +37,7 @@ pub fn read(cx: &Cx<'_>) -> Result<Rc<Pass>, Error> {
 ///
 /// # Errors
 /// nginx's texts for sizes that contradict each other.
-pub fn plan(family: &Family, prefix: &str) -> Result<Plan, String> {
+fn plan(family: &Family, prefix: &str) -> Result<Plan, String> {
     let mut family = family.clone();
     // There are no other buffers that the first one could contradict.
     family.buffers = Some((default::BUFFERS, family.buffer_size.unwrap_or(default::PAGE).max(default::PAGE)));
@@ -44,33 +46,34 @@ pub fn plan(family: &Family, prefix: &str) -> Result<Plan, String> {
     Ok(plan)
 }
 
-/// Makes the route of a location that has a pass, its own or that of the block around a block without a name.
+/// Gives a location its handler, if it has a pass: its own or that of the block around a block without a name.
 ///
 /// # Errors
-/// A group or a name that is not there.
-pub fn route(
+/// A group or a name that is not there, and nginx's texts for sizes that contradict each other.
+pub fn attach<V: Routed + Member>(
     at: &mut Attach<'_>,
+    values: &V,
+    family: &Family,
     own: Option<Rc<Pass>>,
     outer: Option<Rc<Pass>>,
-    plan: Plan,
     dialect: impl Dialect + 'static,
-) -> Result<Option<Found>, Error> {
+) -> Result<(), Error> {
     let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
     let inherited = own.is_none();
-    let Some(pass) = own.or_else(|| outer.filter(|_| unnamed)) else { return Ok(None) };
+    let span = own.as_ref().or(outer.as_ref()).map(|pass| pass.span).unwrap_or_default();
+    let plan = plan(family, V::PREFIX).map_err(|text| Error::new(text, span))?;
+    let Some(pass) = own.or_else(|| outer.filter(|_| unnamed)) else { return Ok(()) };
     if !inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
         at.parts.auto_redirect = true;
     }
     pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(|text| Error::new(text, pass.span))?;
     let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
     let route = Rc::new(Route { plan, pass, dialect: Box::new(dialect), redirects: Vec::new(), cookies });
-    Ok(Some(Found { route, handles: !inherited || at.parts.content.is_none() }))
-}
-
-/// A location's way to its upstream.
-pub struct Found {
-    /// The way.
-    pub route: Rc<Route>,
-    /// The location has no handler of another module's directive.
-    pub handles: bool,
+    // The values of a location are frozen once.
+    let _ = values.route().set(route.clone());
+    // The location may have the handler of another module's directive.
+    if !inherited || at.parts.content.is_none() {
+        at.content(move |request| handler::handle_current::<V>(request, &route));
+    }
+    Ok(())
 }

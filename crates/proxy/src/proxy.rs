@@ -5,18 +5,19 @@ use crate::handler;
 use crate::pass::Pass;
 use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
-use crate::route::Route;
+use crate::route::{Route, Routed};
 use crate::rows;
 use crate::upstream::Upstreams;
 use crate::values::{Proxy, Redirects};
 use crate::variables;
 use conf::tree::Error;
+use http::Request;
 use http::location::Match;
 use http::module::{Attach, Levels, Module};
 use http::variables::define;
-use http::{Request, Step};
 use session::variable::NO_CACHE;
 use session::{Complex, Variables};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
@@ -69,15 +70,15 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     // The values of a location are frozen once.
     let _ = proxy.route.set(route.clone());
     if !inherited || at.parts.content.is_none() {
-        at.content(move |request| handle(request, &route));
+        at.content(move |request| handler::handle_current::<Proxy>(request, &route));
     }
     Ok(())
 }
 
-/// A block within the location (`if`) may have put its own settings in force since the handler was chosen.
-fn handle(request: &Rc<Request>, chosen: &Rc<Route>) -> Step {
-    let current = request.with_location(|l| l.conf.get::<Proxy>().and_then(|p| p.route.get().cloned()));
-    handler::handle(request, current.unwrap_or_else(|| chosen.clone()))
+impl Routed for Proxy {
+    fn route(&self) -> &OnceCell<Rc<Route>> {
+        &self.route
+    }
 }
 
 /// The rules for `Location`, the default one made of the location's name.

@@ -4,6 +4,7 @@ use crate::dialect::Dialect;
 use crate::pass::Pass;
 use crate::rewrite::{CookieRules, Rule};
 use crate::settings::Plan;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// A location's way to its upstream.
@@ -18,4 +19,10 @@ pub struct Route {
     pub redirects: Vec<Rule>,
     /// Rewriting of cookies.
     pub cookies: CookieRules,
+}
+
+/// What a block says of one protocol.
+pub trait Routed: 'static {
+    /// All of it, merged: set when the location is built.
+    fn route(&self) -> &OnceCell<Rc<Route>>;
 }

@@ -1,12 +1,10 @@
 //! The wire of a captured subrequest: its answer stays in memory.
 
-use http::connection::{BodyError, BodyRead, Downstream};
+use http::connection::Downstream;
 use http::{Chain, Request};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 /// Keeps the body; the head stays in the request.
 #[derive(Debug, Default)]
@@ -77,24 +75,6 @@ impl Downstream for Capture {
         if chain.last {
             self.ended.set(true);
         }
-    }
-
-    fn write_interim(&self, _: &Request, _: u16) {}
-
-    fn queued(&self) -> u64 {
-        0
-    }
-
-    fn poll_drain(&self, _: &mut Context<'_>, _: u64) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_body(&self, _: &mut Context<'_>, _: &Request, _: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
-        Poll::Ready(Ok(BodyRead::End))
-    }
-
-    fn poll_gone(&self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
     }
 
     fn as_any(&self) -> &dyn Any {
