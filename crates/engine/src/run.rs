@@ -48,8 +48,7 @@ pub struct HttpEngine;
 
 impl http::Engine for HttpEngine {
     fn run(&self, request: &Rc<Request>) -> Option<BoxFuture<()>> {
-        let stage = if request.flags.internal.get() { Stage::ServerRewrite } else { Stage::PostRead };
-        start(request, stage)
+        start(request, first_stage(request))
     }
 
     fn refuse(&self, request: &Rc<Request>, status: u16) -> Option<BoxFuture<()>> {
@@ -63,6 +62,24 @@ impl http::Engine for HttpEngine {
         }
         Ok(parent.worker.spare.take_child(parent, what))
     }
+}
+
+/// Where a request begins. Phases that its server does not use are passed by in one step.
+fn first_stage(request: &Request) -> Stage {
+    if request.with_location(|own| own.is_idle_in(&[Phase::PostRead, Phase::ServerRewrite])) {
+        Stage::FindConfig
+    } else if request.flags.internal.get() {
+        Stage::ServerRewrite
+    } else {
+        Stage::PostRead
+    }
+}
+
+/// Where a request goes on in a location that was found: at the content, if the location uses no phase before it.
+fn stage_in_location(request: &Request) -> Stage {
+    const BEFORE_CONTENT: [Phase; 4] = [Phase::Rewrite, Phase::Preaccess, Phase::Access, Phase::Precontent];
+    let idle = request.with_location(|location| location.is_idle_in(&BEFORE_CONTENT));
+    if idle && request.progress.access_code.get() == 0 { Stage::ContentHandler } else { Stage::Rewrite }
 }
 
 fn start(request: &Rc<Request>, stage: Stage) -> Option<BoxFuture<()>> {
@@ -248,7 +265,7 @@ impl Run {
         if slash_is_missing {
             return Some(slash_redirect(request));
         }
-        self.go(Stage::Rewrite);
+        self.go(stage_in_location(request));
         None
     }
 

@@ -74,6 +74,8 @@ pub struct Location {
     pub conf: ConfMap,
     /// Handlers by phase, in order.
     pub phases: [Vec<Handler>; Phase::COUNT],
+    /// One bit for each of `phases` that has handlers, so that a request passes the others without looking.
+    pub busy: u8,
     /// The handler that `*_pass`, `content_by_lua` and the like install; it alone makes the content.
     pub content: Option<Rc<dyn Fn(&Rc<Request>) -> Step>>,
     /// A request for the name without its trailing slash is redirected to it (`proxy_pass` locations).
@@ -93,6 +95,12 @@ pub struct Location {
 }
 
 impl Location {
+    /// Whether no handler waits in any of `phases`.
+    #[inline]
+    pub fn is_idle_in(&self, phases: &[Phase]) -> bool {
+        phases.iter().all(|phase| self.busy & phase.bit() == 0)
+    }
+
     /// Handlers of one phase.
     pub fn handlers(&self, phase: Phase) -> &[Handler] {
         self.phases.get(phase as usize).map_or(&[], Vec::as_slice)

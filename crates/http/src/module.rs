@@ -174,7 +174,10 @@ impl Parts {
         conf: ConfMap,
         children: crate::location::Locations,
     ) -> Location {
+        // A list's place is its phase's number, and so is the phase's bit.
+        let busy = self.phases.iter().enumerate().fold(0, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
         Location {
+            busy,
             name,
             kind,
             core,

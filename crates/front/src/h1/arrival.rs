@@ -190,7 +190,7 @@ fn fill_body(conn: &H1, request: &Request, framing: Framing) {
 /// The location's limits on keep-alive.
 pub fn keepalive_allowed(conn: &H1, request: &Request, core: &Core) -> bool {
     let requests = conn.info.requests.get();
-    let age = base::clock::now().epoch_ms().saturating_sub(conn.info.started_ms);
+    let age = base::clock::epoch_ms().saturating_sub(conn.info.started_ms);
     core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT) > 0
         && requests < core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS)
         && age <= core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME)

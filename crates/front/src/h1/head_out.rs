@@ -23,7 +23,13 @@ pub fn write(conn: &H1, request: &Request) {
         let out = output.tail();
         let before = out.len();
         out.reserve(USUAL_HEAD);
-        status_line(out, &response);
+        if is_usual(core, &response) {
+            usual_start(out, &response.content_type);
+        } else {
+            status_line(out, &response);
+            server_and_date(out, request, core, &response);
+            content_type(out, &response);
+        }
         general_fields(out, request, core, &response, conn.chunked.get());
         connection_fields(out, conn, request, core, &response);
         other_fields(out, &response);
@@ -44,10 +50,6 @@ fn decide_framing(conn: &H1, request: &Request, core: &Core, response: &Response
 }
 
 fn status_line(out: &mut Vec<u8>, response: &Response) {
-    if response.status == 200 && response.status_line.is_empty() {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
-    }
     out.extend_from_slice(b"HTTP/1.1 ");
     if !response.status_line.is_empty() {
         push_clean(out, &response.status_line);
@@ -84,28 +86,54 @@ fn with_date(time: i64, f: impl FnOnce(&[u8])) {
     });
 }
 
-/// `Server` and `Date` as they are for a whole second.
-fn usual_server_and_date(out: &mut Vec<u8>) {
-    thread_local!(static KEPT: RefCell<(i64, Vec<u8>)> = const { RefCell::new((i64::MIN, Vec::new())) });
+/// Whether the answer begins as most do.
+fn is_usual(core: &Core, response: &Response) -> bool {
+    let headers = &response.headers;
+    response.status == 200
+        && response.status_line.is_empty()
+        && response.charset.is_empty()
+        && !response.no_server
+        && !response.no_date
+        && matches!(core.server_tokens, None | Some(ServerTokens::On))
+        && !headers.contains(b"Server")
+        && !headers.contains(b"Date")
+}
+
+/// The beginning of the last usual answer of some type: it serves for a whole second.
+struct Start {
+    second: i64,
+    content_type: Vec<u8>,
+    text: Vec<u8>,
+}
+
+/// Status line, `Server`, `Date` and `Content-Type` of a usual answer.
+fn usual_start(out: &mut Vec<u8>, content_type: &[u8]) {
+    const KEPT: usize = 8;
+    const NOTHING: Start = Start { second: i64::MIN, content_type: Vec::new(), text: Vec::new() };
+    thread_local!(static STARTS: RefCell<[Start; KEPT]> = const { RefCell::new([NOTHING; KEPT]) });
     let second = clock::now().sec;
-    KEPT.with_borrow_mut(|(kept, text)| {
-        if *kept != second {
-            *kept = second;
-            text.clear();
-            field(text, b"Server", PRODUCT_VERSION.as_bytes());
-            clock::with_http_date(|date| field(text, b"Date", date.as_bytes()));
+    STARTS.with_borrow_mut(|starts| {
+        // Most types that alternate differ in length.
+        let Some(start) = starts.get_mut(content_type.len() % KEPT) else { return };
+        if start.second != second || start.content_type != content_type {
+            start.second = second;
+            start.content_type.clear();
+            start.content_type.extend_from_slice(content_type);
+            start.text.clear();
+            start.text.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            field(&mut start.text, b"Server", PRODUCT_VERSION.as_bytes());
+            clock::with_http_date(|date| field(&mut start.text, b"Date", date.as_bytes()));
+            if !content_type.is_empty() {
+                field(&mut start.text, b"Content-Type", content_type);
+            }
         }
-        out.extend_from_slice(text);
+        out.extend_from_slice(&start.text);
     });
 }
 
 /// The two fields that nearly all answers share.
 fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
     let headers = &response.headers;
-    let usual = matches!(core.server_tokens, None | Some(ServerTokens::On)) && !response.no_server && !response.no_date;
-    if usual && !headers.contains(b"Server") && !headers.contains(b"Date") {
-        return usual_server_and_date(out);
-    }
     if !response.no_server && !headers.contains(b"Server") {
         match &core.server_tokens {
             None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
@@ -123,8 +151,7 @@ fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: 
     }
 }
 
-fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
-    server_and_date(out, request, core, response);
+fn content_type(out: &mut Vec<u8>, response: &Response) {
     if !response.content_type.is_empty() && response.status != 204 {
         out.extend_from_slice(b"Content-Type: ");
         push_clean(out, &response.content_type);
@@ -134,6 +161,9 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
     if let Some(length) = response.content_length.filter(|_| !chunked && response.status != 204 && response.status != 304) {
         out.extend_from_slice(b"Content-Length: ");
         text::push_number(out, length);
