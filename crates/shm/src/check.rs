@@ -53,6 +53,18 @@ fn fill(dict: &Dict, now: u64) {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_count_at_its_end() {
+        // The word of the first shard's head that counts its entries, and so on for those behind it.
+        for word in 0..32u16 {
+            let mut data = (64 + word).to_le_bytes().to_vec();
+            data.extend_from_slice(&[0xff; 8]);
+            super::image(&data);
+            data[0] ^= 1;
+            super::image(&data);
+        }
+    }
+
+    #[test]
     fn smoke() {
         let mut state = 1u64;
         let mut roll = || {

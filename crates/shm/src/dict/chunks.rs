@@ -75,7 +75,7 @@ impl<'a> Shard<'a> {
             link => (geometry.place(link), load(&self.words::<1>(geometry.place(link))?[0]) as u32, cut),
         };
         self.put(&page[FREE], u64::from(free) | ((cut as u64) << 32));
-        self.put(&page[USED], load(&page[USED]) + 1);
+        self.put(&page[USED], load(&page[USED]).wrapping_add(1));
         if free == 0 && (cut + 1) * chunk > PAGE {
             self.unlink_page(page, class);
         }

@@ -87,7 +87,7 @@ impl<'a> Shard<'a> {
             self.put(neighbour, join(end, link, sides(neighbour, end).1));
         }
         self.put(ends, join(end, link, if here == 0 { link } else { there }));
-        let count = length.load(Ordering::Relaxed) + 1;
+        let count = length.load(Ordering::Relaxed).wrapping_add(1);
         self.put(length, count);
         Some(count)
     }

@@ -180,7 +180,7 @@ impl Shard<'_> {
         for page in start + 1..start + count {
             self.mark_page(page, Use::Rest);
         }
-        pool.set(at::USED, pool.get(at::USED) + count as u64);
+        pool.set(at::USED, pool.get(at::USED).wrapping_add(count as u64));
         if count == 1 || pool.get(at::HINT) == start as u64 {
             pool.set(at::HINT, (start + count) as u64);
         }

@@ -281,7 +281,7 @@ impl<'a> Shard<'a> {
         self.put(&record.words[META], 0);
         self.write_text(place + HEADER, spot.key);
         self.set_first(bucket, self.ground.geometry.link(place));
-        self.set(at::ENTRIES, self.get(at::ENTRIES) + 1);
+        self.count_up(at::ENTRIES);
         self.make_newest(record);
         Some(record)
     }

@@ -31,6 +31,6 @@ pub(super) fn empty(shard: &Shard<'_>) {
         shard.set(word, 0);
     }
     shard.give_pages(0, geometry.pages);
-    shard.set(at::EMPTIED, shard.get(at::EMPTIED) + 1);
+    shard.count_up(at::EMPTIED);
     shard.finish();
 }

@@ -135,6 +135,12 @@ impl<'a> Shard<'a> {
         }
     }
 
+    /// Adds one to a count of the head. What memory holds may be anything: a count at its end begins anew.
+    #[inline]
+    pub(super) fn count_up(&self, word: usize) {
+        self.set(word, self.get(word).wrapping_add(1));
+    }
+
     /// Whether a change was begun and not finished.
     #[inline]
     pub(super) fn is_torn(&self) -> bool {
