@@ -93,7 +93,17 @@ impl Application for Server {
     }
 
     fn child_died(&mut self, generation: &Generation, pid: i32) {
-        generation.global.get::<Zones>().buried(pid);
+        let lost = generation.global.get::<Zones>().buried(pid);
+        for loss in lost {
+            let shm::Loss { name, parts, of } = loss;
+            let log = &generation.settings.error_log;
+            base::log!(
+                log,
+                Level::Alert,
+                0,
+                "process {pid} died while it changed shared dictionary \"{name}\": {parts} of its {of} parts emptied"
+            );
+        }
     }
 
     fn work(&mut self, generation: Generation, seat: Seat) -> i32 {

@@ -50,12 +50,20 @@ impl Dict {
         self.ground.memory.len()
     }
 
-    /// To be called by the master when it has buried a worker: frees the locks that it held.
+    /// To be called by the master when it has buried a worker: frees the locks that it held, and empties what it left half-written.
     pub fn buried(&self, dead: i32) {
         self.ground.pool_buried(dead);
-        for number in 0..self.ground.geometry.shards() {
-            lock::force(&self.ground.head(self.ground.geometry.head(number))[at::LOCK], dead);
+        for number in 0..self.shards() {
+            if lock::force(&self.ground.head(self.ground.geometry.head(number))[at::LOCK], dead) {
+                drop(self.ground.lock(number));
+            }
         }
+    }
+
+    /// Number of parts with a lock each.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.ground.geometry.shards()
     }
 
     /// How often a shard's lock was taken from a dead process, and how often a shard was found half-written and emptied.

@@ -15,6 +15,6 @@ pub mod table;
 pub mod zone;
 
 pub use dict::Dict;
-pub use registry::{ClaimError, Zones};
+pub use registry::{ClaimError, Loss, Zones};
 pub use table::{Record, Table};
 pub use zone::{Guard, Zone};

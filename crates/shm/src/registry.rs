@@ -35,6 +35,17 @@ impl fmt::Display for ClaimError {
     }
 }
 
+/// What a worker's death cost a dictionary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The dictionary.
+    pub name: String,
+    /// Parts whose entries are gone.
+    pub parts: u64,
+    /// Parts that it has.
+    pub of: usize,
+}
+
 /// The zones of one configuration. The master keeps it and makes the next from it with [`Zones::successor`].
 #[derive(Clone, Debug, Default)]
 pub struct Zones {
@@ -48,14 +59,23 @@ impl Zones {
         Zones { current: Vec::new(), previous: self.current.clone() }
     }
 
-    /// To be called by the master when it has buried a worker: frees all locks that it held.
-    pub fn buried(&self, process: i32) {
+    /// To be called by the master when it has buried a worker: frees all locks that it held. Returns what was lost because it died
+    /// in the middle of a change.
+    pub fn buried(&self, process: i32) -> Vec<Loss> {
+        let mut lost = Vec::new();
         for zone in &self.current {
             zone.buried(process);
-            if zone.owner() == dict::OWNER {
-                Dict::new(zone).buried(process);
+            if zone.owner() != dict::OWNER {
+                continue;
+            }
+            let dict = Dict::new(zone);
+            dict.buried(process);
+            let parts = zone.new_losses(dict.accidents().1);
+            if parts > 0 {
+                lost.push(Loss { name: zone.name().to_owned(), parts, of: dict.shards() });
             }
         }
+        lost
     }
 
     /// The zone of this configuration that is called `name`.

@@ -36,6 +36,8 @@ pub struct Zone {
     memory: SharedMemory,
     /// What the master remembers of the zone from one configuration to the next, such as the key of a limit.
     pub note: RefCell<Vec<u8>>,
+    /// How many losses of the structure in it the master knows of.
+    known_losses: Cell<u64>,
 }
 
 impl Zone {
@@ -47,7 +49,8 @@ impl Zone {
         if size < MIN_SIZE {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let zone = Zone { name: name.into(), owner, memory: SharedMemory::new(size)?, note: RefCell::default() };
+        let zone =
+            Zone { name: name.into(), owner, memory: SharedMemory::new(size)?, note: RefCell::default(), known_losses: Cell::default() };
         let seed = RandomState::new().hash_one(name);
         if let Some(word) = zone.memory.atomic_u64(at::SEED) {
             word.store(seed, Ordering::Relaxed);
@@ -58,7 +61,13 @@ impl Zone {
     /// The same zone for another thread of this process.
     #[must_use]
     pub fn twin(&self) -> Zone {
-        Zone { name: self.name.clone(), owner: self.owner, memory: self.memory.clone(), note: RefCell::default() }
+        Zone {
+            name: self.name.clone(),
+            owner: self.owner,
+            memory: self.memory.clone(),
+            note: RefCell::default(),
+            known_losses: Cell::default(),
+        }
     }
 
     /// Its name.
@@ -100,6 +109,11 @@ impl Zone {
             guard.reset();
         }
         guard
+    }
+
+    /// Of `losses` in all, those that are new since the last call.
+    pub(crate) fn new_losses(&self, losses: u64) -> u64 {
+        losses.wrapping_sub(self.known_losses.replace(losses))
     }
 
     /// To be called by the master when it has buried a worker: frees the lock if that one held it.

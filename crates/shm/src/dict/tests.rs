@@ -360,3 +360,30 @@ fn a_process_may_die_while_it_works_on_a_list() {
     };
     assert!(dies_at_each_step(1 << 21, full, |d| quiet(d.push(b"list", End::Left, Value::Text(&[2; 3000]), NOW))) > 20);
 }
+
+#[test]
+fn a_loss_is_told_once() {
+    let mut zones = crate::Zones::default();
+    let zone = zones.claim("told", super::OWNER, 1 << 16).unwrap();
+    let d = Dict::new(&zone);
+    for step in 1.. {
+        d.store(b"a", Value::Number(1.0), SET, NOW).unwrap();
+        let sys::process::Fork::Parent(child) = sys::process::fork().unwrap() else {
+            crate::lock::after_fork();
+            failpoint::arm(step);
+            d.store(b"a", Value::Text(&[1; 300]), SET, NOW).unwrap();
+            sys::process::exit_now(0);
+        };
+        let nix::sys::wait::WaitStatus::Exited(_, code) = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None).unwrap() else {
+            panic!("no exit at step {step}");
+        };
+        assert_eq!(code, 9, "it should be told before the change is over");
+        let lost = zones.buried(child);
+        assert!(zones.buried(child).is_empty());
+        if !lost.is_empty() {
+            assert_eq!(lost, [crate::Loss { name: "told".to_owned(), parts: 1, of: 1 }]);
+            assert_eq!(get(&d, b"a"), None);
+            return;
+        }
+    }
+}
