@@ -2,19 +2,20 @@
 //! `ngx_http_core_module`; `local=` is OpenResty's).
 
 use base::errno::describe;
+use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::resolving::Resolving;
 use http::root::Ground;
-use http::{Levels, Module};
+use http::{Attach, Levels, Module};
 use resolver::{Resolver, Settings};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The resolver of a location.
-pub const MODULE: Module = Module { rows, levels, ..Module::named("resolver") };
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("resolver") };
 
 /// The port of name servers.
 const PORT: u16 = 53;
@@ -29,6 +30,16 @@ fn rows() -> Vec<Row> {
 
 fn levels(levels: &mut Levels) {
     levels.location::<Resolving>();
+}
+
+fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    if let Some(resolver) = &place.conf::<Resolving>().resolver {
+        let log = place.log.clone();
+        resolver.on_trouble(move |server, trouble| {
+            base::log!(log, Level::Error, 0, "{} failed {} while resolving, resolver: {server}", trouble.call, describe(&trouble.error));
+        });
+    }
+    Ok(())
 }
 
 fn resolver(cx: &mut Cx<'_>) -> Result<(), Error> {

@@ -58,34 +58,47 @@ impl Question {
     }
 }
 
+/// Why a server could not be asked: the call that failed, and how.
+#[derive(Debug)]
+pub struct Trouble {
+    /// As nginx names it: `send()`.
+    pub call: &'static str,
+    /// What it said.
+    pub error: io::Error,
+}
+
+fn during(call: &'static str) -> impl FnOnce(io::Error) -> Trouble {
+    move |error| Trouble { call, error }
+}
+
 /// Asks what is not settled yet. Waits until all of it is answered, well or badly.
 ///
 /// # Errors
 /// The server cannot be reached, or sends nothing but noise.
-pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> io::Result<()> {
+pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> Result<(), Trouble> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // The kernel picks the port at random, and lets only this server's packets in.
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
+    let socket = UdpSocket::bind((any, 0)).await.map_err(during("bind()"))?;
+    socket.connect(server).await.map_err(during("connect()"))?;
     let mut open = 0;
     let mut last = None;
     for question in questions.iter_mut().filter(|question| !question.is_settled()) {
         // Two numbers differ, so that each answer has one question.
         question.id = loop {
-            let id = getrandom::u32().map_err(io::Error::other)? as u16;
+            let id = getrandom::u32().map_err(|error| during("getrandom()")(io::Error::other(error)))? as u16;
             if last != Some(id) {
                 break id;
             }
         };
         last = Some(question.id);
-        socket.send(&question.message()).await?;
+        socket.send(&question.message()).await.map_err(during("send()"))?;
         open += 1;
     }
     let mut asked: Vec<u16> = questions.iter().filter(|question| !question.is_settled()).map(|question| question.id).collect();
     let mut packet = vec![0; LARGEST];
     let mut stray = 0;
     while open > 0 {
-        let length = socket.recv(&mut packet).await?;
+        let length = socket.recv(&mut packet).await.map_err(during("recv()"))?;
         let answer = packet.get(..length).and_then(|message| dns::parse(message).ok());
         let found = answer.as_ref().and_then(|answer| {
             let question = questions.iter_mut().find(|question| question.is_answered_by(answer) && asked.contains(&question.id))?;
@@ -94,14 +107,14 @@ pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> io::Result<(
         let Some((answer, question)) = found else {
             stray += 1;
             if stray > MOST_STRAY {
-                return Err(io::ErrorKind::InvalidData.into());
+                return Err(during("recv()")(io::ErrorKind::InvalidData.into()));
             }
             continue;
         };
         asked.retain(|id| *id != answer.id);
         open -= 1;
         if answer.truncated {
-            let whole = ask_by_stream(server, question).await?;
+            let whole = ask_by_stream(server, question).await.map_err(during("asking over TCP"))?;
             question.settle(&whole);
         } else {
             question.settle(answer);

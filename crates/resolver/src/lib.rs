@@ -11,6 +11,7 @@ mod lookup;
 #[cfg(test)]
 mod tests;
 
+pub use ask::Trouble;
 pub use failure::Failure;
 use flight::{Flight, Wait};
 use std::cell::{Cell, RefCell};
@@ -97,13 +98,36 @@ pub struct Resolver {
     entries: RefCell<HashMap<Name, Entry>>,
     swept: Cell<Option<Instant>>,
     flights: RefCell<HashMap<Name, Weak<Flight>>>,
+    listener: RefCell<Option<Listener>>,
 }
+
+/// Who hears why a server could not be asked.
+type Listener = Rc<dyn Fn(SocketAddr, &Trouble)>;
 
 impl Resolver {
     /// A resolver that has asked nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Resolver {
-        Resolver { settings, next: Cell::new(0), entries: RefCell::default(), swept: Cell::new(None), flights: RefCell::default() }
+        Resolver {
+            settings,
+            next: Cell::new(0),
+            entries: RefCell::default(),
+            swept: Cell::new(None),
+            flights: RefCell::default(),
+            listener: RefCell::default(),
+        }
+    }
+
+    /// Has `listener` told from now on why servers could not be asked. Silence is no trouble: that is a time-out.
+    pub fn on_trouble(&self, listener: impl Fn(SocketAddr, &Trouble) + 'static) {
+        *self.listener.borrow_mut() = Some(Rc::new(listener));
+    }
+
+    fn tell(&self, server: SocketAddr, trouble: &Trouble) {
+        let listener = self.listener.borrow().clone();
+        if let Some(listener) = listener {
+            listener(server, trouble);
+        }
     }
 
     /// Whether there is a server to ask.
@@ -163,7 +187,7 @@ impl Resolver {
         flights.retain(|_, flight| flight.strong_count() > 0);
         let (resolver, wanted) = (self.clone(), name.clone());
         let flight = Rc::new(Flight::new(Box::pin(async move {
-            let answer = lookup::run(&resolver.settings, &resolver.next, &wanted).await;
+            let answer = lookup::run(&resolver, &wanted).await;
             resolver.flights.borrow_mut().remove(&wanted);
             answer.map(|(list, ttl)| resolver.remember(wanted, list, ttl))
         })));

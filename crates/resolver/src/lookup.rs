@@ -1,8 +1,7 @@
 //! The look-up of one name: its questions, the servers one after the other, aliases that lead on.
 
 use crate::ask::{self, Question};
-use crate::{Failure, Settings};
-use std::cell::Cell;
+use crate::{Failure, Resolver};
 use std::net::IpAddr;
 use std::time::Duration;
 use wire::dns::{Kind, LONGEST_TTL, MOST_ALIASES, Name};
@@ -11,11 +10,11 @@ use wire::dns::{Kind, LONGEST_TTL, MOST_ALIASES, Name};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Finds the addresses of `name` and how long they hold. Goes on until a server has answered.
-pub(crate) async fn run(settings: &Settings, next: &Cell<usize>, name: &Name) -> Result<(Vec<IpAddr>, Duration), Failure> {
+pub(crate) async fn run(resolver: &Resolver, name: &Name) -> Result<(Vec<IpAddr>, Duration), Failure> {
     let mut wanted = name.clone();
     let mut ttl = LONGEST_TTL;
     for _ in 0..MOST_ALIASES {
-        let questions = both(settings, next, &wanted).await?;
+        let questions = both(resolver, &wanted).await?;
         let mut list = Vec::new();
         let mut alias = None;
         let mut code = Failure::NOT_FOUND;
@@ -45,7 +44,8 @@ pub(crate) async fn run(settings: &Settings, next: &Cell<usize>, name: &Name) ->
 }
 
 /// Asks for the addresses of both families.
-async fn both(settings: &Settings, next: &Cell<usize>, name: &Name) -> Result<Vec<Question>, Failure> {
+async fn both(resolver: &Resolver, name: &Name) -> Result<Vec<Question>, Failure> {
+    let Resolver { settings, next, .. } = resolver;
     let kinds = [(settings.ipv4, Kind::A), (settings.ipv6, Kind::AAAA)];
     let mut questions: Vec<Question> = kinds.into_iter().filter(|kind| kind.0).map(|kind| Question::new(name, kind.1)).collect();
     let first = next.get();
@@ -60,6 +60,9 @@ async fn both(settings: &Settings, next: &Cell<usize>, name: &Name) -> Result<Ve
             let Some(server) = settings.servers.get(first.wrapping_add(i) % count) else { continue };
             let asked = tokio::time::timeout(PATIENCE, ask::ask(*server, &mut questions)).await;
             patient |= asked.is_err();
+            if let Ok(Err(trouble)) = asked {
+                resolver.tell(*server, &trouble);
+            }
             if questions.iter().all(Question::is_settled) {
                 return Ok(questions);
             }

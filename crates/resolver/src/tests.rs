@@ -235,3 +235,17 @@ fn both_families_are_asked_for_in_one_go() {
         assert_eq!(seen.get(), 2);
     });
 }
+
+#[test]
+fn trouble_is_told_and_another_server_answers() {
+    run(async {
+        let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (address, _) = server(|_, _| vec![Does::Addresses(vec![[10, 0, 0, 1]])]).await;
+        let resolver = resolver(vec![closed, address]);
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let writes = heard.clone();
+        resolver.on_trouble(move |server, trouble| writes.borrow_mut().push((server, trouble.call, trouble.error.kind())));
+        assert_eq!(texts(&resolver.resolve(b"a.test", SECOND).await.unwrap()), ["10.0.0.1"]);
+        assert_eq!(*heard.borrow(), [(closed, "recv()", std::io::ErrorKind::ConnectionRefused)]);
+    });
+}
