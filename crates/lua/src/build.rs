@@ -8,14 +8,26 @@ use crate::stack::{Stack, Type};
 use mlua_sys as sys;
 use std::ffi::c_int;
 
-/// A container that lacks values.
+/// A container that lacks values, or what stands around all of them.
 #[derive(Clone, Copy, Debug)]
 struct Level {
+    /// So many; 0 only around the containers.
     missing: usize,
     /// The next index of an array; 0 for an object.
     index: usize,
-    /// A key waits for its value.
-    keyed: bool,
+}
+
+/// What may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// An object's key.
+    Key,
+    /// A value: the first of all, an array's, or that of the key on top.
+    Value,
+    /// Nothing: the value is complete.
+    Nothing,
+    /// Nothing: something came that may not.
+    Wrong,
 }
 
 /// Builds one value on top of the stack.
@@ -23,11 +35,12 @@ pub struct Builder<'s, 'a> {
     stack: &'s mut Stack<'a>,
     l: *mut sys::lua_State,
     base: usize,
-    levels: Vec<Level>,
+    next: Next,
+    level: Level,
+    /// The levels around that one.
+    outer: Vec<Level>,
     depth: usize,
     metatable: Option<c_int>,
-    complete: bool,
-    wrong: bool,
 }
 
 impl<'s, 'a> Builder<'s, 'a> {
@@ -39,47 +52,39 @@ impl<'s, 'a> Builder<'s, 'a> {
         }
         let metatable = metatable.filter(|index| stack.kind(*index) == Type::Table).map(|index| index as c_int);
         let (l, base) = (stack.state(), stack.top());
-        let levels = Vec::with_capacity(depth);
-        Some(Self { stack, l, base, levels, depth, metatable, complete: false, wrong: false })
-    }
-
-    /// Whether a value may be pushed now.
-    fn admits(&mut self) -> bool {
-        let fits = match self.levels.last() {
-            Some(level) => level.index > 0 || level.keyed,
-            None => !self.complete,
-        };
-        self.wrong |= !fits;
-        fits
+        let level = Level { missing: 0, index: 0 };
+        Some(Self { stack, l, base, next: Next::Value, level, outer: Vec::with_capacity(depth), depth, metatable })
     }
 
     /// Puts the value on top where it belongs, and likewise each container that is complete by that.
+    #[inline]
     fn join(&mut self) {
-        while let Some(level) = self.levels.last_mut() {
+        while self.level.missing > 0 {
             // SAFETY: the value stands on top; below it the level's table, with the key, a string, in between for an object.
             unsafe {
-                if level.index > 0 {
-                    sys::lua_rawseti(self.l, -2, level.index as sys::lua_Integer);
-                    level.index += 1;
+                if self.level.index > 0 {
+                    raw::set_item(self.l, -2, self.level.index as c_int);
+                    self.level.index += 1;
                 } else {
                     sys::lua_rawset(self.l, -3);
-                    level.keyed = false;
+                    self.next = Next::Key;
                 }
             }
-            level.missing -= 1;
-            if level.missing > 0 {
+            self.level.missing -= 1;
+            if self.level.missing > 0 {
                 return;
             }
-            self.levels.pop();
+            let Some(outer) = self.outer.pop() else { break };
+            self.level = outer;
+            self.next = Next::Value;
         }
-        self.complete = true;
+        self.next = Next::Nothing;
     }
 
+    #[inline]
     fn begin(&mut self, count: usize, array: bool) {
-        if self.levels.len() >= self.depth {
-            self.wrong = true;
-        }
-        if self.wrong || !self.admits() {
+        if self.next != Next::Value || self.outer.len() >= self.depth {
+            self.next = Next::Wrong;
             return;
         }
         let size = count.min(1 << 26) as c_int;
@@ -93,80 +98,80 @@ impl<'s, 'a> Builder<'s, 'a> {
             }
         }
         if count == 0 {
-            self.join();
-        } else {
-            self.levels.push(Level { missing: count, index: usize::from(array), keyed: false });
+            return self.join();
         }
-    }
-
-    /// Whether an object waits for its next key.
-    #[must_use]
-    pub fn wants_key(&self) -> bool {
-        self.levels.last().is_some_and(|level| level.index == 0 && !level.keyed)
+        self.outer.push(self.level);
+        self.level = Level { missing: count, index: usize::from(array) };
+        self.next = if array { Next::Value } else { Next::Key };
     }
 
     /// Begins an array of `count` values.
+    #[inline]
     pub fn array(&mut self, count: usize) {
         self.begin(count, true);
     }
 
     /// Begins an object of `count` keys, each followed by its value.
+    #[inline]
     pub fn object(&mut self, count: usize) {
         self.begin(count, false);
     }
 
-    /// The key of the next value.
-    pub fn key(&mut self, key: &[u8]) {
-        match self.levels.last_mut().filter(|level| level.index == 0 && !level.keyed) {
-            // SAFETY: the level has room for its key; Lua copies the bytes.
-            Some(level) if !self.wrong => unsafe {
-                raw::push_string(self.l, key.as_ptr().cast(), key.len());
-                level.keyed = true;
-            },
-            _ => self.wrong = true,
+    /// A string, which is the next value's key where an object waits for one.
+    #[inline]
+    pub fn string(&mut self, bytes: &[u8]) {
+        if !matches!(self.next, Next::Key | Next::Value) {
+            self.next = Next::Wrong;
+            return;
+        }
+        // SAFETY: there is room for a key and a value above the levels; Lua copies the bytes.
+        unsafe { raw::push_string(self.l, bytes.as_ptr().cast(), bytes.len()) };
+        if self.next == Next::Key {
+            self.next = Next::Value;
+        } else {
+            self.join();
         }
     }
 
-    /// A string.
-    pub fn bytes(&mut self, value: &[u8]) {
-        if !self.wrong && self.admits() {
-            // SAFETY: there is room for one value above the levels; Lua copies the bytes.
-            unsafe { raw::push_string(self.l, value.as_ptr().cast(), value.len()) };
+    /// Pushes a value that is no container and puts it where it belongs.
+    ///
+    /// # Safety
+    /// `push` pushes one value and does nothing else.
+    #[inline]
+    unsafe fn scalar(&mut self, push: impl FnOnce(*mut sys::lua_State)) {
+        if self.next == Next::Value {
+            push(self.l);
             self.join();
+        } else {
+            self.next = Next::Wrong;
         }
     }
 
     /// A number.
+    #[inline]
     pub fn number(&mut self, value: f64) {
-        if !self.wrong && self.admits() {
-            // SAFETY: there is room for one value above the levels.
-            unsafe { sys::lua_pushnumber(self.l, value) };
-            self.join();
-        }
+        // SAFETY: there is room for one value above the levels.
+        unsafe { self.scalar(|l| sys::lua_pushnumber(l, value)) }
     }
 
     /// A boolean.
+    #[inline]
     pub fn bool(&mut self, value: bool) {
-        if !self.wrong && self.admits() {
-            // SAFETY: there is room for one value above the levels.
-            unsafe { sys::lua_pushboolean(self.l, c_int::from(value)) };
-            self.join();
-        }
+        // SAFETY: there is room for one value above the levels.
+        unsafe { self.scalar(|l| sys::lua_pushboolean(l, c_int::from(value))) }
     }
 
     /// The null pointer that stands for nothing (`ngx.null`).
+    #[inline]
     pub fn null(&mut self) {
-        if !self.wrong && self.admits() {
-            // SAFETY: there is room for one value above the levels.
-            unsafe { sys::lua_pushlightuserdata(self.l, std::ptr::null_mut()) };
-            self.join();
-        }
+        // SAFETY: there is room for one value above the levels.
+        unsafe { self.scalar(|l| sys::lua_pushlightuserdata(l, std::ptr::null_mut())) }
     }
 
     /// Whether the value stands on top, complete; otherwise nothing is left of it.
     #[must_use]
     pub fn finish(self) -> bool {
-        let done = self.complete && !self.wrong;
+        let done = self.next == Next::Nothing;
         if !done {
             self.stack.truncate(self.base);
         }

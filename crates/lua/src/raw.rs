@@ -13,6 +13,10 @@ unsafe extern "C-unwind" {
     #[link_name = "lua_rawgeti"]
     pub(crate) fn push_item(l: *mut lua_State, index: c_int, n: c_int);
 
+    /// `table[n] = value`, raw, for the value on top and the table at `index`; pops the value.
+    #[link_name = "lua_rawseti"]
+    pub(crate) fn set_item(l: *mut lua_State, index: c_int, n: c_int);
+
     /// Replaces the key on top by `table[key]`, raw, for the table at `index`.
     #[link_name = "lua_rawget"]
     pub(crate) fn swap_field(l: *mut lua_State, index: c_int);

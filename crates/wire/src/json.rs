@@ -42,11 +42,42 @@ pub enum Token {
 /// A parsed text; used again for the next one.
 #[derive(Debug, Default)]
 pub struct Document {
+    /// Behind the text stand some NULs, which end it as the text's own would.
     text: Vec<u8>,
     decoded: Vec<u8>,
     tokens: Vec<Token>,
-    open: Vec<usize>,
+    open: Vec<Container>,
     depth: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The text itself, which holds one value.
+    Text,
+    Array,
+    Object,
+}
+
+/// A container that is being read.
+#[derive(Clone, Copy, Debug)]
+struct Container {
+    kind: Kind,
+    /// Values in it so far.
+    count: u32,
+    /// Where its token is.
+    token: usize,
+}
+
+impl Container {
+    const TEXT: Self = Self { kind: Kind::Text, count: 0, token: 0 };
+
+    fn token(self) -> Token {
+        if self.kind == Kind::Object { Token::Object(self.count) } else { Token::Array(self.count) }
+    }
+
+    fn closing(self) -> u8 {
+        if self.kind == Kind::Object { b'}' } else { b']' }
+    }
 }
 
 /// Texts of this many bytes make a document that is not worth keeping.
@@ -66,36 +97,38 @@ impl Document {
         if u32::try_from(text.len()).is_err() {
             return Err("the text is too long".into());
         }
-        if text.len() >= 2 && text.iter().take(2).any(|byte| *byte == 0) {
+        if let [0, _, ..] | [_, 0, ..] = text {
             return Err("JSON parser does not support UTF-16 or UTF-32".into());
         }
+        self.text.reserve(text.len() + lexer::BLOCK);
         self.text.extend_from_slice(text);
-        let mut lexer = Lexer::new(text, &mut self.decoded, rules);
+        self.text.extend_from_slice(&[0; lexer::BLOCK]);
+        let Self { text, decoded, tokens, open, depth } = self;
+        let mut lexer = Lexer::new(text, decoded, rules);
+        let mut inner = Container::TEXT;
         loop {
-            let opened = match lexer.peek() {
-                byte @ (b'{' | b'[') => {
-                    lexer.pass();
-                    self.open.push(self.tokens.len());
-                    self.tokens.push(if byte == b'{' { Token::Object(0) } else { Token::Array(0) });
-                    let depth = self.open.len();
-                    self.depth = self.depth.max(depth);
-                    if depth > rules.max_depth {
-                        return Err(format!("Found too many nested data structures ({depth}) at character {}", lexer.position()));
+            let byte = lexer.peek();
+            if let b'{' | b'[' = byte {
+                lexer.pass();
+                open.push(inner);
+                let kind = if byte == b'{' { Kind::Object } else { Kind::Array };
+                inner = Container { kind, count: 0, token: tokens.len() };
+                tokens.push(inner.token());
+                *depth = open.len().max(*depth);
+                if open.len() > rules.max_depth {
+                    return Err(format!("Found too many nested data structures ({}) at character {}", open.len(), lexer.position()));
+                }
+                if lexer.peek() != inner.closing() {
+                    if kind == Kind::Object {
+                        tokens.push(key(&mut lexer)?);
                     }
-                    true
+                    continue;
                 }
-                byte => {
-                    let lexeme = match byte {
-                        b'"' => lexer.string(),
-                        b'0'..=b'9' => lexer.number(),
-                        _ => lexer.next(),
-                    };
-                    let Lexeme::Value(token) = lexeme else { return Err(lexer.expected("value", &lexeme)) };
-                    self.tokens.push(token);
-                    false
-                }
-            };
-            if !next_value(&mut lexer, &mut self.tokens, &mut self.open, opened)? {
+            } else {
+                tokens.push(value(&mut lexer, byte)?);
+                inner.count += 1;
+            }
+            if !go_on(&mut lexer, tokens, open, &mut inner)? {
                 return Ok(());
             }
         }
@@ -132,57 +165,62 @@ impl Document {
     }
 }
 
-/// Goes on behind a value, or behind the opening bracket of a container: to the next value; false at the text's end.
-fn next_value(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>, open: &mut Vec<usize>, opened: bool) -> Result<bool, String> {
-    let mut empty = opened;
+/// A value that is no container and begins with `byte`.
+#[inline]
+fn value(lexer: &mut Lexer<'_>, byte: u8) -> Result<Token, String> {
+    let lexeme = match byte {
+        b'"' => lexer.string(),
+        b'0'..=b'9' | b'-' => lexer.number(),
+        _ => lexer.next(),
+    };
+    match lexeme {
+        Lexeme::Value(token) => Ok(token),
+        other => Err(lexer.expected("value", &other)),
+    }
+}
+
+/// Goes on behind a value, or before the end of an empty container: to the next value; false at the text's end.
+#[inline]
+fn go_on(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>, open: &mut Vec<Container>, inner: &mut Container) -> Result<bool, String> {
     loop {
-        let Some(container) = open.last().and_then(|at| tokens.get_mut(*at)) else {
+        if inner.kind == Kind::Text {
             return match lexer.next() {
                 Lexeme::End => Ok(false),
                 other => Err(lexer.expected("the end", &other)),
             };
-        };
-        let object = match container {
-            Token::Object(count) => {
-                *count += u32::from(!empty);
-                true
-            }
-            Token::Array(count) => {
-                *count += u32::from(!empty);
-                false
-            }
-            _ => false,
-        };
-        match (lexer.peek(), object) {
-            (b'}', true) | (b']', false) => {
-                lexer.pass();
-                open.pop();
-                empty = false;
-            }
-            (b',', _) if !empty => {
-                lexer.pass();
-                return if object { member(lexer, tokens).map(|()| true) } else { Ok(true) };
-            }
-            (_, true) if empty => return member(lexer, tokens).map(|()| true),
-            (_, false) if empty => return Ok(true),
-            _ => {
-                let found = lexer.next();
-                return Err(lexer.expected(if object { "comma or object end" } else { "comma or array end" }, &found));
-            }
         }
+        let byte = lexer.peek();
+        if byte == b',' {
+            lexer.pass();
+            if inner.kind == Kind::Object {
+                tokens.push(key(lexer)?);
+            }
+            return Ok(true);
+        }
+        if byte != inner.closing() {
+            let found = lexer.next();
+            let what = if inner.kind == Kind::Object { "comma or object end" } else { "comma or array end" };
+            return Err(lexer.expected(what, &found));
+        }
+        lexer.pass();
+        if let Some(token) = tokens.get_mut(inner.token) {
+            *token = inner.token();
+        }
+        *inner = open.pop().unwrap_or(Container::TEXT);
+        inner.count += 1;
     }
 }
 
 /// A key and its colon.
-fn member(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>) -> Result<(), String> {
+#[inline]
+fn key(lexer: &mut Lexer<'_>) -> Result<Token, String> {
     let key = if lexer.peek() == b'"' { lexer.string() } else { lexer.next() };
     let Lexeme::Value(token @ (Token::Plain(..) | Token::Decoded(..))) = key else {
         return Err(lexer.expected("object key string", &key));
     };
-    tokens.push(token);
     if lexer.peek() == b':' {
         lexer.pass();
-        return Ok(());
+        return Ok(token);
     }
     let found = lexer.next();
     Err(lexer.expected("colon", &found))

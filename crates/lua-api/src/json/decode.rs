@@ -49,8 +49,7 @@ pub(super) fn decode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 fn build(document: &Document, mut builder: Builder<'_, '_>) -> bool {
     for token in document.tokens() {
         match *token {
-            Token::Plain(..) | Token::Decoded(..) if builder.wants_key() => builder.key(document.string(*token)),
-            Token::Plain(..) | Token::Decoded(..) => builder.bytes(document.string(*token)),
+            Token::Plain(..) | Token::Decoded(..) => builder.string(document.string(*token)),
             Token::Number(value) => builder.number(value),
             Token::Bool(value) => builder.bool(value),
             Token::Null => builder.null(),

@@ -3,6 +3,9 @@
 use super::number::{self, Read};
 use super::{Rules, Token};
 
+/// So many NULs stand behind a text, that a block of this size can be looked at wherever a string goes on.
+pub(super) const BLOCK: usize = 8;
+
 /// A word.
 pub(super) enum Lexeme {
     ObjectBegin,
@@ -166,7 +169,17 @@ impl<'a> Lexer<'a> {
         self.fail("invalid token")
     }
 
+    #[inline]
     pub(super) fn number(&mut self) -> Lexeme {
+        let Some(Read { value, length, integer }) = number::read_usual(self.rest()) else { return self.unusual_number() };
+        self.index = self.at;
+        self.at += length;
+        self.integer = integer;
+        Lexeme::Value(Token::Number(value))
+    }
+
+    #[cold]
+    fn unusual_number(&mut self) -> Lexeme {
         self.index = self.at;
         let rest = self.rest();
         if !self.rules.odd_numbers && number::is_odd(rest) {
@@ -183,20 +196,26 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string, from its quote on.
+    #[inline]
     pub(super) fn string(&mut self) -> Lexeme {
-        self.at += 1;
-        let rest = self.rest();
+        let start = self.at + 1;
+        let rest = self.text.get(start..).unwrap_or_default();
         let length = plain(rest);
-        let start = self.at;
-        self.at += length;
-        match rest.get(length) {
-            Some(b'"') => {
-                self.at += 1;
-                Lexeme::Value(Token::Plain(start as u32, length as u32))
-            }
-            Some(b'\\') => self.escaped(rest.get(..length).unwrap_or_default()),
-            _ => self.fail("unexpected end of string"),
+        self.at = start + length;
+        if rest.get(length) == Some(&b'"') {
+            self.at += 1;
+            return Lexeme::Value(Token::Plain(start as u32, length as u32));
         }
+        self.unusual_string(start)
+    }
+
+    /// A string that is not plain up to here.
+    #[cold]
+    fn unusual_string(&mut self, start: usize) -> Lexeme {
+        if self.text.get(self.at) == Some(&b'\\') {
+            return self.escaped(self.text.get(start..self.at).unwrap_or_default());
+        }
+        self.fail("unexpected end of string")
     }
 
     /// The rest of a string from its first escape on.
@@ -240,16 +259,41 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// The bytes of `block` that are `byte` by their highest bits. Above the lowest of these there may be wrong ones.
+#[inline]
+fn mark(block: u64, byte: u8) -> u64 {
+    const EACH: u64 = u64::MAX / 255;
+    let other = block ^ EACH * u64::from(byte);
+    other.wrapping_sub(EACH) & !other & EACH << 7
+}
+
 /// How many bytes a string has until its end, or its next escape.
 #[inline]
 fn plain(text: &[u8]) -> usize {
-    const SHORT: usize = 16;
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0);
-    if let Some(at) = text.iter().take(SHORT).position(special) {
-        return at;
+    if let Some(block) = text.first_chunk::<BLOCK>() {
+        let block = u64::from_le_bytes(*block);
+        let found = mark(block, b'"') | mark(block, b'\\') | mark(block, 0);
+        if found != 0 {
+            return found.trailing_zeros() as usize / 8;
+        }
     }
-    let rest = text.get(SHORT..).unwrap_or_default();
-    memchr::memchr3(b'"', b'\\', 0, rest).map_or(text.len(), |at| SHORT + at)
+    plain_beyond(text)
+}
+
+/// The same, for a string that has no end in its first block.
+fn plain_beyond(text: &[u8]) -> usize {
+    const SHORT: usize = 4 * BLOCK;
+    let (blocks, _) = text.as_chunks::<BLOCK>();
+    for (at, block) in blocks.iter().enumerate().take(SHORT / BLOCK) {
+        let block = u64::from_le_bytes(*block);
+        let found = mark(block, b'"') | mark(block, b'\\') | mark(block, 0);
+        if found != 0 {
+            return at * BLOCK + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let from = SHORT.min(text.len() / BLOCK * BLOCK);
+    let rest = text.get(from..).unwrap_or_default();
+    memchr::memchr3(b'"', b'\\', 0, rest).map_or(text.len(), |at| from + at)
 }
 
 /// Four hexadecimal digits.

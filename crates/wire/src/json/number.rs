@@ -30,30 +30,53 @@ fn digits(text: &[u8], from: usize) -> usize {
     rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
 }
 
-/// The number at the beginning of `text`, if it is an integer of few digits, as most are.
+/// Powers of ten by which the fraction's digits divide.
+const POWERS: [f64; EXACT_DIGITS] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Digits from `at` on, put behind those of `value`; where they end.
 #[inline]
-fn read_small(text: &[u8]) -> Option<Read> {
-    let sign = usize::from(text.first() == Some(&b'-'));
-    let mut value = 0_u64;
-    let mut length = sign;
-    while let Some(digit) = text.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        length += 1;
+fn take_digits(text: &[u8], mut at: usize, value: &mut u64) -> usize {
+    while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        *value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
     }
-    let more = matches!(text.get(length), Some(b'.' | b'e' | b'E' | b'x' | b'X'));
-    let digits = length - sign;
-    if digits == 0 || digits >= EXACT_DIGITS || more {
+    at
+}
+
+/// The number at the beginning of `text`, if it is one of few digits that JSON knows and has no exponent, as most are.
+#[inline]
+pub(super) fn read_usual(text: &[u8]) -> Option<Read> {
+    let negative = text.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let mut value = 0;
+    let mut end = take_digits(text, start, &mut value);
+    let whole = end - start;
+    let mut next = text.get(end).copied().unwrap_or(0);
+    let mut places = 0;
+    if next == b'.' {
+        let from = end + 1;
+        end = take_digits(text, from, &mut value);
+        places = end - from;
+        next = text.get(end).copied().unwrap_or(0);
+        if places == 0 {
+            return None;
+        }
+    }
+    let odd = whole == 0 || (whole > 1 && text.get(start) == Some(&b'0')) || matches!(next | 0x20, b'e' | b'x');
+    if odd || whole + places >= EXACT_DIGITS {
         return None;
     }
-    let value = value as f64;
-    Some(Read { value: if sign > 0 && value > 0.0 { -value } else { value }, length, integer: true })
+    let value = value as i64 as f64;
+    let integer = places == 0;
+    // Both are exact, so that the quotient is the number that is nearest to the decimal.
+    let value = if integer { value } else { value / POWERS.get(places)? };
+    // An integer has no negative zero.
+    let value = if negative && !(integer && value == 0.0) { -value } else { value };
+    Some(Read { value, length: end, integer })
 }
 
 /// The number at the beginning of `text`.
 pub(super) fn read(text: &[u8]) -> Option<Read> {
-    if let Some(small) = read_small(text) {
-        return Some(small);
-    }
     let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
     let negative = text.first() == Some(&b'-');
     let whole = digits(text, sign);
