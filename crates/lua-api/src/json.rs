@@ -4,6 +4,7 @@
 
 mod decode;
 mod encode;
+mod quoted;
 
 use lua::{Group, PhaseSet, Row};
 

@@ -11,10 +11,23 @@ use std::ffi::c_int;
 /// How a table was entered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
+    /// None was: the value that the walk began with.
+    Outside,
     /// Its keys and values: the last key stands above it.
     Pairs,
     /// Values by index.
     Items,
+}
+
+impl Level {
+    /// Values of the stack that it adds to what is below.
+    const fn takes(self) -> usize {
+        match self {
+            Self::Outside => 0,
+            Self::Items => 1,
+            Self::Pairs => 2,
+        }
+    }
 }
 
 /// A value as it is seen.
@@ -36,12 +49,22 @@ pub enum View<'v> {
     Other(Type),
 }
 
+/// Values of the stack that a level needs while the walk is in it.
+const NEEDED: usize = 8;
+/// Room is made for so many at once, where there is as much.
+const BLOCK: usize = 40;
+
 /// Looks at a value and what is in it.
 pub struct Walker<'s, 'a> {
     stack: &'s mut Stack<'a>,
     l: *mut sys::lua_State,
     base: usize,
-    levels: Vec<Level>,
+    level: Level,
+    /// The levels around that one.
+    outer: Vec<Level>,
+    /// Values of the stack that the levels take, and those that there is room for.
+    used: usize,
+    room: usize,
     /// A value stands on top, not the table or key of the last level.
     at_value: bool,
     /// Lua code has run meanwhile.
@@ -72,12 +95,12 @@ unsafe extern "C-unwind" fn index_entry(l: *mut sys::lua_State) -> c_int {
 impl<'s, 'a> Walker<'s, 'a> {
     /// Begins with the value at `index`; none when there is no room. What is pushed goes away with the walker.
     pub fn new(stack: &'s mut Stack<'a>, index: usize) -> Option<Self> {
-        if !stack.reserve(8) {
+        if !stack.reserve(NEEDED) {
             return None;
         }
         let (l, base) = (stack.state(), stack.top());
         stack.push_copy(index);
-        Some(Self { stack, l, base, levels: Vec::new(), at_value: true, disturbed: false })
+        Some(Self { stack, l, base, level: Level::Outside, outer: Vec::new(), used: 0, room: NEEDED, at_value: true, disturbed: false })
     }
 
     /// The type of the value.
@@ -90,21 +113,17 @@ impl<'s, 'a> Walker<'s, 'a> {
     }
 
     /// The value.
+    #[inline]
     pub fn view(&self) -> View<'_> {
         // SAFETY: a value stands on top.
         if self.at_value { unsafe { self.view_at(-1) } } else { View::Nil }
-    }
-
-    /// The pair's key.
-    pub fn key(&self) -> View<'_> {
-        // SAFETY: key and value stand on top.
-        if self.at_pair() { unsafe { self.view_at(-2) } } else { View::Nil }
     }
 
     /// The value at `index`.
     ///
     /// # Safety
     /// One stands there.
+    #[inline]
     unsafe fn view_at(&self, index: c_int) -> View<'_> {
         let mut length = 0;
         // SAFETY: the caller's contract, and each function is asked for a value of its type, which changes nothing. A string
@@ -185,16 +204,40 @@ impl<'s, 'a> Walker<'s, 'a> {
     }
 
     fn enter(&mut self, level: Level) -> bool {
-        if self.kind() != Type::Table || !self.stack.reserve(8) {
+        if self.kind() != Type::Table || !self.make_room() {
             return false;
         }
         if level == Level::Pairs {
             // SAFETY: room was made.
             unsafe { sys::lua_pushnil(self.l) };
         }
-        self.levels.push(level);
+        self.used += level.takes();
+        self.outer.push(self.level);
+        self.level = level;
         self.at_value = false;
         true
+    }
+
+    /// Makes room for one level more.
+    fn make_room(&mut self) -> bool {
+        if self.used + NEEDED <= self.room {
+            return true;
+        }
+        let more = if self.stack.reserve(BLOCK) {
+            BLOCK
+        } else if self.stack.reserve(NEEDED) {
+            NEEDED
+        } else {
+            return false;
+        };
+        self.room = self.used + more;
+        true
+    }
+
+    fn leave_level(&mut self) {
+        self.used -= self.level.takes();
+        self.level = self.outer.pop().unwrap_or(Level::Outside);
+        self.at_value = true;
     }
 
     /// Enters the table to walk its pairs; false when there is no room, or no table.
@@ -209,47 +252,59 @@ impl<'s, 'a> Walker<'s, 'a> {
         self.enter(Level::Items)
     }
 
-    /// Goes to the next pair's value; false at the end, where the table is left.
+    /// Goes to the next pair's value: its key and itself; nothing at the end, where the table is left.
     ///
     /// # Errors
     /// Lua code has changed the table so that it cannot be walked on.
-    pub fn step(&mut self) -> Result<bool, Vec<u8>> {
-        if self.at_value || self.levels.last() != Some(&Level::Pairs) {
-            return Ok(false);
+    #[inline]
+    pub fn pair(&mut self) -> Result<Option<(View<'_>, View<'_>)>, Vec<u8>> {
+        if self.level != Level::Pairs {
+            return Ok(None);
         }
+        self.back();
         // SAFETY: the table and its last key stand on top, and entering made room. The direct call cannot fail: nothing
         // has changed the table since the key came from it.
-        let more = unsafe {
-            if self.disturbed {
-                sys::lua_pushcclosure(self.l, next_entry, 0);
-                sys::lua_insert(self.l, -2);
-                sys::lua_pushvalue(self.l, -3);
-                sys::lua_insert(self.l, -2);
-                self.protected(2, 2)?;
-                let more = sys::lua_type(self.l, -2) != sys::LUA_TNIL;
-                if !more {
-                    sys::lua_settop(self.l, -3);
-                }
-                more
-            } else {
-                sys::lua_next(self.l, -2) != 0
-            }
-        };
+        let more = unsafe { if self.disturbed { self.ask_next()? } else { sys::lua_next(self.l, -2) != 0 } };
         if !more {
-            self.levels.pop();
+            self.leave_level();
+            return Ok(None);
         }
         self.at_value = true;
-        Ok(more)
+        // SAFETY: key and value stand on top.
+        Ok(Some(unsafe { (self.view_at(-2), self.view_at(-1)) }))
+    }
+
+    /// `lua_next` where it may fail: whether key and value stand on top in place of the last key.
+    ///
+    /// # Safety
+    /// The table and its last key stand on top, and there is room.
+    #[cold]
+    unsafe fn ask_next(&mut self) -> Result<bool, Vec<u8>> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            sys::lua_pushcclosure(self.l, next_entry, 0);
+            sys::lua_insert(self.l, -2);
+            sys::lua_pushvalue(self.l, -3);
+            sys::lua_insert(self.l, -2);
+            self.protected(2, 2)?;
+            let more = sys::lua_type(self.l, -2) != sys::LUA_TNIL;
+            if !more {
+                sys::lua_settop(self.l, -3);
+            }
+            Ok(more)
+        }
     }
 
     /// Goes to the item `index`, with the table's `__index` if `raw` is off and there is no such item.
     ///
     /// # Errors
     /// The error that `__index` raised.
-    pub fn item(&mut self, index: usize, raw: bool) -> Result<(), Vec<u8>> {
-        if self.at_value || self.levels.last() != Some(&Level::Items) {
-            return Ok(());
+    #[inline]
+    pub fn item(&mut self, index: usize, raw: bool) -> Result<View<'_>, Vec<u8>> {
+        if self.level != Level::Items {
+            return Ok(View::Nil);
         }
+        self.back();
         // SAFETY: the table stands on top, and entering made room.
         unsafe {
             raw::push_item(self.l, -1, index as c_int);
@@ -262,12 +317,13 @@ impl<'s, 'a> Walker<'s, 'a> {
             }
         }
         self.at_value = true;
-        Ok(())
+        Ok(self.view())
     }
 
     /// Goes back from a value to the table it is in.
-    pub fn back(&mut self) {
-        if self.at_value && !self.levels.is_empty() {
+    #[inline]
+    fn back(&mut self) {
+        if self.at_value && self.level != Level::Outside {
             // SAFETY: the value stands on top of its level.
             unsafe { sys::lua_settop(self.l, -2) };
             self.at_value = false;
@@ -276,20 +332,12 @@ impl<'s, 'a> Walker<'s, 'a> {
 
     /// Leaves the table, which is the value again.
     pub fn leave(&mut self) {
-        if self.at_value {
-            self.back();
+        self.back();
+        if self.level == Level::Pairs {
+            // SAFETY: the last key stands on top.
+            unsafe { sys::lua_settop(self.l, -2) };
         }
-        if let Some(level) = self.levels.pop() {
-            if level == Level::Pairs {
-                // SAFETY: the last key stands on top.
-                unsafe { sys::lua_settop(self.l, -2) };
-            }
-            self.at_value = true;
-        }
-    }
-
-    fn at_pair(&self) -> bool {
-        self.at_value && self.levels.last() == Some(&Level::Pairs)
+        self.leave_level();
     }
 
     /// Calls the function below `arguments` values. After an error the walker may only be dropped.
@@ -307,7 +355,8 @@ impl<'s, 'a> Walker<'s, 'a> {
                 View::Bytes(text) => text.to_vec(),
                 _ => b"unknown reason".to_vec(),
             };
-            self.levels.clear();
+            self.outer.clear();
+            (self.level, self.used) = (Level::Outside, 0);
             self.at_value = true;
             Err(text)
         }

@@ -1,6 +1,7 @@
 //! `cjson.encode`: a Lua value as text.
 
 use super::empty_array;
+use super::quoted::Quoting;
 use crate::number;
 use lua::{Cx, Raise, Stack, Type, View, Walker};
 use std::cell::Cell;
@@ -77,8 +78,9 @@ pub(super) fn encode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let mut out = BUFFER.take();
     out.clear();
     let walker = Walker::new(stack, 4).ok_or(Raise::fixed("stack overflow"))?;
-    let encoder = Encoder { walker, settings: &settings, out: &mut out, open: Vec::new() };
-    let result = encoder.run();
+    let quoting = Quoting::new(settings.has(ESCAPE_SLASH));
+    let text = Text { settings: &settings, quoting, out: &mut out, open: Vec::new() };
+    let result = Encoder { walker, text }.run();
     if result.is_ok() {
         stack.push_bytes(&out);
     }
@@ -90,78 +92,87 @@ pub(super) fn encode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 /// A table that is being written.
 struct Open {
-    /// Index of the last item and number of items of an array; none for an object.
-    items: Option<(usize, usize)>,
-    raw: bool,
-    /// Members that were begun, those left out not counted where they are the first.
-    commas: usize,
+    /// None for an object.
+    items: Option<Items>,
+    /// A comma stands before the next member.
+    comma: bool,
     /// It has members, or had some that were left out.
     begun: bool,
-    /// Where the last member begins in the text.
-    mark: usize,
 }
 
-/// What follows in the text.
-enum Next {
-    /// The value that the walker looks at.
-    Value,
-    /// What is behind that value, which was written or left out.
-    Behind { left_out: bool },
+/// Where an array is.
+#[derive(Clone, Copy)]
+struct Items {
+    /// The last item's index.
+    index: usize,
+    length: usize,
+    raw: bool,
 }
 
-struct Encoder<'e, 's, 'a> {
-    walker: Walker<'s, 'a>,
-    settings: &'e Settings,
-    out: &'e mut Vec<u8>,
-    open: Vec<Open>,
+/// What was made of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// All of it was written.
+    Whole,
+    /// Nothing: it is of a kind that is skipped.
+    LeftOut,
+    /// Nothing yet: the walker looks at a table.
+    Table,
 }
 
 fn raised(text: Vec<u8>) -> Raise {
     Raise::new(text).at_level(0)
 }
 
-impl Encoder<'_, '_, '_> {
-    fn run(mut self) -> Result<(), Raise> {
-        let mut next = Next::Value;
-        loop {
-            next = match next {
-                Next::Value => self.value()?,
-                Next::Behind { left_out } => {
-                    if self.open.is_empty() {
-                        return Ok(());
-                    }
-                    self.behind(left_out)?
-                }
-            };
-        }
-    }
+#[cold]
+fn refuse(kind: Type, reason: &str) -> Raise {
+    Raise::new(format!("Cannot serialise {}: {reason}", kind.name()))
+}
 
-    fn refuse(kind: Type, reason: &str) -> Raise {
-        Raise::new(format!("Cannot serialise {}: {reason}", kind.name()))
-    }
+/// The text so far, and the tables that are open in it.
+struct Text<'e> {
+    settings: &'e Settings,
+    quoting: Quoting,
+    out: &'e mut Vec<u8>,
+    open: Vec<Open>,
+}
 
-    fn value(&mut self) -> Result<Next, Raise> {
-        match self.walker.view() {
-            View::Bytes(text) => push_string(self.out, text, self.settings.has(ESCAPE_SLASH)),
-            View::Number(number) => self.number(number)?,
+impl Text<'_> {
+    /// Writes a value that takes no decision: what most are. Of others nothing is written.
+    #[inline]
+    fn simple(&mut self, value: View<'_>) -> bool {
+        match value {
+            View::Bytes(text) => self.quoting.push(self.out, text),
+            View::Number(number) if number.is_finite() => number::push_digits(self.out, number, self.settings.digits),
             View::Bool(on) => self.out.extend_from_slice(if on { b"true" } else { b"false" }),
-            View::Table => return self.table(),
             View::Nil | View::Light(0) => self.out.extend_from_slice(b"null"),
-            View::Light(address) if address == empty_array() => self.out.extend_from_slice(b"[]"),
-            View::Light(_) | View::Other(_) if self.settings.has(SKIP_UNSUPPORTED) => return Ok(Next::Behind { left_out: true }),
-            View::Light(_) => return Err(Self::refuse(Type::LightUserdata, "type not supported")),
-            View::Other(kind) => return Err(Self::refuse(kind, "type not supported")),
+            _ => return false,
         }
-        Ok(Next::Behind { left_out: false })
+        true
     }
 
-    fn number(&mut self, value: f64) -> Result<(), Raise> {
-        if value.is_finite() {
-            number::push_digits(self.out, value, self.settings.digits);
-        } else if self.settings.has(INVALID_AS_NULL) {
+    #[inline]
+    fn value(&mut self, value: View<'_>) -> Result<Written, Raise> {
+        if self.simple(value) {
+            return Ok(Written::Whole);
+        }
+        match value {
+            View::Table => return Ok(Written::Table),
+            View::Number(number) => self.invalid_number(number)?,
+            View::Light(address) if address == empty_array() => self.out.extend_from_slice(b"[]"),
+            _ if self.settings.has(SKIP_UNSUPPORTED) => return Ok(Written::LeftOut),
+            View::Other(kind) => return Err(refuse(kind, "type not supported")),
+            _ => return Err(refuse(Type::LightUserdata, "type not supported")),
+        }
+        Ok(Written::Whole)
+    }
+
+    #[cold]
+    fn invalid_number(&mut self, value: f64) -> Result<(), Raise> {
+        if self.settings.has(INVALID_AS_NULL) {
             self.out.extend_from_slice(b"null");
         } else if !self.settings.has(INVALID_NUMBERS) {
-            return Err(Self::refuse(Type::Number, "must not be NaN or Infinity"));
+            return Err(refuse(Type::Number, "must not be NaN or Infinity"));
         } else if value.is_nan() {
             self.out.extend_from_slice(b"NaN");
         } else {
@@ -170,126 +181,7 @@ impl Encoder<'_, '_, '_> {
         Ok(())
     }
 
-    /// Begins an array of `length` items.
-    fn array(&mut self, length: usize, raw: bool) -> Result<Next, Raise> {
-        self.enter(|walker| walker.enter_items())?;
-        self.out.push(b'[');
-        self.open.push(Open { items: Some((0, length)), raw, commas: 0, begun: false, mark: 0 });
-        self.advance()
-    }
-
-    fn enter(&mut self, enter: impl FnOnce(&mut Walker<'_, '_>) -> bool) -> Result<(), Raise> {
-        let depth = self.open.len() + 1;
-        if depth <= self.settings.max_depth && enter(&mut self.walker) {
-            return Ok(());
-        }
-        Err(Raise::new(format!("Cannot serialise, excessive nesting ({depth})")))
-    }
-
-    fn table(&mut self) -> Result<Next, Raise> {
-        let metatable = self.walker.metatable();
-        if metatable.is_some() {
-            if metatable == self.walker.address(ARRAY_MT) {
-                let length = self.walker.length();
-                return self.array(length, true);
-            }
-            if let Some(length) = self.walker.asked_length().map_err(raised)? {
-                return self.array(length as usize, false);
-            }
-        }
-        self.enter(|walker| walker.enter_pairs())?;
-        let more = self.walker.step().map_err(raised)?;
-        let length = if more && !matches!(self.walker.key(), View::Number(_)) { None } else { self.array_length(more)? };
-        match length {
-            Some(length) if length > 0 || !self.settings.has(EMPTY_AS_OBJECT) => return self.array(length, metatable.is_none()),
-            _ if metatable.is_some() && metatable == self.walker.address(EMPTY_ARRAY_MT) => {
-                if length.is_none() && more {
-                    self.walker.leave();
-                }
-                let length = self.walker.length();
-                return self.array(length, true);
-            }
-            _ => {}
-        }
-        self.out.push(b'{');
-        let open = Open { items: None, raw: true, commas: 0, begun: false, mark: 0 };
-        match length {
-            // It is empty, and the walk over it has ended.
-            Some(_) => {
-                self.out.push(b'}');
-                Ok(Next::Behind { left_out: false })
-            }
-            // The walk stands at the first pair.
-            None => {
-                self.open.push(open);
-                self.member()
-            }
-        }
-    }
-
-    /// Number of items, if all keys are positive integers and there are not too few of them; the walk has then ended.
-    /// Otherwise it stands at the first pair.
-    fn array_length(&mut self, mut more: bool) -> Result<Option<usize>, Raise> {
-        let (mut max, mut items) = (0.0_f64, 0.0);
-        let mut restart = false;
-        while more {
-            let key = if let View::Number(key) = self.walker.key() { key } else { 0.0 };
-            if key < 1.0 || key.floor() != key {
-                self.walker.leave();
-                restart = true;
-                break;
-            }
-            max = max.max(key);
-            items += 1.0;
-            self.walker.back();
-            more = self.walker.step().map_err(raised)?;
-        }
-        let settings = self.settings;
-        let sparse = settings.sparse_ratio > 0.0 && max > items * settings.sparse_ratio && max > settings.sparse_safe;
-        if !restart && (sparse || max > f64::from(i32::MAX)) {
-            if !settings.has(SPARSE_AS_OBJECT) {
-                return Err(Self::refuse(Type::Table, "excessively sparse array"));
-            }
-            restart = true;
-        }
-        if !restart {
-            return Ok(Some(max as usize));
-        }
-        self.enter(|walker| walker.enter_pairs())?;
-        self.walker.step().map_err(raised)?;
-        Ok(None)
-    }
-
-    /// Leaves a value, and goes to what is next in its table.
-    fn behind(&mut self, left_out: bool) -> Result<Next, Raise> {
-        if let Some(open) = self.open.last_mut().filter(|_| left_out) {
-            self.out.truncate(open.mark);
-            if open.commas == 1 {
-                open.commas = 0;
-            }
-        }
-        self.walker.back();
-        self.advance()
-    }
-
-    fn advance(&mut self) -> Result<Next, Raise> {
-        let Some(open) = self.open.last_mut() else { return Ok(Next::Behind { left_out: false }) };
-        match &mut open.items {
-            Some((index, length)) if *index < *length => {
-                *index += 1;
-                self.walker.item(*index, open.raw).map_err(raised)?;
-                self.separate();
-                Ok(Next::Value)
-            }
-            Some(_) => {
-                self.walker.leave();
-                Ok(self.close(b']'))
-            }
-            None if self.walker.step().map_err(raised)? => self.member(),
-            None => Ok(self.close(b'}')),
-        }
-    }
-
+    #[inline]
     fn indent(&mut self, depth: usize) {
         if !self.settings.indent.is_empty() {
             self.out.push(b'\n');
@@ -299,89 +191,236 @@ impl Encoder<'_, '_, '_> {
         }
     }
 
-    fn close(&mut self, bracket: u8) -> Next {
+    /// Begins an array whose first items are written, if some are.
+    fn open_array(&mut self, items: Items) {
+        let begun = items.index > 0;
+        if !begun {
+            self.out.push(b'[');
+        }
+        self.open.push(Open { items: Some(items), comma: begun, begun });
+    }
+
+    fn open_object(&mut self) {
+        self.out.push(b'{');
+        self.open.push(Open { items: None, comma: false, begun: false });
+    }
+
+    fn close(&mut self, bracket: u8) {
         if self.open.pop().is_some_and(|open| open.begun) {
             self.indent(self.open.len());
         }
         self.out.push(bracket);
-        Next::Behind { left_out: false }
     }
 
-    /// What stands before a member.
-    fn separate(&mut self) {
+    /// A member of the table that was opened last: what `begin` writes, and its value.
+    #[inline]
+    fn member(&mut self, begin: impl FnOnce(&mut Self) -> Result<(), Raise>, value: View<'_>) -> Result<Written, Raise> {
+        let start = self.out.len();
+        let mut comma = true;
         if let Some(open) = self.open.last_mut() {
-            open.mark = self.out.len();
-            open.begun = true;
-            if open.commas > 0 {
-                self.out.push(b',');
-            }
-            open.commas += 1;
+            comma = open.comma;
+            (open.comma, open.begun) = (true, true);
+        }
+        if comma {
+            self.out.push(b',');
         }
         self.indent(self.open.len());
+        begin(self)?;
+        let written = self.value(value)?;
+        if written == Written::LeftOut {
+            self.out.truncate(start);
+            if let Some(open) = self.open.last_mut() {
+                open.comma = comma;
+            }
+        }
+        Ok(written)
     }
 
-    /// A member's key, of the pair that the walker is at.
-    fn member(&mut self) -> Result<Next, Raise> {
-        self.separate();
-        match self.walker.key() {
+    /// A key and its colon.
+    #[inline]
+    fn key(&mut self, key: View<'_>) -> Result<(), Raise> {
+        match key {
+            View::Bytes(key) => self.quoting.push(self.out, key),
             View::Number(key) => {
                 self.out.push(b'"');
-                self.number(key)?;
+                if key.is_finite() {
+                    number::push_digits(self.out, key, self.settings.digits);
+                } else {
+                    self.invalid_number(key)?;
+                }
                 self.out.push(b'"');
             }
-            View::Bytes(key) => push_string(self.out, key, self.settings.has(ESCAPE_SLASH)),
-            View::Bool(_) => return Err(Self::refuse(Type::Boolean, KEY)),
-            View::Table => return Err(Self::refuse(Type::Table, KEY)),
-            View::Light(_) => return Err(Self::refuse(Type::LightUserdata, KEY)),
-            View::Other(kind) => return Err(Self::refuse(kind, KEY)),
-            View::Nil => return Err(Self::refuse(Type::Nil, KEY)),
+            View::Bool(_) => return Err(refuse(Type::Boolean, KEY)),
+            View::Table => return Err(refuse(Type::Table, KEY)),
+            View::Light(_) => return Err(refuse(Type::LightUserdata, KEY)),
+            View::Other(kind) => return Err(refuse(kind, KEY)),
+            View::Nil => return Err(refuse(Type::Nil, KEY)),
         }
         self.out.push(b':');
         if !self.settings.indent.is_empty() {
             self.out.push(b' ');
         }
-        Ok(Next::Value)
+        Ok(())
     }
 }
 
-/// What to write for each byte: 0 itself, `u` its number, otherwise this letter behind a backslash.
-static ESCAPES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 32 {
-        table[byte] = b'u';
-        byte += 1;
-    }
-    table[127] = b'u';
-    table[8] = b'b';
-    table[9] = b't';
-    table[10] = b'n';
-    table[12] = b'f';
-    table[13] = b'r';
-    table[b'"' as usize] = b'"';
-    table[b'\\' as usize] = b'\\';
-    table[b'/' as usize] = b'/';
-    table
-};
+struct Encoder<'e, 's, 'a> {
+    walker: Walker<'s, 'a>,
+    text: Text<'e>,
+}
 
-fn push_string(out: &mut Vec<u8>, text: &[u8], slash: bool) {
-    out.reserve(text.len() + 2);
-    out.push(b'"');
-    let mut from = 0;
-    for (at, byte) in text.iter().enumerate() {
-        let escape = ESCAPES.get(usize::from(*byte)).copied().unwrap_or(0);
-        if escape == 0 || (escape == b'/' && !slash) {
-            continue;
-        }
-        out.extend_from_slice(text.get(from..at).unwrap_or_default());
-        from = at + 1;
-        if escape == b'u' {
-            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
-        } else {
-            out.extend_from_slice(&[b'\\', escape]);
+impl Encoder<'_, '_, '_> {
+    fn run(mut self) -> Result<(), Raise> {
+        let mut written = self.text.value(self.walker.view())?;
+        loop {
+            written = match self.text.open.last() {
+                _ if written == Written::Table => self.table()?,
+                None => return Ok(()),
+                Some(open) if open.items.is_some() => self.items()?,
+                Some(_) => self.pairs()?,
+            };
         }
     }
-    out.extend_from_slice(text.get(from..).unwrap_or_default());
-    out.push(b'"');
+
+    /// Goes on with an object, until it ends or a table is in it.
+    fn pairs(&mut self) -> Result<Written, Raise> {
+        loop {
+            let Some((key, value)) = self.walker.pair().map_err(raised)? else {
+                self.text.close(b'}');
+                return Ok(Written::Whole);
+            };
+            if self.text.member(|text| text.key(key), value)? == Written::Table {
+                return Ok(Written::Table);
+            }
+        }
+    }
+
+    /// Goes on with an array, until it ends or a table is in it.
+    fn items(&mut self) -> Result<Written, Raise> {
+        while let Some(Open { items: Some(items), .. }) = self.text.open.last_mut() {
+            if items.index >= items.length {
+                self.walker.leave();
+                self.text.close(b']');
+                break;
+            }
+            items.index += 1;
+            let value = self.walker.item(items.index, items.raw).map_err(raised)?;
+            if self.text.member(|_| Ok(()), value)? == Written::Table {
+                return Ok(Written::Table);
+            }
+        }
+        Ok(Written::Whole)
+    }
+
+    fn enter(&mut self, enter: impl FnOnce(&mut Walker<'_, '_>) -> bool) -> Result<(), Raise> {
+        let depth = self.text.open.len() + 1;
+        if depth <= self.text.settings.max_depth && enter(&mut self.walker) {
+            return Ok(());
+        }
+        Err(Raise::new(format!("Cannot serialise, excessive nesting ({depth})")))
+    }
+
+    /// Begins an array, or goes on behind its first items.
+    fn array(&mut self, items: Items) -> Result<Written, Raise> {
+        self.enter(|walker| walker.enter_items())?;
+        self.text.open_array(items);
+        self.items()
+    }
+
+    fn table(&mut self) -> Result<Written, Raise> {
+        let metatable = self.walker.metatable();
+        if metatable.is_some() {
+            if metatable == self.walker.address(ARRAY_MT) {
+                let length = self.walker.length();
+                return self.array(Items { index: 0, length, raw: true });
+            }
+            if let Some(length) = self.walker.asked_length().map_err(raised)? {
+                return self.array(Items { index: 0, length: length as usize, raw: false });
+            }
+        }
+        let asks_empty = metatable.is_some() && metatable == self.walker.address(EMPTY_ARRAY_MT);
+        self.enter(|walker| walker.enter_pairs())?;
+        let start = self.text.out.len();
+        let depth = self.text.open.len() + 1;
+        // Most arrays hold values from 1 on and no tables: they are written before it is known that they are arrays.
+        let mut count = 0;
+        loop {
+            match self.walker.pair().map_err(raised)? {
+                None if count > 0 => {
+                    self.text.indent(depth - 1);
+                    self.text.out.push(b']');
+                    return Ok(Written::Whole);
+                }
+                None => return self.empty(asks_empty),
+                Some((View::Number(key), value)) => {
+                    let before = self.text.out.len();
+                    self.text.out.push(if count == 0 { b'[' } else { b',' });
+                    self.text.indent(depth);
+                    if key == (count + 1) as f64 && self.text.simple(value) {
+                        count += 1;
+                        continue;
+                    }
+                    self.text.out.truncate(before);
+                    return self.numbered(key, count, start, metatable.is_none(), asks_empty);
+                }
+                Some((key, value)) if count == 0 && !asks_empty => {
+                    self.text.open_object();
+                    let written = self.text.member(|text| text.key(key), value)?;
+                    return if written == Written::Table { Ok(written) } else { self.pairs() };
+                }
+                Some(_) => return self.object(start, asks_empty),
+            }
+        }
+    }
+
+    /// A table without anything in it, over which the walk has ended.
+    fn empty(&mut self, asks_empty: bool) -> Result<Written, Raise> {
+        if asks_empty || !self.text.settings.has(EMPTY_AS_OBJECT) {
+            return self.array(Items { index: 0, length: 0, raw: true });
+        }
+        self.text.out.extend_from_slice(b"{}");
+        Ok(Written::Whole)
+    }
+
+    /// An object, of whose pairs the walk has seen some; they are written from the first on.
+    fn object(&mut self, start: usize, asks_empty: bool) -> Result<Written, Raise> {
+        self.text.out.truncate(start);
+        self.walker.leave();
+        if asks_empty {
+            let length = self.walker.length();
+            return self.array(Items { index: 0, length, raw: true });
+        }
+        self.enter(|walker| walker.enter_pairs())?;
+        self.text.open_object();
+        self.pairs()
+    }
+
+    /// A table with a number as key where the walk is, of which the first `count` items are written. It is an array if all
+    /// keys are positive integers and there are not too few of them.
+    fn numbered(&mut self, key: f64, count: usize, start: usize, raw: bool, asks_empty: bool) -> Result<Written, Raise> {
+        let (mut max, mut items) = (count as f64, count as f64);
+        let mut key = key;
+        loop {
+            if key < 1.0 || key.floor() != key {
+                return self.object(start, asks_empty);
+            }
+            max = max.max(key);
+            items += 1.0;
+            key = match self.walker.pair().map_err(raised)? {
+                Some((View::Number(key), _)) => key,
+                Some(_) => 0.0,
+                None => break,
+            };
+        }
+        let settings = self.text.settings;
+        let sparse = settings.sparse_ratio > 0.0 && max > items * settings.sparse_ratio && max > settings.sparse_safe;
+        if sparse || max > f64::from(i32::MAX) {
+            if !settings.has(SPARSE_AS_OBJECT) {
+                return Err(refuse(Type::Table, "excessively sparse array"));
+            }
+            self.enter(|walker| walker.enter_pairs())?;
+            return self.object(start, asks_empty);
+        }
+        self.array(Items { index: count, length: max as usize, raw })
+    }
 }

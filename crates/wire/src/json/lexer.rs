@@ -263,8 +263,8 @@ impl<'a> Lexer<'a> {
 #[inline]
 fn mark(block: u64, byte: u8) -> u64 {
     const EACH: u64 = u64::MAX / 255;
-    let other = block ^ EACH * u64::from(byte);
-    other.wrapping_sub(EACH) & !other & EACH << 7
+    let other = block ^ (EACH * u64::from(byte));
+    other.wrapping_sub(EACH) & !other & (EACH << 7)
 }
 
 /// How many bytes a string has until its end, or its next escape.
