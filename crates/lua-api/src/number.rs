@@ -5,9 +5,9 @@ use std::io::Write;
 /// Digits of Lua's `tostring`.
 const DIGITS: usize = 14;
 /// Integers below this have no more digits than that.
-const EXACT: f64 = 1e14;
+const EXACT: u64 = 100_000_000_000_000;
 /// Decimal places that are tried before a number is taken apart: most numbers of people have few.
-const PLACES: [(f64, usize); 2] = [(1e2, 2), (1e6, 6)];
+const PLACES: [(u64, usize); 2] = [(100, 2), (1_000_000, 6)];
 
 /// Appends a number as LuaJIT's `tostring` shows it.
 pub fn push(out: &mut Vec<u8>, value: f64) {
@@ -15,15 +15,21 @@ pub fn push(out: &mut Vec<u8>, value: f64) {
 }
 
 /// Appends a number as C's `%.*g` prints it with `digits` digits, from 1 to 17.
+#[inline]
 pub fn push_digits(out: &mut Vec<u8>, value: f64, digits: usize) {
+    let whole = value as i64;
+    if digits >= DIGITS && whole as f64 == value && whole.unsigned_abs() < EXACT {
+        return push_integer(out, value.is_sign_negative(), whole.unsigned_abs());
+    }
+    push_other(out, value, digits);
+}
+
+fn push_other(out: &mut Vec<u8>, value: f64, digits: usize) {
     if value.is_nan() {
         return out.extend_from_slice(b"nan");
     }
     if value.is_infinite() {
         return out.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
-    }
-    if digits >= DIGITS && value.abs() < EXACT && value == value.trunc() {
-        return push_integer(out, value);
     }
     if (DIGITS..=DIGITS + 1).contains(&digits) && push_decimal(out, value) {
         return;
@@ -42,15 +48,12 @@ pub fn push_digits(out: &mut Vec<u8>, value: f64, digits: usize) {
 fn push_decimal(out: &mut Vec<u8>, value: f64) -> bool {
     let size = value.abs();
     for (scale, places) in PLACES {
-        let whole = (size * scale).round();
-        if size < 1e-3 || whole >= EXACT || whole / scale != size {
+        let whole = (size * scale as f64 + 0.5) as u64;
+        if size < 1e-3 || whole >= EXACT || whole as f64 / scale as f64 != size {
             continue;
         }
-        if value < 0.0 {
-            out.push(b'-');
-        }
-        let (mut fraction, mut places) = (whole as u64 % scale as u64, places);
-        push_integer(out, (size).trunc());
+        let (mut fraction, mut places) = (whole % scale, places);
+        push_integer(out, value < 0.0, whole / scale);
         while fraction.is_multiple_of(10) && places > 1 {
             fraction /= 10;
             places -= 1;
@@ -67,11 +70,15 @@ fn push_decimal(out: &mut Vec<u8>, value: f64) -> bool {
     false
 }
 
-fn push_integer(out: &mut Vec<u8>, value: f64) {
-    if value.is_sign_negative() {
+#[inline]
+fn push_integer(out: &mut Vec<u8>, negative: bool, size: u64) {
+    if negative {
         out.push(b'-');
     }
-    let mut rest = value.abs() as u64;
+    if size < 10 {
+        return out.push(b'0' + size as u8);
+    }
+    let mut rest = size;
     let mut digits = [b'0'; 20];
     let mut start = digits.len();
     loop {

@@ -6,6 +6,7 @@
 use crate::raw;
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
+use std::cell::Cell;
 use std::ffi::c_int;
 
 /// A container that lacks values, or what stands around all of them.
@@ -43,6 +44,9 @@ pub struct Builder<'s, 'a> {
     metatable: Option<c_int>,
 }
 
+// The list of the last value's levels, for the next.
+thread_local!(static SPARE: Cell<Vec<Level>> = const { Cell::new(Vec::new()) });
+
 impl<'s, 'a> Builder<'s, 'a> {
     /// Makes room for a value in which containers stand `depth` deep; none when Lua's limit is reached. Arrays get the
     /// table at `metatable` as theirs, when there is one.
@@ -53,7 +57,7 @@ impl<'s, 'a> Builder<'s, 'a> {
         let metatable = metatable.filter(|index| stack.kind(*index) == Type::Table).map(|index| index as c_int);
         let (l, base) = (stack.state(), stack.top());
         let level = Level { missing: 0, index: 0 };
-        Some(Self { stack, l, base, next: Next::Value, level, outer: Vec::with_capacity(depth), depth, metatable })
+        Some(Self { stack, l, base, next: Next::Value, level, outer: SPARE.take(), depth, metatable })
     }
 
     /// Puts the value on top where it belongs, and likewise each container that is complete by that.
@@ -170,7 +174,9 @@ impl<'s, 'a> Builder<'s, 'a> {
 
     /// Whether the value stands on top, complete; otherwise nothing is left of it.
     #[must_use]
-    pub fn finish(self) -> bool {
+    pub fn finish(mut self) -> bool {
+        self.outer.clear();
+        SPARE.set(self.outer);
         let done = self.next == Next::Nothing;
         if !done {
             self.stack.truncate(self.base);

@@ -6,6 +6,7 @@
 use crate::raw;
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
+use std::cell::Cell;
 use std::ffi::c_int;
 
 /// How a table was entered.
@@ -71,9 +72,14 @@ pub struct Walker<'s, 'a> {
     disturbed: bool,
 }
 
+// The list of the last walk's levels, for the next.
+thread_local!(static SPARE: Cell<Vec<Level>> = const { Cell::new(Vec::new()) });
+
 impl Drop for Walker<'_, '_> {
     fn drop(&mut self) {
         self.stack.truncate(self.base);
+        self.outer.clear();
+        SPARE.set(std::mem::take(&mut self.outer));
     }
 }
 
@@ -100,7 +106,7 @@ impl<'s, 'a> Walker<'s, 'a> {
         }
         let (l, base) = (stack.state(), stack.top());
         stack.push_copy(index);
-        Some(Self { stack, l, base, level: Level::Outside, outer: Vec::new(), used: 0, room: NEEDED, at_value: true, disturbed: false })
+        Some(Self { stack, l, base, level: Level::Outside, outer: SPARE.take(), used: 0, room: NEEDED, at_value: true, disturbed: false })
     }
 
     /// The type of the value.
@@ -113,7 +119,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     }
 
     /// The value.
-    #[inline]
+    #[inline(always)]
     pub fn view(&self) -> View<'_> {
         // SAFETY: a value stands on top.
         if self.at_value { unsafe { self.view_at(-1) } } else { View::Nil }
@@ -123,7 +129,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     ///
     /// # Safety
     /// One stands there.
-    #[inline]
+    #[inline(always)]
     unsafe fn view_at(&self, index: c_int) -> View<'_> {
         let mut length = 0;
         // SAFETY: the caller's contract, and each function is asked for a value of its type, which changes nothing. A string
@@ -256,7 +262,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     ///
     /// # Errors
     /// Lua code has changed the table so that it cannot be walked on.
-    #[inline]
+    #[inline(always)]
     pub fn pair(&mut self) -> Result<Option<(View<'_>, View<'_>)>, Vec<u8>> {
         if self.level != Level::Pairs {
             return Ok(None);
@@ -299,7 +305,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     ///
     /// # Errors
     /// The error that `__index` raised.
-    #[inline]
+    #[inline(always)]
     pub fn item(&mut self, index: usize, raw: bool) -> Result<View<'_>, Vec<u8>> {
         if self.level != Level::Items {
             return Ok(View::Nil);
@@ -321,7 +327,7 @@ impl<'s, 'a> Walker<'s, 'a> {
     }
 
     /// Goes back from a value to the table it is in.
-    #[inline]
+    #[inline(always)]
     fn back(&mut self) {
         if self.at_value && self.level != Level::Outside {
             // SAFETY: the value stands on top of its level.

@@ -103,33 +103,72 @@ impl Document {
         self.text.reserve(text.len() + lexer::BLOCK);
         self.text.extend_from_slice(text);
         self.text.extend_from_slice(&[0; lexer::BLOCK]);
+        self.read(rules)
+    }
+
+    fn read(&mut self, rules: Rules) -> Result<(), String> {
         let Self { text, decoded, tokens, open, depth } = self;
-        let mut lexer = Lexer::new(text, decoded, rules);
+        let text = text.as_slice();
+        let mut at = 0;
         let mut inner = Container::TEXT;
+        let mut wants_key = false;
         loop {
-            let byte = lexer.peek();
-            if let b'{' | b'[' = byte {
-                lexer.pass();
+            let byte = lexer::peek(text, &mut at, rules);
+            if matches!(byte, b'{' | b'[') && !wants_key {
+                at += 1;
                 open.push(inner);
                 let kind = if byte == b'{' { Kind::Object } else { Kind::Array };
                 inner = Container { kind, count: 0, token: tokens.len() };
                 tokens.push(inner.token());
                 *depth = open.len().max(*depth);
                 if open.len() > rules.max_depth {
-                    return Err(format!("Found too many nested data structures ({}) at character {}", open.len(), lexer.position()));
+                    return Err(format!("Found too many nested data structures ({}) at character {at}", open.len()));
                 }
-                if lexer.peek() != inner.closing() {
-                    if kind == Kind::Object {
-                        tokens.push(key(&mut lexer)?);
-                    }
+                if lexer::peek(text, &mut at, rules) != inner.closing() {
+                    wants_key = kind == Kind::Object;
                     continue;
                 }
             } else {
-                tokens.push(value(&mut lexer, byte)?);
+                let usual = match byte {
+                    b'"' => lexer::plain_string(text, &mut at, tokens),
+                    b'0'..=b'9' | b'-' if !wants_key => lexer::plain_number(text, &mut at, tokens),
+                    _ => false,
+                };
+                if !usual {
+                    tokens.push(rare(text, &mut at, decoded, rules, wants_key)?);
+                }
+                if wants_key {
+                    if lexer::peek(text, &mut at, rules) != b':' {
+                        return Err(refuse(Lexer::new(text, decoded, rules, &mut { at }), "colon"));
+                    }
+                    at += 1;
+                    wants_key = false;
+                    continue;
+                }
                 inner.count += 1;
             }
-            if !go_on(&mut lexer, tokens, open, &mut inner)? {
-                return Ok(());
+            // Behind a value, or before the end of an empty container.
+            while inner.kind != Kind::Text {
+                let byte = lexer::peek(text, &mut at, rules);
+                if byte == b',' && inner.kind == Kind::Object {
+                    wants_key = true;
+                } else if byte == inner.closing() {
+                    if let Some(token) = tokens.get_mut(inner.token) {
+                        *token = inner.token();
+                    }
+                    inner = open.pop().unwrap_or(Container::TEXT);
+                    inner.count += 1;
+                    at += 1;
+                    continue;
+                } else if byte != b',' {
+                    let what = if inner.kind == Kind::Object { "comma or object end" } else { "comma or array end" };
+                    return Err(refuse(Lexer::new(text, decoded, rules, &mut { at }), what));
+                }
+                at += 1;
+                break;
+            }
+            if inner.kind == Kind::Text {
+                return the_end(Lexer::new(text, decoded, rules, &mut { at }));
             }
         }
     }
@@ -142,14 +181,14 @@ impl Document {
 
     /// A string token's bytes; empty for other tokens.
     #[must_use]
+    #[inline]
     pub fn string(&self, token: Token) -> &[u8] {
         let (from, start, len) = match token {
-            Token::Plain(start, len) => (&self.text, start, len),
-            Token::Decoded(start, len) => (&self.decoded, start, len),
+            Token::Plain(start, len) => (&self.text, start as usize, len as usize),
+            Token::Decoded(start, len) => (&self.decoded, start as usize, len as usize),
             _ => return &[],
         };
-        let start = start as usize;
-        from.get(start..start + len as usize).unwrap_or_default()
+        from.get(start..start + len).unwrap_or_default()
     }
 
     /// How deep containers stand in each other.
@@ -165,65 +204,37 @@ impl Document {
     }
 }
 
-/// A value that is no container and begins with `byte`.
+/// A key or value that is not written as most are, or not one at all.
 #[inline]
-fn value(lexer: &mut Lexer<'_>, byte: u8) -> Result<Token, String> {
-    let lexeme = match byte {
-        b'"' => lexer.string(),
-        b'0'..=b'9' | b'-' => lexer.number(),
-        _ => lexer.next(),
-    };
-    match lexeme {
-        Lexeme::Value(token) => Ok(token),
-        other => Err(lexer.expected("value", &other)),
+fn rare(text: &[u8], at: &mut usize, decoded: &mut Vec<u8>, rules: Rules, key: bool) -> Result<Token, String> {
+    // A copy, since what a function is told the address of is not kept in a register.
+    let mut end = *at;
+    let token = rare_token(Lexer::new(text, decoded, rules, &mut end), key)?;
+    *at = end;
+    Ok(token)
+}
+
+fn rare_token(mut lexer: Lexer<'_>, key: bool) -> Result<Token, String> {
+    match lexer.next() {
+        Lexeme::Value(token @ (Token::Plain(..) | Token::Decoded(..))) => Ok(token),
+        Lexeme::Value(token) if !key => Ok(token),
+        other => Err(lexer.expected(if key { "object key string" } else { "value" }, &other)),
     }
 }
 
-/// Goes on behind a value, or before the end of an empty container: to the next value; false at the text's end.
-#[inline]
-fn go_on(lexer: &mut Lexer<'_>, tokens: &mut Vec<Token>, open: &mut Vec<Container>, inner: &mut Container) -> Result<bool, String> {
-    loop {
-        if inner.kind == Kind::Text {
-            return match lexer.next() {
-                Lexeme::End => Ok(false),
-                other => Err(lexer.expected("the end", &other)),
-            };
-        }
-        let byte = lexer.peek();
-        if byte == b',' {
-            lexer.pass();
-            if inner.kind == Kind::Object {
-                tokens.push(key(lexer)?);
-            }
-            return Ok(true);
-        }
-        if byte != inner.closing() {
-            let found = lexer.next();
-            let what = if inner.kind == Kind::Object { "comma or object end" } else { "comma or array end" };
-            return Err(lexer.expected(what, &found));
-        }
-        lexer.pass();
-        if let Some(token) = tokens.get_mut(inner.token) {
-            *token = inner.token();
-        }
-        *inner = open.pop().unwrap_or(Container::TEXT);
-        inner.count += 1;
-    }
-}
-
-/// A key and its colon.
-#[inline]
-fn key(lexer: &mut Lexer<'_>) -> Result<Token, String> {
-    let key = if lexer.peek() == b'"' { lexer.string() } else { lexer.next() };
-    let Lexeme::Value(token @ (Token::Plain(..) | Token::Decoded(..))) = key else {
-        return Err(lexer.expected("object key string", &key));
-    };
-    if lexer.peek() == b':' {
-        lexer.pass();
-        return Ok(token);
-    }
+/// The message about what stands where `what` should be.
+#[cold]
+fn refuse(mut lexer: Lexer<'_>, what: &str) -> String {
     let found = lexer.next();
-    Err(lexer.expected("colon", &found))
+    lexer.expected(what, &found)
+}
+
+/// Nothing may follow but white space.
+fn the_end(mut lexer: Lexer<'_>) -> Result<(), String> {
+    match lexer.next() {
+        Lexeme::End => Ok(()),
+        other => Err(lexer.expected("the end", &other)),
+    }
 }
 
 #[cfg(test)]

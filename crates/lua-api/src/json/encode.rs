@@ -20,7 +20,14 @@ const KEY: &str = "table key must be a number or string";
 /// A buffer that has grown beyond this is not kept, in bytes.
 const LARGE: usize = 1 << 20;
 
-thread_local!(static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+thread_local!(static KEPT: Cell<Kept> = const { Cell::new(Kept { out: Vec::new(), open: Vec::new() }) });
+
+/// What is used again by the next call.
+#[derive(Default)]
+struct Kept {
+    out: Vec<u8>,
+    open: Vec<Option<Items>>,
+}
 
 /// Where `cjson.array_mt` and `cjson.empty_array_mt` stand among the arguments.
 const ARRAY_MT: usize = 1;
@@ -74,33 +81,24 @@ pub(super) fn encode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Err(Raise::argument(1, "encode", "expected 1 argument"));
     }
     let settings = if stack.is_nil(3) { DEFAULTS } else { Settings::read(stack, 3) };
-    // A metamethod may encode too: it finds no buffer and makes its own.
-    let mut out = BUFFER.take();
-    out.clear();
+    // A metamethod may encode too: it finds nothing kept and makes its own.
+    let mut kept = KEPT.take();
+    kept.out.clear();
+    kept.open.clear();
     let walker = Walker::new(stack, 4).ok_or(Raise::fixed("stack overflow"))?;
     let quoting = Quoting::new(settings.has(ESCAPE_SLASH));
-    let text = Text { settings: &settings, quoting, out: &mut out, open: Vec::new() };
+    let text = Text { settings: &settings, quoting, out: &mut kept.out, open: &mut kept.open, comma: false, begun: false };
     let result = Encoder { walker, text }.run();
     if result.is_ok() {
-        stack.push_bytes(&out);
+        stack.push_bytes(&kept.out);
     }
-    if settings.has(KEEP_BUFFER) && out.capacity() <= LARGE {
-        BUFFER.set(out);
+    if settings.has(KEEP_BUFFER) && kept.out.capacity() <= LARGE {
+        KEPT.set(kept);
     }
     result.map(|()| 1)
 }
 
-/// A table that is being written.
-struct Open {
-    /// None for an object.
-    items: Option<Items>,
-    /// A comma stands before the next member.
-    comma: bool,
-    /// It has members, or had some that were left out.
-    begun: bool,
-}
-
-/// Where an array is.
+/// Where an array is that is being written.
 #[derive(Clone, Copy)]
 struct Items {
     /// The last item's index.
@@ -134,12 +132,17 @@ struct Text<'e> {
     settings: &'e Settings,
     quoting: Quoting,
     out: &'e mut Vec<u8>,
-    open: Vec<Open>,
+    /// The tables that are open; none stands for an object.
+    open: &'e mut Vec<Option<Items>>,
+    /// A comma stands before the next member of the last of them.
+    comma: bool,
+    /// That has members, or had some that were left out.
+    begun: bool,
 }
 
 impl Text<'_> {
     /// Writes a value that takes no decision: what most are. Of others nothing is written.
-    #[inline]
+    #[inline(always)]
     fn simple(&mut self, value: View<'_>) -> bool {
         match value {
             View::Bytes(text) => self.quoting.push(self.out, text),
@@ -151,11 +154,12 @@ impl Text<'_> {
         true
     }
 
-    #[inline]
     fn value(&mut self, value: View<'_>) -> Result<Written, Raise> {
-        if self.simple(value) {
-            return Ok(Written::Whole);
-        }
+        if self.simple(value) { Ok(Written::Whole) } else { self.rare(value) }
+    }
+
+    /// A value of which [`Text::simple`] wrote nothing.
+    fn rare(&mut self, value: View<'_>) -> Result<Written, Raise> {
         match value {
             View::Table => return Ok(Written::Table),
             View::Number(number) => self.invalid_number(number)?,
@@ -181,7 +185,7 @@ impl Text<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn indent(&mut self, depth: usize) {
         if !self.settings.indent.is_empty() {
             self.out.push(b'\n');
@@ -193,51 +197,53 @@ impl Text<'_> {
 
     /// Begins an array whose first items are written, if some are.
     fn open_array(&mut self, items: Items) {
-        let begun = items.index > 0;
-        if !begun {
+        self.begun = items.index > 0;
+        self.comma = self.begun;
+        if !self.begun {
             self.out.push(b'[');
         }
-        self.open.push(Open { items: Some(items), comma: begun, begun });
+        self.open.push(Some(items));
     }
 
     fn open_object(&mut self) {
         self.out.push(b'{');
-        self.open.push(Open { items: None, comma: false, begun: false });
+        self.open.push(None);
+        (self.comma, self.begun) = (false, false);
     }
 
+    /// Ends the table that was opened last. What it is in has it as a member.
     fn close(&mut self, bracket: u8) {
-        if self.open.pop().is_some_and(|open| open.begun) {
+        self.open.pop();
+        if self.begun {
             self.indent(self.open.len());
         }
         self.out.push(bracket);
+        (self.comma, self.begun) = (true, true);
     }
 
     /// A member of the table that was opened last: what `begin` writes, and its value.
-    #[inline]
+    #[inline(always)]
     fn member(&mut self, begin: impl FnOnce(&mut Self) -> Result<(), Raise>, value: View<'_>) -> Result<Written, Raise> {
-        let start = self.out.len();
-        let mut comma = true;
-        if let Some(open) = self.open.last_mut() {
-            comma = open.comma;
-            (open.comma, open.begun) = (true, true);
-        }
+        let (start, comma) = (self.out.len(), self.comma);
+        (self.comma, self.begun) = (true, true);
         if comma {
             self.out.push(b',');
         }
         self.indent(self.open.len());
         begin(self)?;
-        let written = self.value(value)?;
+        if self.simple(value) {
+            return Ok(Written::Whole);
+        }
+        let written = self.rare(value)?;
         if written == Written::LeftOut {
             self.out.truncate(start);
-            if let Some(open) = self.open.last_mut() {
-                open.comma = comma;
-            }
+            self.comma = comma;
         }
         Ok(written)
     }
 
     /// A key and its colon.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, key: View<'_>) -> Result<(), Raise> {
         match key {
             View::Bytes(key) => self.quoting.push(self.out, key),
@@ -276,8 +282,8 @@ impl Encoder<'_, '_, '_> {
             written = match self.text.open.last() {
                 _ if written == Written::Table => self.table()?,
                 None => return Ok(()),
-                Some(open) if open.items.is_some() => self.items()?,
-                Some(_) => self.pairs()?,
+                Some(Some(_)) => self.items()?,
+                Some(None) => self.pairs()?,
             };
         }
     }
@@ -297,7 +303,7 @@ impl Encoder<'_, '_, '_> {
 
     /// Goes on with an array, until it ends or a table is in it.
     fn items(&mut self) -> Result<Written, Raise> {
-        while let Some(Open { items: Some(items), .. }) = self.text.open.last_mut() {
+        while let Some(Some(items)) = self.text.open.last_mut() {
             if items.index >= items.length {
                 self.walker.leave();
                 self.text.close(b']');

@@ -76,8 +76,22 @@ impl Quoting {
     }
 
     /// Appends a string of any bytes.
-    #[inline]
+    #[inline(never)]
     pub(super) fn push(self, out: &mut Vec<u8>, text: &[u8]) {
+        if text.len() < BLOCK {
+            let block = short(text);
+            if self.special(block) == 0 {
+                // The space behind the text becomes the last quote.
+                let quoted = block ^ (u64::from(b' ' ^ b'"') << (8 * (text.len() & 7)));
+                let end = out.len() + text.len() + 2;
+                out.extend_from_slice(&(u128::from(quoted) << 8 | u128::from(b'"')).to_le_bytes());
+                return out.truncate(end);
+            }
+        }
+        self.push_long(out, text);
+    }
+
+    fn push_long(self, out: &mut Vec<u8>, text: &[u8]) {
         out.reserve(text.len() + 2 + BLOCK);
         out.push(b'"');
         let mut rest = text;

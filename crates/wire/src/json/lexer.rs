@@ -23,20 +23,17 @@ pub(super) struct Lexer<'a> {
     text: &'a [u8],
     decoded: &'a mut Vec<u8>,
     rules: Rules,
-    at: usize,
+    at: &'a mut usize,
     /// Where the last word began, or what is wrong with it.
     index: usize,
     integer: bool,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a [u8], decoded: &'a mut Vec<u8>, rules: Rules) -> Self {
-        Self { text, decoded, rules, at: 0, index: 0, integer: false }
-    }
-
-    /// Offset behind the last word.
-    pub(super) fn position(&self) -> usize {
-        self.at
+    /// Reads from `at` on, which it moves behind each word.
+    pub(super) fn new(text: &'a [u8], decoded: &'a mut Vec<u8>, rules: Rules, at: &'a mut usize) -> Self {
+        let index = *at;
+        Self { text, decoded, rules, at, index, integer: false }
     }
 
     /// The message about a word that should not be there.
@@ -60,11 +57,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn rest(&self) -> &'a [u8] {
-        self.text.get(self.at..).unwrap_or_default()
+        self.text.get(*self.at..).unwrap_or_default()
     }
 
     fn fail(&mut self, text: &'static str) -> Lexeme {
-        self.index = self.at;
+        self.index = *self.at;
         Lexeme::Error(text)
     }
 
@@ -72,7 +69,7 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         if rest.starts_with(b"//") {
             let line = rest.iter().position(|byte| matches!(byte, b'\n' | 0));
-            self.at += line.unwrap_or(rest.len());
+            *self.at += line.unwrap_or(rest.len());
             return Ok(true);
         }
         if !rest.starts_with(b"/*") {
@@ -82,43 +79,21 @@ impl<'a> Lexer<'a> {
         let body = body.split(|byte| *byte == 0).next().unwrap_or_default();
         match memchr::memmem::find(body, b"*/") {
             Some(length) => {
-                self.at += length + 4;
+                *self.at += length + 4;
                 Ok(true)
             }
             None => {
-                self.at += body.len() + 2;
+                *self.at += body.len() + 2;
                 Err("unclosed multi-line comment")
             }
         }
     }
 
-    /// The next byte that is no white space, where only that one decides; 0 at the end.
-    #[inline]
-    pub(super) fn peek(&mut self) -> u8 {
-        let first = self.text.get(self.at).copied().unwrap_or(0);
-        if first > b' ' && first != b'/' {
-            return first;
-        }
-        let from = self.at;
-        if self.skip().is_err() {
-            // Nothing expects this byte, so the next word is read, which fails likewise.
-            self.at = from;
-            return b'/';
-        }
-        self.text.get(self.at).copied().unwrap_or(0)
-    }
-
-    /// Goes on behind the byte that was peeked at.
-    #[inline]
-    pub(super) fn pass(&mut self) {
-        self.at += 1;
-    }
-
     /// Skips white space and comments.
     fn skip(&mut self) -> Result<(), &'static str> {
         loop {
-            while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
-                self.at += 1;
+            while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(*self.at) {
+                *self.at += 1;
             }
             if !self.rules.comments {
                 break;
@@ -136,8 +111,8 @@ impl<'a> Lexer<'a> {
         if let Err(text) = self.skip() {
             return self.fail(text);
         }
-        self.index = self.at;
-        let Some(byte) = self.text.get(self.at) else { return Lexeme::End };
+        self.index = *self.at;
+        let Some(byte) = self.text.get(*self.at) else { return Lexeme::End };
         let single = match byte {
             0 => return Lexeme::End,
             b'"' => return self.string(),
@@ -150,44 +125,36 @@ impl<'a> Lexer<'a> {
             b',' => Lexeme::Comma,
             _ => return self.word(),
         };
-        self.at += 1;
+        *self.at += 1;
         single
     }
 
     fn word(&mut self) -> Lexeme {
         for (word, token) in [("true", Token::Bool(true)), ("false", Token::Bool(false)), ("null", Token::Null)] {
             if self.rest().starts_with(word.as_bytes()) {
-                self.at += word.len();
+                *self.at += word.len();
                 return Lexeme::Value(token);
             }
         }
         // As odd numbers these may begin; `i` and `n` in either case, as strtod has it.
-        if self.rules.odd_numbers && matches!(self.text.get(self.at), Some(b'+' | b'i' | b'I' | b'n' | b'N')) && number::is_odd(self.rest())
+        if self.rules.odd_numbers
+            && matches!(self.text.get(*self.at), Some(b'+' | b'i' | b'I' | b'n' | b'N'))
+            && number::is_odd(self.rest())
         {
             return self.number();
         }
         self.fail("invalid token")
     }
 
-    #[inline]
-    pub(super) fn number(&mut self) -> Lexeme {
-        let Some(Read { value, length, integer }) = number::read_usual(self.rest()) else { return self.unusual_number() };
-        self.index = self.at;
-        self.at += length;
-        self.integer = integer;
-        Lexeme::Value(Token::Number(value))
-    }
-
-    #[cold]
-    fn unusual_number(&mut self) -> Lexeme {
-        self.index = self.at;
+    fn number(&mut self) -> Lexeme {
+        self.index = *self.at;
         let rest = self.rest();
         if !self.rules.odd_numbers && number::is_odd(rest) {
             return self.fail("invalid number");
         }
         match number::read(rest) {
             Some(Read { value, length, integer }) => {
-                self.at += length;
+                *self.at += length;
                 self.integer = integer;
                 Lexeme::Value(Token::Number(value))
             }
@@ -196,26 +163,18 @@ impl<'a> Lexer<'a> {
     }
 
     /// A string, from its quote on.
-    #[inline]
-    pub(super) fn string(&mut self) -> Lexeme {
-        let start = self.at + 1;
-        let rest = self.text.get(start..).unwrap_or_default();
-        let length = plain(rest);
-        self.at = start + length;
-        if rest.get(length) == Some(&b'"') {
-            self.at += 1;
-            return Lexeme::Value(Token::Plain(start as u32, length as u32));
+    fn string(&mut self) -> Lexeme {
+        let start = *self.at + 1;
+        let length = plain(self.text.get(start..).unwrap_or_default());
+        *self.at = start + length;
+        match self.text.get(*self.at) {
+            Some(b'"') => {
+                *self.at += 1;
+                Lexeme::Value(Token::Plain(start as u32, length as u32))
+            }
+            Some(b'\\') => self.escaped(self.text.get(start..*self.at).unwrap_or_default()),
+            _ => self.fail("unexpected end of string"),
         }
-        self.unusual_string(start)
-    }
-
-    /// A string that is not plain up to here.
-    #[cold]
-    fn unusual_string(&mut self, start: usize) -> Lexeme {
-        if self.text.get(self.at) == Some(&b'\\') {
-            return self.escaped(self.text.get(start..self.at).unwrap_or_default());
-        }
-        self.fail("unexpected end of string")
     }
 
     /// The rest of a string from its first escape on.
@@ -226,15 +185,15 @@ impl<'a> Lexer<'a> {
             let rest = self.rest();
             let length = plain(rest);
             self.decoded.extend_from_slice(rest.get(..length).unwrap_or_default());
-            self.at += length;
+            *self.at += length;
             match rest.get(length..) {
                 Some([b'"', ..]) => {
-                    self.at += 1;
+                    *self.at += 1;
                     return Lexeme::Value(Token::Decoded(start as u32, (self.decoded.len() - start) as u32));
                 }
                 Some([b'\\', b'u', digits @ ..]) => match code_point(digits) {
                     Some((letter, more)) => {
-                        self.at += 2 + more;
+                        *self.at += 2 + more;
                         self.decoded.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                     }
                     None => return self.fail("invalid unicode escape code"),
@@ -249,7 +208,7 @@ impl<'a> Lexer<'a> {
                         b'r' => b'\r',
                         _ => return self.fail("invalid escape code"),
                     };
-                    self.at += 2;
+                    *self.at += 2;
                     self.decoded.push(byte);
                 }
                 Some([b'\\']) => return self.fail("invalid escape code"),
@@ -257,6 +216,54 @@ impl<'a> Lexer<'a> {
             }
         }
     }
+}
+
+/// Goes to the next byte that is no white space, where only that one decides; 0 at the end.
+#[inline]
+pub(super) fn peek(text: &[u8], at: &mut usize, rules: Rules) -> u8 {
+    let first = text.get(*at).copied().unwrap_or(0);
+    if first > b' ' && first != b'/' {
+        return first;
+    }
+    let mut end = *at;
+    let byte = peek_beyond(text, &mut end, rules);
+    *at = end;
+    byte
+}
+
+fn peek_beyond(text: &[u8], at: &mut usize, rules: Rules) -> u8 {
+    let from = *at;
+    // Nothing that is skipped is decoded.
+    let mut nothing = Vec::new();
+    if Lexer::new(text, &mut nothing, rules, at).skip().is_err() {
+        // Nothing expects this byte, so the next word is read, which fails likewise.
+        *at = from;
+        return b'/';
+    }
+    text.get(*at).copied().unwrap_or(0)
+}
+
+/// A number that is written as most are; otherwise `at` stays.
+#[inline]
+pub(super) fn plain_number(text: &[u8], at: &mut usize, tokens: &mut Vec<Token>) -> bool {
+    let Some(Read { value, length, .. }) = number::read_usual(text.get(*at..).unwrap_or_default()) else { return false };
+    *at += length;
+    tokens.push(Token::Number(value));
+    true
+}
+
+/// A string without escapes, from its quote on; otherwise `at` stays.
+#[inline]
+pub(super) fn plain_string(text: &[u8], at: &mut usize, tokens: &mut Vec<Token>) -> bool {
+    let start = *at + 1;
+    let length = plain(text.get(start..).unwrap_or_default());
+    let end = start + length;
+    if text.get(end) != Some(&b'"') {
+        return false;
+    }
+    *at = end + 1;
+    tokens.push(Token::Plain(start as u32, length as u32));
+    true
 }
 
 /// The bytes of `block` that are `byte` by their highest bits. Above the lowest of these there may be wrong ones.
