@@ -273,6 +273,64 @@ mod tests {
         assert_eq!(parse("[1]\0x"), "Array(1) Number(1.0)");
     }
 
+    /// Strings are searched in blocks: what ends them stands at each place of one.
+    #[test]
+    fn strings_of_all_lengths() {
+        for length in 0..80 {
+            let letters = "\u{e4}a\u{7f}\u{1}#[]!".repeat(10).chars().take(length).collect::<String>();
+            let shown = format!("{letters:?}");
+            assert_eq!(parse(&format!("\"{letters}\"")), shown);
+            assert_eq!(parse(&format!("{{\"{letters}\":[\"{letters}\"]}}")), format!("Object(1) {shown} Array(1) {shown}"));
+            assert_eq!(parse(&format!("[\"{letters}\\n{letters}\"]")), format!("Array(1) {:?}", format!("{letters}\n{letters}")));
+            assert_eq!(parse(&format!("\"{letters}\\\"\"")), format!("{:?}", format!("{letters}\"")));
+            for open in [format!("[\"{letters}"), format!("[\"{letters}\0\"")] {
+                let at = letters.len() + 3;
+                assert_eq!(parse(&open), format!("Expected value but found unexpected end of string at character {at}"));
+            }
+        }
+        let mut document = Document::default();
+        assert_eq!(document.parse(b"\"\xff\xfe \x80\xc3\"", RULES), Ok(()));
+        assert_eq!(document.string(document.tokens()[0]), b"\xff\xfe \x80\xc3");
+    }
+
+    #[test]
+    fn numbers() {
+        for (text, value) in [
+            ("0", "0.0"),
+            ("-0", "0.0"),
+            ("-0.0", "-0.0"),
+            ("1.0", "1.0"),
+            ("1.", "1.0"),
+            ("1e5", "100000.0"),
+            ("1E-2", "0.01"),
+            ("-1.5e+1", "-15.0"),
+            ("999999999999999", "999999999999999.0"),
+            ("9007199254740993", "9007199254740992.0"),
+            ("-9223372036854775808", "-9.223372036854776e18"),
+            ("18446744073709551617", "1.8446744073709552e19"),
+            ("0.1", "0.1"),
+            ("0.000000000000001", "1e-15"),
+            ("123456789012.345", "123456789012.345"),
+            ("1234567890123.4567", "1234567890123.4568"),
+            ("1e400", "inf"),
+            ("1e-400", "0.0"),
+        ] {
+            assert_eq!(parse(text), format!("Number({value})"), "{text}");
+            assert_eq!(parse(&format!("[{text} ,1]")), format!("Array(2) Number({value}) Number(1.0)"), "{text}");
+        }
+    }
+
+    #[test]
+    fn empty_containers() {
+        assert_eq!(parse("[[ ],{ },[[]],{}]"), "Array(4) Array(0) Object(0) Array(1) Array(0) Object(0)");
+        assert_eq!(parse("{\"a\":{},\"b\":[]}"), "Object(2) \"a\" Object(0) \"b\" Array(0)");
+        assert_eq!(parse("[}"), "Expected value but found T_OBJ_END at character 2");
+        assert_eq!(parse("{]"), "Expected object key string but found T_ARR_END at character 2");
+        assert_eq!(parse("{{"), "Expected object key string but found T_OBJ_BEGIN at character 2");
+        assert_eq!(parse("[,"), "Expected value but found T_COMMA at character 2");
+        assert_eq!(parse("{\"a\":}"), "Expected value but found T_OBJ_END at character 6");
+    }
+
     #[test]
     fn odd_numbers() {
         for (text, value) in

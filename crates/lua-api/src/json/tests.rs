@@ -28,6 +28,52 @@ fn values() {
     assert_eq!(run("return cjson.decode('{\"a\":1,\"a\":2}').a, cjson.decode(12)"), "2 12");
 }
 
+/// Arrays are written while the walk finds out that they are ones.
+#[test]
+fn arrays_that_are_found_out() {
+    assert_eq!(encoded("{1, 'a', true, ngx.null, {2, {}}, 3, {x = {4}}}"), "[1,\"a\",true,null,[2,{}],3,{\"x\":[4]}]");
+    assert_eq!(encoded("{1, 2, nil, 4, {5}}"), "[1,2,null,4,[5]]");
+    assert_eq!(encoded("{1, 2, x = 3}"), "{\"1\":1,\"2\":2,\"x\":3}");
+    assert_eq!(encoded("{1, 2, ['3'] = 3}"), "{\"1\":1,\"2\":2,\"3\":3}");
+    assert_eq!(encoded("{1, 2, [0] = 3}"), "{\"0\":3,\"1\":1,\"2\":2}");
+    assert_eq!(encoded("{1, 2, [2.5] = 3}"), "{\"1\":1,\"2\":2,\"2.5\":3}");
+    assert_eq!(encoded("{1, {2}, [-1] = 3}"), "{\"1\":1,\"2\":[2],\"-1\":3}");
+    assert_eq!(encoded("{{1, x = {2, y = 3}}}"), "[{\"1\":1,\"x\":{\"1\":2,\"y\":3}}]");
+    assert_eq!(encoded("{1, 2, [1000] = 3}"), "nil Cannot serialise table: excessively sparse array");
+    assert_eq!(encoded("{1, 2, [3e9] = 3}"), "nil Cannot serialise table: excessively sparse array");
+    // The array's shape is judged before its values are.
+    assert_eq!(encoded("{1, print, [1000] = 3}"), "nil Cannot serialise table: excessively sparse array");
+    assert_eq!(encoded("{1, 0/0, [1000] = 3}"), "nil Cannot serialise table: excessively sparse array");
+    assert_eq!(encoded("{1, 0/0}"), "nil Cannot serialise number: must not be NaN or Infinity");
+    assert_eq!(run("cjson.encode_sparse_array(true) return cjson.encode({{1, 2, [1000] = 3}})"), "[{\"1\":1,\"2\":2,\"1000\":3}]");
+    assert_eq!(
+        run("cjson.encode_skip_unsupported_value_types(true) return cjson.encode({1, print, 2, {print}, {a = print}})"),
+        "[1,2,[],{}]"
+    );
+    let holes = "cjson.encode_indent('  ') return cjson.encode({1, {}, {2, 3, {4}}, {5, x = 6}})";
+    let text = "[\n  1,\n  {},\n  [\n    2,\n    3,\n    [\n      4\n    ]\n  ],\n  {\n    \"1\": 5,\n    \"x\": 6\n  }\n]";
+    assert_eq!(run(holes), text);
+    assert_eq!(encoded("setmetatable({1, 2}, cjson.empty_array_mt)"), "[1,2]");
+    assert_eq!(encoded("setmetatable({1, 2, x = 3}, cjson.empty_array_mt)"), "[1,2]");
+    assert_eq!(encoded("{1, setmetatable({x = 3}, cjson.empty_array_mt), 2}"), "[1,[],2]");
+    assert_eq!(encoded("setmetatable({1, nil, 3}, { __index = function(_, i) return 'i' .. i end })"), "[1,\"i2\",3]");
+}
+
+#[test]
+fn what_was_written_reads_the_same() {
+    let deep = "local t, u = {}, {} for i = 1, 998 do t, u = { i, t, 'x' }, { i, k = u } end \
+         local a, b = cjson.encode(t), cjson.encode(u) return cjson.encode(cjson.decode(a)) == a, #cjson.encode(cjson.decode(b)) == #b";
+    assert_eq!(run(deep), "true true");
+    let strings = "local t = {} for n = 0, 70 do for c = 0, 255 do \
+         t[#t + 1] = ('a'):rep(n) .. string.char(c) .. ('\\xff'):rep(n % 9) end end \
+         local u = cjson.decode(cjson.encode(t)) for i = 1, #t do if t[i] ~= u[i] then return i end end return #u";
+    assert_eq!(run(strings), format!("{}", 71 * 256));
+    assert_eq!(
+        run("return cjson.encode(cjson.decode('[1e5,-0,1.0,-0.0,1e15,0.1,-12.50,123456789012345678]'))"),
+        "[100000,0,1,-0,1e+15,0.1,-12.5,1.2345678901235e+17]"
+    );
+}
+
 #[test]
 fn metamethods() {
     let proxy = "setmetatable({}, { __len = function() return 2 end, __index = function(_, i) return cjson.encode({i}) end })";

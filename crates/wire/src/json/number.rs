@@ -159,3 +159,33 @@ fn read_hex(text: &[u8], sign: usize, negative: bool) -> Read {
     let value = value * 2.0_f64.powi(scale);
     Read { value: if negative { -value } else { value }, length: at, integer: false }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read where it stands is what the standard library reads.
+    #[test]
+    fn usual_numbers_are_exact() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..200_000_u32 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let places = round as usize % 16;
+            let digits = format!("{:016}", seed % 10_u64.pow(round / 16 % 16 + 1));
+            let (whole, fraction) = digits.split_at(16 - places);
+            let sign = if seed & 1 << 60 == 0 { "" } else { "-" };
+            let whole = Some(whole.trim_start_matches('0')).filter(|whole| !whole.is_empty()).unwrap_or("0");
+            let text = if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
+            let expected: f64 = text.parse().unwrap();
+            let read = [read_usual(text.as_bytes()), read(text.as_bytes())];
+            for read in read.into_iter().flatten() {
+                assert_eq!((read.value, read.length, read.integer), (expected, text.len(), places == 0), "{text}");
+            }
+        }
+        for text in ["", "-", "01", "-01", "0x1", "1e5", "1.", ".5", "+1", "1.5e", "1234567890123456", "inf"] {
+            assert!(read_usual(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+}
