@@ -67,6 +67,7 @@ impl Application for Server {
             let surroundings = Surroundings {
                 workers: if settings.master_process { settings.worker_processes.max(1) } else { 1 },
                 master: settings.master_process,
+                debug: settings.error_log.enabled(Level::Debug),
                 configure: registry::configure_arguments(),
                 pools: generation.global.get::<Pools>().existing(),
             };

@@ -51,10 +51,22 @@ pub fn groups() -> Vec<lua::Group> {
     groups
 }
 
-/// Lua modules that `require` finds without the disk: name and source.
-#[must_use]
-pub fn preloads() -> Vec<(&'static str, &'static str)> {
-    let mut sources = resty::SOURCES.to_vec();
-    sources.push(("tablepool", include_str!("tablepool.lua")));
-    sources
+/// Gives a machine the Lua modules that come with the server: those that go before files of their names, and those
+/// that stand in for files that are not there. `debug` is what `ngx.config.debug` says.
+///
+/// # Errors
+/// Memory is exhausted.
+pub(crate) fn furnish(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
+    if debug {
+        let set = vm.load_text(b"ngx.config.debug = true", "=debug")?;
+        vm.run_now(set, lua::Phase::INIT, None, |_| 0, |_| ())?;
+    }
+    for (name, source) in resty::SOURCES {
+        vm.preload(name, source)?;
+    }
+    let before = machine::own_places();
+    for (name, source) in resty::SUPPLIES {
+        vm.supply(name, source, &before)?;
+    }
+    Ok(())
 }

@@ -32,6 +32,12 @@ const CPATH: &str = "/usr/local/openresty/site/lualib/?.so;/usr/local/openresty/
 /usr/local/lib/lua/5.1/?.so;/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;/usr/lib/aarch64-linux-gnu/lua/5.1/?.so;/usr/lib/lua/5.1/?.so;\
 /usr/local/lib/lua/5.1/loadall.so";
 
+/// The usual places where OpenResty would look after it found a library of its own: all but those for what the site
+/// has installed.
+pub(crate) fn own_places() -> String {
+    PATH.split(';').filter(|template| !template.contains("/site/")).collect::<Vec<_>>().join(";")
+}
+
 fn search_path(given: Option<&str>, default: &str) -> String {
     match given {
         None => default.to_owned(),
@@ -67,5 +73,7 @@ mod tests {
         assert_eq!(search_path(None, "d"), "d");
         assert_eq!(search_path(Some("/a/?.lua;;"), "d"), "/a/?.lua;d");
         assert_eq!(search_path(Some(";;/a/?.lua"), "d"), "d;/a/?.lua");
+        let own = own_places();
+        assert!(own.contains("/usr/local/openresty/lualib/?.lua;") && own.ends_with("5.1/?/init.lua") && !own.contains("site"), "{own}");
     }
 }

@@ -20,6 +20,8 @@ pub struct Surroundings {
     pub workers: usize,
     /// Whether they have a master.
     pub master: bool,
+    /// The main level's log is written from `debug` on.
+    pub debug: bool,
     /// What `-V` says of how the server was built.
     pub configure: String,
     /// Names and numbers of threads of the thread pools.

@@ -47,9 +47,7 @@ fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     for group in crate::groups() {
         machine.vm.bind(&group)?;
     }
-    for (name, source) in crate::preloads() {
-        machine.vm.preload(name, source)?;
-    }
+    crate::furnish(&machine.vm, runtime.surroundings.borrow().debug)?;
     crate::ngx::shared::publish(&machine.vm, runtime)?;
     Ok(Rc::new(machine))
 }

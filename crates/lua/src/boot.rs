@@ -19,6 +19,7 @@ pub(crate) struct Prelude {
     pub(crate) factory: c_int,
     pub(crate) set_path: c_int,
     pub(crate) preload: c_int,
+    pub(crate) supply: c_int,
     pub(crate) glue: c_int,
     pub(crate) explain: c_int,
     /// Entry and address of the metatable of handlers' globals.
@@ -111,6 +112,7 @@ pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<Cx>) -> Result<
             factory: field(c"factory").0,
             set_path: field(c"set_path").0,
             preload: field(c"preload").0,
+            supply: field(c"supply").0,
             glue: field(c"glue").0,
             explain: field(c"explain").0,
             meta: field(c"env_meta"),

@@ -10,7 +10,7 @@ local co_status, co_running, can_wait = coroutine.status, coroutine.running, cor
 local error, pcall, type, select, rawset, tostring = error, pcall, type, select, rawset, tostring
 local setfenv, getfenv, next, setmetatable = setfenv, getfenv, next, setmetatable
 local traceback, dump, loadstring, loadfile = debug.traceback, string.dump, loadstring, loadfile
-local byte, char, find, gsub = string.byte, string.char, string.find, string.gsub
+local byte, char, find, gsub, gmatch = string.byte, string.char, string.find, string.gsub, string.gmatch
 local ffi_string, ffi_cast = ffi.string, ffi.cast
 local searchpath = package.searchpath
 local band = require("bit").band
@@ -159,8 +159,26 @@ local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
 -- How often each module has been loaded.
 local loads = {}
 
+-- Modules that come with the server and give way to files of their names: the loader, and the places whose files are
+-- not what they give way to.
+local supplies = {}
+
+local function yields_to(file, name, before)
+    local relative = gsub(name, "%.", "/")
+    for template in gmatch(before, "[^;]+") do
+        if gsub(template, "%?", { ["?"] = relative }) == file then
+            return false
+        end
+    end
+    return true
+end
+
 local function module_loader(name)
     local file, tried = searchpath(name, package.path)
+    local supply = supplies[name]
+    if supply and not (file and yields_to(file, name, supply.before)) then
+        return supply.loader
+    end
     if not file then
         return tried
     end
@@ -314,14 +332,22 @@ local function set_path(field, value)
     package[field] = (gsub(gsub(value, ";;", ";\1;"), "\1", default))
 end
 
-local function preload(name, source)
-    package.preload[name] = function(...)
+local function loader_of(name, source)
+    return function(...)
         local f, message = loadstring(source, "=" .. name)
         if not f then
             error(message, 0)
         end
         return setfenv(f, G)(...)
     end
+end
+
+local function preload(name, source)
+    package.preload[name] = loader_of(name, source)
+end
+
+local function supply(name, source, before)
+    supplies[name] = { loader = loader_of(name, source), before = before }
 end
 
 local function glue(source, name, fast, native)
@@ -418,5 +444,6 @@ loaded.ngx = G.ngx
 require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "maxmcode=40960")
 
 return {
-    factory = factory, env_meta = env_meta, set_path = set_path, preload = preload, glue = glue, explain = explain,
+    factory = factory, env_meta = env_meta, set_path = set_path, preload = preload, supply = supply, glue = glue,
+    explain = explain,
 }

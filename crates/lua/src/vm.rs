@@ -144,6 +144,15 @@ impl Vm {
         self.prelude_call(self.inner.prelude.preload, &[name.as_bytes(), source.as_bytes()])
     }
 
+    /// Makes `require(name)` run this source unless a file of that name is found on `package.path`. A file found by one
+    /// of the templates in `before`, a list as `package.path` is one, does not count.
+    ///
+    /// # Errors
+    /// Memory is exhausted. A syntax error shows when the module is required.
+    pub fn supply(&self, name: &str, source: &str, before: &str) -> Result<(), LuaError> {
+        self.prelude_call(self.inner.prelude.supply, &[name.as_bytes(), source.as_bytes(), before.as_bytes()])
+    }
+
     /// Adds a part of the API.
     ///
     /// # Errors

@@ -82,6 +82,34 @@ fn an_error_in_lua_is_a_500_and_a_line_in_the_log() {
 }
 
 #[test]
+fn modules_hear_whether_debug_lines_are_written() {
+    for (level, heard) in [("debug", "true"), ("info", "false")] {
+        let (prefix, port) = (Prefix::new(), free_port());
+        let text = format!(
+            "worker_processes 1; error_log logs/error.log {level}; events {{}}\n\
+             http {{ server {{ listen {port}; location / {{ content_by_lua_block {{ ngx.say(ngx.config.debug) }} }} }} }}\n"
+        );
+        prefix.write("conf/nginx.conf", &text);
+        assert!(prefix.run(&[]).status.success());
+        assert_eq!(say(port, "/"), (200, format!("{heard}\n")), "{level}");
+    }
+}
+
+#[test]
+fn a_brought_library_goes_before_the_servers_own() {
+    let prefix = Prefix::new();
+    for name in ["lock", "lrucache", "shell", "upload", "string", "aes", "sha1"] {
+        prefix.write(&format!("html/resty/{name}.lua"), "return { whose = 'mine' }");
+    }
+    let path = format!("lua_package_path \"{}/html/?.lua;;\";", prefix.path.display());
+    let inside = "location / { content_by_lua_block {\n\
+                  for _, name in ipairs { 'lock', 'lrucache', 'lrucache.pureffi', 'shell', 'upload', 'string', 'aes', 'sha1' } do\n\
+                  ngx.print(require('resty.' .. name).whose or 'own', ' ') end } }";
+    let port = serve(&prefix, &path, inside);
+    assert_eq!(say(port, "/").1, "mine mine own mine mine own own own ");
+}
+
+#[test]
 fn pooled_connections_do_not_hold_up_the_end() {
     let prefix = Prefix::new();
     // The server's own end of this connection waits for a request.

@@ -143,6 +143,5 @@ for _, name in ipairs { "get", "delete", "set" } do
         return f(self, type(key) == "string" and key or tostring(key), ...)
     end
 end
-package.loaded["resty.lrucache.pureffi"] = strings
 
-return cache
+return ... == "resty.lrucache.pureffi" and strings or cache

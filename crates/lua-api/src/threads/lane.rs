@@ -123,9 +123,7 @@ fn make(luggage: Luggage) -> Result<Lane, LuaError> {
     for group in crate::ngx::thread_groups() {
         vm.bind(&group)?;
     }
-    for (name, source) in crate::preloads() {
-        vm.preload(name, source)?;
-    }
+    crate::furnish(vm, luggage.surroundings.debug)?;
     let runtime = Rc::new(Runtime::default());
     runtime.prefix.replace(luggage.prefix);
     runtime.surroundings.replace(luggage.surroundings);

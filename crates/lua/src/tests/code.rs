@@ -139,6 +139,27 @@ fn require_reports_and_suspends() {
 }
 
 #[test]
+fn supplies_give_way_to_files() {
+    let directory = std::env::temp_dir().join(format!("lunette-supplies-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("own")).expect("a directory");
+    std::fs::write(directory.join("own/part.lua"), "return { from = 'file' }").expect("a file");
+    let template = format!("{}/?.lua", directory.display());
+    let options = Options { path: Some(template.clone()), cpath: None };
+    let from = |before: &str, name: &str| {
+        let vm = Vm::new(&options).expect("a VM");
+        vm.supply(name, "return { from = ... }", before).expect("supply");
+        let id = chunk(&vm, &format!("return require('{name}').from"));
+        let answer = vm.run_now(id, Phase::INIT, None, |_| 0, |s: &mut Stack<'_>| s.bytes(1).map(<[u8]>::to_vec)).expect("runs");
+        String::from_utf8(answer.expect("a string")).expect("text")
+    };
+    assert_eq!(from("", "own.part"), "file");
+    assert_eq!(from("/no/?.lua", "own.part"), "file");
+    assert_eq!(from(&format!("/no/?.lua;{template}"), "own.part"), "own.part");
+    assert_eq!(from("", "own.other"), "own.other");
+    std::fs::remove_dir_all(directory).expect("tidy");
+}
+
+#[test]
 fn extensions_of_the_other_luajit() {
     let (vm, _) = machine();
     let code = "
