@@ -1,5 +1,6 @@
 //! Operating system errors in the words that nginx's log uses: `(2: No such file or directory)`.
 
+use crate::log::Level;
 use std::io;
 
 /// The system's own text for an error number, without Rust's `(os error N)` suffix.
@@ -19,6 +20,21 @@ pub fn describe(error: &io::Error) -> String {
     }
 }
 
+/// How grave nginx takes an error of a connection that it made (`ngx_connection_error`): what lies with the peer or the network is
+/// an error, anything else an alert.
+#[must_use]
+pub fn severity(error: &io::Error) -> Level {
+    use io::ErrorKind as Kind;
+    /// "Host is down", which has no kind.
+    const EHOSTDOWN: i32 = 112;
+    match error.kind() {
+        Kind::ConnectionRefused | Kind::ConnectionReset | Kind::NotConnected | Kind::BrokenPipe | Kind::TimedOut => Level::Error,
+        Kind::NetworkDown | Kind::NetworkUnreachable | Kind::HostUnreachable => Level::Error,
+        _ if error.raw_os_error() == Some(EHOSTDOWN) => Level::Error,
+        _ => Level::Alert,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +43,15 @@ mod tests {
     fn the_text_is_the_systems() {
         assert_eq!(strerror(2), "No such file or directory");
         assert_eq!(describe(&io::Error::from_raw_os_error(111)), "(111: Connection refused)");
+    }
+
+    #[test]
+    fn what_lies_with_others_is_no_alert() {
+        for number in [32, 100, 101, 104, 107, 110, 111, 112, 113] {
+            assert_eq!(severity(&io::Error::from_raw_os_error(number)), Level::Error, "{number}");
+        }
+        for number in [1, 24, 98, 99] {
+            assert_eq!(severity(&io::Error::from_raw_os_error(number)), Level::Alert, "{number}");
+        }
     }
 }

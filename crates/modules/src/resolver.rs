@@ -1,8 +1,7 @@
 //! `resolver`, `resolver_timeout`: name servers for names that are looked up while requests run (nginx manual,
 //! `ngx_http_core_module`; `local=` is OpenResty's).
 
-use base::errno::describe;
-use base::log::Level;
+use base::errno::{describe, severity};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
@@ -36,7 +35,8 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(resolver) = &place.conf::<Resolving>().resolver {
         let log = place.log.clone();
         resolver.on_trouble(move |server, trouble| {
-            base::log!(log, Level::Error, 0, "{} failed {} while resolving, resolver: {server}", trouble.call, describe(&trouble.error));
+            let level = severity(&trouble.error);
+            base::log!(log, level, 0, "{} failed {} while resolving, resolver: {server}", trouble.call, describe(&trouble.error));
         });
     }
     Ok(())
