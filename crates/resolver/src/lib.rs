@@ -51,7 +51,7 @@ impl Default for Settings {
     }
 }
 
-/// The addresses of a name. Each time a name is looked up another one is the first.
+/// The addresses of a name. Each time a name is looked up again another one is the first.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     list: Rc<[IpAddr]>,
@@ -79,14 +79,18 @@ struct Entry {
     /// For how long it may serve while no server answers.
     stale: Instant,
     used: Cell<Instant>,
-    turn: Cell<usize>,
+    /// Whose turn it is; none while nobody had the addresses.
+    turn: Cell<Option<usize>>,
 }
 
 impl Entry {
     fn addresses(&self, now: Instant) -> Addresses {
         self.used.set(now);
-        let first = self.turn.get() % self.list.len().max(1);
-        self.turn.set(first + 1);
+        let count = self.list.len().max(1);
+        // A new answer is used in its own order, as in nginx. The turn after that is anyone's, so that workers do not march in step.
+        let first = self.turn.get().map_or(0, |turn| turn % count);
+        let next = if self.turn.get().is_none() { getrandom::u32().unwrap_or(1) as usize } else { first + 1 };
+        self.turn.set(Some(next));
         Addresses { list: self.list.clone(), first }
     }
 }
@@ -200,10 +204,8 @@ impl Resolver {
         self.sweep(now);
         let list: Rc<[IpAddr]> = list.into();
         let until = now + self.settings.valid.unwrap_or(ttl);
-        // The first turn is anyone's, so that workers do not march in step.
-        let turn = getrandom::u32().unwrap_or(0) as usize % list.len().max(1);
         let stale = until + self.settings.stale;
-        let entry = Entry { list: list.clone(), until: Cell::new(until), stale, used: Cell::new(now), turn: Cell::new(turn) };
+        let entry = Entry { list: list.clone(), until: Cell::new(until), stale, used: Cell::new(now), turn: Cell::new(None) };
         self.entries.borrow_mut().insert(name, entry);
         list
     }

@@ -249,3 +249,15 @@ fn trouble_is_told_and_another_server_answers() {
         assert_eq!(*heard.borrow(), [(closed, "recv()", std::io::ErrorKind::ConnectionRefused)]);
     });
 }
+
+#[test]
+fn a_new_answer_is_used_in_its_own_order() {
+    run(async {
+        let (address, _) = server(|_, _| vec![Does::Addresses(vec![[10, 0, 0, 2], [10, 0, 0, 1], [10, 0, 0, 3]])]).await;
+        let resolver = resolver(vec![address]);
+        for name in ["a.test", "b.test", "c.test", "d.test", "e.test", "f.test"] {
+            let found = resolver.resolve(name.as_bytes(), SECOND).await.unwrap();
+            assert_eq!(texts(&found), ["10.0.0.2", "10.0.0.1", "10.0.0.3"]);
+        }
+    });
+}
