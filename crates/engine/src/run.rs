@@ -377,7 +377,7 @@ impl Run {
                     line.location_is_valid = true;
                 }
                 request.set_server(request.server());
-                self.go(Stage::ServerRewrite);
+                self.go(first_stage(request));
             }
             Jump::Named(name) => {
                 let server = request.server();
@@ -387,7 +387,7 @@ impl Run {
                     Some(location) => {
                         request.progress.uri_changed.set(false);
                         enter(request, location);
-                        self.go(Stage::Rewrite);
+                        self.go(stage_in_location(request));
                     }
                     None => {
                         let name = String::from_utf8_lossy(&name).into_owned();

@@ -88,9 +88,9 @@ impl Entry {
         self.used.set(now);
         let count = self.list.len().max(1);
         // A new answer is used in its own order, as in nginx. The turn after that is anyone's, so that workers do not march in step.
-        let first = self.turn.get().map_or(0, |turn| turn % count);
-        let next = if self.turn.get().is_none() { getrandom::u32().unwrap_or(1) as usize } else { first + 1 };
-        self.turn.set(Some(next));
+        let turn = self.turn.get();
+        let first = turn.map_or(0, |turn| turn % count);
+        self.turn.set(Some(turn.map_or_else(|| getrandom::u32().unwrap_or(1) as usize, |_| first + 1)));
         Addresses { list: self.list.clone(), first }
     }
 }

@@ -60,7 +60,7 @@ impl Zones {
     }
 
     /// To be called by the master when it has buried a worker: frees all locks that it held. Returns what was lost because it died
-    /// in the middle of a change.
+    /// in the middle of a change; what another worker mends at this moment is told at the next death.
     pub fn buried(&self, process: i32) -> Vec<Loss> {
         let mut lost = Vec::new();
         for zone in &self.current {

@@ -49,8 +49,7 @@ impl Zone {
         if size < MIN_SIZE {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let zone =
-            Zone { name: name.into(), owner, memory: SharedMemory::new(size)?, note: RefCell::default(), known_losses: Cell::default() };
+        let zone = Zone::over(name.into(), owner, SharedMemory::new(size)?);
         let seed = RandomState::new().hash_one(name);
         if let Some(word) = zone.memory.atomic_u64(at::SEED) {
             word.store(seed, Ordering::Relaxed);
@@ -58,16 +57,14 @@ impl Zone {
         Ok(zone)
     }
 
+    fn over(name: Box<str>, owner: &'static str, memory: SharedMemory) -> Zone {
+        Zone { name, owner, memory, note: RefCell::default(), known_losses: Cell::default() }
+    }
+
     /// The same zone for another thread of this process.
     #[must_use]
     pub fn twin(&self) -> Zone {
-        Zone {
-            name: self.name.clone(),
-            owner: self.owner,
-            memory: self.memory.clone(),
-            note: RefCell::default(),
-            known_losses: Cell::default(),
-        }
+        Zone::over(self.name.clone(), self.owner, self.memory.clone())
     }
 
     /// Its name.

@@ -5,6 +5,7 @@
 //! capacity between uses, so that a keep-alive connection parses without allocating.
 #![forbid(unsafe_code)]
 
+pub mod block;
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod chunked;

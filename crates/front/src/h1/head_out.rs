@@ -24,7 +24,7 @@ pub fn write(conn: &H1, request: &Request) {
         let before = out.len();
         out.reserve(USUAL_HEAD);
         if is_usual(core, &response) {
-            usual_start(out, &response.content_type);
+            usual_start(out, &response);
         } else {
             status_line(out, &response);
             server_and_date(out, request, core, &response);
@@ -89,9 +89,7 @@ fn with_date(time: i64, f: impl FnOnce(&[u8])) {
 /// Whether the answer begins as most do.
 fn is_usual(core: &Core, response: &Response) -> bool {
     let headers = &response.headers;
-    response.status == 200
-        && response.status_line.is_empty()
-        && response.charset.is_empty()
+    response.status_line.is_empty()
         && !response.no_server
         && !response.no_date
         && matches!(core.server_tokens, None | Some(ServerTokens::On))
@@ -99,33 +97,48 @@ fn is_usual(core: &Core, response: &Response) -> bool {
         && !headers.contains(b"Date")
 }
 
-/// The beginning of the last usual answer of some type: it serves for a whole second.
+/// The beginning of the last usual answer of some kind: it serves for a whole second.
 struct Start {
     second: i64,
+    status: u16,
     content_type: Vec<u8>,
+    charset: Vec<u8>,
     text: Vec<u8>,
 }
 
+impl Start {
+    const NOTHING: Start = Start { second: i64::MIN, status: 0, content_type: Vec::new(), charset: Vec::new(), text: Vec::new() };
+
+    fn serves(&self, second: i64, response: &Response) -> bool {
+        self.second == second
+            && self.status == response.status
+            && self.content_type == response.content_type
+            && self.charset == response.charset
+    }
+
+    fn renew(&mut self, second: i64, response: &Response) {
+        (self.second, self.status) = (second, response.status);
+        self.content_type.clone_from(&response.content_type);
+        self.charset.clone_from(&response.charset);
+        self.text.clear();
+        status_line(&mut self.text, response);
+        field(&mut self.text, b"Server", PRODUCT_VERSION.as_bytes());
+        clock::with_http_date(|date| field(&mut self.text, b"Date", date.as_bytes()));
+        content_type(&mut self.text, response);
+    }
+}
+
 /// Status line, `Server`, `Date` and `Content-Type` of a usual answer.
-fn usual_start(out: &mut Vec<u8>, content_type: &[u8]) {
+fn usual_start(out: &mut Vec<u8>, response: &Response) {
     const KEPT: usize = 8;
-    const NOTHING: Start = Start { second: i64::MIN, content_type: Vec::new(), text: Vec::new() };
-    thread_local!(static STARTS: RefCell<[Start; KEPT]> = const { RefCell::new([NOTHING; KEPT]) });
+    thread_local!(static STARTS: RefCell<[Start; KEPT]> = const { RefCell::new([Start::NOTHING; KEPT]) });
     let second = clock::now().sec;
     STARTS.with_borrow_mut(|starts| {
-        // Most types that alternate differ in length.
-        let Some(start) = starts.get_mut(content_type.len() % KEPT) else { return };
-        if start.second != second || start.content_type != content_type {
-            start.second = second;
-            start.content_type.clear();
-            start.content_type.extend_from_slice(content_type);
-            start.text.clear();
-            start.text.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-            field(&mut start.text, b"Server", PRODUCT_VERSION.as_bytes());
-            clock::with_http_date(|date| field(&mut start.text, b"Date", date.as_bytes()));
-            if !content_type.is_empty() {
-                field(&mut start.text, b"Content-Type", content_type);
-            }
+        // Most kinds that alternate differ in the length of their type or in their status.
+        let place = (response.content_type.len() + usize::from(response.status)) % KEPT;
+        let Some(start) = starts.get_mut(place) else { return };
+        if !start.serves(second, response) {
+            start.renew(second, response);
         }
         out.extend_from_slice(&start.text);
     });

@@ -1,11 +1,6 @@
 //! Strings of JSON: quoted, with their escapes.
 
-/// So many bytes are looked at together.
-const BLOCK: usize = 8;
-/// One bit in each byte of a block.
-const EACH: u64 = u64::MAX / 255;
-/// The highest bits of a block's bytes.
-const HIGH: u64 = EACH << 7;
+use wire::block::{HIGH, SIZE as BLOCK, each, mark};
 
 /// What to write for each byte: 0 itself, `u` its number, otherwise this letter behind a backslash.
 static ESCAPES: [u8; 256] = {
@@ -34,13 +29,6 @@ pub(super) struct Quoting {
     slashes: u64,
 }
 
-/// The bytes of `block` that are those of `pattern` by their highest bits. Above the lowest of these there may be wrong ones.
-#[inline]
-fn mark(block: u64, pattern: u64) -> u64 {
-    let other = block ^ pattern;
-    other.wrapping_sub(EACH) & !other & HIGH
-}
-
 /// A block that begins with a text shorter than it, and goes on with bytes that need no escape.
 #[inline]
 fn short(text: &[u8]) -> u64 {
@@ -56,23 +44,19 @@ fn short(text: &[u8]) -> u64 {
             [a, b, c, ..] => u64::from(u32::from_le_bytes([a, b, c, 0])),
         },
     };
-    bytes | (EACH * u64::from(b' ')) << (8 * (length & 7))
+    bytes | each(b' ') << (8 * (length & 7))
 }
 
 impl Quoting {
     pub(super) fn new(escape_slashes: bool) -> Self {
-        Self { slashes: EACH * u64::from(if escape_slashes { b'/' } else { b'"' }) }
+        Self { slashes: each(if escape_slashes { b'/' } else { b'"' }) }
     }
 
     /// The bytes of a block that must be escaped, as [`mark`] has it.
     #[inline]
     fn special(self, block: u64) -> u64 {
-        let control = block.wrapping_sub(EACH * 32) & !block & HIGH;
-        control
-            | mark(block, EACH * u64::from(b'"'))
-            | mark(block, EACH * u64::from(b'\\'))
-            | mark(block, EACH * 127)
-            | mark(block, self.slashes)
+        let control = block.wrapping_sub(each(32)) & !block & HIGH;
+        control | mark(block, each(b'"')) | mark(block, each(b'\\')) | mark(block, each(127)) | mark(block, self.slashes)
     }
 
     /// Appends a string of any bytes.

@@ -2,9 +2,10 @@
 
 use super::number::{self, Read};
 use super::{Rules, Token};
+use crate::block::{self, each, mark};
 
 /// So many NULs stand behind a text, that a block of this size can be looked at wherever a string goes on.
-pub(super) const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = block::SIZE;
 
 /// A word.
 pub(super) enum Lexeme {
@@ -266,20 +267,18 @@ pub(super) fn plain_string(text: &[u8], at: &mut usize, tokens: &mut Vec<Token>)
     true
 }
 
-/// The bytes of `block` that are `byte` by their highest bits. Above the lowest of these there may be wrong ones.
+/// What may end a run of plain bytes in a block, as [`mark`] has it.
 #[inline]
-fn mark(block: u64, byte: u8) -> u64 {
-    const EACH: u64 = u64::MAX / 255;
-    let other = block ^ (EACH * u64::from(byte));
-    other.wrapping_sub(EACH) & !other & (EACH << 7)
+fn ends(block: [u8; BLOCK]) -> u64 {
+    let block = u64::from_le_bytes(block);
+    mark(block, each(b'"')) | mark(block, each(b'\\')) | mark(block, 0)
 }
 
 /// How many bytes a string has until its end, or its next escape.
 #[inline]
 fn plain(text: &[u8]) -> usize {
     if let Some(block) = text.first_chunk::<BLOCK>() {
-        let block = u64::from_le_bytes(*block);
-        let found = mark(block, b'"') | mark(block, b'\\') | mark(block, 0);
+        let found = ends(*block);
         if found != 0 {
             return found.trailing_zeros() as usize / 8;
         }
@@ -292,8 +291,7 @@ fn plain_beyond(text: &[u8]) -> usize {
     const SHORT: usize = 4 * BLOCK;
     let (blocks, _) = text.as_chunks::<BLOCK>();
     for (at, block) in blocks.iter().enumerate().take(SHORT / BLOCK) {
-        let block = u64::from_le_bytes(*block);
-        let found = mark(block, b'"') | mark(block, b'\\') | mark(block, 0);
+        let found = ends(*block);
         if found != 0 {
             return at * BLOCK + found.trailing_zeros() as usize / 8;
         }
