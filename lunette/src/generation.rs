@@ -47,6 +47,7 @@ pub(crate) struct Generation {
 pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generation>) -> Result<Generation, LoadError> {
     let frame = Frame::default();
     frame.global.get::<Ground>().paths = Rc::new(places.paths.clone());
+    *frame.global.get() = registry::listen_protocols();
     if let Some(previous) = previous {
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
     }

@@ -10,6 +10,7 @@ use http::blocks::Blocks;
 use http::core::{Core, Root, ServerCore, ServerName};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
+use http::protocols::ServerProtocols;
 use http::root::{Defaults, Paths};
 use http::{Complex, Http, Module, Server};
 use session::Variables;
@@ -45,7 +46,7 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
     let ground = frame.global.get::<Ground>().clone();
     frame.location.get::<Core>().root.get_or_insert_with(|| default_root(&ground.paths));
     let mut levels = Levels::default();
-    levels.server::<ServerCore>().location::<Core>().location::<Blocks>();
+    levels.server::<ServerCore>().server::<ServerProtocols>().location::<Core>().location::<Blocks>();
     for module in modules {
         (module.levels)(&mut levels);
     }

@@ -8,6 +8,7 @@ use conf::tree::{Error, Span};
 use http::Server;
 use http::connection::Address;
 use http::core::{ServerCore, ServerName};
+use http::protocols::{Protocols, ServerProtocols};
 use http::root::{Endpoint, Listen};
 use net::address::Address as SocketPlace;
 use net::listener::{KeepAlive, ListenSpec};
@@ -26,7 +27,10 @@ struct Wanted {
     default_server: bool,
     proxy_protocol: bool,
     tls: bool,
-    http2: bool,
+    /// Protocols that were asked for.
+    protocols: u32,
+    /// Nothing but these.
+    alone: bool,
     span: Span,
 }
 
@@ -83,7 +87,8 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
         default_server: false,
         proxy_protocol: false,
         tls: false,
-        http2: false,
+        protocols: 0,
+        alone: false,
         span: cx.directive.name.span,
     };
     for i in 1..cx.args().len() {
@@ -164,6 +169,11 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
     let (name, value) = text.split_once('=').map_or((text.as_ref(), None), |(n, v)| (n, Some(v)));
     let bad = |what: &str| cx.error_at(i, format!("invalid {what} \"{}\"", value.unwrap_or_default()));
     let number = |v: &str| v.parse::<i32>().ok().filter(|n| *n > 0);
+    if let Some((bit, alone)) = cx.global::<Protocols>().named(&text) {
+        wanted.protocols |= bit;
+        wanted.alone |= alone;
+        return Ok(());
+    }
     match (name, value) {
         ("default_server" | "default", None) => {
             wanted.default_server = true;
@@ -291,7 +301,7 @@ struct Gathered {
 ///
 /// # Errors
 /// Two default servers or two sets of socket options for one address.
-pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], _http: &Frame) -> Result<Endpoints, Error> {
+pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Result<Endpoints, Error> {
     let mut gathered: Vec<Gathered> = Vec::new();
     for (frame, server) in frames.iter().zip(servers) {
         let mut listens = frame.server.take::<Listens>().list;
@@ -303,6 +313,7 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], _http: &Frame) -> Res
         }
     }
     let mut endpoints = Endpoints::default();
+    let usual = http.global.get::<Protocols>().usual();
     let wildcards: Vec<SocketAddr> = gathered.iter().filter_map(|g| wildcard(&g.wanted.spec)).collect();
     // A socket on the wildcard address answers for the specific addresses of its port that ask for nothing of their own.
     let covered = |spec: &Wanted| match &spec.spec.address {
@@ -315,10 +326,10 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], _http: &Frame) -> Res
         let mut list = Vec::new();
         if let Some(own) = wildcard(&one.wanted.spec) {
             for other in gathered.iter().filter(|g| covered(&g.wanted) == Some(own)) {
-                list.push((shown(&other.wanted.spec.address), Rc::new(endpoint(other))));
+                list.push((shown(&other.wanted.spec.address), Rc::new(endpoint(other, usual))));
             }
         }
-        list.push((shown(&one.wanted.spec.address), Rc::new(endpoint(one))));
+        list.push((shown(&one.wanted.spec.address), Rc::new(endpoint(one, usual))));
         endpoints.specs.push(one.wanted.spec.clone());
         endpoints.listens.push(list);
     }
@@ -342,7 +353,8 @@ fn default_listen() -> Wanted {
         default_server: false,
         proxy_protocol: false,
         tls: false,
-        http2: false,
+        protocols: 0,
+        alone: false,
         span: Span::NONE,
     }
 }
@@ -368,12 +380,13 @@ fn gather(gathered: &mut Vec<Gathered>, wanted: Wanted, server: &Rc<Server>) -> 
     }
     same.wanted.proxy_protocol |= wanted.proxy_protocol;
     same.wanted.tls |= wanted.tls;
-    same.wanted.http2 |= wanted.http2;
+    same.wanted.protocols |= wanted.protocols;
+    same.wanted.alone |= wanted.alone;
     same.servers.push(server.clone());
     Ok(())
 }
 
-fn endpoint(one: &Gathered) -> Endpoint {
+fn endpoint(one: &Gathered, usual: u32) -> Endpoint {
     let mut exact = HashMap::new();
     let (mut leading, mut trailing, mut regex) = (Vec::new(), Vec::new(), Vec::new());
     for server in &one.servers {
@@ -393,6 +406,8 @@ fn endpoint(one: &Gathered) -> Endpoint {
     trailing.sort_by_key(|(head, _)| std::cmp::Reverse(head.len()));
     let default = one.default.clone().or_else(|| one.servers.first().cloned());
     let default = default.unwrap_or_else(|| unreachable!("an address is gathered with its first server"));
+    let own = default.conf.share::<ServerProtocols>().unwrap_or_default();
+    let protocols = one.wanted.protocols | if one.wanted.alone { 0 } else { usual | own.on };
     Endpoint {
         single: one.servers.len() == 1 && regex.is_empty(),
         default,
@@ -402,6 +417,6 @@ fn endpoint(one: &Gathered) -> Endpoint {
         regex,
         proxy_protocol: one.wanted.proxy_protocol,
         tls: one.wanted.tls,
-        http2: one.wanted.http2,
+        protocols,
     }
 }

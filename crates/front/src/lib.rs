@@ -2,6 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod active;
+pub mod buffers;
+pub mod compact;
+pub mod door;
 pub mod h1;
+pub mod input;
+pub mod prologue;
 pub mod proxy_protocol;
 pub mod serve;

@@ -1,6 +1,6 @@
 //! The PROXY protocol header before a connection's first byte: `listen … proxy_protocol`.
 
-use crate::h1::connection::H1;
+use crate::door::Opened;
 use http::connection::Proxied;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -22,32 +22,29 @@ pub enum Failure {
 ///
 /// # Errors
 /// [`Failure`]; the input still holds what came.
-pub async fn read(conn: &H1) -> Result<(), Failure> {
-    poll_fn(|cx| poll(conn, cx)).await
+pub async fn read(opened: &mut Opened) -> Result<(), Failure> {
+    poll_fn(|cx| poll(opened, cx)).await
 }
 
-fn poll(conn: &H1, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+fn poll(opened: &mut Opened, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
     loop {
-        let parsed = parse(conn.input.borrow().rest());
-        match parsed {
+        match parse(opened.input.rest()) {
             Err(error) => return Poll::Ready(Err(Failure::Bad(error))),
             Ok(Status::Complete { len, ends }) => {
-                let mut input = conn.input.borrow_mut();
-                let proxied =
-                    ends.map(|ends| Rc::new(Proxied { client: ends.client, server: ends.server, tlvs: ends.tlvs.of(input.rest()).into() }));
-                input.advance(len);
-                conn.info.proxy_protocol.replace(proxied);
+                let tlvs = |ends: wire::proxy_protocol::Ends| ends.tlvs.of(opened.input.rest()).into();
+                let proxied = ends.map(|ends| Rc::new(Proxied { client: ends.client, server: ends.server, tlvs: tlvs(ends) }));
+                opened.input.advance(len);
+                opened.info.proxy_protocol.replace(proxied);
                 return Poll::Ready(Ok(()));
             }
             Ok(Status::Partial) => {}
         }
-        if conn.watch.evicted() || conn.watch.read_expired() {
+        if opened.watch.evicted() || opened.watch.read_expired() {
             return Poll::Ready(Err(Failure::TimedOut));
         }
-        match conn.poll_fill(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(n)) if n > 0 => {}
-            Poll::Ready(_) => return Poll::Ready(Err(Failure::Closed)),
+        match std::task::ready!(opened.poll_fill(cx)) {
+            Ok(n) if n > 0 => {}
+            _ => return Poll::Ready(Err(Failure::Closed)),
         }
     }
 }

@@ -1,19 +1,19 @@
 //! A worker's event loop: accepting, parking, commands, and the graceful end.
 
-use crate::active::{Active, Activity};
-use crate::h1::buffers;
-use crate::h1::connection::H1;
-use crate::h1::familiar::Familiar;
-use crate::h1::serve as h1_serve;
+use crate::buffers;
+use crate::door::{Front, Opened, Parked, Protocol};
+use crate::input::Input;
+use crate::prologue;
 use base::clock;
 use base::errno;
 use base::log::Level;
 use daemon::{Command, Commands, Seat};
-use http::connection::{Address, Proxied};
+use http::connection::Address;
+use http::core::default;
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
-use net::park::{Left, Lot};
+use net::park::Left;
 use net::stream::{Stream, Transport};
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
@@ -27,6 +27,8 @@ pub struct Setup {
     pub connections: usize,
     /// Which listeners have `reuseport`, by index of their specification.
     pub own_socket: Vec<bool>,
+    /// What may be spoken on connections, in the order of [`http::protocols::Protocols`].
+    pub protocols: Vec<Protocol>,
     /// Opens the log files again.
     pub reopen: Box<dyn Fn()>,
     /// Starts the modules; runs inside the event loop.
@@ -35,88 +37,13 @@ pub struct Setup {
     pub end: Box<dyn FnOnce(&Rc<Worker>)>,
 }
 
-/// What is kept of a parked connection.
-#[derive(Debug)]
-pub struct Parked {
-    /// Index of its listener.
-    pub listen: u32,
-    /// What was known of the client.
-    pub info: Compact,
-    /// `TCP_NODELAY` has been set.
-    pub no_delay: bool,
-}
-
-/// A [`Connection`] without what the kernel can tell again.
-#[derive(Debug)]
-pub struct Compact {
-    id: u64,
-    started_ms: u64,
-    requests: u32,
-    /// Only if the client's address was corrected (realip, PROXY protocol).
-    changed: Option<Box<Corrected>>,
-}
-
-#[derive(Debug)]
-struct Corrected {
-    peer: Address,
-    real_peer: Address,
-    proxy_protocol: Option<Rc<Proxied>>,
-}
-
-/// Reduces what is known of a client to what must be remembered.
-pub fn compact(info: &Connection) -> Compact {
-    let peer = info.peer.borrow().clone();
-    let proxy_protocol = info.proxy_protocol.borrow().clone();
-    let changed = (peer != info.real_peer || proxy_protocol.is_some())
-        .then(|| Box::new(Corrected { peer, real_peer: info.real_peer.clone(), proxy_protocol }));
-    Compact { id: info.id, started_ms: info.started_ms, requests: u32::try_from(info.requests.get()).unwrap_or(u32::MAX), changed }
-}
-
-/// The shared state of a worker's front.
-pub struct Front {
-    /// The worker.
-    pub worker: Rc<Worker>,
-    /// Connections with a task.
-    pub active: Rc<Active>,
-    /// Heads that clients repeat.
-    pub familiar: Familiar,
-    lot: Lot<Parked>,
-    limit: usize,
-    next_id: Cell<u64>,
-}
-
 impl Front {
-    /// Moves an idle connection to the parking lot.
-    pub fn park(&self, stream: Stream, parked: Parked, seconds: u32) {
-        let Ok(fd) = stream.into_fd() else { return };
-        if let Err((error, ..)) = self.lot.park(fd, parked, seconds) {
-            base::log!(self.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
-        }
-    }
-
-    fn listen(&self, index: u32) -> Option<&Listen> {
-        self.worker.http.listens.get(index as usize)
-    }
-
-    /// Room for one more connection, made by closing one that can be spared if need be.
-    fn has_room(&self) -> bool {
-        let open = self.active.len() + self.lot.len();
-        if open < self.limit || !self.lot.is_empty() && self.lot.evict() {
-            return true;
-        }
-        let found = self.active.evict();
-        if !found {
-            base::log!(self.worker.log, Level::Alert, 0, "{} worker_connections are not enough", self.limit);
-        }
-        found
-    }
-
-    fn start(self: &Rc<Self>, stream: Stream, info: Connection, listen: u32, no_delay: bool, first: bool) {
-        let Some(endpoint) = self.listen(listen).and_then(|l| endpoint_of(l, &info.local)) else { return };
-        let conn = H1::new(stream, Rc::new(info), self.active.enter());
-        conn.no_delay.set(no_delay);
-        conn.watch.set_activity(if first { Activity::Fresh } else { Activity::Idle });
-        tokio::task::spawn_local(h1_serve::serve(self.clone(), Rc::new(conn), endpoint, listen, first));
+    fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
+        let endpoint = self.listen(listen).and_then(|l| endpoint_of(l, &info.local))?;
+        let timeout = endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
+        let request_by = clock::monotonic_ms().saturating_add(timeout);
+        let (input, watch) = (Input::default(), self.active.enter());
+        Some(Opened { stream, input, info, watch, listen, endpoint, no_delay: false, request_by, resumed: false, state: None })
     }
 
     fn accepted(self: &Rc<Self>, fd: OwnedFd, listen: u32) {
@@ -128,10 +55,8 @@ impl Front {
         let (peer, local) = addresses(&fd);
         let Ok(stream) = Stream::from_fd(fd, transport(&local)) else { return };
         counters.handled.set(counters.handled.get() + 1);
-        let id = self.next_id.get() + 1;
-        self.next_id.set(id);
         let info = Connection {
-            id,
+            id: self.next_id(),
             peer: RefCell::new(peer.clone()),
             real_peer: peer,
             local,
@@ -140,28 +65,18 @@ impl Front {
             tls: false,
             proxy_protocol: RefCell::default(),
         };
-        self.start(stream, info, listen, false, true);
+        if let Some(opened) = self.opened(stream, info, listen) {
+            prologue::enter(self, opened);
+        }
     }
 
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
         let (peer, local) = addresses(&fd);
         let Ok(stream) = Stream::from_fd(fd, transport(&local)) else { return };
-        let Compact { id, started_ms, requests, changed } = parked.info;
-        let (peer, real_peer, proxy_protocol) = match changed {
-            Some(corrected) => (corrected.peer, corrected.real_peer, corrected.proxy_protocol),
-            None => (peer.clone(), peer, None),
-        };
-        let info = Connection {
-            id,
-            peer: RefCell::new(peer),
-            real_peer,
-            local,
-            requests: Cell::new(u64::from(requests)),
-            started_ms,
-            tls: false,
-            proxy_protocol: RefCell::new(proxy_protocol),
-        };
-        self.start(stream, info, parked.listen, parked.no_delay, false);
+        let Parked { listen, protocol, info, no_delay, state } = parked;
+        if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {
+            (protocol.start)(self, Opened { no_delay, state, resumed: true, ..opened });
+        }
     }
 }
 
@@ -210,24 +125,17 @@ pub fn run(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
 }
 
 async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
-    let Setup { connections, own_socket, reopen, start, end } = setup;
+    let Setup { connections, own_socket, protocols, reopen, start, end } = setup;
     let log = worker.log.clone();
-    let (lot, mut commands) = match Lot::new().and_then(|lot| Ok((lot, seat.commands.start(log.clone())?))) {
+    let front = Front::new(worker.clone(), protocols, connections);
+    let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), seat.commands.start(log.clone())?))) {
         Ok(both) => both,
         Err(error) => {
             base::log!(log, Level::Emerg, 0, "epoll_create1() failed {}", errno::describe(&error));
             return 2;
         }
     };
-    let active = Rc::new(Active::default());
-    let front = Rc::new(Front {
-        worker: worker.clone(),
-        active: active.clone(),
-        familiar: Familiar::default(),
-        lot,
-        limit: connections.max(1),
-        next_id: Cell::new(0),
-    });
+    let active = front.active.clone();
     let lender = Rc::downgrade(&front);
     let forget = move || {
         buffers::forget();
@@ -240,7 +148,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     worker.set_gauges(move |counters| {
         let Some(front) = counted.upgrade() else { return };
         let (reading, writing) = front.active.reading_and_writing();
-        counters.active.set((front.active.len() + front.lot.len()) as u64);
+        counters.active.set((front.active.len() + front.lot().len()) as u64);
         counters.reading.set(reading as u64);
         counters.writing.set(writing as u64);
     });
@@ -276,9 +184,9 @@ async fn accept(front: Rc<Front>, mut acceptor: Acceptor, listen: u32) {
 
 async fn tend_lot(front: Rc<Front>) {
     loop {
-        match front.lot.next().await {
+        match front.lot().next().await {
             Ok(Left::Woken { fd, payload }) => front.woken(fd, payload),
-            Ok(Left::Expired { fd, .. }) => drop(fd),
+            Ok(Left::Expired { fd, payload }) => front.dismiss(fd, payload),
             Err(error) => {
                 base::log!(front.worker.log, Level::Alert, 0, "epoll_wait() failed {}", errno::describe(&error));
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -323,7 +231,10 @@ async fn panicked(worker: &Worker) {
 /// already on its way and get `Connection: close` with its answer.
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
     front.worker.begin_exit();
-    drop(front.lot.drain_all());
+    for (fd, parked) in front.lot().drain_all() {
+        front.dismiss(fd, parked);
+    }
+    front.active.wake_all();
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !front.active.is_empty() || front.worker.is_held() {
         tokio::select! {

@@ -44,6 +44,16 @@ impl Address {
         };
     }
 
+    /// The address with its port, `unix:` and the path for unix sockets: as `listen` writes it.
+    pub fn push_whole(&self, out: &mut Vec<u8>) {
+        use std::io::Write;
+        // Writing to a Vec cannot fail.
+        let _ = match self {
+            Address::Ip(address) => write!(out, "{address}"),
+            Address::Unix(path) => write!(out, "unix:{}", path.as_deref().unwrap_or_else(|| "".as_ref()).display()),
+        };
+    }
+
     /// The port; `None` for unix sockets.
     pub fn port(&self) -> Option<u16> {
         match self {

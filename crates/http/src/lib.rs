@@ -23,6 +23,7 @@ pub mod opened;
 pub mod output;
 pub mod path;
 pub mod program;
+pub mod protocols;
 pub mod request;
 pub mod resolving;
 pub mod response;

@@ -65,8 +65,8 @@ pub struct Endpoint {
     pub proxy_protocol: bool,
     /// Connections are TLS.
     pub tls: bool,
-    /// Cleartext HTTP/2 is welcome.
-    pub http2: bool,
+    /// What may be spoken: bits of [`crate::protocols::Protocols`].
+    pub protocols: u32,
 }
 
 /// The endpoints of one listening socket: a wildcard socket may stand for several addresses.

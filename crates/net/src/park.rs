@@ -272,18 +272,14 @@ impl<T> Lot<T> {
         Ok(count)
     }
 
-    /// Closes one connection, the one whose deadline is nearest, to make room for another. False: the lot is empty.
-    pub fn evict(&self) -> bool {
+    /// Takes out the connection whose deadline is nearest, to make room for another. `None`: the lot is empty.
+    pub fn evict(&self) -> Option<(OwnedFd, T)> {
         let mut inner = self.inner.borrow_mut();
-        let Some(index) = inner.places.nearest() else { return false };
-        match inner.places.leave(index) {
-            Some((fd, _)) => {
-                // Closing would remove it from the set all the same.
-                let _ = self.io.get_ref().delete(&fd);
-                true
-            }
-            None => false,
-        }
+        let index = inner.places.nearest()?;
+        let evicted = inner.places.leave(index)?;
+        // Closing would remove it from the set all the same.
+        let _ = self.io.get_ref().delete(&evicted.0);
+        Some(evicted)
     }
 
     /// Empties the lot, for the shutdown of a worker.

@@ -1,7 +1,7 @@
 //! From a parsed head to a request.
 
+use super::body::BodyFraming;
 use super::connection::H1;
-use super::input::BodyFraming;
 use base::log::Level;
 use engine::find;
 use http::body::Body;

@@ -1,12 +1,13 @@
 //! One HTTP/1 connection: the wire below its requests.
 
 use super::arrival;
-use super::buffers;
+use super::body::BodyFraming;
 use super::head_out;
-use super::input::{BodyFraming, Input};
 use super::output::{Output, Sent};
 use super::pace::{Allowance, Pace};
 use crate::active::{Activity, Entry, NEVER};
+use crate::door::Opened;
+use crate::input::Input;
 use base::clock;
 use http::chain::{Chain, Piece};
 use http::connection::{BodyError, BodyRead, Wire};
@@ -59,21 +60,21 @@ pub struct H1 {
 }
 
 impl H1 {
-    /// A connection with nothing received or sent.
-    pub fn new(stream: Stream, info: Rc<Connection>, watch: Entry) -> H1 {
+    /// A connection with nothing sent.
+    pub fn new(opened: Opened) -> H1 {
         H1 {
-            stream: RefCell::new(stream),
-            info,
-            input: RefCell::default(),
+            stream: RefCell::new(opened.stream),
+            info: Rc::new(opened.info),
+            input: RefCell::new(opened.input),
             output: RefCell::default(),
             body: RefCell::default(),
-            watch,
+            watch: opened.watch,
             chunked: Cell::new(false),
             flush: Cell::new(false),
             broken: Cell::new(false),
             cause: Cell::new(EPIPE),
             send_timeout: Cell::new(default::TIMEOUT),
-            no_delay: Cell::new(false),
+            no_delay: Cell::new(opened.no_delay),
             pace: Pace::default(),
         }
     }
@@ -174,20 +175,8 @@ impl H1 {
 
     /// Reads what has arrived into the input. `Ok(0)` is the end of the stream.
     pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut input = self.input.borrow_mut();
-        if input.ended {
-            return Poll::Ready(Ok(0));
-        }
-        if input.buffer.capacity() == 0 {
-            input.buffer = buffers::take();
-        }
-        input.compact();
-        let read = self.stream.borrow_mut().poll_read(cx, &mut input.buffer);
-        if let Poll::Ready(Ok(0)) = read {
-            input.ended = true;
-        }
+        let read = self.input.borrow_mut().poll_fill(&mut self.stream.borrow_mut(), cx);
         if read.is_pending() {
-            input.give_back();
             self.watch.wake_on_expiry(cx.waker());
         }
         read

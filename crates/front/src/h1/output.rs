@@ -1,7 +1,7 @@
 //! What waits to be sent on a connection. Short runs are gathered into one buffer, so that the head, the body and the
 //! answers to pipelined requests leave in one write.
 
-use super::buffers;
+use crate::buffers;
 use bytes::Bytes;
 use http::chain::{FilePiece, Piece};
 use net::stream::Stream;

@@ -2,11 +2,11 @@
 
 use super::arrival::{self, Meaning, Refusal};
 use super::connection::H1;
-use super::familiar::Seen;
+use super::familiar::{Familiar, Seen};
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
-use crate::proxy_protocol::{self, Failure};
-use crate::serve::{Front, Parked};
+use crate::compact::Compact;
+use crate::door::{Beginning, Front, Opened, Parked, Protocol};
 use base::clock;
 use base::log::Level;
 use http::core::default;
@@ -40,10 +40,23 @@ enum Next {
     TimedOut,
 }
 
+/// HTTP/1: what any connection speaks that says nothing else.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "http/1.1",
+    parameter: None,
+    alone: false,
+    alpn: &[b"http/1.1", b"http/1.0", b"http/0.9"],
+    begins: |_| Beginning::Mine,
+    start,
+    farewell: |_, _| {},
+};
+
 struct Loop {
     front: Rc<Front>,
+    familiar: Rc<Familiar>,
     conn: Rc<H1>,
     endpoint: Rc<Endpoint>,
+    listen: u32,
     head: Head,
     limits: Limits,
     /// When `keepalive_timeout` ends; before the first request, `client_header_timeout`.
@@ -53,16 +66,12 @@ struct Loop {
     pipelined: bool,
 }
 
+fn start(front: &Rc<Front>, opened: Opened) {
+    tokio::task::spawn_local(serve(Loop::new(front, opened)));
+}
+
 /// Serves a connection until it ends.
-pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, listen: u32, first: bool) {
-    let core = endpoint.default.core.clone();
-    let timeout = core.client_header_timeout.unwrap_or(default::TIMEOUT);
-    let limits = arrival::limits(&core);
-    let idle_until = clock::monotonic_ms().saturating_add(timeout);
-    let mut state = Loop { front, conn, endpoint, head: Head::new(), limits, idle_until, first, pipelined: false };
-    if first && state.endpoint.proxy_protocol && !state.proxy_header().await {
-        return;
-    }
+async fn serve(mut state: Loop) {
     loop {
         match state.next_head().await {
             Next::Head(length) => {
@@ -78,7 +87,7 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
             Next::Bad(error) => return state.refuse(error).await,
             Next::Closed => return state.client_closed(),
             Next::TimedOut => return state.timed_out(),
-            Next::Idle => match state.idle(listen) {
+            Next::Idle => match state.idle() {
                 Some(again) => state = again,
                 None => return,
             },
@@ -87,21 +96,24 @@ pub async fn serve(front: Rc<Front>, conn: Rc<H1>, endpoint: Rc<Endpoint>, liste
 }
 
 impl Loop {
-    /// Reads the PROXY protocol header. False: there is none, and the connection ends.
-    async fn proxy_header(&mut self) -> bool {
-        self.conn.watch.read_by(self.idle_until);
-        let Err(failure) = proxy_protocol::read(&self.conn).await else { return true };
-        let request = self.take_request();
-        request.action.set("reading PROXY protocol");
-        match failure {
-            Failure::Closed => {}
-            Failure::TimedOut => log_request!(request, Level::Info, "client timed out (110: Connection timed out)"),
-            Failure::Bad(error) => {
-                let message = error.message(self.conn.input.borrow().rest());
-                request.log(Level::Error, message.as_bytes());
-            }
+    fn new(front: &Rc<Front>, opened: Opened) -> Loop {
+        let (endpoint, listen) = (opened.endpoint.clone(), opened.listen);
+        let limits = arrival::limits(&endpoint.default.core);
+        let (first, idle_until) = (!opened.resumed, opened.request_by);
+        let conn = H1::new(opened);
+        conn.watch.set_activity(if first { Activity::Fresh } else { Activity::Idle });
+        Loop {
+            front: front.clone(),
+            familiar: front.worker.state(),
+            conn: Rc::new(conn),
+            endpoint,
+            listen,
+            head: Head::new(),
+            limits,
+            idle_until,
+            first,
+            pipelined: false,
         }
-        false
     }
 
     async fn next_head(&mut self) -> Next {
@@ -120,7 +132,7 @@ impl Loop {
                 let rest = input.rest();
                 if !rest.is_empty() {
                     if self.head.is_new()
-                        && let Some(seen) = self.front.familiar.find(rest, &self.endpoint)
+                        && let Some(seen) = self.familiar.find(rest, &self.endpoint)
                     {
                         return Poll::Ready(Next::Familiar(seen));
                     }
@@ -209,7 +221,7 @@ impl Loop {
             && length <= self.limits.first as usize
             && arrival::is_constant(request, &self.head, &self.endpoint)
         {
-            self.front.familiar.learn(bytes, &self.endpoint, || Meaning::of(request, framed));
+            self.familiar.learn(bytes, &self.endpoint, || Meaning::of(request, framed));
         }
         self.head.reset();
         filled.map(|_| ())
@@ -329,7 +341,7 @@ impl Loop {
     }
 
     /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
-    fn idle(mut self, listen: u32) -> Option<Loop> {
+    fn idle(mut self) -> Option<Loop> {
         let now = clock::monotonic_ms();
         if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
             return None;
@@ -338,7 +350,13 @@ impl Loop {
         let info = self.conn.info.clone();
         match Rc::try_unwrap(self.conn) {
             Ok(conn) => {
-                let parked = Parked { listen, info: crate::serve::compact(&info), no_delay: conn.no_delay.get() };
+                let parked = Parked {
+                    listen: self.listen,
+                    protocol: self.front.index_of(PROTOCOL.name),
+                    info: Compact::of(&info),
+                    no_delay: conn.no_delay.get(),
+                    state: None,
+                };
                 drop(info);
                 self.front.park(conn.stream.into_inner(), parked, u32::try_from(left).unwrap_or(u32::MAX));
                 None

@@ -1,61 +1,12 @@
-//! What has arrived on a connection, and the framing of the request body in it.
+//! The framing of the request body in what has arrived on a connection.
 
-use super::buffers;
+use crate::input::Input;
 use http::connection::{BodyError, BodyRead};
 use wire::chunked::{Decoder, Step};
 use wire::h1::framing::Framing;
 
 /// Bytes of chunk extensions and trailers that a body may have: as much as a head (reliability A4).
 const CHUNK_OVERHEAD: usize = 33 * 1024;
-
-/// A connection being answered may hold an empty buffer of this size.
-const SMALL: usize = 4096;
-
-/// Bytes received and not yet used.
-#[derive(Debug, Default)]
-pub struct Input {
-    /// The bytes.
-    pub buffer: Vec<u8>,
-    /// How many of them are used up.
-    pub used: usize,
-    /// The client has closed its side.
-    pub ended: bool,
-}
-
-impl Input {
-    /// Unused bytes.
-    pub fn rest(&self) -> &[u8] {
-        self.buffer.get(self.used..).unwrap_or_default()
-    }
-
-    /// Uses up `n` bytes.
-    pub fn advance(&mut self, n: usize) {
-        self.used += n;
-        if self.used >= self.buffer.len() {
-            // Whoever then waits for bytes in vain gives an empty buffer back; most do not wait.
-            self.buffer.clear();
-            self.used = 0;
-            if self.buffer.capacity() > SMALL {
-                self.give_back();
-            }
-        }
-    }
-
-    /// Lends the buffer to others if it is empty.
-    pub fn give_back(&mut self) {
-        if self.buffer.is_empty() {
-            buffers::give(std::mem::take(&mut self.buffer));
-        }
-    }
-
-    /// Moves unused bytes to the front before more are read behind them.
-    pub fn compact(&mut self) {
-        if self.used > 0 && self.used >= self.buffer.len() / 2 {
-            self.buffer.drain(..self.used);
-            self.used = 0;
-        }
-    }
-}
 
 /// The body of the request being read.
 #[derive(Debug, Default)]

@@ -1,0 +1,216 @@
+//! The door of a worker: its connections, and the table of protocols that may be spoken on them.
+//!
+//! A protocol joins with a value of [`Protocol`] in its own file and one line in the binary's registry. Nothing in front of
+//! it knows it by name. `listen … NAME` asks for one that has a parameter; the others are there on each listener.
+
+use crate::active::{Active, Entry};
+use crate::compact::Compact;
+use crate::input::Input;
+use base::errno;
+use base::log::Level;
+use http::root::{Endpoint, Listen};
+use http::{Connection, Server, Worker};
+use net::park::Lot;
+use net::stream::Stream;
+use socket2::SockRef;
+use std::any::Any;
+use std::cell::Cell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// No SIGPIPE, send(2); Linux has one number for all processors.
+const MSG_NOSIGNAL: i32 = 0x4000;
+
+/// Whether the first bytes of a connection are a protocol's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// They are.
+    Mine,
+    /// They are not.
+    Foreign,
+    /// More must come before that can be said.
+    Unclear,
+}
+
+/// A protocol of connections.
+#[derive(Clone, Copy)]
+pub struct Protocol {
+    /// Its name in messages.
+    pub name: &'static str,
+    /// The parameter of `listen` that asks for it; `None`: it is spoken wherever nothing else was asked for.
+    pub parameter: Option<&'static str>,
+    /// With its parameter, nothing else is spoken on the listener.
+    pub alone: bool,
+    /// Its names in ALPN (RFC 7301), best first.
+    pub alpn: &'static [&'static [u8]],
+    /// Looks at the first bytes in clear text.
+    pub begins: fn(&[u8]) -> Beginning,
+    /// Serves a connection in a task of its own, until it ends or is parked. It notices by its [`Entry`] when it must make
+    /// room, and by `Worker::exiting` when it must come to an end; both wake it.
+    pub start: fn(&Rc<Front>, Opened),
+    /// Appends what a parked client is told before its connection closes (GOAWAY, for instance).
+    pub farewell: fn(&mut Parked, &mut Vec<u8>),
+}
+
+/// A connection whose protocol is known: everything that came before its first request.
+pub struct Opened {
+    /// The bytes both ways.
+    pub stream: Stream,
+    /// What has been read and belongs to the protocol.
+    pub input: Input,
+    /// What is known of the client.
+    pub info: Connection,
+    /// Place among the active connections.
+    pub watch: Entry,
+    /// Index of the listener.
+    pub listen: u32,
+    /// The servers behind its address.
+    pub endpoint: Rc<Endpoint>,
+    /// `TCP_NODELAY` has been set.
+    pub no_delay: bool,
+    /// When the first request must be there (`client_header_timeout`); monotonic milliseconds.
+    pub request_by: u64,
+    /// The connection comes out of the parking lot.
+    pub resumed: bool,
+    /// What its protocol left there.
+    pub state: Option<Box<dyn Any>>,
+}
+
+impl Opened {
+    /// Reads what has arrived; `Ok(0)` is the end of the stream. The watch wakes the task when time is up.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let read = self.input.poll_fill(&mut self.stream, cx);
+        if read.is_pending() {
+            self.watch.wake_on_expiry(cx.waker());
+        }
+        read
+    }
+
+    /// The server that answers where no name was given.
+    pub fn server(&self) -> &Rc<Server> {
+        &self.endpoint.default
+    }
+}
+
+/// What is kept of a parked connection.
+pub struct Parked {
+    /// Index of its listener.
+    pub listen: u32,
+    /// Index of its protocol in the table.
+    pub protocol: u8,
+    /// What was known of the client.
+    pub info: Compact,
+    /// `TCP_NODELAY` has been set.
+    pub no_delay: bool,
+    /// What its protocol needs when it wakes; nothing where its next request begins anew.
+    pub state: Option<Box<dyn Any>>,
+}
+
+/// The shared state of a worker's front.
+pub struct Front {
+    /// The worker.
+    pub worker: Rc<Worker>,
+    /// Connections with a task.
+    pub active: Rc<Active>,
+    protocols: Vec<Protocol>,
+    lot: Lot<Parked>,
+    limit: usize,
+    next_id: Cell<u64>,
+}
+
+impl Front {
+    /// The front of `worker`, for at most `limit` connections that speak `protocols`.
+    ///
+    /// # Errors
+    /// What epoll_create1(2) or epoll_ctl(2) report.
+    pub fn new(worker: Rc<Worker>, protocols: Vec<Protocol>, limit: usize) -> io::Result<Front> {
+        Ok(Front { worker, active: Rc::default(), protocols, lot: Lot::new()?, limit: limit.max(1), next_id: Cell::new(0) })
+    }
+
+    /// The protocols that may be spoken behind `endpoint`, best first, each with its index.
+    pub fn protocols_of(&self, endpoint: &Endpoint) -> impl Iterator<Item = (u8, &Protocol)> + use<'_> {
+        let set = endpoint.protocols;
+        self.protocols.iter().enumerate().filter(move |(i, _)| set & 1 << i != 0).map(|(i, protocol)| (i as u8, protocol))
+    }
+
+    /// The protocol at an index of the table.
+    pub fn protocol(&self, index: u8) -> Option<&Protocol> {
+        self.protocols.get(usize::from(index))
+    }
+
+    /// The index of a protocol in the table, by its name.
+    pub fn index_of(&self, name: &str) -> u8 {
+        self.protocols.iter().position(|protocol| protocol.name == name).unwrap_or_default() as u8
+    }
+
+    /// The listener of that index.
+    pub fn listen(&self, index: u32) -> Option<&Listen> {
+        self.worker.http.listens.get(index as usize)
+    }
+
+    /// The parking lot.
+    pub fn lot(&self) -> &Lot<Parked> {
+        &self.lot
+    }
+
+    /// A number for the next connection, unique in the process.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.set(self.next_id.get() + 1);
+        self.next_id.get()
+    }
+
+    /// Moves an idle connection to the parking lot.
+    pub fn park(&self, stream: Stream, parked: Parked, seconds: u32) {
+        let Ok(fd) = stream.into_fd() else { return };
+        if let Err((error, fd, parked)) = self.lot.park(fd, parked, seconds) {
+            base::log!(self.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
+            self.dismiss(fd, parked);
+        }
+    }
+
+    /// Closes a parked connection; its client is told as far as its protocol has words for that.
+    pub fn dismiss(&self, fd: OwnedFd, mut parked: Parked) {
+        let mut words = Vec::new();
+        if let Some(protocol) = self.protocol(parked.protocol) {
+            (protocol.farewell)(&mut parked, &mut words);
+        }
+        if !words.is_empty() {
+            // Who does not take it now will see the connection closed.
+            let _ = SockRef::from(&fd).send_with_flags(&words, MSG_NOSIGNAL);
+        }
+    }
+
+    /// Room for one more connection, made by closing one that can be spared if need be.
+    pub fn has_room(&self) -> bool {
+        if self.active.len() + self.lot.len() < self.limit {
+            return true;
+        }
+        if let Some((fd, parked)) = self.lot.evict() {
+            self.dismiss(fd, parked);
+            return true;
+        }
+        let found = self.active.evict();
+        if !found {
+            base::log!(self.worker.log, Level::Alert, 0, "{} worker_connections are not enough", self.limit);
+        }
+        found
+    }
+
+    /// A line of the error log about a connection without a request: with its client and the listening address.
+    pub fn log(&self, opened: &Opened, level: Level, message: &str) {
+        let log = opened.server().own.core.error_log.as_ref().unwrap_or(&self.worker.log);
+        if !log.enabled(level) {
+            return;
+        }
+        let mut line = message.as_bytes().to_vec();
+        line.extend_from_slice(b", client: ");
+        opened.info.peer.borrow().push_host(&mut line);
+        if let Some(listen) = self.listen(opened.listen) {
+            line.extend_from_slice(b", server: ");
+            listen.address.push_whole(&mut line);
+        }
+        log.write(level, opened.info.id, &line);
+    }
+}

@@ -1,0 +1,73 @@
+//! What has arrived on a connection and is not used yet.
+
+use crate::buffers;
+use net::stream::Stream;
+use std::io;
+use std::task::{Context, Poll};
+
+/// A connection being answered may hold an empty buffer of this size.
+const SMALL: usize = 4096;
+
+/// Bytes received and not yet used.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The bytes.
+    pub buffer: Vec<u8>,
+    /// How many of them are used up.
+    pub used: usize,
+    /// The client has closed its side.
+    pub ended: bool,
+}
+
+impl Input {
+    /// Unused bytes.
+    pub fn rest(&self) -> &[u8] {
+        self.buffer.get(self.used..).unwrap_or_default()
+    }
+
+    /// Uses up `n` bytes.
+    pub fn advance(&mut self, n: usize) {
+        self.used += n;
+        if self.used >= self.buffer.len() {
+            // Whoever then waits for bytes in vain gives an empty buffer back; most do not wait.
+            self.buffer.clear();
+            self.used = 0;
+            if self.buffer.capacity() > SMALL {
+                self.give_back();
+            }
+        }
+    }
+
+    /// Lends the buffer to others if it is empty.
+    pub fn give_back(&mut self) {
+        if self.buffer.is_empty() {
+            buffers::give(std::mem::take(&mut self.buffer));
+        }
+    }
+
+    /// Moves unused bytes to the front before more are read behind them.
+    pub fn compact(&mut self) {
+        if self.used > 0 && self.used >= self.buffer.len() / 2 {
+            self.buffer.drain(..self.used);
+            self.used = 0;
+        }
+    }
+
+    /// Reads what has arrived on `stream`. `Ok(0)` is the end of the stream. While nothing comes, no empty buffer is held.
+    pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer = buffers::take();
+        }
+        self.compact();
+        let read = stream.poll_read(cx, &mut self.buffer);
+        match read {
+            Poll::Ready(Ok(0)) => self.ended = true,
+            Poll::Pending => self.give_back(),
+            Poll::Ready(_) => {}
+        }
+        read
+    }
+}

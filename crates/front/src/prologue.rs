@@ -1,0 +1,64 @@
+//! What comes before a connection's protocol: the PROXY header, then the first bytes, which choose the protocol.
+
+use crate::active::Activity;
+use crate::door::{Beginning, Front, Opened};
+use crate::proxy_protocol::{self, Failure};
+use base::log::Level;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Brings a new connection to its protocol. The usual case, one protocol and nothing before it, needs no task.
+pub fn enter(front: &Rc<Front>, opened: Opened) {
+    let mut candidates = front.protocols_of(&opened.endpoint);
+    match (candidates.next(), candidates.next()) {
+        (Some((_, only)), None) if !opened.endpoint.proxy_protocol => (only.start)(front, opened),
+        _ => drop(tokio::task::spawn_local(run(front.clone(), opened))),
+    }
+}
+
+async fn run(front: Rc<Front>, mut opened: Opened) {
+    opened.watch.set_activity(Activity::Fresh);
+    opened.watch.read_by(opened.request_by);
+    if opened.endpoint.proxy_protocol
+        && let Err(failure) = proxy_protocol::read(&mut opened).await
+    {
+        return log_failure(&front, &opened, &failure);
+    }
+    let chosen = poll_fn(|cx| poll_choice(&front, &mut opened, cx)).await;
+    if let Some(protocol) = front.protocol(chosen) {
+        (protocol.start)(&front, opened);
+    }
+}
+
+fn log_failure(front: &Front, opened: &Opened, failure: &Failure) {
+    match failure {
+        Failure::Closed => {}
+        Failure::TimedOut => {
+            front.log(opened, Level::Info, "client timed out (110: Connection timed out) while reading PROXY protocol");
+        }
+        Failure::Bad(error) => {
+            let message = error.message(opened.input.rest());
+            front.log(opened, Level::Error, &format!("{message} while reading PROXY protocol"));
+        }
+    }
+}
+
+/// The index of the protocol that the first bytes are of. Where they never tell, the last of the table takes the connection.
+fn poll_choice(front: &Front, opened: &mut Opened, cx: &mut Context<'_>) -> Poll<u8> {
+    loop {
+        let (mut last, mut unclear) = (u8::MAX, false);
+        for (index, protocol) in front.protocols_of(&opened.endpoint) {
+            last = index;
+            match (protocol.begins)(opened.input.rest()) {
+                Beginning::Mine if !unclear => return Poll::Ready(index),
+                Beginning::Unclear => unclear = true,
+                Beginning::Mine | Beginning::Foreign => {}
+            }
+        }
+        let over = opened.watch.evicted() || opened.watch.read_expired();
+        if !unclear || over || !matches!(std::task::ready!(opened.poll_fill(cx)), Ok(1..)) {
+            return Poll::Ready(last);
+        }
+    }
+}
