@@ -1,21 +1,20 @@
 //! From a parsed head to a request.
 
 use super::body::BodyFraming;
-use super::connection::H1;
+use crate::request::{Refusal, enter_host, enter_target};
 use base::log::Level;
-use engine::find;
 use http::body::Body;
-use http::core::{KeepaliveDisable, ServerCore, default};
+use http::core::{ServerCore, default};
 use http::headers::Headers;
 use http::line::{Line, Version};
 use http::method::Method;
 use http::root::Endpoint;
-use http::{Core, Request, Server, log_request};
+use http::{Request, Server, log_request};
+use std::cell::RefCell;
 use std::rc::Rc;
 use wire::h1::framing::{self, Framed, Framing};
 use wire::h1::method::Method as WireMethod;
 use wire::h1::request::{Head, Limits};
-use wire::uri::normal;
 
 /// Limits of the server that listens, before a host is known.
 pub fn limits(core: &ServerCore) -> Limits {
@@ -38,12 +37,6 @@ fn method(head: &Head, name: &[u8]) -> Method {
         WireMethod::Head => Method::HEAD,
         _ => Method::from_name(name),
     }
-}
-
-/// Why a head is refused.
-pub struct Refusal {
-    /// Status to answer with.
-    pub status: u16,
 }
 
 /// What a head means where it arrived: all that [`fill`] puts into a request.
@@ -70,11 +63,11 @@ impl Meaning {
     }
 
     /// Fills an empty request, as [`fill`] does.
-    pub fn enter(&self, conn: &H1, request: &Request) {
+    pub fn enter(&self, body: &RefCell<BodyFraming>, request: &Request) {
         request.line.borrow_mut().copy_from(&self.line);
         request.headers.borrow_mut().copy_from(&self.headers);
         request.set_server(self.server.clone());
-        fill_body(conn, request, self.framing);
+        fill_body(body, request, self.framing);
         request.flags.expects_continue.set(self.expects_continue);
         request.flags.keepalive.set(self.keep_alive);
     }
@@ -90,7 +83,13 @@ pub fn is_constant(request: &Request, head: &Head, endpoint: &Endpoint) -> bool 
 ///
 /// # Errors
 /// The head contradicts itself or cannot be served; already logged.
-pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) -> Result<Framed, Refusal> {
+pub fn fill(
+    body: &RefCell<BodyFraming>,
+    request: &Rc<Request>,
+    head: &Head,
+    buffer: &[u8],
+    endpoint: &Endpoint,
+) -> Result<Framed, Refusal> {
     fill_line(request, head, buffer);
     let server_core = request.server().core.clone();
     fill_headers(request, head, buffer, &server_core);
@@ -101,20 +100,9 @@ pub fn fill(conn: &H1, request: &Rc<Request>, head: &Head, buffer: &[u8], endpoi
         }
         Refusal { status: error.status() }
     })?;
-    {
-        let mut line = request.line.borrow_mut();
-        let name = framed.host.of(buffer);
-        line.host.extend_from_slice(name);
-        if framed.host_upper {
-            line.host.make_ascii_lowercase();
-        }
-    }
-    let host = std::mem::take(&mut request.line.borrow_mut().host);
-    let server = find::server(endpoint, &host, request);
-    request.line.borrow_mut().host = host;
-    request.set_server(server);
-    fill_uri(request, head, buffer)?;
-    fill_body(conn, request, framed.body);
+    enter_host(request, endpoint, framed.host.of(buffer), framed.host_upper);
+    enter_target(request, head.target.of(buffer), &head.shape)?;
+    fill_body(body, request, framed.body);
     request.flags.expects_continue.set(framed.expects_continue);
     // What the location says of it is asked when the head of the answer leaves.
     request.flags.keepalive.set(framed.keep_alive);
@@ -152,59 +140,12 @@ fn fill_headers(request: &Request, head: &Head, buffer: &[u8], core: &ServerCore
     }
 }
 
-fn fill_uri(request: &Request, head: &Head, buffer: &[u8]) -> Result<(), Refusal> {
-    let merge = request.server().core.merge_slashes.unwrap_or(true);
-    let raw = head.target.of(buffer);
-    let mut line = request.line.borrow_mut();
-    let mut path = std::mem::take(&mut line.uri);
-    let parts = match normal::normalise(raw, &head.shape, merge, &mut path) {
-        Ok(parts) => parts,
-        Err(_) => {
-            drop(line);
-            request.action.set("reading client request line");
-            log_request!(request, Level::Info, "client sent invalid request");
-            return Err(Refusal { status: 400 });
-        }
-    };
-    if let Some(plain) = parts.plain {
-        path.extend_from_slice(plain.of(raw));
-    }
-    line.uri = path;
-    line.args.extend_from_slice(parts.args.of(raw));
-    line.quoted = parts.quoted;
-    line.plus = parts.plus;
-    line.complex = parts.complex;
-    Ok(())
-}
-
-fn fill_body(conn: &H1, request: &Request, framing: Framing) {
+fn fill_body(body: &RefCell<BodyFraming>, request: &Request, framing: Framing) {
     let length = match framing {
         Framing::None => return,
         Framing::Length(n) => Some(n),
         Framing::Chunked => None,
     };
     request.body.replace(Rc::new(Body::on_wire(length)));
-    conn.body.replace(BodyFraming::new(framing));
-}
-
-/// The location's limits on keep-alive.
-pub fn keepalive_allowed(conn: &H1, request: &Request, core: &Core) -> bool {
-    let requests = conn.info.requests.get();
-    let age = base::clock::epoch_ms().saturating_sub(conn.info.started_ms);
-    core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT) > 0
-        && requests < core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS)
-        && age <= core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME)
-        && !request.worker.exiting.get()
-        && !disabled_for_browser(request, core.keepalive_disable.unwrap_or(KeepaliveDisable { msie6: true, safari: false }))
-}
-
-fn disabled_for_browser(request: &Request, disable: KeepaliveDisable) -> bool {
-    if request.method() != Method::POST && !disable.safari {
-        return false;
-    }
-    let headers = request.headers.borrow();
-    let agent = headers.get(b"user-agent").unwrap_or_default();
-    let has = |text: &[u8]| agent.windows(text.len()).any(|w| w == text);
-    let msie6 = request.method() == Method::POST && [&b"MSIE 4."[..], b"MSIE 5.", b"MSIE 6."].iter().any(|m| has(m));
-    (disable.msie6 && msie6 && !has(b"SV1")) || (disable.safari && has(b"Safari/") && has(b"Mac OS X") && !has(b"Chrome/"))
+    body.replace(BodyFraming::new(framing));
 }

@@ -1,6 +1,5 @@
 //! One HTTP/1 connection: the wire below its requests.
 
-use super::arrival;
 use super::body::BodyFraming;
 use super::head_out;
 use super::output::{Output, Sent};
@@ -8,6 +7,7 @@ use super::pace::{Allowance, Pace};
 use crate::active::{Activity, Entry, NEVER};
 use crate::door::Opened;
 use crate::input::Input;
+use crate::request::keepalive_allowed;
 use base::clock;
 use http::chain::{Chain, Piece};
 use http::connection::{BodyError, BodyRead, Wire};
@@ -223,14 +223,14 @@ impl Downstream for H1 {
             return;
         }
         // The location is known now, and the worker may have begun to leave.
-        if request.flags.keepalive.get() && !request.with_location(|l| arrival::keepalive_allowed(self, request, &l.core)) {
+        if request.flags.keepalive.get() && !request.with_location(|l| keepalive_allowed(request, &l.core)) {
             request.flags.keepalive.set(false);
         }
         let before = self.output.borrow().queued();
         self.pace.begin(request);
         self.watch.rest_until(NEVER);
         self.output.borrow_mut().join_head_and_file(request.with_location(|l| l.core.tcp_nopush.unwrap_or(false)));
-        head_out::write(self, request);
+        self.chunked.set(head_out::write(&mut self.output.borrow_mut(), request));
         self.account(request, before);
         request.header_size.set(self.output.borrow().queued() - before);
         self.send_timeout.set(request.with_location(|l| l.core.send_timeout.unwrap_or(default::TIMEOUT)));

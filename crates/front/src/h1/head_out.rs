@@ -1,8 +1,9 @@
 //! Serialises a response head, in nginx's order of fields.
 
-use super::connection::H1;
+use super::output::Output;
+use crate::fields;
 use base::{clock, text};
-use engine::error_page::{PRODUCT, PRODUCT_VERSION};
+use engine::error_page::PRODUCT_VERSION;
 use http::Request;
 use http::core::{Core, ServerTokens};
 use http::headers::push_clean;
@@ -13,13 +14,12 @@ use std::cell::RefCell;
 /// Most heads fit in this many bytes.
 const USUAL_HEAD: usize = 512;
 
-/// Decides the framing and appends the head to the connection's output.
-pub fn write(conn: &H1, request: &Request) {
+/// Decides the framing and appends the head to the connection's output. Answers whether the body goes in chunks.
+pub fn write(output: &mut Output, request: &Request) -> bool {
     let response = request.response.borrow();
     request.with_location(|location| {
         let core = &location.core;
-        decide_framing(conn, request, core, &response);
-        let mut output = conn.output.borrow_mut();
+        let chunked = decide_framing(request, core, &response);
         let out = output.tail();
         let before = out.len();
         out.reserve(USUAL_HEAD);
@@ -30,23 +30,24 @@ pub fn write(conn: &H1, request: &Request) {
             server_and_date(out, request, core, &response);
             content_type(out, &response);
         }
-        general_fields(out, request, core, &response, conn.chunked.get());
-        connection_fields(out, conn, request, core, &response);
+        general_fields(out, request, core, &response, chunked);
+        connection_fields(out, request, core, &response, chunked);
         other_fields(out, &response);
         out.extend_from_slice(b"\r\n");
         output.appended(before);
-    });
+        chunked
+    })
 }
 
-/// Length, chunks, or the end of the connection: decided here and nowhere else.
-fn decide_framing(conn: &H1, request: &Request, core: &Core, response: &Response) {
+/// Length, chunks, or the end of the connection: decided here and nowhere else. True: chunks.
+fn decide_framing(request: &Request, core: &Core, response: &Response) -> bool {
     let bodiless = request.flags.header_only.get() || response.status == 101;
     let unknown = response.content_length.is_none();
     let can = request.version() >= Version::Http11 && core.chunked_transfer_encoding.unwrap_or(true);
-    conn.chunked.set(!bodiless && can && (unknown || request.flags.expects_trailers.get()));
     if !bodiless && unknown && !can {
         request.flags.keepalive.set(false);
     }
+    !bodiless && can && (unknown || request.flags.expects_trailers.get())
 }
 
 fn status_line(out: &mut Vec<u8>, response: &Response) {
@@ -69,21 +70,6 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     push_clean(out, value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Formatting a date costs more than the rest of a head: the last ones are kept.
-fn with_date(time: i64, f: impl FnOnce(&[u8])) {
-    const KEPT: usize = 16;
-    thread_local!(static DATES: RefCell<[(i64, [u8; 29]); KEPT]> = const { RefCell::new([(i64::MIN, [0; 29]); KEPT]) });
-    DATES.with_borrow_mut(|dates| {
-        let place = (time as u64 % KEPT as u64) as usize;
-        let Some((kept, text)) = dates.get_mut(place) else { return };
-        if *kept != time {
-            *text = wire::date::http(time);
-            *kept = time;
-        }
-        f(text);
-    });
 }
 
 /// Whether the answer begins as most do.
@@ -146,26 +132,14 @@ fn usual_start(out: &mut Vec<u8>, response: &Response) {
 
 /// The two fields that nearly all answers share.
 fn server_and_date(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response) {
-    let headers = &response.headers;
-    if !response.no_server && !headers.contains(b"Server") {
-        match &core.server_tokens {
-            None | Some(ServerTokens::On | ServerTokens::Build) => field(out, b"Server", PRODUCT_VERSION.as_bytes()),
-            Some(ServerTokens::Off) => field(out, b"Server", PRODUCT.as_bytes()),
-            Some(ServerTokens::Custom(value)) => {
-                let value = value.to_vec(request);
-                if !value.is_empty() {
-                    field(out, b"Server", &value);
-                }
-            }
-        }
-    }
-    if !response.no_date && !headers.contains(b"Date") {
+    fields::with_server(request, core, response, |server| field(out, b"Server", server));
+    if fields::wants_date(response) {
         clock::with_http_date(|date| field(out, b"Date", date.as_bytes()));
     }
 }
 
 fn content_type(out: &mut Vec<u8>, response: &Response) {
-    if !response.content_type.is_empty() && response.status != 204 {
+    if fields::wants_content_type(response) {
         out.extend_from_slice(b"Content-Type: ");
         push_clean(out, &response.content_type);
         if !response.charset.is_empty() {
@@ -177,58 +151,25 @@ fn content_type(out: &mut Vec<u8>, response: &Response) {
 }
 
 fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
-    if let Some(length) = response.content_length.filter(|_| !chunked && response.status != 204 && response.status != 304) {
+    if let Some(length) = fields::content_length(response).filter(|_| !chunked) {
         out.extend_from_slice(b"Content-Length: ");
         text::push_number(out, length);
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(time) = response.last_modified
-        && !response.headers.contains(b"Last-Modified")
-    {
+    if let Some(time) = fields::last_modified(response) {
         out.extend_from_slice(b"Last-Modified: ");
-        with_date(time, |date| out.extend_from_slice(date));
+        fields::with_date(time, |date| out.extend_from_slice(date));
         out.extend_from_slice(b"\r\n");
     }
     if let Some(target) = response.headers.get(b"Location") {
         out.extend_from_slice(b"Location: ");
-        if target.first() == Some(&b'/') && !response.location_is_final && core.absolute_redirect.unwrap_or(true) {
-            push_origin(out, request, core);
-        }
-        out.extend_from_slice(target);
+        fields::push_location(out, request, core, response, target);
         out.extend_from_slice(b"\r\n");
     }
 }
 
-/// `scheme://host:port` of redirects to ourselves.
-fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
-    out.extend_from_slice(if request.connection.tls { b"https://" } else { b"http://" });
-    let line = request.line.borrow();
-    let server = request.server();
-    if core.server_name_in_redirect.unwrap_or(false) && !server.name.is_empty() {
-        out.extend_from_slice(&server.name);
-    } else if !line.host.is_empty() {
-        out.extend_from_slice(&line.host);
-    } else {
-        match &request.connection.local {
-            http::connection::Address::Ip(address) if address.is_ipv6() => {
-                out.extend_from_slice(format!("[{}]", address.ip()).as_bytes());
-            }
-            local => local.push_host(out),
-        }
-    }
-    if core.port_in_redirect.unwrap_or(true)
-        && let Some(port) = request.connection.local.port()
-    {
-        let usual = if request.connection.tls { 443 } else { 80 };
-        if port != usual {
-            out.push(b':');
-            text::push_number(out, u64::from(port));
-        }
-    }
-}
-
-fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Core, response: &Response) {
-    if conn.chunked.get() {
+fn connection_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
+    if chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     if response.status == 101 {
@@ -247,15 +188,7 @@ fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Cor
 
 fn other_fields(out: &mut Vec<u8>, response: &Response) {
     for (name, line) in response.headers.lines() {
-        // Written above, or decided by the framing.
-        let known = match name.len() {
-            8 => name.eq_ignore_ascii_case(b"Location"),
-            10 => name.eq_ignore_ascii_case(b"Connection") || name.eq_ignore_ascii_case(b"Keep-Alive"),
-            14 => name.eq_ignore_ascii_case(b"Content-Length"),
-            17 => name.eq_ignore_ascii_case(b"Transfer-Encoding"),
-            _ => false,
-        };
-        if !known {
+        if !fields::is_decided(name) {
             out.extend_from_slice(line);
         }
     }

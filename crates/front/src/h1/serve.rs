@@ -1,12 +1,13 @@
 //! The life of an HTTP/1 connection: heads in, requests run, answers out, until somebody closes or it is parked.
 
-use super::arrival::{self, Meaning, Refusal};
+use super::arrival::{self, Meaning};
 use super::connection::H1;
 use super::familiar::{Familiar, Seen};
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
 use crate::door::{Beginning, Front, Opened, Parked, Protocol};
+use crate::request::Refusal;
 use base::clock;
 use base::log::Level;
 use http::core::default;
@@ -186,7 +187,7 @@ impl Loop {
         request.flags.pipelined.set(self.pipelined);
         let filled = match seen {
             Some(seen) => {
-                seen.meaning.enter(&conn, &request);
+                seen.meaning.enter(&conn.body, &request);
                 Ok(())
             }
             None => self.understand(&request, length),
@@ -215,7 +216,7 @@ impl Loop {
     fn understand(&mut self, request: &Rc<Request>, length: usize) -> Result<(), Refusal> {
         let input = self.conn.input.borrow();
         let bytes = input.rest().get(..length).unwrap_or_default();
-        let filled = arrival::fill(&self.conn, request, &self.head, bytes, &self.endpoint);
+        let filled = arrival::fill(&self.conn.body, request, &self.head, bytes, &self.endpoint);
         // What does not fit into the first buffer depends on more than its bytes.
         if let Ok(framed) = &filled
             && length <= self.limits.first as usize

@@ -1,0 +1,109 @@
+//! What stands in a response head, whatever protocol writes it.
+
+use base::text;
+use engine::error_page::{PRODUCT, PRODUCT_VERSION};
+use http::Request;
+use http::connection::Address;
+use http::core::{Core, ServerTokens};
+use http::response::Response;
+use std::cell::RefCell;
+
+/// Calls `f` with the value of `Server`, if there is to be one beside those among the fields.
+pub fn with_server(request: &Request, core: &Core, response: &Response, f: impl FnOnce(&[u8])) {
+    if response.no_server || response.headers.contains(b"Server") {
+        return;
+    }
+    match &core.server_tokens {
+        None | Some(ServerTokens::On | ServerTokens::Build) => f(PRODUCT_VERSION.as_bytes()),
+        Some(ServerTokens::Off) => f(PRODUCT.as_bytes()),
+        Some(ServerTokens::Custom(value)) => {
+            let value = value.to_vec(request);
+            if !value.is_empty() {
+                f(&value);
+            }
+        }
+    }
+}
+
+/// Whether `Date` is ours to write.
+pub fn wants_date(response: &Response) -> bool {
+    !response.no_date && !response.headers.contains(b"Date")
+}
+
+/// Whether the answer has a `Content-Type`.
+pub fn wants_content_type(response: &Response) -> bool {
+    !response.content_type.is_empty() && response.status != 204
+}
+
+/// `Content-Length`, where the status may have one.
+pub fn content_length(response: &Response) -> Option<u64> {
+    response.content_length.filter(|_| response.status != 204 && response.status != 304)
+}
+
+/// `Last-Modified`, if it is ours to write.
+pub fn last_modified(response: &Response) -> Option<i64> {
+    response.last_modified.filter(|_| !response.headers.contains(b"Last-Modified"))
+}
+
+/// Whether a field of that name is not among the others: it is written by the functions above, or belongs to a
+/// protocol's framing.
+pub fn is_decided(name: &[u8]) -> bool {
+    match name.len() {
+        8 => name.eq_ignore_ascii_case(b"Location"),
+        10 => name.eq_ignore_ascii_case(b"Connection") || name.eq_ignore_ascii_case(b"Keep-Alive"),
+        14 => name.eq_ignore_ascii_case(b"Content-Length"),
+        17 => name.eq_ignore_ascii_case(b"Transfer-Encoding"),
+        _ => false,
+    }
+}
+
+/// Appends the value of `Location`: our own redirects become absolute (`absolute_redirect`).
+pub fn push_location(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, target: &[u8]) {
+    if target.first() == Some(&b'/') && !response.location_is_final && core.absolute_redirect.unwrap_or(true) {
+        push_origin(out, request, core);
+    }
+    out.extend_from_slice(target);
+}
+
+/// `scheme://host:port` of redirects to ourselves.
+fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
+    out.extend_from_slice(if request.connection.tls { b"https://" } else { b"http://" });
+    let line = request.line.borrow();
+    let server = request.server();
+    if core.server_name_in_redirect.unwrap_or(false) && !server.name.is_empty() {
+        out.extend_from_slice(&server.name);
+    } else if !line.host.is_empty() {
+        out.extend_from_slice(&line.host);
+    } else {
+        match &request.connection.local {
+            Address::Ip(address) if address.is_ipv6() => {
+                out.extend_from_slice(format!("[{}]", address.ip()).as_bytes());
+            }
+            local => local.push_host(out),
+        }
+    }
+    if core.port_in_redirect.unwrap_or(true)
+        && let Some(port) = request.connection.local.port()
+    {
+        let usual = if request.connection.tls { 443 } else { 80 };
+        if port != usual {
+            out.push(b':');
+            text::push_number(out, u64::from(port));
+        }
+    }
+}
+
+/// Formatting a date costs more than the rest of a head: the last ones are kept.
+pub fn with_date(time: i64, f: impl FnOnce(&[u8])) {
+    const KEPT: usize = 16;
+    thread_local!(static DATES: RefCell<[(i64, [u8; 29]); KEPT]> = const { RefCell::new([(i64::MIN, [0; 29]); KEPT]) });
+    DATES.with_borrow_mut(|dates| {
+        let place = (time as u64 % KEPT as u64) as usize;
+        let Some((kept, text)) = dates.get_mut(place) else { return };
+        if *kept != time {
+            *text = wire::date::http(time);
+            *kept = time;
+        }
+        f(text);
+    });
+}

@@ -1,0 +1,79 @@
+//! A request made from what any protocol knows of it: host, target, connection.
+
+use base::log::Level;
+use engine::find;
+use http::core::{KeepaliveDisable, default};
+use http::method::Method;
+use http::root::Endpoint;
+use http::{Core, Request, log_request};
+use std::rc::Rc;
+use wire::uri::normal;
+use wire::uri::shape::Shape;
+
+/// Why a head is refused.
+pub struct Refusal {
+    /// Status to answer with.
+    pub status: u16,
+}
+
+/// Enters the host, without its port, and the server that it leads to. `upper`: it may hold capitals.
+pub fn enter_host(request: &Rc<Request>, endpoint: &Endpoint, name: &[u8], upper: bool) {
+    let mut host = std::mem::take(&mut request.line.borrow_mut().host);
+    host.extend_from_slice(name);
+    if upper {
+        host.make_ascii_lowercase();
+    }
+    let server = find::server(endpoint, &host, request);
+    request.line.borrow_mut().host = host;
+    request.set_server(server);
+}
+
+/// Enters the target: `raw` as it came, whose form is `shape`. The server, which says how to normalise, is chosen before.
+///
+/// # Errors
+/// The target leaves the root or has a bad escape; logged.
+pub fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), Refusal> {
+    let merge = request.server().core.merge_slashes.unwrap_or(true);
+    let mut line = request.line.borrow_mut();
+    let mut path = std::mem::take(&mut line.uri);
+    let parts = match normal::normalise(raw, shape, merge, &mut path) {
+        Ok(parts) => parts,
+        Err(_) => {
+            drop(line);
+            request.action.set("reading client request line");
+            log_request!(request, Level::Info, "client sent invalid request");
+            return Err(Refusal { status: 400 });
+        }
+    };
+    if let Some(plain) = parts.plain {
+        path.extend_from_slice(plain.of(raw));
+    }
+    line.uri = path;
+    line.args.extend_from_slice(parts.args.of(raw));
+    line.quoted = parts.quoted;
+    line.plus = parts.plus;
+    line.complex = parts.complex;
+    Ok(())
+}
+
+/// The location's limits on keep-alive.
+pub fn keepalive_allowed(request: &Request, core: &Core) -> bool {
+    let requests = request.connection.requests.get();
+    let age = base::clock::epoch_ms().saturating_sub(request.connection.started_ms);
+    core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT) > 0
+        && requests < core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS)
+        && age <= core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME)
+        && !request.worker.exiting.get()
+        && !disabled_for_browser(request, core.keepalive_disable.unwrap_or(KeepaliveDisable { msie6: true, safari: false }))
+}
+
+fn disabled_for_browser(request: &Request, disable: KeepaliveDisable) -> bool {
+    if request.method() != Method::POST && !disable.safari {
+        return false;
+    }
+    let headers = request.headers.borrow();
+    let agent = headers.get(b"user-agent").unwrap_or_default();
+    let has = |text: &[u8]| agent.windows(text.len()).any(|w| w == text);
+    let msie6 = request.method() == Method::POST && [&b"MSIE 4."[..], b"MSIE 5.", b"MSIE 6."].iter().any(|m| has(m));
+    (disable.msie6 && msie6 && !has(b"SV1")) || (disable.safari && has(b"Safari/") && has(b"Mac OS X") && !has(b"Chrome/"))
+}
