@@ -8,6 +8,7 @@ use crate::compact::Compact;
 use crate::input::Input;
 use base::errno;
 use base::log::Level;
+use http::Http;
 use http::root::{Endpoint, Listen};
 use http::{Connection, Server, Worker};
 use net::park::Lot;
@@ -64,6 +65,8 @@ pub struct Opened {
     pub info: Connection,
     /// Place among the active connections.
     pub watch: Entry,
+    /// The configuration that it serves.
+    pub http: Rc<Http>,
     /// Index of the listener.
     pub listen: u32,
     /// The servers behind its address.
@@ -86,6 +89,11 @@ impl Opened {
             self.watch.wake_on_expiry(cx.waker());
         }
         read
+    }
+
+    /// The listener that it came to.
+    pub fn listener(&self) -> Option<&Listen> {
+        self.http.listens.get(self.listen as usize)
     }
 
     /// The server that answers where no name was given.
@@ -145,11 +153,6 @@ impl Front {
         self.protocols.iter().position(|protocol| protocol.name == name).unwrap_or_default() as u8
     }
 
-    /// The listener of that index.
-    pub fn listen(&self, index: u32) -> Option<&Listen> {
-        self.worker.http.listens.get(index as usize)
-    }
-
     /// The parking lot.
     pub fn lot(&self) -> &Lot<Parked> {
         &self.lot
@@ -207,7 +210,7 @@ impl Front {
         let mut line = message.as_bytes().to_vec();
         line.extend_from_slice(b", client: ");
         opened.info.peer.borrow().push_host(&mut line);
-        if let Some(listen) = self.listen(opened.listen) {
+        if let Some(listen) = opened.listener() {
             line.extend_from_slice(b", server: ");
             listen.address.push_whole(&mut line);
         }

@@ -39,11 +39,12 @@ pub struct Setup {
 
 impl Front {
     fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
-        let endpoint = self.listen(listen).and_then(|l| endpoint_of(l, &info.local))?;
+        let http = self.worker.http();
+        let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
         let timeout = endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
         let request_by = clock::monotonic_ms().saturating_add(timeout);
         let (input, watch) = (Input::default(), self.active.enter());
-        Some(Opened { stream, input, info, watch, listen, endpoint, no_delay: false, request_by, resumed: false, state: None })
+        Some(Opened { stream, input, info, watch, http, listen, endpoint, no_delay: false, request_by, resumed: false, state: None })
     }
 
     fn accepted(self: &Rc<Self>, fd: OwnedFd, listen: u32) {

@@ -206,7 +206,7 @@ impl Body {
 
 fn temp_path(request: &Request) -> TempPath {
     let configured = request.core().client_body_temp_path.clone();
-    configured.unwrap_or_else(|| TempPath { path: request.worker.http.paths.prefix.join("client_body_temp"), levels: [0; 3] })
+    configured.unwrap_or_else(|| TempPath { path: request.http.paths.prefix.join("client_body_temp"), levels: [0; 3] })
 }
 
 /// What one request's body may cost.

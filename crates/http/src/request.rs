@@ -8,6 +8,7 @@ use crate::line::{Line, Version};
 use crate::location::{Location, Server};
 use crate::method::Method;
 use crate::response::Response;
+use crate::root::Http;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
@@ -93,6 +94,8 @@ type Cleanup = Box<dyn FnOnce(&Rc<Request>)>;
 pub struct Request {
     /// The worker that serves it.
     pub worker: Rc<Worker>,
+    /// The configuration that it began with; the worker may have a newer one before it ends.
+    pub http: Rc<Http>,
     /// Its client.
     pub connection: Rc<Connection>,
     /// The way to the client.
@@ -146,15 +149,22 @@ pub type ContentHandler = Rc<dyn Fn(&Rc<Request>) -> Step>;
 
 impl Request {
     /// A request on `connection`, before its head is known.
-    pub fn new(worker: Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
-        let cache = Rc::new(Cache::new(worker.http.variables.clone()));
-        Request::assemble(worker, connection, wire, server, cache)
+    pub fn new(worker: Rc<Worker>, http: Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
+        let cache = Rc::new(Cache::new(http.variables.clone()));
+        Request::assemble(worker, http, connection, wire, server, cache)
     }
 
     /// A subrequest of `parent`.
     pub fn child(parent: &Rc<Request>, what: Subrequest<'_>) -> Request {
         let cache = Rc::new(Cache::new(parent.cache.table()));
-        let mut child = Request::assemble(parent.worker.clone(), parent.connection.clone(), what.wire.clone(), parent.server(), cache);
+        let mut child = Request::assemble(
+            parent.worker.clone(),
+            parent.http.clone(),
+            parent.connection.clone(),
+            what.wire.clone(),
+            parent.server(),
+            cache,
+        );
         child.descend(parent, what);
         child
     }
@@ -186,10 +196,18 @@ impl Request {
         }
     }
 
-    fn assemble(worker: Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>, cache: Rc<Cache>) -> Request {
+    fn assemble(
+        worker: Rc<Worker>,
+        http: Rc<Http>,
+        connection: Rc<Connection>,
+        wire: Wire,
+        server: Rc<Server>,
+        cache: Rc<Cache>,
+    ) -> Request {
         let location = server.own.clone();
         let request = Request {
             worker,
+            http,
             connection,
             wire,
             parent: None,
@@ -248,7 +266,7 @@ impl Request {
         match Rc::get_mut(&mut self.cache) {
             Some(own) => own.reset(),
             // A subrequest that shared its parent's.
-            None => self.cache = Rc::new(Cache::new(self.worker.http.variables.clone())),
+            None => self.cache = Rc::new(Cache::new(self.http.variables.clone())),
         }
         self.contexts.clear();
         self.lasting.get_mut().clear();

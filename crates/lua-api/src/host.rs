@@ -67,20 +67,19 @@ impl Host {
         let mut client = Vec::new();
         origin.peer.borrow().push_host(&mut client);
         let mut text = format!(", client: {}", String::from_utf8_lossy(&client));
-        let listens = self.worker.iter().flat_map(|worker| &worker.http.listens);
-        let name = |address: &Address| match address {
-            Address::Ip(address) => address.to_string(),
-            Address::Unix(path) => format!("unix:{}", path.as_deref().unwrap_or_else(|| "".as_ref()).display()),
-        };
+        let http = self.worker.as_ref().map(|worker| worker.http());
         let fits = |address: &Address| match (address, &origin.local) {
             (Address::Ip(listen), Address::Ip(local)) => {
                 listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified())
             }
             (listen, local) => listen == local,
         };
-        if let Some(listen) = listens.map(|listen| &listen.address).find(|address| fits(address)) {
+        let mut listens = http.iter().flat_map(|http| &http.listens).map(|listen| &listen.address);
+        if let Some(listen) = listens.find(|address| fits(address)) {
+            let mut name = Vec::new();
+            listen.push_whole(&mut name);
             text.push_str(", server: ");
-            text.push_str(&name(listen));
+            text.push_str(&String::from_utf8_lossy(&name));
         }
         text
     }
@@ -91,7 +90,8 @@ impl Host {
             (Some(request), _) => request.conf::<T>(),
             (None, Some(location)) => location.conf.share::<T>().unwrap_or_default(),
             (None, None) => {
-                let defaults = self.worker.as_ref().and_then(|worker| worker.http.main.get::<Defaults>());
+                let http = self.worker.as_ref().map(|worker| worker.http());
+                let defaults = http.as_ref().and_then(|http| http.main.get::<Defaults>());
                 defaults.and_then(|defaults| defaults.0.share::<T>()).unwrap_or_default()
             }
         }

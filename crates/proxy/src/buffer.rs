@@ -84,7 +84,7 @@ impl Store {
 }
 
 fn create(request: &Request, plan: &Plan) -> io::Result<TempFile> {
-    let paths = &request.worker.http.paths;
+    let paths = &request.http.paths;
     let place = match &plan.temp_path {
         Some(given) => TempPath { path: paths.prefix.join(&given.path), levels: given.levels },
         None => TempPath { path: paths.prefix.join("proxy_temp"), levels: [1, 2, 0] },

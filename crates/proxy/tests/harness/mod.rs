@@ -230,7 +230,7 @@ impl Site {
         });
         let server =
             Server { name: Box::default(), conf: ConfMap::default(), core: Rc::default(), own: empty, locations: Locations::default() };
-        let request = Rc::new(Request::new(self.worker.clone(), Rc::new(connection), client.clone(), Rc::new(server)));
+        let request = Rc::new(Request::new(self.worker.clone(), self.worker.http(), Rc::new(connection), client.clone(), Rc::new(server)));
         {
             let mut line = request.line.borrow_mut();
             let (uri, args) = target.split_once('?').unwrap_or((target, ""));
