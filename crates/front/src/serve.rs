@@ -52,24 +52,14 @@ pub struct Compact {
     id: u64,
     started_ms: u64,
     requests: u32,
-    /// Only if the client's address was corrected (realip, PROXY protocol).
-    changed: Option<Box<Corrected>>,
-}
-
-#[derive(Debug)]
-struct Corrected {
-    peer: Address,
-    real_peer: Address,
+    /// What a PROXY protocol header said.
     proxy_protocol: Option<Rc<Proxied>>,
 }
 
 /// Reduces what is known of a client to what must be remembered.
 pub fn compact(info: &Connection) -> Compact {
-    let peer = info.peer.borrow().clone();
-    let proxy_protocol = info.proxy_protocol.borrow().clone();
-    let changed = (peer != info.real_peer || proxy_protocol.is_some())
-        .then(|| Box::new(Corrected { peer, real_peer: info.real_peer.clone(), proxy_protocol }));
-    Compact { id: info.id, started_ms: info.started_ms, requests: u32::try_from(info.requests.get()).unwrap_or(u32::MAX), changed }
+    let requests = u32::try_from(info.requests.get()).unwrap_or(u32::MAX);
+    Compact { id: info.id, started_ms: info.started_ms, requests, proxy_protocol: info.proxy_protocol.borrow().clone() }
 }
 
 /// The shared state of a worker's front.
@@ -132,8 +122,7 @@ impl Front {
         self.next_id.set(id);
         let info = Connection {
             id,
-            peer: RefCell::new(peer.clone()),
-            real_peer: peer,
+            peer,
             local,
             requests: Cell::new(0),
             started_ms: clock::now().epoch_ms(),
@@ -146,15 +135,10 @@ impl Front {
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
         let (peer, local) = addresses(&fd);
         let Ok(stream) = Stream::from_fd(fd, transport(&local)) else { return };
-        let Compact { id, started_ms, requests, changed } = parked.info;
-        let (peer, real_peer, proxy_protocol) = match changed {
-            Some(corrected) => (corrected.peer, corrected.real_peer, corrected.proxy_protocol),
-            None => (peer.clone(), peer, None),
-        };
+        let Compact { id, started_ms, requests, proxy_protocol } = parked.info;
         let info = Connection {
             id,
-            peer: RefCell::new(peer),
-            real_peer,
+            peer,
             local,
             requests: Cell::new(u64::from(requests)),
             started_ms,

@@ -1,7 +1,7 @@
 //! A request: one value from its first byte to its log line, whatever protocol brought it.
 
 use crate::body::{Body, BodyState};
-use crate::connection::{Connection, Wire};
+use crate::connection::{Address, Connection, Wire};
 use crate::contexts::{Contexts, Reuse};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
@@ -93,8 +93,12 @@ type Cleanup = Box<dyn FnOnce(&Rc<Request>)>;
 pub struct Request {
     /// The worker that serves it.
     pub worker: Rc<Worker>,
-    /// Its client.
+    /// The connection that it came on.
     pub connection: Rc<Connection>,
+    /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
+    pub client: RefCell<Address>,
+    /// `$connection_requests`: the how-manieth request of its connection it is.
+    pub number: Cell<u64>,
     /// The way to the client.
     pub wire: Wire,
     /// The request that this one is a subrequest of.
@@ -167,6 +171,8 @@ impl Request {
             SubrequestVariables::Fresh => {}
         }
         self.assign(parent.connection.clone(), what.wire, parent.server());
+        self.client.get_mut().clone_from(&parent.client.borrow());
+        self.number.set(parent.number.get());
         self.parent = Some(parent.clone());
         self.depth = parent.depth.saturating_add(1);
         match what.body {
@@ -190,6 +196,8 @@ impl Request {
         let location = server.own.clone();
         let request = Request {
             worker,
+            client: RefCell::new(connection.peer.clone()),
+            number: Cell::new(connection.requests.get()),
             connection,
             wire,
             parent: None,
@@ -224,6 +232,8 @@ impl Request {
 
     /// Gives a vacated request to a connection.
     pub fn assign(&mut self, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) {
+        self.client.get_mut().clone_from(&connection.peer);
+        self.number.set(connection.requests.get());
         self.connection = connection;
         self.wire = wire;
         *self.location.get_mut() = server.own.clone();
