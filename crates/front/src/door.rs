@@ -209,7 +209,7 @@ impl Front {
         }
         let mut line = message.as_bytes().to_vec();
         line.extend_from_slice(b", client: ");
-        opened.info.peer.borrow().push_host(&mut line);
+        opened.info.peer.push_host(&mut line);
         if let Some(listen) = opened.listener() {
             line.extend_from_slice(b", server: ");
             listen.address.push_whole(&mut line);

@@ -58,8 +58,7 @@ impl Front {
         counters.handled.set(counters.handled.get() + 1);
         let info = Connection {
             id: self.next_id(),
-            peer: RefCell::new(peer.clone()),
-            real_peer: peer,
+            peer,
             local,
             requests: Cell::new(0),
             started_ms: clock::now().epoch_ms(),

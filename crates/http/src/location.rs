@@ -84,6 +84,8 @@ pub struct Location {
     pub header_filters: Vec<HeaderFilter>,
     /// Body filters in order.
     pub body_filters: Vec<BodyFilter>,
+    /// A handler of the log phase runs code that may take long: the answer is handed to the kernel before.
+    pub code_logs: bool,
     /// One of the body filters sees every body.
     pub always_filtered: bool,
     /// Locations inside this one.

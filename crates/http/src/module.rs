@@ -101,6 +101,8 @@ pub struct Parts {
     pub content: Option<Rc<dyn Fn(&Rc<Request>) -> Step>>,
     /// Redirect to the trailing slash.
     pub auto_redirect: bool,
+    /// Code runs in the log phase.
+    pub code_logs: bool,
     /// Header filters.
     pub header_filters: Vec<HeaderFilter>,
     /// Body filters.
@@ -152,8 +154,10 @@ impl Attach<'_> {
         self.parts.body_filters.push(BodyFilter { mark, run: Rc::new(run) });
     }
 
-    /// Joins the log phase; what it returns is driven after the answer has gone, without holding the client.
+    /// Joins the log phase with code that may take long: it runs when the answer has left. What it returns is driven without
+    /// holding the client.
     pub fn log(&mut self, run: impl Fn(&Rc<Request>) -> Option<BoxFuture<()>> + 'static) {
+        self.parts.code_logs = true;
         self.phase(Phase::Log, move |request| match run(request) {
             None => Step::Now(session::Outcome::Ok),
             Some(future) => Step::wait(async move {
@@ -185,6 +189,7 @@ impl Parts {
             phases: self.phases,
             content: self.content,
             auto_redirect: self.auto_redirect,
+            code_logs: self.code_logs,
             header_filters: self.header_filters,
             always_filtered: self.body_filters.iter().any(|filter| filter.mark == 0),
             body_filters: self.body_filters,

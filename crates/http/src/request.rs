@@ -1,7 +1,7 @@
 //! A request: one value from its first byte to its log line, whatever protocol brought it.
 
 use crate::body::{Body, BodyState};
-use crate::connection::{Connection, Wire};
+use crate::connection::{Address, Connection, Wire};
 use crate::contexts::{Contexts, Reuse};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
@@ -96,8 +96,12 @@ pub struct Request {
     pub worker: Rc<Worker>,
     /// The configuration that it began with; the worker may have a newer one before it ends.
     pub http: Rc<Http>,
-    /// Its client.
+    /// The connection that it came on.
     pub connection: Rc<Connection>,
+    /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
+    pub client: RefCell<Address>,
+    /// `$connection_requests`: the how-manieth request of its connection it is.
+    pub number: Cell<u64>,
     /// The way to the client.
     pub wire: Wire,
     /// The request that this one is a subrequest of.
@@ -177,6 +181,8 @@ impl Request {
             SubrequestVariables::Fresh => {}
         }
         self.assign(parent.connection.clone(), what.wire, parent.server());
+        self.client.get_mut().clone_from(&parent.client.borrow());
+        self.number.set(parent.number.get());
         self.parent = Some(parent.clone());
         self.depth = parent.depth.saturating_add(1);
         match what.body {
@@ -208,6 +214,8 @@ impl Request {
         let request = Request {
             worker,
             http,
+            client: RefCell::new(connection.peer.clone()),
+            number: Cell::new(connection.requests.get()),
             connection,
             wire,
             parent: None,
@@ -242,6 +250,8 @@ impl Request {
 
     /// Gives a vacated request to a connection.
     pub fn assign(&mut self, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) {
+        self.client.get_mut().clone_from(&connection.peer);
+        self.number.set(connection.requests.get());
         self.connection = connection;
         self.wire = wire;
         *self.location.get_mut() = server.own.clone();

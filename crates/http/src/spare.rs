@@ -27,8 +27,7 @@ impl Default for Spare {
         let address = Address::Unix(None);
         let nobody = Connection {
             id: 0,
-            peer: RefCell::new(address.clone()),
-            real_peer: address.clone(),
+            peer: address.clone(),
             local: address,
             requests: Cell::new(0),
             started_ms: 0,

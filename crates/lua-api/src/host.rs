@@ -13,6 +13,22 @@ use lua::{Cx, Raise};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+/// Whose request led to code that runs without one.
+#[derive(Clone)]
+pub struct Origin {
+    /// The client as that request saw it.
+    pub client: Address,
+    /// The connection that it came on.
+    pub connection: Rc<Connection>,
+}
+
+impl Origin {
+    /// The origin of what `request` starts.
+    pub fn of(request: &Request) -> Origin {
+        Origin { client: request.client.borrow().clone(), connection: request.connection.clone() }
+    }
+}
+
 /// The host context of Lua code (`cx.host::<Host>()`). Hosts are pooled: do not keep one beyond the call that got it,
 /// keep its request.
 pub struct Host {
@@ -33,7 +49,7 @@ pub struct Host {
     /// The error log where there is no request.
     pub log: ErrorLog,
     /// The client whose request led here, where there is no request (timers).
-    pub origin: Option<Rc<Connection>>,
+    pub origin: Option<Origin>,
     /// Output being put together; reused from call to call.
     pub scratch: RefCell<Vec<u8>>,
     /// `ngx.arg` of `set_by_lua*`.
@@ -65,10 +81,10 @@ impl Host {
     pub fn origin_text(&self) -> String {
         let Some(origin) = &self.origin else { return String::new() };
         let mut client = Vec::new();
-        origin.peer.borrow().push_host(&mut client);
+        origin.client.push_host(&mut client);
         let mut text = format!(", client: {}", String::from_utf8_lossy(&client));
         let http = self.worker.as_ref().map(|worker| worker.http());
-        let fits = |address: &Address| match (address, &origin.local) {
+        let fits = |address: &Address| match (address, &origin.connection.local) {
             (Address::Ip(listen), Address::Ip(local)) => {
                 listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified())
             }

@@ -108,7 +108,7 @@ impl Exchange {
         let tries = if limit == 0 { group.tries() } else { group.tries().min(limit) };
         self.scratch.selection.reset(tries);
         if group.policy() == Policy::IpHash {
-            self.scratch.selection.key = Some(hash_key(&self.request.connection.peer.borrow()));
+            self.scratch.selection.key = Some(hash_key(&self.request.client.borrow()));
         }
     }
 

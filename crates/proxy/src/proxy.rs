@@ -122,7 +122,7 @@ fn define_variables(variables: &mut Variables) {
             out.extend_from_slice(value);
             out.extend_from_slice(b", ");
         }
-        request.connection.peer.borrow().push_host(out);
+        request.client.borrow().push_host(out);
         true
     });
 }

@@ -231,6 +231,9 @@ impl Downstream for H1 {
         self.watch.rest_until(NEVER);
         self.output.borrow_mut().join_head_and_file(request.with_location(|l| l.core.tcp_nopush.unwrap_or(false)));
         self.chunked.set(head_out::write(&mut self.output.borrow_mut(), request));
+        if request.flags.header_only.get() {
+            self.flush.set(true);
+        }
         self.account(request, before);
         request.header_size.set(self.output.borrow().queued() - before);
         self.send_timeout.set(request.with_location(|l| l.core.send_timeout.unwrap_or(default::TIMEOUT)));
@@ -257,7 +260,8 @@ impl Downstream for H1 {
         if chain.last {
             self.end_body(request);
         }
-        if chain.flush {
+        // The end of an answer leaves as soon as what comes next must wait.
+        if chain.flush || chain.last {
             self.flush.set(true);
         }
         self.account(request, before);

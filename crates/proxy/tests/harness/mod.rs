@@ -217,8 +217,7 @@ impl Site {
         let peer = Address::Ip("127.0.0.1:1000".parse().unwrap());
         let connection = Connection {
             id: 1,
-            peer: RefCell::new(peer.clone()),
-            real_peer: peer.clone(),
+            peer: peer.clone(),
             local: peer,
             requests: Cell::new(1),
             started_ms: 0,
