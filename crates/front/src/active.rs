@@ -228,7 +228,8 @@ impl Active {
 
     /// Runs for the worker's life. Sleeps while there is no connection.
     /// `forget` lets go of what is kept for reuse: after a wave of connections it lies scattered among what was freed.
-    pub async fn sweep(&self, forget: impl Fn()) {
+    /// `tick` runs at each sweep, and once more when all have gone.
+    pub async fn sweep(&self, tick: impl Fn(), forget: impl Fn()) {
         let mut peak = 0;
         loop {
             while self.is_empty() {
@@ -238,6 +239,7 @@ impl Active {
             clock::stale();
             let now = clock::monotonic_ms();
             self.forget_departed();
+            tick();
             peak = peak.max(self.len());
             // Once when most have gone, and once more when all have.
             if (peak >= WAVE && self.len() < peak / 8) || (peak >= WAVE / 8 && self.is_empty()) {

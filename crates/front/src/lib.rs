@@ -5,3 +5,4 @@ pub mod active;
 pub mod h1;
 pub mod proxy_protocol;
 pub mod serve;
+mod share;

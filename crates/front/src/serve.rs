@@ -5,6 +5,7 @@ use crate::h1::buffers;
 use crate::h1::connection::H1;
 use crate::h1::familiar::Familiar;
 use crate::h1::serve as h1_serve;
+use crate::share::Share;
 use base::clock;
 use base::errno;
 use base::log::Level;
@@ -20,6 +21,9 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Most connections that a leaving worker still takes from a listener.
+const LAST: usize = 16;
 
 /// What the binary knows and the event loop needs.
 pub struct Setup {
@@ -81,6 +85,7 @@ pub struct Front {
     /// Heads that clients repeat.
     pub familiar: Familiar,
     lot: Lot<Parked>,
+    share: Share,
     limit: usize,
     next_id: Cell<u64>,
 }
@@ -98,10 +103,13 @@ impl Front {
         self.worker.http.listens.get(index as usize)
     }
 
+    fn open(&self) -> usize {
+        self.active.len() + self.lot.len()
+    }
+
     /// Room for one more connection, made by closing one that can be spared if need be.
     fn has_room(&self) -> bool {
-        let open = self.active.len() + self.lot.len();
-        if open < self.limit || !self.lot.is_empty() && self.lot.evict() {
+        if self.open() < self.limit || !self.lot.is_empty() && self.lot.evict() {
             return true;
         }
         let found = self.active.evict();
@@ -141,6 +149,7 @@ impl Front {
             proxy_protocol: RefCell::default(),
         };
         self.start(stream, info, listen, false, true);
+        self.share.note_open(self.open());
     }
 
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
@@ -225,6 +234,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         active: active.clone(),
         familiar: Familiar::default(),
         lot,
+        share: Share::new(seat.board, seat.role, connections.max(1)),
         limit: connections.max(1),
         next_id: Cell::new(0),
     });
@@ -235,7 +245,13 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
             front.worker.spare.forget();
         }
     };
-    tokio::task::spawn_local(async move { active.sweep(forget).await });
+    let reporter = Rc::downgrade(&front);
+    let tick = move || {
+        if let Some(front) = reporter.upgrade() {
+            front.share.note_open(front.open());
+        }
+    };
+    tokio::task::spawn_local(async move { active.sweep(tick, forget).await });
     let counted = Rc::downgrade(&front);
     worker.set_gauges(move |counters| {
         let Some(front) = counted.upgrade() else { return };
@@ -250,12 +266,21 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     for (spec, fd) in seat.listeners {
         let shared = !seat.single && !own_socket.get(spec).copied().unwrap_or(false);
         match Acceptor::new(fd, shared) {
-            Ok(acceptor) => acceptors.push(tokio::task::spawn_local(accept(front.clone(), acceptor, spec as u32))),
+            Ok(acceptor) => acceptors.push((Rc::new(acceptor), spec as u32)),
             Err(error) => base::log!(log, Level::Emerg, 0, "epoll_ctl() failed {}", errno::describe(&error)),
         }
     }
+    front.share.enter(acceptors.iter().map(|(acceptor, _)| acceptor.clone()).collect());
+    let accepting =
+        acceptors.iter().cloned().map(|(acceptor, spec)| tokio::task::spawn_local(accept(front.clone(), acceptor, spec))).collect();
+    let tended = front.clone();
+    tokio::task::spawn_local(async move { tended.share.tend(|| tended.open()).await });
     commands.ready();
-    let graceful = obey(&front, &mut commands, &*reopen, acceptors).await;
+    let graceful = obey(&front, &mut commands, &*reopen, accepting).await;
+    front.share.leave();
+    if graceful {
+        take_last(&front, acceptors);
+    }
     if graceful {
         finish(&front, &mut commands, &*reopen).await;
     }
@@ -263,13 +288,27 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     0
 }
 
-async fn accept(front: Rc<Front>, mut acceptor: Acceptor, listen: u32) {
+async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, listen: u32) {
     loop {
         match acceptor.accept().await {
-            Ok((fd, _)) => front.accepted(fd, listen),
+            Ok((fd, _)) => {
+                front.accepted(fd, listen);
+                if let Err(error) = front.share.note_taken(&acceptor) {
+                    base::log!(front.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
+                }
+            }
             Err(error) => {
                 base::log!(front.worker.log, severity(&error), 0, "accept4() failed {}", errno::describe(&error));
             }
+        }
+    }
+}
+
+/// The connections that this worker was woken for and had no time to take: nobody else was woken.
+fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, u32)>) {
+    for (acceptor, listen) in acceptors {
+        for fd in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
+            front.accepted(fd, listen);
         }
     }
 }
@@ -278,7 +317,10 @@ async fn tend_lot(front: Rc<Front>) {
     loop {
         match front.lot.next().await {
             Ok(Left::Woken { fd, payload }) => front.woken(fd, payload),
-            Ok(Left::Expired { fd, .. }) => drop(fd),
+            Ok(Left::Expired { fd, .. }) => {
+                drop(fd);
+                front.share.note_open(front.open());
+            }
             Err(error) => {
                 base::log!(front.worker.log, Level::Alert, 0, "epoll_wait() failed {}", errno::describe(&error));
                 tokio::time::sleep(Duration::from_millis(100)).await;
