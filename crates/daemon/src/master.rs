@@ -245,6 +245,9 @@ impl<'a, A: Application> Master<'a, A> {
         if child.exiting || child.age < self.age || self.wishes.terminate || self.wishes.quit {
             return;
         }
+        if let Role::Worker(number) = child.role {
+            self.board.close(number);
+        }
         if ending == Ending::Code(FATAL) {
             let text = format!("{} {} exited with fatal code {FATAL} and cannot be respawned", child.role.name(), child.pid);
             self.console.report(Level::Alert, &text);

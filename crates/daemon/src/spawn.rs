@@ -28,6 +28,7 @@ impl<A: Application> Master<'_, A> {
         let count = self.settings().map_or(0, Settings::worker_count);
         self.board = Board::new(count);
         for number in 0..count {
+            self.board.close(number);
             self.start_child(Role::Worker(number), 0);
         }
         if self.settings().is_some_and(|settings| settings.privileged_agent) {

@@ -6,6 +6,7 @@
 use crate::active::{Active, Entry};
 use crate::compact::Compact;
 use crate::input::Input;
+use crate::share::Share;
 use base::errno;
 use base::log::Level;
 use http::Http;
@@ -123,6 +124,8 @@ pub struct Front {
     /// Connections with a task.
     pub active: Rc<Active>,
     protocols: Vec<Protocol>,
+    /// How this worker shares connections with the others.
+    pub share: Share,
     lot: Lot<Parked>,
     limit: usize,
     next_id: Cell<u64>,
@@ -133,8 +136,8 @@ impl Front {
     ///
     /// # Errors
     /// What epoll_create1(2) or epoll_ctl(2) report.
-    pub fn new(worker: Rc<Worker>, protocols: Vec<Protocol>, limit: usize) -> io::Result<Front> {
-        Ok(Front { worker, active: Rc::default(), protocols, lot: Lot::new()?, limit: limit.max(1), next_id: Cell::new(0) })
+    pub fn new(worker: Rc<Worker>, protocols: Vec<Protocol>, share: Share, limit: usize) -> io::Result<Front> {
+        Ok(Front { worker, active: Rc::default(), protocols, share, lot: Lot::new()?, limit: limit.max(1), next_id: Cell::new(0) })
     }
 
     /// The protocols that may be spoken behind `endpoint`, best first, each with its index.
@@ -185,9 +188,14 @@ impl Front {
         }
     }
 
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.active.len() + self.lot.len()
+    }
+
     /// Room for one more connection, made by closing one that can be spared if need be.
     pub fn has_room(&self) -> bool {
-        if self.active.len() + self.lot.len() < self.limit {
+        if self.open() < self.limit {
             return true;
         }
         if let Some((fd, parked)) = self.lot.evict() {
