@@ -5,8 +5,9 @@ use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Mat
 use crate::request::Request;
 use crate::worker::Worker;
 use base::log::ErrorLog;
+use conf::configs::{ConfMap, Configs};
 use conf::row::Row;
-use conf::scope::{ConfMap, Config, Configs, Frame};
+use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use session::{BoxFuture, Phase, Step, Variables};
 use std::rc::Rc;
