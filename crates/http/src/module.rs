@@ -5,8 +5,9 @@ use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Mat
 use crate::request::Request;
 use crate::worker::Worker;
 use base::log::ErrorLog;
+use conf::configs::{ConfMap, Configs};
 use conf::row::Row;
-use conf::scope::{ConfMap, Config, Configs, Frame};
+use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use session::{BoxFuture, Phase, Step, Variables};
 use std::rc::Rc;
@@ -171,13 +172,17 @@ impl Attach<'_> {
 impl Parts {
     /// The finished location.
     pub fn into_location(
-        self,
+        mut self,
         name: Box<[u8]>,
         kind: Match,
         core: Rc<crate::core::Core>,
         conf: ConfMap,
         children: crate::location::Locations,
     ) -> Location {
+        // Lists grow by doubling, and locations are many.
+        self.phases.iter_mut().for_each(Vec::shrink_to_fit);
+        self.header_filters.shrink_to_fit();
+        self.body_filters.shrink_to_fit();
         // A list's place is its phase's number, and so is the phase's bit.
         let busy = self.phases.iter().enumerate().fold(0, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
         Location {

@@ -195,6 +195,7 @@ fn a_body_is_sent_with_its_own_length_whatever_headers_say() {
 fn a_slow_client_gets_all_from_memory_and_file() {
     worker(async {
         let dir = std::env::temp_dir().join(format!("lunette-proxy-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
         let body = "0123456789".repeat(30_000);
         let text: &'static str = Box::leak(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_boxed_str());
         let up = Upstream::start(vec![vec![text]]);
