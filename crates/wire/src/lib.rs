@@ -12,6 +12,8 @@ pub mod chunked;
 pub mod date;
 pub mod dns;
 pub mod h1;
+pub mod h2;
+pub mod hpack;
 pub mod json;
 pub mod known;
 pub mod memcached;
