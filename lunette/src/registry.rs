@@ -18,7 +18,7 @@ struct Optional {
 }
 
 /// Which of nginx's optional modules answer to which name of ours.
-const OPTIONAL: [Optional; 15] = [
+const OPTIONAL: [Optional; 16] = [
     Optional { module: "realip", flag: "realip" },
     Optional { module: "auth_request", flag: "auth_request" },
     Optional { module: "stub_status", flag: "stub_status" },
@@ -34,6 +34,7 @@ const OPTIONAL: [Optional; 15] = [
     Optional { module: "flv", flag: "flv" },
     Optional { module: "degradation", flag: "degradation" },
     Optional { module: "ssl", flag: "ssl" },
+    Optional { module: "v2", flag: "v2" },
 ];
 
 /// Modules that nginx has unless it is built without them: `--without-http_NAME_module` when ours is not here.
@@ -80,6 +81,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::start::MODULE,
         m::resolver::MODULE,
         m::variables::MODULE,
+        m::http2::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
         m::split_clients::MODULE,
@@ -148,12 +150,17 @@ pub(crate) fn modules() -> Rc<[Module]> {
 
 /// What may be spoken on connections, best first. The last one takes whatever the others do not recognise.
 pub(crate) fn protocols() -> Vec<Protocol> {
-    vec![front::h1::serve::PROTOCOL]
+    vec![front::h2::serve::PROTOCOL, front::h1::serve::PROTOCOL]
 }
 
 /// The same as `listen` sees them.
 pub(crate) fn listen_protocols() -> Protocols {
-    let seen = |protocol: &Protocol| ListenProtocol { name: protocol.name, parameter: protocol.parameter, alone: protocol.alone };
+    let seen = |protocol: &Protocol| ListenProtocol {
+        name: protocol.name,
+        parameter: protocol.parameter,
+        alone: protocol.alone,
+        instead: protocol.instead,
+    };
     Protocols(protocols().iter().map(seen).collect())
 }
 

@@ -169,9 +169,13 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
     let (name, value) = text.split_once('=').map_or((text.as_ref(), None), |(n, v)| (n, Some(v)));
     let bad = |what: &str| cx.error_at(i, format!("invalid {what} \"{}\"", value.unwrap_or_default()));
     let number = |v: &str| v.parse::<i32>().ok().filter(|n| *n > 0);
-    if let Some((bit, alone)) = cx.global::<Protocols>().named(&text) {
+    let protocol = cx.global::<Protocols>().named(&text);
+    if let Some((bit, protocol)) = protocol {
         wanted.protocols |= bit;
-        wanted.alone |= alone;
+        wanted.alone |= protocol.alone;
+        if let Some(instead) = protocol.instead {
+            cx.warn(format!("the \"listen ... {text}\" directive is deprecated, use the \"{instead}\" directive instead"));
+        }
         return Ok(());
     }
     match (name, value) {

@@ -13,6 +13,7 @@ pub mod empty_gif;
 pub mod geo;
 pub mod headers;
 pub mod headers_more;
+pub mod http2;
 pub mod log;
 pub mod map;
 pub mod realip;

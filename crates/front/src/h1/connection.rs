@@ -2,11 +2,11 @@
 
 use super::body::BodyFraming;
 use super::head_out;
-use super::output::{Output, Sent};
-use super::pace::{Allowance, Pace};
 use crate::active::{Activity, Entry, NEVER};
 use crate::door::Opened;
 use crate::input::Input;
+use crate::output::{Output, Sent};
+use crate::pace::{Allowance, Pace};
 use crate::request::keepalive_allowed;
 use base::clock;
 use http::chain::{Chain, Piece};

@@ -1,7 +1,7 @@
 //! Serialises a response head, in nginx's order of fields.
 
-use super::output::Output;
 use crate::fields;
+use crate::output::Output;
 use base::{clock, text};
 use engine::error_page::PRODUCT_VERSION;
 use http::Request;
