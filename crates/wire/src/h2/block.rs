@@ -6,7 +6,7 @@ use super::error::{ErrorCode, Failure};
 use super::frame::{self, FrameHead, flag, kind};
 use super::receive::Step;
 use super::request::{RequestHead, Rules, check_trailers};
-use super::stream::Stream;
+use super::stream::{End, Stream};
 use super::tree::Dependency;
 use crate::hpack::HpackError;
 
@@ -44,7 +44,9 @@ impl Connection {
     fn purpose(&mut self, head: FrameHead, dependency: Option<Dependency>) -> Result<Purpose, Failure> {
         let id = head.stream;
         let known = id != 0 && !self.is_idle(id);
-        if known && (self.streams.get(id).is_some() || self.streams.end_of(id).is_some()) {
+        // A stream that ended whole is an identifier that must not come again.
+        let ended = self.streams.end_of(id).is_some_and(|end| end != End::Whole);
+        if known && (ended || self.streams.get(id).is_some()) {
             return Ok(Purpose::Trailers);
         }
         if known && self.closing_at.is_some_and(|last| id > last) {
@@ -163,7 +165,7 @@ impl Connection {
             Purpose::Dropped(None) => Ok(None),
             Purpose::Dropped(Some(why)) => {
                 frame::rst_stream(block.stream, ErrorCode::REFUSED_STREAM, out);
-                self.streams.ended(block.stream, super::stream::End::ByUs);
+                self.streams.ended(block.stream, End::ByUs);
                 Ok(Some(Event::Refused { stream: block.stream, why }))
             }
         }
@@ -229,8 +231,9 @@ fn hpack_failure(error: HpackError) -> Failure {
         HpackError::LongLength => (ErrorCode::COMPRESSION_ERROR, "client sent header field with too long length value"),
         HpackError::Huffman => (ErrorCode::COMPRESSION_ERROR, "client sent invalid encoded header field"),
         HpackError::EmptyName => (ErrorCode::PROTOCOL_ERROR, "client sent zero header name length"),
-        // nginx says FRAME_SIZE_ERROR; RFC 9113, 4.3 wants this.
-        HpackError::Truncated => (ErrorCode::COMPRESSION_ERROR, "client sent header block with incorrect length"),
+        // nginx says FRAME_SIZE_ERROR to both; RFC 9113, 4.3 wants this.
+        HpackError::Truncated => (ErrorCode::COMPRESSION_ERROR, "client sent header field with incorrect length"),
+        HpackError::TruncatedInteger => (ErrorCode::FRAME_SIZE_ERROR, "client sent header block with incorrect length"),
         HpackError::StringTooLarge => (ErrorCode::ENHANCE_YOUR_CALM, "client sent too large header field"),
         HpackError::TooLarge => (ErrorCode::ENHANCE_YOUR_CALM, "client sent too large header"),
     };

@@ -27,4 +27,13 @@ pub mod settings;
 mod stream;
 pub mod tree;
 
+#[cfg(test)]
+mod flood_tests;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod rfc_tests;
+#[cfg(test)]
+mod session_tests;
+
 pub use conn::{BodyFault, Config, Connection, Event, Poll, Refusal, StreamError, reset_message};

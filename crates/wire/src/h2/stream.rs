@@ -48,7 +48,7 @@ pub(super) enum End {
     ByUs,
 }
 
-const ENDS: usize = 64;
+const ENDS: usize = 128;
 
 /// The streams of a connection, in the order of their identifiers.
 #[derive(Debug, Default)]

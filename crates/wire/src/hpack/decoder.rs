@@ -45,6 +45,8 @@ pub enum HpackError {
     EmptyName,
     /// The block ends within a field.
     Truncated,
+    /// The block ends within an integer.
+    TruncatedInteger,
     /// A string above [`Limits::string`].
     StringTooLarge,
     /// More than [`Limits::total`].
@@ -159,11 +161,12 @@ impl Decoder {
             let start = fields.bytes.len();
             match self.field(rest, limits, fields) {
                 Ok(len) => at += len,
-                Err(Stop::Partial) if !last => {
+                Err(Stop::Partial { .. }) if !last => {
                     fields.bytes.truncate(start);
                     break;
                 }
-                Err(Stop::Partial) => return Err(HpackError::Truncated),
+                Err(Stop::Partial { integer: true }) => return Err(HpackError::TruncatedInteger),
+                Err(Stop::Partial { integer: false }) => return Err(HpackError::Truncated),
                 Err(Stop::Bad(error)) => return Err(error),
             }
         }
@@ -240,7 +243,7 @@ impl Decoder {
 }
 
 enum Stop {
-    Partial,
+    Partial { integer: bool },
     Bad(HpackError),
 }
 
@@ -252,7 +255,7 @@ impl From<HpackError> for Stop {
 
 fn bad_integer(bad: BadInteger, long: HpackError) -> Stop {
     match bad {
-        BadInteger::Partial => Stop::Partial,
+        BadInteger::Partial => Stop::Partial { integer: true },
         BadInteger::TooLong => Stop::Bad(long),
     }
 }
@@ -260,11 +263,15 @@ fn bad_integer(bad: BadInteger, long: HpackError) -> Stop {
 /// Appends the string at the start of `bytes` and answers how many bytes it took.
 #[inline]
 fn string(bytes: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Stop> {
+    let missing = Stop::Partial { integer: false };
+    if bytes.is_empty() {
+        return Err(missing);
+    }
     let (len, at) = integer::decode(bytes, 7).map_err(|bad| bad_integer(bad, HpackError::LongLength))?;
     if len > limits.string {
         return Err(Stop::Bad(HpackError::StringTooLarge));
     }
-    let text = bytes.get(at..at + len).ok_or(Stop::Partial)?;
+    let text = bytes.get(at..at + len).ok_or(missing)?;
     if bytes.first().is_some_and(|first| first & 0x80 != 0) {
         huffman::decode(text, out).map_err(|_| HpackError::Huffman)?;
     } else {
