@@ -411,6 +411,19 @@ impl Connection {
         self.streams.shrink();
     }
 
+    /// About how many bytes of memory the connection holds beside its own size.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let lists = self.partial.capacity() + self.errors.capacity() * size_of::<(u32, StreamError)>();
+        lists
+            + self.fields.held()
+            + self.decoder.held()
+            + self.encoder.held()
+            + self.streams.held()
+            + self.tree.held()
+            + self.schedule.held()
+    }
+
     pub(super) fn rank(&self, stream: u32) -> Rank {
         let priority = self.streams.get(stream).and_then(|stream| stream.priority);
         Rank { priority, place: self.tree.place(stream) }

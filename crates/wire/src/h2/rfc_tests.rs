@@ -61,7 +61,11 @@ fn starting_and_frames() {
         ("4.1 the reserved bit is ignored", |c| _ = c.frame(kind::PING, 0, 1 << 31, b"12345678"), Alive),
         ("4.2 DATA of 2^14 bytes", |c| _ = c.post(1).frame(kind::DATA, 1, 1, &[0; 1 << 14]), Answer),
         ("4.3 a block that is none", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\x40"), Connection(9)),
-        ("4.3 PRIORITY within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 9]), Connection(1)),
+        (
+            "4.3 PRIORITY within a block",
+            |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 9]),
+            Connection(1),
+        ),
         ("4.3 another stream's HEADERS within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).get(3), Connection(1)),
         ("5.5 an unknown frame within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(0x16, 0, 0, b""), Connection(1)),
         ("8.4 PUSH_PROMISE", |c| _ = c.frame(kind::PUSH_PROMISE, 4, 1, &[0, 0, 0, 3]), Connection(1)),
@@ -80,15 +84,65 @@ fn streams_states() {
         ("idle: WINDOW_UPDATE", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100]), Connection(1)),
         ("idle: CONTINUATION", |c| _ = c.frame(kind::CONTINUATION, 4, 1, GET), Connection(1)),
         ("idle: PRIORITY", |c| _ = c.frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 255]), Alive),
-        ("half closed: DATA", |c| { c.answering = false; c.get(1).frame(kind::DATA, 1, 1, b"test"); }, Stream(5)),
-        ("half closed: HEADERS", |c| { c.answering = false; c.get(1).get(1); }, Stream(5)),
-        ("half closed: CONTINUATION", |c| { c.answering = false; c.get(1).frame(kind::CONTINUATION, 4, 1, GET); }, Connection(1)),
-        ("half closed: WINDOW_UPDATE", |c| { c.answering = false; c.get(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 9]).answer(1, false); }, Answer),
-        ("half closed: PRIORITY", |c| { c.answering = false; c.get(1).frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 9]).answer(1, false); }, Answer),
-        ("half closed: RST_STREAM", |c| { c.answering = false; c.get(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]); }, Alive),
-        ("closed by RST_STREAM: DATA", |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).frame(kind::DATA, 1, 1, b"x"), Stream(5)),
+        (
+            "half closed: DATA",
+            |c| {
+                c.answering = false;
+                c.get(1).frame(kind::DATA, 1, 1, b"test");
+            },
+            Stream(5),
+        ),
+        (
+            "half closed: HEADERS",
+            |c| {
+                c.answering = false;
+                c.get(1).get(1);
+            },
+            Stream(5),
+        ),
+        (
+            "half closed: CONTINUATION",
+            |c| {
+                c.answering = false;
+                c.get(1).frame(kind::CONTINUATION, 4, 1, GET);
+            },
+            Connection(1),
+        ),
+        (
+            "half closed: WINDOW_UPDATE",
+            |c| {
+                c.answering = false;
+                c.get(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 9]).answer(1, false);
+            },
+            Answer,
+        ),
+        (
+            "half closed: PRIORITY",
+            |c| {
+                c.answering = false;
+                c.get(1).frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 9]).answer(1, false);
+            },
+            Answer,
+        ),
+        (
+            "half closed: RST_STREAM",
+            |c| {
+                c.answering = false;
+                c.get(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+            },
+            Alive,
+        ),
+        (
+            "closed by RST_STREAM: DATA",
+            |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).frame(kind::DATA, 1, 1, b"x"),
+            Stream(5),
+        ),
         ("closed by RST_STREAM: HEADERS", |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).get(1), Stream(5)),
-        ("closed by RST_STREAM: CONTINUATION", |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).frame(kind::CONTINUATION, 4, 1, GET), Connection(1)),
+        (
+            "closed by RST_STREAM: CONTINUATION",
+            |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).frame(kind::CONTINUATION, 4, 1, GET),
+            Connection(1),
+        ),
         ("closed: DATA", |c| _ = c.get(1).frame(kind::DATA, 1, 1, b"test"), Connection(5)),
         // RFC 9113, 5.1 says STREAM_CLOSED, 5.1.1 PROTOCOL_ERROR; nginx says the latter.
         ("closed: HEADERS", |c| _ = c.get(1).get(1), Connection(1)),
@@ -98,8 +152,19 @@ fn streams_states() {
         ("closed: RST_STREAM", |c| _ = c.get(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]), Alive),
         ("5.1.1 an even identifier", |c| _ = c.get(2), Connection(1)),
         ("5.1.1 a smaller identifier", |c| _ = c.get(5).get(3), Connection(1)),
-        ("5.1.2 more streams than allowed", |c| { c.answering = false; (0..=128).for_each(|i| _ = c.get(2 * i + 1)); }, Stream(7)),
-        ("5.3.1 HEADERS that depend on themselves", |c| _ = c.frame(kind::HEADERS, 0x25, 1, &[&[0, 0, 0, 1, 255], GET].concat()), Connection(1)),
+        (
+            "5.1.2 more streams than allowed",
+            |c| {
+                c.answering = false;
+                (0..=128).for_each(|i| _ = c.get(2 * i + 1));
+            },
+            Stream(7),
+        ),
+        (
+            "5.3.1 HEADERS that depend on themselves",
+            |c| _ = c.frame(kind::HEADERS, 0x25, 1, &[&[0, 0, 0, 1, 255], GET].concat()),
+            Connection(1),
+        ),
         ("5.3.1 PRIORITY that depends on itself", |c| _ = c.frame(kind::PRIORITY, 0, 2, &[0, 0, 0, 2, 255]), Connection(1)),
         ("5.4.1 after an error there is GOAWAY", |c| _ = c.frame(kind::PING, 0, 3, b"12345678"), Connection(1)),
     ]);
@@ -153,17 +218,34 @@ fn frames_of_each_type() {
         ("6.9 WINDOW_UPDATE of 3 bytes", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 1]), Connection(6)),
         ("6.9.1 a connection's window overflows", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 255, 255, 255]), Connection(3)),
         ("6.9.1 a stream's window overflows", |c| _ = c.post(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0x7f, 255, 255, 255]), Stream(3)),
-        ("6.9.2 SETTINGS overflow a stream's window", |c| {
-            c.answering = false;
-            c.get(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0x7f, 255, 0, 0]).frame(kind::SETTINGS, 0, 0, &[0, 4, 0x7f, 255, 255, 255]);
-        }, Stream(3)),
-        ("6.10 CONTINUATIONs", |c| {
-            c.frame(kind::HEADERS, 1, 1, &GET[..2]).frame(kind::CONTINUATION, 0, 1, &GET[2..4]).frame(kind::CONTINUATION, 4, 1, &GET[4..]);
-        }, Answer),
+        (
+            "6.9.2 SETTINGS overflow a stream's window",
+            |c| {
+                c.answering = false;
+                c.get(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0x7f, 255, 0, 0]).frame(kind::SETTINGS, 0, 0, &[0, 4, 0x7f, 255, 255, 255]);
+            },
+            Stream(3),
+        ),
+        (
+            "6.10 CONTINUATIONs",
+            |c| {
+                c.frame(kind::HEADERS, 1, 1, &GET[..2]).frame(kind::CONTINUATION, 0, 1, &GET[2..4]).frame(
+                    kind::CONTINUATION,
+                    4,
+                    1,
+                    &GET[4..],
+                );
+            },
+            Answer,
+        ),
         ("6.10 another frame between", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::DATA, 1, 1, b"test"), Connection(1)),
         ("6.10 CONTINUATION on stream 0", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::CONTINUATION, 4, 0, b""), Connection(1)),
         ("6.10 CONTINUATION behind a complete block", |c| _ = c.post(1).frame(kind::CONTINUATION, 4, 1, GET), Connection(1)),
-        ("6.10 CONTINUATION behind DATA", |c| _ = c.post(1).frame(kind::DATA, 1, 1, b"x").frame(kind::CONTINUATION, 4, 1, GET), Connection(1)),
+        (
+            "6.10 CONTINUATION behind DATA",
+            |c| _ = c.post(1).frame(kind::DATA, 1, 1, b"x").frame(kind::CONTINUATION, 4, 1, GET),
+            Connection(1),
+        ),
     ]);
 }
 
@@ -191,12 +273,32 @@ fn messages() {
         ("8.3.1 two of :method", |c| _ = c.frame(kind::HEADERS, 5, 1, &[b"\x82", GET].concat()), Malformed),
         ("8.3.1 two of :scheme", |c| _ = c.frame(kind::HEADERS, 5, 1, &[b"\x87", GET].concat()), Malformed),
         ("8.3.1 two of :path", |c| _ = c.frame(kind::HEADERS, 5, 1, &[b"\x84", GET].concat()), Malformed),
-        ("8.1.1 content-length, less DATA", |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x019")).frame(kind::DATA, 1, 1, b"test"), Malformed),
-        ("8.1.1 content-length, more DATA", |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x011")).frame(kind::DATA, 1, 1, b"test"), Malformed),
-        ("8.1.1 content-length, more in all", |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x015")).frame(kind::DATA, 0, 1, b"test").frame(kind::DATA, 1, 1, b"test"), Malformed),
+        (
+            "8.1.1 content-length, less DATA",
+            |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x019")).frame(kind::DATA, 1, 1, b"test"),
+            Malformed,
+        ),
+        (
+            "8.1.1 content-length, more DATA",
+            |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x011")).frame(kind::DATA, 1, 1, b"test"),
+            Malformed,
+        ),
+        (
+            "8.1.1 content-length, more in all",
+            |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x015")).frame(kind::DATA, 0, 1, b"test").frame(kind::DATA, 1, 1, b"test"),
+            Malformed,
+        ),
         ("8.1.1 content-length without DATA", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\x0f\x0d\x011")), Malformed),
-        ("8.1.1 content-length that fits", |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x014")).frame(kind::DATA, 1, 1, b"test"), Answer),
-        ("8.1.1 content-length, then trailers", |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x014")).frame(kind::HEADERS, 5, 1, b"\0\x01x\x01y"), Malformed),
+        (
+            "8.1.1 content-length that fits",
+            |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x014")).frame(kind::DATA, 1, 1, b"test"),
+            Answer,
+        ),
+        (
+            "8.1.1 content-length, then trailers",
+            |c| _ = c.frame(kind::HEADERS, 4, 1, &with(b"\x0f\x0d\x014")).frame(kind::HEADERS, 5, 1, b"\0\x01x\x01y"),
+            Malformed,
+        ),
     ]);
 }
 

@@ -122,6 +122,12 @@ impl Streams {
         self.ends.iter().rev().find(|entry| entry.0 == id).map(|entry| entry.1)
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub(super) fn held(&self) -> usize {
+        self.open.capacity() * size_of::<Stream>() + self.ends.capacity() * size_of::<(u32, End)>()
+    }
+
     /// Gives memory back while nothing is open.
     pub(super) fn shrink(&mut self) {
         self.open.shrink_to(8);

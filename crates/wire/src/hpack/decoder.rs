@@ -113,6 +113,12 @@ impl Fields {
         !self.dropping && self.seen > self.list.len()
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.bytes.capacity() + self.list.capacity() * size_of::<Field>()
+    }
+
     fn add(&mut self, start: usize, middle: usize, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
         let end = self.bytes.len();
         self.total += end - start;
@@ -148,6 +154,12 @@ impl Decoder {
     #[must_use]
     pub fn new(allowed: usize) -> Self {
         Self { table: DynamicTable::new(allowed), allowed }
+    }
+
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.table.held()
     }
 
     /// Reads the fields at the start of `block` into `fields` and answers how many bytes they took: all of them when `last`, else

@@ -122,6 +122,12 @@ impl DynamicTable {
         self.max
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// Evicts until the entries fit in `max`.
     pub fn resize(&mut self, max: usize) {
         self.max = max;
