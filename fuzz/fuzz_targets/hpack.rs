@@ -1,4 +1,4 @@
-//! Any bytes through `wire::check_h2::hpack`.
+//! Any bytes through `wire::h2::check::hpack`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wire::check_h2::hpack(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wire::h2::check::hpack(data));

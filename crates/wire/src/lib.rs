@@ -8,8 +8,6 @@
 pub mod block;
 #[cfg(any(test, feature = "check"))]
 pub mod check;
-#[cfg(any(test, feature = "check"))]
-pub mod check_h2;
 pub mod chunked;
 pub mod date;
 pub mod dns;

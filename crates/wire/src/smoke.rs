@@ -1,7 +1,8 @@
 //! The fuzz targets' invariants, shaken by a small deterministic mutator: a bounded stand-in for
 //! machines without a fuzzer.
 
-use crate::{check, check_h2};
+use crate::check;
+use crate::h2::check as check_h2;
 
 struct Random(u64);
 
@@ -148,14 +149,14 @@ fn hpack() {
 
 #[test]
 fn h2_frame() {
-    let seeds: &[&[u8]] = &[b"\0\0\x08\x06\0\0\0\0\012345678", b"\0\x40\0\x09\x04\xff\xff\xff\xff"];
+    let seeds: &[&[u8]] = &[b"\0\0\x08\x06\0\0\0\0\x0012345678", b"\0\x40\0\x09\x04\xff\xff\xff\xff"];
     shake(seeds, 5000, check_h2::h2_frame);
 }
 
 #[test]
 fn h2_session() {
     let seeds: &[&[u8]] = &[
-        b"\0\0\0\x04\x01\0\0\0\0\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x01\x01a\0\0\x08\x06\0\0\0\0\012345678",
+        b"\0\0\0\x04\x01\0\0\0\0\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x01\x01a\0\0\x08\x06\0\0\0\0\x0012345678",
         b"\0\0\x06\x01\x04\0\0\0\x01\x82\x87\x84\x01\x01a\0\0\x05\0\x08\0\0\0\x01\x01abc\0\0\0\x01\0\x01\0\0\0\x01x",
         b"\0\0\x0b\x01\x20\0\0\0\x03\0\0\0\x01\x09\x82\x87\x84\x01\x01a\0\0\x05\x09\x04\0\0\0\x03\0\x01x\x01y\0\0\x04\x03\0\0\0\0\x03\0\0\0\x08",
         b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\x03\0\0\x04\x08\0\0\0\0\0\0\0\0\x09\0\0\x05\x02\0\0\0\0\x05\x80\0\0\0\x0f",

@@ -1,8 +1,9 @@
 //! Header blocks that come in: HEADERS and CONTINUATION.
 
 use super::budget::Class;
-use super::conn::{Block, BodyFault, Connection, Event, Purpose, Reading, Refusal, StreamError};
+use super::conn::{Block, Connection, Purpose, Reading};
 use super::error::{ErrorCode, Failure};
+use super::event::{BodyFault, Event, Refusal, StreamError};
 use super::frame::{self, FrameHead, flag, kind};
 use super::receive::Step;
 use super::request::{RequestHead, Rules, check_trailers};
@@ -45,8 +46,8 @@ impl Connection {
         let id = head.stream;
         let known = id != 0 && !self.is_idle(id);
         // A stream that ended whole is an identifier that must not come again.
-        let ended = self.streams.end_of(id).is_some_and(|end| end != End::Whole);
-        if known && (ended || self.streams.get(id).is_some()) {
+        let ended = || self.streams.end_of(id).is_some_and(|end| end != End::Whole);
+        if known && (self.streams.get(id).is_some() || ended()) {
             return Ok(Purpose::Trailers);
         }
         if known && self.closing_at.is_some_and(|last| id > last) {

@@ -1,7 +1,7 @@
 //! Floods: each ends the connection within 10,000 frames and 1 MiB, and what is held or queued stays below 1 MiB.
 
+use super::client_tests::{Client, GET};
 use super::frame::{FrameHead, PREFACE, kind};
-use super::harness::{Client, GET};
 use super::{Config, Connection};
 
 const CALM: u32 = 11;

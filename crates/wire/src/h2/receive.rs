@@ -1,8 +1,9 @@
 //! Frames that come in.
 
 use super::budget::Class;
-use super::conn::{BodyFault, Connection, DRAIN_PING, Event, Poll, Reading, StreamError};
+use super::conn::{Connection, DRAIN_PING, Reading};
 use super::error::{ErrorCode, Failure};
+use super::event::{BodyFault, Event, Poll, StreamError};
 use super::frame::{self, FrameHead, PREFACE, flag, kind, u32_at};
 use super::priority::Priority;
 use super::settings::{MAX_WINDOW, id};

@@ -1,8 +1,8 @@
 //! What RFC 9113 demands of a server, section by section.
 
 use super::Config;
+use super::client_tests::{Client, GET, Sent};
 use super::frame::kind;
-use super::harness::{Client, GET, Sent};
 
 /// What a case must end with.
 enum Want {

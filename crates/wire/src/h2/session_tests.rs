@@ -1,6 +1,6 @@
+use super::client_tests::{Client, GET, Sent};
 use super::error::ErrorCode;
 use super::frame::kind;
-use super::harness::{Client, GET, Sent};
 use super::priority::Priority;
 use super::{Config, Connection, Event};
 use crate::hpack::{Decoder, Fields, Limits};
