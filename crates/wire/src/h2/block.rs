@@ -210,6 +210,9 @@ impl Connection {
         let short = stream.expected.filter(|rest| *rest > 0);
         let body = short.map(|rest| BodyFault::TooShort { received: declared - rest, declared });
         let fault = check_trailers(&self.fields).err();
+        if fault.is_some() || body.is_some() {
+            self.budget.charge(Class::Reset, 1)?;
+        }
         Ok(Some(Event::Trailers { stream: id, fault, body }))
     }
 }

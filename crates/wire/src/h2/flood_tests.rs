@@ -177,6 +177,13 @@ const FLOODS: &[Flood] = &[
     },
     Flood { name: "GOAWAY", begin: none, next: |c, _| _ = c.frame(kind::GOAWAY, 0, 0, &[0; 8]), code: CALM, text: "http2 flood detected" },
     Flood {
+        name: "resets provoked by bodies that are too long",
+        begin: none,
+        next: |c, i| _ = c.frame(kind::HEADERS, 4, id(i), &[GET, b"\x0f\x0d\x011"].concat()).frame(kind::DATA, 0, id(i), b"xx"),
+        code: CALM,
+        text: "client sent too many refused streams",
+    },
+    Flood {
         name: "malformed trailers",
         begin: silent,
         next: |c, i| _ = c.post(id(i)).post(id(i)),

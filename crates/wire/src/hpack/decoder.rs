@@ -60,6 +60,8 @@ pub struct Field {
     pub name: Span,
     /// The value.
     pub value: Span,
+    /// The index of a static field of that name, 0 when there is none: names need not be compared as text.
+    pub index: u8,
     /// The sender forbids compression of it at further hops (RFC 7541, 7.1.3).
     pub never_indexed: bool,
 }
@@ -119,7 +121,7 @@ impl Fields {
         self.bytes.capacity() + self.list.capacity() * size_of::<Field>()
     }
 
-    fn add(&mut self, start: usize, middle: usize, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
+    fn add(&mut self, start: usize, middle: usize, index: u8, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
         let end = self.bytes.len();
         self.total += end - start;
         if self.total > limits.total {
@@ -129,7 +131,7 @@ impl Fields {
         if self.dropping || self.list.len() >= limits.fields {
             self.bytes.truncate(start);
         } else {
-            self.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, end), never_indexed });
+            self.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, end), index, never_indexed });
         }
         Ok(())
     }
@@ -189,12 +191,12 @@ impl Decoder {
         let first = rest.first().copied().unwrap_or(0);
         if first & 0x80 != 0 {
             let (index, len) = integer::decode(rest, 7).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
-            let (name, value) = self.entry(index)?;
+            let (name, value, index) = self.entry(index)?;
             let start = fields.bytes.len();
             fields.bytes.extend_from_slice(name);
             let middle = fields.bytes.len();
             fields.bytes.extend_from_slice(value);
-            fields.add(start, middle, false, limits)?;
+            fields.add(start, middle, index, false, limits)?;
             return Ok(len);
         }
         if first & 0xe0 == 0x20 {
@@ -223,13 +225,15 @@ impl Decoder {
     fn literal(&mut self, rest: &[u8], kind: &Literal, prefix: u32, limits: &Limits, fields: &mut Fields) -> Result<usize, Stop> {
         let (index, mut at) = integer::decode(rest, prefix).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
         let start = fields.bytes.len();
+        let mut fixed = 0;
         if index == 0 {
             at += string(rest.get(at..).unwrap_or(&[]), limits, &mut fields.bytes)?;
             if fields.bytes.len() == start {
                 return Err(Stop::Bad(HpackError::EmptyName));
             }
         } else {
-            let name = self.entry(index)?.0;
+            let (name, _, index) = self.entry(index)?;
+            fixed = index;
             fields.bytes.extend_from_slice(name);
         }
         let middle = fields.bytes.len();
@@ -237,20 +241,22 @@ impl Decoder {
         if matches!(kind, Literal::Indexed) {
             let field = fields.bytes.get(start..).and_then(|both| both.split_at_checked(middle - start));
             if let Some((name, value)) = field {
-                self.table.insert(name, value, 0);
+                self.table.insert(name, value, u32::from(fixed));
             }
         }
-        fields.add(start, middle, matches!(kind, Literal::Never), limits)?;
+        fields.add(start, middle, fixed, matches!(kind, Literal::Never), limits)?;
         Ok(at)
     }
 
-    fn entry(&self, index: usize) -> Result<(&[u8], &[u8]), Stop> {
+    /// The field, and the static index of its name.
+    fn entry(&self, index: usize) -> Result<(&[u8], &[u8], u8), Stop> {
         let Some(at) = index.checked_sub(1) else { return Err(Stop::Bad(HpackError::ZeroIndex)) };
         if let Some((name, value)) = STATIC.get(at) {
-            return Ok((name.as_bytes(), value.as_bytes()));
+            return Ok((name.as_bytes(), value.as_bytes(), index as u8));
         }
         let at = at - STATIC.len();
-        self.table.get(at).ok_or(Stop::Bad(HpackError::Index(at)))
+        let (name, value) = self.table.get(at).ok_or(Stop::Bad(HpackError::Index(at)))?;
+        Ok((name, value, self.table.tag(at) as u8))
     }
 }
 

@@ -178,6 +178,12 @@ impl DynamicTable {
         both.split_at_checked(entry.name)
     }
 
+    /// What the field with the index `at` was inserted with as `hash`.
+    #[must_use]
+    pub fn tag(&self, at: usize) -> u32 {
+        self.entries.get(at).map_or(0, |entry| entry.hash)
+    }
+
     /// The index of this very field, when it was inserted with the same `hash`.
     #[must_use]
     pub fn find(&self, name: &[u8], value: &[u8], hash: u32) -> Option<usize> {

@@ -18,7 +18,7 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Pairs, HpackError> {
 fn pairs(lines: &str) -> Pairs {
     let split = |line: &str| {
         let at = line[1..].find(": ").unwrap() + 1;
-        (line[..at].as_bytes().to_vec(), line[at + 2..].as_bytes().to_vec())
+        (line.as_bytes()[..at].to_vec(), line.as_bytes()[at + 2..].to_vec())
     };
     lines.lines().map(|line| split(line.trim())).collect()
 }
