@@ -11,12 +11,16 @@
 //! | `request` | a header block checked as a request |
 //! | `priority`, `tree`, `schedule` | which stream sends next |
 //! | `budget` | what a peer may do for nothing |
+//! | `event` | what the caller learns |
 //! | `conn`, `receive`, `block`, `send` | the connection: state, frames in, header blocks in, frames out |
 
 mod block;
 pub mod budget;
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 mod conn;
 pub mod error;
+mod event;
 pub mod frame;
 pub mod priority;
 mod receive;
@@ -27,4 +31,14 @@ pub mod settings;
 mod stream;
 pub mod tree;
 
-pub use conn::{BodyFault, Config, Connection, Event, Poll, Refusal, StreamError, reset_message};
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod flood_tests;
+#[cfg(test)]
+mod rfc_tests;
+#[cfg(test)]
+mod session_tests;
+
+pub use conn::{Config, Connection};
+pub use event::{BodyFault, Event, Poll, Refusal, StreamError, reset_message};

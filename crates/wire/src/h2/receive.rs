@@ -1,8 +1,9 @@
 //! Frames that come in.
 
 use super::budget::Class;
-use super::conn::{BodyFault, Connection, DRAIN_PING, Event, Poll, Reading, StreamError};
+use super::conn::{Connection, DRAIN_PING, Reading};
 use super::error::{ErrorCode, Failure};
+use super::event::{BodyFault, Event, Poll, StreamError};
 use super::frame::{self, FrameHead, PREFACE, flag, kind, u32_at};
 use super::priority::Priority;
 use super::settings::{MAX_WINDOW, id};
@@ -55,7 +56,7 @@ impl Connection {
         match self.reading {
             Reading::Preface => self.preface(rest),
             Reading::Head => self.frame(rest, out),
-            Reading::Data { .. } => Ok(self.content(rest, out)),
+            Reading::Data { .. } => self.content(rest, out),
             Reading::Block { left, pad, last } => self.block_part(rest, left, pad, last, out),
             Reading::Skip { left } => {
                 let len = left.min(rest.len());
@@ -214,11 +215,11 @@ impl Connection {
         }
     }
 
-    fn content<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Option<(usize, Option<Event<'i>>)> {
-        let Reading::Data { stream: id, left, pad, end, deliver } = self.reading else { return Some((0, None)) };
+    fn content<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+        let Reading::Data { stream: id, left, pad, end, deliver } = self.reading else { return Ok(Some((0, None))) };
         let data = rest.get(..left.min(rest.len())).unwrap_or(&[]);
         if data.is_empty() && left > 0 {
-            return None;
+            return Ok(None);
         }
         let left = left - data.len();
         if left == 0 {
@@ -227,7 +228,7 @@ impl Connection {
             self.reading = Reading::Data { stream: id, left, pad, end, deliver };
         }
         let Some(stream) = self.streams.get_mut(id).filter(|stream| deliver && stream.reset.is_none() && !stream.deaf) else {
-            return Some((data.len(), None));
+            return Ok(Some((data.len(), None)));
         };
         let end = end && left == 0;
         let mut fault = None;
@@ -242,8 +243,12 @@ impl Connection {
         }
         stream.deaf = fault.is_some();
         stream.in_closed = end;
+        if fault.is_some() {
+            // The request is given up, which the peer could provoke again and again (CVE-2025-8671).
+            self.budget.charge(Class::Reset, 1)?;
+        }
         self.release(id, 0, out);
-        Some((data.len(), Some(Event::Data { stream: id, data, end, fault })))
+        Ok(Some((data.len(), Some(Event::Data { stream: id, data, end, fault }))))
     }
 
     /// No stream of this identifier was ever opened.
