@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::server::{
-    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, StoresServerSessions, UnbufferedServerConnection,
-};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection};
+pub use rustls::server::{ProducesTickets, StoresServerSessions};
 use rustls::sign::CertifiedKey;
 use rustls::{KeyLog, ServerConfig};
 

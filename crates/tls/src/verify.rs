@@ -6,6 +6,7 @@ pub mod crl;
 mod explain;
 mod handshake;
 pub(crate) mod host;
+pub(crate) mod parsed;
 pub mod reason;
 mod trust;
 
@@ -14,17 +15,9 @@ use std::sync::Arc;
 use rustls::DistinguishedName;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
+use parsed::Usage;
 pub use reason::Verdict;
 pub use trust::Trust;
-
-/// What a chain is to be good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Usage {
-    /// A client shows it.
-    Client,
-    /// A server shows it.
-    Server,
-}
 
 /// Judges clients. Lets every handshake go on in which the client proves that it has the key of its certificate.
 #[derive(Debug)]
@@ -38,7 +31,7 @@ impl Clients {
     /// (`ssl_client_certificate`, but not `ssl_trusted_certificate`).
     #[must_use]
     pub fn new(trust: Arc<Trust>, shown: &[CertificateDer<'static>]) -> Self {
-        let subjects = shown.iter().filter_map(trust::subject).collect();
+        let subjects = shown.iter().filter_map(parsed::subject).collect();
         Self { trust, subjects }
     }
 

@@ -4,9 +4,8 @@ use rustls::pki_types::UnixTime;
 use x509_parser::prelude::{FromDer, X509Version};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::Verdict;
-use super::beside::signs;
-use super::trust::{Parsed, seconds};
+use super::parsed::{Parsed, seconds, signs};
+use super::reason::Verdict;
 use crate::certificate::pem;
 
 /// A list of revoked certificates.

@@ -5,9 +5,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Version;
 
-use super::beside::{fits, may_sign, understood, verified};
-use super::trust::{Parsed, Trust, is_self_issued, parse, seconds, validity};
-use super::{Usage, Verdict};
+use super::parsed::{Parsed, Usage, fits, is_self_issued, may_sign, parse, seconds, understood, validity, verified};
+use super::reason::Verdict;
 
 /// No chain is followed further.
 const LONGEST: usize = 12;
@@ -23,12 +22,19 @@ struct Followed<'a> {
 }
 
 /// Everything that is wrong with a chain, in OpenSSL's order.
-pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'_>], usage: Usage, now: UnixTime) -> Vec<Verdict> {
+pub(super) fn chain(
+    trust: &[CertificateDer<'static>],
+    depth: usize,
+    leaf: &Parsed<'_>,
+    others: &[CertificateDer<'_>],
+    usage: Usage,
+    now: UnixTime,
+) -> Vec<Verdict> {
     let mut found = Vec::new();
     let chain = follow(trust, leaf, others, now);
     let Followed { path, given, rooted } = &chain;
     let Some(top) = path.last() else { return found };
-    if path.len() > trust.depth + 2 || path.len() >= LONGEST {
+    if path.len() > depth + 2 || path.len() >= LONGEST {
         found.push(Verdict::new(22));
     } else if !rooted {
         found.push(Verdict::new(match (is_self_issued(top), path.len(), *given < path.len()) {
@@ -43,8 +49,8 @@ pub(super) fn chain(trust: &Trust, leaf: &Parsed<'_>, others: &[CertificateDer<'
     found
 }
 
-fn follow<'a>(trust: &'a Trust, leaf: &Parsed<'a>, others: &'a [CertificateDer<'_>], now: UnixTime) -> Followed<'a> {
-    let trusted: Vec<_> = trust.certificates.iter().collect();
+fn follow<'a>(trust: &'a [CertificateDer<'static>], leaf: &Parsed<'a>, others: &'a [CertificateDer<'_>], now: UnixTime) -> Followed<'a> {
+    let trusted: Vec<_> = trust.iter().collect();
     let mut pool: Vec<_> = others.iter().filter_map(parse).collect();
     let mut path = vec![leaf.clone()];
     let mut given = 1;

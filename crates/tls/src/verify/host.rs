@@ -2,7 +2,7 @@
 
 use x509_parser::extensions::GeneralName;
 
-use super::trust::Parsed;
+use super::parsed::Parsed;
 
 /// Whether a certificate is for `name`, a host name or an address in text. Alternative names of the same kind hide the
 /// common name.

@@ -1,13 +1,12 @@
 //! The authorities that are trusted, and the judgement about a chain.
 
-use rustls::DistinguishedName;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::crl::{Crl, Crls};
-use super::{Usage, Verdict, beside, explain, host};
+use super::parsed::{Usage, algorithms, is_self_issued, parse, seconds, validity};
+use super::reason::Verdict;
+use super::{beside, explain, host};
 
 /// How many certificates of a peer are looked at; webpki follows no longer paths either.
 const LONGEST: usize = 16;
@@ -19,49 +18,18 @@ pub struct Trust {
     /// Those that sign themselves, as webpki takes them.
     anchors: Vec<Anchor>,
     /// All, for what webpki does not do.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    certificates: Vec<CertificateDer<'static>>,
     /// Those that do not sign themselves.
     between: Vec<CertificateDer<'static>>,
     crls: Crls,
     /// How many certificates may stand between the peer's and the one that signs itself.
-    pub(super) depth: usize,
+    depth: usize,
 }
 
 #[derive(Debug)]
 struct Anchor {
     anchor: TrustAnchor<'static>,
     valid: std::ops::RangeInclusive<i64>,
-}
-
-/// A certificate that was looked into.
-pub(super) type Parsed<'a> = X509Certificate<'a>;
-
-/// The subject's name of a certificate, as handshakes carry it.
-pub(super) fn subject(certificate: &CertificateDer<'static>) -> Option<DistinguishedName> {
-    let parsed = parse(certificate)?;
-    Some(DistinguishedName::from(parsed.subject().as_raw().to_vec()))
-}
-
-pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<Parsed<'a>> {
-    X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, parsed)| parsed)
-}
-
-/// Whether a certificate names itself as its issuer.
-pub(super) fn is_self_issued(certificate: &Parsed<'_>) -> bool {
-    certificate.subject().as_raw() == certificate.issuer().as_raw()
-}
-
-pub(super) fn validity(certificate: &Parsed<'_>) -> std::ops::RangeInclusive<i64> {
-    certificate.validity().not_before.timestamp()..=certificate.validity().not_after.timestamp()
-}
-
-/// Seconds since 1970.
-pub(super) fn seconds(time: UnixTime) -> i64 {
-    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
-}
-
-pub(super) fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
-    aws_lc_rs::default_provider().signature_verification_algorithms.all
 }
 
 impl Trust {
@@ -100,9 +68,9 @@ impl Trust {
         let Some((own, others)) = chain.split_first() else { return vec![Verdict::UNSPECIFIED] };
         let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };
         let mut found = Vec::new();
-        let path = self.path(own, others, usage, now).or_else(|| beside::path(self, own, &leaf, usage, now));
+        let path = self.path(own, others, usage, now).or_else(|| beside::path(&self.certificates, own, &leaf, usage, now));
         let Some(path) = path else {
-            found = explain::chain(self, &leaf, others, usage, now);
+            found = explain::chain(&self.certificates, self.depth, &leaf, others, usage, now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
         };
         let issuers: Vec<_> = path.iter().filter_map(parse).collect();

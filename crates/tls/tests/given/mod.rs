@@ -1,5 +1,5 @@
 //! What the tests have in common: an authority, and a server and a client joined by a wire.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub(crate) fn connect(
     name: Option<&str>,
     slot: Option<Arc<Slot>>,
     piece: usize,
-) -> Result<Wire, Errors> {
+) -> Result<Wire, Box<Errors>> {
     let (server, client) = (server.session().unwrap(), client.session(name, slot).unwrap());
     let mut wire = Wire { server, client, buffers: Buffers::new() };
     let mut errors = (String::new(), String::new());
@@ -85,7 +85,7 @@ pub(crate) fn connect(
             errors.0 = error.to_string();
         }
         if !errors.0.is_empty() || !errors.1.is_empty() {
-            return Err((errors, wire));
+            return Err(Box::new((errors, wire)));
         }
         pass(&mut wire.buffers, piece, |buffers, plain| wire.client.receive(buffers, plain)).unwrap();
         if !wire.client.is_handshaking() && !wire.server.is_handshaking() {
@@ -112,13 +112,13 @@ fn pass<E>(
 }
 
 impl Wire {
-    pub(crate) fn to_server(&mut self, pieces: &[&[u8]], piece: usize) -> Vec<u8> {
+    pub(crate) fn client_says(&mut self, pieces: &[&[u8]], piece: usize) -> Vec<u8> {
         let slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         self.client.seal(&slices, usize::MAX, &mut self.buffers).unwrap();
         self.flush_to_server(piece)
     }
 
-    pub(crate) fn to_client(&mut self, pieces: &[&[u8]], piece: usize) -> Vec<u8> {
+    pub(crate) fn server_says(&mut self, pieces: &[&[u8]], piece: usize) -> Vec<u8> {
         let slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         self.server.seal(&slices, usize::MAX, &mut self.buffers).unwrap();
         self.flush_to_client(piece)
