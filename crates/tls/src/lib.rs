@@ -22,4 +22,6 @@ pub mod error;
 pub mod resume;
 pub mod server;
 pub mod session;
+pub mod store;
+pub mod tickets;
 pub mod verify;

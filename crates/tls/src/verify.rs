@@ -35,11 +35,17 @@ impl Clients {
         Self { trust, subjects }
     }
 
+    /// Everything that is wrong with a chain, in OpenSSL's order.
+    #[must_use]
+    pub fn findings(&self, chain: &[CertificateDer<'_>]) -> Vec<Verdict> {
+        self.trust.judge(chain, Usage::Client, None, UnixTime::now())
+    }
+
     /// Judges a chain, the client's own certificate first. `None` when there is none. Goes on after an error like nginx's
     /// callback, so that the last error counts.
     #[must_use]
     pub fn judge(&self, chain: &[CertificateDer<'_>]) -> Option<Verdict> {
-        let verdicts = (!chain.is_empty()).then(|| self.trust.judge(chain, Usage::Client, None, UnixTime::now()))?;
+        let verdicts = (!chain.is_empty()).then(|| self.findings(chain))?;
         Some(verdicts.last().copied().unwrap_or(Verdict::OK))
     }
 }

@@ -3,12 +3,15 @@
 
 mod given;
 
+use std::collections::HashMap;
 use std::io::IoSlice;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use given::{Authority, Wire, connect, offer, pairs};
 use tls::buffer::Buffers;
 use tls::resume::Slot;
+use tls::store::{Bytes, SessionKey, Sessions};
+use tls::tickets::{Context, TicketKey, TicketKeys, Tickets};
 use tls::verify::{Clients, Servers, Trust};
 use tls::{client, server};
 
@@ -119,5 +122,55 @@ fn clients_resume() {
             assert!(slot.is_filled());
         }
         assert!(!both(&server, &client, Some(stranger)).client.is_resumed());
+    }
+}
+
+/// Sessions in memory.
+#[derive(Default)]
+struct Memory(Mutex<HashMap<SessionKey, Vec<u8>>>);
+
+impl Bytes for Memory {
+    fn put(&self, key: &SessionKey, _: &[u8], value: &[u8]) -> bool {
+        self.0.lock().unwrap().insert(*key, value.to_vec());
+        true
+    }
+    fn get(&self, key: &SessionKey, _: &[u8]) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().get(key).cloned()
+    }
+    fn take(&self, key: &SessionKey, _: &[u8]) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().remove(key)
+    }
+}
+
+#[test]
+fn sessions_are_resumed_by_ticket_and_by_identifier_in_their_own_context_only() {
+    let authority = Authority::new();
+    let memory = Arc::new(Memory::default());
+    let keys = TicketKeys::new(vec![TicketKey::from_bytes(&TicketKey::random().unwrap()).unwrap()]);
+    for (version, by_ticket) in [("TLSv1.2", true), ("TLSv1.2", false), ("TLSv1.3", true), ("TLSv1.3", false)] {
+        // Two workers have their own settings each; a neighbour has the same keys and store, and another context.
+        let settings = |context: &[u8]| {
+            let context = Context::new([context]);
+            let mut options = server::Options::new(offer(version), pairs(&authority, "localhost"));
+            options.clients = Some(Arc::new(Clients::new(Arc::new(Trust::new(vec![authority.der()], 1)), &[])));
+            if by_ticket {
+                options.tickets = Some(Tickets::new(keys.clone(), context, 300));
+            } else {
+                options.store = Some(Sessions::new(memory.clone(), context));
+            }
+            server::Settings::new(options).unwrap()
+        };
+        let (worker, second, neighbour) = (settings(b"one"), settings(b"one"), settings(b"two"));
+        let mut options = client::Options::new(offer(version));
+        options.pair = Some(authority.pair("me"));
+        let client = client::Settings::new(options).unwrap();
+        let slot = Slot::new();
+        for (server, resumed) in [(&worker, false), (&second, true), (&neighbour, false), (&worker, false), (&worker, true)] {
+            let mut wire = both(server, &client, Some(slot.clone()));
+            assert_eq!(wire.server_says(&[b"x"], usize::MAX), b"x");
+            assert_eq!(wire.server.is_resumed(), resumed, "{version} {by_ticket}");
+            // Who the client is stays known.
+            assert_eq!(wire.server.verdict().map(|verdict| verdict.code), Some(0));
+        }
     }
 }
