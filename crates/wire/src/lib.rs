@@ -22,6 +22,7 @@ pub mod range;
 pub mod span;
 pub mod sql;
 pub mod status;
+pub mod tls;
 pub mod uri;
 
 #[cfg(test)]

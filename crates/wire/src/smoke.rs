@@ -165,3 +165,11 @@ fn h2_session() {
     ];
     shake(seeds, 5000, check_h2::h2_session);
 }
+
+#[test]
+fn client_hello() {
+    let short = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x030123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x00";
+    let named = b"\x16\x03\x01\x00\x3d\x01\x00\x00\x39\x03\x030123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x0e\
+        \x00\x00\x00\x0a\x00\x08\x00\x00\x05a.com";
+    shake(&[short, named], 3000, check::client_hello);
+}

@@ -1,0 +1,120 @@
+//! The authorities that are trusted, and the judgement about a chain.
+
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::crl::{Crl, Crls};
+use super::parsed::{Usage, algorithms, is_self_issued, parse, seconds, validity};
+use super::reason::Verdict;
+use super::{beside, explain, host};
+
+/// How many certificates of a peer are looked at; webpki follows no longer paths either.
+const LONGEST: usize = 16;
+
+/// Trusted authorities, what they have revoked, and how long a chain to them may be. Like OpenSSL's store: a chain ends at
+/// a certificate that signs itself; other trusted ones stand between.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// Those that sign themselves, as webpki takes them.
+    anchors: Vec<Anchor>,
+    /// All, for what webpki does not do.
+    certificates: Vec<CertificateDer<'static>>,
+    /// Those that do not sign themselves.
+    between: Vec<CertificateDer<'static>>,
+    crls: Crls,
+    /// How many certificates may stand between the peer's and the one that signs itself.
+    depth: usize,
+}
+
+#[derive(Debug)]
+struct Anchor {
+    anchor: TrustAnchor<'static>,
+    valid: std::ops::RangeInclusive<i64>,
+}
+
+impl Trust {
+    /// Trusts `certificates`. A chain may have `depth` certificates in between (`ssl_verify_depth`).
+    #[must_use]
+    pub fn new(certificates: Vec<CertificateDer<'static>>, depth: usize) -> Self {
+        let mut trust = Self { depth, ..Self::default() };
+        for certificate in &certificates {
+            let Some(parsed) = parse(certificate) else { continue };
+            if !is_self_issued(&parsed) {
+                trust.between.push(certificate.clone());
+            } else if let Ok(anchor) = webpki::anchor_from_trusted_cert(certificate) {
+                trust.anchors.push(Anchor { anchor: anchor.to_owned(), valid: validity(&parsed) });
+            }
+        }
+        trust.certificates = certificates;
+        trust
+    }
+
+    /// Also checks every certificate of a chain against the lists of its issuer (`ssl_crl`).
+    #[must_use]
+    pub fn with_crls(mut self, crls: Vec<Crl>) -> Self {
+        self.crls = Crls::new(crls);
+        self
+    }
+
+    /// The certificates that are trusted.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// Everything that is wrong with a chain, in the order in which OpenSSL would find it; nothing for a good one.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'_>], usage: Usage, name: Option<&str>, now: UnixTime) -> Vec<Verdict> {
+        let chain = chain.get(..chain.len().min(LONGEST)).unwrap_or_default();
+        let Some((own, others)) = chain.split_first() else { return vec![Verdict::UNSPECIFIED] };
+        let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };
+        let mut found = Vec::new();
+        let path = self.path(own, others, usage, now).or_else(|| beside::path(&self.certificates, own, &leaf, usage, now));
+        let Some(path) = path else {
+            found = explain::chain(&self.certificates, self.depth, &leaf, others, usage, now);
+            return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
+        };
+        let issuers: Vec<_> = path.iter().filter_map(parse).collect();
+        if issuers.len() != path.len() {
+            return vec![Verdict::UNSPECIFIED];
+        }
+        if issuers.len() > self.depth + 1 {
+            found.push(Verdict::new(22));
+        }
+        if name.is_some_and(|name| !host::matches(&leaf, name)) {
+            found.push(Verdict::new(62));
+        }
+        self.crls.check(&leaf, &issuers, now, &mut found);
+        found
+    }
+
+    /// What leads from a certificate to the anchor, which comes last, if webpki finds a way.
+    fn path(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        usage: Usage,
+        now: UnixTime,
+    ) -> Option<Vec<CertificateDer<'static>>> {
+        let time = seconds(now);
+        let anchors: Vec<_> = self.anchors.iter().filter(|a| a.valid.contains(&time)).map(|a| a.anchor.clone()).collect();
+        let others: Vec<_> = others.iter().chain(&self.between).cloned().collect();
+        let usage = match usage {
+            Usage::Client => KeyUsage::client_auth(),
+            Usage::Server => KeyUsage::server_auth(),
+        };
+        let end = EndEntityCert::try_from(own).ok()?;
+        let verified = end.verify_for_usage(algorithms(), &anchors, &others, now, usage, None, None).ok()?;
+        let mut path: Vec<_> = verified.intermediate_certificates().map(|cert| cert.der().into_owned()).collect();
+        let anchor = verified.anchor();
+        path.push(self.certificate_of(anchor)?.clone());
+        Some(path)
+    }
+
+    /// The certificate that an anchor was made of.
+    fn certificate_of(&self, anchor: &TrustAnchor<'_>) -> Option<&CertificateDer<'static>> {
+        self.certificates.iter().find(|certificate| {
+            webpki::anchor_from_trusted_cert(certificate)
+                .is_ok_and(|other| other.subject == anchor.subject && other.subject_public_key_info == anchor.subject_public_key_info)
+        })
+    }
+}
