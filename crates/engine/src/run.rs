@@ -454,7 +454,7 @@ fn slash_redirect(request: &Request) -> Step {
         target.push(b'?');
         target.extend_from_slice(&line.args);
     }
-    request.response.borrow_mut().headers.set(b"Location", &target);
+    request.response.borrow_mut().redirect_to(&target);
     Step::Now(Outcome::Status(301))
 }
 

@@ -172,11 +172,9 @@ fn name(request: &Request, charset: &[u8]) {
         return;
     }
     let mut response = request.response.borrow_mut();
-    response.charset.clear();
     // A type that code set with parameters of its own keeps them.
-    if !matches!(response.status, 301 | 302) && !response.content_type.contains(&b';') {
-        response.charset.extend_from_slice(charset);
-    }
+    let bare = matches!(response.status, 301 | 302) || response.content_type.contains(&b';');
+    response.set_charset(if bare { b"" } else { charset });
 }
 
 fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {

@@ -32,7 +32,7 @@ pub fn write(conn: &H1, request: &Request) {
         }
         general_fields(out, request, core, &response, conn.chunked.get());
         connection_fields(out, conn, request, core, &response);
-        other_fields(out, &response);
+        other_fields(out, core, &response);
         out.extend_from_slice(b"\r\n");
         output.appended(before);
     });
@@ -102,30 +102,35 @@ struct Start {
     second: i64,
     status: u16,
     content_type: Vec<u8>,
-    charset: Vec<u8>,
+    parameters: Vec<u8>,
     text: Vec<u8>,
 }
 
 impl Start {
-    const NOTHING: Start = Start { second: i64::MIN, status: 0, content_type: Vec::new(), charset: Vec::new(), text: Vec::new() };
+    const NOTHING: Start = Start { second: i64::MIN, status: 0, content_type: Vec::new(), parameters: Vec::new(), text: Vec::new() };
 
     fn serves(&self, second: i64, response: &Response) -> bool {
         self.second == second
             && self.status == response.status
             && self.content_type == response.content_type
-            && self.charset == response.charset
+            && is_concatenation(&self.parameters, response.content_type_parameters())
     }
 
     fn renew(&mut self, second: i64, response: &Response) {
         (self.second, self.status) = (second, response.status);
         self.content_type.clone_from(&response.content_type);
-        self.charset.clone_from(&response.charset);
+        self.parameters.clear();
+        response.content_type_parameters().into_iter().for_each(|part| self.parameters.extend_from_slice(part));
         self.text.clear();
         status_line(&mut self.text, response);
         field(&mut self.text, b"Server", PRODUCT_VERSION.as_bytes());
         clock::with_http_date(|date| field(&mut self.text, b"Date", date.as_bytes()));
         content_type(&mut self.text, response);
     }
+}
+
+fn is_concatenation(whole: &[u8], [first, second]: [&[u8]; 2]) -> bool {
+    whole.strip_prefix(first) == Some(second)
 }
 
 /// Status line, `Server`, `Date` and `Content-Type` of a usual answer.
@@ -168,10 +173,7 @@ fn content_type(out: &mut Vec<u8>, response: &Response) {
     if !response.content_type.is_empty() && response.status != 204 {
         out.extend_from_slice(b"Content-Type: ");
         push_clean(out, &response.content_type);
-        if !response.charset.is_empty() {
-            out.extend_from_slice(b"; charset=");
-            push_clean(out, &response.charset);
-        }
+        response.content_type_parameters().into_iter().for_each(|part| push_clean(out, part));
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -183,20 +185,25 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
         out.extend_from_slice(b"\r\n");
     }
     if let Some(time) = response.last_modified
+        && matches!(response.status, 200 | 206 | 304)
         && !response.headers.contains(b"Last-Modified")
     {
         out.extend_from_slice(b"Last-Modified: ");
         with_date(time, |date| out.extend_from_slice(date));
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(target) = response.headers.get(b"Location") {
+    if let Some(target) = own_location(core, response) {
         out.extend_from_slice(b"Location: ");
-        if target.first() == Some(&b'/') && !response.location_is_final && core.absolute_redirect.unwrap_or(true) {
-            push_origin(out, request, core);
-        }
+        push_origin(out, request, core);
         out.extend_from_slice(target);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The place of this server that `Location` names, if it shall become absolute: then it does not stand among the other fields.
+fn own_location<'a>(core: &Core, response: &'a Response) -> Option<&'a [u8]> {
+    let target = response.headers.get(b"Location").filter(|_| response.location_is_own && core.absolute_redirect.unwrap_or(true))?;
+    target.starts_with(b"/").then_some(target)
 }
 
 /// `scheme://host:port` of redirects to ourselves.
@@ -245,11 +252,13 @@ fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Cor
     }
 }
 
-fn other_fields(out: &mut Vec<u8>, response: &Response) {
+fn other_fields(out: &mut Vec<u8>, core: &Core, response: &Response) {
+    let mut own_location = own_location(core, response).is_some();
     for (name, line) in response.headers.lines() {
         // Written above, or decided by the framing.
         let known = match name.len() {
-            8 => name.eq_ignore_ascii_case(b"Location"),
+            // One that was added behind it is another's.
+            8 => own_location && name.eq_ignore_ascii_case(b"Location") && std::mem::take(&mut own_location),
             10 => name.eq_ignore_ascii_case(b"Connection") || name.eq_ignore_ascii_case(b"Keep-Alive"),
             14 => name.eq_ignore_ascii_case(b"Content-Length"),
             17 => name.eq_ignore_ascii_case(b"Transfer-Encoding"),
