@@ -64,8 +64,8 @@ fn rows() -> Vec<Row> {
         }),
         row::flag::<Conf>("override_charset", Context::HTTP_IF, "Recodes what upstreams have named.", |c| &mut c.over),
         Row::new("charset_types", at, Arity::AtLeast(1), "Types whose character set is named.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
         Row::new("charset_map", Context::HTTP, Arity::exactly(2), "A table between two character sets.", map).with_block(),
     ]
