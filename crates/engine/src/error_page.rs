@@ -131,8 +131,12 @@ fn page(request: &Request, status: u16) -> Option<Bytes> {
         None | Some(ServerTokens::On | ServerTokens::Build) => PRODUCT_VERSION,
         Some(ServerTokens::Off | ServerTokens::Custom(_)) => PRODUCT,
     };
+    let heading = match title.strip_prefix("400 ") {
+        Some(cause) if status != 400 => format!("<h1>400 Bad Request</h1></center>\r\n<center>{cause}"),
+        _ => format!("<h1>{title}</h1>"),
+    };
     let mut text = format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center>{heading}</center>\r\n\
          <hr><center>{product}</center>\r\n</body>\r\n</html>\r\n"
     );
     if status >= 400 && wants_padding(request) {

@@ -1,8 +1,9 @@
 //! `listen` and `server_name`: which server answers on which address under which name.
 
+use crate::conflicts::conflicting;
 use base::text;
 use conf::context::{Arity, Context};
-use conf::row::{Cx, Row};
+use conf::row::{Cx, Row, Warnings};
 use conf::scope::{Config, Frame};
 use conf::tree::{Error, Span};
 use http::Server;
@@ -291,7 +292,7 @@ struct Gathered {
 ///
 /// # Errors
 /// Two default servers or two sets of socket options for one address.
-pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], _http: &Frame) -> Result<Endpoints, Error> {
+pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Result<Endpoints, Error> {
     let mut gathered: Vec<Gathered> = Vec::new();
     for (frame, server) in frames.iter().zip(servers) {
         let mut listens = frame.server.take::<Listens>().list;
@@ -300,6 +301,13 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], _http: &Frame) -> Res
         }
         for WantedListen(wanted) in listens {
             gather(&mut gathered, wanted, server)?;
+        }
+    }
+    for one in &gathered {
+        for name in conflicting(&one.servers) {
+            let name = String::from_utf8_lossy(&name);
+            let message = format!("conflicting server name \"{name}\" on {}, ignored", one.wanted.spec.address);
+            http.global.get::<Warnings>().list.push(Error::new(message, Span::NONE));
         }
     }
     let mut endpoints = Endpoints::default();
@@ -377,6 +385,10 @@ fn endpoint(one: &Gathered) -> Endpoint {
     let mut exact = HashMap::new();
     let (mut leading, mut trailing, mut regex) = (Vec::new(), Vec::new(), Vec::new());
     for server in &one.servers {
+        if server.core.names.is_empty() {
+            // It has the empty name, which requests without a host look for.
+            exact.entry(Box::default()).or_insert_with(|| server.clone());
+        }
         for name in &server.core.names {
             match name {
                 // Of two servers with one name the first counts; nginx warns and does the same.
