@@ -1,8 +1,9 @@
 //! `listen` and `server_name`: which server answers on which address under which name.
 
+use crate::conflicts::conflicting;
 use base::text;
 use conf::context::{Arity, Context};
-use conf::row::{Cx, Row};
+use conf::row::{Cx, Row, Warnings};
 use conf::scope::{Config, Frame};
 use conf::tree::{Error, Span};
 use http::Server;
@@ -317,6 +318,13 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
             gather(&mut gathered, &mut places, wanted, server)?;
         }
     }
+    for one in &gathered {
+        for name in conflicting(&one.servers) {
+            let name = String::from_utf8_lossy(&name);
+            let message = format!("conflicting server name \"{name}\" on {}, ignored", one.wanted.spec.address);
+            http.global.get::<Warnings>().list.push(Error::new(message, Span::NONE));
+        }
+    }
     let mut endpoints = Endpoints::default();
     let usual = http.global.get::<Protocols>().usual();
     let wildcards: HashSet<SocketAddr> = gathered.iter().filter_map(|g| wildcard(&g.wanted.spec)).collect();
@@ -413,6 +421,10 @@ fn endpoint(one: &Gathered, usual: u32) -> Endpoint {
         names.entry(name.into()).or_insert_with(|| server.clone());
     };
     for server in &one.servers {
+        if server.core.names.is_empty() {
+            // It has the empty name, which requests without a host look for.
+            exact.entry(Box::default()).or_insert_with(|| server.clone());
+        }
         for name in &server.core.names {
             match name {
                 ServerName::Exact(name) => first(&mut exact, name, server),

@@ -1,7 +1,7 @@
 //! `add_before_body`, `add_after_body`: answers of other URIs around a body.
 
 use crate::collector::fetch;
-use crate::filtering::{Types, admits, clear_validators};
+use crate::filtering::{Types, admits, weaken};
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
@@ -40,8 +40,8 @@ fn rows() -> Vec<Row> {
             cx.once(&mut cx.location::<Conf>().after, cx.arg(0).into())
         }),
         Row::new("addition_types", at, Arity::AtLeast(1), "Types besides text/html that are added to.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
     ]
 }
@@ -69,7 +69,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if fit && request.is_main() {
         let mut response = request.response.borrow_mut();
         response.clear_body_facts();
-        clear_validators(&mut response);
+        weaken(&mut response);
         drop(response);
         request.set_context(Rc::new(Adding::default()));
     }

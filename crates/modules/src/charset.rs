@@ -64,8 +64,8 @@ fn rows() -> Vec<Row> {
         }),
         row::flag::<Conf>("override_charset", Context::HTTP_IF, "Recodes what upstreams have named.", |c| &mut c.over),
         Row::new("charset_types", at, Arity::AtLeast(1), "Types whose character set is named.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
         Row::new("charset_map", Context::HTTP, Arity::exactly(2), "A table between two character sets.", map).with_block(),
     ]
@@ -172,11 +172,9 @@ fn name(request: &Request, charset: &[u8]) {
         return;
     }
     let mut response = request.response.borrow_mut();
-    response.charset.clear();
     // A type that code set with parameters of its own keeps them.
-    if !matches!(response.status, 301 | 302) && !response.content_type.contains(&b';') {
-        response.charset.extend_from_slice(charset);
-    }
+    let bare = matches!(response.status, 301 | 302) || response.content_type.contains(&b';');
+    response.set_charset(if bare { b"" } else { charset });
 }
 
 fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {

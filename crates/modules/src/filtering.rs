@@ -102,13 +102,21 @@ impl Types {
         Types::Some(Rc::new(list.iter().map(|t| t.as_bytes().into()).collect()))
     }
 
-    /// Reads the arguments of a `*_types` directive; `always` are added.
-    pub(crate) fn read(cx: &Cx<'_>, always: &[&str]) -> Types {
-        if cx.args().iter().any(|w| w.bytes == b"*") {
-            return Types::All;
+    /// Adds the arguments of a `*_types` directive to those of earlier ones; `text/html` is always among them.
+    pub(crate) fn add(own: &mut Option<Types>, cx: &Cx<'_>) {
+        let own = own.get_or_insert_with(|| Types::of(&["text/html"]));
+        for word in cx.args() {
+            let Types::Some(set) = own else { return };
+            if word.bytes == b"*" {
+                *own = Types::All;
+                return;
+            }
+            let name = word.bytes.to_ascii_lowercase();
+            let shown = String::from_utf8_lossy(&name).into_owned();
+            if !Rc::make_mut(set).insert(name.into()) {
+                cx.warn(format!("duplicate MIME type \"{shown}\""));
+            }
         }
-        let given = cx.args().iter().map(|w| w.bytes.to_ascii_lowercase().into());
-        Types::Some(Rc::new(always.iter().map(|t| t.as_bytes().into()).chain(given).collect()))
     }
 
     /// Whether the response has such a type.

@@ -50,8 +50,8 @@ fn rows() -> Vec<Row> {
         row::size::<Conf>("ssi_value_length", at, "Longest value of a parameter.", |c| &mut c.value_length),
         row::size::<Conf>("ssi_min_file_chunk", at, "Accepted; text is never copied to be sent.", |c| &mut c.min_file_chunk),
         Row::new("ssi_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
     ]
 }

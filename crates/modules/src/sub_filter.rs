@@ -47,8 +47,8 @@ fn rows() -> Vec<Row> {
         row::flag::<Conf>("sub_filter_once", at, "Replaces only the first occurrence of each string.", |c| &mut c.once),
         row::flag::<Conf>("sub_filter_last_modified", at, "Keeps Last-Modified.", |c| &mut c.last_modified),
         Row::new("sub_filter_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
     ]
 }

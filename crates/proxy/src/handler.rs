@@ -14,6 +14,7 @@ use base::errno;
 use base::log::Level;
 use http::body::{self, BodyState};
 use http::connection::BodyRead;
+use http::core::default;
 use http::{Outcome, Request, Step, log_request};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -96,7 +97,9 @@ async fn read_body(request: &Rc<Request>, route: &Route) -> Option<Outcome> {
 
 /// A small body that came with its head is a body like any other, also where bodies are passed on as they come.
 fn take_early(request: &Rc<Request>) -> Option<Outcome> {
-    let limit = request.core().client_body_buffer_size.unwrap_or(http::core::default::BODY_BUFFER) as usize;
+    let core = request.core();
+    let limit = core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize;
+    let max = core.client_max_body_size.unwrap_or(default::MAX_BODY);
     let mut data = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let refused = loop {
@@ -107,8 +110,12 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
                 body::replace(request, body::Body::from_bytes(data));
                 return None;
             }
-            Poll::Ready(Ok(BodyRead::Data(_))) if data.len() >= limit => break None,
-            Poll::Ready(Ok(BodyRead::Data(_))) => {}
+            Poll::Ready(Ok(BodyRead::Data(_))) => {
+                let refused = body::too_large(request, data.len() as u64, max);
+                if refused.is_some() || data.len() >= limit {
+                    break refused;
+                }
+            }
             Poll::Ready(Err(error)) => break Some(body::refusal(request, error)),
         }
     };

@@ -1,9 +1,11 @@
 //! The settings that every `*_pass` protocol has, and what they amount to once a location is merged.
 
+use crate::hidden::Hidden;
 use crate::limits::default;
 use http::core::TempPath;
 use session::Complex;
 use std::rc::Rc;
+use wire::known::Known;
 
 /// Conditions of `*_next_upstream`, as bits.
 pub mod next {
@@ -219,7 +221,11 @@ pub struct Plan {
     /// `*_ignore_headers`
     pub ignore: u32,
     /// What is not passed on to the client.
-    pub hidden: crate::hidden::Hidden,
+    pub hidden: Hidden,
+    /// `*_pass_header Server`: where the upstream sends none, ours does not stand in for it.
+    pub pass_server: bool,
+    /// The same for `Date`.
+    pub pass_date: bool,
     /// `*_pass_request_headers`
     pub pass_request_headers: bool,
     /// `*_pass_request_body`
@@ -264,7 +270,11 @@ impl Family {
                 "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
             ));
         }
+        let hidden = Hidden::new(hide, self.hide_headers.as_deref(), self.pass_headers.as_deref());
+        let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
+            pass_server: passes(Known::Server, "Server"),
+            pass_date: passes(Known::Date, "Date"),
             buffering: self.buffering.unwrap_or(true),
             request_buffering: self.request_buffering.unwrap_or(true),
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
@@ -287,7 +297,7 @@ impl Family {
             bind: self.bind.clone().flatten(),
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
             ignore: self.ignore_headers.unwrap_or(0),
-            hidden: crate::hidden::Hidden::new(hide, self.hide_headers.as_deref(), self.pass_headers.as_deref()),
+            hidden,
             pass_request_headers: self.pass_request_headers.unwrap_or(true),
             pass_request_body: self.pass_request_body.unwrap_or(true),
             pass_trailers: self.pass_trailers.unwrap_or(false),

@@ -189,6 +189,8 @@ enum State {
 #[derive(Default)]
 struct Slot {
     state: State,
+    /// The state was assigned: a getter has no say in it, not even that of a variable that is never cached.
+    assigned: bool,
     value: Vec<u8>,
 }
 
@@ -240,6 +242,7 @@ impl Cache {
             slot.value.clear();
             slot.value.extend_from_slice(value);
             slot.state = State::Found;
+            slot.assigned = true;
         }
     }
 
@@ -254,7 +257,12 @@ impl Cache {
     pub fn unset(&self, index: VarIndex) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(index.0 as usize) {
             slot.state = State::NotFound;
+            slot.assigned = true;
         }
+    }
+
+    fn is_assigned(&self, index: VarIndex) -> bool {
+        self.slots.borrow().get(index.0 as usize).is_some_and(|slot| slot.assigned && slot.state != State::Unknown)
     }
 
     /// Takes over all known values of another session (`copy_all_vars`, subrequests).
@@ -262,6 +270,7 @@ impl Cache {
         let from = other.slots.borrow();
         for (slot, source) in self.slots.borrow_mut().iter_mut().zip(from.iter()) {
             slot.state = source.state;
+            slot.assigned = source.assigned;
             slot.value.clone_from(&source.value);
         }
     }
@@ -285,11 +294,16 @@ pub fn get(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
     }
 }
 
-/// As [`get`], but a [`NO_CACHE`] variable is evaluated again: what complex values use.
+/// Appends the value that was assigned to a variable whose own value the caller knows. False: none was.
+pub fn get_assigned(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+    session.cache().is_assigned(index) && get(session, index, out)
+}
+
+/// As [`get`], but a [`NO_CACHE`] variable is evaluated again unless it was assigned: what complex values use.
 pub fn get_flushed(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
     let variable = session.cache().table.indexed.get(index.0 as usize);
     let volatile = variable.is_some_and(|v| v.flags & NO_CACHE != 0 && v.get.is_some());
-    if volatile { evaluate(session, index, out) } else { get(session, index, out) }
+    if volatile && !session.cache().is_assigned(index) { evaluate(session, index, out) } else { get(session, index, out) }
 }
 
 fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
@@ -307,6 +321,7 @@ fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
         slot.value.clear();
         slot.value.extend_from_slice(out.get(start..).unwrap_or_default());
         slot.state = if found { State::Found } else { State::NotFound };
+        slot.assigned = false;
     }
     if !found {
         out.truncate(start);
@@ -326,6 +341,11 @@ enum Way {
 }
 
 impl Variables {
+    /// The index of a variable (lower-case) that the configuration mentions.
+    pub fn mentioned(&self, name: &str) -> Option<VarIndex> {
+        self.by_name.get(name).copied()
+    }
+
     /// Looks a variable up by its name (lower-case), which the configuration need not mention.
     pub fn look_up(&self, name: &str) -> Named {
         if let Some(index) = self.by_name.get(name) {

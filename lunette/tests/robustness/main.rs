@@ -8,6 +8,7 @@ mod header_bytes;
 mod leaving;
 mod log_bytes;
 mod lua_faults;
+mod refused;
 mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;

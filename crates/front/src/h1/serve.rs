@@ -279,13 +279,7 @@ impl Loop {
     async fn refuse(mut self, error: HeadError) {
         let request = self.take_request();
         let buffer = self.conn.input.borrow().rest().to_vec();
-        {
-            let mut line = request.line.borrow_mut();
-            let text = self.head.line.of(&buffer);
-            line.text.extend_from_slice(text);
-            line.method_name.extend_from_slice(self.head.method_span.of(&buffer));
-            line.version = http::line::Version::Http11;
-        }
+        arrival::fill_unparsed(&request, &self.head, &buffer);
         request.action.set(error.action());
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &error.message(&buffer));
@@ -310,6 +304,7 @@ impl Loop {
             return;
         }
         let request = self.take_request();
+        self.fill_unparsed(&request);
         request.action.set("reading client request line");
         log_request!(request, Level::Info, "client prematurely closed connection");
         self.log_unanswered(&request, 400);
@@ -318,6 +313,7 @@ impl Loop {
     fn timed_out(mut self) {
         let idle = self.conn.input.borrow().rest().is_empty();
         let request = self.take_request();
+        self.fill_unparsed(&request);
         request.action.set(if idle { "waiting for request" } else { "reading client request line" });
         log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
         if !idle {
@@ -325,14 +321,15 @@ impl Loop {
         }
     }
 
+    /// The log shows what came of the request.
+    fn fill_unparsed(&self, request: &Request) {
+        arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().rest());
+    }
+
     /// The access log shows requests that got no answer.
     fn log_unanswered(&self, request: &Rc<Request>, status: u16) {
-        request.response.borrow_mut().set_status(status);
-        request.flags.keepalive.set(false);
-        if let Some(engine) = self.front.worker.engine()
-            && let Some(rest) = engine.refuse(request, if status == 408 { 408 } else { 499 })
-        {
-            self.front.worker.spawn(rest);
+        if let Some(engine) = self.front.worker.engine() {
+            engine.abandon(request, status);
         }
         if status == 408 {
             self.cut(request);

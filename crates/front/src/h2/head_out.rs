@@ -72,10 +72,7 @@ fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) 
     if fields::wants_content_type(response) {
         draft.value_of(b"content-type", |out| {
             push_clean(out, &response.content_type);
-            if !response.charset.is_empty() {
-                out.extend_from_slice(b"; charset=");
-                push_clean(out, &response.charset);
-            }
+            response.content_type_parameters().into_iter().for_each(|part| push_clean(out, part));
         });
     }
     if let Some(length) = fields::content_length(response) {
@@ -84,11 +81,16 @@ fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) 
     if let Some(time) = fields::last_modified(response) {
         fields::with_date(time, |date| draft.field(b"last-modified", date));
     }
-    if let Some(target) = response.headers.get(b"Location") {
-        draft.value_of(b"location", |out| fields::push_location(out, request, core, response, target));
+    let own_location = fields::own_location(core, response);
+    if let Some(target) = own_location {
+        draft.value_of(b"location", |out| {
+            fields::push_origin(out, request, core);
+            out.extend_from_slice(target);
+        });
     }
+    let mut own_location = own_location.is_some();
     for (name, value) in response.headers.iter() {
-        if !fields::is_decided(name) && !is_connections(name) {
+        if !fields::is_decided(name, &mut own_location) && !is_connections(name) {
             draft.field(name, value);
         }
     }
