@@ -63,8 +63,9 @@ impl Pace {
         match earned.checked_sub(self.read) {
             Some(left) if left >= wanted => Ok(usize::try_from(left).unwrap_or(usize::MAX).min(size)),
             _ => {
-                let missing = self.read.saturating_add(wanted).saturating_sub(earned);
-                Err(missing.saturating_mul(1000) / self.rate + 1)
+                let beyond = self.read.saturating_add(wanted).saturating_sub(self.rate);
+                let due = self.began_ms.saturating_add(LATE).saturating_add(beyond.saturating_mul(1000) / self.rate);
+                Err(due.saturating_sub(now_ms) + 1)
             }
         }
     }
