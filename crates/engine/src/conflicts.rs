@@ -37,7 +37,7 @@ pub(crate) fn conflicting(servers: &[Rc<Server>]) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conf::scope::ConfMap;
+    use conf::configs::ConfMap;
     use http::core::ServerCore;
     use http::location::{Locations, Match};
     use http::module::Parts;

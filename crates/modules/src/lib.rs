@@ -51,4 +51,5 @@ pub mod range;
 pub mod ssi;
 pub mod static_files;
 pub mod sub_filter;
+mod transform;
 pub mod try_files;

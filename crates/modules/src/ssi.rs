@@ -119,14 +119,16 @@ fn body_filter(request: &Rc<Request>, chain: Chain, silent: bool) -> Filtered {
         return Filtered::Now(Ok(Chain { pieces: out, flush, last }));
     }
     let request = request.clone();
-    Filtered::Wait(Box::pin(async move {
-        let mut out = Vec::new();
-        for token in tokens {
-            let taken = page.state.take();
-            let (state, result) = run::token(&request, taken, token, silent, &mut out).await;
-            page.state.replace(state);
-            result?;
-        }
-        Ok(Chain { pieces: out, flush, last })
+    Filtered::Parts(Box::new(move |below| {
+        Box::pin(async move {
+            let mut out = run::Out::new(below);
+            for token in tokens {
+                let taken = page.state.take();
+                let (state, result) = run::token(&request, taken, token, silent, &mut out).await;
+                page.state.replace(state);
+                result?;
+            }
+            Ok(Chain { pieces: out.rest(), flush, last })
+        })
     }))
 }

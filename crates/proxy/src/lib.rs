@@ -16,6 +16,7 @@ pub mod hidden;
 pub mod limits;
 pub mod memc;
 pub mod memcached;
+pub mod pace;
 pub mod pass;
 pub mod place;
 pub mod proxy;

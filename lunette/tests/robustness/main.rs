@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod body_left;
+mod bounded;
 mod exhaustion;
 mod header_bytes;
 mod leaving;

@@ -183,7 +183,7 @@ impl Stream {
             self.send_content(quota);
         }
         let after = self.output.borrow().queued();
-        self.pace.note_sent(before - after);
+        self.pace.note_sent(before - after, clock::now());
         if after < before {
             self.watch.write_by(if after == 0 { NEVER } else { clock::monotonic_ms().saturating_add(self.send_timeout.get()) });
             self.wake();
@@ -292,7 +292,7 @@ impl Downstream for Stream {
         if self.lost.get() {
             return;
         }
-        self.pace.begin(request);
+        self.pace.begin(request, clock::now());
         self.watch.rest_until(NEVER);
         request.with_location(|location| {
             self.send_timeout.set(location.core.send_timeout.unwrap_or(default::TIMEOUT));
