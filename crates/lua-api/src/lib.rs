@@ -13,6 +13,7 @@ pub mod directive;
 pub mod exit;
 pub mod host;
 pub mod json;
+pub mod library;
 pub mod machine;
 pub mod names;
 pub mod ngx;
@@ -65,7 +66,7 @@ pub(crate) fn furnish(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
         vm.preload(name, source)?;
     }
     let before = machine::own_places();
-    for (name, source) in resty::SUPPLIES {
+    for (name, source) in resty::SUPPLIES.iter().chain(library::LIBRARIES) {
         vm.supply(name, source, &before)?;
     }
     Ok(())
