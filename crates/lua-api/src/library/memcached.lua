@@ -166,7 +166,10 @@ end
 
 local function read_get(sock)
     local data, err, flags = read_one(sock, ITEM)
-    return data, flags, err
+    if data then
+        return data, flags
+    end
+    return nil, nil, err
 end
 
 local function many(self, name, pattern, keys)
@@ -236,7 +239,10 @@ function memcached.gets(self, key)
     end
     local data, flags, unique
     data, err, flags, unique = read_one(sock, UNIQUE)
-    return data, flags, unique, err
+    if data then
+        return data, flags, unique
+    end
+    return nil, nil, nil, err
 end
 
 -- Tables of strings and tables, in one string.
