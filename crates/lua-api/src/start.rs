@@ -2,7 +2,7 @@
 
 use crate::code::Code;
 use crate::host::Host;
-use crate::machine::Machine;
+use crate::machine::{Machine, Search};
 use crate::runtime::{Runtime, Surroundings};
 use crate::socket::hub::Hub;
 use crate::state::State;
@@ -36,7 +36,8 @@ const SIGNALS: [i32; 10] = [
 /// # Errors
 /// Memory is exhausted, or a part of the API does not load.
 fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
-    let machine = Machine::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref())?;
+    let search = runtime.search.get_or_init(|| Search::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref()));
+    let machine = Machine::new(search.clone())?;
     if let Some(count) = runtime.idle_slots.get() {
         machine.vm.keep_idle(usize::try_from(count).unwrap_or(usize::MAX));
     }

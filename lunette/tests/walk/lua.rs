@@ -72,6 +72,25 @@ fn without_the_code_cache_a_change_counts_at_once() {
 }
 
 #[test]
+fn paths_of_the_environment_count_with_and_without_the_code_cache() {
+    for cache in ["on", "off"] {
+        let (prefix, port) = (Prefix::new(), free_port());
+        prefix.write("far/word.lua", "return 'found'");
+        prefix.write(
+            "conf/nginx.conf",
+            &format!(
+                "worker_processes 1;\nerror_log logs/error.log;\nevents {{ worker_connections 10224; }}\nhttp {{\nlua_code_cache {cache};\n\
+                 server {{\nlisten {port};\nlocation / {{ content_by_lua_block {{ ngx.say(require 'word', package.cpath:match('/c/%?.so')) }} }}\n}}\n}}\n"
+            ),
+        );
+        let mut command = crate::rig::command(&prefix.path);
+        command.env("LUA_PATH", prefix.path.join("far/?.lua;;")).env("LUA_CPATH", "/c/?.so;;");
+        assert!(command.status().unwrap().success());
+        assert_eq!(say(port, "/"), (200, "found/c/?.so\n".to_owned()), "{cache}");
+    }
+}
+
+#[test]
 fn an_error_in_lua_is_a_500_and_a_line_in_the_log() {
     let prefix = Prefix::new();
     let port = serve(&prefix, "", "location / { content_by_lua_block { error(\"Oops\") } }");
