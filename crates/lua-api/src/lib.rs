@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abort;
+mod alarms;
 pub mod api;
 pub mod code;
 mod dev_page;

@@ -9,6 +9,8 @@ use crate::state::State;
 use crate::watcher::Watcher;
 use base::errno;
 use base::log::{ErrorLog, Level};
+use http::core::Core;
+use http::root::Defaults;
 use http::{Http, Request, Worker};
 use lua::{LuaError, Phase, Started};
 use std::any::Any;
@@ -150,6 +152,13 @@ pub fn agent_connections(http: &Http) -> Option<usize> {
     http.main.share::<Runtime>().and_then(|runtime| runtime.agent.get())
 }
 
+/// The error log of `http { }`.
+fn http_log(worker: &Worker) -> ErrorLog {
+    let defaults = worker.http.main.share::<Defaults>();
+    let core = defaults.and_then(|defaults| defaults.0.share::<Core>());
+    core.and_then(|core| core.error_log.clone()).unwrap_or_else(|| worker.log.clone())
+}
+
 fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
     let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) else { return };
     let machine = match machine(&runtime) {
@@ -158,7 +167,8 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
     };
     let Some(code) = pick(&runtime) else { return };
     let waits = phase == Phase::INIT_WORKER && runtime.init_worker_waits.get();
-    let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), worker.log.clone()));
+    let log = http_log(worker);
+    let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), log));
     if !waits {
         if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
             report(worker, phase, &code, &error);
