@@ -9,6 +9,7 @@ mod processes;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod traces;
 
 use rig::Prefix;
 

@@ -45,7 +45,8 @@ fn a_handlers_metatable_of_its_globals_leaves_the_real_ones() {
         mt.__newindex, mt.__index = nil, { bar = 2 } foo = 3 say(foo, bar, baz)
         setmetatable(_G, { __index = string, __metatable = false }) say(foo, upper('x'), pcall(setmetatable, _G, nil))";
     let place = "content_by_lua(nginx.conf:42)";
-    let expected = format!("truetruefunction\nfalse{place}:3: no foo\nfalse{place}:3: not foo\n32nil\n3Xfalsecannot change a protected metatable\n");
+    let expected =
+        format!("truetruefunction\nfalse{place}:3: no foo\nfalse{place}:3: not foo\n32nil\n3Xfalsecannot change a protected metatable\n");
     assert_eq!(says(&vm, strict), expected);
     assert_eq!(says(&vm, "say(bar, foo, upper)"), "nilnilnil\n");
     assert_eq!(log.globals.borrow().len(), 0);
