@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod command_line;
+mod libraries;
 mod lua;
 mod processes;
 mod ready;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod traces;
 
 use rig::Prefix;
 
