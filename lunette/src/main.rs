@@ -5,6 +5,7 @@ mod application;
 mod diagnostics;
 mod generation;
 mod identity;
+mod lua_check;
 mod main_level;
 mod opening;
 mod places;

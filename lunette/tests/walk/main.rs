@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod command_line;
+mod diagnostics;
 mod lua;
+mod modes;
 mod processes;
 mod resty;
 #[path = "../rig/mod.rs"]
