@@ -4,6 +4,7 @@
 
 mod body_left;
 mod exhaustion;
+mod extremes;
 mod header_bytes;
 mod leaving;
 mod log_bytes;
