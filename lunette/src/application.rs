@@ -58,7 +58,7 @@ impl Application for Server {
     }
 
     fn load(&mut self, options: &Options, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
-        let mut generation = generation::load(options, &Places::new(options), previous)?;
+        let mut generation = generation::load(options, &Places::new(options), previous, mode)?;
         if mode == LoadMode::Signal {
             // A signal changes nothing: its sender need not hear of the configuration's flaws again.
             generation.warnings.clear();

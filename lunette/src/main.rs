@@ -7,6 +7,7 @@ mod generation;
 mod identity;
 #[cfg(test)]
 mod inherited;
+mod lua_check;
 mod main_level;
 mod opening;
 mod places;

@@ -185,10 +185,10 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
             return Ok(());
         }
         ("ssl", None) => {
-            return Err(cx.error_at(i, "the \"ssl\" parameter is not supported yet: this build has no TLS"));
+            return Err(cx.unsupported("the \"ssl\" parameter"));
         }
-        ("http2", None) => return Err(cx.error_at(i, "the \"http2\" parameter is not supported yet")),
-        ("quic", None) => return Err(cx.error_at(i, "the \"quic\" parameter is not supported yet")),
+        ("http2", None) => return Err(cx.unsupported("the \"http2\" parameter")),
+        ("quic", None) => return Err(cx.unsupported("the \"quic\" parameter")),
         ("proxy_protocol", None) => {
             wanted.proxy_protocol = true;
             return Ok(());

@@ -210,7 +210,7 @@ fn complete(frame: &Frame) -> Result<(), Error> {
     };
     if unset {
         let format = Format::compile(&[format::COMBINED], &mut frame.global.get::<Variables>());
-        let format = Rc::new(format.map_err(|message| Error::new(message, Span::default()))?);
+        let format = Rc::new(format.map_err(|message| Error::new(message, Span::NONE))?);
         let full = paths.resolve(b"logs/access.log");
         let known = frame.main.get::<Formats>().files.iter().find(|file| file.is(&full)).cloned();
         let file = known.unwrap_or_else(|| {
@@ -224,7 +224,7 @@ fn complete(frame: &Frame) -> Result<(), Error> {
     for file in &frame.main.get::<LogFiles>().list {
         file.open().map_err(|error| {
             let message = format!("open() \"{}\" failed {}", file.path().display(), errno::describe(&error));
-            Error::new(message, Span::default())
+            Error::new(message, Span::NONE)
         })?;
     }
     Ok(())

@@ -75,7 +75,7 @@ fn parameter(cx: &Cx<'_>, i: usize, settings: &mut Settings) -> Result<(), Error
         Some(("local", "off")) => {}
         Some(("local", "on")) => from_file(cx, i, SYSTEM, settings)?,
         Some(("local", path)) => from_file(cx, i, path, settings)?,
-        Some(("status_zone", _)) => return Err(cx.error_at(i, format!("parameter \"{word}\" is not supported yet"))),
+        Some(("status_zone", _)) => return Err(cx.unsupported(format_args!("parameter \"{word}\""))),
         _ => settings.servers.extend(servers(&word).map_err(|what| cx.error_at(i, format!("{what} in resolver \"{word}\"")))?),
     }
     Ok(())

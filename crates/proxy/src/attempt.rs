@@ -4,6 +4,7 @@ use crate::connection::Connection;
 use crate::dialect::{Answer, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
+use crate::limits::default;
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
 use crate::sender::{SendError, Sender, Source};
@@ -190,7 +191,8 @@ impl<'a> Attempt<'a> {
         let scratch = &mut self.exchange.scratch;
         scratch.input.clear();
         scratch.parser.reset();
-        let size = self.exchange.route.plan.buffer_size;
+        // Larger heads make room as they come, up to their limit.
+        let size = self.exchange.route.plan.buffer_size.min(default::MAX_READ as usize);
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }

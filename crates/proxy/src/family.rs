@@ -29,7 +29,6 @@ pub fn rows<T: Member>() -> Vec<Row> {
     let mut rows = plain_rows::<T>();
     rows.extend(sized_rows::<T>());
     rows.extend(header_rows::<T>());
-    rows.extend(refused_rows::<T>());
     rows
 }
 
@@ -125,54 +124,6 @@ fn header_rows<T: Member>() -> Vec<Row> {
             Ok(())
         }),
     ]
-}
-
-/// Directives of later issues: refused by name, so that nothing is accepted and ignored.
-fn refused_rows<T: Member>() -> Vec<Row> {
-    const LATER: [&str; 36] = [
-        "cache",
-        "cache_background_update",
-        "cache_bypass",
-        "cache_convert_head",
-        "cache_key",
-        "cache_lock",
-        "cache_lock_age",
-        "cache_lock_timeout",
-        "cache_max_range_offset",
-        "cache_methods",
-        "cache_min_uses",
-        "cache_path",
-        "cache_purge",
-        "cache_revalidate",
-        "cache_use_stale",
-        "cache_valid",
-        "no_cache",
-        "store",
-        "store_access",
-        "socket_rcvbuf",
-        "socket_sndbuf",
-        "ssl_certificate",
-        "ssl_certificate_cache",
-        "ssl_certificate_key",
-        "ssl_ciphers",
-        "ssl_conf_command",
-        "ssl_crl",
-        "ssl_key_log",
-        "ssl_name",
-        "ssl_password_file",
-        "ssl_protocols",
-        "ssl_server_name",
-        "ssl_session_reuse",
-        "ssl_trusted_certificate",
-        "ssl_verify",
-        "ssl_verify_depth",
-    ];
-    let row = |suffix: &&str| {
-        Row::new(name::<T>(suffix), ALL.union(Context::LOCATION_IF), Arity::AtLeast(0), "Not supported yet.", |cx| {
-            Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
-        })
-    };
-    LATER.iter().map(row).collect()
 }
 
 fn push(slot: &mut Option<Rc<Vec<Box<[u8]>>>>, value: &[u8]) {

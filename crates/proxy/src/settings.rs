@@ -248,7 +248,7 @@ impl Family {
         if count < 2 {
             return Err(format!("there must be at least 2 \"{prefix}_buffers\""));
         }
-        let busy = self.busy_buffers_size.unwrap_or(2 * largest);
+        let busy = self.busy_buffers_size.unwrap_or(largest.saturating_mul(2));
         if busy < largest {
             return Err(format!(
                 "\"{prefix}_busy_buffers_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
@@ -258,7 +258,7 @@ impl Family {
         if busy > memory.saturating_sub(size) {
             return Err(format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer"));
         }
-        let write_size = self.temp_file_write_size.unwrap_or(2 * largest);
+        let write_size = self.temp_file_write_size.unwrap_or(largest.saturating_mul(2));
         if write_size < largest {
             return Err(format!(
                 "\"{prefix}_temp_file_write_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
@@ -284,7 +284,7 @@ impl Family {
             send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
             buffer_size: buffer_size as usize,
-            read_size: memory.clamp(largest, default::MAX_READ) as usize,
+            read_size: memory.min(default::MAX_READ) as usize,
             memory: memory as usize,
             busy,
             max_file,

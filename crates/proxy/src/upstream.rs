@@ -101,16 +101,10 @@ fn start(worker: &Rc<http::Worker>) {
 const HERE: Context = Context::UPSTREAM;
 
 fn rows() -> Vec<Row> {
-    let mut rows = vec![
+    vec![
         Row::new("upstream", Context::HTTP, Arity::exactly(1), "A group of servers.", upstream).with_block(),
         Row::new("server", HERE, Arity::AtLeast(1), "A server of the group.", server),
-    ];
-    for name in ["zone", "hash", "random", "least_time", "sticky"] {
-        rows.push(Row::new(name, HERE, Arity::AtLeast(0), "Not supported yet.", |cx| {
-            Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
-        }));
-    }
-    rows
+    ]
 }
 
 fn least_conn_rows() -> Vec<Row> {
@@ -230,7 +224,7 @@ fn parameter(cx: &Cx<'_>, i: usize, server: &mut Server) -> Result<(), Error> {
         b"backup" if word == b"backup" => server.backup = true,
         b"down" if word == b"down" => server.down = true,
         b"resolve" | b"service" | b"route" | b"slow_start" | b"drain" => {
-            return Err(cx.error_at(i, format!("parameter \"{}\" is not supported yet", cx.text(i))));
+            return Err(cx.unsupported(format_args!("parameter \"{}\"", cx.text(i))));
         }
         _ => return Err(cx.invalid_parameter(i)),
     }

@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
 
 /// What a variable belongs to: an HTTP request or a stream session.
@@ -135,8 +136,8 @@ impl Variables {
     /// Resolves every mentioned variable.
     ///
     /// # Errors
-    /// `unknown "x" variable`.
-    pub fn finish(&mut self) -> Result<(), String> {
+    /// The first that does not exist.
+    pub fn finish(&mut self) -> Result<(), UnknownVariable> {
         for variable in &mut self.indexed {
             let family = find_family(&self.families, &variable.name);
             // What only `set` defines gives way to a family: elsewhere `$http_x` is still the header.
@@ -151,10 +152,15 @@ impl Variables {
                     variable.get = Some(get);
                     variable.flags = flags;
                 }
-                (None, None) => return Err(format!("unknown \"{}\" variable", variable.name)),
+                (None, None) => return Err(UnknownVariable { name: variable.name.clone() }),
             }
         }
         Ok(())
+    }
+
+    /// The defined variable whose name is nearest to `name`.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        conf::suggest::nearest(name, self.definitions.keys().map(String::as_str))
     }
 
     /// Name of an indexed variable.
@@ -170,6 +176,25 @@ impl Variables {
     /// Whether the configuration mentions no variable.
     pub fn is_empty(&self) -> bool {
         self.indexed.is_empty()
+    }
+}
+
+/// The configuration mentions a variable that nobody defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: Rc<str>,
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown \"{}\" variable", self.name)
+    }
+}
+
+impl From<UnknownVariable> for String {
+    fn from(unknown: UnknownVariable) -> String {
+        unknown.to_string()
     }
 }
 

@@ -5,6 +5,7 @@
 mod body_left;
 mod bounded;
 mod exhaustion;
+mod extremes;
 mod header_bytes;
 mod leaving;
 mod log_bytes;

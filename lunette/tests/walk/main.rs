@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod command_line;
+mod diagnostics;
 mod libraries;
 mod lua;
+mod modes;
 mod processes;
 mod ready;
 mod resty;

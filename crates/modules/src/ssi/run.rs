@@ -248,7 +248,7 @@ impl Session for Scratch {
 fn matches(request: &Request, pattern: &[u8], subject: &[u8]) -> Result<bool, Fault> {
     let mut variables = Variables::default();
     let regex = Regex::new(pattern, false, &mut variables).map_err(Fault)?;
-    variables.finish().map_err(Fault)?;
+    variables.finish().map_err(|unknown| Fault(unknown.to_string()))?;
     let scratch = Scratch(Cache::new(Rc::new(variables)));
     if !regex.exec(&scratch, subject) {
         return Ok(false);
