@@ -39,6 +39,13 @@ impl Selection {
         self.misses = 0;
     }
 
+    /// Looks among all servers once more: who waits for one may find what was not there before.
+    pub fn begin_again(&mut self) {
+        self.backup = false;
+        self.snapshot = None;
+        self.misses = 0;
+    }
+
     pub(crate) fn enter_backup(&mut self) {
         self.backup = true;
         self.tried.clear();

@@ -81,7 +81,7 @@ fn other_types() {
     let answer = parse(&message(0x8180, 3, Kind::AAAA, &rest)).unwrap();
     assert_eq!(answer.found(), Found { addresses: vec!["::1".parse().unwrap()], ttl: 0, alias: None });
     assert_eq!(answer.records[1].ttl, LONGEST_TTL);
-    assert_eq!(answer.records[1].data, Data::Service { priority: 1, weight: 2, port: 80, target: name("t") });
+    assert_eq!(answer.records[1].data, Data::Service(Service { priority: 1, weight: 2, port: 80, target: name("t") }));
     assert_eq!(answer.records[2].data, Data::Pointer(name("p")));
 }
 
