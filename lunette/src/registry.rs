@@ -38,7 +38,7 @@ const OPTIONAL: [Optional; 16] = [
 ];
 
 /// Modules that nginx has unless it is built without them: `--without-http_NAME_module` when ours is not here.
-const USUAL: [&str; 30] = [
+const USUAL: [&str; 31] = [
     "charset",
     "gzip",
     "ssi",
@@ -65,6 +65,7 @@ const USUAL: [&str; 30] = [
     "upstream_hash",
     "upstream_ip_hash",
     "upstream_least_conn",
+    "upstream_least_time",
     "upstream_random",
     "upstream_keepalive",
     "upstream_zone",
@@ -113,9 +114,15 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::empty_gif::MODULE,
         m::stub_status::MODULE,
         proxy::upstream::MODULE,
-        proxy::upstream::KEEPALIVE,
-        proxy::upstream::LEAST_CONN,
-        proxy::upstream::IP_HASH,
+        proxy::upstream::methods::HASH,
+        proxy::upstream::methods::IP_HASH,
+        proxy::upstream::methods::LEAST_CONN,
+        proxy::upstream::methods::LEAST_TIME,
+        proxy::upstream::methods::RANDOM,
+        proxy::upstream::keepalive::MODULE,
+        proxy::upstream::zone::MODULE,
+        proxy::upstream::sticky::MODULE,
+        proxy::upstream::queue::MODULE,
         proxy::proxy::MODULE,
         proxy::memcached::MODULE,
         proxy::memc::MODULE,

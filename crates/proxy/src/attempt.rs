@@ -307,6 +307,8 @@ impl<'a> Attempt<'a> {
         }
         let (request, route, record) = (exchange.request.clone(), exchange.route.clone(), exchange.record.clone());
         let asked = Question { encoded: &exchange.encoded, written: &exchange.scratch.out, limit: route.plan.buffer_size };
+        self.lease.heard(record.header_time());
+        exchange.learn(&self.lease.peer, true);
         route.dialect.answered(&request, exchange.scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
         if self.is_intercepted(answer.status) {
             headers::keep_challenge(&request, &record);
