@@ -5,6 +5,8 @@ mod application;
 mod diagnostics;
 mod generation;
 mod identity;
+#[cfg(test)]
+mod inherited;
 mod main_level;
 mod opening;
 mod places;

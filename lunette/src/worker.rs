@@ -42,7 +42,7 @@ pub(crate) fn work(generation: Generation, seat: Seat) -> i32 {
         }),
         end: Box::new(|worker| {
             lua_api::exit_worker(worker);
-            if let Some(files) = worker.http.main.get::<LogFiles>() {
+            if let Some(files) = worker.http().main.get::<LogFiles>() {
                 files.flush();
             }
         }),

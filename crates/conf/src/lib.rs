@@ -7,6 +7,7 @@
 
 #[cfg(any(test, feature = "check"))]
 pub mod check;
+pub mod configs;
 pub mod context;
 pub mod diagnostic;
 pub mod dump;

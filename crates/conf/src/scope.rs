@@ -6,8 +6,6 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{RefCell, RefMut};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 /// What a module remembers of one block.
@@ -26,40 +24,22 @@ macro_rules! inherit {
     };
 }
 
-/// A `TypeId` is already a good hash.
-#[derive(Default)]
-pub struct TypeIdHasher(u64);
-
-impl Hasher for TypeIdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 ^= value;
-    }
-}
-
-type TypeMap<V> = HashMap<TypeId, V, BuildHasherDefault<TypeIdHasher>>;
-
-/// The values of one block at one level, while the configuration is read.
+/// The values of one block at one level, while the configuration is read. Most blocks have a handful, so that a list is
+/// smaller than a table and as fast.
 #[derive(Default)]
 pub struct Scope {
-    values: RefCell<TypeMap<Box<dyn Any>>>,
+    values: RefCell<Vec<(TypeId, Box<dyn Any>)>>,
 }
 
 impl Scope {
     /// The value of type `T`, made from `Default` on first use.
     pub fn get<T: Default + 'static>(&self) -> RefMut<'_, T> {
         RefMut::map(self.values.borrow_mut(), |values| {
-            let value = values.entry(TypeId::of::<T>()).or_insert_with(|| Box::new(T::default()));
-            match value.downcast_mut::<T>() {
+            let at = values.iter().position(|(id, _)| *id == TypeId::of::<T>()).unwrap_or(values.len());
+            if at == values.len() {
+                values.push((TypeId::of::<T>(), Box::new(T::default())));
+            }
+            match values.get_mut(at).and_then(|(_, value)| value.downcast_mut::<T>()) {
                 Some(value) => value,
                 None => unreachable!("a value is stored under its own type"),
             }
@@ -68,13 +48,19 @@ impl Scope {
 
     /// Whether a value of type `T` was ever asked for.
     pub fn has<T: 'static>(&self) -> bool {
-        self.values.borrow().contains_key(&TypeId::of::<T>())
+        self.values.borrow().iter().any(|(id, _)| *id == TypeId::of::<T>())
+    }
+
+    /// The types that it has values of.
+    pub(crate) fn types(&self) -> Vec<TypeId> {
+        self.values.borrow().iter().map(|(id, _)| *id).collect()
     }
 
     /// Takes the value out, leaving none; `Default` if there was none.
     pub fn take<T: Default + 'static>(&self) -> T {
-        let value = self.values.borrow_mut().remove(&TypeId::of::<T>());
-        value.and_then(|v| v.downcast::<T>().ok()).map_or_else(T::default, |v| *v)
+        let mut values = self.values.borrow_mut();
+        let found = values.iter().position(|(id, _)| *id == TypeId::of::<T>());
+        found.and_then(|at| values.swap_remove(at).1.downcast::<T>().ok()).map_or_else(T::default, |value| *value)
     }
 }
 
@@ -105,104 +91,5 @@ impl Frame {
     /// A frame for `location { }` and what behaves like one.
     pub fn enter_location(&self) -> Frame {
         Frame { location: Rc::default(), ..self.clone() }
-    }
-}
-
-/// The finished values of one block, shared and immutable.
-#[derive(Clone, Default)]
-pub struct ConfMap {
-    values: TypeMap<Rc<dyn Any>>,
-}
-
-impl ConfMap {
-    /// The value of type `T`, if its type was registered for this level.
-    #[inline]
-    pub fn get<T: 'static>(&self) -> Option<&T> {
-        self.values.get(&TypeId::of::<T>()).and_then(|v| v.downcast_ref::<T>())
-    }
-
-    /// As [`ConfMap::get`], shared.
-    pub fn share<T: 'static>(&self) -> Option<Rc<T>> {
-        self.values.get(&TypeId::of::<T>()).cloned().and_then(|v| v.downcast::<T>().ok())
-    }
-
-    /// Stores a value; replaces one of the same type.
-    pub fn insert<T: 'static>(&mut self, value: Rc<T>) {
-        self.values.insert(TypeId::of::<T>(), value);
-    }
-}
-
-struct Registered {
-    inherit: fn(&Scope, &Scope),
-    freeze: fn(&Scope, &mut ConfMap),
-}
-
-/// The configuration types of one level, in order of registration.
-#[derive(Default)]
-pub struct Configs {
-    types: Vec<(TypeId, Registered)>,
-}
-
-impl Configs {
-    /// Adds a type; a second time changes nothing.
-    pub fn register<T: Config>(&mut self) {
-        if self.types.iter().any(|(id, _)| *id == TypeId::of::<T>()) {
-            return;
-        }
-        let inherit = |child: &Scope, parent: &Scope| {
-            let parent = parent.get::<T>();
-            child.get::<T>().inherit(&parent);
-        };
-        let freeze = |scope: &Scope, map: &mut ConfMap| map.insert(Rc::new(scope.take::<T>()));
-        self.types.push((TypeId::of::<T>(), Registered { inherit, freeze }));
-    }
-
-    /// Lets every value of `child` inherit from `parent`.
-    pub fn inherit(&self, child: &Scope, parent: &Scope) {
-        for (_, registered) in &self.types {
-            (registered.inherit)(child, parent);
-        }
-    }
-
-    /// Moves the values of `scope` into their final form. Children must have inherited before.
-    pub fn freeze(&self, scope: &Scope) -> ConfMap {
-        let mut map = ConfMap::default();
-        for (_, registered) in &self.types {
-            (registered.freeze)(scope, &mut map);
-        }
-        map
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Default, Debug, PartialEq)]
-    struct Limits {
-        size: Option<u32>,
-        time: Option<u32>,
-    }
-
-    impl Config for Limits {
-        fn inherit(&mut self, parent: &Self) {
-            inherit!(self, parent; size, time);
-        }
-    }
-
-    #[test]
-    fn what_is_not_said_is_inherited() {
-        let mut configs = Configs::default();
-        configs.register::<Limits>();
-        configs.register::<Limits>();
-        let outer = Frame::default();
-        outer.location.get::<Limits>().size = Some(1);
-        outer.location.get::<Limits>().time = Some(2);
-        let inner = outer.enter_location();
-        inner.location.get::<Limits>().time = Some(3);
-        configs.inherit(&inner.location, &outer.location);
-        let map = configs.freeze(&inner.location);
-        assert_eq!(map.get::<Limits>(), Some(&Limits { size: Some(1), time: Some(3) }));
-        assert!(map.get::<u32>().is_none());
     }
 }

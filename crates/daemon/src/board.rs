@@ -1,11 +1,20 @@
-//! Who is who: the process ids of a generation's workers, in memory that they share.
+//! Who is who: the process ids of a generation's workers and how full they are, in memory that they share.
 
 use std::sync::atomic::Ordering;
 
 use sys::shared::SharedMemory;
 
-/// Bytes of one entry.
-const ENTRY: usize = 4;
+/// Bytes of one entry: the process id, the number of open connections, and how many were taken so far.
+const ENTRY: usize = 16;
+
+/// Where the number of open connections stands in an entry.
+const OPEN: usize = 4;
+
+/// Where the number of those taken stands.
+const TAKEN: usize = 8;
+
+/// In its place: takes none.
+const CLOSED: u32 = u32::MAX;
 
 /// The process ids of the workers by their numbers. A clone is the same board.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +32,47 @@ impl Board {
         if let Some(entry) = self.0.as_ref().and_then(|memory| memory.atomic_u32(number * ENTRY)) {
             entry.store(pid.unsigned_abs(), Ordering::Relaxed);
         }
+    }
+
+    /// The worker takes no connections: it has not begun to, or has ended.
+    pub fn close(&self, number: usize) {
+        self.store_open(number, CLOSED);
+    }
+
+    /// A worker says how many connections it has open.
+    pub fn report_open(&self, number: usize, open: usize) {
+        self.store_open(number, u32::try_from(open).unwrap_or(CLOSED));
+    }
+
+    fn store_open(&self, number: usize, open: u32) {
+        if let Some(entry) = self.0.as_ref().and_then(|memory| memory.atomic_u32(number * ENTRY + OPEN)) {
+            entry.store(open, Ordering::Relaxed);
+        }
+    }
+
+    /// A worker says how many connections it has taken so far.
+    pub fn report_taken(&self, number: usize, taken: u64) {
+        if let Some(entry) = self.0.as_ref().and_then(|memory| memory.atomic_u64(number * ENTRY + TAKEN)) {
+            entry.store(taken, Ordering::Relaxed);
+        }
+    }
+
+    /// The smallest number of connections taken by a worker other than `number` that takes any.
+    #[must_use]
+    pub fn least_taken_beside(&self, number: usize) -> Option<u64> {
+        let memory = self.0.as_ref()?;
+        let others = (0..memory.len() / ENTRY).filter(|other| *other != number);
+        let open = others.filter(|other| memory.atomic_u32(other * ENTRY + OPEN).is_some_and(|o| o.load(Ordering::Relaxed) != CLOSED));
+        open.filter_map(|other| memory.atomic_u64(other * ENTRY + TAKEN)).map(|taken| taken.load(Ordering::Relaxed)).min()
+    }
+
+    /// Whether a worker other than `number` takes connections and has fewer than `limit`.
+    #[must_use]
+    pub fn has_room_beside(&self, number: usize, limit: usize) -> bool {
+        let Some(memory) = &self.0 else { return false };
+        let limit = u32::try_from(limit).unwrap_or(CLOSED);
+        let others = (0..memory.len() / ENTRY).filter(|other| *other != number);
+        others.filter_map(|other| memory.atomic_u32(other * ENTRY + OPEN)).any(|open| open.load(Ordering::Relaxed) < limit)
     }
 
     /// The process ids of the workers that have been started.
@@ -46,6 +96,14 @@ mod tests {
         board.set(0, 5);
         board.set(9, 1);
         assert_eq!(clone.pids(), [5, 7]);
+        (0..3).for_each(|number| board.close(number));
+        assert!(!clone.has_room_beside(0, 10));
+        board.report_open(0, 3);
+        board.report_open(2, 10);
+        assert!(!clone.has_room_beside(0, 10) && clone.has_room_beside(1, 10));
+        board.report_taken(0, 70);
+        board.report_taken(2, 60);
+        assert_eq!((clone.least_taken_beside(1), clone.least_taken_beside(2)), (Some(60), Some(70)));
         assert!(Board::default().pids().is_empty());
     }
 }

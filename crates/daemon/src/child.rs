@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use base::errno::describe;
 use base::log::Level;
 
+use crate::commands::{READY, read_byte};
 use crate::console::Console;
 use crate::seat::Role;
 
-/// A worker that dies sooner after its start is taken for one that cannot start.
-const QUICK: Duration = Duration::from_secs(1);
-
-/// Longest pause between two attempts to start a worker that keeps dying.
+/// Longest pause between two attempts to start a worker that keeps dying at its start.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The same while no other worker lives.
+const LONGEST_OUTAGE: Duration = Duration::from_millis(300);
 
 /// A running child process.
 #[derive(Debug)]
@@ -27,9 +28,8 @@ pub(crate) struct Child {
     pub(crate) age: u32,
     /// Whether it was told to leave.
     pub(crate) exiting: bool,
-    pub(crate) started: Instant,
-    /// How many predecessors in a row died quickly.
-    pub(crate) quick_deaths: u32,
+    /// How many predecessors in a row died before they took connections.
+    pub(crate) failed_starts: u32,
 }
 
 /// A worker to be started at a later time.
@@ -37,7 +37,7 @@ pub(crate) struct Child {
 pub(crate) struct Respawn {
     pub(crate) role: Role,
     pub(crate) at: Instant,
-    pub(crate) quick_deaths: u32,
+    pub(crate) failed_starts: u32,
 }
 
 impl Child {
@@ -55,31 +55,60 @@ impl Child {
         }
     }
 
-    /// When the successor of this dead worker starts: at once, unless it is one of a row that died quickly of
-    /// themselves. A worker that was `killed` from outside (SIGKILL) says nothing about its successor.
-    pub(crate) fn successor(&self, now: Instant, killed: bool) -> Respawn {
-        let quick = !killed && now.duration_since(self.started) < QUICK;
-        let quick_deaths = if quick { self.quick_deaths.saturating_add(1) } else { 0 };
-        let at = now + pause_after(quick_deaths);
-        Respawn { role: self.role, at, quick_deaths }
+    /// When the successor of this dead worker starts: at once, unless it is one of a row that died at their start of
+    /// themselves. A worker that was `killed` from outside (SIGKILL) says nothing about its successor; one that took
+    /// connections and then died did so for one of these, and a pause would only cost the others.
+    pub(crate) fn successor(&self, now: Instant, killed: bool, alone: bool) -> Respawn {
+        let failed = !killed && !self.took_connections();
+        let failed_starts = if failed { self.failed_starts.saturating_add(1) } else { 0 };
+        let at = now + pause_after(failed_starts, alone);
+        Respawn { role: self.role, at, failed_starts }
+    }
+
+    /// Whether the worker has said that it is up.
+    fn took_connections(&self) -> bool {
+        matches!(read_byte(&self.channel), Ok(Some(READY)))
     }
 }
 
-/// The pause before the next start after so many quick deaths in a row: none after the first, then 100 ms, doubling.
-pub(crate) fn pause_after(quick_deaths: u32) -> Duration {
-    match quick_deaths {
+/// The pause before the next start after so many failed ones in a row: none after the first, then 100 ms, doubling. Where
+/// nobody else serves, each pause is an outage, so that it stays short.
+pub(crate) fn pause_after(failed_starts: u32, alone: bool) -> Duration {
+    let longest = if alone { LONGEST_OUTAGE } else { LONGEST_PAUSE };
+    match failed_starts {
         0 | 1 => Duration::ZERO,
-        more => Duration::from_millis(100_u64 << (more - 2).min(10)).min(LONGEST_PAUSE),
+        more => Duration::from_millis(100_u64 << (more - 2).min(10)).min(longest),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
-    fn the_first_respawn_is_immediate_and_later_ones_back_off() {
-        let pauses: Vec<u128> = [0, 1, 2, 3, 7, 8, 1000].map(|deaths| pause_after(deaths).as_millis()).to_vec();
-        assert_eq!(pauses, [0, 0, 100, 200, 3200, 5000, 5000]);
+    fn only_a_row_of_failed_starts_is_slowed_down() {
+        let pauses = |alone| [0, 1, 2, 3, 7, 8, 1000].map(|deaths| pause_after(deaths, alone).as_millis());
+        assert_eq!(pauses(false), [0, 0, 100, 200, 3200, 5000, 5000]);
+        assert_eq!(pauses(true), [0, 0, 100, 200, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_worker_that_took_connections_is_replaced_at_once() {
+        let now = Instant::now();
+        let next = |ready: bool, killed: bool| {
+            let (channel, mut theirs) = UnixStream::pair().unwrap();
+            channel.set_nonblocking(true).unwrap();
+            if ready {
+                theirs.write_all(&[READY]).unwrap();
+            }
+            drop(theirs);
+            let child = Child { pid: 1, role: Role::Worker(0), channel, age: 0, exiting: false, failed_starts: 5 };
+            let next = child.successor(now, killed, false);
+            (next.failed_starts, next.at - now)
+        };
+        assert_eq!(next(true, false), (0, Duration::ZERO));
+        assert_eq!(next(false, true), (0, Duration::ZERO));
+        assert_eq!(next(false, false), (6, Duration::from_millis(1600)));
     }
 }

@@ -10,6 +10,7 @@ mod child;
 mod cli;
 mod commands;
 mod console;
+mod guard;
 mod identity;
 mod master;
 mod pidfile;

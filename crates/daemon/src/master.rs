@@ -15,6 +15,7 @@ use crate::child::{Child, Respawn, pause_after};
 use crate::cli::Options;
 use crate::commands::{QUIT, REOPEN, TERMINATE, received_line};
 use crate::console::Console;
+use crate::guard::guarded;
 use crate::seat::Role;
 use crate::settings::Settings;
 use crate::worker::{FATAL, Inherited};
@@ -245,20 +246,24 @@ impl<'a, A: Application> Master<'a, A> {
         if child.exiting || child.age < self.age || self.wishes.terminate || self.wishes.quit {
             return;
         }
+        if let Role::Worker(number) = child.role {
+            self.board.close(number);
+        }
         if ending == Ending::Code(FATAL) {
             let text = format!("{} {} exited with fatal code {FATAL} and cannot be respawned", child.role.name(), child.pid);
             self.console.report(Level::Alert, &text);
             return;
         }
         let killed = matches!(ending, Ending::Signal { number: sys::signal::SIGKILL, .. });
-        let next = child.successor(Instant::now(), killed);
-        if next.quick_deaths > 1 {
-            let (times, pause) = (next.quick_deaths, pause_after(next.quick_deaths).as_millis());
+        let alone = !self.children.iter().any(|other| other.role != Role::Agent && !other.exiting);
+        let next = child.successor(Instant::now(), killed, alone);
+        if next.failed_starts > 1 {
+            let (times, pause) = (next.failed_starts, pause_after(next.failed_starts, alone).as_millis());
             let name = match child.role {
                 Role::Worker(number) => format!("worker process {number}"),
                 Role::Agent => child.role.name().to_owned(),
             };
-            let text = format!("{name} died within a second, {times} times in a row; next start in {pause} ms");
+            let text = format!("{name} died before it took connections, {times} times in a row; next start in {pause} ms");
             self.console.report(Level::Alert, &text);
         }
         self.respawns.push(next);
@@ -379,7 +384,8 @@ impl<'a, A: Application> Master<'a, A> {
     /// Everything that can fail in a reload. `None` after the reason was logged; then nothing has changed.
     fn load_next(&mut self) -> Option<A::Generation> {
         let previous = self.generation.as_ref();
-        let loaded = self.app.load(&self.options, previous, LoadMode::Run).and_then(|mut next| {
+        let loaded = guarded(|| {
+            let mut next = self.app.load(&self.options, previous, LoadMode::Run)?;
             self.app.open(&mut next, previous, LoadMode::Run)?;
             Ok(next)
         });

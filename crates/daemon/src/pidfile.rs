@@ -1,6 +1,8 @@
 //! The pid file, and finding the running server through it.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base::errno::describe;
@@ -18,13 +20,18 @@ pub(crate) fn oldbin(pid: &Path) -> PathBuf {
 
 /// Writes the id of this process.
 pub(crate) fn write(path: &Path, console: &Console) -> bool {
-    finish(std::fs::write(path, format!("{}\n", sys::process::id())), path, console)
+    let written = open(path, true).and_then(|mut file| file.write_all(format!("{}\n", sys::process::id()).as_bytes()));
+    finish(written, path, console)
 }
 
 /// `-t`: sees whether the file could be written, and leaves what it holds.
 pub(crate) fn probe(path: &Path, console: &Console) -> bool {
-    let opened = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    finish(opened.map(drop), path, console)
+    finish(open(path, false).map(drop), path, console)
+}
+
+/// Only its owner may write it, whatever the umask: who can write it decides which process root sends signals to.
+fn open(path: &Path, truncate: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(truncate).mode(0o644).open(path)
 }
 
 fn finish(result: io::Result<()>, path: &Path, console: &Console) -> bool {

@@ -13,6 +13,7 @@ use sys::title::Title;
 use crate::application::{Application, LoadError, LoadMode};
 use crate::cli::{Options, parse};
 use crate::console::{Console, print, say};
+use crate::guard::guarded;
 use crate::identity::Program;
 use crate::master::Master;
 use crate::upgrade::NGINX;
@@ -53,7 +54,7 @@ pub fn run<A: Application>(app: &mut A, program: &Program, arguments: Vec<OsStri
         return test(app, &options, console);
     }
     if let Some(control) = options.control {
-        return match app.load(&options, None, LoadMode::Signal) {
+        return match guarded(|| app.load(&options, None, LoadMode::Signal)) {
             Ok(generation) => pidfile::control(&app.settings(&generation).pid, control, &console),
             Err(error) => {
                 console.refuse(&error);
@@ -85,14 +86,14 @@ fn test<A: Application>(app: &mut A, options: &Options, console: Console) -> i32
 fn try_configuration<A: Application>(app: &mut A, options: &Options, mut console: Console) -> Option<A::Generation> {
     let mode = if options.dump { LoadMode::Dump } else { LoadMode::Test };
     let refuse = |console: &Console, error: LoadError| console.refuse(&error);
-    let mut generation = app.load(options, None, mode).map_err(|error| refuse(&console, error)).ok()?;
+    let mut generation = guarded(|| app.load(options, None, mode)).map_err(|error| refuse(&console, error)).ok()?;
     if !options.quiet {
         say(&format!("the configuration file {} syntax is ok", app.conf_file(options)));
     }
     if !pidfile::probe(&app.settings(&generation).pid, &console) {
         return None;
     }
-    app.open(&mut generation, None, mode).map_err(|error| refuse(&console, error)).ok()?;
+    guarded(|| app.open(&mut generation, None, mode)).map_err(|error| refuse(&console, error)).ok()?;
     let settings = app.settings(&generation);
     console.log = settings.error_log.clone();
     let mut report = |level: Level, message: &str| console.report(level, message);
@@ -110,7 +111,8 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
         Ok(variable) => Listeners::inherit(&variable, &mut |level, message| console.report(level, message)),
         Err(_) => Listeners::new(),
     };
-    let loaded = app.load(&options, None, LoadMode::Run).and_then(|mut generation| {
+    let loaded = guarded(|| {
+        let mut generation = app.load(&options, None, LoadMode::Run)?;
         app.open(&mut generation, None, LoadMode::Run)?;
         Ok(generation)
     });

@@ -28,6 +28,7 @@ impl<A: Application> Master<'_, A> {
         let count = self.settings().map_or(0, Settings::worker_count);
         self.board = Board::new(count);
         for number in 0..count {
+            self.board.close(number);
             self.start_child(Role::Worker(number), 0);
         }
         if self.settings().is_some_and(|settings| settings.privileged_agent) {
@@ -41,14 +42,14 @@ impl<A: Application> Master<'_, A> {
         let (due, later): (Vec<Respawn>, Vec<Respawn>) = self.respawns.drain(..).partition(|one| one.at <= now);
         self.respawns = later;
         for one in due {
-            if !self.start_child(one.role, one.quick_deaths) {
+            if !self.start_child(one.role, one.failed_starts) {
                 // The system may have processes to spare later.
                 self.respawns.push(Respawn { at: now + PATIENCE, ..one });
             }
         }
     }
 
-    fn start_child(&mut self, role: Role, quick_deaths: u32) -> bool {
+    fn start_child(&mut self, role: Role, failed_starts: u32) -> bool {
         let made = channel().and_then(|ends| sys::process::fork().map(|side| (ends, side)));
         let ((ours, theirs), side) = match made {
             Ok(made) => made,
@@ -63,8 +64,8 @@ impl<A: Application> Master<'_, A> {
                 if let Role::Worker(number) = role {
                     self.board.set(number, pid);
                 }
-                let (age, started) = (self.age, Instant::now());
-                self.children.push(Child { pid, role, channel: ours, age, exiting: false, started, quick_deaths });
+                let age = self.age;
+                self.children.push(Child { pid, role, channel: ours, age, exiting: false, failed_starts });
                 true
             }
             Fork::Child => {

@@ -2,9 +2,10 @@
 
 use crate::directives::{body, types};
 use crate::listen::{self, Endpoints};
-use crate::nodes::{Inside, Servers};
+use crate::nodes::{ChildNode, Inside, Servers};
 use base::log::{ErrorLog, Level};
-use conf::scope::{ConfMap, Frame};
+use conf::configs::ConfMap;
+use conf::scope::Frame;
 use conf::tree::{Error, Span};
 use http::blocks::Blocks;
 use http::core::{Core, Root, ServerCore, ServerName};
@@ -22,8 +23,23 @@ struct Builder<'a> {
     modules: &'a [Module],
     levels: Levels,
     main: ConfMap,
-    server: ConfMap,
+    /// What `http` itself says for its servers.
+    servers: ConfMap,
+    /// What `http` itself says for its locations.
+    locations: ConfMap,
     log: ErrorLog,
+}
+
+/// What a location is built from.
+struct Plan<'a> {
+    name: Vec<u8>,
+    kind: Match,
+    frame: &'a Frame,
+    /// Values of the block around it.
+    outer: &'a ConfMap,
+    /// Values of its server.
+    server: &'a ConfMap,
+    is_server: bool,
 }
 
 /// `html` below the prefix.
@@ -51,80 +67,81 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
         (module.levels)(&mut levels);
     }
     let servers = frame.main.take::<Servers>().list;
-    let main = levels.main.freeze(&frame.main);
     let log = frame.location.get::<Core>().error_log.clone().or(ground.log).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
-    let mut builder = Builder { modules, levels, main, server: ConfMap::default(), log };
-    let mut built = Vec::new();
+    let main = levels.main.freeze(&frame.main);
+    let (for_servers, for_locations) = (levels.server.freeze(&frame.server), levels.location.freeze(&frame.location));
+    let mut builder = Builder { modules, levels, main, servers: for_servers, locations: for_locations, log };
+    let mut built = Vec::with_capacity(servers.len());
     for server in &servers {
-        built.push(builder.server(server, frame)?);
+        built.push(builder.server(server)?);
     }
     let endpoints = listen::endpoints(&servers, &built, frame)?;
     let mut variables = frame.global.take::<Variables>();
     variables.finish().map_err(|message| Error::new(message, Span::NONE))?;
     let mut main = std::mem::take(&mut builder.main);
-    main.insert(Rc::new(Defaults(builder.levels.location.freeze(&frame.location))));
+    main.insert(Rc::new(Defaults(builder.locations)));
     let http = Http { variables: Rc::new(variables), main, servers: built, listens: endpoints.listens(), paths: ground.paths };
     Ok((Rc::new(http), endpoints))
 }
 
 impl Builder<'_> {
-    fn server(&mut self, frame: &Frame, http: &Frame) -> Result<Rc<Server>, Error> {
-        self.levels.server.inherit(&frame.server, &http.server);
-        self.levels.location.inherit(&frame.location, &http.location);
-        let listens = frame.server.take::<listen::Listens>();
-        self.server = self.levels.server.freeze(&frame.server);
-        frame.server.get::<listen::Listens>().list = listens.list;
-        let inside = frame.location.take::<Inside>();
-        let children = self.children(inside, frame)?;
-        let own = self.location(Vec::new(), Match::Unnamed, frame, true)?;
-        let core = self.server.share::<ServerCore>().unwrap_or_default();
+    fn server(&self, frame: &Frame) -> Result<Rc<Server>, Error> {
+        let conf = self.levels.server.merge(&frame.server, &self.servers);
+        let plan = Plan { name: Vec::new(), kind: Match::Unnamed, frame, outer: &self.locations, server: &conf, is_server: true };
+        let (own, locations) = self.location(plan)?;
+        let core = conf.share::<ServerCore>().unwrap_or_default();
         let name = core.first_name.clone().unwrap_or_default();
-        Ok(Rc::new(Server { name, conf: std::mem::take(&mut self.server), core, own, locations: children }))
+        Ok(Rc::new(Server { name, conf, core, own: Rc::new(own), locations }))
     }
 
-    fn children(&mut self, inside: Inside, parent: &Frame) -> Result<Locations, Error> {
-        let mut list = Vec::new();
-        for child in inside.children {
-            self.levels.location.inherit(&child.frame.location, &parent.location);
-            list.push(self.location(child.name, child.kind, &child.frame, false)?);
+    fn children(&self, inside: Vec<ChildNode>, outer: &ConfMap, server: &ConfMap) -> Result<Locations, Error> {
+        let mut list = Vec::with_capacity(inside.len());
+        for ChildNode { name, kind, frame } in inside {
+            let plan = Plan { name, kind, frame: &frame, outer, server, is_server: false };
+            list.push(self.nested(plan)?);
         }
         Ok(Locations::new(list))
     }
 
-    /// Builds a location whose scope has inherited.
-    fn location(&mut self, name: Vec<u8>, kind: Match, frame: &Frame, is_server: bool) -> Result<Rc<Location>, Error> {
-        let inside = frame.location.take::<Inside>();
-        let limit_except = match &inside.limit_except {
-            Some((methods, block)) => {
-                self.levels.location.inherit(&block.location, &frame.location);
-                Some((*methods, self.location(name.clone(), Match::Unnamed, block, false)?))
-            }
-            None => None,
-        };
-        let children = self.children(Inside { limit_except: None, ..inside }, frame)?;
-        let mut blocks = Vec::new();
-        let nameless = frame.location.take::<Blocks>();
-        for block in &nameless.list {
-            self.levels.location.inherit(&block.location, &frame.location);
-            // The name stays, for what is cut off the URI (`alias`, `proxy_pass`).
-            block.location.take::<Inside>();
-            blocks.push(self.location(name.clone(), Match::Unnamed, block, is_server)?);
-        }
-        let conf = self.levels.location.freeze(&frame.location);
-        let core = conf.share::<Core>().unwrap_or_default();
-        let parts = self.attach(&name, &kind, &conf, is_server)?;
-        let mut location = parts.into_location(name.into(), kind, core, conf, children);
-        location.limit_except = limit_except;
-        location.blocks = blocks;
+    /// A location with those inside it.
+    fn nested(&self, plan: Plan<'_>) -> Result<Rc<Location>, Error> {
+        let (mut location, children) = self.location(plan)?;
+        location.children = children;
         Ok(Rc::new(location))
     }
 
-    fn attach(&self, name: &[u8], kind: &Match, conf: &ConfMap, is_server: bool) -> Result<Parts, Error> {
+    /// A location, and the locations inside it.
+    fn location(&self, plan: Plan<'_>) -> Result<(Location, Locations), Error> {
+        let Plan { name, kind, frame, outer, server, is_server } = plan;
+        let inside = frame.location.take::<Inside>();
+        let nameless = frame.location.take::<Blocks>();
+        let conf = self.levels.location.merge(&frame.location, outer);
+        // The name stays in blocks without one, for what is cut off the URI (`alias`, `proxy_pass`).
+        let unnamed = |frame: &Frame, is_server: bool| {
+            frame.location.take::<Inside>();
+            self.nested(Plan { name: name.clone(), kind: Match::Unnamed, frame, outer: &conf, server, is_server })
+        };
+        let limit_except = match &inside.limit_except {
+            Some((methods, block)) => Some((*methods, unnamed(block, false)?)),
+            None => None,
+        };
+        let children = self.children(inside.children, &conf, server)?;
+        let blocks: Result<Vec<_>, Error> = nameless.list.iter().map(|block| unnamed(block, is_server)).collect();
+        let blocks = blocks?;
+        let core = conf.share::<Core>().unwrap_or_default();
+        let parts = self.attach(&name, &kind, &conf, server, is_server)?;
+        let mut location = parts.into_location(name.into(), kind, core, conf, Locations::default());
+        location.limit_except = limit_except;
+        location.blocks = blocks;
+        Ok((location, children))
+    }
+
+    fn attach(&self, name: &[u8], kind: &Match, conf: &ConfMap, server: &ConfMap, is_server: bool) -> Result<Parts, Error> {
         let mut parts = Parts::default();
         for (order, module) in self.modules.iter().enumerate() {
             (module.attach)(&mut Attach {
                 conf,
-                server: &self.server,
+                server,
                 main: &self.main,
                 name,
                 kind,

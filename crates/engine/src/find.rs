@@ -1,7 +1,7 @@
 //! The choice of a server by host and of a location by URI (semantics: "Location matching").
 
 use http::location::{Found, Location, Locations, Match};
-use http::root::Endpoint;
+use http::root::{Endpoint, Names};
 use http::{Request, Server};
 use std::rc::Rc;
 
@@ -18,16 +18,29 @@ pub fn server(endpoint: &Endpoint, host: &[u8], request: &Request) -> Rc<Server>
         return server.clone();
     }
     // `.example.com` also stands for nothing before the dot when that was asked for; that one is among the exact names.
-    if let Some((_, server)) = endpoint.leading.iter().find(|(tail, _)| host.len() > tail.len() && host.ends_with(tail)) {
-        return server.clone();
-    }
-    if let Some((_, server)) = endpoint.trailing.iter().find(|(head, _)| host.len() > head.len() && host.starts_with(head)) {
+    if let Some(server) = leading(&endpoint.leading, host).or_else(|| trailing(&endpoint.trailing, host)) {
         return server.clone();
     }
     if let Some((_, server)) = endpoint.regex.iter().find(|(regex, _)| regex.exec(request, host)) {
         return server.clone();
     }
     endpoint.default.clone()
+}
+
+/// The longest `.example.com` that something precedes in `host`.
+fn leading<'a>(names: &'a Names, host: &[u8]) -> Option<&'a Rc<Server>> {
+    if names.is_empty() {
+        return None;
+    }
+    memchr::memchr_iter(b'.', host).filter(|dot| *dot > 0).find_map(|dot| names.get(host.get(dot..)?))
+}
+
+/// The longest `www.` that something follows in `host`.
+fn trailing<'a>(names: &'a Names, host: &[u8]) -> Option<&'a Rc<Server>> {
+    if names.is_empty() {
+        return None;
+    }
+    memchr::memrchr_iter(b'.', host).filter(|dot| dot + 1 < host.len()).find_map(|dot| names.get(host.get(..=dot)?))
 }
 
 /// What the search for a location found.

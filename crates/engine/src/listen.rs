@@ -9,11 +9,11 @@ use http::Server;
 use http::connection::Address;
 use http::core::{ServerCore, ServerName};
 use http::protocols::{Protocols, ServerProtocols};
-use http::root::{Endpoint, Listen};
+use http::root::{Endpoint, Listen, Names};
 use net::address::Address as SocketPlace;
 use net::listener::{KeepAlive, ListenSpec};
 use session::{Regex, Variables};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -303,37 +303,45 @@ struct Gathered {
 /// Two default servers or two sets of socket options for one address.
 pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Result<Endpoints, Error> {
     let mut gathered: Vec<Gathered> = Vec::new();
+    let mut places = HashMap::new();
     for (frame, server) in frames.iter().zip(servers) {
         let mut listens = frame.server.take::<Listens>().list;
         if listens.is_empty() {
             listens.push(WantedListen(default_listen()));
         }
         for WantedListen(wanted) in listens {
-            gather(&mut gathered, wanted, server)?;
+            gather(&mut gathered, &mut places, wanted, server)?;
         }
     }
     let mut endpoints = Endpoints::default();
     let usual = http.global.get::<Protocols>().usual();
-    let wildcards: Vec<SocketAddr> = gathered.iter().filter_map(|g| wildcard(&g.wanted.spec)).collect();
+    let wildcards: HashSet<SocketAddr> = gathered.iter().filter_map(|g| wildcard(&g.wanted.spec)).collect();
     // A socket on the wildcard address answers for the specific addresses of its port that ask for nothing of their own.
-    let covered = |spec: &Wanted| match &spec.spec.address {
+    let covering = |spec: &Wanted| match &spec.spec.address {
         SocketPlace::Internet(address) if !address.ip().is_unspecified() && !spec.with_options => {
-            wildcards.iter().copied().find(|w| w.port() == address.port() && w.is_ipv4() == address.is_ipv4())
+            wildcards.get(&any_address(*address)).copied()
         }
         _ => None,
     };
-    for one in gathered.iter().filter(|g| covered(&g.wanted).is_none()) {
-        let mut list = Vec::new();
-        if let Some(own) = wildcard(&one.wanted.spec) {
-            for other in gathered.iter().filter(|g| covered(&g.wanted) == Some(own)) {
-                list.push((shown(&other.wanted.spec.address), Rc::new(endpoint(other, usual))));
-            }
+    let mut covered: HashMap<SocketAddr, Vec<(Address, Rc<Endpoint>)>> = HashMap::new();
+    for one in &gathered {
+        if let Some(own) = covering(&one.wanted) {
+            covered.entry(own).or_default().push((shown(&one.wanted.spec.address), Rc::new(endpoint(one, usual))));
         }
+    }
+    for one in gathered.iter().filter(|g| covering(&g.wanted).is_none()) {
+        let mut list = wildcard(&one.wanted.spec).and_then(|own| covered.remove(&own)).unwrap_or_default();
         list.push((shown(&one.wanted.spec.address), Rc::new(endpoint(one, usual))));
         endpoints.specs.push(one.wanted.spec.clone());
         endpoints.listens.push(list);
     }
     Ok(endpoints)
+}
+
+/// The wildcard address of the same family and port.
+fn any_address(address: SocketAddr) -> SocketAddr {
+    let ip = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(ip, address.port())
 }
 
 fn wildcard(spec: &ListenSpec) -> Option<SocketAddr> {
@@ -359,8 +367,15 @@ fn default_listen() -> Wanted {
     }
 }
 
-fn gather(gathered: &mut Vec<Gathered>, wanted: Wanted, server: &Rc<Server>) -> Result<(), Error> {
-    let Some(same) = gathered.iter_mut().find(|g| g.wanted.spec.address == wanted.spec.address) else {
+/// Adds an address of a server; `places` says where in the list an address is.
+fn gather(
+    gathered: &mut Vec<Gathered>,
+    places: &mut HashMap<SocketPlace, usize>,
+    wanted: Wanted,
+    server: &Rc<Server>,
+) -> Result<(), Error> {
+    let place = *places.entry(wanted.spec.address.clone()).or_insert(gathered.len());
+    let Some(same) = gathered.get_mut(place) else {
         let default = wanted.default_server.then(|| server.clone());
         gathered.push(Gathered { wanted, servers: vec![server.clone()], default });
         return Ok(());
@@ -387,23 +402,22 @@ fn gather(gathered: &mut Vec<Gathered>, wanted: Wanted, server: &Rc<Server>) -> 
 }
 
 fn endpoint(one: &Gathered, usual: u32) -> Endpoint {
-    let mut exact = HashMap::new();
-    let (mut leading, mut trailing, mut regex) = (Vec::new(), Vec::new(), Vec::new());
+    let mut exact = Names::default();
+    let (mut leading, mut trailing, mut regex) = (Names::default(), Names::default(), Vec::new());
+    // Of two servers with one name the first counts; nginx warns and does the same.
+    let first = |names: &mut Names, name: &[u8], server: &Rc<Server>| {
+        names.entry(name.into()).or_insert_with(|| server.clone());
+    };
     for server in &one.servers {
         for name in &server.core.names {
             match name {
-                // Of two servers with one name the first counts; nginx warns and does the same.
-                ServerName::Exact(name) => {
-                    exact.entry(name.clone()).or_insert_with(|| server.clone());
-                }
-                ServerName::Leading(tail) => leading.push((tail.clone(), server.clone())),
-                ServerName::Trailing(head) => trailing.push((head.clone(), server.clone())),
+                ServerName::Exact(name) => first(&mut exact, name, server),
+                ServerName::Leading(tail) => first(&mut leading, tail, server),
+                ServerName::Trailing(head) => first(&mut trailing, head, server),
                 ServerName::Regex(expression) => regex.push((expression.clone(), server.clone())),
             }
         }
     }
-    leading.sort_by_key(|(tail, _)| std::cmp::Reverse(tail.len()));
-    trailing.sort_by_key(|(head, _)| std::cmp::Reverse(head.len()));
     let default = one.default.clone().or_else(|| one.servers.first().cloned());
     let default = default.unwrap_or_else(|| unreachable!("an address is gathered with its first server"));
     let own = default.conf.share::<ServerProtocols>().unwrap_or_default();

@@ -2,9 +2,11 @@
 
 use crate::listen::Endpoints;
 use conf::scope::Frame;
+use foldhash::fast::RandomState;
 use http::Http;
 use http::location::Match;
 use http::method::Method;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// A location as read.
@@ -26,6 +28,22 @@ pub struct Inside {
     pub own: Option<(Vec<u8>, Match)>,
     /// `limit_except`: excepted methods and the block.
     pub limit_except: Option<(Method, Frame)>,
+    /// What `children` are called, by kind of name.
+    taken: HashSet<(u8, Box<[u8]>), RandomState>,
+}
+
+impl Inside {
+    /// Notes the name of a further child; false when another has it. Regular expressions may be repeated, and `^~ /a`
+    /// and `/a` are one place.
+    pub fn is_new(&mut self, name: &[u8], kind: &Match) -> bool {
+        let place = match kind {
+            Match::Regex(_) | Match::Unnamed => return true,
+            Match::Exact => 0,
+            Match::Prefix | Match::PrefixNoRegex => 1,
+            Match::Named => 2,
+        };
+        self.taken.insert((place, name.into()))
+    }
 }
 
 /// The servers, in order; kept in `http`'s main scope.

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,11 +399,15 @@ impl Run {
         }
     }
 
-    /// Large answers leave before they are logged, so that the log tells how long it took.
+    /// Large answers leave before they are logged, so that the log tells how long it took; all leave before code logs them,
+    /// which may take long itself.
     fn drain(&mut self, request: &Rc<Request>) -> Option<Step> {
         const GATHER: u64 = 64 * 1024;
-        let gathers = if request.limit_rate.get().is_some_and(|rate| rate > 0) { 0 } else { GATHER };
-        if request.is_main() && !request.flags.abort.get() && request.wire.queued() > gathers {
+        let at_once = request.limit_rate.get().is_some_and(|rate| rate > 0) || request.with_location(|l| l.code_logs);
+        let gathers = if at_once { 0 } else { GATHER };
+        let queued = request.is_main() && !request.flags.abort.get() && request.wire.queued() > gathers;
+        // Mostly the socket takes all of it, and nobody waits.
+        if queued && !matches!(request.wire.poll_drain(&mut Context::from_waker(Waker::noop()), 0), Poll::Ready(Ok(()))) {
             return Some(request.drain(0));
         }
         self.go(Stage::Log);
@@ -414,28 +418,18 @@ impl Run {
         self.go(Stage::Done);
         let wanted = request.is_main() || request.with_location(|l| l.core.log_subrequest.unwrap_or(false));
         if wanted && !request.flags.logged.replace(true) {
-            let location = request.location();
-            for (place, handler) in location.handlers(Phase::Log).iter().enumerate() {
+            for handler in request.location().handlers(Phase::Log) {
                 if let Step::Wait(future) = (handler.run)(request) {
-                    finish_log_later(request, location.clone(), place + 1, future);
-                    return;
+                    // It goes on beside the connection's next request. All else of this one ends here: its line in the
+                    // access log, and the places that it holds.
+                    request.worker.spawn(Box::pin(async move {
+                        future.await;
+                    }));
                 }
             }
         }
         request.run_cleanups();
     }
-}
-
-/// Log handlers that wait go on after the answer has left, without holding the client.
-fn finish_log_later(request: &Rc<Request>, location: Rc<Location>, next: usize, first: BoxFuture<Outcome>) {
-    let owned = request.clone();
-    request.worker.spawn(Box::pin(async move {
-        first.await;
-        for handler in location.handlers(Phase::Log).iter().skip(next) {
-            (handler.run)(&owned).finish().await;
-        }
-        owned.run_cleanups();
-    }));
 }
 
 /// Enters the location that was found, and what `limit_except` puts in its place.

@@ -7,7 +7,6 @@ use conf::row::{Cx, Row};
 use conf::scope::Scope;
 use conf::tree::Error;
 use http::Module;
-use http::core::Core;
 use http::location::Match;
 use http::method::Method;
 use session::{Regex, Variables};
@@ -59,24 +58,13 @@ fn location_block(cx: &mut Cx<'_>) -> Result<(), Error> {
     if let Some((outer, outer_kind)) = parent_of(&cx.frame.location) {
         check_nesting(cx, &name, &kind, &outer, &outer_kind)?;
     }
-    let same =
-        |child: &ChildNode| child.name == name && std::mem::discriminant(&fixed(&child.kind)) == std::mem::discriminant(&fixed(&kind));
-    if !matches!(kind, Match::Regex(_)) && cx.frame.location.get::<Inside>().children.iter().any(same) {
+    if !cx.frame.location.get::<Inside>().is_new(&name, &kind) {
         return Err(cx.error(format!("duplicate location \"{}\"", display_name(&name, &kind))));
     }
     let frame = cx.frame.enter_location();
     frame.location.get::<Inside>().own = Some((name.clone(), kind.clone()));
-    frame.location.get::<Core>().internal = false;
     cx.frame.location.get::<Inside>().children.push(ChildNode { name, kind, frame: frame.clone() });
     cx.read_block(Context::LOCATION, &frame)
-}
-
-/// `^~ /a` and `/a` are the same place.
-fn fixed(kind: &Match) -> Match {
-    match kind {
-        Match::PrefixNoRegex => Match::Prefix,
-        other => other.clone(),
-    }
 }
 
 fn display_name(name: &[u8], kind: &Match) -> String {

@@ -38,7 +38,7 @@ pub enum Activity {
     Head,
     /// In the middle of a request body.
     Body,
-    /// Being answered: never chosen.
+    /// Being answered: chosen only if it does not take what is there for it.
     Answering,
 }
 
@@ -53,21 +53,16 @@ pub struct Watch {
     evicted: Cell<bool>,
     activity: Cell<Activity>,
     progress: Cell<u64>,
+    /// How far a body has come: when its bytes should have been there at [`BODY_PACE`]; 0 before its first wait.
+    body_progress: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Activity {
-    /// The order in which connections must go when slots run out. Who has just come is about to send a head and waits
-    /// its turn among those who do.
-    fn rank(self) -> u8 {
-        match self {
-            Activity::Idle => 0,
-            Activity::Fresh | Activity::Head => 1,
-            Activity::Body => 2,
-            Activity::Answering => 3,
-        }
-    }
-}
+/// Who has brought nothing on for so long is slow, milliseconds: those go before any that has just come.
+const SLOW: u64 = 1000;
+
+/// Bytes of a body that are worth a millisecond: who sends fewer falls behind.
+const BODY_PACE: u64 = 16;
 
 impl Default for Watch {
     fn default() -> Self {
@@ -80,6 +75,7 @@ impl Default for Watch {
             evicted: Cell::new(false),
             activity: Cell::new(Activity::Head),
             progress: Cell::new(0),
+            body_progress: Cell::new(0),
             waker: RefCell::default(),
         }
     }
@@ -96,6 +92,9 @@ impl Watch {
     pub fn write_by(&self, deadline: u64) {
         self.write_deadline.set(deadline);
         self.write_expired.set(false);
+        if deadline != NEVER {
+            self.progress.set(clock::monotonic_ms());
+        }
     }
 
     /// Sending rests until this time, on the monotonic clock in milliseconds; then the task is woken.
@@ -132,6 +131,27 @@ impl Watch {
     pub fn set_activity(&self, activity: Activity) {
         self.activity.set(activity);
         self.progress.set(clock::monotonic_ms());
+        self.body_progress.set(0);
+    }
+
+    /// Waits for more of a request's body.
+    pub fn wait_for_body(&self) {
+        if self.body_progress.get() == 0 {
+            self.body_progress.set(clock::monotonic_ms());
+        }
+        self.activity.set(Activity::Body);
+        self.progress.set(self.body_progress.get());
+    }
+
+    /// So many bytes of the body have come.
+    pub fn note_body(&self, bytes: u64) {
+        let now = clock::monotonic_ms();
+        let due = self.body_progress.get();
+        if due != 0 {
+            self.body_progress.set(due.saturating_add(bytes / BODY_PACE).min(now));
+        }
+        self.activity.set(Activity::Answering);
+        self.progress.set(now);
     }
 
     /// What the connection does.
@@ -173,6 +193,22 @@ impl Watch {
         if due {
             self.wake();
         }
+    }
+
+    /// The order in which connections must go when slots run out; `None`: it is being answered.
+    fn rank(&self, now: u64) -> Option<(u8, u64)> {
+        let progress = self.progress.get();
+        let slow = now.saturating_sub(progress) >= SLOW;
+        let class = match self.activity.get() {
+            Activity::Idle => 0,
+            Activity::Answering if !self.is_writing() => return None,
+            // Who has just come is about to send a head.
+            _ if !slow => 4,
+            Activity::Fresh | Activity::Head => 1,
+            Activity::Body => 2,
+            Activity::Answering => 3,
+        };
+        Some((class, progress))
     }
 
     /// Ends the wait for the next request if that has lasted for a moment.
@@ -228,7 +264,8 @@ impl Active {
 
     /// Runs for the worker's life. Sleeps while there is no connection.
     /// `forget` lets go of what is kept for reuse: after a wave of connections it lies scattered among what was freed.
-    pub async fn sweep(&self, forget: impl Fn()) {
+    /// `tick` runs at each sweep, and once more when all have gone.
+    pub async fn sweep(&self, tick: impl Fn(), forget: impl Fn()) {
         let mut peak = 0;
         loop {
             while self.is_empty() {
@@ -238,6 +275,7 @@ impl Active {
             clock::stale();
             let now = clock::monotonic_ms();
             self.forget_departed();
+            tick();
             peak = peak.max(self.len());
             // Once when most have gone, and once more when all have.
             if (peak >= WAVE && self.len() < peak / 8) || (peak >= WAVE / 8 && self.is_empty()) {
@@ -273,12 +311,17 @@ impl Active {
         }
     }
 
-    /// Chooses the connection that can be spared most and tells it to close: idle ones first, then slow heads, then
-    /// slow bodies, each by the oldest progress. False: all are being answered.
+    /// Chooses the connection that can be spared most and tells it to close: idle ones first, then slow heads, slow bodies and
+    /// those who do not take their answer, then any of these, each by the oldest progress. False: all are being answered.
     pub fn evict(&self) -> bool {
+        self.evict_at(clock::monotonic_ms())
+    }
+
+    fn evict_at(&self, now: u64) -> bool {
         let all = self.all.borrow();
-        let candidates = all.iter().filter_map(Weak::upgrade).filter(|w| !w.evicted.get() && w.activity.get() < Activity::Answering);
-        let Some(victim) = candidates.min_by_key(|w| (w.activity.get().rank(), w.progress.get())) else { return false };
+        let candidates = all.iter().filter_map(Weak::upgrade).filter(|w| !w.evicted.get());
+        let ranked = candidates.filter_map(|w| w.rank(now).map(|rank| (rank, w)));
+        let Some((_, victim)) = ranked.min_by_key(|(rank, _)| *rank) else { return false };
         victim.evicted.set(true);
         victim.wake();
         true
@@ -334,6 +377,30 @@ mod tests {
         fresh.progress.set(slow.progress.get() + 1);
         assert!(active.evict());
         assert!(slow.evicted() && !fresh.evicted());
+    }
+
+    #[test]
+    fn slow_bodies_and_readers_go_before_one_that_has_just_come() {
+        let active = Rc::new(Active::default());
+        let (body, reader, fast, fresh) = (active.enter(), active.enter(), active.enter(), active.enter());
+        let long_ago = clock::monotonic_ms().max(1);
+        let now = long_ago + 2 * SLOW;
+        for entry in [&body, &fast] {
+            entry.body_progress.set(long_ago);
+            entry.wait_for_body();
+        }
+        body.note_body(10);
+        body.wait_for_body();
+        fast.body_progress.set(now);
+        fast.wait_for_body();
+        reader.set_activity(Activity::Answering);
+        reader.write_by(now + 60_000);
+        reader.progress.set(long_ago);
+        fresh.set_activity(Activity::Fresh);
+        fresh.progress.set(now);
+        assert!(active.evict_at(now) && body.evicted());
+        assert!(active.evict_at(now) && reader.evicted());
+        assert!(!fast.evicted() && !fresh.evicted());
     }
 
     #[test]

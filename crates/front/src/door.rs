@@ -6,8 +6,10 @@
 use crate::active::{Active, Entry};
 use crate::compact::Compact;
 use crate::input::Input;
+use crate::share::Share;
 use base::errno;
 use base::log::Level;
+use http::Http;
 use http::root::{Endpoint, Listen};
 use http::{Connection, Server, Worker};
 use net::park::Lot;
@@ -64,6 +66,8 @@ pub struct Opened {
     pub info: Connection,
     /// Place among the active connections.
     pub watch: Entry,
+    /// The configuration that it serves.
+    pub http: Rc<Http>,
     /// Index of the listener.
     pub listen: u32,
     /// The servers behind its address.
@@ -86,6 +90,11 @@ impl Opened {
             self.watch.wake_on_expiry(cx.waker());
         }
         read
+    }
+
+    /// The listener that it came to.
+    pub fn listener(&self) -> Option<&Listen> {
+        self.http.listens.get(self.listen as usize)
     }
 
     /// The server that answers where no name was given.
@@ -115,6 +124,8 @@ pub struct Front {
     /// Connections with a task.
     pub active: Rc<Active>,
     protocols: Vec<Protocol>,
+    /// How this worker shares connections with the others.
+    pub share: Share,
     lot: Lot<Parked>,
     limit: usize,
     next_id: Cell<u64>,
@@ -125,8 +136,8 @@ impl Front {
     ///
     /// # Errors
     /// What epoll_create1(2) or epoll_ctl(2) report.
-    pub fn new(worker: Rc<Worker>, protocols: Vec<Protocol>, limit: usize) -> io::Result<Front> {
-        Ok(Front { worker, active: Rc::default(), protocols, lot: Lot::new()?, limit: limit.max(1), next_id: Cell::new(0) })
+    pub fn new(worker: Rc<Worker>, protocols: Vec<Protocol>, share: Share, limit: usize) -> io::Result<Front> {
+        Ok(Front { worker, active: Rc::default(), protocols, share, lot: Lot::new()?, limit: limit.max(1), next_id: Cell::new(0) })
     }
 
     /// The protocols that may be spoken behind `endpoint`, best first, each with its index.
@@ -143,11 +154,6 @@ impl Front {
     /// The index of a protocol in the table, by its name.
     pub fn index_of(&self, name: &str) -> u8 {
         self.protocols.iter().position(|protocol| protocol.name == name).unwrap_or_default() as u8
-    }
-
-    /// The listener of that index.
-    pub fn listen(&self, index: u32) -> Option<&Listen> {
-        self.worker.http.listens.get(index as usize)
     }
 
     /// The parking lot.
@@ -182,9 +188,14 @@ impl Front {
         }
     }
 
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.active.len() + self.lot.len()
+    }
+
     /// Room for one more connection, made by closing one that can be spared if need be.
     pub fn has_room(&self) -> bool {
-        if self.active.len() + self.lot.len() < self.limit {
+        if self.open() < self.limit {
             return true;
         }
         if let Some((fd, parked)) = self.lot.evict() {
@@ -206,8 +217,8 @@ impl Front {
         }
         let mut line = message.as_bytes().to_vec();
         line.extend_from_slice(b", client: ");
-        opened.info.peer.borrow().push_host(&mut line);
-        if let Some(listen) = self.listen(opened.listen) {
+        opened.info.peer.push_host(&mut line);
+        if let Some(listen) = opened.listener() {
             line.extend_from_slice(b", server: ");
             listen.address.push_whole(&mut line);
         }

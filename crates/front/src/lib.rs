@@ -12,3 +12,4 @@ pub mod prologue;
 pub mod proxy_protocol;
 pub mod request;
 pub mod serve;
+pub mod share;

@@ -4,6 +4,7 @@ use crate::buffers;
 use crate::door::{Front, Opened, Parked, Protocol};
 use crate::input::Input;
 use crate::prologue;
+use crate::share::Share;
 use base::clock;
 use base::errno;
 use base::log::Level;
@@ -20,6 +21,9 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Most connections that a leaving worker still takes from a listener.
+const LAST: usize = 16;
 
 /// What the binary knows and the event loop needs.
 pub struct Setup {
@@ -39,11 +43,12 @@ pub struct Setup {
 
 impl Front {
     fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
-        let endpoint = self.listen(listen).and_then(|l| endpoint_of(l, &info.local))?;
+        let http = self.worker.http();
+        let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
         let timeout = endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
         let request_by = clock::monotonic_ms().saturating_add(timeout);
         let (input, watch) = (Input::default(), self.active.enter());
-        Some(Opened { stream, input, info, watch, listen, endpoint, no_delay: false, request_by, resumed: false, state: None })
+        Some(Opened { stream, input, info, watch, http, listen, endpoint, no_delay: false, request_by, resumed: false, state: None })
     }
 
     fn accepted(self: &Rc<Self>, fd: OwnedFd, listen: u32) {
@@ -57,8 +62,7 @@ impl Front {
         counters.handled.set(counters.handled.get() + 1);
         let info = Connection {
             id: self.next_id(),
-            peer: RefCell::new(peer.clone()),
-            real_peer: peer,
+            peer,
             local,
             requests: Cell::new(0),
             started_ms: clock::now().epoch_ms(),
@@ -68,6 +72,7 @@ impl Front {
         if let Some(opened) = self.opened(stream, info, listen) {
             prologue::enter(self, opened);
         }
+        self.share.note_open(self.open());
     }
 
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
@@ -127,7 +132,8 @@ pub fn run(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
 async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     let Setup { connections, own_socket, protocols, reopen, start, end } = setup;
     let log = worker.log.clone();
-    let front = Front::new(worker.clone(), protocols, connections);
+    let share = Share::new(seat.board, seat.role, connections.max(1));
+    let front = Front::new(worker.clone(), protocols, share, connections);
     let (front, mut commands) = match front.and_then(|front| Ok((Rc::new(front), seat.commands.start(log.clone())?))) {
         Ok(both) => both,
         Err(error) => {
@@ -143,12 +149,18 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
             front.worker.spare.forget();
         }
     };
-    tokio::task::spawn_local(async move { active.sweep(forget).await });
+    let reporter = Rc::downgrade(&front);
+    let tick = move || {
+        if let Some(front) = reporter.upgrade() {
+            front.share.note_open(front.open());
+        }
+    };
+    tokio::task::spawn_local(async move { active.sweep(tick, forget).await });
     let counted = Rc::downgrade(&front);
     worker.set_gauges(move |counters| {
         let Some(front) = counted.upgrade() else { return };
         let (reading, writing) = front.active.reading_and_writing();
-        counters.active.set((front.active.len() + front.lot().len()) as u64);
+        counters.active.set(front.open() as u64);
         counters.reading.set(reading as u64);
         counters.writing.set(writing as u64);
     });
@@ -158,12 +170,21 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     for (spec, fd) in seat.listeners {
         let shared = !seat.single && !own_socket.get(spec).copied().unwrap_or(false);
         match Acceptor::new(fd, shared) {
-            Ok(acceptor) => acceptors.push(tokio::task::spawn_local(accept(front.clone(), acceptor, spec as u32))),
+            Ok(acceptor) => acceptors.push((Rc::new(acceptor), spec as u32)),
             Err(error) => base::log!(log, Level::Emerg, 0, "epoll_ctl() failed {}", errno::describe(&error)),
         }
     }
+    front.share.enter(acceptors.iter().map(|(acceptor, _)| acceptor.clone()).collect());
+    let accepting =
+        acceptors.iter().cloned().map(|(acceptor, spec)| tokio::task::spawn_local(accept(front.clone(), acceptor, spec))).collect();
+    let tended = front.clone();
+    tokio::task::spawn_local(async move { tended.share.tend(|| tended.open()).await });
     commands.ready();
-    let graceful = obey(&front, &mut commands, &*reopen, acceptors).await;
+    let graceful = obey(&front, &mut commands, &*reopen, accepting).await;
+    front.share.leave();
+    if graceful {
+        take_last(&front, acceptors);
+    }
     if graceful {
         finish(&front, &mut commands, &*reopen).await;
     }
@@ -171,13 +192,27 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     0
 }
 
-async fn accept(front: Rc<Front>, mut acceptor: Acceptor, listen: u32) {
+async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, listen: u32) {
     loop {
         match acceptor.accept().await {
-            Ok((fd, _)) => front.accepted(fd, listen),
+            Ok((fd, _)) => {
+                front.accepted(fd, listen);
+                if let Err(error) = front.share.note_taken(&acceptor) {
+                    base::log!(front.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
+                }
+            }
             Err(error) => {
                 base::log!(front.worker.log, severity(&error), 0, "accept4() failed {}", errno::describe(&error));
             }
+        }
+    }
+}
+
+/// The connections that this worker was woken for and had no time to take: nobody else was woken.
+fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, u32)>) {
+    for (acceptor, listen) in acceptors {
+        for fd in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
+            front.accepted(fd, listen);
         }
     }
 }
@@ -186,7 +221,10 @@ async fn tend_lot(front: Rc<Front>) {
     loop {
         match front.lot().next().await {
             Ok(Left::Woken { fd, payload }) => front.woken(fd, payload),
-            Ok(Left::Expired { fd, payload }) => front.dismiss(fd, payload),
+            Ok(Left::Expired { fd, payload }) => {
+                front.dismiss(fd, payload);
+                front.share.note_open(front.open());
+            }
             Err(error) => {
                 base::log!(front.worker.log, Level::Alert, 0, "epoll_wait() failed {}", errno::describe(&error));
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -9,9 +9,9 @@ use base::errno;
 use base::log::Level;
 use session::{Outcome, Step};
 use std::cell::{Cell, RefCell};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -49,7 +49,7 @@ impl TempFile {
             NEXT.set(number);
             let path = temp_name(directory, number);
             if let Some(parent) = path.parent().filter(|_| directory.levels[0] != 0) {
-                fs::create_dir_all(parent)?;
+                DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
             }
             match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => return Ok(TempFile { path, file: Rc::new(file), keep: Cell::new(false) }),
@@ -206,7 +206,7 @@ impl Body {
 
 fn temp_path(request: &Request) -> TempPath {
     let configured = request.core().client_body_temp_path.clone();
-    configured.unwrap_or_else(|| TempPath { path: request.worker.http.paths.prefix.join("client_body_temp"), levels: [0; 3] })
+    configured.unwrap_or_else(|| TempPath { path: request.http.paths.prefix.join("client_body_temp"), levels: [0; 3] })
 }
 
 /// What one request's body may cost.

@@ -79,13 +79,11 @@ pub struct Proxied {
 pub struct Connection {
     /// `$connection`: a number unique in the process.
     pub id: u64,
-    /// The client, as realip or the PROXY protocol may have corrected it.
-    pub peer: RefCell<Address>,
-    /// The client as the kernel sees it.
-    pub real_peer: Address,
+    /// The client as the kernel sees it. What a request makes of it is [`Request::client`].
+    pub peer: Address,
     /// Our end.
     pub local: Address,
-    /// `$connection_requests`: requests so far, the current one included.
+    /// Requests so far, the current one included. Which of them a request is says [`Request::number`].
     pub requests: Cell<u64>,
     /// When it was accepted, in milliseconds since the epoch.
     pub started_ms: u64,

@@ -30,6 +30,7 @@ pub mod response;
 pub mod root;
 pub mod set_header;
 pub mod spare;
+pub mod temp_path;
 pub mod thread_pools;
 pub mod tunnel;
 pub mod variables;

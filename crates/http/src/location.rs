@@ -3,7 +3,7 @@
 use crate::chain::Chain;
 use crate::core::Core;
 use crate::request::Request;
-use conf::scope::ConfMap;
+use conf::configs::ConfMap;
 use foldhash::fast::RandomState;
 use session::{BoxFuture, Outcome, Phase, Regex, Step};
 use std::collections::HashMap;
@@ -84,6 +84,8 @@ pub struct Location {
     pub header_filters: Vec<HeaderFilter>,
     /// Body filters in order.
     pub body_filters: Vec<BodyFilter>,
+    /// A handler of the log phase runs code that may take long: the answer is handed to the kernel before.
+    pub code_logs: bool,
     /// One of the body filters sees every body.
     pub always_filtered: bool,
     /// Locations inside this one.
@@ -151,15 +153,7 @@ impl Locations {
         locations.redirects = by_name.collect();
         let rank = |l: &Location| u8::from(!matches!(l.kind, Match::Exact));
         locations.fixed.sort_by(|a, b| a.name.cmp(&b.name).then(rank(a).cmp(&rank(b))));
-        let fixed = &locations.fixed;
-        let is_prefix_of = |short: &Location, long: &Location| {
-            !matches!(short.kind, Match::Exact) && short.name.len() < long.name.len() && long.name.starts_with(&short.name)
-        };
-        let shorter = fixed.iter().enumerate().map(|(i, long)| {
-            // Sorted by name, so the nearest one before that is a prefix is the longest.
-            fixed.iter().enumerate().take(i).rev().find(|(_, short)| is_prefix_of(short, long)).map(|(j, _)| j as u32)
-        });
-        locations.shorter = shorter.collect();
+        locations.shorter = shorter(&locations.fixed);
         locations
     }
 
@@ -193,6 +187,25 @@ impl Locations {
         }
         self.redirects.get(uri).map(|l| Found::Redirect(l.clone()))
     }
+}
+
+/// For each of the locations, which are sorted by name: the longest prefix location that is a proper prefix of its name.
+fn shorter(fixed: &[Rc<Location>]) -> Vec<Option<u32>> {
+    // The prefixes of the present name, longest last: what a name is no prefix of, later ones do not start with either.
+    let mut open: Vec<u32> = Vec::new();
+    let mut list = Vec::with_capacity(fixed.len());
+    for (i, location) in (0_u32..).zip(fixed) {
+        let name = &location.name;
+        let is_prefix = |at: &u32| fixed.get(*at as usize).is_some_and(|l| l.name.len() < name.len() && name.starts_with(&l.name));
+        while open.last().is_some_and(|at| !is_prefix(at)) {
+            open.pop();
+        }
+        list.push(open.last().copied());
+        if !matches!(location.kind, Match::Exact) {
+            open.push(i);
+        }
+    }
+    list
 }
 
 /// A `server { }`.

@@ -11,7 +11,7 @@ impl Request {
             out.extend_from_slice(action.as_bytes());
         }
         out.extend_from_slice(b", client: ");
-        self.connection.peer.borrow().push_host(out);
+        self.client.borrow().push_host(out);
         let mut main = self;
         while let Some(parent) = &main.parent {
             main = parent;

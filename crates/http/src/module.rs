@@ -5,8 +5,9 @@ use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Mat
 use crate::request::Request;
 use crate::worker::Worker;
 use base::log::ErrorLog;
+use conf::configs::{ConfMap, Configs};
 use conf::row::Row;
-use conf::scope::{ConfMap, Config, Configs, Frame};
+use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use session::{BoxFuture, Phase, Step, Variables};
 use std::rc::Rc;
@@ -101,6 +102,8 @@ pub struct Parts {
     pub content: Option<Rc<dyn Fn(&Rc<Request>) -> Step>>,
     /// Redirect to the trailing slash.
     pub auto_redirect: bool,
+    /// Code runs in the log phase.
+    pub code_logs: bool,
     /// Header filters.
     pub header_filters: Vec<HeaderFilter>,
     /// Body filters.
@@ -152,8 +155,10 @@ impl Attach<'_> {
         self.parts.body_filters.push(BodyFilter { mark, run: Rc::new(run) });
     }
 
-    /// Joins the log phase; what it returns is driven after the answer has gone, without holding the client.
+    /// Joins the log phase with code that may take long: it runs when the answer has left. What it returns is driven without
+    /// holding the client.
     pub fn log(&mut self, run: impl Fn(&Rc<Request>) -> Option<BoxFuture<()>> + 'static) {
+        self.parts.code_logs = true;
         self.phase(Phase::Log, move |request| match run(request) {
             None => Step::Now(session::Outcome::Ok),
             Some(future) => Step::wait(async move {
@@ -167,13 +172,17 @@ impl Attach<'_> {
 impl Parts {
     /// The finished location.
     pub fn into_location(
-        self,
+        mut self,
         name: Box<[u8]>,
         kind: Match,
         core: Rc<crate::core::Core>,
         conf: ConfMap,
         children: crate::location::Locations,
     ) -> Location {
+        // Lists grow by doubling, and locations are many.
+        self.phases.iter_mut().for_each(Vec::shrink_to_fit);
+        self.header_filters.shrink_to_fit();
+        self.body_filters.shrink_to_fit();
         // A list's place is its phase's number, and so is the phase's bit.
         let busy = self.phases.iter().enumerate().fold(0, |busy, (at, list)| busy | (u8::from(!list.is_empty()) << at));
         Location {
@@ -185,6 +194,7 @@ impl Parts {
             phases: self.phases,
             content: self.content,
             auto_redirect: self.auto_redirect,
+            code_logs: self.code_logs,
             header_filters: self.header_filters,
             always_filtered: self.body_filters.iter().any(|filter| filter.mark == 0),
             body_filters: self.body_filters,

@@ -70,7 +70,7 @@ impl Request {
             }
             None => {
                 use std::os::unix::ffi::OsStrExt;
-                out.bytes.extend_from_slice(self.worker.http.paths.prefix.join("html").as_os_str().as_bytes());
+                out.bytes.extend_from_slice(self.http.paths.prefix.join("html").as_os_str().as_bytes());
             }
         }
         out.root_length = out.bytes.len();
@@ -96,7 +96,7 @@ impl Request {
                 let value = root.path.to_vec(self);
                 if value.first() != Some(&b'/') {
                     use std::os::unix::ffi::OsStrExt;
-                    out.extend_from_slice(self.worker.http.paths.prefix.as_os_str().as_bytes());
+                    out.extend_from_slice(self.http.paths.prefix.as_os_str().as_bytes());
                 }
                 out.extend_from_slice(&value);
             }

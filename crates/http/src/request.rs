@@ -1,13 +1,14 @@
 //! A request: one value from its first byte to its log line, whatever protocol brought it.
 
 use crate::body::{Body, BodyState};
-use crate::connection::{Connection, Wire};
+use crate::connection::{Address, Connection, Wire};
 use crate::contexts::{Contexts, Reuse};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
 use crate::location::{Location, Server};
 use crate::method::Method;
 use crate::response::Response;
+use crate::root::Http;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
@@ -93,8 +94,14 @@ type Cleanup = Box<dyn FnOnce(&Rc<Request>)>;
 pub struct Request {
     /// The worker that serves it.
     pub worker: Rc<Worker>,
-    /// Its client.
+    /// The configuration that it began with; the worker may have a newer one before it ends.
+    pub http: Rc<Http>,
+    /// The connection that it came on.
     pub connection: Rc<Connection>,
+    /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
+    pub client: RefCell<Address>,
+    /// `$connection_requests`: the how-manieth request of its connection it is.
+    pub number: Cell<u64>,
     /// The way to the client.
     pub wire: Wire,
     /// The request that this one is a subrequest of.
@@ -146,15 +153,22 @@ pub type ContentHandler = Rc<dyn Fn(&Rc<Request>) -> Step>;
 
 impl Request {
     /// A request on `connection`, before its head is known.
-    pub fn new(worker: Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
-        let cache = Rc::new(Cache::new(worker.http.variables.clone()));
-        Request::assemble(worker, connection, wire, server, cache)
+    pub fn new(worker: Rc<Worker>, http: Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Request {
+        let cache = Rc::new(Cache::new(http.variables.clone()));
+        Request::assemble(worker, http, connection, wire, server, cache)
     }
 
     /// A subrequest of `parent`.
     pub fn child(parent: &Rc<Request>, what: Subrequest<'_>) -> Request {
         let cache = Rc::new(Cache::new(parent.cache.table()));
-        let mut child = Request::assemble(parent.worker.clone(), parent.connection.clone(), what.wire.clone(), parent.server(), cache);
+        let mut child = Request::assemble(
+            parent.worker.clone(),
+            parent.http.clone(),
+            parent.connection.clone(),
+            what.wire.clone(),
+            parent.server(),
+            cache,
+        );
         child.descend(parent, what);
         child
     }
@@ -167,6 +181,8 @@ impl Request {
             SubrequestVariables::Fresh => {}
         }
         self.assign(parent.connection.clone(), what.wire, parent.server());
+        self.client.get_mut().clone_from(&parent.client.borrow());
+        self.number.set(parent.number.get());
         self.parent = Some(parent.clone());
         self.depth = parent.depth.saturating_add(1);
         match what.body {
@@ -186,10 +202,20 @@ impl Request {
         }
     }
 
-    fn assemble(worker: Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>, cache: Rc<Cache>) -> Request {
+    fn assemble(
+        worker: Rc<Worker>,
+        http: Rc<Http>,
+        connection: Rc<Connection>,
+        wire: Wire,
+        server: Rc<Server>,
+        cache: Rc<Cache>,
+    ) -> Request {
         let location = server.own.clone();
         let request = Request {
             worker,
+            http,
+            client: RefCell::new(connection.peer.clone()),
+            number: Cell::new(connection.requests.get()),
             connection,
             wire,
             parent: None,
@@ -224,6 +250,8 @@ impl Request {
 
     /// Gives a vacated request to a connection.
     pub fn assign(&mut self, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) {
+        self.client.get_mut().clone_from(&connection.peer);
+        self.number.set(connection.requests.get());
         self.connection = connection;
         self.wire = wire;
         *self.location.get_mut() = server.own.clone();
@@ -248,7 +276,7 @@ impl Request {
         match Rc::get_mut(&mut self.cache) {
             Some(own) => own.reset(),
             // A subrequest that shared its parent's.
-            None => self.cache = Rc::new(Cache::new(self.worker.http.variables.clone())),
+            None => self.cache = Rc::new(Cache::new(self.http.variables.clone())),
         }
         self.contexts.clear();
         self.lasting.get_mut().clear();

@@ -3,7 +3,7 @@
 use crate::connection::Address;
 use crate::location::Server;
 use base::log::ErrorLog;
-use conf::scope::ConfMap;
+use conf::configs::ConfMap;
 use session::{Regex, Variables};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -47,18 +47,21 @@ pub struct Ground {
     pub partial: bool,
 }
 
+/// Servers by their names or parts of names, lower-case.
+pub type Names = HashMap<Box<[u8]>, Rc<Server>, foldhash::fast::RandomState>;
+
 /// The servers that share a listening address.
 pub struct Endpoint {
     /// Server for requests whose host names none.
     pub default: Rc<Server>,
     /// Every name leads to the default server: nothing to look up.
     pub single: bool,
-    /// Exact names, lower-case.
-    pub exact: HashMap<Box<[u8]>, Rc<Server>>,
-    /// `*.example.com` as `.example.com`, longest first.
-    pub leading: Vec<(Box<[u8]>, Rc<Server>)>,
-    /// `www.*` as `www.`, longest first.
-    pub trailing: Vec<(Box<[u8]>, Rc<Server>)>,
+    /// Exact names.
+    pub exact: Names,
+    /// `*.example.com` as `.example.com`.
+    pub leading: Names,
+    /// `www.*` as `www.`
+    pub trailing: Names,
     /// Regular expressions in the order of the file.
     pub regex: Vec<(Rc<Regex>, Rc<Server>)>,
     /// Connections begin with a PROXY protocol header.

@@ -4,6 +4,7 @@ use crate::chain::Chain;
 use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream, Wire};
 use crate::location::Server;
 use crate::request::{Request, Subrequest};
+use crate::root::Http;
 use crate::worker::Worker;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -26,8 +27,7 @@ impl Default for Spare {
         let address = Address::Unix(None);
         let nobody = Connection {
             id: 0,
-            peer: RefCell::new(address.clone()),
-            real_peer: address.clone(),
+            peer: address.clone(),
             local: address,
             requests: Cell::new(0),
             started_ms: 0,
@@ -39,22 +39,26 @@ impl Default for Spare {
 }
 
 impl Spare {
-    /// A client's request on `connection`, recycled if one is at hand. `worker` is the one that has this value.
-    pub fn take(&self, worker: &Rc<Worker>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Rc<Request> {
-        let idle = self.kept.borrow_mut().pop();
-        if let Some(mut request) = idle
+    /// A client's request on `connection` under the configuration `http`, recycled if one is at hand. `worker` is the one that
+    /// has this value.
+    pub fn take(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Rc<Request> {
+        if let Some(mut request) = self.idle(http)
             && let Some(own) = Rc::get_mut(&mut request)
         {
             own.assign(connection, wire, server);
             return request;
         }
-        Rc::new(Request::new(worker.clone(), connection, wire, server))
+        Rc::new(Request::new(worker.clone(), http.clone(), connection, wire, server))
+    }
+
+    /// A request that waits; those of another configuration have no use any more.
+    fn idle(&self, http: &Rc<Http>) -> Option<Rc<Request>> {
+        self.kept.borrow_mut().pop().filter(|request| Rc::ptr_eq(&request.http, http))
     }
 
     /// A subrequest, recycled if one is at hand.
     pub fn take_child(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Rc<Request> {
-        let idle = self.kept.borrow_mut().pop();
-        if let Some(mut request) = idle
+        if let Some(mut request) = self.idle(&parent.http)
             && let Some(own) = Rc::get_mut(&mut request)
         {
             own.descend(parent, what);

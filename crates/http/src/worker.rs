@@ -53,8 +53,7 @@ pub struct Worker {
     pub counters: Counters,
     /// The main error log.
     pub log: ErrorLog,
-    /// The configuration in force.
-    pub http: Rc<Http>,
+    http: RefCell<Rc<Http>>,
     /// Requests to be used again.
     pub spare: Spare,
     /// State of modules, by type.
@@ -98,7 +97,7 @@ impl Worker {
             exiting: Cell::new(false),
             counters: Counters::default(),
             log,
-            http,
+            http: RefCell::new(http),
             spare: Spare::default(),
             state: Scope::default(),
             engine: OnceCell::new(),
@@ -109,6 +108,11 @@ impl Worker {
             holds: Rc::default(),
             place: OnceCell::new(),
         }
+    }
+
+    /// The newest configuration. What serves a request asks the request for its own.
+    pub fn http(&self) -> Rc<Http> {
+        self.http.borrow().clone()
     }
 
     /// Says where the worker stands; the first word counts.

@@ -95,7 +95,7 @@ fn number(text: &str) -> Option<usize> {
 }
 
 fn around(request: &Request, place: &Place) -> Option<Vec<u8>> {
-    let paths = &request.worker.http.paths;
+    let paths = &request.http.paths;
     let file = if place.in_configuration { paths.conf_prefix.join(&place.file) } else { paths.prefix.join(&place.file) };
     if std::fs::metadata(&file).ok()?.len() > LARGEST {
         return None;

@@ -13,6 +13,22 @@ use lua::{Cx, Raise};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+/// Whose request led to code that runs without one.
+#[derive(Clone)]
+pub struct Origin {
+    /// The client as that request saw it.
+    pub client: Address,
+    /// The connection that it came on.
+    pub connection: Rc<Connection>,
+}
+
+impl Origin {
+    /// The origin of what `request` starts.
+    pub fn of(request: &Request) -> Origin {
+        Origin { client: request.client.borrow().clone(), connection: request.connection.clone() }
+    }
+}
+
 /// The host context of Lua code (`cx.host::<Host>()`). Hosts are pooled: do not keep one beyond the call that got it,
 /// keep its request.
 pub struct Host {
@@ -33,7 +49,7 @@ pub struct Host {
     /// The error log where there is no request.
     pub log: ErrorLog,
     /// The client whose request led here, where there is no request (timers).
-    pub origin: Option<Rc<Connection>>,
+    pub origin: Option<Origin>,
     /// Output being put together; reused from call to call.
     pub scratch: RefCell<Vec<u8>>,
     /// `ngx.arg` of `set_by_lua*`.
@@ -65,22 +81,21 @@ impl Host {
     pub fn origin_text(&self) -> String {
         let Some(origin) = &self.origin else { return String::new() };
         let mut client = Vec::new();
-        origin.peer.borrow().push_host(&mut client);
+        origin.client.push_host(&mut client);
         let mut text = format!(", client: {}", String::from_utf8_lossy(&client));
-        let listens = self.worker.iter().flat_map(|worker| &worker.http.listens);
-        let name = |address: &Address| match address {
-            Address::Ip(address) => address.to_string(),
-            Address::Unix(path) => format!("unix:{}", path.as_deref().unwrap_or_else(|| "".as_ref()).display()),
-        };
-        let fits = |address: &Address| match (address, &origin.local) {
+        let http = self.worker.as_ref().map(|worker| worker.http());
+        let fits = |address: &Address| match (address, &origin.connection.local) {
             (Address::Ip(listen), Address::Ip(local)) => {
                 listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified())
             }
             (listen, local) => listen == local,
         };
-        if let Some(listen) = listens.map(|listen| &listen.address).find(|address| fits(address)) {
+        let mut listens = http.iter().flat_map(|http| &http.listens).map(|listen| &listen.address);
+        if let Some(listen) = listens.find(|address| fits(address)) {
+            let mut name = Vec::new();
+            listen.push_whole(&mut name);
             text.push_str(", server: ");
-            text.push_str(&name(listen));
+            text.push_str(&String::from_utf8_lossy(&name));
         }
         text
     }
@@ -91,7 +106,8 @@ impl Host {
             (Some(request), _) => request.conf::<T>(),
             (None, Some(location)) => location.conf.share::<T>().unwrap_or_default(),
             (None, None) => {
-                let defaults = self.worker.as_ref().and_then(|worker| worker.http.main.get::<Defaults>());
+                let http = self.worker.as_ref().map(|worker| worker.http());
+                let defaults = http.as_ref().and_then(|http| http.main.get::<Defaults>());
                 defaults.and_then(|defaults| defaults.0.share::<T>()).unwrap_or_default()
             }
         }

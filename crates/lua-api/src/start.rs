@@ -112,7 +112,7 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
     let code = runtime.init.borrow().clone();
     if let Some(code) = code {
         let host = Host::without_request(runtime.clone(), machine.clone(), None, request.error_log());
-        code.run_init(&machine, Phase::INIT, Rc::new(host), &request.worker.http.paths)?;
+        code.run_init(&machine, Phase::INIT, Rc::new(host), &request.http.paths)?;
     }
     Ok(state.machine.get_or_init(|| machine).clone())
 }
@@ -150,7 +150,7 @@ pub fn agent_connections(http: &Http) -> Option<usize> {
 }
 
 fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
-    let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) else { return };
+    let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get()) else { return };
     let machine = match machine(&runtime) {
         Ok(machine) => machine.clone(),
         Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
@@ -159,12 +159,12 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
     let waits = phase == Phase::INIT_WORKER && runtime.init_worker_waits.get();
     let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), worker.log.clone()));
     if !waits {
-        if let Err(error) = code.run_init(&machine, phase, host, &worker.http.paths) {
+        if let Err(error) = code.run_init(&machine, phase, host, &worker.http().paths) {
             report(worker, phase, &code, &error);
         }
         return;
     }
-    match code.start_init(&machine, phase.waiting(), host, &worker.http.paths) {
+    match code.start_init(&machine, phase.waiting(), host, &worker.http().paths) {
         Err(error) => report(worker, phase, &code, &error),
         Ok(Started::Done(ended)) => report_end(worker, phase, &code, ended),
         Ok(Started::Waiting(job)) => {
@@ -193,19 +193,19 @@ fn report(worker: &Worker, phase: Phase, code: &Code, error: &LuaError) {
 
 /// Runs `init_worker_by_lua*`.
 pub(crate) fn start_worker(worker: &Rc<Worker>) {
-    let restart = worker.http.main.share::<Runtime>().and_then(|runtime| runtime.sa_restart.get());
+    let restart = worker.http().main.share::<Runtime>().and_then(|runtime| runtime.sa_restart.get());
     if restart == Some(false)
         && let Err(error) = sys::signal::interrupt_calls(&SIGNALS)
     {
         base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", errno::describe(&error));
     }
-    if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get())
+    if let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get())
         && let Ok(machine) = machine(&runtime)
     {
         watch(&runtime, machine, &worker.log);
     }
     run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
-    if let Some(runtime) = worker.http.main.share::<Runtime>().filter(|r| r.used.get()) {
+    if let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get()) {
         let this = Rc::downgrade(worker);
         worker.on_exiting(move || {
             if let Some(worker) = this.upgrade() {

@@ -61,8 +61,8 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
 
 fn check(request: &Rc<Request>, rules: &[Rule]) -> Outcome {
     let denied = {
-        let peer = request.connection.peer.borrow();
-        rules.iter().find(|rule| rule.network.is_none_or(|network| network.contains(&peer))).map(|rule| rule.deny)
+        let client = request.client.borrow();
+        rules.iter().find(|rule| rule.network.is_none_or(|network| network.contains(&client))).map(|rule| rule.deny)
     };
     match denied {
         None => Outcome::Declined,

@@ -106,7 +106,7 @@ fn check(request: &Rc<Request>, own: &AuthBasic) -> Outcome {
         request.log(Level::Info, b"no user/password was provided for basic authentication");
         return challenge(request, &realm);
     };
-    let path = request.worker.http.paths.resolve_conf(&user_file.to_vec(&**request));
+    let path = request.http.paths.resolve_conf(&user_file.to_vec(&**request));
     let name = path.display();
     let text = match std::fs::read(&path) {
         Ok(text) => text,

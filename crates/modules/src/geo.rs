@@ -126,7 +126,7 @@ impl Geo {
                 variable::get_flushed(session, index, &mut text);
                 parse_address(&text)?
             }
-            None => request.connection.peer.borrow().clone(),
+            None => request.client.borrow().clone(),
         };
         if self.proxies.is_empty() {
             return Some(direct);

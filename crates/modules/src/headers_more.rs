@@ -68,7 +68,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let commands = place.conf::<Commands>();
-    if commands.0.iter().any(|command| command.input) && !place.is_server {
+    if commands.0.iter().any(|command| command.input) {
         let commands = commands.clone();
         place.phase(Phase::Rewrite, move |request| run_all(&commands, request, true, Outcome::Declined));
     }

@@ -84,11 +84,11 @@ fn levels(levels: &mut Levels) {
 
 fn variables(variables: &mut Variables) {
     define(variables, "realip_remote_addr", 0, |request, out| {
-        request.connection.real_peer.push_host(out);
+        request.connection.peer.push_host(out);
         true
     });
     define(variables, "realip_remote_port", 0, |request, out| {
-        if let Some(port) = request.connection.real_peer.port().filter(|port| *port != 0) {
+        if let Some(port) = request.connection.peer.port().filter(|port| *port != 0) {
             base::text::push_number(out, u64::from(port));
         }
         true
@@ -100,20 +100,24 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if own.from.is_none() {
         return Ok(());
     }
-    let phase = if place.is_server { Phase::PostRead } else { Phase::Preaccess };
-    place.phase(phase, move |request| {
-        replace(request, &own);
-        Outcome::Declined.into()
-    });
+    // A field that the rewrite phase sets counts too.
+    let phases: &[Phase] = if place.is_server { &[Phase::PostRead, Phase::Preaccess] } else { &[Phase::Preaccess] };
+    for phase in phases {
+        let own = own.clone();
+        place.phase(*phase, move |request| {
+            replace(request, &own);
+            Outcome::Declined.into()
+        });
+    }
     Ok(())
 }
 
 fn replace(request: &Rc<Request>, own: &RealIp) {
     let trusted = own.from.as_deref().unwrap_or_default();
     let recursive = own.recursive.unwrap_or(false);
-    let old = request.connection.peer.borrow().clone();
+    let old = request.client.borrow().clone();
     // Once is enough, also after an internal redirect; subrequests see what their parent saw.
-    if !request.is_main() || old != request.connection.real_peer {
+    if !request.is_main() || old != request.connection.peer {
         return;
     }
     let default = Source::Header((*b"X-Real-IP").into());
@@ -130,8 +134,5 @@ fn replace(request: &Rc<Request>, own: &RealIp) {
         Source::Header(name) => request.headers.borrow().get(name).and_then(|value| forwarded(&old, value, trusted, recursive)),
     };
     let Some(found) = found else { return };
-    request.connection.peer.replace(found);
-    request.on_end(move |request| {
-        request.connection.peer.replace(old);
-    });
+    request.client.replace(found);
 }

@@ -7,7 +7,12 @@
 //! because then a worker may take a few connections and leave the rest to others: the kernel reports again.
 //! The loop's set and the token are found in `/proc/self/fdinfo` (proc_pid_fdinfo(5)); where that fails, the ordinary
 //! registration stays, which is correct but wakes more.
+//!
+//! Among those who sleep on a listener the kernel wakes the one that has been registered longest, so that alone a few
+//! workers would get all connections of a quiet server. After [`TURN`] connections a worker therefore registers anew
+//! and stands last, as with nginx. In a burst all are awake, and chance decides; who is ahead stays away for a moment.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -20,6 +25,12 @@ use tokio::time::Instant;
 
 /// How many connections one turn of the loop takes from one listener.
 const BATCH: u32 = 4;
+
+/// After how many connections a worker leaves its place at the head of those who wait to the next.
+const TURN: u32 = 16;
+
+/// How long a worker stays away that is ahead of others.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How long accepting rests when descriptors have run out (`accept_mutex_delay` of nginx).
 const REST: Duration = Duration::from_millis(500);
@@ -34,21 +45,22 @@ struct Exclusive {
     token: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    Resting(Instant),
-    Paused,
-}
-
 /// A listening socket of a worker. While it is open its [`Acceptor::accept`] must be polled: the level-triggered
 /// registration would otherwise keep the loop turning.
 #[derive(Debug)]
 pub struct Acceptor {
     io: AsyncFd<OwnedFd>,
     exclusive: Option<Exclusive>,
-    taken: u32,
-    state: State,
+    /// Connections of this turn of the loop.
+    taken: Cell<u32>,
+    /// Connections since it was registered.
+    turn: Cell<u32>,
+    /// Until when it rests because descriptors have run out.
+    rests_until: Cell<Option<Instant>>,
+    /// Others shall take the connections.
+    held: Cell<bool>,
+    /// The listener is registered with the loop.
+    watched: Cell<bool>,
 }
 
 impl Acceptor {
@@ -60,7 +72,8 @@ impl Acceptor {
     pub fn new(listener: OwnedFd, shared: bool) -> io::Result<Self> {
         let io = sys::watch::readable(listener)?;
         let exclusive = if shared { make_exclusive(&io)? } else { None };
-        Ok(Self { io, exclusive, taken: 0, state: State::Open })
+        let (taken, turn) = (Cell::new(0), Cell::new(0));
+        Ok(Self { io, exclusive, taken, turn, rests_until: Cell::new(None), held: Cell::new(false), watched: Cell::new(true) })
     }
 
     /// Whether a new connection wakes only this worker or another one, never several.
@@ -74,41 +87,39 @@ impl Acceptor {
     /// # Errors
     /// What accept4(2) reports, to be logged with [`severity`] as `accept4() failed (…)`; call again afterwards. When
     /// descriptors have run out, the next call first rests for half a second.
-    pub async fn accept(&mut self) -> io::Result<(OwnedFd, Peer)> {
+    pub async fn accept(&self) -> io::Result<(OwnedFd, Peer)> {
         loop {
-            match self.state {
-                State::Open => (),
-                State::Paused => std::future::pending().await,
-                State::Resting(until) => {
-                    tokio::time::sleep_until(until).await;
-                    self.resume()?;
-                }
+            if let Some(until) = self.rests_until.get() {
+                tokio::time::sleep_until(until).await;
+                self.rests_until.set(None);
+                self.register()?;
             }
-            if self.taken >= BATCH && self.exclusive.is_none() {
-                self.taken = 0;
+            if self.taken.get() >= BATCH && self.exclusive.is_none() {
+                self.taken.set(0);
                 tokio::task::yield_now().await;
             }
             let mut ready = self.io.readable().await?;
-            if self.taken >= BATCH {
-                // The next turn of the loop reports again if anybody is left.
-                self.taken = 0;
+            if self.taken.get() >= BATCH || !self.watched.get() {
+                // The next turn of the loop reports again if anybody is left; while held, it reports to others.
+                self.taken.set(0);
                 ready.clear_ready();
                 continue;
             }
             match sys::socket::accept(self.io.get_ref()) {
                 Ok(connection) => {
-                    self.taken += 1;
+                    self.taken.set(self.taken.get() + 1);
+                    self.turn.set(self.turn.get() + 1);
                     return Ok(connection);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.taken = 0;
+                    self.taken.set(0);
                     ready.clear_ready();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
                     if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
-                        self.pause()?;
-                        self.state = State::Resting(Instant::now() + REST);
+                        self.rests_until.set(Some(Instant::now() + REST));
+                        self.register()?;
                     }
                     return Err(error);
                 }
@@ -116,34 +127,78 @@ impl Acceptor {
         }
     }
 
-    /// Takes no more connections until [`Acceptor::resume`]; meanwhile [`Acceptor::accept`] waits for ever. Other
-    /// workers are woken instead.
+    /// Leaves connections to the other workers, or takes them again. Only where others wait on the same socket.
     ///
     /// # Errors
     /// What epoll_ctl(2) reports.
-    pub fn pause(&mut self) -> io::Result<()> {
-        if self.state == State::Open
-            && let Some(exclusive) = &self.exclusive
-        {
+    pub fn hold(&self, held: bool) -> io::Result<()> {
+        self.held.set(held);
+        self.register()
+    }
+
+    /// Leaves the listener to others for good: no connection wakes this worker any more. Those that it was woken for are
+    /// still to be taken with [`Acceptor::take_waiting`], since nobody else was.
+    pub fn retire(&self) {
+        // What stays registered only wakes for nothing until the descriptor is closed.
+        let _ = self.hold(true);
+    }
+
+    /// A connection that waits.
+    #[must_use]
+    pub fn take_waiting(&self) -> Option<OwnedFd> {
+        sys::socket::accept(self.io.get_ref()).ok().map(|(connection, _)| connection)
+    }
+
+    /// Whether a connection waits to be accepted.
+    ///
+    /// # Errors
+    /// What epoll_create1(2), epoll_ctl(2) and epoll_wait(2) report.
+    pub fn has_waiting(&self) -> io::Result<bool> {
+        let set = Epoll::new()?;
+        set.add(&self.io, EPOLLIN, 0)?;
+        Ok(set.poll(0, &mut Vec::new())? > 0)
+    }
+
+    /// Brings the registration in line with what is wanted.
+    fn register(&self) -> io::Result<()> {
+        let wanted = !self.held.get() && self.rests_until.get().is_none();
+        let Some(exclusive) = self.exclusive.as_ref().filter(|_| wanted != self.watched.get()) else { return Ok(()) };
+        if wanted {
+            exclusive.enter(&self.io)?;
+            self.taken.set(0);
+            self.turn.set(0);
+        } else {
             exclusive.set.delete(&self.io)?;
         }
-        self.state = State::Paused;
+        self.watched.set(wanted);
         Ok(())
     }
 
-    /// Takes connections again.
+    /// Whether the worker has had its turn at the head of those who wait; [`Acceptor::step_back`] then.
+    #[must_use]
+    pub fn has_had_turn(&self) -> bool {
+        self.turn.get() >= TURN && self.exclusive.is_some()
+    }
+
+    /// Goes to the end of those who wait; only after a moment, if others are behind: what comes meanwhile is theirs.
     ///
     /// # Errors
     /// What epoll_ctl(2) reports.
-    pub fn resume(&mut self) -> io::Result<()> {
-        if self.state != State::Open
-            && let Some(exclusive) = &self.exclusive
-        {
-            exclusive.set.add(&self.io, EPOLLIN | EPOLLEXCLUSIVE, exclusive.token)?;
+    pub fn step_back(&self, others_are_behind: bool) -> io::Result<()> {
+        let Some(exclusive) = self.exclusive.as_ref().filter(|_| self.watched.get()) else { return Ok(()) };
+        self.turn.set(0);
+        if others_are_behind {
+            self.rests_until.set(Some(Instant::now() + MOMENT));
+            return self.register();
         }
-        self.state = State::Open;
-        self.taken = 0;
-        Ok(())
+        exclusive.set.delete(&self.io)?;
+        exclusive.enter(&self.io)
+    }
+}
+
+impl Exclusive {
+    fn enter(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
+        self.set.add(io, EPOLLIN | EPOLLEXCLUSIVE, self.token)
     }
 }
 
@@ -168,10 +223,11 @@ fn make_exclusive(io: &AsyncFd<OwnedFd>) -> io::Result<Option<Exclusive>> {
     if set.delete(io).is_err() {
         return Ok(None);
     }
-    if set.add(io, EPOLLIN | EPOLLEXCLUSIVE, token).is_ok() {
-        return Ok(Some(Exclusive { set, token }));
+    let exclusive = Exclusive { set, token };
+    if exclusive.enter(io).is_ok() {
+        return Ok(Some(exclusive));
     }
-    set.add(io, EPOLLIN | EPOLLET, token)?;
+    exclusive.set.add(io, EPOLLIN | EPOLLET, token)?;
     Ok(None)
 }
 
@@ -212,15 +268,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listener_becomes_exclusive_and_survives_a_pause() {
+    async fn a_listener_becomes_exclusive_and_survives_being_held() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let mut acceptor = Acceptor::new(listener.into(), true).unwrap();
+        let acceptor = Acceptor::new(listener.into(), true).unwrap();
         assert!(acceptor.is_exclusive());
-        acceptor.pause().unwrap();
-        let clients: Vec<_> = (0..9).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-        acceptor.resume().unwrap();
+        acceptor.hold(true).unwrap();
+        assert!(!acceptor.has_waiting().unwrap());
+        let clients: Vec<_> = (0..3 * TURN).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        assert!(acceptor.has_waiting().unwrap());
+        assert!(tokio::time::timeout(Duration::from_millis(1), acceptor.accept()).await.is_err());
+        acceptor.hold(false).unwrap();
         for client in &clients {
             let (_, peer) = acceptor.accept().await.unwrap();
             assert_eq!(peer, Peer::Internet(client.local_addr().unwrap()));

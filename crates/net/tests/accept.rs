@@ -47,7 +47,7 @@ fn sleeps(pid: i32) -> u64 {
 fn worker(listener: OwnedFd, memory: &SharedMemory, number: usize) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut acceptor = Acceptor::new(listener, true).unwrap();
+        let acceptor = Acceptor::new(listener, true).unwrap();
         assert!(acceptor.is_exclusive());
         add(memory, READY);
         loop {
@@ -124,7 +124,7 @@ fn starve(listener: TcpListener, address: SocketAddr) -> ! {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let fine = runtime.block_on(async {
         let _clients = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
-        let mut acceptor = Acceptor::new(listener.into(), true).unwrap();
+        let acceptor = Acceptor::new(listener.into(), true).unwrap();
         let (first, _) = acceptor.accept().await.unwrap();
         sys::limits::set_open_files(u64::try_from(first.as_raw_fd()).unwrap() + 1).unwrap();
         let error = acceptor.accept().await.unwrap_err();

@@ -5,7 +5,7 @@ use crate::dialect::{Answer, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::relay::{self, Relay};
-use crate::retry::Failure;
+use crate::retry::{self, Failure};
 use crate::sender::{SendError, Sender, Source};
 use crate::settings::next;
 use crate::tunnel;
@@ -86,10 +86,7 @@ impl<'a> Attempt<'a> {
                     self.finish(0);
                     return End::Client(outcome);
                 }
-                // An idle connection that died on the way says nothing about its server: one free try on a fresh one.
-                Err(Problem::Server(next::ERROR, ..))
-                    if connection.reused && self.exchange.scratch.input.is_empty() && !self.sender.consumed =>
-                {
+                Err(Problem::Server(next::ERROR, ..)) if self.is_free(&connection) => {
                     self.request().log(Level::Info, b"upstream closed an idle connection, connecting anew");
                     self.sender = Sender::new(self.exchange.source.clone(), self.exchange.framing, self.exchange.encoded.tail);
                     self.send_error = None;
@@ -103,11 +100,21 @@ impl<'a> Attempt<'a> {
         &self.exchange.request
     }
 
+    fn failure(&self, condition: u32, status: u16) -> Failure {
+        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed }
+    }
+
+    /// Whether this try may be made anew on a fresh connection: an idle one that died on the way says nothing about its server.
+    fn is_free(&self, connection: &Connection) -> bool {
+        connection.reused
+            && self.exchange.scratch.input.is_empty()
+            && retry::may_repeat(&self.exchange.route.plan, self.exchange.encoded.once, &self.failure(next::ERROR, 502))
+    }
+
     fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
         self.request().log(Level::Error, line);
         self.finish(status);
-        let sent = self.request().action.get() != CONNECTING;
-        End::Failed(Failure { condition, status, sent, consumed: self.sender.consumed })
+        End::Failed(self.failure(condition, status))
     }
 
     /// Completes the record of this try; a status of 0 leaves the upstream's.
@@ -292,7 +299,7 @@ impl<'a> Attempt<'a> {
         });
         let head = exchange.scratch.input.get(..answer.length).unwrap_or_default();
         exchange.record.set_head(head, &exchange.scratch.parser.headers);
-        if let Some(failure) = exchange.status_goes_on(answer.status, self.sender.consumed) {
+        if let Some(failure) = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed) {
             self.finish(0);
             return End::Failed(failure);
         }

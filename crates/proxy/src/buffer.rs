@@ -84,18 +84,12 @@ impl Store {
 }
 
 fn create(request: &Request, plan: &Plan) -> io::Result<TempFile> {
-    let paths = &request.worker.http.paths;
+    let paths = &request.http.paths;
     let place = match &plan.temp_path {
-        Some(given) => TempPath { path: paths.prefix.join(&given.path), levels: given.levels },
+        Some(given) => given.clone(),
         None => TempPath { path: paths.prefix.join("proxy_temp"), levels: [1, 2, 0] },
     };
-    let file = match TempFile::create(&place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(&place.path)?;
-            TempFile::create(&place)?
-        }
-        other => other?,
-    };
+    let file = TempFile::create(&place)?;
     log_request!(request, Level::Warn, "an upstream response is buffered to a temporary file {}", file.path.display());
     Ok(file)
 }

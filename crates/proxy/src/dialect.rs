@@ -58,6 +58,8 @@ pub struct Encoded {
     pub uri: Range<usize>,
     /// The answer to this has no body (HEAD).
     pub to_head: bool,
+    /// A repetition may do harm (RFC 9110 section 9.2.2).
+    pub once: bool,
     /// An upgrade was asked for: a 101 is welcome.
     pub upgrade: bool,
     /// What follows the body, for protocols that never stream it.

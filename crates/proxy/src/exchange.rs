@@ -52,11 +52,11 @@ impl Exchange {
 
     /// Whether an answer of this status sends the request on to another server.
     #[must_use]
-    pub fn status_goes_on(&self, status: u16, consumed: bool) -> Option<retry::Failure> {
-        let failure = retry::Failure { condition: next::of_status(status)?, status, sent: true, consumed };
+    pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
+        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         let left = self.scratch.selection.tries;
-        retry::may_go_on(&self.route.plan, self.request.method(), &failure, left, elapsed).then_some(failure)
+        retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)
     }
 
     /// Writes the request's head; false: there is no URL.
@@ -108,7 +108,7 @@ impl Exchange {
         let tries = if limit == 0 { group.tries() } else { group.tries().min(limit) };
         self.scratch.selection.reset(tries);
         if group.policy() == Policy::IpHash {
-            self.scratch.selection.key = Some(hash_key(&self.request.connection.peer.borrow()));
+            self.scratch.selection.key = Some(hash_key(&self.request.client.borrow()));
         }
     }
 

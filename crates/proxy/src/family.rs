@@ -5,7 +5,6 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::core::TempPath;
 use session::{Complex, Variables};
 use std::rc::Rc;
 
@@ -217,13 +216,6 @@ fn bind<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn temp_path<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut levels = [0u8; 3];
-    for (i, level) in levels.iter_mut().enumerate().take(cx.args().len().saturating_sub(1)) {
-        *level = match cx.number(i + 1)? {
-            n @ 1..=3 => n as u8,
-            _ => return Err(cx.invalid_value(i + 1)),
-        };
-    }
-    let path = http::root::os_path(cx.arg(0));
-    cx.once(&mut cx.location::<T>().family().temp_path, TempPath { path, levels })
+    let path = http::temp_path::read(cx)?;
+    cx.once(&mut cx.location::<T>().family().temp_path, path)
 }

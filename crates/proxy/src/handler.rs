@@ -201,7 +201,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
                 lease.end(&exchange.request, failure.verdict());
                 let left = exchange.scratch.selection.tries;
-                if !retry::may_go_on(&exchange.route.plan, exchange.request.method(), &failure, left, elapsed) {
+                if !retry::may_go_on(&exchange.route.plan, exchange.encoded.once, &failure, left, elapsed) {
                     return Outcome::Status(failure.status);
                 }
             }

@@ -126,7 +126,7 @@ fn find_group(request: &Request, name: &[u8]) -> Result<(Option<Url>, Rc<Upstrea
         request.log(Level::Error, b"memc: handler: empty \"memc_pass\" target");
         return Err(Outcome::Status(500));
     }
-    let groups = request.worker.http.main.get::<Upstreams>();
+    let groups = request.http.main.get::<Upstreams>();
     let found = groups.and_then(|groups| groups.find(name).cloned()).and_then(|group| Some((Some(url::parse(name, 0).ok()?), group)));
     found.ok_or_else(|| {
         log_request!(request, Level::Error, "memc: upstream \"{}\" not found", String::from_utf8_lossy(name));
@@ -143,7 +143,7 @@ pub fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
 
 async fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {
     if let Host::Name(name) = &url.host {
-        let groups = request.worker.http.main.get::<Upstreams>();
+        let groups = request.http.main.get::<Upstreams>();
         if let Some(found) = groups.and_then(|g| g.find(name)).filter(|_| url.port.is_none_or(|p| p == default_port)) {
             return Ok(found.clone());
         }

@@ -10,10 +10,12 @@ use crate::rows;
 use crate::upstream::Upstreams;
 use crate::values::{Proxy, Redirects};
 use crate::variables;
+use conf::scope::Frame;
 use conf::tree::Error;
 use http::Request;
 use http::location::Match;
 use http::module::{Attach, Levels, Module};
+use http::temp_path;
 use http::variables::define;
 use session::variable::NO_CACHE;
 use session::{Complex, Variables};
@@ -21,7 +23,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows: rows::rows, levels, variables: define_variables, attach, ..Module::named("proxy") };
+pub const MODULE: Module = Module { rows: rows::rows, levels, variables: define_variables, complete, attach, ..Module::named("proxy") };
 
 /// What an upstream's answer keeps to itself unless `proxy_pass_header` says otherwise.
 const HIDDEN: [&str; 8] =
@@ -29,6 +31,13 @@ const HIDDEN: [&str; 8] =
 
 fn levels(levels: &mut Levels) {
     levels.location::<Proxy>();
+}
+
+/// The directory that serves where no directive names one.
+fn complete(http: &Frame) -> Result<(), Error> {
+    let mut proxy = http.location.get::<Proxy>();
+    proxy.family.temp_path.get_or_insert_with(|| temp_path::ask(&http.global, b"proxy_temp", [1, 2, 0]));
+    Ok(())
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
@@ -122,7 +131,7 @@ fn define_variables(variables: &mut Variables) {
             out.extend_from_slice(value);
             out.extend_from_slice(b", ");
         }
-        request.connection.peer.borrow().push_host(out);
+        request.client.borrow().push_host(out);
         true
     });
 }

@@ -140,7 +140,7 @@ family_fields! {
     max_temp_file_size: u64,
     /// `*_temp_file_write_size`, bytes
     temp_file_write_size: u64,
-    /// `*_temp_path`; the path as written
+    /// `*_temp_path`, absolute
     temp_path: TempPath,
     /// `*_next_upstream`
     next_upstream: u32,

@@ -91,7 +91,7 @@ fn levels(levels: &mut Levels) {
 
 /// A worker that exits keeps nobody waiting for its idle connections.
 fn start(worker: &Rc<http::Worker>) {
-    let http = worker.http.clone();
+    let http = worker.http();
     worker.on_exiting(move || {
         let Some(all) = http.main.get::<Upstreams>() else { return };
         all.groups.values().filter_map(|u| u.keepalive.as_ref()).for_each(Keepalive::clear);

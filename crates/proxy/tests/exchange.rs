@@ -60,6 +60,36 @@ fn a_connection_is_used_again_and_a_stale_one_costs_nothing() {
     });
 }
 
+/// The upstream reads the second request of a connection whole and closes: what it did with it, nobody knows.
+#[test]
+fn what_may_do_harm_twice_is_sent_once_on_a_stale_connection() {
+    for (method, repeats) in
+        [("GET", true), ("PUT", true), ("DELETE", true), ("POST", false), ("PATCH", false), ("LOCK", false), ("PURGE", false)]
+    {
+        for (rule, brave) in [("off", false), ("error", false), ("error non_idempotent", true)] {
+            worker(async {
+                let up = Upstream::start(vec![vec![HELLO, ""], vec![HELLO]]);
+                let site = Site::new(&format!(
+                    "upstream u {{ server 127.0.0.1:{}; }} location / {{ proxy_next_upstream {rule}; proxy_pass http://u; }}",
+                    up.port
+                ));
+                assert_eq!(site.get("/x").await.outcome, Outcome::Ok);
+                let answer = site
+                    .run("/x", |request, _| {
+                        let mut line = request.line.borrow_mut();
+                        line.method = http::Method::from_name(method.as_bytes());
+                        line.method_name = method.as_bytes().to_vec();
+                        drop(line);
+                        http::body::replace(request, Body::from_bytes(b"body".to_vec()));
+                    })
+                    .await;
+                let expected = if repeats || brave { Outcome::Ok } else { Outcome::Status(502) };
+                assert_eq!(answer.outcome, expected, "{method}, {rule}");
+            });
+        }
+    }
+}
+
 #[test]
 fn the_next_server_answers_for_one_that_does_not() {
     worker(async {
@@ -165,6 +195,7 @@ fn a_body_is_sent_with_its_own_length_whatever_headers_say() {
 fn a_slow_client_gets_all_from_memory_and_file() {
     worker(async {
         let dir = std::env::temp_dir().join(format!("lunette-proxy-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
         let body = "0123456789".repeat(30_000);
         let text: &'static str = Box::leak(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_boxed_str());
         let up = Upstream::start(vec![vec![text]]);

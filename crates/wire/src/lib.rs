@@ -14,6 +14,8 @@ pub mod date;
 pub mod dns;
 pub mod fastcgi;
 pub mod h1;
+pub mod h2;
+pub mod hpack;
 pub mod json;
 pub mod known;
 pub mod memcached;

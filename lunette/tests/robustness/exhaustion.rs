@@ -11,7 +11,8 @@ fn server(events: &str, main: &str) -> (Prefix, u16, Foreground) {
         "conf/nginx.conf",
         &format!(
             "daemon off; worker_processes 1; error_log logs/error.log crit; {main}\nevents {{ {events} }}\n\
-             http {{ server {{ listen {port}; location / {{ return 200 \"fine\\n\"; }} }} }}\n"
+             http {{ server {{ listen {port}; location / {{ return 200 \"fine\\n\"; }}\n\
+             location /large {{ }} location /body {{ client_max_body_size 2k; dav_methods PUT; proxy_pass http://127.0.0.1:1; }} }} }}\n"
         ),
     );
     let running = Foreground::start(&prefix, port, "").unwrap();
@@ -33,6 +34,27 @@ fn slow_heads_do_not_shut_others_out() {
         served += usize::from(get(port, &format!("/{round}")).is_ok_and(|answer| answer.text() == "fine\n"));
     }
     assert!(served >= 99, "{served} of 100");
+}
+
+/// Bodies that drip and answers that nobody takes: who asks properly is served.
+#[test]
+fn slow_bodies_and_readers_do_not_shut_others_out() {
+    let (prefix, port, _running) = server("worker_connections 64;", "");
+    prefix.write("html/large", &"x".repeat(20 << 20));
+    for slow_request in ["POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let (mut slow, mut served) = (Vec::new(), 0);
+        for round in 0..100 {
+            for _ in 0..3 {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                // Those that had to go may be gone already.
+                drop(stream.write_all(slow_request.as_bytes()));
+                slow.push(stream);
+            }
+            slow.iter_mut().for_each(|stream| drop(stream.write_all(b"x")));
+            served += usize::from(get(port, &format!("/{round}")).is_ok_and(|answer| answer.text() == "fine\n"));
+        }
+        assert!(served >= 99, "{served} of 100 beside {slow_request:?}");
+    }
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod lua_faults;
 mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod spread;

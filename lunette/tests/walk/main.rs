@@ -5,6 +5,7 @@
 mod command_line;
 mod lua;
 mod processes;
+mod ready;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;

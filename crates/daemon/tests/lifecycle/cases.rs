@@ -9,12 +9,15 @@ use crate::rig::{Rig, alive, answer, title, workers};
 /// A signal that nobody catches.
 const SIGVTALRM: i32 = 26;
 
-pub(crate) const ALL: [(&str, fn()); 13] = [
+pub(crate) const ALL: [(&str, fn()); 16] = [
     ("command_line", command_line),
     ("test_mode", test_mode),
     ("start_titles_and_stop", start_titles_and_stop),
     ("killed_worker_is_replaced", killed_worker_is_replaced),
     ("fatal_worker_is_not_replaced", fatal_worker_is_not_replaced),
+    ("crashing_start_is_slowed_down", crashing_start_is_slowed_down),
+    ("panic_in_a_reload", panic_in_a_reload),
+    ("modes_of_files", modes_of_files),
     ("reload_good_and_bad", reload_good_and_bad),
     ("reopen", reopen),
     ("graceful_quit", graceful_quit),
@@ -121,7 +124,45 @@ fn killed_worker_is_replaced() {
         rig.signal(last, SIGVTALRM);
         last = rig.ask().1;
     }
-    assert!(rig.log().contains("times in a row; next start in "), "{}", rig.log());
+    assert!(!rig.log().contains("times in a row"), "these took connections: {}", rig.log());
+}
+
+fn crashing_start_is_slowed_down() {
+    let mut rig = Rig::new();
+    let master = rig.start("answer a\ncrash start\n");
+    rig.until_logged(" 3 times in a row; next start in 200 ms");
+    assert!(alive(master));
+    rig.configure("answer healed\n");
+    rig.signal(master, SIGHUP);
+    assert_eq!(rig.ask().0, "healed");
+}
+
+fn panic_in_a_reload() {
+    let mut rig = Rig::new();
+    let master = rig.start("answer old\n");
+    let (_, worker) = rig.ask();
+    rig.configure("panic min > max\n");
+    rig.signal(master, SIGHUP);
+    rig.until_logged("[emerg] ");
+    rig.until_logged(": min > max\n");
+    assert_eq!(rig.ask(), ("old".to_owned(), worker));
+    assert!(!rig.log().contains("panicked"), "one line is enough: {}", rig.log());
+    let output = rig.run(&["-t"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("nginx: [emerg] the configuration cannot be used"));
+    rig.configure("answer new\n");
+    rig.signal(master, SIGHUP);
+    rig.until("the new answer", || rig.ask().0 == "new");
+}
+
+fn modes_of_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut rig = Rig::new();
+    rig.start("answer a\n");
+    for name in ["nginx.pid", "error.log"] {
+        let mode = std::fs::metadata(rig.prefix.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o644, "{name} of a daemon");
+    }
 }
 
 fn fatal_worker_is_not_replaced() {
@@ -145,6 +186,8 @@ fn reload_good_and_bad() {
     assert_eq!(rig.ask().0, "old");
     assert!(alive(worker));
     let waiting = rig.connect();
+    // The listener is taken in order, so an answer to a later client shows that the first one was accepted.
+    rig.ask();
     rig.configure("answer new\nworkers 3\n");
     assert!(rig.run(&["-s", "reload"]).status.success());
     rig.until("the new answer", || rig.ask().0 == "new");

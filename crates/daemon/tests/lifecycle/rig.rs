@@ -62,7 +62,7 @@ impl Rig {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream
     }
 
@@ -80,7 +80,8 @@ impl Rig {
     }
 
     pub(crate) fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
-        for _ in 0..2000 {
+        // Only failures wait this long.
+        for _ in 0..6000 {
             if done() {
                 return;
             }

@@ -18,6 +18,8 @@ pub(crate) struct Generation {
     answer: String,
     text: String,
     file: Option<Rc<LogFile>>,
+    /// Workers die before they take connections.
+    crash: bool,
 }
 
 #[derive(Default)]
@@ -62,7 +64,7 @@ impl Application for Echo {
         let conf = self.conf_file(options);
         let text = std::fs::read_to_string(&conf).map_err(|error| LoadError::new(error.to_string()))?;
         let mut settings = Settings::new(self.file(options, "nginx.pid"), ErrorLog::new(Vec::new()));
-        let mut answer = String::new();
+        let (mut answer, mut crash) = (String::new(), false);
         for (number, line) in text.lines().enumerate() {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("listen", address) => {
@@ -73,12 +75,14 @@ impl Application for Echo {
                 ("timeout", ms) => {
                     settings.worker_shutdown_timeout = Some(std::time::Duration::from_millis(ms.parse().unwrap()));
                 }
+                ("panic", message) => panic!("{message}"),
+                ("crash", at) => crash = at == "start",
                 ("daemon", value) => settings.daemon = value == "on",
                 ("master", value) => settings.master_process = value == "on",
                 (word, _) => return Err(LoadError::new(format!("unknown directive \"{word}\" in {conf}:{}", number + 1))),
             }
         }
-        Ok(Generation { settings, answer, text, file: None })
+        Ok(Generation { settings, answer, text, file: None, crash })
     }
 
     fn open(&mut self, generation: &mut Generation, _: Option<&Generation>, _: LoadMode) -> Result<(), LoadError> {
@@ -103,6 +107,9 @@ impl Application for Echo {
     fn child_died(&mut self, _: &Generation, _: i32) {}
 
     fn work(&mut self, generation: Generation, seat: Seat) -> i32 {
+        if generation.crash {
+            sys::process::exit_now(3);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, serve(generation, seat))
     }

@@ -148,7 +148,7 @@ impl H1 {
             if self.output.borrow().queued() <= below {
                 return Poll::Ready(Ok(()));
             }
-            if self.watch.write_expired() {
+            if self.watch.write_expired() || sent == Sent::Blocked && self.watch.evicted() {
                 self.cause.set(0);
                 self.break_off();
                 return Poll::Ready(Err(ErrorKind::TimedOut.into()));
@@ -231,6 +231,9 @@ impl Downstream for H1 {
         self.watch.rest_until(NEVER);
         self.output.borrow_mut().join_head_and_file(request.with_location(|l| l.core.tcp_nopush.unwrap_or(false)));
         self.chunked.set(head_out::write(&mut self.output.borrow_mut(), request));
+        if request.flags.header_only.get() {
+            self.flush.set(true);
+        }
         self.account(request, before);
         request.header_size.set(self.output.borrow().queued() - before);
         self.send_timeout.set(request.with_location(|l| l.core.send_timeout.unwrap_or(default::TIMEOUT)));
@@ -257,7 +260,8 @@ impl Downstream for H1 {
         if chain.last {
             self.end_body(request);
         }
-        if chain.flush {
+        // The end of an answer leaves as soon as what comes next must wait.
+        if chain.flush || chain.last {
             self.flush.set(true);
         }
         self.account(request, before);
@@ -285,7 +289,7 @@ impl Downstream for H1 {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(Some(read)) => {
                     self.watch.read_by(NEVER);
-                    self.watch.set_activity(Activity::Answering);
+                    self.watch.note_body(if let BodyRead::Data(n) = read { n as u64 } else { 0 });
                     return Poll::Ready(Ok(read));
                 }
                 Ok(None) => {}
@@ -300,7 +304,7 @@ impl Downstream for H1 {
                 }
                 Poll::Pending => {
                     if self.watch.activity() != Activity::Body {
-                        self.watch.set_activity(Activity::Body);
+                        self.watch.wait_for_body();
                         if !request.flags.body_untimed.get() {
                             let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
                             self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));

@@ -12,7 +12,7 @@ use base::clock;
 use base::log::Level;
 use http::core::default;
 use http::root::Endpoint;
-use http::{BoxFuture, Downstream, Request, log_request};
+use http::{BoxFuture, Downstream, Http, Request, log_request};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -56,6 +56,7 @@ struct Loop {
     front: Rc<Front>,
     familiar: Rc<Familiar>,
     conn: Rc<H1>,
+    http: Rc<Http>,
     endpoint: Rc<Endpoint>,
     listen: u32,
     head: Head,
@@ -98,7 +99,7 @@ async fn serve(mut state: Loop) {
 
 impl Loop {
     fn new(front: &Rc<Front>, opened: Opened) -> Loop {
-        let (endpoint, listen) = (opened.endpoint.clone(), opened.listen);
+        let (http, endpoint, listen) = (opened.http.clone(), opened.endpoint.clone(), opened.listen);
         let limits = arrival::limits(&endpoint.default.core);
         let (first, idle_until) = (!opened.resumed, opened.request_by);
         let conn = H1::new(opened);
@@ -107,6 +108,7 @@ impl Loop {
             front: front.clone(),
             familiar: front.worker.state(),
             conn: Rc::new(conn),
+            http,
             endpoint,
             listen,
             head: Head::new(),
@@ -231,7 +233,7 @@ impl Loop {
     fn take_request(&mut self) -> Rc<Request> {
         self.conn.info.requests.set(self.conn.info.requests.get() + 1);
         let worker = &self.front.worker;
-        worker.spare.take(worker, self.conn.info.clone(), self.conn.clone(), self.endpoint.default.clone())
+        worker.spare.take(worker, &self.http, self.conn.info.clone(), self.conn.clone(), self.endpoint.default.clone())
     }
 
     /// Brings the answer on its way. True: the connection may carry another request.

@@ -1,11 +1,11 @@
 //! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
 
-use crate::host::Host;
+use crate::host::{Host, Origin};
 use crate::machine::Machine;
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::{ErrorLog, Level};
-use http::{Connection, Location, Worker};
+use http::{Location, Worker};
 use lua::{Cx, Group, Job, Phase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ struct Timer {
     machine: Rc<Machine>,
     worker: Rc<Worker>,
     log: ErrorLog,
-    origin: Option<Rc<Connection>>,
+    origin: Option<Origin>,
     location: Option<Rc<Location>>,
     function: Ref,
     arguments: Rc<[Value]>,
@@ -84,7 +84,7 @@ fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
         machine: host.machine.clone(),
         worker: worker.clone(),
         log: host.request.as_ref().map_or_else(|| host.log.clone(), |request| request.error_log()),
-        origin: host.request.as_ref().map(|request| request.connection.clone()).or_else(|| host.origin.clone()),
+        origin: host.request.as_ref().map(|request| Origin::of(request)).or_else(|| host.origin.clone()),
         location: host.request.as_ref().map_or_else(|| host.location.clone(), |request| Some(request.location())),
         function,
         arguments,

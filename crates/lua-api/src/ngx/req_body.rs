@@ -185,8 +185,7 @@ impl Building {
         let mut file = self.file.borrow_mut();
         if file.is_none() {
             let place = request.core().client_body_temp_path.clone();
-            let place =
-                place.unwrap_or_else(|| TempPath { path: request.worker.http.paths.prefix.join("client_body_temp"), levels: [0; 3] });
+            let place = place.unwrap_or_else(|| TempPath { path: request.http.paths.prefix.join("client_body_temp"), levels: [0; 3] });
             let made = TempFile::create(&place)?;
             log_request!(request, Level::Warn, "a client request body is buffered to a temporary file {}", made.path.display());
             *file = Some(made);

@@ -92,7 +92,7 @@ impl Entry {
 
     /// A handler whose location is known only when it runs (`set_by_lua*`).
     pub fn of_request(request: &Request, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
-        let runtime = request.worker.http.main.share::<Runtime>().unwrap_or_default();
+        let runtime = request.http.main.share::<Runtime>().unwrap_or_default();
         let options = request.conf::<Options>();
         let phase = with_leave(phase, &options);
         Rc::new(Entry { runtime, options, code, phase, hosts: RefCell::default(), blank: Rc::default() })
@@ -145,7 +145,7 @@ impl Entry {
                 return Err(Outcome::Status(500));
             }
         };
-        match self.code.load(&machine, Some(request), &request.worker.http.paths, cached) {
+        match self.code.load(&machine, Some(request), &request.http.paths, cached) {
             Ok(chunk) => Ok((self.lend(request, machine, state), chunk)),
             Err(error) => Err(Outcome::Status(error.report(request))),
         }

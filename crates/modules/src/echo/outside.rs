@@ -83,7 +83,7 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, O
 }
 
 fn open(request: &Request, name: &[u8]) -> Result<Body, Outcome> {
-    let path = request.worker.http.paths.resolve(name);
+    let path = request.http.paths.resolve(name);
     body::from_file(&path, false).map_err(|error| {
         let line = format!("open() \"{}\" failed {}", path.display(), base::errno::describe(&error));
         request.log(Level::Error, line.as_bytes());

@@ -73,7 +73,7 @@ pub(super) fn append(request: &Request, path: &Complex, cache: Option<&FileCache
         log_request!(request, Level::Error, "testing \"{}\" existence failed {}", root.display(), errno::describe(&error));
         return Ok(());
     }
-    let path = request.worker.http.paths.resolve(&path.to_vec(request));
+    let path = request.http.paths.resolve(&path.to_vec(request));
     match open(request, &path, cache) {
         Ok(file) => file.append(line),
         Err(error) => {

@@ -15,12 +15,12 @@ use wire::proxy_protocol::{self, Tlv, TlvError};
 
 pub(super) fn define(variables: &mut Variables) {
     http_define(variables, "remote_addr", 0, |request, out| {
-        request.connection.peer.borrow().push_host(out);
+        request.client.borrow().push_host(out);
         true
     });
-    http_define(variables, "remote_port", 0, |request, out| put_port(out, request.connection.peer.borrow().port().unwrap_or(0)));
+    http_define(variables, "remote_port", 0, |request, out| put_port(out, request.client.borrow().port().unwrap_or(0)));
     http_define(variables, "binary_remote_addr", 0, |request, out| {
-        push_binary(&request.connection.peer.borrow(), out);
+        push_binary(&request.client.borrow(), out);
         true
     });
     http_define(variables, "server_addr", 0, |request, out| {
@@ -39,7 +39,7 @@ pub(super) fn define(variables: &mut Variables) {
         true
     });
     http_define(variables, "connection_requests", 0, |request, out| {
-        push_number(out, request.connection.requests.get());
+        push_number(out, request.number.get());
         true
     });
     http_define(variables, "connection_time", NO_CACHE, |request, out| {

@@ -123,7 +123,7 @@ fn files(variables: &mut Variables) {
 /// `root` or `alias` of the location, absolute.
 fn document_root(request: &Request) -> Vec<u8> {
     let core = request.core();
-    let paths = &request.worker.http.paths;
+    let paths = &request.http.paths;
     match &core.root {
         Some(root) => paths.resolve(&root.path.to_vec(request)).into_os_string().as_bytes().to_vec(),
         None => paths.resolve(b"html").into_os_string().as_bytes().to_vec(),

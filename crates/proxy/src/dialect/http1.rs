@@ -3,9 +3,10 @@
 use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question, Sent};
 use crate::hidden::Hidden;
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
+use crate::retry;
 use crate::url::{UriRule, push_uri};
 use base::text::push_number;
-use http::{Outcome, Request};
+use http::{Method, Outcome, Request};
 use session::Complex;
 use wire::chunked::Decoder;
 use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
@@ -145,7 +146,9 @@ impl Dialect for Http1 {
             }
             None => out.extend_from_slice(&request.line.borrow().method_name),
         }
-        encoded.to_head = out.get(start..) == Some(b"HEAD");
+        let method = out.get(start..).unwrap_or_default();
+        encoded.to_head = method == b"HEAD";
+        encoded.once = retry::is_non_idempotent(Method::from_name(method)) || retry::is_non_idempotent(request.method());
         out.push(b' ');
         encoded.uri.start = out.len();
         let rule = UriRule { uri: &job.url.uri, evaluated: job.evaluated, location: job.location };

@@ -230,7 +230,8 @@ impl Dialect for Memc {
             }
         }
         out.extend_from_slice(b"\r\n");
-        Encoded { tail: if command.stores() { DATA_END } else { b"" }, ..Encoded::default() }
+        let tail = if command.stores() { DATA_END } else { b"" };
+        Encoded { tail, once: !command.is_idempotent(), ..Encoded::default() }
     }
 
     fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a harness is a test, whatever its functions are called")]
 
 use base::log::{ErrorLog, Level, Sink, Target};
+use conf::configs::ConfMap;
 use conf::context::{Arity, Context};
 use conf::include::{Loader, OpenError};
 use conf::parser::Parser;
 use conf::row::{Row, Table};
-use conf::scope::{ConfMap, Frame};
+use conf::scope::Frame;
 use http::connection::{Address, BodyError, BodyRead, Connection, Downstream};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
@@ -171,9 +172,8 @@ impl Site {
         let mut levels = Levels::default();
         MODULES.iter().for_each(|m| (m.levels)(&mut levels));
         let (name, inner) = node.take().unwrap();
-        levels.location.inherit(&inner.location, &frame.location);
         let main = levels.main.freeze(&frame.main);
-        let conf = levels.location.freeze(&inner.location);
+        let conf = levels.location.merge(&inner.location, &levels.location.freeze(&frame.location));
         let mut parts = Parts::default();
         for (order, module) in MODULES.iter().enumerate() {
             let mut at = Attach {
@@ -217,8 +217,7 @@ impl Site {
         let peer = Address::Ip("127.0.0.1:1000".parse().unwrap());
         let connection = Connection {
             id: 1,
-            peer: RefCell::new(peer.clone()),
-            real_peer: peer.clone(),
+            peer: peer.clone(),
             local: peer,
             requests: Cell::new(1),
             started_ms: 0,
@@ -230,7 +229,7 @@ impl Site {
         });
         let server =
             Server { name: Box::default(), conf: ConfMap::default(), core: Rc::default(), own: empty, locations: Locations::default() };
-        let request = Rc::new(Request::new(self.worker.clone(), Rc::new(connection), client.clone(), Rc::new(server)));
+        let request = Rc::new(Request::new(self.worker.clone(), self.worker.http(), Rc::new(connection), client.clone(), Rc::new(server)));
         {
             let mut line = request.line.borrow_mut();
             let (uri, args) = target.split_once('?').unwrap_or((target, ""));

@@ -70,6 +70,12 @@ impl Command {
         matches!(self, Command::Set | Command::Add | Command::Replace | Command::Append | Command::Prepend)
     }
 
+    /// Done twice it leaves and answers what it does once (`delete`: as far as HTTP's is).
+    #[must_use]
+    pub fn is_idempotent(self) -> bool {
+        !matches!(self, Command::Add | Command::Append | Command::Prepend | Command::Incr | Command::Decr)
+    }
+
     /// The line names a key.
     #[must_use]
     pub fn has_key(self) -> bool {

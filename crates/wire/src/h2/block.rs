@@ -1,0 +1,238 @@
+//! Header blocks that come in: HEADERS and CONTINUATION.
+
+use super::budget::Class;
+use super::conn::{Block, BodyFault, Connection, Event, Purpose, Reading, Refusal, StreamError};
+use super::error::{ErrorCode, Failure};
+use super::frame::{self, FrameHead, flag, kind};
+use super::receive::Step;
+use super::request::{RequestHead, Rules, check_trailers};
+use super::stream::Stream;
+use super::tree::Dependency;
+use crate::hpack::HpackError;
+
+/// A header block of more frames is a flood (VU#421644), and so is one with more that are empty.
+const MAX_FRAMES: u32 = 256;
+const MAX_EMPTY: u32 = 8;
+
+impl Connection {
+    pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<'static> {
+        let padded = usize::from(head.has(flag::PADDED));
+        let prioritized = if head.has(flag::PRIORITY) { 5 } else { 0 };
+        let front = padded + prioritized;
+        if head.len < front {
+            return Err(Failure::size("HEADERS", head.len));
+        }
+        if head.len == front {
+            return Err(Failure::new(ErrorCode::FRAME_SIZE_ERROR, "client sent HEADERS frame with empty header block"));
+        }
+        let Some(extra) = payload.get(..front) else { return Ok(None) };
+        let pad = if padded == 1 { extra.first().copied().map_or(0, usize::from) } else { 0 };
+        let len = head.len - front;
+        if pad > len {
+            return Err(Failure::protocol(format!("client sent padded HEADERS frame with incorrect length: {len}, padding: {pad}")));
+        }
+        let dependency = extra.last_chunk().filter(|_| prioritized > 0).map(|five| Dependency::parse(*five));
+        let purpose = self.purpose(head, dependency)?;
+        self.fields.reset(matches!(purpose, Purpose::Dropped(_)));
+        self.partial.clear();
+        let end = head.has(flag::END_STREAM);
+        self.block = Some(Block { stream: head.stream, end, purpose, size: 0, frames: 1, empty: 0 });
+        self.reading = Reading::Block { left: len - pad, pad, last: head.has(flag::END_HEADERS) };
+        Ok(Some((frame::HEAD + front, None)))
+    }
+
+    fn purpose(&mut self, head: FrameHead, dependency: Option<Dependency>) -> Result<Purpose, Failure> {
+        let id = head.stream;
+        let known = id != 0 && !self.is_idle(id);
+        if known && (self.streams.get(id).is_some() || self.streams.end_of(id).is_some()) {
+            return Ok(Purpose::Trailers);
+        }
+        if known && self.closing_at.is_some_and(|last| id > last) {
+            return self.budget.charge(Class::Ignored, 1).map(|()| Purpose::Dropped(None));
+        }
+        if id.is_multiple_of(2) || id <= self.seen {
+            let last = self.seen;
+            return Err(Failure::protocol(format!("client sent HEADERS frame with incorrect identifier {id}, the last was {last}")));
+        }
+        if dependency.is_some_and(|dependency| dependency.parent == id) {
+            return Err(Failure::protocol(format!("client sent HEADERS frame for stream {id} with incorrect dependency")));
+        }
+        self.seen = id;
+        if self.closing_at.is_some_and(|last| id > last) {
+            return self.budget.charge(Class::Ignored, 1).map(|()| Purpose::Dropped(None));
+        }
+        self.last = id;
+        if let Some(why) = self.refusal(head) {
+            self.budget.charge(Class::Reset, 1)?;
+            return Ok(Purpose::Dropped(Some(why)));
+        }
+        self.fresh += 1;
+        if dependency.is_some() {
+            self.use_tree();
+        }
+        self.tree.open(id, dependency);
+        self.streams.push(Stream {
+            id,
+            send_window: self.peer.initial_window,
+            recv_window: i64::from(self.config.window),
+            released: 0,
+            expected: None,
+            declared: 0,
+            in_closed: false,
+            out_closed: false,
+            reset: None,
+            deaf: false,
+            queued: false,
+            starved: false,
+            answered: false,
+            priority: None,
+        });
+        if dependency.is_some() {
+            self.rerank();
+        }
+        Ok(Purpose::Request)
+    }
+
+    fn refusal(&self, head: FrameHead) -> Option<Refusal> {
+        let open = self.streams.len();
+        if open >= self.config.max_streams {
+            return Some(Refusal::Concurrent(open));
+        }
+        if self.fresh >= 2 * self.config.max_streams {
+            return Some(Refusal::AtOnce);
+        }
+        // A client that does not know our window yet may fill the standard's.
+        let small = self.config.window < 65_535;
+        (small && !self.peer.acknowledged && !head.has(flag::END_STREAM)).then_some(Refusal::Unacknowledged)
+    }
+
+    pub(super) fn continuation(&mut self, head: FrameHead) -> Step<'static> {
+        if head.kind != kind::CONTINUATION {
+            return Err(Failure::protocol("client sent inappropriate frame while CONTINUATION was expected"));
+        }
+        let Some(block) = self.block.as_mut().filter(|block| block.stream == head.stream) else {
+            return Err(Failure::identifier("CONTINUATION"));
+        };
+        block.frames += 1;
+        block.empty += u32::from(head.len == 0);
+        if block.frames > MAX_FRAMES || block.empty > MAX_EMPTY {
+            return Err(Failure::new(ErrorCode::ENHANCE_YOUR_CALM, "http2 flood detected"));
+        }
+        self.reading = Reading::Block { left: head.len, pad: 0, last: head.has(flag::END_HEADERS) };
+        Ok(Some((frame::HEAD, None)))
+    }
+
+    pub(super) fn block_part(&mut self, rest: &[u8], left: usize, pad: usize, last: bool, out: &mut Vec<u8>) -> Step<'static> {
+        let len = left.min(frame::DEFAULT_SIZE);
+        let Some(part) = rest.get(..len) else { return Ok(None) };
+        let complete = last && len == left;
+        let limit = 2 * self.config.headers.total + frame::DEFAULT_SIZE;
+        let Some(block) = &mut self.block else { return Err(Failure::protocol("client sent unexpected CONTINUATION frame")) };
+        block.size += len;
+        if block.size > limit {
+            return Err(hpack_failure(HpackError::TooLarge));
+        }
+        self.decode(part, complete).map_err(hpack_failure)?;
+        if len < left {
+            self.reading = Reading::Block { left: left - len, pad, last };
+            return Ok(Some((len, None)));
+        }
+        self.skip(pad);
+        let event = if complete { self.block_complete(out)? } else { None };
+        Ok(Some((len, event)))
+    }
+
+    fn decode(&mut self, part: &[u8], complete: bool) -> Result<(), HpackError> {
+        let limits = &self.config.headers;
+        if self.partial.is_empty() {
+            let used = self.decoder.decode(part, complete, limits, &mut self.fields)?;
+            self.partial.extend_from_slice(part.get(used..).unwrap_or(&[]));
+        } else {
+            self.partial.extend_from_slice(part);
+            let used = self.decoder.decode(&self.partial, complete, limits, &mut self.fields)?;
+            self.partial.drain(..used);
+        }
+        Ok(())
+    }
+
+    fn block_complete(&mut self, out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {
+        let Some(block) = self.block.take() else { return Ok(None) };
+        match block.purpose {
+            Purpose::Request => Ok(Some(self.request(block))),
+            Purpose::Trailers => self.trailers_in(block, out),
+            Purpose::Dropped(None) => Ok(None),
+            Purpose::Dropped(Some(why)) => {
+                frame::rst_stream(block.stream, ErrorCode::REFUSED_STREAM, out);
+                self.streams.ended(block.stream, super::stream::End::ByUs);
+                Ok(Some(Event::Refused { stream: block.stream, why }))
+            }
+        }
+    }
+
+    fn request(&mut self, block: Block) -> Event<'static> {
+        let rules = Rules { connect_protocol: self.config.connect_protocol, end: block.end };
+        let head = RequestHead::read(&self.fields, rules);
+        if let Some(stream) = self.streams.get_mut(block.stream) {
+            stream.in_closed = block.end;
+            stream.priority = head.priority.or(stream.priority);
+            // Behind CONNECT there is no body with a length (RFC 9113, 8.5).
+            stream.expected = head.content_length.filter(|_| head.protocol.is_none());
+            stream.declared = head.content_length.unwrap_or(0);
+            stream.deaf = head.fault.is_some();
+        }
+        Event::Request { stream: block.stream, head, end: block.end, size: block.size }
+    }
+
+    fn trailers_in(&mut self, block: Block, out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {
+        let id = block.stream;
+        let Some(stream) = self.streams.get_mut(id) else {
+            let end = self.streams.end_of(id);
+            return self.late(id, end, "HEADERS", out).map(|()| None);
+        };
+        if stream.reset.is_some() {
+            let end = stream.reset;
+            return self.late(id, end, "HEADERS", out).map(|()| None);
+        }
+        if stream.in_closed {
+            return self.stream_error(id, ErrorCode::STREAM_CLOSED, StreamError::HeadersHalfClosed, out).map(Some);
+        }
+        if !block.end {
+            return self.stream_error(id, ErrorCode::PROTOCOL_ERROR, StreamError::Trailers, out).map(Some);
+        }
+        stream.in_closed = true;
+        if stream.deaf {
+            return Ok(None);
+        }
+        let declared = stream.declared;
+        let short = stream.expected.filter(|rest| *rest > 0);
+        let body = short.map(|rest| BodyFault::TooShort { received: declared - rest, declared });
+        let fault = check_trailers(&self.fields).err();
+        Ok(Some(Event::Trailers { stream: id, fault, body }))
+    }
+}
+
+/// The code and the text that nginx has for what is wrong with a block.
+fn hpack_failure(error: HpackError) -> Failure {
+    let (code, text) = match error {
+        HpackError::Index(at) => {
+            let text = format!("client sent out of bound hpack table index: {at}");
+            return Failure::new(ErrorCode::COMPRESSION_ERROR, text);
+        }
+        HpackError::TableSize(size) => {
+            let text = format!("client sent invalid table size update: {size}");
+            return Failure::new(ErrorCode::COMPRESSION_ERROR, text);
+        }
+        HpackError::ZeroIndex => (ErrorCode::COMPRESSION_ERROR, "client sent invalid hpack table index 0"),
+        HpackError::LateTableSize => (ErrorCode::COMPRESSION_ERROR, "client sent table size update behind a header field"),
+        HpackError::LongTableSize => (ErrorCode::COMPRESSION_ERROR, "client sent header block with too long size update value"),
+        HpackError::LongIndex => (ErrorCode::COMPRESSION_ERROR, "client sent header block with too long header index value"),
+        HpackError::LongLength => (ErrorCode::COMPRESSION_ERROR, "client sent header field with too long length value"),
+        HpackError::Huffman => (ErrorCode::COMPRESSION_ERROR, "client sent invalid encoded header field"),
+        HpackError::EmptyName => (ErrorCode::PROTOCOL_ERROR, "client sent zero header name length"),
+        // nginx says FRAME_SIZE_ERROR; RFC 9113, 4.3 wants this.
+        HpackError::Truncated => (ErrorCode::COMPRESSION_ERROR, "client sent header block with incorrect length"),
+        HpackError::StringTooLarge => (ErrorCode::ENHANCE_YOUR_CALM, "client sent too large header field"),
+        HpackError::TooLarge => (ErrorCode::ENHANCE_YOUR_CALM, "client sent too large header"),
+    };
+    Failure::new(code, text)
+}

@@ -1,0 +1,491 @@
+//! The state of a connection, and what its caller sees of it.
+
+use super::budget::{Budget, Class};
+use super::error::{ErrorCode, Failure};
+use super::frame::{self, PREFACE};
+use super::priority::Priority;
+use super::request::{Malformed, RequestHead};
+use super::schedule::{Rank, Schedule};
+use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
+use super::stream::{End, Stream, Streams};
+use super::tree::Tree;
+use crate::hpack::{Decoder, Encoder, Fields, Limits};
+
+/// What a server allows its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `http2_max_concurrent_streams`.
+    pub max_streams: usize,
+    /// `http2_body_preread_size`: each stream's first window.
+    pub window: u32,
+    /// The sizes of header blocks: `large_client_header_buffers`, `max_headers`.
+    pub headers: Limits,
+    /// Extended CONNECT is offered (RFC 8441).
+    pub connect_protocol: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_streams: 128, window: 65_536, headers: Limits::default(), connect_protocol: false }
+    }
+}
+
+/// What [`Connection::poll`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll<'i> {
+    /// How many bytes of the input are done with.
+    pub used: usize,
+    /// What happened; `None` when more input is needed.
+    pub event: Option<Event<'i>>,
+}
+
+/// A body that does not have the length that `content-length` declared: to be answered with 400, unless the answer has begun, and
+/// reset with PROTOCOL_ERROR (RFC 9113, 8.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFault {
+    /// More came.
+    TooLong,
+    /// The stream ended after `received` of `declared` bytes.
+    TooShort {
+        /// What came.
+        received: u64,
+        /// What should have come.
+        declared: u64,
+    },
+}
+
+impl BodyFault {
+    /// What nginx logs, at the level info.
+    #[must_use]
+    pub fn message(self) -> String {
+        match self {
+            Self::TooLong => "client intended to send body data larger than declared".to_owned(),
+            Self::TooShort { received, declared } => {
+                format!("client prematurely closed stream: only {received} out of {declared} bytes of request body received")
+            }
+        }
+    }
+}
+
+/// Something that concerns the caller.
+///
+/// For every stream of a [`Event::Request`] the caller must call [`Connection::close`] once, when it is done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'i> {
+    /// A request. Its fields are in [`Connection::fields`] until the next poll. When [`RequestHead::fault`] is there, answer with its
+    /// status, and then reset the stream with PROTOCOL_ERROR.
+    Request {
+        /// The stream.
+        stream: u32,
+        /// What the fields say.
+        head: RequestHead,
+        /// There is no body.
+        end: bool,
+        /// Bytes of the header block, for `$request_length`.
+        size: usize,
+    },
+    /// Content; pieces of frames come as they arrive. The stream's window stays smaller until the caller releases them.
+    Data {
+        /// The stream.
+        stream: u32,
+        /// The piece, which may be empty at the end.
+        data: &'i [u8],
+        /// The body is complete.
+        end: bool,
+        /// The body's length is not what was declared; nothing of the stream follows.
+        fault: Option<BodyFault>,
+    },
+    /// Trailers, in [`Connection::fields`]: the body is complete.
+    Trailers {
+        /// The stream.
+        stream: u32,
+        /// They are not what trailers may be: the stream is to be reset.
+        fault: Option<Malformed>,
+        /// The body is shorter than declared.
+        body: Option<BodyFault>,
+    },
+    /// The peer ended the stream by force ([`reset_message`] is what nginx logs).
+    Reset {
+        /// The stream.
+        stream: u32,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// The peer broke the protocol within one stream, which was reset.
+    StreamError {
+        /// The stream.
+        stream: u32,
+        /// What RST_STREAM said.
+        code: ErrorCode,
+        /// What happened.
+        error: StreamError,
+    },
+    /// A stream was refused; nothing is kept of it.
+    Refused {
+        /// The stream.
+        stream: u32,
+        /// Why.
+        why: Refusal,
+    },
+    /// The peer sent GOAWAY: it will open no more streams.
+    GoAway {
+        /// Why.
+        code: ErrorCode,
+    },
+    /// The client has answered [`Connection::drain`], and the last GOAWAY is written: no new stream is taken.
+    Drained,
+    /// A frame of a type that is not known was skipped.
+    Unknown {
+        /// The type.
+        kind: u8,
+    },
+}
+
+/// An error of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamError {
+    /// DATA beyond the window.
+    Window {
+        /// The frame's payload.
+        len: usize,
+        /// What there was.
+        window: i64,
+    },
+    /// A WINDOW_UPDATE that makes the window larger than can be.
+    Overflow {
+        /// The increment.
+        increment: u32,
+        /// What there was.
+        window: i64,
+    },
+    /// SETTINGS that do.
+    Settings,
+    /// DATA behind the end.
+    HalfClosed,
+    /// HEADERS behind the end.
+    HeadersHalfClosed,
+    /// Trailers without END_STREAM.
+    Trailers,
+}
+
+impl StreamError {
+    /// What nginx logs, at the level info.
+    #[must_use]
+    pub fn message(self, stream: u32) -> String {
+        match self {
+            Self::Window { len, window } => {
+                format!("client violated flow control for stream {stream}: received DATA frame length {len}, available window {window}")
+            }
+            Self::Overflow { increment, window } => format!(
+                "client violated flow control for stream {stream}: received WINDOW_UPDATE frame with window increment {increment} not \
+                 allowed for window {window}"
+            ),
+            Self::Settings => format!("client violated flow control for stream {stream}: SETTINGS frame overflows its window"),
+            Self::HalfClosed => format!("client sent DATA frame for half-closed stream {stream}"),
+            Self::HeadersHalfClosed => format!("client sent HEADERS frame for half-closed stream {stream}"),
+            Self::Trailers => format!("client sent trailers without END_STREAM flag for stream {stream}"),
+        }
+    }
+}
+
+/// Why a stream was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// So many are open already.
+    Concurrent(usize),
+    /// So many came in one turn.
+    AtOnce,
+    /// A body would come before the client knows how small the window is.
+    Unacknowledged,
+}
+
+impl Refusal {
+    /// What nginx logs, at the level info.
+    #[must_use]
+    pub fn message(self) -> String {
+        match self {
+            Self::Concurrent(open) => format!("concurrent streams exceeded {open}"),
+            Self::AtOnce => "client sent too many streams at once".to_owned(),
+            Self::Unacknowledged => "client sent stream with data before settings were acknowledged".to_owned(),
+        }
+    }
+}
+
+/// What nginx logs of a stream that the client reset, at the level info.
+#[must_use]
+pub fn reset_message(stream: u32, code: ErrorCode) -> String {
+    match code {
+        ErrorCode::CANCEL => format!("client canceled stream {stream}"),
+        ErrorCode::INTERNAL_ERROR => format!("client terminated stream {stream} due to internal error"),
+        ErrorCode(code) => format!("client terminated stream {stream} with status {code}"),
+    }
+}
+
+/// What the next bytes of the input are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading {
+    Preface,
+    Head,
+    /// The content of DATA; `deliver` is false when nobody wants it.
+    Data {
+        stream: u32,
+        left: usize,
+        pad: usize,
+        end: bool,
+        deliver: bool,
+    },
+    /// A part of a header block.
+    Block {
+        left: usize,
+        pad: usize,
+        last: bool,
+    },
+    Skip {
+        left: usize,
+    },
+}
+
+/// Whose a header block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Request,
+    Trailers,
+    /// Only the table needs it; what to tell the caller then.
+    Dropped(Option<Refusal>),
+}
+
+/// A header block that is being read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub(super) stream: u32,
+    pub(super) end: bool,
+    pub(super) purpose: Purpose,
+    /// Bytes so far.
+    pub(super) size: usize,
+    pub(super) frames: u32,
+    pub(super) empty: u32,
+}
+
+/// What is sent after GOAWAY to learn that the client has seen it.
+pub(super) const DRAIN_PING: [u8; 8] = *b"draining";
+
+/// The server's side of a connection.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) config: Config,
+    pub(super) reading: Reading,
+    pub(super) block: Option<Block>,
+    /// The beginning of a field whose end has not come.
+    pub(super) partial: Vec<u8>,
+    pub(super) fields: Fields,
+    pub(super) decoder: Decoder,
+    pub(super) encoder: Encoder,
+    pub(super) streams: Streams,
+    pub(super) tree: Tree,
+    pub(super) schedule: Schedule,
+    pub(super) budget: Budget,
+    pub(super) peer: PeerSettings,
+    /// What may be sent on the connection, and what the peer may send.
+    pub(super) send_window: i64,
+    pub(super) recv_window: i64,
+    /// The last stream that was taken, and the last that the peer opened.
+    pub(super) last: u32,
+    pub(super) seen: u32,
+    /// Streams of this turn.
+    pub(super) fresh: usize,
+    /// Above this no stream is taken any more.
+    pub(super) closing_at: Option<u32>,
+    pub(super) draining: bool,
+    pub(super) failed: bool,
+    pub(super) peer_leaves: bool,
+    /// Errors of streams that could not be told of yet.
+    pub(super) errors: Vec<(u32, StreamError)>,
+}
+
+impl Connection {
+    /// The longest input that a poll may need to get on: a caller's buffer must hold as much.
+    pub const INPUT: usize = frame::HEAD + frame::DEFAULT_SIZE;
+
+    /// A new connection; what must be sent first is appended to `out`.
+    pub fn new(config: Config, out: &mut Vec<u8>) -> Self {
+        let streams = u32::try_from(config.max_streams).unwrap_or(u32::MAX);
+        let all = [
+            (id::MAX_CONCURRENT_STREAMS, streams),
+            (id::INITIAL_WINDOW_SIZE, config.window),
+            (id::MAX_FRAME_SIZE, frame::MAX_SIZE as u32),
+            (id::ENABLE_CONNECT_PROTOCOL, 1),
+        ];
+        let used = if config.connect_protocol { all.len() } else { all.len() - 1 };
+        frame::settings(all.get(..used).unwrap_or(&all), out);
+        frame::window_update(0, (MAX_WINDOW - DEFAULT_WINDOW) as u32, out);
+        Self {
+            config,
+            reading: Reading::Preface,
+            block: None,
+            partial: Vec::new(),
+            fields: Fields::default(),
+            decoder: Decoder::new(4096),
+            encoder: Encoder::default(),
+            streams: Streams::default(),
+            tree: Tree::default(),
+            schedule: Schedule::default(),
+            budget: Budget::new(config.max_streams),
+            peer: PeerSettings::default(),
+            send_window: DEFAULT_WINDOW,
+            recv_window: MAX_WINDOW,
+            last: 0,
+            seen: 0,
+            fresh: 0,
+            closing_at: None,
+            draining: false,
+            failed: false,
+            peer_leaves: false,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Whether `input` begins as HTTP/2 with prior knowledge does: `None` when that cannot be said yet.
+    #[must_use]
+    pub fn recognize(input: &[u8]) -> Option<bool> {
+        match PREFACE.get(..input.len()) {
+            Some(beginning) if beginning != input => Some(false),
+            Some(_) if input.len() < PREFACE.len() => None,
+            _ => Some(input.starts_with(PREFACE)),
+        }
+    }
+
+    /// The caller has read from the socket; `seconds` is any clock that only goes forward.
+    pub fn begin_turn(&mut self, seconds: u64) {
+        self.fresh = 0;
+        self.budget.tick(seconds);
+    }
+
+    /// The fields of the last [`Event::Request`] or [`Event::Trailers`].
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// How many streams the caller has not closed.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Nothing is open and no new stream will be taken: close the connection when all is sent.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.failed || (self.streams.is_empty() && (self.peer_leaves || (self.closing_at.is_some() && !self.draining)))
+    }
+
+    /// GOAWAY was sent.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing_at.is_some()
+    }
+
+    /// The last stream that was taken.
+    #[must_use]
+    pub fn last_stream(&self) -> u32 {
+        self.last
+    }
+
+    /// A frame is partly read.
+    #[must_use]
+    pub fn is_inside_frame(&self) -> bool {
+        !matches!(self.reading, Reading::Head) || self.block.is_some()
+    }
+
+    /// A header block is partly read: `client_header_timeout` runs.
+    #[must_use]
+    pub fn is_inside_head(&self) -> bool {
+        self.block.is_some()
+    }
+
+    /// Gives memory back while the connection is idle.
+    pub fn shrink(&mut self) {
+        if self.block.is_none() {
+            self.fields.shrink();
+            self.partial = Vec::new();
+        }
+        self.streams.shrink();
+    }
+
+    pub(super) fn rank(&self, stream: u32) -> Rank {
+        let priority = self.streams.get(stream).and_then(|stream| stream.priority);
+        Rank { priority, place: self.tree.place(stream) }
+    }
+
+    /// Waiting streams stand where their priorities put them now.
+    pub(super) fn rerank(&mut self) {
+        let mut schedule = std::mem::take(&mut self.schedule);
+        schedule.rerank(|stream| self.rank(stream));
+        self.schedule = schedule;
+    }
+
+    /// The stream's priority, when the peer or the caller said one.
+    #[must_use]
+    pub fn priority(&self, stream: u32) -> Option<Priority> {
+        self.streams.get(stream)?.priority
+    }
+
+    /// The server's word counts more than the client's (RFC 9218, 8).
+    pub fn set_priority(&mut self, stream: u32, priority: Priority) {
+        if let Some(entry) = self.streams.get_mut(stream) {
+            entry.priority = Some(priority);
+            self.rerank();
+        }
+    }
+
+    pub(super) fn stream_error(
+        &mut self,
+        id: u32,
+        code: ErrorCode,
+        error: StreamError,
+        out: &mut Vec<u8>,
+    ) -> Result<Event<'static>, Failure> {
+        self.budget.charge(Class::Reset, 1)?;
+        self.end_by_us(id, code, out);
+        Ok(Event::StreamError { stream: id, code, error })
+    }
+
+    pub(super) fn end_by_us(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if stream.reset.is_none() {
+            frame::rst_stream(id, code, out);
+        }
+        self.silence(id, End::ByUs);
+    }
+
+    /// Nothing more is taken from or sent on the stream.
+    pub(super) fn silence(&mut self, id: u32, by: End) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.reset = stream.reset.or(Some(by));
+        (stream.in_closed, stream.out_closed, stream.starved) = (true, true, false);
+        if std::mem::take(&mut stream.queued) {
+            self.schedule.remove(id);
+        }
+    }
+
+    /// The caller is done with the stream. What is not complete is reset, as nginx does: INTERNAL_ERROR when the answer is not,
+    /// NO_ERROR when only the request is not.
+    pub fn close(&mut self, id: u32, out: &mut Vec<u8>) {
+        let Some(&Stream { in_closed, out_closed, reset, .. }) = self.streams.get(id) else { return };
+        let end = match reset {
+            Some(end) => end,
+            None if in_closed && out_closed => End::Whole,
+            None => End::ByUs,
+        };
+        if reset.is_none() && out_closed {
+            self.budget.served();
+        }
+        if end == End::ByUs {
+            self.end_by_us(id, if out_closed { ErrorCode::NO_ERROR } else { ErrorCode::INTERNAL_ERROR }, out);
+        }
+        if self.streams.remove(id).is_some_and(|stream| stream.queued) {
+            self.schedule.remove(id);
+        }
+        self.streams.ended(id, end);
+        self.tree.close(id);
+    }
+}

@@ -1,0 +1,71 @@
+//! Error codes (RFC 9113, 7), and what ends a connection.
+
+use std::borrow::Cow;
+
+/// A 32-bit error code as it stands in RST_STREAM and GOAWAY; unknown ones are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorCode(pub u32);
+
+impl ErrorCode {
+    /// Nothing is wrong.
+    pub const NO_ERROR: Self = Self(0);
+    /// The peer broke the protocol.
+    pub const PROTOCOL_ERROR: Self = Self(1);
+    /// We failed.
+    pub const INTERNAL_ERROR: Self = Self(2);
+    /// A window was exceeded or overflowed.
+    pub const FLOW_CONTROL_ERROR: Self = Self(3);
+    /// Settings were not acknowledged in time.
+    pub const SETTINGS_TIMEOUT: Self = Self(4);
+    /// A frame came for a stream that had ended.
+    pub const STREAM_CLOSED: Self = Self(5);
+    /// A frame's size is wrong.
+    pub const FRAME_SIZE_ERROR: Self = Self(6);
+    /// The stream was not looked at; the request may be sent again.
+    pub const REFUSED_STREAM: Self = Self(7);
+    /// The stream is no longer wanted.
+    pub const CANCEL: Self = Self(8);
+    /// A header block could not be read.
+    pub const COMPRESSION_ERROR: Self = Self(9);
+    /// The connection behind CONNECT broke.
+    pub const CONNECT_ERROR: Self = Self(10);
+    /// The peer asks for more than is reasonable.
+    pub const ENHANCE_YOUR_CALM: Self = Self(11);
+    /// TLS is too weak.
+    pub const INADEQUATE_SECURITY: Self = Self(12);
+    /// HTTP/1.1 is wanted instead.
+    pub const HTTP_1_1_REQUIRED: Self = Self(13);
+}
+
+/// The connection is over. GOAWAY is already written: send what is in the output, then close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What GOAWAY says.
+    pub code: ErrorCode,
+    /// What nginx logs, at the level info.
+    pub text: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure with this code and text.
+    pub fn new(code: ErrorCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    /// The peer broke the protocol.
+    pub fn protocol(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::PROTOCOL_ERROR, text)
+    }
+
+    /// A frame of this type has a wrong size.
+    #[must_use]
+    pub fn size(frame: &str, len: usize) -> Self {
+        Self::new(ErrorCode::FRAME_SIZE_ERROR, format!("client sent {frame} frame with incorrect length {len}"))
+    }
+
+    /// A frame of this type stands on a stream where it must not, or on none.
+    #[must_use]
+    pub fn identifier(frame: &str) -> Self {
+        Self::protocol(format!("client sent {frame} frame with incorrect identifier"))
+    }
+}

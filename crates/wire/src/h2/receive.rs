@@ -1,0 +1,420 @@
+//! Frames that come in.
+
+use super::budget::Class;
+use super::conn::{BodyFault, Connection, DRAIN_PING, Event, Poll, Reading, StreamError};
+use super::error::{ErrorCode, Failure};
+use super::frame::{self, FrameHead, PREFACE, flag, kind, u32_at};
+use super::priority::Priority;
+use super::settings::{MAX_WINDOW, id};
+use super::stream::End;
+use super::tree::Dependency;
+
+/// How far a step came: bytes that are done with, and what happened; `None` when it needs more input.
+pub(super) type Step<'i> = Result<Option<(usize, Option<Event<'i>>)>, Failure>;
+
+/// SETTINGS above this are not looked at.
+const MAX_SETTINGS: usize = frame::DEFAULT_SIZE;
+/// PRIORITY_UPDATE above this is skipped.
+const MAX_PRIORITY: usize = 1024;
+
+impl Connection {
+    /// Takes what the peer sent, up to the next event. What was not used must be handed in again, with more behind it; a buffer of
+    /// [`Self::INPUT`] bytes is always enough. Answers of the protocol itself (SETTINGS, PING, WINDOW_UPDATE, RST_STREAM) are appended
+    /// to `out`. A caller that cannot send should not read either: then `out` stays small.
+    ///
+    /// # Errors
+    /// The connection is over; GOAWAY is in `out`.
+    pub fn poll<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> Result<Poll<'i>, Failure> {
+        let mut used = 0;
+        loop {
+            if self.failed {
+                return Ok(Poll { used: input.len(), event: None });
+            }
+            let rest = input.get(used..).unwrap_or(&[]);
+            match self.step(rest, out) {
+                Ok(None) => return Ok(Poll { used, event: None }),
+                Ok(Some((len, event))) => {
+                    used += len;
+                    if event.is_some() {
+                        return Ok(Poll { used, event });
+                    }
+                }
+                Err(failure) => {
+                    self.failed = true;
+                    frame::goaway(self.last, failure.code, out);
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    fn step<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+        if let Some((stream, error)) = self.errors.pop() {
+            return self.stream_error(stream, ErrorCode::FLOW_CONTROL_ERROR, error, out).map(|event| Some((0, Some(event))));
+        }
+        match self.reading {
+            Reading::Preface => self.preface(rest),
+            Reading::Head => self.frame(rest, out),
+            Reading::Data { .. } => Ok(self.content(rest, out)),
+            Reading::Block { left, pad, last } => self.block_part(rest, left, pad, last, out),
+            Reading::Skip { left } => {
+                let len = left.min(rest.len());
+                self.skip(left - len);
+                Ok((len > 0 || left == 0).then_some((len, None)))
+            }
+        }
+    }
+
+    pub(super) fn skip(&mut self, left: usize) {
+        self.reading = if left == 0 { Reading::Head } else { Reading::Skip { left } };
+    }
+
+    fn preface(&mut self, rest: &[u8]) -> Step<'static> {
+        match Self::recognize(rest) {
+            None => Ok(None),
+            Some(false) => Err(Failure::protocol("invalid connection preface")),
+            Some(true) => {
+                self.reading = Reading::Head;
+                Ok(Some((PREFACE.len(), None)))
+            }
+        }
+    }
+
+    fn frame(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Step<'static> {
+        let Some(head) = FrameHead::parse(rest) else { return Ok(None) };
+        let payload = rest.get(frame::HEAD..).unwrap_or(&[]);
+        if self.block.is_some() {
+            return self.continuation(head);
+        }
+        match head.kind {
+            kind::DATA => self.data_frame(head, payload, out),
+            kind::HEADERS => self.headers_frame(head, payload),
+            kind::CONTINUATION => Err(Failure::protocol("client sent unexpected CONTINUATION frame")),
+            kind::PUSH_PROMISE => Err(Failure::protocol("client sent PUSH_PROMISE frame")),
+            kind::PRIORITY_UPDATE if head.len > MAX_PRIORITY => self.unknown(head),
+            kind::PRIORITY
+            | kind::RST_STREAM
+            | kind::SETTINGS
+            | kind::PING
+            | kind::GOAWAY
+            | kind::WINDOW_UPDATE
+            | kind::PRIORITY_UPDATE => {
+                check_size(head)?;
+                let need = if head.kind == kind::GOAWAY { 8 } else { head.len };
+                let Some(payload) = payload.get(..need) else { return Ok(None) };
+                self.skip(head.len - need);
+                let event = self.control(head, payload, out)?;
+                Ok(Some((frame::HEAD + need, event)))
+            }
+            _ => self.unknown(head),
+        }
+    }
+
+    fn control(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {
+        match head.kind {
+            kind::PRIORITY => self.priority_frame(head, payload),
+            kind::RST_STREAM => self.reset_frame(head, payload),
+            kind::SETTINGS => self.settings_frame(head, payload, out),
+            kind::PING => self.ping_frame(head, payload, out),
+            kind::GOAWAY => self.goaway_frame(head, payload),
+            kind::WINDOW_UPDATE => self.window_frame(head, payload, out),
+            _ => self.priority_update(head, payload),
+        }
+    }
+
+    fn unknown(&mut self, head: FrameHead) -> Step<'static> {
+        self.budget.charge(Class::Ignored, 1 + (head.len / 512) as i64)?;
+        self.skip(head.len);
+        let known = head.kind == kind::PRIORITY_UPDATE;
+        Ok(Some((frame::HEAD, (!known).then_some(Event::Unknown { kind: head.kind }))))
+    }
+
+    fn data_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Step<'static> {
+        let (mut left, mut pad, mut used) = (head.len, 0, frame::HEAD);
+        if head.has(flag::PADDED) {
+            if head.len == 0 {
+                let text = "client sent padded DATA frame with incorrect length: 0";
+                return Err(Failure::new(ErrorCode::FRAME_SIZE_ERROR, text));
+            }
+            let Some(&first) = payload.first() else { return Ok(None) };
+            pad = usize::from(first);
+            if pad >= head.len {
+                let len = head.len;
+                return Err(Failure::protocol(format!("client sent padded DATA frame with incorrect length: {len}, padding: {pad}")));
+            }
+            left -= pad + 1;
+            used += 1;
+        }
+        if head.stream == 0 || self.is_idle(head.stream) {
+            return Err(Failure::identifier("DATA"));
+        }
+        self.budget.data(left, head.has(flag::END_STREAM))?;
+        self.take_window(head.len, out)?;
+        let end = head.has(flag::END_STREAM);
+        let (deliver, event) = self.admit(head, head.len - left, out)?;
+        self.reading = Reading::Data { stream: head.stream, left, pad, end, deliver };
+        if left == 0 && !(deliver && end) {
+            self.skip(pad);
+        }
+        Ok(Some((used, event)))
+    }
+
+    /// The connection's window is given back at once, as in nginx: streams' windows are what holds a peer back.
+    fn take_window(&mut self, len: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let window = self.recv_window;
+        self.recv_window -= len as i64;
+        if self.recv_window < 0 {
+            let text = format!("client violated connection flow control: received DATA frame length {len}, available window {window}");
+            return Err(Failure::new(ErrorCode::FLOW_CONTROL_ERROR, text));
+        }
+        if self.recv_window < MAX_WINDOW / 4 {
+            frame::window_update(0, (MAX_WINDOW - self.recv_window) as u32, out);
+            self.recv_window = MAX_WINDOW;
+        }
+        Ok(())
+    }
+
+    /// Whether the content of a DATA frame is wanted, of which `padding` bytes are none.
+    fn admit(&mut self, head: FrameHead, padding: usize, out: &mut Vec<u8>) -> Result<(bool, Option<Event<'static>>), Failure> {
+        let id = head.stream;
+        let Some(stream) = self.streams.get_mut(id) else {
+            let end = self.streams.end_of(id);
+            return self.late(id, end, "DATA", out).map(|()| (false, None));
+        };
+        if let Some(end) = stream.reset {
+            return self.late(id, Some(end), "DATA", out).map(|()| (false, None));
+        }
+        let window = stream.recv_window;
+        if head.len as i64 > window {
+            let error = StreamError::Window { len: head.len, window };
+            return self.stream_error(id, ErrorCode::FLOW_CONTROL_ERROR, error, out).map(|event| (false, Some(event)));
+        }
+        stream.recv_window -= head.len as i64;
+        if stream.in_closed {
+            return self.stream_error(id, ErrorCode::STREAM_CLOSED, StreamError::HalfClosed, out).map(|event| (false, Some(event)));
+        }
+        if stream.deaf {
+            stream.in_closed = head.has(flag::END_STREAM);
+            return Ok((false, None));
+        }
+        stream.released += padding as u32;
+        Ok((true, None))
+    }
+
+    /// A frame on a stream that is over. What we reset may still be on its way; all else the peer should know (RFC 9113, 5.1).
+    pub(super) fn late(&mut self, id: u32, end: Option<End>, frame: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
+        match end {
+            Some(End::Whole) => Err(Failure::new(ErrorCode::STREAM_CLOSED, format!("client sent {frame} frame for closed stream {id}"))),
+            Some(End::ByPeer) => {
+                self.budget.charge(Class::Reset, 1)?;
+                frame::rst_stream(id, ErrorCode::STREAM_CLOSED, out);
+                Ok(())
+            }
+            Some(End::ByUs) | None => self.budget.charge(Class::Ignored, 1),
+        }
+    }
+
+    fn content<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Option<(usize, Option<Event<'i>>)> {
+        let Reading::Data { stream: id, left, pad, end, deliver } = self.reading else { return Some((0, None)) };
+        let data = rest.get(..left.min(rest.len())).unwrap_or(&[]);
+        if data.is_empty() && left > 0 {
+            return None;
+        }
+        let left = left - data.len();
+        if left == 0 {
+            self.skip(pad);
+        } else {
+            self.reading = Reading::Data { stream: id, left, pad, end, deliver };
+        }
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| deliver && stream.reset.is_none() && !stream.deaf) else {
+            return Some((data.len(), None));
+        };
+        let end = end && left == 0;
+        let mut fault = None;
+        if let Some(expected) = &mut stream.expected {
+            match expected.checked_sub(data.len() as u64) {
+                None => fault = Some(BodyFault::TooLong),
+                Some(rest) if rest > 0 && end => {
+                    fault = Some(BodyFault::TooShort { received: stream.declared - rest, declared: stream.declared });
+                }
+                Some(rest) => *expected = rest,
+            }
+        }
+        stream.deaf = fault.is_some();
+        stream.in_closed = end;
+        self.release(id, 0, out);
+        Some((data.len(), Some(Event::Data { stream: id, data, end, fault })))
+    }
+
+    /// No stream of this identifier was ever opened.
+    pub(super) fn is_idle(&self, id: u32) -> bool {
+        id > self.seen || id.is_multiple_of(2)
+    }
+
+    fn priority_frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Event<'static>>, Failure> {
+        self.budget.charge(Class::Priority, 1)?;
+        if head.stream == 0 {
+            return Err(Failure::identifier("PRIORITY"));
+        }
+        let dependency = payload.first_chunk().map_or_else(Dependency::default, |five| Dependency::parse(*five));
+        if dependency.parent == head.stream {
+            let stream = head.stream;
+            return Err(Failure::protocol(format!("client sent PRIORITY frame for stream {stream} with incorrect dependency")));
+        }
+        self.use_tree();
+        self.tree.depend(head.stream, dependency);
+        self.rerank();
+        Ok(None)
+    }
+
+    /// Streams that were opened before the first dependency get their place in the tree.
+    pub(super) fn use_tree(&mut self) {
+        if !self.tree.is_used() {
+            for id in self.streams.ids() {
+                self.tree.open(id, Some(Dependency::default()));
+            }
+        }
+    }
+
+    fn priority_update(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Event<'static>>, Failure> {
+        self.budget.charge(Class::Priority, 1)?;
+        let id = u32_at(payload, 0) & 0x7fff_ffff;
+        // RFC 9218, 7.1: on stream 0, and never about stream 0.
+        if head.stream != 0 || id == 0 {
+            return Err(Failure::identifier("PRIORITY_UPDATE"));
+        }
+        self.set_priority(id, Priority::parse(payload.get(4..).unwrap_or(&[])));
+        Ok(None)
+    }
+
+    fn reset_frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Event<'static>>, Failure> {
+        let id = head.stream;
+        if id == 0 || self.is_idle(id) {
+            return Err(Failure::identifier("RST_STREAM"));
+        }
+        let Some(stream) = self.streams.get(id).filter(|stream| stream.reset.is_none()).copied() else {
+            self.budget.charge(Class::Ignored, 1)?;
+            return Ok(None);
+        };
+        if !stream.out_closed {
+            self.budget.charge(Class::Reset, 1)?;
+        }
+        self.silence(id, End::ByPeer);
+        Ok(Some(Event::Reset { stream: id, code: ErrorCode(u32_at(payload, 0)) }))
+    }
+
+    fn settings_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {
+        if head.stream != 0 {
+            return Err(Failure::identifier("SETTINGS"));
+        }
+        self.budget.charge(Class::Settings, 1 + (head.len / 60) as i64)?;
+        if head.has(flag::ACK) {
+            self.peer.acknowledged = true;
+            return Ok(None);
+        }
+        let before = self.peer.initial_window;
+        for parameter in payload.as_chunks::<6>().0 {
+            let &[a, b, c, d, e, f] = parameter;
+            let (name, value) = (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f]));
+            self.peer.apply(name, value)?;
+            if name == id::HEADER_TABLE_SIZE {
+                self.encoder.set_max(value as usize);
+            }
+        }
+        frame::settings_ack(out);
+        let delta = self.peer.initial_window - before;
+        if delta != 0 {
+            self.adjust(delta);
+        }
+        Ok(None)
+    }
+
+    /// A new initial window changes the windows of all streams (RFC 9113, 6.9.2).
+    fn adjust(&mut self, delta: i64) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.reset.is_none()) {
+            if stream.send_window + delta > MAX_WINDOW {
+                self.errors.push((stream.id, StreamError::Settings));
+            } else {
+                stream.send_window += delta;
+            }
+        }
+        if delta > 0 {
+            self.feed_all();
+        }
+    }
+
+    fn ping_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {
+        if head.stream != 0 {
+            return Err(Failure::identifier("PING"));
+        }
+        self.budget.charge(Class::Ping, 1)?;
+        let Some(payload) = payload.first_chunk::<8>() else { return Ok(None) };
+        if !head.has(flag::ACK) {
+            frame::ping(true, *payload, out);
+        } else if self.draining && *payload == DRAIN_PING {
+            self.goaway(ErrorCode::NO_ERROR, out);
+            return Ok(Some(Event::Drained));
+        }
+        Ok(None)
+    }
+
+    fn goaway_frame(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Event<'static>>, Failure> {
+        if head.stream != 0 {
+            return Err(Failure::identifier("GOAWAY"));
+        }
+        self.budget.charge(Class::Ignored, 1 + (head.len / 512) as i64)?;
+        self.peer_leaves = true;
+        Ok(Some(Event::GoAway { code: ErrorCode(u32_at(payload, 4)) }))
+    }
+
+    fn window_frame(&mut self, head: FrameHead, payload: &[u8], out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {
+        let increment = u32_at(payload, 0) & 0x7fff_ffff;
+        self.budget.charge(Class::Window, 1)?;
+        if increment == 0 {
+            return Err(Failure::protocol("client sent WINDOW_UPDATE frame with incorrect window increment 0"));
+        }
+        let more = i64::from(increment);
+        if head.stream == 0 {
+            let window = self.send_window;
+            if window + more > MAX_WINDOW {
+                let text = format!(
+                    "client violated connection flow control: received WINDOW_UPDATE frame with window increment {increment} not allowed \
+                     for window {window}"
+                );
+                return Err(Failure::new(ErrorCode::FLOW_CONTROL_ERROR, text));
+            }
+            self.send_window += more;
+            return Ok(None);
+        }
+        if self.is_idle(head.stream) {
+            return Err(Failure::identifier("WINDOW_UPDATE"));
+        }
+        let Some(stream) = self.streams.get_mut(head.stream).filter(|stream| stream.reset.is_none()) else { return Ok(None) };
+        let window = stream.send_window;
+        if window + more > MAX_WINDOW {
+            let error = StreamError::Overflow { increment, window };
+            return self.stream_error(head.stream, ErrorCode::FLOW_CONTROL_ERROR, error, out).map(Some);
+        }
+        stream.send_window += more;
+        self.feed(head.stream);
+        Ok(None)
+    }
+}
+
+/// Frames of a fixed size have it (RFC 9113, 6).
+fn check_size(head: FrameHead) -> Result<(), Failure> {
+    let (name, good) = match head.kind {
+        kind::PRIORITY => ("PRIORITY", head.len == 5),
+        kind::RST_STREAM => ("RST_STREAM", head.len == 4),
+        kind::SETTINGS if head.has(flag::ACK) && head.len > 0 => {
+            let text = "client sent SETTINGS frame with the ACK flag and nonzero length";
+            return Err(Failure::new(ErrorCode::FRAME_SIZE_ERROR, text));
+        }
+        kind::SETTINGS => ("SETTINGS", head.len.is_multiple_of(6) && head.len <= MAX_SETTINGS),
+        kind::PING => ("PING", head.len == 8),
+        kind::GOAWAY => ("GOAWAY", head.len >= 8),
+        kind::WINDOW_UPDATE => ("WINDOW_UPDATE", head.len == 4),
+        _ => ("PRIORITY_UPDATE", head.len >= 4),
+    };
+    if good { Ok(()) } else { Err(Failure::size(name, head.len)) }
+}

@@ -1,0 +1,227 @@
+//! Frames that go out.
+
+use super::conn::{Connection, DRAIN_PING};
+use super::error::ErrorCode;
+use super::frame::{self, FrameHead, flag, kind};
+use super::settings::MAX_WINDOW;
+
+impl Connection {
+    /// Appends a head: `status` and fields, whose names are in lower case and which hold nothing of HTTP/1's connections. A status below
+    /// 200 is an informational one, after which another must follow. False when nobody listens to the stream any more.
+    pub fn respond<'f>(
+        &mut self,
+        stream: u32,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        end: bool,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.header_block(stream, Some(status), fields, end && status >= 200, out)
+    }
+
+    /// Appends trailers, which end the stream.
+    pub fn trailers<'f>(&mut self, stream: u32, fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>, out: &mut Vec<u8>) -> bool {
+        self.header_block(stream, None, fields, true, out)
+    }
+
+    fn header_block<'f>(
+        &mut self,
+        id: u32,
+        status: Option<u16>,
+        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        end: bool,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(id) else { return false };
+        // A head comes once and first, trailers after it.
+        if stream.out_closed || self.failed || stream.answered == status.is_some() {
+            return false;
+        }
+        stream.answered = stream.answered || status.is_some_and(|status| status >= 200);
+        stream.out_closed = end;
+        let start = out.len();
+        out.extend_from_slice(&[0; frame::HEAD]);
+        self.encoder.begin(out);
+        if let Some(status) = status {
+            self.encoder.status(status, out);
+        }
+        for (name, value) in fields {
+            self.encoder.field(name, value, out);
+        }
+        frame::seal_headers(start, id, end, self.peer.frame_size, out);
+        true
+    }
+
+    /// How many bytes of content the stream may send now, in one frame.
+    #[must_use]
+    pub fn quota(&self, id: u32) -> usize {
+        let Some(stream) = self.streams.get(id).filter(|stream| !stream.out_closed && !self.failed) else { return 0 };
+        usize::try_from(stream.send_window.min(self.send_window)).unwrap_or(0).min(self.peer.frame_size)
+    }
+
+    /// Appends as much of `data` as the windows allow, in frames of at most the peer's size, and answers how much that was. With `end`
+    /// and all of it sent, the stream is complete; no data at all and `end` need no window.
+    pub fn data(&mut self, id: u32, data: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
+        let mut sent = 0;
+        loop {
+            let rest = data.get(sent..).unwrap_or(&[]);
+            let len = rest.len().min(self.quota(id));
+            let last = end && len == rest.len();
+            if (len == 0 && !(last && rest.is_empty())) || !self.data_head(id, len, last, out) {
+                return sent;
+            }
+            out.extend_from_slice(rest.get(..len).unwrap_or(&[]));
+            sent += len;
+            if sent == data.len() {
+                return sent;
+            }
+        }
+    }
+
+    /// Appends only the head of a DATA frame, behind which the caller puts `len` bytes, for content that should not be copied. False, and
+    /// nothing appended, when the stream must not send so much (see [`Self::quota`]).
+    pub fn data_head(&mut self, id: u32, len: usize, end: bool, out: &mut Vec<u8>) -> bool {
+        let allowed = self.quota(id);
+        let Some(stream) = self.streams.get_mut(id) else { return false };
+        if stream.out_closed || self.failed || len > allowed || !stream.answered {
+            return false;
+        }
+        stream.send_window -= len as i64;
+        stream.out_closed = end;
+        self.send_window -= len as i64;
+        self.budget.sent_data();
+        FrameHead { len, kind: kind::DATA, flags: if end { flag::END_STREAM } else { 0 }, stream: id }.write(out);
+        true
+    }
+
+    /// The stream has content to send: [`Self::next_stream`] will name it when it is its turn and there is window. To be said again after each
+    /// time it was named, as long as there is more.
+    pub fn want(&mut self, id: u32) {
+        let rank = self.rank(id);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if stream.queued || stream.out_closed {
+            return;
+        }
+        stream.starved = stream.send_window <= 0;
+        stream.queued = !stream.starved;
+        if stream.queued {
+            self.schedule.push(id, rank);
+        }
+    }
+
+    /// The stream that should send next: its quota is above 0.
+    pub fn next_stream(&mut self) -> Option<u32> {
+        while self.send_window > 0 {
+            let id = self.schedule.pop()?;
+            let Some(stream) = self.streams.get_mut(id) else { continue };
+            stream.queued = false;
+            if stream.out_closed {
+                continue;
+            }
+            if stream.send_window > 0 {
+                return Some(id);
+            }
+            stream.starved = true;
+        }
+        None
+    }
+
+    /// Streams want to send, but the connection's window is used up.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.send_window <= 0 && !self.schedule.is_empty()
+    }
+
+    /// The stream wants to send, but a window is used up.
+    #[must_use]
+    pub fn is_starved(&self, id: u32) -> bool {
+        self.streams.get(id).is_some_and(|stream| stream.starved || (stream.queued && self.send_window <= 0))
+    }
+
+    pub(super) fn feed(&mut self, id: u32) {
+        let waits = self.streams.get_mut(id).is_some_and(|stream| stream.send_window > 0 && std::mem::take(&mut stream.starved));
+        if waits {
+            self.want(id);
+        }
+    }
+
+    pub(super) fn feed_all(&mut self) {
+        let waiting: Vec<u32> = self.streams.iter_mut().filter(|stream| stream.starved).map(|stream| stream.id).collect();
+        for id in waiting {
+            self.feed(id);
+        }
+    }
+
+    /// The caller is done with so much of the stream's content: the peer may send as much again. It is told when half of the first window
+    /// has gathered, so that small pieces cost no frame each.
+    pub fn release(&mut self, id: u32, len: usize, out: &mut Vec<u8>) {
+        let half = (self.config.window / 2).max(1);
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.released = stream.released.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+        if stream.in_closed || stream.released < half {
+            return;
+        }
+        let amount = std::mem::take(&mut stream.released);
+        self.grant(id, amount, out);
+    }
+
+    /// Makes the stream's window for receiving larger at once, as far as a window can be: nginx does so when it begins to read a body.
+    pub fn grant(&mut self, id: u32, amount: u32, out: &mut Vec<u8>) {
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.in_closed) else { return };
+        let amount = i64::from(amount).min(MAX_WINDOW - stream.recv_window);
+        if amount > 0 {
+            stream.recv_window += amount;
+            frame::window_update(id, amount as u32, out);
+        }
+    }
+
+    /// What the peer may still send on the stream.
+    #[must_use]
+    pub fn receive_window(&self, id: u32) -> i64 {
+        self.streams.get(id).map_or(0, |stream| stream.recv_window)
+    }
+
+    /// What still comes of the stream's body is dropped and not given back to its window.
+    pub fn discard(&mut self, id: u32) {
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.deaf = true;
+        }
+    }
+
+    /// Ends a stream by force. It must still be closed.
+    pub fn reset(&mut self, id: u32, code: ErrorCode, out: &mut Vec<u8>) {
+        if !self.failed {
+            self.end_by_us(id, code, out);
+        }
+    }
+
+    /// Begins to close the connection so that no request is lost (RFC 9113, 6.8): the client is told to open no more streams, and
+    /// those that are on their way are still taken until it has answered. Then the last GOAWAY follows, and [`super::Event::Drained`].
+    pub fn drain(&mut self, out: &mut Vec<u8>) {
+        if self.closing_at.is_some() || self.failed {
+            return;
+        }
+        self.closing_at = Some(MAX_WINDOW as u32);
+        self.draining = true;
+        frame::goaway(MAX_WINDOW as u32, ErrorCode::NO_ERROR, out);
+        frame::ping(false, DRAIN_PING, out);
+    }
+
+    /// Takes no new stream from here on, and says so. Open streams go on.
+    pub fn goaway(&mut self, code: ErrorCode, out: &mut Vec<u8>) {
+        if self.failed || self.closing_at.is_some_and(|_| !self.draining) {
+            return;
+        }
+        self.closing_at = Some(self.last);
+        self.draining = false;
+        frame::goaway(self.last, code, out);
+    }
+
+    /// Ends the connection at once.
+    pub fn abort(&mut self, code: ErrorCode, out: &mut Vec<u8>) {
+        if !self.failed {
+            self.failed = true;
+            frame::goaway(self.last, code, out);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Streams: their states (RFC 9113, 5.1) and windows.
+
+use std::collections::VecDeque;
+
+use super::priority::Priority;
+
+/// One stream that the caller has not closed yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    /// Its identifier.
+    pub(super) id: u32,
+    /// What the peer lets us send.
+    pub(super) send_window: i64,
+    /// What the peer may still send.
+    pub(super) recv_window: i64,
+    /// Content that the caller is done with and that the peer was not told of yet.
+    pub(super) released: u32,
+    /// What `Content-Length` says is still to come.
+    pub(super) expected: Option<u64>,
+    /// What `Content-Length` said.
+    pub(super) declared: u64,
+    /// The peer sent END_STREAM, or nothing of it is wanted any more.
+    pub(super) in_closed: bool,
+    /// We sent END_STREAM.
+    pub(super) out_closed: bool,
+    /// Who sent RST_STREAM.
+    pub(super) reset: Option<End>,
+    /// What still comes of the body is dropped.
+    pub(super) deaf: bool,
+    /// It has something to send and waits in the schedule.
+    pub(super) queued: bool,
+    /// It has something to send but no window.
+    pub(super) starved: bool,
+    /// A head that is not an informational one was sent.
+    pub(super) answered: bool,
+    /// The `priority` field or PRIORITY_UPDATE.
+    pub(super) priority: Option<Priority>,
+}
+
+/// How a stream ended that is not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Both sides sent END_STREAM.
+    Whole,
+    /// The peer sent RST_STREAM.
+    ByPeer,
+    /// We sent RST_STREAM: frames may still be on their way.
+    ByUs,
+}
+
+const ENDS: usize = 64;
+
+/// The streams of a connection, in the order of their identifiers.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    open: VecDeque<Stream>,
+    /// The last ones that ended.
+    ends: VecDeque<(u32, End)>,
+}
+
+impl Streams {
+    /// How many are open.
+    #[must_use]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// None is open.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    fn position(&self, id: u32) -> Option<usize> {
+        self.open.binary_search_by_key(&id, |stream| stream.id).ok()
+    }
+
+    /// The stream.
+    #[must_use]
+    pub(super) fn get(&self, id: u32) -> Option<&Stream> {
+        self.open.get(self.position(id)?)
+    }
+
+    /// The stream, to be changed.
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Stream> {
+        let at = self.position(id)?;
+        self.open.get_mut(at)
+    }
+
+    /// Adds a stream, whose identifier is above all others.
+    pub(super) fn push(&mut self, stream: Stream) {
+        self.open.push_back(stream);
+    }
+
+    /// All open streams.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.open.iter_mut()
+    }
+
+    /// All open streams' identifiers.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.open.iter().map(|stream| stream.id)
+    }
+
+    /// Takes a stream out.
+    pub(super) fn remove(&mut self, id: u32) -> Option<Stream> {
+        let at = self.position(id)?;
+        self.open.remove(at)
+    }
+
+    /// Remembers how a stream ended.
+    pub(super) fn ended(&mut self, id: u32, end: End) {
+        if self.ends.len() >= ENDS {
+            self.ends.pop_front();
+        }
+        self.ends.push_back((id, end));
+    }
+
+    /// How a stream ended, when that is not too long ago.
+    #[must_use]
+    pub(super) fn end_of(&self, id: u32) -> Option<End> {
+        self.ends.iter().rev().find(|entry| entry.0 == id).map(|entry| entry.1)
+    }
+
+    /// Gives memory back while nothing is open.
+    pub(super) fn shrink(&mut self) {
+        self.open.shrink_to(8);
+    }
+}

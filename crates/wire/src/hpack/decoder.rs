@@ -1,0 +1,274 @@
+//! A header block becomes fields.
+
+use super::huffman;
+use super::integer::{self, BadInteger};
+use super::tables::{DynamicTable, STATIC};
+use crate::span::Span;
+
+/// What a header block may be at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a name or a value as sent (one of `large_client_header_buffers`).
+    pub string: usize,
+    /// Bytes of all names and values, decoded (all of `large_client_header_buffers`).
+    pub total: usize,
+    /// How many fields are kept (`max_headers`); the rest is read, for the table's sake, and dropped.
+    pub fields: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { string: 8192, total: 4 * 8192, fields: 1000 }
+    }
+}
+
+/// Why a header block ends the connection: after it, the two sides' tables differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HpackError {
+    /// Index 0.
+    ZeroIndex,
+    /// An index beyond both tables; counted from the end of the static table.
+    Index(usize),
+    /// A table size update beyond what was allowed.
+    TableSize(usize),
+    /// A table size update behind the first field (RFC 7541, 4.2).
+    LateTableSize,
+    /// A size update that does not end within [`integer::MAX_BYTES`].
+    LongTableSize,
+    /// An index that does not.
+    LongIndex,
+    /// A string's length that does not.
+    LongLength,
+    /// A string that is not Huffman code.
+    Huffman,
+    /// A name of no bytes (CVE-2019-9516).
+    EmptyName,
+    /// The block ends within a field.
+    Truncated,
+    /// A string above [`Limits::string`].
+    StringTooLarge,
+    /// More than [`Limits::total`].
+    TooLarge,
+}
+
+/// One decoded field: ranges into [`Fields`]' bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name.
+    pub name: Span,
+    /// The value.
+    pub value: Span,
+    /// The sender forbids compression of it at further hops (RFC 7541, 7.1.3).
+    pub never_indexed: bool,
+}
+
+/// The fields of one block. Names and values stand in one buffer, which keeps its capacity.
+#[derive(Debug, Default)]
+pub struct Fields {
+    bytes: Vec<u8>,
+    list: Vec<Field>,
+    seen: usize,
+    /// Names and values so far, dropped ones too.
+    total: usize,
+    dropping: bool,
+}
+
+impl Fields {
+    /// Forgets everything, for the next block; with `dropping`, that block is read for the table's sake alone.
+    pub fn reset(&mut self, dropping: bool) {
+        self.bytes.clear();
+        self.list.clear();
+        (self.seen, self.total, self.dropping) = (0, 0, dropping);
+    }
+
+    /// Gives memory back that an idle connection need not hold.
+    pub fn shrink(&mut self) {
+        self.reset(false);
+        self.bytes = Vec::new();
+        self.list = Vec::new();
+    }
+
+    /// The fields, in order.
+    #[must_use]
+    pub fn list(&self) -> &[Field] {
+        &self.list
+    }
+
+    /// The buffer that the fields' ranges are into.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The fields as names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.list.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
+    }
+
+    /// There were more than [`Limits::fields`].
+    #[must_use]
+    pub fn overflowed(&self) -> bool {
+        !self.dropping && self.seen > self.list.len()
+    }
+
+    fn add(&mut self, start: usize, middle: usize, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
+        let end = self.bytes.len();
+        self.total += end - start;
+        if self.total > limits.total {
+            return Err(HpackError::TooLarge);
+        }
+        self.seen += 1;
+        if self.dropping || self.list.len() >= limits.fields {
+            self.bytes.truncate(start);
+        } else {
+            self.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, end), never_indexed });
+        }
+        Ok(())
+    }
+}
+
+enum Literal {
+    Indexed,
+    Plain,
+    Never,
+}
+
+/// One direction's decoder.
+#[derive(Debug)]
+pub struct Decoder {
+    table: DynamicTable,
+    /// What we allow by `SETTINGS_HEADER_TABLE_SIZE`.
+    allowed: usize,
+}
+
+impl Decoder {
+    /// A decoder whose table may hold `allowed` bytes (4096 unless settings say otherwise).
+    #[must_use]
+    pub fn new(allowed: usize) -> Self {
+        Self { table: DynamicTable::new(allowed), allowed }
+    }
+
+    /// Reads the fields at the start of `block` into `fields` and answers how many bytes they took: all of them when `last`, else
+    /// what is left is the beginning of a field, which must be handed in again with more behind it.
+    ///
+    /// # Errors
+    /// The tables of both sides differ from here on, so the connection must end.
+    pub fn decode(&mut self, block: &[u8], last: bool, limits: &Limits, fields: &mut Fields) -> Result<usize, HpackError> {
+        let mut at = 0;
+        while let Some(rest) = block.get(at..).filter(|rest| !rest.is_empty()) {
+            let start = fields.bytes.len();
+            match self.field(rest, limits, fields) {
+                Ok(len) => at += len,
+                Err(Stop::Partial) if !last => {
+                    fields.bytes.truncate(start);
+                    break;
+                }
+                Err(Stop::Partial) => return Err(HpackError::Truncated),
+                Err(Stop::Bad(error)) => return Err(error),
+            }
+        }
+        Ok(at)
+    }
+
+    fn field(&mut self, rest: &[u8], limits: &Limits, fields: &mut Fields) -> Result<usize, Stop> {
+        let first = rest.first().copied().unwrap_or(0);
+        if first & 0x80 != 0 {
+            let (index, len) = integer::decode(rest, 7).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
+            let (name, value) = self.entry(index)?;
+            let start = fields.bytes.len();
+            fields.bytes.extend_from_slice(name);
+            let middle = fields.bytes.len();
+            fields.bytes.extend_from_slice(value);
+            fields.add(start, middle, false, limits)?;
+            return Ok(len);
+        }
+        if first & 0xe0 == 0x20 {
+            return self.size_update(rest, fields.seen);
+        }
+        let (literal, prefix) = match first >> 4 {
+            4..=7 => (Literal::Indexed, 6),
+            1 => (Literal::Never, 4),
+            _ => (Literal::Plain, 4),
+        };
+        self.literal(rest, &literal, prefix, limits, fields)
+    }
+
+    fn size_update(&mut self, rest: &[u8], seen: usize) -> Result<usize, Stop> {
+        let (size, len) = integer::decode(rest, 5).map_err(|bad| bad_integer(bad, HpackError::LongTableSize))?;
+        if seen > 0 {
+            return Err(Stop::Bad(HpackError::LateTableSize));
+        }
+        if size > self.allowed {
+            return Err(Stop::Bad(HpackError::TableSize(size)));
+        }
+        self.table.resize(size);
+        Ok(len)
+    }
+
+    fn literal(&mut self, rest: &[u8], kind: &Literal, prefix: u32, limits: &Limits, fields: &mut Fields) -> Result<usize, Stop> {
+        let (index, mut at) = integer::decode(rest, prefix).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
+        let start = fields.bytes.len();
+        if index == 0 {
+            at += string(rest.get(at..).unwrap_or(&[]), limits, &mut fields.bytes)?;
+            if fields.bytes.len() == start {
+                return Err(Stop::Bad(HpackError::EmptyName));
+            }
+        } else {
+            let name = self.entry(index)?.0;
+            fields.bytes.extend_from_slice(name);
+        }
+        let middle = fields.bytes.len();
+        at += string(rest.get(at..).unwrap_or(&[]), limits, &mut fields.bytes)?;
+        if matches!(kind, Literal::Indexed) {
+            let field = fields.bytes.get(start..).and_then(|both| both.split_at_checked(middle - start));
+            if let Some((name, value)) = field {
+                self.table.insert(name, value, 0);
+            }
+        }
+        fields.add(start, middle, matches!(kind, Literal::Never), limits)?;
+        Ok(at)
+    }
+
+    fn entry(&self, index: usize) -> Result<(&[u8], &[u8]), Stop> {
+        let Some(at) = index.checked_sub(1) else { return Err(Stop::Bad(HpackError::ZeroIndex)) };
+        if let Some((name, value)) = STATIC.get(at) {
+            return Ok((name.as_bytes(), value.as_bytes()));
+        }
+        let at = at - STATIC.len();
+        self.table.get(at).ok_or(Stop::Bad(HpackError::Index(at)))
+    }
+}
+
+enum Stop {
+    Partial,
+    Bad(HpackError),
+}
+
+impl From<HpackError> for Stop {
+    fn from(error: HpackError) -> Self {
+        Self::Bad(error)
+    }
+}
+
+fn bad_integer(bad: BadInteger, long: HpackError) -> Stop {
+    match bad {
+        BadInteger::Partial => Stop::Partial,
+        BadInteger::TooLong => Stop::Bad(long),
+    }
+}
+
+/// Appends the string at the start of `bytes` and answers how many bytes it took.
+#[inline]
+fn string(bytes: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Stop> {
+    let (len, at) = integer::decode(bytes, 7).map_err(|bad| bad_integer(bad, HpackError::LongLength))?;
+    if len > limits.string {
+        return Err(Stop::Bad(HpackError::StringTooLarge));
+    }
+    let text = bytes.get(at..at + len).ok_or(Stop::Partial)?;
+    if bytes.first().is_some_and(|first| first & 0x80 != 0) {
+        huffman::decode(text, out).map_err(|_| HpackError::Huffman)?;
+    } else {
+        out.extend_from_slice(text);
+    }
+    Ok(at + len)
+}

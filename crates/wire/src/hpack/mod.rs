@@ -1,0 +1,13 @@
+//! Header compression of HTTP/2 (RFC 7541), with the parts that HTTP/3's QPACK shares: integers, the Huffman code.
+
+mod decoder;
+mod encoder;
+pub mod huffman;
+pub mod integer;
+pub mod tables;
+
+#[cfg(test)]
+mod tests;
+
+pub use decoder::{Decoder, Field, Fields, HpackError, Limits};
+pub use encoder::Encoder;

@@ -1,0 +1,159 @@
+//! A request that matches no location runs all that a location would have inherited: each directive that may stand in
+//! `http` or `server` attaches there what it attaches to an empty location.
+
+use crate::main_level;
+use crate::registry::modules;
+use conf::context::{Arity, Context};
+use conf::include::{Loader, OpenError};
+use conf::parser::Parser;
+use conf::row::{Row, Table};
+use conf::scope::Frame;
+use engine::build::Ground;
+use engine::directives::table;
+use engine::nodes::Finished;
+use http::Phase;
+use http::location::Location;
+use http::root::Paths;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+struct Text(Vec<u8>);
+
+impl Loader for Text {
+    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
+        Ok(self.0.clone())
+    }
+
+    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
+        Ok(Vec::new())
+    }
+}
+
+/// What directives refer to, and what makes others act.
+const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $uri zone=c:1m; log_format f $uri;
+    upstream u { server 127.0.0.1:1; } set_real_ip_from 127.0.0.1; access_log /dev/null;";
+
+/// Arguments for directives that take no arguments of the usual kinds.
+const SAMPLES: &[(&str, &str)] = &[
+    ("access_log", "/dev/null f"),
+    ("auth_basic", "realm; auth_basic_user_file /dev/null"),
+    ("auth_request_set", "$x y"),
+    ("autoindex_format", "html"),
+    ("dav_access", "user:rw"),
+    ("dav_methods", "PUT"),
+    ("error_page", "404 /x"),
+    ("expires", "1h"),
+    ("gzip_http_version", "1.0"),
+    ("if", "($uri)"),
+    ("keepalive_disable", "none"),
+    ("limit_conn", "c 1"),
+    ("limit_req", "zone=r"),
+    ("lua_capture_error_log", "32k"),
+    ("memc_cmds_allowed", "get"),
+    ("more_set_headers", "'A: b'"),
+    ("more_set_input_headers", "'A: b'"),
+    ("proxy_http_version", "1.1"),
+    ("proxy_ignore_headers", "Vary"),
+    ("set_by_lua_block", "$x"),
+    ("try_files", "/a /b"),
+];
+
+/// What most directives understand one of.
+const USUAL: &[&str] = &[
+    "on",
+    "1",
+    "10",
+    "1k",
+    "8 8k",
+    "1 1",
+    "/x",
+    "all",
+    "127.0.0.1",
+    "$uri",
+    "a b",
+    "a=b",
+    "a",
+    "$x",
+    "$x y",
+    "$x 1 2",
+    "error",
+    "503",
+    "off",
+];
+
+fn load(table: &Table, directive: &str, in_http: bool) -> Result<(Rc<Location>, Rc<Location>), String> {
+    let (http, server) = if in_http { (directive, "") } else { ("", directive) };
+    let text = format!("http {{ {AROUND} {http}\n server {{ listen 127.0.0.1:1; {server}\n location = /x {{ }} }} }}");
+    let block = Parser::new(Text(text.into()), "/").parse_file(b"/conf/nginx.conf").into_result().map_err(|error| error.message)?;
+    let frame = Frame::default();
+    frame.global.get::<Ground>().paths = Rc::new(Paths { prefix: "/srv/".into(), conf_prefix: "/conf/".into() });
+    table.read(&block, Context::MAIN, &frame).map_err(|error| error.message)?;
+    let (http, _) = frame.global.take::<Finished>().http.ok_or("no http")?;
+    let server = http.servers.first().ok_or("no server")?;
+    Ok((server.own.clone(), server.locations.fixed.first().ok_or("no location")?.clone()))
+}
+
+/// Handlers of the phases after the choice of a location, and filters by their number.
+fn attached(location: &Location) -> BTreeSet<(&'static str, usize)> {
+    let phases = [
+        ("rewrite", Phase::Rewrite),
+        ("preaccess", Phase::Preaccess),
+        ("access", Phase::Access),
+        ("precontent", Phase::Precontent),
+        ("content", Phase::Content),
+        ("log", Phase::Log),
+    ];
+    let handlers = phases.into_iter().flat_map(|(name, phase)| location.handlers(phase).iter().map(move |h| (name, usize::from(h.order))));
+    let filters = [("header filter", location.header_filters.len()), ("body filter", location.body_filters.len())];
+    let content = location.content.iter().map(|_| ("content handler", 0));
+    handlers.chain(content).chain(filters.into_iter().flat_map(|(name, count)| (0..count).map(move |at| (name, at)))).collect()
+}
+
+/// The directive with arguments that it accepts.
+fn sample(table: &Table, row: &Row, in_http: bool) -> Result<(String, Rc<Location>, Rc<Location>), String> {
+    let given = SAMPLES.iter().find(|(name, _)| *name == row.name).map(|(_, args)| *args);
+    let lua = row.name.ends_with("_by_lua_block");
+    let none = (row.arity == Arity::exactly(0)).then_some("");
+    let texts = given.or(none).map_or(USUAL.to_vec(), |args| vec![args]);
+    let mut refusal = Err(String::new());
+    for args in texts {
+        let text = match (lua, row.block) {
+            (true, _) => format!("{} {} {{ return 1 }}", row.name, given.unwrap_or_default()),
+            (false, true) => format!("{} {args} {{ }}", row.name),
+            (false, false) => format!("{} {args};", row.name),
+        };
+        match load(table, &text, in_http) {
+            Ok((own, inner)) => return Ok((text, own, inner)),
+            Err(message) => refusal = Err(message),
+        }
+    }
+    refusal
+}
+
+#[test]
+fn what_an_empty_location_inherits_acts_without_a_location_too() {
+    let table = table(&modules(), main_level::rows());
+    let bare = attached(&load(&table, "", false).expect("a server").0);
+    let mut acting = BTreeSet::new();
+    for (row, level) in table.rows().flat_map(|row| [(row, Context::HTTP), (row, Context::SERVER)]) {
+        if !row.contexts.contains(level | Context::LOCATION) {
+            continue;
+        }
+        let (text, own, inner) = match sample(&table, row, level == Context::HTTP) {
+            Ok(loaded) => loaded,
+            Err(message) => {
+                assert!(message.contains("not supported"), "{} needs a sample: {message}", row.name);
+                continue;
+            }
+        };
+        // The server's own place may have more: what locations do not inherit, such as `try_files`.
+        assert!(attached(&own).is_superset(&attached(&inner)), "{text} in {level:?}: {:?}, {:?}", attached(&own), attached(&inner));
+        if attached(&own) != bare {
+            acting.insert((row.name.to_string(), level.bits()));
+        }
+    }
+    for name in ["access_by_lua_block", "rewrite_by_lua_block", "precontent_by_lua_block", "more_set_input_headers", "deny", "auth_basic"] {
+        let levels = acting.iter().filter(|(acting, _)| acting == name).count();
+        assert_eq!(levels, 2, "{name}");
+    }
+}

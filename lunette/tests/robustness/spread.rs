@@ -1,0 +1,147 @@
+//! How connections are spread over workers: by counts, not by times.
+
+use crate::rig::{Foreground, PATIENCE, Prefix, free_port, until};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+const WORKERS: usize = 4;
+
+fn server(limit: usize) -> (Prefix, u16, Foreground) {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes {WORKERS}; error_log logs/error.log notice;\nevents {{ worker_connections {limit}; }}\n\
+             http {{ server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"$pid\\n\"; }} }} }}\n"
+        ),
+    );
+    let running = Foreground::start(&prefix, port, "").unwrap();
+    until("all workers", || workers(&running).len() == WORKERS);
+    (prefix, port, running)
+}
+
+/// Process numbers of the workers.
+fn workers(server: &Foreground) -> Vec<String> {
+    let master = server.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn ask(stream: &mut TcpStream, connection: &str) {
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n").as_bytes()).unwrap();
+}
+
+/// The worker that answers; `None` if the connection is closed.
+fn answer(stream: &mut TcpStream) -> Option<String> {
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while !text.windows(4).any(|w| w == b"\r\n\r\n") || !text.ends_with(b"\n") || text.ends_with(b"\r\n") {
+        if !matches!(stream.read(&mut byte), Ok(1)) {
+            return None;
+        }
+        text.extend(byte);
+    }
+    let text = String::from_utf8(text).unwrap();
+    Some(text.lines().last().unwrap_or_default().to_owned())
+}
+
+type Counts = BTreeMap<String, usize>;
+
+fn assert_even(counts: &Counts, what: &str) {
+    let (least, most) = (counts.values().min().unwrap(), counts.values().max().unwrap());
+    assert!(counts.len() == WORKERS && 2 * most <= 3 * least, "{what}: {counts:?}");
+}
+
+#[test]
+fn one_after_the_other_kept_or_closed() {
+    let (_prefix, port, _running) = server(1000);
+    for (connection, keep) in [("keep-alive", true), ("close", false)] {
+        let (mut counts, mut kept) = (Counts::new(), Vec::new());
+        for _ in 0..800 {
+            let mut stream = connect(port);
+            ask(&mut stream, connection);
+            *counts.entry(answer(&mut stream).unwrap()).or_default() += 1;
+            if keep {
+                kept.push(stream);
+            }
+        }
+        assert_even(&counts, connection);
+        for stream in &mut kept {
+            ask(stream, connection);
+            assert!(answer(stream).is_some(), "a connection was closed for others");
+        }
+    }
+}
+
+#[test]
+fn bursts() {
+    let (_prefix, port, _running) = server(4000);
+    for connection in ["keep-alive", "close"] {
+        let mut counts = Counts::new();
+        let mut kept = Vec::new();
+        for _ in 0..4 {
+            let mut burst: Vec<_> = (0..400).map(|_| connect(port)).collect();
+            burst.iter_mut().for_each(|stream| ask(stream, connection));
+            for stream in &mut burst {
+                *counts.entry(answer(stream).unwrap()).or_default() += 1;
+            }
+            kept.extend(burst);
+        }
+        assert_even(&counts, connection);
+    }
+}
+
+/// Together the workers have as many slots as there are connections: nobody is closed while one of them has room.
+#[test]
+fn a_full_worker_leaves_connections_to_those_with_room() {
+    let (_prefix, port, running) = server(50);
+    // Three workers stop; the fourth gets all connections that it has slots for, and one more waits.
+    let all = workers(&running);
+    let signal =
+        |name: &str| all.iter().skip(1).for_each(|pid| assert!(Command::new("kill").args([name, pid]).status().unwrap().success()));
+    signal("-STOP");
+    let mut kept: Vec<_> = (0..45).map(|_| connect(port)).collect();
+    for stream in &mut kept {
+        ask(stream, "keep-alive");
+        assert_eq!(answer(stream).as_deref(), Some(all[0].as_str()));
+    }
+    signal("-CONT");
+    for _ in 45..195 {
+        let mut stream = connect(port);
+        ask(&mut stream, "keep-alive");
+        assert!(answer(&mut stream).is_some());
+        kept.push(stream);
+    }
+    for (i, stream) in kept.iter_mut().enumerate() {
+        ask(stream, "keep-alive");
+        assert!(answer(stream).is_some(), "connection {i} of {} was closed", 195);
+    }
+}
+
+/// The others never come: who is full serves all the same, and closes what is idle.
+#[test]
+fn who_is_left_alone_serves() {
+    let (_prefix, port, running) = server(20);
+    let all = workers(&running);
+    let signal =
+        |name: &str| all.iter().skip(1).for_each(|pid| assert!(Command::new("kill").args([name, pid]).status().unwrap().success()));
+    signal("-STOP");
+    let kept: Vec<_> = (0..60)
+        .map(|_| {
+            let mut stream = connect(port);
+            ask(&mut stream, "keep-alive");
+            assert_eq!(answer(&mut stream).as_deref(), Some(all[0].as_str()));
+            stream
+        })
+        .collect();
+    signal("-CONT");
+    drop(kept);
+}
