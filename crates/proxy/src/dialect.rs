@@ -223,6 +223,8 @@ impl Framing {
         let fixed = |line: &'static str| Cow::Borrowed(line.as_bytes());
         match self {
             Framing::Empty | Framing::Length(0) => Ok(Step::Done { end: 0 }),
+            Framing::Records(body) => body.next(input).map_err(|error| Cow::Owned(error.message().into_bytes())),
+            Framing::Replies(replies) => replies.next(input).map_err(|error| redis2::invalid(input, error.at)),
             _ if input.is_empty() => Ok(Step::Partial),
             Framing::Length(left) => {
                 let end = usize::try_from(*left).map_or(input.len(), |l| l.min(input.len()));
@@ -231,8 +233,6 @@ impl Framing {
             }
             Framing::Chunked(decoder) => decoder.decode(input).map_err(|_| fixed("upstream sent invalid chunked response")),
             Framing::Value(value) => value.next(input).map_err(|_| fixed("memcached sent invalid trailer")),
-            Framing::Records(body) => body.next(input).map_err(|error| Cow::Owned(error.message().into_bytes())),
-            Framing::Replies(replies) => replies.next(input).map_err(|error| redis2::invalid(input, error.at)),
             Framing::UntilClose => Ok(Step::Data { start: 0, end: input.len() }),
         }
     }

@@ -93,7 +93,7 @@ impl Dialect for FastCgi {
         let body = |length, announced: Option<u64>| {
             // To HEAD the length is that of a body that does not come.
             let announced = announced.filter(|_| !asked.encoded.to_head);
-            Framing::Records(Body::new(records.clone(), bare - length, announced, self.keep))
+            Framing::Records(Body::new(records.clone(), bare - length, announced))
         };
         Ok(match gateway::head(parser, input, asked, false, body)? {
             Head::Complete(answer) => Head::Complete(Answer { keep_alive: self.keep, ..answer }),

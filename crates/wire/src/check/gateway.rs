@@ -38,8 +38,8 @@ pub fn fastcgi(data: &[u8]) {
         assert_eq!(streams(data.chunks(size)), whole);
     }
     let bare = data.first().map_or(0, |byte| usize::from(*byte % 16));
-    for (length, keep) in [(None, true), (Some(3), false), (Some(0), true)] {
-        let mut body = Body::new(Records::default(), bare, length, keep);
+    for length in [None, Some(3), Some(0)] {
+        let mut body = Body::new(Records::default(), bare, length);
         let (mut at, mut given) = (0, 0);
         while let Ok(step) = body.next(&data[at..]) {
             let remark = body.remark();

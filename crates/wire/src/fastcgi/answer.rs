@@ -49,18 +49,17 @@ pub struct Body {
     /// Bytes at the beginning that have no frame any more.
     bare: usize,
     left: Option<u64>,
-    keep: bool,
+    closed: bool,
     done: bool,
     clean: bool,
     remark: Option<Remark>,
 }
 
 impl Body {
-    /// A body whose first `bare` bytes have been taken out of their records, of `length` bytes if that is known. With `keep` the
-    /// end of the request is waited for, so that the connection can serve another one.
+    /// A body whose first `bare` bytes have been taken out of their records, of `length` bytes if that is known.
     #[must_use]
-    pub fn new(records: Records, bare: usize, length: Option<u64>, keep: bool) -> Body {
-        Body { records, bare, left: length, keep, ..Body::default() }
+    pub fn new(records: Records, bare: usize, length: Option<u64>) -> Body {
+        Body { records, bare, left: length, ..Body::default() }
     }
 
     /// Looks at `input`, which starts where the last step ended. A step without data leaves a [`Remark`].
@@ -87,7 +86,7 @@ impl Body {
                     return Ok(Step::Data { start: at + end, end: at + end });
                 }
                 Piece::OutEnd { .. } if !self.is_whole() => return Err(BodyError::ShortOut),
-                Piece::OutEnd { end } => (at, self.done) = (at + end, !self.keep),
+                Piece::OutEnd { end } => (at, self.closed) = (at + end, true),
                 Piece::Finished { .. } if !self.is_whole() => return Err(BodyError::ShortRequest),
                 Piece::Finished { end } => {
                     self.done = true;
@@ -121,10 +120,11 @@ impl Body {
         self.left.is_none_or(|left| left == 0)
     }
 
-    /// Whether the end of the connection leaves nothing open: `Content-Length` has come true.
+    /// Whether the end of the connection leaves nothing open: the application has closed the answer, or `Content-Length` has come
+    /// true.
     #[must_use]
     pub fn may_end(&self) -> bool {
-        self.left == Some(0)
+        self.closed || self.left == Some(0)
     }
 
     /// Whether the connection can serve another request.
@@ -166,19 +166,19 @@ mod tests {
     #[test]
     fn bare_bytes_records_and_messages() {
         let input = [b"hel", REST].concat();
-        let (out, remarks, end) = played(Body::new(began(), 3, Some(5), true), &input);
+        let (out, remarks, end) = played(Body::new(began(), 3, Some(5)), &input);
         assert_eq!((out.as_slice(), end), (&b"hello"[..], Ok(true)));
         assert_eq!(remarks, [Remark::Errors(b"bad".to_vec())]);
         let more = [&input[..], b"x"].concat();
-        assert_eq!(played(Body::new(began(), 3, None, true), &more).2, Ok(false));
-        assert_eq!(played(Body::new(began(), 3, None, false), &input).0, b"hello");
+        assert_eq!(played(Body::new(began(), 3, None), &more).2, Ok(false));
+        assert_eq!(played(Body::new(began(), 3, None), &input).0, b"hello");
     }
 
     #[test]
     fn lengths_that_are_not_true() {
         let input = [b"hel", REST].concat();
-        assert_eq!(played(Body::new(began(), 3, Some(6), true), &input).2, Err(BodyError::ShortOut));
-        let (out, remarks, end) = played(Body::new(began(), 3, Some(4), true), &input);
+        assert_eq!(played(Body::new(began(), 3, Some(6)), &input).2, Err(BodyError::ShortOut));
+        let (out, remarks, end) = played(Body::new(began(), 3, Some(4)), &input);
         assert_eq!((out.as_slice(), remarks, end), (&b"hell"[..], vec![Remark::Excess], Ok(false)));
     }
 
