@@ -124,8 +124,12 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::upstream::sticky::MODULE,
         proxy::upstream::queue::MODULE,
         proxy::proxy::MODULE,
+        proxy::fastcgi::MODULE,
+        proxy::uwsgi::MODULE,
+        proxy::scgi::MODULE,
         proxy::memcached::MODULE,
         proxy::memc::MODULE,
+        proxy::redis2::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,
         m::index::MODULE,

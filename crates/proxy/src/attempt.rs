@@ -1,7 +1,7 @@
 //! One try of one server: connect, send, read the head, pass the answer on.
 
 use crate::connection::Connection;
-use crate::dialect::{Answer, Framing, Head, Question};
+use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::limits::default;
@@ -15,6 +15,7 @@ use base::errno;
 use base::log::Level;
 use http::{Outcome, log_request};
 use net::address::Address;
+use std::borrow::Cow;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -60,7 +61,7 @@ fn now_ms() -> u64 {
 impl<'a> Attempt<'a> {
     /// Tries the leased server.
     pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
-        let sender = Sender::new(exchange.source.clone(), exchange.framing, exchange.encoded.tail);
+        let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         // A body that still comes would be mistaken for the client's end.
         let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_));
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch };
@@ -89,7 +90,7 @@ impl<'a> Attempt<'a> {
                 }
                 Err(Problem::Server(next::ERROR, ..)) if self.is_free(&connection) => {
                     self.request().log(Level::Info, b"upstream closed an idle connection, connecting anew");
-                    self.sender = Sender::new(self.exchange.source.clone(), self.exchange.framing, self.exchange.encoded.tail);
+                    self.sender = Sender::new(self.exchange.source.clone(), &self.exchange.encoded);
                     self.send_error = None;
                 }
                 Err(Problem::Server(condition, status, line)) => return self.failed(condition, status, &line),
@@ -113,7 +114,10 @@ impl<'a> Attempt<'a> {
     }
 
     fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
-        self.request().log(Level::Error, line);
+        // What was said while the answer was read needs no other line.
+        if !line.is_empty() {
+            self.request().log(Level::Error, line);
+        }
         self.finish(status);
         End::Failed(self.failure(condition, status))
     }
@@ -193,6 +197,7 @@ impl<'a> Attempt<'a> {
         scratch.parser.reset();
         // Larger heads make room as they come, up to their limit.
         let size = self.exchange.route.plan.buffer_size.min(default::MAX_READ as usize);
+        scratch.unwrapped.reset();
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
@@ -268,13 +273,20 @@ impl<'a> Attempt<'a> {
         let limit = exchange.route.plan.buffer_size;
         loop {
             let scratch = &mut *exchange.scratch;
-            let result = {
-                let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit };
-                exchange.route.dialect.parse(&mut scratch.parser, &scratch.input, &asked)
-            };
+            let dialect = &exchange.route.dialect;
+            let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input);
+            let result = bare.and_then(|bare| {
+                let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+                let input = scratch.input.get(..bare).unwrap_or_default();
+                match dialect.parse(&mut scratch.parser, input, &asked)? {
+                    Head::Partial => Ok((Head::Partial, bare < scratch.input.len())),
+                    other => Ok((other, false)),
+                }
+            });
             let bad = match result {
-                Ok(Head::Partial) => return None,
-                Ok(Head::Interim(length)) => {
+                Ok((Head::Partial, true)) => continue,
+                Ok((Head::Partial, false)) => return None,
+                Ok((Head::Interim(length), _)) => {
                     scratch.input.drain(..length.min(scratch.input.len()));
                     scratch.parser.reset();
                     if scratch.input.is_empty() {
@@ -282,9 +294,9 @@ impl<'a> Attempt<'a> {
                     }
                     continue;
                 }
-                Ok(Head::Complete(answer)) => match broken_start(&answer, &scratch.input) {
+                Ok((Head::Complete(answer), _)) => match broken_start(&answer, &scratch.input) {
                     None => return Some(Ok(answer)),
-                    Some(line) => line.to_vec(),
+                    Some(line) => line.into_owned(),
                 },
                 Err(line) => line,
             };
@@ -306,10 +318,12 @@ impl<'a> Attempt<'a> {
             return End::Failed(failure);
         }
         let (request, route, record) = (exchange.request.clone(), exchange.route.clone(), exchange.record.clone());
-        let asked = Question { encoded: &exchange.encoded, written: &exchange.scratch.out, limit: route.plan.buffer_size };
         self.lease.heard(record.header_time());
         exchange.learn(&self.lease.peer, true);
-        route.dialect.answered(&request, exchange.scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
+        let scratch = &exchange.scratch;
+        let asked =
+            Question { encoded: &exchange.encoded, written: &scratch.out, limit: route.plan.buffer_size, unwrapped: &scratch.unwrapped };
+        route.dialect.answered(&request, scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
         if self.is_intercepted(answer.status) {
             headers::keep_challenge(&request, &record);
             self.keep_whole(connection, &answer);
@@ -358,7 +372,7 @@ impl<'a> Attempt<'a> {
         let Answer { length, keep_alive, body, .. } = answer;
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
-        let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, exchange.framing, b""));
+        let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, &Encoded::default()));
         let mut relay = Relay {
             request: &request,
             plan: &exchange.route.plan,
@@ -417,9 +431,12 @@ impl<'a> Attempt<'a> {
 }
 
 /// The fault in the first bytes of a body that came with its head: while nothing has been passed on, it is a 502.
-fn broken_start(answer: &Answer, input: &[u8]) -> Option<&'static [u8]> {
-    let Framing::Chunked(decoder) = &answer.body else { return None };
-    let mut probe = Framing::Chunked(decoder.clone());
+fn broken_start(answer: &Answer, input: &[u8]) -> Option<Cow<'static, [u8]>> {
+    let mut probe = match &answer.body {
+        Framing::Chunked(decoder) => Framing::Chunked(decoder.clone()),
+        Framing::Replies(replies) => Framing::Replies(replies.clone()),
+        _ => return None,
+    };
     let mut rest = input.get(answer.length..)?;
     loop {
         match probe.next(rest) {

@@ -2,16 +2,26 @@
 //!
 //! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
 
+pub mod fastcgi;
+pub mod gateway;
 pub mod http1;
 pub mod memc;
 pub mod memcached;
+pub mod redis2;
+pub mod scgi;
+pub mod uwsgi;
 
 use crate::url::Url;
+use base::log::Level;
 use http::{Outcome, Request};
+use std::borrow::Cow;
 use std::ops::Range;
 use wire::chunked::{Decoder, Step};
+use wire::fastcgi::answer::{Body, Remark};
+use wire::fastcgi::record::Records;
 use wire::h1::response::ResponseHead;
 use wire::memcached::answer::Value;
+use wire::redis::Replies;
 use wire::span::Span;
 
 /// The request body as it will really be sent; its framing follows from this alone.
@@ -23,6 +33,18 @@ pub enum Sent {
     Length(u64),
     /// Unknown; chunks if the protocol has them.
     Stream,
+}
+
+/// What a body is wrapped in on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Envelope {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// Chunks.
+    Chunks,
+    /// FastCGI's records.
+    Records,
 }
 
 /// What a protocol sends behind the head.
@@ -64,6 +86,26 @@ pub struct Encoded {
     pub upgrade: bool,
     /// What follows the body, for protocols that never stream it.
     pub tail: &'static [u8],
+    /// What the body is wrapped in.
+    pub envelope: Envelope,
+    /// How many answers there will be, for protocols that ask more than once.
+    pub answers: u64,
+}
+
+/// What has been done to the bytes of an answer before they were parsed.
+#[derive(Debug, Default)]
+pub struct Unwrapped {
+    /// Where the next record stands.
+    pub records: Records,
+    /// Bytes at the beginning of the input that are out of their records.
+    pub bare: usize,
+}
+
+impl Unwrapped {
+    /// Forgets an earlier answer.
+    pub fn reset(&mut self) {
+        *self = Unwrapped::default();
+    }
 }
 
 /// The request that an answer belongs to.
@@ -74,6 +116,8 @@ pub struct Question<'a> {
     pub written: &'a [u8],
     /// Most bytes of the answer's head.
     pub limit: usize,
+    /// What [`Dialect::unwrap`] did.
+    pub unwrapped: &'a Unwrapped,
 }
 
 /// How far a head has come.
@@ -129,8 +173,17 @@ pub trait Dialect {
     /// The answer to a request without a body that it needs. It has been logged.
     fn carried(&self, request: &Request) -> Result<Carried, Outcome>;
 
-    /// Appends the request's head.
-    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded;
+    /// Appends the request's head; `None` if there can be none, which has been logged.
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded>;
+
+    /// Takes the next bytes of an answer that comes in records out of theirs, in place. What [`Dialect::parse`] gets is the input up
+    /// to what this returns; behind it are further records.
+    ///
+    /// # Errors
+    /// The line for the error log: the answer is garbage, and the connection is closed.
+    fn unwrap(&self, _request: &Request, _unwrapped: &mut Unwrapped, input: &mut Vec<u8>) -> Result<usize, Vec<u8>> {
+        Ok(input.len())
+    }
 
     /// Parses on.
     ///
@@ -153,6 +206,10 @@ pub enum Framing {
     Chunked(Decoder),
     /// A memcached value with its end mark.
     Value(Value),
+    /// FastCGI's records.
+    Records(Body),
+    /// Redis replies.
+    Replies(Replies),
     /// Everything until the upstream closes.
     UntilClose,
 }
@@ -162,24 +219,58 @@ impl Framing {
     ///
     /// # Errors
     /// The line for the error log.
-    pub fn next(&mut self, input: &[u8]) -> Result<Step, &'static [u8]> {
+    pub fn next(&mut self, input: &[u8]) -> Result<Step, Cow<'static, [u8]>> {
+        let fixed = |line: &'static str| Cow::Borrowed(line.as_bytes());
         match self {
             Framing::Empty | Framing::Length(0) => Ok(Step::Done { end: 0 }),
+            Framing::Records(body) => body.next(input).map_err(|error| Cow::Owned(error.message().into_bytes())),
+            Framing::Replies(replies) => replies.next(input).map_err(|error| redis2::invalid(input, error.at)),
             _ if input.is_empty() => Ok(Step::Partial),
             Framing::Length(left) => {
                 let end = usize::try_from(*left).map_or(input.len(), |l| l.min(input.len()));
                 *left -= end as u64;
                 Ok(Step::Data { start: 0, end })
             }
-            Framing::Chunked(decoder) => decoder.decode(input).map_err(|_| &b"upstream sent invalid chunked response"[..]),
-            Framing::Value(value) => value.next(input).map_err(|_| &b"memcached sent invalid trailer"[..]),
+            Framing::Chunked(decoder) => decoder.decode(input).map_err(|_| fixed("upstream sent invalid chunked response")),
+            Framing::Value(value) => value.next(input).map_err(|_| fixed("memcached sent invalid trailer")),
             Framing::UntilClose => Ok(Step::Data { start: 0, end: input.len() }),
+        }
+    }
+
+    /// What the last step wants to be logged.
+    pub fn remark(&mut self) -> Option<(Level, Vec<u8>)> {
+        let Framing::Records(body) = self else { return None };
+        Some(match body.remark()? {
+            Remark::Errors(text) => (Level::Error, fastcgi::said(&text)),
+            Remark::Excess => (Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header".to_vec()),
+        })
+    }
+
+    /// What is to be said about bytes behind the body.
+    #[must_use]
+    pub fn excess(&self, rest: &[u8]) -> Vec<u8> {
+        match self {
+            Framing::Replies(_) => redis2::excess(rest),
+            _ => b"upstream sent more data than specified in \"Content-Length\" header".to_vec(),
+        }
+    }
+
+    /// Whether the connection can serve another request, once the body is whole and nothing follows it.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        match self {
+            Framing::Records(body) => body.is_clean(),
+            _ => true,
         }
     }
 
     /// Whether the end of the connection is the end of the body.
     #[must_use]
     pub fn ends_with_connection(&self) -> bool {
-        matches!(self, Framing::UntilClose)
+        match self {
+            Framing::Records(body) => body.may_end(),
+            Framing::UntilClose => true,
+            _ => false,
+        }
     }
 }

@@ -65,11 +65,11 @@ impl Exchange {
         retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)
     }
 
-    /// Writes the request's head; false: there is no URL.
+    /// Writes the request's head; false: there is no URL, or what it asks for cannot be written.
     pub fn encode(&mut self) -> bool {
         let mut out = std::mem::take(&mut self.scratch.out);
         out.clear();
-        let encoded = self.url().map(|url| {
+        let encoded = self.url().and_then(|url| {
             let evaluated = self.evaluated.is_some();
             let (location, pass_headers) = (self.route.pass.location(), self.route.plan.pass_request_headers);
             let job = Job { request: &self.request, location, pass_headers, url, evaluated, body: self.framing };

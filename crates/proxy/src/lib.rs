@@ -1,4 +1,5 @@
-//! Reverse proxying: one exchange engine for all upstream protocols, with HTTP/1.1 and memcached's as its dialects.
+//! Reverse proxying: one exchange engine for all upstream protocols: HTTP/1.1, FastCGI, uwsgi, SCGI, memcached's and Redis's are
+//! its dialects.
 //!
 //! [`family`] has the directives that repeat by protocol, [`dialect`] what a protocol must say, [`exchange`] and its
 //! parts the way of a request through its upstream.
@@ -10,7 +11,9 @@ pub mod connection;
 pub mod dialect;
 pub mod exchange;
 pub mod family;
+pub mod fastcgi;
 pub mod following;
+pub mod gateway;
 pub mod handler;
 pub mod headers;
 pub mod hidden;
@@ -23,16 +26,19 @@ pub mod place;
 pub mod proxy;
 pub mod queue;
 pub mod record;
+pub mod redis2;
 pub mod relay;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
 pub mod rows;
+pub mod scgi;
 pub mod sender;
 pub mod settings;
 pub mod sticky;
 pub mod tunnel;
 pub mod upstream;
 pub mod url;
+pub mod uwsgi;
 pub mod values;
 pub mod variables;

@@ -2,7 +2,7 @@
 
 use crate::dialect::memc::{Memc, Names};
 use crate::family::{self, Member};
-use crate::pass::Pass;
+use crate::pass::{Kind, Pass};
 use crate::place;
 use crate::route::{Route, Routed};
 use crate::settings::{Family, next};
@@ -109,7 +109,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     if cx.location::<Values>().pass.is_some() {
         return Err(cx.duplicate());
     }
-    let pass = place::read(cx)?;
+    let pass = place::read(cx, Kind::Group { module: "memc", empty: "memc: handler: empty \"memc_pass\" target" })?;
     let names = {
         let mut variables = cx.global::<Variables>();
         Names {

@@ -3,7 +3,7 @@
 use crate::dialect::memcached::Memcached;
 use crate::family::{self, Member};
 use crate::memc::conditions;
-use crate::pass::Pass;
+use crate::pass::{Kind, Pass};
 use crate::place;
 use crate::route::{Route, Routed};
 use crate::settings::Family;
@@ -85,7 +85,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     if cx.location::<Values>().pass.is_some() {
         return Err(cx.duplicate());
     }
-    let pass = place::read(cx)?;
+    let pass = place::read(cx, Kind::Group { module: "memcached", empty: "" })?;
     if pass.url.is_none() {
         // Variables are not looked for, and what is no group needs a port.
         return Err(cx.error_at(0, format!("no port in upstream \"{}\"", cx.text(0))));

@@ -12,6 +12,22 @@ use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+/// What the value of a pass directive with variables can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `http://` and what follows.
+    Url,
+    /// An address or a group, behind a scheme that may be left out; empty is none.
+    Address(&'static str),
+    /// A group.
+    Group {
+        /// The module, for the log.
+        module: &'static str,
+        /// The line for a value that is empty.
+        empty: &'static str,
+    },
+}
+
 /// What a pass directive says.
 pub struct Pass {
     /// The URL as written, without its scheme.
@@ -20,8 +36,8 @@ pub struct Pass {
     pub text: Box<[u8]>,
     /// Its parts, if it has no variables.
     pub url: Option<Url>,
-    /// It is an address without a scheme, and variables name a group (`memc_pass`).
-    pub bare: bool,
+    /// What it can name.
+    pub kind: Kind,
     /// Where it stands in the configuration.
     pub span: Span,
     /// Name of its location, empty where no URI part can be.
@@ -98,8 +114,10 @@ pub async fn find(
         return found;
     }
     let text = pass.source.to_vec(request);
-    if pass.bare {
-        return find_group(request, &text);
+    match pass.kind {
+        Kind::Url => {}
+        Kind::Address(scheme) => return find_address(request, state, &text, scheme).await,
+        Kind::Group { module, empty } => return find_group(request, &text, module, empty),
     }
     let shown = String::from_utf8_lossy(&text);
     let Some(rest) = strip_scheme(&text) else {
@@ -121,24 +139,57 @@ pub async fn find(
 }
 
 /// The group that the variables of a pass without URL name.
-fn find_group(request: &Request, name: &[u8]) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
+fn find_group(request: &Request, name: &[u8], module: &str, empty: &str) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
     if name.is_empty() {
-        request.log(Level::Error, b"memc: handler: empty \"memc_pass\" target");
+        request.log(Level::Error, empty.as_bytes());
         return Err(Outcome::Status(500));
     }
     let groups = request.http.main.get::<Upstreams>();
     let found = groups.and_then(|groups| groups.find(name).cloned()).and_then(|group| Some((Some(url::parse(name, 0).ok()?), group)));
     found.ok_or_else(|| {
-        log_request!(request, Level::Error, "memc: upstream \"{}\" not found", String::from_utf8_lossy(name));
+        log_request!(request, Level::Error, "{module}: upstream \"{}\" not found", String::from_utf8_lossy(name));
         Outcome::Status(500)
     })
+}
+
+/// The group or the address that the variables of a gateway's pass name.
+async fn find_address(request: &Request, state: &State, text: &[u8], scheme: &str) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
+    let rest = behind(text, scheme).unwrap_or(text);
+    if !scheme.is_empty() && behind(text, SECURE_UWSGI).is_some() {
+        request.log(Level::Error, b"suwsgi protocol requires SSL support");
+        return Err(Outcome::Status(500));
+    }
+    let url = address(rest).map_err(|what| {
+        log_request!(request, Level::Error, "{what} in upstream \"{}\"", String::from_utf8_lossy(rest));
+        Outcome::Status(500)
+    })?;
+    let upstream = lookup(request, state, &url, 0).await?;
+    Ok((Some(url), upstream))
+}
+
+/// The scheme of uwsgi over TLS.
+pub const SECURE_UWSGI: &str = "suwsgi://";
+
+/// Parses an address without a URI.
+///
+/// # Errors
+/// nginx's words for what is wrong.
+pub fn address(text: &[u8]) -> Result<Url, &'static str> {
+    let url = url::parse(text, 0)?;
+    if url.uri.is_empty() { Ok(url) } else { Err("invalid host") }
+}
+
+/// What stands behind `scheme`, whatever its case.
+#[must_use]
+pub fn behind<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
 }
 
 /// The text behind `http://`, whatever its case.
 #[must_use]
 pub fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = text.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"http://").then_some(rest)
+    behind(text, "http://")
 }
 
 async fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {
@@ -150,14 +201,25 @@ async fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) 
         if let Some(found) = groups.and_then(|g| g.host(name, url.port.unwrap_or(default_port))) {
             return Ok(found);
         }
+        check_port(request, url, default_port)?;
         return resolve(request, name, url.port.unwrap_or(default_port)).await;
     }
+    check_port(request, url, default_port)?;
     let addresses = url::addresses(url, default_port).map_err(|text| {
         log_request!(request, Level::Error, "{text}");
         Outcome::Status(502)
     })?;
     let key = addresses.first().map(ToString::to_string).unwrap_or_default();
     Ok(state.address(key.as_bytes(), || Upstream::implicit(&key, addresses)))
+}
+
+/// A protocol without a usual port needs one in each address.
+fn check_port(request: &Request, url: &Url, default_port: u16) -> Result<(), Outcome> {
+    if url.port.unwrap_or(default_port) != 0 || matches!(url.host, Host::Unix(_)) {
+        return Ok(());
+    }
+    log_request!(request, Level::Error, "no port in upstream \"{}\"", String::from_utf8_lossy(&url.host_header));
+    Err(Outcome::Status(500))
 }
 
 /// A group of the addresses that the location's resolver finds. It lives for one request: the next one gets the

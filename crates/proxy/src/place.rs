@@ -1,10 +1,10 @@
-//! Locations of protocols whose pass directive is a bare address: `memc_pass`, `memcached_pass`.
+//! Locations of protocols whose pass directive is a bare address: `memc_pass`, `memcached_pass`, `redis2_pass`.
 
 use crate::dialect::Dialect;
 use crate::family::Member;
 use crate::handler;
 use crate::limits::default;
-use crate::pass::Pass;
+use crate::pass::{Kind, Pass};
 use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
 use crate::settings::{Family, Plan};
@@ -22,7 +22,7 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// nginx's text for what is no address.
-pub fn read(cx: &Cx<'_>) -> Result<Rc<Pass>, Error> {
+pub fn read(cx: &Cx<'_>, kind: Kind) -> Result<Rc<Pass>, Error> {
     let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
     let url = match source.literal() {
         None => None,
@@ -30,7 +30,7 @@ pub fn read(cx: &Cx<'_>) -> Result<Rc<Pass>, Error> {
     };
     let text = cx.arg(0).into();
     let span = cx.directive.name.span;
-    Ok(Rc::new(Pass { source, text, url, bare: true, span, location: OnceCell::new(), upstream: OnceCell::new() }))
+    Ok(Rc::new(Pass { source, text, url, kind, span, location: OnceCell::new(), upstream: OnceCell::new() }))
 }
 
 /// The family's settings as these protocols have them: nothing is read ahead, and 404 is answered here.

@@ -1,5 +1,6 @@
 //! What is remembered of a request's exchanges for variables and logs, and the memory that a worker uses again.
 
+use crate::dialect::Unwrapped;
 use crate::limits::{MAX_ADDRESSES, MAX_SPARE, MAX_SPARE_SIZE};
 use crate::upstream::Upstream;
 use balance::Selection;
@@ -135,6 +136,8 @@ pub struct Scratch {
     pub input: Vec<u8>,
     /// The head's parser.
     pub parser: ResponseHead,
+    /// What has been taken out of records.
+    pub unwrapped: Unwrapped,
     /// Servers tried.
     pub selection: Selection,
 }

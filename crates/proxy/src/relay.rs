@@ -98,7 +98,8 @@ impl Relay<'_> {
         let mut store = Store::default();
         if self.request.flags.header_only.get() {
             // Nobody wants the body: unless there is none, the connection is left in the middle of it.
-            let clean = matches!(self.framing.next(&[]), Ok(Step::Done { .. })) && self.scratch.input.len() == head;
+            let done = matches!(self.framing.next(&[]), Ok(Step::Done { .. }));
+            let clean = done && self.framing.is_clean() && self.scratch.input.len() == head;
             return Ended { store, end: End::Whole, clean };
         }
         let mut pace = self.pace();
@@ -164,7 +165,12 @@ impl Relay<'_> {
         let mut passed = false;
         loop {
             let rest = self.scratch.input.get(at..).unwrap_or_default();
-            match self.framing.next(rest) {
+            let step = self.framing.next(rest);
+            if let Some((level, line)) = self.framing.remark() {
+                self.request.log(level, &line);
+            }
+            match step {
+                Ok(Step::Data { start, end }) if start == end => at += end,
                 Ok(Step::Partial) => break,
                 Ok(Step::Data { start, end }) => {
                     let data = rest.get(start..end).unwrap_or_default();
@@ -179,12 +185,12 @@ impl Relay<'_> {
                 Ok(Step::Done { end }) => {
                     let extra = rest.len() > end;
                     if extra {
-                        self.request.log(Level::Warn, b"upstream sent more data than specified in \"Content-Length\" header");
+                        self.request.log(Level::Warn, &self.framing.excess(rest.get(end..).unwrap_or_default()));
                     }
-                    return Decoded::Done { clean: !extra };
+                    return Decoded::Done { clean: !extra && self.framing.is_clean() };
                 }
                 Err(line) => {
-                    self.request.log(Level::Error, line);
+                    self.request.log(Level::Error, &line);
                     return Decoded::Bad;
                 }
             }

@@ -1,7 +1,7 @@
 //! The directives of `proxy_*` beyond the family's.
 
 use crate::family;
-use crate::pass::{Pass, strip_scheme};
+use crate::pass::{Kind, Pass, strip_scheme};
 use crate::rewrite::{CookieFlags, FLAGS, Pattern, Rule};
 use crate::url;
 use crate::values::Proxy;
@@ -89,7 +89,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
         source,
         text: text.into(),
         url,
-        bare: false,
+        kind: Kind::Url,
         span: cx.directive.name.span,
         location: OnceCell::new(),
         upstream: OnceCell::new(),

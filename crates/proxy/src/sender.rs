@@ -8,8 +8,9 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use wire::chunked::{CHUNK_END, LAST, SizeLine};
+use wire::fastcgi::request::{self as records, HEADER};
 
-use crate::dialect::Sent;
+use crate::dialect::{Encoded, Envelope};
 use base::log::Level;
 
 /// Bytes of a streamed body that are held at a time.
@@ -44,13 +45,19 @@ pub enum SendError {
 /// The state of sending one request over one connection.
 pub struct Sender {
     source: Source,
-    chunked: bool,
+    envelope: Envelope,
     /// What follows the body.
     tail: &'static [u8],
     /// Bytes of the head that have left.
     head: usize,
     /// Bytes of the body that have left.
     body: u64,
+    /// The header of the record that is being sent.
+    lead: [u8; HEADER],
+    /// Bytes of it that have left.
+    lead_sent: usize,
+    /// Where in the body that record ends.
+    until: u64,
     buffer: Vec<u8>,
     written: usize,
     client_ended: bool,
@@ -62,17 +69,51 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Sends `source` after the head, and `tail` after that.
+    /// Sends `source` after the head, wrapped and followed by what `encoded` says.
     #[must_use]
-    pub fn new(source: Source, framing: Sent, tail: &'static [u8]) -> Sender {
-        let chunked = framing == Sent::Stream;
+    pub fn new(source: Source, encoded: &Encoded) -> Sender {
+        let envelope = encoded.envelope;
         let mut buffer = Vec::new();
         let mut body = 0;
-        if let Source::Client(early) = &source {
-            push_framed(&mut buffer, early, chunked);
-            body = early.len() as u64;
+        let mut length = 0;
+        match &source {
+            Source::Client(early) => {
+                push_framed(&mut buffer, early, envelope);
+                body = early.len() as u64;
+            }
+            Source::Nothing => {}
+            Source::Memory(body) => length = body.with_data(|data| data.len() as u64),
+            Source::File(_, size) => length = *size,
+            Source::Own(bytes) => length = bytes.len() as u64,
         }
-        Sender { source, chunked, tail, head: 0, body, buffer, written: 0, client_ended: false, done: false, sent: 0, consumed: false }
+        let in_records = envelope == Envelope::Records;
+        Sender {
+            source,
+            envelope,
+            tail: if in_records { records::body_end(length) } else { encoded.tail },
+            head: 0,
+            body,
+            lead: [0; HEADER],
+            lead_sent: HEADER,
+            until: if in_records { 0 } else { u64::MAX },
+            buffer,
+            written: 0,
+            client_ended: false,
+            done: false,
+            sent: 0,
+            consumed: false,
+        }
+    }
+
+    /// Begins the body's next record once the last one has left.
+    fn open_record(&mut self, length: u64) {
+        if self.envelope != Envelope::Records || self.body < self.until || self.lead_sent < HEADER || self.body >= length {
+            return;
+        }
+        let size = (length - self.body).min(records::BODY);
+        self.lead = records::body_header(u16::try_from(size).unwrap_or(u16::MAX));
+        self.lead_sent = 0;
+        self.until = self.body + size;
     }
 
     /// Everything has left.
@@ -108,13 +149,17 @@ impl Sender {
         is_end: bool,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            let tail = if is_end { self.tail } else { &[] };
+            let length = data.len() as u64;
+            self.open_record(length);
+            let tail = if is_end && self.until >= length { self.tail } else { &[] };
             let first = head.get(self.head..).unwrap_or_default();
-            let second = usize::try_from(self.body).ok().and_then(|b| data.get(b..)).unwrap_or_default();
-            if first.is_empty() && second.is_empty() && tail.is_empty() {
+            let lead = self.lead.get(self.lead_sent..).unwrap_or_default();
+            let until = usize::try_from(self.until.min(length)).unwrap_or(data.len());
+            let second = usize::try_from(self.body).ok().and_then(|b| data.get(b..until)).unwrap_or_default();
+            if first.is_empty() && lead.is_empty() && second.is_empty() && tail.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let pieces = [IoSlice::new(first), IoSlice::new(second), IoSlice::new(tail)];
+            let pieces = [IoSlice::new(first), IoSlice::new(lead), IoSlice::new(second), IoSlice::new(tail)];
             let wrote = match ready!(stream.poll_write_vectored(cx, &pieces)) {
                 Ok(0) => return Poll::Ready(Err(SendError::Upstream(io::ErrorKind::WriteZero.into()))),
                 Ok(n) => n,
@@ -122,10 +167,12 @@ impl Sender {
             };
             self.sent += wrote as u64;
             let of_head = wrote.min(first.len());
-            let of_body = (wrote - of_head).min(second.len());
+            let of_lead = (wrote - of_head).min(lead.len());
+            let of_body = (wrote - of_head - of_lead).min(second.len());
             self.head += of_head;
+            self.lead_sent += of_lead;
             self.body += of_body as u64;
-            self.tail = self.tail.get(wrote - of_head - of_body..).unwrap_or_default();
+            self.tail = self.tail.get(wrote - of_head - of_lead - of_body..).unwrap_or_default();
         }
     }
 
@@ -137,11 +184,17 @@ impl Sender {
         file: &TempFile,
         length: u64,
     ) -> Poll<Result<(), SendError>> {
-        if let Err(error) = ready!(self.poll_memory(cx, stream, head, &[], false)) {
-            return Poll::Ready(Err(error));
-        }
-        while self.body < length {
-            let count = usize::try_from(length - self.body).unwrap_or(usize::MAX).min(1 << 20);
+        loop {
+            self.open_record(length);
+            // The head of the request, or of the record.
+            if let Err(error) = ready!(self.poll_memory(cx, stream, head, &[], false)) {
+                return Poll::Ready(Err(error));
+            }
+            if self.body >= length {
+                break;
+            }
+            let left = self.until.min(length) - self.body;
+            let count = usize::try_from(left).unwrap_or(usize::MAX).min(1 << 20);
             match ready!(stream.poll_send_file(cx, &*file.file, self.body, count)) {
                 Ok(0) => return Poll::Ready(Err(SendError::File(io::ErrorKind::UnexpectedEof.into()))),
                 Ok(n) => {
@@ -207,9 +260,13 @@ impl Sender {
                 Poll::Pending => break,
             }
         }
-        push_framed(&mut self.buffer, &data, self.chunked);
-        if self.client_ended && self.chunked {
-            self.buffer.extend_from_slice(LAST);
+        push_framed(&mut self.buffer, &data, self.envelope);
+        if self.client_ended {
+            self.buffer.extend_from_slice(match self.envelope {
+                Envelope::Bare => &[],
+                Envelope::Chunks => LAST,
+                Envelope::Records => records::body_end(0),
+            });
         }
         Poll::Ready(Ok(()))
     }
@@ -229,12 +286,15 @@ impl Sender {
 }
 
 /// Appends body bytes as the upstream shall see them.
-fn push_framed(out: &mut Vec<u8>, data: &[u8], chunked: bool) {
-    if !chunked {
-        out.extend_from_slice(data);
-    } else if !data.is_empty() {
-        out.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
-        out.extend_from_slice(data);
-        out.extend_from_slice(CHUNK_END);
+fn push_framed(out: &mut Vec<u8>, data: &[u8], envelope: Envelope) {
+    match envelope {
+        Envelope::Bare => out.extend_from_slice(data),
+        Envelope::Records => records::push_body(out, data),
+        Envelope::Chunks if data.is_empty() => {}
+        Envelope::Chunks => {
+            out.extend_from_slice(SizeLine::new(data.len() as u64).as_bytes());
+            out.extend_from_slice(data);
+            out.extend_from_slice(CHUNK_END);
+        }
     }
 }

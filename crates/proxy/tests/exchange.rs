@@ -1,7 +1,9 @@
 //! Exchanges over real sockets: what upstreams see, what clients get, what is remembered.
 
+mod gateway;
 mod harness;
 mod memcached;
+mod redis;
 
 use harness::{Client, Site, Upstream, dead_port, worker};
 use http::Outcome;

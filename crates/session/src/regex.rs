@@ -41,6 +41,13 @@ impl Regex {
         self.pcre.is_match(subject).unwrap_or(false)
     }
 
+    /// Where the groups of `subject` are, the whole match first; leaves the session's captures alone.
+    pub fn groups(&self, subject: &[u8]) -> Option<Vec<Option<(usize, usize)>>> {
+        let mut locations = self.locations.borrow_mut();
+        self.pcre.captures_read(&mut locations, subject).ok().flatten()?;
+        Some((0..locations.len()).map(|n| locations.get(n)).collect())
+    }
+
     /// Matches and, on success, sets the session's captures and the named groups' variables.
     /// A match that fails leaves the captures as they were.
     pub fn exec(&self, session: &dyn Session, subject: &[u8]) -> bool {

@@ -65,6 +65,7 @@ known! {
     Server = "server",
     Location = "location",
     Refresh = "refresh",
+    Status = "status",
     SetCookie = "set-cookie",
     CacheControl = "cache-control",
     Pragma = "pragma",

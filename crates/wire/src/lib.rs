@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod cgi;
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod chunked;
 pub mod date;
 pub mod dns;
+pub mod fastcgi;
 pub mod h1;
 pub mod h2;
 pub mod hpack;
@@ -19,11 +21,14 @@ pub mod known;
 pub mod memcached;
 pub mod proxy_protocol;
 pub mod range;
+pub mod redis;
+pub mod scgi;
 pub mod span;
 pub mod sql;
 pub mod status;
 pub mod tls;
 pub mod uri;
+pub mod uwsgi;
 
 #[cfg(test)]
 mod smoke;

@@ -173,3 +173,29 @@ fn client_hello() {
         \x00\x00\x00\x0a\x00\x08\x00\x00\x05a.com";
     shake(&[short, named], 3000, check::client_hello);
 }
+
+#[test]
+fn fastcgi() {
+    let seeds: &[&[u8]] = &[
+        b"\x01\x06\0\x01\0\x0a\x02\0Status: 20\0\0\x01\x06\0\x01\0\x05\0\x000\n\nhi\x01\x06\0\x01\0\0\0\0\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0",
+        b"\x01\x07\0\x01\0\x03\x01\0bad!\x01\x06\0\x01\0\0\x03\0abc",
+        b"\x03abc\x01\x06\0\x01\0\x02\0\0xy",
+    ];
+    shake(seeds, 10_000, check::fastcgi);
+}
+
+#[test]
+fn cgi_head() {
+    let seeds: &[&[u8]] = &[
+        b"Status: 404 Not Here\r\nContent-Type: a/b\r\n\r\nbody",
+        b"HTTP/1.0 200 OK\nLocation: /x\nContent-Length: 5\n\nhello",
+        b"HTTP/x\r\nX: y\r\n\r\n",
+    ];
+    shake(seeds, 5000, check::cgi_head);
+}
+
+#[test]
+fn redis() {
+    let seeds: &[&[u8]] = &[b"+OK\r\n-ERR x\r\n:1\r\n", b"$5\r\nhello\r\n$-1\r\n", b"*2\r\n$1\r\na\r\n*1\r\n:1\r\n*-1\r\n"];
+    shake(seeds, 10_000, check::redis);
+}

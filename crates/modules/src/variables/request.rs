@@ -132,7 +132,8 @@ fn document_root(request: &Request) -> Vec<u8> {
 
 fn body(variables: &mut Variables) {
     http_define(variables, "content_type", 0, |request, out| request.headers.borrow().get(b"content-type").is_some_and(|v| put(out, v)));
-    http_define(variables, "content_length", 0, |request, out| {
+    // A body in chunks has a length once it has been read.
+    http_define(variables, "content_length", NO_CACHE, |request, out| {
         if let Some(value) = request.headers.borrow().get(b"content-length") {
             return put(out, value);
         }

@@ -1,6 +1,6 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question, Sent};
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
 use crate::hidden::Hidden;
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
 use crate::retry;
@@ -97,7 +97,8 @@ impl Http1 {
 }
 
 /// Whether a value holds a byte that no server should be sent (RFC 9110 section 5.5): nginx passes these on.
-fn has_control(value: &[u8]) -> bool {
+#[must_use]
+pub fn has_control(value: &[u8]) -> bool {
     value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
@@ -135,7 +136,7 @@ impl Dialect for Http1 {
         Ok(self.body.as_ref().map_or(Carried::Client, |body| Carried::Own(body.to_vec(request))))
     }
 
-    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded {
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let request = job.request;
         let mut encoded = Encoded::default();
         let start = out.len();
@@ -178,13 +179,16 @@ impl Dialect for Http1 {
                 push_number(out, length);
                 out.extend_from_slice(b"\r\n");
             }
-            Sent::Stream => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Sent::Stream => {
+                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+                encoded.envelope = Envelope::Chunks;
+            }
         }
         if job.pass_headers {
             self.push_clients_fields(request, out);
         }
         out.extend_from_slice(b"\r\n");
-        encoded
+        Some(encoded)
     }
 
     fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
@@ -221,6 +225,7 @@ impl Dialect for Http1 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Unwrapped;
 
     #[test]
     fn control_bytes_are_seen() {
@@ -232,7 +237,7 @@ mod tests {
     fn an_answer_is_judged_before_anything_is_passed_on() {
         let dialect = Http1::new(true, None, None, &[]);
         let parse = |text: &[u8], encoded: &Encoded| {
-            let asked = Question { encoded, written: b"", limit: 4096 };
+            let asked = Question { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
             dialect.parse(&mut ResponseHead::new(), text, &asked)
         };
         let plain = Encoded::default();

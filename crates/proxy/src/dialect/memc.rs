@@ -207,11 +207,11 @@ impl Dialect for Memc {
         Ok(Carried::Client)
     }
 
-    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded {
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let request = job.request;
         let mut text = Vec::new();
         let known = if read(request, self.names.command, &mut text) { Command::of(&text) } else { None };
-        let Some(command) = known else { return Encoded::default() };
+        let command = known?;
         out.extend_from_slice(command.name().as_bytes());
         if command.has_key() && read(request, self.names.key, &mut text) {
             out.push(b' ');
@@ -231,7 +231,7 @@ impl Dialect for Memc {
         }
         out.extend_from_slice(b"\r\n");
         let tail = if command.stores() { DATA_END } else { b"" };
-        Encoded { tail, once: !command.is_idempotent(), ..Encoded::default() }
+        Some(Encoded { tail, once: !command.is_idempotent(), ..Encoded::default() })
     }
 
     fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {

@@ -41,7 +41,7 @@ impl Dialect for Memcached {
         Ok(Carried::Nothing)
     }
 
-    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Encoded {
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let mut key = Vec::new();
         get(job.request, self.key, &mut key);
         out.extend_from_slice(Command::Get.name().as_bytes());
@@ -49,7 +49,7 @@ impl Dialect for Memcached {
         // It was checked when the request was admitted.
         let _ = push_key(&key, out);
         out.extend_from_slice(b"\r\n");
-        Encoded::default()
+        Some(Encoded::default())
     }
 
     fn parse(&self, _: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {

@@ -23,8 +23,20 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 5] =
-    [proxy::upstream::MODULE, proxy::upstream::keepalive::MODULE, proxy::proxy::MODULE, proxy::memcached::MODULE, proxy::memc::MODULE];
+const MODULES: [Module; 9] = [
+    proxy::upstream::MODULE,
+    proxy::upstream::keepalive::MODULE,
+    proxy::proxy::MODULE,
+    proxy::fastcgi::MODULE,
+    proxy::uwsgi::MODULE,
+    proxy::scgi::MODULE,
+    proxy::memcached::MODULE,
+    proxy::memc::MODULE,
+    proxy::redis2::MODULE,
+];
+
+/// What the configurations here mention of other modules' variables.
+const VARIABLES: [&str; 5] = ["memcached_key", "host", "is_request_port", "request_port", "empty"];
 
 struct Text(Vec<u8>);
 
@@ -166,9 +178,12 @@ impl Site {
         );
         let frame = Frame::default();
         MODULES.iter().for_each(|m| (m.variables)(&mut frame.global.get::<Variables>()));
-        frame.global.get::<Variables>().define_changeable("memcached_key");
+        for name in VARIABLES {
+            frame.global.get::<Variables>().define_changeable(name);
+        }
         let block = Parser::new(Text(text.as_bytes().to_vec()), "/").parse_file(b"x").into_result().map_err(|e| e.message)?;
         table.read(&block, Context::HTTP, &frame).map_err(|e| e.message)?;
+        MODULES.iter().try_for_each(|m| (m.complete)(&frame)).map_err(|e| e.message)?;
         let mut levels = Levels::default();
         MODULES.iter().for_each(|m| (m.levels)(&mut levels));
         let (name, inner) = node.take().unwrap();

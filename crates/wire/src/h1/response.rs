@@ -75,6 +75,11 @@ pub enum ResponseError {
         /// The value.
         value: Span,
     },
+    /// The status of a CGI answer is none that can be passed on.
+    InvalidStatus {
+        /// The value.
+        value: Span,
+    },
 }
 
 impl ResponseError {
@@ -109,6 +114,7 @@ impl ResponseError {
             Self::UnknownEncoding { value } => {
                 put(&[b"upstream sent unknown \"Transfer-Encoding\": \"", value.of(buf), b"\""]);
             }
+            Self::InvalidStatus { value } => put(&[b"upstream sent invalid status \"", value.of(buf), b"\""]),
         }
         out
     }
@@ -161,6 +167,34 @@ impl ResponseHead {
             self.advance(lf);
             self.in_headers = true;
         }
+        self.fields(buf, limits)
+    }
+
+    /// As [`ResponseHead::parse`] for the head of a CGI answer (RFC 3875 section 6): header lines, behind a status line where
+    /// `status_line` allows one and there is one. [`crate::cgi::finish`] finds the status.
+    ///
+    /// # Errors
+    /// [`ResponseError`]; nothing that follows on the connection can be trusted then.
+    pub fn parse_cgi(&mut self, buf: &[u8], limits: &Limits, status_line: bool) -> Result<Status, ResponseError> {
+        let lead = buf.get(..5.min(buf.len())).unwrap_or(&[]);
+        if !self.in_headers && status_line && b"HTTP/".starts_with(lead) {
+            let Some(lf) = self.line_feed(buf, limits)? else {
+                return Ok(Status::Partial);
+            };
+            match response_line::parse(buf, 0, lf) {
+                Some(line) => {
+                    self.line = line;
+                    self.advance(lf);
+                }
+                // nginx takes the line for a header line then.
+                None => self.scanned = 0,
+            }
+        }
+        self.in_headers = true;
+        self.fields(buf, limits)
+    }
+
+    fn fields(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, ResponseError> {
         let rules = Rules { underscores: true, upstream: true };
         loop {
             let Some(lf) = self.line_feed(buf, limits)? else {

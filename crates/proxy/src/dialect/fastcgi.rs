@@ -1,0 +1,103 @@
+//! FastCGI 1.0, one request on a connection at a time.
+
+use super::gateway::{self, Params};
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Unwrapped};
+use base::log::Level;
+use http::{Outcome, Request};
+use std::rc::Rc;
+use wire::fastcgi::answer::{Body, message};
+use wire::fastcgi::record::{Piece, Stream};
+use wire::fastcgi::request;
+use wire::h1::response::ResponseHead;
+
+/// `fastcgi_pass`
+pub struct FastCgi {
+    /// `fastcgi_param`
+    pub params: Params,
+    /// `fastcgi_keep_conn`
+    pub keep: bool,
+    /// `fastcgi_catch_stderr`
+    pub catch: Rc<Vec<Box<[u8]>>>,
+}
+
+/// The line for what an application says to the log.
+#[must_use]
+pub fn said(text: &[u8]) -> Vec<u8> {
+    [b"FastCGI sent in stderr: \"", text, b"\""].concat()
+}
+
+impl FastCgi {
+    /// Logs what the application says; false: it says that its answer is none.
+    fn hear(&self, client: &Request, text: &[u8]) -> bool {
+        let action = client.action.replace("reading response header from upstream");
+        let text = message(text);
+        client.log(Level::Error, &said(text));
+        client.action.set(action);
+        !self.catch.iter().any(|pattern| memchr::memmem::find(text, pattern).is_some())
+    }
+}
+
+impl Dialect for FastCgi {
+    fn scheme(&self) -> &'static [u8] {
+        b"fastcgi://"
+    }
+
+    fn default_port(&self) -> u16 {
+        0
+    }
+
+    fn can_stream(&self) -> bool {
+        true
+    }
+
+    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+        Ok(Carried::Client)
+    }
+
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
+        let start = request::open(out, self.keep);
+        self.params.push::<request::FastCgi>(job.request, job.pass_headers, out);
+        request::close(out, start);
+        Some(Encoded { envelope: Envelope::Records, ..gateway::encoded(job.request) })
+    }
+
+    fn unwrap(&self, client: &Request, unwrapped: &mut Unwrapped, input: &mut Vec<u8>) -> Result<usize, Vec<u8>> {
+        let mut at = unwrapped.bare;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            match unwrapped.records.next(rest).map_err(|error| error.message().into_bytes())? {
+                Piece::Partial => {
+                    input.truncate(unwrapped.bare);
+                    return Ok(unwrapped.bare);
+                }
+                Piece::Data { stream: Stream::Errors, start, end } => {
+                    if !self.hear(client, rest.get(start..end).unwrap_or_default()) {
+                        return Err(Vec::new());
+                    }
+                    at += end;
+                }
+                Piece::Data { stream: Stream::Out, start, end } => {
+                    // What stands in front of the bytes has been dealt with: the head has to be in one piece.
+                    input.drain(unwrapped.bare..at + start);
+                    unwrapped.bare += end - start;
+                    return Ok(unwrapped.bare);
+                }
+                Piece::OutEnd { .. } => return Err(b"upstream prematurely closed FastCGI stdout".to_vec()),
+                Piece::Finished { .. } => return Err(b"upstream sent unexpected FastCGI record: 3".to_vec()),
+            }
+        }
+    }
+
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+        let Unwrapped { records, bare } = asked.unwrapped;
+        let body = |length, announced: Option<u64>| {
+            // To HEAD the length is that of a body that does not come.
+            let announced = announced.filter(|_| !asked.encoded.to_head);
+            Framing::Records(Body::new(records.clone(), bare - length, announced))
+        };
+        Ok(match gateway::head(parser, input, asked, false, body)? {
+            Head::Complete(answer) => Head::Complete(Answer { keep_alive: self.keep, ..answer }),
+            other => other,
+        })
+    }
+}

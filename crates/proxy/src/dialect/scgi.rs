@@ -1,0 +1,47 @@
+//! SCGI.
+
+use super::gateway::{self, Params};
+use super::{Carried, Dialect, Encoded, Head, Job, Question, Sent};
+use base::text::push_number;
+use http::{Outcome, Request};
+use wire::cgi::{Name, Pairs};
+use wire::h1::response::ResponseHead;
+use wire::scgi;
+
+/// `scgi_pass`
+pub struct Scgi {
+    /// `scgi_param`
+    pub params: Params,
+}
+
+impl Dialect for Scgi {
+    fn scheme(&self) -> &'static [u8] {
+        b"scgi://"
+    }
+
+    fn default_port(&self) -> u16 {
+        0
+    }
+
+    fn can_stream(&self) -> bool {
+        false
+    }
+
+    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+        Ok(Carried::Client)
+    }
+
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
+        let start = scgi::open(out);
+        // The first parameter says what really follows.
+        let length = if let Sent::Length(length) = job.body { length } else { 0 };
+        scgi::Scgi::push(out, Name::Given(b"CONTENT_LENGTH"), |out| push_number(out, length));
+        self.params.push::<scgi::Scgi>(job.request, job.pass_headers, out);
+        scgi::close(out, start);
+        Some(gateway::encoded(job.request))
+    }
+
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+        gateway::head(parser, input, asked, true, gateway::until_close)
+    }
+}

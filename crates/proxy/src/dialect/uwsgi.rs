@@ -1,0 +1,51 @@
+//! uwsgi.
+
+use super::gateway::{self, Params};
+use super::{Carried, Dialect, Encoded, Head, Job, Question};
+use base::log::Level;
+use http::{Outcome, Request, log_request};
+use wire::h1::response::ResponseHead;
+use wire::uwsgi::{self, Uwsgi as Pairs};
+
+/// `uwsgi_pass`
+pub struct Uwsgi {
+    /// `uwsgi_param`
+    pub params: Params,
+    /// `uwsgi_modifier1`, `uwsgi_modifier2`
+    pub modifiers: [u8; 2],
+    /// `uwsgi_string`
+    pub string: Box<[u8]>,
+}
+
+impl Dialect for Uwsgi {
+    fn scheme(&self) -> &'static [u8] {
+        b"uwsgi://"
+    }
+
+    fn default_port(&self) -> u16 {
+        0
+    }
+
+    fn can_stream(&self) -> bool {
+        false
+    }
+
+    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+        Ok(Carried::Client)
+    }
+
+    fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
+        let start = uwsgi::open(out);
+        self.params.push::<Pairs>(job.request, job.pass_headers, out);
+        out.extend_from_slice(&self.string);
+        if let Err(length) = uwsgi::close(out, start, self.modifiers) {
+            log_request!(job.request, Level::Alert, "uwsgi request is too big: {length}");
+            return None;
+        }
+        Some(gateway::encoded(job.request))
+    }
+
+    fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
+        gateway::head(parser, input, asked, true, gateway::until_close)
+    }
+}

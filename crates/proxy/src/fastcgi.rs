@@ -1,0 +1,127 @@
+//! `fastcgi_pass`: FastCGI applications, PHP before all others.
+
+use crate::dialect::fastcgi::FastCgi;
+use crate::family::Member;
+use crate::gateway::{self, Common, Gateway};
+use crate::route::{Route, Routed};
+use crate::settings::Family;
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::module::{Attach, Levels, Module};
+use http::{Request, variables::define};
+use session::variable::NO_CACHE;
+use session::{Regex, Variables};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// The module.
+pub const MODULE: Module = Module { rows, levels, variables, complete: gateway::complete::<Values>, attach, ..Module::named("fastcgi") };
+
+/// What a block says of `fastcgi_*`.
+#[derive(Default)]
+struct Values {
+    common: Common,
+    /// `fastcgi_index`
+    index: Option<Box<[u8]>>,
+    /// `fastcgi_split_path_info`
+    split: Option<Rc<Regex>>,
+    /// `fastcgi_catch_stderr`, in order
+    catch: Option<Rc<Vec<Box<[u8]>>>>,
+    /// `fastcgi_keep_conn`
+    keep: Option<bool>,
+}
+
+impl Config for Values {
+    fn inherit(&mut self, parent: &Self) {
+        self.common.inherit(&parent.common);
+        conf::inherit!(self, parent; index, split, catch, keep);
+    }
+}
+
+impl Member for Values {
+    const PREFIX: &'static str = "fastcgi";
+
+    fn family(&mut self) -> &mut Family {
+        &mut self.common.family
+    }
+}
+
+impl Gateway for Values {
+    const SCHEME: &'static str = "";
+    const HIDDEN: &'static [&'static str] = &gateway::WITH_STATUS;
+
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+}
+
+impl Routed for Values {
+    fn route(&self) -> &OnceCell<Rc<Route>> {
+        &self.common.route
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let all = Context::HTTP_ALL;
+    let mut rows = gateway::rows::<Values>(false, true);
+    rows.extend([
+        Row::new("fastcgi_index", all, Arity::exactly(1), "File that a URI with a slash at its end stands for.", |cx| {
+            cx.once(&mut cx.location::<Values>().index, cx.arg(0).into())
+        }),
+        Row::new("fastcgi_split_path_info", all, Arity::exactly(1), "Splits a URI into script and path.", split),
+        Row::new("fastcgi_catch_stderr", all, Arity::exactly(1), "An error message that makes the answer invalid.", |cx| {
+            Rc::make_mut(cx.location::<Values>().catch.get_or_insert_default()).push(cx.arg(0).into());
+            Ok(())
+        }),
+        row::flag::<Values>("fastcgi_keep_conn", all, "Asks the application to keep the connection.", |values| &mut values.keep),
+    ]);
+    rows
+}
+
+fn split(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let regex = Regex::new(cx.arg(0), false, &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
+    if regex.group_count() != 2 {
+        return Err(cx.error_at(0, format!("pattern \"{}\" must have 2 captures", cx.text(0))));
+    }
+    // With nginx the last one in a block holds.
+    cx.location::<Values>().split = Some(Rc::new(regex));
+    Ok(())
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Values>();
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let values = at.conf::<Values>();
+    let (keep, catch) = (values.keep.unwrap_or(false), values.catch.clone().unwrap_or_default());
+    gateway::attach::<Values, _>(at, &values.common, |params| FastCgi { params, keep, catch })
+}
+
+fn variables(variables: &mut Variables) {
+    define(variables, "fastcgi_script_name", NO_CACHE, |request, out| {
+        with_split(request, |values, script, _| {
+            out.extend_from_slice(script);
+            if script.last() == Some(&b'/') {
+                out.extend_from_slice(values.index.as_deref().unwrap_or_default());
+            }
+        })
+    });
+    define(variables, "fastcgi_path_info", NO_CACHE, |request, out| with_split(request, |_, _, path| out.extend_from_slice(path)));
+}
+
+/// Calls `f` with the location's values and the URI's two parts.
+fn with_split(request: &Request, f: impl FnOnce(&Values, &[u8], &[u8])) -> bool {
+    let values = request.conf::<Values>();
+    let line = request.line.borrow();
+    let uri = line.uri.as_slice();
+    let groups = values.split.as_ref().and_then(|split| split.groups(uri));
+    let group = |n: usize| groups.as_ref()?.get(n).copied().flatten().and_then(|(start, end)| uri.get(start..end));
+    match &groups {
+        Some(_) => f(&values, group(1).unwrap_or_default(), group(2).unwrap_or_default()),
+        None => f(&values, uri, b""),
+    }
+    true
+}

@@ -1,0 +1,145 @@
+//! `redis2_pass`: Redis commands, whose replies are the answer as they are.
+
+use crate::dialect::redis2::{Query, Redis2};
+use crate::family::{self, Member};
+use crate::memc;
+use crate::pass::{Kind, Pass};
+use crate::place;
+use crate::route::{Route, Routed};
+use crate::settings::Family;
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::module::{Attach, Levels, Module};
+use session::{Complex, Variables};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// The module.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("redis2") };
+
+/// What a block says of `redis2_*`.
+#[derive(Default)]
+struct Values {
+    family: Family,
+    /// `redis2_pass`; not inherited
+    pass: Option<Rc<Pass>>,
+    /// `redis2_pass` of the block outside, for blocks without a name
+    outer: Option<Rc<Pass>>,
+    /// `redis2_query`, in order
+    commands: Option<Rc<Vec<Vec<Complex>>>>,
+    /// `redis2_raw_query`, `redis2_raw_queries`
+    raw: Option<Complex>,
+    /// The number in `redis2_raw_queries`
+    count: Option<Complex>,
+    /// `redis2_literal_raw_query`
+    literal: Option<Box<[u8]>>,
+    /// See [`Routed::route`]
+    route: OnceCell<Rc<Route>>,
+}
+
+impl Config for Values {
+    fn inherit(&mut self, parent: &Self) {
+        self.family.inherit(&parent.family);
+        conf::inherit!(self, parent; commands, raw, count, literal);
+        self.outer.clone_from(&parent.pass);
+    }
+}
+
+impl Member for Values {
+    const PREFIX: &'static str = "redis2";
+
+    fn family(&mut self) -> &mut Family {
+        &mut self.family
+    }
+}
+
+impl Routed for Values {
+    fn route(&self) -> &OnceCell<Rc<Route>> {
+        &self.route
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let all = Context::HTTP_ALL;
+    let inner = Context::LOCATION.union(Context::LOCATION_IF);
+    let mut rows = family::some_rows::<Values>(&["bind", "connect_timeout", "send_timeout", "read_timeout", "buffer_size"]);
+    rows.extend([
+        Row::new("redis2_pass", inner, Arity::exactly(1), "Sends commands to a Redis server.", pass),
+        Row::new("redis2_query", inner, Arity::AtLeast(1), "A command with its arguments.", query),
+        Row::new("redis2_raw_query", inner, Arity::exactly(1), "A command as it goes out.", |cx| {
+            let text = compile(cx, 0)?;
+            cx.once(&mut cx.location::<Values>().raw, text)
+        }),
+        Row::new("redis2_raw_queries", inner, Arity::exactly(2), "Commands as they go out, and their number.", |cx| {
+            let (count, text) = (compile(cx, 0)?, compile(cx, 1)?);
+            let mut values = cx.location::<Values>();
+            (values.count, values.raw) = (Some(count), Some(text));
+            Ok(())
+        }),
+        Row::new("redis2_literal_raw_query", inner, Arity::exactly(1), "A command as it goes out, without variables.", |cx| {
+            cx.once(&mut cx.location::<Values>().literal, cx.arg(0).into())
+        }),
+        Row::new("redis2_next_upstream", all, Arity::AtLeast(1), "When the next Redis server is asked.", |cx| {
+            let value = memc::conditions(cx)?;
+            cx.once(&mut cx.location::<Values>().family.next_upstream, value)
+        }),
+    ]);
+    rows
+}
+
+fn compile(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
+    Complex::compile(cx.arg(i), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(i, text))
+}
+
+fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let conflict = {
+        let values = cx.location::<Values>();
+        match (&values.literal, &values.raw) {
+            (Some(literal), _) if !literal.is_empty() => Some("redis2_literal_raw_query"),
+            (_, Some(_)) => Some("redis2_raw_query"),
+            _ => None,
+        }
+    };
+    if let Some(other) = conflict {
+        return Err(cx.error(format!("\"redis2_query\" directive conflicts with {other}")));
+    }
+    let command = (0..cx.args().len()).map(|i| compile(cx, i)).collect::<Result<Vec<_>, _>>()?;
+    Rc::make_mut(cx.location::<Values>().commands.get_or_insert_default()).push(command);
+    Ok(())
+}
+
+fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
+    if cx.location::<Values>().pass.is_some() {
+        return Err(cx.duplicate());
+    }
+    let kind = Kind::Group { module: "redis2", empty: "handler: empty \"redis2_pass\" target" };
+    let pass = place::read(cx, kind)?;
+    cx.location::<Values>().pass = Some(pass);
+    Ok(())
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Values>();
+}
+
+impl Values {
+    /// The query that holds: commands go before a literal, and that before a raw one.
+    fn query(&self) -> Option<Query> {
+        if let Some(commands) = &self.commands {
+            return Some(Query::Commands(commands.clone()));
+        }
+        if let Some(text) = self.literal.as_ref().filter(|text| !text.is_empty()) {
+            return Some(Query::Literal(text.clone()));
+        }
+        self.raw.clone().map(|text| Query::Raw { text, count: self.count.clone() })
+    }
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let values = at.conf::<Values>();
+    let mut family = values.family.clone();
+    family.ignore_client_abort = Some(true);
+    place::attach(at, &*values, &family, values.pass.clone(), values.outer.clone(), Redis2 { query: values.query() })
+}

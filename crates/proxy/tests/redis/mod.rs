@@ -1,0 +1,79 @@
+//! Redis over real sockets: commands of the configuration, replies as they are.
+
+use crate::harness::{Site, Upstream, worker};
+use http::Outcome;
+use session::variable::set_by_name;
+
+#[test]
+fn commands_and_their_replies_on_one_connection() {
+    worker(async {
+        let pipeline = "*2\r\n$3\r\nget\r\n$1\r\nk\r\n*1\r\n$4\r\nping\r\n";
+        let replies = "$5\r\nhel\r\n\r\n*2\r\n:1\r\n*1\r\n$-1\r\n";
+        let up = Upstream::scripted(vec![vec![(pipeline, replies), (pipeline, "-ERR no\r\n+PONG\r\n")]]);
+        let site = Site::new(&format!(
+            "upstream u {{ server 127.0.0.1:{}; }} location / {{ redis2_query get $empty; redis2_query ping; redis2_pass u; }}",
+            up.port
+        ));
+        for expected in [replies, "-ERR no\r\n+PONG\r\n"] {
+            let got = site.run("/x", |request, _| assert!(set_by_name(request, "empty", Some(b"k")).is_ok())).await;
+            assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, expected));
+            assert!(got.client.head.borrow().starts_with("200\n") && got.client.ended.get());
+        }
+        up.requests();
+    });
+}
+
+#[test]
+fn raw_commands() {
+    for (directives, sent, reply) in [
+        ("redis2_raw_query \"get k\\r\\n\"", "get k\r\n", "+v\r\n"),
+        ("redis2_literal_raw_query 'get $k\r\n'", "get $k\r\n", "$0\r\n\r\n"),
+        ("redis2_raw_queries 2 'ping\r\nping\r\n'", "ping\r\nping\r\n", "+PONG\r\n+PONG\r\n"),
+    ] {
+        worker(async {
+            let up = Upstream::scripted(vec![vec![(sent, reply)]]);
+            let site = Site::new(&format!("location / {{ {directives}; redis2_pass 127.0.0.1:{}; }}", up.port));
+            assert_eq!(site.get("/x").await.body(), reply, "{directives}");
+            up.requests();
+        });
+    }
+}
+
+#[test]
+fn what_cannot_be_asked() {
+    worker(async {
+        for (directives, line) in [
+            ("", "no redis2 query specified or the query is empty"),
+            ("redis2_raw_query $empty;", "the redis query is empty"),
+            ("redis2_raw_queries $empty ping;", "the N argument to redis2_raw_queries is empty"),
+            ("redis2_raw_queries 0 ping;", "the N argument to redis2_raw_queries is invalid"),
+        ] {
+            let site = Site::new(&format!("location / {{ {directives} redis2_pass 127.0.0.1:1; }}"));
+            assert_eq!(site.get("/x").await.outcome, Outcome::Status(500), "{directives}");
+            assert!(site.log.borrow().contains(line), "{}", site.log.borrow());
+        }
+        let site = Site::new("location / { redis2_query ping; redis2_pass $empty; }");
+        assert_eq!(site.get("/x").await.outcome, Outcome::Status(500));
+        assert!(site.log.borrow().contains("handler: empty \"redis2_pass\" target"));
+    });
+    let text = "location / { redis2_raw_query x; redis2_query y; }";
+    assert_eq!(Site::try_new(text).err().as_deref(), Some("\"redis2_query\" directive conflicts with redis2_raw_query"));
+}
+
+#[test]
+fn what_is_no_reply() {
+    for (reply, line, outcome) in [
+        ("HTTP/1.1 400\r\n", "redis2 sent invalid response: \"HTTP/1.1 400", Outcome::Status(502)),
+        ("$x\r\n", "Redis server returned invalid response near pos 1 in \"$x", Outcome::Status(502)),
+        ("*2\r\n+a\r\n", "upstream prematurely closed connection while reading upstream", Outcome::Error),
+        ("+a\r\n+b\r\n", "Redis server returned extra bytes: \"+b", Outcome::Ok),
+    ] {
+        worker(async {
+            let up = Upstream::scripted(vec![vec![("*1\r\n$4\r\nping\r\n", reply)]]);
+            let site = Site::new(&format!("location / {{ redis2_query ping; redis2_pass 127.0.0.1:{}; }}", up.port));
+            assert_eq!(site.get("/x").await.outcome, outcome, "{reply}");
+            assert!(site.log.borrow().contains(line), "{reply}: {}", site.log.borrow());
+            up.requests();
+        });
+    }
+}

@@ -1,0 +1,5 @@
+//! FastCGI 1.0: a request as records, and the records of an answer.
+
+pub mod answer;
+pub mod record;
+pub mod request;
