@@ -74,6 +74,8 @@ impl Connection {
             self.use_tree();
         }
         self.tree.open(id, dependency);
+        let priority = self.early.iter().find(|entry| entry.0 == id).map(|entry| entry.1);
+        self.early.retain(|entry| entry.0 > id);
         self.streams.push(Stream {
             id,
             send_window: self.peer.initial_window,
@@ -88,7 +90,7 @@ impl Connection {
             queued: false,
             starved: false,
             answered: false,
-            priority: None,
+            priority,
         });
         if dependency.is_some() {
             self.rerank();
@@ -177,7 +179,8 @@ impl Connection {
         let head = RequestHead::read(&self.fields, rules);
         if let Some(stream) = self.streams.get_mut(block.stream) {
             stream.in_closed = block.end;
-            stream.priority = head.priority.or(stream.priority);
+            // The frame overrides the field (RFC 9218, 7).
+            stream.priority = stream.priority.or(head.priority);
             // Behind CONNECT there is no body with a length (RFC 9113, 8.5).
             stream.expected = head.content_length.filter(|_| head.protocol.is_none());
             stream.declared = head.content_length.unwrap_or(0);

@@ -92,6 +92,8 @@ pub struct Connection {
     pub(super) streams: Streams,
     pub(super) tree: Tree,
     pub(super) schedule: Schedule,
+    /// What PRIORITY_UPDATE said of streams that are not open yet.
+    pub(super) early: Vec<(u32, Priority)>,
     pub(super) budget: Budget,
     pub(super) peer: PeerSettings,
     /// What may be sent on the connection, and what the peer may send.
@@ -138,6 +140,7 @@ impl Connection {
             streams: Streams::default(),
             tree: Tree::default(),
             schedule: Schedule::default(),
+            early: Vec::new(),
             budget: Budget::new(config.max_streams),
             peer: PeerSettings::default(),
             send_window: DEFAULT_WINDOW,

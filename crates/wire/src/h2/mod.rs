@@ -3,6 +3,39 @@
 //! [`Connection`] is the server's side of one connection. The caller feeds it what it read and gets events, hands it what it wants to
 //! send, and puts what the connection appends to an output buffer on the wire, many streams' frames in one write.
 //!
+//! ```
+//! use wire::h2::{Config, Connection, Event, frame};
+//!
+//! let mut out = Vec::new();
+//! let mut connection = Connection::new(Config::default(), &mut out);
+//! let mut input = frame::PREFACE.to_vec();
+//! frame::settings(&[], &mut input);
+//! input.extend_from_slice(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x01\x01a");
+//!
+//! // After each read:
+//! connection.begin_turn(0);
+//! let mut used = 0;
+//! loop {
+//!     let poll = connection.poll(&input[used..], &mut out).expect("a well-behaved client");
+//!     used += poll.used;
+//!     match poll.event {
+//!         Some(Event::Request { stream, head, .. }) => {
+//!             assert_eq!(head.path.of(connection.fields().bytes()), b"/");
+//!             connection.respond(stream, 200, [(&b"server"[..], &b"lunette"[..])], false, &mut out);
+//!             connection.want(stream);
+//!         }
+//!         Some(_) => {}
+//!         None => break,
+//!     }
+//! }
+//! // Before each write, as long as the output is not too long:
+//! while let Some(stream) = connection.next_stream() {
+//!     let sent = connection.data(stream, b"hello", true, &mut out);
+//!     assert_eq!(sent, 5);
+//!     connection.close(stream, &mut out);
+//! }
+//! ```
+//!
 //! | file | what it does |
 //! |---|---|
 //! | `frame` | frames' heads, and the writing of each type |

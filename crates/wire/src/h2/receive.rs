@@ -15,6 +15,8 @@ pub(super) type Step<'i> = Result<Option<(usize, Option<Event<'i>>)>, Failure>;
 
 /// SETTINGS above this are not looked at.
 const MAX_SETTINGS: usize = frame::DEFAULT_SIZE;
+/// So many streams may be given a priority before they are open (RFC 9218, 7.1).
+const MAX_EARLY: usize = 8;
 /// PRIORITY_UPDATE above this is skipped.
 const MAX_PRIORITY: usize = 1024;
 
@@ -288,7 +290,15 @@ impl Connection {
         if head.stream != 0 || id == 0 {
             return Err(Failure::identifier("PRIORITY_UPDATE"));
         }
-        self.set_priority(id, Priority::parse(payload.get(4..).unwrap_or(&[])));
+        let priority = Priority::parse(payload.get(4..).unwrap_or(&[]));
+        if id > self.seen {
+            self.early.retain(|entry| entry.0 != id);
+            if self.early.len() == MAX_EARLY {
+                self.early.remove(0);
+            }
+            self.early.push((id, priority));
+        }
+        self.set_priority(id, priority);
         Ok(None)
     }
 

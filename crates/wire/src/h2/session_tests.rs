@@ -225,6 +225,19 @@ fn priorities_decide_who_sends() {
 }
 
 #[test]
+fn a_priority_that_comes_before_its_stream_is_kept() {
+    let mut client = waiting();
+    for stream in 1..50 {
+        client.frame(kind::PRIORITY_UPDATE, 0, 0, &[&[0, 0, 0, 2 * stream + 1][..], b"u=6"].concat());
+    }
+    client.frame(kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x63u=0, i");
+    client.get(91).frame(kind::HEADERS, 5, 99, &[GET, b"\0\x08priority\x03u=5"].concat());
+    assert_eq!(client.server.priority(91), Some(Priority { urgency: 6, incremental: false }));
+    assert_eq!(client.server.priority(99), Some(Priority { urgency: 0, incremental: true }));
+    assert!(client.server.early.is_empty());
+}
+
+#[test]
 fn extended_connect_must_be_offered() {
     const CONNECT: &[u8] = b"\x02\x07CONNECT\x87\x84\x01\x01a\0\x09:protocol\x09websocket";
     let mut client = waiting();
