@@ -131,9 +131,10 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// Makes the groups. Zones and name servers may be said behind the blocks that need them.
 fn complete(frame: &Frame) -> Result<(), Error> {
     let drafts = std::mem::take(&mut frame.main.get::<Upstreams>().drafts);
-    let outer = frame.location.get::<Resolving>();
-    let log = frame.location.get::<Core>().error_log.clone().or(frame.global.get::<Ground>().log.clone());
-    let log = log.unwrap_or_else(|| ErrorLog::stderr(Level::Error));
+    let mut outer = Resolving::default();
+    outer.inherit(&frame.location.get::<Resolving>());
+    let own = frame.location.get::<Core>().error_log.clone();
+    let log = own.or_else(|| frame.global.get::<Ground>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
     for (draft, mut resolving) in drafts {
         if let Some(own) = &resolving.resolver {
             log_trouble(own, &log);

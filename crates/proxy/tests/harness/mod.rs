@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const MODULES: [Module; 5] =
-    [proxy::upstream::MODULE, proxy::upstream::KEEPALIVE, proxy::proxy::MODULE, proxy::memcached::MODULE, proxy::memc::MODULE];
+    [proxy::upstream::MODULE, proxy::upstream::keepalive::MODULE, proxy::proxy::MODULE, proxy::memcached::MODULE, proxy::memc::MODULE];
 
 struct Text(Vec<u8>);
 
