@@ -94,7 +94,10 @@ impl<'a> Attempt<'a> {
                     self.sender = Sender::new(self.exchange.source.clone(), self.exchange.framing, self.exchange.encoded.tail);
                     self.send_error = None;
                 }
-                Err(Problem::Server(condition, status, line)) => return self.failed(condition, status, &line),
+                Err(Problem::Server(condition, status, line)) => {
+                    let stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
+                    return self.failed(condition, status, &line, stale);
+                }
             }
         }
     }
@@ -103,11 +106,11 @@ impl<'a> Attempt<'a> {
         &self.exchange.request
     }
 
-    fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
+    fn failed(&mut self, condition: u32, status: u16, line: &[u8], stale: bool) -> End {
         self.request().log(Level::Error, line);
         self.finish(status);
         let sent = self.request().action.get() != CONNECTING;
-        End::Failed(Failure { condition, status, sent, consumed: self.sender.consumed })
+        End::Failed(Failure { condition, status, sent, consumed: self.sender.consumed, stale })
     }
 
     /// Completes the record of this try; a status of 0 leaves the upstream's.
@@ -159,7 +162,7 @@ impl<'a> Attempt<'a> {
                 Ok(Connection::new(stream, now_ms()))
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
+                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)", false))
             }
             Some(Err(error)) => {
                 let what = errno::describe(&error);
@@ -167,7 +170,7 @@ impl<'a> Attempt<'a> {
                     Address::Internet(_) => format!("connect() failed {what}"),
                     Address::Unix(path) => format!("connect() to unix:{} failed {what}", path.display()),
                 };
-                Err(self.failed(next::ERROR, 502, line.as_bytes()))
+                Err(self.failed(next::ERROR, 502, line.as_bytes(), false))
             }
         }
     }

@@ -22,8 +22,21 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 5] =
-    [proxy::upstream::MODULE, proxy::upstream::keepalive::MODULE, proxy::proxy::MODULE, proxy::memcached::MODULE, proxy::memc::MODULE];
+const MODULES: [Module; 13] = [
+    proxy::upstream::MODULE,
+    proxy::upstream::methods::HASH,
+    proxy::upstream::methods::IP_HASH,
+    proxy::upstream::methods::LEAST_CONN,
+    proxy::upstream::methods::LEAST_TIME,
+    proxy::upstream::methods::RANDOM,
+    proxy::upstream::keepalive::MODULE,
+    proxy::upstream::zone::MODULE,
+    proxy::upstream::sticky::MODULE,
+    proxy::upstream::queue::MODULE,
+    proxy::proxy::MODULE,
+    proxy::memcached::MODULE,
+    proxy::memc::MODULE,
+];
 
 struct Text(Vec<u8>);
 
@@ -165,9 +178,12 @@ impl Site {
         );
         let frame = Frame::default();
         MODULES.iter().for_each(|m| (m.variables)(&mut frame.global.get::<Variables>()));
-        frame.global.get::<Variables>().define_changeable("memcached_key");
+        for name in ["memcached_key", "cookie_at"] {
+            frame.global.get::<Variables>().define_changeable(name);
+        }
         let block = Parser::new(Text(text.as_bytes().to_vec()), "/").parse_file(b"x").into_result().map_err(|e| e.message)?;
         table.read(&block, Context::HTTP, &frame).map_err(|e| e.message)?;
+        MODULES.iter().try_for_each(|m| (m.complete)(&frame)).map_err(|e| e.message)?;
         let mut levels = Levels::default();
         MODULES.iter().for_each(|m| (m.levels)(&mut levels));
         let (name, inner) = node.take().unwrap();
