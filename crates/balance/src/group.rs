@@ -131,7 +131,7 @@ impl Group {
 
     /// Takes over what the zone of the previous configuration knows of this group's names.
     pub fn inherit(&self, previous: &SharedPeers) {
-        let Some(shared) = &self.shared else { return };
+        let Some(shared) = self.shared.as_ref().filter(|shared| shared.zone().name() == previous.zone().name()) else { return };
         let old = previous.resolved(identity(&[&self.name]));
         for (index, template) in self.templates.iter().enumerate() {
             template.inherit(shared, &self.name, index, &old);

@@ -70,7 +70,7 @@ impl Sessions {
         let guard = self.zone.lock();
         let Some(table) = Table::open(&guard) else { return Learned::Full };
         let key = key(session);
-        if let Some(record) = table.find(&guard, &key) {
+        if let Some(record) = table.find(&guard, &key).filter(|record| !self.is_old(&guard, *record, now_ms)) {
             put(&guard, place(&guard, record), server);
             record.set_value(&guard, USED_MS, now_ms);
             table.touch(&guard, record);
@@ -78,6 +78,9 @@ impl Sessions {
         }
         if !create {
             return Learned::Unknown;
+        }
+        if let Some(old) = table.find(&guard, &key) {
+            remove(&guard, table, old);
         }
         for _ in 0..SWEPT {
             match table.oldest(&guard) {
@@ -130,4 +133,62 @@ fn add(guard: &Guard<'_>, table: Table, key: &[u8], server: &[u8], now_ms: u64) 
 fn remove(guard: &Guard<'_>, table: Table, record: Record) {
     guard.free(place(guard, record));
     table.remove(guard, record);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shm::zone::MIN_SIZE;
+
+    fn sessions(timeout_ms: u64) -> Sessions {
+        Sessions::new(Rc::new(Zone::new("z", OWNER, MIN_SIZE).unwrap()), timeout_ms)
+    }
+
+    fn find(sessions: &Sessions, session: &str, now_ms: u64) -> Option<String> {
+        let mut out = Vec::new();
+        sessions.find(session.as_bytes(), now_ms, &mut out).then(|| String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn sessions_are_learned_moved_and_forgotten() {
+        let sessions = sessions(100);
+        assert_eq!(sessions.learn(b"s", b"a", false, 0), Learned::Unknown);
+        assert_eq!(sessions.learn(b"s", b"a", true, 0), Learned::Kept);
+        assert_eq!(find(&sessions, "s", 99).as_deref(), Some("a"));
+        assert_eq!(find(&sessions, "t", 0), None);
+        // Use prolongs it, and another server takes it over.
+        assert_eq!(sessions.learn(b"s", b"longer", false, 99), Learned::Kept);
+        assert_eq!(find(&sessions, "s", 150).as_deref(), Some("longer"));
+        // What has run out is not prolonged by an answer that comes too late.
+        assert_eq!(sessions.learn(b"s", b"a", false, 199), Learned::Unknown);
+        assert_eq!(find(&sessions, "s", 199), None);
+    }
+
+    #[test]
+    fn a_full_zone_loses_the_session_unused_for_longest() {
+        let sessions = sessions(1_000_000);
+        let count = (0..10_000).find(|i| sessions.learn(format!("s{i}").as_bytes(), b"a", true, *i) == Learned::Displaced).unwrap();
+        assert!(count >= 150, "{count}");
+        assert_eq!(find(&sessions, "s0", count), None);
+        assert_eq!(find(&sessions, "s1", count).as_deref(), Some("a"));
+        // Old ones go without a word.
+        assert_eq!(sessions.learn(b"new", b"a", true, 2_000_000), Learned::Kept);
+        assert_eq!(find(&sessions, "s1", 2_000_000), None);
+    }
+
+    #[test]
+    fn who_dies_while_changing_it_costs_the_sessions_and_nothing_else() {
+        let sessions = sessions(100);
+        assert_eq!(sessions.learn(b"s", b"a", true, 0), Learned::Kept);
+        let zone = sessions.zone.clone();
+        let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            zone.lock().set_root(1, 7);
+            let guard = zone.lock();
+            guard.set_root(0, 7);
+            panic!("in the middle");
+        }));
+        assert!(broken.is_err());
+        assert_eq!(find(&sessions, "s", 0), None);
+        assert_eq!(sessions.learn(b"s", b"a", true, 0), Learned::Kept);
+    }
 }

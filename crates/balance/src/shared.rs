@@ -2,8 +2,8 @@
 //!
 //! There is no lock. A number is one word and only added to or set whole. What a worker that dies costs:
 //! - in a pick: the turns of that pick, once;
-//! - while it serves requests: nothing, as each worker keeps account of its own requests, which its successor takes off. Only
-//!   between the two steps of counting one can it leave a single request counted too much;
+//! - while it serves requests: nothing, as each worker keeps account of its own requests, and its successor begins anew. What a
+//!   server has is the sum of all accounts;
 //! - while it writes an address down: that address, until its successor asks for the name again.
 //!
 //! Records of servers with fixed addresses come first, each at the place that the configuration gives it. Behind them are those
@@ -14,20 +14,22 @@ use shm::{Records, Zone};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// What a zone of this kind is for.
 pub const OWNER: &str = "upstream";
-/// Accounts of workers; requests of workers beyond these stay counted when they die.
+/// Workers that have accounts of their own. Those beyond share one more, and what they had counted stays when they die.
 const ACCOUNTS: usize = 64;
+/// How often a server's last free place is tried for when several workers want it at once.
+const ATTEMPTS: usize = 8;
 
 /// Words of a record.
 mod at {
     use super::{ACCOUNTS, COUNTERS};
-    pub(super) const CONNECTIONS: usize = COUNTERS;
-    pub(super) const ACCOUNTS_AT: usize = CONNECTIONS + 1;
-    pub(super) const STATE: usize = ACCOUNTS_AT + ACCOUNTS / 2;
+    /// Half-words, one for each account.
+    pub(super) const ACCOUNTS_AT: usize = COUNTERS;
+    pub(super) const STATE: usize = ACCOUNTS_AT + ACCOUNTS / 2 + 1;
     /// When it joined, as a number that grows.
     pub(super) const JOINED: usize = STATE + 1;
     pub(super) const GROUP: usize = JOINED + 1;
@@ -50,6 +52,8 @@ const SERVER_SIZE: usize = 256;
 /// Header words.
 const VERSION: usize = 0;
 const JOINS: usize = 1;
+/// How many accounts are in use.
+const WORKERS: usize = 2;
 
 /// States of a record of a name.
 const FREE: u64 = 0;
@@ -103,18 +107,23 @@ impl SharedPeers {
     }
 
     /// To be called by a worker when it starts: from now on it counts for itself, and what its predecessor of the same number had
-    /// counted when it died is taken off.
+    /// counted when it died counts no more.
     pub fn start_worker(&self, number: usize) {
-        self.worker.set(number);
-        if number >= ACCOUNTS {
+        let account = number.min(ACCOUNTS);
+        self.worker.set(account);
+        self.records.header(WORKERS).fetch_max(account as u64 + 1, AcqRel);
+        if account == ACCOUNTS {
             return;
         }
         for record in 0..self.records.capacity() {
-            let left = self.records.half(record, at::ACCOUNTS_AT, number).swap(0, AcqRel);
-            if left != 0 {
-                self.records.word(record, at::CONNECTIONS).fetch_sub(u64::from(left), AcqRel);
-            }
+            self.records.half(record, at::ACCOUNTS_AT, account).store(0, Release);
         }
+    }
+
+    /// Requests that a server has, of all workers.
+    fn connections(&self, record: usize) -> u64 {
+        let accounts = self.records.header(WORKERS).load(Acquire).clamp(1, ACCOUNTS as u64 + 1);
+        (0..accounts as usize).map(|i| u64::from(self.records.half(record, at::ACCOUNTS_AT, i).load(Acquire))).sum()
     }
 
     /// Grows whenever addresses come or go.
@@ -198,7 +207,7 @@ impl SharedPeers {
     fn is_free(&self, record: usize) -> bool {
         match self.word(record, at::STATE).load(Acquire) {
             LIVE => false,
-            LEFT => self.word(record, at::CONNECTIONS).load(Acquire) == 0,
+            LEFT => self.connections(record) == 0,
             _ => true,
         }
     }
@@ -222,15 +231,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn account(&self, by: i32) {
-        let number = self.peers.worker.get();
-        if number < ACCOUNTS {
-            self.peers.records.half(self.record, at::ACCOUNTS_AT, number).fetch_add(by.cast_unsigned(), AcqRel);
-        }
-    }
-
-    fn total(&self) -> &AtomicU64 {
-        self.peers.word(self.record, at::CONNECTIONS)
+    fn own(&self) -> &AtomicU32 {
+        self.peers.records.half(self.record, at::ACCOUNTS_AT, self.peers.worker.get())
     }
 }
 
@@ -248,24 +250,26 @@ impl Counters for Shared {
     }
 
     fn connections(&self) -> u64 {
-        // Below zero only after an accident that counted one too little.
-        u64::try_from(self.total().load(Acquire).cast_signed()).unwrap_or(0)
+        self.peers.connections(self.record)
     }
 
     fn connect(&self, limit: u64) -> bool {
-        let more = |count: u64| {
-            let is_full = limit != 0 && u64::try_from(count.cast_signed()).unwrap_or(0) >= limit;
-            (!is_full).then(|| count.wrapping_add(1))
-        };
-        let counted = self.total().fetch_update(AcqRel, Acquire, more).is_ok();
-        if counted {
-            self.account(1);
+        for _ in 0..ATTEMPTS {
+            if limit != 0 && self.connections() >= limit {
+                return false;
+            }
+            self.own().fetch_add(1, AcqRel);
+            if limit == 0 || self.connections() <= limit {
+                return true;
+            }
+            // Others came at the same moment: all go back, and the first to try again gets it.
+            self.disconnect();
+            std::thread::yield_now();
         }
-        counted
+        false
     }
 
     fn disconnect(&self) {
-        self.account(-1);
-        self.total().fetch_sub(1, AcqRel);
+        self.own().fetch_sub(1, AcqRel);
     }
 }

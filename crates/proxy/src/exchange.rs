@@ -59,7 +59,7 @@ impl Exchange {
     /// Whether an answer of this status sends the request on to another server.
     #[must_use]
     pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
-        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
+        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed, stale: false };
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         let left = self.scratch.selection.tries;
         retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)

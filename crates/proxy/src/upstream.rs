@@ -131,16 +131,26 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// Makes the groups. Zones and name servers may be said behind the blocks that need them.
 fn complete(frame: &Frame) -> Result<(), Error> {
     let drafts = std::mem::take(&mut frame.main.get::<Upstreams>().drafts);
-    let outer = frame.location.get::<Resolving>();
-    let log = frame.location.get::<Core>().error_log.clone().or(frame.global.get::<Ground>().log.clone());
-    let log = log.unwrap_or_else(|| ErrorLog::stderr(Level::Error));
+    let mut outer = Resolving::default();
+    outer.inherit(&frame.location.get::<Resolving>());
+    let own = frame.location.get::<Core>().error_log.clone();
+    let log = own.or_else(|| frame.global.get::<Ground>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
+    let mut zones = Vec::new();
     for (draft, mut resolving) in drafts {
         if let Some(own) = &resolving.resolver {
             log_trouble(own, &log);
         }
         resolving.inherit(&outer);
+        if let Some(zone) = draft.zone.as_ref().filter(|zone| !zones.iter().any(|known| Rc::ptr_eq(known, *zone))) {
+            zones.push(zone.clone());
+        }
         let made = build(draft, resolving)?;
         frame.main.get::<Upstreams>().groups.insert(made.name.to_ascii_lowercase().into_bytes().into(), Rc::new(made));
+    }
+    // Names come behind all servers with fixed addresses.
+    let all = frame.main.get::<Upstreams>();
+    for previous in zones.iter().filter_map(|zone| zone.previous.get()) {
+        all.groups.values().for_each(|upstream| upstream.group.inherit(previous));
     }
     Ok(())
 }
@@ -164,11 +174,7 @@ fn build(mut draft: Draft, resolving: Resolving) -> Result<Upstream, Error> {
         Some(zone) => {
             let peers = zone.peers.get().ok_or_else(|| error(format!("zero size shared memory zone \"{}\"", zone.name)))?;
             let group = Group::shared(name.as_str().into(), draft.servers, draft.templates, peers, balancing);
-            let group = group.ok_or_else(|| error(format!("zone \"{}\" is too small for upstream \"{name}\"", zone.name)))?;
-            if let Some(previous) = zone.previous.get() {
-                group.inherit(previous);
-            }
-            group
+            group.ok_or_else(|| error(format!("zone \"{}\" is too small for upstream \"{name}\"", zone.name)))?
         }
     };
     let (limit, local) = draft.keepalive.unwrap_or((default::KEEPALIVE, true));

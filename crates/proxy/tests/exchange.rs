@@ -1,6 +1,7 @@
 //! Exchanges over real sockets: what upstreams see, what clients get, what is remembered.
 
 mod gateway;
+mod groups;
 mod harness;
 mod memcached;
 mod redis;
@@ -284,7 +285,6 @@ fn configurations_that_are_refused() {
             "\"proxy_busy_buffers_size\" must be less than",
         ),
         ("upstream u { server 127.0.0.1; } location / { proxy_pass http://u:80; }", "upstream \"u\" may not have port 80"),
-        ("upstream u { zone z 1m; } location / { }", "\"zone\" directive is not supported yet"),
         ("upstream u { } location / { }", "no servers are inside upstream"),
         ("location / { proxy_pass http://nothing.invalid; }", "host not found in upstream \"nothing.invalid\""),
     ] {
