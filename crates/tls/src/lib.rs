@@ -16,12 +16,18 @@
 
 pub mod buffer;
 pub mod certificate;
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 pub mod ciphers;
 pub mod client;
 pub mod error;
+pub mod names;
 pub mod resume;
 pub mod server;
 pub mod session;
 pub mod store;
 pub mod tickets;
 pub mod verify;
+
+#[cfg(test)]
+mod smoke;
