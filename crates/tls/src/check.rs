@@ -74,3 +74,15 @@ pub fn session(data: &[u8]) {
         buffers.records.clear();
     }
 }
+
+/// A certificate that is its own issuer, behind its length in two bytes, then an OCSP answer: what is believed with a
+/// signature is believed without one too.
+pub fn ocsp(data: &[u8]) {
+    let Some((length, rest)) = data.split_first_chunk() else { return };
+    let Some((certificate, answer)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return };
+    let certificate = CertificateDer::from(certificate);
+    let judge = |verify| crate::ocsp::judge(answer, &certificate, &certificate, verify, 1_800_000_000);
+    let (verified, unverified) = (judge(true), judge(false));
+    assert!(verified.is_err() || verified == unverified);
+    let _ = (crate::ocsp::responder(&certificate), crate::ocsp::request(&certificate, &certificate));
+}

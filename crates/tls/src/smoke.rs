@@ -97,3 +97,13 @@ fn flights() -> Vec<Vec<u8>> {
 fn sessions() {
     shake(&flights(), 1500, check::session);
 }
+
+#[test]
+fn ocsp() {
+    let certificate = authority("root").der().to_vec();
+    let length = u16::try_from(certificate.len()).unwrap().to_be_bytes();
+    let basic = [0x30, 3, 0x0a, 1, 0, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1, 4, 0];
+    let answers = [&[0x30, 3, 0x0a, 1, 6][..], &basic, &certificate];
+    let seeds = answers.map(|answer| [&length[..], &certificate, answer].concat());
+    shake(&seeds, 3000, check::ocsp);
+}

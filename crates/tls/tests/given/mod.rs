@@ -1,6 +1,8 @@
 //! What the tests have in common: an authority, and a server and a client joined by a wire.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub(crate) mod shop;
+
 use std::io::IoSlice;
 use std::sync::Arc;
 
