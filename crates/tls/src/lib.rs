@@ -23,6 +23,7 @@ pub mod check;
 pub mod ciphers;
 pub mod client;
 pub mod error;
+pub mod key_log;
 pub mod names;
 pub mod ocsp;
 pub mod resume;

@@ -134,7 +134,7 @@ pub fn pem(der: &[u8]) -> String {
     text
 }
 
-fn hexadecimal(bytes: &[u8], upper: bool) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8], upper: bool) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = if upper { write!(text, "{byte:02X}") } else { write!(text, "{byte:02x}") };
         text
