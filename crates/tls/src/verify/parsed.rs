@@ -1,8 +1,10 @@
 //! Certificates that were looked into: what is asked of one, whoever asks.
 
+use std::sync::LazyLock;
+
 use rustls::DistinguishedName;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use webpki::RawPublicKeyEntity;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -19,6 +21,31 @@ pub(crate) enum Usage {
 
 /// A certificate that was looked into.
 pub(crate) type Parsed<'a> = X509Certificate<'a>;
+
+/// A trusted certificate, which is found by its name without looking into others.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    pub(crate) der: CertificateDer<'static>,
+    subject: Vec<u8>,
+}
+
+impl Trusted {
+    /// `None` if it is no certificate.
+    pub(crate) fn new(der: CertificateDer<'static>) -> Option<Self> {
+        let subject = parse(&der)?.subject().as_raw().to_vec();
+        Some(Self { der, subject })
+    }
+}
+
+/// How many certificates of one name are looked into.
+const NAMESAKES: usize = 8;
+
+/// The trusted certificates that `certificate` names as its issuer.
+pub(crate) fn issuers<'t>(trusted: &'t [Trusted], certificate: &Parsed<'_>) -> Vec<(&'t CertificateDer<'static>, Parsed<'t>)> {
+    let name = certificate.issuer().as_raw();
+    let named = trusted.iter().filter(|trusted| trusted.subject == name).take(NAMESAKES);
+    named.filter_map(|trusted| Some((&trusted.der, parse(&trusted.der)?))).collect()
+}
 
 /// The subject's name of a certificate, as handshakes carry it.
 pub(crate) fn subject(certificate: &CertificateDer<'static>) -> Option<DistinguishedName> {
@@ -44,8 +71,11 @@ pub(crate) fn seconds(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
-    aws_lc_rs::default_provider().signature_verification_algorithms.all
+/// The signatures that are understood.
+pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
+    static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
+        LazyLock::new(|| aws_lc_rs::default_provider().signature_verification_algorithms);
+    *ALGORITHMS
 }
 
 /// Whether a certificate may sign others: an authority by its extensions, or of version 1 and signing itself.
@@ -95,6 +125,6 @@ pub(crate) fn signs(issuer: &Parsed<'_>, algorithm: &AlgorithmIdentifier<'_>, me
     let Ok(key) = RawPublicKeyEntity::try_from(&key) else { return false };
     let object = algorithm.algorithm.as_bytes();
     // An algorithm's identifier starts with its object, whose length is one byte.
-    let named = algorithms().iter().filter(|known| known.signature_alg_id().as_ref().get(2..).is_some_and(|id| id.starts_with(object)));
+    let named = algorithms().all.iter().filter(|known| known.signature_alg_id().as_ref().get(2..).is_some_and(|id| id.starts_with(object)));
     named.into_iter().any(|known| key.verify_signature(*known, message, signature).is_ok())
 }
