@@ -14,7 +14,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::tls::{Parked, TlsStream};
+use crate::tls::{Parked, Socket, TlsStream};
 
 /// How many free bytes a read makes sure of.
 const ROOM: usize = 1024;
@@ -30,7 +30,7 @@ pub enum Stream {
     /// Unix-domain.
     Unix(UnixStream),
     /// TLS on one of them, see [`crate::tls`]. A write that would block has to be repeated with the same bytes.
-    Tls(Box<TlsStream>),
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// What [`Stream::from_fd`] is to make of a socket.
@@ -73,8 +73,11 @@ impl Stream {
     /// What epoll_ctl(2) reports.
     pub fn into_parts(self) -> io::Result<(OwnedFd, Option<Parked>)> {
         match self {
-            Stream::Tls(stream) => stream.park().map(|(socket, parked)| (socket, Some(parked))),
-            plain => plain.into_fd().map(|socket| (socket, None)),
+            Stream::Tls(stream) => {
+                let (socket, parked) = stream.park();
+                Ok((socket.into_fd()?, Some(parked)))
+            }
+            plain => Ok((plain.into_fd()?, None)),
         }
     }
 
@@ -84,7 +87,7 @@ impl Stream {
     /// What epoll_ctl(2) reports.
     pub fn from_parts(socket: OwnedFd, transport: Transport, parked: Option<Parked>) -> io::Result<Self> {
         match parked {
-            Some(parked) => Ok(Stream::Tls(Box::new(TlsStream::wake(socket, transport, parked)?))),
+            Some(parked) => Ok(Stream::Tls(Box::new(TlsStream::wake(Self::from_fd(socket, transport)?, parked)))),
             None => Self::from_fd(socket, transport),
         }
     }
@@ -100,7 +103,7 @@ impl Stream {
 
     /// The TLS on this socket, if there is any.
     #[must_use]
-    pub fn tls(&self) -> Option<&TlsStream> {
+    pub fn tls(&self) -> Option<&TlsStream<Stream>> {
         match self {
             Stream::Tls(stream) => Some(stream),
             Stream::Tcp(_) | Stream::Unix(_) => None,
@@ -386,8 +389,30 @@ impl AsFd for Stream {
         match self {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tls(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.socket().as_fd(),
         }
+    }
+}
+
+impl Socket for Stream {
+    fn try_read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        Stream::try_read(self, into)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        Stream::poll_read(self, cx, into)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Stream::try_write(self, bytes)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_write_ready(self, cx)
+    }
+
+    fn is_tls(&self) -> bool {
+        self.tls().is_some()
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS on a socket: [`crate::stream::Stream::Tls`] is a stream like others.
+//! TLS on a socket, from which `stream::Stream` makes a stream like others.
 //!
 //! A worker has one set of buffers for all of its sessions. What a socket gives is decrypted at once, so that a
 //! connection keeps only part of a record, if anything; what a socket does not take is kept here.
@@ -6,14 +6,12 @@
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 
 use tls::buffer::Buffers;
 use tls::error::TlsError;
 use tls::session::{ClientSession, ServerSession};
-
-use crate::stream::{Stream, Transport};
 
 /// How much is read from a socket at once: a record that is full, and some.
 const ROOM: usize = 20 * 1024;
@@ -31,6 +29,26 @@ struct Worker {
     buffers: Buffers,
     /// A piece of a file that is to be sealed.
     file: Vec<u8>,
+}
+
+/// What TLS stands on.
+pub trait Socket {
+    /// Appends what has arrived to `into`; 0 is the end. Never waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there, otherwise what recv(2) reports.
+    fn try_read(&self, into: &mut Vec<u8>) -> io::Result<usize>;
+    /// As [`Socket::try_read`], but arranges a wake-up when nothing is there.
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
+    /// Writes what the socket takes now. Never waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing, otherwise what write(2) reports.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Ready when a write would not wait.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Whether this is TLS itself: TLS inside of TLS is not offered, as both would want the worker's buffers.
+    fn is_tls(&self) -> bool;
 }
 
 /// Either end's session.
@@ -66,8 +84,8 @@ struct State {
 
 /// A socket with a session of TLS.
 #[derive(Debug)]
-pub struct TlsStream {
-    socket: Stream,
+pub struct TlsStream<S> {
+    socket: S,
     state: RefCell<State>,
 }
 
@@ -103,7 +121,7 @@ pub struct Parked(Box<Session>);
 ///
 /// # Errors
 /// When there is no session in the end.
-pub async fn accept(socket: Stream, session: ServerSession, first: &[u8]) -> Result<TlsStream, Failure> {
+pub async fn accept<S: Socket>(socket: S, session: ServerSession, first: &[u8]) -> Result<TlsStream<S>, Failure> {
     let mut stream = TlsStream::new(plain(socket)?, Session::Server(session));
     stream.take(first).map_err(Failure::from)?;
     stream.handshake().await?;
@@ -115,19 +133,15 @@ pub async fn accept(socket: Stream, session: ServerSession, first: &[u8]) -> Res
 /// # Errors
 /// When there is no session in the end. Whether the server is the one that is wanted is asked afterwards,
 /// [`ClientSession::verdict`].
-pub async fn connect(socket: Stream, session: ClientSession) -> Result<TlsStream, Failure> {
+pub async fn connect<S: Socket>(socket: S, session: ClientSession) -> Result<TlsStream<S>, Failure> {
     let mut stream = TlsStream::new(plain(socket)?, Session::Client(session));
     stream.take(&[]).map_err(Failure::from)?;
     stream.handshake().await?;
     Ok(stream)
 }
 
-/// TLS inside of TLS is not offered: both would want the worker's buffers.
-fn plain(socket: Stream) -> Result<Stream, Failure> {
-    match socket {
-        Stream::Tls(_) => Err(Failure::Io(io::ErrorKind::InvalidInput.into())),
-        plain => Ok(plain),
-    }
+fn plain<S: Socket>(socket: S) -> Result<S, Failure> {
+    if socket.is_tls() { Err(Failure::Io(io::ErrorKind::InvalidInput.into())) } else { Ok(socket) }
 }
 
 impl From<io::Error> for Failure {
@@ -139,8 +153,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl TlsStream {
-    fn new(socket: Stream, session: Session) -> Self {
+impl<S: Socket> TlsStream<S> {
+    fn new(socket: S, session: Session) -> Self {
         let state = State { session, plain: Vec::new(), outbox: Vec::new(), sent: 0, owed: 0, cut: false };
         Self { socket, state: RefCell::new(state) }
     }
@@ -171,7 +185,7 @@ impl TlsStream {
 
     /// The socket below.
     #[must_use]
-    pub fn socket(&self) -> &Stream {
+    pub fn socket(&self) -> &S {
         &self.socket
     }
 
@@ -237,7 +251,7 @@ impl TlsStream {
         either!(&state.session, session => session.is_peer_closed()).then_some(0)
     }
 
-    /// As [`Stream::try_read`].
+    /// As `Stream::try_read`.
     pub(crate) fn try_read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         if let Some(count) = self.ready(into) {
             return Ok(count);
@@ -254,7 +268,7 @@ impl TlsStream {
         }
     }
 
-    /// As [`Stream::poll_read`].
+    /// As `Stream::poll_read`.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         if let Some(count) = self.ready(into) {
             return Poll::Ready(Ok(count));
@@ -288,7 +302,7 @@ impl TlsStream {
         })
     }
 
-    /// As [`Stream::try_write_vectored`], but what was once taken in part has to be given again first: its records are
+    /// As `Stream::try_write_vectored`, but what was once taken in part has to be given again first: its records are
     /// made and only wait for the socket.
     pub(crate) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.with(|state, worker| {
@@ -299,7 +313,7 @@ impl TlsStream {
         })
     }
 
-    /// As [`Stream::poll_write_vectored`], with the same condition as [`TlsStream::try_write`].
+    /// As `Stream::poll_write_vectored`, with the same condition as [`TlsStream::try_write`].
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
             match self.try_write(pieces) {
@@ -309,7 +323,7 @@ impl TlsStream {
         }
     }
 
-    /// As [`Stream::try_send_file`]: reads a piece of the file and seals it.
+    /// As `Stream::try_send_file`: reads a piece of the file and seals it.
     pub(crate) fn try_send_file(&self, file: BorrowedFd<'_>, offset: u64, count: usize) -> io::Result<usize> {
         self.with(|state, worker| {
             if let Some(count) = settle(&self.socket, state)? {
@@ -337,7 +351,7 @@ impl TlsStream {
         self.state.try_borrow().is_ok_and(|state| !state.plain.is_empty())
     }
 
-    /// As [`Stream::is_quiet`]; tickets and key updates are taken and are no end of the silence.
+    /// As `Stream::is_quiet`; tickets and key updates are taken and are no end of the silence.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut plain = Vec::new();
         let read = self.try_read(&mut plain);
@@ -348,7 +362,7 @@ impl TlsStream {
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) && kept.unwrap_or(false)
     }
 
-    /// As [`Stream::close_notify`].
+    /// As `Stream::close_notify`.
     pub(crate) fn close(&self) -> io::Result<()> {
         self.with(|state, worker| {
             either!(&mut state.session, session => session.close(&mut worker.buffers));
@@ -364,32 +378,20 @@ impl TlsStream {
         state.plain.is_empty() && state.outbox.is_empty() && either!(&state.session, session => session.can_park())
     }
 
-    /// Takes the socket out of the event loop.
-    ///
-    /// # Errors
-    /// What epoll_ctl(2) reports.
-    pub(crate) fn park(self) -> io::Result<(OwnedFd, Parked)> {
+    /// Takes socket and session apart.
+    pub(crate) fn park(self) -> (S, Parked) {
         let state = self.state.into_inner();
-        Ok((self.socket.into_fd()?, Parked(Box::new(state.session))))
+        (self.socket, Parked(Box::new(state.session)))
     }
 
-    /// Puts a parked session back on its socket.
-    ///
-    /// # Errors
-    /// What epoll_ctl(2) reports.
-    pub(crate) fn wake(socket: OwnedFd, transport: Transport, parked: Parked) -> io::Result<Self> {
-        Ok(Self::new(Stream::from_fd(socket, transport)?, *parked.0))
-    }
-}
-
-impl AsFd for TlsStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    /// Undoes [`TlsStream::park`].
+    pub(crate) fn wake(socket: S, parked: Parked) -> Self {
+        Self::new(socket, *parked.0)
     }
 }
 
 /// Gives `buffers.incoming` to the session and sends what it answers.
-fn receive(socket: &Stream, state: &mut State, buffers: &mut Buffers, into: &mut Vec<u8>) -> io::Result<()> {
+fn receive(socket: &impl Socket, state: &mut State, buffers: &mut Buffers, into: &mut Vec<u8>) -> io::Result<()> {
     let result = either!(&mut state.session, session => session.receive(buffers, into));
     let sent = send(socket, state, buffers);
     result.map_err(io::Error::other)?;
@@ -397,7 +399,7 @@ fn receive(socket: &Stream, state: &mut State, buffers: &mut Buffers, into: &mut
 }
 
 /// Sends pending records; what the socket does not take goes to the outbox.
-fn send(socket: &Stream, state: &mut State, buffers: &mut Buffers) -> io::Result<()> {
+fn send(socket: &impl Socket, state: &mut State, buffers: &mut Buffers) -> io::Result<()> {
     let records = &mut buffers.records;
     let result = match state.outbox.is_empty() {
         true if !records.is_empty() => socket.try_write(records.pending()),
@@ -417,7 +419,7 @@ fn send(socket: &Stream, state: &mut State, buffers: &mut Buffers) -> io::Result
 }
 
 /// Sends the outbox.
-fn flush(socket: &Stream, state: &mut State) -> io::Result<()> {
+fn flush(socket: &impl Socket, state: &mut State) -> io::Result<()> {
     while let Some(rest) = state.outbox.get(state.sent..).filter(|rest| !rest.is_empty()) {
         state.sent += socket.try_write(rest)?;
     }
@@ -427,12 +429,12 @@ fn flush(socket: &Stream, state: &mut State) -> io::Result<()> {
 }
 
 /// Sends the outbox; then says how much plaintext was in it, if any was.
-fn settle(socket: &Stream, state: &mut State) -> io::Result<Option<usize>> {
+fn settle(socket: &impl Socket, state: &mut State) -> io::Result<Option<usize>> {
     flush(socket, state)?;
     Ok(Some(std::mem::take(&mut state.owed)).filter(|owed| *owed > 0))
 }
 
-fn seal(socket: &Stream, state: &mut State, buffers: &mut Buffers, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+fn seal(socket: &impl Socket, state: &mut State, buffers: &mut Buffers, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     let wanted = pieces.iter().any(|piece| !piece.is_empty());
     let taken = either!(&mut state.session, session => session.seal(pieces, MOST, buffers)).map_err(io::Error::other)?;
     send(socket, state, buffers)?;

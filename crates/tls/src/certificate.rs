@@ -7,14 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+pub use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Why something could not be loaded: nginx's message, without its prefix and place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoadError(String);
+pub struct LoadError(pub(crate) String);
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,9 +96,8 @@ impl Key {
     pub fn load(name: &str, passwords: &[Vec<u8>]) -> Result<Self, LoadError> {
         let fail = |call: &str, text: &str| LoadError(format!("cannot load certificate key \"{name}\": {call}() failed (SSL: {text})"));
         if let Some(kind) = ["engine:", "store:"].iter().find(|kind| name.starts_with(**kind)) {
-            return Err(LoadError(format!(
-                "cannot load certificate key \"{name}\": keys in \"{kind}\" are not supported, only files and \"data:\""
-            )));
+            let words = format!("loading \"{kind}...\" certificate keys is not supported");
+            return Err(LoadError(format!("cannot load certificate key \"{name}\": {words}")));
         }
         let text = read(name).map_err(|text| fail("BIO_new_file", &text))?;
         Self::from_pem(&text, passwords).map_err(|text| fail("PEM_read_bio_PrivateKey", text))
@@ -204,6 +204,14 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'stati
     Ok(found)
 }
 
+/// Reads the trusted certificates of `name`, as [`Chain::load`] does (`ssl_client_certificate`, `ssl_trusted_certificate`).
+///
+/// # Errors
+/// nginx's message.
+pub fn load_trusted(name: &str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    Chain::load(name).map(|chain| chain.0)
+}
+
 /// Drops what OpenSSL writes behind a "trusted" certificate.
 fn without_trust(mut der: Vec<u8>) -> Vec<u8> {
     if let Ok((rest, _)) = X509Certificate::from_der(&der) {
@@ -221,7 +229,7 @@ pub fn passwords(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The bytes that `name` means: a file's, or what stands behind `data:`.
-fn read(name: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn read(name: &str) -> Result<Vec<u8>, String> {
     if let Some(data) = name.strip_prefix("data:") {
         return Ok(data.as_bytes().to_vec());
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, KeyLog, SignatureScheme};
+use rustls::{ClientConfig, SignatureScheme};
 
 use crate::certificate::Pair;
 use crate::ciphers::Offer;
 use crate::error::TlsError;
+use crate::key_log::KeyLog;
 use crate::resume::Slot;
 use crate::session::{ClientSession, RECORD, Session};
 use crate::verify::{Servers, Verdict};

@@ -10,18 +10,28 @@
 //! - A client: [`client::Settings`], one [`session::ClientSession`] per connection, [`resume::Slot`] to resume by.
 //! - [`session::Session::receive`] takes bytes and gives plaintext and records; [`session::Session::seal`] makes records
 //!   of several pieces. Both write into [`buffer::Buffers`], one of which serves a whole worker.
+//! - [`tickets`] and [`store`] keep a server's sessions, bound to a [`tickets::Context`]; [`names`] says what is in a
+//!   certificate; [`ocsp`] asks and judges whether it was revoked.
 //! - A chain never fails a handshake: when it is over, [`session::Session::verdict`] says what was found, as in nginx,
 //!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
 
 pub mod buffer;
 pub mod certificate;
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 pub mod ciphers;
 pub mod client;
 pub mod error;
+pub mod key_log;
+pub mod names;
+pub mod ocsp;
 pub mod resume;
 pub mod server;
 pub mod session;
 pub mod store;
 pub mod tickets;
 pub mod verify;
+
+#[cfg(test)]
+mod smoke;

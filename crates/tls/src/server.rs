@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection};
 pub use rustls::server::{ProducesTickets, StoresServerSessions};
 use rustls::sign::CertifiedKey;
-use rustls::{KeyLog, ServerConfig};
 
 use crate::certificate::Pair;
 use crate::ciphers::Offer;
 use crate::error::TlsError;
+use crate::key_log::KeyLog;
 use crate::session::{RECORD, ServerSession, Session};
 use crate::verify::{Clients, Verdict};
 

@@ -123,10 +123,11 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// What the peer did wrong, or what it complained about; the session is dead then.
     pub fn receive(&mut self, buffers: &mut Buffers, plain: &mut Vec<u8>) -> Result<(), TlsError> {
+        let Buffers { incoming, records, .. } = buffers;
         if let Some(error) = &self.failed {
+            incoming.clear();
             return Err(error.clone());
         }
-        let Buffers { incoming, records, .. } = buffers;
         let waiting = !self.inbox.is_empty();
         if waiting {
             self.inbox.append(incoming);

@@ -6,6 +6,7 @@ use tls::{client, server};
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::stream::Stream;
 
 fn pair() -> (Stream, Stream) {
     let (one, other) = UnixStream::pair().unwrap();

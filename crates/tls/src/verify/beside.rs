@@ -5,14 +5,14 @@
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
-use super::parsed::{Parsed, Usage, fits, is_self_issued, may_sign, parse, seconds, understood, validity, verified};
+use super::parsed::{Parsed, Trusted, Usage, fits, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified};
 
-/// How many trusted certificates are tried: names may be equal, signatures cost time.
-const TRIES: usize = 8;
+/// No path is followed further.
+const LONGEST: usize = 8;
 
 /// What leads from the certificate `own` to one that signs itself, through trusted certificates only.
 pub(super) fn path(
-    trust: &[CertificateDer<'static>],
+    trust: &[Trusted],
     own: &CertificateDer<'_>,
     leaf: &Parsed<'_>,
     usage: Usage,
@@ -22,7 +22,7 @@ pub(super) fn path(
         return None;
     }
     if is_self_issued(leaf) {
-        let same = trust.iter().find(|trusted| **trusted == *own)?;
+        let same = issuers(trust, leaf).into_iter().find(|(trusted, _)| **trusted == *own)?.0;
         return verified(leaf, leaf).then(|| vec![same.clone()]);
     }
     if leaf.version() == X509Version::V3 && !leaf.is_ca() {
@@ -30,7 +30,7 @@ pub(super) fn path(
     }
     let mut path = Vec::new();
     let mut top: Option<&CertificateDer<'static>> = None;
-    for _ in 0..TRIES {
+    for _ in 0..LONGEST {
         let issuer = match top {
             None => issuer(trust, leaf, now)?,
             Some(below) => {
@@ -48,11 +48,9 @@ pub(super) fn path(
 }
 
 /// The trusted certificate that signed `below` and may do so.
-fn issuer<'t>(trust: &'t [CertificateDer<'static>], below: &Parsed<'_>, now: UnixTime) -> Option<&'t CertificateDer<'static>> {
-    let named = trust.iter().filter_map(|der| Some((der, parse(der)?)));
-    let named = named.filter(|(_, other)| other.subject().as_raw() == below.issuer().as_raw());
-    let mut good = named
-        .take(TRIES)
+fn issuer<'t>(trust: &'t [Trusted], below: &Parsed<'_>, now: UnixTime) -> Option<&'t CertificateDer<'static>> {
+    let mut good = issuers(trust, below)
+        .into_iter()
         .filter(|(_, other)| validity(other).contains(&seconds(now)) && may_sign(other) && understood(other) && verified(below, other));
     good.next().map(|(der, _)| der)
 }

@@ -6,7 +6,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::parsed::{Parsed, seconds, signs};
 use super::reason::Verdict;
-use crate::certificate::pem;
+use crate::certificate::{LoadError, pem, read};
 
 /// A list of revoked certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,16 @@ pub struct Crl {
 }
 
 impl Crl {
+    /// Reads the lists of `name`, a file in PEM, or PEM itself behind `data:` (`ssl_crl`).
+    ///
+    /// # Errors
+    /// nginx's message.
+    pub fn load(name: &str) -> Result<Vec<Self>, LoadError> {
+        let fail = |call: &str, text: &str| LoadError(format!("cannot load CRL \"{name}\": {call}() failed (SSL: {text})"));
+        let text = read(name).map_err(|text| fail("BIO_new_file", &text))?;
+        Self::from_pem(&text).map_err(|text| fail("PEM_read_bio_X509_CRL", text))
+    }
+
     /// The lists of a text in PEM.
     ///
     /// # Errors
@@ -34,7 +44,7 @@ impl Crl {
                 found.push(Self::from_der(&block.der)?);
             }
         }
-        if found.is_empty() { Err("error:05800088:x509 certificate routines::no certificate or crl found") } else { Ok(found) }
+        if found.is_empty() { Err("error:0480006C:PEM routines::no start line:Expecting: X509 CRL") } else { Ok(found) }
     }
 
     /// One list in DER.

@@ -5,7 +5,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Version;
 
-use super::parsed::{Parsed, Usage, fits, is_self_issued, may_sign, parse, seconds, understood, validity, verified};
+use super::parsed::{Parsed, Trusted, Usage, fits, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified};
 use super::reason::Verdict;
 
 /// No chain is followed further.
@@ -23,7 +23,7 @@ struct Followed<'a> {
 
 /// Everything that is wrong with a chain, in OpenSSL's order.
 pub(super) fn chain(
-    trust: &[CertificateDer<'static>],
+    trust: &[Trusted],
     depth: usize,
     leaf: &Parsed<'_>,
     others: &[CertificateDer<'_>],
@@ -49,17 +49,16 @@ pub(super) fn chain(
     found
 }
 
-fn follow<'a>(trust: &'a [CertificateDer<'static>], leaf: &Parsed<'a>, others: &'a [CertificateDer<'_>], now: UnixTime) -> Followed<'a> {
-    let trusted: Vec<_> = trust.iter().collect();
+fn follow<'a>(trust: &'a [Trusted], leaf: &Parsed<'a>, others: &'a [CertificateDer<'_>], now: UnixTime) -> Followed<'a> {
     let mut pool: Vec<_> = others.iter().filter_map(parse).collect();
     let mut path = vec![leaf.clone()];
     let mut given = 1;
-    let mut rooted = trusted.iter().any(|der| der.as_ref() == leaf.as_raw()) && is_self_issued(leaf);
+    let mut rooted = is_self_issued(leaf) && issuers(trust, leaf).iter().any(|(der, _)| der.as_ref() == leaf.as_raw());
     while let Some(top) = path.last().filter(|_| !rooted && path.len() < LONGEST).cloned() {
         let of_top = |other: &Parsed<'_>| may_be_issuer(other, &top);
-        let named = || trusted.iter().filter_map(|der| parse(der)).filter(of_top);
+        let named: Vec<_> = issuers(trust, &top).into_iter().map(|(_, other)| other).filter(of_top).collect();
         let time = seconds(now);
-        let next = named().find(|other| validity(other).contains(&time)).or_else(|| named().next());
+        let next = named.iter().find(|other| validity(other).contains(&time)).or(named.first()).cloned();
         if let Some(next) = next.filter(|next| !is_self_issued(&top) || next.as_raw() == top.as_raw()) {
             rooted = is_self_issued(&next);
             if next.as_raw() != top.as_raw() {

@@ -4,7 +4,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::crl::{Crl, Crls};
-use super::parsed::{Usage, algorithms, is_self_issued, parse, seconds, validity};
+use super::parsed::{Trusted, Usage, algorithms, is_self_issued, parse, seconds, validity};
 use super::reason::Verdict;
 use super::{beside, explain, host};
 
@@ -18,7 +18,7 @@ pub struct Trust {
     /// Those that sign themselves, as webpki takes them.
     anchors: Vec<Anchor>,
     /// All, for what webpki does not do.
-    certificates: Vec<CertificateDer<'static>>,
+    trusted: Vec<Trusted>,
     /// Those that do not sign themselves.
     between: Vec<CertificateDer<'static>>,
     crls: Crls,
@@ -29,6 +29,7 @@ pub struct Trust {
 #[derive(Debug)]
 struct Anchor {
     anchor: TrustAnchor<'static>,
+    der: CertificateDer<'static>,
     valid: std::ops::RangeInclusive<i64>,
 }
 
@@ -37,15 +38,17 @@ impl Trust {
     #[must_use]
     pub fn new(certificates: Vec<CertificateDer<'static>>, depth: usize) -> Self {
         let mut trust = Self { depth, ..Self::default() };
-        for certificate in &certificates {
-            let Some(parsed) = parse(certificate) else { continue };
+        for certificate in certificates {
+            let Some(parsed) = parse(&certificate) else { continue };
+            let valid = validity(&parsed);
             if !is_self_issued(&parsed) {
                 trust.between.push(certificate.clone());
-            } else if let Ok(anchor) = webpki::anchor_from_trusted_cert(certificate) {
-                trust.anchors.push(Anchor { anchor: anchor.to_owned(), valid: validity(&parsed) });
+            } else if let Ok(anchor) = webpki::anchor_from_trusted_cert(&certificate) {
+                let (anchor, der) = (anchor.to_owned(), certificate.clone());
+                trust.anchors.push(Anchor { anchor, der, valid });
             }
+            trust.trusted.extend(Trusted::new(certificate));
         }
-        trust.certificates = certificates;
         trust
     }
 
@@ -57,9 +60,8 @@ impl Trust {
     }
 
     /// The certificates that are trusted.
-    #[must_use]
-    pub fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.trusted.iter().map(|trusted| &trusted.der)
     }
 
     /// Everything that is wrong with a chain, in the order in which OpenSSL would find it; nothing for a good one.
@@ -68,9 +70,9 @@ impl Trust {
         let Some((own, others)) = chain.split_first() else { return vec![Verdict::UNSPECIFIED] };
         let Some(leaf) = parse(own) else { return vec![Verdict::UNSPECIFIED] };
         let mut found = Vec::new();
-        let path = self.path(own, others, usage, now).or_else(|| beside::path(&self.certificates, own, &leaf, usage, now));
+        let path = self.path(own, others, usage, now).or_else(|| beside::path(&self.trusted, own, &leaf, usage, now));
         let Some(path) = path else {
-            found = explain::chain(&self.certificates, self.depth, &leaf, others, usage, now);
+            found = explain::chain(&self.trusted, self.depth, &leaf, others, usage, now);
             return if found.is_empty() { vec![Verdict::UNSPECIFIED] } else { found };
         };
         let issuers: Vec<_> = path.iter().filter_map(parse).collect();
@@ -96,25 +98,29 @@ impl Trust {
         now: UnixTime,
     ) -> Option<Vec<CertificateDer<'static>>> {
         let time = seconds(now);
-        let anchors: Vec<_> = self.anchors.iter().filter(|a| a.valid.contains(&time)).map(|a| a.anchor.clone()).collect();
+        let anchors: Vec<_> = self.anchors.iter().filter(|a| a.valid.contains(&time)).map(|a| borrowed(&a.anchor)).collect();
         let others: Vec<_> = others.iter().chain(&self.between).cloned().collect();
         let usage = match usage {
             Usage::Client => KeyUsage::client_auth(),
             Usage::Server => KeyUsage::server_auth(),
         };
         let end = EndEntityCert::try_from(own).ok()?;
-        let verified = end.verify_for_usage(algorithms(), &anchors, &others, now, usage, None, None).ok()?;
+        let verified = end.verify_for_usage(algorithms().all, &anchors, &others, now, usage, None, None).ok()?;
         let mut path: Vec<_> = verified.intermediate_certificates().map(|cert| cert.der().into_owned()).collect();
         let anchor = verified.anchor();
-        path.push(self.certificate_of(anchor)?.clone());
+        let same = |other: &&Anchor| {
+            other.anchor.subject == anchor.subject && other.anchor.subject_public_key_info == anchor.subject_public_key_info
+        };
+        path.push(self.anchors.iter().find(same)?.der.clone());
         Some(path)
     }
+}
 
-    /// The certificate that an anchor was made of.
-    fn certificate_of(&self, anchor: &TrustAnchor<'_>) -> Option<&CertificateDer<'static>> {
-        self.certificates.iter().find(|certificate| {
-            webpki::anchor_from_trusted_cert(certificate)
-                .is_ok_and(|other| other.subject == anchor.subject && other.subject_public_key_info == anchor.subject_public_key_info)
-        })
+/// The same without its own memory: there may be hundreds of them.
+fn borrowed<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
+    TrustAnchor {
+        subject: anchor.subject.as_ref().into(),
+        subject_public_key_info: anchor.subject_public_key_info.as_ref().into(),
+        name_constraints: anchor.name_constraints.as_ref().map(|constraints| constraints.as_ref().into()),
     }
 }

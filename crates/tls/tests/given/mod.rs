@@ -1,11 +1,13 @@
 //! What the tests have in common: an authority, and a server and a client joined by a wire.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub(crate) mod shop;
+
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tls::buffer::Buffers;
 use tls::certificate::{Chain, Key, Pair};
 use tls::ciphers::{Offer, Wishes};
@@ -30,6 +32,14 @@ impl Authority {
 
     pub(crate) fn der(&self) -> CertificateDer<'static> {
         self.0.der().clone()
+    }
+
+    /// A certificate and its key for rustls itself.
+    pub(crate) fn pair_der(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
 
     pub(crate) fn pair(&self, name: &str) -> Pair {
