@@ -13,6 +13,7 @@ pub mod contexts;
 pub mod core;
 pub mod flags;
 pub mod headers;
+mod last_facts;
 pub mod line;
 pub mod location;
 pub mod log_context;

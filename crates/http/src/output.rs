@@ -1,6 +1,7 @@
 //! How an answer leaves: header filters, body filters, and then the wire.
 
 use crate::chain::Chain;
+use crate::last_facts;
 use crate::line::Version;
 use crate::location::{Filtered, Location};
 use crate::method::Method;
@@ -170,6 +171,9 @@ fn head_leaves(request: &Request) -> Outcome {
     // What follows a 101 is no body, but the handler that switched protocols may send it.
     if request.is_bodiless() && request.response.borrow().status != 101 {
         request.flags.header_only.set(true);
+    }
+    if request.is_main() {
+        last_facts::settle(request);
     }
     if request.version() != Version::Http09 {
         request.wire.write_head(request);

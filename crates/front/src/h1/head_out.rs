@@ -30,9 +30,9 @@ pub fn write(conn: &H1, request: &Request) {
             server_and_date(out, request, core, &response);
             content_type(out, &response);
         }
-        general_fields(out, request, core, &response, conn.chunked.get());
+        general_fields(out, &response, conn.chunked.get());
         connection_fields(out, conn, request, core, &response);
-        other_fields(out, core, &response);
+        other_fields(out, &response);
         out.extend_from_slice(b"\r\n");
         output.appended(before);
     });
@@ -178,59 +178,25 @@ fn content_type(out: &mut Vec<u8>, response: &Response) {
     }
 }
 
-fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
+fn general_fields(out: &mut Vec<u8>, response: &Response, chunked: bool) {
     if let Some(length) = response.content_length.filter(|_| !chunked && response.status != 204 && response.status != 304) {
         out.extend_from_slice(b"Content-Length: ");
         text::push_number(out, length);
         out.extend_from_slice(b"\r\n");
     }
     if let Some(time) = response.last_modified
-        && matches!(response.status, 200 | 206 | 304)
         && !response.headers.contains(b"Last-Modified")
     {
         out.extend_from_slice(b"Last-Modified: ");
         with_date(time, |date| out.extend_from_slice(date));
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(target) = own_location(core, response) {
+    if response.location_is_own
+        && let Some(target) = response.headers.get(b"Location")
+    {
         out.extend_from_slice(b"Location: ");
-        push_origin(out, request, core);
         out.extend_from_slice(target);
         out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// The place of this server that `Location` names, if it shall become absolute: then it does not stand among the other fields.
-fn own_location<'a>(core: &Core, response: &'a Response) -> Option<&'a [u8]> {
-    let target = response.headers.get(b"Location").filter(|_| response.location_is_own && core.absolute_redirect.unwrap_or(true))?;
-    target.starts_with(b"/").then_some(target)
-}
-
-/// `scheme://host:port` of redirects to ourselves.
-fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
-    out.extend_from_slice(if request.connection.tls { b"https://" } else { b"http://" });
-    let line = request.line.borrow();
-    let server = request.server();
-    if core.server_name_in_redirect.unwrap_or(false) && !server.name.is_empty() {
-        out.extend_from_slice(&server.name);
-    } else if !line.host.is_empty() {
-        out.extend_from_slice(&line.host);
-    } else {
-        match &request.connection.local {
-            http::connection::Address::Ip(address) if address.is_ipv6() => {
-                out.extend_from_slice(format!("[{}]", address.ip()).as_bytes());
-            }
-            local => local.push_host(out),
-        }
-    }
-    if core.port_in_redirect.unwrap_or(true)
-        && let Some(port) = request.connection.local.port()
-    {
-        let usual = if request.connection.tls { 443 } else { 80 };
-        if port != usual {
-            out.push(b':');
-            text::push_number(out, u64::from(port));
-        }
     }
 }
 
@@ -252,8 +218,8 @@ fn connection_fields(out: &mut Vec<u8>, conn: &H1, request: &Request, core: &Cor
     }
 }
 
-fn other_fields(out: &mut Vec<u8>, core: &Core, response: &Response) {
-    let mut own_location = own_location(core, response).is_some();
+fn other_fields(out: &mut Vec<u8>, response: &Response) {
+    let mut own_location = response.location_is_own;
     for (name, line) in response.headers.lines() {
         // Written above, or decided by the framing.
         let known = match name.len() {
