@@ -170,6 +170,15 @@ impl Headers {
         self.remove_after(first + 1, name);
     }
 
+    /// Replaces the first field called `name`, if there is one; others stay.
+    pub fn set_first(&mut self, name: &[u8], value: &[u8]) {
+        let Some(first) = self.position(name) else { return };
+        let stored = self.store_line(name, value);
+        if let Some(item) = self.items.get_mut(first) {
+            *item = stored;
+        }
+    }
+
     fn remove_after(&mut self, from: usize, name: &[u8]) -> usize {
         if self.kinds & kind(name) == 0 {
             return 0;

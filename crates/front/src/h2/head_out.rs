@@ -81,12 +81,9 @@ fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) 
     if let Some(time) = fields::last_modified(response) {
         fields::with_date(time, |date| draft.field(b"last-modified", date));
     }
-    let own_location = fields::own_location(core, response);
+    let own_location = fields::own_location(response);
     if let Some(target) = own_location {
-        draft.value_of(b"location", |out| {
-            fields::push_origin(out, request, core);
-            out.extend_from_slice(target);
-        });
+        draft.field(b"location", target);
     }
     let mut own_location = own_location.is_some();
     for (name, value) in response.headers.iter() {
