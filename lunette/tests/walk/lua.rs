@@ -159,3 +159,40 @@ fn code_at_a_workers_start_logs_to_the_log_of_http() {
     assert!(line("told").contains("told, client: 127.0.0.1"), "{log}");
     assert!(!prefix.read("logs/error.log").contains("[lua]"));
 }
+
+#[test]
+fn a_header_filter_that_fails_runs_once() {
+    let prefix = Prefix::new();
+    let inside = "location / { header_filter_by_lua_block { error(\"in the filter\") } content_by_lua_block { ngx.say(1) ngx.say(2) ngx.flush(true) } }";
+    let port = serve(&prefix, "", inside);
+    assert!(get(port, "/").is_err());
+    let log = prefix.read("logs/error.log");
+    assert_eq!(log.matches("failed to run header_filter_by_lua*").count(), 1, "{log}");
+}
+
+#[test]
+fn tracebacks_of_the_start_name_the_function_that_failed() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let init =
+        "init_by_lua_block { local function broken() local x = nil; x.y = 1 end\nlocal function outer() broken() return 1 end\nouter() }";
+    let text = format!("events {{}}\nhttp {{\n{init}\nserver {{ listen {port}; }}\n}}\n");
+    prefix.write("conf/nginx.conf", &text);
+    let output = prefix.run(&[]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let frames: Vec<&str> = error.lines().filter(|line| line.starts_with('\t')).collect();
+    assert!(frames[0].ends_with("in function 'broken'") && frames[1].ends_with("in function 'outer'"), "{error}");
+}
+
+#[test]
+fn what_a_dictionary_refuses_is_blamed_on_its_caller() {
+    let prefix = Prefix::new();
+    let code = "local d = ngx.shared.d\nfor _, f in ipairs {\nfunction() d:set('k', 1, -1) end,\nfunction() d.set({}, 'k', 1) end,\n\
+                function() d.get({}, 'k') end,\nfunction() d.lpush({}, 'k', 1) end,\nfunction() d.rpop({}, 'k') end,\nfunction() d.delete({}, 'k') end,\n\
+                function() d:expire('k') end,\n} do ngx.say(select(2, pcall(f))) end";
+    let port = serve(&prefix, "lua_shared_dict d 1m;", &format!("location / {{ content_by_lua_block {{\n{code}\n}} }}"));
+    let (_, said) = say(port, "/");
+    let places: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let expected: Vec<String> = (4..11).map(|line| format!("content_by_lua(nginx.conf:8):{line}")).collect();
+    assert_eq!(places, expected, "{said}");
+}
