@@ -361,7 +361,8 @@ end
 
 local function explain(message)
     if type(message) == "string" then
-        return traceback(message, 2)
+        -- The frame of this function is gone by then: 1 is who failed.
+        return traceback(message, 1)
     end
     return message
 end
