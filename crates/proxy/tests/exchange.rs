@@ -171,6 +171,19 @@ fn chunks_are_taken_apart_and_an_interim_answer_is_skipped() {
 }
 
 #[test]
+fn a_client_that_keeps_up_needs_no_file() {
+    worker(async {
+        let body = "x".repeat(300_000);
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let up = Upstream::start(vec![vec![text.leak()]]);
+        let site = Site::new(&format!("location / {{ proxy_pass http://127.0.0.1:{}; }}", up.port));
+        let answer = site.get("/x").await;
+        assert_eq!((answer.outcome, answer.body() == body), (Outcome::Ok, true));
+        assert!(!site.log.borrow().contains("temporary file"), "{}", site.log.borrow());
+    });
+}
+
+#[test]
 fn interim_answers_without_end_are_a_502() {
     const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     for (count, outcome) in [(16, Outcome::Ok), (17, Outcome::Status(502))] {
