@@ -163,8 +163,12 @@ fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: 
         Known::SetCookie if !route.cookies.is_empty() => route.cookies.apply(request, value),
         _ => None,
     };
-    let value = rewritten.as_deref().unwrap_or(value);
     let mut response = request.response.borrow_mut();
+    if known == Known::Location {
+        // What no rule has changed is the upstream's, and no redirect of ours.
+        response.location_is_final = rewritten.is_none();
+    }
+    let value = rewritten.as_deref().unwrap_or(value);
     match known {
         Known::ContentType => set_content_type(&mut response, value),
         Known::LastModified => match wire::date::parse(value) {

@@ -1,5 +1,7 @@
 //! Answers that are none, and bodies that are large.
 
+#![allow(clippy::unwrap_used, reason = "what a test needs is a test, whatever its functions are called")]
+
 use super::{answer, record};
 use crate::harness::{Site, Upstream, worker};
 use http::Outcome;
@@ -54,7 +56,7 @@ fn what_is_no_answer_is_a_502() {
             let (port, thread) = plays(vec![text.clone()]);
             let site = Site::new(&format!("location / {{ fastcgi_pass 127.0.0.1:{port}; }}"));
             let got = site.get("/x").await;
-            assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Status(502), ""), "{line}");
+            assert_eq!((got.outcome, got.body().as_str()), (Outcome::Status(502), ""), "{line}");
             let log = site.log.borrow();
             assert!(log.contains(line) && log.contains("while reading response header from upstream"), "{line}: {log}");
             thread.join().unwrap();
@@ -91,7 +93,7 @@ fn a_body_ends_with_its_request_or_is_broken() {
                 let (port, thread) = plays(vec![text.clone()]);
                 let site = Site::new(&format!("location / {{ fastcgi_pass 127.0.0.1:{port}; fastcgi_buffering {buffering}; }}"));
                 let got = site.get("/x").await;
-                assert_eq!((got.outcome.clone(), got.body().as_str()), (outcome.clone(), body), "{text}");
+                assert_eq!((got.outcome, got.body().as_str()), (outcome, body), "{text}");
                 assert_eq!(got.client.ended.get(), outcome == Outcome::Ok);
                 assert!(site.log.borrow().contains(line), "{line}: {}", site.log.borrow());
                 thread.join().unwrap();

@@ -1,5 +1,7 @@
 //! FastCGI, uwsgi and SCGI over real sockets: what applications see, what clients get.
 
+#![allow(clippy::unwrap_used, reason = "what a test needs is a test, whatever its functions are called")]
+
 mod broken;
 
 use crate::harness::{Answer, Site, Upstream, dead_port, worker};
@@ -77,7 +79,7 @@ fn a_fastcgi_request_and_its_answer() {
         ));
         let answer = post(&site, b"abc", &HEADERS).await;
         assert_eq!(*answer.client.head.borrow(), "404\nContent-Type: text/plain\nX-One: 1\n");
-        assert_eq!((answer.outcome.clone(), answer.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((answer.outcome, answer.body().as_str()), (Outcome::Ok, "hello"));
         assert_eq!(answer.request.response.borrow().status_line, b"404 Not Here");
         assert!(answer.client.ended.get());
         assert_eq!((answer.variable("upstream_status"), answer.variable("upstream_http_status")), ("404".into(), "404 Not Here".into()));
@@ -180,10 +182,10 @@ fn uwsgi_packets() {
         ));
         let got = post(&site, b"abc", &HEADERS).await;
         assert_eq!(*got.client.head.borrow(), "201\nContent-Length: 5\nContent-Type: \nStatus: 404\n");
-        assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((got.outcome, got.body().as_str()), (Outcome::Ok, "hello"));
         let site = Site::new(&format!("location / {{ uwsgi_pass 127.0.0.1:{}; uwsgi_pass_request_body off; }}", up.port));
         let got = post(&site, b"abc", &[]).await;
-        assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((got.outcome, got.body().as_str()), (Outcome::Ok, "hello"));
         up.requests();
     });
 }
@@ -204,7 +206,7 @@ fn scgi_netstrings() {
         ));
         let got = post(&site, b"abc", &HEADERS).await;
         assert_eq!(*got.client.head.borrow(), "201\nContent-Type: \n");
-        assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((got.outcome, got.body().as_str()), (Outcome::Ok, "hello"));
         let site = Site::new(&format!("location / {{ scgi_pass 127.0.0.1:{}; scgi_pass_request_body off; }}", up.port));
         let got = post(&site, b"abc", &[]).await;
         assert_eq!(*got.client.head.borrow(), "302\nContent-Type: \nLocation: /y\n");
