@@ -148,6 +148,8 @@ impl<'a> Attempt<'a> {
             bind: self.exchange.local.filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
+            receive_buffer: plan.socket_rcvbuf,
+            send_buffer: plan.socket_sndbuf,
         };
         let mut connecting = pin!(net::connect::connect(&target, options));
         let watch = self.watch;

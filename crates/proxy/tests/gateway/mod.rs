@@ -114,6 +114,25 @@ fn a_fastcgi_connection_is_kept_where_that_is_asked_for() {
 }
 
 #[test]
+fn an_answer_without_a_body_for_the_client_keeps_its_connection() {
+    worker(async {
+        let ask = || leak(request(true, &[], &[]));
+        let up = Upstream::scripted(vec![vec![(ask(), leak(answer("X: y\n\nhello"))), (ask(), leak(answer("\n\nagain")))]]);
+        let site =
+            Site::new(&format!("upstream u {{ server 127.0.0.1:{}; }} location / {{ fastcgi_pass u; fastcgi_keep_conn on; }}", up.port));
+        let head = site
+            .run("/x", |request, _| {
+                request.line.borrow_mut().method = http::Method::HEAD;
+                request.flags.header_only.set(true);
+            })
+            .await;
+        assert_eq!((head.outcome, head.body().as_str()), (Outcome::Ok, ""));
+        assert_eq!(site.get("/x").await.body(), "\nagain");
+        up.requests();
+    });
+}
+
+#[test]
 fn a_connection_with_more_on_it_is_not_kept() {
     worker(async {
         let ask = || leak(request(true, &[], &[]));
@@ -254,6 +273,7 @@ fn configurations_that_are_refused() {
         ("location / { fastcgi_split_path_info ^(.+)$; }", "pattern \"^(.+)$\" must have 2 captures"),
         ("location / { fastcgi_cache on; }", "\"fastcgi_cache\" directive is not supported yet"),
         ("location / { fastcgi_ssl_verify on; }", "unknown directive \"fastcgi_ssl_verify\""),
+        ("location / { fastcgi_next_upstream http_502; }", "invalid value \"http_502\""),
         ("location / { scgi_send_lowat 1; }", "unknown directive \"scgi_send_lowat\""),
     ] {
         let got = Site::try_new(text).err().unwrap_or_default();
