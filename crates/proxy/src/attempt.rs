@@ -294,10 +294,13 @@ impl<'a> Attempt<'a> {
                     }
                     continue;
                 }
-                Ok((Head::Complete(answer), _)) => match broken_start(&answer, &scratch.input) {
-                    None => return Some(Ok(answer)),
-                    Some(line) => line.into_owned(),
-                },
+                Ok((Head::Complete(answer), _)) => {
+                    scratch.unwrapped.close_gap(&mut scratch.input);
+                    match broken_start(&answer, &scratch.input) {
+                        None => return Some(Ok(answer)),
+                        Some(line) => line.into_owned(),
+                    }
+                }
                 Err(line) => line,
             };
             exchange.request.action.set(READING_HEAD);

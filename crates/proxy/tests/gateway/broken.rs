@@ -119,6 +119,19 @@ fn a_message_of_the_application_can_make_its_answer_invalid() {
 }
 
 #[test]
+fn a_head_of_tiny_records_with_messages_between_them() {
+    worker(async {
+        let text: String = "X-Long: yyyyyyyyyyyyyyyyyyyy\r\n\r\nhel".chars().map(|c| record(6, &c.to_string()) + &record(7, "m")).collect();
+        let (port, thread) = plays(vec![text + &record(6, "lo") + &record(6, "") + &record(3, "\0\0\0\0\0\0\0\0")]);
+        let site = Site::new(&format!("location / {{ fastcgi_pass 127.0.0.1:{port}; }}"));
+        let got = site.get("/x").await;
+        assert_eq!((got.variable("upstream_http_x_long").as_str(), got.body().as_str()), ("yyyyyyyyyyyyyyyyyyyy", "hello"));
+        assert_eq!(site.log.borrow().matches("FastCGI sent in stderr: \"m\"").count(), 35);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
 fn many_messages_in_front_of_a_head_need_no_buffer() {
     worker(async {
         let text = record(7, &"warning ".repeat(14)).repeat(200) + &answer("X: y\r\n\r\nhello");
