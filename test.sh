@@ -10,6 +10,11 @@ need() {
 need cc gcc
 need make make
 need kill procps
+# Application servers for lunette/tests/applications; php-cgi does where there is no php-fpm.
+ls /usr/sbin/php-fpm* >/dev/null 2>&1 || command -v php-cgi >/dev/null 2>&1 || missing="$missing php-fpm"
+need uwsgi uwsgi-core
+[ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || missing="$missing uwsgi-plugin-python3"
+need redis-server redis-server
 [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || [ -e /usr/lib/aarch64-linux-gnu/lua/5.1/cjson.so ] || missing="$missing lua-cjson"
 
 if [ -n "$missing" ]; then

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Socket, Type};
+use socket2::{SockRef, Socket, Type};
 use tokio::net::{TcpSocket, UnixStream};
 
 use crate::address::Address;
@@ -21,6 +21,10 @@ pub struct Options {
     pub transparent: bool,
     /// `SO_KEEPALIVE` (`proxy_socket_keepalive`).
     pub keepalive: bool,
+    /// `SO_RCVBUF` (`proxy_socket_rcvbuf`), bytes.
+    pub receive_buffer: Option<usize>,
+    /// `SO_SNDBUF` (`proxy_socket_sndbuf`), bytes.
+    pub send_buffer: Option<usize>,
 }
 
 /// Connects to `target`.
@@ -35,7 +39,11 @@ pub async fn connect(target: &Address, options: Options) -> io::Result<Stream> {
                 let socket = TcpSocket::from_std_stream(prepare(target, options)?.into());
                 Ok(Stream::Tcp(socket.connect(*address).await?))
             }
-            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await?;
+                set_buffers(SockRef::from(&stream), options)?;
+                Ok(Stream::Unix(stream))
+            }
         }
     };
     match options.timeout {
@@ -49,6 +57,8 @@ fn prepare(target: &Address, options: Options) -> io::Result<Socket> {
     if options.keepalive {
         socket.set_keepalive(true)?;
     }
+    // Before the connection, as its window follows from this.
+    set_buffers(SockRef::from(&socket), options)?;
     if let Some(local) = options.bind {
         if options.transparent {
             sys::socket::set_transparent(&socket, local.is_ipv6())?;
@@ -64,6 +74,16 @@ fn prepare(target: &Address, options: Options) -> io::Result<Socket> {
     Ok(socket)
 }
 
+fn set_buffers(socket: SockRef<'_>, options: Options) -> io::Result<()> {
+    if let Some(size) = options.receive_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
+    if let Some(size) = options.send_buffer {
+        socket.set_send_buffer_size(size)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +97,21 @@ mod tests {
         let _stream = connect(&target, options).await.unwrap();
         let (_, peer) = listener.accept().unwrap();
         assert_eq!(peer.ip().to_string(), "127.0.0.2");
+    }
+
+    #[tokio::test]
+    async fn buffers_have_the_size_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let path = std::env::temp_dir().join(format!("lunette-connect-{}", std::process::id()));
+        let _unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        for target in [Address::Internet(listener.local_addr().unwrap()), Address::Unix(path.clone())] {
+            let options = Options { receive_buffer: Some(20_000), send_buffer: Some(30_000), ..Options::default() };
+            let stream = connect(&target, options).await.unwrap();
+            let socket = SockRef::from(&stream);
+            // The kernel doubles them for its own needs.
+            assert_eq!((socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap()), (40_000, 60_000));
+        }
+        std::fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]

@@ -154,6 +154,8 @@ impl<'a> Attempt<'a> {
             bind: self.exchange.local.filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
+            receive_buffer: plan.socket_rcvbuf,
+            send_buffer: plan.socket_sndbuf,
         };
         let mut connecting = pin!(net::connect::connect(&target, options));
         let watch = self.watch;
@@ -306,10 +308,13 @@ impl<'a> Attempt<'a> {
                     }
                     continue;
                 }
-                Ok((Head::Complete(answer), _)) => match broken_start(&answer, &scratch.input) {
-                    None => return Some(Ok(answer)),
-                    Some(line) => line.into_owned(),
-                },
+                Ok((Head::Complete(answer), _)) => {
+                    scratch.unwrapped.close_gap(&mut scratch.input);
+                    match broken_start(&answer, &scratch.input) {
+                        None => return Some(Ok(answer)),
+                        Some(line) => line.into_owned(),
+                    }
+                }
                 Err(line) => line,
             };
             exchange.request.action.set(READING_HEAD);

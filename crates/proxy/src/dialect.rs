@@ -99,12 +99,22 @@ pub struct Unwrapped {
     pub records: Records,
     /// Bytes at the beginning of the input that are out of their records.
     pub bare: usize,
+    /// Where the bytes begin that still are in theirs; what is in between has been dealt with.
+    pub raw: usize,
 }
 
 impl Unwrapped {
     /// Forgets an earlier answer.
     pub fn reset(&mut self) {
         *self = Unwrapped::default();
+    }
+
+    /// Removes what has been dealt with from the input.
+    pub fn close_gap(&mut self, input: &mut Vec<u8>) {
+        if self.bare < self.raw {
+            input.drain(self.bare..self.raw.min(input.len()));
+        }
+        self.raw = self.bare;
     }
 }
 
@@ -177,7 +187,7 @@ pub trait Dialect {
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded>;
 
     /// Takes the next bytes of an answer that comes in records out of theirs, in place. What [`Dialect::parse`] gets is the input up
-    /// to what this returns; behind it are further records.
+    /// to what this returns; if that is not all of it, there may be more.
     ///
     /// # Errors
     /// The line for the error log: the answer is garbage, and the connection is closed.

@@ -12,6 +12,8 @@ use std::rc::Rc;
 pub trait Member: Config {
     /// What its directives begin with, without the underscore.
     const PREFIX: &'static str;
+    /// The words of its `*_next_upstream`.
+    const NEXT: &'static [(&'static str, u32)] = &next::WORDS;
 
     /// The family's values.
     fn family(&mut self) -> &mut Family;
@@ -72,6 +74,8 @@ fn plain_rows<T: Member>() -> Vec<Row> {
         row::flag::<T>(n("pass_request_headers"), ALL, "Passes the client's headers on.", |t| &mut t.family().pass_request_headers),
         row::flag::<T>(n("pass_request_body"), ALL, "Passes the client's body on.", |t| &mut t.family().pass_request_body),
         row::flag::<T>(n("pass_trailers"), ALL, "Passes the upstream's trailers on.", |t| &mut t.family().pass_trailers),
+        row::size::<T>(n("socket_rcvbuf"), ALL, "Sets SO_RCVBUF on upstream connections.", |t| &mut t.family().socket_rcvbuf),
+        row::size::<T>(n("socket_sndbuf"), ALL, "Sets SO_SNDBUF on upstream connections.", |t| &mut t.family().socket_sndbuf),
         row::time_ms::<T>(n("connect_timeout"), ALL, "How long connecting may take.", |t| &mut t.family().connect_timeout),
         row::time_ms::<T>(n("send_timeout"), ALL, "How long the upstream may take no byte.", |t| &mut t.family().send_timeout),
         row::time_ms::<T>(n("read_timeout"), ALL, "How long the upstream may send no byte.", |t| &mut t.family().read_timeout),
@@ -153,7 +157,7 @@ fn bits(cx: &Cx<'_>, words: &[(&str, u32)]) -> Result<u32, Error> {
 }
 
 fn next_upstream<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut value = bits(cx, &next::WORDS)?;
+    let mut value = bits(cx, T::NEXT)?;
     if value & next::OFF != 0 {
         value = 0;
     }

@@ -4,7 +4,7 @@ use crate::dialect::fastcgi::FastCgi;
 use crate::family::Member;
 use crate::gateway::{self, Common, Gateway};
 use crate::route::{Route, Routed};
-use crate::settings::Family;
+use crate::settings::{Family, next};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
@@ -42,6 +42,7 @@ impl Config for Values {
 
 impl Member for Values {
     const PREFIX: &'static str = "fastcgi";
+    const NEXT: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
 
     fn family(&mut self) -> &mut Family {
         &mut self.common.family

@@ -97,9 +97,7 @@ impl Relay<'_> {
     pub async fn run(&mut self, head: usize) -> Ended {
         let mut store = Store::default();
         if self.request.flags.header_only.get() {
-            // Nobody wants the body: unless there is none, the connection is left in the middle of it.
-            let done = matches!(self.framing.next(&[]), Ok(Step::Done { .. }));
-            let clean = done && self.framing.is_clean() && self.scratch.input.len() == head;
+            let clean = self.skip(head);
             return Ended { store, end: End::Whole, clean };
         }
         let mut pace = self.pace();
@@ -127,6 +125,23 @@ impl Relay<'_> {
                 Event::ClientGone => End::ClientGone,
             };
             return Ended { store, end, clean: false };
+        }
+    }
+
+    /// Nobody wants the body: unless it is here already, the connection is left in the middle of it.
+    fn skip(&mut self, head: usize) -> bool {
+        let mut at = head;
+        loop {
+            let rest = self.scratch.input.get(at..).unwrap_or_default();
+            let step = self.framing.next(rest);
+            if let Some((level, line)) = self.framing.remark() {
+                self.request.log(level, &line);
+            }
+            match step {
+                Ok(Step::Data { end, .. }) => at += end,
+                Ok(Step::Done { end }) => return rest.len() == end && self.framing.is_clean(),
+                Ok(Step::Partial) | Err(_) => return false,
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use crate::dialect::scgi::Scgi;
 use crate::family::Member;
 use crate::gateway::{self, Common, Gateway};
 use crate::route::{Route, Routed};
-use crate::settings::Family;
+use crate::settings::{Family, next};
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
@@ -29,6 +29,7 @@ impl Config for Values {
 
 impl Member for Values {
     const PREFIX: &'static str = "scgi";
+    const NEXT: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
 
     fn family(&mut self) -> &mut Family {
         &mut self.common.family

@@ -50,6 +50,20 @@ pub mod next {
         ("off", OFF),
     ];
 
+    /// The words of FastCGI, uwsgi and SCGI.
+    pub const GATEWAY_WORDS: [(&str, u32); 10] = [
+        ("error", ERROR),
+        ("timeout", TIMEOUT),
+        ("invalid_header", INVALID_HEADER),
+        ("non_idempotent", NON_IDEMPOTENT),
+        ("http_500", HTTP_500),
+        ("http_503", HTTP_503),
+        ("http_403", HTTP_403),
+        ("http_404", HTTP_404),
+        ("http_429", HTTP_429),
+        ("off", OFF),
+    ];
+
     /// The condition that a status makes true.
     #[must_use]
     pub fn of_status(status: u16) -> Option<u32> {
@@ -158,6 +172,10 @@ family_fields! {
     bind: Option<Bind>,
     /// `*_socket_keepalive`
     socket_keepalive: bool,
+    /// `*_socket_rcvbuf`, bytes
+    socket_rcvbuf: u64,
+    /// `*_socket_sndbuf`, bytes
+    socket_sndbuf: u64,
     /// `*_ignore_headers`
     ignore_headers: u32,
     /// `*_hide_header`, in order
@@ -218,6 +236,10 @@ pub struct Plan {
     pub bind: Option<Bind>,
     /// `*_socket_keepalive`
     pub socket_keepalive: bool,
+    /// `*_socket_rcvbuf`, bytes; the kernel's choice if not given
+    pub socket_rcvbuf: Option<usize>,
+    /// `*_socket_sndbuf`, bytes; the kernel's choice if not given
+    pub socket_sndbuf: Option<usize>,
     /// `*_ignore_headers`
     pub ignore: u32,
     /// What is not passed on to the client.
@@ -296,6 +318,8 @@ impl Family {
             force_ranges: self.force_ranges.unwrap_or(false),
             bind: self.bind.clone().flatten(),
             socket_keepalive: self.socket_keepalive.unwrap_or(false),
+            socket_rcvbuf: self.socket_rcvbuf.and_then(|size| usize::try_from(size).ok()),
+            socket_sndbuf: self.socket_sndbuf.and_then(|size| usize::try_from(size).ok()),
             ignore: self.ignore_headers.unwrap_or(0),
             hidden,
             pass_request_headers: self.pass_request_headers.unwrap_or(true),

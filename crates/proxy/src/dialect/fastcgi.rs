@@ -62,24 +62,26 @@ impl Dialect for FastCgi {
     }
 
     fn unwrap(&self, client: &Request, unwrapped: &mut Unwrapped, input: &mut Vec<u8>) -> Result<usize, Vec<u8>> {
-        let mut at = unwrapped.bare;
         loop {
+            let at = unwrapped.raw;
             let rest = input.get(at..).unwrap_or_default();
             match unwrapped.records.next(rest).map_err(|error| error.message().into_bytes())? {
                 Piece::Partial => {
                     input.truncate(unwrapped.bare);
+                    unwrapped.raw = unwrapped.bare;
                     return Ok(unwrapped.bare);
                 }
                 Piece::Data { stream: Stream::Errors, start, end } => {
                     if !self.hear(client, rest.get(start..end).unwrap_or_default()) {
                         return Err(Vec::new());
                     }
-                    at += end;
+                    unwrapped.raw = at + end;
                 }
                 Piece::Data { stream: Stream::Out, start, end } => {
-                    // What stands in front of the bytes has been dealt with: the head has to be in one piece.
-                    input.drain(unwrapped.bare..at + start);
+                    // The head has to be in one piece.
+                    input.copy_within(at + start..at + end, unwrapped.bare);
                     unwrapped.bare += end - start;
+                    unwrapped.raw = at + end;
                     return Ok(unwrapped.bare);
                 }
                 Piece::OutEnd { .. } => return Err(b"upstream prematurely closed FastCGI stdout".to_vec()),
@@ -89,7 +91,7 @@ impl Dialect for FastCgi {
     }
 
     fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
-        let Unwrapped { records, bare } = asked.unwrapped;
+        let Unwrapped { records, bare, .. } = asked.unwrapped;
         let body = |length, announced: Option<u64>| {
             // To HEAD the length is that of a body that does not come.
             let announced = announced.filter(|_| !asked.encoded.to_head);

@@ -1,5 +1,7 @@
 //! Answers that are none, and bodies that are large.
 
+#![allow(clippy::unwrap_used, reason = "what a test needs is a test, whatever its functions are called")]
+
 use super::{answer, record};
 use crate::harness::{Site, Upstream, worker};
 use http::Outcome;
@@ -54,7 +56,7 @@ fn what_is_no_answer_is_a_502() {
             let (port, thread) = plays(vec![text.clone()]);
             let site = Site::new(&format!("location / {{ fastcgi_pass 127.0.0.1:{port}; }}"));
             let got = site.get("/x").await;
-            assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Status(502), ""), "{line}");
+            assert_eq!((got.outcome, got.body().as_str()), (Outcome::Status(502), ""), "{line}");
             let log = site.log.borrow();
             assert!(log.contains(line) && log.contains("while reading response header from upstream"), "{line}: {log}");
             thread.join().unwrap();
@@ -91,7 +93,7 @@ fn a_body_ends_with_its_request_or_is_broken() {
                 let (port, thread) = plays(vec![text.clone()]);
                 let site = Site::new(&format!("location / {{ fastcgi_pass 127.0.0.1:{port}; fastcgi_buffering {buffering}; }}"));
                 let got = site.get("/x").await;
-                assert_eq!((got.outcome.clone(), got.body().as_str()), (outcome.clone(), body), "{text}");
+                assert_eq!((got.outcome, got.body().as_str()), (outcome, body), "{text}");
                 assert_eq!(got.client.ended.get(), outcome == Outcome::Ok);
                 assert!(site.log.borrow().contains(line), "{line}: {}", site.log.borrow());
                 thread.join().unwrap();
@@ -113,6 +115,19 @@ fn a_message_of_the_application_can_make_its_answer_invalid() {
         assert_eq!((got.body().as_str(), got.variable("upstream_status")), ("\ngood", "502, 200".to_owned()));
         thread.join().unwrap();
         second.join().unwrap();
+    });
+}
+
+#[test]
+fn a_head_of_tiny_records_with_messages_between_them() {
+    worker(async {
+        let text: String = "X-Long: yyyyyyyyyyyyyyyyyyyy\r\n\r\nhel".chars().map(|c| record(6, &c.to_string()) + &record(7, "m")).collect();
+        let (port, thread) = plays(vec![text + &record(6, "lo") + &record(6, "") + &record(3, "\0\0\0\0\0\0\0\0")]);
+        let site = Site::new(&format!("location / {{ fastcgi_pass 127.0.0.1:{port}; }}"));
+        let got = site.get("/x").await;
+        assert_eq!((got.variable("upstream_http_x_long").as_str(), got.body().as_str()), ("yyyyyyyyyyyyyyyyyyyy", "hello"));
+        assert_eq!(site.log.borrow().matches("FastCGI sent in stderr: \"m\"").count(), 35);
+        thread.join().unwrap();
     });
 }
 

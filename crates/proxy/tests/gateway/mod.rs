@@ -1,5 +1,7 @@
 //! FastCGI, uwsgi and SCGI over real sockets: what applications see, what clients get.
 
+#![allow(clippy::unwrap_used, reason = "what a test needs is a test, whatever its functions are called")]
+
 mod broken;
 
 use crate::harness::{Answer, Site, Upstream, dead_port, worker};
@@ -77,7 +79,7 @@ fn a_fastcgi_request_and_its_answer() {
         ));
         let answer = post(&site, b"abc", &HEADERS).await;
         assert_eq!(*answer.client.head.borrow(), "404\nContent-Type: text/plain\nX-One: 1\n");
-        assert_eq!((answer.outcome.clone(), answer.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((answer.outcome, answer.body().as_str()), (Outcome::Ok, "hello"));
         assert_eq!(answer.request.response.borrow().status_line, b"404 Not Here");
         assert!(answer.client.ended.get());
         assert_eq!((answer.variable("upstream_status"), answer.variable("upstream_http_status")), ("404".into(), "404 Not Here".into()));
@@ -107,6 +109,25 @@ fn a_fastcgi_connection_is_kept_where_that_is_asked_for() {
         }
         let site = Site::new(&format!("{group} location / {{ fastcgi_pass u; }}"));
         assert_eq!(site.get("/x").await.body(), "hello");
+        up.requests();
+    });
+}
+
+#[test]
+fn an_answer_without_a_body_for_the_client_keeps_its_connection() {
+    worker(async {
+        let ask = || leak(request(true, &[], &[]));
+        let up = Upstream::scripted(vec![vec![(ask(), leak(answer("X: y\n\nhello"))), (ask(), leak(answer("\n\nagain")))]]);
+        let site =
+            Site::new(&format!("upstream u {{ server 127.0.0.1:{}; }} location / {{ fastcgi_pass u; fastcgi_keep_conn on; }}", up.port));
+        let head = site
+            .run("/x", |request, _| {
+                request.line.borrow_mut().method = http::Method::HEAD;
+                request.flags.header_only.set(true);
+            })
+            .await;
+        assert_eq!((head.outcome, head.body().as_str()), (Outcome::Ok, ""));
+        assert_eq!(site.get("/x").await.body(), "\nagain");
         up.requests();
     });
 }
@@ -180,10 +201,10 @@ fn uwsgi_packets() {
         ));
         let got = post(&site, b"abc", &HEADERS).await;
         assert_eq!(*got.client.head.borrow(), "201\nContent-Length: 5\nContent-Type: \nStatus: 404\n");
-        assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((got.outcome, got.body().as_str()), (Outcome::Ok, "hello"));
         let site = Site::new(&format!("location / {{ uwsgi_pass 127.0.0.1:{}; uwsgi_pass_request_body off; }}", up.port));
         let got = post(&site, b"abc", &[]).await;
-        assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((got.outcome, got.body().as_str()), (Outcome::Ok, "hello"));
         up.requests();
     });
 }
@@ -204,7 +225,7 @@ fn scgi_netstrings() {
         ));
         let got = post(&site, b"abc", &HEADERS).await;
         assert_eq!(*got.client.head.borrow(), "201\nContent-Type: \n");
-        assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!((got.outcome, got.body().as_str()), (Outcome::Ok, "hello"));
         let site = Site::new(&format!("location / {{ scgi_pass 127.0.0.1:{}; scgi_pass_request_body off; }}", up.port));
         let got = post(&site, b"abc", &[]).await;
         assert_eq!(*got.client.head.borrow(), "302\nContent-Type: \nLocation: /y\n");
@@ -252,6 +273,7 @@ fn configurations_that_are_refused() {
         ("location / { fastcgi_split_path_info ^(.+)$; }", "pattern \"^(.+)$\" must have 2 captures"),
         ("location / { fastcgi_cache on; }", "\"fastcgi_cache\" directive is not supported yet"),
         ("location / { fastcgi_ssl_verify on; }", "unknown directive \"fastcgi_ssl_verify\""),
+        ("location / { fastcgi_next_upstream http_502; }", "invalid value \"http_502\""),
         ("location / { scgi_send_lowat 1; }", "unknown directive \"scgi_send_lowat\""),
     ] {
         let got = Site::try_new(text).err().unwrap_or_default();

@@ -16,7 +16,7 @@ fn commands_and_their_replies_on_one_connection() {
         ));
         for expected in [replies, "-ERR no\r\n+PONG\r\n"] {
             let got = site.run("/x", |request, _| assert!(set_by_name(request, "empty", Some(b"k")).is_ok())).await;
-            assert_eq!((got.outcome.clone(), got.body().as_str()), (Outcome::Ok, expected));
+            assert_eq!((got.outcome, got.body().as_str()), (Outcome::Ok, expected));
             assert!(got.client.head.borrow().starts_with("200\n") && got.client.ended.get());
         }
         up.requests();

@@ -1,0 +1,3 @@
+<?php
+error_log('something is odd');
+echo "went on\n";

@@ -1,0 +1,4 @@
+<?php
+http_response_code(418);
+header('X-Made: here');
+echo "teapot\n";

@@ -1,0 +1,59 @@
+//! An application server for a test, ended with the value.
+
+use crate::rig::{PATIENCE, until};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+}
+
+/// Where it listens.
+pub(crate) enum At<'a> {
+    Port(u16),
+    Socket(&'a Path),
+}
+
+impl Server {
+    /// Starts it and waits until it takes connections.
+    pub(crate) fn start(mut command: Command, at: &At<'_>) -> Server {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut server = Server { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}; ./test.sh installs what tests need")) };
+        until("an application server", || {
+            let ended = server.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{command:?} ended: {ended:?}");
+            match at {
+                At::Port(port) => TcpStream::connect(("127.0.0.1", *port)).is_ok(),
+                At::Socket(path) => UnixStream::connect(path).is_ok(),
+            }
+        });
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A master takes its workers with it, which a killed one cannot.
+        let asked = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let end = Instant::now() + PATIENCE / 4;
+        while asked.is_ok() && Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A program whose name begins so, in the usual places: `php-fpm8.2`.
+pub(crate) fn program(start: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(directory).ok())
+        .flat_map(|entries| entries.flatten())
+        .map(|entry| entry.path())
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start)))
+}
