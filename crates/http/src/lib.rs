@@ -35,6 +35,7 @@ pub mod set_header;
 pub mod spare;
 pub mod temp_path;
 pub mod thread_pools;
+pub mod tls;
 pub mod tunnel;
 pub mod variables;
 pub mod worker;

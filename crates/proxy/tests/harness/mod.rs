@@ -248,14 +248,20 @@ impl Site {
             local: peer,
             requests: Cell::new(1),
             started_ms: 0,
-            tls: false,
+            tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
         let empty = Rc::new(Location {
             ..Parts::default().into_location(Box::default(), Match::Unnamed, Rc::default(), ConfMap::default(), Locations::default())
         });
-        let server =
-            Server { name: Box::default(), conf: ConfMap::default(), core: Rc::default(), own: empty, locations: Locations::default() };
+        let server = Server {
+            name: Box::default(),
+            conf: ConfMap::default(),
+            core: Rc::default(),
+            tls: Default::default(),
+            own: empty,
+            locations: Locations::default(),
+        };
         let request = Rc::new(Request::new(self.worker.clone(), self.worker.http(), Rc::new(connection), client.clone(), Rc::new(server)));
         {
             let mut line = request.line.borrow_mut();
