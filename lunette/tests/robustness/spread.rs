@@ -1,7 +1,7 @@
 //! How connections are spread over workers: by counts, not by times.
 
 use crate::rig::{Foreground, PATIENCE, Prefix, free_port, until};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -19,7 +19,13 @@ fn server(limit: usize) -> (Prefix, u16, Foreground) {
         ),
     );
     let running = Foreground::start(&prefix, port, "").unwrap();
-    until("all workers", || workers(&running).len() == WORKERS);
+    let mut seen = BTreeSet::new();
+    until("an answer of each worker", || {
+        let mut stream = connect(port);
+        ask(&mut stream, "close");
+        seen.extend(answer(&mut stream));
+        seen.len() == WORKERS
+    });
     (prefix, port, running)
 }
 
@@ -144,4 +150,35 @@ fn who_is_left_alone_serves() {
         .collect();
     signal("-CONT");
     drop(kept);
+}
+
+/// What a worker was woken for is not lost with it, and who replaces it gets its part.
+#[test]
+fn a_worker_that_dies_takes_no_connection_with_it() {
+    let (_prefix, port, running) = server(1000);
+    let before = workers(&running);
+    assert!(Command::new("kill").args(["-STOP", &before[0]]).status().unwrap().success());
+    // Some of these may wait for the one that does nothing.
+    let mut waiting: Vec<_> = (0..200).map(|_| connect(port)).collect();
+    assert!(Command::new("kill").args(["-KILL", &before[0]]).status().unwrap().success());
+    for stream in &mut waiting {
+        ask(stream, "close");
+        assert!(answer(stream).is_some());
+    }
+    until("another worker", || {
+        let now = workers(&running);
+        now.len() == WORKERS && !now.contains(&before[0])
+    });
+    let mut counts = Counts::new();
+    until("its first connection", || {
+        let mut stream = connect(port);
+        ask(&mut stream, "close");
+        answer(&mut stream).is_some_and(|pid| !before.contains(&pid))
+    });
+    for _ in 0..800 {
+        let mut stream = connect(port);
+        ask(&mut stream, "close");
+        *counts.entry(answer(&mut stream).unwrap()).or_default() += 1;
+    }
+    assert_even(&counts, "after a death");
 }
