@@ -31,6 +31,13 @@ impl Server {
     }
 }
 
+/// The variables that `env` gives values.
+fn named(env: &[daemon::EnvEntry]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = |text: &std::ffi::OsStr| text.as_bytes().to_vec();
+    env.iter().filter_map(|entry| Some((bytes(&entry.name), bytes(entry.value.as_ref()?)))).collect()
+}
+
 impl Application for Server {
     type Generation = Generation;
 
@@ -51,7 +58,7 @@ impl Application for Server {
     }
 
     fn load(&mut self, options: &Options, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
-        let mut generation = generation::load(options, &Places::new(options), previous)?;
+        let mut generation = generation::load(options, &Places::new(options), previous, mode)?;
         if mode == LoadMode::Signal {
             // A signal changes nothing: its sender need not hear of the configuration's flaws again.
             generation.warnings.clear();
@@ -69,6 +76,7 @@ impl Application for Server {
                 master: settings.master_process,
                 debug: settings.error_log.enabled(Level::Debug),
                 configure: registry::configure_arguments(),
+                env: named(&settings.env),
                 pools: generation.global.get::<Pools>().existing(),
             };
             lua_api::open(http, surroundings, &settings.error_log)

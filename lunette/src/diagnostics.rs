@@ -8,7 +8,19 @@ use daemon::LoadError;
 /// An error for the log and, with its source line, for the terminal.
 pub(crate) fn refusal(error: &Error, files: &Files) -> LoadError {
     let excerpt = diagnostic::excerpt(error, files);
-    LoadError { level: Level::Emerg, message: diagnostic::log_line(error, files), excerpt: (!excerpt.is_empty()).then_some(excerpt) }
+    let excerpt = (!excerpt.is_empty()).then_some(excerpt);
+    LoadError { level: Level::Emerg, message: diagnostic::log_line(error, files), excerpt, others: Vec::new() }
+}
+
+/// All errors as one, in their order; `None` if there are none. What this server lacks needs no source line: its name is in
+/// the message.
+pub(crate) fn refusals(errors: &[Error], files: &Files) -> Option<LoadError> {
+    let shown = |error: &Error| match error.unsupported {
+        true => LoadError::new(diagnostic::log_line(error, files)),
+        false => refusal(error, files),
+    };
+    let (first, others) = errors.split_first()?;
+    Some(LoadError { others: others.iter().map(shown).collect(), ..shown(first) })
 }
 
 /// Warnings as lines for the log.

@@ -1,6 +1,7 @@
 //! One configuration from its text to what workers serve.
 
-use crate::diagnostics::{refusal, warnings};
+use crate::diagnostics::{refusal, refusals, warnings};
+use crate::lua_check;
 use crate::main_level::{self, MainLevel};
 use crate::places::Places;
 use crate::{identity, registry};
@@ -8,10 +9,10 @@ use base::log::{ErrorLog, Level, Sink, Target};
 use conf::context::Context;
 use conf::include::Disk;
 use conf::parser::{Parsed, Parser};
-use conf::row::{Table, Warnings};
+use conf::row::{Table, Unsupported, Warnings};
 use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Files};
-use daemon::{LoadError, Options, Settings};
+use daemon::{LoadError, LoadMode, Options, Settings};
 use engine::directives;
 use engine::listen::Endpoints;
 use engine::nodes::Finished;
@@ -43,8 +44,8 @@ pub(crate) struct Generation {
 /// Reads the command line's directives and the configuration file.
 ///
 /// # Errors
-/// nginx's message for the first thing that is wrong.
-pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generation>) -> Result<Generation, LoadError> {
+/// nginx's message for the first thing that is wrong, behind all that this server lacks.
+pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
     let frame = Frame::default();
     frame.global.get::<Ground>().paths = Rc::new(places.paths.clone());
     *frame.global.get() = registry::listen_protocols();
@@ -54,30 +55,46 @@ pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generat
     let modules = registry::modules();
     let table = directives::table(&modules, main_level::rows());
     let mut parser = Parser::new(Disk, places.paths.conf_prefix.as_os_str().as_bytes());
-    let read = read(options, places, &mut parser, &table, &frame);
+    let read = read(options, places, &mut parser, &table, &frame, mode);
     let files = parser.into_files();
-    if let Err(error) = read {
-        return Err(refusal(&error, &files));
+    let mut errors = frame.global.take::<Unsupported>().list;
+    let follows = |error: &Error| !errors.is_empty() && error.message.starts_with("unknown \"");
+    match read {
+        Err(error) if follows(&error) => {}
+        Err(error) => errors.push(error),
+        Ok(faults) => errors.extend(faults),
+    }
+    if let Some(refused) = refusals(&errors, &files) {
+        return Err(refused);
     }
     build(places, frame, modules, files)
 }
 
-fn read(options: &Options, places: &Places, parser: &mut Parser<Disk>, table: &Table, frame: &Frame) -> Result<(), Error> {
+/// Reads everything; under `-t` it also compiles the Lua code and returns what is wrong with that.
+fn read(
+    options: &Options,
+    places: &Places,
+    parser: &mut Parser<Disk>,
+    table: &Table,
+    frame: &Frame,
+    mode: LoadMode,
+) -> Result<Vec<Error>, Error> {
     if let Some(text) = &options.directives {
         let parsed = parser.parse_command_line(&text.clone().into_vec());
         *frame.global.get() = parser.files().names();
-        take(parsed, table, frame)?;
+        take(&parsed, table, frame)?;
     }
     let parsed = parser.parse_file(places.conf.as_os_str().as_bytes());
     *frame.global.get() = parser.files().names();
-    take(parsed, table, frame)
+    take(&parsed, table, frame)?;
+    Ok(if matches!(mode, LoadMode::Test | LoadMode::Dump) { lua_check::faults(&parsed.block) } else { Vec::new() })
 }
 
 /// nginx acts on each directive as it reads it: what precedes an error of the grammar is looked at first.
-fn take(parsed: Parsed, table: &Table, frame: &Frame) -> Result<(), Error> {
+fn take(parsed: &Parsed, table: &Table, frame: &Frame) -> Result<(), Error> {
     frame.global.get::<Ground>().partial = parsed.error.is_some();
     table.read(&parsed.block, Context::MAIN, frame)?;
-    parsed.error.map_or(Ok(()), Err)
+    parsed.error.clone().map_or(Ok(()), Err)
 }
 
 fn build(places: &Places, frame: Frame, modules: Rc<[Module]>, files: Files) -> Result<Generation, LoadError> {

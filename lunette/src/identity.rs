@@ -2,6 +2,7 @@
 
 use crate::registry;
 use daemon::{Identity, Program};
+use std::ffi::OsStr;
 
 /// Where nothing else is said: the prefix, ending in a slash.
 pub(crate) const PREFIX: &str = match option_env!("LUNETTE_PREFIX") {
@@ -21,10 +22,10 @@ pub(crate) const PID: &str = "logs/nginx.pid";
 /// The version of nginx whose behaviour this is.
 pub(crate) const VERSION: &str = "1.31.3";
 
-/// Name, version and second commands.
-pub(crate) fn program() -> Program {
+/// Name, version and second commands. Scripts of OpenResty ask a program called `openresty` whether it is one.
+pub(crate) fn program(called: &OsStr) -> Program {
     let identity = Identity {
-        product: engine::error_page::PRODUCT,
+        product: if called == "openresty" { "openresty" } else { engine::error_page::PRODUCT },
         version: VERSION,
         built_with: format!("Rust, lunette {}", env!("CARGO_PKG_VERSION")),
         configure_arguments: registry::configure_arguments(),

@@ -7,6 +7,7 @@ mod generation;
 mod identity;
 #[cfg(test)]
 mod inherited;
+mod lua_check;
 mod main_level;
 mod opening;
 mod places;
@@ -14,6 +15,8 @@ mod registry;
 mod resty;
 mod worker;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 // Requests allocate and free much of the same sizes: half the cost of the C library's allocator.
@@ -23,8 +26,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Where it is refused, only Lua code that recurses without end is worse off.
     let _ = sys::limits::allow_stack(lua::STACK as u64);
-    let program = identity::program();
-    let arguments = std::env::args_os().collect();
-    let code = daemon::run(&mut application::Server::default(), &program, arguments);
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = arguments.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+    let code = if name == "resty" {
+        resty::run(arguments.get(1..).unwrap_or_default())
+    } else {
+        daemon::run(&mut application::Server::default(), &identity::program(name), arguments)
+    };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

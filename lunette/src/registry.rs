@@ -18,7 +18,7 @@ struct Optional {
 }
 
 /// Which of nginx's optional modules answer to which name of ours.
-const OPTIONAL: [Optional; 15] = [
+const OPTIONAL: [Optional; 16] = [
     Optional { module: "realip", flag: "realip" },
     Optional { module: "auth_request", flag: "auth_request" },
     Optional { module: "stub_status", flag: "stub_status" },
@@ -34,10 +34,11 @@ const OPTIONAL: [Optional; 15] = [
     Optional { module: "flv", flag: "flv" },
     Optional { module: "degradation", flag: "degradation" },
     Optional { module: "ssl", flag: "ssl" },
+    Optional { module: "v2", flag: "v2" },
 ];
 
 /// Modules that nginx has unless it is built without them: `--without-http_NAME_module` when ours is not here.
-const USUAL: [&str; 30] = [
+const USUAL: [&str; 31] = [
     "charset",
     "gzip",
     "ssi",
@@ -64,6 +65,7 @@ const USUAL: [&str; 30] = [
     "upstream_hash",
     "upstream_ip_hash",
     "upstream_least_conn",
+    "upstream_least_time",
     "upstream_random",
     "upstream_keepalive",
     "upstream_zone",
@@ -80,6 +82,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::start::MODULE,
         m::resolver::MODULE,
         m::variables::MODULE,
+        m::http2::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
         m::split_clients::MODULE,
@@ -111,9 +114,15 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::empty_gif::MODULE,
         m::stub_status::MODULE,
         proxy::upstream::MODULE,
-        proxy::upstream::KEEPALIVE,
-        proxy::upstream::LEAST_CONN,
-        proxy::upstream::IP_HASH,
+        proxy::upstream::methods::HASH,
+        proxy::upstream::methods::IP_HASH,
+        proxy::upstream::methods::LEAST_CONN,
+        proxy::upstream::methods::LEAST_TIME,
+        proxy::upstream::methods::RANDOM,
+        proxy::upstream::keepalive::MODULE,
+        proxy::upstream::zone::MODULE,
+        proxy::upstream::sticky::MODULE,
+        proxy::upstream::queue::MODULE,
         proxy::proxy::MODULE,
         proxy::fastcgi::MODULE,
         proxy::uwsgi::MODULE,
@@ -152,12 +161,17 @@ pub(crate) fn modules() -> Rc<[Module]> {
 
 /// What may be spoken on connections, best first. The last one takes whatever the others do not recognise.
 pub(crate) fn protocols() -> Vec<Protocol> {
-    vec![front::h1::serve::PROTOCOL]
+    vec![front::h2::serve::PROTOCOL, front::h1::serve::PROTOCOL]
 }
 
 /// The same as `listen` sees them.
 pub(crate) fn listen_protocols() -> Protocols {
-    let seen = |protocol: &Protocol| ListenProtocol { name: protocol.name, parameter: protocol.parameter, alone: protocol.alone };
+    let seen = |protocol: &Protocol| ListenProtocol {
+        name: protocol.name,
+        parameter: protocol.parameter,
+        alone: protocol.alone,
+        instead: protocol.instead,
+    };
     Protocols(protocols().iter().map(seen).collect())
 }
 

@@ -1,24 +1,15 @@
-//! The servers of one `upstream`, and the smooth weighted round robin over them.
-//!
-//! Each pick adds every server's effective weight to its current weight, takes the greatest, and subtracts the total
-//! from it: with weights 5, 1, 1 the order is a a b a c a a. A failure lowers the effective weight; each later pick
-//! gives back one (nginx manual, `ngx_http_upstream_module`).
+//! A group at work: who is next, and what came of it.
 
-use crate::peer::{Peer, Server};
+use crate::method::random::Dice;
+use crate::method::{Balancing, hash, ip_hash, least_conn, least_time, random, ring, round_robin};
+use crate::peer::{Choice, Peer, Timing};
 use crate::selection::Selection;
+use crate::server::Server;
+use crate::shared::{Resolved, Shared, SharedPeers};
+use crate::snapshot::{Snapshot, Tier};
+use crate::template::{Found, Template, Update, identity};
+use std::cell::RefCell;
 use std::rc::Rc;
-
-/// How a server is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// Smooth weighted round robin.
-    #[default]
-    RoundRobin,
-    /// Fewest requests in relation to the weight; round robin among equals.
-    LeastConnections,
-    /// By the first three octets of an IPv4 address or a whole IPv6 one (the selection's key).
-    IpHash,
-}
 
 /// How a request went, as far as the server's health is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,153 +25,197 @@ pub enum Verdict {
 /// A group at work in one worker.
 #[derive(Debug)]
 pub struct Group {
-    primary: Vec<Rc<Peer>>,
-    backup: Vec<Rc<Peer>>,
-    policy: Policy,
+    name: Rc<str>,
+    balancing: Balancing,
+    /// Peers with fixed addresses.
+    fixed: Vec<Rc<Peer>>,
+    templates: Vec<Template>,
+    shared: Option<Rc<SharedPeers>>,
+    snapshot: RefCell<Rc<Snapshot>>,
+    dice: Dice,
 }
 
 impl Group {
-    /// A group of these servers.
+    /// A group of these servers whose numbers are this worker's.
     #[must_use]
-    pub fn new(servers: Vec<Server>, policy: Policy) -> Group {
-        let (backup, primary): (Vec<_>, Vec<_>) = servers.into_iter().partition(|s| s.backup);
-        let peers = |list: Vec<Server>| list.into_iter().map(|s| Rc::new(Peer::new(s))).collect();
-        Group { primary: peers(primary), backup: peers(backup), policy }
+    pub fn new(servers: Vec<Server>, balancing: Balancing) -> Group {
+        Group::of("".into(), servers.into_iter().map(Peer::new).map(Rc::new).collect(), Vec::new(), None, balancing)
     }
 
-    /// All servers, backups last.
-    pub fn peers(&self) -> impl Iterator<Item = &Rc<Peer>> {
-        self.primary.iter().chain(&self.backup)
+    /// A group whose numbers are in a zone; `None`: there is no room for them. `name` tells groups of one zone apart.
+    #[must_use]
+    pub fn shared(
+        name: Rc<str>,
+        servers: Vec<Server>,
+        templates: Vec<Template>,
+        peers: &Rc<SharedPeers>,
+        balancing: Balancing,
+    ) -> Option<Group> {
+        let mut fixed = Vec::new();
+        for server in servers {
+            let record = peers.reserve()?;
+            let counters = Shared { peers: peers.clone(), record };
+            fixed.push(Rc::new(Peer::with(server, None, Box::new(counters))));
+        }
+        Some(Group::of(name, fixed, templates, Some(peers.clone()), balancing))
+    }
+
+    fn of(name: Rc<str>, fixed: Vec<Rc<Peer>>, templates: Vec<Template>, shared: Option<Rc<SharedPeers>>, balancing: Balancing) -> Group {
+        let snapshot = RefCell::new(Rc::new(Snapshot::new(fixed.iter().cloned(), 0)));
+        Group { name, balancing, fixed, templates, shared, snapshot, dice: Dice::default() }
     }
 
     /// How a server is chosen.
     #[must_use]
-    pub fn policy(&self) -> Policy {
-        self.policy
+    pub fn balancing(&self) -> Balancing {
+        self.balancing
+    }
+
+    /// The servers that names stand for.
+    #[must_use]
+    pub fn templates(&self) -> &[Template] {
+        &self.templates
+    }
+
+    /// The zone.
+    #[must_use]
+    pub fn zone(&self) -> Option<&Rc<SharedPeers>> {
+        self.shared.as_ref()
+    }
+
+    /// The peers of this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Rc<Snapshot> {
+        if let Some(shared) = &self.shared
+            && !self.templates.is_empty()
+            && shared.version() != self.snapshot.borrow().version
+        {
+            self.renew(shared);
+        }
+        self.snapshot.borrow().clone()
+    }
+
+    /// Makes a snapshot of what the zone says now. Peers that stay are the same objects, so that who holds them sees them there.
+    fn renew(&self, shared: &Rc<SharedPeers>) {
+        let version = shared.version();
+        let old = self.snapshot.borrow().clone();
+        let peer = |resolved: &Resolved| {
+            let identity = (resolved.record, resolved.joined);
+            if let Some(known) = old.peers().find(|peer| peer.record == Some(identity)) {
+                return Some(known.clone());
+            }
+            let server = self.templates.get(resolved.template)?.at(resolved);
+            let counters = Shared { peers: shared.clone(), record: resolved.record };
+            Some(Rc::new(Peer::with(server, Some(identity), Box::new(counters))))
+        };
+        let resolved: Vec<Rc<Peer>> = shared.resolved(identity(&[&self.name])).iter().filter_map(peer).collect();
+        let all = self.fixed.iter().cloned().chain(resolved);
+        self.snapshot.replace(Rc::new(Snapshot::new(all, version)));
+    }
+
+    /// Brings the addresses of template `index` in line with an answer that holds until `valid_ms`.
+    pub fn update(&self, index: usize, found: &[Found], valid_ms: u64) -> Update {
+        match (&self.shared, self.templates.get(index)) {
+            (Some(shared), Some(template)) => template.update(shared, &self.name, index, found, valid_ms),
+            _ => Update::default(),
+        }
+    }
+
+    /// Until when the addresses of template `index` hold, as far as they are known.
+    #[must_use]
+    pub fn valid_ms(&self, index: usize) -> u64 {
+        let Some(shared) = &self.shared else { return 0 };
+        let own = shared.resolved(identity(&[&self.name])).into_iter().filter(|resolved| resolved.template == index);
+        own.map(|resolved| resolved.valid_ms).max().unwrap_or(0)
+    }
+
+    /// Takes over what the zone of the previous configuration knows of this group's names.
+    pub fn inherit(&self, previous: &SharedPeers) {
+        let Some(shared) = self.shared.as_ref().filter(|shared| shared.zone().name() == previous.zone().name()) else { return };
+        let old = previous.resolved(identity(&[&self.name]));
+        for (index, template) in self.templates.iter().enumerate() {
+            template.inherit(shared, &self.name, index, &old);
+        }
+        shared.changed();
     }
 
     /// One server and no other: its failures are never counted, as there is nobody to go to.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        self.primary.len() == 1 && self.backup.is_empty()
+        self.snapshot().is_single()
     }
 
     /// How many servers a request may try.
     #[must_use]
     pub fn tries(&self) -> usize {
-        self.peers().filter(|p| !p.server.down).count().max(1)
+        self.snapshot().tries()
     }
 
-    /// The next server for a request; `None` when none is left alive. `now` is in seconds and never goes back.
-    pub fn next(&self, selection: &mut Selection, now: i64) -> Option<Rc<Peer>> {
-        if self.is_single() {
-            let peer = self.primary.first()?;
-            if peer.server.down || peer.is_full() || selection.has_tried(0) && selection.tries == 0 {
+    /// The next server for a request; `None` when none is left alive. `now_ms` never goes back.
+    pub fn next(&self, selection: &mut Selection, now_ms: u64) -> Option<Choice> {
+        let snapshot = selection.snapshot.get_or_insert_with(|| self.snapshot()).clone();
+        if snapshot.is_single() {
+            let peer = snapshot.primary.peers.first()?;
+            let bound = snapshot.primary.bound(&selection.bound, &selection.tried, now_ms).is_some();
+            if !bound && peer.standing() != crate::Standing::Up {
                 return None;
             }
-            selection.mark(0);
-            peer.chosen(now);
-            return Some(peer.clone());
+            return peer.take(now_ms);
         }
         if !selection.backup {
-            let found = match self.policy {
-                Policy::RoundRobin => round_robin(&self.primary, selection, now),
-                Policy::LeastConnections => least_connections(&self.primary, selection, now),
-                Policy::IpHash => ip_hash(&self.primary, selection, now),
-            };
-            if found.is_some() {
-                return found;
+            if let Some(found) = self.pick(&snapshot, &snapshot.primary, selection, now_ms) {
+                return Some(found);
             }
             selection.enter_backup();
         }
-        match self.policy {
-            Policy::LeastConnections => least_connections(&self.backup, selection, now),
-            Policy::RoundRobin | Policy::IpHash => round_robin(&self.backup, selection, now),
+        if snapshot.backup.peers.is_empty() {
+            return None;
+        }
+        self.pick(&snapshot, &snapshot.backup, selection, now_ms)
+    }
+
+    fn pick(&self, snapshot: &Snapshot, tier: &Tier, selection: &mut Selection, now_ms: u64) -> Option<Choice> {
+        match self.balancing {
+            Balancing::RoundRobin => round_robin::pick(tier, selection, now_ms),
+            Balancing::LeastConnections => least_conn::pick(tier, selection, now_ms),
+            Balancing::IpHash => ip_hash::pick(tier, selection, now_ms),
+            Balancing::Hash => hash::pick(tier, selection, now_ms),
+            Balancing::ConsistentHash => ring::pick(snapshot, tier, selection, now_ms),
+            Balancing::Random => random::pick(tier, selection, &self.dice, now_ms),
+            Balancing::RandomTwo(by) => random::pick_of_two(tier, selection, &self.dice, by, now_ms),
+            Balancing::LeastTime { measure, waiting } => least_time::pick(tier, selection, measure, waiting, now_ms),
         }
     }
 
-    /// Ends a request's use of `peer`; true when its failure disabled the server now.
-    pub fn release(&self, peer: &Peer, verdict: Verdict, now: i64) -> bool {
-        peer.released();
-        match verdict {
-            _ if self.is_single() => false,
-            Verdict::Failed => peer.failed(now),
-            Verdict::Good | Verdict::Neutral => {
-                peer.succeeded();
+    /// The answer's head is here, `header_ms` after the try began.
+    pub fn heard(&self, choice: &Choice, header_ms: u64, now_ms: u64) {
+        if let Balancing::LeastTime { measure, waiting } = self.balancing {
+            least_time::heard(choice, measure, waiting, header_ms, now_ms);
+        }
+    }
+
+    /// Ends a request's use of a server; true when its failure disabled the server now. Only good tries have times.
+    pub fn release(&self, choice: &Choice, verdict: Verdict, times: Timing, now_ms: u64) -> bool {
+        let peer = &choice.peer;
+        match self.balancing {
+            Balancing::LeastTime { measure, waiting } => least_time::ended(choice, measure, waiting, times, now_ms),
+            Balancing::RandomTwo(Some(measure)) => least_time::ended(choice, measure, false, times, now_ms),
+            _ => {}
+        }
+        let disabled = match verdict {
+            _ if self.is_single() => {
+                peer.set(crate::Counter::Fails, 0);
                 false
             }
-        }
+            Verdict::Failed => peer.failed(now_ms),
+            Verdict::Good | Verdict::Neutral => {
+                peer.succeeded(now_ms);
+                false
+            }
+        };
+        peer.released();
+        disabled
     }
-}
-
-fn take(peers: &[Rc<Peer>], index: usize, selection: &mut Selection, now: i64) -> Option<Rc<Peer>> {
-    let peer = peers.get(index)?;
-    selection.mark(index);
-    peer.chosen(now);
-    Some(peer.clone())
-}
-
-/// The candidates of a pick, in order.
-fn candidates<'a>(peers: &'a [Rc<Peer>], selection: &'a Selection, now: i64) -> impl Iterator<Item = (usize, &'a Rc<Peer>)> {
-    peers.iter().enumerate().filter(move |(i, p)| !selection.has_tried(*i) && p.is_available(now))
-}
-
-/// One smooth step over `among`: the index of the winner.
-fn smooth<'a>(among: impl Iterator<Item = (usize, &'a Rc<Peer>)>) -> Option<usize> {
-    let mut total = 0;
-    let mut best: Option<(usize, &Rc<Peer>)> = None;
-    for (index, peer) in among {
-        let effective = peer.effective_weight.get();
-        peer.current_weight.set(peer.current_weight.get() + effective);
-        total += effective;
-        if effective < peer.server.weight {
-            peer.effective_weight.set(effective + 1);
-        }
-        if best.is_none_or(|(_, b)| peer.current_weight.get() > b.current_weight.get()) {
-            best = Some((index, peer));
-        }
-    }
-    let (index, peer) = best?;
-    peer.current_weight.set(peer.current_weight.get() - total);
-    Some(index)
-}
-
-fn round_robin(peers: &[Rc<Peer>], selection: &mut Selection, now: i64) -> Option<Rc<Peer>> {
-    let index = smooth(candidates(peers, selection, now))?;
-    take(peers, index, selection, now)
-}
-
-fn least_connections(peers: &[Rc<Peer>], selection: &mut Selection, now: i64) -> Option<Rc<Peer>> {
-    // a/wa < b/wb without division.
-    let load = |p: &Rc<Peer>, q: &Rc<Peer>| {
-        let cross = |x: &Peer, y: &Peer| i128::from(x.connections.get()) * i128::from(y.server.weight);
-        cross(p, q).cmp(&cross(q, p))
-    };
-    let least = candidates(peers, selection, now).map(|(_, p)| p).min_by(|a, b| load(a, b))?.clone();
-    let index = smooth(candidates(peers, selection, now).filter(|(_, p)| load(p, &least).is_eq()))?;
-    take(peers, index, selection, now)
-}
-
-/// nginx's hash of a client address, chained over retries; after twenty misses round robin decides.
-fn ip_hash(peers: &[Rc<Peer>], selection: &mut Selection, now: i64) -> Option<Rc<Peer>> {
-    let total: i64 = peers.iter().map(|p| p.server.weight).sum();
-    let key = selection.key.clone().unwrap_or_default();
-    let mut hash: u32 = 89;
-    for _ in 0..20 {
-        for byte in &key {
-            hash = (hash * 113 + u32::from(*byte)) % 6271;
-        }
-        let mut place = i64::from(hash) % total.max(1);
-        let index = peers.iter().position(|p| {
-            place -= p.server.weight;
-            place < 0
-        })?;
-        let peer = peers.get(index)?;
-        if !selection.has_tried(index) && peer.is_available(now) {
-            return take(peers, index, selection, now);
-        }
-    }
-    round_robin(peers, selection, now)
 }
 
 #[cfg(test)]

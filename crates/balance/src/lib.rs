@@ -1,10 +1,28 @@
 //! Groups of upstream servers: which one is next, and what its failures mean. Serves http and stream alike.
+//!
+//! A [`Group`] has a [`Snapshot`] of peers, which never changes: when addresses come or go, another one takes its place, and who
+//! is choosing among the old one goes on with it. What changes all the time (turns, failures, connections) is behind
+//! [`Counters`]: cells of this worker, or words of a zone that all workers share ([`shared`]).
 #![forbid(unsafe_code)]
 
+pub mod counters;
 pub mod group;
+pub mod method;
 pub mod peer;
 pub mod selection;
+pub mod server;
+pub mod sessions;
+pub mod shared;
+pub mod snapshot;
+pub mod template;
 
-pub use group::{Group, Policy, Verdict};
-pub use peer::{Peer, Server};
+pub use counters::{Counter, Counters};
+pub use group::{Group, Verdict};
+pub use method::{Balancing, Measure};
+pub use peer::{Choice, Peer, Timing};
 pub use selection::Selection;
+pub use server::{Server, Standing};
+pub use sessions::Sessions;
+pub use shared::SharedPeers;
+pub use snapshot::Snapshot;
+pub use template::{Found, Template, Update};

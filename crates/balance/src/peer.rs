@@ -1,111 +1,198 @@
-//! One server of a group and what is known of its health.
+//! One server of a snapshot and what is known of its health.
 
-use net::address::Address;
+use crate::counters::{Counter, Counters, Local};
+use crate::server::{Server, Standing};
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// A server as the configuration describes it (nginx manual, `server` in `upstream`).
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Its address.
-    pub address: Address,
-    /// The address as the log and `$upstream_addr` show it.
-    pub name: Rc<str>,
-    /// `weight`
-    pub weight: i64,
-    /// `max_fails`; 0 never disables it
-    pub max_fails: u64,
-    /// `fail_timeout`, seconds
-    pub fail_timeout: i64,
-    /// `max_conns`; 0 is unlimited
-    pub max_conns: u64,
-    /// `backup`
-    pub backup: bool,
-    /// `down`
-    pub down: bool,
-}
+/// With `slow_start` weights are counted in thousandths.
+pub(crate) const SLOW_SCALE: i64 = 1000;
 
-impl Server {
-    /// A server with nginx's defaults: weight 1, one failure disables it for ten seconds.
-    #[must_use]
-    pub fn new(address: Address) -> Server {
-        let name = address.to_string().into();
-        Server { address, name, weight: 1, max_fails: 1, fail_timeout: 10, max_conns: 0, backup: false, down: false }
-    }
-}
-
-/// A server at work. The state is one worker's.
+/// A server at work.
 #[derive(Debug)]
 pub struct Peer {
-    /// What the configuration says.
+    /// What the configuration or the name's answer says.
     pub server: Server,
-    pub(crate) current_weight: Cell<i64>,
-    pub(crate) effective_weight: Cell<i64>,
-    pub(crate) fails: Cell<u64>,
-    pub(crate) accessed: Cell<i64>,
-    pub(crate) checked: Cell<i64>,
-    pub(crate) connections: Cell<u64>,
+    /// What `sticky` calls it.
+    pub id: Rc<str>,
+    /// Where a shared peer's numbers are, and the number that this address had when it joined.
+    pub(crate) record: Option<(usize, u64)>,
+    counters: Box<dyn Counters>,
+}
+
+/// A peer chosen for one try. It must be given back with [`crate::Group::release`].
+#[derive(Debug)]
+pub struct Choice {
+    /// The server.
+    pub peer: Rc<Peer>,
+    pub(crate) began_ms: u64,
+    /// It counts among those that wait for an answer.
+    pub(crate) waits: Cell<bool>,
+}
+
+/// How long an answer took, in milliseconds from the start of its try.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Until its head.
+    pub header: Option<u64>,
+    /// Until its end.
+    pub response: Option<u64>,
+}
+
+/// Seconds of a clock in milliseconds.
+pub(crate) fn seconds(ms: u64) -> i64 {
+    signed(ms / 1000)
+}
+
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 impl Peer {
-    pub(crate) fn new(server: Server) -> Peer {
-        let effective_weight = Cell::new(server.weight);
-        Peer {
-            server,
-            current_weight: Cell::new(0),
-            effective_weight,
-            fails: Cell::new(0),
-            accessed: Cell::new(0),
-            checked: Cell::new(0),
-            connections: Cell::new(0),
-        }
+    /// A peer whose numbers are this worker's.
+    #[must_use]
+    pub fn new(server: Server) -> Peer {
+        Peer::with(server, None, Box::new(Local::default()))
+    }
+
+    pub(crate) fn with(server: Server, record: Option<(usize, u64)>, counters: Box<dyn Counters>) -> Peer {
+        let id = server.id();
+        Peer { server, id, record, counters }
+    }
+
+    /// Its numbers.
+    #[must_use]
+    pub fn counters(&self) -> &dyn Counters {
+        &*self.counters
+    }
+
+    pub(crate) fn get(&self, counter: Counter) -> i64 {
+        self.counters.get(counter)
+    }
+
+    pub(crate) fn set(&self, counter: Counter, value: i64) {
+        self.counters.set(counter, value);
     }
 
     /// Requests that it is serving now.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.connections.get()
+        self.counters.connections()
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.server.max_conns != 0 && self.connections.get() >= self.server.max_conns
-    }
-
-    /// Whether it may be asked at `now`, a second count that never goes back.
-    pub(crate) fn is_available(&self, now: i64) -> bool {
-        let failing =
-            self.server.max_fails != 0 && self.fails.get() >= self.server.max_fails && now - self.checked.get() <= self.server.fail_timeout;
-        !self.server.down && !failing && !self.is_full()
-    }
-
-    /// After `fail_timeout` a failing server gets one probe per window.
-    pub(crate) fn chosen(&self, now: i64) {
-        if now - self.checked.get() > self.server.fail_timeout {
-            self.checked.set(now);
+    /// Whether it takes requests: as configured, or as set since.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.get(Counter::Standing) {
+            1 => Standing::Up,
+            2 => Standing::Draining,
+            3 => Standing::Down,
+            _ => self.server.standing,
         }
-        self.connections.set(self.connections.get() + 1);
+    }
+
+    /// Sets whether it takes requests. One that comes back begins slowly, if it has `slow_start`.
+    pub fn set_standing(&self, standing: Standing, now_ms: u64) {
+        if standing == Standing::Up && self.standing() != Standing::Up {
+            self.begin_slowly(now_ms);
+        }
+        self.set(Counter::Standing, standing as i64 + 1);
+    }
+
+    /// Failures since it last was well.
+    #[must_use]
+    pub fn fails(&self) -> u64 {
+        self.get(Counter::Fails).unsigned_abs()
+    }
+
+    fn is_full(&self) -> bool {
+        self.server.max_conns != 0 && self.connections() >= self.server.max_conns
+    }
+
+    /// Whether failures keep it from being asked.
+    pub(crate) fn is_failing(&self, now_ms: u64) -> bool {
+        self.server.max_fails != 0
+            && self.fails() >= self.server.max_fails
+            && seconds(now_ms) - self.get(Counter::Checked) <= self.server.fail_timeout
+    }
+
+    /// Whether it may be asked.
+    pub(crate) fn is_available(&self, now_ms: u64) -> bool {
+        self.standing() == Standing::Up && !self.is_failing(now_ms) && !self.is_full()
+    }
+
+    /// Whether a request that is bound to it may go there.
+    pub(crate) fn takes_bound(&self, now_ms: u64) -> bool {
+        self.standing() != Standing::Down && !self.is_failing(now_ms) && !self.is_full()
+    }
+
+    /// The weight in force, in units of `scale`: less after failures, and little at first with `slow_start`.
+    pub(crate) fn weight(&self, scale: i64, now_ms: u64) -> i64 {
+        let whole = (self.server.weight - self.get(Counter::Lost)).max(0) * scale;
+        if scale == 1 {
+            return whole;
+        }
+        let since = self.get(Counter::SlowSince);
+        if since == 0 {
+            return whole;
+        }
+        let (passed, all) = (signed(now_ms) - since, signed(self.server.slow_start));
+        if passed >= all {
+            self.set(Counter::SlowSince, 0);
+            return whole;
+        }
+        whole.saturating_mul(passed.max(0)) / all.max(1)
+    }
+
+    /// Each pick gives a unit of lost weight back.
+    pub(crate) fn recover(&self) {
+        if self.get(Counter::Lost) > 0 {
+            self.counters.add(Counter::Lost, -1);
+        }
+    }
+
+    /// Takes it for a try, unless it has just become full. After `fail_timeout` a failing server gets one probe per window.
+    pub(crate) fn take(self: &Rc<Self>, now_ms: u64) -> Option<Choice> {
+        if !self.counters.connect(self.server.max_conns) {
+            return None;
+        }
+        let now = seconds(now_ms);
+        if now - self.get(Counter::Checked) > self.server.fail_timeout {
+            self.set(Counter::Checked, now);
+        }
+        Some(Choice { peer: self.clone(), began_ms: now_ms, waits: Cell::new(false) })
     }
 
     pub(crate) fn released(&self) {
-        self.connections.set(self.connections.get().saturating_sub(1));
+        self.counters.disconnect();
     }
 
     /// Counts a failure; true when that disables the server.
-    pub(crate) fn failed(&self, now: i64) -> bool {
-        self.fails.set(self.fails.get() + 1);
-        self.accessed.set(now);
-        self.checked.set(now);
+    pub(crate) fn failed(&self, now_ms: u64) -> bool {
+        let fails = self.counters.add(Counter::Fails, 1).unsigned_abs();
+        self.set(Counter::Failed, seconds(now_ms));
+        self.set(Counter::Checked, seconds(now_ms));
         if self.server.max_fails == 0 {
             return false;
         }
-        let cut = self.server.weight / i64::try_from(self.server.max_fails).unwrap_or(i64::MAX);
-        self.effective_weight.set((self.effective_weight.get() - cut).max(0));
-        self.fails.get() >= self.server.max_fails
+        let cut = self.server.weight / signed(self.server.max_fails).max(1);
+        self.set(Counter::Lost, (self.get(Counter::Lost) + cut).min(self.server.weight));
+        fails >= self.server.max_fails
     }
 
-    pub(crate) fn succeeded(&self) {
-        if self.accessed.get() < self.checked.get() {
-            self.fails.set(0);
+    pub(crate) fn succeeded(&self, now_ms: u64) {
+        if self.get(Counter::Failed) < self.get(Counter::Checked) && self.get(Counter::Fails) != 0 {
+            let disabled = self.server.max_fails != 0 && self.fails() >= self.server.max_fails;
+            self.set(Counter::Fails, 0);
+            if disabled {
+                self.begin_slowly(now_ms);
+            }
+        }
+    }
+
+    fn begin_slowly(&self, now_ms: u64) {
+        if self.server.slow_start != 0 {
+            self.set(Counter::SlowSince, signed(now_ms).max(1));
         }
     }
 }

@@ -1,42 +1,86 @@
 //! What one request remembers while it tries servers.
 
+use crate::snapshot::Snapshot;
+use std::rc::Rc;
+
 /// The servers that a request has tried and the place where it looks next.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Selection {
-    tried: Vec<u64>,
+    pub(crate) tried: Tried,
     /// The primary servers are exhausted; the backups are asked now.
     pub(crate) backup: bool,
     /// Tries left, the current one included.
     pub tries: usize,
-    /// Hash of the request's key, for policies that use one.
-    pub key: Option<Vec<u8>>,
+    /// What `hash` and `ip_hash` hash.
+    pub key: Vec<u8>,
+    /// The id of the server that the request is bound to; empty for none.
+    pub bound: Vec<u8>,
+    /// The peers among which the request began to choose.
+    pub(crate) snapshot: Option<Rc<Snapshot>>,
+    /// Where a hash has led so far.
+    pub(crate) hash: Option<u32>,
+    /// How often the key was hashed.
+    pub(crate) hashed: u32,
+    /// How often a hash or chance led to a server that cannot be asked.
+    pub(crate) misses: u32,
 }
 
 impl Selection {
     /// Makes it ready for another request, keeping its memory.
-    pub fn reset(&mut self, tries: usize) {
+    pub fn reset(&mut self) {
         self.tried.clear();
         self.backup = false;
-        self.tries = tries;
-        self.key = None;
+        self.tries = 0;
+        self.key.clear();
+        self.bound.clear();
+        self.snapshot = None;
+        self.hash = None;
+        self.hashed = 0;
+        self.misses = 0;
     }
 
-    pub(crate) fn has_tried(&self, index: usize) -> bool {
-        self.tried.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
-    }
-
-    pub(crate) fn mark(&mut self, index: usize) {
-        let word = index / 64;
-        if self.tried.len() <= word {
-            self.tried.resize(word + 1, 0);
-        }
-        if let Some(slot) = self.tried.get_mut(word) {
-            *slot |= 1 << (index % 64);
-        }
+    /// Looks among all servers once more: who waits for one may find what was not there before.
+    pub fn begin_again(&mut self) {
+        self.backup = false;
+        self.snapshot = None;
+        self.misses = 0;
     }
 
     pub(crate) fn enter_backup(&mut self) {
         self.backup = true;
         self.tried.clear();
+    }
+
+    /// After as many misses round robin decides, as in nginx.
+    pub(crate) fn has_missed_enough(&self) -> bool {
+        self.misses > 20
+    }
+
+    pub(crate) fn miss(&mut self) {
+        self.misses += 1;
+    }
+}
+
+/// A set of places in a list.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(Vec<u64>);
+
+impl Tried {
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    pub(crate) fn mark(&mut self, index: usize) {
+        let word = index / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(slot) = self.0.get_mut(word) {
+            *slot |= 1 << (index % 64);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
     }
 }

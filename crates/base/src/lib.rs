@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod errno;
 pub mod log;
+mod log_file;
 pub mod syslog;
 pub mod text;
 pub mod version;

@@ -4,12 +4,10 @@
 //! full costs lines, never a request: the target rests for a second.
 
 use crate::clock;
+pub use crate::log_file::LogFile;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Severity, nginx's scale; lower is graver.
@@ -69,72 +67,6 @@ impl Level {
 
 /// Longest line, in bytes; what is longer is cut (`NGX_MAX_ERROR_STR` of OpenResty).
 pub const MAX_LINE: usize = 4096;
-
-/// A file that log lines are appended to and that `reopen` can replace.
-#[derive(Debug)]
-pub struct LogFile {
-    path: PathBuf,
-    file: RefCell<Option<File>>,
-    rests_until: Cell<u64>,
-}
-
-impl LogFile {
-    /// Opens, creating it if needed, for appending.
-    ///
-    /// # Errors
-    /// Those of `open(2)`.
-    pub fn open(path: &Path) -> io::Result<Rc<Self>> {
-        let file = LogFile::closed(path);
-        file.reopen()?;
-        Ok(file)
-    }
-
-    /// A file that a configuration names and that is not open yet: lines are lost until [`LogFile::reopen`], so that a
-    /// configuration can be checked as a whole before any file is made.
-    pub fn closed(path: &Path) -> Rc<Self> {
-        Rc::new(LogFile { path: path.to_owned(), file: RefCell::new(None), rests_until: Cell::new(0) })
-    }
-
-    /// The path as opened.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Opens the path again, after a rename by a log rotator.
-    ///
-    /// # Errors
-    /// Those of `open(2)`; the old file stays in use then.
-    pub fn reopen(&self) -> io::Result<()> {
-        let file = append(&self.path)?;
-        self.file.replace(Some(file));
-        Ok(())
-    }
-
-    /// Appends bytes with one system call where the kernel allows.
-    ///
-    /// # Errors
-    /// Those of `write(2)`; for a second after `ENOSPC` nothing is tried.
-    pub fn append(&self, line: &[u8]) -> io::Result<()> {
-        let now = clock::monotonic_ms();
-        if now < self.rests_until.get() {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
-        }
-        let result = match &mut *self.file.borrow_mut() {
-            Some(file) => file.write_all(line),
-            None => Err(io::Error::from(io::ErrorKind::NotConnected)),
-        };
-        if let Err(error) = &result
-            && error.kind() == io::ErrorKind::StorageFull
-        {
-            self.rests_until.set(now + 1000);
-        }
-        result
-    }
-}
-
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o644).open(path)
-}
 
 /// Sees each line that is written, without its end.
 pub type Witness = Rc<dyn Fn(Level, &[u8])>;

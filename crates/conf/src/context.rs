@@ -40,6 +40,26 @@ impl Context {
     pub const HTTP_IF: Context = Context::HTTP_ALL.union(Context::LOCATION_IF);
     /// Everything of the `http` family, `if` in a server included.
     pub const HTTP_EVERYWHERE: Context = Context::HTTP_IF.union(Context::SERVER_IF);
+
+    /// The blocks in the manual's words, `http, server, location`.
+    #[must_use]
+    pub fn names(self) -> String {
+        const NAMES: [(Context, &str); 12] = [
+            (Context::MAIN, "main"),
+            (Context::EVENTS, "events"),
+            (Context::HTTP, "http"),
+            (Context::SERVER, "server"),
+            (Context::LOCATION, "location"),
+            (Context::SERVER_IF, "if in server"),
+            (Context::LOCATION_IF, "if in location"),
+            (Context::LIMIT_EXCEPT, "limit_except"),
+            (Context::UPSTREAM, "upstream"),
+            (Context::STREAM, "stream"),
+            (Context::STREAM_SERVER, "server in stream"),
+            (Context::STREAM_UPSTREAM, "upstream in stream"),
+        ];
+        NAMES.iter().filter(|(one, _)| self.contains(*one)).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// How many arguments a directive takes.
@@ -57,6 +77,19 @@ impl Arity {
     /// Exactly `n` arguments.
     pub const fn exactly(n: usize) -> Self {
         Arity::Between(n, n)
+    }
+
+    /// In words, `1 to 4 arguments`.
+    #[must_use]
+    pub fn text(self) -> String {
+        let arguments = |n: usize| format!("{n} argument{}", if n == 1 { "" } else { "s" });
+        match self {
+            Arity::Between(0, 0) => "no arguments".to_owned(),
+            Arity::Between(low, high) if low == high => arguments(low),
+            Arity::Between(low, high) => format!("{low} to {}", arguments(high)),
+            Arity::AtLeast(low) => format!("{low} or more arguments"),
+            Arity::Flag => "1 argument, \"on\" or \"off\"".to_owned(),
+        }
     }
 
     /// Whether `n` arguments are right.

@@ -39,6 +39,10 @@ pub fn excerpt(error: &Error, files: &Files) -> String {
     if let Some(name) = &error.suggestion {
         out.push_str(&format!("did you mean \"{name}\"?\n"));
     }
+    for note in &error.notes {
+        out.push_str(note);
+        out.push('\n');
+    }
     out
 }
 

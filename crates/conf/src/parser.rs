@@ -119,7 +119,12 @@ impl<L: Loader> Parser<L> {
     fn directives(&mut self, lexer: &mut Lexer<'_>, nest: &mut Nest) -> Result<(), Error> {
         let mut words = Vec::new();
         loop {
-            let end = lexer.next(&mut words)?;
+            let end = lexer.next(&mut words).map_err(|mut error| {
+                if lexer.rest().is_empty() {
+                    error.notes = nest.open_blocks();
+                }
+                error
+            })?;
             let place = lexer.place();
             let mut parts = words.drain(..);
             match (end, parts.next()) {
@@ -135,7 +140,9 @@ impl<L: Loader> Parser<L> {
                 }
                 (End::Eof, _) if nest.stack.is_empty() => return Ok(()),
                 (End::Eof, _) => {
-                    return Err(Error::new("unexpected end of file, expecting \"}\"", place));
+                    let mut error = Error::new("unexpected end of file, expecting \"}\"", place);
+                    error.notes = nest.open_blocks();
+                    return Err(error);
                 }
                 _ => {
                     let brace = Span { column: place.column.saturating_sub(1), ..place };
@@ -213,6 +220,12 @@ impl Nest {
         directive.body = Some(std::mem::take(&mut self.current));
         self.stack.push(directive);
         Ok(())
+    }
+
+    /// Says of each open block where it starts, innermost first.
+    fn open_blocks(&self) -> Vec<String> {
+        let text = |one: &Directive| format!("\"{}\" in line {} is not closed", one.name.text(), one.line);
+        self.stack.iter().rev().map(text).collect()
     }
 
     /// Ends the innermost block; false when none is open.

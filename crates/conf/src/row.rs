@@ -7,7 +7,7 @@ use crate::tree::{Block, Directive, Error, Word};
 use base::text;
 use std::borrow::Cow;
 use std::cell::RefMut;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// What a row does with its directive: it stores, it does not act.
@@ -53,12 +53,29 @@ impl Row {
 #[derive(Default)]
 pub struct Table {
     rows: HashMap<String, Vec<Row>>,
+    /// Names of nginx that have no row.
+    missing: HashSet<String>,
+    /// The page of the manual that lists them.
+    page: &'static str,
+}
+
+/// What the configuration asks for that this server lacks, in order; kept in the global scope.
+#[derive(Default)]
+pub struct Unsupported {
+    /// The errors, each with its place.
+    pub list: Vec<Error>,
 }
 
 impl Table {
     /// Adds a row. One name may have several rows with different contexts.
     pub fn add(&mut self, row: Row) {
         self.rows.entry(row.name.to_string()).or_default().push(row);
+    }
+
+    /// Names that get an error of their own where they have no row, and the page of the manual that lists them.
+    pub fn set_missing<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, page: &'static str) {
+        self.missing = names.into_iter().map(str::to_owned).collect();
+        self.page = page;
     }
 
     /// All names, in no order.
@@ -71,16 +88,31 @@ impl Table {
         self.rows.values().flatten()
     }
 
+    pub(crate) fn unsupported(&self, what: impl std::fmt::Display, directive: &Directive) -> Error {
+        let page = if self.page.is_empty() { String::new() } else { format!(", see {}", self.page) };
+        let mut error = Error::about(format!("{what} is not supported yet{page}"), directive);
+        error.unsupported = true;
+        error
+    }
+
+    fn unknown(&self, name: &str, directive: &Directive) -> Error {
+        if self.missing.contains(name) {
+            return self.unsupported(format_args!("\"{name}\" directive"), directive);
+        }
+        let mut error = Error::about(format!("unknown directive \"{name}\""), directive);
+        error.suggestion = suggest::nearest(name, self.names()).map(str::to_owned);
+        error
+    }
+
     /// The row for `directive` in `context`, or nginx's error for it.
     fn find(&self, directive: &Directive, context: Context) -> Result<&Row, Error> {
         let name = directive.name.text();
-        let Some(rows) = self.rows.get(name.as_ref()) else {
-            let mut error = Error::about(format!("unknown directive \"{name}\""), directive);
-            error.suggestion = suggest::nearest(&name, self.names()).map(str::to_owned);
-            return Err(error);
-        };
+        let Some(rows) = self.rows.get(name.as_ref()) else { return Err(self.unknown(&name, directive)) };
         let Some(row) = rows.iter().find(|r| r.contexts.intersects(context)) else {
-            return Err(Error::about(format!("\"{name}\" directive is not allowed here"), directive));
+            let mut error = Error::about(format!("\"{name}\" directive is not allowed here"), directive);
+            let places = rows.iter().fold(Context::empty(), |all, row| all | row.contexts);
+            error.notes.push(format!("\"{name}\" is allowed in: {}", places.names()));
+            return Err(error);
         };
         // A Lua block is the last argument, not a block, to its row.
         match (&directive.body, row.block) {
@@ -88,20 +120,26 @@ impl Table {
             (None, true) => return Err(Error::about(format!("directive \"{name}\" has no opening \"{{\""), directive)),
             _ => {}
         }
-        if !row.arity.admits(directive.args.len()) {
-            return Err(Error::about(format!("invalid number of arguments in \"{name}\" directive"), directive));
+        let given = directive.args.len();
+        if !row.arity.admits(given) {
+            let mut error = Error::about(format!("invalid number of arguments in \"{name}\" directive"), directive);
+            error.notes.push(format!("\"{name}\" takes {}, here are {given}", row.arity.text()));
+            return Err(error);
         }
         Ok(row)
     }
 
-    /// Gives every directive of `block` to its row.
+    /// Gives every directive of `block` to its row. What this server lacks is noted and passed by, block and all.
     ///
     /// # Errors
     /// The first directive that is unknown, misplaced, or refused by its row.
     pub fn read(&self, block: &Block, context: Context, frame: &Frame) -> Result<(), Error> {
         for directive in &block.directives {
-            let row = self.find(directive, context)?;
-            (row.set)(&mut Cx { directive, context, frame, table: self })?;
+            let stored = self.find(directive, context).and_then(|row| (row.set)(&mut Cx { directive, context, frame, table: self }));
+            match stored {
+                Err(error) if error.unsupported => frame.global.get::<Unsupported>().list.push(error),
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -170,6 +208,11 @@ impl<'a> Cx<'a> {
     /// An error at the directive.
     pub fn error(&self, message: impl Into<String>) -> Error {
         Error::about(message, self.directive)
+    }
+
+    /// An error about something that nginx has and this server lacks. Reading goes on behind it.
+    pub fn unsupported(&self, what: impl std::fmt::Display) -> Error {
+        self.table.unsupported(what, self.directive)
     }
 
     /// Notes a warning about the directive; the server reports it and goes on.

@@ -1,7 +1,7 @@
 //! What a configuration is once it is read: directives with their words, and where each stood.
 
 /// A place in a configuration file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Index into [`Files`].
     pub file: u32,
@@ -14,6 +14,12 @@ pub struct Span {
 impl Span {
     /// No place: the error is about the main file itself, before anything was read.
     pub const NONE: Self = Self { file: u32::MAX, line: 0, column: 0 };
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// One word of a directive.
@@ -32,6 +38,21 @@ impl Word {
     #[must_use]
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.bytes)
+    }
+
+    /// Whether `$name` or `${name}` stands in it, in capitals or not.
+    fn mentions(&self, name: &[u8]) -> bool {
+        memchr::memchr_iter(b'$', &self.bytes).any(|at| {
+            let rest = self.bytes.get(at + 1..).unwrap_or_default();
+            let (rest, braced) = rest.strip_prefix(b"{").map_or((rest, false), |rest| (rest, true));
+            let Some((found, behind)) = rest.split_at_checked(name.len()) else { return false };
+            let ends = match behind.first() {
+                Some(b'}') if braced => true,
+                Some(byte) => !braced && !byte.is_ascii_alphanumeric() && *byte != b'_',
+                None => !braced,
+            };
+            ends && found.eq_ignore_ascii_case(name)
+        })
     }
 }
 
@@ -52,6 +73,18 @@ pub struct Directive {
     pub line: u32,
     /// The last argument is a raw Lua block.
     pub lua: bool,
+}
+
+impl Block {
+    /// The first directive that mentions the variable `$name`, and the word that does.
+    #[must_use]
+    pub fn mention(&self, name: &str) -> Option<(&Directive, &Word)> {
+        self.directives.iter().find_map(|directive| {
+            let words = || std::iter::once(&directive.name).chain(&directive.args);
+            let own = if directive.lua { None } else { words().find(|word| word.mentions(name.as_bytes())) };
+            own.map(|word| (directive, word)).or_else(|| directive.body.as_ref()?.mention(name))
+        })
+    }
 }
 
 /// The directives between `{` and `}`, with those of included files in place.
@@ -124,13 +157,17 @@ pub struct Error {
     pub line: u32,
     /// The nearest known name, when the error is about an unknown one.
     pub suggestion: Option<String>,
+    /// What a person at the terminal may want to know besides, one line each.
+    pub notes: Vec<String>,
+    /// Nothing is wrong, this server lacks what is asked for: reading goes on, and all such errors are shown together.
+    pub unsupported: bool,
 }
 
 impl Error {
     /// An error at `span`.
     #[must_use]
     pub fn new(message: impl Into<String>, span: Span) -> Self {
-        Self { message: message.into(), span, line: span.line, suggestion: None }
+        Self { message: message.into(), span, line: span.line, suggestion: None, notes: Vec::new(), unsupported: false }
     }
 
     /// An error about a whole directive: the caret is under its name, the line is nginx's.

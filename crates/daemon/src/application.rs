@@ -30,13 +30,15 @@ pub struct LoadError {
     pub message: String,
     /// Lines that only a person at the terminal sees, such as the source line with a caret.
     pub excerpt: Option<String>,
+    /// What is wrong besides.
+    pub others: Vec<LoadError>,
 }
 
 impl LoadError {
     /// An error of level `emerg` without an excerpt.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { level: Level::Emerg, message: message.into(), excerpt: None }
+        Self { level: Level::Emerg, message: message.into(), excerpt: None, others: Vec::new() }
     }
 }
 

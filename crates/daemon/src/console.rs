@@ -33,6 +33,7 @@ impl Console {
         if let (true, Some(excerpt)) = (self.terminal, &error.excerpt) {
             print(&format!("{}\n", excerpt.trim_end_matches('\n')));
         }
+        error.others.iter().for_each(|other| self.refuse(other));
     }
 
     /// Makes standard error the main log file, so that what libraries print is kept; nothing when the main log is

@@ -6,7 +6,7 @@ use crate::nodes::{ChildNode, Inside, Servers};
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;
 use conf::scope::Frame;
-use conf::tree::{Error, Span};
+use conf::tree::{Block, Error, Span};
 use http::blocks::Blocks;
 use http::core::{Core, Root, ServerCore, ServerName};
 use http::location::{Location, Locations, Match};
@@ -15,6 +15,7 @@ use http::protocols::ServerProtocols;
 use http::root::{Defaults, Paths};
 use http::{Complex, Http, Module, Server};
 use session::Variables;
+use session::variable::UnknownVariable;
 use std::rc::Rc;
 
 pub use http::root::Ground;
@@ -49,11 +50,11 @@ fn default_root(paths: &Paths) -> Root {
     Root { path, alias: false, cut: None }
 }
 
-/// Builds `http { }` from its frame.
+/// Builds `http { }` from its frame; `source` is what was read, for the places of errors.
 ///
 /// # Errors
 /// Whatever modules refuse, unknown variables, conflicting listens.
-pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints), Error> {
+pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Result<(Rc<Http>, Endpoints), Error> {
     for module in modules {
         (module.complete)(frame)?;
     }
@@ -77,11 +78,20 @@ pub fn finish(frame: &Frame, modules: &[Module]) -> Result<(Rc<Http>, Endpoints)
     }
     let endpoints = listen::endpoints(&servers, &built, frame)?;
     let mut variables = frame.global.take::<Variables>();
-    variables.finish().map_err(|message| Error::new(message, Span::NONE))?;
+    variables.finish().map_err(|unknown| unknown_variable(&unknown, &variables, source))?;
     let mut main = std::mem::take(&mut builder.main);
     main.insert(Rc::new(Defaults(builder.locations)));
     let http = Http { variables: Rc::new(variables), main, servers: built, listens: endpoints.listens(), paths: ground.paths };
     Ok((Rc::new(http), endpoints))
+}
+
+fn unknown_variable(unknown: &UnknownVariable, variables: &Variables, source: Option<&Block>) -> Error {
+    let mut error = match source.and_then(|block| block.mention(&unknown.name)) {
+        Some((directive, word)) => Error { span: word.span, ..Error::about(unknown.to_string(), directive) },
+        None => Error::new(unknown.to_string(), Span::NONE),
+    };
+    error.suggestion = variables.nearest(&unknown.name).map(str::to_owned);
+    error
 }
 
 impl Builder<'_> {

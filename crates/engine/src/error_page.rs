@@ -83,7 +83,7 @@ fn send_error_page(request: &Rc<Request>, page: &ErrorPage) -> Step {
             let code = request.error_status.get();
             let code = if matches!(code, 301 | 302 | 303 | 307 | 308) { code } else { 302 };
             request.error_status.set(code);
-            request.response.borrow_mut().headers.set(b"Location", &target);
+            request.response.borrow_mut().redirect_to(&target);
             default_page(request, code)
         }
     }
@@ -104,7 +104,7 @@ fn default_page(request: &Rc<Request>, status: u16) -> Step {
             response.headers.remove(name);
         }
         response.content_length = Some(page.as_ref().map_or(0, |p| p.len() as u64));
-        response.charset.clear();
+        response.set_charset(b"");
         if page.is_some() {
             response.set_content_type(b"text/html");
         }
@@ -131,8 +131,12 @@ fn page(request: &Request, status: u16) -> Option<Bytes> {
         None | Some(ServerTokens::On | ServerTokens::Build) => PRODUCT_VERSION,
         Some(ServerTokens::Off | ServerTokens::Custom(_)) => PRODUCT,
     };
+    let heading = match title.strip_prefix("400 ") {
+        Some(cause) if status != 400 => format!("<h1>400 Bad Request</h1></center>\r\n<center>{cause}"),
+        _ => format!("<h1>{title}</h1>"),
+    };
     let mut text = format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center>{heading}</center>\r\n\
          <hr><center>{product}</center>\r\n</body>\r\n</html>\r\n"
     );
     if status >= 400 && wants_padding(request) {

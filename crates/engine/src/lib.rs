@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+mod conflicts;
 pub mod directives;
 pub mod error_page;
 pub mod find;

@@ -1,8 +1,9 @@
 //! `listen` and `server_name`: which server answers on which address under which name.
 
+use crate::conflicts::conflicting;
 use base::text;
 use conf::context::{Arity, Context};
-use conf::row::{Cx, Row};
+use conf::row::{Cx, Row, Warnings};
 use conf::scope::{Config, Frame};
 use conf::tree::{Error, Span};
 use http::Server;
@@ -169,9 +170,13 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
     let (name, value) = text.split_once('=').map_or((text.as_ref(), None), |(n, v)| (n, Some(v)));
     let bad = |what: &str| cx.error_at(i, format!("invalid {what} \"{}\"", value.unwrap_or_default()));
     let number = |v: &str| v.parse::<i32>().ok().filter(|n| *n > 0);
-    if let Some((bit, alone)) = cx.global::<Protocols>().named(&text) {
+    let protocol = cx.global::<Protocols>().named(&text);
+    if let Some((bit, protocol)) = protocol {
         wanted.protocols |= bit;
-        wanted.alone |= alone;
+        wanted.alone |= protocol.alone;
+        if let Some(instead) = protocol.instead {
+            cx.warn(format!("the \"listen ... {text}\" directive is deprecated, use the \"{instead}\" directive instead"));
+        }
         return Ok(());
     }
     match (name, value) {
@@ -180,10 +185,10 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
             return Ok(());
         }
         ("ssl", None) => {
-            return Err(cx.error_at(i, "the \"ssl\" parameter is not supported yet: this build has no TLS"));
+            return Err(cx.unsupported("the \"ssl\" parameter"));
         }
-        ("http2", None) => return Err(cx.error_at(i, "the \"http2\" parameter is not supported yet")),
-        ("quic", None) => return Err(cx.error_at(i, "the \"quic\" parameter is not supported yet")),
+        ("http2", None) => return Err(cx.unsupported("the \"http2\" parameter")),
+        ("quic", None) => return Err(cx.unsupported("the \"quic\" parameter")),
         ("proxy_protocol", None) => {
             wanted.proxy_protocol = true;
             return Ok(());
@@ -313,6 +318,13 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
             gather(&mut gathered, &mut places, wanted, server)?;
         }
     }
+    for one in &gathered {
+        for name in conflicting(&one.servers) {
+            let name = String::from_utf8_lossy(&name);
+            let message = format!("conflicting server name \"{name}\" on {}, ignored", one.wanted.spec.address);
+            http.global.get::<Warnings>().list.push(Error::new(message, Span::NONE));
+        }
+    }
     let mut endpoints = Endpoints::default();
     let usual = http.global.get::<Protocols>().usual();
     let wildcards: HashSet<SocketAddr> = gathered.iter().filter_map(|g| wildcard(&g.wanted.spec)).collect();
@@ -409,6 +421,10 @@ fn endpoint(one: &Gathered, usual: u32) -> Endpoint {
         names.entry(name.into()).or_insert_with(|| server.clone());
     };
     for server in &one.servers {
+        if server.core.names.is_empty() {
+            // It has the empty name, which requests without a host look for.
+            exact.entry(Box::default()).or_insert_with(|| server.clone());
+        }
         for name in &server.core.names {
             match name {
                 ServerName::Exact(name) => first(&mut exact, name, server),

@@ -5,6 +5,7 @@
 use crate::error_page;
 use crate::find::{self, Choice};
 use base::log::Level;
+use http::body::BodyState;
 use http::core::default;
 use http::location::Location;
 use http::request::{MAX_SUBREQUEST_DEPTH, Subrequest};
@@ -53,6 +54,13 @@ impl http::Engine for HttpEngine {
 
     fn refuse(&self, request: &Rc<Request>, status: u16) -> Option<BoxFuture<()>> {
         start(request, Stage::Finalize(Outcome::Status(status)))
+    }
+
+    fn abandon(&self, request: &Rc<Request>, status: u16) {
+        request.response.borrow_mut().set_status(status);
+        request.flags.abort.set(true);
+        // Log handlers that wait go on by themselves.
+        drop(start(request, Stage::Log));
     }
 
     fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, String> {
@@ -454,7 +462,7 @@ fn slash_redirect(request: &Request) -> Step {
         target.push(b'?');
         target.extend_from_slice(&line.args);
     }
-    request.response.borrow_mut().headers.set(b"Location", &target);
+    request.response.borrow_mut().redirect_to(&target);
     Step::Now(Outcome::Status(301))
 }
 
@@ -463,7 +471,10 @@ fn body_too_large(request: &Request) -> Option<Outcome> {
         return None;
     }
     let max = request.with_location(|l| l.core.client_max_body_size.unwrap_or(default::MAX_BODY));
-    let length = request.body.borrow().length().filter(|length| max != 0 && *length > max)?;
+    let body = request.body.borrow();
+    let length = body.length().filter(|length| max != 0 && *length > max && body.state() != BodyState::Discarded)?;
+    // The location of an error page does not judge it again.
+    body.set_state(BodyState::Discarded);
     log_request!(request, Level::Error, "client intended to send too large body: {length} bytes");
     Some(Outcome::Status(413))
 }

@@ -3,7 +3,7 @@
 use crate::build;
 use crate::nodes::{ChildNode, Finished, Inside, Servers};
 use conf::context::{Arity, Context};
-use conf::row::{Cx, Row};
+use conf::row::{Cx, Row, Unsupported};
 use conf::scope::Scope;
 use conf::tree::Error;
 use http::Module;
@@ -34,10 +34,11 @@ fn http_block(cx: &mut Cx<'_>, modules: &Rc<[Module]>) -> Result<(), Error> {
         (module.variables)(&mut frame.global.get::<Variables>());
     }
     cx.read_block(Context::HTTP, &frame)?;
-    if cx.global::<build::Ground>().partial {
+    // What is missing may be what the rest relies on: nothing that follows from it is worth a word.
+    if cx.global::<build::Ground>().partial || !cx.global::<Unsupported>().list.is_empty() {
         return Ok(());
     }
-    let finished = build::finish(&frame, modules)?;
+    let finished = build::finish(&frame, modules, cx.directive.body.as_ref())?;
     cx.global::<Finished>().http = Some(finished);
     Ok(())
 }

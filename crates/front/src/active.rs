@@ -107,6 +107,11 @@ impl Watch {
         self.rest.get() != NEVER
     }
 
+    /// Whether a read deadline is running.
+    pub fn is_reading(&self) -> bool {
+        self.read_deadline.get() != NEVER
+    }
+
     /// Whether a write deadline is running.
     pub fn is_writing(&self) -> bool {
         self.write_deadline.get() != NEVER
@@ -226,6 +231,7 @@ pub struct Active {
     all: RefCell<Vec<Weak<Watch>>>,
     live: Cell<usize>,
     filled: Notify,
+    streams: RefCell<Vec<Weak<Watch>>>,
 }
 
 impl Active {
@@ -243,6 +249,13 @@ impl Active {
             self.filled.notify_one();
         }
         Entry { watch, active: self.clone() }
+    }
+
+    /// A watch for one of many streams of a connection: its deadlines are kept, but it is no connection.
+    pub fn watch_stream(&self) -> Rc<Watch> {
+        let watch = Rc::new(Watch::default());
+        self.streams.borrow_mut().push(Rc::downgrade(&watch));
+        watch
     }
 
     /// How many connections wait for or send a head, and how many are being answered.
@@ -285,6 +298,12 @@ impl Active {
             }
             // A woken task does not run before this returns to the loop.
             let crowd = self.len() > CROWD;
+            self.streams.borrow_mut().retain(|watch| {
+                watch.upgrade().is_some_and(|watch| {
+                    watch.sweep(now);
+                    true
+                })
+            });
             for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
                 if crowd {
                     watch.hurry(now);

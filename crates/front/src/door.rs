@@ -10,7 +10,8 @@ use crate::share::Share;
 use base::errno;
 use base::log::Level;
 use http::Http;
-use http::root::{Endpoint, Listen};
+use http::connection::Address;
+use http::root::Endpoint;
 use http::{Connection, Server, Worker};
 use net::park::Lot;
 use net::stream::Stream;
@@ -45,6 +46,8 @@ pub struct Protocol {
     pub parameter: Option<&'static str>,
     /// With its parameter, nothing else is spoken on the listener.
     pub alone: bool,
+    /// The directive that should be used in the parameter's place.
+    pub instead: Option<&'static str>,
     /// Its names in ALPN (RFC 7301), best first.
     pub alpn: &'static [&'static [u8]],
     /// Looks at the first bytes in clear text.
@@ -66,12 +69,8 @@ pub struct Opened {
     pub info: Connection,
     /// Place among the active connections.
     pub watch: Entry,
-    /// The configuration that it serves.
-    pub http: Rc<Http>,
-    /// Index of the listener.
-    pub listen: u32,
-    /// The servers behind its address.
-    pub endpoint: Rc<Endpoint>,
+    /// Where it came in.
+    pub listener: Listener,
     /// `TCP_NODELAY` has been set.
     pub no_delay: bool,
     /// When the first request must be there (`client_header_timeout`); monotonic milliseconds.
@@ -91,15 +90,25 @@ impl Opened {
         }
         read
     }
+}
 
-    /// The listener that it came to.
-    pub fn listener(&self) -> Option<&Listen> {
-        self.http.listens.get(self.listen as usize)
-    }
-
+/// Where a connection came in: what answers there.
+#[derive(Clone)]
+pub struct Listener {
+    /// The configuration.
+    pub http: Rc<Http>,
+    /// Index of the listening socket.
+    pub index: u32,
+    /// The servers behind the address.
+    pub endpoint: Rc<Endpoint>,
     /// The server that answers where no name was given.
-    pub fn server(&self) -> &Rc<Server> {
-        &self.endpoint.default
+    pub server: Rc<Server>,
+}
+
+impl Listener {
+    /// The listening socket's address.
+    pub fn address(&self) -> Option<&Address> {
+        self.http.listens.get(self.index as usize).map(|listen| &listen.address)
     }
 }
 
@@ -210,18 +219,18 @@ impl Front {
     }
 
     /// A line of the error log about a connection without a request: with its client and the listening address.
-    pub fn log(&self, opened: &Opened, level: Level, message: &str) {
-        let log = opened.server().own.core.error_log.as_ref().unwrap_or(&self.worker.log);
+    pub fn log(&self, listener: &Listener, info: &Connection, level: Level, message: &str) {
+        let log = listener.server.own.core.error_log.as_ref().unwrap_or(&self.worker.log);
         if !log.enabled(level) {
             return;
         }
         let mut line = message.as_bytes().to_vec();
         line.extend_from_slice(b", client: ");
-        opened.info.peer.push_host(&mut line);
-        if let Some(listen) = opened.listener() {
+        info.peer.push_host(&mut line);
+        if let Some(address) = listener.address() {
             line.extend_from_slice(b", server: ");
-            listen.address.push_whole(&mut line);
+            address.push_whole(&mut line);
         }
-        log.write(level, opened.info.id, &line);
+        log.write(level, info.id, &line);
     }
 }

@@ -40,16 +40,17 @@ pub fn content_length(response: &Response) -> Option<u64> {
     response.content_length.filter(|_| response.status != 204 && response.status != 304)
 }
 
-/// `Last-Modified`, if it is ours to write.
+/// `Last-Modified`, if the status may have one and it is ours to write.
 pub fn last_modified(response: &Response) -> Option<i64> {
-    response.last_modified.filter(|_| !response.headers.contains(b"Last-Modified"))
+    let allowed = matches!(response.status, 200 | 206 | 304) && !response.headers.contains(b"Last-Modified");
+    response.last_modified.filter(|_| allowed)
 }
 
-/// Whether a field of that name is not among the others: it is written by the functions above, or belongs to a
-/// protocol's framing.
-pub fn is_decided(name: &[u8]) -> bool {
+/// Whether a field of that name does not go out as one of the others: it is written by the functions above, or belongs to a
+/// protocol's framing. `own_location` says that [`own_location`] was written; a `Location` added behind it is another's.
+pub fn is_decided(name: &[u8], own_location: &mut bool) -> bool {
     match name.len() {
-        8 => name.eq_ignore_ascii_case(b"Location"),
+        8 => *own_location && name.eq_ignore_ascii_case(b"Location") && std::mem::take(own_location),
         10 => name.eq_ignore_ascii_case(b"Connection") || name.eq_ignore_ascii_case(b"Keep-Alive"),
         14 => name.eq_ignore_ascii_case(b"Content-Length"),
         17 => name.eq_ignore_ascii_case(b"Transfer-Encoding"),
@@ -57,16 +58,14 @@ pub fn is_decided(name: &[u8]) -> bool {
     }
 }
 
-/// Appends the value of `Location`: our own redirects become absolute (`absolute_redirect`).
-pub fn push_location(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, target: &[u8]) {
-    if target.first() == Some(&b'/') && !response.location_is_final && core.absolute_redirect.unwrap_or(true) {
-        push_origin(out, request, core);
-    }
-    out.extend_from_slice(target);
+/// The place of this server that `Location` names, if it shall become absolute (`absolute_redirect`), behind [`push_origin`].
+pub fn own_location<'a>(core: &Core, response: &'a Response) -> Option<&'a [u8]> {
+    let target = response.headers.get(b"Location").filter(|_| response.location_is_own && core.absolute_redirect.unwrap_or(true))?;
+    target.starts_with(b"/").then_some(target)
 }
 
 /// `scheme://host:port` of redirects to ourselves.
-fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
+pub fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
     out.extend_from_slice(if request.connection.tls { b"https://" } else { b"http://" });
     let line = request.line.borrow();
     let server = request.server();

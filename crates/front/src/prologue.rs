@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 
 /// Brings a new connection to its protocol. The usual case, one protocol and nothing before it, needs no task.
 pub fn enter(front: &Rc<Front>, opened: Opened) {
-    let mut candidates = front.protocols_of(&opened.endpoint);
+    let mut candidates = front.protocols_of(&opened.listener.endpoint);
     match (candidates.next(), candidates.next()) {
-        (Some((_, only)), None) if !opened.endpoint.proxy_protocol => (only.start)(front, opened),
+        (Some((_, only)), None) if !opened.listener.endpoint.proxy_protocol => (only.start)(front, opened),
         _ => drop(tokio::task::spawn_local(run(front.clone(), opened))),
     }
 }
@@ -20,7 +20,7 @@ pub fn enter(front: &Rc<Front>, opened: Opened) {
 async fn run(front: Rc<Front>, mut opened: Opened) {
     opened.watch.set_activity(Activity::Fresh);
     opened.watch.read_by(opened.request_by);
-    if opened.endpoint.proxy_protocol
+    if opened.listener.endpoint.proxy_protocol
         && let Err(failure) = proxy_protocol::read(&mut opened).await
     {
         return log_failure(&front, &opened, &failure);
@@ -35,11 +35,16 @@ fn log_failure(front: &Front, opened: &Opened, failure: &Failure) {
     match failure {
         Failure::Closed => {}
         Failure::TimedOut => {
-            front.log(opened, Level::Info, "client timed out (110: Connection timed out) while reading PROXY protocol");
+            front.log(
+                &opened.listener,
+                &opened.info,
+                Level::Info,
+                "client timed out (110: Connection timed out) while reading PROXY protocol",
+            );
         }
         Failure::Bad(error) => {
             let message = error.message(opened.input.rest());
-            front.log(opened, Level::Error, &format!("{message} while reading PROXY protocol"));
+            front.log(&opened.listener, &opened.info, Level::Error, &format!("{message} while reading PROXY protocol"));
         }
     }
 }
@@ -48,7 +53,7 @@ fn log_failure(front: &Front, opened: &Opened, failure: &Failure) {
 fn poll_choice(front: &Front, opened: &mut Opened, cx: &mut Context<'_>) -> Poll<u8> {
     loop {
         let (mut last, mut unclear) = (u8::MAX, false);
-        for (index, protocol) in front.protocols_of(&opened.endpoint) {
+        for (index, protocol) in front.protocols_of(&opened.listener.endpoint) {
             last = index;
             match (protocol.begins)(opened.input.rest()) {
                 Beginning::Mine if !unclear => return Poll::Ready(index),

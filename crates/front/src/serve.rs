@@ -1,7 +1,7 @@
 //! A worker's event loop: accepting, parking, commands, and the graceful end.
 
 use crate::buffers;
-use crate::door::{Front, Opened, Parked, Protocol};
+use crate::door::{Front, Listener, Opened, Parked, Protocol};
 use crate::input::Input;
 use crate::prologue;
 use crate::share::Share;
@@ -45,10 +45,12 @@ impl Front {
     fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
         let http = self.worker.http();
         let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
-        let timeout = endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
+        let server = endpoint.default.clone();
+        let timeout = server.core.client_header_timeout.unwrap_or(default::TIMEOUT);
         let request_by = clock::monotonic_ms().saturating_add(timeout);
         let (input, watch) = (Input::default(), self.active.enter());
-        Some(Opened { stream, input, info, watch, http, listen, endpoint, no_delay: false, request_by, resumed: false, state: None })
+        let listener = Listener { http, index: listen, endpoint, server };
+        Some(Opened { stream, input, info, watch, listener, no_delay: false, request_by, resumed: false, state: None })
     }
 
     fn accepted(self: &Rc<Self>, fd: OwnedFd, listen: u32) {

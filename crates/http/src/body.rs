@@ -287,9 +287,9 @@ fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outco
     let received = body.received.get() + n;
     body.received.set(received);
     request.request_length.set(request.request_length.get() + n);
-    if limits.max != 0 && received > limits.max {
-        log_request!(request, Level::Error, "client intended to send too large chunked body: {received} bytes");
-        return Some(Outcome::Status(413));
+    if let Some(refused) = too_large(request, received, limits.max) {
+        body.data.take();
+        return Some(refused);
     }
     let in_memory = body.data.borrow().len();
     // nginx lets a body that is a quarter larger than its buffer stay in memory.
@@ -299,6 +299,16 @@ fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outco
     };
     let spill = limits.file_only || (!fits && in_memory >= limits.buffer) || body.file.borrow().is_some() && in_memory >= limits.buffer;
     if spill { spill_or_fail(request, body, !limits.file_only) } else { None }
+}
+
+/// Refuses a body of which more than `max` bytes have come; what is left of it is nobody's, also where an error page answers.
+pub fn too_large(request: &Request, received: u64, max: u64) -> Option<Outcome> {
+    if max == 0 || received <= max {
+        return None;
+    }
+    log_request!(request, Level::Error, "client intended to send too large chunked body: {received} bytes");
+    request.body.borrow().set_state(BodyState::Discarded);
+    Some(Outcome::Status(413))
 }
 
 fn spill_or_fail(request: &Request, body: &Body, warn: bool) -> Option<Outcome> {

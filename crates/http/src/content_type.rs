@@ -2,8 +2,12 @@
 
 use crate::request::Request;
 
-/// Sets the response's type from the URI's extension, as nginx does for files and `return` texts.
+/// Sets the response's type from the URI's extension, as nginx does for files and `return` texts, unless it has one already:
+/// from code, or from the upstream that redirected here.
 pub fn set_by_extension(request: &Request) {
+    if !request.response.borrow().content_type.is_empty() {
+        return;
+    }
     let core = request.core();
     let line = request.line.borrow();
     let mut response = request.response.borrow_mut();

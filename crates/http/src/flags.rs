@@ -45,6 +45,8 @@ pub struct Flags {
     pub captured: Cell<bool>,
     /// Trailers follow the body: it goes in chunks although its length may be known (RFC 9112 section 7.1.2).
     pub expects_trailers: Cell<bool>,
+    /// A body filter of this response reads the body: large files come to the filters in pieces.
+    pub reads_body: Cell<bool>,
     /// The request's conditions (`If-None-Match` and the like) do not count.
     pub unconditional: Cell<bool>,
     /// The head came behind an earlier request, before that one was answered (`$pipe`).

@@ -4,6 +4,7 @@
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
 
+pub mod below;
 pub mod blocks;
 pub mod body;
 pub mod chain;
@@ -13,6 +14,7 @@ pub mod contexts;
 pub mod core;
 pub mod flags;
 pub mod headers;
+pub mod http2;
 pub mod line;
 pub mod location;
 pub mod log_context;

@@ -1,5 +1,6 @@
 //! Servers and locations as requests see them, and the choice of a location for a URI.
 
+use crate::below::Below;
 use crate::chain::Chain;
 use crate::core::Core;
 use crate::request::Request;
@@ -27,6 +28,8 @@ pub enum Filtered {
     Now(Result<Chain, Outcome>),
     /// The same, later.
     Wait(BoxFuture<Result<Chain, Outcome>>),
+    /// Parts that are sent below as the client takes them, and the chain that is passed on at the end.
+    Parts(Box<dyn FnOnce(Below) -> BoxFuture<Result<Chain, Outcome>>>),
 }
 
 /// A body filter; keeps its state in the request's context.

@@ -1,8 +1,9 @@
 //! How an answer leaves: header filters, body filters, and then the wire.
 
+use crate::below;
 use crate::chain::Chain;
 use crate::line::Version;
-use crate::location::{Filtered, Location};
+use crate::location::Location;
 use crate::method::Method;
 use crate::request::Request;
 use base::log::Level;
@@ -56,20 +57,7 @@ impl Request {
             self.deliver(chain);
             return Step::Now(Outcome::Ok);
         }
-        let location = self.location();
-        let mut chain = chain;
-        for (i, filter) in location.body_filters.iter().enumerate() {
-            if !filter.runs_for(self) {
-                continue;
-            }
-            match (filter.run)(self, chain) {
-                Filtered::Now(Ok(next)) => chain = next,
-                Filtered::Now(Err(outcome)) => return Step::Now(outcome),
-                Filtered::Wait(future) => return Step::wait(body_filters_later(self.clone(), location.clone(), i + 1, future)),
-            }
-        }
-        self.deliver(chain);
-        Step::Now(Outcome::Ok)
+        below::pass_all(self, chain)
     }
 
     /// Whether any body filter will look at this response.
@@ -111,7 +99,7 @@ impl Request {
         self.output(Chain::end())
     }
 
-    fn deliver(&self, mut chain: Chain) {
+    pub(crate) fn deliver(&self, mut chain: Chain) {
         if self.flags.header_only.get() {
             chain.pieces.clear();
         }
@@ -194,31 +182,5 @@ async fn header_filters_later(request: Rc<Request>, location: Rc<Location>, next
     match outcome {
         Outcome::Ok | Outcome::Declined => head_leaves(&request),
         other => withdrawn(&request, other),
-    }
-}
-
-async fn body_filters_later(
-    request: Rc<Request>,
-    location: Rc<Location>,
-    next: usize,
-    first: BoxFuture<Result<Chain, Outcome>>,
-) -> Outcome {
-    let mut result = first.await;
-    for filter in location.body_filters.iter().skip(next) {
-        let chain = match result {
-            Ok(chain) => chain,
-            Err(outcome) => return outcome,
-        };
-        result = match if filter.runs_for(&request) { (filter.run)(&request, chain) } else { Filtered::Now(Ok(chain)) } {
-            Filtered::Now(result) => result,
-            Filtered::Wait(future) => future.await,
-        };
-    }
-    match result {
-        Ok(chain) => {
-            request.deliver(chain);
-            Outcome::Ok
-        }
-        Err(outcome) => outcome,
     }
 }

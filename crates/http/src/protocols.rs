@@ -14,6 +14,8 @@ pub struct ListenProtocol {
     pub parameter: Option<&'static str>,
     /// With its parameter, nothing else is spoken on the listener.
     pub alone: bool,
+    /// The directive that should be used in the parameter's place.
+    pub instead: Option<&'static str>,
 }
 
 /// What listeners may speak, best first; put into the global scope before reading. A set of protocols has bit `i` for
@@ -31,10 +33,10 @@ impl Protocols {
         self.set(|protocol| protocol.name == name)
     }
 
-    /// The bit of the protocol whose parameter is `word`, and whether it is spoken alone; `None` if it is no such parameter.
-    pub fn named(&self, word: &str) -> Option<(u32, bool)> {
+    /// The protocol whose parameter is `word`, with its bit.
+    pub fn named(&self, word: &str) -> Option<(u32, ListenProtocol)> {
         let found = self.0.iter().find(|protocol| protocol.parameter == Some(word))?;
-        Some((self.bit(found.name), found.alone))
+        Some((self.bit(found.name), *found))
     }
 
     /// Those that are spoken without being asked for.
@@ -65,10 +67,11 @@ mod tests {
 
     #[test]
     fn parameters_name_bits() {
-        let of = |name, parameter, alone| ListenProtocol { name, parameter, alone };
+        let of = |name, parameter, alone| ListenProtocol { name, parameter, alone, instead: None };
         let table = Protocols(vec![of("h2", Some("http2"), false), of("echo", Some("echo"), true), of("http/1.1", None, false)]);
         assert_eq!((table.usual(), table.bit("h2"), table.bit("h3")), (4, 1, 0));
-        assert_eq!((table.named("http2"), table.named("echo"), table.named("h2")), (Some((1, false)), Some((2, true)), None));
+        let named = |word| table.named(word).map(|(bit, protocol)| (bit, protocol.alone));
+        assert_eq!((named("http2"), named("echo"), named("h2")), (Some((1, false)), Some((2, true)), None));
     }
 
     #[test]

@@ -451,11 +451,13 @@ impl Request {
         }
     }
 
-    /// Writes to the error log with the request's details after the message.
+    /// Writes to the error log with the request's details after the message, which debug lines do without.
     pub fn log(&self, level: Level, message: &[u8]) {
         if self.log_enabled(level) {
             let mut line = message.to_vec();
-            self.push_log_context(&mut line);
+            if level != Level::Debug {
+                self.push_log_context(&mut line);
+            }
             self.error_log().write(level, self.connection.id, &line);
         }
     }

@@ -1,5 +1,7 @@
 //! How names are resolved while requests run: what `resolver` and `resolver_timeout` leave for all who need it.
 
+use base::errno::{describe, severity};
+use base::log::ErrorLog;
 use conf::scope::Config;
 use resolver::Resolver;
 use std::rc::Rc;
@@ -18,6 +20,15 @@ impl Config for Resolving {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; resolver, timeout);
     }
+}
+
+/// Has the log told why name servers could not be asked.
+pub fn log_trouble(resolver: &Resolver, log: &ErrorLog) {
+    let log = log.clone();
+    resolver.on_trouble(move |server, trouble| {
+        let level = severity(&trouble.error);
+        base::log!(log, level, 0, "{} failed {} while resolving, resolver: {server}", trouble.call, describe(&trouble.error));
+    });
 }
 
 impl Resolving {

@@ -13,8 +13,10 @@ pub struct Response {
     pub content_length: Option<u64>,
     /// `Content-Type` without charset; empty for none.
     pub content_type: Vec<u8>,
-    /// Charset to append to `Content-Type`.
+    /// Charset to append to `Content-Type`. [`Response::set_charset`] changes it.
     pub charset: Vec<u8>,
+    /// What an upstream wrote behind the type, the charset included: it leaves as it came.
+    content_type_rest: Vec<u8>,
     /// `Last-Modified` in seconds since the epoch, unless a header of that name is in `headers`.
     pub last_modified: Option<i64>,
     /// All other fields, `Location`, `ETag`, `Server` and `Date` overrides included.
@@ -25,8 +27,9 @@ pub struct Response {
     pub no_server: bool,
     /// `Date` was removed: none leaves.
     pub no_date: bool,
-    /// A `Location` that begins with `/` leaves as it is, whatever `absolute_redirect` says: code gave it.
-    pub location_is_final: bool,
+    /// `Location` names a place of this server, so that one that begins with `/` becomes absolute (`absolute_redirect`).
+    /// Without, it leaves as code, configuration or an upstream gave it.
+    pub location_is_own: bool,
     /// The body can be cut into ranges (`allow_ranges`).
     pub allow_ranges: bool,
 }
@@ -39,12 +42,13 @@ impl Response {
         self.content_length = None;
         self.content_type.clear();
         self.charset.clear();
+        self.content_type_rest.clear();
         self.last_modified = None;
         self.headers.clear();
         self.trailers.clear();
         (self.no_server, self.no_date) = (false, false);
         self.allow_ranges = false;
-        self.location_is_final = false;
+        self.location_is_own = false;
     }
 
     /// For a body that a filter will change: its length, ranges and validators no longer hold.
@@ -65,5 +69,87 @@ impl Response {
     pub fn set_content_type(&mut self, value: &[u8]) {
         self.content_type.clear();
         self.content_type.extend_from_slice(value);
+        self.content_type_rest.clear();
+    }
+
+    /// Sets the charset; empty for none.
+    pub fn set_charset(&mut self, value: &[u8]) {
+        self.charset.clear();
+        self.charset.extend_from_slice(value);
+        self.content_type_rest.clear();
+    }
+
+    /// Takes `text/html; charset=utf-8; a=b` apart for filters; parameters before the charset stay with the type. Unless type or
+    /// charset change, it leaves as it came.
+    pub fn take_content_type(&mut self, value: &[u8]) {
+        self.set_content_type(value);
+        let mut from = 0;
+        while let Some(at) = memchr::memchr(b';', value.get(from..).unwrap_or_default()) {
+            let semicolon = from + at;
+            let (kind, rest) = value.split_at_checked(semicolon).unwrap_or_default();
+            from = semicolon + 1;
+            let parameter = rest.get(1..).unwrap_or_default().trim_ascii_start();
+            let Some((_, charset)) = parameter.split_at_checked(8).filter(|(word, _)| word.eq_ignore_ascii_case(b"charset=")) else {
+                continue;
+            };
+            let charset = match charset.strip_prefix(b"\"") {
+                Some(quoted) => quoted.split(|b| *b == b'"').next(),
+                None => charset.split(|b| *b == b';').next(),
+            };
+            let kind = kind.trim_ascii_end();
+            self.set_content_type(kind);
+            self.set_charset(charset.unwrap_or_default().trim_ascii_end());
+            self.content_type_rest.extend_from_slice(value.get(kind.len()..).unwrap_or_default());
+            return;
+        }
+    }
+
+    /// What stands behind the type in `Content-Type`, in two parts.
+    pub fn content_type_parameters(&self) -> [&[u8]; 2] {
+        match (self.content_type_rest.is_empty(), self.charset.is_empty()) {
+            (false, _) => [&self.content_type_rest, b""],
+            (true, false) => [b"; charset=", &self.charset],
+            (true, true) => [b"", b""],
+        }
+    }
+
+    /// Appends the value of `Content-Type` to `out`.
+    pub fn push_content_type(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.content_type);
+        self.content_type_parameters().into_iter().for_each(|part| out.extend_from_slice(part));
+    }
+
+    /// Names a place of this server in `Location`.
+    pub fn redirect_to(&mut self, target: &[u8]) {
+        self.headers.set(b"Location", target);
+        self.location_is_own = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_taken_apart_and_leaves_as_it_came() {
+        for (text, kind, charset) in [
+            ("text/html; charset=utf-8", "text/html", "utf-8"),
+            ("text/html; a=b;CHARSET=\"x\"", "text/html; a=b", "x"),
+            ("text/html; charset=\"utf-8\"; a=b", "text/html", "utf-8"),
+            ("text/html ;charset=utf-8 ;a=\"b;c\"", "text/html", "utf-8"),
+            ("text/plain", "text/plain", ""),
+        ] {
+            let mut response = Response::default();
+            response.take_content_type(text.as_bytes());
+            assert_eq!((&*response.content_type, &*response.charset), (kind.as_bytes(), charset.as_bytes()), "{text}");
+            let full = |response: &Response| {
+                let mut out = Vec::new();
+                response.push_content_type(&mut out);
+                String::from_utf8(out).unwrap()
+            };
+            assert_eq!(full(&response), text);
+            response.set_charset(b"koi8-r");
+            assert_eq!(full(&response), format!("{kind}; charset=koi8-r"));
+        }
     }
 }

@@ -116,7 +116,7 @@ impl Response {
         let value = &*safe_value(value);
         if name.eq_ignore_ascii_case(b"Content-Type") {
             self.set_content_type(value);
-            self.charset.clear();
+            self.set_charset(b"");
             return Ok(());
         }
         if name.eq_ignore_ascii_case(b"Content-Length") {
@@ -136,6 +136,8 @@ impl Response {
             self.no_server = value.is_empty();
         } else if name.eq_ignore_ascii_case(b"Date") {
             self.no_date = value.is_empty();
+        } else if name.eq_ignore_ascii_case(b"Location") {
+            self.location_is_own = false;
         }
         store(&mut self.headers, name, value, add && !is_one_of(name, &SINGLE));
         Ok(())
@@ -151,17 +153,15 @@ impl Response {
             return each(&digits);
         }
         if name.eq_ignore_ascii_case(b"Content-Type") && !self.content_type.is_empty() {
-            if self.charset.is_empty() {
-                return each(&self.content_type);
-            }
-            let full = [&self.content_type[..], b"; charset=", &self.charset].concat();
+            let mut full = Vec::new();
+            self.push_content_type(&mut full);
             return each(&full);
         }
-        if name.eq_ignore_ascii_case(b"Last-Modified") {
-            if let Some(time) = self.last_modified {
-                each(&wire::date::http(time));
-            }
-            return;
+        if name.eq_ignore_ascii_case(b"Last-Modified")
+            && !self.headers.contains(name)
+            && let Some(time) = self.last_modified
+        {
+            return each(&wire::date::http(time));
         }
         for value in self.headers.get_all(name) {
             each(value);

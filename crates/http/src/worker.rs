@@ -17,6 +17,9 @@ pub trait Engine {
     /// Answers a request that was refused before it could run (bad head, timeout) with a special response and logs it.
     fn refuse(&self, request: &Rc<Request>, status: u16) -> Option<BoxFuture<()>>;
 
+    /// Logs a request whose client has gone or is given up before its head was complete.
+    fn abandon(&self, request: &Rc<Request>, status: u16);
+
     /// Makes a subrequest of `parent`; [`Engine::run`] then runs it.
     ///
     /// # Errors

@@ -43,11 +43,23 @@ fn name_of(tag: &str, path: &str, prefix: &str, line: u32) -> String {
     format!("={tag}(...{tail}:{line})")
 }
 
+/// Code of a `*_block` stands in braces.
+///
+/// # Errors
+/// It is in quotes.
+pub fn check_block(cx: &Cx<'_>) -> Result<(), Error> {
+    if cx.name().ends_with("_block") && !cx.directive.lua {
+        return Err(cx.error(format!("directive \"{}\" has no opening \"{{\"", cx.name())));
+    }
+    Ok(())
+}
+
 /// Reads the code of a directive in one of its three spellings.
 ///
 /// # Errors
 /// There is none, or the path has a bad variable.
 pub fn read(cx: &Cx<'_>, tag: &str) -> Result<Rc<Code>, Error> {
+    check_block(cx)?;
     cx.main::<Runtime>().used.set(true);
     let text = cx.arg(0);
     if text.is_empty() {

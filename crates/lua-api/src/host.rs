@@ -127,7 +127,7 @@ impl Host {
             Some(request) => request.log(level, message),
             None if self.log.enabled(level) => {
                 let mut line = message.to_vec();
-                if !context.is_empty() {
+                if !context.is_empty() && level != Level::Debug {
                     line.extend_from_slice(b", context: ");
                     line.extend_from_slice(context.as_bytes());
                     line.extend_from_slice(self.origin_text().as_bytes());

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abort;
+mod alarms;
 pub mod api;
 pub mod code;
 mod dev_page;
@@ -13,6 +14,7 @@ pub mod directive;
 pub mod exit;
 pub mod host;
 pub mod json;
+pub mod library;
 pub mod machine;
 pub mod names;
 pub mod ngx;
@@ -65,7 +67,7 @@ pub(crate) fn furnish(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
         vm.preload(name, source)?;
     }
     let before = machine::own_places();
-    for (name, source) in resty::SUPPLIES {
+    for (name, source) in resty::SUPPLIES.iter().chain(library::LIBRARIES) {
         vm.supply(name, source, &before)?;
     }
     Ok(())

@@ -45,20 +45,35 @@ fn search_path(given: Option<&str>, default: &str) -> String {
     }
 }
 
+/// Where machines look, with what the environment said when the configuration was opened: workers do not have it.
+#[derive(Debug, Clone)]
+pub struct Search {
+    path: String,
+    cpath: String,
+}
+
+impl Search {
+    /// The paths are those of `lua_package_path` and `lua_package_cpath`; `;;` stands for the default, which the
+    /// variables `LUA_PATH` and `LUA_CPATH` of the environment may change likewise.
+    #[must_use]
+    pub fn new(path: Option<&str>, cpath: Option<&str>) -> Search {
+        let (usual, usual_c) = (from_environment("LUA_PATH", PATH), from_environment("LUA_CPATH", CPATH));
+        Search { path: search_path(path, &usual), cpath: search_path(cpath, &usual_c) }
+    }
+}
+
 fn from_environment(variable: &str, default: &str) -> String {
     search_path(std::env::var(variable).ok().as_deref(), default)
 }
 
 impl Machine {
-    /// Makes a machine. The paths are those of `lua_package_path` and `lua_package_cpath`; `;;` stands for the default,
-    /// which the variables `LUA_PATH` and `LUA_CPATH` of the environment may change likewise.
+    /// Makes a machine.
     ///
     /// # Errors
     /// Memory is exhausted.
-    pub fn new(path: Option<&str>, cpath: Option<&str>) -> Result<Machine, LuaError> {
+    pub fn new(search: Search) -> Result<Machine, LuaError> {
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(1) });
-        let (usual, usual_c) = (from_environment("LUA_PATH", PATH), from_environment("LUA_CPATH", CPATH));
-        let options = Options { path: Some(search_path(path, &usual)), cpath: Some(search_path(cpath, &usual_c)) };
+        let options = Options { path: Some(search.path), cpath: Some(search.cpath) };
         let vm = Vm::new(&options)?;
         Ok(Machine { vm, serial: NEXT.replace(NEXT.get() + 1), log: OnceCell::new() })
     }

@@ -4,7 +4,7 @@
 //! by fork. In a worker only that worker's thread uses it.
 
 use crate::code::Code;
-use crate::machine::Machine;
+use crate::machine::{Machine, Search};
 use crate::names::Names;
 use crate::state::Slots;
 use crate::timers::Timers;
@@ -24,6 +24,8 @@ pub struct Surroundings {
     pub debug: bool,
     /// What `-V` says of how the server was built.
     pub configure: String,
+    /// Variables that `env` gives values.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
     /// Names and numbers of threads of the thread pools.
     pub pools: Vec<(Vec<u8>, u64)>,
 }
@@ -39,6 +41,8 @@ pub struct Runtime {
     pub path: RefCell<Option<String>>,
     /// `lua_package_cpath`
     pub cpath: RefCell<Option<String>>,
+    /// Where machines look for modules, once the first is made.
+    pub(crate) search: OnceCell<Search>,
     /// `lua_max_pending_timers`, 1024 by default.
     pub max_pending_timers: Cell<Option<u64>>,
     /// `lua_max_running_timers`, 256 by default.

@@ -2,13 +2,15 @@
 
 use crate::code::Code;
 use crate::host::Host;
-use crate::machine::Machine;
+use crate::machine::{Machine, Search};
 use crate::runtime::{Runtime, Surroundings};
 use crate::socket::hub::Hub;
 use crate::state::State;
 use crate::watcher::Watcher;
 use base::errno;
 use base::log::{ErrorLog, Level};
+use http::core::Core;
+use http::root::Defaults;
 use http::{Http, Request, Worker};
 use lua::{LuaError, Phase, Started};
 use std::any::Any;
@@ -36,7 +38,8 @@ const SIGNALS: [i32; 10] = [
 /// # Errors
 /// Memory is exhausted, or a part of the API does not load.
 fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
-    let machine = Machine::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref())?;
+    let search = runtime.search.get_or_init(|| Search::new(runtime.path.borrow().as_deref(), runtime.cpath.borrow().as_deref()));
+    let machine = Machine::new(search.clone())?;
     if let Some(count) = runtime.idle_slots.get() {
         machine.vm.keep_idle(usize::try_from(count).unwrap_or(usize::MAX));
     }
@@ -149,6 +152,13 @@ pub fn agent_connections(http: &Http) -> Option<usize> {
     http.main.share::<Runtime>().and_then(|runtime| runtime.agent.get())
 }
 
+/// The error log of `http { }`.
+fn http_log(worker: &Worker) -> ErrorLog {
+    let defaults = worker.http().main.share::<Defaults>();
+    let core = defaults.and_then(|defaults| defaults.0.share::<Core>());
+    core.and_then(|core| core.error_log.clone()).unwrap_or_else(|| worker.log.clone())
+}
+
 fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
     let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get()) else { return };
     let machine = match machine(&runtime) {
@@ -157,7 +167,8 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
     };
     let Some(code) = pick(&runtime) else { return };
     let waits = phase == Phase::INIT_WORKER && runtime.init_worker_waits.get();
-    let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), worker.log.clone()));
+    let log = http_log(worker);
+    let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), log));
     if !waits {
         if let Err(error) = code.run_init(&machine, phase, host, &worker.http().paths) {
             report(worker, phase, &code, &error);

@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_int, c_void};
 use std::rc::Rc;
 
 /// Lua's part of the VM.
-const PRELUDE: &str = include_str!("prelude.lua");
+const PRELUDE: &str = concat!(include_str!("prelude.lua"), include_str!("globals.lua"));
 
 /// Registry entries of the functions that the prelude gives to Rust.
 #[derive(Clone, Copy)]

@@ -309,8 +309,7 @@ impl Cx {
         let Some(core) = self.core().filter(|_| self.can_suspend()) else { return false };
         let mut work: LocalFuture = Box::pin(work);
         // A job that is not being polled yet will be as soon as it waits.
-        let waker = self.waker.try_borrow().ok().and_then(|w| w.clone());
-        if let Some(waker) = waker
+        if let Some(waker) = self.thread_waker(&core)
             && let Poll::Ready(reply) = work.as_mut().poll(&mut Context::from_waker(&waker))
         {
             waker.wake_by_ref();
@@ -320,9 +319,14 @@ impl Cx {
         true
     }
 
+    /// What wakes the running thread: its bell, or the task where it is alone and the job is being polled.
+    fn thread_waker(&self, core: &Core) -> Option<Waker> {
+        core.bell().or_else(|| self.waker.try_borrow().ok().and_then(|waker| waker.clone()))
+    }
+
     /// Polls a new future once, with the job's waker when it is already being polled.
     pub(crate) fn poll_new(&self, work: &mut LocalFuture) -> Poll<Result<crate::value::Reply, Raise>> {
-        let waker = self.waker.try_borrow().ok().and_then(|w| w.clone());
+        let waker = self.core().and_then(|core| self.thread_waker(&core));
         let mut cx = Context::from_waker(waker.as_ref().unwrap_or_else(|| Waker::noop()));
         work.as_mut().poll(&mut cx)
     }

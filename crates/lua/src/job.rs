@@ -2,6 +2,7 @@
 //!
 //! The first stretch runs synchronously in [`Job::start`]; only a handler that must wait becomes a future.
 
+use crate::bells::Bells;
 use crate::chunk::ChunkId;
 use crate::cx::Cx;
 use crate::phase::Phase;
@@ -101,16 +102,7 @@ impl Job {
     fn launch(vm: &Vm, mut slot: Box<Slot>, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
-        slot.core.threads.borrow_mut().push(Thread {
-            id: entry,
-            parent: 0,
-            lua: slot.lua,
-            anchor: 0,
-            maker: std::ptr::null_mut(),
-            waited: false,
-            held: false,
-            state: State::Ready,
-        });
+        slot.core.threads.borrow_mut().push(Thread::new(entry, 0, slot.lua, 0, std::ptr::null_mut()));
         let saved = cx.enter(Some(host), Some(phase), Some(Rc::clone(&slot.core)), None);
         // SAFETY: the slot is this job's alone, and its closure stands on its coroutine.
         let rest = unsafe { scheduler::run(cx, &slot.core, entry, entry, nargs) };
@@ -130,7 +122,7 @@ impl Job {
         self.slot.as_ref().is_some_and(|slot| standby::rouse(&slot.core))
     }
 
-    /// Polls each suspended operation once and runs the threads whose operations are done.
+    /// Polls the operations of the threads that were woken and runs those whose operations are done.
     fn advance(&mut self, context: &mut Context<'_>) -> Option<Rest> {
         let core = Rc::clone(&self.slot.as_ref()?.core);
         let roused = core.queue.borrow_mut().pop_front();
@@ -140,24 +132,42 @@ impl Job {
                 other => return Some(other),
             }
         }
-        let mut ids = core.scratch.take();
-        ids.clear();
-        ids.extend(core.threads.borrow().iter().filter(|t| matches!(t.state, State::Pending(_))).map(|t| t.id));
-        let mut rest = None;
-        for &id in &ids {
-            if let Some(reply) = poll_thread(&core, id, context) {
-                // SAFETY: the thread is suspended: its stack is empty and nobody else's.
-                match self.go_on(&core, id, context, |cx, lua| unsafe { push_reply(cx, lua, reply) }) {
-                    Rest::Waiting => {}
-                    other => {
-                        rest = Some(other);
-                        break;
-                    }
-                }
+        if let Some(id) = core.alone.take() {
+            let rest = self.look(&core, id, context, true);
+            if rest.is_some() {
+                return rest;
             }
         }
-        core.scratch.replace(ids);
-        rest
+        // Those that ring meanwhile wake the task again, which is fair to other tasks.
+        let count = core.bells.borrow().as_ref().map_or(0, |bells| bells.listen(context.waker()));
+        for _ in 0..count {
+            let Some(id) = core.bells.borrow().as_ref().and_then(Bells::next) else { break };
+            let rest = self.look(&core, id, context, false);
+            if rest.is_some() {
+                return rest;
+            }
+        }
+        None
+    }
+
+    /// Polls what a thread waits for, and runs it when that is done; how the job ended, if it did.
+    fn look(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, alone: bool) -> Option<Rest> {
+        let bell = if alone { None } else { core.with(id, |t| t.bell.clone())? };
+        let waker = bell.as_ref().unwrap_or_else(|| context.waker());
+        let reply = match poll_thread(core, id, &mut Context::from_waker(waker)) {
+            Some(reply) => reply,
+            None if alone => {
+                // It stays the one for whom the task is woken.
+                core.alone.set(core.with(id, |t| matches!(t.state, State::Pending(_)))?.then_some(id));
+                return None;
+            }
+            None => return None,
+        };
+        // SAFETY: the thread is suspended: its stack is empty and nobody else's.
+        match self.go_on(core, id, context, |cx, lua| unsafe { push_reply(cx, lua, reply) }) {
+            Rest::Waiting => None,
+            rest => Some(rest),
+        }
     }
 
     /// Resumes a thread with what `push` puts on its stack: the results of its operation.
@@ -230,7 +240,7 @@ fn retire(vm: &Vm, mut slot: Box<Slot>) {
     }
     let core = Rc::clone(&slot.core);
     loop {
-        let next = core.threads.borrow().first().map(|t| t.id);
+        let next = core.threads.borrow().first();
         let Some(id) = next else { break };
         // SAFETY: nothing of this job runs any more.
         unsafe { bury(&core, id, vm.main()) };

@@ -14,6 +14,7 @@
 //! `cargo::rustc-link-arg=-Wl,--export-dynamic-symbol=lua_*`, and likewise `luaL_*`, `luaopen_*`, `luaJIT_*`, `ngx_*`.
 //! The unwinder must stay: with `panic = "abort"` a caught error could end the worker.
 
+mod bells;
 mod boot;
 mod build;
 mod chunk;

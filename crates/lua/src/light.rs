@@ -86,7 +86,7 @@ pub(crate) fn create(cx: &Cx, stack: &mut Stack<'_>, core: &Core, function: &str
         sys::lua_settop(l, 1);
         (co, sys::luaL_ref(l, sys::LUA_REGISTRYINDEX))
     };
-    Ok(Thread { id, parent, lua, anchor, maker: l, waited: false, held: false, state: State::Ready })
+    Ok(Thread::new(id, parent, lua, anchor, l))
 }
 
 /// The parent's id of a coroutine that is or was a light thread.
@@ -133,7 +133,8 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             }
             None => {}
             Some((id, false)) => {
-                core.with(id, |t| t.waited = true);
+                let turn = core.with(me, |t| t.turn).unwrap_or_default();
+                core.with(id, |t| t.waited = turn);
             }
         }
     }
@@ -149,11 +150,7 @@ fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State)
     if !stack.reserve(n as usize + 2) {
         return Err(Raise::fixed("stack overflow"));
     }
-    for t in core.threads.borrow_mut().iter_mut() {
-        if t.parent == core.current.get() {
-            t.waited = false;
-        }
-    }
+    core.with(core.current.get(), |t| t.turn += 1);
     // SAFETY: room was made; both coroutines belong to one VM.
     unsafe {
         if n > 0 {

@@ -318,15 +318,6 @@ local function factory(source, name)
     return loadstring(code, name)
 end
 
--- Globals of a handler: the slot's own table in front of the real ones.
-local env_meta = {
-    __index = G,
-    __newindex = function(t, k, v)
-        rawset(t, k, v)
-        report(tostring(k), traceback("", 2))
-    end,
-}
-
 local function set_path(field, value)
     local default = gsub(package[field], "%%", "%%%%")
     package[field] = (gsub(gsub(value, ";;", ";\1;"), "\1", default))
@@ -442,8 +433,3 @@ end
 G.ngx = {}
 loaded.ngx = G.ngx
 require("jit.opt").start("maxtrace=8000", "maxrecord=16000", "minstitch=3", "maxmcode=40960")
-
-return {
-    factory = factory, env_meta = env_meta, set_path = set_path, preload = preload, supply = supply, glue = glue,
-    explain = explain,
-}

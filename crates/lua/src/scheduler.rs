@@ -224,11 +224,11 @@ unsafe fn deliver(cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State) -> Ne
 /// # Safety
 /// As for [`run`]; `n` values stand on top of `lua`.
 unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, n: c_int) -> Next {
-    let Some((parent, waited)) = core.with(id, |t| (t.parent, t.waited)) else {
+    let Some((parent, turn)) = core.with(id, |t| (t.parent, t.waited)) else {
         return Next::Queue;
     };
-    let alive = core.with(parent, |t| (!matches!(t.state, State::Zombie)).then_some(t.lua)).flatten();
-    let Some(to) = alive else {
+    let alive = core.with(parent, |t| (!matches!(t.state, State::Zombie)).then_some((t.lua, t.turn == turn))).flatten();
+    let Some((to, waited)) = alive else {
         // SAFETY: the thread is out of use.
         unsafe { bury(core, id, lua) };
         return Next::Queue;
@@ -242,11 +242,10 @@ unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, 
             }
         }
         core.with(id, |t| t.state = State::Zombie);
+        core.with(parent, |t| t.zombies += 1);
         return Next::Queue;
     }
-    for t in core.threads.borrow_mut().iter_mut().filter(|t| t.parent == parent) {
-        t.waited = false;
-    }
+    core.with(parent, |t| t.turn += 1);
     // SAFETY: both coroutines belong to one VM; room is asked for first.
     unsafe {
         let moved = if sys::lua_checkstack(to, n) != 0 { n } else { 0 };
@@ -263,7 +262,7 @@ unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, 
 /// # Safety
 /// As for [`run`].
 unsafe fn bury_zombies(core: &Core, id: u64, lua: *mut sys::lua_State) {
-    loop {
+    while core.with(id, |t| t.zombies).is_some_and(|count| count > 0) {
         let child = core.threads.borrow().iter().find(|t| t.parent == id && matches!(t.state, State::Zombie)).map(|t| t.id);
         let Some(child) = child else { return };
         // SAFETY: the caller's contract.

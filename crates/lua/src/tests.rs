@@ -5,6 +5,7 @@ mod code;
 mod globals;
 mod rows;
 mod threads;
+mod wakes;
 
 use crate::*;
 use std::any::Any;
@@ -45,11 +46,12 @@ struct Nap {
 
 impl Future for Nap {
     type Output = Result<Reply, Raise>;
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.left == 0 {
             return Poll::Ready(self.reply.take().expect("polled once after its end"));
         }
         self.left -= 1;
+        context.waker().wake_by_ref();
         Poll::Pending
     }
 }

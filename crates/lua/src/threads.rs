@@ -1,13 +1,15 @@
 //! The light threads of one handler's run: plain data that the scheduler and the API rows share.
 
+use crate::bells::Bells;
 use crate::raise::Raise;
 use crate::value::Reply;
 use mlua_sys as sys;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::c_int;
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Waker;
 
 /// A suspended function's work.
 pub type LocalFuture = Pin<Box<dyn Future<Output = Result<Reply, Raise>>>>;
@@ -34,10 +36,91 @@ pub(crate) struct Thread {
     pub(crate) anchor: c_int,
     /// The coroutine that made it.
     pub(crate) maker: *mut sys::lua_State,
-    pub(crate) waited: bool,
+    /// The parent's turn of waiting in which it waits for this one; 0 for none.
+    pub(crate) waited: u64,
+    /// Its own turn of waiting for children.
+    pub(crate) turn: u64,
+    /// How many of its children have ended and been asked for by nobody.
+    pub(crate) zombies: usize,
+    /// What wakes it, once it has waited beside others.
+    pub(crate) bell: Option<Waker>,
     /// What it waits for must not be given up: it cannot be killed.
     pub(crate) held: bool,
     pub(crate) state: State,
+}
+
+impl Thread {
+    /// A thread that is about to run.
+    pub(crate) fn new(id: u64, parent: u64, lua: *mut sys::lua_State, anchor: c_int, maker: *mut sys::lua_State) -> Thread {
+        let state = State::Ready;
+        Thread { id, parent, lua, anchor, maker, waited: 0, turn: 1, zombies: 0, bell: None, held: false, state }
+    }
+}
+
+/// The threads of a job by number. Asked for is mostly the entry thread, which is first.
+#[derive(Default)]
+pub(crate) struct Threads {
+    all: Vec<Thread>,
+    /// Their places, where there are several.
+    places: HashMap<u64, usize>,
+}
+
+impl Threads {
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.all.first().map(|thread| thread.id)
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Thread> {
+        self.all.iter()
+    }
+
+    pub(crate) fn push(&mut self, thread: Thread) {
+        if let [first] = &*self.all {
+            self.places.insert(first.id, 0);
+        }
+        if !self.all.is_empty() {
+            self.places.insert(thread.id, self.all.len());
+        }
+        self.all.push(thread);
+    }
+
+    fn place(&self, id: u64) -> Option<usize> {
+        if self.first() == Some(id) { Some(0) } else { self.places.get(&id).copied() }
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut Thread> {
+        let at = self.place(id)?;
+        self.all.get_mut(at)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Thread> {
+        let at = self.place(id)?;
+        let thread = self.all.swap_remove(at);
+        self.places.remove(&id);
+        if let Some(moved) = self.all.get(at) {
+            self.places.insert(moved.id, at);
+        }
+        Some(thread)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.all.clear();
+        self.places.clear();
+    }
+
+    /// All of them.
+    pub(crate) fn take(&mut self) -> Vec<Thread> {
+        self.places.clear();
+        std::mem::take(&mut self.all)
+    }
 }
 
 /// Why the running thread suspends itself.
@@ -51,7 +134,7 @@ pub(crate) enum Intent {
 
 /// The threads of one job. Recycled with its slot, so that a handler that never waits allocates nothing.
 pub(crate) struct Core {
-    pub(crate) threads: RefCell<Vec<Thread>>,
+    pub(crate) threads: RefCell<Threads>,
     /// Threads to resume and the number of values on their stacks.
     pub(crate) queue: RefCell<VecDeque<(u64, c_int)>>,
     pub(crate) current: Cell<u64>,
@@ -61,26 +144,24 @@ pub(crate) struct Core {
     pub(crate) standby: RefCell<Option<Thread>>,
     /// There is or was one.
     pub(crate) standby_made: Cell<bool>,
-    /// Room for a list of ids, kept between polls.
-    pub(crate) scratch: RefCell<Vec<u64>>,
-}
-
-/// The place of a thread. Asked for is mostly the entry thread, which is first, or one that was made just now.
-fn place(threads: &[Thread], is_it: impl Fn(&Thread) -> bool) -> Option<usize> {
-    if threads.first().is_some_and(&is_it) { Some(0) } else { threads.iter().rposition(is_it) }
+    /// The thread that waited when it was alone: the job's task is woken for it.
+    pub(crate) alone: Cell<Option<u64>>,
+    /// Who woke of those that are not alone; none before there are several.
+    pub(crate) bells: RefCell<Option<Bells>>,
 }
 
 impl Core {
     pub(crate) fn new() -> Self {
         Self {
-            threads: RefCell::new(Vec::with_capacity(1)),
+            threads: RefCell::default(),
             queue: RefCell::new(VecDeque::new()),
             current: Cell::new(0),
             intent: Cell::new(Intent::None),
             finish: Cell::new(None),
             standby: RefCell::new(None),
             standby_made: Cell::new(false),
-            scratch: RefCell::new(Vec::new()),
+            alone: Cell::new(None),
+            bells: RefCell::new(None),
         }
     }
 
@@ -90,26 +171,43 @@ impl Core {
         self.intent.set(Intent::None);
         self.finish.set(None);
         self.standby_made.set(false);
+        self.alone.set(None);
+        // Bells that still ring belong to nobody.
+        self.bells.take();
+    }
+
+    /// What wakes the running thread; none where the job's task is to be woken.
+    pub(crate) fn bell(&self) -> Option<Waker> {
+        let id = self.current.get();
+        if self.is_single() {
+            return None;
+        }
+        let mut bells = self.bells.borrow_mut();
+        let bells = bells.get_or_insert_default();
+        self.with(id, |thread| thread.bell.get_or_insert_with(|| bells.make(id)).clone())
+    }
+
+    /// Whether there is no more than one thread.
+    pub(crate) fn is_single(&self) -> bool {
+        self.threads.borrow().len() <= 1
     }
 
     /// Looks at one thread.
     pub(crate) fn with<R>(&self, id: u64, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-        let mut threads = self.threads.borrow_mut();
-        place(&threads, |t| t.id == id).and_then(|at| threads.get_mut(at)).map(f)
+        self.threads.borrow_mut().get_mut(id).map(f)
     }
 
     /// Looks at the thread that is this coroutine.
     pub(crate) fn by_state<R>(&self, lua: *mut sys::lua_State, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-        let mut threads = self.threads.borrow_mut();
-        place(&threads, |t| t.lua == lua).and_then(|at| threads.get_mut(at)).map(f)
+        self.threads.borrow_mut().all.iter_mut().rfind(|t| t.lua == lua).map(f)
     }
 
     /// Takes a thread out; its pending work is dropped by the caller, outside every borrow.
     pub(crate) fn remove(&self, id: u64) -> Option<Thread> {
-        let mut threads = self.threads.borrow_mut();
-        let at = place(&threads, |t| t.id == id)?;
-        let thread = threads.swap_remove(at);
-        drop(threads);
+        let thread = self.threads.borrow_mut().remove(id)?;
+        if matches!(thread.state, State::Zombie) {
+            self.with(thread.parent, |parent| parent.zombies = parent.zombies.saturating_sub(1));
+        }
         self.queue.borrow_mut().retain(|(queued, _)| *queued != id);
         Some(thread)
     }
@@ -120,6 +218,12 @@ impl Core {
             t.state = State::Pending(work);
             t.held = held;
         });
+        let id = self.current.get();
+        if self.is_single() {
+            self.alone.set(Some(id));
+        } else if self.alone.get() == Some(id) {
+            self.alone.set(None);
+        }
         self.intent.set(Intent::Operation);
     }
 }

@@ -356,7 +356,7 @@ impl Vm {
     pub(crate) fn take_bare_slot(&self) -> Result<Box<Slot>, LuaError> {
         self.enter()?;
         while let Some(slot) = self.next_late() {
-            for thread in slot.core.threads.take() {
+            for thread in slot.core.threads.borrow_mut().take() {
                 if thread.anchor != 0 {
                     // SAFETY: `enter` made room; the entry was made by luaL_ref and is given back once.
                     unsafe { sys::luaL_unref(self.main(), sys::LUA_REGISTRYINDEX, thread.anchor) }

@@ -141,24 +141,20 @@ fn for_proxies(request: &Request, set: u16, authorized: bool) -> bool {
     let response = request.response.borrow();
     let headers = &response.headers;
     if let Some(expires) = headers.get(b"Expires") {
-        if !has(EXPIRED) {
-            return false;
-        }
-        if let Some(expires) = wire::date::parse(expires) {
-            let date = headers.get(b"Date").and_then(wire::date::parse).unwrap_or_else(|| base::clock::now().sec);
-            if expires < date {
-                return true;
-            }
-        }
-    } else if headers.contains(b"Cache-Control") {
-        let says = |word: &[u8]| headers.get_all(b"Cache-Control").any(|v| has_token(v, word));
-        if (has(NO_CACHE) && says(b"no-cache")) || (has(NO_STORE) && says(b"no-store")) || (has(PRIVATE) && says(b"private")) {
-            return true;
-        }
-        return false;
+        let date = match headers.get(b"Date") {
+            Some(date) => wire::date::parse(date),
+            None => Some(base::clock::now().sec),
+        };
+        let expired = wire::date::parse(expires).zip(date).is_some_and(|(expires, date)| expires < date);
+        return has(EXPIRED) && expired;
     }
-    (has(NO_LAST_MODIFIED) && response.last_modified.is_none() && !headers.contains(b"Last-Modified"))
-        || (has(NO_ETAG) && !headers.contains(b"ETag"))
+    if headers.contains(b"Cache-Control") {
+        let says = |word: &[u8]| headers.get_all(b"Cache-Control").any(|v| has_token(v, word));
+        return (has(NO_CACHE) && says(b"no-cache")) || (has(NO_STORE) && says(b"no-store")) || (has(PRIVATE) && says(b"private"));
+    }
+    // Each of them only rules out; an answer that nothing speaks against is compressed.
+    let dated = response.last_modified.is_some() || headers.contains(b"Last-Modified");
+    !(has(NO_LAST_MODIFIED) && dated) && !(has(NO_ETAG) && headers.contains(b"ETag"))
 }
 
 fn has_token(list: &[u8], token: &[u8]) -> bool {

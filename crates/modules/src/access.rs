@@ -41,7 +41,7 @@ fn rule(cx: &mut Cx<'_>, deny: bool) -> Result<(), Error> {
     let network = match cx.arg(0) {
         b"all" => None,
         b"unix:" => Some(Cidr::Unix),
-        text => Some(Cidr::parse(text).ok_or_else(|| cx.invalid_parameter(0))?),
+        text => Some(Cidr::read(text, |warning| cx.warn(warning)).ok_or_else(|| cx.invalid_parameter(0))?),
     };
     cx.location::<Rules>().list.get_or_insert_default().push(Rule { network, deny });
     Ok(())

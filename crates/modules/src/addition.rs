@@ -1,10 +1,11 @@
 //! `add_before_body`, `add_after_body`: answers of other URIs around a body.
 
-use crate::collector::fetch;
-use crate::filtering::{Types, admits, clear_validators};
+use crate::collector::Included;
+use crate::filtering::{Types, admits, weaken};
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
+use http::below::Below;
 use http::location::Filtered;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
 use std::cell::Cell;
@@ -40,8 +41,8 @@ fn rows() -> Vec<Row> {
             cx.once(&mut cx.location::<Conf>().after, cx.arg(0).into())
         }),
         Row::new("addition_types", at, Arity::AtLeast(1), "Types besides text/html that are added to.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
     ]
 }
@@ -69,7 +70,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if fit && request.is_main() {
         let mut response = request.response.borrow_mut();
         response.clear_body_facts();
-        clear_validators(&mut response);
+        weaken(&mut response);
         drop(response);
         request.set_context(Rc::new(Adding::default()));
     }
@@ -87,16 +88,24 @@ fn body_filter(request: &Rc<Request>, chain: Chain, conf: &Rc<Conf>) -> Filtered
         return Filtered::Now(Ok(chain));
     }
     let request = request.clone();
-    Filtered::Wait(Box::pin(async move {
-        let mut chain = chain;
-        if let Some(uri) = before {
-            let (_, pieces) = fetch(request.clone(), uri).await.ok_or(Outcome::Error)?;
-            chain.pieces.splice(0..0, pieces);
-        }
-        if let Some(uri) = after {
-            let (_, pieces) = fetch(request, uri).await.ok_or(Outcome::Error)?;
-            chain.pieces.extend(pieces);
-        }
-        Ok(chain)
+    Filtered::Parts(Box::new(move |below| {
+        Box::pin(async move {
+            let Chain { pieces, flush, last } = chain;
+            if let Some(uri) = before {
+                add(&request, &uri, &below).await?;
+            }
+            let Some(uri) = after else { return Ok(Chain { pieces, flush, last }) };
+            below.send(Chain { pieces, ..Chain::default() }).await?;
+            add(&request, &uri, &below).await?;
+            Ok(Chain { pieces: Vec::new(), flush, last })
+        })
     }))
+}
+
+async fn add(request: &Rc<Request>, uri: &[u8], below: &Below) -> Result<(), Outcome> {
+    let mut included = Included::start(request, uri).ok_or(Outcome::Error)?;
+    while let Some(pieces) = included.next().await {
+        below.send(Chain { pieces, ..Chain::default() }).await?;
+    }
+    Ok(())
 }

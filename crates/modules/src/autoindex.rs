@@ -116,8 +116,7 @@ fn answer(request: &Rc<Request>, conf: &Conf, format: Format, entries: Vec<Entry
             Format::Jsonp => b"application/javascript",
         });
         if format == Format::Xml {
-            response.charset.clear();
-            response.charset.extend_from_slice(b"utf-8");
+            response.set_charset(b"utf-8");
         }
     }
     let style = text::Style { exact_size: conf.exact_size.unwrap_or(true), localtime: conf.localtime.unwrap_or(false) };

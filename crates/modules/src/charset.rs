@@ -1,16 +1,16 @@
 //! `charset`: names the character set of texts, and recodes them (`charset_map`).
 
 use crate::compile::complex;
-use crate::filtering::{Types, each_run, want_memory};
+use crate::filtering::Types;
+use crate::transform::{self, Transform};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::location::Filtered;
-use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, log_request};
+use http::{Attach, Levels, Module, Outcome, Request, Step, log_request};
 use session::Complex;
-use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 
 mod recode;
@@ -64,8 +64,8 @@ fn rows() -> Vec<Row> {
         }),
         row::flag::<Conf>("override_charset", Context::HTTP_IF, "Recodes what upstreams have named.", |c| &mut c.over),
         Row::new("charset_types", at, Arity::AtLeast(1), "Types whose character set is named.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
         Row::new("charset_map", Context::HTTP, Arity::exactly(2), "A table between two character sets.", map).with_block(),
     ]
@@ -101,13 +101,13 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let maps = at.main_conf::<Maps>();
     if matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
         at.header_filter(move |request| header_filter(request, &conf, &maps));
-        at.body_filter(|request, chain| Filtered::Now(body_filter(request, chain)));
+        at.body_filter(transform::body_filter::<Recoder>);
     }
     Ok(())
 }
 
-/// A recoding under way.
-struct Recoding(RefCell<Recoder>);
+/// Bytes that are recoded at a time: each may become several.
+const SLICE: usize = 16 * 1024;
 
 /// The set that a response shall leave in; `None` leaves it alone. Subrequests follow their client's request.
 fn destination(request: &Rc<Request>, conf: &Conf) -> Option<Vec<u8>> {
@@ -161,8 +161,7 @@ fn header_filter(request: &Rc<Request>, conf: &Conf, maps: &Maps) -> Step {
     if recoder.changes_length() && request.is_main() {
         request.response.borrow_mut().clear_body_facts();
     }
-    want_memory(request);
-    request.set_context(Rc::new(Recoding(RefCell::new(recoder))));
+    transform::begin(request, recoder);
     Step::Now(Outcome::Ok)
 }
 
@@ -172,33 +171,22 @@ fn name(request: &Request, charset: &[u8]) {
         return;
     }
     let mut response = request.response.borrow_mut();
-    response.charset.clear();
     // A type that code set with parameters of its own keeps them.
-    if !matches!(response.status, 301 | 302) && !response.content_type.contains(&b';') {
-        response.charset.extend_from_slice(charset);
-    }
+    let bare = matches!(response.status, 301 | 302) || response.content_type.contains(&b';');
+    response.set_charset(if bare { b"" } else { charset });
 }
 
-fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
-    let Some(state) = request.find_context::<Recoding>().filter(|_| !request.flags.header_only.get()) else {
-        return Ok(chain);
-    };
-    let Chain { pieces, flush, last } = chain;
-    let mut recoder = state.0.borrow_mut();
-    let mut out = Vec::new();
-    for piece in &pieces {
-        let run = each_run(piece, |data| {
-            recoder.feed(data, &mut out);
-            Ok(())
-        });
-        if let Err(error) = run {
-            log_request!(request, Level::Alert, "reading a file for charset failed: {error}");
-            return Err(Outcome::Error);
-        }
+impl Transform for Recoder {
+    const NAME: &'static str = "charset";
+
+    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+        let some = data.get(..SLICE).unwrap_or(data);
+        self.recode(some, out);
+        Ok(some.len())
     }
-    if last {
-        recoder.finish(&mut out);
+
+    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.end(out);
+        Ok(())
     }
-    let pieces = if out.is_empty() { Vec::new() } else { vec![Piece::Bytes(out.into())] };
-    Ok(Chain { pieces, flush, last })
 }

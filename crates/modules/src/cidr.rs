@@ -27,6 +27,20 @@ pub(crate) fn mask_v6(bits: u128, prefix: u8) -> u128 {
 impl Cidr {
     /// Parses `1.2.3.0/24`, `2001:db8::/32`, or an address alone. Bits below the prefix are cleared, as nginx does.
     pub fn parse(text: &[u8]) -> Option<Cidr> {
+        Cidr::parse_exactly(text).map(|(cidr, _)| cidr)
+    }
+
+    /// As [`Cidr::parse`] for a configuration, with nginx's warning of bits that were cleared.
+    pub(crate) fn read(text: &[u8], warn: impl FnOnce(String)) -> Option<Cidr> {
+        let (cidr, exact) = Cidr::parse_exactly(text)?;
+        if !exact {
+            warn(format!("low address bits of {} are meaningless", String::from_utf8_lossy(text)));
+        }
+        Some(cidr)
+    }
+
+    /// The network, and whether no bits had to be cleared.
+    fn parse_exactly(text: &[u8]) -> Option<(Cidr, bool)> {
         let text = std::str::from_utf8(text).ok()?;
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(base::text::parse_number(prefix.as_bytes())?)),
@@ -35,11 +49,13 @@ impl Cidr {
         match address.parse::<IpAddr>().ok()? {
             IpAddr::V4(v4) => {
                 let prefix = u8::try_from(prefix.unwrap_or(32)).ok().filter(|p| *p <= 32)?;
-                Some(Cidr::V4(mask_v4(v4.to_bits(), prefix), prefix))
+                let bits = mask_v4(v4.to_bits(), prefix);
+                Some((Cidr::V4(bits, prefix), bits == v4.to_bits()))
             }
             IpAddr::V6(v6) => {
                 let prefix = u8::try_from(prefix.unwrap_or(128)).ok().filter(|p| *p <= 128)?;
-                Some(Cidr::V6(mask_v6(v6.to_bits(), prefix), prefix))
+                let bits = mask_v6(v6.to_bits(), prefix);
+                Some((Cidr::V6(bits, prefix), bits == v6.to_bits()))
             }
         }
     }
@@ -126,6 +142,12 @@ mod tests {
 
     #[test]
     fn networks() {
+        let mut warned = Vec::new();
+        for text in ["10.1.2.3/8", "10.0.0.0/8", "10.1.2.3", "2001:db8::1/32", "::1"] {
+            assert!(Cidr::read(text.as_bytes(), |warning| warned.push(warning)).is_some());
+        }
+        let expected = ["10.1.2.3/8", "2001:db8::1/32"].map(|text| format!("low address bits of {text} are meaningless"));
+        assert_eq!(warned, expected);
         let net = Cidr::parse(b"10.1.2.3/8").unwrap();
         assert_eq!(net, Cidr::V4(10 << 24, 8));
         assert!(net.contains(&ip("10.255.0.1")));

@@ -226,7 +226,7 @@ fn store(request: &Request, conf: &Conf) -> Result<u16, u16> {
 fn set_location(request: &Request) {
     let mut target = Vec::new();
     escape(&request.line.borrow().uri, Class::Uri, &mut target);
-    request.response.borrow_mut().headers.set(b"Location", &target);
+    request.response.borrow_mut().redirect_to(&target);
 }
 
 fn has_body(request: &Request) -> bool {

@@ -3,29 +3,20 @@
 use conf::row::Cx;
 use conf::tree::Error;
 use http::response::Response;
-use http::{Chain, FilePiece, Outcome, Piece, Request, Step};
+use http::{FilePiece, Piece, Request};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
-/// The answer's filters want bytes, not files.
-#[derive(Default)]
-struct InMemory;
-
 /// Says that a body filter of this answer reads the body.
 pub(crate) fn want_memory(request: &Request) {
-    request.set_context(Rc::new(InMemory));
-}
-
-/// Whether a filter of this answer reads the body.
-pub(crate) fn memory_wanted(request: &Request) -> bool {
-    request.find_context::<InMemory>().is_some()
+    request.flags.reads_body.set(true);
 }
 
 /// Bytes read from a file at a time.
-const STEP: u64 = 128 * 1024;
+const STEP: u64 = 32 * 1024;
 
 /// Reads a part of a file; shorter if the file ends before.
 ///
@@ -67,26 +58,6 @@ pub(crate) fn each_run(piece: &Piece, mut f: impl FnMut(&[u8]) -> io::Result<()>
     Ok(())
 }
 
-/// Sends a large file through filters that read it, piece by piece, as fast as the client takes it.
-pub(crate) fn stream(request: Rc<Request>, file: Rc<File>, size: u64) -> Step {
-    Step::wait(async move {
-        let mut at = 0;
-        while at < size {
-            let end = (at + STEP).min(size);
-            let piece = Piece::File(FilePiece { file: file.clone(), start: at, end });
-            at = end;
-            let chain = Chain { pieces: vec![piece], flush: false, last: at == size };
-            for step in [request.output(chain), request.drain(STEP * 2)] {
-                match step.finish().await {
-                    Outcome::Ok => {}
-                    other => return other,
-                }
-            }
-        }
-        Outcome::Ok
-    })
-}
-
 /// `*_types`: which content types a filter applies to.
 #[derive(Clone, Debug)]
 pub(crate) enum Types {
@@ -102,13 +73,21 @@ impl Types {
         Types::Some(Rc::new(list.iter().map(|t| t.as_bytes().into()).collect()))
     }
 
-    /// Reads the arguments of a `*_types` directive; `always` are added.
-    pub(crate) fn read(cx: &Cx<'_>, always: &[&str]) -> Types {
-        if cx.args().iter().any(|w| w.bytes == b"*") {
-            return Types::All;
+    /// Adds the arguments of a `*_types` directive to those of earlier ones; `text/html` is always among them.
+    pub(crate) fn add(own: &mut Option<Types>, cx: &Cx<'_>) {
+        let own = own.get_or_insert_with(|| Types::of(&["text/html"]));
+        for word in cx.args() {
+            let Types::Some(set) = own else { return };
+            if word.bytes == b"*" {
+                *own = Types::All;
+                return;
+            }
+            let name = word.bytes.to_ascii_lowercase();
+            let shown = String::from_utf8_lossy(&name).into_owned();
+            if !Rc::make_mut(set).insert(name.into()) {
+                cx.warn(format!("duplicate MIME type \"{shown}\""));
+            }
         }
-        let given = cx.args().iter().map(|w| w.bytes.to_ascii_lowercase().into());
-        Types::Some(Rc::new(always.iter().map(|t| t.as_bytes().into()).chain(given).collect()))
     }
 
     /// Whether the response has such a type.

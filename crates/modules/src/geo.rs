@@ -5,7 +5,7 @@ mod table;
 use crate::block;
 use crate::cidr::{Cidr, forwarded, numeric, parse_address};
 use conf::context::{Arity, Context};
-use conf::row::{Cx, Row};
+use conf::row::{Cx, Row, Warnings};
 use conf::tree::{Directive, Error};
 use http::connection::Address;
 use http::{Module, Request};
@@ -44,14 +44,14 @@ fn geo(cx: &mut Cx<'_>) -> Result<(), Error> {
         name = block::variable_name(cx, 1)?;
     }
     for directive in block::entries(cx) {
-        geo.add(directive)?;
+        geo.add(cx, directive)?;
     }
     let flags = if geo.volatile { NO_CACHE } else { 0 };
     block::define(cx, &name, flags, Rc::new(move |session, out| geo.get(session, out)))
 }
 
 impl Geo {
-    fn add(&mut self, directive: &Directive) -> Result<(), Error> {
+    fn add(&mut self, cx: &Cx<'_>, directive: &Directive) -> Result<(), Error> {
         let words = block::words(directive);
         match *words {
             [b"ranges"] if !self.networks.is_empty() || (self.default.is_some() && !self.by_ranges) => {
@@ -70,7 +70,7 @@ impl Geo {
                 Ok(())
             }
             [b"proxy", network] => {
-                self.proxies.push(network_of(directive, network)?);
+                self.proxies.push(network_of(cx, directive, network)?);
                 Ok(())
             }
             [b"default", value] => {
@@ -79,11 +79,11 @@ impl Geo {
             }
             [first, second] if self.by_ranges => self.add_range(directive, first, second),
             [b"delete", network] => {
-                self.networks.remove(network_of(directive, network)?);
+                self.networks.remove(network_of(cx, directive, network)?);
                 Ok(())
             }
             [network, value] => {
-                self.networks.insert(network_of(directive, network)?, value.into());
+                self.networks.insert(network_of(cx, directive, network)?, value.into());
                 Ok(())
             }
             _ => Err(block::error(directive, "invalid number of the geo parameters")),
@@ -138,8 +138,9 @@ impl Geo {
     }
 }
 
-fn network_of(directive: &Directive, text: &[u8]) -> Result<Cidr, Error> {
-    Cidr::parse(text).ok_or_else(|| block::error(directive, format!("invalid network \"{}\"", String::from_utf8_lossy(text))))
+fn network_of(cx: &Cx<'_>, directive: &Directive, text: &[u8]) -> Result<Cidr, Error> {
+    let warn = |warning: String| cx.global::<Warnings>().list.push(block::error(directive, warning));
+    Cidr::read(text, warn).ok_or_else(|| block::error(directive, format!("invalid network \"{}\"", String::from_utf8_lossy(text))))
 }
 
 /// `1.2.3.4-1.2.3.9`, both ends included.

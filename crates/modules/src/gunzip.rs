@@ -1,16 +1,14 @@
 //! `gunzip`: unpacks answers for clients that do not take gzip.
 
 use crate::accept_gzip::{self, accepted};
-use crate::filtering::{check_buffers, each_run, want_memory, weaken};
-use base::log::Level;
+use crate::filtering::{check_buffers, weaken};
+use crate::transform::{self, Transform};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
 use flate2::write::MultiGzDecoder;
-use http::location::Filtered;
-use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, log_request};
-use std::cell::RefCell;
-use std::io::Write;
+use http::{Attach, Levels, Module, Outcome, Request, Step};
+use std::io::{self, Write};
 use std::rc::Rc;
 
 /// The module; it comes before all filters that read text.
@@ -39,13 +37,22 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-struct Unpacking(RefCell<Option<MultiGzDecoder<Vec<u8>>>>);
+/// Bytes that are unpacked at a time: they may become a thousand times as many.
+const SLICE: usize = 128;
+
+struct Unpacking(Option<MultiGzDecoder<Vec<u8>>>);
+
+impl Default for Unpacking {
+    fn default() -> Self {
+        Unpacking(Some(MultiGzDecoder::new(Vec::new())))
+    }
+}
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if at.conf::<Conf>().on == Some(true) {
         let accept = at.conf::<accept_gzip::Conf>();
         at.header_filter(move |request| header_filter(request, &accept));
-        at.body_filter(|request, chain| Filtered::Now(body_filter(request, chain)));
+        at.body_filter(transform::body_filter::<Unpacking>);
     }
     Ok(())
 }
@@ -65,39 +72,33 @@ fn header_filter(request: &Rc<Request>, accept: &accept_gzip::Conf) -> Step {
         response.clear_body_facts();
         weaken(&mut response);
     }
-    want_memory(request);
-    request.set_context(Rc::new(Unpacking(RefCell::new(Some(MultiGzDecoder::new(Vec::new()))))));
+    transform::begin(request, Unpacking::default());
     Step::Now(Outcome::Ok)
 }
 
-fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
-    let Some(state) = request.find_context::<Unpacking>() else { return Ok(chain) };
-    if request.flags.header_only.get() {
-        return Ok(chain);
-    }
-    let Chain { pieces, flush, last } = chain;
-    match unpack(&state, &pieces, last) {
-        Ok(out) => Ok(Chain { pieces: out.into_iter().map(|data| Piece::Bytes(data.into())).collect(), flush, last }),
-        Err(error) => {
-            log_request!(request, Level::Error, "inflate() failed: {error}");
-            Err(Outcome::Error)
-        }
-    }
-}
+impl Transform for Unpacking {
+    const NAME: &'static str = "inflate()";
 
-fn unpack(state: &Unpacking, pieces: &[Piece], last: bool) -> std::io::Result<Option<Vec<u8>>> {
-    let mut slot = state.0.borrow_mut();
-    let Some(decoder) = slot.as_mut() else { return Ok(None) };
-    for piece in pieces {
-        each_run(piece, |data| decoder.write_all(data))?;
+    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+        let Some(decoder) = &mut self.0 else { return Ok(data.len()) };
+        let some = data.get(..SLICE).unwrap_or(data);
+        decoder.write_all(some)?;
+        out.append(decoder.get_mut());
+        Ok(some.len())
     }
-    let out = if last {
-        slot.take().map_or(Ok(Vec::new()), MultiGzDecoder::finish)?
-    } else {
+
+    fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let Some(decoder) = &mut self.0 else { return Ok(()) };
         decoder.flush()?;
-        std::mem::take(decoder.get_mut())
-    };
-    Ok(Some(out).filter(|o| !o.is_empty()))
+        out.append(decoder.get_mut());
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let Some(decoder) = self.0.take() else { return Ok(()) };
+        out.append(&mut decoder.finish()?);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -112,21 +113,23 @@ mod tests {
 
     #[test]
     fn members_one_after_another_byte_by_byte() {
-        let state = Unpacking(RefCell::new(Some(MultiGzDecoder::new(Vec::new()))));
         let whole = [packed(b"one "), packed(b"two")].concat();
-        let mut out = Vec::new();
-        for (i, byte) in whole.iter().enumerate() {
-            let piece = Piece::Bytes(vec![*byte].into());
-            out.extend(unpack(&state, &[piece], i + 1 == whole.len()).unwrap().unwrap_or_default());
-        }
-        assert_eq!(out, b"one two");
+        let runs = whole.iter().map(|byte| vec![*byte].into()).collect();
+        assert_eq!(transform::whole(Unpacking::default(), runs).unwrap().0, b"one two");
+    }
+
+    #[test]
+    fn much_leaves_in_parts() {
+        let text = vec![b'x'; 5 << 20];
+        let (all, longest) = transform::whole(Unpacking::default(), vec![packed(&text).into()]).unwrap();
+        assert!(all == text);
+        assert!(longest <= 4 * transform::PART, "{longest}");
     }
 
     #[test]
     fn what_is_cut_off_is_an_error() {
-        let state = Unpacking(RefCell::new(Some(MultiGzDecoder::new(Vec::new()))));
         let mut whole = packed(b"text");
         whole.truncate(whole.len() - 4);
-        assert!(unpack(&state, &[Piece::Bytes(whole.into())], true).is_err());
+        assert!(transform::whole(Unpacking::default(), vec![whole.into()]).is_err());
     }
 }

@@ -50,8 +50,8 @@ fn rows() -> Vec<Row> {
         }),
         row::size::<Conf>("gzip_min_length", at, "Shortest body that is compressed.", |c| &mut c.min_length),
         Row::new("gzip_types", at, Arity::AtLeast(1), "Types that are compressed besides text/html.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
         Row::new("gzip_buffers", at, Arity::exactly(2), "Accepted; buffers grow as needed.", |cx| check_buffers(cx)),
     ]

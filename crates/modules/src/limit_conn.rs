@@ -57,7 +57,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let place = cx.main::<Places<Connections>>().place(&cx.text(0));
+    let place = cx.main::<Places<Connections>>().place(&cx.text(0), cx.error(""));
     let most = text::parse_number(cx.arg(1)).filter(|n| *n > 0);
     let most = most.ok_or_else(|| cx.error_at(1, format!("invalid number of connections \"{}\"", cx.text(1))))?;
     if most > 65_535 {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn counts_go_up_and_down() {
-        let place = Places::<Connections>::default().place("z");
+        let place = Places::<Connections>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE));
         let zone = Rc::new(Zone::new("z", "limit_conn", 1 << 16).unwrap());
         assert!(place.declared.set(Declared { zone, key: Complex::from_literal(b"k"), extra: Connections }).is_ok());
         let declared = place.declared.get().unwrap();

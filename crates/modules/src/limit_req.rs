@@ -101,7 +101,7 @@ fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
         }
     }
     let name = name.ok_or_else(|| cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())))?;
-    let place = cx.main::<Places<Rate>>().place(&name);
+    let place = cx.main::<Places<Rate>>().place(&name, cx.error(""));
     let mut conf = cx.location::<Conf>();
     let limits = conf.limits.get_or_insert_default();
     if limits.iter().any(|l| Rc::ptr_eq(&l.place, &place)) {
@@ -353,7 +353,7 @@ mod tests {
     use shm::Zone;
 
     fn limit(burst: u64) -> Limit {
-        Limit { place: Places::<Rate>::default().place("z"), burst, delay: 0 }
+        Limit { place: Places::<Rate>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE)), burst, delay: 0 }
     }
 
     #[test]

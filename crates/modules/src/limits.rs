@@ -6,7 +6,7 @@ use base::text;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
-use conf::tree::{Error, Span};
+use conf::tree::Error;
 use http::variables::define;
 use http::{Request, log_request};
 use session::variable::NO_CACHE;
@@ -29,6 +29,8 @@ pub(crate) struct Declared<T> {
 /// A zone by name: a place that its declaration fills.
 pub(crate) struct Place<T> {
     pub(crate) name: Box<str>,
+    /// Where it was named first.
+    named: Error,
     pub(crate) declared: OnceCell<Declared<T>>,
 }
 
@@ -44,12 +46,12 @@ impl<T> Default for Places<T> {
 }
 
 impl<T> Places<T> {
-    /// The place called `name`, made if nobody named it yet.
-    pub(crate) fn place(&mut self, name: &str) -> Rc<Place<T>> {
+    /// The place called `name`, made if nobody named it yet; `named` is an error where it is named now.
+    pub(crate) fn place(&mut self, name: &str, named: Error) -> Rc<Place<T>> {
         if let Some(place) = self.list.iter().find(|p| *p.name == *name) {
             return place.clone();
         }
-        let place = Rc::new(Place { name: name.into(), declared: OnceCell::new() });
+        let place = Rc::new(Place { name: name.into(), named, declared: OnceCell::new() });
         self.list.push(place.clone());
         place
     }
@@ -60,7 +62,7 @@ impl<T> Places<T> {
     /// nginx's `zero size shared memory zone "x"`.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.list.iter().find(|p| p.declared.get().is_none()) {
-            Some(place) => Err(Error::new(format!("zero size shared memory zone \"{}\"", place.name), Span::default())),
+            Some(place) => Err(Error { message: format!("zero size shared memory zone \"{}\"", place.name), ..place.named.clone() }),
             None => Ok(()),
         }
     }
@@ -92,7 +94,7 @@ pub(crate) fn declare<T: 'static>(cx: &Cx<'_>, module: &'static str, zone: (Stri
         return Err(cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())));
     }
     let key = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?;
-    let place = cx.main::<Places<T>>().place(&name);
+    let place = cx.main::<Places<T>>().place(&name, cx.error(""));
     if let Some(declared) = place.declared.get() {
         let bound = String::from_utf8_lossy(declared.key.source());
         return Err(cx.error(format!("{} \"{name}\" is already bound to key \"{bound}\"", cx.name())));

@@ -39,6 +39,8 @@ struct Log {
     format: Rc<Format>,
     filter: Option<Complex>,
     complained: Cell<u64>,
+    /// Lines lost since the last warning.
+    dropped: Cell<u64>,
 }
 
 /// What one block says of access logs.
@@ -116,7 +118,7 @@ fn access_log(cx: &mut Cx<'_>) -> Result<(), Error> {
     let format = find_format(cx)?;
     let (buffering, filter) = options(cx)?;
     let target = target(cx, buffering)?;
-    let log = Rc::new(Log { target, format, filter, complained: Cell::new(0) });
+    let log = Rc::new(Log { target, format, filter, complained: Cell::new(0), dropped: Cell::new(0) });
     cx.location::<AccessLogs>().list.get_or_insert_default().push(log);
     Ok(())
 }
@@ -208,7 +210,7 @@ fn complete(frame: &Frame) -> Result<(), Error> {
     };
     if unset {
         let format = Format::compile(&[format::COMBINED], &mut frame.global.get::<Variables>());
-        let format = Rc::new(format.map_err(|message| Error::new(message, Span::default()))?);
+        let format = Rc::new(format.map_err(|message| Error::new(message, Span::NONE))?);
         let full = paths.resolve(b"logs/access.log");
         let known = frame.main.get::<Formats>().files.iter().find(|file| file.is(&full)).cloned();
         let file = known.unwrap_or_else(|| {
@@ -216,13 +218,13 @@ fn complete(frame: &Frame) -> Result<(), Error> {
             frame.main.get::<LogFiles>().list.push(file.clone());
             file
         });
-        let log = Log { target: Target::File(file), format, filter: None, complained: Cell::new(0) };
+        let log = Log { target: Target::File(file), format, filter: None, complained: Cell::new(0), dropped: Cell::new(0) };
         frame.location.get::<AccessLogs>().list = Some(vec![Rc::new(log)]);
     }
     for file in &frame.main.get::<LogFiles>().list {
         file.open().map_err(|error| {
             let message = format!("open() \"{}\" failed {}", file.path().display(), errno::describe(&error));
-            Error::new(message, Span::default())
+            Error::new(message, Span::NONE)
         })?;
     }
     Ok(())
@@ -284,10 +286,14 @@ impl Log {
         }
     }
 
-    /// Once a minute is enough for a log that cannot be written.
+    /// Once a minute is enough for a log that cannot be written, once a second for one that is full.
     fn complain(&self, request: &Request, error: &io::Error) {
         let now = base::clock::monotonic_ms();
-        if self.complained.get() != 0 && now < self.complained.get() + 60_000 {
+        let full = error.kind() == io::ErrorKind::WouldBlock;
+        let dropped = self.dropped.get() + u64::from(full);
+        self.dropped.set(dropped);
+        let pause = if full { 1000 } else { 60_000 };
+        if self.complained.get() != 0 && now < self.complained.get() + pause {
             return;
         }
         self.complained.set(now);
@@ -296,6 +302,15 @@ impl Log {
             Target::Path(path) => String::from_utf8_lossy(&path.to_vec(request)).into_owned(),
             Target::Syslog(_) => "syslog".to_owned(),
         };
+        if full {
+            self.dropped.set(0);
+            log_request!(
+                request,
+                Level::Warn,
+                "write() to \"{name}\" failed (11: Resource temporarily unavailable), lines dropped: {dropped}"
+            );
+            return;
+        }
         log_request!(request, Level::Alert, "write() to \"{name}\" failed {}", errno::describe(error));
     }
 }

@@ -108,11 +108,7 @@ fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
     let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
     if !response.content_type.is_empty() {
         head.extend_from_slice(b"Content-Type: ");
-        head.extend_from_slice(&response.content_type);
-        if !response.charset.is_empty() {
-            head.extend_from_slice(b"; charset=");
-            head.extend_from_slice(&response.charset);
-        }
+        response.push_content_type(&mut head);
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(b"Content-Range: bytes ");
@@ -128,7 +124,7 @@ fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
     length += tail.len() as u64;
     heads.push(tail);
     response.set_content_type(format!("multipart/byteranges; boundary={boundary}").as_bytes());
-    response.charset.clear();
+    response.set_charset(b"");
     response.headers.remove(b"Content-Range");
     response.content_length = Some(length);
     Cut { ranges: RefCell::new(parts), heads: RefCell::new(heads), ..Cut::default() }

@@ -65,7 +65,7 @@ fn from(cx: &mut Cx<'_>) -> Result<(), Error> {
         list.push(Cidr::Unix);
         return Ok(());
     }
-    if let Some(cidr) = Cidr::parse(text) {
+    if let Some(cidr) = Cidr::read(text, |warning| cx.warn(warning)) {
         list.push(cidr);
         return Ok(());
     }

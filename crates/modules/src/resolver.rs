@@ -1,11 +1,11 @@
 //! `resolver`, `resolver_timeout`: name servers for names that are looked up while requests run (nginx manual,
 //! `ngx_http_core_module`; `local=` is OpenResty's).
 
-use base::errno::{describe, severity};
+use base::errno::describe;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
-use http::resolving::Resolving;
+use http::resolving::{Resolving, log_trouble};
 use http::root::Ground;
 use http::{Attach, Levels, Module};
 use resolver::{Resolver, Settings};
@@ -16,14 +16,15 @@ use std::time::Duration;
 /// The resolver of a location.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("resolver") };
 
+const HERE: Context = Context::HTTP_ALL.union(Context::UPSTREAM);
 /// The port of name servers.
 const PORT: u16 = 53;
 const SYSTEM: &str = "/etc/resolv.conf";
 
 fn rows() -> Vec<Row> {
     vec![
-        Row::new("resolver", Context::HTTP_ALL, Arity::AtLeast(1), "Name servers for names found at run time.", resolver),
-        row::time_ms("resolver_timeout", Context::HTTP_ALL, "How long a name may take.", |own: &mut Resolving| &mut own.timeout),
+        Row::new("resolver", HERE, Arity::AtLeast(1), "Name servers for names found at run time.", resolver),
+        row::time_ms("resolver_timeout", HERE, "How long a name may take.", |own: &mut Resolving| &mut own.timeout),
     ]
 }
 
@@ -33,11 +34,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(resolver) = &place.conf::<Resolving>().resolver {
-        let log = place.log.clone();
-        resolver.on_trouble(move |server, trouble| {
-            let level = severity(&trouble.error);
-            base::log!(log, level, 0, "{} failed {} while resolving, resolver: {server}", trouble.call, describe(&trouble.error));
-        });
+        log_trouble(resolver, place.log);
     }
     Ok(())
 }
@@ -75,7 +72,7 @@ fn parameter(cx: &Cx<'_>, i: usize, settings: &mut Settings) -> Result<(), Error
         Some(("local", "off")) => {}
         Some(("local", "on")) => from_file(cx, i, SYSTEM, settings)?,
         Some(("local", path)) => from_file(cx, i, path, settings)?,
-        Some(("status_zone", _)) => return Err(cx.error_at(i, format!("parameter \"{word}\" is not supported yet"))),
+        Some(("status_zone", _)) => return Err(cx.unsupported(format_args!("parameter \"{word}\""))),
         _ => settings.servers.extend(servers(&word).map_err(|what| cx.error_at(i, format!("{what} in resolver \"{word}\"")))?),
     }
     Ok(())

@@ -176,9 +176,7 @@ pub(crate) fn send(request: &Rc<Request>, status: u16, text: &Complex) -> Step {
     request.response.borrow_mut().set_status(status);
     let body = text.to_vec(&**request);
     if matches!(status, 301 | 302 | 303 | 307 | 308) {
-        let mut response = request.response.borrow_mut();
-        response.headers.remove(b"Location");
-        response.headers.push(b"Location", &body);
+        request.response.borrow_mut().redirect_to(&body);
         return Step::Now(Outcome::Status(status));
     }
     request.response.borrow_mut().content_length = Some(body.len() as u64);

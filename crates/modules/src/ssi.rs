@@ -50,8 +50,8 @@ fn rows() -> Vec<Row> {
         row::size::<Conf>("ssi_value_length", at, "Longest value of a parameter.", |c| &mut c.value_length),
         row::size::<Conf>("ssi_min_file_chunk", at, "Accepted; text is never copied to be sent.", |c| &mut c.min_file_chunk),
         Row::new("ssi_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
     ]
 }
@@ -119,14 +119,16 @@ fn body_filter(request: &Rc<Request>, chain: Chain, silent: bool) -> Filtered {
         return Filtered::Now(Ok(Chain { pieces: out, flush, last }));
     }
     let request = request.clone();
-    Filtered::Wait(Box::pin(async move {
-        let mut out = Vec::new();
-        for token in tokens {
-            let taken = page.state.take();
-            let (state, result) = run::token(&request, taken, token, silent, &mut out).await;
-            page.state.replace(state);
-            result?;
-        }
-        Ok(Chain { pieces: out, flush, last })
+    Filtered::Parts(Box::new(move |below| {
+        Box::pin(async move {
+            let mut out = run::Out::new(below);
+            for token in tokens {
+                let taken = page.state.take();
+                let (state, result) = run::token(&request, taken, token, silent, &mut out).await;
+                page.state.replace(state);
+                result?;
+            }
+            Ok(Chain { pieces: out.rest(), flush, last })
+        })
     }))
 }

@@ -78,6 +78,6 @@ fn to_slash(request: &Request) -> Outcome {
             target.extend_from_slice(&line.args);
         }
     }
-    request.response.borrow_mut().headers.set(b"Location", &target);
+    request.response.borrow_mut().redirect_to(&target);
     Outcome::Status(301)
 }

@@ -1,15 +1,14 @@
 //! `sub_filter`: replaces strings in answers as they pass.
 
 use crate::compile::complex;
-use crate::filtering::{Types, admits, each_run, forget_body, want_memory};
-use base::log::Level;
+use crate::filtering::{Types, admits, forget_body};
+use crate::transform::{self, PART, Transform};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
-use http::location::Filtered;
-use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, log_request};
+use http::{Attach, Levels, Module, Outcome, Request, Step};
 use session::Complex;
-use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 
 /// The module.
@@ -47,8 +46,8 @@ fn rows() -> Vec<Row> {
         row::flag::<Conf>("sub_filter_once", at, "Replaces only the first occurrence of each string.", |c| &mut c.once),
         row::flag::<Conf>("sub_filter_last_modified", at, "Keeps Last-Modified.", |c| &mut c.last_modified),
         Row::new("sub_filter_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
-            let types = Types::read(cx, &["text/html"]);
-            cx.once(&mut cx.location::<Conf>().types, types)
+            Types::add(&mut cx.location::<Conf>().types, cx);
+            Ok(())
         }),
     ]
 }
@@ -69,15 +68,15 @@ struct Search {
     starts: [bool; 256],
     /// Bytes that may be the beginning of a match.
     tail: Vec<u8>,
+    /// The last run stopped because a part was full.
+    full: bool,
 }
-
-struct Searching(RefCell<Search>);
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();
     if conf.pairs.as_ref().is_some_and(|p| !p.is_empty()) {
         at.header_filter(move |request| header_filter(request, &conf));
-        at.body_filter(|request, chain| Filtered::Now(body_filter(request, chain)));
+        at.body_filter(transform::body_filter::<Search>);
     }
     Ok(())
 }
@@ -95,35 +94,43 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if search.starts.iter().all(|s| !s) {
         return Step::Now(Outcome::Ok);
     }
-    want_memory(request);
-    request.set_context(Rc::new(Searching(RefCell::new(search))));
+    transform::begin(request, search);
     forget_body(request, conf.last_modified == Some(true));
     Step::Now(Outcome::Ok)
 }
 
-fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
-    let Some(state) = request.find_context::<Searching>() else { return Ok(chain) };
-    if request.flags.header_only.get() {
-        return Ok(chain);
-    }
-    let Chain { pieces, flush, last } = chain;
-    let mut search = state.0.borrow_mut();
-    let mut out = Vec::new();
-    for piece in &pieces {
-        let run = each_run(piece, |data| {
-            search.feed(data, &mut out);
-            Ok(())
-        });
-        if let Err(error) = run {
-            log_request!(request, Level::Alert, "reading a file for sub_filter failed: {error}");
-            return Err(Outcome::Error);
+impl Transform for Search {
+    const NAME: &'static str = "sub_filter";
+
+    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
+        if self.tail.is_empty() {
+            let used = self.run(data, false, out);
+            if !self.full {
+                self.tail.extend_from_slice(data.get(used..).unwrap_or_default());
+                return Ok(data.len());
+            }
+            return Ok(used);
         }
+        let mut text = std::mem::take(&mut self.tail);
+        text.extend_from_slice(data);
+        let used = self.run(&text, false, out);
+        text.drain(..used);
+        self.tail = text;
+        Ok(data.len())
     }
-    if last {
-        search.finish(&mut out);
+
+    fn pending(&self) -> bool {
+        self.full
     }
-    let pieces = if out.is_empty() { Vec::new() } else { vec![Piece::Bytes(out.into())] };
-    Ok(Chain { pieces, flush, last })
+
+    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut text = std::mem::take(&mut self.tail);
+        while !text.is_empty() {
+            let used = self.run(&text, true, out);
+            text.drain(..used);
+        }
+        Ok(())
+    }
 }
 
 enum At {
@@ -147,7 +154,7 @@ impl Search {
             Pattern { text, replacement, spent: false }
         });
         let patterns = patterns.collect();
-        Search { patterns, once, starts, tail: Vec::new() }
+        Search { patterns, once, starts, tail: Vec::new(), full: false }
     }
 
     /// Looks at the beginning of `text`: the first pattern of the configuration that stands there wins.
@@ -168,28 +175,11 @@ impl Search {
         At::No
     }
 
-    fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) {
-        if self.tail.is_empty() {
-            let used = self.run(data, false, out);
-            self.tail.extend_from_slice(data.get(used..).unwrap_or_default());
-            return;
-        }
-        let mut text = std::mem::take(&mut self.tail);
-        text.extend_from_slice(data);
-        let used = self.run(&text, false, out);
-        text.drain(..used);
-        self.tail = text;
-    }
-
-    fn finish(&mut self, out: &mut Vec<u8>) {
-        let text = std::mem::take(&mut self.tail);
-        self.run(&text, true, out);
-    }
-
-    /// Copies and replaces; answers how many bytes are settled.
+    /// Copies and replaces until a part is full; answers how many bytes are settled.
     fn run(&mut self, text: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
         let mut at = 0;
         let mut copied = 0;
+        self.full = false;
         loop {
             let rest = text.get(at..).unwrap_or_default();
             let Some(skip) = rest.iter().position(|b| self.starts.get(usize::from(*b)) == Some(&true)) else {
@@ -208,6 +198,10 @@ impl Search {
                         at += pattern.text.len();
                     }
                     copied = at;
+                    if out.len() >= PART {
+                        self.full = true;
+                        return at;
+                    }
                 }
             }
         }
@@ -221,12 +215,9 @@ mod tests {
     use super::*;
 
     fn replaced(pairs: &[(&str, &str)], once: bool, text: &str, step: usize) -> String {
-        let mut search = Search::new(pairs.iter().map(|(a, b)| (a.as_bytes().to_vec(), b.as_bytes().to_vec())), once);
-        let mut out = Vec::new();
-        for chunk in text.as_bytes().chunks(step) {
-            search.feed(chunk, &mut out);
-        }
-        search.finish(&mut out);
+        let search = Search::new(pairs.iter().map(|(a, b)| (a.as_bytes().to_vec(), b.as_bytes().to_vec())), once);
+        let runs = text.as_bytes().chunks(step).map(|chunk| chunk.to_vec().into()).collect();
+        let (out, _) = transform::whole(search, runs).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -238,6 +229,17 @@ mod tests {
             assert_eq!(replaced(&[("aac", "X")], false, "aaac aa", step), "aX aa");
             assert_eq!(replaced(&[("", "X")], false, "text", step), "text");
             assert_eq!(replaced(&[("abcd", "X"), ("bc", "Y")], false, "abce", step), "aYe");
+        }
+    }
+
+    #[test]
+    fn much_leaves_in_parts() {
+        let long = "y".repeat(10_000);
+        for text in ["x".repeat(1000), "x".repeat(999) + "z"] {
+            let search = Search::new([(b"x".to_vec(), long.as_bytes().to_vec())].into_iter(), false);
+            let (all, longest) = transform::whole(search, vec![text.clone().into()]).unwrap();
+            assert!(all == text.replace('x', &long).into_bytes());
+            assert!(longest <= PART + long.len(), "{longest}");
         }
     }
 }

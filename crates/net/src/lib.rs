@@ -13,3 +13,4 @@ pub mod listener;
 pub mod park;
 pub mod pool;
 pub mod stream;
+pub mod tls;

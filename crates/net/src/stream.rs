@@ -14,6 +14,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::tls::{Parked, Socket, TlsStream};
+
 /// How many free bytes a read makes sure of.
 const ROOM: usize = 1024;
 
@@ -27,6 +29,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Unix-domain.
     Unix(UnixStream),
+    /// TLS on one of them, see [`crate::tls`]. A write that would block has to be repeated with the same bytes.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// What [`Stream::from_fd`] is to make of a socket.
@@ -53,12 +57,57 @@ impl Stream {
     /// Takes the socket out of the event loop, for parking or passing on.
     ///
     /// # Errors
-    /// What epoll_ctl(2) reports.
+    /// What epoll_ctl(2) reports; `InvalidInput` for TLS, which is more than its socket ([`Stream::into_parts`]).
     pub fn into_fd(self) -> io::Result<OwnedFd> {
         Ok(match self {
             Stream::Tcp(stream) => stream.into_std()?.into(),
             Stream::Unix(stream) => stream.into_std()?.into(),
+            Stream::Tls(_) => return Err(io::ErrorKind::InvalidInput.into()),
         })
+    }
+
+    /// As [`Stream::into_fd`], with the session that stands on the socket; only when [`Stream::can_park`] says so is
+    /// nothing lost.
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) reports.
+    pub fn into_parts(self) -> io::Result<(OwnedFd, Option<Parked>)> {
+        match self {
+            Stream::Tls(stream) => {
+                let (socket, parked) = stream.park();
+                Ok((socket.into_fd()?, Some(parked)))
+            }
+            plain => Ok((plain.into_fd()?, None)),
+        }
+    }
+
+    /// Undoes [`Stream::into_parts`].
+    ///
+    /// # Errors
+    /// What epoll_ctl(2) reports.
+    pub fn from_parts(socket: OwnedFd, transport: Transport, parked: Option<Parked>) -> io::Result<Self> {
+        match parked {
+            Some(parked) => Ok(Stream::Tls(Box::new(TlsStream::wake(Self::from_fd(socket, transport)?, parked)))),
+            None => Self::from_fd(socket, transport),
+        }
+    }
+
+    /// Whether nothing of the connection waits in a buffer of this process.
+    #[must_use]
+    pub fn can_park(&self) -> bool {
+        match self {
+            Stream::Tls(stream) => stream.can_park(),
+            Stream::Tcp(_) | Stream::Unix(_) => true,
+        }
+    }
+
+    /// The TLS on this socket, if there is any.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsStream<Stream>> {
+        match self {
+            Stream::Tls(stream) => Some(stream),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        }
     }
 
     /// Which kind of socket this is.
@@ -67,6 +116,7 @@ impl Stream {
         match self {
             Stream::Tcp(_) => Transport::Tcp,
             Stream::Unix(_) => Transport::Unix,
+            Stream::Tls(stream) => stream.socket().transport(),
         }
     }
 
@@ -81,6 +131,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
             Stream::Unix(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
+            Stream::Tls(stream) => stream.try_read(into),
         }
     }
 
@@ -90,6 +141,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => pin!(stream.read_buf(into)).poll(cx),
             Stream::Unix(stream) => pin!(stream.read_buf(into)).poll(cx),
+            Stream::Tls(stream) => stream.poll_read(cx, into),
         }
     }
 
@@ -109,6 +161,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_write(bytes),
             Stream::Unix(stream) => stream.try_write(bytes),
+            Stream::Tls(stream) => stream.try_write(&[IoSlice::new(bytes)]),
         }
     }
 
@@ -120,6 +173,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_write_vectored(pieces),
             Stream::Unix(stream) => stream.try_write_vectored(pieces),
+            Stream::Tls(stream) => stream.try_write(pieces),
         }
     }
 
@@ -133,6 +187,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
             Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+            Stream::Tls(stream) => stream.try_write(pieces),
         }
     }
 
@@ -144,11 +199,13 @@ impl Stream {
             return match self {
                 Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, only),
                 Stream::Unix(stream) => Pin::new(stream).poll_write(cx, only),
+                Stream::Tls(stream) => stream.poll_write(cx, pieces),
             };
         }
         match self {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Stream::Tls(stream) => stream.poll_write(cx, pieces),
         }
     }
 
@@ -177,6 +234,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
             Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
+            Stream::Tls(stream) => stream.try_send_file(file.as_fd(), offset, count),
         }
     }
 
@@ -197,6 +255,8 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
+            Stream::Tls(stream) if stream.has_plaintext() => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => stream.socket().poll_read_ready(cx),
         }
     }
 
@@ -205,6 +265,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.poll_write_ready(cx),
             Stream::Unix(stream) => stream.poll_write_ready(cx),
+            Stream::Tls(stream) => stream.socket().poll_write_ready(cx),
         }
     }
 
@@ -216,6 +277,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.readable().await,
             Stream::Unix(stream) => stream.readable().await,
+            Stream::Tls(_) => std::future::poll_fn(|cx| self.poll_read_ready(cx)).await,
         }
     }
 
@@ -228,6 +290,7 @@ impl Stream {
         let result = match self {
             Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
             Stream::Unix(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
+            Stream::Tls(stream) => return stream.is_quiet(),
         };
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -260,15 +323,41 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => set(stream.as_fd()),
             Stream::Unix(_) => Ok(()),
+            Stream::Tls(stream) => stream.socket().on_tcp(set),
         }
     }
 
-    /// Tells the peer that no more bytes come, shutdown(2) `SHUT_WR`.
+    /// Tells the peer that no more bytes come, shutdown(2) `SHUT_WR`; TLS says close_notify first.
     ///
     /// # Errors
-    /// What shutdown(2) reports, such as `NotConnected` when the peer has reset the connection.
+    /// What shutdown(2) reports, such as `NotConnected` when the peer has reset the connection; `WouldBlock` when
+    /// close_notify has to wait for the socket ([`Stream::shutdown`] does).
     pub fn shutdown_write(&self) -> io::Result<()> {
+        self.close_notify()?;
         SockRef::from(self).shutdown(std::net::Shutdown::Write)
+    }
+
+    /// As [`Stream::shutdown_write`], but waits for the socket where it has to.
+    ///
+    /// # Errors
+    /// What send(2) and shutdown(2) report.
+    pub async fn shutdown(&self) -> io::Result<()> {
+        loop {
+            match self.shutdown_write() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::future::poll_fn(|cx| self.poll_write_ready(cx)).await?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Says close_notify on TLS.
+    ///
+    /// # Errors
+    /// What send(2) reports; `WouldBlock` when the socket takes nothing.
+    pub fn close_notify(&self) -> io::Result<()> {
+        self.tls().map_or(Ok(()), TlsStream::close)
     }
 
     /// Makes the close, whenever it comes, a reset.
@@ -300,7 +389,30 @@ impl AsFd for Stream {
         match self {
             Stream::Tcp(stream) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.socket().as_fd(),
         }
+    }
+}
+
+impl Socket for Stream {
+    fn try_read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        Stream::try_read(self, into)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        Stream::poll_read(self, cx, into)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Stream::try_write(self, bytes)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_write_ready(self, cx)
+    }
+
+    fn is_tls(&self) -> bool {
+        self.tls().is_some()
     }
 }
 

@@ -4,6 +4,7 @@ use crate::connection::Connection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
+use crate::limits::default;
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
 use crate::sender::{SendError, Sender, Source};
@@ -92,7 +93,10 @@ impl<'a> Attempt<'a> {
                     self.sender = Sender::new(self.exchange.source.clone(), &self.exchange.encoded);
                     self.send_error = None;
                 }
-                Err(Problem::Server(condition, status, line)) => return self.failed(condition, status, &line),
+                Err(Problem::Server(condition, status, line)) => {
+                    let stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
+                    return self.failed(condition, status, &line, stale);
+                }
             }
         }
     }
@@ -102,7 +106,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failure(&self, condition: u32, status: u16) -> Failure {
-        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed }
+        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed, stale: false }
     }
 
     /// Whether this try may be made anew on a fresh connection: an idle one that died on the way says nothing about its server.
@@ -112,13 +116,13 @@ impl<'a> Attempt<'a> {
             && retry::may_repeat(&self.exchange.route.plan, self.exchange.encoded.once, &self.failure(next::ERROR, 502))
     }
 
-    fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
+    fn failed(&mut self, condition: u32, status: u16, line: &[u8], stale: bool) -> End {
         // What was said while the answer was read needs no other line.
         if !line.is_empty() {
             self.request().log(Level::Error, line);
         }
         self.finish(status);
-        End::Failed(self.failure(condition, status))
+        End::Failed(Failure { stale, ..self.failure(condition, status) })
     }
 
     /// Completes the record of this try; a status of 0 leaves the upstream's.
@@ -172,7 +176,7 @@ impl<'a> Attempt<'a> {
                 Ok(Connection::new(stream, now_ms()))
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
+                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)", false))
             }
             Some(Err(error)) => {
                 let what = errno::describe(&error);
@@ -180,7 +184,7 @@ impl<'a> Attempt<'a> {
                     Address::Internet(_) => format!("connect() failed {what}"),
                     Address::Unix(path) => format!("connect() to unix:{} failed {what}", path.display()),
                 };
-                Err(self.failed(next::ERROR, 502, line.as_bytes()))
+                Err(self.failed(next::ERROR, 502, line.as_bytes(), false))
             }
         }
     }
@@ -196,8 +200,9 @@ impl<'a> Attempt<'a> {
         let scratch = &mut self.exchange.scratch;
         scratch.input.clear();
         scratch.parser.reset();
+        // Larger heads make room as they come, up to their limit.
+        let size = self.exchange.route.plan.buffer_size.min(default::MAX_READ as usize);
         scratch.unwrapped.reset();
-        let size = self.exchange.route.plan.buffer_size;
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
@@ -321,6 +326,8 @@ impl<'a> Attempt<'a> {
             return End::Failed(failure);
         }
         let (request, route, record) = (exchange.request.clone(), exchange.route.clone(), exchange.record.clone());
+        self.lease.heard(record.header_time());
+        exchange.learn(&self.lease.peer, true);
         let scratch = &exchange.scratch;
         let asked =
             Question { encoded: &exchange.encoded, written: &scratch.out, limit: route.plan.buffer_size, unwrapped: &scratch.unwrapped };

@@ -77,11 +77,14 @@ impl Idle for Connection {
     }
 }
 
-/// Which connections of a pool a request may take: those to its server and, with `local`, from its location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which connections of a pool a request may take: those that lead to the same address, speak the same protocol, and, with
+/// `local`, come from its location. A server keeps its connections when the peers of its group change.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Identity of the server.
-    pub peer: usize,
+    /// The server's address as text.
+    pub address: Rc<str>,
+    /// What is spoken, and for whom: the scheme, and with TLS what the handshake depends on.
+    pub protocol: &'static [u8],
     /// Identity of the location's settings; 0 when connections are shared.
     pub place: usize,
 }

@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, Key};
 use crate::dialect::{Encoded, Job, Sent};
+use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
 use crate::retry;
 use crate::route::Route;
@@ -9,7 +10,7 @@ use crate::sender::Source;
 use crate::settings::next;
 use crate::upstream::Upstream;
 use crate::url::Url;
-use balance::{Peer, Policy, Verdict};
+use balance::{Balancing, Choice, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
 use http::connection::Address;
@@ -17,6 +18,7 @@ use http::{Outcome, Request, log_request};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 /// An exchange in progress.
 pub struct Exchange {
@@ -42,6 +44,10 @@ pub struct Exchange {
     pub local: Option<SocketAddr>,
     /// When it began, on the monotonic clock.
     pub began_ms: u64,
+    /// The id by which `sticky` knows the request.
+    pub session: Vec<u8>,
+    /// The cookie that `sticky` has set for the server of the last try.
+    pub cookie: Vec<u8>,
 }
 
 impl Exchange {
@@ -53,7 +59,7 @@ impl Exchange {
     /// Whether an answer of this status sends the request on to another server.
     #[must_use]
     pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
-        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
+        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed, stale: false };
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         let left = self.scratch.selection.tries;
         retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)
@@ -101,15 +107,81 @@ impl Exchange {
         }
     }
 
-    /// Counts the tries and sets the key of the group's policy.
+    /// Counts the tries and finds what the group's way of choosing depends on.
     pub fn prepare_selection(&mut self) {
         let group = &self.upstream.group;
         let limit = usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX);
-        let tries = if limit == 0 { group.tries() } else { group.tries().min(limit) };
-        self.scratch.selection.reset(tries);
-        if group.policy() == Policy::IpHash {
-            self.scratch.selection.key = Some(hash_key(&self.request.client.borrow()));
+        let selection = &mut self.scratch.selection;
+        selection.reset();
+        selection.tries = if limit == 0 { group.tries() } else { group.tries().min(limit) };
+        if group.balancing() == Balancing::IpHash {
+            push_network(&self.request.client.borrow(), &mut selection.key);
+        } else if let Some(key) = &self.upstream.key {
+            key.eval(&*self.request, &mut selection.key);
         }
+        if let Some(sticky) = &self.upstream.sticky {
+            self.session = sticky.id(&self.request);
+            sticky.bind(&self.session, clock::monotonic_ms(), &mut selection.bound);
+        }
+    }
+
+    /// The next server, unless others wait for one already or none can be asked.
+    pub fn next(&mut self) -> Option<Choice> {
+        if self.upstream.queue.as_ref().is_some_and(Queue::is_used) {
+            return None;
+        }
+        self.upstream.group.next(&mut self.scratch.selection, clock::monotonic_ms())
+    }
+
+    /// Waits in the group's queue, if it has one, for a server.
+    ///
+    /// # Errors
+    /// What to answer: 502, or 499 for a client that is gone.
+    pub async fn wait(&mut self, first: bool) -> Result<Choice, Outcome> {
+        let upstream = self.upstream.clone();
+        let Some(queue) = &upstream.queue else { return Err(self.nobody_left(first)) };
+        let request = self.request.clone();
+        let selection = &mut self.scratch.selection;
+        let look = || {
+            selection.begin_again();
+            upstream.group.next(selection, clock::monotonic_ms())
+        };
+        let watch = !self.route.plan.ignore_client_abort && !matches!(self.source, Source::Client(_));
+        let gone = |cx: &mut Context<'_>| if watch { request.wire.poll_gone(cx).map(drop) } else { Poll::Pending };
+        match queue.wait(look, gone).await {
+            Ok(choice) => Ok(choice),
+            Err(Unserved::NoServer) => Err(self.nobody_left(first)),
+            Err(Unserved::Gone) => {
+                request.flags.client_gone.set(true);
+                Err(Outcome::Status(499))
+            }
+        }
+    }
+
+    /// Binds the client to the server of this try by a cookie, which takes the place of the one for the try before.
+    pub fn set_cookie(&mut self, peer: &Peer) {
+        let Some(cookie) = self.upstream.sticky.as_ref().and_then(|sticky| sticky.cookie.as_ref()) else { return };
+        let value = cookie.value(&self.request, &peer.id);
+        let mut response = self.request.response.borrow_mut();
+        if !self.cookie.is_empty() {
+            response.headers.retain(|name, old| name != SET_COOKIE || *old != *self.cookie);
+        }
+        response.headers.push(SET_COOKIE, &value);
+        self.cookie = value;
+    }
+
+    /// Learns from an answer which server its session is bound to.
+    pub fn learn(&self, peer: &Peer, at_header: bool) {
+        if let Some(sticky) = &self.upstream.sticky {
+            sticky.learn(&self.request, &self.session, &peer.id, at_header, clock::monotonic_ms());
+        }
+    }
+
+    /// How long the answer of the last try took.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        let tries = self.record.tries.borrow();
+        tries.last().map_or(Timing::default(), |last| Timing { header: last.header, response: last.response })
     }
 
     /// Answers when no server is left alive.
@@ -151,24 +223,22 @@ impl Exchange {
     #[must_use]
     pub fn key(&self, peer: &Rc<Peer>) -> Key {
         let local = self.upstream.keepalive.as_ref().is_some_and(|k| k.local) || self.route.plan.bind.is_some();
-        Key { peer: Rc::as_ptr(peer) as usize, place: if local { Rc::as_ptr(&self.route) as usize } else { 0 } }
+        let place = if local { Rc::as_ptr(&self.route) as usize } else { 0 };
+        Key { address: peer.server.name.clone(), protocol: self.route.dialect.scheme(), place }
     }
 }
 
-/// A count of seconds that is never set back.
-#[must_use]
-pub fn seconds(now: clock::Now) -> i64 {
-    i64::try_from(now.monotonic_ms / 1000).unwrap_or(i64::MAX)
-}
+const SET_COOKIE: &[u8] = b"Set-Cookie";
 
-fn hash_key(address: &Address) -> Vec<u8> {
+/// The part of a client's address that `ip_hash` hashes.
+fn push_network(address: &Address, out: &mut Vec<u8>) {
     match address {
         Address::Ip(address) => match address.ip() {
-            IpAddr::V4(ip) => ip.octets().get(..3).unwrap_or_default().to_vec(),
-            IpAddr::V6(ip) => ip.octets().to_vec(),
+            IpAddr::V4(ip) => out.extend_from_slice(ip.octets().get(..3).unwrap_or_default()),
+            IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
         },
         // All clients of a unix socket are one.
-        Address::Unix(_) => vec![0, 0, 0],
+        Address::Unix(_) => out.extend_from_slice(&[0, 0, 0]),
     }
 }
 
@@ -178,30 +248,43 @@ pub struct Lease {
     pub upstream: Rc<Upstream>,
     /// The server.
     pub peer: Rc<Peer>,
+    choice: Choice,
     ended: Cell<bool>,
 }
 
 impl Lease {
     /// Holds a server that the group has given out.
     #[must_use]
-    pub fn new(upstream: Rc<Upstream>, peer: Rc<Peer>) -> Lease {
-        Lease { upstream, peer, ended: Cell::new(false) }
+    pub fn new(upstream: Rc<Upstream>, choice: Choice) -> Lease {
+        Lease { upstream, peer: choice.peer.clone(), choice, ended: Cell::new(false) }
     }
 
-    /// Gives the server back with a verdict.
-    pub fn end(self, request: &Request, verdict: Verdict) {
-        let disabled = self.upstream.group.release(&self.peer, verdict, seconds(clock::now()));
-        if disabled {
+    /// The answer's head is here, `header_ms` after the try began.
+    pub fn heard(&self, header_ms: u64) {
+        self.upstream.group.heard(&self.choice, header_ms, clock::monotonic_ms());
+    }
+
+    /// Gives the server back with a verdict; only good answers have times.
+    pub fn end(self, request: &Request, verdict: Verdict, times: Timing) {
+        if self.release(verdict, times) {
             request.log(Level::Warn, b"upstream server temporarily disabled");
         }
+    }
+
+    fn release(&self, verdict: Verdict, times: Timing) -> bool {
         self.ended.set(true);
+        let disabled = self.upstream.group.release(&self.choice, verdict, times, clock::monotonic_ms());
+        if let Some(queue) = &self.upstream.queue {
+            queue.freed();
+        }
+        disabled
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         if !self.ended.get() {
-            self.upstream.group.release(&self.peer, Verdict::Neutral, seconds(clock::now()));
+            self.release(Verdict::Neutral, Timing::default());
         }
     }
 }

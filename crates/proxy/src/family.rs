@@ -31,21 +31,16 @@ pub fn rows<T: Member>() -> Vec<Row> {
     let mut rows = plain_rows::<T>();
     rows.extend(sized_rows::<T>());
     rows.extend(header_rows::<T>());
-    rows.extend(refused_rows::<T>());
     rows
 }
 
-/// The rows of a gateway protocol (FastCGI, uwsgi, SCGI), which has not all that HTTP has.
+/// The rows of a gateway protocol (FastCGI, uwsgi, SCGI), which has not all that HTTP has; `send_lowat` has FastCGI alone.
 #[must_use]
-pub fn gateway_rows<T: Member>(tls: bool, send_lowat: bool) -> Vec<Row> {
+pub fn gateway_rows<T: Member>(send_lowat: bool) -> Vec<Row> {
     let mut rows = rows::<T>();
-    let without =
-        ["allow_upstream", "cache_convert_head", "headers_hash_bucket_size", "headers_hash_max_size", "pass_trailers", "ssl_key_log"];
+    let without = ["allow_upstream", "headers_hash_bucket_size", "headers_hash_max_size", "pass_trailers"].map(name::<T>);
     let lowat = name::<T>("send_lowat");
-    let secure = name::<T>("ssl_");
-    let dropped = without.map(name::<T>);
-    rows.retain(|row| !dropped.iter().any(|name| *name == row.name));
-    rows.retain(|row| (tls || !row.name.starts_with(&secure)) && (send_lowat || row.name != lowat));
+    rows.retain(|row| !without.iter().any(|name| *name == row.name) && (send_lowat || row.name != lowat));
     rows
 }
 
@@ -143,52 +138,6 @@ fn header_rows<T: Member>() -> Vec<Row> {
             Ok(())
         }),
     ]
-}
-
-/// Directives of later issues: refused by name, so that nothing is accepted and ignored.
-fn refused_rows<T: Member>() -> Vec<Row> {
-    const LATER: [&str; 34] = [
-        "cache",
-        "cache_background_update",
-        "cache_bypass",
-        "cache_convert_head",
-        "cache_key",
-        "cache_lock",
-        "cache_lock_age",
-        "cache_lock_timeout",
-        "cache_max_range_offset",
-        "cache_methods",
-        "cache_min_uses",
-        "cache_path",
-        "cache_purge",
-        "cache_revalidate",
-        "cache_use_stale",
-        "cache_valid",
-        "no_cache",
-        "store",
-        "store_access",
-        "ssl_certificate",
-        "ssl_certificate_cache",
-        "ssl_certificate_key",
-        "ssl_ciphers",
-        "ssl_conf_command",
-        "ssl_crl",
-        "ssl_key_log",
-        "ssl_name",
-        "ssl_password_file",
-        "ssl_protocols",
-        "ssl_server_name",
-        "ssl_session_reuse",
-        "ssl_trusted_certificate",
-        "ssl_verify",
-        "ssl_verify_depth",
-    ];
-    let row = |suffix: &&str| {
-        Row::new(name::<T>(suffix), ALL.union(Context::LOCATION_IF), Arity::AtLeast(0), "Not supported yet.", |cx| {
-            Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
-        })
-    };
-    LATER.iter().map(row).collect()
 }
 
 fn push(slot: &mut Option<Rc<Vec<Box<[u8]>>>>, value: &[u8]) {

@@ -2,18 +2,19 @@
 
 use crate::attempt::{Attempt, End};
 use crate::dialect::{Carried, Encoded, Sent};
-use crate::exchange::{Exchange, Lease, seconds};
+use crate::exchange::{Exchange, Lease};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::retry;
 use crate::route::{Route, Routed};
 use crate::sender::Source;
-use balance::Verdict;
+use balance::{Timing, Verdict};
 use base::clock;
 use base::errno;
 use base::log::Level;
 use http::body::{self, BodyState};
 use http::connection::BodyRead;
+use http::core::default;
 use http::{Outcome, Request, Step, log_request};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -70,6 +71,8 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         encoded: Encoded::default(),
         local: None,
         began_ms: clock::monotonic_ms(),
+        session: Vec::new(),
+        cookie: Vec::new(),
     };
     let outcome = drive(&mut exchange).await;
     // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
@@ -96,7 +99,9 @@ async fn read_body(request: &Rc<Request>, route: &Route) -> Option<Outcome> {
 
 /// A small body that came with its head is a body like any other, also where bodies are passed on as they come.
 fn take_early(request: &Rc<Request>) -> Option<Outcome> {
-    let limit = request.core().client_body_buffer_size.unwrap_or(http::core::default::BODY_BUFFER) as usize;
+    let core = request.core();
+    let limit = core.client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize;
+    let max = core.client_max_body_size.unwrap_or(default::MAX_BODY);
     let mut data = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     let refused = loop {
@@ -107,8 +112,12 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
                 body::replace(request, body::Body::from_bytes(data));
                 return None;
             }
-            Poll::Ready(Ok(BodyRead::Data(_))) if data.len() >= limit => break None,
-            Poll::Ready(Ok(BodyRead::Data(_))) => {}
+            Poll::Ready(Ok(BodyRead::Data(_))) => {
+                let refused = body::too_large(request, data.len() as u64, max);
+                if refused.is_some() || data.len() >= limit {
+                    break refused;
+                }
+            }
             Poll::Ready(Err(error)) => break Some(body::refusal(request, error)),
         }
     };
@@ -179,27 +188,34 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
     exchange.prepare_selection();
     let mut first = true;
     loop {
-        let now = clock::now();
-        let Some(peer) = exchange.upstream.group.next(&mut exchange.scratch.selection, seconds(now)) else {
-            return exchange.nobody_left(first);
+        let choice = match exchange.next() {
+            Some(choice) => choice,
+            // Boxed, as every request's future would have room for it otherwise.
+            None => match Box::pin(exchange.wait(first)).await {
+                Ok(choice) => choice,
+                Err(outcome) => return outcome,
+            },
         };
+        let peer = choice.peer.clone();
         exchange.scratch.selection.tries = exchange.scratch.selection.tries.saturating_sub(1);
-        exchange.record.begin(&peer.server.name, first, now.monotonic_ms);
+        exchange.record.begin(&peer.server.name, first, clock::monotonic_ms());
         first = false;
         exchange.log_target(&peer.server.name);
-        let lease = Lease::new(exchange.upstream.clone(), peer);
+        exchange.set_cookie(&peer);
+        let lease = Lease::new(exchange.upstream.clone(), choice);
         match Attempt::run(exchange, &lease).await {
             End::Answered(outcome) => {
-                lease.end(&exchange.request, Verdict::Good);
+                exchange.learn(&lease.peer, false);
+                lease.end(&exchange.request, Verdict::Good, exchange.timing());
                 return outcome;
             }
             End::Client(outcome) => {
-                lease.end(&exchange.request, Verdict::Neutral);
+                lease.end(&exchange.request, Verdict::Neutral, Timing::default());
                 return outcome;
             }
             End::Failed(failure) => {
                 let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
-                lease.end(&exchange.request, failure.verdict());
+                lease.end(&exchange.request, failure.verdict(), Timing::default());
                 let left = exchange.scratch.selection.tries;
                 if !retry::may_go_on(&exchange.route.plan, exchange.encoded.once, &failure, left, elapsed) {
                     return Outcome::Status(failure.status);

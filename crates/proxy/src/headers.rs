@@ -93,7 +93,7 @@ pub fn redirect(request: &Request, record: &Record, target: &[u8]) -> Outcome {
         if REDIRECTED.contains(&known) || name.eq_ignore_ascii_case(b"content-disposition") {
             let mut response = request.response.borrow_mut();
             match known {
-                Known::ContentType => set_content_type(&mut response, value),
+                Known::ContentType => response.take_content_type(value),
                 _ => response.headers.push(name, value),
             }
         }
@@ -130,22 +130,26 @@ pub fn keep_challenge(request: &Request, record: &Record) {
 /// Makes the response's head of the answer's.
 pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) {
     let head = record.head.borrow();
+    // Conditions are for whoever makes the answer to judge: the upstream has.
+    request.flags.unconditional.set(true);
+    let lines = record.lines.borrow();
     {
         let mut response = request.response.borrow_mut();
+        let sends = |known| lines.iter().any(|line| line.known == known);
+        response.no_server |= route.plan.pass_server && !sends(Known::Server);
+        response.no_date |= route.plan.pass_date && !sends(Known::Date);
         response.status = answer.status;
         response.status_line.clear();
         response.status_line.extend_from_slice(answer.status_line.of(&head));
         response.content_length = answer.content_length;
         response.allow_ranges |= route.plan.force_ranges;
     }
-    each(request, &head, &record.lines.borrow(), |known, name, value| field(request, route, answer, known, name, value));
+    each(request, &head, &lines, |known, name, value| field(request, route, answer, known, name, value));
 }
 
 fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: &[u8], value: &[u8]) {
     if known == Known::XAccelCharset && route.plan.ignore & ignore::CHARSET == 0 {
-        let mut response = request.response.borrow_mut();
-        response.charset.clear();
-        response.charset.extend_from_slice(value);
+        request.response.borrow_mut().set_charset(value);
     }
     match known {
         // Framing and everything else that is between two neighbours is made anew.
@@ -163,60 +167,20 @@ fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: 
         Known::SetCookie if !route.cookies.is_empty() => route.cookies.apply(request, value),
         _ => None,
     };
-    let mut response = request.response.borrow_mut();
-    if known == Known::Location {
-        // What no rule has changed is the upstream's, and no redirect of ours.
-        response.location_is_final = rewritten.is_none();
-    }
     let value = rewritten.as_deref().unwrap_or(value);
+    let mut response = request.response.borrow_mut();
     match known {
-        Known::ContentType => set_content_type(&mut response, value),
-        Known::LastModified => match wire::date::parse(value) {
-            Some(time) if wire::date::http(time) == value => response.last_modified = Some(time),
-            _ => response.headers.push(name, value),
-        },
+        Known::ContentType => response.take_content_type(value),
+        Known::LastModified => {
+            response.last_modified = wire::date::parse(value);
+            response.headers.push(name, value);
+        }
+        // What `proxy_redirect` made is a place of ours.
+        Known::Location => {
+            response.location_is_own = rewritten.is_some();
+            response.headers.push(name, value);
+        }
         Known::AcceptRanges if route.plan.force_ranges => {}
         _ => response.headers.push(name, value),
-    }
-}
-
-/// Splits `text/html; charset=utf-8` as filters want it; parameters before the charset stay with the type.
-fn set_content_type(response: &mut http::response::Response, value: &[u8]) {
-    let mut rest = 0;
-    while let Some(at) = memchr::memchr(b';', value.get(rest..).unwrap_or_default()) {
-        let semicolon = rest + at;
-        let tail = value.get(semicolon + 1..).unwrap_or_default();
-        let trimmed = tail.trim_ascii_start();
-        if let Some((word, charset)) = trimmed.split_at_checked(8)
-            && word.eq_ignore_ascii_case(b"charset=")
-        {
-            let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
-            let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
-            response.set_content_type(value.get(..semicolon).unwrap_or_default().trim_ascii_end());
-            response.charset.clear();
-            response.charset.extend_from_slice(charset);
-            return;
-        }
-        rest = semicolon + 1;
-    }
-    response.set_content_type(value);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_charset_is_kept_apart() {
-        let mut response = http::response::Response::default();
-        for (text, kind, charset) in [
-            ("text/html; charset=utf-8", "text/html", "utf-8"),
-            ("text/html; a=b;CHARSET=\"x\"", "text/html; a=b", "x"),
-            ("text/plain", "text/plain", ""),
-        ] {
-            response.clear();
-            set_content_type(&mut response, text.as_bytes());
-            assert_eq!((&*response.content_type, &*response.charset), (kind.as_bytes(), charset.as_bytes()), "{text}");
-        }
     }
 }

@@ -17,7 +17,7 @@ use http::location::Match;
 use http::module::{Attach, Levels, Module};
 use http::temp_path;
 use http::variables::define;
-use session::variable::NO_CACHE;
+use session::variable::{CHANGEABLE, NO_CACHE};
 use session::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -123,8 +123,8 @@ fn default_redirect(url: &[u8], has_uri: bool, location: &[u8]) -> Rule {
 
 fn define_variables(variables: &mut Variables) {
     variables::define_all(variables);
-    define(variables, "proxy_host", NO_CACHE, |r, out| target(r, out, |url| &url.host_header, |record| &record.host));
-    define(variables, "proxy_port", NO_CACHE, |r, out| target(r, out, |url| &url.port_text, |record| &record.port));
+    define(variables, "proxy_host", NO_CACHE | CHANGEABLE, |r, out| target(r, out, |url| &url.host_header, |record| &record.host));
+    define(variables, "proxy_port", NO_CACHE | CHANGEABLE, |r, out| target(r, out, |url| &url.port_text, |record| &record.port));
     define(variables, "proxy_add_x_forwarded_for", NO_CACHE, |request, out| {
         let headers = request.headers.borrow();
         for value in headers.get_all(b"x-forwarded-for") {

@@ -86,6 +86,12 @@ impl Record {
         }
     }
 
+    /// How long the head of the current try took.
+    #[must_use]
+    pub fn header_time(&self) -> u64 {
+        self.tries.borrow().last().and_then(|last| last.header).unwrap_or(0)
+    }
+
     /// Keeps the head of the answer.
     pub fn set_head(&self, head: &[u8], lines: &[HeaderSpan]) {
         let mut bytes = self.head.borrow_mut();

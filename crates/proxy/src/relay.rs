@@ -3,20 +3,16 @@
 use crate::buffer::Store;
 use crate::connection::Connection;
 use crate::dialect::Framing;
+use crate::pace::Pace;
 use crate::record::{Record, Scratch};
 use crate::sender::Sender;
 use crate::settings::Plan;
-use base::clock;
 use base::errno;
 use base::log::Level;
 use bytes::Bytes;
 use http::{Chain, Outcome, Piece, Request, log_request};
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::time::Sleep;
 use wire::chunked::Step;
 use wire::h1::header::{Rules, parse_section};
 
@@ -96,13 +92,6 @@ enum Decoded {
     Stopped,
 }
 
-struct Pace {
-    rate: u64,
-    start: i64,
-    read: u64,
-    pause: Option<Pin<Box<Sleep>>>,
-}
-
 impl Relay<'_> {
     /// Relays the body; the head, `head` bytes of the input, has been dealt with. [`Relay::end`] follows.
     pub async fn run(&mut self, head: usize) -> Ended {
@@ -159,22 +148,16 @@ impl Relay<'_> {
     fn pace(&self) -> Pace {
         let limit = self.plan.limit_rate.as_ref().filter(|_| self.buffering);
         let rate = limit.and_then(|value| base::text::parse_size(&value.to_vec(&**self.request), false)).unwrap_or(0);
-        Pace { rate, start: clock::now().sec, read: 0, pause: None }
+        Pace::new(rate)
     }
 
     /// Makes room for the next read; under a rate no more room than that allows, or a pause.
     fn prepare_read(&mut self, pace: &mut Pace) {
         let mut size = self.plan.read_size;
-        if pace.rate > 0 {
-            let seconds = u64::try_from(clock::now().sec - pace.start + 1).unwrap_or(1);
-            let allowed = pace.rate.saturating_mul(seconds);
-            if let Some(left) = allowed.checked_sub(pace.read).filter(|l| *l > 0) {
-                size = size.min(usize::try_from(left).unwrap_or(usize::MAX));
+        if pace.is_limited() {
+            size = pace.allow(size);
+            if size > 0 && self.scratch.input.capacity() != size {
                 self.scratch.input = Vec::with_capacity(size);
-            } else {
-                let over = pace.read - allowed;
-                let delay = Duration::from_millis(over.saturating_mul(1000) / pace.rate + 1);
-                pace.pause = Some(Box::pin(tokio::time::sleep(delay)));
             }
             return;
         }
@@ -257,10 +240,9 @@ impl Relay<'_> {
     fn poll_event(&mut self, cx: &mut Context<'_>, store: &Store, pace: &mut Pace) -> Poll<Event> {
         self.poll_send(cx);
         let mut may_read = store.has_room(self.plan);
-        if let Some(pause) = &mut pace.pause {
+        if pace.is_resting() {
             may_read = false;
-            if pause.as_mut().poll(cx).is_ready() {
-                pace.pause = None;
+            if pace.poll_rest(cx).is_ready() {
                 self.connection.set_timer(self.plan.read_timeout);
                 return Poll::Ready(Event::Resume);
             }

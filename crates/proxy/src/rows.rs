@@ -38,7 +38,7 @@ pub fn rows() -> Vec<Row> {
             let value = match cx.arg(0) {
                 b"1.0" => false,
                 b"1.1" => true,
-                b"2" => return Err(cx.error_at(0, "\"proxy_http_version 2\" is not supported yet")),
+                b"2" => return Err(cx.unsupported("\"proxy_http_version 2\"")),
                 _ => return Err(cx.error_at(0, format!("invalid value \"{}\"", cx.text(0)))),
             };
             cx.once(&mut cx.location::<Proxy>().version_11, value)
@@ -78,7 +78,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
         None => None,
         Some(text) => {
             if text.get(..8).is_some_and(|t| t.eq_ignore_ascii_case(b"https://")) {
-                return Err(cx.error_at(0, "https protocol is not supported yet in \"proxy_pass\""));
+                return Err(cx.unsupported("https protocol in \"proxy_pass\""));
             }
             let rest = strip_scheme(text).ok_or_else(|| cx.error_at(0, "invalid URL prefix"))?;
             let parsed = url::parse(rest, 80);

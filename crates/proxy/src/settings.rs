@@ -1,9 +1,11 @@
 //! The settings that every `*_pass` protocol has, and what they amount to once a location is merged.
 
+use crate::hidden::Hidden;
 use crate::limits::default;
 use http::core::TempPath;
 use session::Complex;
 use std::rc::Rc;
+use wire::known::Known;
 
 /// Conditions of `*_next_upstream`, as bits.
 pub mod next {
@@ -241,7 +243,11 @@ pub struct Plan {
     /// `*_ignore_headers`
     pub ignore: u32,
     /// What is not passed on to the client.
-    pub hidden: crate::hidden::Hidden,
+    pub hidden: Hidden,
+    /// `*_pass_header Server`: where the upstream sends none, ours does not stand in for it.
+    pub pass_server: bool,
+    /// The same for `Date`.
+    pub pass_date: bool,
     /// `*_pass_request_headers`
     pub pass_request_headers: bool,
     /// `*_pass_request_body`
@@ -264,7 +270,7 @@ impl Family {
         if count < 2 {
             return Err(format!("there must be at least 2 \"{prefix}_buffers\""));
         }
-        let busy = self.busy_buffers_size.unwrap_or(2 * largest);
+        let busy = self.busy_buffers_size.unwrap_or(largest.saturating_mul(2));
         if busy < largest {
             return Err(format!(
                 "\"{prefix}_busy_buffers_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
@@ -274,7 +280,7 @@ impl Family {
         if busy > memory.saturating_sub(size) {
             return Err(format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer"));
         }
-        let write_size = self.temp_file_write_size.unwrap_or(2 * largest);
+        let write_size = self.temp_file_write_size.unwrap_or(largest.saturating_mul(2));
         if write_size < largest {
             return Err(format!(
                 "\"{prefix}_temp_file_write_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
@@ -286,7 +292,11 @@ impl Family {
                 "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
             ));
         }
+        let hidden = Hidden::new(hide, self.hide_headers.as_deref(), self.pass_headers.as_deref());
+        let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
+            pass_server: passes(Known::Server, "Server"),
+            pass_date: passes(Known::Date, "Date"),
             buffering: self.buffering.unwrap_or(true),
             request_buffering: self.request_buffering.unwrap_or(true),
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),
@@ -296,7 +306,7 @@ impl Family {
             send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
             buffer_size: buffer_size as usize,
-            read_size: memory.clamp(largest, default::MAX_READ) as usize,
+            read_size: memory.min(default::MAX_READ) as usize,
             memory: memory as usize,
             busy,
             max_file,
@@ -311,7 +321,7 @@ impl Family {
             socket_rcvbuf: self.socket_rcvbuf.and_then(|size| usize::try_from(size).ok()),
             socket_sndbuf: self.socket_sndbuf.and_then(|size| usize::try_from(size).ok()),
             ignore: self.ignore_headers.unwrap_or(0),
-            hidden: crate::hidden::Hidden::new(hide, self.hide_headers.as_deref(), self.pass_headers.as_deref()),
+            hidden,
             pass_request_headers: self.pass_request_headers.unwrap_or(true),
             pass_request_body: self.pass_request_body.unwrap_or(true),
             pass_trailers: self.pass_trailers.unwrap_or(false),

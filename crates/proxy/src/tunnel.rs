@@ -1,6 +1,7 @@
 //! After a 101: bytes both ways until one side ends or both are silent for too long.
 
 use crate::connection::Connection;
+use crate::limits::default;
 use http::tunnel::Tunnel;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -44,6 +45,7 @@ pub struct Passed {
 
 /// Carries bytes until the end; `first` came from the upstream with the head. `timeout` is in milliseconds of silence.
 pub async fn run(client: Rc<dyn Tunnel>, mut upstream: Connection, first: &[u8], buffer: usize, timeout: u64) -> Passed {
+    let buffer = buffer.min(default::MAX_READ as usize);
     let mut down = Way { bytes: first.to_vec(), ..Way::default() };
     let mut up = Way { bytes: Vec::with_capacity(buffer), ..Way::default() };
     down.bytes.reserve(buffer);

@@ -1,30 +1,39 @@
 //! `upstream { }`: groups of servers with their pools of idle connections.
 
+pub(crate) mod draft;
+pub mod keepalive;
+pub mod methods;
+pub mod queue;
+mod server;
+pub mod sticky;
+pub mod zone;
+
 use crate::connection::Keepalive;
+use crate::following;
 use crate::limits::default;
-use crate::url;
-use balance::{Group, Policy, Server};
+use crate::queue::Queue;
+use crate::sticky::Sticky;
+use balance::{Balancing, Group, Server};
+use base::log::{ErrorLog, Level};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
-use conf::scope::Config;
+use conf::scope::{Config, Frame};
 use conf::tree::Error;
+use draft::Draft;
+use http::core::Core;
 use http::module::{Levels, Module};
+use http::resolving::{Resolving, log_trouble};
+use http::root::Ground;
 use net::address::Address;
+use session::Complex;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The block and its servers.
-pub const MODULE: Module = Module { rows, levels, start, ..Module::named("upstream") };
-/// `keepalive` and its companions.
-pub const KEEPALIVE: Module = Module { rows: keepalive_rows, ..Module::named("upstream_keepalive") };
-/// `least_conn`
-pub const LEAST_CONN: Module = Module { rows: least_conn_rows, ..Module::named("upstream_least_conn") };
-/// `ip_hash`
-pub const IP_HASH: Module = Module { rows: ip_hash_rows, ..Module::named("upstream_ip_hash") };
+pub const MODULE: Module = Module { rows, levels, complete, start, ..Module::named("upstream") };
 
 /// A group at work in one worker.
-#[derive(Debug)]
 pub struct Upstream {
     /// Its name, or the host of the URL that made it.
     pub name: Rc<str>,
@@ -32,6 +41,14 @@ pub struct Upstream {
     pub group: Group,
     /// Its idle connections; `None` keeps none.
     pub keepalive: Option<Keepalive>,
+    /// What `hash` hashes.
+    pub key: Option<Complex>,
+    /// `sticky`
+    pub sticky: Option<Rc<Sticky>>,
+    /// `queue`
+    pub queue: Option<Queue>,
+    /// How its names are resolved.
+    pub resolving: Resolving,
 }
 
 impl Upstream {
@@ -39,13 +56,19 @@ impl Upstream {
     #[must_use]
     pub fn implicit(name: &str, addresses: Vec<Address>) -> Rc<Upstream> {
         let servers = addresses.into_iter().map(Server::new).collect();
-        Rc::new(Upstream { name: name.into(), group: Group::new(servers, Policy::RoundRobin), keepalive: None })
+        Rc::new(Upstream::new(name, Group::new(servers, Balancing::RoundRobin)))
+    }
+
+    fn new(name: &str, group: Group) -> Upstream {
+        Upstream { name: name.into(), group, keepalive: None, key: None, sticky: None, queue: None, resolving: Resolving::default() }
     }
 }
 
 /// All groups that blocks define.
 #[derive(Default)]
 pub struct Upstreams {
+    /// As they were read, until `http` has been read whole.
+    drafts: Vec<(Draft, Resolving)>,
     groups: HashMap<Box<[u8]>, Rc<Upstream>>,
     /// Hosts of fixed URLs, by name and port: URLs with variables find them as nginx does.
     hosts: RefCell<HashMap<(Box<[u8]>, u16), Rc<Upstream>>>,
@@ -74,165 +97,111 @@ impl Upstreams {
     }
 }
 
-/// A block while it is read.
-#[derive(Default)]
-struct Draft {
-    servers: Vec<Server>,
-    policy: Option<Policy>,
-    keepalive: Option<(usize, bool)>,
-    requests: Option<u64>,
-    time: Option<u64>,
-    timeout: Option<u64>,
-}
-
 fn levels(levels: &mut Levels) {
     levels.main::<Upstreams>();
 }
 
-/// A worker that exits keeps nobody waiting for its idle connections.
-fn start(worker: &Rc<http::Worker>) {
-    let http = worker.http();
-    worker.on_exiting(move || {
-        let Some(all) = http.main.get::<Upstreams>() else { return };
-        all.groups.values().filter_map(|u| u.keepalive.as_ref()).for_each(Keepalive::clear);
-    });
-}
-
-const HERE: Context = Context::UPSTREAM;
-
 fn rows() -> Vec<Row> {
-    let mut rows = vec![
-        Row::new("upstream", Context::HTTP, Arity::exactly(1), "A group of servers.", upstream).with_block(),
-        Row::new("server", HERE, Arity::AtLeast(1), "A server of the group.", server),
-    ];
-    for name in ["zone", "hash", "random", "least_time", "sticky"] {
-        rows.push(Row::new(name, HERE, Arity::AtLeast(0), "Not supported yet.", |cx| {
-            Err(cx.error(format!("\"{}\" directive is not supported yet", cx.name())))
-        }));
-    }
-    rows
-}
-
-fn least_conn_rows() -> Vec<Row> {
-    vec![Row::new("least_conn", HERE, Arity::exactly(0), "The server with the fewest requests is next.", |cx| {
-        policy(cx, Policy::LeastConnections)
-    })]
-}
-
-fn ip_hash_rows() -> Vec<Row> {
-    vec![Row::new("ip_hash", HERE, Arity::exactly(0), "A client's network chooses the server.", |cx| policy(cx, Policy::IpHash))]
-}
-
-fn keepalive_rows() -> Vec<Row> {
     vec![
-        Row::new("keepalive", HERE, Arity::Between(1, 2), "Idle connections kept per worker.", keepalive),
-        Row::new("keepalive_requests", HERE, Arity::exactly(1), "Requests of one connection.", |cx| {
-            let value = cx.number(0)?;
-            cx.once(&mut draft(cx).requests, value)
-        }),
-        Row::new("keepalive_time", HERE, Arity::exactly(1), "How long a connection may live.", |cx| {
-            let value = cx.time_ms(0)?;
-            cx.once(&mut draft(cx).time, value)
-        }),
-        Row::new("keepalive_timeout", HERE, Arity::exactly(1), "How long a connection may be idle.", |cx| {
-            let value = cx.time_ms(0)?;
-            cx.once(&mut draft(cx).timeout, value)
-        }),
+        Row::new("upstream", Context::HTTP, Arity::exactly(1), "A group of servers.", upstream).with_block(),
+        Row::new("server", Context::UPSTREAM, Arity::AtLeast(1), "A server of the group.", server::server),
     ]
 }
 
-fn draft<'a>(cx: &Cx<'a>) -> std::cell::RefMut<'a, Draft> {
-    cx.frame.server.get::<Draft>()
-}
-
-fn policy(cx: &mut Cx<'_>, policy: Policy) -> Result<(), Error> {
-    let mut draft = draft(cx);
-    if draft.policy.is_some() {
-        return Err(cx.error("load balancing method redefined"));
+fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let name = cx.text(0).into_owned();
+    if cx.main::<Upstreams>().drafts.iter().any(|(draft, _)| draft.name.eq_ignore_ascii_case(&name)) {
+        return Err(cx.error(format!("duplicate upstream \"{name}\"")));
     }
-    if policy == Policy::IpHash && draft.servers.iter().any(|s| s.backup) {
-        return Err(cx.error("balancing method does not support parameter \"backup\""));
+    let frame = cx.frame.enter_server();
+    {
+        let mut draft = frame.server.get::<Draft>();
+        (draft.name, draft.span) = (name, cx.directive.name.span);
     }
-    draft.policy = Some(policy);
+    cx.read_block(Context::UPSTREAM, &frame)?;
+    let draft = frame.server.take::<Draft>();
+    if draft.servers.is_empty() && draft.templates.is_empty() {
+        return Err(cx.error("no servers are inside upstream"));
+    }
+    let resolving = frame.location.take::<Resolving>();
+    cx.main::<Upstreams>().drafts.push((draft, resolving));
     Ok(())
 }
 
-fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let name = cx.arg(0).to_ascii_lowercase();
-    if cx.main::<Upstreams>().groups.contains_key(&*name) {
-        return Err(cx.error(format!("duplicate upstream \"{}\"", cx.text(0))));
+/// Makes the groups. Zones and name servers may be said behind the blocks that need them.
+fn complete(frame: &Frame) -> Result<(), Error> {
+    let drafts = std::mem::take(&mut frame.main.get::<Upstreams>().drafts);
+    let mut outer = Resolving::default();
+    outer.inherit(&frame.location.get::<Resolving>());
+    let own = frame.location.get::<Core>().error_log.clone();
+    let log = own.or_else(|| frame.global.get::<Ground>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
+    let mut zones = Vec::new();
+    for (draft, mut resolving) in drafts {
+        if let Some(own) = &resolving.resolver {
+            log_trouble(own, &log);
+        }
+        resolving.inherit(&outer);
+        if let Some(zone) = draft.zone.as_ref().filter(|zone| !zones.iter().any(|known| Rc::ptr_eq(known, *zone))) {
+            zones.push(zone.clone());
+        }
+        let made = build(draft, resolving)?;
+        frame.main.get::<Upstreams>().groups.insert(made.name.to_ascii_lowercase().into_bytes().into(), Rc::new(made));
     }
-    let frame = cx.frame.enter_server();
-    cx.read_block(Context::UPSTREAM, &frame)?;
-    let draft = frame.server.take::<Draft>();
-    if draft.servers.is_empty() {
-        return Err(cx.error("no servers are inside upstream"));
+    // Names come behind all servers with fixed addresses.
+    let all = frame.main.get::<Upstreams>();
+    for previous in zones.iter().filter_map(|zone| zone.previous.get()) {
+        all.groups.values().for_each(|upstream| upstream.group.inherit(previous));
     }
-    let policy = draft.policy.unwrap_or_default();
-    if draft.servers.iter().all(|s| s.backup) {
-        return Err(cx.error(format!("no servers in upstream \"{}\"", cx.text(0))));
+    Ok(())
+}
+
+fn build(mut draft: Draft, resolving: Resolving) -> Result<Upstream, Error> {
+    let name = std::mem::take(&mut draft.name);
+    let error = |text: String| Error::new(text, draft.span);
+    let primary = draft.servers.iter().chain(draft.templates.iter().map(|template| &template.server)).any(|server| !server.backup);
+    if draft.zone.is_none() && !draft.templates.is_empty() {
+        return Err(error(format!("resolving names at run time requires upstream \"{name}\" to be in shared memory")));
     }
+    if !draft.templates.is_empty() && resolving.usable().is_none() {
+        return Err(error(format!("no resolver defined to resolve names at run time in upstream \"{name}\"")));
+    }
+    if !primary {
+        return Err(error(format!("no servers in upstream \"{name}\"")));
+    }
+    let balancing = draft.balancing.unwrap_or_default();
+    let group = match &draft.zone {
+        None => Group::new(draft.servers, balancing),
+        Some(zone) => {
+            let peers = zone.peers.get().ok_or_else(|| error(format!("zero size shared memory zone \"{}\"", zone.name)))?;
+            let group = Group::shared(name.as_str().into(), draft.servers, draft.templates, peers, balancing);
+            group.ok_or_else(|| error(format!("zone \"{}\" is too small for upstream \"{name}\"", zone.name)))?
+        }
+    };
     let (limit, local) = draft.keepalive.unwrap_or((default::KEEPALIVE, true));
     let keepalive = (limit > 0).then(|| {
         let requests = draft.requests.unwrap_or(default::KEEPALIVE_REQUESTS);
         let time = draft.time.unwrap_or(default::KEEPALIVE_TIME);
         Keepalive::new(limit, local, requests, time, draft.timeout.unwrap_or(default::KEEPALIVE_TIMEOUT))
     });
-    let made = Upstream { name: cx.text(0).as_ref().into(), group: Group::new(draft.servers, policy), keepalive };
-    cx.main::<Upstreams>().groups.insert(name.into(), Rc::new(made));
-    Ok(())
+    let queue = draft.queue.map(|(limit, timeout)| Queue::new(limit, timeout));
+    Ok(Upstream { keepalive, key: draft.key, sticky: draft.sticky, queue, resolving, ..Upstream::new(&name, group) })
 }
 
-fn keepalive(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let limit = cx.number(0).map_err(|_| cx.error_at(0, format!("invalid value \"{}\" in \"keepalive\" directive", cx.text(0))))?;
-    let local = match cx.args().len() {
-        1 => false,
-        _ if cx.arg(1) == b"local" => true,
-        _ => return Err(cx.invalid_parameter(1)),
-    };
-    cx.once(&mut draft(cx).keepalive, (usize::try_from(limit).unwrap_or(usize::MAX), local))
-}
-
-fn server(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut shape = Server::new(Address::Unix(Default::default()));
-    for i in 1..cx.args().len() {
-        parameter(cx, i, &mut shape)?;
-    }
-    if shape.backup && draft(cx).policy == Some(Policy::IpHash) {
-        return Err(cx.error("balancing method does not support parameter \"backup\""));
-    }
-    let addresses = url::resolve(cx.arg(0), 80).map_err(|text| cx.error_at(0, text))?;
-    let mut draft = draft(cx);
-    for address in addresses {
-        let name = address.to_string().into();
-        draft.servers.push(Server { address, name, ..shape.clone() });
-    }
-    Ok(())
-}
-
-fn parameter(cx: &Cx<'_>, i: usize, server: &mut Server) -> Result<(), Error> {
-    let word = cx.arg(i);
-    let (name, value) = match memchr::memchr(b'=', word) {
-        Some(at) => (word.get(..at).unwrap_or_default(), word.get(at + 1..).unwrap_or_default()),
-        None => (word, &[][..]),
-    };
-    let number = || base::text::parse_number(value).ok_or_else(|| cx.invalid_parameter(i));
-    match name {
-        b"weight" => {
-            server.weight = i64::try_from(number()?).ok().filter(|w| (1..=1_000_000).contains(w)).ok_or_else(|| cx.invalid_parameter(i))?;
+/// A worker begins to count in the zones; the first one follows the names. One that exits keeps nobody waiting for its idle
+/// connections.
+fn start(worker: &Rc<http::Worker>) {
+    let http = worker.http();
+    let Some(all) = http.main.get::<Upstreams>() else { return };
+    if worker.place().is_none_or(|place| !place.agent) {
+        for zone in all.groups.values().filter_map(|upstream| upstream.group.zone()) {
+            zone.start_worker(worker.number);
         }
-        b"max_fails" => server.max_fails = number()?,
-        b"max_conns" => server.max_conns = number()?,
-        b"fail_timeout" => {
-            let seconds = base::text::parse_time_sec(value).ok_or_else(|| cx.invalid_parameter(i))?;
-            server.fail_timeout = i64::try_from(seconds).map_err(|_| cx.invalid_parameter(i))?;
+        if worker.number == 0 {
+            all.groups.values().for_each(|upstream| following::start(worker, upstream));
         }
-        b"backup" if word == b"backup" => server.backup = true,
-        b"down" if word == b"down" => server.down = true,
-        b"resolve" | b"service" | b"route" | b"slow_start" | b"drain" => {
-            return Err(cx.error_at(i, format!("parameter \"{}\" is not supported yet", cx.text(i))));
-        }
-        _ => return Err(cx.invalid_parameter(i)),
     }
-    Ok(())
+    worker.on_exiting(move || {
+        let Some(all) = http.main.get::<Upstreams>() else { return };
+        all.groups.values().filter_map(|u| u.keepalive.as_ref()).for_each(Keepalive::clear);
+    });
 }

@@ -1,6 +1,7 @@
 //! Exchanges over real sockets: what upstreams see, what clients get, what is remembered.
 
 mod gateway;
+mod groups;
 mod harness;
 mod memcached;
 mod redis;
@@ -244,14 +245,14 @@ fn redirects_and_cookies_are_rewritten() {
 
 #[test]
 fn a_redirect_that_no_rule_changes_stays_as_it_is() {
-    for (sent, expected, is_final) in [("/out/a", "/in/a", false), ("/other", "/other", true), ("http://x/", "http://x/", true)] {
+    for (sent, expected, is_own) in [("/out/a", "/in/a", true), ("/other", "/other", false), ("http://x/", "http://x/", false)] {
         worker(async {
             let text = format!("HTTP/1.1 302 Found\r\nLocation: {sent}\r\nContent-Length: 0\r\n\r\n");
             let up = Upstream::start(vec![vec![Box::leak(text.into_boxed_str())]]);
             let site = Site::new(&format!("location / {{ proxy_pass http://127.0.0.1:{}; proxy_redirect /out/ /in/; }}", up.port));
             let answer = site.get("/x").await;
             assert!(answer.client.head.borrow().contains(&format!("Location: {expected}\n")), "{sent}");
-            assert_eq!(answer.request.response.borrow().location_is_final, is_final, "{sent}");
+            assert_eq!(answer.request.response.borrow().location_is_own, is_own, "{sent}");
         });
     }
 }
@@ -298,7 +299,6 @@ fn configurations_that_are_refused() {
             "\"proxy_busy_buffers_size\" must be less than",
         ),
         ("upstream u { server 127.0.0.1; } location / { proxy_pass http://u:80; }", "upstream \"u\" may not have port 80"),
-        ("upstream u { zone z 1m; } location / { }", "\"zone\" directive is not supported yet"),
         ("upstream u { } location / { }", "no servers are inside upstream"),
         ("location / { proxy_pass http://nothing.invalid; }", "host not found in upstream \"nothing.invalid\""),
     ] {

@@ -39,10 +39,10 @@ impl Question {
         }
     }
 
-    /// Whether there are addresses.
+    /// Whether there are addresses or services.
     #[must_use]
     pub fn is_useful(&self) -> bool {
-        matches!(&self.ending, Some(Ok(found)) if !found.addresses.is_empty())
+        matches!(&self.ending, Some(Ok(found)) if !found.addresses.is_empty() || !found.services.is_empty())
     }
 
     fn is_answered_by(&self, answer: &Answer) -> bool {

@@ -8,12 +8,14 @@ pub mod ask;
 pub mod failure;
 mod flight;
 mod lookup;
+mod service;
 #[cfg(test)]
 mod tests;
 
 pub use ask::Trouble;
 pub use failure::Failure;
 use flight::{Flight, Wait};
+pub use service::Service;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -56,9 +58,16 @@ impl Default for Settings {
 pub struct Addresses {
     list: Rc<[IpAddr]>,
     first: usize,
+    until: Option<Instant>,
 }
 
 impl Addresses {
+    /// For how long they hold; a literal address does for ever.
+    #[must_use]
+    pub fn holds(&self) -> Duration {
+        self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
+    }
+
     /// The address whose turn it is.
     #[must_use]
     pub fn first(&self) -> Option<IpAddr> {
@@ -91,7 +100,7 @@ impl Entry {
         let turn = self.turn.get();
         let first = turn.map_or(0, |turn| turn % count);
         self.turn.set(Some(turn.map_or_else(|| getrandom::u32().unwrap_or(1) as usize, |_| first + 1)));
-        Addresses { list: self.list.clone(), first }
+        Addresses { list: self.list.clone(), first, until: Some(self.until.get()) }
     }
 }
 
@@ -140,6 +149,12 @@ impl Resolver {
         !self.settings.servers.is_empty()
     }
 
+    /// How long answers hold, whatever their records say.
+    #[must_use]
+    pub fn valid(&self) -> Option<Duration> {
+        self.settings.valid
+    }
+
     /// The addresses of a name that was asked for before, while they hold.
     #[must_use]
     pub fn known(&self, name: &[u8]) -> Option<Addresses> {
@@ -157,7 +172,7 @@ impl Resolver {
     /// What the servers said, or that none of them said anything in time.
     pub async fn resolve(self: &Rc<Self>, name: &[u8], limit: Duration) -> Result<Addresses, Failure> {
         if let Some(ip) = std::str::from_utf8(name).ok().and_then(|text| text.parse().ok()) {
-            return Ok(Addresses { list: Rc::new([ip]), first: 0 });
+            return Ok(Addresses { list: Rc::new([ip]), first: 0, until: None });
         }
         // No server can know what is no name.
         let name = Name::from_text(name).ok_or(Failure::NOT_FOUND)?;
@@ -212,7 +227,8 @@ impl Resolver {
 
     fn taken(&self, name: &Name, list: Rc<[IpAddr]>) -> Addresses {
         let entries = self.entries.borrow();
-        entries.get(name).map_or(Addresses { list, first: 0 }, |entry| entry.addresses(Instant::now()))
+        let now = Instant::now();
+        entries.get(name).map_or(Addresses { list, first: 0, until: Some(now) }, |entry| entry.addresses(now))
     }
 
     fn is_stale(&self, name: &Name) -> bool {

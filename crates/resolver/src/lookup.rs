@@ -45,9 +45,13 @@ pub(crate) async fn run(resolver: &Resolver, name: &Name) -> Result<(Vec<IpAddr>
 
 /// Asks for the addresses of both families.
 async fn both(resolver: &Resolver, name: &Name) -> Result<Vec<Question>, Failure> {
+    let kinds = [(resolver.settings.ipv4, Kind::A), (resolver.settings.ipv6, Kind::AAAA)];
+    ask_all(resolver, kinds.into_iter().filter(|kind| kind.0).map(|kind| Question::new(name, kind.1)).collect()).await
+}
+
+/// Asks until a server has answered all questions, or all servers have said that they cannot.
+pub(crate) async fn ask_all(resolver: &Resolver, mut questions: Vec<Question>) -> Result<Vec<Question>, Failure> {
     let Resolver { settings, next, .. } = resolver;
-    let kinds = [(settings.ipv4, Kind::A), (settings.ipv6, Kind::AAAA)];
-    let mut questions: Vec<Question> = kinds.into_iter().filter(|kind| kind.0).map(|kind| Question::new(name, kind.1)).collect();
     let first = next.get();
     next.set(first.wrapping_add(1));
     let count = settings.servers.len();

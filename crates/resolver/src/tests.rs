@@ -7,6 +7,8 @@ use tokio::net::{TcpListener, UdpSocket};
 enum Does {
     Addresses(Vec<[u8; 4]>),
     Alias(&'static [u8]),
+    /// Priority, weight, port and host.
+    Service(u8, u8, u8, &'static [u8]),
     Code(u8),
     Truncates,
     Guesses,
@@ -25,6 +27,9 @@ fn answer(query: &[u8], does: &Does) -> Vec<u8> {
     match does {
         Does::Addresses(list) => list.iter().for_each(|address| record(&mut out, 1, address)),
         Does::Alias(name) => record(&mut out, 5, name),
+        Does::Service(priority, weight, port, host) => {
+            record(&mut out, 33, &[&[0, *priority, 0, *weight, 0, *port], *host].concat());
+        }
         Does::Code(code) => out[3] = 0x80 | code,
         Does::Truncates => out[2] |= 2,
         Does::Guesses => {
@@ -259,5 +264,30 @@ fn a_new_answer_is_used_in_its_own_order() {
             let found = resolver.resolve(name.as_bytes(), SECOND).await.unwrap();
             assert_eq!(texts(&found), ["10.0.0.2", "10.0.0.1", "10.0.0.3"]);
         }
+    });
+}
+
+#[test]
+fn services_say_ports_and_who_goes_first() {
+    run(async {
+        let does = |label: &[u8], _: usize| match label {
+            b"_http" => vec![Does::Service(1, 2, 80, b"\x01h\0")],
+            b"own" => vec![Does::Alias(b"\x05_http\0")],
+            b"_none" => vec![Does::Code(3)],
+            b"_bad" => vec![Does::Code(2)],
+            _ => vec![Does::Addresses(vec![[10, 0, 0, 1]])],
+        };
+        let (address, _) = server(does).await;
+        let resolver = resolver(vec![address]);
+        let found = Service { priority: 1, weight: 2, port: 80, target: "h".into() };
+        let (services, holds) = resolver.services(b"name", b"http", SECOND).await.unwrap();
+        assert_eq!((services.as_slice(), holds), (&[found.clone()][..], Duration::from_secs(60)));
+        // A service with a dot is asked for as it is, and aliases lead on.
+        assert_eq!(resolver.services(b"name", b"own._udp", SECOND).await.unwrap().0, [found]);
+        assert_eq!(resolver.services(b"name", b"none", SECOND).await.unwrap_err(), Failure::NOT_FOUND);
+        assert_eq!(resolver.services(b"name", b"bad", SHORT).await.unwrap_err(), Failure::Code(2));
+        assert_eq!(resolver.services(b"name", b"no..name", SHORT).await.unwrap_err(), Failure::NOT_FOUND);
+        let addresses = resolver.resolve(b"name", SECOND).await.unwrap();
+        assert!(addresses.holds() > Duration::from_secs(50) && addresses.holds() <= Duration::from_secs(60));
     });
 }

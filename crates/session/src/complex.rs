@@ -204,6 +204,6 @@ mod tests {
         assert_eq!(Complex::compile(b"a$", &mut variables).unwrap_err(), "invalid variable name");
         assert_eq!(Complex::compile(b"${ab", &mut variables).unwrap_err(), "the closing bracket in \"ab\" variable is missing");
         Complex::compile(b"$nothing", &mut variables).unwrap();
-        assert_eq!(variables.finish().unwrap_err(), "unknown \"nothing\" variable");
+        assert_eq!(variables.finish().unwrap_err().to_string(), "unknown \"nothing\" variable");
     }
 }

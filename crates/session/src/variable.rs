@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
 
 /// What a variable belongs to: an HTTP request or a stream session.
@@ -135,8 +136,8 @@ impl Variables {
     /// Resolves every mentioned variable.
     ///
     /// # Errors
-    /// `unknown "x" variable`.
-    pub fn finish(&mut self) -> Result<(), String> {
+    /// The first that does not exist.
+    pub fn finish(&mut self) -> Result<(), UnknownVariable> {
         for variable in &mut self.indexed {
             let family = find_family(&self.families, &variable.name);
             // What only `set` defines gives way to a family: elsewhere `$http_x` is still the header.
@@ -151,10 +152,15 @@ impl Variables {
                     variable.get = Some(get);
                     variable.flags = flags;
                 }
-                (None, None) => return Err(format!("unknown \"{}\" variable", variable.name)),
+                (None, None) => return Err(UnknownVariable { name: variable.name.clone() }),
             }
         }
         Ok(())
+    }
+
+    /// The defined variable whose name is nearest to `name`.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        conf::suggest::nearest(name, self.definitions.keys().map(String::as_str))
     }
 
     /// Name of an indexed variable.
@@ -170,6 +176,25 @@ impl Variables {
     /// Whether the configuration mentions no variable.
     pub fn is_empty(&self) -> bool {
         self.indexed.is_empty()
+    }
+}
+
+/// The configuration mentions a variable that nobody defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: Rc<str>,
+}
+
+impl fmt::Display for UnknownVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown \"{}\" variable", self.name)
+    }
+}
+
+impl From<UnknownVariable> for String {
+    fn from(unknown: UnknownVariable) -> String {
+        unknown.to_string()
     }
 }
 
@@ -189,6 +214,8 @@ enum State {
 #[derive(Default)]
 struct Slot {
     state: State,
+    /// The state was assigned: a getter has no say in it, not even that of a variable that is never cached.
+    assigned: bool,
     value: Vec<u8>,
 }
 
@@ -240,6 +267,7 @@ impl Cache {
             slot.value.clear();
             slot.value.extend_from_slice(value);
             slot.state = State::Found;
+            slot.assigned = true;
         }
     }
 
@@ -254,7 +282,12 @@ impl Cache {
     pub fn unset(&self, index: VarIndex) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(index.0 as usize) {
             slot.state = State::NotFound;
+            slot.assigned = true;
         }
+    }
+
+    fn is_assigned(&self, index: VarIndex) -> bool {
+        self.slots.borrow().get(index.0 as usize).is_some_and(|slot| slot.assigned && slot.state != State::Unknown)
     }
 
     /// Takes over all known values of another session (`copy_all_vars`, subrequests).
@@ -262,6 +295,7 @@ impl Cache {
         let from = other.slots.borrow();
         for (slot, source) in self.slots.borrow_mut().iter_mut().zip(from.iter()) {
             slot.state = source.state;
+            slot.assigned = source.assigned;
             slot.value.clone_from(&source.value);
         }
     }
@@ -285,11 +319,16 @@ pub fn get(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
     }
 }
 
-/// As [`get`], but a [`NO_CACHE`] variable is evaluated again: what complex values use.
+/// Appends the value that was assigned to a variable whose own value the caller knows. False: none was.
+pub fn get_assigned(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+    session.cache().is_assigned(index) && get(session, index, out)
+}
+
+/// As [`get`], but a [`NO_CACHE`] variable is evaluated again unless it was assigned: what complex values use.
 pub fn get_flushed(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
     let variable = session.cache().table.indexed.get(index.0 as usize);
     let volatile = variable.is_some_and(|v| v.flags & NO_CACHE != 0 && v.get.is_some());
-    if volatile { evaluate(session, index, out) } else { get(session, index, out) }
+    if volatile && !session.cache().is_assigned(index) { evaluate(session, index, out) } else { get(session, index, out) }
 }
 
 fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
@@ -307,6 +346,7 @@ fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
         slot.value.clear();
         slot.value.extend_from_slice(out.get(start..).unwrap_or_default());
         slot.state = if found { State::Found } else { State::NotFound };
+        slot.assigned = false;
     }
     if !found {
         out.truncate(start);
@@ -326,6 +366,11 @@ enum Way {
 }
 
 impl Variables {
+    /// The index of a variable (lower-case) that the configuration mentions.
+    pub fn mentioned(&self, name: &str) -> Option<VarIndex> {
+        self.by_name.get(name).copied()
+    }
+
     /// Looks a variable up by its name (lower-case), which the configuration need not mention.
     pub fn look_up(&self, name: &str) -> Named {
         if let Some(index) = self.by_name.get(name) {

@@ -9,12 +9,14 @@
 pub mod check;
 pub mod dict;
 pub mod lock;
+pub mod records;
 pub mod registry;
 pub mod slab;
 pub mod table;
 pub mod zone;
 
 pub use dict::Dict;
+pub use records::Records;
 pub use registry::{ClaimError, Loss, Zones};
 pub use table::{Record, Table};
 pub use zone::{Guard, Zone};

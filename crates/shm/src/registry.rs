@@ -88,6 +88,24 @@ impl Zones {
     /// # Errors
     /// [`ClaimError::Bound`] with the zone if this configuration has it already, for callers who may share it.
     pub fn claim(&mut self, name: &str, owner: &'static str, size: usize) -> Result<Rc<Zone>, ClaimError> {
+        let kept = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
+        self.take(name, owner, size, kept)
+    }
+
+    /// As [`Zones::claim`], but a fresh zone in any case.
+    ///
+    /// # Errors
+    /// As [`Zones::claim`].
+    pub fn claim_fresh(&mut self, name: &str, owner: &'static str, size: usize) -> Result<Rc<Zone>, ClaimError> {
+        self.take(name, owner, size, None)
+    }
+
+    /// The zone that the previous configuration had under this name for `owner`.
+    pub fn previous(&self, name: &str, owner: &'static str) -> Option<&Rc<Zone>> {
+        self.previous.iter().find(|zone| zone.name() == name && zone.owner() == owner)
+    }
+
+    fn take(&mut self, name: &str, owner: &'static str, size: usize, kept: Option<Rc<Zone>>) -> Result<Rc<Zone>, ClaimError> {
         if let Some(zone) = self.find(name) {
             return Err(match () {
                 () if zone.owner() != owner => ClaimError::OtherUse(name.to_owned()),
@@ -98,9 +116,8 @@ impl Zones {
         if size < MIN_SIZE {
             return Err(ClaimError::TooSmall(name.to_owned()));
         }
-        let kept = self.previous.iter().find(|z| z.name() == name && z.owner() == owner && z.size() == size);
         let zone = match kept {
-            Some(zone) => zone.clone(),
+            Some(zone) => zone,
             None => Rc::new(Zone::new(name, owner, size).map_err(|e| ClaimError::Map(name.to_owned(), e))?),
         };
         self.current.push(zone.clone());
@@ -125,5 +142,9 @@ mod tests {
         assert_eq!(second.claim("a", "limit", MIN_SIZE).unwrap().lock().root(0), 5);
         assert_eq!(second.claim("b", "limit", MIN_SIZE * 2).unwrap().lock().root(0), 0);
         assert!(matches!(second.claim("c", "limit", 100), Err(ClaimError::TooSmall(_))));
+        let mut third = second.successor();
+        assert_eq!(third.previous("a", "limit").unwrap().lock().root(0), 5);
+        assert_eq!(third.claim_fresh("a", "limit", MIN_SIZE).unwrap().lock().root(0), 0);
+        assert!(matches!(third.claim_fresh("a", "limit", MIN_SIZE), Err(ClaimError::Bound(_))));
     }
 }

@@ -100,6 +100,31 @@ pub fn read_into(descriptor: impl AsFd, into: &mut Vec<u8>, most: usize) -> io::
     Ok(read?)
 }
 
+/// Reads up to `most` bytes of a file from `offset` on and appends them to `into`, pread(2). Returns how many; 0 is the end
+/// of the file.
+///
+/// # Errors
+/// Those of pread(2).
+pub fn read_at(file: impl AsFd, into: &mut Vec<u8>, offset: u64, most: usize) -> io::Result<usize> {
+    into.reserve(most);
+    let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+    let room = into.spare_capacity_mut();
+    let most = most.min(room.len());
+    loop {
+        // SAFETY: the kernel writes at most `most` bytes, and the spare room has as many.
+        let got = unsafe { libc::pread(file.as_fd().as_raw_fd(), room.as_mut_ptr().cast(), most, offset) };
+        if let Ok(got) = usize::try_from(got) {
+            // SAFETY: the kernel initialised the first `got` bytes of the spare room.
+            unsafe { into.set_len(into.len() + got) };
+            return Ok(got);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +147,9 @@ mod tests {
         let file = std::fs::File::open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let (one, mut other) = UnixStream::pair().unwrap();
+        let mut read = b"x".to_vec();
+        assert_eq!(read_at(&file, &mut read, 7, 100).unwrap(), 3);
+        assert_eq!((read_at(&file, &mut read, 10, 100).unwrap(), &read[..]), (0, &b"x789"[..]));
         assert_eq!(send_file(&one, &file, 4, 100).unwrap(), 6);
         assert_eq!(send_file(&one, &file, 10, 100).unwrap(), 0);
         let mut got = [0; 6];

@@ -17,6 +17,7 @@ use crate::memcached::answer::{self, Reply, Value};
 use crate::memcached::line::{Asked, push_key};
 use crate::proxy_protocol;
 use crate::range::{self, Ranges};
+use crate::tls::hello::{Hello, Status as HelloStatus};
 use crate::uri::escape::{Class, Unescape, escape, unescape};
 use crate::uri::{args, internal, normal, shape};
 
@@ -303,5 +304,28 @@ pub fn dns(data: &[u8]) {
     if let Ok((name, end)) = Name::read(data, 12) {
         assert!(end <= data.len() && name.wire().len() <= 255);
         assert_eq!(Name::read(&dns::question(1, &name, Kind::A), 12).map(|read| read.0), Ok(name));
+    }
+}
+
+/// A ClientHello read in two pieces is the one read at once; every list inside of it can be walked.
+pub fn client_hello(data: &[u8]) {
+    let mut hello = Hello::new();
+    let result = hello.parse(data);
+    for split in (0..=data.len()).step_by((data.len() / 48).max(1)) {
+        let mut other = Hello::new();
+        let mut second = other.parse(&data[..split]);
+        if second == Ok(HelloStatus::Partial) {
+            second = other.parse(data);
+        }
+        assert_eq!(second, result);
+        if result.is_ok() {
+            assert_eq!((other.message(), &other.extensions), (hello.message(), &hello.extensions));
+        }
+    }
+    if let Ok(HelloStatus::Complete { len }) = result {
+        assert!(len <= data.len() && hello.message().len() < len);
+        assert!(hello.server_name().is_none_or(|name| !name.is_empty() && !name.contains(&0)));
+        let lists = hello.suites().count() + hello.versions().count() + hello.groups().count();
+        assert!(lists + hello.alpn().count() + hello.signature_algorithms().count() <= hello.message().len());
     }
 }

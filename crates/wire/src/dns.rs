@@ -43,16 +43,20 @@ pub enum Data {
     /// `PTR`
     Pointer(Name),
     /// `SRV`
-    Service {
-        /// The lowest is tried first.
-        priority: u16,
-        /// The share among equals.
-        weight: u16,
-        /// The port.
-        port: u16,
-        /// The host.
-        target: Name,
-    },
+    Service(Service),
+}
+
+/// Where a service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The lowest is tried first.
+    pub priority: u16,
+    /// The share among equals.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host.
+    pub target: Name,
 }
 
 /// A record of the answer section.
@@ -83,11 +87,13 @@ pub struct Answer {
     pub records: Vec<Record>,
 }
 
-/// What an answer says about addresses.
+/// What an answer says about addresses or services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The addresses.
     pub addresses: Vec<IpAddr>,
+    /// The places of a service.
+    pub services: Vec<Service>,
     /// For how many seconds all that was used holds.
     pub ttl: u32,
     /// Without addresses: the name that must be asked for next.
@@ -181,7 +187,10 @@ fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), Flaw> {
         Kind::AAAA => Data::Address(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).map_err(|_| Flaw::Data)?).into()),
         Kind::CNAME => Data::Alias(whole(start)?),
         Kind::PTR => Data::Pointer(whole(start)?),
-        Kind::SRV => Data::Service { priority: word(bytes, 0)?, weight: word(bytes, 2)?, port: word(bytes, 4)?, target: whole(start + 6)? },
+        Kind::SRV => {
+            let (priority, weight, port) = (word(bytes, 0)?, word(bytes, 2)?, word(bytes, 4)?);
+            Data::Service(Service { priority, weight, port, target: whole(start + 6)? })
+        }
         _ => return Ok((None, next)),
     };
     // A lifetime with the highest bit counts as none (RFC 2181).
@@ -190,7 +199,7 @@ fn record(message: &[u8], at: usize) -> Result<(Option<Record>, usize), Flaw> {
 }
 
 impl Answer {
-    /// The addresses of the name asked for, directly or by aliases. Records of other names do not count.
+    /// The addresses or services of the name asked for, directly or by aliases. Records of other names do not count.
     #[must_use]
     pub fn found(&self) -> Found {
         let mut names = vec![&self.name];
@@ -205,17 +214,17 @@ impl Answer {
             names.push(target);
             ttl = ttl.min(alive);
         }
-        let mut addresses = Vec::new();
-        for record in &self.records {
-            if let Data::Address(address) = record.data
-                && names.contains(&&record.owner)
-                && address.is_ipv6() == (self.kind == Kind::AAAA)
-            {
-                addresses.push(address);
-                ttl = ttl.min(record.ttl);
+        let (mut addresses, mut services) = (Vec::new(), Vec::new());
+        for record in self.records.iter().filter(|record| names.contains(&&record.owner)) {
+            match &record.data {
+                Data::Address(address) if address.is_ipv6() == (self.kind == Kind::AAAA) => addresses.push(*address),
+                Data::Service(service) if self.kind == Kind::SRV => services.push(service.clone()),
+                _ => continue,
             }
+            ttl = ttl.min(record.ttl);
         }
-        let alias = if addresses.is_empty() && names.len() > 1 { names.last().map(|name| (*name).clone()) } else { None };
-        Found { addresses, ttl, alias }
+        let is_empty = addresses.is_empty() && services.is_empty();
+        let alias = if is_empty && names.len() > 1 { names.last().map(|name| (*name).clone()) } else { None };
+        Found { addresses, services, ttl, alias }
     }
 }

@@ -26,6 +26,7 @@ pub mod scgi;
 pub mod span;
 pub mod sql;
 pub mod status;
+pub mod tls;
 pub mod uri;
 pub mod uwsgi;
 

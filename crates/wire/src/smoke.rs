@@ -2,6 +2,7 @@
 //! machines without a fuzzer.
 
 use crate::check;
+use crate::h2::check as check_h2;
 
 struct Random(u64);
 
@@ -133,6 +134,44 @@ fn memcached() {
         b"VERSION 1.6\r\n",
     ];
     shake(seeds, 10_000, check::memcached);
+}
+
+#[test]
+fn hpack() {
+    let seeds: &[&[u8]] = &[
+        b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff\xbe",
+        b"\x20\x3f\x61\x40\x0acustom-key\x0dcustom-header\x10\x08password\x06secret\xbe\xbf",
+        b"\x48\x82\x64\x02\x58\x85\xae\xc3\x77\x1a\x4b\x0f\x0d\x0212\x7f\x00\x01a",
+        b"u=1, i",
+    ];
+    shake(seeds, 20_000, check_h2::hpack);
+}
+
+#[test]
+fn h2_frame() {
+    let seeds: &[&[u8]] = &[b"\0\0\x08\x06\0\0\0\0\x0012345678", b"\0\x40\0\x09\x04\xff\xff\xff\xff"];
+    shake(seeds, 5000, check_h2::h2_frame);
+}
+
+#[test]
+fn h2_session() {
+    let seeds: &[&[u8]] = &[
+        b"\0\0\0\x04\x01\0\0\0\0\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x01\x01a\0\0\x08\x06\0\0\0\0\x0012345678",
+        b"\0\0\x06\x01\x04\0\0\0\x01\x82\x87\x84\x01\x01a\0\0\x05\0\x08\0\0\0\x01\x01abc\0\0\0\x01\0\x01\0\0\0\x01x",
+        b"\0\0\x0b\x01\x20\0\0\0\x03\0\0\0\x01\x09\x82\x87\x84\x01\x01a\0\0\x05\x09\x04\0\0\0\x03\0\x01x\x01y\0\0\x04\x03\0\0\0\0\x03\0\0\0\x08",
+        b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\x03\0\0\x04\x08\0\0\0\0\0\0\0\0\x09\0\0\x05\x02\0\0\0\0\x05\x80\0\0\0\x0f",
+        b"\0\0\x09\x01\x04\0\0\0\x05\x82\x87\x84\x01\x01a\x0f\x0d\x013\0\0\x03\0\x01\0\0\0\x05abc\0\0\x07\x10\0\0\0\0\0\0\0\0\x05u=1",
+        b"\0\0\x06\x01\x04\0\0\0\x01\x82\x87\x84\x01\x01a\0\0\x05\x01\x05\0\0\0\x01\0\x01x\x01y\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ];
+    shake(seeds, 5000, check_h2::h2_session);
+}
+
+#[test]
+fn client_hello() {
+    let short = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x030123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x00";
+    let named = b"\x16\x03\x01\x00\x3d\x01\x00\x00\x39\x03\x030123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x0e\
+        \x00\x00\x00\x0a\x00\x08\x00\x00\x05a.com";
+    shake(&[short, named], 3000, check::client_hello);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("env", Context::MAIN, one, "A variable of the environment that workers keep or get.", env),
     ];
     let refused = |name: &'static str, doc: &'static str, why: &'static str| {
-        Row::new(name, Context::MAIN, Arity::exactly(1), doc, move |cx| Err(cx.error(why)))
+        Row::new(name, Context::MAIN, Arity::exactly(1), doc, move |cx| Err(Error { unsupported: true, ..cx.error(why) }))
     };
     rows.push(refused(
         "load_module",

@@ -79,8 +79,13 @@ local function all()
             return finish(1)
         end
     end
-    if task.file then
-        local chunk, message = loadfile(task.file)
+    if task.source or task.file then
+        local chunk, message
+        if task.source then
+            chunk, message = loadstring(task.source:gsub("^#[^\n]*", ""), "=stdin")
+        else
+            chunk, message = loadfile(task.file)
+        end
         if not run(chunk, message, unpack(task.arguments)) then
             return finish(1)
         end

@@ -89,14 +89,20 @@ pub(super) fn task(options: &Options) -> Vec<u8> {
     out.extend_from_slice(b"},\nmodules = {");
     options.modules.iter().for_each(|name| item(&mut out, name.as_bytes()));
     out.extend_from_slice(b"},\nfile = ");
-    match &options.file {
-        Some(file) => string(&mut out, file.as_bytes()),
-        None => out.extend_from_slice(b"nil"),
-    }
+    text_or_nil(&mut out, options.file.as_ref().map(|file| file.as_bytes()));
+    out.extend_from_slice(b",\nsource = ");
+    text_or_nil(&mut out, options.source.as_deref());
     out.extend_from_slice(b",\narguments = {");
     options.arguments.iter().for_each(|argument| item(&mut out, argument.as_bytes()));
     out.extend_from_slice(b"},\n}\n");
     out
+}
+
+fn text_or_nil(out: &mut Vec<u8>, text: Option<&[u8]>) {
+    match text {
+        Some(text) => string(out, text),
+        None => out.extend_from_slice(b"nil"),
+    }
 }
 
 fn item(out: &mut Vec<u8>, bytes: &[u8]) {

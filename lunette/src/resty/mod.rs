@@ -9,6 +9,7 @@ mod options;
 use self::options::{Options, Wish};
 use std::ffi::OsString;
 use std::fs;
+use std::io::{IsTerminal, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &[OsString]) -> i32 {
             Ok(status) => code_of(status),
             Err(error) => complain(&format!("cannot run: {error}")),
         },
-        Ok(Wish::Run(options)) => match start(&options) {
+        Ok(Wish::Run(mut options)) => match start(&mut options) {
             Ok(code) => code,
             Err(message) => complain(&message),
         },
@@ -75,8 +76,28 @@ impl Drop for Scratch {
     }
 }
 
-fn start(options: &Options) -> Result<i32, String> {
-    if let Some(file) = &options.file
+/// The code on standard input, if that is what is to be run: it is not asked for at a terminal unless by `-`.
+fn standard_input(options: &Options) -> Result<Option<Vec<u8>>, String> {
+    let mut input = std::io::stdin().lock();
+    let asked = options.file.as_deref().is_some_and(|file| file == "-");
+    let nothing = options.file.is_none() && options.inline.is_empty();
+    if !asked && !nothing {
+        return Ok(None);
+    }
+    let mut source = Vec::new();
+    if asked || !input.is_terminal() {
+        input.read_to_end(&mut source).map_err(|error| format!("cannot read standard input: {error}"))?;
+    }
+    if nothing && source.is_empty() {
+        return Err("neither Lua input file nor -e \"\" option specified.".into());
+    }
+    Ok(Some(source))
+}
+
+fn start(options: &mut Options) -> Result<i32, String> {
+    options.source = standard_input(options)?;
+    if options.source.is_none()
+        && let Some(file) = &options.file
         && !Path::new(file).exists()
     {
         return Err(format!("Lua input file {} not found.", Path::new(file).display()));

@@ -8,6 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 pub(super) const USAGE: &str = "\
 resty [options] [lua-file [args]]
 
+The file \"-\", or no file and no -e, is code on standard input.
+
 Options:
     -c NUM                Number of connections (64 by default).
     -e PROG               Runs this code; may be given several times.
@@ -45,6 +47,8 @@ pub(super) struct Options {
     pub(super) dictionaries: Vec<String>,
     pub(super) program: Option<OsString>,
     pub(super) file: Option<OsString>,
+    /// Code that came on standard input.
+    pub(super) source: Option<Vec<u8>>,
     pub(super) arguments: Vec<OsString>,
 }
 
@@ -90,9 +94,6 @@ pub(super) fn parse(words: &[OsString]) -> Result<Wish, String> {
         }
     }
     options.arguments = rest.into();
-    if options.file.is_none() && options.inline.is_empty() {
-        return Err("neither Lua input file nor -e \"\" option specified.".into());
-    }
     Ok(Wish::Run(Box::new(options)))
 }
 
@@ -158,8 +159,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (words, message) in [
-            (&[][..], "neither Lua input file nor -e \"\" option specified."),
-            (&["-e"], "option -e takes an argument but found none."),
+            (&["-e"][..], "option -e takes an argument but found none."),
             (&["--gdb", "x"], "unknown option --gdb; see resty -h."),
             (&["-c", "many", "x"], "invalid number of connections: many"),
         ] {

@@ -1,8 +1,10 @@
 //! Connections and descriptors run out: those who ask properly are served, and nothing spins.
 
 use crate::rig::{Foreground, Prefix, free_port, get, until};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::Command;
 
 fn server(events: &str, main: &str) -> (Prefix, u16, Foreground) {
     let prefix = Prefix::new();
@@ -67,4 +69,30 @@ fn descriptors_run_out_and_come_back() {
     // A rest of half a second lies between two attempts: a spin would have written thousands.
     let lines = prefix.read("logs/error.log").matches("accept4() failed").count();
     assert!(lines < 100, "{lines} failed attempts");
+}
+
+#[test]
+fn a_full_pipe_as_access_log_costs_lines_and_nothing_else() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let pipe = prefix.path.join("logs/pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log warn;\nevents {{ }}\n\
+             http {{ access_log logs/pipe; server {{ listen {port}; location / {{ return 200 \"fine\\n\"; }} }} }}\n"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    let path = format!("/{}", "x".repeat(1000));
+    for _ in 0..200 {
+        assert_eq!(get(port, &path).unwrap().text(), "fine\n");
+    }
+    let log = prefix.read("logs/error.log");
+    let warnings = log.matches("[warn]").count();
+    assert!(log.contains("failed (11: Resource temporarily unavailable), lines dropped: "), "{log}");
+    // One a second, not one a line.
+    assert!(warnings < 100, "{warnings} warnings");
 }

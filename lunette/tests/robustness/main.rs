@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod body_left;
+mod bounded;
 mod exhaustion;
+mod extremes;
 mod header_bytes;
 mod leaving;
 mod log_bytes;
 mod lua_faults;
+mod refused;
 mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;

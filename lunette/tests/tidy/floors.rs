@@ -5,9 +5,10 @@ use crate::source::root;
 use std::fs;
 
 /// Crates from the ground up.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["base", "sys", "luajit-sys"],
-    &["conf", "wire", "net", "shm", "lua"],
+    &["conf", "wire", "tls", "shm", "lua"],
+    &["net"],
     &["session", "balance", "daemon", "resolver"],
     &["http", "stream"],
     &["engine", "proxy", "modules", "lua-api"],

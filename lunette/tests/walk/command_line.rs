@@ -44,6 +44,33 @@ fn a_bad_configuration_is_shown_with_its_line_and_a_hint() {
 }
 
 #[test]
+fn warnings_have_nginxs_words() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "events {{ }}\nhttp {{ gzip_types text/css TEXT/css; deny 10.1.2.3/8;\nset_real_ip_from 2001:db8::1/32;\ngeo $g {{\n10.1.0.0/8 a;\n}}\n\
+             server {{ listen 127.0.0.1:{port}; server_name a *.b .c; }}\nserver {{ listen 127.0.0.1:{port}; server_name c a d.*; }}\n\
+             server {{ listen 127.0.0.1:{port}; server_name d.* *.b; }} }}\n"
+        ),
+    );
+    let file = prefix.path.join("conf/nginx.conf").display().to_string();
+    let (_, stderr, code) = texts(&prefix.run(&["-t"]));
+    let shown: Vec<&str> = stderr.lines().filter_map(|line| line.strip_prefix("nginx: [warn] ")).collect();
+    let mut expected: Vec<String> = [
+        ("duplicate MIME type \"text/css\"", 2),
+        ("low address bits of 10.1.2.3/8 are meaningless", 2),
+        ("low address bits of 2001:db8::1/32 are meaningless", 3),
+        ("low address bits of 10.1.0.0/8 are meaningless", 5),
+    ]
+    .map(|(text, line)| format!("{text} in {file}:{line}"))
+    .into();
+    expected.extend(["c", "a", "d.*", "*.b"].map(|name| format!("conflicting server name \"{name}\" on 127.0.0.1:{port}, ignored")));
+    assert_eq!((shown, code), (expected.iter().map(String::as_str).collect(), Some(0)));
+}
+
+#[test]
 fn errors_have_nginxs_words() {
     let table = [
         ("http { }", "no \"events\" section in configuration"),
@@ -53,10 +80,16 @@ fn errors_have_nginxs_words() {
         ("events { } http {", "unexpected end of file, expecting \"}\" in FILE:1"),
         ("bogus; events {", "unknown directive \"bogus\" in FILE:1"),
         ("events { } http { server { listen 80 bogus; } }", "invalid parameter \"bogus\" in FILE:1"),
-        ("events { } http { server { return 200 $nothing; } }", "unknown \"nothing\" variable"),
+        ("events { } http { server { return 200 $nothing; } }", "unknown \"nothing\" variable in FILE:1"),
+        ("events { } http {\n limit_req\n zone=z; }", "zero size shared memory zone \"z\" in FILE:3"),
         ("events { } include nowhere.conf;", "open() \"DIR/conf/nowhere.conf\" failed (2: No such file or directory) in FILE:1"),
         ("events { } error_log nowhere/x.log;", "open() \"DIR/nowhere/x.log\" failed (2: No such file or directory)"),
         ("events { } worker_cpu_affinity 012;", "invalid character \"2\" in \"worker_cpu_affinity\" in FILE:1"),
+        ("events { } http { init_by_lua_block \"x = 1\"; }", "directive \"init_by_lua_block\" has no opening \"{\" in FILE:1"),
+        (
+            "events { } http { server { set_by_lua_block $x \"return 1\"; } }",
+            "directive \"set_by_lua_block\" has no opening \"{\" in FILE:1",
+        ),
         ("events { } thread_pool a;", "invalid number of arguments in \"thread_pool\" directive in FILE:1"),
     ];
     let prefix = Prefix::new();

@@ -72,6 +72,25 @@ fn without_the_code_cache_a_change_counts_at_once() {
 }
 
 #[test]
+fn paths_of_the_environment_count_with_and_without_the_code_cache() {
+    for cache in ["on", "off"] {
+        let (prefix, port) = (Prefix::new(), free_port());
+        prefix.write("far/word.lua", "return 'found'");
+        prefix.write(
+            "conf/nginx.conf",
+            &format!(
+                "worker_processes 1;\nerror_log logs/error.log;\nevents {{ worker_connections 10224; }}\nhttp {{\nlua_code_cache {cache};\n\
+                 server {{\nlisten {port};\nlocation / {{ content_by_lua_block {{ ngx.say(require 'word', package.cpath:match('/c/%?.so')) }} }}\n}}\n}}\n"
+            ),
+        );
+        let mut command = crate::rig::command(&prefix.path);
+        command.env("LUA_PATH", prefix.path.join("far/?.lua;;")).env("LUA_CPATH", "/c/?.so;;");
+        assert!(command.status().unwrap().success());
+        assert_eq!(say(port, "/"), (200, "found/c/?.so\n".to_owned()), "{cache}");
+    }
+}
+
+#[test]
 fn an_error_in_lua_is_a_500_and_a_line_in_the_log() {
     let prefix = Prefix::new();
     let port = serve(&prefix, "", "location / { content_by_lua_block { error(\"Oops\") } }");
@@ -120,4 +139,23 @@ fn pooled_connections_do_not_hold_up_the_end() {
     assert_eq!(say(port, "/").1, "1\n");
     assert!(prefix.run(&["-s", "quit"]).status.success());
     until("the end of the server", || prefix.is_down());
+}
+
+#[test]
+fn code_at_a_workers_start_logs_to_the_log_of_http() {
+    let prefix = Prefix::new();
+    let main = "error_log logs/http.log debug;\ninit_worker_by_lua_block { ngx.log(ngx.ERR, \"at start\") \
+                ngx.timer.at(0, function() ngx.log(ngx.ERR, \"in a timer\") ngx.log(ngx.DEBUG, \"quietly\") end) }";
+    let port =
+        serve(&prefix, main, "location / { content_by_lua_block { ngx.log(ngx.DEBUG, \"of a request\") ngx.log(ngx.INFO, \"told\") } }");
+    assert_eq!(say(port, "/").0, 200);
+    until("the timer", || prefix.read("logs/http.log").contains("quietly"));
+    let log = prefix.read("logs/http.log");
+    let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text} in {log}"));
+    assert!(line("at start").ends_with(", context: init_worker_by_lua*"), "{log}");
+    assert!(line("in a timer").ends_with(", context: ngx.timer"), "{log}");
+    // Lines for debugging say no more than their text.
+    assert!(line("quietly").ends_with("quietly") && line("of a request").ends_with("of a request"), "{log}");
+    assert!(line("told").contains("told, client: 127.0.0.1"), "{log}");
+    assert!(!prefix.read("logs/error.log").contains("[lua]"));
 }

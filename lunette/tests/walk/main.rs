@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod command_line;
+mod diagnostics;
+mod libraries;
 mod lua;
+mod modes;
 mod processes;
 mod ready;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod traces;
 
 use rig::Prefix;
 

@@ -1,7 +1,7 @@
 //! `lunette resty`: Lua from the command line.
 
 use crate::rig::{BINARY, PATIENCE, Prefix, until};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 fn resty(prefix: &Prefix, arguments: &[&str]) -> (String, String, Option<i32>) {
@@ -28,6 +28,41 @@ fn code_runs_with_the_api() {
     assert_eq!(resty(&prefix, &["--shdict=d 1m", "-e", "ngx.shared.d:set('a', 1) print(ngx.shared.d:get('a'))"]).0, "1\n");
     assert_eq!(resty(&prefix, &["run.lua", "x", "y"]), ("run.lua xy2 blue\n".into(), String::new(), Some(3)));
     assert_eq!(leftovers(&prefix), 0);
+}
+
+#[test]
+fn code_comes_on_standard_input() {
+    let prefix = Prefix::new();
+    let feed = |program: &str, arguments: &[&str], input: &str| {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&prefix.path).env("TMPDIR", prefix.path.join("logs"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+    };
+    assert_eq!(feed(BINARY, &["resty"], "#!/usr/bin/env resty\nprint(ngx.md5('x'))"), "9dd4e461268c8034f5c8564e155c67a6\n");
+    assert_eq!(feed(BINARY, &["resty", "-", "a"], "print(arg[0], arg[1], (...))"), "-aa\n");
+    assert_eq!(feed(BINARY, &["resty", "-e", "print(io.read('*a'))"], "data"), "data\n");
+    // The program by its other names.
+    for (name, arguments, input, expected) in [("resty", &["-e", "print(1)"][..], "", "1\n"), ("resty", &[], "print(2)", "2\n")] {
+        let link = prefix.path.join(name);
+        let _ = std::os::unix::fs::symlink(BINARY, &link);
+        assert_eq!(feed(&link.display().to_string(), arguments, input), expected);
+    }
+}
+
+#[test]
+fn the_name_openresty_is_what_the_version_says() {
+    let prefix = Prefix::new();
+    for (name, product) in [("openresty", "openresty"), ("nginx", "lunette")] {
+        let link = prefix.path.join(name);
+        std::os::unix::fs::symlink(BINARY, &link).unwrap();
+        for letter in ["-v", "-V"] {
+            let output = Command::new(&link).arg(letter).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(text.starts_with(&format!("nginx version: {product}/1.")), "{text}");
+        }
+    }
 }
 
 #[test]

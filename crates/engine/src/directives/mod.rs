@@ -6,13 +6,14 @@ pub mod error_log;
 mod error_page;
 mod files;
 mod keepalive;
-mod later;
+pub mod later;
 mod noop;
 mod output;
 mod redirect;
 mod root;
 mod server;
 mod slots;
+mod temp_paths;
 pub mod threads;
 pub mod types;
 
@@ -42,17 +43,19 @@ pub fn rows() -> Vec<Row> {
 }
 
 /// The table of every directive: the engine's own, those of `modules`, and `main`, the rows of the main level. Names of
-/// nginx that nobody serves yet get a row that says so.
+/// nginx that nobody serves yet are known to it.
 pub fn table(modules: &Rc<[Module]>, main: Vec<Row>) -> Table {
     let mut table = Table::default();
     let own = main.into_iter().chain(tree::rows(modules)).chain(listen::rows()).chain(rows());
     for row in own.chain(modules.iter().flat_map(|module| (module.rows)())) {
         table.add(row);
     }
-    let missing: Vec<Row> = later::rows().into_iter().filter(|row| !table.names().any(|name| name == row.name)).collect();
-    for row in missing {
-        table.add(row);
+    for row in temp_paths::rows() {
+        if !table.names().any(|name| name == row.name) {
+            table.add(row);
+        }
     }
+    table.set_missing(later::names(), later::PAGE);
     table
 }
 

@@ -109,6 +109,22 @@ pub fn fill(
     Ok(framed)
 }
 
+/// Fills in what is known of a head that could not be parsed to its end: for the log the line as it came, and whether a body may
+/// be sent.
+pub fn fill_unparsed(request: &Request, head: &Head, buffer: &[u8]) {
+    let mut line = request.line.borrow_mut();
+    let mut text = head.line.of(buffer);
+    if text.is_empty() {
+        let start = buffer.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(buffer.len());
+        let raw = buffer.get(start..).unwrap_or_default();
+        text = raw.split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
+    }
+    line.text.extend_from_slice(text);
+    line.method_name.extend_from_slice(head.method_span.of(buffer));
+    line.method = Method::from_name(text.split(|b| *b == b' ').next().unwrap_or_default());
+    line.version = Version::Http11;
+}
+
 fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {
     let mut line = request.line.borrow_mut();
     line.text.extend_from_slice(head.line.of(buffer));

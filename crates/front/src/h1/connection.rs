@@ -2,11 +2,11 @@
 
 use super::body::BodyFraming;
 use super::head_out;
-use super::output::{Output, Sent};
-use super::pace::{Allowance, Pace};
 use crate::active::{Activity, Entry, NEVER};
 use crate::door::Opened;
 use crate::input::Input;
+use crate::output::{Output, Sent};
+use crate::pace::{Allowance, Pace};
 use crate::request::keepalive_allowed;
 use base::clock;
 use http::chain::{Chain, Piece};
@@ -88,7 +88,8 @@ impl H1 {
             return Err(ErrorKind::BrokenPipe.into());
         }
         let before = self.output.borrow().queued();
-        let limit = match self.pace.allowance(clock::now()) {
+        let now = clock::now();
+        let limit = match self.pace.allowance(now) {
             Allowance::Bytes(limit) => limit,
             Allowance::NotBefore(_) if before == 0 => u64::MAX,
             Allowance::NotBefore(time) => {
@@ -99,7 +100,7 @@ impl H1 {
         };
         let result = self.output.borrow_mut().send(&self.stream.borrow(), limit);
         let after = self.output.borrow().queued();
-        self.pace.note_sent(before - after);
+        self.pace.note_sent(before - after, now);
         match &result {
             Ok(Sent::All) => {
                 self.flush.set(false);
@@ -227,7 +228,7 @@ impl Downstream for H1 {
             request.flags.keepalive.set(false);
         }
         let before = self.output.borrow().queued();
-        self.pace.begin(request);
+        self.pace.begin(request, clock::now());
         self.watch.rest_until(NEVER);
         self.output.borrow_mut().join_head_and_file(request.with_location(|l| l.core.tcp_nopush.unwrap_or(false)));
         self.chunked.set(head_out::write(&mut self.output.borrow_mut(), request));

@@ -1,7 +1,7 @@
 //! Serialises a response head, in nginx's order of fields.
 
-use super::output::Output;
 use crate::fields;
+use crate::output::Output;
 use base::{clock, text};
 use engine::error_page::PRODUCT_VERSION;
 use http::Request;
@@ -32,7 +32,7 @@ pub fn write(output: &mut Output, request: &Request) -> bool {
         }
         general_fields(out, request, core, &response, chunked);
         connection_fields(out, request, core, &response, chunked);
-        other_fields(out, &response);
+        other_fields(out, core, &response);
         out.extend_from_slice(b"\r\n");
         output.appended(before);
         chunked
@@ -88,30 +88,35 @@ struct Start {
     second: i64,
     status: u16,
     content_type: Vec<u8>,
-    charset: Vec<u8>,
+    parameters: Vec<u8>,
     text: Vec<u8>,
 }
 
 impl Start {
-    const NOTHING: Start = Start { second: i64::MIN, status: 0, content_type: Vec::new(), charset: Vec::new(), text: Vec::new() };
+    const NOTHING: Start = Start { second: i64::MIN, status: 0, content_type: Vec::new(), parameters: Vec::new(), text: Vec::new() };
 
     fn serves(&self, second: i64, response: &Response) -> bool {
         self.second == second
             && self.status == response.status
             && self.content_type == response.content_type
-            && self.charset == response.charset
+            && is_concatenation(&self.parameters, response.content_type_parameters())
     }
 
     fn renew(&mut self, second: i64, response: &Response) {
         (self.second, self.status) = (second, response.status);
         self.content_type.clone_from(&response.content_type);
-        self.charset.clone_from(&response.charset);
+        self.parameters.clear();
+        response.content_type_parameters().into_iter().for_each(|part| self.parameters.extend_from_slice(part));
         self.text.clear();
         status_line(&mut self.text, response);
         field(&mut self.text, b"Server", PRODUCT_VERSION.as_bytes());
         clock::with_http_date(|date| field(&mut self.text, b"Date", date.as_bytes()));
         content_type(&mut self.text, response);
     }
+}
+
+fn is_concatenation(whole: &[u8], [first, second]: [&[u8]; 2]) -> bool {
+    whole.strip_prefix(first) == Some(second)
 }
 
 /// Status line, `Server`, `Date` and `Content-Type` of a usual answer.
@@ -142,10 +147,7 @@ fn content_type(out: &mut Vec<u8>, response: &Response) {
     if fields::wants_content_type(response) {
         out.extend_from_slice(b"Content-Type: ");
         push_clean(out, &response.content_type);
-        if !response.charset.is_empty() {
-            out.extend_from_slice(b"; charset=");
-            push_clean(out, &response.charset);
-        }
+        response.content_type_parameters().into_iter().for_each(|part| push_clean(out, part));
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -161,9 +163,10 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
         fields::with_date(time, |date| out.extend_from_slice(date));
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(target) = response.headers.get(b"Location") {
+    if let Some(target) = fields::own_location(core, response) {
         out.extend_from_slice(b"Location: ");
-        fields::push_location(out, request, core, response, target);
+        fields::push_origin(out, request, core);
+        out.extend_from_slice(target);
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -186,9 +189,10 @@ fn connection_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response
     }
 }
 
-fn other_fields(out: &mut Vec<u8>, response: &Response) {
+fn other_fields(out: &mut Vec<u8>, core: &Core, response: &Response) {
+    let mut own_location = fields::own_location(core, response).is_some();
     for (name, line) in response.headers.lines() {
-        if !fields::is_decided(name) {
+        if !fields::is_decided(name, &mut own_location) {
             out.extend_from_slice(line);
         }
     }

@@ -6,6 +6,4 @@ pub mod connection;
 pub mod familiar;
 pub mod head_out;
 pub mod linger;
-pub mod output;
-pub mod pace;
 pub mod serve;

@@ -6,13 +6,12 @@ use super::familiar::{Familiar, Seen};
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
-use crate::door::{Beginning, Front, Opened, Parked, Protocol};
+use crate::door::{Beginning, Front, Listener, Opened, Parked, Protocol};
 use crate::request::Refusal;
 use base::clock;
 use base::log::Level;
 use http::core::default;
-use http::root::Endpoint;
-use http::{BoxFuture, Downstream, Http, Request, log_request};
+use http::{BoxFuture, Downstream, Request, log_request};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -46,6 +45,7 @@ pub const PROTOCOL: Protocol = Protocol {
     name: "http/1.1",
     parameter: None,
     alone: false,
+    instead: None,
     alpn: &[b"http/1.1", b"http/1.0", b"http/0.9"],
     begins: |_| Beginning::Mine,
     start,
@@ -56,9 +56,7 @@ struct Loop {
     front: Rc<Front>,
     familiar: Rc<Familiar>,
     conn: Rc<H1>,
-    http: Rc<Http>,
-    endpoint: Rc<Endpoint>,
-    listen: u32,
+    listener: Listener,
     head: Head,
     limits: Limits,
     /// When `keepalive_timeout` ends; before the first request, `client_header_timeout`.
@@ -99,8 +97,8 @@ async fn serve(mut state: Loop) {
 
 impl Loop {
     fn new(front: &Rc<Front>, opened: Opened) -> Loop {
-        let (http, endpoint, listen) = (opened.http.clone(), opened.endpoint.clone(), opened.listen);
-        let limits = arrival::limits(&endpoint.default.core);
+        let listener = opened.listener.clone();
+        let limits = arrival::limits(&listener.server.core);
         let (first, idle_until) = (!opened.resumed, opened.request_by);
         let conn = H1::new(opened);
         conn.watch.set_activity(if first { Activity::Fresh } else { Activity::Idle });
@@ -108,9 +106,7 @@ impl Loop {
             front: front.clone(),
             familiar: front.worker.state(),
             conn: Rc::new(conn),
-            http,
-            endpoint,
-            listen,
+            listener,
             head: Head::new(),
             limits,
             idle_until,
@@ -135,7 +131,7 @@ impl Loop {
                 let rest = input.rest();
                 if !rest.is_empty() {
                     if self.head.is_new()
-                        && let Some(seen) = self.familiar.find(rest, &self.endpoint)
+                        && let Some(seen) = self.familiar.find(rest, &self.listener.endpoint)
                     {
                         return Poll::Ready(Next::Familiar(seen));
                     }
@@ -156,7 +152,7 @@ impl Loop {
                 conn.watch.set_activity(Activity::Head);
                 // The time of a first head runs since the client came.
                 if !self.first {
-                    let timeout = self.endpoint.default.core.client_header_timeout.unwrap_or(default::TIMEOUT);
+                    let timeout = self.listener.server.core.client_header_timeout.unwrap_or(default::TIMEOUT);
                     conn.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
                     *armed = true;
                 }
@@ -218,13 +214,13 @@ impl Loop {
     fn understand(&mut self, request: &Rc<Request>, length: usize) -> Result<(), Refusal> {
         let input = self.conn.input.borrow();
         let bytes = input.rest().get(..length).unwrap_or_default();
-        let filled = arrival::fill(&self.conn.body, request, &self.head, bytes, &self.endpoint);
+        let filled = arrival::fill(&self.conn.body, request, &self.head, bytes, &self.listener.endpoint);
         // What does not fit into the first buffer depends on more than its bytes.
         if let Ok(framed) = &filled
             && length <= self.limits.first as usize
-            && arrival::is_constant(request, &self.head, &self.endpoint)
+            && arrival::is_constant(request, &self.head, &self.listener.endpoint)
         {
-            self.familiar.learn(bytes, &self.endpoint, || Meaning::of(request, framed));
+            self.familiar.learn(bytes, &self.listener.endpoint, || Meaning::of(request, framed));
         }
         self.head.reset();
         filled.map(|_| ())
@@ -233,7 +229,7 @@ impl Loop {
     fn take_request(&mut self) -> Rc<Request> {
         self.conn.info.requests.set(self.conn.info.requests.get() + 1);
         let worker = &self.front.worker;
-        worker.spare.take(worker, &self.http, self.conn.info.clone(), self.conn.clone(), self.endpoint.default.clone())
+        worker.spare.take(worker, &self.listener.http, self.conn.info.clone(), self.conn.clone(), self.listener.server.clone())
     }
 
     /// Brings the answer on its way. True: the connection may carry another request.
@@ -283,13 +279,7 @@ impl Loop {
     async fn refuse(mut self, error: HeadError) {
         let request = self.take_request();
         let buffer = self.conn.input.borrow().rest().to_vec();
-        {
-            let mut line = request.line.borrow_mut();
-            let text = self.head.line.of(&buffer);
-            line.text.extend_from_slice(text);
-            line.method_name.extend_from_slice(self.head.method_span.of(&buffer));
-            line.version = http::line::Version::Http11;
-        }
+        arrival::fill_unparsed(&request, &self.head, &buffer);
         request.action.set(error.action());
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &error.message(&buffer));
@@ -314,6 +304,7 @@ impl Loop {
             return;
         }
         let request = self.take_request();
+        self.fill_unparsed(&request);
         request.action.set("reading client request line");
         log_request!(request, Level::Info, "client prematurely closed connection");
         self.log_unanswered(&request, 400);
@@ -322,6 +313,7 @@ impl Loop {
     fn timed_out(mut self) {
         let idle = self.conn.input.borrow().rest().is_empty();
         let request = self.take_request();
+        self.fill_unparsed(&request);
         request.action.set(if idle { "waiting for request" } else { "reading client request line" });
         log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
         if !idle {
@@ -329,14 +321,15 @@ impl Loop {
         }
     }
 
+    /// The log shows what came of the request.
+    fn fill_unparsed(&self, request: &Request) {
+        arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().rest());
+    }
+
     /// The access log shows requests that got no answer.
     fn log_unanswered(&self, request: &Rc<Request>, status: u16) {
-        request.response.borrow_mut().set_status(status);
-        request.flags.keepalive.set(false);
-        if let Some(engine) = self.front.worker.engine()
-            && let Some(rest) = engine.refuse(request, if status == 408 { 408 } else { 499 })
-        {
-            self.front.worker.spawn(rest);
+        if let Some(engine) = self.front.worker.engine() {
+            engine.abandon(request, status);
         }
         if status == 408 {
             self.cut(request);
@@ -354,7 +347,7 @@ impl Loop {
         match Rc::try_unwrap(self.conn) {
             Ok(conn) => {
                 let parked = Parked {
-                    listen: self.listen,
+                    listen: self.listener.index,
                     protocol: self.front.index_of(PROTOCOL.name),
                     info: Compact::of(&info),
                     no_delay: conn.no_delay.get(),

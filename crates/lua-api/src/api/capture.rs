@@ -345,10 +345,10 @@ fn push_parts(stack: &mut Stack<'_>, child: &Child) {
     stack.push_bool(child.wire.has_head() && !child.wire.has_end() && !request.flags.header_only.get());
     if response.content_type.is_empty() {
         stack.push_nil();
-    } else if response.charset.is_empty() {
-        stack.push_bytes(&response.content_type);
     } else {
-        stack.push_bytes(&[&response.content_type, b"; charset=".as_slice(), &response.charset].concat());
+        let mut full = Vec::new();
+        response.push_content_type(&mut full);
+        stack.push_bytes(&full);
     }
     match response.content_length.filter(|_| !response.headers.contains(b"Content-Length")) {
         Some(length) => stack.push_number(length as f64),

@@ -144,7 +144,7 @@ fn redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }
     let mut response = request.response.borrow_mut();
     response.headers.push(b"Location", &target);
-    response.location_is_final = true;
+    response.location_is_own = false;
     response.set_status(status as u16);
     Ok(stop(cx, status))
 }

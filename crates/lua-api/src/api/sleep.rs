@@ -1,5 +1,6 @@
 //! `ngx.sleep` (`ngx_http_lua_sleep.c`).
 
+use crate::alarms::Alarms;
 use crate::host::Host;
 use base::log::Level;
 use http::Request;
@@ -59,11 +60,12 @@ fn sleep(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         return Err(Raise::new(format!("invalid sleep duration \"{milliseconds}\"")));
     };
     let told = Told::begin(cx, delay);
+    let worker = cx.with_host::<Host, _>(|host| host?.worker.clone()).ok_or("no request found")?;
+    let alarm = (delay > 0).then(|| Alarms::after(&worker, Duration::from_millis(delay)));
     Ok(Later::wait(async move {
-        if delay == 0 {
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
+        match alarm {
+            Some(alarm) => alarm.await,
+            None => tokio::task::yield_now().await,
         }
         if let Some(told) = told {
             told.end();

@@ -1,5 +1,6 @@
 //! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
 
+use crate::alarms::{Alarm, Alarms};
 use crate::host::{Host, Origin};
 use crate::machine::Machine;
 use crate::runtime::Runtime;
@@ -92,30 +93,37 @@ fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
         every,
     };
     timers.add(&worker);
-    worker.spawn(Box::pin(timer.live()));
+    let alarm = timer.alarm();
+    worker.spawn(Box::pin(timer.live(alarm)));
     stack.push_number(1.0);
     Ok(1)
 }
 
 impl Timer {
     /// Waits and runs, once or again and again.
-    async fn live(self) {
+    async fn live(self, mut alarm: Alarm) {
         let timer = Rc::new(self);
         loop {
-            let premature = timer.wait().await;
+            let premature = timer.wait(alarm).await;
             let again = timer.every && !premature && !timer.runtime.timers.is_exiting();
             if !again {
                 timer.runtime.timers.remove();
                 return timer.fire(premature).await;
             }
+            alarm = timer.alarm();
             // The next turn does not wait for this one's end.
             let turn = timer.clone();
             timer.worker.spawn(Box::pin(async move { turn.fire(false).await }));
         }
     }
 
+    /// When it runs next.
+    fn alarm(&self) -> Alarm {
+        Alarms::after(&self.worker, self.delay)
+    }
+
     /// Answers true if the worker's exit came first.
-    async fn wait(&self) -> bool {
+    async fn wait(&self, alarm: Alarm) -> bool {
         let timers = &self.runtime.timers;
         let exit = timers.wake.notified();
         if self.delay.is_zero() {
@@ -127,7 +135,7 @@ impl Timer {
             return true;
         }
         tokio::select! {
-            () = tokio::time::sleep(self.delay) => false,
+            () = alarm => false,
             () = exit => true,
         }
     }

@@ -7,6 +7,7 @@ pub mod args;
 pub mod base64;
 pub mod consts;
 pub mod digest;
+pub mod environment;
 pub mod errlog;
 pub mod escape;
 pub mod ndk;
@@ -37,6 +38,7 @@ pub fn groups() -> Vec<lua::Group> {
         base64::group(),
         escape::group(),
         worker::group(),
+        environment::group(),
         req_body::group(),
         ndk::group(),
         shared::group(),

@@ -66,8 +66,6 @@ fn resp_set(cx: &Cx, name: &[u8], value: &[u8], how: i32) -> i32 {
         host.state.headers_set.set(true);
         if name.eq_ignore_ascii_case(b"Content-Type") {
             host.state.mime_set.set(true);
-        } else if name.eq_ignore_ascii_case(b"Location") {
-            request.response.borrow_mut().location_is_final = value.first() == Some(&b'/');
         }
         match request.response.borrow_mut().set_field(&name, value, how == ADD) {
             Ok(()) => 0,

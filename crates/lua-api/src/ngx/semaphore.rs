@@ -1,6 +1,7 @@
 //! `ngx.semaphore`: light threads of all requests of a worker wait for each other
 //! (`ngx_http_lua_semaphore.c`, `ngx/semaphore.lua`).
 
+use crate::alarms::Alarms;
 use crate::api::ANYWHERE;
 use crate::host::Host;
 use lua::{Cx, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Value};
@@ -147,6 +148,8 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         stack.push_bytes(b"timeout");
         return Ok(Later::Now(2));
     }
+    let worker = cx.with_host::<Host, _>(|host| host?.worker.clone()).ok_or("no request found")?;
+    let alarm = Alarms::after(&worker, Duration::from_millis(delay));
     let waiter = Rc::new(Waiter::default());
     semaphore.queue.borrow_mut().push_back(waiter.clone());
     let place = Place { semaphore, waiter };
@@ -154,7 +157,7 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         tokio::select! {
             biased;
             () = place.waiter.bell.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(delay)) => {}
+            () = alarm => {}
         }
         if place.waiter.granted.replace(false) {
             return Ok(Reply::One(Value::Bool(true)));

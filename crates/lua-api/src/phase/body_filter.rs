@@ -10,7 +10,7 @@ use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Filtered;
-use http::{Attach, Chain, Levels, Module, Outcome, Request};
+use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
 use std::rc::Rc;
 
 /// `body_filter_by_lua`, `body_filter_by_lua_file`, `body_filter_by_lua_block`.
@@ -42,6 +42,11 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
         let entry = Entry::new(place, code, lua::Phase::BODY_FILTER);
+        // It may read the body: a large file comes to it in pieces.
+        place.header_filter(|request| {
+            request.flags.reads_body.set(true);
+            Step::Now(Outcome::Ok)
+        });
         if entry.may_wait() {
             place.body_filter(move |request, chain| run_waiting(&entry, request, chain));
         } else {

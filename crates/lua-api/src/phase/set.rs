@@ -31,6 +31,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
+    directive::check_block(cx)?;
     let Some(name) = cx.arg(0).strip_prefix(b"$").filter(|name| !name.is_empty()) else {
         return Err(cx.error_at(0, format!("invalid variable name \"{}\"", cx.text(0))));
     };

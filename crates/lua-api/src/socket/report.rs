@@ -63,7 +63,7 @@ impl Reporter {
     fn write(&self, level: Level, message: &str) {
         match &self.request {
             Some(request) => request.log(level, message.as_bytes()),
-            None if self.context.is_empty() => self.log.write(level, 0, message.as_bytes()),
+            None if self.context.is_empty() || level == Level::Debug => self.log.write(level, 0, message.as_bytes()),
             None => self.log.write(level, 0, format!("{message}, context: {}", self.context).as_bytes()),
         }
     }

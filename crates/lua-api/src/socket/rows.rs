@@ -24,7 +24,8 @@ pub fn group() -> Group {
         Row::calls("getfd", at, keep::descriptor),
         Row::calls("setoption", at, keep::set_option),
         Row::calls("getoption", at, keep::get_option),
-        Row::calls("sslhandshake", at, |_, _| Err("TLS is not supported yet".into())),
+        Row::calls("sslhandshake", at, no_tls),
+        Row::calls("setclientcert", at, no_tls),
     ];
     rows.extend(quick::rows());
     rows.extend(udp::rows());
@@ -38,6 +39,13 @@ fn tcp(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         0 => Ok(0),
         count => Err(Raise::new(format!("expecting zero arguments, but got {count}")).at_level(2)),
     }
+}
+
+/// Where OpenResty begins TLS.
+fn no_tls(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    stack.push_nil();
+    stack.push_bytes(b"TLS is not supported yet");
+    Ok(2)
 }
 
 /// Closes the sockets with these numbers, whose objects Lua has collected.

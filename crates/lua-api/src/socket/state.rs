@@ -153,12 +153,16 @@ impl Drop for Busy {
     }
 }
 
+/// Most bytes that are read at once, however large the configured buffer is.
+const LARGEST_READ: usize = 1 << 20;
+
 /// Makes room for a read of `room` bytes behind what is unread of `input`, which begins at `at`.
 pub fn make_room(input: &mut Vec<u8>, at: &mut usize, room: usize) {
     if *at > 0 {
         input.drain(..*at);
         *at = 0;
     }
+    let room = room.min(LARGEST_READ);
     if input.capacity() - input.len() < room {
         input.reserve(room);
     }

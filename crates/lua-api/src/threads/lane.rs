@@ -1,7 +1,7 @@
 //! A thread with a machine of its own, and the worker's store of them.
 
 use crate::host::Host;
-use crate::machine::Machine;
+use crate::machine::{Machine, Search};
 use crate::runtime::{Runtime, Surroundings};
 use crate::threads::parcel::Parcel;
 use base::log::ErrorLog;
@@ -118,7 +118,7 @@ fn live(luggage: Luggage, tasks: &Receiver<Task>) {
 }
 
 fn make(luggage: Luggage) -> Result<Lane, LuaError> {
-    let machine = Rc::new(Machine::new(Some(&luggage.path), Some(&luggage.cpath))?);
+    let machine = Rc::new(Machine::new(Search::new(Some(&luggage.path), Some(&luggage.cpath)))?);
     let vm = &machine.vm;
     for group in crate::ngx::thread_groups() {
         vm.bind(&group)?;

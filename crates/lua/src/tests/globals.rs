@@ -37,6 +37,33 @@ fn tampering_with_the_environment_ends_with_the_handler() {
 }
 
 #[test]
+fn a_handlers_metatable_of_its_globals_leaves_the_real_ones() {
+    let (vm, log) = machine();
+    let strict = "local mt = { __index = function(_, k) error('no ' .. k, 2) end, __newindex = function(_, k) error('not ' .. k, 2) end }
+        say(setmetatable(_G, mt) == _G, getmetatable(_G) == mt, type(print))
+        say(pcall(function() return foo end)) say(pcall(function() foo = 1 end))
+        mt.__newindex, mt.__index = nil, { bar = 2 } foo = 3 say(foo, bar, baz)
+        setmetatable(_G, { __index = string, __metatable = false }) say(foo, upper('x'), pcall(setmetatable, _G, nil))";
+    let place = "content_by_lua(nginx.conf:42)";
+    let expected =
+        format!("truetruefunction\nfalse{place}:3: no foo\nfalse{place}:3: not foo\n32nil\n3Xfalsecannot change a protected metatable\n");
+    assert_eq!(says(&vm, strict), expected);
+    assert_eq!(says(&vm, "say(bar, foo, upper)"), "nilnilnil\n");
+    assert_eq!(log.globals.borrow().len(), 0);
+    assert_eq!(says(&vm, "setmetatable(_G, nil) say(type(print), foo)"), "functionnil\n");
+    // For all other tables it is Lua's own.
+    let usual = "local t = setmetatable({}, { __index = { x = 1 } }) say(t.x, setmetatable(t, nil).x)
+        say(pcall(setmetatable, setmetatable({}, { __metatable = 1 }), nil)) say(pcall(setmetatable, 1, nil)) say(pcall(setmetatable, {}, 1))
+        say(pcall(function() setmetatable(nil, {}) end))";
+    let expected = format!(
+        "1nil\nfalsecannot change a protected metatable\nfalsebad argument #1 to 'setmetatable' (table expected, got number)\n\
+         falsebad argument #2 to 'setmetatable' (nil or table expected)\n\
+         false{place}:3: bad argument #1 to 'setmetatable' (table expected, got nil)\n"
+    );
+    assert_eq!(says(&vm, usual), expected);
+}
+
+#[test]
 fn suspended_handlers_keep_their_globals_apart() {
     let (vm, _) = machine();
     let id = chunk(&vm, "mine = (mine or 0) + 1 nap(2) say(mine) mine = mine + 1 nap(1) say(mine)");

@@ -100,7 +100,7 @@ impl Recoder {
     }
 
     /// Recodes a piece.
-    pub(super) fn feed(&mut self, data: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn recode(&mut self, data: &[u8], out: &mut Vec<u8>) {
         match self.way {
             Way::Forth => {
                 for byte in data {
@@ -136,7 +136,7 @@ impl Recoder {
     }
 
     /// The text has ended.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn end(&mut self, out: &mut Vec<u8>) {
         if !std::mem::take(&mut self.tail).is_empty() {
             out.push(b'?');
         }
@@ -155,8 +155,8 @@ mod tests {
     fn run(recoder: Option<Recoder>, text: &[u8], step: usize) -> Vec<u8> {
         let mut recoder = recoder.unwrap();
         let mut out = Vec::new();
-        text.chunks(step).for_each(|chunk| recoder.feed(chunk, &mut out));
-        recoder.finish(&mut out);
+        text.chunks(step).for_each(|chunk| recoder.recode(chunk, &mut out));
+        recoder.end(&mut out);
         out
     }
 

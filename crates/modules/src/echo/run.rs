@@ -212,7 +212,15 @@ impl Run {
             return Outcome::Status(500).into();
         };
         let text = arguments.next().unwrap_or_default();
-        self.write(text.repeat(usize::try_from(times).unwrap_or(0)))
+        let times = usize::try_from(times).unwrap_or(usize::MAX);
+        let mut all = Vec::new();
+        if all.try_reserve_exact(text.len().saturating_mul(times)).is_err() {
+            return Outcome::Status(500).into();
+        }
+        for _ in 0..if text.is_empty() { 0 } else { times } {
+            all.extend_from_slice(&text);
+        }
+        self.write(all)
     }
 
     fn sleep(&mut self, command: &Command) -> Step {

@@ -2,7 +2,6 @@
 
 use super::cache::{Content, Opened};
 use super::open::Failure;
-use crate::filtering::{memory_wanted, stream};
 use base::errno::strerror;
 use base::log::Level;
 use http::output::then;
@@ -45,10 +44,7 @@ pub fn send(request: &Rc<Request>, file: Rc<Opened>) -> Step {
     let request = request.clone();
     then(request.send_header(), move |outcome| match outcome {
         Outcome::Ok if request.flags.header_only.get() => Step::Now(Outcome::Ok),
-        Outcome::Ok => match &file.content {
-            Content::Open(open) if memory_wanted(&request) => stream(request.clone(), open.clone(), file.identity.size),
-            _ => request.output(body(&file)),
-        },
+        Outcome::Ok => request.output(body(&file)),
         other => Step::Now(other),
     })
 }

@@ -27,7 +27,7 @@ pub(super) fn parse(cx: &Cx<'_>) -> Result<Option<FileCache>, Error> {
     let mut cache = FileCache { max: 0, inactive: 10_000, valid: 60_000, min_uses: 1 };
     for i in 0..cx.args().len() {
         let bad = || cx.error_at(i, format!("invalid \"open_log_file_cache\" parameter \"{}\"", cx.text(i)));
-        let seconds = |text: &[u8]| base::text::parse_time_sec(text).map(|s| s * 1000);
+        let seconds = |text: &[u8]| base::text::parse_time_sec(text).map(|s| s.saturating_mul(1000));
         match cx.arg(i) {
             b"off" => return Ok(None),
             arg => {
@@ -88,11 +88,11 @@ fn open(request: &Request, path: &PathBuf, cache: Option<&FileCache>) -> io::Res
     let state = request.worker.state::<OpenFiles>();
     let mut files = state.by_path.borrow_mut();
     let now = clock::monotonic_ms();
-    files.retain(|_, open| now < open.used + cache.inactive);
+    files.retain(|_, open| now < open.used.saturating_add(cache.inactive));
     if let Some(open) = files.get_mut(path) {
         open.uses += 1;
         open.used = now;
-        if let Some(file) = open.file.as_ref().filter(|_| now < open.opened + cache.valid) {
+        if let Some(file) = open.file.as_ref().filter(|_| now < open.opened.saturating_add(cache.valid)) {
             return Ok(file.clone());
         }
         let file = LogFile::open(path)?;

@@ -112,9 +112,7 @@ impl Rewrite {
         if log {
             log_request!(request, Level::Notice, "rewritten redirect: \"{}\"", String::from_utf8_lossy(&target));
         }
-        let mut response = request.response.borrow_mut();
-        response.headers.remove(b"Location");
-        response.headers.push(b"Location", &target);
+        request.response.borrow_mut().redirect_to(&target);
         Flow::End(Outcome::Status(status))
     }
 

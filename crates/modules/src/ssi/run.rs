@@ -3,11 +3,13 @@
 use super::parse::Token;
 use super::text::evaluate;
 use super::values::{set_value, shared, value_of};
-use crate::collector::fetch;
+use crate::collector::Included;
 use crate::filtering::each_run;
+use crate::transform::PART;
 use base::clock::{self, civil, month_name};
 use base::log::Level;
-use http::{Outcome, Piece, Request, log_request};
+use http::below::Below;
+use http::{Chain, Outcome, Piece, Request, log_request};
 use session::{Cache, Regex, Session, Variables, variable};
 use std::any::Any;
 use std::rc::Rc;
@@ -51,6 +53,42 @@ impl State {
     }
 }
 
+/// What the page has become so far, and where it goes.
+pub(super) struct Out {
+    pieces: Vec<Piece>,
+    below: Below,
+    failed: Option<Outcome>,
+}
+
+impl Out {
+    pub(super) fn new(below: Below) -> Out {
+        Out { pieces: Vec::new(), below, failed: None }
+    }
+
+    /// What has not been sent.
+    pub(super) fn rest(self) -> Vec<Piece> {
+        self.pieces
+    }
+
+    /// Sends what there is, if it is much.
+    async fn send_much(&mut self) -> Result<(), Outcome> {
+        if let Some(failed) = self.failed {
+            return Err(failed);
+        }
+        let much = self.pieces.len() >= MANY || self.pieces.iter().map(Piece::len).sum::<u64>() >= PART as u64;
+        if !much {
+            return Ok(());
+        }
+        let chain = Chain { pieces: std::mem::take(&mut self.pieces), ..Chain::default() };
+        let sent = self.below.send(chain).await;
+        self.failed = sent.err();
+        sent
+    }
+}
+
+/// So many pieces leave, however short they are.
+const MANY: usize = 64;
+
 /// A command's parameters.
 struct Params(Vec<(Vec<u8>, Vec<u8>)>);
 
@@ -69,11 +107,11 @@ pub(super) async fn token(
     mut state: State,
     token: Token,
     silent: bool,
-    out: &mut Vec<Piece>,
+    out: &mut Out,
 ) -> (State, Result<(), Outcome>) {
     let result = match token {
         Token::Text(text) => {
-            state.emit(Piece::Bytes(text.into()), out);
+            state.emit(Piece::Bytes(text.into()), &mut out.pieces);
             Ok(())
         }
         Token::Broken(why) => Err(Fault(why)),
@@ -84,10 +122,11 @@ pub(super) async fn token(
         if !silent {
             let message = state.error_message.clone();
             let message = message.unwrap_or_else(|| b"[an error occurred while processing the directive]".to_vec());
-            state.emit(Piece::Bytes(message.into()), out);
+            state.emit(Piece::Bytes(message.into()), &mut out.pieces);
         }
     }
-    (state, Ok(()))
+    let sent = out.send_much().await;
+    (state, sent)
 }
 
 const KNOWN: [(&str, &[&str], &str); 10] = [
@@ -119,7 +158,7 @@ fn check(name: &str, params: &Params) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn command(request: &Rc<Request>, state: &mut State, name: &[u8], params: &Params, out: &mut Vec<Piece>) -> Result<(), Fault> {
+async fn command(request: &Rc<Request>, state: &mut State, name: &[u8], params: &Params, out: &mut Out) -> Result<(), Fault> {
     let name = String::from_utf8_lossy(name);
     let branch = matches!(&*name, "if" | "elif" | "else" | "endif");
     if state.silent() && !branch {
@@ -131,7 +170,7 @@ async fn command(request: &Rc<Request>, state: &mut State, name: &[u8], params: 
     check(&name, params)?;
     match &*name {
         "include" => return include(request, state, params, out).await,
-        "echo" => echo(request, state, params, out)?,
+        "echo" => echo(request, state, params, &mut out.pieces)?,
         "config" => config(request, state, params)?,
         "set" => {
             let value = evaluate(request, params.get("value").unwrap_or_default()).ok_or_else(|| bad_name(params.get("value")))?;
@@ -209,7 +248,7 @@ impl Session for Scratch {
 fn matches(request: &Request, pattern: &[u8], subject: &[u8]) -> Result<bool, Fault> {
     let mut variables = Variables::default();
     let regex = Regex::new(pattern, false, &mut variables).map_err(Fault)?;
-    variables.finish().map_err(Fault)?;
+    variables.finish().map_err(|unknown| Fault(unknown.to_string()))?;
     let scratch = Scratch(Cache::new(Rc::new(variables)));
     if !regex.exec(&scratch, subject) {
         return Ok(false);
@@ -289,7 +328,7 @@ fn include_uri(request: &Request, params: &Params) -> Result<Vec<u8>, Fault> {
     Ok(path)
 }
 
-async fn include(request: &Rc<Request>, state: &mut State, params: &Params, out: &mut Vec<Piece>) -> Result<(), Fault> {
+async fn include(request: &Rc<Request>, state: &mut State, params: &Params, out: &mut Out) -> Result<(), Fault> {
     if params.get("set").is_some() && params.get("stub").is_some() {
         return Err(Fault("\"set\" and \"stub\" cannot be used together in \"include\" SSI command".to_owned()));
     }
@@ -304,30 +343,47 @@ async fn include(request: &Rc<Request>, state: &mut State, params: &Params, out:
         Some(name) => Some(find_block(request, name)?),
         None => None,
     };
-    let (status, mut pieces) = fetch(request.clone(), uri).await.ok_or_else(|| Fault("subrequest failed".to_owned()))?;
-    if let Some(name) = params.get("set") {
-        let mut value = Vec::new();
-        if status < 300 {
-            for piece in &pieces {
-                let run = each_run(piece, |data| {
-                    value.extend_from_slice(data);
-                    Ok(())
-                });
-                run.map_err(|error| Fault(format!("reading an included file failed: {error}")))?;
-            }
+    let included = Included::start(request, &uri).ok_or_else(|| Fault("subrequest failed".to_owned()))?;
+    match (params.get("set"), stub) {
+        (Some(name), _) => set_to_answer(request, name, included).await,
+        (None, Some(stub)) => {
+            let (status, pieces) = included.whole().await;
+            let pieces = if status >= 300 || pieces.iter().all(Piece::is_empty) { stub } else { pieces };
+            pieces.into_iter().for_each(|piece| state.emit(piece, &mut out.pieces));
+            Ok(())
         }
-        set_value(request, name, value);
-        return Ok(());
+        (None, None) => {
+            pass_on(state, included, out).await;
+            Ok(())
+        }
     }
-    if let Some(stub) = stub
-        && (status >= 300 || pieces.iter().all(Piece::is_empty))
-    {
-        pieces = stub;
+}
+
+/// `include set`: the answer becomes a variable.
+async fn set_to_answer(request: &Rc<Request>, name: &[u8], included: Included) -> Result<(), Fault> {
+    let (status, pieces) = included.whole().await;
+    let mut value = Vec::new();
+    if status < 300 {
+        for piece in &pieces {
+            let run = each_run(piece, |data| {
+                value.extend_from_slice(data);
+                Ok(())
+            });
+            run.map_err(|error| Fault(format!("reading an included file failed: {error}")))?;
+        }
     }
-    for piece in pieces {
-        state.emit(piece, out);
-    }
+    set_value(request, name, value);
     Ok(())
+}
+
+/// Sends an included answer as it comes; when it can go nowhere any more, [`Out::send_much`] says so again.
+async fn pass_on(state: &mut State, mut included: Included, out: &mut Out) {
+    while let Some(pieces) = included.next().await {
+        pieces.into_iter().for_each(|piece| state.emit(piece, &mut out.pieces));
+        if out.send_much().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn find_block(request: &Request, name: &[u8]) -> Result<Vec<Piece>, Fault> {

@@ -44,11 +44,7 @@ fn sent_headers(variables: &mut Variables) {
         if response.content_type.is_empty() {
             return put_headers(&response.headers, b"content_type", out);
         }
-        out.extend_from_slice(&response.content_type);
-        if !response.charset.is_empty() {
-            out.extend_from_slice(b"; charset=");
-            out.extend_from_slice(&response.charset);
-        }
+        response.push_content_type(out);
         true
     });
     http_define(variables, "sent_http_content_length", 0, |request, out| {

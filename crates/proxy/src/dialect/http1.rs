@@ -8,6 +8,8 @@ use crate::url::{UriRule, push_uri};
 use base::text::push_number;
 use http::{Method, Outcome, Request};
 use session::Complex;
+use session::variable::{VarIndex, get_assigned};
+use std::cell::OnceCell;
 use wire::chunked::Decoder;
 use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
 use wire::known::Known;
@@ -35,6 +37,8 @@ pub struct Http1 {
     body: Option<Complex>,
     fields: Vec<(Box<[u8]>, Complex)>,
     own_host: bool,
+    /// `$proxy_host`, where the configuration mentions it and so may assign it.
+    host_variable: OnceCell<Option<VarIndex>>,
     not_copied: Hidden,
 }
 
@@ -51,7 +55,7 @@ impl Http1 {
         let fields = set.iter().filter(|(name, value)| !framing(name) && !empty(value)).cloned().collect();
         let keep_alive = version_11;
         let own_host = set.iter().any(|(name, _)| is(name, "Host"));
-        Http1 { version_11, keep_alive, method, body, fields, own_host, not_copied }
+        Http1 { version_11, keep_alive, method, body, fields, own_host, host_variable: OnceCell::new(), not_copied }
     }
 
     fn push_fields(&self, request: &Request, out: &mut Vec<u8>) -> bool {
@@ -161,7 +165,10 @@ impl Dialect for Http1 {
         out.extend_from_slice(if self.version_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
         if !self.own_host {
             out.extend_from_slice(b"Host: ");
-            out.extend_from_slice(&job.url.host_header);
+            let index = *self.host_variable.get_or_init(|| request.http.variables.mentioned("proxy_host"));
+            if !index.is_some_and(|index| get_assigned(request, index, out)) {
+                out.extend_from_slice(&job.url.host_header);
+            }
             out.extend_from_slice(b"\r\n");
         }
         encoded.upgrade = self.push_fields(request, out);

@@ -23,9 +23,17 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 9] = [
+const MODULES: [Module; 17] = [
     proxy::upstream::MODULE,
-    proxy::upstream::KEEPALIVE,
+    proxy::upstream::methods::HASH,
+    proxy::upstream::methods::IP_HASH,
+    proxy::upstream::methods::LEAST_CONN,
+    proxy::upstream::methods::LEAST_TIME,
+    proxy::upstream::methods::RANDOM,
+    proxy::upstream::keepalive::MODULE,
+    proxy::upstream::zone::MODULE,
+    proxy::upstream::sticky::MODULE,
+    proxy::upstream::queue::MODULE,
     proxy::proxy::MODULE,
     proxy::fastcgi::MODULE,
     proxy::uwsgi::MODULE,
@@ -36,7 +44,7 @@ const MODULES: [Module; 9] = [
 ];
 
 /// What the configurations here mention of other modules' variables.
-const VARIABLES: [&str; 5] = ["memcached_key", "host", "is_request_port", "request_port", "empty"];
+const VARIABLES: [&str; 6] = ["memcached_key", "host", "is_request_port", "request_port", "empty", "cookie_at"];
 
 struct Text(Vec<u8>);
 

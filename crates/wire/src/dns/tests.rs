@@ -51,13 +51,13 @@ fn addresses_by_aliases_in_any_order() {
     let answer = parse(&message(0x8180, 4, Kind::A, &rest)).unwrap();
     assert_eq!((answer.id, answer.code, answer.name.to_string(), answer.kind), (7, 0, "a.b".to_owned(), Kind::A));
     let found = answer.found();
-    assert_eq!(found, Found { addresses: vec!["10.0.0.1".parse().unwrap()], ttl: 30, alias: None });
+    assert_eq!(found, Found { addresses: vec!["10.0.0.1".parse().unwrap()], services: vec![], ttl: 30, alias: None });
 }
 
 #[test]
 fn an_alias_without_an_address_is_asked_for_next() {
     let answer = parse(&message(0x8180, 1, Kind::A, &rr(SELF, Kind::CNAME, 9, b"\x01c\xc0\x0e"))).unwrap();
-    assert_eq!(answer.found(), Found { addresses: vec![], ttl: 9, alias: Some(name("c.b")) });
+    assert_eq!(answer.found(), Found { addresses: vec![], services: vec![], ttl: 9, alias: Some(name("c.b")) });
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn other_types() {
     ]
     .concat();
     let answer = parse(&message(0x8180, 3, Kind::AAAA, &rest)).unwrap();
-    assert_eq!(answer.found(), Found { addresses: vec!["::1".parse().unwrap()], ttl: 0, alias: None });
+    assert_eq!(answer.found(), Found { addresses: vec!["::1".parse().unwrap()], services: vec![], ttl: 0, alias: None });
     assert_eq!(answer.records[1].ttl, LONGEST_TTL);
-    assert_eq!(answer.records[1].data, Data::Service { priority: 1, weight: 2, port: 80, target: name("t") });
+    assert_eq!(answer.records[1].data, Data::Service(Service { priority: 1, weight: 2, port: 80, target: name("t") }));
     assert_eq!(answer.records[2].data, Data::Pointer(name("p")));
 }
 

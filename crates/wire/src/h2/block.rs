@@ -1,12 +1,13 @@
 //! Header blocks that come in: HEADERS and CONTINUATION.
 
 use super::budget::Class;
-use super::conn::{Block, BodyFault, Connection, Event, Purpose, Reading, Refusal, StreamError};
+use super::conn::{Block, Connection, Purpose, Reading};
 use super::error::{ErrorCode, Failure};
+use super::event::{BodyFault, Event, Refusal, StreamError};
 use super::frame::{self, FrameHead, flag, kind};
 use super::receive::Step;
 use super::request::{RequestHead, Rules, check_trailers};
-use super::stream::Stream;
+use super::stream::{End, Stream};
 use super::tree::Dependency;
 use crate::hpack::HpackError;
 
@@ -44,7 +45,9 @@ impl Connection {
     fn purpose(&mut self, head: FrameHead, dependency: Option<Dependency>) -> Result<Purpose, Failure> {
         let id = head.stream;
         let known = id != 0 && !self.is_idle(id);
-        if known && (self.streams.get(id).is_some() || self.streams.end_of(id).is_some()) {
+        // A stream that ended whole is an identifier that must not come again.
+        let ended = || self.streams.end_of(id).is_some_and(|end| end != End::Whole);
+        if known && (self.streams.get(id).is_some() || ended()) {
             return Ok(Purpose::Trailers);
         }
         if known && self.closing_at.is_some_and(|last| id > last) {
@@ -71,6 +74,8 @@ impl Connection {
             self.use_tree();
         }
         self.tree.open(id, dependency);
+        let priority = self.early.iter().find(|entry| entry.0 == id).map(|entry| entry.1);
+        self.early.retain(|entry| entry.0 > id);
         self.streams.push(Stream {
             id,
             send_window: self.peer.initial_window,
@@ -85,7 +90,7 @@ impl Connection {
             queued: false,
             starved: false,
             answered: false,
-            priority: None,
+            priority,
         });
         if dependency.is_some() {
             self.rerank();
@@ -163,7 +168,7 @@ impl Connection {
             Purpose::Dropped(None) => Ok(None),
             Purpose::Dropped(Some(why)) => {
                 frame::rst_stream(block.stream, ErrorCode::REFUSED_STREAM, out);
-                self.streams.ended(block.stream, super::stream::End::ByUs);
+                self.streams.ended(block.stream, End::ByUs);
                 Ok(Some(Event::Refused { stream: block.stream, why }))
             }
         }
@@ -174,7 +179,8 @@ impl Connection {
         let head = RequestHead::read(&self.fields, rules);
         if let Some(stream) = self.streams.get_mut(block.stream) {
             stream.in_closed = block.end;
-            stream.priority = head.priority.or(stream.priority);
+            // The frame overrides the field (RFC 9218, 7).
+            stream.priority = stream.priority.or(head.priority);
             // Behind CONNECT there is no body with a length (RFC 9113, 8.5).
             stream.expected = head.content_length.filter(|_| head.protocol.is_none());
             stream.declared = head.content_length.unwrap_or(0);
@@ -207,6 +213,9 @@ impl Connection {
         let short = stream.expected.filter(|rest| *rest > 0);
         let body = short.map(|rest| BodyFault::TooShort { received: declared - rest, declared });
         let fault = check_trailers(&self.fields).err();
+        if fault.is_some() || body.is_some() {
+            self.budget.charge(Class::Reset, 1)?;
+        }
         Ok(Some(Event::Trailers { stream: id, fault, body }))
     }
 }
@@ -229,8 +238,9 @@ fn hpack_failure(error: HpackError) -> Failure {
         HpackError::LongLength => (ErrorCode::COMPRESSION_ERROR, "client sent header field with too long length value"),
         HpackError::Huffman => (ErrorCode::COMPRESSION_ERROR, "client sent invalid encoded header field"),
         HpackError::EmptyName => (ErrorCode::PROTOCOL_ERROR, "client sent zero header name length"),
-        // nginx says FRAME_SIZE_ERROR; RFC 9113, 4.3 wants this.
-        HpackError::Truncated => (ErrorCode::COMPRESSION_ERROR, "client sent header block with incorrect length"),
+        // nginx says FRAME_SIZE_ERROR to both; RFC 9113, 4.3 wants this.
+        HpackError::Truncated => (ErrorCode::COMPRESSION_ERROR, "client sent header field with incorrect length"),
+        HpackError::TruncatedInteger => (ErrorCode::FRAME_SIZE_ERROR, "client sent header block with incorrect length"),
         HpackError::StringTooLarge => (ErrorCode::ENHANCE_YOUR_CALM, "client sent too large header field"),
         HpackError::TooLarge => (ErrorCode::ENHANCE_YOUR_CALM, "client sent too large header"),
     };

@@ -67,10 +67,12 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// PRIORITY frames are limited by how many streams there can be, as in nginx.
+    /// PRIORITY frames are limited by how many streams there can be, as in nginx. All open streams may be given up at once.
     #[must_use]
     pub fn new(streams: usize) -> Self {
         let mut budget = Self::default();
+        let resets = i64::try_from(2 * streams.min(2000)).unwrap_or(0);
+        budget.set(Class::Reset, resets.max(rate(Class::Reset as usize).burst));
         budget.set(Class::Priority, i64::try_from(streams).unwrap_or(i64::MAX).max(100).min(rate(Class::Priority as usize).burst));
         budget
     }

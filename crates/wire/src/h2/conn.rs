@@ -2,9 +2,9 @@
 
 use super::budget::{Budget, Class};
 use super::error::{ErrorCode, Failure};
+use super::event::{Event, Refusal, StreamError};
 use super::frame::{self, PREFACE};
 use super::priority::Priority;
-use super::request::{Malformed, RequestHead};
 use super::schedule::{Rank, Schedule};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
 use super::stream::{End, Stream, Streams};
@@ -27,197 +27,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { max_streams: 128, window: 65_536, headers: Limits::default(), connect_protocol: false }
-    }
-}
-
-/// What [`Connection::poll`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Poll<'i> {
-    /// How many bytes of the input are done with.
-    pub used: usize,
-    /// What happened; `None` when more input is needed.
-    pub event: Option<Event<'i>>,
-}
-
-/// A body that does not have the length that `content-length` declared: to be answered with 400, unless the answer has begun, and
-/// reset with PROTOCOL_ERROR (RFC 9113, 8.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFault {
-    /// More came.
-    TooLong,
-    /// The stream ended after `received` of `declared` bytes.
-    TooShort {
-        /// What came.
-        received: u64,
-        /// What should have come.
-        declared: u64,
-    },
-}
-
-impl BodyFault {
-    /// What nginx logs, at the level info.
-    #[must_use]
-    pub fn message(self) -> String {
-        match self {
-            Self::TooLong => "client intended to send body data larger than declared".to_owned(),
-            Self::TooShort { received, declared } => {
-                format!("client prematurely closed stream: only {received} out of {declared} bytes of request body received")
-            }
-        }
-    }
-}
-
-/// Something that concerns the caller.
-///
-/// For every stream of a [`Event::Request`] the caller must call [`Connection::close`] once, when it is done with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'i> {
-    /// A request. Its fields are in [`Connection::fields`] until the next poll. When [`RequestHead::fault`] is there, answer with its
-    /// status, and then reset the stream with PROTOCOL_ERROR.
-    Request {
-        /// The stream.
-        stream: u32,
-        /// What the fields say.
-        head: RequestHead,
-        /// There is no body.
-        end: bool,
-        /// Bytes of the header block, for `$request_length`.
-        size: usize,
-    },
-    /// Content; pieces of frames come as they arrive. The stream's window stays smaller until the caller releases them.
-    Data {
-        /// The stream.
-        stream: u32,
-        /// The piece, which may be empty at the end.
-        data: &'i [u8],
-        /// The body is complete.
-        end: bool,
-        /// The body's length is not what was declared; nothing of the stream follows.
-        fault: Option<BodyFault>,
-    },
-    /// Trailers, in [`Connection::fields`]: the body is complete.
-    Trailers {
-        /// The stream.
-        stream: u32,
-        /// They are not what trailers may be: the stream is to be reset.
-        fault: Option<Malformed>,
-        /// The body is shorter than declared.
-        body: Option<BodyFault>,
-    },
-    /// The peer ended the stream by force ([`reset_message`] is what nginx logs).
-    Reset {
-        /// The stream.
-        stream: u32,
-        /// Why.
-        code: ErrorCode,
-    },
-    /// The peer broke the protocol within one stream, which was reset.
-    StreamError {
-        /// The stream.
-        stream: u32,
-        /// What RST_STREAM said.
-        code: ErrorCode,
-        /// What happened.
-        error: StreamError,
-    },
-    /// A stream was refused; nothing is kept of it.
-    Refused {
-        /// The stream.
-        stream: u32,
-        /// Why.
-        why: Refusal,
-    },
-    /// The peer sent GOAWAY: it will open no more streams.
-    GoAway {
-        /// Why.
-        code: ErrorCode,
-    },
-    /// The client has answered [`Connection::drain`], and the last GOAWAY is written: no new stream is taken.
-    Drained,
-    /// A frame of a type that is not known was skipped.
-    Unknown {
-        /// The type.
-        kind: u8,
-    },
-}
-
-/// An error of one stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamError {
-    /// DATA beyond the window.
-    Window {
-        /// The frame's payload.
-        len: usize,
-        /// What there was.
-        window: i64,
-    },
-    /// A WINDOW_UPDATE that makes the window larger than can be.
-    Overflow {
-        /// The increment.
-        increment: u32,
-        /// What there was.
-        window: i64,
-    },
-    /// SETTINGS that do.
-    Settings,
-    /// DATA behind the end.
-    HalfClosed,
-    /// HEADERS behind the end.
-    HeadersHalfClosed,
-    /// Trailers without END_STREAM.
-    Trailers,
-}
-
-impl StreamError {
-    /// What nginx logs, at the level info.
-    #[must_use]
-    pub fn message(self, stream: u32) -> String {
-        match self {
-            Self::Window { len, window } => {
-                format!("client violated flow control for stream {stream}: received DATA frame length {len}, available window {window}")
-            }
-            Self::Overflow { increment, window } => format!(
-                "client violated flow control for stream {stream}: received WINDOW_UPDATE frame with window increment {increment} not \
-                 allowed for window {window}"
-            ),
-            Self::Settings => format!("client violated flow control for stream {stream}: SETTINGS frame overflows its window"),
-            Self::HalfClosed => format!("client sent DATA frame for half-closed stream {stream}"),
-            Self::HeadersHalfClosed => format!("client sent HEADERS frame for half-closed stream {stream}"),
-            Self::Trailers => format!("client sent trailers without END_STREAM flag for stream {stream}"),
-        }
-    }
-}
-
-/// Why a stream was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// So many are open already.
-    Concurrent(usize),
-    /// So many came in one turn.
-    AtOnce,
-    /// A body would come before the client knows how small the window is.
-    Unacknowledged,
-}
-
-impl Refusal {
-    /// What nginx logs, at the level info.
-    #[must_use]
-    pub fn message(self) -> String {
-        match self {
-            Self::Concurrent(open) => format!("concurrent streams exceeded {open}"),
-            Self::AtOnce => "client sent too many streams at once".to_owned(),
-            Self::Unacknowledged => "client sent stream with data before settings were acknowledged".to_owned(),
-        }
-    }
-}
-
-/// What nginx logs of a stream that the client reset, at the level info.
-#[must_use]
-pub fn reset_message(stream: u32, code: ErrorCode) -> String {
-    match code {
-        ErrorCode::CANCEL => format!("client canceled stream {stream}"),
-        ErrorCode::INTERNAL_ERROR => format!("client terminated stream {stream} due to internal error"),
-        ErrorCode(code) => format!("client terminated stream {stream} with status {code}"),
     }
 }
 
@@ -283,6 +92,8 @@ pub struct Connection {
     pub(super) streams: Streams,
     pub(super) tree: Tree,
     pub(super) schedule: Schedule,
+    /// What PRIORITY_UPDATE said of streams that are not open yet.
+    pub(super) early: Vec<(u32, Priority)>,
     pub(super) budget: Budget,
     pub(super) peer: PeerSettings,
     /// What may be sent on the connection, and what the peer may send.
@@ -329,6 +140,7 @@ impl Connection {
             streams: Streams::default(),
             tree: Tree::default(),
             schedule: Schedule::default(),
+            early: Vec::new(),
             budget: Budget::new(config.max_streams),
             peer: PeerSettings::default(),
             send_window: DEFAULT_WINDOW,
@@ -409,6 +221,19 @@ impl Connection {
             self.partial = Vec::new();
         }
         self.streams.shrink();
+    }
+
+    /// About how many bytes of memory the connection holds beside its own size.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let lists = self.partial.capacity() + self.errors.capacity() * size_of::<(u32, StreamError)>();
+        lists
+            + self.fields.held()
+            + self.decoder.held()
+            + self.encoder.held()
+            + self.streams.held()
+            + self.tree.held()
+            + self.schedule.held()
     }
 
     pub(super) fn rank(&self, stream: u32) -> Rank {

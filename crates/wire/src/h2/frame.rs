@@ -142,11 +142,6 @@ pub fn goaway(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
     small(kind::GOAWAY, 0, 0, &payload, out);
 }
 
-/// Appends DATA.
-pub fn data(stream: u32, payload: &[u8], end: bool, out: &mut Vec<u8>) {
-    small(kind::DATA, if end { flag::END_STREAM } else { 0 }, stream, payload, out);
-}
-
 /// Turns what stands in `out` from `start` on, [`HEAD`] bytes to fill and a header block, into HEADERS and as many CONTINUATIONs as
 /// the peer's frame size makes necessary.
 pub fn seal_headers(start: usize, stream: u32, end: bool, max: usize, out: &mut Vec<u8>) {

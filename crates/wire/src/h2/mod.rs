@@ -3,6 +3,39 @@
 //! [`Connection`] is the server's side of one connection. The caller feeds it what it read and gets events, hands it what it wants to
 //! send, and puts what the connection appends to an output buffer on the wire, many streams' frames in one write.
 //!
+//! ```
+//! use wire::h2::{Config, Connection, Event, frame};
+//!
+//! let mut out = Vec::new();
+//! let mut connection = Connection::new(Config::default(), &mut out);
+//! let mut input = frame::PREFACE.to_vec();
+//! frame::settings(&[], &mut input);
+//! input.extend_from_slice(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x01\x01a");
+//!
+//! // After each read:
+//! connection.begin_turn(0);
+//! let mut used = 0;
+//! loop {
+//!     let poll = connection.poll(&input[used..], &mut out).expect("a well-behaved client");
+//!     used += poll.used;
+//!     match poll.event {
+//!         Some(Event::Request { stream, head, .. }) => {
+//!             assert_eq!(head.path.of(connection.fields().bytes()), b"/");
+//!             connection.respond(stream, 200, [(&b"server"[..], &b"lunette"[..])], false, &mut out);
+//!             connection.want(stream);
+//!         }
+//!         Some(_) => {}
+//!         None => break,
+//!     }
+//! }
+//! // Before each write, as long as the output is not too long:
+//! while let Some(stream) = connection.next_stream() {
+//!     let sent = connection.data(stream, b"hello", true, &mut out);
+//!     assert_eq!(sent, 5);
+//!     connection.close(stream, &mut out);
+//! }
+//! ```
+//!
 //! | file | what it does |
 //! |---|---|
 //! | `frame` | frames' heads, and the writing of each type |
@@ -11,12 +44,16 @@
 //! | `request` | a header block checked as a request |
 //! | `priority`, `tree`, `schedule` | which stream sends next |
 //! | `budget` | what a peer may do for nothing |
+//! | `event` | what the caller learns |
 //! | `conn`, `receive`, `block`, `send` | the connection: state, frames in, header blocks in, frames out |
 
 mod block;
 pub mod budget;
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 mod conn;
 pub mod error;
+mod event;
 pub mod frame;
 pub mod priority;
 mod receive;
@@ -27,4 +64,14 @@ pub mod settings;
 mod stream;
 pub mod tree;
 
-pub use conn::{BodyFault, Config, Connection, Event, Poll, Refusal, StreamError, reset_message};
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod flood_tests;
+#[cfg(test)]
+mod rfc_tests;
+#[cfg(test)]
+mod session_tests;
+
+pub use conn::{Config, Connection};
+pub use event::{BodyFault, Event, Poll, Refusal, StreamError, reset_message};

@@ -1,8 +1,9 @@
 //! Frames that come in.
 
 use super::budget::Class;
-use super::conn::{BodyFault, Connection, DRAIN_PING, Event, Poll, Reading, StreamError};
+use super::conn::{Connection, DRAIN_PING, Reading};
 use super::error::{ErrorCode, Failure};
+use super::event::{BodyFault, Event, Poll, StreamError};
 use super::frame::{self, FrameHead, PREFACE, flag, kind, u32_at};
 use super::priority::Priority;
 use super::settings::{MAX_WINDOW, id};
@@ -14,6 +15,8 @@ pub(super) type Step<'i> = Result<Option<(usize, Option<Event<'i>>)>, Failure>;
 
 /// SETTINGS above this are not looked at.
 const MAX_SETTINGS: usize = frame::DEFAULT_SIZE;
+/// So many streams may be given a priority before they are open (RFC 9218, 7.1).
+const MAX_EARLY: usize = 8;
 /// PRIORITY_UPDATE above this is skipped.
 const MAX_PRIORITY: usize = 1024;
 
@@ -55,7 +58,7 @@ impl Connection {
         match self.reading {
             Reading::Preface => self.preface(rest),
             Reading::Head => self.frame(rest, out),
-            Reading::Data { .. } => Ok(self.content(rest, out)),
+            Reading::Data { .. } => self.content(rest, out),
             Reading::Block { left, pad, last } => self.block_part(rest, left, pad, last, out),
             Reading::Skip { left } => {
                 let len = left.min(rest.len());
@@ -214,11 +217,11 @@ impl Connection {
         }
     }
 
-    fn content<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Option<(usize, Option<Event<'i>>)> {
-        let Reading::Data { stream: id, left, pad, end, deliver } = self.reading else { return Some((0, None)) };
+    fn content<'i>(&mut self, rest: &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
+        let Reading::Data { stream: id, left, pad, end, deliver } = self.reading else { return Ok(Some((0, None))) };
         let data = rest.get(..left.min(rest.len())).unwrap_or(&[]);
         if data.is_empty() && left > 0 {
-            return None;
+            return Ok(None);
         }
         let left = left - data.len();
         if left == 0 {
@@ -227,7 +230,7 @@ impl Connection {
             self.reading = Reading::Data { stream: id, left, pad, end, deliver };
         }
         let Some(stream) = self.streams.get_mut(id).filter(|stream| deliver && stream.reset.is_none() && !stream.deaf) else {
-            return Some((data.len(), None));
+            return Ok(Some((data.len(), None)));
         };
         let end = end && left == 0;
         let mut fault = None;
@@ -242,8 +245,12 @@ impl Connection {
         }
         stream.deaf = fault.is_some();
         stream.in_closed = end;
+        if fault.is_some() {
+            // The request is given up, which the peer could provoke again and again (CVE-2025-8671).
+            self.budget.charge(Class::Reset, 1)?;
+        }
         self.release(id, 0, out);
-        Some((data.len(), Some(Event::Data { stream: id, data, end, fault })))
+        Ok(Some((data.len(), Some(Event::Data { stream: id, data, end, fault }))))
     }
 
     /// No stream of this identifier was ever opened.
@@ -283,7 +290,15 @@ impl Connection {
         if head.stream != 0 || id == 0 {
             return Err(Failure::identifier("PRIORITY_UPDATE"));
         }
-        self.set_priority(id, Priority::parse(payload.get(4..).unwrap_or(&[])));
+        let priority = Priority::parse(payload.get(4..).unwrap_or(&[]));
+        if id > self.seen {
+            self.early.retain(|entry| entry.0 != id);
+            if self.early.len() == MAX_EARLY {
+                self.early.remove(0);
+            }
+            self.early.push((id, priority));
+        }
+        self.set_priority(id, priority);
         Ok(None)
     }
 

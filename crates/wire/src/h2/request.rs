@@ -120,6 +120,11 @@ impl Malformed {
     }
 }
 
+/// Names' static indices (RFC 7541, appendix A).
+const CONTENT_LENGTH: u8 = 28;
+const HOST: u8 = 38;
+const TRANSFER_ENCODING: u8 = 57;
+
 /// What a field's name is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameClass {
@@ -248,8 +253,12 @@ impl RequestHead {
         let (mut host, mut te, mut lengths) = (None, 0, 0);
         let mut fault = None;
         let mut first = |found| fault = fault.or(Some(found));
-        for (name, value) in fields.iter().skip(self.pseudo) {
+        for field in fields.list().iter().skip(self.pseudo) {
+            let value = field.value.of(fields.bytes());
+            let name = field.name.of(fields.bytes());
             match name {
+                // Most names of the static table mean nothing to the protocol.
+                _ if field.index > 0 && !matches!(field.index, CONTENT_LENGTH | HOST | TRANSFER_ENCODING) => {}
                 b"connection" => first(Malformed::Connection("Connection")),
                 b"keep-alive" => first(Malformed::Connection("Keep-Alive")),
                 b"proxy-connection" => first(Malformed::Connection("Proxy-Connection")),
@@ -312,7 +321,8 @@ fn number(value: &[u8]) -> Option<u64> {
 /// What holds for each field, in a head and in trailers.
 fn check_field<'a>(field: &Field, buf: &'a [u8]) -> Result<&'a [u8], Malformed> {
     let name = field.name.of(buf);
-    if name_class(name.strip_prefix(b":").unwrap_or(name), true) == NameClass::Bad {
+    // Names of the static table are good.
+    if field.index == 0 && name_class(name.strip_prefix(b":").unwrap_or(name), true) == NameClass::Bad {
         return Err(Malformed::Name(field.name));
     }
     if memchr::memchr3(0, b'\r', b'\n', field.value.of(buf)).is_some() {

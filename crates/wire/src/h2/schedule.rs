@@ -80,6 +80,12 @@ impl Schedule {
         self.ready.is_empty()
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.ready.capacity() * size_of::<Entry>()
+    }
+
     /// A stream is over.
     pub fn remove(&mut self, stream: u32) {
         self.ready.retain(|entry| entry.stream != stream);

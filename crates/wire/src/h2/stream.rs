@@ -48,7 +48,7 @@ pub(super) enum End {
     ByUs,
 }
 
-const ENDS: usize = 64;
+const ENDS: usize = 128;
 
 /// The streams of a connection, in the order of their identifiers.
 #[derive(Debug, Default)]
@@ -120,6 +120,12 @@ impl Streams {
     #[must_use]
     pub(super) fn end_of(&self, id: u32) -> Option<End> {
         self.ends.iter().rev().find(|entry| entry.0 == id).map(|entry| entry.1)
+    }
+
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub(super) fn held(&self) -> usize {
+        self.open.capacity() * size_of::<Stream>() + self.ends.capacity() * size_of::<(u32, End)>()
     }
 
     /// Gives memory back while nothing is open.

@@ -78,6 +78,12 @@ impl Tree {
         self.find(id).map_or_else(Place::default, |node| node.place)
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>()
+    }
+
     fn find(&self, id: u32) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)
     }

@@ -45,6 +45,8 @@ pub enum HpackError {
     EmptyName,
     /// The block ends within a field.
     Truncated,
+    /// The block ends within an integer.
+    TruncatedInteger,
     /// A string above [`Limits::string`].
     StringTooLarge,
     /// More than [`Limits::total`].
@@ -58,6 +60,8 @@ pub struct Field {
     pub name: Span,
     /// The value.
     pub value: Span,
+    /// The index of a static field of that name, 0 when there is none: names need not be compared as text.
+    pub index: u8,
     /// The sender forbids compression of it at further hops (RFC 7541, 7.1.3).
     pub never_indexed: bool,
 }
@@ -111,7 +115,13 @@ impl Fields {
         !self.dropping && self.seen > self.list.len()
     }
 
-    fn add(&mut self, start: usize, middle: usize, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.bytes.capacity() + self.list.capacity() * size_of::<Field>()
+    }
+
+    fn add(&mut self, start: usize, middle: usize, index: u8, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
         let end = self.bytes.len();
         self.total += end - start;
         if self.total > limits.total {
@@ -121,7 +131,7 @@ impl Fields {
         if self.dropping || self.list.len() >= limits.fields {
             self.bytes.truncate(start);
         } else {
-            self.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, end), never_indexed });
+            self.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, end), index, never_indexed });
         }
         Ok(())
     }
@@ -148,6 +158,12 @@ impl Decoder {
         Self { table: DynamicTable::new(allowed), allowed }
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.table.held()
+    }
+
     /// Reads the fields at the start of `block` into `fields` and answers how many bytes they took: all of them when `last`, else
     /// what is left is the beginning of a field, which must be handed in again with more behind it.
     ///
@@ -159,11 +175,12 @@ impl Decoder {
             let start = fields.bytes.len();
             match self.field(rest, limits, fields) {
                 Ok(len) => at += len,
-                Err(Stop::Partial) if !last => {
+                Err(Stop::Partial { .. }) if !last => {
                     fields.bytes.truncate(start);
                     break;
                 }
-                Err(Stop::Partial) => return Err(HpackError::Truncated),
+                Err(Stop::Partial { integer: true }) => return Err(HpackError::TruncatedInteger),
+                Err(Stop::Partial { integer: false }) => return Err(HpackError::Truncated),
                 Err(Stop::Bad(error)) => return Err(error),
             }
         }
@@ -174,12 +191,12 @@ impl Decoder {
         let first = rest.first().copied().unwrap_or(0);
         if first & 0x80 != 0 {
             let (index, len) = integer::decode(rest, 7).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
-            let (name, value) = self.entry(index)?;
+            let (name, value, index) = self.entry(index)?;
             let start = fields.bytes.len();
             fields.bytes.extend_from_slice(name);
             let middle = fields.bytes.len();
             fields.bytes.extend_from_slice(value);
-            fields.add(start, middle, false, limits)?;
+            fields.add(start, middle, index, false, limits)?;
             return Ok(len);
         }
         if first & 0xe0 == 0x20 {
@@ -208,13 +225,15 @@ impl Decoder {
     fn literal(&mut self, rest: &[u8], kind: &Literal, prefix: u32, limits: &Limits, fields: &mut Fields) -> Result<usize, Stop> {
         let (index, mut at) = integer::decode(rest, prefix).map_err(|bad| bad_integer(bad, HpackError::LongIndex))?;
         let start = fields.bytes.len();
+        let mut fixed = 0;
         if index == 0 {
             at += string(rest.get(at..).unwrap_or(&[]), limits, &mut fields.bytes)?;
             if fields.bytes.len() == start {
                 return Err(Stop::Bad(HpackError::EmptyName));
             }
         } else {
-            let name = self.entry(index)?.0;
+            let (name, _, index) = self.entry(index)?;
+            fixed = index;
             fields.bytes.extend_from_slice(name);
         }
         let middle = fields.bytes.len();
@@ -222,25 +241,27 @@ impl Decoder {
         if matches!(kind, Literal::Indexed) {
             let field = fields.bytes.get(start..).and_then(|both| both.split_at_checked(middle - start));
             if let Some((name, value)) = field {
-                self.table.insert(name, value, 0);
+                self.table.insert(name, value, u32::from(fixed));
             }
         }
-        fields.add(start, middle, matches!(kind, Literal::Never), limits)?;
+        fields.add(start, middle, fixed, matches!(kind, Literal::Never), limits)?;
         Ok(at)
     }
 
-    fn entry(&self, index: usize) -> Result<(&[u8], &[u8]), Stop> {
+    /// The field, and the static index of its name.
+    fn entry(&self, index: usize) -> Result<(&[u8], &[u8], u8), Stop> {
         let Some(at) = index.checked_sub(1) else { return Err(Stop::Bad(HpackError::ZeroIndex)) };
         if let Some((name, value)) = STATIC.get(at) {
-            return Ok((name.as_bytes(), value.as_bytes()));
+            return Ok((name.as_bytes(), value.as_bytes(), index as u8));
         }
         let at = at - STATIC.len();
-        self.table.get(at).ok_or(Stop::Bad(HpackError::Index(at)))
+        let (name, value) = self.table.get(at).ok_or(Stop::Bad(HpackError::Index(at)))?;
+        Ok((name, value, self.table.tag(at) as u8))
     }
 }
 
 enum Stop {
-    Partial,
+    Partial { integer: bool },
     Bad(HpackError),
 }
 
@@ -252,7 +273,7 @@ impl From<HpackError> for Stop {
 
 fn bad_integer(bad: BadInteger, long: HpackError) -> Stop {
     match bad {
-        BadInteger::Partial => Stop::Partial,
+        BadInteger::Partial => Stop::Partial { integer: true },
         BadInteger::TooLong => Stop::Bad(long),
     }
 }
@@ -260,11 +281,15 @@ fn bad_integer(bad: BadInteger, long: HpackError) -> Stop {
 /// Appends the string at the start of `bytes` and answers how many bytes it took.
 #[inline]
 fn string(bytes: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Stop> {
+    let missing = Stop::Partial { integer: false };
+    if bytes.is_empty() {
+        return Err(missing);
+    }
     let (len, at) = integer::decode(bytes, 7).map_err(|bad| bad_integer(bad, HpackError::LongLength))?;
     if len > limits.string {
         return Err(Stop::Bad(HpackError::StringTooLarge));
     }
-    let text = bytes.get(at..at + len).ok_or(Stop::Partial)?;
+    let text = bytes.get(at..at + len).ok_or(missing)?;
     if bytes.first().is_some_and(|first| first & 0x80 != 0) {
         huffman::decode(text, out).map_err(|_| HpackError::Huffman)?;
     } else {

@@ -35,6 +35,12 @@ impl Encoder {
         self.resize = Some((lowest.min(max), max));
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.table.held()
+    }
+
     /// Must be called before the first field of each block.
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         let Some((lowest, last)) = self.resize.take() else { return };

@@ -122,6 +122,12 @@ impl DynamicTable {
         self.max
     }
 
+    /// How many bytes of memory it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// Evicts until the entries fit in `max`.
     pub fn resize(&mut self, max: usize) {
         self.max = max;
@@ -170,6 +176,12 @@ impl DynamicTable {
         let entry = self.entries.get(at)?;
         let both = self.bytes.get(entry.at..entry.at + entry.name + entry.value)?;
         both.split_at_checked(entry.name)
+    }
+
+    /// What the field with the index `at` was inserted with as `hash`.
+    #[must_use]
+    pub fn tag(&self, at: usize) -> u32 {
+        self.entries.get(at).map_or(0, |entry| entry.hash)
     }
 
     /// The index of this very field, when it was inserted with the same `hash`.

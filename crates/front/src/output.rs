@@ -1,4 +1,4 @@
-//! What waits to be sent on a connection. Short runs are gathered into one buffer, so that the head, the body and the
+//! What waits to be sent on a connection or a stream. Short runs are gathered into one buffer, so that the head, the body and the
 //! answers to pipelined requests leave in one write.
 
 use crate::buffers;
@@ -34,6 +34,14 @@ pub enum Sent {
     Blocked,
     /// As much as was allowed has left.
     Enough,
+}
+
+/// The first piece of what waits.
+pub enum Next<'a> {
+    /// In memory.
+    Memory(&'a [u8]),
+    /// In a file.
+    File(&'a FilePiece),
 }
 
 impl Output {
@@ -154,7 +162,17 @@ impl Output {
         if self.join && !only_memory { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
     }
 
-    fn consume(&mut self, n: usize) {
+    /// What is next, for a wire that frames it; [`Output::consume`] what was taken.
+    pub fn next(&self) -> Next<'_> {
+        match self.pieces.front() {
+            Some(Piece::Bytes(bytes)) => Next::Memory(bytes),
+            Some(Piece::File(file)) => Next::File(file),
+            None => Next::Memory(self.tail.get(self.sent..).unwrap_or_default()),
+        }
+    }
+
+    /// So many bytes of the beginning have left.
+    pub fn consume(&mut self, n: usize) {
         self.queued -= (n as u64).min(self.queued);
         let mut left = n;
         while left > 0 {

@@ -1,14 +1,18 @@
 //! How fast an answer may leave: `limit_rate`, `limit_rate_after`, and `sendfile_max_chunk` for those without a limit.
 //!
 //! nginx's rule: what has left may never be more than the rate times the seconds that have begun since the request
-//! did; and after each write the connection rests as long as the bytes written are worth.
+//! did; and after each write the connection rests as long as the bytes written are worth. Rests end at the sweeper's ticks, so
+//! they are too long, and many small ones would add up: what one was too long is taken off the next.
 
-use base::clock::{self, Now};
+use base::clock::Now;
 use base::log::Level;
 use http::core::default;
 use http::{Request, log_request};
 use session::Complex;
 use std::cell::Cell;
+
+/// Most of a rest's excess that is made up for, microseconds.
+const CREDIT_US: u64 = 1_000_000;
 
 /// The pace of the answer being sent.
 #[derive(Debug)]
@@ -21,8 +25,8 @@ pub struct Pace {
     sent: Cell<u64>,
     /// When the request began, seconds.
     began: Cell<i64>,
-    /// Until when nothing leaves, on the monotonic clock in milliseconds.
-    rest_until: Cell<u64>,
+    /// When what has left is paid for, on the monotonic clock in microseconds: nothing leaves before.
+    due_us: Cell<u64>,
     /// Most bytes of one turn of the event loop.
     chunk: Cell<u64>,
 }
@@ -34,7 +38,7 @@ impl Default for Pace {
             after: Cell::new(0),
             sent: Cell::new(0),
             began: Cell::new(0),
-            rest_until: Cell::new(0),
+            due_us: Cell::new(0),
             chunk: Cell::new(default::SENDFILE_MAX_CHUNK),
         }
     }
@@ -52,8 +56,8 @@ pub enum Allowance {
 impl Pace {
     /// Begins an answer: takes the rate from the request or, if nobody assigned one, from its location, and leaves it in
     /// the request for `$limit_rate`.
-    pub fn begin(&self, request: &Request) {
-        self.rest_until.set(0);
+    pub fn begin(&self, request: &Request, now: Now) {
+        self.due_us.set(now.monotonic_ms.saturating_mul(1000));
         request.with_location(|location| {
             let core = &location.core;
             self.chunk.set(match core.sendfile_max_chunk.unwrap_or(default::SENDFILE_MAX_CHUNK) {
@@ -86,23 +90,28 @@ impl Pace {
         if rate == 0 {
             return Allowance::Bytes(self.chunk.get());
         }
-        if now.monotonic_ms < self.rest_until.get() {
-            return Allowance::NotBefore(self.rest_until.get());
+        if now.monotonic_ms.saturating_mul(1000) < self.due_us.get() {
+            return self.rest();
         }
         let seconds = (now.sec - self.began.get()).max(0) as u64 + 1;
         let earned = rate.saturating_mul(seconds).saturating_add(self.after.get());
         match earned.saturating_sub(self.sent.get()) {
             0 => {
                 let debt = self.sent.get() - earned;
-                self.rest_until.set(now.monotonic_ms.saturating_add(debt.saturating_mul(1000) / rate + 1));
-                Allowance::NotBefore(self.rest_until.get())
+                let rest = debt.saturating_mul(1000) / rate + 1;
+                self.due_us.set(now.monotonic_ms.saturating_add(rest).saturating_mul(1000));
+                self.rest()
             }
             left => Allowance::Bytes(left.min(self.chunk.get())),
         }
     }
 
+    fn rest(&self) -> Allowance {
+        Allowance::NotBefore(self.due_us.get().div_ceil(1000))
+    }
+
     /// Accounts for `count` bytes that have left.
-    pub fn note_sent(&self, count: u64) {
+    pub fn note_sent(&self, count: u64, now: Now) {
         let rate = self.rate.get();
         if rate == 0 {
             return;
@@ -110,8 +119,9 @@ impl Pace {
         let (before, after) = (self.sent.get(), self.sent.get().saturating_add(count));
         self.sent.set(after);
         let free = self.after.get();
-        let worth = (after.saturating_sub(free) - before.saturating_sub(free)).saturating_mul(1000) / rate;
-        self.rest_until.set(clock::monotonic_ms().saturating_add(worth));
+        let worth = (after.saturating_sub(free) - before.saturating_sub(free)).saturating_mul(1_000_000) / rate;
+        let earliest = now.monotonic_ms.saturating_mul(1000).saturating_sub(CREDIT_US);
+        self.due_us.set(self.due_us.get().max(earliest).saturating_add(worth));
     }
 
     /// All has left: whatever comes next on the connection is not held back.
@@ -141,10 +151,50 @@ mod tests {
         Now { sec, msec: 0, monotonic_ms }
     }
 
+    /// Milliseconds that `total` bytes take, sent in pieces at the sweeper's ticks, and the bytes of the first second.
+    fn transfer(rate: u64, total: u64, piece: u64) -> (u64, u64) {
+        let pace = Pace::default();
+        let began = at(7, 300);
+        pace.rate.set(rate);
+        pace.began.set(began.sec);
+        pace.due_us.set(began.monotonic_ms * 1000);
+        let (mut sent, mut first, mut ms) = (0, 0, 0);
+        loop {
+            // It was in the middle of a second.
+            let now = at(7 + (ms as i64 + 600) / 1000, 300 + ms);
+            while let Allowance::Bytes(limit) = pace.allowance(now) {
+                let count = limit.min(piece).min(total - sent);
+                pace.note_sent(count, now);
+                sent += count;
+                if sent == total {
+                    return (ms, first);
+                }
+            }
+            ms += 100;
+            first = if ms <= 900 { sent } else { first };
+        }
+    }
+
+    #[test]
+    fn every_rate_is_kept_in_pieces_of_any_size() {
+        for rate in [10 << 10, 160_000, 500 << 10, 5 << 20, 50 << 20] {
+            for piece in [100, 16 << 10, 64 << 10, 2 << 20, u64::MAX] {
+                if rate / piece > 100_000 {
+                    continue;
+                }
+                // The first second's worth leaves at once, as with nginx.
+                let (ms, first) = transfer(rate, rate * 21, piece);
+                let expected = 20_000;
+                assert!((expected * 95 / 100..=expected * 105 / 100).contains(&ms), "{rate} in pieces of {piece}: {ms} ms");
+                assert!(first <= rate * 3 / 2, "{rate} in pieces of {piece}: {first} in the first second");
+            }
+        }
+    }
+
     #[test]
     fn an_unlimited_answer_leaves_in_large_chunks() {
         let pace = Pace::default();
-        pace.note_sent(1 << 40);
+        pace.note_sent(1 << 40, at(5, 5));
         assert_eq!(pace.allowance(at(5, 5)), Allowance::Bytes(default::SENDFILE_MAX_CHUNK));
     }
 
@@ -167,12 +217,17 @@ mod tests {
         let pace = Pace::default();
         pace.rate.set(1000);
         pace.after.set(500);
-        pace.began.set(clock::now().sec);
-        pace.note_sent(400);
-        assert!(matches!(pace.allowance(clock::now()), Allowance::Bytes(_)));
-        pace.note_sent(100_000);
-        assert!(matches!(pace.allowance(clock::now()), Allowance::NotBefore(_)));
+        pace.began.set(10);
+        pace.due_us.set(5000);
+        pace.note_sent(400, at(10, 5));
+        assert!(matches!(pace.allowance(at(10, 5)), Allowance::Bytes(_)));
+        pace.note_sent(1100, at(10, 5));
+        assert_eq!(pace.allowance(at(10, 5)), Allowance::NotBefore(1005));
+        // The rest was too long by a tick: the next is shorter.
+        assert!(matches!(pace.allowance(at(11, 1105)), Allowance::Bytes(_)));
+        pace.note_sent(200, at(11, 1105));
+        assert_eq!(pace.allowance(at(11, 1105)), Allowance::NotBefore(1205));
         pace.end();
-        assert!(matches!(pace.allowance(clock::now()), Allowance::Bytes(_)));
+        assert!(matches!(pace.allowance(at(11, 1105)), Allowance::Bytes(_)));
     }
 }

@@ -1,0 +1,107 @@
+//! What changes at a peer while requests run, behind an interface: cells of one worker here, a zone's words in
+//! [`crate::shared`].
+
+use std::cell::Cell;
+use std::fmt::Debug;
+
+/// A number of a peer. All of them are 0 at a fresh peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// nginx's `current_weight`.
+    Turn,
+    /// How much of its weight failures have cost it.
+    Lost,
+    /// Failures since it last was well.
+    Fails,
+    /// When it last failed, seconds.
+    Failed,
+    /// When it last failed or was probed, seconds.
+    Checked,
+    /// A standing that was set at run time: 0 none, otherwise one more than [`crate::Standing`]'s number.
+    Standing,
+    /// When it came back and began to take its weight slowly, milliseconds.
+    SlowSince,
+    /// Average until an answer's head, milliseconds.
+    HeaderTime,
+    /// Average until an answer's end, milliseconds.
+    ResponseTime,
+    /// Average age of requests that wait for their answers, milliseconds.
+    WaitingTime,
+    /// Sum of these ages at [`Counter::WaitingSince`].
+    WaitingSum,
+    /// When that sum was made.
+    WaitingSince,
+    /// How many requests wait for their answers.
+    Waiting,
+}
+
+/// How many kinds of [`Counter`] there are.
+pub const COUNTERS: usize = 13;
+
+/// The numbers of one peer.
+pub trait Counters: Debug {
+    /// A number.
+    fn get(&self, counter: Counter) -> i64;
+
+    /// Sets a number.
+    fn set(&self, counter: Counter, value: i64);
+
+    /// Adds to a number; the sum.
+    fn add(&self, counter: Counter, by: i64) -> i64;
+
+    /// Requests that it is serving now.
+    fn connections(&self) -> u64;
+
+    /// Counts a request more, unless there are `limit` (0 is no limit).
+    fn connect(&self, limit: u64) -> bool;
+
+    /// Counts a request less.
+    fn disconnect(&self);
+}
+
+/// Numbers of one worker.
+#[derive(Debug, Default)]
+pub struct Local {
+    words: [Cell<i64>; COUNTERS],
+    connections: Cell<u64>,
+}
+
+impl Local {
+    fn cell(&self, counter: Counter) -> &Cell<i64> {
+        // There are as many cells as counters.
+        self.words.get(counter as usize).unwrap_or(&self.words[0])
+    }
+}
+
+impl Counters for Local {
+    fn get(&self, counter: Counter) -> i64 {
+        self.cell(counter).get()
+    }
+
+    fn set(&self, counter: Counter, value: i64) {
+        self.cell(counter).set(value);
+    }
+
+    fn add(&self, counter: Counter, by: i64) -> i64 {
+        let cell = self.cell(counter);
+        cell.set(cell.get().wrapping_add(by));
+        cell.get()
+    }
+
+    fn connections(&self) -> u64 {
+        self.connections.get()
+    }
+
+    fn connect(&self, limit: u64) -> bool {
+        let count = self.connections.get();
+        if limit != 0 && count >= limit {
+            return false;
+        }
+        self.connections.set(count + 1);
+        true
+    }
+
+    fn disconnect(&self) {
+        self.connections.set(self.connections.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,51 @@
+//! The server with the fewest requests in relation to its weight.
+
+use crate::method::{round_robin, take};
+use crate::peer::{Choice, Peer};
+use crate::selection::Selection;
+use crate::snapshot::Tier;
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+pub(crate) fn pick(tier: &Tier, selection: &mut Selection, now_ms: u64) -> Option<Choice> {
+    loop {
+        let index = match tier.bound(&selection.bound, &selection.tried, now_ms) {
+            Some(index) => index,
+            None => choose(tier, selection, now_ms)?,
+        };
+        if let Some(choice) = take(tier, index, selection, now_ms) {
+            return Some(choice);
+        }
+    }
+}
+
+fn choose(tier: &Tier, selection: &Selection, now_ms: u64) -> Option<usize> {
+    let load = |peer: &Peer| (i128::from(peer.connections()), i128::from(peer.weight(tier.scale, now_ms).max(1)));
+    least(tier, selection, now_ms, load)
+}
+
+/// The peer with the least of what `load` says as a number and a weight to divide it by; round robin among equals.
+pub(crate) fn least(tier: &Tier, selection: &Selection, now_ms: u64, load: impl Fn(&Peer) -> (i128, i128)) -> Option<usize> {
+    let mut best: Option<(usize, (i128, i128))> = None;
+    let mut many = false;
+    let loads: Vec<(usize, &Rc<Peer>, (i128, i128))> =
+        tier.candidates(&selection.tried, now_ms).map(|(index, peer)| (index, peer, load(peer))).collect();
+    for (index, _, load) in &loads {
+        match best.map_or(Ordering::Less, |(_, least)| compare(*load, least)) {
+            Ordering::Less => (best, many) = (Some((*index, *load)), false),
+            Ordering::Equal => many = true,
+            Ordering::Greater => {}
+        }
+    }
+    let (index, least) = best?;
+    if !many {
+        return Some(index);
+    }
+    let equal = loads.iter().filter(|(_, _, load)| compare(*load, least).is_eq()).map(|(index, peer, _)| (*index, *peer));
+    round_robin::smooth(tier, equal, None, now_ms)
+}
+
+/// a/wa to b/wb without division.
+pub(crate) fn compare(a: (i128, i128), b: (i128, i128)) -> Ordering {
+    (a.0.saturating_mul(b.1)).cmp(&b.0.saturating_mul(a.1))
+}

@@ -1,0 +1,129 @@
+//! From a stream's fields to a request.
+
+use super::stream::Stream;
+use crate::request::{Refusal, enter_host, enter_target};
+use base::log::Level;
+use http::body::Body;
+use http::core::ServerCore;
+use http::line::Version;
+use http::method::Method;
+use http::root::Endpoint;
+use http::{Request, log_request};
+use std::rc::Rc;
+use wire::h1::host;
+use wire::h2::request::{NameClass, RequestHead, name_class};
+use wire::hpack::Fields;
+use wire::uri::shape;
+
+/// What the handshake of a WebSocket asks for in HTTP/1 and not in HTTP/2 (RFC 8441, 5), so that handlers see what they know.
+const HANDSHAKE: [(&[u8], &[u8]); 2] = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")];
+
+/// Fills `request`, chooses its server, and says how its body comes.
+///
+/// # Errors
+/// It cannot be served; already logged.
+pub fn fill(stream: &Stream, request: &Rc<Request>, head: &RequestHead, fields: &Fields, end: bool) -> Result<(), Refusal> {
+    let endpoint = stream.conn.listener.endpoint.clone();
+    fill_line(request, head, fields);
+    let core = request.server().core.clone();
+    fill_headers(request, head, fields, &core);
+    if let Some(fault) = head.fault {
+        if request.log_enabled(Level::Info) {
+            request.log(Level::Info, &fault.message(fields.bytes()));
+        }
+        stream.reset_after.set(Some(wire::h2::error::ErrorCode::PROTOCOL_ERROR));
+        return Err(Refusal { status: fault.status() });
+    }
+    if head.protocol.is_some() {
+        open_tunnel(stream, request);
+    }
+    fill_host(request, head, fields, &endpoint);
+    let path = head.path.of(fields.bytes());
+    let shape = shape::scan(path).map_err(|_| {
+        log_request!(request, Level::Info, "client sent invalid :path header: \"{}\"", String::from_utf8_lossy(path));
+        Refusal { status: 400 }
+    })?;
+    enter_target(request, path, &shape)?;
+    if !end {
+        request.body.replace(Rc::new(Body::on_wire(head.content_length)));
+    }
+    // What an answer says of the connection has no meaning here; the connection decides by itself.
+    request.flags.keepalive.set(true);
+    Ok(())
+}
+
+fn fill_line(request: &Request, head: &RequestHead, fields: &Fields) {
+    let bytes = fields.bytes();
+    let mut line = request.line.borrow_mut();
+    let (method, path) = (head.method.of(bytes), head.path.of(bytes));
+    line.version = Version::Http2;
+    for part in [method, b" ", path, b" ", Version::Http2.name().as_bytes()] {
+        line.text.extend_from_slice(part);
+    }
+    line.method = Method::from_name(method);
+    line.method_name.extend_from_slice(method);
+    line.raw_uri.extend_from_slice(path);
+}
+
+fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &ServerCore) {
+    let (ignore, underscores) = (core.ignore_invalid_headers.unwrap_or(true), core.underscores_in_headers.unwrap_or(false));
+    let bytes = fields.bytes();
+    let mut headers = request.headers.borrow_mut();
+    headers.load(bytes, 0);
+    let mut cookies: Vec<u8> = Vec::new();
+    let mut dropped = Vec::new();
+    for field in fields.list().iter().skip(head.pseudo) {
+        let name = field.name.of(bytes);
+        if ignore && name_class(name, underscores) == NameClass::Odd {
+            dropped.push(field.name);
+        } else if name == b"cookie" {
+            // What was one line may come in crumbs (RFC 9113, 8.2.3).
+            if !cookies.is_empty() {
+                cookies.extend_from_slice(b"; ");
+            }
+            cookies.extend_from_slice(field.value.of(bytes));
+        } else {
+            headers.push_span((field.name.start, field.name.end), (field.value.start, field.value.end));
+        }
+    }
+    if !cookies.is_empty() {
+        headers.push(b"cookie", &cookies);
+    }
+    if let Some(authority) = head.authority
+        && !headers.contains(b"host")
+    {
+        headers.push(b"host", authority.of(bytes));
+    }
+    drop(headers);
+    for name in dropped {
+        log_request!(request, Level::Info, "client sent invalid header: \"{}\"", String::from_utf8_lossy(name.of(bytes)));
+    }
+}
+
+fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) {
+    let given = match head.authority {
+        Some(authority) => authority.of(fields.bytes()).to_vec(),
+        None => request.headers.borrow().get(b"host").unwrap_or_default().to_vec(),
+    };
+    match host::validate(&given) {
+        Some(host) => enter_host(request, endpoint, host.name, host.upper),
+        None => enter_host(request, endpoint, b"", false),
+    }
+}
+
+/// Makes an extended CONNECT what handlers of WebSockets expect.
+fn open_tunnel(stream: &Stream, request: &Request) {
+    stream.extended.set(true);
+    let mut line = request.line.borrow_mut();
+    line.method = Method::GET;
+    line.method_name.clear();
+    line.method_name.extend_from_slice(b"GET");
+    let mut headers = request.headers.borrow_mut();
+    for (name, value) in HANDSHAKE {
+        headers.push(name, value);
+    }
+    if !headers.contains(b"sec-websocket-key") {
+        // Its answer is not passed on, so any key of the right form will do.
+        headers.push(b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA==");
+    }
+}

@@ -1,0 +1,194 @@
+//! One HTTP/2 connection: the wire below its streams.
+
+use super::stream::Stream;
+use crate::active::{Entry, NEVER};
+use crate::buffers;
+use crate::door::{Front, Listener, Opened};
+use crate::input::Input;
+use base::clock;
+use base::log::Level;
+use http::Connection;
+use http::core::default;
+use net::stream::Stream as Socket;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use wire::h2::Connection as Codec;
+
+/// Frames are gathered up to this many bytes before they are written.
+pub const GATHER: usize = 128 * 1024;
+
+/// The state that all streams of a connection share.
+pub struct H2 {
+    /// The worker's front.
+    pub front: Rc<Front>,
+    /// Where the connection came in.
+    pub listener: Listener,
+    /// What is known of the client.
+    pub info: Rc<Connection>,
+    /// The socket.
+    pub socket: RefCell<Socket>,
+    /// Bytes received.
+    pub input: RefCell<Input>,
+    /// The protocol.
+    pub codec: RefCell<Codec>,
+    /// Frames to send.
+    pub out: RefCell<Vec<u8>>,
+    /// How many bytes of them have left.
+    sent: Cell<usize>,
+    /// The open streams.
+    pub streams: RefCell<HashMap<u32, Rc<Stream>, foldhash::fast::RandomState>>,
+    /// Place among the active connections.
+    pub watch: Entry,
+    /// The connection's task, while it waits.
+    task: RefCell<Option<Waker>>,
+    /// Nothing can be sent or received any more.
+    pub broken: Cell<bool>,
+    /// `TCP_NODELAY` has been set.
+    pub no_delay: Cell<bool>,
+    /// No stream is looked at for expired deadlines before then; monotonic milliseconds.
+    next_check: Cell<u64>,
+}
+
+impl H2 {
+    /// A connection that speaks as `codec` says; `out` begins what it sends.
+    pub fn new(front: Rc<Front>, opened: Opened, codec: Codec, out: Vec<u8>) -> H2 {
+        H2 {
+            front,
+            listener: opened.listener,
+            info: Rc::new(opened.info),
+            socket: RefCell::new(opened.stream),
+            input: RefCell::new(opened.input),
+            codec: RefCell::new(codec),
+            out: RefCell::new(out),
+            sent: Cell::new(0),
+            streams: RefCell::default(),
+            watch: opened.watch,
+            task: RefCell::default(),
+            broken: Cell::new(false),
+            no_delay: Cell::new(opened.no_delay),
+            next_check: Cell::new(0),
+        }
+    }
+
+    /// Runs `f` on the protocol and the frames to send.
+    pub fn with_codec<R>(&self, f: impl FnOnce(&mut Codec, &mut Vec<u8>) -> R) -> R {
+        let mut out = self.out.borrow_mut();
+        if out.capacity() == 0 {
+            *out = buffers::take();
+        }
+        f(&mut self.codec.borrow_mut(), &mut out)
+    }
+
+    /// The open stream of that number.
+    pub fn stream(&self, id: u32) -> Option<Rc<Stream>> {
+        self.streams.borrow().get(&id).cloned()
+    }
+
+    /// Wakes the connection's task: there is something to send.
+    pub fn kick(&self) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.wake();
+        }
+    }
+
+    /// Remembers the task that is polling.
+    pub fn waits(&self, cx: &Context<'_>) {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+        self.watch.wake_on_expiry(cx.waker());
+    }
+
+    /// Bytes of frames that wait for the socket.
+    pub fn unsent(&self) -> usize {
+        self.out.borrow().len() - self.sent.get()
+    }
+
+    /// Frames what the streams have ready, best first, until enough is gathered.
+    pub fn pump(&self) {
+        while self.unsent() < GATHER {
+            let Some(id) = self.codec.borrow_mut().next_stream() else { return };
+            if let Some(stream) = self.stream(id) {
+                stream.send_some();
+            }
+        }
+    }
+
+    /// Writes what the socket takes. True: everything has left.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn try_send(&self) -> io::Result<bool> {
+        if self.broken.get() {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let mut out = self.out.borrow_mut();
+        while self.sent.get() < out.len() {
+            let rest = out.get(self.sent.get()..).unwrap_or_default();
+            match self.socket.borrow().try_write(rest) {
+                Ok(n) => {
+                    self.sent.set(self.sent.get() + n);
+                    self.watch.write_by(NEVER);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.watch.is_writing() {
+                        let timeout = self.listener.server.own.core.send_timeout.unwrap_or(default::TIMEOUT);
+                        self.watch.write_by(clock::monotonic_ms().saturating_add(timeout));
+                    }
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    drop(out);
+                    self.break_off();
+                    return Err(error);
+                }
+            }
+        }
+        buffers::give(std::mem::take(&mut out));
+        self.sent.set(0);
+        Ok(true)
+    }
+
+    /// Reads what has arrived. `Ok(0)` is the end of the stream.
+    pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.borrow_mut().poll_fill(&mut self.socket.borrow_mut(), cx)
+    }
+
+    /// The connection is lost: every stream learns of it.
+    pub fn break_off(&self) {
+        if self.broken.replace(true) {
+            return;
+        }
+        self.out.take();
+        self.sent.set(0);
+        let all: Vec<_> = self.streams.borrow().values().cloned().collect();
+        for stream in all {
+            stream.lose();
+        }
+        self.kick();
+    }
+
+    /// Looks after the streams' deadlines, at most ten times a second.
+    pub fn check_streams(&self) {
+        const EVERY: u64 = 100;
+        let now = clock::monotonic_ms();
+        if now < self.next_check.get() {
+            return;
+        }
+        self.next_check.set(now + EVERY);
+        let all: Vec<_> = self.streams.borrow().values().cloned().collect();
+        for stream in all {
+            stream.check();
+        }
+    }
+
+    /// A line of the error log about the connection.
+    pub fn log(&self, level: Level, message: &str) {
+        self.front.log(&self.listener, &self.info, level, &format!("{message} while processing HTTP/2 connection"));
+    }
+}

@@ -1,0 +1,128 @@
+//! An answer's head as HTTP/2 has it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2).
+
+use super::stream::Stream;
+use crate::fields;
+use base::{clock, text};
+use http::Request;
+use http::core::Core;
+use http::headers::push_clean;
+use http::response::Response;
+use std::cell::RefCell;
+
+/// A head before it is packed: one buffer that serves all heads of the worker.
+#[derive(Default)]
+struct Draft {
+    bytes: Vec<u8>,
+    /// Where names and values end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Draft {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.value_of(name, |out| push_clean(out, value));
+    }
+
+    fn value_of(&mut self, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        push_clean(&mut self.bytes, name);
+        self.bytes.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        let middle = self.bytes.len();
+        value(&mut self.bytes);
+        self.ends.push((middle, self.bytes.len()));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(middle, end)| {
+            let name = self.bytes.get(start..middle).unwrap_or_default();
+            start = end;
+            (name, self.bytes.get(middle..end).unwrap_or_default())
+        })
+    }
+}
+
+thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
+
+/// Writes the head. True: the stream ends with it.
+pub fn write(stream: &Stream, request: &Request) -> bool {
+    let response = request.response.borrow();
+    // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); what answers speaks of an upgrade.
+    let consents = stream.extended.get() && response.status == 101;
+    let status = if consents { 200 } else { response.status };
+    let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();
+    let end = !consents && (request.flags.header_only.get() || empty);
+    DRAFT.with_borrow_mut(|draft| {
+        draft.clear();
+        request.with_location(|location| fill(draft, request, &location.core, &response));
+        stream.conn.with_codec(|codec, out| codec.respond(stream.id, status, draft.iter(), end, out));
+    });
+    end
+}
+
+fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) {
+    fields::with_server(request, core, response, |server| draft.field(b"server", server));
+    if fields::wants_date(response) {
+        clock::with_http_date(|date| draft.field(b"date", date.as_bytes()));
+    }
+    if fields::wants_content_type(response) {
+        draft.value_of(b"content-type", |out| {
+            push_clean(out, &response.content_type);
+            response.content_type_parameters().into_iter().for_each(|part| push_clean(out, part));
+        });
+    }
+    if let Some(length) = fields::content_length(response) {
+        draft.value_of(b"content-length", |out| text::push_number(out, length));
+    }
+    if let Some(time) = fields::last_modified(response) {
+        fields::with_date(time, |date| draft.field(b"last-modified", date));
+    }
+    let own_location = fields::own_location(core, response);
+    if let Some(target) = own_location {
+        draft.value_of(b"location", |out| {
+            fields::push_origin(out, request, core);
+            out.extend_from_slice(target);
+        });
+    }
+    let mut own_location = own_location.is_some();
+    for (name, value) in response.headers.iter() {
+        if !fields::is_decided(name, &mut own_location) && !is_connections(name) {
+            draft.field(name, value);
+        }
+    }
+}
+
+/// Fields that speak of an HTTP/1 connection (RFC 9113, 8.2.2), beside those that are decided anyway.
+fn is_connections(name: &[u8]) -> bool {
+    match name.len() {
+        7 => name.eq_ignore_ascii_case(b"Upgrade"),
+        16 => name.eq_ignore_ascii_case(b"Proxy-Connection"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_and_nothing_splits() {
+        let mut draft = Draft::default();
+        draft.field(b"X-Name", b"A b");
+        draft.field(b"Bad\r\n", b"v\r\nx: y");
+        draft.value_of(b"Empty", |_| {});
+        let all: Vec<_> = draft.iter().collect();
+        assert_eq!(all, [(&b"x-name"[..], &b"A b"[..]), (b"bad%0d%0a", b"v%0D%0Ax: y"), (b"empty", b"")]);
+    }
+
+    #[test]
+    fn what_belongs_to_a_connection_stays_there() {
+        for (name, own) in [("Upgrade", true), ("proxy-connection", true), ("Upgraded", false), ("X", false)] {
+            assert_eq!(is_connections(name.as_bytes()), own, "{name}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! HTTP/2 (RFC 9113): many requests on one connection.
+//!
+//! `wire::h2` knows the protocol; here its events become requests, and what these write becomes frames. A connection has one
+//! task, which reads, frames what all streams have ready, and writes it at once; a request that waits has a task of its own.
+
+pub mod arrival;
+pub mod connection;
+pub mod head_out;
+pub mod serve;
+pub mod stream;

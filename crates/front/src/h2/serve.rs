@@ -1,0 +1,404 @@
+//! The life of an HTTP/2 connection: frames in, requests run, frames out, until somebody closes or it is parked.
+
+use super::arrival;
+use super::connection::{GATHER, H2};
+use super::stream::Stream;
+use crate::active::{Activity, NEVER};
+use crate::compact::Compact;
+use crate::door::{Beginning, Front, Opened, Parked, Protocol};
+use base::clock;
+use base::log::Level;
+use http::core::default;
+use http::http2::Http2;
+use http::{BoxFuture, Request};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use wire::h2::error::ErrorCode;
+use wire::h2::{Config, Connection as Codec, Event, reset_message};
+use wire::hpack::Limits;
+
+/// HTTP/2: by ALPN over TLS, with prior knowledge in clear text.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "h2",
+    parameter: Some("http2"),
+    alone: false,
+    instead: Some("http2"),
+    alpn: &[b"h2"],
+    begins: |bytes| match Codec::recognize(bytes) {
+        Some(true) => Beginning::Mine,
+        Some(false) => Beginning::Foreign,
+        None => Beginning::Unclear,
+    },
+    start,
+    farewell,
+};
+
+/// How long a connection stays active without a frame before it is parked, milliseconds.
+const PARK_AFTER: u64 = 1000;
+/// How long a client may take to answer that it has seen the first GOAWAY, milliseconds.
+const DRAIN: u64 = 1000;
+
+/// What became of a connection.
+enum End {
+    /// Closed by either side, or broken.
+    Closed,
+    /// The protocol is over: what is queued has left, and the client may still send.
+    Over,
+    /// Idle for a while.
+    Idle,
+}
+
+fn start(front: &Rc<Front>, opened: Opened) {
+    tokio::task::spawn_local(serve(front.clone(), opened));
+}
+
+/// A parked client learns that its connection ends.
+fn farewell(parked: &mut Parked, words: &mut Vec<u8>) {
+    if let Some(codec) = parked.state.as_mut().and_then(|state| state.downcast_mut::<Codec>()) {
+        codec.goaway(ErrorCode::NO_ERROR, words);
+    }
+}
+
+fn config(opened: &Opened) -> Config {
+    let core = &opened.listener.server.core;
+    let own = opened.listener.server.conf.share::<Http2>().unwrap_or_default();
+    let (number, size) = core.large_client_header_buffers.unwrap_or(default::LARGE_HEADER_BUFFERS);
+    let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let usual = Config::default();
+    Config {
+        max_streams: own.max_streams.map_or(usual.max_streams, narrow),
+        window: own.preread.map_or(usual.window, |n| u32::try_from(n).unwrap_or(i32::MAX as u32)),
+        headers: Limits {
+            string: narrow(size),
+            total: narrow(size.saturating_mul(number)),
+            fields: narrow(core.max_headers.unwrap_or(default::MAX_HEADERS)),
+        },
+        connect_protocol: true,
+    }
+}
+
+struct Serving {
+    conn: Rc<H2>,
+    /// When waiting for the next request ends; monotonic milliseconds.
+    idle_until: u64,
+    idle: bool,
+    drain_until: u64,
+}
+
+async fn serve(front: Rc<Front>, mut opened: Opened) {
+    let state = opened.state.take().and_then(|state| state.downcast::<Codec>().ok());
+    let mut out = Vec::new();
+    let codec = match state {
+        Some(codec) => *codec,
+        None => Codec::new(config(&opened), &mut out),
+    };
+    let idle_until = opened.request_by;
+    let conn = Rc::new(H2::new(front, opened, codec, out));
+    conn.watch.set_activity(Activity::Fresh);
+    let mut serving = Serving { conn, idle_until, idle: false, drain_until: NEVER };
+    loop {
+        match poll_fn(|cx| serving.poll(cx)).await {
+            End::Closed => return serving.conn.break_off(),
+            End::Over => return serving.linger().await,
+            End::Idle => match serving.park() {
+                Some(again) => serving = again,
+                None => return,
+            },
+        }
+    }
+}
+
+impl Serving {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let conn = self.conn.clone();
+        conn.waits(cx);
+        conn.check_streams();
+        loop {
+            if conn.broken.get() {
+                return Poll::Ready(End::Closed);
+            }
+            self.take_input();
+            self.leave_if_asked();
+            conn.pump();
+            match conn.try_send() {
+                Err(_) => return Poll::Ready(End::Closed),
+                Ok(true) => {}
+                Ok(false) => {
+                    if conn.watch.write_expired() || conn.watch.evicted() {
+                        conn.log(Level::Info, "client timed out (110: Connection timed out)");
+                        return Poll::Ready(End::Closed);
+                    }
+                    std::task::ready!(conn.socket.borrow().poll_write_ready(cx)).ok();
+                    continue;
+                }
+            }
+            if conn.codec.borrow().is_over() {
+                return Poll::Ready(End::Over);
+            }
+            if !conn.input.borrow().rest().is_empty() && self.may_read_on() {
+                continue;
+            }
+            if let Some(end) = self.check_time() {
+                return Poll::Ready(end);
+            }
+            match conn.poll_fill(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    conn.codec.borrow_mut().begin_turn(clock::monotonic_ms() / 1000);
+                }
+                Poll::Ready(_) => return Poll::Ready(End::Closed),
+            }
+        }
+    }
+
+    /// Whether more of the input would be taken now that frames have left.
+    fn may_read_on(&self) -> bool {
+        self.conn.unsent() < GATHER && self.conn.input.borrow().rest().len() >= Codec::INPUT
+    }
+
+    /// Takes what has arrived, event by event. Stops while much waits to be sent.
+    fn take_input(&mut self) {
+        let conn = self.conn.clone();
+        let mut input = std::mem::take(&mut *conn.input.borrow_mut());
+        while conn.unsent() < GATHER && !conn.broken.get() {
+            let polled = conn.with_codec(|codec, out| codec.poll(input.rest(), out));
+            let (used, more) = match polled {
+                Ok(step) => {
+                    let more = step.event.is_some();
+                    if let Some(event) = step.event {
+                        self.take(event);
+                    }
+                    (step.used, more)
+                }
+                Err(failure) => {
+                    conn.log(Level::Info, &failure.text);
+                    (input.rest().len(), false)
+                }
+            };
+            input.advance(used);
+            if !more {
+                break;
+            }
+        }
+        let ended = conn.input.borrow().ended;
+        input.ended |= ended;
+        conn.input.replace(input);
+    }
+
+    fn take(&mut self, event: Event<'_>) {
+        let conn = &self.conn;
+        match event {
+            Event::Request { stream, head, end, size } => self.request(stream, &head, end, size),
+            Event::Data { stream, data, end, fault } => {
+                if let Some(fault) = fault {
+                    conn.log(Level::Info, &fault.message());
+                }
+                if let Some(stream) = conn.stream(stream) {
+                    stream.take_body(data, end, fault.is_some());
+                }
+            }
+            Event::Trailers { stream, fault, body } => {
+                if let Some(fault) = body {
+                    conn.log(Level::Info, &fault.message());
+                }
+                if let Some(found) = conn.stream(stream) {
+                    found.take_body(&[], true, fault.is_some() || body.is_some());
+                    if fault.is_some() {
+                        found.reset_after.set(Some(ErrorCode::PROTOCOL_ERROR));
+                    }
+                }
+            }
+            Event::Reset { stream, code } => {
+                conn.log(Level::Info, &reset_message(stream, code));
+                if let Some(stream) = conn.stream(stream) {
+                    stream.lose();
+                }
+            }
+            Event::StreamError { stream, error, .. } => {
+                conn.log(Level::Info, &error.message(stream));
+                if let Some(stream) = conn.stream(stream) {
+                    stream.lose();
+                }
+            }
+            Event::Refused { why, .. } => conn.log(Level::Info, &why.message()),
+            Event::GoAway { .. } | Event::Drained | Event::Unknown { .. } => {}
+        }
+    }
+
+    fn request(&mut self, id: u32, head: &wire::h2::request::RequestHead, end: bool, size: usize) {
+        let conn = &self.conn;
+        let worker = &conn.front.worker;
+        conn.watch.read_by(NEVER);
+        conn.watch.set_activity(Activity::Answering);
+        self.idle = false;
+        conn.info.requests.set(conn.info.requests.get() + 1);
+        worker.counters.requests.set(worker.counters.requests.get() + 1);
+        let stream = Stream::open(conn, id, end);
+        let request = worker.spare.take(worker, &conn.listener.http, conn.info.clone(), stream.clone(), conn.listener.server.clone());
+        request.request_length.set(size as u64);
+        let filled = arrival::fill(&stream, &request, head, conn.codec.borrow().fields(), end);
+        let Some(engine) = worker.engine() else { return stream.finish(true) };
+        let waiting = match filled {
+            Ok(()) => engine.run(&request),
+            Err(refusal) => engine.refuse(&request, refusal.status),
+        };
+        match waiting {
+            None => finish(&stream, request),
+            Some(future) => drop(tokio::task::spawn_local(drive(stream, request, future))),
+        }
+        self.limit_requests();
+    }
+
+    /// `keepalive_requests`, `keepalive_time`
+    fn limit_requests(&self) {
+        let core = &self.conn.listener.server.own.core;
+        let age = clock::epoch_ms().saturating_sub(self.conn.info.started_ms);
+        let spent = self.conn.info.requests.get() >= core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS);
+        if spent || age > core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME) {
+            self.conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
+        }
+    }
+
+    /// The worker leaves, or the connection must make room: no new request is taken.
+    fn leave_if_asked(&mut self) {
+        let conn = &self.conn;
+        if conn.front.worker.exiting.get() && self.drain_until == NEVER {
+            self.drain_until = clock::monotonic_ms().saturating_add(DRAIN);
+            conn.with_codec(|codec, out| codec.drain(out));
+            conn.watch.read_by(self.drain_until);
+        }
+        if conn.watch.evicted() || clock::monotonic_ms() >= self.drain_until {
+            conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
+        }
+    }
+
+    /// Sets the deadline of the wait that begins, or ends a wait whose time is up.
+    fn check_time(&mut self) -> Option<End> {
+        let conn = &self.conn;
+        let now = clock::monotonic_ms();
+        let (busy, inside) = {
+            let codec = conn.codec.borrow();
+            (codec.open() > 0, codec.is_inside_frame())
+        };
+        if conn.watch.read_expired() && !busy {
+            if inside {
+                conn.log(Level::Info, "client timed out (110: Connection timed out)");
+                conn.with_codec(|codec, out| codec.abort(ErrorCode::PROTOCOL_ERROR, out));
+                return Some(End::Over);
+            }
+            if self.drain_until == NEVER {
+                return Some(End::Idle);
+            }
+        }
+        if busy {
+            if !inside && self.drain_until == NEVER {
+                conn.watch.read_by(NEVER);
+            }
+            return None;
+        }
+        if !self.idle {
+            self.idle = true;
+            let core = &conn.listener.server.own.core;
+            if conn.info.requests.get() > 0 {
+                self.idle_until = now.saturating_add(core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT));
+                conn.watch.set_activity(Activity::Idle);
+            }
+            if !conn.no_delay.replace(true) && core.tcp_nodelay.unwrap_or(true) {
+                // Only costs latency if it fails.
+                let _ = conn.socket.borrow().set_no_delay(true);
+            }
+            conn.watch.read_by(if inside { self.idle_until } else { self.idle_until.min(now.saturating_add(PARK_AFTER)) });
+        }
+        None
+    }
+
+    /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
+    fn park(mut self) -> Option<Serving> {
+        let now = clock::monotonic_ms();
+        if now >= self.idle_until || self.conn.watch.evicted() {
+            self.conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
+            // What the socket does not take now is lost.
+            let _ = self.conn.try_send();
+            return None;
+        }
+        let seconds = u32::try_from((self.idle_until - now).div_ceil(1000)).unwrap_or(u32::MAX);
+        match Rc::try_unwrap(self.conn) {
+            Ok(conn) => {
+                let mut codec = conn.codec.into_inner();
+                codec.shrink();
+                let parked = Parked {
+                    listen: conn.listener.index,
+                    protocol: conn.front.index_of(PROTOCOL.name),
+                    info: Compact::of(&conn.info),
+                    no_delay: conn.no_delay.get(),
+                    state: Some(Box::new(codec)),
+                };
+                conn.front.park(conn.socket.into_inner(), parked, seconds);
+                None
+            }
+            Err(conn) => {
+                // A log handler still holds the last request.
+                (self.conn, self.idle) = (conn, false);
+                Some(self)
+            }
+        }
+    }
+
+    /// Our side is closed; what the client still sends is dropped, so that it gets to read the last frames.
+    async fn linger(self) {
+        let conn = &self.conn;
+        let core = &conn.listener.server.own.core;
+        if conn.socket.borrow().shutdown_write().is_ok() {
+            let now = clock::monotonic_ms();
+            conn.watch.set_activity(Activity::Idle);
+            conn.watch.read_by(now.saturating_add(core.lingering_timeout.unwrap_or(default::LINGERING_TIMEOUT)));
+            poll_fn(|cx| {
+                conn.waits(cx);
+                loop {
+                    if conn.watch.read_expired() || conn.watch.evicted() {
+                        return Poll::Ready(());
+                    }
+                    let all = conn.input.borrow().rest().len();
+                    conn.input.borrow_mut().advance(all);
+                    if !matches!(std::task::ready!(conn.poll_fill(cx)), Ok(1..)) {
+                        return Poll::Ready(());
+                    }
+                }
+            })
+            .await;
+        }
+        conn.break_off();
+    }
+}
+
+/// Polls a waiting request in a task of its own, and has sent what it queues meanwhile.
+async fn drive(stream: Rc<Stream>, request: Rc<Request>, mut future: BoxFuture<()>) {
+    poll_fn(|cx| {
+        stream.waits(cx);
+        if Pin::new(&mut future).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let postpone = request.with_location(|l| l.core.postpone_output.unwrap_or(default::POSTPONE_OUTPUT));
+        if stream.should_send(postpone) {
+            stream.ready();
+        } else if stream.conn.unsent() > 0 {
+            stream.conn.kick();
+        }
+        if request.flags.watch_client.get() && !request.flags.client_gone.get() && http::Downstream::poll_gone(&*stream, cx).is_ready() {
+            request.flags.client_gone.set(true);
+            // The handler looks at the flag.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await;
+    drop(future);
+    finish(&stream, request);
+}
+
+fn finish(stream: &Rc<Stream>, request: Rc<Request>) {
+    stream.finish(request.flags.abort.get());
+    stream.conn.front.worker.spare.give(request);
+}

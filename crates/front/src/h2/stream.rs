@@ -1,0 +1,480 @@
+//! One stream of an HTTP/2 connection: the wire of one request.
+
+use super::connection::H2;
+use super::head_out;
+use crate::active::{NEVER, Watch};
+use crate::output::{Next, Output};
+use crate::pace::{Allowance, Pace};
+use base::clock;
+use http::chain::{Chain, FilePiece, Piece};
+use http::connection::{BodyError, BodyRead};
+use http::core::default;
+use http::http2::Http2Output;
+use http::tunnel::Tunnel;
+use http::{Downstream, Request};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use wire::h2::error::ErrorCode;
+
+/// `http2_chunk_size`
+const CHUNK: usize = 8 * 1024;
+/// The head of a frame.
+const FRAME_HEAD: u64 = 9;
+
+/// A stream.
+pub struct Stream {
+    own: Weak<Stream>,
+    /// Its connection.
+    pub conn: Rc<H2>,
+    /// Its number.
+    pub id: u32,
+    output: RefCell<Output>,
+    /// The answer's trailers.
+    trailers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    body: RefCell<Vec<u8>>,
+    /// The body is complete.
+    body_ended: Cell<bool>,
+    /// The body is not what was announced.
+    body_bad: Cell<bool>,
+    /// The head has been written.
+    answered: Cell<bool>,
+    /// The answer is complete in the queue.
+    ended: Cell<bool>,
+    /// END_STREAM was sent.
+    closed: Cell<bool>,
+    /// The request is finished: nobody writes any more.
+    done: Cell<bool>,
+    /// Nobody listens any more.
+    lost: Cell<bool>,
+    /// Somebody wants the queue sent now.
+    pub flush: Cell<bool>,
+    /// An extended CONNECT (RFC 8441): after its consent the stream is a tunnel.
+    pub extended: Cell<bool>,
+    /// What the stream is reset with once its answer has gone.
+    pub reset_after: Cell<Option<ErrorCode>>,
+    chunk: Cell<usize>,
+    send_timeout: Cell<u64>,
+    watch: Rc<Watch>,
+    pace: Pace,
+    task: RefCell<Option<Waker>>,
+}
+
+impl Stream {
+    /// A stream that has just been opened.
+    pub fn open(conn: &Rc<H2>, id: u32, body_ended: bool) -> Rc<Stream> {
+        let stream = Rc::new_cyclic(|own| Stream {
+            own: own.clone(),
+            conn: conn.clone(),
+            id,
+            output: RefCell::default(),
+            trailers: RefCell::default(),
+            body: RefCell::default(),
+            body_ended: Cell::new(body_ended),
+            body_bad: Cell::new(false),
+            answered: Cell::new(false),
+            ended: Cell::new(false),
+            closed: Cell::new(false),
+            done: Cell::new(false),
+            lost: Cell::new(false),
+            flush: Cell::new(false),
+            extended: Cell::new(false),
+            reset_after: Cell::new(None),
+            chunk: Cell::new(CHUNK),
+            send_timeout: Cell::new(default::TIMEOUT),
+            watch: conn.front.active.watch_stream(),
+            pace: Pace::default(),
+            task: RefCell::default(),
+        });
+        conn.streams.borrow_mut().insert(id, stream.clone());
+        stream
+    }
+
+    /// Remembers the task that drives the request.
+    pub fn waits(&self, cx: &Context<'_>) {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+        self.watch.wake_on_expiry(cx.waker());
+    }
+
+    fn wake(&self) {
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Content of the request's body has come.
+    pub fn take_body(&self, data: &[u8], end: bool, bad: bool) {
+        if !self.done.get() {
+            self.body.borrow_mut().extend_from_slice(data);
+            self.watch.note_body(data.len() as u64);
+        }
+        self.body_ended.set(self.body_ended.get() || end);
+        self.body_bad.set(self.body_bad.get() || bad);
+        self.wake();
+    }
+
+    /// Nobody listens any more: the stream was reset, or the connection is lost.
+    pub fn lose(&self) {
+        self.lost.set(true);
+        self.output.borrow_mut().clear();
+        self.wake();
+        if self.done.get() {
+            self.close();
+        }
+    }
+
+    /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
+    pub fn finish(&self, abort: bool) {
+        self.done.set(true);
+        self.body.take();
+        if abort || self.lost.get() || !self.ended.get() || self.closed.get() {
+            return self.close();
+        }
+        self.conn.codec.borrow_mut().discard(self.id);
+        self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
+        self.ready();
+    }
+
+    /// Leaves the connection. What is not complete is reset.
+    fn close(&self) {
+        if self.conn.streams.borrow_mut().remove(&self.id).is_none() {
+            return;
+        }
+        self.conn.with_codec(|codec, out| {
+            if let Some(code) = self.reset_after.get() {
+                codec.reset(self.id, code, out);
+            }
+            codec.close(self.id, out);
+        });
+        self.conn.kick();
+    }
+
+    /// There is something to send.
+    pub fn ready(&self) {
+        if self.output.borrow().queued() == 0 {
+            self.end_if_empty();
+        } else {
+            self.conn.codec.borrow_mut().want(self.id);
+        }
+        self.conn.kick();
+    }
+
+    /// Whether what is queued should be sent without waiting for more; `postpone` is `postpone_output`.
+    pub fn should_send(&self, postpone: u64) -> bool {
+        let queued = self.output.borrow().queued();
+        self.flush.get() || (queued > 0 && queued >= postpone)
+    }
+
+    /// Frames one piece of the queue. The codec has said that it is this stream's turn.
+    pub fn send_some(&self) {
+        let allowed = match self.pace.allowance(clock::now()) {
+            Allowance::Bytes(most) => usize::try_from(most).unwrap_or(usize::MAX),
+            Allowance::NotBefore(time) => return self.watch.rest_until(time),
+        };
+        let quota = self.conn.codec.borrow().quota(self.id).min(self.chunk.get()).min(allowed);
+        let before = self.output.borrow().queued();
+        if before > 0 {
+            self.send_content(quota);
+        }
+        let after = self.output.borrow().queued();
+        self.pace.note_sent(before - after, clock::now());
+        if after < before {
+            self.watch.write_by(if after == 0 { NEVER } else { clock::monotonic_ms().saturating_add(self.send_timeout.get()) });
+            self.wake();
+        }
+        match after {
+            0 => self.end_if_empty(),
+            _ => self.conn.codec.borrow_mut().want(self.id),
+        }
+    }
+
+    fn send_content(&self, quota: usize) {
+        let mut output = self.output.borrow_mut();
+        let queued = output.queued();
+        let whole = self.ended.get() && self.trailers.borrow().is_empty();
+        let sent = match output.next() {
+            Next::Memory(bytes) => {
+                let part = bytes.get(..quota).unwrap_or(bytes);
+                let end = whole && part.len() as u64 == queued;
+                self.closed.set(end);
+                self.conn.with_codec(|codec, out| codec.data(self.id, part, end, out))
+            }
+            Next::File(file) => {
+                let length = usize::try_from(file.end - file.start).unwrap_or(usize::MAX).min(quota);
+                let end = whole && length as u64 == queued;
+                self.closed.set(end);
+                match self.send_file(file, length, end) {
+                    Ok(sent) => sent,
+                    Err(_) => {
+                        // A file that became shorter than announced: the answer cannot be completed.
+                        self.closed.set(false);
+                        drop(output);
+                        return self.give_up();
+                    }
+                }
+            }
+        };
+        output.consume(sent);
+    }
+
+    fn send_file(&self, file: &FilePiece, length: usize, end: bool) -> io::Result<usize> {
+        self.conn.with_codec(|codec, out| {
+            let start = out.len();
+            if length == 0 || !codec.data_head(self.id, length, end, out) {
+                return Ok(0);
+            }
+            let head = out.len();
+            out.resize(head + length, 0);
+            let room = out.get_mut(head..).unwrap_or_default();
+            file.file.read_exact_at(room, file.start).map(|()| length).inspect_err(|_| out.truncate(start))
+        })
+    }
+
+    fn give_up(&self) {
+        self.reset_after.set(Some(ErrorCode::INTERNAL_ERROR));
+        self.lose();
+        self.close();
+    }
+
+    /// Ends the stream once its content has left.
+    fn end_if_empty(&self) {
+        if !self.ended.get() || self.output.borrow().queued() > 0 {
+            return;
+        }
+        if !self.closed.replace(true) {
+            let trailers = self.trailers.take();
+            self.conn.with_codec(|codec, out| {
+                if trailers.is_empty() {
+                    codec.data(self.id, &[], true, out);
+                } else {
+                    codec.trailers(self.id, trailers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())), out);
+                }
+            });
+        }
+        if self.done.get() {
+            self.close();
+        }
+    }
+
+    /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
+    pub fn check(&self) {
+        if self.done.get() && self.watch.write_expired() {
+            return self.give_up();
+        }
+        if self.output.borrow().queued() > 0 && !self.watch.is_resting() {
+            self.conn.codec.borrow_mut().want(self.id);
+        }
+    }
+
+    fn account(&self, request: &Request, before: u64) {
+        self.pace.follow(request);
+        let added = self.output.borrow().queued() - before;
+        if added > 0 {
+            request.bytes_sent.set(request.bytes_sent.get() + added + FRAME_HEAD);
+        }
+    }
+
+    fn keep_trailers(&self, request: &Request) {
+        let response = request.response.borrow();
+        let fields = response.trailers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
+        self.trailers.borrow_mut().extend(fields);
+    }
+}
+
+impl Downstream for Stream {
+    fn write_head(&self, request: &Request) {
+        if self.lost.get() {
+            return;
+        }
+        self.pace.begin(request, clock::now());
+        self.watch.rest_until(NEVER);
+        request.with_location(|location| {
+            self.send_timeout.set(location.core.send_timeout.unwrap_or(default::TIMEOUT));
+            let chunk = location.conf.share::<Http2Output>().and_then(|output| output.chunk);
+            self.chunk.set(chunk.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(CHUNK));
+        });
+        let before = self.conn.out.borrow().len();
+        let end = head_out::write(self, request);
+        self.answered.set(true);
+        if end {
+            (self.ended.replace(true), self.closed.replace(true));
+        }
+        let size = self.conn.out.borrow().len().saturating_sub(before) as u64;
+        request.header_size.set(size);
+        request.bytes_sent.set(request.bytes_sent.get() + size);
+        if request.flags.header_only.get() {
+            self.flush.set(true);
+        }
+    }
+
+    fn write(&self, request: &Request, data: &[u8]) {
+        if self.lost.get() || self.closed.get() {
+            return;
+        }
+        let before = self.output.borrow().queued();
+        self.output.borrow_mut().push_slice(data);
+        self.account(request, before);
+    }
+
+    fn write_chain(&self, request: &Request, chain: Chain) {
+        if self.lost.get() || self.closed.get() {
+            return;
+        }
+        let before = self.output.borrow().queued();
+        chain.pieces.into_iter().for_each(|piece: Piece| self.output.borrow_mut().push(piece));
+        if chain.last && !self.ended.replace(true) {
+            self.keep_trailers(request);
+        }
+        if chain.flush || chain.last {
+            self.flush.set(true);
+        }
+        self.account(request, before);
+    }
+
+    fn write_interim(&self, _: &Request, status: u16) {
+        self.conn.with_codec(|codec, out| codec.respond(self.id, status, [], false, out));
+        self.conn.kick();
+    }
+
+    fn queued(&self) -> u64 {
+        self.output.borrow().queued()
+    }
+
+    fn poll_drain(&self, cx: &mut Context<'_>, below: u64) -> Poll<io::Result<()>> {
+        if self.lost.get() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        if self.output.borrow().queued() > below {
+            if !self.watch.is_resting() {
+                self.conn.codec.borrow_mut().want(self.id);
+            }
+            self.conn.pump();
+        }
+        // An error is the connection's, which then tells all its streams.
+        let _ = self.conn.try_send();
+        if self.conn.unsent() > 0 {
+            self.conn.kick();
+        }
+        if self.lost.get() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        if self.output.borrow().queued() <= below {
+            self.watch.write_by(NEVER);
+            return Poll::Ready(Ok(()));
+        }
+        if self.watch.write_expired() {
+            self.give_up();
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        }
+        if !self.watch.is_writing() && !self.watch.is_resting() {
+            self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
+        }
+        self.waits(cx);
+        self.conn.kick();
+        Poll::Pending
+    }
+
+    fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
+        if self.body_bad.get() {
+            return Poll::Ready(Err(BodyError::Invalid));
+        }
+        let taken = {
+            let mut body = self.body.borrow_mut();
+            let count = body.len().min(limit);
+            out.extend(body.drain(..count));
+            count
+        };
+        if taken > 0 {
+            self.watch.read_by(NEVER);
+            self.conn.with_codec(|codec, out| codec.release(self.id, taken, out));
+            if self.conn.unsent() > 0 {
+                self.conn.kick();
+            }
+            return Poll::Ready(Ok(BodyRead::Data(taken)));
+        }
+        if self.body_ended.get() {
+            return Poll::Ready(Ok(BodyRead::End));
+        }
+        if self.lost.get() {
+            return Poll::Ready(Err(BodyError::Closed));
+        }
+        if self.watch.read_expired() || self.conn.watch.evicted() {
+            return Poll::Ready(Err(BodyError::TimedOut));
+        }
+        self.waits(cx);
+        if !request.flags.body_untimed.get() && !self.watch.is_reading() {
+            let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
+            self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
+        }
+        Poll::Pending
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.lost.get() {
+            return Poll::Ready(());
+        }
+        self.waits(cx);
+        Poll::Pending
+    }
+
+    fn tunnel(&self, _: &Request) -> Option<Rc<dyn Tunnel>> {
+        let own = self.own.upgrade().filter(|own| own.extended.get())?;
+        Some(Rc::new(Raw(own)))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.lost.get()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The bytes of a stream that an extended CONNECT opened.
+struct Raw(Rc<Stream>);
+
+impl Tunnel for Raw {
+    fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let stream = &self.0;
+        let count = {
+            let mut body = stream.body.borrow_mut();
+            let count = body.len();
+            into.append(&mut body);
+            count
+        };
+        if count > 0 {
+            stream.conn.with_codec(|codec, out| codec.release(stream.id, count, out));
+            stream.conn.kick();
+            return Poll::Ready(Ok(count));
+        }
+        if stream.body_ended.get() {
+            return Poll::Ready(Ok(0));
+        }
+        if stream.lost.get() {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        stream.waits(cx);
+        Poll::Pending
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.0.poll_drain(cx, super::connection::GATHER as u64))?;
+        self.0.output.borrow_mut().push_slice(bytes);
+        self.0.ready();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.ended.set(true);
+        self.0.ready();
+        std::task::ready!(self.0.poll_drain(cx, 0))?;
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,29 @@
+//! `os.getenv` in `init_by_lua*`, which runs before workers get the environment that `env` makes.
+
+use crate::host::Host;
+use lua::{Cx, Group, Phase, PhaseSet, Row};
+
+/// The part's row and glue.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        name: "os.getenv",
+        rows: vec![Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("configured_variable", configured)],
+        glue: include_str!("environment.lua"),
+    }
+}
+
+/// The value that `env NAME=VALUE` gives, 1 if there is one.
+fn configured(cx: &Cx, name: &[u8]) -> i32 {
+    if cx.phase() != Some(Phase::INIT) {
+        return 0;
+    }
+    cx.with_host::<Host, _>(|host| {
+        let Some(host) = host else { return 0 };
+        let surroundings = host.runtime.surroundings.borrow();
+        surroundings.env.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| {
+            cx.put(value);
+            1
+        })
+    })
+}

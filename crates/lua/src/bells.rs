@@ -1,0 +1,98 @@
+//! Which threads of a job an event has woken, so that a wake looks at these alone.
+//!
+//! A job that has one thread needs none of this: what it waits for wakes the job's task itself.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+/// The bells of one job.
+#[derive(Default)]
+pub(crate) struct Bells(Arc<Board>);
+
+/// What bells write on; any process thread may ring one.
+#[derive(Default)]
+struct Board(Mutex<Written>);
+
+#[derive(Default)]
+struct Written {
+    /// Bells that rang, in order.
+    rung: VecDeque<Arc<Bell>>,
+    /// The job's task.
+    task: Option<Waker>,
+}
+
+/// A thread's bell.
+struct Bell {
+    id: u64,
+    rung: AtomicBool,
+    board: Arc<Board>,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bells {
+    /// A bell for this thread.
+    pub(crate) fn make(&self, id: u64) -> Waker {
+        Waker::from(Arc::new(Bell { id, rung: AtomicBool::new(false), board: self.0.clone() }))
+    }
+
+    /// Has this task woken from now on; answers how many bells have rung.
+    pub(crate) fn listen(&self, task: &Waker) -> usize {
+        let mut written = self.0.lock();
+        match &mut written.task {
+            Some(known) => known.clone_from(task),
+            None => written.task = Some(task.clone()),
+        }
+        written.rung.len()
+    }
+
+    /// The thread whose bell rang first; it may ring again from now on.
+    pub(crate) fn next(&self) -> Option<u64> {
+        let bell = self.0.lock().rung.pop_front()?;
+        bell.rung.store(false, Ordering::Relaxed);
+        Some(bell.id)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.rung.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let mut written = self.board.lock();
+        written.rung.push_back(self.clone());
+        let task = written.task.clone();
+        drop(written);
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bells_ring_once_and_in_order() {
+        let bells = Bells::default();
+        let (a, b) = (bells.make(1), bells.make(2));
+        b.wake_by_ref();
+        a.wake_by_ref();
+        b.wake_by_ref();
+        assert_eq!(bells.listen(Waker::noop()), 2);
+        assert_eq!((bells.next(), bells.next(), bells.next()), (Some(2), Some(1), None));
+        b.wake();
+        assert_eq!(bells.next(), Some(2));
+    }
+}

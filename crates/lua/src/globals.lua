@@ -1,0 +1,80 @@
+
+-- What follows continues prelude.lua.
+-- Globals of a handler: the slot's own table in front of the real ones.
+local env_meta = {
+    __index = G,
+    __newindex = function(t, k, v)
+        rawset(t, k, v)
+        report(tostring(k), traceback("", 2))
+    end,
+}
+
+-- A handler that gives its globals a metatable keeps the real ones: they are looked at before the handler's `__index`, as
+-- where both are one table.
+local getmetatable, real_metatable, force_metatable = getmetatable, debug.getmetatable, debug.setmetatable
+local given = setmetatable({}, { __mode = "k" })
+
+local function in_front_of(user)
+    local meta = { __metatable = user }
+    for name, value in next, user do
+        meta[name] = value
+    end
+    function meta.__index(t, name)
+        local value = G[name]
+        if value ~= nil then
+            return value
+        end
+        local index = user.__index
+        if type(index) == "function" then
+            return index(t, name)
+        end
+        return index and index[name]
+    end
+    function meta.__newindex(t, name, value)
+        local new = user.__newindex
+        if new == nil then
+            rawset(t, name, value)
+        elseif type(new) == "function" then
+            return new(t, name, value)
+        else
+            new[name] = value
+        end
+    end
+    return meta
+end
+
+-- What a table that has a metatable needs: answers false for one that is nobody's globals.
+local function change(t, old, meta)
+    local mine = given[t]
+    if old ~= env_meta and not mine then
+        local real = real_metatable(t)
+        if real and real.__metatable ~= nil then
+            error("cannot change a protected metatable", 3)
+        end
+        return false
+    elseif mine and mine.__metatable ~= nil then
+        error("cannot change a protected metatable", 3)
+    end
+    given[t] = meta or {}
+    force_metatable(t, in_front_of(meta or {}))
+    return true
+end
+
+function G.setmetatable(t, meta)
+    if type(t) ~= "table" then
+        error("bad argument #1 to 'setmetatable' (table expected, got " .. type(t) .. ")", 2)
+    elseif meta ~= nil and type(meta) ~= "table" then
+        error("bad argument #2 to 'setmetatable' (nil or table expected)", 2)
+    end
+    local old = getmetatable(t)
+    if old ~= nil and change(t, old, meta) then
+        return t
+    end
+    setmetatable(t, meta)
+    return t
+end
+
+return {
+    factory = factory, env_meta = env_meta, set_path = set_path, preload = preload, supply = supply, glue = glue,
+    explain = explain,
+}

@@ -1,0 +1,93 @@
+//! Requests that wait until a server of their group may be asked (`queue`).
+
+use balance::Choice;
+use std::cell::Cell;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// How often who waits looks by himself: servers come back with time, and other workers of a zone give them free.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A group's queue in one worker.
+#[derive(Debug)]
+pub struct Queue {
+    limit: usize,
+    timeout: Duration,
+    waiting: Cell<usize>,
+    freed: Notify,
+}
+
+/// How waiting ended without a server.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// The queue is full, or it took too long.
+    NoServer,
+    /// The client is gone.
+    Gone,
+}
+
+/// A place in the queue.
+struct Place<'a>(&'a Cell<usize>);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+impl Queue {
+    /// A queue for `limit` requests, each of which waits for at most `timeout` milliseconds.
+    #[must_use]
+    pub fn new(limit: usize, timeout: u64) -> Queue {
+        Queue { limit, timeout: Duration::from_millis(timeout), waiting: Cell::new(0), freed: Notify::new() }
+    }
+
+    /// Whether somebody waits, so that newcomers must not overtake him.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.waiting.get() > 0
+    }
+
+    /// To be called when a server has one request less.
+    pub fn freed(&self) {
+        if self.is_used() {
+            self.freed.notify_one();
+        }
+    }
+
+    /// Waits until `look` finds a server. `gone` is ready when the client is gone.
+    ///
+    /// # Errors
+    /// Nothing was found.
+    pub async fn wait(
+        &self,
+        mut look: impl FnMut() -> Option<Choice>,
+        gone: impl Fn(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Choice, Unserved> {
+        if self.waiting.get() >= self.limit {
+            return Err(Unserved::NoServer);
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        let _place = Place(&self.waiting);
+        let end = Instant::now() + self.timeout;
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                return Err(Unserved::NoServer);
+            }
+            let mut woken = std::pin::pin!(timeout_at(end.min(now + LOOK), self.freed.notified()));
+            let gone = std::future::poll_fn(|cx| match gone(cx) {
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => woken.as_mut().poll(cx).map(|_| false),
+            });
+            if gone.await {
+                return Err(Unserved::Gone);
+            }
+            if let Some(choice) = look() {
+                return Ok(choice);
+            }
+        }
+    }
+}

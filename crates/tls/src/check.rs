@@ -1,0 +1,88 @@
+//! The invariants that fuzz targets and the smoke tests assert.
+//!
+//! They panic when an invariant breaks; nothing that ships calls them.
+
+use rustls::pki_types::CertificateDer;
+
+use crate::buffer::Buffers;
+use crate::certificate::{Chain, Key, certificates, passwords};
+use crate::ciphers::{Offer, Wishes};
+use crate::client;
+use crate::names::Certificate;
+use crate::server;
+use crate::verify::crl::Crl;
+use crate::verify::{Clients, Servers, Trust};
+
+/// Certificates in a row, the last of which is trusted: a judgement is made, and a good one only when the trusted one is
+/// the first's issuer by name or itself. What a certificate says can be shown.
+pub fn chain(data: &[u8]) {
+    let Ok(chain) = Chain::from_der(data) else { return };
+    let chain = chain.certificates();
+    for certificate in chain {
+        shown(certificate);
+    }
+    let Some((trusted, given)) = chain.split_last().filter(|(_, given)| !given.is_empty()) else { return };
+    let trust = std::sync::Arc::new(Trust::new(vec![trusted.clone()], 4));
+    let found = Clients::new(trust.clone(), std::slice::from_ref(trusted)).judge(given);
+    let server = Servers::new(trust).judge(given, Some("example.com"));
+    for verdict in found.into_iter().chain([server]) {
+        assert!(verdict.is_ok() == (verdict.text() == "ok"));
+        if verdict.is_ok() {
+            let issuers: Vec<_> = given.iter().filter_map(Certificate::new).map(|shown| shown.issuer()).collect();
+            let anchor = Certificate::new(trusted).map(|shown| shown.subject()).unwrap_or_default();
+            assert!(issuers.contains(&anchor));
+        }
+    }
+}
+
+fn shown(certificate: &CertificateDer<'_>) {
+    let Some(shown) = Certificate::new(certificate) else { return };
+    for text in [shown.subject(), shown.issuer(), shown.subject_legacy(), shown.issuer_legacy(), shown.serial(), shown.start()] {
+        assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?}");
+    }
+    assert!(shown.remaining_days(0) >= 0 && !shown.is_for(""));
+}
+
+/// Text in PEM as every kind of thing.
+pub fn pem(data: &[u8]) {
+    let _ = (Chain::from_pem(data), Key::from_pem(data, &passwords(b"one\ntwo")), Crl::from_pem(data));
+    for certificate in certificates(data).unwrap_or_default() {
+        shown(&certificate);
+    }
+}
+
+/// Bytes from the network at the start of a session of either side: an error, or more is wanted; whatever it is, the
+/// session stays usable as far as its methods go.
+pub fn session(data: &[u8]) {
+    let Ok(offer) = Offer::new(&Wishes::default()) else { return };
+    let (Ok(server), Ok(client)) =
+        (server::Settings::new(server::Options::new(offer.clone(), Vec::new())), client::Settings::new(client::Options::new(offer)))
+    else {
+        return;
+    };
+    let (Ok(mut server), Ok(mut client)) = (server.session(), client.session(Some("example.com"), None)) else { return };
+    let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+    for part in data.chunks(data.len().div_ceil(3).max(1)) {
+        buffers.incoming.extend_from_slice(part);
+        let first = server.receive(&mut buffers, &mut plain);
+        let sealed = server.seal(&[std::io::IoSlice::new(b"x")], 1, &mut buffers);
+        assert!(sealed.is_ok_and(|count| count == 0) || first.is_err());
+        buffers.incoming.extend_from_slice(part);
+        let _ = client.receive(&mut buffers, &mut plain);
+        client.close(&mut buffers);
+        assert!(plain.is_empty() && buffers.incoming.is_empty());
+        buffers.records.clear();
+    }
+}
+
+/// A certificate that is its own issuer, behind its length in two bytes, then an OCSP answer: what is believed with a
+/// signature is believed without one too.
+pub fn ocsp(data: &[u8]) {
+    let Some((length, rest)) = data.split_first_chunk() else { return };
+    let Some((certificate, answer)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return };
+    let certificate = CertificateDer::from(certificate);
+    let judge = |verify| crate::ocsp::judge(answer, &certificate, &certificate, verify, 1_800_000_000);
+    let (verified, unverified) = (judge(true), judge(false));
+    assert!(verified.is_err() || verified == unverified);
+    let _ = (crate::ocsp::responder(&certificate), crate::ocsp::request(&certificate, &certificate));
+}

@@ -1,0 +1,124 @@
+//! What a client's sessions have in common: suites, its certificate, whom it trusts.
+
+use std::sync::Arc;
+
+use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection};
+use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, SignatureScheme};
+
+use crate::certificate::Pair;
+use crate::ciphers::Offer;
+use crate::error::TlsError;
+use crate::key_log::KeyLog;
+use crate::resume::Slot;
+use crate::session::{ClientSession, RECORD, Session};
+use crate::verify::{Servers, Verdict};
+
+/// Everything that can be chosen for a client.
+pub struct Options {
+    /// Protocols, suites and groups.
+    pub offer: Offer,
+    /// The client's own certificate (`proxy_ssl_certificate`).
+    pub pair: Option<Pair>,
+    /// Protocols for ALPN.
+    pub alpn: Vec<Vec<u8>>,
+    /// Judges the server's chain; without it there is no verdict.
+    pub servers: Option<Arc<Servers>>,
+    /// Told the secrets of each session (`proxy_ssl_key_log`).
+    pub key_log: Option<Arc<dyn KeyLog>>,
+}
+
+impl Options {
+    /// The least: an offer. Nothing is verified.
+    #[must_use]
+    pub fn new(offer: Offer) -> Self {
+        Self { offer, pair: None, alpn: Vec::new(), servers: None, key_log: None }
+    }
+}
+
+/// What a client's sessions are made from. Cheap to clone; immutable. A session is only resumed with the settings it was
+/// made with, or with clones of them.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    config: Arc<ClientConfig>,
+    servers: Option<Arc<Servers>>,
+}
+
+impl Settings {
+    /// Settings from options.
+    ///
+    /// # Errors
+    /// When suites and protocols of the offer do not go together.
+    pub fn new(options: Options) -> Result<Self, TlsError> {
+        let Options { offer, pair, alpn, servers, key_log } = options;
+        let builder = ClientConfig::builder_with_provider(offer.provider).with_protocol_versions(&offer.versions)?;
+        let verifier = servers.clone().unwrap_or_else(|| Arc::new(Servers::unverified()));
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = match pair {
+            Some(pair) => builder.with_client_cert_resolver(Arc::new(Own(Some(pair.key)))),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = alpn;
+        config.resumption = Resumption::disabled();
+        if let Some(key_log) = key_log {
+            config.key_log = key_log;
+        }
+        Ok(Self { config: Arc::new(config), servers })
+    }
+
+    /// The same with another client certificate.
+    #[must_use]
+    pub fn with_pair(&self, pair: Option<Pair>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::new(Own(pair.map(|pair| pair.key)));
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// A new session; [`Session::receive`] without bytes starts its handshake. `name` is sent as SNI if it is a host name;
+    /// what the certificate has to be for is asked later, in [`ClientSession::verdict`]. `slot` gives what a session can
+    /// be resumed by and takes what the server gives.
+    ///
+    /// # Errors
+    /// When a session cannot be made from these settings.
+    pub fn session(&self, name: Option<&str>, slot: Option<Arc<Slot>>) -> Result<ClientSession, TlsError> {
+        let sent = name.map(|name| name.strip_suffix('.').unwrap_or(name)).and_then(|name| ServerName::try_from(name).ok());
+        let mut config = self.config.clone();
+        if slot.is_some() || !matches!(sent, Some(ServerName::DnsName(_))) {
+            let own = Arc::make_mut(&mut config);
+            own.enable_sni = matches!(sent, Some(ServerName::DnsName(_)));
+            if let Some(slot) = slot {
+                own.resumption = Resumption::store(slot);
+            }
+        }
+        let unnamed = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
+        let name = sent.map_or(unnamed, |name| name.to_owned());
+        let mut session = Session::over(UnbufferedClientConnection::new(config, name)?, RECORD);
+        session.judge.clone_from(&self.servers);
+        Ok(session)
+    }
+}
+
+impl ClientSession {
+    /// What was found about the server's chain, `name` included: `None` while the handshake goes on or nothing judges.
+    pub fn verdict(&mut self, name: Option<&str>) -> Option<Verdict> {
+        if self.is_handshaking() {
+            return None;
+        }
+        self.judge.as_ref().map(|servers| servers.judge(self.peer_chain(), name))
+    }
+}
+
+/// A client's own certificate, if it has one, shown to every server that asks.
+#[derive(Debug)]
+struct Own(Option<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Own {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.clone().filter(|own| own.key.choose_scheme(schemes).is_some())
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.is_some()
+    }
+}

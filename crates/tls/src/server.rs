@@ -1,0 +1,162 @@
+//! What a server's sessions have in common: certificates, suites, tickets, who may be a client.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection};
+pub use rustls::server::{ProducesTickets, StoresServerSessions};
+use rustls::sign::CertifiedKey;
+
+use crate::certificate::Pair;
+use crate::ciphers::Offer;
+use crate::error::TlsError;
+use crate::key_log::KeyLog;
+use crate::session::{RECORD, ServerSession, Session};
+use crate::verify::{Clients, Verdict};
+
+/// Everything that can be chosen for a server; what is left out is off.
+pub struct Options {
+    /// Protocols, suites and groups.
+    pub offer: Offer,
+    /// Certificates with their keys, one per kind of key; the client's first choice among them is taken.
+    pub pairs: Vec<Pair>,
+    /// Protocols for ALPN, the server's first choice first.
+    pub alpn: Vec<Vec<u8>>,
+    /// Take the first suite of the server's list instead of the client's (`ssl_prefer_server_ciphers`).
+    pub server_order: bool,
+    /// Makes session tickets (`ssl_session_tickets`).
+    pub tickets: Option<Arc<dyn ProducesTickets>>,
+    /// Keeps sessions (`ssl_session_cache`).
+    pub store: Option<Arc<dyn StoresServerSessions>>,
+    /// Asks clients for certificates.
+    pub clients: Option<Arc<Clients>>,
+    /// How many bytes of early data are taken; works with `store` and without `tickets` only.
+    pub early_data: u32,
+    /// Told the secrets of each session (`ssl_key_log`).
+    pub key_log: Option<Arc<dyn KeyLog>>,
+    /// The longest plaintext in a record (`ssl_buffer_size`).
+    pub record: usize,
+}
+
+impl Options {
+    /// The least: an offer and certificates.
+    #[must_use]
+    pub fn new(offer: Offer, pairs: Vec<Pair>) -> Self {
+        Self {
+            offer,
+            pairs,
+            alpn: Vec::new(),
+            server_order: false,
+            tickets: None,
+            store: None,
+            clients: None,
+            early_data: 0,
+            key_log: None,
+            record: RECORD,
+        }
+    }
+}
+
+/// What a server's sessions are made from. Cheap to clone; immutable.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    config: Arc<ServerConfig>,
+    clients: Option<Arc<Clients>>,
+    record: usize,
+}
+
+impl Settings {
+    /// Settings from options.
+    ///
+    /// # Errors
+    /// When suites and protocols of the offer do not go together.
+    pub fn new(options: Options) -> Result<Self, TlsError> {
+        let Options { offer, pairs, alpn, server_order, tickets, store, clients, early_data, key_log, record } = options;
+        let builder = ServerConfig::builder_with_provider(offer.provider).with_protocol_versions(&offer.versions)?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(pairs)));
+        config.alpn_protocols = alpn;
+        config.ignore_client_order = server_order;
+        if tickets.is_none() && store.is_none() {
+            config.send_tls13_tickets = 0;
+        }
+        if tickets.is_none() {
+            config.max_early_data_size = early_data;
+        }
+        config.session_storage = store.unwrap_or_else(|| Arc::new(NoServerSessionStorage {}));
+        if let Some(tickets) = tickets {
+            config.ticketer = tickets;
+        }
+        if let Some(key_log) = key_log {
+            config.key_log = key_log;
+        }
+        Ok(Self { config: Arc::new(config), clients, record })
+    }
+
+    /// The same with other certificates: those of one connection (`ssl_certificate_by_lua*`, names with variables).
+    #[must_use]
+    pub fn with_pairs(&self, pairs: Vec<Pair>) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::new(Resolver::new(pairs));
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// The same with another store, such as one that knows the session that Lua code fetched for this connection.
+    #[must_use]
+    pub fn with_store(&self, store: Arc<dyn StoresServerSessions>) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.session_storage = store;
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// A new session, which has seen no byte yet.
+    ///
+    /// # Errors
+    /// When a session cannot be made from these settings.
+    pub fn session(&self) -> Result<ServerSession, TlsError> {
+        let mut session = Session::over(UnbufferedServerConnection::new(self.config.clone())?, self.record);
+        session.judge.clone_from(&self.clients);
+        Ok(session)
+    }
+}
+
+impl ServerSession {
+    /// What was found about the client's certificate: `None` when none was asked for or none came. Computed once.
+    pub fn verdict(&mut self) -> Option<&Verdict> {
+        if self.verdict.is_none() && !self.is_handshaking() {
+            let found = self.judge.as_ref().and_then(|clients| clients.judge(self.peer_chain()));
+            self.verdict = found;
+        }
+        self.verdict.as_ref()
+    }
+}
+
+/// A record that holds nothing but a fatal alert, for a handshake that is refused before a session exists: 112 is
+/// unrecognized_name (`ssl_reject_handshake`), 80 internal_error.
+#[must_use]
+pub const fn alert_record(description: u8) -> [u8; 7] {
+    [21, 3, 3, 0, 2, 2, description]
+}
+
+/// Certificates to choose from.
+#[derive(Debug)]
+struct Resolver {
+    keys: Vec<Arc<CertifiedKey>>,
+}
+
+impl Resolver {
+    fn new(pairs: Vec<Pair>) -> Self {
+        Self { keys: pairs.into_iter().map(|pair| pair.key).collect() }
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let fits = |scheme| self.keys.iter().find(|key| key.key.choose_scheme(&[scheme]).is_some());
+        schemes.iter().find_map(|scheme| fits(*scheme)).cloned()
+    }
+}

@@ -1,0 +1,406 @@
+//! One end of a TLS connection over buffers: bytes in, plaintext out, plaintext in, records out.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    AppDataRecord, ConnectionState, EncodeError, EncodeTlsData, EncryptError, ReadEarlyData, UnbufferedStatus, WriteTraffic,
+};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+
+use crate::buffer::{Buffers, Records};
+use crate::ciphers::suites;
+use crate::error::TlsError;
+use crate::verify::{Clients, Servers, Verdict};
+
+/// The longest plaintext of a record.
+pub const RECORD: usize = 16_384;
+
+/// What a record adds to its plaintext, at most: header, explicit nonce, content type, tag.
+const OVERHEAD: usize = 64;
+
+/// A session of a server.
+pub type ServerSession = Session<UnbufferedServerConnection>;
+
+/// A session of a client.
+pub type ClientSession = Session<UnbufferedClientConnection>;
+
+/// The two kinds of rustls' connections.
+pub trait Engine {
+    /// What rustls keeps for this side.
+    type Data;
+    /// What judges the peer's chain.
+    type Judge;
+    /// Looks at the next bytes.
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    /// What both sides know.
+    fn common(&self) -> &CommonState;
+    /// Moves early data to `plain`.
+    fn early(state: ReadEarlyData<'_, '_, Self::Data>, plain: &mut Vec<u8>) -> Result<(), rustls::Error>;
+}
+
+impl Engine for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+    type Judge = Clients;
+
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn early(mut state: ReadEarlyData<'_, '_, Self::Data>, plain: &mut Vec<u8>) -> Result<(), rustls::Error> {
+        while let Some(record) = state.next_record() {
+            let AppDataRecord { payload, .. } = record?;
+            plain.extend_from_slice(payload);
+        }
+        Ok(())
+    }
+}
+
+impl Engine for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+    type Judge = Servers;
+
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn early(_: ReadEarlyData<'_, '_, Self::Data>, _: &mut Vec<u8>) -> Result<(), rustls::Error> {
+        Ok(())
+    }
+}
+
+/// What a session came to know while it took bytes.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    /// The peer said close_notify.
+    peer_closed: bool,
+    /// Some plaintext came before the handshake was over.
+    early: bool,
+    /// We said close_notify.
+    closed: bool,
+}
+
+/// One end of a connection.
+pub struct Session<E: Engine> {
+    engine: E,
+    /// Bytes of a record that is not whole, or of a handshake message that spans records.
+    inbox: Vec<u8>,
+    seen: Seen,
+    /// The longest plaintext that is sealed into one record.
+    record: usize,
+    pub(crate) judge: Option<Arc<E::Judge>>,
+    pub(crate) verdict: Option<Verdict>,
+    failed: Option<TlsError>,
+}
+
+impl<E: Engine> std::fmt::Debug for Session<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("seen", &self.seen).field("failed", &self.failed).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Session<E> {
+    pub(crate) fn over(engine: E, record: usize) -> Self {
+        let record = record_size(record);
+        Self { engine, inbox: Vec::new(), seen: Seen::default(), record, judge: None, verdict: None, failed: None }
+    }
+
+    /// Takes what stands in `buffers.incoming`, which is empty afterwards; appends plaintext to `plain` and records that
+    /// have to be sent (handshake messages, alerts) to `buffers.records`, in case of an error too. Also starts a
+    /// client's handshake, with nothing in `incoming`.
+    ///
+    /// # Errors
+    /// What the peer did wrong, or what it complained about; the session is dead then.
+    pub fn receive(&mut self, buffers: &mut Buffers, plain: &mut Vec<u8>) -> Result<(), TlsError> {
+        let Buffers { incoming, records, .. } = buffers;
+        if let Some(error) = &self.failed {
+            incoming.clear();
+            return Err(error.clone());
+        }
+        let waiting = !self.inbox.is_empty();
+        if waiting {
+            self.inbox.append(incoming);
+        }
+        let from = if waiting { &mut self.inbox } else { &mut *incoming };
+        let result = advance(&mut self.engine, &mut self.seen, from, plain, records, |_, _| Ok(()));
+        match (waiting, result.is_ok()) {
+            (false, true) if !incoming.is_empty() => self.inbox.extend_from_slice(incoming),
+            (true, true) if !self.inbox.is_empty() => {}
+            // An idle session keeps no buffer.
+            _ => self.inbox = Vec::new(),
+        }
+        incoming.clear();
+        result.map_err(|error| self.fail(error))
+    }
+
+    /// Seals the bytes of `pieces`, at most `most` of them, into as few records as they need; small pieces share one.
+    /// Returns how many bytes were taken: 0 while the handshake does not allow to send.
+    ///
+    /// # Errors
+    /// When the session is dead, or its keys are used up.
+    pub fn seal(&mut self, pieces: &[IoSlice<'_>], most: usize, buffers: &mut Buffers) -> Result<usize, TlsError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if self.seen.closed {
+            return Err(TlsError::SHUTDOWN);
+        }
+        let Buffers { records, gathered, .. } = buffers;
+        let size = self.record;
+        let mut plain = Vec::new();
+        let mut taken = 0;
+        // The inbox goes along: rustls remembers places in it while a handshake message is not whole.
+        let result = advance(&mut self.engine, &mut self.seen, &mut self.inbox, &mut plain, records, |traffic, records| {
+            taken = seal_pieces(traffic, pieces, most, size, gathered, records)?;
+            Ok(())
+        });
+        debug_assert!(plain.is_empty(), "what had arrived was read before");
+        result.map_err(|error| self.fail(error))?;
+        Ok(taken)
+    }
+
+    /// Says close_notify; nothing can be sealed afterwards. Does nothing before the handshake is over.
+    pub fn close(&mut self, buffers: &mut Buffers) {
+        if self.seen.closed || self.failed.is_some() {
+            return;
+        }
+        let (mut plain, mut closed) = (Vec::new(), false);
+        let records = &mut buffers.records;
+        let _ = advance(&mut self.engine, &mut self.seen, &mut self.inbox, &mut plain, records, |traffic, records| {
+            closed = true;
+            encrypted(records, OVERHEAD, |room| traffic.queue_close_notify(room))
+        });
+        self.seen.closed = closed;
+    }
+
+    fn fail(&mut self, error: TlsError) -> TlsError {
+        self.failed = Some(error.clone());
+        error
+    }
+
+    /// Whether the handshake is not over yet.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.engine.common().is_handshaking()
+    }
+
+    /// Whether plaintext came as early data and the handshake is still not over (`$ssl_early_data`).
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.seen.early && self.is_handshaking()
+    }
+
+    /// Whether the peer said that it sends no more.
+    #[must_use]
+    pub fn is_peer_closed(&self) -> bool {
+        self.seen.peer_closed
+    }
+
+    /// Whether nothing of this session stands in a buffer, so that the connection may wait parked. What is in the
+    /// worker's buffers or in the plaintext that was handed out is the caller's to know.
+    #[must_use]
+    pub fn can_park(&self) -> bool {
+        self.inbox.is_empty() && self.failed.is_none() && !self.is_handshaking() && !self.seen.peer_closed
+    }
+
+    /// Changes the longest plaintext of a record from now on (`ssl_buffer_size`).
+    pub fn set_record_size(&mut self, size: usize) {
+        self.record = record_size(size);
+    }
+
+    /// The protocol by its name in OpenSSL (`$ssl_protocol`).
+    #[must_use]
+    pub fn protocol(&self) -> Option<&'static str> {
+        match self.engine.common().protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            _ => None,
+        }
+    }
+
+    /// The suite by its name in OpenSSL (`$ssl_cipher`).
+    #[must_use]
+    pub fn cipher(&self) -> Option<&'static str> {
+        suites::name_of(self.engine.common().negotiated_cipher_suite()?.suite())
+    }
+
+    /// The group of the key exchange by its name in OpenSSL (`$ssl_curve`).
+    #[must_use]
+    pub fn group(&self) -> Option<&'static str> {
+        suites::group_name(self.engine.common().negotiated_key_exchange_group()?.name())
+    }
+
+    /// The protocol that was chosen by ALPN.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.engine.common().alpn_protocol()
+    }
+
+    /// Whether an earlier session was resumed (`$ssl_session_reused`).
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.engine.common().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The peer's certificate and what it sent along, its own first; that of the original session when resumed.
+    #[must_use]
+    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
+        self.engine.common().peer_certificates().unwrap_or_default()
+    }
+}
+
+/// A size that records can have; 0 asks for the longest.
+fn record_size(asked: usize) -> usize {
+    if asked == 0 { RECORD } else { asked.min(RECORD) }
+}
+
+/// Lets rustls work on `incoming` until it needs more bytes or can write application data, which `write` does then.
+fn advance<E: Engine>(
+    engine: &mut E,
+    seen: &mut Seen,
+    incoming: &mut Vec<u8>,
+    plain: &mut Vec<u8>,
+    records: &mut Records,
+    mut write: impl FnMut(&mut WriteTraffic<'_, E::Data>, &mut Records) -> Result<(), TlsError>,
+) -> Result<(), TlsError> {
+    let mut used = 0;
+    let result = loop {
+        let UnbufferedStatus { discard, state, .. } = engine.process(incoming.get_mut(used..).unwrap_or_default());
+        let mut more = 0;
+        let step = state.map_err(TlsError::from).and_then(|state| {
+            match state {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let AppDataRecord { discard, payload, .. } = record.map_err(TlsError::from)?;
+                        more += discard;
+                        plain.extend_from_slice(payload);
+                    }
+                }
+                ConnectionState::ReadEarlyData(data) => {
+                    seen.early = true;
+                    E::early(data, plain)?;
+                }
+                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, records)?,
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => seen.peer_closed = true,
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    write(&mut traffic, records)?;
+                    return Ok(true);
+                }
+                _ => return Ok(true),
+            }
+            Ok(false)
+        });
+        used = (used + discard + more).min(incoming.len());
+        match step {
+            Ok(false) => {}
+            Ok(true) => break Ok(()),
+            Err(error) => {
+                send_alert(engine, incoming.get_mut(used..).unwrap_or_default(), records);
+                break Err(error);
+            }
+        }
+    };
+    if used == incoming.len() {
+        incoming.clear();
+    } else if used > 0 {
+        incoming.drain(..used);
+    }
+    result
+}
+
+/// Behind an error the alert is queued that tells the peer. rustls is given the same bytes again, as it may remember places
+/// in them, but has no reason to look at them before all is sent.
+fn send_alert<E: Engine>(engine: &mut E, incoming: &mut [u8], records: &mut Records) {
+    while engine.common().wants_write() {
+        let Ok(ConnectionState::EncodeTlsData(mut data)) = engine.process(incoming).state else { break };
+        if encode(&mut data, records).is_err() {
+            break;
+        }
+    }
+}
+
+fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, records: &mut Records) -> Result<(), TlsError> {
+    let mut least = OVERHEAD;
+    loop {
+        match data.encode(records.room(least)) {
+            Ok(count) => {
+                records.wrote(count);
+                return Ok(());
+            }
+            Err(EncodeError::InsufficientSize(size)) if size.required_size > least => least = size.required_size,
+            Err(_) => return Err(TlsError::INTERNAL),
+        }
+    }
+}
+
+fn encrypted(
+    records: &mut Records,
+    mut least: usize,
+    mut make: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
+) -> Result<(), TlsError> {
+    loop {
+        match make(records.room(least)) {
+            Ok(count) => {
+                records.wrote(count);
+                return Ok(());
+            }
+            Err(EncryptError::InsufficientSize(size)) if size.required_size > least => least = size.required_size,
+            Err(_) => return Err(TlsError::EXHAUSTED),
+        }
+    }
+}
+
+/// Seals whole records straight from a piece; what is smaller is gathered with its neighbours first.
+fn seal_pieces<Data>(
+    traffic: &mut WriteTraffic<'_, Data>,
+    pieces: &[IoSlice<'_>],
+    most: usize,
+    size: usize,
+    gathered: &mut Vec<u8>,
+    records: &mut Records,
+) -> Result<usize, TlsError> {
+    let mut seal = |bytes: &[u8]| encrypted(records, bytes.len() + OVERHEAD, |room| traffic.encrypt(bytes, room));
+    gathered.clear();
+    let mut taken = 0;
+    let mut left = pieces.iter().map(|piece| &**piece).filter(|piece| !piece.is_empty()).peekable();
+    while let Some(piece) = left.next() {
+        let mut piece = piece.get(..piece.len().min(most - taken)).unwrap_or_default();
+        taken += piece.len();
+        let last = left.peek().is_none() || taken == most;
+        while !piece.is_empty() {
+            if gathered.is_empty() && (last || piece.len() >= size) {
+                let (record, rest) = piece.split_at(piece.len().min(size));
+                seal(record)?;
+                piece = rest;
+            } else {
+                let (some, rest) = piece.split_at(piece.len().min(size - gathered.len()));
+                gathered.extend_from_slice(some);
+                piece = rest;
+                if gathered.len() == size {
+                    seal(gathered)?;
+                    gathered.clear();
+                }
+            }
+        }
+        if taken == most {
+            break;
+        }
+    }
+    if !gathered.is_empty() {
+        seal(gathered)?;
+        gathered.clear();
+    }
+    Ok(taken)
+}

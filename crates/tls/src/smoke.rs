@@ -1,0 +1,109 @@
+//! The fuzz targets' invariants, shaken by a small deterministic mutator: a bounded stand-in for machines without a fuzzer.
+
+use std::io::IoSlice;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::buffer::Buffers;
+use crate::certificate::{Chain, Key, Pair};
+use crate::ciphers::{Offer, Wishes};
+use crate::{check, client, server};
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
+    }
+
+    fn changed(&mut self, seed: &[u8]) -> Vec<u8> {
+        let mut data = seed.to_vec();
+        for _ in 0..=self.below(3) {
+            let at = self.below(data.len().max(1));
+            match self.below(4) {
+                0 => data.insert(at.min(data.len()), u8::try_from(self.below(256)).unwrap()),
+                1 if at < data.len() => drop(data.remove(at)),
+                2 => data.truncate(at),
+                _ if at < data.len() => data[at] ^= 1 << self.below(8),
+                _ => {}
+            }
+        }
+        data
+    }
+}
+
+fn shake(seeds: &[Vec<u8>], rounds: usize, check: fn(&[u8])) {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for seed in seeds {
+        check(seed);
+    }
+    for _ in 0..rounds {
+        let seed = random.below(seeds.len());
+        check(&random.changed(&seeds[seed]));
+    }
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+#[test]
+fn chains() {
+    let (root, key) = (authority("root"), KeyPair::generate().unwrap());
+    let mut params = CertificateParams::new(vec!["example.com".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let leaf = params.signed_by(&key, &root).unwrap();
+    let (root, leaf) = (root.der().to_vec(), leaf.der().to_vec());
+    let seeds = [[&leaf[..], &root].concat(), [&root[..], &root].concat(), [&leaf[..], &root, &leaf].concat()];
+    shake(&seeds, 1500, check::chain);
+}
+
+#[test]
+fn pem() {
+    let (root, key) = (authority("root"), KeyPair::generate().unwrap());
+    let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n\
+        AAECAwQFBgcICQoLDA0ODw==\n-----END RSA PRIVATE KEY-----\n";
+    shake(&[root.pem().into_bytes(), key.serialize_pem().into_bytes(), encrypted.into()], 1000, check::pem);
+}
+
+/// The bytes that each side sends first.
+fn flights() -> Vec<Vec<u8>> {
+    let made = authority("example.com");
+    let pair = Pair::new(&Chain::from_pem(made.pem().as_bytes()).unwrap(), &Key::from_der(&made.key().serialize_der()).unwrap()).unwrap();
+    let mut flights = Vec::new();
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let offer = Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).unwrap();
+        let mut client = client::Settings::new(client::Options::new(offer.clone())).unwrap().session(None, None).unwrap();
+        let mut server = server::Settings::new(server::Options::new(offer, vec![pair.clone()])).unwrap().session().unwrap();
+        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+        client.receive(&mut buffers, &mut plain).unwrap();
+        let hello = buffers.records.pending().to_vec();
+        buffers.records.clear();
+        buffers.incoming.extend_from_slice(&hello);
+        server.receive(&mut buffers, &mut plain).unwrap();
+        assert_eq!(server.seal(&[IoSlice::new(b"early")], 5, &mut buffers).is_ok(), server.is_handshaking());
+        flights.extend([hello, buffers.records.pending().to_vec()]);
+    }
+    flights
+}
+
+#[test]
+fn sessions() {
+    shake(&flights(), 1500, check::session);
+}
+
+#[test]
+fn ocsp() {
+    let certificate = authority("root").der().to_vec();
+    let length = u16::try_from(certificate.len()).unwrap().to_be_bytes();
+    let basic = [0x30, 3, 0x0a, 1, 0, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1, 4, 0];
+    let answers = [&[0x30, 3, 0x0a, 1, 6][..], &basic, &certificate];
+    let seeds = answers.map(|answer| [&length[..], &certificate, answer].concat());
+    shake(&seeds, 3000, check::ocsp);
+}

@@ -1,0 +1,79 @@
+//! Who trusts whom: webpki decides about chains, and what users of private authorities and of OpenSSL expect stands
+//! around it.
+
+mod beside;
+pub mod crl;
+mod explain;
+mod handshake;
+pub(crate) mod host;
+pub(crate) mod parsed;
+pub mod reason;
+mod trust;
+
+use std::sync::Arc;
+
+use rustls::DistinguishedName;
+use rustls::pki_types::{CertificateDer, UnixTime};
+
+use parsed::Usage;
+pub use reason::Verdict;
+pub use trust::Trust;
+
+/// Judges clients. Lets every handshake go on in which the client proves that it has the key of its certificate.
+#[derive(Debug)]
+pub struct Clients {
+    trust: Arc<Trust>,
+    subjects: Vec<DistinguishedName>,
+}
+
+impl Clients {
+    /// Clients are judged by `trust`; the names of `shown` are sent to them as authorities that are accepted
+    /// (`ssl_client_certificate`, but not `ssl_trusted_certificate`).
+    #[must_use]
+    pub fn new(trust: Arc<Trust>, shown: &[CertificateDer<'static>]) -> Self {
+        let subjects = shown.iter().filter_map(parsed::subject).collect();
+        Self { trust, subjects }
+    }
+
+    /// Everything that is wrong with a chain, in OpenSSL's order.
+    #[must_use]
+    pub fn findings(&self, chain: &[CertificateDer<'_>]) -> Vec<Verdict> {
+        self.trust.judge(chain, Usage::Client, None, UnixTime::now())
+    }
+
+    /// Judges a chain, the client's own certificate first. `None` when there is none. Goes on after an error like nginx's
+    /// callback, so that the last error counts.
+    #[must_use]
+    pub fn judge(&self, chain: &[CertificateDer<'_>]) -> Option<Verdict> {
+        let verdicts = (!chain.is_empty()).then(|| self.findings(chain))?;
+        Some(verdicts.last().copied().unwrap_or(Verdict::OK))
+    }
+}
+
+/// Judges servers.
+#[derive(Debug)]
+pub struct Servers {
+    trust: Option<Arc<Trust>>,
+}
+
+impl Servers {
+    /// Servers are judged by `trust`.
+    #[must_use]
+    pub fn new(trust: Arc<Trust>) -> Self {
+        Self { trust: Some(trust) }
+    }
+
+    /// Every server is good.
+    #[must_use]
+    pub fn unverified() -> Self {
+        Self { trust: None }
+    }
+
+    /// Judges a chain, the server's own certificate first, and whether it is for `name`. The first error counts.
+    #[must_use]
+    pub fn judge(&self, chain: &[CertificateDer<'_>], name: Option<&str>) -> Verdict {
+        let Some(trust) = &self.trust else { return Verdict::OK };
+        let verdicts = trust.judge(chain, Usage::Server, name, UnixTime::now());
+        verdicts.first().copied().unwrap_or(Verdict::OK)
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a chain is not good, after that was decided. It follows names as OpenSSL does, looks at a bounded number of
+//! certificates, and cannot turn a no into a yes.
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::x509::X509Version;
+
+use super::parsed::{Parsed, Trusted, Usage, fits, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified};
+use super::reason::Verdict;
+
+/// No chain is followed further.
+const LONGEST: usize = 12;
+
+/// How a chain looks when names are followed.
+struct Followed<'a> {
+    /// The peer's own certificate first.
+    path: Vec<Parsed<'a>>,
+    /// How many of them the peer gave.
+    given: usize,
+    /// Whether the last one is trusted and signs itself.
+    rooted: bool,
+}
+
+/// Everything that is wrong with a chain, in OpenSSL's order.
+pub(super) fn chain(
+    trust: &[Trusted],
+    depth: usize,
+    leaf: &Parsed<'_>,
+    others: &[CertificateDer<'_>],
+    usage: Usage,
+    now: UnixTime,
+) -> Vec<Verdict> {
+    let mut found = Vec::new();
+    let chain = follow(trust, leaf, others, now);
+    let Followed { path, given, rooted } = &chain;
+    let Some(top) = path.last() else { return found };
+    if path.len() > depth + 2 || path.len() >= LONGEST {
+        found.push(Verdict::new(22));
+    } else if !rooted {
+        found.push(Verdict::new(match (is_self_issued(top), path.len(), *given < path.len()) {
+            (true, 1, _) => 18,
+            (true, ..) => 19,
+            (false, _, true) => 2,
+            (false, ..) => 20,
+        }));
+    }
+    constraints(path, usage, &mut found);
+    signatures(&chain, now, &mut found);
+    found
+}
+
+fn follow<'a>(trust: &'a [Trusted], leaf: &Parsed<'a>, others: &'a [CertificateDer<'_>], now: UnixTime) -> Followed<'a> {
+    let mut pool: Vec<_> = others.iter().filter_map(parse).collect();
+    let mut path = vec![leaf.clone()];
+    let mut given = 1;
+    let mut rooted = is_self_issued(leaf) && issuers(trust, leaf).iter().any(|(der, _)| der.as_ref() == leaf.as_raw());
+    while let Some(top) = path.last().filter(|_| !rooted && path.len() < LONGEST).cloned() {
+        let of_top = |other: &Parsed<'_>| may_be_issuer(other, &top);
+        let named: Vec<_> = issuers(trust, &top).into_iter().map(|(_, other)| other).filter(of_top).collect();
+        let time = seconds(now);
+        let next = named.iter().find(|other| validity(other).contains(&time)).or(named.first()).cloned();
+        if let Some(next) = next.filter(|next| !is_self_issued(&top) || next.as_raw() == top.as_raw()) {
+            rooted = is_self_issued(&next);
+            if next.as_raw() != top.as_raw() {
+                path.push(next);
+            }
+        } else if is_self_issued(&top) || given < path.len() {
+            break;
+        } else if let Some(place) = pool.iter().position(of_top) {
+            path.push(pool.swap_remove(place));
+            given += 1;
+        } else {
+            break;
+        }
+    }
+    Followed { path, given, rooted }
+}
+
+/// Whether names and key identifiers say that `issuer` issued `certificate`.
+fn may_be_issuer(issuer: &Parsed<'_>, certificate: &Parsed<'_>) -> bool {
+    let asked = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref(),
+        _ => None,
+    });
+    let own = issuer.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier),
+        _ => None,
+    });
+    let same = asked.zip(own).is_none_or(|(asked, own)| asked == own);
+    issuer.subject().as_raw() == certificate.issuer().as_raw() && same
+}
+
+fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {
+    for (place, certificate) in path.iter().enumerate() {
+        let known = |oid: &str| matches!(oid, "2.5.29.30" | "2.5.29.32" | "2.5.29.33" | "2.5.29.36" | "2.5.29.54" | "2.5.29.31");
+        let alien = |certificate: &Parsed<'_>| {
+            certificate.extensions().iter().any(|e| e.critical && !known(&e.oid.to_id_string())) && !understood(certificate)
+        };
+        if alien(certificate) {
+            found.push(Verdict::new(34));
+        }
+        if place > 0 && !may_sign(certificate) {
+            let authority = certificate.version() == X509Version::V3 && certificate.is_ca();
+            found.push(Verdict::new(if authority { 32 } else { 79 }));
+        }
+        let limit = certificate.basic_constraints().ok().flatten().and_then(|basic| basic.value.path_len_constraint);
+        let below = path.get(1..place).unwrap_or_default().iter().filter(|below| !is_self_issued(below)).count();
+        if place > 0 && limit.is_some_and(|limit| below > usize::try_from(limit).unwrap_or(usize::MAX)) {
+            found.push(Verdict::new(25));
+        }
+        if !fits(certificate, usage) {
+            found.push(Verdict::new(26));
+        }
+    }
+}
+
+fn signatures(chain: &Followed<'_>, now: UnixTime, found: &mut Vec<Verdict>) {
+    let Followed { path, rooted, .. } = chain;
+    if let ([only], false) = (&path[..], rooted)
+        && !is_self_issued(only)
+    {
+        found.push(Verdict::new(21));
+    }
+    // From the top down; what has no issuer here is not checked.
+    for (place, certificate) in path.iter().enumerate().rev() {
+        let issuer = path.get(place + 1).or_else(|| is_self_issued(certificate).then_some(certificate));
+        let trusted = place + 1 == path.len() && *rooted;
+        if let Some(issuer) = issuer.filter(|_| !trusted)
+            && !verified(certificate, issuer)
+        {
+            found.push(Verdict::new(7));
+        }
+        let (time, valid) = (seconds(now), validity(certificate));
+        if time < *valid.start() {
+            found.push(Verdict::new(9));
+        } else if time > *valid.end() {
+            found.push(Verdict::new(10));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Certificates that were looked into: what is asked of one, whoever asks.
+
+use std::sync::LazyLock;
+
+use rustls::DistinguishedName;
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
+use webpki::RawPublicKeyEntity;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::{AlgorithmIdentifier, X509Version};
+
+/// What a chain is to be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// A client shows it.
+    Client,
+    /// A server shows it.
+    Server,
+}
+
+/// A certificate that was looked into.
+pub(crate) type Parsed<'a> = X509Certificate<'a>;
+
+/// A trusted certificate, which is found by its name without looking into others.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    pub(crate) der: CertificateDer<'static>,
+    subject: Vec<u8>,
+}
+
+impl Trusted {
+    /// `None` if it is no certificate.
+    pub(crate) fn new(der: CertificateDer<'static>) -> Option<Self> {
+        let subject = parse(&der)?.subject().as_raw().to_vec();
+        Some(Self { der, subject })
+    }
+}
+
+/// How many certificates of one name are looked into.
+const NAMESAKES: usize = 8;
+
+/// The trusted certificates that `certificate` names as its issuer.
+pub(crate) fn issuers<'t>(trusted: &'t [Trusted], certificate: &Parsed<'_>) -> Vec<(&'t CertificateDer<'static>, Parsed<'t>)> {
+    let name = certificate.issuer().as_raw();
+    let named = trusted.iter().filter(|trusted| trusted.subject == name).take(NAMESAKES);
+    named.filter_map(|trusted| Some((&trusted.der, parse(&trusted.der)?))).collect()
+}
+
+/// The subject's name of a certificate, as handshakes carry it.
+pub(crate) fn subject(certificate: &CertificateDer<'static>) -> Option<DistinguishedName> {
+    let parsed = parse(certificate)?;
+    Some(DistinguishedName::from(parsed.subject().as_raw().to_vec()))
+}
+
+pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<Parsed<'a>> {
+    X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, parsed)| parsed)
+}
+
+/// Whether a certificate names itself as its issuer.
+pub(crate) fn is_self_issued(certificate: &Parsed<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
+}
+
+pub(crate) fn validity(certificate: &Parsed<'_>) -> std::ops::RangeInclusive<i64> {
+    certificate.validity().not_before.timestamp()..=certificate.validity().not_after.timestamp()
+}
+
+/// Seconds since 1970.
+pub(crate) fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The signatures that are understood.
+pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
+    static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
+        LazyLock::new(|| aws_lc_rs::default_provider().signature_verification_algorithms);
+    *ALGORITHMS
+}
+
+/// Whether a certificate may sign others: an authority by its extensions, or of version 1 and signing itself.
+pub(crate) fn may_sign(certificate: &Parsed<'_>) -> bool {
+    let usage = certificate.key_usage().ok().flatten();
+    let authority = match certificate.version() {
+        X509Version::V3 => certificate.is_ca(),
+        _ => is_self_issued(certificate),
+    };
+    authority && usage.is_none_or(|usage| usage.value.key_cert_sign())
+}
+
+/// Whether a certificate's extended key usage allows what it is shown for.
+pub(crate) fn fits(certificate: &Parsed<'_>, usage: Usage) -> bool {
+    match certificate.extended_key_usage() {
+        Ok(None) => true,
+        Ok(Some(extended)) => match usage {
+            Usage::Client => extended.value.client_auth,
+            Usage::Server => extended.value.server_auth,
+        },
+        Err(_) => false,
+    }
+}
+
+/// Whether each critical extension is one that is checked here. Name constraints are not: what has them is webpki's.
+pub(crate) fn understood(certificate: &Parsed<'_>) -> bool {
+    certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
+        ParsedExtension::BasicConstraints(_)
+        | ParsedExtension::KeyUsage(_)
+        | ParsedExtension::ExtendedKeyUsage(_)
+        | ParsedExtension::SubjectAlternativeName(_) => true,
+        ParsedExtension::NameConstraints(_) => false,
+        _ => !extension.critical,
+    })
+}
+
+/// Whether the key of `issuer` signed `certificate`.
+pub(crate) fn verified(certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> bool {
+    let signature = &certificate.signature_value.data;
+    let same = certificate.signature_algorithm == certificate.tbs_certificate.signature;
+    same && signs(issuer, &certificate.signature_algorithm, certificate.tbs_certificate.as_ref(), signature)
+}
+
+/// Whether the key of `issuer` made `signature` over `message`.
+pub(crate) fn signs(issuer: &Parsed<'_>, algorithm: &AlgorithmIdentifier<'_>, message: &[u8], signature: &[u8]) -> bool {
+    let key = SubjectPublicKeyInfoDer::from(issuer.public_key().raw);
+    let Ok(key) = RawPublicKeyEntity::try_from(&key) else { return false };
+    let object = algorithm.algorithm.as_bytes();
+    // An algorithm's identifier starts with its object, whose length is one byte.
+    let named = algorithms().all.iter().filter(|known| known.signature_alg_id().as_ref().get(2..).is_some_and(|id| id.starts_with(object)));
+    named.into_iter().any(|known| key.verify_signature(*known, message, signature).is_ok())
+}

@@ -1,0 +1,179 @@
+//! Chains that OpenSSL's command makes are judged here and by `openssl verify`.
+#![allow(clippy::unwrap_used, reason = "what tests share is a test")]
+
+mod given;
+
+use std::sync::Arc;
+
+use given::shop::Shop;
+use tls::certificate::{Chain, Key, Pair, certificates, passwords};
+use tls::verify::crl::Crl;
+use tls::verify::{Clients, Servers, Trust};
+
+const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n";
+const END: &str = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n";
+
+fn fill(shop: &Shop) {
+    shop.make("root", None, AUTHORITY, "30");
+    shop.make("int", Some("root"), AUTHORITY, "30");
+    shop.make("low", Some("int"), AUTHORITY, "30");
+    shop.make("end", Some("int"), END, "30");
+    shop.make("deep", Some("low"), END, "30");
+    shop.make("direct", Some("root"), END, "30");
+    shop.make("old", Some("root"), END, "-1");
+    shop.make("v1", Some("root"), "", "30");
+    shop.make("v1self", None, "", "30");
+    shop.make("v1end", Some("int"), "", "30");
+    shop.make("v1int", Some("root"), "", "30");
+    shop.make("v1child", Some("v1int"), "basicConstraints=CA:FALSE\n", "30");
+    shop.make("caend", Some("root"), AUTHORITY, "30");
+    shop.make("caselfend", Some("int"), AUTHORITY, "30");
+    shop.make("self", None, AUTHORITY, "30");
+    shop.make("server", Some("root"), "extendedKeyUsage=serverAuth\n", "30");
+    shop.make("short", Some("root"), "basicConstraints=critical,CA:TRUE,pathlen:0\n", "30");
+    shop.make("shortint", Some("short"), AUTHORITY, "30");
+    shop.make("toolong", Some("shortint"), END, "30");
+    shop.make("noca", Some("root"), "basicConstraints=critical,CA:FALSE\n", "30");
+    shop.make("byend", Some("noca"), "basicConstraints=CA:FALSE\n", "30");
+    shop.make("alien", Some("root"), "1.2.3.4=critical,ASN1:NULL\n", "30");
+    shop.make("oldroot", None, AUTHORITY, "-1");
+    shop.make("byold", Some("oldroot"), END, "30");
+    shop.join("all.crt", &["root.crt", "int.crt", "v1self.crt"]);
+    shop.join("chain.crt", &["low.crt", "int.crt"]);
+    shop.join("longchain.crt", &["shortint.crt", "short.crt"]);
+    shop.join("withroot.crt", &["int.crt", "root.crt"]);
+    std::fs::write(shop.0.join("none.crt"), "").unwrap();
+}
+
+#[test]
+// tidy: table
+fn chains_are_judged_as_openssl_judges_them() {
+    let Some(shop) = Shop::open("chains") else { return };
+    fill(&shop);
+    let rows: &[(&str, &str, &str, usize, u16)] = &[
+        ("direct", "", "root", 1, 0),
+        ("direct", "", "root", 0, 0),
+        ("end", "int", "root", 1, 0),
+        ("end", "int", "root", 0, 22),
+        ("end", "", "root", 1, 20),
+        ("end", "", "all", 1, 0),
+        ("end", "", "all", 0, 22),
+        ("end", "", "int", 1, 2),
+        ("deep", "chain", "root", 2, 0),
+        ("deep", "chain", "root", 1, 22),
+        ("end", "withroot", "self", 5, 19),
+        ("old", "", "root", 1, 10),
+        ("self", "", "root", 1, 18),
+        ("self", "", "self", 1, 0),
+        ("root", "", "root", 0, 0),
+        ("v1", "", "root", 1, 0),
+        ("v1", "", "self", 1, 20),
+        ("v1self", "", "v1self", 1, 0),
+        ("v1self", "", "root", 1, 18),
+        ("v1end", "", "all", 1, 0),
+        ("v1child", "v1int", "root", 1, 79),
+        ("caend", "", "root", 1, 0),
+        ("caselfend", "", "all", 1, 0),
+        ("server", "", "root", 1, 26),
+        ("toolong", "longchain", "root", 5, 25),
+        ("byend", "noca", "root", 5, 79),
+        ("alien", "", "root", 1, 34),
+        ("byold", "", "oldroot", 1, 10),
+        // webpki accepts no version 1 below an authority that is only shown; OpenSSL does.
+        ("v1end", "int", "root", 1, 1),
+    ];
+    let mut wrong = Vec::new();
+    for (leaf, others, trusted, depth, code) in rows {
+        let file = |name: &str| if name.is_empty() { "none.crt".to_owned() } else { format!("{name}.crt") };
+        let chain = [certificates(&shop.read(&file(leaf))).unwrap(), certificates(&shop.read(&file(others))).unwrap()].concat();
+        let trust = Arc::new(Trust::new(certificates(&shop.read(&file(trusted))).unwrap(), *depth));
+        let clients = Clients::new(trust.clone(), &[]);
+        let first = clients.findings(&chain).first().map_or(0, |verdict| verdict.code);
+        assert_eq!(clients.judge(&chain).unwrap().is_ok(), first == 0);
+        let given = if others.is_empty() { String::new() } else { file(others) };
+        let theirs = shop.verify(&file(leaf), &given, &file(trusted), *depth, "sslclient");
+        if first != *code || (*code != 1 && theirs != *code) {
+            wrong.push(format!("{leaf} {others} {trusted} {depth}: {first}, not {code}; openssl: {theirs}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let names = Servers::new(Arc::new(Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1)));
+    let chain = certificates(&shop.read("server.crt")).unwrap();
+    assert_eq!([Some("server"), Some("other"), None].map(|name| names.judge(&chain, name).code), [0, 62, 0]);
+    let last = Clients::new(Arc::new(Trust::new(certificates(&shop.read("self.crt")).unwrap(), 1)), &[]);
+    assert_eq!(last.judge(&certificates(&shop.read("direct.crt")).unwrap()).unwrap().code, 21);
+}
+
+#[test]
+fn lists_of_revoked_certificates_are_found_by_their_issuer() {
+    let Some(shop) = Shop::open("lists") else { return };
+    shop.make("root", None, AUTHORITY, "30");
+    shop.make("int", Some("root"), AUTHORITY, "30");
+    shop.make("end", Some("int"), END, "30");
+    let conf = "[ca]\ndefault_ca=my\n[my]\ndatabase=index\ndefault_md=sha256\npolicy=any\nserial=serial\n[any]\ncommonName=supplied\n";
+    std::fs::write(shop.0.join("ca.conf"), conf).unwrap();
+    let list = |issuer: &str, out: &str, revoked: &[&str]| {
+        std::fs::write(shop.0.join("index"), "").unwrap();
+        let (key, certificate) = (format!("{issuer}.key"), format!("{issuer}.crt"));
+        let own = ["-config", "ca.conf", "-keyfile", &key, "-cert", &certificate];
+        for name in revoked {
+            assert!(shop.run("ca", &[&own[..], &["-revoke", name]].concat()));
+        }
+        assert!(shop.run("ca", &[&own[..], &["-gencrl", "-crldays", "1", "-out", out]].concat()));
+    };
+    list("root", "root.crl", &[]);
+    list("root", "revoked.crl", &["int.crt"]);
+    list("int", "int.crl", &[]);
+    list("int", "endrevoked.crl", &["end.crt"]);
+    let chain = [certificates(&shop.read("end.crt")).unwrap(), certificates(&shop.read("int.crt")).unwrap()].concat();
+    for (files, code) in [
+        (&["root.crl", "int.crl"][..], 0),
+        (&["root.crl"], 3),
+        (&["int.crl"], 3),
+        (&["root.crl", "endrevoked.crl"], 23),
+        (&["revoked.crl", "int.crl"], 23),
+    ] {
+        let lists: Vec<Crl> = files.iter().flat_map(|file| Crl::from_pem(&shop.read(file)).unwrap()).collect();
+        let trust = Trust::new(certificates(&shop.read("root.crt")).unwrap(), 1).with_crls(lists);
+        let verdict = Clients::new(Arc::new(trust), &[]).judge(&chain).unwrap();
+        assert_eq!(verdict.code, code, "{files:?}");
+    }
+}
+
+#[test]
+fn keys_of_every_kind_load_and_mistakes_are_told_in_nginxs_words() {
+    let Some(shop) = Shop::open("keys") else { return };
+    assert!(shop.run("genrsa", &["-out", "rsa.key", "2048"]));
+    assert!(shop.run("ecparam", &["-name", "prime256v1", "-genkey", "-out", "ec.key"]));
+    assert!(shop.run("genpkey", &["-algorithm", "ed25519", "-out", "ed25519.key"]));
+    let kinds = ["rsa", "ec", "ed25519"];
+    for kind in kinds {
+        let (key, out) = (format!("{kind}.key"), format!("{kind}.crt"));
+        assert!(shop.run("req", &["-x509", "-new", "-key", &key, "-subj", "/CN=localhost", "-out", &out]));
+        Pair::load(&shop.at(&out), &shop.at(&key), &[]).unwrap();
+        let text = String::from_utf8(shop.read(&key)).unwrap();
+        Key::load(&format!("data:{text}"), &[]).unwrap();
+    }
+    let secrets = passwords(b"wrong\r\n\nsecret\n");
+    for (number, cipher) in ["-aes128", "-aes256", "-des3", "-aes192"].iter().enumerate() {
+        for form in ["-traditional", "-nocrypt"] {
+            let out = format!("{number}{form}.key");
+            let made = match form {
+                "-traditional" => shop.run("rsa", &["-in", "rsa.key", cipher, form, "-passout", "pass:secret", "-out", &out]),
+                _ => shop.run("pkcs8", &["-topk8", "-in", "rsa.key", "-v2", &cipher[1..], "-passout", "pass:secret", "-out", &out]),
+            };
+            if !made {
+                continue;
+            }
+            Pair::load(&shop.at("rsa.crt"), &shop.at(&out), &secrets).unwrap();
+            let error = Key::load(&shop.at(&out), &[b"wrong".to_vec()]).unwrap_err().to_string();
+            assert!(error.ends_with("PEM_read_bio_PrivateKey() failed (SSL: error:1C800064:Provider routines::bad decrypt)"), "{error}");
+        }
+    }
+    let error = Pair::load(&shop.at("rsa.crt"), &shop.at("ec.key"), &[]).unwrap_err().to_string();
+    assert!(error.ends_with("failed (SSL: error:05800074:x509 certificate routines::key values mismatch)"), "{error}");
+    let error = Chain::load("/no/such").unwrap_err().to_string();
+    let expected = "cannot load certificate \"/no/such\": BIO_new_file() failed (SSL: error:80000002:system library::\
+        No such file or directory:calling fopen(/no/such, r) error:10000080:BIO routines::no such file)";
+    assert_eq!(error, expected);
+}

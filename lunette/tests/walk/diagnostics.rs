@@ -1,0 +1,105 @@
+//! What a person sees besides nginx's line, and what `-t` lists together.
+
+use crate::rig::Prefix;
+
+/// What `-t` prints of a configuration, the path of its file as `FILE`.
+fn test(text: &str) -> String {
+    let prefix = Prefix::new();
+    prefix.write("conf/nginx.conf", text);
+    let output = prefix.run(&["-t"]);
+    let file = prefix.path.join("conf/nginx.conf").display().to_string();
+    String::from_utf8_lossy(&output.stderr).replace(&file, "FILE")
+}
+
+const FAILED: &str = "nginx: configuration file FILE test failed\n";
+
+fn missing(what: &str, line: u32) -> String {
+    format!("nginx: [emerg] {what} is not supported yet, see spec/core/not_supported.md in FILE:{line}\n")
+}
+
+#[test]
+fn hints_stand_below_nginxs_line() {
+    let table = [
+        (
+            "events { }\nhttp { server {\nreturn 200 ${reqest_uri}x; } }",
+            "unknown \"reqest_uri\" variable in FILE:3",
+            "did you mean \"request_uri\"?",
+        ),
+        (
+            "events { }\nroot a;",
+            "\"root\" directive is not allowed here in FILE:2",
+            "\"root\" is allowed in: http, server, location, if in location",
+        ),
+        (
+            "events { }\nuser a b c;",
+            "invalid number of arguments in \"user\" directive in FILE:2",
+            "\"user\" takes 1 to 2 arguments, here are 3",
+        ),
+        (
+            "events { }\nhttp { gzip on off; }",
+            "invalid number of arguments in \"gzip\" directive in FILE:2",
+            "\"gzip\" takes 1 argument, \"on\" or \"off\", here are 2",
+        ),
+        ("events { }\nhttp {\nserver\n{\n}\n", "unexpected end of file, expecting \"}\" in FILE:6", "\"http\" in line 2 is not closed"),
+        (
+            "events { }\nhttp {\nserver {\nroot",
+            "unexpected end of file, expecting \";\" or \"}\" in FILE:4",
+            "\"server\" in line 3 is not closed\n\"http\" in line 2 is not closed",
+        ),
+    ];
+    for (text, message, hint) in table {
+        let shown = test(text);
+        assert!(shown.starts_with(&format!("nginx: [emerg] {message}\n")), "{shown}");
+        assert!(shown.ends_with(&format!("\n{hint}\n{FAILED}")), "{shown}");
+        assert!(!shown.contains(":0"), "{shown}");
+    }
+}
+
+#[test]
+fn everything_that_is_missing_is_listed_at_once() {
+    let text = "load_module modules/x.so;\nevents { }\nmail {\n    server { bogus { } }\n}\nhttp {\n    perl_set $from_perl x;\n    \
+                server {\n        listen 1443 ssl;\n        ssi_min_file_chunk 1k;\n        location / { mp4; return 200 $from_perl; }\n    }\n}\n";
+    let module = "nginx: [emerg] \"load_module\" is not supported: modules of nginx are built in, remove the directive in FILE:1\n";
+    let expected = [
+        module,
+        &missing("\"mail\" directive", 3),
+        &missing("\"perl_set\" directive", 7),
+        &missing("the \"ssl\" parameter", 9),
+        &missing("\"mp4\" directive", 11),
+        FAILED,
+    ];
+    assert_eq!(test(text), expected.concat());
+    // An error that does not follow from them comes last, and ends the reading.
+    let shown = test("events { }\nmail { }\nhttp {\n bogus;\n perl_set $x y; }");
+    assert!(
+        shown.starts_with(&format!("{}nginx: [emerg] unknown directive \"bogus\" in FILE:4\n", missing("\"mail\" directive", 2))),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_start_and_a_reload_list_it_too() {
+    let (prefix, port) = crate::started("one");
+    prefix.write("conf/nginx.conf", "error_log logs/error.log;\nevents { }\nmail { }\nhttp { mp4; }\n");
+    prefix.run(&["-t"]);
+    let before = prefix.read("logs/error.log").matches("is not supported yet").count();
+    assert_eq!(before, 2);
+    let start = String::from_utf8_lossy(&prefix.run(&[]).stderr).into_owned();
+    assert_eq!(start.matches("is not supported yet").count(), 2, "{start}");
+    let signal = std::process::Command::new("kill").arg("-HUP").arg(prefix.master().to_string()).status().unwrap();
+    assert!(signal.success());
+    crate::rig::until("both lines", || prefix.read("logs/error.log").matches("is not supported yet").count() >= 6);
+    assert_eq!(crate::rig::get(port, "/").unwrap().text(), "one\n");
+}
+
+#[test]
+fn lua_code_is_compiled_by_a_test() {
+    let text = "events { }\nhttp {\n    init_by_lua_block {\n        local x = 1\n    }\n    server {\n        location / {\n            \
+                content_by_lua_block {\n                ngx.say('a')\n                local = 3\n            }\n            \
+                access_by_lua 'if';\n            set_by_lua $a 'return 1 +';\n        }\n    }\n}\n";
+    let shown = test(text);
+    let expected = "nginx: [emerg] failed to load inlined Lua code of \"content_by_lua_block\": '<name>' expected near '=' in FILE:10\n\
+                    10 |                 local = 3\n   | ^\nnginx: [emerg] failed to load inlined Lua code of \"access_by_lua\": ";
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(shown.contains("\"set_by_lua\": unexpected symbol near '<eof>' in FILE:13\n"), "{shown}");
+}
