@@ -131,9 +131,9 @@ fn sample(table: &Table, row: &Row, in_http: bool) -> Result<(String, Rc<Locatio
 }
 
 #[test]
-fn what_an_empty_location_inherits_acts_without_a_location_too() {
+fn what_an_empty_location_inherits_acts_without_a_location_too() -> Result<(), String> {
     let table = table(&modules(), main_level::rows());
-    let bare = attached(&load(&table, "", false).expect("a server").0);
+    let bare = attached(&load(&table, "", false)?.0);
     let mut acting = BTreeSet::new();
     for (row, level) in table.rows().flat_map(|row| [(row, Context::HTTP), (row, Context::SERVER)]) {
         if !row.contexts.contains(level | Context::LOCATION) {
@@ -156,4 +156,5 @@ fn what_an_empty_location_inherits_acts_without_a_location_too() {
         let levels = acting.iter().filter(|(acting, _)| acting == name).count();
         assert_eq!(levels, 2, "{name}");
     }
+    Ok(())
 }

@@ -1,9 +1,7 @@
 //! What stands in a response head, whatever protocol writes it.
 
-use base::text;
 use engine::error_page::{PRODUCT, PRODUCT_VERSION};
 use http::Request;
-use http::connection::Address;
 use http::core::{Core, ServerTokens};
 use http::response::Response;
 use std::cell::RefCell;
@@ -40,10 +38,9 @@ pub fn content_length(response: &Response) -> Option<u64> {
     response.content_length.filter(|_| response.status != 204 && response.status != 304)
 }
 
-/// `Last-Modified`, if the status may have one and it is ours to write.
+/// `Last-Modified`, if it is ours to write.
 pub fn last_modified(response: &Response) -> Option<i64> {
-    let allowed = matches!(response.status, 200 | 206 | 304) && !response.headers.contains(b"Last-Modified");
-    response.last_modified.filter(|_| allowed)
+    response.last_modified.filter(|_| !response.headers.contains(b"Last-Modified"))
 }
 
 /// Whether a field of that name does not go out as one of the others: it is written by the functions above, or belongs to a
@@ -58,38 +55,9 @@ pub fn is_decided(name: &[u8], own_location: &mut bool) -> bool {
     }
 }
 
-/// The place of this server that `Location` names, if it shall become absolute (`absolute_redirect`), behind [`push_origin`].
-pub fn own_location<'a>(core: &Core, response: &'a Response) -> Option<&'a [u8]> {
-    let target = response.headers.get(b"Location").filter(|_| response.location_is_own && core.absolute_redirect.unwrap_or(true))?;
-    target.starts_with(b"/").then_some(target)
-}
-
-/// `scheme://host:port` of redirects to ourselves.
-pub fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
-    out.extend_from_slice(if request.connection.tls { b"https://" } else { b"http://" });
-    let line = request.line.borrow();
-    let server = request.server();
-    if core.server_name_in_redirect.unwrap_or(false) && !server.name.is_empty() {
-        out.extend_from_slice(&server.name);
-    } else if !line.host.is_empty() {
-        out.extend_from_slice(&line.host);
-    } else {
-        match &request.connection.local {
-            Address::Ip(address) if address.is_ipv6() => {
-                out.extend_from_slice(format!("[{}]", address.ip()).as_bytes());
-            }
-            local => local.push_host(out),
-        }
-    }
-    if core.port_in_redirect.unwrap_or(true)
-        && let Some(port) = request.connection.local.port()
-    {
-        let usual = if request.connection.tls { 443 } else { 80 };
-        if port != usual {
-            out.push(b':');
-            text::push_number(out, u64::from(port));
-        }
-    }
+/// `Location` of our own redirects, which stands before the other fields.
+pub fn own_location(response: &Response) -> Option<&[u8]> {
+    response.headers.get(b"Location").filter(|_| response.location_is_own)
 }
 
 /// Formatting a date costs more than the rest of a head: the last ones are kept.

@@ -50,11 +50,17 @@ fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
+/// More fields than these are unusual: their memory is made to measure, and not kept.
+const USUAL_FIELDS: usize = 64;
+
 impl Headers {
-    /// Removes everything, keeping the memory.
+    /// Removes everything, keeping the memory that heads usually need.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
+        if self.items.capacity() > USUAL_FIELDS {
+            (self.bytes, self.items) = (Vec::new(), Vec::new());
+        }
         self.received = (0, 0);
         self.kinds = 0;
     }
@@ -109,9 +115,14 @@ impl Headers {
         self.items.iter().map(|item| (self.slice(item.name), self.slice((item.name.0, item.value.1 + 2))))
     }
 
-    /// Takes over a head as it was received, to be followed by [`Headers::push_span`] for its fields. The list must be
+    /// Takes over a head as it was received, of `fields` fields, to be followed by [`Headers::push_span`] for its fields. The list must be
     /// empty. The head proper begins at `start`, behind empty lines that were skipped.
-    pub fn load(&mut self, head: &[u8], start: usize) {
+    pub fn load(&mut self, head: &[u8], start: usize, fields: usize) {
+        if fields > USUAL_FIELDS {
+            // Doubling would leave room for as many again.
+            self.bytes.reserve_exact(head.len());
+            self.items.reserve_exact(fields);
+        }
         self.bytes.extend_from_slice(head);
         self.received = (start, self.bytes.len());
     }
@@ -170,6 +181,15 @@ impl Headers {
         self.remove_after(first + 1, name);
     }
 
+    /// Replaces the first field called `name`, if there is one; others stay.
+    pub fn set_first(&mut self, name: &[u8], value: &[u8]) {
+        let Some(first) = self.position(name) else { return };
+        let stored = self.store_line(name, value);
+        if let Some(item) = self.items.get_mut(first) {
+            *item = stored;
+        }
+    }
+
     fn remove_after(&mut self, from: usize, name: &[u8]) -> usize {
         if self.kinds & kind(name) == 0 {
             return 0;
@@ -214,6 +234,22 @@ mod tests {
         assert_eq!(headers.lines().last(), Some((&b"X-ONE"[..], &b"X-ONE: 3\r\n"[..])));
         assert_eq!(headers.remove(b"host"), 1);
         assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn many_short_lines_cost_little_and_are_not_kept() {
+        let head = b"X-1: abc\r\n".repeat(990);
+        let mut headers = Headers::default();
+        headers.load(&head, 0, 990);
+        for line in 0..990 {
+            let start = line * 10;
+            headers.push_span((start, start + 3), (start + 5, start + 8));
+        }
+        let memory = |headers: &Headers| headers.bytes.capacity() + headers.items.capacity() * size_of::<Item>();
+        assert!(memory(&headers) <= 3 * head.len(), "{}", memory(&headers));
+        assert_eq!(headers.get(b"x-1"), Some(&b"abc"[..]));
+        headers.clear();
+        assert_eq!(memory(&headers), 0);
     }
 
     #[test]

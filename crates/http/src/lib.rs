@@ -15,6 +15,7 @@ pub mod core;
 pub mod flags;
 pub mod headers;
 pub mod http2;
+mod last_facts;
 pub mod line;
 pub mod location;
 pub mod log_context;

@@ -58,6 +58,8 @@ pub struct Line {
     pub complex: bool,
     /// `raw_uri` still says what `uri` and `args` say; rewriting either ends that.
     pub raw_is_valid: bool,
+    /// The query string was set, perhaps to nothing: it is found then.
+    pub args_are_set: bool,
     /// A `proxy_pass` URI may replace the location's prefix; a rewrite with `break` ends that.
     pub location_is_valid: bool,
 }
@@ -71,13 +73,27 @@ impl Line {
         self.method = Method::NONE;
         self.version = Version::default();
         (self.quoted, self.plus, self.complex) = (false, false, false);
-        (self.raw_is_valid, self.location_is_valid) = (true, true);
+        (self.raw_is_valid, self.location_is_valid, self.args_are_set) = (true, true, false);
     }
 
     /// Becomes a copy of `other` in its own memory.
     pub fn copy_from(&mut self, other: &Line) {
-        let Line { text, method, method_name, raw_uri, uri, args, version, host, quoted, plus, complex, raw_is_valid, location_is_valid } =
-            other;
+        let Line {
+            text,
+            method,
+            method_name,
+            raw_uri,
+            uri,
+            args,
+            version,
+            host,
+            quoted,
+            plus,
+            complex,
+            raw_is_valid,
+            location_is_valid,
+            args_are_set,
+        } = other;
         for (own, from) in [
             (&mut self.text, text),
             (&mut self.method_name, method_name),
@@ -90,7 +106,7 @@ impl Line {
         }
         (self.method, self.version) = (*method, *version);
         (self.quoted, self.plus, self.complex) = (*quoted, *plus, *complex);
-        (self.raw_is_valid, self.location_is_valid) = (*raw_is_valid, *location_is_valid);
+        (self.raw_is_valid, self.location_is_valid, self.args_are_set) = (*raw_is_valid, *location_is_valid, *args_are_set);
     }
 
     /// Becomes the line of a subrequest of the request that `parent` is the line of.
@@ -128,6 +144,12 @@ impl Line {
     pub fn set_args(&mut self, args: &[u8]) {
         self.args.clear();
         self.args.extend_from_slice(args);
-        self.raw_is_valid = false;
+        (self.raw_is_valid, self.args_are_set) = (false, false);
+    }
+
+    /// Replaces the query string by what code or a directive says, which is there even if it is empty.
+    pub fn give_args(&mut self, args: &[u8]) {
+        self.set_args(args);
+        self.args_are_set = true;
     }
 }

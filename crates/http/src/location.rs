@@ -224,3 +224,35 @@ pub struct Server {
     /// Its locations.
     pub locations: Locations,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::Parts;
+
+    fn locations(names: &[(&str, Match)]) -> Locations {
+        let location = |(name, kind): &(&str, Match)| {
+            let parts = Parts::default();
+            Rc::new(parts.into_location(name.as_bytes().into(), kind.clone(), Rc::default(), ConfMap::default(), Locations::default()))
+        };
+        Locations::new(names.iter().map(location).collect())
+    }
+
+    #[test]
+    fn each_name_knows_the_longest_prefix_before_it() {
+        let names = ["/", "/a", "/a/", "/a/b", "/a/b/c", "/a/c", "/ab", "/b", "/b/x/y", "/b/x", "x"];
+        let mut all: Vec<_> = names.iter().map(|name| (*name, Match::Prefix)).collect();
+        all.push(("/a/c", Match::Exact));
+        all.push(("/b/x/yz", Match::Exact));
+        all.push(("/b/x/yzz", Match::PrefixNoRegex));
+        let found = locations(&all);
+        for (at, long) in found.fixed.iter().enumerate() {
+            let is_prefix = |short: &&Rc<Location>| {
+                !matches!(short.kind, Match::Exact) && short.name.len() < long.name.len() && long.name.starts_with(&short.name)
+            };
+            let expected = found.fixed.iter().filter(is_prefix).map(|short| &*short.name).max_by_key(|name| name.len());
+            let shorter = found.shorter[at].map(|i| &*found.fixed[i as usize].name);
+            assert_eq!(shorter, expected, "{}", String::from_utf8_lossy(&long.name));
+        }
+    }
+}

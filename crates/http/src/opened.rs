@@ -5,6 +5,7 @@
 
 use base::log::LogFile;
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use std::rc::Rc;
 #[derive(Clone, Default)]
 pub struct ErrorFiles {
     files: Rc<RefCell<Vec<Rc<LogFile>>>>,
+    places: Rc<RefCell<HashMap<PathBuf, usize>>>,
     stderr: Rc<Cell<bool>>,
 }
 
@@ -20,7 +22,8 @@ impl ErrorFiles {
     /// The file of this absolute path; closed until [`ErrorFiles::open_all`].
     pub fn get(&self, path: &Path) -> Rc<LogFile> {
         let mut files = self.files.borrow_mut();
-        if let Some(known) = files.iter().find(|file| file.path() == path) {
+        let place = *self.places.borrow_mut().entry(path.to_owned()).or_insert(files.len());
+        if let Some(known) = files.get(place) {
             return known.clone();
         }
         let file = LogFile::closed(path);
@@ -68,14 +71,14 @@ impl ErrorFiles {
 #[derive(Clone, Default)]
 pub struct Directories {
     paths: Rc<RefCell<Vec<PathBuf>>>,
+    known: Rc<RefCell<HashSet<PathBuf>>>,
 }
 
 impl Directories {
     /// Asks for a directory; one that was asked for before is not added again.
     pub fn add(&self, path: &Path) {
-        let mut paths = self.paths.borrow_mut();
-        if !paths.iter().any(|known| known == path) {
-            paths.push(path.to_owned());
+        if self.known.borrow_mut().insert(path.to_owned()) {
+            self.paths.borrow_mut().push(path.to_owned());
         }
     }
 

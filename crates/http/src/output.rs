@@ -2,6 +2,7 @@
 
 use crate::below;
 use crate::chain::Chain;
+use crate::last_facts;
 use crate::line::Version;
 use crate::location::Location;
 use crate::method::Method;
@@ -158,6 +159,9 @@ fn head_leaves(request: &Request) -> Outcome {
     // What follows a 101 is no body, but the handler that switched protocols may send it.
     if request.is_bodiless() && request.response.borrow().status != 101 {
         request.flags.header_only.set(true);
+    }
+    if request.is_main() {
+        last_facts::settle(request);
     }
     if request.version() != Version::Http09 {
         request.wire.write_head(request);

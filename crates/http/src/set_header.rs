@@ -187,7 +187,13 @@ impl Request {
         } else if name.eq_ignore_ascii_case(b"Content-Length") && !value.is_empty() {
             text::parse_number(value).ok_or(BadValue)?;
         }
-        store(&mut self.headers.borrow_mut(), name, value, add && !is_one_of(name, &SINGLE_IN));
+        let add = add && !is_one_of(name, &SINGLE_IN);
+        if add && value.is_empty() {
+            // Beside others it is a field like they are.
+            self.headers.borrow_mut().push(name, value);
+        } else {
+            store(&mut self.headers.borrow_mut(), name, value, add);
+        }
         Ok(())
     }
 }

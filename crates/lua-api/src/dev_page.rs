@@ -2,8 +2,11 @@
 //! traceback. It shows what must not be shown to strangers, so it is off unless asked for.
 
 use crate::options::Options;
+use crate::state::State;
+use bytes::Bytes;
+use http::location::Filtered;
 use http::output::then;
-use http::{Outcome, Request, Step};
+use http::{Chain, Outcome, Request, Step};
 use lua::LuaError;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -16,12 +19,44 @@ const LARGEST: u64 = 1 << 20;
 
 /// Whether the page may be sent: it is wanted here, and no answer has begun.
 pub(crate) fn is_wanted(request: &Request) -> bool {
-    !request.flags.header_sent.get() && request.with_location(|l| l.conf.get::<Options>().and_then(|o| o.dev_errors) == Some(true))
+    !request.flags.header_sent.get() && is_on(request)
+}
+
+fn is_on(request: &Request) -> bool {
+    request.with_location(|l| l.conf.get::<Options>().and_then(|o| o.dev_errors) == Some(true))
+}
+
+/// A header filter failed, whose answer has not left: has the server answer 500 with the page for a body, if it is wanted.
+pub(crate) fn replace(request: &Request, state: &State, phase: &str, error: &LuaError) -> Outcome {
+    if !is_on(request) {
+        return Outcome::Error;
+    }
+    state.page.replace(Some(page(request, phase, error).into()));
+    Outcome::Status(500)
+}
+
+/// The head of the answer whose body [`body`] replaces.
+pub(crate) fn head(request: &Request, state: &State) -> Outcome {
+    let Some(length) = state.page.borrow().as_ref().map(Bytes::len) else { return Outcome::Error };
+    let mut response = request.response.borrow_mut();
+    response.set_content_type(b"text/html; charset=utf-8");
+    response.content_length = Some(length as u64);
+    Outcome::Ok
+}
+
+/// The page in the place of the server's own, once that ends.
+pub(crate) fn body(request: &Rc<Request>, chain: Chain) -> Filtered {
+    let state = State::of(request);
+    if state.page.borrow().is_none() {
+        return Filtered::Now(Ok(chain));
+    }
+    let page = if chain.last { state.page.take() } else { None };
+    Filtered::Now(Ok(page.map_or_else(Chain::default, |page| Chain::bytes(page).and_last())))
 }
 
 /// Answers with the page; the phases that are left have nothing to do.
-pub(crate) fn send(request: &Rc<Request>, error: &LuaError) -> Step {
-    let page = page(request, error);
+pub(crate) fn send(request: &Rc<Request>, phase: &str, error: &LuaError) -> Step {
+    let page = page(request, phase, error);
     {
         let mut response = request.response.borrow_mut();
         response.set_status(500);
@@ -39,12 +74,22 @@ pub(crate) fn send(request: &Rc<Request>, error: &LuaError) -> Step {
     })
 }
 
-fn page(request: &Request, error: &LuaError) -> Vec<u8> {
+fn page(request: &Request, phase: &str, error: &LuaError) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
     out.extend_from_slice(
         b"<!DOCTYPE html>\n<html>\n<head><title>Lua error</title>\n<style>body{font-family:sans-serif;margin:2em}\
-          pre{background:#f4f4f4;padding:1em;overflow:auto}b{background:#fdd}</style></head>\n<body>\n<h1>Lua error</h1>\n<pre>",
+          pre{background:#f4f4f4;padding:1em;overflow:auto}b{background:#fdd}</style></head>\n<body>\n<h1>Lua error</h1>\n<p>",
     );
+    {
+        let line = request.line.borrow();
+        escape_html(&line.method_name, &mut out);
+        out.push(b' ');
+        // A subrequest has its own path, but no line of its own.
+        escape_html(if request.is_main() { &line.raw_uri } else { &line.uri }, &mut out);
+    }
+    out.extend_from_slice(b", in <code>");
+    escape_html(phase.as_bytes(), &mut out);
+    out.extend_from_slice(b"</code></p>\n<pre>");
     escape_html(&error.message, &mut out);
     out.extend_from_slice(b"</pre>\n");
     if let Some(source) = place(&error.message).and_then(|place| around(request, &place)) {

@@ -43,12 +43,12 @@ fn answered(request: &Request, state: &State) -> bool {
 }
 
 /// The entry thread died: logs it; the answer is 500 if there is none yet.
-fn failed(request: &Rc<Request>, error: &lua::LuaError) -> Step {
+fn failed(request: &Rc<Request>, state: &State, error: &lua::LuaError) -> Step {
     let mut line = b"lua entry thread aborted: ".to_vec();
     line.extend_from_slice(&error.log_text());
     request.log(Level::Error, &line);
     if dev_page::is_wanted(request) {
-        return dev_page::send(request, error);
+        return dev_page::send(request, state.phase.get(), error);
     }
     Step::Now(if request.flags.header_sent.get() { Outcome::Error } else { Outcome::Status(500) })
 }
@@ -87,7 +87,7 @@ fn exited(request: &Rc<Request>, state: &Rc<State>, code: i32) -> Step {
 /// The end of a handler that comes before the content: `go_on` lets the next phase have it.
 fn before_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcome, normal: Outcome) -> Step {
     let step = match ended {
-        lua::Outcome::Failed(error) => return failed(request, &error),
+        lua::Outcome::Failed(error) => return failed(request, state, &error),
         lua::Outcome::Returned => Step::Now(Outcome::Ok),
         lua::Outcome::Finished(code) => exited(request, state, code),
     };
@@ -114,7 +114,7 @@ pub fn after_access(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcom
 /// The end of `content_by_lua*`.
 pub fn after_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcome) -> Step {
     match ended {
-        lua::Outcome::Failed(error) => failed(request, &error),
+        lua::Outcome::Failed(error) => failed(request, state, &error),
         lua::Outcome::Finished(code) => exited(request, state, code),
         lua::Outcome::Returned => send::last(request, state),
     }

@@ -143,6 +143,7 @@ pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(
         let host = Host::without_request(runtime.clone(), machine.clone(), None, log.clone());
         code.run_init(&machine, Phase::INIT, Rc::new(host), &http.paths).map_err(failed)?;
     }
+    crate::ngx::errlog::pause(&runtime, true);
     Ok(())
 }
 
@@ -213,6 +214,7 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
     if let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get())
         && let Ok(machine) = machine(&runtime)
     {
+        crate::ngx::errlog::pause(&runtime, false);
         watch(&runtime, machine, &worker.log);
     }
     run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());

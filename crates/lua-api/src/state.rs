@@ -44,6 +44,12 @@ pub struct State {
     pub refused: Cell<u16>,
     /// `ngx.exit` in a header filter.
     pub filter_exit: Cell<Option<i32>>,
+    /// The header filter failed: it does not run again.
+    pub header_failed: Cell<bool>,
+    /// The page about its error, which is to be the body of the answer.
+    pub page: RefCell<Option<bytes::Bytes>>,
+    /// The phase of the handler that runs, as messages name it.
+    pub phase: Cell<&'static str>,
     /// The last chunk has passed the Lua body filter.
     pub filter_ended: Cell<bool>,
     /// Address of a location, and whether no Lua filter sees its output.
@@ -104,6 +110,9 @@ impl Reuse for State {
             in_content,
             refused,
             filter_exit,
+            header_failed,
+            page,
+            phase: _,
             filter_ended,
             plain: _,
             raw_socket,
@@ -114,7 +123,8 @@ impl Reuse for State {
             processes,
             sockets,
         } = self;
-        for mark in [eof, seen_body, buffering, headers_set, mime_set, in_content, filter_ended, raw_socket, abort_known] {
+        page.take();
+        for mark in [header_failed, eof, seen_body, buffering, headers_set, mime_set, in_content, filter_ended, raw_socket, abort_known] {
             mark.set(false);
         }
         gathered.get_mut().clear();

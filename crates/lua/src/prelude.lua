@@ -64,10 +64,20 @@ end
 -- `held` names the coroutines that are inside such a call, as the rest of the program must see them.
 local held = setmetatable({}, { __mode = "k" })
 
+-- Coroutines that resume each other stand on the stack of the machine's thread, which has an end.
+local MAX_DEPTH = 50000
+local depth = 0
+
+local function left(...)
+    depth = depth - 1
+    return ...
+end
+
 local relay
 local function relayed(co, me, mine, ...)
     held[co], held[me] = nil, mine
-    return relay(co, co_resume(co, ...))
+    depth = depth + 1
+    return relay(co, left(co_resume(co, ...)))
 end
 
 function relay(co, ok, a, ...)
@@ -83,6 +93,7 @@ end
 
 -- The hot path must hand on the exact number of values.
 local function passed(co, ...)
+    depth = depth - 1
     local ok, a = ...
     if ok and a == SUSPEND then
         return relay(co, ...)
@@ -122,6 +133,10 @@ local function resume(co, ...)
     if h then
         return false, "cannot resume " .. h .. " coroutine"
     end
+    if depth >= MAX_DEPTH then
+        return false, "C stack overflow"
+    end
+    depth = depth + 1
     return passed(co, co_resume(co, ...))
 end
 
@@ -148,6 +163,10 @@ local function wrap(f)
         if held[co] then
             error("cannot resume " .. held[co] .. " coroutine", 2)
         end
+        if depth >= MAX_DEPTH then
+            error("C stack overflow", 2)
+        end
+        depth = depth + 1
         return unwrapped(co, passed(co, co_resume(co, ...)))
     end
 end
@@ -361,7 +380,8 @@ end
 
 local function explain(message)
     if type(message) == "string" then
-        return traceback(message, 2)
+        -- The frame of this function is gone by then: 1 is who failed.
+        return traceback(message, 1)
     end
     return message
 end

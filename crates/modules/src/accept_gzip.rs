@@ -154,7 +154,7 @@ fn for_proxies(request: &Request, set: u16, authorized: bool) -> bool {
     }
     // Each of them only rules out; an answer that nothing speaks against is compressed.
     let dated = response.last_modified.is_some() || headers.contains(b"Last-Modified");
-    !(has(NO_LAST_MODIFIED) && dated) && !(has(NO_ETAG) && headers.contains(b"ETag"))
+    !((has(NO_LAST_MODIFIED) && dated) || (has(NO_ETAG) && headers.contains(b"ETag")))
 }
 
 fn has_token(list: &[u8], token: &[u8]) -> bool {

@@ -5,6 +5,7 @@
 mod connection;
 mod request;
 mod response;
+mod tcp_info;
 mod time;
 
 use http::{Module, Request};
@@ -17,6 +18,7 @@ fn define(variables: &mut Variables) {
     request::define(variables);
     connection::define(variables);
     response::define(variables);
+    tcp_info::define(variables);
     time::define(variables);
 }
 

@@ -156,7 +156,7 @@ mod tests {
             let all = tokio::join!(wait(&list, 70), wait(&list, 5), wait(&list, 30));
             for (took, asked) in [(all.0, 70), (all.1, 5), (all.2, 30)] {
                 // How late a busy machine is says nothing.
-                assert!((asked..asked + 1000).contains(&(took.as_millis() as u64)), "{took:?} instead of {asked}");
+                assert!(took.as_millis() >= asked, "{took:?} instead of {asked}");
             }
             // One that was given up leaves its place.
             let mut limit = list.limit(Duration::from_millis(1));

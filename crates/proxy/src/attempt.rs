@@ -4,7 +4,7 @@ use crate::connection::Connection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
-use crate::limits::default;
+use crate::limits::{MAX_INTERIM, default};
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
 use crate::sender::{SendError, Sender, Source};
@@ -47,6 +47,8 @@ pub struct Attempt<'a> {
     sender: Sender,
     send_error: Option<io::Error>,
     watch: bool,
+    /// Informational answers so far.
+    interim: u32,
 }
 
 const CONNECTING: &str = "connecting to upstream";
@@ -64,7 +66,7 @@ impl<'a> Attempt<'a> {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         // A body that still comes would be mistaken for the client's end.
         let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_));
-        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch };
+        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0 };
         attempt.go().await
     }
 
@@ -240,8 +242,13 @@ impl<'a> Attempt<'a> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(n)) => {
                     self.exchange.record.update(0, |t, _| t.received += n as u64);
-                    connection.set_timer(self.exchange.route.plan.read_timeout);
-                    if let Some(result) = self.parse() {
+                    let interim = self.interim;
+                    let result = self.parse();
+                    // An upstream that only says that it is still there is not waited for any longer.
+                    if result.is_some() || self.interim == interim {
+                        connection.set_timer(self.exchange.route.plan.read_timeout);
+                    }
+                    if let Some(result) = result {
                         return Poll::Ready(result);
                     }
                 }
@@ -291,7 +298,9 @@ impl<'a> Attempt<'a> {
             let bad = match result {
                 Ok((Head::Partial, true)) => continue,
                 Ok((Head::Partial, false)) => return None,
+                Ok((Head::Interim(_), _)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
                 Ok((Head::Interim(length), _)) => {
+                    self.interim += 1;
                     scratch.input.drain(..length.min(scratch.input.len()));
                     scratch.parser.reset();
                     if scratch.input.is_empty() {

@@ -32,3 +32,6 @@ pub const MAX_SPARE: usize = 64;
 pub const MAX_SPARE_SIZE: usize = 64 * 1024;
 /// Most groups made of addresses that variables gave.
 pub const MAX_ADDRESSES: usize = 1024;
+
+/// Most informational answers before the real one.
+pub const MAX_INTERIM: u32 = 16;

@@ -313,7 +313,7 @@ impl Relay<'_> {
 
 /// Gives data to the client, or to the store when the client is behind.
 async fn emit(request: &Rc<Request>, plan: &Plan, buffering: bool, store: &mut Store, data: &[u8]) -> bool {
-    if buffering && (!store.is_empty() || request.wire.queued() > plan.busy) {
+    if buffering && (!store.is_empty() || !keeps_up(request, plan).await) {
         store.push(request, plan, data);
         return true;
     }
@@ -325,6 +325,15 @@ async fn emit(request: &Rc<Request>, plan: &Plan, buffering: bool, store: &mut S
         request.output(chain)
     };
     step.finish().await == Outcome::Ok
+}
+
+/// Whether the client has taken what it was sent, as far as it may be behind: what is queued is offered to it first.
+async fn keeps_up(request: &Request, plan: &Plan) -> bool {
+    if request.wire.queued() <= plan.busy {
+        return true;
+    }
+    // A client that has gone takes everything: the next write tells.
+    std::future::poll_fn(|cx| Poll::Ready(request.wire.poll_drain(cx, plan.busy).is_ready())).await
 }
 
 /// Moves what is stored to the client as far as it takes it; false: the client is gone.

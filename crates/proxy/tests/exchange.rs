@@ -174,6 +174,54 @@ fn chunks_are_taken_apart_and_an_interim_answer_is_skipped() {
 }
 
 #[test]
+fn a_client_that_keeps_up_needs_no_file() {
+    worker(async {
+        let body = "x".repeat(300_000);
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let up = Upstream::start(vec![vec![text.leak()]]);
+        let site = Site::new(&format!("location / {{ proxy_pass http://127.0.0.1:{}; }}", up.port));
+        let answer = site.get("/x").await;
+        assert_eq!((answer.outcome, answer.body() == body), (Outcome::Ok, true));
+        assert!(!site.log.borrow().contains("temporary file"), "{}", site.log.borrow());
+    });
+}
+
+#[test]
+fn interim_answers_without_end_are_a_502() {
+    const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    for (count, outcome) in [(16, Outcome::Ok), (17, Outcome::Status(502))] {
+        worker(async {
+            let text = HINT.repeat(count) + HELLO;
+            let up = Upstream::start(vec![vec![text.leak()]]);
+            let site = Site::new(&format!("location / {{ proxy_pass http://127.0.0.1:{}; }}", up.port));
+            assert_eq!(site.get("/x").await.outcome, outcome, "{count}");
+        });
+    }
+}
+
+/// An upstream that sends nothing but interim answers has the time of one that sends nothing.
+#[test]
+fn interim_answers_do_not_prolong_the_wait() {
+    worker(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for _ in 0..16 {
+                if std::io::Write::write_all(&mut stream, b"HTTP/1.1 103 Early Hints\r\n\r\n").is_err() {
+                    return;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+            drop(std::io::Write::write_all(&mut stream, HELLO.as_bytes()));
+        });
+        let site = Site::new(&format!("location / {{ proxy_read_timeout 600ms; proxy_pass http://127.0.0.1:{port}; }}"));
+        // Each pause is shorter than the timeout, all of them together are longer.
+        assert_eq!(site.get("/x").await.outcome, Outcome::Status(504));
+    });
+}
+
+#[test]
 fn a_body_is_sent_with_its_own_length_whatever_headers_say() {
     worker(async {
         let up = Upstream::start(vec![vec![HELLO]]);
@@ -235,9 +283,12 @@ fn redirects_and_cookies_are_rewritten() {
         ));
         let answer = site.get("/in/").await;
         let head = answer.client.head.borrow();
-        for line in
-            ["Location: /in/next", "Refresh: 5; url=/in/z", "Set-Cookie: a=b; Domain=.down.example; Path=/in/x; Secure; SameSite=Lax"]
-        {
+        // What a rule made is a place of this server.
+        for line in [
+            "Location: http://127.0.0.1:1000/in/next",
+            "Refresh: 5; url=/in/z",
+            "Set-Cookie: a=b; Domain=.down.example; Path=/in/x; Secure; SameSite=Lax",
+        ] {
             assert!(head.contains(line), "{line} in {head}");
         }
     });

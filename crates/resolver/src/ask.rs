@@ -8,8 +8,6 @@ use wire::dns::{self, Answer, Found, Kind, Name};
 
 /// The largest answer over UDP that is read.
 const LARGEST: usize = 4096;
-/// So many packets that answer nothing end an exchange: somebody guesses.
-const MOST_STRAY: usize = 64;
 /// Good, and no such name: any other code sends the question to the next server.
 const SETTLED: [u8; 2] = [0, 3];
 
@@ -74,7 +72,7 @@ fn during(call: &'static str) -> impl FnOnce(io::Error) -> Trouble {
 /// Asks what is not settled yet. Waits until all of it is answered, well or badly.
 ///
 /// # Errors
-/// The server cannot be reached, or sends nothing but noise.
+/// The server cannot be reached.
 pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> Result<(), Trouble> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // The kernel picks the port at random, and lets only this server's packets in.
@@ -96,7 +94,6 @@ pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> Result<(), T
     }
     let mut asked: Vec<u16> = questions.iter().filter(|question| !question.is_settled()).map(|question| question.id).collect();
     let mut packet = vec![0; LARGEST];
-    let mut stray = 0;
     while open > 0 {
         let length = socket.recv(&mut packet).await.map_err(during("recv()"))?;
         let answer = packet.get(..length).and_then(|message| dns::parse(message).ok());
@@ -104,13 +101,8 @@ pub async fn ask(server: SocketAddr, questions: &mut [Question]) -> Result<(), T
             let question = questions.iter_mut().find(|question| question.is_answered_by(answer) && asked.contains(&question.id))?;
             Some((answer, question))
         });
-        let Some((answer, question)) = found else {
-            stray += 1;
-            if stray > MOST_STRAY {
-                return Err(during("recv()")(io::ErrorKind::InvalidData.into()));
-            }
-            continue;
-        };
+        // Packets that answer nothing are passed over, as many as there are: the true answer may follow, and the look-up has its time.
+        let Some((answer, question)) = found else { continue };
         asked.retain(|id| *id != answer.id);
         open -= 1;
         if answer.truncated {

@@ -163,16 +163,16 @@ fn the_next_server_is_asked_when_one_fails_or_is_not_there() {
 }
 
 #[test]
-fn forged_answers_are_passed_over_and_many_of_them_end_the_exchange() {
+fn forged_answers_are_passed_over_however_many_there_are() {
     run(async {
         let (address, _) = server(|label, _| match label {
             b"few" => vec![Does::Guesses, Does::Guesses, Does::Addresses(vec![[10, 0, 0, 1]])],
-            _ => (0..80).map(|_| Does::Guesses).chain([Does::Addresses(vec![[6, 6, 6, 6]])]).collect(),
+            _ => (0..80).map(|_| Does::Guesses).chain([Does::Addresses(vec![[10, 0, 0, 2]])]).collect(),
         })
         .await;
         let resolver = resolver(vec![address]);
         assert_eq!(texts(&resolver.resolve(b"few", SECOND).await.unwrap()), ["10.0.0.1"]);
-        assert_eq!(resolver.resolve(b"many", SHORT).await.unwrap_err(), Failure::TimedOut);
+        assert_eq!(texts(&resolver.resolve(b"many", SECOND).await.unwrap()), ["10.0.0.2"]);
     });
 }
 

@@ -16,6 +16,7 @@ pub mod regex;
 pub mod shared;
 pub mod signal;
 pub mod socket;
+pub mod tcp_info;
 pub mod time;
 pub mod title;
 pub mod watch;

@@ -55,7 +55,8 @@ local function complain(message)
 end
 
 local function explain(message)
-    return debug.traceback(tostring(message), 2)
+    -- The frame of this function is gone by then: 1 is who failed.
+    return debug.traceback(tostring(message), 1)
 end
 
 local function run(chunk, message, ...)

@@ -75,3 +75,15 @@ fn a_body_counts_also_where_it_came_with_its_head_and_is_not_buffered() {
         assert_eq!(answer.status, status, "{body}");
     }
 }
+
+#[test]
+fn an_answer_without_the_body_that_is_waited_for_says_close() {
+    let (_prefix, port, _running) = server();
+    let ask = "POST /up HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    let answer = parse(&exchange(port, ask.as_bytes()).unwrap()).unwrap();
+    assert_eq!((answer.status, answer.header("Connection")), (200, Some("close")));
+    // Who sends the body at once can go on.
+    let both = format!("{ask}abcGET /up HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let text = String::from_utf8(exchange(port, both.as_bytes()).unwrap()).unwrap();
+    assert_eq!((text.matches("HTTP/1.1 200").count(), text.matches("Connection: keep-alive").count()), (2, 1), "{text}");
+}

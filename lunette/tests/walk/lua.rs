@@ -159,3 +159,87 @@ fn code_at_a_workers_start_logs_to_the_log_of_http() {
     assert!(line("told").contains("told, client: 127.0.0.1"), "{log}");
     assert!(!prefix.read("logs/error.log").contains("[lua]"));
 }
+
+#[test]
+fn a_header_filter_that_fails_runs_once() {
+    let prefix = Prefix::new();
+    let inside = "location / { header_filter_by_lua_block { error(\"in the filter\") } content_by_lua_block { ngx.say(1) ngx.say(2) ngx.flush(true) } }";
+    let port = serve(&prefix, "", inside);
+    assert!(get(port, "/").is_err());
+    let log = prefix.read("logs/error.log");
+    assert_eq!(log.matches("failed to run header_filter_by_lua*").count(), 1, "{log}");
+}
+
+#[test]
+fn tracebacks_of_the_start_name_the_function_that_failed() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let init =
+        "init_by_lua_block { local function broken() local x = nil; x.y = 1 end\nlocal function outer() broken() return 1 end\nouter() }";
+    let text = format!("events {{}}\nhttp {{\n{init}\nserver {{ listen {port}; }}\n}}\n");
+    prefix.write("conf/nginx.conf", &text);
+    let output = prefix.run(&[]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let frames: Vec<&str> = error.lines().filter(|line| line.starts_with('\t')).collect();
+    assert!(frames[0].ends_with("in function 'broken'") && frames[1].ends_with("in function 'outer'"), "{error}");
+}
+
+#[test]
+fn what_a_dictionary_refuses_is_blamed_on_its_caller() {
+    let prefix = Prefix::new();
+    let code = "local d = ngx.shared.d\nfor _, f in ipairs {\nfunction() d:set('k', 1, -1) end,\nfunction() d.set({}, 'k', 1) end,\n\
+                function() d.get({}, 'k') end,\nfunction() d.lpush({}, 'k', 1) end,\nfunction() d.rpop({}, 'k') end,\nfunction() d.delete({}, 'k') end,\n\
+                function() d:expire('k') end,\n} do ngx.say(select(2, pcall(f))) end";
+    let port = serve(&prefix, "lua_shared_dict d 1m;", &format!("location / {{ content_by_lua_block {{\n{code}\n}} }}"));
+    let (_, said) = say(port, "/");
+    let places: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let expected: Vec<String> = (4..11).map(|line| format!("content_by_lua(nginx.conf:8):{line}")).collect();
+    assert_eq!(places, expected, "{said}");
+}
+
+#[test]
+fn odd_arguments_are_taken_as_in_openresty() {
+    let prefix = Prefix::new();
+    let code = r#"
+        local add = require "ngx.req".add_header
+        ngx.header[12] = 34
+        ngx.print(ngx.resp.get_headers()[12], " ")
+        ngx.req.set_header("Foo", "bar")
+        add("Foo", "")
+        ngx.say("[", table.concat(ngx.req.get_headers().Foo, ", "), "]")
+        add(123, 456)
+        add(123, 789)
+        ngx.say(table.concat(ngx.req.get_headers()[123], ", "))
+        ngx.req.set_uri_args({})
+        ngx.say("[", ngx.var.args, "]", ngx.var.is_args)
+        local sock = ngx.socket.tcp()
+        sock:connect("127.0.0.1", ngx.var.server_port)
+        ngx.say(sock:setoption("keepintvl", 10), sock:setoption("keepcnt", 3), " ", sock:getoption("keepintvl"), sock:getoption("keepcnt"), sock:getoption("keepalive"))
+        ngx.say(sock:setoption("keepidle", 10))
+        for _, name in ipairs { "rtt", "rttvar", "snd_cwnd", "rcv_space" } do
+            ngx.print(tonumber(ngx.var["tcpinfo_" .. name]) > 0, " ")
+        end
+        ngx.say(pcall(function() return (ndk.set_var.set_decode_hex("x")) end))"#;
+    let port = serve(&prefix, "", &format!("location / {{ content_by_lua_block {{ {code} }} }}"));
+    let expected = "34 [bar, ]\n456, 789\n[]\n11 1030\nnilunsupported option keepidle\ntrue true true true \
+                    falsecontent_by_lua(nginx.conf:8):20: calling directive set_decode_hex failed with code -1\n";
+    assert_eq!(say(port, "/?x=y"), (200, expected.to_owned()), "{}", prefix.read("logs/error.log"));
+    assert!(prefix.read("logs/error.log").contains("set_decode_hex: invalid value"));
+}
+
+#[test]
+fn captured_lines_do_not_tell_of_the_start() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let text = format!(
+        "worker_processes 1;\nerror_log logs/error.log notice;\nevents {{ worker_connections 1024; }}\nhttp {{\nlua_capture_error_log 100k;\n\
+         init_by_lua_block {{ ngx.log(ngx.NOTICE, 'of init') }}\ninit_worker_by_lua_block {{ ngx.log(ngx.NOTICE, 'of a worker') }}\n\
+         server {{\nlisten {port};\nlocation / {{ content_by_lua_block {{\n\
+         local logs = require 'ngx.errlog'.get_logs(100)\nfor i = 3, #logs, 3 do ngx.say(logs[i]) end\n}} }}\n}}\n}}\n"
+    );
+    prefix.write("conf/nginx.conf", &text);
+    assert!(prefix.run(&[]).status.success());
+    let (_, lines) = say(port, "/");
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("of init") && lines[1].contains("of a worker"), "{lines:#?}");
+}

@@ -81,6 +81,9 @@ fn failures_are_told_by_text_and_code() {
     let (out, err, code) = resty(&prefix, &["-e", "print('before') error('oops')"]);
     assert_eq!((out.as_str(), code), ("before\n", Some(1)));
     assert!(err.starts_with("ERROR: (command line -e):1: oops\nstack traceback:"), "{err}");
+    let (_, err, _) = resty(&prefix, &["-e", "local function f() local t = nil; t.x = 1 end\nlocal function g() f() return 1 end g()"]);
+    let frames: Vec<&str> = err.lines().filter(|line| line.starts_with('\t')).collect();
+    assert!(frames[0].ends_with("in function 'f'") && frames[1].ends_with("in function 'g'"), "{err}");
     assert_eq!(resty(&prefix, &["missing.lua"]), (String::new(), "resty: Lua input file missing.lua not found.\n".into(), Some(1)));
     assert_eq!(resty(&prefix, &[]).2, Some(1));
     assert_eq!(resty(&prefix, &["-e", "ngx.exit(5)"]).2, Some(5));

@@ -142,7 +142,7 @@ fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {
 fn fill_headers(request: &Request, head: &Head, buffer: &[u8], core: &ServerCore) {
     let ignore = core.ignore_invalid_headers.unwrap_or(true);
     let mut headers = request.headers.borrow_mut();
-    headers.load(buffer, head.line.start as usize);
+    headers.load(buffer, head.line.start as usize, head.headers.len());
     for header in &head.headers {
         if header.valid || !ignore {
             headers.push_span((header.name.start, header.name.end), (header.value.start, header.value.end));

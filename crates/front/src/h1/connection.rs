@@ -183,6 +183,12 @@ impl H1 {
         read
     }
 
+    /// The client waits for a word before it sends its body, and the answer comes without it: whether the body follows then is not
+    /// known, so nothing can follow the answer.
+    fn awaits_continue(&self, request: &Request) -> bool {
+        request.flags.expects_continue.get() && !self.body.borrow().is_done() && self.input.borrow().rest().is_empty()
+    }
+
     fn append_chunk(&self, length: u64, append: impl FnOnce(&mut Output)) {
         let mut output = self.output.borrow_mut();
         if self.chunked.get() {
@@ -222,6 +228,9 @@ impl Downstream for H1 {
     fn write_head(&self, request: &Request) {
         if self.broken.get() {
             return;
+        }
+        if self.awaits_continue(request) {
+            request.flags.keepalive.set(false);
         }
         // The location is known now, and the worker may have begun to leave.
         if request.flags.keepalive.get() && !request.with_location(|l| keepalive_allowed(request, &l.core)) {

@@ -30,9 +30,9 @@ pub fn write(output: &mut Output, request: &Request) -> bool {
             server_and_date(out, request, core, &response);
             content_type(out, &response);
         }
-        general_fields(out, request, core, &response, chunked);
+        general_fields(out, &response, chunked);
         connection_fields(out, request, core, &response, chunked);
-        other_fields(out, core, &response);
+        other_fields(out, &response);
         out.extend_from_slice(b"\r\n");
         output.appended(before);
         chunked
@@ -152,7 +152,7 @@ fn content_type(out: &mut Vec<u8>, response: &Response) {
     }
 }
 
-fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &Response, chunked: bool) {
+fn general_fields(out: &mut Vec<u8>, response: &Response, chunked: bool) {
     if let Some(length) = fields::content_length(response).filter(|_| !chunked) {
         out.extend_from_slice(b"Content-Length: ");
         text::push_number(out, length);
@@ -163,9 +163,8 @@ fn general_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response: &
         fields::with_date(time, |date| out.extend_from_slice(date));
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(target) = fields::own_location(core, response) {
+    if let Some(target) = fields::own_location(response) {
         out.extend_from_slice(b"Location: ");
-        fields::push_origin(out, request, core);
         out.extend_from_slice(target);
         out.extend_from_slice(b"\r\n");
     }
@@ -189,8 +188,8 @@ fn connection_fields(out: &mut Vec<u8>, request: &Request, core: &Core, response
     }
 }
 
-fn other_fields(out: &mut Vec<u8>, core: &Core, response: &Response) {
-    let mut own_location = fields::own_location(core, response).is_some();
+fn other_fields(out: &mut Vec<u8>, response: &Response) {
+    let mut own_location = fields::own_location(response).is_some();
     for (name, line) in response.headers.lines() {
         if !fields::is_decided(name, &mut own_location) {
             out.extend_from_slice(line);

@@ -241,8 +241,7 @@ impl Loop {
         }
         let core = request.core();
         let body_done = conn.body.borrow().is_done();
-        let unasked = request.flags.expects_continue.get();
-        if !request.flags.keepalive.get() || (!body_done && unasked) {
+        if !request.flags.keepalive.get() {
             if poll_fn(|cx| conn.poll_send(cx, 0)).await.is_ok() {
                 let unread = !body_done || conn.input.borrow().rest().len() > 1;
                 linger(conn, &core, unread || request.flags.lingers.get()).await;

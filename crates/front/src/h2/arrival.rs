@@ -69,7 +69,7 @@ fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &S
     let (ignore, underscores) = (core.ignore_invalid_headers.unwrap_or(true), core.underscores_in_headers.unwrap_or(false));
     let bytes = fields.bytes();
     let mut headers = request.headers.borrow_mut();
-    headers.load(bytes, 0);
+    headers.load(bytes, 0, fields.list().len() + 2);
     let mut cookies: Vec<u8> = Vec::new();
     let mut dropped = Vec::new();
     for field in fields.list().iter().skip(head.pseudo) {

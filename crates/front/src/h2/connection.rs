@@ -1,6 +1,5 @@
 //! One HTTP/2 connection: the wire below its streams.
 
-use super::stream::Stream;
 use crate::active::{Entry, NEVER};
 use crate::buffers;
 use crate::door::{Front, Listener, Opened};
@@ -16,9 +15,24 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use wire::h2::Connection as Codec;
+use wire::h2::error::ErrorCode;
 
 /// Frames are gathered up to this many bytes before they are written.
 pub const GATHER: usize = 128 * 1024;
+
+/// What the connection needs of its streams.
+pub trait OpenStream {
+    /// Frames one piece of what waits. The codec has said that it is this stream's turn.
+    fn send_some(&self);
+    /// Content of the request's body has come; `bad`: it is not what was announced.
+    fn take_body(&self, data: &[u8], end: bool, bad: bool);
+    /// Nobody listens any more: the stream was reset, or the connection is lost.
+    fn lose(&self);
+    /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
+    fn check(&self);
+    /// The stream is reset once its answer has gone.
+    fn reset_later(&self, code: ErrorCode);
+}
 
 /// The state that all streams of a connection share.
 pub struct H2 {
@@ -39,7 +53,7 @@ pub struct H2 {
     /// How many bytes of them have left.
     sent: Cell<usize>,
     /// The open streams.
-    pub streams: RefCell<HashMap<u32, Rc<Stream>, foldhash::fast::RandomState>>,
+    pub streams: RefCell<HashMap<u32, Rc<dyn OpenStream>, foldhash::fast::RandomState>>,
     /// Place among the active connections.
     pub watch: Entry,
     /// The connection's task, while it waits.
@@ -83,7 +97,7 @@ impl H2 {
     }
 
     /// The open stream of that number.
-    pub fn stream(&self, id: u32) -> Option<Rc<Stream>> {
+    pub fn stream(&self, id: u32) -> Option<Rc<dyn OpenStream>> {
         self.streams.borrow().get(&id).cloned()
     }
 

@@ -1,6 +1,6 @@
 //! An answer's head as HTTP/2 has it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2).
 
-use super::stream::Stream;
+use super::connection::H2;
 use crate::fields;
 use base::{clock, text};
 use http::Request;
@@ -48,18 +48,18 @@ impl Draft {
 
 thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
 
-/// Writes the head. True: the stream ends with it.
-pub fn write(stream: &Stream, request: &Request) -> bool {
+/// Writes the head of the answer on stream `id`. True: the stream ends with it. `extended`: the request is an extended CONNECT.
+pub fn write(conn: &H2, id: u32, extended: bool, request: &Request) -> bool {
     let response = request.response.borrow();
     // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); what answers speaks of an upgrade.
-    let consents = stream.extended.get() && response.status == 101;
+    let consents = extended && response.status == 101;
     let status = if consents { 200 } else { response.status };
     let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();
     let end = !consents && (request.flags.header_only.get() || empty);
     DRAFT.with_borrow_mut(|draft| {
         draft.clear();
         request.with_location(|location| fill(draft, request, &location.core, &response));
-        stream.conn.with_codec(|codec, out| codec.respond(stream.id, status, draft.iter(), end, out));
+        conn.with_codec(|codec, out| codec.respond(id, status, draft.iter(), end, out));
     });
     end
 }
@@ -81,12 +81,9 @@ fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) 
     if let Some(time) = fields::last_modified(response) {
         fields::with_date(time, |date| draft.field(b"last-modified", date));
     }
-    let own_location = fields::own_location(core, response);
+    let own_location = fields::own_location(response);
     if let Some(target) = own_location {
-        draft.value_of(b"location", |out| {
-            fields::push_origin(out, request, core);
-            out.extend_from_slice(target);
-        });
+        draft.field(b"location", target);
     }
     let mut own_location = own_location.is_some();
     for (name, value) in response.headers.iter() {

@@ -206,7 +206,7 @@ impl Serving {
                 if let Some(found) = conn.stream(stream) {
                     found.take_body(&[], true, fault.is_some() || body.is_some());
                     if fault.is_some() {
-                        found.reset_after.set(Some(ErrorCode::PROTOCOL_ERROR));
+                        found.reset_later(ErrorCode::PROTOCOL_ERROR);
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! One stream of an HTTP/2 connection: the wire of one request.
 
-use super::connection::H2;
+use super::connection::{H2, OpenStream};
 use super::head_out;
 use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
@@ -108,27 +108,6 @@ impl Stream {
         }
     }
 
-    /// Content of the request's body has come.
-    pub fn take_body(&self, data: &[u8], end: bool, bad: bool) {
-        if !self.done.get() {
-            self.body.borrow_mut().extend_from_slice(data);
-            self.watch.note_body(data.len() as u64);
-        }
-        self.body_ended.set(self.body_ended.get() || end);
-        self.body_bad.set(self.body_bad.get() || bad);
-        self.wake();
-    }
-
-    /// Nobody listens any more: the stream was reset, or the connection is lost.
-    pub fn lose(&self) {
-        self.lost.set(true);
-        self.output.borrow_mut().clear();
-        self.wake();
-        if self.done.get() {
-            self.close();
-        }
-    }
-
     /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
     pub fn finish(&self, abort: bool) {
         self.done.set(true);
@@ -169,29 +148,6 @@ impl Stream {
     pub fn should_send(&self, postpone: u64) -> bool {
         let queued = self.output.borrow().queued();
         self.flush.get() || (queued > 0 && queued >= postpone)
-    }
-
-    /// Frames one piece of the queue. The codec has said that it is this stream's turn.
-    pub fn send_some(&self) {
-        let allowed = match self.pace.allowance(clock::now()) {
-            Allowance::Bytes(most) => usize::try_from(most).unwrap_or(usize::MAX),
-            Allowance::NotBefore(time) => return self.watch.rest_until(time),
-        };
-        let quota = self.conn.codec.borrow().quota(self.id).min(self.chunk.get()).min(allowed);
-        let before = self.output.borrow().queued();
-        if before > 0 {
-            self.send_content(quota);
-        }
-        let after = self.output.borrow().queued();
-        self.pace.note_sent(before - after, clock::now());
-        if after < before {
-            self.watch.write_by(if after == 0 { NEVER } else { clock::monotonic_ms().saturating_add(self.send_timeout.get()) });
-            self.wake();
-        }
-        match after {
-            0 => self.end_if_empty(),
-            _ => self.conn.codec.borrow_mut().want(self.id),
-        }
     }
 
     fn send_content(&self, quota: usize) {
@@ -262,16 +218,6 @@ impl Stream {
         }
     }
 
-    /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
-    pub fn check(&self) {
-        if self.done.get() && self.watch.write_expired() {
-            return self.give_up();
-        }
-        if self.output.borrow().queued() > 0 && !self.watch.is_resting() {
-            self.conn.codec.borrow_mut().want(self.id);
-        }
-    }
-
     fn account(&self, request: &Request, before: u64) {
         self.pace.follow(request);
         let added = self.output.borrow().queued() - before;
@@ -284,6 +230,62 @@ impl Stream {
         let response = request.response.borrow();
         let fields = response.trailers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
         self.trailers.borrow_mut().extend(fields);
+    }
+}
+
+impl OpenStream for Stream {
+    fn send_some(&self) {
+        let allowed = match self.pace.allowance(clock::now()) {
+            Allowance::Bytes(most) => usize::try_from(most).unwrap_or(usize::MAX),
+            Allowance::NotBefore(time) => return self.watch.rest_until(time),
+        };
+        let quota = self.conn.codec.borrow().quota(self.id).min(self.chunk.get()).min(allowed);
+        let before = self.output.borrow().queued();
+        if before > 0 {
+            self.send_content(quota);
+        }
+        let after = self.output.borrow().queued();
+        self.pace.note_sent(before - after, clock::now());
+        if after < before {
+            self.watch.write_by(if after == 0 { NEVER } else { clock::monotonic_ms().saturating_add(self.send_timeout.get()) });
+            self.wake();
+        }
+        match after {
+            0 => self.end_if_empty(),
+            _ => self.conn.codec.borrow_mut().want(self.id),
+        }
+    }
+
+    fn take_body(&self, data: &[u8], end: bool, bad: bool) {
+        if !self.done.get() {
+            self.body.borrow_mut().extend_from_slice(data);
+            self.watch.note_body(data.len() as u64);
+        }
+        self.body_ended.set(self.body_ended.get() || end);
+        self.body_bad.set(self.body_bad.get() || bad);
+        self.wake();
+    }
+
+    fn lose(&self) {
+        self.lost.set(true);
+        self.output.borrow_mut().clear();
+        self.wake();
+        if self.done.get() {
+            self.close();
+        }
+    }
+
+    fn check(&self) {
+        if self.done.get() && self.watch.write_expired() {
+            return self.give_up();
+        }
+        if self.output.borrow().queued() > 0 && !self.watch.is_resting() {
+            self.conn.codec.borrow_mut().want(self.id);
+        }
+    }
+
+    fn reset_later(&self, code: ErrorCode) {
+        self.reset_after.set(Some(code));
     }
 }
 
@@ -300,7 +302,7 @@ impl Downstream for Stream {
             self.chunk.set(chunk.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(CHUNK));
         });
         let before = self.conn.out.borrow().len();
-        let end = head_out::write(self, request);
+        let end = head_out::write(&self.conn, self.id, self.extended.get(), request);
         self.answered.set(true);
         if end {
             (self.ended.replace(true), self.closed.replace(true));

@@ -33,6 +33,8 @@ pub struct Capture {
     pub size: Cell<usize>,
     used: Cell<usize>,
     filter: Cell<i32>,
+    /// The server is starting: what it says of that is of no interest.
+    starting: Cell<bool>,
     lines: RefCell<VecDeque<Line>>,
 }
 
@@ -48,14 +50,20 @@ const OVERHEAD: usize = 16;
 
 impl Default for Capture {
     fn default() -> Self {
-        Self { size: Cell::new(0), used: Cell::new(0), filter: Cell::new(Level::Debug as i32), lines: RefCell::default() }
+        Self {
+            size: Cell::new(0),
+            used: Cell::new(0),
+            filter: Cell::new(Level::Debug as i32),
+            starting: Cell::new(false),
+            lines: RefCell::default(),
+        }
     }
 }
 
 impl Capture {
     fn push(&self, level: Level, text: &[u8]) {
         let need = text.len() + OVERHEAD;
-        if level as i32 > self.filter.get() || need > self.size.get() {
+        if self.starting.get() || level as i32 > self.filter.get() || need > self.size.get() {
             return;
         }
         while self.used.get() + need > self.size.get() && self.pop().is_some() {}
@@ -76,6 +84,11 @@ pub(crate) fn begin(runtime: &Runtime) {
     let capture = runtime.state::<Capture>();
     let wanted = capture.size.get() > 0;
     base::log::set_witness(wanted.then(|| Rc::new(move |level, line: &[u8]| capture.push(level, line)) as _));
+}
+
+/// Between the end of `init_by_lua*` and the start of a worker no lines are kept.
+pub(crate) fn pause(runtime: &Runtime, starting: bool) {
+    runtime.state::<Capture>().starting.set(starting);
 }
 
 fn capture(cx: &Cx) -> Option<Rc<Capture>> {

@@ -67,7 +67,7 @@ local functions = {
         return ngx.encode_base64(s)
     end,
     set_decode_base64 = function(s)
-        return ngx.decode_base64(s) or ""
+        return ngx.decode_base64(s)
     end,
     set_encode_base32 = function(s)
         return encode_base32(s)
@@ -82,7 +82,7 @@ local functions = {
     end,
     set_decode_hex = function(s)
         if #s % 2 ~= 0 or find(s, "%X") then
-            return ""
+            return nil
         end
         return (gsub(s, "..", function(digits)
             return char(tonumber(digits, 16))
@@ -100,7 +100,12 @@ local set_var = setmetatable({}, {
             error('ndk.set_var: directive "' .. name .. '" not found or does not use ndk_set_var_value', 2)
         end
         return function(s)
-            return f(tostring(s))
+            local result = f(tostring(s))
+            if not result then
+                G.package.loaded["ngx.errlog"].raw_log(ngx.ERR, name .. ": invalid value")
+                error("calling directive " .. name .. " failed with code -1", 2)
+            end
+            return result
         end
     end,
     __newindex = function()

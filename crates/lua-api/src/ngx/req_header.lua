@@ -8,7 +8,9 @@ local loaded, req = G.package.loaded, ngx.req
 -- The table finds `User_Agent` and `User-Agent` under `user-agent`.
 local fields = {
     __index = function(t, key)
-        if type(key) ~= "string" then
+        if type(key) == "number" then
+            key = tostring(key)
+        elseif type(key) ~= "string" then
             return nil
         end
         key = lower(key)

@@ -66,14 +66,12 @@ ngx.header = setmetatable({}, { __index = get, __newindex = set })
 -- Tables of headers find `user_agent` and `User-Agent` under `user-agent`.
 local fields = {
     __index = function(t, key)
-        if type(key) ~= "string" then
+        if type(key) == "number" then
+            key = tostring(key)
+        elseif type(key) ~= "string" then
             return nil
         end
-        local other = gsub(lower(key), "_", "-")
-        if other ~= key then
-            return rawget(t, other)
-        end
-        return nil
+        return rawget(t, (gsub(lower(key), "_", "-")))
     end,
 }
 

@@ -6,9 +6,10 @@ local ffi_string = require("ffi").string
 
 local methods = {}
 
-local function number_of(dict)
+-- `level` is whose call is blamed: that of the function that calls this one, unless there is one between.
+local function number_of(dict, level)
     if type(dict) ~= "table" or getmetatable(dict) ~= methods then
-        error('bad "zone" argument', 3)
+        error('bad "zone" argument', level or 3)
     end
     return dict[1]
 end
@@ -76,10 +77,10 @@ local function get_stale(dict, key)
 end
 
 local function store(dict, how, key, value, exptime, flags)
-    local id, err = number_of(dict)
+    local id, err = number_of(dict, 4)
     exptime, flags = exptime or 0, flags or 0
     if exptime < 0 then
-        error('bad "exptime" argument', 2)
+        error('bad "exptime" argument', 3)
     end
     key, err = key_of(key)
     if not key then
@@ -173,7 +174,7 @@ local function expire(dict, key, exptime)
 end
 
 local function push(dict, key, value, left)
-    local id, err = number_of(dict)
+    local id, err = number_of(dict, 4)
     key, err = key_of(key)
     if not key then
         return nil, err
@@ -193,7 +194,7 @@ local function push(dict, key, value, left)
 end
 
 local function pop(dict, key, left)
-    local id, err = number_of(dict)
+    local id, err = number_of(dict, 4)
     key, err = key_of(key)
     if not key then
         return nil, err

@@ -11,6 +11,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Filtered;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
+use lua::LuaError;
 use std::rc::Rc;
 
 /// `body_filter_by_lua`, `body_filter_by_lua_file`, `body_filter_by_lua_block`.
@@ -76,9 +77,9 @@ fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>, chain: Chain) -> Filter
         Err(chain) => chain,
     };
     let before = |host: &Host| drop(host.body.replace(chain));
-    let after = |_: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| {
+    let after = |_: &Rc<Request>, host: &Host, ended: Result<(), LuaError>| {
         let out = host.body.take();
-        ended?;
+        ended.map_err(|_| Outcome::Error)?;
         if out.last {
             host.state.filter_ended.set(true);
         }

@@ -2,6 +2,7 @@
 
 use crate::abort;
 use crate::code::Code;
+use crate::dev_page;
 use crate::exit;
 use crate::host::Host;
 use crate::machine::Machine;
@@ -39,7 +40,7 @@ pub enum Run<T> {
     /// It waits.
     Wait(BoxFuture<T>),
     /// It cannot be loaded; that has been logged.
-    Refused(Outcome),
+    Refused(LuaError),
 }
 
 fn with_leave(phase: Phase, options: &Options) -> Phase {
@@ -60,6 +61,18 @@ fn note(request: &Request, phase: Phase) {
         filter => format!("lua {filter} for user lua code, uri \"{uri}\""),
     };
     request.log(Level::Debug, line.as_bytes());
+}
+
+/// Code that cannot run, which has been logged: what to answer, and why.
+struct Refusal {
+    status: u16,
+    error: LuaError,
+}
+
+impl Refusal {
+    fn outcome(&self) -> Outcome {
+        Outcome::Status(self.status)
+    }
 }
 
 /// Most hosts that a handler keeps.
@@ -133,7 +146,7 @@ impl Entry {
         }
     }
 
-    fn prepare(&self, request: &Rc<Request>, state: Rc<State>) -> Result<(Rc<Host>, lua::ChunkId), Outcome> {
+    fn prepare(&self, request: &Rc<Request>, state: Rc<State>) -> Result<(Rc<Host>, lua::ChunkId), Refusal> {
         if request.log_enabled(Level::Debug) {
             note(request, self.phase);
         }
@@ -142,12 +155,12 @@ impl Entry {
             Ok(machine) => machine,
             Err(error) => {
                 request.log(Level::Error, &error.log_text());
-                return Err(Outcome::Status(500));
+                return Err(Refusal { status: 500, error });
             }
         };
         match self.code.load(&machine, Some(request), &request.http.paths, cached) {
             Ok(chunk) => Ok((self.lend(request, machine, state), chunk)),
-            Err(error) => Err(Outcome::Status(error.report(request))),
+            Err(failed) => Err(Refusal { status: failed.report(request), error: failed.error }),
         }
     }
 
@@ -166,9 +179,11 @@ impl Entry {
     fn launch(self: &Rc<Self>, request: &Rc<Request>, finish: Finish) -> Step {
         let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
-            Err(outcome) => return Step::Now(outcome),
+            Err(refusal) if dev_page::is_wanted(request) => return dev_page::send(request, self.phase.name, &refusal.error),
+            Err(refusal) => return Step::Now(refusal.outcome()),
         };
         let state = host.state.clone();
+        state.phase.set(self.phase.name);
         if self.phase == Phase::CONTENT {
             state.in_content.set(true);
         }
@@ -203,11 +218,11 @@ impl Entry {
         request: &Rc<Request>,
         before: impl FnOnce(&Host),
         push: impl FnOnce(&mut Stack<'_>) -> usize,
-        after: impl FnOnce(&Rc<Request>, &Host, Result<(), Outcome>) -> T + 'static,
+        after: impl FnOnce(&Rc<Request>, &Host, Result<(), LuaError>) -> T + 'static,
     ) -> Run<T> {
         let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
-            Err(outcome) => return Run::Refused(outcome),
+            Err(refusal) => return Run::Refused(refusal.error),
         };
         before(&host);
         match Job::start_with(&host.machine.vm, chunk, self.phase, host.clone(), push) {
@@ -228,11 +243,11 @@ impl Entry {
         }
     }
 
-    fn judge(&self, request: &Request, ended: lua::Outcome) -> Result<(), Outcome> {
+    fn judge(&self, request: &Request, ended: lua::Outcome) -> Result<(), LuaError> {
         match ended {
             lua::Outcome::Failed(error) => {
                 report(request, self.phase, &error);
-                Err(Outcome::Error)
+                Err(*error)
             }
             lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
         }
@@ -251,15 +266,15 @@ impl Entry {
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         read: impl FnOnce(&mut Stack<'_>) -> T,
         after: impl FnOnce(&Host),
-    ) -> Result<T, Outcome> {
-        let (host, chunk) = self.prepare(request, state)?;
+    ) -> Result<T, LuaError> {
+        let (host, chunk) = self.prepare(request, state).map_err(|refusal| refusal.error)?;
         before(&host);
         let result = host.machine.vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
         after(&host);
         self.give_back(host);
         result.map_err(|error| {
             report(request, self.phase, &error);
-            Outcome::Error
+            error
         })
     }
 }

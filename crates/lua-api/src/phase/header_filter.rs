@@ -1,9 +1,11 @@
 //! `header_filter_by_lua*`: Lua on the response head before it leaves.
 
 use crate::code::Code;
+use crate::dev_page;
 use crate::directive;
 use crate::exit;
 use crate::host::Host;
+use crate::options::Options;
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;
 use conf::context::Context;
@@ -11,6 +13,7 @@ use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Outcome, Request, Step};
+use lua::LuaError;
 use std::rc::Rc;
 
 /// `header_filter_by_lua`, `header_filter_by_lua_file`, `header_filter_by_lua_block`.
@@ -42,34 +45,50 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
         let entry = Entry::new(place, code, lua::Phase::HEADER_FILTER);
+        if place.conf::<Options>().dev_errors == Some(true) {
+            place.body_filter(dev_page::body);
+        }
         if entry.may_wait() {
             place.header_filter(move |request| run_waiting(&entry, request));
         } else {
-            place.header_filter(move |request| Step::Now(run(&entry, request)));
+            place.header_filter(move |request| run(&entry, request));
         }
     }
     Ok(())
 }
 
-fn run(entry: &Entry, request: &Rc<Request>) -> Outcome {
+/// Code that failed does not run again for the same answer: what comes then is the page about it, or nothing.
+fn run(entry: &Entry, request: &Rc<Request>) -> Step {
     let state = State::of(request);
-    let before = state.filter_exit.get();
-    if entry.run_now(request, state.clone(), |_| {}, |_| 0, |_| (), |_| {}).is_err() {
-        return Outcome::Error;
+    if state.header_failed.get() {
+        return Step::Now(dev_page::head(request, &state));
     }
-    verdict(request, &state, before)
+    let before = state.filter_exit.get();
+    match entry.run_now(request, state.clone(), |_| {}, |_| 0, |_| (), |_| {}) {
+        Ok(()) => Step::Now(verdict(request, &state, before)),
+        Err(error) => Step::Now(fail(request, &state, &error)),
+    }
+}
+
+fn fail(request: &Request, state: &State, error: &LuaError) -> Outcome {
+    state.header_failed.set(true);
+    dev_page::replace(request, state, lua::Phase::HEADER_FILTER.name, error)
 }
 
 fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>) -> Step {
-    let before = State::of(request).filter_exit.get();
-    let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| match ended {
+    let state = State::of(request);
+    if state.header_failed.get() {
+        return Step::Now(dev_page::head(request, &state));
+    }
+    let before = state.filter_exit.get();
+    let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), LuaError>| match ended {
         Ok(()) => verdict(request, &host.state, before),
-        Err(outcome) => outcome,
+        Err(error) => fail(request, &host.state, &error),
     };
     match entry.run_waiting(request, |_| {}, |_| 0, after) {
         Run::Now(outcome) => Step::Now(outcome),
         Run::Wait(future) => Step::Wait(future),
-        Run::Refused(_) => Step::Now(Outcome::Error),
+        Run::Refused(error) => Step::Now(fail(request, &state, &error)),
     }
 }
 

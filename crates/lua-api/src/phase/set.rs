@@ -1,6 +1,7 @@
 //! `set_by_lua*`: a variable's value from Lua, at its place among the rewrite directives.
 
 use crate::code::Code;
+use crate::dev_page;
 use crate::directive;
 use crate::host::Host;
 use crate::phase::entry::{Entry, Run};
@@ -11,7 +12,7 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::program::Program;
 use http::{Complex, Module, Outcome, Request, Step};
-use lua::Stack;
+use lua::{LuaError, Stack};
 use session::variable::{self, CHANGEABLE, VarIndex, Variables, WEAK};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -47,7 +48,7 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
     let entry = OnceCell::new();
     cx.location::<Program>().push_custom(Rc::new(move |request| {
         let entry = entry.get_or_init(|| Entry::of_request(request, code.clone(), lua::Phase::SET));
-        if entry.may_wait() { run_waiting(entry, &arguments, index, request) } else { Step::Now(run(entry, &arguments, index, request)) }
+        if entry.may_wait() { run_waiting(entry, &arguments, index, request) } else { run(entry, &arguments, index, request) }
     }));
     Ok(())
 }
@@ -60,25 +61,25 @@ fn run_waiting(entry: &Rc<Entry>, arguments: &[Complex], index: VarIndex, reques
         pushed.iter().for_each(|value| stack.push_bytes(value));
         pushed.len()
     };
-    let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), Outcome>| {
+    let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), LuaError>| {
         host.arguments.borrow_mut().clear();
         let value = host.machine.vm.cx().take_result();
         match ended {
             Ok(()) => {
                 variable::assign(&**request, index, &value);
-                Outcome::Declined
+                Step::Now(Outcome::Declined)
             }
-            Err(_) => Outcome::Status(500),
+            Err(error) => failed(request, &error),
         }
     };
     match entry.run_waiting(request, before, push, after) {
-        Run::Now(outcome) => Step::Now(outcome),
-        Run::Wait(future) => Step::Wait(future),
-        Run::Refused(_) => Step::Now(Outcome::Status(500)),
+        Run::Now(step) => step,
+        Run::Wait(future) => Step::wait(async move { future.await.finish().await }),
+        Run::Refused(error) => failed(request, &error),
     }
 }
 
-fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Outcome {
+fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Step {
     let values: Vec<Vec<u8>> = arguments.iter().map(|a| a.to_vec(&**request)).collect();
     let pushed = values.clone();
     let result = entry.run_now(
@@ -97,8 +98,15 @@ fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Reque
     match result {
         Ok(value) => {
             variable::assign(&**request, index, &value.unwrap_or_default());
-            Outcome::Declined
+            Step::Now(Outcome::Declined)
         }
-        Err(_) => Outcome::Status(500),
+        Err(error) => failed(request, &error),
     }
+}
+
+fn failed(request: &Rc<Request>, error: &LuaError) -> Step {
+    if dev_page::is_wanted(request) {
+        return dev_page::send(request, lua::Phase::SET.name, error);
+    }
+    Step::Now(Outcome::Status(500))
 }

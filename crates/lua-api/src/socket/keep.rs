@@ -4,6 +4,7 @@ use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::send;
 use crate::socket::state::Work;
 use lua::{Cx, Raise, Stack};
+use socket2::TcpKeepalive;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -156,6 +157,13 @@ pub fn get_option(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     option(cx, stack, false)
 }
 
+/// Sets how a silent connection is probed, which by itself does not begin.
+fn probes(socket: &socket2::SockRef<'_>, how: &TcpKeepalive) -> std::io::Result<usize> {
+    let on = socket.keepalive()?;
+    socket.set_tcp_keepalive(how)?;
+    socket.set_keepalive(on).map(|()| 1)
+}
+
 fn option(cx: &Cx, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
     let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
@@ -178,6 +186,10 @@ fn option(cx: &Cx, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
         (b"tcp-nodelay", true) => stream.set_no_delay(on).map(|()| 1),
         (b"sndbuf", true) => reference.set_send_buffer_size(size).map(|()| 1),
         (b"rcvbuf", true) => reference.set_recv_buffer_size(size).map(|()| 1),
+        (b"keepintvl", true) => probes(&reference, &TcpKeepalive::new().with_interval(Duration::from_secs(value.max(0.0) as u64))),
+        (b"keepcnt", true) => probes(&reference, &TcpKeepalive::new().with_retries(value.max(0.0) as u32)),
+        (b"keepintvl", false) => reference.tcp_keepalive_interval().map(|interval| interval.as_secs() as usize),
+        (b"keepcnt", false) => reference.tcp_keepalive_retries().map(|count| count as usize),
         (b"keepalive", false) => reference.keepalive().map(usize::from),
         (b"reuseaddr", false) => reference.reuse_address().map(usize::from),
         (b"tcp-nodelay", false) => reference.tcp_nodelay().map(usize::from),

@@ -29,6 +29,27 @@ fn suspension_passes_through_a_chain_of_coroutines() {
     assert_eq!(says(&vm, code), "intrue\none2\ntrueout\nsuspended\ntwoendtrue\ntruelast\ndeadfalsecannot resume dead coroutine\n");
 }
 
+/// Coroutines within coroutines: an error, not the end of the process; and the count is right afterwards, also across waits.
+#[test]
+fn coroutines_without_end_are_an_error() {
+    // As the threads that run Lua have it.
+    std::thread::Builder::new().stack_size(crate::STACK).spawn(endless_coroutines).unwrap().join().unwrap();
+}
+
+fn endless_coroutines() {
+    let (vm, _) = machine();
+    let code = "
+        local function wrapped(n) return coroutine.wrap(function() return wrapped(n + 1) end)() end
+        local function resumed(n)
+            local ok, why = coroutine.resume(coroutine.create(function() return resumed(n + 1) end))
+            return ok and why or error(why, 0)
+        end
+        local function fine(n) if n == 0 then nap(1) return 'ok' end return coroutine.wrap(function() return fine(n - 1) end)() end
+        for _, f in ipairs{wrapped, resumed} do say((select(2, pcall(f, 1)):gsub('^.*: ', ''))) end
+        for i = 1, 3 do say(fine(1000)) end";
+    assert_eq!(says(&vm, code), "C stack overflow\nC stack overflow\nok\nok\nok\n");
+}
+
 #[test]
 fn a_coroutine_inside_a_call_is_not_resumable_by_others() {
     let (vm, _) = machine();

@@ -73,7 +73,7 @@ fn line(variables: &mut Variables) {
 /// Without a query the variable is not found, which logs show as a dash.
 fn push_args(request: &Request, out: &mut Vec<u8>) -> bool {
     let line = request.line.borrow();
-    put(out, &line.args) && !line.args.is_empty()
+    put(out, &line.args) && (line.args_are_set || !line.args.is_empty())
 }
 
 fn settable(variables: &mut Variables) {
@@ -83,7 +83,7 @@ fn settable(variables: &mut Variables) {
         getter(push_args),
         Rc::new(|session, value| {
             if let Some(request) = Request::of(session) {
-                request.line.borrow_mut().set_args(value);
+                request.line.borrow_mut().give_args(value);
             }
         }),
     );

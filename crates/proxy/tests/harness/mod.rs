@@ -69,6 +69,8 @@ pub(crate) struct Client {
     pub(crate) ended: Cell<bool>,
     /// The client takes nothing: everything stays queued.
     pub(crate) stuck: Cell<bool>,
+    /// Bytes that were not offered to the client yet: it takes all that it is offered.
+    pub(crate) waiting: Cell<u64>,
 }
 
 impl Downstream for Client {
@@ -87,6 +89,7 @@ impl Downstream for Client {
 
     fn write(&self, _: &Request, data: &[u8]) {
         self.body.borrow_mut().extend_from_slice(data);
+        self.waiting.set(self.waiting.get() + data.len() as u64);
     }
 
     fn write_chain(&self, _: &Request, chain: Chain) {
@@ -107,7 +110,7 @@ impl Downstream for Client {
     fn write_interim(&self, _: &Request, _: u16) {}
 
     fn queued(&self) -> u64 {
-        if self.stuck.get() { self.body.borrow().len() as u64 } else { 0 }
+        if self.stuck.get() { self.body.borrow().len() as u64 } else { self.waiting.get() }
     }
 
     fn poll_drain(&self, cx: &mut Cx<'_>, _: u64) -> Poll<io::Result<()>> {
@@ -115,6 +118,7 @@ impl Downstream for Client {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        self.waiting.set(0);
         Poll::Ready(Ok(()))
     }
 

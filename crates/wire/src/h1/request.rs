@@ -100,6 +100,9 @@ pub struct Head {
     counted: u32,
 }
 
+/// For so many lines a head's memory is kept for the next one.
+const USUAL_LINES: usize = 64;
+
 impl Head {
     /// An empty head.
     #[must_use]
@@ -111,6 +114,10 @@ impl Head {
     pub fn reset(&mut self) {
         let mut headers = std::mem::take(&mut self.headers);
         headers.clear();
+        if headers.capacity() > USUAL_LINES {
+            // A connection does not carry about what one unusual head needed.
+            headers = Vec::new();
+        }
         *self = Self { headers, ..Self::default() };
     }
 
