@@ -7,7 +7,7 @@ use conf::configs::ConfMap;
 use conf::context::{Arity, Context};
 use conf::include::{Loader, OpenError};
 use conf::parser::Parser;
-use conf::row::{Row, Table};
+use conf::row::{Row, Table, Unsupported};
 use conf::scope::Frame;
 use http::connection::{Address, BodyError, BodyRead, Connection, Downstream};
 use http::location::{Location, Locations, Match};
@@ -195,6 +195,9 @@ impl Site {
         }
         let block = Parser::new(Text(text.as_bytes().to_vec()), "/").parse_file(b"x").into_result().map_err(|e| e.message)?;
         table.read(&block, Context::HTTP, &frame).map_err(|e| e.message)?;
+        if let Some(missing) = frame.global.take::<Unsupported>().list.into_iter().next() {
+            return Err(missing.message);
+        }
         MODULES.iter().try_for_each(|m| (m.complete)(&frame)).map_err(|e| e.message)?;
         let mut levels = Levels::default();
         MODULES.iter().for_each(|m| (m.levels)(&mut levels));
