@@ -128,7 +128,7 @@ impl Relay<'_> {
         }
     }
 
-    /// Nobody wants the body: unless it is here already, the connection is left in the middle of it.
+    /// Nobody wants the body: the connection is left in the middle of it, unless there is none or its records are here already.
     fn skip(&mut self, head: usize) -> bool {
         let mut at = head;
         loop {
@@ -138,9 +138,9 @@ impl Relay<'_> {
                 self.request.log(level, &line);
             }
             match step {
-                Ok(Step::Data { end, .. }) => at += end,
+                Ok(Step::Data { end, .. }) if matches!(self.framing, Framing::Records(_)) => at += end,
                 Ok(Step::Done { end }) => return rest.len() == end && self.framing.is_clean(),
-                Ok(Step::Partial) | Err(_) => return false,
+                _ => return false,
             }
         }
     }

@@ -195,6 +195,9 @@ impl Site {
         }
         let block = Parser::new(Text(text.as_bytes().to_vec()), "/").parse_file(b"x").into_result().map_err(|e| e.message)?;
         table.read(&block, Context::HTTP, &frame).map_err(|e| e.message)?;
+        if let Some(missing) = frame.global.take::<Unsupported>().list.into_iter().next() {
+            return Err(missing.message);
+        }
         MODULES.iter().try_for_each(|m| (m.complete)(&frame)).map_err(|e| e.message)?;
         if let Some(missing) = frame.global.take::<Unsupported>().list.into_iter().next() {
             return Err(missing.message);
