@@ -4,6 +4,7 @@
 
 mod command_line;
 mod lua;
+mod names;
 mod processes;
 mod resty;
 #[path = "../rig/mod.rs"]
