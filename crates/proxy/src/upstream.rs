@@ -9,7 +9,6 @@ pub mod sticky;
 pub mod zone;
 
 use crate::connection::Keepalive;
-use crate::following;
 use crate::limits::default;
 use crate::queue::Queue;
 use crate::sticky::Sticky;
@@ -83,6 +82,11 @@ impl Upstreams {
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&Rc<Upstream>> {
         self.groups.get(name).or_else(|| self.groups.get(&*name.to_ascii_lowercase()))
+    }
+
+    /// All groups.
+    pub fn all(&self) -> impl Iterator<Item = &Rc<Upstream>> {
+        self.groups.values()
     }
 
     /// The host of a fixed URL.
@@ -187,16 +191,13 @@ fn build(mut draft: Draft, resolving: Resolving) -> Result<Upstream, Error> {
     Ok(Upstream { keepalive, key: draft.key, sticky: draft.sticky, queue, resolving, ..Upstream::new(&name, group) })
 }
 
-/// A worker begins to count in the zones; the first one follows the names. One that exits keeps nobody waiting for its idle
+/// A worker begins to count in the zones. One that exits keeps nobody waiting for its idle
 /// connections.
 fn start(worker: &Rc<http::Worker>) {
     let Some(all) = worker.http.main.get::<Upstreams>() else { return };
     if worker.place().is_none_or(|place| !place.agent) {
         for zone in all.groups.values().filter_map(|upstream| upstream.group.zone()) {
             zone.start_worker(worker.number);
-        }
-        if worker.number == 0 {
-            all.groups.values().for_each(|upstream| following::start(worker, upstream));
         }
     }
     let http = worker.http.clone();

@@ -3,7 +3,7 @@
 use crate::method::{round_robin, take};
 use crate::peer::{Choice, Peer};
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
