@@ -67,6 +67,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn go(&mut self) -> End {
+        self.exchange.stale = false;
         let mut pooled = self.take_pooled();
         loop {
             let mut connection = match pooled.take() {
@@ -95,8 +96,8 @@ impl<'a> Attempt<'a> {
                     self.send_error = None;
                 }
                 Err(Problem::Server(condition, status, line)) => {
-                    let stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
-                    return self.failed(condition, status, &line, stale);
+                    self.exchange.stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
+                    return self.failed(condition, status, &line);
                 }
             }
         }
@@ -106,11 +107,11 @@ impl<'a> Attempt<'a> {
         &self.exchange.request
     }
 
-    fn failed(&mut self, condition: u32, status: u16, line: &[u8], stale: bool) -> End {
+    fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
         self.request().log(Level::Error, line);
         self.finish(status);
         let sent = self.request().action.get() != CONNECTING;
-        End::Failed(Failure { condition, status, sent, consumed: self.sender.consumed, stale })
+        End::Failed(Failure { condition, status, sent, consumed: self.sender.consumed })
     }
 
     /// Completes the record of this try; a status of 0 leaves the upstream's.
@@ -162,7 +163,7 @@ impl<'a> Attempt<'a> {
                 Ok(Connection::new(stream, now_ms()))
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)", false))
+                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
             }
             Some(Err(error)) => {
                 let what = errno::describe(&error);
@@ -170,7 +171,7 @@ impl<'a> Attempt<'a> {
                     Address::Internet(_) => format!("connect() failed {what}"),
                     Address::Unix(path) => format!("connect() to unix:{} failed {what}", path.display()),
                 };
-                Err(self.failed(next::ERROR, 502, line.as_bytes(), false))
+                Err(self.failed(next::ERROR, 502, line.as_bytes()))
             }
         }
     }

@@ -46,6 +46,8 @@ pub struct Exchange {
     pub began_ms: u64,
     /// The id by which `sticky` knows the request.
     pub session: Vec<u8>,
+    /// The last try failed because an idle connection had died, which says nothing about its server.
+    pub stale: bool,
     /// The cookie that `sticky` has set for the server of the last try.
     pub cookie: Vec<u8>,
 }
@@ -59,7 +61,7 @@ impl Exchange {
     /// Whether an answer of this status sends the request on to another server.
     #[must_use]
     pub fn status_goes_on(&self, status: u16, consumed: bool) -> Option<retry::Failure> {
-        let failure = retry::Failure { condition: next::of_status(status)?, status, sent: true, consumed, stale: false };
+        let failure = retry::Failure { condition: next::of_status(status)?, status, sent: true, consumed };
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         let left = self.scratch.selection.tries;
         retry::may_go_on(&self.route.plan, self.request.method(), &failure, left, elapsed).then_some(failure)
@@ -175,6 +177,12 @@ impl Exchange {
         if let Some(sticky) = &self.upstream.sticky {
             sticky.learn(&self.request, &self.session, &peer.id, at_header, clock::monotonic_ms());
         }
+    }
+
+    /// What the server is blamed for after a failed try.
+    #[must_use]
+    pub fn verdict(&self, failure: &retry::Failure) -> Verdict {
+        if self.stale { Verdict::Neutral } else { failure.verdict() }
     }
 
     /// How long the answer of the last try took.

@@ -71,6 +71,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         local: None,
         began_ms: clock::monotonic_ms(),
         session: Vec::new(),
+        stale: false,
         cookie: Vec::new(),
     };
     let outcome = drive(&mut exchange).await;
@@ -208,7 +209,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             }
             End::Failed(failure) => {
                 let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
-                lease.end(&exchange.request, failure.verdict(), Timing::default());
+                lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
                 let left = exchange.scratch.selection.tries;
                 if !retry::may_go_on(&exchange.route.plan, exchange.request.method(), &failure, left, elapsed) {
                     return Outcome::Status(failure.status);
