@@ -127,8 +127,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn take_pooled(&self) -> Option<Connection> {
-        let keepalive = self.exchange.upstream.keepalive.as_ref()?;
-        keepalive.take(self.exchange.key(&self.lease.peer))
+        self.exchange.take_idle(&self.lease.peer)
     }
 
     async fn connect(&mut self) -> Result<Connection, End> {
@@ -137,8 +136,14 @@ impl<'a> Attempt<'a> {
         let plan = &self.exchange.route.plan;
         let target = self.lease.peer.server.address.clone();
         let options = net::connect::Options {
-            timeout: Some(Duration::from_millis(plan.connect_timeout)),
-            bind: self.exchange.local.filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
+            timeout: Some(Duration::from_millis(self.exchange.limits().connect)),
+            bind: self
+                .exchange
+                .target
+                .as_ref()
+                .and_then(|target| target.local)
+                .or(self.exchange.local)
+                .filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
         };
@@ -191,7 +196,7 @@ impl<'a> Attempt<'a> {
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
-        connection.set_timer(self.exchange.route.plan.send_timeout);
+        connection.set_timer(self.exchange.limits().send);
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
     }
 
@@ -204,7 +209,7 @@ impl<'a> Attempt<'a> {
         match self.sender.poll(cx, &mut connection.stream, &exchange.scratch.out, &exchange.request) {
             Poll::Ready(Ok(())) => {
                 exchange.request.action.set(READING_HEAD);
-                connection.set_timer(exchange.route.plan.read_timeout);
+                connection.set_timer(exchange.limits().read);
             }
             Poll::Ready(Err(SendError::Upstream(error))) => self.send_error = Some(error),
             Poll::Ready(Err(SendError::Client(outcome))) => return Err(Problem::Client(outcome)),
@@ -212,7 +217,7 @@ impl<'a> Attempt<'a> {
                 log_request!(exchange.request, Level::Crit, "reading the request body's file failed {}", errno::describe(&error));
                 return Err(Problem::Client(Outcome::Status(500)));
             }
-            Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.route.plan.send_timeout),
+            Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.limits().send),
             Poll::Pending => {}
         }
         Ok(())
@@ -225,7 +230,7 @@ impl<'a> Attempt<'a> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(n)) => {
                     self.exchange.record.update(0, |t, _| t.received += n as u64);
-                    connection.set_timer(self.exchange.route.plan.read_timeout);
+                    connection.set_timer(self.exchange.limits().read);
                     if let Some(result) = self.parse() {
                         return Poll::Ready(result);
                     }
@@ -354,8 +359,10 @@ impl<'a> Attempt<'a> {
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
         let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, exchange.framing, b""));
+        let read_timeout = exchange.limits().read;
         let mut relay = Relay {
             request: &request,
+            read_timeout,
             plan: &exchange.route.plan,
             record: &exchange.record,
             scratch: &mut exchange.scratch,
@@ -399,7 +406,7 @@ impl<'a> Attempt<'a> {
         };
         let plan = &exchange.route.plan;
         let first = exchange.scratch.input.get(head..).unwrap_or_default();
-        let passed = tunnel::run(client, connection, first, plan.buffer_size, plan.read_timeout).await;
+        let passed = tunnel::run(client, connection, first, plan.buffer_size, exchange.limits().read).await;
         exchange.record.update(0, |t, _| {
             t.received += passed.down.saturating_sub(first.len() as u64);
             t.length = passed.down;

@@ -1,6 +1,6 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
-use crate::connection::{Connection, Key};
+use crate::connection::Key;
 use crate::dialect::{Encoded, Job, Sent};
 use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
@@ -13,6 +13,7 @@ use crate::url::Url;
 use balance::{Balancing, Choice, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
+use http::balancer::{self, Target, Turn};
 use http::connection::Address;
 use http::{Outcome, Request, log_request};
 use std::cell::Cell;
@@ -46,6 +47,10 @@ pub struct Exchange {
     pub began_ms: u64,
     /// The id by which `sticky` knows the request.
     pub session: Vec<u8>,
+    /// What the group's balancer and the exchange tell each other, if it has one.
+    pub turn: Option<Rc<Turn>>,
+    /// What the balancer has chosen for this try.
+    pub target: Option<Target>,
     /// The last try failed because an idle connection had died, which says nothing about its server.
     pub stale: bool,
     /// The cookie that `sticky` has set for the server of the last try.
@@ -94,6 +99,14 @@ impl Exchange {
             let value = value.to_vec(&*self.request);
             !value.is_empty() && value != b"0"
         })
+    }
+
+    /// Tells the group's balancer how a try has failed.
+    pub fn note(&self, failure: &retry::Failure) {
+        if let Some(turn) = &self.turn {
+            let failed = failure.verdict() == Verdict::Failed;
+            turn.end(balancer::Failure { failed, status: failure.status });
+        }
     }
 
     /// Evaluates `*_bind`.
@@ -218,21 +231,18 @@ impl Exchange {
         text.extend_from_slice(self.scratch.out.get(self.encoded.uri.clone()).unwrap_or_default());
     }
 
-    /// Keeps a clean connection to `peer` for the next request, where the group does that.
-    pub fn keep(&self, peer: &Rc<Peer>, connection: Connection) {
-        if let Some(keepalive) = &self.upstream.keepalive
-            && !self.request.worker.exiting.get()
-        {
-            keepalive.put(self.key(peer), connection, clock::monotonic_ms());
-        }
+    /// The local address of this try's connection.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.target.as_ref().and_then(|target| target.local).or(self.local)
     }
 
-    /// The pool's key for connections to `peer`. One bound to an address belongs to its location.
+    /// The pool's key for connections to `peer`.
     #[must_use]
     pub fn key(&self, peer: &Rc<Peer>) -> Key {
-        let local = self.upstream.keepalive.as_ref().is_some_and(|k| k.local) || self.route.plan.bind.is_some();
-        let place = if local { Rc::as_ptr(&self.route) as usize } else { 0 };
-        Key { address: peer.server.name.clone(), protocol: self.route.dialect.scheme(), place }
+        let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
+        let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
+        Key { address: peer.server.name.clone(), protocol: self.route.dialect.scheme(), local: self.local(), place }
     }
 }
 

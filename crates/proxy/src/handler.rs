@@ -71,6 +71,8 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         local: None,
         began_ms: clock::monotonic_ms(),
         session: Vec::new(),
+        turn: None,
+        target: None,
         stale: false,
         cookie: Vec::new(),
     };
@@ -182,7 +184,14 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
     exchange.prepare_selection();
     let mut first = true;
     loop {
-        let choice = match exchange.next() {
+        let asked = match exchange.upstream.balancer {
+            None => None,
+            Some(_) => match Box::pin(exchange.ask()).await {
+                Ok(asked) => asked,
+                Err(outcome) => return outcome,
+            },
+        };
+        let choice = match asked.or_else(|| exchange.next()) {
             Some(choice) => choice,
             // Boxed, as every request's future would have room for it otherwise.
             None => match Box::pin(exchange.wait(first)).await {
@@ -210,6 +219,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             End::Failed(failure) => {
                 let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
                 lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
+                exchange.note(&failure);
                 let left = exchange.scratch.selection.tries;
                 if !retry::may_go_on(&exchange.route.plan, exchange.request.method(), &failure, left, elapsed) {
                     return Outcome::Status(failure.status);

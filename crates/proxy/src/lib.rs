@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod buffer;
+pub mod chosen;
 pub mod connection;
 pub mod dialect;
 pub mod exchange;

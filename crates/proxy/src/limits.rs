@@ -32,3 +32,5 @@ pub const MAX_SPARE: usize = 64;
 pub const MAX_SPARE_SIZE: usize = 64 * 1024;
 /// Most groups made of addresses that variables gave.
 pub const MAX_ADDRESSES: usize = 1024;
+/// Most pools of idle connections that a group's balancer makes
+pub const MAX_POOLS: usize = 64;

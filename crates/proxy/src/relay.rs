@@ -26,6 +26,8 @@ pub struct Relay<'a> {
     pub request: &'a Rc<Request>,
     /// The location's settings.
     pub plan: &'a Plan,
+    /// How long the upstream may send nothing, milliseconds.
+    pub read_timeout: u64,
     /// Where bytes are counted.
     pub record: &'a Record,
     /// Buffers; `input` begins with the head.
@@ -240,7 +242,7 @@ impl Relay<'_> {
             may_read = false;
             if pause.as_mut().poll(cx).is_ready() {
                 pace.pause = None;
-                self.connection.set_timer(self.plan.read_timeout);
+                self.connection.set_timer(self.read_timeout);
                 return Poll::Ready(Event::Resume);
             }
         }
@@ -250,7 +252,7 @@ impl Relay<'_> {
                 Poll::Ready(Ok(n)) => {
                     pace.read += n as u64;
                     self.record.update(0, |t, _| t.received += n as u64);
-                    self.connection.set_timer(self.plan.read_timeout);
+                    self.connection.set_timer(self.read_timeout);
                     return Poll::Ready(Event::Data);
                 }
                 Poll::Ready(Err(error)) => {

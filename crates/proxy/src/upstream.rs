@@ -8,6 +8,7 @@ mod server;
 pub mod sticky;
 pub mod zone;
 
+use crate::chosen::Pools;
 use crate::connection::Keepalive;
 use crate::limits::default;
 use crate::queue::Queue;
@@ -19,6 +20,7 @@ use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use draft::Draft;
+use http::balancer::{Balancer, Custom};
 use http::core::Core;
 use http::module::{Levels, Module};
 use http::resolving::{Resolving, log_trouble};
@@ -46,6 +48,10 @@ pub struct Upstream {
     pub sticky: Option<Rc<Sticky>>,
     /// `queue`
     pub queue: Option<Queue>,
+    /// Who chooses in its stead.
+    pub balancer: Option<Rc<dyn Balancer>>,
+    /// Pools that the balancer asks for.
+    pub pools: Pools,
     /// How its names are resolved.
     pub resolving: Resolving,
 }
@@ -59,7 +65,17 @@ impl Upstream {
     }
 
     fn new(name: &str, group: Group) -> Upstream {
-        Upstream { name: name.into(), group, keepalive: None, key: None, sticky: None, queue: None, resolving: Resolving::default() }
+        Upstream {
+            name: name.into(),
+            group,
+            keepalive: None,
+            key: None,
+            sticky: None,
+            queue: None,
+            balancer: None,
+            pools: Pools::default(),
+            resolving: Resolving::default(),
+        }
     }
 }
 
@@ -123,7 +139,8 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
         (draft.name, draft.span) = (name, cx.directive.name.span);
     }
     cx.read_block(Context::UPSTREAM, &frame)?;
-    let draft = frame.server.take::<Draft>();
+    let mut draft = frame.server.take::<Draft>();
+    draft.balancer = frame.server.take::<Custom>().0;
     if draft.servers.is_empty() && draft.templates.is_empty() {
         return Err(cx.error("no servers are inside upstream"));
     }
@@ -188,7 +205,15 @@ fn build(mut draft: Draft, resolving: Resolving) -> Result<Upstream, Error> {
         Keepalive::new(limit, local, requests, time, draft.timeout.unwrap_or(default::KEEPALIVE_TIMEOUT))
     });
     let queue = draft.queue.map(|(limit, timeout)| Queue::new(limit, timeout));
-    Ok(Upstream { keepalive, key: draft.key, sticky: draft.sticky, queue, resolving, ..Upstream::new(&name, group) })
+    Ok(Upstream {
+        keepalive,
+        key: draft.key,
+        sticky: draft.sticky,
+        queue,
+        balancer: draft.balancer,
+        resolving,
+        ..Upstream::new(&name, group)
+    })
 }
 
 /// A worker begins to count in the zones. One that exits keeps nobody waiting for its idle
@@ -204,5 +229,6 @@ fn start(worker: &Rc<http::Worker>) {
     worker.on_exiting(move || {
         let Some(all) = http.main.get::<Upstreams>() else { return };
         all.groups.values().filter_map(|u| u.keepalive.as_ref()).for_each(Keepalive::clear);
+        all.groups.values().for_each(|u| u.pools.clear());
     });
 }

@@ -22,7 +22,8 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 13] = [
+const MODULES: [Module; 14] = [
+    crate::balancer::MODULE,
     proxy::upstream::MODULE,
     proxy::upstream::methods::HASH,
     proxy::upstream::methods::IP_HASH,
