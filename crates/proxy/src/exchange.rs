@@ -141,7 +141,7 @@ impl Exchange {
     }
 
     /// The next server, unless others wait for one already or none can be asked.
-    pub fn next(&mut self) -> Option<Choice> {
+    pub fn choose(&mut self) -> Option<Choice> {
         if self.upstream.queue.as_ref().is_some_and(Queue::is_used) {
             return None;
         }

@@ -191,7 +191,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 Err(outcome) => return outcome,
             },
         };
-        let choice = match asked.or_else(|| exchange.next()) {
+        let choice = match asked.or_else(|| exchange.choose()) {
             Some(choice) => choice,
             // Boxed, as every request's future would have room for it otherwise.
             None => match Box::pin(exchange.wait(first)).await {

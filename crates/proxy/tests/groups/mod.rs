@@ -55,7 +55,7 @@ fn a_cookie_binds_to_the_server_that_answered() {
         let site = Site::new(&format!("upstream u {{ {servers} {cookie} }} location / {{ proxy_pass http://u; }}"));
         let answer = site.get("/x").await;
         let expected = "Set-Cookie: at=good; expires=Thu, 31-Dec-37 23:55:55 GMT; max-age=315360000; domain=a.b; httponly; secure; samesite=strict; path=/p";
-        let head = answer.client.head.borrow();
+        let head = answer.client.head.borrow().clone();
         assert_eq!(head.lines().filter(|line| line.starts_with("Set-Cookie")).collect::<Vec<_>>(), [expected]);
         assert_eq!(answer.variable("upstream_addr"), format!("127.0.0.1:{dead}, 127.0.0.1:{port}"));
         assert_eq!(site.get("/x").await.outcome, Outcome::Ok);
