@@ -2,34 +2,11 @@
 
 use crate::connection::{Connection, Keepalive};
 use crate::exchange::Exchange;
-use crate::limits::MAX_POOLS;
 use balance::{Choice, Peer, Server};
 use base::clock;
 use http::Outcome;
-use http::balancer::{Pooling, Target, Turn};
-use std::cell::RefCell;
-use std::collections::HashMap;
+use http::balancer::{Target, Turn};
 use std::rc::Rc;
-
-/// Pools of one group that its balancer made.
-#[derive(Debug, Default)]
-pub struct Pools(RefCell<HashMap<Pooling, Rc<Keepalive>>>);
-
-impl Pools {
-    fn pool(&self, kind: Pooling) -> Rc<Keepalive> {
-        let mut all = self.0.borrow_mut();
-        if all.len() >= MAX_POOLS && !all.contains_key(&kind) {
-            all.clear();
-        }
-        let make = || Rc::new(Keepalive::new(kind.size, false, kind.requests, u64::MAX, kind.idle_ms));
-        all.entry(kind).or_insert_with(make).clone()
-    }
-
-    /// Closes all idle connections.
-    pub fn clear(&self) {
-        self.0.borrow_mut().clear();
-    }
-}
 
 /// The time limits of a try, in milliseconds.
 #[derive(Clone, Copy, Debug)]

@@ -84,7 +84,7 @@ impl Idle for Connection {
 pub struct Key {
     /// The server's address as text.
     pub address: Rc<str>,
-    /// What is spoken, and for whom: the scheme, and with TLS what the handshake depends on.
+    /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
     /// The local address that was asked for.
     pub local: Option<SocketAddr>,

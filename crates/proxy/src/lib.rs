@@ -20,6 +20,7 @@ pub mod memc;
 pub mod memcached;
 pub mod pass;
 pub mod place;
+pub mod pools;
 pub mod proxy;
 pub mod queue;
 pub mod record;

@@ -8,9 +8,9 @@ mod server;
 pub mod sticky;
 pub mod zone;
 
-use crate::chosen::Pools;
 use crate::connection::Keepalive;
 use crate::limits::default;
+use crate::pools::Pools;
 use crate::queue::Queue;
 use crate::sticky::Sticky;
 use balance::{Balancing, Group, Server};
