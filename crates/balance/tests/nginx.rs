@@ -100,13 +100,8 @@ fn turns_are_nginxs() {
 
 /// Of a thousand requests, some are bound to `a`, `b`, `c` or `d`.
 fn bound(i: usize) -> &'static str {
-    match i {
-        _ if i % 11 == 0 => "a",
-        _ if i % 5 == 0 => "b",
-        _ if i % 3 == 0 => "c",
-        _ if i % 7 == 0 => "d",
-        _ => "",
-    }
+    let letters = [(11, "a"), (5, "b"), (3, "c"), (7, "d")];
+    letters.iter().find(|(step, _)| i.is_multiple_of(*step)).map_or("", |(_, letter)| letter)
 }
 
 #[test]
