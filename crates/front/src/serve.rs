@@ -20,7 +20,6 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// What the binary knows and the event loop needs.
 pub struct Setup {
@@ -159,10 +158,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     for (spec, fd) in seat.listeners {
         let shared = !seat.single && !own_socket.get(spec).copied().unwrap_or(false);
         match Acceptor::new(fd, shared) {
-            Ok(acceptor) => {
-                let (stop, stopped) = oneshot::channel();
-                acceptors.push((stop, tokio::task::spawn_local(accept(front.clone(), acceptor, spec as u32, stopped))));
-            }
+            Ok(acceptor) => acceptors.push(tokio::task::spawn_local(accept(front.clone(), acceptor, spec as u32))),
             Err(error) => base::log!(log, Level::Emerg, 0, "epoll_ctl() failed {}", errno::describe(&error)),
         }
     }
@@ -175,26 +171,16 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     0
 }
 
-async fn accept(front: Rc<Front>, mut acceptor: Acceptor, listen: u32, mut stopped: oneshot::Receiver<()>) {
+async fn accept(front: Rc<Front>, mut acceptor: Acceptor, listen: u32) {
     loop {
-        let next = tokio::select! {
-            _ = &mut stopped => break,
-            next = acceptor.accept() => next,
-        };
-        match next {
+        match acceptor.accept().await {
             Ok((fd, _)) => front.accepted(fd, listen),
             Err(error) => {
                 base::log!(front.worker.log, severity(&error), 0, "accept4() failed {}", errno::describe(&error));
             }
         }
     }
-    for fd in acceptor.leave() {
-        front.accepted(fd, listen);
-    }
 }
-
-/// A task that accepts, and what stops it.
-type Accepting = (oneshot::Sender<()>, tokio::task::JoinHandle<()>);
 
 async fn tend_lot(front: Rc<Front>) {
     loop {
@@ -210,7 +196,7 @@ async fn tend_lot(front: Rc<Front>) {
 }
 
 /// Follows commands until the worker must leave; true: gracefully.
-async fn obey(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn(), acceptors: Vec<Accepting>) -> bool {
+async fn obey(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn(), acceptors: Vec<tokio::task::JoinHandle<()>>) -> bool {
     let graceful = loop {
         let command = tokio::select! {
             command = commands.next() => command,
@@ -222,10 +208,10 @@ async fn obey(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn(), acc
             Ok(Command::Terminate | Command::ShutdownTimeout) | Err(_) => break false,
         }
     };
-    for (stop, task) in acceptors {
-        drop(stop);
-        // It ends when the listener is closed.
-        let _ = task.await;
+    for acceptor in acceptors {
+        acceptor.abort();
+        // Dropping the task closes the listener; its result is the abort.
+        let _ = acceptor.await;
     }
     graceful
 }

@@ -51,9 +51,6 @@ pub struct Acceptor {
     state: State,
 }
 
-/// Most connections that a worker takes when it leaves.
-const LAST: usize = 4096;
-
 impl Acceptor {
     /// Registers a non-blocking listening socket with the current event loop. `shared` says that other workers wait on
     /// the same socket; a `reuseport` socket is not shared.
@@ -132,15 +129,6 @@ impl Acceptor {
         }
         self.state = State::Paused;
         Ok(())
-    }
-
-    /// Leaves the socket to others: the connections that are here already. One of them may have woken this worker and nobody else,
-    /// so that nobody would take it until the next one comes.
-    #[must_use]
-    pub fn leave(mut self) -> Vec<OwnedFd> {
-        // Whoever comes after this wakes others.
-        let _ = self.pause();
-        std::iter::from_fn(|| sys::socket::accept(self.io.get_ref()).ok()).map(|(fd, _)| fd).take(LAST).collect()
     }
 
     /// Takes connections again.
@@ -236,18 +224,6 @@ mod tests {
         for client in &clients {
             let (_, peer) = acceptor.accept().await.unwrap();
             assert_eq!(peer, Peer::Internet(client.local_addr().unwrap()));
-        }
-    }
-
-    #[tokio::test]
-    async fn who_leaves_takes_the_connections_that_may_have_woken_nobody_else() {
-        for shared in [true, false] {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.set_nonblocking(true).unwrap();
-            let address = listener.local_addr().unwrap();
-            let acceptor = Acceptor::new(listener.into(), shared).unwrap();
-            let clients: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-            assert_eq!(acceptor.leave().len(), clients.len());
         }
     }
 }
