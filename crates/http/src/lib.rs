@@ -4,6 +4,7 @@
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
 
+pub mod balancer;
 pub mod below;
 pub mod blocks;
 pub mod body;

@@ -71,6 +71,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn go(&mut self) -> End {
+        self.exchange.stale = false;
         let mut pooled = self.take_pooled();
         loop {
             let mut connection = match pooled.take() {
@@ -96,8 +97,8 @@ impl<'a> Attempt<'a> {
                     self.send_error = None;
                 }
                 Err(Problem::Server(condition, status, line)) => {
-                    let stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
-                    return self.failed(condition, status, &line, stale);
+                    self.exchange.stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
+                    return self.failed(condition, status, &line);
                 }
             }
         }
@@ -108,7 +109,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failure(&self, condition: u32, status: u16) -> Failure {
-        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed, stale: false }
+        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed }
     }
 
     /// Whether this try may be made anew on a fresh connection: an idle one that died on the way says nothing about its server.
@@ -118,13 +119,13 @@ impl<'a> Attempt<'a> {
             && retry::may_repeat(&self.exchange.route.plan, self.exchange.encoded.once, &self.failure(next::ERROR, 502))
     }
 
-    fn failed(&mut self, condition: u32, status: u16, line: &[u8], stale: bool) -> End {
+    fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
         // What was said while the answer was read needs no other line.
         if !line.is_empty() {
             self.request().log(Level::Error, line);
         }
         self.finish(status);
-        End::Failed(Failure { stale, ..self.failure(condition, status) })
+        End::Failed(self.failure(condition, status))
     }
 
     /// Completes the record of this try; a status of 0 leaves the upstream's.
@@ -140,8 +141,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn take_pooled(&self) -> Option<Connection> {
-        let keepalive = self.exchange.upstream.keepalive.as_ref()?;
-        keepalive.take(self.exchange.key(&self.lease.peer))
+        self.exchange.take_idle(&self.lease.peer)
     }
 
     async fn connect(&mut self) -> Result<Connection, End> {
@@ -150,8 +150,14 @@ impl<'a> Attempt<'a> {
         let plan = &self.exchange.route.plan;
         let target = self.lease.peer.server.address.clone();
         let options = net::connect::Options {
-            timeout: Some(Duration::from_millis(plan.connect_timeout)),
-            bind: self.exchange.local.filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
+            timeout: Some(Duration::from_millis(self.exchange.limits().connect)),
+            bind: self
+                .exchange
+                .target
+                .as_ref()
+                .and_then(|target| target.local)
+                .or(self.exchange.local)
+                .filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
             receive_buffer: plan.socket_rcvbuf,
@@ -178,7 +184,7 @@ impl<'a> Attempt<'a> {
                 Ok(Connection::new(stream, now_ms()))
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)", false))
+                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
             }
             Some(Err(error)) => {
                 let what = errno::describe(&error);
@@ -186,7 +192,7 @@ impl<'a> Attempt<'a> {
                     Address::Internet(_) => format!("connect() failed {what}"),
                     Address::Unix(path) => format!("connect() to unix:{} failed {what}", path.display()),
                 };
-                Err(self.failed(next::ERROR, 502, line.as_bytes(), false))
+                Err(self.failed(next::ERROR, 502, line.as_bytes()))
             }
         }
     }
@@ -208,7 +214,7 @@ impl<'a> Attempt<'a> {
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
-        connection.set_timer(self.exchange.route.plan.send_timeout);
+        connection.set_timer(self.exchange.limits().send);
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
     }
 
@@ -221,7 +227,7 @@ impl<'a> Attempt<'a> {
         match self.sender.poll(cx, &mut connection.stream, &exchange.scratch.out, &exchange.request) {
             Poll::Ready(Ok(())) => {
                 exchange.request.action.set(READING_HEAD);
-                connection.set_timer(exchange.route.plan.read_timeout);
+                connection.set_timer(exchange.limits().read);
             }
             Poll::Ready(Err(SendError::Upstream(error))) => self.send_error = Some(error),
             Poll::Ready(Err(SendError::Client(outcome))) => return Err(Problem::Client(outcome)),
@@ -229,7 +235,7 @@ impl<'a> Attempt<'a> {
                 log_request!(exchange.request, Level::Crit, "reading the request body's file failed {}", errno::describe(&error));
                 return Err(Problem::Client(Outcome::Status(500)));
             }
-            Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.route.plan.send_timeout),
+            Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.limits().send),
             Poll::Pending => {}
         }
         Ok(())
@@ -246,7 +252,7 @@ impl<'a> Attempt<'a> {
                     let result = self.parse();
                     // An upstream that only says that it is still there is not waited for any longer.
                     if result.is_some() || self.interim == interim {
-                        connection.set_timer(self.exchange.route.plan.read_timeout);
+                        connection.set_timer(self.exchange.limits().read);
                     }
                     if let Some(result) = result {
                         return Poll::Ready(result);
@@ -390,8 +396,10 @@ impl<'a> Attempt<'a> {
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
         let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, &Encoded::default()));
+        let read_timeout = exchange.limits().read;
         let mut relay = Relay {
             request: &request,
+            read_timeout,
             plan: &exchange.route.plan,
             record: &exchange.record,
             scratch: &mut exchange.scratch,
@@ -435,7 +443,7 @@ impl<'a> Attempt<'a> {
         };
         let plan = &exchange.route.plan;
         let first = exchange.scratch.input.get(head..).unwrap_or_default();
-        let passed = tunnel::run(client, connection, first, plan.buffer_size, plan.read_timeout).await;
+        let passed = tunnel::run(client, connection, first, plan.buffer_size, exchange.limits().read).await;
         exchange.record.update(0, |t, _| {
             t.received += passed.down.saturating_sub(first.len() as u64);
             t.length = passed.down;

@@ -1,6 +1,6 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
-use crate::connection::{Connection, Key};
+use crate::connection::Key;
 use crate::dialect::{Encoded, Job, Sent};
 use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
@@ -13,6 +13,7 @@ use crate::url::Url;
 use balance::{Balancing, Choice, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
+use http::balancer::{self, Target, Turn};
 use http::connection::Address;
 use http::{Outcome, Request, log_request};
 use std::cell::Cell;
@@ -46,6 +47,12 @@ pub struct Exchange {
     pub began_ms: u64,
     /// The id by which `sticky` knows the request.
     pub session: Vec<u8>,
+    /// What the group's balancer and the exchange tell each other, if it has one.
+    pub turn: Option<Rc<Turn>>,
+    /// What the balancer has chosen for this try.
+    pub target: Option<Target>,
+    /// The last try failed because an idle connection had died, which says nothing about its server.
+    pub stale: bool,
     /// The cookie that `sticky` has set for the server of the last try.
     pub cookie: Vec<u8>,
 }
@@ -59,7 +66,7 @@ impl Exchange {
     /// Whether an answer of this status sends the request on to another server.
     #[must_use]
     pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
-        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed, stale: false };
+        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         let left = self.scratch.selection.tries;
         retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)
@@ -94,6 +101,14 @@ impl Exchange {
         })
     }
 
+    /// Tells the group's balancer how a try has failed.
+    pub fn note(&self, failure: &retry::Failure) {
+        if let Some(turn) = &self.turn {
+            let failed = failure.verdict() == Verdict::Failed;
+            turn.end(balancer::Failure { failed, status: failure.status });
+        }
+    }
+
     /// Evaluates `*_bind`.
     pub fn choose_local(&mut self) {
         let Some(bind) = &self.route.plan.bind else { return };
@@ -126,7 +141,7 @@ impl Exchange {
     }
 
     /// The next server, unless others wait for one already or none can be asked.
-    pub fn next(&mut self) -> Option<Choice> {
+    pub fn choose(&mut self) -> Option<Choice> {
         if self.upstream.queue.as_ref().is_some_and(Queue::is_used) {
             return None;
         }
@@ -177,6 +192,12 @@ impl Exchange {
         }
     }
 
+    /// What the server is blamed for after a failed try.
+    #[must_use]
+    pub fn verdict(&self, failure: &retry::Failure) -> Verdict {
+        if self.stale { Verdict::Neutral } else { failure.verdict() }
+    }
+
     /// How long the answer of the last try took.
     #[must_use]
     pub fn timing(&self) -> Timing {
@@ -210,21 +231,18 @@ impl Exchange {
         text.extend_from_slice(self.scratch.out.get(self.encoded.uri.clone()).unwrap_or_default());
     }
 
-    /// Keeps a clean connection to `peer` for the next request, where the group does that.
-    pub fn keep(&self, peer: &Rc<Peer>, connection: Connection) {
-        if let Some(keepalive) = &self.upstream.keepalive
-            && !self.request.worker.exiting.get()
-        {
-            keepalive.put(self.key(peer), connection, clock::monotonic_ms());
-        }
+    /// The local address of this try's connection.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.target.as_ref().and_then(|target| target.local).or(self.local)
     }
 
-    /// The pool's key for connections to `peer`. One bound to an address belongs to its location.
+    /// The pool's key for connections to `peer`.
     #[must_use]
     pub fn key(&self, peer: &Rc<Peer>) -> Key {
-        let local = self.upstream.keepalive.as_ref().is_some_and(|k| k.local) || self.route.plan.bind.is_some();
-        let place = if local { Rc::as_ptr(&self.route) as usize } else { 0 };
-        Key { address: peer.server.name.clone(), protocol: self.route.dialect.scheme(), place }
+        let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
+        let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
+        Key { address: peer.server.name.clone(), protocol: self.route.dialect.scheme(), local: self.local(), place }
     }
 }
 

@@ -72,6 +72,9 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         local: None,
         began_ms: clock::monotonic_ms(),
         session: Vec::new(),
+        turn: None,
+        target: None,
+        stale: false,
         cookie: Vec::new(),
     };
     let outcome = drive(&mut exchange).await;
@@ -188,7 +191,14 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
     exchange.prepare_selection();
     let mut first = true;
     loop {
-        let choice = match exchange.next() {
+        let asked = match exchange.upstream.balancer {
+            None => None,
+            Some(_) => match Box::pin(exchange.ask()).await {
+                Ok(asked) => asked,
+                Err(outcome) => return outcome,
+            },
+        };
+        let choice = match asked.or_else(|| exchange.choose()) {
             Some(choice) => choice,
             // Boxed, as every request's future would have room for it otherwise.
             None => match Box::pin(exchange.wait(first)).await {
@@ -215,7 +225,8 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             }
             End::Failed(failure) => {
                 let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
-                lease.end(&exchange.request, failure.verdict(), Timing::default());
+                lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
+                exchange.note(&failure);
                 let left = exchange.scratch.selection.tries;
                 if !retry::may_go_on(&exchange.route.plan, exchange.encoded.once, &failure, left, elapsed) {
                     return Outcome::Status(failure.status);

@@ -1,5 +1,6 @@
 //! Exchanges over real sockets: what upstreams see, what clients get, what is remembered.
 
+mod balancer;
 mod gateway;
 mod groups;
 mod harness;

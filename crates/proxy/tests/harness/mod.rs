@@ -23,7 +23,8 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 17] = [
+const MODULES: [Module; 18] = [
+    crate::balancer::MODULE,
     proxy::upstream::MODULE,
     proxy::upstream::methods::HASH,
     proxy::upstream::methods::IP_HASH,
@@ -67,6 +68,8 @@ pub(crate) struct Client {
     pub(crate) body: RefCell<Vec<u8>>,
     /// The end was marked.
     pub(crate) ended: Cell<bool>,
+    /// Bytes of a body that are still to come.
+    pub(crate) upload: Cell<usize>,
     /// The client takes nothing: everything stays queued.
     pub(crate) stuck: Cell<bool>,
     /// Bytes that were not offered to the client yet: it takes all that it is offered.
@@ -122,8 +125,11 @@ impl Downstream for Client {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_body(&self, _: &mut Cx<'_>, _: &Request, _: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
-        Poll::Ready(Ok(BodyRead::End))
+    fn poll_body(&self, _: &mut Cx<'_>, _: &Request, out: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
+        let part = self.upload.get().min(4096);
+        self.upload.set(self.upload.get() - part);
+        out.resize(out.len() + part, b'u');
+        Poll::Ready(Ok(if part == 0 { BodyRead::End } else { BodyRead::Data(part) }))
     }
 
     fn poll_gone(&self, _: &mut Cx<'_>) -> Poll<()> {
