@@ -288,24 +288,13 @@ impl<'a> Attempt<'a> {
     /// Parses what is here; `None` wants more.
     fn parse(&mut self) -> Option<Result<Answer, Problem>> {
         let exchange = &mut *self.exchange;
-        let limit = exchange.route.plan.buffer_size;
         loop {
+            let head = read_on(exchange);
             let scratch = &mut *exchange.scratch;
-            let dialect = &exchange.route.dialect;
-            let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input);
-            let result = bare.and_then(|bare| {
-                let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
-                let input = scratch.input.get(..bare).unwrap_or_default();
-                match dialect.parse(&mut scratch.parser, input, &asked)? {
-                    Head::Partial => Ok((Head::Partial, bare < scratch.input.len())),
-                    other => Ok((other, false)),
-                }
-            });
-            let bad = match result {
-                Ok((Head::Partial, true)) => continue,
-                Ok((Head::Partial, false)) => return None,
-                Ok((Head::Interim(_), _)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
-                Ok((Head::Interim(length), _)) => {
+            let bad = match head {
+                Ok(Head::Partial) => return None,
+                Ok(Head::Interim(_)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
+                Ok(Head::Interim(length)) => {
                     self.interim += 1;
                     scratch.input.drain(..length.min(scratch.input.len()));
                     scratch.parser.reset();
@@ -314,7 +303,7 @@ impl<'a> Attempt<'a> {
                     }
                     continue;
                 }
-                Ok((Head::Complete(answer), _)) => {
+                Ok(Head::Complete(answer)) => {
                     scratch.unwrapped.close_gap(&mut scratch.input);
                     match broken_start(&answer, &scratch.input) {
                         None => return Some(Ok(answer)),
@@ -452,6 +441,21 @@ impl<'a> Attempt<'a> {
         exchange.record.update(0, |t, _| t.sent += passed.up);
         request.bytes_sent.set(request.bytes_sent.get() + passed.down);
         Outcome::Ok
+    }
+}
+
+/// Parses what is here of a head, record after record where the answer comes in records.
+fn read_on(exchange: &mut Exchange) -> Result<Head, Vec<u8>> {
+    let (dialect, scratch) = (&exchange.route.dialect, &mut *exchange.scratch);
+    loop {
+        let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input)?;
+        let limit = exchange.route.plan.buffer_size;
+        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        let input = scratch.input.get(..bare).unwrap_or_default();
+        match dialect.parse(&mut scratch.parser, input, &asked)? {
+            Head::Partial if bare < scratch.input.len() => {}
+            head => return Ok(head),
+        }
     }
 }
 
