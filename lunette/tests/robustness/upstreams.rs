@@ -52,6 +52,21 @@ fn note(seen: &Seen, path: String) {
     *seen.lock().unwrap().entry(path).or_default() += 1;
 }
 
+/// The server under test, with both in a group.
+fn proxy(front: u16, bad: u16, good: u16) -> (Prefix, Foreground) {
+    let prefix = Prefix::new();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 2; error_log logs/error.log info;\nevents {{ }}\nhttp {{\n\
+             upstream group {{ zone group 64k; server 127.0.0.1:{bad} fail_timeout=1s; server 127.0.0.1:{good}; }}\n\
+             server {{ listen {front}; location / {{ proxy_pass http://group; proxy_next_upstream error timeout invalid_header; }} }} }}\n"
+        ),
+    );
+    let running = Foreground::start(&prefix, front, "").unwrap();
+    (prefix, running)
+}
+
 #[test]
 fn what_may_be_asked_again_is_answered_and_nothing_is_done_twice() {
     let (good, bad, front) = (free_port(), free_port(), free_port());
@@ -76,16 +91,7 @@ fn what_may_be_asked_again_is_answered_and_nothing_is_done_twice() {
             _ => drop(stream.write_all(b"\0")),
         }
     });
-    let prefix = Prefix::new();
-    prefix.write(
-        "conf/nginx.conf",
-        &format!(
-            "daemon off; worker_processes 2; error_log logs/error.log info;\nevents {{ }}\nhttp {{\n\
-             upstream group {{ zone group 64k; server 127.0.0.1:{bad} fail_timeout=1s; server 127.0.0.1:{good}; }}\n\
-             server {{ listen {front}; location / {{ proxy_pass http://group; proxy_next_upstream error timeout invalid_header; }} }} }}\n"
-        ),
-    );
-    let _running = Foreground::start(&prefix, front, "").unwrap();
+    let (prefix, _running) = proxy(front, bad, good);
     let refused = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
