@@ -349,6 +349,14 @@ pub(crate) fn dead_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// Runs a server in a thread with an event loop of its own.
+pub(crate) fn in_thread<T: Send + 'static, F: Future<Output = T>>(server: impl FnOnce() -> F + Send + 'static) -> JoinHandle<T> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, server())
+    })
+}
+
 /// Runs a test in a worker's kind of event loop.
 pub(crate) fn worker(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
