@@ -13,6 +13,7 @@ use http::connection::{Address, BodyError, BodyRead, Connection, Downstream};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
 use http::{Chain, Http, Module, Outcome, Piece, Request, Server, Worker};
+use session::variable::NO_CACHE;
 use session::{Session, Variables};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -45,6 +46,15 @@ const MODULES: [Module; 17] = [
 
 /// What the configurations here mention of other modules' variables.
 const VARIABLES: [&str; 6] = ["memcached_key", "host", "is_request_port", "request_port", "empty", "cookie_at"];
+
+/// `$arg_NAME`, with nothing escaped.
+fn argument(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {
+    let line = request.line.borrow();
+    let args = String::from_utf8_lossy(&line.args);
+    let value = args.split('&').find_map(|pair| pair.split_once('=').filter(|(known, _)| *known == name));
+    out.extend_from_slice(value.unwrap_or_default().1.as_bytes());
+    value.is_some()
+}
 
 struct Text(Vec<u8>);
 
@@ -190,6 +200,7 @@ impl Site {
         );
         let frame = Frame::default();
         MODULES.iter().for_each(|m| (m.variables)(&mut frame.global.get::<Variables>()));
+        http::variables::define_family(&mut frame.global.get::<Variables>(), "arg_", NO_CACHE, argument);
         for name in VARIABLES {
             frame.global.get::<Variables>().define_changeable(name);
         }
