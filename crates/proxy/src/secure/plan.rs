@@ -11,12 +11,12 @@ use http::module::Attach;
 use http::root::Paths;
 use session::Complex;
 use std::cell::{OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
-use tls::certificate::{CertificateDer, LoadError, Pair};
-use tls::client::Settings;
+use tls::certificate::{LoadError, Pair};
+use tls::client::{Settings, Variants};
 use tls::profile::{Profile, Trusted};
 use tls::resume::{Slot, Slots};
 
@@ -42,26 +42,11 @@ impl Config for Plans {
 pub struct Plan {
     settings: Settings,
     slots: Option<RefCell<Slots>>,
-    /// The same with other certificates, oldest first.
-    variants: RefCell<VecDeque<(Vec<CertificateDer<'static>>, Settings)>>,
+    /// The same with other certificates.
+    variants: RefCell<Variants>,
 }
 
 impl Plan {
-    /// The settings with another client certificate.
-    pub fn variant(&self, pair: Pair) -> Settings {
-        let mut variants = self.variants.borrow_mut();
-        if let Some((_, settings)) = variants.iter().find(|(chain, _)| chain == pair.certificates()) {
-            return settings.clone();
-        }
-        if variants.len() >= VARIANTS {
-            variants.pop_front();
-        }
-        let chain = pair.certificates().to_vec();
-        let settings = self.settings.with_pair(Some(pair));
-        variants.push_back((chain, settings.clone()));
-        settings
-    }
-
     /// What a session with the server of this identity is resumed by.
     pub fn slot(&self, address: &str, target: &Target) -> Option<Arc<Slot>> {
         let slots = self.slots.as_ref()?;
@@ -209,7 +194,7 @@ impl Secured {
             Some(cache) => cache.borrow_mut().pair(certificate, key, &self.passwords, base::clock::monotonic_ms())?,
             None => Pair::load(certificate, key, &self.passwords)?,
         };
-        Ok(self.plan.variant(pair))
+        Ok(self.plan.variants.borrow_mut().get(&self.plan.settings, pair))
     }
 
     /// The plan.
@@ -242,7 +227,7 @@ impl Plans {
             log.write(Level::Warn, 0, format!("{prefix}_ssl_*: {note}").as_bytes());
         }
         let slots = reuse.then(|| RefCell::new(Slots::new(SERVERS)));
-        let plan = Rc::new(Plan { settings, slots, variants: RefCell::default() });
+        let plan = Rc::new(Plan { settings, slots, variants: RefCell::new(Variants::new(VARIANTS)) });
         all.insert(key, plan.clone());
         Ok(plan)
     }
