@@ -19,6 +19,7 @@ use engine::nodes::Finished;
 use http::opened::ErrorFiles;
 use http::root::Ground;
 use http::{Http, Module};
+use modules::ssl::OwnTicketKeys;
 use shm::Zones;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
@@ -51,6 +52,7 @@ pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generat
     *frame.global.get() = registry::listen_protocols();
     if let Some(previous) = previous {
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
+        frame.global.get::<OwnTicketKeys>().clone_from(&previous.global.get::<OwnTicketKeys>());
     }
     let modules = registry::modules();
     let table = directives::table(&modules, main_level::rows());

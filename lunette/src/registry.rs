@@ -84,6 +84,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::resolver::MODULE,
         m::variables::MODULE,
         m::http2::MODULE,
+        m::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
         m::split_clients::MODULE,
@@ -124,6 +125,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::upstream::zone::MODULE,
         proxy::upstream::sticky::MODULE,
         proxy::upstream::queue::MODULE,
+        proxy::following::MODULE,
         proxy::proxy::MODULE,
         proxy::fastcgi::MODULE,
         proxy::uwsgi::MODULE,
@@ -200,7 +202,7 @@ mod tests {
         let names: BTreeSet<_> = modules.iter().map(|module| module.name).collect();
         assert_eq!(names.len(), modules.len());
         let arguments = configure_arguments();
-        assert!(!arguments.contains("--without-http_rewrite_module") && !arguments.contains("--with-http_ssl_module"));
+        assert!(!arguments.contains("--without-http_rewrite_module"));
         assert!(!arguments.contains("--with-debug") && !arguments.contains('\n'));
         for optional in &OPTIONAL {
             let claimed = arguments.contains(&format!("--with-http_{}_module", optional.flag));

@@ -1,13 +1,14 @@
 //! A group at work: who is next, and what came of it.
 
 use crate::method::random::Dice;
-use crate::method::{Balancing, hash, ip_hash, least_conn, least_time, random, ring, round_robin};
+use crate::method::{Balancing, consistent, hash, ip_hash, least_conn, least_time, random, round_robin};
 use crate::peer::{Choice, Peer, Timing};
 use crate::selection::Selection;
 use crate::server::Server;
 use crate::shared::{Resolved, Shared, SharedPeers};
-use crate::snapshot::{Snapshot, Tier};
+use crate::snapshot::Snapshot;
 use crate::template::{Found, Template, Update, identity};
+use crate::tier::Tier;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -180,7 +181,7 @@ impl Group {
             Balancing::LeastConnections => least_conn::pick(tier, selection, now_ms),
             Balancing::IpHash => ip_hash::pick(tier, selection, now_ms),
             Balancing::Hash => hash::pick(tier, selection, now_ms),
-            Balancing::ConsistentHash => ring::pick(snapshot, tier, selection, now_ms),
+            Balancing::ConsistentHash => consistent::pick(snapshot.ring(), tier, selection, now_ms),
             Balancing::Random => random::pick(tier, selection, &self.dice, now_ms),
             Balancing::RandomTwo(by) => random::pick_of_two(tier, selection, &self.dice, by, now_ms),
             Balancing::LeastTime { measure, waiting } => least_time::pick(tier, selection, measure, waiting, now_ms),

@@ -9,12 +9,14 @@ pub mod counters;
 pub mod group;
 pub mod method;
 pub mod peer;
+mod ring;
 pub mod selection;
 pub mod server;
 pub mod sessions;
 pub mod shared;
 pub mod snapshot;
 pub mod template;
+mod tier;
 
 pub use counters::{Counter, Counters};
 pub use group::{Group, Verdict};

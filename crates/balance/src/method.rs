@@ -1,17 +1,17 @@
 //! The ways of choosing a server, one file each. All follow nginx's modules step by step, so that the same requests go to the
 //! same servers.
 
+pub(crate) mod consistent;
 pub(crate) mod hash;
 pub(crate) mod ip_hash;
 pub(crate) mod least_conn;
 pub(crate) mod least_time;
 pub(crate) mod random;
-pub(crate) mod ring;
 pub(crate) mod round_robin;
 
 use crate::peer::Choice;
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 
 /// How a server is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

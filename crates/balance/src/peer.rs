@@ -30,6 +30,14 @@ pub struct Choice {
     pub(crate) waits: Cell<bool>,
 }
 
+impl Choice {
+    /// A peer that somebody else has chosen.
+    #[must_use]
+    pub fn of(peer: Rc<Peer>, now_ms: u64) -> Choice {
+        Choice { peer, began_ms: now_ms, waits: Cell::new(false) }
+    }
+}
+
 /// How long an answer took, in milliseconds from the start of its try.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
@@ -160,7 +168,7 @@ impl Peer {
         if now - self.get(Counter::Checked) > self.server.fail_timeout {
             self.set(Counter::Checked, now);
         }
-        Some(Choice { peer: self.clone(), began_ms: now_ms, waits: Cell::new(false) })
+        Some(Choice::of(self.clone(), now_ms))
     }
 
     pub(crate) fn released(&self) {

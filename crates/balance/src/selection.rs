@@ -1,6 +1,7 @@
 //! What one request remembers while it tries servers.
 
 use crate::snapshot::Snapshot;
+use crate::tier::Tried;
 use std::rc::Rc;
 
 /// The servers that a request has tried and the place where it looks next.
@@ -58,29 +59,5 @@ impl Selection {
 
     pub(crate) fn miss(&mut self) {
         self.misses += 1;
-    }
-}
-
-/// A set of places in a list.
-#[derive(Debug, Default)]
-pub(crate) struct Tried(Vec<u64>);
-
-impl Tried {
-    pub(crate) fn has(&self, index: usize) -> bool {
-        self.0.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
-    }
-
-    pub(crate) fn mark(&mut self, index: usize) {
-        let word = index / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        if let Some(slot) = self.0.get_mut(word) {
-            *slot |= 1 << (index % 64);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
     }
 }

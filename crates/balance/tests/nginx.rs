@@ -1,7 +1,8 @@
-//! Picks of nginx 1.22 (Debian), recorded through `$upstream_addr`: the same requests go to the same servers.
+//! Picks of nginx 1.22 (Debian) and 1.31, recorded through `$upstream_addr`: the same requests go to the same servers.
 #![allow(clippy::unwrap_used)]
 
 use balance::{Balancing, Group, Selection, Server, Standing, Timing, Verdict};
+use md5::{Digest, Md5};
 use net::address::Address;
 use std::net::SocketAddr;
 
@@ -56,6 +57,11 @@ fn tries(group: &Group, key: &[u8]) -> String {
     }
 }
 
+/// The MD5 of a long trace.
+fn digest(trace: &str) -> String {
+    Md5::digest(trace.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn keys(group: &Group, count: usize) -> String {
     (0..count).map(|i| tries(group, format!("key{i}").as_bytes())).collect()
 }
@@ -69,14 +75,18 @@ fn keys_go_where_nginx_sends_them() {
         down(server("127.0.0.1:18104", "d", 1)),
         server("unix:/tmp/ngx/u.sock", "u", 1),
     ];
-    assert_eq!(keys(&Group::new(ring, Balancing::ConsistentHash), RING.len()), RING);
+    let group = Group::new(ring, Balancing::ConsistentHash);
+    assert_eq!(keys(&group, RING.len()), RING);
+    assert_eq!(digest(&keys(&group, 3000)), "9546839525397cc9be3dd5f4c33bd27f");
     let plain = vec![
         server("127.0.0.1:18101", "a", 5),
         server("127.0.0.2:18101", "b", 1),
         server("127.0.0.1:18103", "c", 3),
         down(server("127.0.0.1:18104", "d", 1)),
     ];
-    assert_eq!(keys(&Group::new(plain, Balancing::Hash), HASH.len()), HASH);
+    let group = Group::new(plain, Balancing::Hash);
+    assert_eq!(keys(&group, HASH.len()), HASH);
+    assert_eq!(digest(&keys(&group, 3000)), "30ca8b27b8661f35af48e57602fc6f90");
 }
 
 #[test]
@@ -84,6 +94,37 @@ fn turns_are_nginxs() {
     let all = vec![server("a", "a", 5), server("b", "b", 3), server("c", "c", 1), server("d", "d", 2)];
     let group = Group::new(all, Balancing::RoundRobin);
     assert_eq!(TURNS.chars().map(|_| tries(&group, b"")).collect::<String>(), TURNS);
+    let rest: String = (TURNS.len()..1000).map(|_| tries(&group, b"")).collect();
+    assert_eq!(digest(&format!("{TURNS}{rest}")), "081e0826892aef0b042dbf5ad4c85371");
+}
+
+/// Of a thousand requests, some are bound to `a`, `b`, `c` or `d`.
+fn bound(i: usize) -> &'static str {
+    let letters = [(11, "a"), (5, "b"), (3, "c"), (7, "d")];
+    letters.iter().find(|(step, _)| i.is_multiple_of(*step)).map_or("", |(_, letter)| letter)
+}
+
+#[test]
+fn bound_requests_change_the_turns_of_others_as_in_nginx() {
+    let all = |last| {
+        let weights = [("a", 5), ("b", 3), ("c", 1), ("d", 2)];
+        let servers = weights.map(|(letter, weight)| Server { route: Some(letter.into()), ..server(letter, letter, weight) });
+        servers.map(|server| if &*server.name == "d" { Server { standing: last, ..server } } else { server }).to_vec()
+    };
+    for (balancing, last, expected) in [
+        (Balancing::RoundRobin, Standing::Draining, "6b85d65f0040c4823dbdfe677039136a"),
+        (Balancing::LeastConnections, Standing::Up, "5f3a14a4df6713ece8cd614797094fba"),
+    ] {
+        let group = Group::new(all(last), balancing);
+        let pick = |i: usize| {
+            let mut selection = Selection::default();
+            selection.bound.extend_from_slice(bound(i).as_bytes());
+            let choice = group.next(&mut selection, 0).unwrap();
+            group.release(&choice, Verdict::Good, Timing::default(), 0);
+            choice.peer.server.name.to_string()
+        };
+        assert_eq!(digest(&(0..1000).map(pick).collect::<String>()), expected, "{balancing:?}");
+    }
 }
 
 #[test]

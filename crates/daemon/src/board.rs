@@ -66,6 +66,15 @@ impl Board {
         open.filter_map(|other| memory.atomic_u64(other * ENTRY + TAKEN)).map(|taken| taken.load(Ordering::Relaxed)).min()
     }
 
+    /// How many connections the workers other than `number` have taken together.
+    #[must_use]
+    pub fn taken_beside(&self, number: usize) -> u64 {
+        let Some(memory) = &self.0 else { return 0 };
+        let others = (0..memory.len() / ENTRY).filter(|other| *other != number);
+        let taken = others.filter_map(|other| memory.atomic_u64(other * ENTRY + TAKEN)).map(|taken| taken.load(Ordering::Relaxed));
+        taken.fold(0, u64::wrapping_add)
+    }
+
     /// Whether a worker other than `number` takes connections and has fewer than `limit`.
     #[must_use]
     pub fn has_room_beside(&self, number: usize, limit: usize) -> bool {
@@ -104,6 +113,7 @@ mod tests {
         board.report_taken(0, 70);
         board.report_taken(2, 60);
         assert_eq!((clone.least_taken_beside(1), clone.least_taken_beside(2)), (Some(60), Some(70)));
+        assert_eq!((clone.taken_beside(1), clone.taken_beside(0)), (130, 60));
         assert!(Board::default().pids().is_empty());
     }
 }

@@ -13,6 +13,7 @@ use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
 use http::protocols::ServerProtocols;
 use http::root::{Defaults, Paths};
+use http::tls::ServerTls;
 use http::{Complex, Http, Module, Server};
 use session::Variables;
 use session::variable::UnknownVariable;
@@ -74,7 +75,11 @@ pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Resu
     let mut builder = Builder { modules, levels, main, servers: for_servers, locations: for_locations, log };
     let mut built = Vec::with_capacity(servers.len());
     for server in &servers {
-        built.push(builder.server(server)?);
+        let server = builder.server(server)?;
+        for module in modules {
+            (module.server)(&server, built.len(), frame)?;
+        }
+        built.push(server);
     }
     let endpoints = listen::endpoints(&servers, &built, frame)?;
     let mut variables = frame.global.take::<Variables>();
@@ -101,7 +106,7 @@ impl Builder<'_> {
         let (own, locations) = self.location(plan)?;
         let core = conf.share::<ServerCore>().unwrap_or_default();
         let name = core.first_name.clone().unwrap_or_default();
-        Ok(Rc::new(Server { name, conf, core, own: Rc::new(own), locations }))
+        Ok(Rc::new(Server { name, conf, core, tls: ServerTls::default(), own: Rc::new(own), locations }))
     }
 
     fn children(&self, inside: Vec<ChildNode>, outer: &ConfMap, server: &ConfMap) -> Result<Locations, Error> {

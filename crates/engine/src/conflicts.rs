@@ -45,7 +45,14 @@ mod tests {
     fn server(names: Vec<ServerName>) -> Rc<Server> {
         let own = Parts::default().into_location(Box::default(), Match::Unnamed, Rc::default(), ConfMap::default(), Locations::default());
         let core = Rc::new(ServerCore { names, ..ServerCore::default() });
-        Rc::new(Server { name: Box::default(), conf: ConfMap::default(), core, own: Rc::new(own), locations: Locations::default() })
+        Rc::new(Server {
+            name: Box::default(),
+            conf: ConfMap::default(),
+            core,
+            tls: Default::default(),
+            own: Rc::new(own),
+            locations: Locations::default(),
+        })
     }
 
     #[test]

@@ -3,28 +3,33 @@
 use http::location::{Found, Location, Locations, Match};
 use http::root::{Endpoint, Names};
 use http::{Request, Server};
+use session::Regex;
 use std::rc::Rc;
 
 /// The server of `endpoint` for `host`, which is lower-case and without port.
 pub fn server(endpoint: &Endpoint, host: &[u8], request: &Request) -> Rc<Server> {
-    if endpoint.single {
-        return endpoint.default.clone();
+    let found = if endpoint.single { None } else { search_names(endpoint, host, |regex| regex.exec(request, host)) };
+    found.unwrap_or_else(|| endpoint.default.clone())
+}
+
+/// The server that a client names before there is a request (SNI); `None`: no server has this name.
+pub fn by_name(endpoint: &Endpoint, host: &[u8]) -> Option<Rc<Server>> {
+    search_names(endpoint, host, |regex| regex.is_match(host))
+}
+
+fn search_names(endpoint: &Endpoint, host: &[u8], mut matches: impl FnMut(&Regex) -> bool) -> Option<Rc<Server>> {
+    // `server_name ""` takes requests that name no host.
+    if let Some(server) = endpoint.exact.get(host) {
+        return Some(server.clone());
     }
     if host.is_empty() {
-        // `server_name ""` takes requests that name no host.
-        return endpoint.exact.get(host).unwrap_or(&endpoint.default).clone();
-    }
-    if let Some(server) = endpoint.exact.get(host) {
-        return server.clone();
+        return None;
     }
     // `.example.com` also stands for nothing before the dot when that was asked for; that one is among the exact names.
     if let Some(server) = leading(&endpoint.leading, host).or_else(|| trailing(&endpoint.trailing, host)) {
-        return server.clone();
+        return Some(server.clone());
     }
-    if let Some((_, server)) = endpoint.regex.iter().find(|(regex, _)| regex.exec(request, host)) {
-        return server.clone();
-    }
-    endpoint.default.clone()
+    endpoint.regex.iter().find(|(regex, _)| matches(regex)).map(|(_, server)| server.clone())
 }
 
 /// The longest `.example.com` that something precedes in `host`.

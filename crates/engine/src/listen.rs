@@ -185,9 +185,9 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
             return Ok(());
         }
         ("ssl", None) => {
-            return Err(cx.unsupported("the \"ssl\" parameter"));
+            wanted.tls = true;
+            return Ok(());
         }
-        ("http2", None) => return Err(cx.unsupported("the \"http2\" parameter")),
         ("quic", None) => return Err(cx.unsupported("the \"quic\" parameter")),
         ("proxy_protocol", None) => {
             wanted.proxy_protocol = true;
@@ -302,6 +302,15 @@ struct Gathered {
     default: Option<Rc<Server>>,
 }
 
+/// Who listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).
+fn has_certificates(one: &Gathered) -> Result<(), Error> {
+    let default = one.default.as_ref().or(one.servers.first());
+    if one.wanted.tls && default.is_some_and(|server| server.tls.handshakes.get().is_none()) {
+        return Err(Error::new("no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive", one.wanted.span));
+    }
+    Ok(())
+}
+
 /// Groups the servers by address and the addresses by socket.
 ///
 /// # Errors
@@ -319,6 +328,7 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
         }
     }
     for one in &gathered {
+        has_certificates(one)?;
         for name in conflicting(&one.servers) {
             let name = String::from_utf8_lossy(&name);
             let message = format!("conflicting server name \"{name}\" on {}, ignored", one.wanted.spec.address);
@@ -437,7 +447,8 @@ fn endpoint(one: &Gathered, usual: u32) -> Endpoint {
     let default = one.default.clone().or_else(|| one.servers.first().cloned());
     let default = default.unwrap_or_else(|| unreachable!("an address is gathered with its first server"));
     let own = default.conf.share::<ServerProtocols>().unwrap_or_default();
-    let protocols = one.wanted.protocols | if one.wanted.alone { 0 } else { usual | own.on };
+    let asked = one.wanted.protocols | if one.wanted.alone { 0 } else { usual };
+    let protocols = if one.wanted.alone { asked } else { asked | own.on };
     Endpoint {
         single: one.servers.len() == 1 && regex.is_empty(),
         default,
@@ -447,6 +458,7 @@ fn endpoint(one: &Gathered, usual: u32) -> Endpoint {
         regex,
         proxy_protocol: one.wanted.proxy_protocol,
         tls: one.wanted.tls,
+        asked,
         protocols,
     }
 }

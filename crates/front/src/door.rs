@@ -14,7 +14,7 @@ use http::connection::Address;
 use http::root::Endpoint;
 use http::{Connection, Server, Worker};
 use net::park::Lot;
-use net::stream::Stream;
+use net::stream::{Stream, Transport};
 use socket2::SockRef;
 use std::any::Any;
 use std::cell::Cell;
@@ -66,7 +66,7 @@ pub struct Opened {
     /// What has been read and belongs to the protocol.
     pub input: Input,
     /// What is known of the client.
-    pub info: Connection,
+    pub info: Rc<Connection>,
     /// Place among the active connections.
     pub watch: Entry,
     /// Where it came in.
@@ -124,6 +124,8 @@ pub struct Parked {
     pub no_delay: bool,
     /// What its protocol needs when it wakes; nothing where its next request begins anew.
     pub state: Option<Box<dyn Any>>,
+    /// Its TLS.
+    pub session: Option<net::tls::Parked>,
 }
 
 /// The shared state of a worker's front.
@@ -151,13 +153,22 @@ impl Front {
 
     /// The protocols that may be spoken behind `endpoint`, best first, each with its index.
     pub fn protocols_of(&self, endpoint: &Endpoint) -> impl Iterator<Item = (u8, &Protocol)> + use<'_> {
-        let set = endpoint.protocols;
-        self.protocols.iter().enumerate().filter(move |(i, _)| set & 1 << i != 0).map(|(i, protocol)| (i as u8, protocol))
+        self.protocols_in(endpoint.protocols).filter_map(|index| Some((index, self.protocol(index)?)))
+    }
+
+    /// The indices of a set of protocols, best first.
+    pub fn protocols_in(&self, set: u32) -> impl Iterator<Item = u8> + use<'_> {
+        (0..self.protocols.len() as u8).filter(move |index| set & 1 << index != 0)
     }
 
     /// The protocol at an index of the table.
     pub fn protocol(&self, index: u8) -> Option<&Protocol> {
         self.protocols.get(usize::from(index))
+    }
+
+    /// The protocol that takes what no other one recognises: the last of the table.
+    pub fn last_resort(&self) -> u8 {
+        (self.protocols.len() as u8).saturating_sub(1)
     }
 
     /// The index of a protocol in the table, by its name.
@@ -178,8 +189,8 @@ impl Front {
 
     /// Moves an idle connection to the parking lot.
     pub fn park(&self, stream: Stream, parked: Parked, seconds: u32) {
-        let Ok(fd) = stream.into_fd() else { return };
-        if let Err((error, fd, parked)) = self.lot.park(fd, parked, seconds) {
+        let Ok((fd, session)) = stream.into_parts() else { return };
+        if let Err((error, fd, parked)) = self.lot.park(fd, Parked { session, ..parked }, seconds) {
             base::log!(self.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
             self.dismiss(fd, parked);
         }
@@ -191,9 +202,15 @@ impl Front {
         if let Some(protocol) = self.protocol(parked.protocol) {
             (protocol.farewell)(&mut parked, &mut words);
         }
-        if !words.is_empty() {
-            // Who does not take it now will see the connection closed.
-            let _ = SockRef::from(&fd).send_with_flags(&words, MSG_NOSIGNAL);
+        // Who does not take it now will see the connection closed.
+        match parked.session {
+            Some(session) => {
+                if let Ok(stream) = Stream::from_parts(fd, Transport::Tcp, Some(session)) {
+                    let _ = stream.try_write(&words).and_then(|_| stream.close_notify());
+                }
+            }
+            None if words.is_empty() => {}
+            None => drop(SockRef::from(&fd).send_with_flags(&words, MSG_NOSIGNAL)),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod door;
 pub mod fields;
 pub mod h1;
 pub mod h2;
+pub mod handshake;
 pub mod input;
 pub mod output;
 pub mod pace;

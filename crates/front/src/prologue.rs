@@ -2,6 +2,7 @@
 
 use crate::active::Activity;
 use crate::door::{Beginning, Front, Opened};
+use crate::handshake::{self, Shaken};
 use crate::proxy_protocol::{self, Failure};
 use base::log::Level;
 use std::future::poll_fn;
@@ -12,7 +13,7 @@ use std::task::{Context, Poll};
 pub fn enter(front: &Rc<Front>, opened: Opened) {
     let mut candidates = front.protocols_of(&opened.listener.endpoint);
     match (candidates.next(), candidates.next()) {
-        (Some((_, only)), None) if !opened.listener.endpoint.proxy_protocol => (only.start)(front, opened),
+        (Some((_, only)), None) if !opened.listener.endpoint.proxy_protocol && !opened.listener.endpoint.tls => (only.start)(front, opened),
         _ => drop(tokio::task::spawn_local(run(front.clone(), opened))),
     }
 }
@@ -25,7 +26,21 @@ async fn run(front: Rc<Front>, mut opened: Opened) {
     {
         return log_failure(&front, &opened, &failure);
     }
-    let chosen = poll_fn(|cx| poll_choice(&front, &mut opened, cx)).await;
+    let chosen = if opened.listener.endpoint.tls {
+        match handshake::shake(&front, opened).await {
+            Shaken::Over => return,
+            Shaken::Session(shaken, chosen) => {
+                opened = shaken;
+                chosen.unwrap_or_else(|| front.last_resort())
+            }
+            Shaken::Plain(plain) => {
+                opened = plain;
+                front.last_resort()
+            }
+        }
+    } else {
+        poll_fn(|cx| poll_choice(&front, &mut opened, cx)).await
+    };
     if let Some(protocol) = front.protocol(chosen) {
         (protocol.start)(&front, opened);
     }

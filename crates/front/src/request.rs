@@ -5,6 +5,7 @@ use engine::find;
 use http::core::{KeepaliveDisable, default};
 use http::method::Method;
 use http::root::Endpoint;
+use http::tls::ClientVerify;
 use http::{Core, Request, log_request};
 use std::rc::Rc;
 use wire::uri::normal;
@@ -54,6 +55,29 @@ pub fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), 
     line.plus = parts.plus;
     line.complex = parts.complex;
     Ok(())
+}
+
+/// What the connection's TLS, or its lack, says against a request whose server is known (`ngx_http_process_request`).
+///
+/// # Errors
+/// It is refused; logged.
+pub fn check_tls(request: &Request) -> Result<(), Refusal> {
+    let (info, server) = (request.connection.tls_info(), request.server());
+    let other = info.as_ref().and_then(|info| info.server_name.as_deref()).is_some_and(|name| {
+        let bare = name.strip_suffix(b".").unwrap_or(name);
+        !bare.eq_ignore_ascii_case(&request.line.borrow().host)
+    });
+    if other && server.tls.verify.get() != ClientVerify::Off {
+        log_request!(request, Level::Info, "client attempted to request the server name different from the one that was negotiated");
+        return Err(Refusal { status: 421 });
+    }
+    match server.tls.objection(info.as_deref()) {
+        Some((status, message)) => {
+            log_request!(request, Level::Info, "{message}");
+            Err(Refusal { status })
+        }
+        None => Ok(()),
+    }
 }
 
 /// The location's limits on keep-alive.

@@ -45,9 +45,11 @@ impl Front {
     fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
         let http = self.worker.http();
         let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
-        let server = endpoint.default.clone();
+        // SNI chose one when the connection was new.
+        let server = info.tls_info().map_or_else(|| endpoint.default.clone(), |tls| tls.server.clone());
         let timeout = server.core.client_header_timeout.unwrap_or(default::TIMEOUT);
         let request_by = clock::monotonic_ms().saturating_add(timeout);
+        let info = Rc::new(info);
         let (input, watch) = (Input::default(), self.active.enter());
         let listener = Listener { http, index: listen, endpoint, server };
         Some(Opened { stream, input, info, watch, listener, no_delay: false, request_by, resumed: false, state: None })
@@ -68,7 +70,7 @@ impl Front {
             local,
             requests: Cell::new(0),
             started_ms: clock::now().epoch_ms(),
-            tls: false,
+            tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
         if let Some(opened) = self.opened(stream, info, listen) {
@@ -79,8 +81,8 @@ impl Front {
 
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
         let (peer, local) = addresses(&fd);
-        let Ok(stream) = Stream::from_fd(fd, transport(&local)) else { return };
-        let Parked { listen, protocol, info, no_delay, state } = parked;
+        let Parked { listen, protocol, info, no_delay, state, session } = parked;
+        let Ok(stream) = Stream::from_parts(fd, transport(&local), session) else { return };
         if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {
             (protocol.start)(self, Opened { no_delay, state, resumed: true, ..opened });
         }

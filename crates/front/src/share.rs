@@ -19,14 +19,17 @@ use tokio::sync::Notify;
 /// How often a full worker looks again.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// So many looks in a row that find connections waiting: the others do not come.
-const WAITING: u32 = 2;
+/// So many looks in a row that find connections waiting and nobody who has taken any: the others do not come.
+const WAITING: u32 = 3;
 
 /// How many looks a worker then does without the others.
 const ALONE: u32 = 10;
 
 /// A worker is ahead of another that has taken so many fewer: two turns.
 const AHEAD: u64 = 32;
+
+/// For each time that it is so far ahead it stays away for a millisecond, up to so many.
+const LONGEST_PAUSE: u64 = 4;
 
 /// A worker's part in sharing.
 pub struct Share {
@@ -88,7 +91,9 @@ impl Share {
         if !acceptor.has_had_turn() {
             return Ok(());
         }
-        acceptor.step_back(self.board.least_taken_beside(self.number).is_some_and(|least| taken > least.saturating_add(AHEAD)))
+        let ahead = self.board.least_taken_beside(self.number).map_or(0, |least| taken.saturating_sub(least));
+        let pause = (ahead / AHEAD).min(LONGEST_PAUSE);
+        acceptor.step_back((pause > 0).then(|| Duration::from_millis(pause)))
     }
 
     fn others_have_room(&self) -> bool {
@@ -111,10 +116,11 @@ impl Share {
     pub async fn tend(&self, open: impl Fn() -> usize) {
         loop {
             self.full.notified().await;
-            let mut waiting = 0;
+            let (mut waiting, mut taken) = (0, self.board.taken_beside(self.number));
             while waiting < WAITING && open() >= self.limit && self.others_have_room() {
                 tokio::time::sleep(LOOK).await;
-                waiting = if self.has_waiting() { waiting + 1 } else { 0 };
+                let before = std::mem::replace(&mut taken, self.board.taken_beside(self.number));
+                waiting = if before == taken && self.has_waiting() { waiting + 1 } else { 0 };
             }
             self.alone.set(waiting >= WAITING);
             self.hold(false);

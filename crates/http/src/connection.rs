@@ -2,6 +2,7 @@
 
 use crate::chain::Chain;
 use crate::request::Request;
+use crate::tls::TlsInfo;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -75,7 +76,6 @@ pub struct Proxied {
 }
 
 /// What is known of a client's connection. One exists per connection, whatever the protocol on it.
-#[derive(Debug)]
 pub struct Connection {
     /// `$connection`: a number unique in the process.
     pub id: u64,
@@ -87,10 +87,22 @@ pub struct Connection {
     pub requests: Cell<u64>,
     /// When it was accepted, in milliseconds since the epoch.
     pub started_ms: u64,
-    /// Over TLS.
-    pub tls: bool,
+    /// What TLS on it found; nothing without TLS, and before the handshake.
+    pub tls: RefCell<Option<Rc<TlsInfo>>>,
     /// What a PROXY protocol header said.
     pub proxy_protocol: RefCell<Option<Rc<Proxied>>>,
+}
+
+impl Connection {
+    /// Whether it is over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.borrow().is_some()
+    }
+
+    /// What TLS on it found.
+    pub fn tls_info(&self) -> Option<Rc<TlsInfo>> {
+        self.tls.borrow().clone()
+    }
 }
 
 /// Why a request body could not be read.

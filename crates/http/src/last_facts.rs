@@ -34,7 +34,7 @@ pub(crate) fn settle(request: &Request) {
 
 /// `scheme://host:port` of redirects to ourselves.
 fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
-    out.extend_from_slice(if request.connection.tls { b"https://" } else { b"http://" });
+    out.extend_from_slice(if request.connection.is_tls() { b"https://" } else { b"http://" });
     let line = request.line.borrow();
     let server = request.server();
     if core.server_name_in_redirect.unwrap_or(false) && !server.name.is_empty() {
@@ -50,7 +50,7 @@ fn push_origin(out: &mut Vec<u8>, request: &Request, core: &Core) {
     if core.port_in_redirect.unwrap_or(true)
         && let Some(port) = request.connection.local.port()
     {
-        let usual = if request.connection.tls { 443 } else { 80 };
+        let usual = if request.connection.is_tls() { 443 } else { 80 };
         if port != usual {
             out.push(b':');
             base::text::push_number(out, u64::from(port));

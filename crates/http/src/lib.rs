@@ -4,6 +4,7 @@
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
 
+pub mod balancer;
 pub mod below;
 pub mod blocks;
 pub mod body;
@@ -35,6 +36,7 @@ pub mod set_header;
 pub mod spare;
 pub mod temp_path;
 pub mod thread_pools;
+pub mod tls;
 pub mod tunnel;
 pub mod variables;
 pub mod worker;

@@ -219,6 +219,8 @@ pub struct Server {
     pub conf: ConfMap,
     /// Limits for reading a head, at hand.
     pub core: Rc<crate::core::ServerCore>,
+    /// Its part in TLS.
+    pub tls: crate::tls::ServerTls,
     /// The server's own location values: in force until a location is found. Holds the post-read and server-rewrite handlers.
     pub own: Rc<Location>,
     /// Its locations.

@@ -1,7 +1,7 @@
 //! How a module joins: its rows, its values, its handlers.
 
 use crate::chain::Chain;
-use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};
+use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match, Server};
 use crate::request::Request;
 use crate::worker::Worker;
 use base::log::ErrorLog;
@@ -60,6 +60,8 @@ pub struct Module {
     pub complete: fn(&Frame) -> Result<(), Error>,
     /// Joins a location (or a server's own values) whose values are merged.
     pub attach: fn(&mut Attach<'_>) -> Result<(), Error>,
+    /// Completes a server that has been built; the number is its place in the file.
+    pub server: fn(&Server, usize, &Frame) -> Result<(), Error>,
     /// Runs in each worker when it starts.
     pub start: fn(&Rc<Worker>),
 }
@@ -67,7 +69,16 @@ pub struct Module {
 impl Module {
     /// A module that does nothing yet; give the members that it has with struct update syntax.
     pub const fn named(name: &'static str) -> Module {
-        Module { name, rows: Vec::new, levels: |_| {}, variables: |_| {}, complete: |_| Ok(()), attach: |_| Ok(()), start: |_| {} }
+        Module {
+            name,
+            rows: Vec::new,
+            levels: |_| {},
+            variables: |_| {},
+            complete: |_| Ok(()),
+            attach: |_| Ok(()),
+            server: |_, _, _| Ok(()),
+            start: |_| {},
+        }
     }
 }
 

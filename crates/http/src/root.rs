@@ -68,7 +68,9 @@ pub struct Endpoint {
     pub proxy_protocol: bool,
     /// Connections are TLS.
     pub tls: bool,
-    /// What may be spoken: bits of [`crate::protocols::Protocols`].
+    /// What `listen` says of protocols: bits of [`crate::protocols::Protocols`].
+    pub asked: u32,
+    /// What may be spoken where no name was given: what the default server says is with it.
     pub protocols: u32,
 }
 

@@ -31,7 +31,7 @@ impl Default for Spare {
             local: address,
             requests: Cell::new(0),
             started_ms: 0,
-            tls: false,
+            tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
         Spare { kept: RefCell::default(), nobody: Rc::new(nobody), nowhere: Rc::new(Nowhere) }
@@ -49,6 +49,11 @@ impl Spare {
             return request;
         }
         Rc::new(Request::new(worker.clone(), http.clone(), connection, wire, server))
+    }
+
+    /// A request that no client waits for: code runs with it beside a connection.
+    pub fn take_detached(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, server: Rc<Server>) -> Rc<Request> {
+        self.take(worker, http, connection, self.nowhere.clone(), server)
     }
 
     /// A request that waits; those of another configuration have no use any more.

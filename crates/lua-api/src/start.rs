@@ -130,6 +130,7 @@ pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(
     base::log::set_witness(None);
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
     runtime.surroundings.replace(surroundings);
+    lua::symbols::set_process(0, 0);
     crate::ngx::errlog::begin(&runtime);
     runtime.prefix.replace(http.paths.prefix.clone());
     for place in runtime.uncached.borrow().iter() {
@@ -203,8 +204,26 @@ fn report(worker: &Worker, phase: Phase, code: &Code, error: &LuaError) {
     worker.log.write(Level::Error, 0, &line);
 }
 
+/// Says to C code what this process is.
+fn name_process(worker: &Worker) {
+    let (alone, worker_of_many, other) = (0, 3, 4);
+    let master = worker.http().main.share::<Runtime>().is_some_and(|runtime| runtime.surroundings.borrow().master);
+    let agent = worker.place().is_some_and(|place| place.agent);
+    lua::symbols::set_process(
+        if agent {
+            other
+        } else if master {
+            worker_of_many
+        } else {
+            alone
+        },
+        worker.number,
+    );
+}
+
 /// Runs `init_worker_by_lua*`.
 pub(crate) fn start_worker(worker: &Rc<Worker>) {
+    name_process(worker);
     let restart = worker.http().main.share::<Runtime>().and_then(|runtime| runtime.sa_restart.get());
     if restart == Some(false)
         && let Err(error) = sys::signal::interrupt_calls(&SIGNALS)

@@ -35,6 +35,7 @@ mod scheduler;
 mod slot;
 mod stack;
 mod standby;
+pub mod symbols;
 mod threads;
 mod traceback;
 mod value;
@@ -55,6 +56,7 @@ pub use reference::Ref;
 pub use row::{Group, Later, Row};
 pub use stack::{Stack, Type};
 pub use standby::stand_by;
+
 pub use threads::LocalFuture;
 pub use value::{Pusher, Reply, Value};
 pub use vm::{Options, Vm};

@@ -103,7 +103,7 @@ fn levels(levels: &mut Levels) {
 fn variables(variables: &mut Variables) {
     http::variables::define(variables, "http2", 0, |request, out| {
         if request.version() == Version::Http2 {
-            out.extend_from_slice(if request.connection.tls { b"h2" } else { b"h2c" });
+            out.extend_from_slice(if request.connection.is_tls() { b"h2" } else { b"h2c" });
         }
         true
     });

@@ -19,7 +19,9 @@ use http::root::Ground;
 use http::{Attach, Complex, Levels, Module, Phase, Request, Step, log_request};
 use session::variable::Variables;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use variable_path::FileCache;
 
@@ -66,7 +68,7 @@ impl Config for AccessLogs {
 #[derive(Default)]
 struct Formats {
     list: Vec<(Box<[u8]>, Rc<Format>)>,
-    files: Vec<Rc<AccessFile>>,
+    files: HashMap<PathBuf, Rc<AccessFile>>,
     combined: Option<Rc<Format>>,
 }
 
@@ -185,13 +187,13 @@ fn target(cx: &Cx<'_>, buffering: Buffering) -> Result<Target, Error> {
         return Ok(Target::Path(compile(cx, 0)?));
     }
     let full = cx.global::<Ground>().paths.resolve(path);
-    let known = cx.main::<Formats>().files.iter().find(|file| file.is(&full)).cloned();
+    let known = cx.main::<Formats>().files.get(&full).cloned();
     let file = match known {
         Some(file) => file,
         None => {
-            let file = Rc::new(AccessFile::new(full));
+            let file = Rc::new(AccessFile::new(full.clone()));
             cx.main::<LogFiles>().list.push(file.clone());
-            cx.main::<Formats>().files.push(file.clone());
+            cx.main::<Formats>().files.insert(full, file.clone());
             file
         }
     };
@@ -212,7 +214,7 @@ fn complete(frame: &Frame) -> Result<(), Error> {
         let format = Format::compile(&[format::COMBINED], &mut frame.global.get::<Variables>());
         let format = Rc::new(format.map_err(|message| Error::new(message, Span::NONE))?);
         let full = paths.resolve(b"logs/access.log");
-        let known = frame.main.get::<Formats>().files.iter().find(|file| file.is(&full)).cloned();
+        let known = frame.main.get::<Formats>().files.get(&full).cloned();
         let file = known.unwrap_or_else(|| {
             let file = Rc::new(AccessFile::new(full));
             frame.main.get::<LogFiles>().list.push(file.clone());

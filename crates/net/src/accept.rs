@@ -29,9 +29,6 @@ const BATCH: u32 = 4;
 /// After how many connections a worker leaves its place at the head of those who wait to the next.
 const TURN: u32 = 16;
 
-/// How long a worker stays away that is ahead of others.
-const MOMENT: Duration = Duration::from_millis(1);
-
 /// How long accepting rests when descriptors have run out (`accept_mutex_delay` of nginx).
 const REST: Duration = Duration::from_millis(500);
 
@@ -180,15 +177,15 @@ impl Acceptor {
         self.turn.get() >= TURN && self.exclusive.is_some()
     }
 
-    /// Goes to the end of those who wait; only after a moment, if others are behind: what comes meanwhile is theirs.
+    /// Goes to the end of those who wait; only after a `pause`, if others are behind: what comes meanwhile is theirs.
     ///
     /// # Errors
     /// What epoll_ctl(2) reports.
-    pub fn step_back(&self, others_are_behind: bool) -> io::Result<()> {
+    pub fn step_back(&self, pause: Option<Duration>) -> io::Result<()> {
         let Some(exclusive) = self.exclusive.as_ref().filter(|_| self.watched.get()) else { return Ok(()) };
         self.turn.set(0);
-        if others_are_behind {
-            self.rests_until.set(Some(Instant::now() + MOMENT));
+        if let Some(pause) = pause {
+            self.rests_until.set(Some(Instant::now() + pause));
             return self.register();
         }
         exclusive.set.delete(&self.io)?;

@@ -79,6 +79,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn go(&mut self) -> End {
+        self.exchange.stale = false;
         let mut pooled = self.take_pooled();
         loop {
             let mut connection = match pooled.take() {
@@ -104,8 +105,8 @@ impl<'a> Attempt<'a> {
                     self.send_error = None;
                 }
                 Err(Problem::Server(condition, status, line)) => {
-                    let stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
-                    return self.failed(condition, status, &line, stale);
+                    self.exchange.stale = condition == next::ERROR && connection.reused && self.exchange.scratch.input.is_empty();
+                    return self.failed(condition, status, &line);
                 }
             }
         }
@@ -116,7 +117,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failure(&self, condition: u32, status: u16) -> Failure {
-        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed, stale: false }
+        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed }
     }
 
     /// Whether this try may be made anew on a fresh connection: an idle one that died on the way says nothing about its server.
@@ -126,13 +127,13 @@ impl<'a> Attempt<'a> {
             && retry::may_repeat(&self.exchange.route.plan, self.exchange.encoded.once, &self.failure(next::ERROR, 502))
     }
 
-    fn failed(&self, condition: u32, status: u16, line: &[u8], stale: bool) -> End {
+    fn failed(&self, condition: u32, status: u16, line: &[u8]) -> End {
         // What was said while the answer was read needs no other line.
         if !line.is_empty() {
             self.request().log(Level::Error, line);
         }
         self.finish(status);
-        End::Failed(Failure { stale, ..self.failure(condition, status) })
+        End::Failed(self.failure(condition, status))
     }
 
     /// Completes the record of this try; a status of 0 leaves the upstream's.
@@ -148,8 +149,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn take_pooled(&self) -> Option<Connection> {
-        let keepalive = self.exchange.upstream.keepalive.as_ref()?;
-        keepalive.take(self.exchange.key(&self.lease.peer))
+        self.exchange.take_idle(&self.lease.peer)
     }
 
     async fn connect(&self) -> Result<Connection, End> {
@@ -157,16 +157,22 @@ impl<'a> Attempt<'a> {
         request.action.set(CONNECTING);
         let plan = &self.exchange.route.plan;
         let target = self.lease.peer.server.address.clone();
-        let limit = Duration::from_millis(plan.connect_timeout);
+        let limit = Duration::from_millis(self.exchange.limits().connect);
         let options = net::connect::Options {
             timeout: Some(limit),
-            bind: self.exchange.local.filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
+            bind: self
+                .exchange
+                .target
+                .as_ref()
+                .and_then(|target| target.local)
+                .or(self.exchange.local)
+                .filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
             receive_buffer: plan.socket_rcvbuf,
             send_buffer: plan.socket_sndbuf,
         };
-        let secure = self.exchange.route.secure.as_ref().zip(self.exchange.target.as_ref());
+        let secure = self.exchange.route.secure.as_ref().zip(self.exchange.secure.as_ref());
         let mut connecting = pin!(async {
             let began = tokio::time::Instant::now();
             let stream = net::connect::connect(&target, options).await.map_err(Unopened::Connect)?;
@@ -195,10 +201,10 @@ impl<'a> Attempt<'a> {
                 self.finish(0);
                 Err(End::Client(Outcome::Status(500)))
             }
-            Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"", false)),
-            Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT, false)),
+            Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
+            Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
             Some(Err(Unopened::Connect(error))) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT, false))
+                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
             }
             Some(Err(Unopened::Connect(error))) => {
                 let what = errno::describe(&error);
@@ -206,7 +212,7 @@ impl<'a> Attempt<'a> {
                     Address::Internet(_) => format!("connect() failed {what}"),
                     Address::Unix(path) => format!("connect() to unix:{} failed {what}", path.display()),
                 };
-                Err(self.failed(next::ERROR, 502, line.as_bytes(), false))
+                Err(self.failed(next::ERROR, 502, line.as_bytes()))
             }
         }
     }
@@ -228,7 +234,7 @@ impl<'a> Attempt<'a> {
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
-        connection.set_timer(self.exchange.route.plan.send_timeout);
+        connection.set_timer(self.exchange.limits().send);
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
     }
 
@@ -241,7 +247,7 @@ impl<'a> Attempt<'a> {
         match self.sender.poll(cx, &mut connection.stream, &exchange.scratch.out, &exchange.request) {
             Poll::Ready(Ok(())) => {
                 exchange.request.action.set(READING_HEAD);
-                connection.set_timer(exchange.route.plan.read_timeout);
+                connection.set_timer(exchange.limits().read);
             }
             Poll::Ready(Err(SendError::Upstream(error))) => self.send_error = Some(error),
             Poll::Ready(Err(SendError::Client(outcome))) => return Err(Problem::Client(outcome)),
@@ -249,7 +255,7 @@ impl<'a> Attempt<'a> {
                 log_request!(exchange.request, Level::Crit, "reading the request body's file failed {}", errno::describe(&error));
                 return Err(Problem::Client(Outcome::Status(500)));
             }
-            Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.route.plan.send_timeout),
+            Poll::Pending if self.sender.sent != before => connection.set_timer(exchange.limits().send),
             Poll::Pending => {}
         }
         Ok(())
@@ -266,7 +272,7 @@ impl<'a> Attempt<'a> {
                     let result = self.parse();
                     // An upstream that only says that it is still there is not waited for any longer.
                     if result.is_some() || self.interim == interim {
-                        connection.set_timer(self.exchange.route.plan.read_timeout);
+                        connection.set_timer(self.exchange.limits().read);
                     }
                     if let Some(result) = result {
                         return Poll::Ready(result);
@@ -302,24 +308,13 @@ impl<'a> Attempt<'a> {
     /// Parses what is here; `None` wants more.
     fn parse(&mut self) -> Option<Result<Answer, Problem>> {
         let exchange = &mut *self.exchange;
-        let limit = exchange.route.plan.buffer_size;
         loop {
+            let head = read_on(exchange);
             let scratch = &mut *exchange.scratch;
-            let dialect = &exchange.route.dialect;
-            let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input);
-            let result = bare.and_then(|bare| {
-                let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
-                let input = scratch.input.get(..bare).unwrap_or_default();
-                match dialect.parse(&mut scratch.parser, input, &asked)? {
-                    Head::Partial => Ok((Head::Partial, bare < scratch.input.len())),
-                    other => Ok((other, false)),
-                }
-            });
-            let bad = match result {
-                Ok((Head::Partial, true)) => continue,
-                Ok((Head::Partial, false)) => return None,
-                Ok((Head::Interim(_), _)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
-                Ok((Head::Interim(length), _)) => {
+            let bad = match head {
+                Ok(Head::Partial) => return None,
+                Ok(Head::Interim(_)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
+                Ok(Head::Interim(length)) => {
                     self.interim += 1;
                     scratch.input.drain(..length.min(scratch.input.len()));
                     scratch.parser.reset();
@@ -328,7 +323,7 @@ impl<'a> Attempt<'a> {
                     }
                     continue;
                 }
-                Ok((Head::Complete(answer), _)) => {
+                Ok(Head::Complete(answer)) => {
                     scratch.unwrapped.close_gap(&mut scratch.input);
                     match broken_start(&answer, &scratch.input) {
                         None => return Some(Ok(answer)),
@@ -410,8 +405,10 @@ impl<'a> Attempt<'a> {
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
         let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, &Encoded::default()));
+        let read_timeout = exchange.limits().read;
         let mut relay = Relay {
             request: &request,
+            read_timeout,
             plan: &exchange.route.plan,
             record: &exchange.record,
             scratch: &mut exchange.scratch,
@@ -455,7 +452,7 @@ impl<'a> Attempt<'a> {
         };
         let plan = &exchange.route.plan;
         let first = exchange.scratch.input.get(head..).unwrap_or_default();
-        let passed = tunnel::run(client, connection, first, plan.buffer_size, plan.read_timeout).await;
+        let passed = tunnel::run(client, connection, first, plan.buffer_size, exchange.limits().read).await;
         exchange.record.update(0, |t, _| {
             t.received += passed.down.saturating_sub(first.len() as u64);
             t.length = passed.down;
@@ -464,6 +461,21 @@ impl<'a> Attempt<'a> {
         exchange.record.update(0, |t, _| t.sent += passed.up);
         request.bytes_sent.set(request.bytes_sent.get() + passed.down);
         Outcome::Ok
+    }
+}
+
+/// Parses what is here of a head, record after record where the answer comes in records.
+fn read_on(exchange: &mut Exchange) -> Result<Head, Vec<u8>> {
+    let (dialect, scratch) = (&exchange.route.dialect, &mut *exchange.scratch);
+    loop {
+        let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input)?;
+        let limit = exchange.route.plan.buffer_size;
+        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        let input = scratch.input.get(..bare).unwrap_or_default();
+        match dialect.parse(&mut scratch.parser, input, &asked)? {
+            Head::Partial if bare < scratch.input.len() => {}
+            head => return Ok(head),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use net::pool::{Idle, Pool};
 use net::stream::Stream;
 use std::cell::Cell;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
@@ -91,10 +92,12 @@ impl Idle for Connection {
 pub struct Key {
     /// The server's address as text.
     pub address: Rc<str>,
-    /// What is spoken: the scheme.
+    /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
     /// What its TLS stands for.
     pub secure: Option<Identity>,
+    /// The local address that was asked for.
+    pub local: Option<SocketAddr>,
     /// Identity of the location's settings; 0 when connections are shared.
     pub place: usize,
 }

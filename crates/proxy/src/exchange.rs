@@ -1,12 +1,12 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
-use crate::connection::{Connection, Key};
+use crate::connection::Key;
 use crate::dialect::{Encoded, Job, Sent};
 use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
 use crate::retry;
 use crate::route::Route;
-use crate::secure::plan::Target;
+use crate::secure::plan;
 use crate::sender::Source;
 use crate::settings::next;
 use crate::upstream::Upstream;
@@ -14,6 +14,7 @@ use crate::url::Url;
 use balance::{Balancing, Choice, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
+use http::balancer::{self, Target, Turn};
 use http::connection::Address;
 use http::{Outcome, Request, log_request};
 use std::cell::Cell;
@@ -42,29 +43,35 @@ pub struct Exchange {
     /// What the request written says.
     pub encoded: Encoded,
     /// Whom the request has in mind, with TLS.
-    pub target: Option<Rc<Target>>,
+    pub secure: Option<Rc<plan::Target>>,
     /// Local address of connections.
     pub local: Option<SocketAddr>,
     /// When it began, on the monotonic clock.
     pub began_ms: u64,
     /// The id by which `sticky` knows the request.
     pub session: Vec<u8>,
+    /// What the group's balancer and the exchange tell each other, if it has one.
+    pub turn: Option<Rc<Turn>>,
+    /// What the balancer has chosen for this try.
+    pub target: Option<Target>,
+    /// The last try failed because an idle connection had died, which says nothing about its server.
+    pub stale: bool,
     /// The cookie that `sticky` has set for the server of the last try.
     pub cookie: Vec<u8>,
 }
 
 impl Exchange {
     /// Finds out whom the request has in mind, where the URL is reached over TLS.
-    pub fn choose_target(&mut self) {
+    pub fn choose_secure(&mut self) {
         let evaluated = self.evaluated.is_some();
-        self.target = match (&self.route.secure, self.url()) {
+        self.secure = match (&self.route.secure, self.url()) {
             (Some(secured), Some(url)) if url.secure => Some(secured.target(&self.request, url, evaluated)),
             _ => None,
         };
     }
 
     fn scheme(&self) -> &'static [u8] {
-        if self.target.is_some() { self.route.dialect.secure_scheme() } else { self.route.dialect.scheme() }
+        if self.secure.is_some() { self.route.dialect.secure_scheme() } else { self.route.dialect.scheme() }
     }
 
     /// The URL that the request goes to.
@@ -75,7 +82,7 @@ impl Exchange {
     /// Whether an answer of this status sends the request on to another server.
     #[must_use]
     pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
-        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed, stale: false };
+        let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         let left = self.scratch.selection.tries;
         retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)
@@ -110,6 +117,14 @@ impl Exchange {
         })
     }
 
+    /// Tells the group's balancer how a try has failed.
+    pub fn note(&self, failure: &retry::Failure) {
+        if let Some(turn) = &self.turn {
+            let failed = failure.verdict() == Verdict::Failed;
+            turn.end(balancer::Failure { failed, status: failure.status });
+        }
+    }
+
     /// Evaluates `*_bind`.
     pub fn choose_local(&mut self) {
         let Some(bind) = &self.route.plan.bind else { return };
@@ -142,7 +157,7 @@ impl Exchange {
     }
 
     /// The next server, unless others wait for one already or none can be asked.
-    pub fn next(&mut self) -> Option<Choice> {
+    pub fn choose(&mut self) -> Option<Choice> {
         if self.upstream.queue.as_ref().is_some_and(Queue::is_used) {
             return None;
         }
@@ -193,6 +208,12 @@ impl Exchange {
         }
     }
 
+    /// What the server is blamed for after a failed try.
+    #[must_use]
+    pub fn verdict(&self, failure: &retry::Failure) -> Verdict {
+        if self.stale { Verdict::Neutral } else { failure.verdict() }
+    }
+
     /// How long the answer of the last try took.
     #[must_use]
     pub fn timing(&self) -> Timing {
@@ -226,22 +247,19 @@ impl Exchange {
         text.extend_from_slice(self.scratch.out.get(self.encoded.uri.clone()).unwrap_or_default());
     }
 
-    /// Keeps a clean connection to `peer` for the next request, where the group does that.
-    pub fn keep(&self, peer: &Rc<Peer>, connection: Connection) {
-        if let Some(keepalive) = &self.upstream.keepalive
-            && !self.request.worker.exiting.get()
-        {
-            keepalive.put(self.key(peer), connection, clock::monotonic_ms());
-        }
+    /// The local address of this try's connection.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.target.as_ref().and_then(|target| target.local).or(self.local)
     }
 
-    /// The pool's key for connections to `peer`. One bound to an address belongs to its location.
+    /// The pool's key for connections to `peer`.
     #[must_use]
     pub fn key(&self, peer: &Rc<Peer>) -> Key {
-        let local = self.upstream.keepalive.as_ref().is_some_and(|k| k.local) || self.route.plan.bind.is_some();
-        let place = if local { Rc::as_ptr(&self.route) as usize } else { 0 };
-        let secure = self.target.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
-        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, place }
+        let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
+        let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
+        let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
+        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place }
     }
 }
 

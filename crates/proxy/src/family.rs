@@ -36,17 +36,13 @@ pub fn rows<T: Member>() -> Vec<Row> {
     rows
 }
 
-/// The rows of a gateway protocol (FastCGI, uwsgi, SCGI), which has not all that HTTP has.
+/// The rows of a gateway protocol (FastCGI, uwsgi, SCGI), which has not all that HTTP has; `send_lowat` has FastCGI alone.
 #[must_use]
-pub fn gateway_rows<T: Member>(tls: bool, send_lowat: bool) -> Vec<Row> {
+pub fn gateway_rows<T: Member>(send_lowat: bool) -> Vec<Row> {
     let mut rows = rows::<T>();
-    let without =
-        ["allow_upstream", "cache_convert_head", "headers_hash_bucket_size", "headers_hash_max_size", "pass_trailers", "ssl_key_log"];
+    let without = ["allow_upstream", "headers_hash_bucket_size", "headers_hash_max_size", "pass_trailers"].map(name::<T>);
     let lowat = name::<T>("send_lowat");
-    let secure = name::<T>("ssl_");
-    let dropped = without.map(name::<T>);
-    rows.retain(|row| !dropped.iter().any(|name| *name == row.name));
-    rows.retain(|row| (tls || !row.name.starts_with(&secure)) && (send_lowat || row.name != lowat));
+    rows.retain(|row| !without.iter().any(|name| *name == row.name) && (send_lowat || row.name != lowat));
     rows
 }
 

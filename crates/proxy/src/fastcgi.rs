@@ -66,7 +66,7 @@ impl Routed for Values {
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
-    let mut rows = gateway::rows::<Values>(false, true);
+    let mut rows = gateway::rows::<Values>(true);
     rows.extend([
         Row::new("fastcgi_index", all, Arity::exactly(1), "File that a URI with a slash at its end stands for.", |cx| {
             cx.once(&mut cx.location::<Values>().index, cx.arg(0).into())

@@ -2,11 +2,12 @@
 //!
 //! One worker asks, the first, and writes what it learns into the group's zone, where all of them see it.
 
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, Upstreams};
 use balance::{Found, Template};
 use base::clock;
 use base::log::Level;
 use http::Worker;
+use http::module::Module;
 use resolver::{Failure, Resolver};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,10 +17,20 @@ use std::time::Duration;
 const ABSENT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Follows the names of a group as long as the worker lives.
-pub fn start(worker: &Rc<Worker>, upstream: &Rc<Upstream>) {
-    for index in 0..upstream.group.templates().len() {
-        worker.spawn(Box::pin(follow(worker.clone(), upstream.clone(), index)));
+/// What runs in the first worker.
+pub const MODULE: Module = Module { start, ..Module::named("upstream_resolve") };
+
+/// Follows the names of all groups as long as the worker lives.
+fn start(worker: &Rc<Worker>) {
+    if worker.number != 0 || worker.place().is_some_and(|place| place.agent) {
+        return;
+    }
+    let http = worker.http();
+    let Some(all) = http.main.get::<Upstreams>() else { return };
+    for upstream in all.all() {
+        for index in 0..upstream.group.templates().len() {
+            worker.spawn(Box::pin(follow(worker.clone(), upstream.clone(), index)));
+        }
     }
 }
 

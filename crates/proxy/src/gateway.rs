@@ -67,10 +67,10 @@ pub const WITH_STATUS: [&str; 6] =
 
 /// The rows that all of them have.
 #[must_use]
-pub fn rows<T: Gateway>(tls: bool, send_lowat: bool) -> Vec<Row> {
+pub fn rows<T: Gateway>(send_lowat: bool) -> Vec<Row> {
     let places = Context::LOCATION.union(Context::LOCATION_IF);
     let name = |suffix: &str| format!("{}_{suffix}", T::PREFIX);
-    let mut rows = family::gateway_rows::<T>(tls, send_lowat);
+    let mut rows = family::gateway_rows::<T>(send_lowat);
     rows.extend([
         Row::new(name("pass"), places, Arity::exactly(1), "Passes requests on to an application server.", pass::<T>),
         Row::new(name("param"), Context::HTTP_ALL, Arity::Between(2, 3), "A parameter of the request sent upstream.", param::<T>),

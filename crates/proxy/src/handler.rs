@@ -69,10 +69,13 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         source,
         framing,
         encoded: Encoded::default(),
-        target: None,
+        secure: None,
         local: None,
         began_ms: clock::monotonic_ms(),
         session: Vec::new(),
+        turn: None,
+        target: None,
+        stale: false,
         cookie: Vec::new(),
     };
     let outcome = drive(&mut exchange).await;
@@ -177,7 +180,7 @@ fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Source, Sent), O
 
 /// Tries servers until one answers.
 async fn drive(exchange: &mut Exchange) -> Outcome {
-    exchange.choose_target();
+    exchange.choose_secure();
     if !exchange.encode() {
         return Outcome::Status(500);
     }
@@ -190,7 +193,14 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
     exchange.prepare_selection();
     let mut first = true;
     loop {
-        let choice = match exchange.next() {
+        let asked = match exchange.upstream.balancer {
+            None => None,
+            Some(_) => match Box::pin(exchange.ask()).await {
+                Ok(asked) => asked,
+                Err(outcome) => return outcome,
+            },
+        };
+        let choice = match asked.or_else(|| exchange.choose()) {
             Some(choice) => choice,
             // Boxed, as every request's future would have room for it otherwise.
             None => match Box::pin(exchange.wait(first)).await {
@@ -217,7 +227,8 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             }
             End::Failed(failure) => {
                 let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
-                lease.end(&exchange.request, failure.verdict(), Timing::default());
+                lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
+                exchange.note(&failure);
                 let left = exchange.scratch.selection.tries;
                 if !retry::may_go_on(&exchange.route.plan, exchange.encoded.once, &failure, left, elapsed) {
                     return Outcome::Status(failure.status);

@@ -7,6 +7,7 @@
 
 pub mod attempt;
 pub mod buffer;
+pub mod chosen;
 pub mod connection;
 pub mod dialect;
 pub mod exchange;
@@ -23,6 +24,7 @@ pub mod memcached;
 pub mod pace;
 pub mod pass;
 pub mod place;
+pub mod pools;
 pub mod proxy;
 pub mod queue;
 pub mod record;

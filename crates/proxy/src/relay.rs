@@ -22,6 +22,8 @@ pub struct Relay<'a> {
     pub request: &'a Rc<Request>,
     /// The location's settings.
     pub plan: &'a Plan,
+    /// How long the upstream may send nothing, milliseconds.
+    pub read_timeout: u64,
     /// Where bytes are counted.
     pub record: &'a Record,
     /// Buffers; `input` begins with the head.
@@ -128,7 +130,7 @@ impl Relay<'_> {
         }
     }
 
-    /// Nobody wants the body: unless it is here already, the connection is left in the middle of it.
+    /// Nobody wants the body: the connection is left in the middle of it, unless there is none or its records are here already.
     fn skip(&mut self, head: usize) -> bool {
         let mut at = head;
         loop {
@@ -138,9 +140,9 @@ impl Relay<'_> {
                 self.request.log(level, &line);
             }
             match step {
-                Ok(Step::Data { end, .. }) => at += end,
+                Ok(Step::Data { end, .. }) if matches!(self.framing, Framing::Records(_)) => at += end,
                 Ok(Step::Done { end }) => return rest.len() == end && self.framing.is_clean(),
-                Ok(Step::Partial) | Err(_) => return false,
+                _ => return false,
             }
         }
     }
@@ -243,7 +245,7 @@ impl Relay<'_> {
         if pace.is_resting() {
             may_read = false;
             if pace.poll_rest(cx).is_ready() {
-                self.connection.set_timer(self.plan.read_timeout);
+                self.connection.set_timer(self.read_timeout);
                 return Poll::Ready(Event::Resume);
             }
         }
@@ -253,7 +255,7 @@ impl Relay<'_> {
                 Poll::Ready(Ok(n)) => {
                     pace.read += n as u64;
                     self.record.update(0, |t, _| t.received += n as u64);
-                    self.connection.set_timer(self.plan.read_timeout);
+                    self.connection.set_timer(self.read_timeout);
                     return Poll::Ready(Event::Data);
                 }
                 Poll::Ready(Err(error)) => {

@@ -15,16 +15,13 @@ pub struct Failure {
     pub sent: bool,
     /// Bytes of the client's body have been taken that cannot be taken again.
     pub consumed: bool,
-    /// An idle connection had died, which says nothing about its server.
-    pub stale: bool,
 }
 
 impl Failure {
-    /// What the server is blamed for: 403 and 404 are answers, not faults, and a connection that died while it was idle is neither.
+    /// What the server is blamed for: 403 and 404 are answers, not faults.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let blameless = self.stale || self.condition & (next::HTTP_403 | next::HTTP_404) != 0;
-        if blameless { Verdict::Neutral } else { Verdict::Failed }
+        if self.condition & (next::HTTP_403 | next::HTTP_404) != 0 { Verdict::Neutral } else { Verdict::Failed }
     }
 }
 
@@ -56,7 +53,7 @@ mod tests {
     fn who_is_asked_again() {
         let plan =
             |bits| Family { next_upstream: Some(bits), next_upstream_timeout: Some(100), ..Family::default() }.plan("proxy", &[]).unwrap();
-        let error = |sent, consumed| Failure { condition: next::ERROR, status: 502, sent, consumed, stale: false };
+        let error = |sent, consumed| Failure { condition: next::ERROR, status: 502, sent, consumed };
         let usual = plan(next::ERROR | next::TIMEOUT);
         assert!(may_go_on(&usual, false, &error(true, false), 1, 0));
         assert!(!may_go_on(&usual, false, &error(true, false), 0, 0));
@@ -67,13 +64,11 @@ mod tests {
         let brave = plan(next::ERROR | next::NON_IDEMPOTENT);
         assert!(may_go_on(&brave, true, &error(true, false), 1, 0));
         assert!(!may_go_on(&plan(0), false, &error(false, false), 1, 0));
-        assert_eq!(error(true, true).verdict(), Verdict::Failed);
-        assert_eq!(Failure { stale: true, ..error(true, true) }.verdict(), Verdict::Neutral);
     }
 
     #[test]
     fn what_left_and_may_do_harm_stays_away() {
-        let failure = |sent| Failure { condition: next::ERROR, status: 502, sent, consumed: false, stale: false };
+        let failure = |sent| Failure { condition: next::ERROR, status: 502, sent, consumed: false };
         let plan = Family { next_upstream: Some(next::ERROR), ..Family::default() }.plan("proxy", &[]).unwrap();
         for (name, bit) in Method::ALL.iter().chain(&[("PURGE", Method::UNKNOWN)]) {
             let once = is_non_idempotent(*bit);

@@ -52,7 +52,7 @@ impl Routed for Values {
 }
 
 fn rows() -> Vec<Row> {
-    gateway::rows::<Values>(false, false)
+    gateway::rows::<Values>(false)
 }
 
 fn levels(levels: &mut Levels) {

@@ -9,8 +9,8 @@ pub mod sticky;
 pub mod zone;
 
 use crate::connection::Keepalive;
-use crate::following;
 use crate::limits::default;
+use crate::pools::Pools;
 use crate::queue::Queue;
 use crate::secure::plan::Plans;
 use crate::sticky::Sticky;
@@ -21,6 +21,7 @@ use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use draft::Draft;
+use http::balancer::{Balancer, Custom};
 use http::core::Core;
 use http::module::{Levels, Module};
 use http::resolving::{Resolving, log_trouble};
@@ -48,6 +49,10 @@ pub struct Upstream {
     pub sticky: Option<Rc<Sticky>>,
     /// `queue`
     pub queue: Option<Queue>,
+    /// Who chooses in its stead.
+    pub balancer: Option<Rc<dyn Balancer>>,
+    /// Pools that the balancer asks for.
+    pub pools: Pools,
     /// How its names are resolved.
     pub resolving: Resolving,
 }
@@ -61,7 +66,17 @@ impl Upstream {
     }
 
     fn new(name: &str, group: Group) -> Upstream {
-        Upstream { name: name.into(), group, keepalive: None, key: None, sticky: None, queue: None, resolving: Resolving::default() }
+        Upstream {
+            name: name.into(),
+            group,
+            keepalive: None,
+            key: None,
+            sticky: None,
+            queue: None,
+            balancer: None,
+            pools: Pools::default(),
+            resolving: Resolving::default(),
+        }
     }
 }
 
@@ -84,6 +99,11 @@ impl Upstreams {
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&Rc<Upstream>> {
         self.groups.get(name).or_else(|| self.groups.get(&*name.to_ascii_lowercase()))
+    }
+
+    /// All groups.
+    pub fn all(&self) -> impl Iterator<Item = &Rc<Upstream>> {
+        self.groups.values()
     }
 
     /// The host of a fixed URL.
@@ -121,7 +141,8 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
         (draft.name, draft.span) = (name, cx.directive.name.span);
     }
     cx.read_block(Context::UPSTREAM, &frame)?;
-    let draft = frame.server.take::<Draft>();
+    let mut draft = frame.server.take::<Draft>();
+    draft.balancer = frame.server.take::<Custom>().0;
     if draft.servers.is_empty() && draft.templates.is_empty() {
         return Err(cx.error("no servers are inside upstream"));
     }
@@ -187,10 +208,18 @@ fn build(mut draft: Draft, resolving: Resolving) -> Result<Upstream, Error> {
         Keepalive::new(limit, local, requests, time, draft.timeout.unwrap_or(default::KEEPALIVE_TIMEOUT))
     });
     let queue = draft.queue.map(|(limit, timeout)| Queue::new(limit, timeout));
-    Ok(Upstream { keepalive, key: draft.key, sticky: draft.sticky, queue, resolving, ..Upstream::new(&name, group) })
+    Ok(Upstream {
+        keepalive,
+        key: draft.key,
+        sticky: draft.sticky,
+        queue,
+        balancer: draft.balancer,
+        resolving,
+        ..Upstream::new(&name, group)
+    })
 }
 
-/// A worker begins to count in the zones; the first one follows the names. One that exits keeps nobody waiting for its idle
+/// A worker begins to count in the zones. One that exits keeps nobody waiting for its idle
 /// connections.
 fn start(worker: &Rc<http::Worker>) {
     let http = worker.http();
@@ -199,12 +228,10 @@ fn start(worker: &Rc<http::Worker>) {
         for zone in all.groups.values().filter_map(|upstream| upstream.group.zone()) {
             zone.start_worker(worker.number);
         }
-        if worker.number == 0 {
-            all.groups.values().for_each(|upstream| following::start(worker, upstream));
-        }
     }
     worker.on_exiting(move || {
         let Some(all) = http.main.get::<Upstreams>() else { return };
         all.groups.values().filter_map(|u| u.keepalive.as_ref()).for_each(Keepalive::clear);
+        all.groups.values().for_each(|u| u.pools.clear());
     });
 }

@@ -62,7 +62,7 @@ impl Routed for Values {
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
-    let mut rows = gateway::rows::<Values>(true, false);
+    let mut rows = gateway::rows::<Values>(false);
     rows.extend([
         Row::new("uwsgi_modifier1", all, Arity::exactly(1), "First modifier of the uwsgi packet.", |cx| {
             let value = modifier(cx)?;

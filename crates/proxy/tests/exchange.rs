@@ -1,5 +1,6 @@
 //! Exchanges over real sockets: what upstreams see, what clients get, what is remembered.
 
+mod balancer;
 mod gateway;
 mod groups;
 mod harness;
@@ -297,14 +298,13 @@ fn redirects_and_cookies_are_rewritten() {
 
 #[test]
 fn a_redirect_that_no_rule_changes_stays_as_it_is() {
-    for (sent, expected, is_final) in [("/out/a", "/in/a", false), ("/other", "/other", true), ("http://x/", "http://x/", true)] {
+    for (sent, expected) in [("/out/a", "http://127.0.0.1:1000/in/a"), ("/other", "/other"), ("http://x/", "http://x/")] {
         worker(async {
             let text = format!("HTTP/1.1 302 Found\r\nLocation: {sent}\r\nContent-Length: 0\r\n\r\n");
             let up = Upstream::start(vec![vec![Box::leak(text.into_boxed_str())]]);
             let site = Site::new(&format!("location / {{ proxy_pass http://127.0.0.1:{}; proxy_redirect /out/ /in/; }}", up.port));
             let answer = site.get("/x").await;
-            assert!(answer.client.head.borrow().contains(&format!("Location: {expected}\n")), "{sent}");
-            assert_eq!(answer.request.response.borrow().location_is_own, !is_final, "{sent}");
+            assert!(answer.client.head.borrow().contains(&format!("Location: {expected}\n")), "{sent}: {}", answer.client.head.borrow());
         });
     }
 }
@@ -344,8 +344,7 @@ fn a_url_with_variables_needs_an_address() {
 fn configurations_that_are_refused() {
     for (text, error) in [
         ("location / { proxy_pass ftp://x; }", "invalid URL prefix"),
-        ("location / { proxy_pass https://127.0.0.1; }", "https protocol is not supported yet in \"proxy_pass\""),
-        ("location / { proxy_cache on; }", "\"proxy_cache\" directive is not supported yet"),
+        ("location / { proxy_pass https://127.0.0.1; }", "https protocol in \"proxy_pass\" is not supported yet"),
         (
             "location / { proxy_pass http://127.0.0.1; proxy_buffers 2 4k; proxy_busy_buffers_size 64k; }",
             "\"proxy_busy_buffers_size\" must be less than",

@@ -47,6 +47,12 @@ const NO_PASSWORD: &str = "error:07880109:common libcrypto routines::interrupted
 const BAD_CERTIFICATE: &str = "error:0688010A:asn1 encoding routines::nested asn1 error:Type=X509";
 const MISMATCH: &str = "error:05800074:x509 certificate routines::key values mismatch";
 
+/// A certificate in DER, borrowed.
+#[must_use]
+pub fn der(bytes: &[u8]) -> CertificateDer<'_> {
+    CertificateDer::from(bytes)
+}
+
 impl Chain {
     /// Reads `name`: a file in PEM, or PEM itself behind `data:`. The first certificate is the server's own.
     ///

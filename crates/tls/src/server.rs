@@ -104,6 +104,14 @@ impl Settings {
         Self { config: Arc::new(config), ..self.clone() }
     }
 
+    /// The same with these protocols for ALPN, the server's first choice first.
+    #[must_use]
+    pub fn with_alpn(&self, alpn: Vec<Vec<u8>>) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = alpn;
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// The same with another store, such as one that knows the session that Lua code fetched for this connection.
     #[must_use]
     pub fn with_store(&self, store: Arc<dyn StoresServerSessions>) -> Self {

@@ -124,9 +124,9 @@ fn start(options: &mut Options) -> Result<i32, String> {
 /// Runs the command to its end and passes signals on.
 fn supervise(mut command: Command) -> std::io::Result<i32> {
     let awaited = [SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM];
-    // The child has its signals back before its program starts.
-    let mut child = command.spawn()?;
+    // Before there is a child, so that none is lost in between. It has its signals back before its program starts.
     sys::signal::block(&awaited)?;
+    let mut child = command.spawn()?;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(code_of(status));

@@ -7,6 +7,7 @@ mod diagnostics;
 mod libraries;
 mod lua;
 mod modes;
+mod names;
 mod processes;
 mod ready;
 mod resty;

@@ -107,3 +107,60 @@ fn a_signal_ends_the_code_and_clears_up() {
     until("the end", || child.try_wait().unwrap().is_some());
     assert_eq!(leftovers(&prefix), 0, "after at most {PATIENCE:?}");
 }
+
+/// What an expression is, with these declarations made.
+fn through_ffi(prefix: &Prefix, declarations: &str, expression: &str) -> String {
+    let code = format!("local ffi = require 'ffi' local C = ffi.C ffi.cdef[[{declarations}]] local buf = ffi.new('unsigned char[64]') local t = {{{expression}}}
+        for i = 1, #t do t[i] = tostring(t[i]) end print(table.concat(t, ' '))");
+    let (out, err, _) = resty(prefix, &["-e", &code]);
+    assert!(err.is_empty(), "{err}");
+    out.trim_end().to_owned()
+}
+
+#[test]
+fn functions_and_variables_of_nginx_by_their_c_names() {
+    let prefix = Prefix::new();
+    let dump = "unsigned char *ngx_hex_dump(unsigned char *dst, const unsigned char *src, size_t len);";
+    assert_eq!(through_ffi(&prefix, dump, "ffi.string(buf, C.ngx_hex_dump(buf, 'a\\255', 2) - buf)"), "61ff");
+    let numbers = "intptr_t ngx_atoi(const unsigned char *line, size_t n); intptr_t ngx_hextoi(const unsigned char *line, size_t n);";
+    let calls =
+        "tonumber(C.ngx_atoi('128', 3)), tonumber(C.ngx_atoi('1x', 2)), tonumber(C.ngx_hextoi('fF', 2)), tonumber(C.ngx_hextoi('', 0))";
+    assert_eq!(through_ffi(&prefix, numbers, calls), "128 -1 255 -1");
+    let sums = "uint32_t ngx_murmur_hash2(const unsigned char *data, size_t len); extern uint32_t ngx_crc32_table256[256]; extern uint32_t *ngx_crc32_table_short;";
+    let values =
+        "C.ngx_murmur_hash2('Hello, World', 12), C.ngx_murmur_hash2('abc', 3), C.ngx_crc32_table256[1], C.ngx_crc32_table_short[1]";
+    assert_eq!(through_ffi(&prefix, sums, values), "2858680353 324500635 1996959894 498536548");
+    let variables = "extern int ngx_pid; extern uintptr_t ngx_process, ngx_worker;";
+    assert_eq!(
+        through_ffi(&prefix, variables, "C.ngx_pid == ngx.worker.pid(), tonumber(C.ngx_process), tonumber(C.ngx_worker)"),
+        "true 0 0"
+    );
+    let declared = "C.ngx_http_lua_ffi_crc32_long('hello', 5) == ngx.crc32_long('hello'), ffi.sizeof('ngx_str_t'), C.ngx_http_lua_ffi_worker_id(), \
+                    (function() C.ngx_http_lua_ffi_md5('hello', 5, buf) return ffi.string(buf, 32) end)(), \
+                    (function() C.ngx_http_lua_ffi_sha1_bin('x', 1, buf) return ffi.string(buf, 20) == ngx.sha1_bin('x') end)(), \
+                    pcall(ffi.typeof, 'ngx_http_request_t *')";
+    assert!(through_ffi(&prefix, "", declared).starts_with("true 16 0 5d41402abc4b2a76b9719d911017c592 true true"));
+}
+
+#[test]
+fn libraries_that_nginx_is_linked_with_are_there_once_they_are_declared() {
+    let prefix = Prefix::new();
+    let wrong = "select(2, pcall(ffi.cdef, 'bad bad bad'))";
+    assert!(through_ffi(&prefix, "", wrong).contains("near 'bad'"));
+    // A machine without them says so when a function is called, as for any other name.
+    let there = |name: &str| {
+        Command::new(BINARY)
+            .args(["resty", "-e", &format!("require 'ffi'.load('{name}')")])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    };
+    if there("libcrypto.so.3") {
+        let declared = "int RAND_bytes(unsigned char *buf, int num); const char *OpenSSL_version(int t);";
+        assert_eq!(through_ffi(&prefix, declared, "C.RAND_bytes(buf, 8), ffi.string(C.OpenSSL_version(0)):sub(1, 7)"), "1 OpenSSL");
+    }
+    if there("libz.so.1") {
+        assert_eq!(through_ffi(&prefix, "const char *zlibVersion(void);", "ffi.string(C.zlibVersion()):sub(1, 2)"), "1.");
+    }
+}

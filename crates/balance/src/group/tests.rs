@@ -165,3 +165,55 @@ fn ip_hash_is_stable_and_falls_back() {
     let first = keyed(&group, "\x7f\0\0");
     assert_eq!(first, keyed(&group, "\x7f\0\0"));
 }
+
+fn timed(group: &Group, choice: &Choice, header: u64, response: u64) {
+    let times = Timing { header: Some(header), response: Some(response) };
+    group.heard(choice, header, header);
+    group.release(choice, Verdict::Good, times, response);
+}
+
+#[test]
+fn chance_follows_weights_and_the_less_loaded_of_two_is_asked() {
+    let of = |balancing| group(vec![server(1, 1), server(2, 3)], balancing);
+    let random = of(Balancing::Random);
+    let second = (0..4000).filter(|_| pick(&random, 0) == Some(2)).count();
+    assert!((2700..3300).contains(&second), "{second}");
+    for by in [None, Some(crate::Measure::Header)] {
+        let two = of(Balancing::RandomTwo(by));
+        let held: Vec<_> = (0..400).map(|_| two.next(&mut Selection::default(), 0).unwrap()).collect();
+        let second = held.iter().filter(|choice| port(choice) == Some(2)).count();
+        assert!((295..=305).contains(&second), "{second}");
+    }
+}
+
+#[test]
+fn the_server_that_is_done_first_is_next() {
+    use crate::Measure::{Header, LastByte};
+    for (measure, expected) in [(Header, 1), (LastByte, 2)] {
+        let group = group(vec![server(1, 1), server(2, 1)], Balancing::LeastTime { measure, waiting: false });
+        for _ in 0..2 {
+            let choice = group.next(&mut Selection::default(), 0).unwrap();
+            // The first is quick to begin, the second to end.
+            let (header, response) = if port(&choice) == Some(1) { (10, 900) } else { (300, 310) };
+            timed(&group, &choice, header, response);
+        }
+        let seen: Vec<_> = (0..4).filter_map(|_| pick(&group, 0)).collect();
+        assert_eq!(seen, [expected; 4], "{measure:?}");
+    }
+}
+
+#[test]
+fn requests_that_wait_for_answers_make_a_server_slow() {
+    let group = group(vec![server(1, 1), server(2, 1)], Balancing::LeastTime { measure: crate::Measure::Header, waiting: true });
+    let first = group.next(&mut Selection::default(), 0).unwrap();
+    assert_eq!(port(&first), Some(1));
+    // Two seconds later the other is the better one, and goes on being it, although it gets more and more.
+    let later: Vec<_> = (0..5).map(|_| group.next(&mut Selection::default(), 2000).unwrap()).collect();
+    assert!(later.iter().all(|choice| port(choice) == Some(2)));
+    let peer = first.peer.clone();
+    assert_eq!(peer.get(crate::Counter::Waiting), 1);
+    group.release(&first, Verdict::Failed, Timing::default(), 3000);
+    assert_eq!((peer.get(crate::Counter::Waiting), peer.get(crate::Counter::HeaderTime)), (0, 0));
+    later.iter().for_each(|choice| timed(&group, choice, 5, 9));
+    assert!(group.snapshot().peers().all(|peer| peer.get(crate::Counter::Waiting) == 0 && peer.connections() == 0));
+}

@@ -3,7 +3,7 @@
 use crate::method::{round_robin, search};
 use crate::peer::Choice;
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 
 pub(crate) fn pick(tier: &Tier, selection: &mut Selection, now_ms: u64) -> Option<Choice> {
     if selection.key.is_empty() {

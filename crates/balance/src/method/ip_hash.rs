@@ -3,7 +3,7 @@
 use crate::method::search;
 use crate::peer::Choice;
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 
 const START: u32 = 89;
 

@@ -3,9 +3,8 @@
 use crate::method::{round_robin, take};
 use crate::peer::{Choice, Peer};
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 use std::cmp::Ordering;
-use std::rc::Rc;
 
 pub(crate) fn pick(tier: &Tier, selection: &mut Selection, now_ms: u64) -> Option<Choice> {
     loop {
@@ -28,11 +27,10 @@ fn choose(tier: &Tier, selection: &Selection, now_ms: u64) -> Option<usize> {
 pub(crate) fn least(tier: &Tier, selection: &Selection, now_ms: u64, load: impl Fn(&Peer) -> (i128, i128)) -> Option<usize> {
     let mut best: Option<(usize, (i128, i128))> = None;
     let mut many = false;
-    let loads: Vec<(usize, &Rc<Peer>, (i128, i128))> =
-        tier.candidates(&selection.tried, now_ms).map(|(index, peer)| (index, peer, load(peer))).collect();
-    for (index, _, load) in &loads {
-        match best.map_or(Ordering::Less, |(_, least)| compare(*load, least)) {
-            Ordering::Less => (best, many) = (Some((*index, *load)), false),
+    for (index, peer) in tier.candidates(&selection.tried, now_ms) {
+        let load = load(peer);
+        match best.map_or(Ordering::Less, |(_, least)| compare(load, least)) {
+            Ordering::Less => (best, many) = (Some((index, load)), false),
             Ordering::Equal => many = true,
             Ordering::Greater => {}
         }
@@ -41,8 +39,9 @@ pub(crate) fn least(tier: &Tier, selection: &Selection, now_ms: u64, load: impl 
     if !many {
         return Some(index);
     }
-    let equal = loads.iter().filter(|(_, _, load)| compare(*load, least).is_eq()).map(|(index, peer, _)| (*index, *peer));
-    round_robin::smooth(tier, equal, None, now_ms)
+    let equal = tier.candidates(&selection.tried, now_ms).filter(|(_, peer)| compare(load(peer), least).is_eq());
+    // In a zone others may have changed all of them meanwhile.
+    round_robin::smooth(tier, equal, None, now_ms).or(Some(index))
 }
 
 /// a/wa to b/wb without division.

@@ -8,7 +8,7 @@ use crate::method::least_conn::least;
 use crate::method::{Measure, take};
 use crate::peer::{Choice, Peer, Timing, seconds, signed};
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 
 /// Longer times count as equally bad.
 const WORST_MS: i64 = 5000;

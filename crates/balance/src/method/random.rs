@@ -4,7 +4,7 @@ use crate::method::least_conn::compare;
 use crate::method::{Measure, least_time, round_robin, search, take};
 use crate::peer::{Choice, Peer};
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 use std::cell::Cell;
 
 /// Chance without a system call: xorshift from a random start.

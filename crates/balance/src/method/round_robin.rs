@@ -11,7 +11,7 @@ use crate::counters::Counter;
 use crate::method::take;
 use crate::peer::{Choice, Peer};
 use crate::selection::Selection;
-use crate::snapshot::Tier;
+use crate::tier::Tier;
 use std::rc::Rc;
 
 pub(crate) fn pick(tier: &Tier, selection: &mut Selection, now_ms: u64) -> Option<Choice> {

@@ -27,6 +27,8 @@ fn read(text: &str, context: Context) -> (Frame, Result<(), String>) {
     let frame = Frame::default();
     frame.global.get::<Ground>().paths = Rc::new(Paths { prefix: "/srv/".into(), conf_prefix: "/conf/".into() });
     let result = table(&modules, Vec::new()).read(&block, context, &frame);
+    let missing = frame.global.take::<conf::row::Unsupported>().list;
+    let result = missing.into_iter().next().map_or(result, Err);
     (frame, result.map_err(|error| error.message))
 }
 
@@ -105,7 +107,7 @@ fn unknown_pools_are_found() {
 }
 
 #[test]
-fn a_later_row_never_hides_a_real_one() {
+fn a_name_has_one_row_in_a_place() {
     let modules: Rc<[Module]> = Rc::from([]);
     let table = table(&modules, Vec::new());
     let mut seen = std::collections::BTreeSet::new();

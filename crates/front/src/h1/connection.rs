@@ -64,7 +64,7 @@ impl H1 {
     pub fn new(opened: Opened) -> H1 {
         H1 {
             stream: RefCell::new(opened.stream),
-            info: Rc::new(opened.info),
+            info: opened.info,
             input: RefCell::new(opened.input),
             output: RefCell::default(),
             body: RefCell::default(),
@@ -123,6 +123,14 @@ impl H1 {
         match self.cause.get() {
             0 => ErrorKind::TimedOut.into(),
             number => io::Error::from_raw_os_error(number),
+        }
+    }
+
+    /// The connection closes: TLS says so.
+    pub fn say_goodbye(&self) {
+        if !self.broken.get() {
+            // A client that takes nothing more sees the connection closed.
+            let _ = self.stream.borrow().close_notify();
         }
     }
 

@@ -7,7 +7,7 @@ use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
 use crate::door::{Beginning, Front, Listener, Opened, Parked, Protocol};
-use crate::request::Refusal;
+use crate::request::{Refusal, check_tls};
 use base::clock;
 use base::log::Level;
 use http::core::default;
@@ -76,12 +76,12 @@ async fn serve(mut state: Loop) {
         match state.next_head().await {
             Next::Head(length) => {
                 if !state.one_request(length, None).await {
-                    return;
+                    return state.conn.say_goodbye();
                 }
             }
             Next::Familiar(seen) => {
                 if !state.one_request(seen.length(), Some(seen)).await {
-                    return;
+                    return state.conn.say_goodbye();
                 }
             }
             Next::Bad(error) => return state.refuse(error).await,
@@ -190,6 +190,7 @@ impl Loop {
             }
             None => self.understand(&request, length),
         };
+        let filled = if self.listener.endpoint.tls { filled.and_then(|()| self.check_tls(&request)) } else { filled };
         conn.input.borrow_mut().advance(length);
         let counters = &self.front.worker.counters;
         counters.requests.set(counters.requests.get() + 1);
@@ -208,6 +209,15 @@ impl Loop {
         self.pipelined = !self.conn.input.borrow().rest().is_empty();
         self.front.worker.spare.give(request);
         goes_on
+    }
+
+    fn check_tls(&self, request: &Request) -> Result<(), Refusal> {
+        request.action.set("reading client request headers");
+        if let Some(info) = request.connection.tls_info().filter(|info| info.early.get()) {
+            let early = self.conn.stream.borrow().tls().and_then(|tls| tls.server().map(|session| session.is_early()));
+            info.early.set(early.unwrap_or(false));
+        }
+        check_tls(request).inspect(|()| request.action.set(""))
     }
 
     /// Fills the request from a head that was parsed.
@@ -296,6 +306,7 @@ impl Loop {
         if poll_fn(|cx| self.conn.poll_send(cx, 0)).await.is_ok() {
             linger(&self.conn, &request.core(), error.lingers()).await;
         }
+        self.conn.say_goodbye();
     }
 
     fn client_closed(mut self) {
@@ -339,7 +350,11 @@ impl Loop {
     fn idle(mut self) -> Option<Loop> {
         let now = clock::monotonic_ms();
         if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
+            self.conn.say_goodbye();
             return None;
+        }
+        if !self.conn.stream.borrow().can_park() {
+            return Some(self);
         }
         let left = (self.idle_until - now).div_ceil(1000);
         let info = self.conn.info.clone();
@@ -351,6 +366,7 @@ impl Loop {
                     info: Compact::of(&info),
                     no_delay: conn.no_delay.get(),
                     state: None,
+                    session: None,
                 };
                 drop(info);
                 self.front.park(conn.stream.into_inner(), parked, u32::try_from(left).unwrap_or(u32::MAX));

@@ -1,7 +1,7 @@
 //! From a stream's fields to a request.
 
 use super::stream::Stream;
-use crate::request::{Refusal, enter_host, enter_target};
+use crate::request::{Refusal, check_tls, enter_host, enter_target};
 use base::log::Level;
 use http::body::Body;
 use http::core::ServerCore;
@@ -44,6 +44,9 @@ pub fn fill(stream: &Stream, request: &Rc<Request>, head: &RequestHead, fields: 
         Refusal { status: 400 }
     })?;
     enter_target(request, path, &shape)?;
+    if stream.conn.listener.endpoint.tls {
+        check_tls(request)?;
+    }
     if !end {
         request.body.replace(Rc::new(Body::on_wire(head.content_length)));
     }

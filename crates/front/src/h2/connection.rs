@@ -72,7 +72,7 @@ impl H2 {
         H2 {
             front,
             listener: opened.listener,
-            info: Rc::new(opened.info),
+            info: opened.info,
             socket: RefCell::new(opened.stream),
             input: RefCell::new(opened.input),
             codec: RefCell::new(codec),

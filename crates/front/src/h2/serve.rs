@@ -320,8 +320,12 @@ impl Serving {
         if now >= self.idle_until || self.conn.watch.evicted() {
             self.conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
             // What the socket does not take now is lost.
-            let _ = self.conn.try_send();
+            let _ = self.conn.try_send().and_then(|_| self.conn.socket.borrow().close_notify());
             return None;
+        }
+        if !self.conn.socket.borrow().can_park() {
+            self.idle = false;
+            return Some(self);
         }
         let seconds = u32::try_from((self.idle_until - now).div_ceil(1000)).unwrap_or(u32::MAX);
         match Rc::try_unwrap(self.conn) {
@@ -334,6 +338,7 @@ impl Serving {
                     info: Compact::of(&conn.info),
                     no_delay: conn.no_delay.get(),
                     state: Some(Box::new(codec)),
+                    session: None,
                 };
                 conn.front.park(conn.socket.into_inner(), parked, seconds);
                 None

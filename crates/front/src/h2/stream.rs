@@ -305,7 +305,8 @@ impl Downstream for Stream {
         let end = head_out::write(&self.conn, self.id, self.extended.get(), request);
         self.answered.set(true);
         if end {
-            (self.ended.replace(true), self.closed.replace(true));
+            self.ended.set(true);
+            self.closed.set(true);
         }
         let size = self.conn.out.borrow().len().saturating_sub(before) as u64;
         request.header_size.set(size);

@@ -19,6 +19,7 @@ pub mod request;
 pub mod resp_header;
 pub mod semaphore;
 pub mod shared;
+pub mod symbols;
 pub mod time;
 pub mod var;
 pub mod worker;
@@ -27,6 +28,7 @@ pub mod worker;
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
     vec![
+        symbols::group(),
         consts::group(),
         var::group(),
         resp_header::group(),
@@ -52,7 +54,7 @@ pub fn groups() -> Vec<lua::Group> {
 /// The groups of a machine in a thread: what needs no request.
 #[must_use]
 pub(crate) fn thread_groups() -> Vec<lua::Group> {
-    vec![consts::group(), args::group(), digest::group(), base64::group(), escape::group(), shared::group()]
+    vec![symbols::group(), consts::group(), args::group(), digest::group(), base64::group(), escape::group(), shared::group()]
 }
 
 /// The result of a row that a Lua function wraps: its errors name the line that called that function.

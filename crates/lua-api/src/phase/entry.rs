@@ -272,10 +272,7 @@ impl Entry {
         let result = host.machine.vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
         after(&host);
         self.give_back(host);
-        result.map_err(|error| {
-            report(request, self.phase, &error);
-            error
-        })
+        result.inspect_err(|error| report(request, self.phase, error))
     }
 }
 

@@ -56,7 +56,7 @@ fn destination_uri(request: &Request, destination: &[u8]) -> Result<Vec<u8>, u16
         if line.host.is_empty() {
             return Err(refuse(request, 400, "client sent no \"Host\" header"));
         }
-        let scheme: &[u8] = if request.connection.tls { b"https://" } else { b"http://" };
+        let scheme: &[u8] = if request.connection.is_tls() { b"https://" } else { b"http://" };
         let rest = destination.strip_prefix(scheme).ok_or_else(|| invalid(request, destination))?;
         let same = rest.get(..line.host.len()).is_some_and(|host| host.eq_ignore_ascii_case(&line.host));
         if !same {

@@ -69,10 +69,6 @@ impl AccessFile {
         AccessFile { path, inner: Rc::default(), buffering: Cell::default() }
     }
 
-    pub(super) fn is(&self, path: &Path) -> bool {
-        self.path == path
-    }
-
     pub(super) fn path_text(&self) -> String {
         self.path.display().to_string()
     }

@@ -7,7 +7,7 @@ use conf::row::Cx;
 use conf::tree::Error;
 use http::root::os_path;
 use http::{Complex, Request, log_request};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -53,6 +53,8 @@ struct Open {
     file: Option<Rc<LogFile>>,
     uses: u64,
     used: u64,
+    /// The number of that use: many fall into one millisecond.
+    turn: u64,
     opened: u64,
 }
 
@@ -60,6 +62,7 @@ struct Open {
 #[derive(Default)]
 struct OpenFiles {
     by_path: RefCell<HashMap<PathBuf, Open>>,
+    turn: Cell<u64>,
 }
 
 /// Appends a line to the file that the path names for this request. Nothing is logged for a root that does not exist,
@@ -88,10 +91,12 @@ fn open(request: &Request, path: &PathBuf, cache: Option<&FileCache>) -> io::Res
     let state = request.worker.state::<OpenFiles>();
     let mut files = state.by_path.borrow_mut();
     let now = clock::monotonic_ms();
+    let turn = state.turn.get() + 1;
+    state.turn.set(turn);
     files.retain(|_, open| now < open.used.saturating_add(cache.inactive));
     if let Some(open) = files.get_mut(path) {
         open.uses += 1;
-        open.used = now;
+        (open.used, open.turn) = (now, turn);
         if let Some(file) = open.file.as_ref().filter(|_| now < open.opened.saturating_add(cache.valid)) {
             return Ok(file.clone());
         }
@@ -102,10 +107,10 @@ fn open(request: &Request, path: &PathBuf, cache: Option<&FileCache>) -> io::Res
     }
     let file = LogFile::open(path)?;
     if files.len() >= cache.max {
-        let oldest = files.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone());
+        let oldest = files.iter().min_by_key(|(_, open)| open.turn).map(|(path, _)| path.clone());
         oldest.map(|path| files.remove(&path));
     }
     let kept = (cache.min_uses <= 1).then(|| file.clone());
-    files.insert(path.clone(), Open { file: kept, uses: 1, used: now, opened: now });
+    files.insert(path.clone(), Open { file: kept, uses: 1, used: now, turn, opened: now });
     Ok(file)
 }

@@ -32,8 +32,8 @@ pub(super) fn define(variables: &mut Variables) {
         true
     });
     http_define(variables, "server_port", 0, |request, out| put_port(out, request.connection.local.port().unwrap_or(0)));
-    http_define(variables, "scheme", 0, |request, out| put(out, if request.connection.tls { b"https" } else { b"http" }));
-    http_define(variables, "https", 0, |request, out| put(out, if request.connection.tls { b"on" } else { b"" }));
+    http_define(variables, "scheme", 0, |request, out| put(out, if request.connection.is_tls() { b"https" } else { b"http" }));
+    http_define(variables, "https", 0, |request, out| put(out, if request.connection.is_tls() { b"on" } else { b"" }));
     http_define(variables, "connection", 0, |request, out| {
         push_number(out, request.connection.id);
         true

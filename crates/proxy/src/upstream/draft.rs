@@ -4,6 +4,7 @@ use crate::sticky::Sticky;
 use balance::{Balancing, Server, SharedPeers, Template};
 use conf::row::Cx;
 use conf::tree::{Error, Span};
+use http::balancer::Balancer;
 use session::Complex;
 use std::cell::{OnceCell, RefMut};
 use std::rc::Rc;
@@ -28,6 +29,8 @@ pub(crate) struct Draft {
     pub(crate) key: Option<Complex>,
     pub(crate) zone: Option<Rc<ZoneName>>,
     pub(crate) sticky: Option<Rc<Sticky>>,
+    /// Who chooses in the group's stead.
+    pub(crate) balancer: Option<Rc<dyn Balancer>>,
     /// Length and time.
     pub(crate) queue: Option<(usize, u64)>,
     pub(crate) keepalive: Option<(usize, bool)>,

@@ -271,8 +271,7 @@ fn configurations_that_are_refused() {
         ("location / { fastcgi_pass 127.0.0.1:1; fastcgi_pass 127.0.0.1:1; }", "\"fastcgi_pass\" directive is duplicate"),
         ("location / { fastcgi_param A b if_empty; }", "invalid parameter \"if_empty\""),
         ("location / { fastcgi_split_path_info ^(.+)$; }", "pattern \"^(.+)$\" must have 2 captures"),
-        ("location / { fastcgi_cache on; }", "\"fastcgi_cache\" directive is not supported yet"),
-        ("location / { fastcgi_ssl_verify on; }", "unknown directive \"fastcgi_ssl_verify\""),
+        ("location / { fastcgi_pass_trailers on; }", "unknown directive \"fastcgi_pass_trailers\""),
         ("location / { fastcgi_next_upstream http_502; }", "invalid value \"http_502\""),
         ("location / { scgi_send_lowat 1; }", "unknown directive \"scgi_send_lowat\""),
     ] {

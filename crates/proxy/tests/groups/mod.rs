@@ -3,6 +3,8 @@
 use crate::HELLO;
 use crate::harness::{Site, Upstream, dead_port, worker};
 use http::Outcome;
+use http::body::Body;
+use std::rc::Rc;
 
 #[test]
 fn a_dead_server_and_a_stale_connection_never_take_a_good_server_down() {
@@ -23,6 +25,27 @@ fn a_dead_server_and_a_stale_connection_never_take_a_good_server_down() {
 }
 
 #[test]
+fn a_stale_connection_blames_nobody_where_nothing_can_be_sent_again() {
+    worker(async {
+        let up = Upstream::start(vec![vec![HELLO, ""], vec![HELLO]]);
+        let (port, dead) = (up.port, dead_port());
+        let servers = format!("server 127.0.0.1:{port} weight=100; server 127.0.0.1:{dead};");
+        let location = "location / { proxy_pass http://u; proxy_request_buffering off; }";
+        let site = Site::new(&format!("upstream u {{ {servers} }} {location}"));
+        assert_eq!(site.get("/x").await.outcome, Outcome::Ok);
+        let upload = site.run("/x", |request, client| {
+            request.line.borrow_mut().method = http::Method::POST;
+            request.body.replace(Rc::new(Body::on_wire(Some(65_536))));
+            client.upload.set(65_536);
+        });
+        assert_eq!(upload.await.outcome, Outcome::Status(502));
+        let answer = site.get("/x").await;
+        assert_eq!((answer.outcome, answer.variable("upstream_addr")), (Outcome::Ok, format!("127.0.0.1:{port}")));
+        assert!(!site.log.borrow().contains("temporarily disabled"), "{}", site.log.borrow());
+    });
+}
+
+#[test]
 fn a_cookie_binds_to_the_server_that_answered() {
     worker(async {
         let up = Upstream::start(vec![vec![HELLO, HELLO]]);
@@ -32,7 +55,7 @@ fn a_cookie_binds_to_the_server_that_answered() {
         let site = Site::new(&format!("upstream u {{ {servers} {cookie} }} location / {{ proxy_pass http://u; }}"));
         let answer = site.get("/x").await;
         let expected = "Set-Cookie: at=good; expires=Thu, 31-Dec-37 23:55:55 GMT; max-age=315360000; domain=a.b; httponly; secure; samesite=strict; path=/p";
-        let head = answer.client.head.borrow();
+        let head = answer.client.head.borrow().clone();
         assert_eq!(head.lines().filter(|line| line.starts_with("Set-Cookie")).collect::<Vec<_>>(), [expected]);
         assert_eq!(answer.variable("upstream_addr"), format!("127.0.0.1:{dead}, 127.0.0.1:{port}"));
         assert_eq!(site.get("/x").await.outcome, Outcome::Ok);

@@ -7,7 +7,7 @@ use conf::configs::ConfMap;
 use conf::context::{Arity, Context};
 use conf::include::{Loader, OpenError};
 use conf::parser::Parser;
-use conf::row::{Row, Table};
+use conf::row::{Row, Table, Unsupported};
 use conf::scope::Frame;
 use http::connection::{Address, BodyError, BodyRead, Connection, Downstream};
 use http::location::{Location, Locations, Match};
@@ -24,7 +24,8 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 17] = [
+const MODULES: [Module; 18] = [
+    crate::balancer::MODULE,
     proxy::upstream::MODULE,
     proxy::upstream::methods::HASH,
     proxy::upstream::methods::IP_HASH,
@@ -77,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) body: RefCell<Vec<u8>>,
     /// The end was marked.
     pub(crate) ended: Cell<bool>,
+    /// Bytes of a body that are still to come.
+    pub(crate) upload: Cell<usize>,
     /// The client takes nothing: everything stays queued.
     pub(crate) stuck: Cell<bool>,
     /// Bytes that were not offered to the client yet: it takes all that it is offered.
@@ -132,8 +135,11 @@ impl Downstream for Client {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_body(&self, _: &mut Cx<'_>, _: &Request, _: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
-        Poll::Ready(Ok(BodyRead::End))
+    fn poll_body(&self, _: &mut Cx<'_>, _: &Request, out: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
+        let part = self.upload.get().min(4096);
+        self.upload.set(self.upload.get() - part);
+        out.resize(out.len() + part, b'u');
+        Poll::Ready(Ok(if part == 0 { BodyRead::End } else { BodyRead::Data(part) }))
     }
 
     fn poll_gone(&self, _: &mut Cx<'_>) -> Poll<()> {
@@ -206,7 +212,13 @@ impl Site {
         }
         let block = Parser::new(Text(text.as_bytes().to_vec()), "/").parse_file(b"x").into_result().map_err(|e| e.message)?;
         table.read(&block, Context::HTTP, &frame).map_err(|e| e.message)?;
+        if let Some(missing) = frame.global.take::<Unsupported>().list.into_iter().next() {
+            return Err(missing.message);
+        }
         MODULES.iter().try_for_each(|m| (m.complete)(&frame)).map_err(|e| e.message)?;
+        if let Some(missing) = frame.global.take::<Unsupported>().list.into_iter().next() {
+            return Err(missing.message);
+        }
         let mut levels = Levels::default();
         MODULES.iter().for_each(|m| (m.levels)(&mut levels));
         let (name, inner) = node.take().unwrap();
@@ -259,14 +271,20 @@ impl Site {
             local: peer,
             requests: Cell::new(1),
             started_ms: 0,
-            tls: false,
+            tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
         let empty = Rc::new(Location {
             ..Parts::default().into_location(Box::default(), Match::Unnamed, Rc::default(), ConfMap::default(), Locations::default())
         });
-        let server =
-            Server { name: Box::default(), conf: ConfMap::default(), core: Rc::default(), own: empty, locations: Locations::default() };
+        let server = Server {
+            name: Box::default(),
+            conf: ConfMap::default(),
+            core: Rc::default(),
+            tls: Default::default(),
+            own: empty,
+            locations: Locations::default(),
+        };
         let request = Rc::new(Request::new(self.worker.clone(), self.worker.http(), Rc::new(connection), client.clone(), Rc::new(server)));
         {
             let mut line = request.line.borrow_mut();

@@ -1,0 +1,246 @@
+//! The handshake of TLS before a connection's protocol: ClientHello, choice of the server by its name, certificates, ALPN.
+
+use crate::door::{Front, Listener, Opened};
+use base::log::Level;
+use engine::find;
+use http::Connection;
+use http::protocols::ServerProtocols;
+use http::tls::{Answer, Greeting, Rejection, TlsInfo};
+use net::stream::Stream;
+use net::tls::Failure;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use tls::error::TlsError;
+use tls::server::alert_record;
+use wire::tls::hello::{Hello, Status};
+use wire::tls::{First, first};
+
+/// `internal_error` (RFC 8446, 6.2).
+const INTERNAL_ERROR: u8 = 80;
+
+/// What a connection became.
+pub enum Shaken {
+    /// A session stands; the index is that of the protocol that ALPN chose.
+    Session(Opened, Option<u8>),
+    /// The client speaks plain text.
+    Plain(Opened),
+    /// Nothing: it is closed, and logged.
+    Over,
+}
+
+/// Shakes hands. The deadline is already set on the connection's watch.
+pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
+    let hello = match greet(&mut opened).await {
+        Ok(Some(hello)) => hello,
+        Ok(None) => return Shaken::Plain(opened),
+        Err(refusal) => return refuse(front, &opened, refusal),
+    };
+    opened.listener.server = named(&opened.listener, &hello);
+    let greeting = Rc::new(Greeting {
+        alpn: protocols(front, &opened.listener).flat_map(|index| front.protocol(index)).flat_map(|p| p.alpn.iter().copied()).collect(),
+        hello,
+        worker: front.worker.clone(),
+        http: opened.listener.http.clone(),
+        connection: opened.info.clone(),
+        server: opened.listener.server.clone(),
+        left: RefCell::default(),
+    });
+    // Names of certificates may ask for the client's.
+    opened.info.tls.replace(Some(Rc::new(preliminary(&greeting))));
+    let handshakes = greeting.server.tls.handshakes.get().or(opened.listener.endpoint.default.tls.handshakes.get()).cloned();
+    let answer = match handshakes {
+        Some(handshakes) => handshakes.answer(&greeting),
+        None => Answer::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
+    };
+    let settings = match answer {
+        Answer::Now(settings) => settings,
+        Answer::Wait(future) => future.await,
+    };
+    let session = match settings.map(|settings| settings.session()) {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) => {
+            return refuse(front, &opened, Refusal::Rejected(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error }));
+        }
+        Err(rejection) => return refuse(front, &opened, Refusal::Rejected(rejection)),
+    };
+    finish(front, opened, &greeting, session).await
+}
+
+/// Why there is no session.
+enum Refusal {
+    /// The client has gone or been silent.
+    Closed,
+    /// `client_header_timeout`, or evicted.
+    TimedOut,
+    /// What came is no ClientHello.
+    Malformed(u8, TlsError),
+    /// The server does not want it.
+    Rejected(Rejection),
+    /// The library says no; the client was told.
+    Failed(Failure),
+}
+
+async fn greet(opened: &mut Opened) -> Result<Option<Hello>, Refusal> {
+    let mut hello = Hello::new();
+    poll_fn(|cx| {
+        loop {
+            match opened.input.rest().first().map(|byte| first(*byte)) {
+                Some(First::Plain) => return Poll::Ready(Ok(None)),
+                Some(First::Sslv2) => {
+                    return Poll::Ready(Err(Refusal::Malformed(70, TlsError::new(258, "unsupported protocol"))));
+                }
+                Some(First::Tls) => match hello.parse(opened.input.rest()) {
+                    Ok(Status::Complete { .. }) => return Poll::Ready(Ok(Some(std::mem::take(&mut hello)))),
+                    Ok(Status::Partial) => {}
+                    Err(error) => {
+                        let (number, words) = error.reason();
+                        return Poll::Ready(Err(Refusal::Malformed(error.alert(), TlsError::new(number, words))));
+                    }
+                },
+                None => {}
+            }
+            if opened.watch.evicted() || opened.watch.read_expired() {
+                return Poll::Ready(Err(Refusal::TimedOut));
+            }
+            if !matches!(ready!(opened.poll_fill(cx)), Ok(1..)) {
+                return Poll::Ready(Err(Refusal::Closed));
+            }
+        }
+    })
+    .await
+}
+
+/// The server that the client names, or the address's default.
+fn named(listener: &Listener, hello: &Hello) -> Rc<http::Server> {
+    let endpoint = &listener.endpoint;
+    let host = hello.server_name().and_then(wire::h1::host::validate);
+    let Some(host) = host else { return endpoint.default.clone() };
+    find::by_name(endpoint, &host.name.to_ascii_lowercase()).unwrap_or_else(|| endpoint.default.clone())
+}
+
+/// What may be spoken with the server that was chosen, best first.
+fn protocols<'f>(front: &'f Front, listener: &Listener) -> impl Iterator<Item = u8> + use<'f> {
+    let own = listener.server.conf.share::<ServerProtocols>().unwrap_or_default();
+    front.protocols_in(listener.endpoint.asked | own.on)
+}
+
+fn preliminary(greeting: &Greeting) -> TlsInfo {
+    let hello = &greeting.hello;
+    TlsInfo {
+        server: greeting.server.clone(),
+        protocol: "",
+        cipher: "",
+        group: None,
+        resumed: false,
+        server_name: hello.server_name().map(Box::from),
+        alpn: None,
+        suites: hello.suites().collect(),
+        groups: hello.groups().collect(),
+        signatures: hello.signature_algorithms().collect(),
+        session_id: Box::default(),
+        peer: Box::default(),
+        verdict: (0, "ok"),
+        lacks_authority: false,
+        early: Cell::new(false),
+    }
+}
+
+async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Greeting, session: tls::session::ServerSession) -> Shaken {
+    let Opened { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
+    let shaken = {
+        let mut handshake = pin!(net::tls::accept(stream, session, input.rest()));
+        poll_fn(|cx| {
+            if let Poll::Ready(shaken) = handshake.as_mut().poll(cx) {
+                return Poll::Ready(Some(shaken));
+            }
+            watch.wake_on_expiry(cx.waker());
+            if watch.evicted() || watch.read_expired() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    };
+    let refusal = match shaken {
+        Some(Ok(tls)) => {
+            let stream = Stream::Tls(Box::new(tls));
+            let alpn = learn(&stream, greeting, &info);
+            let mut choice = protocols(front, &listener);
+            let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
+            let input = crate::input::Input::default();
+            return Shaken::Session(Opened { stream, input, info, watch, listener, no_delay, request_by, resumed, state }, chosen);
+        }
+        Some(Err(failure)) => Refusal::Failed(failure),
+        None => Refusal::TimedOut,
+    };
+    log(front, &listener, &info, &refusal);
+    Shaken::Over
+}
+
+/// Keeps what requests will ask for. Answers the name that ALPN chose.
+fn learn(stream: &Stream, greeting: &Greeting, info: &Connection) -> Option<Box<[u8]>> {
+    let mut session = stream.tls()?.server()?;
+    let verdict = session.verdict().copied();
+    let alpn: Option<Box<[u8]>> = session.alpn().map(Box::from);
+    let found = TlsInfo {
+        protocol: session.protocol().unwrap_or_default(),
+        cipher: session.cipher().unwrap_or_default(),
+        group: session.group(),
+        resumed: session.is_resumed(),
+        alpn: alpn.clone(),
+        peer: session.peer_chain().iter().map(|certificate| Box::from(certificate.as_ref())).collect(),
+        verdict: verdict.map_or((0, "ok"), |verdict| (verdict.code, verdict.text())),
+        lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
+        early: Cell::new(session.is_early()),
+        session_id: if session.is_resumed() { resumed_id(&greeting.hello) } else { Box::default() },
+        ..preliminary(greeting)
+    };
+    info.tls.replace(Some(Rc::new(found)));
+    alpn
+}
+
+/// What names a session that the client came back to: its identifier, or as OpenSSL does the digest of its ticket.
+fn resumed_id(hello: &Hello) -> Box<[u8]> {
+    match hello.first_ticket() {
+        Some(ticket) => tls::names::sha256(ticket).into(),
+        None => hello.session_id.of(hello.message()).into(),
+    }
+}
+
+/// Tells the client, as far as that is still possible, and the log.
+fn refuse(front: &Front, opened: &Opened, refusal: Refusal) -> Shaken {
+    let alert = match &refusal {
+        Refusal::Malformed(alert, _) => Some(*alert),
+        Refusal::Rejected(rejection) => Some(rejection.alert),
+        _ => None,
+    };
+    if let Some(alert) = alert {
+        // Who does not take seven bytes learns nothing.
+        let _ = opened.stream.try_write(&alert_record(alert));
+    }
+    log(front, &opened.listener, &opened.info, &refusal);
+    Shaken::Over
+}
+
+fn log(front: &Front, listener: &Listener, info: &Connection, refusal: &Refusal) {
+    let write = |level, message: &str| front.log(listener, info, level, &format!("{message} while SSL handshaking"));
+    let failed = |error: &TlsError| {
+        let level = if error.is_ordinary() { Level::Info } else { Level::Crit };
+        write(level, &format!("SSL_do_handshake() failed (SSL: {error})"));
+    };
+    match refusal {
+        Refusal::Closed | Refusal::Failed(Failure::Closed) => write(Level::Info, "peer closed connection in SSL handshake"),
+        Refusal::TimedOut => write(Level::Info, "client timed out (110: Connection timed out)"),
+        Refusal::Malformed(_, error) => failed(error),
+        Refusal::Rejected(rejection) => {
+            if !rejection.detail.is_empty() {
+                write(Level::Error, &rejection.detail);
+            }
+            failed(&rejection.error);
+        }
+        Refusal::Failed(Failure::Tls(error)) => failed(error),
+        Refusal::Failed(Failure::Io(error)) => {
+            write(Level::Info, &format!("peer closed connection in SSL handshake {}", base::errno::describe(error)));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! TLS as requests and configuration see it: what a handshake found, and who answers handshakes for a server.
+
+use crate::connection::Connection;
+use crate::location::Server;
+use crate::request::Request;
+use crate::root::Http;
+use crate::worker::Worker;
+use session::BoxFuture;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use tls::error::TlsError;
+use tls::server::Settings;
+use wire::tls::hello::Hello;
+
+/// What is known of a connection's TLS once the handshake is over. It stays the same for the connection's life.
+pub struct TlsInfo {
+    /// The server that the handshake was for: chosen by SNI, or the address's default.
+    pub server: Rc<Server>,
+    /// `$ssl_protocol`
+    pub protocol: &'static str,
+    /// `$ssl_cipher`: OpenSSL's name.
+    pub cipher: &'static str,
+    /// `$ssl_curve`
+    pub group: Option<&'static str>,
+    /// `$ssl_session_reused`
+    pub resumed: bool,
+    /// `$ssl_server_name`, as the client sent it.
+    pub server_name: Option<Box<[u8]>>,
+    /// `$ssl_alpn_protocol`
+    pub alpn: Option<Box<[u8]>>,
+    /// Suites that the client offered, by number.
+    pub suites: Box<[u16]>,
+    /// Groups that the client offered, by number.
+    pub groups: Box<[u16]>,
+    /// Signature algorithms that the client offered, by number.
+    pub signatures: Box<[u16]>,
+    /// `$ssl_session_id`
+    pub session_id: Box<[u8]>,
+    /// The client's certificates in DER, its own first.
+    pub peer: Box<[Box<[u8]>]>,
+    /// OpenSSL's code and words of what is wrong with them; 0 is nothing.
+    pub verdict: (u16, &'static str),
+    /// What is wrong is only that their authority is not known.
+    pub lacks_authority: bool,
+    /// The handshake may still be repeated by somebody else: early data has come and the client's Finished has not.
+    pub early: Cell<bool>,
+}
+
+/// A handshake in progress: what can be asked before it is answered.
+pub struct Greeting {
+    /// What the client offers.
+    pub hello: Hello,
+    /// The worker.
+    pub worker: Rc<Worker>,
+    /// The configuration.
+    pub http: Rc<Http>,
+    /// The client.
+    pub connection: Rc<Connection>,
+    /// The server that SNI chose, or the address's default.
+    pub server: Rc<Server>,
+    /// Names for ALPN, best first.
+    pub alpn: Vec<&'static [u8]>,
+    /// What code that runs in the handshake leaves for the requests of the connection.
+    pub left: RefCell<Option<Rc<dyn std::any::Any>>>,
+}
+
+impl Greeting {
+    /// A request for code that runs in the handshake: it has the connection and the server, and no client waits for it.
+    pub fn request(&self) -> Rc<Request> {
+        self.worker.spare.take_detached(&self.worker, &self.http, self.connection.clone(), self.server.clone())
+    }
+}
+
+/// Why a handshake is refused.
+pub struct Rejection {
+    /// The alert that the client gets (RFC 8446, 6.2).
+    pub alert: u8,
+    /// What the log says before, as an error; empty: nothing.
+    pub detail: String,
+    /// What the log says of the handshake.
+    pub error: TlsError,
+}
+
+/// How a handshake goes on: now, or after a wait.
+pub enum Answer {
+    /// With these settings.
+    Now(Result<Settings, Rejection>),
+    /// Code must run first.
+    Wait(BoxFuture<Result<Settings, Rejection>>),
+}
+
+/// Who answers the handshakes of a server.
+pub trait Handshakes {
+    /// Chooses what a session is made from.
+    fn answer(&self, greeting: &Rc<Greeting>) -> Answer;
+}
+
+/// What a server demands of its clients' certificates (`ssl_verify_client`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientVerify {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A good one.
+    On,
+    /// A good one, if there is one.
+    Optional,
+    /// One whose authority need not be known.
+    OptionalNoCa,
+}
+
+/// A server's part in TLS; filled when the server is built.
+#[derive(Default)]
+pub struct ServerTls {
+    /// Answers handshakes; not set: the server has no certificate.
+    pub handshakes: OnceCell<Rc<dyn Handshakes>>,
+    /// `ssl_verify_client`
+    pub verify: Cell<ClientVerify>,
+}
+
+impl ServerTls {
+    /// The client sent plain HTTP to a port of TLS, or the connection does not satisfy the server: the status to refuse its
+    /// request with (`ngx_http_process_request`). `of`: the handshake, if there was one.
+    pub fn objection(&self, of: Option<&TlsInfo>) -> Option<(u16, String)> {
+        let Some(info) = of else { return Some((497, "client sent plain HTTP request to HTTPS port".to_owned())) };
+        let verify = self.verify.get();
+        if verify == ClientVerify::Off {
+            return None;
+        }
+        let (code, words) = info.verdict;
+        if code != 0 && !(verify == ClientVerify::OptionalNoCa && info.lacks_authority) {
+            return Some((495, format!("client SSL certificate verify error: ({code}:{words})")));
+        }
+        (verify == ClientVerify::On && info.peer.is_empty()).then(|| (496, "client sent no required SSL certificate".to_owned()))
+    }
+}

@@ -1,0 +1,224 @@
+//! The directives.
+
+use super::handshakes::CacheLimits;
+use super::{SessionCache, Ssl, cache};
+use base::text;
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::tree::Error;
+use http::root::Ground;
+use http::tls::ClientVerify;
+use session::{Complex, Variables};
+use std::path::PathBuf;
+use std::rc::Rc;
+use tls::ciphers::PROTOCOLS;
+
+const SERVERS: Context = Context::HTTP.union(Context::SERVER);
+
+/// Options of `ssl_conf_command` that have a meaning here.
+const COMMANDS: [&str; 8] = ["Ciphersuites", "CipherString", "Curves", "Groups", "Options", "Protocol", "MinProtocol", "MaxProtocol"];
+
+fn file(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<Rc<str>>) -> Row {
+    Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
+        let path = path(cx, 0);
+        cx.once(field(&mut cx.server::<Ssl>()), path)
+    })
+}
+
+fn words(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<Rc<str>>) -> Row {
+    Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
+        let value = Rc::from(cx.text(0).as_ref());
+        cx.once(field(&mut cx.server::<Ssl>()), value)
+    })
+}
+
+fn flag(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<bool>) -> Row {
+    Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
+        let value = cx.flag(0)?;
+        cx.once(field(&mut cx.server::<Ssl>()), value)
+    })
+}
+
+/// All rows of the module.
+// tidy: table
+pub(super) fn rows() -> Vec<Row> {
+    let one = Arity::exactly(1);
+    vec![
+        Row::new("ssl_certificate", SERVERS, one, "A certificate with its chain.", |cx| {
+            let value = named(cx)?;
+            Rc::make_mut(cx.server::<Ssl>().certificates.get_or_insert_default()).push(value);
+            Ok(())
+        }),
+        Row::new("ssl_certificate_key", SERVERS, one, "The key of a certificate.", |cx| {
+            let value = named(cx)?;
+            Rc::make_mut(cx.server::<Ssl>().keys.get_or_insert_default()).push(value);
+            Ok(())
+        }),
+        Row::new(
+            "ssl_certificate_cache",
+            SERVERS,
+            Arity::Between(1, 3),
+            "Keeps certificates whose names hold variables.",
+            certificate_cache,
+        ),
+        Row::new("ssl_password_file", SERVERS, one, "Passwords of keys, a line each.", passwords),
+        Row::new("ssl_protocols", SERVERS, Arity::AtLeast(1), "Versions of TLS.", protocols),
+        words("ssl_ciphers", "Cipher suites, as OpenSSL names them.", |ssl| &mut ssl.ciphers),
+        words("ssl_ecdh_curve", "Groups for the exchange of keys.", |ssl| &mut ssl.curves),
+        flag("ssl_prefer_server_ciphers", "The server's order of suites counts.", |ssl| &mut ssl.server_order),
+        Row::new("ssl_buffer_size", SERVERS, one, "Most content of a record.", |cx| {
+            let value = cx.size(0)?;
+            cx.once(&mut cx.server::<Ssl>().buffer, value)
+        }),
+        Row::new("ssl_verify_client", SERVERS, one, "Whether clients need a certificate.", |cx| {
+            let value = cx.choice(
+                0,
+                &[
+                    ("off", ClientVerify::Off),
+                    ("on", ClientVerify::On),
+                    ("optional", ClientVerify::Optional),
+                    ("optional_no_ca", ClientVerify::OptionalNoCa),
+                ],
+            )?;
+            cx.once(&mut cx.server::<Ssl>().verify, value)
+        }),
+        Row::new("ssl_verify_depth", SERVERS, one, "Longest chain of a client.", |cx| {
+            let value = cx.number(0)?;
+            cx.once(&mut cx.server::<Ssl>().depth, value)
+        }),
+        file("ssl_client_certificate", "Authorities of clients; clients see their names.", |ssl| &mut ssl.client_certificate),
+        file("ssl_trusted_certificate", "Authorities of clients that they do not see.", |ssl| &mut ssl.trusted_certificate),
+        file("ssl_crl", "Certificates of clients that were revoked.", |ssl| &mut ssl.crl),
+        Row::new("ssl_session_cache", SERVERS, Arity::Between(1, 2), "Where sessions are kept.", session_cache),
+        flag("ssl_session_tickets", "Clients keep their sessions themselves.", |ssl| &mut ssl.tickets),
+        Row::new("ssl_session_ticket_key", SERVERS, one, "A key for session tickets.", |cx| {
+            let value = path(cx, 0);
+            Rc::make_mut(cx.server::<Ssl>().ticket_keys.get_or_insert_default()).push(value);
+            Ok(())
+        }),
+        Row::new("ssl_session_timeout", SERVERS, one, "How long a client may come back to a session.", |cx| {
+            let value = cx.time_sec(0)?;
+            cx.once(&mut cx.server::<Ssl>().timeout, value)
+        }),
+        Row::new("ssl_dhparam", SERVERS, one, "Checked only: there is no DHE.", dhparam),
+        flag("ssl_stapling", "Sends the answer of an OCSP responder.", |ssl| &mut ssl.stapling),
+        file("ssl_stapling_file", "An OCSP answer.", |ssl| &mut ssl.stapling_file),
+        flag("ssl_early_data", "TLS 1.3 0-RTT.", |ssl| &mut ssl.early_data),
+        Row::new("ssl_conf_command", SERVERS, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
+        flag("ssl_reject_handshake", "Refuses all handshakes of the server.", |ssl| &mut ssl.reject),
+        file("ssl_key_log", "A file for the secrets of sessions.", |ssl| &mut ssl.key_log),
+    ]
+}
+
+/// The path of a file below the configuration's directory; `data:` and the like stay as they are.
+fn path(cx: &Cx<'_>, i: usize) -> Rc<str> {
+    let full = cx.global::<Ground>().paths.resolve_conf(cx.arg(i));
+    Rc::from(full.to_string_lossy())
+}
+
+fn named(cx: &Cx<'_>) -> Result<Complex, Error> {
+    let text = cx.arg(0);
+    if text.starts_with(b"engine:") || text.starts_with(b"store:") {
+        return Err(cx.error_at(0, format!("\"{}\" is not supported: keys come from files or \"data:\"", cx.text(0))));
+    }
+    let compiled = Complex::compile(text, &mut cx.global::<Variables>()).map_err(|message| cx.error_at(0, message))?;
+    match compiled.literal() {
+        Some(text) if !text.is_empty() && !text.starts_with(b"data:") => {
+            let full = cx.global::<Ground>().paths.resolve_conf(text);
+            Ok(Complex::from_literal(std::os::unix::ffi::OsStrExt::as_bytes(full.as_os_str())))
+        }
+        _ => Ok(compiled),
+    }
+}
+
+fn passwords(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let path = PathBuf::from(path(cx, 0).as_ref());
+    let text = std::fs::read(&path)
+        .map_err(|error| cx.error(format!("open() \"{}\" failed {}", path.display(), base::errno::describe(&error))))?;
+    cx.once(&mut cx.server::<Ssl>().passwords, Rc::new(tls::certificate::passwords(&text)))
+}
+
+fn protocols(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let mut named = Vec::new();
+    for i in 0..cx.args().len() {
+        let word = cx.text(i);
+        if !PROTOCOLS.iter().any(|known| known.eq_ignore_ascii_case(&word)) {
+            return Err(cx.error_at(i, format!("invalid value \"{word}\"")));
+        }
+        if named.contains(&word.to_string()) {
+            cx.warn(format!("duplicate value \"{word}\""));
+        } else {
+            named.push(word.into_owned());
+        }
+    }
+    cx.once(&mut cx.server::<Ssl>().protocols, Rc::new(named))
+}
+
+fn certificate_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let mut limits = CacheLimits { max: 0, valid: 60, inactive: 10 };
+    let mut off = false;
+    for i in 0..cx.args().len() {
+        let word = cx.text(i);
+        let seconds = |value: &str| text::parse_time_sec(value.as_bytes()).ok_or_else(|| cx.invalid_parameter(i));
+        match word.split_once('=') {
+            Some(("max", value)) => {
+                limits.max = value.parse().ok().filter(|max| *max > 0).ok_or_else(|| cx.invalid_parameter(i))?;
+            }
+            Some(("valid", value)) => limits.valid = seconds(value)?,
+            Some(("inactive", value)) => limits.inactive = seconds(value)?,
+            None if word == "off" => off = true,
+            _ => return Err(cx.invalid_parameter(i)),
+        }
+    }
+    if !off && limits.max == 0 {
+        return Err(cx.error("\"ssl_certificate_cache\" must have the \"max\" parameter"));
+    }
+    cx.once(&mut cx.server::<Ssl>().certificate_cache, (!off).then_some(limits))
+}
+
+fn session_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let mut chosen = None;
+    for i in 0..cx.args().len() {
+        let word = cx.text(i);
+        let invalid = || cx.error_at(i, format!("invalid session cache \"{word}\""));
+        let next = match word.split_once(':') {
+            None if word == "off" || word == "none" => SessionCache::None,
+            None if word == "builtin" => SessionCache::Builtin(cache::BUILTIN),
+            Some(("builtin", number)) => SessionCache::Builtin(number.parse().map_err(|_| invalid())?),
+            Some(("shared", rest)) => {
+                let (name, size) = rest.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(invalid)?;
+                let size = text::parse_size(size.as_bytes(), false).and_then(|size| usize::try_from(size).ok()).ok_or_else(invalid)?;
+                cache::declare(cx, i, name, size)?;
+                SessionCache::Shared(name.into())
+            }
+            _ => return Err(invalid()),
+        };
+        // A shared cache beside a builtin one is asked alone: it holds whatever the other would.
+        if !matches!((&chosen, &next), (Some(SessionCache::Shared(_)), SessionCache::Builtin(_))) {
+            chosen = Some(next);
+        }
+    }
+    cx.server::<Ssl>().cache = chosen;
+    Ok(())
+}
+
+/// The file must hold parameters, though no suite needs them.
+fn dhparam(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let path = path(cx, 0);
+    let failed = |call: &str, what: &str| cx.error(format!("{call}(\"{path}\") failed (SSL: {what})"));
+    let text =
+        std::fs::read(path.as_ref()).map_err(|_| failed("BIO_new_file", "error:80000002:system library::No such file or directory"))?;
+    if memchr::memmem::find(&text, b"-----BEGIN DH PARAMETERS-----").is_none() {
+        return Err(failed("PEM_read_bio_DHparams", "error:0480006C:PEM routines::no start line:Expecting: DH PARAMETERS"));
+    }
+    Ok(())
+}
+
+fn conf_command(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let (name, value) = (cx.text(0).into_owned(), cx.text(1).into_owned());
+    if !COMMANDS.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+        return Err(cx.error(format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: error:0A000182:SSL routines::unknown cmd name)")));
+    }
+    Rc::make_mut(cx.server::<Ssl>().commands.get_or_insert_default()).push((name, value));
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! A balancer from outside, as a directive of the test's own: it waits, picks the server of each try, and hears of failures.
+
+use crate::HELLO;
+use crate::harness::{Site, Upstream, dead_port, worker};
+use conf::context::{Arity, Context};
+use conf::row::Row;
+use http::balancer::{Balancer, Custom, Failure, Pooling, Target, Timeouts, Turn};
+use http::module::Module;
+use http::{Outcome, Request};
+use net::address::Address;
+use session::BoxFuture;
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// The directive `test_balancer`.
+pub(crate) const MODULE: Module = Module { rows, ..Module::named("test_balancer") };
+
+type Does = dyn Fn(&Request, &Turn) -> Outcome;
+
+thread_local! {
+    static DOES: RefCell<Option<Rc<Does>>> = const { RefCell::new(None) };
+}
+
+struct Test;
+
+impl Balancer for Test {
+    fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> BoxFuture<Outcome> {
+        let (request, turn) = (request.clone(), turn.clone());
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let does = DOES.with_borrow(|does| does.clone());
+            does.map_or(Outcome::Ok, |does| does(&request, &turn))
+        })
+    }
+}
+
+fn rows() -> Vec<Row> {
+    vec![Row::new("test_balancer", Context::UPSTREAM, Arity::exactly(0), "", |cx| {
+        cx.frame.server.get::<Custom>().0 = Some(Rc::new(Test));
+        Ok(())
+    })]
+}
+
+fn site(does: impl Fn(&Request, &Turn) -> Outcome + 'static) -> Site {
+    DOES.set(Some(Rc::new(does)));
+    Site::new("upstream u { server 0.0.0.1; test_balancer; } location / { proxy_pass http://u; proxy_next_upstream_tries 3; }")
+}
+
+fn to(port: u16) -> Target {
+    Target::new(Address::Internet(SocketAddr::from(([127, 0, 0, 1], port))))
+}
+
+#[test]
+fn each_try_is_chosen_and_failures_are_told() {
+    worker(async {
+        let up = Upstream::start(vec![vec![HELLO]]);
+        let (port, dead) = (up.port, dead_port());
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let heard = told.clone();
+        let site = site(move |request, turn| {
+            heard.borrow_mut().push((turn.last_failure(), turn.left()));
+            if turn.last_failure().is_none() {
+                // One server has one try; the limit of the location allows two more, not five.
+                assert!(!turn.allow_more(5));
+                turn.set(to(dead));
+                return Outcome::Ok;
+            }
+            // What is sent may change between tries.
+            request.line.borrow_mut().raw_uri = b"/again".to_vec();
+            turn.rewrite();
+            turn.set(to(port));
+            Outcome::Ok
+        });
+        let answer = site.get("/x").await;
+        assert_eq!((answer.outcome, answer.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!(answer.variable("upstream_addr"), format!("127.0.0.1:{dead}, 127.0.0.1:{port}"));
+        assert_eq!(*told.borrow(), [(None, 0), (Some(Failure { failed: true, status: 502 }), 1)]);
+        assert!(up.requests().concat().starts_with("GET /again HTTP/1.1\r\n"));
+    });
+}
+
+#[test]
+fn its_pools_keep_connections_and_its_time_limits_hold() {
+    worker(async {
+        let up = Upstream::start(vec![vec![HELLO, HELLO, HELLO]]);
+        let port = up.port;
+        let site = site(move |_, turn| {
+            turn.set(Target { keepalive: Some(Pooling { size: 1, idle_ms: 60_000, requests: 100 }), ..to(port) });
+            turn.change(|target| target.local = Some(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+            Outcome::Ok
+        });
+        // All of them on one connection: the server accepts one.
+        for _ in 0..3 {
+            assert_eq!(site.get("/x").await.outcome, Outcome::Ok);
+        }
+        assert_eq!(up.requests().len(), 3);
+    });
+    worker(async {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let site = site(move |_, turn| {
+            turn.set(Target { timeouts: Timeouts { read: Some(1), ..Timeouts::default() }, ..to(port) });
+            Outcome::Ok
+        });
+        assert_eq!(site.get("/x").await.outcome, Outcome::Status(504));
+    });
+}
+
+#[test]
+fn it_may_leave_the_choice_to_the_group_or_answer_itself() {
+    worker(async {
+        let refusing = site(|_, _| Outcome::Status(403));
+        assert_eq!(refusing.get("/x").await.outcome, Outcome::Status(403));
+        let up = Upstream::start(vec![vec![HELLO]]);
+        DOES.set(Some(Rc::new(|_, _| Outcome::Ok)));
+        let site =
+            Site::new(&format!("upstream u {{ server 127.0.0.1:{}; test_balancer; }} location / {{ proxy_pass http://u; }}", up.port));
+        assert_eq!(site.get("/x").await.body(), "hello");
+    });
+}
