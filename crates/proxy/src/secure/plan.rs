@@ -47,10 +47,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What a session with the server of this identity is resumed by.
-    pub fn slot(&self, address: &str, target: &Target) -> Option<Arc<Slot>> {
+    /// What a session with this server of a group is resumed by.
+    pub fn slot(&self, server: &[&str], target: &Target) -> Option<Arc<Slot>> {
         let slots = self.slots.as_ref()?;
-        let identity = [address.as_bytes(), b"\0", &target.identity].concat();
+        let identity = [server.join("\0").as_bytes(), b"\0", &target.identity].concat();
         Some(slots.borrow_mut().slot(&identity))
     }
 }
