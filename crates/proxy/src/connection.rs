@@ -1,6 +1,6 @@
 //! A connection to an upstream server, and the pool where it waits for its next request.
 
-use crate::secure::plan::Identity;
+use crate::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};
 use net::stream::Stream;
