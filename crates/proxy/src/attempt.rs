@@ -180,7 +180,9 @@ impl<'a> Attempt<'a> {
             let _ = stream.set_no_delay(true);
             let Some((secured, target)) = secure else { return Ok(stream) };
             let left = limit.saturating_sub(began.elapsed());
-            handshake::shake(&request, secured, target, &self.lease.peer.server.name, stream, left).await.map_err(Unopened::Shake)
+            handshake::shake(&request, secured, target, &[&self.exchange.upstream.name, &self.lease.peer.server.name], stream, left)
+                .await
+                .map_err(Unopened::Shake)
         });
         let watch = self.watch;
         let result = std::future::poll_fn(|cx| {

@@ -1,6 +1,6 @@
 //! A connection to an upstream server, and the pool where it waits for its next request.
 
-use crate::secure::plan::Identity;
+use crate::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};
 use net::stream::Stream;
@@ -94,10 +94,10 @@ pub struct Key {
     pub address: Rc<str>,
     /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
-    /// The local address that was asked for.
-    pub local: Option<SocketAddr>,
     /// What its TLS stands for.
     pub secure: Option<Identity>,
+    /// The local address that was asked for.
+    pub local: Option<SocketAddr>,
     /// Identity of the location's settings; 0 when connections are shared.
     pub place: usize,
 }

@@ -6,7 +6,7 @@ use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
 use crate::retry;
 use crate::route::Route;
-use crate::secure::plan::Target as SecureTarget;
+use crate::secure::plan;
 use crate::sender::Source;
 use crate::settings::next;
 use crate::upstream::Upstream;
@@ -43,7 +43,7 @@ pub struct Exchange {
     /// What the request written says.
     pub encoded: Encoded,
     /// Whom the request has in mind, with TLS.
-    pub secure: Option<Rc<SecureTarget>>,
+    pub secure: Option<Rc<plan::Target>>,
     /// Local address of connections.
     pub local: Option<SocketAddr>,
     /// When it began, on the monotonic clock.
@@ -259,7 +259,7 @@ impl Exchange {
         let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
-        Key { address: peer.server.name.clone(), protocol: self.scheme(), local: self.local(), secure, place }
+        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::handler;
 use crate::pass::{self, Kind, Pass};
 use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
-use crate::secure::plan::Plans;
+use crate::secure::{self, plan::Plans};
 use crate::settings::Family;
 use crate::upstream::Upstreams;
 use conf::context::{Arity, Context};
@@ -71,6 +71,10 @@ pub fn rows<T: Gateway>(send_lowat: bool) -> Vec<Row> {
     let places = Context::LOCATION.union(Context::LOCATION_IF);
     let name = |suffix: &str| format!("{}_{suffix}", T::PREFIX);
     let mut rows = family::gateway_rows::<T>(send_lowat);
+    if !T::SECURE_SCHEME.is_empty() {
+        let key_log = name("ssl_key_log");
+        rows.extend(secure::rows::rows::<T>().into_iter().filter(|row| row.name != key_log));
+    }
     rows.extend([
         Row::new(name("pass"), places, Arity::exactly(1), "Passes requests on to an application server.", pass::<T>),
         Row::new(name("param"), Context::HTTP_ALL, Arity::Between(2, 3), "A parameter of the request sent upstream.", param::<T>),
@@ -149,7 +153,7 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(
     let plan = common.family.plan(T::PREFIX, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {
         "" => None,
-        _ => Plans::secured(at, &pass, &common.family.secure, T::PREFIX).map_err(error)?,
+        _ => Plans::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX).map_err(error)?,
     };
     let params = Params::new(common.params.as_deref().map_or(&[], Vec::as_slice), common.host.as_ref());
     let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };

@@ -64,7 +64,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     }
     pass.settle(&at.main_conf::<Upstreams>(), 80).map_err(error)?;
     let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
-    let secure = Plans::secured(at, &pass, &proxy.family.secure, "proxy").map_err(error)?;
+    let secure = Plans::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy").map_err(error)?;
     let set = proxy.set_headers.clone().unwrap_or_default();
     let dialect = Http1::new(proxy.version_11.unwrap_or(true), proxy.method.clone(), proxy.set_body.clone(), &set);
     let route = Rc::new(Route {

@@ -4,6 +4,7 @@
 //! shakes hands on a new connection.
 
 pub mod handshake;
+pub mod identity;
 pub mod plan;
 pub mod rows;
 pub mod said;

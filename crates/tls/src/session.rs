@@ -250,6 +250,13 @@ impl<E: Engine> Session<E> {
         suites::name_of(self.engine.common().negotiated_cipher_suite()?.suite())
     }
 
+    /// nginx's debug line about a handshake that is over.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let (protocol, cipher) = (self.protocol().unwrap_or_default(), self.cipher().unwrap_or_default());
+        format!("SSL: {protocol}, cipher: \"{cipher} {protocol}\"")
+    }
+
     /// The group of the key exchange by its name in OpenSSL (`$ssl_curve`).
     #[must_use]
     pub fn group(&self) -> Option<&'static str> {

@@ -24,7 +24,7 @@ pub enum Fault {
     TimedOut,
 }
 
-/// Makes a session on a new connection and judges the server.
+/// Makes a session on a new connection and judges the server: `server` is its group and its address.
 ///
 /// # Errors
 /// When there is none, or the server is not the one that is wanted.
@@ -32,7 +32,7 @@ pub async fn shake(
     request: &Request,
     secured: &Secured,
     target: &Target,
-    address: &str,
+    server: &[&str],
     stream: Stream,
     limit: Duration,
 ) -> Result<Stream, Fault> {
@@ -41,7 +41,7 @@ pub async fn shake(
         Fault::Internal
     };
     let settings = secured.settings(target).map_err(|error| internal(error.to_string()))?;
-    let slot = secured.plan().slot(address, target);
+    let slot = secured.plan().slot(server, target);
     let name = target.sent.then_some(target.name.as_str());
     let session = settings.session(name, slot).map_err(|error| internal(format!("SSL_new() failed (SSL: {error})")))?;
     if target.sent {
@@ -56,6 +56,14 @@ pub async fn shake(
         }
         Ok(Ok(stream)) => stream,
     };
+    if request.log_enabled(Level::Debug)
+        && let Some(session) = stream.client()
+    {
+        request.log(Level::Debug, session.summary().as_bytes());
+        if session.is_resumed() {
+            request.log(Level::Debug, b"SSL reused session");
+        }
+    }
     if secured.verify {
         let found = stream.client().and_then(|mut session| {
             let first = session.verdict(Some(&target.name))?;

@@ -1,7 +1,7 @@
 //! What the directives `*_ssl_*` amount to in a location: settings made once for all that say the same, and whom a request
 //! has in mind.
 
-use crate::pass::Pass;
+use crate::secure::identity::Identity;
 use crate::secure::said::{Certificates, Said};
 use crate::url::{Host, Url};
 use base::log::{ErrorLog, Level};
@@ -47,10 +47,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What a session with the server of this identity is resumed by.
-    pub fn slot(&self, address: &str, target: &Target) -> Option<Arc<Slot>> {
+    /// What a session with this server of a group is resumed by.
+    pub fn slot(&self, server: &[&str], target: &Target) -> Option<Arc<Slot>> {
         let slots = self.slots.as_ref()?;
-        let identity = [address.as_bytes(), b"\0", &target.identity].concat();
+        let identity = [server.join("\0").as_bytes(), b"\0", &target.identity].concat();
         Some(slots.borrow_mut().slot(&identity))
     }
 }
@@ -82,14 +82,6 @@ pub struct Target {
     pub certificate: Option<(String, String)>,
     /// What makes connections with it different from others of the same plan.
     pub identity: Rc<[u8]>,
-}
-
-/// What makes a connection different from others to the same address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Which plan it is of: plans that say the same are one.
-    plan: usize,
-    target: Rc<[u8]>,
 }
 
 /// A name as one of a file below the configuration's directory, unless it is no file.
@@ -181,7 +173,7 @@ impl Secured {
     /// What a pool tells connections to `target` by.
     #[must_use]
     pub fn identity(&self, target: &Target) -> Identity {
-        Identity { plan: Rc::as_ptr(&self.plan) as usize, target: target.identity.clone() }
+        Identity::new(Rc::as_ptr(&self.plan) as usize, &target.identity)
     }
 
     /// The settings for `target`.
@@ -205,12 +197,12 @@ impl Secured {
 }
 
 impl Plans {
-    /// The TLS of a location with this pass, unless the pass rules it out.
+    /// The TLS of a location whose pass has this URL, or one with variables, unless it has none.
     ///
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
-    pub fn secured(at: &Attach<'_>, pass: &Pass, said: &Said, prefix: &str) -> Result<Option<Secured>, String> {
-        if pass.url.as_ref().is_some_and(|url| !url.secure) {
+    pub fn secured(at: &Attach<'_>, url: Option<&Url>, said: &Said, prefix: &str) -> Result<Option<Secured>, String> {
+        if url.is_some_and(|url| !url.secure) {
             return Ok(None);
         }
         Secured::new(said, prefix, &at.main_conf::<Plans>(), at.log).map(Some)

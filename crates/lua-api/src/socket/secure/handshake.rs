@@ -8,7 +8,7 @@ use crate::socket::state::{Socket, Work};
 use base::log::Level;
 use lua::{Cx, Later, Raise, Reply, Stack, Value};
 use net::stream::Stream;
-use net::tls::Failure;
+use net::tls::{Failure, TlsStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::Pair;
@@ -148,7 +148,7 @@ fn judge(stream: &Stream, wanted: &Wanted, reporter: &Reporter) -> Result<(), St
     if !wanted.verify {
         return Ok(());
     }
-    let found = stream.tls().and_then(net::tls::TlsStream::client).and_then(|mut session| {
+    let found = stream.tls().and_then(TlsStream::client).and_then(|mut session| {
         let first = session.verdict(wanted.checked())?;
         // What is wrong with the chain itself comes first.
         let chain = if first.code == MISMATCH { session.verdict(None)? } else { first };
@@ -225,6 +225,7 @@ impl Shaking {
                     Err("handshake failed".to_owned())
                 }
                 Ok(Ok(stream)) => {
+                    tell(&reporter, &stream);
                     let stream = Stream::Tls(Box::new(stream));
                     judge(&stream, &wanted, &reporter).map(|()| stream)
                 }
@@ -242,6 +243,15 @@ impl Shaking {
                 }
             })
         })
+    }
+}
+
+fn tell(reporter: &Reporter, stream: &TlsStream<Stream>) {
+    if let Some(session) = stream.client().filter(|_| reporter.is_wordy()) {
+        reporter.debug(format_args!("{}", session.summary()));
+        if session.is_resumed() {
+            reporter.debug(format_args!("SSL reused session"));
+        }
     }
 }
 

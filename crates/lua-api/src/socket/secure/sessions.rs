@@ -1,10 +1,6 @@
 //! Sessions that Lua code holds, to resume by.
 
-use crate::host::Host;
-use crate::socket::hub::Hub;
 use crate::socket::table::Table;
-use base::log::Level;
-use lua::Cx;
 use std::cell::RefCell;
 use std::sync::Arc;
 use tls::resume::Slot;
@@ -19,6 +15,11 @@ impl Sessions {
         self.0.borrow_mut().add(slot)
     }
 
+    /// Lets one go; nothing, if it is not to be had here and now.
+    pub fn remove(&self, id: u64) -> Option<Arc<Slot>> {
+        self.0.try_borrow_mut().ok()?.remove(id)
+    }
+
     /// The session of this number.
     pub fn get(&self, id: u64) -> Option<Arc<Slot>> {
         self.0.borrow().get(id).cloned()
@@ -29,18 +30,4 @@ impl Sessions {
 #[must_use]
 pub fn shown(slot: &Arc<Slot>) -> String {
     format!("{:X}", Arc::as_ptr(slot) as usize)
-}
-
-/// Lets go of the session that no Lua object holds any more; 0: it is not to be had here and now.
-pub fn free(cx: &Cx, id: f64) -> i32 {
-    let freed = cx.with_host::<Host, _>(|host| {
-        let host = host?;
-        let hub: &Hub = host.hub.as_ref()?;
-        let slot = hub.sessions.0.try_borrow_mut().ok()?.remove(id as u64)?;
-        if let Some(log) = host.worker.as_ref().map(|worker| &worker.log).filter(|log| log.enabled(Level::Debug)) {
-            log.write(Level::Debug, 0, format!("lua ssl free session: {}", shown(&slot)).as_bytes());
-        }
-        Some(())
-    });
-    i32::from(freed.is_some())
 }
