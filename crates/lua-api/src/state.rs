@@ -1,9 +1,10 @@
 //! Lua's state of one request: a module context, forgotten at an internal redirect.
 
+use crate::ssl::shake::Shake;
 use http::contexts::Reuse;
 use http::{BoxFuture, Request};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// Numbers of tables in the VM's list of `ngx.ctx` tables.
 #[derive(Debug, Default)]
@@ -68,6 +69,27 @@ pub struct State {
     pub processes: crate::pipe::process::Owned,
     /// Sockets that it connected.
     pub sockets: crate::socket::owned::Owned,
+    /// The handshake that the code runs in.
+    pub shake: RefCell<Weak<Shake>>,
+}
+
+/// An `ngx.ctx` table that code in a handshake leaves for the requests of the connection.
+pub struct LeftCtx {
+    slot: i32,
+    slots: Rc<Slots>,
+}
+
+impl LeftCtx {
+    /// The number of the table.
+    pub fn slot(&self) -> i32 {
+        self.slot
+    }
+}
+
+impl Drop for LeftCtx {
+    fn drop(&mut self) {
+        self.slots.free.borrow_mut().push(self.slot);
+    }
 }
 
 impl State {
@@ -87,6 +109,13 @@ impl State {
         // The first list stays; there is one in a worker.
         let _ = self.slots.set(slots.clone());
         -slot
+    }
+
+    /// Hands the `ngx.ctx` table on, if there is one.
+    pub fn leave_ctx(&self) -> Option<LeftCtx> {
+        let slots = self.slots.get()?.clone();
+        let slot = self.slot.take();
+        (slot != 0).then_some(LeftCtx { slot, slots })
     }
 
     /// Whether there is an `ngx.ctx` table.
@@ -122,7 +151,9 @@ impl Reuse for State {
             machine,
             processes,
             sockets,
+            shake,
         } = self;
+        shake.take();
         page.take();
         for mark in [header_failed, eof, seen_body, buffering, headers_set, mime_set, in_content, filter_ended, raw_socket, abort_known] {
             mark.set(false);

@@ -35,6 +35,8 @@ impl TlsError {
     pub const CALLBACK_FAILED: Self = Self::new(234, "callback failed");
     /// No certificate for this name, and none wanted.
     pub const CERT_CB: Self = Self::new(377, "cert cb error");
+    /// No protocol is left to speak.
+    pub const NO_PROTOCOLS: Self = Self::new(191, "no protocols available");
     /// A chain was refused where that ends the handshake.
     pub const VERIFY_FAILED: Self = Self::new(134, "certificate verify failed");
 

@@ -23,6 +23,7 @@ pub mod check;
 pub mod ciphers;
 pub mod client;
 pub mod error;
+pub mod handed;
 pub mod key_log;
 pub mod names;
 pub mod ocsp;
