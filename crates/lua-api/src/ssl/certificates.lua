@@ -57,14 +57,11 @@ end
 
 local set_cert, set_priv_key, verify_client = R.ssl_set_cert, R.ssl_set_priv_key, R.ssl_verify_client
 function ssl.set_cert(object)
-    local ok, err = set_cert(number(chain, object))
-    return ok, err
+    return set_cert(number(chain, object))
 end
 function ssl.set_priv_key(object)
-    local ok, err = set_priv_key(number(key, object))
-    return ok, err
+    return set_priv_key(number(key, object))
 end
 function ssl.verify_client(shown, depth, trusted)
-    local ok, err = verify_client(number(chain, shown), depth, number(chain, trusted))
-    return ok, err
+    return verify_client(number(chain, shown), depth, number(chain, trusted))
 end

@@ -16,26 +16,22 @@ local server_name, ext, present, ciphers, set = R.hello_server_name, R.hello_ext
 
 function hello.get_client_hello_server_name()
     check()
-    local name, err = server_name()
-    return name, err
+    return server_name()
 end
 
 function hello.get_client_hello_ext(number)
     check()
-    local content, err = ext(number)
-    return content, err
+    return ext(number)
 end
 
 function hello.get_client_hello_ext_present()
     check()
-    local numbers, err = present()
-    return numbers, err
+    return present()
 end
 
 function hello.get_client_hello_ciphers()
     check()
-    local numbers, err = ciphers()
-    return numbers, err
+    return ciphers()
 end
 
 local numbers = {
@@ -72,6 +68,5 @@ function hello.set_protocols(protocols)
             return nil, "invalid protocols failed"
         end
     end
-    local ok, err = set(unpack(wanted))
-    return ok, err
+    return set(unpack(wanted))
 end

@@ -15,8 +15,9 @@ use tls::error::TlsError;
 use tls::server::Settings;
 use wire::tls::hello::extension;
 
-/// `internal_error` (RFC 8446, 6.2).
+/// `internal_error` and `handshake_failure` (RFC 8446, 6.2).
 const INTERNAL_ERROR: u8 = 80;
+const HANDSHAKE_FAILURE: u8 = 40;
 /// Sessions of later versions are sealed into tickets.
 const TLS1_2: u16 = 0x0303;
 
@@ -129,7 +130,11 @@ impl CodeHooks {
             return Err(rejected(TlsError::CERT_CB));
         }
         let chosen = std::mem::take(&mut *shake.chosen.borrow_mut());
-        chosen.apply(settings).map_err(rejected)
+        let settings = chosen.apply(settings).map_err(rejected)?;
+        if settings.pairs().is_empty() {
+            return Err(Rejection { alert: HANDSHAKE_FAILURE, detail: String::new(), error: TlsError::NO_CIPHER });
+        }
+        Ok(settings)
     }
 
     async fn finish(&self, greeting: &Rc<Greeting>, protocol: &str) -> Left {

@@ -35,6 +35,5 @@ function ocsp.validate_ocsp_response(answer, chain, max)
 end
 
 function ocsp.set_ocsp_status_resp(answer)
-    local ok, err = staple(answer)
-    return ok, err
+    return staple(answer)
 end

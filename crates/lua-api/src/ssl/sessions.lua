@@ -6,8 +6,7 @@ local session = { version = "0.1.33" }
 b.G.package.loaded["ngx.ssl.session"] = session
 
 function session.get_session_id()
-    local name, err = id()
-    return name, err
+    return id()
 end
 
 function session.get_serialized_session()
@@ -19,6 +18,5 @@ function session.get_serialized_session()
 end
 
 function session.set_serialized_session(bytes)
-    local ok, err = offer(bytes)
-    return ok, err
+    return offer(bytes)
 end
