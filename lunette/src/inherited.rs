@@ -43,6 +43,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("dav_methods", "PUT"),
     ("error_page", "404 /x"),
     ("expires", "1h"),
+    ("fastcgi_ignore_headers", "Vary"),
+    ("fastcgi_split_path_info", "^(a)(b)$"),
     ("gzip_http_version", "1.0"),
     ("if", "($uri)"),
     ("keepalive_disable", "none"),
@@ -54,8 +56,10 @@ const SAMPLES: &[(&str, &str)] = &[
     ("more_set_input_headers", "'A: b'"),
     ("proxy_http_version", "1.1"),
     ("proxy_ignore_headers", "Vary"),
+    ("scgi_ignore_headers", "Vary"),
     ("set_by_lua_block", "$x"),
     ("try_files", "/a /b"),
+    ("uwsgi_ignore_headers", "Vary"),
 ];
 
 /// What most directives understand one of.

@@ -79,6 +79,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         // Lua's own settings, the start of its machine in each worker; then what only defines variables.
         lua::settings::MODULE,
         lua_api::socket::settings::MODULE,
+        lua_api::socket::secure::settings::MODULE,
         lua::start::MODULE,
         m::resolver::MODULE,
         m::variables::MODULE,

@@ -225,10 +225,19 @@ fn learn(stream: &Stream, greeting: &Greeting, info: &Connection, left: Left) ->
         lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
         early: Cell::new(session.is_early()),
         left,
+        session_id: if session.is_resumed() { resumed_id(&greeting.hello) } else { Box::default() },
         ..preliminary(greeting)
     };
     info.tls.replace(Some(Rc::new(found)));
     alpn
+}
+
+/// What names a session that the client came back to: its identifier, or as OpenSSL does the digest of its ticket.
+fn resumed_id(hello: &Hello) -> Box<[u8]> {
+    match hello.first_ticket() {
+        Some(ticket) => tls::names::sha256(ticket).into(),
+        None => hello.session_id.of(hello.message()).into(),
+    }
 }
 
 /// Tells the client, as far as that is still possible, and the log.

@@ -21,6 +21,8 @@ struct Written {
     rung: VecDeque<Arc<Bell>>,
     /// The job's task.
     task: Option<Waker>,
+    /// The job has ended: nobody hears a bell any more.
+    closed: bool,
 }
 
 /// A thread's bell.
@@ -60,6 +62,13 @@ impl Bells {
     }
 }
 
+impl Drop for Bells {
+    fn drop(&mut self) {
+        // A bell on the board would keep the board, and the board the bell.
+        *self.0.lock() = Written { closed: true, ..Written::default() };
+    }
+}
+
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -70,6 +79,9 @@ impl Wake for Bell {
             return;
         }
         let mut written = self.board.lock();
+        if written.closed {
+            return;
+        }
         written.rung.push_back(self.clone());
         let task = written.task.clone();
         drop(written);
@@ -94,5 +106,13 @@ mod tests {
         assert_eq!((bells.next(), bells.next(), bells.next()), (Some(2), Some(1), None));
         b.wake();
         assert_eq!(bells.next(), Some(2));
+        // What rings at the end, or later, keeps nothing.
+        let board = Arc::downgrade(&bells.0);
+        a.wake_by_ref();
+        let late = bells.make(3);
+        drop(bells);
+        late.wake();
+        drop(a);
+        assert!(board.upgrade().is_none());
     }
 }

@@ -7,6 +7,7 @@ use crate::headers;
 use crate::limits::{MAX_INTERIM, default};
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
+use crate::secure::handshake::{self, Fault, trouble};
 use crate::sender::{SendError, Sender, Source};
 use crate::settings::next;
 use crate::tunnel;
@@ -55,6 +56,13 @@ const CONNECTING: &str = "connecting to upstream";
 const SENDING: &str = "sending request to upstream";
 const READING_HEAD: &str = "reading response header from upstream";
 const READING: &str = "reading upstream";
+const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
+
+/// Why there is no connection.
+enum Unopened {
+    Connect(io::Error),
+    Shake(Fault),
+}
 
 fn now_ms() -> u64 {
     clock::monotonic_ms()
@@ -119,7 +127,7 @@ impl<'a> Attempt<'a> {
             && retry::may_repeat(&self.exchange.route.plan, self.exchange.encoded.once, &self.failure(next::ERROR, 502))
     }
 
-    fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
+    fn failed(&self, condition: u32, status: u16, line: &[u8]) -> End {
         // What was said while the answer was read needs no other line.
         if !line.is_empty() {
             self.request().log(Level::Error, line);
@@ -144,13 +152,14 @@ impl<'a> Attempt<'a> {
         self.exchange.take_idle(&self.lease.peer)
     }
 
-    async fn connect(&mut self) -> Result<Connection, End> {
+    async fn connect(&self) -> Result<Connection, End> {
         let request = self.exchange.request.clone();
         request.action.set(CONNECTING);
         let plan = &self.exchange.route.plan;
         let target = self.lease.peer.server.address.clone();
+        let limit = Duration::from_millis(self.exchange.limits().connect);
         let options = net::connect::Options {
-            timeout: Some(Duration::from_millis(self.exchange.limits().connect)),
+            timeout: Some(limit),
             bind: self
                 .exchange
                 .target
@@ -163,7 +172,16 @@ impl<'a> Attempt<'a> {
             receive_buffer: plan.socket_rcvbuf,
             send_buffer: plan.socket_sndbuf,
         };
-        let mut connecting = pin!(net::connect::connect(&target, options));
+        let secure = self.exchange.route.secure.as_ref().zip(self.exchange.secure.as_ref());
+        let mut connecting = pin!(async {
+            let began = tokio::time::Instant::now();
+            let stream = net::connect::connect(&target, options).await.map_err(Unopened::Connect)?;
+            // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
+            let _ = stream.set_no_delay(true);
+            let Some((secured, target)) = secure else { return Ok(stream) };
+            let left = limit.saturating_sub(began.elapsed());
+            handshake::shake(&request, secured, target, &self.lease.peer.server.name, stream, left).await.map_err(Unopened::Shake)
+        });
         let watch = self.watch;
         let result = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
@@ -178,15 +196,17 @@ impl<'a> Attempt<'a> {
                 self.finish(499);
                 Err(End::Client(outcome))
             }
-            Some(Ok(stream)) => {
-                // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
-                let _ = stream.set_no_delay(true);
-                Ok(Connection::new(stream, now_ms()))
+            Some(Ok(stream)) => Ok(Connection::new(stream, now_ms())),
+            Some(Err(Unopened::Shake(Fault::Internal))) => {
+                self.finish(0);
+                Err(End::Client(Outcome::Status(500)))
             }
-            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
+            Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
+            Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(Unopened::Connect(error))) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
             }
-            Some(Err(error)) => {
+            Some(Err(Unopened::Connect(error))) => {
                 let what = errno::describe(&error);
                 let line = match &target {
                     Address::Internet(_) => format!("connect() failed {what}"),
@@ -260,18 +280,18 @@ impl<'a> Attempt<'a> {
                 }
                 Poll::Ready(Err(error)) => {
                     self.request().action.set(READING_HEAD);
-                    let line = format!("recv() failed {}", errno::describe(&error));
-                    return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line.into_bytes())));
+                    let line = trouble("recv()", "SSL_read()", &error);
+                    return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
                 }
                 Poll::Pending => break,
             }
         }
         if let Some(error) = &self.send_error {
-            let line = format!("writev() failed {}", errno::describe(error));
-            return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line.into_bytes())));
+            let line = trouble("writev()", "SSL_write()", error);
+            return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
         }
         if connection.poll_timer(cx).is_ready() {
-            return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)".to_vec())));
+            return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, TIMED_OUT.to_vec())));
         }
         if self.watch && self.request().wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Problem::Client(self.gone())));
@@ -288,24 +308,13 @@ impl<'a> Attempt<'a> {
     /// Parses what is here; `None` wants more.
     fn parse(&mut self) -> Option<Result<Answer, Problem>> {
         let exchange = &mut *self.exchange;
-        let limit = exchange.route.plan.buffer_size;
         loop {
+            let head = read_on(exchange);
             let scratch = &mut *exchange.scratch;
-            let dialect = &exchange.route.dialect;
-            let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input);
-            let result = bare.and_then(|bare| {
-                let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
-                let input = scratch.input.get(..bare).unwrap_or_default();
-                match dialect.parse(&mut scratch.parser, input, &asked)? {
-                    Head::Partial => Ok((Head::Partial, bare < scratch.input.len())),
-                    other => Ok((other, false)),
-                }
-            });
-            let bad = match result {
-                Ok((Head::Partial, true)) => continue,
-                Ok((Head::Partial, false)) => return None,
-                Ok((Head::Interim(_), _)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
-                Ok((Head::Interim(length), _)) => {
+            let bad = match head {
+                Ok(Head::Partial) => return None,
+                Ok(Head::Interim(_)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
+                Ok(Head::Interim(length)) => {
                     self.interim += 1;
                     scratch.input.drain(..length.min(scratch.input.len()));
                     scratch.parser.reset();
@@ -314,7 +323,7 @@ impl<'a> Attempt<'a> {
                     }
                     continue;
                 }
-                Ok((Head::Complete(answer), _)) => {
+                Ok(Head::Complete(answer)) => {
                     scratch.unwrapped.close_gap(&mut scratch.input);
                     match broken_start(&answer, &scratch.input) {
                         None => return Some(Ok(answer)),
@@ -452,6 +461,21 @@ impl<'a> Attempt<'a> {
         exchange.record.update(0, |t, _| t.sent += passed.up);
         request.bytes_sent.set(request.bytes_sent.get() + passed.down);
         Outcome::Ok
+    }
+}
+
+/// Parses what is here of a head, record after record where the answer comes in records.
+fn read_on(exchange: &mut Exchange) -> Result<Head, Vec<u8>> {
+    let (dialect, scratch) = (&exchange.route.dialect, &mut *exchange.scratch);
+    loop {
+        let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input)?;
+        let limit = exchange.route.plan.buffer_size;
+        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        let input = scratch.input.get(..bare).unwrap_or_default();
+        match dialect.parse(&mut scratch.parser, input, &asked)? {
+            Head::Partial if bare < scratch.input.len() => {}
+            head => return Ok(head),
+        }
     }
 }
 

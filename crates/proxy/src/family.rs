@@ -1,5 +1,6 @@
 //! The directives that repeat by protocol, written once: `proxy_buffering`, `fastcgi_buffering` and so on.
 
+use crate::secure;
 use crate::settings::{Bind, Family, ignore, next};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -31,6 +32,7 @@ pub fn rows<T: Member>() -> Vec<Row> {
     let mut rows = plain_rows::<T>();
     rows.extend(sized_rows::<T>());
     rows.extend(header_rows::<T>());
+    rows.extend(secure::rows::rows::<T>());
     rows
 }
 

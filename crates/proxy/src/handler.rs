@@ -69,6 +69,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         source,
         framing,
         encoded: Encoded::default(),
+        secure: None,
         local: None,
         began_ms: clock::monotonic_ms(),
         session: Vec::new(),
@@ -179,6 +180,7 @@ fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Source, Sent), O
 
 /// Tries servers until one answers.
 async fn drive(exchange: &mut Exchange) -> Outcome {
+    exchange.choose_secure();
     if !exchange.encode() {
         return Outcome::Status(500);
     }

@@ -12,6 +12,7 @@ use crate::connection::Keepalive;
 use crate::limits::default;
 use crate::pools::Pools;
 use crate::queue::Queue;
+use crate::secure::plan::Plans;
 use crate::sticky::Sticky;
 use balance::{Balancing, Group, Server};
 use base::log::{ErrorLog, Level};
@@ -119,6 +120,7 @@ impl Upstreams {
 
 fn levels(levels: &mut Levels) {
     levels.main::<Upstreams>();
+    levels.main::<Plans>();
 }
 
 fn rows() -> Vec<Row> {
@@ -152,6 +154,7 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// Makes the groups. Zones and name servers may be said behind the blocks that need them.
 fn complete(frame: &Frame) -> Result<(), Error> {
     let drafts = std::mem::take(&mut frame.main.get::<Upstreams>().drafts);
+    frame.main.get::<Plans>().paths = frame.global.get::<Ground>().paths.clone();
     let mut outer = Resolving::default();
     outer.inherit(&frame.location.get::<Resolving>());
     let own = frame.location.get::<Core>().error_log.clone();

@@ -1,5 +1,6 @@
 //! Certificates and private keys from files, `data:` values and Lua, with nginx's messages when they are no good.
 
+pub mod cache;
 mod decrypt;
 pub(crate) mod pem;
 
