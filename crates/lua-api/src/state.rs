@@ -1,10 +1,9 @@
 //! Lua's state of one request: a module context, forgotten at an internal redirect.
 
-use crate::ssl::shake::Shake;
 use http::contexts::Reuse;
 use http::{BoxFuture, Request};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 /// Numbers of tables in the VM's list of `ngx.ctx` tables.
 #[derive(Debug, Default)]
@@ -69,8 +68,6 @@ pub struct State {
     pub processes: crate::pipe::process::Owned,
     /// Sockets that it connected.
     pub sockets: crate::socket::owned::Owned,
-    /// The handshake that the code runs in.
-    pub shake: RefCell<Weak<Shake>>,
 }
 
 /// An `ngx.ctx` table that code in a handshake leaves for the requests of the connection.
@@ -151,9 +148,7 @@ impl Reuse for State {
             machine,
             processes,
             sockets,
-            shake,
         } = self;
-        shake.take();
         page.take();
         for mark in [header_failed, eof, seen_body, buffering, headers_set, mime_set, in_content, filter_ended, raw_socket, abort_known] {
             mark.set(false);

@@ -3,36 +3,17 @@
 
 use crate::code::Code;
 use crate::directive;
-use crate::ssl::hooks::CodeHooks;
+use crate::ssl::hooks::{CodeHooks, Conf};
 use conf::context::Context;
 use conf::row::{Cx, Row};
-use conf::scope::{Config, Frame};
+use conf::scope::Frame;
 use conf::tree::{Error, Span};
 use http::location::Server;
 use http::{Levels, Module};
 use std::rc::Rc;
 
 /// Lua in the handshakes of servers.
-pub const MODULE: Module = Module { rows, levels, server, ..Module::named("lua_ssl") };
-
-/// The code of a server.
-#[derive(Clone, Default)]
-pub(crate) struct Conf {
-    /// `ssl_client_hello_by_lua*`
-    pub(crate) hello: Option<Rc<Code>>,
-    /// `ssl_certificate_by_lua*`
-    pub(crate) certificate: Option<Rc<Code>>,
-    /// `ssl_session_fetch_by_lua*`
-    pub(crate) fetch: Option<Rc<Code>>,
-    /// `ssl_session_store_by_lua*`
-    pub(crate) store: Option<Rc<Code>>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; hello, certificate, fetch, store);
-    }
-}
+pub const MODULE: Module = Module { rows, levels, server, ..Module::named("lua_handshakes") };
 
 /// `TAG_block` and `TAG_file`: these have no spelling in quotes.
 fn two(

@@ -2,10 +2,10 @@
 
 use crate::code::Code;
 use crate::phase::entry::{Entry, Run};
-use crate::phase::ssl::Conf;
 use crate::ssl::shake::Shake;
 use crate::state::State;
 use base::log::Level;
+use conf::scope::Config;
 use http::tls::{Greeting, Hooks, Left, Rejection};
 use http::{BoxFuture, Request, log_request};
 use lua::{Outcome, Phase};
@@ -20,6 +20,25 @@ const INTERNAL_ERROR: u8 = 80;
 const HANDSHAKE_FAILURE: u8 = 40;
 /// Sessions of later versions are sealed into tickets.
 const TLS1_2: u16 = 0x0303;
+
+/// The code of a server.
+#[derive(Clone, Default)]
+pub(crate) struct Conf {
+    /// `ssl_client_hello_by_lua*`
+    pub(crate) hello: Option<Rc<Code>>,
+    /// `ssl_certificate_by_lua*`
+    pub(crate) certificate: Option<Rc<Code>>,
+    /// `ssl_session_fetch_by_lua*`
+    pub(crate) fetch: Option<Rc<Code>>,
+    /// `ssl_session_store_by_lua*`
+    pub(crate) store: Option<Rc<Code>>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; hello, certificate, fetch, store);
+    }
+}
 
 /// Code for one moment of handshakes.
 struct Moment {

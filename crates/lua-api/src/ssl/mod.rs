@@ -33,8 +33,8 @@ fn request(cx: &Cx) -> Result<(Rc<Host>, Rc<Request>), Raise> {
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
 fn shake(cx: &Cx) -> Result<Result<Rc<Shake>, &'static str>, Raise> {
-    let (host, request) = request(cx)?;
-    let shake = host.state.shake.borrow().upgrade();
+    let (_, request) = request(cx)?;
+    let shake = Shake::around(&request);
     let missing = || if request.connection.is_tls() { "API disabled in the current context" } else { "bad request" };
     Ok(shake.ok_or_else(missing))
 }

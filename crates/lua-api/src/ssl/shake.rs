@@ -1,6 +1,7 @@
 //! One handshake while it lasts: what code in it has chosen so far.
 
 use http::Request;
+use http::contexts::Reuse;
 use http::tls::Greeting;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -10,8 +11,6 @@ use tls::error::TlsError;
 use tls::handed::{Handed, Made};
 use tls::server::Settings;
 use tls::verify::Clients;
-
-use crate::state::State;
 
 /// The certificates that code has set.
 #[derive(Default)]
@@ -66,8 +65,18 @@ impl Chosen {
     }
 }
 
+/// The handshake that a request was made for.
+#[derive(Default)]
+struct Here(RefCell<Weak<Shake>>);
+
+impl Reuse for Here {
+    fn reset(&mut self) {
+        self.0.take();
+    }
+}
+
 /// One handshake.
-pub struct Shake {
+pub(crate) struct Shake {
     /// The handshake as the server sees it; it outlives this.
     greeting: Weak<Greeting>,
     /// The request that code runs in.
@@ -103,9 +112,14 @@ impl Shake {
             made: RefCell::default(),
             is_fetching: Cell::new(false),
         });
-        State::of(&shake.request).shake.replace(Rc::downgrade(&shake));
+        shake.request.context_reused::<Here>().0.replace(Rc::downgrade(&shake));
         greeting.left.replace(Some(shake.clone()));
         shake
+    }
+
+    /// The one that the code of `request` runs in.
+    pub(crate) fn around(request: &Request) -> Option<Rc<Shake>> {
+        request.context_reused::<Here>().0.borrow().upgrade()
     }
 
     /// The handshake as the server sees it.
