@@ -186,6 +186,7 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
     let shaken = limited(&watch, net::tls::accept(stream, session, input.rest())).await;
     let refusal = match shaken {
         Some(Ok(tls)) => {
+            front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
             let stream = Stream::Tls(Box::new(tls));
             let mut left = None;
             if let Some(hooks) = greeting.server.tls.hooks.get() {

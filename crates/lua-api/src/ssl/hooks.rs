@@ -164,6 +164,8 @@ impl CodeHooks {
         {
             shake.made.replace(Some(made));
             self.store.run(&shake.request).await;
+        } else if protocol == "TLSv1.3" && self.store.code.is_some() {
+            log_request!(shake.request, Level::Debug, "ssl_session_store_by_lua*: skipped since TLS version >= 1.3 (304)");
         }
         Some(Rc::new(State::of(&shake.request).leave_ctx()?))
     }
