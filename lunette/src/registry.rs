@@ -85,6 +85,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::variables::MODULE,
         m::http2::MODULE,
         m::ssl::MODULE,
+        lua::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
         m::split_clients::MODULE,

@@ -58,6 +58,7 @@ fn exit(cx: &Cx, code: f64) -> i32 {
             host.state.filter_exit.set(Some(code));
             return 1;
         }
+        log_request!(request, Level::Debug, "lua exit with code {code}");
     }
     cx.finish(code);
     0

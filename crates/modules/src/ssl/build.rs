@@ -131,6 +131,7 @@ fn settings(ssl: &Ssl, certificates: &Certificates, place: usize, http: &Frame) 
         };
         options.tickets = keys.map(|keys| Tickets::new(keys, context, u32::try_from(lifetime).unwrap_or(u32::MAX)) as _);
     }
+    options.sessions = Some((context, lifetime));
     options.early_data = if early { EARLY_DATA } else { 0 };
     if let Some(path) = &ssl.key_log {
         let failed = |e: std::io::Error| error(format!("open() \"{path}\" failed {}", base::errno::describe(&e)));
