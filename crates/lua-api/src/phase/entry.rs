@@ -220,6 +220,18 @@ impl Entry {
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         after: impl FnOnce(&Rc<Request>, &Host, Result<(), LuaError>) -> T + 'static,
     ) -> Run<T> {
+        let phase = self.phase;
+        self.run_to_end(request, before, push, move |request, host, ended| after(request, host, judge(request, phase, ended)))
+    }
+
+    /// As [`Entry::run_waiting`], for an `after` that judges the end itself. An error has not been logged by then.
+    pub fn run_to_end<T: 'static>(
+        self: &Rc<Self>,
+        request: &Rc<Request>,
+        before: impl FnOnce(&Host),
+        push: impl FnOnce(&mut Stack<'_>) -> usize,
+        after: impl FnOnce(&Rc<Request>, &Host, lua::Outcome) -> T + 'static,
+    ) -> Run<T> {
         let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
             Err(refusal) => return Run::Refused(refusal.error),
@@ -227,7 +239,7 @@ impl Entry {
         before(&host);
         match Job::start_with(&host.machine.vm, chunk, self.phase, host.clone(), push) {
             Started::Done(ended) => {
-                let answer = after(request, &host, self.judge(request, ended));
+                let answer = after(request, &host, ended);
                 self.give_back(host);
                 Run::Now(answer)
             }
@@ -235,21 +247,11 @@ impl Entry {
                 let (request, entry) = (request.clone(), self.clone());
                 Run::Wait(Box::pin(async move {
                     let ended = job.await;
-                    let answer = after(&request, &host, entry.judge(&request, ended));
+                    let answer = after(&request, &host, ended);
                     entry.give_back(host);
                     answer
                 }))
             }
-        }
-    }
-
-    fn judge(&self, request: &Request, ended: lua::Outcome) -> Result<(), LuaError> {
-        match ended {
-            lua::Outcome::Failed(error) => {
-                report(request, self.phase, &error);
-                Err(*error)
-            }
-            lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
         }
     }
 
@@ -276,7 +278,18 @@ impl Entry {
     }
 }
 
-fn report(request: &Request, phase: Phase, error: &LuaError) {
+fn judge(request: &Request, phase: Phase, ended: lua::Outcome) -> Result<(), LuaError> {
+    match ended {
+        lua::Outcome::Failed(error) => {
+            report(request, phase, &error);
+            Err(*error)
+        }
+        lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
+    }
+}
+
+/// Logs why code of `phase` failed.
+pub fn report(request: &Request, phase: Phase, error: &LuaError) {
     let mut line = b"failed to run ".to_vec();
     line.extend_from_slice(phase.name.as_bytes());
     line.extend_from_slice(b": ");
