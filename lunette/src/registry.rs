@@ -126,6 +126,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::upstream::zone::MODULE,
         proxy::upstream::sticky::MODULE,
         proxy::upstream::queue::MODULE,
+        lua::balancer::MODULE,
         proxy::following::MODULE,
         proxy::proxy::MODULE,
         proxy::fastcgi::MODULE,

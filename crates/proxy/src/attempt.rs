@@ -160,13 +160,7 @@ impl<'a> Attempt<'a> {
         let limit = Duration::from_millis(self.exchange.limits().connect);
         let options = net::connect::Options {
             timeout: Some(limit),
-            bind: self
-                .exchange
-                .target
-                .as_ref()
-                .and_then(|target| target.local)
-                .or(self.exchange.local)
-                .filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
+            bind: self.exchange.local().filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
             receive_buffer: plan.socket_rcvbuf,

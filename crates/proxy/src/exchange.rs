@@ -83,9 +83,14 @@ impl Exchange {
     #[must_use]
     pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
         let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
+        self.goes_on(&failure).then_some(failure)
+    }
+
+    /// Whether the request goes on to another server.
+    #[must_use]
+    pub fn goes_on(&self, failure: &retry::Failure) -> bool {
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
-        let left = self.scratch.selection.tries;
-        retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)
+        retry::may_go_on(&self.route.plan, self.encoded.once, failure, self.scratch.selection.tries, elapsed)
     }
 
     /// Writes the request's head; false: there is no URL, or what it asks for cannot be written.
@@ -117,9 +122,9 @@ impl Exchange {
         })
     }
 
-    /// Tells the group's balancer how a try has failed.
+    /// Tells the group's balancer how a try of a server that it chose has failed.
     pub fn note(&self, failure: &retry::Failure) {
-        if let Some(turn) = &self.turn {
+        if let Some(turn) = self.turn.as_ref().filter(|_| self.target.is_some()) {
             let failed = failure.verdict() == Verdict::Failed;
             turn.end(balancer::Failure { failed, status: failure.status });
         }
@@ -221,14 +226,19 @@ impl Exchange {
         tries.last().map_or(Timing::default(), |last| Timing { header: last.header, response: last.response })
     }
 
-    /// Answers when no server is left alive.
-    pub fn nobody_left(&self, first: bool) -> Outcome {
+    /// Notes a try that had no server.
+    pub fn record_nobody(&self, first: bool) {
         let now = clock::monotonic_ms();
         self.record.begin(&self.upstream.name, first, now);
         self.record.update(now, |t, _| {
             t.status = 502;
             t.response = Some(0);
         });
+    }
+
+    /// Answers when no server is left alive.
+    pub fn nobody_left(&self, first: bool) -> Outcome {
+        self.record_nobody(first);
         self.log_target(&self.upstream.name);
         self.request.action.set("connecting to upstream");
         self.request.log(Level::Error, b"no live upstreams");
@@ -250,7 +260,7 @@ impl Exchange {
     /// The local address of this try's connection.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
-        self.target.as_ref().and_then(|target| target.local).or(self.local)
+        self.turn.as_ref().and_then(|turn| turn.local()).or(self.local)
     }
 
     /// The pool's key for connections to `peer`.
@@ -259,7 +269,8 @@ impl Exchange {
         let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
-        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place }
+        let host = self.target.as_ref().and_then(|target| target.host.clone());
+        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place, host }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The content handler of a location with an upstream: body, target, then one server after the other.
 
 use crate::attempt::{Attempt, End};
+use crate::chosen::Unchosen;
 use crate::dialect::{Carried, Encoded, Sent};
 use crate::exchange::{Exchange, Lease};
 use crate::pass;
 use crate::record::{Record, State};
-use crate::retry;
 use crate::route::{Route, Routed};
 use crate::sender::Source;
 use balance::{Timing, Verdict};
@@ -58,6 +58,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         Ok(chosen) => chosen,
         Err(outcome) => return outcome,
     };
+    request.upstream.replace(Some(upstream.full_name.clone()));
     let scratch = state.scratch();
     let mut exchange = Exchange {
         request,
@@ -193,11 +194,16 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
     exchange.prepare_selection();
     let mut first = true;
     loop {
-        let asked = match exchange.upstream.balancer {
+        let asked = match exchange.upstream.balancer.clone() {
             None => None,
-            Some(_) => match Box::pin(exchange.ask()).await {
+            Some(balancer) => match exchange.ask(&balancer, first).await {
                 Ok(asked) => asked,
-                Err(outcome) => return outcome,
+                Err(Unchosen::Answer(outcome)) => return outcome,
+                Err(Unchosen::Failed(failure)) if exchange.goes_on(&failure) => {
+                    first = false;
+                    continue;
+                }
+                Err(Unchosen::Failed(failure)) => return Outcome::Status(failure.status),
             },
         };
         let choice = match asked.or_else(|| exchange.choose()) {
@@ -226,11 +232,9 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 return outcome;
             }
             End::Failed(failure) => {
-                let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
                 lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
                 exchange.note(&failure);
-                let left = exchange.scratch.selection.tries;
-                if !retry::may_go_on(&exchange.route.plan, exchange.encoded.once, &failure, left, elapsed) {
+                if !exchange.goes_on(&failure) {
                     return Outcome::Status(failure.status);
                 }
             }
