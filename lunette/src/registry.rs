@@ -125,6 +125,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::upstream::sticky::MODULE,
         proxy::upstream::queue::MODULE,
         proxy::following::MODULE,
+        proxy::caching::keeper::MODULE,
         proxy::proxy::MODULE,
         proxy::fastcgi::MODULE,
         proxy::uwsgi::MODULE,
