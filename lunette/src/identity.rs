@@ -34,5 +34,5 @@ pub(crate) fn program(called: &OsStr) -> Program {
         conf_path: CONF.to_owned(),
         error_log_path: ERROR_LOG.to_owned(),
     };
-    Program { identity, subcommands: &[("resty", crate::resty::run)] }
+    Program { identity, subcommands: &[("resty", crate::resty::run), ("help", crate::manual::run)] }
 }

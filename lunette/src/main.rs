@@ -9,6 +9,7 @@ mod identity;
 mod inherited;
 mod lua_check;
 mod main_level;
+mod manual;
 mod opening;
 mod places;
 mod registry;
