@@ -41,11 +41,19 @@ fn prose(page: &Page) -> String {
     lines(&page.text).filter_map(|line| if let Line::Prose(prose) = line { Some(format!("{prose}\n")) } else { None }).collect()
 }
 
-/// Variables that rows of tables name, without sections of their own.
-fn rows(page: &Page) -> impl Iterator<Item = String> {
-    let prose = prose(page);
-    let rows: Vec<String> = prose.lines().filter(|line| line.starts_with("| `$")).map(str::to_owned).collect();
-    rows.into_iter().flat_map(|row| variables(row.split('|').nth(1).unwrap_or_default()))
+/// Variables that rows of tables explain, or paragraphs that begin with them, without sections of their own.
+fn rows(page: &Page) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for block in markup::blocks(&page.text) {
+        match block {
+            markup::Block::Row(cells) => found.extend(cells.first().into_iter().flat_map(|cell| variables(cell))),
+            markup::Block::Paragraph(text) if text.starts_with("`$") => found.extend(variables(&text)),
+            _ => {}
+        }
+    }
+    let sections: BTreeSet<&str> = page.sections.iter().map(|section| section.heading.as_str()).collect();
+    found.retain(|name| !sections.contains(name.as_str()) && name.len() > 2);
+    found
 }
 
 fn variables(text: &str) -> Vec<String> {
@@ -65,7 +73,7 @@ fn alphabet(pages: &[Page]) -> String {
         for section in page.sections.iter().filter(|section| section.level == 3 && page.name != "README") {
             add(&section.heading, format!("{}.md#{}", page.name, section.anchor));
         }
-        rows(page).for_each(|name| add(&name, format!("{}.md", page.name)));
+        rows(page).iter().for_each(|name| add(name, format!("{}.md", page.name)));
     }
     let one = |(letter, names): (&char, &BTreeSet<(String, String)>)| {
         let names: Vec<_> = names.iter().map(|(_, link)| link.as_str()).collect();
@@ -162,8 +170,8 @@ fn targets(text: &str) -> Vec<String> {
 fn sections_have_one_form() {
     let mut findings = Vec::new();
     for page in pages() {
-        if page.introduction().is_empty() && page.sections.is_empty() {
-            findings.push(format!("{}: the page is empty", page.name));
+        if page.introduction().is_empty() {
+            findings.push(format!("{}: the page does not begin with what it is for", page.name));
         }
         let sections = page.sections.iter().filter(|section| section.level == 3 && page.name != "README");
         findings.extend(sections.filter_map(|section| Some(format!("{}: {}: {}", page.name, section.heading, wrong(section)?))));
