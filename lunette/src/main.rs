@@ -4,6 +4,7 @@
 mod application;
 mod diagnostics;
 mod generation;
+mod greeting;
 mod identity;
 #[cfg(test)]
 mod inherited;

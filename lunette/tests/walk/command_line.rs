@@ -145,3 +145,19 @@ fn a_taken_port_is_tried_five_times() {
     assert_eq!((stderr, code), (format!("{}nginx: [emerg] still could not bind()\n", line.repeat(5)), Some(1)));
     assert!(prefix.is_down());
 }
+
+#[test]
+fn a_start_at_a_terminal_says_where_it_listens() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write("conf/nginx.conf", &configuration(port, "x"));
+    let start = format!("{BINARY} -p {}", prefix.path.display());
+    // `script` runs the command at a terminal of its own.
+    let output = Command::new("script").args(["-qec", &start, "/dev/null"]).stdin(std::process::Stdio::null()).output().unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert_eq!(seen, format!("nginx: starting on http://localhost:{port}/\n"));
+    assert!(prefix.run(&["-s", "stop"]).status.success());
+    // Without a terminal nothing is said, as by nginx.
+    crate::rig::until("the end", || prefix.is_down());
+    assert_eq!(texts(&prefix.run(&[])).1, "");
+}
