@@ -8,9 +8,10 @@ use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
 use daemon::{Application, LoadError, LoadMode, Options, Seat, Settings};
+use http::observers::Counter;
 use http::thread_pools::Pools;
 use lua_api::Surroundings;
-use shm::Zones;
+use shm::{Tally, Zones};
 use std::io::{self, Write};
 
 /// The one value of the process.
@@ -18,6 +19,8 @@ use std::io::{self, Write};
 pub(crate) struct Server {
     /// Somebody may be looking at standard error: the first configuration is being loaded.
     started: bool,
+    /// What all workers count, of all configurations; made with the first one that runs.
+    tally: Option<Tally>,
 }
 
 impl Server {
@@ -87,6 +90,10 @@ impl Application for Server {
                 greeting::say(http);
             }
         }
+        if mode == LoadMode::Run && self.tally.is_none() {
+            // Without memory for it each worker counts for itself.
+            self.tally = Tally::new().ok();
+        }
         self.started |= mode == LoadMode::Run;
         Ok(())
     }
@@ -106,6 +113,9 @@ impl Application for Server {
     }
 
     fn child_died(&mut self, generation: &Generation, pid: i32) {
+        if let (Some(tally), Ok(pid)) = (&self.tally, u32::try_from(pid)) {
+            tally.close(pid, Counter::gauges());
+        }
         let lost = generation.global.get::<Zones>().buried(pid);
         for loss in lost {
             let shm::Loss { name, parts, of } = loss;
@@ -120,6 +130,6 @@ impl Application for Server {
     }
 
     fn work(&mut self, generation: Generation, seat: Seat) -> i32 {
-        worker::work(generation, seat)
+        worker::work(generation, seat, self.tally.as_ref())
     }
 }

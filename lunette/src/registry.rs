@@ -116,6 +116,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::content::MODULE,
         m::empty_gif::MODULE,
         m::stub_status::MODULE,
+        m::metrics::MODULE,
         proxy::upstream::MODULE,
         proxy::upstream::methods::HASH,
         proxy::upstream::methods::IP_HASH,

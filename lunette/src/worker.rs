@@ -6,13 +6,15 @@ use daemon::{Role, Seat};
 use engine::HttpEngine;
 use front::serve::{self, Setup};
 use http::log_files::LogFiles;
+use http::observers::Observers;
 use http::worker::Place;
 use http::{Http, Worker};
 use session::Variables;
+use shm::Tally;
 use std::rc::Rc;
 
 /// Serves until told to stop. Returns the exit code.
-pub(crate) fn work(generation: Generation, seat: Seat) -> i32 {
+pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) -> i32 {
     if !seat.single {
         shm::lock::after_fork();
     }
@@ -23,8 +25,9 @@ pub(crate) fn work(generation: Generation, seat: Seat) -> i32 {
         Role::Worker(number) => (number, false),
         Role::Agent => (0, true),
     };
+    let observers = tally.map_or_else(Observers::alone, Observers::new);
     let connections = lua_api::agent_connections(&http).filter(|_| agent).unwrap_or(generation.connections);
-    let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, serve::spawn));
+    let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, observers, serve::spawn));
     let board = seat.board.clone();
     worker.set_place(Place { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
     worker.set_engine(Rc::new(HttpEngine));

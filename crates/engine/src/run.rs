@@ -426,6 +426,9 @@ impl Run {
         self.go(Stage::Done);
         let wanted = request.is_main() || request.with_location(|l| l.core.log_subrequest.unwrap_or(false));
         if wanted && !request.flags.logged.replace(true) {
+            if request.is_main() {
+                request.worker.observers.request_ended(request);
+            }
             for handler in request.location().handlers(Phase::Log) {
                 if let Step::Wait(future) = (handler.run)(request) {
                     // It goes on beside the connection's next request. All else of this one ends here: its line in the

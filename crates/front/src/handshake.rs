@@ -198,6 +198,7 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
                 left = found;
             }
             let alpn = learn(&stream, greeting, &info, left);
+            front.worker.observers.handshake_ended(info.tls_info().map(|found| found.resumed));
             let mut choice = protocols(front, &listener);
             let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
             let input = crate::input::Input::default();
@@ -257,6 +258,7 @@ fn refuse(front: &Front, opened: &Opened, refusal: Refusal) -> Shaken {
 }
 
 fn log(front: &Front, listener: &Listener, info: &Connection, refusal: &Refusal) {
+    front.worker.observers.handshake_ended(None);
     let write = |level, message: &str| front.log(listener, info, level, &format!("{message} while SSL handshaking"));
     let failed = |error: &TlsError| {
         let level = if error.is_ordinary() { Level::Info } else { Level::Crit };

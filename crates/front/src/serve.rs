@@ -11,6 +11,7 @@ use base::log::Level;
 use daemon::{Command, Commands, Seat};
 use http::connection::Address;
 use http::core::default;
+use http::observers::Counter;
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
@@ -56,14 +57,13 @@ impl Front {
     }
 
     fn accepted(self: &Rc<Self>, fd: OwnedFd, listen: u32) {
-        let counters = &self.worker.counters;
-        counters.accepted.set(counters.accepted.get() + 1);
+        self.worker.observers.connection_came();
         if !self.has_room() {
             return;
         }
         let (peer, local) = addresses(&fd);
         let Ok(stream) = Stream::from_fd(fd, transport(&local)) else { return };
-        counters.handled.set(counters.handled.get() + 1);
+        self.worker.observers.connection_began();
         let info = Connection {
             id: self.next_id(),
             peer,
@@ -154,19 +154,24 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         }
     };
     let reporter = Rc::downgrade(&front);
+    let ticks = Cell::new(0_u32);
     let tick = move || {
-        if let Some(front) = reporter.upgrade() {
-            front.share.note_open(front.open());
+        let Some(front) = reporter.upgrade() else { return };
+        front.share.note_open(front.open());
+        // Others read this worker's gauges as they were at most a second ago.
+        ticks.set(ticks.get().wrapping_add(1));
+        if ticks.get() % 10 == 0 || front.active.is_empty() {
+            front.worker.read_gauges();
         }
     };
     tokio::task::spawn_local(async move { active.sweep(tick, forget).await });
     let counted = Rc::downgrade(&front);
-    worker.set_gauges(move |counters| {
+    worker.set_gauges(move |observers| {
         let Some(front) = counted.upgrade() else { return };
         let (reading, writing) = front.active.reading_and_writing();
-        counters.active.set(front.open() as u64);
-        counters.reading.set(reading as u64);
-        counters.writing.set(writing as u64);
+        observers.set(Counter::Active, front.open() as u64);
+        observers.set(Counter::Reading, reading as u64);
+        observers.set(Counter::Writing, writing as u64);
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     start(&worker);

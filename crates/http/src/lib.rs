@@ -23,6 +23,7 @@ pub mod log_context;
 pub mod log_files;
 pub mod method;
 pub mod module;
+pub mod observers;
 pub mod opened;
 pub mod output;
 pub mod path;

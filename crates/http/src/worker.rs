@@ -1,5 +1,6 @@
 //! Everything a worker needs hangs off one value.
 
+use crate::observers::{Counter, Observers};
 use crate::request::{Request, Subrequest};
 use crate::root::Http;
 use crate::spare::Spare;
@@ -27,23 +28,6 @@ pub trait Engine {
     fn subrequest(&self, parent: &Rc<Request>, what: Subrequest<'_>) -> Result<Rc<Request>, String>;
 }
 
-/// Counters of one worker, for `stub_status` and the limits on connections.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections accepted so far.
-    pub accepted: Cell<u64>,
-    /// Of these, how many were given to a request.
-    pub handled: Cell<u64>,
-    /// Requests so far.
-    pub requests: Cell<u64>,
-    /// Connections open now.
-    pub active: Cell<u64>,
-    /// Of these, reading a head.
-    pub reading: Cell<u64>,
-    /// Of these, answering.
-    pub writing: Cell<u64>,
-}
-
 /// The state of one worker process.
 pub struct Worker {
     /// `ngx.worker.id()`: 0 up to the number of workers.
@@ -52,8 +36,8 @@ pub struct Worker {
     pub count: usize,
     /// The worker is finishing its requests and accepts no more.
     pub exiting: Cell<bool>,
-    /// Counters.
-    pub counters: Counters,
+    /// What is counted.
+    pub observers: Observers,
     /// The main error log.
     pub log: ErrorLog,
     http: RefCell<Rc<Http>>,
@@ -65,7 +49,7 @@ pub struct Worker {
     leaving: RefCell<Vec<Rc<dyn Fn()>>>,
     spawner: fn(BoxFuture<()>),
     panicked: Cell<bool>,
-    gauges: OnceCell<Box<dyn Fn(&Counters)>>,
+    gauges: OnceCell<Box<dyn Fn(&Observers)>>,
     holds: Rc<Cell<usize>>,
     place: OnceCell<Place>,
 }
@@ -93,12 +77,12 @@ impl Drop for Hold {
 
 impl Worker {
     /// A worker that has no engine yet.
-    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>, spawner: fn(BoxFuture<()>)) -> Worker {
+    pub fn new(number: usize, count: usize, log: ErrorLog, http: Rc<Http>, observers: Observers, spawner: fn(BoxFuture<()>)) -> Worker {
         Worker {
             number,
             count,
             exiting: Cell::new(false),
-            counters: Counters::default(),
+            observers,
             log,
             http: RefCell::new(http),
             spare: Spare::default(),
@@ -129,18 +113,25 @@ impl Worker {
         self.place.get()
     }
 
-    /// Says how the gauges among the counters (active, reading, writing) are read; the front does, once.
-    pub fn set_gauges(&self, read: impl Fn(&Counters) + 'static) {
+    /// Says how the gauges (connections that are active, reading, writing) are read; the front does, once.
+    pub fn set_gauges(&self, read: impl Fn(&Observers) + 'static) {
         // A second front would be a mistake in main; the first one stays.
         let _ = self.gauges.set(Box::new(read));
     }
 
-    /// The counters, gauges up to date.
-    pub fn counters(&self) -> &Counters {
+    /// Brings this worker's gauges up to date.
+    pub fn read_gauges(&self) {
         if let Some(read) = self.gauges.get() {
-            read(&self.counters);
+            read(&self.observers);
         }
-        &self.counters
+    }
+
+    /// The sum of a counter over all workers, this one's gauges up to date.
+    pub fn sum(&self, counter: Counter) -> u64 {
+        if counter.is_gauge() {
+            self.read_gauges();
+        }
+        self.observers.sum(counter)
     }
 
     /// Drives a future on this worker's event loop, apart from any connection.

@@ -16,6 +16,7 @@ pub mod headers_more;
 pub mod http2;
 pub mod log;
 pub mod map;
+pub mod metrics;
 pub mod realip;
 pub mod referer;
 pub mod resolver;

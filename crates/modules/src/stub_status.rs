@@ -5,9 +5,9 @@ use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
-use http::variables::define;
-use http::worker::Counters;
-use http::{Attach, Levels, Method, Module, Outcome, Step};
+use http::observers::Counter;
+use http::variables::{define, getter};
+use http::{Attach, Levels, Method, Module, Outcome, Step, Worker};
 use session::Variables;
 use session::variable::NO_CACHE;
 
@@ -35,25 +35,26 @@ fn levels(levels: &mut Levels) {
     levels.location::<Status>();
 }
 
-fn waiting(counters: &Counters) -> u64 {
-    counters.active.get().saturating_sub(counters.reading.get() + counters.writing.get())
+fn waiting(worker: &Worker) -> u64 {
+    let [active, reading, writing] = [Counter::Active, Counter::Reading, Counter::Writing].map(|counter| worker.sum(counter));
+    active.saturating_sub(reading + writing)
 }
 
 fn variables(variables: &mut Variables) {
-    define(variables, "connections_active", NO_CACHE, |request, out| {
-        push_number(out, request.worker.counters().active.get());
-        true
-    });
-    define(variables, "connections_reading", NO_CACHE, |request, out| {
-        push_number(out, request.worker.counters().reading.get());
-        true
-    });
-    define(variables, "connections_writing", NO_CACHE, |request, out| {
-        push_number(out, request.worker.counters().writing.get());
-        true
-    });
+    let counters =
+        [("connections_active", Counter::Active), ("connections_reading", Counter::Reading), ("connections_writing", Counter::Writing)];
+    for (name, counter) in counters {
+        variables.define(
+            name,
+            NO_CACHE,
+            getter(move |request, out| {
+                push_number(out, request.worker.sum(counter));
+                true
+            }),
+        );
+    }
     define(variables, "connections_waiting", NO_CACHE, |request, out| {
-        push_number(out, waiting(request.worker.counters()));
+        push_number(out, waiting(&request.worker));
         true
     });
 }
@@ -64,41 +65,22 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
             if !request.method().intersects(Method::GET.or(Method::HEAD)) {
                 return Step::Now(Outcome::Status(405));
             }
-            let body = page(request.worker.counters());
+            let body = page(&request.worker);
             request.respond(200, b"text/plain", body)
         });
     }
     Ok(())
 }
 
-fn page(counters: &Counters) -> Vec<u8> {
+/// The page in nginx's form; all workers are counted together.
+fn page(worker: &Worker) -> Vec<u8> {
+    let [active, accepted, handled, requests, reading, writing] =
+        [Counter::Active, Counter::Accepted, Counter::Handled, Counter::Requests, Counter::Reading, Counter::Writing]
+            .map(|counter| worker.sum(counter));
+    let waiting = active.saturating_sub(reading + writing);
     format!(
-        "Active connections: {} \nserver accepts handled requests\n {} {} {} \nReading: {} Writing: {} Waiting: {} \n",
-        counters.active.get(),
-        counters.accepted.get(),
-        counters.handled.get(),
-        counters.requests.get(),
-        counters.reading.get(),
-        counters.writing.get(),
-        waiting(counters)
+        "Active connections: {active} \nserver accepts handled requests\n {accepted} {handled} {requests} \n\
+         Reading: {reading} Writing: {writing} Waiting: {waiting} \n"
     )
     .into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_nginxs_shape() {
-        let counters = Counters::default();
-        counters.active.set(5);
-        counters.reading.set(1);
-        counters.writing.set(2);
-        counters.accepted.set(10);
-        counters.handled.set(10);
-        counters.requests.set(30);
-        let text = "Active connections: 5 \nserver accepts handled requests\n 10 10 30 \nReading: 1 Writing: 2 Waiting: 2 \n";
-        assert_eq!(page(&counters), text.as_bytes());
-    }
 }

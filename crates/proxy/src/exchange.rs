@@ -327,6 +327,7 @@ impl Lease {
 
     /// Gives the server back with a verdict; only good answers have times.
     pub fn end(self, request: &Request, verdict: Verdict, times: Timing) {
+        request.worker.observers.attempt_ended(matches!(verdict, Verdict::Failed));
         if self.release(verdict, times) {
             request.log(Level::Warn, b"upstream server temporarily disabled");
         }

@@ -13,10 +13,12 @@ pub mod records;
 pub mod registry;
 pub mod slab;
 pub mod table;
+pub mod tally;
 pub mod zone;
 
 pub use dict::Dict;
 pub use records::Records;
 pub use registry::{ClaimError, Loss, Zones};
 pub use table::{Record, Table};
+pub use tally::{Account, Tally};
 pub use zone::{Guard, Zone};

@@ -192,8 +192,7 @@ impl Loop {
         };
         let filled = if self.listener.endpoint.tls { filled.and_then(|()| self.check_tls(&request)) } else { filled };
         conn.input.borrow_mut().advance(length);
-        let counters = &self.front.worker.counters;
-        counters.requests.set(counters.requests.get() + 1);
+        self.front.worker.observers.request_began();
         let Some(engine) = self.front.worker.engine() else { return false };
         let waiting = match filled {
             Ok(()) => engine.run(&request),

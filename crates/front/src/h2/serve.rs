@@ -251,7 +251,7 @@ impl Serving {
         conn.watch.set_activity(Activity::Answering);
         self.idle = false;
         conn.info.requests.set(conn.info.requests.get() + 1);
-        worker.counters.requests.set(worker.counters.requests.get() + 1);
+        worker.observers.request_began();
         let stream = Stream::open(conn, id, end);
         let request = worker.spare.take(worker, &conn.listener.http, conn.info.clone(), stream.clone(), conn.listener.server.clone());
         request.request_length.set(size as u64);
