@@ -198,7 +198,7 @@ impl Shaking {
         if let Some(name) = &wanted.name {
             reporter.debug(format_args!("lua ssl server name: \"{name}\""));
         }
-        let slot = known.unwrap_or_else(Slot::new);
+        let slot = known.unwrap_or_default();
         let session = settings.session(wanted.name.as_deref(), Some(slot.clone()));
         let session = session.map_err(|_| "failed to create ssl connection".to_owned())?;
         let call = Call { host: call.host.clone(), hub: call.hub.clone(), options: call.options.clone() };
