@@ -13,6 +13,7 @@ mod ready;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod secure;
 mod traces;
 
 use rig::Prefix;
