@@ -23,7 +23,9 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Ok(now(fail(stack, text)));
     }
     let (stream, ticket) = socket.inner.borrow_mut().leave();
-    stream.map(part);
+    if let Some(stream) = stream {
+        part(stream);
+    }
     drop(ticket);
     Ok(now(number(stack, 1.0)))
 }

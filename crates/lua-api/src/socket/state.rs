@@ -113,7 +113,9 @@ impl Socket {
         if inner.input.capacity() > BUFFER_KEPT {
             inner.input = Vec::new();
         }
-        stream.map(part);
+        if let Some(stream) = stream {
+            part(stream);
+        }
         drop(ticket);
     }
 
