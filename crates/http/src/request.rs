@@ -132,6 +132,8 @@ pub struct Request {
     pub body_filters_on: Cell<u32>,
     /// Names of the upstreams tried, for the log (`$upstream_addr`'s last).
     pub upstream_for_log: RefCell<Vec<u8>>,
+    /// The upstream group that it is passed to, or was.
+    pub upstream: RefCell<Option<Rc<str>>>,
     /// Bytes sent to the client, head included.
     pub bytes_sent: Cell<u64>,
     /// Bytes of the response head.
@@ -144,6 +146,8 @@ pub struct Request {
     pub started: Cell<Now>,
     /// What the server was doing, for the log (`while ...`).
     pub action: Cell<&'static str>,
+    /// What code that no client waits for runs in it, for the log (`context: ...`); empty for a client's request.
+    pub purpose: Cell<&'static str>,
     /// `$limit_rate` as assigned; `None` follows the configuration.
     pub limit_rate: Cell<Option<u64>>,
 }
@@ -235,12 +239,14 @@ impl Request {
             progress: Progress::default(),
             body_filters_on: Cell::new(0),
             upstream_for_log: RefCell::default(),
+            upstream: RefCell::default(),
             bytes_sent: Cell::new(0),
             header_size: Cell::new(0),
             request_length: Cell::new(0),
             error_status: Cell::new(0),
             started: Cell::new(clock::now()),
             action: Cell::new(""),
+            purpose: Cell::new(""),
             limit_rate: Cell::new(None),
         };
         request.line.borrow_mut().clear();
@@ -288,11 +294,13 @@ impl Request {
         self.progress.access_code.set(0);
         *self.progress.jump.get_mut() = None;
         self.upstream_for_log.get_mut().clear();
+        *self.upstream.get_mut() = None;
         for counter in [&self.bytes_sent, &self.header_size, &self.request_length] {
             counter.set(0);
         }
         self.error_status.set(0);
         self.action.set("");
+        self.purpose.set("");
         self.limit_rate.set(None);
     }
 

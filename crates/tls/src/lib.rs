@@ -24,6 +24,7 @@ pub mod ciphers;
 pub mod client;
 pub mod commands;
 pub mod error;
+pub mod handed;
 pub mod key_log;
 pub mod names;
 pub mod ocsp;

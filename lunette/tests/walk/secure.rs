@@ -142,3 +142,27 @@ fn websockets_speak_tls() {
     );
     assert_eq!(get(port, "/talk").unwrap().text(), "text hello\n", "{}", prefix.read("logs/error.log"));
 }
+
+#[test]
+fn sockets_show_certificates_that_were_parsed() {
+    let prefix = Prefix::new();
+    certificate(&prefix);
+    let code = format!(
+        "local ssl = require \"ngx.ssl\"\n\
+         local function read(name) local f = io.open(\"{0}/conf/backend.\" .. name) local text = f:read(\"*a\") f:close() return text end\n\
+         local cert, key = assert(ssl.parse_pem_cert(read(\"crt\"))), assert(ssl.parse_pem_priv_key(read(\"key\")))\n\
+         for _, pair in ipairs {{ {{}}, {{ cert, key }}, {{ key, key }} }} do\n\
+         local sock = ngx.socket.tcp() assert(sock:setclientcert(pair[1], pair[2]))\n\
+         assert(sock:connect(\"127.0.0.1\", ngx.var.secure))\n\
+         local ok, err = sock:sslhandshake(false)\n\
+         if ok then sock:send(\"GET / HTTP/1.0\\r\\n\\r\\n\") ngx.say(sock:receive(\"*a\"):match(\"[^\\n]*$\")) else ngx.say(err) end end",
+        prefix.path.display()
+    );
+    let (port, _) = serve(
+        &prefix,
+        "ssl_verify_client optional; ssl_client_certificate backend.crt; location / { return 200 $ssl_client_verify; }",
+        &format!("location /show {{ content_by_lua_block {{ {code} }} }}"),
+    );
+    let expected = "NONE\nSUCCESS\ninvalid client certificate chain\n";
+    assert_eq!(get(port, "/show").unwrap().text(), expected, "{}", prefix.read("logs/error.log"));
+}

@@ -49,6 +49,9 @@ fn with_leave(phase: Phase, options: &Options) -> Phase {
 
 /// Says at debug level which code is about to run.
 fn note(request: &Request, phase: Phase) {
+    if !request.purpose.get().is_empty() {
+        return;
+    }
     let name = match phase.bit {
         bit if bit == Phase::HEADER_FILTER.bit => "header filter",
         bit if bit == Phase::BODY_FILTER.bit => "body filter",
@@ -220,6 +223,18 @@ impl Entry {
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         after: impl FnOnce(&Rc<Request>, &Host, Result<(), LuaError>) -> T + 'static,
     ) -> Run<T> {
+        let phase = self.phase;
+        self.run_to_end(request, before, push, move |request, host, ended| after(request, host, judge(request, phase, ended)))
+    }
+
+    /// As [`Entry::run_waiting`], for an `after` that judges the end itself. An error has not been logged by then.
+    pub fn run_to_end<T: 'static>(
+        self: &Rc<Self>,
+        request: &Rc<Request>,
+        before: impl FnOnce(&Host),
+        push: impl FnOnce(&mut Stack<'_>) -> usize,
+        after: impl FnOnce(&Rc<Request>, &Host, lua::Outcome) -> T + 'static,
+    ) -> Run<T> {
         let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
             Err(refusal) => return Run::Refused(refusal.error),
@@ -227,7 +242,7 @@ impl Entry {
         before(&host);
         match Job::start_with(&host.machine.vm, chunk, self.phase, host.clone(), push) {
             Started::Done(ended) => {
-                let answer = after(request, &host, self.judge(request, ended));
+                let answer = after(request, &host, ended);
                 self.give_back(host);
                 Run::Now(answer)
             }
@@ -235,7 +250,7 @@ impl Entry {
                 let (request, entry) = (request.clone(), self.clone());
                 Run::Wait(Box::pin(async move {
                     let ended = job.await;
-                    let answer = after(&request, &host, entry.judge(&request, ended));
+                    let answer = after(&request, &host, ended);
                     entry.give_back(host);
                     answer
                 }))
@@ -243,13 +258,26 @@ impl Entry {
         }
     }
 
-    fn judge(&self, request: &Request, ended: lua::Outcome) -> Result<(), LuaError> {
-        match ended {
-            lua::Outcome::Failed(error) => {
-                report(request, self.phase, &error);
-                Err(*error)
+    /// Runs code for which no client waits. Its end is the caller's to judge; that it cannot be loaded has been logged.
+    pub fn run_beside(self: &Rc<Self>, request: &Rc<Request>) -> Run<lua::Outcome> {
+        request.purpose.set(self.phase.name);
+        let (host, chunk) = match self.prepare(request, State::of(request)) {
+            Ok(ready) => ready,
+            Err(refusal) => return Run::Refused(refusal.error),
+        };
+        match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
+            Started::Done(ended) => {
+                self.give_back(host);
+                Run::Now(ended)
             }
-            lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
+            Started::Waiting(job) => {
+                let entry = self.clone();
+                Run::Wait(Box::pin(async move {
+                    let ended = job.await;
+                    entry.give_back(host);
+                    ended
+                }))
+            }
         }
     }
 
@@ -276,7 +304,18 @@ impl Entry {
     }
 }
 
-fn report(request: &Request, phase: Phase, error: &LuaError) {
+fn judge(request: &Request, phase: Phase, ended: lua::Outcome) -> Result<(), LuaError> {
+    match ended {
+        lua::Outcome::Failed(error) => {
+            report(request, phase, &error);
+            Err(*error)
+        }
+        lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
+    }
+}
+
+/// Logs why code of `phase` failed.
+pub fn report(request: &Request, phase: Phase, error: &LuaError) {
     let mut line = b"failed to run ".to_vec();
     line.extend_from_slice(phase.name.as_bytes());
     line.extend_from_slice(b": ");

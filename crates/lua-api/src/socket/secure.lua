@@ -69,7 +69,7 @@ function methods.setclientcert(self, cert, key)
     if type(key) ~= "cdata" then
         return nil, "bad pkey arg: cdata expected, got " .. type(key)
     end
-    self[7], self[8] = number_of(cert), number_of(key)
+    self[7], self[8] = cert.id, key.id
     -- They live as long as the socket may show them.
     self[9], self[10] = cert, key
     return true

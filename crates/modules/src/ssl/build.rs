@@ -14,7 +14,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::Pair;
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{Offer, PROTOCOLS, Wishes};
 use tls::key_log::KeyLogFile;
 use tls::server::{Options, Settings, StoresServerSessions};
 use tls::store::{Bytes, Sessions};
@@ -117,20 +117,21 @@ fn settings(ssl: &Ssl, certificates: &Certificates, place: usize, http: &Frame) 
     let offer = offer(ssl, http)?;
     let mut options = Options::new(offer, certificates.fixed());
     // The cheaper suite stands first in the usual list; who says `off` leaves the choice to clients.
-    options.server_order = ssl.server_order.unwrap_or(true);
+    options.server_order = ssl.option("ServerPreference").or(ssl.server_order).unwrap_or(true);
     options.record = usize::try_from(ssl.buffer.unwrap_or(16 * 1024)).unwrap_or(usize::MAX);
     options.clients = clients(ssl)?;
     let context = context(ssl, place);
     let lifetime = ssl.timeout.unwrap_or(TIMEOUT);
     let early = ssl.early_data.unwrap_or(false);
     options.store = store(ssl, &context, lifetime, early, &http.global.get::<Shared>());
-    if ssl.tickets.unwrap_or(true) && !early {
+    if ssl.option("SessionTicket").or(ssl.tickets).unwrap_or(true) && !early {
         let keys = match &ssl.ticket_keys {
             Some(files) => Some(TicketKeys::new(ticket_keys(files)?)),
             None => http.global.get::<OwnTicketKeys>().get(),
         };
         options.tickets = keys.map(|keys| Tickets::new(keys, context, u32::try_from(lifetime).unwrap_or(u32::MAX)) as _);
     }
+    options.sessions = Some((context, lifetime));
     options.early_data = if early { EARLY_DATA } else { 0 };
     if let Some(path) = &ssl.key_log {
         let failed = |e: std::io::Error| error(format!("open() \"{path}\" failed {}", base::errno::describe(&e)));
@@ -174,13 +175,22 @@ fn ticket_keys(files: &[Rc<str>]) -> Result<Vec<TicketKey>, Error> {
     Ok(keys)
 }
 
+/// `ssl_protocols`, within what commands say of the first and the last one.
+fn protocols(ssl: &Ssl) -> Option<Vec<&str>> {
+    let named = ssl.protocols.as_deref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+    let place = |name: &str| PROTOCOLS.iter().position(|known| known.eq_ignore_ascii_case(name));
+    let (least, most) = (ssl.command(&["MinProtocol"]).and_then(place), ssl.command(&["MaxProtocol"]).and_then(place));
+    if least.is_none() && most.is_none() {
+        return named;
+    }
+    let within = |name: &&str| place(name).is_some_and(|at| least.is_none_or(|least| at >= least) && most.is_none_or(|most| at <= most));
+    Some(named.unwrap_or_else(|| vec!["TLSv1.2", "TLSv1.3"]).into_iter().filter(within).collect())
+}
+
 /// Suites, groups and versions; what OpenSSL has and we have not is a warning.
 fn offer(ssl: &Ssl, http: &Frame) -> Result<Offer, Error> {
-    let command = |names: &[&str]| {
-        let all = ssl.commands.iter().flat_map(|commands| commands.iter());
-        all.filter(|(name, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name))).map(|(_, value)| value.as_str()).next_back()
-    };
-    let named = ssl.protocols.as_deref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+    let command = |names: &[&str]| ssl.command(names);
+    let named = protocols(ssl);
     let ciphers = command(&["CipherString"]).or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
     let curves = command(&["Curves", "Groups"]).or(ssl.curves.as_deref());
     let wishes = Wishes { ciphers: Some(ciphers), ciphersuites: command(&["Ciphersuites"]), curves, protocols: named.as_deref() };

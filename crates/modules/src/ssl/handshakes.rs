@@ -94,6 +94,10 @@ impl Shakes {
 }
 
 impl Handshakes for Shakes {
+    fn suites(&self) -> Vec<u16> {
+        self.settings.suites().collect()
+    }
+
     fn answer(&self, greeting: &Rc<Greeting>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
