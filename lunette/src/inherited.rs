@@ -35,6 +35,28 @@ const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $
 
 /// Arguments for directives that take no arguments of the usual kinds.
 const SAMPLES: &[(&str, &str)] = &[
+    (
+        "lua_ssl_certificate",
+        concat!(
+            "'data:",
+            include_str!("inherited/example.crt"),
+            "'; lua_ssl_certificate_key 'data:",
+            include_str!("inherited/example.key"),
+            "'"
+        ),
+    ),
+    ("lua_ssl_conf_command", "MinProtocol TLSv1.2"),
+    ("lua_ssl_crl", concat!("'data:", include_str!("inherited/example.crl"), "'")),
+    ("lua_ssl_key_log", "/dev/null"),
+    ("lua_ssl_protocols", "TLSv1.3"),
+    ("lua_ssl_ciphers", "HIGH"),
+    ("lua_ssl_trusted_certificate", concat!("'data:", include_str!("inherited/example.crt"), "'")),
+    ("proxy_ssl_conf_command", "MinProtocol TLSv1.2"),
+    ("proxy_ssl_password_file", "/dev/null"),
+    ("proxy_ssl_protocols", "TLSv1.3"),
+    ("uwsgi_ssl_conf_command", "MinProtocol TLSv1.2"),
+    ("uwsgi_ssl_password_file", "/dev/null"),
+    ("uwsgi_ssl_protocols", "TLSv1.3"),
     ("access_log", "/dev/null f"),
     ("auth_basic", "realm; auth_basic_user_file /dev/null"),
     ("auth_request_set", "$x y"),

@@ -99,7 +99,7 @@ impl Commands {
     }
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let is = |known: &&str| known.eq_ignore_ascii_case(name);
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
         let bad = || format!("error:0A000180:SSL routines::bad value:cmd={name}, value={value}");
         match name.to_ascii_lowercase().as_str() {
             "cipherstring" => self.ciphers = Some(value.to_owned()),
@@ -122,8 +122,8 @@ impl Commands {
                 }
             }
             "options" => self.options(value).ok_or_else(bad)?,
-            _ if WITHOUT_EFFECT.iter().any(|known| is(&known)) => self.notes.push(format!("command \"{name}\" has no effect")),
-            _ if MISSING.iter().any(|known| is(&known)) => return Err("the command is not supported".to_owned()),
+            _ if WITHOUT_EFFECT.iter().any(|known| is(known)) => self.notes.push(format!("command \"{name}\" has no effect")),
+            _ if MISSING.iter().any(|known| is(known)) => return Err("the command is not supported".to_owned()),
             _ => return Err(format!("error:0A000182:SSL routines::unknown cmd name:cmd={name}")),
         }
         Ok(())

@@ -192,7 +192,7 @@ fn serve(table: &Table, prefix: &Prefix, accepted: &[(Context, String)]) {
     let mut locations = String::new();
     let mut paths = Vec::new();
     // Files and directories that a start makes are not made of such words.
-    let file = |line: &str| line.contains("_path ") || line.contains("_log ");
+    let file = |line: &str| ["_path ", "_log ", "_password_file "].iter().any(|name| line.contains(name));
     let edge = |line: &str| line.split(" '").skip(1).all(|word| EDGES.contains(&word.trim_end_matches([';', '\''])));
     let usable = |line: &str| line.ends_with(';') && edge(line) && !file(line);
     for (i, (_, line)) in accepted.iter().enumerate().filter(|(_, (context, line))| *context == Context::LOCATION && usable(line)) {

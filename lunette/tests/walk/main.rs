@@ -14,6 +14,7 @@ mod ready;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod secure;
 mod traces;
 
 use rig::Prefix;

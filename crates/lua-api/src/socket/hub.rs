@@ -3,7 +3,7 @@
 use crate::socket::datagrams::Datagrams;
 use crate::socket::owned::Keeper;
 use crate::socket::secure::sessions::Sessions;
-use crate::socket::state::Socket;
+use crate::socket::state::{Socket, part};
 use crate::socket::table::Table;
 use crate::state::State;
 use base::clock;
@@ -163,7 +163,9 @@ impl Pool {
             idle.extend(kept);
             dead
         };
-        dead.len()
+        let count = dead.len();
+        dead.into_iter().for_each(|resting| part(resting.stream));
+        count
     }
 
     fn ticket(self: &Rc<Self>) -> Ticket {
@@ -372,7 +374,10 @@ impl Hub {
             oldest
         };
         match oldest {
-            Some(resting) => resting.ticket.dissolve(),
+            Some(resting) => {
+                resting.ticket.dissolve();
+                part(resting.stream);
+            }
             None => pool.wake(),
         }
     }
@@ -381,8 +386,7 @@ impl Hub {
     pub fn close_idle(&self) {
         let all: Vec<_> = self.pools.borrow().values().cloned().collect();
         for pool in all {
-            let resting = pool.idle.take();
-            drop(resting);
+            pool.idle.take().into_iter().for_each(|resting| part(resting.stream));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::send;
-use crate::socket::state::Work;
+use crate::socket::state::{Work, part};
 use lua::{Cx, Raise, Stack};
 use socket2::TcpKeepalive;
 use std::os::fd::{AsFd, AsRawFd};
@@ -24,8 +24,7 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
     let (stream, ticket) = socket.inner.borrow_mut().leave();
     if let Some(stream) = stream {
-        // A peer that does not hear it may think that somebody cut the connection. It may have gone itself.
-        let _ = stream.close_notify();
+        part(stream);
     }
     drop(ticket);
     Ok(now(number(stack, 1.0)))

@@ -2,15 +2,21 @@
 local ffi = require "ffi"
 local handshake_row, session_row, session_free = R.sslhandshake, R.sslsession, C.session_free
 
+-- Objects are pointers to scripts, as OpenResty's are; what they hold are numbers.
+local void, word = ffi.typeof "void *", ffi.typeof "uintptr_t"
+local function number_of(object)
+    return tonumber(ffi.cast(word, object))
+end
+
 -- Numbers of sessions that could not be let go when their objects went.
 local left, count = {}, 0
 local function release(session)
-    if session_free(cx, session.id) == 0 then
+    local id = number_of(session)
+    if session_free(cx, id) == 0 then
         count = count + 1
-        left[count] = session.id
+        left[count] = id
     end
 end
-local Session = ffi.metatype(ffi.typeof("struct { double id; }"), { __gc = release })
 
 local function session_of(id)
     local list = left
@@ -18,7 +24,7 @@ local function session_of(id)
     for i = 1, #list do
         session_free(cx, list[i])
     end
-    return Session(id)
+    return ffi.gc(ffi.cast(void, ffi.cast(word, id)), release)
 end
 
 function methods.sslhandshake(...)
@@ -29,7 +35,7 @@ function methods.sslhandshake(...)
     end
     local session = reused
     if reused ~= false then
-        session = ffi.istype(Session, reused) and reused.id or nil
+        session = ffi.istype(void, reused) and number_of(reused) or nil
     end
     local id, err = handshake_row(self, session, name, verify, self[7], self[8])
     if not id then

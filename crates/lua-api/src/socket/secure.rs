@@ -1,6 +1,5 @@
 //! TLS on cosockets: `sslhandshake`, `setclientcert` and the directives `lua_ssl_*`.
 
-pub mod credentials;
 pub mod handshake;
 pub mod sessions;
 pub mod settings;

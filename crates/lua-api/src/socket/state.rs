@@ -109,11 +109,14 @@ impl Socket {
         self.busy.set(0);
         self.silent.set(false);
         let inner = self.inner.get_mut();
-        let gone = inner.leave();
+        let (stream, ticket) = inner.leave();
         if inner.input.capacity() > BUFFER_KEPT {
             inner.input = Vec::new();
         }
-        drop(gone);
+        if let Some(stream) = stream {
+            part(stream);
+        }
+        drop(ticket);
     }
 
     /// Whether nothing of `works`, a sum of [`Work`]s, is under way.
@@ -151,6 +154,12 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.set(self.0.busy.get() & !self.1);
     }
+}
+
+/// Lets a connection go. A peer over TLS that does not hear it may think that somebody cut the connection.
+pub fn part(stream: Stream) {
+    // It may have gone itself.
+    let _ = stream.close_notify();
 }
 
 /// Most bytes that are read at once, however large the configured buffer is.

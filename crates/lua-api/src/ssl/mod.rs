@@ -8,7 +8,7 @@ mod certificates;
 mod facts;
 mod hello;
 pub(crate) mod hooks;
-mod objects;
+pub(crate) mod objects;
 mod ocsp;
 mod sessions;
 pub(crate) mod shake;

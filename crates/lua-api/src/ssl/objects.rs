@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use tls::certificate::{Chain, Key};
+use tls::certificate::{Chain, Key, Pair};
 
 /// One of them.
 #[derive(Clone)]
-pub(super) enum Object {
+pub(crate) enum Object {
     /// A certificate with its chain.
     Chain(Rc<Chain>),
     /// A private key.
@@ -16,14 +16,14 @@ pub(super) enum Object {
 
 /// All of a process.
 #[derive(Default)]
-pub(super) struct Objects {
+pub(crate) struct Objects {
     all: RefCell<HashMap<u64, Object>>,
     next: Cell<u64>,
 }
 
 impl Objects {
     /// Keeps one; answers its number.
-    pub(super) fn add(&self, object: Object) -> f64 {
+    pub(crate) fn add(&self, object: Object) -> f64 {
         let id = self.next.get() + 1;
         self.next.set(id);
         self.all.borrow_mut().insert(id, object);
@@ -31,7 +31,7 @@ impl Objects {
     }
 
     /// A chain.
-    pub(super) fn chain(&self, id: f64) -> Option<Rc<Chain>> {
+    pub(crate) fn chain(&self, id: f64) -> Option<Rc<Chain>> {
         match self.all.borrow().get(&(id as u64)) {
             Some(Object::Chain(chain)) => Some(chain.clone()),
             _ => None,
@@ -39,15 +39,25 @@ impl Objects {
     }
 
     /// A key.
-    pub(super) fn key(&self, id: f64) -> Option<Rc<Key>> {
+    pub(crate) fn key(&self, id: f64) -> Option<Rc<Key>> {
         match self.all.borrow().get(&(id as u64)) {
             Some(Object::Key(key)) => Some(key.clone()),
             _ => None,
         }
     }
 
+    /// A certificate and its key, which a socket shows as its own.
+    ///
+    /// # Errors
+    /// OpenResty's text.
+    pub(crate) fn pair(&self, chain: f64, key: f64) -> Result<Pair, &'static str> {
+        let chain = self.chain(chain).ok_or("invalid client certificate chain")?;
+        let key = self.key(key).ok_or("ssl set client private key failed")?;
+        Pair::new(&chain, &key).map_err(|_| "ssl set client private key failed")
+    }
+
     /// The Lua object is gone.
-    pub(super) fn remove(&self, id: f64) {
+    pub(crate) fn remove(&self, id: f64) {
         self.all.borrow_mut().remove(&(id as u64));
     }
 }

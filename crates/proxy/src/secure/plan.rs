@@ -160,11 +160,11 @@ impl Secured {
         let pair = self.certificate.as_ref().map(|(certificate, key)| (text(certificate), text(key)));
         let certificate = pair.filter(|(name, _)| !name.is_empty()).map(|(name, key)| (file(&self.paths, &name), file(&self.paths, &key)));
         let mut identity = vec![u8::from(sent)];
-        if sent || self.verify {
-            identity.extend_from_slice(name.as_bytes());
-        }
-        for part in certificate.iter().flat_map(|(name, key)| [name, key]) {
-            identity.push(0);
+        let told = if sent || self.verify { name.as_str() } else { "" };
+        let pair = certificate.iter().flat_map(|(name, key)| [name.as_str(), key.as_str()]);
+        for part in std::iter::once(told).chain(pair) {
+            // With its length, so that no name can pass for a name and a certificate.
+            identity.extend_from_slice(&part.len().to_ne_bytes());
             identity.extend_from_slice(part.as_bytes());
         }
         Target { name, sent, certificate, identity: identity.into() }

@@ -252,7 +252,7 @@ fn a_pass_with_variables_names_a_group_or_an_address() {
             ("fastcgi_pass 127.0.0.1:1/x$empty", 500, "invalid host in upstream \"127.0.0.1:1/x\""),
             ("fastcgi_pass $empty", 500, "no host in upstream \"\""),
             ("fastcgi_pass a.invalid:1$empty", 502, "no resolver defined to resolve a.invalid"),
-            ("uwsgi_pass suwsgi://127.0.0.1:1$empty", 500, "suwsgi protocol requires SSL support"),
+            ("uwsgi_pass suwsgi://127.0.0.1:1$empty", 502, "upstream: \"suwsgi://127.0.0.1:1\""),
         ] {
             let site = Site::new(&format!("location / {{ {directive}; }}"));
             assert_eq!(site.get("/x").await.outcome, Outcome::Status(outcome), "{directive}");
@@ -266,7 +266,7 @@ fn configurations_that_are_refused() {
     for (text, error) in [
         ("location / { fastcgi_pass 127.0.0.1; }", "no port in upstream \"127.0.0.1\""),
         ("location / { scgi_pass 127.0.0.1:1/x; }", "invalid host in upstream \"127.0.0.1:1/x\""),
-        ("location / { uwsgi_pass suwsgi://127.0.0.1:1; }", "suwsgi protocol requires SSL support"),
+        ("location / { uwsgi_pass suwsgi://127.0.0.1; }", "no port in upstream \"127.0.0.1\""),
         ("location / { uwsgi_modifier1 256; }", "value must be between 0 and 255"),
         ("location / { fastcgi_pass 127.0.0.1:1; fastcgi_pass 127.0.0.1:1; }", "\"fastcgi_pass\" directive is duplicate"),
         ("location / { fastcgi_param A b if_empty; }", "invalid parameter \"if_empty\""),

@@ -223,3 +223,18 @@ fn directives_are_checked() {
     // Without TLS nobody looks at it.
     assert!(Site::try_new("location / { proxy_ssl_verify on; proxy_pass http://127.0.0.1:1; }").is_ok());
 }
+
+#[test]
+fn secrets_are_logged_where_that_is_asked_for() {
+    for (version, label) in [("TLSv1.2", "CLIENT_RANDOM "), ("TLSv1.3", "SERVER_TRAFFIC_SECRET_0 ")] {
+        worker(async {
+            let authority = Authority::new(&format!("keys{version}"));
+            let up = Server::start(authority.settings("localhost", version), 1, HELLO);
+            let log = authority.file("keys");
+            let site = Site::new(&format!("location / {{ proxy_ssl_key_log {log}; proxy_pass https://127.0.0.1:{}; }}", up.port));
+            assert_eq!(site.get("/x").await.body(), "hello");
+            let text = std::fs::read_to_string(log).unwrap();
+            assert!(text.lines().any(|line| line.starts_with(label)), "{text}");
+        });
+    }
+}

@@ -1,5 +1,7 @@
 //! An upstream that speaks TLS, and certificates for it.
 
+#![allow(clippy::unwrap_used, reason = "a harness is a test, whatever its functions are called")]
+
 use crate::harness::in_thread;
 use net::stream::Stream;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

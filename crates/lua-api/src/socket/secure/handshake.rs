@@ -5,6 +5,7 @@ use crate::socket::report::Reporter;
 use crate::socket::secure::sessions::shown;
 use crate::socket::secure::settings::SecureOptions;
 use crate::socket::state::{Socket, Work};
+use crate::ssl::objects::Objects;
 use base::log::Level;
 use lua::{Cx, Later, Raise, Reply, Stack, Value};
 use net::stream::Stream;
@@ -24,18 +25,17 @@ struct Wanted {
     resumable: bool,
     name: Option<String>,
     verify: bool,
-    pair: Option<(u64, u64)>,
+    pair: Option<(f64, f64)>,
 }
 
 impl Wanted {
     fn read(stack: &Stack<'_>) -> Wanted {
-        let id = |index| stack.number(index).map(|id| id as u64);
         Wanted {
-            session: id(2),
+            session: stack.number(2).map(|id| id as u64),
             resumable: stack.is_nil(2) || stack.number(2).is_some(),
             name: stack.bytes(3).map(|name| String::from_utf8_lossy(name).into_owned()),
             verify: stack.truthy(4),
-            pair: id(5).zip(id(6)),
+            pair: stack.number(5).zip(stack.number(6)),
         }
     }
 
@@ -68,7 +68,7 @@ pub fn handshake(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             Err(text) => fail(stack, &text),
         });
     }
-    let pair = match wanted.pair.map(|(chain, key)| call.host.runtime.credentials.pair(chain, key)).transpose() {
+    let pair = match wanted.pair.map(|(chain, key)| call.host.runtime.state::<Objects>().pair(chain, key)).transpose() {
         Ok(pair) => pair,
         Err(text) => return Ok(fail(stack, text)),
     };
@@ -198,7 +198,7 @@ impl Shaking {
         if let Some(name) = &wanted.name {
             reporter.debug(format_args!("lua ssl server name: \"{name}\""));
         }
-        let slot = known.unwrap_or_else(Slot::new);
+        let slot = known.unwrap_or_default();
         let session = settings.session(wanted.name.as_deref(), Some(slot.clone()));
         let session = session.map_err(|_| "failed to create ssl connection".to_owned())?;
         let call = Call { host: call.host.clone(), hub: call.hub.clone(), options: call.options.clone() };
