@@ -6,7 +6,9 @@
 mod build;
 mod cache;
 mod handshakes;
+mod responder;
 mod rows;
+mod stapling;
 mod variables;
 
 pub use build::OwnTicketKeys;
@@ -59,6 +61,8 @@ pub(crate) struct Ssl {
     timeout: Option<u64>,
     stapling: Option<bool>,
     stapling_file: Option<Rc<str>>,
+    stapling_responder: Option<Rc<str>>,
+    stapling_verify: Option<bool>,
     early_data: Option<bool>,
     commands: Option<Rc<Vec<(String, String)>>>,
     reject: Option<bool>,
@@ -70,7 +74,7 @@ impl Config for Ssl {
         conf::inherit!(
             self, parent;
             certificates, keys, passwords, certificate_cache, protocols, ciphers, curves, server_order, buffer, verify, depth,
-            client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, early_data,
+            client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, stapling_responder, stapling_verify, early_data,
             commands, reject, key_log
         );
     }

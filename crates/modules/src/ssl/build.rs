@@ -2,6 +2,7 @@
 
 use super::cache::{Builtin, Shared};
 use super::handshakes::{CacheLimits, Certificates, Shakes};
+use super::stapling::{Source, Stapling};
 use super::{Named, SessionCache, Ssl};
 use conf::row::Warnings;
 use conf::scope::Frame;
@@ -68,6 +69,7 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
         return Ok(());
     }
     let passwords = ssl.passwords.clone().unwrap_or_default();
+    let names: Vec<String> = pairs.iter().map(|pair| String::from_utf8_lossy(pair.certificate.source()).into_owned()).collect();
     let certificates = if pairs.iter().all(is_literal) {
         Certificates::Fixed(load(&ssl, &pairs, &passwords, &mut http.global.get::<Common>())?)
     } else {
@@ -75,8 +77,9 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
         Certificates::Named { pairs, passwords, limits, kept: RefCell::default() }
     };
     let settings = settings(&ssl, &certificates, place, http)?;
+    let stapled = stapled(&ssl, &certificates.fixed(), &names, server, http)?;
     // Built once for each server.
-    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, reject)));
+    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, reject, stapled)));
     Ok(())
 }
 
@@ -100,6 +103,36 @@ fn load(ssl: &Ssl, pairs: &[Named], passwords: &[Vec<u8>], common: &mut Common) 
         loaded.push(found.with_ocsp(staple(ssl)?));
     }
     Ok(loaded)
+}
+
+/// Whose status a responder is asked for, in the order of the certificates.
+fn stapled(ssl: &Ssl, pairs: &[Pair], names: &[String], server: &Server, http: &Frame) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
+    if !ssl.stapling.unwrap_or(false) || ssl.stapling_file.is_some() {
+        return Ok(Vec::new());
+    }
+    let trusted = match &ssl.trusted_certificate {
+        Some(path) => tls::certificate::load_trusted(path).map_err(|problem| error(problem.to_string()))?,
+        None => Vec::new(),
+    };
+    let mut all = Vec::new();
+    for (pair, name) in pairs.iter().zip(names) {
+        let source = Source {
+            name: name.clone(),
+            trusted: trusted.clone(),
+            responder: ssl.stapling_responder.clone(),
+            verify: ssl.stapling_verify.unwrap_or(false),
+            resolving: server.own.conf.share().unwrap_or_default(),
+            log: server.own.core.error_log.clone(),
+        };
+        all.push(match Stapling::new(pair, source) {
+            Ok(stapling) => Some(stapling),
+            Err(warning) => {
+                http.global.get::<Warnings>().list.push(error(warning));
+                None
+            }
+        });
+    }
+    Ok(all)
 }
 
 /// `ssl_stapling_file`, where stapling is on.

@@ -104,6 +104,8 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("ssl_dhparam", SERVERS, one, "Checked only: there is no DHE.", dhparam),
         flag("ssl_stapling", "Sends the answer of an OCSP responder.", |ssl| &mut ssl.stapling),
         file("ssl_stapling_file", "An OCSP answer.", |ssl| &mut ssl.stapling_file),
+        words("ssl_stapling_responder", "Who is asked about the server's certificates.", |ssl| &mut ssl.stapling_responder),
+        flag("ssl_stapling_verify", "Answers must be signed by whom the authority trusts.", |ssl| &mut ssl.stapling_verify),
         flag("ssl_early_data", "TLS 1.3 0-RTT.", |ssl| &mut ssl.early_data),
         Row::new("ssl_conf_command", SERVERS, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
         flag("ssl_reject_handshake", "Refuses all handshakes of the server.", |ssl| &mut ssl.reject),
