@@ -119,14 +119,20 @@ impl Responder {
     }
 }
 
+/// Head and body, once the head is whole. Line feeds alone end lines too.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let ends = [(&b"\r\n\r\n"[..], 4), (b"\n\n", 2)];
+    let found = ends.into_iter().filter_map(|(end, length)| Some((memchr::memmem::find(bytes, end)?, length)));
+    let (at, length) = found.min()?;
+    Some((bytes.get(..at)?, bytes.get(at + length..)?))
+}
+
 /// The body of an answer, once it is whole; `ended`: nothing more will come.
 fn body(bytes: &[u8], ended: bool) -> Result<Option<&[u8]>, String> {
     let invalid = || "OCSP responder sent invalid response".to_owned();
-    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
-    let (head, body) = bytes.split_at(end);
-    let body = body.get(4..).unwrap_or_default();
+    let Some((head, body)) = split(bytes) else { return Ok(None) };
     let head = std::str::from_utf8(head).map_err(|_| invalid())?;
-    let mut lines = head.split("\r\n");
+    let mut lines = head.lines();
     if !lines.next().is_some_and(|line| line.starts_with("HTTP/1.")) {
         return Err(invalid());
     }
@@ -170,6 +176,7 @@ mod tests {
         assert_eq!(body(counted, false), Ok(Some(&b"ab"[..])));
         assert_eq!(body(b"HTTP/1.0 200 OK\r\n\r\nabc", false), Ok(None));
         assert_eq!(body(b"HTTP/1.0 200 OK\r\n\r\nabc", true), Ok(Some(&b"abc"[..])));
+        assert_eq!(body(b"HTTP/1.1 200 OK\nContent-Type: application/ocsp-response\n\nabc", true), Ok(Some(&b"abc"[..])));
         assert!(body(b"nothing\r\n\r\n", true).is_err());
         let page = body(b"HTTP/1.0 404 No\r\nContent-Type: text/html\r\n\r\n", true).unwrap_err();
         assert_eq!(page, "OCSP responder sent invalid \"Content-Type\" header: \"text/html\"");
