@@ -1,14 +1,15 @@
 //! The choice for one client: certificates by name, protocols for ALPN.
 
 use super::Named;
+use super::inquiry::Inquiry;
 use super::stapling::Stapling;
 use base::clock;
-use http::tls::{Answer, Greeting, Handshakes, Rejection};
-use http::{Complex, Request, Worker};
+use http::tls::{Answer, Greeting, Handshakes, Rejection, Revocation};
+use http::{BoxFuture, Complex, Request, Worker};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use tls::certificate::Pair;
+use tls::certificate::{CertificateDer, Pair};
 use tls::error::TlsError;
 use tls::server::Settings;
 
@@ -71,6 +72,14 @@ impl Certificates {
     }
 }
 
+/// What responders of OCSP are asked about.
+pub(super) struct Asked {
+    /// Whose status is stapled, in the order of the certificates.
+    pub(super) stapled: Vec<Option<Rc<Stapling>>>,
+    /// Clients' certificates.
+    pub(super) inquiry: Option<Rc<Inquiry>>,
+}
+
 /// Who answers the handshakes of a server.
 pub(super) struct Shakes {
     settings: Settings,
@@ -78,21 +87,20 @@ pub(super) struct Shakes {
     reject: bool,
     /// The settings for each list of protocols that was asked for.
     by_alpn: RefCell<Vec<(Vec<&'static [u8]>, Settings)>>,
-    /// Whose status is stapled, in the order of the certificates.
-    stapled: Vec<Option<Rc<Stapling>>>,
+    asked: Asked,
     /// How often what is stapled had changed when `by_alpn` was made.
     changes: Cell<u64>,
 }
 
 impl Shakes {
-    pub(super) fn new(settings: Settings, certificates: Certificates, reject: bool, stapled: Vec<Option<Rc<Stapling>>>) -> Shakes {
-        Shakes { settings, certificates, reject, by_alpn: RefCell::default(), stapled, changes: Cell::new(0) }
+    pub(super) fn new(settings: Settings, certificates: Certificates, reject: bool, asked: Asked) -> Shakes {
+        Shakes { settings, certificates, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
     }
 
     /// Has responders asked that are due, and forgets settings with answers of before.
     fn tend(&self, worker: &Rc<Worker>) {
-        self.stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
-        let changes = self.stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
+        self.asked.stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
+        let changes = self.asked.stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
         if self.changes.replace(changes) != changes {
             self.by_alpn.borrow_mut().clear();
         }
@@ -100,10 +108,10 @@ impl Shakes {
 
     /// The settings with what is stapled now.
     fn current(&self) -> Settings {
-        if self.stapled.is_empty() {
+        if self.asked.stapled.is_empty() {
             return self.settings.clone();
         }
-        let answers = self.stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer()));
+        let answers = self.asked.stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer()));
         let pairs = self.certificates.fixed().iter().zip(answers).map(|(pair, answer)| pair.with_ocsp(answer)).collect();
         self.settings.with_pairs(pairs)
     }
@@ -120,6 +128,11 @@ impl Shakes {
 }
 
 impl Handshakes for Shakes {
+    fn inquire(&self, greeting: &Rc<Greeting>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+        let inquiry = self.asked.inquiry.clone()?;
+        Some(Box::pin(inquiry.ask(chain.to_vec(), greeting.worker.log.clone())))
+    }
+
     fn suites(&self) -> Vec<u16> {
         self.settings.suites().collect()
     }
@@ -128,7 +141,7 @@ impl Handshakes for Shakes {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
         }
-        if !self.stapled.is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
+        if !self.asked.stapled.is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
             self.tend(&greeting.worker);
         }
         let settings = self.with_alpn(&greeting.alpn);
