@@ -72,6 +72,12 @@ impl Group {
         self.balancing
     }
 
+    /// The peers with fixed addresses.
+    #[must_use]
+    pub fn fixed(&self) -> &[Rc<Peer>] {
+        &self.fixed
+    }
+
     /// The servers that names stand for.
     #[must_use]
     pub fn templates(&self) -> &[Template] {

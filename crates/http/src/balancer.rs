@@ -12,23 +12,53 @@ use std::rc::Rc;
 
 /// Chooses the server of each try.
 pub trait Balancer {
-    /// Says in `turn` where the next try goes. Anything but [`Outcome::Ok`] is the request's answer.
-    fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> BoxFuture<Outcome>;
+    /// Says in `turn` where the next try goes.
+    fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> Asked;
+}
+
+/// A balancer's answer, now or later.
+pub enum Asked {
+    /// The answer.
+    Now(Decision),
+    /// Drive this to get it.
+    Wait(BoxFuture<Decision>),
+}
+
+/// What comes of asking a balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The try goes to the target that was set, or else to a server of the group.
+    Go,
+    /// There is no server that could be asked.
+    NobodyLeft,
+    /// This try has failed as if its server had refused the connection.
+    Failed,
+    /// This is the request's answer.
+    Answer(Outcome),
 }
 
 /// The balancer of an `upstream` block, in the block's server scope.
 #[derive(Default)]
-pub struct Custom(pub Option<Rc<dyn Balancer>>);
+pub struct Custom {
+    /// Who chooses. A method that is named behind it takes its place.
+    pub balancer: Option<Rc<dyn Balancer>>,
+    /// The block has named a method before.
+    pub is_second: bool,
+}
 
 /// What a balancer and the proxy tell each other about one request.
 #[derive(Default)]
 pub struct Turn {
     target: RefCell<Option<Target>>,
+    timeouts: Cell<Timeouts>,
+    local: Cell<Option<SocketAddr>>,
     failure: Cell<Option<Failure>>,
     /// Tries that were begun.
     begun: Cell<usize>,
     /// Tries left behind the current one.
     left: Cell<usize>,
+    /// Tries more that the current one allows.
+    more: Cell<usize>,
     /// `*_next_upstream_tries`; 0 is no limit.
     limit: Cell<usize>,
     rewrite: Cell<bool>,
@@ -39,12 +69,10 @@ pub struct Turn {
 pub struct Target {
     /// The address.
     pub address: Address,
-    /// Time limits in milliseconds in place of the location's.
-    pub timeouts: Timeouts,
-    /// Idle connections are kept in a pool of this kind, not in the group's.
+    /// The host that is meant, in lower case: connections are kept apart by it.
+    pub host: Option<Rc<[u8]>>,
+    /// Idle connections are kept in the balancer's pool, not in the group's.
     pub keepalive: Option<Pooling>,
-    /// Local address of the connection.
-    pub local: Option<SocketAddr>,
 }
 
 /// Time limits in milliseconds.
@@ -59,13 +87,13 @@ pub struct Timeouts {
 }
 
 /// How idle connections are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pooling {
-    /// Most of them.
+    /// Most of them in the pool, as its first connection says.
     pub size: usize,
-    /// For how long, milliseconds.
+    /// How long this one may be idle, milliseconds; 0 is no limit.
     pub idle_ms: u64,
-    /// Requests of one connection.
+    /// Requests that this one may serve; 0 is no limit.
     pub requests: u64,
 }
 
@@ -82,7 +110,7 @@ impl Target {
     /// A try at this address, everything else as usual.
     #[must_use]
     pub fn new(address: Address) -> Target {
-        Target { address, timeouts: Timeouts::default(), keepalive: None, local: None }
+        Target { address, host: None, keepalive: None }
     }
 }
 
@@ -96,6 +124,7 @@ impl Turn {
     /// Begins a try; the proxy's part.
     pub fn begin(&self) {
         self.target.replace(None);
+        self.more.set(0);
         self.begun.set(self.begun.get() + 1);
         self.left.set(self.left.get().saturating_sub(1));
     }
@@ -105,9 +134,12 @@ impl Turn {
         self.failure.set(Some(failure));
     }
 
-    /// Takes the target that was set; the proxy's part.
+    /// Takes the target that was set, and with it the tries that were allowed; the proxy's part.
     pub fn take(&self) -> Option<Target> {
-        self.target.take()
+        let more = self.more.take();
+        let target = self.target.take()?;
+        self.left.set(self.left.get().saturating_add(more));
+        Some(target)
     }
 
     /// Whether the request is to be written anew; the proxy's part.
@@ -125,6 +157,28 @@ impl Turn {
         self.target.borrow_mut().as_mut().map(change)
     }
 
+    /// Sets time limits of this try and those behind it, as far as they are given.
+    pub fn limit_times(&self, given: Timeouts) {
+        let old = self.timeouts.get();
+        let (connect, send, read) = (given.connect.or(old.connect), given.send.or(old.send), given.read.or(old.read));
+        self.timeouts.set(Timeouts { connect, send, read });
+    }
+
+    /// Time limits in place of the location's.
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts.get()
+    }
+
+    /// Connects from this address from now on.
+    pub fn bind(&self, local: SocketAddr) {
+        self.local.set(Some(local));
+    }
+
+    /// The local address that was asked for.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local.get()
+    }
+
     /// How the try before ended; `None` at the first.
     pub fn last_failure(&self) -> Option<Failure> {
         self.failure.get()
@@ -135,14 +189,14 @@ impl Turn {
         self.left.get()
     }
 
-    /// Allows `count` tries more; false: fewer, as the location's limit allows no more.
+    /// Allows `count` tries behind the one whose target is set; false: fewer, as the location's limit allows no more.
     pub fn allow_more(&self, count: usize) -> bool {
         let total = self.begun.get() + self.left.get();
         let allowed = match self.limit.get() {
             0 => count,
             limit => count.min(limit.saturating_sub(total)),
         };
-        self.left.set(self.left.get() + allowed);
+        self.more.set(allowed);
         allowed == count
     }
 
@@ -158,16 +212,35 @@ mod tests {
 
     #[test]
     fn tries_are_allowed_up_to_the_limit() {
+        let target = || Target::new(SocketAddr::from(([127, 0, 0, 1], 80)).into());
+        let go = |turn: &Turn| {
+            turn.set(target());
+            turn.take().is_some()
+        };
         let turn = Turn::new(1, 4);
         turn.begin();
         assert_eq!((turn.left(), turn.last_failure()), (0, None));
-        assert!(turn.allow_more(2));
+        // What was said last holds.
+        assert!(turn.allow_more(1) && turn.allow_more(2) && go(&turn));
         turn.begin();
         turn.begin();
-        assert!(!turn.allow_more(5));
+        assert!(!turn.allow_more(5) && go(&turn));
         assert_eq!(turn.left(), 1);
         let endless = Turn::new(1, 0);
+        endless.begin();
         assert!(endless.allow_more(1000));
-        assert_eq!(endless.left(), 1001);
+        assert!(endless.take().is_none());
+        assert_eq!(endless.left(), 0);
+        assert!(endless.allow_more(1000) && go(&endless));
+        assert_eq!(endless.left(), 1000);
+    }
+
+    #[test]
+    fn what_is_set_for_all_tries_stays() {
+        let turn = Turn::new(1, 0);
+        turn.limit_times(Timeouts { connect: Some(1), ..Timeouts::default() });
+        turn.begin();
+        turn.limit_times(Timeouts { read: Some(2), ..Timeouts::default() });
+        assert_eq!(turn.timeouts(), Timeouts { connect: Some(1), send: None, read: Some(2) });
     }
 }

@@ -38,6 +38,7 @@ pub mod temp_path;
 pub mod thread_pools;
 pub mod tls;
 pub mod tunnel;
+pub mod upstreams;
 pub mod variables;
 pub mod worker;
 

@@ -132,6 +132,8 @@ pub struct Request {
     pub body_filters_on: Cell<u32>,
     /// Names of the upstreams tried, for the log (`$upstream_addr`'s last).
     pub upstream_for_log: RefCell<Vec<u8>>,
+    /// The upstream group that it is passed to, or was.
+    pub upstream: RefCell<Option<Rc<str>>>,
     /// Bytes sent to the client, head included.
     pub bytes_sent: Cell<u64>,
     /// Bytes of the response head.
@@ -237,6 +239,7 @@ impl Request {
             progress: Progress::default(),
             body_filters_on: Cell::new(0),
             upstream_for_log: RefCell::default(),
+            upstream: RefCell::default(),
             bytes_sent: Cell::new(0),
             header_size: Cell::new(0),
             request_length: Cell::new(0),
@@ -291,6 +294,7 @@ impl Request {
         self.progress.access_code.set(0);
         *self.progress.jump.get_mut() = None;
         self.upstream_for_log.get_mut().clear();
+        *self.upstream.get_mut() = None;
         for counter in [&self.bytes_sent, &self.header_size, &self.request_length] {
             counter.set(0);
         }

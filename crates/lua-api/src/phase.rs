@@ -4,6 +4,7 @@
 //! last in their phases, the filters before the built-in ones, `log` before all other log handlers.
 
 pub mod access;
+pub mod balancer;
 pub mod body_filter;
 pub mod content;
 pub mod entry;

@@ -44,6 +44,8 @@ pub struct State {
     pub refused: Cell<u16>,
     /// `ngx.exit` in a header filter.
     pub filter_exit: Cell<Option<i32>>,
+    /// `ngx.exit` in a balancer.
+    pub balancer_exit: Cell<Option<i32>>,
     /// The header filter failed: it does not run again.
     pub header_failed: Cell<bool>,
     /// The page about its error, which is to be the body of the answer.
@@ -68,6 +70,17 @@ pub struct State {
     pub processes: crate::pipe::process::Owned,
     /// Sockets that it connected.
     pub sockets: crate::socket::owned::Owned,
+    /// The try whose server `balancer_by_lua*` is choosing.
+    pub balancing: RefCell<Option<Balancing>>,
+}
+
+/// A try whose server is being chosen.
+#[derive(Clone)]
+pub struct Balancing {
+    /// What is said to the proxy.
+    pub turn: Rc<http::balancer::Turn>,
+    /// `balancer_keepalive`
+    pub pool_size: usize,
 }
 
 /// An `ngx.ctx` table that code in a handshake leaves for the requests of the connection.
@@ -136,6 +149,7 @@ impl Reuse for State {
             in_content,
             refused,
             filter_exit,
+            balancer_exit,
             header_failed,
             page,
             phase: _,
@@ -148,6 +162,7 @@ impl Reuse for State {
             machine,
             processes,
             sockets,
+            balancing,
         } = self;
         page.take();
         for mark in [header_failed, eof, seen_body, buffering, headers_set, mime_set, in_content, filter_ended, raw_socket, abort_known] {
@@ -156,8 +171,9 @@ impl Reuse for State {
         gathered.get_mut().clear();
         refused.set(0);
         filter_exit.set(None);
+        balancer_exit.set(None);
         captures.set(0);
-        drop(pending.take());
+        drop((pending.take(), balancing.take()));
         drop((machine.take(), std::mem::take(processes), std::mem::take(sockets)));
     }
 }

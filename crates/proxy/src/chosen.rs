@@ -2,11 +2,15 @@
 
 use crate::connection::{Connection, Keepalive};
 use crate::exchange::Exchange;
-use balance::{Choice, Peer, Server};
+use crate::retry::Failure;
+use crate::settings::next;
+use balance::{Choice, Peer};
 use base::clock;
+use base::log::Level;
 use http::Outcome;
-use http::balancer::{Target, Turn};
+use http::balancer::{Asked, Balancer, Decision, Pooling, Turn};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The time limits of a try, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -19,37 +23,59 @@ pub struct Limits {
     pub read: u64,
 }
 
+/// Why the group's balancer gave no server.
+pub enum Unchosen {
+    /// This is the answer.
+    Answer(Outcome),
+    /// The try has failed.
+    Failed(Failure),
+}
+
 impl Exchange {
-    /// Asks the group's balancer, if it has one, for the server of the next try. `None`: the group chooses.
+    /// Asks the group's balancer for the server of the next try. `None`: the group chooses.
     ///
     /// # Errors
-    /// What the balancer answers in place of an upstream.
-    pub async fn ask(&mut self) -> Result<Option<Choice>, Outcome> {
+    /// There is none for this try.
+    pub async fn ask(&mut self, balancer: &Rc<dyn Balancer>, first: bool) -> Result<Option<Choice>, Unchosen> {
         self.target = None;
-        let Some(balancer) = self.upstream.balancer.clone() else { return Ok(None) };
         let (left, limit) = (self.scratch.selection.tries, usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX));
         let turn = self.turn.get_or_insert_with(|| Rc::new(Turn::new(left, limit))).clone();
         turn.begin();
-        let outcome = balancer.choose(&self.request, &turn).await;
-        if outcome != Outcome::Ok {
-            return Err(outcome);
-        }
+        self.request.action.set("connecting to upstream");
+        let decision = match balancer.choose(&self.request, &turn) {
+            Asked::Now(decision) => decision,
+            Asked::Wait(future) => future.await,
+        };
+        self.target = turn.take();
         // The current one counts too.
         self.scratch.selection.tries = turn.left() + 1;
-        if turn.take_rewrite() && !self.encode() {
-            return Err(Outcome::Status(500));
+        match decision {
+            Decision::Go => {}
+            Decision::NobodyLeft => return Err(Unchosen::Answer(self.nobody_left(first))),
+            Decision::Failed => {
+                self.scratch.selection.tries -= 1;
+                self.record_nobody(first);
+                return Err(Unchosen::Failed(Failure { condition: next::ERROR, status: 502, sent: false, consumed: false }));
+            }
+            Decision::Answer(outcome) => return Err(Unchosen::Answer(outcome)),
         }
-        self.target = turn.take();
-        let Some(target) = &self.target else { return Ok(None) };
-        // Its failures are the balancer's to count.
-        let server = Server { max_fails: 0, ..Server::new(target.address.clone()) };
-        Ok(Some(Choice::of(Rc::new(Peer::new(server)), clock::monotonic_ms())))
+        if turn.take_rewrite() && !self.encode() {
+            return Err(Unchosen::Answer(Outcome::Status(500)));
+        }
+        match &self.target {
+            Some(target) => Ok(Some(Choice::of(self.upstream.outside.peer(&target.address), clock::monotonic_ms()))),
+            None if self.upstream.is_empty => {
+                self.request.log(Level::Error, b"lua balancer: no peer set");
+                Err(Unchosen::Answer(Outcome::Status(500)))
+            }
+            None => Ok(None),
+        }
     }
 
     /// The time limits of this try.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let (plan, own) = (&self.route.plan, self.target.as_ref().map(|target| target.timeouts).unwrap_or_default());
+        let (plan, own) = (&self.route.plan, self.turn.as_ref().map(|turn| turn.timeouts()).unwrap_or_default());
         Limits {
             connect: own.connect.unwrap_or(plan.connect_timeout),
             send: own.send.unwrap_or(plan.send_timeout),
@@ -61,7 +87,7 @@ impl Exchange {
     #[must_use]
     pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<Connection> {
         match self.own_pool() {
-            Some(pool) => pool.take(self.key(peer)),
+            Some((pool, _)) => pool.take(self.key(peer)),
             None => self.upstream.keepalive.as_ref()?.take(self.key(peer)),
         }
     }
@@ -72,15 +98,18 @@ impl Exchange {
             return;
         }
         let now = clock::monotonic_ms();
+        let limit = |given: u64| if given == 0 { u64::MAX } else { given };
         match (self.own_pool(), &self.upstream.keepalive) {
-            (Some(pool), _) => pool.put(self.key(peer), connection, now),
+            (Some((pool, kind)), _) => {
+                pool.put_for(self.key(peer), connection, now, limit(kind.requests), Duration::from_millis(limit(kind.idle_ms)));
+            }
             (None, Some(keepalive)) => keepalive.put(self.key(peer), connection, now),
             (None, None) => {}
         }
     }
 
-    fn own_pool(&self) -> Option<Rc<Keepalive>> {
-        let kind = self.target.as_ref().and_then(|target: &Target| target.keepalive)?;
-        Some(self.upstream.pools.pool(kind))
+    fn own_pool(&self) -> Option<(&Keepalive, Pooling)> {
+        let kind = self.target.as_ref().and_then(|target| target.keepalive)?;
+        Some((self.upstream.outside.pool(kind.size), kind))
     }
 }

@@ -100,6 +100,8 @@ pub struct Key {
     pub local: Option<SocketAddr>,
     /// Identity of the location's settings; 0 when connections are shared.
     pub place: usize,
+    /// The host that the group's balancer has in mind.
+    pub host: Option<Rc<[u8]>>,
 }
 
 /// `keepalive` and its companions.
@@ -141,13 +143,18 @@ impl Keepalive {
     }
 
     /// Keeps a connection if it may serve another request.
-    pub fn put(&self, key: Key, mut connection: Connection, now_ms: u64) {
-        if connection.requests >= self.requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
+    pub fn put(&self, key: Key, connection: Connection, now_ms: u64) {
+        self.put_for(key, connection, now_ms, self.requests, self.timeout);
+    }
+
+    /// As [`Keepalive::put`], with limits of this connection alone.
+    pub fn put_for(&self, key: Key, mut connection: Connection, now_ms: u64, requests: u64, timeout: Duration) {
+        if connection.requests >= requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
             return;
         }
-        let idle = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let idle = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         connection.idle_until_ms = now_ms.saturating_add(idle);
-        self.pool.pool.put(key, connection, self.timeout);
+        self.pool.pool.put(key, connection, timeout);
         if !self.pool.tended.replace(true) {
             tokio::task::spawn_local(tend(Rc::downgrade(&self.pool)));
         }

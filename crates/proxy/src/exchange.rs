@@ -1,7 +1,8 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
+use crate::caching::find::Caching;
 use crate::connection::Key;
-use crate::dialect::{Encoded, Job, Sent};
+use crate::dialect::{Encoded, Job, Keeping, Sent};
 use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
 use crate::retry;
@@ -58,6 +59,8 @@ pub struct Exchange {
     pub stale: bool,
     /// The cookie that `sticky` has set for the server of the last try.
     pub cookie: Vec<u8>,
+    /// Its dealings with a cache.
+    pub caching: Option<Box<Caching>>,
 }
 
 impl Exchange {
@@ -75,7 +78,8 @@ impl Exchange {
     }
 
     /// The URL that the request goes to.
-    fn url(&self) -> Option<&Url> {
+    #[must_use]
+    pub fn url(&self) -> Option<&Url> {
         self.evaluated.as_ref().or(self.route.pass.url.as_ref())
     }
 
@@ -83,19 +87,29 @@ impl Exchange {
     #[must_use]
     pub fn status_goes_on(&self, status: u16, sent: bool, consumed: bool) -> Option<retry::Failure> {
         let failure = retry::Failure { condition: next::of_status(status)?, status, sent, consumed };
+        self.goes_on(&failure).then_some(failure)
+    }
+
+    /// Whether the request goes on to another server.
+    #[must_use]
+    pub fn goes_on(&self, failure: &retry::Failure) -> bool {
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
-        let left = self.scratch.selection.tries;
-        retry::may_go_on(&self.route.plan, self.encoded.once, &failure, left, elapsed).then_some(failure)
+        retry::may_go_on(&self.route.plan, self.encoded.once, failure, self.scratch.selection.tries, elapsed)
     }
 
     /// Writes the request's head; false: there is no URL, or what it asks for cannot be written.
     pub fn encode(&mut self) -> bool {
         let mut out = std::mem::take(&mut self.scratch.out);
         out.clear();
+        let caching = self.caching.as_ref().filter(|caching| caching.cacheable);
+        let since = caching.map(|c| c.facts.last_modified.get()).filter(|time| *time >= 0).map(wire::date::http);
+        let etag = caching.map(|c| c.facts.etag.borrow().clone()).unwrap_or_default();
+        let last_modified = since.as_ref().map_or(&[][..], |since| since);
+        let keeping = caching.map(|c| Keeping { last_modified, etag: &etag, convert_head: c.plan.convert_head });
         let encoded = self.url().and_then(|url| {
             let evaluated = self.evaluated.is_some();
             let (location, pass_headers) = (self.route.pass.location(), self.route.plan.pass_request_headers);
-            let job = Job { request: &self.request, location, pass_headers, url, evaluated, body: self.framing };
+            let job = Job { request: &self.request, location, pass_headers, url, evaluated, body: self.framing, keeping };
             self.route.dialect.encode(&job, &mut out)
         });
         self.scratch.out = out;
@@ -108,6 +122,12 @@ impl Exchange {
         }
     }
 
+    /// Whether the answer may be kept, so that it is read whether or not the client waits for it.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.caching.as_ref().is_some_and(|caching| caching.cacheable)
+    }
+
     /// `*_allow_upstream`
     #[must_use]
     pub fn is_allowed(&self) -> bool {
@@ -117,9 +137,9 @@ impl Exchange {
         })
     }
 
-    /// Tells the group's balancer how a try has failed.
+    /// Tells the group's balancer how a try of a server that it chose has failed.
     pub fn note(&self, failure: &retry::Failure) {
-        if let Some(turn) = &self.turn {
+        if let Some(turn) = self.turn.as_ref().filter(|_| self.target.is_some()) {
             let failed = failure.verdict() == Verdict::Failed;
             turn.end(balancer::Failure { failed, status: failure.status });
         }
@@ -221,14 +241,19 @@ impl Exchange {
         tries.last().map_or(Timing::default(), |last| Timing { header: last.header, response: last.response })
     }
 
-    /// Answers when no server is left alive.
-    pub fn nobody_left(&self, first: bool) -> Outcome {
+    /// Notes a try that had no server.
+    pub fn record_nobody(&self, first: bool) {
         let now = clock::monotonic_ms();
         self.record.begin(&self.upstream.name, first, now);
         self.record.update(now, |t, _| {
             t.status = 502;
             t.response = Some(0);
         });
+    }
+
+    /// Answers when no server is left alive.
+    pub fn nobody_left(&self, first: bool) -> Outcome {
+        self.record_nobody(first);
         self.log_target(&self.upstream.name);
         self.request.action.set("connecting to upstream");
         self.request.log(Level::Error, b"no live upstreams");
@@ -250,7 +275,7 @@ impl Exchange {
     /// The local address of this try's connection.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
-        self.target.as_ref().and_then(|target| target.local).or(self.local)
+        self.turn.as_ref().and_then(|turn| turn.local()).or(self.local)
     }
 
     /// The pool's key for connections to `peer`.
@@ -259,7 +284,8 @@ impl Exchange {
         let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
-        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place }
+        let host = self.target.as_ref().and_then(|target| target.host.clone());
+        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place, host }
     }
 }
 

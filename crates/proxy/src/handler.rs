@@ -1,13 +1,15 @@
 //! The content handler of a location with an upstream: body, target, then one server after the other.
 
 use crate::attempt::{Attempt, End};
+use crate::caching::{fill, look, serve};
+use crate::chosen::Unchosen;
 use crate::dialect::{Carried, Encoded, Sent};
 use crate::exchange::{Exchange, Lease};
 use crate::pass;
 use crate::record::{Record, State};
-use crate::retry;
 use crate::route::{Route, Routed};
 use crate::sender::Source;
+use crate::settings::next;
 use balance::{Timing, Verdict};
 use base::clock;
 use base::errno;
@@ -16,6 +18,7 @@ use http::body::{self, BodyState};
 use http::connection::BodyRead;
 use http::core::default;
 use http::{Outcome, Request, Step, log_request};
+use session::BoxFuture;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -58,6 +61,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         Ok(chosen) => chosen,
         Err(outcome) => return outcome,
     };
+    request.upstream.replace(Some(upstream.full_name.clone()));
     let scratch = state.scratch();
     let mut exchange = Exchange {
         request,
@@ -77,8 +81,14 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         target: None,
         stale: false,
         cookie: Vec::new(),
+        caching: None,
     };
-    let outcome = drive(&mut exchange).await;
+    // Boxed, as every request's future would have room for it otherwise.
+    let cached = if exchange.route.plan.caching.is_some() { Box::pin(look::look(&mut exchange, again)).await } else { None };
+    let outcome = match cached {
+        Some(outcome) => outcome,
+        None => drive(&mut exchange).await,
+    };
     // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
     let mut marked = Some(&exchange.request);
     while let Some(request) = marked {
@@ -87,6 +97,23 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     }
     state.give_back(exchange.scratch);
     outcome
+}
+
+/// Runs a request from the beginning.
+fn again(request: Rc<Request>, route: Rc<Route>) -> BoxFuture<Outcome> {
+    Box::pin(run(request, route))
+}
+
+/// Answers a request that no server has answered: from the cache, if it may, or with the failure's status.
+async fn give_up(exchange: &Exchange, condition: u32, status: u16) -> Outcome {
+    if exchange.caching.is_none() {
+        return Outcome::Status(status);
+    }
+    if let Some(outcome) = Box::pin(serve::rescue(exchange, condition)).await {
+        return outcome;
+    }
+    fill::note_failure(exchange, status);
+    Outcome::Status(status)
 }
 
 /// Reads the whole body where the location wants that; an outcome refuses the request.
@@ -193,11 +220,16 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
     exchange.prepare_selection();
     let mut first = true;
     loop {
-        let asked = match exchange.upstream.balancer {
+        let asked = match exchange.upstream.balancer.clone() {
             None => None,
-            Some(_) => match Box::pin(exchange.ask()).await {
+            Some(balancer) => match exchange.ask(&balancer, first).await {
                 Ok(asked) => asked,
-                Err(outcome) => return outcome,
+                Err(Unchosen::Answer(outcome)) => return outcome,
+                Err(Unchosen::Failed(failure)) if exchange.goes_on(&failure) => {
+                    first = false;
+                    continue;
+                }
+                Err(Unchosen::Failed(failure)) => return Outcome::Status(failure.status),
             },
         };
         let choice = match asked.or_else(|| exchange.choose()) {
@@ -205,6 +237,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             // Boxed, as every request's future would have room for it otherwise.
             None => match Box::pin(exchange.wait(first)).await {
                 Ok(choice) => choice,
+                Err(Outcome::Status(502)) => return give_up(exchange, next::ERROR, 502).await,
                 Err(outcome) => return outcome,
             },
         };
@@ -226,12 +259,10 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 return outcome;
             }
             End::Failed(failure) => {
-                let elapsed = clock::monotonic_ms().saturating_sub(exchange.began_ms);
                 lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
                 exchange.note(&failure);
-                let left = exchange.scratch.selection.tries;
-                if !retry::may_go_on(&exchange.route.plan, exchange.encoded.once, &failure, left, elapsed) {
-                    return Outcome::Status(failure.status);
+                if !exchange.goes_on(&failure) {
+                    return give_up(exchange, failure.condition, failure.status).await;
                 }
             }
         }

@@ -35,5 +35,5 @@ pub const MAX_ADDRESSES: usize = 1024;
 
 /// Most informational answers before the real one.
 pub const MAX_INTERIM: u32 = 16;
-/// Most pools of idle connections that a group's balancer makes
-pub const MAX_POOLS: usize = 64;
+/// Most servers that a group remembers because its balancer has named them.
+pub const MAX_NAMED: usize = 1024;

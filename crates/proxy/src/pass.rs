@@ -6,10 +6,11 @@ use crate::url::{self, Host, Url};
 use base::log::Level;
 use conf::tree::Span;
 use http::resolving::Resolving;
+use http::upstreams::Named;
 use http::{Request, log_request};
 use session::{Complex, Outcome};
 use std::cell::OnceCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// What the value of a pass directive with variables can name.
@@ -84,14 +85,32 @@ impl Pass {
 /// The group that a host in a fixed URL stands for; locations that name the same host share it.
 fn implicit(url: &Url, groups: &Upstreams, default_port: u16) -> Result<Rc<Upstream>, String> {
     let shown = String::from_utf8_lossy(&url.host_header).into_owned();
-    let Host::Name(name) = &url.host else { return Ok(Upstream::implicit(&shown, url::addresses(url, default_port)?)) };
     let port = url.port.unwrap_or(default_port);
+    let Host::Name(name) = &url.host else {
+        let made = Upstream::of_addresses(&shown, url::addresses(url, default_port)?);
+        return Ok(listed(groups, made, url, port));
+    };
     if let Some(found) = groups.host(name, port) {
         return Ok(found);
     }
-    let made = Upstream::implicit(&shown, url::addresses(url, default_port)?);
+    let made = listed(groups, Upstream::of_addresses(&shown, url::addresses(url, default_port)?), url, port);
     groups.add_host(name, port, &made);
     Ok(made)
+}
+
+/// Lists a new group among all, with its port.
+fn listed(groups: &Upstreams, mut made: Upstream, url: &Url, port: u16) -> Rc<Upstream> {
+    let (host, port) = match &url.host {
+        Host::Name(name) => (String::from_utf8_lossy(name).into_owned(), Some(port)),
+        Host::Ip(IpAddr::V6(ip)) => (format!("[{ip}]"), Some(port)),
+        Host::Ip(ip) => (ip.to_string(), Some(port)),
+        Host::Unix(path) => (format!("unix:{}", path.display()), None),
+    };
+    let lines = [made.group.snapshot().peers().count()];
+    let named = Named { host: host.into(), port, group: made.group.clone(), lines: lines.into() };
+    made.full_name = named.full_name().into();
+    groups.directory().add(named);
+    Rc::new(made)
 }
 
 /// What [`find`] answers without looking, where the configuration names the upstream.

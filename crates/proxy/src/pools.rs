@@ -1,29 +1,44 @@
-//! Pools of idle connections that a group's balancer asks for.
+//! What a group keeps for its balancer from outside: the servers that it names, and the idle connections to them.
 
 use crate::connection::Keepalive;
-use crate::limits::MAX_POOLS;
-use http::balancer::Pooling;
-use std::cell::RefCell;
+use crate::limits::MAX_NAMED;
+use balance::{Peer, Server};
+use net::address::Address;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Pools of one group that its balancer made.
+/// Servers and connections that are the balancer's affair.
 #[derive(Debug, Default)]
-pub struct Pools(RefCell<HashMap<Pooling, Rc<Keepalive>>>);
+pub struct Outside {
+    peers: RefCell<HashMap<Address, Rc<Peer>>>,
+    pool: OnceCell<Keepalive>,
+}
 
-impl Pools {
-    /// The pool of this kind.
-    pub fn pool(&self, kind: Pooling) -> Rc<Keepalive> {
-        let mut all = self.0.borrow_mut();
-        if all.len() >= MAX_POOLS && !all.contains_key(&kind) {
-            all.clear();
+impl Outside {
+    /// The server at this address. Its failures are the balancer's to count.
+    pub fn peer(&self, address: &Address) -> Rc<Peer> {
+        if let Some(known) = self.peers.borrow().get(address) {
+            return known.clone();
         }
-        let make = || Rc::new(Keepalive::new(kind.size, false, kind.requests, u64::MAX, kind.idle_ms));
-        all.entry(kind).or_insert_with(make).clone()
+        let made = Rc::new(Peer::new(Server { max_fails: 0, ..Server::new(address.clone()) }));
+        let mut peers = self.peers.borrow_mut();
+        if peers.len() >= MAX_NAMED {
+            peers.clear();
+        }
+        peers.insert(address.clone(), made.clone());
+        made
+    }
+
+    /// The pool, made for `size` connections when it is first asked for.
+    pub fn pool(&self, size: usize) -> &Keepalive {
+        self.pool.get_or_init(|| Keepalive::new(size, false, u64::MAX, u64::MAX, u64::MAX))
     }
 
     /// Closes all idle connections.
     pub fn clear(&self) {
-        self.0.borrow_mut().clear();
+        if let Some(pool) = self.pool.get() {
+            pool.clear();
+        }
     }
 }

@@ -10,7 +10,7 @@ pub mod zone;
 
 use crate::connection::Keepalive;
 use crate::limits::default;
-use crate::pools::Pools;
+use crate::pools::Outside;
 use crate::queue::Queue;
 use crate::secure::plan::Plans;
 use crate::sticky::Sticky;
@@ -26,10 +26,12 @@ use http::core::Core;
 use http::module::{Levels, Module};
 use http::resolving::{Resolving, log_trouble};
 use http::root::Ground;
+use http::upstreams::{Directory, Named};
 use net::address::Address;
 use session::Complex;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 /// The block and its servers.
@@ -39,8 +41,10 @@ pub const MODULE: Module = Module { rows, levels, complete, start, ..Module::nam
 pub struct Upstream {
     /// Its name, or the host of the URL that made it.
     pub name: Rc<str>,
+    /// The same, with the port of a URL that says none.
+    pub full_name: Rc<str>,
     /// Its servers.
-    pub group: Group,
+    pub group: Rc<Group>,
     /// Its idle connections; `None` keeps none.
     pub keepalive: Option<Keepalive>,
     /// What `hash` hashes.
@@ -51,8 +55,10 @@ pub struct Upstream {
     pub queue: Option<Queue>,
     /// Who chooses in its stead.
     pub balancer: Option<Rc<dyn Balancer>>,
-    /// Pools that the balancer asks for.
-    pub pools: Pools,
+    /// What the balancer has brought.
+    pub outside: Outside,
+    /// There is no server but those that the balancer names.
+    pub is_empty: bool,
     /// How its names are resolved.
     pub resolving: Resolving,
 }
@@ -61,20 +67,27 @@ impl Upstream {
     /// A group without a block: what a host in a URL stands for. It keeps no idle connections.
     #[must_use]
     pub fn implicit(name: &str, addresses: Vec<Address>) -> Rc<Upstream> {
+        Rc::new(Upstream::of_addresses(name, addresses))
+    }
+
+    pub(crate) fn of_addresses(name: &str, addresses: Vec<Address>) -> Upstream {
         let servers = addresses.into_iter().map(Server::new).collect();
-        Rc::new(Upstream::new(name, Group::new(servers, Balancing::RoundRobin)))
+        Upstream::new(name, Group::new(servers, Balancing::RoundRobin))
     }
 
     fn new(name: &str, group: Group) -> Upstream {
+        let name: Rc<str> = name.into();
         Upstream {
-            name: name.into(),
-            group,
+            full_name: name.clone(),
+            name,
+            group: Rc::new(group),
             keepalive: None,
             key: None,
             sticky: None,
             queue: None,
             balancer: None,
-            pools: Pools::default(),
+            outside: Outside::default(),
+            is_empty: false,
             resolving: Resolving::default(),
         }
     }
@@ -88,6 +101,8 @@ pub struct Upstreams {
     groups: HashMap<Box<[u8]>, Rc<Upstream>>,
     /// Hosts of fixed URLs, by name and port: URLs with variables find them as nginx does.
     hosts: RefCell<HashMap<(Box<[u8]>, u16), Rc<Upstream>>>,
+    /// What other modules see of them.
+    directory: Directory,
 }
 
 impl Config for Upstreams {
@@ -99,6 +114,11 @@ impl Upstreams {
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&Rc<Upstream>> {
         self.groups.get(name).or_else(|| self.groups.get(&*name.to_ascii_lowercase()))
+    }
+
+    /// What other modules see of the groups.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// All groups.
@@ -119,8 +139,7 @@ impl Upstreams {
 }
 
 fn levels(levels: &mut Levels) {
-    levels.main::<Upstreams>();
-    levels.main::<Plans>();
+    levels.main::<Upstreams>().main::<Plans>().main::<Directory>();
 }
 
 fn rows() -> Vec<Row> {
@@ -142,7 +161,11 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
     }
     cx.read_block(Context::UPSTREAM, &frame)?;
     let mut draft = frame.server.take::<Draft>();
-    draft.balancer = frame.server.take::<Custom>().0;
+    draft.balancer = frame.server.take::<Custom>().balancer;
+    if draft.balancer.is_some() && draft.servers.is_empty() && draft.templates.is_empty() {
+        draft.add(&Server::new(Address::Internet(NOWHERE)), [Address::Internet(NOWHERE)]);
+        draft.is_empty = true;
+    }
     if draft.servers.is_empty() && draft.templates.is_empty() {
         return Err(cx.error("no servers are inside upstream"));
     }
@@ -150,6 +173,9 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
     cx.main::<Upstreams>().drafts.push((draft, resolving));
     Ok(())
 }
+
+/// What a group is made of whose balancer names all servers.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)), 80);
 
 /// Makes the groups. Zones and name servers may be said behind the blocks that need them.
 fn complete(frame: &Frame) -> Result<(), Error> {
@@ -159,6 +185,7 @@ fn complete(frame: &Frame) -> Result<(), Error> {
     outer.inherit(&frame.location.get::<Resolving>());
     let own = frame.location.get::<Core>().error_log.clone();
     let log = own.or_else(|| frame.global.get::<Ground>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
+    let directory = frame.main.get::<Directory>().clone();
     let mut zones = Vec::new();
     for (draft, mut resolving) in drafts {
         if let Some(own) = &resolving.resolver {
@@ -168,9 +195,12 @@ fn complete(frame: &Frame) -> Result<(), Error> {
         if let Some(zone) = draft.zone.as_ref().filter(|zone| !zones.iter().any(|known| Rc::ptr_eq(known, *zone))) {
             zones.push(zone.clone());
         }
+        let lines = draft.lines.as_slice().into();
         let made = build(draft, resolving)?;
+        directory.add(Named { host: made.name.clone(), port: None, group: made.group.clone(), lines });
         frame.main.get::<Upstreams>().groups.insert(made.name.to_ascii_lowercase().into_bytes().into(), Rc::new(made));
     }
+    frame.main.get::<Upstreams>().directory = directory;
     // Names come behind all servers with fixed addresses.
     let all = frame.main.get::<Upstreams>();
     for previous in zones.iter().filter_map(|zone| zone.previous.get()) {
@@ -214,6 +244,7 @@ fn build(mut draft: Draft, resolving: Resolving) -> Result<Upstream, Error> {
         sticky: draft.sticky,
         queue,
         balancer: draft.balancer,
+        is_empty: draft.is_empty,
         resolving,
         ..Upstream::new(&name, group)
     })
@@ -232,6 +263,6 @@ fn start(worker: &Rc<http::Worker>) {
     worker.on_exiting(move || {
         let Some(all) = http.main.get::<Upstreams>() else { return };
         all.groups.values().filter_map(|u| u.keepalive.as_ref()).for_each(Keepalive::clear);
-        all.groups.values().for_each(|u| u.pools.clear());
+        all.groups.values().for_each(|u| u.outside.clear());
     });
 }

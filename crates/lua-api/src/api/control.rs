@@ -42,7 +42,8 @@ fn exit(cx: &Cx, code: f64) -> i32 {
             cx.put_static(PENDING.as_bytes());
             return -1;
         }
-        let returns = [Some(Phase::HEADER_FILTER), Some(Phase::BALANCER)].contains(&cx.phase());
+        let balances = cx.phase() == Some(Phase::BALANCER);
+        let returns = balances || cx.phase() == Some(Phase::HEADER_FILTER);
         if request.flags.header_sent.get() && code >= 300 && !aborts(code) && !returns {
             let status = request.response.borrow().status;
             if code != i32::from(status) {
@@ -55,7 +56,8 @@ fn exit(cx: &Cx, code: f64) -> i32 {
             code = 200;
         }
         if returns {
-            host.state.filter_exit.set(Some(code));
+            let exit = if balances { &host.state.balancer_exit } else { &host.state.filter_exit };
+            exit.set(Some(code));
             return 1;
         }
         log_request!(request, Level::Debug, "lua exit with code {code}");

@@ -2,8 +2,6 @@
 local name = ...
 
 local functions = {
-    ["ngx.balancer"] = "set_current_peer get_last_failure set_more_tries set_timeouts enable_keepalive recreate_request bind_to_local_addr "
-        .. "set_upstream_tls",
     ["ngx.ocsp"] = "create_ocsp_request get_ocsp_responder_from_der_chain set_ocsp_status_resp validate_ocsp_response",
     ["ngx.ssl"] = "cert_pem_to_der clear_certs export_keying_material export_keying_material_early get_client_random get_req_ssl_pointer "
         .. "get_server_random get_session_master_key get_tls1_version get_tls1_version_str get_upstream_ssl_pointer parse_der_cert "
@@ -14,7 +12,6 @@ local functions = {
     ["ngx.ssl.session"] = "get_serialized_session get_session_id set_serialized_session",
     ["ngx.ssl.proxysslcert"] = "clear_certs set_cert set_der_cert set_der_priv_key set_priv_key",
     ["ngx.ssl.proxysslverify"] = "get_verify_cert get_verify_result set_verify_result",
-    ["ngx.upstream"] = "get_upstreams get_servers get_primary_peers get_backup_peers set_peer_down current_upstream_name",
 }
 
 local module = { version = "0.1.33" }

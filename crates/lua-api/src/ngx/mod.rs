@@ -4,6 +4,7 @@
 //! `resty.core.*` and `ngx.*` modules that libraries require of that part.
 
 pub mod args;
+pub mod balancer;
 pub mod base64;
 pub mod consts;
 pub mod digest;
@@ -21,6 +22,7 @@ pub mod semaphore;
 pub mod shared;
 pub mod symbols;
 pub mod time;
+pub mod upstream;
 pub mod var;
 pub mod worker;
 
@@ -48,6 +50,8 @@ pub fn groups() -> Vec<lua::Group> {
         semaphore::group(),
         process::group(),
         errlog::group(),
+        balancer::group(),
+        upstream::group(),
     ]
 }
 

@@ -223,6 +223,18 @@ impl Entry {
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         after: impl FnOnce(&Rc<Request>, &Host, Result<(), LuaError>) -> T + 'static,
     ) -> Run<T> {
+        let phase = self.phase;
+        self.run_to_end(request, before, push, move |request, host, ended| after(request, host, judge(request, phase, ended)))
+    }
+
+    /// As [`Entry::run_waiting`], for an `after` that judges the end itself. An error has not been logged by then.
+    pub fn run_to_end<T: 'static>(
+        self: &Rc<Self>,
+        request: &Rc<Request>,
+        before: impl FnOnce(&Host),
+        push: impl FnOnce(&mut Stack<'_>) -> usize,
+        after: impl FnOnce(&Rc<Request>, &Host, lua::Outcome) -> T + 'static,
+    ) -> Run<T> {
         let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
             Err(refusal) => return Run::Refused(refusal.error),
@@ -230,7 +242,7 @@ impl Entry {
         before(&host);
         match Job::start_with(&host.machine.vm, chunk, self.phase, host.clone(), push) {
             Started::Done(ended) => {
-                let answer = after(request, &host, self.judge(request, ended));
+                let answer = after(request, &host, ended);
                 self.give_back(host);
                 Run::Now(answer)
             }
@@ -238,7 +250,7 @@ impl Entry {
                 let (request, entry) = (request.clone(), self.clone());
                 Run::Wait(Box::pin(async move {
                     let ended = job.await;
-                    let answer = after(&request, &host, entry.judge(&request, ended));
+                    let answer = after(&request, &host, ended);
                     entry.give_back(host);
                     answer
                 }))
@@ -269,16 +281,6 @@ impl Entry {
         }
     }
 
-    fn judge(&self, request: &Request, ended: lua::Outcome) -> Result<(), LuaError> {
-        match ended {
-            lua::Outcome::Failed(error) => {
-                report(request, self.phase, &error);
-                Err(*error)
-            }
-            lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
-        }
-    }
-
     /// Runs code that cannot wait: filters, `set_by_lua*`, logging. `before` prepares the host, `read` gets the
     /// results and the host; `state` is the request's.
     ///
@@ -302,7 +304,18 @@ impl Entry {
     }
 }
 
-fn report(request: &Request, phase: Phase, error: &LuaError) {
+fn judge(request: &Request, phase: Phase, ended: lua::Outcome) -> Result<(), LuaError> {
+    match ended {
+        lua::Outcome::Failed(error) => {
+            report(request, phase, &error);
+            Err(*error)
+        }
+        lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
+    }
+}
+
+/// Logs why code of `phase` failed.
+pub fn report(request: &Request, phase: Phase, error: &LuaError) {
     let mut line = b"failed to run ".to_vec();
     line.extend_from_slice(phase.name.as_bytes());
     line.extend_from_slice(b": ");

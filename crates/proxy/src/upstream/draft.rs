@@ -4,7 +4,8 @@ use crate::sticky::Sticky;
 use balance::{Balancing, Server, SharedPeers, Template};
 use conf::row::Cx;
 use conf::tree::{Error, Span};
-use http::balancer::Balancer;
+use http::balancer::{Balancer, Custom};
+use net::address::Address;
 use session::Complex;
 use std::cell::{OnceCell, RefMut};
 use std::rc::Rc;
@@ -22,6 +23,8 @@ pub(crate) struct Draft {
     pub(crate) name: String,
     pub(crate) span: Span,
     pub(crate) servers: Vec<Server>,
+    /// How many of them each `server` stands for.
+    pub(crate) lines: Vec<usize>,
     pub(crate) templates: Vec<Template>,
     pub(crate) balancing: Option<Balancing>,
     pub(crate) allowed: Option<Allowed>,
@@ -31,12 +34,23 @@ pub(crate) struct Draft {
     pub(crate) sticky: Option<Rc<Sticky>>,
     /// Who chooses in the group's stead.
     pub(crate) balancer: Option<Rc<dyn Balancer>>,
+    /// The only server stands for those that the balancer names.
+    pub(crate) is_empty: bool,
     /// Length and time.
     pub(crate) queue: Option<(usize, u64)>,
     pub(crate) keepalive: Option<(usize, bool)>,
     pub(crate) requests: Option<u64>,
     pub(crate) time: Option<u64>,
     pub(crate) timeout: Option<u64>,
+}
+
+impl Draft {
+    /// Adds what one `server` stands for.
+    pub(crate) fn add(&mut self, shape: &Server, addresses: impl IntoIterator<Item = Address>) {
+        let before = self.servers.len();
+        self.servers.extend(addresses.into_iter().map(|address| shape.at(address)));
+        self.lines.push(self.servers.len() - before);
+    }
 }
 
 /// A zone by its name, which another block may declare.
@@ -54,10 +68,12 @@ pub(crate) fn draft<'a>(cx: &Cx<'a>) -> RefMut<'a, Draft> {
 
 /// Chooses a method; a second one takes the place of the first, and of `sticky` before it, with nginx's warning.
 pub(crate) fn balance(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) {
+    let mut custom = cx.frame.server.get::<Custom>();
     let mut draft = draft(cx);
-    if draft.balancing.is_some() || draft.sticky.is_some() {
+    if custom.balancer.take().is_some() || draft.balancing.is_some() || draft.sticky.is_some() {
         cx.warn("load balancing method redefined");
     }
+    custom.is_second = true;
     draft.sticky = None;
     draft.balancing = Some(balancing);
     draft.allowed = Some(allowed);

@@ -5,6 +5,7 @@ use crate::url::{self, Host};
 use balance::{Server, Standing, Template};
 use conf::row::Cx;
 use conf::tree::Error;
+use http::balancer::Custom;
 use net::address::Address;
 
 /// The longest `route`, as nginx.
@@ -23,7 +24,8 @@ pub(crate) fn server(cx: &mut Cx<'_>) -> Result<(), Error> {
     let source = cx.text(0);
     let mut shape = Server { source: (*source).into(), ..Server::new(Address::Unix(Default::default())) };
     let mut names = Names::default();
-    let allowed = draft(cx).allowed.unwrap_or(Allowed { backup: true, slow_start: true });
+    let chosen_outside = cx.frame.server.get::<Custom>().balancer.is_some();
+    let allowed = draft(cx).allowed.filter(|_| !chosen_outside).unwrap_or(Allowed { backup: !chosen_outside, slow_start: !chosen_outside });
     for i in 1..cx.args().len() {
         parameter(cx, i, allowed, &mut shape, &mut names)?;
     }
@@ -37,8 +39,7 @@ pub(crate) fn server(cx: &mut Cx<'_>) -> Result<(), Error> {
     if names.service.is_some() {
         return Err(cx.error(format!("service upstream \"{source}\" requires domain name")));
     }
-    let mut draft = draft(cx);
-    draft.servers.extend(addresses.into_iter().map(|address| shape.at(address)));
+    draft(cx).add(&shape, addresses);
     Ok(())
 }
 

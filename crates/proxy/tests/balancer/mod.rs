@@ -4,11 +4,10 @@ use crate::HELLO;
 use crate::harness::{Site, Upstream, dead_port, worker};
 use conf::context::{Arity, Context};
 use conf::row::Row;
-use http::balancer::{Balancer, Custom, Failure, Pooling, Target, Timeouts, Turn};
+use http::balancer::{Asked, Balancer, Custom, Decision, Failure, Pooling, Target, Timeouts, Turn};
 use http::module::Module;
 use http::{Outcome, Request};
 use net::address::Address;
-use session::BoxFuture;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,7 +15,7 @@ use std::rc::Rc;
 /// The directive `test_balancer`.
 pub(crate) const MODULE: Module = Module { rows, ..Module::named("test_balancer") };
 
-type Does = dyn Fn(&Request, &Turn) -> Outcome;
+type Does = dyn Fn(&Request, &Turn) -> Decision;
 
 thread_local! {
     static DOES: RefCell<Option<Rc<Does>>> = const { RefCell::new(None) };
@@ -25,24 +24,24 @@ thread_local! {
 struct Test;
 
 impl Balancer for Test {
-    fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> BoxFuture<Outcome> {
+    fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> Asked {
         let (request, turn) = (request.clone(), turn.clone());
-        Box::pin(async move {
+        Asked::Wait(Box::pin(async move {
             tokio::task::yield_now().await;
             let does = DOES.with_borrow(|does| does.clone());
-            does.map_or(Outcome::Ok, |does| does(&request, &turn))
-        })
+            does.map_or(Decision::Go, |does| does(&request, &turn))
+        }))
     }
 }
 
 fn rows() -> Vec<Row> {
     vec![Row::new("test_balancer", Context::UPSTREAM, Arity::exactly(0), "", |cx| {
-        cx.frame.server.get::<Custom>().0 = Some(Rc::new(Test));
+        cx.frame.server.get::<Custom>().balancer = Some(Rc::new(Test));
         Ok(())
     })]
 }
 
-fn site(does: impl Fn(&Request, &Turn) -> Outcome + 'static) -> Site {
+fn site(does: impl Fn(&Request, &Turn) -> Decision + 'static) -> Site {
     DOES.set(Some(Rc::new(does)));
     Site::new("upstream u { server 0.0.0.1; test_balancer; } location / { proxy_pass http://u; proxy_next_upstream_tries 3; }")
 }
@@ -64,13 +63,13 @@ fn each_try_is_chosen_and_failures_are_told() {
                 // One server has one try; the limit of the location allows two more, not five.
                 assert!(!turn.allow_more(5));
                 turn.set(to(dead));
-                return Outcome::Ok;
+                return Decision::Go;
             }
             // What is sent may change between tries.
             request.line.borrow_mut().raw_uri = b"/again".to_vec();
             turn.rewrite();
             turn.set(to(port));
-            Outcome::Ok
+            Decision::Go
         });
         let answer = site.get("/x").await;
         assert_eq!((answer.outcome, answer.body().as_str()), (Outcome::Ok, "hello"));
@@ -86,9 +85,10 @@ fn its_pools_keep_connections_and_its_time_limits_hold() {
         let up = Upstream::start(vec![vec![HELLO, HELLO, HELLO]]);
         let port = up.port;
         let site = site(move |_, turn| {
-            turn.set(Target { keepalive: Some(Pooling { size: 1, idle_ms: 60_000, requests: 100 }), ..to(port) });
-            turn.change(|target| target.local = Some(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
-            Outcome::Ok
+            turn.set(to(port));
+            turn.change(|target| target.keepalive = Some(Pooling { size: 1, idle_ms: 60_000, requests: 100 })).unwrap();
+            turn.bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+            Decision::Go
         });
         // All of them on one connection: the server accepts one.
         for _ in 0..3 {
@@ -100,8 +100,9 @@ fn its_pools_keep_connections_and_its_time_limits_hold() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = silent.local_addr().unwrap().port();
         let site = site(move |_, turn| {
-            turn.set(Target { timeouts: Timeouts { read: Some(1), ..Timeouts::default() }, ..to(port) });
-            Outcome::Ok
+            turn.limit_times(Timeouts { read: Some(1), ..Timeouts::default() });
+            turn.set(to(port));
+            Decision::Go
         });
         assert_eq!(site.get("/x").await.outcome, Outcome::Status(504));
     });
@@ -110,10 +111,10 @@ fn its_pools_keep_connections_and_its_time_limits_hold() {
 #[test]
 fn it_may_leave_the_choice_to_the_group_or_answer_itself() {
     worker(async {
-        let refusing = site(|_, _| Outcome::Status(403));
+        let refusing = site(|_, _| Decision::Answer(Outcome::Status(403)));
         assert_eq!(refusing.get("/x").await.outcome, Outcome::Status(403));
         let up = Upstream::start(vec![vec![HELLO]]);
-        DOES.set(Some(Rc::new(|_, _| Outcome::Ok)));
+        DOES.set(Some(Rc::new(|_, _| Decision::Go)));
         let site =
             Site::new(&format!("upstream u {{ server 127.0.0.1:{}; test_balancer; }} location / {{ proxy_pass http://u; }}", up.port));
         assert_eq!(site.get("/x").await.body(), "hello");

@@ -1,0 +1,230 @@
+//! `ngx.upstream`: upstream groups and the health of their peers (lua-upstream-nginx-module).
+
+use crate::host::Host;
+use balance::{Counter, Peer, Standing};
+use base::clock;
+use http::upstreams::{Directory, Named};
+use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use std::rc::Rc;
+
+/// The part's rows and glue.
+#[must_use]
+pub fn group() -> Group {
+    let all = PhaseSet::EVERYWHERE;
+    Group {
+        name: "ngx.upstream",
+        rows: vec![
+            Row::calls("upstream_names", all, get_upstreams),
+            Row::calls("upstream_servers", all, get_servers),
+            Row::calls("upstream_primary", all, |cx, stack| get_peers(cx, stack, "get_primary_peers", false)),
+            Row::calls("upstream_backup", all, |cx, stack| get_peers(cx, stack, "get_backup_peers", true)),
+            Row::calls("upstream_set_down", all, set_peer_down),
+            Row::calls("upstream_current", all, current_upstream_name),
+        ],
+        glue: include_str!("upstream.lua"),
+    }
+}
+
+/// The groups of the configuration that the code belongs to.
+fn directory(cx: &Cx) -> Result<Directory, Raise> {
+    let host = cx.host::<Host>().ok_or(Raise::fixed("no request found"))?;
+    let http = match (&host.request, &host.worker) {
+        (Some(request), _) => request.http.clone(),
+        (None, Some(worker)) => worker.http(),
+        (None, None) => return Err(cx.refusal()),
+    };
+    Ok(http.main.get::<Directory>().cloned().unwrap_or_default())
+}
+
+fn exactly(stack: &Stack<'_>, count: usize, text: &'static str) -> Result<(), Raise> {
+    if stack.top() == count { Ok(()) } else { Err(Raise::fixed(text)) }
+}
+
+const ONE: &str = "exactly one argument expected";
+
+fn nothing(stack: &mut Stack<'_>, why: &str) -> usize {
+    stack.push_nil();
+    stack.push_bytes(why.as_bytes());
+    2
+}
+
+fn get_upstreams(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    exactly(stack, 0, "no argument expected")?;
+    let all = directory(cx)?.all();
+    stack.push_table(all.len(), 0);
+    let table = stack.top();
+    for (index, named) in all.iter().enumerate() {
+        stack.push_bytes(named.full_name().as_bytes());
+        stack.set_item(table, index + 1);
+    }
+    Ok(1)
+}
+
+/// The group that the first argument names.
+fn named(cx: &Cx, stack: &Stack<'_>, function: &str) -> Result<Option<Named>, Raise> {
+    let name = stack.check_bytes(1, function)?;
+    Ok(directory(cx)?.find(name))
+}
+
+fn put_number(stack: &mut Stack<'_>, table: usize, key: &str, value: i64) {
+    stack.push_number(value as f64);
+    stack.set_field(table, key.as_bytes());
+}
+
+fn put_true(stack: &mut Stack<'_>, table: usize, key: &str) {
+    stack.push_bool(true);
+    stack.set_field(table, key.as_bytes());
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// One table for each `server`: those with fixed addresses, then those whose names are looked up while requests run.
+fn get_servers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    exactly(stack, 1, ONE)?;
+    let Some(named) = named(cx, stack, "get_servers")? else { return Ok(nothing(stack, "upstream not found")) };
+    let fixed = named.group.fixed();
+    let mut rest = fixed;
+    stack.push_table(named.lines.len(), 0);
+    let table = stack.top();
+    let mut index = 1;
+    for &count in &*named.lines {
+        let (own, others) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        rest = others;
+        let Some(first) = own.first() else { continue };
+        let addresses: Vec<&str> = own.iter().map(|peer| &*peer.server.name).collect();
+        push_server(stack, &first.server, &addresses, named.port.is_none());
+        stack.set_item(table, index);
+        index += 1;
+    }
+    for template in named.group.templates() {
+        push_server(stack, &template.server, &[], true);
+        stack.set_item(table, index);
+        index += 1;
+    }
+    Ok(1)
+}
+
+fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&str], has_name: bool) {
+    stack.push_table(0, 7);
+    let table = stack.top();
+    if has_name {
+        stack.put_field(table, b"name", server.source.as_bytes());
+    }
+    match addresses {
+        [one] => stack.push_bytes(one.as_bytes()),
+        many => {
+            stack.push_table(many.len(), 0);
+            let list = stack.top();
+            for (index, address) in many.iter().enumerate() {
+                stack.push_bytes(address.as_bytes());
+                stack.set_item(list, index + 1);
+            }
+        }
+    }
+    stack.set_field(table, b"addr");
+    put_number(stack, table, "weight", server.weight);
+    put_number(stack, table, "max_fails", signed(server.max_fails));
+    put_number(stack, table, "fail_timeout", server.fail_timeout);
+    if server.backup {
+        put_true(stack, table, "backup");
+    }
+    if server.standing == Standing::Down {
+        put_true(stack, table, "down");
+    }
+}
+
+/// The primary peers of a group, or its backups.
+fn peers(named: &Named, backup: bool) -> Vec<Rc<Peer>> {
+    named.group.snapshot().peers().filter(|peer| peer.server.backup == backup).cloned().collect()
+}
+
+fn get_peers(cx: &Cx, stack: &mut Stack<'_>, function: &str, backup: bool) -> Result<usize, Raise> {
+    exactly(stack, 1, ONE)?;
+    let Some(named) = named(cx, stack, function)? else { return Ok(nothing(stack, "upstream not found")) };
+    let peers = peers(&named, backup);
+    stack.push_table(peers.len(), 0);
+    let table = stack.top();
+    for (id, peer) in peers.iter().enumerate() {
+        push_peer(stack, peer, signed(id as u64));
+        stack.set_item(table, id + 1);
+    }
+    Ok(1)
+}
+
+/// Seconds since the epoch for seconds on the monotonic clock.
+fn epoch(monotonic: i64) -> i64 {
+    signed(clock::epoch_ms() / 1000) - signed(clock::monotonic_ms() / 1000) + monotonic
+}
+
+fn push_peer(stack: &mut Stack<'_>, peer: &Peer, id: i64) {
+    let (server, numbers) = (&peer.server, peer.counters());
+    stack.push_table(0, 12);
+    let table = stack.top();
+    stack.put_field(table, b"name", server.name.as_bytes());
+    for (key, value) in [
+        ("id", id),
+        ("weight", server.weight),
+        ("current_weight", numbers.get(Counter::Turn)),
+        ("effective_weight", server.weight - numbers.get(Counter::Lost)),
+        ("conns", signed(peer.connections())),
+        ("fails", signed(peer.fails())),
+        ("max_fails", signed(server.max_fails)),
+        ("fail_timeout", server.fail_timeout),
+    ] {
+        put_number(stack, table, key, value);
+    }
+    for (key, counter) in [("accessed", Counter::Failed), ("checked", Counter::Checked)] {
+        let when = numbers.get(counter);
+        if when != 0 {
+            put_number(stack, table, key, epoch(when));
+        }
+    }
+    if peer.standing() == Standing::Down {
+        put_true(stack, table, "down");
+    }
+}
+
+/// With `zone` for all workers, otherwise for this one.
+fn set_peer_down(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    exactly(stack, 4, "exactly 4 arguments expected")?;
+    let Some(named) = named(cx, stack, "set_peer_down")? else { return Ok(nothing(stack, "upstream not found")) };
+    let (backup, down) = (stack.truthy(2), stack.truthy(4));
+    let peers = peers(&named, backup);
+    if backup && peers.is_empty() {
+        return Ok(nothing(stack, "no backup peers"));
+    }
+    let id = stack.check_number(3, "set_peer_down")?;
+    let Some(peer) = (id >= 0.0).then(|| peers.get(id as usize)).flatten() else { return Ok(nothing(stack, "bad peer id")) };
+    peer.set_standing(if down { Standing::Down } else { Standing::Up }, clock::monotonic_ms());
+    if !down {
+        peer.counters().set(Counter::Fails, 0);
+    }
+    stack.push_bool(true);
+    Ok(1)
+}
+
+fn current_upstream_name(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let host = cx.host::<Host>();
+    let request = host.as_ref().and_then(|host| host.request.as_ref()).ok_or(Raise::fixed("no request object found"))?;
+    match &*request.upstream.borrow() {
+        Some(name) => stack.push_bytes(name.as_bytes()),
+        None => stack.push_nil(),
+    }
+    Ok(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn outside_of_requests() {
+        let error = |call: &str| evaluate(&format!("select(2, pcall(function() require('ngx.upstream').{call} end))"));
+        assert_eq!(error("get_upstreams(1)"), "no argument expected");
+        assert_eq!(error("get_servers()"), "exactly one argument expected");
+        assert_eq!(error("set_peer_down('a')"), "exactly 4 arguments expected");
+        assert_eq!(error("current_upstream_name()"), "no request object found");
+    }
+}
