@@ -71,7 +71,7 @@ impl Inquiry {
     pub(super) async fn ask(self: Rc<Self>, chain: Vec<CertificateDer<'static>>, log: ErrorLog) -> Revocation {
         let log = self.log.as_ref().unwrap_or(&log);
         let failed = Some("certificate status request failed");
-        let Some((own, sent)) = chain.split_first() else { return None };
+        let (own, sent) = chain.split_first()?;
         let mut asked = own;
         for _ in 0..MOST {
             let issuer = ocsp::issuer(asked, sent).or_else(|| ocsp::issuer(asked, &self.trusted));
