@@ -6,7 +6,7 @@ use base::log::Level;
 use engine::find;
 use http::Connection;
 use http::protocols::ServerProtocols;
-use http::tls::{Answer, Greeting, Left, Rejection, TlsInfo};
+use http::tls::{Answer, Greeting, Left, Rejection, Revocation, TlsInfo};
 use net::stream::Stream;
 use net::tls::Failure;
 use std::cell::{Cell, RefCell};
@@ -175,6 +175,7 @@ fn preliminary(greeting: &Greeting) -> TlsInfo {
         session_id: Box::default(),
         peer: Box::default(),
         verdict: (0, "ok"),
+        revocation: None,
         lacks_authority: false,
         early: Cell::new(false),
         left: None,
@@ -188,16 +189,11 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
         Some(Ok(tls)) => {
             front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
             let stream = Stream::Tls(Box::new(tls));
-            let mut left = None;
-            if let Some(hooks) = greeting.server.tls.hooks.get() {
-                let protocol = stream.tls().and_then(|tls| tls.server()?.protocol()).unwrap_or_default();
-                let Some(found) = limited(&watch, hooks.clone().finished(greeting.clone(), protocol)).await else {
-                    log(front, &listener, &info, &Refusal::TimedOut);
-                    return Shaken::Over;
-                };
-                left = found;
-            }
-            let alpn = learn(&stream, greeting, &info, left);
+            let Some(found) = limited(&watch, settle(greeting, &stream)).await else {
+                log(front, &listener, &info, &Refusal::TimedOut);
+                return Shaken::Over;
+            };
+            let alpn = learn(&stream, greeting, &info, found);
             front.worker.observers.handshake_ended(info.tls_info().map(|found| found.resumed));
             let mut choice = protocols(front, &listener);
             let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
@@ -211,8 +207,29 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
     Shaken::Over
 }
 
+/// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the session.
+async fn settle(greeting: &Rc<Greeting>, stream: &Stream) -> (Revocation, Left) {
+    let tls = &greeting.server.tls;
+    let (mut inquiry, mut protocol) = (None, "");
+    if let Some(mut session) = stream.tls().and_then(|tls| tls.server()) {
+        protocol = session.protocol().unwrap_or_default();
+        if session.verdict().is_some_and(|verdict| verdict.code == 0) {
+            inquiry = tls.handshakes.get().and_then(|handshakes| handshakes.inquire(greeting, session.peer_chain()));
+        }
+    }
+    let revocation = match inquiry {
+        Some(inquiry) => inquiry.await,
+        None => None,
+    };
+    let left = match tls.hooks.get() {
+        Some(hooks) => hooks.clone().finished(greeting.clone(), protocol).await,
+        None => None,
+    };
+    (revocation, left)
+}
+
 /// Keeps what requests will ask for. Answers the name that ALPN chose.
-fn learn(stream: &Stream, greeting: &Greeting, info: &Connection, left: Left) -> Option<Box<[u8]>> {
+fn learn(stream: &Stream, greeting: &Greeting, info: &Connection, (revocation, left): (Revocation, Left)) -> Option<Box<[u8]>> {
     let mut session = stream.tls()?.server()?;
     let verdict = session.verdict().copied();
     let alpn: Option<Box<[u8]>> = session.alpn().map(Box::from);
@@ -224,6 +241,7 @@ fn learn(stream: &Stream, greeting: &Greeting, info: &Connection, left: Left) ->
         alpn: alpn.clone(),
         peer: session.peer_chain().iter().map(|certificate| Box::from(certificate.as_ref())).collect(),
         verdict: verdict.map_or((0, "ok"), |verdict| (verdict.code, verdict.text())),
+        revocation,
         lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
         early: Cell::new(session.is_early()),
         left,

@@ -8,6 +8,7 @@ use crate::worker::Worker;
 use session::BoxFuture;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use tls::certificate::CertificateDer;
 use tls::error::TlsError;
 use tls::server::Settings;
 use wire::tls::hello::Hello;
@@ -42,6 +43,8 @@ pub struct TlsInfo {
     pub peer: Box<[Box<[u8]>]>,
     /// OpenSSL's code and words of what is wrong with them; 0 is nothing.
     pub verdict: (u16, &'static str),
+    /// What responders say against them.
+    pub revocation: Revocation,
     /// What is wrong is only that their authority is not known.
     pub lacks_authority: bool,
     /// The handshake may still be repeated by somebody else: early data has come and the client's Finished has not.
@@ -99,7 +102,15 @@ pub trait Handshakes {
     fn answer(&self, greeting: &Rc<Greeting>) -> Answer;
     /// The numbers of the cipher suites that are spoken.
     fn suites(&self) -> Vec<u16>;
+    /// Asks others about a client's certificate that is good in itself; its chain is given, its own certificate first.
+    fn inquire(&self, greeting: &Rc<Greeting>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+        let _ = (greeting, chain);
+        None
+    }
 }
+
+/// What is wrong with a client's certificate by what others say (`ssl_ocsp`).
+pub type Revocation = Option<&'static str>;
 
 /// What is left of a handshake for the requests of its connection.
 pub type Left = Option<Rc<dyn std::any::Any>>;
@@ -151,6 +162,9 @@ impl ServerTls {
         let (code, words) = info.verdict;
         if code != 0 && !(verify == ClientVerify::OptionalNoCa && info.lacks_authority) {
             return Some((495, format!("client SSL certificate verify error: ({code}:{words})")));
+        }
+        if let Some(words) = info.revocation {
+            return Some((495, format!("client SSL certificate verify error: {words}")));
         }
         (verify == ClientVerify::On && info.peer.is_empty()).then(|| (496, "client sent no required SSL certificate".to_owned()))
     }

@@ -6,7 +6,10 @@
 mod build;
 mod cache;
 mod handshakes;
+mod inquiry;
+mod responder;
 mod rows;
+mod stapling;
 mod variables;
 
 pub use build::OwnTicketKeys;
@@ -59,6 +62,11 @@ pub(crate) struct Ssl {
     timeout: Option<u64>,
     stapling: Option<bool>,
     stapling_file: Option<Rc<str>>,
+    stapling_responder: Option<Rc<str>>,
+    stapling_verify: Option<bool>,
+    ocsp: Option<inquiry::Extent>,
+    ocsp_responder: Option<Rc<str>>,
+    ocsp_cache: Option<Option<Rc<shm::Zone>>>,
     early_data: Option<bool>,
     commands: Option<Rc<Vec<(String, String)>>>,
     reject: Option<bool>,
@@ -70,7 +78,7 @@ impl Config for Ssl {
         conf::inherit!(
             self, parent;
             certificates, keys, passwords, certificate_cache, protocols, ciphers, curves, server_order, buffer, verify, depth,
-            client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, early_data,
+            client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, stapling_responder, stapling_verify, ocsp, ocsp_responder, ocsp_cache, early_data,
             commands, reject, key_log
         );
     }

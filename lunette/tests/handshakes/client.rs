@@ -2,7 +2,7 @@
 
 use crate::rig::Prefix;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use std::io::{IoSlice, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +103,13 @@ fn send(stream: &mut TcpStream, buffers: &mut Buffers) {
 /// False at the end.
 fn hear(stream: &mut TcpStream, session: &mut ClientSession, buffers: &mut Buffers, plain: &mut Vec<u8>) -> Result<bool, String> {
     let mut bytes = [0; 16 * 1024];
-    let count = stream.read(&mut bytes).map_err(|error| error.to_string())?;
+    let count = loop {
+        match stream.read(&mut bytes) {
+            // A read with a time limit is not begun again behind a signal.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => break read.map_err(|error| error.to_string())?,
+        }
+    };
     buffers.incoming.extend_from_slice(&bytes[..count]);
     session.receive(buffers, plain).map_err(|error| error.to_string())?;
     if count == 0 && session.is_handshaking() {

@@ -4,5 +4,9 @@
 
 mod client;
 mod lua;
+mod ocsp;
 #[path = "../rig/mod.rs"]
 mod rig;
+#[path = "../../../crates/tls/tests/given/shop.rs"]
+#[allow(dead_code)]
+mod shop;

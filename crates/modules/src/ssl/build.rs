@@ -1,19 +1,24 @@
 //! From what a server has inherited to who answers its handshakes.
 
 use super::cache::{Builtin, Shared};
-use super::handshakes::{CacheLimits, Certificates, Shakes};
+use super::handshakes::{Asked, CacheLimits, Certificates, Shakes};
+use super::inquiry::{Extent, Inquiry};
+use super::responder::Responder;
+use super::stapling::{Source, Stapling};
 use super::{Named, SessionCache, Ssl};
 use conf::row::Warnings;
 use conf::scope::Frame;
 use conf::tree::{Error, Span};
 use http::Server;
+use http::resolving::Resolving;
 use http::tls::ClientVerify;
+use shm::dict::Dict;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use tls::certificate::Pair;
+use tls::certificate::{CertificateDer, Pair};
 use tls::ciphers::{Offer, PROTOCOLS, Wishes};
 use tls::key_log::KeyLogFile;
 use tls::server::{Options, Settings, StoresServerSessions};
@@ -68,6 +73,7 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
         return Ok(());
     }
     let passwords = ssl.passwords.clone().unwrap_or_default();
+    let names: Vec<String> = pairs.iter().map(|pair| String::from_utf8_lossy(pair.certificate.source()).into_owned()).collect();
     let certificates = if pairs.iter().all(is_literal) {
         Certificates::Fixed(load(&ssl, &pairs, &passwords, &mut http.global.get::<Common>())?)
     } else {
@@ -75,8 +81,10 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
         Certificates::Named { pairs, passwords, limits, kept: RefCell::default() }
     };
     let settings = settings(&ssl, &certificates, place, http)?;
+    let stapled = stapled(&ssl, &certificates.fixed(), &names, server, http)?;
+    let inquiry = inquiry(&ssl, server)?;
     // Built once for each server.
-    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, reject)));
+    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, reject, Asked { stapled, inquiry })));
     Ok(())
 }
 
@@ -100,6 +108,74 @@ fn load(ssl: &Ssl, pairs: &[Named], passwords: &[Vec<u8>], common: &mut Common) 
         loaded.push(found.with_ocsp(staple(ssl)?));
     }
     Ok(loaded)
+}
+
+/// Whose status a responder is asked for, in the order of the certificates.
+fn stapled(ssl: &Ssl, pairs: &[Pair], names: &[String], server: &Server, http: &Frame) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
+    if !ssl.stapling.unwrap_or(false) || ssl.stapling_file.is_some() {
+        return Ok(Vec::new());
+    }
+    let trusted = match &ssl.trusted_certificate {
+        Some(path) => tls::certificate::load_trusted(path).map_err(|problem| error(problem.to_string()))?,
+        None => Vec::new(),
+    };
+    let mut all = Vec::new();
+    for (pair, name) in pairs.iter().zip(names) {
+        let source = Source {
+            name: name.clone(),
+            trusted: trusted.clone(),
+            responder: ssl.stapling_responder.clone(),
+            verify: ssl.stapling_verify.unwrap_or(false),
+            resolving: server.own.conf.share().unwrap_or_default(),
+            log: server.own.core.error_log.clone(),
+        };
+        all.push(match Stapling::new(pair, source) {
+            Ok(stapling) => Some(stapling),
+            Err(warning) => {
+                http.global.get::<Warnings>().list.push(error(warning));
+                None
+            }
+        });
+    }
+    Ok(all)
+}
+
+/// What is asked about clients, if anything.
+fn inquiry(ssl: &Ssl, server: &Server) -> Result<Option<Rc<Inquiry>>, Error> {
+    let extent = ssl.ocsp.unwrap_or_default();
+    if extent == Extent::Off {
+        return Ok(None);
+    }
+    if ssl.verify == Some(ClientVerify::OptionalNoCa) {
+        return Err(error("\"ssl_ocsp\" is incompatible with \"ssl_verify_client optional_no_ca\""));
+    }
+    let resolving = server.own.conf.share::<Resolving>().unwrap_or_default();
+    let responder = match &ssl.ocsp_responder {
+        Some(url) => Some(Responder::parse(url).and_then(|mut responder| {
+            if resolving.usable().is_none() {
+                responder.look_up()?;
+            }
+            Ok(responder)
+        }))
+        .transpose()
+        .map_err(|words| error(format!("{words} in OCSP responder \"{url}\" in \"ssl_ocsp_responder\"")))?,
+        None => None,
+    };
+    let cache = ssl.ocsp_cache.as_ref().and_then(|zone| zone.as_ref()).map(|zone| Dict::new(zone));
+    let log = server.own.core.error_log.clone();
+    Ok(Some(Rc::new(Inquiry { extent, responder, trusted: authorities(ssl)?.1, resolving, log, cache })))
+}
+
+/// The authorities that clients are told of, and all that are trusted.
+fn authorities(ssl: &Ssl) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
+    let read = |path: &Option<Rc<str>>| match path {
+        Some(path) => tls::certificate::load_trusted(path).map_err(|problem| error(problem.to_string())),
+        None => Ok(Vec::new()),
+    };
+    let shown = read(&ssl.client_certificate)?;
+    let mut trusted = shown.clone();
+    trusted.extend(read(&ssl.trusted_certificate)?);
+    Ok((shown, trusted))
 }
 
 /// `ssl_stapling_file`, where stapling is on.

@@ -1,16 +1,20 @@
 //! The choice for one client: certificates by name, protocols for ALPN.
 
 use super::Named;
+use super::inquiry::Inquiry;
+use super::stapling::Stapling;
 use base::clock;
-use http::tls::{Answer, Greeting, Handshakes, Rejection};
-use http::{Complex, Request};
-use std::cell::RefCell;
+use http::tls::{Answer, Greeting, Handshakes, Rejection, Revocation};
+use http::{BoxFuture, Complex, Request, Worker};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use tls::certificate::Pair;
+use tls::certificate::{CertificateDer, Pair};
 use tls::error::TlsError;
 use tls::server::Settings;
 
+/// The extension by which clients ask for what is stapled (RFC 6066, 8).
+const STATUS_REQUEST: u16 = 5;
 /// `unrecognized_name` (RFC 6066, 3).
 const UNRECOGNIZED_NAME: u8 = 112;
 /// `internal_error` (RFC 8446, 6.2).
@@ -68,6 +72,14 @@ impl Certificates {
     }
 }
 
+/// What responders of OCSP are asked about.
+pub(super) struct Asked {
+    /// Whose status is stapled, in the order of the certificates.
+    pub(super) stapled: Vec<Option<Rc<Stapling>>>,
+    /// Clients' certificates.
+    pub(super) inquiry: Option<Rc<Inquiry>>,
+}
+
 /// Who answers the handshakes of a server.
 pub(super) struct Shakes {
     settings: Settings,
@@ -75,11 +87,33 @@ pub(super) struct Shakes {
     reject: bool,
     /// The settings for each list of protocols that was asked for.
     by_alpn: RefCell<Vec<(Vec<&'static [u8]>, Settings)>>,
+    asked: Asked,
+    /// How often what is stapled had changed when `by_alpn` was made.
+    changes: Cell<u64>,
 }
 
 impl Shakes {
-    pub(super) fn new(settings: Settings, certificates: Certificates, reject: bool) -> Shakes {
-        Shakes { settings, certificates, reject, by_alpn: RefCell::default() }
+    pub(super) fn new(settings: Settings, certificates: Certificates, reject: bool, asked: Asked) -> Shakes {
+        Shakes { settings, certificates, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
+    }
+
+    /// Has responders asked that are due, and forgets settings with answers of before.
+    fn tend(&self, worker: &Rc<Worker>) {
+        self.asked.stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
+        let changes = self.asked.stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
+        if self.changes.replace(changes) != changes {
+            self.by_alpn.borrow_mut().clear();
+        }
+    }
+
+    /// The settings with what is stapled now.
+    fn current(&self) -> Settings {
+        if self.asked.stapled.is_empty() {
+            return self.settings.clone();
+        }
+        let answers = self.asked.stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer()));
+        let pairs = self.certificates.fixed().iter().zip(answers).map(|(pair, answer)| pair.with_ocsp(answer)).collect();
+        self.settings.with_pairs(pairs)
     }
 
     fn with_alpn(&self, alpn: &[&'static [u8]]) -> Settings {
@@ -87,13 +121,18 @@ impl Shakes {
         if let Some((_, settings)) = known.iter().find(|(list, _)| list == alpn) {
             return settings.clone();
         }
-        let settings = self.settings.with_alpn(alpn.iter().map(|name| name.to_vec()).collect());
+        let settings = self.current().with_alpn(alpn.iter().map(|name| name.to_vec()).collect());
         known.push((alpn.to_vec(), settings.clone()));
         settings
     }
 }
 
 impl Handshakes for Shakes {
+    fn inquire(&self, greeting: &Rc<Greeting>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+        let inquiry = self.asked.inquiry.clone()?;
+        Some(Box::pin(inquiry.ask(chain.to_vec(), greeting.worker.log.clone())))
+    }
+
     fn suites(&self) -> Vec<u16> {
         self.settings.suites().collect()
     }
@@ -101,6 +140,9 @@ impl Handshakes for Shakes {
     fn answer(&self, greeting: &Rc<Greeting>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
+        }
+        if !self.asked.stapled.is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
+            self.tend(&greeting.worker);
         }
         let settings = self.with_alpn(&greeting.alpn);
         Answer::Now(match &self.certificates {

@@ -1,6 +1,7 @@
 //! The directives.
 
 use super::handshakes::CacheLimits;
+use super::inquiry::{self, Extent};
 use super::{SessionCache, Ssl, cache};
 use base::text;
 use conf::context::{Arity, Context};
@@ -104,6 +105,22 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("ssl_dhparam", SERVERS, one, "Checked only: there is no DHE.", dhparam),
         flag("ssl_stapling", "Sends the answer of an OCSP responder.", |ssl| &mut ssl.stapling),
         file("ssl_stapling_file", "An OCSP answer.", |ssl| &mut ssl.stapling_file),
+        Row::new("ssl_ocsp", SERVERS, one, "Asks whether clients' certificates were revoked.", |cx| {
+            let value = match cx.text(0).as_ref() {
+                "off" => Extent::Off,
+                "on" => Extent::Chain,
+                "leaf" => Extent::Leaf,
+                other => return Err(cx.error_at(0, format!("invalid value \"{other}\""))),
+            };
+            cx.once(&mut cx.server::<Ssl>().ocsp, value)
+        }),
+        words("ssl_ocsp_responder", "Who is asked about clients' certificates.", |ssl| &mut ssl.ocsp_responder),
+        Row::new("ssl_ocsp_cache", SERVERS, one, "Where what responders said of clients is kept.", |cx| {
+            let value = inquiry::cache(cx)?;
+            cx.once(&mut cx.server::<Ssl>().ocsp_cache, value)
+        }),
+        words("ssl_stapling_responder", "Who is asked about the server's certificates.", |ssl| &mut ssl.stapling_responder),
+        flag("ssl_stapling_verify", "Answers must be signed by whom the authority trusts.", |ssl| &mut ssl.stapling_verify),
         flag("ssl_early_data", "TLS 1.3 0-RTT.", |ssl| &mut ssl.early_data),
         Row::new("ssl_conf_command", SERVERS, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
         flag("ssl_reject_handshake", "Refuses all handshakes of the server.", |ssl| &mut ssl.reject),

@@ -40,10 +40,10 @@ fn text(out: &mut Vec<u8>, value: impl AsRef<str>) {
 fn verify(info: &TlsInfo, out: &mut Vec<u8>) {
     match info.verdict {
         _ if info.peer.is_empty() => text(out, "NONE"),
-        (0, _) => text(out, "SUCCESS"),
+        (0, _) if info.revocation.is_none() => text(out, "SUCCESS"),
         (_, words) => {
             text(out, "FAILED:");
-            text(out, words);
+            text(out, info.revocation.unwrap_or(words));
         }
     }
 }

@@ -1,0 +1,145 @@
+//! `ssl_stapling`: what a responder says of a server's certificate, asked for when a client wants it, kept and renewed.
+
+use super::responder::Responder;
+use base::clock;
+use base::log::{ErrorLog, Level};
+use http::Worker;
+use http::resolving::Resolving;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use tls::certificate::{CertificateDer, Pair};
+use tls::ocsp::{self, Status};
+
+/// How long an answer is kept before the next one is asked for, seconds; and how long a failure is.
+const RENEWED: i64 = 3600;
+const TRIED: i64 = 300;
+
+/// What stapling needs to know.
+pub(super) struct Source {
+    /// The certificate's file.
+    pub(super) name: String,
+    /// The authorities beside the chain that was read with the certificate.
+    pub(super) trusted: Vec<CertificateDer<'static>>,
+    /// `ssl_stapling_responder`
+    pub(super) responder: Option<Rc<str>>,
+    /// `ssl_stapling_verify`
+    pub(super) verify: bool,
+    /// Looks responders up.
+    pub(super) resolving: Rc<Resolving>,
+    /// The log.
+    pub(super) log: Option<ErrorLog>,
+}
+
+/// An answer, and until when it is good.
+struct Kept {
+    answer: Vec<u8>,
+    until: Option<i64>,
+}
+
+/// One certificate whose status is stapled.
+pub(super) struct Stapling {
+    source: Source,
+    own: CertificateDer<'static>,
+    issuer: CertificateDer<'static>,
+    responder: Responder,
+    kept: RefCell<Option<Kept>>,
+    /// How often `kept` has changed.
+    changes: Cell<u64>,
+    /// When to ask next.
+    refresh: Cell<i64>,
+    asking: Cell<bool>,
+}
+
+fn now() -> i64 {
+    clock::now().sec
+}
+
+impl Stapling {
+    /// For a certificate.
+    ///
+    /// # Errors
+    /// Why it cannot be: a warning.
+    pub(super) fn new(pair: &Pair, source: Source) -> Result<Rc<Stapling>, String> {
+        let ignored = |why: String| format!("\"ssl_stapling\" ignored, {why}");
+        let name = &source.name;
+        let [own, chain @ ..] = pair.certificates() else { return Err(ignored(format!("no certificate \"{name}\""))) };
+        let issuer = ocsp::issuer(own, chain).or_else(|| ocsp::issuer(own, &source.trusted)).cloned();
+        let issuer = issuer.ok_or_else(|| ignored(format!("issuer certificate not found for certificate \"{name}\"")))?;
+        let url = source.responder.as_deref().map(str::to_owned).or_else(|| ocsp::responder(own));
+        let url = url.ok_or_else(|| ignored(format!("no OCSP responder URL in the certificate \"{name}\"")))?;
+        let responder = Responder::parse(&url).and_then(|mut responder| {
+            if source.resolving.usable().is_none() {
+                responder.look_up()?;
+            }
+            Ok(responder)
+        });
+        let responder = responder.map_err(|words| ignored(format!("{words} in OCSP responder \"{url}\" in the certificate \"{name}\"")))?;
+        let own = own.clone();
+        Ok(Rc::new(Stapling {
+            source,
+            own,
+            issuer,
+            responder,
+            kept: RefCell::default(),
+            changes: Cell::new(0),
+            refresh: Cell::new(0),
+            asking: Cell::new(false),
+        }))
+    }
+
+    /// How often the answer has changed. One that is no longer good goes.
+    pub(super) fn changes(&self) -> u64 {
+        let over = self.kept.borrow().as_ref().is_some_and(|kept| kept.until.is_some_and(|until| until < now()));
+        if over {
+            self.keep(None);
+        }
+        self.changes.get()
+    }
+
+    /// The answer, if there is one.
+    pub(super) fn answer(&self) -> Option<Vec<u8>> {
+        self.kept.borrow().as_ref().map(|kept| kept.answer.clone())
+    }
+
+    fn keep(&self, kept: Option<Kept>) {
+        self.kept.replace(kept);
+        self.changes.set(self.changes.get() + 1);
+    }
+
+    /// Asks, if it is time to, without anybody waiting for it.
+    pub(super) fn tend(self: &Rc<Self>, worker: &Rc<Worker>) {
+        if self.asking.get() || self.refresh.get() > now() || worker.exiting.get() {
+            return;
+        }
+        self.asking.set(true);
+        let (own, worker_log) = (self.clone(), worker.log.clone());
+        worker.spawn(Box::pin(async move {
+            let next = match own.ask().await {
+                Ok(kept) => {
+                    let until = kept.until.map_or(i64::MAX, |until| until.saturating_sub(TRIED));
+                    own.keep(Some(kept));
+                    until.min(now() + RENEWED).max(now() + TRIED)
+                }
+                Err(text) => {
+                    let shown = own.responder.shown();
+                    let line =
+                        format!("{text} while requesting certificate status, responder: {shown}, certificate: \"{}\"", own.source.name);
+                    own.source.log.as_ref().unwrap_or(&worker_log).write(Level::Error, 0, line.as_bytes());
+                    now() + TRIED
+                }
+            };
+            own.refresh.set(next);
+            own.asking.set(false);
+        }));
+    }
+
+    async fn ask(&self) -> Result<Kept, String> {
+        let question = ocsp::request(&self.own, &self.issuer).ok_or("OCSP_cert_to_id() failed")?;
+        let answer = self.responder.ask(&self.source.resolving, &question).await?;
+        let found = ocsp::judge(&answer, &self.own, &self.issuer, self.source.verify, now()).map_err(|error| error.to_string())?;
+        match found.status {
+            Status::Good => Ok(Kept { answer, until: found.until }),
+            other => Err(format!("certificate status \"{}\" in the OCSP response", other.text())),
+        }
+    }
+}
