@@ -435,7 +435,7 @@ impl Serving {
 /// Polls a waiting request in a task of its own, and has sent what it queues meanwhile.
 async fn drive(stream: Rc<Stream>, request: Rc<Request>, mut future: BoxFuture<()>) {
     poll_fn(|cx| {
-        stream.waits(cx);
+        stream.attend(cx);
         if Pin::new(&mut future).poll(cx).is_ready() {
             return Poll::Ready(());
         }

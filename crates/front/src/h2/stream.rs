@@ -59,13 +59,18 @@ pub struct Stream {
     pub extended: Cell<bool>,
     /// The client was too slow.
     timed_out: Cell<bool>,
+    /// Its bytes were handed out: nothing is framed as an answer any more.
+    tunneled: Cell<bool>,
     /// What the stream is reset with once its answer has gone.
     pub reset_after: Cell<Option<ErrorCode>>,
     chunk: Cell<usize>,
     send_timeout: Cell<u64>,
     watch: Rc<Watch>,
     pace: Pace,
-    task: RefCell<Option<Waker>>,
+    /// Who waits for bytes, room, or the stream's end.
+    waiting: RefCell<Vec<Waker>>,
+    /// Which of the watch's signals the request's parts know of.
+    seen: Cell<(bool, bool, bool)>,
 }
 
 impl Stream {
@@ -88,30 +93,45 @@ impl Stream {
             lost: Cell::new(false),
             flush: Cell::new(false),
             extended: Cell::new(false),
+            tunneled: Cell::new(false),
             timed_out: Cell::new(false),
             reset_after: Cell::new(None),
             chunk: Cell::new(CHUNK),
             send_timeout: Cell::new(default::TIMEOUT),
             watch: conn.front.active.watch_stream(),
             pace: Pace::default(),
-            task: RefCell::default(),
+            waiting: RefCell::default(),
+            seen: Cell::default(),
         });
         conn.streams.borrow_mut().insert(id, stream.clone());
         stream
     }
 
-    /// Remembers the task that drives the request.
+    /// Remembers who waits for the stream: the request's task, or a part of it that is woken for itself.
     pub fn waits(&self, cx: &Context<'_>) {
-        let mut task = self.task.borrow_mut();
-        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
         }
+    }
+
+    /// The request's task polls. Parts of it learn what only the task was told of: that a deadline has passed, or a rest is over.
+    pub fn attend(&self, cx: &Context<'_>) {
         self.watch.wake_on_expiry(cx.waker());
+        let state = (self.watch.read_expired(), self.watch.write_expired(), self.watch.is_resting());
+        if self.seen.replace(state) != state {
+            self.wake();
+        }
+        self.waits(cx);
     }
 
     fn wake(&self) {
-        if let Some(task) = &*self.task.borrow() {
-            task.wake_by_ref();
+        let mut waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.drain(..).for_each(Waker::wake);
+        // The list is used again, unless somebody has entered meanwhile.
+        let mut now = self.waiting.borrow_mut();
+        if now.is_empty() {
+            *now = waiting;
         }
     }
 
@@ -119,12 +139,14 @@ impl Stream {
     pub fn finish(&self, abort: bool) {
         self.done.set(true);
         self.body.take();
+        // What a tunnel has sent is whole when its handler ends.
+        self.ended.set(self.ended.get() || self.tunneled.get());
         if abort || self.lost.get() || !self.ended.get() || self.closed.get() {
             return self.close();
         }
         self.conn.codec.borrow_mut().discard(self.id);
         self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
-        self.task.take();
+        self.waiting.take();
         self.conn.attend(&self.watch);
         self.conn.unattended.set(self.conn.unattended.get() + 1);
         self.unattended.set(true);
@@ -453,6 +475,7 @@ impl Downstream for Stream {
 
     fn tunnel(&self, _: &Request) -> Option<Rc<dyn Tunnel>> {
         let own = self.own.upgrade().filter(|own| own.extended.get())?;
+        self.tunneled.set(true);
         Some(Rc::new(Raw(own)))
     }
 
