@@ -141,9 +141,6 @@ fn extended_connect_opens_a_websocket() {
     assert_eq!(client.replies[&raw].answer.status, 200, "{}", prefix.read("logs/error.log"));
     client.data(raw, b"a line\n", false);
     client.until("an echo", |client| client.replies[&raw].answer.text() == "got a line");
-    if !prefix.path.join("lua").exists() || !has_websocket(&mut client) {
-        return;
-    }
     let mut fields = connect("/ws").to_vec();
     fields.push(("sec-websocket-version", "13"));
     let ws = client.open(&fields, false);
@@ -158,10 +155,6 @@ fn extended_connect_opens_a_websocket() {
     client.data(ws, &[0x88, 0x80, 0, 0, 0, 0], false);
     let end = client.reply(ws);
     assert!(end.ended && end.answer.body.ends_with(b"bye"), "{end:?}");
-}
-
-fn has_websocket(_client: &mut Client) -> bool {
-    true
 }
 
 #[test]

@@ -50,7 +50,8 @@ pub fn fill(stream: &Stream, request: &Rc<Request>, head: &RequestHead, fields: 
     if stream.conn.listener.endpoint.tls {
         check_tls(request)?;
     }
-    if !end {
+    // What comes behind an extended CONNECT is no body.
+    if !end && head.protocol.is_none() {
         request.body.replace(Rc::new(Body::on_wire(head.content_length)));
     }
     // What an answer says of the connection has no meaning here; the connection decides by itself.
