@@ -108,11 +108,15 @@ fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &S
 }
 
 fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) {
+    let own;
     let given = match head.authority {
-        Some(authority) => authority.of(fields.bytes()).to_vec(),
-        None => request.headers.borrow().get(b"host").unwrap_or_default().to_vec(),
+        Some(authority) => authority.of(fields.bytes()),
+        None => {
+            own = request.headers.borrow().get(b"host").unwrap_or_default().to_vec();
+            &own
+        }
     };
-    match host::validate(&given) {
+    match host::validate(given) {
         Some(host) => enter_host(request, endpoint, host.name, host.upper),
         None => enter_host(request, endpoint, b"", false),
     }

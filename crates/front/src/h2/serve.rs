@@ -165,7 +165,10 @@ impl Serving {
             }
             reads += 1;
             match conn.poll_fill(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    conn.check_streams();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(n)) if n > 0 => {
                     conn.codec.borrow_mut().begin_turn(clock::monotonic_ms() / 1000);
                 }
