@@ -78,6 +78,11 @@ impl Client {
         Client::with_window(port, 1 << 24)
     }
 
+    /// Waits no longer than this for bytes at a time.
+    pub(crate) fn wait_at_most(&self, time: Duration) {
+        self.socket.set_read_timeout(Some(time)).unwrap();
+    }
+
     /// Sends bytes as they are; the server may have closed.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         if self.socket.write_all(bytes).is_err() {

@@ -131,6 +131,16 @@ impl Drop for Foreground {
     }
 }
 
+/// Resident memory of the first worker, bytes.
+pub(crate) fn memory(server: &Foreground) -> u64 {
+    let master = server.child.id();
+    let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+    let worker = children.split_whitespace().next().unwrap();
+    let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// A port that was free a moment ago, on all addresses: `listen PORT` takes them all.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()

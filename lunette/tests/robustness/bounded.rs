@@ -1,21 +1,11 @@
 //! What a client does not take costs a bounded amount of memory, however much filters make of a little.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, free_port, get, until};
+use crate::rig::{Foreground, PATIENCE, Prefix, free_port, get, memory, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
-
-/// Resident memory of the worker, bytes.
-fn memory(server: &Foreground) -> u64 {
-    let master = server.child.id();
-    let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
-    let worker = children.split_whitespace().next().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
 
 fn server(locations: &str) -> (Prefix, u16, Foreground) {
     let prefix = Prefix::new();

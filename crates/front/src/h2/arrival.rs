@@ -50,7 +50,8 @@ pub fn fill(stream: &Stream, request: &Rc<Request>, head: &RequestHead, fields: 
     if stream.conn.listener.endpoint.tls {
         check_tls(request)?;
     }
-    if !end {
+    // What comes behind an extended CONNECT is no body.
+    if !end && head.protocol.is_none() {
         request.body.replace(Rc::new(Body::on_wire(head.content_length)));
     }
     // What an answer says of the connection has no meaning here; the connection decides by itself.
@@ -107,11 +108,15 @@ fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &S
 }
 
 fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) {
+    let own;
     let given = match head.authority {
-        Some(authority) => authority.of(fields.bytes()).to_vec(),
-        None => request.headers.borrow().get(b"host").unwrap_or_default().to_vec(),
+        Some(authority) => authority.of(fields.bytes()),
+        None => {
+            own = request.headers.borrow().get(b"host").unwrap_or_default().to_vec();
+            &own
+        }
     };
-    match host::validate(&given) {
+    match host::validate(given) {
         Some(host) => enter_host(request, endpoint, host.name, host.upper),
         None => enter_host(request, endpoint, b"", false),
     }

@@ -9,3 +9,5 @@ pub mod head_out;
 pub mod received;
 pub mod serve;
 pub mod stream;
+pub mod tunnel;
+pub mod waiting;

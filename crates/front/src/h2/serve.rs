@@ -165,7 +165,10 @@ impl Serving {
             }
             reads += 1;
             match conn.poll_fill(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    conn.check_streams();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(n)) if n > 0 => {
                     conn.codec.borrow_mut().begin_turn(clock::monotonic_ms() / 1000);
                 }
@@ -435,7 +438,7 @@ impl Serving {
 /// Polls a waiting request in a task of its own, and has sent what it queues meanwhile.
 async fn drive(stream: Rc<Stream>, request: Rc<Request>, mut future: BoxFuture<()>) {
     poll_fn(|cx| {
-        stream.waits(cx);
+        stream.attend(cx);
         if Pin::new(&mut future).poll(cx).is_ready() {
             return Poll::Ready(());
         }

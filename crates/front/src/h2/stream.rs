@@ -3,6 +3,8 @@
 use super::connection::{H2, OpenStream};
 use super::head_out;
 use super::received::Received;
+use super::tunnel::Raw;
+use super::waiting::Waiting;
 use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
 use crate::pace::{Allowance, Pace};
@@ -14,11 +16,11 @@ use http::http2::Http2Output;
 use http::tunnel::Tunnel;
 use http::{Downstream, Request};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use wire::h2::error::ErrorCode;
 
 /// `http2_chunk_size`
@@ -33,18 +35,18 @@ pub struct Stream {
     pub conn: Rc<H2>,
     /// Its number.
     pub id: u32,
-    output: RefCell<Output>,
+    pub(super) output: RefCell<Output>,
     /// The answer's trailers.
     trailers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
-    body: RefCell<Received>,
+    pub(super) body: RefCell<Received>,
     /// The body is complete.
-    body_ended: Cell<bool>,
+    pub(super) body_ended: Cell<bool>,
     /// The body is not what was announced.
     body_bad: Cell<bool>,
     /// The head has been written.
     answered: Cell<bool>,
     /// The answer is complete in the queue.
-    ended: Cell<bool>,
+    pub(super) ended: Cell<bool>,
     /// END_STREAM was sent.
     closed: Cell<bool>,
     /// The request is finished: nobody writes any more.
@@ -52,20 +54,24 @@ pub struct Stream {
     /// ... and the connection looks after what is left.
     unattended: Cell<bool>,
     /// Nobody listens any more.
-    lost: Cell<bool>,
+    pub(super) lost: Cell<bool>,
     /// Somebody wants the queue sent now.
     pub flush: Cell<bool>,
     /// An extended CONNECT (RFC 8441): after its consent the stream is a tunnel.
     pub extended: Cell<bool>,
     /// The client was too slow.
     timed_out: Cell<bool>,
+    /// Its bytes were handed out: nothing is framed as an answer any more.
+    tunneled: Cell<bool>,
     /// What the stream is reset with once its answer has gone.
     pub reset_after: Cell<Option<ErrorCode>>,
     chunk: Cell<usize>,
     send_timeout: Cell<u64>,
-    watch: Rc<Watch>,
+    /// Made when something is waited for: most requests never wait.
+    watch: OnceCell<Rc<Watch>>,
     pace: Pace,
-    task: RefCell<Option<Waker>>,
+    /// Who waits for bytes, room, or the stream's end.
+    pub(super) waiting: Waiting,
 }
 
 impl Stream {
@@ -88,44 +94,52 @@ impl Stream {
             lost: Cell::new(false),
             flush: Cell::new(false),
             extended: Cell::new(false),
+            tunneled: Cell::new(false),
             timed_out: Cell::new(false),
             reset_after: Cell::new(None),
             chunk: Cell::new(CHUNK),
             send_timeout: Cell::new(default::TIMEOUT),
-            watch: conn.front.active.watch_stream(),
+            watch: OnceCell::new(),
             pace: Pace::default(),
-            task: RefCell::default(),
+            waiting: Waiting::default(),
         });
         conn.streams.borrow_mut().insert(id, stream.clone());
         stream
     }
 
-    /// Remembers the task that drives the request.
-    pub fn waits(&self, cx: &Context<'_>) {
-        let mut task = self.task.borrow_mut();
-        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
-        }
-        self.watch.wake_on_expiry(cx.waker());
+    fn watch(&self) -> &Watch {
+        self.watch.get_or_init(|| self.conn.front.active.watch_stream())
     }
 
-    fn wake(&self) {
-        if let Some(task) = &*self.task.borrow() {
-            task.wake_by_ref();
+    fn is_resting(&self) -> bool {
+        self.watch.get().is_some_and(|watch| watch.is_resting())
+    }
+
+    fn stop_waiting(&self, what: fn(&Watch, u64)) {
+        if let Some(watch) = self.watch.get() {
+            what(watch, NEVER);
         }
+    }
+
+    /// The request's task polls.
+    pub fn attend(&self, cx: &Context<'_>) {
+        self.watch().wake_on_expiry(cx.waker());
+        self.waiting.poll(self.watch(), cx);
     }
 
     /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
     pub fn finish(&self, abort: bool) {
         self.done.set(true);
         self.body.take();
+        // What a tunnel has sent is whole when its handler ends.
+        self.ended.set(self.ended.get() || self.tunneled.get());
         if abort || self.lost.get() || !self.ended.get() || self.closed.get() {
             return self.close();
         }
         self.conn.codec.borrow_mut().discard(self.id);
-        self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
-        self.task.take();
-        self.conn.attend(&self.watch);
+        self.waiting.clear();
+        // Mostly all of it leaves at once; the connection looks after what does not.
+        self.stop_waiting(Watch::write_by);
         self.conn.unattended.set(self.conn.unattended.get() + 1);
         self.unattended.set(true);
         self.ready();
@@ -167,7 +181,7 @@ impl Stream {
     }
 
     /// The client may send so much of the body again.
-    fn release(&self, taken: usize) {
+    pub(super) fn release(&self, taken: usize) {
         self.conn.with_codec(|codec, out| codec.release(self.id, taken, out));
         if self.conn.unsent() > 0 {
             self.conn.kick();
@@ -261,7 +275,7 @@ impl OpenStream for Stream {
     fn send_some(&self) {
         let allowed = match self.pace.allowance(clock::now()) {
             Allowance::Bytes(most) => usize::try_from(most).unwrap_or(usize::MAX),
-            Allowance::NotBefore(time) => return self.watch.rest_until(time),
+            Allowance::NotBefore(time) => return self.watch().rest_until(time),
         };
         let quota = self.conn.codec.borrow().quota(self.id).min(self.chunk.get()).min(allowed);
         let before = self.output.borrow().queued();
@@ -271,8 +285,9 @@ impl OpenStream for Stream {
         let after = self.output.borrow().queued();
         self.pace.note_sent(before - after, clock::now());
         if after < before {
-            self.watch.write_by(if after == 0 { NEVER } else { clock::monotonic_ms().saturating_add(self.send_timeout.get()) });
-            self.wake();
+            // Whoever waits goes on, or sets the next deadline.
+            self.stop_waiting(Watch::write_by);
+            self.waiting.wake();
         }
         match after {
             0 => self.end_if_empty(),
@@ -283,27 +298,33 @@ impl OpenStream for Stream {
     fn take_body(&self, data: &[u8], end: bool, bad: bool) {
         if !self.done.get() {
             self.body.borrow_mut().push(data);
-            self.watch.note_body(data.len() as u64);
         }
         self.body_ended.set(self.body_ended.get() || end);
         self.body_bad.set(self.body_bad.get() || bad);
-        self.wake();
+        self.waiting.wake();
     }
 
     fn lose(&self) {
         self.lost.set(true);
         self.output.borrow_mut().clear();
-        self.wake();
+        self.waiting.wake();
         if self.done.get() {
             self.close();
         }
     }
 
     fn check(&self) {
-        if self.done.get() && self.watch.write_expired() {
-            return self.give_up(ErrorCode::PROTOCOL_ERROR);
+        if self.done.get() {
+            let watch = self.watch();
+            if watch.write_expired() {
+                return self.give_up(ErrorCode::PROTOCOL_ERROR);
+            }
+            if !watch.is_writing() && !watch.is_resting() {
+                watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
+            }
+            self.conn.attend(watch);
         }
-        if self.output.borrow().queued() > 0 && !self.watch.is_resting() {
+        if self.output.borrow().queued() > 0 && !self.is_resting() {
             self.conn.codec.borrow_mut().want(self.id);
         }
     }
@@ -319,7 +340,7 @@ impl Downstream for Stream {
             return;
         }
         self.pace.begin(request, clock::now());
-        self.watch.rest_until(NEVER);
+        self.stop_waiting(Watch::rest_until);
         request.with_location(|location| {
             self.send_timeout.set(location.core.send_timeout.unwrap_or(default::TIMEOUT));
             let chunk = location.conf.share::<Http2Output>().and_then(|output| output.chunk);
@@ -383,7 +404,7 @@ impl Downstream for Stream {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         if self.output.borrow().queued() > below {
-            if !self.watch.is_resting() {
+            if !self.is_resting() {
                 self.conn.codec.borrow_mut().want(self.id);
             }
             self.conn.pump();
@@ -397,17 +418,17 @@ impl Downstream for Stream {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
         if self.output.borrow().queued() <= below {
-            self.watch.write_by(NEVER);
+            self.stop_waiting(Watch::write_by);
             return Poll::Ready(Ok(()));
         }
-        if self.watch.write_expired() {
+        if self.watch().write_expired() {
             self.give_up(ErrorCode::PROTOCOL_ERROR);
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
-        if !self.watch.is_writing() && !self.watch.is_resting() {
-            self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
+        if !self.watch().is_writing() && !self.watch().is_resting() {
+            self.watch().write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
         }
-        self.waits(cx);
+        self.waiting.enter(cx);
         self.conn.kick();
         Poll::Pending
     }
@@ -418,7 +439,7 @@ impl Downstream for Stream {
         }
         let taken = self.body.borrow_mut().take(limit, out);
         if taken > 0 {
-            self.watch.read_by(NEVER);
+            self.stop_waiting(Watch::read_by);
             self.release(taken);
             return Poll::Ready(Ok(BodyRead::Data(taken)));
         }
@@ -428,18 +449,18 @@ impl Downstream for Stream {
         if self.lost.get() {
             return Poll::Ready(Err(BodyError::Closed));
         }
-        if self.watch.read_expired() || self.conn.watch.evicted() {
+        if self.watch().read_expired() || self.conn.watch.evicted() {
             self.timed_out.set(true);
             return Poll::Ready(Err(BodyError::TimedOut));
         }
-        self.waits(cx);
+        self.waiting.enter(cx);
         self.conn.with_codec(|codec, out| codec.ask(self.id, out));
         if self.conn.unsent() > 0 {
             self.conn.kick();
         }
-        if !request.flags.body_untimed.get() && !self.watch.is_reading() {
+        if !request.flags.body_untimed.get() && !self.watch().is_reading() {
             let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
-            self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
+            self.watch().read_by(clock::monotonic_ms().saturating_add(timeout));
         }
         Poll::Pending
     }
@@ -448,12 +469,13 @@ impl Downstream for Stream {
         if self.lost.get() {
             return Poll::Ready(());
         }
-        self.waits(cx);
+        self.waiting.enter(cx);
         Poll::Pending
     }
 
     fn tunnel(&self, _: &Request) -> Option<Rc<dyn Tunnel>> {
         let own = self.own.upgrade().filter(|own| own.extended.get())?;
+        self.tunneled.set(true);
         Some(Rc::new(Raw(own)))
     }
 
@@ -463,41 +485,5 @@ impl Downstream for Stream {
 
     fn as_any(&self) -> &dyn Any {
         self
-    }
-}
-
-/// The bytes of a stream that an extended CONNECT opened.
-struct Raw(Rc<Stream>);
-
-impl Tunnel for Raw {
-    fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let stream = &self.0;
-        let count = stream.body.borrow_mut().take(usize::MAX, into);
-        if count > 0 {
-            stream.release(count);
-            return Poll::Ready(Ok(count));
-        }
-        if stream.body_ended.get() {
-            return Poll::Ready(Ok(0));
-        }
-        if stream.lost.get() {
-            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
-        }
-        stream.waits(cx);
-        Poll::Pending
-    }
-
-    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.0.poll_drain(cx, super::connection::GATHER as u64))?;
-        self.0.output.borrow_mut().push_slice(bytes);
-        self.0.ready();
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.ended.set(true);
-        self.0.ready();
-        std::task::ready!(self.0.poll_drain(cx, 0))?;
-        Poll::Ready(Ok(()))
     }
 }

@@ -62,7 +62,7 @@ function server.new(_, opts)
         return nil, "response header already sent"
     end
     ngx.req.read_body()
-    if ngx.req.http_version() ~= 1.1 then
+    if ngx.req.http_version() < 1.1 then
         return nil, "bad http version"
     end
     local headers = ngx.req.get_headers()

@@ -6,6 +6,7 @@ use crate::socket::client::state::{Client, Clients, Source};
 use crate::state::State;
 use base::log::Level;
 use http::body::{self, BodyState};
+use http::line::Version;
 use http::{Request, log_request};
 use lua::{Cx, Raise, Stack};
 use std::cell::Cell;
@@ -59,6 +60,8 @@ fn take_body(request: &Rc<Request>) -> Result<Source, &'static str> {
         _ if taken || body.is_being_read() => return Err("request body already exists"),
         BodyState::Read if !body.is_none() => return Err("request body already exists"),
         BodyState::Discarded => return Err("request body discarded"),
+        // Streams tell by themselves when a body of unknown length ends.
+        BodyState::Unread if body.length().is_none() && request.version() >= Version::Http2 => u64::MAX,
         _ => body.length().filter(|length| *length > 0).ok_or("no body")?,
     };
     body::send_continue(request);
