@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, Keepalive};
 use crate::exchange::Exchange;
+use crate::outgoing::choose_body;
 use crate::retry::Failure;
 use crate::settings::next;
 use balance::{Choice, Peer};
@@ -59,8 +60,12 @@ impl Exchange {
             }
             Decision::Answer(outcome) => return Err(Unchosen::Answer(outcome)),
         }
-        if turn.take_rewrite() && !self.encode() {
-            return Err(Unchosen::Answer(Outcome::Status(500)));
+        if turn.take_rewrite() {
+            // Its body may be another one.
+            (self.source, self.framing) = choose_body(&self.request, &self.route).map_err(Unchosen::Answer)?;
+            if !self.encode() {
+                return Err(Unchosen::Answer(Outcome::Status(500)));
+            }
         }
         match &self.target {
             Some(target) => Ok(Some(Choice::of(self.upstream.outside.peer(&target.address), clock::monotonic_ms()))),

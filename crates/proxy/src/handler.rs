@@ -4,6 +4,7 @@ use crate::attempt::{Attempt, End};
 use crate::chosen::Unchosen;
 use crate::dialect::{Carried, Encoded, Sent};
 use crate::exchange::{Exchange, Lease};
+use crate::outgoing::{Early, choose_body};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::route::{Route, Routed};
@@ -132,9 +133,6 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
     refused
 }
 
-/// The start of a body that goes on.
-struct Early(RefCell<Vec<u8>>);
-
 /// Whether the client's body goes to the upstream as it comes.
 fn streams_body(request: &Request, route: &Route) -> bool {
     let body = request.body.borrow();
@@ -142,40 +140,6 @@ fn streams_body(request: &Request, route: &Route) -> bool {
         && route.plan.pass_request_body
         && body.state() == BodyState::Unread
         && (body.length().is_some() || route.dialect.can_stream())
-}
-
-fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Source, Sent), Outcome> {
-    match route.dialect.carried(request)? {
-        Carried::Own(own) => {
-            let length = own.len() as u64;
-            return Ok((Source::Own(Rc::new(own)), Sent::Length(length)));
-        }
-        Carried::Nothing => return Ok((Source::Nothing, Sent::Nothing)),
-        Carried::Client => {}
-    }
-    let body = request.body.borrow().clone();
-    if !route.plan.pass_request_body || body.state() == BodyState::Discarded {
-        return Ok((Source::Nothing, Sent::Nothing));
-    }
-    if body.is_none() {
-        // `Content-Length: 0` is repeated, as servers may insist on a length for POST.
-        let announced = request.headers.borrow().contains(b"content-length");
-        return Ok((Source::Nothing, if announced { Sent::Length(0) } else { Sent::Nothing }));
-    }
-    if body.state() == BodyState::Unread {
-        let early = request.find_lasting::<Early>().map(|early| early.0.take()).unwrap_or_default();
-        return Ok((Source::Client(Rc::new(early)), body.length().map_or(Sent::Stream, Sent::Length)));
-    }
-    if let Some(file) = body.file() {
-        let metadata = file.file.metadata().map_err(|error| {
-            log_request!(request, Level::Crit, "reading the request body failed {}", errno::describe(&error));
-            Outcome::Status(500)
-        })?;
-        let length = metadata.len();
-        return Ok((Source::File(file, length), Sent::Length(length)));
-    }
-    let length = body.with_data(|data| data.len() as u64);
-    Ok((Source::Memory(body), Sent::Length(length)))
 }
 
 /// Tries servers until one answers.
@@ -232,6 +196,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             End::Failed(failure) => {
                 lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
                 exchange.note(&failure);
+                log_request!(exchange.request, Level::Debug, "http next upstream, {:x}", failure.condition << 1);
                 if !exchange.goes_on(&failure) {
                     return Outcome::Status(failure.status);
                 }

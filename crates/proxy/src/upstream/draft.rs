@@ -68,12 +68,15 @@ pub(crate) fn draft<'a>(cx: &Cx<'a>) -> RefMut<'a, Draft> {
 
 /// Chooses a method; a second one takes the place of the first, and of `sticky` before it, with nginx's warning.
 pub(crate) fn balance(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) {
-    let mut custom = cx.frame.server.get::<Custom>();
+    let outside = {
+        let mut custom = cx.frame.server.get::<Custom>();
+        custom.is_second = true;
+        custom.balancer.take().is_some()
+    };
     let mut draft = draft(cx);
-    if custom.balancer.take().is_some() || draft.balancing.is_some() || draft.sticky.is_some() {
+    if outside || draft.balancing.is_some() || draft.sticky.is_some() {
         cx.warn("load balancing method redefined");
     }
-    custom.is_second = true;
     draft.sticky = None;
     draft.balancing = Some(balancing);
     draft.allowed = Some(allowed);
