@@ -28,7 +28,7 @@ pub(crate) fn program(called: &OsStr) -> Program {
         product: if called == "openresty" { "openresty" } else { engine::error_page::PRODUCT },
         version: VERSION,
         // Tools look for a version of OpenSSL to know what can be asked for; what stands behind it is said too.
-        built_with: format!("OpenSSL 3.5.5 (as rustls with AWS-LC; lunette {})\nTLS SNI support enabled", env!("CARGO_PKG_VERSION")),
+        built_with: format!("OpenSSL 3.5.5 (in its place rustls; lunette {})\nTLS SNI support enabled", env!("CARGO_PKG_VERSION")),
         configure_arguments: registry::configure_arguments(),
         prefix: PREFIX.to_owned(),
         conf_path: CONF.to_owned(),

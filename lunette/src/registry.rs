@@ -79,11 +79,13 @@ pub(crate) fn modules() -> Rc<[Module]> {
         // Lua's own settings, the start of its machine in each worker; then what only defines variables.
         lua::settings::MODULE,
         lua_api::socket::settings::MODULE,
+        lua_api::socket::secure::settings::MODULE,
         lua::start::MODULE,
         m::resolver::MODULE,
         m::variables::MODULE,
         m::http2::MODULE,
         m::ssl::MODULE,
+        lua::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
         m::split_clients::MODULE,

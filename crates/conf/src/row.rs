@@ -106,6 +106,16 @@ impl Table {
 
     /// The row for `directive` in `context`, or nginx's error for it.
     fn find(&self, directive: &Directive, context: Context) -> Result<&Row, Error> {
+        self.look_up(directive, context).map_err(|mut error| {
+            // nginx has not read a block of code when it finds out.
+            if let Some(code) = directive.args.last().filter(|_| directive.lua) {
+                error.line = code.span.line;
+            }
+            error
+        })
+    }
+
+    fn look_up(&self, directive: &Directive, context: Context) -> Result<&Row, Error> {
         let name = directive.name.text();
         let Some(rows) = self.rows.get(name.as_ref()) else { return Err(self.unknown(&name, directive)) };
         let Some(row) = rows.iter().find(|r| r.contexts.intersects(context)) else {

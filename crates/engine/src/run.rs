@@ -413,7 +413,7 @@ impl Run {
         const GATHER: u64 = 64 * 1024;
         let at_once = request.limit_rate.get().is_some_and(|rate| rate > 0) || request.with_location(|l| l.code_logs);
         let gathers = if at_once { 0 } else { GATHER };
-        let queued = request.is_main() && !request.flags.abort.get() && request.wire.queued() > gathers;
+        let queued = request.is_main() && !request.flags.abort.get() && (request.wire.queued() > gathers || request.wire.is_held_up());
         // Mostly the socket takes all of it, and nobody waits.
         if queued && !matches!(request.wire.poll_drain(&mut Context::from_waker(Waker::noop()), 0), Poll::Ready(Ok(()))) {
             return Some(request.drain(0));

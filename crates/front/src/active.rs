@@ -323,6 +323,14 @@ impl Active {
         }
     }
 
+    /// Ends every connection, whatever it does.
+    pub fn evict_all(&self) {
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.evicted.set(true);
+            watch.wake();
+        }
+    }
+
     /// Wakes every connection, for instance because the worker is leaving.
     pub fn wake_all(&self) {
         for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {

@@ -1,11 +1,12 @@
 //! The handshake of TLS before a connection's protocol: ClientHello, choice of the server by its name, certificates, ALPN.
 
+use crate::active::Entry;
 use crate::door::{Front, Listener, Opened};
 use base::log::Level;
 use engine::find;
 use http::Connection;
 use http::protocols::ServerProtocols;
-use http::tls::{Answer, Greeting, Rejection, TlsInfo};
+use http::tls::{Answer, Greeting, Left, Rejection, TlsInfo};
 use net::stream::Stream;
 use net::tls::Failure;
 use std::cell::{Cell, RefCell};
@@ -38,6 +39,7 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
         Ok(None) => return Shaken::Plain(opened),
         Err(refusal) => return refuse(front, &opened, refusal),
     };
+    front.log(&opened.listener, &opened.info, Level::Debug, "reusable connection: 0");
     opened.listener.server = named(&opened.listener, &hello);
     let greeting = Rc::new(Greeting {
         alpn: protocols(front, &opened.listener).flat_map(|index| front.protocol(index)).flat_map(|p| p.alpn.iter().copied()).collect(),
@@ -50,14 +52,9 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
     });
     // Names of certificates may ask for the client's.
     opened.info.tls.replace(Some(Rc::new(preliminary(&greeting))));
-    let handshakes = greeting.server.tls.handshakes.get().or(opened.listener.endpoint.default.tls.handshakes.get()).cloned();
-    let answer = match handshakes {
-        Some(handshakes) => handshakes.answer(&greeting),
-        None => Answer::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
-    };
-    let settings = match answer {
-        Answer::Now(settings) => settings,
-        Answer::Wait(future) => future.await,
+    let settings = match limited(&opened.watch, choose(&greeting, &opened.listener.endpoint.default)).await {
+        Some(settings) => settings,
+        None => return refuse(front, &opened, Refusal::TimedOut),
     };
     let session = match settings.map(|settings| settings.session()) {
         Ok(Ok(session)) => session,
@@ -67,6 +64,40 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
         Err(rejection) => return refuse(front, &opened, Refusal::Rejected(rejection)),
     };
     finish(front, opened, &greeting, session).await
+}
+
+/// What a session is made from: the server's certificates, and what code says in the handshake.
+async fn choose(greeting: &Rc<Greeting>, default: &http::Server) -> Result<tls::server::Settings, Rejection> {
+    // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
+    if let Some(hooks) = greeting.server.tls.hooks.get().or(default.tls.hooks.get()) {
+        hooks.clone().greeted(greeting.clone()).await?;
+    }
+    let handshakes = greeting.server.tls.handshakes.get().or(default.tls.handshakes.get()).cloned();
+    let answer = match handshakes {
+        Some(handshakes) => handshakes.answer(greeting),
+        None => Answer::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
+    };
+    let settings = match answer {
+        Answer::Now(settings) => settings,
+        Answer::Wait(future) => future.await,
+    }?;
+    match greeting.server.tls.hooks.get() {
+        Some(hooks) => hooks.clone().chosen(greeting.clone(), settings).await,
+        None => Ok(settings),
+    }
+}
+
+/// What `work` gives, unless the time for the handshake is over before.
+async fn limited<T>(watch: &Entry, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        watch.wake_on_expiry(cx.waker());
+        if watch.evicted() || watch.read_expired() { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
 }
 
 /// Why there is no session.
@@ -137,6 +168,7 @@ fn preliminary(greeting: &Greeting) -> TlsInfo {
         resumed: false,
         server_name: hello.server_name().map(Box::from),
         alpn: None,
+        client_random: hello.random.of(hello.message()).try_into().unwrap_or_default(),
         suites: hello.suites().collect(),
         groups: hello.groups().collect(),
         signatures: hello.signature_algorithms().collect(),
@@ -145,26 +177,27 @@ fn preliminary(greeting: &Greeting) -> TlsInfo {
         verdict: (0, "ok"),
         lacks_authority: false,
         early: Cell::new(false),
+        left: None,
     }
 }
 
-async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Greeting, session: tls::session::ServerSession) -> Shaken {
+async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, session: tls::session::ServerSession) -> Shaken {
     let Opened { stream, input, info, watch, listener, no_delay, request_by, resumed, state } = opened;
-    let shaken = {
-        let mut handshake = pin!(net::tls::accept(stream, session, input.rest()));
-        poll_fn(|cx| {
-            if let Poll::Ready(shaken) = handshake.as_mut().poll(cx) {
-                return Poll::Ready(Some(shaken));
-            }
-            watch.wake_on_expiry(cx.waker());
-            if watch.evicted() || watch.read_expired() { Poll::Ready(None) } else { Poll::Pending }
-        })
-        .await
-    };
+    let shaken = limited(&watch, net::tls::accept(stream, session, input.rest())).await;
     let refusal = match shaken {
         Some(Ok(tls)) => {
+            front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
             let stream = Stream::Tls(Box::new(tls));
-            let alpn = learn(&stream, greeting, &info);
+            let mut left = None;
+            if let Some(hooks) = greeting.server.tls.hooks.get() {
+                let protocol = stream.tls().and_then(|tls| tls.server()?.protocol()).unwrap_or_default();
+                let Some(found) = limited(&watch, hooks.clone().finished(greeting.clone(), protocol)).await else {
+                    log(front, &listener, &info, &Refusal::TimedOut);
+                    return Shaken::Over;
+                };
+                left = found;
+            }
+            let alpn = learn(&stream, greeting, &info, left);
             let mut choice = protocols(front, &listener);
             let chosen = alpn.and_then(|name| choice.find(|index| front.protocol(*index).is_some_and(|p| p.alpn.contains(&&*name))));
             let input = crate::input::Input::default();
@@ -178,7 +211,7 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Greeting, session:
 }
 
 /// Keeps what requests will ask for. Answers the name that ALPN chose.
-fn learn(stream: &Stream, greeting: &Greeting, info: &Connection) -> Option<Box<[u8]>> {
+fn learn(stream: &Stream, greeting: &Greeting, info: &Connection, left: Left) -> Option<Box<[u8]>> {
     let mut session = stream.tls()?.server()?;
     let verdict = session.verdict().copied();
     let alpn: Option<Box<[u8]>> = session.alpn().map(Box::from);
@@ -192,10 +225,20 @@ fn learn(stream: &Stream, greeting: &Greeting, info: &Connection) -> Option<Box<
         verdict: verdict.map_or((0, "ok"), |verdict| (verdict.code, verdict.text())),
         lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
         early: Cell::new(session.is_early()),
+        left,
+        session_id: if session.is_resumed() { resumed_id(&greeting.hello) } else { Box::default() },
         ..preliminary(greeting)
     };
     info.tls.replace(Some(Rc::new(found)));
     alpn
+}
+
+/// What names a session that the client came back to: its identifier, or as OpenSSL does the digest of its ticket.
+fn resumed_id(hello: &Hello) -> Box<[u8]> {
+    match hello.first_ticket() {
+        Some(ticket) => tls::names::sha256(ticket).into(),
+        None => hello.session_id.of(hello.message()).into(),
+    }
 }
 
 /// Tells the client, as far as that is still possible, and the log.

@@ -22,7 +22,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Most connections that a leaving worker still takes from a listener.
+/// Most connections that a leaving worker still takes from a listener, and how often it looks whether the last ones have ended.
 const LAST: usize = 16;
 
 /// What the binary knows and the event loop needs.
@@ -269,6 +269,17 @@ async fn panicked(worker: &Worker) {
     }
 }
 
+/// `worker_shutdown_timeout`: connections end, and their requests have a moment to notice, so that they are logged.
+async fn close_all(front: &Front) {
+    front.active.evict_all();
+    for _ in 0..LAST {
+        if front.active.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Finishes what is under way. Idle connections that are parked close at once; others may send the request that is
 /// already on its way and get `Connection: close` with its answer.
 async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
@@ -282,7 +293,8 @@ async fn finish(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn()) {
         tokio::select! {
             _ = tick.tick() => {}
             command = commands.next() => match command {
-                Ok(Command::Terminate | Command::ShutdownTimeout) | Err(_) => return,
+                Ok(Command::ShutdownTimeout) => return close_all(front).await,
+                Ok(Command::Terminate) | Err(_) => return,
                 Ok(Command::Reopen) => reopen(),
                 Ok(Command::Quit) => {}
             }

@@ -228,6 +228,12 @@ impl Limits {
             keep: in_file == 1,
         }
     }
+
+    /// nginx lets a body that is a quarter larger than its buffer stay in memory where HTTP/1 says its length.
+    fn roomy(&self, request: &Request, body: &Body) -> usize {
+        let more = body.length().is_some() && request.version() < Version::Http2;
+        if more { self.buffer + self.buffer / 4 } else { self.buffer }
+    }
 }
 
 /// Reads the whole body of the client's request.
@@ -292,9 +298,8 @@ fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outco
         return Some(refused);
     }
     let in_memory = body.data.borrow().len();
-    // nginx lets a body that is a quarter larger than its buffer stay in memory.
     let fits = match body.length() {
-        Some(length) => length <= (limits.buffer + limits.buffer / 4) as u64,
+        Some(length) => length <= limits.roomy(request, body) as u64,
         None => in_memory <= limits.buffer,
     };
     let spill = limits.file_only || (!fits && in_memory >= limits.buffer) || body.file.borrow().is_some() && in_memory >= limits.buffer;
@@ -319,7 +324,7 @@ fn spill_or_fail(request: &Request, body: &Body, warn: bool) -> Option<Outcome> 
 
 fn finish(request: &Request, body: &Body, limits: &Limits) -> Outcome {
     let has_file = body.file.borrow().is_some();
-    let too_large = body.data.borrow().len() > limits.buffer + limits.buffer / 4;
+    let too_large = body.data.borrow().len() > limits.roomy(request, body);
     if (has_file || limits.file_only || too_large)
         && let Some(outcome) = spill_or_fail(request, body, !limits.file_only)
     {

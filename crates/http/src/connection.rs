@@ -149,6 +149,11 @@ pub trait Downstream {
         0
     }
 
+    /// Whether the client lets nothing more be sent now, so that what waits may wait for long.
+    fn is_held_up(&self) -> bool {
+        false
+    }
+
     /// Sends until at most `below` bytes wait.
     ///
     /// # Errors

@@ -10,6 +10,9 @@ impl Request {
             out.extend_from_slice(b" while ");
             out.extend_from_slice(action.as_bytes());
         }
+        if !self.purpose.get().is_empty() {
+            return self.push_purpose(out);
+        }
         out.extend_from_slice(b", client: ");
         self.client.borrow().push_host(out);
         let mut main = self;
@@ -27,6 +30,18 @@ impl Request {
         let headers = main.headers.borrow();
         quoted(out, "host", headers.get(b"host").unwrap_or_default());
         quoted(out, "referrer", headers.get(b"referer").unwrap_or_default());
+    }
+
+    /// Of code that runs beside requests the log tells the address that was connected to.
+    fn push_purpose(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b", context: ");
+        out.extend_from_slice(self.purpose.get().as_bytes());
+        out.extend_from_slice(b", client: ");
+        self.client.borrow().push_host(out);
+        if let Some(address) = self.http.listening(&self.connection.local) {
+            out.extend_from_slice(b", server: ");
+            address.push_whole(out);
+        }
     }
 }
 

@@ -146,6 +146,8 @@ pub struct Request {
     pub started: Cell<Now>,
     /// What the server was doing, for the log (`while ...`).
     pub action: Cell<&'static str>,
+    /// What code that no client waits for runs in it, for the log (`context: ...`); empty for a client's request.
+    pub purpose: Cell<&'static str>,
     /// `$limit_rate` as assigned; `None` follows the configuration.
     pub limit_rate: Cell<Option<u64>>,
 }
@@ -244,6 +246,7 @@ impl Request {
             error_status: Cell::new(0),
             started: Cell::new(clock::now()),
             action: Cell::new(""),
+            purpose: Cell::new(""),
             limit_rate: Cell::new(None),
         };
         request.line.borrow_mut().clear();
@@ -297,6 +300,7 @@ impl Request {
         }
         self.error_status.set(0);
         self.action.set("");
+        self.purpose.set("");
         self.limit_rate.set(None);
     }
 

@@ -98,3 +98,16 @@ pub struct Http {
     /// Where relative paths lead.
     pub paths: Rc<Paths>,
 }
+
+impl Http {
+    /// The address to listen on by which connections to `local` come.
+    pub fn listening(&self, local: &Address) -> Option<&Address> {
+        let fits = |address: &&Address| match (address, local) {
+            (Address::Ip(listen), Address::Ip(local)) => {
+                listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified())
+            }
+            (listen, local) => *listen == local,
+        };
+        self.listens.iter().map(|listen| &listen.address).find(fits)
+    }
+}

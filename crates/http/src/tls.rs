@@ -28,6 +28,8 @@ pub struct TlsInfo {
     pub server_name: Option<Box<[u8]>>,
     /// `$ssl_alpn_protocol`
     pub alpn: Option<Box<[u8]>>,
+    /// The random bytes of the ClientHello.
+    pub client_random: [u8; 32],
     /// Suites that the client offered, by number.
     pub suites: Box<[u16]>,
     /// Groups that the client offered, by number.
@@ -44,6 +46,8 @@ pub struct TlsInfo {
     pub lacks_authority: bool,
     /// The handshake may still be repeated by somebody else: early data has come and the client's Finished has not.
     pub early: Cell<bool>,
+    /// What [`Hooks::finished`] left.
+    pub left: Left,
 }
 
 /// A handshake in progress: what can be asked before it is answered.
@@ -60,8 +64,8 @@ pub struct Greeting {
     pub server: Rc<Server>,
     /// Names for ALPN, best first.
     pub alpn: Vec<&'static [u8]>,
-    /// What code that runs in the handshake leaves for the requests of the connection.
-    pub left: RefCell<Option<Rc<dyn std::any::Any>>>,
+    /// What code that runs in the handshake keeps from one member of [`Hooks`] to the next.
+    pub left: RefCell<Left>,
 }
 
 impl Greeting {
@@ -93,6 +97,21 @@ pub enum Answer {
 pub trait Handshakes {
     /// Chooses what a session is made from.
     fn answer(&self, greeting: &Rc<Greeting>) -> Answer;
+    /// The numbers of the cipher suites that are spoken.
+    fn suites(&self) -> Vec<u16>;
+}
+
+/// What is left of a handshake for the requests of its connection.
+pub type Left = Option<Rc<dyn std::any::Any>>;
+
+/// Code that runs in the handshakes of a server. Each member may take its time.
+pub trait Hooks {
+    /// The ClientHello is there and nothing has been chosen (`ssl_client_hello_by_lua*`).
+    fn greeted(self: Rc<Self>, greeting: Rc<Greeting>) -> BoxFuture<Result<(), Rejection>>;
+    /// Changes what a session is made from (`ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`).
+    fn chosen(self: Rc<Self>, greeting: Rc<Greeting>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
+    /// The handshake is over (`ssl_session_store_by_lua*`).
+    fn finished(self: Rc<Self>, greeting: Rc<Greeting>, protocol: &'static str) -> BoxFuture<Left>;
 }
 
 /// What a server demands of its clients' certificates (`ssl_verify_client`).
@@ -114,6 +133,8 @@ pub enum ClientVerify {
 pub struct ServerTls {
     /// Answers handshakes; not set: the server has no certificate.
     pub handshakes: OnceCell<Rc<dyn Handshakes>>,
+    /// Code that runs in them.
+    pub hooks: OnceCell<Rc<dyn Hooks>>,
     /// `ssl_verify_client`
     pub verify: Cell<ClientVerify>,
 }

@@ -84,14 +84,7 @@ impl Host {
         origin.client.push_host(&mut client);
         let mut text = format!(", client: {}", String::from_utf8_lossy(&client));
         let http = self.worker.as_ref().map(|worker| worker.http());
-        let fits = |address: &Address| match (address, &origin.connection.local) {
-            (Address::Ip(listen), Address::Ip(local)) => {
-                listen.port() == local.port() && (listen.ip() == local.ip() || listen.ip().is_unspecified())
-            }
-            (listen, local) => listen == local,
-        };
-        let mut listens = http.iter().flat_map(|http| &http.listens).map(|listen| &listen.address);
-        if let Some(listen) = listens.find(|address| fits(address)) {
+        if let Some(listen) = http.as_ref().and_then(|http| http.listening(&origin.connection.local)) {
             let mut name = Vec::new();
             listen.push_whole(&mut name);
             text.push_str(", server: ");

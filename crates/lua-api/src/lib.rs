@@ -27,6 +27,7 @@ pub mod runtime;
 pub mod send;
 mod shelf;
 pub mod socket;
+pub mod ssl;
 pub mod start;
 pub mod state;
 pub mod threads;
@@ -50,6 +51,7 @@ pub fn groups() -> Vec<lua::Group> {
     groups.push(lua::light_threads());
     groups.push(json::group());
     groups.push(socket::rows::group());
+    groups.extend(ssl::groups());
     groups
 }
 

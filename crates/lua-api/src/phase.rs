@@ -15,4 +15,5 @@ pub mod rewrite;
 pub mod server_rewrite;
 pub mod set;
 pub mod settings;
+pub mod ssl;
 pub mod start;

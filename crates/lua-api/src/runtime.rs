@@ -6,6 +6,7 @@
 use crate::code::Code;
 use crate::machine::{Machine, Search};
 use crate::names::Names;
+use crate::socket::secure::credentials::Credentials;
 use crate::state::Slots;
 use crate::timers::Timers;
 use conf::scope::{Config, Scope};
@@ -33,6 +34,8 @@ pub struct Surroundings {
 /// Settings of `http { }` and what handlers share.
 #[derive(Default)]
 pub struct Runtime {
+    /// Certificates and keys that Lua code has parsed.
+    pub credentials: Credentials,
     /// Some directive of Lua is used.
     pub used: Cell<bool>,
     /// The prefix of the configuration in force, once it is opened.

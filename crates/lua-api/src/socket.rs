@@ -14,6 +14,7 @@ pub mod receive;
 pub mod report;
 pub mod rows;
 pub mod scan;
+pub mod secure;
 pub mod send;
 pub mod settings;
 pub mod state;

@@ -83,6 +83,25 @@ pub struct Balancing {
     pub pool_size: usize,
 }
 
+/// An `ngx.ctx` table that code in a handshake leaves for the requests of the connection.
+pub struct LeftCtx {
+    slot: i32,
+    slots: Rc<Slots>,
+}
+
+impl LeftCtx {
+    /// The number of the table.
+    pub fn slot(&self) -> i32 {
+        self.slot
+    }
+}
+
+impl Drop for LeftCtx {
+    fn drop(&mut self) {
+        self.slots.free.borrow_mut().push(self.slot);
+    }
+}
+
 impl State {
     /// Of a request, made at the first use.
     pub fn of(request: &Request) -> Rc<State> {
@@ -100,6 +119,13 @@ impl State {
         // The first list stays; there is one in a worker.
         let _ = self.slots.set(slots.clone());
         -slot
+    }
+
+    /// Hands the `ngx.ctx` table on, if there is one.
+    pub fn leave_ctx(&self) -> Option<LeftCtx> {
+        let slots = self.slots.get()?.clone();
+        let slot = self.slot.take();
+        (slot != 0).then_some(LeftCtx { slot, slots })
     }
 
     /// Whether there is an `ngx.ctx` table.

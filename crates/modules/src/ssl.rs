@@ -79,9 +79,29 @@ impl Config for Ssl {
 impl Ssl {
     /// The certificates with their keys; the last one without a key is an error of its own.
     fn pairs(&self) -> Vec<Named> {
+        // OpenSSL's own commands come last and win.
+        if let (Some(certificate), Some(key)) = (self.command(&["Certificate"]), self.command(&["PrivateKey"])) {
+            let literal = |path: &str| Complex::from_literal(path.as_bytes());
+            return vec![Named { certificate: literal(certificate), key: Some(literal(key)) }];
+        }
         let keys = self.keys.as_deref().map(Vec::as_slice).unwrap_or_default();
         let certificates = self.certificates.iter().flat_map(|all| all.iter());
         certificates.enumerate().map(|(i, certificate)| Named { certificate: certificate.clone(), key: keys.get(i).cloned() }).collect()
+    }
+}
+
+impl Ssl {
+    /// The last value of an `ssl_conf_command` of one of these names.
+    fn command(&self, names: &[&str]) -> Option<&str> {
+        let all = self.commands.iter().flat_map(|commands| commands.iter());
+        all.filter(|(name, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name))).map(|(_, value)| value.as_str()).next_back()
+    }
+
+    /// What `ssl_conf_command Options` says last of one of them.
+    fn option(&self, wanted: &str) -> Option<bool> {
+        let all = self.commands.iter().flat_map(|commands| commands.iter()).filter(|(name, _)| name.eq_ignore_ascii_case("Options"));
+        let words = all.flat_map(|(_, value)| value.split(',')).map(str::trim);
+        words.filter(|word| word.trim_start_matches(['+', '-']).eq_ignore_ascii_case(wanted)).map(|word| !word.starts_with('-')).next_back()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::headers;
 use crate::limits::{MAX_INTERIM, default};
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
+use crate::secure::handshake::{self, Fault, trouble};
 use crate::sender::{SendError, Sender, Source};
 use crate::settings::next;
 use crate::tunnel;
@@ -55,6 +56,13 @@ const CONNECTING: &str = "connecting to upstream";
 const SENDING: &str = "sending request to upstream";
 const READING_HEAD: &str = "reading response header from upstream";
 const READING: &str = "reading upstream";
+const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
+
+/// Why there is no connection.
+enum Unopened {
+    Connect(io::Error),
+    Shake(Fault),
+}
 
 fn now_ms() -> u64 {
     clock::monotonic_ms()
@@ -119,7 +127,7 @@ impl<'a> Attempt<'a> {
             && retry::may_repeat(&self.exchange.route.plan, self.exchange.encoded.once, &self.failure(next::ERROR, 502))
     }
 
-    fn failed(&mut self, condition: u32, status: u16, line: &[u8]) -> End {
+    fn failed(&self, condition: u32, status: u16, line: &[u8]) -> End {
         // What was said while the answer was read needs no other line.
         if !line.is_empty() {
             self.request().log(Level::Error, line);
@@ -144,20 +152,32 @@ impl<'a> Attempt<'a> {
         self.exchange.take_idle(&self.lease.peer)
     }
 
-    async fn connect(&mut self) -> Result<Connection, End> {
+    async fn connect(&self) -> Result<Connection, End> {
         let request = self.exchange.request.clone();
         request.action.set(CONNECTING);
         let plan = &self.exchange.route.plan;
         let target = self.lease.peer.server.address.clone();
+        let limit = Duration::from_millis(self.exchange.limits().connect);
         let options = net::connect::Options {
-            timeout: Some(Duration::from_millis(self.exchange.limits().connect)),
+            timeout: Some(limit),
             bind: self.exchange.local().filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
             transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
             keepalive: plan.socket_keepalive,
             receive_buffer: plan.socket_rcvbuf,
             send_buffer: plan.socket_sndbuf,
         };
-        let mut connecting = pin!(net::connect::connect(&target, options));
+        let secure = self.exchange.route.secure.as_ref().zip(self.exchange.secure.as_ref());
+        let mut connecting = pin!(async {
+            let began = tokio::time::Instant::now();
+            let stream = net::connect::connect(&target, options).await.map_err(Unopened::Connect)?;
+            // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
+            let _ = stream.set_no_delay(true);
+            let Some((secured, target)) = secure else { return Ok(stream) };
+            let left = limit.saturating_sub(began.elapsed());
+            handshake::shake(&request, secured, target, &[&self.exchange.upstream.name, &self.lease.peer.server.name], stream, left)
+                .await
+                .map_err(Unopened::Shake)
+        });
         let watch = self.watch;
         let result = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
@@ -172,15 +192,17 @@ impl<'a> Attempt<'a> {
                 self.finish(499);
                 Err(End::Client(outcome))
             }
-            Some(Ok(stream)) => {
-                // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
-                let _ = stream.set_no_delay(true);
-                Ok(Connection::new(stream, now_ms()))
+            Some(Ok(stream)) => Ok(Connection::new(stream, now_ms())),
+            Some(Err(Unopened::Shake(Fault::Internal))) => {
+                self.finish(0);
+                Err(End::Client(Outcome::Status(500)))
             }
-            Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)"))
+            Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
+            Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(Unopened::Connect(error))) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
             }
-            Some(Err(error)) => {
+            Some(Err(Unopened::Connect(error))) => {
                 let what = errno::describe(&error);
                 // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
                 let at_once = matches!(&target, Address::Unix(_)) || errno::is_local(&error);
@@ -255,18 +277,18 @@ impl<'a> Attempt<'a> {
                 }
                 Poll::Ready(Err(error)) => {
                     self.request().action.set(READING_HEAD);
-                    let line = format!("recv() failed {}", errno::describe(&error));
-                    return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line.into_bytes())));
+                    let line = trouble("recv()", "SSL_read()", &error);
+                    return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
                 }
                 Poll::Pending => break,
             }
         }
         if let Some(error) = &self.send_error {
-            let line = format!("writev() failed {}", errno::describe(error));
-            return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line.into_bytes())));
+            let line = trouble("writev()", "SSL_write()", error);
+            return Poll::Ready(Err(Problem::Server(next::ERROR, 502, line)));
         }
         if connection.poll_timer(cx).is_ready() {
-            return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, b"upstream timed out (110: Connection timed out)".to_vec())));
+            return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, TIMED_OUT.to_vec())));
         }
         if self.watch && self.request().wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Problem::Client(self.gone())));

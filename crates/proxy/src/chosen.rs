@@ -40,7 +40,13 @@ impl Exchange {
     pub async fn ask(&mut self, balancer: &Rc<dyn Balancer>, first: bool) -> Result<Option<Choice>, Unchosen> {
         self.target = None;
         let (left, limit) = (self.scratch.selection.tries, usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX));
-        let turn = self.turn.get_or_insert_with(|| Rc::new(Turn::new(left, limit))).clone();
+        let can_secure = self.route.secure.is_some();
+        let begin = || {
+            let turn = Turn::new(left, limit);
+            turn.allow_tls(can_secure);
+            Rc::new(turn)
+        };
+        let turn = self.turn.get_or_insert_with(begin).clone();
         turn.begin();
         self.request.action.set("connecting to upstream");
         let decision = match balancer.choose(&self.request, &turn) {
@@ -59,6 +65,9 @@ impl Exchange {
                 return Err(Unchosen::Failed(Failure { condition: next::ERROR, status: 502, sent: false, consumed: false }));
             }
             Decision::Answer(outcome) => return Err(Unchosen::Answer(outcome)),
+        }
+        if self.route.secure.is_some() {
+            self.choose_secure();
         }
         if turn.take_rewrite() {
             // Its body may be another one.

@@ -1,5 +1,6 @@
 //! A connection to an upstream server, and the pool where it waits for its next request.
 
+use crate::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};
 use net::stream::Stream;
@@ -72,6 +73,13 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // A server that does not hear it may think that somebody cut the connection. It may have gone itself.
+        let _ = self.stream.close_notify();
+    }
+}
+
 impl Idle for Connection {
     fn is_alive(&self) -> bool {
         clock::monotonic_ms() <= self.idle_until_ms && self.stream.is_quiet()
@@ -86,6 +94,8 @@ pub struct Key {
     pub address: Rc<str>,
     /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
+    /// What its TLS stands for.
+    pub secure: Option<Identity>,
     /// The local address that was asked for.
     pub local: Option<SocketAddr>,
     /// Identity of the location's settings; 0 when connections are shared.

@@ -163,6 +163,11 @@ pub trait Dialect {
     /// What an upstream's URL begins with in the log, `http://`.
     fn scheme(&self) -> &'static [u8];
 
+    /// The same over TLS, for protocols that have it.
+    fn secure_scheme(&self) -> &'static [u8] {
+        self.scheme()
+    }
+
     /// The port of URLs without one.
     fn default_port(&self) -> u16;
 

@@ -6,6 +6,7 @@ use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
 use crate::retry;
 use crate::route::Route;
+use crate::secure::plan;
 use crate::sender::Source;
 use crate::settings::next;
 use crate::upstream::Upstream;
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub framing: Sent,
     /// What the request written says.
     pub encoded: Encoded,
+    /// Whom the request has in mind, with TLS.
+    pub secure: Option<Rc<plan::Target>>,
     /// Local address of connections.
     pub local: Option<SocketAddr>,
     /// When it began, on the monotonic clock.
@@ -58,6 +61,21 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Finds out whom the request has in mind, where the URL is reached over TLS or the group's balancer wants that.
+    pub fn choose_secure(&mut self) {
+        let evaluated = self.evaluated.is_some();
+        let said = self.turn.as_ref().and_then(|turn| turn.tls());
+        let host = self.target.as_ref().and_then(|target| target.host.as_deref());
+        self.secure = match (&self.route.secure, self.url()) {
+            (Some(secured), Some(url)) if said.unwrap_or(url.secure) => Some(secured.target(&self.request, url, evaluated, host)),
+            _ => None,
+        };
+    }
+
+    fn scheme(&self) -> &'static [u8] {
+        if self.secure.is_some() { self.route.dialect.secure_scheme() } else { self.route.dialect.scheme() }
+    }
+
     /// The URL that the request goes to.
     fn url(&self) -> Option<&Url> {
         self.evaluated.as_ref().or(self.route.pass.url.as_ref())
@@ -233,7 +251,7 @@ impl Exchange {
     pub fn log_target(&self, name: &str) {
         let mut text = self.request.upstream_for_log.borrow_mut();
         text.clear();
-        text.extend_from_slice(self.route.dialect.scheme());
+        text.extend_from_slice(self.scheme());
         text.extend_from_slice(name.as_bytes());
         if name.starts_with("unix:") {
             text.push(b':');
@@ -252,8 +270,9 @@ impl Exchange {
     pub fn key(&self, peer: &Rc<Peer>) -> Key {
         let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
+        let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
         let host = self.target.as_ref().and_then(|target| target.host.clone());
-        Key { address: peer.server.name.clone(), protocol: self.route.dialect.scheme(), local: self.local(), place, host }
+        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place, host }
     }
 }
 

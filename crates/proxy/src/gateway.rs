@@ -4,9 +4,10 @@ use crate::dialect::Dialect;
 use crate::dialect::gateway::{Param, Params};
 use crate::family::{self, Member};
 use crate::handler;
-use crate::pass::{self, Kind, Pass, SECURE_UWSGI};
+use crate::pass::{self, Kind, Pass};
 use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
+use crate::secure::{self, plan::Plans};
 use crate::settings::Family;
 use crate::upstream::Upstreams;
 use conf::context::{Arity, Context};
@@ -49,6 +50,8 @@ impl Config for Common {
 pub trait Gateway: Member + Routed {
     /// A scheme that its pass may have; empty is none.
     const SCHEME: &'static str;
+    /// The scheme over TLS; empty is none.
+    const SECURE_SCHEME: &'static str = "";
     /// Headers of the answer that stay behind unless `*_pass_header` says otherwise.
     const HIDDEN: &'static [&'static str];
 
@@ -68,6 +71,10 @@ pub fn rows<T: Gateway>(send_lowat: bool) -> Vec<Row> {
     let places = Context::LOCATION.union(Context::LOCATION_IF);
     let name = |suffix: &str| format!("{}_{suffix}", T::PREFIX);
     let mut rows = family::gateway_rows::<T>(send_lowat);
+    if !T::SECURE_SCHEME.is_empty() {
+        let key_log = name("ssl_key_log");
+        rows.extend(secure::rows::rows::<T>().into_iter().filter(|row| row.name != key_log));
+    }
     rows.extend([
         Row::new(name("pass"), places, Arity::exactly(1), "Passes requests on to an application server.", pass::<T>),
         Row::new(name("param"), Context::HTTP_ALL, Arity::Between(2, 3), "A parameter of the request sent upstream.", param::<T>),
@@ -94,20 +101,16 @@ fn pass<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
     let url = match source.literal() {
         None => None,
-        Some(text) if !T::SCHEME.is_empty() && pass::behind(text, SECURE_UWSGI).is_some() => {
-            return Err(cx.error_at(0, "suwsgi protocol requires SSL support"));
-        }
         Some(text) => {
-            let rest = pass::behind(text, T::SCHEME).unwrap_or(text);
-            let shown = || String::from_utf8_lossy(rest);
-            Some(pass::address(rest).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", shown())))?)
+            let parsed = pass::gateway_url(text, T::SCHEME, T::SECURE_SCHEME);
+            Some(parsed.map_err(|(what, rest)| cx.error_at(0, format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest))))?)
         }
     };
     let made = Pass {
         source,
         text: cx.arg(0).into(),
         url,
-        kind: Kind::Address(T::SCHEME),
+        kind: Kind::Address(T::SCHEME, T::SECURE_SCHEME),
         span: cx.directive.name.span,
         location: OnceCell::new(),
         upstream: OnceCell::new(),
@@ -148,9 +151,13 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(
     }
     pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(error)?;
     let plan = common.family.plan(T::PREFIX, T::HIDDEN).map_err(error)?;
+    let secure = match T::SECURE_SCHEME {
+        "" => None,
+        _ => Plans::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX).map_err(error)?,
+    };
     let params = Params::new(common.params.as_deref().map_or(&[], Vec::as_slice), common.host.as_ref());
     let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
-    let route = Rc::new(Route { plan, pass, dialect: Box::new(dialect(params)), redirects: Vec::new(), cookies });
+    let route = Rc::new(Route { plan, pass, secure, dialect: Box::new(dialect(params)), redirects: Vec::new(), cookies });
     // The values of a location are frozen once.
     let _ = common.route.set(route.clone());
     if !inherited || at.parts.content.is_none() {

@@ -2,16 +2,14 @@
 
 use crate::attempt::{Attempt, End};
 use crate::chosen::Unchosen;
-use crate::dialect::{Carried, Encoded, Sent};
+use crate::dialect::Encoded;
 use crate::exchange::{Exchange, Lease};
 use crate::outgoing::{Early, choose_body};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::route::{Route, Routed};
-use crate::sender::Source;
 use balance::{Timing, Verdict};
 use base::clock;
-use base::errno;
 use base::log::Level;
 use http::body::{self, BodyState};
 use http::connection::BodyRead;
@@ -71,6 +69,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         source,
         framing,
         encoded: Encoded::default(),
+        secure: None,
         local: None,
         began_ms: clock::monotonic_ms(),
         session: Vec::new(),
@@ -144,6 +143,7 @@ fn streams_body(request: &Request, route: &Route) -> bool {
 
 /// Tries servers until one answers.
 async fn drive(exchange: &mut Exchange) -> Outcome {
+    exchange.choose_secure();
     if !exchange.encode() {
         return Outcome::Status(500);
     }

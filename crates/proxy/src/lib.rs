@@ -36,6 +36,7 @@ pub mod rewrite;
 pub mod route;
 pub mod rows;
 pub mod scgi;
+pub mod secure;
 pub mod sender;
 pub mod settings;
 pub mod sticky;

@@ -18,8 +18,8 @@ use std::rc::Rc;
 pub enum Kind {
     /// `http://` and what follows.
     Url,
-    /// An address or a group, behind a scheme that may be left out; empty is none.
-    Address(&'static str),
+    /// An address or a group, behind a scheme that may be left out, or the one for TLS; empty is none.
+    Address(&'static str, &'static str),
     /// A group.
     Group {
         /// The module, for the log.
@@ -54,6 +54,7 @@ impl Pass {
     /// nginx's text: a name that does not resolve, a group with a port.
     pub fn settle(&self, groups: &Upstreams, default_port: u16) -> Result<(), String> {
         let Some(url) = &self.url else { return Ok(()) };
+        let default_port = if url.secure && default_port != 0 { HTTPS } else { default_port };
         if self.upstream.get().is_some() {
             return Ok(());
         }
@@ -135,19 +136,19 @@ pub async fn find(
     let text = pass.source.to_vec(request);
     match pass.kind {
         Kind::Url => {}
-        Kind::Address(scheme) => return find_address(request, state, &text, scheme).await,
+        Kind::Address(scheme, secure) => return find_address(request, state, &text, scheme, secure).await,
         Kind::Group { module, empty } => return find_group(request, &text, module, empty),
     }
     let shown = String::from_utf8_lossy(&text);
-    let Some(rest) = strip_scheme(&text) else {
-        if text.len() >= 8 && text.get(..8).is_some_and(|t| t.eq_ignore_ascii_case(b"https://")) {
-            log_request!(request, Level::Error, "https protocol is not supported yet in \"{shown}\"");
-        } else {
+    let (url, default_port) = match (behind(&text, SCHEME), behind(&text, SECURE_SCHEME)) {
+        (Some(rest), _) => (url::parse(rest, default_port), default_port),
+        (None, Some(rest)) => (url::parse(rest, HTTPS).map(Url::over_tls), HTTPS),
+        (None, None) => {
             log_request!(request, Level::Error, "invalid URL prefix in \"{shown}\"");
+            return Err(Outcome::Status(500));
         }
-        return Err(Outcome::Status(500));
     };
-    let url = url::parse(rest, default_port).map_err(|what| {
+    let url = url.map_err(|what| {
         log_request!(request, Level::Error, "{what} in upstream \"{shown}\"");
         Outcome::Status(500)
     })?;
@@ -172,13 +173,14 @@ fn find_group(request: &Request, name: &[u8], module: &str, empty: &str) -> Resu
 }
 
 /// The group or the address that the variables of a gateway's pass name.
-async fn find_address(request: &Request, state: &State, text: &[u8], scheme: &str) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
-    let rest = behind(text, scheme).unwrap_or(text);
-    if !scheme.is_empty() && behind(text, SECURE_UWSGI).is_some() {
-        request.log(Level::Error, b"suwsgi protocol requires SSL support");
-        return Err(Outcome::Status(500));
-    }
-    let url = address(rest).map_err(|what| {
+async fn find_address(
+    request: &Request,
+    state: &State,
+    text: &[u8],
+    scheme: &str,
+    secure: &str,
+) -> Result<(Option<Url>, Rc<Upstream>), Outcome> {
+    let url = gateway_url(text, scheme, secure).map_err(|(what, rest)| {
         log_request!(request, Level::Error, "{what} in upstream \"{}\"", String::from_utf8_lossy(rest));
         Outcome::Status(500)
     })?;
@@ -186,8 +188,26 @@ async fn find_address(request: &Request, state: &State, text: &[u8], scheme: &st
     Ok((Some(url), upstream))
 }
 
-/// The scheme of uwsgi over TLS.
-pub const SECURE_UWSGI: &str = "suwsgi://";
+/// Parses what the pass of a gateway says: an address behind a scheme, the one for TLS, or none.
+///
+/// # Errors
+/// nginx's words for what is wrong, and with what.
+pub fn gateway_url<'a>(text: &'a [u8], scheme: &str, secure: &str) -> Result<Url, (&'static str, &'a [u8])> {
+    match behind(text, secure).filter(|_| !secure.is_empty()) {
+        Some(rest) => address(rest).map(Url::over_tls).map_err(|what| (what, rest)),
+        None => {
+            let rest = behind(text, scheme).unwrap_or(text);
+            address(rest).map_err(|what| (what, rest))
+        }
+    }
+}
+
+/// What URLs begin with.
+const SCHEME: &str = "http://";
+/// The same over TLS.
+const SECURE_SCHEME: &str = "https://";
+/// The port of URLs over TLS that name none.
+const HTTPS: u16 = 443;
 
 /// Parses an address without a URI.
 ///
@@ -205,10 +225,17 @@ pub fn behind<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
 }
 
-/// The text behind `http://`, whatever its case.
-#[must_use]
-pub fn strip_scheme(text: &[u8]) -> Option<&[u8]> {
-    behind(text, "http://")
+/// Parses a fixed URL.
+///
+/// # Errors
+/// nginx's words for what is wrong.
+pub fn url(text: &[u8]) -> Result<Url, String> {
+    let parsed = match (behind(text, SCHEME), behind(text, SECURE_SCHEME)) {
+        (Some(rest), _) => url::parse(rest, 80).map_err(|what| (what, rest)),
+        (None, Some(rest)) => url::parse(rest, HTTPS).map(Url::over_tls).map_err(|what| (what, rest)),
+        (None, None) => return Err("invalid URL prefix".to_owned()),
+    };
+    parsed.map_err(|(what, rest)| format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest)))
 }
 
 async fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {

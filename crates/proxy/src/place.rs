@@ -68,7 +68,7 @@ pub fn attach<V: Routed + Member>(
     }
     pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(|text| Error::new(text, pass.span))?;
     let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
-    let route = Rc::new(Route { plan, pass, dialect: Box::new(dialect), redirects: Vec::new(), cookies });
+    let route = Rc::new(Route { plan, pass, secure: None, dialect: Box::new(dialect), redirects: Vec::new(), cookies });
     // The values of a location are frozen once.
     let _ = values.route().set(route.clone());
     // The location may have the handler of another module's directive.

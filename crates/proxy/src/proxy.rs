@@ -7,6 +7,7 @@ use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
 use crate::route::{Route, Routed};
 use crate::rows;
+use crate::secure::plan::Plans;
 use crate::upstream::Upstreams;
 use crate::values::{Proxy, Redirects};
 use crate::variables;
@@ -63,12 +64,14 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     }
     pass.settle(&at.main_conf::<Upstreams>(), 80).map_err(error)?;
     let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
+    let secure = Plans::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy").map_err(error)?;
     let set = proxy.set_headers.clone().unwrap_or_default();
     let dialect = Http1::new(proxy.version_11.unwrap_or(true), proxy.method.clone(), proxy.set_body.clone(), &set);
     let route = Rc::new(Route {
         plan,
         redirects: redirects(&proxy, &pass).map_err(error)?,
         pass,
+        secure,
         dialect: Box::new(dialect),
         cookies: CookieRules {
             domains: proxy.cookie_domains.clone().unwrap_or_default(),

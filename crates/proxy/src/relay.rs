@@ -5,12 +5,12 @@ use crate::connection::Connection;
 use crate::dialect::Framing;
 use crate::pace::Pace;
 use crate::record::{Record, Scratch};
+use crate::secure::handshake::trouble;
 use crate::sender::Sender;
 use crate::settings::Plan;
-use base::errno;
 use base::log::Level;
 use bytes::Bytes;
-use http::{Chain, Outcome, Piece, Request, log_request};
+use http::{Chain, Outcome, Piece, Request};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use wire::chunked::Step;
@@ -259,7 +259,7 @@ impl Relay<'_> {
                     return Poll::Ready(Event::Data);
                 }
                 Poll::Ready(Err(error)) => {
-                    log_request!(self.request, Level::Error, "recv() failed {}", errno::describe(&error));
+                    self.request.log(Level::Error, &trouble("recv()", "SSL_read()", &error));
                     return Poll::Ready(Event::Failed);
                 }
                 Poll::Pending => {}

@@ -3,6 +3,7 @@
 use crate::dialect::Dialect;
 use crate::pass::Pass;
 use crate::rewrite::{CookieRules, Rule};
+use crate::secure::plan::Secured;
 use crate::settings::Plan;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -13,6 +14,8 @@ pub struct Route {
     pub plan: Plan,
     /// The target.
     pub pass: Rc<Pass>,
+    /// TLS, where the target is or may be reached over it.
+    pub secure: Option<Secured>,
     /// The protocol.
     pub dialect: Box<dyn Dialect>,
     /// `proxy_redirect`, the default one included.

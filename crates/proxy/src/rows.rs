@@ -1,9 +1,9 @@
 //! The directives of `proxy_*` beyond the family's.
 
 use crate::family;
-use crate::pass::{Kind, Pass, strip_scheme};
+use crate::pass::{self, Kind, Pass};
 use crate::rewrite::{CookieFlags, FLAGS, Pattern, Rule};
-use crate::url;
+use crate::secure;
 use crate::values::Proxy;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -19,8 +19,9 @@ const ALL: Context = Context::HTTP_ALL;
 pub fn rows() -> Vec<Row> {
     let places = Context::LOCATION.union(Context::LOCATION_IF).union(Context::LIMIT_EXCEPT);
     let mut rows = family::rows::<Proxy>();
+    rows.extend(secure::rows::rows::<Proxy>());
     rows.extend([
-        Row::new("proxy_pass", places, Arity::exactly(1), "Passes requests on to an HTTP server.", pass),
+        Row::new("proxy_pass", places, Arity::exactly(1), "Passes requests on to an HTTP server.", proxy_pass),
         Row::new("proxy_set_header", ALL, Arity::exactly(2), "A header of the request sent upstream.", |cx| {
             let value = compile(cx, 1)?;
             Rc::make_mut(cx.location::<Proxy>().set_headers.get_or_insert_default()).push((cx.arg(0).into(), value));
@@ -68,7 +69,7 @@ fn regex(cx: &Cx<'_>, i: usize, text: &[u8], caseless: bool) -> Result<Pattern, 
     Ok(Pattern::Regex(Rc::new(regex)))
 }
 
-fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
+fn proxy_pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     if cx.location::<Proxy>().pass.is_some() {
         return Err(cx.error("\"proxy_pass\" directive is duplicate"));
     }
@@ -76,14 +77,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let source = compile(cx, 0)?;
     let url = match source.literal() {
         None => None,
-        Some(text) => {
-            if text.get(..8).is_some_and(|t| t.eq_ignore_ascii_case(b"https://")) {
-                return Err(cx.unsupported("https protocol in \"proxy_pass\""));
-            }
-            let rest = strip_scheme(text).ok_or_else(|| cx.error_at(0, "invalid URL prefix"))?;
-            let parsed = url::parse(rest, 80);
-            Some(parsed.map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest))))?)
-        }
+        Some(text) => Some(pass::url(text).map_err(|text| cx.error_at(0, text))?),
     };
     let pass = Pass {
         source,

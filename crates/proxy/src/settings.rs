@@ -2,6 +2,7 @@
 
 use crate::hidden::Hidden;
 use crate::limits::default;
+use crate::secure::said::Said;
 use http::core::TempPath;
 use session::Complex;
 use std::rc::Rc;
@@ -120,12 +121,15 @@ macro_rules! family_fields {
         #[derive(Clone, Default)]
         pub struct Family {
             $($(#[$doc])* pub $field: Option<$type>,)+
+            /// `*_ssl_*`
+            pub secure: Said,
         }
 
         impl Family {
             /// Takes over what this block does not say.
             pub fn inherit(&mut self, parent: &Family) {
                 conf::inherit!(self, parent; $($field),+);
+                self.secure.inherit(&parent.secure);
             }
         }
     };

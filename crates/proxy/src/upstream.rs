@@ -12,6 +12,7 @@ use crate::connection::Keepalive;
 use crate::limits::default;
 use crate::pools::Outside;
 use crate::queue::Queue;
+use crate::secure::plan::Plans;
 use crate::sticky::Sticky;
 use balance::{Balancing, Group, Server};
 use base::log::{ErrorLog, Level};
@@ -138,7 +139,7 @@ impl Upstreams {
 }
 
 fn levels(levels: &mut Levels) {
-    levels.main::<Upstreams>().main::<Directory>();
+    levels.main::<Upstreams>().main::<Plans>().main::<Directory>();
 }
 
 fn rows() -> Vec<Row> {
@@ -179,6 +180,7 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)
 /// Makes the groups. Zones and name servers may be said behind the blocks that need them.
 fn complete(frame: &Frame) -> Result<(), Error> {
     let drafts = std::mem::take(&mut frame.main.get::<Upstreams>().drafts);
+    frame.main.get::<Plans>().paths = frame.global.get::<Ground>().paths.clone();
     let mut outer = Resolving::default();
     outer.inherit(&frame.location.get::<Resolving>());
     let own = frame.location.get::<Core>().error_log.clone();

@@ -30,6 +30,8 @@ pub struct Url {
     pub port_text: Box<[u8]>,
     /// The URI part; empty if there is none.
     pub uri: Box<[u8]>,
+    /// It is spoken over TLS.
+    pub secure: bool,
 }
 
 /// Parses `HOST[:PORT][/URI]` or `unix:PATH[:/URI]`, the part behind `http://`.
@@ -59,7 +61,7 @@ pub fn parse(text: &[u8], default_port: u16) -> Result<Url, &'static str> {
     if uri.first() == Some(&b'?') {
         uri.insert(0, b'/');
     }
-    Ok(Url { host: parsed, port, host_header: host_header.into(), port_text: port_text.into(), uri: uri.into() })
+    Ok(Url { host: parsed, port, host_header: host_header.into(), port_text: port_text.into(), uri: uri.into(), secure: false })
 }
 
 fn parse_unix(text: &[u8]) -> Result<Url, &'static str> {
@@ -75,6 +77,7 @@ fn parse_unix(text: &[u8]) -> Result<Url, &'static str> {
         host_header: Box::from(&b"localhost"[..]),
         port_text: Box::default(),
         uri: uri.into(),
+        secure: false,
     })
 }
 
@@ -156,6 +159,14 @@ pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<Address>, String> {
             }
             Ok(found.into_iter().map(Address::Internet).collect())
         }
+    }
+}
+
+impl Url {
+    /// The same over TLS.
+    #[must_use]
+    pub fn over_tls(self) -> Url {
+        Url { secure: true, ..self }
     }
 }
 

@@ -46,6 +46,7 @@ impl Member for Values {
 
 impl Gateway for Values {
     const SCHEME: &'static str = "uwsgi://";
+    const SECURE_SCHEME: &'static str = "suwsgi://";
     const HIDDEN: &'static [&'static str] = &gateway::ORDERS;
 
     fn common(&mut self) -> &mut Common {

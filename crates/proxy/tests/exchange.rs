@@ -6,6 +6,7 @@ mod groups;
 mod harness;
 mod memcached;
 mod redis;
+mod secure;
 
 use harness::{Client, Site, Upstream, dead_port, worker};
 use http::Outcome;

@@ -1,5 +1,6 @@
 //! Certificates and private keys from files, `data:` values and Lua, with nginx's messages when they are no good.
 
+pub mod cache;
 mod decrypt;
 pub(crate) mod pem;
 
@@ -114,6 +115,15 @@ impl Key {
     /// # Errors
     /// OpenSSL's words when there is none that can be used.
     pub fn from_pem(text: &[u8], passwords: &[Vec<u8>]) -> Result<Self, &'static str> {
+        Self::with_der(text, passwords).map(|(key, _)| key)
+    }
+
+    /// As [`Key::from_pem`], with the key's bytes in DER.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn with_der(text: &[u8], passwords: &[Vec<u8>]) -> Result<(Self, Vec<u8>), &'static str> {
+        let keyed = |der: Vec<u8>| Self::from_der(&der).map(|key| (key, der));
         for block in pem::blocks(text) {
             let pem::Block { label, encryption, der } = block.map_err(pem::PemError::text)?;
             if !label.ends_with("PRIVATE KEY") {
@@ -124,13 +134,11 @@ impl Key {
                 _ => decrypt::pkcs8(&der, password),
             };
             return match (encryption, label) {
-                (None, "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY") => Self::from_der(&der),
+                (None, "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY") => keyed(der),
                 (Some(_), _) | (None, "ENCRYPTED PRIVATE KEY") => match passwords {
                     [] => Err(NO_PASSWORD),
                     // A wrong password may give bytes that only look decrypted.
-                    _ => {
-                        passwords.iter().filter_map(|password| open(password)).find_map(|der| Self::from_der(&der).ok()).ok_or(BAD_DECRYPT)
-                    }
+                    _ => passwords.iter().filter_map(|password| open(password)).find_map(|der| keyed(der).ok()).ok_or(BAD_DECRYPT),
                 },
                 _ => Err(NO_KEY),
             };
@@ -188,6 +196,12 @@ impl Pair {
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.key.cert
+    }
+
+    /// Whether the keys are of one kind, such as RSA: a server needs only one of each.
+    #[must_use]
+    pub fn is_like(&self, other: &Pair) -> bool {
+        self.key.key.algorithm() == other.key.key.algorithm()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a client's sessions have in common: suites, its certificate, whom it trusts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection};
@@ -7,11 +8,11 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
-use crate::certificate::Pair;
+use crate::certificate::{CertificateDer, Pair};
 use crate::ciphers::Offer;
 use crate::error::TlsError;
 use crate::key_log::KeyLog;
-use crate::resume::Slot;
+use crate::resume::{Origin, Slot};
 use crate::session::{ClientSession, RECORD, Session};
 use crate::verify::{Servers, Verdict};
 
@@ -83,6 +84,7 @@ impl Settings {
     /// When a session cannot be made from these settings.
     pub fn session(&self, name: Option<&str>, slot: Option<Arc<Slot>>) -> Result<ClientSession, TlsError> {
         let sent = name.map(|name| name.strip_suffix('.').unwrap_or(name)).and_then(|name| ServerName::try_from(name).ok());
+        let origin = Origin { slot: slot.clone(), judged: None };
         let mut config = self.config.clone();
         if slot.is_some() || !matches!(sent, Some(ServerName::DnsName(_))) {
             let own = Arc::make_mut(&mut config);
@@ -95,17 +97,62 @@ impl Settings {
         let name = sent.map_or(unnamed, |name| name.to_owned());
         let mut session = Session::over(UnbufferedClientConnection::new(config, name)?, RECORD);
         session.judge.clone_from(&self.servers);
+        session.origin = origin;
         Ok(session)
     }
 }
 
 impl ClientSession {
-    /// What was found about the server's chain, `name` included: `None` while the handshake goes on or nothing judges.
+    /// What was found about the server's chain, `name` included: `None` while the handshake goes on or nothing judges. The same
+    /// question is answered from memory.
     pub fn verdict(&mut self, name: Option<&str>) -> Option<Verdict> {
         if self.is_handshaking() {
             return None;
         }
-        self.judge.as_ref().map(|servers| servers.judge(self.peer_chain(), name))
+        if let Some((asked, found)) = &self.origin.judged
+            && asked.as_deref() == name
+        {
+            return Some(*found);
+        }
+        let found = self.judge.as_ref().map(|servers| servers.judge(self.peer_chain(), name))?;
+        self.origin.judged = Some((name.map(Into::into), found));
+        Some(found)
+    }
+
+    /// What a later session can be resumed by, if this one was made to fill something.
+    #[must_use]
+    pub fn slot(&self) -> Option<&Arc<Slot>> {
+        self.origin.slot.as_ref()
+    }
+}
+
+/// Settings with other certificates, by those: a session is only resumed with the settings it was made with.
+#[derive(Debug)]
+pub struct Variants {
+    /// Oldest first.
+    kept: VecDeque<(Vec<CertificateDer<'static>>, Settings)>,
+    limit: usize,
+}
+
+impl Variants {
+    /// None yet; at most `limit` are kept, the oldest goes first.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { kept: VecDeque::new(), limit: limit.max(1) }
+    }
+
+    /// `base`, always the same, with another client certificate.
+    pub fn get(&mut self, base: &Settings, pair: Pair) -> Settings {
+        if let Some((_, settings)) = self.kept.iter().find(|(chain, _)| chain == pair.certificates()) {
+            return settings.clone();
+        }
+        if self.kept.len() >= self.limit {
+            self.kept.pop_front();
+        }
+        let chain = pair.certificates().to_vec();
+        let settings = base.with_pair(Some(pair));
+        self.kept.push_back((chain, settings.clone()));
+        settings
     }
 }
 

@@ -35,6 +35,10 @@ impl TlsError {
     pub const CALLBACK_FAILED: Self = Self::new(234, "callback failed");
     /// No certificate for this name, and none wanted.
     pub const CERT_CB: Self = Self::new(377, "cert cb error");
+    /// There is no certificate for any suite.
+    pub const NO_CIPHER: Self = Self::new(193, "no shared cipher");
+    /// No protocol is left to speak.
+    pub const NO_PROTOCOLS: Self = Self::new(191, "no protocols available");
     /// A chain was refused where that ends the handshake.
     pub const VERIFY_FAILED: Self = Self::new(134, "certificate verify failed");
 
@@ -50,10 +54,11 @@ impl TlsError {
         &self.text
     }
 
-    /// Whether any client can cause it, so that nginx logs it as `info`; everything else is `crit`.
+    /// Whether any client can cause it, so that nginx logs it as `info`; everything else is `crit`. OpenResty's nginx also takes
+    /// code's refusals (`cert cb error`) for ordinary.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
-        self.alert.is_some() || !matches!(self.reason, 68 | 377 | 134 | 207)
+        self.alert.is_some() || !matches!(self.reason, 68 | 134 | 207)
     }
 }
 

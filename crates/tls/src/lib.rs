@@ -7,7 +7,7 @@
 //! - A server: [`server::Settings`] from [`ciphers::Offer`] and [`certificate::Pair`]s, then one
 //!   [`session::ServerSession`] per connection. It may be made after the ClientHello was seen (`wire::tls::hello`), with
 //!   the settings that were chosen by it, and is then fed the same bytes.
-//! - A client: [`client::Settings`], one [`session::ClientSession`] per connection, [`resume::Slot`] to resume by.
+//! - A client: [`client::Settings`], from words of directives by [`profile::Profile`], one [`session::ClientSession`] per connection, [`resume::Slot`] to resume by.
 //! - [`session::Session::receive`] takes bytes and gives plaintext and records; [`session::Session::seal`] makes records
 //!   of several pieces. Both write into [`buffer::Buffers`], one of which serves a whole worker.
 //! - [`tickets`] and [`store`] keep a server's sessions, bound to a [`tickets::Context`]; [`names`] says what is in a
@@ -22,10 +22,13 @@ pub mod certificate;
 pub mod check;
 pub mod ciphers;
 pub mod client;
+pub mod commands;
 pub mod error;
+pub mod handed;
 pub mod key_log;
 pub mod names;
 pub mod ocsp;
+pub mod profile;
 pub mod resume;
 pub mod server;
 pub mod session;

@@ -134,6 +134,12 @@ pub fn pem(der: &[u8]) -> String {
     text
 }
 
+/// The SHA-256 of bytes.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Vec<u8> {
+    digest(&SHA256, bytes).as_ref().to_vec()
+}
+
 pub(crate) fn hexadecimal(bytes: &[u8], upper: bool) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = if upper { write!(text, "{byte:02X}") } else { write!(text, "{byte:02x}") };

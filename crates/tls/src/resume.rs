@@ -7,6 +7,8 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
+use crate::verify::Verdict;
+
 /// How many tickets of TLS 1.3 are kept; each is good for one connection.
 const TICKETS: usize = 4;
 
@@ -78,6 +80,13 @@ impl ClientSessionStore for Slot {
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         self.kept().tickets.pop_back()
     }
+}
+
+/// What a client remembers of the making of its session.
+#[derive(Debug, Default)]
+pub struct Origin {
+    pub(crate) slot: Option<Arc<Slot>>,
+    pub(crate) judged: Option<(Option<Box<str>>, Verdict)>,
 }
 
 /// Slots by the identity of a server: what the caller puts into the key (peer, name, settings) is what has to be equal.

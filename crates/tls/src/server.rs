@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection};
 pub use rustls::server::{ProducesTickets, StoresServerSessions};
 use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use crate::certificate::Pair;
 use crate::ciphers::Offer;
 use crate::error::TlsError;
+use crate::handed::Handed;
 use crate::key_log::KeyLog;
 use crate::session::{RECORD, ServerSession, Session};
+use crate::tickets::Context;
 use crate::verify::{Clients, Verdict};
 
 /// Everything that can be chosen for a server; what is left out is off.
@@ -36,6 +39,8 @@ pub struct Options {
     pub key_log: Option<Arc<dyn KeyLog>>,
     /// The longest plaintext in a record (`ssl_buffer_size`).
     pub record: usize,
+    /// What sessions belong to, and for how many seconds they are good, where code keeps them.
+    pub sessions: Option<(Context, u64)>,
 }
 
 impl Options {
@@ -53,6 +58,7 @@ impl Options {
             early_data: 0,
             key_log: None,
             record: RECORD,
+            sessions: None,
         }
     }
 }
@@ -61,8 +67,11 @@ impl Options {
 #[derive(Debug, Clone)]
 pub struct Settings {
     config: Arc<ServerConfig>,
+    versions: Arc<[&'static SupportedProtocolVersion]>,
+    pairs: Arc<[Pair]>,
     clients: Option<Arc<Clients>>,
     record: usize,
+    sessions: Option<(Context, u64)>,
 }
 
 impl Settings {
@@ -71,13 +80,10 @@ impl Settings {
     /// # Errors
     /// When suites and protocols of the offer do not go together.
     pub fn new(options: Options) -> Result<Self, TlsError> {
-        let Options { offer, pairs, alpn, server_order, tickets, store, clients, early_data, key_log, record } = options;
-        let builder = ServerConfig::builder_with_provider(offer.provider).with_protocol_versions(&offer.versions)?;
-        let builder = match &clients {
-            Some(clients) => builder.with_client_cert_verifier(clients.clone()),
-            None => builder.with_no_client_auth(),
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(pairs)));
+        let Options { offer, pairs, alpn, server_order, tickets, store, clients, early_data, key_log, record, sessions } = options;
+        let mut config = config(offer.provider, &offer.versions, clients.as_ref())?;
+        let pairs: Arc<[Pair]> = pairs.into();
+        config.cert_resolver = Arc::new(Resolver::new(&pairs));
         config.alpn_protocols = alpn;
         config.ignore_client_order = server_order;
         if tickets.is_none() && store.is_none() {
@@ -93,15 +99,80 @@ impl Settings {
         if let Some(key_log) = key_log {
             config.key_log = key_log;
         }
-        Ok(Self { config: Arc::new(config), clients, record })
+        Ok(Self { config: Arc::new(config), versions: offer.versions.into(), pairs, clients, record, sessions })
+    }
+
+    /// The same in other versions, or with other clients.
+    fn rebuilt(&self, versions: Arc<[&'static SupportedProtocolVersion]>, clients: Option<Arc<Clients>>) -> Result<Self, TlsError> {
+        let old = &*self.config;
+        let mut config = config(old.crypto_provider().clone(), &versions, clients.as_ref())?;
+        config.ignore_client_order = old.ignore_client_order;
+        config.session_storage.clone_from(&old.session_storage);
+        config.ticketer.clone_from(&old.ticketer);
+        config.cert_resolver.clone_from(&old.cert_resolver);
+        config.alpn_protocols.clone_from(&old.alpn_protocols);
+        config.key_log.clone_from(&old.key_log);
+        config.max_early_data_size = old.max_early_data_size;
+        config.send_tls13_tickets = old.send_tls13_tickets;
+        Ok(Self { config: Arc::new(config), versions, clients, ..self.clone() })
+    }
+
+    /// The same in those of its versions whose numbers `keep` likes.
+    ///
+    /// # Errors
+    /// None remains.
+    pub fn with_versions(&self, keep: impl Fn(u16) -> bool) -> Result<Self, TlsError> {
+        let versions: Arc<[_]> = self.versions.iter().copied().filter(|version| keep(version.version.into())).collect();
+        if versions.is_empty() {
+            return Err(TlsError::NO_PROTOCOLS);
+        }
+        self.rebuilt(versions, self.clients.clone())
+    }
+
+    /// The same, asking for a certificate of clients that `clients` judges.
+    ///
+    /// # Errors
+    /// As [`Settings::new`].
+    pub fn with_clients(&self, clients: Arc<Clients>) -> Result<Self, TlsError> {
+        self.rebuilt(self.versions.clone(), Some(clients))
+    }
+
+    /// The version that is spoken with a client that offers these.
+    #[must_use]
+    pub fn version(&self, offered: impl IntoIterator<Item = u16>) -> Option<u16> {
+        offered.into_iter().filter(|number| self.versions.iter().any(|version| u16::from(version.version) == *number)).max()
+    }
+
+    /// The numbers of its cipher suites.
+    pub fn suites(&self) -> impl Iterator<Item = u16> {
+        self.config.crypto_provider().cipher_suites.iter().map(|suite| suite.suite().into())
+    }
+
+    /// Its certificates.
+    #[must_use]
+    pub fn pairs(&self) -> &[Pair] {
+        &self.pairs
+    }
+
+    /// Who judges its clients' certificates.
+    #[must_use]
+    pub fn clients(&self) -> Option<&Arc<Clients>> {
+        self.clients.as_ref()
+    }
+
+    /// Whether sessions are kept by clients.
+    #[must_use]
+    pub fn has_tickets(&self) -> bool {
+        self.config.ticketer.enabled()
     }
 
     /// The same with other certificates: those of one connection (`ssl_certificate_by_lua*`, names with variables).
     #[must_use]
     pub fn with_pairs(&self, pairs: Vec<Pair>) -> Self {
         let mut config = ServerConfig::clone(&self.config);
-        config.cert_resolver = Arc::new(Resolver::new(pairs));
-        Self { config: Arc::new(config), ..self.clone() }
+        let pairs: Arc<[Pair]> = pairs.into();
+        config.cert_resolver = Arc::new(Resolver::new(&pairs));
+        Self { config: Arc::new(config), pairs, ..self.clone() }
     }
 
     /// The same with these protocols for ALPN, the server's first choice first.
@@ -112,12 +183,15 @@ impl Settings {
         Self { config: Arc::new(config), ..self.clone() }
     }
 
-    /// The same with another store, such as one that knows the session that Lua code fetched for this connection.
+    /// The same for one handshake whose session code fetches or stores.
     #[must_use]
-    pub fn with_store(&self, store: Arc<dyn StoresServerSessions>) -> Self {
+    pub fn with_handed(&self) -> (Self, Arc<Handed>) {
         let mut config = ServerConfig::clone(&self.config);
-        config.session_storage = store;
-        Self { config: Arc::new(config), ..self.clone() }
+        let below = config.session_storage.can_cache().then(|| config.session_storage.clone());
+        let (context, lifetime) = self.sessions.unwrap_or_else(|| (Context::new([]), 0));
+        let handed = Arc::new(Handed::new(context, lifetime, below));
+        config.session_storage = handed.clone();
+        (Self { config: Arc::new(config), ..self.clone() }, handed)
     }
 
     /// A new session, which has seen no byte yet.
@@ -129,6 +203,19 @@ impl Settings {
         session.judge.clone_from(&self.clients);
         Ok(session)
     }
+}
+
+fn config(
+    provider: Arc<CryptoProvider>,
+    versions: &[&'static SupportedProtocolVersion],
+    clients: Option<&Arc<Clients>>,
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.clone()),
+        None => builder.with_no_client_auth(),
+    };
+    Ok(builder.with_cert_resolver(Arc::new(Resolver::new(&[]))))
 }
 
 impl ServerSession {
@@ -156,8 +243,8 @@ struct Resolver {
 }
 
 impl Resolver {
-    fn new(pairs: Vec<Pair>) -> Self {
-        Self { keys: pairs.into_iter().map(|pair| pair.key).collect() }
+    fn new(pairs: &[Pair]) -> Self {
+        Self { keys: pairs.iter().map(|pair| pair.key.clone()).collect() }
     }
 }
 

@@ -14,6 +14,7 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
 use crate::error::TlsError;
+use crate::resume::Origin;
 use crate::verify::{Clients, Servers, Verdict};
 
 /// The longest plaintext of a record.
@@ -34,6 +35,8 @@ pub trait Engine {
     type Data;
     /// What judges the peer's chain.
     type Judge;
+    /// What is remembered of the session's making.
+    type Origin: Default;
     /// Looks at the next bytes.
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     /// What both sides know.
@@ -45,6 +48,7 @@ pub trait Engine {
 impl Engine for UnbufferedServerConnection {
     type Data = ServerConnectionData;
     type Judge = Clients;
+    type Origin = ();
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
@@ -66,6 +70,7 @@ impl Engine for UnbufferedServerConnection {
 impl Engine for UnbufferedClientConnection {
     type Data = ClientConnectionData;
     type Judge = Servers;
+    type Origin = Origin;
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
@@ -100,6 +105,7 @@ pub struct Session<E: Engine> {
     /// The longest plaintext that is sealed into one record.
     record: usize,
     pub(crate) judge: Option<Arc<E::Judge>>,
+    pub(crate) origin: E::Origin,
     pub(crate) verdict: Option<Verdict>,
     failed: Option<TlsError>,
 }
@@ -113,7 +119,16 @@ impl<E: Engine> std::fmt::Debug for Session<E> {
 impl<E: Engine> Session<E> {
     pub(crate) fn over(engine: E, record: usize) -> Self {
         let record = record_size(record);
-        Self { engine, inbox: Vec::new(), seen: Seen::default(), record, judge: None, verdict: None, failed: None }
+        Self {
+            engine,
+            inbox: Vec::new(),
+            seen: Seen::default(),
+            record,
+            judge: None,
+            origin: E::Origin::default(),
+            verdict: None,
+            failed: None,
+        }
     }
 
     /// Takes what stands in `buffers.incoming`, which is empty afterwards; appends plaintext to `plain` and records that
@@ -233,6 +248,13 @@ impl<E: Engine> Session<E> {
     #[must_use]
     pub fn cipher(&self) -> Option<&'static str> {
         suites::name_of(self.engine.common().negotiated_cipher_suite()?.suite())
+    }
+
+    /// nginx's debug line about a handshake that is over.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let (protocol, cipher) = (self.protocol().unwrap_or_default(), self.cipher().unwrap_or_default());
+        format!("SSL: {protocol}, cipher: \"{cipher} {protocol}\"")
     }
 
     /// The group of the key exchange by its name in OpenSSL (`$ssl_curve`).

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::cipher::{AES_128, AES_256, DecryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
@@ -123,20 +124,101 @@ impl TicketKey {
     }
 }
 
-/// The keys of a worker: the first one seals, all open. Whoever rotates them replaces them ([`TicketKeys::set`]).
-#[derive(Debug)]
-pub struct TicketKeys(RwLock<Vec<TicketKey>>);
+/// Seconds since the epoch.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The keys of a server.
+pub enum TicketKeys {
+    /// From files: the first one seals, all open. Whoever rotates them replaces them ([`TicketKeys::set`]).
+    Given(RwLock<Vec<TicketKey>>),
+    /// Made from a secret, another one for each span of time as long as a ticket lives. Who shares the secret has the same keys
+    /// without a word.
+    Rotating(Secret),
+}
+
+impl fmt::Debug for TicketKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketKeys").finish_non_exhaustive()
+    }
+}
+
+/// What rotating keys are made from.
+#[derive(Clone)]
+pub struct Secret {
+    bytes: [u8; 32],
+    /// Spans of time are counted from here, seconds since the epoch.
+    born: u64,
+}
+
+impl Secret {
+    /// A secret by chance; `None` when the system gives none.
+    #[must_use]
+    pub fn random() -> Option<Self> {
+        let mut bytes = [0; 32];
+        rand::fill(&mut bytes).ok()?;
+        Some(Self { bytes, born: seconds() })
+    }
+
+    fn span(&self, now: u64, lifetime: u32) -> u64 {
+        now.saturating_sub(self.born) / u64::from(lifetime.max(1))
+    }
+
+    fn key(&self, span: u64, lifetime: u32) -> Option<TicketKey> {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &self.bytes);
+        let mut bytes = Vec::with_capacity(96);
+        for part in 0..3_u8 {
+            let mut context = hmac::Context::with_key(&secret);
+            context.update(&span.to_be_bytes());
+            context.update(&lifetime.to_be_bytes());
+            context.update(&[part]);
+            bytes.extend_from_slice(context.sign().as_ref());
+        }
+        TicketKey::from_bytes(bytes.get(..TicketKey::LENGTH)?)
+    }
+}
 
 impl TicketKeys {
     /// These keys, the one that seals first.
     #[must_use]
     pub fn new(keys: Vec<TicketKey>) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(keys)))
+        Arc::new(Self::Given(RwLock::new(keys)))
+    }
+
+    /// Keys from `secret` that change by themselves.
+    #[must_use]
+    pub fn rotating(secret: Secret) -> Arc<Self> {
+        Arc::new(Self::Rotating(secret))
+    }
+
+    fn current(&self, now: u64, lifetime: u32) -> Option<TicketKey> {
+        match self {
+            Self::Given(keys) => keys.read().unwrap_or_else(PoisonError::into_inner).first().cloned(),
+            Self::Rotating(secret) => secret.key(secret.span(now, lifetime), lifetime),
+        }
+    }
+
+    fn named(&self, name: &[u8], now: u64, lifetime: u32) -> Option<TicketKey> {
+        match self {
+            Self::Given(keys) => keys.read().unwrap_or_else(PoisonError::into_inner).iter().find(|key| key.name == *name).cloned(),
+            Self::Rotating(secret) => {
+                let span = secret.span(now, lifetime);
+                // A ticket outlives the span in which it was made by one more.
+                [Some(span), span.checked_sub(1)]
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|span| secret.key(span, lifetime))
+                    .find(|key| key.name == *name)
+            }
+        }
     }
 
     /// Takes other keys from now on.
     pub fn set(&self, keys: Vec<TicketKey>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        if let Self::Given(given) = self {
+            *given.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        }
     }
 }
 
@@ -166,13 +248,20 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let keys = self.keys.0.read().unwrap_or_else(PoisonError::into_inner);
-        keys.first()?.seal(plain, &self.context)
+        let now = seconds();
+        let mut dated = now.to_be_bytes().to_vec();
+        dated.extend_from_slice(plain);
+        self.keys.current(now, self.lifetime)?.seal(&dated, &self.context)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let keys = self.keys.0.read().unwrap_or_else(PoisonError::into_inner);
-        keys.iter().find(|key| ticket.starts_with(&key.name))?.open(ticket, &self.context)
+        let now = seconds();
+        let mut opened = self.keys.named(ticket.get(..NAME)?, now, self.lifetime)?.open(ticket, &self.context)?;
+        let (made, plain) = opened.split_first_chunk::<8>()?;
+        let age = now.checked_sub(u64::from_be_bytes(*made))?;
+        let length = plain.len();
+        opened.drain(..opened.len() - length);
+        (age < u64::from(self.lifetime)).then_some(opened)
     }
 }
 
@@ -182,6 +271,16 @@ mod tests {
 
     fn key(seed: u8, length: usize) -> TicketKey {
         TicketKey::from_bytes(&vec![seed; length]).unwrap()
+    }
+
+    #[test]
+    fn rotating_keys_open_what_the_span_before_sealed() {
+        let secret = Secret { bytes: [7; 32], born: 1000 };
+        let keys = TicketKeys::Rotating(secret.clone());
+        let at = |now| keys.current(now, 10).unwrap();
+        assert_eq!((at(1000).name, at(1000).name == at(1010).name), (at(1009).name, false));
+        assert!(keys.named(&at(1000).name, 1019, 10).is_some() && keys.named(&at(1000).name, 1020, 10).is_none());
+        assert!(TicketKeys::Rotating(secret).named(&at(1005).name, 1005, 20).is_none());
     }
 
     #[test]

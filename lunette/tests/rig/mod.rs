@@ -2,6 +2,8 @@
 // Each test program uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod h2;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -15,3 +15,4 @@ mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod spread;
+mod upstreams;

@@ -7,7 +7,7 @@ mod page;
 mod rig;
 
 use page::{Example, Exchange, Page};
-use rig::{Answer, Foreground, Prefix, exchange, free_port, parse};
+use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, parse};
 use std::path::{Path, PathBuf};
 
 /// Fewer examples than this would mean that the pages were not found.
@@ -92,8 +92,13 @@ fn run(page: &Page, example: &Example) -> Result<(), String> {
 
 fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
     let request = ports.fill(&one.request);
-    let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(|error| format!("{}: {error}", one.title()))?;
-    let answer = if bytes.is_empty() { Answer::default() } else { parse(&bytes)? };
+    let failed = |error| format!("{}: {error}", one.title());
+    let answer = if one.h2 {
+        h2::exchange(ports.0[2].1, &request).map_err(failed)?
+    } else {
+        let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(failed)?;
+        if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }
+    };
     compare(&ports.fill(&one.response), &answer).map_err(|error| format!("{}: {error}", one.title()))
 }
 

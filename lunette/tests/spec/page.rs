@@ -21,6 +21,8 @@ pub(crate) struct Example {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) request: String,
+    /// Over HTTP/2: the request is as the page has it.
+    pub(crate) h2: bool,
     pub(crate) response: String,
 }
 
@@ -31,7 +33,7 @@ impl Page {
     /// A block that stands at the wrong place.
     pub(crate) fn parse(text: &str) -> Result<Page, String> {
         let mut page = Page::default();
-        let mut request: Option<String> = None;
+        let mut request: Option<(String, bool)> = None;
         let mut lines = text.lines().enumerate();
         while let Some((number, line)) = lines.next() {
             let Some(info) = line.strip_prefix("```") else { continue };
@@ -51,11 +53,12 @@ impl Page {
             match info.split_once(' ').unwrap_or((info, "")) {
                 ("nginx", "") => page.examples.push(Example { line: number + 1, text: body, exchanges: Vec::new() }),
                 ("file", name) => page.files.push((name.to_owned(), body)),
-                ("request", _) => request = Some(raw(&body)),
+                ("request", "h2") => request = Some((body, true)),
+                ("request", _) => request = Some((raw(&body), false)),
                 ("response", _) => {
                     let pair = page.examples.last_mut().zip(request.take());
-                    let (example, request) = pair.ok_or_else(|| format!("line {}: a response to nothing", number + 1))?;
-                    example.exchanges.push(Exchange { request, response: body });
+                    let (example, (request, h2)) = pair.ok_or_else(|| format!("line {}: a response to nothing", number + 1))?;
+                    example.exchanges.push(Exchange { request, h2, response: body });
                 }
                 _ => {}
             }

@@ -1,5 +1,6 @@
 //! From a stream's fields to a request.
 
+use super::serve::PROTOCOL;
 use super::stream::Stream;
 use crate::request::{Refusal, check_tls, enter_host, enter_target};
 use base::log::Level;
@@ -7,6 +8,7 @@ use http::body::Body;
 use http::core::ServerCore;
 use http::line::Version;
 use http::method::Method;
+use http::protocols::ServerProtocols;
 use http::root::Endpoint;
 use http::{Request, log_request};
 use std::rc::Rc;
@@ -44,6 +46,7 @@ pub fn fill(stream: &Stream, request: &Rc<Request>, head: &RequestHead, fields: 
         Refusal { status: 400 }
     })?;
     enter_target(request, path, &shape)?;
+    check_protocol(stream, request)?;
     if stream.conn.listener.endpoint.tls {
         check_tls(request)?;
     }
@@ -112,6 +115,21 @@ fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoin
         Some(host) => enter_host(request, endpoint, host.name, host.upper),
         None => enter_host(request, endpoint, b"", false),
     }
+}
+
+/// Whether the request's server speaks HTTP/2 at all: another one's name led to this connection.
+fn check_protocol(stream: &Stream, request: &Request) -> Result<(), Refusal> {
+    let (listener, server) = (&stream.conn.listener, request.server());
+    if Rc::ptr_eq(&listener.server, &server) {
+        return Ok(());
+    }
+    let bit = 1 << stream.conn.front.index_of(PROTOCOL.name);
+    let own = server.conf.share::<ServerProtocols>().unwrap_or_default();
+    if (listener.endpoint.asked | own.on) & bit != 0 {
+        return Ok(());
+    }
+    log_request!(request, Level::Info, "client attempted to request the server name for which the negotiated protocol is disabled");
+    Err(Refusal { status: 421 })
 }
 
 /// Makes an extended CONNECT what handlers of WebSockets expect.

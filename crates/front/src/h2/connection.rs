@@ -1,6 +1,6 @@
 //! One HTTP/2 connection: the wire below its streams.
 
-use crate::active::{Entry, NEVER};
+use crate::active::{Entry, NEVER, Watch};
 use crate::buffers;
 use crate::door::{Front, Listener, Opened};
 use crate::input::Input;
@@ -56,14 +56,15 @@ pub struct H2 {
     pub streams: RefCell<HashMap<u32, Rc<dyn OpenStream>, foldhash::fast::RandomState>>,
     /// Place among the active connections.
     pub watch: Entry,
-    /// The connection's task, while it waits.
+    /// The connection's task, and whether it has been woken since it looked.
     task: RefCell<Option<Waker>>,
+    woken: Cell<bool>,
     /// Nothing can be sent or received any more.
     pub broken: Cell<bool>,
     /// `TCP_NODELAY` has been set.
     pub no_delay: Cell<bool>,
-    /// No stream is looked at for expired deadlines before then; monotonic milliseconds.
-    next_check: Cell<u64>,
+    /// Streams whose request is finished and whose answer has not left: the connection looks after their deadlines.
+    pub unattended: Cell<usize>,
 }
 
 impl H2 {
@@ -81,9 +82,10 @@ impl H2 {
             streams: RefCell::default(),
             watch: opened.watch,
             task: RefCell::default(),
+            woken: Cell::new(false),
             broken: Cell::new(false),
             no_delay: Cell::new(opened.no_delay),
-            next_check: Cell::new(0),
+            unattended: Cell::new(0),
         }
     }
 
@@ -103,13 +105,24 @@ impl H2 {
 
     /// Wakes the connection's task: there is something to send.
     pub fn kick(&self) {
-        if let Some(task) = self.task.borrow_mut().take() {
-            task.wake();
+        if self.woken.replace(true) {
+            return;
+        }
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// `watch` wakes the connection's task from here on.
+    pub fn attend(&self, watch: &Watch) {
+        if let Some(task) = &*self.task.borrow() {
+            watch.wake_on_expiry(task);
         }
     }
 
     /// Remembers the task that is polling.
     pub fn waits(&self, cx: &Context<'_>) {
+        self.woken.set(false);
         let mut task = self.task.borrow_mut();
         if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *task = Some(cx.waker().clone());
@@ -180,25 +193,26 @@ impl H2 {
         }
         self.out.take();
         self.sent.set(0);
-        let all: Vec<_> = self.streams.borrow().values().cloned().collect();
-        for stream in all {
-            stream.lose();
-        }
+        self.lose_streams();
         self.kick();
     }
 
-    /// Looks after the streams' deadlines, at most ten times a second.
+    /// Nobody listens to any stream any more.
+    pub fn lose_streams(&self) {
+        self.each_stream(|stream| stream.lose());
+    }
+
+    /// Looks after the deadlines of streams that nobody else looks after.
     pub fn check_streams(&self) {
-        const EVERY: u64 = 100;
-        let now = clock::monotonic_ms();
-        if now < self.next_check.get() {
-            return;
+        if self.unattended.get() > 0 {
+            self.each_stream(|stream| stream.check());
         }
-        self.next_check.set(now + EVERY);
+    }
+
+    /// A stream may leave meanwhile.
+    fn each_stream(&self, f: impl Fn(&dyn OpenStream)) {
         let all: Vec<_> = self.streams.borrow().values().cloned().collect();
-        for stream in all {
-            stream.check();
-        }
+        all.iter().for_each(|stream| f(&**stream));
     }
 
     /// A line of the error log about the connection.

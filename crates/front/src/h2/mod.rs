@@ -6,5 +6,6 @@
 pub mod arrival;
 pub mod connection;
 pub mod head_out;
+pub mod received;
 pub mod serve;
 pub mod stream;

@@ -40,6 +40,9 @@ const PARK_AFTER: u64 = 1000;
 /// How long a client may take to answer that it has seen the first GOAWAY, milliseconds.
 const DRAIN: u64 = 1000;
 
+/// So often a connection reads in a row.
+const READS: usize = 16;
+
 /// What became of a connection.
 enum End {
     /// Closed by either side, or broken.
@@ -85,6 +88,10 @@ struct Serving {
     idle_until: u64,
     idle: bool,
     drain_until: u64,
+    /// When the rest of a header block must be there (`client_header_timeout`); NEVER between blocks.
+    head_until: u64,
+    /// Input is left because much waited to be sent.
+    paused: bool,
 }
 
 async fn serve(front: Rc<Front>, mut opened: Opened) {
@@ -97,11 +104,14 @@ async fn serve(front: Rc<Front>, mut opened: Opened) {
     let idle_until = opened.request_by;
     let conn = Rc::new(H2::new(front, opened, codec, out));
     conn.watch.set_activity(Activity::Fresh);
-    let mut serving = Serving { conn, idle_until, idle: false, drain_until: NEVER };
+    let mut serving = Serving { conn, idle_until, idle: false, drain_until: NEVER, head_until: NEVER, paused: false };
     loop {
         match poll_fn(|cx| serving.poll(cx)).await {
             End::Closed => return serving.conn.break_off(),
-            End::Over => return serving.linger().await,
+            End::Over => {
+                serving.conn.lose_streams();
+                return serving.linger().await;
+            }
             End::Idle => match serving.park() {
                 Some(again) => serving = again,
                 None => return,
@@ -115,8 +125,10 @@ impl Serving {
         let conn = self.conn.clone();
         conn.waits(cx);
         conn.check_streams();
+        let mut reads = 0;
         loop {
-            if conn.broken.get() {
+            // Evicted by a worker that leaves: `worker_shutdown_timeout` has passed.
+            if conn.broken.get() || (conn.watch.evicted() && conn.front.worker.exiting.get()) {
                 return Poll::Ready(End::Closed);
             }
             self.take_input();
@@ -137,12 +149,21 @@ impl Serving {
             if conn.codec.borrow().is_over() {
                 return Poll::Ready(End::Over);
             }
-            if !conn.input.borrow().rest().is_empty() && self.may_read_on() {
+            if self.paused {
                 continue;
             }
             if let Some(end) = self.check_time() {
                 return Poll::Ready(end);
             }
+            if conn.unsent() > 0 {
+                continue;
+            }
+            if reads == READS {
+                // Others have their turn.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            reads += 1;
             match conn.poll_fill(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(n)) if n > 0 => {
@@ -151,11 +172,6 @@ impl Serving {
                 Poll::Ready(_) => return Poll::Ready(End::Closed),
             }
         }
-    }
-
-    /// Whether more of the input would be taken now that frames have left.
-    fn may_read_on(&self) -> bool {
-        self.conn.unsent() < GATHER && self.conn.input.borrow().rest().len() >= Codec::INPUT
     }
 
     /// Takes what has arrived, event by event. Stops while much waits to be sent.
@@ -182,6 +198,7 @@ impl Serving {
                 break;
             }
         }
+        self.paused = !conn.broken.get() && !input.rest().is_empty() && conn.unsent() >= GATHER;
         let ended = conn.input.borrow().ended;
         input.ended |= ended;
         conn.input.replace(input);
@@ -276,17 +293,24 @@ impl Serving {
 
     /// Sets the deadline of the wait that begins, or ends a wait whose time is up.
     fn check_time(&mut self) -> Option<End> {
-        let conn = &self.conn;
+        let conn = self.conn.clone();
         let now = clock::monotonic_ms();
-        let (busy, inside) = {
+        let (busy, inside, head) = {
             let codec = conn.codec.borrow();
-            (codec.open() > 0, codec.is_inside_frame())
+            (codec.open() > 0, codec.is_inside_frame(), codec.is_inside_head())
         };
+        if head {
+            return self.check_head(now);
+        }
+        if self.head_until != NEVER {
+            (self.head_until, self.idle) = (NEVER, false);
+            conn.watch.read_by(self.drain_until);
+        }
         if conn.watch.read_expired() && !busy {
             if inside {
                 conn.log(Level::Info, "client timed out (110: Connection timed out)");
                 conn.with_codec(|codec, out| codec.abort(ErrorCode::PROTOCOL_ERROR, out));
-                return Some(End::Over);
+                return None;
             }
             if self.drain_until == NEVER {
                 return Some(End::Idle);
@@ -296,22 +320,52 @@ impl Serving {
             if !inside && self.drain_until == NEVER {
                 conn.watch.read_by(NEVER);
             }
-            return None;
-        }
-        if !self.idle {
-            self.idle = true;
-            let core = &conn.listener.server.own.core;
-            if conn.info.requests.get() > 0 {
-                self.idle_until = now.saturating_add(core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT));
-                conn.watch.set_activity(Activity::Idle);
-            }
-            if !conn.no_delay.replace(true) && core.tcp_nodelay.unwrap_or(true) {
-                // Only costs latency if it fails.
-                let _ = conn.socket.borrow().set_no_delay(true);
-            }
-            conn.watch.read_by(if inside { self.idle_until } else { self.idle_until.min(now.saturating_add(PARK_AFTER)) });
+            self.idle = false;
+        } else if !self.idle {
+            self.begin_idle(now, inside);
         }
         None
+    }
+
+    /// `client_header_timeout`: who lets a header block hang loses its stream, and then the connection.
+    fn check_head(&mut self, now: u64) -> Option<End> {
+        let conn = &self.conn;
+        let late = now >= self.head_until;
+        if late {
+            conn.log(Level::Info, "client timed out (110: Connection timed out)");
+            conn.with_codec(|codec, out| {
+                if codec.give_up_block(out).is_none() {
+                    codec.abort(ErrorCode::PROTOCOL_ERROR, out);
+                }
+            });
+        }
+        if late || self.head_until == NEVER {
+            let (own, core) = (&conn.listener.server.core, &conn.listener.server.own.core);
+            let timeout = if late {
+                core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT)
+            } else {
+                own.client_header_timeout.unwrap_or(default::TIMEOUT)
+            };
+            self.head_until = now.saturating_add(timeout);
+            conn.watch.read_by(self.head_until.min(self.drain_until));
+        }
+        None
+    }
+
+    fn begin_idle(&mut self, now: u64, inside: bool) {
+        let conn = &self.conn;
+        self.idle = true;
+        let core = &conn.listener.server.own.core;
+        if conn.info.requests.get() > 0 {
+            self.idle_until = now.saturating_add(core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT));
+            conn.watch.set_activity(Activity::Idle);
+        }
+        if !conn.no_delay.replace(true) && core.tcp_nodelay.unwrap_or(true) {
+            // Only costs latency if it fails.
+            let _ = conn.socket.borrow().set_no_delay(true);
+        }
+        let until = if inside { self.idle_until } else { self.idle_until.min(now.saturating_add(PARK_AFTER)) };
+        conn.watch.read_by(until.min(self.drain_until));
     }
 
     /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.

@@ -2,6 +2,7 @@
 
 use super::connection::{H2, OpenStream};
 use super::head_out;
+use super::received::Received;
 use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
 use crate::pace::{Allowance, Pace};
@@ -35,7 +36,7 @@ pub struct Stream {
     output: RefCell<Output>,
     /// The answer's trailers.
     trailers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
-    body: RefCell<Vec<u8>>,
+    body: RefCell<Received>,
     /// The body is complete.
     body_ended: Cell<bool>,
     /// The body is not what was announced.
@@ -48,12 +49,16 @@ pub struct Stream {
     closed: Cell<bool>,
     /// The request is finished: nobody writes any more.
     done: Cell<bool>,
+    /// ... and the connection looks after what is left.
+    unattended: Cell<bool>,
     /// Nobody listens any more.
     lost: Cell<bool>,
     /// Somebody wants the queue sent now.
     pub flush: Cell<bool>,
     /// An extended CONNECT (RFC 8441): after its consent the stream is a tunnel.
     pub extended: Cell<bool>,
+    /// The client was too slow.
+    timed_out: Cell<bool>,
     /// What the stream is reset with once its answer has gone.
     pub reset_after: Cell<Option<ErrorCode>>,
     chunk: Cell<usize>,
@@ -79,9 +84,11 @@ impl Stream {
             ended: Cell::new(false),
             closed: Cell::new(false),
             done: Cell::new(false),
+            unattended: Cell::new(false),
             lost: Cell::new(false),
             flush: Cell::new(false),
             extended: Cell::new(false),
+            timed_out: Cell::new(false),
             reset_after: Cell::new(None),
             chunk: Cell::new(CHUNK),
             send_timeout: Cell::new(default::TIMEOUT),
@@ -117,6 +124,10 @@ impl Stream {
         }
         self.conn.codec.borrow_mut().discard(self.id);
         self.watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
+        self.task.take();
+        self.conn.attend(&self.watch);
+        self.conn.unattended.set(self.conn.unattended.get() + 1);
+        self.unattended.set(true);
         self.ready();
     }
 
@@ -125,8 +136,13 @@ impl Stream {
         if self.conn.streams.borrow_mut().remove(&self.id).is_none() {
             return;
         }
+        if self.unattended.replace(false) {
+            self.conn.unattended.set(self.conn.unattended.get().saturating_sub(1));
+        }
+        // nginx's words for a client that was too slow, where the answer is not whole.
+        let late = (self.timed_out.get() && !self.closed.get()).then_some(ErrorCode::PROTOCOL_ERROR);
         self.conn.with_codec(|codec, out| {
-            if let Some(code) = self.reset_after.get() {
+            if let Some(code) = self.reset_after.get().or(late) {
                 codec.reset(self.id, code, out);
             }
             codec.close(self.id, out);
@@ -150,6 +166,14 @@ impl Stream {
         self.flush.get() || (queued > 0 && queued >= postpone)
     }
 
+    /// The client may send so much of the body again.
+    fn release(&self, taken: usize) {
+        self.conn.with_codec(|codec, out| codec.release(self.id, taken, out));
+        if self.conn.unsent() > 0 {
+            self.conn.kick();
+        }
+    }
+
     fn send_content(&self, quota: usize) {
         let mut output = self.output.borrow_mut();
         let queued = output.queued();
@@ -171,7 +195,7 @@ impl Stream {
                         // A file that became shorter than announced: the answer cannot be completed.
                         self.closed.set(false);
                         drop(output);
-                        return self.give_up();
+                        return self.give_up(ErrorCode::INTERNAL_ERROR);
                     }
                 }
             }
@@ -192,8 +216,8 @@ impl Stream {
         })
     }
 
-    fn give_up(&self) {
-        self.reset_after.set(Some(ErrorCode::INTERNAL_ERROR));
+    fn give_up(&self, code: ErrorCode) {
+        self.reset_after.set(Some(code));
         self.lose();
         self.close();
     }
@@ -258,7 +282,7 @@ impl OpenStream for Stream {
 
     fn take_body(&self, data: &[u8], end: bool, bad: bool) {
         if !self.done.get() {
-            self.body.borrow_mut().extend_from_slice(data);
+            self.body.borrow_mut().push(data);
             self.watch.note_body(data.len() as u64);
         }
         self.body_ended.set(self.body_ended.get() || end);
@@ -277,7 +301,7 @@ impl OpenStream for Stream {
 
     fn check(&self) {
         if self.done.get() && self.watch.write_expired() {
-            return self.give_up();
+            return self.give_up(ErrorCode::PROTOCOL_ERROR);
         }
         if self.output.borrow().queued() > 0 && !self.watch.is_resting() {
             self.conn.codec.borrow_mut().want(self.id);
@@ -345,6 +369,11 @@ impl Downstream for Stream {
         self.conn.kick();
     }
 
+    fn is_held_up(&self) -> bool {
+        let queued = self.output.borrow().queued();
+        queued > 0 && (self.conn.codec.borrow().quota(self.id) as u64) < queued
+    }
+
     fn queued(&self) -> u64 {
         self.output.borrow().queued()
     }
@@ -372,7 +401,7 @@ impl Downstream for Stream {
             return Poll::Ready(Ok(()));
         }
         if self.watch.write_expired() {
-            self.give_up();
+            self.give_up(ErrorCode::PROTOCOL_ERROR);
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
         if !self.watch.is_writing() && !self.watch.is_resting() {
@@ -387,18 +416,10 @@ impl Downstream for Stream {
         if self.body_bad.get() {
             return Poll::Ready(Err(BodyError::Invalid));
         }
-        let taken = {
-            let mut body = self.body.borrow_mut();
-            let count = body.len().min(limit);
-            out.extend(body.drain(..count));
-            count
-        };
+        let taken = self.body.borrow_mut().take(limit, out);
         if taken > 0 {
             self.watch.read_by(NEVER);
-            self.conn.with_codec(|codec, out| codec.release(self.id, taken, out));
-            if self.conn.unsent() > 0 {
-                self.conn.kick();
-            }
+            self.release(taken);
             return Poll::Ready(Ok(BodyRead::Data(taken)));
         }
         if self.body_ended.get() {
@@ -408,9 +429,14 @@ impl Downstream for Stream {
             return Poll::Ready(Err(BodyError::Closed));
         }
         if self.watch.read_expired() || self.conn.watch.evicted() {
+            self.timed_out.set(true);
             return Poll::Ready(Err(BodyError::TimedOut));
         }
         self.waits(cx);
+        self.conn.with_codec(|codec, out| codec.ask(self.id, out));
+        if self.conn.unsent() > 0 {
+            self.conn.kick();
+        }
         if !request.flags.body_untimed.get() && !self.watch.is_reading() {
             let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
             self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
@@ -446,15 +472,9 @@ struct Raw(Rc<Stream>);
 impl Tunnel for Raw {
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let stream = &self.0;
-        let count = {
-            let mut body = stream.body.borrow_mut();
-            let count = body.len();
-            into.append(&mut body);
-            count
-        };
+        let count = stream.body.borrow_mut().take(usize::MAX, into);
         if count > 0 {
-            stream.conn.with_codec(|codec, out| codec.release(stream.id, count, out));
-            stream.conn.kick();
+            stream.release(count);
             return Poll::Ready(Ok(count));
         }
         if stream.body_ended.get() {

@@ -60,6 +60,7 @@ fn exit(cx: &Cx, code: f64) -> i32 {
             exit.set(Some(code));
             return 1;
         }
+        log_request!(request, Level::Debug, "lua exit with code {code}");
     }
     cx.finish(code);
     0

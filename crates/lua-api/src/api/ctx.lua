@@ -1,12 +1,23 @@
 local b = ...
 local C, cx, text = b.C, b.cx, b.text
 local type, error = type, error
-local ctx_slot = C.ctx_slot
+local ctx_slot, ctx_base = C.ctx_slot, C.ctx_base
+local setmetatable = setmetatable
 local new = require "table.new"
 local meta = getmetatable(b.ngx)
 local tables = {}
 meta.ctx_tables = tables
 local FAILED = -2147483648
+
+-- Requests see through their own table what the handshake of their connection left; fields that they set are their own.
+local function adopt(t)
+    local base = ctx_base(cx)
+    if base < 0 then
+        t.__index = t
+    elseif base > 0 and tables[base] then
+        setmetatable(t, tables[base])
+    end
+end
 
 -- `new_table` is to be the table if there is none yet.
 local function get(new_table)
@@ -27,6 +38,7 @@ local function get(new_table)
     end
     local t = new_table or new(0, 4)
     tables[slot] = t
+    adopt(t)
     return t
 end
 

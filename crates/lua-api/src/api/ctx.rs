@@ -2,12 +2,17 @@
 
 use crate::api::ANYWHERE;
 use crate::host::Host;
+use crate::state::LeftCtx;
 use base::log::Level;
 use lua::{Cx, Group, Phase, Row};
 
 /// `ngx.ctx`.
 pub fn group() -> Group {
-    Group { name: "ngx.ctx", rows: vec![Row::fast::<ANYWHERE, _, _>("ctx_slot", slot)], glue: include_str!("ctx.lua") }
+    Group {
+        name: "ngx.ctx",
+        rows: vec![Row::fast::<ANYWHERE, _, _>("ctx_slot", slot), Row::fast::<ANYWHERE, _, _>("ctx_base", base)],
+        glue: include_str!("ctx.lua"),
+    }
 }
 
 /// The place of the request's table; negative when the table is to be made.
@@ -29,6 +34,20 @@ fn slot(cx: &Cx) -> i32 {
             cx.put(b"no request found");
             i32::MIN
         }
+    })
+}
+
+/// What a new table is for: -1 in a handshake; on its connection the number of the handshake's table; otherwise 0.
+fn base(cx: &Cx) -> i32 {
+    cx.with_host::<Host, _>(|host| {
+        let Some(host) = host else { return 0 };
+        let Some(request) = &host.request else { return 0 };
+        if !request.purpose.get().is_empty() {
+            return -1;
+        }
+        let tls = request.connection.tls.borrow();
+        let left = tls.as_ref().and_then(|info| info.left.as_ref()?.downcast_ref::<LeftCtx>());
+        left.map_or(0, LeftCtx::slot)
     })
 }
 

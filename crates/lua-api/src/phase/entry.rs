@@ -49,6 +49,9 @@ fn with_leave(phase: Phase, options: &Options) -> Phase {
 
 /// Says at debug level which code is about to run.
 fn note(request: &Request, phase: Phase) {
+    if !request.purpose.get().is_empty() {
+        return;
+    }
     let name = match phase.bit {
         bit if bit == Phase::HEADER_FILTER.bit => "header filter",
         bit if bit == Phase::BODY_FILTER.bit => "body filter",
@@ -250,6 +253,29 @@ impl Entry {
                     let answer = after(&request, &host, ended);
                     entry.give_back(host);
                     answer
+                }))
+            }
+        }
+    }
+
+    /// Runs code for which no client waits. Its end is the caller's to judge; that it cannot be loaded has been logged.
+    pub fn run_beside(self: &Rc<Self>, request: &Rc<Request>) -> Run<lua::Outcome> {
+        request.purpose.set(self.phase.name);
+        let (host, chunk) = match self.prepare(request, State::of(request)) {
+            Ok(ready) => ready,
+            Err(refusal) => return Run::Refused(refusal.error),
+        };
+        match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
+            Started::Done(ended) => {
+                self.give_back(host);
+                Run::Now(ended)
+            }
+            Started::Waiting(job) => {
+                let entry = self.clone();
+                Run::Wait(Box::pin(async move {
+                    let ended = job.await;
+                    entry.give_back(host);
+                    ended
                 }))
             }
         }

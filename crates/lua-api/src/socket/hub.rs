@@ -2,6 +2,7 @@
 
 use crate::socket::datagrams::Datagrams;
 use crate::socket::owned::Keeper;
+use crate::socket::secure::sessions::Sessions;
 use crate::socket::state::Socket;
 use crate::socket::table::Table;
 use crate::state::State;
@@ -42,6 +43,8 @@ pub struct Hub {
     /// Room for a pool's key.
     key: RefCell<Vec<u8>>,
     packet: RefCell<Vec<u8>>,
+    /// TLS sessions that Lua code holds.
+    pub sessions: Sessions,
     tended: Cell<bool>,
 }
 

@@ -22,8 +22,12 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
         return Ok(now(fail(stack, text)));
     }
-    let gone = socket.inner.borrow_mut().leave();
-    drop(gone);
+    let (stream, ticket) = socket.inner.borrow_mut().leave();
+    if let Some(stream) = stream {
+        // A peer that does not hear it may think that somebody cut the connection. It may have gone itself.
+        let _ = stream.close_notify();
+    }
+    drop(ticket);
     Ok(now(number(stack, 1.0)))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
-use crate::socket::report::Reporter;
+use crate::socket::report::{Reporter, trouble};
 use crate::socket::scan::Want;
 use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
@@ -219,7 +219,7 @@ impl Receiving {
             End::Closed => Reply::Many(vec![Value::Nil, "closed".into(), self.partial(true)]),
             End::Failed(error) => {
                 let label = self.socket.inner.borrow().label.clone();
-                reporter.error(&format!("recv() failed {}{label}", base::errno::describe(&error)));
+                reporter.error(&(trouble("recv()", "SSL_read()", &error) + &label));
                 Reply::Many(vec![Value::Nil, error_text(&error), self.partial(true)])
             }
         }

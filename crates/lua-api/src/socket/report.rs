@@ -5,7 +5,18 @@ use crate::socket::settings::SocketOptions;
 use base::log::{ErrorLog, Level};
 use http::Request;
 use lua::Cx;
+use std::io;
 use std::rc::Rc;
+use tls::error::TlsError;
+
+/// What failed in a call on a connection: `plain` is the call without TLS, `secure` the one with it.
+#[must_use]
+pub fn trouble(plain: &str, secure: &str, error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(inner) => format!("{secure} failed (SSL: {inner})"),
+        None => format!("{plain} failed {}", base::errno::describe(error)),
+    }
+}
 
 /// Where a socket's lines go, also from a suspended function.
 pub struct Reporter {
@@ -38,6 +49,11 @@ impl Reporter {
         if !self.quiet {
             self.write(Level::Crit, message);
         }
+    }
+
+    /// Writes what is not for `lua_socket_log_errors` to judge.
+    pub fn always(&self, level: Level, message: &str) {
+        self.write(level, message);
     }
 
     /// Whether debug lines are wanted.

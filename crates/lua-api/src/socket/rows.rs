@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::socket::owned::Keeper;
-use crate::socket::{client, connect, keep, quick, receive, send, udp};
+use crate::socket::{client, connect, keep, quick, receive, secure, send, udp};
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
@@ -24,13 +24,16 @@ pub fn group() -> Group {
         Row::calls("getfd", at, keep::descriptor),
         Row::calls("setoption", at, keep::set_option),
         Row::calls("getoption", at, keep::get_option),
-        Row::calls("sslhandshake", at, no_tls),
-        Row::calls("setclientcert", at, no_tls),
     ];
     rows.extend(quick::rows());
+    rows.extend(secure::rows());
     rows.extend(udp::rows());
     rows.extend(client::rows());
-    Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("udp.lua"), include_str!("client.lua")) }
+    Group {
+        name: "ngx.socket",
+        rows,
+        glue: concat!(include_str!("socket.lua"), include_str!("secure.lua"), include_str!("udp.lua"), include_str!("client.lua")),
+    }
 }
 
 /// Checks a call of `ngx.socket.tcp`; the glue makes the object.
@@ -39,13 +42,6 @@ fn tcp(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         0 => Ok(0),
         count => Err(Raise::new(format!("expecting zero arguments, but got {count}")).at_level(2)),
     }
-}
-
-/// Where OpenResty begins TLS.
-fn no_tls(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    stack.push_nil();
-    stack.push_bytes(b"TLS is not supported yet");
-    Ok(2)
 }
 
 /// Closes the sockets with these numbers, whose objects Lua has collected.

@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::pieces;
 use crate::socket::quick;
-use crate::socket::report::Reporter;
+use crate::socket::report::{Reporter, trouble};
 use crate::socket::state::{Socket, Work, error_text};
 use http::Core;
 use lua::{Cx, Later, Piece, Raise, Reply, Stack, Value};
@@ -141,6 +141,6 @@ fn advance(socket: &Rc<Socket>, data: &[u8], sent: &mut usize) -> io::Result<boo
 fn refuse(socket: &Rc<Socket>, reporter: &Reporter, error: &io::Error) -> Value {
     let mut inner = socket.inner.borrow_mut();
     inner.write_closed = true;
-    reporter.error(&format!("send() failed {}{}", base::errno::describe(error), inner.label));
+    reporter.error(&(trouble("send()", "SSL_write()", error) + &inner.label));
     error_text(error)
 }

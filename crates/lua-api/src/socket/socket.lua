@@ -13,8 +13,7 @@ local until_row, collect, check_tcp, connect_row = R["until"], R.collect, R.tcp,
 
 local methods = {
     receiveany = R.receiveany, bind = R.bind, close = R.close, getreusedtimes = R.getreusedtimes,
-    getfd = R.getfd, setoption = R.setoption, getoption = R.getoption, sslhandshake = R.sslhandshake,
-    setclientcert = R.setclientcert,
+    getfd = R.getfd, setoption = R.setoption, getoption = R.getoption,
 }
 local meta = { __index = methods }
 

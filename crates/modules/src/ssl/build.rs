@@ -14,11 +14,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::Pair;
-use tls::ciphers::{Offer, Wishes};
+use tls::ciphers::{Offer, PROTOCOLS, Wishes};
 use tls::key_log::KeyLogFile;
 use tls::server::{Options, Settings, StoresServerSessions};
 use tls::store::{Bytes, Sessions};
-use tls::tickets::{Context, TicketKey, TicketKeys, Tickets};
+use tls::tickets::{Context, Secret, TicketKey, TicketKeys, Tickets};
 use tls::verify::crl::Crl;
 use tls::verify::{Clients, Trust};
 
@@ -36,16 +36,16 @@ struct Common {
     warned: Vec<String>,
 }
 
-/// Keys that seal tickets where no file says which: they outlive a reload, so that clients can come back after it.
+/// What makes the keys of tickets where no file says which: it outlives a reload, so that clients can come back after it.
 #[derive(Clone, Default)]
-pub struct OwnTicketKeys(Option<Arc<TicketKeys>>);
+pub struct OwnTicketKeys(Option<Secret>);
 
 impl OwnTicketKeys {
     fn get(&mut self) -> Option<Arc<TicketKeys>> {
         if self.0.is_none() {
-            self.0 = Some(TicketKeys::new(vec![TicketKey::from_bytes(&TicketKey::random()?)?]));
+            self.0 = Secret::random();
         }
-        self.0.clone()
+        self.0.clone().map(TicketKeys::rotating)
     }
 }
 
@@ -56,6 +56,8 @@ fn error(text: impl Into<String>) -> Error {
 /// Completes a server (`ngx_http_ssl_merge_srv_conf`).
 pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), Error> {
     let Some(ssl) = server.conf.share::<Ssl>() else { return Ok(()) };
+    // Who has no certificate of its own may still object to clients of its neighbours' handshakes.
+    server.tls.verify.set(ssl.verify.unwrap_or_default());
     let reject = ssl.reject.unwrap_or(false);
     let pairs = ssl.pairs();
     if let Some(lone) = pairs.iter().rfind(|pair| pair.key.is_none()) {
@@ -72,8 +74,7 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
         let limits = ssl.certificate_cache.flatten().unwrap_or(CacheLimits::NONE);
         Certificates::Named { pairs, passwords, limits, kept: RefCell::default() }
     };
-    let settings = settings(&ssl, &certificates, server, place, http)?;
-    server.tls.verify.set(ssl.verify.unwrap_or_default());
+    let settings = settings(&ssl, &certificates, place, http)?;
     // Built once for each server.
     let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, reject)));
     Ok(())
@@ -112,32 +113,43 @@ fn staple(ssl: &Ssl) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn settings(ssl: &Ssl, certificates: &Certificates, server: &Server, place: usize, http: &Frame) -> Result<Settings, Error> {
+fn settings(ssl: &Ssl, certificates: &Certificates, place: usize, http: &Frame) -> Result<Settings, Error> {
     let offer = offer(ssl, http)?;
     let mut options = Options::new(offer, certificates.fixed());
     // The cheaper suite stands first in the usual list; who says `off` leaves the choice to clients.
-    options.server_order = ssl.server_order.unwrap_or(true);
+    options.server_order = ssl.option("ServerPreference").or(ssl.server_order).unwrap_or(true);
     options.record = usize::try_from(ssl.buffer.unwrap_or(16 * 1024)).unwrap_or(usize::MAX);
     options.clients = clients(ssl)?;
-    // A session of one server proves nothing to another, nor where other authorities are asked for.
-    let authorities = ssl.client_certificate.as_deref().unwrap_or_default();
-    let context = Context::new([server.name.as_ref(), &place.to_be_bytes()[..], authorities.as_bytes()]);
+    let context = context(ssl, place);
     let lifetime = ssl.timeout.unwrap_or(TIMEOUT);
     let early = ssl.early_data.unwrap_or(false);
     options.store = store(ssl, &context, lifetime, early, &http.global.get::<Shared>());
-    if ssl.tickets.unwrap_or(true) && !early {
+    if ssl.option("SessionTicket").or(ssl.tickets).unwrap_or(true) && !early {
         let keys = match &ssl.ticket_keys {
             Some(files) => Some(TicketKeys::new(ticket_keys(files)?)),
             None => http.global.get::<OwnTicketKeys>().get(),
         };
         options.tickets = keys.map(|keys| Tickets::new(keys, context, u32::try_from(lifetime).unwrap_or(u32::MAX)) as _);
     }
+    options.sessions = Some((context, lifetime));
     options.early_data = if early { EARLY_DATA } else { 0 };
     if let Some(path) = &ssl.key_log {
         let failed = |e: std::io::Error| error(format!("open() \"{path}\" failed {}", base::errno::describe(&e)));
         options.key_log = Some(KeyLogFile::open(Path::new(path.as_ref())).map_err(failed)?);
     }
     Settings::new(options).map_err(|problem| error(format!("SSL_CTX_new() failed (SSL: {problem})")))
+}
+
+/// To whom a session is worth something: servers with the same certificates. What a client has proved with a certificate it has
+/// proved to one server only.
+fn context(ssl: &Ssl, place: usize) -> Context {
+    let pairs = ssl.pairs();
+    let mut parts: Vec<&[u8]> = pairs.iter().map(|pair| pair.certificate.source()).collect();
+    let place = place.to_be_bytes();
+    if ssl.verify.unwrap_or_default() != ClientVerify::Off {
+        parts.extend([&place[..], ssl.client_certificate.as_deref().unwrap_or_default().as_bytes()]);
+    }
+    Context::new(parts)
 }
 
 fn store(ssl: &Ssl, context: &Context, lifetime: u64, early: bool, shared: &Shared) -> Option<Arc<dyn StoresServerSessions>> {
@@ -163,13 +175,22 @@ fn ticket_keys(files: &[Rc<str>]) -> Result<Vec<TicketKey>, Error> {
     Ok(keys)
 }
 
+/// `ssl_protocols`, within what commands say of the first and the last one.
+fn protocols(ssl: &Ssl) -> Option<Vec<&str>> {
+    let named = ssl.protocols.as_deref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+    let place = |name: &str| PROTOCOLS.iter().position(|known| known.eq_ignore_ascii_case(name));
+    let (least, most) = (ssl.command(&["MinProtocol"]).and_then(place), ssl.command(&["MaxProtocol"]).and_then(place));
+    if least.is_none() && most.is_none() {
+        return named;
+    }
+    let within = |name: &&str| place(name).is_some_and(|at| least.is_none_or(|least| at >= least) && most.is_none_or(|most| at <= most));
+    Some(named.unwrap_or_else(|| vec!["TLSv1.2", "TLSv1.3"]).into_iter().filter(within).collect())
+}
+
 /// Suites, groups and versions; what OpenSSL has and we have not is a warning.
 fn offer(ssl: &Ssl, http: &Frame) -> Result<Offer, Error> {
-    let command = |names: &[&str]| {
-        let all = ssl.commands.iter().flat_map(|commands| commands.iter());
-        all.filter(|(name, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name))).map(|(_, value)| value.as_str()).next_back()
-    };
-    let named = ssl.protocols.as_deref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+    let command = |names: &[&str]| ssl.command(names);
+    let named = protocols(ssl);
     let ciphers = command(&["CipherString"]).or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
     let curves = command(&["Curves", "Groups"]).or(ssl.curves.as_deref());
     let wishes = Wishes { ciphers: Some(ciphers), ciphersuites: command(&["Ciphersuites"]), curves, protocols: named.as_deref() };
@@ -183,10 +204,9 @@ fn offer(ssl: &Ssl, http: &Frame) -> Result<Offer, Error> {
         error(format!("{call} failed (SSL: {problem})"))
     };
     let offer = Offer::new(&wishes).map_err(failed)?;
-    let common = &mut http.global.get::<Common>();
     for note in &offer.notes {
-        if !common.warned.contains(note) {
-            common.warned.push(note.clone());
+        if !http.global.get::<Common>().warned.contains(note) {
+            http.global.get::<Common>().warned.push(note.clone());
             http.global.get::<Warnings>().list.push(error(note.clone()));
         }
     }
@@ -206,7 +226,12 @@ fn clients(ssl: &Ssl) -> Result<Option<Arc<Clients>>, Error> {
         Some(path) => tls::certificate::load_trusted(path).map_err(|problem| error(problem.to_string())),
         None => Ok(Vec::new()),
     };
-    let shown = read(&ssl.client_certificate)?;
+    let mut shown: Vec<_> = Vec::new();
+    for certificate in read(&ssl.client_certificate)? {
+        if !shown.contains(&certificate) {
+            shown.push(certificate);
+        }
+    }
     let mut trusted = shown.clone();
     trusted.extend(read(&ssl.trusted_certificate)?);
     let mut trust = Trust::new(trusted, usize::try_from(ssl.depth.unwrap_or(1)).unwrap_or(usize::MAX));

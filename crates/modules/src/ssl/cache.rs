@@ -29,7 +29,8 @@ pub(super) fn declare(cx: &Cx<'_>, i: usize, name: &str, size: usize) -> Result<
     if size < SMALLEST {
         return Err(cx.error_at(i, format!("session cache \"{}\" is too small", cx.text(i))));
     }
-    let zone = match cx.global::<Zones>().claim(name, OWNER, size) {
+    let claimed = cx.global::<Zones>().claim(name, OWNER, size);
+    let zone = match claimed {
         Ok(zone) | Err(ClaimError::Bound(zone)) => zone,
         Err(error) => return Err(cx.error(error.to_string())),
     };

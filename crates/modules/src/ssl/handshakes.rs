@@ -37,6 +37,8 @@ pub(super) struct Kept {
     pair: Pair,
     read: u64,
     used: u64,
+    /// The order of uses within one second.
+    turn: u64,
 }
 
 /// A server's certificates.
@@ -92,6 +94,10 @@ impl Shakes {
 }
 
 impl Handshakes for Shakes {
+    fn suites(&self) -> Vec<u16> {
+        self.settings.suites().collect()
+    }
+
     fn answer(&self, greeting: &Rc<Greeting>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
@@ -141,8 +147,9 @@ fn one(
 ) -> Result<Pair, Rejection> {
     let now = clock::monotonic_ms() / 1000;
     let mut kept = kept.borrow_mut();
+    let turn = kept.values().map(|known| known.turn).max().unwrap_or_default() + 1;
     if let Some(known) = kept.get_mut(&names).filter(|known| now - known.read < limits.valid) {
-        known.used = now;
+        (known.used, known.turn) = (now, turn);
         return Ok(known.pair.clone());
     }
     let failed =
@@ -150,12 +157,13 @@ fn one(
     let pair = Pair::load(&names.0, &names.1, passwords).map_err(failed)?;
     if limits.max > 0 {
         kept.retain(|_, known| now - known.used < limits.inactive);
-        if kept.len() >= limits.max
-            && let Some(oldest) = kept.iter().min_by_key(|(_, known)| known.used).map(|(names, _)| names.clone())
+        // A certificate and its key count as two.
+        if 2 * kept.len() + 2 > limits.max
+            && let Some(oldest) = kept.iter().min_by_key(|(_, known)| known.turn).map(|(names, _)| names.clone())
         {
             kept.remove(&oldest);
         }
-        kept.insert(names, Kept { pair: pair.clone(), read: now, used: now });
+        kept.insert(names, Kept { pair: pair.clone(), read: now, used: now, turn });
     }
     Ok(pair)
 }

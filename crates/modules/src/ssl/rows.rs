@@ -16,7 +16,8 @@ use tls::ciphers::PROTOCOLS;
 const SERVERS: Context = Context::HTTP.union(Context::SERVER);
 
 /// Options of `ssl_conf_command` that have a meaning here.
-const COMMANDS: [&str; 8] = ["Ciphersuites", "CipherString", "Curves", "Groups", "Options", "Protocol", "MinProtocol", "MaxProtocol"];
+const COMMANDS: [&str; 9] =
+    ["Ciphersuites", "CipherString", "Curves", "Groups", "Options", "MinProtocol", "MaxProtocol", "Certificate", "PrivateKey"];
 
 fn file(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<Rc<str>>) -> Row {
     Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
@@ -215,9 +216,19 @@ fn dhparam(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn conf_command(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (name, value) = (cx.text(0).into_owned(), cx.text(1).into_owned());
+    let (name, mut value) = (cx.text(0).into_owned(), cx.text(1).into_owned());
+    if ["Certificate", "PrivateKey"].iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+        value = path(cx, 1).to_string();
+    }
     if !COMMANDS.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
         return Err(cx.error(format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: error:0A000182:SSL routines::unknown cmd name)")));
+    }
+    if name.eq_ignore_ascii_case("Options") {
+        for word in value.split(',').map(|word| word.trim().trim_start_matches(['+', '-'])) {
+            if !["SessionTicket", "ServerPreference"].iter().any(|known| known.eq_ignore_ascii_case(word)) {
+                cx.warn(format!("\"ssl_conf_command Options {word}\" has no effect"));
+            }
+        }
     }
     Rc::make_mut(cx.server::<Ssl>().commands.get_or_insert_default()).push((name, value));
     Ok(())

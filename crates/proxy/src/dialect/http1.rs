@@ -124,6 +124,10 @@ impl Dialect for Http1 {
         b"http://"
     }
 
+    fn secure_scheme(&self) -> &'static [u8] {
+        b"https://"
+    }
+
     fn default_port(&self) -> u16 {
         80
     }

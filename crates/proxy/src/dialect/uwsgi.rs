@@ -22,6 +22,10 @@ impl Dialect for Uwsgi {
         b"uwsgi://"
     }
 
+    fn secure_scheme(&self) -> &'static [u8] {
+        b"suwsgi://"
+    }
+
     fn default_port(&self) -> u16 {
         0
     }

@@ -13,6 +13,7 @@ use http::connection::{Address, BodyError, BodyRead, Connection, Downstream};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
 use http::{Chain, Http, Module, Outcome, Piece, Request, Server, Worker};
+use session::variable::NO_CACHE;
 use session::{Session, Variables};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -46,6 +47,15 @@ const MODULES: [Module; 18] = [
 
 /// What the configurations here mention of other modules' variables.
 const VARIABLES: [&str; 6] = ["memcached_key", "host", "is_request_port", "request_port", "empty", "cookie_at"];
+
+/// `$arg_NAME`, with nothing escaped.
+fn argument(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {
+    let line = request.line.borrow();
+    let args = String::from_utf8_lossy(&line.args);
+    let value = args.split('&').find_map(|pair| pair.split_once('=').filter(|(known, _)| *known == name));
+    out.extend_from_slice(value.unwrap_or_default().1.as_bytes());
+    value.is_some()
+}
 
 struct Text(Vec<u8>);
 
@@ -196,6 +206,7 @@ impl Site {
         );
         let frame = Frame::default();
         MODULES.iter().for_each(|m| (m.variables)(&mut frame.global.get::<Variables>()));
+        http::variables::define_family(&mut frame.global.get::<Variables>(), "arg_", NO_CACHE, argument);
         for name in VARIABLES {
             frame.global.get::<Variables>().define_changeable(name);
         }
@@ -365,6 +376,14 @@ fn read_request(stream: &mut TcpStream) -> String {
 /// A port where nobody listens.
 pub(crate) fn dead_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Runs a server in a thread with an event loop of its own.
+pub(crate) fn in_thread<T: Send + 'static, F: Future<Output = T>>(server: impl FnOnce() -> F + Send + 'static) -> JoinHandle<T> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, server())
+    })
 }
 
 /// Runs a test in a worker's kind of event loop.

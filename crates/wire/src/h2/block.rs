@@ -80,6 +80,7 @@ impl Connection {
             id,
             send_window: self.peer.initial_window,
             recv_window: i64::from(self.config.window),
+            window: i64::from(self.config.window),
             released: 0,
             expected: None,
             declared: 0,
@@ -128,8 +129,12 @@ impl Connection {
     }
 
     pub(super) fn block_part(&mut self, rest: &[u8], left: usize, pad: usize, last: bool, out: &mut Vec<u8>) -> Step<'static> {
-        let len = left.min(frame::DEFAULT_SIZE);
-        let Some(part) = rest.get(..len) else { return Ok(None) };
+        // What is there is looked at before the rest has come: a fault is told at once.
+        let len = left.min(frame::DEFAULT_SIZE).min(rest.len());
+        if len == 0 && left > 0 {
+            return Ok(None);
+        }
+        let part = rest.get(..len).unwrap_or(&[]);
         let complete = last && len == left;
         let limit = 2 * self.config.headers.total + frame::DEFAULT_SIZE;
         let Some(block) = &mut self.block else { return Err(Failure::protocol("client sent unexpected CONTINUATION frame")) };
@@ -145,6 +150,17 @@ impl Connection {
         self.skip(pad);
         let event = if complete { self.block_complete(out)? } else { None };
         Ok(Some((len, event)))
+    }
+
+    /// The rest of a header block has not come in time: its stream is reset, and what may still come of it only feeds the table.
+    pub fn give_up_block(&mut self, out: &mut Vec<u8>) -> Option<u32> {
+        let block = self.block.as_mut().filter(|block| block.purpose == Purpose::Request)?;
+        let id = block.stream;
+        block.purpose = Purpose::Dropped(None);
+        self.fields.drop_rest();
+        self.end_by_us(id, ErrorCode::PROTOCOL_ERROR, out);
+        self.close(id, out);
+        Some(id)
     }
 
     fn decode(&mut self, part: &[u8], complete: bool) -> Result<(), HpackError> {

@@ -99,6 +99,8 @@ pub struct Connection {
     /// What may be sent on the connection, and what the peer may send.
     pub(super) send_window: i64,
     pub(super) recv_window: i64,
+    /// By how much the windows of open streams are larger than at first.
+    pub(super) grown: i64,
     /// The last stream that was taken, and the last that the peer opened.
     pub(super) last: u32,
     pub(super) seen: u32,
@@ -145,6 +147,7 @@ impl Connection {
             peer: PeerSettings::default(),
             send_window: DEFAULT_WINDOW,
             recv_window: MAX_WINDOW,
+            grown: 0,
             last: 0,
             seen: 0,
             fresh: 0,
@@ -307,8 +310,11 @@ impl Connection {
         if end == End::ByUs {
             self.end_by_us(id, if out_closed { ErrorCode::NO_ERROR } else { ErrorCode::INTERNAL_ERROR }, out);
         }
-        if self.streams.remove(id).is_some_and(|stream| stream.queued) {
-            self.schedule.remove(id);
+        if let Some(stream) = self.streams.remove(id) {
+            self.grown -= stream.window - i64::from(self.config.window);
+            if stream.queued {
+                self.schedule.remove(id);
+            }
         }
         self.streams.ended(id, end);
         self.tree.close(id);

@@ -59,6 +59,10 @@ pub enum Malformed {
     Te,
     /// No host at all.
     NoHost,
+    /// `host` that is no host.
+    Host,
+    /// `host` that came twice: the second value and the first.
+    DuplicateHost(Span, Span),
     /// `host` differs from `:authority`.
     HostDiffers,
     /// `content-length` that is no number, or that came twice.
@@ -99,6 +103,11 @@ impl Malformed {
             Self::Path(value) => quote("client sent invalid :path header: ", value),
             Self::Method(value) => quote("client sent invalid method: ", value),
             Self::Scheme(value) => quote("client sent invalid :scheme header: ", value),
+            Self::DuplicateHost(value, first) => {
+                let parts: [&[u8]; 5] =
+                    [b"client sent duplicate host header: \"host: ", value.of(buf), b"\", previous value: \"host: ", first.of(buf), b"\""];
+                parts.concat()
+            }
             Self::Connection(name) => format!("client sent \"{name}\" header").into_bytes(),
             other => other.fixed().as_bytes().to_vec(),
         }
@@ -110,6 +119,7 @@ impl Malformed {
             Self::Authority => "client sent invalid \":authority\" header",
             Self::Te => "client sent invalid \"TE\" header",
             Self::NoHost => "client sent neither \":authority\" nor \"Host\" header",
+            Self::Host => "client sent invalid host header",
             Self::HostDiffers => "client sent \":authority\" and \"Host\" headers with different values",
             Self::Length => "client sent invalid \"Content-Length\" header",
             Self::NoContent => "client prematurely closed stream",
@@ -270,7 +280,11 @@ impl RequestHead {
                         first(Malformed::Te);
                     }
                 }
-                b"host" => host = host.or(Some(value)),
+                b"host" => match host {
+                    Some(before) => first(Malformed::DuplicateHost(field.value, before)),
+                    None if host::validate(value).is_none() => first(Malformed::Host),
+                    None => host = Some(field.value),
+                },
                 b"content-length" => {
                     lengths += 1;
                     self.content_length = number(value);
@@ -288,7 +302,7 @@ impl RequestHead {
         let buf = fields.bytes();
         match (self.authority, host) {
             (None, None) => return Err(Malformed::NoHost),
-            (Some(authority), Some(host)) if authority.of(buf) != host => return Err(Malformed::HostDiffers),
+            (Some(authority), Some(host)) if authority.of(buf) != host.of(buf) => return Err(Malformed::HostDiffers),
             _ => {}
         }
         if rules.end && self.content_length.is_some_and(|length| length > 0) {

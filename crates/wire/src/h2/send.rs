@@ -3,7 +3,12 @@
 use super::conn::{Connection, DRAIN_PING};
 use super::error::ErrorCode;
 use super::frame::{self, FrameHead, flag, kind};
-use super::settings::MAX_WINDOW;
+use super::settings::{DEFAULT_WINDOW, MAX_WINDOW};
+
+/// The largest window of a stream whose content is taken as fast as it comes.
+const LARGEST: i64 = 1024 * 1024;
+/// By so much all windows of a connection may be larger than at first.
+const MOST_GROWN: i64 = 4 * 1024 * 1024;
 
 impl Connection {
     /// Appends a head: `status` and fields, whose names are in lower case and which hold nothing of HTTP/1's connections. A status below
@@ -152,21 +157,40 @@ impl Connection {
         }
     }
 
-    /// The caller is done with so much of the stream's content: the peer may send as much again. It is told when half of the first window
-    /// has gathered, so that small pieces cost no frame each.
+    /// The caller is done with so much of the stream's content: the peer may send as much again. It is told when half of the window
+    /// has gathered, so that small pieces cost no frame each. The window of a stream whose content is taken as fast as it comes grows: a
+    /// small one would hold up a client that is far away.
     pub fn release(&mut self, id: u32, len: usize, out: &mut Vec<u8>) {
-        let half = (self.config.window / 2).max(1);
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.released = stream.released.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
-        if stream.in_closed || stream.released < half {
+        let released = i64::from(stream.released);
+        if stream.in_closed || released < (stream.window / 2).max(1) {
             return;
         }
-        let amount = std::mem::take(&mut stream.released);
-        self.grant(id, amount, out);
+        let unread = stream.window - stream.recv_window - released;
+        let larger = if unread > 0 { 0 } else { stream.window.min(LARGEST - stream.window).min(MOST_GROWN - self.grown).max(0) };
+        stream.released = 0;
+        self.enlarge(id, released, larger, out);
     }
 
-    /// Makes the stream's window for receiving larger at once, as far as a window can be: nginx does so when it begins to read a body.
-    pub fn grant(&mut self, id: u32, amount: u32, out: &mut Vec<u8>) {
+    /// The caller waits for content: a first window that is too small for that becomes larger.
+    pub fn ask(&mut self, id: u32, out: &mut Vec<u8>) {
+        let Some(stream) = self.streams.get(id) else { return };
+        let lacks = DEFAULT_WINDOW - stream.window;
+        if lacks > 0 && !stream.in_closed {
+            self.enlarge(id, 0, lacks, out);
+        }
+    }
+
+    fn enlarge(&mut self, id: u32, released: i64, larger: i64, out: &mut Vec<u8>) {
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.window += larger;
+            self.grown += larger;
+            self.grant(id, u32::try_from(released + larger).unwrap_or(0), out);
+        }
+    }
+
+    fn grant(&mut self, id: u32, amount: u32, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.in_closed) else { return };
         let amount = i64::from(amount).min(MAX_WINDOW - stream.recv_window);
         if amount > 0 {

@@ -112,9 +112,9 @@ fn a_body_is_held_back_until_it_is_released() {
     assert!(client.sent().is_empty());
     assert_eq!(client.server.receive_window(1), 60);
     client.frame(kind::DATA, 0, 1, &[0; 20]);
-    // The harness released all: half of the window makes a frame.
-    assert_eq!(client.sent(), [Sent::Window(1, 60)]);
-    client.frame(kind::DATA, 0, 1, &[0; 101]);
+    // The harness released all: half of the window makes a frame, and as nothing is unread, the window grows.
+    assert_eq!(client.sent(), [Sent::Window(1, 160)]);
+    client.frame(kind::DATA, 0, 1, &[0; 201]);
     assert_eq!(client.sent(), [Sent::Reset(1, 3)]);
     assert_eq!(client.events.last().map(String::as_str), Some("error 1"));
 }
@@ -302,4 +302,44 @@ fn prior_knowledge_is_seen_as_soon_as_it_can_be() {
     ] {
         assert_eq!(Connection::recognize(input.as_bytes()), expected, "{input:?}");
     }
+}
+
+#[test]
+fn windows_grow_up_to_a_limit_and_a_small_one_becomes_usable() {
+    let mut client = waiting();
+    client.post(1);
+    let chunk = [0; 16_000];
+    for _ in 0..1000 {
+        client.frame(kind::DATA, 0, 1, &chunk);
+    }
+    let window = client.server.receive_window(1);
+    assert!((512 * 1024..=1024 * 1024).contains(&window), "{window}");
+    let mut out = Vec::new();
+    let mut server = Connection::new(Config { window: 0, ..Config::default() }, &mut vec![]);
+    let mut input = super::frame::PREFACE.to_vec();
+    super::frame::settings(&[], &mut input);
+    super::frame::settings_ack(&mut input);
+    input.extend_from_slice(b"\0\0\x06\x01\x04\0\0\0\x01\x83\x87\x84\x01\x01a");
+    server.poll(&input, &mut out).unwrap();
+    assert_eq!(server.receive_window(1), 0);
+    server.ask(1, &mut out);
+    assert_eq!(server.receive_window(1), 65_535);
+}
+
+#[test]
+fn a_block_that_does_not_end_in_time_costs_its_stream_only() {
+    let mut client = waiting();
+    client.frame(kind::HEADERS, 1, 1, b"\x82\x87");
+    assert_eq!(client.server.give_up_block(&mut client.out), Some(1));
+    assert_eq!(client.sent(), [Sent::Reset(1, 1)]);
+    client.frame(kind::CONTINUATION, 4, 1, b"\x84\x01\x01a");
+    client.get(3);
+    assert_eq!(client.events.last().map(String::as_str), Some("request 3 true"));
+}
+
+#[test]
+fn a_fault_in_a_block_is_told_before_the_rest_has_come() {
+    let mut client = waiting();
+    client.bytes(b"\0\0\x05\x01\x05\0\0\0\x01\xff\xff\xff\xff");
+    assert_eq!(client.sent().last(), Some(&Sent::GoAway(1, 9)));
 }

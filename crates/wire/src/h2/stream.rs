@@ -13,6 +13,8 @@ pub(super) struct Stream {
     pub(super) send_window: i64,
     /// What the peer may still send.
     pub(super) recv_window: i64,
+    /// What the peer may send before the caller is done with any of it.
+    pub(super) window: i64,
     /// Content that the caller is done with and that the peer was not told of yet.
     pub(super) released: u32,
     /// What `Content-Length` says is still to come.

@@ -66,12 +66,17 @@ pub struct Field {
     pub never_indexed: bool,
 }
 
+/// So many pseudo-headers are known (RFC 9113, 8.3.1; RFC 8441, 4).
+const PSEUDO: usize = 5;
+
 /// The fields of one block. Names and values stand in one buffer, which keeps its capacity.
 #[derive(Debug, Default)]
 pub struct Fields {
     bytes: Vec<u8>,
     list: Vec<Field>,
     seen: usize,
+    /// Pseudo-headers, which no limit of an administrator means.
+    pseudo: usize,
     /// Names and values so far, dropped ones too.
     total: usize,
     dropping: bool,
@@ -82,7 +87,14 @@ impl Fields {
     pub fn reset(&mut self, dropping: bool) {
         self.bytes.clear();
         self.list.clear();
-        (self.seen, self.total, self.dropping) = (0, 0, dropping);
+        (self.seen, self.pseudo, self.total, self.dropping) = (0, 0, 0, dropping);
+    }
+
+    /// What has come is forgotten, and what still comes of the block is read for the table's sake alone.
+    pub fn drop_rest(&mut self) {
+        let total = self.total;
+        self.reset(true);
+        self.total = total;
     }
 
     /// Gives memory back that an idle connection need not hold.
@@ -127,8 +139,10 @@ impl Fields {
         if self.total > limits.total {
             return Err(HpackError::TooLarge);
         }
+        let pseudo = self.bytes.get(start) == Some(&b':') && self.pseudo < PSEUDO;
         self.seen += 1;
-        if self.dropping || self.list.len() >= limits.fields {
+        self.pseudo += usize::from(pseudo);
+        if self.dropping || (!pseudo && self.seen - self.pseudo > limits.fields) {
             self.bytes.truncate(start);
         } else {
             self.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, end), index, never_indexed });

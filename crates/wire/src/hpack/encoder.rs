@@ -11,7 +11,7 @@ const SEEN: usize = 64;
 /// One direction's encoder.
 ///
 /// `server`, `content-type` and `date` go into the dynamic table at once, other fields when they come a second time: then they are
-/// likely to come again. What identifies a user (`set-cookie`) never does (RFC 7541, 7.1.3).
+/// likely to come again. A long one would push all others out. What identifies a user (`set-cookie`) never does (RFC 7541, 7.1.3).
 #[derive(Debug)]
 pub struct Encoder {
     table: DynamicTable,
@@ -87,7 +87,8 @@ impl Encoder {
             }
         }
         let index = fixed.or_else(|| self.table.find_name(name).map(|at| at + STATIC.len() + 1)).unwrap_or(0);
-        if !sensitive && self.remember(name, hash) {
+        let fits = name.len() + value.len() <= MAX_TABLE / 4;
+        if !sensitive && fits && self.remember(name, hash) {
             integer::encode(index, 6, 0x40, out);
             self.table.insert(name, value, hash);
         } else {

@@ -132,9 +132,12 @@ fn fields_above_the_limit_are_read_and_dropped() {
     let limits = Limits { fields: 2, ..Limits::default() };
     let mut decoder = Decoder::new(4096);
     let mut fields = Fields::default();
-    decoder.decode(&bytes("828684 4001620163"), true, &limits, &mut fields).unwrap();
+    decoder.decode(&bytes("828684 0001610161 0001610162"), true, &limits, &mut fields).unwrap();
+    assert!(!fields.overflowed(), "pseudo-headers are not counted");
+    fields.reset(false);
+    decoder.decode(&bytes("828684 0001610161 0001610162 4001620163"), true, &limits, &mut fields).unwrap();
     assert!(fields.overflowed());
-    assert_eq!(fields.list().len(), 2);
+    assert_eq!(fields.list().len(), 5);
     // The table has what was dropped.
     assert_eq!(decode(&mut decoder, &[0xbe]), Ok(pairs("b: c")));
     fields.reset(true);

@@ -232,6 +232,14 @@ impl Hello {
         (*kind == 0 && !name.is_empty() && name.len() <= 255 && !name.contains(&0)).then_some(name)
     }
 
+    /// The first session ticket that the client offers (RFC 8446, 4.2.11).
+    #[must_use]
+    pub fn first_ticket(&self) -> Option<&[u8]> {
+        let content = self.extension(extension::PRE_SHARED_KEY)?;
+        let length = usize::from(u16::from_be_bytes(*content.get(2..)?.first_chunk()?));
+        content.get(4..4 + length)
+    }
+
     /// The protocols of ALPN, the client's first choice first.
     pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
         let mut list = self.extension(extension::ALPN).and_then(|content| vector(content, 2)).unwrap_or_default();

@@ -1,0 +1,203 @@
+//! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
+
+use super::objects::{Object, Objects};
+use super::{done, given, refused, shake};
+use crate::api::ANYWHERE;
+use crate::host::Host;
+use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use std::rc::Rc;
+use std::sync::Arc;
+use tls::certificate::{Chain, Key};
+use tls::verify::{Clients, Trust};
+
+const ALL: PhaseSet = PhaseSet::EVERYWHERE;
+/// `ssl_verify_depth`
+const DEPTH: usize = 1;
+
+/// The part's rows and glue.
+pub(super) fn group() -> Group {
+    Group {
+        name: "ngx.ssl",
+        rows: vec![
+            Row::calls("ssl_clear_certs", ALL, clear_certs),
+            Row::calls("ssl_set_der_cert", ALL, set_der_cert),
+            Row::calls("ssl_set_der_priv_key", ALL, set_der_priv_key),
+            Row::calls("ssl_cert_pem_to_der", ALL, cert_pem_to_der),
+            Row::calls("ssl_priv_key_pem_to_der", ALL, priv_key_pem_to_der),
+            Row::calls("ssl_parse_pem_cert", ALL, parse_pem_cert),
+            Row::calls("ssl_parse_der_cert", ALL, parse_der_cert),
+            Row::calls("ssl_parse_pem_priv_key", ALL, parse_pem_priv_key),
+            Row::calls("ssl_parse_der_priv_key", ALL, parse_der_priv_key),
+            Row::calls("ssl_set_cert", ALL, set_cert),
+            Row::calls("ssl_set_priv_key", ALL, set_priv_key),
+            Row::calls("ssl_verify_client", ALL, verify_client),
+            Row::fast::<ANYWHERE, _, _>("ssl_free", free),
+        ],
+        glue: include_str!("certificates.lua"),
+    }
+}
+
+fn objects(cx: &Cx) -> Result<Rc<Objects>, Raise> {
+    Ok(cx.host::<Host>().ok_or("no request found")?.runtime.state::<Objects>())
+}
+
+fn free(cx: &Cx, id: f64) {
+    cx.with_host::<Host, _>(|host| {
+        if let Some(host) = host {
+            host.runtime.state::<Objects>().remove(id);
+        }
+    });
+}
+
+fn clear_certs(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = shake(cx)?.map(|shake| {
+        let mut chosen = shake.chosen.borrow_mut();
+        chosen.cleared = true;
+        chosen.chains.clear();
+        chosen.keys.clear();
+    });
+    Ok(done(stack, result))
+}
+
+/// Takes a chain for the handshake under way.
+fn use_chain(cx: &Cx, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
+    Ok(shake(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
+}
+
+/// Takes a key for the handshake under way.
+fn use_key(cx: &Cx, key: Key) -> Result<Result<(), &'static str>, Raise> {
+    Ok(shake(cx)?.and_then(|shake| {
+        let mut chosen = shake.chosen.borrow_mut();
+        if !chosen.welcomes(&key) {
+            return Err("SSL_use_PrivateKey() failed");
+        }
+        chosen.keys.push(key);
+        Ok(())
+    }))
+}
+
+fn set_der_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = match Chain::from_der(stack.check_bytes(1, "set_der_cert")?) {
+        Ok(chain) => use_chain(cx, chain)?,
+        Err(_) => shake(cx)?.and(Err("d2i_X509_bio() failed")),
+    };
+    Ok(done(stack, result))
+}
+
+fn set_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = match Key::from_der(stack.check_bytes(1, "set_der_priv_key")?) {
+        Ok(key) => use_key(cx, key)?,
+        Err(_) => shake(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
+    };
+    Ok(done(stack, result))
+}
+
+fn set_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = objects(cx)?.chain(stack.number(1).unwrap_or_default());
+    let result = match chain {
+        Some(chain) => use_chain(cx, (*chain).clone())?,
+        None => shake(cx)?.and(Err("invalid certificate chain")),
+    };
+    Ok(done(stack, result))
+}
+
+fn set_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = objects(cx)?.key(stack.number(1).unwrap_or_default());
+    let result = match key {
+        Some(key) => use_key(cx, (*key).clone())?,
+        None => shake(cx)?.and(Err("invalid private key")),
+    };
+    Ok(done(stack, result))
+}
+
+fn cert_pem_to_der(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = Chain::from_pem(stack.check_bytes(1, "cert_pem_to_der")?);
+    let der = chain.map(|chain| chain.certificates().iter().flat_map(|one| one.iter().copied()).collect::<Vec<u8>>());
+    Ok(given(stack, der.map_err(|_| "PEM_read_bio_X509_AUX() failed")))
+}
+
+/// The password behind the key, if there is one.
+fn passwords(stack: &Stack<'_>) -> Vec<Vec<u8>> {
+    stack.bytes(2).map(<[u8]>::to_vec).into_iter().collect()
+}
+
+const NO_KEY: &str = "PEM_read_bio_PrivateKey() failed";
+
+fn priv_key_pem_to_der(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let found = Key::with_der(stack.check_bytes(1, "priv_key_pem_to_der")?, &passwords(stack));
+    Ok(given(stack, found.map(|(_, der)| der).map_err(|_| NO_KEY)))
+}
+
+/// Keeps what was parsed; answers its number.
+fn kept(cx: &Cx, stack: &mut Stack<'_>, parsed: Result<Object, &str>) -> Result<usize, Raise> {
+    match parsed {
+        Ok(object) => {
+            let id = objects(cx)?.add(object);
+            stack.push_number(id);
+            Ok(1)
+        }
+        Err(text) => Ok(refused(stack, text)),
+    }
+}
+
+fn parse_pem_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = Chain::from_pem(stack.check_bytes(1, "parse_pem_cert")?);
+    kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
+}
+
+fn parse_der_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let der = stack.check_bytes(1, "parse_der_cert")?;
+    let text = if der.is_empty() { "invalid argument" } else { "d2i_X509_bio() failed" };
+    let chain = Chain::from_der(der);
+    kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| text))
+}
+
+fn parse_pem_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = Key::from_pem(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
+    kept(cx, stack, key.map(|key| Object::Key(Rc::new(key))).map_err(|_| NO_KEY))
+}
+
+fn parse_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let der = stack.check_bytes(1, "parse_der_priv_key")?;
+    let text = if der.is_empty() { "invalid argument" } else { "d2i_PrivateKey_bio() failed" };
+    let key = Key::from_der(der);
+    kept(cx, stack, key.map(|key| Object::Key(Rc::new(key))).map_err(|_| text))
+}
+
+/// `verify_client(chain, depth, trusted)`: numbers of chains, or nothing.
+fn verify_client(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let objects = objects(cx)?;
+    let chain = |place| stack.number(place).and_then(|id| objects.chain(id));
+    let (shown, more) = (chain(1), chain(3));
+    let depth = stack.number(2).filter(|depth| *depth >= 0.0);
+    let result = shake(cx)?.map(|shake| {
+        let certificates = |chain: Option<Rc<Chain>>| chain.map(|chain| chain.certificates().to_vec()).unwrap_or_default();
+        let shown = certificates(shown);
+        let mut trusted = shown.clone();
+        trusted.extend(certificates(more));
+        let trust = Trust::new(trusted, depth.map_or(DEPTH, |depth| depth as usize));
+        shake.chosen.borrow_mut().clients = Some(Arc::new(Clients::new(Arc::new(trust), &shown)));
+    });
+    Ok(done(stack, result))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn what_cannot_be_parsed_is_named_as_openssl_does() {
+        for (call, text) in [
+            ("parse_pem_cert('x')", "PEM_read_bio_X509_AUX() failed"),
+            ("parse_der_cert('x')", "d2i_X509_bio() failed"),
+            ("parse_der_cert('')", "invalid argument"),
+            ("parse_pem_priv_key('x')", "PEM_read_bio_PrivateKey() failed"),
+            ("parse_der_priv_key('x')", "d2i_PrivateKey_bio() failed"),
+            ("cert_pem_to_der('x')", "PEM_read_bio_X509_AUX() failed"),
+            ("priv_key_pem_to_der('x', 'y')", "PEM_read_bio_PrivateKey() failed"),
+            ("ssl_session_reused()", "bad ssl"),
+        ] {
+            assert_eq!(evaluate(&format!("select(2, require 'ngx.ssl'.{call})")), text, "{call}");
+        }
+    }
+}

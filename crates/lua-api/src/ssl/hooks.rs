@@ -1,0 +1,194 @@
+//! Runs the code of a server in its handshakes.
+
+use crate::code::Code;
+use crate::phase::entry::{Entry, Run};
+use crate::ssl::shake::Shake;
+use crate::state::State;
+use base::log::Level;
+use conf::scope::Config;
+use http::tls::{Greeting, Hooks, Left, Rejection};
+use http::{BoxFuture, Request, log_request};
+use lua::{Outcome, Phase};
+use std::cell::OnceCell;
+use std::rc::Rc;
+use tls::error::TlsError;
+use tls::server::Settings;
+use wire::tls::hello::extension;
+
+/// `internal_error` and `handshake_failure` (RFC 8446, 6.2).
+const INTERNAL_ERROR: u8 = 80;
+const HANDSHAKE_FAILURE: u8 = 40;
+/// Sessions of later versions are sealed into tickets.
+const TLS1_2: u16 = 0x0303;
+
+/// The code of a server.
+#[derive(Clone, Default)]
+pub(crate) struct Conf {
+    /// `ssl_client_hello_by_lua*`
+    pub(crate) hello: Option<Rc<Code>>,
+    /// `ssl_certificate_by_lua*`
+    pub(crate) certificate: Option<Rc<Code>>,
+    /// `ssl_session_fetch_by_lua*`
+    pub(crate) fetch: Option<Rc<Code>>,
+    /// `ssl_session_store_by_lua*`
+    pub(crate) store: Option<Rc<Code>>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; hello, certificate, fetch, store);
+    }
+}
+
+/// Code for one moment of handshakes.
+struct Moment {
+    code: Option<Rc<Code>>,
+    phase: Phase,
+    /// How debug lines name it: before it runs, and when it has ended.
+    names: (&'static str, &'static str, &'static str),
+    entry: OnceCell<Rc<Entry>>,
+}
+
+/// How code ended.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    /// There is none.
+    Absent,
+    /// As it should.
+    Well,
+    /// By an error or `ngx.exit(ngx.ERROR)`.
+    Badly,
+}
+
+impl Moment {
+    fn new(code: &Option<Rc<Code>>, phase: Phase, names: (&'static str, &'static str, &'static str)) -> Moment {
+        Moment { code: code.clone(), phase, names, entry: OnceCell::new() }
+    }
+
+    /// Runs the code, if there is any.
+    async fn run(&self, request: &Rc<Request>) -> Ended {
+        let Some(code) = &self.code else { return Ended::Absent };
+        let (before, name, callback) = self.names;
+        log_request!(request, Level::Debug, "{before}: connection reusable: 0");
+        let entry = self.entry.get_or_init(|| Entry::of_request(request, code.clone(), self.phase));
+        let (outcome, waited) = match entry.run_beside(request) {
+            Run::Now(outcome) => (outcome, false),
+            Run::Wait(future) => (future.await, true),
+            Run::Refused(_) => return Ended::Badly,
+        };
+        let result = match outcome {
+            Outcome::Returned => 0,
+            Outcome::Finished(code) => code,
+            Outcome::Failed(error) if self.phase == Phase::SSL_SESS_STORE => {
+                request.log(Level::Error, &[b"failed to run session_store_by_lua*: ".as_slice(), &error.message].concat());
+                -1
+            }
+            Outcome::Failed(error) => {
+                request.log(Level::Error, &[b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat());
+                500
+            }
+        };
+        let well = (0..300).contains(&result);
+        if self.phase == Phase::SSL_SESS_STORE {
+            // Whatever it says, the session stands.
+            log_request!(request, Level::Debug, "{name}: handler return value: 0, {callback} exit code: 0");
+        } else if waited {
+            log_request!(request, Level::Debug, "{name}: {callback} exit code: {}", i32::from(well));
+        } else {
+            log_request!(request, Level::Debug, "{name}: handler return value: {result}, {callback} exit code: {}", i32::from(well));
+        }
+        if well { Ended::Well } else { Ended::Badly }
+    }
+}
+
+/// The code of one server.
+pub(crate) struct CodeHooks {
+    hello: Moment,
+    fetch: Moment,
+    certificate: Moment,
+    store: Moment,
+}
+
+fn rejected(error: TlsError) -> Rejection {
+    Rejection { alert: INTERNAL_ERROR, detail: String::new(), error }
+}
+
+impl CodeHooks {
+    pub(crate) fn new(conf: &Conf) -> CodeHooks {
+        let hello = ("ssl client hello", "ssl_client_hello_by_lua", "client hello cb");
+        let fetch = ("ssl session fetch", "ssl_session_fetch_by_lua*", "sess get cb");
+        let certificate = ("ssl cert", "ssl_certificate_by_lua", "cert cb");
+        let store = ("ssl session store", "ssl_session_store_by_lua*", "sess new cb");
+        CodeHooks {
+            hello: Moment::new(&conf.hello, Phase::SSL_CLIENT_HELLO, hello),
+            fetch: Moment::new(&conf.fetch, Phase::SSL_SESS_FETCH, fetch),
+            certificate: Moment::new(&conf.certificate, Phase::SSL_CERT, certificate),
+            store: Moment::new(&conf.store, Phase::SSL_SESS_STORE, store),
+        }
+    }
+
+    async fn choose(&self, greeting: &Rc<Greeting>, settings: Settings) -> Result<Settings, Rejection> {
+        let shake = Shake::of(greeting);
+        let mut settings = shake.limit(settings).map_err(rejected)?;
+        let keeps = self.fetch.code.is_some() || self.store.code.is_some();
+        if keeps && settings.version(greeting.hello.versions()) == Some(TLS1_2) {
+            let (with, handed) = settings.with_handed();
+            settings = with;
+            shake.handed.replace(Some(handed));
+            let hello = &greeting.hello;
+            let ticket = settings.has_tickets() && hello.extension(extension::SESSION_TICKET).is_some_and(|ticket| !ticket.is_empty());
+            if !hello.session_id.is_empty() && !ticket {
+                shake.is_fetching.set(true);
+                // Without a session the handshake goes on.
+                self.fetch.run(&shake.request).await;
+                shake.is_fetching.set(false);
+            }
+        }
+        shake.settings.replace(Some(settings.clone()));
+        if self.certificate.run(&shake.request).await == Ended::Badly {
+            return Err(rejected(TlsError::CERT_CB));
+        }
+        let chosen = std::mem::take(&mut *shake.chosen.borrow_mut());
+        let settings = chosen.apply(settings).map_err(rejected)?;
+        if settings.pairs().is_empty() {
+            return Err(Rejection { alert: HANDSHAKE_FAILURE, detail: String::new(), error: TlsError::NO_CIPHER });
+        }
+        Ok(settings)
+    }
+
+    async fn finish(&self, greeting: &Rc<Greeting>, protocol: &str) -> Left {
+        let shake = greeting.left.take()?.downcast::<Shake>().ok()?;
+        let made = shake.handed.take().and_then(|handed| handed.made());
+        if protocol == "TLSv1.2"
+            && let Some(made) = made
+        {
+            shake.made.replace(Some(made));
+            self.store.run(&shake.request).await;
+        } else if protocol == "TLSv1.3" && self.store.code.is_some() {
+            log_request!(shake.request, Level::Debug, "ssl_session_store_by_lua*: skipped since TLS version >= 1.3 (304)");
+        }
+        Some(Rc::new(State::of(&shake.request).leave_ctx()?))
+    }
+}
+
+impl Hooks for CodeHooks {
+    fn greeted(self: Rc<Self>, greeting: Rc<Greeting>) -> BoxFuture<Result<(), Rejection>> {
+        Box::pin(async move {
+            if self.hello.code.is_none() {
+                return Ok(());
+            }
+            match self.hello.run(&Shake::of(&greeting).request).await {
+                Ended::Badly => Err(rejected(TlsError::CALLBACK_FAILED)),
+                Ended::Absent | Ended::Well => Ok(()),
+            }
+        })
+    }
+
+    fn chosen(self: Rc<Self>, greeting: Rc<Greeting>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
+        Box::pin(async move { self.choose(&greeting, settings).await })
+    }
+
+    fn finished(self: Rc<Self>, greeting: Rc<Greeting>, protocol: &'static str) -> BoxFuture<Left> {
+        Box::pin(async move { self.finish(&greeting, protocol).await })
+    }
+}

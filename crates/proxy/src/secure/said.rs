@@ -1,0 +1,54 @@
+//! What a block says of `*_ssl_*`, and how blocks inherit it.
+
+use session::Complex;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use tls::certificate::cache::Cache;
+
+/// The pairs of `*_ssl_certificate_cache`, shared by all blocks that inherit it.
+pub type Certificates = Rc<RefCell<Cache>>;
+
+/// What a block says. Names of files are absolute, or `data:` and what follows.
+#[derive(Clone, Default)]
+pub struct Said {
+    /// `*_ssl_session_reuse`
+    pub session_reuse: Option<bool>,
+    /// `*_ssl_protocols`
+    pub protocols: Option<Rc<Vec<&'static str>>>,
+    /// `*_ssl_ciphers`
+    pub ciphers: Option<Rc<str>>,
+    /// `*_ssl_name`
+    pub name: Option<Complex>,
+    /// `*_ssl_server_name`
+    pub server_name: Option<bool>,
+    /// `*_ssl_verify`
+    pub verify: Option<bool>,
+    /// `*_ssl_verify_depth`
+    pub verify_depth: Option<u64>,
+    /// `*_ssl_trusted_certificate`
+    pub trusted_certificate: Option<Rc<str>>,
+    /// `*_ssl_crl`
+    pub crl: Option<Rc<str>>,
+    /// `*_ssl_certificate`; not resolved yet
+    pub certificate: Option<Complex>,
+    /// `*_ssl_certificate_key`; not resolved yet
+    pub certificate_key: Option<Complex>,
+    /// `*_ssl_certificate_cache`; the inner `None` is `off`
+    pub certificate_cache: Option<Option<Certificates>>,
+    /// `*_ssl_password_file`: its lines
+    pub passwords: Option<Rc<Vec<Vec<u8>>>>,
+    /// `*_ssl_conf_command`, in order
+    pub commands: Option<Rc<Vec<(String, String)>>>,
+    /// `*_ssl_key_log`
+    pub key_log: Option<Rc<PathBuf>>,
+}
+
+impl Said {
+    /// Takes over what this block does not say.
+    pub fn inherit(&mut self, parent: &Said) {
+        conf::inherit!(self, parent; session_reuse, protocols, ciphers, name, server_name, verify, verify_depth);
+        conf::inherit!(self, parent; trusted_certificate, crl, certificate, certificate_key, certificate_cache);
+        conf::inherit!(self, parent; passwords, commands, key_log);
+    }
+}

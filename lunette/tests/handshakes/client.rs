@@ -1,0 +1,113 @@
+//! A client of TLS for tests, and the authority whose certificates it is shown.
+
+use crate::rig::Prefix;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use std::io::{IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+use tls::buffer::Buffers;
+use tls::certificate::{Chain, Key, Pair};
+use tls::ciphers::{Offer, Wishes};
+use tls::client::{Options, Settings};
+use tls::names::Certificate;
+use tls::resume::Slot;
+use tls::session::ClientSession;
+
+/// Signs certificates.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new() -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its own certificate in PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for `name`, with its chain, and the key, in PEM.
+    pub(crate) fn issue(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem() + &self.pem(), key.serialize_pem())
+    }
+
+    /// The same in files below `conf/`.
+    pub(crate) fn write(&self, prefix: &Prefix, name: &str) {
+        let (certificate, key) = self.issue(name);
+        prefix.write(&format!("conf/{name}.crt"), &certificate);
+        prefix.write(&format!("conf/{name}.key"), &key);
+    }
+}
+
+/// What clients have in common.
+pub(crate) struct Client(Settings);
+
+/// What a request over TLS came to.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// The body of the answer.
+    pub(crate) text: String,
+    /// `CN=...` of the server's certificate.
+    pub(crate) certificate: String,
+    pub(crate) resumed: bool,
+}
+
+impl Client {
+    /// Speaks these versions, and shows `pair` who asks for it.
+    pub(crate) fn new(versions: &[&str], pair: Option<&(String, String)>) -> Client {
+        let offer = Offer::new(&Wishes { protocols: Some(versions), ..Wishes::default() }).unwrap();
+        let mut options = Options::new(offer);
+        options.pair = pair.map(|(certificate, key)| {
+            let chain = Chain::from_pem(certificate.as_bytes()).unwrap();
+            Pair::new(&chain, &Key::from_pem(key.as_bytes(), &[]).unwrap()).unwrap()
+        });
+        Client(Settings::new(options).unwrap())
+    }
+
+    /// Asks for `/` on a connection of its own.
+    pub(crate) fn get(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Heard, String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut session = self.0.session(Some(name), slot).unwrap();
+        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+        session.receive(&mut buffers, &mut plain).map_err(|error| error.to_string())?;
+        while session.is_handshaking() {
+            send(&mut stream, &mut buffers);
+            hear(&mut stream, &mut session, &mut buffers, &mut plain)?;
+        }
+        let request = format!("GET / HTTP/1.0\r\nHost: {name}\r\n\r\n");
+        session.seal(&[IoSlice::new(request.as_bytes())], usize::MAX, &mut buffers).unwrap();
+        send(&mut stream, &mut buffers);
+        while hear(&mut stream, &mut session, &mut buffers, &mut plain)? {}
+        let text = String::from_utf8_lossy(&plain).into_owned();
+        let text = text.split_once("\r\n\r\n").ok_or(format!("no answer: {text}"))?.1.to_owned();
+        let certificate = session.peer_chain().first().and_then(|own| Some(Certificate::new(own)?.subject())).unwrap_or_default();
+        Ok(Heard { text, certificate, resumed: session.is_resumed() })
+    }
+}
+
+fn send(stream: &mut TcpStream, buffers: &mut Buffers) {
+    // Who refuses us closes; what it said before is read next.
+    let _ = stream.write_all(buffers.records.pending());
+    buffers.records.clear();
+}
+
+/// False at the end.
+fn hear(stream: &mut TcpStream, session: &mut ClientSession, buffers: &mut Buffers, plain: &mut Vec<u8>) -> Result<bool, String> {
+    let mut bytes = [0; 16 * 1024];
+    let count = stream.read(&mut bytes).map_err(|error| error.to_string())?;
+    buffers.incoming.extend_from_slice(&bytes[..count]);
+    session.receive(buffers, plain).map_err(|error| error.to_string())?;
+    if count == 0 && session.is_handshaking() {
+        return Err("closed".to_owned());
+    }
+    Ok(count > 0)
+}

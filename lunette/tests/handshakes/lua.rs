@@ -1,0 +1,205 @@
+//! Code in handshakes: what it can see, choose, wait for and refuse.
+
+use crate::client::{Authority, Client};
+use crate::rig::{Foreground, Prefix, free_port, until};
+use tls::resume::Slot;
+
+struct Server {
+    prefix: Prefix,
+    port: u16,
+    authority: Authority,
+    _running: Foreground,
+}
+
+/// A server with a certificate for `usual` and these lines in `http` and in its block.
+fn serve(http: &str, server: &str) -> Server {
+    let (prefix, port, authority) = (Prefix::new(), free_port(), Authority::new());
+    for name in ["usual", "chosen"] {
+        authority.write(&prefix, name);
+    }
+    prefix.write("conf/authority.crt", &authority.pem());
+    let http = http.replace("$PREFIX", &prefix.path.to_string_lossy());
+    let server = server.replace("$PREFIX", &prefix.path.to_string_lossy());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log debug; events {{ }}
+            http {{
+                lua_shared_dict kept 1m;
+                {http}
+                server {{
+                    listen 127.0.0.1:{port} ssl; server_name usual;
+                    ssl_certificate usual.crt; ssl_certificate_key usual.key;
+                    {server}
+                }}
+            }}"
+        ),
+    );
+    let running = Foreground::start(&prefix, port, "").unwrap();
+    Server { prefix, port, authority, _running: running }
+}
+
+fn both() -> Client {
+    Client::new(&["TLSv1.2", "TLSv1.3"], None)
+}
+
+const SAY: &str = "location / { content_by_lua_block { ngx.say(ngx.ctx.said, ngx.var.ssl_protocol) } }";
+
+/// Sets the pair `chosen` in each way that there is.
+fn choosing(cert: &str, key: &str) -> String {
+    format!(
+        "ssl_certificate_by_lua_block {{
+            local ssl = require 'ngx.ssl'
+            local function read(name)
+                return assert(io.open('$PREFIX/conf/' .. name)):read('*a')
+            end
+            ngx.sleep(0.001)
+            assert(ssl.clear_certs())
+            local certificate, key = read('chosen.crt'), read('chosen.key')
+            assert({cert})
+            assert({key})
+        }} {SAY}"
+    )
+}
+
+#[test]
+fn code_chooses_certificates_and_may_wait() {
+    let ways = [
+        ("ssl.set_cert(assert(ssl.parse_pem_cert(certificate)))", "ssl.set_priv_key(assert(ssl.parse_pem_priv_key(key)))"),
+        ("ssl.set_der_cert(assert(ssl.cert_pem_to_der(certificate)))", "ssl.set_der_priv_key(assert(ssl.priv_key_pem_to_der(key)))"),
+        (
+            "ssl.set_cert(assert(ssl.parse_der_cert(assert(ssl.cert_pem_to_der(certificate)))))",
+            "ssl.set_priv_key(assert(ssl.parse_der_priv_key(assert(ssl.priv_key_pem_to_der(key)))))",
+        ),
+    ];
+    for (cert, key) in ways {
+        let server = serve("", &choosing(cert, key));
+        for version in ["TLSv1.2", "TLSv1.3"] {
+            let heard = Client::new(&[version], None).get(server.port, "usual", None).unwrap();
+            assert_eq!((heard.certificate.as_str(), heard.text.trim()), ("CN=chosen", format!("nil{version}").as_str()));
+        }
+    }
+}
+
+#[test]
+fn order_context_and_what_requests_inherit() {
+    let server = serve(
+        "",
+        &format!(
+            "ssl_client_hello_by_lua_block {{
+                local hello = require 'ngx.ssl.clienthello'
+                ngx.ctx.said = ngx.get_phase() .. ' ' .. hello.get_client_hello_server_name()
+                    .. ' ' .. #hello.get_client_hello_ciphers() .. ' '
+                ngx.sleep(0.001)
+                if hello.get_client_hello_server_name() == 'old' then
+                    assert(hello.set_protocols({{ 'TLSv1.2' }}))
+                end
+            }}
+            ssl_certificate_by_lua_block {{
+                local ssl = require 'ngx.ssl'
+                ngx.ctx.said = ngx.ctx.said .. ngx.get_phase() .. ' ' .. ssl.get_tls1_version_str() .. ' '
+                ngx.sleep(0.001)
+            }}
+            {SAY}"
+        ),
+    );
+    for (name, version) in [("old", "TLSv1.2"), ("usual", "TLSv1.3")] {
+        let heard = both().get(server.port, name, None).unwrap();
+        let words: Vec<&str> = heard.text.split_whitespace().collect();
+        assert_eq!((words[0], words[1]), ("ssl_client_hello", name));
+        assert_eq!(words[3..], ["ssl_cert", version, version]);
+    }
+}
+
+#[test]
+fn code_refuses_handshakes_and_the_log_says_who() {
+    let refuse = "local name = require 'ngx.ssl'.server_name()
+        if name:find('wait') then ngx.sleep(0.001) end
+        if name:find('exit') then ngx.exit(ngx.ERROR) end
+        if name:find('error') then error('bad bad bad') end";
+    for (directive, words) in [("ssl_client_hello_by_lua", "callback failed"), ("ssl_certificate_by_lua", "cert cb error")] {
+        let server = serve("", &format!("{directive}_block {{ {refuse} }} {SAY}"));
+        for name in ["exit", "error", "wait-exit", "wait-error"] {
+            let error = both().get(server.port, name, None).unwrap_err();
+            assert!(error.contains("tlsv1 alert internal error"), "{name}: {error}");
+        }
+        assert!(both().get(server.port, "usual", None).is_ok());
+        let log = server.prefix.read("logs/error.log");
+        assert_eq!(log.matches("SSL_do_handshake() failed").count(), 4, "{log}");
+        assert_eq!(log.matches(words).count(), 4, "{log}");
+        assert_eq!(log.matches("bad bad bad").count(), 2);
+        assert!(log.contains(&format!("context: {directive}*, client: 127.0.0.1, server: 127.0.0.1:{}", server.port)), "{log}");
+    }
+}
+
+/// Sessions that code keeps bring clients back, and only to the server that made them.
+#[test]
+fn code_keeps_sessions() {
+    let server = serve(
+        "ssl_session_store_by_lua_block {
+            local session = require 'ngx.ssl.session'
+            ngx.shared.kept:set(session.get_session_id(), session.get_serialized_session())
+        }
+        ssl_session_fetch_by_lua_block {
+            local session = require 'ngx.ssl.session'
+            ngx.sleep(0.001)
+            local kept = ngx.shared.kept:get(session.get_session_id())
+            if kept then
+                local ok, err = session.set_serialized_session(kept)
+                print('offered: ', ok, ' ', err)
+            end
+        }",
+        &format!("ssl_session_tickets off; {SAY}"),
+    );
+    let client = Client::new(&["TLSv1.2"], None);
+    let slot = Slot::new();
+    let resumed: Vec<bool> = (0..3).map(|_| client.get(server.port, "usual", Some(slot.clone())).unwrap().resumed).collect();
+    assert_eq!(resumed, [false, true, true]);
+    let log = server.prefix.read("logs/error.log");
+    assert_eq!(log.matches("offered: true").count(), 2, "{log}");
+    // Sessions of the later version are not offered to code.
+    let later = Client::new(&["TLSv1.3"], None);
+    assert!(!later.get(server.port, "usual", Some(Slot::new())).unwrap().resumed);
+    assert!(!server.prefix.read("logs/error.log").contains("[error]"));
+}
+
+#[test]
+fn code_asks_for_certificates_of_clients() {
+    let server = serve(
+        "",
+        "ssl_certificate_by_lua_block {
+            local ssl = require 'ngx.ssl'
+            local pem = assert(io.open('$PREFIX/conf/authority.crt')):read('*a')
+            assert(ssl.verify_client(assert(ssl.parse_pem_cert(pem)), 1))
+        }
+        location / { return 200 $ssl_client_verify; }",
+    );
+    let known = server.authority.issue("client");
+    let unknown = Authority::new().issue("stranger");
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let verdict = |pair| Client::new(&[version], pair).get(server.port, "usual", None).unwrap().text;
+        assert_eq!(verdict(None), "NONE");
+        assert_eq!(verdict(Some(&known)), "SUCCESS");
+        assert!(verdict(Some(&unknown)).starts_with("FAILED:"));
+    }
+}
+
+/// A handshake that code holds up ends like every other one that takes too long.
+#[test]
+fn waiting_code_is_under_the_time_limit() {
+    let server = serve("client_header_timeout 1s;", &format!("ssl_certificate_by_lua_block {{ ngx.sleep(600) }} {SAY}"));
+    assert!(both().get(server.port, "usual", None).is_err());
+    until("the line about it", || server.prefix.read("logs/error.log").contains("client timed out"));
+}
+
+#[test]
+fn code_needs_a_server_with_tls() {
+    for directive in ["ssl_client_hello_by_lua_block", "ssl_certificate_by_lua_block"] {
+        let prefix = Prefix::new();
+        let port = free_port();
+        prefix.write("conf/nginx.conf", &format!("events {{ }} http {{ server {{ listen {port}; {directive} {{ }} }} }}"));
+        let output = prefix.run(&["-t"]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains("no ssl configured for the server"), "{text}");
+    }
+}
