@@ -42,7 +42,7 @@ pub enum Decision {
 pub struct Custom {
     /// Who chooses. A method that is named behind it takes its place.
     pub balancer: Option<Rc<dyn Balancer>>,
-    /// The block has named a method before.
+    /// The block has named a method or `keepalive` before.
     pub is_second: bool,
 }
 

@@ -100,10 +100,12 @@ impl Exchange {
     /// An idle connection to `peer`.
     #[must_use]
     pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<Connection> {
-        match self.own_pool() {
+        let found = match self.own_pool() {
             Some((pool, _)) => pool.take(self.key(peer)),
             None => self.upstream.keepalive.as_ref()?.take(self.key(peer)),
-        }
+        }?;
+        self.request.log(Level::Debug, b"get keepalive peer: using connection");
+        Some(found)
     }
 
     /// Keeps a clean connection to `peer` for the next request, where the group or its balancer does that.
@@ -111,6 +113,7 @@ impl Exchange {
         if self.request.worker.exiting.get() {
             return;
         }
+        self.request.log(Level::Debug, b"free keepalive peer: saving connection");
         let now = clock::monotonic_ms();
         let limit = |given: u64| if given == 0 { u64::MAX } else { given };
         match (self.own_pool(), &self.upstream.keepalive) {

@@ -138,7 +138,8 @@ impl Secured {
 
     /// Whom a request to `url` has in mind; `evaluated`: the URL is the request's own. `host` takes the place of the URL's.
     pub fn target(&self, request: &Request, url: &Url, evaluated: bool, host: Option<&[u8]>) -> Rc<Target> {
-        let constant = host.is_none() && !evaluated && self.certificate.is_none() && self.name.as_ref().is_none_or(|name| name.literal().is_some());
+        let constant =
+            host.is_none() && !evaluated && self.certificate.is_none() && self.name.as_ref().is_none_or(|name| name.literal().is_some());
         match constant {
             true => self.fixed.get_or_init(|| Rc::new(self.make(request, url, None))).clone(),
             false => Rc::new(self.make(request, url, host)),
