@@ -1,6 +1,7 @@
 //! The server as the process model sees it.
 
 use crate::generation::{self, Generation};
+use crate::greeting;
 use crate::places::Places;
 use crate::{opening, registry, worker};
 use base::errno::describe;
@@ -82,6 +83,9 @@ impl Application for Server {
             lua_api::open(http, surroundings, &settings.error_log)
                 .map_err(|message| LoadError { level: Level::Error, ..LoadError::new(message) })?;
             settings.privileged_agent = lua_api::agent_connections(http).is_some();
+            if !self.started {
+                greeting::say(http);
+            }
         }
         self.started |= mode == LoadMode::Run;
         Ok(())

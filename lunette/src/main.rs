@@ -4,11 +4,13 @@
 mod application;
 mod diagnostics;
 mod generation;
+mod greeting;
 mod identity;
 #[cfg(test)]
 mod inherited;
 mod lua_check;
 mod main_level;
+mod manual;
 mod opening;
 mod places;
 mod registry;

@@ -128,6 +128,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::upstream::queue::MODULE,
         lua::balancer::MODULE,
         proxy::following::MODULE,
+        proxy::caching::keeper::MODULE,
         proxy::proxy::MODULE,
         proxy::fastcgi::MODULE,
         proxy::uwsgi::MODULE,

@@ -1,5 +1,7 @@
 //! One try of one server: connect, send, read the head, pass the answer on.
 
+use crate::caching::fill::{self, Tee};
+use crate::caching::serve;
 use crate::connection::Connection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
@@ -73,7 +75,7 @@ impl<'a> Attempt<'a> {
     pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         // A body that still comes would be mistaken for the client's end.
-        let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_));
+        let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_)) && !exchange.is_kept();
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0 };
         attempt.go().await
     }
@@ -353,7 +355,13 @@ impl<'a> Attempt<'a> {
         let asked =
             Question { encoded: &exchange.encoded, written: &scratch.out, limit: route.plan.buffer_size, unwrapped: &scratch.unwrapped };
         route.dialect.answered(&request, scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
+        if let Some(outcome) = self.old_answer(answer.status).await {
+            self.keep_whole(connection, &answer);
+            self.finish(0);
+            return End::Answered(outcome);
+        }
         if self.is_intercepted(answer.status) {
+            fill::note_intercepted(self.exchange, answer.status);
             headers::keep_challenge(&request, &record);
             self.keep_whole(connection, &answer);
             self.finish(0);
@@ -366,6 +374,11 @@ impl<'a> Attempt<'a> {
         }
         headers::copy(&request, &route, &record, &answer);
         request.action.set(READING);
+        let buffering = orders.buffering.unwrap_or(route.plan.buffering);
+        let tee = if self.exchange.caching.is_some() { fill::begin(self.exchange, &answer, buffering) } else { None };
+        if tee.is_some() {
+            serve::own(&request);
+        }
         if answer.tunnel {
             return End::Answered(Box::pin(self.tunnel(connection, answer.length)).await);
         }
@@ -374,8 +387,17 @@ impl<'a> Attempt<'a> {
             self.finish(0);
             return End::Answered(sent);
         }
-        let buffering = orders.buffering.unwrap_or(route.plan.buffering);
-        End::Answered(self.relay(connection, answer, buffering).await)
+        End::Answered(self.relay(connection, answer, buffering, tee).await)
+    }
+
+    /// The old answer, if this one only confirms it, or is a failure that it may stand in for.
+    async fn old_answer(&self, status: u16) -> Option<Outcome> {
+        self.exchange.caching.as_ref()?.stale.as_ref()?;
+        let exchange = &*self.exchange;
+        if status == 304 {
+            return Box::pin(serve::confirm(exchange)).await;
+        }
+        Box::pin(serve::rescue(exchange, next::of_status(status)?)).await
     }
 
     /// Keeps the connection of an answer that needs no reading.
@@ -397,7 +419,7 @@ impl<'a> Attempt<'a> {
         core.error_pages.as_ref().is_some_and(|pages| pages.iter().any(|page| page.status == status))
     }
 
-    async fn relay(&mut self, connection: Connection, answer: Answer, buffering: bool) -> Outcome {
+    async fn relay(&mut self, connection: Connection, answer: Answer, buffering: bool, tee: Option<Tee>) -> Outcome {
         let Answer { length, keep_alive, body, .. } = answer;
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
@@ -413,8 +435,10 @@ impl<'a> Attempt<'a> {
             sender,
             can_send: self.send_error.is_none(),
             framing: body,
-            watch: self.watch,
+            watch: self.watch && tee.is_none(),
             buffering,
+            tee,
+            client_left: false,
         };
         let ended = relay.run(length).await;
         let relayed = relay.end(ended);

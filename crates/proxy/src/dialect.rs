@@ -71,6 +71,36 @@ pub struct Job<'a> {
     pub evaluated: bool,
     /// The body.
     pub body: Sent,
+    /// The answer may be kept in a cache: what the client's conditions and ranges are replaced by.
+    pub keeping: Option<Keeping<'a>>,
+}
+
+/// How an answer is asked for that a cache may keep: whole, or whether an old one still holds.
+#[derive(Clone, Copy)]
+pub struct Keeping<'a> {
+    /// The old one's `Last-Modified`, or empty.
+    pub last_modified: &'a [u8],
+    /// The old one's `ETag`, or empty.
+    pub etag: &'a [u8],
+    /// HEAD is asked as GET.
+    pub convert_head: bool,
+}
+
+impl Keeping<'_> {
+    /// Whether a field of the client stays behind.
+    #[must_use]
+    pub fn replaces(name: &[u8]) -> bool {
+        ["If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "Range", "If-Range"]
+            .iter()
+            .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+    }
+
+    /// The fields that there are.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static [u8], &[u8])> {
+        [(&b"If-Modified-Since"[..], self.last_modified), (&b"If-None-Match"[..], self.etag)]
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+    }
 }
 
 /// What the exchange learns from the request written.

@@ -1,7 +1,8 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
+use crate::caching::find::Caching;
 use crate::connection::Key;
-use crate::dialect::{Encoded, Job, Sent};
+use crate::dialect::{Encoded, Job, Keeping, Sent};
 use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
 use crate::retry;
@@ -58,6 +59,8 @@ pub struct Exchange {
     pub stale: bool,
     /// The cookie that `sticky` has set for the server of the last try.
     pub cookie: Vec<u8>,
+    /// Its dealings with a cache.
+    pub caching: Option<Box<Caching>>,
 }
 
 impl Exchange {
@@ -77,7 +80,8 @@ impl Exchange {
     }
 
     /// The URL that the request goes to.
-    fn url(&self) -> Option<&Url> {
+    #[must_use]
+    pub fn url(&self) -> Option<&Url> {
         self.evaluated.as_ref().or(self.route.pass.url.as_ref())
     }
 
@@ -99,10 +103,15 @@ impl Exchange {
     pub fn encode(&mut self) -> bool {
         let mut out = std::mem::take(&mut self.scratch.out);
         out.clear();
+        let caching = self.caching.as_ref().filter(|caching| caching.cacheable);
+        let since = caching.map(|c| c.facts.last_modified.get()).filter(|time| *time >= 0).map(wire::date::http);
+        let etag = caching.map(|c| c.facts.etag.borrow().clone()).unwrap_or_default();
+        let last_modified = since.as_ref().map_or(&[][..], |since| since);
+        let keeping = caching.map(|c| Keeping { last_modified, etag: &etag, convert_head: c.plan.convert_head });
         let encoded = self.url().and_then(|url| {
             let evaluated = self.evaluated.is_some();
             let (location, pass_headers) = (self.route.pass.location(), self.route.plan.pass_request_headers);
-            let job = Job { request: &self.request, location, pass_headers, url, evaluated, body: self.framing };
+            let job = Job { request: &self.request, location, pass_headers, url, evaluated, body: self.framing, keeping };
             self.route.dialect.encode(&job, &mut out)
         });
         self.scratch.out = out;
@@ -113,6 +122,12 @@ impl Exchange {
             }
             None => false,
         }
+    }
+
+    /// Whether the answer may be kept, so that it is read whether or not the client waits for it.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.caching.as_ref().is_some_and(|caching| caching.cacheable)
     }
 
     /// `*_allow_upstream`

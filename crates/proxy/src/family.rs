@@ -1,5 +1,7 @@
 //! The directives that repeat by protocol, written once: `proxy_buffering`, `fastcgi_buffering` and so on.
 
+use crate::caching::rows::{self as cache_rows, Caching};
+use crate::caching::said::Said;
 use crate::settings::{Bind, Family, ignore, next};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -19,6 +21,15 @@ pub trait Member: Config {
     fn family(&mut self) -> &mut Family;
 }
 
+impl<T: Member> Caching for T {
+    const NAME: &'static str = T::PREFIX;
+    const FAILURES: &'static [(&'static str, u32)] = T::NEXT;
+
+    fn said(&mut self) -> &mut Said {
+        &mut self.family().caching
+    }
+}
+
 const ALL: Context = Context::HTTP_ALL;
 
 fn name<T: Member>(suffix: &str) -> String {
@@ -31,6 +42,7 @@ pub fn rows<T: Member>() -> Vec<Row> {
     let mut rows = plain_rows::<T>();
     rows.extend(sized_rows::<T>());
     rows.extend(header_rows::<T>());
+    rows.extend(cache_rows::rows::<T>());
     rows
 }
 

@@ -1,6 +1,7 @@
 //! The content handler of a location with an upstream: body, target, then one server after the other.
 
 use crate::attempt::{Attempt, End};
+use crate::caching::{fill, look, serve};
 use crate::chosen::Unchosen;
 use crate::dialect::Encoded;
 use crate::exchange::{Exchange, Lease};
@@ -8,6 +9,7 @@ use crate::outgoing::{Early, choose_body};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::route::{Route, Routed};
+use crate::settings::next;
 use balance::{Timing, Verdict};
 use base::clock;
 use base::log::Level;
@@ -15,6 +17,7 @@ use http::body::{self, BodyState};
 use http::connection::BodyRead;
 use http::core::default;
 use http::{Outcome, Request, Step, log_request};
+use session::BoxFuture;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -77,8 +80,14 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         target: None,
         stale: false,
         cookie: Vec::new(),
+        caching: None,
     };
-    let outcome = drive(&mut exchange).await;
+    // Boxed, as every request's future would have room for it otherwise.
+    let cached = if exchange.route.plan.caching.is_some() { Box::pin(look::look(&mut exchange, again)).await } else { None };
+    let outcome = match cached {
+        Some(outcome) => outcome,
+        None => drive(&mut exchange).await,
+    };
     // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
     let mut marked = Some(&exchange.request);
     while let Some(request) = marked {
@@ -87,6 +96,23 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     }
     state.give_back(exchange.scratch);
     outcome
+}
+
+/// Runs a request from the beginning.
+fn again(request: Rc<Request>, route: Rc<Route>) -> BoxFuture<Outcome> {
+    Box::pin(run(request, route))
+}
+
+/// Answers a request that no server has answered: from the cache, if it may, or with the failure's status.
+async fn give_up(exchange: &Exchange, condition: u32, status: u16) -> Outcome {
+    if exchange.caching.is_none() {
+        return Outcome::Status(status);
+    }
+    if let Some(outcome) = Box::pin(serve::rescue(exchange, condition)).await {
+        return outcome;
+    }
+    fill::note_failure(exchange, status);
+    Outcome::Status(status)
 }
 
 /// Reads the whole body where the location wants that; an outcome refuses the request.
@@ -160,12 +186,13 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             None => None,
             Some(balancer) => match exchange.ask(&balancer, first).await {
                 Ok(asked) => asked,
+                Err(Unchosen::Answer(Outcome::Status(502))) => return give_up(exchange, next::ERROR, 502).await,
                 Err(Unchosen::Answer(outcome)) => return outcome,
                 Err(Unchosen::Failed(failure)) if exchange.goes_on(&failure) => {
                     first = false;
                     continue;
                 }
-                Err(Unchosen::Failed(failure)) => return Outcome::Status(failure.status),
+                Err(Unchosen::Failed(failure)) => return give_up(exchange, failure.condition, failure.status).await,
             },
         };
         let choice = match asked.or_else(|| exchange.choose()) {
@@ -173,6 +200,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             // Boxed, as every request's future would have room for it otherwise.
             None => match Box::pin(exchange.wait(first)).await {
                 Ok(choice) => choice,
+                Err(Outcome::Status(502)) => return give_up(exchange, next::ERROR, 502).await,
                 Err(outcome) => return outcome,
             },
         };
@@ -198,7 +226,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 exchange.note(&failure);
                 log_request!(exchange.request, Level::Debug, "http next upstream, {:x}", failure.condition << 1);
                 if !exchange.goes_on(&failure) {
-                    return Outcome::Status(failure.status);
+                    return give_up(exchange, failure.condition, failure.status).await;
                 }
             }
         }

@@ -7,6 +7,7 @@
 
 pub mod attempt;
 pub mod buffer;
+pub mod caching;
 pub mod chosen;
 pub mod connection;
 pub mod dialect;

@@ -1,6 +1,7 @@
 //! Passes an answer's body on, at the client's pace or ahead of it.
 
 use crate::buffer::Store;
+use crate::caching::fill::Tee;
 use crate::connection::Connection;
 use crate::dialect::Framing;
 use crate::pace::Pace;
@@ -40,6 +41,10 @@ pub struct Relay<'a> {
     pub watch: bool,
     /// Read ahead of the client.
     pub buffering: bool,
+    /// A copy for the cache.
+    pub tee: Option<Tee>,
+    /// The client is gone, and the cache alone takes the rest.
+    pub client_left: bool,
 }
 
 /// What remains after the upstream has said everything.
@@ -98,7 +103,7 @@ impl Relay<'_> {
     /// Relays the body; the head, `head` bytes of the input, has been dealt with. [`Relay::end`] follows.
     pub async fn run(&mut self, head: usize) -> Ended {
         let mut store = Store::default();
-        if self.request.flags.header_only.get() {
+        if self.request.flags.header_only.get() && self.tee.is_none() {
             let clean = self.skip(head);
             return Ended { store, end: End::Whole, clean };
         }
@@ -116,7 +121,7 @@ impl Relay<'_> {
                 Decoded::Stopped => return Ended { store, end: End::ClientGone, clean: false },
             }
             from = 0;
-            if !feed(self.request, self.plan, &mut store).await {
+            if !feed(self.request, self.plan, &mut store).await && !self.goes_on(&mut store) {
                 return Ended { store, end: End::ClientGone, clean: false };
             }
             self.prepare_read(&mut pace);
@@ -124,10 +129,21 @@ impl Relay<'_> {
                 Event::Data | Event::Drained | Event::Resume => continue,
                 Event::Closed => self.closed(),
                 Event::Failed => End::Broken,
+                Event::ClientGone if self.goes_on(&mut store) => continue,
                 Event::ClientGone => End::ClientGone,
             };
             return Ended { store, end, clean: false };
         }
+    }
+
+    /// The client is gone: whether the rest is read for the cache.
+    fn goes_on(&mut self, store: &mut Store) -> bool {
+        if !self.tee.as_ref().is_some_and(Tee::is_open) {
+            return false;
+        }
+        *store = Store::default();
+        self.client_left = true;
+        true
     }
 
     /// Nobody wants the body: the connection is left in the middle of it, unless there is none or its records are here already.
@@ -170,8 +186,14 @@ impl Relay<'_> {
 
     /// Takes it apart.
     pub fn end(self, ended: Ended) -> Relayed {
-        let Ended { store, end, clean } = ended;
+        let Ended { store, mut end, clean } = ended;
         let sent = self.sender.sent;
+        if let Some(tee) = self.tee.filter(|_| end == End::Whole) {
+            tee.keep();
+        }
+        if self.client_left {
+            end = End::ClientGone;
+        }
         let connection = (clean && self.sender.is_done()).then_some(self.connection);
         Relayed { connection, sent, rest: Rest { store, end } }
     }
@@ -194,8 +216,15 @@ impl Relay<'_> {
                     let length = data.len() as u64;
                     self.record.update(0, |t, _| t.length += length);
                     passed = true;
-                    if !emit(self.request, self.plan, self.buffering, store, data).await {
-                        return Decoded::Stopped;
+                    if let Some(tee) = &mut self.tee {
+                        tee.write(data);
+                    }
+                    if !self.client_left && !emit(self.request, self.plan, self.buffering, store, data).await {
+                        if !self.tee.as_ref().is_some_and(Tee::is_open) {
+                            return Decoded::Stopped;
+                        }
+                        *store = Store::default();
+                        self.client_left = true;
                     }
                     at += end;
                 }
@@ -265,7 +294,7 @@ impl Relay<'_> {
                 Poll::Pending => {}
             }
         }
-        if self.request.wire.queued() > 0 || !store.is_empty() {
+        if !self.client_left && (self.request.wire.queued() > 0 || !store.is_empty()) {
             let below = if store.is_empty() { 0 } else { self.plan.busy / 2 };
             match self.request.wire.poll_drain(cx, below) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::ClientGone),

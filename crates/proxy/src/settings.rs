@@ -1,8 +1,10 @@
 //! The settings that every `*_pass` protocol has, and what they amount to once a location is merged.
 
+use crate::caching::plan::CachePlan;
+use crate::caching::said::Said;
 use crate::hidden::Hidden;
 use crate::limits::default;
-use crate::secure::said::Said;
+use cache::freshness::Ignored;
 use http::core::TempPath;
 use session::Complex;
 use std::rc::Rc;
@@ -92,17 +94,28 @@ pub mod ignore {
     /// `X-Accel-Charset`
     pub const CHARSET: u32 = 1 << 3;
 
-    /// The words of the directive. Those with no bit matter to a cache alone, and there is none yet.
+    /// `X-Accel-Expires`
+    pub const ACCEL_EXPIRES: u32 = 1 << 4;
+    /// `Expires`
+    pub const EXPIRES: u32 = 1 << 5;
+    /// `Cache-Control`
+    pub const CACHE_CONTROL: u32 = 1 << 6;
+    /// `Set-Cookie`
+    pub const SET_COOKIE: u32 = 1 << 7;
+    /// `Vary`
+    pub const VARY: u32 = 1 << 8;
+
+    /// The words of the directive.
     pub const WORDS: [(&str, u32); 9] = [
         ("X-Accel-Redirect", REDIRECT),
-        ("X-Accel-Expires", 0),
+        ("X-Accel-Expires", ACCEL_EXPIRES),
         ("X-Accel-Limit-Rate", LIMIT_RATE),
         ("X-Accel-Buffering", BUFFERING),
         ("X-Accel-Charset", CHARSET),
-        ("Expires", 0),
-        ("Cache-Control", 0),
-        ("Set-Cookie", 0),
-        ("Vary", 0),
+        ("Expires", EXPIRES),
+        ("Cache-Control", CACHE_CONTROL),
+        ("Set-Cookie", SET_COOKIE),
+        ("Vary", VARY),
     ];
 }
 
@@ -122,7 +135,9 @@ macro_rules! family_fields {
         pub struct Family {
             $($(#[$doc])* pub $field: Option<$type>,)+
             /// `*_ssl_*`
-            pub secure: Said,
+            pub secure: crate::secure::said::Said,
+            /// `*_cache*`
+            pub caching: Said,
         }
 
         impl Family {
@@ -130,6 +145,7 @@ macro_rules! family_fields {
             pub fn inherit(&mut self, parent: &Family) {
                 conf::inherit!(self, parent; $($field),+);
                 self.secure.inherit(&parent.secure);
+                self.caching.inherit(&parent.caching);
             }
         }
     };
@@ -260,6 +276,23 @@ pub struct Plan {
     pub pass_trailers: bool,
     /// `*_allow_upstream`
     pub allow_upstream: Rc<Vec<Complex>>,
+    /// `*_cache*`, where there is a cache
+    pub caching: Option<Rc<CachePlan>>,
+}
+
+impl Plan {
+    /// The fields that have no say in what a cache keeps.
+    #[must_use]
+    pub fn uncounted(&self) -> Ignored {
+        let is = |bit| self.ignore & bit != 0;
+        Ignored {
+            accel_expires: is(ignore::ACCEL_EXPIRES),
+            expires: is(ignore::EXPIRES),
+            cache_control: is(ignore::CACHE_CONTROL),
+            set_cookie: is(ignore::SET_COOKIE),
+            vary: is(ignore::VARY),
+        }
+    }
 }
 
 impl Family {
@@ -330,6 +363,7 @@ impl Family {
             pass_request_body: self.pass_request_body.unwrap_or(true),
             pass_trailers: self.pass_trailers.unwrap_or(false),
             allow_upstream: self.allow_upstream.clone().unwrap_or_default(),
+            caching: CachePlan::new(&self.caching, prefix)?.map(Rc::new),
         })
     }
 }

@@ -19,6 +19,7 @@ pub fn define_all(variables: &mut Variables) {
     define(variables, "upstream_response_length", NO_CACHE, |r, out| each(r, out, |t, out| push_number(out, t.length)));
     define(variables, "upstream_bytes_received", NO_CACHE, |r, out| each(r, out, |t, out| push_number(out, t.received)));
     define(variables, "upstream_bytes_sent", NO_CACHE, |r, out| each(r, out, |t, out| push_number(out, t.sent)));
+    crate::caching::facts::define_all(variables);
     define_family(variables, "upstream_http_", NO_CACHE, header);
     define_family(variables, "upstream_trailer_", NO_CACHE, trailer);
     define_family(variables, "upstream_cookie_", NO_CACHE, cookie);

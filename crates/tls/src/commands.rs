@@ -122,8 +122,8 @@ impl Commands {
                 }
             }
             "options" => self.options(value).ok_or_else(bad)?,
-            _ if WITHOUT_EFFECT.iter().any(|known| is(&known)) => self.notes.push(format!("command \"{name}\" has no effect")),
-            _ if MISSING.iter().any(|known| is(&known)) => return Err("the command is not supported".to_owned()),
+            _ if WITHOUT_EFFECT.iter().any(&is) => self.notes.push(format!("command \"{name}\" has no effect")),
+            _ if MISSING.iter().any(&is) => return Err("the command is not supported".to_owned()),
             _ => return Err(format!("error:0A000182:SSL routines::unknown cmd name:cmd={name}")),
         }
         Ok(())

@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 8] = [
     &["base", "sys", "luajit-sys"],
     &["conf", "wire", "tls", "shm", "lua"],
     &["net"],
-    &["session", "balance", "daemon", "resolver"],
+    &["session", "balance", "cache", "daemon", "resolver"],
     &["http", "stream"],
     &["engine", "proxy", "modules", "lua-api"],
     &["front"],

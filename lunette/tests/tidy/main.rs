@@ -4,6 +4,7 @@
 
 mod cycles;
 mod floors;
+mod index;
 mod manual;
 mod shape;
 mod source;

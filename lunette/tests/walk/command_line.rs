@@ -127,7 +127,7 @@ fn versions_and_help() {
     assert_eq!((version.as_str(), code), ("nginx version: lunette/1.31.3\n", Some(0)));
     let (_, built, _) = run("-V");
     let arguments = built.lines().find_map(|line| line.strip_prefix("configure arguments: ")).unwrap();
-    assert!(arguments.contains("--with-threads") && built.contains("rustls"), "{built}");
+    assert!(arguments.contains("--with-threads") && arguments.starts_with("--prefix=") && arguments.contains("/nginx.conf"), "{built}");
     let (_, help, code) = run("-h");
     assert!(help.contains("Usage: nginx [-?hvVtTq] [-s signal] [-p prefix]"), "{help}");
     assert_eq!(code, Some(0));
@@ -144,4 +144,20 @@ fn a_taken_port_is_tried_five_times() {
     let line = format!("nginx: [emerg] bind() to 0.0.0.0:{port} failed (98: Address already in use)\n");
     assert_eq!((stderr, code), (format!("{}nginx: [emerg] still could not bind()\n", line.repeat(5)), Some(1)));
     assert!(prefix.is_down());
+}
+
+#[test]
+fn a_start_at_a_terminal_says_where_it_listens() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write("conf/nginx.conf", &configuration(port, "x"));
+    let start = format!("{BINARY} -p {}", prefix.path.display());
+    // `script` runs the command at a terminal of its own.
+    let output = Command::new("script").args(["-qec", &start, "/dev/null"]).stdin(std::process::Stdio::null()).output().unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert_eq!(seen, format!("nginx: starting on http://localhost:{port}/\n"));
+    assert!(prefix.run(&["-s", "stop"]).status.success());
+    // Without a terminal nothing is said, as by nginx.
+    crate::rig::until("the end", || prefix.is_down());
+    assert_eq!(texts(&prefix.run(&[])).1, "");
 }

@@ -7,6 +7,7 @@ mod command_line;
 mod diagnostics;
 mod libraries;
 mod lua;
+mod manual;
 mod modes;
 mod names;
 mod processes;

@@ -56,7 +56,7 @@ impl Dialect for FastCgi {
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let start = request::open(out, self.keep);
-        self.params.push::<request::FastCgi>(job.request, job.pass_headers, out);
+        self.params.push::<request::FastCgi>(job, out);
         request::close(out, start);
         Some(Encoded { envelope: Envelope::Records, ..gateway::encoded(job.request) })
     }

@@ -1,7 +1,7 @@
 //! What FastCGI, uwsgi and SCGI share: the parameters of a request, and the head of an answer.
 
 use super::http1::has_control;
-use super::{Answer, Encoded, Framing, Head, Question};
+use super::{Answer, Encoded, Framing, Head, Job, Keeping, Question};
 use crate::limits::MAX_HEADERS;
 use crate::retry;
 use base::log::Level;
@@ -47,7 +47,8 @@ impl Params {
     }
 
     /// Appends the parameters of a request and its headers, where they are passed on.
-    pub fn push<P: Pairs>(&self, request: &Request, pass_headers: bool, out: &mut Vec<u8>) {
+    pub fn push<P: Pairs>(&self, job: &Job<'_>, out: &mut Vec<u8>) {
+        let request = job.request;
         for param in &self.list {
             let start = out.len();
             let mut empty = false;
@@ -60,16 +61,25 @@ impl Params {
                 out.truncate(start);
             }
         }
-        if pass_headers {
-            self.push_headers::<P>(request, out);
+        if job.pass_headers {
+            self.push_headers::<P>(request, job.keeping.is_some(), out);
+        }
+        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
+            if !self.replaces(name) {
+                P::push(out, Name::Header(name), |out| out.extend_from_slice(value));
+            }
         }
     }
 
+    fn replaces(&self, name: &[u8]) -> bool {
+        self.replaced.iter().any(|rest| cgi::names(name, rest))
+    }
+
     /// Headers of one name are one parameter, with a comma between its values.
-    fn push_headers<P: Pairs>(&self, request: &Request, out: &mut Vec<u8>) {
+    fn push_headers<P: Pairs>(&self, request: &Request, keeping: bool, out: &mut Vec<u8>) {
         let headers = request.headers.borrow();
         for (i, (name, value)) in headers.iter().enumerate() {
-            if self.replaced.iter().any(|rest| cgi::names(name, rest)) {
+            if self.replaces(name) || (keeping && Keeping::replaces(name)) {
                 continue;
             }
             if headers.iter().take(i).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)) {

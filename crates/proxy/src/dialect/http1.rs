@@ -1,6 +1,6 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Keeping, Question, Sent};
 use crate::hidden::Hidden;
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
 use crate::retry;
@@ -77,10 +77,10 @@ impl Http1 {
         upgrade
     }
 
-    fn push_clients_fields(&self, request: &Request, out: &mut Vec<u8>) {
+    fn push_clients_fields(&self, request: &Request, keeping: bool, out: &mut Vec<u8>) {
         let headers = request.headers.borrow();
         for (name, value) in headers.iter() {
-            if self.not_copied.contains(Known::of(name), name) {
+            if self.not_copied.contains(Known::of(name), name) || (keeping && Keeping::replaces(name)) {
                 continue;
             }
             if has_control(value) {
@@ -153,6 +153,7 @@ impl Dialect for Http1 {
                     out.extend_from_slice(&request.line.borrow().method_name);
                 }
             }
+            None if job.keeping.is_some_and(|k| k.convert_head) && request.method() == Method::HEAD => out.extend_from_slice(b"GET"),
             None => out.extend_from_slice(&request.line.borrow().method_name),
         }
         let method = out.get(start..).unwrap_or_default();
@@ -189,7 +190,12 @@ impl Dialect for Http1 {
             }
         }
         if job.pass_headers {
-            self.push_clients_fields(request, out);
+            self.push_clients_fields(request, job.keeping.is_some(), out);
+        }
+        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
+            if !self.not_copied.contains(Known::of(name), name) {
+                [name, b": ", value, b"\r\n"].into_iter().for_each(|part| out.extend_from_slice(part));
+            }
         }
         out.extend_from_slice(b"\r\n");
         Some(encoded)

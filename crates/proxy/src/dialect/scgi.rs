@@ -36,7 +36,7 @@ impl Dialect for Scgi {
         // The first parameter says what really follows.
         let length = if let Sent::Length(length) = job.body { length } else { 0 };
         scgi::Scgi::push(out, Name::Given(b"CONTENT_LENGTH"), |out| push_number(out, length));
-        self.params.push::<scgi::Scgi>(job.request, job.pass_headers, out);
+        self.params.push::<scgi::Scgi>(job, out);
         scgi::close(out, start);
         Some(gateway::encoded(job.request))
     }

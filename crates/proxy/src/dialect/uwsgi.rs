@@ -40,7 +40,7 @@ impl Dialect for Uwsgi {
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let start = uwsgi::open(out);
-        self.params.push::<Pairs>(job.request, job.pass_headers, out);
+        self.params.push::<Pairs>(job, out);
         out.extend_from_slice(&self.string);
         if let Err(length) = uwsgi::close(out, start, self.modifiers) {
             log_request!(job.request, Level::Alert, "uwsgi request is too big: {length}");

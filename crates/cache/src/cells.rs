@@ -1,0 +1,521 @@
+//! The records of an index: a hash table with chains and three queues, all of it numbers of records in shared words.
+
+use crate::key::Digest;
+use shm::{Records, Zone, lock};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64, fence};
+
+/// Words of a record.
+mod at {
+    pub(super) const KEY: usize = 0;
+    /// The bucket of this number: its first record; this record's next in its own bucket.
+    pub(super) const LINKS: usize = 2;
+    /// The record before and behind this one in its queue.
+    pub(super) const QUEUE: usize = 3;
+    /// Flags and frequency; uses.
+    pub(super) const STATE: usize = 4;
+    pub(super) const BLOCKS: usize = 5;
+    pub(super) const VALID: usize = 6;
+    pub(super) const ACCESSED: usize = 7;
+    pub(super) const FETCHED: usize = 8;
+    pub(super) const VERSION: usize = 9;
+    pub(super) const WORDS: usize = 12;
+}
+
+/// Words of record 0, which is the index's own.
+mod own {
+    /// Three queues: first and last record.
+    pub(super) const QUEUES: usize = 0;
+    /// First free record; first never used.
+    pub(super) const FREE: usize = 3;
+    /// Blocks of the three queues' files.
+    pub(super) const BLOCKS: usize = 4;
+    pub(super) const FILES: usize = 7;
+    pub(super) const LOADED: usize = 8;
+    pub(super) const LEASE: usize = 9;
+    pub(super) const CURSOR: usize = 10;
+    pub(super) const VERSION: usize = 11;
+}
+
+/// Words of the zone.
+const LOCK: usize = 0;
+const SEQUENCE: usize = 1;
+
+/// Bits of a record's state.
+pub mod flag {
+    /// It stands for a key.
+    pub const USED: u32 = 1;
+    /// There is a file.
+    pub const FILE: u32 = 2;
+    /// Which queue.
+    pub const QUEUE: u32 = 3 << 2;
+    /// How often it was used, up to three.
+    pub const FREQUENCY: u32 = 3 << 4;
+    /// The status that stands for an answer.
+    pub const ERROR: u32 = 0xfff << 8;
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// There is a file.
+    pub exists: bool,
+    /// How often it was asked for while there was none.
+    pub uses: u32,
+    /// An error that stands for an answer, or 0.
+    pub error: u16,
+    /// Until when the error holds, seconds.
+    pub valid: i64,
+    /// Changes whenever the file does.
+    pub version: u64,
+}
+
+/// The queues of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// No queue.
+    None = 0,
+    /// New files.
+    Small = 1,
+    /// Files that were asked for again.
+    Main = 2,
+    /// Keys without a file.
+    Ghost = 3,
+}
+
+/// How often a look without lock is tried.
+const LOOKS: u32 = 16;
+
+/// The records.
+#[derive(Debug)]
+pub struct Cells {
+    records: Records,
+    capacity: usize,
+}
+
+impl Cells {
+    /// Those of a zone.
+    pub fn new(zone: Rc<Zone>) -> Cells {
+        let records = Records::new(zone, at::WORDS);
+        let capacity = records.capacity().min(u32::MAX as usize);
+        Cells { records, capacity }
+    }
+
+    /// Records there are, without the index's own.
+    pub fn capacity(&self) -> usize {
+        self.capacity.saturating_sub(1)
+    }
+
+    /// Locks. What a dead process left is emptied.
+    pub fn lock(&self) -> Held<'_> {
+        let robbed = lock::acquire(self.records.header(LOCK));
+        let sequence = self.records.header(SEQUENCE);
+        let torn = sequence.load(Relaxed) & 1 != 0;
+        if !torn {
+            sequence.fetch_add(1, Relaxed);
+        }
+        fence(Release);
+        let held = Held { cells: self };
+        if robbed || torn {
+            held.empty();
+        }
+        held
+    }
+
+    fn word(&self, id: usize, i: usize) -> &AtomicU64 {
+        self.records.word(id, i)
+    }
+
+    fn half(&self, id: usize, word: usize, i: usize) -> &AtomicU32 {
+        self.records.half(id, word, i)
+    }
+
+    fn bucket(&self, key: &Digest) -> &AtomicU32 {
+        let (hash, _) = words(key);
+        // The words of record 0 are the index's own.
+        let bucket = 1 + (hash % self.capacity().max(1) as u64) as usize;
+        self.half(bucket, at::LINKS, 0)
+    }
+
+    fn find(&self, key: &Digest) -> Option<usize> {
+        let (first, second) = words(key);
+        let mut id = self.bucket(key).load(Relaxed) as usize;
+        for _ in 0..self.capacity {
+            if id == 0 {
+                return None;
+            }
+            if self.word(id, at::KEY).load(Relaxed) == first && self.word(id, at::KEY + 1).load(Relaxed) == second {
+                return Some(id);
+            }
+            id = self.half(id, at::LINKS, 1).load(Relaxed) as usize;
+        }
+        None
+    }
+
+    fn entry(&self, id: usize) -> Entry {
+        let state = self.half(id, at::STATE, 0).load(Relaxed);
+        Entry {
+            exists: state & flag::FILE != 0,
+            uses: self.half(id, at::STATE, 1).load(Relaxed),
+            error: ((state & flag::ERROR) >> 8) as u16,
+            valid: self.word(id, at::VALID).load(Relaxed).cast_signed(),
+            version: self.word(id, at::VERSION).load(Relaxed),
+        }
+    }
+
+    /// Finds a key without the lock.
+    pub fn look(&self, key: &Digest) -> Option<(usize, Entry)> {
+        let sequence = self.records.header(SEQUENCE);
+        for _ in 0..LOOKS {
+            let before = sequence.load(Acquire);
+            if before & 1 != 0 {
+                std::hint::spin_loop();
+                continue;
+            }
+            let found = self.find(key).map(|id| (id, self.entry(id)));
+            fence(Acquire);
+            if sequence.load(Relaxed) == before {
+                return found;
+            }
+        }
+        let held = self.lock();
+        held.find(key).map(|id| (id, held.entry(id)))
+    }
+
+    /// Notes a use of a record. Without lock: if the record has become another's, that one is used once more.
+    pub fn note_use(&self, id: usize, now: i64) {
+        let state = self.half(id, at::STATE, 0);
+        let value = state.load(Relaxed);
+        let uses = (value & flag::FREQUENCY) >> 4;
+        if uses < 3 {
+            // Lost against a change under the lock: that change counts.
+            let _ = state.compare_exchange(value, (value & !flag::FREQUENCY) | ((uses + 1) << 4), Relaxed, Relaxed);
+        }
+        let accessed = self.word(id, at::ACCESSED);
+        if accessed.load(Relaxed) != now.cast_unsigned() {
+            accessed.store(now.cast_unsigned(), Relaxed);
+        }
+    }
+
+    /// Whether all files are known.
+    pub fn loaded(&self) -> bool {
+        self.word(0, own::LOADED).load(Acquire) != 0
+    }
+
+    /// All files are known now.
+    pub fn set_loaded(&self) {
+        self.word(0, own::LOADED).store(1, Release);
+    }
+
+    /// Takes the lease, or keeps it.
+    pub fn lease(&self) -> bool {
+        let word = self.word(0, own::LEASE);
+        let own = lock::after_fork();
+        let holder = word.load(Acquire);
+        if holder == own {
+            return true;
+        }
+        let alive = holder != 0 && {
+            let id = i32::try_from(holder & 0xffff_ffff).unwrap_or(0);
+            sys::process::birth(id).is_some_and(|(ticks, ended)| !ended && (ticks << 32) == holder & !0xffff_ffff)
+        };
+        !alive && word.compare_exchange(holder, own, AcqRel, Relaxed).is_ok()
+    }
+}
+
+fn words(key: &Digest) -> (u64, u64) {
+    let word = |half: &[u8]| half.try_into().map_or(0, u64::from_le_bytes);
+    let (first, second) = key.split_at(8);
+    (word(first), word(second))
+}
+
+/// The records, locked.
+pub struct Held<'a> {
+    cells: &'a Cells,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.cells.records.header(SEQUENCE).fetch_add(1, Release);
+        lock::release(self.cells.records.header(LOCK));
+    }
+}
+
+impl Held<'_> {
+    /// Forgets everything but who looks after the cache.
+    fn empty(&self) {
+        let lease = self.cells.word(0, own::LEASE).load(Relaxed);
+        let version = self.cells.word(0, own::VERSION).load(Relaxed);
+        for id in 0..self.cells.capacity {
+            (0..at::WORDS).for_each(|i| self.cells.word(id, i).store(0, Relaxed));
+        }
+        self.cells.word(0, own::LEASE).store(lease, Relaxed);
+        self.cells.word(0, own::VERSION).store(version, Relaxed);
+    }
+
+    /// The record of a key.
+    pub fn find(&self, key: &Digest) -> Option<usize> {
+        self.cells.find(key)
+    }
+
+    /// What a record says.
+    pub fn entry(&self, id: usize) -> Entry {
+        self.cells.entry(id)
+    }
+
+    /// A fresh record for a key, in no queue.
+    pub fn allocate(&self, key: &Digest) -> Option<usize> {
+        let cells = self.cells;
+        let (free, mark) = (cells.half(0, own::FREE, 0), cells.half(0, own::FREE, 1));
+        let id = match free.load(Relaxed) {
+            0 => {
+                let next = mark.load(Relaxed).max(1);
+                if next as usize >= cells.capacity {
+                    return None;
+                }
+                mark.store(next + 1, Relaxed);
+                next
+            }
+            id => {
+                free.store(cells.half(id as usize, at::QUEUE, 1).load(Relaxed), Relaxed);
+                id
+            }
+        };
+        let (first, second) = words(key);
+        let place = id as usize;
+        cells.word(place, at::KEY).store(first, Relaxed);
+        cells.word(place, at::KEY + 1).store(second, Relaxed);
+        (at::QUEUE..at::WORDS).for_each(|i| cells.word(place, i).store(0, Relaxed));
+        self.set_flags(place, flag::USED);
+        let bucket = cells.bucket(key);
+        cells.half(place, at::LINKS, 1).store(bucket.load(Relaxed), Relaxed);
+        bucket.store(id, Relaxed);
+        Some(place)
+    }
+
+    /// Gives a record back.
+    pub fn remove(&self, id: usize) {
+        self.unlink(id);
+        self.forget_file(id);
+        let cells = self.cells;
+        let next = cells.half(id, at::LINKS, 1).load(Relaxed);
+        let mut link = cells.bucket(&self.key(id));
+        for _ in 0..cells.capacity {
+            match link.load(Relaxed) {
+                0 => break,
+                found if found as usize == id => {
+                    link.store(next, Relaxed);
+                    break;
+                }
+                other => link = cells.half(other as usize, at::LINKS, 1),
+            }
+        }
+        self.set_flags(id, 0);
+        cells.half(id, at::QUEUE, 1).store(cells.half(0, own::FREE, 0).load(Relaxed), Relaxed);
+        cells.half(0, own::FREE, 0).store(id as u32, Relaxed);
+    }
+
+    /// The key of a record.
+    pub fn key(&self, id: usize) -> Digest {
+        let mut key = Digest::default();
+        let (first, second) = key.split_at_mut(8);
+        first.copy_from_slice(&self.cells.word(id, at::KEY).load(Relaxed).to_le_bytes());
+        second.copy_from_slice(&self.cells.word(id, at::KEY + 1).load(Relaxed).to_le_bytes());
+        key
+    }
+
+    /// Flags of a record.
+    pub fn flags(&self, id: usize) -> u32 {
+        self.cells.half(id, at::STATE, 0).load(Relaxed)
+    }
+
+    fn set_flags(&self, id: usize, value: u32) {
+        self.cells.half(id, at::STATE, 0).store(value, Relaxed);
+    }
+
+    fn queue_of(&self, id: usize) -> usize {
+        ((self.flags(id) & flag::QUEUE) >> 2) as usize
+    }
+
+    fn ends(&self, queue: usize) -> (&AtomicU32, &AtomicU32) {
+        let word = own::QUEUES + queue.saturating_sub(1);
+        (self.cells.half(0, word, 0), self.cells.half(0, word, 1))
+    }
+
+    /// Puts a record at the end of a queue.
+    pub fn push(&self, id: usize, queue: Queue) {
+        let number = queue as usize;
+        let (first, last) = self.ends(number);
+        let old = last.load(Relaxed);
+        self.cells.half(id, at::QUEUE, 0).store(old, Relaxed);
+        self.cells.half(id, at::QUEUE, 1).store(0, Relaxed);
+        match old {
+            0 => first.store(id as u32, Relaxed),
+            old => self.cells.half(old as usize, at::QUEUE, 1).store(id as u32, Relaxed),
+        }
+        last.store(id as u32, Relaxed);
+        self.set_flags(id, (self.flags(id) & !flag::QUEUE) | ((number as u32) << 2));
+        self.blocks_of(number).fetch_add(self.size(id), Relaxed);
+    }
+
+    /// Takes a record out of its queue.
+    pub fn unlink(&self, id: usize) {
+        let queue = self.queue_of(id);
+        if queue == 0 {
+            return;
+        }
+        let (first, last) = self.ends(queue);
+        let before = self.cells.half(id, at::QUEUE, 0).load(Relaxed);
+        let behind = self.cells.half(id, at::QUEUE, 1).load(Relaxed);
+        match before {
+            0 => first.store(behind, Relaxed),
+            other => self.cells.half(other as usize, at::QUEUE, 1).store(behind, Relaxed),
+        }
+        match behind {
+            0 => last.store(before, Relaxed),
+            other => self.cells.half(other as usize, at::QUEUE, 0).store(before, Relaxed),
+        }
+        self.set_flags(id, self.flags(id) & !flag::QUEUE);
+        let blocks = self.blocks_of(queue);
+        blocks.store(blocks.load(Relaxed).saturating_sub(self.size(id)), Relaxed);
+    }
+
+    /// The record that is longest in a queue.
+    pub fn oldest(&self, queue: Queue) -> Option<usize> {
+        let id = self.ends(queue as usize).0.load(Relaxed) as usize;
+        (id != 0).then_some(id)
+    }
+
+    fn blocks_of(&self, queue: usize) -> &AtomicU64 {
+        self.cells.word(0, own::BLOCKS + queue.saturating_sub(1))
+    }
+
+    /// Blocks of a queue's files.
+    pub fn queue_blocks(&self, queue: Queue) -> u64 {
+        self.blocks_of(queue as usize).load(Relaxed)
+    }
+
+    /// Blocks of all files.
+    pub fn blocks(&self) -> u64 {
+        self.queue_blocks(Queue::Small).saturating_add(self.queue_blocks(Queue::Main))
+    }
+
+    /// Number of files.
+    pub fn files(&self) -> u64 {
+        self.cells.word(0, own::FILES).load(Relaxed)
+    }
+
+    fn size(&self, id: usize) -> u64 {
+        self.cells.word(id, at::BLOCKS).load(Relaxed)
+    }
+
+    /// Sets the blocks of a record that is in no queue.
+    pub fn set_size(&self, id: usize, blocks: u64) {
+        self.cells.word(id, at::BLOCKS).store(blocks, Relaxed);
+    }
+
+    /// There is a file.
+    pub fn set_file(&self, id: usize, now: i64) {
+        let flags = self.flags(id);
+        if flags & flag::FILE == 0 {
+            self.cells.word(0, own::FILES).fetch_add(1, Relaxed);
+        }
+        self.set_flags(id, (flags | flag::FILE) & !(flag::FREQUENCY | flag::ERROR));
+        self.set_accessed(id, now);
+    }
+
+    /// There is no file any more. The record is in no queue.
+    pub fn forget_file(&self, id: usize) {
+        let flags = self.flags(id);
+        if flags & flag::FILE != 0 {
+            let files = self.cells.word(0, own::FILES);
+            files.store(files.load(Relaxed).saturating_sub(1), Relaxed);
+        }
+        self.set_flags(id, flags & !(flag::FILE | flag::FREQUENCY | flag::ERROR));
+        self.set_size(id, 0);
+    }
+
+    /// An error stands for the answer.
+    pub fn set_error(&self, id: usize, error: u16, valid: i64) {
+        self.set_flags(id, (self.flags(id) & !flag::ERROR) | (u32::from(error) << 8 & flag::ERROR));
+        self.cells.word(id, at::VALID).store(valid.cast_unsigned(), Relaxed);
+    }
+
+    /// How often the key was asked for while it had no file.
+    pub fn uses(&self, id: usize) -> u32 {
+        self.cells.half(id, at::STATE, 1).load(Relaxed)
+    }
+
+    /// Counts that once more.
+    pub fn add_use(&self, id: usize) -> u32 {
+        let uses = self.uses(id).saturating_add(1);
+        self.cells.half(id, at::STATE, 1).store(uses, Relaxed);
+        uses
+    }
+
+    /// How often its file was used, up to three.
+    pub fn frequency(&self, id: usize) -> u32 {
+        (self.flags(id) & flag::FREQUENCY) >> 4
+    }
+
+    /// Sets that.
+    pub fn set_frequency(&self, id: usize, value: u32) {
+        self.set_flags(id, (self.flags(id) & !flag::FREQUENCY) | (value << 4 & flag::FREQUENCY));
+    }
+
+    /// When it was last used, seconds.
+    pub fn accessed(&self, id: usize) -> i64 {
+        self.cells.word(id, at::ACCESSED).load(Relaxed).cast_signed()
+    }
+
+    /// Sets that.
+    pub fn set_accessed(&self, id: usize, now: i64) {
+        self.cells.word(id, at::ACCESSED).store(now.cast_unsigned(), Relaxed);
+    }
+
+    /// Until when somebody fetches it, milliseconds.
+    pub fn fetched_until(&self, id: usize) -> u64 {
+        self.cells.word(id, at::FETCHED).load(Relaxed)
+    }
+
+    /// Whether somebody ever began to fetch it and has not ended.
+    pub fn is_locked(&self, id: usize) -> bool {
+        self.fetched_until(id) != 0
+    }
+
+    /// Takes on the fetching if nobody has it now.
+    pub fn take_fetch(&self, id: usize, now_ms: u64, until_ms: u64) -> bool {
+        let free = self.fetched_until(id) <= now_ms;
+        if free {
+            self.cells.word(id, at::FETCHED).store(until_ms, Relaxed);
+        }
+        free
+    }
+
+    /// Ends it.
+    pub fn end_fetch(&self, id: usize) {
+        self.cells.word(id, at::FETCHED).store(0, Relaxed);
+    }
+
+    /// A version that no file had before.
+    pub fn new_version(&self, id: usize) -> u64 {
+        let version = self.cells.word(0, own::VERSION).fetch_add(1, Relaxed) + 1;
+        self.cells.word(id, at::VERSION).store(version, Relaxed);
+        version
+    }
+
+    /// The records that have been used at least once end here.
+    pub fn mark(&self) -> usize {
+        (self.cells.half(0, own::FREE, 1).load(Relaxed) as usize).min(self.cells.capacity)
+    }
+
+    /// The next records that the manager looks at, and remembers that he has.
+    pub fn advance(&self, count: usize) -> (usize, usize) {
+        let cursor = self.cells.word(0, own::CURSOR);
+        let start = (cursor.load(Relaxed) as usize).max(1);
+        let end = start.saturating_add(count).min(self.mark());
+        cursor.store(if end >= self.mark() { 1 } else { end as u64 }, Relaxed);
+        (start, end.max(start))
+    }
+}

@@ -1,0 +1,206 @@
+//! The beginning of a cache file: what is known of the answer, its key, its head. The body follows.
+//!
+//! A file is whole or it is none: the checksum covers everything up to the body, the length is the file's.
+
+use crate::key::Digest;
+
+/// What a file of this version begins with.
+const MAGIC: [u8; 8] = *b"LNTCACH1";
+/// Bytes of the part of fixed size.
+pub const FIXED: usize = 104;
+const LABEL: &[u8] = b"\nKEY: ";
+/// The longest head and key that a file may have.
+pub const LONGEST: usize = 1 << 20;
+
+/// What a cache file says before its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Until when the answer is fresh, seconds since 1970.
+    pub valid: i64,
+    /// How long it may be used after that while it is fetched anew, seconds.
+    pub updating: i64,
+    /// How long it may be used after that when it cannot be fetched, seconds.
+    pub error: i64,
+    /// When it was stored or last confirmed.
+    pub date: i64,
+    /// `Last-Modified`, or -1.
+    pub last_modified: i64,
+    /// Bytes of the body.
+    pub length: u64,
+    /// Status code.
+    pub status: u16,
+    /// The variant that it is; zeroes without `Vary`.
+    pub variant: Digest,
+    /// The key.
+    pub key: Vec<u8>,
+    /// `Vary`.
+    pub vary: Vec<u8>,
+    /// `ETag`.
+    pub etag: Vec<u8>,
+    /// The answer's status line (code and reason) and fields, each line with its end.
+    pub text: Vec<u8>,
+}
+
+/// Why a file is no answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is shorter than it says.
+    Short,
+    /// Something else, or of another version.
+    Foreign,
+    /// Its bytes are not those that were written.
+    Damaged,
+    /// It belongs to another key with the same digest.
+    OtherKey,
+}
+
+impl Head {
+    /// Where the body begins.
+    #[must_use]
+    pub fn body_start(&self) -> usize {
+        FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len()
+    }
+
+    /// Appends the file's beginning.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        let size = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&u32::from(self.status).to_le_bytes());
+        for number in [self.valid, self.updating, self.error, self.date, self.last_modified] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&self.length.to_le_bytes());
+        for text in [&self.key, &self.vary, &self.etag, &self.text] {
+            out.extend_from_slice(&size(text));
+        }
+        out.extend_from_slice(&self.variant);
+        out.resize(start + FIXED, 0);
+        out.extend_from_slice(LABEL);
+        out.extend_from_slice(&self.key);
+        out.push(b'\n');
+        for text in [&self.vary, &self.etag, &self.text] {
+            out.extend_from_slice(text);
+        }
+        let sum = crc32fast::hash(out.get(start + 12..).unwrap_or_default());
+        if let Some(place) = out.get_mut(start + 8..start + 12) {
+            place.copy_from_slice(&sum.to_le_bytes());
+        }
+    }
+
+    /// How many bytes the beginning has, by its fixed part.
+    ///
+    /// # Errors
+    /// The part is short or foreign.
+    pub fn measure(fixed: &[u8]) -> Result<usize, Fault> {
+        if fixed.len() < FIXED {
+            return Err(Fault::Short);
+        }
+        if !fixed.starts_with(&MAGIC) {
+            return Err(Fault::Foreign);
+        }
+        let sizes = (0..4).map(|i| word(fixed, 64 + 4 * i) as usize);
+        let total = sizes.fold(FIXED + LABEL.len() + 1, usize::saturating_add);
+        if total > LONGEST { Err(Fault::Damaged) } else { Ok(total) }
+    }
+
+    /// Reads the beginning of a file that has `size` bytes.
+    ///
+    /// # Errors
+    /// It is not a whole answer.
+    pub fn read(bytes: &[u8], size: u64) -> Result<Head, Fault> {
+        let total = Head::measure(bytes)?;
+        let bytes = bytes.get(..total).ok_or(Fault::Short)?;
+        if crc32fast::hash(bytes.get(12..).unwrap_or_default()) != word(bytes, 8) {
+            return Err(Fault::Damaged);
+        }
+        let mut at = FIXED;
+        let mut take = |length: usize| {
+            let found = bytes.get(at..at.saturating_add(length)).ok_or(Fault::Damaged);
+            at = at.saturating_add(length);
+            found.map(<[u8]>::to_vec)
+        };
+        let length = |i: usize| word(bytes, 64 + 4 * i) as usize;
+        take(LABEL.len())?;
+        let key = take(length(0))?;
+        take(1)?;
+        let (vary, etag, text) = (take(length(1))?, take(length(2))?, take(length(3))?);
+        let mut variant = Digest::default();
+        variant.copy_from_slice(bytes.get(80..96).ok_or(Fault::Damaged)?);
+        let head = Head {
+            valid: long(bytes, 16),
+            updating: long(bytes, 24),
+            error: long(bytes, 32),
+            date: long(bytes, 40),
+            last_modified: long(bytes, 48),
+            length: long(bytes, 56).cast_unsigned(),
+            status: u16::try_from(word(bytes, 12)).map_err(|_| Fault::Damaged)?,
+            variant,
+            key,
+            vary,
+            etag,
+            text,
+        };
+        if size != (total as u64).saturating_add(head.length) { Err(Fault::Short) } else { Ok(head) }
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+fn long(bytes: &[u8], at: usize) -> i64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Head {
+        Head {
+            valid: 1_700_000_000,
+            updating: 1,
+            error: 2,
+            date: 3,
+            last_modified: -1,
+            length: 5,
+            status: 404,
+            variant: [7; 16],
+            key: b"httpexample.com/a".to_vec(),
+            vary: b"Accept".to_vec(),
+            etag: b"\"x\"".to_vec(),
+            text: b"404 Not Found\r\nA: b\r\n".to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_names_its_key() {
+        let mut bytes = Vec::new();
+        sample().write(&mut bytes);
+        assert_eq!(bytes.len(), sample().body_start());
+        assert_eq!(Head::measure(&bytes), Ok(bytes.len()));
+        assert_eq!(Head::read(&bytes, bytes.len() as u64 + 5), Ok(sample()));
+        assert!(memchr::memmem::find(&bytes, b"\nKEY: httpexample.com/a\n").is_some());
+    }
+
+    #[test]
+    fn no_damage_passes() {
+        let mut bytes = Vec::new();
+        sample().write(&mut bytes);
+        let size = bytes.len() as u64 + 5;
+        for at in 0..bytes.len() {
+            for mask in [1, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= mask;
+                assert!(Head::read(&damaged, size).is_err(), "byte {at}");
+            }
+            assert!(Head::read(&bytes[..at], size).is_err(), "cut at {at}");
+        }
+        for size in [0, size - 1, size + 1] {
+            assert_eq!(Head::read(&bytes, size), Err(Fault::Short));
+        }
+        assert_eq!(Head::read(&[0; 200], 200), Err(Fault::Foreign));
+    }
+}

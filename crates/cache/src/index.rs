@@ -1,0 +1,369 @@
+//! The keys of a cache in memory that all workers share: which answers are stored, how they are used, who fetches one.
+//!
+//! A record of 96 bytes per key. Who changes something holds the lock; who only looks takes none, and a sequence number tells him
+//! whether somebody changed something meanwhile. When the lock's holder has died, the index is emptied and read from the disk again.
+
+use crate::cells::{Cells, Entry, Held, Queue, flag};
+use crate::key::Digest;
+use shm::Zone;
+use std::rc::Rc;
+
+/// Which keys stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// S3-FIFO: what is asked for once passes through a short queue; keys that went are remembered for a while.
+    #[default]
+    S3Fifo,
+    /// The least recently used goes.
+    Lru,
+}
+
+/// How the index was filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Files may exist that it does not know.
+    Cold,
+    /// It knows them all.
+    Loaded,
+}
+
+/// The keys of one cache.
+#[derive(Debug)]
+pub struct Index {
+    cells: Cells,
+    policy: Policy,
+    /// 512-byte blocks that the files may have; 0 is unlimited.
+    max_size: u64,
+}
+
+impl Index {
+    /// The index in a zone, which must be used for nothing else.
+    #[must_use]
+    pub fn new(zone: Rc<Zone>, policy: Policy, max_size: u64) -> Index {
+        Index { cells: Cells::new(zone), policy, max_size }
+    }
+
+    /// Looks without a lock, and notes that the key was asked for.
+    #[must_use]
+    pub fn look(&self, key: &Digest, now: i64) -> Option<Entry> {
+        let (id, entry) = self.cells.look(key)?;
+        if entry.exists {
+            if self.policy == Policy::Lru {
+                let held = self.cells.lock();
+                if held.find(key) == Some(id) {
+                    held.unlink(id);
+                    held.push(id, Queue::Main);
+                }
+            }
+            self.cells.note_use(id, now);
+        }
+        Some(entry)
+    }
+
+    /// Counts a request for a key without a file, making its record; answers how many there were.
+    /// Files of keys that must go for it are added to `gone`.
+    pub fn count(&self, key: &Digest, now: i64, gone: &mut Vec<Digest>) -> Option<u32> {
+        let held = self.cells.lock();
+        let id = match held.find(key) {
+            Some(id) => id,
+            None => self.make(&held, key, gone)?,
+        };
+        held.set_accessed(id, now);
+        Some(held.add_use(id))
+    }
+
+    /// A record for a key, in the queue of keys that are gone until there is a file.
+    fn make(&self, held: &Held<'_>, key: &Digest, gone: &mut Vec<Digest>) -> Option<usize> {
+        if let Some(id) = held.allocate(key) {
+            held.push(id, Queue::Ghost);
+            return Some(id);
+        }
+        if let Some(oldest) = held.oldest(Queue::Ghost).filter(|id| !held.is_locked(*id)) {
+            held.remove(oldest);
+        } else {
+            gone.extend(self.evict_from(held));
+            if let Some(oldest) = held.oldest(Queue::Ghost) {
+                held.remove(oldest);
+            }
+        }
+        let id = held.allocate(key)?;
+        held.push(id, Queue::Ghost);
+        Some(id)
+    }
+
+    /// Takes on the fetching of a key unless somebody else has: true if so. Nobody has it for longer than `age_ms`.
+    pub fn begin(&self, key: &Digest, now_ms: u64, age_ms: u64) -> bool {
+        let held = self.cells.lock();
+        let Some(id) = held.find(key) else { return true };
+        held.take_fetch(id, now_ms, now_ms.saturating_add(age_ms.max(1)))
+    }
+
+    /// Whether somebody fetches the key.
+    #[must_use]
+    pub fn is_fetched(&self, key: &Digest, now_ms: u64) -> bool {
+        let held = self.cells.lock();
+        held.find(key).is_some_and(|id| held.fetched_until(id) > now_ms)
+    }
+
+    /// Ends the fetching of a key.
+    pub fn end(&self, key: &Digest) {
+        let held = self.cells.lock();
+        if let Some(id) = held.find(key) {
+            held.end_fetch(id);
+        }
+    }
+
+    /// A file of this many blocks stands under the key now. Answers the file's version.
+    pub fn stored(&self, key: &Digest, blocks: u64, now: i64, gone: &mut Vec<Digest>) -> Option<u64> {
+        let held = self.cells.lock();
+        let (id, known) = match held.find(key) {
+            Some(id) => (id, held.uses(id) > 1),
+            None => (self.make(&held, key, gone)?, false),
+        };
+        held.unlink(id);
+        let again = held.entry(id).exists || known;
+        let queue = if again || self.policy == Policy::Lru { Queue::Main } else { Queue::Small };
+        held.set_size(id, blocks);
+        held.set_file(id, now);
+        held.push(id, queue);
+        Some(held.new_version(id))
+    }
+
+    /// The file of the key was confirmed or changed in place.
+    pub fn changed(&self, key: &Digest) {
+        let held = self.cells.lock();
+        if let Some(id) = held.find(key) {
+            held.new_version(id);
+        }
+    }
+
+    /// The loader has found a file.
+    pub fn found(&self, key: &Digest, blocks: u64, now: i64) -> bool {
+        let held = self.cells.lock();
+        if held.find(key).is_some_and(|id| held.entry(id).exists) {
+            return true;
+        }
+        let Some(id) = held.find(key).or_else(|| held.allocate(key).inspect(|id| held.push(*id, Queue::Ghost))) else { return false };
+        held.unlink(id);
+        held.set_size(id, blocks);
+        held.set_file(id, now);
+        held.push(id, Queue::Main);
+        held.new_version(id);
+        true
+    }
+
+    /// An error stands for the key's answer until `valid`.
+    pub fn failed(&self, key: &Digest, error: u16, valid: i64) {
+        let held = self.cells.lock();
+        if let Some(id) = held.find(key).filter(|id| !held.entry(*id).exists) {
+            held.set_error(id, error, valid);
+        }
+    }
+
+    /// The key has no file any more; whether it had one.
+    pub fn remove(&self, key: &Digest) -> bool {
+        let held = self.cells.lock();
+        let Some(id) = held.find(key) else { return false };
+        let existed = held.entry(id).exists;
+        held.remove(id);
+        existed
+    }
+
+    /// The next file that must go because there are too many bytes; `None` if there are not. With `force` one goes in any case.
+    #[must_use]
+    pub fn evict(&self, force: bool) -> Option<Digest> {
+        let held = self.cells.lock();
+        if !force && (self.max_size == 0 || held.blocks() <= self.max_size) {
+            return None;
+        }
+        self.evict_from(&held)
+    }
+
+    fn evict_from(&self, held: &Held<'_>) -> Option<Digest> {
+        // Each turn uses up a use or moves a key on, so that this ends; the bound is for a zone that adds up no more.
+        for _ in 0..4 * self.cells.capacity() {
+            let small = held.oldest(Queue::Small);
+            let main = held.oldest(Queue::Main);
+            let share = held.queue_blocks(Queue::Small) * 10 > held.blocks();
+            let (id, from_small) = match (small, main) {
+                (Some(id), None) => (id, true),
+                (Some(id), Some(_)) if share => (id, true),
+                (_, Some(id)) => (id, false),
+                (None, None) => return None,
+            };
+            let key = held.key(id);
+            let uses = held.frequency(id);
+            held.unlink(id);
+            if from_small && uses > 0 {
+                held.set_frequency(id, 0);
+                held.push(id, Queue::Main);
+            } else if !from_small && uses > 0 && self.policy == Policy::S3Fifo {
+                held.set_frequency(id, uses - 1);
+                held.push(id, Queue::Main);
+            } else if from_small {
+                held.forget_file(id);
+                held.push(id, Queue::Ghost);
+                return Some(key);
+            } else {
+                held.push(id, Queue::Ghost);
+                held.remove(id);
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Looks at the next `count` records: those not used since `before` go; files of theirs are added to `gone`. Answers whether the end was
+    /// reached.
+    pub fn expire(&self, count: usize, before: i64, now_ms: u64, gone: &mut Vec<Digest>) -> bool {
+        let held = self.cells.lock();
+        let (start, end) = held.advance(count);
+        for id in start..end {
+            let has_record = held.flags(id) & flag::USED != 0;
+            if has_record && held.accessed(id) < before && held.fetched_until(id) <= now_ms {
+                if held.entry(id).exists {
+                    gone.push(held.key(id));
+                }
+                held.remove(id);
+            }
+        }
+        end >= held.mark()
+    }
+
+    /// How the index was filled.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        if self.cells.loaded() { Phase::Loaded } else { Phase::Cold }
+    }
+
+    /// All files are known.
+    pub fn set_loaded(&self) {
+        self.cells.set_loaded();
+    }
+
+    /// Whether this process looks after the cache: the first that asks while nobody alive does.
+    #[must_use]
+    pub fn lease(&self) -> bool {
+        self.cells.lease()
+    }
+
+    /// Keys that it has room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.cells.capacity()
+    }
+
+    /// Files and their blocks.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        let held = self.cells.lock();
+        (held.files(), held.blocks())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(policy: Policy, max_size: u64) -> Index {
+        Index::new(Rc::new(Zone::new("keys", "cache", 64 * 1024).unwrap()), policy, max_size)
+    }
+
+    fn key(n: u64) -> Digest {
+        crate::key::digest(&n.to_le_bytes())
+    }
+
+    fn store(index: &Index, n: u64) -> Vec<Digest> {
+        let mut gone = Vec::new();
+        index.count(&key(n), 0, &mut gone);
+        index.stored(&key(n), 1, 0, &mut gone);
+        while let Some(key) = index.evict(false) {
+            gone.push(key);
+        }
+        gone
+    }
+
+    #[test]
+    fn a_key_is_found_once_it_is_stored_and_changes_its_version() {
+        let index = index(Policy::S3Fifo, 0);
+        assert_eq!(index.look(&key(1), 0), None);
+        assert_eq!(index.count(&key(1), 0, &mut Vec::new()), Some(1));
+        assert_eq!(index.count(&key(1), 0, &mut Vec::new()), Some(2));
+        assert!(!index.look(&key(1), 0).unwrap().exists);
+        let version = index.stored(&key(1), 8, 0, &mut Vec::new()).unwrap();
+        let entry = index.look(&key(1), 0).unwrap();
+        assert!(entry.exists && entry.version == version);
+        index.changed(&key(1));
+        assert_ne!(index.look(&key(1), 0).unwrap().version, version);
+        assert_eq!(index.totals(), (1, 8));
+        assert!(index.remove(&key(1)) && !index.remove(&key(1)));
+        assert_eq!(index.totals(), (0, 0));
+    }
+
+    #[test]
+    fn one_fetches_until_it_ends_or_time_is_up() {
+        let index = index(Policy::S3Fifo, 0);
+        index.count(&key(1), 0, &mut Vec::new());
+        assert!(index.begin(&key(1), 100, 50) && !index.begin(&key(1), 120, 50));
+        assert!(index.is_fetched(&key(1), 120) && !index.is_fetched(&key(1), 150));
+        assert!(index.begin(&key(1), 150, 50));
+        index.end(&key(1));
+        assert!(!index.is_fetched(&key(1), 151));
+    }
+
+    #[test]
+    fn what_is_used_outlives_a_scan() {
+        for (policy, survives) in [(Policy::S3Fifo, true), (Policy::Lru, false)] {
+            let index = index(policy, 20);
+            for n in 0..10 {
+                assert!(store(&index, n).is_empty());
+            }
+            for n in 0..10 {
+                let _ = index.look(&key(n), 0);
+            }
+            for n in 100..200 {
+                store(&index, n);
+            }
+            let left = (0..10).filter(|n| index.look(&key(*n), 0).is_some_and(|e| e.exists)).count();
+            assert_eq!(left > 5, survives, "{policy:?} {left}");
+            assert!(index.totals().1 <= 20);
+        }
+    }
+
+    #[test]
+    fn a_full_zone_makes_room_and_everything_adds_up() {
+        for policy in [Policy::S3Fifo, Policy::Lru] {
+            let index = index(policy, 0);
+            let many = 3 * index.capacity() as u64;
+            let mut gone = 0;
+            for n in 0..many {
+                gone += store(&index, n).len() as u64;
+                if n % 3 == 0 {
+                    let _ = index.look(&key(n), 0);
+                }
+            }
+            let (files, blocks) = index.totals();
+            assert_eq!(files + gone, many, "{policy:?}");
+            assert_eq!(files, blocks);
+            let found = (0..many).filter(|n| index.look(&key(*n), 0).is_some_and(|e| e.exists)).count() as u64;
+            assert_eq!(found, files);
+        }
+    }
+
+    #[test]
+    fn what_is_not_used_goes() {
+        let index = index(Policy::S3Fifo, 0);
+        (0..50).for_each(|n| assert!(store(&index, n).is_empty()));
+        let _ = index.look(&key(7), 100);
+        let mut gone = Vec::new();
+        while !index.expire(7, 50, 0, &mut gone) {}
+        assert_eq!((gone.len(), index.totals().0), (49, 1));
+        assert!(index.look(&key(7), 100).is_some());
+    }
+
+    #[test]
+    fn the_lease_is_one_process_s() {
+        let index = index(Policy::S3Fifo, 0);
+        assert!(index.lease() && index.lease());
+    }
+}

@@ -1,0 +1,17 @@
+//! A cache of answers: the rules by which they are stored, their files, and the keys in shared memory.
+//!
+//! Nothing here knows requests: that is the proxy's.
+#![forbid(unsafe_code)]
+
+pub mod cells;
+pub mod freshness;
+pub mod head;
+pub mod index;
+pub mod key;
+pub mod shelf;
+
+pub use cells::Entry;
+pub use head::Head;
+pub use index::{Index, Phase, Policy};
+pub use key::Digest;
+pub use shelf::Shelf;

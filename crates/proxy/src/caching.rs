@@ -1,0 +1,19 @@
+//! `*_cache`: answers of upstreams kept on disk and given again.
+//!
+//! [`said`] and [`rows`] have the directives of a location, [`path`] has `*_cache_path`; [`look`] comes before the upstream is asked,
+//! [`fill`] where its answer is passed on.
+
+pub mod facts;
+pub mod fill;
+pub mod find;
+pub mod keeper;
+pub mod look;
+pub mod memory;
+pub mod path;
+pub mod plan;
+pub mod purge;
+pub mod rows;
+pub mod said;
+pub mod serve;
+pub mod silence;
+pub mod store;

@@ -1,0 +1,73 @@
+//! `$upstream_cache_*`: what a request's look into the cache found.
+
+use base::text::push_number;
+use http::Request;
+use http::variables::define;
+use session::Variables;
+use session::variable::NO_CACHE;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// What variables tell of a cache. Outlives internal redirects.
+#[derive(Default)]
+pub struct Facts {
+    /// `HIT` and so on; empty if no cache was asked.
+    pub status: Cell<&'static str>,
+    /// The key.
+    pub key: RefCell<Vec<u8>>,
+    /// When the stored answer was stored or last confirmed, seconds; 0 for none.
+    pub date: Cell<i64>,
+    /// The `Last-Modified` that a conditional request may name, or -1.
+    pub last_modified: Cell<i64>,
+    /// The `ETag` that it may name.
+    pub etag: RefCell<Vec<u8>>,
+}
+
+impl Facts {
+    /// Those of a request, forgotten as it asks anew.
+    #[must_use]
+    pub fn of(request: &Request) -> Rc<Facts> {
+        let facts = request.lasting::<Facts>();
+        facts.status.set("");
+        facts.key.borrow_mut().clear();
+        facts.date.set(0);
+        facts.last_modified.set(-1);
+        facts.etag.borrow_mut().clear();
+        facts
+    }
+}
+
+/// A request that fetches anew what its parent's client gets old.
+pub struct Background;
+
+/// Defines the variables.
+pub fn define_all(variables: &mut Variables) {
+    define(variables, "upstream_cache_status", NO_CACHE, |request, out| {
+        with(request, |facts| facts.status.get() != "", |facts| out.extend_from_slice(facts.status.get().as_bytes()))
+    });
+    define(variables, "upstream_cache_key", NO_CACHE, |request, out| {
+        with(request, |facts| !facts.key.borrow().is_empty(), |facts| out.extend_from_slice(&facts.key.borrow()))
+    });
+    define(variables, "upstream_cache_age", NO_CACHE, |request, out| {
+        with(
+            request,
+            |facts| facts.date.get() > 0 && !matches!(facts.status.get(), "" | "MISS" | "BYPASS" | "EXPIRED"),
+            |facts| push_number(out, (base::clock::now().sec - facts.date.get()).max(0).cast_unsigned()),
+        )
+    });
+    define(variables, "upstream_cache_last_modified", NO_CACHE, |request, out| {
+        with(request, |facts| facts.last_modified.get() >= 0, |facts| out.extend_from_slice(&wire::date::http(facts.last_modified.get())))
+    });
+    define(variables, "upstream_cache_etag", NO_CACHE, |request, out| {
+        with(request, |facts| !facts.etag.borrow().is_empty(), |facts| out.extend_from_slice(&facts.etag.borrow()))
+    });
+}
+
+fn with(request: &Request, has: impl Fn(&Facts) -> bool, push: impl FnOnce(&Facts)) -> bool {
+    let Some(facts) = request.find_lasting::<Facts>() else { return false };
+    let found = has(&facts);
+    if found {
+        push(&facts);
+    }
+    found
+}

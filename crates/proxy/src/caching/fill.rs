@@ -1,0 +1,152 @@
+//! An upstream's answer on its way into the cache, while the client gets it.
+
+use crate::caching::find::{Caching, Fetch};
+use crate::caching::plan::is_any_true;
+use crate::caching::store::Store;
+use crate::dialect::Answer;
+use crate::exchange::Exchange;
+use base::clock;
+use base::errno;
+use base::log::Level;
+use cache::freshness::{Judgement, judge};
+use cache::shelf::Draft;
+use cache::{Digest, Head};
+use http::{Request, log_request};
+use std::rc::Rc;
+use wire::known::Known;
+
+/// Files that one answer pushes out when there are too many.
+const EVICTED: usize = 4;
+
+/// A copy of a body on its way to the disk.
+pub struct Tee {
+    request: Rc<Request>,
+    store: Rc<Store>,
+    digest: Digest,
+    draft: Option<Draft>,
+    /// Held until the file is in its place.
+    _fetch: Option<Fetch>,
+}
+
+/// Judges an answer, and begins its file if it may be kept.
+pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Tee> {
+    let route = exchange.route.clone();
+    let request = exchange.request.clone();
+    let ignored = route.plan.uncounted();
+    let head = exchange.record.head.borrow();
+    let lines = exchange.record.lines.borrow();
+    let caching = exchange.caching.as_mut()?;
+    let mut fetch = caching.fetch.take();
+    if !caching.cacheable || !buffering || answer.tunnel || is_any_true(&caching.plan.no_cache, &request) {
+        return None;
+    }
+    let now = clock::now().sec;
+    let mut judged = judge(lines.iter().map(|line| (line.known, line.value.of(&head))), ignored, now);
+    if !settle(caching, answer.status, &mut judged, now) {
+        return None;
+    }
+    let mut text = answer.status_line.of(&head).to_vec();
+    text.extend_from_slice(b"\r\n");
+    for line in lines.iter() {
+        for part in [line.name.of(&head), b": ", line.value.of(&head), b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    }
+    let value = |known| lines.iter().find(|line| line.known == known).map(|line| line.value.of(&head));
+    let whole = matches!(answer.status, 200 | 206);
+    let variant = if judged.vary.is_empty() { Digest::default() } else { caching.variant(&request, &judged.vary) };
+    // A variant goes where it was looked for; whatever is not that belongs to the key itself.
+    let digest = if !judged.vary.is_empty() && variant == caching.digest { variant } else { caching.main };
+    let file = Head {
+        valid: judged.valid,
+        updating: judged.updating,
+        error: judged.error,
+        date: now,
+        last_modified: value(Known::LastModified).filter(|_| whole).and_then(wire::date::parse).unwrap_or(-1),
+        length: 0,
+        status: answer.status,
+        variant,
+        key: caching.key.clone(),
+        vary: judged.vary,
+        etag: value(Known::Etag).filter(|_| whole).unwrap_or_default().to_vec(),
+        text,
+    };
+    if file.body_start() > cache::head::LONGEST {
+        return None;
+    }
+    let directory = route.plan.temp_path.as_ref().filter(|_| caching.store.use_temp_path).map(|temp| temp.path.as_path());
+    match caching.store.shelf.draft(&digest, directory, file) {
+        Ok(draft) => Some(Tee { request: request.clone(), store: caching.store.clone(), digest, draft: Some(draft), _fetch: fetch.take() }),
+        Err(error) => {
+            log_request!(request, Level::Crit, "open() of a cache file failed {}", errno::describe(&error));
+            None
+        }
+    }
+}
+
+/// Gives an answer its time; false: it has none, or must not be kept.
+fn settle(caching: &Caching, status: u16, judged: &mut Judgement, now: i64) -> bool {
+    if !judged.may_store() {
+        return false;
+    }
+    if judged.valid == 0 {
+        judged.valid = caching.plan.valid_for(status).map_or(0, |seconds| now.saturating_add(seconds));
+    }
+    judged.valid != 0
+}
+
+/// An answer that `error_page` stands in for: its status is remembered.
+pub fn note_intercepted(exchange: &Exchange, status: u16) {
+    let Some(caching) = exchange.caching.as_ref().filter(|caching| caching.cacheable) else { return };
+    let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
+    let now = clock::now().sec;
+    let ignored = exchange.route.plan.uncounted();
+    let mut judged = judge(lines.iter().map(|line| (line.known, line.value.of(&head))), ignored, now);
+    if settle(caching, status, &mut judged, now) {
+        caching.fail(status, judged.valid);
+    }
+}
+
+/// A failure to reach the upstream is remembered where `*_cache_valid` has a time for it.
+pub fn note_failure(exchange: &Exchange, status: u16) {
+    let Some(caching) = exchange.caching.as_ref().filter(|caching| caching.cacheable && matches!(status, 502 | 504)) else { return };
+    if let Some(seconds) = caching.plan.valid_for(status) {
+        caching.fail(status, clock::now().sec.saturating_add(seconds));
+    }
+}
+
+impl Tee {
+    /// Appends bytes of the body. When the disk refuses, the answer goes on without being kept.
+    pub fn write(&mut self, data: &[u8]) {
+        let Some(draft) = &mut self.draft else { return };
+        if let Err(error) = draft.write(data) {
+            log_request!(self.request, Level::Crit, "writing a cache file failed {}", errno::describe(&error));
+            self.draft = None;
+        }
+    }
+
+    /// Whether there is still a file to go on for.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    /// The body is whole: the file takes its place.
+    pub fn keep(mut self) {
+        let Some(draft) = self.draft.take() else { return };
+        let blocks = match draft.keep(&self.store.shelf, &self.digest) {
+            Ok(blocks) => blocks,
+            Err(error) => {
+                log_request!(self.request, Level::Crit, "rename() of a cache file failed {}", errno::describe(&error));
+                return;
+            }
+        };
+        let mut gone = Vec::new();
+        if self.store.index.stored(&self.digest, blocks, clock::now().sec, &mut gone).is_none() {
+            // No room for its key: nobody would find the file, nor remove it.
+            gone.push(self.digest);
+        }
+        gone.extend(std::iter::from_fn(|| self.store.index.evict(false)).take(EVICTED));
+        self.store.drop_files(&self.request, &gone);
+    }
+}

@@ -1,0 +1,272 @@
+//! A request's dealings with its cache: its key, what stands under it, whether this request fetches it.
+
+use crate::caching::facts::Facts;
+use crate::caching::memory::{LARGEST, Memory};
+use crate::caching::plan::CachePlan;
+use crate::caching::store::Store;
+use base::clock;
+use base::errno;
+use base::log::Level;
+use bytes::Bytes;
+use cache::head::Fault;
+use cache::shelf::Missing;
+use cache::{Digest, Entry, Head, Phase, key};
+use http::{FilePiece, Piece, Request, log_request};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use wire::h1::header::{HeaderSpan, Rules, parse_section};
+
+/// A stored answer.
+pub struct Stored {
+    /// What its file says before the body.
+    pub head: Head,
+    /// Its fields, ranges of the head's text.
+    pub lines: Vec<HeaderSpan>,
+    body: Body,
+}
+
+enum Body {
+    Memory(Bytes),
+    File(Rc<File>),
+}
+
+impl Stored {
+    /// Bytes that it takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let body = match &self.body {
+            Body::Memory(bytes) => bytes.len(),
+            Body::File(_) => 0,
+        };
+        body + self.head.body_start() + self.lines.len() * size_of::<HeaderSpan>() + size_of::<Stored>()
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn piece(&self) -> Piece {
+        match &self.body {
+            Body::Memory(bytes) => Piece::Bytes(bytes.clone()),
+            Body::File(file) => {
+                let start = self.head.body_start() as u64;
+                Piece::File(FilePiece { file: file.clone(), start, end: start + self.head.length })
+            }
+        }
+    }
+
+    /// The status line: code and reason.
+    #[must_use]
+    pub fn status_line_end(&self) -> usize {
+        memchr::memchr(b'\r', &self.head.text).unwrap_or(0)
+    }
+
+    /// The same with another head of the same size.
+    #[must_use]
+    pub fn with_head(&self, head: Head) -> Stored {
+        let body = match &self.body {
+            Body::Memory(bytes) => Body::Memory(bytes.clone()),
+            Body::File(file) => Body::File(file.clone()),
+        };
+        Stored { head, lines: self.lines.clone(), body }
+    }
+}
+
+/// The right to fetch a key; given back in any case.
+pub struct Fetch {
+    store: Rc<Store>,
+    digest: Digest,
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.store.index.end(&self.digest);
+    }
+}
+
+/// What stands under a key.
+pub enum Found {
+    /// Nothing.
+    None,
+    /// Nothing, and it is not asked for often enough to be kept.
+    Scarce,
+    /// An error.
+    Error(u16),
+    /// An answer.
+    Answer(Rc<Stored>),
+}
+
+/// A request's dealings with its cache.
+pub struct Caching {
+    /// The location's settings.
+    pub plan: Rc<CachePlan>,
+    /// The cache.
+    pub store: Rc<Store>,
+    /// What variables tell.
+    pub facts: Rc<Facts>,
+    /// The key.
+    pub key: Vec<u8>,
+    /// Its digest.
+    pub main: Digest,
+    /// The digest of the variant, or that of the key.
+    pub digest: Digest,
+    /// The answer may be kept.
+    pub cacheable: bool,
+    /// This request fetches it.
+    pub fetch: Option<Fetch>,
+    /// What is no longer fresh.
+    pub stale: Option<Rc<Stored>>,
+    counted: bool,
+    uses: u32,
+    memory: Rc<Memory>,
+}
+
+impl Caching {
+    /// Begins for a key.
+    #[must_use]
+    pub fn new(request: &Request, plan: Rc<CachePlan>, store: Rc<Store>, key: Vec<u8>) -> Caching {
+        let main = key::digest(&key);
+        let facts = Facts::of(request);
+        facts.key.borrow_mut().extend_from_slice(&key);
+        let memory = request.worker.state::<Memory>();
+        Caching { plan, store, facts, key, main, digest: main, cacheable: true, fetch: None, stale: None, counted: false, uses: 0, memory }
+    }
+
+    /// Looks for the key, or for the variant that the request asks for.
+    pub fn find(&mut self, request: &Request) -> Found {
+        for _ in 0..2 {
+            let stored = match self.under_digest(request) {
+                Found::Answer(stored) => stored,
+                other => return other,
+            };
+            if stored.head.vary.is_empty() {
+                return Found::Answer(stored);
+            }
+            let variant = self.variant(request, &stored.head.vary);
+            if variant == stored.head.variant {
+                return Found::Answer(stored);
+            }
+            if self.digest == variant {
+                break;
+            }
+            self.digest = variant;
+            self.counted = false;
+        }
+        self.digest = self.main;
+        Found::None
+    }
+
+    /// The digest of the variant of this request.
+    #[must_use]
+    pub fn variant(&self, request: &Request, vary: &[u8]) -> Digest {
+        let headers = request.headers.borrow();
+        key::variant(&self.main, vary, |name, each| headers.get_all(name).for_each(each))
+    }
+
+    fn under_digest(&mut self, request: &Request) -> Found {
+        let now = clock::now().sec;
+        let index = &self.store.index;
+        let entry = index.look(&self.digest, now);
+        match entry {
+            Some(entry) if entry.exists => match self.open(request, &entry) {
+                Some(stored) => return Found::Answer(stored),
+                None => drop(index.remove(&self.digest)),
+            },
+            Some(entry) if entry.error != 0 && entry.valid >= now => return Found::Error(entry.error),
+            _ if index.phase() == Phase::Cold => {
+                if let Some(stored) = self.open_unknown(request, now) {
+                    return Found::Answer(stored);
+                }
+            }
+            _ => {}
+        }
+        if !self.counted {
+            self.counted = true;
+            let mut gone = Vec::new();
+            self.uses = index.count(&self.digest, now, &mut gone).unwrap_or(1);
+            self.store.drop_files(request, &gone);
+        }
+        if self.uses < self.plan.min_uses { Found::Scarce } else { Found::None }
+    }
+
+    /// A file that the loader has not come to yet.
+    fn open_unknown(&self, request: &Request, now: i64) -> Option<Rc<Stored>> {
+        let (file, head) = self.read(request)?;
+        let blocks = file.metadata().map_or(0, |m| cache::shelf::blocks(&m));
+        self.store.index.found(&self.digest, blocks, now);
+        let entry = self.store.index.look(&self.digest, now)?;
+        self.take(request, file, head, &entry)
+    }
+
+    fn name(&self) -> (usize, Digest) {
+        (Rc::as_ptr(&self.store) as usize, self.digest)
+    }
+
+    fn open(&self, request: &Request, entry: &Entry) -> Option<Rc<Stored>> {
+        if let Some(stored) = self.memory.get(&self.name(), entry.version).filter(|stored| stored.head.key == self.key) {
+            return Some(stored);
+        }
+        let (file, head) = self.read(request)?;
+        self.take(request, file, head, entry)
+    }
+
+    fn read(&self, request: &Request) -> Option<(File, Head)> {
+        let missing = match self.store.shelf.open(&self.digest, &self.key) {
+            Ok(found) => return Some(found),
+            Err(missing) => missing,
+        };
+        let path = self.store.shelf.path(&self.digest);
+        let shown = path.display();
+        match missing {
+            Missing::None => {}
+            Missing::Fault(Fault::Short) => log_request!(request, Level::Crit, "cache file \"{shown}\" is too small"),
+            Missing::Fault(Fault::Foreign) => log_request!(request, Level::Info, "cache file \"{shown}\" version mismatch"),
+            Missing::Fault(Fault::Damaged) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
+            Missing::Fault(Fault::OtherKey) => log_request!(request, Level::Crit, "cache file \"{shown}\" has md5 collision"),
+            Missing::Error(error) => log_request!(request, Level::Crit, "open() \"{shown}\" failed {}", errno::describe(&error)),
+        }
+        None
+    }
+
+    /// Makes an answer of a file; a small one stays in memory.
+    fn take(&self, request: &Request, file: File, head: Head, entry: &Entry) -> Option<Rc<Stored>> {
+        let mut lines = Vec::new();
+        let start = memchr::memchr(b'\n', &head.text)? + 1;
+        parse_section(head.text.get(start..)?, Rules { underscores: true, upstream: true }, &mut lines).ok()?;
+        for line in &mut lines {
+            (line.name, line.value) = (line.name.shifted(start), line.value.shifted(start));
+        }
+        if head.length > LARGEST {
+            return Some(Rc::new(Stored { head, lines, body: Body::File(Rc::new(file)) }));
+        }
+        let mut bytes = vec![0; usize::try_from(head.length).ok()?];
+        if let Err(error) = file.read_exact_at(&mut bytes, head.body_start() as u64) {
+            log_request!(request, Level::Crit, "pread() failed {}", errno::describe(&error));
+            return None;
+        }
+        let stored = Rc::new(Stored { head, lines, body: Body::Memory(Bytes::from(bytes)) });
+        self.memory.put(self.name(), entry.version, &stored);
+        Some(stored)
+    }
+
+    /// Tries to take on the fetching of what was looked for.
+    pub fn begin(&mut self) -> bool {
+        if self.fetch.is_some() {
+            return true;
+        }
+        if !self.store.index.begin(&self.digest, clock::epoch_ms(), self.plan.lock_age) {
+            return false;
+        }
+        self.fetch = Some(Fetch { store: self.store.clone(), digest: self.digest });
+        true
+    }
+
+    /// An error stands for the answer.
+    pub fn fail(&self, status: u16, valid: i64) {
+        self.store.index.failed(&self.digest, status, valid);
+    }
+
+    /// Notes an answer that is about to be used or confirmed.
+    pub fn note(&self, stored: &Stored) {
+        self.facts.date.set(stored.head.date);
+    }
+}

@@ -1,0 +1,130 @@
+//! Looks after all caches, in one worker: finds the files of an earlier run, removes what is not used and what is too much.
+
+use crate::caching::store::{Caches, Portion, Store};
+use base::clock;
+use base::log::Level;
+use cache::{Digest, Phase, key};
+use http::Worker;
+use http::module::Module;
+use std::fs;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What runs in each worker, and works in one of them.
+pub const MODULE: Module = Module { start, ..Module::named("proxy_cache") };
+
+/// How often a worker asks whether the caches are its to look after.
+const REST: Duration = Duration::from_secs(1);
+
+fn start(worker: &Rc<Worker>) {
+    if worker.place().is_some_and(|place| place.agent) {
+        return;
+    }
+    let http = worker.http();
+    let Some(caches) = http.main.get::<Caches>() else { return };
+    for store in caches.all() {
+        worker.spawn(Box::pin(look_after(worker.clone(), store.clone())));
+    }
+}
+
+async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
+    loop {
+        if worker.exiting.get() {
+            return;
+        }
+        if store.index.lease() {
+            if store.index.phase() == Phase::Cold {
+                load(&worker, &store).await;
+            }
+            manage(&worker, &store).await;
+        }
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// The pause after a portion of work, when it is due.
+struct Pace {
+    portion: Portion,
+    done: u64,
+    since: u64,
+}
+
+impl Pace {
+    fn new(portion: Portion) -> Pace {
+        Pace { portion, done: 0, since: clock::monotonic_ms() }
+    }
+
+    async fn step(&mut self) {
+        self.done += 1;
+        if self.done < self.portion.files.max(1) && clock::monotonic_ms().saturating_sub(self.since) < self.portion.threshold {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(self.portion.sleep)).await;
+        (self.done, self.since) = (0, clock::monotonic_ms());
+    }
+}
+
+/// Finds the files that are there. What is none of ours stays.
+async fn load(worker: &Rc<Worker>, store: &Store) {
+    let mut pace = Pace::new(store.loader);
+    let levels = store.shelf.levels.iter().filter(|level| **level > 0).count();
+    let mut open: Vec<(PathBuf, usize)> = vec![(store.shelf.root.clone(), 0)];
+    let mut full = false;
+    while let Some((directory, depth)) = open.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries.flatten() {
+            if worker.exiting.get() {
+                return;
+            }
+            let name = entry.file_name();
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() && depth < levels {
+                open.push((entry.path(), depth + 1));
+            } else if metadata.is_file()
+                && let Some(digest) = key::parse_name(name.as_encoded_bytes())
+                && entry.path() == store.shelf.path(&digest)
+            {
+                full |= !store.index.found(&digest, cache::shelf::blocks(&metadata), clock::now().sec);
+                pace.step().await;
+            }
+        }
+    }
+    if full {
+        worker.log.log(Level::Alert, 0, format_args!("could not allocate node in cache keys zone of \"{}\"", store.shelf.root.display()));
+    }
+    store.index.set_loaded();
+}
+
+/// Removes what nobody asked for lately, and what is too much.
+async fn manage(worker: &Rc<Worker>, store: &Store) {
+    let mut pace = Pace::new(store.manager);
+    let portion = usize::try_from(store.manager.files).unwrap_or(100).max(1) * 10;
+    loop {
+        if worker.exiting.get() {
+            return;
+        }
+        let mut gone = Vec::new();
+        let end = store.index.expire(portion, clock::now().sec.saturating_sub(store.inactive), clock::epoch_ms(), &mut gone);
+        remove(worker, store, &mut gone, &mut pace).await;
+        if end {
+            break;
+        }
+    }
+    while !worker.exiting.get() {
+        let short = store.min_free > 0 && sys::disk::free(&store.shelf.root).is_ok_and(|free| free < store.min_free);
+        let Some(digest) = store.index.evict(short) else { return };
+        remove(worker, store, &mut vec![digest], &mut pace).await;
+    }
+}
+
+async fn remove(worker: &Worker, store: &Store, gone: &mut Vec<Digest>, pace: &mut Pace) {
+    for digest in gone.drain(..) {
+        if let Err(error) = store.shelf.remove(&digest) {
+            let path = store.shelf.path(&digest);
+            let what = base::errno::describe(&error);
+            worker.log.log(Level::Crit, 0, format_args!("unlink() \"{}\" failed {what}", path.display()));
+        }
+        pace.step().await;
+    }
+}

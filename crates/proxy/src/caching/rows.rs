@@ -1,0 +1,126 @@
+//! The directives of `*_cache*`, which repeat by protocol.
+
+use crate::caching::path;
+use crate::caching::said::{Said, UPDATING, Zone, method};
+use crate::caching::store::Caches;
+use crate::settings::next;
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use session::{Complex, Variables};
+use std::rc::Rc;
+
+/// Where the settings of a block are.
+pub trait Caching: Config {
+    /// What its directives begin with, without the underscore.
+    const NAME: &'static str;
+    /// The words of its `*_next_upstream`.
+    const FAILURES: &'static [(&'static str, u32)];
+
+    /// They.
+    fn said(&mut self) -> &mut Said;
+}
+
+const ALL: Context = Context::HTTP_ALL;
+
+/// All rows for one protocol.
+#[must_use]
+pub fn rows<T: Caching>() -> Vec<Row> {
+    let n = |suffix: &str| format!("{}_{suffix}", T::NAME);
+    let mut rows = vec![
+        Row::new(n("cache_path"), Context::HTTP, Arity::AtLeast(2), "A cache: its directory and the zone of its keys.", path::set),
+        Row::new(n("cache"), ALL, Arity::exactly(1), "The cache that answers are kept in.", zone::<T>),
+        Row::new(n("cache_key"), ALL, Arity::exactly(1), "What an answer is found by.", |cx| {
+            let value = compile(cx, 0)?;
+            cx.once(&mut cx.location::<T>().said().key, value)
+        }),
+        Row::new(n("cache_valid"), ALL, Arity::AtLeast(1), "How long answers are fresh that do not say it.", valid::<T>),
+        Row::new(n("cache_methods"), ALL, Arity::AtLeast(1), "Methods whose answers are kept.", |cx| {
+            let value = bits(cx, &method::WORDS)?;
+            cx.once(&mut cx.location::<T>().said().methods, value)
+        }),
+        Row::new(n("cache_use_stale"), ALL, Arity::AtLeast(1), "When an answer that is no longer fresh is given.", |cx| {
+            let mut words: Vec<_> = T::FAILURES.iter().copied().filter(|(_, bit)| *bit != next::NON_IDEMPOTENT).collect();
+            words.push(("updating", UPDATING));
+            let value = bits(cx, &words)?;
+            cx.once(&mut cx.location::<T>().said().use_stale, if value & next::OFF == 0 { value } else { 0 })
+        }),
+        Row::new(n("cache_bypass"), ALL, Arity::AtLeast(1), "When the upstream is asked in any case.", |cx| {
+            let value = predicates(cx)?;
+            cx.once(&mut cx.location::<T>().said().bypass, value)
+        }),
+        Row::new(n("no_cache"), ALL, Arity::AtLeast(1), "When an answer is not kept.", |cx| {
+            let value = predicates(cx)?;
+            cx.once(&mut cx.location::<T>().said().no_cache, value)
+        }),
+        Row::new(n("cache_purge"), ALL, Arity::AtLeast(1), "When a request removes what it would get.", |cx| {
+            let value = predicates(cx)?;
+            cx.once(&mut cx.location::<T>().said().purge, value)
+        }),
+        row::number::<T>(n("cache_min_uses"), ALL, "Requests for an answer before it is kept.", |t| &mut t.said().min_uses),
+        row::flag::<T>(n("cache_background_update"), ALL, "Fetches anew while the old answer is given.", |t| {
+            &mut t.said().background_update
+        }),
+        row::flag::<T>(n("cache_lock"), ALL, "Lets one request at a time fetch an answer.", |t| &mut t.said().lock),
+        row::time_ms::<T>(n("cache_lock_timeout"), ALL, "How long others wait for that one.", |t| &mut t.said().lock_timeout),
+        row::time_ms::<T>(n("cache_lock_age"), ALL, "When another request may fetch too.", |t| &mut t.said().lock_age),
+        row::flag::<T>(n("cache_revalidate"), ALL, "Asks whether an old answer still holds.", |t| &mut t.said().revalidate),
+        row::offset::<T>(n("cache_max_range_offset"), ALL, "Ranges behind this are not kept.", |t| &mut t.said().max_range_offset),
+    ];
+    if T::NAME == "proxy" {
+        rows.push(row::flag::<T>(n("cache_convert_head"), ALL, "Asks for GET when the client says HEAD.", |t| &mut t.said().convert_head));
+    }
+    rows
+}
+
+fn compile(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
+    Complex::compile(cx.arg(i), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(i, text))
+}
+
+fn predicates(cx: &Cx<'_>) -> Result<Rc<Vec<Complex>>, Error> {
+    (0..cx.args().len()).map(|i| compile(cx, i)).collect::<Result<Vec<_>, _>>().map(Rc::new)
+}
+
+fn bits(cx: &Cx<'_>, words: &[(&str, u32)]) -> Result<u32, Error> {
+    (0..cx.args().len()).try_fold(0, |value, i| Ok(value | cx.choice(i, words)?))
+}
+
+fn zone<T: Caching>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let value = match cx.arg(0) {
+        b"off" => Zone::Off,
+        _ => {
+            let name = compile(cx, 0)?;
+            match name.literal() {
+                Some(b"") => return Err(cx.invalid_parameter(0)),
+                Some(_) => Zone::Named(cx.main::<Caches>().place(&cx.text(0))),
+                None => Zone::Varying(name),
+            }
+        }
+    };
+    cx.once(&mut cx.location::<T>().said().zone, value)
+}
+
+/// `[STATUS ...] TIME`; without a status those that are cached by custom.
+fn valid<T: Caching>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let last = cx.args().len() - 1;
+    let seconds = base::text::parse_time_sec(cx.arg(last)).and_then(|n| i64::try_from(n).ok());
+    let seconds = seconds.ok_or_else(|| cx.error_at(last, format!("invalid time value \"{}\"", cx.text(last))))?;
+    let mut times = Vec::new();
+    if last == 0 {
+        times.extend([200, 301, 302].map(|status| (status, seconds)));
+    }
+    for i in 0..last {
+        let status = match cx.arg(i) {
+            b"any" => 0,
+            text => {
+                let status = base::text::parse_number(text).and_then(|n| u16::try_from(n).ok()).filter(|n| (100..=599).contains(n));
+                status.ok_or_else(|| cx.error_at(i, format!("invalid status \"{}\"", cx.text(i))))?
+            }
+        };
+        times.push((status, seconds));
+    }
+    let mut own = cx.location::<T>();
+    Rc::make_mut(own.said().valid.get_or_insert_default()).extend(times);
+    Ok(())
+}

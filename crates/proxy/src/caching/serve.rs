@@ -1,0 +1,108 @@
+//! A stored answer on its way to the client.
+
+use crate::caching::find::Stored;
+use crate::dialect::{Answer, Framing};
+use crate::exchange::Exchange;
+use crate::headers;
+use base::clock;
+use base::log::Level;
+use http::{Chain, Outcome, Request, log_request};
+use std::rc::Rc;
+use wire::known::Known;
+use wire::span::Span;
+
+/// Gives the client a stored answer.
+pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
+    let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
+    record.set_head(&stored.head.text, &stored.lines);
+    let orders = headers::orders(request, route, record);
+    if let Some(target) = orders.redirect {
+        return headers::redirect(request, record, &target);
+    }
+    let announced = stored.lines.iter().find(|line| line.known == Known::ContentLength);
+    let answer = Answer {
+        length: 0,
+        status: stored.head.status,
+        status_line: Span::new(0, stored.status_line_end()),
+        body: Framing::Empty,
+        content_length: announced.and_then(|line| base::text::parse_number(line.value.of(&stored.head.text))),
+        keep_alive: false,
+        tunnel: false,
+    };
+    headers::copy(request, route, record, &answer);
+    own(request);
+    request.action.set("sending to client");
+    let sent = request.send_header().finish().await;
+    if sent != Outcome::Ok || request.flags.header_only.get() {
+        return sent;
+    }
+    let chain = Chain { pieces: vec![stored.piece()], last: true, ..Chain::default() };
+    request.output(chain).finish().await
+}
+
+/// Conditions and ranges of an answer that is kept are for this server to judge.
+pub fn own(request: &Request) {
+    request.flags.unconditional.set(false);
+    let mut response = request.response.borrow_mut();
+    let ranges = response.headers.get(b"Accept-Ranges").is_some_and(|value| value.eq_ignore_ascii_case(b"bytes"));
+    if ranges {
+        response.headers.remove(b"Accept-Ranges");
+        response.allow_ranges = true;
+    }
+}
+
+/// The old answer in place of a failure of this kind (`*_cache_use_stale`, `stale-if-error`), if there may be one.
+pub async fn rescue(exchange: &Exchange, condition: u32) -> Option<Outcome> {
+    let stored = may_rescue(exchange, condition)?;
+    Some(serve(exchange, &stored).await)
+}
+
+fn may_rescue(exchange: &Exchange, condition: u32) -> Option<Rc<Stored>> {
+    let caching = exchange.caching.as_ref()?;
+    let stored = caching.stale.clone()?;
+    let still = stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
+    if caching.plan.use_stale & condition == 0 && !still {
+        return None;
+    }
+    caching.facts.status.set("STALE");
+    caching.note(&stored);
+    Some(stored)
+}
+
+/// The upstream says that the old answer still holds.
+pub async fn confirm(exchange: &Exchange) -> Option<Outcome> {
+    let stored = confirmed(exchange)?;
+    Some(serve(exchange, &stored).await)
+}
+
+fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
+    let caching = exchange.caching.as_ref().filter(|caching| caching.plan.revalidate)?;
+    let old = caching.stale.clone()?;
+    let now = clock::now().sec;
+    caching.facts.status.set("REVALIDATED");
+    let ignored = exchange.route.plan.uncounted();
+    let said = |head: &[u8], lines: &[wire::h1::header::HeaderSpan]| {
+        cache::freshness::judge(lines.iter().map(|line| (line.known, line.value.of(head))), ignored, now)
+    };
+    let mut judged = said(&exchange.record.head.borrow(), &exchange.record.lines.borrow());
+    if judged.valid == 0 {
+        judged = said(&old.head.text, &old.lines);
+    }
+    if judged.valid == 0 {
+        judged.valid = caching.plan.valid_for(old.head.status).map_or(0, |seconds| now.saturating_add(seconds));
+    }
+    if judged.valid == 0 {
+        caching.note(&old);
+        return Some(old);
+    }
+    let mut head = old.head.clone();
+    (head.valid, head.updating, head.error, head.date) = (judged.valid, judged.updating, judged.error, now);
+    if let Err(error) = caching.store.shelf.rewrite_head(&caching.digest, &head) {
+        let path = caching.store.shelf.path(&caching.digest);
+        log_request!(exchange.request, Level::Crit, "write() \"{}\" failed {}", path.display(), base::errno::describe(&error));
+    }
+    caching.store.index.changed(&caching.digest);
+    let fresh = Rc::new(old.with_head(head));
+    caching.note(&fresh);
+    Some(fresh)
+}
