@@ -35,6 +35,13 @@ pub fn severity(error: &io::Error) -> Level {
     }
 }
 
+/// Whether the kernel refused a connection before anything left the machine.
+#[must_use]
+pub fn is_local(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    !matches!(error.kind(), Kind::ConnectionRefused | Kind::ConnectionReset | Kind::TimedOut | Kind::HostUnreachable | Kind::BrokenPipe)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

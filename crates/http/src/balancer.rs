@@ -42,7 +42,7 @@ pub enum Decision {
 pub struct Custom {
     /// Who chooses. A method that is named behind it takes its place.
     pub balancer: Option<Rc<dyn Balancer>>,
-    /// The block has named a method before.
+    /// The block has named a method or `keepalive` before.
     pub is_second: bool,
 }
 
@@ -62,6 +62,9 @@ pub struct Turn {
     /// `*_next_upstream_tries`; 0 is no limit.
     limit: Cell<usize>,
     rewrite: Cell<bool>,
+    /// The location has settings for TLS.
+    can_secure: Cell<bool>,
+    secure: Cell<Option<bool>>,
 }
 
 /// Where a try goes and how.
@@ -119,6 +122,25 @@ impl Turn {
     #[must_use]
     pub fn new(left: usize, limit: usize) -> Turn {
         Turn { left: Cell::new(left), limit: Cell::new(limit), ..Turn::default() }
+    }
+
+    /// Says whether the location has settings for TLS; the proxy's part.
+    pub fn allow_tls(&self, can: bool) {
+        self.can_secure.set(can);
+    }
+
+    /// Speaks TLS with servers, or does not; false: the location has no settings for that.
+    pub fn use_tls(&self, on: bool) -> bool {
+        if on && !self.can_secure.get() {
+            return false;
+        }
+        self.secure.set(Some(on));
+        true
+    }
+
+    /// What was said about TLS.
+    pub fn tls(&self) -> Option<bool> {
+        self.secure.get()
     }
 
     /// Begins a try; the proxy's part.

@@ -206,11 +206,12 @@ impl<'a> Attempt<'a> {
             }
             Some(Err(Unopened::Connect(error))) => {
                 let what = errno::describe(&error);
-                let line = match &target {
-                    Address::Internet(_) => format!("connect() failed {what}"),
-                    Address::Unix(path) => format!("connect() to unix:{} failed {what}", path.display()),
-                };
-                Err(self.failed(next::ERROR, 502, line.as_bytes()))
+                // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
+                let at_once = matches!(&target, Address::Unix(_)) || errno::is_local(&error);
+                let line = if at_once { format!("connect() to {target} failed {what}") } else { format!("connect() failed {what}") };
+                let level = errno::severity(&error).max(Level::Crit);
+                self.request().log(level, line.as_bytes());
+                Err(self.failed(next::ERROR, 502, b""))
             }
         }
     }

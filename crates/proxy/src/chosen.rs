@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, Keepalive};
 use crate::exchange::Exchange;
+use crate::outgoing::choose_body;
 use crate::retry::Failure;
 use crate::settings::next;
 use balance::{Choice, Peer};
@@ -39,7 +40,13 @@ impl Exchange {
     pub async fn ask(&mut self, balancer: &Rc<dyn Balancer>, first: bool) -> Result<Option<Choice>, Unchosen> {
         self.target = None;
         let (left, limit) = (self.scratch.selection.tries, usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX));
-        let turn = self.turn.get_or_insert_with(|| Rc::new(Turn::new(left, limit))).clone();
+        let can_secure = self.route.secure.is_some();
+        let begin = || {
+            let turn = Turn::new(left, limit);
+            turn.allow_tls(can_secure);
+            Rc::new(turn)
+        };
+        let turn = self.turn.get_or_insert_with(begin).clone();
         turn.begin();
         self.request.action.set("connecting to upstream");
         let decision = match balancer.choose(&self.request, &turn) {
@@ -59,8 +66,15 @@ impl Exchange {
             }
             Decision::Answer(outcome) => return Err(Unchosen::Answer(outcome)),
         }
-        if turn.take_rewrite() && !self.encode() {
-            return Err(Unchosen::Answer(Outcome::Status(500)));
+        if self.route.secure.is_some() {
+            self.choose_secure();
+        }
+        if turn.take_rewrite() {
+            // Its body may be another one.
+            (self.source, self.framing) = choose_body(&self.request, &self.route).map_err(Unchosen::Answer)?;
+            if !self.encode() {
+                return Err(Unchosen::Answer(Outcome::Status(500)));
+            }
         }
         match &self.target {
             Some(target) => Ok(Some(Choice::of(self.upstream.outside.peer(&target.address), clock::monotonic_ms()))),
@@ -86,10 +100,12 @@ impl Exchange {
     /// An idle connection to `peer`.
     #[must_use]
     pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<Connection> {
-        match self.own_pool() {
+        let found = match self.own_pool() {
             Some((pool, _)) => pool.take(self.key(peer)),
             None => self.upstream.keepalive.as_ref()?.take(self.key(peer)),
-        }
+        }?;
+        self.request.log(Level::Debug, b"get keepalive peer: using connection");
+        Some(found)
     }
 
     /// Keeps a clean connection to `peer` for the next request, where the group or its balancer does that.
@@ -97,6 +113,7 @@ impl Exchange {
         if self.request.worker.exiting.get() {
             return;
         }
+        self.request.log(Level::Debug, b"free keepalive peer: saving connection");
         let now = clock::monotonic_ms();
         let limit = |given: u64| if given == 0 { u64::MAX } else { given };
         match (self.own_pool(), &self.upstream.keepalive) {

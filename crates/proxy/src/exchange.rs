@@ -64,11 +64,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Finds out whom the request has in mind, where the URL is reached over TLS.
+    /// Finds out whom the request has in mind, where the URL is reached over TLS or the group's balancer wants that.
     pub fn choose_secure(&mut self) {
         let evaluated = self.evaluated.is_some();
+        let said = self.turn.as_ref().and_then(|turn| turn.tls());
+        let host = self.target.as_ref().and_then(|target| target.host.as_deref());
         self.secure = match (&self.route.secure, self.url()) {
-            (Some(secured), Some(url)) if url.secure => Some(secured.target(&self.request, url, evaluated)),
+            (Some(secured), Some(url)) if said.unwrap_or(url.secure) => Some(secured.target(&self.request, url, evaluated, host)),
             _ => None,
         };
     }

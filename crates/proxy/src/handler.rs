@@ -3,16 +3,15 @@
 use crate::attempt::{Attempt, End};
 use crate::caching::{fill, look, serve};
 use crate::chosen::Unchosen;
-use crate::dialect::{Carried, Encoded, Sent};
+use crate::dialect::Encoded;
 use crate::exchange::{Exchange, Lease};
+use crate::outgoing::{Early, choose_body};
 use crate::pass;
 use crate::record::{Record, State};
 use crate::route::{Route, Routed};
-use crate::sender::Source;
 use crate::settings::next;
 use balance::{Timing, Verdict};
 use base::clock;
-use base::errno;
 use base::log::Level;
 use http::body::{self, BodyState};
 use http::connection::BodyRead;
@@ -159,9 +158,6 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
     refused
 }
 
-/// The start of a body that goes on.
-struct Early(RefCell<Vec<u8>>);
-
 /// Whether the client's body goes to the upstream as it comes.
 fn streams_body(request: &Request, route: &Route) -> bool {
     let body = request.body.borrow();
@@ -169,40 +165,6 @@ fn streams_body(request: &Request, route: &Route) -> bool {
         && route.plan.pass_request_body
         && body.state() == BodyState::Unread
         && (body.length().is_some() || route.dialect.can_stream())
-}
-
-fn choose_body(request: &Rc<Request>, route: &Route) -> Result<(Source, Sent), Outcome> {
-    match route.dialect.carried(request)? {
-        Carried::Own(own) => {
-            let length = own.len() as u64;
-            return Ok((Source::Own(Rc::new(own)), Sent::Length(length)));
-        }
-        Carried::Nothing => return Ok((Source::Nothing, Sent::Nothing)),
-        Carried::Client => {}
-    }
-    let body = request.body.borrow().clone();
-    if !route.plan.pass_request_body || body.state() == BodyState::Discarded {
-        return Ok((Source::Nothing, Sent::Nothing));
-    }
-    if body.is_none() {
-        // `Content-Length: 0` is repeated, as servers may insist on a length for POST.
-        let announced = request.headers.borrow().contains(b"content-length");
-        return Ok((Source::Nothing, if announced { Sent::Length(0) } else { Sent::Nothing }));
-    }
-    if body.state() == BodyState::Unread {
-        let early = request.find_lasting::<Early>().map(|early| early.0.take()).unwrap_or_default();
-        return Ok((Source::Client(Rc::new(early)), body.length().map_or(Sent::Stream, Sent::Length)));
-    }
-    if let Some(file) = body.file() {
-        let metadata = file.file.metadata().map_err(|error| {
-            log_request!(request, Level::Crit, "reading the request body failed {}", errno::describe(&error));
-            Outcome::Status(500)
-        })?;
-        let length = metadata.len();
-        return Ok((Source::File(file, length), Sent::Length(length)));
-    }
-    let length = body.with_data(|data| data.len() as u64);
-    Ok((Source::Memory(body), Sent::Length(length)))
 }
 
 /// Tries servers until one answers.
@@ -224,12 +186,13 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             None => None,
             Some(balancer) => match exchange.ask(&balancer, first).await {
                 Ok(asked) => asked,
+                Err(Unchosen::Answer(Outcome::Status(502))) => return give_up(exchange, next::ERROR, 502).await,
                 Err(Unchosen::Answer(outcome)) => return outcome,
                 Err(Unchosen::Failed(failure)) if exchange.goes_on(&failure) => {
                     first = false;
                     continue;
                 }
-                Err(Unchosen::Failed(failure)) => return Outcome::Status(failure.status),
+                Err(Unchosen::Failed(failure)) => return give_up(exchange, failure.condition, failure.status).await,
             },
         };
         let choice = match asked.or_else(|| exchange.choose()) {
@@ -261,6 +224,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
             End::Failed(failure) => {
                 lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
                 exchange.note(&failure);
+                log_request!(exchange.request, Level::Debug, "http next upstream, {:x}", failure.condition << 1);
                 if !exchange.goes_on(&failure) {
                     return give_up(exchange, failure.condition, failure.status).await;
                 }

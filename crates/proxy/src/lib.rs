@@ -22,6 +22,7 @@ pub mod hidden;
 pub mod limits;
 pub mod memc;
 pub mod memcached;
+mod outgoing;
 pub mod pace;
 pub mod pass;
 pub mod place;

@@ -180,7 +180,12 @@ fn parse_local(text: &[u8]) -> Option<SocketAddr> {
 }
 
 fn set_upstream_tls(cx: &Cx, on: i32) -> i32 {
-    balancing(cx, |_, _| if on == 0 { 0 } else { refuse(cx, "TLS to upstreams is not supported yet") })
+    balancing(
+        cx,
+        |_, balancing| {
+            if balancing.turn.use_tls(on != 0) { 0 } else { refuse(cx, "no TLS settings in a location without https") }
+        },
+    )
 }
 
 #[cfg(test)]

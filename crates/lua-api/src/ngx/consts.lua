@@ -89,12 +89,15 @@ local names = {
 }
 local raw = { [0x10000] = 0x20000, [0x20000] = 0x40000, [0x40000] = 0x10000 }
 
+-- The highest bit says that a phase waits which could not otherwise.
+local LEAVE = 0x80000000
+
 function ngx.get_phase()
-    return names[cx.phase] or "init"
+    return names[cx.phase % LEAVE] or "init"
 end
 
 function ngx.get_raw_phase()
-    local phase = cx.phase
+    local phase = cx.phase % LEAVE
     return raw[phase] or phase
 end
 

@@ -84,8 +84,9 @@ fn signed(number: u64) -> i64 {
 fn get_servers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     exactly(stack, 1, ONE)?;
     let Some(named) = named(cx, stack, "get_servers")? else { return Ok(nothing(stack, "upstream not found")) };
-    let fixed = named.group.fixed();
-    let mut rest = fixed;
+    // What a URL stands for has no `server` that says anything.
+    let written = named.port.is_none();
+    let mut rest = named.group.fixed();
     stack.push_table(named.lines.len(), 0);
     let table = stack.top();
     let mut index = 1;
@@ -94,7 +95,7 @@ fn get_servers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         rest = others;
         let Some(first) = own.first() else { continue };
         let addresses: Vec<&str> = own.iter().map(|peer| &*peer.server.name).collect();
-        push_server(stack, &first.server, &addresses, named.port.is_none());
+        push_server(stack, &first.server, &addresses, written);
         stack.set_item(table, index);
         index += 1;
     }
@@ -106,10 +107,10 @@ fn get_servers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&str], has_name: bool) {
+fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&str], written: bool) {
     stack.push_table(0, 7);
     let table = stack.top();
-    if has_name {
+    if written {
         stack.put_field(table, b"name", server.source.as_bytes());
     }
     match addresses {
@@ -124,9 +125,9 @@ fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&st
         }
     }
     stack.set_field(table, b"addr");
-    put_number(stack, table, "weight", server.weight);
-    put_number(stack, table, "max_fails", signed(server.max_fails));
-    put_number(stack, table, "fail_timeout", server.fail_timeout);
+    for (key, value) in [("weight", server.weight), ("max_fails", signed(server.max_fails)), ("fail_timeout", server.fail_timeout)] {
+        put_number(stack, table, key, if written { value } else { 0 });
+    }
     if server.backup {
         put_true(stack, table, "backup");
     }

@@ -53,10 +53,13 @@ fn rows() -> Vec<Row> {
 }
 
 fn chosen_by(cx: &mut Cx<'_>, code: Rc<Code>) -> Result<(), Error> {
-    let mut conf = cx.frame.server.get::<Conf>();
-    let pool_size = Cell::new(conf.pool_size.unwrap_or(POOL_SIZE));
-    let chooser = Rc::new(Chooser { code, pool_size, entries: Default::default() });
-    cx.once(&mut conf.chooser, chooser.clone())?;
+    let chooser = {
+        let mut conf = cx.frame.server.get::<Conf>();
+        let pool_size = Cell::new(conf.pool_size.unwrap_or(POOL_SIZE));
+        let chooser = Rc::new(Chooser { code, pool_size, entries: Default::default() });
+        cx.once(&mut conf.chooser, chooser.clone())?;
+        chooser
+    };
     let mut custom = cx.frame.server.get::<Custom>();
     if custom.is_second {
         cx.warn("load balancing method redefined");

@@ -136,22 +136,24 @@ impl Secured {
         })
     }
 
-    /// Whom a request to `url` has in mind; `evaluated`: the URL is the request's own.
-    pub fn target(&self, request: &Request, url: &Url, evaluated: bool) -> Rc<Target> {
-        let constant = !evaluated && self.certificate.is_none() && self.name.as_ref().is_none_or(|name| name.literal().is_some());
+    /// Whom a request to `url` has in mind; `evaluated`: the URL is the request's own. `host` takes the place of the URL's.
+    pub fn target(&self, request: &Request, url: &Url, evaluated: bool, host: Option<&[u8]>) -> Rc<Target> {
+        let constant =
+            host.is_none() && !evaluated && self.certificate.is_none() && self.name.as_ref().is_none_or(|name| name.literal().is_some());
         match constant {
-            true => self.fixed.get_or_init(|| Rc::new(self.make(request, url))).clone(),
-            false => Rc::new(self.make(request, url)),
+            true => self.fixed.get_or_init(|| Rc::new(self.make(request, url, None))).clone(),
+            false => Rc::new(self.make(request, url, host)),
         }
     }
 
-    fn make(&self, request: &Request, url: &Url) -> Target {
+    fn make(&self, request: &Request, url: &Url, host: Option<&[u8]>) -> Target {
         let text = |value: &Complex| String::from_utf8_lossy(&value.to_vec(request)).into_owned();
         let name = match &self.name {
             Some(name) => text(name),
-            None => match &url.host {
-                Host::Unix(path) => path.display().to_string(),
-                Host::Name(_) | Host::Ip(_) => String::from_utf8_lossy(&url.host_header).into_owned(),
+            None => match (host, &url.host) {
+                (Some(host), _) => String::from_utf8_lossy(host).into_owned(),
+                (None, Host::Unix(path)) => path.display().to_string(),
+                (None, Host::Name(_) | Host::Ip(_)) => String::from_utf8_lossy(&url.host_header).into_owned(),
             },
         };
         let name = without_port(&name).to_owned();

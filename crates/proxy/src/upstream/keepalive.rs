@@ -4,6 +4,7 @@ use crate::upstream::draft::draft;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
+use http::balancer::Custom;
 use http::module::Module;
 
 /// The directives.
@@ -36,5 +37,6 @@ fn keepalive(cx: &mut Cx<'_>) -> Result<(), Error> {
         _ if cx.arg(1) == b"local" => true,
         _ => return Err(cx.invalid_parameter(1)),
     };
+    cx.frame.server.get::<Custom>().is_second = true;
     cx.once(&mut draft(cx).keepalive, (usize::try_from(limit).unwrap_or(usize::MAX), local))
 }

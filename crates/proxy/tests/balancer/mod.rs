@@ -120,3 +120,51 @@ fn it_may_leave_the_choice_to_the_group_or_answer_itself() {
         assert_eq!(site.get("/x").await.body(), "hello");
     });
 }
+
+#[test]
+fn a_try_may_fail_without_a_server() {
+    worker(async {
+        let up = Upstream::start(vec![vec![HELLO]]);
+        let port = up.port;
+        let tries = Rc::new(RefCell::new(0));
+        let counted = tries.clone();
+        let site = site(move |_, turn| {
+            *counted.borrow_mut() += 1;
+            match *counted.borrow() {
+                1 => {
+                    turn.allow_more(1);
+                    turn.set(to(1));
+                    Decision::Failed
+                }
+                _ => {
+                    turn.set(to(port));
+                    Decision::Go
+                }
+            }
+        });
+        let answer = site.get("/x").await;
+        assert_eq!((answer.outcome, answer.body().as_str()), (Outcome::Ok, "hello"));
+        assert_eq!(answer.variable("upstream_status"), "502, 200");
+        DOES.set(Some(Rc::new(|_, _| Decision::Failed)));
+        assert_eq!(site.get("/x").await.outcome, Outcome::Status(502));
+        DOES.set(Some(Rc::new(|_, _| Decision::NobodyLeft)));
+        let answer = site.get("/x").await;
+        assert_eq!((answer.outcome, answer.variable("upstream_addr").as_str()), (Outcome::Status(502), "u"));
+    });
+}
+
+#[test]
+fn a_group_may_have_no_servers_of_its_own() {
+    worker(async {
+        DOES.set(Some(Rc::new(|_, _| Decision::Go)));
+        let site = Site::new("upstream u { test_balancer; } location / { proxy_pass http://u; }");
+        assert_eq!(site.get("/x").await.outcome, Outcome::Status(500));
+        let up = Upstream::start(vec![vec![HELLO]]);
+        let port = up.port;
+        DOES.set(Some(Rc::new(move |_, turn| {
+            turn.set(to(port));
+            Decision::Go
+        })));
+        assert_eq!(site.get("/x").await.body(), "hello");
+    });
+}
