@@ -380,7 +380,7 @@ impl<'a> Attempt<'a> {
         if status == 304 {
             return Box::pin(serve::confirm(exchange)).await;
         }
-        Box::pin(serve::rescue(exchange, next::of_status(status)?)).await
+        Box::pin(serve::rescue(exchange, next::of_status(status)?, true)).await
     }
 
     /// Keeps the connection of an answer that needs no reading.

@@ -5,17 +5,21 @@ use base::clock;
 use base::log::Level;
 use cache::{Digest, Phase, key};
 use http::Worker;
-use http::module::Module;
+use http::module::{Levels, Module};
 use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// What runs in each worker, and works in one of them.
-pub const MODULE: Module = Module { start, ..Module::named("proxy_cache") };
+pub const MODULE: Module = Module { levels, start, ..Module::named("proxy_cache") };
 
 /// How often a worker asks whether the caches are its to look after.
 const REST: Duration = Duration::from_secs(1);
+
+fn levels(levels: &mut Levels) {
+    levels.main::<Caches>();
+}
 
 fn start(worker: &Rc<Worker>) {
     if worker.place().is_some_and(|place| place.agent) {

@@ -136,10 +136,13 @@ fn update(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again
             method: Some((line.method, &line.method_name)),
             wire: Rc::new(Silence),
             body: SubrequestBody::Parents,
-            variables: SubrequestVariables::Copied,
+            variables: SubrequestVariables::Shared,
         };
         Rc::new(Request::child(request, what))
     };
+    // It is the client's request once more: its URI leaves in the same form.
+    child.line.borrow_mut().copy_from(&request.line.borrow());
+    child.flags.internal.set(request.flags.internal.get());
     child.set_location(request.location());
     child.set_lasting(Rc::new(Background));
     let (worker, route) = (request.worker.clone(), route.clone());

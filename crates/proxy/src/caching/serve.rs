@@ -51,16 +51,17 @@ pub fn own(request: &Request) {
     }
 }
 
-/// The old answer in place of a failure of this kind (`*_cache_use_stale`, `stale-if-error`), if there may be one.
-pub async fn rescue(exchange: &Exchange, condition: u32) -> Option<Outcome> {
-    let stored = may_rescue(exchange, condition)?;
+/// The old answer in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
+/// `answered` by `stale-if-error` too.
+pub async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
+    let stored = may_rescue(exchange, condition, answered)?;
     Some(serve(exchange, &stored).await)
 }
 
-fn may_rescue(exchange: &Exchange, condition: u32) -> Option<Rc<Stored>> {
+fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<Stored>> {
     let caching = exchange.caching.as_ref()?;
     let stored = caching.stale.clone()?;
-    let still = stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
+    let still = !answered && stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
     if caching.plan.use_stale & condition == 0 && !still {
         return None;
     }

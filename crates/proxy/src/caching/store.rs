@@ -2,6 +2,7 @@
 
 use base::log::Level;
 use cache::{Digest, Index, Shelf};
+use conf::scope::Config;
 use http::Request;
 use http::log_request;
 use std::cell::OnceCell;
@@ -63,6 +64,10 @@ pub struct Place {
 /// All caches that a configuration names.
 #[derive(Default)]
 pub struct Caches(Vec<Rc<Place>>);
+
+impl Config for Caches {
+    fn inherit(&mut self, _: &Self) {}
+}
 
 impl Caches {
     /// The place called `name`, made if nobody named it yet.
