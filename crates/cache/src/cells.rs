@@ -41,6 +41,10 @@ mod own {
 /// Words of the zone.
 const LOCK: usize = 0;
 const SEQUENCE: usize = 1;
+/// How many purges by prefix there were.
+const PURGES: usize = 2;
+/// When the last purge was, milliseconds.
+const PURGED: usize = 3;
 
 /// Bits of a record's state.
 pub mod flag {
@@ -206,6 +210,16 @@ impl Cells {
     /// All files are known now.
     pub fn set_loaded(&self) {
         self.word(0, own::LOADED).store(1, Release);
+    }
+
+    /// When the last purge was.
+    pub fn purged(&self) -> &AtomicU64 {
+        self.records.header(PURGED)
+    }
+
+    /// The number of purges by prefix.
+    pub fn purges(&self) -> &AtomicU64 {
+        self.records.header(PURGES)
     }
 
     /// Takes the lease, or keeps it.

@@ -8,6 +8,7 @@ pub mod freshness;
 pub mod head;
 pub mod index;
 pub mod key;
+pub mod purges;
 pub mod shelf;
 
 pub use cells::Entry;

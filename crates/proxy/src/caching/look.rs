@@ -54,6 +54,7 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
             Next::Ask => {}
         }
     }
+    caching.ask();
     caching.cacheable &= range_fits(&request, &plan);
     exchange.caching = Some(caching);
     None

@@ -2,6 +2,7 @@
 
 use crate::caching::store::{Caches, OWNER, Portion, Store};
 use base::text::{parse_number, parse_size, parse_time_ms, parse_time_sec};
+use cache::purges::Purges;
 use cache::{Index, Policy, Shelf};
 use conf::row::Cx;
 use conf::tree::Error;
@@ -64,6 +65,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     let store = Store {
         shelf: Shelf { root, levels: draft.levels },
         index: Index::new(zone, draft.policy, draft.max_size.div_ceil(512)),
+        purges: Purges::default(),
         use_temp_path: draft.use_temp_path,
         inactive: draft.inactive,
         min_free: draft.min_free,
