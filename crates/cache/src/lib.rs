@@ -9,6 +9,7 @@ pub mod head;
 pub mod index;
 pub mod key;
 pub mod purges;
+pub mod queues;
 pub mod shelf;
 
 pub use cells::Entry;

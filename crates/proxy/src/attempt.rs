@@ -338,7 +338,9 @@ impl<'a> Attempt<'a> {
         let asked =
             Question { encoded: &exchange.encoded, written: &scratch.out, limit: route.plan.buffer_size, unwrapped: &scratch.unwrapped };
         route.dialect.answered(&request, scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
-        if let Some(outcome) = self.old_answer(answer.status).await {
+        if self.exchange.has_stale()
+            && let Some(outcome) = Box::pin(serve::instead(self.exchange, answer.status)).await
+        {
             self.keep_whole(connection, &answer);
             self.finish(0);
             return End::Answered(outcome);
@@ -371,16 +373,6 @@ impl<'a> Attempt<'a> {
             return End::Answered(sent);
         }
         End::Answered(self.relay(connection, answer, buffering, tee).await)
-    }
-
-    /// The old answer, if this one only confirms it, or is a failure that it may stand in for.
-    async fn old_answer(&self, status: u16) -> Option<Outcome> {
-        self.exchange.caching.as_ref()?.stale.as_ref()?;
-        let exchange = &*self.exchange;
-        if status == 304 {
-            return Box::pin(serve::confirm(exchange)).await;
-        }
-        Box::pin(serve::rescue(exchange, next::of_status(status)?, true)).await
     }
 
     /// Keeps the connection of an answer that needs no reading.

@@ -4,72 +4,17 @@ use crate::caching::facts::Facts;
 use crate::caching::memory::{LARGEST, Memory};
 use crate::caching::plan::CachePlan;
 use crate::caching::store::Store;
+use crate::caching::stored::Stored;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use bytes::Bytes;
 use cache::head::Fault;
 use cache::shelf::Missing;
 use cache::{Digest, Entry, Head, Phase, key};
-use http::{FilePiece, Piece, Request, log_request};
+use http::{Request, log_request};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use wire::h1::header::{HeaderSpan, Rules, parse_section};
-
-/// A stored answer.
-pub struct Stored {
-    /// What its file says before the body.
-    pub head: Head,
-    /// Its fields, ranges of the head's text.
-    pub lines: Vec<HeaderSpan>,
-    body: Body,
-}
-
-enum Body {
-    Memory(Bytes),
-    File(Rc<File>),
-}
-
-impl Stored {
-    /// Bytes that it takes in memory.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        let body = match &self.body {
-            Body::Memory(bytes) => bytes.len(),
-            Body::File(_) => 0,
-        };
-        body + self.head.body_start() + self.lines.len() * size_of::<HeaderSpan>() + size_of::<Stored>()
-    }
-
-    /// Its body.
-    #[must_use]
-    pub fn piece(&self) -> Piece {
-        match &self.body {
-            Body::Memory(bytes) => Piece::Bytes(bytes.clone()),
-            Body::File(file) => {
-                let start = self.head.body_start() as u64;
-                Piece::File(FilePiece { file: file.clone(), start, end: start + self.head.length })
-            }
-        }
-    }
-
-    /// The status line: code and reason.
-    #[must_use]
-    pub fn status_line_end(&self) -> usize {
-        memchr::memchr(b'\r', &self.head.text).unwrap_or(0)
-    }
-
-    /// The same with another head of the same size.
-    #[must_use]
-    pub fn with_head(&self, head: Head) -> Stored {
-        let body = match &self.body {
-            Body::Memory(bytes) => Body::Memory(bytes.clone()),
-            Body::File(file) => Body::File(file.clone()),
-        };
-        Stored { head, lines: self.lines.clone(), body }
-    }
-}
 
 /// The right to fetch a key; given back in any case.
 pub struct Fetch {
@@ -264,21 +209,15 @@ impl Caching {
 
     /// Makes an answer of a file; a small one stays in memory.
     fn take(&self, request: &Request, file: File, head: Head, entry: &Entry) -> Option<Rc<Stored>> {
-        let mut lines = Vec::new();
-        let start = memchr::memchr(b'\n', &head.text)? + 1;
-        parse_section(head.text.get(start..)?, Rules { underscores: true, upstream: true }, &mut lines).ok()?;
-        for line in &mut lines {
-            (line.name, line.value) = (line.name.shifted(start), line.value.shifted(start));
-        }
         if head.length > LARGEST {
-            return Some(Rc::new(Stored { head, lines, body: Body::File(Rc::new(file)) }));
+            return Stored::on_disk(head, file).map(Rc::new);
         }
         let mut bytes = vec![0; usize::try_from(head.length).ok()?];
         if let Err(error) = file.read_exact_at(&mut bytes, head.body_start() as u64) {
             log_request!(request, Level::Crit, "pread() failed {}", errno::describe(&error));
             return None;
         }
-        let stored = Rc::new(Stored { head, lines, body: Body::Memory(Bytes::from(bytes)) });
+        let stored = Rc::new(Stored::in_memory(head, bytes)?);
         self.memory.put(self.name(), entry.version, &stored);
         Some(stored)
     }

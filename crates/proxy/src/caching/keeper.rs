@@ -69,6 +69,15 @@ impl Pace {
     }
 }
 
+/// Whether this is a file that a process which is gone began to write: `DIGEST.NUMBER.PROCESS`.
+fn is_left_over(name: &[u8]) -> bool {
+    let mut parts = name.split(|b| *b == b'.');
+    let (digest, number, process) = (parts.next(), parts.next(), parts.next());
+    let writer = process.and_then(base::text::parse_number).and_then(|id| i32::try_from(id).ok());
+    let ours = digest.is_some_and(|text| key::parse_name(text).is_some()) && number.is_some_and(|text| text.len() == 10);
+    ours && parts.next().is_none() && writer.is_some_and(|id| sys::process::birth(id).is_none_or(|(_, ended)| ended))
+}
+
 /// Finds the files that are there. What is none of ours stays.
 async fn load(worker: &Rc<Worker>, store: &Store) {
     let mut pace = Pace::new(store.loader);
@@ -91,6 +100,9 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
             {
                 full |= !store.index.found(&digest, cache::shelf::blocks(&metadata), clock::now().sec);
                 pace.step().await;
+            } else if metadata.is_file() && is_left_over(name.as_encoded_bytes()) {
+                // It may be gone already.
+                let _ = fs::remove_file(entry.path());
             }
         }
     }

@@ -1,12 +1,13 @@
 //! The cache is asked before the upstream.
 
 use crate::caching::facts::Background;
-use crate::caching::find::{Caching, Found, Stored};
+use crate::caching::find::{Caching, Found};
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
 use crate::caching::said::UPDATING;
 use crate::caching::serve;
 use crate::caching::silence::Silence;
+use crate::caching::stored::Stored;
 use crate::exchange::Exchange;
 use crate::route::Route;
 use crate::url::{UriRule, push_uri};

@@ -33,5 +33,5 @@ fn by_prefix(request: &Request, store: &Store, prefix: &[u8]) -> Outcome {
 }
 
 fn has_file(store: &Store, digest: &Digest, key: &[u8]) -> bool {
-    store.shelf.open(digest, key).is_ok()
+    store.shelf.open(digest, key).is_ok_and(|(_, head)| !store.is_purged(key, head.stored_ms))
 }

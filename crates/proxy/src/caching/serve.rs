@@ -1,9 +1,10 @@
 //! A stored answer on its way to the client.
 
-use crate::caching::find::Stored;
+use crate::caching::stored::Stored;
 use crate::dialect::{Answer, Framing};
 use crate::exchange::Exchange;
 use crate::headers;
+use crate::settings::next;
 use base::clock;
 use base::log::Level;
 use http::{Chain, Outcome, Request, log_request};
@@ -70,8 +71,13 @@ fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<
     Some(stored)
 }
 
+/// The old answer in place of one that only confirms it, or of a failure that it may stand in for.
+pub async fn instead(exchange: &Exchange, status: u16) -> Option<Outcome> {
+    if status == 304 { confirm(exchange).await } else { rescue(exchange, next::of_status(status)?, true).await }
+}
+
 /// The upstream says that the old answer still holds.
-pub async fn confirm(exchange: &Exchange) -> Option<Outcome> {
+async fn confirm(exchange: &Exchange) -> Option<Outcome> {
     let stored = confirmed(exchange)?;
     Some(serve(exchange, &stored).await)
 }
