@@ -26,6 +26,7 @@ pub mod module;
 pub mod opened;
 pub mod output;
 pub mod path;
+pub mod permissions;
 pub mod program;
 pub mod protocols;
 pub mod request;

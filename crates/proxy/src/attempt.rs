@@ -1,6 +1,6 @@
 //! One try of one server: connect, send, read the head, pass the answer on.
 
-use crate::caching::fill::{self, Tee};
+use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::Connection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
@@ -11,6 +11,7 @@ use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
 use crate::sender::{SendError, Sender, Source};
 use crate::settings::next;
+use crate::tee::Tee;
 use crate::tunnel;
 use base::clock;
 use base::errno;
@@ -360,10 +361,7 @@ impl<'a> Attempt<'a> {
         headers::copy(&request, &route, &record, &answer);
         request.action.set(READING);
         let buffering = orders.buffering.unwrap_or(route.plan.buffering);
-        let tee = if self.exchange.caching.is_some() { fill::begin(self.exchange, &answer, buffering) } else { None };
-        if tee.is_some() {
-            serve::own(&request);
-        }
+        let tee = Tee::begin(self.exchange, &answer, buffering);
         if answer.tunnel {
             return End::Answered(Box::pin(self.tunnel(connection, answer.length)).await);
         }

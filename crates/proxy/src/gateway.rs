@@ -9,6 +9,7 @@ use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
 use crate::settings::Family;
 use crate::upstream::Upstreams;
+use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
@@ -148,6 +149,9 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(
     }
     pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(error)?;
     let plan = common.family.plan(T::PREFIX, T::HIDDEN).map_err(error)?;
+    if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
+        at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::PREFIX));
+    }
     let params = Params::new(common.params.as_deref().map_or(&[], Vec::as_slice), common.host.as_ref());
     let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
     let route = Rc::new(Route { plan, pass, dialect: Box::new(dialect(params)), redirects: Vec::new(), cookies });

@@ -1,13 +1,13 @@
 //! Passes an answer's body on, at the client's pace or ahead of it.
 
 use crate::buffer::Store;
-use crate::caching::fill::Tee;
 use crate::connection::Connection;
 use crate::dialect::Framing;
 use crate::pace::Pace;
 use crate::record::{Record, Scratch};
 use crate::sender::Sender;
 use crate::settings::Plan;
+use crate::tee::Tee;
 use base::errno;
 use base::log::Level;
 use bytes::Bytes;

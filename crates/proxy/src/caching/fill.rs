@@ -19,7 +19,7 @@ use wire::known::Known;
 const EVICTED: usize = 4;
 
 /// A copy of a body on its way to the disk.
-pub struct Tee {
+pub struct Filling {
     request: Rc<Request>,
     store: Rc<Store>,
     digest: Digest,
@@ -31,7 +31,7 @@ pub struct Tee {
 }
 
 /// Judges an answer, and begins its file if it may be kept.
-pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Tee> {
+pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Filling> {
     let route = exchange.route.clone();
     let request = exchange.request.clone();
     let ignored = route.plan.uncounted();
@@ -80,7 +80,7 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
     }
     let directory = route.plan.temp_path.as_ref().filter(|_| caching.store.use_temp_path).map(|temp| temp.path.as_path());
     match caching.store.shelf.draft(&digest, directory, file) {
-        Ok(draft) => Some(Tee {
+        Ok(draft) => Some(Filling {
             request: request.clone(),
             store: caching.store.clone(),
             digest,
@@ -126,7 +126,7 @@ pub fn note_failure(exchange: &Exchange, status: u16) {
     }
 }
 
-impl Tee {
+impl Filling {
     /// Appends bytes of the body. When the disk refuses, the answer goes on without being kept.
     pub fn write(&mut self, data: &[u8]) {
         let Some(draft) = &mut self.draft else { return };

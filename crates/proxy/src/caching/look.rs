@@ -56,7 +56,7 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
         }
     }
     caching.ask();
-    caching.cacheable &= range_fits(&request, &plan);
+    caching.cacheable &= range_fits(&request, &plan) && plan.stands_for_all(request.method());
     exchange.caching = Some(caching);
     None
 }
@@ -186,7 +186,7 @@ fn key(exchange: &Exchange, plan: &CachePlan) -> Option<Vec<u8>> {
         return (!key.is_empty() && !key.contains(&b'\n')).then_some(key);
     }
     // As nginx: scheme and host as the configuration has them, and the URI as it goes out.
-    let url = exchange.url()?;
+    let url = exchange.url().filter(|_| exchange.route.dialect.scheme() == b"http://")?;
     let mut key = exchange.route.dialect.scheme().to_vec();
     key.extend_from_slice(&url.host_header);
     let rule = UriRule { uri: &url.uri, evaluated: exchange.evaluated.is_some(), location: exchange.route.pass.location() };
