@@ -145,6 +145,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::gzip_static::MODULE,
         m::static_files::MODULE,
         // Header and body filters.
+        m::slice::MODULE,
         m::not_modified::MODULE,
         lua::header_filter::MODULE,
         lua::body_filter::MODULE,

@@ -7,40 +7,44 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 /// Words of a record.
-mod at {
-    pub(super) const KEY: usize = 0;
+pub(crate) mod at {
+    pub(crate) const KEY: usize = 0;
     /// The bucket of this number: its first record; this record's next in its own bucket.
-    pub(super) const LINKS: usize = 2;
+    pub(crate) const LINKS: usize = 2;
     /// The record before and behind this one in its queue.
-    pub(super) const QUEUE: usize = 3;
+    pub(crate) const QUEUE: usize = 3;
     /// Flags and frequency; uses.
-    pub(super) const STATE: usize = 4;
-    pub(super) const BLOCKS: usize = 5;
-    pub(super) const VALID: usize = 6;
-    pub(super) const ACCESSED: usize = 7;
-    pub(super) const FETCHED: usize = 8;
-    pub(super) const VERSION: usize = 9;
-    pub(super) const WORDS: usize = 12;
+    pub(crate) const STATE: usize = 4;
+    pub(crate) const BLOCKS: usize = 5;
+    pub(crate) const VALID: usize = 6;
+    pub(crate) const ACCESSED: usize = 7;
+    pub(crate) const FETCHED: usize = 8;
+    pub(crate) const VERSION: usize = 9;
+    pub(crate) const WORDS: usize = 12;
 }
 
 /// Words of record 0, which is the index's own.
-mod own {
+pub(crate) mod own {
     /// Three queues: first and last record.
-    pub(super) const QUEUES: usize = 0;
+    pub(crate) const QUEUES: usize = 0;
     /// First free record; first never used.
-    pub(super) const FREE: usize = 3;
+    pub(crate) const FREE: usize = 3;
     /// Blocks of the three queues' files.
-    pub(super) const BLOCKS: usize = 4;
-    pub(super) const FILES: usize = 7;
-    pub(super) const LOADED: usize = 8;
-    pub(super) const LEASE: usize = 9;
-    pub(super) const CURSOR: usize = 10;
-    pub(super) const VERSION: usize = 11;
+    pub(crate) const BLOCKS: usize = 4;
+    pub(crate) const FILES: usize = 7;
+    pub(crate) const LOADED: usize = 8;
+    pub(crate) const LEASE: usize = 9;
+    pub(crate) const CURSOR: usize = 10;
+    pub(crate) const VERSION: usize = 11;
 }
 
 /// Words of the zone.
 const LOCK: usize = 0;
 const SEQUENCE: usize = 1;
+/// How many purges by prefix there were.
+const PURGES: usize = 2;
+/// When the last purge was, milliseconds.
+const PURGED: usize = 3;
 
 /// Bits of a record's state.
 pub mod flag {
@@ -91,7 +95,7 @@ const LOOKS: u32 = 16;
 #[derive(Debug)]
 pub struct Cells {
     records: Records,
-    capacity: usize,
+    pub(crate) capacity: usize,
 }
 
 impl Cells {
@@ -123,11 +127,11 @@ impl Cells {
         held
     }
 
-    fn word(&self, id: usize, i: usize) -> &AtomicU64 {
+    pub(crate) fn word(&self, id: usize, i: usize) -> &AtomicU64 {
         self.records.word(id, i)
     }
 
-    fn half(&self, id: usize, word: usize, i: usize) -> &AtomicU32 {
+    pub(crate) fn half(&self, id: usize, word: usize, i: usize) -> &AtomicU32 {
         self.records.half(id, word, i)
     }
 
@@ -208,6 +212,16 @@ impl Cells {
         self.word(0, own::LOADED).store(1, Release);
     }
 
+    /// When the last purge was.
+    pub fn purged(&self) -> &AtomicU64 {
+        self.records.header(PURGED)
+    }
+
+    /// The number of purges by prefix.
+    pub fn purges(&self) -> &AtomicU64 {
+        self.records.header(PURGES)
+    }
+
     /// Takes the lease, or keeps it.
     pub fn lease(&self) -> bool {
         let word = self.word(0, own::LEASE);
@@ -232,7 +246,7 @@ fn words(key: &Digest) -> (u64, u64) {
 
 /// The records, locked.
 pub struct Held<'a> {
-    cells: &'a Cells,
+    pub(crate) cells: &'a Cells,
 }
 
 impl Drop for Held<'_> {
@@ -330,75 +344,8 @@ impl Held<'_> {
         self.cells.half(id, at::STATE, 0).load(Relaxed)
     }
 
-    fn set_flags(&self, id: usize, value: u32) {
+    pub(crate) fn set_flags(&self, id: usize, value: u32) {
         self.cells.half(id, at::STATE, 0).store(value, Relaxed);
-    }
-
-    fn queue_of(&self, id: usize) -> usize {
-        ((self.flags(id) & flag::QUEUE) >> 2) as usize
-    }
-
-    fn ends(&self, queue: usize) -> (&AtomicU32, &AtomicU32) {
-        let word = own::QUEUES + queue.saturating_sub(1);
-        (self.cells.half(0, word, 0), self.cells.half(0, word, 1))
-    }
-
-    /// Puts a record at the end of a queue.
-    pub fn push(&self, id: usize, queue: Queue) {
-        let number = queue as usize;
-        let (first, last) = self.ends(number);
-        let old = last.load(Relaxed);
-        self.cells.half(id, at::QUEUE, 0).store(old, Relaxed);
-        self.cells.half(id, at::QUEUE, 1).store(0, Relaxed);
-        match old {
-            0 => first.store(id as u32, Relaxed),
-            old => self.cells.half(old as usize, at::QUEUE, 1).store(id as u32, Relaxed),
-        }
-        last.store(id as u32, Relaxed);
-        self.set_flags(id, (self.flags(id) & !flag::QUEUE) | ((number as u32) << 2));
-        self.blocks_of(number).fetch_add(self.size(id), Relaxed);
-    }
-
-    /// Takes a record out of its queue.
-    pub fn unlink(&self, id: usize) {
-        let queue = self.queue_of(id);
-        if queue == 0 {
-            return;
-        }
-        let (first, last) = self.ends(queue);
-        let before = self.cells.half(id, at::QUEUE, 0).load(Relaxed);
-        let behind = self.cells.half(id, at::QUEUE, 1).load(Relaxed);
-        match before {
-            0 => first.store(behind, Relaxed),
-            other => self.cells.half(other as usize, at::QUEUE, 1).store(behind, Relaxed),
-        }
-        match behind {
-            0 => last.store(before, Relaxed),
-            other => self.cells.half(other as usize, at::QUEUE, 0).store(before, Relaxed),
-        }
-        self.set_flags(id, self.flags(id) & !flag::QUEUE);
-        let blocks = self.blocks_of(queue);
-        blocks.store(blocks.load(Relaxed).saturating_sub(self.size(id)), Relaxed);
-    }
-
-    /// The record that is longest in a queue.
-    pub fn oldest(&self, queue: Queue) -> Option<usize> {
-        let id = self.ends(queue as usize).0.load(Relaxed) as usize;
-        (id != 0).then_some(id)
-    }
-
-    fn blocks_of(&self, queue: usize) -> &AtomicU64 {
-        self.cells.word(0, own::BLOCKS + queue.saturating_sub(1))
-    }
-
-    /// Blocks of a queue's files.
-    pub fn queue_blocks(&self, queue: Queue) -> u64 {
-        self.blocks_of(queue as usize).load(Relaxed)
-    }
-
-    /// Blocks of all files.
-    pub fn blocks(&self) -> u64 {
-        self.queue_blocks(Queue::Small).saturating_add(self.queue_blocks(Queue::Main))
     }
 
     /// Number of files.
@@ -406,7 +353,7 @@ impl Held<'_> {
         self.cells.word(0, own::FILES).load(Relaxed)
     }
 
-    fn size(&self, id: usize) -> u64 {
+    pub(crate) fn size(&self, id: usize) -> u64 {
         self.cells.word(id, at::BLOCKS).load(Relaxed)
     }
 
@@ -503,19 +450,5 @@ impl Held<'_> {
         let version = self.cells.word(0, own::VERSION).fetch_add(1, Relaxed) + 1;
         self.cells.word(id, at::VERSION).store(version, Relaxed);
         version
-    }
-
-    /// The records that have been used at least once end here.
-    pub fn mark(&self) -> usize {
-        (self.cells.half(0, own::FREE, 1).load(Relaxed) as usize).min(self.cells.capacity)
-    }
-
-    /// The next records that the manager looks at, and remembers that he has.
-    pub fn advance(&self, count: usize) -> (usize, usize) {
-        let cursor = self.cells.word(0, own::CURSOR);
-        let start = (cursor.load(Relaxed) as usize).max(1);
-        let end = start.saturating_add(count).min(self.mark());
-        cursor.store(if end >= self.mark() { 1 } else { end as u64 }, Relaxed);
-        (start, end.max(start))
     }
 }

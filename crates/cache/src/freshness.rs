@@ -51,14 +51,14 @@ impl Judgement {
 #[must_use]
 pub fn judge<'a>(fields: impl Iterator<Item = (Known, &'a [u8])>, ignored: Ignored, now: i64) -> Judgement {
     let mut found = Judgement::default();
-    let mut ordered = false;
+    let (mut ordered, mut dated) = (false, false);
     for (known, value) in fields {
         match known {
             Known::SetCookie => found.refused |= !ignored.set_cookie,
             Known::CacheControl if !ignored.cache_control => cache_control(value, ordered, now, &mut found),
-            Known::Expires if !ignored.expires => expires(value, now, &mut found),
-            Known::XAccelExpires if !ignored.accel_expires => {
-                ordered = true;
+            // Of these the first alone counts.
+            Known::Expires if !ignored.expires && !std::mem::replace(&mut dated, true) => expires(value, now, &mut found),
+            Known::XAccelExpires if !ignored.accel_expires && !std::mem::replace(&mut ordered, true) => {
                 accel_expires(value, now, &mut found);
             }
             Known::Vary if !ignored.vary => vary(value, &mut found),
@@ -184,6 +184,7 @@ mod tests {
             (&[("X-Accel-Expires", "0")], false, (0, 0, 0)),
             (&[("X-Accel-Expires", "3")], true, (1003, 0, 0)),
             (&[("X-Accel-Expires", "@1234")], true, (1234, 0, 0)),
+            (&[("X-Accel-Expires", "3"), ("X-Accel-Expires", "0")], true, (1003, 0, 0)),
             (&[("Cache-Control", "no-cache"), ("X-Accel-Expires", "3")], true, (1003, 0, 0)),
             (&[("X-Accel-Expires", "3"), ("Cache-Control", "no-cache, stale-if-error=8")], true, (1003, 0, 8)),
             (&[("Set-Cookie", "a=b"), ("Cache-Control", "max-age=5")], false, (1005, 0, 0)),

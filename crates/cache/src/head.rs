@@ -7,7 +7,7 @@ use crate::key::Digest;
 /// What a file of this version begins with.
 const MAGIC: [u8; 8] = *b"LNTCACH1";
 /// Bytes of the part of fixed size.
-pub const FIXED: usize = 104;
+pub const FIXED: usize = 112;
 const LABEL: &[u8] = b"\nKEY: ";
 /// The longest head and key that a file may have.
 pub const LONGEST: usize = 1 << 20;
@@ -23,6 +23,10 @@ pub struct Head {
     pub error: i64,
     /// When it was stored or last confirmed.
     pub date: i64,
+    /// When it was stored, milliseconds.
+    pub stored_ms: i64,
+    /// When the key got its first answer since there was none, milliseconds: variants from before that belong to it no more.
+    pub born_ms: i64,
     /// `Last-Modified`, or -1.
     pub last_modified: i64,
     /// Bytes of the body.
@@ -76,6 +80,9 @@ impl Head {
             out.extend_from_slice(&size(text));
         }
         out.extend_from_slice(&self.variant);
+        for number in [self.stored_ms, self.born_ms] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
         out.resize(start + FIXED, 0);
         out.extend_from_slice(LABEL);
         out.extend_from_slice(&self.key);
@@ -135,6 +142,8 @@ impl Head {
             date: long(bytes, 40),
             last_modified: long(bytes, 48),
             length: long(bytes, 56).cast_unsigned(),
+            stored_ms: long(bytes, 96),
+            born_ms: long(bytes, 104),
             status: u16::try_from(word(bytes, 12)).map_err(|_| Fault::Damaged)?,
             variant,
             key,
@@ -164,6 +173,8 @@ mod tests {
             updating: 1,
             error: 2,
             date: 3,
+            stored_ms: 3100,
+            born_ms: 3050,
             last_modified: -1,
             length: 5,
             status: 404,

@@ -7,6 +7,7 @@ use crate::cells::{Cells, Entry, Held, Queue, flag};
 use crate::key::Digest;
 use shm::Zone;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 /// Which keys stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,6 +168,44 @@ impl Index {
         let existed = held.entry(id).exists;
         held.remove(id);
         existed
+    }
+
+    /// As [`Index::remove`], and answers that are on their way to the key are not kept: the key's version is another.
+    pub fn purge(&self, key: &Digest, now_ms: u64, gone: &mut Vec<Digest>) {
+        self.cells.purged().fetch_max(now_ms, Ordering::AcqRel);
+        let held = self.cells.lock();
+        if let Some(id) = held.find(key) {
+            held.unlink(id);
+            held.forget_file(id);
+            held.push(id, Queue::Ghost);
+            held.new_version(id);
+        } else if let Some(id) = self.make(&held, key, gone) {
+            held.new_version(id);
+        }
+    }
+
+    /// The version of what stands under a key, or of what was purged there; 0 if nothing ever did.
+    #[must_use]
+    pub fn version(&self, key: &Digest) -> u64 {
+        self.cells.look(key).map_or(0, |(_, entry)| entry.version)
+    }
+
+    /// The number of purges by prefix.
+    #[must_use]
+    pub fn purges(&self) -> u64 {
+        self.cells.purges().load(Ordering::Acquire)
+    }
+
+    /// When the last purge of any key was, milliseconds: what is stored after it is of a later time.
+    #[must_use]
+    pub fn purged_ms(&self) -> u64 {
+        self.cells.purged().load(Ordering::Acquire)
+    }
+
+    /// There is another purge by prefix.
+    pub fn add_purge(&self, now_ms: u64) {
+        self.cells.purged().fetch_max(now_ms, Ordering::AcqRel);
+        self.cells.purges().fetch_add(1, Ordering::AcqRel);
     }
 
     /// The next file that must go because there are too many bytes; `None` if there are not. With `force` one goes in any case.

@@ -8,6 +8,8 @@ pub mod freshness;
 pub mod head;
 pub mod index;
 pub mod key;
+pub mod purges;
+pub mod queues;
 pub mod shelf;
 
 pub use cells::Entry;

@@ -27,6 +27,7 @@ pub mod observers;
 pub mod opened;
 pub mod output;
 pub mod path;
+pub mod permissions;
 pub mod program;
 pub mod protocols;
 pub mod request;

@@ -148,6 +148,28 @@ impl Included {
         Some(Included { wire, running })
     }
 
+    /// Runs the parent's content once more in a request of its own, which `prepare` gets before.
+    pub(crate) fn again(parent: &Rc<Request>, prepare: impl FnOnce(&Rc<Request>)) -> Option<Included> {
+        let content = parent.with_location(|location| location.content.clone())?;
+        let wire = Collector::new(true, Some(parent.wire.clone()));
+        let child = {
+            let line = parent.line.borrow();
+            let method = Some((line.method, &*line.method_name));
+            let (body, variables) = (SubrequestBody::Parents, SubrequestVariables::Shared);
+            Rc::new(Request::child(parent, Subrequest { uri: &line.uri, args: &line.args, method, wire: wire.clone(), body, variables }))
+        };
+        child.line.borrow_mut().copy_from(&parent.line.borrow());
+        child.flags.internal.set(parent.flags.internal.get());
+        child.set_location(parent.location());
+        prepare(&child);
+        let step = content(&child);
+        let running: BoxFuture<()> = Box::pin(async move {
+            step.finish().await;
+            child.run_cleanups();
+        });
+        Some(Included { wire, running: Some(running) })
+    }
+
     /// The next pieces of the body; `None` after the last.
     pub(crate) async fn next(&mut self) -> Option<Vec<Piece>> {
         poll_fn(|cx| {

@@ -53,7 +53,7 @@ fn rows() -> Vec<Row> {
         row::flag::<Conf>("create_full_put_path", at, "Creates the directories that a PUT needs.", |c| &mut c.create_path),
         row::number::<Conf>("min_delete_depth", at, "Fewest path segments of what may be deleted.", |c| &mut c.min_delete_depth),
         Row::new("dav_access", at, Arity::Between(1, 3), "Permissions of new files and directories.", |cx| {
-            let access = access(cx)?;
+            let access = http::permissions::read(cx)?;
             cx.once(&mut cx.location::<Conf>().access, access)
         }),
     ]
@@ -73,32 +73,6 @@ fn methods(cx: &Cx<'_>) -> Result<Method, Error> {
         set = set.or(cx.choice(i, &words)?);
     }
     Ok(set)
-}
-
-/// `user:rw group:rw all:r` as permission bits; the owner always reads and writes.
-fn access(cx: &Cx<'_>) -> Result<u32, Error> {
-    let mut access = 0o600;
-    for i in 0..cx.args().len() {
-        let invalid = || cx.error_at(i, format!("invalid value \"{}\"", cx.text(i)));
-        let text = cx.text(i);
-        let (who, what) = text.split_once(':').ok_or_else(invalid)?;
-        let shift = match who {
-            "user" => 6,
-            "group" => 3,
-            "all" => 0,
-            _ => return Err(invalid()),
-        };
-        let bits = match what {
-            "rw" => 6,
-            "r" => 4,
-            _ => return Err(invalid()),
-        };
-        if who == "user" {
-            access &= !0o700;
-        }
-        access |= bits << shift;
-    }
-    Ok(access)
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {

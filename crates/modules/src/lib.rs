@@ -23,6 +23,7 @@ pub mod resolver;
 pub mod rewrite;
 pub mod secure_link;
 pub mod set_misc;
+pub mod slice;
 pub mod split_clients;
 pub mod ssl;
 pub mod stub_status;

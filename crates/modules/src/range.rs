@@ -36,8 +36,31 @@ struct Cut {
     done: Cell<bool>,
 }
 
+/// A body that does not begin at its first byte, although its head is that of the whole (`slice`).
+pub(crate) struct Partial {
+    start: u64,
+    /// The range that is cut out of it.
+    pub(crate) wanted: Cell<Option<(u64, u64)>>,
+}
+
+impl Partial {
+    /// One that begins at `start`.
+    pub(crate) fn new(start: u64) -> Partial {
+        Partial { start, wanted: Cell::new(None) }
+    }
+}
+
+/// What comes next of a body stands at `offset`.
+pub(crate) fn move_to(request: &Request, offset: u64) {
+    if let Some(cut) = request.find_context::<Cut>() {
+        cut.offset.set(offset);
+    }
+}
+
 fn header_filter(request: &Rc<Request>) -> Step {
-    let max = request.with_location(|l| l.core.max_ranges);
+    let partial = request.find_context::<Partial>();
+    let max = request.with_location(|l| l.core.max_ranges).map(|max| if partial.is_some() { max.min(1) } else { max });
+    let max = max.or_else(|| partial.as_ref().map(|_| 1));
     let total = {
         let response = request.response.borrow();
         match response.content_length {
@@ -63,7 +86,11 @@ fn header_filter(request: &Rc<Request>) -> Step {
         }
         Ranges::Parts(parts) => {
             request.response.borrow_mut().set_status(206);
+            if let Some(partial) = &partial {
+                partial.wanted.set(parts.first().copied());
+            }
             let cut = if parts.len() == 1 { single(request, parts, total) } else { multipart(request, parts, total) };
+            cut.offset.set(partial.map_or(0, |partial| partial.start));
             request.set_context(Rc::new(cut));
             request.demand_body_filter(MARK);
             Step::Now(Outcome::Ok)

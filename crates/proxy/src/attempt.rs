@@ -1,6 +1,6 @@
 //! One try of one server: connect, send, read the head, pass the answer on.
 
-use crate::caching::fill::{self, Tee};
+use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::Connection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
@@ -12,6 +12,7 @@ use crate::retry::{self, Failure};
 use crate::secure::handshake::{self, Fault, trouble};
 use crate::sender::{SendError, Sender, Source};
 use crate::settings::next;
+use crate::tee::Tee;
 use crate::tunnel;
 use base::clock;
 use base::errno;
@@ -355,7 +356,9 @@ impl<'a> Attempt<'a> {
         let asked =
             Question { encoded: &exchange.encoded, written: &scratch.out, limit: route.plan.buffer_size, unwrapped: &scratch.unwrapped };
         route.dialect.answered(&request, scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
-        if let Some(outcome) = self.old_answer(answer.status).await {
+        if self.exchange.has_stale()
+            && let Some(outcome) = Box::pin(serve::instead(self.exchange, answer.status)).await
+        {
             self.keep_whole(connection, &answer);
             self.finish(0);
             return End::Answered(outcome);
@@ -375,10 +378,7 @@ impl<'a> Attempt<'a> {
         headers::copy(&request, &route, &record, &answer);
         request.action.set(READING);
         let buffering = orders.buffering.unwrap_or(route.plan.buffering);
-        let tee = if self.exchange.caching.is_some() { fill::begin(self.exchange, &answer, buffering) } else { None };
-        if tee.is_some() {
-            serve::own(&request);
-        }
+        let tee = Tee::begin(self.exchange, &answer, buffering);
         if answer.tunnel {
             return End::Answered(Box::pin(self.tunnel(connection, answer.length)).await);
         }
@@ -388,16 +388,6 @@ impl<'a> Attempt<'a> {
             return End::Answered(sent);
         }
         End::Answered(self.relay(connection, answer, buffering, tee).await)
-    }
-
-    /// The old answer, if this one only confirms it, or is a failure that it may stand in for.
-    async fn old_answer(&self, status: u16) -> Option<Outcome> {
-        self.exchange.caching.as_ref()?.stale.as_ref()?;
-        let exchange = &*self.exchange;
-        if status == 304 {
-            return Box::pin(serve::confirm(exchange)).await;
-        }
-        Box::pin(serve::rescue(exchange, next::of_status(status)?)).await
     }
 
     /// Keeps the connection of an answer that needs no reading.

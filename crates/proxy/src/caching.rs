@@ -17,3 +17,4 @@ pub mod said;
 pub mod serve;
 pub mod silence;
 pub mod store;
+pub mod stored;

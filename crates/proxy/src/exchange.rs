@@ -130,6 +130,12 @@ impl Exchange {
         self.caching.as_ref().is_some_and(|caching| caching.cacheable)
     }
 
+    /// Whether there is an old answer that this exchange is to replace.
+    #[must_use]
+    pub fn has_stale(&self) -> bool {
+        self.caching.as_ref().is_some_and(|caching| caching.stale.is_some())
+    }
+
     /// `*_allow_upstream`
     #[must_use]
     pub fn is_allowed(&self) -> bool {

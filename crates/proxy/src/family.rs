@@ -3,6 +3,7 @@
 use crate::caching::rows::{self as cache_rows, Caching};
 use crate::caching::said::Said;
 use crate::settings::{Bind, Family, ignore, next};
+use crate::store_said::Target;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
@@ -43,6 +44,7 @@ pub fn rows<T: Member>() -> Vec<Row> {
     rows.extend(sized_rows::<T>());
     rows.extend(header_rows::<T>());
     rows.extend(cache_rows::rows::<T>());
+    rows.extend(store_rows::<T>());
     rows
 }
 
@@ -150,6 +152,29 @@ fn header_rows<T: Member>() -> Vec<Row> {
             Ok(())
         }),
     ]
+}
+
+fn store_rows<T: Member>() -> Vec<Row> {
+    let n = name::<T>;
+    vec![
+        Row::new(n("store"), ALL, Arity::exactly(1), "Makes files of answers.", store::<T>),
+        Row::new(n("store_access"), ALL, Arity::Between(1, 3), "Permissions of these files.", |cx| {
+            let access = http::permissions::read(cx)?;
+            cx.once(&mut cx.location::<T>().family().store.access, access)
+        }),
+    ]
+}
+
+fn store<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let target = match cx.arg(0) {
+        b"off" => None,
+        b"on" => Some(Target::Mapped),
+        text => Some(Target::Path(Complex::compile(text, &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?)),
+    };
+    if target.is_some() && cx.location::<T>().family().caching.has_cache() {
+        return Err(cx.error(format!("\"{0}_store\" directive is incompatible with \"{0}_cache\"", T::PREFIX)));
+    }
+    cx.once(&mut cx.location::<T>().family().store.target, target)
 }
 
 fn push(slot: &mut Option<Rc<Vec<Box<[u8]>>>>, value: &[u8]) {

@@ -10,6 +10,7 @@ use crate::route::{Route, Routed};
 use crate::secure::{self, plan::Plans};
 use crate::settings::Family;
 use crate::upstream::Upstreams;
+use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
@@ -155,6 +156,9 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(
         "" => None,
         _ => Plans::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX).map_err(error)?,
     };
+    if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
+        at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::PREFIX));
+    }
     let params = Params::new(common.params.as_deref().map_or(&[], Vec::as_slice), common.host.as_ref());
     let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
     let route = Rc::new(Route { plan, pass, secure, dialect: Box::new(dialect(params)), redirects: Vec::new(), cookies });

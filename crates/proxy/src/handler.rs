@@ -108,7 +108,7 @@ async fn give_up(exchange: &Exchange, condition: u32, status: u16) -> Outcome {
     if exchange.caching.is_none() {
         return Outcome::Status(status);
     }
-    if let Some(outcome) = Box::pin(serve::rescue(exchange, condition)).await {
+    if let Some(outcome) = Box::pin(serve::rescue(exchange, condition, false)).await {
         return outcome;
     }
     fill::note_failure(exchange, status);

@@ -11,7 +11,7 @@ use http::{Method, Outcome, Request, log_request};
 use wire::known::Known;
 
 /// Fields that may come once; nginx ignores a second one with a warning.
-const SINGLE: [Known; 12] = [
+const SINGLE: [Known; 13] = [
     Known::ContentType,
     Known::Date,
     Known::Etag,
@@ -20,6 +20,7 @@ const SINGLE: [Known; 12] = [
     Known::Refresh,
     Known::LastModified,
     Known::Expires,
+    Known::XAccelExpires,
     Known::XAccelRedirect,
     Known::XAccelLimitRate,
     Known::XAccelBuffering,

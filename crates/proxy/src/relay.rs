@@ -1,7 +1,6 @@
 //! Passes an answer's body on, at the client's pace or ahead of it.
 
 use crate::buffer::Store;
-use crate::caching::fill::Tee;
 use crate::connection::Connection;
 use crate::dialect::Framing;
 use crate::pace::Pace;
@@ -9,6 +8,7 @@ use crate::record::{Record, Scratch};
 use crate::secure::handshake::trouble;
 use crate::sender::Sender;
 use crate::settings::Plan;
+use crate::tee::Tee;
 use base::log::Level;
 use bytes::Bytes;
 use http::{Chain, Outcome, Piece, Request};

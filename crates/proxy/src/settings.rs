@@ -1,9 +1,10 @@
 //! The settings that every `*_pass` protocol has, and what they amount to once a location is merged.
 
 use crate::caching::plan::CachePlan;
-use crate::caching::said::Said;
+use crate::caching::said::{Said, Zone};
 use crate::hidden::Hidden;
 use crate::limits::default;
+use crate::store_said::{StorePlan, StoreSaid};
 use cache::freshness::Ignored;
 use http::core::TempPath;
 use session::Complex;
@@ -138,6 +139,8 @@ macro_rules! family_fields {
             pub secure: crate::secure::said::Said,
             /// `*_cache*`
             pub caching: Said,
+            /// `*_store*`
+            pub store: StoreSaid,
         }
 
         impl Family {
@@ -145,7 +148,15 @@ macro_rules! family_fields {
             pub fn inherit(&mut self, parent: &Family) {
                 conf::inherit!(self, parent; $($field),+);
                 self.secure.inherit(&parent.secure);
+                // What a block says itself is instead of the other that it would inherit.
+                if self.caching.has_cache() {
+                    self.store.target.get_or_insert(None);
+                }
+                if matches!(self.store.target, Some(Some(_))) {
+                    self.caching.zone.get_or_insert(Zone::Off);
+                }
                 self.caching.inherit(&parent.caching);
+                self.store.inherit(&parent.store);
             }
         }
     };
@@ -278,6 +289,8 @@ pub struct Plan {
     pub allow_upstream: Rc<Vec<Complex>>,
     /// `*_cache*`, where there is a cache
     pub caching: Option<Rc<CachePlan>>,
+    /// `*_store`, where answers become files
+    pub store: Option<StorePlan>,
 }
 
 impl Plan {
@@ -301,6 +314,9 @@ impl Family {
     /// # Errors
     /// nginx's texts for sizes that contradict each other.
     pub fn plan(&self, prefix: &str, hide: &[&str]) -> Result<Plan, String> {
+        if self.caching.has_cache() && matches!(self.store.target, Some(Some(_))) {
+            return Err(format!("\"{prefix}_cache\" directive is incompatible with \"{prefix}_store\""));
+        }
         let (count, size) = self.buffers.unwrap_or((default::BUFFERS, default::PAGE));
         let buffer_size = self.buffer_size.unwrap_or(default::PAGE);
         let largest = size.max(buffer_size);
@@ -364,6 +380,7 @@ impl Family {
             pass_trailers: self.pass_trailers.unwrap_or(false),
             allow_upstream: self.allow_upstream.clone().unwrap_or_default(),
             caching: CachePlan::new(&self.caching, prefix)?.map(Rc::new),
+            store: self.store.plan(),
         })
     }
 }

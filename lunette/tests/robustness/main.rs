@@ -4,6 +4,7 @@
 
 mod body_left;
 mod bounded;
+mod caching;
 mod exhaustion;
 mod extremes;
 mod header_bytes;

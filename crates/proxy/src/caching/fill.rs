@@ -19,17 +19,19 @@ use wire::known::Known;
 const EVICTED: usize = 4;
 
 /// A copy of a body on its way to the disk.
-pub struct Tee {
+pub struct Filling {
     request: Rc<Request>,
     store: Rc<Store>,
     digest: Digest,
+    /// The key, its version when the upstream was asked, and when that was.
+    asked: (Digest, u64, i64),
     draft: Option<Draft>,
     /// Held until the file is in its place.
     _fetch: Option<Fetch>,
 }
 
 /// Judges an answer, and begins its file if it may be kept.
-pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Tee> {
+pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Filling> {
     let route = exchange.route.clone();
     let request = exchange.request.clone();
     let ignored = route.plan.uncounted();
@@ -58,6 +60,8 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
     // A variant goes where it was looked for; whatever is not that belongs to the key itself.
     let digest = if !judged.vary.is_empty() && variant == caching.digest { variant } else { caching.main };
     let file = Head {
+        stored_ms: caching.asked_ms,
+        born_ms: caching.born_ms.unwrap_or(caching.asked_ms),
         valid: judged.valid,
         updating: judged.updating,
         error: judged.error,
@@ -76,7 +80,14 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
     }
     let directory = route.plan.temp_path.as_ref().filter(|_| caching.store.use_temp_path).map(|temp| temp.path.as_path());
     match caching.store.shelf.draft(&digest, directory, file) {
-        Ok(draft) => Some(Tee { request: request.clone(), store: caching.store.clone(), digest, draft: Some(draft), _fetch: fetch.take() }),
+        Ok(draft) => Some(Filling {
+            request: request.clone(),
+            store: caching.store.clone(),
+            digest,
+            asked: (caching.main, caching.version, caching.asked_ms),
+            draft: Some(draft),
+            _fetch: fetch.take(),
+        }),
         Err(error) => {
             log_request!(request, Level::Crit, "open() of a cache file failed {}", errno::describe(&error));
             None
@@ -115,7 +126,7 @@ pub fn note_failure(exchange: &Exchange, status: u16) {
     }
 }
 
-impl Tee {
+impl Filling {
     /// Appends bytes of the body. When the disk refuses, the answer goes on without being kept.
     pub fn write(&mut self, data: &[u8]) {
         let Some(draft) = &mut self.draft else { return };
@@ -134,6 +145,10 @@ impl Tee {
     /// The body is whole: the file takes its place.
     pub fn keep(mut self) {
         let Some(draft) = self.draft.take() else { return };
+        let (main, version, asked_ms) = self.asked;
+        if Caching::is_outdated(&self.store, &main, version, asked_ms) {
+            return;
+        }
         let blocks = match draft.keep(&self.store.shelf, &self.digest) {
             Ok(blocks) => blocks,
             Err(error) => {

@@ -4,72 +4,17 @@ use crate::caching::facts::Facts;
 use crate::caching::memory::{LARGEST, Memory};
 use crate::caching::plan::CachePlan;
 use crate::caching::store::Store;
+use crate::caching::stored::Stored;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use bytes::Bytes;
 use cache::head::Fault;
 use cache::shelf::Missing;
 use cache::{Digest, Entry, Head, Phase, key};
-use http::{FilePiece, Piece, Request, log_request};
+use http::{Request, log_request};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use wire::h1::header::{HeaderSpan, Rules, parse_section};
-
-/// A stored answer.
-pub struct Stored {
-    /// What its file says before the body.
-    pub head: Head,
-    /// Its fields, ranges of the head's text.
-    pub lines: Vec<HeaderSpan>,
-    body: Body,
-}
-
-enum Body {
-    Memory(Bytes),
-    File(Rc<File>),
-}
-
-impl Stored {
-    /// Bytes that it takes in memory.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        let body = match &self.body {
-            Body::Memory(bytes) => bytes.len(),
-            Body::File(_) => 0,
-        };
-        body + self.head.body_start() + self.lines.len() * size_of::<HeaderSpan>() + size_of::<Stored>()
-    }
-
-    /// Its body.
-    #[must_use]
-    pub fn piece(&self) -> Piece {
-        match &self.body {
-            Body::Memory(bytes) => Piece::Bytes(bytes.clone()),
-            Body::File(file) => {
-                let start = self.head.body_start() as u64;
-                Piece::File(FilePiece { file: file.clone(), start, end: start + self.head.length })
-            }
-        }
-    }
-
-    /// The status line: code and reason.
-    #[must_use]
-    pub fn status_line_end(&self) -> usize {
-        memchr::memchr(b'\r', &self.head.text).unwrap_or(0)
-    }
-
-    /// The same with another head of the same size.
-    #[must_use]
-    pub fn with_head(&self, head: Head) -> Stored {
-        let body = match &self.body {
-            Body::Memory(bytes) => Body::Memory(bytes.clone()),
-            Body::File(file) => Body::File(file.clone()),
-        };
-        Stored { head, lines: self.lines.clone(), body }
-    }
-}
 
 /// The right to fetch a key; given back in any case.
 pub struct Fetch {
@@ -115,6 +60,12 @@ pub struct Caching {
     pub fetch: Option<Fetch>,
     /// What is no longer fresh.
     pub stale: Option<Rc<Stored>>,
+    /// When the key that stands now got its first answer, if it is known.
+    pub born_ms: Option<i64>,
+    /// The key's version when the upstream was asked.
+    pub version: u64,
+    /// When that was.
+    pub asked_ms: i64,
     counted: bool,
     uses: u32,
     memory: Rc<Memory>,
@@ -128,30 +79,51 @@ impl Caching {
         let facts = Facts::of(request);
         facts.key.borrow_mut().extend_from_slice(&key);
         let memory = request.worker.state::<Memory>();
-        Caching { plan, store, facts, key, main, digest: main, cacheable: true, fetch: None, stale: None, counted: false, uses: 0, memory }
+        Caching {
+            plan,
+            store,
+            facts,
+            key,
+            main,
+            digest: main,
+            cacheable: true,
+            fetch: None,
+            stale: None,
+            born_ms: None,
+            version: 0,
+            asked_ms: 0,
+            counted: false,
+            uses: 0,
+            memory,
+        }
     }
 
     /// Looks for the key, or for the variant that the request asks for.
     pub fn find(&mut self, request: &Request) -> Found {
+        (self.digest, self.born_ms) = (self.main, None);
         for _ in 0..2 {
             let stored = match self.under_digest(request) {
                 Found::Answer(stored) => stored,
                 other => return other,
             };
-            if stored.head.vary.is_empty() {
+            let is_main = self.digest == self.main;
+            if is_main {
+                self.born_ms = Some(stored.head.born_ms);
+            }
+            if is_main && stored.head.vary.is_empty() {
                 return Found::Answer(stored);
             }
             let variant = self.variant(request, &stored.head.vary);
-            if variant == stored.head.variant {
+            let lives = is_main || self.born_ms.is_some_and(|born| stored.head.stored_ms >= born);
+            if variant == stored.head.variant && lives {
                 return Found::Answer(stored);
             }
-            if self.digest == variant {
+            if !is_main {
                 break;
             }
             self.digest = variant;
             self.counted = false;
         }
-        self.digest = self.main;
         Found::None
     }
 
@@ -168,8 +140,13 @@ impl Caching {
         let entry = index.look(&self.digest, now);
         match entry {
             Some(entry) if entry.exists => match self.open(request, &entry) {
-                Some(stored) => return Found::Answer(stored),
-                None => drop(index.remove(&self.digest)),
+                Some(stored) if !self.store.is_purged(&self.key, stored.head.stored_ms) => return Found::Answer(stored),
+                found => {
+                    index.remove(&self.digest);
+                    if found.is_some() {
+                        self.store.drop_files(request, &[self.digest]);
+                    }
+                }
             },
             Some(entry) if entry.error != 0 && entry.valid >= now => return Found::Error(entry.error),
             _ if index.phase() == Phase::Cold => {
@@ -191,6 +168,9 @@ impl Caching {
     /// A file that the loader has not come to yet.
     fn open_unknown(&self, request: &Request, now: i64) -> Option<Rc<Stored>> {
         let (file, head) = self.read(request)?;
+        if self.store.is_purged(&self.key, head.stored_ms) {
+            return None;
+        }
         let blocks = file.metadata().map_or(0, |m| cache::shelf::blocks(&m));
         self.store.index.found(&self.digest, blocks, now);
         let entry = self.store.index.look(&self.digest, now)?;
@@ -229,21 +209,15 @@ impl Caching {
 
     /// Makes an answer of a file; a small one stays in memory.
     fn take(&self, request: &Request, file: File, head: Head, entry: &Entry) -> Option<Rc<Stored>> {
-        let mut lines = Vec::new();
-        let start = memchr::memchr(b'\n', &head.text)? + 1;
-        parse_section(head.text.get(start..)?, Rules { underscores: true, upstream: true }, &mut lines).ok()?;
-        for line in &mut lines {
-            (line.name, line.value) = (line.name.shifted(start), line.value.shifted(start));
-        }
         if head.length > LARGEST {
-            return Some(Rc::new(Stored { head, lines, body: Body::File(Rc::new(file)) }));
+            return Stored::on_disk(head, file).map(Rc::new);
         }
         let mut bytes = vec![0; usize::try_from(head.length).ok()?];
         if let Err(error) = file.read_exact_at(&mut bytes, head.body_start() as u64) {
             log_request!(request, Level::Crit, "pread() failed {}", errno::describe(&error));
             return None;
         }
-        let stored = Rc::new(Stored { head, lines, body: Body::Memory(Bytes::from(bytes)) });
+        let stored = Rc::new(Stored::in_memory(head, bytes)?);
         self.memory.put(self.name(), entry.version, &stored);
         Some(stored)
     }
@@ -258,6 +232,19 @@ impl Caching {
         }
         self.fetch = Some(Fetch { store: self.store.clone(), digest: self.digest });
         true
+    }
+
+    /// Whether the key was purged since the upstream was asked.
+    #[must_use]
+    pub fn is_outdated(store: &Store, main: &Digest, version: u64, asked_ms: i64) -> bool {
+        store.index.purged_ms() >= asked_ms.max(0).cast_unsigned() && store.index.version(main) != version
+    }
+
+    /// The upstream is about to be asked.
+    pub fn ask(&mut self) {
+        self.version = self.store.index.version(&self.main);
+        let after = self.store.index.purged_ms().saturating_add(1);
+        self.asked_ms = i64::try_from(clock::epoch_ms().max(after)).unwrap_or(i64::MAX);
     }
 
     /// An error stands for the answer.

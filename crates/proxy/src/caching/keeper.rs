@@ -5,17 +5,21 @@ use base::clock;
 use base::log::Level;
 use cache::{Digest, Phase, key};
 use http::Worker;
-use http::module::Module;
+use http::module::{Levels, Module};
 use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// What runs in each worker, and works in one of them.
-pub const MODULE: Module = Module { start, ..Module::named("proxy_cache") };
+pub const MODULE: Module = Module { levels, start, ..Module::named("proxy_cache") };
 
 /// How often a worker asks whether the caches are its to look after.
 const REST: Duration = Duration::from_secs(1);
+
+fn levels(levels: &mut Levels) {
+    levels.main::<Caches>();
+}
 
 fn start(worker: &Rc<Worker>) {
     if worker.place().is_some_and(|place| place.agent) {
@@ -65,6 +69,15 @@ impl Pace {
     }
 }
 
+/// Whether this is a file that a process which is gone began to write: `DIGEST.NUMBER.PROCESS`.
+fn is_left_over(name: &[u8]) -> bool {
+    let mut parts = name.split(|b| *b == b'.');
+    let (digest, number, process) = (parts.next(), parts.next(), parts.next());
+    let writer = process.and_then(base::text::parse_number).and_then(|id| i32::try_from(id).ok());
+    let ours = digest.is_some_and(|text| key::parse_name(text).is_some()) && number.is_some_and(|text| text.len() == 10);
+    ours && parts.next().is_none() && writer.is_some_and(|id| sys::process::birth(id).is_none_or(|(_, ended)| ended))
+}
+
 /// Finds the files that are there. What is none of ours stays.
 async fn load(worker: &Rc<Worker>, store: &Store) {
     let mut pace = Pace::new(store.loader);
@@ -87,6 +100,9 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
             {
                 full |= !store.index.found(&digest, cache::shelf::blocks(&metadata), clock::now().sec);
                 pace.step().await;
+            } else if metadata.is_file() && is_left_over(name.as_encoded_bytes()) {
+                // It may be gone already.
+                let _ = fs::remove_file(entry.path());
             }
         }
     }

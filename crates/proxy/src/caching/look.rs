@@ -1,12 +1,13 @@
 //! The cache is asked before the upstream.
 
 use crate::caching::facts::Background;
-use crate::caching::find::{Caching, Found, Stored};
+use crate::caching::find::{Caching, Found};
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
 use crate::caching::said::UPDATING;
 use crate::caching::serve;
 use crate::caching::silence::Silence;
+use crate::caching::stored::Stored;
 use crate::exchange::Exchange;
 use crate::route::Route;
 use crate::url::{UriRule, push_uri};
@@ -54,7 +55,8 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
             Next::Ask => {}
         }
     }
-    caching.cacheable &= range_fits(&request, &plan);
+    caching.ask();
+    caching.cacheable &= range_fits(&request, &plan) && plan.stands_for_all(request.method());
     exchange.caching = Some(caching);
     None
 }
@@ -136,10 +138,13 @@ fn update(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again
             method: Some((line.method, &line.method_name)),
             wire: Rc::new(Silence),
             body: SubrequestBody::Parents,
-            variables: SubrequestVariables::Copied,
+            variables: SubrequestVariables::Shared,
         };
         Rc::new(Request::child(request, what))
     };
+    // It is the client's request once more: its URI leaves in the same form.
+    child.line.borrow_mut().copy_from(&request.line.borrow());
+    child.flags.internal.set(request.flags.internal.get());
     child.set_location(request.location());
     child.set_lasting(Rc::new(Background));
     let (worker, route) = (request.worker.clone(), route.clone());
@@ -181,7 +186,7 @@ fn key(exchange: &Exchange, plan: &CachePlan) -> Option<Vec<u8>> {
         return (!key.is_empty() && !key.contains(&b'\n')).then_some(key);
     }
     // As nginx: scheme and host as the configuration has them, and the URI as it goes out.
-    let url = exchange.url()?;
+    let url = exchange.url().filter(|_| exchange.route.dialect.scheme() == b"http://")?;
     let mut key = exchange.route.dialect.scheme().to_vec();
     key.extend_from_slice(&url.host_header);
     let rule = UriRule { uri: &url.uri, evaluated: exchange.evaluated.is_some(), location: exchange.route.pass.location() };

@@ -1,6 +1,6 @@
 //! Small answers that a worker keeps in its own memory while their version in the index stays the same.
 
-use crate::caching::find::Stored;
+use crate::caching::stored::Stored;
 use cache::Digest;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};

@@ -2,13 +2,14 @@
 
 use crate::caching::store::{Caches, OWNER, Portion, Store};
 use base::text::{parse_number, parse_size, parse_time_ms, parse_time_sec};
+use cache::purges::Purges;
 use cache::{Index, Policy, Shelf};
 use conf::row::Cx;
 use conf::tree::Error;
 use http::opened::Directories;
 use http::root::Ground;
 use shm::{ClaimError, Zone, Zones};
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 
 /// What the parameters say.
@@ -64,6 +65,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     let store = Store {
         shelf: Shelf { root, levels: draft.levels },
         index: Index::new(zone, draft.policy, draft.max_size.div_ceil(512)),
+        purges: Purges::default(),
         use_temp_path: draft.use_temp_path,
         inactive: draft.inactive,
         min_free: draft.min_free,
@@ -76,7 +78,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 /// The zone of the keys. Those of another directory would be wrong ones.
-fn claim(cx: &Cx<'_>, name: &str, size: usize, root: &PathBuf) -> Result<Rc<Zone>, Error> {
+fn claim(cx: &Cx<'_>, name: &str, size: usize, root: &Path) -> Result<Rc<Zone>, Error> {
     let zone = match cx.global::<Zones>().claim(name, OWNER, size) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(_)) => return Err(cx.error(format!("duplicate zone \"{name}\""))),

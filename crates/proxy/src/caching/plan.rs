@@ -7,6 +7,9 @@ use http::{Method, Outcome, Request, log_request};
 use session::Complex;
 use std::rc::Rc;
 
+/// The protocol that has a key of its own accord, and asks for GET where the client says HEAD.
+pub const PROXY: &str = "proxy";
+
 /// The settings, with their defaults.
 pub struct CachePlan {
     zone: Zone,
@@ -68,7 +71,7 @@ impl CachePlan {
             lock_timeout: said.lock_timeout.unwrap_or(5000),
             lock_age: said.lock_age.unwrap_or(5000),
             revalidate: said.revalidate.unwrap_or(false),
-            convert_head: said.convert_head.unwrap_or(true),
+            convert_head: said.convert_head.unwrap_or(prefix == PROXY),
             max_range_offset: said.max_range_offset,
         }))
     }
@@ -103,6 +106,13 @@ impl CachePlan {
             _ => 0,
         };
         self.methods & bit != 0
+    }
+
+    /// Whether an answer to this method may stand for the others with the same key: one to HEAD has no body.
+    #[must_use]
+    pub fn stands_for_all(&self, wanted: Method) -> bool {
+        let in_key = |key: &Complex| memchr::memmem::find(key.source(), b"request_method").is_some();
+        wanted != Method::HEAD || self.convert_head || self.key.as_ref().is_some_and(in_key)
     }
 
     /// How many seconds an answer of this status is fresh that does not say it itself.

@@ -71,6 +71,12 @@ pub struct Said {
 }
 
 impl Said {
+    /// Whether there is a cache.
+    #[must_use]
+    pub fn has_cache(&self) -> bool {
+        matches!(self.zone, Some(Zone::Named(_) | Zone::Varying(_)))
+    }
+
     /// Takes over what this block does not say.
     pub fn inherit(&mut self, parent: &Said) {
         conf::inherit!(

@@ -1,9 +1,10 @@
 //! A stored answer on its way to the client.
 
-use crate::caching::find::Stored;
+use crate::caching::stored::Stored;
 use crate::dialect::{Answer, Framing};
 use crate::exchange::Exchange;
 use crate::headers;
+use crate::settings::next;
 use base::clock;
 use base::log::Level;
 use http::{Chain, Outcome, Request, log_request};
@@ -51,16 +52,17 @@ pub fn own(request: &Request) {
     }
 }
 
-/// The old answer in place of a failure of this kind (`*_cache_use_stale`, `stale-if-error`), if there may be one.
-pub async fn rescue(exchange: &Exchange, condition: u32) -> Option<Outcome> {
-    let stored = may_rescue(exchange, condition)?;
+/// The old answer in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
+/// `answered` by `stale-if-error` too.
+pub async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
+    let stored = may_rescue(exchange, condition, answered)?;
     Some(serve(exchange, &stored).await)
 }
 
-fn may_rescue(exchange: &Exchange, condition: u32) -> Option<Rc<Stored>> {
+fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<Stored>> {
     let caching = exchange.caching.as_ref()?;
     let stored = caching.stale.clone()?;
-    let still = stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
+    let still = !answered && stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
     if caching.plan.use_stale & condition == 0 && !still {
         return None;
     }
@@ -69,8 +71,13 @@ fn may_rescue(exchange: &Exchange, condition: u32) -> Option<Rc<Stored>> {
     Some(stored)
 }
 
+/// The old answer in place of one that only confirms it, or of a failure that it may stand in for.
+pub async fn instead(exchange: &Exchange, status: u16) -> Option<Outcome> {
+    if status == 304 { confirm(exchange).await } else { rescue(exchange, next::of_status(status)?, true).await }
+}
+
 /// The upstream says that the old answer still holds.
-pub async fn confirm(exchange: &Exchange) -> Option<Outcome> {
+async fn confirm(exchange: &Exchange) -> Option<Outcome> {
     let stored = confirmed(exchange)?;
     Some(serve(exchange, &stored).await)
 }

@@ -1,7 +1,9 @@
 //! One cache: its files, its keys in shared memory, and how it is looked after.
 
 use base::log::Level;
+use cache::purges::Purges;
 use cache::{Digest, Index, Shelf};
+use conf::scope::Config;
 use http::Request;
 use http::log_request;
 use std::cell::OnceCell;
@@ -28,6 +30,8 @@ pub struct Store {
     pub shelf: Shelf,
     /// Its keys.
     pub index: Index,
+    /// Its purges by prefix, as this process knows them.
+    pub purges: Purges,
     /// New files are written where the upstream's temporary files are.
     pub use_temp_path: bool,
     /// Seconds after which a file that nobody asks for goes.
@@ -41,6 +45,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// Whether a purge by prefix covers what was stored under a key.
+    #[must_use]
+    pub fn is_purged(&self, key: &[u8], stored_ms: i64) -> bool {
+        self.purges.cover(&self.shelf.root, self.index.purges(), key, stored_ms)
+    }
+
     /// Removes the files of keys that are gone.
     pub fn drop_files(&self, request: &Request, gone: &[Digest]) {
         for digest in gone {
@@ -63,6 +73,10 @@ pub struct Place {
 /// All caches that a configuration names.
 #[derive(Default)]
 pub struct Caches(Vec<Rc<Place>>);
+
+impl Config for Caches {
+    fn inherit(&mut self, _: &Self) {}
+}
 
 impl Caches {
     /// The place called `name`, made if nobody named it yet.

@@ -1,0 +1,216 @@
+//! `slice`: an answer fetched in pieces of one size, each by a request of its own, so that each can be cached by itself.
+
+use crate::collector::Included;
+use crate::range::{self, Partial};
+use base::log::Level;
+use conf::context::{Arity, Context};
+use conf::row::Row;
+use conf::scope::Config;
+use http::below::Below;
+use http::location::Filtered;
+use http::variables::define;
+use http::{Attach, Chain, Levels, Module, Outcome, Request, Step, log_request};
+use session::Variables;
+use session::variable::NO_CACHE;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// The module. Its filters come before all others, which see one whole answer.
+pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("slice") };
+
+#[derive(Default)]
+struct Conf {
+    size: Option<u64>,
+}
+
+impl Config for Conf {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; size);
+    }
+}
+
+/// An answer in slices.
+#[derive(Default)]
+struct Slices {
+    /// Where the next slice begins.
+    start: Cell<u64>,
+    /// The first slice's tag: the others must have the same.
+    etag: RefCell<Vec<u8>>,
+    /// Bytes of the whole.
+    total: Cell<u64>,
+    /// A slice's head has come and is right.
+    active: Cell<bool>,
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Conf>();
+}
+
+fn rows() -> Vec<Row> {
+    vec![Row::new("slice", Context::HTTP_ALL, Arity::exactly(1), "Bytes of a slice.", |cx| {
+        let size = cx.size(0)?;
+        cx.once(&mut cx.location::<Conf>().size, size)
+    })]
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
+    if let Some(size @ 1..) = at.conf::<Conf>().size {
+        at.header_filter(move |request| header_filter(request, size));
+        at.body_filter(move |request, chain| body_filter(request, chain, size));
+    }
+    Ok(())
+}
+
+fn variables(variables: &mut Variables) {
+    define(variables, "slice_range", NO_CACHE, |request, out| {
+        let size = request.conf::<Conf>().size.unwrap_or(0);
+        let slices = match request.find_context::<Slices>() {
+            Some(slices) => slices,
+            None if size == 0 || !request.is_main() || request.flags.header_sent.get() => return false,
+            None => {
+                let slices = Rc::new(Slices::default());
+                slices.start.set(first(request) / size * size);
+                request.set_context(slices.clone());
+                slices
+            }
+        };
+        let start = slices.start.get();
+        out.extend_from_slice(format!("bytes={start}-{}", start.saturating_add(size).saturating_sub(1)).as_bytes());
+        true
+    });
+}
+
+/// The first byte that the client asks for, where that is known before the answer's length and tag are.
+fn first(request: &Request) -> u64 {
+    let headers = request.headers.borrow();
+    let Some(range) = headers.get(b"Range").filter(|range| !headers.contains(b"If-Range") && !range.contains(&b',')) else { return 0 };
+    let Some((_, rest)) = range.split_at_checked(6).filter(|(unit, _)| unit.eq_ignore_ascii_case(b"bytes=")) else { return 0 };
+    let rest = rest.trim_ascii_start();
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    rest.get(..digits).and_then(base::text::parse_number).unwrap_or(0)
+}
+
+fn header_filter(request: &Rc<Request>, size: u64) -> Step {
+    let Some(slices) = request.find_context::<Slices>() else { return Step::Now(Outcome::Ok) };
+    let status = request.response.borrow().status;
+    if status != 206 {
+        if request.is_main() {
+            request.remove_context::<Slices>();
+            return Step::Now(Outcome::Ok);
+        }
+        log_request!(request, Level::Error, "unexpected status code {status} in slice response");
+        return Step::Now(Outcome::Error);
+    }
+    let (start, end, total) = match check(request, &slices, size) {
+        Ok(found) => found,
+        Err(what) => {
+            request.log(Level::Error, what.as_bytes());
+            return Step::Now(Outcome::Error);
+        }
+    };
+    slices.start.set(end);
+    slices.total.set(total);
+    slices.active.set(true);
+    if request.is_main() {
+        let mut response = request.response.borrow_mut();
+        response.set_status(200);
+        response.content_length = Some(total);
+        response.headers.remove(b"Content-Range");
+        response.headers.remove(b"Accept-Ranges");
+        response.allow_ranges = true;
+        drop(response);
+        request.set_context(Rc::new(Partial::new(start)));
+    }
+    Step::Now(Outcome::Ok)
+}
+
+/// First byte, last byte plus one and total of a slice's answer.
+fn check(request: &Request, slices: &Slices, size: u64) -> Result<(u64, u64, u64), String> {
+    let response = request.response.borrow();
+    let etag = response.headers.get(b"ETag");
+    let mut first = slices.etag.borrow_mut();
+    if !first.is_empty() && etag != Some(&**first) {
+        return Err("etag mismatch in slice response".to_owned());
+    }
+    first.clear();
+    first.extend_from_slice(etag.unwrap_or_default());
+    let range = response.headers.get(b"Content-Range").and_then(content_range);
+    let (start, end, total) = range.ok_or("invalid range in slice response")?;
+    let total = total.ok_or("no complete length in slice response")?;
+    let wanted = slices.start.get();
+    let until = wanted.saturating_add(size).min(total);
+    if (start, end) != (wanted, until) {
+        return Err(format!("unexpected range in slice response: {start}-{end}, expected: {wanted}-{until}"));
+    }
+    Ok((start, end, total))
+}
+
+/// `bytes 0-9/100`: 0, 10, and 100 unless that is `*`.
+fn content_range(text: &[u8]) -> Option<(u64, u64, Option<u64>)> {
+    let rest = text.strip_prefix(b"bytes ")?;
+    let number = |text: &[u8]| base::text::parse_number(text.trim_ascii());
+    let slash = memchr::memchr(b'/', rest)?;
+    let (range, total) = (rest.get(..slash)?, rest.get(slash + 1..)?.trim_ascii());
+    let dash = memchr::memchr(b'-', range)?;
+    let total = if total == b"*" { None } else { Some(number(total)?) };
+    Some((number(range.get(..dash)?)?, number(range.get(dash + 1..)?)?.checked_add(1)?, total))
+}
+
+fn body_filter(request: &Rc<Request>, chain: Chain, size: u64) -> Filtered {
+    let slices = match request.find_context::<Slices>() {
+        Some(slices) if chain.last && request.is_main() && !request.flags.header_only.get() => slices,
+        _ => return Filtered::Now(Ok(chain)),
+    };
+    let request = request.clone();
+    Filtered::Parts(Box::new(move |below| {
+        Box::pin(async move {
+            let Chain { pieces, .. } = chain;
+            below.send(Chain { pieces, ..Chain::default() }).await?;
+            rest(&request, &slices, size, &below).await?;
+            request.remove_context::<Slices>();
+            Ok(Chain::end())
+        })
+    }))
+}
+
+/// Fetches the slices behind the first one, as far as they are wanted.
+async fn rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &Below) -> Result<(), Outcome> {
+    let mut end = slices.total.get();
+    if let Some((from, to)) = request.find_context::<Partial>().and_then(|partial| partial.wanted.get()) {
+        if slices.start.get().saturating_add(size) <= from {
+            slices.start.set(from / size * size);
+        }
+        end = to;
+    }
+    while slices.start.get() < end {
+        let start = slices.start.get();
+        range::move_to(request, start);
+        slices.active.set(false);
+        let mut included = Included::again(request, |child| child.set_context(slices.clone())).ok_or(Outcome::Error)?;
+        let mut length = 0;
+        while let Some(pieces) = included.next().await {
+            length += pieces.iter().map(http::Piece::len).sum::<u64>();
+            below.send(Chain { pieces, ..Chain::default() }).await?;
+        }
+        if !slices.active.get() || length != slices.start.get().saturating_sub(start) {
+            request.log(Level::Error, b"missing slice response");
+            return Err(Outcome::Error);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(content_range(b"bytes 0-9/100"), Some((0, 10, Some(100))));
+        assert_eq!(content_range(b"bytes 5 - 5 / *"), Some((5, 6, None)));
+        for wrong in ["", "bytes", "bytes 1/2", "bytes -1/2", "bytes 1-x/2", "items 1-2/3", "bytes 1-2/", "bytes 1-18446744073709551615/2"]
+        {
+            assert_eq!(content_range(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A stored answer: its head, and its body in memory or in its file.
+
+use bytes::Bytes;
+use cache::Head;
+use http::{FilePiece, Piece};
+use std::fs::File;
+use std::rc::Rc;
+use wire::h1::header::{HeaderSpan, Rules, parse_section};
+
+/// A stored answer.
+pub struct Stored {
+    /// What its file says before the body.
+    pub head: Head,
+    /// Its fields, ranges of the head's text.
+    pub lines: Vec<HeaderSpan>,
+    body: Body,
+}
+
+enum Body {
+    Memory(Bytes),
+    File(Rc<File>),
+}
+
+impl Stored {
+    /// An answer whose body stays in its file; `None` if its head is none.
+    #[must_use]
+    pub fn on_disk(head: Head, file: File) -> Option<Stored> {
+        Some(Stored { lines: lines(&head.text)?, head, body: Body::File(Rc::new(file)) })
+    }
+
+    /// One whose body is here.
+    #[must_use]
+    pub fn in_memory(head: Head, body: Vec<u8>) -> Option<Stored> {
+        Some(Stored { lines: lines(&head.text)?, head, body: Body::Memory(Bytes::from(body)) })
+    }
+
+    /// Bytes that it takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let body = match &self.body {
+            Body::Memory(bytes) => bytes.len(),
+            Body::File(_) => 0,
+        };
+        body + self.head.body_start() + self.lines.len() * size_of::<HeaderSpan>() + size_of::<Stored>()
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn piece(&self) -> Piece {
+        match &self.body {
+            Body::Memory(bytes) => Piece::Bytes(bytes.clone()),
+            Body::File(file) => {
+                let start = self.head.body_start() as u64;
+                Piece::File(FilePiece { file: file.clone(), start, end: start + self.head.length })
+            }
+        }
+    }
+
+    /// The status line: code and reason.
+    #[must_use]
+    pub fn status_line_end(&self) -> usize {
+        memchr::memchr(b'\r', &self.head.text).unwrap_or(0)
+    }
+
+    /// The same with another head of the same size.
+    #[must_use]
+    pub fn with_head(&self, head: Head) -> Stored {
+        let body = match &self.body {
+            Body::Memory(bytes) => Body::Memory(bytes.clone()),
+            Body::File(file) => Body::File(file.clone()),
+        };
+        Stored { head, lines: self.lines.clone(), body }
+    }
+}
+
+/// The fields of a head's text, behind its status line.
+fn lines(text: &[u8]) -> Option<Vec<HeaderSpan>> {
+    let mut lines = Vec::new();
+    let start = memchr::memchr(b'\n', text)? + 1;
+    parse_section(text.get(start..)?, Rules { underscores: true, upstream: true }, &mut lines).ok()?;
+    for line in &mut lines {
+        (line.name, line.value) = (line.name.shifted(start), line.value.shifted(start));
+    }
+    Some(lines)
+}
