@@ -73,7 +73,7 @@ fn users_are_limited_and_the_service_survives_redis() {
     // A window that ends between two requests would begin to count anew.
     copy.replace("LIMIT, WINDOW = 3, 60", "LIMIT, WINDOW = 3, 100000000");
     let _server = copy.start();
-    let request = format!("GET /api/orders HTTP/1.1\r\nHost: a\r\nX-User: carl\r\nConnection: close\r\n\r\n");
+    let request = "GET /api/orders HTTP/1.1\r\nHost: a\r\nX-User: carl\r\nConnection: close\r\n\r\n";
     for _ in 0..5 {
         let answer = rig::parse(&rig::exchange(copy.port(), request.as_bytes()).unwrap()).unwrap();
         assert_eq!((answer.status, answer.header("X-RateLimit-Limit")), (200, None));
