@@ -11,6 +11,8 @@ need cc gcc
 need make make
 need kill procps
 need script bsdutils
+need curl curl
+need openssl openssl
 # Application servers for lunette/tests/applications; php-cgi does where there is no php-fpm.
 ls /usr/sbin/php-fpm* >/dev/null 2>&1 || command -v php-cgi >/dev/null 2>&1 || missing="$missing php-fpm"
 need uwsgi uwsgi-core

@@ -2,10 +2,12 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod compare;
 mod page;
 #[path = "../rig/mod.rs"]
 mod rig;
 
+use compare::compare;
 use page::{Example, Exchange, Page};
 use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, parse};
 use std::path::{Path, PathBuf};
@@ -100,37 +102,4 @@ fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
         if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }
     };
     compare(&ports.fill(&one.response), &answer).map_err(|error| format!("{}: {error}", one.title()))
-}
-
-/// The first line is the status (0: closed without an answer), then headers, then a blank line and the body.
-fn compare(expected: &str, answer: &Answer) -> Result<(), String> {
-    let (head, body) = match expected.split_once("\n\n") {
-        Some((head, body)) => (head, Some(body)),
-        None => (expected.trim_end_matches('\n'), None),
-    };
-    let mut lines = head.lines();
-    let status = lines.next().unwrap_or_default();
-    if status.split(' ').next() != Some(&answer.status.to_string()) {
-        return Err(format!("status {}, expected {status}\n{}", answer.status, answer.text()));
-    }
-    for line in lines {
-        if let Some(name) = line.strip_prefix('!') {
-            if let Some(value) = answer.header(name.trim()) {
-                return Err(format!("there is a header {name}: {value}"));
-            }
-            continue;
-        }
-        let (name, value) = line.split_once(':').ok_or_else(|| format!("not a header: {line}"))?;
-        let all: Vec<_> = answer.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
-        if !all.contains(&value.trim()) {
-            return Err(format!("header {name} is {all:?}, expected {value:?}"));
-        }
-    }
-    let Some(body) = body else { return Ok(()) };
-    let seen = answer.text().replace("\r\n", "\n");
-    if seen.strip_suffix('\n').unwrap_or(&seen) == body.strip_suffix('\n').unwrap_or(body) {
-        Ok(())
-    } else {
-        Err(format!("body {seen:?}, expected {body:?}"))
-    }
 }

@@ -100,6 +100,10 @@ fn the_index_names_every_section() {
 /// Links lead to pages and sections that are there, and each page is linked to in the index's part by task.
 #[test]
 fn links_lead_somewhere_and_every_page_is_reached() {
+    if std::env::var_os("UPDATE_MANUAL").is_some() {
+        // The index is being written.
+        return;
+    }
     let pages = pages();
     let anchors: BTreeMap<&str, BTreeSet<&str>> =
         pages.iter().map(|page| (page.name.as_str(), page.sections.iter().map(|section| section.anchor.as_str()).collect())).collect();
@@ -145,6 +149,34 @@ fn links_lead_somewhere_and_every_page_is_reached() {
     report("links", &findings);
 }
 
+#[test]
+fn links_of_the_other_texts_lead_somewhere() {
+    let mut findings = Vec::new();
+    let mut count = 0;
+    let examples = fs::read_dir(root().join("examples"))
+        .unwrap()
+        .map(|entry| format!("examples/{}/README.md", entry.unwrap().file_name().to_string_lossy()));
+    let texts = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "examples/README.md"].map(str::to_owned).into_iter().chain(examples);
+    for name in texts {
+        let path = root().join(&name);
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for target in targets(&text) {
+            count += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let file = path.parent().unwrap().join(file);
+            let there = match fs::read_to_string(&file) {
+                Ok(text) => anchor.is_empty() || Page::new("", &text).sections.iter().any(|section| section.anchor == anchor),
+                Err(_) => file.is_dir(),
+            };
+            if !there {
+                findings.push(format!("{name}: {target} leads nowhere"));
+            }
+        }
+    }
+    assert!(count > 30, "the links were not found: {count}");
+    report("links", &findings);
+}
+
 /// Where the links of a text lead, but for those to other places of the web.
 fn targets(text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -162,6 +194,12 @@ fn targets(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// What the lines `- Context:` of all sections say.
+pub(crate) fn contexts() -> Vec<(String, String)> {
+    let of = |section: &Section| field(&section.text, "Context").map(|context| (section.heading.clone(), context.to_owned()));
+    pages().iter().flat_map(|page| page.sections.iter().filter_map(of)).collect()
 }
 
 /// A directive's section begins with Syntax, Default and Context, a function's with Syntax, perhaps Default, and Context; then comes what it

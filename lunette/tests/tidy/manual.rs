@@ -9,6 +9,7 @@ mod registry;
 
 use crate::report;
 use crate::source::root;
+use conf::context::Context;
 use engine::directives::later;
 use std::collections::BTreeSet;
 use std::fs;
@@ -62,4 +63,41 @@ fn what_the_manual_calls_missing_is_missing() {
     let findings: Vec<String> =
         wrong.iter().map(|name| format!("{name}: served, but still in {} (UPDATE_MANUAL=1 mends it)", later::PAGE)).collect();
     report("missing directives", &findings);
+}
+
+/// The words of the line `- Context:` for each block.
+const CONTEXTS: [(&str, Context); 9] = [
+    ("main", Context::MAIN),
+    ("events", Context::EVENTS),
+    ("http", Context::HTTP),
+    ("server", Context::SERVER),
+    ("location", Context::LOCATION),
+    ("if in server", Context::SERVER_IF),
+    ("if in location", Context::LOCATION_IF),
+    ("limit_except", Context::LIMIT_EXCEPT),
+    ("upstream", Context::UPSTREAM),
+];
+
+#[test]
+fn contexts_are_those_of_the_rows() {
+    let table = engine::directives::table(&registry::modules(), main_level::rows());
+    let mut rows: std::collections::BTreeMap<String, Context> = std::collections::BTreeMap::new();
+    for row in table.rows() {
+        *rows.entry(row.name.to_string()).or_insert(Context::empty()) |= row.contexts;
+    }
+    let mut said: std::collections::BTreeMap<String, BTreeSet<String>> = std::collections::BTreeMap::new();
+    for (name, context) in crate::index::contexts() {
+        said.entry(name).or_default().extend(context.split(',').map(|word| word.trim().to_owned()));
+    }
+    let mut findings = Vec::new();
+    for (name, contexts) in rows {
+        let wanted: BTreeSet<String> =
+            CONTEXTS.iter().filter(|(_, context)| contexts.contains(*context)).map(|(word, _)| (*word).to_owned()).collect();
+        let said = said.remove(&name).unwrap_or_default();
+        if said != wanted {
+            let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+            findings.push(format!("{name}: the manual says \"{}\", the row \"{}\"", list(&said), list(&wanted)));
+        }
+    }
+    report("contexts", &findings);
 }

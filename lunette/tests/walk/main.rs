@@ -10,6 +10,7 @@ mod lua;
 mod manual;
 mod modes;
 mod names;
+mod packaging;
 mod processes;
 mod ready;
 mod resty;

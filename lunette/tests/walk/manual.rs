@@ -122,3 +122,15 @@ fn every_library_that_is_explained_loads() {
     assert!(libraries.len() > 20 && output.status.success(), "{libraries:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
 }
+
+#[test]
+fn every_constant_is_explained() {
+    let page = help(&["lua/constants"]).0 + &help(&["Constants"]).0;
+    let prefix = Prefix::new();
+    let code = "for name, value in pairs(ngx) do if name:find('^[A-Z_]+$') then print(name) end end";
+    let output = Command::new(BINARY).args(["resty", "-e", code]).env("TMPDIR", prefix.path.join("logs")).output().unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(listed.lines().count() > 50, "{listed}");
+    let missing: Vec<_> = listed.lines().filter(|name| !page.contains(&format!("`ngx.{name}`"))).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
+}

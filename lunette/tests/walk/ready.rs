@@ -98,7 +98,7 @@ fn a_log_handler_that_waits_holds_nothing_and_keeps_its_own_facts() {
     // Both lines are in the log although both handlers wait.
     until("both are logged", || prefix.read("logs/access.log").ends_with("/held 192.0.2.7 1\n/held 127.0.0.1 2\n"));
     prefix.write("go", "");
-    let late: Vec<String> = (0..2)
+    let mut late: Vec<String> = (0..2)
         .map(|_| {
             let mut line = String::new();
             until("the handlers are done", || {
@@ -108,5 +108,7 @@ fn a_log_handler_that_waits_holds_nothing_and_keeps_its_own_facts() {
             line
         })
         .collect();
-    assert_eq!(late, ["192.0.2.7 1\n", "127.0.0.1 2\n"]);
+    // Which of the two looks first is chance.
+    late.sort_unstable();
+    assert_eq!(late, ["127.0.0.1 2\n", "192.0.2.7 1\n"]);
 }
