@@ -7,6 +7,7 @@ use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::limits::{MAX_INTERIM, default};
+use crate::reading::{broken_start, read_on};
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
 use crate::secure::handshake::{self, Fault, trouble};
@@ -19,12 +20,10 @@ use base::errno;
 use base::log::Level;
 use http::{Outcome, log_request};
 use net::address::Address;
-use std::borrow::Cow;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use wire::chunked::Step;
 
 /// How a try ended.
 pub enum End {
@@ -472,37 +471,5 @@ impl<'a> Attempt<'a> {
         exchange.record.update(0, |t, _| t.sent += passed.up);
         request.bytes_sent.set(request.bytes_sent.get() + passed.down);
         Outcome::Ok
-    }
-}
-
-/// Parses what is here of a head, record after record where the answer comes in records.
-fn read_on(exchange: &mut Exchange) -> Result<Head, Vec<u8>> {
-    let (dialect, scratch) = (&exchange.route.dialect, &mut *exchange.scratch);
-    loop {
-        let bare = dialect.unwrap(&exchange.request, &mut scratch.unwrapped, &mut scratch.input)?;
-        let limit = exchange.route.plan.buffer_size;
-        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
-        let input = scratch.input.get(..bare).unwrap_or_default();
-        match dialect.parse(&mut scratch.parser, input, &asked)? {
-            Head::Partial if bare < scratch.input.len() => {}
-            head => return Ok(head),
-        }
-    }
-}
-
-/// The fault in the first bytes of a body that came with its head: while nothing has been passed on, it is a 502.
-fn broken_start(answer: &Answer, input: &[u8]) -> Option<Cow<'static, [u8]>> {
-    let mut probe = match &answer.body {
-        Framing::Chunked(decoder) => Framing::Chunked(decoder.clone()),
-        Framing::Replies(replies) => Framing::Replies(replies.clone()),
-        _ => return None,
-    };
-    let mut rest = input.get(answer.length..)?;
-    loop {
-        match probe.next(rest) {
-            Ok(Step::Data { end, .. }) => rest = rest.get(end..)?,
-            Ok(Step::Partial | Step::Done { .. }) => return None,
-            Err(line) => return Some(line),
-        }
     }
 }

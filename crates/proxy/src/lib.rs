@@ -29,6 +29,7 @@ pub mod place;
 pub mod pools;
 pub mod proxy;
 pub mod queue;
+pub mod reading;
 pub mod record;
 pub mod redis2;
 pub mod relay;
