@@ -18,12 +18,10 @@ use base::errno;
 use base::log::Level;
 use http::{Outcome, log_request};
 use net::address::Address;
-use std::borrow::Cow;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use wire::chunked::Step;
 
 /// How a try ended.
 pub enum End {
@@ -323,7 +321,7 @@ impl<'a> Attempt<'a> {
                 }
                 Ok(Head::Complete(answer)) => {
                     scratch.unwrapped.close_gap(&mut scratch.input);
-                    match broken_start(&answer, &scratch.input) {
+                    match answer.broken_start(&scratch.input) {
                         None => return Some(Ok(answer)),
                         Some(line) => line.into_owned(),
                     }
@@ -495,23 +493,6 @@ fn read_on(exchange: &mut Exchange) -> Result<Head, Vec<u8>> {
         match dialect.parse(&mut scratch.parser, input, &asked)? {
             Head::Partial if bare < scratch.input.len() => {}
             head => return Ok(head),
-        }
-    }
-}
-
-/// The fault in the first bytes of a body that came with its head: while nothing has been passed on, it is a 502.
-fn broken_start(answer: &Answer, input: &[u8]) -> Option<Cow<'static, [u8]>> {
-    let mut probe = match &answer.body {
-        Framing::Chunked(decoder) => Framing::Chunked(decoder.clone()),
-        Framing::Replies(replies) => Framing::Replies(replies.clone()),
-        _ => return None,
-    };
-    let mut rest = input.get(answer.length..)?;
-    loop {
-        match probe.next(rest) {
-            Ok(Step::Data { end, .. }) => rest = rest.get(end..)?,
-            Ok(Step::Partial | Step::Done { .. }) => return None,
-            Err(line) => return Some(line),
         }
     }
 }
