@@ -7,7 +7,7 @@ use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::limits::{MAX_INTERIM, default};
-use crate::reading::{broken_start, read_on};
+use crate::reading::read_on;
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
 use crate::secure::handshake::{self, Fault, trouble};
@@ -324,7 +324,7 @@ impl<'a> Attempt<'a> {
                 }
                 Ok(Head::Complete(answer)) => {
                     scratch.unwrapped.close_gap(&mut scratch.input);
-                    match broken_start(&answer, &scratch.input) {
+                    match answer.broken_start(&scratch.input) {
                         None => return Some(Ok(answer)),
                         Some(line) => line.into_owned(),
                     }

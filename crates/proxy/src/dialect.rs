@@ -188,6 +188,26 @@ pub struct Answer {
     pub tunnel: bool,
 }
 
+impl Answer {
+    /// The fault in the first bytes of a body that came with its head: while nothing has been passed on, it is a 502.
+    #[must_use]
+    pub fn broken_start(&self, input: &[u8]) -> Option<Cow<'static, [u8]>> {
+        let mut probe = match &self.body {
+            Framing::Chunked(decoder) => Framing::Chunked(decoder.clone()),
+            Framing::Replies(replies) => Framing::Replies(replies.clone()),
+            _ => return None,
+        };
+        let mut rest = input.get(self.length..)?;
+        loop {
+            match probe.next(rest) {
+                Ok(Step::Data { end, .. }) => rest = rest.get(end..)?,
+                Ok(Step::Partial | Step::Done { .. }) => return None,
+                Err(line) => return Some(line),
+            }
+        }
+    }
+}
+
 /// A protocol.
 pub trait Dialect {
     /// What an upstream's URL begins with in the log, `http://`.
