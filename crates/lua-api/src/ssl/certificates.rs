@@ -1,9 +1,9 @@
 //! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
 
-use super::objects::{Object, Objects};
 use super::{done, given, refused, shake};
 use crate::api::ANYWHERE;
 use crate::host::Host;
+use crate::socket::secure::credentials::Credential;
 use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,14 +37,27 @@ pub(super) fn group() -> Group {
     }
 }
 
-fn objects(cx: &Cx) -> Result<Rc<Objects>, Raise> {
-    Ok(cx.host::<Host>().ok_or("no request found")?.runtime.state::<Objects>())
+fn host(cx: &Cx) -> Result<Rc<Host>, Raise> {
+    Ok(cx.host::<Host>().ok_or("no request found")?)
+}
+
+/// What was parsed under the number at `place`.
+fn parsed(cx: &Cx, stack: &Stack<'_>, place: usize) -> Result<Option<Credential>, Raise> {
+    let host = host(cx)?;
+    Ok(stack.number(place).and_then(|id| host.runtime.credentials.get(id as u64)))
+}
+
+fn chain_at(cx: &Cx, stack: &Stack<'_>, place: usize) -> Result<Option<Chain>, Raise> {
+    Ok(match parsed(cx, stack, place)? {
+        Some(Credential::Chain(chain)) => Some(chain),
+        _ => None,
+    })
 }
 
 fn free(cx: &Cx, id: f64) {
     cx.with_host::<Host, _>(|host| {
         if let Some(host) = host {
-            host.runtime.state::<Objects>().remove(id);
+            host.runtime.credentials.remove(id as u64);
         }
     });
 }
@@ -93,19 +106,17 @@ fn set_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 fn set_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let chain = objects(cx)?.chain(stack.number(1).unwrap_or_default());
-    let result = match chain {
-        Some(chain) => use_chain(cx, (*chain).clone())?,
+    let result = match chain_at(cx, stack, 1)? {
+        Some(chain) => use_chain(cx, chain)?,
         None => shake(cx)?.and(Err("invalid certificate chain")),
     };
     Ok(done(stack, result))
 }
 
 fn set_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let key = objects(cx)?.key(stack.number(1).unwrap_or_default());
-    let result = match key {
-        Some(key) => use_key(cx, (*key).clone())?,
-        None => shake(cx)?.and(Err("invalid private key")),
+    let result = match parsed(cx, stack, 1)? {
+        Some(Credential::Key(key)) => use_key(cx, key)?,
+        _ => shake(cx)?.and(Err("invalid private key")),
     };
     Ok(done(stack, result))
 }
@@ -129,11 +140,11 @@ fn priv_key_pem_to_der(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// Keeps what was parsed; answers its number.
-fn kept(cx: &Cx, stack: &mut Stack<'_>, parsed: Result<Object, &str>) -> Result<usize, Raise> {
+fn kept(cx: &Cx, stack: &mut Stack<'_>, parsed: Result<Credential, &str>) -> Result<usize, Raise> {
     match parsed {
         Ok(object) => {
-            let id = objects(cx)?.add(object);
-            stack.push_number(id);
+            let id = host(cx)?.runtime.credentials.add(object);
+            stack.push_number(id as f64);
             Ok(1)
         }
         Err(text) => Ok(refused(stack, text)),
@@ -142,36 +153,34 @@ fn kept(cx: &Cx, stack: &mut Stack<'_>, parsed: Result<Object, &str>) -> Result<
 
 fn parse_pem_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_pem(stack.check_bytes(1, "parse_pem_cert")?);
-    kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
+    kept(cx, stack, chain.map(Credential::Chain).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
 }
 
 fn parse_der_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_cert")?;
     let text = if der.is_empty() { "invalid argument" } else { "d2i_X509_bio() failed" };
     let chain = Chain::from_der(der);
-    kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| text))
+    kept(cx, stack, chain.map(Credential::Chain).map_err(|_| text))
 }
 
 fn parse_pem_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::from_pem(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
-    kept(cx, stack, key.map(|key| Object::Key(Rc::new(key))).map_err(|_| NO_KEY))
+    kept(cx, stack, key.map(Credential::Key).map_err(|_| NO_KEY))
 }
 
 fn parse_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_priv_key")?;
     let text = if der.is_empty() { "invalid argument" } else { "d2i_PrivateKey_bio() failed" };
     let key = Key::from_der(der);
-    kept(cx, stack, key.map(|key| Object::Key(Rc::new(key))).map_err(|_| text))
+    kept(cx, stack, key.map(Credential::Key).map_err(|_| text))
 }
 
 /// `verify_client(chain, depth, trusted)`: numbers of chains, or nothing.
 fn verify_client(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let objects = objects(cx)?;
-    let chain = |place| stack.number(place).and_then(|id| objects.chain(id));
-    let (shown, more) = (chain(1), chain(3));
+    let (shown, more) = (chain_at(cx, stack, 1)?, chain_at(cx, stack, 3)?);
     let depth = stack.number(2).filter(|depth| *depth >= 0.0);
     let result = shake(cx)?.map(|shake| {
-        let certificates = |chain: Option<Rc<Chain>>| chain.map(|chain| chain.certificates().to_vec()).unwrap_or_default();
+        let certificates = |chain: Option<Chain>| chain.map(|chain| chain.certificates().to_vec()).unwrap_or_default();
         let shown = certificates(shown);
         let mut trusted = shown.clone();
         trusted.extend(certificates(more));

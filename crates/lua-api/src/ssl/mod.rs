@@ -8,7 +8,6 @@ mod certificates;
 mod facts;
 mod hello;
 pub(crate) mod hooks;
-mod objects;
 mod ocsp;
 mod sessions;
 pub(crate) mod shake;
