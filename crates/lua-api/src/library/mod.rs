@@ -4,12 +4,8 @@
 /// Name and source of each.
 pub const LIBRARIES: &[(&str, &str)] = &[
     ("cjson.util", include_str!("cjson_util.lua")),
-    ("ngx.ocsp", include_str!("later.lua")),
-    ("ngx.ssl", include_str!("later.lua")),
-    ("ngx.ssl.clienthello", include_str!("later.lua")),
     ("ngx.ssl.proxysslcert", include_str!("later.lua")),
     ("ngx.ssl.proxysslverify", include_str!("later.lua")),
-    ("ngx.ssl.session", include_str!("later.lua")),
     ("rds.parser", include_str!("rds_parser.lua")),
     ("redis.parser", include_str!("redis_parser.lua")),
     ("resty.balancer.utils", include_str!("balancer_utils.lua")),
