@@ -19,6 +19,9 @@ use std::task::{Context, Poll, Waker};
 use wire::h2::Connection as Codec;
 use wire::h2::error::ErrorCode;
 
+/// The protocol's name.
+pub const NAME: &str = "h2";
+
 /// Frames are gathered up to this many bytes before they are written.
 pub const GATHER: usize = 128 * 1024;
 

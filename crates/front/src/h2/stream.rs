@@ -3,7 +3,6 @@
 use super::connection::{H2, OpenStream};
 use super::head_out;
 use super::received::Received;
-use super::tunnel::Raw;
 use super::waiting::Waiting;
 use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
@@ -486,7 +485,7 @@ impl Downstream for Stream {
     fn tunnel(&self, _: &Request) -> Option<Rc<dyn Tunnel>> {
         let own = self.own.upgrade().filter(|own| own.extended.get())?;
         self.tunneled.set(true);
-        Some(Rc::new(Raw(own)))
+        Some(own)
     }
 
     fn is_broken(&self) -> bool {
