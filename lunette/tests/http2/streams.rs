@@ -57,6 +57,23 @@ fn large_bodies_go_both_ways_within_windows() {
 }
 
 #[test]
+fn a_body_that_nobody_reads_may_end() {
+    let (_prefix, port, _running) = server("location = /early { return 200 early; }");
+    let mut client = Client::connect(port);
+    let fields = [(":method", "POST"), (":scheme", "http"), (":path", "/early"), (":authority", "localhost")];
+    // Who ends the body gets no reset.
+    let stream = client.open(&fields, false);
+    client.data(stream, b"body", true);
+    assert_eq!(client.reply(stream).answer.text(), "early");
+    assert_eq!(client.get("/ready").answer.text(), "ready");
+    // Who does not is reset with NO_ERROR, behind the whole answer.
+    let stream = client.open(&fields, false);
+    client.until("a reset", |client| client.replies[&stream].reset.is_some());
+    let reply = client.replies.remove(&stream).unwrap();
+    assert_eq!((reply.answer.text().as_str(), reply.ended, reply.reset), ("early", true, Some(0)));
+}
+
+#[test]
 fn a_reset_calls_the_handler_that_waits_for_it() {
     let (prefix, port, _running) = server_with(
         "lua_shared_dict seen 1m;",

@@ -1,6 +1,6 @@
 //! From a stream's fields to a request.
 
-use super::serve::PROTOCOL;
+use super::connection::NAME;
 use super::stream::Stream;
 use crate::request::{Refusal, check_tls, enter_host, enter_target};
 use base::log::Level;
@@ -128,7 +128,7 @@ fn check_protocol(stream: &Stream, request: &Request) -> Result<(), Refusal> {
     if Rc::ptr_eq(&listener.server, &server) {
         return Ok(());
     }
-    let bit = 1 << stream.conn.front.index_of(PROTOCOL.name);
+    let bit = 1 << stream.conn.front.index_of(NAME);
     let own = server.conf.share::<ServerProtocols>().unwrap_or_default();
     if (listener.endpoint.asked | own.on) & bit != 0 {
         return Ok(());

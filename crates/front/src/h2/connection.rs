@@ -7,15 +7,20 @@ use crate::input::Input;
 use base::clock;
 use base::log::Level;
 use http::Connection;
+use http::chain::FilePiece;
 use http::core::default;
 use net::stream::Stream as Socket;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use wire::h2::Connection as Codec;
 use wire::h2::error::ErrorCode;
+
+/// The protocol's name.
+pub const NAME: &str = "h2";
 
 /// Frames are gathered up to this many bytes before they are written.
 pub const GATHER: usize = 128 * 1024;
@@ -96,6 +101,23 @@ impl H2 {
             *out = buffers::take();
         }
         f(&mut self.codec.borrow_mut(), &mut out)
+    }
+
+    /// Frames `length` bytes of a file on stream `id`; how many that were.
+    ///
+    /// # Errors
+    /// Those of reading, and a file that is shorter; nothing is framed then.
+    pub fn frame_file(&self, id: u32, file: &FilePiece, length: usize, end: bool) -> io::Result<usize> {
+        self.with_codec(|codec, out| {
+            let start = out.len();
+            if length == 0 || !codec.data_head(id, length, end, out) {
+                return Ok(0);
+            }
+            let head = out.len();
+            out.resize(head + length, 0);
+            let room = out.get_mut(head..).unwrap_or_default();
+            file.file.read_exact_at(room, file.start).map(|()| length).inspect_err(|_| out.truncate(start))
+        })
     }
 
     /// The open stream of that number.

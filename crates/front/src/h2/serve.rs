@@ -1,7 +1,7 @@
 //! The life of an HTTP/2 connection: frames in, requests run, frames out, until somebody closes or it is parked.
 
 use super::arrival;
-use super::connection::{GATHER, H2};
+use super::connection::{GATHER, H2, NAME};
 use super::stream::Stream;
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
@@ -21,7 +21,7 @@ use wire::hpack::Limits;
 
 /// HTTP/2: by ALPN over TLS, with prior knowledge in clear text.
 pub const PROTOCOL: Protocol = Protocol {
-    name: "h2",
+    name: NAME,
     parameter: Some("http2"),
     alone: false,
     instead: Some("http2"),
@@ -391,7 +391,7 @@ impl Serving {
                 codec.shrink();
                 let parked = Parked {
                     listen: conn.listener.index,
-                    protocol: conn.front.index_of(PROTOCOL.name),
+                    protocol: conn.front.index_of(NAME),
                     info: Compact::of(&conn.info),
                     no_delay: conn.no_delay.get(),
                     state: Some(Box::new(codec)),

@@ -3,13 +3,12 @@
 use super::connection::{H2, OpenStream};
 use super::head_out;
 use super::received::Received;
-use super::tunnel::Raw;
 use super::waiting::Waiting;
 use crate::active::{NEVER, Watch};
 use crate::output::{Next, Output};
 use crate::pace::{Allowance, Pace};
 use base::clock;
-use http::chain::{Chain, FilePiece, Piece};
+use http::chain::{Chain, Piece};
 use http::connection::{BodyError, BodyRead};
 use http::core::default;
 use http::http2::Http2Output;
@@ -18,13 +17,14 @@ use http::{Downstream, Request};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use wire::h2::error::ErrorCode;
 
 /// `http2_chunk_size`
 const CHUNK: usize = 8 * 1024;
+/// How long a client may go on with a body that nobody reads once it is answered, milliseconds.
+const LINGER: u64 = 200;
 /// The head of a frame.
 const FRAME_HEAD: u64 = 9;
 
@@ -53,6 +53,8 @@ pub struct Stream {
     done: Cell<bool>,
     /// ... and the connection looks after what is left.
     unattended: Cell<bool>,
+    /// The answer has left, and the request's body may still end.
+    leaving: Cell<bool>,
     /// Nobody listens any more.
     pub(super) lost: Cell<bool>,
     /// Somebody wants the queue sent now.
@@ -91,6 +93,7 @@ impl Stream {
             closed: Cell::new(false),
             done: Cell::new(false),
             unattended: Cell::new(false),
+            leaving: Cell::new(false),
             lost: Cell::new(false),
             flush: Cell::new(false),
             extended: Cell::new(false),
@@ -133,7 +136,7 @@ impl Stream {
         self.body.take();
         // What a tunnel has sent is whole when its handler ends.
         self.ended.set(self.ended.get() || self.tunneled.get());
-        if abort || self.lost.get() || !self.ended.get() || self.closed.get() {
+        if abort || self.lost.get() || !self.ended.get() {
             return self.close();
         }
         self.conn.codec.borrow_mut().discard(self.id);
@@ -142,7 +145,19 @@ impl Stream {
         self.stop_waiting(Watch::write_by);
         self.conn.unattended.set(self.conn.unattended.get() + 1);
         self.unattended.set(true);
-        self.ready();
+        if self.closed.get() { self.leave() } else { self.ready() }
+    }
+
+    /// The answer has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
+    /// write to for a failure.
+    fn leave(&self) {
+        let sends = self.reset_after.get().is_none() && self.conn.codec.borrow().is_receiving(self.id);
+        if !sends {
+            self.close();
+        } else if !self.leaving.replace(true) {
+            self.watch().write_by(clock::monotonic_ms().saturating_add(LINGER));
+            self.conn.attend(self.watch());
+        }
     }
 
     /// Leaves the connection. What is not complete is reset.
@@ -203,7 +218,7 @@ impl Stream {
                 let length = usize::try_from(file.end - file.start).unwrap_or(usize::MAX).min(quota);
                 let end = whole && length as u64 == queued;
                 self.closed.set(end);
-                match self.send_file(file, length, end) {
+                match self.conn.frame_file(self.id, file, length, end) {
                     Ok(sent) => sent,
                     Err(_) => {
                         // A file that became shorter than announced: the answer cannot be completed.
@@ -215,19 +230,6 @@ impl Stream {
             }
         };
         output.consume(sent);
-    }
-
-    fn send_file(&self, file: &FilePiece, length: usize, end: bool) -> io::Result<usize> {
-        self.conn.with_codec(|codec, out| {
-            let start = out.len();
-            if length == 0 || !codec.data_head(self.id, length, end, out) {
-                return Ok(0);
-            }
-            let head = out.len();
-            out.resize(head + length, 0);
-            let room = out.get_mut(head..).unwrap_or_default();
-            file.file.read_exact_at(room, file.start).map(|()| length).inspect_err(|_| out.truncate(start))
-        })
     }
 
     fn give_up(&self, code: ErrorCode) {
@@ -252,7 +254,7 @@ impl Stream {
             });
         }
         if self.done.get() {
-            self.close();
+            self.leave();
         }
     }
 
@@ -314,6 +316,13 @@ impl OpenStream for Stream {
     }
 
     fn check(&self) {
+        if self.leaving.get() {
+            let over = self.watch().write_expired() || !self.conn.codec.borrow().is_receiving(self.id);
+            if over {
+                self.close();
+            }
+            return;
+        }
         if self.done.get() {
             let watch = self.watch();
             if watch.write_expired() {
@@ -476,7 +485,7 @@ impl Downstream for Stream {
     fn tunnel(&self, _: &Request) -> Option<Rc<dyn Tunnel>> {
         let own = self.own.upgrade().filter(|own| own.extended.get())?;
         self.tunneled.set(true);
-        Some(Rc::new(Raw(own)))
+        Some(own)
     }
 
     fn is_broken(&self) -> bool {

@@ -205,6 +205,12 @@ impl Connection {
         self.streams.get(id).map_or(0, |stream| stream.recv_window)
     }
 
+    /// The peer may still send on the stream.
+    #[must_use]
+    pub fn is_receiving(&self, id: u32) -> bool {
+        self.streams.get(id).is_some_and(|stream| !stream.in_closed && stream.reset.is_none())
+    }
+
     /// What still comes of the stream's body is dropped and not given back to its window.
     pub fn discard(&mut self, id: u32) {
         if let Some(stream) = self.streams.get_mut(id) {
