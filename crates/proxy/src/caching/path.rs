@@ -8,7 +8,7 @@ use conf::tree::Error;
 use http::opened::Directories;
 use http::root::Ground;
 use shm::{ClaimError, Zone, Zones};
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 
 /// What the parameters say.
@@ -76,7 +76,7 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 /// The zone of the keys. Those of another directory would be wrong ones.
-fn claim(cx: &Cx<'_>, name: &str, size: usize, root: &PathBuf) -> Result<Rc<Zone>, Error> {
+fn claim(cx: &Cx<'_>, name: &str, size: usize, root: &Path) -> Result<Rc<Zone>, Error> {
     let zone = match cx.global::<Zones>().claim(name, OWNER, size) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(_)) => return Err(cx.error(format!("duplicate zone \"{name}\""))),
