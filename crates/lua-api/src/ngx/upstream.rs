@@ -223,9 +223,9 @@ mod tests {
     #[test]
     fn outside_of_requests() {
         let error = |call: &str| evaluate(&format!("select(2, pcall(function() require('ngx.upstream').{call} end))"));
-        assert_eq!(error("get_upstreams(1)"), "no argument expected");
-        assert_eq!(error("get_servers()"), "exactly one argument expected");
-        assert_eq!(error("set_peer_down('a')"), "exactly 4 arguments expected");
-        assert_eq!(error("current_upstream_name()"), "no request object found");
+        assert_eq!(error("get_upstreams(1)"), "test:1: no argument expected");
+        assert_eq!(error("get_servers()"), "test:1: exactly one argument expected");
+        assert_eq!(error("set_peer_down('a')"), "test:1: exactly 4 arguments expected");
+        assert_eq!(error("current_upstream_name()"), "test:1: no request object found");
     }
 }
