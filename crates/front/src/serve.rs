@@ -160,7 +160,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         front.share.note_open(front.open());
         // Others read this worker's gauges as they were at most a second ago.
         ticks.set(ticks.get().wrapping_add(1));
-        if ticks.get() % 10 == 0 || front.active.is_empty() {
+        if ticks.get().is_multiple_of(10) || front.active.is_empty() {
             front.worker.read_gauges();
         }
     };

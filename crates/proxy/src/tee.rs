@@ -9,7 +9,7 @@ use crate::storing::{self, Copy};
 /// Where the copy goes.
 pub enum Tee {
     /// To a cache.
-    Cache(Filling),
+    Cache(Box<Filling>),
     /// To a file of the configuration's choice.
     File(Copy),
 }
@@ -20,7 +20,7 @@ impl Tee {
         if exchange.caching.is_some() {
             let filling = fill::begin(exchange, answer, buffering)?;
             serve::own(&exchange.request);
-            return Some(Tee::Cache(filling));
+            return Some(Tee::Cache(Box::new(filling)));
         }
         storing::begin(exchange, answer, buffering).map(Tee::File)
     }

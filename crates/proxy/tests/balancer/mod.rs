@@ -41,12 +41,17 @@ fn rows() -> Vec<Row> {
     })]
 }
 
-fn site(does: impl Fn(&Request, &Turn) -> Decision + 'static) -> Site {
+/// Says what `test_balancer` does from now on.
+pub(crate) fn chooses(does: impl Fn(&Request, &Turn) -> Decision + 'static) {
     DOES.set(Some(Rc::new(does)));
+}
+
+fn site(does: impl Fn(&Request, &Turn) -> Decision + 'static) -> Site {
+    chooses(does);
     Site::new("upstream u { server 0.0.0.1; test_balancer; } location / { proxy_pass http://u; proxy_next_upstream_tries 3; }")
 }
 
-fn to(port: u16) -> Target {
+pub(crate) fn to(port: u16) -> Target {
     Target::new(Address::Internet(SocketAddr::from(([127, 0, 0, 1], port))))
 }
 

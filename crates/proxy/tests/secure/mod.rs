@@ -4,7 +4,9 @@ mod server;
 
 use crate::harness::{Site, Upstream, worker};
 use http::Outcome;
+use http::balancer::{Decision, Target};
 use server::{Authority, Server};
+use std::rc::Rc;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const UWSGI: &str = "Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -32,6 +34,32 @@ fn an_answer_comes_over_tls_and_the_connection_is_kept_for_its_like() {
             assert_eq!(shown, [(Some("a.example.com"), 3, false), (Some("b.example.com"), 1, false)]);
         });
     }
+}
+
+#[test]
+fn a_balancer_says_whether_and_with_whom() {
+    worker(async {
+        let authority = Authority::new("balancer");
+        let up = Server::start(authority.settings("a.example.com", "TLSv1.3"), 2, HELLO);
+        let plain = Upstream::start(vec![vec![HELLO]]);
+        let (secure_port, plain_port) = (up.port, plain.port);
+        let site = Site::new("upstream u { test_balancer; keepalive 4; } location / { proxy_ssl_server_name on; proxy_pass https://u; }");
+        crate::balancer::chooses(move |request, turn| {
+            let host = request.line.borrow().uri.get(1..).map(Rc::<[u8]>::from);
+            let secure = host.as_deref() != Some(b"plain");
+            assert!(turn.use_tls(secure));
+            turn.set(Target { host, ..crate::balancer::to(if secure { secure_port } else { plain_port }) });
+            Decision::Go
+        });
+        for name in ["a.example.com", "plain", "b.example.com", "a.example.com"] {
+            assert_eq!(site.get(&format!("/{name}")).await.body(), "hello", "{name} {}", site.log.borrow());
+        }
+        drop(site);
+        let seen = up.seen();
+        let shown: Vec<_> = seen.iter().map(|seen| (seen.name.as_deref(), seen.requests)).collect();
+        assert_eq!(shown, [(Some("a.example.com"), 2), (Some("b.example.com"), 1)]);
+        assert_eq!(plain.requests().len(), 1);
+    });
 }
 
 #[test]
