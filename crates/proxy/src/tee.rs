@@ -9,9 +9,9 @@ use crate::storing::{self, Copy};
 /// Where the copy goes.
 pub enum Tee {
     /// To a cache.
-    Cache(Filling),
+    Cache(Box<Filling>),
     /// To a file of the configuration's choice.
-    File(Copy),
+    File(Box<Copy>),
 }
 
 impl Tee {
@@ -20,9 +20,9 @@ impl Tee {
         if exchange.caching.is_some() {
             let filling = fill::begin(exchange, answer, buffering)?;
             serve::own(&exchange.request);
-            return Some(Tee::Cache(filling));
+            return Some(Tee::Cache(Box::new(filling)));
         }
-        storing::begin(exchange, answer, buffering).map(Tee::File)
+        storing::begin(exchange, answer, buffering).map(|copy| Tee::File(Box::new(copy)))
     }
 
     /// Appends bytes of the body.
