@@ -33,6 +33,8 @@ pub struct Head {
     pub length: u64,
     /// Status code.
     pub status: u16,
+    /// It answers HEAD: that it has no body says nothing of other methods.
+    pub to_head: bool,
     /// The variant that it is; zeroes without `Vary`.
     pub variant: Digest,
     /// The key.
@@ -71,7 +73,7 @@ impl Head {
         let size = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&u32::from(self.status).to_le_bytes());
+        out.extend_from_slice(&(u32::from(self.status) | u32::from(self.to_head) << 16).to_le_bytes());
         for number in [self.valid, self.updating, self.error, self.date, self.last_modified] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -144,7 +146,8 @@ impl Head {
             length: long(bytes, 56).cast_unsigned(),
             stored_ms: long(bytes, 96),
             born_ms: long(bytes, 104),
-            status: u16::try_from(word(bytes, 12)).map_err(|_| Fault::Damaged)?,
+            status: u16::try_from(word(bytes, 12) & 0xffff).map_err(|_| Fault::Damaged)?,
+            to_head: word(bytes, 12) >> 16 != 0,
             variant,
             key,
             vary,
@@ -178,6 +181,7 @@ mod tests {
             last_modified: -1,
             length: 5,
             status: 404,
+            to_head: true,
             variant: [7; 16],
             key: b"httpexample.com/a".to_vec(),
             vary: b"Accept".to_vec(),

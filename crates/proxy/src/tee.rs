@@ -11,7 +11,7 @@ pub enum Tee {
     /// To a cache.
     Cache(Box<Filling>),
     /// To a file of the configuration's choice.
-    File(Copy),
+    File(Box<Copy>),
 }
 
 impl Tee {
@@ -22,7 +22,7 @@ impl Tee {
             serve::own(&exchange.request);
             return Some(Tee::Cache(Box::new(filling)));
         }
-        storing::begin(exchange, answer, buffering).map(Tee::File)
+        storing::begin(exchange, answer, buffering).map(|copy| Tee::File(Box::new(copy)))
     }
 
     /// Appends bytes of the body.

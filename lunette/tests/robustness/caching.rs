@@ -3,8 +3,8 @@
 use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, until};
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
 /// A cache in front of a server that answers with what it was asked, or with files.
@@ -186,4 +186,52 @@ fn no_answer_is_stale_or_anothers() {
             }
         }
     }
+}
+
+/// Many ask for what is not there: with a lock the upstream is asked once, and when the process that asks is killed another does.
+#[test]
+fn a_stampede_asks_once_and_outlives_who_asks() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 2; error_log logs/error.log crit; events {{ }} http {{
+            proxy_cache_path cache keys_zone=one:1m;
+            server {{ listen {port}; location = /up {{ return 200; }} location / {{ proxy_pass http://{}; proxy_cache one; proxy_cache_valid 1h;
+              proxy_cache_lock on; proxy_cache_lock_age 1s; proxy_cache_lock_timeout 60s; proxy_set_header X-Worker $pid; }} }} }}",
+            upstream.local_addr().unwrap()
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    let mut clients: Vec<_> = (0..50).map(|_| std::thread::spawn(move || get(port, "/key"))).collect();
+    let (first, worker) = accept(&upstream);
+    let killed = std::process::Command::new("kill").arg("-KILL").arg(worker).status().unwrap();
+    assert!(killed.success());
+    // All of them may have been the killed worker's.
+    clients.push(std::thread::spawn(move || get(port, "/key")));
+    let (mut second, _) = accept(&upstream);
+    drop(first);
+    second.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nonce").unwrap();
+    let answers: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    // Those of the killed worker got nothing.
+    for answer in answers.iter().flatten() {
+        assert_eq!(answer.text(), "once");
+    }
+    upstream.set_nonblocking(true).unwrap();
+    assert_eq!(get(port, "/key").unwrap().text(), "once");
+    assert!(upstream.accept().is_err(), "the upstream was asked a third time");
+}
+
+/// The next request, and the worker that it says it comes from.
+fn accept(upstream: &TcpListener) -> (TcpStream, String) {
+    let (mut stream, _) = upstream.accept().unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(char::from(byte[0]));
+    }
+    let worker = head.lines().find_map(|line| line.strip_prefix("X-Worker: ")).unwrap().to_owned();
+    (stream, worker)
 }

@@ -37,6 +37,7 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
     let ignored = route.plan.uncounted();
     let head = exchange.record.head.borrow();
     let lines = exchange.record.lines.borrow();
+    let to_head = exchange.encoded.to_head;
     let caching = exchange.caching.as_mut()?;
     let mut fetch = caching.fetch.take();
     if !caching.cacheable || !buffering || answer.tunnel || is_any_true(&caching.plan.no_cache, &request) {
@@ -69,6 +70,7 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
         last_modified: value(Known::LastModified).filter(|_| whole).and_then(wire::date::parse).unwrap_or(-1),
         length: 0,
         status: answer.status,
+        to_head,
         variant,
         key: caching.key.clone(),
         vary: judged.vary,

@@ -11,7 +11,7 @@ use base::log::Level;
 use cache::head::Fault;
 use cache::shelf::Missing;
 use cache::{Digest, Entry, Head, Phase, key};
-use http::{Request, log_request};
+use http::{Method, Request, log_request};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
@@ -103,6 +103,7 @@ impl Caching {
         (self.digest, self.born_ms) = (self.main, None);
         for _ in 0..2 {
             let stored = match self.under_digest(request) {
+                Found::Answer(stored) if stored.head.to_head && request.method() != Method::HEAD => return Found::None,
                 Found::Answer(stored) => stored,
                 other => return other,
             };

@@ -56,7 +56,7 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
         }
     }
     caching.ask();
-    caching.cacheable &= range_fits(&request, &plan) && plan.stands_for_all(request.method());
+    caching.cacheable &= range_fits(&request, &plan);
     exchange.caching = Some(caching);
     None
 }

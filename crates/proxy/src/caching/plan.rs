@@ -108,13 +108,6 @@ impl CachePlan {
         self.methods & bit != 0
     }
 
-    /// Whether an answer to this method may stand for the others with the same key: one to HEAD has no body.
-    #[must_use]
-    pub fn stands_for_all(&self, wanted: Method) -> bool {
-        let in_key = |key: &Complex| memchr::memmem::find(key.source(), b"request_method").is_some();
-        wanted != Method::HEAD || self.convert_head || self.key.as_ref().is_some_and(in_key)
-    }
-
     /// How many seconds an answer of this status is fresh that does not say it itself.
     #[must_use]
     pub fn valid_for(&self, status: u16) -> Option<i64> {
