@@ -222,6 +222,12 @@ impl Cells {
         self.records.header(PURGES)
     }
 
+    /// Gives the lease back, if this process has it.
+    pub fn release_lease(&self) {
+        // Another's stays.
+        let _ = self.word(0, own::LEASE).compare_exchange(lock::after_fork(), 0, AcqRel, Relaxed);
+    }
+
     /// Takes the lease, or keeps it.
     pub fn lease(&self) -> bool {
         let word = self.word(0, own::LEASE);
