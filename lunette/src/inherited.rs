@@ -59,6 +59,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("proxy_http_version", "1.1"),
     ("proxy_cache_methods", "GET"),
     ("proxy_ignore_headers", "Vary"),
+    ("proxy_store_access", "user:rw"),
     ("scgi_cache_methods", "GET"),
     ("scgi_ignore_headers", "Vary"),
     ("scgi_store_access", "user:rw"),
