@@ -453,7 +453,10 @@ impl Held<'_> {
 
     /// A version that no file had before.
     pub fn new_version(&self, id: usize) -> u64 {
-        let version = self.cells.word(0, own::VERSION).fetch_add(1, Relaxed) + 1;
+        let last = self.cells.word(0, own::VERSION);
+        // Beginning with the time, so that none of a zone that was made anew is like one that a worker remembers.
+        let version = last.load(Relaxed).saturating_add(1).max(base::clock::epoch_ms() << 16);
+        last.store(version, Relaxed);
         self.cells.word(id, at::VERSION).store(version, Relaxed);
         version
     }
