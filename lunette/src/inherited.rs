@@ -65,7 +65,9 @@ const SAMPLES: &[(&str, &str)] = &[
     ("dav_methods", "PUT"),
     ("error_page", "404 /x"),
     ("expires", "1h"),
+    ("fastcgi_cache_methods", "GET"),
     ("fastcgi_ignore_headers", "Vary"),
+    ("fastcgi_store_access", "user:rw"),
     ("fastcgi_split_path_info", "^(a)(b)$"),
     ("gzip_http_version", "1.0"),
     ("if", "($uri)"),
@@ -89,11 +91,17 @@ const SAMPLES: &[(&str, &str)] = &[
     ("more_set_headers", "'A: b'"),
     ("more_set_input_headers", "'A: b'"),
     ("proxy_http_version", "1.1"),
+    ("proxy_cache_methods", "GET"),
     ("proxy_ignore_headers", "Vary"),
+    ("proxy_store_access", "user:rw"),
+    ("scgi_cache_methods", "GET"),
     ("scgi_ignore_headers", "Vary"),
+    ("scgi_store_access", "user:rw"),
     ("set_by_lua_block", "$x"),
     ("try_files", "/a /b"),
+    ("uwsgi_cache_methods", "GET"),
     ("uwsgi_ignore_headers", "Vary"),
+    ("uwsgi_store_access", "user:rw"),
 ];
 
 /// What most directives understand one of.

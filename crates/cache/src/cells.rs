@@ -222,6 +222,12 @@ impl Cells {
         self.records.header(PURGES)
     }
 
+    /// Gives the lease back, if this process has it.
+    pub fn release_lease(&self) {
+        // Another's stays.
+        let _ = self.word(0, own::LEASE).compare_exchange(lock::after_fork(), 0, AcqRel, Relaxed);
+    }
+
     /// Takes the lease, or keeps it.
     pub fn lease(&self) -> bool {
         let word = self.word(0, own::LEASE);
@@ -447,7 +453,10 @@ impl Held<'_> {
 
     /// A version that no file had before.
     pub fn new_version(&self, id: usize) -> u64 {
-        let version = self.cells.word(0, own::VERSION).fetch_add(1, Relaxed) + 1;
+        let last = self.cells.word(0, own::VERSION);
+        // Beginning with the time, so that none of a zone that was made anew is like one that a worker remembers.
+        let version = last.load(Relaxed).saturating_add(1).max(base::clock::epoch_ms() << 16);
+        last.store(version, Relaxed);
         self.cells.word(id, at::VERSION).store(version, Relaxed);
         version
     }

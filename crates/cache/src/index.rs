@@ -286,6 +286,11 @@ impl Index {
         self.cells.lease()
     }
 
+    /// Gives the cache up, if this process looks after it.
+    pub fn release_lease(&self) {
+        self.cells.release_lease();
+    }
+
     /// Keys that it has room for.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -404,5 +409,7 @@ mod tests {
     fn the_lease_is_one_process_s() {
         let index = index(Policy::S3Fifo, 0);
         assert!(index.lease() && index.lease());
+        index.release_lease();
+        assert!(index.lease());
     }
 }

@@ -32,9 +32,12 @@ fn start(worker: &Rc<Worker>) {
     }
 }
 
+/// Looks after one cache for as long as the worker takes on work and no other has the cache.
 async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
     loop {
         if worker.exiting.get() {
+            // It may serve its last clients for long; the next generation's workers look after the cache.
+            store.index.release_lease();
             return;
         }
         if store.index.lease() {
