@@ -106,8 +106,9 @@ local functions = {
 }
 
 -- That the compiler begins elsewhere (the end or the middle of a loop, another turn) is its usual way of finding traces:
--- retry, leaving a loop, inner loop, unroll limits, down-recursion.
-local usual = { [6] = true, [8] = true, [9] = true, [10] = true, [13] = true, [14] = true }
+-- too short (what is recorded leaves the loop and meets the end of `outcome`), retry, leaving a loop, inner loop, unroll limits,
+-- down-recursion. Where nothing else is made either, the outcome is "not compiled".
+local usual = { [1] = true, [6] = true, [8] = true, [9] = true, [10] = true, [13] = true, [14] = true }
 
 local made, stitched, gave_up
 local function watch(what, number, _, _, code)
