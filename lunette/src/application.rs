@@ -2,7 +2,7 @@
 
 use crate::generation::{self, Generation};
 use crate::greeting;
-use crate::places::Places;
+use crate::layout::Layout;
 use crate::{opening, registry, worker};
 use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
@@ -46,11 +46,11 @@ impl Application for Server {
     type Generation = Generation;
 
     fn conf_file(&self, options: &Options) -> String {
-        Places::new(options).conf.display().to_string()
+        Layout::new(options).conf.display().to_string()
     }
 
     fn early_log(&self, options: &Options) -> ErrorLog {
-        let Some(path) = Places::new(options).error_log else { return ErrorLog::stderr(Level::Notice) };
+        let Some(path) = Layout::new(options).error_log else { return ErrorLog::stderr(Level::Notice) };
         match LogFile::open(&path) {
             Ok(file) => ErrorLog::new(vec![Target { sink: Sink::File(file), level: Level::Notice }]),
             Err(error) => {
@@ -62,7 +62,7 @@ impl Application for Server {
     }
 
     fn load(&mut self, options: &Options, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
-        let mut generation = generation::load(options, &Places::new(options), previous, mode)?;
+        let mut generation = generation::load(options, &Layout::new(options), previous, mode)?;
         if mode == LoadMode::Signal {
             // A signal changes nothing: its sender need not hear of the configuration's flaws again.
             generation.warnings.clear();

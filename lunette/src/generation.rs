@@ -1,9 +1,9 @@
 //! One configuration from its text to what workers serve.
 
 use crate::diagnostics::{refusal, refusals, warnings};
+use crate::layout::Layout;
 use crate::lua_check;
 use crate::main_level::{self, MainLevel};
-use crate::places::Places;
 use crate::{identity, registry};
 use base::log::{ErrorLog, Level, Sink, Target};
 use conf::context::Context;
@@ -17,7 +17,7 @@ use engine::directives;
 use engine::listen::Endpoints;
 use engine::nodes::Finished;
 use http::opened::ErrorFiles;
-use http::root::Ground;
+use http::root::MainContext;
 use http::{Http, Module};
 use modules::ssl::OwnTicketKeys;
 use shm::Zones;
@@ -46,9 +46,9 @@ pub(crate) struct Generation {
 ///
 /// # Errors
 /// nginx's message for the first thing that is wrong, behind all that this server lacks.
-pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
+pub(crate) fn load(options: &Options, places: &Layout, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
     let frame = Frame::default();
-    frame.global.get::<Ground>().paths = Rc::new(places.paths.clone());
+    frame.global.get::<MainContext>().paths = Rc::new(places.paths.clone());
     *frame.global.get() = registry::listen_protocols();
     if let Some(previous) = previous {
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
@@ -75,7 +75,7 @@ pub(crate) fn load(options: &Options, places: &Places, previous: Option<&Generat
 /// Reads everything; under `-t` it also compiles the Lua code and returns what is wrong with that.
 fn read(
     options: &Options,
-    places: &Places,
+    places: &Layout,
     parser: &mut Parser<Disk>,
     table: &Table,
     frame: &Frame,
@@ -94,18 +94,18 @@ fn read(
 
 /// nginx acts on each directive as it reads it: what precedes an error of the grammar is looked at first.
 fn take(parsed: &Parsed, table: &Table, frame: &Frame) -> Result<(), Error> {
-    frame.global.get::<Ground>().partial = parsed.error.is_some();
+    frame.global.get::<MainContext>().partial = parsed.error.is_some();
     table.read(&parsed.block, Context::MAIN, frame)?;
     parsed.error.clone().map_or(Ok(()), Err)
 }
 
-fn build(places: &Places, frame: Frame, modules: Rc<[Module]>, files: Files) -> Result<Generation, LoadError> {
+fn build(places: &Layout, frame: Frame, modules: Rc<[Module]>, files: Files) -> Result<Generation, LoadError> {
     let main = frame.global.take::<MainLevel>();
     if main.events.is_none() {
         return Err(LoadError::new("no \"events\" section in configuration"));
     }
     directives::threads::check(&frame.global).map_err(|error| refusal(&error, &files))?;
-    let named = frame.global.get::<Ground>().log.clone();
+    let named = frame.global.get::<MainContext>().log.clone();
     let log = named.unwrap_or_else(|| default_log(places, &frame.global));
     let mut settings = Settings::new(places.paths.resolve(identity::PID.as_bytes()), log);
     let connections = main.apply(&mut settings, &places.paths)?;
@@ -119,7 +119,7 @@ fn build(places: &Places, frame: Frame, modules: Rc<[Module]>, files: Files) -> 
 }
 
 /// The log of a configuration that names none.
-fn default_log(places: &Places, global: &Scope) -> ErrorLog {
+fn default_log(places: &Layout, global: &Scope) -> ErrorLog {
     match &places.error_log {
         Some(path) => {
             let file = global.get::<ErrorFiles>().get(path);

@@ -8,7 +8,7 @@ use conf::include::{Loader, OpenError};
 use conf::parser::Parser;
 use conf::row::{Row, Table};
 use conf::scope::Frame;
-use engine::build::Ground;
+use engine::build::MainContext;
 use engine::directives::table;
 use engine::nodes::Finished;
 use http::Phase;
@@ -132,7 +132,7 @@ fn load(table: &Table, directive: &str, in_http: bool) -> Result<(Rc<Location>, 
     let text = format!("http {{ {AROUND} {http}\n server {{ listen 127.0.0.1:1; {server}\n location = /x {{ }} }} }}");
     let block = Parser::new(Text(text.into()), "/").parse_file(b"/conf/nginx.conf").into_result().map_err(|error| error.message)?;
     let frame = Frame::default();
-    frame.global.get::<Ground>().paths = Rc::new(Paths { prefix: "/srv/".into(), conf_prefix: "/conf/".into() });
+    frame.global.get::<MainContext>().paths = Rc::new(Paths { prefix: "/srv/".into(), conf_prefix: "/conf/".into() });
     table.read(&block, Context::MAIN, &frame).map_err(|error| error.message)?;
     let (http, _) = frame.global.take::<Finished>().http.ok_or("no http")?;
     let server = http.servers.first().ok_or("no server")?;

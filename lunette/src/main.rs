@@ -8,11 +8,11 @@ mod greeting;
 mod identity;
 #[cfg(test)]
 mod inherited;
+mod layout;
 mod lua_check;
 mod main_level;
 mod manual;
 mod opening;
-mod places;
 mod registry;
 mod resty;
 mod worker;

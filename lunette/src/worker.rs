@@ -7,7 +7,7 @@ use engine::HttpEngine;
 use front::serve::{self, Setup};
 use http::log_files::LogFiles;
 use http::observers::Observers;
-use http::worker::Place;
+use http::worker::ProcessInfo;
 use http::{Http, Worker};
 use session::Variables;
 use shm::Tally;
@@ -29,7 +29,7 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let connections = lua_api::agent_connections(&http).filter(|_| agent).unwrap_or(generation.connections);
     let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, observers, serve::spawn));
     let board = seat.board.clone();
-    worker.set_place(Place { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
+    worker.set_process(ProcessInfo { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
     worker.set_engine(Rc::new(HttpEngine));
     let own_socket = settings.listeners.iter().map(|spec| spec.reuseport).collect();
     let modules = generation.modules.clone();
@@ -55,6 +55,6 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
 
 /// A server without `http` still obeys its master.
 fn nothing(generation: &Generation) -> Http {
-    let paths = generation.global.get::<http::root::Ground>().paths.clone();
+    let paths = generation.global.get::<http::root::MainContext>().paths.clone();
     Http { variables: Rc::new(Variables::default()), main: Default::default(), servers: Vec::new(), listens: Vec::new(), paths }
 }

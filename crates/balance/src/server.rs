@@ -1,7 +1,7 @@
 //! A server as the configuration describes it.
 
 use md5::{Digest, Md5};
-use net::address::Address;
+use net::address::SocketAddress;
 use std::fmt::Write;
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ pub enum Standing {
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Its address.
-    pub address: Address,
+    pub address: SocketAddress,
     /// The address as the log and `$upstream_addr` show it.
     pub name: Rc<str>,
     /// The server as it is written, which `hash … consistent` spreads over its ring.
@@ -47,7 +47,7 @@ pub struct Server {
 impl Server {
     /// A server with nginx's defaults: weight 1, one failure disables it for ten seconds.
     #[must_use]
-    pub fn new(address: Address) -> Server {
+    pub fn new(address: SocketAddress) -> Server {
         let name: Rc<str> = address.to_string().into();
         Server {
             address,
@@ -66,7 +66,7 @@ impl Server {
 
     /// The same with another address.
     #[must_use]
-    pub fn at(&self, address: Address) -> Server {
+    pub fn at(&self, address: SocketAddress) -> Server {
         let name = address.to_string().into();
         Server { address, name, ..self.clone() }
     }

@@ -2,7 +2,7 @@
 
 use crate::server::Server;
 use crate::shared::{Resolved, SharedPeers};
-use net::address::Address;
+use net::address::SocketAddress;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -56,7 +56,7 @@ impl Template {
 
     /// The server that an address of this name is.
     pub(crate) fn at(&self, resolved: &Resolved) -> Server {
-        let server = self.server.at(Address::Internet(resolved.address));
+        let server = self.server.at(SocketAddress::Internet(resolved.address));
         let source = if self.service.is_some() { resolved.server.as_str().into() } else { server.source.clone() };
         Server { weight: resolved.weight, backup: resolved.backup, source, ..server }
     }

@@ -3,7 +3,7 @@
 
 use balance::{Balancing, Group, Selection, Server, Standing, Timing, Verdict};
 use md5::{Digest, Md5};
-use net::address::Address;
+use net::address::SocketAddress;
 use std::net::SocketAddr;
 
 /// `hash $arg_k consistent` over the keys `key0`, `key1`, ….
@@ -29,8 +29,8 @@ const NETWORKS: &str = "bdacdacdaacaacabddacdacaaacabdabdaacadacaaacabdabddacdac
 /// A server that the traces call by a letter.
 fn server(source: &str, letter: &str, weight: i64) -> Server {
     let address = match source.strip_prefix("unix:") {
-        Some(path) => Address::Unix(path.into()),
-        None => Address::Internet(SocketAddr::from(([127, 0, 0, 1], 80))),
+        Some(path) => SocketAddress::Unix(path.into()),
+        None => SocketAddress::Internet(SocketAddr::from(([127, 0, 0, 1], 80))),
     };
     Server { source: source.into(), name: letter.into(), weight, ..Server::new(address) }
 }

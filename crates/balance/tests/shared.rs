@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use balance::{Balancing, Counter, Found, Group, Selection, Server, SharedPeers, Template, Timing, Update, Verdict};
-use net::address::Address;
+use net::address::SocketAddress;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -21,7 +21,7 @@ fn address(last: u8) -> SocketAddr {
 }
 
 fn server(last: u8) -> Server {
-    Server::new(Address::Internet(address(last)))
+    Server::new(SocketAddress::Internet(address(last)))
 }
 
 fn group(peers: &Rc<SharedPeers>, servers: Vec<Server>, templates: Vec<Template>, balancing: Balancing) -> Group {

@@ -41,7 +41,7 @@ struct Open {
     regular: bool,
     /// The end of a line whose beginning is in the pipe.
     torn: Vec<u8>,
-    lane: Option<Lane>,
+    writer: Option<Writer>,
 }
 
 impl LogFile {
@@ -107,7 +107,7 @@ fn append(path: &Path) -> io::Result<Open> {
         // Only now: a pipe without a reader is waited for, as nginx does.
         file = options.custom_flags(O_NONBLOCK).open(path)?;
     }
-    Ok(Open { file: Arc::new(file), regular, torn: Vec::new(), lane: None })
+    Ok(Open { file: Arc::new(file), regular, torn: Vec::new(), writer: None })
 }
 
 impl Open {
@@ -115,17 +115,17 @@ impl Open {
         if !self.regular {
             return self.append_to_pipe(line);
         }
-        if self.lane.as_ref().is_some_and(Lane::is_over) {
-            self.lane = None;
+        if self.writer.as_ref().is_some_and(Writer::is_over) {
+            self.writer = None;
         }
-        if let Some(lane) = &self.lane {
-            return lane.push(line);
+        if let Some(writer) = &self.writer {
+            return writer.push(line);
         }
         let began = Instant::now();
         let result = (&*self.file).write_all(line);
         if began.elapsed() >= SLOW {
             // Without a thread the next write may be slow too.
-            self.lane = Lane::start(self.file.clone()).ok();
+            self.writer = Writer::start(self.file.clone()).ok();
         }
         result
     }
@@ -153,7 +153,7 @@ fn write_once(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
 
 /// A thread that writes to a slow disk.
 #[derive(Debug)]
-struct Lane {
+struct Writer {
     shared: Arc<Shared>,
     /// A forked child has no such thread.
     process: u32,
@@ -180,13 +180,13 @@ impl Shared {
     }
 }
 
-impl Lane {
-    fn start(file: Arc<File>) -> io::Result<Lane> {
+impl Writer {
+    fn start(file: Arc<File>) -> io::Result<Writer> {
         let queue = Queue { bytes: Vec::new(), ended: false, writes_since: None, last_slow: Instant::now() };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), filled: Condvar::new() });
         let theirs = shared.clone();
         std::thread::Builder::new().name("log".into()).stack_size(64 * 1024).spawn(move || write_all(&*file, &theirs))?;
-        Ok(Lane { shared, process: std::process::id() })
+        Ok(Writer { shared, process: std::process::id() })
     }
 
     fn push(&self, line: &[u8]) -> io::Result<()> {
@@ -210,14 +210,14 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.lock().ended = true;
         self.shared.filled.notify_one();
     }
 }
 
-/// The thread: writes what is queued until the lane has ended and nothing is left.
+/// The thread: writes what is queued until the writer has ended and nothing is left.
 fn write_all(mut file: impl Write, shared: &Shared) {
     let mut bytes = Vec::new();
     let mut queue = shared.lock();
@@ -272,15 +272,15 @@ mod tests {
         let shared = Arc::new(Shared { queue: Mutex::new(queue), filled: Condvar::new() });
         let theirs = shared.clone();
         let thread = std::thread::spawn(move || write_all(Disk(wait, wrote), &theirs));
-        let lane = Lane { shared, process: std::process::id() };
+        let writer = Writer { shared, process: std::process::id() };
         let line = vec![b'x'; QUEUE / 4];
-        let taken = (0..20).take_while(|_| lane.push(&line).is_ok()).count();
+        let taken = (0..20).take_while(|_| writer.push(&line).is_ok()).count();
         assert!((4..=8).contains(&taken), "{taken}");
-        assert!(!lane.is_over());
+        assert!(!writer.is_over());
         for _ in 0..20 {
             let _ = go.send(());
         }
-        drop(lane);
+        drop(writer);
         thread.join().unwrap();
         assert_eq!(written.iter().map(|bytes| bytes.len()).sum::<usize>(), taken * line.len());
     }

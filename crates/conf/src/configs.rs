@@ -31,7 +31,7 @@ impl Hasher for TypeIdHasher {
 }
 
 /// The place of each type in the lists of its level.
-type Places = HashMap<TypeId, usize, BuildHasherDefault<TypeIdHasher>>;
+type Indices = HashMap<TypeId, usize, BuildHasherDefault<TypeIdHasher>>;
 
 /// One value of each type of a level.
 #[derive(Default)]
@@ -44,7 +44,7 @@ struct Layer {
 /// The finished values of one block, shared and immutable.
 #[derive(Clone, Default)]
 pub struct ConfMap {
-    places: Rc<Places>,
+    places: Rc<Indices>,
     base: Rc<Layer>,
     /// Values that are not the base's, by place.
     own: Vec<(usize, Rc<dyn Any>)>,
@@ -102,7 +102,7 @@ struct Registered {
 #[derive(Default)]
 pub struct Configs {
     types: Vec<Registered>,
-    places: Rc<Places>,
+    places: Rc<Indices>,
 }
 
 impl Configs {

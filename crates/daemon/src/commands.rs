@@ -50,7 +50,7 @@ pub enum Command {
 
 /// Whether the process has a master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ProcessKind {
     /// A worker of a master; says whether the server is a daemon.
     Worker { daemon: bool },
     /// The privileged agent, which has nothing to finish: it leaves at once.
@@ -65,7 +65,7 @@ pub struct CommandSource {
     pub(crate) signals: SignalPipe,
     pub(crate) channel: Option<UnixStream>,
     pub(crate) title: Option<Rc<Title>>,
-    pub(crate) place: Place,
+    pub(crate) place: ProcessKind,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) quitting: Rc<Cell<bool>>,
 }
@@ -95,7 +95,7 @@ pub struct Commands {
     signals: AsyncFd<SignalPipe>,
     channel: Option<AsyncFd<UnixStream>>,
     title: Option<Rc<Title>>,
-    place: Place,
+    place: ProcessKind,
     shutdown_timeout: Option<Duration>,
     deadline: Option<Instant>,
     quitting: Rc<Cell<bool>>,
@@ -137,7 +137,7 @@ impl Commands {
             };
             base::clock::stale();
             match command {
-                Some(Command::Quit | Command::Terminate) if self.place == Place::Agent => {
+                Some(Command::Quit | Command::Terminate) if self.place == ProcessKind::Agent => {
                     self.log.write(Level::Notice, 0, b"exiting");
                     return Ok(Command::Terminate);
                 }
@@ -171,13 +171,13 @@ impl Commands {
 
     /// Logs a signal as nginx does and says what it asks for.
     fn meaning(&self, received: Received) -> Option<Command> {
-        let single = self.place == Place::Single;
+        let single = self.place == ProcessKind::Single;
         let (command, action) = match received.number {
             signal::SIGQUIT => (Some(Command::Quit), ", shutting down"),
             signal::SIGTERM | signal::SIGINT => (Some(Command::Terminate), ", exiting"),
             signal::SIGUSR1 => (Some(Command::Reopen), ", reopening logs"),
             signal::SIGHUP if single => (Some(Command::Terminate), ", exiting"),
-            signal::SIGWINCH if self.place == (Place::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
+            signal::SIGWINCH if self.place == (ProcessKind::Worker { daemon: true }) => (Some(Command::Quit), ", shutting down"),
             signal::SIGHUP | signal::SIGUSR2 => (None, ", ignoring"),
             _ => (None, ""),
         };

@@ -23,7 +23,7 @@ pub(crate) fn cycle<A: Application>(
     let code = worker::live(app, generation, (Role::Worker(0), Board::default(), sockets), None, inherited, console);
     pidfile::remove(&settings.pid, console);
     for spec in &settings.listeners {
-        if let net::address::Address::Unix(path) = &spec.address {
+        if let net::address::SocketAddress::Unix(path) = &spec.address {
             // The socket itself was closed by the work.
             let _ = std::fs::remove_file(path);
         }

@@ -14,7 +14,7 @@ use sys::title::Title;
 
 use crate::application::Application;
 use crate::board::Board;
-use crate::commands::{CommandSource, Place, SIGNALS};
+use crate::commands::{CommandSource, ProcessKind, SIGNALS};
 use crate::console::Console;
 use crate::seat::{Role, Seat};
 use crate::settings::Settings;
@@ -49,9 +49,9 @@ pub(crate) fn live<A: Application>(
     }
     let shutdown_timeout = settings.worker_shutdown_timeout;
     let place = match role {
-        _ if single => Place::Single,
-        Role::Worker(_) => Place::Worker { daemon: inherited.daemon },
-        Role::Agent => Place::Agent,
+        _ if single => ProcessKind::Single,
+        Role::Worker(_) => ProcessKind::Worker { daemon: inherited.daemon },
+        Role::Agent => ProcessKind::Agent,
     };
     let master = if single { sys::process::id() } else { sys::process::parent_id() };
     if let (Some(title), false) = (&inherited.title, single) {

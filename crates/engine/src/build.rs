@@ -19,7 +19,7 @@ use session::Variables;
 use session::variable::UnknownVariable;
 use std::rc::Rc;
 
-pub use http::root::Ground;
+pub use http::root::MainContext;
 
 struct Builder<'a> {
     modules: &'a [Module],
@@ -61,15 +61,15 @@ pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Resu
     }
     types::complete(frame);
     body::complete(frame);
-    let ground = frame.global.get::<Ground>().clone();
-    frame.location.get::<Core>().root.get_or_insert_with(|| default_root(&ground.paths));
+    let context = frame.global.get::<MainContext>().clone();
+    frame.location.get::<Core>().root.get_or_insert_with(|| default_root(&context.paths));
     let mut levels = Levels::default();
     levels.server::<ServerCore>().server::<ServerProtocols>().location::<Core>().location::<Blocks>();
     for module in modules {
         (module.levels)(&mut levels);
     }
     let servers = frame.main.take::<Servers>().list;
-    let log = frame.location.get::<Core>().error_log.clone().or(ground.log).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
+    let log = frame.location.get::<Core>().error_log.clone().or(context.log).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
     let main = levels.main.freeze(&frame.main);
     let (for_servers, for_locations) = (levels.server.freeze(&frame.server), levels.location.freeze(&frame.location));
     let mut builder = Builder { modules, levels, main, servers: for_servers, locations: for_locations, log };
@@ -86,7 +86,7 @@ pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Resu
     variables.finish().map_err(|unknown| unknown_variable(&unknown, &variables, source))?;
     let mut main = std::mem::take(&mut builder.main);
     main.insert(Rc::new(Defaults(builder.locations)));
-    let http = Http { variables: Rc::new(variables), main, servers: built, listens: endpoints.listens(), paths: ground.paths };
+    let http = Http { variables: Rc::new(variables), main, servers: built, listens: endpoints.listens(), paths: context.paths };
     Ok((Rc::new(http), endpoints))
 }
 

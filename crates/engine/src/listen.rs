@@ -11,7 +11,7 @@ use http::connection::Address;
 use http::core::{ServerCore, ServerName};
 use http::protocols::{Protocols, ServerProtocols};
 use http::root::{Endpoint, Listen, Names};
-use net::address::Address as SocketPlace;
+use net::address::SocketAddress as SocketPlace;
 use net::listener::{KeepAlive, ListenSpec};
 use session::{Regex, Variables};
 use std::collections::{HashMap, HashSet};

@@ -35,7 +35,7 @@ fn http_block(cx: &mut Cx<'_>, modules: &Rc<[Module]>) -> Result<(), Error> {
     }
     cx.read_block(Context::HTTP, &frame)?;
     // What is missing may be what the rest relies on: nothing that follows from it is worth a word.
-    if cx.global::<build::Ground>().partial || !cx.global::<Unsupported>().list.is_empty() {
+    if cx.global::<build::MainContext>().partial || !cx.global::<Unsupported>().list.is_empty() {
         return Ok(());
     }
     let finished = build::finish(&frame, modules, cx.directive.body.as_ref())?;

@@ -91,9 +91,9 @@ impl Front {
 
 fn addresses(fd: &OwnedFd) -> (Address, Address) {
     let socket = SockRef::from(fd);
-    let read = |address: std::io::Result<socket2::SockAddr>| match address.ok().and_then(|a| net::address::Address::from_socket(&a)) {
-        Some(net::address::Address::Internet(address)) => Address::Ip(address),
-        Some(net::address::Address::Unix(path)) => Address::Unix(Some(path)),
+    let read = |address: std::io::Result<socket2::SockAddr>| match address.ok().and_then(|a| net::address::SocketAddress::from_socket(&a)) {
+        Some(net::address::SocketAddress::Internet(address)) => Address::Ip(address),
+        Some(net::address::SocketAddress::Unix(path)) => Address::Unix(Some(path)),
         None => Address::Unix(None),
     };
     (read(socket.peer_addr()), read(socket.local_addr()))

@@ -4,7 +4,7 @@
 //! leaves unsaid stays as the group and the location have it: without a target, the group chooses among its own servers.
 
 use crate::request::Request;
-use net::address::Address;
+use net::address::SocketAddress;
 use session::{BoxFuture, Outcome};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -71,7 +71,7 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The address.
-    pub address: Address,
+    pub address: SocketAddress,
     /// The host that is meant, in lower case: connections are kept apart by it.
     pub host: Option<Rc<[u8]>>,
     /// Idle connections are kept in the balancer's pool, not in the group's.
@@ -112,7 +112,7 @@ pub struct Failure {
 impl Target {
     /// A try at this address, everything else as usual.
     #[must_use]
-    pub fn new(address: Address) -> Target {
+    pub fn new(address: SocketAddress) -> Target {
         Target { address, host: None, keepalive: None }
     }
 }

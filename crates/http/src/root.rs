@@ -38,7 +38,7 @@ pub fn os_path(bytes: &[u8]) -> PathBuf {
 
 /// The main level's values that `http` needs; put into the global scope before reading.
 #[derive(Clone, Default)]
-pub struct Ground {
+pub struct MainContext {
     /// Where relative paths lead.
     pub paths: Rc<Paths>,
     /// The main error log, once its directives have been read.

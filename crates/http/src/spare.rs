@@ -18,14 +18,14 @@ const KEPT: usize = 64;
 /// Requests that wait for their next use.
 pub struct Spare {
     kept: RefCell<Vec<Rc<Request>>>,
-    nobody: Rc<Connection>,
-    nowhere: Rc<Nowhere>,
+    detached: Rc<Connection>,
+    no_wire: Rc<NoWire>,
 }
 
 impl Default for Spare {
     fn default() -> Self {
         let address = Address::Unix(None);
-        let nobody = Connection {
+        let detached = Connection {
             id: 0,
             peer: address.clone(),
             local: address,
@@ -34,7 +34,7 @@ impl Default for Spare {
             tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
-        Spare { kept: RefCell::default(), nobody: Rc::new(nobody), nowhere: Rc::new(Nowhere) }
+        Spare { kept: RefCell::default(), detached: Rc::new(detached), no_wire: Rc::new(NoWire) }
     }
 }
 
@@ -53,7 +53,7 @@ impl Spare {
 
     /// A request that no client waits for: code runs with it beside a connection.
     pub fn take_detached(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, server: Rc<Server>) -> Rc<Request> {
-        self.take(worker, http, connection, self.nowhere.clone(), server)
+        self.take(worker, http, connection, self.no_wire.clone(), server)
     }
 
     /// A request that waits; those of another configuration have no use any more.
@@ -84,7 +84,7 @@ impl Spare {
         if own.worker.exiting.get() {
             return;
         }
-        own.vacate(self.nobody.clone(), self.nowhere.clone());
+        own.vacate(self.detached.clone(), self.no_wire.clone());
         let mut kept = self.kept.borrow_mut();
         if kept.len() < KEPT {
             kept.push(request);
@@ -93,9 +93,9 @@ impl Spare {
 }
 
 /// The wire of a request without a connection.
-struct Nowhere;
+struct NoWire;
 
-impl Downstream for Nowhere {
+impl Downstream for NoWire {
     fn write_head(&self, _: &Request) {}
     fn write(&self, _: &Request, _: &[u8]) {}
     fn write_chain(&self, _: &Request, _: Chain) {}

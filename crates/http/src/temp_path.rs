@@ -3,7 +3,7 @@
 
 use crate::core::TempPath;
 use crate::opened::Directories;
-use crate::root::Ground;
+use crate::root::MainContext;
 use conf::row::Cx;
 use conf::scope::Scope;
 use conf::tree::Error;
@@ -33,7 +33,7 @@ pub fn read(cx: &Cx<'_>) -> Result<TempPath, Error> {
 
 /// Asks for the directory of this name, relative to the prefix.
 pub fn ask(global: &Scope, name: &[u8], levels: [u8; 3]) -> TempPath {
-    let path = global.get::<Ground>().paths.resolve(name);
+    let path = global.get::<MainContext>().paths.resolve(name);
     global.get::<Directories>().add(&path);
     TempPath { path, levels }
 }

@@ -51,11 +51,11 @@ pub struct Worker {
     panicked: Cell<bool>,
     gauges: OnceCell<Box<dyn Fn(&Observers)>>,
     holds: Rc<Cell<usize>>,
-    place: OnceCell<Place>,
+    process: OnceCell<ProcessInfo>,
 }
 
 /// Where a worker stands among the processes.
-pub struct Place {
+pub struct ProcessInfo {
     /// The privileged agent, which takes no connections.
     pub agent: bool,
     /// The only process there is.
@@ -93,7 +93,7 @@ impl Worker {
             panicked: Cell::new(false),
             gauges: OnceCell::new(),
             holds: Rc::default(),
-            place: OnceCell::new(),
+            process: OnceCell::new(),
         }
     }
 
@@ -103,14 +103,14 @@ impl Worker {
     }
 
     /// Says where the worker stands; the first word counts.
-    pub fn set_place(&self, place: Place) {
+    pub fn set_process(&self, place: ProcessInfo) {
         // A second word would be a mistake in main; the first one stays.
-        let _ = self.place.set(place);
+        let _ = self.process.set(place);
     }
 
     /// Where the worker stands, once that has been said.
-    pub fn place(&self) -> Option<&Place> {
-        self.place.get()
+    pub fn process(&self) -> Option<&ProcessInfo> {
+        self.process.get()
     }
 
     /// Says how the gauges (connections that are active, reading, writing) are read; the front does, once.

@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::state::State;
 use base::log::Level;
 use http::{Request, log_request};
-use lua::{Cx, Job, Outcome, Raise, Stack};
+use lua::{CallContext, Completion, Job, Raise, Stack};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ impl Drop for Watching {
 }
 
 /// Runs `job` to its end. If the client goes meanwhile, its `ngx.on_abort` thread runs, or the job ends with 499.
-pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> Outcome {
+pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> Completion {
     if !request.is_main() {
         return job.await;
     }
@@ -38,7 +38,7 @@ pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> 
         if request.flags.client_gone.get() && !state.abort_known.replace(true) {
             log_request!(request, Level::Info, "client prematurely closed connection");
             if !job.rouse() {
-                return Poll::Ready(Outcome::Finished(GONE));
+                return Poll::Ready(Completion::Finished(GONE));
             }
             log_request!(request, Level::Debug, "lua waking up the on_abort callback thread");
         }
@@ -51,7 +51,7 @@ pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> 
 ///
 /// # Errors
 /// The callback is no Lua function.
-pub fn on_abort(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn on_abort(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = crate::host::request(cx)?;
     let refusal = if request.conf::<Options>().check_client_abort != Some(true) {
         "lua_check_client_abort is off"

@@ -11,11 +11,14 @@ pub mod sleep;
 pub mod status;
 pub mod timer;
 
-use lua::{Group, Phase, PhaseSet};
+use lua::{Group, LuaPhase, PhaseSet};
 
 /// Phases in which an answer may be begun.
-pub const ANSWERING: PhaseSet =
-    PhaseSet::of(Phase::REWRITE).with(Phase::SERVER_REWRITE).with(Phase::ACCESS).with(Phase::PRECONTENT).with(Phase::CONTENT);
+pub const ANSWERING: PhaseSet = PhaseSet::of(LuaPhase::REWRITE)
+    .with(LuaPhase::SERVER_REWRITE)
+    .with(LuaPhase::ACCESS)
+    .with(LuaPhase::PRECONTENT)
+    .with(LuaPhase::CONTENT);
 
 /// Marks any phase, for rows that look for a request themselves.
 pub const ANYWHERE: u32 = PhaseSet::EVERYWHERE.bits();

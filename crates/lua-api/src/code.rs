@@ -4,7 +4,7 @@ use crate::machine::Machine;
 use base::log::Level;
 use http::root::Paths;
 use http::{Complex, Request};
-use lua::{ChunkId, ErrorKind, Job, LuaError, Phase, Started};
+use lua::{ChunkId, ErrorKind, Job, LuaError, LuaPhase, Started};
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -83,7 +83,7 @@ impl Code {
     ///
     /// # Errors
     /// It does not compile.
-    pub fn start_init(&self, machine: &Machine, phase: Phase, host: Rc<dyn Any>, paths: &Paths) -> Result<Started, LuaError> {
+    pub fn start_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn Any>, paths: &Paths) -> Result<Started, LuaError> {
         let chunk = self.load(machine, None, paths, true).map_err(|failed| failed.error)?;
         Ok(Job::start_global(&machine.vm, chunk, phase, host))
     }
@@ -92,7 +92,7 @@ impl Code {
     ///
     /// # Errors
     /// It does not compile or it failed.
-    pub fn run_init(&self, machine: &Machine, phase: Phase, host: Rc<dyn Any>, paths: &Paths) -> Result<(), LuaError> {
+    pub fn run_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn Any>, paths: &Paths) -> Result<(), LuaError> {
         let chunk = self.load(machine, None, paths, true).map_err(|failed| failed.error)?;
         machine.vm.run_init(chunk, phase, Some(host))
     }

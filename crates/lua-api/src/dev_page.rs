@@ -1,5 +1,5 @@
 //! The page that a developer's browser gets when Lua code fails (`lua_dev_errors on`): the error, the source around it, the
-//! traceback. It shows what must not be shown to strangers, so it is off unless asked for.
+//! traceback. It shows what must not be shown to others, so it is off unless asked for.
 
 use crate::options::Options;
 use crate::state::State;

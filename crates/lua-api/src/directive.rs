@@ -6,7 +6,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::{Error, FileNames};
 use http::Complex;
-use http::root::Ground;
+use http::root::MainContext;
 use session::Variables;
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ const MAX_NAME: usize = 56;
 
 /// `NAME(FILE:LINE)` for code in the configuration, as lua-nginx-module names it.
 pub fn chunk_name(cx: &Cx<'_>, tag: &str) -> String {
-    let prefix = cx.global::<Ground>().paths.conf_prefix.clone();
+    let prefix = cx.global::<MainContext>().paths.conf_prefix.clone();
     let path = file_name(cx).unwrap_or_else(|| "nginx.conf".to_owned());
     let prefix = prefix.to_string_lossy();
     // A block's code begins behind its brace; the directive's own line is where the block ends.

@@ -85,11 +85,11 @@ fn exited(request: &Rc<Request>, state: &Rc<State>, code: i32) -> Step {
 }
 
 /// The end of a handler that comes before the content: `go_on` lets the next phase have it.
-fn before_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcome, normal: Outcome) -> Step {
+fn before_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion, normal: Outcome) -> Step {
     let step = match ended {
-        lua::Outcome::Failed(error) => return failed(request, state, &error),
-        lua::Outcome::Returned => Step::Now(Outcome::Ok),
-        lua::Outcome::Finished(code) => exited(request, state, code),
+        lua::Completion::Failed(error) => return failed(request, state, &error),
+        lua::Completion::Returned => Step::Now(Outcome::Ok),
+        lua::Completion::Finished(code) => exited(request, state, code),
     };
     let (request, state) = (request.clone(), state.clone());
     then(step, move |outcome| match outcome {
@@ -102,21 +102,21 @@ fn before_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcome,
 }
 
 /// The end of `rewrite_by_lua*` and others that always let the next handler go on.
-pub fn after_rewrite(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcome) -> Step {
+pub fn after_rewrite(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
     before_content(request, state, ended, Outcome::Declined)
 }
 
 /// The end of `access_by_lua*`: going on means that access is granted.
-pub fn after_access(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcome) -> Step {
+pub fn after_access(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
     before_content(request, state, ended, Outcome::Ok)
 }
 
 /// The end of `content_by_lua*`.
-pub fn after_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Outcome) -> Step {
+pub fn after_content(request: &Rc<Request>, state: &Rc<State>, ended: lua::Completion) -> Step {
     match ended {
-        lua::Outcome::Failed(error) => failed(request, state, &error),
-        lua::Outcome::Finished(code) => exited(request, state, code),
-        lua::Outcome::Returned => send::last(request, state),
+        lua::Completion::Failed(error) => failed(request, state, &error),
+        lua::Completion::Finished(code) => exited(request, state, code),
+        lua::Completion::Returned => send::last(request, state),
     }
 }
 

@@ -9,7 +9,7 @@ use conf::scope::Config;
 use http::connection::Address;
 use http::root::Defaults;
 use http::{Chain, Connection, Location, Request, Worker};
-use lua::{Cx, Raise};
+use lua::{CallContext, Raise};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -133,22 +133,22 @@ impl Host {
 }
 
 /// What stands after `context:` in log lines of code without a request.
-pub fn log_context(cx: &Cx) -> &'static str {
-    cx.phase().filter(|phase| ![lua::Phase::INIT, lua::Phase::EXIT_WORKER].contains(phase)).map_or("", |phase| phase.name)
+pub fn log_context(cx: &CallContext) -> &'static str {
+    cx.phase().filter(|phase| ![lua::LuaPhase::INIT, lua::LuaPhase::EXIT_WORKER].contains(phase)).map_or("", |phase| phase.name)
 }
 
 /// The host and its request, for rows of the kinds `calls` and `suspends`.
 ///
 /// # Errors
 /// `no request found` outside of any run, `API disabled in the current context` where there is no request.
-pub fn request(cx: &Cx) -> Result<(Rc<Host>, Rc<Request>), Raise> {
+pub fn request(cx: &CallContext) -> Result<(Rc<Host>, Rc<Request>), Raise> {
     let host = cx.host::<Host>().ok_or(Raise::fixed(NO_REQUEST))?;
     let request = host.request.clone().ok_or_else(|| Raise::fixed(missing(cx)))?;
     Ok((host, request))
 }
 
 /// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
-pub fn with_request<R>(cx: &Cx, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
+pub fn with_request<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
     cx.with_host::<Host, _>(|host| match host {
         Some(host) => match &host.request {
             Some(request) => f(host, request),
@@ -166,6 +166,6 @@ pub fn with_request<R>(cx: &Cx, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -
 
 const NO_REQUEST: &str = "no request found";
 
-fn missing(cx: &Cx) -> &'static str {
-    if cx.phase() == Some(lua::Phase::INIT) { NO_REQUEST } else { "API disabled in the current context" }
+fn missing(cx: &CallContext) -> &'static str {
+    if cx.phase() == Some(lua::LuaPhase::INIT) { NO_REQUEST } else { "API disabled in the current context" }
 }

@@ -63,7 +63,7 @@ pub fn groups() -> Vec<lua::Group> {
 pub(crate) fn furnish(vm: &lua::Vm, debug: bool) -> Result<(), lua::LuaError> {
     if debug {
         let set = vm.load_text(b"ngx.config.debug = true", "=debug")?;
-        vm.run_now(set, lua::Phase::INIT, None, |_| 0, |_| ())?;
+        vm.run_now(set, lua::LuaPhase::INIT, None, |_| 0, |_| ())?;
     }
     for (name, source) in resty::SOURCES {
         vm.preload(name, source)?;

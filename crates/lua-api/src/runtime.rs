@@ -65,7 +65,7 @@ pub struct Runtime {
     pub watchdog: OnceCell<Rc<lua::Watchdog>>,
     /// `lua_yield_in_all_phases` of `http`.
     pub init_worker_waits: Cell<bool>,
-    /// Places where `lua_code_cache off` stands, as ` in FILE:LINE`.
+    /// ShelfSlots where `lua_code_cache off` stands, as ` in FILE:LINE`.
     pub uncached: RefCell<Vec<String>>,
     /// Timers of this worker.
     pub timers: Timers,
@@ -84,7 +84,7 @@ pub struct Runtime {
     /// Zones of `lua_shared_dict`, by their numbers in `ngx.shared`.
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Where this thread's functions find them.
-    pub(crate) shelf: crate::shelf::Places,
+    pub(crate) shelf: crate::shelf::ShelfSlots,
     /// Variables that code has asked for.
     pub(crate) names: Names,
     /// `ngx.ctx` tables.

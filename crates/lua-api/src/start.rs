@@ -12,7 +12,7 @@ use base::log::{ErrorLog, Level};
 use http::core::Core;
 use http::root::Defaults;
 use http::{Http, Request, Worker};
-use lua::{LuaError, Phase, Started};
+use lua::{LuaError, LuaPhase, Started};
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -115,7 +115,7 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
     let code = runtime.init.borrow().clone();
     if let Some(code) = code {
         let host = Host::without_request(runtime.clone(), machine.clone(), None, request.error_log());
-        code.run_init(&machine, Phase::INIT, Rc::new(host), &request.http.paths)?;
+        code.run_init(&machine, LuaPhase::INIT, Rc::new(host), &request.http.paths)?;
     }
     Ok(state.machine.get_or_init(|| machine).clone())
 }
@@ -142,7 +142,7 @@ pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(
     let machine = machine(&runtime).map_err(failed)?.clone();
     if let Some(code) = code {
         let host = Host::without_request(runtime.clone(), machine.clone(), None, log.clone());
-        code.run_init(&machine, Phase::INIT, Rc::new(host), &http.paths).map_err(failed)?;
+        code.run_init(&machine, LuaPhase::INIT, Rc::new(host), &http.paths).map_err(failed)?;
     }
     crate::ngx::errlog::pause(&runtime, true);
     Ok(())
@@ -161,14 +161,14 @@ fn http_log(worker: &Worker) -> ErrorLog {
     core.and_then(|core| core.error_log.clone()).unwrap_or_else(|| worker.log.clone())
 }
 
-fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
+fn run_in_worker(worker: &Rc<Worker>, phase: LuaPhase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
     let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get()) else { return };
     let machine = match machine(&runtime) {
         Ok(machine) => machine.clone(),
         Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
     };
     let Some(code) = pick(&runtime) else { return };
-    let waits = phase == Phase::INIT_WORKER && runtime.init_worker_waits.get();
+    let waits = phase == LuaPhase::INIT_WORKER && runtime.init_worker_waits.get();
     let log = http_log(worker);
     let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), log));
     if !waits {
@@ -187,13 +187,13 @@ fn run_in_worker(worker: &Rc<Worker>, phase: Phase, pick: fn(&Runtime) -> Option
     }
 }
 
-fn report_end(worker: &Worker, phase: Phase, code: &Code, ended: lua::Outcome) {
-    if let lua::Outcome::Failed(error) = ended {
+fn report_end(worker: &Worker, phase: LuaPhase, code: &Code, ended: lua::Completion) {
+    if let lua::Completion::Failed(error) = ended {
         report(worker, phase, code, &error);
     }
 }
 
-fn report(worker: &Worker, phase: Phase, code: &Code, error: &LuaError) {
+fn report(worker: &Worker, phase: LuaPhase, code: &Code, error: &LuaError) {
     let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
     line.extend_from_slice(if code.is_file() { b"_file error: ".as_slice() } else { b" error: " });
     line.extend_from_slice(&error.message);
@@ -208,7 +208,7 @@ fn report(worker: &Worker, phase: Phase, code: &Code, error: &LuaError) {
 fn name_process(worker: &Worker) {
     let (alone, worker_of_many, other) = (0, 3, 4);
     let master = worker.http().main.share::<Runtime>().is_some_and(|runtime| runtime.surroundings.borrow().master);
-    let agent = worker.place().is_some_and(|place| place.agent);
+    let agent = worker.process().is_some_and(|place| place.agent);
     lua::symbols::set_process(
         if agent {
             other
@@ -236,7 +236,7 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
         crate::ngx::errlog::pause(&runtime, false);
         watch(&runtime, machine, &worker.log);
     }
-    run_in_worker(worker, Phase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
+    run_in_worker(worker, LuaPhase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
     if let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get()) {
         let this = Rc::downgrade(worker);
         worker.on_exiting(move || {
@@ -250,5 +250,5 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
 
 /// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.
 pub fn exit_worker(worker: &Rc<Worker>) {
-    run_in_worker(worker, Phase::EXIT_WORKER, |runtime| runtime.exit_worker.borrow().clone());
+    run_in_worker(worker, LuaPhase::EXIT_WORKER, |runtime| runtime.exit_worker.borrow().clone());
 }

@@ -2,13 +2,13 @@
 
 use crate::host::{Host, log_context};
 use base::log::Level;
-use lua::{Cx, Hooks, LuaError};
+use lua::{CallContext, Hooks, LuaError};
 
 /// Writes to the error log what the VM reports.
 pub(crate) struct Watcher;
 
 impl Hooks for Watcher {
-    fn global_write(&self, cx: &Cx, name: &[u8], traceback: &[u8]) {
+    fn global_write(&self, cx: &CallContext, name: &[u8], traceback: &[u8]) {
         let Some(host) = cx.host::<Host>() else { return };
         if !host.log_enabled(Level::Warn) {
             return;
@@ -20,7 +20,7 @@ impl Hooks for Watcher {
         host.log(Level::Warn, &line, log_context(cx));
     }
 
-    fn thread_aborted(&self, cx: &Cx, error: &LuaError) {
+    fn thread_aborted(&self, cx: &CallContext, error: &LuaError) {
         let Some(host) = cx.host::<Host>() else { return };
         let mut line = b"lua user thread aborted: ".to_vec();
         line.extend_from_slice(&error.log_text());

@@ -1,6 +1,6 @@
 //! Prints what one handler run costs in this layer, in nanoseconds of processor time.
 
-use lua::{Cx, Group, Job, Later, Options, Outcome, Phase, PhaseSet, Raise, Reply, Row, Stack, Started, Vm};
+use lua::{CallContext, Completion, Group, Job, Later, LuaPhase, Options, PhaseSet, Raise, Reply, Row, Stack, Started, Vm};
 use std::any::Any;
 use std::cell::Cell;
 use std::error::Error;
@@ -16,7 +16,7 @@ struct Request {
     written: Cell<usize>,
 }
 
-fn write(cx: &Cx, text: &[u8]) -> i32 {
+fn write(cx: &CallContext, text: &[u8]) -> i32 {
     match cx.host::<Request>() {
         Some(request) => {
             request.written.set(request.written.get() + text.len());
@@ -26,7 +26,7 @@ fn write(cx: &Cx, text: &[u8]) -> i32 {
     }
 }
 
-fn ready(_: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn ready(_: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     stack.push_number(1.0);
     Ok(Later::Now(1))
 }
@@ -42,7 +42,7 @@ impl Future for Once {
 }
 
 // Pending in the call, pending in the first poll of the job, ready in the second.
-fn pause(_: &Cx, _: &mut Stack<'_>) -> Result<Later, Raise> {
+fn pause(_: &CallContext, _: &mut Stack<'_>) -> Result<Later, Raise> {
     Ok(Later::wait(Once::default()))
 }
 
@@ -71,8 +71,8 @@ fn measure(vm: &Vm, label: &str, source: &str) -> Result<(), Box<dyn Error>> {
     for _ in 0..5 {
         let start = processor_ns();
         for _ in 0..ROUNDS / 5 {
-            match Job::start(vm, chunk, Phase::CONTENT, Rc::clone(&host)) {
-                Started::Done(Outcome::Returned) => {}
+            match Job::start(vm, chunk, LuaPhase::CONTENT, Rc::clone(&host)) {
+                Started::Done(Completion::Returned) => {}
                 Started::Done(other) => return Err(format!("{other:?}").into()),
                 Started::Waiting(mut job) => {
                     let mut context = Context::from_waker(Waker::noop());
@@ -88,11 +88,11 @@ fn measure(vm: &Vm, label: &str, source: &str) -> Result<(), Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let vm = Vm::new(&Options::default())?;
-    let content = PhaseSet::of(Phase::CONTENT);
+    let content = PhaseSet::of(LuaPhase::CONTENT);
     vm.bind(&Group {
         name: "bench",
         rows: vec![
-            Row::fast::<{ PhaseSet::of(Phase::CONTENT).bits() }, _, _>("write", write),
+            Row::fast::<{ PhaseSet::of(LuaPhase::CONTENT).bits() }, _, _>("write", write),
             Row::suspends("ready", content, ready),
             Row::suspends("pause", content, pause),
         ],

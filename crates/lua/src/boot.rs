@@ -1,6 +1,6 @@
 //! The first code a VM runs: it defines in Lua what is best written in Lua, and gives Rust its functions.
 
-use crate::cx::{CDEF, Cx};
+use crate::cx::{CDEF, CallContext};
 use crate::light;
 use crate::phase::PhaseSet;
 use crate::raise::{ErrorKind, LuaError, Raise};
@@ -26,7 +26,7 @@ pub(crate) struct Prelude {
     pub(crate) meta: (c_int, *const c_void),
 }
 
-fn report_global(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn report_global(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let (Some(hooks), Some(name), Some(traceback)) = (cx.hooks(), stack.bytes(1), stack.bytes(2)) {
         hooks.global_write(cx, name, traceback);
     }
@@ -37,7 +37,13 @@ fn report_global(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 ///
 /// # Safety
 /// A function and `nargs` arguments stand on `l`'s stack above `base`.
-pub(crate) unsafe fn protected(l: *mut sys::lua_State, cx: &Cx, base: c_int, nargs: c_int, results: c_int) -> Result<(), LuaError> {
+pub(crate) unsafe fn protected(
+    l: *mut sys::lua_State,
+    cx: &CallContext,
+    base: c_int,
+    nargs: c_int,
+    results: c_int,
+) -> Result<(), LuaError> {
     // SAFETY: the caller's contract.
     unsafe {
         let code = sys::lua_pcall(l, nargs, results, 0);
@@ -56,7 +62,7 @@ pub(crate) unsafe fn protected(l: *mut sys::lua_State, cx: &Cx, base: c_int, nar
 ///
 /// # Safety
 /// `l` is a live state of `cx`'s VM with 4 free slots.
-pub(crate) unsafe fn push_native(l: *mut sys::lua_State, cx: &Rc<Cx>, function: sys::lua_CFunction, phases: PhaseSet) {
+pub(crate) unsafe fn push_native(l: *mut sys::lua_State, cx: &Rc<CallContext>, function: sys::lua_CFunction, phases: PhaseSet) {
     // SAFETY: the caller's contract; the context outlives the VM.
     unsafe {
         sys::lua_pushlightuserdata(l, Rc::as_ptr(cx).cast_mut().cast());
@@ -72,7 +78,7 @@ pub(crate) unsafe fn push_native(l: *mut sys::lua_State, cx: &Rc<Cx>, function: 
 ///
 /// # Safety
 /// `l` is a fresh state with the libraries opened, used by nobody else; `cx` outlives it.
-pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<Cx>) -> Result<Prelude, LuaError> {
+pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<CallContext>) -> Result<Prelude, LuaError> {
     // SAFETY: a fresh state that nobody else uses; 20 slots are free and at most 8 are used.
     unsafe {
         let code = sys::luaL_loadbuffer(l, PRELUDE.as_ptr().cast(), PRELUDE.len(), c"=lunette".as_ptr());

@@ -4,7 +4,7 @@
 
 use crate::cpu::Stretches;
 use crate::memory::Meter;
-use crate::phase::{Phase, PhaseSet};
+use crate::phase::{LuaPhase, PhaseSet};
 use crate::raise::{LuaError, Raise};
 use crate::reference::RefBin;
 use crate::threads::{Core, LocalFuture};
@@ -16,22 +16,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// Declaration of the head of [`Cx`] for LuaJIT's FFI.
+/// Declaration of the head of [`CallContext`] for LuaJIT's FFI.
 pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; int32_t note; uint32_t flags; double number; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {
     /// A handler created a global: the place where OpenResty logs `writing a global Lua variable ('NAME') …`,
     /// with the traceback (`\nstack traceback:…`).
-    fn global_write(&self, cx: &Cx, name: &[u8], traceback: &[u8]);
+    fn global_write(&self, cx: &CallContext, name: &[u8], traceback: &[u8]);
 
     /// A light thread died of an error: the place where OpenResty logs `lua user thread aborted: …`.
-    fn thread_aborted(&self, cx: &Cx, error: &LuaError);
+    fn thread_aborted(&self, cx: &CallContext, error: &LuaError);
 }
 
 /// The current context. Rust reaches it in every row; Lua glue reads its head as `lunette_cx`.
 #[repr(C)]
-pub struct Cx {
+pub struct CallContext {
     out_ptr: Cell<*const u8>,
     out_len: Cell<usize>,
     /// Nonzero after a fast row failed; its text is in the output buffer.
@@ -42,7 +42,7 @@ pub struct Cx {
     flags: Cell<u32>,
     number: Cell<f64>,
     // From here on Rust only.
-    phase_info: Cell<Option<Phase>>,
+    phase_info: Cell<Option<LuaPhase>>,
     in_fast: Cell<bool>,
     out: RefCell<Vec<u8>>,
     host: RefCell<Option<Rc<dyn Any>>>,
@@ -64,14 +64,14 @@ pub struct Cx {
 pub(crate) struct Saved {
     host: Option<Rc<dyn Any>>,
     core: Option<Rc<Core>>,
-    phase: Option<Phase>,
+    phase: Option<LuaPhase>,
     waker: Option<Waker>,
     detached: bool,
     stretch: u64,
     note: i32,
 }
 
-impl Cx {
+impl CallContext {
     pub(crate) fn new() -> Self {
         Self {
             out_ptr: Cell::new(b"".as_ptr()),
@@ -105,7 +105,7 @@ impl Cx {
         self.host.try_borrow().ok()?.as_ref().and_then(|h| Rc::clone(h).downcast::<T>().ok())
     }
 
-    /// As [`Cx::host`] without a handle of its own: what fast rows use, in which the host cannot change.
+    /// As [`CallContext::host`] without a handle of its own: what fast rows use, in which the host cannot change.
     #[inline]
     pub fn with_host<T: 'static, R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
         if !self.in_fast.get() {
@@ -118,7 +118,7 @@ impl Cx {
     }
 
     /// The current phase; none at a VM's start.
-    pub fn phase(&self) -> Option<Phase> {
+    pub fn phase(&self) -> Option<LuaPhase> {
         self.phase_info.get()
     }
 
@@ -260,7 +260,7 @@ impl Cx {
         !self.in_fast.get()
     }
 
-    pub(crate) fn enter(&self, host: Option<Rc<dyn Any>>, phase: Option<Phase>, core: Option<Rc<Core>>, waker: Option<&Waker>) -> Saved {
+    pub(crate) fn enter(&self, host: Option<Rc<dyn Any>>, phase: Option<LuaPhase>, core: Option<Rc<Core>>, waker: Option<&Waker>) -> Saved {
         self.req.set(host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
         self.phase.set(phase.map_or(0, |p| p.bit));
         Saved {

@@ -4,7 +4,7 @@
 //! Arguments are up to five of `f64`, `i64`, `i32` and byte strings (a string is a pointer and a length for the
 //! glue: `C.name(cx, s, #s)`).
 
-use crate::cx::Cx;
+use crate::cx::CallContext;
 use std::ffi::c_void;
 
 /// Marks a byte string among the argument shapes of a fast row.
@@ -80,7 +80,7 @@ unsafe fn view<'a>(p: *const u8, n: usize) -> &'a [u8] {
 }
 
 #[inline]
-fn guarded<R: FastReturn, const MASK: u32>(cx: &Cx, body: impl FnOnce() -> R) -> R {
+fn guarded<R: FastReturn, const MASK: u32>(cx: &CallContext, body: impl FnOnce() -> R) -> R {
     if !cx.allows(MASK) {
         cx.fail(cx.refusal().message());
         return R::FAILED;
@@ -99,9 +99,9 @@ macro_rules! build {
     };
     ([] [$($g:ident)*] [$($s:ty,)*] [$($r:ty,)*] [$($c:tt)*] [$($e:expr,)*] [$($d:expr,)*]) => {
         const _: () = {
-            unsafe extern "C" fn entry<F, R, $($g,)* const MASK: u32>(cx: *const Cx, $($c)*) -> R
+            unsafe extern "C" fn entry<F, R, $($g,)* const MASK: u32>(cx: *const CallContext, $($c)*) -> R
             where
-                F: Fn(&Cx, $($r),*) -> R + Copy + 'static,
+                F: Fn(&CallContext, $($r),*) -> R + Copy + 'static,
                 R: FastReturn,
                 $($g: Scalar,)*
             {
@@ -112,7 +112,7 @@ macro_rules! build {
 
             impl<F, R, $($g),*> FastFn<fn($($s),*) -> R> for F
             where
-                F: Fn(&Cx, $($r),*) -> R + Copy + 'static,
+                F: Fn(&CallContext, $($r),*) -> R + Copy + 'static,
                 R: FastReturn,
                 $($g: Scalar,)*
             {

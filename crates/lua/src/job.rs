@@ -4,8 +4,8 @@
 
 use crate::bells::Bells;
 use crate::chunk::ChunkId;
-use crate::cx::Cx;
-use crate::phase::Phase;
+use crate::cx::CallContext;
+use crate::phase::LuaPhase;
 use crate::raise::{LuaError, Raise};
 use crate::reference::Ref;
 use crate::row::push_raise;
@@ -27,10 +27,10 @@ use std::task::{Context, Poll};
 
 /// How a handler ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum Completion {
     /// Every thread returned.
     Returned,
-    /// A row called [`Cx::finish`] with this code (`ngx.exit`, `ngx.exec`, `ngx.redirect`).
+    /// A row called [`CallContext::finish`] with this code (`ngx.exit`, `ngx.exec`, `ngx.redirect`).
     Finished(i32),
     /// The entry thread died of an error.
     Failed(Box<LuaError>),
@@ -39,7 +39,7 @@ pub enum Outcome {
 /// What [`Job::start`] gives.
 pub enum Started {
     /// The handler never waited.
-    Done(Outcome),
+    Done(Completion),
     /// The handler waits; await the job. Dropping it kills its threads.
     Waiting(Job),
 }
@@ -49,21 +49,21 @@ pub struct Job {
     vm: Vm,
     slot: Option<Box<Slot>>,
     host: Rc<dyn Any>,
-    phase: Phase,
+    phase: LuaPhase,
     entry: u64,
 }
 
 impl Job {
     /// Runs a chunk for `host` in `phase` until it ends or waits.
-    pub fn start(vm: &Vm, chunk: ChunkId, phase: Phase, host: Rc<dyn Any>) -> Started {
+    pub fn start(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
         match vm.take_slot(chunk) {
             Ok(slot) => Self::launch(vm, slot, 0, phase, host),
-            Err(error) => Started::Done(Outcome::Failed(Box::new(error))),
+            Err(error) => Started::Done(Completion::Failed(Box::new(error))),
         }
     }
 
     /// As [`Job::start`], with arguments: `push` puts them on the stack and says how many.
-    pub fn start_with(vm: &Vm, chunk: ChunkId, phase: Phase, host: Rc<dyn Any>, push: impl FnOnce(&mut Stack<'_>) -> usize) -> Started {
+    pub fn start_with(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Any>, push: impl FnOnce(&mut Stack<'_>) -> usize) -> Started {
         match vm.take_slot(chunk) {
             Ok(slot) => {
                 // SAFETY: the slot is this job's alone and its coroutine at rest.
@@ -71,25 +71,25 @@ impl Job {
                 let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
                 Self::launch(vm, slot, nargs as c_int, phase, host)
             }
-            Err(error) => Started::Done(Outcome::Failed(Box::new(error))),
+            Err(error) => Started::Done(Completion::Failed(Box::new(error))),
         }
     }
 
     /// Runs a chunk with the real globals, as `init_worker_by_lua*` does when it may wait.
-    pub fn start_global(vm: &Vm, chunk: ChunkId, phase: Phase, host: Rc<dyn Any>) -> Started {
+    pub fn start_global(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
         match vm.take_slot_for_globals(chunk) {
             Ok(slot) => Self::launch(vm, slot, 0, phase, host),
-            Err(error) => Started::Done(Outcome::Failed(Box::new(error))),
+            Err(error) => Started::Done(Completion::Failed(Box::new(error))),
         }
     }
 
     /// Runs a kept function, such as a timer's callback, in a slot of its own; `push` puts the arguments on the stack
     /// above the function and says how many. The handler that gave the function away should have called
-    /// [`Cx::detach_globals`].
-    pub fn call(vm: &Vm, function: &Ref, push: impl FnOnce(&mut Stack<'_>) -> usize, phase: Phase, host: Rc<dyn Any>) -> Started {
+    /// [`CallContext::detach_globals`].
+    pub fn call(vm: &Vm, function: &Ref, push: impl FnOnce(&mut Stack<'_>) -> usize, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
         let slot = match vm.take_bare_slot() {
             Ok(slot) => slot,
-            Err(error) => return Started::Done(Outcome::Failed(Box::new(error))),
+            Err(error) => return Started::Done(Completion::Failed(Box::new(error))),
         };
         // SAFETY: the slot is this job's alone and its coroutine at rest.
         let mut stack = unsafe { Stack::new(slot.lua, &vm.cx().bin) };
@@ -99,7 +99,7 @@ impl Job {
     }
 
     /// Runs what stands on the slot's stack.
-    fn launch(vm: &Vm, mut slot: Box<Slot>, nargs: c_int, phase: Phase, host: Rc<dyn Any>) -> Started {
+    fn launch(vm: &Vm, mut slot: Box<Slot>, nargs: c_int, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
         slot.core.threads.borrow_mut().push(Thread::new(entry, 0, slot.lua, 0, std::ptr::null_mut()));
@@ -171,7 +171,13 @@ impl Job {
     }
 
     /// Resumes a thread with what `push` puts on its stack: the results of its operation.
-    fn go_on(&mut self, core: &Rc<Core>, id: u64, context: &Context<'_>, push: impl FnOnce(&Cx, *mut sys::lua_State) -> c_int) -> Rest {
+    fn go_on(
+        &mut self,
+        core: &Rc<Core>,
+        id: u64,
+        context: &Context<'_>,
+        push: impl FnOnce(&CallContext, *mut sys::lua_State) -> c_int,
+    ) -> Rest {
         let cx = self.vm.cx();
         let Some(lua) = core.with(id, |t| t.lua) else {
             return Rest::Waiting;
@@ -193,7 +199,7 @@ impl Job {
 ///
 /// # Safety
 /// `lua` is a suspended coroutine of `cx`'s VM with an empty stack.
-unsafe fn push_reply(cx: &Cx, lua: *mut sys::lua_State, reply: Result<Reply, Raise>) -> c_int {
+unsafe fn push_reply(cx: &CallContext, lua: *mut sys::lua_State, reply: Result<Reply, Raise>) -> c_int {
     // SAFETY: the caller's contract.
     let mut stack = unsafe { Stack::new(lua, &cx.bin) };
     let pushed = reply.and_then(|reply| {
@@ -225,11 +231,11 @@ fn poll_thread(core: &Core, id: u64, context: &mut Context<'_>) -> Option<Result
     }
 }
 
-fn outcome(rest: Rest) -> Outcome {
+fn outcome(rest: Rest) -> Completion {
     match rest {
-        Rest::Waiting | Rest::Ended => Outcome::Returned,
-        Rest::Finished(code) => Outcome::Finished(code),
-        Rest::Failed(error) => Outcome::Failed(error),
+        Rest::Waiting | Rest::Ended => Completion::Returned,
+        Rest::Finished(code) => Completion::Finished(code),
+        Rest::Failed(error) => Completion::Failed(error),
     }
 }
 
@@ -255,12 +261,12 @@ fn retire(vm: &Vm, mut slot: Box<Slot>) {
 }
 
 impl Future for Job {
-    type Output = Outcome;
+    type Output = Completion;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Completion> {
         let this = self.get_mut();
         if this.slot.is_none() {
-            return Poll::Ready(Outcome::Returned);
+            return Poll::Ready(Completion::Returned);
         }
         if !this.vm.cx().enterable() {
             context.waker().wake_by_ref();

@@ -1,7 +1,7 @@
 //! `ngx.thread`: spawn, wait, kill. The texts are those of `ngx_http_lua_uthread.c`.
 
-use crate::cx::Cx;
-use crate::phase::{LEAVE, Phase, PhaseSet};
+use crate::cx::CallContext;
+use crate::phase::{LEAVE, LuaPhase, PhaseSet};
 use crate::raise::Raise;
 use crate::row::{Group, Later, Row, refuse_yield};
 use crate::scheduler::{abandon, bury};
@@ -12,18 +12,18 @@ use std::ffi::c_int;
 use std::rc::Rc;
 
 /// Where handlers may suspend.
-pub const YIELDABLE: PhaseSet = PhaseSet::of(Phase::REWRITE)
-    .with(Phase::SERVER_REWRITE)
-    .with(Phase::ACCESS)
-    .with(Phase::PRECONTENT)
-    .with(Phase::CONTENT)
-    .with(Phase::TIMER)
-    .with(Phase::SSL_CERT)
-    .with(Phase::SSL_SESS_FETCH)
-    .with(Phase::SSL_CLIENT_HELLO)
-    .with(Phase::PROXY_SSL_CERT)
-    .with(Phase::PROXY_SSL_VERIFY)
-    .with(Phase::PREREAD)
+pub const YIELDABLE: PhaseSet = PhaseSet::of(LuaPhase::REWRITE)
+    .with(LuaPhase::SERVER_REWRITE)
+    .with(LuaPhase::ACCESS)
+    .with(LuaPhase::PRECONTENT)
+    .with(LuaPhase::CONTENT)
+    .with(LuaPhase::TIMER)
+    .with(LuaPhase::SSL_CERT)
+    .with(LuaPhase::SSL_SESS_FETCH)
+    .with(LuaPhase::SSL_CLIENT_HELLO)
+    .with(LuaPhase::PROXY_SSL_CERT)
+    .with(LuaPhase::PROXY_SSL_VERIFY)
+    .with(LuaPhase::PREREAD)
     .union(PhaseSet(LEAVE));
 
 /// The API group of `ngx.thread`, to be bound like any other.
@@ -39,11 +39,11 @@ pub fn light_threads() -> Group {
     }
 }
 
-fn job(cx: &Cx) -> Result<Rc<Core>, Raise> {
+fn job(cx: &CallContext) -> Result<Rc<Core>, Raise> {
     cx.core().ok_or(Raise::fixed("no request ctx found"))
 }
 
-fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let core = job(cx)?;
     // SAFETY: this frame has a live state.
     unsafe { abandon(&core, core.current.get(), stack.state()) };
@@ -55,7 +55,7 @@ fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 
 /// A light thread of the function at index 1 and the arguments behind it; its coroutine takes their place. `suspends`:
 /// its maker will be suspended, and must be able to.
-pub(crate) fn create(cx: &Cx, stack: &mut Stack<'_>, core: &Core, function: &str, suspends: bool) -> Result<Thread, Raise> {
+pub(crate) fn create(cx: &CallContext, stack: &mut Stack<'_>, core: &Core, function: &str, suspends: bool) -> Result<Thread, Raise> {
     let l = stack.state();
     // SAFETY: index 1 is looked at only when something stands there.
     if stack.kind(1) != Type::Function || unsafe { sys::lua_iscfunction(l, 1) } != 0 {
@@ -90,7 +90,7 @@ pub(crate) fn create(cx: &Cx, stack: &mut Stack<'_>, core: &Core, function: &str
 }
 
 /// The parent's id of a coroutine that is or was a light thread.
-fn parent_of(cx: &Cx, stack: &mut Stack<'_>, index: usize) -> Option<u64> {
+fn parent_of(cx: &CallContext, stack: &mut Stack<'_>, index: usize) -> Option<u64> {
     let top = stack.top();
     if !stack.reserve(4) {
         return None;
@@ -106,7 +106,7 @@ fn parent_of(cx: &Cx, stack: &mut Stack<'_>, index: usize) -> Option<u64> {
     parent
 }
 
-fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let core = job(cx)?;
     let me = core.current.get();
     let count = stack.top();
@@ -161,7 +161,7 @@ fn collect(core: &Core, stack: &mut Stack<'_>, id: u64, co: *mut sys::lua_State)
     Ok(n as usize)
 }
 
-fn kill(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let core = job(cx)?;
     let Some(co) = stack.thread(1) else {
         return Err(Raise::argument(1, "kill", "lua thread expected"));
@@ -194,7 +194,7 @@ fn kill(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// `coroutine.status` of a light thread: nil for a coroutine that is none.
-pub(crate) fn status(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub(crate) fn status(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (Some(core), Some(co)) = (cx.core(), stack.thread(1)) else {
         return Ok(0);
     };

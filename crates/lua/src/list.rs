@@ -1,7 +1,7 @@
 //! A table that is a plain list of strings and numbers, read where it lies.
 //!
 //! Fetching each item through Lua's interface costs four calls. The layout is that of LuaJIT with 64-bit references, as in
-//! [`crate::print`]; where a list made for the purpose does not look as expected, no list is read in this way.
+//! [`crate::fingerprint`]; where a list made for the purpose does not look as expected, no list is read in this way.
 
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
@@ -137,7 +137,7 @@ fn is_known(stack: &mut Stack<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Options, Phase, Vm};
+    use crate::{LuaPhase, Options, Vm};
 
     /// The items as text, if they are handed out.
     fn read(vm: &Vm, expression: &str) -> Option<String> {
@@ -150,7 +150,7 @@ mod tests {
             });
             whole.then_some(text)
         };
-        vm.run_now(chunk, Phase::INIT, None, |_| 0, read).unwrap()
+        vm.run_now(chunk, LuaPhase::INIT, None, |_| 0, read).unwrap()
     }
 
     #[test]

@@ -9,13 +9,13 @@ impl PhaseSet {
     pub const EVERYWHERE: Self = Self(u32::MAX);
 
     /// The set of one phase.
-    pub const fn of(phase: Phase) -> Self {
+    pub const fn of(phase: LuaPhase) -> Self {
         Self(phase.bit)
     }
 
     /// This set and one phase more.
     #[must_use]
-    pub const fn with(self, phase: Phase) -> Self {
+    pub const fn with(self, phase: LuaPhase) -> Self {
         Self(self.0 | phase.bit)
     }
 
@@ -25,7 +25,7 @@ impl PhaseSet {
         Self(self.0 | other.0)
     }
 
-    /// This set without the phases that wait only by leave (see [`Phase::waiting`]).
+    /// This set without the phases that wait only by leave (see [`LuaPhase::waiting`]).
     #[must_use]
     pub const fn without_leave(self) -> Self {
         Self(self.0 & !LEAVE)
@@ -42,7 +42,7 @@ pub(crate) const LEAVE: u32 = 1 << 31;
 
 /// One phase: its bit and its name in messages (`API disabled in the context of NAME`).
 #[derive(Clone, Copy, Debug)]
-pub struct Phase {
+pub struct LuaPhase {
     /// One bit, and [`LEAVE`] where a phase that cannot wait has leave to.
     pub bit: u32,
     /// The name, for example `content_by_lua*`.
@@ -51,15 +51,15 @@ pub struct Phase {
     pub yields: bool,
 }
 
-impl PartialEq for Phase {
+impl PartialEq for LuaPhase {
     fn eq(&self, other: &Self) -> bool {
         (self.bit ^ other.bit) & !LEAVE == 0
     }
 }
 
-impl Eq for Phase {}
+impl Eq for LuaPhase {}
 
-impl Phase {
+impl LuaPhase {
     /// The phase with leave to wait: what is allowed where handlers may suspend is allowed in it too.
     #[must_use]
     pub const fn waiting(self) -> Self {
@@ -69,10 +69,10 @@ impl Phase {
 
 macro_rules! phases {
     ($($ident:ident $bit:literal $name:literal $yields:literal;)*) => {
-        impl Phase {
+        impl LuaPhase {
             $(
                 #[doc = concat!("The phase `", $name, "`.")]
-                pub const $ident: Phase = Phase { bit: 1 << $bit, name: $name, yields: $yields };
+                pub const $ident: LuaPhase = LuaPhase { bit: 1 << $bit, name: $name, yields: $yields };
             )*
         }
     };

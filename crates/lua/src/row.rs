@@ -1,6 +1,6 @@
 //! API rows: one line per function, from which the binder derives its checks and its shim.
 
-use crate::cx::Cx;
+use crate::cx::CallContext;
 use crate::fast::FastFn;
 use crate::phase::PhaseSet;
 use crate::raise::Raise;
@@ -91,7 +91,7 @@ impl Row {
     /// The glue finds it as `R.name`.
     pub fn calls<F>(name: &'static str, phases: PhaseSet, _function: F) -> Self
     where
-        F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
+        F: Fn(&CallContext, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
     {
         const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
         Self { name, phases, kind: Kind::Native(call_entry::<F>) }
@@ -101,7 +101,7 @@ impl Row {
     /// The glue finds it as `R.name`.
     pub fn suspends<F>(name: &'static str, phases: PhaseSet, _function: F) -> Self
     where
-        F: Fn(&Cx, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
+        F: Fn(&CallContext, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
     {
         const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
         Self { name, phases, kind: Kind::Native(suspend_entry::<F>) }
@@ -134,9 +134,9 @@ enum Answer {
 ///
 /// # Safety
 /// `l` runs a C closure made by the binder: upvalue 1 is the context, upvalue 2 the phase mask.
-unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&Cx, &mut Stack<'_>) -> Result<Answer, Raise>) -> c_int {
+unsafe fn guarded(l: *mut sys::lua_State, body: impl FnOnce(&CallContext, &mut Stack<'_>) -> Result<Answer, Raise>) -> c_int {
     // SAFETY: the caller's contract; the context outlives the VM's last call.
-    let cx = unsafe { &*sys::lua_touserdata(l, sys::lua_upvalueindex(1)).cast::<Cx>() };
+    let cx = unsafe { &*sys::lua_touserdata(l, sys::lua_upvalueindex(1)).cast::<CallContext>() };
     // SAFETY: as above; the mask is an integral number.
     let mask = unsafe { sys::lua_tonumber(l, sys::lua_upvalueindex(2)) } as u32;
     let refused = cx.refuse_memory(false);
@@ -176,7 +176,7 @@ pub(crate) fn push_raise(stack: &mut Stack<'_>, raise: &Raise) -> c_int {
 
 unsafe extern "C-unwind" fn call_entry<F>(l: *mut sys::lua_State) -> c_int
 where
-    F: Fn(&Cx, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
+    F: Fn(&CallContext, &mut Stack<'_>) -> Result<usize, Raise> + Copy + 'static,
 {
     // SAFETY: only the binder makes closures of this function, with the upvalues `guarded` wants.
     unsafe { guarded(l, |cx, stack| conjure::<F>()(cx, stack).map(Answer::Results)) }
@@ -184,7 +184,7 @@ where
 
 unsafe extern "C-unwind" fn suspend_entry<F>(l: *mut sys::lua_State) -> c_int
 where
-    F: Fn(&Cx, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
+    F: Fn(&CallContext, &mut Stack<'_>) -> Result<Later, Raise> + Copy + 'static,
 {
     // SAFETY: as for call_entry.
     unsafe {
@@ -198,7 +198,7 @@ where
 }
 
 /// Parks the thread until `work` is done, unless it is done at once.
-fn suspend(cx: &Cx, stack: &mut Stack<'_>, mut work: LocalFuture, held: bool) -> Result<Answer, Raise> {
+fn suspend(cx: &CallContext, stack: &mut Stack<'_>, mut work: LocalFuture, held: bool) -> Result<Answer, Raise> {
     if let Poll::Ready(reply) = cx.poll_new(&mut work) {
         return reply?.push(stack).map(Answer::Results);
     }
@@ -215,8 +215,8 @@ fn suspend(cx: &Cx, stack: &mut Stack<'_>, mut work: LocalFuture, held: bool) ->
 /// `return raised(second, third)`; when a row that suspends gives `PENDING`, its results are those of `wait()`;
 /// compiled code goes on behind such a call, not behind one through `R`),
 /// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
-/// `stop` (never returns; after a row that called `Cx::finish`), `wait` (the results of what a fast row has given to
-/// `Cx::park`, to be called where `can_wait()` holds and as the last thing), `ngx` and `G` (the real globals).
+/// `stop` (never returns; after a row that called `CallContext::finish`), `wait` (the results of what a fast row has given to
+/// `CallContext::park`, to be called where `can_wait()` holds and as the last thing), `ngx` and `G` (the real globals).
 pub struct Group {
     /// Its name in messages.
     pub name: &'static str,

@@ -3,8 +3,8 @@
 //! The order is OpenResty's (`ngx_http_lua_run_thread`): a spawned thread runs at once and its spawner queues behind,
 //! a user's yield queues the thread, a child's end resumes the parent that waits for it.
 
-use crate::cx::Cx;
-use crate::phase::Phase;
+use crate::cx::CallContext;
+use crate::phase::LuaPhase;
 use crate::raise::LuaError;
 use crate::row::{SUSPEND, mark};
 use crate::stack::Stack;
@@ -35,7 +35,7 @@ enum Next {
 
 /// Runs Lua code, whose allocations may be refused (see [`crate::memory`]).
 #[inline]
-pub(crate) fn limited<R>(cx: &Cx, run: impl FnOnce() -> R) -> R {
+pub(crate) fn limited<R>(cx: &CallContext, run: impl FnOnce() -> R) -> R {
     let before = cx.refuse_memory(true);
     let result = run();
     cx.refuse_memory(before);
@@ -47,7 +47,7 @@ pub(crate) fn limited<R>(cx: &Cx, run: impl FnOnce() -> R) -> R {
 /// # Safety
 /// All coroutines of `core` belong to `cx`'s live VM, `cx` has been entered for this job, and `entry` is the entry
 /// thread's id.
-pub(crate) unsafe fn run(cx: &Cx, core: &Core, entry: u64, mut id: u64, mut nargs: c_int) -> Rest {
+pub(crate) unsafe fn run(cx: &CallContext, core: &Core, entry: u64, mut id: u64, mut nargs: c_int) -> Rest {
     loop {
         let Some(lua) = core.with(id, |t| {
             t.state = State::Ready;
@@ -130,13 +130,13 @@ unsafe fn suspended(core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
 
 /// # Safety
 /// As for [`run`]; `lua` has just returned, its results stand on its stack.
-unsafe fn ended(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State) -> Next {
+unsafe fn ended(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State) -> Next {
     if let Some(code) = core.finish.get() {
         return Next::Rest(Rest::Finished(code));
     }
     // SAFETY: the caller's contract.
     unsafe { abandon(core, id, lua) };
-    if id == entry && cx.phase() == Some(Phase::SET) {
+    if id == entry && cx.phase() == Some(LuaPhase::SET) {
         // SAFETY: the coroutine is at rest.
         let stack = unsafe { Stack::new(lua, &cx.bin) };
         cx.keep_result(stack.bytes(1).unwrap_or_default());
@@ -162,7 +162,7 @@ unsafe fn ended(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_St
 
 /// # Safety
 /// As for [`run`]; `lua` has just died, the error value stands on top of its stack.
-unsafe fn failed(cx: &Cx, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State, code: c_int) -> Next {
+unsafe fn failed(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State, code: c_int) -> Next {
     // SAFETY: the caller's contract.
     let error = unsafe { traceback::describe(cx, lua, code) };
     if id == entry {
@@ -211,7 +211,7 @@ unsafe fn has_bare_text(lua: *mut sys::lua_State) -> bool {
 
 /// # Safety
 /// As for [`run`]; the whole stack of `lua` is the outcome of thread `id`.
-unsafe fn deliver(cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
+unsafe fn deliver(cx: &CallContext, core: &Core, id: u64, lua: *mut sys::lua_State) -> Next {
     // SAFETY: the caller's contract.
     unsafe {
         let n = sys::lua_gettop(lua);
@@ -223,7 +223,7 @@ unsafe fn deliver(cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State) -> Ne
 ///
 /// # Safety
 /// As for [`run`]; `n` values stand on top of `lua`.
-unsafe fn deliver_top(_cx: &Cx, core: &Core, id: u64, lua: *mut sys::lua_State, n: c_int) -> Next {
+unsafe fn deliver_top(_cx: &CallContext, core: &Core, id: u64, lua: *mut sys::lua_State, n: c_int) -> Next {
     let Some((parent, turn)) = core.with(id, |t| (t.parent, t.waited)) else {
         return Next::Queue;
     };

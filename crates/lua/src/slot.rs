@@ -5,7 +5,7 @@
 //! left anything else there, E and the closures bound to it are dropped.
 
 use crate::chunk::ChunkId;
-use crate::print::{EnvAt, Print};
+use crate::fingerprint::{EnvAt, Fingerprint};
 use crate::raw;
 use crate::threads::Core;
 use mlua_sys as sys;
@@ -37,7 +37,7 @@ pub(crate) struct Slot {
     env: c_int,
     env_at: *const c_void,
     /// E as it was when it was fresh; none where it must be walked instead.
-    print: Option<Print>,
+    fingerprint: Option<Fingerprint>,
     /// By chunk.
     closures: Vec<Closure>,
     /// Where the coroutine keeps its globals; none where Lua must be asked.
@@ -56,7 +56,7 @@ impl Slot {
             anchor: 0,
             env: 0,
             env_at: std::ptr::null(),
-            print: None,
+            fingerprint: None,
             closures: Vec::new(),
             globals: None,
             core: Rc::new(Core::new()),
@@ -83,7 +83,7 @@ impl Slot {
             raw::push_item(l, sys::LUA_REGISTRYINDEX, shared.meta);
             sys::lua_setmetatable(l, -2);
             self.env_at = sys::lua_topointer(l, -1);
-            self.print = Print::of_fresh(self.env_at, shared.meta_at);
+            self.fingerprint = Fingerprint::of_fresh(self.env_at, shared.meta_at);
             self.env = sys::luaL_ref(l, sys::LUA_REGISTRYINDEX);
         }
     }
@@ -201,7 +201,7 @@ impl Slot {
             if !dead && !bound() {
                 return false;
             }
-            if let Some(print) = &self.print {
+            if let Some(print) = &self.fingerprint {
                 return print.is_of(self.env_at);
             }
         }

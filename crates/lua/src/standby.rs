@@ -1,7 +1,7 @@
 //! A thread in reserve: a handler makes it, and it runs only if the host says that its moment has come
 //! (`ngx.on_abort`). Until then it does not keep the handler from ending.
 
-use crate::cx::Cx;
+use crate::cx::CallContext;
 use crate::light::create;
 use crate::raise::Raise;
 use crate::stack::Stack;
@@ -11,7 +11,7 @@ use crate::threads::{Core, State, Thread};
 ///
 /// # Errors
 /// No handler runs, or no Lua function stands there.
-pub fn stand_by(cx: &Cx, stack: &mut Stack<'_>, function: &str) -> Result<bool, Raise> {
+pub fn stand_by(cx: &CallContext, stack: &mut Stack<'_>, function: &str) -> Result<bool, Raise> {
     let core = cx.core().ok_or(Raise::fixed("no request ctx found"))?;
     if core.standby_made.get() {
         return Ok(false);

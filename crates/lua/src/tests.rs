@@ -29,11 +29,11 @@ pub(super) struct Log {
 }
 
 impl Hooks for Log {
-    fn global_write(&self, _: &Cx, name: &[u8], traceback: &[u8]) {
+    fn global_write(&self, _: &CallContext, name: &[u8], traceback: &[u8]) {
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
         self.globals.borrow_mut().push((text(name), text(traceback)));
     }
-    fn thread_aborted(&self, _: &Cx, error: &LuaError) {
+    fn thread_aborted(&self, _: &CallContext, error: &LuaError) {
         self.aborted.borrow_mut().push(error.to_string());
     }
 }
@@ -62,7 +62,7 @@ impl Drop for Nap {
     }
 }
 
-fn say(cx: &Cx, text: &[u8]) -> i32 {
+fn say(cx: &CallContext, text: &[u8]) -> i32 {
     let Some(request) = cx.host::<Request>() else {
         cx.put_static(b"no request found");
         return -1;
@@ -73,14 +73,14 @@ fn say(cx: &Cx, text: &[u8]) -> i32 {
     0
 }
 
-fn nap(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn nap(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let left = stack.check_number(1, "nap")? as u32;
     let reply = if stack.truthy(3) { Err(Raise::new("nap failed")) } else { Ok(Reply::Two(Value::read(stack, 2), Value::Bool(true))) };
     let drops = cx.host::<Request>().map(|r| Rc::clone(&r.drops)).unwrap_or_default();
     Ok(Later::wait(Nap { left, reply: Some(reply), drops }))
 }
 
-fn exit(cx: &Cx, code: i32) {
+fn exit(cx: &CallContext, code: i32) {
     cx.finish(code);
 }
 
@@ -114,8 +114,8 @@ pub(super) fn machine() -> (Vm, Rc<Log>) {
     vm.bind(&Group {
         name: "test",
         rows: vec![
-            Row::fast::<{ PhaseSet::of(Phase::CONTENT).with(Phase::HEADER_FILTER).bits() }, _, _>("say", say),
-            Row::fast::<{ PhaseSet::of(Phase::CONTENT).bits() }, _, _>("exit", exit),
+            Row::fast::<{ PhaseSet::of(LuaPhase::CONTENT).with(LuaPhase::HEADER_FILTER).bits() }, _, _>("say", say),
+            Row::fast::<{ PhaseSet::of(LuaPhase::CONTENT).bits() }, _, _>("exit", exit),
             Row::suspends("nap", YIELDABLE, nap),
             Row::calls("reserve", YIELDABLE, |cx, stack| {
                 let made = stand_by(cx, stack, "reserve")?;
@@ -134,7 +134,7 @@ pub(super) fn chunk(vm: &Vm, source: &str) -> ChunkId {
     vm.load_text(source.as_bytes(), "=content_by_lua(nginx.conf:42)").expect("compiles")
 }
 
-pub(super) fn drive(started: Started) -> Outcome {
+pub(super) fn drive(started: Started) -> Completion {
     match started {
         Started::Done(outcome) => outcome,
         Started::Waiting(mut job) => {
@@ -150,9 +150,9 @@ pub(super) fn drive(started: Started) -> Outcome {
 }
 
 /// Runs a handler to its end; how it ended and what it said.
-pub(super) fn run(vm: &Vm, source: &str) -> (Outcome, String) {
+pub(super) fn run(vm: &Vm, source: &str) -> (Completion, String) {
     let request = Rc::new(Request::default());
-    let outcome = drive(Job::start(vm, chunk(vm, source), Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>));
+    let outcome = drive(Job::start(vm, chunk(vm, source), LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>));
     let said = request.said.borrow().clone();
     (outcome, said)
 }
@@ -160,7 +160,7 @@ pub(super) fn run(vm: &Vm, source: &str) -> (Outcome, String) {
 /// What a handler says that returns normally.
 pub(super) fn says(vm: &Vm, source: &str) -> String {
     match run(vm, source) {
-        (Outcome::Returned, said) => said,
+        (Completion::Returned, said) => said,
         (other, said) => panic!("{other:?} after {said:?}"),
     }
 }
@@ -168,7 +168,7 @@ pub(super) fn says(vm: &Vm, source: &str) -> String {
 /// The error of a handler that fails.
 pub(super) fn fails(vm: &Vm, source: &str) -> LuaError {
     match run(vm, source).0 {
-        Outcome::Failed(error) => *error,
+        Completion::Failed(error) => *error,
         other => panic!("{other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The traceback of an uncaught error, in the form of `ngx_http_lua_thread_traceback`: every coroutine of the chain,
 //! innermost first, at most five of them with at most 22 frames each.
 
-use crate::cx::Cx;
+use crate::cx::CallContext;
 use crate::raise::{ErrorKind, LuaError};
 use crate::reference::RefBin;
 use crate::stack::{Stack, Type};
@@ -15,7 +15,7 @@ const MAX_FRAMES: c_int = 22;
 ///
 /// # Safety
 /// `l` is a live coroutine of `cx`'s VM whose last resume returned the error `code`.
-pub(crate) unsafe fn describe(cx: &Cx, l: *mut sys::lua_State, code: c_int) -> LuaError {
+pub(crate) unsafe fn describe(cx: &CallContext, l: *mut sys::lua_State, code: c_int) -> LuaError {
     // SAFETY: the caller's contract; the stack of a dead coroutine is nobody else's.
     let stack = unsafe { Stack::new(l, &cx.bin) };
     let top = stack.top();
@@ -44,7 +44,7 @@ pub(crate) unsafe fn describe(cx: &Cx, l: *mut sys::lua_State, code: c_int) -> L
 ///
 /// # Safety
 /// As for [`describe`].
-unsafe fn blamed_chain(cx: &Cx, l: *mut sys::lua_State) -> Vec<*mut sys::lua_State> {
+unsafe fn blamed_chain(cx: &CallContext, l: *mut sys::lua_State) -> Vec<*mut sys::lua_State> {
     let mut chain = vec![l];
     let bin: &RefBin = &cx.bin;
     // SAFETY: the table `blame` is in the registry for the VM's life; the values pushed are popped again, and what

@@ -3,9 +3,9 @@
 use crate::boot::{self, Prelude, protected, push_native};
 use crate::chunk::{self, ChunkId, Chunks};
 use crate::cpu::Watchdog;
-use crate::cx::{Cx, Hooks};
+use crate::cx::{CallContext, Hooks};
 use crate::memory::Meter;
-use crate::phase::Phase;
+use crate::phase::LuaPhase;
 use crate::raise::{ErrorKind, LuaError};
 use crate::reference::Ref;
 use crate::row::{Group, Kind};
@@ -41,7 +41,7 @@ pub struct Vm {
 #[allow(clippy::vec_box, reason = "a slot is handed on several times per handler: a pointer moves faster than its fields")]
 struct Inner {
     shared: Shared,
-    cx: Rc<Cx>,
+    cx: Rc<CallContext>,
     prelude: Prelude,
     slots: RefCell<Vec<Box<Slot>>>,
     /// How many of them are kept.
@@ -80,7 +80,7 @@ impl Vm {
         }
         // SAFETY: as above. Opening the libraries fails only for want of memory.
         unsafe { sys::luaL_openlibs(main) };
-        let cx = Rc::new(Cx::new());
+        let cx = Rc::new(CallContext::new());
         // SAFETY: as above; `Inner` drops the context after it closed the state.
         let prelude = unsafe { boot::run_prelude(main, &cx) }.inspect_err(|_| {
             // SAFETY: nothing else was made of this state.
@@ -132,7 +132,7 @@ impl Vm {
     }
 
     /// The VM's context, for hosts that prepare it outside of rows.
-    pub fn cx(&self) -> &Cx {
+    pub fn cx(&self) -> &CallContext {
         &self.inner.cx
     }
 
@@ -252,7 +252,7 @@ impl Vm {
     ///
     /// # Errors
     /// The chunk failed; the message carries the traceback, as OpenResty prints it at start.
-    pub fn run_init(&self, chunk: ChunkId, phase: Phase, host: Option<Rc<dyn Any>>) -> Result<(), LuaError> {
+    pub fn run_init(&self, chunk: ChunkId, phase: LuaPhase, host: Option<Rc<dyn Any>>) -> Result<(), LuaError> {
         let l = self.enter()?;
         let factory = self.factory(chunk)?;
         let cx = &self.inner.cx;
@@ -281,14 +281,14 @@ impl Vm {
     pub fn run_now<T>(
         &self,
         chunk: ChunkId,
-        phase: Phase,
+        phase: LuaPhase,
         host: Option<Rc<dyn Any>>,
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         read: impl FnOnce(&mut Stack<'_>) -> T,
     ) -> Result<T, LuaError> {
         let mut slot = self.take_slot(chunk)?;
         let cx = &self.inner.cx;
-        let saved = cx.enter(host, Some(Phase { yields: false, ..phase }), None, None);
+        let saved = cx.enter(host, Some(LuaPhase { yields: false, ..phase }), None, None);
         // SAFETY: the slot is this run's alone, with the chunk's closure on its stack.
         let result = catch_unwind(AssertUnwindSafe(|| unsafe { run_to_end(cx, slot.lua, push, read) }));
         slot.detached = cx.detached.get();
@@ -436,7 +436,7 @@ impl Vm {
 /// # Safety
 /// `lua` is a coroutine at rest with a function on its stack, which nobody else uses.
 unsafe fn run_to_end<T>(
-    cx: &Cx,
+    cx: &CallContext,
     lua: *mut sys::lua_State,
     push: impl FnOnce(&mut Stack<'_>) -> usize,
     read: impl FnOnce(&mut Stack<'_>) -> T,

@@ -1,6 +1,6 @@
 //! `limit_conn`: how many requests with one key may be in progress.
 
-use crate::limits::{self, Declared, Place, Places};
+use crate::limits::{self, Declared, LimitZone, LimitZones};
 use base::text;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -22,7 +22,7 @@ struct Connections;
 
 #[derive(Clone)]
 struct Limit {
-    place: Rc<Place<Connections>>,
+    place: Rc<LimitZone<Connections>>,
     most: u64,
 }
 
@@ -33,7 +33,7 @@ fn levels(levels: &mut Levels) {
 }
 
 fn complete(frame: &Frame) -> Result<(), Error> {
-    frame.main.get::<Places<Connections>>().check()
+    frame.main.get::<LimitZones<Connections>>().check()
 }
 
 fn variables(variables: &mut Variables) {
@@ -57,7 +57,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let place = cx.main::<Places<Connections>>().place(&cx.text(0), cx.error(""));
+    let place = cx.main::<LimitZones<Connections>>().place(&cx.text(0), cx.error(""));
     let most = text::parse_number(cx.arg(1)).filter(|n| *n > 0);
     let most = most.ok_or_else(|| cx.error_at(1, format!("invalid number of connections \"{}\"", cx.text(1))))?;
     if most > 65_535 {
@@ -82,7 +82,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 
 /// One count that must be given back.
 struct Count {
-    place: Rc<Place<Connections>>,
+    place: Rc<LimitZone<Connections>>,
     record: Record,
     resets: u64,
 }
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn counts_go_up_and_down() {
-        let place = Places::<Connections>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE));
+        let place = LimitZones::<Connections>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE));
         let zone = Rc::new(Zone::new("z", "limit_conn", 1 << 16).unwrap());
         assert!(place.declared.set(Declared { zone, key: Complex::from_literal(b"k"), extra: Connections }).is_ok());
         let declared = place.declared.get().unwrap();

@@ -1,6 +1,6 @@
 //! `limit_req`: how fast requests with one key may come (the leaky bucket of nginx's manual).
 
-use crate::limits::{self, Declared, Place, Places};
+use crate::limits::{self, Declared, LimitZone, LimitZones};
 use base::clock;
 use base::log::Level;
 use base::text;
@@ -25,7 +25,7 @@ struct Rate(u64);
 
 #[derive(Clone)]
 struct Limit {
-    place: Rc<Place<Rate>>,
+    place: Rc<LimitZone<Rate>>,
     /// Requests times 1000.
     burst: u64,
     /// Requests times 1000; `u64::MAX` never delays.
@@ -39,7 +39,7 @@ fn levels(levels: &mut Levels) {
 }
 
 fn complete(frame: &Frame) -> Result<(), Error> {
-    frame.main.get::<Places<Rate>>().check()
+    frame.main.get::<LimitZones<Rate>>().check()
 }
 
 fn variables(variables: &mut Variables) {
@@ -101,7 +101,7 @@ fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
         }
     }
     let name = name.ok_or_else(|| cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())))?;
-    let place = cx.main::<Places<Rate>>().place(&name, cx.error(""));
+    let place = cx.main::<LimitZones<Rate>>().place(&name, cx.error(""));
     let mut conf = cx.location::<Conf>();
     let limits = conf.limits.get_or_insert_default();
     if limits.iter().any(|l| Rc::ptr_eq(&l.place, &place)) {
@@ -353,7 +353,7 @@ mod tests {
     use shm::Zone;
 
     fn limit(burst: u64) -> Limit {
-        Limit { place: Places::<Rate>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE)), burst, delay: 0 }
+        Limit { place: LimitZones::<Rate>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE)), burst, delay: 0 }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Declared<T> {
 }
 
 /// A zone by name: a place that its declaration fills.
-pub(crate) struct Place<T> {
+pub(crate) struct LimitZone<T> {
     pub(crate) name: Box<str>,
     /// Where it was named first.
     named: Error,
@@ -35,23 +35,23 @@ pub(crate) struct Place<T> {
 }
 
 /// All zones of one kind of limit in a configuration.
-pub(crate) struct Places<T> {
-    list: Vec<Rc<Place<T>>>,
+pub(crate) struct LimitZones<T> {
+    list: Vec<Rc<LimitZone<T>>>,
 }
 
-impl<T> Default for Places<T> {
+impl<T> Default for LimitZones<T> {
     fn default() -> Self {
-        Places { list: Vec::new() }
+        LimitZones { list: Vec::new() }
     }
 }
 
-impl<T> Places<T> {
+impl<T> LimitZones<T> {
     /// The place called `name`, made if nobody named it yet; `named` is an error where it is named now.
-    pub(crate) fn place(&mut self, name: &str, named: Error) -> Rc<Place<T>> {
+    pub(crate) fn place(&mut self, name: &str, named: Error) -> Rc<LimitZone<T>> {
         if let Some(place) = self.list.iter().find(|p| *p.name == *name) {
             return place.clone();
         }
-        let place = Rc::new(Place { name: name.into(), named, declared: OnceCell::new() });
+        let place = Rc::new(LimitZone { name: name.into(), named, declared: OnceCell::new() });
         self.list.push(place.clone());
         place
     }
@@ -94,7 +94,7 @@ pub(crate) fn declare<T: 'static>(cx: &Cx<'_>, module: &'static str, zone: (Stri
         return Err(cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())));
     }
     let key = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?;
-    let place = cx.main::<Places<T>>().place(&name, cx.error(""));
+    let place = cx.main::<LimitZones<T>>().place(&name, cx.error(""));
     if let Some(declared) = place.declared.get() {
         let bound = String::from_utf8_lossy(declared.key.source());
         return Err(cx.error(format!("{} \"{name}\" is already bound to key \"{bound}\"", cx.name())));

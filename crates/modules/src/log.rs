@@ -15,7 +15,7 @@ use conf::tree::{Error, Span};
 use file::{AccessFile, Buffering};
 use format::Format;
 use http::log_files::LogFiles;
-use http::root::Ground;
+use http::root::MainContext;
 use http::{Attach, Complex, Levels, Module, Phase, Request, Step, log_request};
 use session::variable::Variables;
 use std::cell::Cell;
@@ -186,7 +186,7 @@ fn target(cx: &Cx<'_>, buffering: Buffering) -> Result<Target, Error> {
         }
         return Ok(Target::Path(compile(cx, 0)?));
     }
-    let full = cx.global::<Ground>().paths.resolve(path);
+    let full = cx.global::<MainContext>().paths.resolve(path);
     let known = cx.main::<Formats>().files.get(&full).cloned();
     let file = match known {
         Some(file) => file,
@@ -205,7 +205,7 @@ fn target(cx: &Cx<'_>, buffering: Buffering) -> Result<Target, Error> {
 
 /// Opens the files while the privileges to do so are there. Without any `access_log` in `http`, the default one is used.
 fn complete(frame: &Frame) -> Result<(), Error> {
-    let paths = frame.global.get::<Ground>().paths.clone();
+    let paths = frame.global.get::<MainContext>().paths.clone();
     let unset = {
         let own = frame.location.get::<AccessLogs>();
         own.list.is_none() && !own.off

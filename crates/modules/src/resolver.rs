@@ -6,7 +6,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::resolving::{Resolving, log_trouble};
-use http::root::Ground;
+use http::root::MainContext;
 use http::{Attach, Levels, Module};
 use resolver::{Resolver, Settings};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -100,7 +100,7 @@ fn servers(text: &str) -> Result<Vec<SocketAddr>, &'static str> {
 
 /// Adds the name servers of a file like `/etc/resolv.conf`.
 fn from_file(cx: &Cx<'_>, i: usize, path: &str, settings: &mut Settings) -> Result<(), Error> {
-    let path = cx.global::<Ground>().paths.resolve_conf(path.as_bytes());
+    let path = cx.global::<MainContext>().paths.resolve_conf(path.as_bytes());
     let text =
         std::fs::read(&path).map_err(|error| cx.error_at(i, format!("open() \"{}\" failed {}", path.display(), describe(&error))))?;
     settings.servers.extend(name_servers(&String::from_utf8_lossy(&text)));

@@ -10,21 +10,21 @@ use socket2::{Domain, SockAddr};
 /// An address of the three families that nginx listens on and connects to. `Display` gives nginx's text:
 /// `0.0.0.0:80`, `[::]:80`, `unix:/path`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
+pub enum SocketAddress {
     /// IPv4 or IPv6 with a port.
     Internet(SocketAddr),
     /// The path of a unix-domain socket.
     Unix(PathBuf),
 }
 
-impl Address {
+impl SocketAddress {
     /// The address family for socket(2).
     #[must_use]
     pub fn domain(&self) -> Domain {
         match self {
-            Address::Internet(SocketAddr::V4(_)) => Domain::IPV4,
-            Address::Internet(SocketAddr::V6(_)) => Domain::IPV6,
-            Address::Unix(_) => Domain::UNIX,
+            SocketAddress::Internet(SocketAddr::V4(_)) => Domain::IPV4,
+            SocketAddress::Internet(SocketAddr::V6(_)) => Domain::IPV6,
+            SocketAddress::Unix(_) => Domain::UNIX,
         }
     }
 
@@ -34,8 +34,8 @@ impl Address {
     /// `InvalidInput` for a unix path that is too long or holds NUL.
     pub fn to_socket(&self) -> io::Result<SockAddr> {
         match self {
-            Address::Internet(address) => Ok(SockAddr::from(*address)),
-            Address::Unix(path) => SockAddr::unix(path),
+            SocketAddress::Internet(address) => Ok(SockAddr::from(*address)),
+            SocketAddress::Unix(path) => SockAddr::unix(path),
         }
     }
 
@@ -43,33 +43,33 @@ impl Address {
     #[must_use]
     pub fn from_socket(address: &SockAddr) -> Option<Self> {
         if let Some(internet) = address.as_socket() {
-            return Some(Address::Internet(internet));
+            return Some(SocketAddress::Internet(internet));
         }
-        Some(Address::Unix(address.as_pathname()?.to_owned()))
+        Some(SocketAddress::Unix(address.as_pathname()?.to_owned()))
     }
 
     /// The IP address; `None` for a unix-domain socket.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Address::Internet(address) => Some(address.ip()),
-            Address::Unix(_) => None,
+            SocketAddress::Internet(address) => Some(address.ip()),
+            SocketAddress::Unix(_) => None,
         }
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for SocketAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Internet(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            SocketAddress::Internet(address) => address.fmt(f),
+            SocketAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
 
-impl From<SocketAddr> for Address {
+impl From<SocketAddr> for SocketAddress {
     fn from(address: SocketAddr) -> Self {
-        Address::Internet(address)
+        SocketAddress::Internet(address)
     }
 }
 
@@ -81,13 +81,13 @@ mod tests {
     fn text_is_nginxs_and_the_kernels_form_comes_back() {
         let table = [("0.0.0.0:80", "0.0.0.0:80"), ("[::]:8080", "[::]:8080")];
         for (given, text) in table {
-            let address = Address::from(given.parse::<SocketAddr>().unwrap());
+            let address = SocketAddress::from(given.parse::<SocketAddr>().unwrap());
             assert_eq!(address.to_string(), text);
-            assert_eq!(Address::from_socket(&address.to_socket().unwrap()), Some(address));
+            assert_eq!(SocketAddress::from_socket(&address.to_socket().unwrap()), Some(address));
         }
-        let unix = Address::Unix("/run/a.sock".into());
+        let unix = SocketAddress::Unix("/run/a.sock".into());
         assert_eq!(unix.to_string(), "unix:/run/a.sock");
-        assert_eq!(Address::from_socket(&unix.to_socket().unwrap()), Some(unix));
-        assert!(Address::Unix("x".repeat(200).into()).to_socket().is_err());
+        assert_eq!(SocketAddress::from_socket(&unix.to_socket().unwrap()), Some(unix));
+        assert!(SocketAddress::Unix("x".repeat(200).into()).to_socket().is_err());
     }
 }

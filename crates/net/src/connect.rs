@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{SockRef, Socket, Type};
 use tokio::net::{TcpSocket, UnixStream};
 
-use crate::address::Address;
+use crate::address::SocketAddress;
 use crate::stream::Stream;
 
 /// How a connection is opened.
@@ -32,14 +32,14 @@ pub struct Options {
 /// # Errors
 /// `TimedOut` (without an error number) when `options.timeout` passed; otherwise what socket(2), bind(2) or connect(2)
 /// report.
-pub async fn connect(target: &Address, options: Options) -> io::Result<Stream> {
+pub async fn connect(target: &SocketAddress, options: Options) -> io::Result<Stream> {
     let connecting = async {
         match target {
-            Address::Internet(address) => {
+            SocketAddress::Internet(address) => {
                 let socket = TcpSocket::from_std_stream(prepare(target, options)?.into());
                 Ok(Stream::Tcp(socket.connect(*address).await?))
             }
-            Address::Unix(path) => {
+            SocketAddress::Unix(path) => {
                 let stream = UnixStream::connect(path).await?;
                 set_buffers(SockRef::from(&stream), options)?;
                 Ok(Stream::Unix(stream))
@@ -52,7 +52,7 @@ pub async fn connect(target: &Address, options: Options) -> io::Result<Stream> {
     }
 }
 
-fn prepare(target: &Address, options: Options) -> io::Result<Socket> {
+fn prepare(target: &SocketAddress, options: Options) -> io::Result<Socket> {
     let socket = Socket::new(target.domain(), Type::STREAM.cloexec().nonblocking(), None)?;
     if options.keepalive {
         socket.set_keepalive(true)?;
@@ -92,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn connects_from_the_bound_address() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = Address::Internet(listener.local_addr().unwrap());
+        let target = SocketAddress::Internet(listener.local_addr().unwrap());
         let options = Options { bind: Some("127.0.0.2:0".parse().unwrap()), ..Options::default() };
         let _stream = connect(&target, options).await.unwrap();
         let (_, peer) = listener.accept().unwrap();
@@ -104,7 +104,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let path = std::env::temp_dir().join(format!("lunette-connect-{}", std::process::id()));
         let _unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        for target in [Address::Internet(listener.local_addr().unwrap()), Address::Unix(path.clone())] {
+        for target in [SocketAddress::Internet(listener.local_addr().unwrap()), SocketAddress::Unix(path.clone())] {
             let options = Options { receive_buffer: Some(20_000), send_buffer: Some(30_000), ..Options::default() };
             let stream = connect(&target, options).await.unwrap();
             let socket = SockRef::from(&stream);
@@ -117,10 +117,10 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_carries_the_kernels_number() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let target = Address::Internet(SocketAddr::from(([127, 0, 0, 1], port)));
+        let target = SocketAddress::Internet(SocketAddr::from(([127, 0, 0, 1], port)));
         let error = connect(&target, Options::default()).await.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(111));
-        let error = connect(&Address::Unix("/nonexistent.sock".into()), Options::default()).await.unwrap_err();
+        let error = connect(&SocketAddress::Unix("/nonexistent.sock".into()), Options::default()).await.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(2));
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let listener = Socket::new(socket2::Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         listener.listen(0).unwrap();
-        let target = Address::from_socket(&listener.local_addr().unwrap()).unwrap();
+        let target = SocketAddress::from_socket(&listener.local_addr().unwrap()).unwrap();
         let options = Options { timeout: Some(Duration::from_millis(50)), ..Options::default() };
         let mut kept = Vec::new();
         let mut last = None;

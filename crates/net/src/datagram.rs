@@ -8,7 +8,7 @@ use socket2::{SockAddr, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
 
-use crate::address::Address;
+use crate::address::SocketAddress;
 
 /// A refusal is no datagram to epoll(7), only an error.
 const NEWS: Interest = Interest::READABLE.add(Interest::ERROR);
@@ -28,17 +28,17 @@ impl Datagram {
     ///
     /// # Errors
     /// What socket(2), bind(2) or connect(2) report.
-    pub fn connect(peer: &Address, local: Option<SocketAddr>) -> io::Result<Datagram> {
+    pub fn connect(peer: &SocketAddress, local: Option<SocketAddr>) -> io::Result<Datagram> {
         let socket = Socket::new(peer.domain(), Type::DGRAM.cloexec().nonblocking(), None)?;
         match peer {
             // A name of no bytes asks the kernel for one, unix(7) "Autobind feature".
-            Address::Unix(_) => socket.bind(&SockAddr::unix("")?)?,
-            Address::Internet(_) => local.map_or(Ok(()), |local| socket.bind(&local.into()))?,
+            SocketAddress::Unix(_) => socket.bind(&SockAddr::unix("")?)?,
+            SocketAddress::Internet(_) => local.map_or(Ok(()), |local| socket.bind(&local.into()))?,
         }
         socket.connect(&peer.to_socket()?)?;
         Ok(match peer {
-            Address::Internet(_) => Datagram::Udp(UdpSocket::from_std(socket.into())?),
-            Address::Unix(_) => Datagram::Unix(UnixDatagram::from_std(socket.into())?),
+            SocketAddress::Internet(_) => Datagram::Udp(UdpSocket::from_std(socket.into())?),
+            SocketAddress::Unix(_) => Datagram::Unix(UnixDatagram::from_std(socket.into())?),
         })
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("lunette-datagram-{}.sock", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let peer = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        let socket = Datagram::connect(&Address::Unix(path.clone()), None).unwrap();
+        let socket = Datagram::connect(&SocketAddress::Unix(path.clone()), None).unwrap();
         std::fs::remove_file(&path).unwrap();
         socket.try_send(b"abc").unwrap();
         let mut buffer = [0; 10];

@@ -16,22 +16,22 @@ use tokio::time::Instant;
 const FOREVER: Duration = Duration::from_secs(1 << 32);
 
 #[derive(Debug)]
-enum Place {
+enum SlabEntry {
     Free,
     Waiting(Instant, Waker),
     Due,
 }
 
 #[derive(Debug, Default)]
-struct Places {
-    all: Vec<Place>,
+struct Slab {
+    all: Vec<SlabEntry>,
     free: Vec<usize>,
 }
 
 /// The limits of one worker's waits.
 #[derive(Debug, Default)]
 pub struct Deadlines {
-    places: RefCell<Places>,
+    places: RefCell<Slab>,
     /// Until when the task sleeps; none: until it is woken.
     next: Cell<Option<Instant>>,
     earlier: Notify,
@@ -79,13 +79,13 @@ impl Deadlines {
         let mut next = None;
         for place in &mut self.places.borrow_mut().all {
             match place {
-                Place::Waiting(due, _) if *due <= now => {
-                    if let Place::Waiting(_, waker) = std::mem::replace(place, Place::Due) {
+                SlabEntry::Waiting(due, _) if *due <= now => {
+                    if let SlabEntry::Waiting(_, waker) = std::mem::replace(place, SlabEntry::Due) {
                         waker.wake();
                     }
                 }
-                Place::Waiting(due, _) => next = Some(next.map_or(*due, |next: Instant| next.min(*due))),
-                Place::Free | Place::Due => {}
+                SlabEntry::Waiting(due, _) => next = Some(next.map_or(*due, |next: Instant| next.min(*due))),
+                SlabEntry::Free | SlabEntry::Due => {}
             }
         }
         self.next.set(next);
@@ -93,7 +93,7 @@ impl Deadlines {
 
     fn enter(&self, due: Instant, waker: Waker) -> usize {
         let mut places = self.places.borrow_mut();
-        let entry = Place::Waiting(due, waker);
+        let entry = SlabEntry::Waiting(due, waker);
         let at = places.free.pop().unwrap_or(places.all.len());
         match places.all.get_mut(at) {
             Some(place) => *place = entry,
@@ -115,7 +115,7 @@ impl Limit {
             return Poll::Pending;
         };
         match self.list.places.borrow_mut().all.get_mut(at) {
-            Some(Place::Waiting(_, waker)) => {
+            Some(SlabEntry::Waiting(_, waker)) => {
                 waker.clone_from(cx.waker());
                 Poll::Pending
             }
@@ -129,7 +129,7 @@ impl Drop for Limit {
         let Some(at) = self.place else { return };
         let mut places = self.list.places.borrow_mut();
         if let Some(place) = places.all.get_mut(at) {
-            *place = Place::Free;
+            *place = SlabEntry::Free;
             places.free.push(at);
         }
     }

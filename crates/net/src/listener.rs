@@ -11,7 +11,7 @@ use base::errno::describe;
 use base::log::Level;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::address::Address;
+use crate::address::SocketAddress;
 
 /// Length of the accept queue when the configuration does not say (`NGX_LISTEN_BACKLOG` on Linux).
 pub const DEFAULT_BACKLOG: i32 = 511;
@@ -46,7 +46,7 @@ pub struct KeepAlive {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenSpec {
     /// Where to listen.
-    pub address: Address,
+    pub address: SocketAddress,
     /// Connections or datagrams.
     pub kind: Kind,
     /// Length of the accept queue, listen(2).
@@ -70,7 +70,7 @@ pub struct ListenSpec {
 impl ListenSpec {
     /// A stream listener at `address` with nginx's defaults.
     #[must_use]
-    pub fn new(address: Address) -> Self {
+    pub fn new(address: SocketAddress) -> Self {
         Self {
             address,
             kind: Kind::Stream,
@@ -106,7 +106,7 @@ pub struct OpenFailed;
 struct Held {
     /// Index of the specification; `None` for one that no specification wants.
     spec: Option<usize>,
-    address: Address,
+    address: SocketAddress,
     kind: Kind,
     socket: Socket,
     /// Whether the socket's file must go when a unix socket is closed for good.
@@ -270,7 +270,7 @@ impl Listeners {
 }
 
 fn unlink(held: &Held, report: Report<'_>) {
-    if let (Address::Unix(path), true) = (&held.address, held.ours)
+    if let (SocketAddress::Unix(path), true) = (&held.address, held.ours)
         && let Err(error) = std::fs::remove_file(path)
     {
         report(Level::Emerg, &format!("unlink() \"{}\" failed {}", path.display(), describe(&error)));
@@ -280,7 +280,7 @@ fn unlink(held: &Held, report: Report<'_>) {
 fn inherited(number: RawFd) -> io::Result<Held> {
     let socket = Socket::from(sys::descriptor::adopt(number)?);
     socket.set_cloexec(true)?;
-    let address = Address::from_socket(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
+    let address = SocketAddress::from_socket(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
     let kind = if socket.r#type()? == Type::DGRAM { Kind::Datagram } else { Kind::Stream };
     Ok(Held { spec: None, address, kind, socket, ours: true })
 }
@@ -342,7 +342,7 @@ fn open_one(spec: &ListenSpec, purpose: Purpose, report: Report<'_>) -> Result<O
         }
         return if busy { Ok(None) } else { Err(OpenFailed) };
     }
-    if let Address::Unix(path) = address {
+    if let SocketAddress::Unix(path) = address {
         open_to_all(path, purpose, &mut fail);
     }
     if purpose == Purpose::Serve

@@ -51,15 +51,15 @@ struct Parked<T> {
 
 /// One slab entry. The generation tells an event for an earlier tenant from one for the present.
 #[derive(Debug)]
-struct Place<T> {
+struct SlabEntry<T> {
     generation: u32,
     tenant: Option<Parked<T>>,
 }
 
 /// The slab and the wheel, without any clock or system call.
 #[derive(Debug)]
-struct Places<T> {
-    places: Vec<Place<T>>,
+struct Slab<T> {
+    places: Vec<SlabEntry<T>>,
     free: Vec<u32>,
     wheel: Vec<u32>,
     /// The second up to which deadlines have been honoured.
@@ -70,7 +70,7 @@ fn slot_of(second: u32) -> usize {
     usize::try_from(second).unwrap_or(0) % SLOTS
 }
 
-impl<T> Places<T> {
+impl<T> Slab<T> {
     fn new() -> Self {
         Self { places: Vec::new(), free: Vec::new(), wheel: vec![NONE; SLOTS], swept: 0 }
     }
@@ -87,7 +87,7 @@ impl<T> Places<T> {
     fn reserve(&mut self) -> Option<(u32, u32)> {
         if self.free.is_empty() {
             let index = u32::try_from(self.places.len()).ok().filter(|index| *index != NONE)?;
-            self.places.push(Place { generation: 0, tenant: None });
+            self.places.push(SlabEntry { generation: 0, tenant: None });
             self.free.push(index);
         }
         let index = *self.free.last()?;
@@ -95,7 +95,7 @@ impl<T> Places<T> {
         Some((index, place.generation))
     }
 
-    /// Lets a tenant into the place that [`Places::reserve`] named.
+    /// Lets a tenant into the place that [`Slab::reserve`] named.
     fn enter(&mut self, index: u32, fd: OwnedFd, payload: T, deadline: u32) {
         let deadline = deadline.max(self.swept.saturating_add(1));
         let Some(head) = self.wheel.get_mut(slot_of(deadline)) else { return };
@@ -163,7 +163,7 @@ impl<T> Places<T> {
 
 #[derive(Debug)]
 struct Inner<T> {
-    places: Places<T>,
+    places: Slab<T>,
     leaving: VecDeque<Left<T>>,
     events: Vec<Event>,
 }
@@ -184,7 +184,7 @@ impl<T> Lot<T> {
     /// What epoll_create1(2) or epoll_ctl(2) report.
     pub fn new() -> io::Result<Self> {
         let io = sys::watch::readable(Epoll::new()?)?;
-        let inner = Inner { places: Places::new(), leaving: VecDeque::new(), events: Vec::new() };
+        let inner = Inner { places: Slab::new(), leaving: VecDeque::new(), events: Vec::new() };
         Ok(Self { io, inner: RefCell::new(inner), started: Instant::now(), filled: Notify::new() })
     }
 
@@ -316,12 +316,12 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Place<[u64; 5]>>() + size_of::<u32>() <= 72);
+        assert!(size_of::<SlabEntry<[u64; 5]>>() + size_of::<u32>() <= 72);
     }
 
     #[test]
     fn the_wheel_expires_each_at_its_second_even_rounds_later() {
-        let mut places = Places::new();
+        let mut places = Slab::new();
         let deadlines = [3, 3, 4, 259, 700];
         for deadline in deadlines {
             let (index, _) = places.reserve().unwrap();
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn leaving_from_the_middle_keeps_the_list_whole() {
-        let mut places = Places::new();
+        let mut places = Slab::new();
         let mut data = Vec::new();
         for payload in 0..5_u32 {
             let (index, generation) = places.reserve().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::caching::fill;
 use crate::caching::serve;
-use crate::connection::Connection;
+use crate::connection::UpstreamConnection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
@@ -19,7 +19,7 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use http::{Outcome, log_request};
-use net::address::Address;
+use net::address::SocketAddress;
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -58,7 +58,7 @@ const CONNECTING: &str = "connecting to upstream";
 const SENDING: &str = "sending request to upstream";
 const READING_HEAD: &str = "reading response header from upstream";
 const READING: &str = "reading upstream";
-const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
+const TIMED_OUT: &[u8] = b"upstream timed out (110: UpstreamConnection timed out)";
 
 /// Why there is no connection.
 enum Unopened {
@@ -123,7 +123,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Whether this try may be made anew on a fresh connection: an idle one that died on the way says nothing about its server.
-    fn is_free(&self, connection: &Connection) -> bool {
+    fn is_free(&self, connection: &UpstreamConnection) -> bool {
         connection.reused
             && self.exchange.scratch.input.is_empty()
             && retry::may_repeat(&self.exchange.route.plan, self.exchange.encoded.once, &self.failure(next::ERROR, 502))
@@ -150,11 +150,11 @@ impl<'a> Attempt<'a> {
         });
     }
 
-    fn take_pooled(&self) -> Option<Connection> {
+    fn take_pooled(&self) -> Option<UpstreamConnection> {
         self.exchange.take_idle(&self.lease.peer)
     }
 
-    async fn connect(&self) -> Result<Connection, End> {
+    async fn connect(&self) -> Result<UpstreamConnection, End> {
         let request = self.exchange.request.clone();
         request.action.set(CONNECTING);
         let plan = &self.exchange.route.plan;
@@ -194,7 +194,7 @@ impl<'a> Attempt<'a> {
                 self.finish(499);
                 Err(End::Client(outcome))
             }
-            Some(Ok(stream)) => Ok(Connection::new(stream, now_ms())),
+            Some(Ok(stream)) => Ok(UpstreamConnection::new(stream, now_ms())),
             Some(Err(Unopened::Shake(Fault::Internal))) => {
                 self.finish(0);
                 Err(End::Client(Outcome::Status(500)))
@@ -207,7 +207,7 @@ impl<'a> Attempt<'a> {
             Some(Err(Unopened::Connect(error))) => {
                 let what = errno::describe(&error);
                 // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
-                let at_once = matches!(&target, Address::Unix(_)) || errno::is_local(&error);
+                let at_once = matches!(&target, SocketAddress::Unix(_)) || errno::is_local(&error);
                 let line = if at_once { format!("connect() to {target} failed {what}") } else { format!("connect() failed {what}") };
                 let level = errno::severity(&error).max(Level::Crit);
                 self.request().log(level, line.as_bytes());
@@ -222,7 +222,7 @@ impl<'a> Attempt<'a> {
         Outcome::Status(499)
     }
 
-    async fn head(&mut self, connection: &mut Connection) -> Result<Answer, Problem> {
+    async fn head(&mut self, connection: &mut UpstreamConnection) -> Result<Answer, Problem> {
         self.request().action.set(SENDING);
         let scratch = &mut self.exchange.scratch;
         scratch.input.clear();
@@ -237,7 +237,7 @@ impl<'a> Attempt<'a> {
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Result<(), Problem> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Result<(), Problem> {
         if self.sender.is_done() || self.send_error.is_some() {
             return Ok(());
         }
@@ -260,7 +260,7 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Answer, Problem>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Result<Answer, Problem>> {
         self.poll_send(cx, connection)?;
         loop {
             match connection.stream.poll_read(cx, &mut self.exchange.scratch.input) {
@@ -336,7 +336,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn answer(&mut self, connection: Connection, answer: Answer) -> End {
+    async fn answer(&mut self, connection: UpstreamConnection, answer: Answer) -> End {
         let exchange = &mut *self.exchange;
         exchange.record.update(now_ms(), |t, elapsed| {
             t.header = Some(elapsed);
@@ -390,7 +390,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Keeps the connection of an answer that needs no reading.
-    fn keep_whole(&self, connection: Connection, answer: &Answer) {
+    fn keep_whole(&self, connection: UpstreamConnection, answer: &Answer) {
         let bare = matches!(answer.body, Framing::Empty) && self.exchange.scratch.input.len() == answer.length;
         if bare && answer.keep_alive && self.sender.is_done() {
             self.exchange.keep(&self.lease.peer, connection);
@@ -408,7 +408,7 @@ impl<'a> Attempt<'a> {
         core.error_pages.as_ref().is_some_and(|pages| pages.iter().any(|page| page.status == status))
     }
 
-    async fn relay(&mut self, connection: Connection, answer: Answer, buffering: bool, tee: Option<Tee>) -> Outcome {
+    async fn relay(&mut self, connection: UpstreamConnection, answer: Answer, buffering: bool, tee: Option<Tee>) -> Outcome {
         let Answer { length, keep_alive, body, .. } = answer;
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
@@ -441,7 +441,7 @@ impl<'a> Attempt<'a> {
         relay::complete(&request, &exchange.route.plan, relayed.rest).await
     }
 
-    async fn tunnel(&mut self, connection: Connection, head: usize) -> Outcome {
+    async fn tunnel(&mut self, connection: UpstreamConnection, head: usize) -> Outcome {
         let exchange = &*self.exchange;
         let request = exchange.request.clone();
         request.flags.keepalive.set(false);

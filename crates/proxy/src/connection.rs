@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A connection with its timer, which moves into the pool and out with it, so that waiting allocates nothing.
 #[derive(Debug)]
-pub struct Connection {
+pub struct UpstreamConnection {
     /// The socket.
     pub stream: Stream,
     timer: Pin<Box<Sleep>>,
@@ -32,14 +32,14 @@ pub struct Connection {
     pub reused: bool,
 }
 
-impl Connection {
+impl UpstreamConnection {
     /// A fresh connection.
     #[must_use]
-    pub fn new(stream: Stream, now_ms: u64) -> Connection {
+    pub fn new(stream: Stream, now_ms: u64) -> UpstreamConnection {
         const FIRST: u64 = 60_000;
         let timer = Box::pin(sleep_until(Instant::now() + Duration::from_millis(FIRST)));
         let (armed_ms, deadline_ms) = (now_ms + FIRST, now_ms + FIRST);
-        Connection { stream, timer, armed_ms, deadline_ms, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
+        UpstreamConnection { stream, timer, armed_ms, deadline_ms, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
     }
 
     /// Lets the timer run out `ms` milliseconds from now.
@@ -73,14 +73,14 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for UpstreamConnection {
     fn drop(&mut self) {
         // A server that does not hear it may think that somebody cut the connection. It may have gone itself.
         let _ = self.stream.close_notify();
     }
 }
 
-impl Idle for Connection {
+impl Idle for UpstreamConnection {
     fn is_alive(&self) -> bool {
         clock::monotonic_ms() <= self.idle_until_ms && self.stream.is_quiet()
     }
@@ -117,7 +117,7 @@ pub struct Keepalive {
 
 #[derive(Debug)]
 struct Idles {
-    pool: Pool<Key, Connection>,
+    pool: Pool<Key, UpstreamConnection>,
     tended: Cell<bool>,
 }
 
@@ -130,7 +130,7 @@ impl Keepalive {
     }
 
     /// The idle connection that was used last.
-    pub fn take(&self, key: Key) -> Option<Connection> {
+    pub fn take(&self, key: Key) -> Option<UpstreamConnection> {
         let mut connection = self.pool.pool.get(&key)?;
         connection.reused = true;
         connection.idle_until_ms = u64::MAX;
@@ -143,12 +143,12 @@ impl Keepalive {
     }
 
     /// Keeps a connection if it may serve another request.
-    pub fn put(&self, key: Key, connection: Connection, now_ms: u64) {
+    pub fn put(&self, key: Key, connection: UpstreamConnection, now_ms: u64) {
         self.put_for(key, connection, now_ms, self.requests, self.timeout);
     }
 
     /// As [`Keepalive::put`], with limits of this connection alone.
-    pub fn put_for(&self, key: Key, mut connection: Connection, now_ms: u64, requests: u64, timeout: Duration) {
+    pub fn put_for(&self, key: Key, mut connection: UpstreamConnection, now_ms: u64, requests: u64, timeout: Duration) {
         if connection.requests >= requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
             return;
         }

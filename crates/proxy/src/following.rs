@@ -22,7 +22,7 @@ pub const MODULE: Module = Module { start, ..Module::named("upstream_resolve") }
 
 /// Follows the names of all groups as long as the worker lives.
 fn start(worker: &Rc<Worker>) {
-    if worker.number != 0 || worker.place().is_some_and(|place| place.agent) {
+    if worker.number != 0 || worker.process().is_some_and(|place| place.agent) {
         return;
     }
     let http = worker.http();

@@ -3,7 +3,7 @@
 use crate::connection::Keepalive;
 use crate::limits::MAX_NAMED;
 use balance::{Peer, Server};
-use net::address::Address;
+use net::address::SocketAddress;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,13 +11,13 @@ use std::rc::Rc;
 /// Servers and connections that are the balancer's affair.
 #[derive(Debug, Default)]
 pub struct Outside {
-    peers: RefCell<HashMap<Address, Rc<Peer>>>,
+    peers: RefCell<HashMap<SocketAddress, Rc<Peer>>>,
     pool: OnceCell<Keepalive>,
 }
 
 impl Outside {
     /// The server at this address. Its failures are the balancer's to count.
-    pub fn peer(&self, address: &Address) -> Rc<Peer> {
+    pub fn peer(&self, address: &SocketAddress) -> Rc<Peer> {
         if let Some(known) = self.peers.borrow().get(address) {
             return known.clone();
         }

@@ -29,9 +29,9 @@ pub enum Unserved {
 }
 
 /// A place in the queue.
-struct Place<'a>(&'a Cell<usize>);
+struct QueueSlot<'a>(&'a Cell<usize>);
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
@@ -70,7 +70,7 @@ impl Queue {
             return Err(Unserved::NoServer);
         }
         self.waiting.set(self.waiting.get() + 1);
-        let _place = Place(&self.waiting);
+        let _place = QueueSlot(&self.waiting);
         let end = Instant::now() + self.timeout;
         loop {
             let now = Instant::now();

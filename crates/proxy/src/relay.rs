@@ -1,7 +1,7 @@
 //! Passes an answer's body on, at the client's pace or ahead of it.
 
 use crate::buffer::Store;
-use crate::connection::Connection;
+use crate::connection::UpstreamConnection;
 use crate::dialect::Framing;
 use crate::pace::Pace;
 use crate::record::{Record, Scratch};
@@ -30,7 +30,7 @@ pub struct Relay<'a> {
     /// Buffers; `input` begins with the head.
     pub scratch: &'a mut Scratch,
     /// The connection.
-    pub connection: Connection,
+    pub connection: UpstreamConnection,
     /// The rest of the request, if the answer came early.
     pub sender: Sender,
     /// The upstream still takes bytes.
@@ -50,7 +50,7 @@ pub struct Relay<'a> {
 /// What remains after the upstream has said everything.
 pub struct Relayed {
     /// The connection, if it is clean.
-    pub connection: Option<Connection>,
+    pub connection: Option<UpstreamConnection>,
     /// Bytes sent upstream.
     pub sent: u64,
     /// What the client still has to get, and how it ends.
@@ -304,7 +304,7 @@ impl Relay<'_> {
         }
         // While nothing may be read, silence is ours, not the upstream's.
         if may_read && self.connection.poll_timer(cx).is_ready() {
-            self.request.log(Level::Error, b"upstream timed out (110: Connection timed out)");
+            self.request.log(Level::Error, b"upstream timed out (110: UpstreamConnection timed out)");
             return Poll::Ready(Event::Failed);
         }
         if self.watch && self.request.wire.poll_gone(cx).is_ready() {

@@ -1,6 +1,6 @@
 //! After a 101: bytes both ways until one side ends or both are silent for too long.
 
-use crate::connection::Connection;
+use crate::connection::UpstreamConnection;
 use crate::limits::default;
 use http::tunnel::Tunnel;
 use std::io::{self, IoSlice};
@@ -44,7 +44,7 @@ pub struct Passed {
 }
 
 /// Carries bytes until the end; `first` came from the upstream with the head. `timeout` is in milliseconds of silence.
-pub async fn run(client: Rc<dyn Tunnel>, mut upstream: Connection, first: &[u8], buffer: usize, timeout: u64) -> Passed {
+pub async fn run(client: Rc<dyn Tunnel>, mut upstream: UpstreamConnection, first: &[u8], buffer: usize, timeout: u64) -> Passed {
     let buffer = buffer.min(default::MAX_READ as usize);
     let mut down = Way { bytes: first.to_vec(), ..Way::default() };
     let mut up = Way { bytes: Vec::with_capacity(buffer), ..Way::default() };
@@ -59,7 +59,7 @@ pub async fn run(client: Rc<dyn Tunnel>, mut upstream: Connection, first: &[u8],
 fn poll(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
-    upstream: &mut Connection,
+    upstream: &mut UpstreamConnection,
     up: &mut Way,
     down: &mut Way,
     passed: &mut Passed,

@@ -25,9 +25,9 @@ use http::balancer::{Balancer, Custom};
 use http::core::Core;
 use http::module::{Levels, Module};
 use http::resolving::{Resolving, log_trouble};
-use http::root::Ground;
+use http::root::MainContext;
 use http::upstreams::{Directory, Named};
-use net::address::Address;
+use net::address::SocketAddress;
 use session::Complex;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -66,11 +66,11 @@ pub struct Upstream {
 impl Upstream {
     /// A group without a block: what a host in a URL stands for. It keeps no idle connections.
     #[must_use]
-    pub fn implicit(name: &str, addresses: Vec<Address>) -> Rc<Upstream> {
+    pub fn implicit(name: &str, addresses: Vec<SocketAddress>) -> Rc<Upstream> {
         Rc::new(Upstream::of_addresses(name, addresses))
     }
 
-    pub(crate) fn of_addresses(name: &str, addresses: Vec<Address>) -> Upstream {
+    pub(crate) fn of_addresses(name: &str, addresses: Vec<SocketAddress>) -> Upstream {
         let servers = addresses.into_iter().map(Server::new).collect();
         Upstream::new(name, Group::new(servers, Balancing::RoundRobin))
     }
@@ -163,7 +163,7 @@ fn upstream(cx: &mut Cx<'_>) -> Result<(), Error> {
     let mut draft = frame.server.take::<Draft>();
     draft.balancer = frame.server.take::<Custom>().balancer;
     if draft.balancer.is_some() && draft.servers.is_empty() && draft.templates.is_empty() {
-        draft.add(&Server::new(Address::Internet(NOWHERE)), [Address::Internet(NOWHERE)]);
+        draft.add(&Server::new(SocketAddress::Internet(NOWHERE)), [SocketAddress::Internet(NOWHERE)]);
         draft.is_empty = true;
     }
     if draft.servers.is_empty() && draft.templates.is_empty() {
@@ -180,11 +180,11 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)
 /// Makes the groups. Zones and name servers may be said behind the blocks that need them.
 fn complete(frame: &Frame) -> Result<(), Error> {
     let drafts = std::mem::take(&mut frame.main.get::<Upstreams>().drafts);
-    frame.main.get::<Plans>().paths = frame.global.get::<Ground>().paths.clone();
+    frame.main.get::<Plans>().paths = frame.global.get::<MainContext>().paths.clone();
     let mut outer = Resolving::default();
     outer.inherit(&frame.location.get::<Resolving>());
     let own = frame.location.get::<Core>().error_log.clone();
-    let log = own.or_else(|| frame.global.get::<Ground>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
+    let log = own.or_else(|| frame.global.get::<MainContext>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error));
     let directory = frame.main.get::<Directory>().clone();
     let mut zones = Vec::new();
     for (draft, mut resolving) in drafts {
@@ -255,7 +255,7 @@ fn build(mut draft: Draft, resolving: Resolving) -> Result<Upstream, Error> {
 fn start(worker: &Rc<http::Worker>) {
     let http = worker.http();
     let Some(all) = http.main.get::<Upstreams>() else { return };
-    if worker.place().is_none_or(|place| !place.agent) {
+    if worker.process().is_none_or(|place| !place.agent) {
         for zone in all.groups.values().filter_map(|upstream| upstream.group.zone()) {
             zone.start_worker(worker.number);
         }

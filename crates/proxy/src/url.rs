@@ -4,7 +4,7 @@ use http::Request;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use net::address::Address;
+use net::address::SocketAddress;
 
 /// Where an upstream URL points, before any name is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub fn parse_local(text: &[u8]) -> Option<SocketAddr> {
 ///
 /// # Errors
 /// nginx's text: `host not found in upstream "x"`, `invalid port in upstream "x"`.
-pub fn resolve(text: &[u8], default_port: u16) -> Result<Vec<Address>, String> {
+pub fn resolve(text: &[u8], default_port: u16) -> Result<Vec<SocketAddress>, String> {
     let shown = String::from_utf8_lossy(text).into_owned();
     let url = parse(text, default_port).map_err(|what| format!("{what} in upstream \"{shown}\""))?;
     if !url.uri.is_empty() {
@@ -141,12 +141,12 @@ pub fn resolve(text: &[u8], default_port: u16) -> Result<Vec<Address>, String> {
 ///
 /// # Errors
 /// nginx's text: `host not found in upstream "x"`.
-pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<Address>, String> {
+pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<SocketAddress>, String> {
     use std::net::ToSocketAddrs;
     let port = url.port.unwrap_or(default_port);
     match &url.host {
-        Host::Unix(path) => Ok(vec![Address::Unix(path.clone())]),
-        Host::Ip(ip) => Ok(vec![Address::Internet(SocketAddr::new(*ip, port))]),
+        Host::Unix(path) => Ok(vec![SocketAddress::Unix(path.clone())]),
+        Host::Ip(ip) => Ok(vec![SocketAddress::Internet(SocketAddr::new(*ip, port))]),
         Host::Name(name) => {
             let name = String::from_utf8_lossy(name);
             let mut found: Vec<SocketAddr> =
@@ -157,7 +157,7 @@ pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<Address>, String> {
             if found.is_empty() {
                 return Err(format!("host not found in upstream \"{name}\""));
             }
-            Ok(found.into_iter().map(Address::Internet).collect())
+            Ok(found.into_iter().map(SocketAddress::Internet).collect())
         }
     }
 }

@@ -26,7 +26,7 @@ pub use value::{End, Entry, Found, Refusal, Store, Value, When};
 
 use crate::lock;
 use crate::zone::Zone;
-use shard::{Ground, at};
+use shard::{Arena, at};
 
 /// What owns a zone with a dictionary.
 pub const OWNER: &str = "lua_shared_dict";
@@ -34,28 +34,28 @@ pub const OWNER: &str = "lua_shared_dict";
 /// The dictionary of a zone. Times are in milliseconds since 1970. A zone of zeroes is an empty dictionary.
 #[derive(Debug)]
 pub struct Dict {
-    ground: Ground,
+    arena: Arena,
 }
 
 impl Dict {
     /// The dictionary of a zone, which must be used for nothing else.
     #[must_use]
     pub fn new(zone: &Zone) -> Dict {
-        Dict { ground: Ground::new(zone.memory().clone(), zone.seed()) }
+        Dict { arena: Arena::new(zone.memory().clone(), zone.seed()) }
     }
 
     /// Its size in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.ground.memory.len()
+        self.arena.memory.len()
     }
 
     /// To be called by the master when it has buried a worker: frees the locks that it held, and empties what it left half-written.
     pub fn buried(&self, dead: i32) {
-        self.ground.pool_buried(dead);
+        self.arena.pool_buried(dead);
         for number in 0..self.shards() {
-            if lock::force(&self.ground.head(self.ground.geometry.head(number))[at::LOCK], dead) {
-                drop(self.ground.lock(number));
+            if lock::force(&self.arena.head(self.arena.geometry.head(number))[at::LOCK], dead) {
+                drop(self.arena.lock(number));
             }
         }
     }
@@ -63,13 +63,13 @@ impl Dict {
     /// Number of parts with a lock each.
     #[must_use]
     pub fn shards(&self) -> usize {
-        self.ground.geometry.shards()
+        self.arena.geometry.shards()
     }
 
     /// How often a shard's lock was taken from a dead process, and how often a shard was found half-written and emptied.
     #[must_use]
     pub fn accidents(&self) -> (u64, u64) {
-        let heads = (0..self.ground.geometry.shards()).map(|number| self.ground.head(self.ground.geometry.head(number)));
+        let heads = (0..self.arena.geometry.shards()).map(|number| self.arena.head(self.arena.geometry.head(number)));
         let load = |word: &std::sync::atomic::AtomicU64| word.load(std::sync::atomic::Ordering::Relaxed);
         heads.fold((0, 0), |(robbed, emptied), head| (robbed + load(&head[at::ROBBED]), emptied + load(&head[at::EMPTIED])))
     }

@@ -87,7 +87,7 @@ impl Engine for UnbufferedClientConnection {
 
 /// What a session came to know while it took bytes.
 #[derive(Debug, Default, Clone, Copy)]
-struct Seen {
+struct Received {
     /// The peer said close_notify.
     peer_closed: bool,
     /// Some plaintext came before the handshake was over.
@@ -101,7 +101,7 @@ pub struct Session<E: Engine> {
     engine: E,
     /// Bytes of a record that is not whole, or of a handshake message that spans records.
     inbox: Vec<u8>,
-    seen: Seen,
+    seen: Received,
     /// The longest plaintext that is sealed into one record.
     record: usize,
     pub(crate) judge: Option<Arc<E::Judge>>,
@@ -122,7 +122,7 @@ impl<E: Engine> Session<E> {
         Self {
             engine,
             inbox: Vec::new(),
-            seen: Seen::default(),
+            seen: Received::default(),
             record,
             judge: None,
             origin: E::Origin::default(),
@@ -290,7 +290,7 @@ fn record_size(asked: usize) -> usize {
 /// Lets rustls work on `incoming` until it needs more bytes or can write application data, which `write` does then.
 fn advance<E: Engine>(
     engine: &mut E,
-    seen: &mut Seen,
+    seen: &mut Received,
     incoming: &mut Vec<u8>,
     plain: &mut Vec<u8>,
     records: &mut Records,

@@ -14,7 +14,7 @@ use conf::include::{Loader, OpenError};
 use conf::parser::Parser;
 use conf::row::{Row, Table};
 use conf::scope::Frame;
-use http::root::{Ground, Paths};
+use http::root::{MainContext, Paths};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -143,7 +143,7 @@ fn manual() -> String {
 fn read(table: &Table, text: String, prefix: &Prefix) -> Result<(), String> {
     let frame = Frame::default();
     let path = prefix.path.join("");
-    frame.global.get::<Ground>().paths = Rc::new(Paths { prefix: path.clone(), conf_prefix: path });
+    frame.global.get::<MainContext>().paths = Rc::new(Paths { prefix: path.clone(), conf_prefix: path });
     let block = Parser::new(Text(text.into()), "/").parse_file(b"x").into_result().map_err(|error| error.message)?;
     table.read(&block, Context::MAIN, &frame).map_err(|error| error.message)?;
     if frame.global.get::<conf::row::Unsupported>().list.is_empty() { Ok(()) } else { Err(String::new()) }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::server::Standing;
-use net::address::Address;
+use net::address::SocketAddress;
 
 fn server(port: u16, weight: i64) -> Server {
-    Server { weight, ..Server::new(Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)))) }
+    Server { weight, ..Server::new(SocketAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)))) }
 }
 
 fn group(servers: Vec<Server>, balancing: Balancing) -> Group {

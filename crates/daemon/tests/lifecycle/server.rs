@@ -9,7 +9,7 @@ use std::rc::Rc;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use daemon::{Application, Command, Identity, LoadError, LoadMode, Options, Program, Seat, Settings};
 use net::accept::Acceptor;
-use net::address::Address;
+use net::address::SocketAddress;
 use net::listener::ListenSpec;
 use net::stream::{Stream, Transport};
 
@@ -68,7 +68,7 @@ impl Application for Echo {
         for (number, line) in text.lines().enumerate() {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("listen", address) => {
-                    settings.listeners.push(ListenSpec::new(Address::Internet(address.parse().unwrap())));
+                    settings.listeners.push(ListenSpec::new(SocketAddress::Internet(address.parse().unwrap())));
                 }
                 ("answer", word) => answer = word.to_owned(),
                 ("workers", count) => settings.worker_processes = count.parse().unwrap(),

@@ -1,6 +1,6 @@
 //! `error_log` at every level.
 
-use crate::build::Ground;
+use crate::build::MainContext;
 use base::log::{ErrorLog, Level, Sink, Target};
 use base::syslog::Syslog;
 use conf::context::{Arity, Context};
@@ -20,9 +20,9 @@ pub(super) fn rows() -> Vec<Row> {
             Ok(())
         }),
         Row::new("error_log", Context::MAIN, Arity::AtLeast(1), doc, |cx| {
-            let earlier = cx.global::<Ground>().log.clone();
+            let earlier = cx.global::<MainContext>().log.clone();
             let log = add(cx, earlier)?;
-            cx.global::<Ground>().log = Some(log);
+            cx.global::<MainContext>().log = Some(log);
             Ok(())
         }),
     ]
@@ -39,7 +39,7 @@ fn add(cx: &Cx<'_>, earlier: Option<ErrorLog>) -> Result<ErrorLog, Error> {
         path if path.starts_with(b"memory:") => return Err(cx.error_at(0, "nginx was built without debug support")),
         path if path.starts_with(b"syslog:") => syslog(cx)?,
         path => {
-            let path = cx.global::<Ground>().paths.resolve(path);
+            let path = cx.global::<MainContext>().paths.resolve(path);
             Sink::File(cx.global::<ErrorFiles>().get(&path))
         }
     };

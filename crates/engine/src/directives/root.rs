@@ -1,7 +1,7 @@
 //! `root` and `alias`.
 
 use super::slots::compile;
-use crate::build::Ground;
+use crate::build::MainContext;
 use crate::nodes::Inside;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -41,7 +41,7 @@ fn set(cx: &mut Cx<'_>, alias: bool) -> Result<(), Error> {
     let full = match path.first() {
         Some(b'$') => path.to_vec(),
         // What is joined below the prefix keeps its own last slash.
-        _ => [cx.global::<Ground>().paths.resolve(b"").as_os_str().as_bytes(), path].concat(),
+        _ => [cx.global::<MainContext>().paths.resolve(b"").as_os_str().as_bytes(), path].concat(),
     };
     let full = if path.first() == Some(&b'/') { path.to_vec() } else { full };
     let path = compile(cx, 0, &full)?;

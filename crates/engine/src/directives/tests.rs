@@ -1,7 +1,7 @@
 //! Rows against nginx's errors, and the values that they leave.
 
 use super::*;
-use crate::build::Ground;
+use crate::build::MainContext;
 use conf::context::Context;
 use conf::include::{Loader, OpenError};
 use conf::parser::Parser;
@@ -25,7 +25,7 @@ fn read(text: &str, context: Context) -> (Frame, Result<(), String>) {
     let modules: Rc<[Module]> = Rc::from([]);
     let block = Parser::new(Text(text.into()), "/").parse_file(b"/conf/nginx.conf").into_result().unwrap();
     let frame = Frame::default();
-    frame.global.get::<Ground>().paths = Rc::new(Paths { prefix: "/srv/".into(), conf_prefix: "/conf/".into() });
+    frame.global.get::<MainContext>().paths = Rc::new(Paths { prefix: "/srv/".into(), conf_prefix: "/conf/".into() });
     let result = table(&modules, Vec::new()).read(&block, context, &frame);
     let missing = frame.global.take::<conf::row::Unsupported>().list;
     let result = missing.into_iter().next().map_or(result, Err);

@@ -3,7 +3,7 @@
 pub mod arrival;
 pub mod body;
 pub mod connection;
-pub mod familiar;
+pub mod head_cache;
 pub mod head_out;
 pub mod linger;
 pub mod serve;

@@ -2,7 +2,7 @@
 
 use super::arrival::{self, Meaning};
 use super::connection::H1;
-use super::familiar::{Familiar, Seen};
+use super::head_cache::{HeadCache, KnownHead};
 use super::linger::{discard_body, linger};
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
@@ -29,7 +29,7 @@ enum Next {
     /// A head of this many bytes.
     Head(usize),
     /// A head that is known.
-    Familiar(Rc<Seen>),
+    Known(Rc<KnownHead>),
     /// A head that is no head.
     Bad(HeadError),
     /// The client closed, or an error.
@@ -54,7 +54,7 @@ pub const PROTOCOL: Protocol = Protocol {
 
 struct Loop {
     front: Rc<Front>,
-    familiar: Rc<Familiar>,
+    head_cache: Rc<HeadCache>,
     conn: Rc<H1>,
     listener: Listener,
     head: Head,
@@ -79,7 +79,7 @@ async fn serve(mut state: Loop) {
                     return state.conn.say_goodbye();
                 }
             }
-            Next::Familiar(seen) => {
+            Next::Known(seen) => {
                 if !state.one_request(seen.length(), Some(seen)).await {
                     return state.conn.say_goodbye();
                 }
@@ -104,7 +104,7 @@ impl Loop {
         conn.watch.set_activity(if first { Activity::Fresh } else { Activity::Idle });
         Loop {
             front: front.clone(),
-            familiar: front.worker.state(),
+            head_cache: front.worker.state(),
             conn: Rc::new(conn),
             listener,
             head: Head::new(),
@@ -131,9 +131,9 @@ impl Loop {
                 let rest = input.rest();
                 if !rest.is_empty() {
                     if self.head.is_new()
-                        && let Some(seen) = self.familiar.find(rest, &self.listener.endpoint)
+                        && let Some(seen) = self.head_cache.find(rest, &self.listener.endpoint)
                     {
-                        return Poll::Ready(Next::Familiar(seen));
+                        return Poll::Ready(Next::Known(seen));
                     }
                     match self.head.parse(rest, &self.limits) {
                         Ok(Status::Complete { len }) => return Poll::Ready(Next::Head(len)),
@@ -175,7 +175,7 @@ impl Loop {
     }
 
     /// Runs one request. True: the connection goes on.
-    async fn one_request(&mut self, length: usize, seen: Option<Rc<Seen>>) -> bool {
+    async fn one_request(&mut self, length: usize, seen: Option<Rc<KnownHead>>) -> bool {
         let request = self.take_request();
         self.first = false;
         let conn = self.conn.clone();
@@ -229,7 +229,7 @@ impl Loop {
             && length <= self.limits.first as usize
             && arrival::is_constant(request, &self.head, &self.listener.endpoint)
         {
-            self.familiar.learn(bytes, &self.listener.endpoint, || Meaning::of(request, framed));
+            self.head_cache.learn(bytes, &self.listener.endpoint, || Meaning::of(request, framed));
         }
         self.head.reset();
         filled.map(|_| ())

@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use wire::h2::Connection as Codec;
+use wire::h2::Codec;
 use wire::h2::error::ErrorCode;
 
 /// The protocol's name.

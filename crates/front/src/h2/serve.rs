@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use wire::h2::error::ErrorCode;
-use wire::h2::{Config, Connection as Codec, Event, reset_message};
+use wire::h2::{Codec, Config, Event, reset_message};
 use wire::hpack::Limits;
 
 /// HTTP/2: by ALPN over TLS, with prior knowledge in clear text.

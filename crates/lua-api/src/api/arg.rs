@@ -4,10 +4,10 @@ use crate::api::output::push_value;
 use crate::host::{Host, request};
 use http::chain::FilePiece;
 use http::{Chain, Piece};
-use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, Type};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
 use std::os::unix::fs::FileExt;
 
-const PHASES: PhaseSet = PhaseSet::of(Phase::SET).with(Phase::BODY_FILTER);
+const PHASES: PhaseSet = PhaseSet::of(LuaPhase::SET).with(LuaPhase::BODY_FILTER);
 
 /// `ngx.arg`.
 pub fn group() -> Group {
@@ -23,9 +23,9 @@ pub fn group() -> Group {
 }
 
 /// 0 nil, 1 a string in the output buffer, 2 true, 3 false.
-fn get(cx: &Cx, index: f64) -> i32 {
+fn get(cx: &CallContext, index: f64) -> i32 {
     let Some(host) = cx.host::<Host>() else { return 0 };
-    if cx.phase() == Some(Phase::SET) {
+    if cx.phase() == Some(LuaPhase::SET) {
         let arguments = host.arguments.borrow();
         let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };
         return match value {
@@ -69,9 +69,9 @@ pub(crate) fn push_piece(piece: &Piece, out: &mut Vec<u8>) {
 }
 
 /// `ngx.arg[1] = text` in a body filter.
-fn set_text(cx: &Cx, text: &[u8]) -> i32 {
+fn set_text(cx: &CallContext, text: &[u8]) -> i32 {
     match cx.host::<Host>() {
-        Some(host) if cx.phase() == Some(Phase::BODY_FILTER) => {
+        Some(host) if cx.phase() == Some(LuaPhase::BODY_FILTER) => {
             replace(&mut host.body.borrow_mut(), text);
             0
         }
@@ -89,9 +89,9 @@ fn replace(body: &mut Chain, text: &[u8]) {
     }
 }
 
-fn set(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (host, _) = request(cx)?;
-    if cx.phase() != Some(Phase::BODY_FILTER) {
+    if cx.phase() != Some(LuaPhase::BODY_FILTER) {
         return Err(cx.refusal());
     }
     match stack.number(1) {

@@ -10,13 +10,13 @@ use base::log::Level;
 use http::body::Body;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{BoxFuture, Engine, Method, Request};
-use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Reply, Row, Stack, Type};
+use lua::{CallContext, Group, Later, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Type};
 use session::variable::{AssignError, set_by_name};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::Poll;
 
-const PHASES: PhaseSet = PhaseSet::of(Phase::REWRITE).with(Phase::ACCESS).with(Phase::CONTENT);
+const PHASES: PhaseSet = PhaseSet::of(LuaPhase::REWRITE).with(LuaPhase::ACCESS).with(LuaPhase::CONTENT);
 
 /// `ngx.location`.
 pub fn group() -> Group {
@@ -88,7 +88,7 @@ impl Drop for Pending {
     }
 }
 
-fn issuer(cx: &Cx) -> Result<Issuer, Raise> {
+fn issuer(cx: &CallContext) -> Result<Issuer, Raise> {
     cx.demand(PHASES)?;
     let (host, request) = request(cx)?;
     let engine = request.worker.engine().cloned().ok_or("no engine")?;
@@ -96,7 +96,7 @@ fn issuer(cx: &Cx) -> Result<Issuer, Raise> {
 }
 
 /// One subrequest, whose query stands behind the list of `ngx.ctx` tables. Answers its parts.
-fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn capture(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let issuer = issuer(cx)?;
     if !stack.reserve(16) {
         return Err("stack overflow".into());
@@ -128,7 +128,7 @@ fn capture(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// Several subrequests: a list of lists, each a query, behind the list of `ngx.ctx` tables. Answers lists of their parts.
-fn captures(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn captures(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let issuer = issuer(cx)?;
     let count = stack.raw_len(2);
     if !stack.reserve(QUERY + 16) {

@@ -6,11 +6,11 @@ use crate::exit::{AGAIN, DONE, PENDING, aborts};
 use crate::host::{Host, request};
 use base::log::Level;
 use http::{Jump, log_request};
-use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use lua::{CallContext, Group, Later, LuaPhase, PhaseSet, Raise, Row, Stack, YIELDABLE};
 use wire::uri::internal;
 
 /// Where `ngx.exit` works.
-const EXITING: PhaseSet = YIELDABLE.without_leave().with(Phase::HEADER_FILTER).with(Phase::BALANCER).with(Phase::SSL_SESS_STORE);
+const EXITING: PhaseSet = YIELDABLE.without_leave().with(LuaPhase::HEADER_FILTER).with(LuaPhase::BALANCER).with(LuaPhase::SSL_SESS_STORE);
 
 /// `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort`.
 pub fn group() -> Group {
@@ -27,7 +27,7 @@ pub fn group() -> Group {
 }
 
 /// 0: the glue stops the thread; 1: it returns to its caller; negative: an error.
-fn exit(cx: &Cx, code: f64) -> i32 {
+fn exit(cx: &CallContext, code: f64) -> i32 {
     let mut code = code as i32;
     if code == AGAIN || code == DONE {
         cx.put(b"bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE");
@@ -42,8 +42,8 @@ fn exit(cx: &Cx, code: f64) -> i32 {
             cx.put_static(PENDING.as_bytes());
             return -1;
         }
-        let balances = cx.phase() == Some(Phase::BALANCER);
-        let returns = balances || cx.phase() == Some(Phase::HEADER_FILTER);
+        let balances = cx.phase() == Some(LuaPhase::BALANCER);
+        let returns = balances || cx.phase() == Some(LuaPhase::HEADER_FILTER);
         if request.flags.header_sent.get() && code >= 300 && !aborts(code) && !returns {
             let status = request.response.borrow().status;
             if code != i32::from(status) {
@@ -67,7 +67,7 @@ fn exit(cx: &Cx, code: f64) -> i32 {
 }
 
 /// Ends the handler with `code`: the caller never goes on.
-fn stop(cx: &Cx, code: i32) -> Later {
+fn stop(cx: &CallContext, code: i32) -> Later {
     cx.finish(code);
     Later::wait(std::future::pending())
 }
@@ -76,7 +76,7 @@ fn check_abortable(host: &Host) -> Result<(), Raise> {
     if host.state.captures.get() > 0 { Err(PENDING.into()) } else { Ok(()) }
 }
 
-fn exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn exec(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err(Raise::new(format!("expecting one or two arguments, but got {count}")));
@@ -124,7 +124,7 @@ fn exec(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     Ok(stop(cx, DONE))
 }
 
-fn redirect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn redirect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 && count != 2 {
         return Err("expecting one or two arguments".into());

@@ -4,7 +4,7 @@ use crate::api::ANYWHERE;
 use crate::host::Host;
 use crate::state::LeftCtx;
 use base::log::Level;
-use lua::{Cx, Group, Phase, Row};
+use lua::{CallContext, Group, LuaPhase, Row};
 
 /// `ngx.ctx`.
 pub fn group() -> Group {
@@ -16,9 +16,9 @@ pub fn group() -> Group {
 }
 
 /// The place of the request's table; negative when the table is to be made.
-fn slot(cx: &Cx) -> i32 {
+fn slot(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| match host {
-        Some(host) if cx.phase() != Some(Phase::INIT) => {
+        Some(host) if cx.phase() != Some(LuaPhase::INIT) => {
             let slot = host.state.ctx_slot(&host.runtime.slots);
             if slot < 0
                 && let Some(request) = host.request.as_ref().filter(|request| request.log_enabled(Level::Debug))
@@ -38,7 +38,7 @@ fn slot(cx: &Cx) -> i32 {
 }
 
 /// What a new table is for: -1 in a handshake; on its connection the number of the handshake's table; otherwise 0.
-fn base(cx: &Cx) -> i32 {
+fn base(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let Some(host) = host else { return 0 };
         let Some(request) = &host.request else { return 0 };

@@ -3,7 +3,7 @@
 use crate::api::ANYWHERE;
 use crate::host::{Host, log_context};
 use base::log::Level;
-use lua::{Cx, Group, Row};
+use lua::{CallContext, Group, Row};
 
 /// `ngx.log`, `print`, the module `ngx.errlog`.
 pub fn group() -> Group {
@@ -19,7 +19,7 @@ pub fn group() -> Group {
 }
 
 /// 1 if a line of this level is written somewhere, 0 if not, -1 for a level that does not exist.
-fn enabled(cx: &Cx, level: f64) -> i32 {
+fn enabled(cx: &CallContext, level: f64) -> i32 {
     match (Level::from_number(level as i64), cx.host::<Host>()) {
         (None, _) => -1,
         (Some(level), Some(host)) => i32::from(host.log_enabled(level)),
@@ -27,14 +27,14 @@ fn enabled(cx: &Cx, level: f64) -> i32 {
     }
 }
 
-fn write(cx: &Cx, level: f64, line: &[u8]) {
+fn write(cx: &CallContext, level: f64, line: &[u8]) {
     if let (Some(level), Some(host)) = (Level::from_number(level as i64), cx.host::<Host>()) {
         host.log(level, line, log_context(cx));
     }
 }
 
 /// The least grave level that is written.
-fn level(cx: &Cx) -> i32 {
+fn level(cx: &CallContext) -> i32 {
     let Some(host) = cx.host::<Host>() else { return -1 };
     let level = match &host.request {
         Some(request) => request.error_log().level(),

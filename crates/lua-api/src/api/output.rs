@@ -11,7 +11,7 @@ use crate::send;
 use crate::state::State;
 use base::log::Level;
 use http::{Outcome, Request, Step, log_request};
-use lua::{Cx, Group, Later, Raise, Reply, Row, Stack, Type, Value};
+use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Type, Value};
 use std::future::poll_fn;
 use std::rc::Rc;
 
@@ -70,7 +70,7 @@ fn is_plain(request: &Request, state: &State) -> bool {
     })
 }
 
-fn say_text(cx: &Cx, text: &[u8]) -> i32 {
+fn say_text(cx: &CallContext, text: &[u8]) -> i32 {
     with_request(cx, -1, |host, request| {
         let mut scratch = host.scratch.borrow_mut();
         scratch.clear();
@@ -80,7 +80,7 @@ fn say_text(cx: &Cx, text: &[u8]) -> i32 {
     })
 }
 
-fn print_text(cx: &Cx, text: &[u8]) -> i32 {
+fn print_text(cx: &CallContext, text: &[u8]) -> i32 {
     with_request(cx, -1, |host, request| {
         let mut scratch = host.scratch.borrow_mut();
         scratch.clear();
@@ -89,22 +89,22 @@ fn print_text(cx: &Cx, text: &[u8]) -> i32 {
     })
 }
 
-fn begin(cx: &Cx) -> i32 {
+fn begin(cx: &CallContext) -> i32 {
     with_request(cx, -1, |host, _| {
         host.scratch.borrow_mut().clear();
         DONE
     })
 }
 
-fn add(cx: &Cx, text: &[u8]) {
+fn add(cx: &CallContext, text: &[u8]) {
     with_request(cx, (), |host, _| host.scratch.borrow_mut().extend_from_slice(text));
 }
 
-fn add_number(cx: &Cx, value: f64) {
+fn add_number(cx: &CallContext, value: f64) {
     with_request(cx, (), |host, _| number::push(&mut host.scratch.borrow_mut(), value));
 }
 
-fn done(cx: &Cx, newline: i32) -> i32 {
+fn done(cx: &CallContext, newline: i32) -> i32 {
     with_request(cx, -1, |host, request| {
         let mut scratch = host.scratch.borrow_mut();
         if newline != 0 {
@@ -114,7 +114,7 @@ fn done(cx: &Cx, newline: i32) -> i32 {
     })
 }
 
-fn emit_fast(cx: &Cx, host: &Host, request: &Rc<Request>, bytes: &[u8]) -> i32 {
+fn emit_fast(cx: &CallContext, host: &Host, request: &Rc<Request>, bytes: &[u8]) -> i32 {
     let state = &host.state;
     if let Some(reason) = refusal(request, state) {
         cx.put_static(reason.as_bytes());
@@ -180,7 +180,7 @@ fn refused(stack: &mut Stack<'_>, reason: &str) -> Later {
 }
 
 /// Sends what the fast rows gathered.
-fn emit(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn emit(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let (host, request) = request(cx)?;
     let bytes = std::mem::take(&mut *host.scratch.borrow_mut());
     let step = output(&request, &host.state, &bytes);
@@ -188,7 +188,7 @@ fn emit(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     Ok(reply(stack, &host.state, step))
 }
 
-fn write_all(cx: &Cx, stack: &mut Stack<'_>, function: &'static str, newline: bool) -> Result<Later, Raise> {
+fn write_all(cx: &CallContext, stack: &mut Stack<'_>, function: &'static str, newline: bool) -> Result<Later, Raise> {
     let (host, request) = request(cx)?;
     if let Some(reason) = refusal(&request, &host.state) {
         stack.truncate(0);
@@ -261,7 +261,7 @@ fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &st
     Ok(())
 }
 
-fn send_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn send_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let (host, request) = request(cx)?;
     if request.flags.header_sent.get() {
         stack.push_number(1.0);
@@ -271,7 +271,7 @@ fn send_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     Ok(reply(stack, &host.state, step))
 }
 
-fn flush(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count > 1 {
         return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 0 or 1")));
@@ -331,7 +331,7 @@ fn debug(request: &Request, text: &[u8]) {
     }
 }
 
-fn eof(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn eof(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     if stack.top() != 0 {
         return Err("no argument is expected".into());
     }

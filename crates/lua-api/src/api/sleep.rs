@@ -4,7 +4,7 @@ use crate::alarms::Alarms;
 use crate::host::Host;
 use base::log::Level;
 use http::Request;
-use lua::{Cx, Group, Later, Raise, Reply, Row, Stack, YIELDABLE};
+use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, YIELDABLE};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Drop for Told {
 
 impl Told {
     /// Only for a request whose log shows debug lines.
-    fn begin(cx: &Cx, delay: u64) -> Option<Told> {
+    fn begin(cx: &CallContext, delay: u64) -> Option<Told> {
         let request = cx.with_host::<Host, _>(|host| host?.request.clone()).filter(|request| request.log_enabled(Level::Debug))?;
         request.log(Level::Debug, format!("lua ready to sleep for {delay} ms").as_bytes());
         let text = if delay == 0 {
@@ -49,7 +49,7 @@ impl Told {
     }
 }
 
-fn sleep(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let count = stack.top();
     if count != 1 {
         return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 1")));

@@ -4,7 +4,7 @@ use crate::api::ANYWHERE;
 use crate::host::with_request;
 use base::log::Level;
 use http::line::Version;
-use lua::{Cx, Group, Row};
+use lua::{CallContext, Group, Row};
 
 /// `ngx.status`, `ngx.headers_sent`.
 pub fn group() -> Group {
@@ -19,7 +19,7 @@ pub fn group() -> Group {
     }
 }
 
-fn get(cx: &Cx) -> i32 {
+fn get(cx: &CallContext) -> i32 {
     with_request(cx, i32::MIN, |_, request| {
         let (error, status) = (request.error_status.get(), request.response.borrow().status);
         match (error, status) {
@@ -30,9 +30,9 @@ fn get(cx: &Cx) -> i32 {
     })
 }
 
-fn set(cx: &Cx, status: f64) -> i32 {
+fn set(cx: &CallContext, status: f64) -> i32 {
     with_request(cx, i32::MIN, |host, request| {
-        if request.flags.header_sent.get() && cx.phase() != Some(lua::Phase::HEADER_FILTER) {
+        if request.flags.header_sent.get() && cx.phase() != Some(lua::LuaPhase::HEADER_FILTER) {
             host.log(Level::Error, b"attempt to set ngx.status after sending out response headers", "");
             return 0;
         }
@@ -46,6 +46,6 @@ fn set(cx: &Cx, status: f64) -> i32 {
     })
 }
 
-fn headers_sent(cx: &Cx) -> i32 {
-    with_request(cx, i32::MIN, |_, request| i32::from(request.flags.header_sent.get() && cx.phase() != Some(lua::Phase::HEADER_FILTER)))
+fn headers_sent(cx: &CallContext) -> i32 {
+    with_request(cx, i32::MIN, |_, request| i32::from(request.flags.header_sent.get() && cx.phase() != Some(lua::LuaPhase::HEADER_FILTER)))
 }

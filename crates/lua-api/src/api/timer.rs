@@ -7,12 +7,12 @@ use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::{ErrorLog, Level};
 use http::{Location, Worker};
-use lua::{Cx, Group, Job, Phase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
+use lua::{CallContext, Group, Job, LuaPhase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Where timers can be made: everywhere in a worker but at its end.
-const PHASES: PhaseSet = PhaseSet(u32::MAX ^ Phase::EXIT_WORKER.bit ^ Phase::INIT.bit);
+const PHASES: PhaseSet = PhaseSet(u32::MAX ^ LuaPhase::EXIT_WORKER.bit ^ LuaPhase::INIT.bit);
 
 /// `ngx.timer`.
 pub fn group() -> Group {
@@ -29,7 +29,7 @@ pub fn group() -> Group {
     }
 }
 
-fn count(cx: &Cx, stack: &mut Stack<'_>, which: fn(&Timers) -> u64) -> Result<usize, Raise> {
+fn count(cx: &CallContext, stack: &mut Stack<'_>, which: fn(&Timers) -> u64) -> Result<usize, Raise> {
     let host = cx.host::<Host>().ok_or("no request found")?;
     stack.push_number(which(&host.runtime.timers) as f64);
     Ok(1)
@@ -49,7 +49,7 @@ struct Timer {
     every: bool,
 }
 
-fn create(cx: &Cx, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
+fn create(cx: &CallContext, stack: &mut Stack<'_>, every: bool) -> Result<usize, Raise> {
     let name = if every { "every" } else { "at" };
     let given = stack.top();
     if given < 2 {
@@ -164,13 +164,13 @@ impl Timer {
             self.arguments.iter().for_each(|value| value.push(stack));
             self.arguments.len() + 1
         };
-        let started = Job::call(&self.machine.vm, &self.function, push, Phase::TIMER, host.clone());
+        let started = Job::call(&self.machine.vm, &self.function, push, LuaPhase::TIMER, host.clone());
         let outcome = match started {
             Started::Done(outcome) => outcome,
             Started::Waiting(job) => job.await,
         };
         timers.end();
-        if let lua::Outcome::Failed(error) = outcome {
+        if let lua::Completion::Failed(error) = outcome {
             let mut line = b"lua entry thread aborted: ".to_vec();
             line.extend_from_slice(&error.log_text());
             line.extend_from_slice(b", context: ngx.timer");

@@ -1,6 +1,6 @@
 //! `cjson.decode`: the text becomes tokens, and these Lua values.
 
-use lua::{Builder, Cx, Raise, Stack};
+use lua::{Builder, CallContext, Raise, Stack};
 use std::cell::Cell;
 use wire::json::{Document, Rules, Token};
 
@@ -24,7 +24,7 @@ fn rules(stack: &mut Stack<'_>, index: usize) -> Rules {
 }
 
 /// `json_decode(array_mt?, settings?, text)`
-pub(super) fn decode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub(super) fn decode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() != 3 {
         return Err(Raise::argument(1, "decode", "expected 1 argument"));
     }

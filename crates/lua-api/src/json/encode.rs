@@ -3,7 +3,7 @@
 use super::empty_array;
 use super::quoted::Quoting;
 use crate::number;
-use lua::{Cx, Raise, Stack, Type, View, Walker};
+use lua::{CallContext, Raise, Stack, Type, View, Walker};
 use std::cell::Cell;
 
 const EMPTY_AS_OBJECT: u32 = 1;
@@ -76,7 +76,7 @@ impl Settings {
 }
 
 /// `json_encode(array_mt, empty_array_mt, settings?, value)`
-pub(super) fn encode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub(super) fn encode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() != 4 {
         return Err(Raise::argument(1, "encode", "expected 1 argument"));
     }

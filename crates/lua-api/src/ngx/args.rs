@@ -6,7 +6,7 @@ use crate::ngx::req_header::push_multi;
 use base::log::Level;
 use http::body::BodyState;
 use http::log_request;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, Type};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, Type};
 use wire::uri::escape::{Unescape, unescape};
 
 /// Most arguments that a function gives when it is not told otherwise.
@@ -91,7 +91,7 @@ fn decoded<'a>(text: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
 }
 
 /// `get_uri_args(max, table)`: the table, and `"truncated"` if there were more than `max`.
-fn get_uri_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn get_uri_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let max = match stack.number(1) {
         Some(0.0) => usize::MAX,
@@ -124,7 +124,7 @@ fn breaks_line(byte: u8) -> bool {
     byte <= 0x20 || byte == 0x7f
 }
 
-fn set_uri_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_uri_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() != 1 {
         return Err(Raise::new(format!("expecting 1 argument but seen {}", stack.top())));
     }
@@ -159,7 +159,7 @@ fn maximum(stack: &Stack<'_>, index: usize, function: &str) -> Result<usize, Rai
     Ok(if max >= 1.0 { max as usize } else { usize::MAX })
 }
 
-fn get_post_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn get_post_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() > 1 {
         return Err(Raise::new(format!("expecting 0 or 1 arguments but seen {}", stack.top())));
     }
@@ -177,7 +177,7 @@ fn get_post_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     body.with_data(|data| table_of(cx, stack, data, max))
 }
 
-fn decode_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn decode_args(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if !(1..=2).contains(&stack.top()) {
         return Err(Raise::new(format!("expecting 1 or 2 arguments but seen {}", stack.top())));
     }
@@ -186,7 +186,7 @@ fn decode_args(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     table_of(cx, stack, &text, max)
 }
 
-fn table_of(cx: &Cx, stack: &mut Stack<'_>, text: &[u8], max: usize) -> Result<usize, Raise> {
+fn table_of(cx: &CallContext, stack: &mut Stack<'_>, text: &[u8], max: usize) -> Result<usize, Raise> {
     stack.push_table(0, 4);
     let table = stack.top();
     let truncated = fill(stack, table, text, Limit { max, empty_ones: true });
@@ -202,7 +202,7 @@ fn table_of(cx: &Cx, stack: &mut Stack<'_>, text: &[u8], max: usize) -> Result<u
     Ok(1 + usize::from(truncated))
 }
 
-fn encode_args(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn encode_args(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() != 1 {
         return Err(Raise::new(format!("expecting 1 argument but seen {}", stack.top())));
     }

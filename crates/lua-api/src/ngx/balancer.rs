@@ -7,8 +7,8 @@ use crate::state::Balancing;
 use http::Request;
 use http::balancer::{Pooling, Target, Timeouts};
 use http::root::os_path;
-use lua::{Cx, Group, Row};
-use net::address::Address;
+use lua::{CallContext, Group, Row};
+use net::address::SocketAddress;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// `nil` and the text in the output buffer.
@@ -35,20 +35,20 @@ pub fn group() -> Group {
     }
 }
 
-fn refuse(cx: &Cx, text: &'static str) -> i32 {
+fn refuse(cx: &CallContext, text: &'static str) -> i32 {
     cx.put_static(text.as_bytes());
     REFUSED
 }
 
 /// Runs `f` where a server is being chosen; elsewhere the error's text is in the output buffer.
-fn balancing(cx: &Cx, f: impl FnOnce(&Request, &Balancing) -> i32) -> i32 {
+fn balancing(cx: &CallContext, f: impl FnOnce(&Request, &Balancing) -> i32) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let Some((host, request)) = host.and_then(|host| Some((host, host.request.as_ref()?))) else {
             cx.put_static(b"no request found");
             return RAISED;
         };
         let current = host.state.balancing.borrow().clone();
-        match current.filter(|_| cx.phase() == Some(lua::Phase::BALANCER)) {
+        match current.filter(|_| cx.phase() == Some(lua::LuaPhase::BALANCER)) {
             Some(balancing) => f(request, &balancing),
             None if request.upstream.borrow().is_none() => refuse(cx, "no upstream found"),
             None => refuse(cx, "API disabled in the current context"),
@@ -58,13 +58,13 @@ fn balancing(cx: &Cx, f: impl FnOnce(&Request, &Balancing) -> i32) -> i32 {
 
 /// An address as `set_current_peer` takes it: `IP`, `IP:PORT`, `[IPv6]`, `[IPv6]:PORT` or `unix:PATH`; else nginx's words for
 /// what is wrong.
-fn parse_peer(text: &[u8], port: u16) -> Result<Address, &'static str> {
+fn parse_peer(text: &[u8], port: u16) -> Result<SocketAddress, &'static str> {
     if let Some((_, path)) = text.split_at_checked(5).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"unix:")) {
         let path = path.split(|byte| *byte == b':').next().unwrap_or_default();
         if path.is_empty() {
             return Err("no path in the unix domain socket");
         }
-        let address = Address::Unix(os_path(path));
+        let address = SocketAddress::Unix(os_path(path));
         return if address.to_socket().is_ok() { Ok(address) } else { Err("too long path in the unix domain socket") };
     }
     let text = std::str::from_utf8(text).map_err(|_| "invalid host")?;
@@ -99,7 +99,7 @@ fn parse_peer(text: &[u8], port: u16) -> Result<Address, &'static str> {
     Ok(SocketAddr::new(ip, port).into())
 }
 
-fn set_current_peer(cx: &Cx, address: &[u8], port: f64, host: &[u8]) -> i32 {
+fn set_current_peer(cx: &CallContext, address: &[u8], port: f64, host: &[u8]) -> i32 {
     balancing(cx, |_, balancing| {
         // The port is cut to 16 bits, as there.
         match parse_peer(address, port as i64 as u16) {
@@ -115,7 +115,7 @@ fn set_current_peer(cx: &Cx, address: &[u8], port: f64, host: &[u8]) -> i32 {
 }
 
 /// 1: fewer than these, which is only a warning.
-fn set_more_tries(cx: &Cx, count: f64) -> i32 {
+fn set_more_tries(cx: &CallContext, count: f64) -> i32 {
     balancing(cx, |_, balancing| {
         if balancing.turn.allow_more(count as usize) {
             return 0;
@@ -126,7 +126,7 @@ fn set_more_tries(cx: &Cx, count: f64) -> i32 {
 }
 
 /// 0 at the first try, otherwise the status, and 65,536 more if the server failed.
-fn get_last_failure(cx: &Cx) -> i32 {
+fn get_last_failure(cx: &CallContext) -> i32 {
     balancing(cx, |_, balancing| match balancing.turn.last_failure() {
         None => 0,
         Some(failure) => i32::from(failure.status) + if failure.failed { 65_536 } else { 0 },
@@ -134,7 +134,7 @@ fn get_last_failure(cx: &Cx) -> i32 {
 }
 
 /// Milliseconds; 0 leaves a limit as it is.
-fn set_timeouts(cx: &Cx, connect: f64, send: f64, read: f64) -> i32 {
+fn set_timeouts(cx: &CallContext, connect: f64, send: f64, read: f64) -> i32 {
     let given = |ms: f64| Some(ms as u64).filter(|ms| *ms > 0);
     balancing(cx, |_, balancing| {
         balancing.turn.limit_times(Timeouts { connect: given(connect), send: given(send), read: given(read) });
@@ -142,7 +142,7 @@ fn set_timeouts(cx: &Cx, connect: f64, send: f64, read: f64) -> i32 {
     })
 }
 
-fn enable_keepalive(cx: &Cx, idle_ms: f64, requests: f64) -> i32 {
+fn enable_keepalive(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
     balancing(cx, |_, balancing| {
         let kind = Pooling { size: balancing.pool_size, idle_ms: idle_ms as u64, requests: requests as u64 };
         match balancing.turn.change(|target| target.keepalive = Some(kind)) {
@@ -152,14 +152,14 @@ fn enable_keepalive(cx: &Cx, idle_ms: f64, requests: f64) -> i32 {
     })
 }
 
-fn recreate_request(cx: &Cx) -> i32 {
+fn recreate_request(cx: &CallContext) -> i32 {
     balancing(cx, |_, balancing| {
         balancing.turn.rewrite();
         0
     })
 }
 
-fn bind_to_local_addr(cx: &Cx, text: &[u8]) -> i32 {
+fn bind_to_local_addr(cx: &CallContext, text: &[u8]) -> i32 {
     balancing(cx, |_, balancing| match parse_local(text) {
         Some(address) => {
             balancing.turn.bind(address);
@@ -179,7 +179,7 @@ fn parse_local(text: &[u8]) -> Option<SocketAddr> {
     bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).ok().or_else(|| text.parse().ok())
 }
 
-fn set_upstream_tls(cx: &Cx, on: i32) -> i32 {
+fn set_upstream_tls(cx: &CallContext, on: i32) -> i32 {
     balancing(
         cx,
         |_, balancing| {

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use lua::{Cx, Group, PhaseSet, Row};
+use lua::{CallContext, Group, PhaseSet, Row};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -21,7 +21,7 @@ const NO_PADDING: i32 = 1;
 const URL: i32 = 2;
 const MIME: i32 = 3;
 
-fn encode(cx: &Cx, text: &[u8], how: i32) {
+fn encode(cx: &CallContext, text: &[u8], how: i32) {
     let engine = match how {
         NO_PADDING => &STANDARD_NO_PAD,
         URL => &URL_SAFE_NO_PAD,
@@ -50,7 +50,7 @@ fn digit(byte: u8, how: i32) -> Option<u32> {
 }
 
 /// 1 with the result in the output buffer, or 0. Like nginx: what follows a `=` does not count, nor do left-over bits.
-fn decode(cx: &Cx, text: &[u8], how: i32) -> i32 {
+fn decode(cx: &CallContext, text: &[u8], how: i32) -> i32 {
     let mut good = true;
     cx.fill(|out| good = decode_into(text, how, out));
     i32::from(good)

@@ -1,7 +1,7 @@
 //! `ngx.null`, the numbers of methods, statuses and results, `ngx.config`, `ngx.get_phase`, and `resty.core.base`.
 
 use crate::host::Host;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::os::unix::ffi::OsStrExt;
 
 /// The part's rows and glue.
@@ -18,12 +18,12 @@ pub fn group() -> Group {
     }
 }
 
-fn null(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn null(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     stack.push_light(0);
     Ok(1)
 }
 
-fn prefix(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn prefix(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let host = cx.host::<Host>().ok_or(Raise::fixed("no request found"))?;
     let mut prefix = host.runtime.prefix.borrow().as_os_str().as_bytes().to_vec();
     if prefix.last() != Some(&b'/') {
@@ -34,7 +34,7 @@ fn prefix(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// ` --with-...`, as nginx keeps it.
-fn configure(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn configure(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let arguments = cx.host::<Host>().map(|host| host.runtime.surroundings.borrow().configure.clone()).unwrap_or_default();
     let space = if arguments.starts_with('-') { " " } else { "" };
     stack.push_bytes(format!("{space}{arguments}").as_bytes());

@@ -1,7 +1,7 @@
 //! `ngx.md5`, `ngx.md5_bin`, `ngx.sha1_bin`, `ngx.hmac_sha1`, `ngx.crc32_short`, `ngx.crc32_long`.
 
 use hmac::{Hmac, Mac};
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 
@@ -23,26 +23,26 @@ pub fn group() -> Group {
     }
 }
 
-fn md5_hex(cx: &Cx, text: &[u8]) {
+fn md5_hex(cx: &CallContext, text: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |n: u8| DIGITS.get(usize::from(n)).copied().unwrap_or(b'0');
     let sum = Md5::digest(text);
     cx.fill(|out| out.extend(sum.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])));
 }
 
-fn md5_bin(cx: &Cx, text: &[u8]) {
+fn md5_bin(cx: &CallContext, text: &[u8]) {
     cx.put(&Md5::digest(text));
 }
 
-fn sha1_bin(cx: &Cx, text: &[u8]) {
+fn sha1_bin(cx: &CallContext, text: &[u8]) {
     cx.put(&Sha1::digest(text));
 }
 
-fn crc32(_: &Cx, text: &[u8]) -> f64 {
+fn crc32(_: &CallContext, text: &[u8]) -> f64 {
     f64::from(crc32fast::hash(text))
 }
 
-fn hmac_sha1(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn hmac_sha1(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() != 2 {
         return Err(Raise::new(format!("expecting 2 arguments, but got {}", stack.top())));
     }

@@ -1,7 +1,7 @@
 //! `os.getenv` in `init_by_lua*`, which runs before workers get the environment that `env` makes.
 
 use crate::host::Host;
-use lua::{Cx, Group, Phase, PhaseSet, Row};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Row};
 
 /// The part's row and glue.
 #[must_use]
@@ -14,8 +14,8 @@ pub fn group() -> Group {
 }
 
 /// The value that `env NAME=VALUE` gives, 1 if there is one.
-fn configured(cx: &Cx, name: &[u8]) -> i32 {
-    if cx.phase() != Some(Phase::INIT) {
+fn configured(cx: &CallContext, name: &[u8]) -> i32 {
+    if cx.phase() != Some(LuaPhase::INIT) {
         return 0;
     }
     cx.with_host::<Host, _>(|host| {

@@ -6,7 +6,7 @@ use crate::host::{Host, log_context};
 use crate::runtime::Runtime;
 use base::clock;
 use base::log::Level;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -91,16 +91,16 @@ pub(crate) fn pause(runtime: &Runtime, starting: bool) {
     runtime.state::<Capture>().starting.set(starting);
 }
 
-fn capture(cx: &Cx) -> Option<Rc<Capture>> {
+fn capture(cx: &CallContext) -> Option<Rc<Capture>> {
     let capture = cx.with_host::<Host, _>(|host| host.map(|host| host.runtime.state::<Capture>()));
     capture.filter(|capture| capture.size.get() > 0)
 }
 
-fn is_captured(cx: &Cx) -> i32 {
+fn is_captured(cx: &CallContext) -> i32 {
     i32::from(capture(cx).is_some())
 }
 
-fn filter_level(cx: &Cx, level: f64) -> i32 {
+fn filter_level(cx: &CallContext, level: f64) -> i32 {
     let Some(capture) = capture(cx) else {
         cx.put(b"directive \"lua_capture_error_log\" is not set");
         return -1;
@@ -114,7 +114,7 @@ fn filter_level(cx: &Cx, level: f64) -> i32 {
 }
 
 /// The oldest line, which is forgotten: level, time, text; or nothing.
-fn captured_line(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn captured_line(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Some(line) = capture(cx).and_then(|capture| capture.pop()) else { return Ok(0) };
     stack.push_number(f64::from(line.level as i32));
     stack.push_number(line.time);
@@ -123,14 +123,14 @@ fn captured_line(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// The number of the most talkative level that is written.
-fn level(cx: &Cx) -> i32 {
+fn level(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let Some(host) = host else { return Level::Error as i32 };
         Level::ALL.into_iter().rev().find(|level| host.log_enabled(*level)).map_or(0, |level| level as i32)
     })
 }
 
-fn raw_log(cx: &Cx, level: f64, message: &[u8]) -> i32 {
+fn raw_log(cx: &CallContext, level: f64, message: &[u8]) -> i32 {
     let Some(level) = Level::from_number(level as i64) else {
         cx.put(b"bad log level");
         return -1;

@@ -2,7 +2,7 @@
 //!
 //! The classes of `ngx.escape_uri` are lua-nginx-module's own: they escape less than those of nginx's core today.
 
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use wire::uri::escape::{Unescape, unescape};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
@@ -81,7 +81,7 @@ pub(crate) fn push_escaped(text: &[u8], table: &Table, out: &mut Vec<u8>) {
 }
 
 /// 1 when the text stays as it is, else 0 with the result in the output buffer.
-fn escape_uri(cx: &Cx, text: &[u8], class: i32) -> i32 {
+fn escape_uri(cx: &CallContext, text: &[u8], class: i32) -> i32 {
     let table = usize::try_from(class).ok().and_then(|class| CLASSES.get(class)).copied().unwrap_or(&COMPONENT);
     if !text.iter().any(|byte| table.get(usize::from(*byte)).copied().unwrap_or(true)) {
         return 1;
@@ -91,7 +91,7 @@ fn escape_uri(cx: &Cx, text: &[u8], class: i32) -> i32 {
 }
 
 /// 1 when the text stays as it is, else 0 with the result in the output buffer.
-fn unescape_uri(cx: &Cx, text: &[u8]) -> i32 {
+fn unescape_uri(cx: &CallContext, text: &[u8]) -> i32 {
     if memchr::memchr2(b'%', b'+', text).is_none() {
         return 1;
     }
@@ -99,7 +99,7 @@ fn unescape_uri(cx: &Cx, text: &[u8]) -> i32 {
     0
 }
 
-fn quote_sql_str(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn quote_sql_str(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.top() != 1 {
         return Err(Raise::fixed("expecting one argument"));
     }

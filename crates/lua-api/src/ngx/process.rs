@@ -4,8 +4,8 @@ use crate::api::ANYWHERE;
 use crate::host::Host;
 use base::errno::describe;
 use base::log::Level;
-use http::worker::Place;
-use lua::{Cx, Group, Row};
+use http::worker::ProcessInfo;
+use lua::{CallContext, Group, Row};
 
 /// nginx's numbers of kinds of processes.
 const SINGLE: i32 = 0;
@@ -28,15 +28,15 @@ pub fn group() -> Group {
     }
 }
 
-fn with_place<R>(cx: &Cx, f: impl FnOnce(Option<&Place>) -> R) -> R {
-    cx.with_host::<Host, _>(|host| f(host.and_then(|host| host.worker.as_ref()).and_then(|worker| worker.place())))
+fn with_place<R>(cx: &CallContext, f: impl FnOnce(Option<&ProcessInfo>) -> R) -> R {
+    cx.with_host::<Host, _>(|host| f(host.and_then(|host| host.worker.as_ref()).and_then(|worker| worker.process())))
 }
 
-fn kind(cx: &Cx) -> i32 {
+fn kind(cx: &CallContext) -> i32 {
     let in_worker = with_place(cx, |place| {
         place.map(|place| match place {
-            Place { agent: true, .. } => AGENT,
-            Place { single: true, .. } => SINGLE,
+            ProcessInfo { agent: true, .. } => AGENT,
+            ProcessInfo { single: true, .. } => SINGLE,
             _ => WORKER,
         })
     });
@@ -46,7 +46,7 @@ fn kind(cx: &Cx) -> i32 {
     })
 }
 
-fn enable_agent(cx: &Cx, connections: f64) {
+fn enable_agent(cx: &CallContext, connections: f64) {
     cx.with_host::<Host, _>(|host| {
         if let Some(host) = host {
             host.runtime.agent.set(Some(connections as usize));
@@ -55,7 +55,7 @@ fn enable_agent(cx: &Cx, connections: f64) {
 }
 
 /// Sends this process the signal that makes it finish its work and go.
-fn graceful_exit(cx: &Cx) {
+fn graceful_exit(cx: &CallContext) {
     if let Err(error) = sys::process::kill(sys::process::id(), sys::signal::SIGQUIT) {
         cx.with_host::<Host, _>(|host| {
             if let Some(host) = host {
@@ -65,7 +65,7 @@ fn graceful_exit(cx: &Cx) {
     }
 }
 
-fn master_pid(cx: &Cx) -> i32 {
+fn master_pid(cx: &CallContext) -> i32 {
     with_place(cx, |place| place.map(|place| place.master)).unwrap_or_else(sys::process::id)
 }
 

@@ -9,7 +9,7 @@ use crate::api::ANYWHERE;
 use crate::host::{Host, log_context};
 use base::log::Level;
 use engine::Compiled;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use sys::regex::{Malformed, Regex, Syntax};
 use template::Template;
 
@@ -76,7 +76,7 @@ impl Flags {
     }
 }
 
-fn log(cx: &Cx, level: Level, message: impl FnOnce() -> Vec<u8>) {
+fn log(cx: &CallContext, level: Level, message: impl FnOnce() -> Vec<u8>) {
     if let Some(host) = cx.host::<Host>().filter(|host| host.log_enabled(level)) {
         host.log(level, &message(), log_context(cx));
     }
@@ -96,7 +96,7 @@ fn explain(pattern: &[u8], error: &Malformed) -> Vec<u8> {
 }
 
 /// The expression, or the error that the function returns.
-fn build(cx: &Cx, pattern: &[u8], flags: &Flags, replacement: Option<&[u8]>) -> Result<Compiled, Vec<u8>> {
+fn build(cx: &CallContext, pattern: &[u8], flags: &Flags, replacement: Option<&[u8]>) -> Result<Compiled, Vec<u8>> {
     let mut regex = Regex::new(pattern, flags.syntax).map_err(|error| explain(pattern, &error))?;
     log(cx, Level::Debug, || {
         let mut line = [b"pcre2_compile: pattern[".as_slice(), pattern, b"]"].concat();
@@ -120,7 +120,7 @@ fn build(cx: &Cx, pattern: &[u8], flags: &Flags, replacement: Option<&[u8]>) -> 
 
 /// `regex_compile(pattern, flags, replacement?)`: number, number of groups, whether to keep it, whether it works on UTF-8,
 /// whether names are lists, names with their numbers; or nil and an error.
-fn compile(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn compile(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let flags = Flags::parse(stack.bytes(2).unwrap_or_default())?;
     let built = build(cx, stack.bytes(1).unwrap_or_default(), &flags, stack.bytes(3));
     let limit = cx.with_host::<Host, _>(|host| host.and_then(|host| host.runtime.regex_match_limit.get())).unwrap_or(0);
@@ -164,29 +164,29 @@ fn compile(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
 }
 
-fn search(_: &Cx, id: i32, subject: &[u8], start: i32) -> i32 {
+fn search(_: &CallContext, id: i32, subject: &[u8], start: i32) -> i32 {
     engine::with(|engine| engine.search(id, subject, start)).unwrap_or(i32::MIN)
 }
 
-fn substitute(cx: &Cx, id: i32, subject: &[u8], all: i32) -> i32 {
+fn substitute(cx: &CallContext, id: i32, subject: &[u8], all: i32) -> i32 {
     let mut count = i32::MIN;
     cx.fill(|out| count = engine::with(|engine| engine.substitute(id, subject, all != 0, out)).unwrap_or(i32::MIN));
     count
 }
 
-fn free(_: &Cx, id: i32) {
+fn free(_: &CallContext, id: i32) {
     engine::with(|engine| engine.free(id));
 }
 
-fn captures(_: &Cx) -> i64 {
+fn captures(_: &CallContext) -> i64 {
     engine::with(|engine| engine.captures().expose_provenance() as i64).unwrap_or(0)
 }
 
-fn cache_entries(cx: &Cx) -> f64 {
+fn cache_entries(cx: &CallContext) -> f64 {
     cx.with_host::<Host, _>(|host| host.and_then(|host| host.runtime.regex_cache_entries.get()).unwrap_or(CACHE_ENTRIES)) as f64
 }
 
-fn jit_stack(_: &Cx, size: f64) -> i32 {
+fn jit_stack(_: &CallContext, size: f64) -> i32 {
     i32::from(engine::with(|engine| engine.set_jit_stack(size as usize)).unwrap_or(false))
 }
 

@@ -10,7 +10,7 @@ use http::body::{self, Body, BodyState, TempFile};
 use http::core::{TempPath, default};
 use http::log_request;
 use http::{Outcome, Request, Step};
-use lua::{Cx, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Type, Value};
+use lua::{CallContext, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Type, Value};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ fn reply(outcome: Outcome) -> Option<f64> {
     }
 }
 
-fn read_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn read_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     cx.demand(ANSWERING)?;
     count(stack, 0, 0, "0 arguments")?;
     let (_, request) = request(cx)?;
@@ -76,11 +76,11 @@ fn read_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// Ends the handler with the status of a body that cannot be read; the glue then stops.
-fn finish_read(cx: &Cx, status: i32) {
+fn finish_read(cx: &CallContext, status: i32) {
     cx.finish(status);
 }
 
-fn discard_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn discard_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 0, 0, "0 arguments")?;
     let (_, request) = request(cx)?;
     let body = request.body.borrow().clone();
@@ -91,7 +91,7 @@ fn discard_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(0)
 }
 
-fn get_body_data(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn get_body_data(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 0, 1, "0 or 1 arguments")?;
     let max = if stack.top() == 1 { stack.check_number(1, "get_body_data")? as usize } else { 0 };
     let (_, request) = request(cx)?;
@@ -108,7 +108,7 @@ fn get_body_data(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn get_body_file(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn get_body_file(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 0, 0, "0 arguments")?;
     let (_, request) = request(cx)?;
     let file = request.body.borrow().file();
@@ -142,7 +142,7 @@ fn replace(request: &Request, body: Body) -> Result<(), Raise> {
     Ok(())
 }
 
-fn set_body_data(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_body_data(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 1, 1, "1 arguments")?;
     let data = stack.check_bytes(1, "set_body_data")?.to_vec();
     let (_, request) = request(cx)?;
@@ -151,7 +151,7 @@ fn set_body_data(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(0)
 }
 
-fn set_body_file(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_body_file(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 1, 2, "1 or 2 arguments")?;
     let (_, request) = request(cx)?;
     let name = stack.check_bytes(1, "set_body_file")?.to_vec();
@@ -205,7 +205,7 @@ fn write_failed(request: &Request, error: &io::Error) -> Raise {
     Raise::fixed("fail to write file")
 }
 
-fn init_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn init_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 0, 1, "0 or 1 argument")?;
     let (_, request) = request(cx)?;
     replaceable(&request)?;
@@ -229,7 +229,7 @@ fn building(request: &Request) -> Result<Rc<Building>, Raise> {
     request.find_context::<Building>().filter(|b| b.open.get()).ok_or(Raise::fixed("request_body not initialized"))
 }
 
-fn append_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn append_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 1, 1, "1 arguments")?;
     let (_, request) = request(cx)?;
     let text = stack.check_bytes(1, "append_body")?;
@@ -241,7 +241,7 @@ fn append_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(0)
 }
 
-fn finish_body(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn finish_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     count(stack, 0, 0, "0 argument")?;
     let (_, request) = request(cx)?;
     let building = building(&request)?;

@@ -4,7 +4,7 @@ use crate::host::{request, with_request};
 use base::log::Level;
 use http::line::Version;
 use http::log_request;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, Type};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, Type};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -99,7 +99,7 @@ pub(crate) fn push_multi(stack: &mut Stack<'_>, table: usize, key: &[u8], again:
 }
 
 /// `get_headers(max, raw)`: the table, and `"truncated"` if there were more.
-fn req_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn req_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let max = match stack.number(1) {
         Some(0.0) => usize::MAX,
@@ -126,7 +126,7 @@ fn req_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn req_set(cx: &Cx, name: &[u8], value: &[u8], add: i32) -> i32 {
+fn req_set(cx: &CallContext, name: &[u8], value: &[u8], add: i32) -> i32 {
     with_request(cx, -1, |_, request| {
         if request.version() < Version::Http10 {
             return 0;
@@ -141,7 +141,7 @@ fn req_set(cx: &Cx, name: &[u8], value: &[u8], add: i32) -> i32 {
     })
 }
 
-fn raw_header(cx: &Cx, without_line: i32) -> i32 {
+fn raw_header(cx: &CallContext, without_line: i32) -> i32 {
     with_request(cx, -1, |_, request| {
         let main = request.main();
         if main.version() >= Version::Http2 {
@@ -159,7 +159,7 @@ fn raw_header(cx: &Cx, without_line: i32) -> i32 {
     })
 }
 
-fn http_version(cx: &Cx) -> f64 {
+fn http_version(cx: &CallContext) -> f64 {
     with_request(cx, -1.0, |_, request| match request.version() {
         Version::Http09 => 0.9,
         Version::Http10 => 1.0,

@@ -4,7 +4,7 @@ use crate::host::{request, with_request};
 use crate::ngx::wrapped;
 use base::log::Level;
 use http::Method;
-use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack, Type};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -27,7 +27,7 @@ pub fn group() -> Group {
 }
 
 /// Leaves the method's name in the output buffer.
-fn get_method(cx: &Cx) -> i32 {
+fn get_method(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| {
         cx.put(&request.line.borrow().method_name);
         0
@@ -35,7 +35,7 @@ fn get_method(cx: &Cx) -> i32 {
 }
 
 /// 1 when the number names no method.
-fn set_method(cx: &Cx, bits: f64) -> i32 {
+fn set_method(cx: &CallContext, bits: f64) -> i32 {
     with_request(cx, -1, |_, request| {
         // CONNECT has no number in this API.
         let known = Method::from_bits(bits as u32).filter(|(_, method)| *method != Method::CONNECT);
@@ -48,20 +48,20 @@ fn set_method(cx: &Cx, bits: f64) -> i32 {
     })
 }
 
-fn is_internal(cx: &Cx) -> i32 {
+fn is_internal(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| i32::from(request.flags.internal.get()))
 }
 
-fn is_subrequest(cx: &Cx) -> i32 {
+fn is_subrequest(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| i32::from(!request.is_main()))
 }
 
-fn start_time(cx: &Cx) -> f64 {
+fn start_time(cx: &CallContext) -> f64 {
     with_request(cx, -1.0, |_, request| request.started.get().epoch_ms() as f64 / 1000.0)
 }
 
 /// Ends the handler; the glue then stops.
-fn finish(cx: &Cx, code: i32) {
+fn finish(cx: &CallContext, code: i32) {
     cx.finish(code);
 }
 
@@ -71,7 +71,7 @@ fn is_unsafe(byte: u8) -> bool {
 }
 
 /// `set_uri(uri, jump, binary)`; answers whether the handler must stop.
-fn set_uri(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_uri(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let n = stack.top();
     if !(1..=3).contains(&n) {
         return Err(Raise::new(format!("expecting 1, 2 or 3 arguments but seen {n}")));
@@ -99,7 +99,7 @@ fn set_uri(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         text.extend_from_slice(b"\" (maybe you want to set the 'binary' argument?)");
         return Err(Raise::new(text));
     }
-    if jump && !matches!(cx.phase(), Some(phase) if phase == Phase::REWRITE || phase == Phase::SERVER_REWRITE) {
+    if jump && !matches!(cx.phase(), Some(phase) if phase == LuaPhase::REWRITE || phase == LuaPhase::SERVER_REWRITE) {
         return Err(cx.refusal());
     }
     if jump && host.state.captures.get() > 0 {

@@ -7,7 +7,7 @@ use crate::options::Options;
 use base::log::Level;
 use http::line::Version;
 use http::{Request, log_request};
-use lua::{Cx, Group, Phase, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack};
 use std::borrow::Cow;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
@@ -44,19 +44,19 @@ fn wire_name<'a>(request: &Request, name: &'a [u8]) -> Cow<'a, [u8]> {
 }
 
 /// Whether the head is beyond reach. Header filters run when it is about to leave.
-pub(crate) fn head_is_gone(cx: &Cx, host: &Host, request: &Request) -> bool {
-    cx.phase() != Some(Phase::HEADER_FILTER) && (request.flags.header_sent.get() || host.state.buffering.get())
+pub(crate) fn head_is_gone(cx: &CallContext, host: &Host, request: &Request) -> bool {
+    cx.phase() != Some(LuaPhase::HEADER_FILTER) && (request.flags.header_sent.get() || host.state.buffering.get())
 }
 
 /// The conditions in the request's fields are not to be looked at.
-fn unconditional(cx: &Cx) -> i32 {
+fn unconditional(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| {
         request.flags.unconditional.set(true);
         0
     })
 }
 
-fn resp_set(cx: &Cx, name: &[u8], value: &[u8], how: i32) -> i32 {
+fn resp_set(cx: &CallContext, name: &[u8], value: &[u8], how: i32) -> i32 {
     with_request(cx, -1, |host, request| {
         if head_is_gone(cx, host, request) {
             request.log(Level::Error, b"attempt to set ngx.header.HEADER after sending out response headers");
@@ -78,7 +78,7 @@ fn resp_set(cx: &Cx, name: &[u8], value: &[u8], how: i32) -> i32 {
 }
 
 /// The number of values; the first one is in the output buffer.
-fn resp_get(cx: &Cx, name: &[u8]) -> i32 {
+fn resp_get(cx: &CallContext, name: &[u8]) -> i32 {
     with_request(cx, -1, |_, request| {
         let name = wire_name(request, name);
         let mut count = 0;
@@ -92,7 +92,7 @@ fn resp_get(cx: &Cx, name: &[u8]) -> i32 {
     })
 }
 
-fn resp_values(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn resp_values(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let name = wire_name(&request, stack.check_bytes(1, "header")?).into_owned();
     stack.push_table(2, 0);
@@ -109,7 +109,7 @@ fn resp_values(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// `ngx.resp.set_status(status, reason)`.
-fn resp_status(cx: &Cx, status: f64, reason: &[u8]) -> i32 {
+fn resp_status(cx: &CallContext, status: f64, reason: &[u8]) -> i32 {
     with_request(cx, -1, |host, request| {
         if head_is_gone(cx, host, request) {
             request.log(Level::Error, b"attempt to set ngx.status after sending out response headers");
@@ -128,7 +128,7 @@ fn resp_status(cx: &Cx, status: f64, reason: &[u8]) -> i32 {
 }
 
 /// `ngx.resp.get_headers(max, raw)`.
-fn resp_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn resp_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let max = if stack.is_nil(1) { 100.0 } else { stack.check_number(1, "get_headers")? };
     let raw = stack.truthy(2);
@@ -147,7 +147,7 @@ fn resp_headers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     };
     all.push((b"connection", Cow::Borrowed(connection)));
     let chunked = response.content_length.is_none() && request.version() == Version::Http11 && !request.flags.header_only.get();
-    if chunked && request.is_main() && request.flags.header_sent.get() && cx.phase() != Some(Phase::HEADER_FILTER) {
+    if chunked && request.is_main() && request.flags.header_sent.get() && cx.phase() != Some(LuaPhase::HEADER_FILTER) {
         all.push((b"transfer-encoding", Cow::Borrowed(b"chunked")));
     }
     let extra = all.len();

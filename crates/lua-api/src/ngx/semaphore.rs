@@ -4,7 +4,7 @@
 use crate::alarms::Alarms;
 use crate::api::ANYWHERE;
 use crate::host::Host;
-use lua::{Cx, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Value};
+use lua::{CallContext, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -105,32 +105,32 @@ impl Drop for Place {
     }
 }
 
-fn with<R>(cx: &Cx, failed: R, f: impl FnOnce(&Semaphores) -> R) -> R {
+fn with<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Semaphores) -> R) -> R {
     cx.with_host::<Host, _>(|host| host.map_or(failed, |host| f(&host.runtime.state::<Semaphores>())))
 }
 
-fn new(cx: &Cx, n: f64) -> f64 {
+fn new(cx: &CallContext, n: f64) -> f64 {
     let semaphore = Semaphore { resources: Cell::new(n as i64), ..Semaphore::default() };
     with(cx, 0.0, |all| all.add(semaphore) as f64)
 }
 
-fn post(cx: &Cx, id: f64, n: f64) {
+fn post(cx: &CallContext, id: f64, n: f64) {
     if let Some(semaphore) = with(cx, None, |all| all.find(id)) {
         semaphore.post(n as i64);
     }
 }
 
-fn count(cx: &Cx, id: f64) -> f64 {
+fn count(cx: &CallContext, id: f64) -> f64 {
     with(cx, None, |all| all.find(id)).map_or(0.0, |semaphore| semaphore.count() as f64)
 }
 
-fn free(cx: &Cx, id: f64) {
+fn free(cx: &CallContext, id: f64) {
     let gone = with(cx, None, |all| all.all.borrow_mut().remove(&(id as u64)));
     drop(gone);
 }
 
 /// `semaphore_wait(id, milliseconds)`
-fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     if !cx.can_suspend() {
         stack.push_nil();
         stack.push_bytes(cx.refusal().message());

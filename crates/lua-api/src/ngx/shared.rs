@@ -4,7 +4,7 @@ use crate::api::ANYWHERE;
 use crate::runtime::Runtime;
 use crate::shelf;
 use base::clock;
-use lua::{Cx, Group, LuaError, Phase, PhaseSet, Raise, Row, Stack, Vm};
+use lua::{CallContext, Group, LuaError, LuaPhase, PhaseSet, Raise, Row, Stack, Vm};
 use shm::Dict;
 use shm::dict::{End, Found, Refusal, Store, Value, When};
 
@@ -66,12 +66,12 @@ pub(crate) fn publish(vm: &Vm, runtime: &Runtime) -> Result<(), LuaError> {
         let _ = write!(source, "'] = make({number}) ");
     }
     let chunk = vm.load_text(source.as_bytes(), "=ngx.shared")?;
-    vm.run_now(chunk, Phase::INIT, None, |_| 0, |_| ())
+    vm.run_now(chunk, LuaPhase::INIT, None, |_| 0, |_| ())
 }
 
 /// Runs `f` on a dictionary; the error's text is in the output buffer when it answers `failed`.
 #[inline]
-fn with_dict<R>(cx: &Cx, id: i32, failed: R, f: impl FnOnce(&Dict) -> R) -> R {
+fn with_dict<R>(cx: &CallContext, id: i32, failed: R, f: impl FnOnce(&Dict) -> R) -> R {
     shelf::with(id, f).unwrap_or_else(|| {
         cx.put(b"bad \"zone\" argument");
         failed
@@ -79,7 +79,7 @@ fn with_dict<R>(cx: &Cx, id: i32, failed: R, f: impl FnOnce(&Dict) -> R) -> R {
 }
 
 #[cold]
-fn refuse(cx: &Cx, refusal: Refusal) -> i32 {
+fn refuse(cx: &CallContext, refusal: Refusal) -> i32 {
     cx.put_static(refusal.text().as_bytes());
     FAILED
 }
@@ -89,7 +89,7 @@ fn milliseconds(seconds: f64) -> u64 {
 }
 
 #[inline]
-fn kind(cx: &Cx, found: Found) -> i32 {
+fn kind(cx: &CallContext, found: Found) -> i32 {
     match found {
         Found::Boolean(on) => {
             cx.put_number(f64::from(u8::from(on)));
@@ -103,7 +103,7 @@ fn kind(cx: &Cx, found: Found) -> i32 {
     }
 }
 
-fn get(cx: &Cx, id: i32, key: &[u8], stale: i32) -> i32 {
+fn get(cx: &CallContext, id: i32, key: &[u8], stale: i32) -> i32 {
     with_dict(cx, id, FAILED, |dict| {
         let mut result = Ok(None);
         cx.fill(|out| result = dict.get(key, stale != 0, clock::epoch_ms(), out));
@@ -120,7 +120,7 @@ fn get(cx: &Cx, id: i32, key: &[u8], stale: i32) -> i32 {
 }
 
 /// `what` is the dictionary times 16, plus 1 for `add`, 2 for `replace`, 4 for `safe_`, 8 for a boolean.
-fn store(cx: &Cx, what: i32, key: &[u8], value: Value<'_>, lifetime: f64, flags: f64) -> i32 {
+fn store(cx: &CallContext, what: i32, key: &[u8], value: Value<'_>, lifetime: f64, flags: f64) -> i32 {
     let when = match what & 3 {
         1 => When::Absent,
         2 => When::Present,
@@ -136,16 +136,16 @@ fn store(cx: &Cx, what: i32, key: &[u8], value: Value<'_>, lifetime: f64, flags:
     })
 }
 
-fn store_text(cx: &Cx, what: i32, key: &[u8], value: &[u8], lifetime: f64, flags: f64) -> i32 {
+fn store_text(cx: &CallContext, what: i32, key: &[u8], value: &[u8], lifetime: f64, flags: f64) -> i32 {
     store(cx, what, key, Value::Text(value), lifetime, flags)
 }
 
-fn store_number(cx: &Cx, what: i32, key: &[u8], value: f64, lifetime: f64, flags: f64) -> i32 {
+fn store_number(cx: &CallContext, what: i32, key: &[u8], value: f64, lifetime: f64, flags: f64) -> i32 {
     let value = if what & 8 != 0 { Value::Boolean(value != 0.0) } else { Value::Number(value) };
     store(cx, what, key, value, lifetime, flags)
 }
 
-fn delete(cx: &Cx, id: i32, key: &[u8]) -> i32 {
+fn delete(cx: &CallContext, id: i32, key: &[u8]) -> i32 {
     with_dict(cx, id, FAILED, |dict| {
         dict.delete(key);
         0
@@ -153,7 +153,7 @@ fn delete(cx: &Cx, id: i32, key: &[u8]) -> i32 {
 }
 
 /// A negative lifetime says that there is no `init`.
-fn incr(cx: &Cx, id: i32, key: &[u8], by: f64, init: f64, lifetime: f64) -> i32 {
+fn incr(cx: &CallContext, id: i32, key: &[u8], by: f64, init: f64, lifetime: f64) -> i32 {
     let init = (lifetime >= 0.0).then(|| (init, milliseconds(lifetime)));
     with_dict(cx, id, FAILED, |dict| match dict.incr(key, by, init, clock::epoch_ms()) {
         Ok((sum, forced)) => {
@@ -164,7 +164,7 @@ fn incr(cx: &Cx, id: i32, key: &[u8], by: f64, init: f64, lifetime: f64) -> i32 
     })
 }
 
-fn ttl(cx: &Cx, id: i32, key: &[u8]) -> i32 {
+fn ttl(cx: &CallContext, id: i32, key: &[u8]) -> i32 {
     with_dict(cx, id, FAILED, |dict| match dict.ttl(key, clock::epoch_ms()) {
         Ok(left) => {
             cx.put_number(left as f64);
@@ -174,7 +174,7 @@ fn ttl(cx: &Cx, id: i32, key: &[u8]) -> i32 {
     })
 }
 
-fn expire(cx: &Cx, id: i32, key: &[u8], lifetime: f64) -> i32 {
+fn expire(cx: &CallContext, id: i32, key: &[u8], lifetime: f64) -> i32 {
     let lifetime = milliseconds(lifetime);
     with_dict(cx, id, FAILED, |dict| match dict.expire(key, lifetime, clock::epoch_ms()) {
         Ok(()) => 0,
@@ -182,22 +182,22 @@ fn expire(cx: &Cx, id: i32, key: &[u8], lifetime: f64) -> i32 {
     })
 }
 
-fn flush_all(cx: &Cx, id: i32) -> i32 {
+fn flush_all(cx: &CallContext, id: i32) -> i32 {
     with_dict(cx, id, FAILED, |dict| {
         dict.flush_all();
         0
     })
 }
 
-fn flush_expired(cx: &Cx, id: i32, max: f64) -> f64 {
+fn flush_expired(cx: &CallContext, id: i32, max: f64) -> f64 {
     with_dict(cx, id, 0.0, |dict| dict.flush_expired(max as usize, clock::epoch_ms()) as f64)
 }
 
-fn capacity(cx: &Cx, id: i32) -> f64 {
+fn capacity(cx: &CallContext, id: i32) -> f64 {
     with_dict(cx, id, 0.0, |dict| dict.capacity() as f64)
 }
 
-fn free_space(cx: &Cx, id: i32) -> f64 {
+fn free_space(cx: &CallContext, id: i32) -> f64 {
     with_dict(cx, id, 0.0, |dict| dict.free_space() as f64)
 }
 
@@ -205,7 +205,7 @@ fn end(left: i32) -> End {
     if left != 0 { End::Left } else { End::Right }
 }
 
-fn pop(cx: &Cx, id: i32, key: &[u8], left: i32) -> i32 {
+fn pop(cx: &CallContext, id: i32, key: &[u8], left: i32) -> i32 {
     with_dict(cx, id, FAILED, |dict| {
         let mut result = Ok(None);
         cx.fill(|out| result = dict.pop(key, end(left), clock::epoch_ms(), out));
@@ -216,24 +216,24 @@ fn pop(cx: &Cx, id: i32, key: &[u8], left: i32) -> i32 {
     })
 }
 
-fn count(cx: &Cx, count: Result<u64, Refusal>) -> f64 {
+fn count(cx: &CallContext, count: Result<u64, Refusal>) -> f64 {
     count.map_or_else(|refusal| f64::from(refuse(cx, refusal)), |count| count as f64)
 }
 
-fn length(cx: &Cx, id: i32, key: &[u8]) -> f64 {
+fn length(cx: &CallContext, id: i32, key: &[u8]) -> f64 {
     with_dict(cx, id, -1.0, |dict| count(cx, dict.length(key, clock::epoch_ms())))
 }
 
-fn push_text(cx: &Cx, id: i32, key: &[u8], left: i32, value: &[u8]) -> f64 {
+fn push_text(cx: &CallContext, id: i32, key: &[u8], left: i32, value: &[u8]) -> f64 {
     with_dict(cx, id, -1.0, |dict| count(cx, dict.push(key, end(left), Value::Text(value), clock::epoch_ms())))
 }
 
-fn push_number(cx: &Cx, id: i32, key: &[u8], left: i32, value: f64) -> f64 {
+fn push_number(cx: &CallContext, id: i32, key: &[u8], left: i32, value: f64) -> f64 {
     with_dict(cx, id, -1.0, |dict| count(cx, dict.push(key, end(left), Value::Number(value), clock::epoch_ms())))
 }
 
 /// `shared_keys(id, max)`
-fn keys(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn keys(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (id, max) = (stack.check_number(1, "get_keys")?, stack.check_number(2, "get_keys")?);
     let found = with_dict(cx, id as i32, Vec::new(), |dict| dict.keys(max as usize, clock::epoch_ms()));
     stack.push_table(found.len(), 0);

@@ -15,5 +15,5 @@ pub(crate) fn evaluate(expressions: &str) -> String {
     );
     let chunk = vm.load_text(source.as_bytes(), "=test").expect("the expressions compile");
     let read = |stack: &mut lua::Stack<'_>| String::from_utf8_lossy(stack.bytes(1).unwrap_or_default()).into_owned();
-    vm.run_now(chunk, lua::Phase::INIT, None, |_| 0, read).expect("the expressions run")
+    vm.run_now(chunk, lua::LuaPhase::INIT, None, |_| 0, read).expect("the expressions run")
 }

@@ -1,7 +1,7 @@
 //! `ngx.now`, `ngx.time`, the dates that OpenResty writes, and `ngx.update_time`.
 
 use base::clock;
-use lua::{Cx, Group, PhaseSet, Row};
+use lua::{CallContext, Group, PhaseSet, Row};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -24,19 +24,19 @@ pub fn group() -> Group {
     }
 }
 
-fn now(_: &Cx) -> f64 {
+fn now(_: &CallContext) -> f64 {
     clock::now().epoch_ms() as f64 / 1000.0
 }
 
-fn time(_: &Cx) -> f64 {
+fn time(_: &CallContext) -> f64 {
     clock::now().sec as f64
 }
 
-fn monotonic(_: &Cx) -> f64 {
+fn monotonic(_: &CallContext) -> f64 {
     clock::monotonic_ms() as f64
 }
 
-fn update_time(_: &Cx) {
+fn update_time(_: &CallContext) {
     clock::update();
 }
 
@@ -44,7 +44,7 @@ fn update_time(_: &Cx) {
 const TODAY: i32 = 0;
 const LOCAL: i32 = 1;
 
-fn date(cx: &Cx, what: i32) {
+fn date(cx: &CallContext, what: i32) {
     let sec = clock::now().sec;
     let offset = if what == TODAY || what == LOCAL { i64::from(clock::offset(sec)) } else { 0 };
     let at = clock::civil(sec.saturating_add(offset));
@@ -56,16 +56,16 @@ fn date(cx: &Cx, what: i32) {
     }
 }
 
-fn http_time(cx: &Cx, seconds: f64) {
+fn http_time(cx: &CallContext, seconds: f64) {
     cx.put(&wire::date::http(seconds as i64));
 }
 
-fn cookie_time(cx: &Cx, seconds: f64) {
+fn cookie_time(cx: &CallContext, seconds: f64) {
     cx.fill(|out| wire::date::cookie(seconds as i64, out));
 }
 
 /// Seconds since the epoch; below 0 when it is no date.
-fn parse_http_time(_: &Cx, text: &[u8]) -> f64 {
+fn parse_http_time(_: &CallContext, text: &[u8]) -> f64 {
     wire::date::parse(text).map_or(-1.0, |time| time as f64)
 }
 

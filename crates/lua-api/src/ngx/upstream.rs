@@ -4,7 +4,7 @@ use crate::host::Host;
 use balance::{Counter, Peer, Standing};
 use base::clock;
 use http::upstreams::{Directory, Named};
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
 
 /// The part's rows and glue.
@@ -26,7 +26,7 @@ pub fn group() -> Group {
 }
 
 /// The groups of the configuration that the code belongs to.
-fn directory(cx: &Cx) -> Result<Directory, Raise> {
+fn directory(cx: &CallContext) -> Result<Directory, Raise> {
     let host = cx.host::<Host>().ok_or(Raise::fixed("no request found"))?;
     let http = match (&host.request, &host.worker) {
         (Some(request), _) => request.http.clone(),
@@ -48,7 +48,7 @@ fn nothing(stack: &mut Stack<'_>, why: &str) -> usize {
     2
 }
 
-fn get_upstreams(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn get_upstreams(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     exactly(stack, 0, "no argument expected")?;
     let all = directory(cx)?.all();
     stack.push_table(all.len(), 0);
@@ -61,7 +61,7 @@ fn get_upstreams(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// The group that the first argument names.
-fn named(cx: &Cx, stack: &Stack<'_>, function: &str) -> Result<Option<Named>, Raise> {
+fn named(cx: &CallContext, stack: &Stack<'_>, function: &str) -> Result<Option<Named>, Raise> {
     let name = stack.check_bytes(1, function)?;
     Ok(directory(cx)?.find(name))
 }
@@ -81,7 +81,7 @@ fn signed(number: u64) -> i64 {
 }
 
 /// One table for each `server`: those with fixed addresses, then those whose names are looked up while requests run.
-fn get_servers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn get_servers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     exactly(stack, 1, ONE)?;
     let Some(named) = named(cx, stack, "get_servers")? else { return Ok(nothing(stack, "upstream not found")) };
     // What a URL stands for has no `server` that says anything.
@@ -141,7 +141,7 @@ fn peers(named: &Named, backup: bool) -> Vec<Rc<Peer>> {
     named.group.snapshot().peers().filter(|peer| peer.server.backup == backup).cloned().collect()
 }
 
-fn get_peers(cx: &Cx, stack: &mut Stack<'_>, function: &str, backup: bool) -> Result<usize, Raise> {
+fn get_peers(cx: &CallContext, stack: &mut Stack<'_>, function: &str, backup: bool) -> Result<usize, Raise> {
     exactly(stack, 1, ONE)?;
     let Some(named) = named(cx, stack, function)? else { return Ok(nothing(stack, "upstream not found")) };
     let peers = peers(&named, backup);
@@ -188,7 +188,7 @@ fn push_peer(stack: &mut Stack<'_>, peer: &Peer, id: i64) {
 }
 
 /// With `zone` for all workers, otherwise for this one.
-fn set_peer_down(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_peer_down(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     exactly(stack, 4, "exactly 4 arguments expected")?;
     let Some(named) = named(cx, stack, "set_peer_down")? else { return Ok(nothing(stack, "upstream not found")) };
     let (backup, down) = (stack.truthy(2), stack.truthy(4));
@@ -206,7 +206,7 @@ fn set_peer_down(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn current_upstream_name(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn current_upstream_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let host = cx.host::<Host>();
     let request = host.as_ref().and_then(|host| host.request.as_ref()).ok_or(Raise::fixed("no request object found"))?;
     match &*request.upstream.borrow() {

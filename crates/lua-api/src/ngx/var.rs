@@ -2,7 +2,7 @@
 
 use crate::host::with_request;
 use http::Request;
-use lua::{Cx, Group, PhaseSet, Row};
+use lua::{CallContext, Group, PhaseSet, Row};
 use session::variable::{AssignError, get_by_name, set_by_name};
 use std::rc::Rc;
 
@@ -45,7 +45,7 @@ fn with_name<R>(name: &[u8], f: impl FnOnce(&str) -> R) -> Option<R> {
     }
 }
 
-fn var_get(cx: &Cx, name: &[u8]) -> i32 {
+fn var_get(cx: &CallContext, name: &[u8]) -> i32 {
     with_request(cx, FAILED, |_, request| {
         let mut found = false;
         cx.fill(|out| found = with_name(name, |name| get_by_name(&**request, name, out)).unwrap_or(false));
@@ -54,14 +54,14 @@ fn var_get(cx: &Cx, name: &[u8]) -> i32 {
 }
 
 /// The number by which [`var_at`] knows a variable; negative when it has none.
-fn var_number(cx: &Cx, name: &[u8]) -> i32 {
+fn var_number(cx: &CallContext, name: &[u8]) -> i32 {
     with_request(cx, FAILED, |host, request| {
         let number = with_name(name, |name| host.runtime.names.number(&**request, name));
         number.flatten().and_then(|number| i32::try_from(number).ok()).unwrap_or(FAILED)
     })
 }
 
-fn var_at(cx: &Cx, number: i32) -> i32 {
+fn var_at(cx: &CallContext, number: i32) -> i32 {
     with_request(cx, FAILED, |host, request| {
         let mut found = false;
         cx.fill(|out| found = host.runtime.names.get(usize::try_from(number).unwrap_or(usize::MAX), &**request, out));
@@ -69,7 +69,7 @@ fn var_at(cx: &Cx, number: i32) -> i32 {
     })
 }
 
-fn capture(cx: &Cx, number: f64) -> i32 {
+fn capture(cx: &CallContext, number: f64) -> i32 {
     with_request(cx, FAILED, |_, request| {
         let captures = session::Session::cache(&**request).captures();
         // Any number below 1 names nothing; the cast keeps it at 0.
@@ -82,7 +82,7 @@ fn capture(cx: &Cx, number: f64) -> i32 {
     })
 }
 
-fn var_set(cx: &Cx, name: &[u8], value: &[u8], present: i32) -> i32 {
+fn var_set(cx: &CallContext, name: &[u8], value: &[u8], present: i32) -> i32 {
     with_request(cx, FAILED, |_, request| {
         let done = with_name(name, |name| assign(request, name, (present != 0).then_some(value)));
         let error = match done {

@@ -1,7 +1,7 @@
 //! `ngx.worker`: which worker runs the code.
 
 use crate::host::Host;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -22,21 +22,23 @@ pub fn group() -> Group {
 }
 
 /// The worker's number; below 0 in the master and in the privileged agent.
-fn worker_id(cx: &Cx) -> i32 {
+fn worker_id(cx: &CallContext) -> i32 {
     let worker = cx.host::<Host>().and_then(|host| host.worker.clone());
-    worker.filter(|worker| !worker.place().is_some_and(|place| place.agent)).map_or(-1, |worker| i32::try_from(worker.number).unwrap_or(-1))
+    worker
+        .filter(|worker| !worker.process().is_some_and(|place| place.agent))
+        .map_or(-1, |worker| i32::try_from(worker.number).unwrap_or(-1))
 }
 
-fn worker_count(cx: &Cx) -> i32 {
+fn worker_count(cx: &CallContext) -> i32 {
     let Some(host) = cx.host::<Host>() else { return 1 };
     let count = host.worker.as_ref().map_or_else(|| host.runtime.surroundings.borrow().workers.max(1), |worker| worker.count);
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// The list of all workers' process ids; of this process alone where there is no list.
-fn worker_pids(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn worker_pids(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let worker = cx.host::<Host>().and_then(|host| host.worker.clone());
-    let mut pids = worker.and_then(|worker| worker.place().map(|place| (place.pids)())).unwrap_or_default();
+    let mut pids = worker.and_then(|worker| worker.process().map(|place| (place.pids)())).unwrap_or_default();
     if pids.is_empty() {
         pids.push(worker_pid(cx));
     }
@@ -49,11 +51,11 @@ fn worker_pids(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn worker_pid(_: &Cx) -> i32 {
+fn worker_pid(_: &CallContext) -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
 }
 
-fn worker_exiting(cx: &Cx) -> i32 {
+fn worker_exiting(cx: &CallContext) -> i32 {
     let worker = cx.host::<Host>().and_then(|host| host.worker.clone());
     i32::from(worker.is_some_and(|worker| worker.exiting.get()))
 }

@@ -49,7 +49,7 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf>();
     if let Some(code) = conf.code.clone() {
-        let entry = Entry::new(place, code, lua::Phase::ACCESS);
+        let entry = Entry::new(place, code, lua::LuaPhase::ACCESS);
         entry.join(place, Phase::Access, exit::after_access, conf.no_postpone == Some(true));
     }
     Ok(())

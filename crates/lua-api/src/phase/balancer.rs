@@ -12,7 +12,7 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::balancer::{Asked, Balancer, Custom, Decision, Turn};
 use http::{Module, Outcome, Request};
-use lua::Phase;
+use lua::LuaPhase;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
@@ -84,7 +84,7 @@ impl Balancer for Chooser {
         let cached = request.conf::<Options>().code_cache.unwrap_or(true);
         let [with, without] = &self.entries;
         let slot = if cached { with } else { without };
-        let entry = slot.get_or_init(|| Entry::of_request(request, self.code.clone(), Phase::BALANCER.waiting()));
+        let entry = slot.get_or_init(|| Entry::of_request(request, self.code.clone(), LuaPhase::BALANCER.waiting()));
         let (turn, pool_size) = (turn.clone(), self.pool_size.get());
         let before = |host: &Host| {
             host.state.balancing.replace(Some(Balancing { turn, pool_size }));
@@ -101,15 +101,15 @@ impl Balancer for Chooser {
 const FAULT: Decision = Decision::Answer(Outcome::Status(500));
 
 /// What the code's end means (`ngx_http_lua_balancer_get_peer`).
-fn decide(request: &Rc<Request>, host: &Host, ended: lua::Outcome) -> Decision {
+fn decide(request: &Rc<Request>, host: &Host, ended: lua::Completion) -> Decision {
     host.state.balancing.take();
     let code = match ended {
-        lua::Outcome::Failed(error) => {
-            report(request, Phase::BALANCER, &error);
+        lua::Completion::Failed(error) => {
+            report(request, LuaPhase::BALANCER, &error);
             return FAULT;
         }
-        lua::Outcome::Finished(code) => Some(code),
-        lua::Outcome::Returned => host.state.balancer_exit.take(),
+        lua::Completion::Finished(code) => Some(code),
+        lua::Completion::Returned => host.state.balancer_exit.take(),
     };
     match code {
         None | Some(exit::OK | exit::AGAIN | exit::DONE) => Decision::Go,

@@ -42,7 +42,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::Phase::BODY_FILTER);
+        let entry = Entry::new(place, code, lua::LuaPhase::BODY_FILTER);
         // It may read the body: a large file comes to it in pieces.
         place.header_filter(|request| {
             request.flags.reads_body.set(true);

@@ -36,7 +36,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::Phase::CONTENT);
+        let entry = Entry::new(place, code, lua::LuaPhase::CONTENT);
         place.content(move |request| entry.run(request, exit::after_content));
     }
     Ok(())

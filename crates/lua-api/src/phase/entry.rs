@@ -14,19 +14,19 @@ use base::log::Level;
 use http::location::Handler;
 use http::output::then;
 use http::{Attach, BoxFuture, Outcome, Request, Step, body};
-use lua::{Job, LuaError, Phase, Stack, Started};
+use lua::{Job, LuaError, LuaPhase, Stack, Started};
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// What a handler's end means for its phase.
-pub type Finish = fn(&Rc<Request>, &Rc<State>, lua::Outcome) -> Step;
+pub type Finish = fn(&Rc<Request>, &Rc<State>, lua::Completion) -> Step;
 
 /// A handler's code at one location.
 pub struct Entry {
     runtime: Rc<Runtime>,
     options: Rc<Options>,
     code: Rc<Code>,
-    phase: Phase,
+    phase: LuaPhase,
     /// Hosts for the next requests.
     hosts: RefCell<Vec<Rc<Host>>>,
     /// What hosts without a request hold in the place of its state.
@@ -43,19 +43,19 @@ pub enum Run<T> {
     Refused(LuaError),
 }
 
-fn with_leave(phase: Phase, options: &Options) -> Phase {
+fn with_leave(phase: LuaPhase, options: &Options) -> LuaPhase {
     if options.yield_everywhere == Some(true) && !phase.yields { phase.waiting() } else { phase }
 }
 
 /// Says at debug level which code is about to run.
-fn note(request: &Request, phase: Phase) {
+fn note(request: &Request, phase: LuaPhase) {
     if !request.purpose.get().is_empty() {
         return;
     }
     let name = match phase.bit {
-        bit if bit == Phase::HEADER_FILTER.bit => "header filter",
-        bit if bit == Phase::BODY_FILTER.bit => "body filter",
-        bit if bit == Phase::SET.bit => return,
+        bit if bit == LuaPhase::HEADER_FILTER.bit => "header filter",
+        bit if bit == LuaPhase::BODY_FILTER.bit => "body filter",
+        bit if bit == LuaPhase::SET.bit => return,
         _ => "",
     };
     let uri = String::from_utf8_lossy(&request.line.borrow().uri).into_owned();
@@ -83,7 +83,7 @@ const IDLE_HOSTS: usize = 64;
 
 impl Entry {
     /// The handler of `code` in `phase`.
-    pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
+    pub fn new(place: &Attach<'_>, code: Rc<Code>, phase: LuaPhase) -> Rc<Entry> {
         let options = place.conf::<Options>();
         let phase = with_leave(phase, &options);
         Rc::new(Entry { runtime: place.main_conf::<Runtime>(), options, code, phase, hosts: RefCell::default(), blank: Rc::default() })
@@ -92,7 +92,7 @@ impl Entry {
     /// Joins a phase: last, or before all other handlers.
     pub fn join(self: Rc<Self>, place: &mut Attach<'_>, phase: http::Phase, finish: Finish, first: bool) {
         let run = move |request: &Rc<Request>| {
-            if self.phase == Phase::REWRITE && request.progress.uri_changed.get() {
+            if self.phase == LuaPhase::REWRITE && request.progress.uri_changed.get() {
                 // A rewrite before it leads to another location.
                 return Step::Now(Outcome::Declined);
             }
@@ -107,7 +107,7 @@ impl Entry {
     }
 
     /// A handler whose location is known only when it runs (`set_by_lua*`).
-    pub fn of_request(request: &Request, code: Rc<Code>, phase: Phase) -> Rc<Entry> {
+    pub fn of_request(request: &Request, code: Rc<Code>, phase: LuaPhase) -> Rc<Entry> {
         let runtime = request.http.main.share::<Runtime>().unwrap_or_default();
         let options = request.conf::<Options>();
         let phase = with_leave(phase, &options);
@@ -187,12 +187,12 @@ impl Entry {
         };
         let state = host.state.clone();
         state.phase.set(self.phase.name);
-        if self.phase == Phase::CONTENT {
+        if self.phase == LuaPhase::CONTENT {
             state.in_content.set(true);
         }
         match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
             // lua-nginx-module takes a content handler that declines without having waited for one that is done.
-            Started::Done(lua::Outcome::Finished(exit::DECLINED)) if self.phase == Phase::CONTENT => {
+            Started::Done(lua::Completion::Finished(exit::DECLINED)) if self.phase == LuaPhase::CONTENT => {
                 self.give_back(host);
                 Step::Now(Outcome::Ok)
             }
@@ -233,7 +233,7 @@ impl Entry {
         request: &Rc<Request>,
         before: impl FnOnce(&Host),
         push: impl FnOnce(&mut Stack<'_>) -> usize,
-        after: impl FnOnce(&Rc<Request>, &Host, lua::Outcome) -> T + 'static,
+        after: impl FnOnce(&Rc<Request>, &Host, lua::Completion) -> T + 'static,
     ) -> Run<T> {
         let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
@@ -259,7 +259,7 @@ impl Entry {
     }
 
     /// Runs code for which no client waits. Its end is the caller's to judge; that it cannot be loaded has been logged.
-    pub fn run_beside(self: &Rc<Self>, request: &Rc<Request>) -> Run<lua::Outcome> {
+    pub fn run_beside(self: &Rc<Self>, request: &Rc<Request>) -> Run<lua::Completion> {
         request.purpose.set(self.phase.name);
         let (host, chunk) = match self.prepare(request, State::of(request)) {
             Ok(ready) => ready,
@@ -304,18 +304,18 @@ impl Entry {
     }
 }
 
-fn judge(request: &Request, phase: Phase, ended: lua::Outcome) -> Result<(), LuaError> {
+fn judge(request: &Request, phase: LuaPhase, ended: lua::Completion) -> Result<(), LuaError> {
     match ended {
-        lua::Outcome::Failed(error) => {
+        lua::Completion::Failed(error) => {
             report(request, phase, &error);
             Err(*error)
         }
-        lua::Outcome::Returned | lua::Outcome::Finished(_) => Ok(()),
+        lua::Completion::Returned | lua::Completion::Finished(_) => Ok(()),
     }
 }
 
 /// Logs why code of `phase` failed.
-pub fn report(request: &Request, phase: Phase, error: &LuaError) {
+pub fn report(request: &Request, phase: LuaPhase, error: &LuaError) {
     let mut line = b"failed to run ".to_vec();
     line.extend_from_slice(phase.name.as_bytes());
     line.extend_from_slice(b": ");
@@ -328,7 +328,7 @@ pub fn report(request: &Request, phase: Phase, error: &LuaError) {
 }
 
 /// Waits for output that began where nothing could wait, then answers the phase.
-fn settle(request: &Rc<Request>, state: Rc<State>, ended: lua::Outcome, finish: Finish) -> Step {
+fn settle(request: &Rc<Request>, state: Rc<State>, ended: lua::Completion, finish: Finish) -> Step {
     let pending = state.pending.borrow_mut().take();
     match pending {
         None if state.refused.get() != 0 => Step::Now(Outcome::Status(state.refused.take())),

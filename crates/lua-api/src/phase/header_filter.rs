@@ -44,7 +44,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::Phase::HEADER_FILTER);
+        let entry = Entry::new(place, code, lua::LuaPhase::HEADER_FILTER);
         if place.conf::<Options>().dev_errors == Some(true) {
             place.body_filter(dev_page::body);
         }
@@ -72,7 +72,7 @@ fn run(entry: &Entry, request: &Rc<Request>) -> Step {
 
 fn fail(request: &Request, state: &State, error: &LuaError) -> Outcome {
     state.header_failed.set(true);
-    dev_page::replace(request, state, lua::Phase::HEADER_FILTER.name, error)
+    dev_page::replace(request, state, lua::LuaPhase::HEADER_FILTER.name, error)
 }
 
 fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>) -> Step {

@@ -36,7 +36,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::Phase::LOG);
+        let entry = Entry::new(place, code, lua::LuaPhase::LOG);
         place.log(move |request| {
             if entry.may_wait() {
                 return match entry.run_waiting(request, |_| {}, |_| 0, |_, _, _| ()) {

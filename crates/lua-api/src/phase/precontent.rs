@@ -49,7 +49,7 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf>();
     if let Some(code) = conf.code.clone() {
-        let entry = Entry::new(place, code, lua::Phase::PRECONTENT);
+        let entry = Entry::new(place, code, lua::LuaPhase::PRECONTENT);
         entry.join(place, Phase::Precontent, exit::after_rewrite, conf.no_postpone == Some(true));
     }
     Ok(())

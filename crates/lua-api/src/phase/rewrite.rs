@@ -50,7 +50,7 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf>();
     if let Some(code) = conf.code.clone() {
-        let entry = Entry::new(place, code, lua::Phase::REWRITE);
+        let entry = Entry::new(place, code, lua::LuaPhase::REWRITE);
         entry.join(place, Phase::Rewrite, exit::after_rewrite, conf.no_postpone == Some(true));
     }
     Ok(())

@@ -38,7 +38,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.server_conf::<Conf>().code.clone().filter(|_| place.is_server) {
-        let entry = Entry::new(place, code, lua::Phase::SERVER_REWRITE);
+        let entry = Entry::new(place, code, lua::LuaPhase::SERVER_REWRITE);
         place.phase(Phase::ServerRewrite, move |request| entry.run(request, exit::after_rewrite));
     }
     Ok(())

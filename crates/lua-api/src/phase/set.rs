@@ -47,7 +47,7 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
     let arguments = (2..cx.args().len()).map(compile).collect::<Result<Vec<_>, _>>()?;
     let entry = OnceCell::new();
     cx.location::<Program>().push_custom(Rc::new(move |request| {
-        let entry = entry.get_or_init(|| Entry::of_request(request, code.clone(), lua::Phase::SET));
+        let entry = entry.get_or_init(|| Entry::of_request(request, code.clone(), lua::LuaPhase::SET));
         if entry.may_wait() { run_waiting(entry, &arguments, index, request) } else { run(entry, &arguments, index, request) }
     }));
     Ok(())
@@ -106,7 +106,7 @@ fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Reque
 
 fn failed(request: &Rc<Request>, error: &LuaError) -> Step {
     if dev_page::is_wanted(request) {
-        return dev_page::send(request, lua::Phase::SET.name, error);
+        return dev_page::send(request, lua::LuaPhase::SET.name, error);
     }
     Step::Now(Outcome::Status(500))
 }

@@ -8,7 +8,7 @@ use base::log::MAX_LINE;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
-use http::root::Ground;
+use http::root::MainContext;
 use http::{Levels, Module};
 use shm::dict::OWNER;
 use shm::zone::MIN_SIZE;
@@ -100,7 +100,7 @@ fn levels(levels: &mut Levels) {
 
 /// The argument with `$prefix` and `${prefix}` put in.
 fn search_path(cx: &Cx<'_>) -> String {
-    let prefix = cx.global::<Ground>().paths.prefix.to_string_lossy().into_owned();
+    let prefix = cx.global::<MainContext>().paths.prefix.to_string_lossy().into_owned();
     cx.text(0).replace("${prefix}", &prefix).replace("$prefix", &prefix)
 }
 

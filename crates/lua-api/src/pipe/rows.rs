@@ -3,14 +3,14 @@
 use crate::host::Host;
 use crate::pipe::inlet::{Inlet, Want};
 use crate::pipe::process::{Hub, Order, Process};
-use lua::{Cx, Group, Later, Phase, PhaseSet, Raise, Reply, Row, Stack, Type, Value, YIELDABLE};
+use lua::{CallContext, Group, Later, LuaPhase, PhaseSet, Raise, Reply, Row, Stack, Type, Value, YIELDABLE};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The part's rows and glue.
 #[must_use]
 pub fn group() -> Group {
-    let all = PhaseSet(u32::MAX ^ Phase::INIT.bit);
+    let all = PhaseSet(u32::MAX ^ LuaPhase::INIT.bit);
     Group {
         name: "ngx.pipe",
         rows: vec![
@@ -26,11 +26,11 @@ pub fn group() -> Group {
     }
 }
 
-fn hub(cx: &Cx) -> Option<Rc<Hub>> {
+fn hub(cx: &CallContext) -> Option<Rc<Hub>> {
     cx.host::<Host>().and_then(|host| host.worker.as_ref().map(|worker| worker.state::<Hub>()))
 }
 
-fn find(cx: &Cx, stack: &Stack<'_>) -> Option<Rc<Process>> {
+fn find(cx: &CallContext, stack: &Stack<'_>) -> Option<Rc<Process>> {
     hub(cx)?.find(stack.number(1)? as u64)
 }
 
@@ -59,7 +59,7 @@ fn strings(stack: &mut Stack<'_>, index: usize) -> Vec<Vec<u8>> {
 }
 
 /// `pipe_spawn(words, merge_stderr, buffer_size, environ)`: number and process id, or nil and why not.
-fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn spawn(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let host = cx.host::<Host>().ok_or("no request found")?;
     let worker = host.worker.clone().ok_or("no request found")?;
     let order = Order {
@@ -82,7 +82,7 @@ fn spawn(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
 }
 
-fn free(cx: &Cx, id: f64) {
+fn free(cx: &CallContext, id: f64) {
     if let Some(hub) = hub(cx) {
         hub.remove(id as u64);
     }
@@ -93,7 +93,7 @@ fn stderr_of(process: &Process) -> Result<&Inlet, &'static str> {
 }
 
 /// `pipe_read(id, from, kind, length, limit)`: from is 1 for standard output, 2 for standard error.
-fn read(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(process) = find(cx, stack) else { return Ok(Later::Now(refused(stack, "closed"))) };
     let error = stack.number(2) == Some(2.0);
     let length = stack.number(4).unwrap_or(0.0) as usize;
@@ -122,7 +122,7 @@ fn read(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// `pipe_write(id, data, limit)`
-fn write(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn write(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(process) = find(cx, stack) else { return Ok(Later::Now(refused(stack, "closed"))) };
     if let Some(reason) = process.stdin.refusal() {
         return Ok(Later::Now(refused(stack, reason)));
@@ -141,7 +141,7 @@ impl Drop for Waiting {
 }
 
 /// `pipe_wait(id, limit)`: the object knows its process no more when this has answered its end.
-fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let (Some(process), Some(hub)) = (find(cx, stack), hub(cx)) else {
         return Ok(Later::Now(refused(stack, "exited")));
     };
@@ -164,7 +164,7 @@ fn wait(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// `pipe_shutdown(id, which)`: 0 is standard input, 1 output, 2 error.
-fn shutdown(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Some(process) = find(cx, stack) else { return Ok(refused(stack, "closed")) };
     let reason = if process.ending.reason().is_some() { "closed" } else { "aborted" };
     match stack.number(2).unwrap_or(0.0) as u32 {
@@ -180,7 +180,7 @@ fn shutdown(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// `pipe_kill(id, signal)`
-fn kill(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn kill(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let signal = stack.check_number(2, "kill")? as i32;
     let result = find(cx, stack).map_or_else(|| Err("exited".to_owned()), |process| process.kill(signal));
     match result {

@@ -2,7 +2,7 @@
 
 use crate::resty::modes::{BLOCK, Block, Key, Mode};
 use crate::resty::sums::digest;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// The part's rows and glue.
 #[must_use]
@@ -20,14 +20,14 @@ pub fn group() -> Group {
     }
 }
 
-fn is_mode(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn is_mode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let known = Mode::named(stack.check_bytes(1, "cipher")?).is_some();
     stack.push_bool(known);
     Ok(1)
 }
 
 /// `aes_derive(kind, key, salt, rounds, length)`: so many bytes of OpenSSL's derivation (`EVP_BytesToKey`).
-fn derive(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn derive(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let mut sum = digest(stack.check_number(1, "new")?).ok_or("bad hash")?;
     let key = stack.check_bytes(2, "new")?;
     let salt = stack.bytes(3).unwrap_or_default();
@@ -95,7 +95,7 @@ impl Order<'_> {
 }
 
 /// The result, and a tag; or nothing.
-fn encrypt(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn encrypt(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let order = Order::read(stack)?;
     let (out, tag) = match order.mode {
         Mode::Ecb | Mode::Cbc => (order.key.seal_blocks(order.mode == Mode::Cbc, order.first(), order.data, order.padded), None),
@@ -115,7 +115,7 @@ fn encrypt(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// The result, or nothing.
-fn decrypt(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn decrypt(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let order = Order::read(stack)?;
     let out = match order.mode {
         Mode::Ecb | Mode::Cbc => order.key.open_blocks(order.mode == Mode::Cbc, order.first(), order.data, order.padded),

@@ -2,7 +2,7 @@
 
 use crate::api::ANYWHERE;
 use base::errno::strerror;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// The part's rows and glue.
 #[must_use]
@@ -15,12 +15,12 @@ pub fn group() -> Group {
 }
 
 /// A signal's number by its name without `SIG`; -1 for a name that is none's here.
-fn number(_: &Cx, name: &[u8]) -> i32 {
+fn number(_: &CallContext, name: &[u8]) -> i32 {
     std::str::from_utf8(name).ok().and_then(sys::signal::by_name).unwrap_or(-1)
 }
 
 /// `signal_send(pid, number)`: nothing, or the system's words for why not.
-fn send(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn send(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let pid = stack.check_number(1, "kill")? as i32;
     let signal = stack.check_number(2, "kill")? as i32;
     match sys::process::kill(pid, signal) {

@@ -2,7 +2,7 @@
 
 use crate::api::ANYWHERE;
 use crate::host::Host;
-use lua::{Cx, Group, Row};
+use lua::{CallContext, Group, Row};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::DynDigest;
@@ -49,7 +49,7 @@ pub(crate) fn digest(kind: f64) -> Option<Box<dyn DynDigest>> {
     })
 }
 
-fn with_sum(cx: &Cx, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> i32 {
+fn with_sum(cx: &CallContext, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let Some(host) = host else { return 0 };
         host.runtime.state::<Sums>().all.borrow_mut().get_mut(&(id as u64)).map_or(0, |sum| {
@@ -59,7 +59,7 @@ fn with_sum(cx: &Cx, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> i32 {
     })
 }
 
-fn new(cx: &Cx, kind: f64) -> f64 {
+fn new(cx: &CallContext, kind: f64) -> f64 {
     cx.with_host::<Host, _>(|host| {
         let (Some(host), Some(sum)) = (host, digest(kind)) else { return 0.0 };
         let sums = host.runtime.state::<Sums>();
@@ -70,19 +70,19 @@ fn new(cx: &Cx, kind: f64) -> f64 {
     })
 }
 
-fn update(cx: &Cx, id: f64, data: &[u8]) -> i32 {
+fn update(cx: &CallContext, id: f64, data: &[u8]) -> i32 {
     with_sum(cx, id, |sum| sum.update(data))
 }
 
-fn finish(cx: &Cx, id: f64) -> i32 {
+fn finish(cx: &CallContext, id: f64) -> i32 {
     with_sum(cx, id, |sum| cx.put(&sum.finalize_reset()))
 }
 
-fn reset(cx: &Cx, id: f64) -> i32 {
+fn reset(cx: &CallContext, id: f64) -> i32 {
     with_sum(cx, id, |sum| sum.reset())
 }
 
-fn free(cx: &Cx, id: f64) {
+fn free(cx: &CallContext, id: f64) {
     cx.with_host::<Host, _>(|host| {
         if let Some(host) = host {
             host.runtime.state::<Sums>().all.borrow_mut().remove(&(id as u64));
@@ -90,7 +90,7 @@ fn free(cx: &Cx, id: f64) {
     });
 }
 
-fn random(cx: &Cx, length: f64) -> i32 {
+fn random(cx: &CallContext, length: f64) -> i32 {
     let mut filled = false;
     cx.fill(|out| {
         out.resize(length as usize, 0);
@@ -99,14 +99,14 @@ fn random(cx: &Cx, length: f64) -> i32 {
     i32::from(filled)
 }
 
-fn to_hex(cx: &Cx, data: &[u8]) {
+fn to_hex(cx: &CallContext, data: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |n: u8| DIGITS.get(usize::from(n)).copied().unwrap_or(b'0');
     cx.fill(|out| out.extend(data.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])));
 }
 
 /// A decimal number of digits alone, or -1.
-fn atoi(_: &Cx, text: &[u8]) -> f64 {
+fn atoi(_: &CallContext, text: &[u8]) -> f64 {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return -1.0;
     }

@@ -7,7 +7,7 @@ use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Socket, Work};
 use crate::state::State;
 use base::log::ErrorLog;
-use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub struct Call {
 ///
 /// # Errors
 /// There is no worker, or the argument is no table.
-pub fn begin(cx: &Cx, stack: &Stack<'_>, function: &str) -> Result<Call, Raise> {
+pub fn begin(cx: &CallContext, stack: &Stack<'_>, function: &str) -> Result<Call, Raise> {
     let host = cx.host::<Host>().ok_or("no request found")?;
     let hub = host.hub.clone().ok_or("no request found")?;
     if stack.kind(1) != Type::Table {
@@ -75,7 +75,7 @@ impl Call {
     }
 
     /// Where errors are logged.
-    pub fn reporter(&self, cx: &Cx) -> Reporter {
+    pub fn reporter(&self, cx: &CallContext) -> Reporter {
         Reporter::new(cx, &self.host, &self.options)
     }
 

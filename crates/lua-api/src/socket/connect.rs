@@ -2,12 +2,12 @@
 
 use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, expect, fail, failure, number};
 use crate::socket::hub::{self, Admission, Pool, Ticket};
-use crate::socket::names::{self, Place};
+use crate::socket::names::{self, Destination};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
 use http::resolving::Resolving;
-use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
-use net::address::Address;
+use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
+use net::address::SocketAddress;
 use net::connect::Options;
 use net::stream::Stream;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Wrong arguments.
-pub fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=3, "expecting 2 or 3 arguments, but got")?;
     let call = call::begin(cx, stack, "bind")?;
     let port = if stack.top() == 3 {
@@ -117,7 +117,7 @@ fn target(stack: &mut Stack<'_>, count: usize, name: Option<Vec<u8>>) -> Result<
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn connect(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=4, "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen")?;
     let call = call::begin(cx, stack, "connect")?;
     stack.check_bytes(2, "connect")?;
@@ -237,12 +237,12 @@ impl Connect {
         })
     }
 
-    fn place(&self) -> Result<Place, String> {
+    fn place(&self) -> Result<Destination, String> {
         names::place(&self.target.host, self.target.port.unwrap_or(0), &self.resolving)
     }
 
-    async fn open(self, place: Place, ticket: Option<Ticket>) -> Reply {
-        let resolving = matches!(place, Place::Named(_)).then(|| self.socket.begin(Work::Resolving));
+    async fn open(self, place: Destination, ticket: Option<Ticket>) -> Reply {
+        let resolving = matches!(place, Destination::Named(_)).then(|| self.socket.begin(Work::Resolving));
         let found = place.find().await;
         drop(resolving);
         let address = match found {
@@ -251,7 +251,7 @@ impl Connect {
         };
         let _busy = self.socket.begin(Work::Connecting);
         let label = match (&address, self.target.port) {
-            (Address::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
+            (SocketAddress::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
             _ => format!(", upstream: {}", self.target.host),
         };
         let options = Options { timeout: Some(self.timeout), bind: self.bind, ..Options::default() };
@@ -272,17 +272,17 @@ impl Connect {
     }
 
     /// The log line of a connect that failed: what fails at once is graver than what a network does.
-    fn complain(&self, address: &Address, error: &std::io::Error, label: &str) {
+    fn complain(&self, address: &SocketAddress, error: &std::io::Error, label: &str) {
         use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, ConnectionRefused, PermissionDenied};
         let what = base::errno::describe(error);
         match (self.bind, address) {
             (Some(local), _) if [AddrInUse, AddrNotAvailable, PermissionDenied].contains(&error.kind()) => {
                 self.reporter.critical(&format!("bind({}) failed {what}{label}", local_text(local)));
             }
-            (_, Address::Unix(_)) if error.kind() == ConnectionRefused => {
+            (_, SocketAddress::Unix(_)) if error.kind() == ConnectionRefused => {
                 self.reporter.error(&format!("connect() to {address} failed {what}{label}"));
             }
-            (_, Address::Unix(_)) => self.reporter.critical(&format!("connect() to {address} failed {what}{label}")),
+            (_, SocketAddress::Unix(_)) => self.reporter.critical(&format!("connect() to {address} failed {what}{label}")),
             _ => self.reporter.error(&format!("connect() failed {what}{label}")),
         }
     }

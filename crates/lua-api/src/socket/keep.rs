@@ -3,7 +3,7 @@
 use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::send;
 use crate::socket::state::{Work, part};
-use lua::{Cx, Raise, Stack};
+use lua::{CallContext, Raise, Stack};
 use socket2::TcpKeepalive;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
     let call = call::begin(cx, stack, "close")?;
     let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
@@ -34,7 +34,7 @@ pub fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 ///
 /// # Errors
 /// Wrong arguments.
-pub fn reused_times(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn reused_times(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object), but got")?;
     let call = call::begin(cx, stack, "getreusedtimes")?;
     let found = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some());
@@ -56,7 +56,7 @@ fn integer(stack: &Stack<'_>, index: usize, default: u64) -> Result<i64, Raise> 
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn set_keepalive(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=3, "expecting 1 to 3 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "setkeepalive")?;
     let arguments = stack.top();
@@ -134,7 +134,7 @@ fn spoken(stream: &net::stream::Stream) -> Option<&'static str> {
 ///
 /// # Errors
 /// The socket was never connected.
-pub fn descriptor(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, "getfd")?;
     let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
     let inner = socket.inner.borrow();
@@ -148,7 +148,7 @@ pub fn descriptor(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 ///
 /// # Errors
 /// The socket was never connected.
-pub fn set_option(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn set_option(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     option(cx, stack, true)
 }
 
@@ -156,7 +156,7 @@ pub fn set_option(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 ///
 /// # Errors
 /// The socket was never connected.
-pub fn get_option(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn get_option(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     option(cx, stack, false)
 }
 
@@ -167,7 +167,7 @@ fn probes(socket: &socket2::SockRef<'_>, how: &TcpKeepalive) -> std::io::Result<
     socket.set_keepalive(on).map(|()| 1)
 }
 
-fn option(cx: &Cx, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
+fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
     let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
     if stack.is_nil(2) {

@@ -1,7 +1,7 @@
 //! From what a script names as its peer to an address.
 
 use http::resolving::Resolving;
-use net::address::Address;
+use net::address::SocketAddress;
 use resolver::Resolver;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Where a peer is.
-pub enum Place {
+pub enum Destination {
     /// At this address.
-    At(Address),
+    At(SocketAddress),
     /// Where a resolver says.
     Named(Name),
 }
@@ -47,36 +47,36 @@ pub fn port(number: f64) -> Option<u16> {
 ///
 /// # Errors
 /// OpenResty's text: nothing is named, or there is no resolver to ask.
-pub fn place(host: &str, port: u16, resolving: &Resolving) -> Result<Place, String> {
+pub fn place(host: &str, port: u16, resolving: &Resolving) -> Result<Destination, String> {
     if let Some(path) = unix_path(host.as_bytes()) {
         return if path.as_os_str().is_empty() {
             Err(format!("failed to parse host name \"{host}\": no path in the unix domain socket"))
         } else {
-            Ok(Place::At(Address::Unix(path)))
+            Ok(Destination::At(SocketAddress::Unix(path)))
         };
     }
     if host.is_empty() {
         return Err("failed to parse host name \"\": no host".into());
     }
     if let Some(ip) = literal(host) {
-        return Ok(Place::At(SocketAddr::new(ip, port).into()));
+        return Ok(Destination::At(SocketAddr::new(ip, port).into()));
     }
     let Some(resolver) = resolving.usable() else { return Err(format!("no resolver defined to resolve \"{host}\"")) };
     Ok(match resolver.known(host.as_bytes()).and_then(|known| known.first()) {
-        Some(ip) => Place::At(SocketAddr::new(ip, port).into()),
-        None => Place::Named(Name { resolver: resolver.clone(), limit: resolving.limit(), host: host.to_owned(), port }),
+        Some(ip) => Destination::At(SocketAddr::new(ip, port).into()),
+        None => Destination::Named(Name { resolver: resolver.clone(), limit: resolving.limit(), host: host.to_owned(), port }),
     })
 }
 
-impl Place {
+impl Destination {
     /// The address, asked for if need be.
     ///
     /// # Errors
     /// OpenResty's text: why the name has no address.
-    pub async fn find(self) -> Result<Address, String> {
+    pub async fn find(self) -> Result<SocketAddress, String> {
         let name = match self {
-            Place::At(address) => return Ok(address),
-            Place::Named(name) => name,
+            Destination::At(address) => return Ok(address),
+            Destination::Named(name) => name,
         };
         let Name { resolver, limit, host, port } = name;
         match resolver.resolve(host.as_bytes(), limit).await {

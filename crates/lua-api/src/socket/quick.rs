@@ -10,7 +10,7 @@ use crate::socket::receive::{self, Begun};
 use crate::socket::scan::{self, Want};
 use crate::socket::state::{Inner, Socket, Work};
 use base::log::Level;
-use lua::{Cx, Row, YIELDABLE};
+use lua::{CallContext, Row, YIELDABLE};
 use net::pool::Idle;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -44,7 +44,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 /// 1 where sockets may be made.
-fn allowed(_: &Cx) -> i32 {
+fn allowed(_: &CallContext) -> i32 {
     1
 }
 
@@ -61,7 +61,7 @@ fn is_usable(host: &Host, socket: &Socket, works: u8) -> bool {
 
 /// Connects with an idle connection of the pool `HOST:PORT` and answers the socket's number; `id` is its number if it has one
 /// already. 0: this is the row's affair.
-fn connect(cx: &Cx, id: f64, host: &[u8], port: f64) -> f64 {
+fn connect(cx: &CallContext, id: f64, host: &[u8], port: f64) -> f64 {
     cx.with_host::<Host, _>(|here| reconnect(here?, id, host, port)).map_or(0.0, |id| id as f64)
 }
 
@@ -94,7 +94,7 @@ fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
 
 /// Shows what has arrived at a socket that can be read.
 #[inline]
-fn take(cx: &Cx, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usize)>) -> i32 {
+fn take(cx: &CallContext, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usize)>) -> i32 {
     let found = cx.with_host::<Host, _>(|host| {
         let host = host?;
         host.hub.as_ref()?.with(id as u64, |socket| {
@@ -112,12 +112,12 @@ fn take(cx: &Cx, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usi
 }
 
 /// A line that has arrived goes to the output buffer; 1 if there was one.
-fn line(cx: &Cx, id: f64) -> i32 {
+fn line(cx: &CallContext, id: f64) -> i32 {
     take(cx, id, |input| scan::line(input, 0))
 }
 
 /// So many bytes that have arrived go to the output buffer; 1 if there were so many.
-fn bytes(cx: &Cx, id: f64, count: f64) -> i32 {
+fn bytes(cx: &CallContext, id: f64, count: f64) -> i32 {
     if count < 1.0 {
         return 0;
     }
@@ -127,7 +127,7 @@ fn bytes(cx: &Cx, id: f64, count: f64) -> i32 {
 
 /// A receive of a line (`count` is 0) or of so many bytes that have not arrived: 1 if they are in the output buffer now, 2 if
 /// the thread waits for them. `own` is the socket's timeout in milliseconds; 0 is none.
-fn receive(cx: &Cx, id: f64, count: f64, own: f64) -> i32 {
+fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let host = host?;
         let socket = socket(host, id, READING)?;
@@ -148,7 +148,7 @@ fn receive(cx: &Cx, id: f64, count: f64, own: f64) -> i32 {
 }
 
 /// Sends what the kernel takes at once and answers how much that is; negative: nothing was tried.
-fn send(cx: &Cx, id: f64, data: &[u8]) -> f64 {
+fn send(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
     let sent = cx.with_host::<Host, _>(|host| {
         let host = host?;
         host.hub.as_ref()?.with(id as u64, |socket| {
@@ -164,7 +164,7 @@ fn send(cx: &Cx, id: f64, data: &[u8]) -> f64 {
 }
 
 /// Gives a connection back to the pool that it came from, to be kept for `timeout` milliseconds; 1 if that is done.
-fn keep(cx: &Cx, id: f64, timeout: f64) -> i32 {
+fn keep(cx: &CallContext, id: f64, timeout: f64) -> i32 {
     i32::from(cx.with_host::<Host, _>(|host| rest(host?, id, timeout)).is_some())
 }
 
@@ -175,7 +175,7 @@ fn rest(host: &Host, id: f64, timeout: f64) -> Option<()> {
     }
     let socket = socket(host, id, ANYTHING)?;
     let mut inner = socket.inner.borrow_mut();
-    if !restful(&inner) {
+    if !is_idle(&inner) {
         return None;
     }
     let reused = inner.reused;
@@ -187,7 +187,7 @@ fn rest(host: &Host, id: f64, timeout: f64) -> Option<()> {
 }
 
 /// Whether a connection is as one that is given back should be: of a pool, with nothing unread, its peer present and silent.
-fn restful(inner: &Inner) -> bool {
+fn is_idle(inner: &Inner) -> bool {
     inner.ticket.is_some()
         && inner.prompt
         && !(inner.read_closed || inner.write_closed || inner.eof)

@@ -6,7 +6,7 @@ use crate::socket::report::{Reporter, trouble};
 use crate::socket::scan::Want;
 use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
-use lua::{Cx, Later, Raise, Reply, Stack, Type, Value};
+use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
 use net::deadline::Limit;
 use std::future::Future;
 use std::io;
@@ -19,7 +19,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
@@ -61,7 +61,7 @@ pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn receive_any(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
@@ -80,11 +80,11 @@ pub fn receive_any(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 ///
 /// # Errors
 /// A socket of another request. The caller of the iterator is to blame.
-pub fn receive_until(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_until(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     iterate(cx, stack).map_err(|raise| raise.at_level(2))
 }
 
-fn iterate(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn iterate(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let call = call::begin(cx, stack, "receiveuntil")?;
     let reporter = call.reporter(cx);
     let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
@@ -280,7 +280,7 @@ pub enum Begun {
 
 /// A receive of a line or of some bytes, for a fast row: of a socket that can be read and is not at its end.
 /// `own` is the socket's own timeout in milliseconds, if there is one.
-pub fn begin(cx: &Cx, host: &Host, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
+pub fn begin(cx: &CallContext, host: &Host, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
     if !cx.can_suspend() {
         return Begun::Not;
     }

@@ -4,7 +4,7 @@ use crate::host::{Host, log_context};
 use crate::socket::settings::SocketOptions;
 use base::log::{ErrorLog, Level};
 use http::Request;
-use lua::Cx;
+use lua::CallContext;
 use std::io;
 use std::rc::Rc;
 use tls::error::TlsError;
@@ -28,7 +28,7 @@ pub struct Reporter {
 
 impl Reporter {
     /// The log of the running handler, silent under `lua_socket_log_errors off`.
-    pub fn new(cx: &Cx, host: &Host, options: &SocketOptions) -> Reporter {
+    pub fn new(cx: &CallContext, host: &Host, options: &SocketOptions) -> Reporter {
         Reporter {
             request: host.request.clone(),
             log: host.log.clone(),

@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::socket::owned::Keeper;
 use crate::socket::{client, connect, keep, quick, receive, secure, send, udp};
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
 pub fn group() -> Group {
@@ -37,7 +37,7 @@ pub fn group() -> Group {
 }
 
 /// Checks a call of `ngx.socket.tcp`; the glue makes the object.
-fn tcp(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn tcp(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     match stack.top() {
         0 => Ok(0),
         count => Err(Raise::new(format!("expecting zero arguments, but got {count}")).at_level(2)),
@@ -45,7 +45,7 @@ fn tcp(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// Closes the sockets with these numbers, whose objects Lua has collected.
-fn collect(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn collect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if let Some(hub) = cx.host::<Host>().and_then(|host| host.hub.clone()) {
         for index in 1..=stack.raw_len(1) {
             stack.get_item(1, index);

@@ -7,7 +7,7 @@ pub mod settings;
 use crate::api::ANYWHERE;
 use crate::host::Host;
 use base::log::Level;
-use lua::{Cx, Row, YIELDABLE};
+use lua::{CallContext, Row, YIELDABLE};
 
 /// The rows.
 #[must_use]
@@ -20,7 +20,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 /// Lets go of the session that no Lua object holds any more; 0: it is not to be had here and now.
-fn free(cx: &Cx, id: f64) -> i32 {
+fn free(cx: &CallContext, id: f64) -> i32 {
     let freed = cx.with_host::<Host, _>(|host| {
         let host = host?;
         let slot = host.hub.as_ref()?.sessions.remove(id as u64)?;

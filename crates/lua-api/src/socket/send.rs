@@ -7,7 +7,7 @@ use crate::socket::quick;
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::state::{Socket, Work, error_text};
 use http::Core;
-use lua::{Cx, Later, Piece, Raise, Reply, Stack, Value};
+use lua::{CallContext, Later, Piece, Raise, Reply, Stack, Value};
 use net::stream::Transport;
 use std::io;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use std::task::Poll;
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
@@ -85,7 +85,7 @@ pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 ///
 /// # Errors
 /// None of its own.
-pub fn send_list(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let id = call::item(stack, ID);
     let Some((host, id)) = cx.host::<Host>().zip(id) else { return Ok(0) };
     let Some(socket) = quick::socket(&host, id, quick::WRITING) else { return Ok(0) };

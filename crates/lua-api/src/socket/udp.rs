@@ -2,13 +2,13 @@
 
 use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, expect, fail, failure, number};
 use crate::socket::datagrams::Datagrams;
-use crate::socket::names::{self, Place};
+use crate::socket::names::{self, Destination};
 use crate::socket::pieces;
 use crate::socket::report::Reporter;
 use crate::socket::state::error_text;
 use http::resolving::Resolving;
-use lua::{Cx, Later, PhaseSet, Raise, Reply, Row, Stack, Value, YIELDABLE};
-use net::address::Address;
+use lua::{CallContext, Later, PhaseSet, Raise, Reply, Row, Stack, Value, YIELDABLE};
+use net::address::SocketAddress;
 use net::datagram::Datagram;
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 /// Checks a call of `ngx.socket.udp`; the glue makes the object.
-fn udp(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn udp(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     match stack.top() {
         0 => Ok(0),
         count => Err(Raise::new(format!("expecting zero arguments, but got {count}")).at_level(2)),
@@ -57,7 +57,7 @@ fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter, what: &str) -> 
     Ok(if socket.is_busy() { Err("socket busy") } else { Ok(socket) })
 }
 
-fn set_peer_name(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=3, "ngx.socket.udp setpeername: expecting 2 or 3 arguments (including the object), but seen")?;
     let call = call::begin(cx, stack, "setpeername")?;
     let host = String::from_utf8_lossy(stack.check_bytes(2, "setpeername")?).into_owned();
@@ -84,7 +84,7 @@ fn set_peer_name(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let peer = Peer { socket, host, port, local, reporter };
     match names::place(&peer.host, port, &call.host.conf::<Resolving>()) {
         Err(text) => Ok(fail(stack, &text)),
-        Ok(Place::At(address)) => match peer.connect(&address) {
+        Ok(Destination::At(address)) => match peer.connect(&address) {
             Ok(()) => Ok(number(stack, 1.0)),
             Err(text) => Ok(fail(stack, &text)),
         },
@@ -129,10 +129,10 @@ struct Peer {
 }
 
 impl Peer {
-    fn connect(&self, address: &Address) -> Result<(), String> {
+    fn connect(&self, address: &SocketAddress) -> Result<(), String> {
         let label = match address {
-            Address::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to),
-            Address::Unix(_) => format!(", upstream: {}", self.host),
+            SocketAddress::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to),
+            SocketAddress::Unix(_) => format!(", upstream: {}", self.host),
         };
         match Datagram::connect(address, self.local) {
             Ok(made) => {
@@ -155,7 +155,7 @@ fn text_of(error: &io::Error) -> String {
     }
 }
 
-fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
@@ -180,7 +180,7 @@ fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }))
 }
 
-fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
@@ -230,7 +230,7 @@ fn lost(socket: &Datagrams, reporter: &Reporter, error: &io::Error) -> String {
     text_of(error)
 }
 
-fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn bind(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments, but got")?;
     call::begin(cx, stack, "bind")?;
     let text = String::from_utf8_lossy(stack.check_bytes(2, "bind")?).into_owned();
@@ -240,7 +240,7 @@ fn bind(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(call::now(number(stack, 1.0)))
 }
 
-fn close(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 1..=1, "expecting 1 argument (including the object) but seen")?;
     let call = call::begin(cx, stack, "close")?;
     let found = find(&call, stack).filter(|(_, socket)| socket.socket.borrow().is_some() || socket.is_busy());

@@ -4,7 +4,7 @@ use super::objects::{Object, Objects};
 use super::{done, given, refused, shake};
 use crate::api::ANYWHERE;
 use crate::host::Host;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::{Chain, Key};
@@ -37,11 +37,11 @@ pub(super) fn group() -> Group {
     }
 }
 
-fn objects(cx: &Cx) -> Result<Rc<Objects>, Raise> {
+fn objects(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
     Ok(cx.host::<Host>().ok_or("no request found")?.runtime.state::<Objects>())
 }
 
-fn free(cx: &Cx, id: f64) {
+fn free(cx: &CallContext, id: f64) {
     cx.with_host::<Host, _>(|host| {
         if let Some(host) = host {
             host.runtime.state::<Objects>().remove(id);
@@ -49,7 +49,7 @@ fn free(cx: &Cx, id: f64) {
     });
 }
 
-fn clear_certs(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn clear_certs(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = shake(cx)?.map(|shake| {
         let mut chosen = shake.chosen.borrow_mut();
         chosen.cleared = true;
@@ -60,12 +60,12 @@ fn clear_certs(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// Takes a chain for the handshake under way.
-fn use_chain(cx: &Cx, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
+fn use_chain(cx: &CallContext, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
     Ok(shake(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
 }
 
 /// Takes a key for the handshake under way.
-fn use_key(cx: &Cx, key: Key) -> Result<Result<(), &'static str>, Raise> {
+fn use_key(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
     Ok(shake(cx)?.and_then(|shake| {
         let mut chosen = shake.chosen.borrow_mut();
         if !chosen.welcomes(&key) {
@@ -76,7 +76,7 @@ fn use_key(cx: &Cx, key: Key) -> Result<Result<(), &'static str>, Raise> {
     }))
 }
 
-fn set_der_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_der_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = match Chain::from_der(stack.check_bytes(1, "set_der_cert")?) {
         Ok(chain) => use_chain(cx, chain)?,
         Err(_) => shake(cx)?.and(Err("d2i_X509_bio() failed")),
@@ -84,7 +84,7 @@ fn set_der_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(done(stack, result))
 }
 
-fn set_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_der_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = match Key::from_der(stack.check_bytes(1, "set_der_priv_key")?) {
         Ok(key) => use_key(cx, key)?,
         Err(_) => shake(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
@@ -92,7 +92,7 @@ fn set_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(done(stack, result))
 }
 
-fn set_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = objects(cx)?.chain(stack.number(1).unwrap_or_default());
     let result = match chain {
         Some(chain) => use_chain(cx, (*chain).clone())?,
@@ -101,7 +101,7 @@ fn set_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(done(stack, result))
 }
 
-fn set_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = objects(cx)?.key(stack.number(1).unwrap_or_default());
     let result = match key {
         Some(key) => use_key(cx, (*key).clone())?,
@@ -110,7 +110,7 @@ fn set_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(done(stack, result))
 }
 
-fn cert_pem_to_der(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn cert_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_pem(stack.check_bytes(1, "cert_pem_to_der")?);
     let der = chain.map(|chain| chain.certificates().iter().flat_map(|one| one.iter().copied()).collect::<Vec<u8>>());
     Ok(given(stack, der.map_err(|_| "PEM_read_bio_X509_AUX() failed")))
@@ -123,13 +123,13 @@ fn passwords(stack: &Stack<'_>) -> Vec<Vec<u8>> {
 
 const NO_KEY: &str = "PEM_read_bio_PrivateKey() failed";
 
-fn priv_key_pem_to_der(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn priv_key_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let found = Key::with_der(stack.check_bytes(1, "priv_key_pem_to_der")?, &passwords(stack));
     Ok(given(stack, found.map(|(_, der)| der).map_err(|_| NO_KEY)))
 }
 
 /// Keeps what was parsed; answers its number.
-fn kept(cx: &Cx, stack: &mut Stack<'_>, parsed: Result<Object, &str>) -> Result<usize, Raise> {
+fn kept(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<Object, &str>) -> Result<usize, Raise> {
     match parsed {
         Ok(object) => {
             let id = objects(cx)?.add(object);
@@ -140,24 +140,24 @@ fn kept(cx: &Cx, stack: &mut Stack<'_>, parsed: Result<Object, &str>) -> Result<
     }
 }
 
-fn parse_pem_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_pem_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_pem(stack.check_bytes(1, "parse_pem_cert")?);
     kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
 }
 
-fn parse_der_cert(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_der_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_cert")?;
     let text = if der.is_empty() { "invalid argument" } else { "d2i_X509_bio() failed" };
     let chain = Chain::from_der(der);
     kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| text))
 }
 
-fn parse_pem_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_pem_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::from_pem(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
     kept(cx, stack, key.map(|key| Object::Key(Rc::new(key))).map_err(|_| NO_KEY))
 }
 
-fn parse_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_der_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_priv_key")?;
     let text = if der.is_empty() { "invalid argument" } else { "d2i_PrivateKey_bio() failed" };
     let key = Key::from_der(der);
@@ -165,7 +165,7 @@ fn parse_der_priv_key(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// `verify_client(chain, depth, trusted)`: numbers of chains, or nothing.
-fn verify_client(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn verify_client(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let objects = objects(cx)?;
     let chain = |place| stack.number(place).and_then(|id| objects.chain(id));
     let (shown, more) = (chain(1), chain(3));

@@ -2,7 +2,7 @@
 
 use super::{given, refused, request, shake};
 use http::connection::Address;
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::net::IpAddr;
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
@@ -27,7 +27,7 @@ pub(super) fn group() -> Group {
 
 const PLAIN: &str = "bad request";
 
-fn server_name(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn server_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let Some(info) = request.connection.tls_info() else { return Ok(refused(stack, PLAIN)) };
     match &info.server_name {
@@ -37,7 +37,7 @@ fn server_name(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn server_port(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn server_port(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     if !request.connection.is_tls() {
         return Ok(refused(stack, PLAIN));
@@ -51,7 +51,7 @@ fn server_port(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
 }
 
-fn raw_address(cx: &Cx, stack: &mut Stack<'_>, client: bool) -> Result<usize, Raise> {
+fn raw_address(cx: &CallContext, stack: &mut Stack<'_>, client: bool) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let connection = &request.connection;
     if !connection.is_tls() {
@@ -79,7 +79,7 @@ fn raw_address(cx: &Cx, stack: &mut Stack<'_>, client: bool) -> Result<usize, Ra
 }
 
 /// In a handshake the version that it will come to.
-fn version(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn version(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let Some(info) = request.connection.tls_info() else { return Ok(refused(stack, PLAIN)) };
     let number = match info.protocol {
@@ -102,14 +102,14 @@ fn version(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     }
 }
 
-fn client_random(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn client_random(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let info = request.connection.tls_info().ok_or(PLAIN);
     Ok(given(stack, info.map(|info| info.client_random)))
 }
 
 /// `shared_ciphers(filter)`
-fn shared_ciphers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn shared_ciphers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let Some(info) = request.connection.tls_info() else { return Ok(refused(stack, PLAIN)) };
     let suites = info.server.tls.handshakes.get().map(|handshakes| handshakes.suites()).unwrap_or_default();
@@ -123,7 +123,7 @@ fn shared_ciphers(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// What the library of TLS does not tell anybody.
-fn untold(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn untold(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let text = if request.connection.is_tls() { "not supported: TLS is not OpenSSL's here" } else { PLAIN };
     Ok(refused(stack, text))

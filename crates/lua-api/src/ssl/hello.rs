@@ -1,7 +1,7 @@
 //! `ngx.ssl.clienthello`: the client's first message (lua-resty-core's `ngx/ssl/clienthello.md`).
 
 use super::{done, refused, shake};
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use wire::tls::hello::{Hello, extension};
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
@@ -21,7 +21,7 @@ pub(super) fn group() -> Group {
     }
 }
 
-fn with(cx: &Cx, stack: &mut Stack<'_>, f: impl FnOnce(&Hello, &mut Stack<'_>) -> usize) -> Result<usize, Raise> {
+fn with(cx: &CallContext, stack: &mut Stack<'_>, f: impl FnOnce(&Hello, &mut Stack<'_>) -> usize) -> Result<usize, Raise> {
     let greeting = shake(cx)?.and_then(|shake| shake.greeting());
     Ok(match greeting {
         Ok(greeting) => f(&greeting.hello, stack),
@@ -75,7 +75,7 @@ fn ciphers(hello: &Hello, stack: &mut Stack<'_>) -> usize {
 }
 
 /// `set_versions(number...)`
-fn set_versions(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_versions(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let numbers = (1..=stack.top()).filter_map(|place| stack.number(place)).map(|number| number as u16).collect();
     let result = shake(cx)?.map(|shake| {
         shake.versions.replace(Some(numbers));

@@ -8,7 +8,7 @@ use base::log::Level;
 use conf::scope::Config;
 use http::tls::{Greeting, Hooks, Left, Rejection};
 use http::{BoxFuture, Request, log_request};
-use lua::{Outcome, Phase};
+use lua::{Completion, LuaPhase};
 use std::cell::OnceCell;
 use std::rc::Rc;
 use tls::error::TlsError;
@@ -43,7 +43,7 @@ impl Config for Conf {
 /// Code for one moment of handshakes.
 struct Moment {
     code: Option<Rc<Code>>,
-    phase: Phase,
+    phase: LuaPhase,
     /// How debug lines name it: before it runs, and when it has ended.
     names: (&'static str, &'static str, &'static str),
     entry: OnceCell<Rc<Entry>>,
@@ -61,7 +61,7 @@ enum Ended {
 }
 
 impl Moment {
-    fn new(code: &Option<Rc<Code>>, phase: Phase, names: (&'static str, &'static str, &'static str)) -> Moment {
+    fn new(code: &Option<Rc<Code>>, phase: LuaPhase, names: (&'static str, &'static str, &'static str)) -> Moment {
         Moment { code: code.clone(), phase, names, entry: OnceCell::new() }
     }
 
@@ -77,19 +77,19 @@ impl Moment {
             Run::Refused(_) => return Ended::Badly,
         };
         let result = match outcome {
-            Outcome::Returned => 0,
-            Outcome::Finished(code) => code,
-            Outcome::Failed(error) if self.phase == Phase::SSL_SESS_STORE => {
+            Completion::Returned => 0,
+            Completion::Finished(code) => code,
+            Completion::Failed(error) if self.phase == LuaPhase::SSL_SESS_STORE => {
                 request.log(Level::Error, &[b"failed to run session_store_by_lua*: ".as_slice(), &error.message].concat());
                 -1
             }
-            Outcome::Failed(error) => {
+            Completion::Failed(error) => {
                 request.log(Level::Error, &[b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat());
                 500
             }
         };
         let well = (0..300).contains(&result);
-        if self.phase == Phase::SSL_SESS_STORE {
+        if self.phase == LuaPhase::SSL_SESS_STORE {
             // Whatever it says, the session stands.
             log_request!(request, Level::Debug, "{name}: handler return value: 0, {callback} exit code: 0");
         } else if waited {
@@ -120,10 +120,10 @@ impl CodeHooks {
         let certificate = ("ssl cert", "ssl_certificate_by_lua", "cert cb");
         let store = ("ssl session store", "ssl_session_store_by_lua*", "sess new cb");
         CodeHooks {
-            hello: Moment::new(&conf.hello, Phase::SSL_CLIENT_HELLO, hello),
-            fetch: Moment::new(&conf.fetch, Phase::SSL_SESS_FETCH, fetch),
-            certificate: Moment::new(&conf.certificate, Phase::SSL_CERT, certificate),
-            store: Moment::new(&conf.store, Phase::SSL_SESS_STORE, store),
+            hello: Moment::new(&conf.hello, LuaPhase::SSL_CLIENT_HELLO, hello),
+            fetch: Moment::new(&conf.fetch, LuaPhase::SSL_SESS_FETCH, fetch),
+            certificate: Moment::new(&conf.certificate, LuaPhase::SSL_CERT, certificate),
+            store: Moment::new(&conf.store, LuaPhase::SSL_SESS_STORE, store),
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) mod shake;
 
 use crate::host::Host;
 use http::Request;
-use lua::{Cx, Raise, Stack};
+use lua::{CallContext, Raise, Stack};
 use shake::Shake;
 use std::rc::Rc;
 
@@ -25,14 +25,14 @@ pub(crate) fn groups() -> Vec<lua::Group> {
 }
 
 /// The request.
-fn request(cx: &Cx) -> Result<(Rc<Host>, Rc<Request>), Raise> {
+fn request(cx: &CallContext) -> Result<(Rc<Host>, Rc<Request>), Raise> {
     let host = cx.host::<Host>().ok_or("no request found")?;
     let request = host.request.clone().ok_or("no request found")?;
     Ok((host, request))
 }
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
-fn shake(cx: &Cx) -> Result<Result<Rc<Shake>, &'static str>, Raise> {
+fn shake(cx: &CallContext) -> Result<Result<Rc<Shake>, &'static str>, Raise> {
     let (_, request) = request(cx)?;
     let shake = Shake::around(&request);
     let missing = || if request.connection.is_tls() { "API disabled in the current context" } else { "bad request" };

@@ -1,7 +1,7 @@
 //! `ngx.ocsp`: questions to responders and what their answers are worth (lua-resty-core's `ngx/ocsp.md`).
 
 use super::{done, given, refused, shake};
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use tls::certificate::{CertificateDer, Chain};
 use tls::ocsp::{self, Status};
 
@@ -35,7 +35,7 @@ fn chain(stack: &Stack<'_>, place: usize, function: &str) -> Result<Result<Chain
     Ok(Chain::from_der(stack.check_bytes(place, function)?).map_err(|_| "d2i_X509_bio() failed"))
 }
 
-fn responder(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn responder(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = match chain(stack, 1, "get_ocsp_responder_from_der_chain")? {
         Ok(chain) => chain,
         Err(text) => return Ok(refused(stack, text)),
@@ -50,7 +50,7 @@ fn responder(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(given(stack, two(&chain).and_then(issued)))
 }
 
-fn request(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn request(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = chain(stack, 1, "create_ocsp_request")?;
     let made = chain.and_then(|chain| {
         let (own, issuer) = two(&chain)?;
@@ -60,7 +60,7 @@ fn request(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 }
 
 /// `validate(answer, chain)`: `true` and until when it is good, or `nil` and why not.
-fn validate(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn validate(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let answer = stack.check_bytes(1, "validate_ocsp_response")?.to_vec();
     let chain = chain(stack, 2, "validate_ocsp_response")?;
     let judged = chain.as_ref().map_err(|text| (*text).to_owned()).and_then(|chain| {
@@ -84,7 +84,7 @@ fn validate(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     })
 }
 
-fn staple(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn staple(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let answer = stack.check_bytes(1, "set_ocsp_status_resp")?.to_vec();
     let asked = shake(cx)?.and_then(|shake| {
         let asked = shake.greeting()?.hello.extension(STATUS_REQUEST).is_some();

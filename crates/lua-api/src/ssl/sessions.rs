@@ -1,7 +1,7 @@
 //! `ngx.ssl.session`: sessions that code keeps (lua-resty-core's `ngx/ssl/session.md`).
 
 use super::{done, given, shake};
-use lua::{Cx, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 
@@ -15,7 +15,7 @@ pub(super) fn group() -> Group {
 }
 
 /// The session's name in hexadecimal digits: the one that the client shows, or that of the session that was made.
-fn id(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn id(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = shake(cx)?.and_then(|shake| {
         let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
         if let Some(made) = &*shake.made.borrow() {
@@ -30,7 +30,7 @@ fn id(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(given(stack, result))
 }
 
-fn value(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn value(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = shake(cx)?.and_then(|shake| {
         let made = shake.made.borrow();
         made.as_ref().map(|made| made.value.clone()).ok_or("bad session in lua context")
@@ -38,7 +38,7 @@ fn value(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(given(stack, result))
 }
 
-fn offer(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn offer(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let kept = stack.check_bytes(1, "set_serialized_session")?;
     let result = shake(cx)?.and_then(|shake| match &*shake.handed.borrow() {
         Some(_) if kept.is_empty() => Err("invalid session length"),

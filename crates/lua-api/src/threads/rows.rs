@@ -1,9 +1,9 @@
 //! The row of `ngx.run_worker_thread`.
 
 use crate::host::Host;
-use crate::threads::lane::{Answer, Lanes, Luggage, Task};
-use crate::threads::parcel::Parcel;
-use lua::{Cx, Group, Later, Raise, Reply, Row, Stack, Value, YIELDABLE};
+use crate::threads::plain_value::PlainValue;
+use crate::threads::vm_thread::{Answer, Task, VmSetup, VmThreads};
+use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Value, YIELDABLE};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ pub fn group() -> Group {
 
 /// Threads of each pool that are free, by the pool's name.
 #[derive(Default)]
-struct Places(RefCell<HashMap<Vec<u8>, Arc<Semaphore>>>);
+struct ThreadLimits(RefCell<HashMap<Vec<u8>, Arc<Semaphore>>>);
 
-impl Places {
+impl ThreadLimits {
     fn of(&self, pool: &[u8], threads: u64) -> Arc<Semaphore> {
         let mut all = self.0.borrow_mut();
         if let Some(places) = all.get(pool) {
@@ -47,7 +47,7 @@ fn refused(stack: &mut Stack<'_>, reason: &[u8]) -> Result<Later, Raise> {
 }
 
 /// `run_worker_thread(path, cpath, pool, module, function, ...)`
-fn run(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn run(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let host = cx.host::<Host>().ok_or("no request found")?;
     let worker = host.worker.clone().ok_or("no request found")?;
     let given = stack.top();
@@ -61,14 +61,14 @@ fn run(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     };
     let Some(module) = stack.bytes(4).map(<[u8]>::to_vec) else { return refused(stack, b"module name should be a string") };
     let Some(function) = stack.bytes(5).map(<[u8]>::to_vec) else { return refused(stack, b"function name should be a string") };
-    let packed: Result<Vec<Parcel>, _> = (6..=given).map(|index| Parcel::pack(stack, index)).collect();
+    let packed: Result<Vec<PlainValue>, _> = (6..=given).map(|index| PlainValue::pack(stack, index)).collect();
     let arguments = match packed {
         Ok(arguments) => arguments,
         Err(reason) => return refused(stack, format!("{reason} in the argument").as_bytes()),
     };
-    let (lanes, places) = (worker.state::<Lanes>(), worker.state::<Places>().of(&pool, threads));
+    let (vm_threads, places) = (worker.state::<VmThreads>(), worker.state::<ThreadLimits>().of(&pool, threads));
     let text = |index| String::from_utf8_lossy(stack.bytes(index).unwrap_or_default()).into_owned();
-    let luggage = || Luggage {
+    let setup = || VmSetup {
         path: text(1),
         cpath: text(2),
         prefix: host.runtime.prefix.borrow().clone(),
@@ -76,20 +76,20 @@ fn run(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         zones: host.runtime.dicts.borrow().iter().map(|zone| zone.twin()).collect(),
     };
     let max = host.runtime.thread_machines.get().unwrap_or(MACHINES);
-    let Some(lane) = lanes.take(max, luggage) else { return refused(stack, b"no available Lua vm") };
+    let Some(vm_thread) = vm_threads.take(max, setup) else { return refused(stack, b"no available Lua vm") };
     let (reply, answer) = oneshot::channel();
     let task = Task { module, function, arguments, reply };
     let (done, result) = oneshot::channel();
-    // Apart from the caller, who may be killed: the lane must come back in any case.
+    // Apart from the caller, who may be killed: the vm_thread must come back in any case.
     worker.spawn(Box::pin(async move {
         let _place = places.acquire_owned().await;
-        let answered = if lane.send(task).is_ok() { answer.await.ok() } else { None };
+        let answered = if vm_thread.send(task).is_ok() { answer.await.ok() } else { None };
         match answered {
             Some(answer) => {
-                lanes.give(lane);
+                vm_threads.give(vm_thread);
                 let _ = done.send(answer);
             }
-            None => lanes.lose(),
+            None => vm_threads.lose(),
         }
     }));
     Ok(Later::wait(async move { Ok(delivered(result.await.unwrap_or_else(|_| Err(b"the thread died".to_vec())))) }))

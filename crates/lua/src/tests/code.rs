@@ -57,7 +57,7 @@ fn files_are_compiled_once_or_when_they_change() {
     let second = vm.load_file(&path, false).expect("loads");
     assert_ne!(second, first);
     assert_eq!(vm.load_file(&path, false).expect("cached"), second);
-    let value = vm.run_now(second, Phase::SET, None, |_| 0, |s| s.number(1));
+    let value = vm.run_now(second, LuaPhase::SET, None, |_| 0, |s| s.number(1));
     assert_eq!(value.expect("runs"), Some(12345.0));
     std::fs::remove_file(&path).expect("removed");
 }
@@ -72,12 +72,12 @@ fn a_chunk_gets_arguments_and_gives_results() {
         2
     };
     let read = |s: &mut Stack<'_>| (s.top(), s.number(1), s.number(2), s.bytes(3).map(<[u8]>::to_vec));
-    let got = vm.run_now(id, Phase::SET, None, push, read).expect("runs");
+    let got = vm.run_now(id, LuaPhase::SET, None, push, read).expect("runs");
     assert_eq!(got, (4, Some(42.0), Some(2.0), Some(b"x".to_vec())));
     let plain = chunk(&vm, "return arg == nil, 2");
-    assert_eq!(vm.run_now(plain, Phase::SET, None, |_| 0, |s| s.number(2)).expect("runs"), Some(2.0));
+    assert_eq!(vm.run_now(plain, LuaPhase::SET, None, |_| 0, |s| s.number(2)).expect("runs"), Some(2.0));
     let yields = chunk(&vm, "coroutine.yield()");
-    let error = vm.run_now(yields, Phase::SET, None, |_| 0, |_| ()).expect_err("must not yield");
+    let error = vm.run_now(yields, LuaPhase::SET, None, |_| 0, |_| ()).expect_err("must not yield");
     assert_eq!(error.message, b"attempt to yield across C-call boundary");
 }
 
@@ -88,7 +88,7 @@ fn chunk_names_with_percent_and_bytecode_survive() {
     let dumped = vm
         .run_now(
             chunk(&vm, "return string.dump(loadstring('return 9', '=b'), true)"),
-            Phase::SET,
+            LuaPhase::SET,
             None,
             |_| 0,
             |s| s.bytes(1).map(<[u8]>::to_vec),
@@ -96,16 +96,16 @@ fn chunk_names_with_percent_and_bytecode_survive() {
         .expect("runs")
         .expect("bytes");
     let id = vm.load_text(&dumped, "=bytecode").expect("bytecode loads");
-    assert_eq!(vm.run_now(id, Phase::SET, None, |_| 0, |s| s.number(1)).expect("runs"), Some(9.0));
+    assert_eq!(vm.run_now(id, LuaPhase::SET, None, |_| 0, |s| s.number(1)).expect("runs"), Some(9.0));
 }
 
 #[test]
 fn init_runs_with_the_real_globals() {
     let (vm, log) = machine();
-    vm.run_init(chunk(&vm, "config = { n = 3 }"), Phase::INIT, None).expect("init");
+    vm.run_init(chunk(&vm, "config = { n = 3 }"), LuaPhase::INIT, None).expect("init");
     assert_eq!(says(&vm, "say(config.n)"), "3\n");
     assert!(log.globals.borrow().is_empty());
-    let error = vm.run_init(chunk(&vm, "error('bad')"), Phase::INIT, None).expect_err("fails");
+    let error = vm.run_init(chunk(&vm, "error('bad')"), LuaPhase::INIT, None).expect_err("fails");
     let text = String::from_utf8_lossy(&error.message).into_owned();
     assert!(text.starts_with("content_by_lua(nginx.conf:42):1: bad\nstack traceback:"), "{text}");
 }
@@ -116,7 +116,7 @@ fn paths_take_the_default_for_two_semicolons() {
     let vm = Vm::new(&options).expect("a VM");
     let read = |s: &mut Stack<'_>| (s.bytes(1).map(<[u8]>::to_vec), s.bytes(2).map(<[u8]>::to_vec));
     let id = chunk(&vm, "return package.path, package.cpath");
-    let (path, cpath) = vm.run_now(id, Phase::INIT, None, |_| 0, read).expect("runs");
+    let (path, cpath) = vm.run_now(id, LuaPhase::INIT, None, |_| 0, read).expect("runs");
     let (path, cpath) = (String::from_utf8(path.unwrap()).unwrap(), String::from_utf8(cpath.unwrap()).unwrap());
     assert!(path.starts_with("/a/?.lua;./?.lua;"), "{path}");
     assert!(cpath.ends_with(";/b/?.so") && cpath.contains("./?.so"), "{cpath}");
@@ -149,7 +149,7 @@ fn supplies_give_way_to_files() {
         let vm = Vm::new(&options).expect("a VM");
         vm.supply(name, "return { from = ... }", before).expect("supply");
         let id = chunk(&vm, &format!("return require('{name}').from"));
-        let answer = vm.run_now(id, Phase::INIT, None, |_| 0, |s: &mut Stack<'_>| s.bytes(1).map(<[u8]>::to_vec)).expect("runs");
+        let answer = vm.run_now(id, LuaPhase::INIT, None, |_| 0, |s: &mut Stack<'_>| s.bytes(1).map(<[u8]>::to_vec)).expect("runs");
         String::from_utf8(answer.expect("a string")).expect("text")
     };
     assert_eq!(from("", "own.part"), "file");

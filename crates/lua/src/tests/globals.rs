@@ -68,9 +68,9 @@ fn suspended_handlers_keep_their_globals_apart() {
     let (vm, _) = machine();
     let id = chunk(&vm, "mine = (mine or 0) + 1 nap(2) say(mine) mine = mine + 1 nap(1) say(mine)");
     let requests: Vec<Rc<Request>> = (0..3).map(|_| Rc::new(Request::default())).collect();
-    let jobs: Vec<Started> = requests.iter().map(|r| Job::start(&vm, id, Phase::CONTENT, Rc::clone(r) as Rc<dyn Any>)).collect();
+    let jobs: Vec<Started> = requests.iter().map(|r| Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(r) as Rc<dyn Any>)).collect();
     for job in jobs {
-        assert!(matches!(drive(job), Outcome::Returned));
+        assert!(matches!(drive(job), Completion::Returned));
     }
     for request in requests {
         assert_eq!(*request.said.borrow(), "1\n2\n");
@@ -80,10 +80,10 @@ fn suspended_handlers_keep_their_globals_apart() {
 #[test]
 fn a_clean_slot_is_used_again_with_its_closures() {
     let (vm, _) = machine();
-    vm.run_init(chunk(&vm, "seen = {} n = 0"), Phase::INIT, None).expect("init");
+    vm.run_init(chunk(&vm, "seen = {} n = 0"), LuaPhase::INIT, None).expect("init");
     let handler = "local me = coroutine.running() local f = debug.getinfo(1, 'f').func
         if not seen[me] or not seen[f] then n_of.n = n_of.n + 1 end seen[me] = true seen[f] = true";
-    vm.run_init(chunk(&vm, "n_of = { n = 0 }"), Phase::INIT, None).expect("init");
+    vm.run_init(chunk(&vm, "n_of = { n = 0 }"), LuaPhase::INIT, None).expect("init");
     for _ in 0..5 {
         says(&vm, handler);
     }

@@ -2,27 +2,27 @@
 
 use super::*;
 
-fn sum(_: &Cx, a: f64, text: &[u8], b: i64, c: i32, tail: &[u8]) -> i64 {
+fn sum(_: &CallContext, a: f64, text: &[u8], b: i64, c: i32, tail: &[u8]) -> i64 {
     a as i64 + b + i64::from(c) + (text.len() * 100 + tail.len() * 1000) as i64
 }
 
-fn crash(_: &Cx) -> i32 {
+fn crash(_: &CallContext) -> i32 {
     panic!("a bug")
 }
 
-fn upper(cx: &Cx, text: &[u8]) {
+fn upper(cx: &CallContext, text: &[u8]) {
     cx.fill(|out| out.extend(text.iter().map(u8::to_ascii_uppercase)));
 }
 
-fn half(_: &Cx, n: f64) -> f64 {
+fn half(_: &CallContext, n: f64) -> f64 {
     n / 2.0
 }
 
-fn crash_call(_: &Cx, _: &mut Stack<'_>) -> Result<usize, Raise> {
+fn crash_call(_: &CallContext, _: &mut Stack<'_>) -> Result<usize, Raise> {
     panic!("a bug")
 }
 
-fn flip(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn flip(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.kind(1) != Type::Table {
         return Err(stack.mismatch(1, "flip", "table"));
     }
@@ -37,7 +37,7 @@ fn flip(_: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-fn crash_later(_: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+fn crash_later(_: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let at_once = stack.truthy(1);
     Ok(Later::wait(async move {
         if at_once {
@@ -48,7 +48,7 @@ fn crash_later(_: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }))
 }
 
-fn table_later(_: &Cx, _: &mut Stack<'_>) -> Result<Later, Raise> {
+fn table_later(_: &CallContext, _: &mut Stack<'_>) -> Result<Later, Raise> {
     let nap = Nap { left: 2, reply: Some(Ok(Reply::Empty)), drops: Rc::default() };
     Ok(Later::wait(async move {
         nap.await?;
@@ -61,7 +61,7 @@ fn table_later(_: &Cx, _: &mut Stack<'_>) -> Result<Later, Raise> {
     }))
 }
 
-fn keep_first(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn keep_first(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let kept = stack.keep(1).ok_or("nothing to keep")?;
     assert!(cx.host::<Request>().is_some() && cx.host::<String>().is_none());
     stack.push_ref(&kept);
@@ -82,7 +82,7 @@ fn rows() -> (Vm, Rc<Log>) {
             Row::fast::<ANY, _, _>("half", half),
             Row::calls("crash_call", all, crash_call),
             Row::calls("flip", all, flip),
-            Row::calls("only_log", PhaseSet::of(Phase::LOG), flip),
+            Row::calls("only_log", PhaseSet::of(LuaPhase::LOG), flip),
             Row::suspends("crash_later", all, crash_later),
             Row::suspends("table_later", all, table_later),
             Row::calls("keep_first", all, keep_first),
@@ -134,12 +134,12 @@ fn phases_are_checked() {
     let text = String::from_utf8_lossy(&error.message).into_owned();
     assert_eq!(text, "content_by_lua(nginx.conf:42):1: API disabled in the context of content_by_lua*");
     let host: Rc<dyn Any> = Rc::new(Request::default());
-    let run = |code: &str, host| vm.run_now(chunk(&vm, code), Phase::LOG, host, |_| 0, |_| ());
+    let run = |code: &str, host| vm.run_now(chunk(&vm, code), LuaPhase::LOG, host, |_| 0, |_| ());
     let error = run("say('x') return 1", Some(Rc::clone(&host))).expect_err("say is not for the log phase");
     assert!(error.message.ends_with(b":1: API disabled in the context of log_by_lua*"), "{error}");
     let error = run("nap(1) return 1", Some(host)).expect_err("nap is not for the log phase");
     assert!(error.message.ends_with(b"API disabled in the context of log_by_lua*"), "{error}");
-    let error = vm.run_init(chunk(&vm, "say('x')"), Phase::INIT, None).expect_err("no request");
+    let error = vm.run_init(chunk(&vm, "say('x')"), LuaPhase::INIT, None).expect_err("no request");
     assert!(error.to_string().contains("API disabled in the context of init_by_lua*"), "{error}");
 }
 
@@ -172,7 +172,7 @@ fn a_whole_handler_is_compiled_over_many_runs() {
     let (vm, _) = rows();
     vm.run_init(
         chunk(&vm, "stats = { stop = 0, abort = 0 } jit.attach(function(w) stats[w] = (stats[w] or 0) + 1 end, 'trace')"),
-        Phase::INIT,
+        LuaPhase::INIT,
         None,
     )
     .expect("init");
@@ -184,7 +184,7 @@ fn a_whole_handler_is_compiled_over_many_runs() {
 
 #[test]
 fn lua_is_not_entered_from_a_fast_row() {
-    fn nested(cx: &Cx) -> i32 {
+    fn nested(cx: &CallContext) -> i32 {
         let Some(vm) = cx.host::<Vm>() else { return 1 };
         let refused = vm.load_text(b"return 1", "=nested").is_err();
         i32::from(!refused)
@@ -198,22 +198,22 @@ fn lua_is_not_entered_from_a_fast_row() {
     .expect("binds");
     let host: Rc<dyn Any> = Rc::new(vm.clone());
     let id = chunk(&vm, "return nested()");
-    assert_eq!(vm.run_now(id, Phase::LOG, Some(host), |_| 0, |s| s.number(1)).expect("runs"), Some(0.0));
+    assert_eq!(vm.run_now(id, LuaPhase::LOG, Some(host), |_| 0, |s| s.number(1)).expect("runs"), Some(0.0));
 }
 
 #[test]
 fn a_nested_handler_gives_the_host_back() {
-    fn inner(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    fn inner(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let outer = cx.host::<(Vm, Request)>().ok_or("no outer host")?;
         let vm = &outer.0;
         let request: Rc<Request> = Rc::default();
         let id = vm.load_text(b"say('from inside')", "=inner").map_err(|e| e.to_string())?;
-        let started = Job::start(vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
-        let Started::Done(Outcome::Returned) = started else {
+        let started = Job::start(vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
+        let Started::Done(Completion::Returned) = started else {
             return Err("inner did not end".into());
         };
         stack.push_bytes(request.said.borrow().as_bytes());
-        stack.push_bool(cx.host::<(Vm, Request)>().is_some() && cx.phase() == Some(Phase::CONTENT));
+        stack.push_bool(cx.host::<(Vm, Request)>().is_some() && cx.phase() == Some(LuaPhase::CONTENT));
         Ok(2)
     }
     let (vm, _) = rows();
@@ -225,12 +225,12 @@ fn a_nested_handler_gives_the_host_back() {
     .expect("binds");
     let host: Rc<dyn Any> = Rc::new((vm.clone(), Request::default()));
     let id = chunk(&vm, "nap(1) local a, b = inner() assert(a == 'from inside\\n' and b)");
-    assert!(matches!(drive(Job::start(&vm, id, Phase::CONTENT, host)), Outcome::Returned));
+    assert!(matches!(drive(Job::start(&vm, id, LuaPhase::CONTENT, host)), Completion::Returned));
 }
 
 #[test]
 fn kept_values_live_as_long_as_their_handle() {
-    fn hold(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    fn hold(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let kept = stack.keep(1).ok_or("nothing to keep")?;
         let holder = cx.host::<RefCell<Option<Ref>>>().ok_or("no holder")?;
         holder.replace(Some(kept));
@@ -246,7 +246,7 @@ fn kept_values_live_as_long_as_their_handle() {
     let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
     let run = |code: &str| {
         let host = Rc::clone(&holder) as Rc<dyn Any>;
-        vm.run_now(chunk(&vm, code), Phase::LOG, Some(host), |_| 0, |s| s.truthy(1)).expect("runs")
+        vm.run_now(chunk(&vm, code), LuaPhase::LOG, Some(host), |_| 0, |s| s.truthy(1)).expect("runs")
     };
     run("weak[1] = {} hold(weak[1])");
     assert!(run("collectgarbage() return weak[1] ~= nil"));
@@ -257,7 +257,7 @@ fn kept_values_live_as_long_as_their_handle() {
 #[test]
 fn a_job_may_be_dropped_inside_a_fast_row() {
     type Holder = RefCell<Option<Job>>;
-    fn let_go(cx: &Cx) -> i32 {
+    fn let_go(cx: &CallContext) -> i32 {
         cx.host::<Holder>().map_or(-1, |h| i32::from(h.take().is_some()))
     }
     let (vm, _) = machine();
@@ -269,11 +269,11 @@ fn a_job_may_be_dropped_inside_a_fast_row() {
     .expect("binds");
     let request = Rc::new(Request::default());
     let id = chunk(&vm, "ngx.thread.spawn(function() nap(9) end) nap(9)");
-    let Started::Waiting(job) = Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
+    let Started::Waiting(job) = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
         panic!("it did not wait");
     };
     let holder: Rc<dyn Any> = Rc::new(RefCell::new(Some(job)));
-    let got = vm.run_now(chunk(&vm, "return let_go()"), Phase::LOG, Some(holder), |_| 0, |s| s.number(1));
+    let got = vm.run_now(chunk(&vm, "return let_go()"), LuaPhase::LOG, Some(holder), |_| 0, |s| s.number(1));
     assert_eq!(got.expect("runs"), Some(1.0));
     assert_eq!(says(&vm, "say('on')"), "on\n");
     assert_eq!(request.drops.get(), 2);

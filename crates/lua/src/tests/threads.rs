@@ -162,7 +162,7 @@ fn an_exit_never_returns_and_kills_the_rest() {
     ];
     for body in bodies {
         let (outcome, said) = run(&vm, body);
-        assert!(matches!(outcome, Outcome::Finished(7)), "{body}: {outcome:?}");
+        assert!(matches!(outcome, Completion::Finished(7)), "{body}: {outcome:?}");
         assert_eq!(said, "", "{body}");
     }
     assert_eq!(says(&vm, "say('fresh')"), "fresh\n");
@@ -173,7 +173,7 @@ fn dropping_a_job_drops_what_it_waits_for() {
     let (vm, _) = machine();
     let request = Rc::new(Request::default());
     let id = chunk(&vm, "ngx.thread.spawn(function() nap(9) end) nap(9) say('never')");
-    let Started::Waiting(job) = Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
+    let Started::Waiting(job) = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
         panic!("it did not wait");
     };
     assert_eq!(request.drops.get(), 0);
@@ -188,9 +188,9 @@ fn killing_a_thread_drops_its_operation() {
     let (vm, _) = machine();
     let request = Rc::new(Request::default());
     let id = chunk(&vm, "local t = ngx.thread.spawn(function() nap(9) end) say(ngx.thread.kill(t)) nap(3)");
-    let started = Job::start(&vm, id, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
+    let started = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
     assert_eq!(request.drops.get(), 1);
-    assert!(matches!(drive(started), Outcome::Returned));
+    assert!(matches!(drive(started), Completion::Returned));
     assert_eq!(*request.said.borrow(), "1\n");
 }
 
@@ -223,7 +223,7 @@ fn a_refused_suspension_leaves_nothing_behind() {
 
 #[test]
 fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
-    fn later(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    fn later(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         let callback = stack.keep(1).ok_or("nothing to keep")?;
         cx.host::<RefCell<Option<Ref>>>().ok_or("no holder")?.replace(Some(callback));
         cx.detach_globals();
@@ -239,7 +239,7 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
     let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
     let host = Rc::clone(&holder) as Rc<dyn Any>;
     let code = "later(function(premature, n) mine = n nap(1) say(premature, mine) end)";
-    assert!(matches!(drive(Job::start(&vm, chunk(&vm, code), Phase::CONTENT, host)), Outcome::Returned));
+    assert!(matches!(drive(Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, host)), Completion::Returned));
     let callback = holder.take().expect("kept");
     let request = Rc::new(Request::default());
     let push = |s: &mut Stack<'_>| {
@@ -247,9 +247,9 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
         s.push_number(5.0);
         2
     };
-    let started = Job::call(&vm, &callback, push, Phase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
+    let started = Job::call(&vm, &callback, push, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
     assert_eq!(says(&vm, "say(mine)"), "nil\n");
-    assert!(matches!(drive(started), Outcome::Returned));
+    assert!(matches!(drive(started), Completion::Returned));
     assert_eq!(*request.said.borrow(), "false5\n");
     assert_eq!(says(&vm, "say(mine)"), "nil\n");
     assert_eq!(log.globals.borrow().len(), 1);
@@ -264,14 +264,14 @@ fn a_thread_in_reserve_runs_only_when_it_is_roused() {
     for times in [1, 2] {
         let request = Rc::new(Request::default());
         let host = Rc::clone(&request) as Rc<dyn Any>;
-        let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, host) else { panic!("it waits") };
+        let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, host) else { panic!("it waits") };
         for time in 0..times {
             assert_eq!(job.rouse(), time == 0);
         }
-        assert!(matches!(drive(Started::Waiting(job)), Outcome::Returned));
+        assert!(matches!(drive(Started::Waiting(job)), Completion::Returned));
         assert_eq!(*request.said.borrow(), format!("{quiet}roused\ndone\nend\n"));
     }
-    let forgotten = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, Rc::new(Request::default()));
+    let forgotten = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, Rc::new(Request::default()));
     drop(forgotten);
     assert_eq!(says(&vm, "say(reserve(function() end))"), "true\n");
 }

@@ -63,7 +63,7 @@ fn a_wake_looks_at_its_thread_alone_and_wakes_keep_their_order() {
     let vm = machine();
     let code = "for i = 1, 1000 do ngx.thread.spawn(function() hang(i) note(i) end) end hang(0) note(0)";
     let waits = Rc::new(Waits::default());
-    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, Rc::clone(&waits) as Rc<dyn Any>) else {
+    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, Rc::clone(&waits) as Rc<dyn Any>) else {
         panic!("it waits")
     };
     let mut context = Context::from_waker(Waker::noop());
@@ -76,7 +76,7 @@ fn a_wake_looks_at_its_thread_alone_and_wakes_keep_their_order() {
     assert_eq!(*waits.looks.borrow(), [700, 3, 999, 0]);
     assert_eq!(*waits.said.borrow(), [700, 3, 999, 0]);
     (1..=1000).filter(|number| ![700, 3, 999].contains(number)).for_each(|number| release(&waits, number));
-    assert!(matches!(drive(Started::Waiting(job)), Outcome::Returned));
+    assert!(matches!(drive(Started::Waiting(job)), Completion::Returned));
     assert_eq!((waits.looks.borrow().len(), waits.said.borrow().len()), (1001, 1001));
 }
 
@@ -86,7 +86,7 @@ fn a_thread_that_is_alone_wakes_the_task() {
     // Alone, then beside another, then alone again.
     let code = "hang(0) ngx.thread.spawn(function() hang(1) note(1) end) hang(2) note(2) hang(3) note(3)";
     let waits = Rc::new(Waits::default());
-    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), Phase::CONTENT, Rc::clone(&waits) as Rc<dyn Any>) else {
+    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, Rc::clone(&waits) as Rc<dyn Any>) else {
         panic!("it waits")
     };
     let mut context = Context::from_waker(Waker::noop());
@@ -96,6 +96,6 @@ fn a_thread_that_is_alone_wakes_the_task() {
         assert!(Pin::new(&mut job).poll(&mut context).is_pending());
     }
     release(&waits, 3);
-    assert!(matches!(drive(Started::Waiting(job)), Outcome::Returned));
+    assert!(matches!(drive(Started::Waiting(job)), Completion::Returned));
     assert_eq!(*waits.said.borrow(), [1, 2, 3]);
 }

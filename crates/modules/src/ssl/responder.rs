@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::resolving::Resolving;
-use net::address::Address;
+use net::address::SocketAddress;
 use net::connect::{Options, connect};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl Responder {
 
     async fn exchange(&self, address: SocketAddr, question: &[u8]) -> Result<Vec<u8>, String> {
         let failed = |call: &str, error: &std::io::Error| format!("{call}() failed {}", base::errno::describe(error));
-        let target = Address::Internet(address);
+        let target = SocketAddress::Internet(address);
         let mut stream = connect(&target, Options::default()).await.map_err(|error| failed("connect", &error))?;
         let mut request = format!("GET {}", self.path).into_bytes();
         escape(STANDARD.encode(question).as_bytes(), Class::UriComponent, &mut request);

@@ -7,7 +7,7 @@ use base::text;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
-use http::root::Ground;
+use http::root::MainContext;
 use http::tls::ClientVerify;
 use session::{Complex, Variables};
 use std::path::PathBuf;
@@ -130,7 +130,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 /// The path of a file below the configuration's directory; `data:` and the like stay as they are.
 fn path(cx: &Cx<'_>, i: usize) -> Rc<str> {
-    let full = cx.global::<Ground>().paths.resolve_conf(cx.arg(i));
+    let full = cx.global::<MainContext>().paths.resolve_conf(cx.arg(i));
     Rc::from(full.to_string_lossy())
 }
 
@@ -142,7 +142,7 @@ fn named(cx: &Cx<'_>) -> Result<Complex, Error> {
     let compiled = Complex::compile(text, &mut cx.global::<Variables>()).map_err(|message| cx.error_at(0, message))?;
     match compiled.literal() {
         Some(text) if !text.is_empty() && !text.starts_with(b"data:") => {
-            let full = cx.global::<Ground>().paths.resolve_conf(text);
+            let full = cx.global::<MainContext>().paths.resolve_conf(text);
             Ok(Complex::from_literal(std::os::unix::ffi::OsStrExt::as_bytes(full.as_os_str())))
         }
         _ => Ok(compiled),

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 fn quiet(_: Level, _: &str) {}
 
 fn local(port: u16) -> ListenSpec {
-    ListenSpec::new(Address::Internet(SocketAddr::from(([127, 0, 0, 1], port))))
+    ListenSpec::new(SocketAddress::Internet(SocketAddr::from(([127, 0, 0, 1], port))))
 }
 
 /// A port that was free a moment ago.
@@ -32,7 +32,7 @@ fn a_taken_port_is_tried_five_times_and_reported_in_nginxs_words() {
     let mut listeners = Listeners::new();
     let result = listeners.open(&[local(port)], 1, Purpose::Serve, &mut |level, text| lines.push((level, text.to_owned())));
     assert_eq!(result, Err(OpenFailed));
-    let line = (Level::Emerg, format!("bind() to 127.0.0.1:{port} failed (98: Address already in use)"));
+    let line = (Level::Emerg, format!("bind() to 127.0.0.1:{port} failed (98: SocketAddress already in use)"));
     assert_eq!(lines.iter().filter(|one| **one == line).count(), 5);
     assert_eq!(lines.last().unwrap(), &(Level::Emerg, "still could not bind()".to_owned()));
     let mut none = |_: Level, text: &str| panic!("{text}");
@@ -83,7 +83,7 @@ fn a_bad_variable_is_reported_and_the_rest_ignored() {
 fn a_unix_socket_is_open_to_all_and_removed_at_the_end() {
     use std::os::unix::fs::PermissionsExt;
     let path = std::env::temp_dir().join(format!("lunette-listen-{}.sock", std::process::id()));
-    let spec = ListenSpec::new(Address::Unix(path.clone()));
+    let spec = ListenSpec::new(SocketAddress::Unix(path.clone()));
     let mut listeners = Listeners::new();
     listeners.open(std::slice::from_ref(&spec), 1, Purpose::Test, &mut quiet).unwrap();
     assert!(!path.exists());

@@ -22,7 +22,7 @@ fn levels(levels: &mut Levels) {
 }
 
 fn start(worker: &Rc<Worker>) {
-    if worker.place().is_some_and(|place| place.agent) {
+    if worker.process().is_some_and(|place| place.agent) {
         return;
     }
     let http = worker.http();

@@ -7,7 +7,7 @@ use cache::{Index, Policy, Shelf};
 use conf::row::Cx;
 use conf::tree::Error;
 use http::opened::Directories;
-use http::root::Ground;
+use http::root::MainContext;
 use shm::{ClaimError, Zone, Zones};
 use std::path::Path;
 use std::rc::Rc;
@@ -55,8 +55,8 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error(format!("\"{}\" must have \"keys_zone\" parameter", cx.name())));
     };
     let given = cx.arg(0);
-    let root = cx.global::<Ground>().paths.resolve(given.strip_suffix(b"/").unwrap_or(given));
-    let place = cx.main::<Caches>().place(&name);
+    let root = cx.global::<MainContext>().paths.resolve(given.strip_suffix(b"/").unwrap_or(given));
+    let place = cx.main::<Caches>().named(&name);
     if place.store.get().is_some() {
         return Err(cx.error(format!("duplicate zone \"{name}\"")));
     }

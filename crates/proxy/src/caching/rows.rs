@@ -93,7 +93,7 @@ fn zone<T: Caching>(cx: &mut Cx<'_>) -> Result<(), Error> {
             let name = compile(cx, 0)?;
             match name.literal() {
                 Some(b"") => return Err(cx.invalid_parameter(0)),
-                Some(_) => Zone::Named(cx.main::<Caches>().place(&cx.text(0))),
+                Some(_) => Zone::Named(cx.main::<Caches>().named(&cx.text(0))),
                 None => Zone::Varying(name),
             }
         }

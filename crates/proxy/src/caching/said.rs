@@ -1,6 +1,6 @@
 //! What a block says of `*_cache*`.
 
-use crate::caching::store::Place;
+use crate::caching::store::NamedCache;
 use session::Complex;
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ pub enum Zone {
     /// `off`
     Off,
     /// A name.
-    Named(Rc<Place>),
+    Named(Rc<NamedCache>),
     /// A name with variables.
     Varying(Complex),
 }

@@ -63,7 +63,7 @@ impl Store {
 }
 
 /// A cache by name: a place that `*_cache_path` fills.
-pub struct Place {
+pub struct NamedCache {
     /// Its name.
     pub name: Box<str>,
     /// The cache.
@@ -72,7 +72,7 @@ pub struct Place {
 
 /// All caches that a configuration names.
 #[derive(Default)]
-pub struct Caches(Vec<Rc<Place>>);
+pub struct Caches(Vec<Rc<NamedCache>>);
 
 impl Config for Caches {
     fn inherit(&mut self, _: &Self) {}
@@ -80,11 +80,11 @@ impl Config for Caches {
 
 impl Caches {
     /// The place called `name`, made if nobody named it yet.
-    pub fn place(&mut self, name: &str) -> Rc<Place> {
+    pub fn named(&mut self, name: &str) -> Rc<NamedCache> {
         if let Some(place) = self.0.iter().find(|place| *place.name == *name) {
             return place.clone();
         }
-        let place = Rc::new(Place { name: name.into(), store: OnceCell::new() });
+        let place = Rc::new(NamedCache { name: name.into(), store: OnceCell::new() });
         self.0.push(place.clone());
         place
     }

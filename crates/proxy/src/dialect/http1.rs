@@ -18,7 +18,7 @@ use wire::known::Known;
 const NEVER_COPIED: [&str; 11] = [
     "Host",
     "Connection",
-    "Proxy-Connection",
+    "Proxy-UpstreamConnection",
     "Content-Length",
     "Transfer-Encoding",
     "TE",

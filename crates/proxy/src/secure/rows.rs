@@ -5,7 +5,7 @@ use crate::secure::said::{Certificates, Said};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
-use http::root::Ground;
+use http::root::MainContext;
 use session::{Complex, Variables};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -64,7 +64,7 @@ pub fn rows<T: Member>() -> Vec<Row> {
             Ok(())
         }),
         Row::new(n("key_log"), ALL, Arity::exactly(1), "File for the secrets of sessions.", |cx| {
-            let path = cx.global::<Ground>().paths.resolve(cx.arg(0));
+            let path = cx.global::<MainContext>().paths.resolve(cx.arg(0));
             cx.once(&mut own::<T>(cx).key_log, Rc::new(path))
         }),
     ]
@@ -84,7 +84,7 @@ fn compile(cx: &Cx<'_>) -> Result<Complex, Error> {
 
 /// A name as one of a file below the configuration's directory, unless it is no file.
 fn file(cx: &Cx<'_>, name: &str) -> String {
-    crate::secure::plan::file(&cx.global::<Ground>().paths, name)
+    crate::secure::plan::file(&cx.global::<MainContext>().paths, name)
 }
 
 fn protocols<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -103,7 +103,7 @@ fn protocols<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn passwords(cx: &Cx<'_>) -> Result<Rc<Vec<Vec<u8>>>, Error> {
-    let path = cx.global::<Ground>().paths.resolve_conf(cx.arg(0));
+    let path = cx.global::<MainContext>().paths.resolve_conf(cx.arg(0));
     let text = std::fs::read(&path)
         .map_err(|error| cx.error_at(0, format!("open() \"{}\" failed {}", path.display(), base::errno::describe(&error))))?;
     let mut lines = tls::certificate::passwords(&text);

@@ -5,7 +5,7 @@ use balance::{Balancing, Server, SharedPeers, Template};
 use conf::row::Cx;
 use conf::tree::{Error, Span};
 use http::balancer::{Balancer, Custom};
-use net::address::Address;
+use net::address::SocketAddress;
 use session::Complex;
 use std::cell::{OnceCell, RefMut};
 use std::rc::Rc;
@@ -46,7 +46,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Adds what one `server` stands for.
-    pub(crate) fn add(&mut self, shape: &Server, addresses: impl IntoIterator<Item = Address>) {
+    pub(crate) fn add(&mut self, shape: &Server, addresses: impl IntoIterator<Item = SocketAddress>) {
         let before = self.servers.len();
         self.servers.extend(addresses.into_iter().map(|address| shape.at(address)));
         self.lines.push(self.servers.len() - before);

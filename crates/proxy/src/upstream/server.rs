@@ -6,7 +6,7 @@ use balance::{Server, Standing, Template};
 use conf::row::Cx;
 use conf::tree::Error;
 use http::balancer::Custom;
-use net::address::Address;
+use net::address::SocketAddress;
 
 /// The longest `route`, as nginx.
 const LONGEST_ROUTE: usize = balance::sessions::LONGEST_ID;
@@ -22,7 +22,7 @@ struct Names {
 /// Reads the directive.
 pub(crate) fn server(cx: &mut Cx<'_>) -> Result<(), Error> {
     let source = cx.text(0);
-    let mut shape = Server { source: (*source).into(), ..Server::new(Address::Unix(Default::default())) };
+    let mut shape = Server { source: (*source).into(), ..Server::new(SocketAddress::Unix(Default::default())) };
     let mut names = Names::default();
     let chosen_outside = cx.frame.server.get::<Custom>().balancer.is_some();
     let allowed = draft(cx).allowed.filter(|_| !chosen_outside).unwrap_or(Allowed { backup: !chosen_outside, slow_start: !chosen_outside });

@@ -7,7 +7,7 @@ use conf::row::Row;
 use http::balancer::{Asked, Balancer, Custom, Decision, Failure, Pooling, Target, Timeouts, Turn};
 use http::module::Module;
 use http::{Outcome, Request};
-use net::address::Address;
+use net::address::SocketAddress;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -52,7 +52,7 @@ fn site(does: impl Fn(&Request, &Turn) -> Decision + 'static) -> Site {
 }
 
 pub(crate) fn to(port: u16) -> Target {
-    Target::new(Address::Internet(SocketAddr::from(([127, 0, 0, 1], port))))
+    Target::new(SocketAddress::Internet(SocketAddr::from(([127, 0, 0, 1], port))))
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl StoresServerSessions for Store {
 
 /// What the server saw of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Received {
     /// The server that was meant.
     pub(crate) name: Option<String>,
     /// The session was resumed.
@@ -112,7 +112,7 @@ pub(crate) struct Seen {
 /// A server that takes so many connections, each until the client closes it.
 pub(crate) struct Server {
     pub(crate) port: u16,
-    thread: JoinHandle<Vec<Seen>>,
+    thread: JoinHandle<Vec<Received>>,
 }
 
 impl Server {
@@ -137,14 +137,14 @@ impl Server {
     }
 
     /// What it saw, once the clients of all connections have left.
-    pub(crate) fn seen(self) -> Vec<Seen> {
+    pub(crate) fn seen(self) -> Vec<Received> {
         self.thread.join().unwrap()
     }
 }
 
-async fn serve(mut stream: Stream, settings: Settings, answer: &'static str) -> Seen {
+async fn serve(mut stream: Stream, settings: Settings, answer: &'static str) -> Received {
     let (mut first, mut hello) = (Vec::new(), Hello::new());
-    let mut seen = Seen::default();
+    let mut seen = Received::default();
     while hello.parse(&first).unwrap() == Status::Partial {
         if stream.read(&mut first).await.unwrap() == 0 {
             return seen;

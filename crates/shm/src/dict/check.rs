@@ -30,20 +30,20 @@ impl Dict {
     /// # Errors
     /// What is wrong.
     pub fn check(&self) -> Result<Report, String> {
-        let geometry = &self.ground.geometry;
-        let shards: Vec<_> = (0..geometry.shards()).map(|number| self.ground.lock(number)).collect();
+        let geometry = &self.arena.geometry;
+        let shards: Vec<_> = (0..geometry.shards()).map(|number| self.arena.lock(number)).collect();
         let mut report = Report::default();
         for shard in &shards {
             shard_is_sound(shard, &mut report).map_err(|wrong| format!("shard {}: {wrong}", shard.number))?;
         }
-        let used: Vec<_> = (0..geometry.pages).map(|page| self.ground.page_use(page)).filter(|(kind, _)| *kind != Use::Free).collect();
+        let used: Vec<_> = (0..geometry.pages).map(|page| self.arena.page_use(page)).filter(|(kind, _)| *kind != Use::Free).collect();
         if used.iter().any(|(_, owner)| *owner >= shards.len()) {
             return Err("a page is nobody's".to_owned());
         }
         if used.len() != report.pages {
             return Err(format!("{} pages are used and {} known", used.len(), report.pages));
         }
-        if self.ground.pool_adds_up() { Ok(report) } else { Err("the pool miscounts".to_owned()) }
+        if self.arena.pool_adds_up() { Ok(report) } else { Err("the pool miscounts".to_owned()) }
     }
 }
 
@@ -61,12 +61,12 @@ fn shard_is_sound(shard: &Shard<'_>, report: &mut Report) -> Result<(), String> 
 
 /// The places of all records by way of the buckets.
 fn records(shard: &Shard<'_>, places: &mut Places, report: &mut Report) -> Result<BTreeSet<usize>, String> {
-    let (ground, mut found) = (shard.ground, BTreeSet::new());
-    for number in 0..ground.geometry.buckets() {
-        let offset = ground.geometry.bucket(shard.number, number);
-        let mut link = ground.bucket(offset).map_or(0, |bucket| bucket.load(Ordering::Relaxed) as u32);
+    let (arena, mut found) = (shard.arena, BTreeSet::new());
+    for number in 0..arena.geometry.buckets() {
+        let offset = arena.geometry.bucket(shard.number, number);
+        let mut link = arena.bucket(offset).map_or(0, |bucket| bucket.load(Ordering::Relaxed) as u32);
         while link != 0 {
-            let record = ground.record(link).ok_or_else(|| format!("bucket {number} leads outside"))?;
+            let record = arena.record(link).ok_or_else(|| format!("bucket {number} leads outside"))?;
             ensure(found.insert(record.place), || format!("bucket {number}: {} is there twice", record.place))?;
             record_is_sound(shard, record, offset, places, report).map_err(|wrong| format!("record {}: {wrong}", record.place))?;
             link = record.next();
@@ -78,10 +78,10 @@ fn records(shard: &Shard<'_>, places: &mut Places, report: &mut Report) -> Resul
 }
 
 fn record_is_sound(shard: &Shard<'_>, record: Record<'_>, bucket: usize, places: &mut Places, report: &mut Report) -> Result<(), String> {
-    let ground = shard.ground;
+    let arena = shard.arena;
     let mut key = Vec::new();
-    ensure(record.key(ground, &mut key), || "its key leads outside".to_owned())?;
-    let spot = ground.spot(&key);
+    ensure(record.key(arena, &mut key), || "its key leads outside".to_owned())?;
+    let spot = arena.spot(&key);
     ensure((spot.shard, spot.bucket) == (shard.number, bucket), || "it is not where its key belongs".to_owned())?;
     ensure(spot.tag >> 24 == record.hash(), || "its hash is wrong".to_owned())?;
     ensure(matches!(record.kind(), kind::BOOLEAN | kind::NUMBER | kind::TEXT | kind::LIST), || format!("kind {}", record.kind()))?;
@@ -99,31 +99,31 @@ fn record_is_sound(shard: &Shard<'_>, record: Record<'_>, bucket: usize, places:
 
 /// The order of use has each record once, both ways.
 fn order_is_sound(shard: &Shard<'_>, records: &BTreeSet<usize>) -> Result<(), String> {
-    let link = |record: Record<'_>| shard.ground.geometry.link(record.place);
+    let link = |record: Record<'_>| shard.arena.geometry.link(record.place);
     let (mut next, mut before, mut seen) = (shard.oldest(), 0, 0);
     while let Some(record) = next {
         ensure(records.contains(&record.place), || format!("{} is in the order only", record.place))?;
         ensure(record.older() == before, || format!("{} is not linked both ways", record.place))?;
         seen += 1;
         ensure(seen <= records.len(), || "the order goes in a circle".to_owned())?;
-        (before, next) = (link(record), shard.ground.record(record.newer()));
+        (before, next) = (link(record), shard.arena.record(record.newer()));
     }
     ensure(seen == records.len() && u64::from(before) == shard.get(at::NEWEST), || format!("{seen} of {} in order", records.len()))
 }
 
 /// All places lie in pages of the shard, apart from each other and from free chunks; nothing else in the pages is in use.
 fn pages_are_sound(shard: &Shard<'_>, mut places: Places, report: &mut Report) -> Result<(), String> {
-    let ground = shard.ground;
+    let arena = shard.arena;
     let mut with_room = vec![BTreeSet::new(); SIZES.len()];
     let mut rest = 0;
-    for page in 0..ground.geometry.pages {
-        let (kind, owner) = ground.page_use(page);
+    for page in 0..arena.geometry.pages {
+        let (kind, owner) = arena.page_use(page);
         if owner != shard.number || kind == Use::Free {
             ensure(rest == 0, || format!("the run before page {page} is too short"))?;
             continue;
         }
         report.pages += 1;
-        let begin = ground.geometry.page(page);
+        let begin = arena.geometry.page(page);
         match kind {
             Use::Rest => {
                 rest = usize::checked_sub(rest, 1).ok_or_else(|| format!("page {page} belongs to no run"))?;
@@ -154,7 +154,7 @@ fn pages_are_sound(shard: &Shard<'_>, mut places: Places, report: &mut Report) -
 /// Takes the places in a page out of `places`; how many chunks are free.
 fn chunks_are_sound(shard: &Shard<'_>, page: usize, class: usize, places: &mut Places) -> Result<usize, String> {
     let size = *SIZES.get(class).ok_or("no such class")?;
-    let begin = shard.ground.geometry.page(page);
+    let begin = shard.arena.geometry.page(page);
     let (used, cut, free) = inventory(shard, page).ok_or("free chunks lead outside")?;
     let inside: Vec<usize> = places.range(begin..begin + PAGE).map(|(place, _)| *place).collect();
     ensure(inside.len() == used && used > 0, || format!("{} chunks in use, {used} counted", inside.len()))?;

@@ -53,12 +53,12 @@ fn load(word: &AtomicU64) -> u64 {
 
 impl<'a> Shard<'a> {
     fn page(&self, number: u64) -> Option<&'a [AtomicU64; DESCRIPTOR]> {
-        self.ground.descriptor((number as usize).checked_sub(1)?)
+        self.arena.descriptor((number as usize).checked_sub(1)?)
     }
 
     /// Room for `size` bytes, which are not cleared: its place.
     pub(super) fn allocate(&self, size: usize) -> Option<usize> {
-        let geometry = &self.ground.geometry;
+        let geometry = &self.arena.geometry;
         let Some(class) = class_of(size) else {
             return Some(geometry.page(self.take_pages(size.div_ceil(PAGE), None)?));
         };
@@ -115,8 +115,8 @@ impl<'a> Shard<'a> {
 
     /// Frees what [`Shard::allocate`] gave. A place that is not the shard's is ignored.
     pub(super) fn free(&self, place: usize) {
-        let Some(number) = self.ground.geometry.page_of(place) else { return };
-        match self.ground.page_use(number) {
+        let Some(number) = self.arena.geometry.page_of(place) else { return };
+        match self.arena.page_use(number) {
             (_, owner) if owner != self.number => {}
             (Use::Run { length }, _) => self.give_pages(number, length),
             (Use::Chunks { class }, _) => self.free_chunk(number, class, place),
@@ -125,8 +125,8 @@ impl<'a> Shard<'a> {
     }
 
     fn free_chunk(&self, number: usize, class: usize, place: usize) {
-        let geometry = &self.ground.geometry;
-        let (Some(page), Some(size)) = (self.ground.descriptor(number), SIZES.get(class).copied()) else { return };
+        let geometry = &self.arena.geometry;
+        let (Some(page), Some(size)) = (self.arena.descriptor(number), SIZES.get(class).copied()) else { return };
         let Some(first) = self.words::<1>(place) else { return };
         if !(place - geometry.page(number)).is_multiple_of(size) {
             return;
@@ -151,8 +151,8 @@ impl<'a> Shard<'a> {
 
 /// For the checker: chunks of a page in use, chunks cut from it, and the places of those that were freed.
 pub(super) fn inventory(shard: &Shard<'_>, number: usize) -> Option<(usize, usize, Vec<usize>)> {
-    let geometry = &shard.ground.geometry;
-    let page = shard.ground.descriptor(number)?;
+    let geometry = &shard.arena.geometry;
+    let page = shard.arena.descriptor(number)?;
     let (mut free, mut places) = (load(&page[FREE]) as u32, Vec::new());
     while free != 0 && places.len() <= PAGE / SIZES[0] {
         let place = geometry.place(free);
@@ -166,7 +166,7 @@ pub(super) fn inventory(shard: &Shard<'_>, number: usize) -> Option<(usize, usiz
 pub(super) fn partial(shard: &Shard<'_>, class: usize) -> Option<Vec<usize>> {
     let (mut number, mut previous, mut pages) = (shard.get(at::PARTIAL + class), 0, Vec::new());
     while let Some(page) = shard.page(number) {
-        if load(&page[PREVIOUS]) != previous || pages.len() > shard.ground.geometry.pages {
+        if load(&page[PREVIOUS]) != previous || pages.len() > shard.arena.geometry.pages {
             return None;
         }
         pages.push(number as usize - 1);

@@ -33,7 +33,7 @@ fn join(end: End, here: u32, there: u32) -> u64 {
 
 impl<'a> Shard<'a> {
     fn item(&self, link: u32) -> Option<&'a [AtomicU64; 2]> {
-        if link == 0 { None } else { self.words(self.ground.geometry.place(link)) }
+        if link == 0 { None } else { self.words(self.arena.geometry.place(link)) }
     }
 
     fn ends(&self, record: Record<'_>) -> Option<&'a [AtomicU64; 2]> {
@@ -44,11 +44,11 @@ impl<'a> Shard<'a> {
     pub(super) fn free_items(&self, record: Record<'_>) {
         let Some([ends, length]) = self.ends(record) else { return };
         let mut link = pair(ends).0;
-        let most = length.load(Ordering::Relaxed).min(self.ground.geometry.pieces() as u64);
+        let most = length.load(Ordering::Relaxed).min(self.arena.geometry.pieces() as u64);
         for _ in 0..most {
             let Some([links, _]) = self.item(link) else { return };
             let next = pair(links).1;
-            self.free(self.ground.geometry.place(link));
+            self.free(self.arena.geometry.place(link));
             link = next;
         }
     }
@@ -79,7 +79,7 @@ impl<'a> Shard<'a> {
     /// Puts an item that is written at an end of a list; the list's length.
     fn append(&self, record: Record<'_>, end: End, place: usize) -> Option<u64> {
         let [ends, length] = self.ends(record)?;
-        let link = self.ground.geometry.link(place);
+        let link = self.arena.geometry.link(place);
         let (here, there) = sides(ends, end);
         let [links, _] = self.item(link)?;
         self.put(links, join(end, 0, here));
@@ -105,8 +105,8 @@ impl<'a> Shard<'a> {
         let [ends, length] = self.ends(record)?;
         let (here, there) = sides(ends, end);
         let [links, meta] = self.item(here)?;
-        let (place, meta) = (self.ground.geometry.place(here), meta.load(Ordering::Relaxed));
-        let found = self.ground.value(meta & 0xff, (meta >> 32) as usize, place + ITEM, out);
+        let (place, meta) = (self.arena.geometry.place(here), meta.load(Ordering::Relaxed));
+        let found = self.arena.value(meta & 0xff, (meta >> 32) as usize, place + ITEM, out);
         let next = sides(links, end).1;
         if let Some([neighbour, _]) = self.item(next) {
             self.put(neighbour, join(end, 0, sides(neighbour, end).1));
@@ -128,17 +128,17 @@ impl Dict {
     /// # Errors
     /// [`Refusal::NotList`], [`Refusal::NoMemory`].
     pub fn push(&self, key: &[u8], end: End, value: Value<'_>, now: u64) -> Result<u64, Refusal> {
-        let spot = self.ground.spot(key);
+        let spot = self.arena.spot(key);
         let wish = Wish { size: ITEM + parts(value).3, safe: false, now };
-        self.ground.until_room(spot.shard, &wish, &mut false, |shard, forced, keep| {
+        self.arena.until_room(spot.shard, &wish, &mut false, |shard, forced, keep| {
             let list = shard.list(&spot, now).map_err(Halt::Refused)?;
             if u32::try_from(wish.size).is_err() {
                 return Err(Halt::Refused(Refusal::NoMemory));
             }
             if list.is_some() {
-                self.ground.mark(&spot);
+                self.arena.mark(&spot);
             }
-            *keep = list.map_or(0, |list| self.ground.geometry.link(list.place));
+            *keep = list.map_or(0, |list| self.arena.geometry.link(list.place));
             let place = shard.make_room(&wish, *keep, forced).ok_or(Halt::Full)?;
             shard.write_item(place, value);
             let list = match list {
@@ -158,10 +158,10 @@ impl Dict {
     /// # Errors
     /// [`Refusal::NotList`]
     pub fn pop(&self, key: &[u8], end: End, now: u64, out: &mut Vec<u8>) -> Result<Option<Found>, Refusal> {
-        let spot = self.ground.spot(key);
-        let shard = self.ground.lock(spot.shard);
+        let spot = self.arena.spot(key);
+        let shard = self.arena.lock(spot.shard);
         let Some(list) = shard.list(&spot, now)? else { return Ok(None) };
-        self.ground.mark(&spot);
+        self.arena.mark(&spot);
         Ok(shard.take(list, end, out))
     }
 
@@ -170,8 +170,8 @@ impl Dict {
     /// # Errors
     /// [`Refusal::NotList`]
     pub fn length(&self, key: &[u8], now: u64) -> Result<u64, Refusal> {
-        let spot = self.ground.spot(key);
-        let shard = self.ground.lock(spot.shard);
+        let spot = self.arena.spot(key);
+        let shard = self.arena.lock(spot.shard);
         let list = shard.list(&spot, now)?;
         Ok(list.and_then(|list| shard.ends(list)).map_or(0, |[_, length]| length.load(Ordering::Relaxed)))
     }
@@ -185,10 +185,10 @@ pub(super) fn items(shard: &Shard<'_>, record: Record<'_>) -> Option<Vec<(usize,
     while let Some([links, meta]) = shard.item(link) {
         let meta = meta.load(Ordering::Relaxed);
         let size = ITEM + if meta & 0xff == kind::TEXT { whole((meta >> 32) as usize) } else { 8 };
-        if pair(links).0 != before || places.len() > shard.ground.geometry.pieces() {
+        if pair(links).0 != before || places.len() > shard.arena.geometry.pieces() {
             return None;
         }
-        places.push((shard.ground.geometry.place(link), size));
+        places.push((shard.arena.geometry.place(link), size));
         (before, link) = (link, pair(links).1);
     }
     (before == last && places.len() as u64 == length.load(Ordering::Relaxed)).then_some(places)

@@ -6,7 +6,7 @@
 
 use super::failpoint;
 use super::geometry::{DESCRIPTOR, HEAD, PAGE};
-use super::shard::{Ground, Shard};
+use super::shard::{Arena, Shard};
 use crate::lock;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -68,7 +68,7 @@ impl Use {
     }
 }
 
-impl Ground {
+impl Arena {
     /// A page's descriptor.
     #[inline]
     pub(super) fn descriptor(&self, page: usize) -> Option<&[AtomicU64; DESCRIPTOR]> {
@@ -100,15 +100,15 @@ impl Ground {
 
 /// The locked pool.
 struct Pool<'a> {
-    ground: &'a Ground,
+    arena: &'a Arena,
     head: &'a [AtomicU64; HEAD],
 }
 
 impl<'a> Pool<'a> {
-    fn lock(ground: &'a Ground) -> Pool<'a> {
-        let head = ground.head(ground.geometry.pool());
+    fn lock(arena: &'a Arena) -> Pool<'a> {
+        let head = arena.head(arena.geometry.pool());
         lock::acquire(&head[at::LOCK]);
-        let pool = Pool { ground, head };
+        let pool = Pool { arena, head };
         if pool.get(at::TORN) != 0 {
             pool.set(at::USED, pool.count() as u64);
             pool.set(at::HINT, 0);
@@ -136,14 +136,14 @@ impl<'a> Pool<'a> {
 
     /// Number of pages that are not free.
     fn count(&self) -> usize {
-        (0..self.ground.geometry.pages).filter(|page| self.ground.page_use(*page).0 != Use::Free).count()
+        (0..self.arena.geometry.pages).filter(|page| self.arena.page_use(*page).0 != Use::Free).count()
     }
 
     /// The first of `count` free pages in a row.
     fn find(&self, count: usize) -> Option<usize> {
         let mut run = 0;
-        for page in self.get(at::HINT) as usize..self.ground.geometry.pages {
-            run = if self.ground.page_use(page).0 == Use::Free { run + 1 } else { 0 };
+        for page in self.get(at::HINT) as usize..self.arena.geometry.pages {
+            run = if self.arena.page_use(page).0 == Use::Free { run + 1 } else { 0 };
             if run == count {
                 return Some(page + 1 - count);
             }
@@ -162,18 +162,18 @@ impl Drop for Pool<'_> {
 impl Shard<'_> {
     /// Says what a page is; the shard owns it.
     fn mark_page(&self, page: usize, kind: Use) {
-        if let Some(words) = self.ground.descriptor(page) {
+        if let Some(words) = self.arena.descriptor(page) {
             self.put(&words[0], kind.word(self.number));
         }
     }
 
     /// Takes `count` pages in a row, for chunks of a class or as a run.
     pub(super) fn take_pages(&self, count: usize, class: Option<usize>) -> Option<usize> {
-        if count == 0 || count > self.ground.free_pages() {
+        if count == 0 || count > self.arena.free_pages() {
             return None;
         }
         self.change();
-        let pool = Pool::lock(self.ground);
+        let pool = Pool::lock(self.arena);
         let start = pool.find(count)?;
         pool.change();
         self.mark_page(start, class.map_or(Use::Run { length: count }, |class| Use::Chunks { class }));
@@ -191,12 +191,12 @@ impl Shard<'_> {
     /// Gives pages in a row back. The shard must own them.
     pub(super) fn give_pages(&self, start: usize, count: usize) {
         self.change();
-        let pool = Pool::lock(self.ground);
+        let pool = Pool::lock(self.arena);
         pool.change();
-        let end = start.saturating_add(count).min(self.ground.geometry.pages);
+        let end = start.saturating_add(count).min(self.arena.geometry.pages);
         let mut given = 0;
         for page in start..end {
-            if self.ground.page_use(page).1 == self.number && self.ground.page_use(page).0 != Use::Free {
+            if self.arena.page_use(page).1 == self.number && self.arena.page_use(page).0 != Use::Free {
                 self.mark_page(page, Use::Free);
                 given += 1;
             }
@@ -209,6 +209,6 @@ impl Shard<'_> {
 }
 
 /// Bytes of the largest thing that could ever fit.
-pub(super) fn most(ground: &Ground) -> usize {
-    ground.geometry.pages * PAGE
+pub(super) fn most(arena: &Arena) -> usize {
+    arena.geometry.pages * PAGE
 }

@@ -1,7 +1,7 @@
 //! Looking up, without the lock: what was read counts if nobody wrote to the shard meanwhile.
 
 use super::Dict;
-use super::shard::{Ground, Spot, at};
+use super::shard::{Arena, Spot, at};
 use super::value::{Entry, Refusal};
 use std::hint::spin_loop;
 use std::sync::atomic::{Ordering, fence};
@@ -20,9 +20,9 @@ impl Dict {
     /// [`Refusal::IsList`]
     #[inline]
     pub fn get(&self, key: &[u8], stale: bool, now: u64, out: &mut Vec<u8>) -> Result<Option<Entry>, Refusal> {
-        let ground = &self.ground;
-        let spot = ground.spot(key);
-        let sequence = &ground.head(ground.geometry.head(spot.shard))[at::SEQUENCE];
+        let arena = &self.arena;
+        let spot = arena.spot(key);
+        let sequence = &arena.head(arena.geometry.head(spot.shard))[at::SEQUENCE];
         let begin = out.len();
         for _ in 0..ATTEMPTS {
             let before = sequence.load(Ordering::Acquire);
@@ -31,10 +31,10 @@ impl Dict {
                     fence(Ordering::Acquire);
                     sequence.load(Ordering::Relaxed) == before
                 };
-                let result = look(ground, &spot, CHAIN, stale, now, out, unchanged);
+                let result = look(arena, &spot, CHAIN, stale, now, out, unchanged);
                 if unchanged() {
                     if let Ok(Some(_)) = result {
-                        ground.mark(&spot);
+                        arena.mark(&spot);
                     }
                     return result;
                 }
@@ -42,15 +42,15 @@ impl Dict {
             }
             spin_loop();
         }
-        let _shard = ground.lock(spot.shard);
-        ground.mark(&spot);
-        look(ground, &spot, ground.geometry.pieces(), stale, now, out, || true)
+        let _shard = arena.lock(spot.shard);
+        arena.mark(&spot);
+        look(arena, &spot, arena.geometry.pieces(), stale, now, out, || true)
     }
 }
 
 #[inline]
 fn look(
-    ground: &Ground,
+    arena: &Arena,
     spot: &Spot<'_>,
     most: usize,
     stale: bool,
@@ -58,7 +58,7 @@ fn look(
     out: &mut Vec<u8>,
     unchanged: impl Fn() -> bool,
 ) -> Result<Option<Entry>, Refusal> {
-    let Some(record) = ground.find(spot, most) else { return Ok(None) };
+    let Some(record) = arena.find(spot, most) else { return Ok(None) };
     let expired = record.expired(now);
     if expired && !stale {
         return Ok(None);
@@ -68,6 +68,6 @@ fn look(
         return Ok(None);
     }
     let place = record.place + super::record::HEADER + super::record::whole(spot.key.len());
-    let value = ground.value(kind, length, place, out).ok_or(Refusal::IsList)?;
+    let value = arena.value(kind, length, place, out).ok_or(Refusal::IsList)?;
     Ok(Some(Entry { value, flags, stale: expired }))
 }

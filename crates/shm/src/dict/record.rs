@@ -7,7 +7,7 @@
 //! Reading a header, a key and a value needs no lock: links are checked, and a sequence number tells what was torn.
 
 use super::geometry::HASH_BITS;
-use super::shard::{Ground, Shard, Spot, at};
+use super::shard::{Arena, Shard, Spot, at};
 use super::value::{Found, Value};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -81,7 +81,7 @@ pub(super) fn parts(value: Value<'_>) -> (u64, usize, u64, usize) {
     }
 }
 
-impl Ground {
+impl Arena {
     /// The entry that a link names; `None` for none and for what lies outside.
     #[inline]
     pub(super) fn record(&self, link: u32) -> Option<Record<'_>> {
@@ -222,8 +222,8 @@ impl<'a> Record<'a> {
     }
 
     /// Appends its key to `out`.
-    pub(super) fn key(self, ground: &Ground, out: &mut Vec<u8>) -> bool {
-        ground.memory.append_words(self.place + HEADER, self.key_length(), out)
+    pub(super) fn key(self, arena: &Arena, out: &mut Vec<u8>) -> bool {
+        arena.memory.append_words(self.place + HEADER, self.key_length(), out)
     }
 }
 
@@ -235,7 +235,7 @@ pub(super) fn stamp() -> u32 {
 impl<'a> Shard<'a> {
     /// Writes text from a place on.
     pub(super) fn write_text(&self, place: usize, text: &[u8]) {
-        let Some(words) = self.ground.memory.slice(place, text.len().div_ceil(8)) else { return };
+        let Some(words) = self.arena.memory.slice(place, text.len().div_ceil(8)) else { return };
         let (whole, rest) = text.as_chunks::<8>();
         for (to, from) in words.iter().zip(whole) {
             self.put(to, u64::from_ne_bytes(*from));
@@ -274,13 +274,13 @@ impl<'a> Shard<'a> {
     /// Makes a record for a key in fresh memory, with kind 0 and nothing else, and links it as the newest.
     pub(super) fn add(&self, spot: &Spot<'_>, place: usize) -> Option<Record<'a>> {
         let record = Record { place, words: self.words(place)? };
-        let bucket = self.ground.bucket(spot.bucket)?;
+        let bucket = self.arena.bucket(spot.bucket)?;
         self.put(&record.words[0], load(bucket) & 0xffff_ffff);
         self.put(&record.words[TAG], spot.tag);
         self.put(&record.words[EXPIRY], 0);
         self.put(&record.words[META], 0);
         self.write_text(place + HEADER, spot.key);
-        self.set_first(bucket, self.ground.geometry.link(place));
+        self.set_first(bucket, self.arena.geometry.link(place));
         self.count_up(at::ENTRIES);
         self.make_newest(record);
         Some(record)
@@ -300,11 +300,11 @@ impl<'a> Shard<'a> {
     /// should be: then the shard is broken.
     #[must_use]
     pub(super) fn unlink(&self, record: Record<'_>) -> bool {
-        let Some(bucket) = self.ground.bucket(self.ground.geometry.bucket_of(record.hash())) else { return false };
-        let own = self.ground.geometry.link(record.place);
+        let Some(bucket) = self.arena.bucket(self.arena.geometry.bucket_of(record.hash())) else { return false };
+        let own = self.arena.geometry.link(record.place);
         let mut before: Option<Record<'_>> = None;
         let mut link = load(bucket) as u32;
-        for _ in 0..self.ground.geometry.pieces() {
+        for _ in 0..self.arena.geometry.pieces() {
             if link == own {
                 match before {
                     Some(before) => self.put(&before.words[0], with_low(load(&before.words[0]), record.next())),
@@ -314,7 +314,7 @@ impl<'a> Shard<'a> {
                 self.leave_order(record);
                 return true;
             }
-            before = self.ground.record(link);
+            before = self.arena.record(link);
             match before {
                 Some(before) => link = before.next(),
                 None => break,
@@ -333,22 +333,22 @@ impl<'a> Shard<'a> {
 
     fn leave_order(&self, record: Record<'_>) {
         let (newer, older) = (record.newer(), record.older());
-        match self.ground.record(newer) {
+        match self.arena.record(newer) {
             Some(newer) => self.set_older(newer, older),
             None => self.set(at::NEWEST, u64::from(older)),
         }
-        match self.ground.record(older) {
+        match self.arena.record(older) {
             Some(older) => self.set_newer(older, newer),
             None => self.set(at::OLDEST, u64::from(newer)),
         }
     }
 
     fn make_newest(&self, record: Record<'_>) {
-        let link = self.ground.geometry.link(record.place);
+        let link = self.arena.geometry.link(record.place);
         let second = self.get(at::NEWEST) as u32;
         self.restamp(record);
         self.put(&record.words[LINKS], u64::from(second) << 32);
-        match self.ground.record(second) {
+        match self.arena.record(second) {
             Some(second) => self.set_newer(second, link),
             None => self.set(at::OLDEST, u64::from(link)),
         }
@@ -362,12 +362,12 @@ impl<'a> Shard<'a> {
 
     /// The oldest entry.
     pub(super) fn oldest(&self) -> Option<Record<'a>> {
-        self.ground.record(self.get(at::OLDEST) as u32)
+        self.arena.record(self.get(at::OLDEST) as u32)
     }
 
     /// Makes an entry the newest that is in the order already.
     pub(super) fn renew(&self, record: Record<'_>) {
-        if self.get(at::NEWEST) as u32 != self.ground.geometry.link(record.place) {
+        if self.get(at::NEWEST) as u32 != self.arena.geometry.link(record.place) {
             self.leave_order(record);
             self.make_newest(record);
         }
@@ -375,9 +375,9 @@ impl<'a> Shard<'a> {
 
     /// Whether an entry was used since it was asked last.
     pub(super) fn take_mark(&self, record: Record<'_>) -> bool {
-        let (hash, geometry) = (record.hash(), &self.ground.geometry);
+        let (hash, geometry) = (record.hash(), &self.arena.geometry);
         let mark = super::shard::mark_of(hash);
-        match self.ground.bucket(geometry.bucket_of(hash)) {
+        match self.arena.bucket(geometry.bucket_of(hash)) {
             Some(bucket) if load(bucket) & mark != 0 => {
                 self.change();
                 bucket.fetch_and(!mark, Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! What happens to a shard that a dying process left half-written: it is emptied, and no other shard loses anything.
 
-use super::shard::{Ground, Shard, at};
+use super::shard::{Arena, Shard, at};
 use std::sync::atomic::AtomicU64;
 
-impl Ground {
+impl Arena {
     /// Locks a shard. One that a dead process left half-written is empty then.
     #[inline]
     pub(super) fn lock(&self, number: usize) -> Shard<'_> {
@@ -18,9 +18,9 @@ impl Ground {
 /// Empties a shard. Who dies on the way leaves it to the next one, who begins anew.
 #[cold]
 pub(super) fn empty(shard: &Shard<'_>) {
-    let geometry = &shard.ground.geometry;
+    let geometry = &shard.arena.geometry;
     shard.change();
-    let buckets: &[AtomicU64] = shard.ground.memory.slice(geometry.bucket(shard.number, 0), geometry.buckets()).unwrap_or(&[]);
+    let buckets: &[AtomicU64] = shard.arena.memory.slice(geometry.bucket(shard.number, 0), geometry.buckets()).unwrap_or(&[]);
     for bucket in buckets {
         shard.put(bucket, 0);
     }

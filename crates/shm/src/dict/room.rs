@@ -6,7 +6,7 @@
 
 use super::pool::most;
 use super::record::{Record, kind, stamp};
-use super::shard::{Ground, Shard, at};
+use super::shard::{Arena, Shard, at};
 use super::value::Refusal;
 use std::sync::atomic::Ordering;
 
@@ -76,7 +76,7 @@ impl Shard<'_> {
 
     /// Drops the oldest entry that is not linked by `keep`; whether it was alive, `None` if there is none.
     fn drop_oldest(&self, now: u64, keep: u32) -> Option<bool> {
-        let link = |record: Record<'_>| self.ground.geometry.link(record.place);
+        let link = |record: Record<'_>| self.arena.geometry.link(record.place);
         let mut record = self.oldest()?;
         for _ in 0..CHANCES {
             if link(record) == keep {
@@ -99,7 +99,7 @@ impl Shard<'_> {
 
     /// Allocates, dropping entries of this shard but for `keep` where that is allowed and fair.
     pub(super) fn make_room(&self, wish: &Wish, keep: u32, forced: &mut bool) -> Option<usize> {
-        let split = self.ground.geometry.shards() > 1;
+        let split = self.arena.geometry.shards() > 1;
         for _ in 0..BATCH {
             if let Some(place) = self.allocate(wish.size) {
                 return Some(place);
@@ -114,7 +114,7 @@ impl Shard<'_> {
     }
 }
 
-impl Ground {
+impl Arena {
     /// Runs `attempt` with a shard locked, again and again as long as it finds no room and room can be made elsewhere. `attempt`
     /// leaves in `keep` the link of an entry that must not go.
     pub(super) fn until_room<R>(

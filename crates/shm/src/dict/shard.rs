@@ -32,7 +32,7 @@ pub(super) mod at {
 
 /// What a process knows of a dictionary: its memory, and how to find things in it.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct Arena {
     pub(super) memory: SharedMemory,
     pub(super) geometry: Geometry,
     seed: u64,
@@ -63,10 +63,10 @@ pub(super) fn mark_of(hash: u64) -> u64 {
 
 static NOWHERE: [AtomicU64; HEAD] = [const { AtomicU64::new(0) }; HEAD];
 
-impl Ground {
-    pub(super) fn new(memory: SharedMemory, seed: u64) -> Ground {
+impl Arena {
+    pub(super) fn new(memory: SharedMemory, seed: u64) -> Arena {
         let geometry = Geometry::new(memory.len());
-        Ground { memory, geometry, seed, mixer: SharedSeed::from_u64(seed) }
+        Arena { memory, geometry, seed, mixer: SharedSeed::from_u64(seed) }
     }
 
     /// A shard's head, or the pool's.
@@ -98,12 +98,12 @@ impl Ground {
         }
     }
 
-    /// Takes a shard's lock. What it holds may be half-written: [`Ground::lock`] sees to that.
+    /// Takes a shard's lock. What it holds may be half-written: [`Arena::lock`] sees to that.
     #[inline]
     pub(super) fn enter(&self, number: usize) -> Shard<'_> {
         let head = self.head(self.geometry.head(number));
         let robbed = lock::acquire(&head[at::LOCK]);
-        let shard = Shard { ground: self, head, number, changed: Cell::new(false) };
+        let shard = Shard { arena: self, head, number, changed: Cell::new(false) };
         if robbed {
             head[at::ROBBED].fetch_add(1, Ordering::Relaxed);
         }
@@ -114,7 +114,7 @@ impl Ground {
 /// A locked shard. It is unlocked when this is dropped.
 #[derive(Debug)]
 pub(super) struct Shard<'a> {
-    pub(super) ground: &'a Ground,
+    pub(super) arena: &'a Arena,
     pub(super) head: &'a [AtomicU64; HEAD],
     pub(super) number: usize,
     changed: Cell<bool>,
@@ -188,7 +188,7 @@ impl<'a> Shard<'a> {
     /// The words from a place on.
     #[inline]
     pub(super) fn words<const N: usize>(&self, place: usize) -> Option<&'a [AtomicU64; N]> {
-        self.ground.memory.words(place)
+        self.arena.memory.words(place)
     }
 }
 

@@ -131,7 +131,7 @@ fn a_full_dictionary_drops_its_oldest_unless_told_not_to() {
         assert_eq!(get(&d, (n - 1).to_be_bytes()), Some(Found::Text));
         d.check().unwrap();
         // All but all of the memory for one, by dropping all others.
-        assert_eq!(d.store(b"huge", Value::Text(&vec![0; d.ground.geometry.pages * 4096 - 100]), SET, NOW), Ok(true));
+        assert_eq!(d.store(b"huge", Value::Text(&vec![0; d.arena.geometry.pages * 4096 - 100]), SET, NOW), Ok(true));
         assert_eq!((get(&d, "huge"), d.len()), (Some(Found::Text), 1));
         d.check().unwrap();
     }
@@ -165,7 +165,7 @@ fn a_small_dictionary_keeps_what_is_used() {
 #[test]
 fn large_values_push_out_the_oldest_of_all_shards() {
     let d = dict(1 << 21);
-    assert_eq!(d.ground.geometry.shards(), 8);
+    assert_eq!(d.arena.geometry.shards(), 8);
     let value = vec![b'v'; 200_000];
     for n in 0..60u32 {
         assert!(d.store(&n.to_be_bytes(), Value::Text(&value), SET, NOW).is_ok());
@@ -278,14 +278,14 @@ fn dies_at_each_step(size: usize, prepare: impl Fn(&Dict), act: impl Fn(&Dict)) 
 }
 
 fn lost_one_shard_at_most(d: &Dict, before: &[Vec<u8>], step: u64) {
-    let shard = |key: &Vec<u8>| d.ground.spot(key).shard;
+    let shard = |key: &Vec<u8>| d.arena.spot(key).shard;
     let mut lost: Vec<_> = before.iter().filter(|key| d.ttl(key, NOW).is_err()).map(shard).collect();
     lost.sort_unstable();
     let total = lost.len();
     lost.dedup();
     // One shard as a whole, and what was dropped elsewhere to make room.
     let full =
-        lost.iter().filter(|shard| before.iter().filter(|key| d.ground.spot(key).shard == **shard).all(|key| d.ttl(key, NOW).is_err()));
+        lost.iter().filter(|shard| before.iter().filter(|key| d.arena.spot(key).shard == **shard).all(|key| d.ttl(key, NOW).is_err()));
     assert!(lost.len() <= 1 || full.count() <= 1, "step {step}: {total} in shards {lost:?}");
 }
 

@@ -13,14 +13,14 @@ type Aged = (i32, Vec<u8>);
 impl Shard<'_> {
     /// Visits the entries of some buckets, which may be removed meanwhile.
     fn visit(&self, from: usize, mut each: impl FnMut(Record<'_>)) {
-        let geometry = &self.ground.geometry;
+        let geometry = &self.arena.geometry;
         // Chains that a broken zone made into circles end too.
         let mut left = geometry.pieces();
         for number in from..(from + PART).min(geometry.buckets()) {
-            let Some(bucket) = self.ground.bucket(geometry.bucket(self.number, number)) else { return };
-            let mut next = self.ground.record(bucket.load(std::sync::atomic::Ordering::Relaxed) as u32);
+            let Some(bucket) = self.arena.bucket(geometry.bucket(self.number, number)) else { return };
+            let mut next = self.arena.record(bucket.load(std::sync::atomic::Ordering::Relaxed) as u32);
             while let (Some(record), true) = (next, left > 0) {
-                next = self.ground.record(record.next());
+                next = self.arena.record(record.next());
                 each(record);
                 left -= 1;
             }
@@ -30,9 +30,9 @@ impl Shard<'_> {
     /// Adds the live keys from the oldest on, without the first `skip`, up to `most`.
     fn in_order(&self, now: u64, skip: usize, most: usize, keys: &mut Vec<Aged>) {
         let (mut next, mut seen, stamp) = (self.oldest(), 0, stamp());
-        for _ in 0..self.ground.geometry.pieces() {
+        for _ in 0..self.arena.geometry.pieces() {
             let Some(record) = next.filter(|_| seen < skip.saturating_add(most)) else { return };
-            next = self.ground.record(record.newer());
+            next = self.arena.record(record.newer());
             if !record.expired(now) {
                 if seen >= skip {
                     self.add_key(record, stamp, keys);
@@ -44,7 +44,7 @@ impl Shard<'_> {
 
     fn add_key(&self, record: Record<'_>, stamp: u32, keys: &mut Vec<Aged>) {
         let mut key = Vec::with_capacity(record.key_length() + 8);
-        if record.key(self.ground, &mut key) {
+        if record.key(self.arena, &mut key) {
             keys.push((stamp.wrapping_sub(record.stamp()) as i32, key));
         }
     }
@@ -53,9 +53,9 @@ impl Shard<'_> {
 impl Dict {
     /// Visits all entries, some under each lock.
     fn each_part(&self, mut visit: impl FnMut(&Shard<'_>, usize) -> bool) {
-        for number in 0..self.ground.geometry.shards() {
-            for from in (0..self.ground.geometry.buckets()).step_by(PART) {
-                if !visit(&self.ground.lock(number), from) {
+        for number in 0..self.arena.geometry.shards() {
+            for from in (0..self.arena.geometry.buckets()).step_by(PART) {
+                if !visit(&self.arena.lock(number), from) {
                     return;
                 }
             }
@@ -87,12 +87,12 @@ impl Dict {
 
     /// Up to `max` live keys (0: all), the least recently used first as far as each shard knows; those of large shards in no order.
     pub fn keys(&self, max: usize, now: u64) -> Vec<Vec<u8>> {
-        let shards = self.ground.geometry.shards();
+        let shards = self.arena.geometry.shards();
         let max = if max == 0 { usize::MAX } else { max };
         let share = max.div_ceil(shards);
         let mut keys = Vec::new();
         for number in 0..shards {
-            let shard = self.ground.lock(number);
+            let shard = self.arena.lock(number);
             if share.min(shard.get(at::ENTRIES) as usize) <= PART {
                 shard.in_order(now, 0, share, &mut keys);
             } else {
@@ -103,7 +103,7 @@ impl Dict {
         // Some shards may have fewer than their share.
         for number in 0..shards {
             let missing = max - keys.len().min(max);
-            let shard = self.ground.lock(number);
+            let shard = self.arena.lock(number);
             if missing > 0 && share <= PART {
                 shard.in_order(now, share, missing.min(PART), &mut keys);
             }
@@ -117,8 +117,8 @@ impl Dict {
 
     fn in_parts(&self, number: usize, now: u64, most: usize, keys: &mut Vec<Aged>) {
         let (end, stamp) = (keys.len().saturating_add(most), stamp());
-        for from in (0..self.ground.geometry.buckets()).step_by(PART) {
-            let shard = self.ground.lock(number);
+        for from in (0..self.arena.geometry.buckets()).step_by(PART) {
+            let shard = self.arena.lock(number);
             shard.visit(from, |record| {
                 if !record.expired(now) && keys.len() < end {
                     shard.add_key(record, stamp, keys);
@@ -132,12 +132,12 @@ impl Dict {
 
     /// Bytes that wholly free pages hold.
     pub fn free_space(&self) -> u64 {
-        (self.ground.free_pages() * super::geometry::PAGE) as u64
+        (self.arena.free_pages() * super::geometry::PAGE) as u64
     }
 
     /// Number of entries, expired ones included.
     pub fn len(&self) -> u64 {
-        (0..self.ground.geometry.shards()).map(|number| self.ground.lock(number).get(at::ENTRIES)).sum()
+        (0..self.arena.geometry.shards()).map(|number| self.arena.lock(number).get(at::ENTRIES)).sum()
     }
 
     /// Whether there is no entry.

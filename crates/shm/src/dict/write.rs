@@ -23,7 +23,7 @@ impl<'a> Shard<'a> {
     /// The entry of a key.
     #[inline]
     pub(super) fn find(&self, spot: &Spot<'_>) -> Option<Record<'a>> {
-        self.ground.find(spot, self.ground.geometry.pieces())
+        self.arena.find(spot, self.arena.geometry.pieces())
     }
 
     /// Puts an entry for a key in place of the one that may be there.
@@ -48,12 +48,12 @@ impl Dict {
     /// # Errors
     /// [`Refusal::Exists`], [`Refusal::NotFound`] by `how.when`; [`Refusal::NoMemory`], with whether live entries went.
     pub fn store(&self, key: &[u8], value: Value<'_>, how: Store, now: u64) -> Result<bool, (Refusal, bool)> {
-        let ground = &self.ground;
-        let spot = ground.spot(key);
+        let arena = &self.arena;
+        let spot = arena.spot(key);
         let wanted = Wanted { value, expiry: expiry(now, how.lifetime), flags: how.flags };
         let wish = Wish { size: size_of(&spot, value), safe: how.safe, now };
         let (mut forced, mut allowed) = (false, false);
-        let stored = ground.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| {
+        let stored = arena.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| {
             let old = shard.find(&spot);
             let live = old.is_some_and(|old| !old.expired(now));
             match how.when {
@@ -66,10 +66,10 @@ impl Dict {
                 && same_room(wish.size, old.size())
             {
                 shard.overwrite(old, value, wanted.expiry, how.flags);
-                ground.mark(&spot);
+                arena.mark(&spot);
                 return Ok(());
             }
-            if wish.size > super::pool::most(ground) || u32::try_from(wish.size).is_err() {
+            if wish.size > super::pool::most(arena) || u32::try_from(wish.size).is_err() {
                 return Err(Halt::Refused(Refusal::NoMemory));
             }
             shard.replace(&spot, &wanted, &wish, forced)
@@ -82,8 +82,8 @@ impl Dict {
 
     /// Removes an entry, if there is one.
     pub fn delete(&self, key: &[u8]) {
-        let spot = self.ground.spot(key);
-        let shard = self.ground.lock(spot.shard);
+        let spot = self.arena.spot(key);
+        let shard = self.arena.lock(spot.shard);
         if let Some(record) = shard.find(&spot) {
             shard.remove(record);
         }
@@ -96,9 +96,9 @@ impl Dict {
     /// [`Refusal::NotFound`] without `init`, [`Refusal::NotNumber`], [`Refusal::NoMemory`].
     #[inline]
     pub fn incr(&self, key: &[u8], by: f64, init: Option<(f64, u64)>, now: u64) -> Result<(f64, bool), (Refusal, bool)> {
-        let spot = self.ground.spot(key);
+        let spot = self.arena.spot(key);
         // The lock is gone when the first sum is made.
-        let added = add_up(&self.ground.lock(spot.shard), &spot, by, now);
+        let added = add_up(&self.arena.lock(spot.shard), &spot, by, now);
         match added {
             Some(sum) => sum.map(|sum| (sum, false)).map_err(|refusal| (refusal, false)),
             None => self.begin(&spot, by, init, now),
@@ -114,7 +114,7 @@ impl Dict {
         let wish = Wish { size: size_of(spot, value), safe: false, now };
         let mut forced = false;
         // Another worker may have been first.
-        let sum = self.ground.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| match add_up(shard, spot, by, now) {
+        let sum = self.arena.until_room(spot.shard, &wish, &mut forced, |shard, forced, _| match add_up(shard, spot, by, now) {
             Some(sum) => sum.map_err(Halt::Refused),
             None => shard.replace(spot, &wanted, &wish, forced).map(|()| start + by),
         });
@@ -126,8 +126,8 @@ impl Dict {
     /// # Errors
     /// [`Refusal::NotFound`]
     pub fn ttl(&self, key: &[u8], now: u64) -> Result<i64, Refusal> {
-        let spot = self.ground.spot(key);
-        let expiry = self.ground.lock(spot.shard).find(&spot).ok_or(Refusal::NotFound)?.expiry();
+        let spot = self.arena.spot(key);
+        let expiry = self.arena.lock(spot.shard).find(&spot).ok_or(Refusal::NotFound)?.expiry();
         Ok(if expiry == 0 { 0 } else { (expiry as i64).saturating_sub(now as i64) })
     }
 
@@ -136,11 +136,11 @@ impl Dict {
     /// # Errors
     /// [`Refusal::NotFound`]
     pub fn expire(&self, key: &[u8], lifetime: u64, now: u64) -> Result<(), Refusal> {
-        let spot = self.ground.spot(key);
-        let shard = self.ground.lock(spot.shard);
+        let spot = self.arena.spot(key);
+        let shard = self.arena.lock(spot.shard);
         let record = shard.find(&spot).ok_or(Refusal::NotFound)?;
         shard.set_expiry(record, expiry(now, lifetime));
-        self.ground.mark(&spot);
+        self.arena.mark(&spot);
         Ok(())
     }
 }
@@ -149,7 +149,7 @@ impl Dict {
 #[inline]
 fn add_up(shard: &Shard<'_>, spot: &Spot<'_>, by: f64, now: u64) -> Option<Result<f64, Refusal>> {
     let record = shard.find(spot).filter(|record| !record.expired(now))?;
-    shard.ground.mark(spot);
+    shard.arena.mark(spot);
     let number = shard.words::<1>(record.value_place()).filter(|_| record.kind() == kind::NUMBER);
     Some(number.map(|[number]| shard.add_to(number, by)).ok_or(Refusal::NotNumber))
 }

@@ -24,7 +24,7 @@ pub enum Framing {
 
 /// What the `Connection` headers ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Connection {
+pub enum ConnectionOption {
     /// Nothing: the version decides.
     #[default]
     Default,
@@ -40,7 +40,7 @@ pub struct Framed {
     /// The body.
     pub body: Framing,
     /// What `Connection` said.
-    pub connection: Connection,
+    pub connection: ConnectionOption,
     /// The client may send another request on this connection.
     pub keep_alive: bool,
     /// There is an `Upgrade` header.
@@ -88,9 +88,9 @@ pub fn frame(head: &Head, buf: &[u8], allow_connect: bool) -> Result<Framed, Hea
     }
     framed.body = body(head, buf, &seen)?;
     framed.keep_alive = match framed.connection {
-        Connection::Close => false,
-        Connection::KeepAlive => true,
-        Connection::Default => head.version > Version::HTTP_10,
+        ConnectionOption::Close => false,
+        ConnectionOption::KeepAlive => true,
+        ConnectionOption::Default => head.version > Version::HTTP_10,
     };
     match head.method {
         Method::Connect if head.version != Version::HTTP_11 || !allow_connect => Err(HeadError::Connect),
@@ -101,14 +101,14 @@ pub fn frame(head: &Head, buf: &[u8], allow_connect: bool) -> Result<Framed, Hea
 }
 
 #[derive(Default)]
-struct Seen {
+struct FramingFields {
     host: Option<HeaderSpan>,
     /// Where each stands among the headers, plus one; 0 for none.
     unique: [u32; UNIQUE.len()],
 }
 
-fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<Seen, HeadError> {
-    let mut seen = Seen::default();
+fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<FramingFields, HeadError> {
+    let mut seen = FramingFields::default();
     for (place, &header) in head.headers.iter().enumerate().filter(|(_, header)| header.known != Known::Other) {
         let value = header.value.of(buf);
         match header.known {
@@ -125,9 +125,9 @@ fn collect(head: &Head, buf: &[u8], framed: &mut Framed) -> Result<Seen, HeadErr
             }
             Known::Connection => {
                 if contains(value, b"close") {
-                    framed.connection = Connection::Close;
+                    framed.connection = ConnectionOption::Close;
                 } else if contains(value, b"keep-alive") {
-                    framed.connection = Connection::KeepAlive;
+                    framed.connection = ConnectionOption::KeepAlive;
                 }
             }
             Known::Upgrade => framed.upgrade = true,
@@ -160,7 +160,7 @@ fn set_host(framed: &mut Framed, span: Span, buf: &[u8]) -> Option<()> {
     Some(())
 }
 
-fn body(head: &Head, buf: &[u8], seen: &Seen) -> Result<Framing, HeadError> {
+fn body(head: &Head, buf: &[u8], seen: &FramingFields) -> Result<Framing, HeadError> {
     let [length, encoding, ..] = seen.unique;
     let (length, encoding) = (at(head, length), at(head, encoding));
     let length = length.map(|header| content_length(header.value.of(buf)).ok_or(HeadError::InvalidLength)).transpose()?;

@@ -1,7 +1,7 @@
 //! Header blocks that come in: HEADERS and CONTINUATION.
 
 use super::budget::Class;
-use super::conn::{Block, Connection, Purpose, Reading};
+use super::conn::{Block, Codec, Purpose, Reading};
 use super::error::{ErrorCode, Failure};
 use super::event::{BodyFault, Event, Refusal, StreamError};
 use super::frame::{self, FrameHead, flag, kind};
@@ -15,7 +15,7 @@ use crate::hpack::HpackError;
 const MAX_FRAMES: u32 = 256;
 const MAX_EMPTY: u32 = 8;
 
-impl Connection {
+impl Codec {
     pub(super) fn headers_frame(&mut self, head: FrameHead, payload: &[u8]) -> Step<'static> {
         let padded = usize::from(head.has(flag::PADDED));
         let prioritized = if head.has(flag::PRIORITY) { 5 } else { 0 };

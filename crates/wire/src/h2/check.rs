@@ -2,7 +2,7 @@
 
 use crate::h2::frame::{FrameHead, HEAD, MAX_SIZE, PREFACE};
 use crate::h2::priority::Priority;
-use crate::h2::{Config, Connection, Event, error::ErrorCode};
+use crate::h2::{Codec, Config, Event, error::ErrorCode};
 use crate::hpack::{Decoder, Encoder, Fields, HpackError, Limits, huffman};
 
 /// A block read in two pieces is the block read at once; limits hold; what was read can be encoded and read again.
@@ -121,7 +121,7 @@ fn session(input: &[u8], size: usize) -> Session {
     let limits = Limits { string: 256, total: 1024, fields: 16 };
     let config = Config { max_streams: 4, window: 100, headers: limits, connect_protocol: true };
     let mut session = Session { events: Vec::new(), out: Vec::new(), failed: false };
-    let mut server = Connection::new(config, &mut session.out);
+    let mut server = Codec::new(config, &mut session.out);
     server.begin_turn(1);
     let (mut from, mut to) = (0, 0);
     while to < input.len() && !session.failed {
@@ -140,12 +140,12 @@ fn session(input: &[u8], size: usize) -> Session {
                 }
             }
         }
-        assert!(server.held() < 1 << 20 && server.open() <= 4 && session.failed | (to - from <= Connection::INPUT));
+        assert!(server.held() < 1 << 20 && server.open() <= 4 && session.failed | (to - from <= Codec::INPUT));
     }
     session
 }
 
-fn answer(server: &mut Connection, event: Event<'_>, session: &mut Session) {
+fn answer(server: &mut Codec, event: Event<'_>, session: &mut Session) {
     let out = &mut session.out;
     match event {
         // Pieces of content depend on how the input was cut; only their ends do not.
@@ -178,7 +178,7 @@ fn answer(server: &mut Connection, event: Event<'_>, session: &mut Session) {
     }
 }
 
-fn finish(server: &mut Connection, stream: u32, broken: bool, out: &mut Vec<u8>) {
+fn finish(server: &mut Codec, stream: u32, broken: bool, out: &mut Vec<u8>) {
     server.respond(stream, if broken { 400 } else { 200 }, [(&b"server"[..], &b"x"[..])], false, out);
     server.want(stream);
     while let Some(next) = server.next_stream() {

@@ -2,7 +2,7 @@
 
 use super::error::{ErrorCode, Failure};
 use super::frame::{self, FrameHead, PREFACE, kind};
-use super::{Config, Connection, Event};
+use super::{Codec, Config, Event};
 
 /// What the server sent, as far as tests look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Sent {
 }
 
 pub(super) struct Client {
-    pub(super) server: Connection,
+    pub(super) server: Codec,
     pub(super) out: Vec<u8>,
     pub(super) failure: Option<Failure>,
     /// Events in short.
@@ -32,7 +32,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn with(config: Config) -> Self {
         let mut out = vec![];
-        let server = Connection::new(config, &mut out);
+        let server = Codec::new(config, &mut out);
         let mut client = Self { server, out, failure: None, events: vec![], answering: true, peak: 0, pending: vec![] };
         client.bytes(PREFACE);
         client.frame(kind::SETTINGS, 0, 0, b"");

@@ -80,7 +80,7 @@ pub(super) const DRAIN_PING: [u8; 8] = *b"draining";
 
 /// The server's side of a connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Codec {
     pub(super) config: Config,
     pub(super) reading: Reading,
     pub(super) block: Option<Block>,
@@ -115,7 +115,7 @@ pub struct Connection {
     pub(super) errors: Vec<(u32, StreamError)>,
 }
 
-impl Connection {
+impl Codec {
     /// The longest input that a poll may need to get on: a caller's buffer must hold as much.
     pub const INPUT: usize = frame::HEAD + frame::DEFAULT_SIZE;
 

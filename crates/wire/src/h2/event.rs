@@ -3,7 +3,7 @@
 use super::error::ErrorCode;
 use super::request::{Malformed, RequestHead};
 
-/// What [`super::Connection::poll`] found.
+/// What [`super::Codec::poll`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poll<'i> {
     /// How many bytes of the input are done with.
@@ -42,10 +42,10 @@ impl BodyFault {
 
 /// Something that concerns the caller.
 ///
-/// For every stream of a [`Event::Request`] the caller must call [`super::Connection::close`] once, when it is done with it.
+/// For every stream of a [`Event::Request`] the caller must call [`super::Codec::close`] once, when it is done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'i> {
-    /// A request. Its fields are in [`super::Connection::fields`] until the next poll. When [`RequestHead::fault`] is there, answer with its
+    /// A request. Its fields are in [`super::Codec::fields`] until the next poll. When [`RequestHead::fault`] is there, answer with its
     /// status, and then reset the stream with PROTOCOL_ERROR.
     Request {
         /// The stream.
@@ -68,7 +68,7 @@ pub enum Event<'i> {
         /// The body's length is not what was declared; nothing of the stream follows.
         fault: Option<BodyFault>,
     },
-    /// Trailers, in [`super::Connection::fields`]: the body is complete.
+    /// Trailers, in [`super::Codec::fields`]: the body is complete.
     Trailers {
         /// The stream.
         stream: u32,
@@ -105,7 +105,7 @@ pub enum Event<'i> {
         /// Why.
         code: ErrorCode,
     },
-    /// The client has answered [`super::Connection::drain`], and the last GOAWAY is written: no new stream is taken.
+    /// The client has answered [`super::Codec::drain`], and the last GOAWAY is written: no new stream is taken.
     Drained,
     /// A frame of a type that is not known was skipped.
     Unknown {

@@ -2,7 +2,7 @@
 
 use super::client_tests::{Client, GET};
 use super::frame::{FrameHead, PREFACE, kind};
-use super::{Config, Connection};
+use super::{Codec, Config};
 
 const CALM: u32 = 11;
 
@@ -213,7 +213,7 @@ fn every_flood_ends() {
 #[test]
 fn many_plain_requests_are_no_flood() {
     let mut out = vec![];
-    let mut server = Connection::new(Config::default(), &mut out);
+    let mut server = Codec::new(Config::default(), &mut out);
     let mut input = PREFACE.to_vec();
     FrameHead { len: 0, kind: kind::SETTINGS, flags: 0, stream: 0 }.write(&mut input);
     for i in 0..100_000 {

@@ -1,13 +1,13 @@
 //! HTTP/2 (RFC 9113) without input and output.
 //!
-//! [`Connection`] is the server's side of one connection. The caller feeds it what it read and gets events, hands it what it wants to
+//! [`Codec`] is the server's side of one connection. The caller feeds it what it read and gets events, hands it what it wants to
 //! send, and puts what the connection appends to an output buffer on the wire, many streams' frames in one write.
 //!
 //! ```
-//! use wire::h2::{Config, Connection, Event, frame};
+//! use wire::h2::{Config, Codec, Event, frame};
 //!
 //! let mut out = Vec::new();
-//! let mut connection = Connection::new(Config::default(), &mut out);
+//! let mut connection = Codec::new(Config::default(), &mut out);
 //! let mut input = frame::PREFACE.to_vec();
 //! frame::settings(&[], &mut input);
 //! input.extend_from_slice(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x01\x01a");
@@ -73,5 +73,5 @@ mod rfc_tests;
 #[cfg(test)]
 mod session_tests;
 
-pub use conn::{Config, Connection};
+pub use conn::{Codec, Config};
 pub use event::{BodyFault, Event, Poll, Refusal, StreamError, reset_message};

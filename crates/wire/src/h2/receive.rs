@@ -1,7 +1,7 @@
 //! Frames that come in.
 
 use super::budget::Class;
-use super::conn::{Connection, DRAIN_PING, Reading};
+use super::conn::{Codec, DRAIN_PING, Reading};
 use super::error::{ErrorCode, Failure};
 use super::event::{BodyFault, Event, Poll, StreamError};
 use super::frame::{self, FrameHead, PREFACE, flag, kind, u32_at};
@@ -20,7 +20,7 @@ const MAX_EARLY: usize = 8;
 /// PRIORITY_UPDATE above this is skipped.
 const MAX_PRIORITY: usize = 1024;
 
-impl Connection {
+impl Codec {
     /// Takes what the peer sent, up to the next event. What was not used must be handed in again, with more behind it; a buffer of
     /// [`Self::INPUT`] bytes is always enough. Answers of the protocol itself (SETTINGS, PING, WINDOW_UPDATE, RST_STREAM) are appended
     /// to `out`. A caller that cannot send should not read either: then `out` stays small.

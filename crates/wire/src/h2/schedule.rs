@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::priority::Priority;
-use super::tree::Place;
+use super::tree::TreePosition;
 
 /// What decides, in this order: RFC 9218's urgency, RFC 7540's tree, whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,7 +12,7 @@ pub struct Rank {
     /// The peer's or the server's word; without one, streams of the same place take turns, as in nginx.
     pub priority: Option<Priority>,
     /// Where the stream stands in the tree.
-    pub place: Place,
+    pub place: TreePosition,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn order(streams: &[(u32, Option<Priority>)], rounds: usize) -> Vec<u32> {
-        let rank = |priority| Rank { priority, place: Place::default() };
+        let rank = |priority| Rank { priority, place: TreePosition::default() };
         let mut schedule = Schedule::default();
         for &(stream, priority) in streams {
             schedule.push(stream, rank(priority));
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_tree_decides_among_equals() {
         let mut schedule = Schedule::default();
-        let rank = |rank, share| Rank { priority: None, place: Place { rank, share } };
+        let rank = |rank, share| Rank { priority: None, place: TreePosition { rank, share } };
         for (stream, at) in [(1, rank(2, 1.0)), (3, rank(1, 0.1)), (5, rank(1, 0.5))] {
             schedule.push(stream, at);
         }

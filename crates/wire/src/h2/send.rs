@@ -1,6 +1,6 @@
 //! Frames that go out.
 
-use super::conn::{Connection, DRAIN_PING};
+use super::conn::{Codec, DRAIN_PING};
 use super::error::ErrorCode;
 use super::frame::{self, FrameHead, flag, kind};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW};
@@ -10,7 +10,7 @@ const LARGEST: i64 = 1024 * 1024;
 /// By so much all windows of a connection may be larger than at first.
 const MOST_GROWN: i64 = 4 * 1024 * 1024;
 
-impl Connection {
+impl Codec {
     /// Appends a head: `status` and fields, whose names are in lower case and which hold nothing of HTTP/1's connections. A status below
     /// 200 is an informational one, after which another must follow. False when nobody listens to the stream any more.
     pub fn respond<'f>(

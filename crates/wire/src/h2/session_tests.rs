@@ -2,7 +2,7 @@ use super::client_tests::{Client, GET, Sent};
 use super::error::ErrorCode;
 use super::frame::kind;
 use super::priority::Priority;
-use super::{Config, Connection, Event};
+use super::{Codec, Config, Event};
 use crate::hpack::{Decoder, Fields, Limits};
 
 fn waiting() -> Client {
@@ -106,7 +106,7 @@ fn the_connections_window_holds_all_back() {
 #[test]
 fn a_body_is_held_back_until_it_is_released() {
     let mut client = waiting();
-    client.server = Connection::new(Config { window: 100, ..Config::default() }, &mut vec![]);
+    client.server = Codec::new(Config { window: 100, ..Config::default() }, &mut vec![]);
     client.bytes(super::frame::PREFACE).frame(kind::SETTINGS, 1, 0, b"").post(1);
     client.frame(kind::DATA, 0, 1, &[0; 40]);
     assert!(client.sent().is_empty());
@@ -122,7 +122,7 @@ fn a_body_is_held_back_until_it_is_released() {
 #[test]
 fn a_stream_with_a_body_waits_for_the_acknowledgement_of_a_small_window() {
     let mut client = waiting();
-    client.server = Connection::new(Config { window: 0, ..Config::default() }, &mut vec![]);
+    client.server = Codec::new(Config { window: 0, ..Config::default() }, &mut vec![]);
     client.bytes(super::frame::PREFACE).post(1).get(3);
     assert_eq!(client.sent(), [Sent::Reset(1, 7)]);
     assert_eq!(client.events, ["Refused { stream: 1, why: Unacknowledged }", "request 3 true"]);
@@ -254,7 +254,7 @@ fn extended_connect_must_be_offered() {
 #[test]
 fn the_head_of_a_request_is_found_in_its_fields() {
     let mut out = vec![];
-    let mut server = Connection::new(Config::default(), &mut out);
+    let mut server = Codec::new(Config::default(), &mut out);
     let block = [GET, b"\0\x08priority\x06u=1, i\0\x06cookie\x01a\0\x06cookie\x01b\x0f\x0d\x013"].concat();
     let mut input = super::frame::PREFACE.to_vec();
     super::frame::FrameHead { len: block.len(), kind: kind::HEADERS, flags: 4, stream: 1 }.write(&mut input);
@@ -300,7 +300,7 @@ fn prior_knowledge_is_seen_as_soon_as_it_can_be() {
         ("POST / HTTP/1.1", Some(false)),
         ("PRI * HTTP/2.0\r\n\r\nxx", Some(false)),
     ] {
-        assert_eq!(Connection::recognize(input.as_bytes()), expected, "{input:?}");
+        assert_eq!(Codec::recognize(input.as_bytes()), expected, "{input:?}");
     }
 }
 
@@ -315,7 +315,7 @@ fn windows_grow_up_to_a_limit_and_a_small_one_becomes_usable() {
     let window = client.server.receive_window(1);
     assert!((512 * 1024..=1024 * 1024).contains(&window), "{window}");
     let mut out = Vec::new();
-    let mut server = Connection::new(Config { window: 0, ..Config::default() }, &mut vec![]);
+    let mut server = Codec::new(Config { window: 0, ..Config::default() }, &mut vec![]);
     let mut input = super::frame::PREFACE.to_vec();
     super::frame::settings(&[], &mut input);
     super::frame::settings_ack(&mut input);

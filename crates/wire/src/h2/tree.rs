@@ -31,14 +31,14 @@ impl Dependency {
 
 /// Where a stream stands: what is nearer to the root goes first, then what has more of its parent's weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
+pub struct TreePosition {
     /// The distance from the root.
     pub rank: u32,
     /// The share of all weight.
     pub share: f32,
 }
 
-impl Default for Place {
+impl Default for TreePosition {
     fn default() -> Self {
         Self { rank: 1, share: 16.0 / 256.0 }
     }
@@ -55,7 +55,7 @@ struct Node {
     open: bool,
     /// When it was last mentioned, if it is not open.
     used: u64,
-    place: Place,
+    place: TreePosition,
 }
 
 /// The tree; empty until the first dependency.
@@ -74,8 +74,8 @@ impl Tree {
 
     /// Where the stream stands.
     #[must_use]
-    pub fn place(&self, id: u32) -> Place {
-        self.find(id).map_or_else(Place::default, |node| node.place)
+    pub fn place(&self, id: u32) -> TreePosition {
+        self.find(id).map_or_else(TreePosition::default, |node| node.place)
     }
 
     /// How many bytes of memory it holds.
@@ -125,7 +125,7 @@ impl Tree {
         let clock = self.clock;
         if self.find(id).is_none() {
             self.make_room(dependency.parent);
-            let node = Node { id, parent: 0, weight: dependency.weight, open: false, used: clock, place: Place::default() };
+            let node = Node { id, parent: 0, weight: dependency.weight, open: false, used: clock, place: TreePosition::default() };
             self.nodes.push(node);
         }
         let parent = if self.find(dependency.parent).is_some() { dependency.parent } else { 0 };
@@ -184,7 +184,7 @@ impl Tree {
     fn measure(&mut self) {
         for at in 0..self.nodes.len() {
             let Some(node) = self.nodes.get(at) else { return };
-            let mut place = Place { rank: 1, share: f32::from(node.weight) / 256.0 };
+            let mut place = TreePosition { rank: 1, share: f32::from(node.weight) / 256.0 };
             let mut id = node.parent;
             while let Some(above) = self.find(id) {
                 place.rank += 1;

@@ -10,7 +10,7 @@ use crate::socket::state::{Work, error_text};
 use crate::state::State;
 use base::log::Level;
 use http::{Request, log_request};
-use lua::{Cx, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker, ready};
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
@@ -41,7 +41,7 @@ pub fn receive(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn receive_any(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
@@ -60,7 +60,7 @@ pub fn receive_any(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 ///
 /// # Errors
 /// A socket of another request.
-pub fn receive_until(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn receive_until(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let call = call::begin(cx, stack, "receiveuntil")?;
     let reporter = call.reporter(cx);
     let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();

@@ -8,7 +8,7 @@ use base::log::Level;
 use http::body::{self, BodyState};
 use http::line::Version;
 use http::{Request, log_request};
-use lua::{Cx, Raise, Stack};
+use lua::{CallContext, Raise, Stack};
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use std::task::{Context, Waker};
 ///
 /// # Errors
 /// Wrong arguments, or a request without a connection of its own.
-pub fn take(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let count = stack.top();
     if count > 1 {
         return Err(Raise::new(format!("expecting 0 or 1 argument, but got {count}")));
@@ -105,7 +105,7 @@ fn take_raw(request: &Rc<Request>, state: &State) -> Result<Result<Source, &'sta
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn descriptor(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     if stack.is_nil(1) {
         return Err("ngx.socket getfd: expecting the cosocket object, but seen none".into());
     }

@@ -7,7 +7,7 @@ use crate::socket::report::Reporter;
 use crate::socket::state::{Work, error_text};
 use base::log::Level;
 use http::{Request, log_request};
-use lua::{Cx, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 ///
 /// # Errors
 /// Wrong arguments, or a socket of another request.
-pub fn send(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);

@@ -7,7 +7,7 @@ use crate::socket::secure::settings::SecureOptions;
 use crate::socket::state::{Socket, Work};
 use crate::ssl::objects::Objects;
 use base::log::Level;
-use lua::{Cx, Later, Raise, Reply, Stack, Value};
+use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use net::stream::Stream;
 use net::tls::{Failure, TlsStream};
 use std::rc::Rc;
@@ -49,7 +49,7 @@ impl Wanted {
 ///
 /// # Errors
 /// The socket was never connected.
-pub fn handshake(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let call = call::begin(cx, stack, "sslhandshake")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket ssl handshake"));
@@ -82,7 +82,7 @@ pub fn handshake(cx: &Cx, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 ///
 /// # Errors
 /// The socket was never connected.
-pub fn session(cx: &Cx, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+pub fn session(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, "getsslsession")?;
     let socket = match socket(&call, stack)? {
         Ok(socket) => socket,

@@ -6,7 +6,7 @@ use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::module::Attach;
-use http::root::Ground;
+use http::root::MainContext;
 use http::{Levels, Module};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -164,7 +164,7 @@ fn rows() -> Vec<Row> {
             Ok(())
         }),
         Row::new("lua_ssl_key_log", at, one, "File for the secrets of sessions.", |cx| {
-            let path = cx.global::<Ground>().paths.resolve_conf(cx.arg(0));
+            let path = cx.global::<MainContext>().paths.resolve_conf(cx.arg(0));
             cx.once(&mut cx.location::<SecureOptions>().key_log, path)
         }),
     ]
@@ -181,7 +181,7 @@ fn resolve(cx: &Cx<'_>, name: &str) -> String {
     if name.starts_with("data:") {
         return name.to_owned();
     }
-    cx.global::<Ground>().paths.resolve_conf(name.as_bytes()).display().to_string()
+    cx.global::<MainContext>().paths.resolve_conf(name.as_bytes()).display().to_string()
 }
 
 fn protocols(cx: &mut Cx<'_>) -> Result<(), Error> {

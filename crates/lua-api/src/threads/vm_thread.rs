@@ -3,9 +3,9 @@
 use crate::host::Host;
 use crate::machine::{Machine, Search};
 use crate::runtime::{Runtime, Surroundings};
-use crate::threads::parcel::Parcel;
+use crate::threads::plain_value::PlainValue;
 use base::log::ErrorLog;
-use lua::{ChunkId, LuaError, Phase, Stack};
+use lua::{ChunkId, LuaError, LuaPhase, Stack};
 use shm::Zone;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 /// What the function answered, or why it did not.
-pub type Answer = Result<Vec<Parcel>, Vec<u8>>;
+pub type Answer = Result<Vec<PlainValue>, Vec<u8>>;
 
 /// One call.
 pub struct Task {
@@ -24,13 +24,13 @@ pub struct Task {
     /// See `module`.
     pub function: Vec<u8>,
     /// The function's arguments.
-    pub arguments: Vec<Parcel>,
+    pub arguments: Vec<PlainValue>,
     /// Who waits for the answer.
     pub reply: oneshot::Sender<Answer>,
 }
 
-/// What a new lane takes along.
-pub struct Luggage {
+/// What a new vm_thread takes along.
+pub struct VmSetup {
     /// `package.path` and `package.cpath` of the caller.
     pub path: String,
     /// See `path`.
@@ -43,43 +43,43 @@ pub struct Luggage {
     pub zones: Vec<Zone>,
 }
 
-/// The lanes of a worker.
+/// The vm_threads of a worker.
 #[derive(Default)]
-pub struct Lanes {
+pub struct VmThreads {
     idle: RefCell<Vec<Sender<Task>>>,
     count: Cell<u64>,
 }
 
-impl Lanes {
-    /// An idle lane, or a new one while there are fewer than `max`.
-    pub fn take(&self, max: u64, luggage: impl FnOnce() -> Luggage) -> Option<Sender<Task>> {
-        if let Some(lane) = self.idle.borrow_mut().pop() {
-            return Some(lane);
+impl VmThreads {
+    /// An idle vm_thread, or a new one while there are fewer than `max`.
+    pub fn take(&self, max: u64, setup: impl FnOnce() -> VmSetup) -> Option<Sender<Task>> {
+        if let Some(vm_thread) = self.idle.borrow_mut().pop() {
+            return Some(vm_thread);
         }
         if self.count.get() >= max {
             return None;
         }
         let (sender, tasks) = channel();
-        let luggage = luggage();
+        let setup = setup();
         let thread = std::thread::Builder::new().name("lua".to_owned()).stack_size(lua::STACK);
-        thread.spawn(move || live(luggage, &tasks)).ok()?;
+        thread.spawn(move || live(setup, &tasks)).ok()?;
         self.count.set(self.count.get() + 1);
         Some(sender)
     }
 
-    /// Takes a lane back whose task is done.
-    pub fn give(&self, lane: Sender<Task>) {
-        self.idle.borrow_mut().push(lane);
+    /// Takes a vm_thread back whose task is done.
+    pub fn give(&self, vm_thread: Sender<Task>) {
+        self.idle.borrow_mut().push(vm_thread);
     }
 
-    /// A lane's thread is gone.
+    /// A vm_thread's thread is gone.
     pub fn lose(&self) {
         self.count.set(self.count.get().saturating_sub(1));
     }
 }
 
 /// Neither request nor worker is there: only what may be called anywhere.
-const PHASE: Phase = Phase { bit: 0, name: "worker thread", yields: false };
+const PHASE: LuaPhase = LuaPhase { bit: 0, name: "worker thread", yields: false };
 
 const CALL: &str = "local module, name = ... \
     local ok, m = pcall(require, module) \
@@ -92,51 +92,51 @@ const CALL: &str = "local module, name = ... \
 /// What phases and requests have to do with is not there.
 const STRIP: &str = "ngx.get_phase, ngx.get_raw_phase = nil, nil";
 
-struct Lane {
+struct VmThread {
     machine: Rc<Machine>,
     host: Rc<dyn Any>,
     call: ChunkId,
     collect: ChunkId,
 }
 
-/// A lane's life: until the worker drops its sender.
-fn live(luggage: Luggage, tasks: &Receiver<Task>) {
-    let lane = make(luggage);
+/// A vm_thread's life: until the worker drops its sender.
+fn live(setup: VmSetup, tasks: &Receiver<Task>) {
+    let vm_thread = make(setup);
     while let Ok(task) = tasks.recv() {
         base::clock::stale();
-        let answer = match &lane {
-            Ok(lane) => lane.run(&task).unwrap_or_else(|error| Err(error.message)),
+        let answer = match &vm_thread {
+            Ok(vm_thread) => vm_thread.run(&task).unwrap_or_else(|error| Err(error.message)),
             Err(error) => Err(error.message.clone()),
         };
         // Who asked may be gone.
         let _ = task.reply.send(answer);
-        if let Ok(lane) = &lane {
+        if let Ok(vm_thread) = &vm_thread {
             // Garbage is not kept until the next task, which may be long in coming.
-            let _ = lane.machine.vm.run_now(lane.collect, PHASE, None, |_| 0, |_| ());
+            let _ = vm_thread.machine.vm.run_now(vm_thread.collect, PHASE, None, |_| 0, |_| ());
         }
     }
 }
 
-fn make(luggage: Luggage) -> Result<Lane, LuaError> {
-    let machine = Rc::new(Machine::new(Search::new(Some(&luggage.path), Some(&luggage.cpath)))?);
+fn make(setup: VmSetup) -> Result<VmThread, LuaError> {
+    let machine = Rc::new(Machine::new(Search::new(Some(&setup.path), Some(&setup.cpath)))?);
     let vm = &machine.vm;
     for group in crate::ngx::thread_groups() {
         vm.bind(&group)?;
     }
-    crate::furnish(vm, luggage.surroundings.debug)?;
+    crate::furnish(vm, setup.surroundings.debug)?;
     let runtime = Rc::new(Runtime::default());
-    runtime.prefix.replace(luggage.prefix);
-    runtime.surroundings.replace(luggage.surroundings);
-    runtime.dicts.replace(luggage.zones.into_iter().map(Rc::new).collect());
+    runtime.prefix.replace(setup.prefix);
+    runtime.surroundings.replace(setup.surroundings);
+    runtime.dicts.replace(setup.zones.into_iter().map(Rc::new).collect());
     crate::ngx::shared::publish(vm, &runtime)?;
     let strip = vm.load_text(STRIP.as_bytes(), "=thread")?;
     vm.run_now(strip, PHASE, None, |_| 0, |_| ())?;
     let (call, collect) = (vm.load_text(CALL.as_bytes(), "=thread")?, vm.load_text(b"collectgarbage()", "=collect")?);
     let host = Rc::new(Host::without_request(runtime, machine.clone(), None, ErrorLog::new(Vec::new())));
-    Ok(Lane { machine, host, call, collect })
+    Ok(VmThread { machine, host, call, collect })
 }
 
-impl Lane {
+impl VmThread {
     fn run(&self, task: &Task) -> Result<Answer, LuaError> {
         let push = |stack: &mut Stack<'_>| {
             stack.push_bytes(&task.module);
@@ -152,6 +152,6 @@ fn answer(stack: &mut Stack<'_>) -> Answer {
         return Err(stack.bytes(2).unwrap_or(b"unknown error").to_vec());
     }
     (2..=stack.top())
-        .map(|index| Parcel::pack(stack, index).map_err(|reason| format!("{reason} in the return value").into_bytes()))
+        .map(|index| PlainValue::pack(stack, index).map_err(|reason| format!("{reason} in the return value").into_bytes()))
         .collect()
 }

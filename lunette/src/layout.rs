@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The paths that follow from the command line alone.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct Layout {
     /// Prefix and directory of the configuration.
     pub(crate) paths: Paths,
     /// The configuration file.
@@ -17,8 +17,8 @@ pub(crate) struct Places {
     pub(crate) error_log: Option<PathBuf>,
 }
 
-impl Places {
-    pub(crate) fn new(options: &Options) -> Places {
+impl Layout {
+    pub(crate) fn new(options: &Options) -> Layout {
         let given = options.prefix.as_deref().filter(|prefix| !prefix.is_empty()).unwrap_or(OsStr::new(identity::PREFIX));
         let prefix = directory(Path::new(given));
         let conf = prefix.join(options.conf.as_deref().unwrap_or(OsStr::new(identity::CONF)));
@@ -28,7 +28,7 @@ impl Places {
             Some(name) => Some(prefix.join(name)),
             None => Some(prefix.join(identity::ERROR_LOG)),
         };
-        Places { paths: Paths { prefix, conf_prefix }, conf, error_log }
+        Layout { paths: Paths { prefix, conf_prefix }, conf, error_log }
     }
 }
 
@@ -41,9 +41,9 @@ fn directory(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn places(arguments: &[&str]) -> Places {
+    fn places(arguments: &[&str]) -> Layout {
         let arguments: Vec<_> = arguments.iter().map(Into::into).collect();
-        Places::new(&daemon::parse(&arguments).unwrap())
+        Layout::new(&daemon::parse(&arguments).unwrap())
     }
 
     #[test]

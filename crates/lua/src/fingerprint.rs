@@ -42,20 +42,20 @@ const ADDRESS: u64 = (1 << 47) - 1;
 
 /// How a table was when it was fresh.
 #[derive(Clone, Copy)]
-pub(crate) struct Print {
+pub(crate) struct Fingerprint {
     array: u64,
     meta: u64,
     nodes_at: *const Nodes,
     nodes: Nodes,
 }
 
-impl Print {
+impl Fingerprint {
     /// The print of a fresh table whose one field holds the table itself; none where the memory does not look so.
     ///
     /// # Safety
     /// `table` is the address of a live table made with room for one field, which has that field, of LuaJIT with
     /// 64-bit references.
-    pub(crate) unsafe fn of_fresh(table: *const c_void, meta: *const c_void) -> Option<Print> {
+    pub(crate) unsafe fn of_fresh(table: *const c_void, meta: *const c_void) -> Option<Fingerprint> {
         if !cfg!(target_pointer_width = "64") {
             return None;
         }
@@ -67,7 +67,7 @@ impl Print {
             }
             let nodes = *head.nodes;
             let own = nodes.iter().any(|node| node.value & ADDRESS == table.addr() as u64);
-            own.then_some(Print { array: head.array, meta: head.meta, nodes_at: head.nodes, nodes })
+            own.then_some(Fingerprint { array: head.array, meta: head.meta, nodes_at: head.nodes, nodes })
         }
     }
 

@@ -17,14 +17,14 @@ const KEYED: usize = 32;
 const LONGEST: usize = 1024;
 
 /// A head that is understood.
-pub struct Seen {
+pub struct KnownHead {
     bytes: Vec<u8>,
     endpoint: Rc<Endpoint>,
     /// What it means.
     pub meaning: Meaning,
 }
 
-impl Seen {
+impl KnownHead {
     /// Length of the head.
     pub fn length(&self) -> usize {
         self.bytes.len()
@@ -32,15 +32,15 @@ impl Seen {
 }
 
 /// The heads that a worker remembers.
-pub struct Familiar {
-    places: RefCell<Vec<Option<Rc<Seen>>>>,
+pub struct HeadCache {
+    places: RefCell<Vec<Option<Rc<KnownHead>>>>,
     /// Key of the last head that was not known, by place.
-    strangers: Vec<Cell<u64>>,
+    candidates: Vec<Cell<u64>>,
 }
 
-impl Default for Familiar {
+impl Default for HeadCache {
     fn default() -> Self {
-        Familiar { places: RefCell::new(vec![None; PLACES]), strangers: vec![Cell::new(0); PLACES] }
+        HeadCache { places: RefCell::new(vec![None; PLACES]), candidates: vec![Cell::new(0); PLACES] }
     }
 }
 
@@ -55,9 +55,9 @@ fn place(key: u64) -> usize {
     (key >> 32) as usize % PLACES
 }
 
-impl Familiar {
+impl HeadCache {
     /// The head at the start of `input`, which arrived at `endpoint`, if it is known.
-    pub fn find(&self, input: &[u8], endpoint: &Rc<Endpoint>) -> Option<Rc<Seen>> {
+    pub fn find(&self, input: &[u8], endpoint: &Rc<Endpoint>) -> Option<Rc<KnownHead>> {
         let key = key(input)?;
         let places = self.places.borrow();
         let seen = places.get(place(key))?.as_ref()?;
@@ -71,12 +71,12 @@ impl Familiar {
         }
         let Some(key) = key(bytes) else { return };
         let place = place(key);
-        let Some(stranger) = self.strangers.get(place) else { return };
-        if stranger.replace(key) != key {
+        let Some(candidate) = self.candidates.get(place) else { return };
+        if candidate.replace(key) != key {
             return;
         }
         if let Some(place) = self.places.borrow_mut().get_mut(place) {
-            *place = Some(Rc::new(Seen { bytes: bytes.to_vec(), endpoint: endpoint.clone(), meaning: meaning() }));
+            *place = Some(Rc::new(KnownHead { bytes: bytes.to_vec(), endpoint: endpoint.clone(), meaning: meaning() }));
         }
     }
 }

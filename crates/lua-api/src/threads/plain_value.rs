@@ -7,7 +7,7 @@ const DEPTH: usize = 100;
 
 /// A value without ties to a machine.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Parcel {
+pub enum PlainValue {
     /// `nil`
     Nil,
     /// A boolean.
@@ -19,17 +19,17 @@ pub enum Parcel {
     /// `ngx.null` and its like.
     Light(usize),
     /// A table's keys and values.
-    Table(Vec<(Parcel, Parcel)>),
+    Table(Vec<(PlainValue, PlainValue)>),
 }
 
-impl Parcel {
+impl PlainValue {
     /// Packs the value at `index`.
     ///
     /// # Errors
     /// What kind of value cannot cross.
-    pub fn pack(stack: &mut Stack<'_>, index: usize) -> Result<Parcel, &'static str> {
+    pub fn pack(stack: &mut Stack<'_>, index: usize) -> Result<PlainValue, &'static str> {
         match stack.kind(index) {
-            Type::Nil | Type::None => Ok(Parcel::Nil),
+            Type::Nil | Type::None => Ok(PlainValue::Nil),
             _ => pack_part(stack, index, 1),
         }
     }
@@ -41,12 +41,12 @@ impl Parcel {
             return false;
         }
         match self {
-            Parcel::Nil => stack.push_nil(),
-            Parcel::Bool(value) => stack.push_bool(*value),
-            Parcel::Number(value) => stack.push_number(*value),
-            Parcel::Bytes(value) => stack.push_bytes(value),
-            Parcel::Light(address) => stack.push_light(*address),
-            Parcel::Table(pairs) => {
+            PlainValue::Nil => stack.push_nil(),
+            PlainValue::Bool(value) => stack.push_bool(*value),
+            PlainValue::Number(value) => stack.push_number(*value),
+            PlainValue::Bytes(value) => stack.push_bytes(value),
+            PlainValue::Light(address) => stack.push_light(*address),
+            PlainValue::Table(pairs) => {
                 stack.push_table(0, pairs.len());
                 let table = stack.top();
                 for (key, value) in pairs {
@@ -61,13 +61,13 @@ impl Parcel {
     }
 }
 
-fn pack_part(stack: &mut Stack<'_>, index: usize, depth: usize) -> Result<Parcel, &'static str> {
+fn pack_part(stack: &mut Stack<'_>, index: usize, depth: usize) -> Result<PlainValue, &'static str> {
     Ok(match stack.kind(index) {
-        Type::Boolean => Parcel::Bool(stack.truthy(index)),
-        Type::Number => Parcel::Number(stack.number(index).unwrap_or(0.0)),
-        Type::String => Parcel::Bytes(stack.bytes(index).unwrap_or_default().to_vec()),
-        Type::LightUserdata => Parcel::Light(stack.light(index).unwrap_or(0)),
-        Type::Table => Parcel::Table(pack_table(stack, index, depth)?),
+        Type::Boolean => PlainValue::Bool(stack.truthy(index)),
+        Type::Number => PlainValue::Number(stack.number(index).unwrap_or(0.0)),
+        Type::String => PlainValue::Bytes(stack.bytes(index).unwrap_or_default().to_vec()),
+        Type::LightUserdata => PlainValue::Light(stack.light(index).unwrap_or(0)),
+        Type::Table => PlainValue::Table(pack_table(stack, index, depth)?),
         Type::Nil | Type::None => return Err("unsupported Lua type: LUA_TNIL"),
         Type::Function => return Err("unsupported Lua type: LUA_TFUNCTION"),
         Type::Userdata => return Err("unsupported Lua type: LUA_TUSERDATA"),
@@ -76,7 +76,7 @@ fn pack_part(stack: &mut Stack<'_>, index: usize, depth: usize) -> Result<Parcel
     })
 }
 
-fn pack_table(stack: &mut Stack<'_>, index: usize, depth: usize) -> Result<Vec<(Parcel, Parcel)>, &'static str> {
+fn pack_table(stack: &mut Stack<'_>, index: usize, depth: usize) -> Result<Vec<(PlainValue, PlainValue)>, &'static str> {
     if depth >= DEPTH {
         return Err("suspicious circular references, table depth exceed max depth: 100");
     }
@@ -104,20 +104,21 @@ fn pack_table(stack: &mut Stack<'_>, index: usize, depth: usize) -> Result<Vec<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lua::{Options, Phase, Vm};
+    use lua::{LuaPhase, Options, Vm};
 
-    fn sent(expression: &str) -> Result<Parcel, &'static str> {
+    fn sent(expression: &str) -> Result<PlainValue, &'static str> {
         let vm = Vm::new(&Options::default()).expect("a machine");
         let chunk = vm.load_text(format!("return {expression}").as_bytes(), "=test").expect("it compiles");
-        vm.run_now(chunk, Phase::INIT, None, |_| 0, |stack| Parcel::pack(stack, 1)).expect("it runs")
+        vm.run_now(chunk, LuaPhase::INIT, None, |_| 0, |stack| PlainValue::pack(stack, 1)).expect("it runs")
     }
 
     #[test]
     fn plain_values_cross() {
-        assert_eq!(sent("nil"), Ok(Parcel::Nil));
-        assert_eq!(sent("1.5"), Ok(Parcel::Number(1.5)));
-        let list = vec![(Parcel::Number(1.0), Parcel::Bool(true)), (Parcel::Bytes(b"k".to_vec()), Parcel::Bytes(b"v".to_vec()))];
-        assert_eq!(sent("{true, k = 'v'}"), Ok(Parcel::Table(list)));
+        assert_eq!(sent("nil"), Ok(PlainValue::Nil));
+        assert_eq!(sent("1.5"), Ok(PlainValue::Number(1.5)));
+        let list =
+            vec![(PlainValue::Number(1.0), PlainValue::Bool(true)), (PlainValue::Bytes(b"k".to_vec()), PlainValue::Bytes(b"v".to_vec()))];
+        assert_eq!(sent("{true, k = 'v'}"), Ok(PlainValue::Table(list)));
     }
 
     #[test]
@@ -132,11 +133,11 @@ mod tests {
     fn tables_arrive() {
         let vm = Vm::new(&Options::default()).expect("a machine");
         let chunk = vm.load_text(b"local t = ... return t.k .. t[1][2.5] .. tostring(t[true])", "=test").expect("it compiles");
-        let inner = Parcel::Table(vec![(Parcel::Number(2.5), Parcel::Bytes(b"y".to_vec()))]);
-        let pairs = [(Parcel::Bytes(b"k".to_vec()), Parcel::Bytes(b"x".to_vec())), (Parcel::Number(1.0), inner)];
-        let parcel = Parcel::Table(pairs.into_iter().chain([(Parcel::Bool(true), Parcel::Bool(false))]).collect());
-        let push = |stack: &mut Stack<'_>| usize::from(parcel.unpack(stack));
-        let text = vm.run_now(chunk, Phase::INIT, None, push, |stack| stack.bytes(1).map(<[u8]>::to_vec)).expect("it runs");
+        let inner = PlainValue::Table(vec![(PlainValue::Number(2.5), PlainValue::Bytes(b"y".to_vec()))]);
+        let pairs = [(PlainValue::Bytes(b"k".to_vec()), PlainValue::Bytes(b"x".to_vec())), (PlainValue::Number(1.0), inner)];
+        let plain_value = PlainValue::Table(pairs.into_iter().chain([(PlainValue::Bool(true), PlainValue::Bool(false))]).collect());
+        let push = |stack: &mut Stack<'_>| usize::from(plain_value.unpack(stack));
+        let text = vm.run_now(chunk, LuaPhase::INIT, None, push, |stack| stack.bytes(1).map(<[u8]>::to_vec)).expect("it runs");
         assert_eq!(text.as_deref(), Some(b"xyfalse".as_slice()));
     }
 }
