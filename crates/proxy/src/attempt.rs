@@ -58,7 +58,7 @@ const CONNECTING: &str = "connecting to upstream";
 const SENDING: &str = "sending request to upstream";
 const READING_HEAD: &str = "reading response header from upstream";
 const READING: &str = "reading upstream";
-const TIMED_OUT: &[u8] = b"upstream timed out (110: UpstreamConnection timed out)";
+const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
 
 /// Why there is no connection.
 enum Unopened {

@@ -304,7 +304,7 @@ impl Relay<'_> {
         }
         // While nothing may be read, silence is ours, not the upstream's.
         if may_read && self.connection.poll_timer(cx).is_ready() {
-            self.request.log(Level::Error, b"upstream timed out (110: UpstreamConnection timed out)");
+            self.request.log(Level::Error, b"upstream timed out (110: Connection timed out)");
             return Poll::Ready(Event::Failed);
         }
         if self.watch && self.request.wire.poll_gone(cx).is_ready() {

@@ -32,7 +32,7 @@ fn a_taken_port_is_tried_five_times_and_reported_in_nginxs_words() {
     let mut listeners = Listeners::new();
     let result = listeners.open(&[local(port)], 1, Purpose::Serve, &mut |level, text| lines.push((level, text.to_owned())));
     assert_eq!(result, Err(OpenFailed));
-    let line = (Level::Emerg, format!("bind() to 127.0.0.1:{port} failed (98: SocketAddress already in use)"));
+    let line = (Level::Emerg, format!("bind() to 127.0.0.1:{port} failed (98: Address already in use)"));
     assert_eq!(lines.iter().filter(|one| **one == line).count(), 5);
     assert_eq!(lines.last().unwrap(), &(Level::Emerg, "still could not bind()".to_owned()));
     let mut none = |_: Level, text: &str| panic!("{text}");

@@ -18,7 +18,7 @@ use wire::known::Known;
 const NEVER_COPIED: [&str; 11] = [
     "Host",
     "Connection",
-    "Proxy-UpstreamConnection",
+    "Proxy-Connection",
     "Content-Length",
     "Transfer-Encoding",
     "TE",

@@ -54,7 +54,7 @@ pub enum Malformed {
     /// `:authority` that is no host.
     Authority,
     /// A field of HTTP/1's connections (RFC 9113, 8.2.2).
-    Codec(&'static str),
+    Connection(&'static str),
     /// `te` other than `trailers`.
     Te,
     /// No host at all.
@@ -108,7 +108,7 @@ impl Malformed {
                     [b"client sent duplicate host header: \"host: ", value.of(buf), b"\", previous value: \"host: ", first.of(buf), b"\""];
                 parts.concat()
             }
-            Self::Codec(name) => format!("client sent \"{name}\" header").into_bytes(),
+            Self::Connection(name) => format!("client sent \"{name}\" header").into_bytes(),
             other => other.fixed().as_bytes().to_vec(),
         }
     }
@@ -269,11 +269,11 @@ impl RequestHead {
             match name {
                 // Most names of the static table mean nothing to the protocol.
                 _ if field.index > 0 && !matches!(field.index, CONTENT_LENGTH | HOST | TRANSFER_ENCODING) => {}
-                b"connection" => first(Malformed::Codec("Codec")),
-                b"keep-alive" => first(Malformed::Codec("Keep-Alive")),
-                b"proxy-connection" => first(Malformed::Codec("Proxy-Codec")),
-                b"transfer-encoding" => first(Malformed::Codec("Transfer-Encoding")),
-                b"upgrade" => first(Malformed::Codec("Upgrade")),
+                b"connection" => first(Malformed::Connection("Connection")),
+                b"keep-alive" => first(Malformed::Connection("Keep-Alive")),
+                b"proxy-connection" => first(Malformed::Connection("Proxy-Connection")),
+                b"transfer-encoding" => first(Malformed::Connection("Transfer-Encoding")),
+                b"upgrade" => first(Malformed::Connection("Upgrade")),
                 b"te" => {
                     te += 1;
                     if te > 1 || !value.eq_ignore_ascii_case(b"trailers") {

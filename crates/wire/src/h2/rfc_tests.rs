@@ -7,7 +7,7 @@ use super::frame::kind;
 /// What a case must end with.
 enum Want {
     /// GOAWAY with this code.
-    Codec(u32),
+    Connection(u32),
     /// RST_STREAM with this code, the connection lives.
     Stream(u32),
     /// 400, then RST_STREAM with PROTOCOL_ERROR.
@@ -17,7 +17,7 @@ enum Want {
     /// Stream 1 is answered.
     Answer,
 }
-use Want::{Alive, Answer, Codec, Malformed, Stream};
+use Want::{Alive, Answer, Connection, Malformed, Stream};
 
 type Case = (&'static str, fn(&mut Client), Want);
 
@@ -27,7 +27,7 @@ fn run(cases: &[Case]) {
         send(&mut client);
         let sent = client.sent();
         match want {
-            Codec(code) => {
+            Connection(code) => {
                 assert_eq!(client.code(), Some(*code), "{name}: {:?}", client.events);
                 assert!(matches!(sent.last(), Some(Sent::GoAway(_, said)) if said == code), "{name}: {sent:?}");
                 assert!(client.frame(kind::PING, 0, 0, b"12345678").sent().is_empty(), "{name}");
@@ -60,11 +60,15 @@ fn starting_and_frames() {
         ("4.1 undefined flags are ignored", |c| _ = c.frame(kind::PING, 0x16, 0, b"12345678"), Alive),
         ("4.1 the reserved bit is ignored", |c| _ = c.frame(kind::PING, 0, 1 << 31, b"12345678"), Alive),
         ("4.2 DATA of 2^14 bytes", |c| _ = c.post(1).frame(kind::DATA, 1, 1, &[0; 1 << 14]), Answer),
-        ("4.3 a block that is none", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\x40"), Codec(9)),
-        ("4.3 PRIORITY within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 9]), Codec(1)),
-        ("4.3 another stream's HEADERS within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).get(3), Codec(1)),
-        ("5.5 an unknown frame within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(0x16, 0, 0, b""), Codec(1)),
-        ("8.4 PUSH_PROMISE", |c| _ = c.frame(kind::PUSH_PROMISE, 4, 1, &[0, 0, 0, 3]), Codec(1)),
+        ("4.3 a block that is none", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\x40"), Connection(9)),
+        (
+            "4.3 PRIORITY within a block",
+            |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 9]),
+            Connection(1),
+        ),
+        ("4.3 another stream's HEADERS within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).get(3), Connection(1)),
+        ("5.5 an unknown frame within a block", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(0x16, 0, 0, b""), Connection(1)),
+        ("8.4 PUSH_PROMISE", |c| _ = c.frame(kind::PUSH_PROMISE, 4, 1, &[0, 0, 0, 3]), Connection(1)),
     ]);
     let mut client = Client::new();
     client.server = super::Codec::new(Config::default(), &mut vec![]);
@@ -75,10 +79,10 @@ fn starting_and_frames() {
 // tidy: table
 fn streams_states() {
     run(&[
-        ("idle: DATA", |c| _ = c.frame(kind::DATA, 1, 1, b"test"), Codec(1)),
-        ("idle: RST_STREAM", |c| _ = c.frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]), Codec(1)),
-        ("idle: WINDOW_UPDATE", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100]), Codec(1)),
-        ("idle: CONTINUATION", |c| _ = c.frame(kind::CONTINUATION, 4, 1, GET), Codec(1)),
+        ("idle: DATA", |c| _ = c.frame(kind::DATA, 1, 1, b"test"), Connection(1)),
+        ("idle: RST_STREAM", |c| _ = c.frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]), Connection(1)),
+        ("idle: WINDOW_UPDATE", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100]), Connection(1)),
+        ("idle: CONTINUATION", |c| _ = c.frame(kind::CONTINUATION, 4, 1, GET), Connection(1)),
         ("idle: PRIORITY", |c| _ = c.frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 255]), Alive),
         (
             "half closed: DATA",
@@ -102,7 +106,7 @@ fn streams_states() {
                 c.answering = false;
                 c.get(1).frame(kind::CONTINUATION, 4, 1, GET);
             },
-            Codec(1),
+            Connection(1),
         ),
         (
             "half closed: WINDOW_UPDATE",
@@ -137,17 +141,17 @@ fn streams_states() {
         (
             "closed by RST_STREAM: CONTINUATION",
             |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]).frame(kind::CONTINUATION, 4, 1, GET),
-            Codec(1),
+            Connection(1),
         ),
-        ("closed: DATA", |c| _ = c.get(1).frame(kind::DATA, 1, 1, b"test"), Codec(5)),
+        ("closed: DATA", |c| _ = c.get(1).frame(kind::DATA, 1, 1, b"test"), Connection(5)),
         // RFC 9113, 5.1 says STREAM_CLOSED, 5.1.1 PROTOCOL_ERROR; nginx says the latter.
-        ("closed: HEADERS", |c| _ = c.get(1).get(1), Codec(1)),
-        ("closed: CONTINUATION", |c| _ = c.get(1).frame(kind::CONTINUATION, 4, 1, GET), Codec(1)),
+        ("closed: HEADERS", |c| _ = c.get(1).get(1), Connection(1)),
+        ("closed: CONTINUATION", |c| _ = c.get(1).frame(kind::CONTINUATION, 4, 1, GET), Connection(1)),
         ("closed: PRIORITY", |c| _ = c.get(1).frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 255]), Alive),
         ("closed: WINDOW_UPDATE", |c| _ = c.get(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 255]), Alive),
         ("closed: RST_STREAM", |c| _ = c.get(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8]), Alive),
-        ("5.1.1 an even identifier", |c| _ = c.get(2), Codec(1)),
-        ("5.1.1 a smaller identifier", |c| _ = c.get(5).get(3), Codec(1)),
+        ("5.1.1 an even identifier", |c| _ = c.get(2), Connection(1)),
+        ("5.1.1 a smaller identifier", |c| _ = c.get(5).get(3), Connection(1)),
         (
             "5.1.2 more streams than allowed",
             |c| {
@@ -156,9 +160,13 @@ fn streams_states() {
             },
             Stream(7),
         ),
-        ("5.3.1 HEADERS that depend on themselves", |c| _ = c.frame(kind::HEADERS, 0x25, 1, &[&[0, 0, 0, 1, 255], GET].concat()), Codec(1)),
-        ("5.3.1 PRIORITY that depends on itself", |c| _ = c.frame(kind::PRIORITY, 0, 2, &[0, 0, 0, 2, 255]), Codec(1)),
-        ("5.4.1 after an error there is GOAWAY", |c| _ = c.frame(kind::PING, 0, 3, b"12345678"), Codec(1)),
+        (
+            "5.3.1 HEADERS that depend on themselves",
+            |c| _ = c.frame(kind::HEADERS, 0x25, 1, &[&[0, 0, 0, 1, 255], GET].concat()),
+            Connection(1),
+        ),
+        ("5.3.1 PRIORITY that depends on itself", |c| _ = c.frame(kind::PRIORITY, 0, 2, &[0, 0, 0, 2, 255]), Connection(1)),
+        ("5.4.1 after an error there is GOAWAY", |c| _ = c.frame(kind::PING, 0, 3, b"12345678"), Connection(1)),
     ]);
 }
 
@@ -170,45 +178,45 @@ fn frames_of_each_type() {
         ("6.1 more DATA", |c| _ = c.post(1).frame(kind::DATA, 0, 1, b"test").frame(kind::DATA, 1, 1, b"test"), Answer),
         ("6.1 padded DATA", |c| _ = c.post(1).frame(kind::DATA, 9, 1, b"\x02test\0\0"), Answer),
         ("6.1 DATA of nothing but padding", |c| _ = c.post(1).frame(kind::DATA, 9, 1, b"\x02\0\0"), Answer),
-        ("6.1 DATA on stream 0", |c| _ = c.frame(kind::DATA, 1, 0, b"test"), Codec(1)),
-        ("6.1 DATA with too much padding", |c| _ = c.post(1).frame(kind::DATA, 9, 1, b"\x05test"), Codec(1)),
-        ("6.1 padded DATA without a length", |c| _ = c.post(1).frame(kind::DATA, 9, 1, b""), Codec(6)),
+        ("6.1 DATA on stream 0", |c| _ = c.frame(kind::DATA, 1, 0, b"test"), Connection(1)),
+        ("6.1 DATA with too much padding", |c| _ = c.post(1).frame(kind::DATA, 9, 1, b"\x05test"), Connection(1)),
+        ("6.1 padded DATA without a length", |c| _ = c.post(1).frame(kind::DATA, 9, 1, b""), Connection(6)),
         ("6.2 HEADERS", |c| _ = c.get(1), Answer),
         ("6.2 padded HEADERS", |c| _ = c.frame(kind::HEADERS, 0xd, 1, &[b"\x03", GET, b"\0\0\0"].concat()), Answer),
         ("6.2 HEADERS with priority", |c| _ = c.frame(kind::HEADERS, 0x25, 1, &[&[0, 0, 0, 0, 255], GET].concat()), Answer),
-        ("6.2 HEADERS on stream 0", |c| _ = c.get(0), Codec(1)),
-        ("6.2 HEADERS with too much padding", |c| _ = c.frame(kind::HEADERS, 0xd, 1, &[b"\x07", GET].concat()), Codec(1)),
-        ("6.2 HEADERS too short for their flags", |c| _ = c.frame(kind::HEADERS, 0x2d, 1, b"\0\0\0"), Codec(6)),
-        ("6.2 HEADERS of nothing", |c| _ = c.frame(kind::HEADERS, 5, 1, b""), Codec(6)),
+        ("6.2 HEADERS on stream 0", |c| _ = c.get(0), Connection(1)),
+        ("6.2 HEADERS with too much padding", |c| _ = c.frame(kind::HEADERS, 0xd, 1, &[b"\x07", GET].concat()), Connection(1)),
+        ("6.2 HEADERS too short for their flags", |c| _ = c.frame(kind::HEADERS, 0x2d, 1, b"\0\0\0"), Connection(6)),
+        ("6.2 HEADERS of nothing", |c| _ = c.frame(kind::HEADERS, 5, 1, b""), Connection(6)),
         ("6.3 PRIORITY, then a lower stream", |c| _ = c.frame(kind::PRIORITY, 0, 3, &[0, 0, 0, 0, 0]).get(1), Answer),
         ("6.3 exclusive PRIORITY", |c| _ = c.frame(kind::PRIORITY, 0, 1, &[0x80, 0, 0, 0, 255]).get(1), Answer),
-        ("6.3 PRIORITY on stream 0", |c| _ = c.frame(kind::PRIORITY, 0, 0, &[0, 0, 0, 1, 9]), Codec(1)),
-        ("6.3 PRIORITY of 4 bytes", |c| _ = c.frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0]), Codec(6)),
-        ("6.4 RST_STREAM on stream 0", |c| _ = c.frame(kind::RST_STREAM, 0, 0, &[0, 0, 0, 8]), Codec(1)),
-        ("6.4 RST_STREAM of 3 bytes", |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0]), Codec(6)),
+        ("6.3 PRIORITY on stream 0", |c| _ = c.frame(kind::PRIORITY, 0, 0, &[0, 0, 0, 1, 9]), Connection(1)),
+        ("6.3 PRIORITY of 4 bytes", |c| _ = c.frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0]), Connection(6)),
+        ("6.4 RST_STREAM on stream 0", |c| _ = c.frame(kind::RST_STREAM, 0, 0, &[0, 0, 0, 8]), Connection(1)),
+        ("6.4 RST_STREAM of 3 bytes", |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0]), Connection(6)),
         ("7 RST_STREAM with an unknown code", |c| _ = c.post(1).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 0xff]), Alive),
         ("6.5 SETTINGS", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]), Alive),
-        ("6.5 an acknowledgement with content", |c| _ = c.frame(kind::SETTINGS, 1, 0, &[0]), Codec(6)),
-        ("6.5 SETTINGS on a stream", |c| _ = c.frame(kind::SETTINGS, 0, 1, &[0, 3, 0, 0, 0, 9]), Codec(1)),
-        ("6.5 SETTINGS of 3 bytes", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 3, 0]), Codec(6)),
-        ("6.5.2 ENABLE_PUSH of 2", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 2]), Codec(1)),
-        ("6.5.2 too large a window", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0]), Codec(3)),
-        ("6.5.2 too small a frame", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 5, 0, 0, 0x3f, 0xff]), Codec(1)),
-        ("6.5.2 too large a frame", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 5, 1, 0, 0, 0]), Codec(1)),
+        ("6.5 an acknowledgement with content", |c| _ = c.frame(kind::SETTINGS, 1, 0, &[0]), Connection(6)),
+        ("6.5 SETTINGS on a stream", |c| _ = c.frame(kind::SETTINGS, 0, 1, &[0, 3, 0, 0, 0, 9]), Connection(1)),
+        ("6.5 SETTINGS of 3 bytes", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 3, 0]), Connection(6)),
+        ("6.5.2 ENABLE_PUSH of 2", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 2]), Connection(1)),
+        ("6.5.2 too large a window", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0]), Connection(3)),
+        ("6.5.2 too small a frame", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 5, 0, 0, 0x3f, 0xff]), Connection(1)),
+        ("6.5.2 too large a frame", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 5, 1, 0, 0, 0]), Connection(1)),
         ("6.5.2 an unknown setting", |c| _ = c.frame(kind::SETTINGS, 0, 0, &[0, 0xff, 0, 0, 0, 1]), Alive),
         ("6.7 PING", |c| _ = c.frame(kind::PING, 0, 0, b"87654321"), Alive),
         ("6.7 PING's answer is not answered", |c| _ = c.frame(kind::PING, 1, 0, b"invalid!"), Alive),
-        ("6.7 PING on a stream", |c| _ = c.frame(kind::PING, 0, 1, b"12345678"), Codec(1)),
-        ("6.7 PING of 6 bytes", |c| _ = c.frame(kind::PING, 0, 0, b"123456"), Codec(6)),
-        ("6.8 GOAWAY on a stream", |c| _ = c.frame(kind::GOAWAY, 0, 1, &[0; 8]), Codec(1)),
+        ("6.7 PING on a stream", |c| _ = c.frame(kind::PING, 0, 1, b"12345678"), Connection(1)),
+        ("6.7 PING of 6 bytes", |c| _ = c.frame(kind::PING, 0, 0, b"123456"), Connection(6)),
+        ("6.8 GOAWAY on a stream", |c| _ = c.frame(kind::GOAWAY, 0, 1, &[0; 8]), Connection(1)),
         ("6.8 GOAWAY with a text", |c| _ = c.frame(kind::GOAWAY, 0, 0, b"\0\0\0\0\0\0\0\0bye"), Alive),
-        ("6.8 GOAWAY of 7 bytes", |c| _ = c.frame(kind::GOAWAY, 0, 0, &[0; 7]), Codec(6)),
+        ("6.8 GOAWAY of 7 bytes", |c| _ = c.frame(kind::GOAWAY, 0, 0, &[0; 7]), Connection(6)),
         ("7 GOAWAY with an unknown code", |c| _ = c.frame(kind::GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0xff]), Alive),
         ("6.9 WINDOW_UPDATE", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]), Alive),
-        ("6.9 WINDOW_UPDATE of 0", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0; 4]), Codec(1)),
-        ("6.9 WINDOW_UPDATE of 0 on a stream", |c| _ = c.post(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0; 4]), Codec(1)),
-        ("6.9 WINDOW_UPDATE of 3 bytes", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 1]), Codec(6)),
-        ("6.9.1 a connection's window overflows", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 255, 255, 255]), Codec(3)),
+        ("6.9 WINDOW_UPDATE of 0", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0; 4]), Connection(1)),
+        ("6.9 WINDOW_UPDATE of 0 on a stream", |c| _ = c.post(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0; 4]), Connection(1)),
+        ("6.9 WINDOW_UPDATE of 3 bytes", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 1]), Connection(6)),
+        ("6.9.1 a connection's window overflows", |c| _ = c.frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 255, 255, 255]), Connection(3)),
         ("6.9.1 a stream's window overflows", |c| _ = c.post(1).frame(kind::WINDOW_UPDATE, 0, 1, &[0x7f, 255, 255, 255]), Stream(3)),
         (
             "6.9.2 SETTINGS overflow a stream's window",
@@ -230,10 +238,14 @@ fn frames_of_each_type() {
             },
             Answer,
         ),
-        ("6.10 another frame between", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::DATA, 1, 1, b"test"), Codec(1)),
-        ("6.10 CONTINUATION on stream 0", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::CONTINUATION, 4, 0, b""), Codec(1)),
-        ("6.10 CONTINUATION behind a complete block", |c| _ = c.post(1).frame(kind::CONTINUATION, 4, 1, GET), Codec(1)),
-        ("6.10 CONTINUATION behind DATA", |c| _ = c.post(1).frame(kind::DATA, 1, 1, b"x").frame(kind::CONTINUATION, 4, 1, GET), Codec(1)),
+        ("6.10 another frame between", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::DATA, 1, 1, b"test"), Connection(1)),
+        ("6.10 CONTINUATION on stream 0", |c| _ = c.frame(kind::HEADERS, 1, 1, GET).frame(kind::CONTINUATION, 4, 0, b""), Connection(1)),
+        ("6.10 CONTINUATION behind a complete block", |c| _ = c.post(1).frame(kind::CONTINUATION, 4, 1, GET), Connection(1)),
+        (
+            "6.10 CONTINUATION behind DATA",
+            |c| _ = c.post(1).frame(kind::DATA, 1, 1, b"x").frame(kind::CONTINUATION, 4, 1, GET),
+            Connection(1),
+        ),
     ]);
 }
 
@@ -301,13 +313,13 @@ fn header_compression() {
         ("never indexed", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\x10\x01a\x01b")), Answer),
         ("a size update", |c| _ = c.frame(kind::HEADERS, 5, 1, &[b"\x20", GET].concat()), Answer),
         ("two size updates", |c| _ = c.frame(kind::HEADERS, 5, 1, &[b"\x20\x3f\xe1\x1f", GET].concat()), Answer),
-        ("an index that is not there", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\xc6"), Codec(9)),
-        ("a name's index that is not there", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\x7f\x07\x01a"), Codec(9)),
-        ("a size update at the end", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\x20")), Codec(9)),
-        ("a size update that is too large", |c| _ = c.frame(kind::HEADERS, 5, 1, &[b"\x3f\xe2\x1f", GET].concat()), Codec(9)),
-        ("long padding", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\0\x01a\x82\x1f\xff")), Codec(9)),
-        ("padding of zeros", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\0\x01a\x81\x18")), Codec(9)),
-        ("an end of string", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\0\x01a\x84\xff\xff\xff\xff")), Codec(9)),
-        ("index 0", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\x80"), Codec(9)),
+        ("an index that is not there", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\xc6"), Connection(9)),
+        ("a name's index that is not there", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\x7f\x07\x01a"), Connection(9)),
+        ("a size update at the end", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\x20")), Connection(9)),
+        ("a size update that is too large", |c| _ = c.frame(kind::HEADERS, 5, 1, &[b"\x3f\xe2\x1f", GET].concat()), Connection(9)),
+        ("long padding", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\0\x01a\x82\x1f\xff")), Connection(9)),
+        ("padding of zeros", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\0\x01a\x81\x18")), Connection(9)),
+        ("an end of string", |c| _ = c.frame(kind::HEADERS, 5, 1, &with(b"\0\x01a\x84\xff\xff\xff\xff")), Connection(9)),
+        ("index 0", |c| _ = c.frame(kind::HEADERS, 5, 1, b"\x80"), Connection(9)),
     ]);
 }
