@@ -186,7 +186,7 @@ fn streams_can_be_reset_in_every_state() {
         let six = client.request("GET", "/ready", &[], None);
         assert_eq!(client.reply(six).answer.text(), "ready", "{round}");
         client.reset(six, 8);
-        assert!(client.goaway.is_none() && !client.closed);
+        assert!(client.goaway.is_none() && !client.closed, "{round}: {:?} {}", client.goaway, prefix.read("logs/error.log"));
     }
     let stream = client.request("POST", "/reads", &[], Some(b"all"));
     assert_eq!(client.reply(stream).answer.text(), "read");

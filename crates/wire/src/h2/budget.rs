@@ -49,6 +49,9 @@ const fn rate(class: usize) -> Rate {
     Rate { burst, second }
 }
 
+/// WINDOW_UPDATE frames that a peer may owe for DATA frames: those of 8 GiB.
+const ANSWERS: i64 = 1 << 20;
+
 /// The budgets of one connection.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -149,9 +152,12 @@ impl Budget {
         if cost > earned { self.charge(Class::SmallData, cost - earned) } else { Ok(()) }
     }
 
-    /// DATA was sent, which the peer may answer with a WINDOW_UPDATE each for the stream and the connection.
+    /// DATA was sent, which the peer may answer with a WINDOW_UPDATE each for the stream and the connection. Unlike time, this gives
+    /// more than the burst: a client with large windows answers thousands of frames at once when it is late.
     pub fn sent_data(&mut self) {
-        self.earn(Class::Window, 4);
+        if let Some(left) = self.left.get_mut(Class::Window as usize) {
+            *left = (*left + 2).min(ANSWERS);
+        }
         self.earn(Class::SmallData, 1);
     }
 }
@@ -159,6 +165,17 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_may_be_answered_late() {
+        let mut budget = Budget::default();
+        let burst = rate(Class::Window as usize).burst;
+        (0..burst).for_each(|_| budget.sent_data());
+        budget.tick(1);
+        budget.tick(2);
+        assert!((0..3 * burst).all(|_| budget.charge(Class::Window, 1).is_ok()));
+        assert!(budget.charge(Class::Window, 1).is_err());
+    }
 
     #[test]
     fn time_and_work_give_back_but_never_above_the_burst() {
