@@ -13,7 +13,6 @@ mod redirect;
 mod root;
 mod server;
 mod slots;
-mod temp_paths;
 pub mod threads;
 pub mod types;
 
@@ -49,11 +48,6 @@ pub fn table(modules: &Rc<[Module]>, main: Vec<Row>) -> Table {
     let own = main.into_iter().chain(tree::rows(modules)).chain(listen::rows()).chain(rows());
     for row in own.chain(modules.iter().flat_map(|module| (module.rows)())) {
         table.add(row);
-    }
-    for row in temp_paths::rows() {
-        if !table.names().any(|name| name == row.name) {
-            table.add(row);
-        }
     }
     table.set_missing(later::names(), later::PAGE);
     table
