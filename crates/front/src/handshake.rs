@@ -41,6 +41,10 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
     };
     front.log(&opened.listener, &opened.info, Level::Debug, "reusable connection: 0");
     opened.listener.server = named(&opened.listener, &hello);
+    if opened.listener.server.own.core.tcp_nodelay.unwrap_or(true) && opened.stream.set_no_delay(true).is_ok() {
+        // The tickets behind a handshake are a small segment, and the first answer would wait for its acknowledgement.
+        front.log(&opened.listener, &opened.info, Level::Debug, "tcp_nodelay");
+    }
     let greeting = Rc::new(Greeting {
         alpn: protocols(front, &opened.listener).flat_map(|index| front.protocol(index)).flat_map(|p| p.alpn.iter().copied()).collect(),
         hello,

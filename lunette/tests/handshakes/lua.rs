@@ -82,6 +82,16 @@ fn code_chooses_certificates_and_may_wait() {
 }
 
 #[test]
+fn small_segments_go_at_once_from_the_handshake_on() {
+    // Else the first answer waits until the client acknowledges the tickets that were sent before it.
+    for (line, expected) in [("", true), ("tcp_nodelay off;", false)] {
+        let server = serve("", &format!("{line} {SAY}"));
+        both().get(server.port, "usual", None).unwrap();
+        assert_eq!(server.prefix.read("logs/error.log").contains("tcp_nodelay"), expected);
+    }
+}
+
+#[test]
 fn order_context_and_what_requests_inherit() {
     let server = serve(
         "",
