@@ -193,6 +193,9 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
         Some(Ok(tls)) => {
             front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
             let stream = Stream::Tls(Box::new(tls));
+            // Without tickets nothing of ours carries the acknowledgement of the client's last message, and a client that gathers small
+            // segments waits with its request for it. It only costs latency if it fails.
+            let _ = stream.set_quick_ack(true);
             let Some(found) = limited(&watch, settle(greeting, &stream)).await else {
                 log(front, &listener, &info, &Refusal::TimedOut);
                 return Shaken::Over;
