@@ -41,7 +41,8 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
     };
     front.log(&opened.listener, &opened.info, Level::Debug, "reusable connection: 0");
     opened.listener.server = named(&opened.listener, &hello);
-    if opened.listener.server.own.core.tcp_nodelay.unwrap_or(true) && opened.stream.set_no_delay(true).is_ok() {
+    opened.no_delay = opened.listener.server.own.core.tcp_nodelay.unwrap_or(true) && opened.stream.set_no_delay(true).is_ok();
+    if opened.no_delay {
         // The tickets behind a handshake are a small segment, and the first answer would wait for its acknowledgement.
         front.log(&opened.listener, &opened.info, Level::Debug, "tcp_nodelay");
     }
