@@ -27,7 +27,8 @@ async fn run(front: Rc<Front>, mut opened: Opened) {
         return log_failure(&front, &opened, &failure);
     }
     let chosen = if opened.listener.endpoint.tls {
-        match handshake::shake(&front, opened).await {
+        // Boxed: tasks are moved when they are made and when they end, and this one would have room for a whole session.
+        match Box::pin(handshake::shake(&front, opened)).await {
             Shaken::Over => return,
             Shaken::Session(shaken, chosen) => {
                 opened = shaken;

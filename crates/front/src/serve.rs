@@ -14,11 +14,12 @@ use http::core::default;
 use http::observers::Counter;
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
-use net::accept::{Acceptor, severity};
+use net::accept::{Acceptor, Peer, severity};
 use net::park::Left;
 use net::stream::{Stream, Transport};
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -56,12 +57,16 @@ impl Front {
         Some(Opened { stream, input, info, watch, listener, no_delay: false, request_by, resumed: false, state: None })
     }
 
-    fn accepted(self: &Rc<Self>, fd: OwnedFd, listen: u32) {
+    fn accepted(self: &Rc<Self>, fd: OwnedFd, peer: Peer, listen: u32) {
         self.worker.observers.connection_came();
         if !self.has_room() {
             return;
         }
-        let (peer, local) = addresses(&fd);
+        let peer = match peer {
+            Peer::Internet(address) => Address::Ip(address),
+            Peer::Local => Address::Unix(None),
+        };
+        let local = self.local(&fd, listen);
         let Ok(stream) = Stream::from_fd(fd, transport(&local)) else { return };
         self.worker.observers.connection_began();
         let info = Connection {
@@ -79,8 +84,16 @@ impl Front {
         self.share.note_open(self.open());
     }
 
+    /// The address that a connection came to. Only a listener on all addresses has to ask for it.
+    fn local(&self, fd: &OwnedFd, listen: u32) -> Address {
+        match self.worker.http().listens.get(listen as usize).map(|l| &l.address) {
+            Some(Address::Ip(SocketAddr::V4(own))) if !own.ip().is_unspecified() => Address::Ip((*own).into()),
+            _ => address(SockRef::from(fd).local_addr()),
+        }
+    }
+
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
-        let (peer, local) = addresses(&fd);
+        let (peer, local) = (address(SockRef::from(&fd).peer_addr()), self.local(&fd, parked.listen));
         let Parked { listen, protocol, info, no_delay, state, session } = parked;
         let Ok(stream) = Stream::from_parts(fd, transport(&local), session) else { return };
         if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {
@@ -89,14 +102,12 @@ impl Front {
     }
 }
 
-fn addresses(fd: &OwnedFd) -> (Address, Address) {
-    let socket = SockRef::from(fd);
-    let read = |address: std::io::Result<socket2::SockAddr>| match address.ok().and_then(|a| net::address::SocketAddress::from_socket(&a)) {
+fn address(found: std::io::Result<socket2::SockAddr>) -> Address {
+    match found.ok().and_then(|found| net::address::SocketAddress::from_socket(&found)) {
         Some(net::address::SocketAddress::Internet(address)) => Address::Ip(address),
         Some(net::address::SocketAddress::Unix(path)) => Address::Unix(Some(path)),
         None => Address::Unix(None),
-    };
-    (read(socket.peer_addr()), read(socket.local_addr()))
+    }
 }
 
 fn transport(local: &Address) -> Transport {
@@ -204,8 +215,8 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
 async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, listen: u32) {
     loop {
         match acceptor.accept().await {
-            Ok((fd, _)) => {
-                front.accepted(fd, listen);
+            Ok((fd, peer)) => {
+                front.accepted(fd, peer, listen);
                 if let Err(error) = front.share.note_taken(&acceptor) {
                     base::log!(front.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
                 }
@@ -220,8 +231,8 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, listen: u32) {
 /// The connections that this worker was woken for and had no time to take: nobody else was woken.
 fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, u32)>) {
     for (acceptor, listen) in acceptors {
-        for fd in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
-            front.accepted(fd, listen);
+        for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
+            front.accepted(fd, peer, listen);
         }
     }
 }

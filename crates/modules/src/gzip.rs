@@ -1,13 +1,14 @@
 //! `gzip`: compresses answers as they leave.
 
+mod compressors;
+
 use crate::accept_gzip::{self, accepted};
 use crate::filtering::{Types, admits, check_buffers, each_run, want_memory, weaken};
 use base::log::Level;
+use compressors::{Compressor, Compressors};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, log_request};
@@ -59,9 +60,26 @@ fn rows() -> Vec<Row> {
 
 /// Compression of one answer under way.
 struct Packing {
-    encoder: RefCell<Option<GzEncoder<Vec<u8>>>>,
+    compressors: Rc<Compressors>,
+    /// Until the last piece.
+    compressor: RefCell<Option<Compressor>>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
+}
+
+impl Packing {
+    fn new(compressors: Rc<Compressors>, level: u32, length: Option<u64>) -> Self {
+        let compressor = RefCell::new(Some(compressors.take(level, length)));
+        Packing { compressors, compressor, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
+    }
+}
+
+impl Drop for Packing {
+    fn drop(&mut self) {
+        if let Some(unfinished) = self.compressor.take() {
+            self.compressors.give(unfinished);
+        }
+    }
 }
 
 fn variables(variables: &mut Variables) {
@@ -103,17 +121,18 @@ fn header_filter(request: &Rc<Request>, conf: &Conf, accept: &accept_gzip::Conf)
     if !accepted(request, accept) {
         return Step::Now(Outcome::Ok);
     }
-    {
+    let length = {
         let mut response = request.response.borrow_mut();
+        let length = response.content_length;
         response.headers.set(b"Content-Encoding", b"gzip");
         response.clear_body_facts();
         weaken(&mut response);
-    }
+        length
+    };
     want_memory(request);
     // zlib-rs's level 1 packs far worse than zlib's; its level 2 is nginx's default.
-    let level = Compression::new(conf.level.unwrap_or(1).max(2) as u32);
-    let encoder = RefCell::new(Some(GzEncoder::new(Vec::new(), level)));
-    request.set_context(Rc::new(Packing { encoder, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }));
+    let level = conf.level.unwrap_or(1).max(2) as u32;
+    request.set_context(Rc::new(Packing::new(request.worker.state(), level, length)));
     Step::Now(Outcome::Ok)
 }
 
@@ -133,16 +152,19 @@ fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
 }
 
 fn pack(packing: &Packing, pieces: &[Piece], flush: bool, last: bool) -> std::io::Result<Option<Vec<u8>>> {
-    let mut slot = packing.encoder.borrow_mut();
-    let Some(encoder) = slot.as_mut() else { return Ok(None) };
+    let mut slot = packing.compressor.borrow_mut();
+    let Some(compressor) = slot.as_mut() else { return Ok(None) };
+    let mut out = Vec::new();
     for piece in pieces {
         packing.bytes_in.set(packing.bytes_in.get() + piece.len());
-        each_run(piece, |data| encoder.write_all(data))?;
+        each_run(piece, |data| compressor.write(data, &mut out))?;
     }
-    if flush && !last {
-        encoder.flush()?;
+    if last {
+        compressor.finish(&mut out)?;
+        slot.take().into_iter().for_each(|done| packing.compressors.give(done));
+    } else if flush {
+        compressor.flush(&mut out)?;
     }
-    let out = if last { slot.take().map_or(Ok(Vec::new()), GzEncoder::finish)? } else { std::mem::take(encoder.get_mut()) };
     packing.bytes_out.set(packing.bytes_out.get() + out.len() as u64);
     Ok(Some(out).filter(|o| !o.is_empty()))
 }
@@ -154,8 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_in_pieces_unpacks_whole() {
-        let encoder = RefCell::new(Some(GzEncoder::new(Vec::new(), Compression::new(2))));
-        let packing = Packing { encoder, bytes_in: Cell::new(0), bytes_out: Cell::new(0) };
+        let packing = Packing::new(Rc::default(), 2, None);
         let mut packed = Vec::new();
         packed.extend(pack(&packing, &[Piece::Bytes("hello ".into())], true, false).unwrap().unwrap());
         let mut early = Vec::new();

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use base::log::Level;
 use sys::epoll::{EPOLLET, EPOLLEXCLUSIVE, EPOLLIN, Epoll};
-use sys::socket::Peer;
+pub use sys::socket::Peer;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
@@ -142,8 +142,8 @@ impl Acceptor {
 
     /// A connection that waits.
     #[must_use]
-    pub fn take_waiting(&self) -> Option<OwnedFd> {
-        sys::socket::accept(self.io.get_ref()).ok().map(|(connection, _)| connection)
+    pub fn take_waiting(&self) -> Option<(OwnedFd, Peer)> {
+        sys::socket::accept(self.io.get_ref()).ok()
     }
 
     /// Whether a connection waits to be accepted.

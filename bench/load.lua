@@ -1,0 +1,115 @@
+-- lunette resty load.lua PORT COUNT CONNECTIONS PATH [post BYTES | form | header NAME VALUE | close | tls | h2]
+-- Sends COUNT requests, one after the other on each of CONNECTIONS connections (with `close`: each on its own), and checks the answers.
+local port, count, connections, path, kind = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]), arg[4], arg[5]
+
+local function connect()
+    local socket = ngx.socket.tcp()
+    socket:settimeout(20000)
+    assert(socket:connect("127.0.0.1", port))
+    if kind == "tls" then
+        assert(socket:sslhandshake(nil, "localhost", false))
+    end
+    return socket
+end
+
+local function request_text()
+    local lines = { "Host: 127.0.0.1:" .. port }
+    local method, body = "GET", ""
+    if kind == "post" then
+        method, body = "POST", string.rep("x", tonumber(arg[6]))
+    elseif kind == "form" then
+        method, body = "POST", "user=jane+doe&color=dark%20blue&size=12"
+        lines[#lines + 1] = "Content-Type: application/x-www-form-urlencoded"
+    elseif kind == "header" then
+        lines[#lines + 1] = arg[6] .. ": " .. table.concat(arg, " ", 7)
+    elseif kind == "close" then
+        lines[#lines + 1] = "Connection: close"
+    end
+    if body ~= "" then
+        lines[#lines + 1] = "Content-Length: " .. #body
+    end
+    return method .. " " .. path .. " HTTP/1.1\r\n" .. table.concat(lines, "\r\n") .. "\r\n\r\n" .. body
+end
+
+local request = request_text()
+
+local function skip_chunks(socket)
+    repeat
+        local size = tonumber(assert(socket:receive("*l")), 16)
+        assert(socket:receive(size + 2))
+    until size == 0
+end
+
+local function exchange(socket)
+    assert(socket:send(request))
+    local status = tonumber(assert(socket:receive("*l")):match("^HTTP/1%.1 (%d+)"))
+    local length, chunked
+    repeat
+        local line = assert(socket:receive("*l"))
+        local lower = line:lower()
+        length = length or tonumber(lower:match("^content%-length: (%d+)"))
+        chunked = chunked or lower == "transfer-encoding: chunked"
+    until line == ""
+    if chunked then
+        skip_chunks(socket)
+    elseif length and length > 0 and status ~= 304 then
+        assert(socket:receive(length))
+    end
+    assert(status and status < 500, path .. ": status " .. tostring(status))
+end
+
+local function http1(requests)
+    local socket = kind ~= "close" and connect()
+    for _ = 1, requests do
+        exchange(socket or connect())
+    end
+end
+
+-- HTTP/2 with prior knowledge (RFC 9113): each stream's head is written without the dynamic table.
+local function frame(kind_of_frame, flags, stream, payload)
+    local function byte(n, shift)
+        return bit.band(bit.rshift(n, shift), 255)
+    end
+    return string.char(byte(#payload, 16), byte(#payload, 8), byte(#payload, 0), kind_of_frame, flags,
+        byte(stream, 24), byte(stream, 16), byte(stream, 8), byte(stream, 0)) .. payload
+end
+
+local function until_end(socket, stream)
+    while true do
+        local a, b, c, kind_of_frame, flags, d, e, f, g = assert(socket:receive(9)):byte(1, 9)
+        local length = a * 65536 + b * 256 + c
+        if length > 0 then
+            assert(socket:receive(length))
+        end
+        assert(kind_of_frame ~= 3 and kind_of_frame ~= 7, "stream or connection was refused")
+        local id = ((d * 256 + e) * 256 + f) * 256 + g
+        if kind_of_frame == 0 and length > 0 then
+            local room = string.char(0, bit.rshift(length, 16), bit.band(bit.rshift(length, 8), 255), bit.band(length, 255))
+            assert(socket:send(frame(8, 0, 0, room)))
+        end
+        if id == stream and bit.band(flags, 1) == 1 and kind_of_frame < 2 then
+            return
+        end
+    end
+end
+
+local function http2(requests)
+    local socket = connect()
+    local host = "127.0.0.1:" .. port
+    local head = "\130\134\4" .. string.char(#path) .. path .. "\1" .. string.char(#host) .. host
+    assert(socket:send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" .. frame(4, 0, 0, "") .. frame(4, 1, 0, "")))
+    for i = 1, requests do
+        local stream = 2 * i - 1
+        assert(socket:send(frame(1, 5, stream, head)))
+        until_end(socket, stream)
+    end
+end
+
+local threads = {}
+for i = 1, connections do
+    threads[i] = ngx.thread.spawn(kind == "h2" and http2 or http1, math.floor(count / connections))
+end
+for _, thread in ipairs(threads) do
+    local ok, err = ngx.thread.wait(thread)
+    assert(ok, err)
+end

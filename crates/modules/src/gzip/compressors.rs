@@ -1,0 +1,155 @@
+//! Compressors that are used again: a fresh one has some hundred kilobytes to allocate and to clear, more work than packing a
+//! small page.
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+/// Compressors that a worker keeps while nobody uses them.
+const KEPT: usize = 4;
+
+/// How much room for output there is at least.
+const ROOM: usize = 4096;
+
+/// A worker's compressors that are free.
+#[derive(Default)]
+pub(super) struct Compressors {
+    free: RefCell<Vec<Compressor>>,
+}
+
+/// A compressor with what its memory depends on.
+pub(super) struct Compressor {
+    inner: Compress,
+    level: u32,
+    window: u8,
+}
+
+/// The logarithm of the smallest window for a body of this length, as nginx chooses it: a shorter one costs less memory.
+fn window_for(length: Option<u64>) -> u8 {
+    let mut window = 15;
+    while window > 9 && length.is_some_and(|length| length < (1 << (window - 1)) - 262) {
+        window -= 1;
+    }
+    window
+}
+
+impl Compressors {
+    /// One for a body of this length, if that is known.
+    pub(super) fn take(self: &Rc<Self>, level: u32, length: Option<u64>) -> Compressor {
+        let window = window_for(length);
+        let mut free = self.free.borrow_mut();
+        match free.iter().position(|c| c.level == level && c.window == window) {
+            Some(index) => free.swap_remove(index),
+            None => Compressor { inner: Compress::new_gzip(Compression::new(level), window), level, window },
+        }
+    }
+
+    /// Takes one back, whatever state it is in.
+    pub(super) fn give(&self, mut compressor: Compressor) {
+        compressor.inner.reset();
+        let mut free = self.free.borrow_mut();
+        if free.len() >= KEPT {
+            free.remove(0);
+        }
+        free.push(compressor);
+    }
+}
+
+impl Compressor {
+    /// Packs `data` behind what is in `out`.
+    pub(super) fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        self.run(data, out, FlushCompress::None)
+    }
+
+    /// Brings out all that was written.
+    pub(super) fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.run(&[], out, FlushCompress::Sync)
+    }
+
+    /// Ends the stream.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.run(&[], out, FlushCompress::Finish)
+    }
+
+    fn run(&mut self, mut data: &[u8], out: &mut Vec<u8>, flush: FlushCompress) -> io::Result<()> {
+        loop {
+            if out.capacity() - out.len() < ROOM {
+                out.reserve(2 * ROOM);
+            }
+            let before = self.inner.total_in();
+            let status = self.inner.compress_vec(data, out, flush).map_err(io::Error::other)?;
+            let taken = usize::try_from(self.inner.total_in() - before).unwrap_or(usize::MAX);
+            data = data.get(taken..).unwrap_or_default();
+            // Room that is left says that nothing is held back for want of it.
+            let done = match flush {
+                FlushCompress::Finish => status == Status::StreamEnd,
+                _ => data.is_empty() && out.len() < out.capacity(),
+            };
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn packed(compressors: &Rc<Compressors>, text: &[u8], length: Option<u64>) -> Vec<u8> {
+        let (mut compressor, mut out) = (compressors.take(2, length), Vec::new());
+        for piece in text.chunks(7000) {
+            compressor.write(piece, &mut out).unwrap();
+        }
+        compressor.finish(&mut out).unwrap();
+        compressors.give(compressor);
+        out
+    }
+
+    fn unpacked(bytes: &[u8]) -> Vec<u8> {
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn windows_are_as_large_as_the_body_needs() {
+        for (length, window) in
+            [(None, 15), (Some(0), 9), (Some(249), 9), (Some(250), 10), (Some(20_480), 15), (Some(16_000), 14), (Some(u64::MAX), 15)]
+        {
+            assert_eq!(window_for(length), window, "{length:?}");
+        }
+    }
+
+    #[test]
+    fn a_compressor_that_was_used_packs_as_a_fresh_one() {
+        let compressors = Rc::new(Compressors::default());
+        let text: Vec<u8> = (0..40_000_u32).flat_map(|n| (n * n % 977).to_string().into_bytes()).collect();
+        let first = packed(&compressors, &text, None);
+        assert_eq!(unpacked(&first), text);
+        let mut left = compressors.take(2, None);
+        left.write(b"never finished", &mut Vec::new()).unwrap();
+        compressors.give(left);
+        assert_eq!(packed(&compressors, &text, None), first);
+        assert_eq!(compressors.free.borrow().len(), 1);
+        for length in [10, 300, 700, 1500, 3000, 7000] {
+            let text = text.get(..length as usize).unwrap();
+            assert_eq!(unpacked(&packed(&compressors, text, Some(length))), text);
+        }
+        assert_eq!(compressors.free.borrow().len(), KEPT);
+    }
+
+    #[test]
+    fn a_flush_brings_out_all_that_was_written_whatever_its_length() {
+        let compressors = Rc::new(Compressors::default());
+        let noise: Vec<u8> = (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let (mut compressor, mut out) = (compressors.take(6, None), Vec::new());
+        compressor.write(&noise, &mut out).unwrap();
+        compressor.flush(&mut out).unwrap();
+        let mut text = vec![0; noise.len()];
+        flate2::read::GzDecoder::new(&out[..]).read_exact(&mut text).unwrap();
+        assert!(text == noise);
+    }
+}
