@@ -89,6 +89,16 @@ fn send_error_page(request: &Rc<Request>, page: &ErrorPage) -> Step {
     }
 }
 
+/// Old MSIE and Chrome replace short error pages by their own.
+const PADDING: &str = "\
+    <!-- a padding to disable MSIE and Chrome friendly error page -->\r\n\
+    <!-- a padding to disable MSIE and Chrome friendly error page -->\r\n\
+    <!-- a padding to disable MSIE and Chrome friendly error page -->\r\n\
+    <!-- a padding to disable MSIE and Chrome friendly error page -->\r\n\
+    <!-- a padding to disable MSIE and Chrome friendly error page -->\r\n\
+    <!-- a padding to disable MSIE and Chrome friendly error page -->\r\n\
+";
+
 /// The built-in page for `status`.
 fn default_page(request: &Rc<Request>, status: u16) -> Step {
     let refresh = refresh(request, status);
@@ -131,21 +141,27 @@ fn page(request: &Request, status: u16) -> Option<Bytes> {
         None | Some(ServerTokens::On | ServerTokens::Build) => PRODUCT_VERSION,
         Some(ServerTokens::Off | ServerTokens::Custom(_)) => PRODUCT,
     };
-    let heading = match title.strip_prefix("400 ") {
-        Some(cause) if status != 400 => format!("<h1>400 Bad Request</h1></center>\r\n<center>{cause}"),
-        _ => format!("<h1>{title}</h1>"),
+    let (heading, cause) = match title.strip_prefix("400 ") {
+        Some(cause) if status != 400 => ("400 Bad Request", cause),
+        _ => (title, ""),
     };
-    let mut text = format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center>{heading}</center>\r\n\
-         <hr><center>{product}</center>\r\n</body>\r\n</html>\r\n"
-    );
-    if status >= 400 && wants_padding(request) {
-        // Old MSIE and Chrome replace short error pages by their own.
-        for _ in 0..6 {
-            text.push_str("<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n");
-        }
-    }
-    Some(Bytes::from(text))
+    let (before_cause, after_cause) = if cause.is_empty() { ("", "") } else { ("<center>", "</center>\r\n") };
+    // One allocation of the right size: servers that refuse much make many of them.
+    let text = [
+        "<html>\r\n<head><title>",
+        title,
+        "</title></head>\r\n<body>\r\n<center><h1>",
+        heading,
+        "</h1></center>\r\n",
+        before_cause,
+        cause,
+        after_cause,
+        "<hr><center>",
+        product,
+        "</center>\r\n</body>\r\n</html>\r\n",
+        if status >= 400 && wants_padding(request) { PADDING } else { "" },
+    ];
+    Some(Bytes::from(text.concat()))
 }
 
 /// `msie_refresh`: a page that leads old MSIE to the target of a redirect, in place of the redirect.

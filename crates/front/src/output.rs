@@ -126,6 +126,25 @@ impl Output {
         Ok(if self.queued == 0 { Sent::All } else { Sent::Enough })
     }
 
+    /// Sends what is gathered and then `data` from where it is; answers how many bytes of it have left. The rest is the caller's.
+    ///
+    /// # Errors
+    /// Those of write(2) except `WouldBlock`.
+    pub fn send_through(&mut self, stream: &Stream, data: &[u8]) -> io::Result<usize> {
+        if !self.pieces.is_empty() {
+            return Ok(0);
+        }
+        let gathered = self.tail.get(self.sent..).unwrap_or_default();
+        let length = gathered.len();
+        let written = match stream.try_write_vectored(&[IoSlice::new(gathered), IoSlice::new(data)]) {
+            Ok(written) => written,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(error) => return Err(error),
+        };
+        self.consume(written.min(length));
+        Ok(written.saturating_sub(length))
+    }
+
     fn send_memory(&self, stream: &Stream, limit: u64) -> io::Result<usize> {
         let tail = self.tail.get(self.sent..).unwrap_or_default();
         if self.pieces.is_empty() {
@@ -231,6 +250,32 @@ mod tests {
         out.consume(2);
         assert_eq!((out.tail.len(), out.sent, out.queued()), (0, 0, 0));
     }
+
+    #[tokio::test]
+    async fn what_is_sent_through_leaves_behind_what_was_gathered() {
+        let (one, mut other) = tokio::net::UnixStream::pair().unwrap();
+        let stream = Stream::Unix(one);
+        let data: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        std::future::poll_fn(|cx| stream.poll_write_ready(cx)).await.unwrap();
+        let mut out = Output::default();
+        out.push_slice(b"head ");
+        let left = out.send_through(&stream, &data).unwrap();
+        assert!(left > 0 && left < data.len(), "{left}");
+        assert_eq!(out.queued(), 0);
+        assert_eq!(out.send_through(&stream, &data).unwrap(), 0, "the socket is full");
+        out.push_slice(b"tail");
+        assert_eq!(out.send_through(&stream, &data).unwrap(), 0);
+        assert_eq!(out.queued(), 4);
+        let mut got = vec![0; 5 + left];
+        tokio::io::AsyncReadExt::read_exact(&mut other, &mut got).await.unwrap();
+        assert!(got.starts_with(b"head ") && got.get(5..) == data.get(..left));
+        drop(other);
+        std::future::poll_fn(|cx| stream.poll_write_ready(cx)).await.unwrap();
+        assert!(out.send_through(&stream, &data).is_err());
+        out.push(Piece::Bytes(Bytes::from(vec![b'x'; COPY_LIMIT + 1])));
+        assert_eq!(out.send_through(&stream, &data).unwrap(), 0, "what is in the queue goes first");
+    }
+
     #[tokio::test]
     async fn no_more_than_allowed_leaves() {
         let (one, mut other) = tokio::net::UnixStream::pair().unwrap();

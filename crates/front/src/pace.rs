@@ -84,6 +84,11 @@ impl Pace {
         }
     }
 
+    /// Whether so many bytes may leave at once, without being counted.
+    pub fn admits(&self, count: u64) -> bool {
+        self.rate.get() == 0 && count <= self.chunk.get()
+    }
+
     /// What may leave at `now`.
     pub fn allowance(&self, now: Now) -> Allowance {
         let rate = self.rate.get();

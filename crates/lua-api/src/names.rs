@@ -1,9 +1,9 @@
 //! Variables that Lua code has asked for by name: each gets a number, by which the code then asks.
 
+use foldhash::HashMap;
 use session::Session;
 use session::variable::{self, Named};
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 /// Most names that get a number: code may make names without end.
 const MOST: usize = 4096;

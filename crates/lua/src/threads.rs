@@ -3,9 +3,10 @@
 use crate::bells::Bells;
 use crate::raise::Raise;
 use crate::value::Reply;
+use foldhash::HashMap;
 use mlua_sys as sys;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::future::Future;
 use std::pin::Pin;

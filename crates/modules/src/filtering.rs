@@ -2,9 +2,9 @@
 
 use conf::row::Cx;
 use conf::tree::Error;
+use foldhash::HashSet;
 use http::response::Response;
 use http::{FilePiece, Piece, Request};
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -3,9 +3,9 @@
 use crate::connection::Keepalive;
 use crate::limits::MAX_NAMED;
 use balance::{Peer, Server};
+use foldhash::HashMap;
 use net::address::SocketAddress;
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Servers and connections that are the balancer's affair.

@@ -21,6 +21,7 @@ use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use draft::Draft;
+use foldhash::HashMap;
 use http::balancer::{Balancer, Custom};
 use http::core::Core;
 use http::module::{Levels, Module};
@@ -30,7 +31,6 @@ use http::upstreams::{Directory, Named};
 use net::address::SocketAddress;
 use session::Complex;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 

@@ -157,8 +157,15 @@ fn new_class_page(g: &Guard<'_>, class: usize) -> Option<Page> {
     Some(page)
 }
 
-/// Finds `count` free pages in a row, from the last place of success on.
 fn take_pages(g: &Guard<'_>, count: u64) -> Option<Page> {
+    find_pages(g, count).or_else(|| {
+        give_empty_pages(g);
+        find_pages(g, count)
+    })
+}
+
+/// Finds `count` free pages in a row, from the last place of success on.
+fn find_pages(g: &Guard<'_>, count: u64) -> Option<Page> {
     let (pages, free) = (g.get(PAGES), g.get(FREE_PAGES));
     if count == 0 || count > free {
         return None;
@@ -219,15 +226,41 @@ fn free_chunk(g: &Guard<'_>, page: Page, class: usize, offset: usize) {
     page.set_head(g, offset as u64);
     let used = page.used(g).saturating_sub(1);
     page.set_used(g, used);
-    if used == 0 {
-        page.unlink(g, class);
-        page.set_kind(g, RUN);
-        page.set_head(g, 1);
-        give_pages(g, page);
+    // The class's last page with room stays cut: a zone that holds one record now and then would cut it anew each time.
+    let last = g.get(PARTIAL + 8 * class) == page.0 && g.get(page.word(3)) == NONE;
+    if used == 0 && !last {
+        give_class_page(g, page, class);
     }
 }
 
+fn give_class_page(g: &Guard<'_>, page: Page, class: usize) {
+    page.unlink(g, class);
+    page.set_kind(g, RUN);
+    page.set_head(g, 1);
+    give_pages(g, page);
+}
+
+/// Gives back the pages that are cut and hold nothing.
+fn give_empty_pages(g: &Guard<'_>) {
+    for class in 0..CLASSES {
+        let mut at = g.get(PARTIAL + 8 * class);
+        // Lists that a broken zone made into circles end too.
+        for _ in 0..g.get(PAGES) {
+            if at == NONE {
+                break;
+            }
+            let page = Page(at);
+            at = g.get(page.word(3));
+            if page.used(g) == 0 {
+                give_class_page(g, page, class);
+            }
+        }
+    }
+}
+
+/// Bytes of pages that hold nothing.
 pub(crate) fn free_space(g: &Guard<'_>) -> u64 {
+    give_empty_pages(g);
     g.get(FREE_PAGES) * PAGE as u64
 }
 
@@ -271,6 +304,25 @@ mod tests {
         g.free(3);
         g.free(usize::MAX);
         assert_eq!(g.free_space(), before);
+    }
+
+    #[test]
+    fn an_empty_page_stays_cut_until_others_need_it() {
+        let zone = Zone::new("z", "test", 1 << 16).unwrap();
+        let g = zone.lock();
+        let pages = g.free_space() / 4096;
+        for size in [16, 64, 100, 2048] {
+            let offset = g.allocate(size).unwrap();
+            g.free(offset);
+            let again = g.allocate(size);
+            assert_eq!(again, Some(offset), "{size}");
+            g.free(offset);
+        }
+        let (first, second): (Vec<_>, Vec<_>) = ((0..64).map(|_| g.allocate(64).unwrap()).collect(), vec![g.allocate(64).unwrap()]);
+        first.into_iter().chain(second).for_each(|offset| g.free(offset));
+        let whole = g.allocate(pages as usize * 4096);
+        assert!(whole.is_some(), "all pages in one run");
+        assert_eq!(g.free_space(), 0);
     }
 
     #[test]

@@ -26,6 +26,9 @@ use wire::chunked::{CHUNK_END, LAST, LAST_WITH_TRAILERS, SizeLine};
 /// Broken pipe.
 const EPIPE: i32 = 32;
 
+/// Runs of so many bytes are worth a system call of their own.
+const DIRECT: usize = 16 * 1024;
+
 /// So much of an unread body is taken in while looking whether the client is still there.
 const EARLY_BODY: usize = 16 * 1024;
 
@@ -225,6 +228,31 @@ impl H1 {
         }
     }
 
+    /// Offers a large run to the socket before any of it is copied.
+    fn write_through(&self, request: &Request, data: &[u8], before: u64) {
+        self.pace.follow(request);
+        let (mut left, mut failed) = (0, None);
+        self.append_chunk(data.len() as u64, |output| {
+            let gathered = output.queued();
+            let stream = self.stream.borrow();
+            // What TLS has sealed has to be offered again as it was.
+            let may = stream.tls().is_none() && !self.watch.is_writing() && self.pace.admits(gathered + data.len() as u64);
+            let sent = if may { output.send_through(&stream, data) } else { Ok(0) };
+            let sent = sent.unwrap_or_else(|error| {
+                failed = Some(error.raw_os_error().unwrap_or(EPIPE));
+                0
+            });
+            left = gathered - output.queued() + sent as u64;
+            output.push_slice(data.get(sent..).unwrap_or_default());
+        });
+        let added = self.output.borrow().queued() + left - before;
+        request.bytes_sent.set(request.bytes_sent.get() + added);
+        if let Some(cause) = failed {
+            self.cause.set(cause);
+            self.break_off();
+        }
+    }
+
     fn account(&self, request: &Request, before: u64) {
         self.pace.follow(request);
         let added = self.output.borrow().queued() - before;
@@ -262,6 +290,9 @@ impl Downstream for H1 {
             return;
         }
         let before = self.output.borrow().queued();
+        if data.len() >= DIRECT {
+            return self.write_through(request, data, before);
+        }
         self.append_chunk(data.len() as u64, |output| output.push_slice(data));
         self.account(request, before);
     }

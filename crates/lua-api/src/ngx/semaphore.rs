@@ -4,9 +4,10 @@
 use crate::alarms::Alarms;
 use crate::api::ANYWHERE;
 use crate::host::Host;
+use foldhash::HashMap;
 use lua::{CallContext, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Value};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;

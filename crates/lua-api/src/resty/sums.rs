@@ -2,13 +2,13 @@
 
 use crate::api::ANYWHERE;
 use crate::host::Host;
+use foldhash::HashMap;
 use lua::{CallContext, Group, Row};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::DynDigest;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 
 /// The part's rows and glue.
 #[must_use]

@@ -3,9 +3,9 @@
 use crate::host::Host;
 use crate::threads::plain_value::PlainValue;
 use crate::threads::vm_thread::{Answer, Task, VmSetup, VmThreads};
+use foldhash::HashMap;
 use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Value, YIELDABLE};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 

@@ -1,6 +1,6 @@
 //! Tables between two character sets: of single bytes, or of single bytes and UTF-8.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::rc::Rc;
 
 /// A `charset_map`.
@@ -37,7 +37,7 @@ impl Map {
             utf8,
             forth: (0..=255).map(|b| vec![byte(b)]).collect(),
             back: (0..=255).map(byte).collect(),
-            characters: HashMap::new(),
+            characters: HashMap::default(),
         }
     }
 

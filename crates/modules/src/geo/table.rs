@@ -1,7 +1,8 @@
 //! Values by network and by range.
 
 use crate::cidr::{Cidr, mask_v4, mask_v6};
-use std::collections::{BTreeMap, HashMap};
+use foldhash::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Values by network; the longest prefix wins.
@@ -20,7 +21,7 @@ impl<T> Default for Networks<T> {
 fn level<K, T>(levels: &mut Vec<(u8, HashMap<K, T>)>, prefix: u8) -> Option<&mut HashMap<K, T>> {
     let at = levels.partition_point(|(p, _)| *p > prefix);
     if levels.get(at).is_none_or(|(p, _)| *p != prefix) {
-        levels.insert(at, (prefix, HashMap::new()));
+        levels.insert(at, (prefix, HashMap::default()));
     }
     levels.get_mut(at).map(|(_, map)| map)
 }

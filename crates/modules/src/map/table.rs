@@ -1,6 +1,6 @@
 //! Exact strings and host names with wildcards, as nginx's combined hash finds them.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// Why a key cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Table { exact: HashMap::new(), leading: HashMap::new(), trailing: HashMap::new() }
+        Table { exact: HashMap::default(), leading: HashMap::default(), trailing: HashMap::default() }
     }
 }
 
