@@ -1,5 +1,6 @@
 //! Stored passwords: `{PLAIN}`, `{SHA}`, `{SSHA}`, Apache's `$apr1$` (nginx manual, `auth_basic_user_file`), and the
-//! forms of crypt(3) with a `$`: `$1$` (MD5), `$5$` and `$6$` (SHA-2), `$2a$`, `$2b$`, `$2y$` (bcrypt).
+//! forms of crypt(3) with a `$`: `$1$` (MD5), `$5$` and `$6$` (SHA-2), `$2a$`, `$2b$`, `$2y$` (bcrypt). All others are asked of the
+//! system's crypt(3).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,7 +39,7 @@ pub(super) fn verify(password: &[u8], stored: &[u8]) -> Option<bool> {
     if text.starts_with("$2") {
         return Some(bcrypt::verify(password, text).unwrap_or(false));
     }
-    None
+    sys::crypt::crypt(password, stored).map(|made| same(&made, stored))
 }
 
 /// Compares in a time that does not depend on where the difference is.
@@ -104,6 +105,8 @@ mod tests {
         // Made with openssl passwd and crypt(3).
         for (stored, password) in [
             ("{PLAIN}secret", "secret"),
+            ("sa3tHJ3/KuYvI", "password"),
+            ("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$tnSYvahCwPBHKZUspmcxMfb0.WiB9W.zEaKlOBL35rC", "password"),
             ("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "secret"),
             ("$apr1$xyzSALT1$.eWsQnZemtc7siKtawOwr/", "secret"),
             ("$1$saltsalt$9xy1btjgzLYfb7hivXtC//", "secret"),
@@ -115,7 +118,7 @@ mod tests {
             assert_eq!(verify(b"wrong", stored.as_bytes()), Some(false), "{stored}");
         }
         assert_eq!(verify(b"x", b"{SSHA}short"), Some(false));
-        assert_eq!(verify(b"x", b"rqXexS6ZhobKA"), None);
+        assert_eq!(verify(b"x", b"$unknown$form"), None);
     }
 
     #[test]

@@ -278,6 +278,19 @@ fn trusted(request: &Request, policy: &Policy, path: &[u8]) -> (Links, usize) {
     }
 }
 
+/// Refuses a path with a link that `disable_symlinks` forbids.
+///
+/// # Errors
+/// The failed call, `ELOOP` for the link.
+pub fn check_links(request: &Request, path: &[u8]) -> Result<(), Failure> {
+    let policy = request.with_location(|l| Policy::of(&l.core));
+    if policy.links == Links::Follow {
+        return Ok(());
+    }
+    let (links, from) = trusted(request, &policy, path);
+    open_file(path, links, from).map(|_| ())
+}
+
 /// What stands at `path`, without reading it.
 ///
 /// # Errors

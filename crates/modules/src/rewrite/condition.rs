@@ -1,6 +1,8 @@
 //! The condition of `if`: a variable, a comparison, an expression, or a test of a file.
 
 use super::{compile as compile_value, compile_bytes, push_value};
+use crate::files::cache::check_links;
+use crate::files::open::Failure;
 use base::errno;
 use base::log::Level;
 use conf::row::Cx;
@@ -127,10 +129,12 @@ fn file_test(cx: &Cx<'_>, operator: &[u8], path: &[u8], last: usize) -> Result<T
     Ok(Box::new(move |request, state| {
         let mut name = Vec::new();
         push_value(&path, request, state.quote, &mut name);
-        let holds = match std::fs::metadata(os_path(&name)) {
+        let failed = |failure: Failure| (failure.call, io::Error::from_raw_os_error(failure.errno));
+        let found = check_links(request, &name).map_err(failed).and_then(|()| std::fs::metadata(os_path(&name)).map_err(|e| ("stat()", e)));
+        let holds = match found {
             Ok(found) => is_kind(&found, letter),
-            Err(error) => {
-                complain(request, &name, &error);
+            Err((call, error)) => {
+                complain(request, call, &name, &error);
                 false
             }
         };
@@ -148,10 +152,10 @@ fn is_kind(found: &Metadata, letter: u8) -> bool {
 }
 
 /// A file that is not there is an answer; anything else is worth a line.
-fn complain(request: &Request, name: &[u8], error: &io::Error) {
+fn complain(request: &Request, call: &str, name: &[u8], error: &io::Error) {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     if !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput) {
         let name = String::from_utf8_lossy(name);
-        log_request!(request, Level::Crit, "stat() \"{name}\" failed {}", errno::describe(error));
+        log_request!(request, Level::Crit, "{call} \"{name}\" failed {}", errno::describe(error));
     }
 }
