@@ -1,10 +1,12 @@
 //! `gzip`: compresses answers as they leave.
 
 mod compressors;
+mod kept;
 
 use crate::accept_gzip::{self, accepted};
 use crate::filtering::{Types, admits, check_buffers, each_run, want_memory, weaken};
 use base::log::Level;
+use bytes::Bytes;
 use compressors::{Compressor, Compressors};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
@@ -12,6 +14,7 @@ use conf::scope::Config;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, log_request};
+use kept::{KeptBodies, Wish};
 use session::Variables;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
@@ -61,24 +64,90 @@ fn rows() -> Vec<Row> {
 /// Compression of one answer under way.
 struct Packing {
     compressors: Rc<Compressors>,
-    /// Until the last piece.
-    compressor: RefCell<Option<Compressor>>,
+    kept: Rc<KeptBodies>,
+    level: u32,
+    /// Of the body, if it is known.
+    length: Option<u64>,
+    stage: RefCell<Stage>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
 }
 
+enum Stage {
+    /// Nothing has come.
+    Fresh,
+    Running(Compressor),
+    /// After the last piece.
+    Done,
+}
+
 impl Packing {
-    fn new(compressors: Rc<Compressors>, level: u32, length: Option<u64>) -> Self {
-        let compressor = RefCell::new(Some(compressors.take(level, length)));
-        Packing { compressors, compressor, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
+    fn new(compressors: Rc<Compressors>, kept: Rc<KeptBodies>, level: u32, length: Option<u64>) -> Self {
+        let stage = RefCell::new(Stage::Fresh);
+        Packing { compressors, kept, level, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
+    }
+
+    /// Packs pieces as they come.
+    fn pack(&self, pieces: &[Piece], flush: bool, last: bool) -> std::io::Result<Option<Bytes>> {
+        let mut stage = self.stage.borrow_mut();
+        let fresh = matches!(*stage, Stage::Fresh);
+        if let ([Piece::Bytes(body)], true, true) = (pieces, last, fresh) {
+            *stage = Stage::Done;
+            return self.pack_whole(body).map(Some);
+        }
+        if fresh {
+            *stage = Stage::Running(self.compressors.take(self.level, self.length));
+        }
+        let Stage::Running(compressor) = &mut *stage else { return Ok(None) };
+        let mut out = Vec::new();
+        for piece in pieces {
+            self.bytes_in.set(self.bytes_in.get() + piece.len());
+            each_run(piece, |data| compressor.write(data, &mut out))?;
+        }
+        if last {
+            compressor.finish(&mut out)?;
+            self.end(&mut stage);
+        } else if flush {
+            compressor.flush(&mut out)?;
+        }
+        self.bytes_out.set(self.bytes_out.get() + out.len() as u64);
+        Ok(Some(Bytes::from(out)).filter(|out| !out.is_empty()))
+    }
+
+    /// Packs a body that comes in one piece, if it was not packed before.
+    fn pack_whole(&self, body: &Bytes) -> std::io::Result<Bytes> {
+        let (key, packed) = match self.kept.look(body, self.level) {
+            Wish::Known(packed) => (None, packed),
+            Wish::Keep(key) => (Some(key), self.pack_once(body)?),
+            Wish::Pack => (None, self.pack_once(body)?),
+        };
+        if let Some(key) = key {
+            self.kept.keep(key, body, &packed);
+        }
+        self.bytes_in.set(body.len() as u64);
+        self.bytes_out.set(packed.len() as u64);
+        Ok(packed)
+    }
+
+    fn pack_once(&self, body: &[u8]) -> std::io::Result<Bytes> {
+        let mut compressor = self.compressors.take(self.level, self.length);
+        let mut out = Vec::new();
+        compressor.write(body, &mut out)?;
+        compressor.finish(&mut out)?;
+        self.compressors.give(compressor);
+        Ok(Bytes::from(out))
+    }
+
+    fn end(&self, stage: &mut Stage) {
+        if let Stage::Running(compressor) = std::mem::replace(stage, Stage::Done) {
+            self.compressors.give(compressor);
+        }
     }
 }
 
 impl Drop for Packing {
     fn drop(&mut self) {
-        if let Some(unfinished) = self.compressor.take() {
-            self.compressors.give(unfinished);
-        }
+        self.end(&mut self.stage.borrow_mut());
     }
 }
 
@@ -132,7 +201,8 @@ fn header_filter(request: &Rc<Request>, conf: &Conf, accept: &accept_gzip::Conf)
     want_memory(request);
     // zlib-rs's level 1 packs far worse than zlib's; its level 2 is nginx's default.
     let level = conf.level.unwrap_or(1).max(2) as u32;
-    request.set_context(Rc::new(Packing::new(request.worker.state(), level, length)));
+    let worker = &request.worker;
+    request.set_context(Rc::new(Packing::new(worker.state(), worker.state(), level, length)));
     Step::Now(Outcome::Ok)
 }
 
@@ -142,31 +212,13 @@ fn body_filter(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
         return Ok(chain);
     }
     let Chain { pieces, flush, last } = chain;
-    match pack(&packing, &pieces, flush, last) {
-        Ok(out) => Ok(Chain { pieces: out.into_iter().map(|data| Piece::Bytes(data.into())).collect(), flush, last }),
+    match packing.pack(&pieces, flush, last) {
+        Ok(out) => Ok(Chain { pieces: out.into_iter().map(Piece::Bytes).collect(), flush, last }),
         Err(error) => {
             log_request!(request, Level::Alert, "gzip failed: {error}");
             Err(Outcome::Error)
         }
     }
-}
-
-fn pack(packing: &Packing, pieces: &[Piece], flush: bool, last: bool) -> std::io::Result<Option<Vec<u8>>> {
-    let mut slot = packing.compressor.borrow_mut();
-    let Some(compressor) = slot.as_mut() else { return Ok(None) };
-    let mut out = Vec::new();
-    for piece in pieces {
-        packing.bytes_in.set(packing.bytes_in.get() + piece.len());
-        each_run(piece, |data| compressor.write(data, &mut out))?;
-    }
-    if last {
-        compressor.finish(&mut out)?;
-        slot.take().into_iter().for_each(|done| packing.compressors.give(done));
-    } else if flush {
-        compressor.flush(&mut out)?;
-    }
-    packing.bytes_out.set(packing.bytes_out.get() + out.len() as u64);
-    Ok(Some(out).filter(|o| !o.is_empty()))
 }
 
 #[cfg(test)]
@@ -176,17 +228,17 @@ mod tests {
 
     #[test]
     fn what_is_packed_in_pieces_unpacks_whole() {
-        let packing = Packing::new(Rc::default(), 2, None);
+        let packing = Packing::new(Rc::default(), Rc::default(), 2, None);
         let mut packed = Vec::new();
-        packed.extend(pack(&packing, &[Piece::Bytes("hello ".into())], true, false).unwrap().unwrap());
+        packed.extend(packing.pack(&[Piece::Bytes("hello ".into())], true, false).unwrap().unwrap());
         let mut early = Vec::new();
         let _ = flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut early);
         assert_eq!(early, b"hello ", "a flush lets out what is there");
-        packed.extend(pack(&packing, &[Piece::Bytes("world".into())], false, true).unwrap().unwrap());
+        packed.extend(packing.pack(&[Piece::Bytes("world".into())], false, true).unwrap().unwrap());
         let mut text = String::new();
         flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello world");
         assert_eq!((packing.bytes_in.get(), packing.bytes_out.get()), (11, packed.len() as u64));
-        assert_eq!(pack(&packing, &[], false, true).unwrap(), None);
+        assert_eq!(packing.pack(&[], false, true).unwrap(), None);
     }
 }

@@ -40,14 +40,17 @@ impl Compressors {
         let window = window_for(length);
         let mut free = self.free.borrow_mut();
         match free.iter().position(|c| c.level == level && c.window == window) {
-            Some(index) => free.swap_remove(index),
+            Some(index) => {
+                let mut again = free.swap_remove(index);
+                again.inner.reset();
+                again
+            }
             None => Compressor { inner: Compress::new_gzip(Compression::new(level), window), level, window },
         }
     }
 
     /// Takes one back, whatever state it is in.
-    pub(super) fn give(&self, mut compressor: Compressor) {
-        compressor.inner.reset();
+    pub(super) fn give(&self, compressor: Compressor) {
         let mut free = self.free.borrow_mut();
         if free.len() >= KEPT {
             free.remove(0);

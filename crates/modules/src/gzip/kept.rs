@@ -1,0 +1,174 @@
+//! Bodies that were packed before. Small files and cached answers stay in memory and are sent again and again, always as the same
+//! shared bytes: packing each of them once is enough.
+
+use bytes::Bytes;
+use foldhash::HashMap;
+use std::cell::RefCell;
+
+/// Longest body that is kept, bytes.
+const LONGEST: usize = 64 * 1024;
+/// Most bytes that a worker holds for this, bodies and what they became.
+const MEMORY: usize = 8 << 20;
+/// Bodies that are remembered as having come once.
+const SIGHTINGS: usize = 64;
+
+/// Which bytes, packed at which level.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    address: usize,
+    length: usize,
+    level: u32,
+}
+
+struct Kept {
+    /// Held, so that the address stays theirs.
+    body: Bytes,
+    packed: Bytes,
+}
+
+#[derive(Default)]
+struct Inner {
+    kept: HashMap<Key, Kept>,
+    memory: usize,
+    seen: Vec<Option<Key>>,
+    next: usize,
+}
+
+/// A worker's packed bodies.
+#[derive(Default)]
+pub(super) struct KeptBodies {
+    inner: RefCell<Inner>,
+}
+
+/// What is to be done with a body.
+pub(super) enum Wish {
+    /// It was packed before, and this is what it became.
+    Known(Bytes),
+    /// It comes again: what it becomes is worth [`KeptBodies::keep`].
+    Keep(Key),
+    /// It is like any other.
+    Pack,
+}
+
+impl KeptBodies {
+    /// Looks at a whole body.
+    pub(super) fn look(&self, body: &Bytes, level: u32) -> Wish {
+        // What nobody else holds cannot come again.
+        if body.len() > LONGEST || body.is_unique() {
+            return Wish::Pack;
+        }
+        let key = Key { address: body.as_ptr().addr(), length: body.len(), level };
+        let mut inner = self.inner.borrow_mut();
+        if let Some(kept) = inner.kept.get(&key) {
+            return Wish::Known(kept.packed.clone());
+        }
+        if inner.seen.contains(&Some(key)) {
+            return Wish::Keep(key);
+        }
+        inner.note(key);
+        Wish::Pack
+    }
+
+    /// Keeps what a body became.
+    pub(super) fn keep(&self, key: Key, body: &Bytes, packed: &Bytes) {
+        let mut inner = self.inner.borrow_mut();
+        let size = body.len() + packed.len();
+        if inner.memory + size > MEMORY {
+            inner.clear_out();
+        }
+        if inner.memory + size > MEMORY {
+            *inner = Inner::default();
+        }
+        inner.memory += size;
+        inner.kept.insert(key, Kept { body: body.clone(), packed: packed.clone() });
+    }
+}
+
+impl Inner {
+    fn note(&mut self, key: Key) {
+        if self.seen.len() < SIGHTINGS {
+            return self.seen.push(Some(key));
+        }
+        if let Some(slot) = self.seen.get_mut(self.next) {
+            *slot = Some(key);
+        }
+        self.next = (self.next + 1) % SIGHTINGS;
+    }
+
+    /// Drops the bodies that only this table still holds.
+    fn clear_out(&mut self) {
+        let memory = &mut self.memory;
+        self.kept.retain(|_, kept| {
+            let needed = !kept.body.is_unique();
+            if !needed {
+                *memory -= kept.body.len() + kept.packed.len();
+            }
+            needed
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn see(kept: &KeptBodies, body: &Bytes, level: u32) -> Option<Bytes> {
+        match kept.look(&body.clone(), level) {
+            Wish::Known(packed) => Some(packed),
+            Wish::Keep(key) => {
+                kept.keep(key, body, &Bytes::from(format!("{} at {level}", body.len())));
+                None
+            }
+            Wish::Pack => None,
+        }
+    }
+
+    #[test]
+    fn the_third_time_nothing_is_packed() {
+        let kept = KeptBodies::default();
+        let (body, other) = (Bytes::from(vec![1; 1000]), Bytes::from(vec![1; 1000]));
+        for (body, level, expected) in [
+            (&body, 2, None),
+            (&body, 2, None),
+            (&body, 2, Some("1000 at 2")),
+            (&other, 2, None),
+            (&body, 9, None),
+            (&body, 9, None),
+            (&body, 9, Some("1000 at 9")),
+            (&body, 2, Some("1000 at 2")),
+        ] {
+            assert_eq!(see(&kept, body, level).as_deref(), expected.map(str::as_bytes));
+        }
+        for _ in 0..3 {
+            assert!(matches!(kept.look(&Bytes::from(vec![1; 1000]), 2), Wish::Pack), "nobody else holds it");
+            let long = Bytes::from(vec![0; LONGEST + 1]);
+            assert!(see(&kept, &long, 2).is_none());
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_needed_stays() {
+        let kept = KeptBodies::default();
+        let needed = Bytes::from(vec![1; 1000]);
+        for _ in 0..2 {
+            see(&kept, &needed, 2);
+        }
+        for _ in 0..400 {
+            let passing = Bytes::from(vec![2; LONGEST]);
+            for _ in 0..2 {
+                see(&kept, &passing, 2);
+            }
+            assert!(kept.inner.borrow().memory <= MEMORY);
+        }
+        assert!(see(&kept, &needed, 2).is_some());
+        let held: Vec<_> = (0..400).map(|_| Bytes::from(vec![2; LONGEST])).collect();
+        for body in &held {
+            for _ in 0..2 {
+                see(&kept, body, 2);
+            }
+        }
+        let inner = kept.inner.borrow();
+        assert!(inner.memory <= MEMORY);
+        assert_eq!(inner.memory, inner.kept.values().map(|k| k.body.len() + k.packed.len()).sum::<usize>());
+    }
+}
