@@ -130,7 +130,20 @@ pub struct ResponseHead {
     in_headers: bool,
     start: usize,
     scanned: usize,
+    last: Last,
 }
+
+/// The bytes of the last whole head and what they meant: the heads of an upstream repeat themselves for as long as its clock says the
+/// same second.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Last {
+    bytes: Vec<u8>,
+    line: StatusLine,
+    headers: Vec<HeaderSpan>,
+}
+
+/// Longest head that is remembered, bytes.
+const REMEMBERED: usize = 1024;
 
 impl ResponseHead {
     /// An empty head.
@@ -141,9 +154,32 @@ impl ResponseHead {
 
     /// Makes the head ready for the next response; nothing is freed.
     pub fn reset(&mut self) {
-        let mut headers = std::mem::take(&mut self.headers);
+        let (mut headers, last) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.last));
         headers.clear();
-        *self = Self { headers, ..Self::default() };
+        *self = Self { headers, last, ..Self::default() };
+    }
+
+    /// The length of the head, if it is the last one again.
+    fn recall(&mut self, buf: &[u8], limits: &Limits) -> Option<usize> {
+        let Last { bytes, line, headers } = &self.last;
+        let again = !bytes.is_empty() && bytes.len() <= limits.size && headers.len() <= limits.max_headers && buf.starts_with(bytes);
+        again.then(|| {
+            self.line = *line;
+            self.headers.clear();
+            self.headers.extend_from_slice(headers);
+            bytes.len()
+        })
+    }
+
+    fn remember(&mut self, head: &[u8]) {
+        self.last.bytes.clear();
+        if head.len() > REMEMBERED {
+            return;
+        }
+        self.last.bytes.extend_from_slice(head);
+        self.last.line = self.line;
+        self.last.headers.clear();
+        self.last.headers.extend_from_slice(&self.headers);
     }
 
     /// Parses on. `buf` holds all bytes since the start of this head, at each call more of them.
@@ -151,7 +187,11 @@ impl ResponseHead {
     /// # Errors
     /// [`ResponseError`]; nothing that follows on the connection can be trusted then.
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, ResponseError> {
-        if !self.in_headers {
+        let whole = !self.in_headers;
+        if whole {
+            if let Some(len) = self.recall(buf, limits) {
+                return Ok(Status::Complete { len });
+            }
             // Refused by its first bytes: an upstream that speaks something else may wait for us.
             let lead = buf.get(..5.min(buf.len())).unwrap_or(&[]);
             if !b"HTTP/".starts_with(lead) {
@@ -167,7 +207,11 @@ impl ResponseHead {
             self.advance(lf);
             self.in_headers = true;
         }
-        self.fields(buf, limits)
+        let status = self.fields(buf, limits)?;
+        if let (Status::Complete { len }, true) = (status, whole) {
+            self.remember(buf.get(..len).unwrap_or_default());
+        }
+        Ok(status)
     }
 
     /// As [`ResponseHead::parse`] for the head of a CGI answer (RFC 3875 section 6): header lines, behind a status line where

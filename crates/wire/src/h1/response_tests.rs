@@ -83,3 +83,51 @@ fn limits_and_messages() {
     let error = parse(text).1.unwrap_err();
     assert_eq!(error.message(text), b"upstream sent invalid header: \"A\\x20...\"");
 }
+
+#[test]
+fn a_head_that_comes_again_means_the_same() {
+    let texts: [&[u8]; 6] = [
+        b"HTTP/1.1 200 OK\r\nServer: a\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nServer: a\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nServer: b\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 404 Not Found\r\nServer: a\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nServer: a\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n",
+    ];
+    let limits = Limits::default();
+    let mut head = ResponseHead::new();
+    for first in texts {
+        for second in texts {
+            let _ = head.parse(first, &limits);
+            head.reset();
+            let again = head.parse(second, &limits);
+            let mut fresh = ResponseHead::new();
+            assert_eq!(again, fresh.parse(second, &limits));
+            assert_eq!((head.line, &head.headers), (fresh.line, &fresh.headers));
+            head.reset();
+        }
+    }
+    let _ = head.parse(texts[0], &limits);
+    head.reset();
+    assert_eq!(head.parse(texts[0], &Limits { size: 20, ..limits }), Err(ResponseError::TooLarge));
+    head.reset();
+    assert_eq!(head.parse(texts[0], &Limits { max_headers: 1, ..limits }), Err(ResponseError::TooLarge));
+}
+
+#[test]
+fn a_head_in_pieces_may_be_the_last_one_again() {
+    let text = b"HTTP/1.1 200 OK\r\nServer: a\r\nX: y\r\n\r\nbody";
+    let limits = Limits::default();
+    let mut head = ResponseHead::new();
+    assert_eq!(head.parse(text, &limits), Ok(Status::Complete { len: text.len() - 4 }));
+    let expected = head.headers.clone();
+    for cut in 0..text.len() {
+        head.reset();
+        let first = head.parse(&text[..cut], &limits);
+        if cut < text.len() - 4 {
+            assert_eq!(first, Ok(Status::Partial), "{cut}");
+            assert_eq!(head.parse(text, &limits), Ok(Status::Complete { len: text.len() - 4 }), "{cut}");
+        }
+        assert_eq!(head.headers, expected, "{cut}");
+    }
+}
