@@ -2,6 +2,7 @@
 
 use crate::caching::fill;
 use crate::caching::serve;
+use crate::channel::Channel;
 use crate::connection::UpstreamConnection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
@@ -52,6 +53,8 @@ pub struct Attempt<'a> {
     watch: bool,
     /// Informational answers so far.
     interim: u32,
+    /// The server has said that it did nothing with the request.
+    unprocessed: bool,
 }
 
 const CONNECTING: &str = "connecting to upstream";
@@ -76,7 +79,7 @@ impl<'a> Attempt<'a> {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         // A body that still comes would be mistaken for the client's end.
         let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_)) && !exchange.is_kept();
-        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0 };
+        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, unprocessed: false };
         attempt.go().await
     }
 
@@ -96,7 +99,13 @@ impl<'a> Attempt<'a> {
             let now = now_ms();
             self.exchange.record.update(now, |t, elapsed| t.connect = Some(elapsed));
             match self.head(&mut connection).await {
-                Ok(answer) => return self.answer(connection, answer).await,
+                Ok(mut answer) => {
+                    let bare = connection.channel.has_ended() && self.exchange.scratch.input.len() == answer.length;
+                    if bare && !self.exchange.encoded.to_head {
+                        answer.content_length.get_or_insert(0);
+                    }
+                    return self.answer(connection, answer).await;
+                }
                 Err(Problem::Client(outcome)) => {
                     self.finish(0);
                     return End::Client(outcome);
@@ -119,7 +128,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failure(&self, condition: u32, status: u16) -> Failure {
-        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed }
+        Failure { condition, status, sent: self.sender.sent > 0 && !self.unprocessed, consumed: self.sender.consumed }
     }
 
     /// Whether this try may be made anew on a fresh connection: an idle one that died on the way says nothing about its server.
@@ -194,7 +203,7 @@ impl<'a> Attempt<'a> {
                 self.finish(499);
                 Err(End::Client(outcome))
             }
-            Some(Ok(stream)) => Ok(UpstreamConnection::new(stream, now_ms())),
+            Some(Ok(stream)) => Ok(UpstreamConnection::new(Channel::new(stream, self.exchange.route.dialect.kind()), now_ms())),
             Some(Err(Unopened::Shake(Fault::Internal))) => {
                 self.finish(0);
                 Err(End::Client(Outcome::Status(500)))
@@ -233,6 +242,7 @@ impl<'a> Attempt<'a> {
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
+        connection.channel.begin(self.exchange.route.plan.buffer_size);
         connection.set_timer(self.exchange.limits().send);
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
     }
@@ -243,7 +253,7 @@ impl<'a> Attempt<'a> {
         }
         let before = self.sender.sent;
         let exchange = &*self.exchange;
-        match self.sender.poll(cx, &mut connection.stream, &exchange.scratch.out, &exchange.request) {
+        match self.sender.poll(cx, &mut connection.channel, &exchange.scratch.out, &exchange.request) {
             Poll::Ready(Ok(())) => {
                 exchange.request.action.set(READING_HEAD);
                 connection.set_timer(exchange.limits().read);
@@ -263,18 +273,21 @@ impl<'a> Attempt<'a> {
     fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Result<Answer, Problem>> {
         self.poll_send(cx, connection)?;
         loop {
-            match connection.stream.poll_read(cx, &mut self.exchange.scratch.input) {
+            match connection.channel.poll_receive(cx, &mut self.exchange.scratch.input) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(n)) => {
                     self.exchange.record.update(0, |t, _| t.received += n as u64);
                     let interim = self.interim;
-                    let result = self.parse();
+                    let result = self.parse().or_else(|| self.fault(connection));
                     // An upstream that only says that it is still there is not waited for any longer.
                     if result.is_some() || self.interim == interim {
                         connection.set_timer(self.exchange.limits().read);
                     }
                     if let Some(result) = result {
                         return Poll::Ready(result);
+                    }
+                    if connection.channel.is_framed() {
+                        self.poll_send(cx, connection)?;
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -296,6 +309,14 @@ impl<'a> Attempt<'a> {
             return Poll::Ready(Err(Problem::Client(self.gone())));
         }
         Poll::Pending
+    }
+
+    /// What is wrong with the frames that came instead of a head.
+    fn fault(&mut self, connection: &UpstreamConnection) -> Option<Result<Answer, Problem>> {
+        let line = connection.channel.fault()?;
+        self.request().action.set(READING_HEAD);
+        self.unprocessed = connection.channel.is_unprocessed();
+        Some(Err(Problem::Server(next::INVALID_HEADER, 502, line.into())))
     }
 
     /// The upstream closed before its head was whole.
@@ -391,7 +412,12 @@ impl<'a> Attempt<'a> {
 
     /// Keeps the connection of an answer that needs no reading.
     fn keep_whole(&self, connection: UpstreamConnection, answer: &Answer) {
-        let bare = matches!(answer.body, Framing::Empty) && self.exchange.scratch.input.len() == answer.length;
+        let bare = match answer.body {
+            Framing::Empty => true,
+            Framing::Frames(_) => connection.channel.is_clean(),
+            _ => false,
+        };
+        let bare = bare && self.exchange.scratch.input.len() == answer.length;
         if bare && answer.keep_alive && self.sender.is_done() {
             self.exchange.keep(&self.lease.peer, connection);
         }
