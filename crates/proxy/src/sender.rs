@@ -257,8 +257,22 @@ impl Sender {
         self.buffer.clear();
         self.written = 0;
         let mut data = Vec::new();
+        ready!(self.poll_body(cx, request, &mut data))?;
+        push_framed(&mut self.buffer, &data, self.envelope);
+        if self.client_ended {
+            self.buffer.extend_from_slice(match self.envelope {
+                Envelope::Bare => &[],
+                Envelope::Chunks => LAST,
+                Envelope::Records => records::body_end(0),
+            });
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Appends what is there of the client's body to `data`; pending while that is empty.
+    fn poll_body(&mut self, cx: &mut Context<'_>, request: &Rc<Request>, data: &mut Vec<u8>) -> Poll<Result<(), Outcome>> {
         while !self.client_ended && data.len() < STREAM_BUFFER {
-            match request.wire.poll_body(cx, request, &mut data, STREAM_BUFFER) {
+            match request.wire.poll_body(cx, request, data, STREAM_BUFFER) {
                 Poll::Ready(Ok(BodyRead::End)) => {
                     self.client_ended = true;
                     request.body.borrow().set_state(BodyState::Discarded);
@@ -272,14 +286,6 @@ impl Sender {
                 Poll::Pending if data.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             }
-        }
-        push_framed(&mut self.buffer, &data, self.envelope);
-        if self.client_ended {
-            self.buffer.extend_from_slice(match self.envelope {
-                Envelope::Bare => &[],
-                Envelope::Chunks => LAST,
-                Envelope::Records => records::body_end(0),
-            });
         }
         Poll::Ready(Ok(()))
     }

@@ -151,16 +151,21 @@ impl Link {
     /// Takes the answer out of its frames.
     fn take(&mut self, input: &mut Vec<u8>) {
         self.client.tick(clock::monotonic_ms() / 1000);
-        let mut used = 0;
+        let (mut used, mut kept) = (0, input.len());
         while self.fault.is_none() {
             match self.client.poll(self.raw.get(used..).unwrap_or_default(), &mut self.out) {
-                Err(failure) => self.fault = Some(failure.text),
+                Err(failure) => {
+                    // What came with it is not passed on, so that nobody takes it for all.
+                    input.truncate(kept);
+                    self.fault = Some(failure.text);
+                }
                 Ok(poll) => {
                     used += poll.used;
                     match poll.event {
                         None => break,
                         Some(Event::Head { status, end }) => {
                             push_head(status, self.client.fields().iter(), input);
+                            kept = input.len();
                             self.ended = end;
                         }
                         Some(Event::Data { data, end }) => {

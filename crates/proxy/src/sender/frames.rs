@@ -104,23 +104,26 @@ impl Sender {
     }
 
     fn queue_client(&mut self, cx: &mut Context<'_>, link: &mut Link, request: &Rc<Request>) -> Result<Queued, SendError> {
-        let rest = self.buffer.get(self.written..).unwrap_or_default();
-        if !rest.is_empty() || self.client_ended {
-            let sent = link.data(rest, self.client_ended);
-            self.written += sent;
-            return Ok(match sent {
-                _ if sent == rest.len() && self.client_ended => Queued::All,
-                0 => Queued::Blocked,
-                _ => Queued::More,
-            });
+        let quota = link.quota();
+        if !self.client_ended && quota > self.buffer.len() - self.written {
+            let mut data = std::mem::take(&mut self.buffer);
+            data.drain(..std::mem::take(&mut self.written));
+            let polled = self.poll_body(cx, request, &mut data);
+            self.buffer = data;
+            if let Poll::Ready(Err(outcome)) = polled {
+                return Err(SendError::Client(outcome));
+            }
         }
-        if link.quota() == 0 {
+        let rest = self.buffer.get(self.written..).unwrap_or_default();
+        if rest.is_empty() && !self.client_ended {
             return Ok(Queued::Blocked);
         }
-        match self.poll_take(cx, request) {
-            Poll::Pending => Ok(Queued::Blocked),
-            Poll::Ready(Ok(())) => Ok(Queued::More),
-            Poll::Ready(Err(outcome)) => Err(SendError::Client(outcome)),
-        }
+        let sent = link.data(rest, self.client_ended);
+        self.written += sent;
+        Ok(match sent {
+            _ if sent == rest.len() && self.client_ended => Queued::All,
+            0 => Queued::Blocked,
+            _ => Queued::More,
+        })
     }
 }

@@ -161,7 +161,7 @@ impl Client {
             partial: Vec::new(),
             fields: Fields::default(),
             limits: Limits::default(),
-            decoder: Decoder::new(0),
+            decoder: Decoder::lenient(0),
             encoder: Encoder::default(),
             budget: Budget::default(),
             first_window: DEFAULT_WINDOW,
