@@ -228,6 +228,11 @@ pub trait Dialect {
         Kind::Bytes
     }
 
+    /// Whether its early hints are the client's.
+    fn has_hints(&self) -> bool {
+        false
+    }
+
     /// The port of URLs without one.
     fn default_port(&self) -> u16;
 

@@ -21,6 +21,7 @@ pub mod grpc;
 pub mod handler;
 pub mod headers;
 pub mod hidden;
+pub mod hints;
 pub mod limits;
 pub mod memc;
 pub mod memcached;

@@ -13,7 +13,7 @@ use http::connection::{BodyError, BodyRead};
 use http::core::default;
 use http::http2::Http2Output;
 use http::tunnel::Tunnel;
-use http::{Downstream, Request};
+use http::{Downstream, Headers, Request};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, ErrorKind};
@@ -394,8 +394,8 @@ impl Downstream for Stream {
         self.account(request, before);
     }
 
-    fn write_interim(&self, _: &Request, status: u16) {
-        self.conn.with_codec(|codec, out| codec.respond(self.id, status, [], false, out));
+    fn write_interim(&self, _: &Request, status: u16, headers: &Headers) {
+        head_out::write_interim(&self.conn, self.id, status, headers);
         self.conn.kick();
     }
 

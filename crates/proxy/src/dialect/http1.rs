@@ -127,6 +127,10 @@ impl Dialect for Http1 {
         b"https://"
     }
 
+    fn has_hints(&self) -> bool {
+        true
+    }
+
     fn default_port(&self) -> u16 {
         80
     }

@@ -129,6 +129,10 @@ impl Dialect for Http2 {
         Kind::Frames
     }
 
+    fn has_hints(&self) -> bool {
+        true
+    }
+
     fn default_port(&self) -> u16 {
         if self.grpc { 0 } else { 80 }
     }
