@@ -45,6 +45,8 @@ pub struct Stream {
     body_bad: Cell<bool>,
     /// The head has been written.
     answered: Cell<bool>,
+    /// The answer says that something is wrong.
+    refused: Cell<bool>,
     /// The answer is complete in the queue.
     pub(super) ended: Cell<bool>,
     /// END_STREAM was sent.
@@ -89,6 +91,7 @@ impl Stream {
             body_ended: Cell::new(body_ended),
             body_bad: Cell::new(false),
             answered: Cell::new(false),
+            refused: Cell::new(false),
             ended: Cell::new(false),
             closed: Cell::new(false),
             done: Cell::new(false),
@@ -206,7 +209,7 @@ impl Stream {
     fn send_content(&self, quota: usize) {
         let mut output = self.output.borrow_mut();
         let queued = output.queued();
-        let whole = self.ended.get() && self.trailers.borrow().is_empty();
+        let whole = self.ended.get() && self.trailers.borrow().is_empty() && !self.is_answered_early();
         let sent = match output.next() {
             Next::Memory(bytes) => {
                 let part = bytes.get(..quota).unwrap_or(bytes);
@@ -243,19 +246,33 @@ impl Stream {
         if !self.ended.get() || self.output.borrow().queued() > 0 {
             return;
         }
-        if !self.closed.replace(true) {
-            let trailers = self.trailers.take();
-            self.conn.with_codec(|codec, out| {
-                if trailers.is_empty() {
-                    codec.data(self.id, &[], true, out);
-                } else {
-                    codec.trailers(self.id, trailers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())), out);
-                }
-            });
+        if !self.is_answered_early() {
+            self.end();
         }
         if self.done.get() {
             self.leave();
         }
+    }
+
+    /// Whether the answer is there while the client still sends a body that nobody reads. Clients then stop sending; some of them wait
+    /// for ever when the answer's end comes alone and the reset later.
+    fn is_answered_early(&self) -> bool {
+        self.refused.get() && self.trailers.borrow().is_empty() && self.conn.codec.borrow().is_receiving(self.id)
+    }
+
+    /// Ends the answer.
+    fn end(&self) {
+        if self.closed.replace(true) {
+            return;
+        }
+        let trailers = self.trailers.take();
+        self.conn.with_codec(|codec, out| {
+            if trailers.is_empty() {
+                codec.data(self.id, &[], true, out);
+            } else {
+                codec.trailers(self.id, trailers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())), out);
+            }
+        });
     }
 
     fn account(&self, request: &Request, before: u64) {
@@ -319,6 +336,7 @@ impl OpenStream for Stream {
         if self.leaving.get() {
             let over = self.watch().write_expired() || !self.conn.codec.borrow().is_receiving(self.id);
             if over {
+                self.end();
                 self.close();
             }
             return;
@@ -358,6 +376,7 @@ impl Downstream for Stream {
         let before = self.conn.out.borrow().len();
         let end = head_out::write(&self.conn, self.id, self.extended.get(), request);
         self.answered.set(true);
+        self.refused.set(request.response.borrow().status >= 400);
         if end {
             self.ended.set(true);
             self.closed.set(true);
