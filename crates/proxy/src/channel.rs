@@ -6,22 +6,13 @@
 
 pub mod link;
 
-use crate::dialect::Framing;
+use crate::dialect::{Framing, Kind};
 use link::Link;
 use net::stream::Stream;
 use std::borrow::Cow;
 use std::io;
 use std::task::{Context, Poll};
 use wire::chunked::Step;
-
-/// How messages are told apart on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// By their own grammar.
-    Bytes,
-    /// By HTTP/2's frames.
-    Frames,
-}
 
 /// A connection as a carrier of messages.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! A connection to an upstream server, and the pool where it waits for its next request.
 
-use crate::channel::{Channel, Kind};
+use crate::channel::Channel;
+use crate::dialect::Kind;
 use crate::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};

@@ -13,7 +13,6 @@ pub mod redis2;
 pub mod scgi;
 pub mod uwsgi;
 
-use crate::channel::Kind;
 use crate::url::Url;
 use base::log::Level;
 use http::{Outcome, Request};
@@ -36,6 +35,15 @@ pub enum Sent {
     Length(u64),
     /// Unknown; chunks if the protocol has them.
     Stream,
+}
+
+/// How messages are told apart on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By their own grammar.
+    Bytes,
+    /// By HTTP/2's frames.
+    Frames,
 }
 
 /// What a body is wrapped in on its way.

@@ -1,5 +1,7 @@
 //! One stream of an HTTP/2 connection: the wire of one request.
 
+mod ending;
+
 use super::connection::{H2, OpenStream};
 use super::head_out;
 use super::received::Received;
@@ -133,55 +135,6 @@ impl Stream {
         self.waiting.poll(self.watch(), cx);
     }
 
-    /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
-    pub fn finish(&self, abort: bool) {
-        self.done.set(true);
-        self.body.take();
-        // What a tunnel has sent is whole when its handler ends.
-        self.ended.set(self.ended.get() || self.tunneled.get());
-        if abort || self.lost.get() || !self.ended.get() {
-            return self.close();
-        }
-        self.conn.codec.borrow_mut().discard(self.id);
-        self.waiting.clear();
-        // Mostly all of it leaves at once; the connection looks after what does not.
-        self.stop_waiting(Watch::write_by);
-        self.conn.unattended.set(self.conn.unattended.get() + 1);
-        self.unattended.set(true);
-        if self.closed.get() { self.leave() } else { self.ready() }
-    }
-
-    /// The answer has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
-    /// write to for a failure.
-    fn leave(&self) {
-        let sends = self.reset_after.get().is_none() && self.conn.codec.borrow().is_receiving(self.id);
-        if !sends {
-            self.close();
-        } else if !self.leaving.replace(true) {
-            self.watch().write_by(clock::monotonic_ms().saturating_add(LINGER));
-            self.conn.attend(self.watch());
-        }
-    }
-
-    /// Leaves the connection. What is not complete is reset.
-    fn close(&self) {
-        if self.conn.streams.borrow_mut().remove(&self.id).is_none() {
-            return;
-        }
-        if self.unattended.replace(false) {
-            self.conn.unattended.set(self.conn.unattended.get().saturating_sub(1));
-        }
-        // nginx's words for a client that was too slow, where the answer is not whole.
-        let late = (self.timed_out.get() && !self.closed.get()).then_some(ErrorCode::PROTOCOL_ERROR);
-        self.conn.with_codec(|codec, out| {
-            if let Some(code) = self.reset_after.get().or(late) {
-                codec.reset(self.id, code, out);
-            }
-            codec.close(self.id, out);
-        });
-        self.conn.kick();
-    }
-
     /// There is something to send.
     pub fn ready(&self) {
         if self.output.borrow().queued() == 0 {
@@ -239,40 +192,6 @@ impl Stream {
         self.reset_after.set(Some(code));
         self.lose();
         self.close();
-    }
-
-    /// Ends the stream once its content has left.
-    fn end_if_empty(&self) {
-        if !self.ended.get() || self.output.borrow().queued() > 0 {
-            return;
-        }
-        if !self.is_answered_early() {
-            self.end();
-        }
-        if self.done.get() {
-            self.leave();
-        }
-    }
-
-    /// Whether the answer is there while the client still sends a body that nobody reads. Clients then stop sending; some of them wait
-    /// for ever when the answer's end comes alone and the reset later.
-    fn is_answered_early(&self) -> bool {
-        self.refused.get() && self.trailers.borrow().is_empty() && self.conn.codec.borrow().is_receiving(self.id)
-    }
-
-    /// Ends the answer.
-    fn end(&self) {
-        if self.closed.replace(true) {
-            return;
-        }
-        let trailers = self.trailers.take();
-        self.conn.with_codec(|codec, out| {
-            if trailers.is_empty() {
-                codec.data(self.id, &[], true, out);
-            } else {
-                codec.trailers(self.id, trailers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())), out);
-            }
-        });
     }
 
     fn account(&self, request: &Request, before: u64) {

@@ -1,8 +1,7 @@
 //! HTTP/2 to the upstream (RFC 9113), for `proxy_pass` and `grpc_pass`. The channel makes frames of it.
 
 use super::http1::{NEVER_COPIED, clean, has_control};
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Keeping, Question, Sent, method};
-use crate::channel::Kind;
+use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Keeping, Kind, Question, Sent, method};
 use crate::channel::link::is_foreign;
 use crate::hidden::Hidden;
 use crate::limits::MAX_HEADERS;

@@ -66,7 +66,7 @@ impl Client {
             }
         }
         let Some(head) = FrameHead::parse(rest) else { return Ok(None) };
-        self.expect(head)?;
+        self.allows(head)?;
         let payload = rest.get(frame::HEAD..).unwrap_or(&[]);
         match head.kind {
             kind::DATA => self.data_frame(head, payload, out),
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Whether a frame of this kind and stream may come now.
-    fn expect(&self, head: FrameHead) -> Result<(), Failure> {
+    fn allows(&self, head: FrameHead) -> Result<(), Failure> {
         let continued = head.kind == kind::CONTINUATION;
         let early = head.kind == kind::DATA && !self.stream.answered;
         if continued != self.block.is_some() || early {
