@@ -132,6 +132,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::caching::keeper::MODULE,
         proxy::proxy::MODULE,
         proxy::fastcgi::MODULE,
+        proxy::grpc::MODULE,
         proxy::uwsgi::MODULE,
         proxy::scgi::MODULE,
         proxy::memcached::MODULE,

@@ -2,6 +2,7 @@
 
 use crate::connection::{BodyError, BodyRead};
 use crate::core::{TempPath, default};
+use crate::headers::Headers;
 use crate::line::Version;
 use crate::log_request;
 use crate::request::Request;
@@ -266,7 +267,7 @@ pub fn read(request: &Rc<Request>) -> Step {
 /// Answers `Expect: 100-continue`, once, on the first need of the body.
 pub fn send_continue(request: &Rc<Request>) {
     if request.flags.expects_continue.replace(false) && request.version() >= Version::Http11 && !request.flags.header_sent.get() {
-        request.wire.write_interim(request, 100);
+        request.wire.write_interim(request, 100, &Headers::default());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client's side of a request: who it is, and the wire to it.
 
 use crate::chain::Chain;
+use crate::headers::Headers;
 use crate::request::Request;
 use crate::tls::TlsInfo;
 use std::cell::{Cell, RefCell};
@@ -140,8 +141,8 @@ pub trait Downstream {
 
     /// Sends an informational response such as 100 or 103 before the head.
     /// Nothing, where no client waits.
-    fn write_interim(&self, request: &Request, status: u16) {
-        let _ = (request, status);
+    fn write_interim(&self, request: &Request, status: u16, headers: &Headers) {
+        let _ = (request, status, headers);
     }
 
     /// Bytes that are waiting to be sent; none, where the answer stays in memory.

@@ -182,6 +182,8 @@ core_fields! {
         if_modified_since: IfModifiedSince,
         /// `etag`
         etag: bool,
+        /// `early_hints`: one value must be neither empty nor "0"
+        early_hints: Rc<Vec<Complex>>,
         /// `max_ranges`
         max_ranges: u64,
         /// `log_not_found`

@@ -13,6 +13,7 @@ pub mod connection;
 pub mod content_type;
 pub mod contexts;
 pub mod core;
+mod early_hints;
 pub mod flags;
 pub mod headers;
 pub mod http2;

@@ -1,16 +1,19 @@
 //! One try of one server: connect, send, read the head, pass the answer on.
 
+mod connect;
+
 use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::UpstreamConnection;
 use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
+use crate::hints;
 use crate::limits::{MAX_INTERIM, default};
 use crate::reading::read_on;
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
-use crate::secure::handshake::{self, Fault, trouble};
+use crate::secure::handshake::trouble;
 use crate::sender::{SendError, Sender, Source};
 use crate::settings::next;
 use crate::tee::Tee;
@@ -19,11 +22,8 @@ use base::clock;
 use base::errno;
 use base::log::Level;
 use http::{Outcome, log_request};
-use net::address::SocketAddress;
 use std::io;
-use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 /// How a try ended.
 pub enum End {
@@ -52,6 +52,10 @@ pub struct Attempt<'a> {
     watch: bool,
     /// Informational answers so far.
     interim: u32,
+    /// Bytes of early hints so far.
+    hints: usize,
+    /// The server has said that it did nothing with the request.
+    unprocessed: bool,
 }
 
 const CONNECTING: &str = "connecting to upstream";
@@ -59,12 +63,6 @@ const SENDING: &str = "sending request to upstream";
 const READING_HEAD: &str = "reading response header from upstream";
 const READING: &str = "reading upstream";
 const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
-
-/// Why there is no connection.
-enum Unopened {
-    Connect(io::Error),
-    Shake(Fault),
-}
 
 fn now_ms() -> u64 {
     clock::monotonic_ms()
@@ -76,7 +74,7 @@ impl<'a> Attempt<'a> {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         // A body that still comes would be mistaken for the client's end.
         let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_)) && !exchange.is_kept();
-        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0 };
+        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
         attempt.go().await
     }
 
@@ -96,7 +94,13 @@ impl<'a> Attempt<'a> {
             let now = now_ms();
             self.exchange.record.update(now, |t, elapsed| t.connect = Some(elapsed));
             match self.head(&mut connection).await {
-                Ok(answer) => return self.answer(connection, answer).await,
+                Ok(mut answer) => {
+                    let bare = connection.channel.has_ended() && self.exchange.scratch.input.len() == answer.length;
+                    if bare && !self.exchange.encoded.to_head {
+                        answer.content_length.get_or_insert(0);
+                    }
+                    return self.answer(connection, answer).await;
+                }
                 Err(Problem::Client(outcome)) => {
                     self.finish(0);
                     return End::Client(outcome);
@@ -119,7 +123,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failure(&self, condition: u32, status: u16) -> Failure {
-        Failure { condition, status, sent: self.sender.sent > 0, consumed: self.sender.consumed }
+        Failure { condition, status, sent: self.sender.sent > 0 && !self.unprocessed, consumed: self.sender.consumed }
     }
 
     /// Whether this try may be made anew on a fresh connection: an idle one that died on the way says nothing about its server.
@@ -154,68 +158,6 @@ impl<'a> Attempt<'a> {
         self.exchange.take_idle(&self.lease.peer)
     }
 
-    async fn connect(&self) -> Result<UpstreamConnection, End> {
-        let request = self.exchange.request.clone();
-        request.action.set(CONNECTING);
-        let plan = &self.exchange.route.plan;
-        let target = self.lease.peer.server.address.clone();
-        let limit = Duration::from_millis(self.exchange.limits().connect);
-        let options = net::connect::Options {
-            timeout: Some(limit),
-            bind: self.exchange.local().filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
-            transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
-            keepalive: plan.socket_keepalive,
-            receive_buffer: plan.socket_rcvbuf,
-            send_buffer: plan.socket_sndbuf,
-        };
-        let secure = self.exchange.route.secure.as_ref().zip(self.exchange.secure.as_ref());
-        let mut connecting = pin!(async {
-            let began = tokio::time::Instant::now();
-            let stream = net::connect::connect(&target, options).await.map_err(Unopened::Connect)?;
-            // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
-            let _ = stream.set_no_delay(true);
-            let Some((secured, target)) = secure else { return Ok(stream) };
-            let left = limit.saturating_sub(began.elapsed());
-            handshake::shake(&request, secured, target, &[&self.exchange.upstream.name, &self.lease.peer.server.name], stream, left)
-                .await
-                .map_err(Unopened::Shake)
-        });
-        let watch = self.watch;
-        let result = std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
-            }
-            if watch && request.wire.poll_gone(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
-        });
-        let result = result.await;
-        match result {
-            None => {
-                let outcome = self.gone();
-                self.finish(499);
-                Err(End::Client(outcome))
-            }
-            Some(Ok(stream)) => Ok(UpstreamConnection::new(stream, now_ms())),
-            Some(Err(Unopened::Shake(Fault::Internal))) => {
-                self.finish(0);
-                Err(End::Client(Outcome::Status(500)))
-            }
-            Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
-            Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
-            Some(Err(Unopened::Connect(error))) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
-            }
-            Some(Err(Unopened::Connect(error))) => {
-                let what = errno::describe(&error);
-                // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
-                let at_once = matches!(&target, SocketAddress::Unix(_)) || errno::is_local(&error);
-                let line = if at_once { format!("connect() to {target} failed {what}") } else { format!("connect() failed {what}") };
-                let level = errno::severity(&error).max(Level::Crit);
-                self.request().log(level, line.as_bytes());
-                Err(self.failed(next::ERROR, 502, b""))
-            }
-        }
-    }
-
     fn gone(&self) -> Outcome {
         self.request().flags.client_gone.set(true);
         self.request().log(Level::Info, b"client prematurely closed connection, so upstream connection is closed too");
@@ -233,6 +175,7 @@ impl<'a> Attempt<'a> {
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
+        connection.channel.begin(self.exchange.route.plan.buffer_size);
         connection.set_timer(self.exchange.limits().send);
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
     }
@@ -243,7 +186,7 @@ impl<'a> Attempt<'a> {
         }
         let before = self.sender.sent;
         let exchange = &*self.exchange;
-        match self.sender.poll(cx, &mut connection.stream, &exchange.scratch.out, &exchange.request) {
+        match self.sender.poll(cx, &mut connection.channel, &exchange.scratch.out, &exchange.request) {
             Poll::Ready(Ok(())) => {
                 exchange.request.action.set(READING_HEAD);
                 connection.set_timer(exchange.limits().read);
@@ -263,18 +206,21 @@ impl<'a> Attempt<'a> {
     fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Result<Answer, Problem>> {
         self.poll_send(cx, connection)?;
         loop {
-            match connection.stream.poll_read(cx, &mut self.exchange.scratch.input) {
+            match connection.channel.poll_receive(cx, &mut self.exchange.scratch.input) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(n)) => {
                     self.exchange.record.update(0, |t, _| t.received += n as u64);
                     let interim = self.interim;
-                    let result = self.parse();
+                    let result = self.parse().or_else(|| self.fault(connection));
                     // An upstream that only says that it is still there is not waited for any longer.
                     if result.is_some() || self.interim == interim {
                         connection.set_timer(self.exchange.limits().read);
                     }
                     if let Some(result) = result {
                         return Poll::Ready(result);
+                    }
+                    if connection.channel.is_framed() {
+                        self.poll_send(cx, connection)?;
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -298,6 +244,14 @@ impl<'a> Attempt<'a> {
         Poll::Pending
     }
 
+    /// What is wrong with the frames that came instead of a head.
+    fn fault(&mut self, connection: &UpstreamConnection) -> Option<Result<Answer, Problem>> {
+        let line = connection.channel.fault()?;
+        self.request().action.set(READING_HEAD);
+        self.unprocessed = connection.channel.is_unprocessed();
+        Some(Err(Problem::Server(next::INVALID_HEADER, 502, line.into())))
+    }
+
     /// The upstream closed before its head was whole.
     fn ended(&self) -> Problem {
         self.request().action.set(READING_HEAD);
@@ -315,6 +269,7 @@ impl<'a> Attempt<'a> {
                 Ok(Head::Interim(_)) if self.interim >= MAX_INTERIM => b"upstream sent too many informational responses".to_vec(),
                 Ok(Head::Interim(length)) => {
                     self.interim += 1;
+                    self.hints += hints::pass(&exchange.request, &exchange.route, scratch, length, self.hints);
                     scratch.input.drain(..length.min(scratch.input.len()));
                     scratch.parser.reset();
                     if scratch.input.is_empty() {
@@ -391,7 +346,12 @@ impl<'a> Attempt<'a> {
 
     /// Keeps the connection of an answer that needs no reading.
     fn keep_whole(&self, connection: UpstreamConnection, answer: &Answer) {
-        let bare = matches!(answer.body, Framing::Empty) && self.exchange.scratch.input.len() == answer.length;
+        let bare = match answer.body {
+            Framing::Empty => true,
+            Framing::Frames(_) => connection.channel.is_clean(),
+            _ => false,
+        };
+        let bare = bare && self.exchange.scratch.input.len() == answer.length;
         if bare && answer.keep_alive && self.sender.is_done() {
             self.exchange.keep(&self.lease.peer, connection);
         }

@@ -1,9 +1,10 @@
 //! A connection to an upstream server, and the pool where it waits for its next request.
 
+use crate::channel::Channel;
+use crate::dialect::Kind;
 use crate::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};
-use net::stream::Stream;
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,8 +17,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A connection with its timer, which moves into the pool and out with it, so that waiting allocates nothing.
 #[derive(Debug)]
 pub struct UpstreamConnection {
-    /// The socket.
-    pub stream: Stream,
+    /// What carries messages over it.
+    pub channel: Channel,
     timer: Pin<Box<Sleep>>,
     /// When the timer rings, on the cached clock: at the deadline, or before it if the deadline has moved since.
     armed_ms: u64,
@@ -35,11 +36,11 @@ pub struct UpstreamConnection {
 impl UpstreamConnection {
     /// A fresh connection.
     #[must_use]
-    pub fn new(stream: Stream, now_ms: u64) -> UpstreamConnection {
+    pub fn new(channel: Channel, now_ms: u64) -> UpstreamConnection {
         const FIRST: u64 = 60_000;
         let timer = Box::pin(sleep_until(Instant::now() + Duration::from_millis(FIRST)));
         let (armed_ms, deadline_ms) = (now_ms + FIRST, now_ms + FIRST);
-        UpstreamConnection { stream, timer, armed_ms, deadline_ms, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
+        UpstreamConnection { channel, timer, armed_ms, deadline_ms, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
     }
 
     /// Lets the timer run out `ms` milliseconds from now.
@@ -76,13 +77,13 @@ impl UpstreamConnection {
 impl Drop for UpstreamConnection {
     fn drop(&mut self) {
         // A server that does not hear it may think that somebody cut the connection. It may have gone itself.
-        let _ = self.stream.close_notify();
+        let _ = self.channel.stream().close_notify();
     }
 }
 
 impl Idle for UpstreamConnection {
     fn is_alive(&self) -> bool {
-        clock::monotonic_ms() <= self.idle_until_ms && self.stream.is_quiet()
+        clock::monotonic_ms() <= self.idle_until_ms && self.channel.stream().is_quiet()
     }
 }
 
@@ -94,6 +95,8 @@ pub struct Key {
     pub address: Rc<str>,
     /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
+    /// How messages are told apart.
+    pub kind: Kind,
     /// What its TLS stands for.
     pub secure: Option<Identity>,
     /// The local address that was asked for.
@@ -154,6 +157,7 @@ impl Keepalive {
         }
         let idle = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         connection.idle_until_ms = now_ms.saturating_add(idle);
+        connection.channel.rest();
         self.pool.pool.put(key, connection, timeout);
         if !self.pool.tended.replace(true) {
             tokio::task::spawn_local(tend(Rc::downgrade(&self.pool)));

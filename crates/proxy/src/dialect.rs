@@ -5,8 +5,10 @@
 pub mod fastcgi;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod memc;
 pub mod memcached;
+pub mod method;
 pub mod redis2;
 pub mod scgi;
 pub mod uwsgi;
@@ -33,6 +35,15 @@ pub enum Sent {
     Length(u64),
     /// Unknown; chunks if the protocol has them.
     Stream,
+}
+
+/// How messages are told apart on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By their own grammar.
+    Bytes,
+    /// By HTTP/2's frames.
+    Frames,
 }
 
 /// What a body is wrapped in on its way.
@@ -73,6 +84,8 @@ pub struct Job<'a> {
     pub body: Sent,
     /// The answer may be kept in a cache: what the client's conditions and ranges are replaced by.
     pub keeping: Option<Keeping<'a>>,
+    /// It goes over TLS.
+    pub secure: bool,
 }
 
 /// How an answer is asked for that a cache may keep: whole, or whether an old one still holds.
@@ -218,6 +231,16 @@ pub trait Dialect {
         self.scheme()
     }
 
+    /// How its messages are told apart on a connection.
+    fn kind(&self) -> Kind {
+        Kind::Bytes
+    }
+
+    /// Whether its early hints are the client's.
+    fn has_hints(&self) -> bool {
+        false
+    }
+
     /// The port of URLs without one.
     fn default_port(&self) -> u16;
 
@@ -275,6 +298,8 @@ pub enum Framing {
     Records(Body),
     /// Redis replies.
     Replies(Replies),
+    /// HTTP/2's frames, which the channel knows; this many bytes are left if it is known.
+    Frames(Option<u64>),
     /// Everything until the upstream closes.
     UntilClose,
 }
@@ -291,6 +316,7 @@ impl Framing {
             Framing::Records(body) => body.next(input).map_err(|error| Cow::Owned(error.message().into_bytes())),
             Framing::Replies(replies) => replies.next(input).map_err(|error| redis2::invalid(input, error.at)),
             _ if input.is_empty() => Ok(Step::Partial),
+            Framing::Frames(_) => Ok(Step::Data { start: 0, end: input.len() }),
             Framing::Length(left) => {
                 let end = usize::try_from(*left).map_or(input.len(), |l| l.min(input.len()));
                 *left -= end as u64;

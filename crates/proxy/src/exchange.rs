@@ -111,7 +111,16 @@ impl Exchange {
         let encoded = self.url().and_then(|url| {
             let evaluated = self.evaluated.is_some();
             let (location, pass_headers) = (self.route.pass.location(), self.route.plan.pass_request_headers);
-            let job = Job { request: &self.request, location, pass_headers, url, evaluated, body: self.framing, keeping };
+            let job = Job {
+                request: &self.request,
+                location,
+                pass_headers,
+                url,
+                evaluated,
+                body: self.framing,
+                keeping,
+                secure: self.secure.is_some(),
+            };
             self.route.dialect.encode(&job, &mut out)
         });
         self.scratch.out = out;
@@ -293,7 +302,15 @@ impl Exchange {
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
         let host = self.target.as_ref().and_then(|target| target.host.clone());
-        Key { address: peer.server.name.clone(), protocol: self.scheme(), secure, local: self.local(), place, host }
+        Key {
+            address: peer.server.name.clone(),
+            protocol: self.scheme(),
+            kind: self.route.dialect.kind(),
+            secure,
+            local: self.local(),
+            place,
+            host,
+        }
     }
 }
 

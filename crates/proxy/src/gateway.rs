@@ -4,7 +4,7 @@ use crate::dialect::Dialect;
 use crate::dialect::gateway::{Param, Params};
 use crate::family::{self, Member};
 use crate::handler;
-use crate::pass::{self, Kind, Pass};
+use crate::pass::{self, Pass};
 use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
 use crate::secure::{self, plan::Plans};
@@ -99,23 +99,7 @@ fn pass<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
     if cx.location::<T>().common().pass.is_some() {
         return Err(cx.duplicate());
     }
-    let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
-    let url = match source.literal() {
-        None => None,
-        Some(text) => {
-            let parsed = pass::gateway_url(text, T::SCHEME, T::SECURE_SCHEME);
-            Some(parsed.map_err(|(what, rest)| cx.error_at(0, format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest))))?)
-        }
-    };
-    let made = Pass {
-        source,
-        text: cx.arg(0).into(),
-        url,
-        kind: Kind::Address(T::SCHEME, T::SECURE_SCHEME),
-        span: cx.directive.name.span,
-        location: OnceCell::new(),
-        upstream: OnceCell::new(),
-    };
+    let made = pass::read(cx, T::SCHEME, T::SECURE_SCHEME)?;
     cx.location::<T>().common().pass = Some(Rc::new(made));
     Ok(())
 }
@@ -154,7 +138,7 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(
     let plan = common.family.plan(T::PREFIX, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {
         "" => None,
-        _ => Plans::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX).map_err(error)?,
+        _ => Plans::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX, &[]).map_err(error)?,
     };
     if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
         at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::PREFIX));

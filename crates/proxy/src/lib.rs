@@ -1,4 +1,4 @@
-//! Reverse proxying: one exchange engine for all upstream protocols: HTTP/1.1, FastCGI, uwsgi, SCGI, memcached's and Redis's are
+//! Reverse proxying: one exchange engine for all upstream protocols: HTTP/1.1, HTTP/2, FastCGI, uwsgi, SCGI, memcached's and Redis's are
 //! its dialects.
 //!
 //! [`family`] has the directives that repeat by protocol, [`dialect`] what a protocol must say, [`exchange`] and its
@@ -8,6 +8,7 @@
 pub mod attempt;
 pub mod buffer;
 pub mod caching;
+pub mod channel;
 pub mod chosen;
 pub mod connection;
 pub mod dialect;
@@ -16,9 +17,11 @@ pub mod family;
 pub mod fastcgi;
 pub mod following;
 pub mod gateway;
+pub mod grpc;
 pub mod handler;
 pub mod headers;
 pub mod hidden;
+pub mod hints;
 pub mod limits;
 pub mod memc;
 pub mod memcached;

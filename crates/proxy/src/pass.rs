@@ -4,11 +4,12 @@ use crate::record::{Record, State};
 use crate::upstream::{Upstream, Upstreams};
 use crate::url::{self, Host, Url};
 use base::log::Level;
-use conf::tree::Span;
+use conf::row::Cx;
+use conf::tree::{Error, Span};
 use http::resolving::Resolving;
 use http::upstreams::Named;
 use http::{Request, log_request};
-use session::{Complex, Outcome};
+use session::{Complex, Outcome, Variables};
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -186,6 +187,23 @@ async fn find_address(
     })?;
     let upstream = lookup(request, state, &url, 0).await?;
     Ok((Some(url), upstream))
+}
+
+/// Reads a pass directive that names an address behind a scheme, the one for TLS, or none.
+///
+/// # Errors
+/// nginx's text for what is no address.
+pub fn read(cx: &Cx<'_>, scheme: &'static str, secure: &'static str) -> Result<Pass, Error> {
+    let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
+    let url = match source.literal() {
+        None => None,
+        Some(text) => {
+            let parsed = gateway_url(text, scheme, secure);
+            Some(parsed.map_err(|(what, rest)| cx.error_at(0, format!("{what} in upstream \"{}\"", String::from_utf8_lossy(rest))))?)
+        }
+    };
+    let (kind, span) = (Kind::Address(scheme, secure), cx.directive.name.span);
+    Ok(Pass { source, text: cx.arg(0).into(), url, kind, span, location: OnceCell::new(), upstream: OnceCell::new() })
 }
 
 /// Parses what the pass of a gateway says: an address behind a scheme, the one for TLS, or none.

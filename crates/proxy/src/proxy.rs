@@ -1,6 +1,8 @@
-//! `proxy_pass`: the module that speaks HTTP/1 to upstream servers.
+//! `proxy_pass`: the module that speaks HTTP to upstream servers.
 
+use crate::dialect::Dialect;
 use crate::dialect::http1::Http1;
+use crate::dialect::http2::{Http2, Wishes};
 use crate::handler;
 use crate::pass::Pass;
 use crate::record::Record;
@@ -9,7 +11,7 @@ use crate::route::{Route, Routed};
 use crate::rows;
 use crate::secure::plan::Plans;
 use crate::upstream::Upstreams;
-use crate::values::{Proxy, Redirects};
+use crate::values::{Proxy, Redirects, Version};
 use crate::variables;
 use conf::scope::Frame;
 use conf::tree::Error;
@@ -64,15 +66,15 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     }
     pass.settle(&at.main_conf::<Upstreams>(), 80).map_err(error)?;
     let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
-    let secure = Plans::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy").map_err(error)?;
-    let set = proxy.set_headers.clone().unwrap_or_default();
-    let dialect = Http1::new(proxy.version_11.unwrap_or(true), proxy.method.clone(), proxy.set_body.clone(), &set);
+    let version = proxy.version.unwrap_or_default();
+    let alpn: &[&'static [u8]] = if version == Version::Http2 { &[b"h2"] } else { &[] };
+    let secure = Plans::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy", alpn).map_err(error)?;
     let route = Rc::new(Route {
         plan,
         redirects: redirects(&proxy, &pass).map_err(error)?,
         pass,
         secure,
-        dialect: Box::new(dialect),
+        dialect: dialect(&proxy, version),
         cookies: CookieRules {
             domains: proxy.cookie_domains.clone().unwrap_or_default(),
             paths: proxy.cookie_paths.clone().unwrap_or_default(),
@@ -85,6 +87,15 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         at.content(move |request| handler::handle_current::<Proxy>(request, &route));
     }
     Ok(())
+}
+
+fn dialect(proxy: &Proxy, version: Version) -> Box<dyn Dialect> {
+    let set = proxy.set_headers.clone().unwrap_or_default();
+    let (method, body) = (proxy.method.clone(), proxy.set_body.clone());
+    match version {
+        Version::Http2 => Box::new(Http2::new(Wishes { method, body, set: &set, grpc: false })),
+        _ => Box::new(Http1::new(version == Version::Http11, method, body, &set)),
+    }
 }
 
 impl Routed for Proxy {

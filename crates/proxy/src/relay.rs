@@ -151,16 +151,20 @@ impl Relay<'_> {
         let mut at = head;
         loop {
             let rest = self.scratch.input.get(at..).unwrap_or_default();
-            let step = self.framing.next(rest);
+            let step = self.connection.channel.next(&mut self.framing, rest);
             if let Some((level, line)) = self.framing.remark() {
                 self.request.log(level, &line);
             }
             match step {
-                Ok(Step::Data { end, .. }) if matches!(self.framing, Framing::Records(_)) => at += end,
-                Ok(Step::Done { end }) => return rest.len() == end && self.framing.is_clean(),
+                Ok(Step::Data { end, .. }) if matches!(self.framing, Framing::Records(_) | Framing::Frames(_)) => at += end,
+                Ok(Step::Done { end }) => return rest.len() == end && self.is_clean(),
                 _ => return false,
             }
         }
+    }
+
+    fn is_clean(&self) -> bool {
+        self.framing.is_clean() && self.connection.channel.is_clean()
     }
 
     fn pace(&self) -> Pace {
@@ -204,7 +208,7 @@ impl Relay<'_> {
         let mut passed = false;
         loop {
             let rest = self.scratch.input.get(at..).unwrap_or_default();
-            let step = self.framing.next(rest);
+            let step = self.connection.channel.next(&mut self.framing, rest);
             if let Some((level, line)) = self.framing.remark() {
                 self.request.log(level, &line);
             }
@@ -233,7 +237,7 @@ impl Relay<'_> {
                     if extra {
                         self.request.log(Level::Warn, &self.framing.excess(rest.get(end..).unwrap_or_default()));
                     }
-                    return Decoded::Done { clean: !extra && self.framing.is_clean() };
+                    return Decoded::Done { clean: !extra && self.is_clean() };
                 }
                 Err(line) => {
                     self.request.log(Level::Error, &line);
@@ -262,7 +266,7 @@ impl Relay<'_> {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) {
         if self.can_send && !self.sender.is_done() {
-            let poll = self.sender.poll(cx, &mut self.connection.stream, &self.scratch.out, self.request);
+            let poll = self.sender.poll(cx, &mut self.connection.channel, &self.scratch.out, self.request);
             // The answer is here already; that the rest of the request was not wanted is its own affair.
             self.can_send = !matches!(poll, Poll::Ready(Err(_)));
         }
@@ -279,7 +283,7 @@ impl Relay<'_> {
             }
         }
         if may_read {
-            match self.connection.stream.poll_read(cx, &mut self.scratch.input) {
+            match self.connection.channel.poll_receive(cx, &mut self.scratch.input) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Event::Closed),
                 Poll::Ready(Ok(n)) => {
                     pace.read += n as u64;
@@ -322,8 +326,11 @@ impl Relay<'_> {
     }
 
     fn take_trailers(&self) {
-        let Framing::Chunked(decoder) = &self.framing else { return };
-        let raw = decoder.trailers();
+        let raw = match &self.framing {
+            Framing::Chunked(decoder) => decoder.trailers(),
+            Framing::Frames(_) => self.connection.channel.trailers(),
+            _ => return,
+        };
         if raw.is_empty() {
             return;
         }

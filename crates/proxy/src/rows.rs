@@ -4,7 +4,7 @@ use crate::family;
 use crate::pass::{self, Kind, Pass};
 use crate::rewrite::{CookieFlags, FLAGS, Pattern, Rule};
 use crate::secure;
-use crate::values::Proxy;
+use crate::values::{Proxy, Version};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -37,12 +37,12 @@ pub fn rows() -> Vec<Row> {
         }),
         Row::new("proxy_http_version", ALL, Arity::exactly(1), "The version spoken upstream.", |cx| {
             let value = match cx.arg(0) {
-                b"1.0" => false,
-                b"1.1" => true,
-                b"2" => return Err(cx.unsupported("\"proxy_http_version 2\"")),
+                b"1.0" => Version::Http10,
+                b"1.1" => Version::Http11,
+                b"2" => Version::Http2,
                 _ => return Err(cx.error_at(0, format!("invalid value \"{}\"", cx.text(0)))),
             };
-            cx.once(&mut cx.location::<Proxy>().version_11, value)
+            cx.once(&mut cx.location::<Proxy>().version, value)
         }),
         Row::new("proxy_redirect", ALL, Arity::Between(1, 2), "Rewrites Location and Refresh.", redirect),
         Row::new("proxy_cookie_domain", ALL, Arity::Between(1, 2), "Rewrites the domain of cookies.", |cx| {

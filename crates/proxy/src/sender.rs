@@ -1,5 +1,7 @@
 //! Sends a request: head and body with as few writes as the socket allows, while the answer may already be arriving.
 
+mod frames;
+
 use http::body::{self, Body, BodyState, TempFile};
 use http::connection::BodyRead;
 use http::{Outcome, Request, log_request};
@@ -10,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use wire::chunked::{CHUNK_END, LAST, SizeLine};
 use wire::fastcgi::request::{self as records, HEADER};
 
+use crate::channel::Channel;
 use crate::dialect::{Encoded, Envelope};
 use base::log::Level;
 
@@ -61,6 +64,8 @@ pub struct Sender {
     buffer: Vec<u8>,
     written: usize,
     client_ended: bool,
+    /// All of it is in frames.
+    queued: bool,
     done: bool,
     /// Bytes that have left in all.
     pub sent: u64,
@@ -99,6 +104,7 @@ impl Sender {
             buffer,
             written: 0,
             client_ended: false,
+            queued: false,
             done: false,
             sent: 0,
             consumed: false,
@@ -123,20 +129,27 @@ impl Sender {
     }
 
     /// Sends on; ready when everything has left. `head` is the request's head.
-    pub fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], request: &Rc<Request>) -> Poll<Result<(), SendError>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, channel: &mut Channel, head: &[u8], request: &Rc<Request>) -> Poll<Result<(), SendError>> {
         if self.done {
             return Poll::Ready(Ok(()));
         }
-        let source = self.source.clone();
-        let result = match &source {
-            Source::Nothing => ready!(self.poll_memory(cx, stream, head, &[], true)),
-            Source::Own(bytes) => ready!(self.poll_memory(cx, stream, head, bytes, true)),
-            Source::Memory(body) => ready!(body.with_data(|data| self.poll_memory(cx, stream, head, data, true))),
-            Source::File(file, length) => ready!(self.poll_file(cx, stream, head, file, *length)),
-            Source::Client(_) => ready!(self.poll_client(cx, stream, head, request)),
+        let result = match channel {
+            Channel::Bytes(stream) => ready!(self.poll_bytes(cx, stream, head, request)),
+            Channel::Frames(link) => ready!(self.poll_frames(cx, link, head, request)),
         };
         self.done = result.is_ok();
         Poll::Ready(result)
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], request: &Rc<Request>) -> Poll<Result<(), SendError>> {
+        let source = self.source.clone();
+        match &source {
+            Source::Nothing => self.poll_memory(cx, stream, head, &[], true),
+            Source::Own(bytes) => self.poll_memory(cx, stream, head, bytes, true),
+            Source::Memory(body) => body.with_data(|data| self.poll_memory(cx, stream, head, data, true)),
+            Source::File(file, length) => self.poll_file(cx, stream, head, file, *length),
+            Source::Client(_) => self.poll_client(cx, stream, head, request),
+        }
     }
 
     /// Sends what is in memory: the head, `data`, and if it is the end the tail.
@@ -244,8 +257,22 @@ impl Sender {
         self.buffer.clear();
         self.written = 0;
         let mut data = Vec::new();
+        ready!(self.poll_body(cx, request, &mut data))?;
+        push_framed(&mut self.buffer, &data, self.envelope);
+        if self.client_ended {
+            self.buffer.extend_from_slice(match self.envelope {
+                Envelope::Bare => &[],
+                Envelope::Chunks => LAST,
+                Envelope::Records => records::body_end(0),
+            });
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Appends what is there of the client's body to `data`; pending while that is empty.
+    fn poll_body(&mut self, cx: &mut Context<'_>, request: &Rc<Request>, data: &mut Vec<u8>) -> Poll<Result<(), Outcome>> {
         while !self.client_ended && data.len() < STREAM_BUFFER {
-            match request.wire.poll_body(cx, request, &mut data, STREAM_BUFFER) {
+            match request.wire.poll_body(cx, request, data, STREAM_BUFFER) {
                 Poll::Ready(Ok(BodyRead::End)) => {
                     self.client_ended = true;
                     request.body.borrow().set_state(BodyState::Discarded);
@@ -259,14 +286,6 @@ impl Sender {
                 Poll::Pending if data.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
             }
-        }
-        push_framed(&mut self.buffer, &data, self.envelope);
-        if self.client_ended {
-            self.buffer.extend_from_slice(match self.envelope {
-                Envelope::Bare => &[],
-                Envelope::Chunks => LAST,
-                Envelope::Records => records::body_end(0),
-            });
         }
         Poll::Ready(Ok(()))
     }

@@ -74,14 +74,14 @@ fn poll(
             moved = true;
         }
         if !up.is_empty()
-            && let Poll::Ready(n) = upstream.stream.poll_write_vectored(cx, &[IoSlice::new(up.rest())])?
+            && let Poll::Ready(n) = upstream.channel.stream_mut().poll_write_vectored(cx, &[IoSlice::new(up.rest())])?
         {
             up.took(n);
             moved = true;
         }
         if down.is_empty()
             && !down.ended
-            && let Poll::Ready(n) = upstream.stream.poll_read(cx, &mut down.bytes)?
+            && let Poll::Ready(n) = upstream.channel.stream_mut().poll_read(cx, &mut down.bytes)?
         {
             down.ended = n == 0;
             passed.down += n as u64;

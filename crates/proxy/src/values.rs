@@ -21,6 +21,18 @@ pub struct Redirects {
     pub rules: Vec<Rule>,
 }
 
+/// `proxy_http_version`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// `1.0`
+    Http10,
+    /// `1.1`
+    #[default]
+    Http11,
+    /// `2`
+    Http2,
+}
+
 /// What a block says of `proxy_*`.
 #[derive(Default)]
 pub struct Proxy {
@@ -36,8 +48,8 @@ pub struct Proxy {
     pub set_body: Option<Complex>,
     /// `proxy_method`
     pub method: Option<Complex>,
-    /// `proxy_http_version`: 1.1, not 1.0
-    pub version_11: Option<bool>,
+    /// `proxy_http_version`
+    pub version: Option<Version>,
     /// `proxy_redirect`
     pub redirects: Option<Rc<Redirects>>,
     /// `proxy_cookie_domain`; empty is `off`
@@ -53,7 +65,7 @@ pub struct Proxy {
 impl Config for Proxy {
     fn inherit(&mut self, parent: &Self) {
         self.family.inherit(&parent.family);
-        conf::inherit!(self, parent; set_headers, set_body, method, version_11, redirects, cookie_domains, cookie_paths, cookie_flags);
+        conf::inherit!(self, parent; set_headers, set_body, method, version, redirects, cookie_domains, cookie_paths, cookie_flags);
         self.outer.clone_from(&parent.pass);
     }
 }

@@ -4,6 +4,7 @@ mod balancer;
 mod gateway;
 mod groups;
 mod harness;
+mod http2;
 mod memcached;
 mod redis;
 mod secure;

@@ -29,6 +29,8 @@ pub struct Profile {
     pub commands: Vec<(String, String)>,
     /// `*_ssl_key_log`
     pub key_log: Option<PathBuf>,
+    /// What is offered to speak, by ALPN.
+    pub alpn: Vec<&'static [u8]>,
 }
 
 /// Who is trusted.
@@ -62,6 +64,7 @@ impl Profile {
         let notes = offer.notes.iter().chain(&commands.notes).cloned().collect();
         let mut options = Options::new(offer);
         options.pair = self.pair(&commands)?;
+        options.alpn = self.alpn.iter().map(|name| name.to_vec()).collect();
         if let Some(trusted) = &self.trusted {
             options.servers = Some(Arc::new(Servers::new(Arc::new(trusted.trust()?))));
         }

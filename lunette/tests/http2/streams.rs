@@ -73,6 +73,23 @@ fn a_body_that_nobody_reads_may_end() {
     assert_eq!((reply.answer.text().as_str(), reply.ended, reply.reset), ("early", true, Some(0)));
 }
 
+/// Clients that are refused stop sending, and some wait for ever when the answer's end comes before the reset.
+#[test]
+fn a_refusal_ends_with_its_reset() {
+    let (_prefix, port, _running) = server("location = /refused { content_by_lua_block { ngx.status = 401 ngx.say('no') } }");
+    let mut client = Client::connect(port);
+    let fields = [(":method", "POST"), (":scheme", "http"), (":path", "/refused"), (":authority", "localhost")];
+    let stream = client.open(&fields, false);
+    client.until("the answer", |client| client.replies[&stream].answer.text() == "no\n");
+    client.until("its end", |client| client.replies[&stream].ended);
+    assert_eq!(client.replies[&stream].reset, Some(0));
+    // Who ends the body gets the end at once, and no reset.
+    let stream = client.open(&fields, false);
+    client.until("the answer", |client| client.replies[&stream].answer.text() == "no\n");
+    client.data(stream, b"x", true);
+    assert_eq!(client.reply(stream).reset, None);
+}
+
 #[test]
 fn a_reset_calls_the_handler_that_waits_for_it() {
     let (prefix, port, _running) = server_with(

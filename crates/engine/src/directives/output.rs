@@ -6,6 +6,7 @@ use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::core::{Core, IfModifiedSince, ServerTokens};
 use session::Complex;
+use std::rc::Rc;
 
 const ALL: Context = Context::HTTP_ALL;
 
@@ -17,6 +18,10 @@ pub(super) fn rows() -> Vec<Row> {
         row::size("postpone_output", ALL, "Collects this much before it is sent.", |core: &mut Core| &mut core.postpone_output),
         row::flag("chunked_transfer_encoding", ALL, "Answers of unknown length may be chunked.", |core: &mut Core| {
             &mut core.chunked_transfer_encoding
+        }),
+        Row::new("early_hints", ALL, Arity::AtLeast(1), "Variables of which one must be true for early hints to be passed on.", |cx| {
+            let values = (0..cx.args().len()).map(|i| complex(cx, i)).collect::<Result<Vec<_>, _>>()?;
+            cx.once(&mut cx.location::<Core>().early_hints, Rc::new(values))
         }),
         row::flag("etag", ALL, "Files get an ETag.", |core: &mut Core| &mut core.etag),
         choice(

@@ -13,7 +13,7 @@ use http::chain::{Chain, Piece};
 use http::connection::{BodyError, BodyRead, Wire};
 use http::core::default;
 use http::tunnel::Tunnel;
-use http::{Connection, Downstream, Request};
+use http::{Connection, Downstream, Headers, Request};
 use net::stream::Stream;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -316,9 +316,18 @@ impl Downstream for H1 {
         self.account(request, before);
     }
 
-    fn write_interim(&self, _request: &Request, status: u16) {
-        let reason = wire::status::reason(status).unwrap_or(if status == 100 { "Continue" } else { "" });
-        self.output.borrow_mut().push_slice(format!("HTTP/1.1 {status} {reason}\r\n\r\n").as_bytes());
+    fn write_interim(&self, request: &Request, status: u16, headers: &Headers) {
+        let reason = match status {
+            100 => "Continue",
+            103 => "Early Hints",
+            _ => wire::status::reason(status).unwrap_or_default(),
+        };
+        let mut head = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
+        headers.lines().for_each(|(_, line)| head.extend_from_slice(line));
+        head.extend_from_slice(b"\r\n");
+        let before = self.output.borrow().queued();
+        self.output.borrow_mut().push_slice(&head);
+        self.account(request, before);
         // A failure shows at the next read or write.
         let _ = self.try_send();
     }

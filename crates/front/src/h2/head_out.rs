@@ -3,10 +3,10 @@
 use super::connection::H2;
 use crate::fields;
 use base::{clock, text};
-use http::Request;
 use http::core::Core;
 use http::headers::push_clean;
 use http::response::Response;
+use http::{Headers, Request};
 use std::cell::RefCell;
 
 /// A head before it is packed: one buffer that serves all heads of the worker.
@@ -62,6 +62,15 @@ pub fn write(conn: &H2, id: u32, extended: bool, request: &Request) -> bool {
         conn.with_codec(|codec, out| codec.respond(id, status, draft.iter(), end, out));
     });
     end
+}
+
+/// Writes an informational head.
+pub fn write_interim(conn: &H2, id: u32, status: u16, headers: &Headers) {
+    DRAFT.with_borrow_mut(|draft| {
+        draft.clear();
+        headers.iter().for_each(|(name, value)| draft.field(name, value));
+        conn.with_codec(|codec, out| codec.respond(id, status, draft.iter(), false, out));
+    });
 }
 
 fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) {

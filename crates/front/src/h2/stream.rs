@@ -1,5 +1,7 @@
 //! One stream of an HTTP/2 connection: the wire of one request.
 
+mod ending;
+
 use super::connection::{H2, OpenStream};
 use super::head_out;
 use super::received::Received;
@@ -13,7 +15,7 @@ use http::connection::{BodyError, BodyRead};
 use http::core::default;
 use http::http2::Http2Output;
 use http::tunnel::Tunnel;
-use http::{Downstream, Request};
+use http::{Downstream, Headers, Request};
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, ErrorKind};
@@ -45,6 +47,8 @@ pub struct Stream {
     body_bad: Cell<bool>,
     /// The head has been written.
     answered: Cell<bool>,
+    /// The answer says that something is wrong.
+    refused: Cell<bool>,
     /// The answer is complete in the queue.
     pub(super) ended: Cell<bool>,
     /// END_STREAM was sent.
@@ -89,6 +93,7 @@ impl Stream {
             body_ended: Cell::new(body_ended),
             body_bad: Cell::new(false),
             answered: Cell::new(false),
+            refused: Cell::new(false),
             ended: Cell::new(false),
             closed: Cell::new(false),
             done: Cell::new(false),
@@ -130,55 +135,6 @@ impl Stream {
         self.waiting.poll(self.watch(), cx);
     }
 
-    /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
-    pub fn finish(&self, abort: bool) {
-        self.done.set(true);
-        self.body.take();
-        // What a tunnel has sent is whole when its handler ends.
-        self.ended.set(self.ended.get() || self.tunneled.get());
-        if abort || self.lost.get() || !self.ended.get() {
-            return self.close();
-        }
-        self.conn.codec.borrow_mut().discard(self.id);
-        self.waiting.clear();
-        // Mostly all of it leaves at once; the connection looks after what does not.
-        self.stop_waiting(Watch::write_by);
-        self.conn.unattended.set(self.conn.unattended.get() + 1);
-        self.unattended.set(true);
-        if self.closed.get() { self.leave() } else { self.ready() }
-    }
-
-    /// The answer has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
-    /// write to for a failure.
-    fn leave(&self) {
-        let sends = self.reset_after.get().is_none() && self.conn.codec.borrow().is_receiving(self.id);
-        if !sends {
-            self.close();
-        } else if !self.leaving.replace(true) {
-            self.watch().write_by(clock::monotonic_ms().saturating_add(LINGER));
-            self.conn.attend(self.watch());
-        }
-    }
-
-    /// Leaves the connection. What is not complete is reset.
-    fn close(&self) {
-        if self.conn.streams.borrow_mut().remove(&self.id).is_none() {
-            return;
-        }
-        if self.unattended.replace(false) {
-            self.conn.unattended.set(self.conn.unattended.get().saturating_sub(1));
-        }
-        // nginx's words for a client that was too slow, where the answer is not whole.
-        let late = (self.timed_out.get() && !self.closed.get()).then_some(ErrorCode::PROTOCOL_ERROR);
-        self.conn.with_codec(|codec, out| {
-            if let Some(code) = self.reset_after.get().or(late) {
-                codec.reset(self.id, code, out);
-            }
-            codec.close(self.id, out);
-        });
-        self.conn.kick();
-    }
-
     /// There is something to send.
     pub fn ready(&self) {
         if self.output.borrow().queued() == 0 {
@@ -206,7 +162,7 @@ impl Stream {
     fn send_content(&self, quota: usize) {
         let mut output = self.output.borrow_mut();
         let queued = output.queued();
-        let whole = self.ended.get() && self.trailers.borrow().is_empty();
+        let whole = self.ended.get() && self.trailers.borrow().is_empty() && !self.is_answered_early();
         let sent = match output.next() {
             Next::Memory(bytes) => {
                 let part = bytes.get(..quota).unwrap_or(bytes);
@@ -236,26 +192,6 @@ impl Stream {
         self.reset_after.set(Some(code));
         self.lose();
         self.close();
-    }
-
-    /// Ends the stream once its content has left.
-    fn end_if_empty(&self) {
-        if !self.ended.get() || self.output.borrow().queued() > 0 {
-            return;
-        }
-        if !self.closed.replace(true) {
-            let trailers = self.trailers.take();
-            self.conn.with_codec(|codec, out| {
-                if trailers.is_empty() {
-                    codec.data(self.id, &[], true, out);
-                } else {
-                    codec.trailers(self.id, trailers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())), out);
-                }
-            });
-        }
-        if self.done.get() {
-            self.leave();
-        }
     }
 
     fn account(&self, request: &Request, before: u64) {
@@ -319,6 +255,7 @@ impl OpenStream for Stream {
         if self.leaving.get() {
             let over = self.watch().write_expired() || !self.conn.codec.borrow().is_receiving(self.id);
             if over {
+                self.end();
                 self.close();
             }
             return;
@@ -358,6 +295,7 @@ impl Downstream for Stream {
         let before = self.conn.out.borrow().len();
         let end = head_out::write(&self.conn, self.id, self.extended.get(), request);
         self.answered.set(true);
+        self.refused.set(request.response.borrow().status >= 400);
         if end {
             self.ended.set(true);
             self.closed.set(true);
@@ -394,8 +332,8 @@ impl Downstream for Stream {
         self.account(request, before);
     }
 
-    fn write_interim(&self, _: &Request, status: u16) {
-        self.conn.with_codec(|codec, out| codec.respond(self.id, status, [], false, out));
+    fn write_interim(&self, _: &Request, status: u16, headers: &Headers) {
+        head_out::write_interim(&self.conn, self.id, status, headers);
         self.conn.kick();
     }
 

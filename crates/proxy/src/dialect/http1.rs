@@ -1,12 +1,11 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Keeping, Question, Sent};
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Keeping, Question, Sent, method};
 use crate::hidden::Hidden;
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
-use crate::retry;
 use crate::url::{UriRule, push_uri};
 use base::text::push_number;
-use http::{Method, Outcome, Request};
+use http::{Outcome, Request};
 use session::Complex;
 use session::variable::{VarIndex, get_assigned};
 use std::cell::OnceCell;
@@ -15,7 +14,7 @@ use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
 use wire::known::Known;
 
 /// What the client's headers of these names say holds for its own connection, or is decided anew here.
-const NEVER_COPIED: [&str; 11] = [
+pub const NEVER_COPIED: [&str; 11] = [
     "Host",
     "Connection",
     "Proxy-Connection",
@@ -103,7 +102,7 @@ pub fn has_control(value: &[u8]) -> bool {
 }
 
 /// Line ends and NUL within a value leave escaped, as in answers (`http::Headers::push`).
-fn clean(out: &mut Vec<u8>, from: usize) {
+pub fn clean(out: &mut Vec<u8>, from: usize) {
     let Some(value) = out.get(from..) else { return };
     if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
         return;
@@ -128,6 +127,10 @@ impl Dialect for Http1 {
         b"https://"
     }
 
+    fn has_hints(&self) -> bool {
+        true
+    }
+
     fn default_port(&self) -> u16 {
         80
     }
@@ -143,22 +146,7 @@ impl Dialect for Http1 {
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let request = job.request;
         let mut encoded = Encoded::default();
-        let start = out.len();
-        match &self.method {
-            Some(method) => {
-                method.eval(request, out);
-                let named = out.len() > start && out.iter().skip(start).all(|b| b.is_ascii_graphic());
-                if !named {
-                    out.truncate(start);
-                    out.extend_from_slice(&request.line.borrow().method_name);
-                }
-            }
-            None if job.keeping.is_some_and(|k| k.convert_head) && request.method() == Method::HEAD => out.extend_from_slice(b"GET"),
-            None => out.extend_from_slice(&request.line.borrow().method_name),
-        }
-        let method = out.get(start..).unwrap_or_default();
-        encoded.to_head = method == b"HEAD";
-        encoded.once = retry::is_non_idempotent(Method::from_name(method)) || retry::is_non_idempotent(request.method());
+        method::push(self.method.as_ref(), job, &mut encoded, out);
         out.push(b' ');
         encoded.uri.start = out.len();
         let rule = UriRule { uri: &job.url.uri, evaluated: job.evaluated, location: job.location };

@@ -98,7 +98,7 @@ impl Secured {
     ///
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
-    fn new(said: &Said, prefix: &str, plans: &Plans, log: &ErrorLog) -> Result<Secured, String> {
+    fn new(said: &Said, prefix: &str, alpn: &[&'static [u8]], plans: &Plans, log: &ErrorLog) -> Result<Secured, String> {
         let pair = pair(said, prefix)?;
         let fixed = pair.as_ref().and_then(|(certificate, key)| Some((certificate.literal()?, key.literal()?)));
         let paths = &plans.paths;
@@ -121,6 +121,7 @@ impl Secured {
             trusted: verify.then_some(trusted),
             commands: said.commands.as_deref().cloned().unwrap_or_default(),
             key_log: said.key_log.as_deref().cloned(),
+            alpn: alpn.to_vec(),
         };
         let varies = fixed.is_none();
         Ok(Secured {
@@ -199,15 +200,21 @@ impl Secured {
 }
 
 impl Plans {
-    /// The TLS of a location whose pass has this URL, or one with variables, unless it has none.
+    /// The TLS of a location whose pass has this URL, or one with variables, unless it has none. `alpn` is what is offered to speak.
     ///
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
-    pub fn secured(at: &Attach<'_>, url: Option<&Url>, said: &Said, prefix: &str) -> Result<Option<Secured>, String> {
+    pub fn secured(
+        at: &Attach<'_>,
+        url: Option<&Url>,
+        said: &Said,
+        prefix: &str,
+        alpn: &[&'static [u8]],
+    ) -> Result<Option<Secured>, String> {
         if url.is_some_and(|url| !url.secure) {
             return Ok(None);
         }
-        Secured::new(said, prefix, &at.main_conf::<Plans>(), at.log).map(Some)
+        Secured::new(said, prefix, alpn, &at.main_conf::<Plans>(), at.log).map(Some)
     }
 
     fn get(&self, profile: Profile, reuse: bool, prefix: &str, log: &ErrorLog) -> Result<Rc<Plan>, String> {

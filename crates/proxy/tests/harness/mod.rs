@@ -120,7 +120,7 @@ impl Downstream for Client {
         self.ended.set(self.ended.get() || chain.last);
     }
 
-    fn write_interim(&self, _: &Request, _: u16) {}
+    fn write_interim(&self, _: &Request, _: u16, _: &http::Headers) {}
 
     fn queued(&self) -> u64 {
         if self.stuck.get() { self.body.borrow().len() as u64 } else { self.waiting.get() }

@@ -45,12 +45,14 @@
 //! | `priority`, `tree`, `schedule` | which stream sends next |
 //! | `budget` | what a peer may do for nothing |
 //! | `event` | what the caller learns |
-//! | `conn`, `receive`, `block`, `send` | the connection: state, frames in, header blocks in, frames out |
+//! | `conn`, `receive`, `block`, `send` | the server's connection: state, frames in, header blocks in, frames out |
+//! | `client` | the other side, one request at a time |
 
 mod block;
 pub mod budget;
 #[cfg(any(test, feature = "check"))]
 pub mod check;
+pub mod client;
 mod conn;
 pub mod error;
 mod event;

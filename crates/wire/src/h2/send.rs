@@ -173,10 +173,12 @@ impl Codec {
         self.enlarge(id, released, larger, out);
     }
 
-    /// The caller waits for content: a first window that is too small for that becomes larger.
+    /// The caller waits for content: a first window that is too small for that becomes larger, up to what is known to come.
     pub fn ask(&mut self, id: u32, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get(id) else { return };
-        let lacks = DEFAULT_WINDOW - stream.window;
+        let expected = i64::try_from(stream.expected.unwrap_or(0)).unwrap_or(i64::MAX);
+        let wished = expected.min(LARGEST).min(stream.window + MOST_GROWN - self.grown).max(DEFAULT_WINDOW);
+        let lacks = wished - stream.window;
         if lacks > 0 && !stream.in_closed {
             self.enlarge(id, 0, lacks, out);
         }

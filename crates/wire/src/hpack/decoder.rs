@@ -163,13 +163,21 @@ pub struct Decoder {
     table: DynamicTable,
     /// What we allow by `SETTINGS_HEADER_TABLE_SIZE`.
     allowed: usize,
+    /// Most bits behind the last symbol of a Huffman code.
+    padding: u32,
 }
 
 impl Decoder {
     /// A decoder whose table may hold `allowed` bytes (4096 unless settings say otherwise).
     #[must_use]
     pub fn new(allowed: usize) -> Self {
-        Self { table: DynamicTable::new(allowed), allowed }
+        Self { table: DynamicTable::new(allowed), allowed, padding: huffman::PADDING }
+    }
+
+    /// A decoder for what servers send: as nginx does, it takes a whole byte of padding.
+    #[must_use]
+    pub fn lenient(allowed: usize) -> Self {
+        Self { padding: 8, ..Self::new(allowed) }
     }
 
     /// How many bytes of memory it holds.
@@ -241,7 +249,7 @@ impl Decoder {
         let start = fields.bytes.len();
         let mut fixed = 0;
         if index == 0 {
-            at += string(rest.get(at..).unwrap_or(&[]), limits, &mut fields.bytes)?;
+            at += string(rest.get(at..).unwrap_or(&[]), limits, self.padding, &mut fields.bytes)?;
             if fields.bytes.len() == start {
                 return Err(Stop::Bad(HpackError::EmptyName));
             }
@@ -251,7 +259,7 @@ impl Decoder {
             fields.bytes.extend_from_slice(name);
         }
         let middle = fields.bytes.len();
-        at += string(rest.get(at..).unwrap_or(&[]), limits, &mut fields.bytes)?;
+        at += string(rest.get(at..).unwrap_or(&[]), limits, self.padding, &mut fields.bytes)?;
         if matches!(kind, Literal::Indexed) {
             let field = fields.bytes.get(start..).and_then(|both| both.split_at_checked(middle - start));
             if let Some((name, value)) = field {
@@ -294,7 +302,7 @@ fn bad_integer(bad: BadInteger, long: HpackError) -> Stop {
 
 /// Appends the string at the start of `bytes` and answers how many bytes it took.
 #[inline]
-fn string(bytes: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Stop> {
+fn string(bytes: &[u8], limits: &Limits, padding: u32, out: &mut Vec<u8>) -> Result<usize, Stop> {
     let missing = Stop::Partial { integer: false };
     if bytes.is_empty() {
         return Err(missing);
@@ -305,7 +313,7 @@ fn string(bytes: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<usize, Sto
     }
     let text = bytes.get(at..at + len).ok_or(missing)?;
     if bytes.first().is_some_and(|first| first & 0x80 != 0) {
-        huffman::decode(text, out).map_err(|_| HpackError::Huffman)?;
+        huffman::decode_padded(text, padding, out).map_err(|_| HpackError::Huffman)?;
     } else {
         out.extend_from_slice(text);
     }

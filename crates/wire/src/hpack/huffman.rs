@@ -111,11 +111,22 @@ static ROWS: [Row; LONGEST] = {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadHuffman;
 
+/// The longest padding that RFC 7541, 5.2 allows, in bits.
+pub const PADDING: u32 = 7;
+
 /// Appends the bytes that `code` stands for.
 ///
 /// # Errors
 /// [`BadHuffman`]; what was decoded before it stays in `out`.
 pub fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), BadHuffman> {
+    decode_padded(code, PADDING, out)
+}
+
+/// As [`decode`], with up to `padding` bits of padding.
+///
+/// # Errors
+/// [`BadHuffman`]; what was decoded before it stays in `out`.
+pub fn decode_padded(code: &[u8], padding: u32, out: &mut Vec<u8>) -> Result<(), BadHuffman> {
     let mut rest = code;
     let (mut bits, mut have) = (0u64, 0u32);
     out.reserve(code.len() * 8 / 5 + 1);
@@ -135,8 +146,8 @@ pub fn decode(code: &[u8], out: &mut Vec<u8>) -> Result<(), BadHuffman> {
         let entry = FAST.get((bits >> (64 - FAST_BITS)) as usize).copied().unwrap_or(0);
         let (len, symbol) = if entry == 0 { long(bits) } else { (u32::from(entry >> 8), entry & 0xff) };
         if len > have {
-            // Up to seven bits of padding, which are the first of the end of string.
-            return if have < 8 && bits.leading_ones() >= have { Ok(()) } else { Err(BadHuffman) };
+            // The padding is the first bits of the end of string.
+            return if have <= padding && bits.leading_ones() >= have { Ok(()) } else { Err(BadHuffman) };
         }
         let Ok(byte) = u8::try_from(symbol) else { return Err(BadHuffman) };
         out.push(byte);
@@ -236,5 +247,6 @@ mod tests {
         ] {
             assert_eq!(decode(code, &mut out).is_ok(), good, "{code:x?}");
         }
+        assert!(decode_padded(&[0xff], 8, &mut out).is_ok() && decode_padded(&[0x1f, 0xff], 8, &mut out).is_err());
     }
 }

@@ -102,6 +102,7 @@ impl SecureOptions {
             }),
             commands: self.commands.as_deref().cloned().unwrap_or_default(),
             key_log: self.key_log.clone(),
+            alpn: Vec::new(),
         }
     }
 }

@@ -1,0 +1,85 @@
+//! A new connection for a try.
+
+use super::{Attempt, CONNECTING, End, TIMED_OUT, now_ms};
+use crate::channel::Channel;
+use crate::connection::UpstreamConnection;
+use crate::secure::handshake::{self, Fault};
+use crate::settings::next;
+use base::errno;
+use base::log::Level;
+use http::Outcome;
+use net::address::SocketAddress;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+/// Why there is no connection.
+enum Unopened {
+    Connect(io::Error),
+    Shake(Fault),
+}
+
+impl Attempt<'_> {
+    pub(super) async fn connect(&self) -> Result<UpstreamConnection, End> {
+        let request = self.exchange.request.clone();
+        request.action.set(CONNECTING);
+        let plan = &self.exchange.route.plan;
+        let target = self.lease.peer.server.address.clone();
+        let limit = Duration::from_millis(self.exchange.limits().connect);
+        let options = net::connect::Options {
+            timeout: Some(limit),
+            bind: self.exchange.local().filter(|l| target.ip().is_some_and(|ip| ip.is_ipv4() == l.is_ipv4())),
+            transparent: plan.bind.as_ref().is_some_and(|b| b.transparent),
+            keepalive: plan.socket_keepalive,
+            receive_buffer: plan.socket_rcvbuf,
+            send_buffer: plan.socket_sndbuf,
+        };
+        let secure = self.exchange.route.secure.as_ref().zip(self.exchange.secure.as_ref());
+        let mut connecting = pin!(async {
+            let began = tokio::time::Instant::now();
+            let stream = net::connect::connect(&target, options).await.map_err(Unopened::Connect)?;
+            // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
+            let _ = stream.set_no_delay(true);
+            let Some((secured, target)) = secure else { return Ok(stream) };
+            let left = limit.saturating_sub(began.elapsed());
+            handshake::shake(&request, secured, target, &[&self.exchange.upstream.name, &self.lease.peer.server.name], stream, left)
+                .await
+                .map_err(Unopened::Shake)
+        });
+        let watch = self.watch;
+        let result = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if watch && request.wire.poll_gone(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
+        });
+        let result = result.await;
+        match result {
+            None => {
+                let outcome = self.gone();
+                self.finish(499);
+                Err(End::Client(outcome))
+            }
+            Some(Ok(stream)) => Ok(UpstreamConnection::new(Channel::new(stream, self.exchange.route.dialect.kind()), now_ms())),
+            Some(Err(Unopened::Shake(Fault::Internal))) => {
+                self.finish(0);
+                Err(End::Client(Outcome::Status(500)))
+            }
+            Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
+            Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(Unopened::Connect(error))) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
+            }
+            Some(Err(Unopened::Connect(error))) => {
+                let what = errno::describe(&error);
+                // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
+                let at_once = matches!(&target, SocketAddress::Unix(_)) || errno::is_local(&error);
+                let line = if at_once { format!("connect() to {target} failed {what}") } else { format!("connect() failed {what}") };
+                let level = errno::severity(&error).max(Level::Crit);
+                self.request().log(level, line.as_bytes());
+                Err(self.failed(next::ERROR, 502, b""))
+            }
+        }
+    }
+}
