@@ -16,12 +16,13 @@ pub(super) const FAMILIES: [ServerFamily; 3] = [
     ("upstream_server_failures", "Failures of a server since it last was well.", Member::fails),
 ];
 
-/// Name, help and value of a gauge of each process.
-type ProcessFamily = (&'static str, &'static str, fn(&Process) -> Option<u64>);
+/// Name, kind, help and value of what is told of each process.
+type ProcessFamily = (&'static str, &'static str, &'static str, fn(&Process) -> Option<u64>);
 
-const PROCESSES: [ProcessFamily; 2] = [
-    ("worker_connections_active", "Connections open in a worker.", |process| Some(process.connections)),
-    ("worker_resident_bytes", "Memory of a worker.", |process| process.resident),
+const PROCESSES: [ProcessFamily; 3] = [
+    ("worker_connections_active", "gauge", "Connections open in a worker.", |process| Some(process.connections)),
+    ("worker_requests_total", "counter", "Requests that a worker has begun.", |process| Some(process.requests)),
+    ("worker_resident_bytes", "gauge", "Memory of a worker.", |process| process.resident),
 ];
 
 fn family(name: &str, kind: &str, help: &str, out: &mut Vec<u8>) {
@@ -76,8 +77,8 @@ pub(super) fn overview(overview: &Overview, out: &mut Vec<u8>) {
     for histogram in Histogram::ALL {
         buckets(histogram, &overview.sums.histogram(histogram), out);
     }
-    for (name, help, value) in PROCESSES {
-        family(name, "gauge", help, out);
+    for (name, kind, help, value) in PROCESSES {
+        family(name, kind, help, out);
         for process in &overview.processes {
             if let Some(value) = value(process) {
                 let _ = writeln!(out, "lunette_{name}{{pid=\"{}\"}} {value}", process.pid);
