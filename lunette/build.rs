@@ -19,8 +19,9 @@ fn main() -> io::Result<()> {
     let target = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("manual.deflate");
     let mut packed = DeflateEncoder::new(fs::File::create(target)?, Compression::best());
     for page in pages {
-        let name = page.strip_prefix(root).unwrap_or(&page).with_extension("");
-        // A byte that no text has parts the pages: `manual::page::pages` reads them.
+        let path = page.strip_prefix(root).unwrap_or(&page);
+        let name = if is(&page, "md") { path.with_extension("") } else { path.to_owned() };
+        // A byte that no text has parts the pages and plots: `manual::page` reads them.
         write!(packed, "\x01{}\n{}", name.display(), fs::read_to_string(&page)?)?;
     }
     packed.finish()?;
@@ -32,9 +33,13 @@ fn find(directory: &Path, pages: &mut Vec<PathBuf>) -> io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             find(&path, pages)?;
-        } else if path.extension().is_some_and(|extension| extension == "md") {
+        } else if is(&path, "md") || is(&path, "svg") {
             pages.push(path);
         }
     }
     Ok(())
+}
+
+fn is(path: &Path, kind: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == kind)
 }

@@ -8,7 +8,7 @@ use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
 use daemon::{Application, LoadError, LoadMode, Options, Seat, Settings};
-use http::observers::Counter;
+use http::observers;
 use http::thread_pools::Pools;
 use lua_api::Surroundings;
 use shm::{Tally, Zones};
@@ -114,7 +114,7 @@ impl Application for Server {
 
     fn child_died(&mut self, generation: &Generation, pid: i32) {
         if let (Some(tally), Ok(pid)) = (&self.tally, u32::try_from(pid)) {
-            tally.close(pid, Counter::gauges());
+            tally.close(pid, observers::is_gauge);
         }
         let lost = generation.global.get::<Zones>().buried(pid);
         for loss in lost {

@@ -15,6 +15,7 @@ mod manual;
 mod opening;
 mod registry;
 mod resty;
+mod top;
 mod worker;
 
 use std::ffi::OsString;

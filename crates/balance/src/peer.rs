@@ -36,6 +36,12 @@ impl Choice {
     pub fn of(peer: Rc<Peer>, now_ms: u64) -> Choice {
         Choice { peer, began_ms: now_ms, waits: Cell::new(false) }
     }
+
+    /// When it was chosen.
+    #[must_use]
+    pub fn began_ms(&self) -> u64 {
+        self.began_ms
+    }
 }
 
 /// How long an answer took, in milliseconds from the start of its try.
@@ -118,7 +124,8 @@ impl Peer {
     }
 
     /// Whether failures keep it from being asked.
-    pub(crate) fn is_failing(&self, now_ms: u64) -> bool {
+    #[must_use]
+    pub fn is_failing(&self, now_ms: u64) -> bool {
         self.server.max_fails != 0
             && self.fails() >= self.server.max_fails
             && seconds(now_ms) - self.get(Counter::Checked) <= self.server.fail_timeout

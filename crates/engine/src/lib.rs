@@ -9,6 +9,7 @@ pub mod find;
 pub mod listen;
 pub mod nodes;
 pub mod run;
+mod stage;
 pub mod tree;
 
 pub use run::HttpEngine;

@@ -4,6 +4,8 @@
 
 use crate::error_page;
 use crate::find::{self, Choice};
+use crate::stage::Stage;
+use base::clock;
 use base::log::Level;
 use http::body::BodyState;
 use http::core::default;
@@ -17,25 +19,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    PostRead,
-    ServerRewrite,
-    FindConfig,
-    Rewrite,
-    PostRewrite,
-    Preaccess,
-    Access,
-    PostAccess,
-    Precontent,
-    ContentHandler,
-    Content,
-    Finalize(Outcome),
-    Drain,
-    Log,
-    Done,
-}
-
 struct Run {
     stage: Stage,
     /// Order of the last handler that ran in this stage; the next one is the first with a greater order, because
@@ -142,7 +125,11 @@ fn after_panic(request: &Rc<Request>) {
 impl Run {
     async fn finish(mut self, request: Rc<Request>, mut wait: BoxFuture<Outcome>) {
         loop {
+            let (phase, began) = (self.stage.phase(), clock::monotonic_ms());
             let outcome = wait.await;
+            if let Some(phase) = phase {
+                request.worker.observers.phase_waited(phase, clock::monotonic_ms().saturating_sub(began));
+            }
             self.settle(&request, outcome);
             match self.advance(&request) {
                 Some(next) => wait = next,

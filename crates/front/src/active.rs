@@ -50,6 +50,8 @@ pub struct Watch {
     read_expired: Cell<bool>,
     write_expired: Cell<bool>,
     rest: Cell<u64>,
+    /// Until then it is not closed early while it is idle.
+    kept_until: Cell<u64>,
     evicted: Cell<bool>,
     activity: Cell<Activity>,
     progress: Cell<u64>,
@@ -72,6 +74,7 @@ impl Default for Watch {
             read_expired: Cell::new(false),
             write_expired: Cell::new(false),
             rest: Cell::new(NEVER),
+            kept_until: Cell::new(0),
             evicted: Cell::new(false),
             activity: Cell::new(Activity::Head),
             progress: Cell::new(0),
@@ -100,6 +103,16 @@ impl Watch {
     /// Sending rests until this time, on the monotonic clock in milliseconds; then the task is woken.
     pub fn rest_until(&self, time: u64) {
         self.rest.set(time);
+    }
+
+    /// Until this time, on the monotonic clock in milliseconds, it is not closed early while it is idle (`keepalive_min_timeout`).
+    pub fn keep_until(&self, time: u64) {
+        self.kept_until.set(time);
+    }
+
+    /// Until when that is so.
+    pub fn kept_until(&self) -> u64 {
+        self.kept_until.get()
     }
 
     /// Whether sending rests.
@@ -205,6 +218,7 @@ impl Watch {
         let progress = self.progress.get();
         let slow = now.saturating_sub(progress) >= SLOW;
         let class = match self.activity.get() {
+            Activity::Idle if now < self.kept_until.get() => return None,
             Activity::Idle => 0,
             Activity::Answering if !self.is_writing() => return None,
             // Who has just come is about to send a head.
@@ -218,7 +232,8 @@ impl Watch {
 
     /// Ends the wait for the next request if that has lasted for a moment.
     fn hurry(&self, now: u64) {
-        let waits = self.activity.get() == Activity::Idle && self.read_deadline.get() != NEVER;
+        let is_idle = self.activity.get() == Activity::Idle && now >= self.kept_until.get();
+        let waits = is_idle && self.read_deadline.get() != NEVER;
         if waits && now.saturating_sub(self.progress.get()) >= CROWD_IDLE {
             self.read_deadline.set(now);
         }
@@ -393,6 +408,17 @@ mod tests {
         assert!(!active.evict());
         drop((answering, head, idle));
         assert!(active.is_empty());
+    }
+
+    #[test]
+    fn who_is_kept_does_not_go_while_idle() {
+        let watch = Watch::default();
+        watch.set_activity(Activity::Idle);
+        watch.keep_until(500);
+        assert_eq!(watch.rank(499), None);
+        assert!(watch.rank(500).is_some());
+        watch.set_activity(Activity::Head);
+        assert!(watch.rank(499).is_some());
     }
 
     #[test]

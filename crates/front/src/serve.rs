@@ -11,7 +11,6 @@ use base::log::Level;
 use daemon::{Command, Commands, Seat};
 use http::connection::Address;
 use http::core::default;
-use http::observers::Counter;
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, Peer, severity};
@@ -180,9 +179,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     worker.set_gauges(move |observers| {
         let Some(front) = counted.upgrade() else { return };
         let (reading, writing) = front.active.reading_and_writing();
-        observers.set(Counter::Active, front.open() as u64);
-        observers.set(Counter::Reading, reading as u64);
-        observers.set(Counter::Writing, writing as u64);
+        observers.connections_are(front.open(), reading, writing);
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     start(&worker);

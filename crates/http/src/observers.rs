@@ -1,86 +1,39 @@
 //! What is counted: one function for each thing that begins or ends, so that metrics and logs need not touch the ways of requests.
 //!
 //! Each worker counts in its own account in memory that all share (`shm::tally`); who asks gets the sum of all workers, those that
-//! have ended with it.
+//! have ended with it. The counters are [`Counter`]s, and behind them those of [`Histogram`]s.
+
+mod counters;
+mod histogram;
+
+pub use counters::{CacheStatus, Counter};
+pub use histogram::{BOUNDS, Counts, Histogram};
 
 use crate::request::Request;
-use shm::tally::{Account, Tally};
+use base::clock;
+use session::Phase;
+use shm::tally::{Account, Counters, Tally};
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident: $kind:ident $text:literal,)+) => {
-        /// A number that is counted.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(usize)]
-        pub enum Counter {
-            $($(#[$doc])* $name,)+
-        }
-
-        impl Counter {
-            /// All of them.
-            pub const ALL: &'static [Counter] = &[$(Counter::$name),+];
-
-            /// Its name in metrics.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Counter::$name => $text,)+
-                }
-            }
-
-            /// Whether it says what is the case now, instead of growing.
-            pub fn is_gauge(self) -> bool {
-                match self {
-                    $(Counter::$name => counters!(@$kind),)+
-                }
-            }
-        }
-    };
-    (@gauge) => { true };
-    (@count) => { false };
+/// Whether the counter of this number says what is the case now, instead of growing.
+#[must_use]
+pub fn is_gauge(number: usize) -> bool {
+    Counter::ALL.get(number).is_some_and(|counter| counter.is_gauge())
 }
 
-counters! {
-    /// Connections accepted.
-    Accepted: count "connections_accepted_total",
-    /// Of these, those that were served.
-    Handled: count "connections_handled_total",
-    /// Connections open now.
-    Active: gauge "connections_active",
-    /// Of these, reading a head.
-    Reading: gauge "connections_reading",
-    /// Of these, answering.
-    Writing: gauge "connections_writing",
-    /// Requests that have begun.
-    Requests: count "requests_total",
-    /// Requests of clients that have ended with a status of each class.
-    Informational: count "responses_1xx_total",
-    /// 2xx
-    Success: count "responses_2xx_total",
-    /// 3xx
-    Redirection: count "responses_3xx_total",
-    /// 4xx
-    ClientError: count "responses_4xx_total",
-    /// 5xx
-    ServerError: count "responses_5xx_total",
-    /// Bytes of requests, heads with them.
-    Received: count "received_bytes_total",
-    /// Bytes of answers, heads with them.
-    Sent: count "sent_bytes_total",
-    /// Tries of upstream servers.
-    Attempts: count "upstream_attempts_total",
-    /// Of these, those that failed.
-    AttemptsFailed: count "upstream_failures_total",
-    /// Handshakes of TLS that stand.
-    Handshakes: count "tls_handshakes_total",
-    /// Handshakes that failed.
-    HandshakesFailed: count "tls_handshake_failures_total",
-    /// Sessions of TLS that were come back to.
-    Resumed: count "tls_sessions_resumed_total",
-}
+/// All counters as they are at one moment.
+pub struct Sums(Vec<u64>);
 
-impl Counter {
-    /// The gauges, as bits.
-    pub fn gauges() -> u32 {
-        Counter::ALL.iter().filter(|counter| counter.is_gauge()).fold(0, |set, counter| set | 1 << *counter as usize)
+impl Sums {
+    /// A counter.
+    #[must_use]
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// A histogram.
+    #[must_use]
+    pub fn histogram(&self, histogram: Histogram) -> Counts {
+        Counts::new(self.0.get(histogram.first()..).unwrap_or_default())
     }
 }
 
@@ -100,11 +53,17 @@ impl Observers {
         Observers { account: Tally::new().ok().and_then(|tally| tally.open(std::process::id())) }
     }
 
+    /// Counts, with the account looked up once.
     #[inline]
-    fn add(&self, counter: Counter, amount: u64) {
-        if let Some(account) = &self.account {
-            account.add(counter as usize, amount);
+    fn count(&self, count: impl FnOnce(Counters<'_>)) {
+        if let Some(counters) = self.account.as_ref().and_then(Account::counters) {
+            count(counters);
         }
+    }
+
+    #[inline]
+    fn add(&self, counter: Counter) {
+        self.count(|counters| counters.add(counter as usize, 1));
     }
 
     /// Says how much there is now.
@@ -119,28 +78,46 @@ impl Observers {
         self.account.as_ref().map_or(0, |account| account.all().sum(counter as usize))
     }
 
+    /// The sums of all counters over all workers.
+    pub fn sums(&self) -> Sums {
+        Sums(self.account.as_ref().map_or(Vec::new(), |account| account.all().sums(histogram::END)))
+    }
+
+    /// The processes that count now, and what some counters of each say.
+    pub fn processes<const N: usize>(&self, counters: [Counter; N]) -> Vec<(u32, [u64; N])> {
+        let numbers = counters.map(|counter| counter as usize);
+        self.account.as_ref().map_or(Vec::new(), |account| account.all().processes(numbers))
+    }
+
     /// A connection has come.
     pub fn connection_came(&self) {
-        self.add(Counter::Accepted, 1);
+        self.add(Counter::Accepted);
     }
 
     /// A connection is served.
     pub fn connection_began(&self) {
-        self.add(Counter::Handled, 1);
+        self.add(Counter::Handled);
+    }
+
+    /// So many connections are open now: those that have ended are no longer among them.
+    pub fn connections_are(&self, open: usize, reading: usize, writing: usize) {
+        self.set(Counter::Active, open as u64);
+        self.set(Counter::Reading, reading as u64);
+        self.set(Counter::Writing, writing as u64);
     }
 
     /// A handshake of TLS is over; `None`: it failed.
     pub fn handshake_ended(&self, resumed: Option<bool>) {
-        self.add(if resumed.is_some() { Counter::Handshakes } else { Counter::HandshakesFailed }, 1);
+        self.add(if resumed.is_some() { Counter::Handshakes } else { Counter::HandshakesFailed });
         if resumed == Some(true) {
-            self.add(Counter::Resumed, 1);
+            self.add(Counter::Resumed);
         }
     }
 
     /// A client's request has begun.
     #[inline]
     pub fn request_began(&self) {
-        self.add(Counter::Requests, 1);
+        self.add(Counter::Requests);
     }
 
     /// A client's request has ended: it is about to be logged.
@@ -153,19 +130,54 @@ impl Observers {
             400..500 => Counter::ClientError,
             _ => Counter::ServerError,
         };
-        self.add(class, 1);
-        self.add(Counter::Received, request.request_length.get());
-        self.add(Counter::Sent, request.bytes_sent.get());
+        let took_ms = clock::now().monotonic_ms.saturating_sub(request.started.get().monotonic_ms);
+        self.count(|counters| {
+            counters.add(class as usize, 1);
+            counters.add(Counter::Received as usize, request.request_length.get());
+            counters.add(Counter::Sent as usize, request.bytes_sent.get());
+            Histogram::Request.count(counters, took_ms);
+        });
     }
 
-    /// A try of an upstream server has ended.
-    pub fn attempt_ended(&self, failed: bool) {
-        self.add(Counter::Attempts, 1);
-        if failed {
-            self.add(Counter::AttemptsFailed, 1);
-        }
+    /// A handler of a phase has ended that had to wait, after so many milliseconds. What ends at once is not counted: it has no time to tell.
+    pub fn phase_waited(&self, phase: Phase, waited_ms: u64) {
+        let Some((number, time)) = counters::of_phase(phase) else { return };
+        self.count(|counters| {
+            counters.add(number as usize, 1);
+            counters.add(time as usize, waited_ms);
+        });
+    }
+
+    /// A try of an upstream server has ended after so many milliseconds.
+    pub fn attempt_ended(&self, failed: bool, took_ms: u64) {
+        self.count(|counters| {
+            counters.add(Counter::Attempts as usize, 1);
+            if failed {
+                counters.add(Counter::AttemptsFailed as usize, 1);
+            }
+            Histogram::Attempt.count(counters, took_ms);
+        });
+    }
+
+    /// A cache was asked for a client's request, and this is what came of it.
+    pub fn cache_answered(&self, status: CacheStatus) {
+        self.add(counters::of_cache(status));
+    }
+
+    /// Lua code of a phase has ended.
+    #[inline]
+    pub fn lua_handler_ended(&self, failed: bool) {
+        self.count(|counters| {
+            counters.add(Counter::LuaHandlers as usize, 1);
+            if failed {
+                counters.add(Counter::LuaFailures as usize, 1);
+            }
+        });
     }
 }
+
+// An account has room for all of them.
+const _: () = assert!(histogram::END <= shm::tally::COUNTERS);
 
 #[cfg(test)]
 mod tests {
@@ -173,22 +185,29 @@ mod tests {
 
     #[test]
     fn names_differ_and_all_fit() {
-        let mut names: Vec<_> = Counter::ALL.iter().map(|counter| counter.name()).collect();
+        let mut names: Vec<_> = Counter::ALL.iter().map(|counter| (counter.name(), counter.label())).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Counter::ALL.len());
-        assert!(Counter::ALL.len() <= shm::tally::COUNTERS);
-        assert_eq!(Counter::gauges().count_ones(), 3);
+        assert_eq!((0..histogram::END).filter(|number| is_gauge(*number)).count(), 3);
     }
 
     #[test]
     fn what_is_counted_is_summed() {
         let observers = Observers::alone();
         observers.connection_came();
-        observers.attempt_ended(true);
-        observers.attempt_ended(false);
+        observers.attempt_ended(true, 3);
+        observers.attempt_ended(false, 70);
+        observers.cache_answered(CacheStatus::Stale);
+        observers.phase_waited(Phase::Access, 9);
         observers.set(Counter::Active, 4);
-        let sums = [Counter::Accepted, Counter::Attempts, Counter::AttemptsFailed, Counter::Active].map(|counter| observers.sum(counter));
-        assert_eq!(sums, [1, 2, 1, 4]);
+        let wanted =
+            [Counter::Accepted, Counter::Attempts, Counter::AttemptsFailed, Counter::Active, Counter::CacheStale, Counter::AccessTime];
+        let sums = observers.sums();
+        assert_eq!(wanted.map(|counter| observers.sum(counter)), [1, 2, 1, 4, 1, 9]);
+        assert_eq!(wanted.map(|counter| sums.get(counter)), [1, 2, 1, 4, 1, 9]);
+        assert_eq!(observers.processes([Counter::Active]), [(std::process::id(), [4])]);
+        let attempts = sums.histogram(Histogram::Attempt);
+        assert_eq!((attempts.total(), attempts.sum_ms), (2, 73));
     }
 }

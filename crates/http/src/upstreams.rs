@@ -1,8 +1,10 @@
 //! All upstream groups by name, for modules that show or change them.
 
-use balance::Group;
+use balance::{Group, Peer, Standing};
+use base::clock;
 use conf::scope::Config;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A group: an `upstream` block, or a host in a URL.
@@ -52,6 +54,22 @@ impl Directory {
         self.0.borrow().clone()
     }
 
+    /// All servers of all groups as they are now.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        let mut members = Vec::new();
+        for named in self.0.borrow().iter() {
+            let upstream: Rc<str> = named.full_name().into();
+            let mut known: HashMap<Rc<str>, usize> = HashMap::new();
+            for peer in named.group.snapshot().peers() {
+                let copies = known.entry(peer.server.name.clone()).or_default();
+                members.push(Member { upstream: upstream.clone(), peer: peer.clone(), copy: *copies });
+                *copies += 1;
+            }
+        }
+        members
+    }
+
     /// The group of this name, or `HOST:PORT`.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<Named> {
@@ -63,6 +81,59 @@ impl Directory {
         let (host, port) = (name.get(..colon)?, base::text::parse_number(name.get(colon + 1..)?)?);
         let found = all.iter().find(|named| named.port.map(u64::from) == Some(port) && named.host.as_bytes() == host)?;
         Some(found.clone())
+    }
+}
+
+/// A server of a group, for those who only look.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The group's name.
+    pub upstream: Rc<str>,
+    /// How many servers of the group before it have its address.
+    pub copy: usize,
+    peer: Rc<Peer>,
+}
+
+impl Member {
+    /// Its address.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.peer.server.name
+    }
+
+    /// Whether it is asked when no other can be.
+    #[must_use]
+    pub fn is_backup(&self) -> bool {
+        self.peer.server.backup
+    }
+
+    /// Its weight as configured.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.peer.server.weight.unsigned_abs()
+    }
+
+    /// Whether it takes requests: `up`, `draining`, `down`, or `unavailable` after failures.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self.peer.standing() {
+            Standing::Down => "down",
+            _ if self.peer.is_failing(clock::monotonic_ms()) => "unavailable",
+            Standing::Draining => "draining",
+            Standing::Up => "up",
+        }
+    }
+
+    /// Requests that it serves now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.peer.connections()
+    }
+
+    /// Failures since it last was well.
+    #[must_use]
+    pub fn fails(&self) -> u64 {
+        self.peer.fails()
     }
 }
 

@@ -1,23 +1,19 @@
 //! `metrics`: what all workers have counted, for programs (beyond nginx).
 
+mod json;
+mod prometheus;
+mod report;
+
+use self::report::{Format, Report};
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
-use http::observers::Counter;
-use http::{Attach, Levels, Method, Module, Outcome, Step, Worker};
-use std::fmt::Write;
+use http::{Attach, Chain, Levels, Method, Module, Outcome, Request, Step};
+use std::rc::Rc;
 
 /// Counters as text.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("metrics") };
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// The text format of Prometheus, version 0.0.4.
-    Prometheus,
-    /// One JSON object.
-    Json,
-}
 
 #[derive(Default)]
 struct Metrics {
@@ -28,6 +24,9 @@ impl Config for Metrics {
     // A content handler belongs to its location.
     fn inherit(&mut self, _: &Self) {}
 }
+
+/// Bytes that may wait for a slow client before the next part is made.
+const AHEAD: u64 = 64 * 1024;
 
 fn rows() -> Vec<Row> {
     vec![Row::new("metrics", Context::SERVER | Context::LOCATION, Arity::Between(0, 1), "Answers with what was counted.", |cx| {
@@ -49,44 +48,35 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
         if !request.method().intersects(Method::GET.or(Method::HEAD)) {
             return Step::Now(Outcome::Status(405));
         }
-        let sums = sums(&request.worker);
-        match format {
-            Format::Prometheus => request.respond(200, b"text/plain; version=0.0.4", prometheus(&sums)),
-            Format::Json => request.respond(200, b"application/json", json(&sums)),
+        let mut report = Report::new(request, format);
+        let first = report.next().unwrap_or_default();
+        if report.is_done() {
+            return request.respond(200, format.content_type(), first);
         }
+        Step::wait(send(request.clone(), report, first))
     });
     Ok(())
 }
 
-fn sums(worker: &Worker) -> Vec<(Counter, u64)> {
-    Counter::ALL.iter().map(|counter| (*counter, worker.sum(*counter))).collect()
-}
-
-fn prometheus(sums: &[(Counter, u64)]) -> Vec<u8> {
-    let mut text = String::new();
-    for (counter, value) in sums {
-        let (name, kind) = (counter.name(), if counter.is_gauge() { "gauge" } else { "counter" });
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "# TYPE lunette_{name} {kind}\nlunette_{name} {value}");
+/// Sends a long report part by part, so that other requests have their turn between two of them.
+async fn send(request: Rc<Request>, report: Report, first: Vec<u8>) -> Outcome {
+    {
+        let mut response = request.response.borrow_mut();
+        response.set_status(200);
+        response.set_content_type(report.format.content_type());
     }
-    text.into_bytes()
-}
-
-fn json(sums: &[(Counter, u64)]) -> Vec<u8> {
-    let members: Vec<_> = sums.iter().map(|(counter, value)| format!("\"{}\":{value}", counter.name())).collect();
-    format!("{{{}}}\n", members.join(",")).into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_name_each_counter() {
-        let sums = [(Counter::Requests, 7), (Counter::Active, 2)];
-        let text = "# TYPE lunette_requests_total counter\nlunette_requests_total 7\n# TYPE lunette_connections_active gauge\n\
-                    lunette_connections_active 2\n";
-        assert_eq!(prometheus(&sums), text.as_bytes());
-        assert_eq!(json(&sums), b"{\"requests_total\":7,\"connections_active\":2}\n");
+    match request.send_header().finish().await {
+        Outcome::Ok if request.flags.header_only.get() => return Outcome::Ok,
+        Outcome::Ok => {}
+        other => return other,
     }
+    for part in std::iter::once(first).chain(report) {
+        for step in [request.output(Chain::bytes(part)), request.drain(AHEAD)] {
+            if step.finish().await != Outcome::Ok {
+                return Outcome::Error;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    request.output_end().finish().await
 }

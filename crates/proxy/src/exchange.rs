@@ -352,7 +352,8 @@ impl Lease {
 
     /// Gives the server back with a verdict; only good answers have times.
     pub fn end(self, request: &Request, verdict: Verdict, times: Timing) {
-        request.worker.observers.attempt_ended(matches!(verdict, Verdict::Failed));
+        let took_ms = clock::monotonic_ms().saturating_sub(self.choice.began_ms());
+        request.worker.observers.attempt_ended(matches!(verdict, Verdict::Failed), took_ms);
         if self.release(verdict, times) {
             request.log(Level::Warn, b"upstream server temporarily disabled");
         }

@@ -1,6 +1,7 @@
 //! The content handler of a location with an upstream: body, target, then one server after the other.
 
 use crate::attempt::{Attempt, End};
+use crate::caching::facts::{Background, Facts};
 use crate::caching::{fill, look, serve};
 use crate::chosen::Unchosen;
 use crate::dialect::Encoded;
@@ -88,6 +89,9 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         Some(outcome) => outcome,
         None => drive(&mut exchange).await,
     };
+    if exchange.route.plan.caching.is_some() {
+        observe_cache(&exchange.request);
+    }
     // With nginx the requests of a connection share this word, so that a subrequest's leaves its mark on all of them.
     let mut marked = Some(&exchange.request);
     while let Some(request) = marked {
@@ -96,6 +100,14 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     }
     state.give_back(exchange.scratch);
     outcome
+}
+
+/// Counts what came of asking the cache, for requests of clients.
+fn observe_cache(request: &Request) {
+    let status = request.find_lasting::<Facts>().and_then(|facts| facts.status.get());
+    if let Some(status) = status.filter(|_| request.find_lasting::<Background>().is_none()) {
+        request.worker.observers.cache_answered(status);
+    }
 }
 
 /// Runs a request from the beginning.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sys::shared::SharedMemory;
 
 /// Counters of one account.
-pub const COUNTERS: usize = 31;
+pub const COUNTERS: usize = 127;
 /// An account: the process id and its counters.
 const WORDS: usize = COUNTERS + 1;
 /// Most processes that count at the same time; more are not counted.
@@ -24,6 +24,20 @@ pub struct Tally(SharedMemory);
 pub struct Account {
     tally: Tally,
     index: usize,
+}
+
+/// The counters of an account, looked up once for several of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters<'a>(&'a [AtomicU64; WORDS]);
+
+impl Counters<'_> {
+    /// Counts. Nobody else writes here, so no atomic addition is needed.
+    #[inline]
+    pub fn add(self, number: usize, amount: u64) {
+        if let Some(counter) = self.0.get(number + 1) {
+            counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Tally {
@@ -50,8 +64,8 @@ impl Tally {
         Some(Account { tally: self.clone(), index })
     }
 
-    /// The process has ended: what it counted stays, but the counters named in `gauges` (bit by number).
-    pub fn close(&self, pid: u32, gauges: u32) {
+    /// The process has ended: what it counted stays, but the counters that are gauges.
+    pub fn close(&self, pid: u32, is_gauge: impl Fn(usize) -> bool) {
         let Some(base) = self.account(0) else { return };
         for index in 1..ACCOUNTS {
             let Some(words) = self.account(index) else { continue };
@@ -60,7 +74,7 @@ impl Tally {
             };
             for (number, (from, to)) in counters.iter().zip(base.iter().skip(1)).enumerate() {
                 let value = from.swap(0, Ordering::Relaxed);
-                if gauges & 1 << number == 0 {
+                if !is_gauge(number) {
                     to.fetch_add(value, Ordering::Relaxed);
                 }
             }
@@ -76,17 +90,43 @@ impl Tally {
     }
 }
 
+impl Tally {
+    /// The sums of the first `count` counters over all processes, those that have ended with them.
+    #[must_use]
+    pub fn sums(&self, count: usize) -> Vec<u64> {
+        let mut sums = vec![0_u64; count];
+        // An account without an owner counts nothing, but the first, which has what ended processes have left.
+        for words in (0..ACCOUNTS).filter_map(|index| self.account(index).filter(|words| index == 0 || is_owned(words))) {
+            for (sum, counter) in sums.iter_mut().zip(words.iter().skip(1)) {
+                *sum = sum.wrapping_add(counter.load(Ordering::Relaxed));
+            }
+        }
+        sums
+    }
+
+    /// The processes that count now, and what the counters `numbers` of each say.
+    #[must_use]
+    pub fn processes<const N: usize>(&self, numbers: [usize; N]) -> Vec<(u32, [u64; N])> {
+        let owned = (1..ACCOUNTS).filter_map(|index| self.account(index)).filter(|words| is_owned(words));
+        let read = |words: &[AtomicU64; WORDS], number: usize| words.get(number).map_or(0, |word| word.load(Ordering::Relaxed));
+        owned.filter_map(|words| Some((u32::try_from(read(words, 0)).ok()?, numbers.map(|number| read(words, number + 1))))).collect()
+    }
+}
+
+fn is_owned(words: &[AtomicU64; WORDS]) -> bool {
+    words.first().is_some_and(|owner| owner.load(Ordering::Acquire) != 0)
+}
+
 impl Account {
     fn counter(&self, number: usize) -> Option<&AtomicU64> {
         self.tally.account(self.index)?.get(number + 1)
     }
 
-    /// Counts. Nobody else writes here, so no atomic addition is needed.
+    /// Its counters.
     #[inline]
-    pub fn add(&self, number: usize, amount: u64) {
-        if let Some(counter) = self.counter(number) {
-            counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
-        }
+    #[must_use]
+    pub fn counters(&self) -> Option<Counters<'_>> {
+        self.tally.account(self.index).map(Counters)
     }
 
     /// Says how much there is now.
@@ -111,18 +151,21 @@ mod tests {
     fn sums_outlive_processes_and_gauges_do_not() {
         let tally = Tally::new().unwrap();
         let (one, other) = (tally.open(7).unwrap(), tally.open(8).unwrap());
-        one.add(0, 5);
+        let add = |account: &Account, number, amount| account.counters().unwrap().add(number, amount);
+        add(&one, 0, 5);
         one.set(1, 3);
-        other.add(0, 2);
+        add(&other, 0, 2);
         other.set(1, 4);
         assert_eq!((tally.sum(0), tally.sum(1)), (7, 7));
-        tally.close(7, 1 << 1);
-        tally.close(99, 0);
+        assert_eq!(tally.processes([1, 0]), [(7, [3, 5]), (8, [4, 2])]);
+        tally.close(7, |number| number == 1);
+        tally.close(99, |_| false);
         assert_eq!((tally.sum(0), tally.sum(1)), (7, 4));
+        assert_eq!((tally.sums(2), tally.processes([0])), (vec![7, 4], vec![(8, [2])]));
         let again = tally.open(9).unwrap();
         assert_eq!(again.index, one.index);
-        again.add(COUNTERS, 1);
-        again.add(0, 1);
+        add(&again, COUNTERS, 1);
+        add(&again, 0, 1);
         assert_eq!(tally.sum(0), 8);
     }
 }

@@ -16,18 +16,25 @@ const SCRIPT: &str = include_str!("search.js");
 const FIRST: &str = "README";
 
 /// Writes the manual below `directory`, which is made if it is not there.
-pub(crate) fn write(pages: &[Page], directory: &Path) -> io::Result<()> {
+pub(crate) fn write<'a>(pages: &[Page], plots: impl Iterator<Item = (&'a str, &'a str)>, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     fs::write(directory.join("style.css"), STYLE)?;
     fs::write(directory.join("search.js"), format!("const names = [\n{}];\n\n{SCRIPT}", index(pages)))?;
     for page in pages {
-        let path = directory.join(file(&page.name));
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(path, whole(page))?;
+        put(directory, &file(&page.name), &whole(page))?;
+    }
+    for (name, drawing) in plots {
+        put(directory, name, drawing)?;
     }
     Ok(())
+}
+
+fn put(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    let path = directory.join(name);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(path, text)
 }
 
 /// A page's file: the first page is the directory's index.
@@ -151,6 +158,7 @@ fn inline(text: &str) -> String {
         Span::Code(code) => format!("<code>{}</code>", escaped(code)),
         Span::Emphasis(words) => format!("<em>{}</em>", inline(words)),
         Span::Strong(words) => format!("<strong>{}</strong>", inline(words)),
+        Span::Image(words, target) => format!("<img src=\"{}\" alt=\"{}\">", escaped(target), escaped(words)),
         Span::Link(words, target) => format!("<a href=\"{}\">{}</a>", escaped(&link(target)), inline(words)),
     };
     spans(text).into_iter().map(one).collect()
@@ -180,7 +188,7 @@ mod tests {
     fn pages_become_html() {
         let page = Page::new(
             "a/b",
-            "# T & U\n\n### x\n\n- Syntax: `x <y>;`\n\nSee [z](../c.md#z) and [top](../README.md).\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
+            "# T & U\n\n### x\n\n- Syntax: `x <y>;`\n\nSee [z](../c.md#z) and [top](../README.md).\n\n![p < q](r.svg)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
         );
         let html = whole(&page);
         for part in [
@@ -190,6 +198,7 @@ mod tests {
             "<ul>\n<li>Syntax: <code>x &lt;y&gt;;</code></li>\n</ul>",
             "<a href=\"../c.html#z\">z</a>",
             "<a href=\"../index.html\">top</a>",
+            "<p><img src=\"r.svg\" alt=\"p &lt; q\"></p>",
             "<table>\n<tr><th>a</th><th>b</th></tr>\n<tr><td>1</td><td>2</td></tr>\n</table>",
         ] {
             assert!(html.contains(part), "{part} is not in {html}");

@@ -23,6 +23,8 @@ pub(crate) enum Span<'a> {
     Emphasis(&'a str),
     Strong(&'a str),
     /// Words and target.
+    Image(&'a str, &'a str),
+    /// Words and target.
     Link(&'a str, &'a str),
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn spans(text: &str) -> Vec<Span<'_>> {
     let mut spans = Vec::new();
     let mut rest = text;
     let mut plain = 0;
-    while let Some(at) = rest.get(plain..).and_then(|tail| tail.find(['`', '*', '[', '\\'])).map(|at| at + plain) {
+    while let Some(at) = rest.get(plain..).and_then(|tail| tail.find(['`', '*', '[', '!', '\\'])).map(|at| at + plain) {
         let (before, tail) = rest.split_at(at);
         let Some((span, length)) = special(tail) else {
             plain = at + 1;
@@ -121,9 +123,10 @@ fn special(tail: &str) -> Option<(Span<'_>, usize)> {
     if let Some((words, length)) = between("*", "*").filter(|(words, _)| !words.starts_with(' ') && !words.starts_with('*')) {
         return Some((Span::Emphasis(words), length));
     }
-    let (words, head) = between("[", "](")?;
+    let is_image = tail.starts_with('!');
+    let (words, head) = between(if is_image { "![" } else { "[" }, "](")?;
     let target = tail.get(head..)?.split_once(')')?.0;
-    Some((Span::Link(words, target), head + target.len() + 1))
+    Some((if is_image { Span::Image(words, target) } else { Span::Link(words, target) }, head + target.len() + 1))
 }
 
 #[cfg(test)]
@@ -149,7 +152,7 @@ mod tests {
 
     #[test]
     fn spans_are_told_apart() {
-        use Span::{Code, Emphasis, Link, Strong, Text};
+        use Span::{Code, Emphasis, Image, Link, Strong, Text};
         let expected = [
             Text("a "),
             Code("*b*"),
@@ -162,5 +165,6 @@ mod tests {
             Text(" 1 * 2 [x]"),
         ];
         assert_eq!(spans("a `*b*` [`c`](d.md#e) **f***g*\\* 1 * 2 [x]"), expected);
+        assert_eq!(spans("![a b](c.svg)! [d]"), [Image("a b", "c.svg"), Text("! [d]")]);
     }
 }

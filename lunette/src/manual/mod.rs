@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
-/// The pages, as `build.rs` packs them.
+/// The pages and plots, as `build.rs` packs them.
 const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/manual.deflate"));
 
 const USAGE: &str = "Usage: lunette help [WORD]       the section of the manual about a directive, a variable, a function or a library
@@ -25,15 +25,16 @@ const USAGE: &str = "Usage: lunette help [WORD]       the section of the manual 
 pub(crate) fn run(arguments: &[OsString]) -> i32 {
     let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let words: Vec<&str> = arguments.iter().map(|argument| &**argument).collect();
-    let pages = match pages() {
-        Ok(pages) => pages,
+    let packed = match unpacked() {
+        Ok(packed) => packed,
         Err(error) => return complain(&format!("the manual cannot be read: {error}")),
     };
+    let pages = page::pages(&packed);
     match words.as_slice() {
         [] => show(&terminal::overview(&pages, USAGE)),
         ["--help" | "-h" | "-?"] => show(USAGE),
         ["--names"] => show(&search::names(&pages).into_iter().map(|name| format!("{name}\n")).collect::<String>()),
-        ["--html", directory] => match html::write(&pages, Path::new(directory)) {
+        ["--html", directory] => match html::write(&pages, page::plots(&packed), Path::new(directory)) {
             Ok(()) => 0,
             Err(error) => complain(&format!("{directory}: {error}")),
         },
@@ -56,10 +57,10 @@ fn explain(pages: &[Page], word: &str) -> i32 {
     complain(&format!("the manual has no section about \"{word}\"{hint}"))
 }
 
-fn pages() -> io::Result<Vec<Page>> {
+fn unpacked() -> io::Result<String> {
     let mut text = String::new();
     DeflateDecoder::new(PACKED).read_to_string(&mut text)?;
-    Ok(page::pages(&text))
+    Ok(text)
 }
 
 /// Prints; a reader that has seen enough, such as `head`, is no error.

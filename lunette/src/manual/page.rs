@@ -28,9 +28,19 @@ pub(crate) struct Section {
     pub(crate) names: Vec<String>,
 }
 
-/// The pages of the packed manual, as `build.rs` writes them.
+/// The parts of the packed manual, as `build.rs` writes them: names and texts.
+fn parts(packed: &str) -> impl Iterator<Item = (&str, &str)> {
+    packed.split('\x01').filter_map(|part| part.split_once('\n'))
+}
+
+/// The pages of the packed manual.
 pub(crate) fn pages(packed: &str) -> Vec<Page> {
-    packed.split('\x01').filter_map(|part| part.split_once('\n')).map(|(name, text)| Page::new(name, text)).collect()
+    parts(packed).filter(|(name, _)| !name.ends_with(".svg")).map(|(name, text)| Page::new(name, text)).collect()
+}
+
+/// Its plots: paths and drawings.
+pub(crate) fn plots(packed: &str) -> impl Iterator<Item = (&str, &str)> {
+    parts(packed).filter(|(name, _)| name.ends_with(".svg"))
 }
 
 /// What a line is when blocks of code are told apart.
@@ -156,7 +166,9 @@ mod tests {
 
     #[test]
     fn pages_are_taken_apart() {
-        let pages = pages(&format!("\x01a/b\n{TEXT}\x01c\n# C\n"));
+        let packed = format!("\x01a/b\n{TEXT}\x01c\n# C\n\x01d/e.svg\n<svg/>");
+        let pages = pages(&packed);
+        assert_eq!(plots(&packed).collect::<Vec<_>>(), [("d/e.svg", "<svg/>")]);
         let [page, other] = pages.as_slice() else { panic!("{pages:?}") };
         assert_eq!((&*page.name, &*page.title, page.introduction(), &*other.title), ("a/b", "Title", "What it is.", "C"));
         let seen: Vec<_> = page.sections.iter().map(|s| (s.level, &*s.anchor, s.names.join(" "))).collect();

@@ -80,6 +80,7 @@ fn plain(text: &str) -> String {
     let word = |span: Span<'_>| match span {
         Span::Text(words) | Span::Emphasis(words) | Span::Strong(words) => words.to_owned(),
         Span::Code(code) => format!("`{code}`"),
+        Span::Image(words, _) => format!("[{words}]"),
         Span::Link(words, target) if target.contains("://") => format!("{} <{target}>", plain(words)),
         Span::Link(words, _) => plain(words),
     };

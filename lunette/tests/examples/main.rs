@@ -2,6 +2,7 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod balanced;
 #[path = "../spec/compare.rs"]
 mod compare;
 mod copy;
@@ -13,6 +14,7 @@ mod page;
 mod rig;
 #[path = "../applications/server.rs"]
 mod server;
+mod stores;
 
 use copy::{Copy, directories};
 use rig::until;
@@ -21,7 +23,7 @@ use std::process::Command;
 
 #[test]
 fn every_example_is_listed_and_tested() {
-    let source = include_str!("main.rs");
+    let source = [include_str!("main.rs"), include_str!("balanced.rs"), include_str!("stores.rs")].concat();
     let index = std::fs::read_to_string(copy::root().join("README.md")).unwrap();
     for name in directories() {
         assert!(index.contains(&format!("]({name}/README.md)")), "{name} is not in examples/README.md");
@@ -32,7 +34,16 @@ fn every_example_is_listed_and_tested() {
 /// Examples that need nothing else.
 #[test]
 fn readmes_are_right() {
-    let alone = [Copy::of("quickstart"), Copy::of("spa"), Copy::of("waf"), Copy::of("canary"), Copy::of("live"), Copy::of("webhooks")];
+    let alone = [
+        Copy::of("quickstart"),
+        Copy::of("spa"),
+        Copy::of("waf"),
+        Copy::of("canary"),
+        Copy::of("live"),
+        Copy::of("webhooks"),
+        Copy::of("images"),
+        Copy::of("templates"),
+    ];
     for copy in alone {
         let _server = copy.start();
         copy.ask();

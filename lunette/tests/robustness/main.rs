@@ -8,6 +8,7 @@ mod caching;
 mod exhaustion;
 mod extremes;
 mod header_bytes;
+mod kept;
 mod leaving;
 mod log_bytes;
 mod lua_faults;

@@ -8,6 +8,7 @@ mod diagnostics;
 mod libraries;
 mod lua;
 mod manual;
+mod metrics;
 mod modes;
 mod names;
 mod packaging;

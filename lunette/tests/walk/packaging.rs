@@ -79,7 +79,7 @@ fn every_option_is_in_the_man_page_and_the_completions() {
         );
         assert!(fish.contains(&format!("-o {option} ")) || fish.contains(&format!("-o '{option}' ")), "fish: -{option}");
     }
-    for command in ["help", "resty"] {
+    for command in ["help", "resty", "top"] {
         assert!([&man, &bash, &zsh, &fish].iter().all(|text| text.contains(command)), "{command}");
     }
 }

@@ -119,7 +119,7 @@ impl Loop {
         let conn = self.conn.clone();
         conn.watch.set_activity(if self.first { Activity::Fresh } else { Activity::Idle });
         let now = clock::monotonic_ms();
-        let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER) };
+        let park = if self.first { NEVER } else { now.saturating_add(PARK_AFTER).max(conn.watch.kept_until()) };
         let mut armed = false;
         poll_fn(|cx| self.poll_head(&conn, cx, park, &mut armed)).await
     }
@@ -268,7 +268,12 @@ impl Loop {
             let _ = conn.stream.borrow().set_no_delay(true);
         }
         let timeout = core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT);
-        self.idle_until = clock::monotonic_ms().saturating_add(timeout);
+        let now = clock::monotonic_ms();
+        self.idle_until = now.saturating_add(timeout);
+        let least = core.keepalive_min_timeout.unwrap_or(0);
+        if least > 0 {
+            conn.watch.keep_until(now.saturating_add(least.min(timeout)));
+        }
         true
     }
 
@@ -348,7 +353,8 @@ impl Loop {
     /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
     fn idle(mut self) -> Option<Loop> {
         let now = clock::monotonic_ms();
-        if self.conn.watch.evicted() || self.front.worker.exiting.get() || now >= self.idle_until {
+        let leaves = self.front.worker.exiting.get() && now >= self.conn.watch.kept_until();
+        if self.conn.watch.evicted() || leaves || now >= self.idle_until {
             self.conn.say_goodbye();
             return None;
         }

@@ -134,8 +134,11 @@ impl Entry {
         host
     }
 
-    /// Takes a host back, unless somebody still looks at it.
-    fn give_back(&self, mut host: Rc<Host>) {
+    /// A run has ended: takes its host back, unless somebody still looks at it.
+    fn end(&self, mut host: Rc<Host>, failed: bool) {
+        if let Some(worker) = &host.worker {
+            worker.observers.lua_handler_ended(failed);
+        }
         let Some(inner) = Rc::get_mut(&mut host) else { return };
         inner.request = None;
         inner.state.clone_from(&self.blank);
@@ -193,11 +196,11 @@ impl Entry {
         match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
             // lua-nginx-module takes a content handler that declines without having waited for one that is done.
             Started::Done(lua::Completion::Finished(exit::DECLINED)) if self.phase == LuaPhase::CONTENT => {
-                self.give_back(host);
+                self.end(host, false);
                 Step::Now(Outcome::Ok)
             }
             Started::Done(ended) => {
-                self.give_back(host);
+                self.end(host, has_failed(&ended));
                 settle(request, state, ended, finish)
             }
             Started::Waiting(job) => {
@@ -207,7 +210,7 @@ impl Entry {
                         Some(true) => abort::watched(job, &request, &state).await,
                         _ => job.await,
                     };
-                    entry.give_back(host);
+                    entry.end(host, has_failed(&ended));
                     settle(&request, state, ended, finish).finish().await
                 })
             }
@@ -242,16 +245,18 @@ impl Entry {
         before(&host);
         match Job::start_with(&host.machine.vm, chunk, self.phase, host.clone(), push) {
             Started::Done(ended) => {
+                let failed = has_failed(&ended);
                 let answer = after(request, &host, ended);
-                self.give_back(host);
+                self.end(host, failed);
                 Run::Now(answer)
             }
             Started::Waiting(job) => {
                 let (request, entry) = (request.clone(), self.clone());
                 Run::Wait(Box::pin(async move {
                     let ended = job.await;
+                    let failed = has_failed(&ended);
                     let answer = after(&request, &host, ended);
-                    entry.give_back(host);
+                    entry.end(host, failed);
                     answer
                 }))
             }
@@ -267,14 +272,14 @@ impl Entry {
         };
         match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
             Started::Done(ended) => {
-                self.give_back(host);
+                self.end(host, has_failed(&ended));
                 Run::Now(ended)
             }
             Started::Waiting(job) => {
                 let entry = self.clone();
                 Run::Wait(Box::pin(async move {
                     let ended = job.await;
-                    entry.give_back(host);
+                    entry.end(host, has_failed(&ended));
                     ended
                 }))
             }
@@ -299,9 +304,13 @@ impl Entry {
         before(&host);
         let result = host.machine.vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
         after(&host);
-        self.give_back(host);
+        self.end(host, result.is_err());
         result.inspect_err(|error| report(request, self.phase, error))
     }
+}
+
+fn has_failed(ended: &lua::Completion) -> bool {
+    matches!(ended, lua::Completion::Failed(_))
 }
 
 fn judge(request: &Request, phase: LuaPhase, ended: lua::Completion) -> Result<(), LuaError> {

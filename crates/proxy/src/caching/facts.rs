@@ -2,6 +2,7 @@
 
 use base::text::push_number;
 use http::Request;
+use http::observers::CacheStatus;
 use http::variables::define;
 use session::Variables;
 use session::variable::NO_CACHE;
@@ -11,8 +12,8 @@ use std::rc::Rc;
 /// What variables tell of a cache. Outlives internal redirects.
 #[derive(Default)]
 pub struct Facts {
-    /// `HIT` and so on; empty if no cache was asked.
-    pub status: Cell<&'static str>,
+    /// What came of it; `None` if no cache was asked.
+    pub status: Cell<Option<CacheStatus>>,
     /// The key.
     pub key: RefCell<Vec<u8>>,
     /// When the stored answer was stored or last confirmed, seconds; 0 for none.
@@ -28,7 +29,7 @@ impl Facts {
     #[must_use]
     pub fn of(request: &Request) -> Rc<Facts> {
         let facts = request.lasting::<Facts>();
-        facts.status.set("");
+        facts.status.set(None);
         facts.key.borrow_mut().clear();
         facts.date.set(0);
         facts.last_modified.set(-1);
@@ -43,7 +44,11 @@ pub struct Background;
 /// Defines the variables.
 pub fn define_all(variables: &mut Variables) {
     define(variables, "upstream_cache_status", NO_CACHE, |request, out| {
-        with(request, |facts| facts.status.get() != "", |facts| out.extend_from_slice(facts.status.get().as_bytes()))
+        let found = request.find_lasting::<Facts>().and_then(|facts| facts.status.get());
+        if let Some(status) = found {
+            out.extend_from_slice(status.name().as_bytes());
+        }
+        found.is_some()
     });
     define(variables, "upstream_cache_key", NO_CACHE, |request, out| {
         with(request, |facts| !facts.key.borrow().is_empty(), |facts| out.extend_from_slice(&facts.key.borrow()))
@@ -51,7 +56,10 @@ pub fn define_all(variables: &mut Variables) {
     define(variables, "upstream_cache_age", NO_CACHE, |request, out| {
         with(
             request,
-            |facts| facts.date.get() > 0 && !matches!(facts.status.get(), "" | "MISS" | "BYPASS" | "EXPIRED"),
+            |facts| {
+                let gave = |status| !matches!(status, CacheStatus::Miss | CacheStatus::Bypass | CacheStatus::Expired);
+                facts.date.get() > 0 && facts.status.get().is_some_and(gave)
+            },
             |facts| push_number(out, (base::clock::now().sec - facts.date.get()).max(0).cast_unsigned()),
         )
     });

@@ -13,6 +13,7 @@ use crate::route::Route;
 use crate::url::{UriRule, push_uri};
 use base::clock;
 use base::log::Level;
+use http::observers::CacheStatus;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{Outcome, Request};
 use session::BoxFuture;
@@ -41,9 +42,9 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
     }
     let mut caching = Box::new(Caching::new(&request, plan.clone(), store, key(exchange, &plan)?));
     if is_any_true(&plan.bypass, &request) {
-        caching.facts.status.set("BYPASS");
+        caching.facts.status.set(Some(CacheStatus::Bypass));
     } else {
-        caching.facts.status.set("MISS");
+        caching.facts.status.set(Some(CacheStatus::Miss));
         let found = find(&mut caching, &request, &exchange.route, again).await;
         match found {
             Next::Serve(stored) => {
@@ -74,7 +75,7 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
     loop {
         match caching.find(request) {
             Found::Error(status) => {
-                caching.facts.status.set("HIT");
+                caching.facts.status.set(Some(CacheStatus::Hit));
                 return Next::Answer(Outcome::Status(status));
             }
             Found::Scarce => {
@@ -82,7 +83,7 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
                 return Next::Ask;
             }
             Found::Answer(stored) if stored.head.valid >= clock::now().sec => {
-                caching.facts.status.set("HIT");
+                caching.facts.status.set(Some(CacheStatus::Hit));
                 return Next::Serve(stored);
             }
             Found::Answer(stored) => return old(caching, request, route, stored, background, again),
@@ -108,18 +109,18 @@ fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: 
     let until = stored.head.valid.saturating_add(stored.head.updating);
     let may_give = !background && (caching.plan.use_stale & UPDATING != 0 || until >= clock::now().sec);
     if may_give && !caching.begin() {
-        caching.facts.status.set("UPDATING");
+        caching.facts.status.set(Some(CacheStatus::Updating));
         return Next::Serve(stored);
     }
     if may_give && caching.plan.background_update && update(caching, request, route, again) {
-        caching.facts.status.set("STALE");
+        caching.facts.status.set(Some(CacheStatus::Stale));
         return Next::Serve(stored);
     }
     if !background {
         // Somebody else may fetch it too; then this request does as well.
         caching.begin();
     }
-    caching.facts.status.set("EXPIRED");
+    caching.facts.status.set(Some(CacheStatus::Expired));
     if caching.plan.revalidate {
         caching.facts.last_modified.set(stored.head.last_modified);
         caching.facts.etag.borrow_mut().clone_from(&stored.head.etag);

@@ -7,6 +7,7 @@ use crate::headers;
 use crate::settings::next;
 use base::clock;
 use base::log::Level;
+use http::observers::CacheStatus;
 use http::{Chain, Outcome, Request, log_request};
 use std::rc::Rc;
 use wire::known::Known;
@@ -66,7 +67,7 @@ fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<
     if caching.plan.use_stale & condition == 0 && !still {
         return None;
     }
-    caching.facts.status.set("STALE");
+    caching.facts.status.set(Some(CacheStatus::Stale));
     caching.note(&stored);
     Some(stored)
 }
@@ -86,7 +87,7 @@ fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
     let caching = exchange.caching.as_ref().filter(|caching| caching.plan.revalidate)?;
     let old = caching.stale.clone()?;
     let now = clock::now().sec;
-    caching.facts.status.set("REVALIDATED");
+    caching.facts.status.set(Some(CacheStatus::Revalidated));
     let ignored = exchange.route.plan.uncounted();
     let said = |head: &[u8], lines: &[wire::h1::header::HeaderSpan]| {
         cache::freshness::judge(lines.iter().map(|line| (line.known, line.value.of(head))), ignored, now)

@@ -1,0 +1,117 @@
+//! The report as one JSON object.
+
+use super::prometheus::push_seconds;
+use super::report::Overview;
+use base::text::push_number;
+use http::observers::{BOUNDS, Counter, Histogram};
+use http::upstreams::Member;
+use std::io::Write;
+
+/// A text between quotes.
+fn push_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..0x20 => {
+                // Writing to memory cannot fail, here and below.
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+/// All but the servers of upstream groups, whose list it begins.
+pub(super) fn overview(overview: &Overview, out: &mut Vec<u8>) {
+    let _ = write!(out, "{{\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
+    let mut before = "";
+    for &counter in Counter::ALL {
+        let name = counter.name();
+        match counter.label() {
+            None => {
+                let _ = write!(out, ",\"{name}\":");
+            }
+            Some((_, value)) => {
+                let _ = if name == before { write!(out, ",\"{value}\":") } else { write!(out, ",\"{name}\":{{\"{value}\":") };
+            }
+        }
+        let value = overview.sums.get(counter);
+        if counter.is_time() {
+            push_seconds(value, out)
+        } else {
+            push_number(out, value)
+        }
+        before = name;
+        let next = Counter::ALL.get(counter as usize + 1);
+        if counter.label().is_some() && next.is_none_or(|next| next.name() != name) {
+            out.push(b'}');
+        }
+    }
+    for histogram in Histogram::ALL {
+        let counts = overview.sums.histogram(histogram);
+        let _ = write!(out, ",\"{}\":{{\"count\":{},\"sum\":", histogram.name(), counts.total());
+        push_seconds(counts.sum_ms, out);
+        out.extend_from_slice(b",\"buckets\":[");
+        for (bound, count) in BOUNDS.iter().map(Some).chain([None]).zip(counts.buckets) {
+            out.extend_from_slice(b"{\"le\":");
+            match bound {
+                Some(bound) => push_seconds(*bound, out),
+                None => out.extend_from_slice(b"null"),
+            }
+            let _ = write!(out, ",\"count\":{count}}},");
+        }
+        out.pop();
+        out.extend_from_slice(b"]}");
+    }
+    out.extend_from_slice(b",\"workers\":[");
+    for (index, process) in overview.processes.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(
+            out,
+            "{comma}{{\"pid\":{},\"connections_active\":{},\"requests_total\":{},\"resident_bytes\":",
+            process.pid, process.connections, process.requests
+        );
+        match process.resident {
+            Some(bytes) => push_number(out, bytes),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"],\"upstream_servers\":[");
+}
+
+/// Some servers; `first`: they are the list's first.
+pub(super) fn servers(first: bool, members: &[Member], out: &mut Vec<u8>) {
+    for (index, member) in members.iter().enumerate() {
+        if !first || index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"upstream\":");
+        push_text(&member.upstream, out);
+        out.extend_from_slice(b",\"server\":");
+        push_text(member.server(), out);
+        let _ = write!(
+            out,
+            ",\"state\":\"{}\",\"backup\":{},\"weight\":{},\"connections\":{},\"failures\":{}}}",
+            member.state(),
+            member.is_backup(),
+            member.weight(),
+            member.connections(),
+            member.fails()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted() {
+        let mut out = Vec::new();
+        push_text("a\"b\\\u{1}ü", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "\"a\\\"b\\\\\\u0001ü\"");
+    }
+}
