@@ -1,5 +1,7 @@
 //! TLS as requests and configuration see it: what a handshake found, and who answers handshakes for a server.
 
+pub mod upstream;
+
 use crate::connection::Connection;
 use crate::location::Server;
 use crate::request::Request;

@@ -8,6 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
+use crate::asked::{self, Asked};
 use crate::certificate::{CertificateDer, Pair};
 use crate::ciphers::Offer;
 use crate::error::TlsError;
@@ -73,6 +74,15 @@ impl Settings {
     pub fn with_pair(&self, pair: Option<Pair>) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.client_auth_cert_resolver = Arc::new(Own(pair.map(|pair| pair.key)));
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// The same for one session in which `asked` chooses the certificate. It cannot be resumed: what was chosen for one is
+    /// not for the next.
+    #[must_use]
+    pub fn asking(&self, asked: Arc<dyn Asked>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        asked::asking(&mut config, asked);
         Self { config: Arc::new(config), ..self.clone() }
     }
 

@@ -16,6 +16,7 @@
 //!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
 
+pub mod asked;
 pub mod buffer;
 pub mod certificate;
 #[cfg(any(test, feature = "check"))]

@@ -69,7 +69,7 @@ function methods.setclientcert(self, cert, key)
     if type(key) ~= "cdata" then
         return nil, "bad pkey arg: cdata expected, got " .. type(key)
     end
-    self[7], self[8] = cert.id, key.id
+    self[7], self[8] = ffi.istype(void, cert) and number_of(cert) or 0, ffi.istype(void, key) and number_of(key) or 0
     -- They live as long as the socket may show them.
     self[9], self[10] = cert, key
     return true

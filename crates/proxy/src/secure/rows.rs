@@ -57,12 +57,7 @@ pub fn rows<T: Member>() -> Vec<Row> {
             let value = passwords(cx)?;
             cx.once(&mut own::<T>(cx).passwords, value)
         }),
-        Row::new(n("conf_command"), ALL, Arity::exactly(2), "A command of OpenSSL's configuration.", |cx| {
-            let (command, value) = (cx.text(0).into_owned(), cx.text(1));
-            let value = if tls::commands::is_file(&command) { file(cx, &value) } else { value.into_owned() };
-            Rc::make_mut(own::<T>(cx).commands.get_or_insert_default()).push((command, value));
-            Ok(())
-        }),
+        Row::new(n("conf_command"), ALL, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command::<T>),
         Row::new(n("key_log"), ALL, Arity::exactly(1), "File for the secrets of sessions.", |cx| {
             let path = cx.global::<MainContext>().paths.resolve(cx.arg(0));
             cx.once(&mut own::<T>(cx).key_log, Rc::new(path))
@@ -98,6 +93,19 @@ fn protocols<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
         } else {
             words.push(word);
         }
+    }
+    Ok(())
+}
+
+fn conf_command<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let (command, value) = (cx.text(0).into_owned(), cx.text(1));
+    let is_peer = command.eq_ignore_ascii_case("VerifyMode") && value.eq_ignore_ascii_case("Peer");
+    let value = if tls::commands::is_file(&command) { file(cx, &value) } else { value.into_owned() };
+    let mut own = own::<T>(cx);
+    own.demands_peer |= is_peer;
+    let commands = Rc::make_mut(own.commands.get_or_insert_default());
+    if !is_peer {
+        commands.push((command, value));
     }
     Ok(())
 }
