@@ -193,6 +193,11 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
     let refusal = match shaken {
         Some(Ok(tls)) => {
             front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
+            if front.is_wordy(&listener)
+                && let Some(session) = tls.server()
+            {
+                front.log(&listener, &info, Level::Debug, &session.summary());
+            }
             let stream = Stream::Tls(Box::new(tls));
             // Without tickets nothing of ours carries the acknowledgement of the client's last message, and a client that gathers small
             // segments waits with its request for it. It only costs latency if it fails.

@@ -253,8 +253,9 @@ impl<E: Engine> Session<E> {
     /// nginx's debug line about a handshake that is over.
     #[must_use]
     pub fn summary(&self) -> String {
-        let (protocol, cipher) = (self.protocol().unwrap_or_default(), self.cipher().unwrap_or_default());
-        format!("SSL: {protocol}, cipher: \"{cipher} {protocol}\"")
+        let protocol = self.protocol().unwrap_or_default();
+        let cipher = self.engine.common().negotiated_cipher_suite().map(|suite| suites::description(suite.suite()));
+        format!("SSL: {protocol}, cipher: \"{}\"", cipher.unwrap_or_default())
     }
 
     /// The group of the key exchange by its name in OpenSSL (`$ssl_curve`).

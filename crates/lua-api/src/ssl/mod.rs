@@ -2,8 +2,10 @@
 //! `ngx.ssl.session` and `ngx.ocsp`.
 //!
 //! `hooks` runs the code, each piece of it in a `moment`; a `shake` is one handshake while it lasts; what functions read and change of it stands in
-//! `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `toward` and `upstream` are the same for handshakes with upstream servers.
+//! `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `toward` and `upstream` are the same for handshakes with upstream
+//! servers. `abi` is all of it under the names of C.
 
+mod abi;
 mod certificates;
 mod facts;
 mod hello;
@@ -24,7 +26,7 @@ use std::rc::Rc;
 
 /// The groups.
 pub(crate) fn groups() -> Vec<lua::Group> {
-    vec![certificates::group(), facts::group(), hello::group(), sessions::group(), ocsp::group(), upstream::group()]
+    vec![certificates::group(), facts::group(), hello::group(), sessions::group(), ocsp::group(), upstream::group(), abi::group()]
 }
 
 /// The request.

@@ -12,10 +12,12 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use tls::certificate::{LoadError, Pair};
 use tls::ciphers::PROTOCOLS;
 use tls::client::{Settings, Variants};
 use tls::profile::{Profile, Trusted};
+use tls::verify::Servers;
 
 /// How many client certificates have their settings kept; sessions cannot be resumed without.
 const VARIANTS: usize = 64;
@@ -57,6 +59,11 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// Who judges servers.
+    pub fn servers(&self) -> Option<&Arc<Servers>> {
+        self.settings.servers()
+    }
+
     /// The settings, with a client certificate if one is given.
     pub fn settings(&self, pair: Option<Pair>) -> Settings {
         match pair {
@@ -89,17 +96,18 @@ impl SecureOptions {
         Ok(self.ready.get_or_init(|| ready).clone())
     }
 
+    /// `lua_ssl_verify_depth`
+    pub fn depth(&self) -> usize {
+        self.verify_depth.map_or(1, |depth| usize::try_from(depth).unwrap_or(usize::MAX))
+    }
+
     fn profile(&self) -> Profile {
         Profile {
             protocols: self.protocols.as_deref().cloned(),
             ciphers: self.ciphers.clone(),
             certificate: self.certificate.clone().zip(self.certificate_key.clone()),
             passwords: Vec::new(),
-            trusted: Some(Trusted {
-                certificates: self.trusted_certificate.clone(),
-                depth: self.verify_depth.map_or(1, |depth| usize::try_from(depth).unwrap_or(usize::MAX)),
-                crl: self.crl.clone(),
-            }),
+            trusted: Some(Trusted { certificates: self.trusted_certificate.clone(), depth: self.depth(), crl: self.crl.clone() }),
             commands: self.commands.as_deref().cloned().unwrap_or_default(),
             key_log: self.key_log.clone(),
         }
