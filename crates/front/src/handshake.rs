@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use tls::error::TlsError;
 use tls::server::alert_record;
+use tls::signatures::Signed;
 use wire::tls::hello::{Hello, Status};
 use wire::tls::{First, first};
 
@@ -177,6 +178,7 @@ fn preliminary(greeting: &Greeting) -> TlsInfo {
         suites: hello.suites().collect(),
         groups: hello.groups().collect(),
         signatures: hello.signature_algorithms().collect(),
+        signed: Signed::default(),
         session_id: Box::default(),
         peer: Box::default(),
         verdict: (0, "ok"),
@@ -251,6 +253,7 @@ fn learn(stream: &Stream, greeting: &Greeting, info: &Connection, (revocation, l
         cipher: session.cipher().unwrap_or_default(),
         group: session.group(),
         resumed: session.is_resumed(),
+        signed: session.signed(),
         alpn: alpn.clone(),
         peer: session.peer_chain().iter().map(|certificate| Box::from(certificate.as_ref())).collect(),
         verdict: verdict.map_or((0, "ok"), |verdict| (verdict.code, verdict.text())),

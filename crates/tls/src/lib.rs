@@ -33,6 +33,7 @@ pub mod profile;
 pub mod resume;
 pub mod server;
 pub mod session;
+pub mod signatures;
 pub mod store;
 pub mod tickets;
 pub mod verify;

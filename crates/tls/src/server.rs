@@ -14,6 +14,7 @@ use crate::error::TlsError;
 use crate::handed::Handed;
 use crate::key_log::KeyLog;
 use crate::session::{RECORD, ServerSession, Session};
+use crate::signatures;
 use crate::tickets::Context;
 use crate::verify::{Clients, Verdict};
 
@@ -252,6 +253,10 @@ impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         let fits = |scheme| self.keys.iter().find(|key| key.key.choose_scheme(&[scheme]).is_some());
-        schemes.iter().find_map(|scheme| fits(*scheme)).cloned()
+        let chosen = schemes.iter().find_map(|scheme| fits(*scheme))?;
+        if let Some(signer) = chosen.key.choose_scheme(schemes) {
+            signatures::note_own(signer.scheme());
+        }
+        Some(chosen.clone())
     }
 }

@@ -18,6 +18,7 @@ fn signature(
     is_tls13: bool,
 ) -> Result<HandshakeSignatureValid, Error> {
     let bad = |error| Error::InvalidCertificate(error);
+    crate::signatures::note_peer(signed.scheme);
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| bad(CertificateError::BadEncoding))?;
     let key = SubjectPublicKeyInfoDer::from(parsed.public_key().raw);
     let algorithms = algorithms();
