@@ -19,7 +19,6 @@ use engine::nodes::Finished;
 use http::opened::ErrorFiles;
 use http::root::MainContext;
 use http::{Http, Module};
-use modules::ssl::OwnTicketKeys;
 use shm::Zones;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
@@ -52,7 +51,7 @@ pub(crate) fn load(options: &Options, places: &Layout, previous: Option<&Generat
     *frame.global.get() = registry::listen_protocols();
     if let Some(previous) = previous {
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
-        frame.global.get::<OwnTicketKeys>().clone_from(&previous.global.get::<OwnTicketKeys>());
+        modules::ssl::inherit(&previous.global, &frame.global);
     }
     let modules = registry::modules();
     let table = directives::table(&modules, main_level::rows());

@@ -7,10 +7,11 @@ use base::clock;
 use http::tls::{Answer, Greeting, Handshakes, Rejection, Revocation};
 use http::{BoxFuture, Complex, Request, Worker};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
-use tls::certificate::{CertificateDer, Pair};
+use tls::certificate::cache::Cache;
+use tls::certificate::{CertificateDer, LoadError, Pair};
 use tls::error::TlsError;
+use tls::files::Files;
 use tls::server::Settings;
 
 /// The extension by which clients ask for what is stapled (RFC 6066, 8).
@@ -19,31 +20,6 @@ const STATUS_REQUEST: u16 = 5;
 const UNRECOGNIZED_NAME: u8 = 112;
 /// `internal_error` (RFC 8446, 6.2).
 const INTERNAL_ERROR: u8 = 80;
-
-/// `ssl_certificate_cache`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CacheLimits {
-    /// Most pairs.
-    pub(super) max: usize,
-    /// Seconds after which a pair is read again.
-    pub(super) valid: u64,
-    /// Seconds without use after which it goes.
-    pub(super) inactive: u64,
-}
-
-impl CacheLimits {
-    /// Nothing is kept.
-    pub(super) const NONE: CacheLimits = CacheLimits { max: 0, valid: 0, inactive: 0 };
-}
-
-/// A pair that is kept, when it was read and used, in seconds.
-pub(super) struct Kept {
-    pair: Pair,
-    read: u64,
-    used: u64,
-    /// The order of uses within one second.
-    turn: u64,
-}
 
 /// A server's certificates.
 pub(super) enum Certificates {
@@ -56,9 +32,7 @@ pub(super) enum Certificates {
         /// Passwords of the keys.
         passwords: Rc<Vec<Vec<u8>>>,
         /// What is kept.
-        limits: CacheLimits,
-        /// What is kept, by both names.
-        kept: RefCell<HashMap<(String, String), Kept>>,
+        cache: Option<RefCell<Cache>>,
     },
 }
 
@@ -147,65 +121,36 @@ impl Handshakes for Shakes {
         let settings = self.with_alpn(&greeting.alpn);
         Answer::Now(match &self.certificates {
             Certificates::Fixed(_) => Ok(settings),
-            Certificates::Named { pairs, passwords, limits, kept } => {
+            Certificates::Named { pairs, passwords, cache } => {
                 let request = greeting.request();
-                named(&request, pairs, passwords, *limits, kept).map(|pairs| settings.with_pairs(pairs))
+                named(&request, pairs, passwords, cache.as_ref()).map(|pairs| settings.with_pairs(pairs))
             }
         })
     }
 }
 
 /// Evaluates the names and reads what they name; an empty name gives no certificate.
-fn named(
-    request: &Request,
-    pairs: &[Named],
-    passwords: &[Vec<u8>],
-    limits: CacheLimits,
-    kept: &RefCell<HashMap<(String, String), Kept>>,
-) -> Result<Vec<Pair>, Rejection> {
+fn named(request: &Request, pairs: &[Named], passwords: &[Vec<u8>], cache: Option<&RefCell<Cache>>) -> Result<Vec<Pair>, Rejection> {
     let text = |name: &Complex| {
         let value = name.to_vec(request);
-        if value.is_empty() || value.starts_with(b"data:") {
+        if value.is_empty() || value.starts_with(b"data:") || value.starts_with(b"store:") {
             return String::from_utf8_lossy(&value).into_owned();
         }
         request.http.paths.resolve_conf(&value).to_string_lossy().into_owned()
     };
+    let failed = |problem: LoadError| Rejection { alert: INTERNAL_ERROR, detail: problem.to_string(), error: TlsError::CERT_CB };
     let mut found = Vec::new();
     for pair in pairs {
-        let names = (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default());
-        if names.0.is_empty() {
+        let (certificate, key) = (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default());
+        if certificate.is_empty() {
             continue;
         }
-        found.push(one(names, passwords, limits, kept)?);
+        let pair = match cache {
+            Some(cache) => cache.borrow_mut().pair(&certificate, &key, passwords, clock::monotonic_ms()),
+            None => Pair::load(&Files::new(), &certificate, &key, passwords),
+        };
+        found.push(pair.map_err(failed)?);
     }
-    Ok(found)
-}
-
-fn one(
-    names: (String, String),
-    passwords: &[Vec<u8>],
-    limits: CacheLimits,
-    kept: &RefCell<HashMap<(String, String), Kept>>,
-) -> Result<Pair, Rejection> {
-    let now = clock::monotonic_ms() / 1000;
-    let mut kept = kept.borrow_mut();
-    let turn = kept.values().map(|known| known.turn).max().unwrap_or_default() + 1;
-    if let Some(known) = kept.get_mut(&names).filter(|known| now - known.read < limits.valid) {
-        (known.used, known.turn) = (now, turn);
-        return Ok(known.pair.clone());
-    }
-    let failed =
-        |problem: tls::certificate::LoadError| Rejection { alert: INTERNAL_ERROR, detail: problem.to_string(), error: TlsError::CERT_CB };
-    let pair = Pair::load(&names.0, &names.1, passwords).map_err(failed)?;
-    if limits.max > 0 {
-        kept.retain(|_, known| now - known.used < limits.inactive);
-        // A certificate and its key count as two.
-        if 2 * kept.len() + 2 > limits.max
-            && let Some(oldest) = kept.iter().min_by_key(|(_, known)| known.turn).map(|(names, _)| names.clone())
-        {
-            kept.remove(&oldest);
-        }
-        kept.insert(names, Kept { pair: pair.clone(), read: now, used: now, turn });
-    }
-    Ok(pair)
+    let places = vec![(); found.len()];
+    Ok(Pair::last_of_each_kind(found, places).0)
 }

@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::{LoadError, Pair};
 use tls::client::{Settings, Variants};
+use tls::files::Files;
 use tls::profile::{Profile, Trusted};
 use tls::resume::{Slot, Slots};
 
@@ -32,6 +33,8 @@ const VARIANTS: usize = 64;
 pub struct Plans {
     /// Where names of files lead.
     pub paths: Rc<Paths>,
+    /// What has been read.
+    pub files: Rc<Files>,
     all: RefCell<HashMap<Key, Rc<Plan>>>,
 }
 
@@ -201,7 +204,7 @@ impl Secured {
         let Some((certificate, key)) = &target.certificate else { return Ok(self.plan.settings.clone()) };
         let pair = match &self.cache {
             Some(cache) => cache.borrow_mut().pair(certificate, key, &self.passwords, base::clock::monotonic_ms())?,
-            None => Pair::load(certificate, key, &self.passwords)?,
+            None => Pair::load(&Files::new(), certificate, key, &self.passwords)?,
         };
         Ok(self.plan.variants.borrow_mut().get(&self.plan.settings, pair))
     }
@@ -234,7 +237,7 @@ impl Plans {
         if let Some(plan) = all.get(&key) {
             return Ok(plan.clone());
         }
-        let (settings, notes) = key.0.settings().map_err(|error| error.to_string())?;
+        let (settings, notes) = key.0.settings(&self.files).map_err(|error| error.to_string())?;
         for note in notes {
             log.write(Level::Warn, 0, format!("{prefix}_ssl_*: {note}").as_bytes());
         }

@@ -3,7 +3,7 @@
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
-use conf::scope::Config;
+use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use http::module::Attach;
 use http::root::MainContext;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tls::certificate::{LoadError, Pair};
 use tls::ciphers::PROTOCOLS;
 use tls::client::{Settings, Variants};
+use tls::files::Files;
 use tls::profile::{Profile, Trusted};
 use tls::verify::Servers;
 
@@ -77,6 +78,8 @@ impl Ready {
 #[derive(Default)]
 struct Shared {
     all: RefCell<HashMap<Profile, Rc<Ready>>>,
+    /// What has been read.
+    files: Rc<Files>,
 }
 
 impl Config for Shared {
@@ -92,7 +95,7 @@ impl SecureOptions {
         if let Some(ready) = self.ready.get() {
             return Ok(ready.clone());
         }
-        let (ready, _) = make(&self.profile())?;
+        let (ready, _) = make(&self.profile(), &Files::new())?;
         Ok(self.ready.get_or_init(|| ready).clone())
     }
 
@@ -114,17 +117,22 @@ impl SecureOptions {
     }
 }
 
-fn make(profile: &Profile) -> Result<(Rc<Ready>, Vec<String>), LoadError> {
-    let (settings, notes) = profile.settings()?;
+fn make(profile: &Profile, files: &Files) -> Result<(Rc<Ready>, Vec<String>), LoadError> {
+    let (settings, notes) = profile.settings(files)?;
     Ok((Rc::new(Ready { settings, variants: RefCell::new(Variants::new(VARIANTS)) }), notes))
 }
 
 /// The directives.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_ssl") };
+pub const MODULE: Module = Module { rows, levels, complete, attach, ..Module::named("lua_ssl") };
 
 fn levels(levels: &mut Levels) {
     levels.main::<Shared>();
     levels.location::<SecureOptions>();
+}
+
+fn complete(frame: &Frame) -> Result<(), Error> {
+    frame.main.get::<Shared>().files = frame.global.get::<Rc<Files>>().clone();
+    Ok(())
 }
 
 /// Finds what is wrong with a location's settings before anybody shakes hands.
@@ -140,7 +148,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let ready = match known {
         Some(ready) => ready,
         None => {
-            let (ready, notes) = make(&profile).map_err(|failed| error(failed.to_string()))?;
+            let (ready, notes) = make(&profile, &shared.files).map_err(|failed| error(failed.to_string()))?;
             for note in notes {
                 at.log.write(Level::Warn, 0, format!("lua_ssl_*: {note}").as_bytes());
             }
