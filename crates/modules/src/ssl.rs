@@ -11,8 +11,9 @@ mod responder;
 mod rows;
 mod stapling;
 mod variables;
+mod watch;
 
-pub use build::inherit;
+pub use build::{inherit, legacy, take_over};
 use conf::scope::Config;
 use http::tls::ClientVerify;
 use http::{Complex, Levels, Module};
@@ -49,6 +50,7 @@ pub(crate) struct Ssl {
     passwords: Option<Rc<Vec<Vec<u8>>>>,
     certificate_cache: Option<Option<Limits>>,
     compression: Option<bool>,
+    watch: Option<bool>,
     protocols: Option<Rc<Vec<String>>>,
     ciphers: Option<Rc<str>>,
     curves: Option<Rc<str>>,
@@ -80,7 +82,7 @@ impl Config for Ssl {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(
             self, parent;
-            certificates, keys, passwords, certificate_cache, compression, protocols, ciphers, curves, server_order, buffer, verify, depth,
+            certificates, keys, passwords, certificate_cache, compression, watch, protocols, ciphers, curves, server_order, buffer, verify, depth,
             client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, stapling_responder, stapling_verify, ocsp, ocsp_responder, ocsp_cache, early_data,
             commands, reject, key_log
         );

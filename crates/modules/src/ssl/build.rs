@@ -5,13 +5,14 @@ use super::handshakes::{Asked, Certificates, Shakes};
 use super::inquiry::{Extent, Inquiry};
 use super::responder::Responder;
 use super::stapling::{Source, Stapling};
+use super::watch::{self, Watch};
 use super::{Named, SessionCache, Ssl};
 use conf::row::Warnings;
 use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Span};
-use http::Server;
 use http::resolving::Resolving;
 use http::tls::ClientVerify;
+use http::{Complex, Server};
 use shm::dict::Dict;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -66,6 +67,17 @@ pub fn inherit(from: &Scope, to: &Scope) {
     }
 }
 
+/// What another binary has to know that takes over.
+#[must_use]
+pub fn legacy(from: &Scope) -> Vec<u8> {
+    from.get::<OwnTicketKeys>().0.as_ref().map(Secret::to_bytes).unwrap_or_default()
+}
+
+/// Takes over what another binary has told.
+pub fn take_over(legacy: &[u8], to: &Scope) {
+    to.get::<OwnTicketKeys>().0 = Secret::from_bytes(legacy);
+}
+
 /// `ssl_object_cache_inheritable`
 #[derive(Default)]
 pub(super) struct Inheritable(pub(super) Option<bool>);
@@ -94,21 +106,28 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
     let names: Vec<String> = pairs.iter().map(|pair| String::from_utf8_lossy(pair.certificate.source()).into_owned()).collect();
     let files = http.global.get::<Rc<Files>>().clone();
     let mut names = names;
+    let mut watch = None;
     let certificates = if pairs.iter().all(is_literal) {
+        watch = ssl.watch.unwrap_or(false).then(|| watch_of(&ssl, &pairs, &passwords));
         let loaded = load(&ssl, &pairs, &passwords, &files, &mut http.global.get::<Common>())?;
         let (loaded, of) = Pair::last_of_each_kind(loaded, names);
         names = of;
-        Certificates::Fixed(loaded)
+        Certificates::Fixed(RefCell::new(loaded))
     } else {
-        let cache = ssl.certificate_cache.flatten().map(|limits| RefCell::new(Cache::new(limits)));
+        let mut limits = ssl.certificate_cache.flatten();
+        if let Some(limits) = limits.as_mut().filter(|_| ssl.watch.unwrap_or(false)) {
+            limits.valid_ms = limits.valid_ms.min(watch::PAUSE);
+        }
+        let cache = limits.map(|limits| RefCell::new(Cache::new(limits)));
         Certificates::Named { pairs, passwords, cache }
     };
     let part = Part { ssl: &ssl, commands: &commands, files: &files, http };
     let settings = settings(&part, &certificates, place)?;
     let stapled = stapled(&part, &certificates.fixed(), &names, server)?;
     let inquiry = inquiry(&part, server)?;
+    let asked = Asked { stapled: RefCell::new(stapled), inquiry };
     // Built once for each server.
-    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, reject, Asked { stapled, inquiry })));
+    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, watch, reject, asked)));
     Ok(())
 }
 
@@ -134,11 +153,19 @@ fn is_literal(pair: &Named) -> bool {
     pair.certificate.literal().is_some() && pair.key.as_ref().is_none_or(|key| key.literal().is_some())
 }
 
+fn text(value: &Complex) -> String {
+    String::from_utf8_lossy(value.literal().unwrap_or_default()).into_owned()
+}
+
+fn watch_of(ssl: &Ssl, pairs: &[Named], passwords: &Rc<Vec<Vec<u8>>>) -> Watch {
+    let names = pairs.iter().map(|pair| (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default()));
+    Watch::new(names.collect(), passwords.clone(), ssl.stapling_file.clone().filter(|_| ssl.stapling.unwrap_or(false)))
+}
+
 fn load(ssl: &Ssl, pairs: &[Named], passwords: &[Vec<u8>], files: &Files, common: &mut Common) -> Result<Vec<Pair>, Error> {
-    let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
     let mut loaded = Vec::new();
     for pair in pairs {
-        let names = (text(pair.certificate.literal()), text(pair.key.as_ref().and_then(|key| key.literal())));
+        let names = (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default());
         let found = match common.pairs.get(&names) {
             Some(found) => found.clone(),
             None => {

@@ -3,10 +3,13 @@
 use super::Named;
 use super::inquiry::Inquiry;
 use super::stapling::Stapling;
+use super::watch::Watch;
 use base::clock;
+use base::log::Level;
 use http::tls::{Answer, Greeting, Handshakes, Rejection, Revocation};
 use http::{BoxFuture, Complex, Request, Worker};
 use std::cell::{Cell, RefCell};
+use std::iter::repeat;
 use std::rc::Rc;
 use tls::certificate::cache::Cache;
 use tls::certificate::{CertificateDer, LoadError, Pair};
@@ -24,7 +27,7 @@ const INTERNAL_ERROR: u8 = 80;
 /// A server's certificates.
 pub(super) enum Certificates {
     /// The same for all clients.
-    Fixed(Vec<Pair>),
+    Fixed(RefCell<Vec<Pair>>),
     /// By names with variables.
     Named {
         /// The names.
@@ -40,7 +43,7 @@ impl Certificates {
     /// Those that need no client.
     pub(super) fn fixed(&self) -> Vec<Pair> {
         match self {
-            Certificates::Fixed(pairs) => pairs.clone(),
+            Certificates::Fixed(pairs) => pairs.borrow().clone(),
             Certificates::Named { .. } => Vec::new(),
         }
     }
@@ -49,15 +52,17 @@ impl Certificates {
 /// What responders of OCSP are asked about.
 pub(super) struct Asked {
     /// Whose status is stapled, in the order of the certificates.
-    pub(super) stapled: Vec<Option<Rc<Stapling>>>,
+    pub(super) stapled: RefCell<Vec<Option<Rc<Stapling>>>>,
     /// Clients' certificates.
     pub(super) inquiry: Option<Rc<Inquiry>>,
 }
 
 /// Who answers the handshakes of a server.
 pub(super) struct Shakes {
-    settings: Settings,
+    settings: RefCell<Settings>,
     certificates: Certificates,
+    /// Looks whether fixed certificates have changed.
+    watch: Option<Watch>,
     reject: bool,
     /// The settings for each list of protocols that was asked for.
     by_alpn: RefCell<Vec<(Vec<&'static [u8]>, Settings)>>,
@@ -67,14 +72,16 @@ pub(super) struct Shakes {
 }
 
 impl Shakes {
-    pub(super) fn new(settings: Settings, certificates: Certificates, reject: bool, asked: Asked) -> Shakes {
-        Shakes { settings, certificates, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
+    pub(super) fn new(settings: Settings, certificates: Certificates, watch: Option<Watch>, reject: bool, asked: Asked) -> Shakes {
+        let settings = RefCell::new(settings);
+        Shakes { settings, certificates, watch, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
     }
 
     /// Has responders asked that are due, and forgets settings with answers of before.
     fn tend(&self, worker: &Rc<Worker>) {
-        self.asked.stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
-        let changes = self.asked.stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
+        let stapled = self.asked.stapled.borrow();
+        stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
+        let changes = stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
         if self.changes.replace(changes) != changes {
             self.by_alpn.borrow_mut().clear();
         }
@@ -82,12 +89,31 @@ impl Shakes {
 
     /// The settings with what is stapled now.
     fn current(&self) -> Settings {
-        if self.asked.stapled.is_empty() {
-            return self.settings.clone();
+        let settings = self.settings.borrow();
+        let stapled = self.asked.stapled.borrow();
+        if stapled.is_empty() {
+            return settings.clone();
         }
-        let answers = self.asked.stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer()));
+        let answers = stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer())).chain(repeat(None));
         let pairs = self.certificates.fixed().iter().zip(answers).map(|(pair, answer)| pair.with_ocsp(answer)).collect();
-        self.settings.with_pairs(pairs)
+        settings.with_pairs(pairs)
+    }
+
+    /// Takes up certificates that have changed in their files.
+    fn follow(&self, worker: &Worker) {
+        let Some(pairs) = self.watch.as_ref().and_then(|watch| watch.changed(&worker.log)) else { return };
+        let Certificates::Fixed(fixed) = &self.certificates else { return };
+        for (stapling, pair) in self.asked.stapled.borrow_mut().iter_mut().zip(&pairs) {
+            let Some(old) = stapling.take_if(|old| !old.is_of(pair)) else { continue };
+            match old.again(pair) {
+                Ok(new) => *stapling = Some(new),
+                Err(warning) => worker.log.write(Level::Warn, 0, warning.as_bytes()),
+            }
+        }
+        let settings = self.settings.borrow().with_pairs(pairs.clone());
+        self.settings.replace(settings);
+        fixed.replace(pairs);
+        self.by_alpn.borrow_mut().clear();
     }
 
     fn with_alpn(&self, alpn: &[&'static [u8]]) -> Settings {
@@ -108,14 +134,15 @@ impl Handshakes for Shakes {
     }
 
     fn suites(&self) -> Vec<u16> {
-        self.settings.suites().collect()
+        self.settings.borrow().suites().collect()
     }
 
     fn answer(&self, greeting: &Rc<Greeting>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
         }
-        if !self.asked.stapled.is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
+        self.follow(&greeting.worker);
+        if !self.asked.stapled.borrow().is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
             self.tend(&greeting.worker);
         }
         let settings = self.with_alpn(&greeting.alpn);

@@ -121,6 +121,7 @@ pub(super) fn rows() -> Vec<Row> {
         flag("ssl_stapling_verify", "Answers must be signed by whom the authority trusts.", |ssl| &mut ssl.stapling_verify),
         flag("ssl_early_data", "TLS 1.3 0-RTT.", |ssl| &mut ssl.early_data),
         Row::new("ssl_conf_command", SERVERS, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
+        flag("ssl_certificate_watch", "Certificates that change in their files are taken up.", |ssl| &mut ssl.watch),
         flag("ssl_certificate_compression", "Certificates are sent compressed.", |ssl| &mut ssl.compression),
         Row::new(
             "ssl_object_cache_inheritable",
