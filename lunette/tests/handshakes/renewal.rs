@@ -4,7 +4,8 @@ use crate::client::{Authority, Client};
 use crate::rig::{Prefix, free_port, until};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::scope;
+use std::thread::{scope, sleep};
+use std::time::Duration;
 use tls::resume::Slot;
 
 const BOTH: [&str; 2] = ["TLSv1.2", "TLSv1.3"];
@@ -103,6 +104,37 @@ fn a_new_binary_loses_no_request_and_no_session() {
         signal(old, "-QUIT");
         until("the end of the old master", || !std::fs::exists(prefix.path.join("logs/nginx.pid.oldbin")).unwrap());
     });
+    let log = prefix.read("logs/error.log");
+    assert!(!log.contains("[alert]") && !log.contains("[error]"), "{log}");
+}
+
+#[test]
+fn sessions_that_wait_long_wake_and_answer() {
+    const MANY: usize = 300;
+    let (prefix, authority) = (Prefix::new(), Authority::new());
+    authority.write(&prefix, "server");
+    let port = serve(&prefix, "keepalive_timeout 1h; keepalive_requests 1000000;");
+    let mut open: Vec<_> = (0..MANY)
+        .map(|number| {
+            let client = Client::new(&BOTH[number % 2..][..1], None);
+            let mut connection = client.connect(port, "server", None).unwrap();
+            // Some of them have not asked for anything yet.
+            if number % 3 > 0 {
+                connection.ask("answer").unwrap();
+            }
+            connection
+        })
+        .collect();
+    for _ in 0..2 {
+        // Longer than a connection stays active without a request: all are parked by then.
+        sleep(Duration::from_millis(2500));
+        for (number, connection) in open.iter_mut().enumerate() {
+            connection.ask("answer").unwrap_or_else(|error| panic!("{number}: {error}"));
+        }
+    }
+    // Parked ones are told when the server leaves.
+    signal(prefix.master(), "-QUIT");
+    until("the end of the server", || prefix.is_down());
     let log = prefix.read("logs/error.log");
     assert!(!log.contains("[alert]") && !log.contains("[error]"), "{log}");
 }
