@@ -1,5 +1,6 @@
 //! TLS as requests and configuration see it: what a handshake found, and who answers handshakes for a server.
 
+pub mod directives;
 pub mod upstream;
 
 use crate::connection::Connection;

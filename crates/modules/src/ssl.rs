@@ -51,7 +51,7 @@ pub(crate) struct Ssl {
     certificate_cache: Option<Option<Limits>>,
     compression: Option<bool>,
     watch: Option<bool>,
-    protocols: Option<Rc<Vec<String>>>,
+    protocols: Option<Rc<Vec<&'static str>>>,
     ciphers: Option<Rc<str>>,
     curves: Option<Rc<str>>,
     server_order: Option<bool>,

@@ -324,8 +324,7 @@ fn ticket_keys(files: &[Rc<str>]) -> Result<Vec<TicketKey>, Error> {
 /// Suites, groups and versions; what OpenSSL has and we have not is a warning.
 fn offer(part: &Part<'_>) -> Result<Offer, Error> {
     let Part { ssl, commands, http, .. } = *part;
-    let said = ssl.protocols.as_deref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
-    let named = commands.protocols(said.as_deref());
+    let named = commands.protocols(ssl.protocols.as_deref().map(Vec::as_slice));
     let ciphers = commands.ciphers.as_deref().or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
     let curves = commands.curves.as_deref().or(ssl.curves.as_deref());
     let wishes = Wishes { ciphers: Some(ciphers), ciphersuites: commands.ciphersuites.as_deref(), curves, protocols: named.as_deref() };

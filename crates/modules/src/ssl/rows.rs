@@ -8,12 +8,9 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::root::MainContext;
-use http::tls::ClientVerify;
+use http::tls::{ClientVerify, directives};
 use session::{Complex, Variables};
-use std::path::PathBuf;
 use std::rc::Rc;
-use tls::certificate::cache::Limits;
-use tls::ciphers::PROTOCOLS;
 use tls::commands::Commands;
 
 const SERVERS: Context = Context::HTTP.union(Context::SERVER);
@@ -54,15 +51,17 @@ pub(super) fn rows() -> Vec<Row> {
             Rc::make_mut(cx.server::<Ssl>().keys.get_or_insert_default()).push(value);
             Ok(())
         }),
-        Row::new(
-            "ssl_certificate_cache",
-            SERVERS,
-            Arity::Between(1, 3),
-            "Keeps certificates whose names hold variables.",
-            certificate_cache,
-        ),
-        Row::new("ssl_password_file", SERVERS, one, "Passwords of keys, a line each.", passwords),
-        Row::new("ssl_protocols", SERVERS, Arity::AtLeast(1), "Versions of TLS.", protocols),
+        Row::new("ssl_certificate_cache", SERVERS, Arity::Between(1, 3), "Keeps certificates whose names hold variables.", |cx| {
+            let value = directives::certificate_cache(cx)?;
+            cx.once(&mut cx.server::<Ssl>().certificate_cache, value)
+        }),
+        Row::new("ssl_password_file", SERVERS, one, "Passwords of keys, a line each.", |cx| {
+            let value = Rc::new(directives::passwords(cx)?);
+            cx.once(&mut cx.server::<Ssl>().passwords, value)
+        }),
+        Row::new("ssl_protocols", SERVERS, Arity::AtLeast(1), "Versions of TLS.", |cx| {
+            directives::protocols(cx, Rc::make_mut(cx.server::<Ssl>().protocols.get_or_insert_default()))
+        }),
         words("ssl_ciphers", "Cipher suites, as OpenSSL names them.", |ssl| &mut ssl.ciphers),
         words("ssl_ecdh_curve", "Groups for the exchange of keys.", |ssl| &mut ssl.curves),
         flag("ssl_prefer_server_ciphers", "The server's order of suites counts.", |ssl| &mut ssl.server_order),
@@ -159,51 +158,6 @@ fn named(cx: &Cx<'_>) -> Result<Complex, Error> {
         }
         _ => Ok(compiled),
     }
-}
-
-fn passwords(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let path = PathBuf::from(path(cx, 0).as_ref());
-    let text = std::fs::read(&path)
-        .map_err(|error| cx.error(format!("open() \"{}\" failed {}", path.display(), base::errno::describe(&error))))?;
-    cx.once(&mut cx.server::<Ssl>().passwords, Rc::new(tls::certificate::passwords(&text)))
-}
-
-fn protocols(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut named = Vec::new();
-    for i in 0..cx.args().len() {
-        let word = cx.text(i);
-        if !PROTOCOLS.iter().any(|known| known.eq_ignore_ascii_case(&word)) {
-            return Err(cx.error_at(i, format!("invalid value \"{word}\"")));
-        }
-        if named.contains(&word.to_string()) {
-            cx.warn(format!("duplicate value \"{word}\""));
-        } else {
-            named.push(word.into_owned());
-        }
-    }
-    cx.once(&mut cx.server::<Ssl>().protocols, Rc::new(named))
-}
-
-fn certificate_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (mut most, mut valid, mut inactive, mut off) = (0, 60, 10, false);
-    for i in 0..cx.args().len() {
-        let word = cx.text(i);
-        let seconds = |value: &str| text::parse_time_sec(value.as_bytes()).ok_or_else(|| cx.invalid_parameter(i));
-        match word.split_once('=') {
-            Some(("max", value)) => {
-                most = value.parse().ok().filter(|most| *most > 0).ok_or_else(|| cx.invalid_parameter(i))?;
-            }
-            Some(("valid", value)) => valid = seconds(value)?,
-            Some(("inactive", value)) => inactive = seconds(value)?,
-            None if word == "off" => off = true,
-            _ => return Err(cx.invalid_parameter(i)),
-        }
-    }
-    if !off && most == 0 {
-        return Err(cx.error("\"ssl_certificate_cache\" must have the \"max\" parameter"));
-    }
-    let limits = Limits { most, valid_ms: u64::saturating_mul(valid, 1000), inactive_ms: u64::saturating_mul(inactive, 1000) };
-    cx.once(&mut cx.server::<Ssl>().certificate_cache, (!off).then_some(limits))
 }
 
 fn session_cache(cx: &mut Cx<'_>) -> Result<(), Error> {

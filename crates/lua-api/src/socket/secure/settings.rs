@@ -7,6 +7,7 @@ use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use http::module::Attach;
 use http::root::MainContext;
+use http::tls::directives;
 use http::{Levels, Module};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -14,7 +15,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::{LoadError, Pair};
-use tls::ciphers::PROTOCOLS;
 use tls::client::{Settings, Variants};
 use tls::files::Files;
 use tls::profile::{Profile, Trusted};
@@ -165,7 +165,9 @@ fn rows() -> Vec<Row> {
     let (at, one) = (Context::HTTP_ALL, Arity::exactly(1));
     vec![
         row::number("lua_ssl_verify_depth", at, "How long a chain of certificates may be.", |o: &mut SecureOptions| &mut o.verify_depth),
-        Row::new("lua_ssl_protocols", at, Arity::AtLeast(1), "Versions of TLS that sockets offer.", protocols),
+        Row::new("lua_ssl_protocols", at, Arity::AtLeast(1), "Versions of TLS that sockets offer.", |cx| {
+            directives::protocols(cx, Rc::make_mut(cx.location::<SecureOptions>().protocols.get_or_insert_default()))
+        }),
         Row::new("lua_ssl_ciphers", at, one, "Ciphers that sockets offer.", |cx| {
             cx.once(&mut cx.location::<SecureOptions>().ciphers, cx.text(0).into_owned())
         }),
@@ -198,19 +200,4 @@ fn resolve(cx: &Cx<'_>, name: &str) -> String {
         return name.to_owned();
     }
     cx.global::<MainContext>().paths.resolve_conf(name.as_bytes()).display().to_string()
-}
-
-fn protocols(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let known = PROTOCOLS.map(|name| (name, name));
-    for i in 0..cx.args().len() {
-        let word = cx.choice(i, &known)?;
-        let mut own = cx.location::<SecureOptions>();
-        let words = Rc::make_mut(own.protocols.get_or_insert_default());
-        if words.contains(&word) {
-            cx.warn(format!("duplicate value \"{word}\""));
-        } else {
-            words.push(word);
-        }
-    }
-    Ok(())
 }
