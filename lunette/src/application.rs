@@ -21,6 +21,8 @@ pub(crate) struct Server {
     started: bool,
     /// What all workers count, of all configurations; made with the first one that runs.
     tally: Option<Tally>,
+    /// What the old binary has told.
+    legacy: Vec<u8>,
 }
 
 impl Server {
@@ -62,12 +64,20 @@ impl Application for Server {
     }
 
     fn load(&mut self, options: &Options, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
-        let mut generation = generation::load(options, &Layout::new(options), previous, mode)?;
+        let mut generation = generation::load(options, &Layout::new(options), previous, &self.legacy, mode)?;
         if mode == LoadMode::Signal {
             // A signal changes nothing: its sender need not hear of the configuration's flaws again.
             generation.warnings.clear();
         }
         Ok(generation)
+    }
+
+    fn legacy(&self, generation: &Generation) -> Vec<u8> {
+        modules::ssl::legacy(&generation.global)
+    }
+
+    fn inherit(&mut self, legacy: Vec<u8>) {
+        self.legacy = legacy;
     }
 
     fn open(&mut self, generation: &mut Generation, _: Option<&Generation>, mode: LoadMode) -> Result<(), LoadError> {

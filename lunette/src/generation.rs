@@ -19,7 +19,6 @@ use engine::nodes::Finished;
 use http::opened::ErrorFiles;
 use http::root::MainContext;
 use http::{Http, Module};
-use modules::ssl::OwnTicketKeys;
 use shm::Zones;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
@@ -43,16 +42,25 @@ pub(crate) struct Generation {
 }
 
 /// Reads the command line's directives and the configuration file.
+/// `legacy` is what an old binary has told.
 ///
 /// # Errors
 /// nginx's message for the first thing that is wrong, behind all that this server lacks.
-pub(crate) fn load(options: &Options, places: &Layout, previous: Option<&Generation>, mode: LoadMode) -> Result<Generation, LoadError> {
+pub(crate) fn load(
+    options: &Options,
+    places: &Layout,
+    previous: Option<&Generation>,
+    legacy: &[u8],
+    mode: LoadMode,
+) -> Result<Generation, LoadError> {
     let frame = Frame::default();
     frame.global.get::<MainContext>().paths = Rc::new(places.paths.clone());
     *frame.global.get() = registry::listen_protocols();
     if let Some(previous) = previous {
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
-        frame.global.get::<OwnTicketKeys>().clone_from(&previous.global.get::<OwnTicketKeys>());
+        modules::ssl::inherit(&previous.global, &frame.global);
+    } else {
+        modules::ssl::take_over(legacy, &frame.global);
     }
     let modules = registry::modules();
     let table = directives::table(&modules, main_level::rows());

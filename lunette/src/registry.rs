@@ -131,6 +131,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::following::MODULE,
         proxy::caching::keeper::MODULE,
         proxy::proxy::MODULE,
+        lua::upstream_ssl::MODULE,
         proxy::fastcgi::MODULE,
         proxy::grpc::MODULE,
         proxy::uwsgi::MODULE,

@@ -42,6 +42,9 @@ impl LoadError {
     }
 }
 
+/// The most that an old binary tells a new one.
+pub(crate) const LEGACY: usize = 4096;
+
 /// The server. One value lives in the master and, by fork, in each worker.
 ///
 /// The order at start and at each reload is nginx's: [`load`](Application::load), [`open`](Application::open), then the
@@ -78,6 +81,17 @@ pub trait Application {
     /// # Errors
     /// When standard output cannot be written.
     fn dump(&self, generation: &Self::Generation, out: &mut dyn Write) -> io::Result<()>;
+
+    /// What a new binary is told that takes over from this one (USR2): at most 4,096 bytes.
+    fn legacy(&self, generation: &Self::Generation) -> Vec<u8> {
+        let _ = generation;
+        Vec::new()
+    }
+
+    /// What the old binary has told; comes before anything is loaded.
+    fn inherit(&mut self, legacy: Vec<u8>) {
+        let _ = legacy;
+    }
 
     /// Opens the log files of the master again (USR1). Workers get [`Command::Reopen`](crate::Command::Reopen).
     fn reopen(&mut self, generation: &Self::Generation);

@@ -428,7 +428,8 @@ impl<'a, A: Application> Master<'a, A> {
             self.console.report(Level::Alert, &text);
             return;
         }
-        self.new_binary = upgrade::start(&self.arguments, environment, &self.listeners, &self.console);
+        let legacy = self.generation.as_ref().map(|generation| self.app.legacy(generation)).unwrap_or_default();
+        self.new_binary = upgrade::start(&self.arguments, environment, &self.listeners, &legacy, &self.console);
         if self.new_binary.is_none()
             && let Err(error) = std::fs::rename(&old, &pid)
         {

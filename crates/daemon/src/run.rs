@@ -18,7 +18,7 @@ use crate::identity::Program;
 use crate::master::Master;
 use crate::upgrade::NGINX;
 use crate::worker::Inherited;
-use crate::{pidfile, single};
+use crate::{pidfile, single, upgrade};
 
 /// Does what the command line says: prints, tests, signals, or serves until told to stop. `arguments` starts with the
 /// program's name. Returns the exit code. The process must have one thread.
@@ -111,6 +111,7 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
         Ok(variable) => Listeners::inherit(&variable, &mut |level, message| console.report(level, message)),
         Err(_) => Listeners::new(),
     };
+    app.inherit(upgrade::told());
     let loaded = guarded(|| {
         let mut generation = app.load(&options, None, LoadMode::Run)?;
         app.open(&mut generation, None, LoadMode::Run)?;

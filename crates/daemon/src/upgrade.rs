@@ -1,6 +1,9 @@
 //! Binary upgrade: a new program takes over the listening sockets while the old one still serves.
 
 use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 
 use base::errno::describe;
@@ -13,6 +16,9 @@ use crate::console::Console;
 /// The variable that names inherited listening sockets.
 pub(crate) const NGINX: &str = "NGINX";
 
+/// The variable that names a pipe with what the old binary tells ([`crate::Application::legacy`]).
+pub(crate) const LEGACY: &str = "LUNETTE_LEGACY";
+
 /// Room for the title of the new program, which is written over its environment.
 const SPARE: usize = 300;
 
@@ -22,6 +28,7 @@ pub(crate) fn start(
     arguments: &[CString],
     environment: Vec<(OsString, OsString)>,
     listeners: &Listeners,
+    legacy: &[u8],
     console: &Console,
 ) -> Option<i32> {
     let path = arguments.first()?;
@@ -31,13 +38,20 @@ pub(crate) fn start(
             Some(pid)
         }
         Ok(Fork::Child) => {
-            let failed = |call: &str, error: &std::io::Error| {
+            let failed = |call: &str, error: &io::Error| {
                 let program = path.to_string_lossy();
                 let text = format!("{call} failed while executing new binary process \"{program}\" {}", describe(error));
                 console.report(Level::Alert, &text);
             };
+            let mut own = vec![(OsString::from("SPARE"), OsString::from("X".repeat(SPARE)))];
+            // Secrets are not for an environment. The end that is read stays open for the program that is executed.
+            let pipe = tell(legacy).inspect_err(|error| failed("pipe()", error)).ok().flatten();
+            own.extend(pipe.as_ref().map(|pipe| (OsString::from(LEGACY), pipe.as_raw_fd().to_string().into())));
             match listeners.hand_over() {
-                Ok(sockets) => failed("execve()", &replace_program(path, arguments, environment, sockets)),
+                Ok(sockets) => {
+                    own.push((OsString::from(NGINX), OsString::from(sockets)));
+                    failed("execve()", &replace_program(path, arguments, environment, own));
+                }
                 Err(error) => failed("fcntl()", &error),
             }
             sys::process::exit_now(1)
@@ -49,8 +63,35 @@ pub(crate) fn start(
     }
 }
 
-fn replace_program(path: &CString, arguments: &[CString], environment: Vec<(OsString, OsString)>, sockets: String) -> std::io::Error {
-    let own = [(OsString::from(NGINX), OsString::from(sockets)), (OsString::from("SPARE"), OsString::from("X".repeat(SPARE)))];
+/// A pipe in which the bytes lie; none, if there are none.
+fn tell(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
+    if legacy.is_empty() || legacy.len() > crate::application::LEGACY {
+        return Ok(None);
+    }
+    let (reader, mut writer) = io::pipe()?;
+    // So few bytes never wait for a reader.
+    writer.write_all(legacy)?;
+    sys::descriptor::set_inheritable(&reader, true)?;
+    Ok(Some(reader))
+}
+
+/// What the old binary tells; empty, if there was none.
+pub(crate) fn told() -> Vec<u8> {
+    let number = std::env::var(LEGACY).ok().and_then(|number| number.parse().ok());
+    let Some(pipe) = number.and_then(|number| sys::descriptor::adopt(number).ok()) else { return Vec::new() };
+    let mut legacy = Vec::new();
+    match File::from(pipe).take(crate::application::LEGACY as u64).read_to_end(&mut legacy) {
+        Ok(_) => legacy,
+        Err(_) => Vec::new(),
+    }
+}
+
+fn replace_program(
+    path: &CString,
+    arguments: &[CString],
+    environment: Vec<(OsString, OsString)>,
+    own: Vec<(OsString, OsString)>,
+) -> io::Error {
     let environment: Vec<CString> = environment
         .into_iter()
         .chain(own)

@@ -8,7 +8,7 @@ use crate::compact::Compact;
 use crate::input::Input;
 use crate::share::Share;
 use base::errno;
-use base::log::Level;
+use base::log::{ErrorLog, Level};
 use http::Http;
 use http::connection::Address;
 use http::root::Endpoint;
@@ -235,9 +235,18 @@ impl Front {
         found
     }
 
+    fn error_log<'a>(&'a self, listener: &'a Listener) -> &'a ErrorLog {
+        listener.server.own.core.error_log.as_ref().unwrap_or(&self.worker.log)
+    }
+
+    /// Whether debug lines about a connection are written.
+    pub fn is_wordy(&self, listener: &Listener) -> bool {
+        self.error_log(listener).enabled(Level::Debug)
+    }
+
     /// A line of the error log about a connection without a request: with its client and the listening address.
     pub fn log(&self, listener: &Listener, info: &Connection, level: Level, message: &str) {
-        let log = listener.server.own.core.error_log.as_ref().unwrap_or(&self.worker.log);
+        let log = self.error_log(listener);
         if !log.enabled(level) {
             return;
         }

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use tls::error::TlsError;
 use tls::server::alert_record;
+use tls::signatures::Signed;
 use wire::tls::hello::{Hello, Status};
 use wire::tls::{First, first};
 
@@ -177,6 +178,7 @@ fn preliminary(greeting: &Greeting) -> TlsInfo {
         suites: hello.suites().collect(),
         groups: hello.groups().collect(),
         signatures: hello.signature_algorithms().collect(),
+        signed: Signed::default(),
         session_id: Box::default(),
         peer: Box::default(),
         verdict: (0, "ok"),
@@ -193,6 +195,11 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
     let refusal = match shaken {
         Some(Ok(tls)) => {
             front.log(&listener, &info, Level::Debug, "SSL_do_handshake: 1");
+            if front.is_wordy(&listener)
+                && let Some(session) = tls.server()
+            {
+                front.log(&listener, &info, Level::Debug, &session.summary());
+            }
             let stream = Stream::Tls(Box::new(tls));
             // Without tickets nothing of ours carries the acknowledgement of the client's last message, and a client that gathers small
             // segments waits with its request for it. It only costs latency if it fails.
@@ -246,6 +253,7 @@ fn learn(stream: &Stream, greeting: &Greeting, info: &Connection, (revocation, l
         cipher: session.cipher().unwrap_or_default(),
         group: session.group(),
         resumed: session.is_resumed(),
+        signed: session.signed(),
         alpn: alpn.clone(),
         peer: session.peer_chain().iter().map(|certificate| Box::from(certificate.as_ref())).collect(),
         verdict: verdict.map_or((0, "ok"), |verdict| (verdict.code, verdict.text())),

@@ -1,5 +1,8 @@
 //! TLS as requests and configuration see it: what a handshake found, and who answers handshakes for a server.
 
+pub mod directives;
+pub mod upstream;
+
 use crate::connection::Connection;
 use crate::location::Server;
 use crate::request::Request;
@@ -11,6 +14,7 @@ use std::rc::Rc;
 use tls::certificate::CertificateDer;
 use tls::error::TlsError;
 use tls::server::Settings;
+use tls::signatures::Signed;
 use wire::tls::hello::Hello;
 
 /// What is known of a connection's TLS once the handshake is over. It stays the same for the connection's life.
@@ -37,6 +41,8 @@ pub struct TlsInfo {
     pub groups: Box<[u16]>,
     /// Signature algorithms that the client offered, by number.
     pub signatures: Box<[u16]>,
+    /// Which algorithms signed.
+    pub signed: Signed,
     /// `$ssl_session_id`
     pub session_id: Box<[u8]>,
     /// The client's certificates in DER, its own first.

@@ -17,3 +17,4 @@ pub mod set;
 pub mod settings;
 pub mod ssl;
 pub mod start;
+pub mod upstream_ssl;

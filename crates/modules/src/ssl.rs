@@ -11,12 +11,15 @@ mod responder;
 mod rows;
 mod stapling;
 mod variables;
+mod watch;
 
-pub use build::OwnTicketKeys;
+pub use build::{inherit, legacy, take_over};
 use conf::scope::Config;
 use http::tls::ClientVerify;
 use http::{Complex, Levels, Module};
 use std::rc::Rc;
+use tls::certificate::cache::Limits;
+use tls::commands::Commands;
 
 /// TLS of servers.
 pub const MODULE: Module = Module { rows: rows::rows, levels, variables: variables::define, server: build::server, ..Module::named("ssl") };
@@ -45,8 +48,10 @@ pub(crate) struct Ssl {
     certificates: Option<Rc<Vec<Complex>>>,
     keys: Option<Rc<Vec<Complex>>>,
     passwords: Option<Rc<Vec<Vec<u8>>>>,
-    certificate_cache: Option<Option<handshakes::CacheLimits>>,
-    protocols: Option<Rc<Vec<String>>>,
+    certificate_cache: Option<Option<Limits>>,
+    compression: Option<bool>,
+    watch: Option<bool>,
+    protocols: Option<Rc<Vec<&'static str>>>,
     ciphers: Option<Rc<str>>,
     curves: Option<Rc<str>>,
     server_order: Option<bool>,
@@ -77,7 +82,7 @@ impl Config for Ssl {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(
             self, parent;
-            certificates, keys, passwords, certificate_cache, protocols, ciphers, curves, server_order, buffer, verify, depth,
+            certificates, keys, passwords, certificate_cache, compression, watch, protocols, ciphers, curves, server_order, buffer, verify, depth,
             client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, stapling_responder, stapling_verify, ocsp, ocsp_responder, ocsp_cache, early_data,
             commands, reject, key_log
         );
@@ -86,30 +91,15 @@ impl Config for Ssl {
 
 impl Ssl {
     /// The certificates with their keys; the last one without a key is an error of its own.
-    fn pairs(&self) -> Vec<Named> {
+    fn pairs(&self, commands: &Commands) -> Vec<Named> {
         // OpenSSL's own commands come last and win.
-        if let (Some(certificate), Some(key)) = (self.command(&["Certificate"]), self.command(&["PrivateKey"])) {
+        if let (Some(certificate), Some(key)) = (&commands.certificate, &commands.key) {
             let literal = |path: &str| Complex::from_literal(path.as_bytes());
             return vec![Named { certificate: literal(certificate), key: Some(literal(key)) }];
         }
         let keys = self.keys.as_deref().map(Vec::as_slice).unwrap_or_default();
         let certificates = self.certificates.iter().flat_map(|all| all.iter());
         certificates.enumerate().map(|(i, certificate)| Named { certificate: certificate.clone(), key: keys.get(i).cloned() }).collect()
-    }
-}
-
-impl Ssl {
-    /// The last value of an `ssl_conf_command` of one of these names.
-    fn command(&self, names: &[&str]) -> Option<&str> {
-        let all = self.commands.iter().flat_map(|commands| commands.iter());
-        all.filter(|(name, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name))).map(|(_, value)| value.as_str()).next_back()
-    }
-
-    /// What `ssl_conf_command Options` says last of one of them.
-    fn option(&self, wanted: &str) -> Option<bool> {
-        let all = self.commands.iter().flat_map(|commands| commands.iter()).filter(|(name, _)| name.eq_ignore_ascii_case("Options"));
-        let words = all.flat_map(|(_, value)| value.split(',')).map(str::trim);
-        words.filter(|word| word.trim_start_matches(['+', '-']).eq_ignore_ascii_case(wanted)).map(|word| !word.starts_with('-')).next_back()
     }
 }
 

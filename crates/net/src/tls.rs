@@ -3,6 +3,8 @@
 //! A worker has one set of buffers for all of its sessions. What a socket gives is decrypted at once, so that a
 //! connection keeps only part of a record, if anything; what a socket does not take is kept here.
 
+pub mod asking;
+
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
 use std::io::{self, IoSlice};

@@ -33,6 +33,7 @@ use session::Complex;
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use tls::files::Files;
 
 /// The block and its servers.
 pub const MODULE: Module = Module { rows, levels, complete, start, ..Module::named("upstream") };
@@ -181,6 +182,7 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)
 fn complete(frame: &Frame) -> Result<(), Error> {
     let drafts = std::mem::take(&mut frame.main.get::<Upstreams>().drafts);
     frame.main.get::<Plans>().paths = frame.global.get::<MainContext>().paths.clone();
+    frame.main.get::<Plans>().files = frame.global.get::<Rc<Files>>().clone();
     let mut outer = Resolving::default();
     outer.inherit(&frame.location.get::<Resolving>());
     let own = frame.location.get::<Core>().error_log.clone();

@@ -5,6 +5,7 @@ mod decrypt;
 pub(crate) mod pem;
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -13,6 +14,8 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, P
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+use crate::files::Files;
 
 /// Why something could not be loaded: nginx's message, without its prefix and place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,9 @@ const NO_PASSWORD: &str = "error:07880109:common libcrypto routines::interrupted
 const BAD_CERTIFICATE: &str = "error:0688010A:asn1 encoding routines::nested asn1 error:Type=X509";
 const MISMATCH: &str = "error:05800074:x509 certificate routines::key values mismatch";
 
+/// What stands before the name of a key in a file where OpenSSL's stores are asked; other stores are not.
+pub const STORED_FILE: &str = "store:file:";
+
 /// A certificate in DER, borrowed.
 #[must_use]
 pub fn der(bytes: &[u8]) -> CertificateDer<'_> {
@@ -58,9 +64,9 @@ impl Chain {
     ///
     /// # Errors
     /// When the file cannot be read or holds no good certificate.
-    pub fn load(name: &str) -> Result<Self, LoadError> {
+    pub fn load(files: &Files, name: &str) -> Result<Self, LoadError> {
         let fail = |call: &str, text: &str| LoadError(format!("cannot load certificate \"{name}\": {call}() failed (SSL: {text})"));
-        let text = read(name).map_err(|text| fail("BIO_new_file", &text))?;
+        let text = read(files, name).map_err(|text| fail("BIO_new_file", &text))?;
         Self::from_pem(&text).map_err(|text| fail("PEM_read_bio_X509_AUX", text))
     }
 
@@ -100,13 +106,14 @@ impl Key {
     ///
     /// # Errors
     /// When the file cannot be read, or the key is none, of an unknown kind, or encrypted otherwise.
-    pub fn load(name: &str, passwords: &[Vec<u8>]) -> Result<Self, LoadError> {
+    pub fn load(files: &Files, name: &str, passwords: &[Vec<u8>]) -> Result<Self, LoadError> {
         let fail = |call: &str, text: &str| LoadError(format!("cannot load certificate key \"{name}\": {call}() failed (SSL: {text})"));
-        if let Some(kind) = ["engine:", "store:"].iter().find(|kind| name.starts_with(**kind)) {
+        let path = name.strip_prefix(STORED_FILE).unwrap_or(name);
+        if let Some(kind) = ["engine:", "store:"].iter().find(|kind| path.starts_with(**kind)) {
             let words = format!("loading \"{kind}...\" certificate keys is not supported");
             return Err(LoadError(format!("cannot load certificate key \"{name}\": {words}")));
         }
-        let text = read(name).map_err(|text| fail("BIO_new_file", &text))?;
+        let text = read(files, path).map_err(|text| fail("BIO_new_file", &text))?;
         Self::from_pem(&text, passwords).map_err(|text| fail("PEM_read_bio_PrivateKey", text))
     }
 
@@ -178,9 +185,9 @@ impl Pair {
     ///
     /// # Errors
     /// nginx's message.
-    pub fn load(certificate: &str, key: &str, passwords: &[Vec<u8>]) -> Result<Self, LoadError> {
-        let chain = Chain::load(certificate)?;
-        let loaded = Key::load(key, passwords)?;
+    pub fn load(files: &Files, certificate: &str, key: &str, passwords: &[Vec<u8>]) -> Result<Self, LoadError> {
+        let chain = Chain::load(files, certificate)?;
+        let loaded = Key::load(files, key, passwords)?;
         Self::new(&chain, &loaded).map_err(|text| LoadError(format!("SSL_CTX_use_PrivateKey(\"{key}\") failed (SSL: {text})")))
     }
 
@@ -196,6 +203,17 @@ impl Pair {
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.key.cert
+    }
+
+    /// Leaves the last one of each kind of key, as OpenSSL does, and of `beside` what stands at the same places.
+    #[must_use]
+    pub fn last_of_each_kind<T>(pairs: Vec<Self>, beside: Vec<T>) -> (Vec<Self>, Vec<T>) {
+        let mut kept: Vec<(Self, T)> = Vec::new();
+        for (pair, item) in pairs.into_iter().zip(beside) {
+            kept.retain(|(other, _)| !other.is_like(&pair));
+            kept.push((pair, item));
+        }
+        kept.into_iter().unzip()
     }
 
     /// Whether the keys are of one kind, such as RSA: a server needs only one of each.
@@ -228,8 +246,8 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'stati
 ///
 /// # Errors
 /// nginx's message.
-pub fn load_trusted(name: &str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    Chain::load(name).map(|chain| chain.0)
+pub fn load_trusted(files: &Files, name: &str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    Chain::load(files, name).map(|chain| chain.0)
 }
 
 /// Drops what OpenSSL writes behind a "trusted" certificate.
@@ -249,11 +267,8 @@ pub fn passwords(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The bytes that `name` means: a file's, or what stands behind `data:`.
-pub(crate) fn read(name: &str) -> Result<Vec<u8>, String> {
-    if let Some(data) = name.strip_prefix("data:") {
-        return Ok(data.as_bytes().to_vec());
-    }
-    std::fs::read(name).map_err(|error| {
+pub(crate) fn read(files: &Files, name: &str) -> Result<Rc<[u8]>, String> {
+    files.read(name).map_err(|error| {
         let number = error.raw_os_error().unwrap_or_default();
         let words = error.to_string();
         let words = words.split(" (os error").next().unwrap_or_default();

@@ -2,14 +2,20 @@
 //!
 //! They panic when an invariant breaks; nothing that ships calls them.
 
+use std::sync::Arc;
+
 use rustls::pki_types::CertificateDer;
+use rustls::server::ProducesTickets as _;
 
 use crate::buffer::Buffers;
-use crate::certificate::{Chain, Key, certificates, passwords};
+use crate::certificate::{Chain, Key, Pair, certificates, passwords};
 use crate::ciphers::{Offer, Wishes};
 use crate::client;
+use crate::handed::Handed;
 use crate::names::Certificate;
 use crate::server;
+use crate::store::{Bytes, SessionKey, Sessions};
+use crate::tickets::{Context, TicketKey, TicketKeys, Tickets};
 use crate::verify::crl::Crl;
 use crate::verify::{Clients, Servers, Trust};
 
@@ -22,7 +28,7 @@ pub fn chain(data: &[u8]) {
         shown(certificate);
     }
     let Some((trusted, given)) = chain.split_last().filter(|(_, given)| !given.is_empty()) else { return };
-    let trust = std::sync::Arc::new(Trust::new(vec![trusted.clone()], 4));
+    let trust = Arc::new(Trust::new(vec![trusted.clone()], 4));
     let found = Clients::new(trust.clone(), std::slice::from_ref(trusted)).judge(given);
     let server = Servers::new(trust).judge(given, Some("example.com"));
     for verdict in found.into_iter().chain([server]) {
@@ -85,4 +91,74 @@ pub fn ocsp(data: &[u8]) {
     let (verified, unverified) = (judge(true), judge(false));
     assert!(verified.is_err() || verified == unverified);
     let _ = (crate::ocsp::responder(&certificate), crate::ocsp::request(&certificate, &certificate));
+}
+
+/// A ticket: what was not sealed with our keys is not opened, and what was is opened as it was, in its own context only.
+pub fn ticket(data: &[u8]) {
+    let keys = TicketKeys::new([48, 80].iter().filter_map(|length| TicketKey::from_bytes(&vec![7; *length])).collect());
+    let of = |name: &[u8]| Tickets::new(keys.clone(), Context::new([name]), 300);
+    let (here, there) = (of(b"here"), of(b"there"));
+    assert!(here.decrypt(data).is_none());
+    let Some(mut sealed) = here.encrypt(data) else { return };
+    assert!(here.decrypt(&sealed).as_deref() == Some(data) && there.decrypt(&sealed).is_none());
+    let place = data.first().map_or(0, |byte| usize::from(*byte) % sealed.len());
+    if let Some(byte) = sealed.get_mut(place) {
+        *byte ^= 1;
+    }
+    assert!(here.decrypt(&sealed).is_none());
+}
+
+/// A store in which the same lies under every name.
+struct Same(Vec<u8>);
+
+impl Bytes for Same {
+    fn put(&self, _: &SessionKey, _: &[u8], _: &[u8]) -> bool {
+        true
+    }
+
+    fn get(&self, _: &SessionKey, _: &[u8]) -> Option<Vec<u8>> {
+        Some(self.0.clone())
+    }
+
+    fn take(&self, _: &SessionKey, _: &[u8]) -> Option<Vec<u8>> {
+        Some(self.0.clone())
+    }
+}
+
+/// A pair for servers that have to have one.
+const PAIR: &str = "-----BEGIN CERTIFICATE-----
+MIIBfTCCASKgAwIBAgIBATAKBggqhkjOPQQDAjAeMRwwGgYDVQQDDBNiYWNrZW5k
+LmV4YW1wbGUuY29tMCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAe
+MRwwGgYDVQQDDBNiYWNrZW5kLmV4YW1wbGUuY29tMFkwEwYHKoZIzj0CAQYIKoZI
+zj0DAQcDQgAE2upogJEhyVA9CJyKvT1HBJvbTkJYpg4qRFAaZNp4yo2Lm9KHfjjQ
+RZAoD5rpurYZLyIJDeO5LcQcCdx0P0Ga8KNPME0wDAYDVR0TBAUwAwEB/zAeBgNV
+HREEFzAVghNiYWNrZW5kLmV4YW1wbGUuY29tMB0GA1UdDgQWBBTZVGs6i5MR15UY
+BBMo125vjKq8LDAKBggqhkjOPQQDAgNJADBGAiEA/FkwrJJlSsTqdUSKnruWnByw
+ujcCLIKi+RXlwnk9i8ECIQCxc8dn+dzqrx87RAxhkfPGi8DQnzpI+R91BKUR6gda
+QQ==
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgPedMMFsR18FLc8pu
+hhkHNMKdXaT21LsTTmRGLT+v8nehRANCAATa6miAkSHJUD0InIq9PUcEm9tOQlim
+DipEUBpk2njKjYub0od+ONBFkCgPmum6thkvIgkN47ktxBwJ3HQ/QZrw
+-----END PRIVATE KEY-----";
+
+/// What a server finds where it keeps sessions, its own or those of code: a client that shows a name gets a handshake all the same.
+pub fn kept(data: &[u8]) {
+    let context = Context::new([&b"here"[..]]);
+    let handed = Handed::new(context, 300, None);
+    assert!(!handed.offer(data) || data.starts_with(context.bytes()));
+    let offer = |version: &[&str]| Offer::new(&Wishes { protocols: Some(version), ..Wishes::default() });
+    let (Ok(old), Ok(both)) = (offer(&["TLSv1.2"]), offer(&["TLSv1.2", "TLSv1.3"])) else { return };
+    let (Ok(chain), Ok(key)) = (Chain::from_pem(PAIR.as_bytes()), Key::from_pem(PAIR.as_bytes(), &[])) else { return };
+    let Ok(pair) = Pair::new(&chain, &key) else { return };
+    let mut options = server::Options::new(old, vec![pair]);
+    options.store = Some(Sessions::new(Arc::new(Same(data.to_vec())), context));
+    let (Ok(server), Ok(client)) = (server::Settings::new(options), client::Settings::new(client::Options::new(both))) else { return };
+    let (Ok(mut server), Ok(mut client)) = (server.session(), client.session(Some("example.com"), None)) else { return };
+    let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+    let sent = client.receive(&mut buffers, &mut plain).is_ok();
+    buffers.incoming.extend_from_slice(buffers.records.pending());
+    buffers.records.clear();
+    assert!(sent && server.receive(&mut buffers, &mut plain).is_ok() && !buffers.records.is_empty());
 }

@@ -8,6 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
+use crate::asked::{self, Asked};
 use crate::certificate::{CertificateDer, Pair};
 use crate::ciphers::Offer;
 use crate::error::TlsError;
@@ -76,6 +77,29 @@ impl Settings {
         Self { config: Arc::new(config), ..self.clone() }
     }
 
+    /// Who judges servers.
+    #[must_use]
+    pub fn servers(&self) -> Option<&Arc<Servers>> {
+        self.servers.as_ref()
+    }
+
+    /// The same with somebody else who judges servers. Sessions made with others are not resumed.
+    #[must_use]
+    pub fn with_servers(&self, servers: Arc<Servers>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.dangerous().set_certificate_verifier(servers.clone());
+        Self { config: Arc::new(config), servers: Some(servers) }
+    }
+
+    /// The same for one session in which `asked` chooses the certificate. It cannot be resumed: what was chosen for one is
+    /// not for the next.
+    #[must_use]
+    pub fn asking(&self, asked: Arc<dyn Asked>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        asked::asking(&mut config, asked);
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// A new session; [`Session::receive`] without bytes starts its handshake. `name` is sent as SNI if it is a host name;
     /// what the certificate has to be for is asked later, in [`ClientSession::verdict`]. `slot` gives what a session can
     /// be resumed by and takes what the server gives.
@@ -117,6 +141,16 @@ impl ClientSession {
         let found = self.judge.as_ref().map(|servers| servers.judge(self.peer_chain(), name))?;
         self.origin.judged = Some((name.map(Into::into), found));
         Some(found)
+    }
+
+    /// As [`ClientSession::verdict`], but by `servers`: a connection that is used again may have been made for others.
+    pub fn verdict_by(&mut self, servers: Option<&Arc<Servers>>, name: Option<&str>) -> Option<Verdict> {
+        match (servers, &self.judge) {
+            (Some(servers), Some(own)) if !Arc::ptr_eq(servers, own) && !self.is_handshaking() => {
+                Some(servers.judge(self.peer_chain(), name))
+            }
+            _ => self.verdict(name),
+        }
     }
 
     /// What a later session can be resumed by, if this one was made to fill something.

@@ -16,6 +16,7 @@
 //!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
 
+pub mod asked;
 pub mod buffer;
 pub mod certificate;
 #[cfg(any(test, feature = "check"))]
@@ -23,7 +24,9 @@ pub mod check;
 pub mod ciphers;
 pub mod client;
 pub mod commands;
+mod compression;
 pub mod error;
+pub mod files;
 pub mod handed;
 pub mod key_log;
 pub mod names;
@@ -32,6 +35,7 @@ pub mod profile;
 pub mod resume;
 pub mod server;
 pub mod session;
+pub mod signatures;
 pub mod store;
 pub mod tickets;
 pub mod verify;

@@ -7,6 +7,7 @@ use crate::certificate::{LoadError, Pair, load_trusted};
 use crate::ciphers::{Offer, OfferError, Wishes};
 use crate::client::{Options, Settings};
 use crate::commands::Commands;
+use crate::files::Files;
 use crate::key_log::KeyLogFile;
 use crate::verify::crl::Crl;
 use crate::verify::{Servers, Trust};
@@ -50,7 +51,7 @@ impl Profile {
     ///
     /// # Errors
     /// nginx's message.
-    pub fn settings(&self) -> Result<(Settings, Vec<String>), LoadError> {
+    pub fn settings(&self, files: &Files) -> Result<(Settings, Vec<String>), LoadError> {
         let commands = Commands::new(&self.commands)?;
         let protocols = commands.protocols(self.protocols.as_deref());
         let ciphers = commands.ciphers.as_deref().or(self.ciphers.as_deref());
@@ -63,10 +64,10 @@ impl Profile {
         let offer = Offer::new(&wishes).map_err(|error| refusal(error, &wishes))?;
         let notes = offer.notes.iter().chain(&commands.notes).cloned().collect();
         let mut options = Options::new(offer);
-        options.pair = self.pair(&commands)?;
+        options.pair = self.pair(files, &commands)?;
         options.alpn = self.alpn.iter().map(|name| name.to_vec()).collect();
         if let Some(trusted) = &self.trusted {
-            options.servers = Some(Arc::new(Servers::new(Arc::new(trusted.trust()?))));
+            options.servers = Some(Arc::new(Servers::new(Arc::new(trusted.trust(files)?))));
         }
         if let Some(path) = &self.key_log {
             options.key_log = Some(KeyLogFile::open(path).map_err(|error| open_failed(path, &error))?);
@@ -75,20 +76,20 @@ impl Profile {
         Ok((settings, notes))
     }
 
-    fn pair(&self, commands: &Commands) -> Result<Option<Pair>, LoadError> {
+    fn pair(&self, files: &Files, commands: &Commands) -> Result<Option<Pair>, LoadError> {
         let (own, own_key) = self.certificate.as_ref().map(|(certificate, key)| (certificate.as_str(), key.as_str())).unzip();
         let certificate = commands.certificate.as_deref().or(own);
         // As with OpenSSL, the file of a certificate may hold its key too.
         let Some(certificate) = certificate else { return Ok(None) };
         let key = commands.key.as_deref().or(own_key.filter(|_| commands.certificate.is_none())).unwrap_or(certificate);
-        Pair::load(certificate, key, &self.passwords).map(Some)
+        Pair::load(files, certificate, key, &self.passwords).map(Some)
     }
 }
 
 impl Trusted {
-    fn trust(&self) -> Result<Trust, LoadError> {
-        let certificates = self.certificates.as_deref().map_or(Ok(Vec::new()), load_trusted)?;
-        let crls = self.crl.as_deref().map_or(Ok(Vec::new()), Crl::load)?;
+    fn trust(&self, files: &Files) -> Result<Trust, LoadError> {
+        let certificates = self.certificates.as_deref().map_or(Ok(Vec::new()), |name| load_trusted(files, name))?;
+        let crls = self.crl.as_deref().map_or(Ok(Vec::new()), |name| Crl::load(files, name))?;
         Ok(Trust::new(certificates, self.depth).with_crls(crls))
     }
 }
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn words_make_settings_or_nginxs_message() {
-        let (_, notes) = Profile { protocols: Some(vec!["TLSv1", "TLSv1.2"]), ..Profile::default() }.settings().unwrap();
+        let (_, notes) = Profile { protocols: Some(vec!["TLSv1", "TLSv1.2"]), ..Profile::default() }.settings(&Files::new()).unwrap();
         assert_eq!(notes, ["protocol \"TLSv1\" is not supported and not offered"]);
         for (profile, text) in [
             (
@@ -138,10 +139,10 @@ mod tests {
                 "SSL_CONF_cmd(\"Groups\", \"nothing\") failed (SSL: error:0A080106:SSL routines::passed invalid argument)",
             ),
         ] {
-            assert_eq!(profile.settings().unwrap_err().to_string(), text);
+            assert_eq!(profile.settings(&Files::new()).unwrap_err().to_string(), text);
         }
         let trusted = Trusted { certificates: Some("/nonexistent.pem".to_owned()), ..Trusted::default() };
-        let error = Profile { trusted: Some(trusted), ..Profile::default() }.settings().unwrap_err().to_string();
+        let error = Profile { trusted: Some(trusted), ..Profile::default() }.settings(&Files::new()).unwrap_err().to_string();
         assert!(error.starts_with("cannot load certificate \"/nonexistent.pem\": BIO_new_file() failed"), "{error}");
     }
 }

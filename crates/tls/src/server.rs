@@ -10,10 +10,12 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use crate::certificate::Pair;
 use crate::ciphers::Offer;
+use crate::compression::Zlib;
 use crate::error::TlsError;
 use crate::handed::Handed;
 use crate::key_log::KeyLog;
 use crate::session::{RECORD, ServerSession, Session};
+use crate::signatures;
 use crate::tickets::Context;
 use crate::verify::{Clients, Verdict};
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub clients: Option<Arc<Clients>>,
     /// How many bytes of early data are taken; works with `store` and without `tickets` only.
     pub early_data: u32,
+    /// Certificates are sent compressed to clients that take it (`ssl_certificate_compression`).
+    pub compresses: bool,
     /// Told the secrets of each session (`ssl_key_log`).
     pub key_log: Option<Arc<dyn KeyLog>>,
     /// The longest plaintext in a record (`ssl_buffer_size`).
@@ -56,6 +60,7 @@ impl Options {
             store: None,
             clients: None,
             early_data: 0,
+            compresses: false,
             key_log: None,
             record: RECORD,
             sessions: None,
@@ -80,7 +85,8 @@ impl Settings {
     /// # Errors
     /// When suites and protocols of the offer do not go together.
     pub fn new(options: Options) -> Result<Self, TlsError> {
-        let Options { offer, pairs, alpn, server_order, tickets, store, clients, early_data, key_log, record, sessions } = options;
+        let Options { offer, pairs, alpn, server_order, tickets, store, clients, early_data, compresses, key_log, record, sessions } =
+            options;
         let mut config = config(offer.provider, &offer.versions, clients.as_ref())?;
         let pairs: Arc<[Pair]> = pairs.into();
         config.cert_resolver = Arc::new(Resolver::new(&pairs));
@@ -95,6 +101,9 @@ impl Settings {
         config.session_storage = store.unwrap_or_else(|| Arc::new(NoServerSessionStorage {}));
         if let Some(tickets) = tickets {
             config.ticketer = tickets;
+        }
+        if compresses {
+            config.cert_compressors = vec![&Zlib];
         }
         if let Some(key_log) = key_log {
             config.key_log = key_log;
@@ -114,6 +123,8 @@ impl Settings {
         config.key_log.clone_from(&old.key_log);
         config.max_early_data_size = old.max_early_data_size;
         config.send_tls13_tickets = old.send_tls13_tickets;
+        config.cert_compressors.clone_from(&old.cert_compressors);
+        config.cert_compression_cache.clone_from(&old.cert_compression_cache);
         Ok(Self { config: Arc::new(config), versions, clients, ..self.clone() })
     }
 
@@ -252,6 +263,10 @@ impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         let fits = |scheme| self.keys.iter().find(|key| key.key.choose_scheme(&[scheme]).is_some());
-        schemes.iter().find_map(|scheme| fits(*scheme)).cloned()
+        let chosen = schemes.iter().find_map(|scheme| fits(*scheme))?;
+        if let Some(signer) = chosen.key.choose_scheme(schemes) {
+            signatures::note_own(signer.scheme());
+        }
+        Some(chosen.clone())
     }
 }

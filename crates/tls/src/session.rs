@@ -15,6 +15,7 @@ use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
 use crate::error::TlsError;
 use crate::resume::Origin;
+use crate::signatures::{self, Signed};
 use crate::verify::{Clients, Servers, Verdict};
 
 /// The longest plaintext of a record.
@@ -94,6 +95,8 @@ struct Received {
     early: bool,
     /// We said close_notify.
     closed: bool,
+    /// Who signed in the handshake, and how.
+    signed: Signed,
 }
 
 /// One end of a connection.
@@ -148,6 +151,7 @@ impl<E: Engine> Session<E> {
             self.inbox.append(incoming);
         }
         let from = if waiting { &mut self.inbox } else { &mut *incoming };
+        let shakes = self.engine.common().is_handshaking();
         let result = advance(&mut self.engine, &mut self.seen, from, plain, records, |_, _| Ok(()));
         match (waiting, result.is_ok()) {
             (false, true) if !incoming.is_empty() => self.inbox.extend_from_slice(incoming),
@@ -156,6 +160,11 @@ impl<E: Engine> Session<E> {
             _ => self.inbox = Vec::new(),
         }
         incoming.clear();
+        if shakes {
+            let Signed { own, peer } = signatures::take();
+            let signed = &mut self.seen.signed;
+            (signed.own, signed.peer) = (own.or(signed.own), peer.or(signed.peer));
+        }
         result.map_err(|error| self.fail(error))
     }
 
@@ -253,14 +262,21 @@ impl<E: Engine> Session<E> {
     /// nginx's debug line about a handshake that is over.
     #[must_use]
     pub fn summary(&self) -> String {
-        let (protocol, cipher) = (self.protocol().unwrap_or_default(), self.cipher().unwrap_or_default());
-        format!("SSL: {protocol}, cipher: \"{cipher} {protocol}\"")
+        let protocol = self.protocol().unwrap_or_default();
+        let cipher = self.engine.common().negotiated_cipher_suite().map(|suite| suites::description(suite.suite()));
+        format!("SSL: {protocol}, cipher: \"{}\"", cipher.unwrap_or_default())
     }
 
     /// The group of the key exchange by its name in OpenSSL (`$ssl_curve`).
     #[must_use]
     pub fn group(&self) -> Option<&'static str> {
         suites::group_name(self.engine.common().negotiated_key_exchange_group()?.name())
+    }
+
+    /// How both ends signed (`$ssl_sigalg`, `$ssl_client_sigalg`); a resumed session has no signature.
+    #[must_use]
+    pub fn signed(&self) -> Signed {
+        if self.is_resumed() { Signed::default() } else { self.seen.signed }
     }
 
     /// The protocol that was chosen by ALPN.

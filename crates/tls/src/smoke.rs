@@ -3,10 +3,12 @@
 use std::io::IoSlice;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::server::ProducesTickets as _;
 
 use crate::buffer::Buffers;
 use crate::certificate::{Chain, Key, Pair};
 use crate::ciphers::{Offer, Wishes};
+use crate::tickets::{Context, TicketKey, TicketKeys, Tickets};
 use crate::{check, client, server};
 
 struct Random(u64);
@@ -106,4 +108,15 @@ fn ocsp() {
     let answers = [&[0x30, 3, 0x0a, 1, 6][..], &basic, &certificate];
     let seeds = answers.map(|answer| [&length[..], &certificate, answer].concat());
     shake(&seeds, 3000, check::ocsp);
+}
+
+#[test]
+fn tickets_and_kept_sessions() {
+    let keys = TicketKeys::new(vec![TicketKey::from_bytes(&[9; 80]).unwrap()]);
+    let sealed = Tickets::new(keys, Context::new([&b"here"[..]]), 300).encrypt(b"session").unwrap();
+    shake(&[Vec::new(), b"session".to_vec(), sealed], 1000, check::ticket);
+    let context = *Context::new([&b"here"[..]]).bytes();
+    // What rustls keeps of a session of TLS 1.2 begins with its version and suite.
+    let session = [&[0, 3, 3, 0xc0, 0x2b, 1, 0, 48][..], &[5; 48], &[0; 40]].concat();
+    shake(&[Vec::new(), session.clone(), [&context[..], &[0; 8], &session].concat()], 300, check::kept);
 }

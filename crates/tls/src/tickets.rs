@@ -161,6 +161,19 @@ impl Secret {
         Some(Self { bytes, born: seconds() })
     }
 
+    /// Its bytes, for another process that is to have the same keys.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.bytes[..], &self.born.to_be_bytes()].concat()
+    }
+
+    /// The one of these bytes; `None` if they are none.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (secret, born) = bytes.split_first_chunk()?;
+        Some(Self { bytes: *secret, born: u64::from_be_bytes(born.try_into().ok()?) })
+    }
+
     fn span(&self, now: u64, lifetime: u32) -> u64 {
         now.saturating_sub(self.born) / u64::from(lifetime.max(1))
     }

@@ -19,6 +19,12 @@ use parsed::Usage;
 pub use reason::Verdict;
 pub use trust::Trust;
 
+/// Whether the certificate at the head of a chain is for `name`, whoever issued it.
+#[must_use]
+pub fn is_for(chain: &[CertificateDer<'_>], name: &str) -> bool {
+    chain.first().and_then(parsed::parse).is_some_and(|certificate| host::matches(&certificate, name))
+}
+
 /// Judges clients. Lets every handshake go on in which the client proves that it has the key of its certificate.
 #[derive(Debug)]
 pub struct Clients {

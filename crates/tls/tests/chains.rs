@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use given::shop::Shop;
 use tls::certificate::{Chain, Key, Pair, certificates, passwords};
+use tls::files::Files;
 use tls::verify::crl::Crl;
 use tls::verify::{Clients, Servers, Trust};
 
@@ -150,9 +151,9 @@ fn keys_of_every_kind_load_and_mistakes_are_told_in_nginxs_words() {
     for kind in kinds {
         let (key, out) = (format!("{kind}.key"), format!("{kind}.crt"));
         assert!(shop.run("req", &["-x509", "-new", "-key", &key, "-subj", "/CN=localhost", "-out", &out]));
-        Pair::load(&shop.at(&out), &shop.at(&key), &[]).unwrap();
+        Pair::load(&Files::new(), &shop.at(&out), &shop.at(&key), &[]).unwrap();
         let text = String::from_utf8(shop.read(&key)).unwrap();
-        Key::load(&format!("data:{text}"), &[]).unwrap();
+        Key::load(&Files::new(), &format!("data:{text}"), &[]).unwrap();
     }
     let secrets = passwords(b"wrong\r\n\nsecret\n");
     for (number, cipher) in ["-aes128", "-aes256", "-des3", "-aes192"].iter().enumerate() {
@@ -165,14 +166,14 @@ fn keys_of_every_kind_load_and_mistakes_are_told_in_nginxs_words() {
             if !made {
                 continue;
             }
-            Pair::load(&shop.at("rsa.crt"), &shop.at(&out), &secrets).unwrap();
-            let error = Key::load(&shop.at(&out), &[b"wrong".to_vec()]).unwrap_err().to_string();
+            Pair::load(&Files::new(), &shop.at("rsa.crt"), &shop.at(&out), &secrets).unwrap();
+            let error = Key::load(&Files::new(), &shop.at(&out), &[b"wrong".to_vec()]).unwrap_err().to_string();
             assert!(error.ends_with("PEM_read_bio_PrivateKey() failed (SSL: error:1C800064:Provider routines::bad decrypt)"), "{error}");
         }
     }
-    let error = Pair::load(&shop.at("rsa.crt"), &shop.at("ec.key"), &[]).unwrap_err().to_string();
+    let error = Pair::load(&Files::new(), &shop.at("rsa.crt"), &shop.at("ec.key"), &[]).unwrap_err().to_string();
     assert!(error.ends_with("failed (SSL: error:05800074:x509 certificate routines::key values mismatch)"), "{error}");
-    let error = Chain::load("/no/such").unwrap_err().to_string();
+    let error = Chain::load(&Files::new(), "/no/such").unwrap_err().to_string();
     let expected = "cannot load certificate \"/no/such\": BIO_new_file() failed (SSL: error:80000002:system library::\
         No such file or directory:calling fopen(/no/such, r) error:10000080:BIO routines::no such file)";
     assert_eq!(error, expected);

@@ -72,8 +72,8 @@ impl Client {
         Client(Settings::new(options).unwrap())
     }
 
-    /// Asks for `/` on a connection of its own.
-    pub(crate) fn get(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Heard, String> {
+    /// Shakes hands on a new connection.
+    pub(crate) fn connect(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Connection, String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let mut session = self.0.session(Some(name), slot).unwrap();
@@ -83,6 +83,14 @@ impl Client {
             send(&mut stream, &mut buffers);
             hear(&mut stream, &mut session, &mut buffers, &mut plain)?;
         }
+        send(&mut stream, &mut buffers);
+        Ok(Connection { stream, session })
+    }
+
+    /// Asks for `/` on a connection of its own.
+    pub(crate) fn get(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Heard, String> {
+        let Connection { mut stream, mut session } = self.connect(port, name, slot)?;
+        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
         let request = format!("GET / HTTP/1.0\r\nHost: {name}\r\n\r\n");
         session.seal(&[IoSlice::new(request.as_bytes())], usize::MAX, &mut buffers).unwrap();
         send(&mut stream, &mut buffers);
@@ -91,6 +99,28 @@ impl Client {
         let text = text.split_once("\r\n\r\n").ok_or(format!("no answer: {text}"))?.1.to_owned();
         let certificate = session.peer_chain().first().and_then(|own| Some(Certificate::new(own)?.subject())).unwrap_or_default();
         Ok(Heard { text, certificate, resumed: session.is_resumed() })
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    session: ClientSession,
+}
+
+impl Connection {
+    /// Asks for `/` and reads until the answer ends with `end`.
+    pub(crate) fn ask(&mut self, end: &str) -> Result<(), String> {
+        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        self.session.seal(&[IoSlice::new(request)], usize::MAX, &mut buffers).unwrap();
+        send(&mut self.stream, &mut buffers);
+        while !plain.ends_with(end.as_bytes()) {
+            if !hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {
+                return Err(format!("closed behind {}", String::from_utf8_lossy(&plain)));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 mod client;
 mod lua;
 mod ocsp;
+mod renewal;
 #[path = "../rig/mod.rs"]
 mod rig;
 #[path = "../../../crates/tls/tests/given/shop.rs"]

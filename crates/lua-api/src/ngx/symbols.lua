@@ -15,6 +15,15 @@ int ngx_http_lua_ffi_worker_pid(void);
 int ngx_http_lua_ffi_worker_id(void);
 ]]
 
+-- Functions of OpenResty that are written in Lua here are found before those of the program.
+local natives = ffi.C
+ffi.C = setmetatable({}, {
+    __index = natives,
+    __newindex = function(_, name, value)
+        natives[name] = value
+    end,
+})
+
 -- Libraries that a process of nginx has in it, and by which words a declaration of their functions is known.
 local libraries = {
     {

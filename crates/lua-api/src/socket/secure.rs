@@ -1,8 +1,9 @@
-//! TLS on cosockets: `sslhandshake`, `setclientcert` and the directives `lua_ssl_*`.
+//! TLS on cosockets: `sslhandshake`, `setclientcert`, `settrustedstore` and the directives `lua_ssl_*`.
 
 pub mod handshake;
 pub mod sessions;
 pub mod settings;
+pub mod store;
 
 use crate::api::ANYWHERE;
 use crate::host::Host;
@@ -15,6 +16,7 @@ pub fn rows() -> Vec<Row> {
     vec![
         Row::suspends("sslhandshake", YIELDABLE, handshake::handshake),
         Row::calls("sslsession", YIELDABLE, handshake::session),
+        Row::calls("settrustedstore", YIELDABLE, store::set),
         Row::fast::<ANYWHERE, _, _>("session_free", free),
     ]
 }

@@ -6,6 +6,8 @@ use lua::Value;
 use net::stream::Stream;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use tls::verify::Servers;
 
 /// A direction in which a socket works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub struct Inner {
     pub ticket: Option<Ticket>,
     /// How often the connection was used before.
     pub reused: u32,
+    /// Who judges its server in place of `lua_ssl_trusted_certificate`.
+    pub servers: Option<Arc<Servers>>,
     /// `, upstream: HOST:PORT(ADDRESS)`, for log lines.
     pub label: String,
 }
@@ -88,6 +92,7 @@ impl Inner {
         self.label.clear();
         (self.at, self.reused) = (0, 0);
         (self.prompt, self.eof, self.read_closed, self.write_closed) = (false, false, false, false);
+        self.servers = None;
         (self.stream.take(), self.ticket.take())
     }
 

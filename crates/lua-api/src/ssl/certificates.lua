@@ -1,7 +1,7 @@
 local b = ...
 local C, R, cx, G = b.C, b.R, b.cx, b.G
 local ffi = require "ffi"
-local type = type
+local type, tonumber, cast, istype = type, tonumber, ffi.cast, ffi.istype
 local free = C.ssl_free
 
 local ssl = {
@@ -17,11 +17,12 @@ ssl.cert_pem_to_der, ssl.priv_key_pem_to_der = R.ssl_cert_pem_to_der, R.ssl_priv
 local dead, gone = {}, 0
 local function finalize(object)
     gone = gone + 1
-    dead[gone] = object.id
+    dead[gone] = tonumber(cast("uintptr_t", object))
 end
-local chain, key = ffi.typeof("struct { double id; }"), ffi.typeof("struct { double id; }")
+-- Pointers as in OpenResty, but they only are numbers by which objects are found.
+local pointer = ffi.typeof("void *")
 
-local function wrap(kind, id, err)
+local function wrap(id, err)
     if not id then
         return nil, err
     end
@@ -30,38 +31,36 @@ local function wrap(kind, id, err)
         dead[i] = nil
     end
     gone = 0
-    local object = kind()
-    object.id = id
-    return ffi.gc(object, finalize)
+    return ffi.gc(cast(pointer, cast("uintptr_t", id)), finalize)
 end
 
-local function number(kind, object)
-    return type(object) == "cdata" and ffi.istype(kind, object) and object.id or nil
+local function number(object)
+    return type(object) == "cdata" and istype(pointer, object) and tonumber(cast("uintptr_t", object)) or nil
 end
 
 local parse_pem_cert, parse_der_cert = R.ssl_parse_pem_cert, R.ssl_parse_der_cert
 function ssl.parse_pem_cert(pem)
-    return wrap(chain, parse_pem_cert(pem))
+    return wrap(parse_pem_cert(pem))
 end
 function ssl.parse_der_cert(der)
-    return wrap(chain, parse_der_cert(der))
+    return wrap(parse_der_cert(der))
 end
 
 local parse_pem_key, parse_der_key = R.ssl_parse_pem_priv_key, R.ssl_parse_der_priv_key
 function ssl.parse_pem_priv_key(pem, passphrase)
-    return wrap(key, parse_pem_key(pem, passphrase))
+    return wrap(parse_pem_key(pem, passphrase))
 end
 function ssl.parse_der_priv_key(der)
-    return wrap(key, parse_der_key(der))
+    return wrap(parse_der_key(der))
 end
 
 local set_cert, set_priv_key, verify_client = R.ssl_set_cert, R.ssl_set_priv_key, R.ssl_verify_client
 function ssl.set_cert(object)
-    return set_cert(number(chain, object))
+    return set_cert(number(object))
 end
 function ssl.set_priv_key(object)
-    return set_priv_key(number(key, object))
+    return set_priv_key(number(object))
 end
 function ssl.verify_client(shown, depth, trusted)
-    return verify_client(number(chain, shown), depth, number(chain, trusted))
+    return verify_client(number(shown), depth, number(trusted))
 end

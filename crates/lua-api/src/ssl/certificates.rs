@@ -41,7 +41,8 @@ fn objects(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
     Ok(cx.host::<Host>().ok_or("no request found")?.runtime.state::<Objects>())
 }
 
-fn free(cx: &CallContext, id: f64) {
+/// The Lua object of this number is gone.
+pub(super) fn free(cx: &CallContext, id: f64) {
     cx.with_host::<Host, _>(|host| {
         if let Some(host) = host {
             host.runtime.state::<Objects>().remove(id);

@@ -1,15 +1,14 @@
 //! Runs the code of a server in its handshakes.
 
 use crate::code::Code;
-use crate::phase::entry::{Entry, Run};
+use crate::ssl::moment::{Ended, Moment};
 use crate::ssl::shake::Shake;
 use crate::state::State;
 use base::log::Level;
 use conf::scope::Config;
 use http::tls::{Greeting, Hooks, Left, Rejection};
-use http::{BoxFuture, Request, log_request};
-use lua::{Completion, LuaPhase};
-use std::cell::OnceCell;
+use http::{BoxFuture, log_request};
+use lua::LuaPhase;
 use std::rc::Rc;
 use tls::error::TlsError;
 use tls::server::Settings;
@@ -37,67 +36,6 @@ pub(crate) struct Conf {
 impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; hello, certificate, fetch, store);
-    }
-}
-
-/// Code for one moment of handshakes.
-struct Moment {
-    code: Option<Rc<Code>>,
-    phase: LuaPhase,
-    /// How debug lines name it: before it runs, and when it has ended.
-    names: (&'static str, &'static str, &'static str),
-    entry: OnceCell<Rc<Entry>>,
-}
-
-/// How code ended.
-#[derive(PartialEq, Eq)]
-enum Ended {
-    /// There is none.
-    Absent,
-    /// As it should.
-    Well,
-    /// By an error or `ngx.exit(ngx.ERROR)`.
-    Badly,
-}
-
-impl Moment {
-    fn new(code: &Option<Rc<Code>>, phase: LuaPhase, names: (&'static str, &'static str, &'static str)) -> Moment {
-        Moment { code: code.clone(), phase, names, entry: OnceCell::new() }
-    }
-
-    /// Runs the code, if there is any.
-    async fn run(&self, request: &Rc<Request>) -> Ended {
-        let Some(code) = &self.code else { return Ended::Absent };
-        let (before, name, callback) = self.names;
-        log_request!(request, Level::Debug, "{before}: connection reusable: 0");
-        let entry = self.entry.get_or_init(|| Entry::of_request(request, code.clone(), self.phase));
-        let (outcome, waited) = match entry.run_beside(request) {
-            Run::Now(outcome) => (outcome, false),
-            Run::Wait(future) => (future.await, true),
-            Run::Refused(_) => return Ended::Badly,
-        };
-        let result = match outcome {
-            Completion::Returned => 0,
-            Completion::Finished(code) => code,
-            Completion::Failed(error) if self.phase == LuaPhase::SSL_SESS_STORE => {
-                request.log(Level::Error, &[b"failed to run session_store_by_lua*: ".as_slice(), &error.message].concat());
-                -1
-            }
-            Completion::Failed(error) => {
-                request.log(Level::Error, &[b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat());
-                500
-            }
-        };
-        let well = (0..300).contains(&result);
-        if self.phase == LuaPhase::SSL_SESS_STORE {
-            // Whatever it says, the session stands.
-            log_request!(request, Level::Debug, "{name}: handler return value: 0, {callback} exit code: 0");
-        } else if waited {
-            log_request!(request, Level::Debug, "{name}: {callback} exit code: {}", i32::from(well));
-        } else {
-            log_request!(request, Level::Debug, "{name}: handler return value: {result}, {callback} exit code: {}", i32::from(well));
-        }
-        if well { Ended::Well } else { Ended::Badly }
     }
 }
 
@@ -130,7 +68,7 @@ impl CodeHooks {
     async fn choose(&self, greeting: &Rc<Greeting>, settings: Settings) -> Result<Settings, Rejection> {
         let shake = Shake::of(greeting);
         let mut settings = shake.limit(settings).map_err(rejected)?;
-        let keeps = self.fetch.code.is_some() || self.store.code.is_some();
+        let keeps = self.fetch.has_code() || self.store.has_code();
         if keeps && settings.version(greeting.hello.versions()) == Some(TLS1_2) {
             let (with, handed) = settings.with_handed();
             settings = with;
@@ -164,7 +102,7 @@ impl CodeHooks {
         {
             shake.made.replace(Some(made));
             self.store.run(&shake.request).await;
-        } else if protocol == "TLSv1.3" && self.store.code.is_some() {
+        } else if protocol == "TLSv1.3" && self.store.has_code() {
             log_request!(shake.request, Level::Debug, "ssl_session_store_by_lua*: skipped since TLS version >= 1.3 (304)");
         }
         Some(Rc::new(State::of(&shake.request).leave_ctx()?))
@@ -174,7 +112,7 @@ impl CodeHooks {
 impl Hooks for CodeHooks {
     fn greeted(self: Rc<Self>, greeting: Rc<Greeting>) -> BoxFuture<Result<(), Rejection>> {
         Box::pin(async move {
-            if self.hello.code.is_none() {
+            if !self.hello.has_code() {
                 return Ok(());
             }
             match self.hello.run(&Shake::of(&greeting).request).await {

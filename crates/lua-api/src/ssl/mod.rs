@@ -1,17 +1,22 @@
 //! TLS of servers for Lua: code that runs in handshakes, and the modules `ngx.ssl`, `ngx.ssl.clienthello`,
 //! `ngx.ssl.session` and `ngx.ocsp`.
 //!
-//! `hooks` runs the code; a `shake` is one handshake while it lasts; what functions read and change of it stands in
-//! `certificates`, `facts`, `hello`, `sessions` and `ocsp`.
+//! `hooks` runs the code, each piece of it in a `moment`; a `shake` is one handshake while it lasts; what functions read and change of it stands in
+//! `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `toward` and `upstream` are the same for handshakes with upstream
+//! servers. `abi` is all of it under the names of C.
 
+mod abi;
 mod certificates;
 mod facts;
 mod hello;
 pub(crate) mod hooks;
+mod moment;
 pub(crate) mod objects;
 mod ocsp;
 mod sessions;
 pub(crate) mod shake;
+pub(crate) mod toward;
+mod upstream;
 
 use crate::host::Host;
 use http::Request;
@@ -21,7 +26,7 @@ use std::rc::Rc;
 
 /// The groups.
 pub(crate) fn groups() -> Vec<lua::Group> {
-    vec![certificates::group(), facts::group(), hello::group(), sessions::group(), ocsp::group()]
+    vec![certificates::group(), facts::group(), hello::group(), sessions::group(), ocsp::group(), upstream::group(), abi::group()]
 }
 
 /// The request.

@@ -29,7 +29,7 @@ pub(crate) struct Chosen {
 
 impl Chosen {
     /// Those that belong together, the last ones first.
-    fn pairs(&self) -> Vec<Pair> {
+    pub(crate) fn pairs(&self) -> Vec<Pair> {
         let mut pairs: Vec<Pair> = Vec::new();
         for chain in self.chains.iter().rev() {
             let made = self.keys.iter().rev().find_map(|key| Pair::new(chain, key).ok());

@@ -1,25 +1,29 @@
 //! From what a server has inherited to who answers its handshakes.
 
 use super::cache::{Builtin, Shared};
-use super::handshakes::{Asked, CacheLimits, Certificates, Shakes};
+use super::handshakes::{Asked, Certificates, Shakes};
 use super::inquiry::{Extent, Inquiry};
 use super::responder::Responder;
 use super::stapling::{Source, Stapling};
+use super::watch::{self, Watch};
 use super::{Named, SessionCache, Ssl};
 use conf::row::Warnings;
-use conf::scope::Frame;
+use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Span};
-use http::Server;
 use http::resolving::Resolving;
 use http::tls::ClientVerify;
+use http::{Complex, Server};
 use shm::dict::Dict;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use tls::certificate::cache::Cache;
 use tls::certificate::{CertificateDer, Pair};
-use tls::ciphers::{Offer, PROTOCOLS, Wishes};
+use tls::ciphers::{Offer, Wishes};
+use tls::commands::Commands;
+use tls::files::Files;
 use tls::key_log::KeyLogFile;
 use tls::server::{Options, Settings, StoresServerSessions};
 use tls::store::{Bytes, Sessions};
@@ -43,7 +47,7 @@ struct Common {
 
 /// What makes the keys of tickets where no file says which: it outlives a reload, so that clients can come back after it.
 #[derive(Clone, Default)]
-pub struct OwnTicketKeys(Option<Secret>);
+struct OwnTicketKeys(Option<Secret>);
 
 impl OwnTicketKeys {
     fn get(&mut self) -> Option<Arc<TicketKeys>> {
@@ -53,6 +57,30 @@ impl OwnTicketKeys {
         self.0.clone().map(TicketKeys::rotating)
     }
 }
+
+/// Takes over what outlives a reload: keys of tickets, and what files hold that have not changed.
+pub fn inherit(from: &Scope, to: &Scope) {
+    to.get::<OwnTicketKeys>().clone_from(&from.get::<OwnTicketKeys>());
+    if from.get::<Inheritable>().0.unwrap_or(true) {
+        let files = from.get::<Rc<Files>>().successor();
+        *to.get::<Rc<Files>>() = Rc::new(files);
+    }
+}
+
+/// What another binary has to know that takes over.
+#[must_use]
+pub fn legacy(from: &Scope) -> Vec<u8> {
+    from.get::<OwnTicketKeys>().0.as_ref().map(Secret::to_bytes).unwrap_or_default()
+}
+
+/// Takes over what another binary has told.
+pub fn take_over(legacy: &[u8], to: &Scope) {
+    to.get::<OwnTicketKeys>().0 = Secret::from_bytes(legacy);
+}
+
+/// `ssl_object_cache_inheritable`
+#[derive(Default)]
+pub(super) struct Inheritable(pub(super) Option<bool>);
 
 fn error(text: impl Into<String>) -> Error {
     Error::new(text.into(), Span::NONE)
@@ -64,7 +92,9 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
     // Who has no certificate of its own may still object to clients of its neighbours' handshakes.
     server.tls.verify.set(ssl.verify.unwrap_or_default());
     let reject = ssl.reject.unwrap_or(false);
-    let pairs = ssl.pairs();
+    let commands =
+        Commands::new(ssl.commands.as_deref().map(Vec::as_slice).unwrap_or_default()).map_err(|problem| error(problem.to_string()))?;
+    let pairs = ssl.pairs(&commands);
     if let Some(lone) = pairs.iter().rfind(|pair| pair.key.is_none()) {
         let name = String::from_utf8_lossy(lone.certificate.source()).into_owned();
         return Err(error(format!("no \"ssl_certificate_key\" is defined for certificate \"{name}\"")));
@@ -74,51 +104,91 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
     }
     let passwords = ssl.passwords.clone().unwrap_or_default();
     let names: Vec<String> = pairs.iter().map(|pair| String::from_utf8_lossy(pair.certificate.source()).into_owned()).collect();
+    let files = http.global.get::<Rc<Files>>().clone();
+    let mut names = names;
+    let mut watch = None;
     let certificates = if pairs.iter().all(is_literal) {
-        Certificates::Fixed(load(&ssl, &pairs, &passwords, &mut http.global.get::<Common>())?)
+        watch = ssl.watch.unwrap_or(false).then(|| watch_of(&ssl, &pairs, &passwords));
+        let loaded = load(&ssl, &pairs, &passwords, &files, &mut http.global.get::<Common>())?;
+        let (loaded, of) = Pair::last_of_each_kind(loaded, names);
+        names = of;
+        Certificates::Fixed(RefCell::new(loaded))
     } else {
-        let limits = ssl.certificate_cache.flatten().unwrap_or(CacheLimits::NONE);
-        Certificates::Named { pairs, passwords, limits, kept: RefCell::default() }
+        let mut limits = ssl.certificate_cache.flatten();
+        if let Some(limits) = limits.as_mut().filter(|_| ssl.watch.unwrap_or(false)) {
+            limits.valid_ms = limits.valid_ms.min(watch::PAUSE);
+        }
+        let cache = limits.map(|limits| RefCell::new(Cache::new(limits)));
+        Certificates::Named { pairs, passwords, cache }
     };
-    let settings = settings(&ssl, &certificates, place, http)?;
-    let stapled = stapled(&ssl, &certificates.fixed(), &names, server, http)?;
-    let inquiry = inquiry(&ssl, server)?;
+    let part = Part { ssl: &ssl, commands: &commands, files: &files, http };
+    let settings = settings(&part, &certificates, place)?;
+    let stapled = stapled(&part, &certificates.fixed(), &names, server)?;
+    let inquiry = inquiry(&part, server)?;
+    let asked = Asked { stapled: RefCell::new(stapled), inquiry };
     // Built once for each server.
-    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, reject, Asked { stapled, inquiry })));
+    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, watch, reject, asked)));
     Ok(())
+}
+
+/// What a server says of TLS, and where it says so.
+struct Part<'a> {
+    ssl: &'a Ssl,
+    commands: &'a Commands,
+    files: &'a Files,
+    http: &'a Frame,
+}
+
+impl Part<'_> {
+    /// The certificates of a file; none, if no file is named.
+    fn trusted(&self, path: Option<&Rc<str>>) -> Result<Vec<CertificateDer<'static>>, Error> {
+        match path {
+            Some(path) => tls::certificate::load_trusted(self.files, path).map_err(|problem| error(problem.to_string())),
+            None => Ok(Vec::new()),
+        }
+    }
 }
 
 fn is_literal(pair: &Named) -> bool {
     pair.certificate.literal().is_some() && pair.key.as_ref().is_none_or(|key| key.literal().is_some())
 }
 
-fn load(ssl: &Ssl, pairs: &[Named], passwords: &[Vec<u8>], common: &mut Common) -> Result<Vec<Pair>, Error> {
-    let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+fn text(value: &Complex) -> String {
+    String::from_utf8_lossy(value.literal().unwrap_or_default()).into_owned()
+}
+
+fn watch_of(ssl: &Ssl, pairs: &[Named], passwords: &Rc<Vec<Vec<u8>>>) -> Watch {
+    let names = pairs.iter().map(|pair| (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default()));
+    Watch::new(names.collect(), passwords.clone(), ssl.stapling_file.clone().filter(|_| ssl.stapling.unwrap_or(false)))
+}
+
+fn load(ssl: &Ssl, pairs: &[Named], passwords: &[Vec<u8>], files: &Files, common: &mut Common) -> Result<Vec<Pair>, Error> {
     let mut loaded = Vec::new();
     for pair in pairs {
-        let names = (text(pair.certificate.literal()), text(pair.key.as_ref().and_then(|key| key.literal())));
+        let names = (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default());
         let found = match common.pairs.get(&names) {
             Some(found) => found.clone(),
             None => {
-                let made = Pair::load(&names.0, &names.1, passwords).map_err(|problem| error(problem.to_string()))?;
+                let made = Pair::load(files, &names.0, &names.1, passwords).map_err(|problem| error(problem.to_string()))?;
                 common.pairs.insert(names, made.clone());
                 made
             }
         };
-        loaded.push(found.with_ocsp(staple(ssl)?));
+        loaded.push(found.with_ocsp(staple(ssl, files)?));
     }
     Ok(loaded)
 }
 
 /// Whose status a responder is asked for, in the order of the certificates.
-fn stapled(ssl: &Ssl, pairs: &[Pair], names: &[String], server: &Server, http: &Frame) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
+fn stapled(part: &Part<'_>, pairs: &[Pair], names: &[String], server: &Server) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
+    let ssl = part.ssl;
+    if ssl.stapling.unwrap_or(false) && ssl.compression.unwrap_or(false) {
+        return Err(error("\"ssl_stapling\" is incompatible with \"ssl_certificate_compression\""));
+    }
     if !ssl.stapling.unwrap_or(false) || ssl.stapling_file.is_some() {
         return Ok(Vec::new());
     }
-    let trusted = match &ssl.trusted_certificate {
-        Some(path) => tls::certificate::load_trusted(path).map_err(|problem| error(problem.to_string()))?,
-        None => Vec::new(),
-    };
+    let trusted = part.trusted(ssl.trusted_certificate.as_ref())?;
     let mut all = Vec::new();
     for (pair, name) in pairs.iter().zip(names) {
         let source = Source {
@@ -132,7 +202,7 @@ fn stapled(ssl: &Ssl, pairs: &[Pair], names: &[String], server: &Server, http: &
         all.push(match Stapling::new(pair, source) {
             Ok(stapling) => Some(stapling),
             Err(warning) => {
-                http.global.get::<Warnings>().list.push(error(warning));
+                part.http.global.get::<Warnings>().list.push(error(warning));
                 None
             }
         });
@@ -141,7 +211,8 @@ fn stapled(ssl: &Ssl, pairs: &[Pair], names: &[String], server: &Server, http: &
 }
 
 /// What is asked about clients, if anything.
-fn inquiry(ssl: &Ssl, server: &Server) -> Result<Option<Rc<Inquiry>>, Error> {
+fn inquiry(part: &Part<'_>, server: &Server) -> Result<Option<Rc<Inquiry>>, Error> {
+    let ssl = part.ssl;
     let extent = ssl.ocsp.unwrap_or_default();
     if extent == Extent::Off {
         return Ok(None);
@@ -163,44 +234,42 @@ fn inquiry(ssl: &Ssl, server: &Server) -> Result<Option<Rc<Inquiry>>, Error> {
     };
     let cache = ssl.ocsp_cache.as_ref().and_then(|zone| zone.as_ref()).map(|zone| Dict::new(zone));
     let log = server.own.core.error_log.clone();
-    Ok(Some(Rc::new(Inquiry { extent, responder, trusted: authorities(ssl)?.1, resolving, log, cache })))
+    Ok(Some(Rc::new(Inquiry { extent, responder, trusted: authorities(part)?.1, resolving, log, cache })))
 }
 
 /// The authorities that clients are told of, and all that are trusted.
-fn authorities(ssl: &Ssl) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
-    let read = |path: &Option<Rc<str>>| match path {
-        Some(path) => tls::certificate::load_trusted(path).map_err(|problem| error(problem.to_string())),
-        None => Ok(Vec::new()),
-    };
-    let shown = read(&ssl.client_certificate)?;
+fn authorities(part: &Part<'_>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
+    let shown = part.trusted(part.ssl.client_certificate.as_ref())?;
     let mut trusted = shown.clone();
-    trusted.extend(read(&ssl.trusted_certificate)?);
+    trusted.extend(part.trusted(part.ssl.trusted_certificate.as_ref())?);
     Ok((shown, trusted))
 }
 
 /// `ssl_stapling_file`, where stapling is on.
-fn staple(ssl: &Ssl) -> Result<Option<Vec<u8>>, Error> {
+fn staple(ssl: &Ssl, files: &Files) -> Result<Option<Vec<u8>>, Error> {
     match &ssl.stapling_file {
         Some(path) if ssl.stapling.unwrap_or(false) => {
             let failed = |e: std::io::Error| error(format!("BIO_new_file(\"{path}\") failed {}", base::errno::describe(&e)));
-            std::fs::read(path.as_ref()).map(Some).map_err(failed)
+            files.read(path).map(|bytes| Some(bytes.to_vec())).map_err(failed)
         }
         _ => Ok(None),
     }
 }
 
-fn settings(ssl: &Ssl, certificates: &Certificates, place: usize, http: &Frame) -> Result<Settings, Error> {
-    let offer = offer(ssl, http)?;
+fn settings(part: &Part<'_>, certificates: &Certificates, place: usize) -> Result<Settings, Error> {
+    let Part { ssl, commands, http, .. } = *part;
+    let offer = offer(part)?;
     let mut options = Options::new(offer, certificates.fixed());
     // The cheaper suite stands first in the usual list; who says `off` leaves the choice to clients.
-    options.server_order = ssl.option("ServerPreference").or(ssl.server_order).unwrap_or(true);
+    options.server_order = commands.server_order.or(ssl.server_order).unwrap_or(true);
     options.record = usize::try_from(ssl.buffer.unwrap_or(16 * 1024)).unwrap_or(usize::MAX);
-    options.clients = clients(ssl)?;
-    let context = context(ssl, place);
+    options.clients = clients(part)?;
+    options.compresses = ssl.compression.unwrap_or(false);
+    let context = context(part, place);
     let lifetime = ssl.timeout.unwrap_or(TIMEOUT);
     let early = ssl.early_data.unwrap_or(false);
     options.store = store(ssl, &context, lifetime, early, &http.global.get::<Shared>());
-    if ssl.option("SessionTicket").or(ssl.tickets).unwrap_or(true) && !early {
+    if commands.tickets.or(ssl.tickets).unwrap_or(true) && !early {
         let keys = match &ssl.ticket_keys {
             Some(files) => Some(TicketKeys::new(ticket_keys(files)?)),
             None => http.global.get::<OwnTicketKeys>().get(),
@@ -218,8 +287,9 @@ fn settings(ssl: &Ssl, certificates: &Certificates, place: usize, http: &Frame) 
 
 /// To whom a session is worth something: servers with the same certificates. What a client has proved with a certificate it has
 /// proved to one server only.
-fn context(ssl: &Ssl, place: usize) -> Context {
-    let pairs = ssl.pairs();
+fn context(part: &Part<'_>, place: usize) -> Context {
+    let ssl = part.ssl;
+    let pairs = ssl.pairs(part.commands);
     let mut parts: Vec<&[u8]> = pairs.iter().map(|pair| pair.certificate.source()).collect();
     let place = place.to_be_bytes();
     if ssl.verify.unwrap_or_default() != ClientVerify::Off {
@@ -251,25 +321,13 @@ fn ticket_keys(files: &[Rc<str>]) -> Result<Vec<TicketKey>, Error> {
     Ok(keys)
 }
 
-/// `ssl_protocols`, within what commands say of the first and the last one.
-fn protocols(ssl: &Ssl) -> Option<Vec<&str>> {
-    let named = ssl.protocols.as_deref().map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
-    let place = |name: &str| PROTOCOLS.iter().position(|known| known.eq_ignore_ascii_case(name));
-    let (least, most) = (ssl.command(&["MinProtocol"]).and_then(place), ssl.command(&["MaxProtocol"]).and_then(place));
-    if least.is_none() && most.is_none() {
-        return named;
-    }
-    let within = |name: &&str| place(name).is_some_and(|at| least.is_none_or(|least| at >= least) && most.is_none_or(|most| at <= most));
-    Some(named.unwrap_or_else(|| vec!["TLSv1.2", "TLSv1.3"]).into_iter().filter(within).collect())
-}
-
 /// Suites, groups and versions; what OpenSSL has and we have not is a warning.
-fn offer(ssl: &Ssl, http: &Frame) -> Result<Offer, Error> {
-    let command = |names: &[&str]| ssl.command(names);
-    let named = protocols(ssl);
-    let ciphers = command(&["CipherString"]).or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
-    let curves = command(&["Curves", "Groups"]).or(ssl.curves.as_deref());
-    let wishes = Wishes { ciphers: Some(ciphers), ciphersuites: command(&["Ciphersuites"]), curves, protocols: named.as_deref() };
+fn offer(part: &Part<'_>) -> Result<Offer, Error> {
+    let Part { ssl, commands, http, .. } = *part;
+    let named = commands.protocols(ssl.protocols.as_deref().map(Vec::as_slice));
+    let ciphers = commands.ciphers.as_deref().or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
+    let curves = commands.curves.as_deref().or(ssl.curves.as_deref());
+    let wishes = Wishes { ciphers: Some(ciphers), ciphersuites: commands.ciphersuites.as_deref(), curves, protocols: named.as_deref() };
     let failed = |problem: tls::ciphers::OfferError| {
         let call = match problem {
             tls::ciphers::OfferError::NoCipher => format!("SSL_CTX_set_cipher_list(\"{ciphers}\")"),
@@ -280,7 +338,7 @@ fn offer(ssl: &Ssl, http: &Frame) -> Result<Offer, Error> {
         error(format!("{call} failed (SSL: {problem})"))
     };
     let offer = Offer::new(&wishes).map_err(failed)?;
-    for note in &offer.notes {
+    for note in offer.notes.iter().chain(&commands.notes) {
         if !http.global.get::<Common>().warned.contains(note) {
             http.global.get::<Common>().warned.push(note.clone());
             http.global.get::<Warnings>().list.push(error(note.clone()));
@@ -290,7 +348,8 @@ fn offer(ssl: &Ssl, http: &Frame) -> Result<Offer, Error> {
 }
 
 /// Who may be a client; `None`: nobody is asked for a certificate.
-fn clients(ssl: &Ssl) -> Result<Option<Arc<Clients>>, Error> {
+fn clients(part: &Part<'_>) -> Result<Option<Arc<Clients>>, Error> {
+    let ssl = part.ssl;
     let verify = ssl.verify.unwrap_or_default();
     if verify == ClientVerify::Off {
         return Ok(None);
@@ -298,21 +357,12 @@ fn clients(ssl: &Ssl) -> Result<Option<Arc<Clients>>, Error> {
     if verify != ClientVerify::OptionalNoCa && ssl.client_certificate.is_none() && ssl.trusted_certificate.is_none() {
         return Err(error("no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client"));
     }
-    let read = |path: &Option<Rc<str>>| match path {
-        Some(path) => tls::certificate::load_trusted(path).map_err(|problem| error(problem.to_string())),
-        None => Ok(Vec::new()),
-    };
-    let mut shown: Vec<_> = Vec::new();
-    for certificate in read(&ssl.client_certificate)? {
-        if !shown.contains(&certificate) {
-            shown.push(certificate);
-        }
-    }
-    let mut trusted = shown.clone();
-    trusted.extend(read(&ssl.trusted_certificate)?);
+    let (mut shown, trusted) = authorities(part)?;
+    let mut seen = HashSet::new();
+    shown.retain(|certificate| seen.insert(certificate.clone()));
     let mut trust = Trust::new(trusted, usize::try_from(ssl.depth.unwrap_or(1)).unwrap_or(usize::MAX));
     if let Some(path) = &ssl.crl {
-        trust = trust.with_crls(Crl::load(path).map_err(|problem| error(problem.to_string()))?);
+        trust = trust.with_crls(Crl::load(part.files, path).map_err(|problem| error(problem.to_string()))?);
     }
     Ok(Some(Arc::new(Clients::new(Arc::new(trust), &shown))))
 }

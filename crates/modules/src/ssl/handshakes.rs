@@ -3,14 +3,18 @@
 use super::Named;
 use super::inquiry::Inquiry;
 use super::stapling::Stapling;
+use super::watch::Watch;
 use base::clock;
+use base::log::Level;
 use http::tls::{Answer, Greeting, Handshakes, Rejection, Revocation};
 use http::{BoxFuture, Complex, Request, Worker};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::iter::repeat;
 use std::rc::Rc;
-use tls::certificate::{CertificateDer, Pair};
+use tls::certificate::cache::Cache;
+use tls::certificate::{CertificateDer, LoadError, Pair};
 use tls::error::TlsError;
+use tls::files::Files;
 use tls::server::Settings;
 
 /// The extension by which clients ask for what is stapled (RFC 6066, 8).
@@ -20,35 +24,10 @@ const UNRECOGNIZED_NAME: u8 = 112;
 /// `internal_error` (RFC 8446, 6.2).
 const INTERNAL_ERROR: u8 = 80;
 
-/// `ssl_certificate_cache`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CacheLimits {
-    /// Most pairs.
-    pub(super) max: usize,
-    /// Seconds after which a pair is read again.
-    pub(super) valid: u64,
-    /// Seconds without use after which it goes.
-    pub(super) inactive: u64,
-}
-
-impl CacheLimits {
-    /// Nothing is kept.
-    pub(super) const NONE: CacheLimits = CacheLimits { max: 0, valid: 0, inactive: 0 };
-}
-
-/// A pair that is kept, when it was read and used, in seconds.
-pub(super) struct Kept {
-    pair: Pair,
-    read: u64,
-    used: u64,
-    /// The order of uses within one second.
-    turn: u64,
-}
-
 /// A server's certificates.
 pub(super) enum Certificates {
     /// The same for all clients.
-    Fixed(Vec<Pair>),
+    Fixed(RefCell<Vec<Pair>>),
     /// By names with variables.
     Named {
         /// The names.
@@ -56,9 +35,7 @@ pub(super) enum Certificates {
         /// Passwords of the keys.
         passwords: Rc<Vec<Vec<u8>>>,
         /// What is kept.
-        limits: CacheLimits,
-        /// What is kept, by both names.
-        kept: RefCell<HashMap<(String, String), Kept>>,
+        cache: Option<RefCell<Cache>>,
     },
 }
 
@@ -66,7 +43,7 @@ impl Certificates {
     /// Those that need no client.
     pub(super) fn fixed(&self) -> Vec<Pair> {
         match self {
-            Certificates::Fixed(pairs) => pairs.clone(),
+            Certificates::Fixed(pairs) => pairs.borrow().clone(),
             Certificates::Named { .. } => Vec::new(),
         }
     }
@@ -75,15 +52,17 @@ impl Certificates {
 /// What responders of OCSP are asked about.
 pub(super) struct Asked {
     /// Whose status is stapled, in the order of the certificates.
-    pub(super) stapled: Vec<Option<Rc<Stapling>>>,
+    pub(super) stapled: RefCell<Vec<Option<Rc<Stapling>>>>,
     /// Clients' certificates.
     pub(super) inquiry: Option<Rc<Inquiry>>,
 }
 
 /// Who answers the handshakes of a server.
 pub(super) struct Shakes {
-    settings: Settings,
+    settings: RefCell<Settings>,
     certificates: Certificates,
+    /// Looks whether fixed certificates have changed.
+    watch: Option<Watch>,
     reject: bool,
     /// The settings for each list of protocols that was asked for.
     by_alpn: RefCell<Vec<(Vec<&'static [u8]>, Settings)>>,
@@ -93,14 +72,16 @@ pub(super) struct Shakes {
 }
 
 impl Shakes {
-    pub(super) fn new(settings: Settings, certificates: Certificates, reject: bool, asked: Asked) -> Shakes {
-        Shakes { settings, certificates, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
+    pub(super) fn new(settings: Settings, certificates: Certificates, watch: Option<Watch>, reject: bool, asked: Asked) -> Shakes {
+        let settings = RefCell::new(settings);
+        Shakes { settings, certificates, watch, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
     }
 
     /// Has responders asked that are due, and forgets settings with answers of before.
     fn tend(&self, worker: &Rc<Worker>) {
-        self.asked.stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
-        let changes = self.asked.stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
+        let stapled = self.asked.stapled.borrow();
+        stapled.iter().flatten().for_each(|stapling| stapling.tend(worker));
+        let changes = stapled.iter().flatten().map(|stapling| stapling.changes()).sum();
         if self.changes.replace(changes) != changes {
             self.by_alpn.borrow_mut().clear();
         }
@@ -108,12 +89,31 @@ impl Shakes {
 
     /// The settings with what is stapled now.
     fn current(&self) -> Settings {
-        if self.asked.stapled.is_empty() {
-            return self.settings.clone();
+        let settings = self.settings.borrow();
+        let stapled = self.asked.stapled.borrow();
+        if stapled.is_empty() {
+            return settings.clone();
         }
-        let answers = self.asked.stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer()));
+        let answers = stapled.iter().map(|stapling| stapling.as_ref().and_then(|stapling| stapling.answer())).chain(repeat(None));
         let pairs = self.certificates.fixed().iter().zip(answers).map(|(pair, answer)| pair.with_ocsp(answer)).collect();
-        self.settings.with_pairs(pairs)
+        settings.with_pairs(pairs)
+    }
+
+    /// Takes up certificates that have changed in their files.
+    fn follow(&self, worker: &Worker) {
+        let Some(pairs) = self.watch.as_ref().and_then(|watch| watch.changed(&worker.log)) else { return };
+        let Certificates::Fixed(fixed) = &self.certificates else { return };
+        for (stapling, pair) in self.asked.stapled.borrow_mut().iter_mut().zip(&pairs) {
+            let Some(old) = stapling.take_if(|old| !old.is_of(pair)) else { continue };
+            match old.again(pair) {
+                Ok(new) => *stapling = Some(new),
+                Err(warning) => worker.log.write(Level::Warn, 0, warning.as_bytes()),
+            }
+        }
+        let settings = self.settings.borrow().with_pairs(pairs.clone());
+        self.settings.replace(settings);
+        fixed.replace(pairs);
+        self.by_alpn.borrow_mut().clear();
     }
 
     fn with_alpn(&self, alpn: &[&'static [u8]]) -> Settings {
@@ -134,78 +134,50 @@ impl Handshakes for Shakes {
     }
 
     fn suites(&self) -> Vec<u16> {
-        self.settings.suites().collect()
+        self.settings.borrow().suites().collect()
     }
 
     fn answer(&self, greeting: &Rc<Greeting>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
         }
-        if !self.asked.stapled.is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
+        self.follow(&greeting.worker);
+        if !self.asked.stapled.borrow().is_empty() && greeting.hello.extension(STATUS_REQUEST).is_some() {
             self.tend(&greeting.worker);
         }
         let settings = self.with_alpn(&greeting.alpn);
         Answer::Now(match &self.certificates {
             Certificates::Fixed(_) => Ok(settings),
-            Certificates::Named { pairs, passwords, limits, kept } => {
+            Certificates::Named { pairs, passwords, cache } => {
                 let request = greeting.request();
-                named(&request, pairs, passwords, *limits, kept).map(|pairs| settings.with_pairs(pairs))
+                named(&request, pairs, passwords, cache.as_ref()).map(|pairs| settings.with_pairs(pairs))
             }
         })
     }
 }
 
 /// Evaluates the names and reads what they name; an empty name gives no certificate.
-fn named(
-    request: &Request,
-    pairs: &[Named],
-    passwords: &[Vec<u8>],
-    limits: CacheLimits,
-    kept: &RefCell<HashMap<(String, String), Kept>>,
-) -> Result<Vec<Pair>, Rejection> {
+fn named(request: &Request, pairs: &[Named], passwords: &[Vec<u8>], cache: Option<&RefCell<Cache>>) -> Result<Vec<Pair>, Rejection> {
     let text = |name: &Complex| {
         let value = name.to_vec(request);
-        if value.is_empty() || value.starts_with(b"data:") {
+        if value.is_empty() || value.starts_with(b"data:") || value.starts_with(b"store:") {
             return String::from_utf8_lossy(&value).into_owned();
         }
         request.http.paths.resolve_conf(&value).to_string_lossy().into_owned()
     };
+    let failed = |problem: LoadError| Rejection { alert: INTERNAL_ERROR, detail: problem.to_string(), error: TlsError::CERT_CB };
     let mut found = Vec::new();
     for pair in pairs {
-        let names = (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default());
-        if names.0.is_empty() {
+        let (certificate, key) = (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default());
+        if certificate.is_empty() {
             continue;
         }
-        found.push(one(names, passwords, limits, kept)?);
+        let pair = match cache {
+            Some(cache) => cache.borrow_mut().pair(&certificate, &key, passwords, clock::monotonic_ms()),
+            None => Pair::load(&Files::new(), &certificate, &key, passwords),
+        };
+        found.push(pair.map_err(failed)?);
     }
-    Ok(found)
-}
-
-fn one(
-    names: (String, String),
-    passwords: &[Vec<u8>],
-    limits: CacheLimits,
-    kept: &RefCell<HashMap<(String, String), Kept>>,
-) -> Result<Pair, Rejection> {
-    let now = clock::monotonic_ms() / 1000;
-    let mut kept = kept.borrow_mut();
-    let turn = kept.values().map(|known| known.turn).max().unwrap_or_default() + 1;
-    if let Some(known) = kept.get_mut(&names).filter(|known| now - known.read < limits.valid) {
-        (known.used, known.turn) = (now, turn);
-        return Ok(known.pair.clone());
-    }
-    let failed =
-        |problem: tls::certificate::LoadError| Rejection { alert: INTERNAL_ERROR, detail: problem.to_string(), error: TlsError::CERT_CB };
-    let pair = Pair::load(&names.0, &names.1, passwords).map_err(failed)?;
-    if limits.max > 0 {
-        kept.retain(|_, known| now - known.used < limits.inactive);
-        // A certificate and its key count as two.
-        if 2 * kept.len() + 2 > limits.max
-            && let Some(oldest) = kept.iter().min_by_key(|(_, known)| known.turn).map(|(names, _)| names.clone())
-        {
-            kept.remove(&oldest);
-        }
-        kept.insert(names, Kept { pair: pair.clone(), read: now, used: now, turn });
-    }
-    Ok(pair)
+    let places = vec![(); found.len()];
+    Ok(Pair::last_of_each_kind(found, places).0)
 }

@@ -1,6 +1,6 @@
 //! The directives.
 
-use super::handshakes::CacheLimits;
+use super::build::Inheritable;
 use super::inquiry::{self, Extent};
 use super::{SessionCache, Ssl, cache};
 use base::text;
@@ -8,17 +8,12 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::root::MainContext;
-use http::tls::ClientVerify;
+use http::tls::{ClientVerify, directives};
 use session::{Complex, Variables};
-use std::path::PathBuf;
 use std::rc::Rc;
-use tls::ciphers::PROTOCOLS;
+use tls::commands::Commands;
 
 const SERVERS: Context = Context::HTTP.union(Context::SERVER);
-
-/// Options of `ssl_conf_command` that have a meaning here.
-const COMMANDS: [&str; 9] =
-    ["Ciphersuites", "CipherString", "Curves", "Groups", "Options", "MinProtocol", "MaxProtocol", "Certificate", "PrivateKey"];
 
 fn file(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<Rc<str>>) -> Row {
     Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
@@ -56,15 +51,17 @@ pub(super) fn rows() -> Vec<Row> {
             Rc::make_mut(cx.server::<Ssl>().keys.get_or_insert_default()).push(value);
             Ok(())
         }),
-        Row::new(
-            "ssl_certificate_cache",
-            SERVERS,
-            Arity::Between(1, 3),
-            "Keeps certificates whose names hold variables.",
-            certificate_cache,
-        ),
-        Row::new("ssl_password_file", SERVERS, one, "Passwords of keys, a line each.", passwords),
-        Row::new("ssl_protocols", SERVERS, Arity::AtLeast(1), "Versions of TLS.", protocols),
+        Row::new("ssl_certificate_cache", SERVERS, Arity::Between(1, 3), "Keeps certificates whose names hold variables.", |cx| {
+            let value = directives::certificate_cache(cx)?;
+            cx.once(&mut cx.server::<Ssl>().certificate_cache, value)
+        }),
+        Row::new("ssl_password_file", SERVERS, one, "Passwords of keys, a line each.", |cx| {
+            let value = Rc::new(directives::passwords(cx)?);
+            cx.once(&mut cx.server::<Ssl>().passwords, value)
+        }),
+        Row::new("ssl_protocols", SERVERS, Arity::AtLeast(1), "Versions of TLS.", |cx| {
+            directives::protocols(cx, Rc::make_mut(cx.server::<Ssl>().protocols.get_or_insert_default()))
+        }),
         words("ssl_ciphers", "Cipher suites, as OpenSSL names them.", |ssl| &mut ssl.ciphers),
         words("ssl_ecdh_curve", "Groups for the exchange of keys.", |ssl| &mut ssl.curves),
         flag("ssl_prefer_server_ciphers", "The server's order of suites counts.", |ssl| &mut ssl.server_order),
@@ -123,6 +120,18 @@ pub(super) fn rows() -> Vec<Row> {
         flag("ssl_stapling_verify", "Answers must be signed by whom the authority trusts.", |ssl| &mut ssl.stapling_verify),
         flag("ssl_early_data", "TLS 1.3 0-RTT.", |ssl| &mut ssl.early_data),
         Row::new("ssl_conf_command", SERVERS, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
+        flag("ssl_certificate_watch", "Certificates that change in their files are taken up.", |ssl| &mut ssl.watch),
+        flag("ssl_certificate_compression", "Certificates are sent compressed.", |ssl| &mut ssl.compression),
+        Row::new(
+            "ssl_object_cache_inheritable",
+            Context::MAIN,
+            Arity::Flag,
+            "Files that have not changed are not read by a reload.",
+            |cx| {
+                let value = cx.flag(0)?;
+                cx.once(&mut cx.global::<Inheritable>().0, value)
+            },
+        ),
         flag("ssl_reject_handshake", "Refuses all handshakes of the server.", |ssl| &mut ssl.reject),
         file("ssl_key_log", "A file for the secrets of sessions.", |ssl| &mut ssl.key_log),
     ]
@@ -136,62 +145,19 @@ fn path(cx: &Cx<'_>, i: usize) -> Rc<str> {
 
 fn named(cx: &Cx<'_>) -> Result<Complex, Error> {
     let text = cx.arg(0);
-    if text.starts_with(b"engine:") || text.starts_with(b"store:") {
+    let is_stored = text.starts_with(b"store:");
+    let is_file = text.starts_with(tls::certificate::STORED_FILE.as_bytes());
+    if text.starts_with(b"engine:") || (is_stored && !is_file) {
         return Err(cx.error_at(0, format!("\"{}\" is not supported: keys come from files or \"data:\"", cx.text(0))));
     }
     let compiled = Complex::compile(text, &mut cx.global::<Variables>()).map_err(|message| cx.error_at(0, message))?;
     match compiled.literal() {
-        Some(text) if !text.is_empty() && !text.starts_with(b"data:") => {
+        Some(text) if !text.is_empty() && !text.starts_with(b"data:") && !is_stored => {
             let full = cx.global::<MainContext>().paths.resolve_conf(text);
             Ok(Complex::from_literal(std::os::unix::ffi::OsStrExt::as_bytes(full.as_os_str())))
         }
         _ => Ok(compiled),
     }
-}
-
-fn passwords(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let path = PathBuf::from(path(cx, 0).as_ref());
-    let text = std::fs::read(&path)
-        .map_err(|error| cx.error(format!("open() \"{}\" failed {}", path.display(), base::errno::describe(&error))))?;
-    cx.once(&mut cx.server::<Ssl>().passwords, Rc::new(tls::certificate::passwords(&text)))
-}
-
-fn protocols(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut named = Vec::new();
-    for i in 0..cx.args().len() {
-        let word = cx.text(i);
-        if !PROTOCOLS.iter().any(|known| known.eq_ignore_ascii_case(&word)) {
-            return Err(cx.error_at(i, format!("invalid value \"{word}\"")));
-        }
-        if named.contains(&word.to_string()) {
-            cx.warn(format!("duplicate value \"{word}\""));
-        } else {
-            named.push(word.into_owned());
-        }
-    }
-    cx.once(&mut cx.server::<Ssl>().protocols, Rc::new(named))
-}
-
-fn certificate_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut limits = CacheLimits { max: 0, valid: 60, inactive: 10 };
-    let mut off = false;
-    for i in 0..cx.args().len() {
-        let word = cx.text(i);
-        let seconds = |value: &str| text::parse_time_sec(value.as_bytes()).ok_or_else(|| cx.invalid_parameter(i));
-        match word.split_once('=') {
-            Some(("max", value)) => {
-                limits.max = value.parse().ok().filter(|max| *max > 0).ok_or_else(|| cx.invalid_parameter(i))?;
-            }
-            Some(("valid", value)) => limits.valid = seconds(value)?,
-            Some(("inactive", value)) => limits.inactive = seconds(value)?,
-            None if word == "off" => off = true,
-            _ => return Err(cx.invalid_parameter(i)),
-        }
-    }
-    if !off && limits.max == 0 {
-        return Err(cx.error("\"ssl_certificate_cache\" must have the \"max\" parameter"));
-    }
-    cx.once(&mut cx.server::<Ssl>().certificate_cache, (!off).then_some(limits))
 }
 
 fn session_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -234,19 +200,11 @@ fn dhparam(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 fn conf_command(cx: &mut Cx<'_>) -> Result<(), Error> {
     let (name, mut value) = (cx.text(0).into_owned(), cx.text(1).into_owned());
-    if ["Certificate", "PrivateKey"].iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+    if tls::commands::is_file(&name) {
         value = path(cx, 1).to_string();
     }
-    if !COMMANDS.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
-        return Err(cx.error(format!("SSL_CONF_cmd(\"{name}\", \"{value}\") failed (SSL: error:0A000182:SSL routines::unknown cmd name)")));
-    }
-    if name.eq_ignore_ascii_case("Options") {
-        for word in value.split(',').map(|word| word.trim().trim_start_matches(['+', '-'])) {
-            if !["SessionTicket", "ServerPreference"].iter().any(|known| known.eq_ignore_ascii_case(word)) {
-                cx.warn(format!("\"ssl_conf_command Options {word}\" has no effect"));
-            }
-        }
-    }
-    Rc::make_mut(cx.server::<Ssl>().commands.get_or_insert_default()).push((name, value));
+    let command = [(name, value)];
+    Commands::new(&command).map_err(|problem| cx.error(problem.to_string()))?;
+    Rc::make_mut(cx.server::<Ssl>().commands.get_or_insert_default()).extend(command);
     Ok(())
 }

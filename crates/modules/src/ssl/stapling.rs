@@ -15,6 +15,7 @@ const RENEWED: i64 = 3600;
 const TRIED: i64 = 300;
 
 /// What stapling needs to know.
+#[derive(Clone)]
 pub(super) struct Source {
     /// The certificate's file.
     pub(super) name: String,
@@ -85,6 +86,19 @@ impl Stapling {
             refresh: Cell::new(0),
             asking: Cell::new(false),
         }))
+    }
+
+    /// The same for another certificate in the place of this one.
+    ///
+    /// # Errors
+    /// As [`Stapling::new`].
+    pub(super) fn again(&self, pair: &Pair) -> Result<Rc<Stapling>, String> {
+        Stapling::new(pair, self.source.clone())
+    }
+
+    /// Whether it is for the certificate of this pair.
+    pub(super) fn is_of(&self, pair: &Pair) -> bool {
+        pair.certificates().first() == Some(&self.own)
     }
 
     /// How often the answer has changed. One that is no longer good goes.

@@ -5,6 +5,7 @@ use session::Variables;
 use session::variable::NO_CACHE;
 use tls::ciphers::suites;
 use tls::names::Certificate;
+use tls::signatures;
 use wire::uri::escape::{Class, escape};
 
 /// Groups of GREASE (RFC 8701) and the like have no name; nginx shows their number.
@@ -37,6 +38,10 @@ fn text(out: &mut Vec<u8>, value: impl AsRef<str>) {
     out.extend_from_slice(value.as_ref().as_bytes());
 }
 
+fn signature(number: Option<u16>, out: &mut Vec<u8>) {
+    list(out, number.as_slice(), signatures::name_of_number);
+}
+
 fn verify(info: &TlsInfo, out: &mut Vec<u8>) {
     match info.verdict {
         _ if info.peer.is_empty() => text(out, "NONE"),
@@ -62,13 +67,15 @@ fn folded(pem: &str, out: &mut Vec<u8>) {
 type Tell = fn(&TlsInfo, &mut Vec<u8>);
 
 // tidy: table
-const ALL: [(&str, Tell); 24] = [
+const ALL: [(&str, Tell); 26] = [
     ("ssl_protocol", |info, out| text(out, info.protocol)),
     ("ssl_cipher", |info, out| text(out, info.cipher)),
     ("ssl_ciphers", |info, out| list(out, &info.suites, suites::name_of_number)),
     ("ssl_curve", |info, out| text(out, info.group.unwrap_or_default())),
     ("ssl_curves", |info, out| list(out, &info.groups, suites::group_name_of_number)),
-    ("ssl_sigalgs", |info, out| list(out, &info.signatures, |_| None)),
+    ("ssl_sigalg", |info, out| signature(info.signed.own, out)),
+    ("ssl_client_sigalg", |info, out| signature(info.signed.peer, out)),
+    ("ssl_sigalgs", |info, out| list(out, &info.signatures, signatures::name_of_number)),
     ("ssl_session_id", |info, out| info.session_id.iter().for_each(|byte| out.extend_from_slice(format!("{byte:02x}").as_bytes()))),
     ("ssl_session_reused", |info, out| text(out, if info.resumed { "r" } else { "." })),
     ("ssl_early_data", |info, out| text(out, if info.early.get() { "1" } else { "" })),

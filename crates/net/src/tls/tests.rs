@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use tls::asked::Choice;
 use tls::certificate::{Chain, Key, Pair};
 use tls::ciphers::{Offer, Wishes};
+use tls::verify::{Clients, Trust};
 use tls::{client, server};
 use tokio::net::UnixStream;
 
@@ -13,15 +15,19 @@ fn pair() -> (Stream, Stream) {
     (Stream::Unix(one), Stream::Unix(other))
 }
 
-fn sessions(version: &str) -> (ServerSession, ClientSession) {
+fn settings(version: &str) -> (server::Options, client::Settings, Pair) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let chain = Chain::from_pem(made.cert.pem().as_bytes()).unwrap();
     let pair = Pair::new(&chain, &Key::from_der(&made.signing_key.serialize_der()).unwrap()).unwrap();
     let offer = Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).unwrap();
-    let mut options = server::Options::new(offer.clone(), vec![pair]);
+    let mut options = server::Options::new(offer.clone(), vec![pair.clone()]);
     options.store = Some(Arc::new(Store));
-    let server = server::Settings::new(options).unwrap();
-    let client = client::Settings::new(client::Options::new(offer)).unwrap();
+    (options, client::Settings::new(client::Options::new(offer)).unwrap(), pair)
+}
+
+fn sessions(version: &str) -> (ServerSession, ClientSession) {
+    let (server, client, _) = settings(version);
+    let server = server::Settings::new(server).unwrap();
     (server.session().unwrap(), client.session(Some("localhost"), None).unwrap())
 }
 
@@ -133,6 +139,64 @@ async fn a_session_is_parked_and_wakes() {
     let mut answer = Vec::new();
     client.read(&mut answer).await.unwrap();
     assert_eq!(answer, b"ping");
+}
+
+#[tokio::test]
+async fn a_certificate_is_chosen_when_the_server_asks_and_that_may_take_time() {
+    for (version, number) in [("TLSv1.2", 0x0303), ("TLSv1.3", 0x0304)] {
+        for (asks, shows) in [(true, true), (true, false), (false, true)] {
+            let (mut options, client, own) = settings(version);
+            options.clients = asks.then(|| Arc::new(Clients::new(Arc::new(Trust::new(Vec::new(), 1)), &[])));
+            let session = server::Settings::new(options).unwrap().session().unwrap();
+            let ((one, other), asked) = (pair(), std::cell::Cell::new(0));
+            let client = asking::connect(
+                other,
+                |asked| client.asking(asked).session(Some("localhost"), None),
+                async |version| {
+                    tokio::task::yield_now().await;
+                    asked.set(asked.get() + 1);
+                    assert_eq!(version, number);
+                    Ok(Choice { pairs: if shows { vec![own.clone()] } else { Vec::new() }, cleared: false })
+                },
+            );
+            let (server, client) = tokio::join!(accept(one, session, &[]), client);
+            let (server, client) = (server.unwrap(), Stream::Tls(Box::new(client.unwrap())));
+            assert_eq!((asked.get(), server.server().unwrap().peer_chain().len()), (u32::from(asks), usize::from(asks && shows)));
+            let mut server = Stream::Tls(Box::new(server));
+            client_says(client, &mut server).await;
+        }
+    }
+}
+
+async fn client_says(mut client: Stream, server: &mut Stream) {
+    client.write_all(b"hello").await.unwrap();
+    let mut got = Vec::new();
+    server.read(&mut got).await.unwrap();
+    assert_eq!(got, b"hello");
+}
+
+#[tokio::test]
+async fn who_chooses_may_refuse_or_be_left_alone() {
+    for gives_up in [false, true] {
+        let (mut options, client, _) = settings("TLSv1.3");
+        options.clients = Some(Arc::new(Clients::new(Arc::new(Trust::new(Vec::new(), 1)), &[])));
+        let session = server::Settings::new(options).unwrap().session().unwrap();
+        let (one, other) = pair();
+        let server = tokio::spawn(async move { accept(one, session, &[]).await.map(|_| ()) });
+        let (asked, waiting) = tokio::sync::oneshot::channel::<()>();
+        let asked = std::cell::RefCell::new(Some(asked));
+        let choose = async |_| {
+            let _ = asked.take().unwrap().send(());
+            if gives_up { std::future::pending().await } else { Err(TlsError::CALLBACK_FAILED) }
+        };
+        let connecting = asking::connect(other, |asked| client.asking(asked).session(None, None), choose);
+        tokio::select! {
+            biased;
+            failed = connecting => assert_eq!(failed.unwrap_err().to_string(), TlsError::CALLBACK_FAILED.to_string()),
+            _ = async { waiting.await.unwrap() }, if gives_up => {}
+        }
+        assert!(matches!(server.await.unwrap(), Err(Failure::Closed)));
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,16 @@
 
 use crate::secure::plan::{Secured, Target};
 use base::log::Level;
+use http::tls::upstream::Shown;
 use http::{Request, log_request};
 use net::stream::Stream;
-use net::tls::Failure;
+use net::tls::{Failure, TlsStream};
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
+use tls::client::Settings;
 use tls::error::TlsError;
+use tls::session::ClientSession;
 use tls::verify::Verdict;
 
 /// OpenSSL's number of a certificate that is for another name.
@@ -24,72 +28,127 @@ pub enum Fault {
     TimedOut,
 }
 
+/// A session, and what its server was found to be.
+struct Shaken {
+    stream: TlsStream<Stream>,
+    /// What is wrong with the chain.
+    chain: Verdict,
+    /// The certificate is for the name that is wanted.
+    is_named: bool,
+}
+
 /// Makes a session on a new connection and judges the server: `server` is its group and its address.
 ///
 /// # Errors
 /// When there is none, or the server is not the one that is wanted.
 pub async fn shake(
-    request: &Request,
+    request: &Rc<Request>,
     secured: &Secured,
     target: &Target,
     server: &[&str],
     stream: Stream,
     limit: Duration,
 ) -> Result<Stream, Fault> {
-    let internal = |text: String| {
-        request.log(Level::Error, text.as_bytes());
-        Fault::Internal
-    };
-    let settings = secured.settings(target).map_err(|error| internal(error.to_string()))?;
-    let slot = secured.plan().slot(server, target);
-    let name = target.sent.then_some(target.name.as_str());
-    let session = settings.session(name, slot).map_err(|error| internal(format!("SSL_new() failed (SSL: {error})")))?;
+    let settings = secured.settings(target).map_err(|error| internal(request, &error.to_string()))?;
     if target.sent {
         log_request!(request, Level::Debug, "upstream SSL server name: \"{}\"", target.name);
     }
     request.action.set("SSL handshaking to upstream");
-    let stream = match tokio::time::timeout(limit, net::tls::connect(stream, session)).await {
-        Err(_) => return Err(Fault::TimedOut),
-        Ok(Err(failure)) => {
-            complain(request, &failure);
-            return Err(Fault::Server);
-        }
-        Ok(Ok(stream)) => stream,
+    let opening = async {
+        let stream = open(request, secured, target, &settings, server, stream).await?;
+        judged(request, secured, target, stream).await.map_err(|failure| complain(request, &failure))
     };
+    let shaken = tokio::time::timeout(limit, opening).await.map_err(|_| Fault::TimedOut)??;
+    if secured.verify {
+        check(request, target, &shaken)?;
+    }
+    Ok(Stream::Tls(Box::new(shaken.stream)))
+}
+
+fn internal(request: &Request, text: &str) -> Fault {
+    request.log(Level::Error, text.as_bytes());
+    Fault::Internal
+}
+
+/// Makes a session.
+async fn open(
+    request: &Rc<Request>,
+    secured: &Secured,
+    target: &Target,
+    settings: &Settings,
+    server: &[&str],
+    stream: Stream,
+) -> Result<TlsStream<Stream>, Fault> {
+    let name = target.sent.then_some(target.name.as_str());
+    let opened = match &secured.plan().hooks().certificate {
+        None => {
+            let session = settings.session(name, secured.plan().slot(server, target));
+            let session = session.map_err(|error| internal(request, &format!("SSL_new() failed (SSL: {error})")))?;
+            net::tls::connect(stream, session).await
+        }
+        Some(hook) => {
+            let choose = |version| hook.choose(request, version);
+            net::tls::asking::connect(stream, |asked| settings.asking(asked).session(name, None), choose).await
+        }
+    };
+    let stream = opened.map_err(|failure| complain(request, &failure))?;
     if request.log_enabled(Level::Debug)
         && let Some(session) = stream.client()
     {
+        request.log(Level::Debug, b"SSL_do_handshake: 1");
         request.log(Level::Debug, session.summary().as_bytes());
         if session.is_resumed() {
             request.log(Level::Debug, b"SSL reused session");
         }
     }
-    if secured.verify {
-        let found = stream.client().and_then(|mut session| {
-            let first = session.verdict(Some(&target.name))?;
-            // What is wrong with the chain itself comes first.
-            let chain = if first.code == MISMATCH { session.verdict(None)? } else { first };
-            Some((first, chain))
-        });
-        judge(request, target, found)?;
-    }
-    Ok(Stream::Tls(Box::new(stream)))
+    Ok(stream)
 }
 
-fn judge(request: &Request, target: &Target, found: Option<(Verdict, Verdict)>) -> Result<(), Fault> {
-    let (first, chain) = found.unwrap_or((Verdict::UNSPECIFIED, Verdict::UNSPECIFIED));
+/// Judges a server by its chain, or lets code do so.
+async fn judged(request: &Rc<Request>, secured: &Secured, target: &Target, stream: TlsStream<Stream>) -> Result<Shaken, Failure> {
+    let hooks = secured.plan().hooks();
+    let refused = Err(Failure::Tls(TlsError::VERIFY_FAILED));
+    let skips = hooks.verify.is_some() && hooks.skip_default_verify == Some(true);
+    if hooks.verify.is_some() && !skips {
+        log_request!(request, Level::Debug, "proxy_ssl_verify_by_lua: openssl default verify");
+    }
+    let asked = secured.verify || secured.demands_peer || hooks.verify.is_some();
+    let found = |session: &mut ClientSession, name| session.verdict(name).unwrap_or(Verdict::UNSPECIFIED);
+    let (mut chain, mut is_named, mut shown) = (Verdict::OK, true, None);
+    if let Some(mut session) = stream.client().filter(|_| asked) {
+        let first = found(&mut session, Some(&target.name));
+        // What is wrong with the chain itself comes first.
+        chain = if first.code == MISMATCH { found(&mut session, None) } else { first };
+        is_named = first.is_ok() || (first.code != MISMATCH && tls::verify::is_for(session.peer_chain(), &target.name));
+        let version = if session.protocol() == Some("TLSv1.3") { 0x0304 } else { 0x0303 };
+        shown = Some(Shown { version, chain: session.peer_chain().to_vec(), verdict: if skips { 0 } else { chain.code } });
+    }
+    if secured.demands_peer && !skips && !chain.is_ok() {
+        return refused;
+    }
+    if let (Some(hook), Some(shown)) = (&hooks.verify, shown) {
+        // A chain that is to be good and is not needs no other judge.
+        if skips || !secured.verify || chain.is_ok() {
+            chain = Verdict::new(hook.judge(request, shown).await.map_err(Failure::Tls)?);
+        }
+    }
+    Ok(Shaken { stream, chain, is_named })
+}
+
+fn check(request: &Request, target: &Target, shaken: &Shaken) -> Result<(), Fault> {
+    let chain = shaken.chain;
     if !chain.is_ok() {
         log_request!(request, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());
         return Err(Fault::Server);
     }
-    if !first.is_ok() || target.name.is_empty() {
+    if !shaken.is_named || target.name.is_empty() {
         log_request!(request, Level::Error, "upstream SSL certificate does not match \"{}\"", target.name);
         return Err(Fault::Server);
     }
     Ok(())
 }
 
-fn complain(request: &Request, failure: &Failure) {
+fn complain(request: &Request, failure: &Failure) -> Fault {
     match failure {
         Failure::Tls(error) => {
             let level = if error.is_ordinary() { Level::Error } else { Level::Crit };
@@ -100,6 +159,7 @@ fn complain(request: &Request, failure: &Failure) {
         }
         Failure::Closed => log_request!(request, Level::Error, "{failure}"),
     }
+    Fault::Server
 }
 
 /// The line about a call that failed on a connection: `plain` is the call without TLS, `secure` the one with it.

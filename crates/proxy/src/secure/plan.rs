@@ -9,6 +9,7 @@ use conf::scope::Config;
 use http::Request;
 use http::module::Attach;
 use http::root::Paths;
+use http::tls::upstream::UpstreamTls;
 use session::Complex;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::{LoadError, Pair};
 use tls::client::{Settings, Variants};
+use tls::files::Files;
 use tls::profile::{Profile, Trusted};
 use tls::resume::{Slot, Slots};
 
@@ -31,8 +33,13 @@ const VARIANTS: usize = 64;
 pub struct Plans {
     /// Where names of files lead.
     pub paths: Rc<Paths>,
-    all: RefCell<HashMap<(Profile, bool), Rc<Plan>>>,
+    /// What has been read.
+    pub files: Rc<Files>,
+    all: RefCell<HashMap<Key, Rc<Plan>>>,
 }
+
+/// What a plan is made from: the profile, whether sessions are resumed, and which code runs in handshakes.
+type Key = (Profile, bool, [usize; 3]);
 
 impl Config for Plans {
     fn inherit(&mut self, _: &Self) {}
@@ -44,9 +51,17 @@ pub struct Plan {
     slots: Option<RefCell<Slots>>,
     /// The same with other certificates.
     variants: RefCell<Variants>,
+    /// The code of its handshakes.
+    hooks: Rc<UpstreamTls>,
 }
 
 impl Plan {
+    /// The code of its handshakes.
+    #[must_use]
+    pub fn hooks(&self) -> &Rc<UpstreamTls> {
+        &self.hooks
+    }
+
     /// What a session with this server of a group is resumed by.
     pub fn slot(&self, server: &[&str], target: &Target) -> Option<Arc<Slot>> {
         let slots = self.slots.as_ref()?;
@@ -63,6 +78,8 @@ pub struct Secured {
     server_name: bool,
     /// `*_ssl_verify`
     pub verify: bool,
+    /// Without a good certificate there is no session.
+    pub demands_peer: bool,
     /// Certificate and key where one of them has variables.
     certificate: Option<(Complex, Complex)>,
     cache: Option<Certificates>,
@@ -98,7 +115,14 @@ impl Secured {
     ///
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
-    fn new(said: &Said, prefix: &str, alpn: &[&'static [u8]], plans: &Plans, log: &ErrorLog) -> Result<Secured, String> {
+    fn new(
+        said: &Said,
+        prefix: &str,
+        alpn: &[&'static [u8]],
+        plans: &Plans,
+        hooks: Rc<UpstreamTls>,
+        log: &ErrorLog,
+    ) -> Result<Secured, String> {
         let pair = pair(said, prefix)?;
         let fixed = pair.as_ref().and_then(|(certificate, key)| Some((certificate.literal()?, key.literal()?)));
         let paths = &plans.paths;
@@ -118,18 +142,19 @@ impl Secured {
             ciphers: said.ciphers.as_deref().map(str::to_owned),
             certificate: fixed.map(|(certificate, key)| (names(certificate), names(key))),
             passwords: if fixed.is_some() { passwords.to_vec() } else { Vec::new() },
-            trusted: verify.then_some(trusted),
+            trusted: (verify || said.demands_peer || hooks.verify.is_some()).then_some(trusted),
             commands: said.commands.as_deref().cloned().unwrap_or_default(),
             key_log: said.key_log.as_deref().cloned(),
             alpn: alpn.to_vec(),
         };
         let varies = fixed.is_none();
         Ok(Secured {
-            plan: plans.get(profile, said.session_reuse.unwrap_or(true), prefix, log)?,
+            plan: plans.get(profile, said.session_reuse.unwrap_or(true), hooks, prefix, log)?,
             passwords,
             name: said.name.clone(),
             server_name: said.server_name.unwrap_or(false),
             verify,
+            demands_peer: said.demands_peer,
             certificate: pair.filter(|_| varies),
             cache: said.certificate_cache.clone().flatten(),
             paths: paths.clone(),
@@ -187,7 +212,7 @@ impl Secured {
         let Some((certificate, key)) = &target.certificate else { return Ok(self.plan.settings.clone()) };
         let pair = match &self.cache {
             Some(cache) => cache.borrow_mut().pair(certificate, key, &self.passwords, base::clock::monotonic_ms())?,
-            None => Pair::load(certificate, key, &self.passwords)?,
+            None => Pair::load(&Files::new(), certificate, key, &self.passwords)?,
         };
         Ok(self.plan.variants.borrow_mut().get(&self.plan.settings, pair))
     }
@@ -214,21 +239,24 @@ impl Plans {
         if url.is_some_and(|url| !url.secure) {
             return Ok(None);
         }
-        Secured::new(said, prefix, alpn, &at.main_conf::<Plans>(), at.log).map(Some)
+        // Code runs in the handshakes of `proxy_pass` only.
+        let hooks = if prefix == "proxy" { at.conf::<UpstreamTls>() } else { Rc::default() };
+        hooks.is_used.set(true);
+        Secured::new(said, prefix, alpn, &at.main_conf::<Plans>(), hooks, at.log).map(Some)
     }
 
-    fn get(&self, profile: Profile, reuse: bool, prefix: &str, log: &ErrorLog) -> Result<Rc<Plan>, String> {
+    fn get(&self, profile: Profile, reuse: bool, hooks: Rc<UpstreamTls>, prefix: &str, log: &ErrorLog) -> Result<Rc<Plan>, String> {
         let mut all = self.all.borrow_mut();
-        let key = (profile, reuse);
+        let key = (profile, reuse, hooks.identity());
         if let Some(plan) = all.get(&key) {
             return Ok(plan.clone());
         }
-        let (settings, notes) = key.0.settings().map_err(|error| error.to_string())?;
+        let (settings, notes) = key.0.settings(&self.files).map_err(|error| error.to_string())?;
         for note in notes {
             log.write(Level::Warn, 0, format!("{prefix}_ssl_*: {note}").as_bytes());
         }
         let slots = reuse.then(|| RefCell::new(Slots::new(SERVERS)));
-        let plan = Rc::new(Plan { settings, slots, variants: RefCell::new(Variants::new(VARIANTS)) });
+        let plan = Rc::new(Plan { settings, slots, variants: RefCell::new(Variants::new(VARIANTS)), hooks });
         all.insert(key, plan.clone());
         Ok(plan)
     }

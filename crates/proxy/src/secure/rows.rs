@@ -1,16 +1,16 @@
 //! The directives `*_ssl_*`, written once for all protocols that have them.
 
 use crate::family::Member;
-use crate::secure::said::{Certificates, Said};
+use crate::secure::said::Said;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::root::MainContext;
+use http::tls::directives;
 use session::{Complex, Variables};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
-use tls::certificate::cache::{Cache, Limits};
-use tls::ciphers::PROTOCOLS;
+use tls::certificate::cache::Cache;
 
 const ALL: Context = Context::HTTP_ALL;
 
@@ -24,7 +24,9 @@ pub fn rows<T: Member>() -> Vec<Row> {
         row::flag::<T>(n("server_name"), ALL, "Tells upstreams which server is meant (SNI).", |t| &mut said(t).server_name),
         row::flag::<T>(n("verify"), ALL, "Verifies the certificates of upstreams.", |t| &mut said(t).verify),
         row::number::<T>(n("verify_depth"), ALL, "How long a chain of certificates may be.", |t| &mut said(t).verify_depth),
-        Row::new(n("protocols"), ALL, Arity::AtLeast(1), "Versions of TLS that upstreams are offered.", protocols::<T>),
+        Row::new(n("protocols"), ALL, Arity::AtLeast(1), "Versions of TLS that upstreams are offered.", |cx| {
+            directives::protocols(cx, Rc::make_mut(own::<T>(cx).protocols.get_or_insert_default()))
+        }),
         Row::new(n("ciphers"), ALL, Arity::exactly(1), "Ciphers that upstreams are offered.", |cx| {
             let value = cx.text(0).as_ref().into();
             cx.once(&mut own::<T>(cx).ciphers, value)
@@ -50,19 +52,14 @@ pub fn rows<T: Member>() -> Vec<Row> {
             cx.once(&mut own::<T>(cx).certificate_key, value)
         }),
         Row::new(n("certificate_cache"), ALL, Arity::Between(1, 3), "Keeps certificates named by variables.", |cx| {
-            let value = certificate_cache(cx)?;
+            let value = directives::certificate_cache(cx)?.map(|limits| Rc::new(RefCell::new(Cache::new(limits))));
             cx.once(&mut own::<T>(cx).certificate_cache, value)
         }),
         Row::new(n("password_file"), ALL, Arity::exactly(1), "Passwords of keys, one a line.", |cx| {
-            let value = passwords(cx)?;
+            let value = Rc::new(directives::passwords(cx)?);
             cx.once(&mut own::<T>(cx).passwords, value)
         }),
-        Row::new(n("conf_command"), ALL, Arity::exactly(2), "A command of OpenSSL's configuration.", |cx| {
-            let (command, value) = (cx.text(0).into_owned(), cx.text(1));
-            let value = if tls::commands::is_file(&command) { file(cx, &value) } else { value.into_owned() };
-            Rc::make_mut(own::<T>(cx).commands.get_or_insert_default()).push((command, value));
-            Ok(())
-        }),
+        Row::new(n("conf_command"), ALL, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command::<T>),
         Row::new(n("key_log"), ALL, Arity::exactly(1), "File for the secrets of sessions.", |cx| {
             let path = cx.global::<MainContext>().paths.resolve(cx.arg(0));
             cx.once(&mut own::<T>(cx).key_log, Rc::new(path))
@@ -87,57 +84,15 @@ fn file(cx: &Cx<'_>, name: &str) -> String {
     crate::secure::plan::file(&cx.global::<MainContext>().paths, name)
 }
 
-fn protocols<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let known = PROTOCOLS.map(|name| (name, name));
-    for i in 0..cx.args().len() {
-        let word = cx.choice(i, &known)?;
-        let mut own = own::<T>(cx);
-        let words = Rc::make_mut(own.protocols.get_or_insert_default());
-        if words.contains(&word) {
-            cx.warn(format!("duplicate value \"{word}\""));
-        } else {
-            words.push(word);
-        }
+fn conf_command<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let (command, value) = (cx.text(0).into_owned(), cx.text(1));
+    let is_peer = command.eq_ignore_ascii_case("VerifyMode") && value.eq_ignore_ascii_case("Peer");
+    let value = if tls::commands::is_file(&command) { file(cx, &value) } else { value.into_owned() };
+    let mut own = own::<T>(cx);
+    own.demands_peer |= is_peer;
+    let commands = Rc::make_mut(own.commands.get_or_insert_default());
+    if !is_peer {
+        commands.push((command, value));
     }
     Ok(())
-}
-
-fn passwords(cx: &Cx<'_>) -> Result<Rc<Vec<Vec<u8>>>, Error> {
-    let path = cx.global::<MainContext>().paths.resolve_conf(cx.arg(0));
-    let text = std::fs::read(&path)
-        .map_err(|error| cx.error_at(0, format!("open() \"{}\" failed {}", path.display(), base::errno::describe(&error))))?;
-    let mut lines = tls::certificate::passwords(&text);
-    if lines.is_empty() {
-        // A file without a line is one empty password.
-        lines.push(Vec::new());
-    }
-    Ok(Rc::new(lines))
-}
-
-fn certificate_cache(cx: &Cx<'_>) -> Result<Option<Certificates>, Error> {
-    let (mut most, mut valid, mut inactive, mut off) = (0, 60, 10, false);
-    for i in 0..cx.args().len() {
-        let word = cx.arg(i);
-        let invalid = || cx.invalid_parameter(i);
-        if let Some(value) = word.strip_prefix(b"max=") {
-            most = base::text::parse_number(value).filter(|most| *most > 0).ok_or_else(invalid)?;
-        } else if let Some(value) = word.strip_prefix(b"inactive=") {
-            inactive = base::text::parse_time_sec(value).ok_or_else(invalid)?;
-        } else if let Some(value) = word.strip_prefix(b"valid=") {
-            valid = base::text::parse_time_sec(value).ok_or_else(invalid)?;
-        } else if word == b"off" {
-            off = true;
-        } else {
-            return Err(invalid());
-        }
-    }
-    if off {
-        return Ok(None);
-    }
-    if most == 0 {
-        return Err(cx.error(format!("\"{}\" must have the \"max\" parameter", cx.name())));
-    }
-    let ms = |seconds: u64| seconds.saturating_mul(1000);
-    let limits = Limits { most: usize::try_from(most).unwrap_or(usize::MAX), valid_ms: ms(valid), inactive_ms: ms(inactive) };
-    Ok(Some(Rc::new(RefCell::new(Cache::new(limits)))))
 }

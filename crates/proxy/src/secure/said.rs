@@ -40,6 +40,8 @@ pub struct Said {
     pub passwords: Option<Rc<Vec<Vec<u8>>>>,
     /// `*_ssl_conf_command`, in order
     pub commands: Option<Rc<Vec<(String, String)>>>,
+    /// One of them was `VerifyMode Peer`: without a good certificate there is no session.
+    pub demands_peer: bool,
     /// `*_ssl_key_log`
     pub key_log: Option<Rc<PathBuf>>,
 }
@@ -47,6 +49,7 @@ pub struct Said {
 impl Said {
     /// Takes over what this block does not say.
     pub fn inherit(&mut self, parent: &Said) {
+        self.demands_peer |= self.commands.is_none() && parent.demands_peer;
         conf::inherit!(self, parent; session_reuse, protocols, ciphers, name, server_name, verify, verify_depth);
         conf::inherit!(self, parent; trusted_certificate, crl, certificate, certificate_key, certificate_cache);
         conf::inherit!(self, parent; passwords, commands, key_log);

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::SystemTime;
 
-use super::{Chain, Key, LoadError, Pair, read};
+use super::{Chain, Key, LoadError, Pair, STORED_FILE};
+use crate::files::Files;
 
 /// How long something is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ struct Stamp {
 
 impl Stamp {
     fn of(name: &str) -> Option<Self> {
-        let metadata = std::fs::metadata(name).ok()?;
+        let metadata = std::fs::metadata(name.strip_prefix(STORED_FILE).unwrap_or(name)).ok()?;
         Some(Self { inode: metadata.ino(), modified: metadata.modified().ok() })
     }
 }
@@ -101,8 +102,8 @@ impl Cache {
         }
         let stamp = if is_data { None } else { Stamp::of(name) };
         let value = match kind {
-            Kind::Chain => Value::Chain(Chain::load(name)?),
-            Kind::Key => Value::Key(Key::load(name, passwords)?),
+            Kind::Chain => Value::Chain(Chain::load(&Files::new(), name)?),
+            Kind::Key => Value::Key(Key::load(&Files::new(), name, passwords)?),
         };
         if kind == Kind::Chain || !is_encrypted(name, passwords) {
             self.make_room(now_ms);
@@ -123,7 +124,8 @@ impl Cache {
 
 fn is_encrypted(name: &str, passwords: &[Vec<u8>]) -> bool {
     // Without passwords it could not have been loaded.
-    !passwords.is_empty() && read(name).is_ok_and(|text| text.windows(9).any(|word| word == b"ENCRYPTED"))
+    let path = name.strip_prefix(STORED_FILE).unwrap_or(name);
+    !passwords.is_empty() && Files::new().read(path).is_ok_and(|text| text.windows(9).any(|word| word == b"ENCRYPTED"))
 }
 
 #[cfg(test)]

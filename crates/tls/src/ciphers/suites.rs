@@ -101,6 +101,21 @@ pub fn name_of(suite: CipherSuite) -> Option<&'static str> {
     old.or_else(|| TLS13.iter().find(|row| row.1.suite() == suite).map(|row| row.0))
 }
 
+/// OpenSSL's description of a suite, as nginx writes it: name, version, and algorithms of its parts.
+#[must_use]
+pub fn description(suite: CipherSuite) -> String {
+    let name = name_of(suite).unwrap_or_default();
+    let sealing = match name {
+        name if name.contains("POLY1305") => "CHACHA20/POLY1305(256)",
+        name if name.contains("AES256") || name.contains("AES_256") => "AESGCM(256)",
+        _ => "AESGCM(128)",
+    };
+    match TLS12.iter().find(|row| row.suite.suite() == suite) {
+        Some(row) => format!("{name} TLSv1.2 Kx=ECDH Au={} Enc={sealing} Mac=AEAD", if row.ecdsa { "ECDSA" } else { "RSA" }),
+        None => format!("{name} TLSv1.3 Kx=any Au=any Enc={sealing} Mac=AEAD"),
+    }
+}
+
 /// OpenSSL's name of a suite that a ClientHello names by number, if there is one that rustls has.
 #[must_use]
 pub fn name_of_number(number: u16) -> Option<&'static str> {

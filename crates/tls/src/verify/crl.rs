@@ -7,6 +7,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use super::parsed::{Parsed, seconds, signs};
 use super::reason::Verdict;
 use crate::certificate::{LoadError, pem, read};
+use crate::files::Files;
 
 /// A list of revoked certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +27,9 @@ impl Crl {
     ///
     /// # Errors
     /// nginx's message.
-    pub fn load(name: &str) -> Result<Vec<Self>, LoadError> {
+    pub fn load(files: &Files, name: &str) -> Result<Vec<Self>, LoadError> {
         let fail = |call: &str, text: &str| LoadError(format!("cannot load CRL \"{name}\": {call}() failed (SSL: {text})"));
-        let text = read(name).map_err(|text| fail("BIO_new_file", &text))?;
+        let text = read(files, name).map_err(|text| fail("BIO_new_file", &text))?;
         Self::from_pem(&text).map_err(|text| fail("PEM_read_bio_X509_CRL", text))
     }
 

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::Pair;
 use tls::resume::Slot;
+use tls::verify::Servers;
 
 /// OpenSSL's number of a certificate that is for another name.
 const MISMATCH: u16 = 62;
@@ -96,7 +97,7 @@ pub fn session(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
 }
 
 /// The socket, if its connection can be used both ways and nobody else does; the inner error is for Lua.
-fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Socket>, &'static str>, Raise> {
+pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Socket>, &'static str>, Raise> {
     if item(stack, ID).is_none() {
         return Err(Raise::from("socket is never created nor connected").at_level(2));
     }
@@ -120,7 +121,10 @@ fn done(call: &Call, socket: &Rc<Socket>, wanted: &Wanted, reporter: &Reporter) 
     let inner = socket.inner.borrow();
     let stream = inner.stream.as_ref()?;
     stream.tls()?;
-    if let Err(text) = judge(stream, wanted, reporter) {
+    let ready = call.host.conf::<SecureOptions>().ready().ok();
+    let own = ready.and_then(|ready| ready.servers().cloned());
+    let servers = inner.servers.clone().or(own);
+    if let Err(text) = judge(stream, wanted, servers.as_ref(), reporter) {
         drop(inner);
         drop(socket.inner.borrow_mut().leave());
         return Some(Err(text));
@@ -144,14 +148,14 @@ fn keep(call: &Call, slot: &Arc<Slot>, reporter: &Reporter) -> f64 {
 ///
 /// # Errors
 /// OpenResty's text for a server that is not the one.
-fn judge(stream: &Stream, wanted: &Wanted, reporter: &Reporter) -> Result<(), String> {
+fn judge(stream: &Stream, wanted: &Wanted, servers: Option<&Arc<Servers>>, reporter: &Reporter) -> Result<(), String> {
     if !wanted.verify {
         return Ok(());
     }
     let found = stream.tls().and_then(TlsStream::client).and_then(|mut session| {
-        let first = session.verdict(wanted.checked())?;
+        let first = session.verdict_by(servers, wanted.checked())?;
         // What is wrong with the chain itself comes first.
-        let chain = if first.code == MISMATCH { session.verdict(None)? } else { first };
+        let chain = if first.code == MISMATCH { session.verdict_by(servers, None)? } else { first };
         Some((first, chain))
     });
     let Some((first, chain)) = found else { return Err("handshake failed".to_owned()) };
@@ -190,7 +194,10 @@ impl Shaking {
     ) -> Result<Shaking, String> {
         let limit = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
         let ready = call.host.conf::<SecureOptions>().ready();
-        let settings = ready.map_err(|error| error.to_string())?.settings(pair);
+        let mut settings = ready.map_err(|error| error.to_string())?.settings(pair);
+        if let Some(servers) = socket.inner.borrow().servers.clone() {
+            settings = settings.with_servers(servers);
+        }
         let known = wanted.session.and_then(|id| call.hub.sessions.get(id));
         if let Some(slot) = &known {
             reporter.debug(format_args!("lua ssl set session: {}", shown(slot)));
@@ -227,7 +234,7 @@ impl Shaking {
                 Ok(Ok(stream)) => {
                     tell(&reporter, &stream);
                     let stream = Stream::Tls(Box::new(stream));
-                    judge(&stream, &wanted, &reporter).map(|()| stream)
+                    judge(&stream, &wanted, None, &reporter).map(|()| stream)
                 }
             };
             let mut inner = socket.inner.borrow_mut();
@@ -248,6 +255,7 @@ impl Shaking {
 
 fn tell(reporter: &Reporter, stream: &TlsStream<Stream>) {
     if let Some(session) = stream.client().filter(|_| reporter.is_wordy()) {
+        reporter.debug(format_args!("SSL_do_handshake: 1"));
         reporter.debug(format_args!("{}", session.summary()));
         if session.is_resumed() {
             reporter.debug(format_args!("SSL reused session"));

@@ -3,19 +3,22 @@
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
-use conf::scope::Config;
+use conf::scope::{Config, Frame};
 use conf::tree::Error;
 use http::module::Attach;
 use http::root::MainContext;
+use http::tls::directives;
 use http::{Levels, Module};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use tls::certificate::{LoadError, Pair};
-use tls::ciphers::PROTOCOLS;
 use tls::client::{Settings, Variants};
+use tls::files::Files;
 use tls::profile::{Profile, Trusted};
+use tls::verify::Servers;
 
 /// How many client certificates have their settings kept; sessions cannot be resumed without.
 const VARIANTS: usize = 64;
@@ -57,6 +60,11 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// Who judges servers.
+    pub fn servers(&self) -> Option<&Arc<Servers>> {
+        self.settings.servers()
+    }
+
     /// The settings, with a client certificate if one is given.
     pub fn settings(&self, pair: Option<Pair>) -> Settings {
         match pair {
@@ -70,6 +78,8 @@ impl Ready {
 #[derive(Default)]
 struct Shared {
     all: RefCell<HashMap<Profile, Rc<Ready>>>,
+    /// What has been read.
+    files: Rc<Files>,
 }
 
 impl Config for Shared {
@@ -85,8 +95,13 @@ impl SecureOptions {
         if let Some(ready) = self.ready.get() {
             return Ok(ready.clone());
         }
-        let (ready, _) = make(&self.profile())?;
+        let (ready, _) = make(&self.profile(), &Files::new())?;
         Ok(self.ready.get_or_init(|| ready).clone())
+    }
+
+    /// `lua_ssl_verify_depth`
+    pub fn depth(&self) -> usize {
+        self.verify_depth.map_or(1, |depth| usize::try_from(depth).unwrap_or(usize::MAX))
     }
 
     fn profile(&self) -> Profile {
@@ -95,11 +110,7 @@ impl SecureOptions {
             ciphers: self.ciphers.clone(),
             certificate: self.certificate.clone().zip(self.certificate_key.clone()),
             passwords: Vec::new(),
-            trusted: Some(Trusted {
-                certificates: self.trusted_certificate.clone(),
-                depth: self.verify_depth.map_or(1, |depth| usize::try_from(depth).unwrap_or(usize::MAX)),
-                crl: self.crl.clone(),
-            }),
+            trusted: Some(Trusted { certificates: self.trusted_certificate.clone(), depth: self.depth(), crl: self.crl.clone() }),
             commands: self.commands.as_deref().cloned().unwrap_or_default(),
             key_log: self.key_log.clone(),
             alpn: Vec::new(),
@@ -107,17 +118,22 @@ impl SecureOptions {
     }
 }
 
-fn make(profile: &Profile) -> Result<(Rc<Ready>, Vec<String>), LoadError> {
-    let (settings, notes) = profile.settings()?;
+fn make(profile: &Profile, files: &Files) -> Result<(Rc<Ready>, Vec<String>), LoadError> {
+    let (settings, notes) = profile.settings(files)?;
     Ok((Rc::new(Ready { settings, variants: RefCell::new(Variants::new(VARIANTS)) }), notes))
 }
 
 /// The directives.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_ssl") };
+pub const MODULE: Module = Module { rows, levels, complete, attach, ..Module::named("lua_ssl") };
 
 fn levels(levels: &mut Levels) {
     levels.main::<Shared>();
     levels.location::<SecureOptions>();
+}
+
+fn complete(frame: &Frame) -> Result<(), Error> {
+    frame.main.get::<Shared>().files = frame.global.get::<Rc<Files>>().clone();
+    Ok(())
 }
 
 /// Finds what is wrong with a location's settings before anybody shakes hands.
@@ -133,7 +149,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let ready = match known {
         Some(ready) => ready,
         None => {
-            let (ready, notes) = make(&profile).map_err(|failed| error(failed.to_string()))?;
+            let (ready, notes) = make(&profile, &shared.files).map_err(|failed| error(failed.to_string()))?;
             for note in notes {
                 at.log.write(Level::Warn, 0, format!("lua_ssl_*: {note}").as_bytes());
             }
@@ -150,7 +166,9 @@ fn rows() -> Vec<Row> {
     let (at, one) = (Context::HTTP_ALL, Arity::exactly(1));
     vec![
         row::number("lua_ssl_verify_depth", at, "How long a chain of certificates may be.", |o: &mut SecureOptions| &mut o.verify_depth),
-        Row::new("lua_ssl_protocols", at, Arity::AtLeast(1), "Versions of TLS that sockets offer.", protocols),
+        Row::new("lua_ssl_protocols", at, Arity::AtLeast(1), "Versions of TLS that sockets offer.", |cx| {
+            directives::protocols(cx, Rc::make_mut(cx.location::<SecureOptions>().protocols.get_or_insert_default()))
+        }),
         Row::new("lua_ssl_ciphers", at, one, "Ciphers that sockets offer.", |cx| {
             cx.once(&mut cx.location::<SecureOptions>().ciphers, cx.text(0).into_owned())
         }),
@@ -183,19 +201,4 @@ fn resolve(cx: &Cx<'_>, name: &str) -> String {
         return name.to_owned();
     }
     cx.global::<MainContext>().paths.resolve_conf(name.as_bytes()).display().to_string()
-}
-
-fn protocols(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let known = PROTOCOLS.map(|name| (name, name));
-    for i in 0..cx.args().len() {
-        let word = cx.choice(i, &known)?;
-        let mut own = cx.location::<SecureOptions>();
-        let words = Rc::make_mut(own.protocols.get_or_insert_default());
-        if words.contains(&word) {
-            cx.warn(format!("duplicate value \"{word}\""));
-        } else {
-            words.push(word);
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,151 @@
+//! `ngx.ssl.proxysslcert`, `ngx.ssl.proxysslverify`, `ngx.proxyssl`: what code in a handshake with an upstream server reads and
+//! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
+
+use super::objects::Objects;
+use super::toward::Toward;
+use super::{done, given, refused, request};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use std::rc::Rc;
+use tls::certificate::{Chain, Key};
+
+const ALL: PhaseSet = PhaseSet::EVERYWHERE;
+
+/// The part's rows and glue.
+pub(super) fn group() -> Group {
+    Group {
+        name: "ngx.proxyssl",
+        rows: vec![
+            Row::calls("toward_version", ALL, version),
+            Row::calls("toward_clear_certs", ALL, clear_certs),
+            Row::calls("toward_set_der_cert", ALL, set_der_cert),
+            Row::calls("toward_set_der_priv_key", ALL, set_der_priv_key),
+            Row::calls("toward_set_cert", ALL, set_cert),
+            Row::calls("toward_set_priv_key", ALL, set_priv_key),
+            Row::calls("toward_set_verdict", ALL, set_verdict),
+            Row::calls("toward_verdict", ALL, verdict),
+            Row::calls("toward_cert", ALL, cert),
+        ],
+        glue: include_str!("upstream.lua"),
+    }
+}
+
+/// The handshake that the code runs in; without one the words of lua-nginx-module.
+fn toward(cx: &CallContext) -> Result<Result<Rc<Toward>, &'static str>, Raise> {
+    let (_, request) = request(cx)?;
+    let Some(toward) = request.find_context::<Toward>() else { return Ok(Err("bad request")) };
+    Ok(if toward.version.get() == 0 { Err("bad upstream connection") } else { Ok(toward) })
+}
+
+fn version(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    match toward(cx)? {
+        Ok(toward) => {
+            stack.push_number(toward.version.get().into());
+            Ok(1)
+        }
+        Err(text) => Ok(refused(stack, text)),
+    }
+}
+
+fn clear_certs(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = toward(cx)?.map(|toward| {
+        let mut chosen = toward.chosen.borrow_mut();
+        chosen.cleared = true;
+        chosen.chains.clear();
+        chosen.keys.clear();
+    });
+    Ok(done(stack, result))
+}
+
+/// Takes a chain; without one, answers `text`.
+fn use_chain(cx: &CallContext, chain: Option<Chain>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
+    Ok(toward(cx)?.and_then(|toward| {
+        toward.chosen.borrow_mut().chains.push(chain.ok_or(text)?);
+        Ok(())
+    }))
+}
+
+/// Takes a key; without one, answers `text`.
+fn use_key(cx: &CallContext, key: Option<Key>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
+    Ok(toward(cx)?.and_then(|toward| {
+        let mut chosen = toward.chosen.borrow_mut();
+        let key = key.ok_or(text)?;
+        if !chosen.welcomes(&key) {
+            return Err("SSL_use_PrivateKey() failed");
+        }
+        chosen.keys.push(key);
+        Ok(())
+    }))
+}
+
+fn set_der_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = Chain::from_der(stack.check_bytes(1, "set_der_cert")?).ok();
+    let result = use_chain(cx, chain, "d2i_X509_bio() failed")?;
+    Ok(done(stack, result))
+}
+
+fn set_der_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = Key::from_der(stack.check_bytes(1, "set_der_priv_key")?).ok();
+    let result = use_key(cx, key, "d2i_PrivateKey_bio() failed")?;
+    Ok(done(stack, result))
+}
+
+fn objects(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
+    let (host, _) = request(cx)?;
+    Ok(host.runtime.state::<Objects>())
+}
+
+fn set_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = objects(cx)?.chain(stack.number(1).unwrap_or_default());
+    let result = use_chain(cx, chain.map(|chain| (*chain).clone()), "invalid certificate chain")?;
+    Ok(done(stack, result))
+}
+
+fn set_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = objects(cx)?.key(stack.number(1).unwrap_or_default());
+    let result = use_key(cx, key.map(|key| (*key).clone()), "invalid private key")?;
+    Ok(done(stack, result))
+}
+
+fn set_verdict(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let code = stack.number(1).filter(|code| (0.0..=65_535.0).contains(code));
+    let result = toward(cx)?.map(|toward| {
+        // What is no code at all must not pass for a good one.
+        toward.verdict.set(code.map_or(1, |code| code as u16));
+    });
+    Ok(done(stack, result))
+}
+
+fn verdict(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    match toward(cx)? {
+        Ok(toward) => {
+            stack.push_number(toward.verdict.get().into());
+            Ok(1)
+        }
+        Err(text) => Ok(refused(stack, text)),
+    }
+}
+
+fn cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let der = toward(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
+    Ok(given(stack, der))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn outside_of_a_handshake_there_is_nothing_to_change() {
+        for (call, text) in [
+            ("proxysslcert'.clear_certs()", "no request found"),
+            ("proxysslcert'.set_der_cert('x')", "no request found"),
+            ("proxysslcert'.set_cert(nil)", "no request found"),
+            ("proxysslverify'.set_verify_result(0)", "API disabled in the current context"),
+            ("proxysslverify'.get_verify_result()", "API disabled in the current context"),
+            ("proxysslverify'.get_verify_cert()", "API disabled in the current context"),
+        ] {
+            let said = evaluate(&format!("select(2, pcall(function() return require 'ngx.ssl.{call} end))"));
+            assert!(said.ends_with(text), "{call}: {said}");
+        }
+    }
+}

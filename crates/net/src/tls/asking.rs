@@ -1,0 +1,125 @@
+//! Shaking hands with a server where the certificate that is shown is chosen only when the server asks for one.
+//!
+//! The choice may take its time, but the session cannot wait in the middle of a message. What comes from the server is
+//! therefore read on a thread of its own, and only that waits.
+
+use std::future::Future;
+use std::sync::{Arc, mpsc};
+use std::task::ready;
+
+use tls::asked::{Asked, Choice};
+use tls::buffer::Buffers;
+use tls::error::TlsError;
+use tls::session::ClientSession;
+use tokio::sync::{mpsc as channel, oneshot};
+
+use super::{Failure, ROOM, Session, Socket, TlsStream, plain};
+
+/// The stack of such a thread.
+const STACK: usize = 512 * 1024;
+
+/// A server asks for a certificate in a session of this version.
+#[derive(Debug)]
+struct Question {
+    version: u16,
+    answer: mpsc::Sender<Choice>,
+}
+
+#[derive(Debug)]
+struct Asker(channel::UnboundedSender<Question>);
+
+impl Asked for Asker {
+    fn choose(&self, version: u16) -> Option<Choice> {
+        let (answer, chosen) = mpsc::channel();
+        self.0.send(Question { version, answer }).ok()?;
+        // Fails when nobody waits for the handshake any more.
+        chosen.recv().ok()
+    }
+}
+
+/// Shakes hands with a server in the session that `make` makes; `choose` is asked with the session's version.
+///
+/// # Errors
+/// When there is no session in the end, or `choose` refuses.
+pub async fn connect<S, C>(
+    socket: S,
+    make: impl FnOnce(Arc<dyn Asked>) -> Result<ClientSession, TlsError>,
+    choose: impl Fn(u16) -> C,
+) -> Result<TlsStream<S>, Failure>
+where
+    S: Socket,
+    C: Future<Output = Result<Choice, TlsError>>,
+{
+    let mut socket = plain(socket)?;
+    let (asker, mut questions) = channel::unbounded_channel();
+    let session = make(Arc::new(Asker(asker))).map_err(Failure::Tls)?;
+    let mut work = Work { session, buffers: Buffers::default(), plain: Vec::new() };
+    let mut result = work.receive();
+    loop {
+        let sent = send(&socket, &mut work.buffers).await;
+        result?;
+        sent?;
+        if !work.session.is_handshaking() || !work.plain.is_empty() {
+            let mut stream = TlsStream::new(socket, Session::Client(work.session));
+            stream.state.get_mut().plain = work.plain;
+            return Ok(stream);
+        }
+        let incoming = &mut work.buffers.incoming;
+        incoming.clear();
+        incoming.reserve(ROOM);
+        if std::future::poll_fn(|cx| socket.poll_read(cx, incoming)).await? == 0 {
+            return Err(Failure::Closed);
+        }
+        (work, result) = elsewhere(work, &mut questions, &choose).await?;
+    }
+}
+
+struct Work {
+    session: ClientSession,
+    buffers: Buffers,
+    plain: Vec<u8>,
+}
+
+impl Work {
+    fn receive(&mut self) -> Result<(), Failure> {
+        self.session.receive(&mut self.buffers, &mut self.plain).map_err(Failure::Tls)
+    }
+}
+
+/// Gives what was read to the session on another thread, and answers what it asks.
+async fn elsewhere<C: Future<Output = Result<Choice, TlsError>>>(
+    mut work: Work,
+    questions: &mut channel::UnboundedReceiver<Question>,
+    choose: impl Fn(u16) -> C,
+) -> Result<(Work, Result<(), Failure>), Failure> {
+    let (done, mut finished) = oneshot::channel();
+    std::thread::Builder::new().name("tls handshake".into()).stack_size(STACK).spawn(move || {
+        let result = work.receive();
+        // Nobody waits when the connection has been given up.
+        let _ = done.send((work, result));
+    })?;
+    loop {
+        tokio::select! {
+            done = &mut finished => return done.map_err(|_| Failure::Tls(TlsError::INTERNAL)),
+            Some(question) = questions.recv() => {
+                let choice = choose(question.version).await.map_err(Failure::Tls)?;
+                // The thread waits for it.
+                let _ = question.answer.send(choice);
+            }
+        }
+    }
+}
+
+async fn send(socket: &impl Socket, buffers: &mut Buffers) -> std::io::Result<()> {
+    std::future::poll_fn(|cx| {
+        while !buffers.records.is_empty() {
+            match socket.try_write(buffers.records.pending()) {
+                Ok(count) => buffers.records.sent(count),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => ready!(socket.poll_write_ready(cx))?,
+                Err(error) => return std::task::Poll::Ready(Err(error)),
+            }
+        }
+        std::task::Poll::Ready(Ok(()))
+    })
+    .await
+}
