@@ -20,7 +20,9 @@ pub(crate) mod at {
     pub(crate) const ACCESSED: usize = 7;
     pub(crate) const FETCHED: usize = 8;
     pub(crate) const VERSION: usize = 9;
-    pub(crate) const WORDS: usize = 12;
+    /// How often its file was given.
+    pub(crate) const HITS: usize = 10;
+    pub(crate) const WORDS: usize = 11;
 }
 
 /// Words of record 0, which is the index's own.
@@ -41,10 +43,12 @@ pub(crate) mod own {
 /// Words of the zone.
 const LOCK: usize = 0;
 const SEQUENCE: usize = 1;
-/// How many purges by prefix there were.
+/// How many purges the list has had.
 const PURGES: usize = 2;
 /// When the last purge was, milliseconds.
 const PURGED: usize = 3;
+/// Purges up to this time are forgotten, milliseconds.
+const FORGOTTEN: usize = 4;
 
 /// Bits of a record's state.
 pub mod flag {
@@ -217,7 +221,12 @@ impl Cells {
         self.records.header(PURGED)
     }
 
-    /// The number of purges by prefix.
+    /// Up to when purges are forgotten.
+    pub fn forgotten(&self) -> &AtomicU64 {
+        self.records.header(FORGOTTEN)
+    }
+
+    /// The number of purges in the list.
     pub fn purges(&self) -> &AtomicU64 {
         self.records.header(PURGES)
     }

@@ -1,13 +1,13 @@
 //! The beginning of a cache file: what is known of the answer, its key, its head. The body follows.
 //!
-//! A file is whole or it is none: the checksum covers everything up to the body, the length is the file's.
+//! A file is whole or it is none: one checksum covers everything up to the body, one the body, the length is the file's.
 
 use crate::key::Digest;
 
 /// What a file of this version begins with.
-const MAGIC: [u8; 8] = *b"LNTCACH1";
+const MAGIC: [u8; 8] = *b"LNTCACH2";
 /// Bytes of the part of fixed size.
-pub const FIXED: usize = 112;
+pub const FIXED: usize = 128;
 const LABEL: &[u8] = b"\nKEY: ";
 /// The longest head and key that a file may have.
 pub const LONGEST: usize = 1 << 20;
@@ -29,12 +29,20 @@ pub struct Head {
     pub born_ms: i64,
     /// `Last-Modified`, or -1.
     pub last_modified: i64,
+    /// How old the answer was at `date`, seconds (RFC 9111: the corrected initial age).
+    pub age: i64,
     /// Bytes of the body.
     pub length: u64,
+    /// The body's CRC-32.
+    pub body_sum: u32,
     /// Status code.
     pub status: u16,
     /// It answers HEAD: that it has no body says nothing of other methods.
     pub to_head: bool,
+    /// It is never given without asking the upstream (`no-cache`; RFC 9111 only).
+    pub must_validate: bool,
+    /// It is never given when it is no longer fresh (`must-revalidate`; RFC 9111 only).
+    pub must_revalidate: bool,
     /// The variant that it is; zeroes without `Vary`.
     pub variant: Digest,
     /// The key.
@@ -56,6 +64,8 @@ pub enum Fault {
     Foreign,
     /// Its bytes are not those that were written.
     Damaged,
+    /// Its body's bytes are not those that were written.
+    DamagedBody,
     /// It belongs to another key with the same digest.
     OtherKey,
 }
@@ -73,7 +83,9 @@ impl Head {
         let size = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&(u32::from(self.status) | u32::from(self.to_head) << 16).to_le_bytes());
+        let flags = [self.to_head, self.must_validate, self.must_revalidate];
+        let bits = flags.iter().zip(16..).fold(u32::from(self.status), |bits, (flag, at)| bits | u32::from(*flag) << at);
+        out.extend_from_slice(&bits.to_le_bytes());
         for number in [self.valid, self.updating, self.error, self.date, self.last_modified] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -82,9 +94,10 @@ impl Head {
             out.extend_from_slice(&size(text));
         }
         out.extend_from_slice(&self.variant);
-        for number in [self.stored_ms, self.born_ms] {
+        for number in [self.stored_ms, self.born_ms, self.age] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        out.extend_from_slice(&self.body_sum.to_le_bytes());
         out.resize(start + FIXED, 0);
         out.extend_from_slice(LABEL);
         out.extend_from_slice(&self.key);
@@ -137,6 +150,7 @@ impl Head {
         let (vary, etag, text) = (take(length(1))?, take(length(2))?, take(length(3))?);
         let mut variant = Digest::default();
         variant.copy_from_slice(bytes.get(80..96).ok_or(Fault::Damaged)?);
+        let bits = word(bytes, 12);
         let head = Head {
             valid: long(bytes, 16),
             updating: long(bytes, 24),
@@ -146,8 +160,12 @@ impl Head {
             length: long(bytes, 56).cast_unsigned(),
             stored_ms: long(bytes, 96),
             born_ms: long(bytes, 104),
-            status: u16::try_from(word(bytes, 12) & 0xffff).map_err(|_| Fault::Damaged)?,
-            to_head: word(bytes, 12) >> 16 != 0,
+            age: long(bytes, 112),
+            body_sum: word(bytes, 120),
+            status: u16::try_from(bits & 0xffff).map_err(|_| Fault::Damaged)?,
+            to_head: bits >> 16 & 1 != 0,
+            must_validate: bits >> 17 & 1 != 0,
+            must_revalidate: bits >> 18 & 1 != 0,
             variant,
             key,
             vary,
@@ -179,9 +197,13 @@ mod tests {
             stored_ms: 3100,
             born_ms: 3050,
             last_modified: -1,
+            age: 9,
             length: 5,
+            body_sum: 77,
             status: 404,
             to_head: true,
+            must_validate: false,
+            must_revalidate: true,
             variant: [7; 16],
             key: b"httpexample.com/a".to_vec(),
             vary: b"Accept".to_vec(),

@@ -1,6 +1,6 @@
 //! The keys of a cache in memory that all workers share: which answers are stored, how they are used, who fetches one.
 //!
-//! A record of 96 bytes per key. Who changes something holds the lock; who only looks takes none, and a sequence number tells him
+//! A record of 88 bytes per key. Who changes something holds the lock; who only looks takes none, and a sequence number tells him
 //! whether somebody changed something meanwhile. When the lock's holder has died, the index is emptied and read from the disk again.
 
 use crate::cells::{Cells, Entry, Held, Queue, flag};
@@ -190,7 +190,7 @@ impl Index {
         self.cells.look(key).map_or(0, |(_, entry)| entry.version)
     }
 
-    /// The number of purges by prefix.
+    /// The number of purges in the list.
     #[must_use]
     pub fn purges(&self) -> u64 {
         self.cells.purges().load(Ordering::Acquire)
@@ -202,9 +202,21 @@ impl Index {
         self.cells.purged().load(Ordering::Acquire)
     }
 
-    /// There is another purge by prefix.
+    /// There is another purge in the list.
     pub fn add_purge(&self, now_ms: u64) {
         self.cells.purged().fetch_max(now_ms, Ordering::AcqRel);
+        self.cells.purges().fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Up to when purges are forgotten, milliseconds: what was asked for before that may have been meant by one.
+    #[must_use]
+    pub fn forgotten_ms(&self) -> u64 {
+        self.cells.forgotten().load(Ordering::Acquire)
+    }
+
+    /// Purges up to this time are forgotten.
+    pub fn set_forgotten(&self, until_ms: u64) {
+        self.cells.forgotten().fetch_max(until_ms, Ordering::AcqRel);
         self.cells.purges().fetch_add(1, Ordering::AcqRel);
     }
 

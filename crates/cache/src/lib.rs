@@ -11,9 +11,11 @@ pub mod key;
 pub mod purges;
 pub mod queues;
 pub mod shelf;
+pub mod tags;
 
 pub use cells::Entry;
 pub use head::Head;
 pub use index::{Index, Phase, Policy};
 pub use key::Digest;
+pub use purges::{Cover, Purge, Target};
 pub use shelf::Shelf;

@@ -18,3 +18,4 @@ pub mod serve;
 pub mod silence;
 pub mod store;
 pub mod stored;
+pub mod sweep;

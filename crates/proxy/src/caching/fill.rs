@@ -23,8 +23,8 @@ pub struct Filling {
     request: Rc<Request>,
     store: Rc<Store>,
     digest: Digest,
-    /// The key, its version when the upstream was asked, and when that was.
-    asked: (Digest, u64, i64),
+    /// The key, and its version when the upstream was asked.
+    asked: (Digest, u64),
     draft: Option<Draft>,
     /// Held until the file is in its place.
     _fetch: Option<Fetch>,
@@ -68,7 +68,11 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
         error: judged.error,
         date: now,
         last_modified: value(Known::LastModified).filter(|_| whole).and_then(wire::date::parse).unwrap_or(-1),
+        age: 0,
         length: 0,
+        body_sum: 0,
+        must_validate: false,
+        must_revalidate: false,
         status: answer.status,
         to_head,
         variant,
@@ -86,7 +90,7 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
             request: request.clone(),
             store: caching.store.clone(),
             digest,
-            asked: (caching.main, caching.version, caching.asked_ms),
+            asked: (caching.main, caching.version),
             draft: Some(draft),
             _fetch: fetch.take(),
         }),
@@ -147,8 +151,8 @@ impl Filling {
     /// The body is whole: the file takes its place.
     pub fn keep(mut self) {
         let Some(draft) = self.draft.take() else { return };
-        let (main, version, asked_ms) = self.asked;
-        if Caching::is_outdated(&self.store, &main, version, asked_ms) {
+        let (main, version) = self.asked;
+        if Caching::is_outdated(&self.store, &main, version, draft.head()) {
             return;
         }
         let blocks = match draft.keep(&self.store.shelf, &self.digest) {

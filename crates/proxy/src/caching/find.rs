@@ -10,7 +10,7 @@ use base::errno;
 use base::log::Level;
 use cache::head::Fault;
 use cache::shelf::Missing;
-use cache::{Digest, Entry, Head, Phase, key};
+use cache::{Cover, Digest, Entry, Head, Phase, key};
 use http::{Method, Request, log_request};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -141,13 +141,14 @@ impl Caching {
         let entry = index.look(&self.digest, now);
         match entry {
             Some(entry) if entry.exists => match self.open(request, &entry) {
-                Some(stored) if !self.store.is_purged(&self.key, stored.head.stored_ms) => return Found::Answer(stored),
-                found => {
-                    index.remove(&self.digest);
-                    if found.is_some() {
+                Some(stored) => match self.unpurged(stored) {
+                    Some(stored) => return Found::Answer(stored),
+                    None => {
+                        index.remove(&self.digest);
                         self.store.drop_files(request, &[self.digest]);
                     }
-                }
+                },
+                None => drop(index.remove(&self.digest)),
             },
             Some(entry) if entry.error != 0 && entry.valid >= now => return Found::Error(entry.error),
             _ if index.phase() == Phase::Cold => {
@@ -169,13 +170,25 @@ impl Caching {
     /// A file that the loader has not come to yet.
     fn open_unknown(&self, request: &Request, now: i64) -> Option<Rc<Stored>> {
         let (file, head) = self.read(request)?;
-        if self.store.is_purged(&self.key, head.stored_ms) {
+        if self.store.cover(&head) == Cover::Hard {
             return None;
         }
         let blocks = file.metadata().map_or(0, |m| cache::shelf::blocks(&m));
         self.store.index.found(&self.digest, blocks, now);
         let entry = self.store.index.look(&self.digest, now)?;
-        self.take(request, file, head, &entry)
+        self.unpurged(self.take(request, file, head, &entry)?)
+    }
+
+    /// The answer as purges leave it: not at all, or no longer fresh.
+    fn unpurged(&self, stored: Rc<Stored>) -> Option<Rc<Stored>> {
+        match self.store.cover(&stored.head) {
+            Cover::None => Some(stored),
+            Cover::Hard => None,
+            Cover::Soft(time) => {
+                let valid = stored.head.valid.min(time / 1000 - 1);
+                Some(Rc::new(stored.with_head(Head { valid, ..stored.head.clone() })))
+            }
+        }
     }
 
     fn name(&self) -> (usize, Digest) {
@@ -201,7 +214,7 @@ impl Caching {
             Missing::None => {}
             Missing::Fault(Fault::Short) => log_request!(request, Level::Crit, "cache file \"{shown}\" is too small"),
             Missing::Fault(Fault::Foreign) => log_request!(request, Level::Info, "cache file \"{shown}\" version mismatch"),
-            Missing::Fault(Fault::Damaged) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
+            Missing::Fault(Fault::Damaged | Fault::DamagedBody) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
             Missing::Fault(Fault::OtherKey) => log_request!(request, Level::Crit, "cache file \"{shown}\" has md5 collision"),
             Missing::Error(error) => log_request!(request, Level::Crit, "open() \"{shown}\" failed {}", errno::describe(&error)),
         }
@@ -235,10 +248,13 @@ impl Caching {
         true
     }
 
-    /// Whether the key was purged since the upstream was asked.
+    /// Whether an answer was purged since the upstream was asked for it.
     #[must_use]
-    pub fn is_outdated(store: &Store, main: &Digest, version: u64, asked_ms: i64) -> bool {
-        store.index.purged_ms() >= asked_ms.max(0).cast_unsigned() && store.index.version(main) != version
+    pub fn is_outdated(store: &Store, main: &Digest, version: u64, head: &Head) -> bool {
+        let asked_ms = head.stored_ms.max(0).cast_unsigned();
+        let by_key = || store.index.version(main) != version;
+        let purged = store.index.purged_ms() >= asked_ms;
+        purged && (by_key() || store.index.forgotten_ms() >= asked_ms || store.cover(head) == Cover::Hard)
     }
 
     /// The upstream is about to be asked.

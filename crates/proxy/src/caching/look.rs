@@ -33,8 +33,8 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
         Err(outcome) => return Some(outcome),
     };
     let request = exchange.request.clone();
-    if !plan.purge.is_empty() && is_any_true(&plan.purge, &request) {
-        return Some(purge::run(&request, &store, &key(exchange, &plan)?));
+    if purge::is_wanted(&request, &plan) {
+        return Some(purge::run(&request, &plan, &store, &key(exchange, &plan)?));
     }
     if !plan.admits(request.method()) {
         return None;

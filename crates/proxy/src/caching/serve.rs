@@ -104,6 +104,8 @@ fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
     }
     let mut head = old.head.clone();
     (head.valid, head.updating, head.error, head.date) = (judged.valid, judged.updating, judged.error, now);
+    // A soft purge from before the upstream was asked has had its effect.
+    head.stored_ms = caching.asked_ms;
     if let Err(error) = caching.store.shelf.rewrite_head(&caching.digest, &head) {
         let path = caching.store.shelf.path(&caching.digest);
         log_request!(exchange.request, Level::Crit, "write() \"{}\" failed {}", path.display(), base::errno::describe(&error));
