@@ -53,6 +53,8 @@ pub struct Head {
     pub etag: Vec<u8>,
     /// The answer's status line (code and reason) and fields, each line with its end.
     pub text: Vec<u8>,
+    /// Bytes before the body that are left free, so that fields may grow when an answer is confirmed.
+    pub room: usize,
 }
 
 /// Why a file is no answer to a request.
@@ -74,7 +76,15 @@ impl Head {
     /// Where the body begins.
     #[must_use]
     pub fn body_start(&self) -> usize {
-        FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len()
+        FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len() + self.room
+    }
+
+    /// Gives the free room such a size that the body begins where it does in `other`; false: there is too little.
+    pub fn fit(&mut self, other: &Head) -> bool {
+        self.room = 0;
+        let room = other.body_start().checked_sub(self.body_start());
+        self.room = room.unwrap_or(0);
+        room.is_some()
     }
 
     /// Appends the file's beginning.
@@ -98,6 +108,7 @@ impl Head {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.body_sum.to_le_bytes());
+        out.extend_from_slice(&u32::try_from(self.room).unwrap_or(u32::MAX).to_le_bytes());
         out.resize(start + FIXED, 0);
         out.extend_from_slice(LABEL);
         out.extend_from_slice(&self.key);
@@ -105,6 +116,7 @@ impl Head {
         for text in [&self.vary, &self.etag, &self.text] {
             out.extend_from_slice(text);
         }
+        out.resize(out.len().saturating_add(self.room), 0);
         let sum = crc32fast::hash(out.get(start + 12..).unwrap_or_default());
         if let Some(place) = out.get_mut(start + 8..start + 12) {
             place.copy_from_slice(&sum.to_le_bytes());
@@ -123,7 +135,8 @@ impl Head {
             return Err(Fault::Foreign);
         }
         let sizes = (0..4).map(|i| word(fixed, 64 + 4 * i) as usize);
-        let total = sizes.fold(FIXED + LABEL.len() + 1, usize::saturating_add);
+        let room = word(fixed, 124) as usize;
+        let total = sizes.fold(FIXED + LABEL.len() + 1, usize::saturating_add).saturating_add(room);
         if total > LONGEST { Err(Fault::Damaged) } else { Ok(total) }
     }
 
@@ -171,6 +184,7 @@ impl Head {
             vary,
             etag,
             text,
+            room: word(bytes, 124) as usize,
         };
         if size != (total as u64).saturating_add(head.length) { Err(Fault::Short) } else { Ok(head) }
     }
@@ -204,6 +218,7 @@ mod tests {
             to_head: true,
             must_validate: false,
             must_revalidate: true,
+            room: 20,
             variant: [7; 16],
             key: b"httpexample.com/a".to_vec(),
             vary: b"Accept".to_vec(),

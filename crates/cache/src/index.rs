@@ -190,6 +190,12 @@ impl Index {
         self.cells.look(key).map_or(0, |(_, entry)| entry.version)
     }
 
+    /// Whether there is anything under a key, or somebody asks for it.
+    #[must_use]
+    pub fn knows(&self, key: &Digest) -> bool {
+        self.phase() == Phase::Cold || self.cells.look(key).is_some()
+    }
+
     /// The number of purges in the list.
     #[must_use]
     pub fn purges(&self) -> u64 {

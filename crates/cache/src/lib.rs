@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 pub mod cells;
+pub mod directives;
 pub mod freshness;
 pub mod head;
 pub mod index;
 pub mod key;
 pub mod purges;
 pub mod queues;
+pub mod rfc9111;
 pub mod shelf;
 pub mod tags;
 

@@ -345,11 +345,14 @@ impl Family {
                 "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
             ));
         }
-        let hidden = Hidden::new(hide, self.hide_headers.as_deref(), self.pass_headers.as_deref());
+        // Who counts an answer's age needs its date.
+        let dated = self.caching.rfc9111 == Some(true);
+        let unasked: Vec<&str> = hide.iter().copied().filter(|name| !dated || *name != "Date").collect();
+        let hidden = Hidden::new(&unasked, self.hide_headers.as_deref(), self.pass_headers.as_deref());
         let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
             pass_server: passes(Known::Server, "Server"),
-            pass_date: passes(Known::Date, "Date"),
+            pass_date: !dated && passes(Known::Date, "Date"),
             buffering: self.buffering.unwrap_or(true),
             request_buffering: self.request_buffering.unwrap_or(true),
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),

@@ -3,12 +3,15 @@
 use crate::caching::facts::Facts;
 use crate::caching::memory::{LARGEST, Memory};
 use crate::caching::plan::CachePlan;
+use crate::caching::rfc;
 use crate::caching::store::Store;
 use crate::caching::stored::Stored;
 use base::clock;
 use base::errno;
 use base::log::Level;
+use cache::directives::Wishes;
 use cache::head::Fault;
+use cache::rfc9111::{self, Use};
 use cache::shelf::Missing;
 use cache::{Cover, Digest, Entry, Head, Phase, key};
 use http::{Method, Request, log_request};
@@ -54,6 +57,8 @@ pub struct Caching {
     pub main: Digest,
     /// The digest of the variant, or that of the key.
     pub digest: Digest,
+    /// What the request wants of caches, where RFC 9111 has a say.
+    pub wishes: Option<Wishes>,
     /// The answer may be kept.
     pub cacheable: bool,
     /// This request fetches it.
@@ -79,7 +84,9 @@ impl Caching {
         let facts = Facts::of(request);
         facts.key.borrow_mut().extend_from_slice(&key);
         let memory = request.worker.state::<Memory>();
+        let wishes = plan.rfc9111.then(|| rfc::wishes(request));
         Caching {
+            wishes,
             plan,
             store,
             facts,
@@ -126,6 +133,23 @@ impl Caching {
             self.counted = false;
         }
         Found::None
+    }
+
+    /// What may be done with a stored answer now.
+    #[must_use]
+    pub fn judge(&self, stored: &Stored) -> Use {
+        let now = clock::now().sec;
+        match &self.wishes {
+            Some(wishes) => rfc9111::usable(&stored.head, wishes, now),
+            None if stored.head.valid >= now => Use::Fresh,
+            None => Use::Expired,
+        }
+    }
+
+    /// Whether a stored answer may be given for a reason of the configuration's though it is not fresh.
+    #[must_use]
+    pub fn may_give_stale(&self, stored: &Stored) -> bool {
+        self.wishes.is_none_or(|wishes| !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Use::Unconfirmed)
     }
 
     /// The digest of the variant of this request.

@@ -1,6 +1,7 @@
 //! Looks after all caches, in one worker: finds the files of an earlier run, removes what is not used and what is too much.
 
-use crate::caching::store::{Caches, Portion, Store};
+use crate::caching::portions::Pace;
+use crate::caching::store::{Caches, Store};
 use crate::caching::sweep::Watch;
 use base::clock;
 use base::log::Level;
@@ -51,31 +52,6 @@ async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
             manage(&worker, &store).await;
         }
         tokio::time::sleep(REST).await;
-    }
-}
-
-/// The pause after a portion of work, when it is due.
-pub struct Pace {
-    portion: Portion,
-    done: u64,
-    since: u64,
-}
-
-impl Pace {
-    /// No pause is due for now.
-    #[must_use]
-    pub fn new(portion: Portion) -> Pace {
-        Pace { portion, done: 0, since: clock::monotonic_ms() }
-    }
-
-    /// One thing more is done.
-    pub async fn step(&mut self) {
-        self.done += 1;
-        if self.done < self.portion.files.max(1) && clock::monotonic_ms().saturating_sub(self.since) < self.portion.threshold {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(self.portion.sleep)).await;
-        (self.done, self.since) = (0, clock::monotonic_ms());
     }
 }
 

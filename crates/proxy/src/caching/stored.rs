@@ -14,6 +14,8 @@ pub struct Stored {
     /// Its fields, ranges of the head's text.
     pub lines: Vec<HeaderSpan>,
     body: Body,
+    /// Where the body stands in its file.
+    body_start: u64,
 }
 
 enum Body {
@@ -25,13 +27,13 @@ impl Stored {
     /// An answer whose body stays in its file; `None` if its head is none.
     #[must_use]
     pub fn on_disk(head: Head, file: File) -> Option<Stored> {
-        Some(Stored { lines: lines(&head.text)?, head, body: Body::File(Rc::new(file)) })
+        Some(Stored { lines: lines(&head.text)?, body_start: head.body_start() as u64, head, body: Body::File(Rc::new(file)) })
     }
 
     /// One whose body is here.
     #[must_use]
     pub fn in_memory(head: Head, body: Vec<u8>) -> Option<Stored> {
-        Some(Stored { lines: lines(&head.text)?, head, body: Body::Memory(Bytes::from(body)) })
+        Some(Stored { lines: lines(&head.text)?, body_start: head.body_start() as u64, head, body: Body::Memory(Bytes::from(body)) })
     }
 
     /// Bytes that it takes in memory.
@@ -50,7 +52,7 @@ impl Stored {
         match &self.body {
             Body::Memory(bytes) => Piece::Bytes(bytes.clone()),
             Body::File(file) => {
-                let start = self.head.body_start() as u64;
+                let start = self.body_start;
                 Piece::File(FilePiece { file: file.clone(), start, end: start + self.head.length })
             }
         }
@@ -62,6 +64,13 @@ impl Stored {
         memchr::memchr(b'\r', &self.head.text).unwrap_or(0)
     }
 
+    /// The same with other fields, behind which the body stands where it did.
+    #[must_use]
+    pub fn renewed(&self, head: Head) -> Option<Stored> {
+        let lines = lines(&head.text)?;
+        Some(Stored { lines, ..self.with_head(head) })
+    }
+
     /// The same with another head of the same size.
     #[must_use]
     pub fn with_head(&self, head: Head) -> Stored {
@@ -69,7 +78,7 @@ impl Stored {
             Body::Memory(bytes) => Body::Memory(bytes.clone()),
             Body::File(file) => Body::File(file.clone()),
         };
-        Stored { head, lines: self.lines.clone(), body }
+        Stored { head, lines: self.lines.clone(), body, body_start: self.body_start }
     }
 }
 

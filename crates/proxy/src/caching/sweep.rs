@@ -1,6 +1,6 @@
 //! A long list of purges is made short: what it means goes from the disk, and then it need not be remembered.
 
-use crate::caching::keeper::Pace;
+use crate::caching::portions::Pace;
 use crate::caching::store::Store;
 use base::clock;
 use base::log::Level;
