@@ -49,6 +49,9 @@ const PURGES: usize = 2;
 const PURGED: usize = 3;
 /// Purges up to this time are forgotten, milliseconds.
 const FORGOTTEN: usize = 4;
+/// Device and inode of the directory, and a mark, for [`crate::snapshot`].
+const HOME: usize = 5;
+const MARK: usize = 7;
 
 /// Bits of a record's state.
 pub mod flag {
@@ -200,6 +203,7 @@ impl Cells {
             // Lost against a change under the lock: that change counts.
             let _ = state.compare_exchange(value, (value & !flag::FREQUENCY) | ((uses + 1) << 4), Relaxed, Relaxed);
         }
+        self.word(id, at::HITS).fetch_add(1, Relaxed);
         let accessed = self.word(id, at::ACCESSED);
         if accessed.load(Relaxed) != now.cast_unsigned() {
             accessed.store(now.cast_unsigned(), Relaxed);
@@ -219,6 +223,13 @@ impl Cells {
     /// When the last purge was.
     pub fn purged(&self) -> &AtomicU64 {
         self.records.header(PURGED)
+    }
+
+    /// Says which directory the records are about, for other programs.
+    pub fn set_home(&self, device: u64, inode: u64) {
+        self.records.header(HOME).store(device, Relaxed);
+        self.records.header(HOME + 1).store(inode, Relaxed);
+        self.records.header(MARK).store(crate::snapshot::MARK, Release);
     }
 
     /// Up to when purges are forgotten.
@@ -395,6 +406,7 @@ impl Held<'_> {
             files.store(files.load(Relaxed).saturating_sub(1), Relaxed);
         }
         self.set_flags(id, flags & !(flag::FILE | flag::FREQUENCY | flag::ERROR));
+        self.cells.word(id, at::HITS).store(0, Relaxed);
         self.set_size(id, 0);
     }
 

@@ -6,6 +6,7 @@
 use crate::cells::{Cells, Entry, Held, Queue, flag};
 use crate::key::Digest;
 use shm::Zone;
+use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -307,6 +308,11 @@ impl Index {
     /// Gives the cache up, if this process looks after it.
     pub fn release_lease(&self) {
         self.cells.release_lease();
+    }
+
+    /// Says where the files are, for other programs that look for a running server's keys.
+    pub fn set_home(&self, directory: &std::fs::Metadata) {
+        self.cells.set_home(directory.dev(), directory.ino());
     }
 
     /// Keys that it has room for.

@@ -13,6 +13,7 @@ pub mod purges;
 pub mod queues;
 pub mod rfc9111;
 pub mod shelf;
+pub mod snapshot;
 pub mod tags;
 
 pub use cells::Entry;

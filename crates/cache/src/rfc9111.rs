@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
     fn lifetime(&self, rules: &Rules, now: i64) -> Option<i64> {
         let expires = || {
             let value = self.expires.filter(|_| self.targeted.is_none())?;
-            Some(wire::date::parse(value).map_or(0, |time| time.saturating_sub(self.date.unwrap_or(now)).clamp(0, FOREVER)))
+            Some(date(value).map_or(0, |time| time.saturating_sub(self.date.unwrap_or(now)).clamp(0, FOREVER)))
         };
         rules.s_maxage.or(rules.max_age).or_else(expires)
     }
@@ -166,6 +166,13 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A date of `Expires`. One of another time zone counts as past, as any that is none.
+fn date(value: &[u8]) -> Option<i64> {
+    let zone = value.rsplit(|byte| *byte == b' ').next()?;
+    let known = zone.eq_ignore_ascii_case(b"GMT") || zone.iter().all(u8::is_ascii_digit);
+    wire::date::parse(value).filter(|_| known)
+}
+
 /// Of a list the first number counts; parameters have no meaning.
 fn age(value: &[u8]) -> Option<i64> {
     let first = value.split(|byte| matches!(byte, b',' | b';')).next()?;
@@ -174,7 +181,9 @@ fn age(value: &[u8]) -> Option<i64> {
 
 /// Whether a field is a dictionary of structured fields (RFC 8941): one that is not does not count.
 fn is_dictionary(value: &[u8]) -> bool {
-    let mut whole = !value.trim_ascii().is_empty();
+    // The numbers of seconds are integers there, not strings.
+    let quoted = memchr::memmem::find(value, b"age=\"").is_some();
+    let mut whole = !value.trim_ascii().is_empty() && !quoted;
     directives::each(value, |name, argument| {
         let key = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.' | b'*');
         whole &= !name.is_empty() && name.iter().all(key);

@@ -9,6 +9,7 @@ pub mod find;
 pub mod keeper;
 pub mod look;
 pub mod memory;
+pub mod outdating;
 pub mod path;
 pub mod plan;
 pub mod portions;

@@ -1,7 +1,7 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
 use crate::caching::find::Caching;
-use crate::caching::rfc::Outdating;
+use crate::caching::outdating::Outdating;
 use crate::connection::Key;
 use crate::dialect::{Encoded, Job, Keeping, Sent};
 use crate::queue::{Queue, Unserved};

@@ -308,6 +308,10 @@ impl Plan {
     }
 }
 
+fn unasked<'a>(hide: &[&'a str], dated: bool) -> Vec<&'a str> {
+    hide.iter().copied().filter(|name| !dated || *name != "Date").collect()
+}
+
 impl Family {
     /// The merged settings with nginx's defaults; `hide` are the names that the protocol hides unasked.
     ///
@@ -347,8 +351,7 @@ impl Family {
         }
         // Who counts an answer's age needs its date.
         let dated = self.caching.rfc9111 == Some(true);
-        let unasked: Vec<&str> = hide.iter().copied().filter(|name| !dated || *name != "Date").collect();
-        let hidden = Hidden::new(&unasked, self.hide_headers.as_deref(), self.pass_headers.as_deref());
+        let hidden = Hidden::new(&unasked(hide, dated), self.hide_headers.as_deref(), self.pass_headers.as_deref());
         let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
             pass_server: passes(Known::Server, "Server"),

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Words before the records that belong to all of them.
 const HEADER: usize = 8;
+/// Where these words stand, in bytes from the zone's beginning.
+pub const START: usize = FREE_FOR_USE;
 
 /// The zone as a row of records.
 #[derive(Debug)]

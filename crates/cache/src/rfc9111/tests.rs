@@ -36,6 +36,7 @@ fn how_long_answers_are_fresh() {
         (&[("Expires", &later), ("Date", &now)], Some(60)),
         (&[("Expires", &later), ("Date", &later)], None),
         (&[("Expires", "0")], None),
+        (&[("Expires", "Thu, 18 Aug 2050 02:01:18 UTC")], None),
         (&[("Expires", "0"), ("Cache-Control", "max-age=9")], Some(9)),
         (&[("Last-Modified", &before)], Some(100)),
         (&[("Last-Modified", &before), ("Cache-Control", "private")], None),
@@ -64,7 +65,8 @@ fn who_may_get_it() {
     for (rules, kept) in [("max-age=9", false), ("max-age=9, public", true), ("s-maxage=9", true), ("max-age=9, must-revalidate", true)] {
         assert_eq!(judged(200, &[("Cache-Control", rules)], authorized).is_some(), kept, "{rules}");
     }
-    let verdict = judged(200, &[("Cache-Control", "max-age=9, private=\"Set-Cookie\", no-cache=\"A, b\"")], Circumstances::default()).unwrap();
+    let verdict =
+        judged(200, &[("Cache-Control", "max-age=9, private=\"Set-Cookie\", no-cache=\"A, b\"")], Circumstances::default()).unwrap();
     assert_eq!(verdict.omitted, [&b"Set-Cookie"[..], b"A", b"b"].map(Box::from));
     assert!(!verdict.must_validate);
     let default = Circumstances { default: Some(30), ..Circumstances::default() };

@@ -3,7 +3,6 @@
 use crate::caching::facts::Facts;
 use crate::caching::memory::{LARGEST, Memory};
 use crate::caching::plan::CachePlan;
-use crate::caching::rfc;
 use crate::caching::store::Store;
 use crate::caching::stored::Stored;
 use base::clock;
@@ -84,7 +83,7 @@ impl Caching {
         let facts = Facts::of(request);
         facts.key.borrow_mut().extend_from_slice(&key);
         let memory = request.worker.state::<Memory>();
-        let wishes = plan.rfc9111.then(|| rfc::wishes(request));
+        let wishes = plan.rfc9111.then(|| Wishes::of(request.headers.borrow().get_all(b"Cache-Control")));
         Caching {
             wishes,
             plan,
@@ -149,7 +148,9 @@ impl Caching {
     /// Whether a stored answer may be given for a reason of the configuration's though it is not fresh.
     #[must_use]
     pub fn may_give_stale(&self, stored: &Stored) -> bool {
-        self.wishes.is_none_or(|wishes| !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Use::Unconfirmed)
+        self.wishes.is_none_or(|wishes| {
+            !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Use::Unconfirmed
+        })
     }
 
     /// The digest of the variant of this request.

@@ -38,6 +38,9 @@ fn start(worker: &Rc<Worker>) {
 /// Looks after one cache for as long as the worker takes on work and no other has the cache.
 async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
     let mut watch = Watch::default();
+    if let Ok(directory) = fs::metadata(&store.shelf.root) {
+        store.index.set_home(&directory);
+    }
     loop {
         if worker.exiting.get() {
             // It may serve its last clients for long; the next generation's workers look after the cache.

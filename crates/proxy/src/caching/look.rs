@@ -2,9 +2,9 @@
 
 use crate::caching::facts::Background;
 use crate::caching::find::{Caching, Found};
+use crate::caching::outdating::Outdating;
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
-use crate::caching::rfc::Outdating;
 use crate::caching::said::UPDATING;
 use crate::caching::serve;
 use crate::caching::silence::Silence;

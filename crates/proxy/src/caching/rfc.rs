@@ -1,18 +1,16 @@
 //! `*_cache_rfc9111`: where the rules of RFC 9111 come into a request's dealings with its cache.
 
 use crate::caching::find::Caching;
-use crate::caching::store::Store;
 use crate::caching::stored::Stored;
 use crate::dialect::Answer;
 use crate::exchange::Exchange;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use cache::directives::Wishes;
+use cache::Head;
 use cache::freshness::Ignored;
 use cache::rfc9111::{self, Circumstances, Verdict};
-use cache::{Head, Purge, Target, key};
-use http::{Method, Request, log_request};
+use http::{Request, log_request};
 use std::rc::Rc;
 use wire::h1::header::HeaderSpan;
 use wire::known::Known;
@@ -22,12 +20,6 @@ const ROOM: usize = 512;
 
 /// A field of an answer: which one, name, value.
 type Field<'a> = (Known, &'a [u8], &'a [u8]);
-
-/// What a request wants of caches.
-#[must_use]
-pub fn wishes(request: &Request) -> Wishes {
-    Wishes::of(request.headers.borrow().get_all(b"Cache-Control"))
-}
 
 fn fields<'a>(head: &'a [u8], lines: &'a [HeaderSpan]) -> impl Iterator<Item = Field<'a>> + Clone {
     lines.iter().map(|line| (line.known, line.name.of(head), line.value.of(head)))
@@ -135,29 +127,4 @@ fn write_down(exchange: &Exchange, caching: &Caching, head: &Head) -> bool {
     }
     caching.store.index.changed(&caching.digest);
     written.is_ok()
-}
-
-/// What a request of an unsafe method makes outdated, if it succeeds: the cache and the key.
-pub struct Outdating {
-    store: Rc<Store>,
-    key: Vec<u8>,
-}
-
-impl Outdating {
-    /// For a request that changes what its key stands for; `None` for the methods that change nothing.
-    #[must_use]
-    pub fn of(request: &Request, store: Rc<Store>, key: Vec<u8>) -> Option<Outdating> {
-        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(&request.method());
-        (!safe).then_some(Outdating { store, key })
-    }
-
-    /// The upstream has answered.
-    pub fn answered(&self, request: &Request, status: u16) {
-        if !(200..400).contains(&status) || !self.store.index.knows(&key::digest(&self.key)) {
-            return;
-        }
-        if let Err(error) = self.store.purge(&Purge { target: Target::Key(&self.key), soft: false }) {
-            log_request!(request, Level::Crit, "a cached answer could not be removed {}", errno::describe(&error));
-        }
-    }
 }

@@ -35,7 +35,10 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     own(request);
     if exchange.caching.as_ref().is_some_and(|caching| caching.plan.rfc9111) {
         let age = cache::rfc9111::current_age(&stored.head, clock::now().sec);
-        request.response.borrow_mut().headers.set(b"Age", age.to_string().as_bytes());
+        let mut response = request.response.borrow_mut();
+        response.headers.set(b"Age", age.to_string().as_bytes());
+        // All of it is here, whatever the upstream can do.
+        response.allow_ranges |= stored.head.status == 200;
     }
     request.action.set("sending to client");
     let sent = request.send_header().finish().await;
