@@ -142,7 +142,10 @@ fn the_command_line_sees_and_purges() {
     }
     site.running = None;
     let (done, listed) = site.tool(&["ls", directory, "--prefix", "/b"]);
-    assert!(done && listed.contains("hits are not known: no server that runs has this cache") && listed.contains("\t-\t200\t/b\n"), "{listed}");
+    assert!(
+        done && listed.contains("hits are not known: no server that runs has this cache") && listed.contains("\t-\t200\t/b\n"),
+        "{listed}"
+    );
     for (arguments, wanted) in [
         (vec!["get", directory, "/none"], "nothing is kept under \"/none\""),
         (vec!["purge", directory, "/none"], "nothing is kept under \"/none\""),

@@ -44,8 +44,7 @@ impl Watch {
 async fn sweep(worker: &Worker, store: &Store) -> std::io::Result<()> {
     let until = i64::try_from(clock::epoch_ms()).unwrap_or(i64::MAX).saturating_sub(YOUNG);
     let mut pace = Pace::new(store.manager);
-    let mut files = store.shelf.files();
-    while let Some((digest, path)) = files.next() {
+    for (digest, path) in store.shelf.files() {
         if worker.exiting.get() {
             return Ok(());
         }
