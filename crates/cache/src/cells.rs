@@ -20,9 +20,9 @@ pub(crate) mod at {
     pub(crate) const ACCESSED: usize = 7;
     pub(crate) const FETCHED: usize = 8;
     pub(crate) const VERSION: usize = 9;
-    /// How often its file was given.
+    /// How often its file was given. Without a file: when it went, on the clock of evictions.
     pub(crate) const HITS: usize = 10;
-    pub(crate) const WORDS: usize = 11;
+    pub(crate) const WORDS: usize = 12;
 }
 
 /// Words of record 0, which is the index's own.
@@ -52,6 +52,8 @@ const FORGOTTEN: usize = 4;
 /// Device and inode of the directory, and a mark, for [`crate::snapshot`].
 const HOME: usize = 5;
 const MARK: usize = 7;
+/// How many files went for others.
+const EVICTIONS: usize = 8;
 
 /// Bits of a record's state.
 pub mod flag {
@@ -65,6 +67,8 @@ pub mod flag {
     pub const FREQUENCY: u32 = 3 << 4;
     /// The status that stands for an answer.
     pub const ERROR: u32 = 0xfff << 8;
+    /// The file's body is known to be what was written.
+    pub const VERIFIED: u32 = 1 << 20;
 }
 
 /// What is known of a key.
@@ -80,6 +84,8 @@ pub struct Entry {
     pub valid: i64,
     /// Changes whenever the file does.
     pub version: u64,
+    /// The file's body is known to be what was written.
+    pub verified: bool,
 }
 
 /// The queues of an index.
@@ -172,6 +178,7 @@ impl Cells {
             error: ((state & flag::ERROR) >> 8) as u16,
             valid: self.word(id, at::VALID).load(Relaxed).cast_signed(),
             version: self.word(id, at::VERSION).load(Relaxed),
+            verified: state & flag::VERIFIED != 0,
         }
     }
 
@@ -398,6 +405,11 @@ impl Held<'_> {
         self.set_accessed(id, now);
     }
 
+    /// The file's body is what was written.
+    pub fn set_verified(&self, id: usize) {
+        self.set_flags(id, self.flags(id) | flag::VERIFIED);
+    }
+
     /// There is no file any more. The record is in no queue.
     pub fn forget_file(&self, id: usize) {
         let flags = self.flags(id);
@@ -405,7 +417,7 @@ impl Held<'_> {
             let files = self.cells.word(0, own::FILES);
             files.store(files.load(Relaxed).saturating_sub(1), Relaxed);
         }
-        self.set_flags(id, flags & !(flag::FILE | flag::FREQUENCY | flag::ERROR));
+        self.set_flags(id, flags & !(flag::FILE | flag::FREQUENCY | flag::ERROR | flag::VERIFIED));
         self.cells.word(id, at::HITS).store(0, Relaxed);
         self.set_size(id, 0);
     }
@@ -414,6 +426,20 @@ impl Held<'_> {
     pub fn set_error(&self, id: usize, error: u16, valid: i64) {
         self.set_flags(id, (self.flags(id) & !flag::ERROR) | (u32::from(error) << 8 & flag::ERROR));
         self.cells.word(id, at::VALID).store(valid.cast_unsigned(), Relaxed);
+    }
+
+    /// Its file goes for others: that is remembered while as many go as there are files.
+    pub fn note_eviction(&self, id: usize) {
+        let clock = self.cells.records.header(EVICTIONS).fetch_add(1, Relaxed) + 1;
+        self.cells.word(id, at::HITS).store(clock, Relaxed);
+        self.cells.half(id, at::STATE, 1).store(0, Relaxed);
+    }
+
+    /// Whether its file went for others a short time ago.
+    pub fn went_lately(&self, id: usize) -> bool {
+        let then = self.cells.word(id, at::HITS).load(Relaxed);
+        let gone = self.cells.records.header(EVICTIONS).load(Relaxed).saturating_sub(then);
+        then != 0 && gone <= self.files()
     }
 
     /// How often the key was asked for while it had no file.

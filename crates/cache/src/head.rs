@@ -66,8 +66,6 @@ pub enum Fault {
     Foreign,
     /// Its bytes are not those that were written.
     Damaged,
-    /// Its body's bytes are not those that were written.
-    DamagedBody,
     /// It belongs to another key with the same digest.
     OtherKey,
 }

@@ -1,6 +1,6 @@
 //! The keys of a cache in memory that all workers share: which answers are stored, how they are used, who fetches one.
 //!
-//! A record of 88 bytes per key. Who changes something holds the lock; who only looks takes none, and a sequence number tells him
+//! A record of 96 bytes per key. Who changes something holds the lock; who only looks takes none, and a sequence number tells him
 //! whether somebody changed something meanwhile. When the lock's holder has died, the index is emptied and read from the disk again.
 
 use crate::cells::{Cells, Entry, Held, Queue, flag};
@@ -119,7 +119,7 @@ impl Index {
     pub fn stored(&self, key: &Digest, blocks: u64, now: i64, gone: &mut Vec<Digest>) -> Option<u64> {
         let held = self.cells.lock();
         let (id, known) = match held.find(key) {
-            Some(id) => (id, held.uses(id) > 1),
+            Some(id) => (id, held.uses(id) > 1 || (!held.entry(id).exists && held.went_lately(id))),
             None => (self.make(&held, key, gone)?, false),
         };
         held.unlink(id);
@@ -127,6 +127,7 @@ impl Index {
         let queue = if again || self.policy == Policy::Lru { Queue::Main } else { Queue::Small };
         held.set_size(id, blocks);
         held.set_file(id, now);
+        held.set_verified(id);
         held.push(id, queue);
         Some(held.new_version(id))
     }
@@ -136,6 +137,14 @@ impl Index {
         let held = self.cells.lock();
         if let Some(id) = held.find(key) {
             held.new_version(id);
+        }
+    }
+
+    /// The body of the key's file of this version is what was written.
+    pub fn verified(&self, key: &Digest, version: u64) {
+        let held = self.cells.lock();
+        if let Some(id) = held.find(key).filter(|id| held.entry(*id).version == version) {
+            held.set_verified(id);
         }
     }
 
@@ -260,6 +269,7 @@ impl Index {
                 held.push(id, Queue::Main);
             } else if from_small {
                 held.forget_file(id);
+                held.note_eviction(id);
                 held.push(id, Queue::Ghost);
                 return Some(key);
             } else {

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 /// Marks a zone that holds the keys of a cache.
 pub const MARK: u64 = u64::from_le_bytes(*b"LNTKEYS2");
 /// Where the words stand that belong to all records, in bytes from the zone's beginning, and how many bytes of them are looked at.
-pub const WORDS: (usize, usize) = (shm::records::START, 64);
+pub const WORDS: (usize, usize) = (shm::records::START, 8 * shm::records::HEADER);
 /// Bytes before the first record.
 const RECORDS: usize = WORDS.0 + WORDS.1;
 const HOME: usize = 5;

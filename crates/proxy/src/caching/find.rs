@@ -239,7 +239,7 @@ impl Caching {
             Missing::None => {}
             Missing::Fault(Fault::Short) => log_request!(request, Level::Crit, "cache file \"{shown}\" is too small"),
             Missing::Fault(Fault::Foreign) => log_request!(request, Level::Info, "cache file \"{shown}\" version mismatch"),
-            Missing::Fault(Fault::Damaged | Fault::DamagedBody) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
+            Missing::Fault(Fault::Damaged) => log_request!(request, Level::Crit, "cache file \"{shown}\" is damaged"),
             Missing::Fault(Fault::OtherKey) => log_request!(request, Level::Crit, "cache file \"{shown}\" has md5 collision"),
             Missing::Error(error) => log_request!(request, Level::Crit, "open() \"{shown}\" failed {}", errno::describe(&error)),
         }
@@ -249,16 +249,39 @@ impl Caching {
     /// Makes an answer of a file; a small one stays in memory.
     fn take(&self, request: &Request, file: File, head: Head, entry: &Entry) -> Option<Rc<Stored>> {
         if head.length > LARGEST {
-            return Stored::on_disk(head, file).map(Rc::new);
+            let stored = Stored::on_disk(head, file)?;
+            return Some(Rc::new(if entry.verified { stored } else { stored.not_yet_verified(entry.version) }));
         }
         let mut bytes = vec![0; usize::try_from(head.length).ok()?];
         if let Err(error) = file.read_exact_at(&mut bytes, head.body_start() as u64) {
             log_request!(request, Level::Crit, "pread() failed {}", errno::describe(&error));
             return None;
         }
+        if crc32fast::hash(&bytes) != head.body_sum {
+            self.complain_of_damage(request);
+            return None;
+        }
         let stored = Rc::new(Stored::in_memory(head, bytes)?);
         self.memory.put(self.name(), entry.version, &stored);
         Some(stored)
+    }
+
+    /// Looks at the body of a large file that an earlier run has left; one that is damaged goes. Files of this run are as they were written.
+    pub async fn verify(&self, request: &Request, stored: &Stored) -> bool {
+        let Some(version) = stored.unverified else { return true };
+        if stored.is_whole().await {
+            self.store.index.verified(&self.digest, version);
+            return true;
+        }
+        self.complain_of_damage(request);
+        self.store.index.remove(&self.digest);
+        self.store.drop_files(request, &[self.digest]);
+        false
+    }
+
+    fn complain_of_damage(&self, request: &Request) {
+        let path = self.store.shelf.path(&self.digest);
+        log_request!(request, Level::Crit, "cache file \"{}\" is damaged", path.display());
     }
 
     /// Tries to take on the fetching of what was looked for.

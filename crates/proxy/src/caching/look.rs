@@ -82,7 +82,13 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
     let background = request.find_lasting::<Background>().is_some();
     let mut waited = Waiting { began: clock::monotonic_ms(), pause: PAUSE.0 };
     loop {
-        match caching.find(request) {
+        let found = caching.find(request);
+        if let Found::Answer(stored) = &found
+            && !caching.verify(request, stored).await
+        {
+            continue;
+        }
+        match found {
             Found::Error(status) => {
                 caching.facts.status.set("HIT");
                 return Next::Answer(Outcome::Status(status));
