@@ -3,7 +3,7 @@
 use crate::key::Digest;
 use shm::{Records, Zone, lock};
 use std::rc::Rc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 /// Words of a record.
@@ -247,27 +247,6 @@ impl Cells {
     /// The number of purges in the list.
     pub fn purges(&self) -> &AtomicU64 {
         self.records.header(PURGES)
-    }
-
-    /// Gives the lease back, if this process has it.
-    pub fn release_lease(&self) {
-        // Another's stays.
-        let _ = self.word(0, own::LEASE).compare_exchange(lock::after_fork(), 0, AcqRel, Relaxed);
-    }
-
-    /// Takes the lease, or keeps it.
-    pub fn lease(&self) -> bool {
-        let word = self.word(0, own::LEASE);
-        let own = lock::after_fork();
-        let holder = word.load(Acquire);
-        if holder == own {
-            return true;
-        }
-        let alive = holder != 0 && {
-            let id = i32::try_from(holder & 0xffff_ffff).unwrap_or(0);
-            sys::process::birth(id).is_some_and(|(ticks, ended)| !ended && (ticks << 32) == holder & !0xffff_ffff)
-        };
-        !alive && word.compare_exchange(holder, own, AcqRel, Relaxed).is_ok()
     }
 }
 

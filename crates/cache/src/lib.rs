@@ -9,6 +9,7 @@ pub mod freshness;
 pub mod head;
 pub mod index;
 pub mod key;
+mod lease;
 pub mod purges;
 pub mod queues;
 pub mod rfc9111;

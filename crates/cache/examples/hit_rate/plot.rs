@@ -20,11 +20,16 @@ pub(crate) fn svg(rows: &[Row]) -> String {
     );
     for (at, (name, colour)) in [("S3-FIFO", "#1f77b4"), ("LRU", "#bbbbbb")].into_iter().enumerate() {
         let x = LEFT + at * 90;
-        let _ = writeln!(out, "<rect x=\"{x}\" y=\"29\" width=\"10\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"38\">{name}</text>", x + 15);
+        let _ = writeln!(
+            out,
+            "<rect x=\"{x}\" y=\"29\" width=\"10\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"38\">{name}</text>",
+            x + 15
+        );
     }
     for (at, row) in rows.iter().enumerate() {
         let y = TOP + at * GROUP + 6;
-        let _ = writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}, {:.0} %</text>", LEFT - 8, y + 13, row.load, 100.0 * row.part);
+        let _ =
+            writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}, {:.0} %</text>", LEFT - 8, y + 13, row.load, 100.0 * row.part);
         for (line, (rate, colour)) in [(row.s3fifo.objects, "#1f77b4"), (row.lru.objects, "#bbbbbb")].into_iter().enumerate() {
             let top = y + line * (BAR + 1);
             let width = scale(rate);

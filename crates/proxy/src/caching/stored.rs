@@ -33,7 +33,13 @@ impl Stored {
     /// An answer whose body stays in its file; `None` if its head is none.
     #[must_use]
     pub fn on_disk(head: Head, file: File) -> Option<Stored> {
-        Some(Stored { lines: lines(&head.text)?, body_start: head.body_start() as u64, head, body: Body::File(Rc::new(file)), unverified: None })
+        Some(Stored {
+            lines: lines(&head.text)?,
+            body_start: head.body_start() as u64,
+            head,
+            body: Body::File(Rc::new(file)),
+            unverified: None,
+        })
     }
 
     /// The same, whose body is to be looked at first.
@@ -45,7 +51,13 @@ impl Stored {
     /// One whose body is here.
     #[must_use]
     pub fn in_memory(head: Head, body: Vec<u8>) -> Option<Stored> {
-        Some(Stored { lines: lines(&head.text)?, body_start: head.body_start() as u64, head, body: Body::Memory(Bytes::from(body)), unverified: None })
+        Some(Stored {
+            lines: lines(&head.text)?,
+            body_start: head.body_start() as u64,
+            head,
+            body: Body::Memory(Bytes::from(body)),
+            unverified: None,
+        })
     }
 
     /// Bytes that it takes in memory.
