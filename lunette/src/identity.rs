@@ -50,7 +50,10 @@ pub(crate) fn program(called: &OsStr) -> Program {
         conf_path: CONF.to_owned(),
         error_log_path: ERROR_LOG.to_owned(),
     };
-    Program { identity, subcommands: &[("resty", crate::resty::run), ("help", crate::manual::run), ("top", crate::top::run)] }
+    Program {
+        identity,
+        subcommands: &[("resty", crate::resty::run), ("help", crate::manual::run), ("top", crate::top::run), ("cache", crate::caches::run)],
+    }
 }
 
 /// The paths as options of nginx's `configure`, which scripts search for them.

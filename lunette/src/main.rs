@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod caches;
 mod diagnostics;
 mod generation;
 mod greeting;

@@ -151,6 +151,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::not_modified::MODULE,
         lua::header_filter::MODULE,
         lua::body_filter::MODULE,
+        // Its look comes behind all that decides about access.
+        m::srcache::MODULE,
         m::echo::MODULE,
         m::headers::MODULE,
         m::userid::MODULE,

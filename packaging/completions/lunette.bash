@@ -17,7 +17,7 @@ _lunette() {
         *)
             mapfile -t COMPREPLY < <(compgen -W "-? -h -v -V -t -T -q -s -p -e -c -g" -- "$word")
             if [ "$COMP_CWORD" -eq 1 ]; then
-                mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "help resty top" -- "$word")
+                mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "help resty top cache" -- "$word")
             fi
             ;;
     esac

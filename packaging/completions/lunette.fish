@@ -2,6 +2,7 @@
 complete -c lunette -n __fish_use_subcommand -f -a help -d 'Print a section of the manual'
 complete -c lunette -n __fish_use_subcommand -f -a resty -d 'Run Lua code'
 complete -c lunette -n __fish_use_subcommand -f -a top -d 'Show what a running server does'
+complete -c lunette -n __fish_use_subcommand -f -a cache -d 'List, show and purge cached answers'
 complete -c lunette -n '__fish_seen_subcommand_from help' -f -a '(lunette help --names 2>/dev/null)'
 complete -c lunette -n '__fish_seen_subcommand_from help' -l html -r -F -d 'Write the manual as HTML'
 complete -c lunette -n '__fish_seen_subcommand_from help' -l names -d 'All names of the manual'

@@ -3,7 +3,7 @@
 use crate::key::Digest;
 use shm::{Records, Zone, lock};
 use std::rc::Rc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 /// Words of a record.
@@ -20,6 +20,8 @@ pub(crate) mod at {
     pub(crate) const ACCESSED: usize = 7;
     pub(crate) const FETCHED: usize = 8;
     pub(crate) const VERSION: usize = 9;
+    /// How often its file was given. Without a file: when it went, on the clock of evictions.
+    pub(crate) const HITS: usize = 10;
     pub(crate) const WORDS: usize = 12;
 }
 
@@ -41,10 +43,17 @@ pub(crate) mod own {
 /// Words of the zone.
 const LOCK: usize = 0;
 const SEQUENCE: usize = 1;
-/// How many purges by prefix there were.
+/// How many purges the list has had.
 const PURGES: usize = 2;
 /// When the last purge was, milliseconds.
 const PURGED: usize = 3;
+/// Purges up to this time are forgotten, milliseconds.
+const FORGOTTEN: usize = 4;
+/// Device and inode of the directory, and a mark, for [`crate::snapshot`].
+const HOME: usize = 5;
+const MARK: usize = 7;
+/// How many files went for others.
+const EVICTIONS: usize = 8;
 
 /// Bits of a record's state.
 pub mod flag {
@@ -58,6 +67,8 @@ pub mod flag {
     pub const FREQUENCY: u32 = 3 << 4;
     /// The status that stands for an answer.
     pub const ERROR: u32 = 0xfff << 8;
+    /// The file's body is known to be what was written.
+    pub const VERIFIED: u32 = 1 << 20;
 }
 
 /// What is known of a key.
@@ -73,6 +84,8 @@ pub struct Entry {
     pub valid: i64,
     /// Changes whenever the file does.
     pub version: u64,
+    /// The file's body is known to be what was written.
+    pub verified: bool,
 }
 
 /// The queues of an index.
@@ -165,6 +178,7 @@ impl Cells {
             error: ((state & flag::ERROR) >> 8) as u16,
             valid: self.word(id, at::VALID).load(Relaxed).cast_signed(),
             version: self.word(id, at::VERSION).load(Relaxed),
+            verified: state & flag::VERIFIED != 0,
         }
     }
 
@@ -196,6 +210,7 @@ impl Cells {
             // Lost against a change under the lock: that change counts.
             let _ = state.compare_exchange(value, (value & !flag::FREQUENCY) | ((uses + 1) << 4), Relaxed, Relaxed);
         }
+        self.word(id, at::HITS).fetch_add(1, Relaxed);
         let accessed = self.word(id, at::ACCESSED);
         if accessed.load(Relaxed) != now.cast_unsigned() {
             accessed.store(now.cast_unsigned(), Relaxed);
@@ -217,30 +232,21 @@ impl Cells {
         self.records.header(PURGED)
     }
 
-    /// The number of purges by prefix.
+    /// Says which directory the records are about, for other programs.
+    pub fn set_home(&self, device: u64, inode: u64) {
+        self.records.header(HOME).store(device, Relaxed);
+        self.records.header(HOME + 1).store(inode, Relaxed);
+        self.records.header(MARK).store(crate::snapshot::MARK, Release);
+    }
+
+    /// Up to when purges are forgotten.
+    pub fn forgotten(&self) -> &AtomicU64 {
+        self.records.header(FORGOTTEN)
+    }
+
+    /// The number of purges in the list.
     pub fn purges(&self) -> &AtomicU64 {
         self.records.header(PURGES)
-    }
-
-    /// Gives the lease back, if this process has it.
-    pub fn release_lease(&self) {
-        // Another's stays.
-        let _ = self.word(0, own::LEASE).compare_exchange(lock::after_fork(), 0, AcqRel, Relaxed);
-    }
-
-    /// Takes the lease, or keeps it.
-    pub fn lease(&self) -> bool {
-        let word = self.word(0, own::LEASE);
-        let own = lock::after_fork();
-        let holder = word.load(Acquire);
-        if holder == own {
-            return true;
-        }
-        let alive = holder != 0 && {
-            let id = i32::try_from(holder & 0xffff_ffff).unwrap_or(0);
-            sys::process::birth(id).is_some_and(|(ticks, ended)| !ended && (ticks << 32) == holder & !0xffff_ffff)
-        };
-        !alive && word.compare_exchange(holder, own, AcqRel, Relaxed).is_ok()
     }
 }
 
@@ -378,6 +384,11 @@ impl Held<'_> {
         self.set_accessed(id, now);
     }
 
+    /// The file's body is what was written.
+    pub fn set_verified(&self, id: usize) {
+        self.set_flags(id, self.flags(id) | flag::VERIFIED);
+    }
+
     /// There is no file any more. The record is in no queue.
     pub fn forget_file(&self, id: usize) {
         let flags = self.flags(id);
@@ -385,7 +396,8 @@ impl Held<'_> {
             let files = self.cells.word(0, own::FILES);
             files.store(files.load(Relaxed).saturating_sub(1), Relaxed);
         }
-        self.set_flags(id, flags & !(flag::FILE | flag::FREQUENCY | flag::ERROR));
+        self.set_flags(id, flags & !(flag::FILE | flag::FREQUENCY | flag::ERROR | flag::VERIFIED));
+        self.cells.word(id, at::HITS).store(0, Relaxed);
         self.set_size(id, 0);
     }
 
@@ -393,6 +405,20 @@ impl Held<'_> {
     pub fn set_error(&self, id: usize, error: u16, valid: i64) {
         self.set_flags(id, (self.flags(id) & !flag::ERROR) | (u32::from(error) << 8 & flag::ERROR));
         self.cells.word(id, at::VALID).store(valid.cast_unsigned(), Relaxed);
+    }
+
+    /// Its file goes for others: that is remembered while as many go as there are files.
+    pub fn note_eviction(&self, id: usize) {
+        let clock = self.cells.records.header(EVICTIONS).fetch_add(1, Relaxed) + 1;
+        self.cells.word(id, at::HITS).store(clock, Relaxed);
+        self.cells.half(id, at::STATE, 1).store(0, Relaxed);
+    }
+
+    /// Whether its file went for others a short time ago.
+    pub fn went_lately(&self, id: usize) -> bool {
+        let then = self.cells.word(id, at::HITS).load(Relaxed);
+        let gone = self.cells.records.header(EVICTIONS).load(Relaxed).saturating_sub(then);
+        then != 0 && gone <= self.files()
     }
 
     /// How often the key was asked for while it had no file.

@@ -1,13 +1,13 @@
 //! The beginning of a cache file: what is known of the answer, its key, its head. The body follows.
 //!
-//! A file is whole or it is none: the checksum covers everything up to the body, the length is the file's.
+//! A file is whole or it is none: one checksum covers everything up to the body, one the body, the length is the file's.
 
 use crate::key::Digest;
 
 /// What a file of this version begins with.
-const MAGIC: [u8; 8] = *b"LNTCACH1";
+const MAGIC: [u8; 8] = *b"LNTCACH2";
 /// Bytes of the part of fixed size.
-pub const FIXED: usize = 112;
+pub const FIXED: usize = 128;
 const LABEL: &[u8] = b"\nKEY: ";
 /// The longest head and key that a file may have.
 pub const LONGEST: usize = 1 << 20;
@@ -29,12 +29,20 @@ pub struct Head {
     pub born_ms: i64,
     /// `Last-Modified`, or -1.
     pub last_modified: i64,
+    /// How old the answer was at `date`, seconds (RFC 9111: the corrected initial age).
+    pub age: i64,
     /// Bytes of the body.
     pub length: u64,
+    /// The body's CRC-32.
+    pub body_sum: u32,
     /// Status code.
     pub status: u16,
     /// It answers HEAD: that it has no body says nothing of other methods.
     pub to_head: bool,
+    /// It is never given without asking the upstream (`no-cache`; RFC 9111 only).
+    pub must_validate: bool,
+    /// It is never given when it is no longer fresh (`must-revalidate`; RFC 9111 only).
+    pub must_revalidate: bool,
     /// The variant that it is; zeroes without `Vary`.
     pub variant: Digest,
     /// The key.
@@ -45,6 +53,8 @@ pub struct Head {
     pub etag: Vec<u8>,
     /// The answer's status line (code and reason) and fields, each line with its end.
     pub text: Vec<u8>,
+    /// Bytes before the body that are left free, so that fields may grow when an answer is confirmed.
+    pub room: usize,
 }
 
 /// Why a file is no answer to a request.
@@ -64,7 +74,15 @@ impl Head {
     /// Where the body begins.
     #[must_use]
     pub fn body_start(&self) -> usize {
-        FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len()
+        FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len() + self.room
+    }
+
+    /// Gives the free room such a size that the body begins where it does in `other`; false: there is too little.
+    pub fn fit(&mut self, other: &Head) -> bool {
+        self.room = 0;
+        let room = other.body_start().checked_sub(self.body_start());
+        self.room = room.unwrap_or(0);
+        room.is_some()
     }
 
     /// Appends the file's beginning.
@@ -73,7 +91,9 @@ impl Head {
         let size = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&(u32::from(self.status) | u32::from(self.to_head) << 16).to_le_bytes());
+        let flags = [self.to_head, self.must_validate, self.must_revalidate];
+        let bits = flags.iter().zip(16..).fold(u32::from(self.status), |bits, (flag, at)| bits | u32::from(*flag) << at);
+        out.extend_from_slice(&bits.to_le_bytes());
         for number in [self.valid, self.updating, self.error, self.date, self.last_modified] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -82,9 +102,11 @@ impl Head {
             out.extend_from_slice(&size(text));
         }
         out.extend_from_slice(&self.variant);
-        for number in [self.stored_ms, self.born_ms] {
+        for number in [self.stored_ms, self.born_ms, self.age] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        out.extend_from_slice(&self.body_sum.to_le_bytes());
+        out.extend_from_slice(&u32::try_from(self.room).unwrap_or(u32::MAX).to_le_bytes());
         out.resize(start + FIXED, 0);
         out.extend_from_slice(LABEL);
         out.extend_from_slice(&self.key);
@@ -92,6 +114,7 @@ impl Head {
         for text in [&self.vary, &self.etag, &self.text] {
             out.extend_from_slice(text);
         }
+        out.resize(out.len().saturating_add(self.room), 0);
         let sum = crc32fast::hash(out.get(start + 12..).unwrap_or_default());
         if let Some(place) = out.get_mut(start + 8..start + 12) {
             place.copy_from_slice(&sum.to_le_bytes());
@@ -110,7 +133,8 @@ impl Head {
             return Err(Fault::Foreign);
         }
         let sizes = (0..4).map(|i| word(fixed, 64 + 4 * i) as usize);
-        let total = sizes.fold(FIXED + LABEL.len() + 1, usize::saturating_add);
+        let room = word(fixed, 124) as usize;
+        let total = sizes.fold(FIXED + LABEL.len() + 1, usize::saturating_add).saturating_add(room);
         if total > LONGEST { Err(Fault::Damaged) } else { Ok(total) }
     }
 
@@ -137,6 +161,7 @@ impl Head {
         let (vary, etag, text) = (take(length(1))?, take(length(2))?, take(length(3))?);
         let mut variant = Digest::default();
         variant.copy_from_slice(bytes.get(80..96).ok_or(Fault::Damaged)?);
+        let bits = word(bytes, 12);
         let head = Head {
             valid: long(bytes, 16),
             updating: long(bytes, 24),
@@ -146,13 +171,18 @@ impl Head {
             length: long(bytes, 56).cast_unsigned(),
             stored_ms: long(bytes, 96),
             born_ms: long(bytes, 104),
-            status: u16::try_from(word(bytes, 12) & 0xffff).map_err(|_| Fault::Damaged)?,
-            to_head: word(bytes, 12) >> 16 != 0,
+            age: long(bytes, 112),
+            body_sum: word(bytes, 120),
+            status: u16::try_from(bits & 0xffff).map_err(|_| Fault::Damaged)?,
+            to_head: bits >> 16 & 1 != 0,
+            must_validate: bits >> 17 & 1 != 0,
+            must_revalidate: bits >> 18 & 1 != 0,
             variant,
             key,
             vary,
             etag,
             text,
+            room: word(bytes, 124) as usize,
         };
         if size != (total as u64).saturating_add(head.length) { Err(Fault::Short) } else { Ok(head) }
     }
@@ -179,9 +209,14 @@ mod tests {
             stored_ms: 3100,
             born_ms: 3050,
             last_modified: -1,
+            age: 9,
             length: 5,
+            body_sum: 77,
             status: 404,
             to_head: true,
+            must_validate: false,
+            must_revalidate: true,
+            room: 20,
             variant: [7; 16],
             key: b"httpexample.com/a".to_vec(),
             vary: b"Accept".to_vec(),

@@ -6,6 +6,7 @@
 use crate::cells::{Cells, Entry, Held, Queue, flag};
 use crate::key::Digest;
 use shm::Zone;
+use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -118,7 +119,7 @@ impl Index {
     pub fn stored(&self, key: &Digest, blocks: u64, now: i64, gone: &mut Vec<Digest>) -> Option<u64> {
         let held = self.cells.lock();
         let (id, known) = match held.find(key) {
-            Some(id) => (id, held.uses(id) > 1),
+            Some(id) => (id, held.uses(id) > 1 || (!held.entry(id).exists && held.went_lately(id))),
             None => (self.make(&held, key, gone)?, false),
         };
         held.unlink(id);
@@ -126,6 +127,7 @@ impl Index {
         let queue = if again || self.policy == Policy::Lru { Queue::Main } else { Queue::Small };
         held.set_size(id, blocks);
         held.set_file(id, now);
+        held.set_verified(id);
         held.push(id, queue);
         Some(held.new_version(id))
     }
@@ -135,6 +137,14 @@ impl Index {
         let held = self.cells.lock();
         if let Some(id) = held.find(key) {
             held.new_version(id);
+        }
+    }
+
+    /// The body of the key's file of this version is what was written.
+    pub fn verified(&self, key: &Digest, version: u64) {
+        let held = self.cells.lock();
+        if let Some(id) = held.find(key).filter(|id| held.entry(*id).version == version) {
+            held.set_verified(id);
         }
     }
 
@@ -190,7 +200,13 @@ impl Index {
         self.cells.look(key).map_or(0, |(_, entry)| entry.version)
     }
 
-    /// The number of purges by prefix.
+    /// Whether there is anything under a key, or somebody asks for it.
+    #[must_use]
+    pub fn knows(&self, key: &Digest) -> bool {
+        self.phase() == Phase::Cold || self.cells.look(key).is_some()
+    }
+
+    /// The number of purges in the list.
     #[must_use]
     pub fn purges(&self) -> u64 {
         self.cells.purges().load(Ordering::Acquire)
@@ -202,9 +218,21 @@ impl Index {
         self.cells.purged().load(Ordering::Acquire)
     }
 
-    /// There is another purge by prefix.
+    /// There is another purge in the list.
     pub fn add_purge(&self, now_ms: u64) {
         self.cells.purged().fetch_max(now_ms, Ordering::AcqRel);
+        self.cells.purges().fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Up to when purges are forgotten, milliseconds: what was asked for before that may have been meant by one.
+    #[must_use]
+    pub fn forgotten_ms(&self) -> u64 {
+        self.cells.forgotten().load(Ordering::Acquire)
+    }
+
+    /// Purges up to this time are forgotten.
+    pub fn set_forgotten(&self, until_ms: u64) {
+        self.cells.forgotten().fetch_max(until_ms, Ordering::AcqRel);
         self.cells.purges().fetch_add(1, Ordering::AcqRel);
     }
 
@@ -241,6 +269,7 @@ impl Index {
                 held.push(id, Queue::Main);
             } else if from_small {
                 held.forget_file(id);
+                held.note_eviction(id);
                 held.push(id, Queue::Ghost);
                 return Some(key);
             } else {
@@ -289,6 +318,11 @@ impl Index {
     /// Gives the cache up, if this process looks after it.
     pub fn release_lease(&self) {
         self.cells.release_lease();
+    }
+
+    /// Says where the files are, for other programs that look for a running server's keys.
+    pub fn set_home(&self, directory: &std::fs::Metadata) {
+        self.cells.set_home(directory.dev(), directory.ino());
     }
 
     /// Keys that it has room for.

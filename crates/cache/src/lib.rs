@@ -4,16 +4,22 @@
 #![forbid(unsafe_code)]
 
 pub mod cells;
+pub mod directives;
 pub mod freshness;
 pub mod head;
 pub mod index;
 pub mod key;
+mod lease;
 pub mod purges;
 pub mod queues;
+pub mod rfc9111;
 pub mod shelf;
+pub mod snapshot;
+pub mod tags;
 
 pub use cells::Entry;
 pub use head::Head;
 pub use index::{Index, Phase, Policy};
 pub use key::Digest;
+pub use purges::{Cover, Purge, Target};
 pub use shelf::Shelf;

@@ -1,102 +1,287 @@
-//! Purges by prefix: what was stored before one and has a key that begins so is gone.
+//! Purges by key, prefix and tag: what was stored before one and is meant by it is gone or, with a soft one, no longer fresh.
 //!
 //! They stand in a file beside the answers, one a line, so that they hold after a restart too; a number in shared memory tells workers
-//! that there are new ones.
+//! that there are new ones. A worker reads only what was added since it last looked.
 
 use base::text::push_number;
 use std::cell::{Cell, RefCell};
-use std::fs::{self, OpenOptions};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file's name in the cache's directory. It is no name of an answer.
-const NAME: &str = "purges";
+pub const NAME: &str = "purges";
+
+/// Which answers a purge means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// All variants of one key.
+    Key(&'a [u8]),
+    /// All keys that begin so.
+    Prefix(&'a [u8]),
+    /// All that have this tag.
+    Tag(&'a [u8]),
+}
+
+/// A purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purge<'a> {
+    /// Which answers it means.
+    pub target: Target<'a>,
+    /// They stay, but are not fresh any more.
+    pub soft: bool,
+}
+
+/// What purges say of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cover {
+    /// Nothing.
+    None,
+    /// It was fresh until this time at most, milliseconds.
+    Soft(i64),
+    /// It is gone.
+    Hard,
+}
+
+/// Times of the last purges of one kind, milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    hard: i64,
+    soft: i64,
+}
+
+impl Times {
+    fn add(&mut self, time: i64, soft: bool) {
+        let place = if soft { &mut self.soft } else { &mut self.hard };
+        *place = time.max(*place);
+    }
+
+    fn cover(self, stored_ms: i64) -> Cover {
+        match self {
+            Times { hard, .. } if hard >= stored_ms => Cover::Hard,
+            Times { soft, .. } if soft >= stored_ms => Cover::Soft(soft),
+            _ => Cover::None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct List {
+    prefixes: HashMap<Box<[u8]>, Times>,
+    tags: HashMap<Box<[u8]>, Times>,
+    keys: HashMap<Box<[u8]>, Times>,
+    newest: i64,
+    /// The file that it was read from (inode numbers are used again, so its beginning too), and how far.
+    file: u64,
+    beginning: Box<[u8]>,
+    read: u64,
+}
+
+/// How much of a file's beginning tells it from others: the first purge's time is in it.
+const BEGINNING: usize = 24;
+
+impl List {
+    /// Reads what is new in the file.
+    fn update(&mut self, root: &Path) {
+        let Ok(file) = File::open(path(root)) else { return *self = List::default() };
+        let Ok(metadata) = file.metadata() else { return };
+        let mut beginning = vec![0; BEGINNING];
+        let there = file.read_at(&mut beginning, 0).unwrap_or(0);
+        beginning.truncate(there);
+        if metadata.ino() != self.file || metadata.len() < self.read || !beginning.starts_with(&self.beginning) {
+            *self = List { file: metadata.ino(), beginning: beginning.into(), ..List::default() };
+        }
+        let mut text = vec![0; usize::try_from(metadata.len().saturating_sub(self.read)).unwrap_or(0)];
+        if file.read_exact_at(&mut text, self.read).is_err() {
+            return;
+        }
+        // A line without its end is still being written.
+        let end = memchr::memrchr(b'\n', &text).map_or(0, |at| at + 1);
+        for (time, purge) in text.get(..end).unwrap_or_default().split(|b| *b == b'\n').filter_map(parse) {
+            let (map, name) = match purge.target {
+                Target::Key(name) => (&mut self.keys, name),
+                Target::Prefix(name) => (&mut self.prefixes, name),
+                Target::Tag(name) => (&mut self.tags, name),
+            };
+            map.entry(name.into()).or_default().add(time, purge.soft);
+            self.newest = self.newest.max(time);
+        }
+        self.read += end as u64;
+    }
+
+    fn cover(&self, key: &[u8], head: &[u8], stored_ms: i64) -> Cover {
+        if self.newest < stored_ms {
+            return Cover::None;
+        }
+        let mut all = self.keys.get(key).copied().unwrap_or_default();
+        let mut add = |times: &Times| {
+            all.add(times.hard, false);
+            all.add(times.soft, true);
+        };
+        self.prefixes.iter().filter(|(prefix, _)| key.starts_with(prefix)).for_each(|(_, times)| add(times));
+        if !self.tags.is_empty() {
+            crate::tags::each_of_head(head, &mut |tag| self.tags.get(tag).into_iter().for_each(&mut add));
+        }
+        all.cover(stored_ms)
+    }
+}
 
 /// What one worker knows of a cache's purges.
 #[derive(Debug, Default)]
 pub struct Purges {
-    /// Times in milliseconds and prefixes, in the order of time.
-    list: RefCell<Vec<(i64, Box<[u8]>)>>,
+    list: RefCell<List>,
     /// The number up to which they are known, plus one.
     known: Cell<u64>,
 }
 
 impl Purges {
-    /// Whether what was stored under `key` at `stored_ms` is gone. `number` is the shared number of purges.
-    pub fn cover(&self, root: &Path, number: u64, key: &[u8], stored_ms: i64) -> bool {
+    /// What purges say of an answer with this `head` that was stored under `key`. `number` is the shared number of purges.
+    pub fn cover(&self, root: &Path, number: u64, key: &[u8], head: &[u8], stored_ms: i64) -> Cover {
         if self.known.get() != number.wrapping_add(1) {
-            self.list.replace(load(root));
+            self.list.borrow_mut().update(root);
             self.known.set(number.wrapping_add(1));
         }
-        self.list.borrow().iter().rev().take_while(|(time, _)| *time >= stored_ms).any(|(_, prefix)| key.starts_with(prefix))
+        self.list.borrow().cover(key, head, stored_ms)
     }
 }
 
 /// Adds a purge; the caller raises the shared number after that.
 ///
 /// # Errors
-/// Those of `open(2)` and `write(2)`.
-pub fn add(root: &Path, now_ms: i64, prefix: &[u8]) -> io::Result<()> {
+/// Those of `open(2)` and `write(2)`; `InvalidInput` for what has a line's end in it.
+pub fn add(root: &Path, now_ms: i64, purge: &Purge<'_>) -> io::Result<()> {
+    let (letter, name) = match purge.target {
+        Target::Key(name) => (b'K', name),
+        Target::Prefix(name) => (b'P', name),
+        Target::Tag(name) => (b'T', name),
+    };
+    if name.contains(&b'\n') {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let mut line = Vec::new();
     push_number(&mut line, now_ms.max(0).cast_unsigned());
-    line.push(b' ');
-    line.extend_from_slice(prefix);
+    line.extend_from_slice(&[b' ', if purge.soft { letter.to_ascii_lowercase() } else { letter }, b' ']);
+    line.extend_from_slice(name);
     line.push(b'\n');
-    // One write at the end: lines of several workers do not mix.
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path(root))?.write_all(&line)
+    // One write at the end: lines of several processes do not mix.
+    open_locked(root)?.write_all(&line)
 }
 
-/// Forgets purges before a time: nothing older is left that they could mean.
+/// The file for appending, locked: it is the one that stands there, and no other process puts another in its place.
+fn open_locked(root: &Path) -> io::Result<File> {
+    let path = path(root);
+    loop {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        file.lock()?;
+        give_away(root, &file);
+        if fs::metadata(&path).is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+/// The file belongs to whom the directory does: workers must read it when the superuser has purged by hand.
+fn give_away(root: &Path, file: &File) {
+    if let (Ok(directory), Ok(own)) = (fs::metadata(root), file.metadata())
+        && directory.uid() != own.uid()
+    {
+        // Only the superuser can, and only he needs to.
+        let _ = std::os::unix::fs::fchown(file, Some(directory.uid()), Some(directory.gid()));
+    }
+}
+
+/// Forgets purges up to a time: no answer is left that they could mean.
 ///
 /// # Errors
 /// Those of `open(2)`, `write(2)` and `rename(2)`.
-pub fn forget(root: &Path, before_ms: i64) -> io::Result<()> {
-    let list = load(root);
-    if list.iter().all(|(time, _)| *time >= before_ms) {
-        return Ok(());
+pub fn forget(root: &Path, until_ms: i64) -> io::Result<()> {
+    let _held = open_locked(root)?;
+    let text = fs::read(path(root))?;
+    let mut kept = Vec::new();
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        if parse(line).is_some_and(|(time, _)| time > until_ms) {
+            kept.extend_from_slice(line);
+        }
     }
-    // A purge that comes in between would be lost with the file: only a list of old ones alone goes.
-    if list.iter().all(|(time, _)| *time < before_ms) { fs::remove_file(path(root)) } else { Ok(()) }
+    let beside = root.join(format!("{NAME}.new"));
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?.write_all(&kept)?;
+    fs::rename(beside, path(root))
+}
+
+/// The file's length and last change, by which news of other programs are noticed.
+#[must_use]
+pub fn state(root: &Path) -> (u64, i64) {
+    fs::metadata(path(root)).map_or((0, 0), |file| (file.len(), file.mtime_nsec().wrapping_add(file.mtime().wrapping_mul(1_000_000_000))))
 }
 
 fn path(root: &Path) -> PathBuf {
     root.join(NAME)
 }
 
-fn load(root: &Path) -> Vec<(i64, Box<[u8]>)> {
-    let text = fs::read(path(root)).unwrap_or_default();
-    let mut list: Vec<_> = text.split(|b| *b == b'\n').filter_map(parse).collect();
-    list.sort_by_key(|(time, _)| *time);
-    list
-}
-
-fn parse(line: &[u8]) -> Option<(i64, Box<[u8]>)> {
+fn parse(line: &[u8]) -> Option<(i64, Purge<'_>)> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     let at = memchr::memchr(b' ', line)?;
     let time = i64::try_from(base::text::parse_number(line.get(..at)?)?).ok()?;
-    Some((time, line.get(at + 1..)?.into()))
+    let (letter, name) = match line.get(at + 1..)? {
+        [letter, b' ', name @ ..] => (*letter, name),
+        _ => return None,
+    };
+    let target = match letter.to_ascii_uppercase() {
+        b'K' => Target::Key(name),
+        b'P' => Target::Prefix(name),
+        b'T' => Target::Tag(name),
+        _ => return None,
+    };
+    Some((time, Purge { target, soft: letter.is_ascii_lowercase() }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn root(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("purges-{name}-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        root
+    }
+
+    const HARD: fn(Target<'_>) -> Purge<'_> = |target| Purge { target, soft: false };
+    const HEAD: &[u8] = b"200 OK\r\nCache-Tag: red, blue\r\n";
+
     #[test]
     fn a_purge_covers_what_was_there_before_it() {
-        let root = std::env::temp_dir().join(format!("purges-{}", std::process::id()));
-        fs::create_dir_all(&root).unwrap();
+        let root = root("cover");
         let purges = Purges::default();
-        assert!(!purges.cover(&root, 0, b"/a/b", 5));
-        add(&root, 10, b"/a/").unwrap();
-        assert!(!purges.cover(&root, 0, b"/a/b", 5), "not told yet");
-        assert!(purges.cover(&root, 1, b"/a/b", 5) && purges.cover(&root, 1, b"/a/b", 10));
-        assert!(!purges.cover(&root, 1, b"/a/b", 11) && !purges.cover(&root, 1, b"/b", 5));
-        add(&root, 20, b"").unwrap();
-        assert!(purges.cover(&root, 2, b"/b", 5));
+        let cover = |number, key: &[u8], stored| purges.cover(&root, number, key, HEAD, stored);
+        assert_eq!(cover(0, b"/a/b", 5), Cover::None);
+        add(&root, 10, &HARD(Target::Prefix(b"/a/"))).unwrap();
+        assert_eq!(cover(0, b"/a/b", 5), Cover::None, "not told yet");
+        assert_eq!((cover(1, b"/a/b", 5), cover(1, b"/a/b", 10)), (Cover::Hard, Cover::Hard));
+        assert_eq!((cover(1, b"/a/b", 11), cover(1, b"/b", 5)), (Cover::None, Cover::None));
+        add(&root, 20, &HARD(Target::Tag(b"blue"))).unwrap();
+        add(&root, 30, &Purge { target: Target::Key(b"/b"), soft: true }).unwrap();
+        assert_eq!((cover(2, b"/b", 5), cover(2, b"/b", 25), cover(2, b"/c", 25)), (Cover::Hard, Cover::Soft(30), Cover::None));
+        assert_eq!(purges.cover(&root, 2, b"/c", b"200 OK\r\nCache-Tag: green\r\n", 5), Cover::None);
+        assert!(add(&root, 40, &HARD(Target::Key(b"a\nb"))).is_err());
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_and_the_rest_stays() {
+        let root = root("forget");
+        for (time, prefix) in [(10, b"/a"), (20, b"/b")] {
+            add(&root, time, &HARD(Target::Prefix(prefix))).unwrap();
+        }
+        let purges = Purges::default();
+        assert_eq!(purges.cover(&root, 0, b"/a", HEAD, 5), Cover::Hard);
         forget(&root, 15).unwrap();
-        assert!(Purges::default().cover(&root, 2, b"/a/b", 5));
-        forget(&root, 30).unwrap();
-        assert!(!Purges::default().cover(&root, 2, b"/a/b", 5));
+        add(&root, 30, &HARD(Target::Prefix(b"/c"))).unwrap();
+        for purges in [purges, Purges::default()] {
+            let cover = |key: &[u8]| purges.cover(&root, 1, key, HEAD, 5);
+            assert_eq!((cover(b"/a"), cover(b"/b"), cover(b"/c")), (Cover::None, Cover::Hard, Cover::Hard));
+        }
         fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -25,6 +25,7 @@ pub struct Draft {
     head: Head,
     start: u64,
     written: u64,
+    sum: crc32fast::Hasher,
     kept: bool,
 }
 
@@ -86,7 +87,7 @@ impl Shelf {
             other => other?,
         };
         let start = head.body_start() as u64;
-        Ok(Draft { path, file, head, start, written: 0, kept: false })
+        Ok(Draft { path, file, head, start, written: 0, sum: crc32fast::Hasher::new(), kept: false })
     }
 
     /// Writes a new head over one of the same size.
@@ -100,6 +101,13 @@ impl Shelf {
         file.write_all_at(&bytes, 0)
     }
 
+    /// All its files, read directory by directory.
+    #[must_use]
+    pub fn files(&self) -> Files<'_> {
+        let depth = self.levels.iter().filter(|level| **level > 0).count();
+        Files { shelf: self, depth, open: vec![(self.root.clone(), 0)], current: None }
+    }
+
     /// Removes a file. That it was gone already is fine.
     ///
     /// # Errors
@@ -108,6 +116,49 @@ impl Shelf {
         match fs::remove_file(self.path(digest)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
+        }
+    }
+}
+
+/// The files of a shelf, on the way.
+pub struct Files<'a> {
+    shelf: &'a Shelf,
+    depth: usize,
+    open: Vec<(PathBuf, usize)>,
+    current: Option<(fs::ReadDir, usize)>,
+}
+
+impl Iterator for Files<'_> {
+    type Item = (Digest, PathBuf);
+
+    fn next(&mut self) -> Option<(Digest, PathBuf)> {
+        self.next_beside(|_, _| ())
+    }
+}
+
+impl Files<'_> {
+    /// The next file of an answer; `other` gets the names and paths of files that are none.
+    pub fn next_beside(&mut self, other: impl Fn(&[u8], &Path)) -> Option<(Digest, PathBuf)> {
+        loop {
+            let Some((entries, depth)) = &mut self.current else {
+                let (directory, depth) = self.open.pop()?;
+                self.current = fs::read_dir(directory).ok().map(|entries| (entries, depth));
+                continue;
+            };
+            let Some(entry) = entries.next() else {
+                self.current = None;
+                continue;
+            };
+            let Ok((entry, kind)) = entry.and_then(|entry| entry.file_type().map(|kind| (entry, kind))) else { continue };
+            if kind.is_dir() && *depth < self.depth {
+                self.open.push((entry.path(), *depth + 1));
+            } else if kind.is_file() {
+                let (name, path) = (entry.file_name(), entry.path());
+                match key::parse_name(name.as_encoded_bytes()).filter(|digest| path == self.shelf.path(digest)) {
+                    Some(digest) => return Some((digest, path)),
+                    None => other(name.as_encoded_bytes(), &path),
+                }
+            }
         }
     }
 }
@@ -147,6 +198,12 @@ pub fn blocks(file: &fs::Metadata) -> u64 {
 }
 
 impl Draft {
+    /// What the file will say before its body.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// Appends bytes of the body.
     ///
     /// # Errors
@@ -154,6 +211,7 @@ impl Draft {
     pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
         self.file.write_all_at(data, self.start + self.written)?;
         self.written += data.len() as u64;
+        self.sum.update(data);
         Ok(())
     }
 
@@ -163,6 +221,7 @@ impl Draft {
     /// Those of `write(2)` and `rename(2)`.
     pub fn keep(mut self, shelf: &Shelf, digest: &Digest) -> io::Result<u64> {
         self.head.length = self.written;
+        self.head.body_sum = self.sum.clone().finalize();
         let mut bytes = Vec::new();
         self.head.write(&mut bytes);
         self.file.write_all_at(&bytes, 0)?;

@@ -31,6 +31,7 @@ pub mod path;
 pub mod permissions;
 pub mod program;
 pub mod protocols;
+pub mod purging;
 pub mod request;
 pub mod resolving;
 pub mod response;

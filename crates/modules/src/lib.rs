@@ -51,6 +51,7 @@ pub mod mirror;
 pub mod not_modified;
 pub mod random_index;
 pub mod range;
+pub mod srcache;
 pub mod ssi;
 pub mod static_files;
 pub mod sub_filter;

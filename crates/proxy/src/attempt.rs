@@ -310,6 +310,9 @@ impl<'a> Attempt<'a> {
         let asked =
             Question { encoded: &exchange.encoded, written: &scratch.out, limit: route.plan.buffer_size, unwrapped: &scratch.unwrapped };
         route.dialect.answered(&request, scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
+        if let Some(outdating) = &self.exchange.outdating {
+            outdating.answered(&request, answer.status);
+        }
         if self.exchange.has_stale()
             && let Some(outcome) = Box::pin(serve::instead(self.exchange, answer.status)).await
         {

@@ -1,6 +1,7 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
 use crate::caching::find::Caching;
+use crate::caching::outdating::Outdating;
 use crate::connection::Key;
 use crate::dialect::{Encoded, Job, Keeping, Sent};
 use crate::queue::{Queue, Unserved};
@@ -61,6 +62,8 @@ pub struct Exchange {
     pub cookie: Vec<u8>,
     /// Its dealings with a cache.
     pub caching: Option<Box<Caching>>,
+    /// What it makes outdated there.
+    pub outdating: Option<Outdating>,
 }
 
 impl Exchange {

@@ -82,6 +82,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         stale: false,
         cookie: Vec::new(),
         caching: None,
+        outdating: None,
     };
     // Boxed, as every request's future would have room for it otherwise.
     let cached = if exchange.route.plan.caching.is_some() { Box::pin(look::look(&mut exchange, again)).await } else { None };

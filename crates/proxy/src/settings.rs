@@ -309,14 +309,28 @@ impl Plan {
 }
 
 impl Family {
+    fn check_store(&self, prefix: &str) -> Result<(), String> {
+        match self.store.target {
+            Some(Some(_)) if self.caching.has_cache() => {
+                Err(format!("\"{prefix}_cache\" directive is incompatible with \"{prefix}_store\""))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What stays behind. Who counts an answer's age needs its date.
+    fn hidden(&self, hide: &[&str]) -> Hidden {
+        let dated = self.caching.rfc9111 == Some(true);
+        let unasked: Vec<&str> = hide.iter().copied().filter(|name| !dated || *name != "Date").collect();
+        Hidden::new(&unasked, self.hide_headers.as_deref(), self.pass_headers.as_deref())
+    }
+
     /// The merged settings with nginx's defaults; `hide` are the names that the protocol hides unasked.
     ///
     /// # Errors
     /// nginx's texts for sizes that contradict each other.
     pub fn plan(&self, prefix: &str, hide: &[&str]) -> Result<Plan, String> {
-        if self.caching.has_cache() && matches!(self.store.target, Some(Some(_))) {
-            return Err(format!("\"{prefix}_cache\" directive is incompatible with \"{prefix}_store\""));
-        }
+        self.check_store(prefix)?;
         let (count, size) = self.buffers.unwrap_or((default::BUFFERS, default::PAGE));
         let buffer_size = self.buffer_size.unwrap_or(default::PAGE);
         let largest = size.max(buffer_size);
@@ -345,11 +359,11 @@ impl Family {
                 "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
             ));
         }
-        let hidden = Hidden::new(hide, self.hide_headers.as_deref(), self.pass_headers.as_deref());
+        let hidden = self.hidden(hide);
         let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
             pass_server: passes(Known::Server, "Server"),
-            pass_date: passes(Known::Date, "Date"),
+            pass_date: self.caching.rfc9111 != Some(true) && passes(Known::Date, "Date"),
             buffering: self.buffering.unwrap_or(true),
             request_buffering: self.request_buffering.unwrap_or(true),
             ignore_client_abort: self.ignore_client_abort.unwrap_or(false),

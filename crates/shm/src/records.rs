@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Words before the records that belong to all of them.
-const HEADER: usize = 8;
+pub const HEADER: usize = 16;
+/// Where these words stand, in bytes from the zone's beginning.
+pub const START: usize = FREE_FOR_USE;
 
 /// The zone as a row of records.
 #[derive(Debug)]

@@ -77,7 +77,7 @@ impl Reader<'_> {
     fn month(&mut self) -> Option<i64> {
         let (name, rest) = self.0.split_at_checked(3)?;
         self.0 = rest;
-        let at = MONTHS.iter().position(|month| month.as_slice() == name)?;
+        let at = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
         i64::try_from(at + 1).ok()
     }
 

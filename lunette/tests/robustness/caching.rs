@@ -100,6 +100,31 @@ fn damaged_and_foreign_files_are_misses() {
     }
 }
 
+/// A body of the right length with other bytes: found by its checksum where the server has not written it itself a moment ago.
+#[test]
+fn damaged_bodies_are_misses() {
+    let mut site = Site::start("");
+    for (name, length) in [("large", LARGE), ("small", 1000)] {
+        let body = "0123456789".repeat(length / 10);
+        site.prefix.write(&format!("html/{name}"), &body);
+        for at in [0, length / 2, length - 1] {
+            assert_eq!(site.get(&format!("/{name}")).text(), body);
+            let path = site.files().pop().unwrap();
+            let mut damaged = fs::read(&path).unwrap();
+            let start = damaged.len() - length;
+            damaged[start + at] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            site.again();
+            let answer = site.get(&format!("/{name}"));
+            assert_eq!((answer.status, status(&answer), answer.text() == body), (200, "MISS", true), "{name}, byte {at}");
+            assert_eq!(status(&site.get(&format!("/{name}"))), "HIT");
+            site.again();
+            assert_eq!(status(&site.get(&format!("/{name}"))), "HIT");
+        }
+        assert_eq!(site.ask("PURGE", &format!("/{name}"), "").status, 204);
+    }
+}
+
 #[test]
 fn files_of_an_earlier_run_are_found_and_half_ones_are_not() {
     let mut site = Site::start("");

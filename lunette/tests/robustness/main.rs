@@ -12,6 +12,7 @@ mod kept;
 mod leaving;
 mod log_bytes;
 mod lua_faults;
+mod purging;
 mod refused;
 mod repeated;
 #[path = "../rig/mod.rs"]

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod balancer;
 pub mod base64;
+pub mod cache;
 pub mod consts;
 pub mod digest;
 pub mod environment;
@@ -52,6 +53,7 @@ pub fn groups() -> Vec<lua::Group> {
         errlog::group(),
         balancer::group(),
         upstream::group(),
+        cache::group(),
     ]
 }
 

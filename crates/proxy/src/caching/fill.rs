@@ -2,6 +2,7 @@
 
 use crate::caching::find::{Caching, Fetch};
 use crate::caching::plan::is_any_true;
+use crate::caching::rfc;
 use crate::caching::store::Store;
 use crate::dialect::Answer;
 use crate::exchange::Exchange;
@@ -23,8 +24,8 @@ pub struct Filling {
     request: Rc<Request>,
     store: Rc<Store>,
     digest: Digest,
-    /// The key, its version when the upstream was asked, and when that was.
-    asked: (Digest, u64, i64),
+    /// The key, and its version when the upstream was asked.
+    asked: (Digest, u64),
     draft: Option<Draft>,
     /// Held until the file is in its place.
     _fetch: Option<Fetch>,
@@ -34,16 +35,52 @@ pub struct Filling {
 pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Filling> {
     let route = exchange.route.clone();
     let request = exchange.request.clone();
-    let ignored = route.plan.uncounted();
-    let head = exchange.record.head.borrow();
-    let lines = exchange.record.lines.borrow();
     let to_head = exchange.encoded.to_head;
-    let caching = exchange.caching.as_mut()?;
-    let mut fetch = caching.fetch.take();
+    let mut fetch = exchange.caching.as_mut()?.fetch.take();
+    let caching = exchange.caching.as_ref()?;
     if !caching.cacheable || !buffering || answer.tunnel || is_any_true(&caching.plan.no_cache, &request) {
         return None;
     }
+    let mut file = if caching.plan.rfc9111 { rfc::describe(exchange, caching, answer)? } else { describe(exchange, caching, answer)? };
+    let head = exchange.record.head.borrow();
+    let lines = exchange.record.lines.borrow();
+    let value = |known| lines.iter().find(|line| line.known == known).map(|line| line.value.of(&head));
+    let whole = matches!(answer.status, 200 | 206);
+    file.variant = if file.vary.is_empty() { Digest::default() } else { caching.variant(&request, &file.vary) };
+    // A variant goes where it was looked for; whatever is not that belongs to the key itself.
+    let digest = if !file.vary.is_empty() && file.variant == caching.digest { file.variant } else { caching.main };
+    file.stored_ms = caching.asked_ms;
+    file.born_ms = caching.born_ms.unwrap_or(caching.asked_ms);
+    file.last_modified = value(Known::LastModified).filter(|_| whole).and_then(wire::date::parse).unwrap_or(-1);
+    file.status = answer.status;
+    file.to_head = to_head;
+    file.key.clone_from(&caching.key);
+    file.etag = value(Known::Etag).filter(|_| whole).unwrap_or_default().to_vec();
+    if file.body_start() > cache::head::LONGEST {
+        return None;
+    }
+    let directory = route.plan.temp_path.as_ref().filter(|_| caching.store.use_temp_path).map(|temp| temp.path.as_path());
+    match caching.store.shelf.draft(&digest, directory, file) {
+        Ok(draft) => Some(Filling {
+            request: request.clone(),
+            store: caching.store.clone(),
+            digest,
+            asked: (caching.main, caching.version),
+            draft: Some(draft),
+            _fetch: fetch.take(),
+        }),
+        Err(error) => {
+            log_request!(request, Level::Crit, "open() of a cache file failed {}", errno::describe(&error));
+            None
+        }
+    }
+}
+
+/// What an answer's file says of it, if it may be kept.
+fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
+    let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     let now = clock::now().sec;
+    let ignored = exchange.route.plan.uncounted();
     let mut judged = judge(lines.iter().map(|line| (line.known, line.value.of(&head))), ignored, now);
     if !settle(caching, answer.status, &mut judged, now) {
         return None;
@@ -55,46 +92,8 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
             text.extend_from_slice(part);
         }
     }
-    let value = |known| lines.iter().find(|line| line.known == known).map(|line| line.value.of(&head));
-    let whole = matches!(answer.status, 200 | 206);
-    let variant = if judged.vary.is_empty() { Digest::default() } else { caching.variant(&request, &judged.vary) };
-    // A variant goes where it was looked for; whatever is not that belongs to the key itself.
-    let digest = if !judged.vary.is_empty() && variant == caching.digest { variant } else { caching.main };
-    let file = Head {
-        stored_ms: caching.asked_ms,
-        born_ms: caching.born_ms.unwrap_or(caching.asked_ms),
-        valid: judged.valid,
-        updating: judged.updating,
-        error: judged.error,
-        date: now,
-        last_modified: value(Known::LastModified).filter(|_| whole).and_then(wire::date::parse).unwrap_or(-1),
-        length: 0,
-        status: answer.status,
-        to_head,
-        variant,
-        key: caching.key.clone(),
-        vary: judged.vary,
-        etag: value(Known::Etag).filter(|_| whole).unwrap_or_default().to_vec(),
-        text,
-    };
-    if file.body_start() > cache::head::LONGEST {
-        return None;
-    }
-    let directory = route.plan.temp_path.as_ref().filter(|_| caching.store.use_temp_path).map(|temp| temp.path.as_path());
-    match caching.store.shelf.draft(&digest, directory, file) {
-        Ok(draft) => Some(Filling {
-            request: request.clone(),
-            store: caching.store.clone(),
-            digest,
-            asked: (caching.main, caching.version, caching.asked_ms),
-            draft: Some(draft),
-            _fetch: fetch.take(),
-        }),
-        Err(error) => {
-            log_request!(request, Level::Crit, "open() of a cache file failed {}", errno::describe(&error));
-            None
-        }
-    }
+    let Judgement { valid, updating, error, vary, .. } = judged;
+    Some(Head { valid, updating, error, date: now, vary, text, ..Head::default() })
 }
 
 /// Gives an answer its time; false: it has none, or must not be kept.
@@ -147,8 +146,8 @@ impl Filling {
     /// The body is whole: the file takes its place.
     pub fn keep(mut self) {
         let Some(draft) = self.draft.take() else { return };
-        let (main, version, asked_ms) = self.asked;
-        if Caching::is_outdated(&self.store, &main, version, asked_ms) {
+        let (main, version) = self.asked;
+        if Caching::is_outdated(&self.store, &main, version, draft.head()) {
             return;
         }
         let blocks = match draft.keep(&self.store.shelf, &self.digest) {

@@ -8,9 +8,11 @@ use crate::caching::stored::Stored;
 use base::clock;
 use base::errno;
 use base::log::Level;
+use cache::directives::Wishes;
 use cache::head::Fault;
+use cache::rfc9111::{self, Use};
 use cache::shelf::Missing;
-use cache::{Digest, Entry, Head, Phase, key};
+use cache::{Cover, Digest, Entry, Head, Phase, key};
 use http::{Method, Request, log_request};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -54,6 +56,8 @@ pub struct Caching {
     pub main: Digest,
     /// The digest of the variant, or that of the key.
     pub digest: Digest,
+    /// What the request wants of caches, where RFC 9111 has a say.
+    pub wishes: Option<Wishes>,
     /// The answer may be kept.
     pub cacheable: bool,
     /// This request fetches it.
@@ -79,7 +83,9 @@ impl Caching {
         let facts = Facts::of(request);
         facts.key.borrow_mut().extend_from_slice(&key);
         let memory = request.worker.state::<Memory>();
+        let wishes = plan.rfc9111.then(|| Wishes::of(request.headers.borrow().get_all(b"Cache-Control")));
         Caching {
+            wishes,
             plan,
             store,
             facts,
@@ -128,6 +134,25 @@ impl Caching {
         Found::None
     }
 
+    /// What may be done with a stored answer now.
+    #[must_use]
+    pub fn judge(&self, stored: &Stored) -> Use {
+        let now = clock::now().sec;
+        match &self.wishes {
+            Some(wishes) => rfc9111::usable(&stored.head, wishes, now),
+            None if stored.head.valid >= now => Use::Fresh,
+            None => Use::Expired,
+        }
+    }
+
+    /// Whether a stored answer may be given for a reason of the configuration's though it is not fresh.
+    #[must_use]
+    pub fn may_give_stale(&self, stored: &Stored) -> bool {
+        self.wishes.is_none_or(|wishes| {
+            !stored.head.must_revalidate && rfc9111::usable(&stored.head, &wishes, clock::now().sec) != Use::Unconfirmed
+        })
+    }
+
     /// The digest of the variant of this request.
     #[must_use]
     pub fn variant(&self, request: &Request, vary: &[u8]) -> Digest {
@@ -141,13 +166,14 @@ impl Caching {
         let entry = index.look(&self.digest, now);
         match entry {
             Some(entry) if entry.exists => match self.open(request, &entry) {
-                Some(stored) if !self.store.is_purged(&self.key, stored.head.stored_ms) => return Found::Answer(stored),
-                found => {
-                    index.remove(&self.digest);
-                    if found.is_some() {
+                Some(stored) => match self.unpurged(stored) {
+                    Some(stored) => return Found::Answer(stored),
+                    None => {
+                        index.remove(&self.digest);
                         self.store.drop_files(request, &[self.digest]);
                     }
-                }
+                },
+                None => drop(index.remove(&self.digest)),
             },
             Some(entry) if entry.error != 0 && entry.valid >= now => return Found::Error(entry.error),
             _ if index.phase() == Phase::Cold => {
@@ -169,13 +195,25 @@ impl Caching {
     /// A file that the loader has not come to yet.
     fn open_unknown(&self, request: &Request, now: i64) -> Option<Rc<Stored>> {
         let (file, head) = self.read(request)?;
-        if self.store.is_purged(&self.key, head.stored_ms) {
+        if self.store.cover(&head) == Cover::Hard {
             return None;
         }
         let blocks = file.metadata().map_or(0, |m| cache::shelf::blocks(&m));
         self.store.index.found(&self.digest, blocks, now);
         let entry = self.store.index.look(&self.digest, now)?;
-        self.take(request, file, head, &entry)
+        self.unpurged(self.take(request, file, head, &entry)?)
+    }
+
+    /// The answer as purges leave it: not at all, or no longer fresh.
+    fn unpurged(&self, stored: Rc<Stored>) -> Option<Rc<Stored>> {
+        match self.store.cover(&stored.head) {
+            Cover::None => Some(stored),
+            Cover::Hard => None,
+            Cover::Soft(time) => {
+                let valid = stored.head.valid.min(time / 1000 - 1);
+                Some(Rc::new(stored.with_head(Head { valid, ..stored.head.clone() })))
+            }
+        }
     }
 
     fn name(&self) -> (usize, Digest) {
@@ -211,16 +249,39 @@ impl Caching {
     /// Makes an answer of a file; a small one stays in memory.
     fn take(&self, request: &Request, file: File, head: Head, entry: &Entry) -> Option<Rc<Stored>> {
         if head.length > LARGEST {
-            return Stored::on_disk(head, file).map(Rc::new);
+            let stored = Stored::on_disk(head, file)?;
+            return Some(Rc::new(if entry.verified { stored } else { stored.not_yet_verified(entry.version) }));
         }
         let mut bytes = vec![0; usize::try_from(head.length).ok()?];
         if let Err(error) = file.read_exact_at(&mut bytes, head.body_start() as u64) {
             log_request!(request, Level::Crit, "pread() failed {}", errno::describe(&error));
             return None;
         }
+        if crc32fast::hash(&bytes) != head.body_sum {
+            self.complain_of_damage(request);
+            return None;
+        }
         let stored = Rc::new(Stored::in_memory(head, bytes)?);
         self.memory.put(self.name(), entry.version, &stored);
         Some(stored)
+    }
+
+    /// Looks at the body of a large file that an earlier run has left; one that is damaged goes. Files of this run are as they were written.
+    pub async fn verify(&self, request: &Request, stored: &Stored) -> bool {
+        let Some(version) = stored.unverified else { return true };
+        if stored.is_whole().await {
+            self.store.index.verified(&self.digest, version);
+            return true;
+        }
+        self.complain_of_damage(request);
+        self.store.index.remove(&self.digest);
+        self.store.drop_files(request, &[self.digest]);
+        false
+    }
+
+    fn complain_of_damage(&self, request: &Request) {
+        let path = self.store.shelf.path(&self.digest);
+        log_request!(request, Level::Crit, "cache file \"{}\" is damaged", path.display());
     }
 
     /// Tries to take on the fetching of what was looked for.
@@ -235,10 +296,13 @@ impl Caching {
         true
     }
 
-    /// Whether the key was purged since the upstream was asked.
+    /// Whether an answer was purged since the upstream was asked for it.
     #[must_use]
-    pub fn is_outdated(store: &Store, main: &Digest, version: u64, asked_ms: i64) -> bool {
-        store.index.purged_ms() >= asked_ms.max(0).cast_unsigned() && store.index.version(main) != version
+    pub fn is_outdated(store: &Store, main: &Digest, version: u64, head: &Head) -> bool {
+        let asked_ms = head.stored_ms.max(0).cast_unsigned();
+        let by_key = || store.index.version(main) != version;
+        let purged = store.index.purged_ms() >= asked_ms;
+        purged && (by_key() || store.index.forgotten_ms() >= asked_ms || store.cover(head) == Cover::Hard)
     }
 
     /// The upstream is about to be asked.

@@ -1,13 +1,15 @@
 //! Looks after all caches, in one worker: finds the files of an earlier run, removes what is not used and what is too much.
 
-use crate::caching::store::{Caches, Portion, Store};
+use crate::caching::portions::Pace;
+use crate::caching::store::{Caches, Store};
+use crate::caching::sweep::Watch;
 use base::clock;
 use base::log::Level;
 use cache::{Digest, Phase, key};
 use http::Worker;
 use http::module::{Levels, Module};
+use http::purging::Purgeables;
 use std::fs;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ const REST: Duration = Duration::from_secs(1);
 
 fn levels(levels: &mut Levels) {
     levels.main::<Caches>();
+    levels.main::<Purgeables>();
 }
 
 fn start(worker: &Rc<Worker>) {
@@ -34,6 +37,10 @@ fn start(worker: &Rc<Worker>) {
 
 /// Looks after one cache for as long as the worker takes on work and no other has the cache.
 async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
+    let mut watch = Watch::default();
+    if let Ok(directory) = fs::metadata(&store.shelf.root) {
+        store.index.set_home(&directory);
+    }
     loop {
         if worker.exiting.get() {
             // It may serve its last clients for long; the next generation's workers look after the cache.
@@ -41,34 +48,13 @@ async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
             return;
         }
         if store.index.lease() {
+            watch.look(&worker, &store).await;
             if store.index.phase() == Phase::Cold {
                 load(&worker, &store).await;
             }
             manage(&worker, &store).await;
         }
         tokio::time::sleep(REST).await;
-    }
-}
-
-/// The pause after a portion of work, when it is due.
-struct Pace {
-    portion: Portion,
-    done: u64,
-    since: u64,
-}
-
-impl Pace {
-    fn new(portion: Portion) -> Pace {
-        Pace { portion, done: 0, since: clock::monotonic_ms() }
-    }
-
-    async fn step(&mut self) {
-        self.done += 1;
-        if self.done < self.portion.files.max(1) && clock::monotonic_ms().saturating_sub(self.since) < self.portion.threshold {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(self.portion.sleep)).await;
-        (self.done, self.since) = (0, clock::monotonic_ms());
     }
 }
 
@@ -84,30 +70,21 @@ fn is_left_over(name: &[u8]) -> bool {
 /// Finds the files that are there. What is none of ours stays.
 async fn load(worker: &Rc<Worker>, store: &Store) {
     let mut pace = Pace::new(store.loader);
-    let levels = store.shelf.levels.iter().filter(|level| **level > 0).count();
-    let mut open: Vec<(PathBuf, usize)> = vec![(store.shelf.root.clone(), 0)];
     let mut full = false;
-    while let Some((directory, depth)) = open.pop() {
-        let Ok(entries) = fs::read_dir(&directory) else { continue };
-        for entry in entries.flatten() {
-            if worker.exiting.get() {
-                return;
-            }
-            let name = entry.file_name();
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() && depth < levels {
-                open.push((entry.path(), depth + 1));
-            } else if metadata.is_file()
-                && let Some(digest) = key::parse_name(name.as_encoded_bytes())
-                && entry.path() == store.shelf.path(&digest)
-            {
-                full |= !store.index.found(&digest, cache::shelf::blocks(&metadata), clock::now().sec);
-                pace.step().await;
-            } else if metadata.is_file() && is_left_over(name.as_encoded_bytes()) {
-                // It may be gone already.
-                let _ = fs::remove_file(entry.path());
-            }
+    let mut files = store.shelf.files();
+    while let Some((digest, path)) = files.next_beside(|name, path| {
+        if is_left_over(name) {
+            // It may be gone already.
+            let _ = fs::remove_file(path);
         }
+    }) {
+        if worker.exiting.get() {
+            return;
+        }
+        if let Ok(metadata) = fs::symlink_metadata(&path) {
+            full |= !store.index.found(&digest, cache::shelf::blocks(&metadata), clock::now().sec);
+        }
+        pace.step().await;
     }
     if full {
         worker.log.log(Level::Alert, 0, format_args!("could not allocate node in cache keys zone of \"{}\"", store.shelf.root.display()));

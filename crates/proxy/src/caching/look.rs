@@ -2,6 +2,7 @@
 
 use crate::caching::facts::Background;
 use crate::caching::find::{Caching, Found};
+use crate::caching::outdating::Outdating;
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
 use crate::caching::said::UPDATING;
@@ -13,6 +14,7 @@ use crate::route::Route;
 use crate::url::{UriRule, push_uri};
 use base::clock;
 use base::log::Level;
+use cache::rfc9111::Use;
 use http::observers::CacheStatus;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{Outcome, Request};
@@ -34,15 +36,20 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
         Err(outcome) => return Some(outcome),
     };
     let request = exchange.request.clone();
-    if !plan.purge.is_empty() && is_any_true(&plan.purge, &request) {
-        return Some(purge::run(&request, &store, &key(exchange, &plan)?));
+    if purge::is_wanted(&request, &plan) {
+        return Some(purge::run(&request, &plan, &store, &key(exchange, &plan)?));
     }
     if !plan.admits(request.method()) {
+        if plan.rfc9111 {
+            exchange.outdating = Outdating::of(&request, store, key(exchange, &plan)?);
+        }
         return None;
     }
     let mut caching = Box::new(Caching::new(&request, plan.clone(), store, key(exchange, &plan)?));
-    if is_any_true(&plan.bypass, &request) {
+    let no_store = caching.wishes.is_some_and(|wishes| wishes.no_store);
+    if no_store || is_any_true(&plan.bypass, &request) {
         caching.facts.status.set(Some(CacheStatus::Bypass));
+        caching.cacheable &= !no_store;
     } else {
         caching.facts.status.set(Some(CacheStatus::Miss));
         let found = find(&mut caching, &request, &exchange.route, again).await;
@@ -55,6 +62,9 @@ pub async fn look(exchange: &mut Exchange, again: Again) -> Option<Outcome> {
             Next::Answer(outcome) => return Some(outcome),
             Next::Ask => {}
         }
+    }
+    if caching.wishes.is_some_and(|wishes| wishes.only_if_cached) {
+        return Some(Outcome::Status(504));
     }
     caching.ask();
     caching.cacheable &= range_fits(&request, &plan);
@@ -73,7 +83,13 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
     let background = request.find_lasting::<Background>().is_some();
     let mut waited = Waiting { began: clock::monotonic_ms(), pause: PAUSE.0 };
     loop {
-        match caching.find(request) {
+        let found = caching.find(request);
+        if let Found::Answer(stored) = &found
+            && !caching.verify(request, stored).await
+        {
+            continue;
+        }
+        match found {
             Found::Error(status) => {
                 caching.facts.status.set(Some(CacheStatus::Hit));
                 return Next::Answer(Outcome::Status(status));
@@ -82,8 +98,12 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
                 caching.cacheable = false;
                 return Next::Ask;
             }
-            Found::Answer(stored) if stored.head.valid >= clock::now().sec => {
-                caching.facts.status.set(Some(CacheStatus::Hit));
+            Found::Answer(stored) if matches!(caching.judge(&stored), Use::Fresh | Use::Stale) => {
+                caching.facts.status.set(if caching.judge(&stored) == Use::Fresh {
+                    Some(CacheStatus::Hit)
+                } else {
+                    Some(CacheStatus::Stale)
+                });
                 return Next::Serve(stored);
             }
             Found::Answer(stored) => return old(caching, request, route, stored, background, again),
@@ -107,12 +127,15 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
 /// An answer that is no longer fresh: who fetches it anew, and who gets it meanwhile.
 fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: Rc<Stored>, background: bool, again: Again) -> Next {
     let until = stored.head.valid.saturating_add(stored.head.updating);
-    let may_give = !background && (caching.plan.use_stale & UPDATING != 0 || until >= clock::now().sec);
+    let within = until >= clock::now().sec;
+    let may_give = !background && caching.may_give_stale(&stored) && (caching.plan.use_stale & UPDATING != 0 || within);
     if may_give && !caching.begin() {
         caching.facts.status.set(Some(CacheStatus::Updating));
         return Next::Serve(stored);
     }
-    if may_give && caching.plan.background_update && update(caching, request, route, again) {
+    // Under RFC 9111 `stale-while-revalidate` is the origin's order, not an allowance.
+    let beside = caching.plan.background_update || (caching.plan.rfc9111 && within);
+    if may_give && beside && update(caching, request, route, again) {
         caching.facts.status.set(Some(CacheStatus::Stale));
         return Next::Serve(stored);
     }
@@ -121,7 +144,7 @@ fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: 
         caching.begin();
     }
     caching.facts.status.set(Some(CacheStatus::Expired));
-    if caching.plan.revalidate {
+    if caching.plan.revalidate || caching.plan.rfc9111 {
         caching.facts.last_modified.set(stored.head.last_modified);
         caching.facts.etag.borrow_mut().clone_from(&stored.head.etag);
     }

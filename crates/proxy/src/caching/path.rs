@@ -7,6 +7,7 @@ use cache::{Index, Policy, Shelf};
 use conf::row::Cx;
 use conf::tree::Error;
 use http::opened::Directories;
+use http::purging::Purgeables;
 use http::root::MainContext;
 use shm::{ClaimError, Zone, Zones};
 use std::path::Path;
@@ -72,8 +73,10 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
         loader: draft.loader,
         manager: draft.manager,
     };
+    let store = Rc::new(store);
+    cx.main::<Purgeables>().add(&name, store.clone());
     // The place was empty a moment ago.
-    let _ = place.store.set(Rc::new(store));
+    let _ = place.store.set(store);
     Ok(())
 }
 

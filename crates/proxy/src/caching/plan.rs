@@ -25,6 +25,14 @@ pub struct CachePlan {
     pub no_cache: Rc<Vec<Complex>>,
     /// `*_cache_purge`
     pub purge: Rc<Vec<Complex>>,
+    /// `*_cache_purge_method`
+    pub purge_method: Option<Rc<[u8]>>,
+    /// `*_cache_purge_tag`
+    pub purge_tag: Rc<Vec<Complex>>,
+    /// `*_cache_purge_soft`
+    pub purge_soft: Rc<Vec<Complex>>,
+    /// `*_cache_rfc9111`
+    pub rfc9111: bool,
     /// `*_cache_use_stale`
     pub use_stale: u32,
     /// `*_cache_background_update`
@@ -65,6 +73,10 @@ impl CachePlan {
             bypass: said.bypass.clone().unwrap_or_default(),
             no_cache: said.no_cache.clone().unwrap_or_default(),
             purge: said.purge.clone().unwrap_or_default(),
+            purge_method: said.purge_method.clone(),
+            purge_tag: said.purge_tag.clone().unwrap_or_default(),
+            purge_soft: said.purge_soft.clone().unwrap_or_default(),
+            rfc9111: said.rfc9111.unwrap_or(false),
             use_stale: said.use_stale.unwrap_or(0),
             background_update: said.background_update.unwrap_or(false),
             lock: said.lock.unwrap_or(false),

@@ -1,37 +1,50 @@
-//! `*_cache_purge`: a request removes what it would get.
+//! `*_cache_purge*`: a request removes what it would get, or what has a tag.
 
+use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::store::Store;
-use base::clock;
 use base::errno;
 use base::log::Level;
-use cache::{Digest, key, purges};
+use cache::{Purge, Target, tags};
 use http::{Outcome, Request, log_request};
+use std::io;
 
-/// Removes the answer under a key, or all whose keys begin with what stands before its `*`; 204, or 404 if there is none.
-pub fn run(request: &Request, store: &Store, key: &[u8]) -> Outcome {
-    if let Some(prefix) = key.strip_suffix(b"*") {
-        return by_prefix(request, store, prefix);
-    }
-    let digest = key::digest(key);
-    let existed = has_file(store, &digest, key);
-    let mut gone = vec![digest];
-    store.index.purge(&digest, clock::epoch_ms(), &mut gone);
-    store.drop_files(request, &gone);
-    Outcome::Status(if existed { 204 } else { 404 })
+/// Whether a request purges.
+#[must_use]
+pub fn is_wanted(request: &Request, plan: &CachePlan) -> bool {
+    let by_method = plan.purge_method.as_deref().is_some_and(|name| *request.line.borrow().method_name == *name);
+    by_method || (!plan.purge.is_empty() && is_any_true(&plan.purge, request))
 }
 
-fn by_prefix(request: &Request, store: &Store, prefix: &[u8]) -> Outcome {
-    let now_ms = clock::epoch_ms();
-    let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
-    if let Err(error) = purges::add(&store.shelf.root, now, prefix) {
-        let root = store.shelf.root.display();
-        log_request!(request, Level::Crit, "writing a purge to \"{root}\" failed {}", errno::describe(&error));
-        return Outcome::Status(500);
+/// Purges by the tags that the location says, or else by key: one that ends in `*` is a prefix. 204, or 404 if nothing has the key.
+pub fn run(request: &Request, plan: &CachePlan, store: &Store, key: &[u8]) -> Outcome {
+    let soft = is_any_true(&plan.purge_soft, request);
+    let mut list = Vec::new();
+    for value in plan.purge_tag.iter() {
+        list.extend_from_slice(&value.to_vec(request));
+        list.push(b' ');
     }
-    store.index.add_purge(now_ms);
-    Outcome::Status(204)
+    let purged = if list.trim_ascii().is_empty() {
+        let target = key.strip_suffix(b"*").map_or(Target::Key(key), Target::Prefix);
+        store.purge(&Purge { target, soft })
+    } else {
+        by_tags(store, &list, soft)
+    };
+    match purged {
+        Ok(existed) => Outcome::Status(if existed { 204 } else { 404 }),
+        Err(error) => {
+            let root = store.shelf.root.display();
+            log_request!(request, Level::Crit, "writing a purge to \"{root}\" failed {}", errno::describe(&error));
+            Outcome::Status(500)
+        }
+    }
 }
 
-fn has_file(store: &Store, digest: &Digest, key: &[u8]) -> bool {
-    store.shelf.open(digest, key).is_ok_and(|(_, head)| !store.is_purged(key, head.stored_ms))
+fn by_tags(store: &Store, list: &[u8], soft: bool) -> io::Result<bool> {
+    let mut purged = Ok(true);
+    tags::each_of_list(list, &mut |tag| {
+        if let Err(error) = store.purge(&Purge { target: Target::Tag(tag), soft }) {
+            purged = Err(error);
+        }
+    });
+    purged
 }

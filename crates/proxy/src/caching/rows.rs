@@ -58,6 +58,19 @@ pub fn rows<T: Caching>() -> Vec<Row> {
             let value = predicates(cx)?;
             cx.once(&mut cx.location::<T>().said().purge, value)
         }),
+        Row::new(n("cache_purge_method"), ALL, Arity::exactly(1), "The method of requests that remove what they would get.", |cx| {
+            let value = Rc::from(cx.arg(0));
+            cx.once(&mut cx.location::<T>().said().purge_method, value)
+        }),
+        Row::new(n("cache_purge_tag"), ALL, Arity::AtLeast(1), "Tags of the answers that such a request removes.", |cx| {
+            let value = predicates(cx)?;
+            cx.once(&mut cx.location::<T>().said().purge_tag, value)
+        }),
+        Row::new(n("cache_purge_soft"), ALL, Arity::AtLeast(1), "When a purge leaves answers that are not fresh.", |cx| {
+            let value = predicates(cx)?;
+            cx.once(&mut cx.location::<T>().said().purge_soft, value)
+        }),
+        row::flag::<T>(n("cache_rfc9111"), ALL, "Keeps and gives answers by the rules of RFC 9111.", |t| &mut t.said().rfc9111),
         row::number::<T>(n("cache_min_uses"), ALL, "Requests for an answer before it is kept.", |t| &mut t.said().min_uses),
         row::flag::<T>(n("cache_background_update"), ALL, "Fetches anew while the old answer is given.", |t| {
             &mut t.said().background_update

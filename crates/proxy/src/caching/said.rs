@@ -52,6 +52,14 @@ pub struct Said {
     pub no_cache: Option<Rc<Vec<Complex>>>,
     /// `*_cache_purge`
     pub purge: Option<Rc<Vec<Complex>>>,
+    /// `*_cache_purge_method`
+    pub purge_method: Option<Rc<[u8]>>,
+    /// `*_cache_purge_tag`
+    pub purge_tag: Option<Rc<Vec<Complex>>>,
+    /// `*_cache_purge_soft`
+    pub purge_soft: Option<Rc<Vec<Complex>>>,
+    /// `*_cache_rfc9111`
+    pub rfc9111: Option<bool>,
     /// `*_cache_use_stale`
     pub use_stale: Option<u32>,
     /// `*_cache_background_update`
@@ -81,7 +89,7 @@ impl Said {
     pub fn inherit(&mut self, parent: &Said) {
         conf::inherit!(
             self, parent;
-            zone, key, valid, methods, min_uses, bypass, no_cache, purge, use_stale, background_update, lock, lock_timeout, lock_age,
+            zone, key, valid, methods, min_uses, bypass, no_cache, purge, purge_method, purge_tag, purge_soft, rfc9111, use_stale, background_update, lock, lock_timeout, lock_age,
             revalidate, convert_head, max_range_offset
         );
     }

@@ -1,5 +1,6 @@
 //! A stored answer on its way to the client.
 
+use crate::caching::rfc;
 use crate::caching::stored::Stored;
 use crate::dialect::{Answer, Framing};
 use crate::exchange::Exchange;
@@ -33,6 +34,13 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     };
     headers::copy(request, route, record, &answer);
     own(request);
+    if exchange.caching.as_ref().is_some_and(|caching| caching.plan.rfc9111) {
+        let age = cache::rfc9111::current_age(&stored.head, clock::now().sec);
+        let mut response = request.response.borrow_mut();
+        response.headers.set(b"Age", age.to_string().as_bytes());
+        // All of it is here, whatever the upstream can do.
+        response.allow_ranges |= stored.head.status == 200;
+    }
     request.action.set("sending to client");
     let sent = request.send_header().finish().await;
     if sent != Outcome::Ok || request.flags.header_only.get() {
@@ -54,7 +62,7 @@ pub fn own(request: &Request) {
 }
 
 /// The old answer in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
-/// `answered` by `stale-if-error` too.
+/// `answered`, or with an error of its own, by `stale-if-error` too.
 pub async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
     let stored = may_rescue(exchange, condition, answered)?;
     Some(serve(exchange, &stored).await)
@@ -63,8 +71,10 @@ pub async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Opti
 fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<Stored>> {
     let caching = exchange.caching.as_ref()?;
     let stored = caching.stale.clone()?;
-    let still = !answered && stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
-    if caching.plan.use_stale & condition == 0 && !still {
+    // RFC 5861 counts these answers as errors.
+    let failed = !answered || condition & (next::HTTP_500 | next::HTTP_502 | next::HTTP_503 | next::HTTP_504) != 0;
+    let still = failed && stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
+    if (caching.plan.use_stale & condition == 0 && !still) || !caching.may_give_stale(&stored) {
         return None;
     }
     caching.facts.status.set(Some(CacheStatus::Stale));
@@ -84,8 +94,12 @@ async fn confirm(exchange: &Exchange) -> Option<Outcome> {
 }
 
 fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
-    let caching = exchange.caching.as_ref().filter(|caching| caching.plan.revalidate)?;
+    let caching = exchange.caching.as_ref().filter(|caching| caching.plan.revalidate || caching.plan.rfc9111)?;
     let old = caching.stale.clone()?;
+    if caching.plan.rfc9111 {
+        caching.facts.status.set(Some(http::observers::CacheStatus::Revalidated));
+        return rfc::refresh(exchange, caching, &old).inspect(|fresh| caching.note(fresh));
+    }
     let now = clock::now().sec;
     caching.facts.status.set(Some(CacheStatus::Revalidated));
     let ignored = exchange.route.plan.uncounted();
@@ -105,6 +119,8 @@ fn confirmed(exchange: &Exchange) -> Option<Rc<Stored>> {
     }
     let mut head = old.head.clone();
     (head.valid, head.updating, head.error, head.date) = (judged.valid, judged.updating, judged.error, now);
+    // A soft purge from before the upstream was asked has had its effect.
+    head.stored_ms = caching.asked_ms;
     if let Err(error) = caching.store.shelf.rewrite_head(&caching.digest, &head) {
         let path = caching.store.shelf.path(&caching.digest);
         log_request!(exchange.request, Level::Crit, "write() \"{}\" failed {}", path.display(), base::errno::describe(&error));

@@ -1,12 +1,15 @@
 //! One cache: its files, its keys in shared memory, and how it is looked after.
 
+use base::clock;
 use base::log::Level;
-use cache::purges::Purges;
-use cache::{Digest, Index, Shelf};
+use cache::purges::{self, Purges};
+use cache::{Cover, Digest, Head, Index, Purge, Shelf, Target, key};
 use conf::scope::Config;
 use http::Request;
 use http::log_request;
+use http::purging::Purgeable;
 use std::cell::OnceCell;
+use std::io;
 use std::rc::Rc;
 
 /// What owns the zones of caches.
@@ -30,7 +33,7 @@ pub struct Store {
     pub shelf: Shelf,
     /// Its keys.
     pub index: Index,
-    /// Its purges by prefix, as this process knows them.
+    /// The purges in its list, as this process knows them.
     pub purges: Purges,
     /// New files are written where the upstream's temporary files are.
     pub use_temp_path: bool,
@@ -45,10 +48,46 @@ pub struct Store {
 }
 
 impl Store {
-    /// Whether a purge by prefix covers what was stored under a key.
+    /// What purges say of a stored answer.
     #[must_use]
-    pub fn is_purged(&self, key: &[u8], stored_ms: i64) -> bool {
-        self.purges.cover(&self.shelf.root, self.index.purges(), key, stored_ms)
+    pub fn cover(&self, head: &Head) -> Cover {
+        self.purges.cover(&self.shelf.root, self.index.purges(), &head.key, &head.text, head.stored_ms)
+    }
+
+    /// Purges what is meant, in all workers at once; whether there was something, as far as that is known.
+    ///
+    /// # Errors
+    /// The purge could not be written down.
+    pub fn purge(&self, purge: &Purge<'_>) -> io::Result<bool> {
+        let now_ms = clock::epoch_ms();
+        if let Purge { target: Target::Key(key), soft: false } = purge {
+            let digest = key::digest(key);
+            let existed = self.has(&digest, key);
+            let mut gone = vec![digest];
+            self.index.purge(&digest, now_ms, &mut gone);
+            // What cannot be removed is covered by the list.
+            let failed = gone.iter().any(|digest| self.shelf.remove(digest).is_err());
+            if failed {
+                self.note_purge(purge, now_ms)?;
+            }
+            return Ok(existed);
+        }
+        let existed = match purge.target {
+            Target::Key(key) => self.has(&key::digest(key), key),
+            Target::Prefix(_) | Target::Tag(_) => true,
+        };
+        self.note_purge(purge, now_ms)?;
+        Ok(existed)
+    }
+
+    fn note_purge(&self, purge: &Purge<'_>, now_ms: u64) -> io::Result<()> {
+        purges::add(&self.shelf.root, i64::try_from(now_ms).unwrap_or(i64::MAX), purge)?;
+        self.index.add_purge(now_ms);
+        Ok(())
+    }
+
+    fn has(&self, digest: &Digest, key: &[u8]) -> bool {
+        self.shelf.open(digest, key).is_ok_and(|(_, head)| self.cover(&head) != Cover::Hard)
     }
 
     /// Removes the files of keys that are gone.
@@ -59,6 +98,12 @@ impl Store {
                 log_request!(request, Level::Crit, "unlink() \"{}\" failed {}", path.display(), base::errno::describe(&error));
             }
         }
+    }
+}
+
+impl Purgeable for Store {
+    fn purge(&self, purge: &Purge<'_>) -> io::Result<bool> {
+        Store::purge(self, purge)
     }
 }
 

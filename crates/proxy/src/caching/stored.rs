@@ -4,8 +4,12 @@ use bytes::Bytes;
 use cache::Head;
 use http::{FilePiece, Piece};
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use wire::h1::header::{HeaderSpan, Rules, parse_section};
+
+/// Bytes of a body that are looked at at a time.
+const PART: usize = 256 * 1024;
 
 /// A stored answer.
 pub struct Stored {
@@ -14,6 +18,10 @@ pub struct Stored {
     /// Its fields, ranges of the head's text.
     pub lines: Vec<HeaderSpan>,
     body: Body,
+    /// Where the body stands in its file.
+    body_start: u64,
+    /// The version of a file whose body nobody has looked at yet.
+    pub unverified: Option<u64>,
 }
 
 enum Body {
@@ -25,13 +33,31 @@ impl Stored {
     /// An answer whose body stays in its file; `None` if its head is none.
     #[must_use]
     pub fn on_disk(head: Head, file: File) -> Option<Stored> {
-        Some(Stored { lines: lines(&head.text)?, head, body: Body::File(Rc::new(file)) })
+        Some(Stored {
+            lines: lines(&head.text)?,
+            body_start: head.body_start() as u64,
+            head,
+            body: Body::File(Rc::new(file)),
+            unverified: None,
+        })
+    }
+
+    /// The same, whose body is to be looked at first.
+    #[must_use]
+    pub fn not_yet_verified(self, version: u64) -> Stored {
+        Stored { unverified: Some(version), ..self }
     }
 
     /// One whose body is here.
     #[must_use]
     pub fn in_memory(head: Head, body: Vec<u8>) -> Option<Stored> {
-        Some(Stored { lines: lines(&head.text)?, head, body: Body::Memory(Bytes::from(body)) })
+        Some(Stored {
+            lines: lines(&head.text)?,
+            body_start: head.body_start() as u64,
+            head,
+            body: Body::Memory(Bytes::from(body)),
+            unverified: None,
+        })
     }
 
     /// Bytes that it takes in memory.
@@ -44,13 +70,32 @@ impl Stored {
         body + self.head.body_start() + self.lines.len() * size_of::<HeaderSpan>() + size_of::<Stored>()
     }
 
+    /// Whether the body in the file is what was written. Others go on meanwhile: it may be long.
+    pub async fn is_whole(&self) -> bool {
+        let Body::File(file) = &self.body else { return true };
+        let mut sum = crc32fast::Hasher::new();
+        let mut part = vec![0; PART.min(usize::try_from(self.head.length).unwrap_or(PART))];
+        let mut done = 0;
+        while done < self.head.length {
+            let left = usize::try_from(self.head.length - done).unwrap_or(PART).min(part.len());
+            let Some(room) = part.get_mut(..left) else { return false };
+            if file.read_exact_at(room, self.body_start + done).is_err() {
+                return false;
+            }
+            sum.update(room);
+            done += left as u64;
+            tokio::task::yield_now().await;
+        }
+        sum.finalize() == self.head.body_sum
+    }
+
     /// Its body.
     #[must_use]
     pub fn piece(&self) -> Piece {
         match &self.body {
             Body::Memory(bytes) => Piece::Bytes(bytes.clone()),
             Body::File(file) => {
-                let start = self.head.body_start() as u64;
+                let start = self.body_start;
                 Piece::File(FilePiece { file: file.clone(), start, end: start + self.head.length })
             }
         }
@@ -62,6 +107,13 @@ impl Stored {
         memchr::memchr(b'\r', &self.head.text).unwrap_or(0)
     }
 
+    /// The same with other fields, behind which the body stands where it did.
+    #[must_use]
+    pub fn renewed(&self, head: Head) -> Option<Stored> {
+        let lines = lines(&head.text)?;
+        Some(Stored { lines, ..self.with_head(head) })
+    }
+
     /// The same with another head of the same size.
     #[must_use]
     pub fn with_head(&self, head: Head) -> Stored {
@@ -69,7 +121,7 @@ impl Stored {
             Body::Memory(bytes) => Body::Memory(bytes.clone()),
             Body::File(file) => Body::File(file.clone()),
         };
-        Stored { head, lines: self.lines.clone(), body }
+        Stored { head, lines: self.lines.clone(), body, body_start: self.body_start, unverified: self.unverified }
     }
 }
 

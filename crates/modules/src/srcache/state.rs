@@ -1,0 +1,47 @@
+//! What is remembered of one request.
+
+use std::cell::{Cell, RefCell};
+
+/// A request that `srcache_*` looks at.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The subrequest that fetches was made.
+    pub(crate) fetched: Cell<bool>,
+    /// The answer comes from there.
+    pub(crate) from_cache: Cell<bool>,
+    /// The answer is copied.
+    pub(crate) storing: Cell<bool>,
+    /// Seconds that it lives.
+    pub(crate) expire: Cell<i64>,
+    /// Head and body so far.
+    pub(crate) text: RefCell<Vec<u8>>,
+    /// Bytes of the head.
+    pub(crate) head: Cell<usize>,
+}
+
+impl State {
+    /// `$srcache_fetch_status`
+    pub(crate) fn fetch_status(&self) -> &'static str {
+        match (self.from_cache.get(), self.fetched.get()) {
+            (true, _) => "HIT",
+            (false, true) => "MISS",
+            (false, false) => "BYPASS",
+        }
+    }
+
+    /// Whether the answer is stored.
+    pub(crate) fn stores(&self) -> bool {
+        self.storing.get()
+    }
+
+    /// `$srcache_expire`
+    pub(crate) fn expire(&self) -> Option<i64> {
+        self.storing.get().then(|| self.expire.get())
+    }
+
+    /// The answer is not stored after all.
+    pub(crate) fn give_up(&self) {
+        self.storing.set(false);
+        self.text.take();
+    }
+}

@@ -1,0 +1,30 @@
+//! Work on many files that leaves time for requests: in portions, with pauses.
+
+use crate::caching::store::Portion;
+use base::clock;
+use std::time::Duration;
+
+/// The pause after a portion of work, when it is due.
+pub struct Pace {
+    portion: Portion,
+    done: u64,
+    since: u64,
+}
+
+impl Pace {
+    /// No pause is due for now.
+    #[must_use]
+    pub fn new(portion: Portion) -> Pace {
+        Pace { portion, done: 0, since: clock::monotonic_ms() }
+    }
+
+    /// One thing more is done.
+    pub async fn step(&mut self) {
+        self.done += 1;
+        if self.done < self.portion.files.max(1) && clock::monotonic_ms().saturating_sub(self.since) < self.portion.threshold {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(self.portion.sleep)).await;
+        (self.done, self.since) = (0, clock::monotonic_ms());
+    }
+}
