@@ -8,8 +8,7 @@ use front::serve::{self, Setup};
 use http::log_files::LogFiles;
 use http::observers::Observers;
 use http::worker::ProcessInfo;
-use http::{Http, Worker};
-use session::Variables;
+use http::{Http, Variables, Worker};
 use shm::Tally;
 use std::rc::Rc;
 

@@ -14,8 +14,7 @@ use http::module::{Attach, Levels, Parts};
 use http::protocols::ServerProtocols;
 use http::root::{Defaults, Paths};
 use http::tls::ServerTls;
-use http::{Complex, Http, Module, Server};
-use session::Variables;
+use http::{Complex, Http, Module, Server, Variables};
 use session::variable::UnknownVariable;
 use std::rc::Rc;
 

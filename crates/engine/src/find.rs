@@ -2,8 +2,7 @@
 
 use http::location::{Found, Location, Locations, Match};
 use http::root::{Endpoint, Names};
-use http::{Request, Server};
-use session::Regex;
+use http::{Regex, Request, Server};
 use std::rc::Rc;
 
 /// The server of `endpoint` for `host`, which is lower-case and without port.

@@ -9,7 +9,7 @@ use conf::tree::Error;
 use http::Module;
 use http::location::Match;
 use http::method::Method;
-use session::{Regex, Variables};
+use http::{Regex, Variables};
 use std::rc::Rc;
 
 /// Rows of the blocks.

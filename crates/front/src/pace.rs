@@ -7,8 +7,7 @@
 use base::clock::Now;
 use base::log::Level;
 use http::core::default;
-use http::{Request, log_request};
-use session::Complex;
+use http::{Complex, Request, log_request};
 use std::cell::Cell;
 
 /// Most of a rest's excess that is made up for, microseconds.

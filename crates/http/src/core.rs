@@ -1,8 +1,8 @@
 //! The values of nginx's core HTTP module, which every part of the server consults.
 
+use crate::{Complex, Regex};
 use base::log::ErrorLog;
 use conf::scope::Config;
-use session::{Complex, Regex};
 use std::path::PathBuf;
 use std::rc::Rc;
 

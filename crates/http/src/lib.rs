@@ -55,5 +55,6 @@ pub use method::Method;
 pub use module::{Attach, Levels, Module};
 pub use request::{Jump, Request};
 pub use root::Http;
-pub use session::{BoxFuture, Complex, Outcome, Phase, Step};
+pub use session::{BoxFuture, Outcome, Phase, Step};
+pub use variables::{Cache, Complex, Regex, Variables};
 pub use worker::{Engine, Worker};

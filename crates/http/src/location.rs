@@ -1,12 +1,13 @@
 //! Servers and locations as requests see them, and the choice of a location for a URI.
 
+use crate::Regex;
 use crate::below::Below;
 use crate::chain::Chain;
 use crate::core::Core;
 use crate::request::Request;
 use conf::configs::ConfMap;
 use foldhash::fast::RandomState;
-use session::{BoxFuture, Outcome, Phase, Regex, Step};
+use session::{BoxFuture, Outcome, Phase, Step};
 use std::collections::HashMap;
 use std::rc::Rc;
 

@@ -1,5 +1,6 @@
 //! How a module joins: its rows, its values, its handlers.
 
+use crate::Variables;
 use crate::chain::Chain;
 use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match, Server};
 use crate::request::Request;
@@ -9,7 +10,7 @@ use conf::configs::{ConfMap, Configs};
 use conf::row::Row;
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
-use session::{BoxFuture, Phase, Step, Variables};
+use session::{BoxFuture, Phase, Step};
 use std::rc::Rc;
 
 /// The configuration types by level.

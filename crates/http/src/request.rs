@@ -1,5 +1,6 @@
 //! A request: one value from its first byte to its log line, whatever protocol brought it.
 
+use crate::Cache;
 use crate::body::{Body, BodyState};
 use crate::connection::{Address, Connection, Wire};
 use crate::contexts::{Contexts, Reuse};
@@ -12,7 +13,7 @@ use crate::root::Http;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
-use session::{Cache, Outcome, Session, Step};
+use session::{Outcome, Session, Step};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -304,11 +305,6 @@ impl Request {
         self.limit_rate.set(None);
     }
 
-    /// The request behind a session, for getters of HTTP variables.
-    pub fn of(session: &dyn Session) -> Option<&Request> {
-        session.as_any().downcast_ref()
-    }
-
     /// The server.
     pub fn server(&self) -> Rc<Server> {
         self.server.borrow().clone()
@@ -483,10 +479,6 @@ macro_rules! log_request {
 }
 
 impl Session for Request {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn cache(&self) -> &Cache {
         &self.cache
     }

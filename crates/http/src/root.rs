@@ -2,9 +2,9 @@
 
 use crate::connection::Address;
 use crate::location::Server;
+use crate::{Regex, Variables};
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
-use session::{Regex, Variables};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;

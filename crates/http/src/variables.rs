@@ -1,18 +1,32 @@
 //! Shorthands to define HTTP variables.
 
 use crate::request::Request;
-use session::Variables;
-use session::variable::Get;
+use session::variable;
 use std::rc::Rc;
+
+/// The variables of requests.
+pub type Variables = session::Variables<Request>;
+/// A complex value of variables of requests.
+pub type Complex = session::Complex<Request>;
+/// A regular expression whose groups become variables of requests.
+pub type Regex = session::Regex<Request>;
+/// A request's values.
+pub type Cache = session::Cache<Request>;
+/// Gives the value of a request's variable.
+pub type Get = variable::Get<Request>;
+/// Assigns to a request's variable.
+pub type SetValue = variable::SetValue<Request>;
+/// A request's variable that was looked up by its name.
+pub type Named = variable::Named<Request>;
 
 /// A getter of a request's variable: appends and answers true, or answers false for "not found".
 pub fn getter(f: impl Fn(&Request, &mut Vec<u8>) -> bool + 'static) -> Get {
-    Rc::new(move |session, out| Request::of(session).is_some_and(|request| f(request, out)))
+    Rc::new(f)
 }
 
 /// Defines a variable of requests.
 pub fn define(variables: &mut Variables, name: &str, flags: u8, f: fn(&Request, &mut Vec<u8>) -> bool) {
-    variables.define(name, flags, getter(f));
+    variables.define(name, flags, Rc::new(f));
 }
 
 /// Defines a family such as `arg_*`; `f` gets the rest of the name.

@@ -6,8 +6,8 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::{Error, FileNames};
 use http::Complex;
+use http::Variables;
 use http::root::MainContext;
-use session::Variables;
 use std::rc::Rc;
 
 /// Longest name of a chunk that is not cut.

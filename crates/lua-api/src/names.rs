@@ -1,8 +1,9 @@
 //! Variables that Lua code has asked for by name: each gets a number, by which the code then asks.
 
 use foldhash::HashMap;
-use session::Session;
-use session::variable::{self, Named};
+use http::Request;
+use http::variables::Named;
+use session::{Session, variable};
 use std::cell::RefCell;
 
 /// Most names that get a number: code may make names without end.
@@ -17,7 +18,7 @@ pub struct Names {
 
 impl Names {
     /// The number of the variable called `name` (lower-case), whether there is one or not. None when there are too many.
-    pub fn number(&self, session: &dyn Session, name: &str) -> Option<usize> {
+    pub fn number(&self, session: &Request, name: &str) -> Option<usize> {
         if let Some(number) = self.numbers.borrow().get(name) {
             return Some(*number);
         }
@@ -32,7 +33,7 @@ impl Names {
     }
 
     /// Appends the value of the variable with this number. False: not found.
-    pub fn get(&self, number: usize, session: &dyn Session, out: &mut Vec<u8>) -> bool {
+    pub fn get(&self, number: usize, session: &Request, out: &mut Vec<u8>) -> bool {
         let named = self.list.borrow().get(number).cloned();
         named.is_some_and(|named| variable::get_named(session, &named, out))
     }

@@ -6,8 +6,7 @@ use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::line::Version;
-use http::{Levels, Module, Request};
-use session::{Regex, Variables};
+use http::{Levels, Module, Regex, Request, Variables};
 use std::rc::Rc;
 
 /// The module; it has no filter of its own.

@@ -10,8 +10,8 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::variables::getter;
-use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
-use session::variable::{self, CHANGEABLE, VarIndex, Variables};
+use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};
+use session::variable::{self, CHANGEABLE, VarIndex};
 use std::rc::Rc;
 
 /// Access by subrequest. In the access phase, behind `auth_basic`.

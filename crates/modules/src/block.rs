@@ -2,7 +2,8 @@
 
 use conf::row::Cx;
 use conf::tree::{Directive, Error};
-use session::variable::{Get, Variables};
+use http::Variables;
+use http::variables::Get;
 
 /// The name in argument `i`, a variable with its `$`.
 ///

@@ -8,8 +8,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::{Attach, Levels, Module, Outcome, Request, Step, log_request};
-use session::Complex;
+use http::{Attach, Complex, Levels, Module, Outcome, Request, Step, log_request};
 use std::io;
 use std::rc::Rc;
 

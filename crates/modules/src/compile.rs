@@ -2,7 +2,7 @@
 
 use conf::row::Cx;
 use conf::tree::Error;
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 
 /// Argument `i` as a value with variables.
 ///

@@ -8,9 +8,8 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
 use conf::tree::{Directive, Error};
 use http::connection::Address;
-use http::{Module, Request};
-use session::Session;
-use session::variable::{self, NO_CACHE, VarIndex, Variables};
+use http::{Module, Request, Variables};
+use session::variable::{self, NO_CACHE, VarIndex};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use table::{Networks, Ranges};
@@ -47,7 +46,7 @@ fn geo(cx: &mut Cx<'_>) -> Result<(), Error> {
         geo.add(cx, directive)?;
     }
     let flags = if geo.volatile { NO_CACHE } else { 0 };
-    block::define(cx, &name, flags, Rc::new(move |session, out| geo.get(session, out)))
+    block::define(cx, &name, flags, Rc::new(move |request, out| geo.get(request, out)))
 }
 
 impl Geo {
@@ -104,9 +103,9 @@ impl Geo {
         })
     }
 
-    fn get(&self, session: &dyn Session, out: &mut Vec<u8>) -> bool {
+    fn get(&self, request: &Request, out: &mut Vec<u8>) -> bool {
         // What has no address is looked up as 255.255.255.255, as in nginx.
-        let ip = self.address(session).and_then(|address| numeric(&address)).unwrap_or(IpAddr::V4(Ipv4Addr::BROADCAST));
+        let ip = self.address(request).and_then(|address| numeric(&address)).unwrap_or(IpAddr::V4(Ipv4Addr::BROADCAST));
         let found = match ip {
             IpAddr::V4(v4) if self.by_ranges => self.ranges.find(v4.to_bits()),
             IpAddr::V6(_) if self.by_ranges => self.ranges.find(u32::MAX),
@@ -118,12 +117,11 @@ impl Geo {
         true
     }
 
-    fn address(&self, session: &dyn Session) -> Option<Address> {
-        let request = Request::of(session)?;
+    fn address(&self, request: &Request) -> Option<Address> {
         let direct = match self.source {
             Some(index) => {
                 let mut text = Vec::new();
-                variable::get_flushed(session, index, &mut text);
+                variable::get_flushed(request, index, &mut text);
                 parse_address(&text)?
             }
             None => request.client.borrow().clone(),

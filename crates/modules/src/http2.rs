@@ -6,8 +6,7 @@ use conf::tree::Error;
 use http::http2::{Http2, Http2Output};
 use http::line::Version;
 use http::protocols::{Protocols, ServerProtocols};
-use http::{Levels, Module};
-use session::Variables;
+use http::{Levels, Module, Variables};
 
 /// HTTP/2.
 pub const MODULE: Module = Module { rows, levels, variables, ..Module::named("v2") };

@@ -11,9 +11,8 @@ use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
 use http::path::MappedPath;
-use http::{Attach, Jump, Levels, Method, Module, Outcome, Phase, Request, Step, log_request};
+use http::{Attach, Complex, Jump, Levels, Method, Module, Outcome, Phase, Request, Step, log_request};
 use nix::errno::Errno;
-use session::Complex;
 use std::rc::Rc;
 
 /// The module; it stands before the listing modules and `static`.

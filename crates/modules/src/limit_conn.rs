@@ -6,8 +6,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Frame;
 use conf::tree::Error;
-use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, log_request};
-use session::Variables;
+use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};
 use shm::{Record, Table};
 use std::rc::Rc;
 
@@ -157,7 +156,7 @@ fn give_back(counts: Vec<Count>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use session::Complex;
+    use http::Complex;
     use shm::Zone;
 
     #[test]

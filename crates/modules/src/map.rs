@@ -7,10 +7,8 @@ use crate::rewrite::{compile, compile_bytes};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::{Directive, Error};
-use http::{Complex, Module};
-use session::Session;
-use session::regex::Regex;
-use session::variable::{NO_CACHE, Variables};
+use http::{Complex, Module, Regex, Request, Variables};
+use session::variable::NO_CACHE;
 use std::cell::Cell;
 use std::rc::Rc;
 use table::{Refused, Table};
@@ -45,7 +43,7 @@ fn map(cx: &mut Cx<'_>) -> Result<(), Error> {
         map.add(cx, directive)?;
     }
     let flags = if map.volatile { NO_CACHE } else { 0 };
-    block::define(cx, &name, flags, Rc::new(move |session, out| map.get(session, out)))
+    block::define(cx, &name, flags, Rc::new(move |request, out| map.get(request, out)))
 }
 
 impl Map {
@@ -90,11 +88,11 @@ impl Map {
         })
     }
 
-    fn get(&self, session: &dyn Session, out: &mut Vec<u8>) -> bool {
+    fn get(&self, request: &Request, out: &mut Vec<u8>) -> bool {
         thread_local!(static BUFFERS: Cell<(Vec<u8>, Vec<u8>)> = const { Cell::new((Vec::new(), Vec::new())) });
         let (mut text, mut lower) = BUFFERS.take();
         text.clear();
-        self.source.eval(session, &mut text);
+        self.source.eval(request, &mut text);
         if self.hostnames && text.last() == Some(&b'.') {
             text.pop();
         }
@@ -106,18 +104,18 @@ impl Map {
             lower.make_ascii_lowercase();
             self.table.find(&lower)
         };
-        let found = exact.or_else(|| self.match_regex(session, &text)).or(self.default.as_ref());
+        let found = exact.or_else(|| self.match_regex(request, &text)).or(self.default.as_ref());
         BUFFERS.set((text, lower));
         if let Some(value) = found {
-            value.eval(session, out);
+            value.eval(request, out);
         }
         true
     }
 
-    fn match_regex(&self, session: &dyn Session, text: &[u8]) -> Option<&Rc<Complex>> {
+    fn match_regex(&self, request: &Request, text: &[u8]) -> Option<&Rc<Complex>> {
         if text.is_empty() {
             return None;
         }
-        self.regexes.iter().find(|(regex, _)| regex.exec(session, text)).map(|(_, value)| value)
+        self.regexes.iter().find(|(regex, _)| regex.exec(request, text)).map(|(_, value)| value)
     }
 }

@@ -8,8 +8,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::connection::Address;
 use http::variables::define;
-use http::{Attach, Levels, Module, Outcome, Phase, Request};
-use session::Variables;
+use http::{Attach, Levels, Module, Outcome, Phase, Request, Variables};
 use std::net::ToSocketAddrs;
 use std::rc::Rc;
 

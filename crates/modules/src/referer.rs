@@ -7,9 +7,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::core::{ServerCore, ServerName};
 use http::variables::getter;
-use http::{Levels, Module, Request};
-use session::Variables;
-use session::regex::Regex;
+use http::{Levels, Module, Regex, Request, Variables};
 use std::rc::Rc;
 
 /// `valid_referers`.

@@ -13,9 +13,9 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::content_type;
 use http::program::{Flow, Program, State};
-use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
+use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};
 use session::complex::Piece;
-use session::variable::{self, CHANGEABLE, Variables, WEAK};
+use session::variable::{self, CHANGEABLE, WEAK};
 use std::rc::Rc;
 use wire::uri::escape::{Class, escape};
 

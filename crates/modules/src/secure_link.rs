@@ -8,9 +8,8 @@ use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
 use http::variables::define;
-use http::{Complex, Levels, Module, Request};
+use http::{Complex, Levels, Module, Request, Variables};
 use md5::{Digest, Md5};
-use session::Variables;
 
 /// Protected links.
 pub const MODULE: Module = Module { rows, levels, variables, ..Module::named("secure_link") };

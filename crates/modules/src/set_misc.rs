@@ -9,8 +9,7 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use functions::Function;
 use http::program::{Flow, Program};
-use http::{Complex, Module};
-use session::Variables;
+use http::{Complex, Module, Variables};
 use session::variable::{self, CHANGEABLE, VarIndex, WEAK};
 use std::cell::Cell;
 

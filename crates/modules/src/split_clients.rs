@@ -25,8 +25,8 @@ fn split(cx: &mut Cx<'_>) -> Result<(), Error> {
     let source = compile(cx, 0)?;
     let name = block::variable_name(cx, 1)?;
     let parts = limits(cx, block::entries(cx))?;
-    let get = move |session: &dyn session::Session, out: &mut Vec<u8>| {
-        let hash = murmur2(&source.to_vec(session));
+    let get = move |request: &http::Request, out: &mut Vec<u8>| {
+        let hash = murmur2(&source.to_vec(request));
         if let Some(part) = parts.iter().find(|part| part.limit.is_none_or(|limit| hash < limit)) {
             out.extend_from_slice(&part.value);
         }

@@ -11,8 +11,7 @@ use crate::srcache::conf::{Conf, rows};
 use crate::srcache::state::State;
 use base::text::push_number;
 use http::variables::define;
-use http::{Attach, Levels, Module, Phase, Request};
-use session::Variables;
+use http::{Attach, Levels, Module, Phase, Request, Variables};
 use session::variable::NO_CACHE;
 
 /// The module. It asks behind everything else that decides about access, and keeps what filters of Lua have made of an answer.

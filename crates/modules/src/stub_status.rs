@@ -7,8 +7,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::observers::Counter;
 use http::variables::{define, getter};
-use http::{Attach, Levels, Method, Module, Outcome, Step, Worker};
-use session::Variables;
+use http::{Attach, Levels, Method, Module, Outcome, Step, Variables, Worker};
 use session::variable::NO_CACHE;
 
 /// The page of counters.

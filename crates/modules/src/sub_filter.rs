@@ -6,8 +6,7 @@ use crate::transform::{self, PART, Transform};
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
-use http::{Attach, Levels, Module, Outcome, Request, Step};
-use session::Complex;
+use http::{Attach, Complex, Levels, Module, Outcome, Request, Step};
 use std::io;
 use std::rc::Rc;
 

@@ -12,8 +12,7 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::path::{MappedPath, PathError, UriBelowAlias};
-use http::{Attach, Jump, Levels, Module, Outcome, Phase, Request, Step};
-use session::Complex;
+use http::{Attach, Complex, Jump, Levels, Module, Outcome, Phase, Request, Step};
 use std::rc::Rc;
 
 /// The module.

@@ -7,9 +7,8 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::variables::{define, getter};
-use http::{Attach, Levels, Module, Outcome, Request, Step};
+use http::{Attach, Levels, Module, Outcome, Request, Step, Variables};
 use identity::Identity;
-use session::Variables;
 use session::variable::CHANGEABLE;
 use std::rc::Rc;
 

@@ -8,8 +8,7 @@ mod response;
 mod tcp_info;
 mod time;
 
-use http::{Module, Request};
-use session::Variables;
+use http::{Module, Request, Variables};
 
 /// The embedded variables. Wants no place in the order: it has no handlers.
 pub const MODULE: Module = Module { variables: define, ..Module::named("variables") };

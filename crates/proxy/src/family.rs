@@ -8,7 +8,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::rc::Rc;
 
 /// A protocol's location values, which hold the family's.

@@ -10,9 +10,8 @@ use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
-use http::{Request, variables::define};
+use http::{Regex, Request, Variables, variables::define};
 use session::variable::NO_CACHE;
-use session::{Regex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

@@ -18,7 +18,7 @@ use conf::tree::Error;
 use http::location::Match;
 use http::module::Attach;
 use http::temp_path;
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

@@ -16,7 +16,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Match;
 use http::module::{Attach, Levels, Module};
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

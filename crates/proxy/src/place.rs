@@ -14,7 +14,7 @@ use conf::row::Cx;
 use conf::tree::Error;
 use http::location::Match;
 use http::module::Attach;
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

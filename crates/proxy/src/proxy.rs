@@ -20,8 +20,8 @@ use http::location::Match;
 use http::module::{Attach, Levels, Module};
 use http::temp_path;
 use http::variables::define;
+use http::{Complex, Variables};
 use session::variable::{CHANGEABLE, NO_CACHE};
-use session::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

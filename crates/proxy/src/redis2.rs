@@ -12,7 +12,7 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

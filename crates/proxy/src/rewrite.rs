@@ -1,7 +1,7 @@
 //! Rewriting of what an upstream says about itself: `Location`, `Refresh` and cookies.
 
 use http::Request;
-use session::{Complex, Regex};
+use http::{Complex, Regex};
 use std::rc::Rc;
 
 /// What a rule looks for.

@@ -8,7 +8,7 @@ use crate::values::{Proxy, Version};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
-use session::{Complex, Regex, Variables};
+use http::{Complex, Regex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

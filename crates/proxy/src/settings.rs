@@ -6,8 +6,8 @@ use crate::hidden::Hidden;
 use crate::limits::default;
 use crate::store_said::{StorePlan, StoreSaid};
 use cache::freshness::Ignored;
+use http::Complex;
 use http::core::TempPath;
-use session::Complex;
 use std::rc::Rc;
 use wire::known::Known;
 

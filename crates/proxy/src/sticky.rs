@@ -3,9 +3,9 @@
 use balance::sessions::{Learned, Sessions};
 use base::clock;
 use base::log::Level;
-use http::{Request, log_request};
+use http::{Complex, Request, log_request};
+use session::variable;
 use session::variable::VarIndex;
-use session::{Complex, variable};
 
 /// What a group's `sticky` says.
 pub struct Sticky {

@@ -1,6 +1,5 @@
 //! What a block says of `*_store` and `*_store_access`.
-
-use session::Complex;
+use http::Complex;
 
 /// Where an answer goes.
 #[derive(Clone)]

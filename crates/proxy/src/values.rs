@@ -6,7 +6,7 @@ use crate::rewrite::{CookieFlags, Rule};
 use crate::route::Route;
 use crate::settings::Family;
 use conf::scope::Config;
-use session::Complex;
+use http::Complex;
 use std::cell::OnceCell;
 use std::rc::Rc;
 

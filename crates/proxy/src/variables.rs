@@ -3,8 +3,8 @@
 use crate::record::{Record, Try};
 use base::text::{push_number, push_seconds};
 use http::Request;
+use http::Variables;
 use http::variables::{define, define_family};
-use session::Variables;
 use session::variable::NO_CACHE;
 
 /// Defines the variables that all protocols share.

@@ -1,6 +1,8 @@
 //! Complex values: text with variables in it, compiled when the configuration is read.
 
 use crate::variable::{self, Session, VarIndex, Variables};
+use std::fmt;
+use std::marker::PhantomData;
 
 /// One piece of a complex value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,18 +13,38 @@ enum Part {
 }
 
 /// A compiled value such as `"$scheme://$host/x"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complex {
+pub struct Complex<S> {
     parts: Box<[Part]>,
     source: Box<[u8]>,
+    sessions: PhantomData<fn(&S)>,
 }
 
-impl Complex {
+impl<S> Clone for Complex<S> {
+    fn clone(&self) -> Self {
+        Complex { parts: self.parts.clone(), source: self.source.clone(), sessions: PhantomData }
+    }
+}
+
+impl<S> fmt::Debug for Complex<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.source))
+    }
+}
+
+impl<S> PartialEq for Complex<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts && self.source == other.source
+    }
+}
+
+impl<S> Eq for Complex<S> {}
+
+impl<S: Session> Complex<S> {
     /// Compiles `source`: `$name`, `${name}`, `$1` to `$9`.
     ///
     /// # Errors
     /// nginx's texts: `invalid variable name`, `the closing bracket in "x" variable is missing`.
-    pub fn compile(source: &[u8], variables: &mut Variables) -> Result<Complex, String> {
+    pub fn compile(source: &[u8], variables: &mut Variables<S>) -> Result<Complex<S>, String> {
         let mut parts = Vec::new();
         let mut literal = Vec::new();
         let mut rest = source;
@@ -42,13 +64,13 @@ impl Complex {
         if !literal.is_empty() {
             parts.push(Part::Literal(literal.into()));
         }
-        Ok(Complex { parts: parts.into(), source: source.into() })
+        Ok(Complex { parts: parts.into(), source: source.into(), sessions: PhantomData })
     }
 
     /// A value without variables.
-    pub fn from_literal(text: &[u8]) -> Complex {
+    pub fn from_literal(text: &[u8]) -> Complex<S> {
         let parts: Box<[Part]> = if text.is_empty() { Box::default() } else { Box::new([Part::Literal(text.into())]) };
-        Complex { parts, source: text.into() }
+        Complex { parts, source: text.into(), sessions: PhantomData }
     }
 
     /// The value, if it has no variables.
@@ -71,7 +93,7 @@ impl Complex {
     }
 
     /// Appends the value for this session.
-    pub fn eval(&self, session: &dyn Session, out: &mut Vec<u8>) {
+    pub fn eval(&self, session: &S, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
@@ -88,7 +110,7 @@ impl Complex {
     }
 
     /// The value for this session in a buffer of its own.
-    pub fn to_vec(&self, session: &dyn Session) -> Vec<u8> {
+    pub fn to_vec(&self, session: &S) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.source.len() + 16);
         self.eval(session, &mut out);
         out
@@ -122,7 +144,7 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 /// Parses what follows a `$`.
-fn reference<'a>(tail: &'a [u8], variables: &mut Variables) -> Result<(Part, &'a [u8]), String> {
+fn reference<'a, S: Session>(tail: &'a [u8], variables: &mut Variables<S>) -> Result<(Part, &'a [u8]), String> {
     let invalid = || "invalid variable name".to_owned();
     match tail.split_first() {
         Some((digit @ b'1'..=b'9', rest)) => Ok((Part::Capture(usize::from(digit - b'0')), rest)),
@@ -154,16 +176,12 @@ fn reference<'a>(tail: &'a [u8], variables: &mut Variables) -> Result<(Part, &'a
 mod tests {
     use super::*;
     use crate::variable::Cache;
-    use std::any::Any;
     use std::rc::Rc;
 
-    struct Fake(Cache);
+    struct Fake(Cache<Fake>);
 
     impl Session for Fake {
-        fn as_any(&self) -> &dyn Any {
-            self
-        }
-        fn cache(&self) -> &Cache {
+        fn cache(&self) -> &Cache<Fake> {
             &self.0
         }
         fn variable_cycle(&self, _: &str) {}
@@ -185,7 +203,7 @@ mod tests {
             0,
             Rc::new(|name: &str| {
                 let name = name.to_owned();
-                Rc::new(move |_: &dyn Session, out: &mut Vec<u8>| {
+                Rc::new(move |_: &Fake, out: &mut Vec<u8>| {
                     out.extend_from_slice(name.as_bytes());
                     true
                 })
@@ -200,7 +218,7 @@ mod tests {
 
     #[test]
     fn errors() {
-        let mut variables = Variables::default();
+        let mut variables = Variables::<Fake>::default();
         assert_eq!(Complex::compile(b"a$", &mut variables).unwrap_err(), "invalid variable name");
         assert_eq!(Complex::compile(b"${ab", &mut variables).unwrap_err(), "the closing bracket in \"ab\" variable is missing");
         Complex::compile(b"$nothing", &mut variables).unwrap();

@@ -3,20 +3,22 @@
 use crate::variable::{Session, VarIndex, Variables};
 use pcre2::bytes::{CaptureLocations, Regex as Pcre, RegexBuilder};
 use std::cell::RefCell;
+use std::marker::PhantomData;
 
 /// A compiled expression; named groups set variables of the same name when it matches.
-pub struct Regex {
+pub struct Regex<S> {
     pcre: Pcre,
     names: Vec<(VarIndex, usize)>,
     locations: RefCell<CaptureLocations>,
+    sessions: PhantomData<fn(&S)>,
 }
 
-impl Regex {
+impl<S: Session> Regex<S> {
     /// Compiles `pattern`.
     ///
     /// # Errors
     /// nginx's line: `pcre2_compile() failed: MSG in "RE" at "REST"`.
-    pub fn new(pattern: &[u8], caseless: bool, variables: &mut Variables) -> Result<Regex, String> {
+    pub fn new(pattern: &[u8], caseless: bool, variables: &mut Variables<S>) -> Result<Regex<S>, String> {
         let text = String::from_utf8_lossy(pattern);
         let mut builder = RegexBuilder::new();
         builder.caseless(caseless).jit_if_available(true);
@@ -28,7 +30,7 @@ impl Regex {
             }
         }
         let locations = RefCell::new(pcre.capture_locations());
-        Ok(Regex { pcre, names, locations })
+        Ok(Regex { pcre, names, locations, sessions: PhantomData })
     }
 
     /// Number of groups, the whole match not included.
@@ -50,7 +52,7 @@ impl Regex {
 
     /// Matches and, on success, sets the session's captures and the named groups' variables.
     /// A match that fails leaves the captures as they were.
-    pub fn exec(&self, session: &dyn Session, subject: &[u8]) -> bool {
+    pub fn exec(&self, session: &S, subject: &[u8]) -> bool {
         let mut locations = self.locations.borrow_mut();
         if !matches!(self.pcre.captures_read(&mut locations, subject), Ok(Some(_))) {
             return false;

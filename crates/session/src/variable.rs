@@ -6,28 +6,27 @@
 
 use crate::captures::Captures;
 use foldhash::fast::RandomState;
-use std::any::Any;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
 /// What a variable belongs to: an HTTP request or a stream session.
-pub trait Session: Any {
-    /// For the getters of one protocol.
-    fn as_any(&self) -> &dyn Any;
+///
+/// Variables, complex values and regular expressions are of one type of session, so that those of one protocol cannot meet another's.
+pub trait Session: Sized + 'static {
     /// The cached values and captures.
-    fn cache(&self) -> &Cache;
+    fn cache(&self) -> &Cache<Self>;
     /// Called when a variable's evaluation goes round in circles; logs nginx's line.
     fn variable_cycle(&self, name: &str);
 }
 
 /// Appends the value to the buffer and answers true, or answers false: not found.
-pub type Get = Rc<dyn Fn(&dyn Session, &mut Vec<u8>) -> bool>;
+pub type Get<S> = Rc<dyn Fn(&S, &mut Vec<u8>) -> bool>;
 /// Assigns.
-pub type SetValue = Rc<dyn Fn(&dyn Session, &[u8])>;
+pub type SetValue<S> = Rc<dyn Fn(&S, &[u8])>;
 /// Makes the getter of one variable of a family such as `http_*` from the rest of its name.
-pub type MakeGet = Rc<dyn Fn(&str) -> Get>;
+pub type MakeGet<S> = Rc<dyn Fn(&str) -> Get<S>>;
 
 /// May be given by `set`, `map`, `geo` and from Lua.
 pub const CHANGEABLE: u8 = 1;
@@ -40,42 +39,46 @@ pub const WEAK: u8 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VarIndex(u32);
 
-#[derive(Clone)]
-struct Definition {
-    get: Option<Get>,
-    set: Option<SetValue>,
+struct Definition<S> {
+    get: Option<Get<S>>,
+    set: Option<SetValue<S>>,
     flags: u8,
 }
 
-struct Indexed {
+struct Indexed<S> {
     name: Rc<str>,
-    get: Option<Get>,
-    set: Option<SetValue>,
+    get: Option<Get<S>>,
+    set: Option<SetValue<S>>,
     flags: u8,
 }
 
 /// All variables of one configuration.
-#[derive(Default)]
-pub struct Variables {
-    definitions: HashMap<String, Definition, RandomState>,
-    families: Vec<(&'static str, MakeGet, u8)>,
-    indexed: Vec<Indexed>,
+pub struct Variables<S> {
+    definitions: HashMap<String, Definition<S>, RandomState>,
+    families: Vec<(&'static str, MakeGet<S>, u8)>,
+    indexed: Vec<Indexed<S>>,
     by_name: HashMap<String, VarIndex, RandomState>,
 }
 
-impl Variables {
+impl<S> Default for Variables<S> {
+    fn default() -> Self {
+        Variables { definitions: HashMap::default(), families: Vec::new(), indexed: Vec::new(), by_name: HashMap::default() }
+    }
+}
+
+impl<S: Session> Variables<S> {
     /// Defines a variable; the names of built-in variables are lower-case.
-    pub fn define(&mut self, name: &str, flags: u8, get: Get) {
+    pub fn define(&mut self, name: &str, flags: u8, get: Get<S>) {
         self.definitions.insert(name.to_owned(), Definition { get: Some(get), set: None, flags });
     }
 
     /// Defines a variable that assigning acts on, such as `$args` or `$limit_rate`.
-    pub fn define_settable(&mut self, name: &str, flags: u8, get: Get, set: SetValue) {
+    pub fn define_settable(&mut self, name: &str, flags: u8, get: Get<S>, set: SetValue<S>) {
         self.definitions.insert(name.to_owned(), Definition { get: Some(get), set: Some(set), flags: flags | CHANGEABLE });
     }
 
     /// Defines a family: every name that starts with `prefix`.
-    pub fn define_family(&mut self, prefix: &'static str, flags: u8, make: MakeGet) {
+    pub fn define_family(&mut self, prefix: &'static str, flags: u8, make: MakeGet<S>) {
         self.families.push((prefix, make, flags));
     }
 
@@ -90,7 +93,7 @@ impl Variables {
     ///
     /// # Errors
     /// `the duplicate "x" variable` when a module's own variable has that name and may not be changed.
-    pub fn add(&mut self, name: &str, get: Option<Get>, flags: u8) -> Result<VarIndex, String> {
+    pub fn add(&mut self, name: &str, get: Option<Get<S>>, flags: u8) -> Result<VarIndex, String> {
         let name = name.to_ascii_lowercase();
         if let Some(old) = self.definitions.get_mut(&name) {
             if old.flags & (CHANGEABLE | WEAK) == 0 {
@@ -107,7 +110,7 @@ impl Variables {
     }
 
     /// Gives a changeable variable a getter for when nothing was assigned, unless it has a getter.
-    pub fn define_default(&mut self, name: &str, get: Get) {
+    pub fn define_default(&mut self, name: &str, get: Get<S>) {
         if let Some(definition) = self.definitions.get_mut(&name.to_ascii_lowercase())
             && definition.get.is_none()
         {
@@ -116,7 +119,7 @@ impl Variables {
     }
 
     /// Whether assigning to the variable is a matter of calling a function (`$args`), and that function.
-    pub fn setter(&self, index: VarIndex) -> Option<SetValue> {
+    pub fn setter(&self, index: VarIndex) -> Option<SetValue<S>> {
         let name = &self.indexed.get(index.0 as usize)?.name;
         self.definitions.get(&**name).and_then(|d| d.set.clone())
     }
@@ -198,7 +201,7 @@ impl From<UnknownVariable> for String {
     }
 }
 
-fn find_family(families: &[(&'static str, MakeGet, u8)], name: &str) -> Option<(Get, u8)> {
+fn find_family<S>(families: &[(&'static str, MakeGet<S>, u8)], name: &str) -> Option<(Get<S>, u8)> {
     let longest = families.iter().filter(|(prefix, ..)| name.starts_with(prefix)).max_by_key(|(prefix, ..)| prefix.len());
     longest.map(|(prefix, make, flags)| (make(name.get(prefix.len()..).unwrap_or_default()), *flags))
 }
@@ -220,8 +223,8 @@ struct Slot {
 }
 
 /// One session's values, reused from request to request.
-pub struct Cache {
-    table: Rc<Variables>,
+pub struct Cache<S> {
+    table: Rc<Variables<S>>,
     slots: RefCell<Vec<Slot>>,
     captures: RefCell<Captures>,
     depth: Cell<u8>,
@@ -230,9 +233,9 @@ pub struct Cache {
 /// Deepest chain of variables that refer to variables, as in nginx.
 const MAX_DEPTH: u8 = 100;
 
-impl Cache {
+impl<S: Session> Cache<S> {
     /// No value is known yet.
-    pub fn new(table: Rc<Variables>) -> Cache {
+    pub fn new(table: Rc<Variables<S>>) -> Cache<S> {
         let mut slots = Vec::new();
         slots.resize_with(table.len(), Slot::default);
         Cache { table, slots: RefCell::new(slots), captures: RefCell::default(), depth: Cell::new(0) }
@@ -247,7 +250,7 @@ impl Cache {
     }
 
     /// The definitions.
-    pub fn table(&self) -> Rc<Variables> {
+    pub fn table(&self) -> Rc<Variables<S>> {
         self.table.clone()
     }
 
@@ -291,7 +294,7 @@ impl Cache {
     }
 
     /// Takes over all known values of another session (`copy_all_vars`, subrequests).
-    pub fn copy_from(&self, other: &Cache) {
+    pub fn copy_from(&self, other: &Cache<S>) {
         let from = other.slots.borrow();
         for (slot, source) in self.slots.borrow_mut().iter_mut().zip(from.iter()) {
             slot.state = source.state;
@@ -311,7 +314,7 @@ impl Cache {
 }
 
 /// Appends the value of an indexed variable, from the cache if it is known. False: not found.
-pub fn get(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+pub fn get<S: Session>(session: &S, index: VarIndex, out: &mut Vec<u8>) -> bool {
     match session.cache().known(index, out) {
         State::Found => true,
         State::NotFound => false,
@@ -320,18 +323,18 @@ pub fn get(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends the value that was assigned to a variable whose own value the caller knows. False: none was.
-pub fn get_assigned(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+pub fn get_assigned<S: Session>(session: &S, index: VarIndex, out: &mut Vec<u8>) -> bool {
     session.cache().is_assigned(index) && get(session, index, out)
 }
 
 /// As [`get`], but a [`NO_CACHE`] variable is evaluated again unless it was assigned: what complex values use.
-pub fn get_flushed(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+pub fn get_flushed<S: Session>(session: &S, index: VarIndex, out: &mut Vec<u8>) -> bool {
     let variable = session.cache().table.indexed.get(index.0 as usize);
     let volatile = variable.is_some_and(|v| v.flags & NO_CACHE != 0 && v.get.is_some());
     if volatile && !session.cache().is_assigned(index) { evaluate(session, index, out) } else { get(session, index, out) }
 }
 
-fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
+fn evaluate<S: Session>(session: &S, index: VarIndex, out: &mut Vec<u8>) -> bool {
     let cache = session.cache();
     let Some(getter) = cache.table.indexed.get(index.0 as usize).and_then(|v| v.get.as_ref()) else { return false };
     if cache.depth.get() >= MAX_DEPTH {
@@ -355,24 +358,32 @@ fn evaluate(session: &dyn Session, index: VarIndex, out: &mut Vec<u8>) -> bool {
 }
 
 /// A variable that was looked up by its name.
-#[derive(Clone)]
-pub struct Named(Way);
+pub struct Named<S>(Way<S>);
 
-#[derive(Clone)]
-enum Way {
+impl<S> Clone for Named<S> {
+    fn clone(&self) -> Self {
+        Named(match &self.0 {
+            Way::Indexed(index) => Way::Indexed(*index),
+            Way::Getter(get) => Way::Getter(get.clone()),
+            Way::Unknown => Way::Unknown,
+        })
+    }
+}
+
+enum Way<S> {
     Indexed(VarIndex),
-    Getter(Get),
+    Getter(Get<S>),
     Unknown,
 }
 
-impl Variables {
+impl<S: Session> Variables<S> {
     /// The index of a variable (lower-case) that the configuration mentions.
     pub fn mentioned(&self, name: &str) -> Option<VarIndex> {
         self.by_name.get(name).copied()
     }
 
     /// Looks a variable up by its name (lower-case), which the configuration need not mention.
-    pub fn look_up(&self, name: &str) -> Named {
+    pub fn look_up(&self, name: &str) -> Named<S> {
         if let Some(index) = self.by_name.get(name) {
             return Named(Way::Indexed(*index));
         }
@@ -385,7 +396,7 @@ impl Variables {
 }
 
 /// Appends the value of a variable that was looked up. False: not found.
-pub fn get_named(session: &dyn Session, named: &Named, out: &mut Vec<u8>) -> bool {
+pub fn get_named<S: Session>(session: &S, named: &Named<S>, out: &mut Vec<u8>) -> bool {
     match &named.0 {
         Way::Indexed(index) => get_flushed(session, *index, out),
         Way::Getter(get) => get(session, out),
@@ -394,12 +405,12 @@ pub fn get_named(session: &dyn Session, named: &Named, out: &mut Vec<u8>) -> boo
 }
 
 /// Appends the value of the variable called `name` (lower-case), indexed or not. False: not found.
-pub fn get_by_name(session: &dyn Session, name: &str, out: &mut Vec<u8>) -> bool {
+pub fn get_by_name<S: Session>(session: &S, name: &str, out: &mut Vec<u8>) -> bool {
     get_named(session, &session.cache().table.look_up(name), out)
 }
 
 /// Makes the next read of the variable called `name` evaluate it again.
-pub fn forget_by_name(session: &dyn Session, name: &str) {
+pub fn forget_by_name<S: Session>(session: &S, name: &str) {
     let cache = session.cache();
     let index = cache.table.by_name.get(name).copied();
     if let Some(index) = index {
@@ -420,7 +431,7 @@ pub enum AssignError {
 ///
 /// # Errors
 /// It does not exist in the configuration, or may not be changed.
-pub fn set_by_name(session: &dyn Session, name: &str, value: Option<&[u8]>) -> Result<(), AssignError> {
+pub fn set_by_name<S: Session>(session: &S, name: &str, value: Option<&[u8]>) -> Result<(), AssignError> {
     let table = session.cache().table();
     let Some(definition) = table.definitions.get(name) else { return Err(AssignError::NotFound) };
     if definition.flags & CHANGEABLE == 0 {
@@ -439,7 +450,7 @@ pub fn set_by_name(session: &dyn Session, name: &str, value: Option<&[u8]>) -> R
 }
 
 /// Assigns to an indexed variable, through its setter if it has one.
-pub fn assign(session: &dyn Session, index: VarIndex, value: &[u8]) {
+pub fn assign<S: Session>(session: &S, index: VarIndex, value: &[u8]) {
     let setter = session.cache().table.indexed.get(index.0 as usize).and_then(|v| v.set.as_ref());
     match setter {
         Some(set) => set(session, value),

@@ -5,8 +5,8 @@ use base::text::parse_number;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
+use http::Complex;
 use http::core::{Core, ErrorPage};
-use session::Complex;
 use std::rc::Rc;
 
 pub(super) fn rows() -> Vec<Row> {

@@ -110,6 +110,6 @@ fn symlinks(cx: &mut Cx<'_>) -> Result<(), Error> {
         _ => {}
     }
     cx.once(&mut cx.location::<Core>().disable_symlinks, mode)?;
-    cx.location::<Core>().disable_symlinks_from = Some(from.unwrap_or_else(|| session::Complex::from_literal(b"")));
+    cx.location::<Core>().disable_symlinks_from = Some(from.unwrap_or_else(|| http::Complex::from_literal(b"")));
     Ok(())
 }

@@ -4,8 +4,8 @@ use super::slots::{choice, complex};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
+use http::Complex;
 use http::core::{Core, IfModifiedSince, ServerTokens};
-use session::Complex;
 use std::rc::Rc;
 
 const ALL: Context = Context::HTTP_ALL;

@@ -4,7 +4,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::core::{Core, ServerCore};
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 

@@ -11,9 +11,9 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::program::Program;
-use http::{Complex, Module, Outcome, Request, Step};
+use http::{Complex, Module, Outcome, Request, Step, Variables};
 use lua::{LuaError, Stack};
-use session::variable::{self, CHANGEABLE, VarIndex, Variables, WEAK};
+use session::variable::{self, CHANGEABLE, VarIndex, WEAK};
 use std::cell::OnceCell;
 use std::rc::Rc;
 

@@ -2,9 +2,9 @@
 
 use base::clock;
 use base::text;
+use http::Variables;
 use http::body::BodyState;
 use http::variables::define as variable;
-use session::Variables;
 use session::variable::NO_CACHE;
 use std::cell::{Cell, RefCell};
 

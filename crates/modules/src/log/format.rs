@@ -2,7 +2,8 @@
 
 use crate::variables::{Direct, uncached};
 use http::Request;
-use session::variable::{self, VarIndex, Variables};
+use http::Variables;
+use session::variable::{self, VarIndex};
 
 /// The predefined format.
 pub(super) const COMBINED: &[u8] =

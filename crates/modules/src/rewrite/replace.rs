@@ -6,9 +6,7 @@ use base::log::Level;
 use conf::row::Cx;
 use conf::tree::Error;
 use http::program::{Flow, Program, State};
-use http::{Complex, Outcome, Request, log_request};
-use session::regex::Regex;
-use session::variable::Variables;
+use http::{Complex, Outcome, Regex, Request, Variables, log_request};
 use std::rc::Rc;
 
 /// What follows after a match.

@@ -5,8 +5,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::{Method, Request};
-use session::Complex;
+use http::{Complex, Method, Request};
 use std::rc::Rc;
 
 /// A subrequest to be made: method, URI and arguments.

@@ -11,7 +11,6 @@ use base::log::Level;
 use http::below::Below;
 use http::{Chain, Outcome, Piece, Request, log_request};
 use session::{Cache, Regex, Session, Variables, variable};
-use std::any::Any;
 use std::rc::Rc;
 use wire::uri::escape::{Class, escape, escape_html};
 
@@ -231,14 +230,10 @@ fn expression(request: &Request, text: &[u8]) -> Result<bool, Fault> {
 }
 
 /// A session of its own for a pattern on a page: its groups must not touch the variables of the configuration.
-struct Scratch(Cache);
+struct Scratch(Cache<Scratch>);
 
 impl Session for Scratch {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn cache(&self) -> &Cache {
+    fn cache(&self) -> &Cache<Scratch> {
         &self.0
     }
 

@@ -9,7 +9,7 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::root::MainContext;
 use http::tls::{ClientVerify, directives};
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::rc::Rc;
 use tls::commands::Commands;
 

@@ -1,7 +1,7 @@
 //! What a request can say of its connection's TLS (`ngx_event_openssl.c`, the functions behind the variables).
 
+use http::Variables;
 use http::tls::TlsInfo;
-use session::Variables;
 use session::variable::NO_CACHE;
 use tls::ciphers::suites;
 use tls::names::Certificate;

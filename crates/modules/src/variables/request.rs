@@ -8,8 +8,7 @@ use base::log::Level;
 use base::text::{parse_size, push_hex, push_number};
 use http::body::BodyState;
 use http::variables::{define as http_define, define_family, getter};
-use http::{Request, log_request};
-use session::Variables;
+use http::{Request, Variables, log_request};
 use session::variable::NO_CACHE;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
@@ -77,16 +76,7 @@ fn push_args(request: &Request, out: &mut Vec<u8>) -> bool {
 }
 
 fn settable(variables: &mut Variables) {
-    variables.define_settable(
-        "args",
-        NO_CACHE,
-        getter(push_args),
-        Rc::new(|session, value| {
-            if let Some(request) = Request::of(session) {
-                request.line.borrow_mut().give_args(value);
-            }
-        }),
-    );
+    variables.define_settable("args", NO_CACHE, getter(push_args), Rc::new(|request, value| request.line.borrow_mut().give_args(value)));
     variables.define_settable(
         "limit_rate",
         NO_CACHE,
@@ -94,12 +84,9 @@ fn settable(variables: &mut Variables) {
             push_number(out, request.limit_rate.get().unwrap_or(0));
             true
         }),
-        Rc::new(|session, value| {
-            let Some(request) = Request::of(session) else { return };
-            match parse_size(value, false) {
-                Some(rate) => request.limit_rate.set(Some(rate)),
-                None => log_request!(request, Level::Error, "invalid $limit_rate \"{}\"", String::from_utf8_lossy(value)),
-            }
+        Rc::new(|request, value| match parse_size(value, false) {
+            Some(rate) => request.limit_rate.set(Some(rate)),
+            None => log_request!(request, Level::Error, "invalid $limit_rate \"{}\"", String::from_utf8_lossy(value)),
         }),
     );
 }

@@ -3,9 +3,9 @@
 use super::{put, put_headers, root};
 use base::text::push_number;
 use http::Request;
+use http::Variables;
 use http::line::Version;
 use http::variables::{define as http_define, define_family};
-use session::Variables;
 use session::variable::NO_CACHE;
 
 pub(super) fn define(variables: &mut Variables) {

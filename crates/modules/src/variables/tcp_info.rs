@@ -1,11 +1,11 @@
 //! `$tcpinfo_…`: what the kernel says of the client's connection.
 
 use super::root;
+use http::Variables;
 
 use base::text::push_number;
 use http::Request;
 use http::variables::define as http_define;
-use session::Variables;
 use session::variable::NO_CACHE;
 use sys::tcp_info::{TcpInfo, of};
 

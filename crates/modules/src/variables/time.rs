@@ -3,8 +3,8 @@
 use super::put;
 use base::clock;
 use base::text::push_number;
+use http::Variables;
 use http::variables::{define as http_define, getter};
-use session::Variables;
 use session::variable::NO_CACHE;
 use std::rc::Rc;
 

@@ -2,9 +2,9 @@
 
 use base::text::push_number;
 use http::Request;
+use http::Variables;
 use http::observers::CacheStatus;
 use http::variables::define;
-use session::Variables;
 use session::variable::NO_CACHE;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

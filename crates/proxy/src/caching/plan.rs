@@ -3,8 +3,7 @@
 use crate::caching::said::{Said, Times, Zone, method};
 use crate::caching::store::{Caches, Store};
 use base::log::Level;
-use http::{Method, Outcome, Request, log_request};
-use session::Complex;
+use http::{Complex, Method, Outcome, Request, log_request};
 use std::rc::Rc;
 
 /// The protocol that has a key of its own accord, and asks for GET where the client says HEAD.

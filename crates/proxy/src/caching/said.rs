@@ -1,7 +1,7 @@
 //! What a block says of `*_cache*`.
 
 use crate::caching::store::NamedCache;
-use session::Complex;
+use http::Complex;
 use std::rc::Rc;
 
 /// Statuses and how long their answers are fresh, in seconds; status 0 is any.

@@ -8,8 +8,7 @@ use crate::limits::MAX_HEADERS;
 use crate::url::{UriRule, push_uri};
 use base::log::Level;
 use base::text::push_number;
-use http::{Outcome, Request, log_request};
-use session::Complex;
+use http::{Complex, Outcome, Request, log_request};
 use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
 use wire::known::Known;
 

@@ -2,8 +2,8 @@
 
 use super::{Encoded, Job};
 use crate::retry;
+use http::Complex;
 use http::Method;
-use session::Complex;
 
 /// Appends the method: `custom` if its value can be one, else the client's. What it means for the answer and for retries goes into
 /// `encoded`.

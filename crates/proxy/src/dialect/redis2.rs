@@ -3,8 +3,7 @@
 use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question};
 use base::log::Level;
 use base::text::parse_number;
-use http::{Outcome, Request, content_type};
-use session::Complex;
+use http::{Complex, Outcome, Request, content_type};
 use std::borrow::Cow;
 use std::rc::Rc;
 use wire::h1::response::ResponseHead;

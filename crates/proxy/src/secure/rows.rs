@@ -7,7 +7,7 @@ use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::root::MainContext;
 use http::tls::directives;
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use tls::certificate::cache::Cache;

@@ -1,6 +1,6 @@
 //! What a block says of `*_ssl_*`, and how blocks inherit it.
 
-use session::Complex;
+use http::Complex;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;

@@ -4,9 +4,9 @@ use crate::sticky::Sticky;
 use balance::{Balancing, Server, SharedPeers, Template};
 use conf::row::Cx;
 use conf::tree::{Error, Span};
+use http::Complex;
 use http::balancer::{Balancer, Custom};
 use net::address::SocketAddress;
-use session::Complex;
 use std::cell::{OnceCell, RefMut};
 use std::rc::Rc;
 

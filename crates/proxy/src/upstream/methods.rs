@@ -6,7 +6,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::module::Module;
-use session::{Complex, Variables};
+use http::{Complex, Variables};
 
 /// `hash`
 pub const HASH: Module = Module { rows: hash_rows, ..Module::named("upstream_hash") };

@@ -7,8 +7,8 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::module::Module;
+use http::{Complex, Variables};
 use session::variable::VarIndex;
-use session::{Complex, Variables};
 use shm::{ClaimError, Zones};
 use std::rc::Rc;
 

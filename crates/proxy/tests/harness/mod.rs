@@ -12,9 +12,8 @@ use conf::scope::Frame;
 use http::connection::{Address, BodyError, BodyRead, Connection, Downstream};
 use http::location::{Location, Locations, Match};
 use http::module::{Attach, Levels, Parts};
-use http::{Chain, Http, Module, Outcome, Piece, Request, Server, Worker};
+use http::{Chain, Http, Module, Outcome, Piece, Request, Server, Variables, Worker};
 use session::variable::NO_CACHE;
-use session::{Session, Variables};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -178,7 +177,7 @@ impl Answer {
     /// A variable.
     pub(crate) fn variable(&self, name: &str) -> String {
         let mut out = Vec::new();
-        session::variable::get_by_name(&*self.request as &dyn Session, name, &mut out);
+        session::variable::get_by_name(&*self.request, name, &mut out);
         String::from_utf8(out).unwrap()
     }
 }
