@@ -4,7 +4,7 @@ use crate::diagnostics::{refusal, refusals, warnings};
 use crate::layout::Layout;
 use crate::lua_check;
 use crate::main_level::{self, MainLevel};
-use crate::{identity, registry};
+use crate::{identity, protocols, registry};
 use base::log::{ErrorLog, Level, Sink, Target};
 use conf::context::Context;
 use conf::include::Disk;
@@ -55,7 +55,7 @@ pub(crate) fn load(
 ) -> Result<Generation, LoadError> {
     let frame = Frame::default();
     frame.global.get::<MainContext>().paths = Rc::new(places.paths.clone());
-    *frame.global.get() = registry::listen_protocols();
+    *frame.global.get() = protocols::listen_protocols();
     if let Some(previous) = previous {
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
         modules::ssl::inherit(&previous.global, &frame.global);

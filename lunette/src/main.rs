@@ -4,6 +4,8 @@
 mod application;
 mod caches;
 mod diagnostics;
+#[cfg(test)]
+mod echo;
 mod generation;
 mod greeting;
 mod identity;
@@ -14,6 +16,7 @@ mod lua_check;
 mod main_level;
 mod manual;
 mod opening;
+mod protocols;
 mod registry;
 mod resty;
 mod top;

@@ -4,9 +4,7 @@
 //! therefore goes through a request's life (semantics: "Phases of an HTTP request, in exact order"): what only defines
 //! variables, then server-rewrite and rewrite, preaccess, access, precontent, content, the filters, and last the log.
 
-use front::door::Protocol;
 use http::Module;
-use http::protocols::{ListenProtocol, Protocols};
 use lua_api::phase as lua;
 use modules as m;
 use std::rc::Rc;
@@ -169,22 +167,6 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::log::MODULE,
         m::log::MODULE,
     ])
-}
-
-/// What may be spoken on connections, best first. The last one takes whatever the others do not recognise.
-pub(crate) fn protocols() -> Vec<Protocol> {
-    vec![front::h2::serve::PROTOCOL, front::h1::serve::PROTOCOL]
-}
-
-/// The same as `listen` sees them.
-pub(crate) fn listen_protocols() -> Protocols {
-    let seen = |protocol: &Protocol| ListenProtocol {
-        name: protocol.name,
-        parameter: protocol.parameter,
-        alone: protocol.alone,
-        instead: protocol.instead,
-    };
-    Protocols(protocols().iter().map(seen).collect())
 }
 
 /// What `-V` prints behind `configure arguments:`: exactly what is here.

@@ -1,7 +1,7 @@
 //! A worker: from the configuration to the event loop.
 
 use crate::generation::Generation;
-use crate::{opening, registry};
+use crate::{opening, protocols};
 use daemon::{Role, Seat};
 use engine::HttpEngine;
 use front::serve::{self, Setup};
@@ -35,7 +35,7 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let setup = Setup {
         connections,
         own_socket,
-        protocols: registry::protocols(),
+        protocols: protocols::protocols(),
         reopen: Box::new(move || opening::reopen(&generation)),
         start: Box::new(move |worker| {
             for module in modules.iter() {

@@ -1,6 +1,6 @@
 //! The door of a worker: its connections, and the table of protocols that may be spoken on them.
 //!
-//! A protocol joins with a value of [`Protocol`] in its own file and one line in the binary's registry. Nothing in front of
+//! A protocol joins with a value of [`Protocol`] in its own file and one line in the binary's list. Nothing in front of
 //! it knows it by name. `listen … NAME` asks for one that has a parameter; the others are there on each listener.
 
 use crate::active::{Active, Entry};
