@@ -18,6 +18,7 @@ ls /usr/sbin/php-fpm* >/dev/null 2>&1 || command -v php-cgi >/dev/null 2>&1 || m
 need uwsgi uwsgi-core
 [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || missing="$missing uwsgi-plugin-python3"
 need redis-server redis-server
+/usr/bin/python3 -c 'import grpc' 2>/dev/null || missing="$missing python3-grpcio"
 [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || [ -e /usr/lib/aarch64-linux-gnu/lua/5.1/cjson.so ] || missing="$missing lua-cjson"
 
 if [ -n "$missing" ]; then
