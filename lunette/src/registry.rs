@@ -133,6 +133,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::proxy::MODULE,
         proxy::fastcgi::MODULE,
         proxy::grpc::MODULE,
+        proxy::tunnel_pass::MODULE,
         proxy::uwsgi::MODULE,
         proxy::scgi::MODULE,
         proxy::memcached::MODULE,

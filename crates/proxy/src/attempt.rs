@@ -175,6 +175,11 @@ impl<'a> Attempt<'a> {
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
+        if self.exchange.route.dialect.is_tunnel()
+            && let Some(answer) = self.parse()
+        {
+            return answer;
+        }
         connection.channel.begin(self.exchange.route.plan.buffer_size);
         connection.set_timer(self.exchange.limits().send);
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await

@@ -27,7 +27,8 @@ pub(super) fn define(variables: &mut Variables) {
     http_define(variables, "is_request_port", 0, |request, out| put(out, if port(request).is_some() { b":" } else { b"" }));
     http_define(variables, "server_name", 0, |request, out| put(out, &request.server().name));
     http_define(variables, "remote_user", 0, |request, out| {
-        auth_basic::credentials(&root(request).headers.borrow()).is_some_and(|found| put(out, &found.user))
+        auth_basic::credentials(&root(request).headers.borrow(), auth_basic::is_proxy(root(request)))
+            .is_some_and(|found| put(out, &found.user))
     });
     http_define(variables, "request_id", 0, |_, out| {
         push_id(out);
