@@ -38,7 +38,7 @@ const OPTIONAL: [Optional; 16] = [
 ];
 
 /// Modules that nginx has unless it is built without them: `--without-http_NAME_module` when ours is not here.
-const USUAL: [&str; 31] = [
+const USUAL: [&str; 32] = [
     "charset",
     "gzip",
     "ssi",
@@ -57,6 +57,7 @@ const USUAL: [&str; 31] = [
     "uwsgi",
     "scgi",
     "grpc",
+    "tunnel",
     "memcached",
     "limit_conn",
     "limit_req",

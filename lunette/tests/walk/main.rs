@@ -18,6 +18,7 @@ mod resty;
 mod rig;
 mod secure;
 mod traces;
+mod tunnel;
 
 use rig::Prefix;
 
