@@ -72,8 +72,7 @@ impl<'a> Attempt<'a> {
     /// Tries the leased server.
     pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
-        // A body that still comes would be mistaken for the client's end.
-        let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_)) && !exchange.is_kept();
+        let watch = !exchange.route.plan.ignore_client_abort && !exchange.is_kept();
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
         attempt.go().await
     }
@@ -243,7 +242,7 @@ impl<'a> Attempt<'a> {
         if connection.poll_timer(cx).is_ready() {
             return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, TIMED_OUT.to_vec())));
         }
-        if self.watch && self.request().wire.poll_gone(cx).is_ready() {
+        if self.watch && !self.sender.takes_from_client() && self.request().wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Problem::Client(self.gone())));
         }
         Poll::Pending
@@ -390,6 +389,7 @@ impl<'a> Attempt<'a> {
             can_send: self.send_error.is_none(),
             framing: body,
             watch: self.watch && tee.is_none(),
+            lost: false,
             buffering,
             tee,
             client_left: false,

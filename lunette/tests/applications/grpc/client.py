@@ -1,6 +1,7 @@
 """Calls through Lunette, each of a kind; an exception is a failure of the test."""
 import queue
 import sys
+import time
 
 import grpc
 
@@ -45,6 +46,18 @@ fails(grpc.StatusCode.INVALID_ARGUMENT, "not this: x", lambda: channel.unary_una
 fails(grpc.StatusCode.UNIMPLEMENTED, "", lambda: channel.unary_unary("/test.Test/Nothing")(b"", timeout=TIME))
 early = channel.stream_unary("/test.Test/Early")
 fails(grpc.StatusCode.PERMISSION_DENIED, "not you", lambda: early(iter([b"x" * 1000] * 1000), timeout=TIME))
+
+# Who gives a call up gives it up at the server, too: one whose messages are all sent, and one that could go on.
+running = channel.unary_unary("/test.Test/Running")
+for messages in (iter([b"x"]), iter(waiting.get, None)):
+    call = channel.stream_stream("/test.Test/Endless")(messages, timeout=TIME)
+    assert next(call) == b"begun" and running(b"", timeout=TIME) == b"1"
+    call.cancel()
+    end = time.monotonic() + TIME
+    while running(b"", timeout=TIME) != b"0":
+        assert time.monotonic() < end, "the call goes on"
+        time.sleep(0.01)
+waiting.put(None)
 
 # Many at once, on one connection of the client and many of Lunette's.
 calls = [unary.future(b"%d" % number, timeout=TIME) for number in range(200)]

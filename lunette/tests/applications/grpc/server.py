@@ -1,8 +1,12 @@
 """A gRPC server without generated code: messages are bytes."""
 import sys
+import time
 from concurrent import futures
 
 import grpc
+
+# One for each call that goes on.
+CALLS = []
 
 
 def unary(request, context):
@@ -32,6 +36,18 @@ def early(requests, context):
     context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
 
 
+def endless(requests, context):
+    CALLS.append(None)
+    context.add_callback(CALLS.pop)
+    yield b"begun"
+    while context.is_active():
+        time.sleep(0.01)
+
+
+def running(request, context):
+    return b"%d" % len(CALLS)
+
+
 def big(request, context):
     return b"x" * int(request)
 
@@ -43,6 +59,8 @@ HANDLERS = {
     "Chat": grpc.stream_stream_rpc_method_handler(chat),
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
     "Early": grpc.stream_unary_rpc_method_handler(early),
+    "Endless": grpc.stream_stream_rpc_method_handler(endless),
+    "Running": grpc.unary_unary_rpc_method_handler(running),
     "Big": grpc.unary_unary_rpc_method_handler(big),
 }
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
