@@ -20,6 +20,7 @@ need uwsgi uwsgi-core
 need redis-server redis-server
 ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || missing="$missing postgresql"
 need setpriv util-linux
+/usr/bin/python3 -c 'import grpc' 2>/dev/null || missing="$missing python3-grpcio"
 [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || [ -e /usr/lib/aarch64-linux-gnu/lua/5.1/cjson.so ] || missing="$missing lua-cjson"
 
 if [ -n "$missing" ]; then

@@ -36,7 +36,7 @@ const OPTIONAL: [Optional; 16] = [
 ];
 
 /// Modules that nginx has unless it is built without them: `--without-http_NAME_module` when ours is not here.
-const USUAL: [&str; 31] = [
+const USUAL: [&str; 32] = [
     "charset",
     "gzip",
     "ssi",
@@ -55,6 +55,7 @@ const USUAL: [&str; 31] = [
     "uwsgi",
     "scgi",
     "grpc",
+    "tunnel",
     "memcached",
     "limit_conn",
     "limit_req",
@@ -132,6 +133,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::upstream_ssl::MODULE,
         proxy::fastcgi::MODULE,
         proxy::grpc::MODULE,
+        proxy::tunnel_pass::MODULE,
         proxy::uwsgi::MODULE,
         proxy::scgi::MODULE,
         proxy::memcached::MODULE,

@@ -223,11 +223,15 @@ impl Run {
             match outcome {
                 Outcome::Ok => {
                     request.progress.access_code.set(0);
-                    request.response.borrow_mut().headers.remove(b"WWW-Authenticate");
+                    {
+                        let headers = &mut request.response.borrow_mut().headers;
+                        headers.remove(b"WWW-Authenticate");
+                        headers.remove(b"Proxy-Authenticate");
+                    }
                     return self.go(Stage::Precontent);
                 }
-                Outcome::Status(code @ (401 | 403)) => {
-                    if request.progress.access_code.get() != 401 {
+                Outcome::Status(code @ (401 | 403 | 407)) => {
+                    if !matches!(request.progress.access_code.get(), 401 | 407) {
                         request.progress.access_code.set(code);
                     }
                     return;

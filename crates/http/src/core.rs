@@ -258,6 +258,8 @@ core_fields! {
         underscores_in_headers: bool,
         /// `merge_slashes`
         merge_slashes: bool,
+        /// There is a `tunnel_pass`: CONNECT is not refused at once.
+        takes_connect: bool,
     } own {
         /// `server_name`, in order
         names: Vec<ServerName>,

@@ -61,7 +61,7 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
 /// The outcome, a refusal only after `auth_delay`: guessing passwords by the time of an answer gains nothing.
 pub(crate) fn delayed(request: &Request, outcome: Outcome) -> Step {
     let delay = request.core().auth_delay.unwrap_or(0);
-    if delay == 0 || outcome != Outcome::Status(401) {
+    if delay == 0 || !matches!(outcome, Outcome::Status(401 | 407)) {
         return Step::Now(outcome);
     }
     Step::wait(async move {
@@ -78,13 +78,19 @@ pub struct Credentials {
     pub password: Vec<u8>,
 }
 
-/// What `Authorization: Basic …` says (RFC 7617 section 2); `None` if there is no such header or it is malformed.
-pub fn credentials(headers: &Headers) -> Option<Credentials> {
+/// Whether the client is to say who it is to a proxy: it asks for a tunnel.
+#[must_use]
+pub fn is_proxy(request: &Request) -> bool {
+    request.method() == http::Method::CONNECT
+}
+
+/// What `Authorization: Basic …` says, or `Proxy-Authorization` to a `proxy` (RFC 7617 section 2); `None` if there is no such header or it is malformed.
+pub fn credentials(headers: &Headers, proxy: bool) -> Option<Credentials> {
     const DECODER: GeneralPurpose = GeneralPurpose::new(
         &base64::alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
     );
-    let value = headers.get(b"authorization")?;
+    let value = headers.get(if proxy { b"proxy-authorization" } else { b"authorization" })?;
     let (scheme, rest) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
@@ -101,7 +107,7 @@ fn check(request: &Rc<Request>, own: &AuthBasic) -> Outcome {
     if realm == b"off" {
         return Outcome::Declined;
     }
-    let given = credentials(&request.headers.borrow());
+    let given = credentials(&request.headers.borrow(), is_proxy(request));
     let Some(given) = given else {
         request.log(Level::Info, b"no user/password was provided for basic authentication");
         return challenge(request, &realm);
@@ -147,8 +153,9 @@ fn challenge(request: &Request, realm: &[u8]) -> Outcome {
     let mut value = b"Basic realm=\"".to_vec();
     value.extend_from_slice(realm);
     value.push(b'"');
-    request.response.borrow_mut().headers.push(b"WWW-Authenticate", &value);
-    Outcome::Status(401)
+    let (name, status): (&[u8], u16) = if is_proxy(request) { (b"Proxy-Authenticate", 407) } else { (b"WWW-Authenticate", 401) };
+    request.response.borrow_mut().headers.push(name, &value);
+    Outcome::Status(status)
 }
 
 #[cfg(test)]
@@ -158,7 +165,7 @@ mod tests {
     fn with(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut headers = Headers::default();
         headers.push(b"Authorization", value);
-        credentials(&headers).map(|c| (c.user, c.password))
+        credentials(&headers, false).map(|c| (c.user, c.password))
     }
 
     #[test]

@@ -72,8 +72,7 @@ impl<'a> Attempt<'a> {
     /// Tries the leased server.
     pub async fn run(exchange: &'a mut Exchange, lease: &'a Lease) -> End {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
-        // A body that still comes would be mistaken for the client's end.
-        let watch = !exchange.route.plan.ignore_client_abort && !matches!(exchange.source, Source::Client(_)) && !exchange.is_kept();
+        let watch = !exchange.route.plan.ignore_client_abort && !exchange.is_kept();
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
         attempt.go().await
     }
@@ -175,6 +174,11 @@ impl<'a> Attempt<'a> {
         if scratch.input.capacity() < size {
             scratch.input.reserve_exact(size);
         }
+        if self.exchange.route.dialect.is_tunnel()
+            && let Some(answer) = self.parse()
+        {
+            return answer;
+        }
         connection.channel.begin(self.exchange.route.plan.buffer_size);
         connection.set_timer(self.exchange.limits().send);
         std::future::poll_fn(|cx| self.poll_head(cx, connection)).await
@@ -238,7 +242,7 @@ impl<'a> Attempt<'a> {
         if connection.poll_timer(cx).is_ready() {
             return Poll::Ready(Err(Problem::Server(next::TIMEOUT, 504, TIMED_OUT.to_vec())));
         }
-        if self.watch && self.request().wire.poll_gone(cx).is_ready() {
+        if self.watch && !self.sender.takes_from_client() && self.request().wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Problem::Client(self.gone())));
         }
         Poll::Pending
@@ -388,6 +392,7 @@ impl<'a> Attempt<'a> {
             can_send: self.send_error.is_none(),
             framing: body,
             watch: self.watch && tee.is_none(),
+            lost: false,
             buffering,
             tee,
             client_left: false,

@@ -11,6 +11,7 @@ pub mod memcached;
 pub mod method;
 pub mod redis2;
 pub mod scgi;
+pub mod tunnel;
 pub mod uwsgi;
 
 use crate::url::Url;
@@ -234,6 +235,11 @@ pub trait Dialect {
     /// How its messages are told apart on a connection.
     fn kind(&self) -> Kind {
         Kind::Bytes
+    }
+
+    /// Whether nothing is spoken: the connection itself is what the client wants.
+    fn is_tunnel(&self) -> bool {
+        false
     }
 
     /// Whether its early hints are the client's.

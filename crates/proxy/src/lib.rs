@@ -49,6 +49,7 @@ pub mod store_said;
 pub mod storing;
 pub mod tee;
 pub mod tunnel;
+pub mod tunnel_pass;
 pub mod upstream;
 pub mod url;
 pub mod uwsgi;

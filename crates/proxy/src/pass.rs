@@ -194,7 +194,19 @@ async fn find_address(
 /// # Errors
 /// nginx's text for what is no address.
 pub fn read(cx: &Cx<'_>, scheme: &'static str, secure: &'static str) -> Result<Pass, Error> {
-    let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
+    made(cx, cx.arg(0), scheme, secure)
+}
+
+/// As [`read`] for a text that stands for an argument left out.
+///
+/// # Errors
+/// nginx's text for what is no address.
+pub fn given(cx: &Cx<'_>, text: &[u8]) -> Result<Pass, Error> {
+    made(cx, text, "", "")
+}
+
+fn made(cx: &Cx<'_>, text: &[u8], scheme: &'static str, secure: &'static str) -> Result<Pass, Error> {
+    let source = Complex::compile(text, &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
     let url = match source.literal() {
         None => None,
         Some(text) => {
@@ -203,7 +215,7 @@ pub fn read(cx: &Cx<'_>, scheme: &'static str, secure: &'static str) -> Result<P
         }
     };
     let (kind, span) = (Kind::Address(scheme, secure), cx.directive.name.span);
-    Ok(Pass { source, text: cx.arg(0).into(), url, kind, span, location: OnceCell::new(), upstream: OnceCell::new() })
+    Ok(Pass { source, text: text.into(), url, kind, span, location: OnceCell::new(), upstream: OnceCell::new() })
 }
 
 /// Parses what the pass of a gateway says: an address behind a scheme, the one for TLS, or none.

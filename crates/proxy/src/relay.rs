@@ -6,7 +6,7 @@ use crate::dialect::Framing;
 use crate::pace::Pace;
 use crate::record::{Record, Scratch};
 use crate::secure::handshake::trouble;
-use crate::sender::Sender;
+use crate::sender::{SendError, Sender};
 use crate::settings::Plan;
 use crate::tee::Tee;
 use base::log::Level;
@@ -39,6 +39,8 @@ pub struct Relay<'a> {
     pub framing: Framing,
     /// Notice when the client goes.
     pub watch: bool,
+    /// It has gone in the middle of its body.
+    pub lost: bool,
     /// Read ahead of the client.
     pub buffering: bool,
     /// A copy for the cache.
@@ -269,11 +271,15 @@ impl Relay<'_> {
             let poll = self.sender.poll(cx, &mut self.connection.channel, &self.scratch.out, self.request);
             // The answer is here already; that the rest of the request was not wanted is its own affair.
             self.can_send = !matches!(poll, Poll::Ready(Err(_)));
+            self.lost = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.request.flags.client_gone.get();
         }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, store: &Store, pace: &mut Pace) -> Poll<Event> {
         self.poll_send(cx);
+        if std::mem::take(&mut self.lost) && self.watch {
+            return Poll::Ready(Event::ClientGone);
+        }
         let mut may_read = store.has_room(self.plan);
         if pace.is_resting() {
             may_read = false;
@@ -311,7 +317,8 @@ impl Relay<'_> {
             self.request.log(Level::Error, b"upstream timed out (110: Connection timed out)");
             return Poll::Ready(Event::Failed);
         }
-        if self.watch && self.request.wire.poll_gone(cx).is_ready() {
+        let coming = self.can_send && self.sender.takes_from_client();
+        if self.watch && !coming && self.request.wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Event::ClientGone);
         }
         Poll::Pending

@@ -122,6 +122,12 @@ impl Sender {
         self.until = self.body + size;
     }
 
+    /// Whether bytes of the request's body may still come from the client: they would be mistaken for its end.
+    #[must_use]
+    pub fn takes_from_client(&self) -> bool {
+        matches!(self.source, Source::Client(_)) && !self.client_ended
+    }
+
     /// Everything has left.
     #[must_use]
     pub fn is_done(&self) -> bool {

@@ -8,6 +8,7 @@ mod reload;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod streams;
+mod upstreams;
 
 use rig::{Foreground, Prefix, free_port, get, until};
 

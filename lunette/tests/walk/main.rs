@@ -19,6 +19,7 @@ mod resty;
 mod rig;
 mod secure;
 mod traces;
+mod tunnel;
 
 use rig::Prefix;
 

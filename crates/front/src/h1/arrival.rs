@@ -12,9 +12,11 @@ use http::root::Endpoint;
 use http::{Request, Server, log_request};
 use std::cell::RefCell;
 use std::rc::Rc;
+use wire::h1::error::HeadError;
 use wire::h1::framing::{self, Framed, Framing};
 use wire::h1::method::Method as WireMethod;
 use wire::h1::request::{Head, Limits};
+use wire::uri::shape::Shape;
 
 /// Limits of the server that listens, before a host is known.
 pub fn limits(core: &ServerCore) -> Limits {
@@ -93,15 +95,24 @@ pub fn fill(
     fill_line(request, head, buffer);
     let server_core = request.server().core.clone();
     fill_headers(request, head, buffer, &server_core);
-    let framed = framing::frame(head, buffer, false).map_err(|error| {
+    let refuse = |error: HeadError| {
         request.action.set(error.action());
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &error.message(buffer));
         }
         Refusal { status: error.status() }
-    })?;
+    };
+    // Whether CONNECT may come says the server, which the host chooses.
+    let framed = framing::frame(head, buffer, true).map_err(refuse)?;
     enter_host(request, endpoint, framed.host.of(buffer), framed.host_upper);
-    enter_target(request, head.target.of(buffer), &head.shape)?;
+    if head.method == WireMethod::Connect {
+        if !request.server().core.takes_connect.unwrap_or(false) {
+            return Err(refuse(HeadError::Connect));
+        }
+        enter_target(request, b"/", &Shape::default())?;
+    } else {
+        enter_target(request, head.target.of(buffer), &head.shape)?;
+    }
     fill_body(body, request, framed.body);
     request.flags.expects_continue.set(framed.expects_continue);
     // What the location says of it is asked when the head of the answer leaves.

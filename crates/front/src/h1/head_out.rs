@@ -8,6 +8,7 @@ use http::Request;
 use http::core::{Core, ServerTokens};
 use http::headers::push_clean;
 use http::line::Version;
+use http::method::Method;
 use http::response::Response;
 use std::cell::RefCell;
 
@@ -41,8 +42,10 @@ pub fn write(output: &mut Output, request: &Request) -> bool {
 
 /// Length, chunks, or the end of the connection: decided here and nowhere else. True: chunks.
 fn decide_framing(request: &Request, core: &Core, response: &Response) -> bool {
-    let bodiless = request.flags.header_only.get() || response.status == 101;
     let unknown = response.content_length.is_none();
+    // Behind the consent to CONNECT comes the tunnel (RFC 9110, 9.3.6).
+    let consents = unknown && (200..300).contains(&response.status) && request.method() == Method::CONNECT;
+    let bodiless = request.flags.header_only.get() || response.status == 101 || consents;
     let can = request.version() >= Version::Http11 && core.chunked_transfer_encoding.unwrap_or(true);
     if !bodiless && unknown && !can {
         request.flags.keepalive.set(false);

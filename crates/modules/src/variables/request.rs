@@ -26,7 +26,8 @@ pub(super) fn define(variables: &mut Variables) {
     http_define(variables, "is_request_port", 0, |request, out| put(out, if port(request).is_some() { b":" } else { b"" }));
     http_define(variables, "server_name", 0, |request, out| put(out, &request.server().name));
     http_define(variables, "remote_user", 0, |request, out| {
-        auth_basic::credentials(&root(request).headers.borrow()).is_some_and(|found| put(out, &found.user))
+        auth_basic::credentials(&root(request).headers.borrow(), auth_basic::is_proxy(root(request)))
+            .is_some_and(|found| put(out, &found.user))
     });
     http_define(variables, "request_id", 0, |_, out| {
         push_id(out);
@@ -145,20 +146,26 @@ fn body(variables: &mut Variables) {
     });
 }
 
-/// The port that the client named in the target or in `Host`.
+/// The port that the client named in the target, or in `Host` where the target names no host.
 fn port(request: &Request) -> Option<u16> {
     let request = root(request);
     let line = request.line.borrow();
-    let target = line.text.split(|b| *b == b' ').nth(1).unwrap_or_default();
-    let authority = match target.windows(3).position(|w| w == b"://") {
-        Some(at) if !target.starts_with(b"/") => {
-            let rest = target.get(at + 3..).unwrap_or_default();
-            let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-            port_of(rest.get(..end).unwrap_or_default())
-        }
-        _ => None,
-    };
-    authority.or_else(|| port_of(request.headers.borrow().get(b"host")?))
+    match authority(&line.text) {
+        Some(named) => port_of(named),
+        None => port_of(request.headers.borrow().get(b"host")?),
+    }
+}
+
+/// Host and port in the target of a request line: that of CONNECT is nothing else.
+fn authority(line: &[u8]) -> Option<&[u8]> {
+    let mut words = line.split(|b| *b == b' ').filter(|word| !word.is_empty());
+    let (method, target) = (words.next()?, words.next()?);
+    if method == b"CONNECT" {
+        return Some(target);
+    }
+    let at = target.windows(3).position(|w| w == b"://").filter(|_| !target.starts_with(b"/"))?;
+    let rest = target.get(at + 3..)?;
+    rest.get(..rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len()))
 }
 
 fn port_of(host: &[u8]) -> Option<u16> {
@@ -223,6 +230,21 @@ mod tests {
         assert_eq!(cookie(line, b"c"), Some(&b"3 "[..]));
         assert_eq!(cookie(line, b"b"), None);
         assert_eq!(cookie(line, b"d"), None);
+    }
+
+    #[test]
+    fn a_target_that_names_a_host_names_the_port() {
+        let cases: [(&[u8], Option<&[u8]>); 6] = [
+            (b"CONNECT a:22 HTTP/1.1", Some(b"a:22")),
+            (b"CONNECT  a:22  HTTP/1.1", Some(b"a:22")),
+            (b"GET http://a:1/b?c HTTP/1.1", Some(b"a:1")),
+            (b"GET http://a?b:1 HTTP/1.1", Some(b"a")),
+            (b"GET /x?u=http://a:1 HTTP/1.1", None),
+            (b"GET", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(authority(line), expected);
+        }
     }
 
     #[test]

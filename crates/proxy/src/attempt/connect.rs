@@ -47,7 +47,7 @@ impl Attempt<'_> {
                 .await
                 .map_err(Unopened::Shake)
         });
-        let watch = self.watch;
+        let watch = self.watch && !self.sender.takes_from_client();
         let result = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));

@@ -3,6 +3,7 @@
 use base::clock;
 use net::stream::Stream;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use wire::chunked::Step;
@@ -10,8 +11,12 @@ use wire::h2::client::{Client, Event};
 
 /// Bytes that one read may bring.
 const READ: usize = 32 * 1024;
+/// Most buffers for reading that a worker keeps for the next ones.
+const MOST_SPARE: usize = 16;
 /// Nothing is read while so many bytes wait to be sent: they are answers to what was read.
 const MOST_UNSENT: usize = 256 * 1024;
+
+thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
 
 /// Fields that HTTP/2 does not have (RFC 9113 section 8.2.2).
 const FOREIGN: [&str; 5] = ["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"];
@@ -85,8 +90,30 @@ impl Link {
 
     pub(super) fn rest(&mut self) {
         self.client.shrink();
-        (self.raw, self.out, self.trailers) = (Vec::new(), Vec::new(), Vec::new());
+        (self.out, self.trailers) = (Vec::new(), Vec::new());
         self.written = 0;
+        self.give_buffer();
+    }
+
+    /// A buffer for reading, which an idle connection does not have.
+    fn take_buffer(&mut self) {
+        if self.raw.capacity() < READ {
+            let spare = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(READ));
+            let rest = std::mem::replace(&mut self.raw, spare);
+            self.raw.extend_from_slice(&rest);
+        }
+    }
+
+    fn give_buffer(&mut self) {
+        let mut raw = std::mem::take(&mut self.raw);
+        raw.clear();
+        // The worker may be on its way out.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if raw.capacity() == READ && spare.len() < MOST_SPARE {
+                spare.push(raw);
+            }
+        });
     }
 
     /// Bytes that wait to be sent.
@@ -139,9 +166,7 @@ impl Link {
         if self.poll_flush(cx).is_pending() && self.unsent() > MOST_UNSENT {
             return Poll::Pending;
         }
-        if self.raw.capacity() < READ {
-            self.raw.reserve_exact(READ - self.raw.len());
-        }
+        self.take_buffer();
         let count = ready!(self.stream.poll_read(cx, &mut self.raw))?;
         self.take(input);
         let _ = self.poll_flush(cx);
@@ -200,6 +225,12 @@ impl Link {
             None if left.is_some_and(|left| left > 0) => fixed("upstream prematurely closed stream"),
             None => Ok(Step::Done { end: 0 }),
         }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.give_buffer();
     }
 }
 

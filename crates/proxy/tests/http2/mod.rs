@@ -1,5 +1,7 @@
 //! Upstreams over HTTP/2: what they see, what clients get of good answers and of hostile ones.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test needs is a test, whatever its functions are called")]
+
 use crate::harness::{Site, worker};
 use http::Outcome;
 use http::body::Body;

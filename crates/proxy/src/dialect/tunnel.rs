@@ -1,0 +1,52 @@
+//! No protocol at all: a tunnel that CONNECT asks for (RFC 9110 section 9.3.6).
+
+use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Question};
+use http::{Method, Outcome, Request};
+use wire::h1::response::ResponseHead;
+use wire::span::Span;
+
+/// `tunnel_pass`.
+pub struct Tunnel;
+
+impl Dialect for Tunnel {
+    fn scheme(&self) -> &'static [u8] {
+        b""
+    }
+
+    fn default_port(&self) -> u16 {
+        0
+    }
+
+    fn can_stream(&self) -> bool {
+        false
+    }
+
+    fn is_tunnel(&self) -> bool {
+        true
+    }
+
+    fn admit(&self, request: &Request) -> Result<(), Outcome> {
+        if request.method() == Method::CONNECT { Ok(()) } else { Err(Outcome::Status(405)) }
+    }
+
+    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
+        Ok(Carried::Nothing)
+    }
+
+    fn encode(&self, _: &Job<'_>, _: &mut Vec<u8>) -> Option<Encoded> {
+        Some(Encoded::default())
+    }
+
+    /// That there is a connection is the answer.
+    fn parse(&self, _: &mut ResponseHead, _: &[u8], _: &Question<'_>) -> Result<Head, Vec<u8>> {
+        Ok(Head::Complete(Answer {
+            length: 0,
+            status: 200,
+            status_line: Span::default(),
+            body: Framing::UntilClose,
+            content_length: None,
+            keep_alive: false,
+            tunnel: true,
+        }))
+    }
+}

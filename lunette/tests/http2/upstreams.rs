@@ -1,0 +1,72 @@
+//! What comes from upstream servers beside the answer itself: early hints and trailers.
+
+use crate::rig::{exchange, h2::Client};
+use crate::server;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+/// A server of HTTP/1 that gives every connection this answer.
+fn upstream(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                request.push(byte[0]);
+            }
+            drop(stream.write_all(answer.as_bytes()));
+        }
+    });
+    port
+}
+
+#[test]
+fn early_hints_go_to_those_who_may_have_them() {
+    let port = upstream(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX-Accel-Expires: 1\r\nConnection: x\r\n\r\n\
+         HTTP/1.1 103 Early Hints\r\nX-Hidden: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
+    );
+    let (_prefix, own, _running) = server(&format!(
+        "proxy_hide_header X-Hidden;
+         location / {{ early_hints $http_sec_fetch_mode; proxy_pass http://127.0.0.1:{port}; }}
+         location /never {{ proxy_pass http://127.0.0.1:{port}; }}"
+    ));
+    let ask = |path: &str, version: &str, more: &str| {
+        let request = format!("GET {path} HTTP/{version}\r\nHost: a\r\nConnection: close\r\n{more}\r\n");
+        String::from_utf8(exchange(own, request.as_bytes()).unwrap()).unwrap()
+    };
+    let wants = "Sec-Fetch-Mode: navigate\r\n";
+    // One that is empty when all is hidden is not sent.
+    let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n";
+    assert!(ask("/", "1.1", wants).starts_with(hint), "{}", ask("/", "1.1", wants));
+    for (path, version, more) in [("/", "1.1", ""), ("/", "1.0", wants), ("/never", "1.1", wants), ("/", "1.1", "Sec-Fetch-Mode: 0\r\n")] {
+        assert!(ask(path, version, more).starts_with("HTTP/1.1 200 OK\r\n"), "{path} {version} {more}");
+    }
+    let mut client = Client::connect(own);
+    for (path, interim) in [("/", vec![103]), ("/never", vec![])] {
+        let stream = client.request("GET", path, &[("sec-fetch-mode", "navigate")], None);
+        let reply = client.reply(stream);
+        assert_eq!((reply.interim, reply.answer.status, reply.answer.text().as_str()), (interim, 200, "hi"), "{path}");
+    }
+}
+
+#[test]
+fn trailers_of_chunks_go_on_in_both_protocols() {
+    let port = upstream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 42\r\n\r\n");
+    let (_prefix, own, _running) = server(&format!(
+        "location / {{ proxy_pass http://127.0.0.1:{port}; proxy_pass_trailers on; }}
+         location /kept {{ proxy_pass http://127.0.0.1:{port}; }}"
+    ));
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, te\r\nTE: trailers\r\n\r\n";
+    let answer = String::from_utf8(exchange(own, request.as_bytes()).unwrap()).unwrap();
+    assert!(answer.ends_with("2\r\nhi\r\n0\r\nX-Sum: 42\r\n\r\n"), "{answer}");
+    let mut client = Client::connect(own);
+    for (path, trailers) in [("/", vec![("x-sum".to_owned(), "42".to_owned())]), ("/kept", vec![])] {
+        let stream = client.request("GET", path, &[("te", "trailers")], None);
+        let reply = client.reply(stream);
+        assert_eq!((reply.answer.text().as_str(), reply.trailers), ("hi", trailers), "{path}");
+    }
+}
