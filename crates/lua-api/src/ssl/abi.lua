@@ -290,8 +290,13 @@ for _, pointer in ipairs { "get_req_ssl_pointer", "get_upstream_ssl_pointer" } d
         return nil
     end)
 end
-define("ssl_export_keying_material", function(_, _, _, _, _, _, _, _, err)
-    return done(err, ssl.export_keying_material())
+define("ssl_export_keying_material", function(r, out, size, label, length, context, context_length, use_context, err)
+    if not is_this(r) then
+        return say(err, "bad request")
+    end
+    local wanted = use_context ~= 0 and bytes(context, context_length) or nil
+    local key, text = ssl.export_keying_material(tonumber(size), bytes(label, length), wanted)
+    return key and (copy(out, key, #key) or OK) or say(err, text)
 end)
 define("ssl_export_keying_material_early", function(_, _, _, _, _, _, _, err)
     return done(err, ssl.export_keying_material_early())
