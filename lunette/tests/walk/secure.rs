@@ -59,6 +59,28 @@ fn a_pool_keeps_connections_over_tls() {
     assert_eq!(get(port, "/pool").unwrap().text(), expected, "{}", prefix.read("logs/error.log"));
 }
 
+/// A connection that one location has let pass is another's only if that one's authorities say so too.
+#[test]
+fn a_server_of_the_pool_is_judged_by_who_takes_it() {
+    let prefix = Prefix::new();
+    certificate(&prefix);
+    let other = rcgen::generate_simple_self_signed(["other.example.com".to_owned()]).unwrap();
+    prefix.write("conf/other.crt", &other.cert.pem());
+    let code = "local sock = ngx.socket.tcp()
+        assert(sock:connect(\"127.0.0.1\", ngx.var.secure))
+        local reused = sock:getreusedtimes()
+        local ok, err = sock:sslhandshake(nil, \"backend.example.com\", true)
+        ngx.say(reused, \" \", err or sock:setkeepalive())";
+    let front = format!(
+        "location /first {{ content_by_lua_block {{ {code} }} }}\n\
+         location /second {{ lua_ssl_trusted_certificate other.crt; content_by_lua_block {{ {code} }} }}"
+    );
+    let (port, _) = serve(&prefix, "", &front);
+    for (path, text) in [("/first", "0 1\n"), ("/first", "1 1\n"), ("/second", "2 18: self-signed certificate\n"), ("/first", "0 1\n")] {
+        assert_eq!(get(port, path).unwrap().text(), text, "{path}: {}", prefix.read("logs/error.log"));
+    }
+}
+
 #[test]
 fn handshakes_fail_with_openrestys_words() {
     let prefix = Prefix::new();
