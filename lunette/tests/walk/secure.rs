@@ -188,3 +188,22 @@ fn sockets_show_certificates_that_were_parsed() {
     let expected = "NONE\nSUCCESS\ninvalid client certificate chain\n";
     assert_eq!(get(port, "/show").unwrap().text(), expected, "{}", prefix.read("logs/error.log"));
 }
+
+#[test]
+fn code_judges_resumed_sessions_too_and_what_it_chooses_is_for_one_only() {
+    let prefix = Prefix::new();
+    certificate(&prefix);
+    let front = "header_filter_by_lua_block { ngx.header.judged = ngx.ctx.judged }
+        location /verify { proxy_pass https://127.0.0.1:$secure; resolver 127.0.0.1;
+            proxy_ssl_verify_by_lua_block { ngx.sleep(0.001) ngx.ctx.judged = require \"ngx.ssl.proxysslverify\".get_verify_result() } }
+        location /choose { proxy_pass https://127.0.0.1:$secure; resolver 127.0.0.1;
+            proxy_ssl_certificate_by_lua_block { ngx.ctx.judged = \"asked\" } }";
+    let backend = "ssl_verify_client optional_no_ca; location / { return 200 $ssl_session_reused; }";
+    let (port, _) = serve(&prefix, backend, front);
+    for (path, judged, texts) in [("/verify", "18", [".", "r", "r"]), ("/choose", "asked", [".", ".", "."])] {
+        for text in texts {
+            let answer = get(port, path).unwrap();
+            assert_eq!((answer.text().as_str(), answer.header("judged")), (text, Some(judged)), "{}", prefix.read("logs/error.log"));
+        }
+    }
+}
