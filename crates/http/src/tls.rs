@@ -13,6 +13,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use tls::certificate::CertificateDer;
 use tls::error::TlsError;
+use tls::exporter::Exporter;
 use tls::server::Settings;
 use tls::signatures::Signed;
 use wire::tls::hello::Hello;
@@ -41,6 +42,8 @@ pub struct TlsInfo {
     pub groups: Box<[u16]>,
     /// Signature algorithms that the client offered, by number.
     pub signatures: Box<[u16]>,
+    /// What key material follows from, in TLS 1.3.
+    pub exporter: Option<Exporter>,
     /// Which algorithms signed.
     pub signed: Signed,
     /// `$ssl_session_id`

@@ -25,3 +25,20 @@ impl CertCompressor for Zlib {
         CertificateCompressionAlgorithm::Zlib
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn what_is_compressed_is_smaller_and_can_be_read() {
+        let content = b"certificate ".repeat(100);
+        for level in [CompressionLevel::Interactive, CompressionLevel::Amortized] {
+            let packed = Zlib.compress(content.clone(), level).unwrap();
+            let mut read = Vec::new();
+            flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut read).unwrap();
+            assert!(read == content && packed.len() < content.len() / 2);
+        }
+    }
+}

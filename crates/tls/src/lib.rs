@@ -26,6 +26,7 @@ pub mod client;
 pub mod commands;
 mod compression;
 pub mod error;
+pub mod exporter;
 pub mod files;
 pub mod handed;
 pub mod key_log;

@@ -12,6 +12,7 @@ use crate::certificate::Pair;
 use crate::ciphers::Offer;
 use crate::compression::Zlib;
 use crate::error::TlsError;
+use crate::exporter::Listening;
 use crate::handed::Handed;
 use crate::key_log::KeyLog;
 use crate::session::{RECORD, ServerSession, Session};
@@ -105,9 +106,7 @@ impl Settings {
         if compresses {
             config.cert_compressors = vec![&Zlib];
         }
-        if let Some(key_log) = key_log {
-            config.key_log = key_log;
-        }
+        config.key_log = Arc::new(Listening(key_log));
         Ok(Self { config: Arc::new(config), versions: offer.versions.into(), pairs, clients, record, sessions })
     }
 

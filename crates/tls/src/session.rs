@@ -14,6 +14,7 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
 use crate::error::TlsError;
+use crate::exporter::{self, Exporter};
 use crate::resume::Origin;
 use crate::signatures::{self, Signed};
 use crate::verify::{Clients, Servers, Verdict};
@@ -87,7 +88,7 @@ impl Engine for UnbufferedClientConnection {
 }
 
 /// What a session came to know while it took bytes.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Received {
     /// The peer said close_notify.
     peer_closed: bool,
@@ -97,6 +98,8 @@ struct Received {
     closed: bool,
     /// Who signed in the handshake, and how.
     signed: Signed,
+    /// What key material follows from, until somebody wants it.
+    exporter: Option<Exporter>,
 }
 
 /// One end of a connection.
@@ -162,8 +165,9 @@ impl<E: Engine> Session<E> {
         incoming.clear();
         if shakes {
             let Signed { own, peer } = signatures::take();
-            let signed = &mut self.seen.signed;
+            let Received { signed, exporter: kept, .. } = &mut self.seen;
             (signed.own, signed.peer) = (own.or(signed.own), peer.or(signed.peer));
+            *kept = exporter::take().or(kept.take());
         }
         result.map_err(|error| self.fail(error))
     }
@@ -277,6 +281,11 @@ impl<E: Engine> Session<E> {
     #[must_use]
     pub fn signed(&self) -> Signed {
         if self.is_resumed() { Signed::default() } else { self.seen.signed }
+    }
+
+    /// What key material follows from; only once, and never of TLS 1.2.
+    pub fn take_exporter(&mut self) -> Option<Exporter> {
+        self.seen.exporter.take()
     }
 
     /// The protocol that was chosen by ALPN.

@@ -28,6 +28,8 @@ fn fill(shop: &Shop) {
     shop.make("v1int", Some("root"), "", "30");
     shop.make("v1child", Some("v1int"), "basicConstraints=CA:FALSE\n", "30");
     shop.make("caend", Some("root"), AUTHORITY, "30");
+    shop.make("caonly", Some("root"), &format!("{AUTHORITY}keyUsage=critical,keyCertSign,cRLSign\n"), "30");
+    shop.make("signonly", None, &format!("{AUTHORITY}keyUsage=critical,keyCertSign\n"), "30");
     shop.make("caselfend", Some("int"), AUTHORITY, "30");
     shop.make("self", None, AUTHORITY, "30");
     shop.make("server", Some("root"), "extendedKeyUsage=serverAuth\n", "30");
@@ -74,6 +76,8 @@ fn chains_are_judged_as_openssl_judges_them() {
         ("v1end", "", "all", 1, 0),
         ("v1child", "v1int", "root", 1, 79),
         ("caend", "", "root", 1, 0),
+        ("caonly", "", "root", 1, 26),
+        ("signonly", "", "signonly", 1, 26),
         ("caselfend", "", "all", 1, 0),
         ("server", "", "root", 1, 26),
         ("toolong", "longchain", "root", 5, 25),

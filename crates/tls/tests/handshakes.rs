@@ -174,3 +174,23 @@ fn sessions_are_resumed_by_ticket_and_by_identifier_in_their_own_context_only() 
         }
     }
 }
+
+#[test]
+fn both_ends_know_how_they_signed_and_export_once() {
+    const ECDSA: Option<u16> = Some(0x0403);
+    let authority = Authority::new();
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        for shows in [false, true] {
+            let mut options = server::Options::new(offer(version), pairs(&authority, "localhost"));
+            options.clients = Some(Arc::new(Clients::new(Arc::new(Trust::new(vec![authority.der()], 1)), &[])));
+            let mut own = client::Options::new(offer(version));
+            own.pair = shows.then(|| authority.pair("client"));
+            let mut wire = both(&server::Settings::new(options).unwrap(), &client::Settings::new(own).unwrap(), None);
+            let signed = wire.server.signed();
+            assert_eq!((signed.own, signed.peer), (ECDSA, ECDSA.filter(|_| shows)), "{version}");
+            assert_eq!(tls::signatures::name_of_number(0x0403), Some("ecdsa_secp256r1_sha256"));
+            let exporters = [wire.server.take_exporter(), wire.server.take_exporter()];
+            assert_eq!(exporters.map(|exporter| exporter.is_some()), [version == "TLSv1.3", false]);
+        }
+    }
+}

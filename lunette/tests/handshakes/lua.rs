@@ -2,6 +2,8 @@
 
 use crate::client::{Authority, Client};
 use crate::rig::{Foreground, Prefix, free_port, until};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use tls::resume::Slot;
 
 struct Server {
@@ -212,4 +214,31 @@ fn code_needs_a_server_with_tls() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains("no ssl configured for the server"), "{text}");
     }
+}
+
+#[test]
+fn code_exports_what_clients_can_derive_too() {
+    let say = "location / { content_by_lua_block {
+        local key, err = require 'ngx.ssl'.export_keying_material(32, 'EXPERIMENTAL label')
+        ngx.print(key and key:gsub('.', function(byte) return ('%02X'):format(byte:byte()) end) or err)
+    } }";
+    let server = serve("", say);
+    let old = Client::new(&["TLSv1.2"], None).get(server.port, "usual", None).unwrap().text;
+    assert_eq!(old, "not supported: TLS is not OpenSSL's here");
+    assert_eq!(both().get(server.port, "usual", None).unwrap().text.len(), 64);
+    let address = format!("127.0.0.1:{}", server.port);
+    let asked = ["-keymatexport", "EXPERIMENTAL label", "-keymatexportlen", "32"];
+    let openssl = Command::new("openssl")
+        .args(["s_client", "-connect", &address, "-ign_eof"])
+        .args(asked)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    // Without the command there is nobody to compare with.
+    let Ok(mut openssl) = openssl else { return };
+    openssl.stdin.take().unwrap().write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let said = String::from_utf8(openssl.wait_with_output().unwrap().stdout).unwrap();
+    let theirs = said.split("Keying material: ").nth(1).and_then(|rest| rest.lines().next()).unwrap().trim();
+    assert!(theirs.len() == 64 && said.matches(theirs).count() == 2, "{said}");
 }

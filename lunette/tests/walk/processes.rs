@@ -205,3 +205,20 @@ fn the_privileged_agent_lives_beside_the_workers() {
     });
     stop(&prefix, "quit");
 }
+
+#[test]
+fn a_daemon_of_syslog_that_is_not_there_is_noticed() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "error_log logs/error.log;\nevents {{ worker_connections 64; }}\nhttp {{ server {{ listen 127.0.0.1:{port};\n\
+             error_log syslog:server=127.0.0.1:1,tag=x; }} }}\n"
+        ),
+    );
+    let output = prefix.run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let line = "send() failed (111: Connection refused) while logging to syslog, server: 127.0.0.1:1";
+    until("a line about it", || get(port, "/nothing").unwrap().status == 404 && prefix.read("logs/error.log").contains(line));
+    stop(&prefix, "quit");
+}

@@ -59,6 +59,28 @@ fn a_pool_keeps_connections_over_tls() {
     assert_eq!(get(port, "/pool").unwrap().text(), expected, "{}", prefix.read("logs/error.log"));
 }
 
+/// A connection that one location has let pass is another's only if that one's authorities say so too.
+#[test]
+fn a_server_of_the_pool_is_judged_by_who_takes_it() {
+    let prefix = Prefix::new();
+    certificate(&prefix);
+    let other = rcgen::generate_simple_self_signed(["other.example.com".to_owned()]).unwrap();
+    prefix.write("conf/other.crt", &other.cert.pem());
+    let code = "local sock = ngx.socket.tcp()
+        assert(sock:connect(\"127.0.0.1\", ngx.var.secure))
+        local reused = sock:getreusedtimes()
+        local ok, err = sock:sslhandshake(nil, \"backend.example.com\", true)
+        ngx.say(reused, \" \", err or sock:setkeepalive())";
+    let front = format!(
+        "location /first {{ content_by_lua_block {{ {code} }} }}\n\
+         location /second {{ lua_ssl_trusted_certificate other.crt; content_by_lua_block {{ {code} }} }}"
+    );
+    let (port, _) = serve(&prefix, "", &front);
+    for (path, text) in [("/first", "0 1\n"), ("/first", "1 1\n"), ("/second", "2 18: self-signed certificate\n"), ("/first", "0 1\n")] {
+        assert_eq!(get(port, path).unwrap().text(), text, "{path}: {}", prefix.read("logs/error.log"));
+    }
+}
+
 #[test]
 fn handshakes_fail_with_openrestys_words() {
     let prefix = Prefix::new();
@@ -165,4 +187,23 @@ fn sockets_show_certificates_that_were_parsed() {
     );
     let expected = "NONE\nSUCCESS\ninvalid client certificate chain\n";
     assert_eq!(get(port, "/show").unwrap().text(), expected, "{}", prefix.read("logs/error.log"));
+}
+
+#[test]
+fn code_judges_resumed_sessions_too_and_what_it_chooses_is_for_one_only() {
+    let prefix = Prefix::new();
+    certificate(&prefix);
+    let front = "header_filter_by_lua_block { ngx.header.judged = ngx.ctx.judged }
+        location /verify { proxy_pass https://127.0.0.1:$secure; resolver 127.0.0.1;
+            proxy_ssl_verify_by_lua_block { ngx.sleep(0.001) ngx.ctx.judged = require \"ngx.ssl.proxysslverify\".get_verify_result() } }
+        location /choose { proxy_pass https://127.0.0.1:$secure; resolver 127.0.0.1;
+            proxy_ssl_certificate_by_lua_block { ngx.ctx.judged = \"asked\" } }";
+    let backend = "ssl_verify_client optional_no_ca; location / { return 200 $ssl_session_reused; }";
+    let (port, _) = serve(&prefix, backend, front);
+    for (path, judged, texts) in [("/verify", "18", [".", "r", "r"]), ("/choose", "asked", [".", ".", "."])] {
+        for text in texts {
+            let answer = get(port, path).unwrap();
+            assert_eq!((answer.text().as_str(), answer.header("judged")), (text, Some(judged)), "{}", prefix.read("logs/error.log"));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `error_log` at every level.
 
 use crate::build::MainContext;
+use base::errno::describe;
 use base::log::{ErrorLog, Level, Sink, Target};
 use base::syslog::Syslog;
 use conf::context::{Arity, Context};
@@ -8,6 +9,7 @@ use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::core::Core;
 use http::opened::ErrorFiles;
+use std::cell::Cell;
 use std::rc::Rc;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -48,17 +50,28 @@ fn add(cx: &Cx<'_>, earlier: Option<ErrorLog>) -> Result<ErrorLog, Error> {
     Ok(ErrorLog::new(targets))
 }
 
-/// A sink for `syslog:…`. A daemon that cannot be reached costs the line: the log has nowhere to complain to.
+/// A sink for `syslog:…`. A daemon that cannot be reached costs the line, and the main level's log says so.
 fn syslog(cx: &Cx<'_>) -> Result<Sink, Error> {
     let text = cx.text(0);
     let host = String::from_utf8_lossy(&crate::listen::hostname()).into_owned();
     let parameters = text.strip_prefix("syslog:").unwrap_or_default();
     let syslog = Syslog::parse(parameters, &host).map_err(|message| cx.error_at(0, message))?;
+    let (main, server) = (cx.global::<MainContext>().log.clone(), parameters.split(',').find_map(|part| part.strip_prefix("server=")));
+    let server = server.unwrap_or_default().to_owned();
+    let is_busy = Cell::new(false);
     Ok(Sink::Custom(Rc::new(move |level, line| {
+        // The complaint may itself be for syslog.
+        if is_busy.replace(true) {
+            return;
+        }
         let mut message = Vec::with_capacity(line.len() + 80);
         syslog.push_head(Some(level), &mut message);
         message.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
-        drop(syslog.send(&message));
+        if let (Err(error), Some(main)) = (syslog.send(&message), &main) {
+            let text = format!("send() failed {} while logging to syslog, server: {server}", describe(&error));
+            main.write(Level::Error, 0, text.as_bytes());
+        }
+        is_busy.set(false);
     })))
 }
 

@@ -150,6 +150,26 @@ of_request("ssl_get_client_hello_ext", function(number, to, length, err)
         return hello.get_client_hello_ext(number)
     end, to, length, err)
 end)
+of_request("ssl_get_client_hello_ext_present", function(to, length, err)
+    local present, text = hello.get_client_hello_ext_present()
+    if not present then
+        return say(err, text)
+    end
+    turn = turn % 16 + 1
+    recent[turn] = new("int [?]", #present, present)
+    to[0], length[0] = cast("int *", recent[turn]), #present
+    return OK
+end)
+-- NGX_SSL_TLSv1_2 and NGX_SSL_TLSv1_3; of the others none is spoken.
+of_request("ssl_set_protocols", function(protocols, err)
+    local names = {}
+    for name, bit in pairs { ["TLSv1.2"] = 0x20, ["TLSv1.3"] = 0x40 } do
+        if protocols % (2 * bit) >= bit then
+            names[#names + 1] = name
+        end
+    end
+    return done(err, hello.set_protocols(names))
+end)
 of_request("ssl_server_port", function(to, err)
     local port, text = ssl.server_port()
     if not port then
@@ -263,8 +283,21 @@ for c, get in pairs {
         return done(err, get())
     end)
 end
-define("get_req_ssl_pointer", function(_, err)
-    local _, text = ssl.get_req_ssl_pointer()
-    say(err, text)
-    return nil
+for _, pointer in ipairs { "get_req_ssl_pointer", "get_upstream_ssl_pointer" } do
+    define(pointer, function(_, err)
+        local _, text = ssl[pointer]()
+        say(err, text)
+        return nil
+    end)
+end
+define("ssl_export_keying_material", function(r, out, size, label, length, context, context_length, use_context, err)
+    if not is_this(r) then
+        return say(err, "bad request")
+    end
+    local wanted = use_context ~= 0 and bytes(context, context_length) or nil
+    local key, text = ssl.export_keying_material(tonumber(size), bytes(label, length), wanted)
+    return key and (copy(out, key, #key) or OK) or say(err, text)
+end)
+define("ssl_export_keying_material_early", function(_, _, _, _, _, _, _, err)
+    return done(err, ssl.export_keying_material_early())
 end)

@@ -39,7 +39,7 @@ function ssl.get_req_shared_ssl_ciphers()
 end
 
 ssl.get_server_random, ssl.get_session_master_key = untold, untold
-ssl.export_keying_material, ssl.export_keying_material_early = untold, untold
+ssl.export_keying_material, ssl.export_keying_material_early = R.ssl_export, untold
 ssl.get_req_ssl_pointer, ssl.get_upstream_ssl_pointer = untold, untold
 
 function ssl.ssl_session_reused(pointer)

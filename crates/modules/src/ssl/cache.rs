@@ -45,18 +45,13 @@ pub(super) struct Shared(HashMap<Box<str>, Rc<Zone>>);
 impl Shared {
     /// The sessions in the zone `name`, which live for `lifetime` seconds.
     pub(super) fn sessions(&self, name: &str, lifetime: u64) -> Option<ZoneSessions> {
-        let dict = Dict::new(self.0.get(name)?);
-        let place = DICTS.with_borrow_mut(|dicts| {
-            dicts.push(dict);
-            dicts.len() - 1
-        });
-        Some(ZoneSessions { place, lifetime: lifetime.saturating_mul(1000) })
+        Some(ZoneSessions::new(Dict::new(self.0.get(name)?), lifetime.saturating_mul(1000)))
     }
 }
 
 thread_local! {
     /// Handshakes happen on the thread of the event loop alone; what the library of TLS holds must be able to cross threads.
-    static DICTS: RefCell<Vec<Dict>> = const { RefCell::new(Vec::new()) };
+    static DICTS: RefCell<Vec<Option<Dict>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Sessions in a zone that all workers share.
@@ -66,8 +61,28 @@ pub(super) struct ZoneSessions {
 }
 
 impl ZoneSessions {
+    fn new(dict: Dict, lifetime: u64) -> ZoneSessions {
+        let place = DICTS.with_borrow_mut(|dicts| {
+            let place = dicts.iter().position(Option::is_none).unwrap_or(dicts.len());
+            match dicts.get_mut(place) {
+                Some(free) => *free = Some(dict),
+                None => dicts.push(Some(dict)),
+            }
+            place
+        });
+        ZoneSessions { place, lifetime }
+    }
+
     fn with<T>(&self, f: impl FnOnce(&Dict) -> Option<T>) -> Option<T> {
-        DICTS.with_borrow(|dicts| f(dicts.get(self.place)?))
+        DICTS.with_borrow(|dicts| f(dicts.get(self.place)?.as_ref()?))
+    }
+}
+
+impl Drop for ZoneSessions {
+    /// A configuration that is no longer used lets go of its zones.
+    fn drop(&mut self) {
+        // At the end of the thread there may be nothing left.
+        let _ = DICTS.try_with(|dicts| dicts.borrow_mut().get_mut(self.place).and_then(Option::take));
     }
 }
 
@@ -170,5 +185,10 @@ mod tests {
         assert!(one.put(&[7; 32], b"", b"secret"));
         assert_eq!(other.get(&[7; 32], b""), Some(b"secret".to_vec()));
         assert_eq!((other.take(&[7; 32], b""), one.get(&[7; 32], b"")), (Some(b"secret".to_vec()), None));
+        drop((one, other));
+        for _ in 0..10 {
+            let again = [shared.sessions("s", 60).unwrap(), shared.sessions("s", 60).unwrap()];
+            assert!(again.iter().all(|sessions| sessions.place < 2));
+        }
     }
 }

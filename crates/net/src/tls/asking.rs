@@ -93,11 +93,13 @@ async fn elsewhere<C: Future<Output = Result<Choice, TlsError>>>(
     choose: impl Fn(u16) -> C,
 ) -> Result<(Work, Result<(), Failure>), Failure> {
     let (done, mut finished) = oneshot::channel();
-    std::thread::Builder::new().name("tls handshake".into()).stack_size(STACK).spawn(move || {
+    let started = std::thread::Builder::new().name("tls handshake".into()).stack_size(STACK).spawn(move || {
         let result = work.receive();
         // Nobody waits when the connection has been given up.
         let _ = done.send((work, result));
-    })?;
+    });
+    // Without a thread there is nobody who could wait.
+    started.map_err(|_| Failure::Tls(TlsError::INTERNAL))?;
     loop {
         tokio::select! {
             done = &mut finished => return done.map_err(|_| Failure::Tls(TlsError::INTERNAL)),

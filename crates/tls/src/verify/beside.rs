@@ -5,7 +5,7 @@
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::x509::X509Version;
 
-use super::parsed::{Parsed, Trusted, Usage, fits, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified};
+use super::parsed::{Parsed, Trusted, Usage, fits_own, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified};
 
 /// No path is followed further.
 const LONGEST: usize = 8;
@@ -18,7 +18,7 @@ pub(super) fn path(
     usage: Usage,
     now: UnixTime,
 ) -> Option<Vec<CertificateDer<'static>>> {
-    if !validity(leaf).contains(&seconds(now)) || !fits(leaf, usage) || !understood(leaf) {
+    if !validity(leaf).contains(&seconds(now)) || !fits_own(leaf, usage) || !understood(leaf) {
         return None;
     }
     if is_self_issued(leaf) {

@@ -5,7 +5,9 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Version;
 
-use super::parsed::{Parsed, Trusted, Usage, fits, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified};
+use super::parsed::{
+    Parsed, Trusted, Usage, fits, fits_own, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified,
+};
 use super::reason::Verdict;
 
 /// No chain is followed further.
@@ -108,7 +110,7 @@ fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {
         if place > 0 && limit.is_some_and(|limit| below > usize::try_from(limit).unwrap_or(usize::MAX)) {
             found.push(Verdict::new(25));
         }
-        if !fits(certificate, usage) {
+        if !(if place == 0 { fits_own } else { fits })(certificate, usage) {
             found.push(Verdict::new(26));
         }
     }

@@ -5,7 +5,7 @@ use x509_parser::extensions::GeneralName;
 use super::parsed::Parsed;
 
 /// Whether a certificate is for `name`, a host name or an address in text. Alternative names of the same kind hide the
-/// common name.
+/// common name. An address may also stand there as if it were a host's name: nginx asks OpenSSL only for that.
 pub(crate) fn matches(certificate: &Parsed<'_>, name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);

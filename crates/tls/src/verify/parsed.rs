@@ -100,6 +100,19 @@ pub(crate) fn fits(certificate: &Parsed<'_>, usage: Usage) -> bool {
     }
 }
 
+/// The same for a peer's own certificate, whose key has to be allowed for handshakes too. webpki does not ask that.
+pub(crate) fn fits_own(certificate: &Parsed<'_>, usage: Usage) -> bool {
+    let allowed = match certificate.key_usage() {
+        Ok(None) => true,
+        Ok(Some(key)) => {
+            let signs = key.value.digital_signature() || key.value.key_agreement();
+            signs || (usage == Usage::Server && key.value.key_encipherment())
+        }
+        Err(_) => false,
+    };
+    allowed && fits(certificate, usage)
+}
+
 /// Whether each critical extension is one that is checked here. Name constraints are not: what has them is webpki's.
 pub(crate) fn understood(certificate: &Parsed<'_>) -> bool {
     certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
