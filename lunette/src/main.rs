@@ -1,6 +1,7 @@
 //! The lunette binary: an nginx-compatible server that runs LuaJIT in every phase.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod application;
 mod diagnostics;
 mod generation;
@@ -13,6 +14,7 @@ mod lua_check;
 mod main_level;
 mod manual;
 mod opening;
+mod parsed;
 mod registry;
 mod resty;
 mod top;
