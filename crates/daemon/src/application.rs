@@ -43,6 +43,12 @@ impl LoadError {
     pub fn new(message: impl Into<String>) -> Self {
         Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new() }
     }
+
+    /// All that is wrong, one by one.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let own = Problem { level: self.level, message: self.message.clone(), place: self.place.clone() };
+        std::iter::once(own).chain(self.others.iter().flat_map(LoadError::problems)).collect()
+    }
 }
 
 /// The server. One value lives in the master and, by fork, in each worker.

@@ -29,7 +29,7 @@ fn quiet(log: ErrorLog) -> ErrorLog {
 fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> Vec<Problem> {
     let mut generation = match guarded(|| app.load(options, None, LoadMode::Test)) {
         Ok(generation) => generation,
-        Err(error) => return Problem::all(&error),
+        Err(error) => return error.problems(),
     };
     let mut problems = app.problems(options, &mut generation);
     let mut report = |level: Level, message: &str| {
@@ -42,7 +42,7 @@ fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> V
         report(Level::Emerg, &format!("the pid file {} cannot be written", pid.display()));
     }
     if let Err(error) = guarded(|| app.open(&mut generation, None, LoadMode::Test)) {
-        problems.extend(Problem::all(&error));
+        problems.extend(error.problems());
         return problems;
     }
     let settings = app.settings(&generation);

@@ -3,8 +3,6 @@
 use base::log::Level;
 use std::fmt::Write;
 
-use crate::application::LoadError;
-
 /// Where something stands in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -28,12 +26,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The problems that an error holds.
-    pub(crate) fn all(error: &LoadError) -> Vec<Problem> {
-        let own = Problem { level: error.level, message: error.message.clone(), place: error.place.clone() };
-        std::iter::once(own).chain(error.others.iter().flat_map(Problem::all)).collect()
-    }
-
     /// Whether the configuration cannot be used.
     pub(crate) fn is_fatal(&self) -> bool {
         self.level < Level::Warn

@@ -90,6 +90,7 @@ mod tests {
     fn names_without_a_resolver() {
         is_dangerous("server { location / { proxy_pass http://$backend; } }", "no \"resolver\"");
         is_fine("server { resolver 127.0.0.1; location / { proxy_pass http://$backend; } location /a { proxy_pass http://app$uri; } }");
+        is_fine("upstream a { server 127.0.0.1:1; } server { location / { proxy_pass http://$group; } }");
     }
 
     #[test]

@@ -44,6 +44,11 @@ fn address(text: &str) -> &str {
     rest.split_once('/').map_or(rest, |(host, _)| host)
 }
 
+fn variable_alone(host: &str) -> bool {
+    let name = host.strip_prefix('$').unwrap_or_default();
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_{}".contains(&byte))
+}
+
 fn pass(directive: &Directive, scope: &Scope<'_>, tainted: &BTreeSet<String>) -> Option<Finding> {
     let word = directive.args.first()?;
     let (name, text) = (directive.name.text(), word.text());
@@ -59,7 +64,9 @@ fn pass(directive: &Directive, scope: &Scope<'_>, tainted: &BTreeSet<String>) ->
     if let Some(taken) = names.iter().find(|name| is_clients(name, tainted)) {
         return Some((format!("\"${taken}\" lets clients choose where \"{name}\" leads"), word.span));
     }
-    let is_lost = !names.is_empty() && !scope.has(&|name| name == "resolver");
+    // A variable by itself may name a group.
+    let may_be_group = variable_alone(host) && scope.has(&|name| name == "upstream");
+    let is_lost = !names.is_empty() && !may_be_group && !scope.has(&|name| name == "resolver");
     is_lost.then(|| {
         let what = "there is no \"resolver\": only addresses and groups can be found at run time";
         (format!("\"{name}\" has a variable in its address, and {what}"), word.span)
