@@ -51,7 +51,7 @@ impl Identity {
     #[must_use]
     pub fn usage(&self) -> String {
         format!(
-            "Usage: nginx [-?hvVtTwq] [-s signal] [-p prefix]\n\
+            "Usage: nginx [-?hvVtTq] [-s signal] [-p prefix]\n\
              \x20            [-e filename] [-c filename] [-g directives]\n\n\
              Options:\n\
              \x20 -?,-h         : show this text\n\
