@@ -12,7 +12,7 @@ complete -c lunette -n __fish_use_subcommand -o V -d 'Show the version and the b
 complete -c lunette -n __fish_use_subcommand -o t -d 'Check the configuration'
 complete -c lunette -n __fish_use_subcommand -o T -d 'Check the configuration and print all of it'
 complete -c lunette -n __fish_use_subcommand -o w -d 'Check the configuration and warn of what is dangerous'
-complete -c lunette -n __fish_use_subcommand -l format=json -d 'With -t or -w, print what is wrong as JSON'
+complete -c lunette -n __fish_use_subcommand -l format -x -a json -d 'With -t or -w, print what is wrong as JSON'
 complete -c lunette -n __fish_use_subcommand -o q -d 'With -t or -T, print errors only'
 complete -c lunette -n __fish_use_subcommand -o s -x -a 'stop quit reopen reload' -d 'Tell the running server'
 complete -c lunette -n __fish_use_subcommand -o p -x -a '(__fish_complete_directories)' -d 'Directory that relative paths start from'
