@@ -1,5 +1,6 @@
 //! The server as the process model sees it.
 
+use crate::advice;
 use crate::generation::{self, Generation};
 use crate::greeting;
 use crate::layout::Layout;
@@ -7,7 +8,7 @@ use crate::{opening, registry, worker};
 use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
-use daemon::{Application, LoadError, LoadMode, Options, Seat, Settings};
+use daemon::{Application, LoadError, LoadMode, Options, Problem, Seat, Settings};
 use http::observers;
 use http::thread_pools::Pools;
 use lua_api::Surroundings;
@@ -106,6 +107,15 @@ impl Application for Server {
         }
         self.started |= mode == LoadMode::Run;
         Ok(())
+    }
+
+    fn problems(&mut self, options: &Options, generation: &mut Generation) -> Vec<Problem> {
+        let warning = |message| Problem { level: Level::Warn, message, place: None };
+        let mut problems: Vec<_> = std::mem::take(&mut generation.warnings).into_iter().map(warning).collect();
+        if options.advise {
+            problems.extend(advice::advice(&Layout::new(options)));
+        }
+        problems
     }
 
     fn settings<'a>(&self, generation: &'a Generation) -> &'a Settings {

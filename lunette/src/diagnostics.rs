@@ -1,22 +1,27 @@
 //! A configuration's errors and warnings as messages.
 
-use base::log::Level;
 use conf::diagnostic;
 use conf::tree::{Error, Files};
-use daemon::LoadError;
+use daemon::{LoadError, Place};
 
 /// An error for the log and, with its source line, for the terminal.
 pub(crate) fn refusal(error: &Error, files: &Files) -> LoadError {
     let excerpt = diagnostic::excerpt(error, files);
     let excerpt = (!excerpt.is_empty()).then_some(excerpt);
-    LoadError { level: Level::Emerg, message: diagnostic::log_line(error, files), excerpt, others: Vec::new() }
+    LoadError { excerpt, place: place(error, files), ..LoadError::new(diagnostic::log_line(error, files)) }
+}
+
+/// Where an error is, if it is in a file.
+pub(crate) fn place(error: &Error, files: &Files) -> Option<Place> {
+    let file = files.get(error.span.file).filter(|file| !file.command_line)?;
+    Some(Place { file: String::from_utf8_lossy(&file.name).into_owned(), line: error.span.line, column: error.span.column })
 }
 
 /// All errors as one, in their order; `None` if there are none. What this server lacks needs no source line: its name is in
 /// the message.
 pub(crate) fn refusals(errors: &[Error], files: &Files) -> Option<LoadError> {
     let shown = |error: &Error| match error.unsupported {
-        true => LoadError::new(diagnostic::log_line(error, files)),
+        true => LoadError { place: place(error, files), ..LoadError::new(diagnostic::log_line(error, files)) },
         false => refusal(error, files),
     };
     let (first, others) = errors.split_first()?;

@@ -1,6 +1,7 @@
 //! The lunette binary: an nginx-compatible server that runs LuaJIT in every phase.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod application;
 mod caches;
 mod diagnostics;
@@ -16,6 +17,7 @@ mod lua_check;
 mod main_level;
 mod manual;
 mod opening;
+mod parsed;
 mod protocols;
 mod registry;
 mod resty;

@@ -15,7 +15,7 @@ _lunette() {
         -c | -e) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
         -g) ;;
         *)
-            mapfile -t COMPREPLY < <(compgen -W "-? -h -v -V -t -T -q -s -p -e -c -g" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "-? -h -v -V -t -T -w --format=json -q -s -p -e -c -g" -- "$word")
             if [ "$COMP_CWORD" -eq 1 ]; then
                 mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "help resty top cache" -- "$word")
             fi

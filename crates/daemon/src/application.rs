@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use base::log::{ErrorLog, Level};
 
 use crate::cli::Options;
+use crate::problems::{Place, Problem};
 use crate::seat::Seat;
 use crate::settings::Settings;
 
@@ -30,6 +31,8 @@ pub struct LoadError {
     pub message: String,
     /// Lines that only a person at the terminal sees, such as the source line with a caret.
     pub excerpt: Option<String>,
+    /// Where it is, to the column.
+    pub place: Option<Place>,
     /// What is wrong besides.
     pub others: Vec<LoadError>,
 }
@@ -38,7 +41,13 @@ impl LoadError {
     /// An error of level `emerg` without an excerpt.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { level: Level::Emerg, message: message.into(), excerpt: None, others: Vec::new() }
+        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new() }
+    }
+
+    /// All that is wrong, one by one.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let own = Problem { level: self.level, message: self.message.clone(), place: self.place.clone() };
+        std::iter::once(own).chain(self.others.iter().flat_map(LoadError::problems)).collect()
     }
 }
 
@@ -71,6 +80,12 @@ pub trait Application {
     /// # Errors
     /// Whatever makes it unusable.
     fn open(&mut self, generation: &mut Self::Generation, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<(), LoadError>;
+
+    /// What is dangerous in a configuration that was accepted, and what it has warned of and nobody has seen yet.
+    fn problems(&mut self, options: &Options, generation: &mut Self::Generation) -> Vec<Problem> {
+        let _ = (options, generation);
+        Vec::new()
+    }
 
     /// The settings of a generation; the error log in them must be the opened one once [`open`](Application::open) is
     /// done.

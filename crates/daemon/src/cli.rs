@@ -42,6 +42,10 @@ pub struct Options {
     pub test: bool,
     /// `-T`: and print it.
     pub dump: bool,
+    /// `-w`: check it, and warn of what is dangerous in it.
+    pub advise: bool,
+    /// `--format=json`: what a check finds is printed for programs.
+    pub json: bool,
     /// `-q`: no messages when a check succeeds.
     pub quiet: bool,
     /// `-s`.
@@ -64,6 +68,10 @@ pub fn parse(arguments: &[OsString]) -> Result<Options, String> {
     let mut options = Options::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
+        if argument == "--format=json" {
+            options.json = true;
+            continue;
+        }
         let Some(letters) = argument.as_bytes().strip_prefix(b"-") else {
             return Err(format!("invalid option: \"{}\"", argument.to_string_lossy()));
         };
@@ -75,6 +83,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Options, String> {
                 b'V' => (options.version, options.configure) = (true, true),
                 b't' => options.test = true,
                 b'T' => (options.test, options.dump) = (true, true),
+                b'w' => (options.test, options.advise) = (true, true),
                 b'q' => options.quiet = true,
                 b'p' | b'e' | b'c' | b'g' | b's' => {
                     let attached = letters.as_slice();
@@ -88,6 +97,9 @@ pub fn parse(arguments: &[OsString]) -> Result<Options, String> {
                 other => return Err(format!("invalid option: \"{}\"", OsStr::from_bytes(&[other]).to_string_lossy())),
             }
         }
+    }
+    if options.json && !options.test {
+        return Err("option \"--format=json\" goes with \"-t\" or \"-w\"".to_owned());
     }
     Ok(options)
 }
@@ -137,6 +149,9 @@ mod tests {
         assert_eq!(options.prefix.as_deref(), Some(OsStr::new("/srv")));
         assert_eq!(options.directives.as_deref(), Some(OsStr::new("daemon;")));
         assert_eq!(options.error_log.as_deref(), Some(OsStr::new("stderr")));
+        let options = parsed("-w --format=json").unwrap();
+        assert!(options.test && options.advise && options.json);
+        assert!(parsed("--format=json").is_err() && parsed("--format=xml").is_err());
         assert_eq!(parsed("-tc x").unwrap().conf.as_deref(), Some(OsStr::new("x")));
         assert_eq!(parsed("-sreload").unwrap().control, Some(Control::Reload));
         assert!(parsed("-h").unwrap().version);

@@ -59,7 +59,9 @@ impl Identity {
              \x20 -V            : show the version and the build options\n\
              \x20 -t            : check the configuration\n\
              \x20 -T            : check the configuration and print all of it\n\
+             \x20 -w            : check the configuration and warn of what is dangerous in it\n\
              \x20 -q            : with -t or -T, print errors only\n\
+             \x20 --format=json : with -t or -w, print what is wrong as JSON\n\
              \x20 -s signal     : tell the running server to stop, quit, reopen or reload\n\
              \x20 -p prefix     : directory that relative paths start from (default: {})\n\
              \x20 -e filename   : error log until the configuration names one (default: {})\n\

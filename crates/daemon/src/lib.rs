@@ -6,6 +6,7 @@
 
 mod application;
 mod board;
+mod checked;
 mod child;
 mod cli;
 mod commands;
@@ -14,6 +15,7 @@ mod guard;
 mod identity;
 mod master;
 mod pidfile;
+mod problems;
 mod run;
 mod seat;
 mod settings;
@@ -27,6 +29,7 @@ pub use board::Board;
 pub use cli::{Control, Options, parse};
 pub use commands::{Command, CommandSource, Commands};
 pub use identity::{Identity, Program, Subcommand};
+pub use problems::{Place, Problem};
 pub use run::run;
 pub use seat::{Role, Seat};
 pub use settings::{Affinity, EnvEntry, Settings};

@@ -66,11 +66,19 @@ pub fn run<A: Application>(app: &mut A, program: &Program, arguments: Vec<OsStri
 }
 
 fn test<A: Application>(app: &mut A, options: &Options, console: Console) -> i32 {
+    if options.json {
+        return crate::checked::test(app, options, console);
+    }
     let file = app.conf_file(options);
-    let Some(generation) = try_configuration(app, options, console) else {
+    let Some(mut generation) = try_configuration(app, options, console) else {
         say(&format!("configuration file {file} test failed"));
         return 1;
     };
+    if options.advise {
+        for problem in app.problems(options, &mut generation) {
+            say(&format!("[{}] {}", problem.level.name(), problem.message));
+        }
+    }
     if !options.quiet {
         say(&format!("configuration file {file} test is successful"));
     }

@@ -2,16 +2,13 @@
 
 use super::target::{At, Target};
 use crate::layout::Layout;
-use conf::include::Disk;
-use conf::parser::Parser;
+use crate::parsed;
 use conf::tree::{Block, Directive};
-use std::os::unix::ffi::OsStrExt;
 
 /// Where the server of this configuration has its metrics.
 pub(super) fn find(options: &daemon::Options) -> Result<Target, String> {
     let layout = Layout::new(options);
-    let mut parser = Parser::new(Disk, layout.paths.conf_prefix.as_os_str().as_bytes());
-    let parsed = parser.parse_file(layout.conf.as_os_str().as_bytes());
+    let (parsed, _) = parsed::parse(&layout);
     if let Some(error) = parsed.error {
         return Err(format!("{}\nName the metrics' URL: lunette top http://localhost:8080/metrics", error.message));
     }
@@ -93,9 +90,8 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<String> {
-        let parsed = Parser::new(Disk, "/").parse_command_line(text.as_bytes());
-        assert!(parsed.error.is_none());
-        let servers: Vec<_> = blocks(&parsed.block, "server").flat_map(targets).collect();
+        let tree = parsed::tree(text);
+        let servers: Vec<_> = blocks(&tree, "server").flat_map(targets).collect();
         servers.iter().map(|target| format!("{} {target}", target.host)).collect()
     }
 

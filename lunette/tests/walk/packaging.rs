@@ -62,14 +62,20 @@ fn every_option_is_in_the_man_page_and_the_completions() {
     let help = String::from_utf8_lossy(&help.stderr).into_owned();
     let options: Vec<char> = help
         .lines()
-        .filter_map(|line| line.strip_prefix("  -"))
+        .filter_map(|line| line.strip_prefix("  -").filter(|rest| !rest.starts_with('-')))
         .flat_map(|line| {
             line.split([' ', ':']).next().unwrap_or_default().split(",-").filter_map(|option| option.chars().next()).collect::<Vec<_>>()
         })
         .collect();
     assert!(options.len() >= 11, "{help}");
+    let long = help.lines().filter_map(|line| line.strip_prefix("  --")?.split(' ').next());
+    let long: Vec<_> = long.flat_map(|option| option.split('=')).collect();
+    assert!(!long.is_empty(), "{help}");
     let man = text("lunette.8");
     let (bash, zsh, fish) = (text("completions/lunette.bash"), text("completions/_lunette"), text("completions/lunette.fish"));
+    for part in long {
+        assert!([&man, &bash, &zsh, &fish].iter().all(|text| text.contains(part)), "{part}");
+    }
     for option in options {
         assert!(man.contains(&format!("\\-{option}")), "man page: -{option}");
         assert!(bash.contains(&format!("-{option} ")) || bash.contains(&format!("-{option}\"")), "bash: -{option}");
