@@ -11,6 +11,7 @@ mod header_bytes;
 mod leaving;
 mod log_bytes;
 mod lua_faults;
+mod model;
 mod purging;
 mod refused;
 mod repeated;
