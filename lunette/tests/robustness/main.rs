@@ -4,6 +4,8 @@
 
 mod body_left;
 mod bounded;
+mod cache_disk;
+mod cache_rules;
 mod caching;
 mod exhaustion;
 mod extremes;
