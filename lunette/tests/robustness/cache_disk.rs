@@ -28,13 +28,10 @@ fn configure(prefix: &Prefix, port: u16, upstream: &str, more: &str) {
 fn start_on_small_disk(prefix: &Prefix, port: u16) -> Option<Foreground> {
     let cache = prefix.path.join("cache");
     fs::create_dir_all(&cache).unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=256k,mode=777 none {} && exec {BINARY} -p {}",
-        cache.display(),
-        prefix.path.display()
-    );
+    let script = format!("mount -t tmpfs -o size=256k,mode=777 none {} && exec {BINARY} -p {}", cache.display(), prefix.path.display());
     for options in ["-m", "-rm"] {
-        let child = Command::new("unshare").args([options, "sh", "-c", &script]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
+        let child =
+            Command::new("unshare").args([options, "sh", "-c", &script]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
         let mut server = Foreground { child };
         let end = Instant::now() + PATIENCE;
         while matches!(server.child.try_wait(), Ok(None)) && Instant::now() < end {

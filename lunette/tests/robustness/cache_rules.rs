@@ -42,7 +42,11 @@ fn requests_that_get_different_answers_do_not_share_one() {
     }
     for target in targets {
         let again = ask(port, &format!("GET {target}"), "Host: one\r\n");
-        assert!(again.header("X-Cache") == Some("HIT") && again.text().starts_with(&format!("one {target} ")), "{target}: {}", again.text());
+        assert!(
+            again.header("X-Cache") == Some("HIT") && again.text().starts_with(&format!("one {target} ")),
+            "{target}: {}",
+            again.text()
+        );
     }
     // A line's end cannot be brought into a key.
     assert_eq!(ask(port, "GET /a%0Ab", "Host: one\r\n").status, 200);
