@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cells;
+#[cfg(any(test, feature = "check"))]
+pub mod check;
 pub mod directives;
 pub mod freshness;
 pub mod head;

@@ -103,7 +103,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain, conf: &Rc<Conf>) -> Filtered
 }
 
 async fn add(request: &Rc<Request>, uri: &[u8], below: &Below) -> Result<(), Outcome> {
-    let mut included = Included::start(request, uri).ok_or(Outcome::Error)?;
+    let mut included = Included::start(request, wire::uri::args::split(uri)).ok_or(Outcome::Error)?;
     while let Some(pieces) = included.next().await {
         below.send(Chain { pieces, ..Chain::default() }).await?;
     }

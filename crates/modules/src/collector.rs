@@ -111,9 +111,13 @@ impl Downstream for Collector {
     }
 }
 
-/// A subrequest for `uri` with its arguments behind a `?`, on `wire`.
-pub(crate) fn subrequest(parent: &Rc<Request>, uri: &[u8], wire: Wire, method: Option<(Method, &[u8])>) -> Option<Rc<Request>> {
-    let (path, args) = wire::uri::args::split(uri);
+/// A subrequest for a path, in which `?` means nothing, and arguments, on `wire`.
+pub(crate) fn subrequest(
+    parent: &Rc<Request>,
+    (path, args): (&[u8], &[u8]),
+    wire: Wire,
+    method: Option<(Method, &[u8])>,
+) -> Option<Rc<Request>> {
     let what = Subrequest { uri: path, args, method, wire, body: SubrequestBody::Parents, variables: SubrequestVariables::Shared };
     match parent.worker.engine()?.subrequest(parent, what) {
         Ok(child) => Some(child),
@@ -135,15 +139,15 @@ pub(crate) struct Included {
 struct Nested(Cell<u32>);
 
 impl Included {
-    /// Starts a subrequest for `uri`; what goes wrong is logged.
-    pub(crate) fn start(parent: &Rc<Request>, uri: &[u8]) -> Option<Included> {
+    /// Starts a subrequest for a path and arguments; what goes wrong is logged.
+    pub(crate) fn start(parent: &Rc<Request>, target: (&[u8], &[u8])) -> Option<Included> {
         if !parent.is_main() && !may_nest(parent) {
-            let uri = String::from_utf8_lossy(wire::uri::args::split(uri).0);
+            let uri = String::from_utf8_lossy(target.0);
             log_request!(parent, Level::Error, "subrequests cycle while processing \"{uri}\"");
             return None;
         }
         let wire = Collector::new(true, Some(parent.wire.clone()));
-        let child = subrequest(parent, uri, wire.clone(), None)?;
+        let child = subrequest(parent, target, wire.clone(), None)?;
         let running = parent.worker.engine()?.run(&child);
         Some(Included { wire, running })
     }

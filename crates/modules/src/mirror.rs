@@ -85,15 +85,8 @@ fn copy(request: &Rc<Request>, conf: &Conf) {
             let line = request.line.borrow();
             (line.method, line.method_name.clone())
         };
-        let mut target = uri.to_vec();
-        {
-            let line = request.line.borrow();
-            if !line.args.is_empty() {
-                target.push(b'?');
-                target.extend_from_slice(&line.args);
-            }
-        }
-        let Some(child) = subrequest(request, &target, Collector::discarding(), Some((method.0, &method.1))) else { return };
+        let args = request.line.borrow().args.clone();
+        let Some(child) = subrequest(request, (uri, &args), Collector::discarding(), Some((method.0, &method.1))) else { return };
         if conf.body == Some(false) {
             child.body.replace(Rc::new(body::Body::none()));
         }

@@ -4,6 +4,8 @@
 
 mod body_left;
 mod bounded;
+mod cache_disk;
+mod cache_rules;
 mod caching;
 mod exhaustion;
 mod extremes;
@@ -12,6 +14,7 @@ mod kept;
 mod leaving;
 mod log_bytes;
 mod lua_faults;
+mod model;
 mod purging;
 mod refused;
 mod repeated;

@@ -296,8 +296,8 @@ fn echo(request: &Request, state: &mut State, params: &Params, out: &mut Vec<Pie
     Ok(())
 }
 
-/// The URI of an include; a relative one starts from the page's directory.
-fn include_uri(request: &Request, params: &Params) -> Result<Vec<u8>, Fault> {
+/// Path and arguments of an include; a relative one starts from the page's directory.
+fn include_uri(request: &Request, params: &Params) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let given = match (params.get("virtual"), params.get("file")) {
         (Some(_), Some(_)) => return Err(Fault("inclusion may be either virtual or file".to_owned())),
         (None, None) => return Err(Fault("no parameter in \"include\" SSI command".to_owned())),
@@ -315,12 +315,9 @@ fn include_uri(request: &Request, params: &Params) -> Result<Vec<u8>, Fault> {
     let mut buffer = Vec::new();
     let target = wire::uri::internal::check(&uri, &mut buffer)
         .map_err(|_| Fault(format!("unsafe URI \"{}\" was detected", String::from_utf8_lossy(&uri))))?;
-    let mut path = target.path(&uri, &buffer).to_vec();
-    if let Some(args) = target.args {
-        path.push(b'?');
-        path.extend_from_slice(args.of(&uri));
-    }
-    Ok(path)
+    // A path may hold a `?` of its own once it is decoded.
+    let args = target.args.map(|args| args.of(&uri).to_vec()).unwrap_or_default();
+    Ok((target.path(&uri, &buffer).to_vec(), args))
 }
 
 async fn include(request: &Rc<Request>, state: &mut State, params: &Params, out: &mut Out) -> Result<(), Fault> {
@@ -333,12 +330,12 @@ async fn include(request: &Rc<Request>, state: &mut State, params: &Params, out:
     {
         return Err(Fault(format!("invalid value \"{}\" in the \"wait\" parameter", String::from_utf8_lossy(wait))));
     }
-    let uri = include_uri(request, params)?;
+    let (path, args) = include_uri(request, params)?;
     let stub = match params.get("stub") {
         Some(name) => Some(find_block(request, name)?),
         None => None,
     };
-    let included = Included::start(request, &uri).ok_or_else(|| Fault("subrequest failed".to_owned()))?;
+    let included = Included::start(request, (&path, &args)).ok_or_else(|| Fault("subrequest failed".to_owned()))?;
     match (params.get("set"), stub) {
         (Some(name), _) => set_to_answer(request, name, included).await,
         (None, Some(stub)) => {

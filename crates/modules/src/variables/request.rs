@@ -119,7 +119,7 @@ fn document_root(request: &Request) -> Vec<u8> {
 }
 
 fn body(variables: &mut Variables) {
-    http_define(variables, "content_type", 0, |request, out| request.headers.borrow().get(b"content-type").is_some_and(|v| put(out, v)));
+    http_define(variables, "content_type", 0, |request, out| put_headers(&request.headers.borrow(), b"content_type", out));
     // A body in chunks has a length once it has been read.
     http_define(variables, "content_length", NO_CACHE, |request, out| {
         if let Some(value) = request.headers.borrow().get(b"content-length") {
@@ -176,7 +176,7 @@ fn port_of(host: &[u8]) -> Option<u16> {
 
 /// The value of a cookie in one `Cookie` line (RFC 6265 section 5.4); names compare without case, as in nginx.
 pub(crate) fn cookie<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    line.split(|b| matches!(b, b';' | b',')).find_map(|pair| {
+    line.split(|b| *b == b';').find_map(|pair| {
         let pair = pair.trim_ascii_start();
         let (key, rest) = pair.split_at_checked(name.len())?;
         let rest = key.eq_ignore_ascii_case(name).then_some(rest)?.trim_ascii_start();
@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn cookies_by_name() {
-        let line = b"a=1; bb=22;c = 3 ; d";
+        let line = b"a=1; bb=22;c = 3 ; d; e=1, f=2";
+        assert_eq!((cookie(line, b"e"), cookie(line, b"f")), (Some(&b"1, f=2"[..]), None));
         assert_eq!(cookie(line, b"a"), Some(&b"1"[..]));
         assert_eq!(cookie(line, b"BB"), Some(&b"22"[..]));
         assert_eq!(cookie(line, b"c"), Some(&b"3 "[..]));

@@ -62,7 +62,7 @@ pub fn own(request: &Request) {
 }
 
 /// The old answer in place of a failure of this kind, if there may be one: by `*_cache_use_stale`, and where the upstream has not
-/// `answered`, or with an error of its own, by `stale-if-error` too.
+/// `answered` by `stale-if-error` too; under RFC 9111 an error of its own is no answer.
 pub async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Outcome> {
     let stored = may_rescue(exchange, condition, answered)?;
     Some(serve(exchange, &stored).await)
@@ -71,8 +71,8 @@ pub async fn rescue(exchange: &Exchange, condition: u32, answered: bool) -> Opti
 fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<Stored>> {
     let caching = exchange.caching.as_ref()?;
     let stored = caching.stale.clone()?;
-    // RFC 5861 counts these answers as errors.
-    let failed = !answered || condition & (next::HTTP_500 | next::HTTP_502 | next::HTTP_503 | next::HTTP_504) != 0;
+    // RFC 5861 counts these answers as errors; nginx does not.
+    let failed = !answered || caching.plan.rfc9111 && condition & (next::HTTP_500 | next::HTTP_502 | next::HTTP_503 | next::HTTP_504) != 0;
     let still = failed && stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
     if (caching.plan.use_stale & condition == 0 && !still) || !caching.may_give_stale(&stored) {
         return None;

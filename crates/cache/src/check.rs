@@ -1,0 +1,91 @@
+//! The invariants that the fuzz targets and the smoke test assert about any bytes.
+//!
+//! They panic when an invariant breaks; nothing that ships calls them.
+
+use crate::directives::{self, FOREVER, Wishes};
+use crate::head::Head;
+use crate::rfc9111::{self, Circumstances};
+use crate::{freshness, tags};
+use wire::known::Known;
+
+/// Any file gives a head that reads the same once it is written again, or none. As a checksum keeps out almost everything, the same bytes are
+/// looked at once more with a right one.
+pub fn head(data: &[u8]) {
+    read(data);
+    let mut data = data.to_vec();
+    if let Ok(total) = Head::measure(&data)
+        && let Some(bytes) = data.get(12..total)
+    {
+        let sum = crc32fast::hash(bytes);
+        if let Some(place) = data.get_mut(8..12) {
+            place.copy_from_slice(&sum.to_le_bytes());
+        }
+        read(&data);
+    }
+}
+
+fn read(data: &[u8]) {
+    let Ok(head) = Head::read(data, data.len() as u64) else { return };
+    assert_eq!(head.body_start() as u64 + head.length, data.len() as u64);
+    let mut again = Vec::new();
+    head.write(&mut again);
+    assert_eq!(again.len(), head.body_start());
+    assert_eq!(Head::read(&again, data.len() as u64).as_ref(), Ok(&head));
+    tags::each_of_head(&head.text, &mut |tag| assert!(!tag.is_empty()));
+}
+
+/// Any lines `NAME: VALUE` of an answer are judged by both sets of rules, with times that do not run away.
+pub fn rules(data: &[u8]) {
+    const NOW: i64 = 1_700_000_000;
+    let lines: Vec<(Known, &[u8], &[u8])> = data
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| {
+            let (name, rest) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+            Some((Known::of(name), name, rest.get(1..)?.trim_ascii()))
+        })
+        .collect();
+    for (_, _, value) in &lines {
+        directives::each(value, |name, argument| assert!(name.len() + argument.map_or(0, <[u8]>::len) <= value.len()));
+    }
+    let given = Circumstances { asked: NOW, now: NOW, ..Circumstances::default() };
+    if let Some(verdict) = rfc9111::judge(200, lines.iter().copied(), &given) {
+        assert!(
+            (0..=FOREVER).contains(&verdict.age) && (0..=FOREVER).contains(&verdict.updating) && (0..=FOREVER).contains(&verdict.error)
+        );
+        let head = Head { valid: verdict.valid, date: NOW, age: verdict.age, ..Head::default() };
+        let _ = rfc9111::usable(&head, &Wishes::of(lines.iter().map(|(_, _, value)| *value)), NOW);
+    }
+    let _ = freshness::judge(lines.iter().map(|(known, _, value)| (*known, *value)), freshness::Ignored::default(), NOW);
+}
+
+#[cfg(test)]
+mod tests {
+    /// A bounded stand-in for machines without a fuzzer.
+    #[test]
+    fn smoke() {
+        let mut state = 1_u64;
+        let mut roll = |limit: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % limit
+        };
+        let mut file = Vec::new();
+        let head = crate::Head { key: b"key".to_vec(), text: b"200 OK\r\nCache-Tag: a, b\r\n".to_vec(), room: 9, ..crate::Head::default() };
+        head.write(&mut file);
+        let fields = b"Cache-Control: max-age=1, no-cache=\"a\", s-maxage=\"2\"\nAge: 5\nExpires: Thu, 18 Aug 2050 02:01:18 GMT\nVary: a";
+        for (seed, check) in [(&file[..], super::head as fn(&[u8])), (fields, super::rules)] {
+            check(seed);
+            for _ in 0..20_000 {
+                let mut data = seed.to_vec();
+                for _ in 0..=roll(3) {
+                    let at = roll(data.len());
+                    match roll(3) {
+                        0 => data.insert(at, roll(256) as u8),
+                        1 if data.len() > 1 => drop(data.remove(at)),
+                        _ => data[at] ^= 1 << roll(8),
+                    }
+                }
+                check(&data);
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a cache's key must tell apart, and answers that are not for everybody.
+
+use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, parse};
+
+fn start(directives: &str) -> (Prefix, u16, Foreground) {
+    let (prefix, port, upstream) = (Prefix::new(), free_port(), free_port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 2; error_log logs/error.log crit; events {{ }} http {{
+            proxy_cache_path cache keys_zone=one:1m use_temp_path=off;
+            server {{ listen {port}; location / {{ proxy_pass http://127.0.0.1:{upstream}; proxy_cache one; proxy_cache_valid 1h;
+              proxy_set_header Host $http_host; add_header X-Cache $upstream_cache_status; {directives} }} }}
+            server {{ listen {upstream};
+              location / {{ return 200 \"$host $request_uri $http_x_kind $http_authorization $http_range $request_method\"; }}
+              location /vary {{ add_header Vary X-Kind; return 200 $http_x_kind; }}
+              location /star {{ add_header Vary *; return 200 $http_x_kind; }}
+              location /max {{ add_header Cache-Control max-age=60; return 200 \"$http_authorization\"; }}
+              location /public {{ add_header Cache-Control \"public, max-age=60\"; return 200 \"$http_authorization\"; }} }} }}"
+        ),
+    );
+    let running = Foreground::start(&prefix, port, "").unwrap();
+    (prefix, port, running)
+}
+
+fn ask(port: u16, line: &str, fields: &str) -> Answer {
+    let request = format!("{line} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
+    parse(&exchange(port, request.as_bytes()).unwrap()).unwrap()
+}
+
+/// The default key is what the upstream is asked for, with its host as the configuration has it; what differs beyond that is the key's to say.
+#[test]
+fn requests_that_get_different_answers_do_not_share_one() {
+    let (_prefix, port, _running) = start("proxy_cache_key $http_host$request_uri;");
+    let targets = ["/a", "/a?", "/a?b", "/a?b=", "/a%2Fb", "/a/b", "/A", "//a", "/a;b"];
+    for host in ["one", "two"] {
+        for target in targets {
+            let first = ask(port, &format!("GET {target}"), &format!("Host: {host}\r\n"));
+            assert_eq!(first.header("X-Cache"), Some("MISS"), "{host} {target}");
+            assert!(first.text().starts_with(&format!("{host} {target} ")), "{}", first.text());
+        }
+    }
+    for target in targets {
+        let again = ask(port, &format!("GET {target}"), "Host: one\r\n");
+        assert!(
+            again.header("X-Cache") == Some("HIT") && again.text().starts_with(&format!("one {target} ")),
+            "{target}: {}",
+            again.text()
+        );
+    }
+    // A line's end cannot be brought into a key.
+    assert_eq!(ask(port, "GET /a%0Ab", "Host: one\r\n").status, 200);
+}
+
+#[test]
+fn ranges_heads_and_variants_come_from_whole_answers() {
+    let (_prefix, port, _running) = start("proxy_force_ranges on;");
+    let part = ask(port, "GET /r", "Host: x\r\nRange: bytes=0-0\r\n");
+    assert_eq!((part.status, part.header("X-Cache"), part.text().as_ref()), (206, Some("MISS"), "x"));
+    let head = ask(port, "HEAD /r", "Host: x\r\n");
+    assert_eq!((head.status, head.header("X-Cache")), (200, Some("HIT")));
+    let whole = ask(port, "GET /r", "Host: x\r\n");
+    assert_eq!((whole.header("X-Cache"), whole.text().as_ref()), (Some("HIT"), "x /r    GET"));
+    let first = ask(port, "HEAD /h", "Host: x\r\n");
+    assert_eq!((first.header("X-Cache"), first.body.len()), (Some("MISS"), 0));
+    assert_eq!(ask(port, "GET /h", "Host: x\r\n").text(), "x /h    GET");
+    for _ in 0..2 {
+        for kind in ["1", "2", "1, 2"] {
+            assert_eq!(ask(port, "GET /vary", &format!("Host: x\r\nX-Kind: {kind}\r\n")).text(), kind);
+            assert_eq!(ask(port, "GET /star", &format!("Host: x\r\nX-Kind: {kind}\r\n")).header("X-Cache"), Some("MISS"));
+        }
+    }
+}
+
+/// nginx's rules do not look at `Authorization`, so that the key must hold it or `proxy_no_cache` name it; those of RFC 9111 do.
+#[test]
+fn what_somebody_gets_for_his_password_is_his_alone() {
+    let guarded = "proxy_no_cache $http_authorization; proxy_cache_bypass $http_authorization;";
+    for (directives, path) in [(guarded, "/max"), ("proxy_cache_rfc9111 on;", "/max")] {
+        let (_prefix, port, _running) = start(directives);
+        for name in ["a", "b"] {
+            assert_eq!(ask(port, &format!("GET {path}"), &format!("Host: x\r\nAuthorization: {name}\r\n")).text(), name, "{directives}");
+        }
+        assert_eq!(ask(port, &format!("GET {path}"), "Host: x\r\n").text(), "", "{directives}");
+    }
+    let (_prefix, port, _running) = start("proxy_cache_rfc9111 on;");
+    assert_eq!(ask(port, "GET /public", "Host: x\r\nAuthorization: a\r\n").text(), "a");
+    assert_eq!(ask(port, "GET /public", "Host: x\r\n").text(), "a");
+}
