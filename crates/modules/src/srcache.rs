@@ -55,5 +55,7 @@ fn variables(variables: &mut Variables) {
 }
 
 fn state<R>(request: &Request, read: impl FnOnce(&State) -> R) -> Option<R> {
-    request.find_context::<State>().map(|state| read(&state))
+    // The location that stores may ask as well.
+    let own = request.find_context::<State>();
+    own.or_else(|| request.parent.as_ref()?.find_context::<State>()).map(|state| read(&state))
 }

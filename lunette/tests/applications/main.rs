@@ -9,4 +9,5 @@ mod redis;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod server;
+mod srcache;
 mod uwsgi;

@@ -60,6 +60,10 @@ async fn ask(request: &Rc<Request>, target: &Target) -> Option<Vec<Piece>> {
     }
     let status = wire.status();
     log_request!(request, Level::Debug, "srcache_fetch: subrequest returned status {status}");
+    if status == 200 && !child.flags.output_ended.get() {
+        request.log(Level::Error, b"srcache_fetch: cache sent truncated response body");
+        return None;
+    }
     (status == 200).then(|| wire.take())
 }
 
@@ -80,7 +84,8 @@ pub(crate) fn subrequest(request: &Rc<Request>, target: &Target, wire: Rc<Collec
         method: Some((*method, name)),
         wire,
         body,
-        variables: SubrequestVariables::Shared,
+        // What one of them computes, such as memcached's command, is not for the other.
+        variables: SubrequestVariables::Fresh,
     };
     match request.worker.engine()?.subrequest(request, what) {
         Ok(child) => Some(child),
