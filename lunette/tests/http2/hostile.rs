@@ -127,6 +127,37 @@ fn floods_are_stopped_and_cost_little() {
     }
 }
 
+/// An error of the connection arrives while answers have content that may be sent, in one piece with the requests or behind them.
+#[test]
+fn a_connection_fails_under_its_answers_and_the_worker_serves_on() {
+    let (_prefix, port, _running) = hostile();
+    let requests: Vec<u8> = (0..5).flat_map(|n| frame(kind::HEADERS, 5, stream(n), b"\x82\x86\x01\x01a\x04\x06/ready")).collect();
+    let errors = [
+        frame(kind::CONTINUATION, 4, 3, b""),
+        frame(kind::DATA, 1, 0, b"x"),
+        frame(kind::SETTINGS, 0, 0, b"x"),
+        frame(kind::WINDOW_UPDATE, 0, 0, &[0; 4]),
+        frame(kind::HEADERS, 5, 2, GET),
+        frame(kind::RST_STREAM, 0, 99, &[0; 4]),
+        frame(kind::PING, 0, 0, b"short"),
+        frame(kind::PUSH_PROMISE, 4, 3, &[0, 0, 0, 2]),
+    ];
+    for error in &errors {
+        for pause in [false, true] {
+            let mut client = Client::connect(port);
+            client.takes = false;
+            if pause {
+                client.send(&requests);
+                client.poll();
+                client.send(error);
+            } else {
+                client.send(&[&requests[..], error].concat());
+            }
+            assert_eq!(Client::connect(port).get("/ready").answer.text(), "ready", "{error:?} {pause}");
+        }
+    }
+}
+
 #[test]
 fn who_takes_nothing_is_given_up_and_costs_little() {
     let (_prefix, port, running) = hostile();

@@ -229,7 +229,9 @@ impl OpenStream for Stream {
         }
         match after {
             0 => self.end_if_empty(),
-            _ => self.conn.codec.borrow_mut().want(self.id),
+            _ if after < before => self.conn.codec.borrow_mut().want(self.id),
+            // Nothing may be sent, though the codec named this stream: asking again at once would never end.
+            _ => {}
         }
     }
 

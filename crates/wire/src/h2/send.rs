@@ -116,7 +116,7 @@ impl Codec {
 
     /// The stream that should send next: its quota is above 0.
     pub fn next_stream(&mut self) -> Option<u32> {
-        while self.send_window > 0 {
+        while self.send_window > 0 && !self.failed {
             let id = self.schedule.pop()?;
             let Some(stream) = self.streams.get_mut(id) else { continue };
             stream.queued = false;

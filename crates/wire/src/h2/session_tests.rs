@@ -73,6 +73,21 @@ fn sending_stops_at_the_windows_and_goes_on() {
 }
 
 #[test]
+fn a_connection_that_has_failed_lets_nobody_send() {
+    let mut client = waiting();
+    client.get(1).get(3);
+    for stream in [1, 3] {
+        respond(&mut client, stream);
+        client.server.want(stream);
+    }
+    // A frame in the middle of nothing fails the connection (RFC 9113, 6.10) while both have content.
+    client.frame(kind::CONTINUATION, 4, 1, b"");
+    assert_eq!((client.server.next_stream(), client.server.quota(1)), (None, 0));
+    client.server.want(1);
+    assert_eq!(client.server.next_stream(), None);
+}
+
+#[test]
 fn a_negative_window_is_waited_out() {
     let mut client = waiting();
     client.frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 3]).get(1);
