@@ -215,8 +215,11 @@ impl Serving {
                 if let Some(fault) = fault {
                     conn.log(Level::Info, &fault.message());
                 }
-                if let Some(stream) = conn.stream(stream) {
-                    stream.take_body(data, end, fault.is_some());
+                if let Some(found) = conn.stream(stream) {
+                    found.take_body(data, end, fault.is_some());
+                    if fault.is_some() {
+                        found.reset_later(ErrorCode::PROTOCOL_ERROR);
+                    }
                 }
             }
             Event::Trailers { stream, fault, body } => {
@@ -225,7 +228,7 @@ impl Serving {
                 }
                 if let Some(found) = conn.stream(stream) {
                     found.take_body(&[], true, fault.is_some() || body.is_some());
-                    if fault.is_some() {
+                    if fault.is_some() || body.is_some() {
                         found.reset_later(ErrorCode::PROTOCOL_ERROR);
                     }
                 }

@@ -125,7 +125,7 @@ impl Codec {
         let all = [
             (id::MAX_CONCURRENT_STREAMS, streams),
             (id::INITIAL_WINDOW_SIZE, config.window),
-            (id::MAX_FRAME_SIZE, frame::MAX_SIZE as u32),
+            (id::MAX_FRAME_SIZE, frame::TAKEN_SIZE as u32),
             (id::ENABLE_CONNECT_PROTOCOL, 1),
         ];
         let used = if config.connect_protocol { all.len() } else { all.len() - 1 };

@@ -86,6 +86,9 @@ impl Codec {
     fn frame(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Step<'static> {
         let Some(head) = FrameHead::parse(rest) else { return Ok(None) };
         let payload = rest.get(frame::HEAD..).unwrap_or(&[]);
+        if head.len > frame::TAKEN_SIZE {
+            return Err(Failure::new(ErrorCode::FRAME_SIZE_ERROR, "client sent too large frame"));
+        }
         if self.block.is_some() {
             return self.continuation(head);
         }
@@ -198,6 +201,12 @@ impl Codec {
         }
         if stream.deaf {
             stream.in_closed = head.has(flag::END_STREAM);
+            // What nobody reads still has to be as long as the request says (RFC 9113, 8.1.1).
+            let rest = stream.expected.map(|expected| expected.checked_sub((head.len - padding) as u64));
+            stream.expected = rest.flatten();
+            if rest.is_some_and(|rest| rest.is_none_or(|rest| rest > 0 && stream.in_closed)) {
+                self.end_by_us(id, ErrorCode::PROTOCOL_ERROR, out);
+            }
             return Ok((false, None));
         }
         stream.released += padding as u32;

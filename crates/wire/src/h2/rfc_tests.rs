@@ -57,6 +57,7 @@ fn with(block: &[u8]) -> Vec<u8> {
 fn starting_and_frames() {
     run(&[
         ("4.1 a frame of unknown type is ignored", |c| _ = c.frame(0x16, 0, 0, b"12345678"), Alive),
+        ("4.2 a frame longer than was allowed", |c| _ = c.bytes(&[0x10, 0, 1, kind::DATA, 0, 0, 0, 0, 1]), Connection(6)),
         ("4.1 undefined flags are ignored", |c| _ = c.frame(kind::PING, 0x16, 0, b"12345678"), Alive),
         ("4.1 the reserved bit is ignored", |c| _ = c.frame(kind::PING, 0, 1 << 31, b"12345678"), Alive),
         ("4.2 DATA of 2^14 bytes", |c| _ = c.post(1).frame(kind::DATA, 1, 1, &[0; 1 << 14]), Answer),

@@ -73,6 +73,23 @@ fn sending_stops_at_the_windows_and_goes_on() {
 }
 
 #[test]
+fn a_body_that_nobody_reads_has_its_length_too() {
+    let post = |length: &[u8]| [b"\x83\x86\x84\x01\x01a\x0f\x0d\x01", length].concat();
+    for (length, pieces, reset) in
+        [(b"4", &[&b"te"[..], b"st"][..], false), (b"5", &[b"test"], true), (b"3", &[b"test"], true), (b"3", &[b"te", b"st"], true)]
+    {
+        let mut client = waiting();
+        client.frame(kind::HEADERS, 4, 1, &post(length));
+        client.server.discard(1);
+        for (index, piece) in pieces.iter().enumerate() {
+            client.frame(kind::DATA, u8::from(index + 1 == pieces.len()), 1, piece);
+        }
+        let expected = [Sent::Reset(1, 1)];
+        assert_eq!(client.sent(), if reset { &expected[..] } else { &[] }, "{length:?} {pieces:?}");
+    }
+}
+
+#[test]
 fn a_connection_that_has_failed_lets_nobody_send() {
     let mut client = waiting();
     client.get(1).get(3);
