@@ -35,6 +35,9 @@ const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $
 
 /// Arguments for directives that take no arguments of the usual kinds.
 const SAMPLES: &[(&str, &str)] = &[
+    ("srcache_fetch", "GET /x"),
+    ("srcache_store", "PUT /x"),
+    ("srcache_methods", "POST"),
     (
         "lua_ssl_certificate",
         concat!(

@@ -14,6 +14,7 @@ use cache::{Index, Policy, key};
 use load::{Load, Rng};
 use shm::Zone;
 use std::collections::HashMap;
+use std::io;
 use std::rc::Rc;
 
 /// Sizes of the cache, as parts of the footprint.
@@ -34,7 +35,7 @@ pub(crate) struct Row {
     pub(crate) lru: Rates,
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> io::Result<()> {
     let mut svg = None;
     let mut loads = Vec::new();
     let mut arguments = std::env::args().skip(1);
@@ -51,7 +52,7 @@ fn main() -> std::io::Result<()> {
     println!("| load | cache | objects: S3-FIFO | LRU | gain | bytes: S3-FIFO | LRU | gain |\n|---|---|---|---|---|---|---|---|");
     for load in &loads {
         for part in PARTS {
-            let row = measure(load, part);
+            let row = measure(load, part)?;
             print(&row);
             rows.push(row);
         }
@@ -62,9 +63,9 @@ fn main() -> std::io::Result<()> {
     }
 }
 
-fn measure(load: &Load, part: f64) -> Row {
+fn measure(load: &Load, part: f64) -> io::Result<Row> {
     let run = |policy| run(load, part, policy);
-    Row { load: load.name.clone(), part, s3fifo: run(Policy::S3Fifo), lru: run(Policy::Lru) }
+    Ok(Row { load: load.name.clone(), part, s3fifo: run(Policy::S3Fifo)?, lru: run(Policy::Lru)? })
 }
 
 fn print(row: &Row) {
@@ -84,7 +85,7 @@ fn print(row: &Row) {
 }
 
 /// Plays a load through the index that servers use.
-fn run(load: &Load, part: f64, policy: Policy) -> Rates {
+fn run(load: &Load, part: f64, policy: Policy) -> io::Result<Rates> {
     let mut sizes: HashMap<u64, u64> = HashMap::new();
     for (object, size) in &load.requests {
         sizes.entry(*object).or_insert(*size);
@@ -92,7 +93,7 @@ fn run(load: &Load, part: f64, policy: Policy) -> Rates {
     let footprint: u64 = sizes.values().sum();
     let room = (footprint as f64 * part) as u64;
     // A zone has room for about as many keys as administrators give it: here all that were ever asked for.
-    let zone = Zone::new("keys", "cache", 100 * sizes.len() + (1 << 20)).expect("a zone");
+    let zone = Zone::new("keys", "cache", 100 * sizes.len() + (1 << 20))?;
     let index = Index::new(Rc::new(zone), policy, room.div_ceil(512).max(1));
     let (mut hits, mut hit_bytes, mut bytes) = (0_u64, 0_u64, 0_u64);
     let mut gone = Vec::new();
@@ -110,5 +111,5 @@ fn run(load: &Load, part: f64, policy: Policy) -> Rates {
         while index.evict(false).is_some() {}
         gone.clear();
     }
-    Rates { objects: hits as f64 / load.requests.len().max(1) as f64, bytes: hit_bytes as f64 / bytes.max(1) as f64 }
+    Ok(Rates { objects: hits as f64 / load.requests.len().max(1) as f64, bytes: hit_bytes as f64 / bytes.max(1) as f64 })
 }

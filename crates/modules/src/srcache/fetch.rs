@@ -7,7 +7,7 @@ use crate::srcache::state::State;
 use base::log::Level;
 use bytes::Bytes;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
-use http::{Chain, Outcome, Piece, Request, Step, body, log_request};
+use http::{Chain, Outcome, Piece, Request, Step, body, content_type, log_request};
 use std::rc::Rc;
 use wire::h1::header::{HeaderSpan, Rules, parse_section};
 use wire::known::Known;
@@ -21,10 +21,8 @@ pub(crate) fn handle(request: &Rc<Request>, own: &Rc<Conf>) -> Step {
         return Step::Now(Outcome::Declined);
     }
     let (no_cache, no_store) = if own.request_control == Some(true) { refusals(request) } else { (false, false) };
-    if no_store {
-        return Step::Now(Outcome::Declined);
-    }
     let state = Rc::new(State::default());
+    state.unwanted.set(no_store);
     request.set_context(state.clone());
     let Some(target) = own.fetch.clone().filter(|_| !no_cache && !own.skips_fetch(request)) else {
         return Step::Now(Outcome::Declined);
@@ -129,7 +127,7 @@ fn revive(request: &Request, own: &Conf, pieces: Vec<Piece>) -> Option<Bytes> {
     let mut lines = Vec::new();
     let start = memchr::memchr(b'\n', &head)? + 1;
     let status = status_of(head.get(..start)?);
-    let fits = head.split(|byte| *byte == b'\n').all(|line| line.len() <= limit);
+    let fits = head.split_inclusive(|byte| *byte == b'\n').all(|line| line.len() <= limit);
     let parsed = parse_section(head.get(start..)?, Rules { underscores: true, upstream: true }, &mut lines).is_ok();
     let Some((status, line)) = status.filter(|_| parsed && fits) else {
         request.log(Level::Error, b"srcache_fetch: cache sent invalid status line or header");
@@ -156,7 +154,11 @@ fn revive(request: &Request, own: &Conf, pieces: Vec<Piece>) -> Option<Bytes> {
             _ => response.headers.push(name, value),
         }
     }
+    let typed = !response.content_type.is_empty();
     drop(response);
+    if !typed {
+        content_type::set_by_extension(request);
+    }
     Some(text.slice(end..))
 }
 

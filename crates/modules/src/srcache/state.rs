@@ -9,6 +9,8 @@ pub(crate) struct State {
     pub(crate) fetched: Cell<bool>,
     /// The answer comes from there.
     pub(crate) from_cache: Cell<bool>,
+    /// The client does not want the answer to be kept.
+    pub(crate) unwanted: Cell<bool>,
     /// The answer is copied.
     pub(crate) storing: Cell<bool>,
     /// Seconds that it lives.

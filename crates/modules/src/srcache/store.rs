@@ -22,7 +22,9 @@ const HEAD: u64 = 15;
 /// Decides whether the answer is stored, and writes its head down.
 pub(crate) fn header_filter(request: &Rc<Request>, own: &Conf) -> Step {
     let go_on = Step::Now(Outcome::Ok);
-    let Some(state) = request.find_context::<State>().filter(|state| !state.from_cache.get()) else { return go_on };
+    let Some(state) = request.find_context::<State>().filter(|state| !state.from_cache.get() && !state.unwanted.get()) else {
+        return go_on;
+    };
     if request.method() == Method::HEAD || !own.admits(request.method()) {
         return go_on;
     }
@@ -177,9 +179,11 @@ fn is_truncated(request: &Request, state: &State) -> bool {
 async fn store(request: &Rc<Request>, own: &Conf, state: &State) {
     let Some(target) = &own.store else { return };
     let body = Body::from_bytes(state.text.take());
-    let child = subrequest(request, target, Collector::discarding(), SubrequestBody::Own(body));
+    let wire = Collector::discarding();
+    let child = subrequest(request, target, wire.clone(), SubrequestBody::Own(body));
     let running = child.and_then(|child| request.worker.engine().and_then(|engine| engine.run(&child)));
     if let Some(running) = running {
         running.await;
     }
+    log_request!(request, Level::Debug, "srcache_store: subrequest returned status {}", wire.status());
 }
