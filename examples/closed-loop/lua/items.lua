@@ -43,7 +43,7 @@ local function load()
             end
             for i, key in ipairs(keys) do
                 if values[i] ~= ngx.null then
-                    local ok, err = dict:safe_add(key:sub(#PREFIX + 1), values[i], 0, 1)
+                    local ok, err = dict:safe_add(key:sub(#PREFIX + 1), values[i])
                     if not ok and err ~= "exists" then
                         return nil, err
                     end
