@@ -1,15 +1,18 @@
 //! What a native function sees: the request, its worker, and the Lua state that belongs to both.
 
-use crate::machine::Machine;
-use crate::runtime::Runtime;
+use crate::names::Names;
 use crate::socket::hub::Hub;
-use crate::state::State;
+use crate::state::{Slots, State};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::connection::Address;
 use http::root::Defaults;
 use http::{Chain, Connection, Location, Request, Worker};
 use lua::{CallContext, Raise};
+use lua_lib::Machine;
+use lua_lib::Runtime;
+use lua_lib::host::{Heirs, Resources, Subject};
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -42,6 +45,10 @@ pub struct Host {
     pub runtime: Rc<Runtime>,
     /// The virtual machine that runs the code.
     pub machine: Rc<Machine>,
+    /// Variables that code has asked for.
+    pub names: Rc<Names>,
+    /// Numbers of `ngx.ctx` tables.
+    pub slots: Rc<Slots>,
     /// Lua's state of the request, or of this run where there is no request.
     pub state: Rc<State>,
     /// Whose settings hold where there is no request: the location that made a timer.
@@ -65,6 +72,8 @@ impl Host {
             request: None,
             hub: worker.as_ref().map(|worker| worker.state::<Hub>()),
             worker,
+            names: runtime.state::<Names>(),
+            slots: runtime.state::<Slots>(),
             runtime,
             machine,
             state: Rc::default(),
@@ -132,10 +141,77 @@ impl Host {
     }
 }
 
-/// What stands after `context:` in log lines of code without a request.
-pub fn log_context(cx: &CallContext) -> &'static str {
-    cx.phase().filter(|phase| ![lua::LuaPhase::INIT, lua::LuaPhase::EXIT_WORKER].contains(phase)).map_or("", |phase| phase.name)
+impl lua::Host for Host {
+    fn show(self: Rc<Self>, view: &mut dyn Any) {
+        if let Some(view) = view.downcast_mut::<Option<Rc<dyn lua_lib::Host>>>() {
+            *view = Some(self);
+        }
+    }
 }
+
+impl lua_lib::Host for Host {
+    fn runtime(&self) -> &Rc<Runtime> {
+        &self.runtime
+    }
+
+    fn machine(&self) -> &Rc<Machine> {
+        &self.machine
+    }
+
+    fn worker(&self) -> Option<&Rc<session::Worker>> {
+        self.worker.as_ref().map(|worker| &worker.common)
+    }
+
+    fn log_enabled(&self, level: Level) -> bool {
+        Host::log_enabled(self, level)
+    }
+
+    fn log(&self, level: Level, message: &[u8], context: &str) {
+        Host::log(self, level, message, context);
+    }
+
+    fn resources(&self) -> &Resources {
+        &self.state.resources
+    }
+
+    fn subject(&self) -> Option<Box<dyn Subject>> {
+        self.request.as_ref().map(|request| Box::new(Asker(request.clone())) as Box<dyn Subject>)
+    }
+
+    fn heirs(&self) -> Heirs {
+        let (runtime, machine, worker) = (self.runtime.clone(), self.machine.clone(), self.worker.clone());
+        let (log, origin, location) = match &self.request {
+            Some(request) => (request.error_log(), Some(Origin::of(request)), Some(request.location())),
+            None => (self.log.clone(), self.origin.clone(), self.location.clone()),
+        };
+        Box::new(move || {
+            let mut host = Host::without_request(runtime.clone(), machine.clone(), worker.clone(), log.clone());
+            host.origin.clone_from(&origin);
+            host.location.clone_from(&location);
+            Rc::new(host)
+        })
+    }
+}
+
+/// The request that code runs for.
+struct Asker(Rc<Request>);
+
+impl Subject for Asker {
+    fn log_enabled(&self, level: Level) -> bool {
+        self.0.log_enabled(level)
+    }
+
+    fn log(&self, level: Level, message: &[u8]) {
+        self.0.log(level, message);
+    }
+
+    fn title(&self) -> Vec<u8> {
+        let line = self.0.line.borrow();
+        [line.uri.as_slice(), b"?", &line.args].concat()
+    }
+}
+
+pub use lua_lib::log_context;
 
 /// The host and its request, for rows of the kinds `calls` and `suspends`.
 ///

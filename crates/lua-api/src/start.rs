@@ -2,18 +2,18 @@
 
 use crate::code::Code;
 use crate::host::Host;
-use crate::machine::{Machine, Search};
-use crate::runtime::{Runtime, Surroundings};
+use crate::process_code::ProcessCode;
 use crate::socket::hub::Hub;
 use crate::state::State;
-use crate::watcher::Watcher;
 use base::errno;
 use base::log::{ErrorLog, Level};
 use http::core::Core;
 use http::root::Defaults;
 use http::{Http, Request, Worker};
 use lua::{LuaError, LuaPhase, Started};
-use std::any::Any;
+use lua_lib::machine::Search;
+use lua_lib::watcher::Watcher;
+use lua_lib::{Machine, Runtime, Surroundings};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -50,8 +50,8 @@ fn fresh_machine(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     for group in crate::groups() {
         machine.vm.bind(&group)?;
     }
-    crate::furnish(&machine.vm, runtime.surroundings.borrow().debug)?;
-    crate::ngx::shared::publish(&machine.vm, runtime)?;
+    lua_lib::furnish(&machine.vm, runtime.surroundings.borrow().debug)?;
+    lua_lib::ngx::shared::publish(&machine.vm, runtime)?;
     Ok(Rc::new(machine))
 }
 
@@ -112,7 +112,7 @@ pub fn machine_for(runtime: &Rc<Runtime>, request: &Rc<Request>, state: &State, 
     // A new machine has none yet.
     let _ = machine.log.set(request.error_log());
     watch(runtime, &machine, &request.worker.log);
-    let code = runtime.init.borrow().clone();
+    let code = request.http.main.share::<ProcessCode>().and_then(|codes| codes.init.borrow().clone());
     if let Some(code) = code {
         let host = Host::without_request(runtime.clone(), machine.clone(), None, request.error_log());
         code.run_init(&machine, LuaPhase::INIT, Rc::new(host), &request.http.paths)?;
@@ -131,12 +131,13 @@ pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(
     let Some(runtime) = http.main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
     runtime.surroundings.replace(surroundings);
     lua::symbols::set_process(0, 0);
-    crate::ngx::errlog::begin(&runtime);
+    lua_lib::ngx::errlog::begin(&runtime);
     runtime.prefix.replace(http.paths.prefix.clone());
-    for place in runtime.uncached.borrow().iter() {
+    let codes = http.main.share::<ProcessCode>().unwrap_or_default();
+    for place in codes.uncached.borrow().iter() {
         log.write(Level::Alert, 0, format!("lua_code_cache is off; this will hurt performance{place}").as_bytes());
     }
-    let code = runtime.init.borrow().clone();
+    let code = codes.init.borrow().clone();
     let suffix = if code.as_ref().is_some_and(|code| code.is_file()) { "_file" } else { "" };
     let failed = |error: LuaError| format!("init_by_lua{suffix} error: {}", String::from_utf8_lossy(&error.message));
     let machine = machine(&runtime).map_err(failed)?.clone();
@@ -144,7 +145,7 @@ pub fn open(http: &Http, surroundings: Surroundings, log: &ErrorLog) -> Result<(
         let host = Host::without_request(runtime.clone(), machine.clone(), None, log.clone());
         code.run_init(&machine, LuaPhase::INIT, Rc::new(host), &http.paths).map_err(failed)?;
     }
-    crate::ngx::errlog::pause(&runtime, true);
+    lua_lib::ngx::errlog::pause(&runtime, true);
     Ok(())
 }
 
@@ -161,16 +162,17 @@ fn http_log(worker: &Worker) -> ErrorLog {
     core.and_then(|core| core.error_log.clone()).unwrap_or_else(|| worker.log.clone())
 }
 
-fn run_in_worker(worker: &Rc<Worker>, phase: LuaPhase, pick: fn(&Runtime) -> Option<Rc<Code>>) {
+fn run_in_worker(worker: &Rc<Worker>, phase: LuaPhase, pick: fn(&ProcessCode) -> Option<Rc<Code>>) {
     let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get()) else { return };
     let machine = match machine(&runtime) {
         Ok(machine) => machine.clone(),
         Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
     };
-    let Some(code) = pick(&runtime) else { return };
-    let waits = phase == LuaPhase::INIT_WORKER && runtime.init_worker_waits.get();
+    let codes = worker.http().main.share::<ProcessCode>().unwrap_or_default();
+    let Some(code) = pick(&codes) else { return };
+    let waits = phase == LuaPhase::INIT_WORKER && codes.init_worker_waits.get();
     let log = http_log(worker);
-    let host: Rc<dyn Any> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), log));
+    let host: Rc<dyn lua::Host> = Rc::new(Host::without_request(runtime, machine.clone(), Some(worker.clone()), log));
     if !waits {
         if let Err(error) = code.run_init(&machine, phase, host, &worker.http().paths) {
             report(worker, phase, &code, &error);
@@ -233,10 +235,10 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
     if let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get())
         && let Ok(machine) = machine(&runtime)
     {
-        crate::ngx::errlog::pause(&runtime, false);
+        lua_lib::ngx::errlog::pause(&runtime, false);
         watch(&runtime, machine, &worker.log);
     }
-    run_in_worker(worker, LuaPhase::INIT_WORKER, |runtime| runtime.init_worker.borrow().clone());
+    run_in_worker(worker, LuaPhase::INIT_WORKER, |codes| codes.init_worker.borrow().clone());
     if let Some(runtime) = worker.http().main.share::<Runtime>().filter(|r| r.used.get()) {
         let this = Rc::downgrade(worker);
         worker.on_exiting(move || {
@@ -250,5 +252,5 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
 
 /// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.
 pub fn exit_worker(worker: &Rc<Worker>) {
-    run_in_worker(worker, LuaPhase::EXIT_WORKER, |runtime| runtime.exit_worker.borrow().clone());
+    run_in_worker(worker, LuaPhase::EXIT_WORKER, |codes| codes.exit_worker.borrow().clone());
 }

@@ -66,8 +66,8 @@ pub struct State {
     pub pending: RefCell<Option<BoxFuture<session::Outcome>>>,
     /// The machine of this request alone, under `lua_code_cache off`.
     pub machine: OnceCell<Rc<crate::Machine>>,
-    /// Programs that it started.
-    pub processes: crate::pipe::process::Owned,
+    /// What libraries opened for it.
+    pub resources: lua_lib::host::Resources,
     /// Sockets that it connected.
     pub sockets: crate::socket::owned::Owned,
     /// The try whose server `balancer_by_lua*` is choosing.
@@ -160,7 +160,7 @@ impl Reuse for State {
             captures,
             pending,
             machine,
-            processes,
+            resources,
             sockets,
             balancing,
         } = self;
@@ -174,7 +174,7 @@ impl Reuse for State {
         balancer_exit.set(None);
         captures.set(0);
         drop((pending.take(), balancing.take()));
-        drop((machine.take(), std::mem::take(processes), std::mem::take(sockets)));
+        drop((machine.take(), std::mem::take(resources), std::mem::take(sockets)));
     }
 }
 

@@ -45,7 +45,7 @@ mod walk;
 pub use build::Builder;
 pub use chunk::ChunkId;
 pub use cpu::{Stuck, Watchdog};
-pub use cx::{CallContext, Hooks};
+pub use cx::{CallContext, Hooks, Host};
 pub use fast::{Bytes, FastFn, FastReturn, Scalar};
 pub use job::{Completion, Job, Started};
 pub use light::{YIELDABLE, light_threads};

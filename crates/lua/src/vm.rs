@@ -3,7 +3,7 @@
 use crate::boot::{self, Prelude, protected, push_native};
 use crate::chunk::{self, ChunkId, Chunks};
 use crate::cpu::Watchdog;
-use crate::cx::{CallContext, Hooks};
+use crate::cx::{CallContext, Hooks, Host};
 use crate::memory::Meter;
 use crate::phase::LuaPhase;
 use crate::raise::{ErrorKind, LuaError};
@@ -13,7 +13,6 @@ use crate::scheduler::limited;
 use crate::slot::{Shared, Slot};
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -252,7 +251,7 @@ impl Vm {
     ///
     /// # Errors
     /// The chunk failed; the message carries the traceback, as OpenResty prints it at start.
-    pub fn run_init(&self, chunk: ChunkId, phase: LuaPhase, host: Option<Rc<dyn Any>>) -> Result<(), LuaError> {
+    pub fn run_init(&self, chunk: ChunkId, phase: LuaPhase, host: Option<Rc<dyn Host>>) -> Result<(), LuaError> {
         let l = self.enter()?;
         let factory = self.factory(chunk)?;
         let cx = &self.inner.cx;
@@ -282,7 +281,7 @@ impl Vm {
         &self,
         chunk: ChunkId,
         phase: LuaPhase,
-        host: Option<Rc<dyn Any>>,
+        host: Option<Rc<dyn Host>>,
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         read: impl FnOnce(&mut Stack<'_>) -> T,
     ) -> Result<T, LuaError> {

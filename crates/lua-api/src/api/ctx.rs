@@ -19,7 +19,7 @@ pub fn group() -> Group {
 fn slot(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| match host {
         Some(host) if cx.phase() != Some(LuaPhase::INIT) => {
-            let slot = host.state.ctx_slot(&host.runtime.slots);
+            let slot = host.state.ctx_slot(&host.slots);
             if slot < 0
                 && let Some(request) = host.request.as_ref().filter(|request| request.log_enabled(Level::Debug))
             {

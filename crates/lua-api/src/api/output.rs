@@ -5,13 +5,13 @@
 
 use crate::api::ANSWERING;
 use crate::host::{Host, request, with_request};
-use crate::number;
 use crate::phase::{body_filter, header_filter};
 use crate::send;
 use crate::state::State;
 use base::log::Level;
 use http::{Outcome, Request, Step, log_request};
 use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Type, Value};
+use lua_lib::number;
 use std::future::poll_fn;
 use std::rc::Rc;
 

@@ -56,7 +56,7 @@ fn var_get(cx: &CallContext, name: &[u8]) -> i32 {
 /// The number by which [`var_at`] knows a variable; negative when it has none.
 fn var_number(cx: &CallContext, name: &[u8]) -> i32 {
     with_request(cx, FAILED, |host, request| {
-        let number = with_name(name, |name| host.runtime.names.number(request, name));
+        let number = with_name(name, |name| host.names.number(request, name));
         number.flatten().and_then(|number| i32::try_from(number).ok()).unwrap_or(FAILED)
     })
 }
@@ -64,7 +64,7 @@ fn var_number(cx: &CallContext, name: &[u8]) -> i32 {
 fn var_at(cx: &CallContext, number: i32) -> i32 {
     with_request(cx, FAILED, |host, request| {
         let mut found = false;
-        cx.fill(|out| found = host.runtime.names.get(usize::try_from(number).unwrap_or(usize::MAX), request, out));
+        cx.fill(|out| found = host.names.get(usize::try_from(number).unwrap_or(usize::MAX), request, out));
         if found { FOUND } else { NOT_FOUND }
     })
 }

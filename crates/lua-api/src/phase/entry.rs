@@ -5,9 +5,7 @@ use crate::code::Code;
 use crate::dev_page;
 use crate::exit;
 use crate::host::Host;
-use crate::machine::Machine;
 use crate::options::Options;
-use crate::runtime::Runtime;
 use crate::start::machine_for;
 use crate::state::State;
 use base::log::Level;
@@ -15,6 +13,8 @@ use http::location::Handler;
 use http::output::then;
 use http::{Attach, BoxFuture, Outcome, Request, Step, body};
 use lua::{Job, LuaError, LuaPhase, Stack, Started};
+use lua_lib::Machine;
+use lua_lib::Runtime;
 use std::cell::RefCell;
 use std::rc::Rc;
 
