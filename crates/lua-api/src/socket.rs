@@ -9,6 +9,7 @@ pub mod keep;
 pub mod names;
 pub mod owned;
 pub mod pieces;
+pub mod pools;
 pub mod quick;
 pub mod receive;
 pub mod report;

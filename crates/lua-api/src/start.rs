@@ -244,7 +244,7 @@ pub(crate) fn start_worker(worker: &Rc<Worker>) {
         worker.on_exiting(move || {
             if let Some(worker) = this.upgrade() {
                 runtime.timers.begin_exit(&worker);
-                worker.state::<Hub>().close_idle();
+                worker.state::<Hub>().pools.close_idle();
             }
         });
     }

@@ -1,8 +1,8 @@
 //! `connect` and `bind`.
 
 use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, expect, fail, failure, number};
-use crate::socket::hub::{self, Admission, Pool, Ticket};
 use crate::socket::names::{self, Destination};
+use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
 use http::resolving::Resolving;
@@ -155,12 +155,12 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> 
     let timeout = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
     let pool = match options.size {
         Some(size) => {
-            if call.hub.pool(&target.key).is_none() {
+            if call.hub.pools.find(&target.key).is_none() {
                 reporter.pool_made(&target.key, size, options.backlog);
             }
-            Some(call.hub.pool_or_new(&target.key, size, options.backlog, call.log()))
+            Some(call.hub.pools.find_or_make(&target.key, size, options.backlog, call.log()))
         }
-        None => call.hub.pool(&target.key),
+        None => call.hub.pools.find(&target.key),
     };
     stack.get_item(1, BIND);
     let bind = stack.bytes(stack.top()).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
@@ -217,7 +217,7 @@ impl Connect {
         let busy = self.socket.begin(Work::Connecting);
         Later::wait(async move {
             let _busy = busy;
-            Ok(match tokio::time::timeout(self.timeout, hub::wait(ticket)).await {
+            Ok(match tokio::time::timeout(self.timeout, pools::wait(ticket)).await {
                 Err(_) => {
                     let Target { host, port, .. } = &self.target;
                     let text = "lua tcp socket queued connect timed out, when trying to connect to";

@@ -1,8 +1,9 @@
 //! `setkeepalive`, `getreusedtimes`, `close`, `setoption`, `getoption`.
 
 use crate::socket::call::{self, KEY, expect, fail, now, number};
+use crate::socket::pools::part;
 use crate::socket::send;
-use crate::socket::state::{Work, part};
+use crate::socket::state::Work;
 use lua::{CallContext, Raise, Stack};
 use socket2::TcpKeepalive;
 use std::os::fd::{AsFd, AsRawFd};
@@ -79,7 +80,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
     let key = stack.bytes(stack.top()).map(<[u8]>::to_vec);
     let (known, key) = match (pool, key) {
         (Some(pool), _) => (Some(pool), Vec::new()),
-        (None, Some(key)) => (call.hub.pool(&key), key),
+        (None, Some(key)) => (call.hub.pools.find(&key), key),
         (None, None) => return Ok(now(fail(stack, "key not found"))),
     };
     let exiting = call.host.worker.as_ref().is_some_and(|worker| worker.exiting.get());
@@ -104,16 +105,16 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
     let pool = known.unwrap_or_else(|| {
         let size = usize::try_from(size).unwrap_or(1);
         reporter.pool_made(&key, size, None);
-        call.hub.pool_or_new(&key, size, None, call.log())
+        call.hub.pools.find_or_make(&key, size, None, call.log())
     });
     match timeout {
         0 => reporter.debug(format_args!("lua tcp socket keepalive timeout: unlimited")),
         _ => reporter.debug(format_args!("lua tcp socket keepalive timeout: {timeout} ms")),
     }
     let idle = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0).map(Duration::from_millis);
-    call.hub.rest(&pool, stream, reused, ticket, idle);
+    call.hub.pools.rest(&pool, stream, reused, ticket, idle);
     if let Some(worker) = &call.host.worker
-        && let Some(task) = call.hub.tend(&worker.log)
+        && let Some(task) = call.hub.pools.tend(&worker.log)
     {
         worker.spawn(task);
     }

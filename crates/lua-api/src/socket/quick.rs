@@ -74,7 +74,7 @@ fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
     if known.as_ref().is_some_and(|socket| socket.inner.borrow().stream.is_some()) {
         return None;
     }
-    let pool = hub.pool_of(host, port as u16)?;
+    let pool = hub.pools.find_at(host, port as u16)?;
     let (stream, reused, ticket) = pool.admit_idle()?;
     let (id, socket) = match known {
         Some(socket) => (id as u64, socket),
@@ -170,7 +170,7 @@ fn keep(cx: &CallContext, id: f64, timeout: f64) -> i32 {
 
 fn rest(host: &Host, id: f64, timeout: f64) -> Option<()> {
     let hub: &Rc<Hub> = host.hub.as_ref()?;
-    if timeout < 1.0 || !hub.is_tended() || host.worker.as_ref()?.exiting.get() {
+    if timeout < 1.0 || !hub.pools.is_tended() || host.worker.as_ref()?.exiting.get() {
         return None;
     }
     let socket = socket(host, id, ANYTHING)?;
@@ -182,7 +182,7 @@ fn rest(host: &Host, id: f64, timeout: f64) -> Option<()> {
     let (Some(stream), Some(ticket)) = inner.leave() else { return None };
     drop(inner);
     let pool = ticket.pool().clone();
-    hub.rest(&pool, stream, reused, Some(ticket), Some(Duration::from_millis(timeout as u64)));
+    hub.pools.rest(&pool, stream, reused, Some(ticket), Some(Duration::from_millis(timeout as u64)));
     Some(())
 }
 

@@ -1,6 +1,6 @@
 //! One TCP cosocket: its stream, its buffer, and which directions are still open.
 
-use crate::socket::hub::Ticket;
+use crate::socket::pools::{Ticket, part};
 use crate::state::State;
 use lua::Value;
 use net::stream::Stream;
@@ -159,12 +159,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.set(self.0.busy.get() & !self.1);
     }
-}
-
-/// Lets a connection go. A peer over TLS that does not hear it may think that somebody cut the connection.
-pub fn part(stream: Stream) {
-    // It may have gone itself.
-    let _ = stream.close_notify();
 }
 
 /// Most bytes that are read at once, however large the configured buffer is.
