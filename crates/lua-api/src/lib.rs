@@ -12,6 +12,7 @@ mod dev_page;
 pub mod directive;
 pub mod exit;
 pub mod host;
+pub mod machines;
 pub mod names;
 pub mod ngx;
 pub mod options;
@@ -25,8 +26,17 @@ pub mod state;
 
 pub use host::Host;
 pub use lua_lib::{Machine, Runtime, Surroundings};
-pub use start::{agent_connections, exit_worker, open};
+pub use start::{agent_connections, exit_worker};
 pub use state::State;
+
+/// Makes the machine in the master and runs `init_by_lua*`; to be called when a configuration that will serve is
+/// opened. Does nothing where Lua is not used.
+///
+/// # Errors
+/// nginx's line about why the configuration cannot be used.
+pub fn open(http: &http::Http, surroundings: Surroundings, log: &base::log::ErrorLog) -> Result<(), String> {
+    start::open(http, surroundings, log, groups)
+}
 
 /// All parts of the API, in the order of binding.
 #[must_use]

@@ -9,6 +9,7 @@ pub mod host;
 pub mod json;
 pub mod library;
 pub mod machine;
+pub mod machines;
 pub mod ngx;
 pub mod number;
 pub mod pipe;

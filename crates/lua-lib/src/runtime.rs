@@ -39,7 +39,7 @@ pub struct Runtime {
     /// `lua_package_cpath`
     pub cpath: RefCell<Option<String>>,
     /// Where machines look for modules, once the first is made.
-    pub search: OnceCell<Search>,
+    pub(crate) search: OnceCell<Search>,
     /// `lua_max_pending_timers`, 1024 by default.
     pub max_pending_timers: Cell<Option<u64>>,
     /// `lua_max_running_timers`, 256 by default.
@@ -72,6 +72,8 @@ pub struct Runtime {
     pub dicts: RefCell<Vec<Rc<shm::Zone>>>,
     /// Where this thread's functions find them.
     pub(crate) shelf: crate::shelf::ShelfSlots,
+    /// The groups of machines; of libraries alone where nobody says more.
+    pub api: Cell<Option<fn() -> Vec<lua::Group>>>,
     /// The machine of this process, once it is made.
     pub machine: OnceCell<Rc<Machine>>,
 }
