@@ -18,6 +18,7 @@ mod bells;
 mod boot;
 mod build;
 mod chunk;
+mod constants;
 mod cpu;
 mod cx;
 mod fast;

@@ -2,13 +2,14 @@
 
 use crate::boot::{self, Prelude, protected, push_native};
 use crate::chunk::{self, ChunkId, Chunks};
+use crate::constants;
 use crate::cpu::Watchdog;
 use crate::cx::{CallContext, Hooks, Host};
 use crate::memory::Meter;
 use crate::phase::LuaPhase;
 use crate::raise::{ErrorKind, LuaError};
 use crate::reference::Ref;
-use crate::row::{Group, Kind};
+use crate::row::{Group, Kind, Row};
 use crate::scheduler::limited;
 use crate::slot::{Shared, Slot};
 use crate::stack::{Stack, Type};
@@ -157,13 +158,15 @@ impl Vm {
     /// # Errors
     /// The glue does not compile or fails.
     pub fn bind(&self, group: &Group) -> Result<(), LuaError> {
+        let constants: Vec<_> = group.rows.iter().filter_map(Row::number).collect();
+        let glue = constants::resolve(group.glue, &constants).map_err(|text| LuaError::plain(ErrorKind::Syntax, text.into_bytes()))?;
         let (l, cx) = (self.enter()?, &self.inner.cx);
         // SAFETY: the main state is at rest or waits below a running coroutine; its minimum of 20 slots suffices.
         unsafe {
             let base = sys::lua_gettop(l);
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.glue as sys::lua_Integer);
             let mut stack = Stack::new(l, &cx.bin);
-            stack.push_bytes(group.glue.as_bytes());
+            stack.push_bytes(&glue);
             stack.push_bytes(group.name.as_bytes());
             stack.push_table(0, group.rows.len());
             stack.push_table(0, group.rows.len());
@@ -183,6 +186,7 @@ impl Vm {
                         push_native(l, cx, *function, row.phases);
                         stack.set_field(native, row.name.as_bytes());
                     }
+                    Kind::Constant(_) => {}
                 }
             }
             self.finish_call(l, base, 4, 0)?;

@@ -39,6 +39,9 @@ pub fn group() -> Group {
             Row::suspends("send_headers", ANSWERING, send_headers),
             Row::suspends("flush", ANSWERING, flush),
             Row::suspends("eof", ANSWERING, eof),
+            Row::constant("DONE", DONE),
+            Row::constant("REFUSED", REFUSED),
+            Row::constant("SLOW", SLOW),
         ],
         glue: include_str!("output.lua"),
     }

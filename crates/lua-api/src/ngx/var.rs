@@ -24,6 +24,7 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("var_at", var_at),
             Row::fast::<ALL, _, _>("capture", capture),
             Row::fast::<ALL, _, _>("var_set", var_set),
+            Row::constant("FOUND", FOUND),
         ],
         glue: include_str!("var.lua"),
     }

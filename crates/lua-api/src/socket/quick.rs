@@ -20,6 +20,12 @@ const MASK: u32 = YIELDABLE.bits();
 
 /// The result is not to be had this way.
 const NO: f64 = -1.0;
+/// Of a receive: the row must see to it.
+const ELSEWHERE: i32 = 0;
+/// It is in the output buffer.
+const HERE: i32 = 1;
+/// The thread waits for it.
+const PARKED: i32 = 2;
 
 const CONNECTING: u8 = Work::Connecting as u8 | Work::Resolving as u8;
 const READING: u8 = CONNECTING | Work::Reading as u8;
@@ -40,12 +46,14 @@ pub fn rows() -> Vec<Row> {
         Row::fast::<MASK, _, _>("quick_receive", receive),
         Row::fast::<MASK, _, _>("quick_send", send),
         Row::fast::<MASK, _, _>("quick_keep", keep),
+        Row::constant("HERE", HERE),
+        Row::constant("PARKED", PARKED),
     ]
 }
 
-/// 1 where sockets may be made.
-fn allowed(_: &CallContext) -> i32 {
-    1
+/// Whether sockets may be made; false where the row's check refuses.
+fn allowed(_: &CallContext) -> bool {
+    true
 }
 
 /// The socket of this number, if it is the running handler's and nothing of `works` is under way.
@@ -94,7 +102,7 @@ fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
 
 /// Shows what has arrived at a socket that can be read.
 #[inline]
-fn take(cx: &CallContext, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usize)>) -> i32 {
+fn take(cx: &CallContext, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usize)>) -> bool {
     let found = cx.with_host::<Host, _>(|host| {
         let host = host?;
         host.hub.as_ref()?.with(id as u64, |socket| {
@@ -108,25 +116,24 @@ fn take(cx: &CallContext, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [
             Some(())
         })
     });
-    i32::from(found.is_some())
+    found.is_some()
 }
 
-/// A line that has arrived goes to the output buffer; 1 if there was one.
-fn line(cx: &CallContext, id: f64) -> i32 {
+/// A line that has arrived goes to the output buffer, if there was one.
+fn line(cx: &CallContext, id: f64) -> bool {
     take(cx, id, |input| scan::line(input, 0))
 }
 
-/// So many bytes that have arrived go to the output buffer; 1 if there were so many.
-fn bytes(cx: &CallContext, id: f64, count: f64) -> i32 {
+/// So many bytes that have arrived go to the output buffer, if there were so many.
+fn bytes(cx: &CallContext, id: f64, count: f64) -> bool {
     if count < 1.0 {
-        return 0;
+        return false;
     }
     let count = count as usize;
     take(cx, id, |input| Some((Cow::Borrowed(input.get(..count)?), count)))
 }
 
-/// A receive of a line (`count` is 0) or of so many bytes that have not arrived: 1 if they are in the output buffer now, 2 if
-/// the thread waits for them. `own` is the socket's timeout in milliseconds; 0 is none.
+/// A receive of a line (`count` is 0) or of so many bytes that have not arrived: [`HERE`], [`PARKED`], or neither. `own` is the socket's timeout in milliseconds; 0 is none.
 fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let host = host?;
@@ -139,12 +146,12 @@ fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
         }
         let want = if count == 0.0 { Want::Line } else { Want::Bytes(count as usize) };
         Some(match receive::begin(cx, host, socket, want, own) {
-            Begun::Here => 1,
-            Begun::Parked => 2,
-            Begun::Not => 0,
+            Begun::Here => HERE,
+            Begun::Parked => PARKED,
+            Begun::Not => ELSEWHERE,
         })
     })
-    .unwrap_or(0)
+    .unwrap_or(ELSEWHERE)
 }
 
 /// Sends what the kernel takes at once and answers how much that is; negative: nothing was tried.
@@ -163,9 +170,9 @@ fn send(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
     sent.unwrap_or(NO)
 }
 
-/// Gives a connection back to the pool that it came from, to be kept for `timeout` milliseconds; 1 if that is done.
-fn keep(cx: &CallContext, id: f64, timeout: f64) -> i32 {
-    i32::from(cx.with_host::<Host, _>(|host| rest(host?, id, timeout)).is_some())
+/// Gives a connection back to the pool that it came from, to be kept for `timeout` milliseconds, if that can be done.
+fn keep(cx: &CallContext, id: f64, timeout: f64) -> bool {
+    cx.with_host::<Host, _>(|host| rest(host?, id, timeout)).is_some()
 }
 
 fn rest(host: &Host, id: f64, timeout: f64) -> Option<()> {

@@ -28,12 +28,12 @@ local function receive(n, self, what)
         if id then
             if type(what) == "number" then
                 count = what
-                if quick_bytes(cx, id, what) == 1 then
+                if quick_bytes(cx, id, what) then
                     local data = text()
                     return data
                 end
             elseif n == 1 or what == "*l" then
-                if quick_line(cx, id) == 1 then
+                if quick_line(cx, id) then
                     local data = text()
                     return data
                 end
@@ -42,10 +42,10 @@ local function receive(n, self, what)
             end
             if (count >= 1 or count ~= what) and can_wait() then
                 local state = quick_receive(cx, id, count, self[5] or 0)
-                if state == 1 then
+                if state == K.HERE then
                     local data = text()
                     return data
-                elseif state == 2 then
+                elseif state == K.PARKED then
                     return wait()
                 end
             end
@@ -113,7 +113,7 @@ end
 local function rest(self, timeout, size)
     if type(self) == "table" and type(timeout) == "number" and (size == nil or type(size) == "number") then
         local id = self[1]
-        return id and quick_keep(cx, id, timeout) == 1
+        return id and quick_keep(cx, id, timeout)
     end
 end
 
@@ -252,7 +252,7 @@ end
 methods.receiveuntil = receiveuntil(until_row)
 
 local function new()
-    return quick_allowed(cx) == 1 and setmetatable({ false }, meta)
+    return quick_allowed(cx) and setmetatable({ false }, meta)
 end
 
 local function tcp(...)

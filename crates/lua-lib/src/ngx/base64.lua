@@ -11,7 +11,7 @@ function ngx.encode_base64(s, no_padding)
     if no_padding and no_padding ~= true then
         error("bad no_padding: boolean expected, got " .. type(no_padding), 2)
     end
-    encode(cx, s, #s, no_padding and 1 or 0)
+    encode(cx, s, #s, no_padding and K.NO_PADDING or K.PLAIN)
     return text()
 end
 
@@ -19,7 +19,7 @@ function ngx.decode_base64(s)
     if type(s) ~= "string" then
         error("string argument only", 2)
     end
-    if decode(cx, s, #s, 0) == 0 then
+    if not decode(cx, s, #s, K.PLAIN) then
         return nil
     end
     return text()
@@ -29,7 +29,7 @@ function ngx.decode_base64mime(s)
     if type(s) ~= "string" then
         error("string argument only", 2)
     end
-    if decode(cx, s, #s, 3) == 0 then
+    if not decode(cx, s, #s, K.MIME) then
         return nil
     end
     return text()
@@ -43,14 +43,14 @@ loaded["ngx.base64"] = {
         if type(s) ~= "string" then
             return nil, "must provide a string"
         end
-        encode(cx, s, #s, 2)
+        encode(cx, s, #s, K.URL)
         return text()
     end,
     decode_base64url = function(s)
         if type(s) ~= "string" then
             return nil, "must provide a string"
         end
-        if decode(cx, s, #s, 2) == 0 then
+        if not decode(cx, s, #s, K.URL) then
             return nil, "invalid input"
         end
         return text()

@@ -11,12 +11,20 @@ const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 pub fn group() -> Group {
     Group {
         name: "ngx.base64",
-        rows: vec![Row::fast::<ALL, _, _>("encode_base64", encode), Row::fast::<ALL, _, _>("decode_base64", decode)],
+        rows: vec![
+            Row::fast::<ALL, _, _>("encode_base64", encode),
+            Row::fast::<ALL, _, _>("decode_base64", decode),
+            Row::constant("PLAIN", PLAIN),
+            Row::constant("NO_PADDING", NO_PADDING),
+            Row::constant("URL", URL),
+            Row::constant("MIME", MIME),
+        ],
         glue: include_str!("base64.lua"),
     }
 }
 
-/// Alphabets and strictness other than the standard ones (0), as the glue names them.
+/// Alphabets and strictness.
+const PLAIN: i32 = 0;
 const NO_PADDING: i32 = 1;
 const URL: i32 = 2;
 const MIME: i32 = 3;
@@ -49,11 +57,11 @@ fn digit(byte: u8, how: i32) -> Option<u32> {
     Some(u32::from(value))
 }
 
-/// 1 with the result in the output buffer, or 0. Like nginx: what follows a `=` does not count, nor do left-over bits.
-fn decode(cx: &CallContext, text: &[u8], how: i32) -> i32 {
+/// Whether the text could be decoded: the result is in the output buffer then. Like nginx: what follows a `=` does not count, nor do left-over bits.
+fn decode(cx: &CallContext, text: &[u8], how: i32) -> bool {
     let mut good = true;
     cx.fill(|out| good = decode_into(text, how, out));
-    i32::from(good)
+    good
 }
 
 fn decode_into(text: &[u8], how: i32, out: &mut Vec<u8>) -> bool {
@@ -88,8 +96,6 @@ fn decode_into(text: &[u8], how: i32, out: &mut Vec<u8>) -> bool {
 mod tests {
     use super::*;
     use crate::ngx::tests::evaluate;
-
-    const PLAIN: i32 = 0;
 
     #[test]
     fn encoding() {

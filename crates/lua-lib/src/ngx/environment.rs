@@ -13,15 +13,12 @@ pub fn group() -> Group {
     }
 }
 
-/// The value that `env NAME=VALUE` gives, 1 if there is one.
-fn configured(cx: &CallContext, name: &[u8]) -> i32 {
+/// Whether `env NAME=VALUE` gives a value, which is in the output buffer then.
+fn configured(cx: &CallContext, name: &[u8]) -> bool {
     if cx.phase() != Some(LuaPhase::INIT) {
-        return 0;
+        return false;
     }
-    let Some(host) = host(cx) else { return 0 };
+    let Some(host) = host(cx) else { return false };
     let surroundings = host.runtime().surroundings.borrow();
-    surroundings.env.iter().find(|(known, _)| known == name).map_or(0, |(_, value)| {
-        cx.put(value);
-        1
-    })
+    surroundings.env.iter().find(|(known, _)| known == name).inspect(|(_, value)| cx.put(value)).is_some()
 }

@@ -17,7 +17,7 @@ b.G.package.loaded["ngx.errlog"] = {
     end,
     get_logs = function(max, logs)
         max = max or 10
-        if C.is_captured(cx) == 0 then
+        if not C.is_captured(cx) then
             return nil, missing
         end
         logs = logs or new_tab(max * 3 + 1, 0)

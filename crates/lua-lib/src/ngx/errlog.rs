@@ -96,8 +96,8 @@ fn capture(cx: &CallContext) -> Option<Rc<Capture>> {
     capture.filter(|capture| capture.size.get() > 0)
 }
 
-fn is_captured(cx: &CallContext) -> i32 {
-    i32::from(capture(cx).is_some())
+fn is_captured(cx: &CallContext) -> bool {
+    capture(cx).is_some()
 }
 
 fn filter_level(cx: &CallContext, level: f64) -> i32 {

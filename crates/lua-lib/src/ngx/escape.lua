@@ -8,26 +8,26 @@ function ngx.escape_uri(s, class)
         s = s and tostring(s) or ""
     end
     if class == nil then
-        class = 2
+        class = K.COMPONENT
     elseif type(class) ~= "number" then
         error('"type" is not a number', 3)
-    elseif class < 0 or class > 6 then
+    elseif class < 0 or class > K.LAST_CLASS then
         error('"type" ' .. class .. " out of range", 3)
     end
-    if escape(cx, s, #s, class) == 1 then
-        return s
+    if escape(cx, s, #s, class) then
+        return text()
     end
-    return text()
+    return s
 end
 
 function ngx.unescape_uri(s)
     if type(s) ~= "string" then
         s = s and tostring(s) or ""
     end
-    if unescape(cx, s, #s) == 1 then
-        return s
+    if unescape(cx, s, #s) then
+        return text()
     end
-    return text()
+    return s
 end
 
 ngx.quote_sql_str = R.quote_sql_str

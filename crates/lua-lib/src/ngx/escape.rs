@@ -16,6 +16,8 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("escape_uri", escape_uri),
             Row::fast::<ALL, _, _>("unescape_uri", unescape_uri),
             Row::calls("quote_sql_str", PhaseSet::EVERYWHERE, quote_sql_str),
+            Row::constant("COMPONENT", COMPONENT_CLASS),
+            Row::constant("LAST_CLASS", CLASSES.len() as i32 - 1),
         ],
         glue: include_str!("escape.lua"),
     }
@@ -65,6 +67,9 @@ static HTML: Table = escaping(b"\"#%'", true);
 static REFRESH: Table = escaping(b"\"%'", true);
 static MEMCACHED: Table = escaping(b"%", false);
 
+/// The class of `COMPONENT`.
+const COMPONENT_CLASS: i32 = 2;
+
 /// The classes by nginx's numbers.
 static CLASSES: [&Table; 7] = [&URI, &ARGS, &COMPONENT, &HTML, &REFRESH, &MEMCACHED, &MEMCACHED];
 
@@ -80,23 +85,23 @@ pub fn push_escaped(text: &[u8], table: &Table, out: &mut Vec<u8>) {
     }
 }
 
-/// 1 when the text stays as it is, else 0 with the result in the output buffer.
-fn escape_uri(cx: &CallContext, text: &[u8], class: i32) -> i32 {
+/// Whether something was escaped: the result is in the output buffer then.
+fn escape_uri(cx: &CallContext, text: &[u8], class: i32) -> bool {
     let table = usize::try_from(class).ok().and_then(|class| CLASSES.get(class)).copied().unwrap_or(&COMPONENT);
     if !text.iter().any(|byte| table.get(usize::from(*byte)).copied().unwrap_or(true)) {
-        return 1;
+        return false;
     }
     cx.fill(|out| push_escaped(text, table, out));
-    0
+    true
 }
 
-/// 1 when the text stays as it is, else 0 with the result in the output buffer.
-fn unescape_uri(cx: &CallContext, text: &[u8]) -> i32 {
+/// Whether there may be something to unescape: the result is in the output buffer then.
+fn unescape_uri(cx: &CallContext, text: &[u8]) -> bool {
     if memchr::memchr2(b'%', b'+', text).is_none() {
-        return 1;
+        return false;
     }
     cx.fill(|out| unescape(text, Unescape::Form, out));
-    0
+    true
 }
 
 fn quote_sql_str(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {

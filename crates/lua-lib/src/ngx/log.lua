@@ -54,7 +54,7 @@ function ngx.log(level, ...)
         error("bad argument #1 to 'log' (number expected, got " .. (level == nil and "no value" or type(level)) .. ")", 2)
     end
     local rc = on(n)
-    if rc == 0 then
+    if rc == K.SILENT then
         return
     end
     if rc < 0 then
@@ -65,8 +65,8 @@ function ngx.log(level, ...)
 end
 
 function G.print(...)
-    if on(6) == 1 then
+    if on(K.INFO) == K.WRITTEN then
         local s = line("print", select("#", ...), ...)
-        write(6, s)
+        write(K.INFO, s)
     end
 end

@@ -9,17 +9,28 @@ use lua::{CallContext, Group, Row};
 pub fn group() -> Group {
     Group {
         name: "ngx.log",
-        rows: vec![Row::fast::<ANYWHERE, _, _>("log_on", enabled), Row::fast::<ANYWHERE, _, _>("log_write", write)],
+        rows: vec![
+            Row::fast::<ANYWHERE, _, _>("log_on", enabled),
+            Row::fast::<ANYWHERE, _, _>("log_write", write),
+            Row::constant("WRITTEN", WRITTEN),
+            Row::constant("SILENT", SILENT),
+            Row::constant("INFO", Level::Info as i32),
+        ],
         glue: include_str!("log.lua"),
     }
 }
 
-/// 1 if a line of this level is written somewhere, 0 if not, -1 for a level that does not exist.
+/// What becomes of a line of some level.
+const SILENT: i32 = 0;
+const WRITTEN: i32 = 1;
+const NO_LEVEL: i32 = -1;
+
+/// Whether a line of this level is written somewhere; negative for a level that does not exist.
 fn enabled(cx: &CallContext, level: f64) -> i32 {
     match (Level::from_number(level as i64), host(cx)) {
-        (None, _) => -1,
-        (Some(level), Some(host)) => i32::from(host.log_enabled(level)),
-        (Some(_), None) => 0,
+        (None, _) => NO_LEVEL,
+        (Some(level), Some(host)) if host.log_enabled(level) => WRITTEN,
+        _ => SILENT,
     }
 }
 

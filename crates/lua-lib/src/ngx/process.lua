@@ -1,7 +1,7 @@
 local b = ...
 local C, cx, ngx = b.C, b.cx, b.ngx
 local type = type
-local names = { [0] = "single", [1] = "master", [3] = "worker", [99] = "privileged agent" }
+local names = { [K.SINGLE] = "single", [K.MASTER] = "master", [K.WORKER] = "worker", [K.AGENT] = "privileged agent" }
 
 b.G.package.loaded["ngx.process"] = {
     version = "0.1.33",

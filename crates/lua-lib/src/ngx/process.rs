@@ -23,6 +23,10 @@ pub fn group() -> Group {
             Row::fast::<ANYWHERE, _, _>("enable_agent", enable_agent),
             Row::fast::<ANYWHERE, _, _>("graceful_exit", graceful_exit),
             Row::fast::<ANYWHERE, _, _>("master_pid", master_pid),
+            Row::constant("SINGLE", SINGLE),
+            Row::constant("MASTER", MASTER),
+            Row::constant("WORKER", WORKER),
+            Row::constant("AGENT", AGENT),
         ],
         glue: include_str!("process.lua"),
     }

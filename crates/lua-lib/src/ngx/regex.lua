@@ -207,7 +207,7 @@ function re.match(subj, regex, opts, ctx, groups)
         end
         return groups
     end
-    if rc == -1 then
+    if rc == K.NO_MATCH then
         return nil
     end
     return nil, "pcre_exec() failed: " .. rc
@@ -227,7 +227,7 @@ function re.find(subj, regex, opts, ctx, nth)
     if not e.keep then
         drop(e)
     end
-    if rc == -1 then
+    if rc == K.NO_MATCH then
         return nil
     end
     if rc < 0 then
@@ -268,7 +268,7 @@ end
 -- The groups of the next match from `pos` on, its start and end, and where to go on; or nil and an error.
 local function advance(e, subj, pos)
     local rc = search(cx, e.id, subj, #subj, pos)
-    if rc == -1 then
+    if rc == K.NO_MATCH then
         return nil
     end
     if rc < 0 then

@@ -10,7 +10,7 @@ use crate::host::{host, log_context};
 use base::log::Level;
 use engine::Compiled;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
-use sys::regex::{Malformed, Regex, Syntax};
+use sys::regex::{Malformed, NO_MATCH, Regex, Syntax};
 use template::Template;
 
 /// `lua_regex_cache_max_entries` unless it is set.
@@ -31,6 +31,7 @@ pub fn group() -> Group {
             Row::fast::<ANYWHERE, _, _>("regex_cache_entries", cache_entries),
             Row::fast::<ANYWHERE, _, _>("regex_jit_stack", jit_stack),
             Row::calls("regex_compile", PhaseSet::EVERYWHERE, compile),
+            Row::constant("NO_MATCH", NO_MATCH),
         ],
         glue: concat!(include_str!("regex.lua"), include_str!("regex/split.lua")),
     }
@@ -186,8 +187,8 @@ fn cache_entries(cx: &CallContext) -> f64 {
     host(cx).and_then(|host| host.runtime().regex_cache_entries.get()).unwrap_or(CACHE_ENTRIES) as f64
 }
 
-fn jit_stack(_: &CallContext, size: f64) -> i32 {
-    i32::from(engine::with(|engine| engine.set_jit_stack(size as usize)).unwrap_or(false))
+fn jit_stack(_: &CallContext, size: f64) -> bool {
+    engine::with(|engine| engine.set_jit_stack(size as usize)).unwrap_or(false)
 }
 
 #[cfg(test)]

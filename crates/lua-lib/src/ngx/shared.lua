@@ -32,9 +32,9 @@ local function key_of(key)
 end
 
 local function value_of(kind)
-    if kind == 3 then
+    if kind == K.TEXT then
         return ffi_string(cx.p, cx.n)
-    elseif kind == 2 then
+    elseif kind == K.NUMBER then
         return cx.number
     end
     return cx.number ~= 0
@@ -47,18 +47,18 @@ local function get(dict, key)
         return nil, err
     end
     local rc = C.shared_get(cx, id, key, #key, 0)
-    if rc == 3 then
+    if rc == K.TEXT then
         return ffi_string(cx.p, cx.n)
-    elseif rc == 2 then
+    elseif rc == K.NUMBER then
         return cx.number
-    elseif rc == 0 then
+    elseif rc == K.NOTHING then
         return nil
     elseif rc < 0 then
         return nil, text()
-    elseif rc < 16 then
+    elseif rc < K.FLAGS then
         return value_of(rc)
     end
-    return value_of(rc % 8), cx.flags
+    return value_of(rc % K.MARK), cx.flags
 end
 
 local function get_stale(dict, key)
@@ -68,12 +68,12 @@ local function get_stale(dict, key)
         return nil, err
     end
     local rc = C.shared_get(cx, id, key, #key, 1)
-    if rc == 0 then
+    if rc == K.NOTHING then
         return nil
     elseif rc < 0 then
         return nil, text()
     end
-    return value_of(rc % 8), rc >= 16 and cx.flags or nil, rc % 16 >= 8
+    return value_of(rc % K.MARK), rc >= K.FLAGS and cx.flags or nil, rc % K.FLAGS >= K.MARK
 end
 
 local function store(dict, how, key, value, exptime, flags)
@@ -86,24 +86,24 @@ local function store(dict, how, key, value, exptime, flags)
     if not key then
         return nil, err
     end
-    local what, kind, rc = id * 16 + how, type(value), nil
+    local what, kind, rc = id * K.MANNERS + how, type(value), nil
     if kind == "string" then
         rc = C.shared_text(cx, what, key, #key, value, #value, exptime, flags)
     elseif kind == "number" then
         rc = C.shared_store(cx, what, key, #key, value, exptime, flags)
     elseif kind == "boolean" then
-        rc = C.shared_store(cx, what + 8, key, #key, value and 1 or 0, exptime, flags)
+        rc = C.shared_store(cx, what + K.BOOLEAN_VALUE, key, #key, value and 1 or 0, exptime, flags)
     elseif value ~= nil then
         return nil, "bad value type"
-    elseif how % 4 ~= 0 then
+    elseif how % K.SAFE ~= 0 then
         return false, "attempt to add or replace nil values", false
     else
         rc = C.shared_delete(cx, id, key, #key)
     end
     if rc < 0 then
-        return false, text(), rc == -2
+        return false, text(), rc == K.FAILED_FORCED
     end
-    return true, nil, rc == 8
+    return true, nil, rc == K.MARK
 end
 
 local function incr(dict, key, value, init, init_ttl)
@@ -143,7 +143,7 @@ local function incr(dict, key, value, init, init_ttl)
     if not init then
         return cx.number
     end
-    return cx.number, nil, rc == 8
+    return cx.number, nil, rc == K.MARK
 end
 
 local function ttl(dict, key)
@@ -200,7 +200,7 @@ local function pop(dict, key, left)
         return nil, err
     end
     local rc = C.shared_pop(cx, id, key, #key, left)
-    if rc > 0 then
+    if rc > K.NOTHING then
         return value_of(rc)
     elseif rc < 0 then
         return nil, text()
@@ -216,7 +216,7 @@ end
 
 methods.get, methods.get_stale, methods.incr, methods.ttl, methods.expire = get, get_stale, incr, ttl, expire
 
-for name, how in pairs { set = 0, add = 1, replace = 2, safe_set = 4, safe_add = 5 } do
+for name, how in pairs { set = 0, add = K.ADD, replace = K.REPLACE, safe_set = K.SAFE, safe_add = K.SAFE + K.ADD } do
     methods[name] = function(dict, key, value, exptime, flags)
         local ok, err, forcible = store(dict, how, key, value, exptime, flags)
         return ok, err, forcible

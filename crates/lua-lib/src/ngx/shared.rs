@@ -8,16 +8,23 @@ use lua::{CallContext, Group, LuaError, LuaPhase, PhaseSet, Raise, Row, Stack, V
 use shm::Dict;
 use shm::dict::{End, Found, Refusal, Store, Value, When};
 
-/// Codes that the glue takes apart: a kind (0 for nothing), or `FAILED` with the text in the output buffer. A number is in
+/// Codes that the glue takes apart: a kind, or `FAILED` with the text in the output buffer. A number is in
 /// `cx.number`, text in the output buffer.
+const NOTHING: i32 = 0;
 const BOOLEAN: i32 = 1;
 const NUMBER: i32 = 2;
 const TEXT: i32 = 3;
 const FAILED: i32 = -1;
-/// Added to a kind of an entry that has expired; to 0 where live entries had to go.
+/// Added to a kind of an entry that has expired; to `NOTHING` where live entries had to go.
 const MARK: i32 = 8;
 /// Added to the kind of an entry with flags, which are in `cx.flags`.
 const FLAGS: i32 = 16;
+/// How a value is stored: to a dictionary's number, times `MANNERS`, these are added.
+const ADD: i32 = 1;
+const REPLACE: i32 = 2;
+const SAFE: i32 = 4;
+const BOOLEAN_VALUE: i32 = 8;
+const MANNERS: i32 = 16;
 /// As [`FAILED`], and live entries had to go.
 const FAILED_FORCED: i32 = -2;
 
@@ -44,6 +51,17 @@ pub fn group() -> Group {
             Row::fast::<ANYWHERE, _, _>("shared_push_text", push_text),
             Row::fast::<ANYWHERE, _, _>("shared_push_number", push_number),
             Row::calls("shared_keys", all, keys),
+            Row::constant("NOTHING", NOTHING),
+            Row::constant("NUMBER", NUMBER),
+            Row::constant("TEXT", TEXT),
+            Row::constant("MARK", MARK),
+            Row::constant("FLAGS", FLAGS),
+            Row::constant("FAILED_FORCED", FAILED_FORCED),
+            Row::constant("ADD", ADD),
+            Row::constant("REPLACE", REPLACE),
+            Row::constant("SAFE", SAFE),
+            Row::constant("BOOLEAN_VALUE", BOOLEAN_VALUE),
+            Row::constant("MANNERS", MANNERS),
         ],
         glue: include_str!("shared.lua"),
     }
@@ -113,21 +131,21 @@ fn get(cx: &CallContext, id: i32, key: &[u8], stale: i32) -> i32 {
                 let flags = if entry.flags == 0 { 0 } else { FLAGS };
                 kind(cx, entry.value) + flags + if entry.stale { MARK } else { 0 }
             }
-            Ok(None) => 0,
+            Ok(None) => NOTHING,
             Err(refusal) => refuse(cx, refusal),
         }
     })
 }
 
-/// `what` is the dictionary times 16, plus 1 for `add`, 2 for `replace`, 4 for `safe_`, 8 for a boolean.
+/// `what` is the dictionary, times `MANNERS`, with how to store added.
 fn store(cx: &CallContext, what: i32, key: &[u8], value: Value<'_>, lifetime: f64, flags: f64) -> i32 {
-    let when = match what & 3 {
-        1 => When::Absent,
-        2 => When::Present,
+    let when = match what & (ADD | REPLACE) {
+        ADD => When::Absent,
+        REPLACE => When::Present,
         _ => When::Always,
     };
-    let how = Store { when, safe: what & 4 != 0, lifetime: milliseconds(lifetime), flags: flags as i64 as u32 };
-    with_dict(cx, what >> 4, FAILED, |dict| match dict.store(key, value, how, clock::epoch_ms()) {
+    let how = Store { when, safe: what & SAFE != 0, lifetime: milliseconds(lifetime), flags: flags as i64 as u32 };
+    with_dict(cx, what >> MANNERS.trailing_zeros(), FAILED, |dict| match dict.store(key, value, how, clock::epoch_ms()) {
         Ok(forced) => i32::from(forced) * MARK,
         Err((refusal, forced)) => {
             refuse(cx, refusal);
@@ -141,7 +159,7 @@ fn store_text(cx: &CallContext, what: i32, key: &[u8], value: &[u8], lifetime: f
 }
 
 fn store_number(cx: &CallContext, what: i32, key: &[u8], value: f64, lifetime: f64, flags: f64) -> i32 {
-    let value = if what & 8 != 0 { Value::Boolean(value != 0.0) } else { Value::Number(value) };
+    let value = if what & BOOLEAN_VALUE != 0 { Value::Boolean(value != 0.0) } else { Value::Number(value) };
     store(cx, what, key, value, lifetime, flags)
 }
 
@@ -210,7 +228,7 @@ fn pop(cx: &CallContext, id: i32, key: &[u8], left: i32) -> i32 {
         let mut result = Ok(None);
         cx.fill(|out| result = dict.pop(key, end(left), clock::epoch_ms(), out));
         match result {
-            Ok(found) => found.map_or(0, |found| kind(cx, found)),
+            Ok(found) => found.map_or(NOTHING, |found| kind(cx, found)),
             Err(refusal) => refuse(cx, refusal),
         }
     })

@@ -16,17 +16,17 @@ function ngx.update_time()
 end
 
 function ngx.today()
-    c_date(cx, 0)
+    c_date(cx, K.TODAY)
     return text()
 end
 
 function ngx.localtime()
-    c_date(cx, 1)
+    c_date(cx, K.LOCAL)
     return text()
 end
 
 function ngx.utctime()
-    c_date(cx, 2)
+    c_date(cx, K.UTC)
     return text()
 end
 

@@ -19,6 +19,9 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("http_time", http_time),
             Row::fast::<ALL, _, _>("cookie_time", cookie_time),
             Row::fast::<ALL, _, _>("parse_http_time", parse_http_time),
+            Row::constant("TODAY", TODAY),
+            Row::constant("LOCAL", LOCAL),
+            Row::constant("UTC", UTC),
         ],
         glue: include_str!("time.lua"),
     }
@@ -40,13 +43,14 @@ fn update_time(_: &CallContext) {
     clock::update();
 }
 
-/// What `date` writes: the glue's numbers.
+/// What `date` writes.
 const TODAY: i32 = 0;
 const LOCAL: i32 = 1;
+const UTC: i32 = 2;
 
 fn date(cx: &CallContext, what: i32) {
     let sec = clock::now().sec;
-    let offset = if what == TODAY || what == LOCAL { i64::from(clock::offset(sec)) } else { 0 };
+    let offset = if what == UTC { 0 } else { i64::from(clock::offset(sec)) };
     let at = clock::civil(sec.saturating_add(offset));
     let day = format!("{:04}-{:02}-{:02}", at.year, at.month, at.day);
     if what == TODAY {

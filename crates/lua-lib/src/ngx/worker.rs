@@ -55,7 +55,7 @@ fn worker_pid(_: &CallContext) -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
 }
 
-fn worker_exiting(cx: &CallContext) -> i32 {
+fn worker_exiting(cx: &CallContext) -> bool {
     let worker = host(cx).and_then(|host| host.worker().cloned());
-    i32::from(worker.is_some_and(|worker| worker.exiting.get()))
+    worker.is_some_and(|worker| worker.exiting.get())
 }

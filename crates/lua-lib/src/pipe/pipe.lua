@@ -7,7 +7,6 @@ local find = string.find
 -- Numbers of processes whose objects are gone; a finalizer must not call into the machine.
 local dead, gone = {}, 0
 local MAX = 0xffffffff
-local ALL, BYTES, LINE, ANY = 0, 1, 2, 3
 local limits = { "write_timeout", "stdout_read_timeout", "stderr_read_timeout", "wait_timeout" }
 
 local pipe = { version = "0.1.33" }
@@ -41,7 +40,7 @@ function methods.set_timeouts(proc, write, stdout, stderr, wait)
     limit(proc, 2, write, stdout, stderr, wait)
 end
 
-for from, name in ipairs { "stdout", "stderr" } do
+for name, from in pairs { stdout = K.STDOUT, stderr = K.STDERR } do
     local time = name .. "_read_timeout"
 
     local function read(proc, kind, length)
@@ -50,7 +49,7 @@ for from, name in ipairs { "stdout", "stderr" } do
     end
 
     methods[name .. "_read_all"] = function(proc)
-        local data, err, partial = read(proc, ALL, 0)
+        local data, err, partial = read(proc, K.ALL, 0)
         return data, err, partial
     end
 
@@ -61,12 +60,12 @@ for from, name in ipairs { "stdout", "stderr" } do
             end
             return ""
         end
-        local data, err, partial = read(proc, BYTES, length)
+        local data, err, partial = read(proc, K.BYTES, length)
         return data, err, partial
     end
 
     methods[name .. "_read_line"] = function(proc)
-        local data, err, partial = read(proc, LINE, 0)
+        local data, err, partial = read(proc, K.LINE, 0)
         return data, err, partial
     end
 
@@ -75,7 +74,7 @@ for from, name in ipairs { "stdout", "stderr" } do
         if not max or max <= 0 then
             error("bad max argument", 2)
         end
-        local data, err, partial = read(proc, ANY, max)
+        local data, err, partial = read(proc, K.ANY, max)
         return data, err, partial
     end
 end
@@ -93,7 +92,7 @@ function methods.write(proc, data)
     return R.pipe_write(proc.id, data, proc.write_timeout)
 end
 
-local directions = { stdin = 0, stdout = 1, stderr = 2 }
+local directions = { stdin = K.STDIN, stdout = K.STDOUT, stderr = K.STDERR }
 
 function methods.shutdown(proc, direction)
     check(proc)

@@ -21,10 +21,28 @@ pub fn group() -> Group {
             Row::suspends("pipe_wait", YIELDABLE, wait),
             Row::calls("pipe_shutdown", PhaseSet::EVERYWHERE, shutdown),
             Row::calls("pipe_kill", PhaseSet::EVERYWHERE, kill),
+            Row::constant("STDIN", STDIN),
+            Row::constant("STDOUT", STDOUT),
+            Row::constant("STDERR", STDERR),
+            Row::constant("ALL", ALL),
+            Row::constant("BYTES", BYTES),
+            Row::constant("LINE", LINE),
+            Row::constant("ANY", ANY),
         ],
         glue: include_str!("pipe.lua"),
     }
 }
+
+/// A program's pipes.
+const STDIN: i32 = 0;
+const STDOUT: i32 = 1;
+const STDERR: i32 = 2;
+
+/// What is read of one.
+const ALL: i32 = 0;
+const BYTES: i32 = 1;
+const LINE: i32 = 2;
+const ANY: i32 = 3;
 
 fn hub(cx: &CallContext) -> Option<Rc<Hub>> {
     host(cx)?.worker().map(|worker| worker.state::<Hub>())
@@ -92,15 +110,15 @@ fn stderr_of(process: &Process) -> Result<&Inlet, &'static str> {
     process.stderr.as_ref().ok_or("merged to stdout")
 }
 
-/// `pipe_read(id, from, kind, length, limit)`: from is 1 for standard output, 2 for standard error.
+/// `pipe_read(id, from, kind, length, limit)`
 fn read(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let Some(process) = find(cx, stack) else { return Ok(Later::Now(refused(stack, "closed"))) };
-    let error = stack.number(2) == Some(2.0);
+    let error = stack.number(2) == Some(f64::from(STDERR));
     let length = stack.number(4).unwrap_or(0.0) as usize;
-    let want = match stack.number(3).unwrap_or(0.0) as u32 {
-        1 => Want::Bytes(length),
-        2 => Want::Line,
-        3 => Want::Any(length),
+    let want = match stack.number(3).unwrap_or(0.0) as i32 {
+        BYTES => Want::Bytes(length),
+        LINE => Want::Line,
+        ANY => Want::Any(length),
         _ => Want::All,
     };
     let limit = limit(stack, 5);
@@ -163,13 +181,13 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }))
 }
 
-/// `pipe_shutdown(id, which)`: 0 is standard input, 1 output, 2 error.
+/// `pipe_shutdown(id, which)`
 fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let Some(process) = find(cx, stack) else { return Ok(refused(stack, "closed")) };
     let reason = if process.ending.reason().is_some() { "closed" } else { "aborted" };
-    match stack.number(2).unwrap_or(0.0) as u32 {
-        0 => process.stdin.close(reason),
-        1 => process.stdout.close(reason),
+    match stack.number(2).unwrap_or(0.0) as i32 {
+        STDIN => process.stdin.close(reason),
+        STDOUT => process.stdout.close(reason),
         _ => match stderr_of(&process) {
             Ok(inlet) => inlet.close(reason),
             Err(reason) => return Ok(refused(stack, reason)),

@@ -5,7 +5,10 @@ local type, error, setmetatable, rep, sub = type, error, setmetatable, string.re
 -- Bytes of the initial vector that OpenSSL derives.
 local vectors = { ecb = 0, gcm = 12 }
 
-local aes = { _VERSION = "0.17", hash = { md5 = 1, sha1 = 2, sha224 = 3, sha256 = 4, sha384 = 5, sha512 = 6 } }
+local aes = {
+    _VERSION = "0.17",
+    hash = { md5 = K.MD5, sha1 = K.SHA1, sha224 = K.SHA224, sha256 = K.SHA256, sha384 = K.SHA384, sha512 = K.SHA512 },
+}
 local meta = { __index = aes }
 
 function aes.cipher(size, name)

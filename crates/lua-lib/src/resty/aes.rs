@@ -1,7 +1,7 @@
 //! `resty.aes` (lua-resty-string).
 
 use crate::resty::modes::{BLOCK, Block, Key, Mode};
-use crate::resty::sums::digest;
+use crate::resty::sums::{MD5, SHA1, SHA224, SHA256, SHA384, SHA512, digest};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// The part's rows and glue.
@@ -15,6 +15,12 @@ pub fn group() -> Group {
             Row::calls("aes_derive", all, derive),
             Row::calls("aes_encrypt", all, encrypt),
             Row::calls("aes_decrypt", all, decrypt),
+            Row::constant("MD5", MD5),
+            Row::constant("SHA1", SHA1),
+            Row::constant("SHA224", SHA224),
+            Row::constant("SHA256", SHA256),
+            Row::constant("SHA384", SHA384),
+            Row::constant("SHA512", SHA512),
         ],
         glue: include_str!("aes.lua"),
     }

@@ -36,24 +36,26 @@ local function module(kind)
             s = tostring(s)
         end
         length = length or #s
-        return C.sum_update(cx, self._ctx.id, s, length < #s and length or #s) == 1
+        return C.sum_update(cx, self._ctx.id, s, length < #s and length or #s)
     end
 
     function sum.final(self)
-        if C.sum_final(cx, self._ctx.id) ~= 1 then
+        if not C.sum_final(cx, self._ctx.id) then
             return nil
         end
         return text()
     end
 
     function sum.reset(self)
-        return C.sum_reset(cx, self._ctx.id) == 1
+        return C.sum_reset(cx, self._ctx.id)
     end
 
     return sum
 end
 
-for kind, name in ipairs { "md5", "sha1", "sha224", "sha256", "sha384", "sha512" } do
+for name, kind in pairs {
+    md5 = K.MD5, sha1 = K.SHA1, sha224 = K.SHA224, sha256 = K.SHA256, sha384 = K.SHA384, sha512 = K.SHA512,
+} do
     preload["resty." .. name] = function()
         return module(kind)
     end
@@ -66,7 +68,7 @@ preload["resty.random"] = function()
     return {
         _VERSION = "0.17",
         bytes = function(length)
-            if C.random(cx, length) ~= 1 then
+            if not C.random(cx, length) then
                 return nil
             end
             return text()

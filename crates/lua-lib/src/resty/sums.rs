@@ -24,6 +24,12 @@ pub fn group() -> Group {
             Row::fast::<ANYWHERE, _, _>("random", random),
             Row::fast::<ANYWHERE, _, _>("to_hex", to_hex),
             Row::fast::<ANYWHERE, _, _>("atoi", atoi),
+            Row::constant("MD5", MD5),
+            Row::constant("SHA1", SHA1),
+            Row::constant("SHA224", SHA224),
+            Row::constant("SHA256", SHA256),
+            Row::constant("SHA384", SHA384),
+            Row::constant("SHA512", SHA512),
         ],
         glue: include_str!("sums.lua"),
     }
@@ -36,25 +42,30 @@ pub struct Sums {
     next: Cell<u64>,
 }
 
-/// A digest by its number in the glue; none for a number that is none's.
+/// The numbers of digests, which `resty.aes` shows to users.
+pub(crate) const MD5: i32 = 1;
+pub(crate) const SHA1: i32 = 2;
+pub(crate) const SHA224: i32 = 3;
+pub(crate) const SHA256: i32 = 4;
+pub(crate) const SHA384: i32 = 5;
+pub(crate) const SHA512: i32 = 6;
+
+/// A digest by its number; none for a number that is none's.
 pub(crate) fn digest(kind: f64) -> Option<Box<dyn DynDigest>> {
-    Some(match kind as u32 {
-        1 => Box::new(Md5::default()),
-        2 => Box::new(Sha1::default()),
-        3 => Box::new(Sha224::default()),
-        4 => Box::new(Sha256::default()),
-        5 => Box::new(Sha384::default()),
-        6 => Box::new(Sha512::default()),
+    Some(match kind as i32 {
+        MD5 => Box::new(Md5::default()),
+        SHA1 => Box::new(Sha1::default()),
+        SHA224 => Box::new(Sha224::default()),
+        SHA256 => Box::new(Sha256::default()),
+        SHA384 => Box::new(Sha384::default()),
+        SHA512 => Box::new(Sha512::default()),
         _ => return None,
     })
 }
 
-fn with_sum(cx: &CallContext, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> i32 {
-    let Some(host) = host(cx) else { return 0 };
-    host.runtime().state::<Sums>().all.borrow_mut().get_mut(&(id as u64)).map_or(0, |sum| {
-        f(sum.as_mut());
-        1
-    })
+fn with_sum(cx: &CallContext, id: f64, f: impl FnOnce(&mut dyn DynDigest)) -> bool {
+    let Some(host) = host(cx) else { return false };
+    host.runtime().state::<Sums>().all.borrow_mut().get_mut(&(id as u64)).map(|sum| f(sum.as_mut())).is_some()
 }
 
 fn new(cx: &CallContext, kind: f64) -> f64 {
@@ -66,15 +77,15 @@ fn new(cx: &CallContext, kind: f64) -> f64 {
     id as f64
 }
 
-fn update(cx: &CallContext, id: f64, data: &[u8]) -> i32 {
+fn update(cx: &CallContext, id: f64, data: &[u8]) -> bool {
     with_sum(cx, id, |sum| sum.update(data))
 }
 
-fn finish(cx: &CallContext, id: f64) -> i32 {
+fn finish(cx: &CallContext, id: f64) -> bool {
     with_sum(cx, id, |sum| cx.put(&sum.finalize_reset()))
 }
 
-fn reset(cx: &CallContext, id: f64) -> i32 {
+fn reset(cx: &CallContext, id: f64) -> bool {
     with_sum(cx, id, |sum| sum.reset())
 }
 
@@ -84,13 +95,13 @@ fn free(cx: &CallContext, id: f64) {
     }
 }
 
-fn random(cx: &CallContext, length: f64) -> i32 {
+fn random(cx: &CallContext, length: f64) -> bool {
     let mut filled = false;
     cx.fill(|out| {
         out.resize(length as usize, 0);
         filled = getrandom::fill(out).is_ok();
     });
-    i32::from(filled)
+    filled
 }
 
 fn to_hex(cx: &CallContext, data: &[u8]) {

@@ -88,6 +88,8 @@ fn rows() -> (Vm, Rc<Log>) {
             Row::fast::<ANY, _, _>("crash", crash),
             Row::fast::<ANY, _, _>("upper", upper),
             Row::fast::<ANY, _, _>("half", half),
+            Row::fast::<ANY, _, _>("is_empty", |_: &CallContext, text: &[u8]| text.is_empty()),
+            Row::constant("ROUND", -7),
             Row::calls("crash_call", all, crash_call),
             Row::calls("flip", all, flip),
             Row::calls("only_log", PhaseSet::of(LuaPhase::LOG), flip),
@@ -101,6 +103,7 @@ fn rows() -> (Vm, Rc<Log>) {
             local C, cx, text = b.C, b.cx, b.text
             b.G.R, b.G.C, b.G.cx, b.G.text = b.R, C, cx, text
             function b.G.crash() if C.crash(cx) < 0 then error(text(), 2) end end
+            function b.G.round() return K.ROUND end
             function b.G.upper(s) C.upper(cx, s, #s) return text() end",
     })
     .expect("binds");
@@ -112,6 +115,21 @@ fn fast_rows_cross_all_kinds_of_values() {
     let (vm, _) = rows();
     assert_eq!(says(&vm, "say(tonumber(C.sum(cx, 1, 'abc', 3, 2, 4, 'zz', 2)))"), "2307\n");
     assert_eq!(says(&vm, "say(upper('a\\0b') == 'A\\0B', upper(''), C.half(cx, 3))"), "true1.5\n");
+}
+
+#[test]
+fn fast_rows_answer_yes_or_no() {
+    let (vm, _) = rows();
+    let code = "local n = 0 for i = 1, 300 do if C.is_empty(cx, '', i % 3) then n = n + 1 end end say(n, C.is_empty(cx, 'a', 1))";
+    assert_eq!(says(&vm, code), "100false\n");
+}
+
+#[test]
+fn glue_knows_constants_by_name() {
+    let (vm, _) = rows();
+    assert_eq!(says(&vm, "say(round())"), "-7\n");
+    let error = vm.bind(&Group { name: "wrong", rows: Vec::new(), glue: "return K.NOTHING" }).expect_err("an unknown name");
+    assert!(error.to_string().contains("no constant is called NOTHING"), "{error}");
 }
 
 #[test]

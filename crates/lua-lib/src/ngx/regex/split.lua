@@ -10,7 +10,7 @@ local function cut(e, subj, first, max, pieces)
     local seen_empty = false
     while pos <= len and (max <= 0 or count < max) do
         local rc = search(cx, e.id, subj, len, pos)
-        if rc == -1 then
+        if rc == K.NO_MATCH then
             break
         end
         if rc < 0 then
@@ -83,7 +83,7 @@ function split_options.opt(option, value)
     if size > 0 then
         error("changing jit stack size is not allowed when some regexs have already been compiled and cached", 2)
     end
-    if C.regex_jit_stack(cx, value) == 0 then
+    if not C.regex_jit_stack(cx, value) then
         error("pcre jit stack allocation failed", 2)
     end
 end
