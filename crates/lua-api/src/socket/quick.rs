@@ -7,12 +7,11 @@ use crate::host::Host;
 use crate::socket::call::Call;
 use crate::socket::hub::Hub;
 use crate::socket::receive::{self, Begun};
-use crate::socket::scan::{self, Want};
+use crate::socket::scan::Want;
 use crate::socket::state::{Inner, Socket, Work};
 use base::log::Level;
 use lua::{CallContext, Row, YIELDABLE};
 use net::pool::Idle;
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,8 +40,7 @@ pub fn rows() -> Vec<Row> {
     vec![
         Row::fast::<MASK, _, _>("quick_allowed", allowed),
         Row::fast::<MASK, _, _>("quick_connect", connect),
-        Row::fast::<MASK, _, _>("quick_line", line),
-        Row::fast::<MASK, _, _>("quick_bytes", bytes),
+        Row::fast::<MASK, _, _>("quick_buffered", buffered),
         Row::fast::<MASK, _, _>("quick_receive", receive),
         Row::fast::<MASK, _, _>("quick_send", send),
         Row::fast::<MASK, _, _>("quick_keep", keep),
@@ -100,18 +98,28 @@ fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
     Some(id)
 }
 
-/// Shows what has arrived at a socket that can be read.
+/// What `receive` is asked for: a line if `count` is 0.
 #[inline]
-fn take(cx: &CallContext, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [u8]>, usize)>) -> bool {
+fn want(count: f64) -> Option<Want> {
+    match count {
+        0.0 => Some(Want::Line),
+        count if count >= 1.0 => Some(Want::Bytes(count as usize)),
+        _ => None,
+    }
+}
+
+/// A line (`count` is 0) or so many bytes that have arrived go to the output buffer, if they are all there.
+fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
     let found = cx.with_host::<Host, _>(|host| {
-        let host = host?;
+        let (host, want) = (host?, want(count)?);
         host.hub.as_ref()?.with(id as u64, |socket| {
             let mut inner = socket.inner.borrow_mut();
             if !is_usable(host, socket, READING) || inner.stream.is_none() || inner.read_closed {
                 return None;
             }
-            let (data, used) = find(inner.unread())?;
-            cx.put(&data);
+            let found = want.find(inner.unread(), &mut 0, false)?;
+            cx.put(&found.data);
+            let used = found.used;
             inner.consume(used);
             Some(())
         })
@@ -119,32 +127,17 @@ fn take(cx: &CallContext, id: f64, find: impl FnOnce(&[u8]) -> Option<(Cow<'_, [
     found.is_some()
 }
 
-/// A line that has arrived goes to the output buffer, if there was one.
-fn line(cx: &CallContext, id: f64) -> bool {
-    take(cx, id, |input| scan::line(input, 0))
-}
-
-/// So many bytes that have arrived go to the output buffer, if there were so many.
-fn bytes(cx: &CallContext, id: f64, count: f64) -> bool {
-    if count < 1.0 {
-        return false;
-    }
-    let count = count as usize;
-    take(cx, id, |input| Some((Cow::Borrowed(input.get(..count)?), count)))
-}
-
 /// A receive of a line (`count` is 0) or of so many bytes that have not arrived: [`HERE`], [`PARKED`], or neither. `own` is the socket's timeout in milliseconds; 0 is none.
 fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
     cx.with_host::<Host, _>(|host| {
-        let host = host?;
+        let (host, want) = (host?, want(count)?);
         let socket = socket(host, id, READING)?;
         {
             let inner = socket.inner.borrow();
-            if inner.stream.is_none() || inner.read_closed || inner.eof || (count != 0.0 && count < 1.0) {
+            if inner.stream.is_none() || inner.read_closed || inner.eof {
                 return None;
             }
         }
-        let want = if count == 0.0 { Want::Line } else { Want::Bytes(count as usize) };
         Some(match receive::begin(cx, host, socket, want, own) {
             Begun::Here => HERE,
             Begun::Parked => PARKED,

@@ -8,6 +8,7 @@ use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
 use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
 use net::deadline::Limit;
+use net::stream::Stream;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -117,31 +118,24 @@ struct Receiving {
     want: Want,
     seen: usize,
     room: usize,
-    /// An error that was met before the thread began to wait.
-    failed: Option<io::Error>,
-}
-
-/// What a look at what has arrived shows.
-enum Look {
-    /// The result, and whether a pattern was reached.
-    Found(bool),
-    /// Nothing more can come.
-    End,
-    /// It must wait, be it only to report an error.
-    Wait,
 }
 
 /// How a receive ended.
 enum End {
-    /// The result, and whether a pattern was reached.
-    Found(Vec<u8>, bool),
+    /// The result was shown; whether a pattern was reached.
+    Found(bool),
     Closed,
     Failed(io::Error),
 }
 
 impl Receiving {
-    /// Answers from what is buffered or has arrived, without a copy on the way to Lua.
-    fn look(&mut self, take: impl FnOnce(&[u8])) -> Look {
+    /// Shows what is wanted to `take`, from what is buffered and then from what `read` brings, until that suffices or has to wait.
+    #[inline]
+    fn advance(
+        &mut self,
+        take: impl FnOnce(&[u8]),
+        mut read: impl FnMut(&mut Stream, &mut Vec<u8>) -> Poll<io::Result<usize>>,
+    ) -> Poll<End> {
         let mut inner = self.socket.inner.borrow_mut();
         let inner = &mut *inner;
         loop {
@@ -149,58 +143,25 @@ impl Receiving {
                 take(&found.data);
                 let (used, complete) = (found.used, found.complete);
                 inner.consume(used);
-                return Look::Found(complete);
+                return Poll::Ready(End::Found(complete));
             }
-            let Some(stream) = inner.stream.as_ref().filter(|_| !inner.eof) else { return Look::End };
+            let Some(stream) = inner.stream.as_mut().filter(|_| !inner.eof) else { return Poll::Ready(End::Closed) };
             make_room(&mut inner.input, &mut inner.at, self.room);
-            match stream.try_read(&mut inner.input) {
-                Ok(0) => inner.eof = true,
-                Ok(_) => {}
-                // A waker is given when the thread really waits.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Look::Wait,
-                Err(error) => {
-                    self.failed = Some(error);
-                    return Look::Wait;
-                }
-            }
-        }
-    }
-
-    /// As [`Receiving::look`], for a row; the number of results.
-    fn try_now(&mut self, stack: &mut Stack<'_>, until: bool) -> Option<usize> {
-        let Look::Found(complete) = self.look(|data| stack.push_bytes(data)) else { return None };
-        if until {
-            stack.push_nil();
-            stack.push_nil();
-            stack.push_bool(complete);
-        }
-        Some(if until { 4 } else { 1 })
-    }
-
-    /// Looks at what is buffered and reads until it suffices.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let mut inner = self.socket.inner.borrow_mut();
-        let inner = &mut *inner;
-        loop {
-            if let Some(found) = self.want.find(inner.unread(), &mut self.seen, inner.eof) {
-                let (used, end) = (found.used, End::Found(found.data.into_owned(), found.complete));
-                inner.consume(used);
-                return Poll::Ready(end);
-            }
-            if let Some(error) = self.failed.take() {
-                return Poll::Ready(End::Failed(error));
-            }
-            if inner.eof {
-                return Poll::Ready(End::Closed);
-            }
-            make_room(&mut inner.input, &mut inner.at, self.room);
-            let Some(stream) = &mut inner.stream else { return Poll::Ready(End::Closed) };
-            match std::task::ready!(stream.poll_read(cx, &mut inner.input)) {
+            match std::task::ready!(read(stream, &mut inner.input)) {
                 Ok(0) => inner.eof = true,
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(End::Failed(error)),
             }
         }
+    }
+
+    /// The fast way: what has arrived, without a copy on the way to Lua. A waker is given when the thread really waits.
+    #[inline]
+    fn look(&mut self, take: impl FnOnce(&[u8])) -> Poll<End> {
+        self.advance(take, |stream, input| match stream.try_read(input) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(read),
+        })
     }
 
     /// What was received of a result that an error cuts short.
@@ -212,17 +173,17 @@ impl Receiving {
         Value::from(data)
     }
 
-    fn reply(&mut self, end: End, reporter: &Reporter, until: bool) -> Reply {
-        match end {
-            End::Found(data, complete) if until => Reply::Many(vec![data.into(), Value::Nil, Value::Nil, complete.into()]),
-            End::Found(data, _) => Reply::One(data.into()),
-            End::Closed => Reply::Many(vec![Value::Nil, "closed".into(), self.partial(true)]),
-            End::Failed(error) => {
+    /// What a receive answers that found nothing.
+    fn failure(&mut self, error: Option<&io::Error>, reporter: &Reporter) -> Reply {
+        let text = match error {
+            None => "closed".into(),
+            Some(error) => {
                 let label = self.socket.inner.borrow().label.clone();
-                reporter.error(&(trouble("recv()", "SSL_read()", &error) + &label));
-                Reply::Many(vec![Value::Nil, error_text(&error), self.partial(true)])
+                reporter.error(&(trouble("recv()", "SSL_read()", error) + &label));
+                error_text(error)
             }
-        }
+        };
+        Reply::Many(vec![Value::Nil, text, self.partial(true)])
     }
 
     fn time_out(&mut self, reporter: &Reporter) -> Reply {
@@ -239,11 +200,21 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
         reporter.debug(format_args!("lua tcp socket read any"));
     }
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { socket, want, seen: 0, room, failed: None };
-    if let Some(results) = receiving.try_now(stack, until) {
-        return Ok(Later::Now(results));
-    }
-    Ok(Later::wait(Waiting::new(&call.host, receiving, timeout, reporter, until)))
+    let mut receiving = Receiving { socket, want, seen: 0, room };
+    let error = match receiving.look(|data| stack.push_bytes(data)) {
+        Poll::Ready(End::Found(complete)) => {
+            if until {
+                stack.push_nil();
+                stack.push_nil();
+                stack.push_bool(complete);
+            }
+            return Ok(Later::Now(if until { 4 } else { 1 }));
+        }
+        Poll::Pending => return Ok(Later::wait(Waiting::new(&call.host, receiving, timeout, reporter, until))),
+        Poll::Ready(End::Closed) => None,
+        Poll::Ready(End::Failed(error)) => Some(error),
+    };
+    Ok(Later::wait(std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
 }
 
 /// A receive that waits for bytes.
@@ -286,16 +257,19 @@ pub fn begin(cx: &CallContext, host: &Host, socket: Rc<Socket>, want: Want, own:
     }
     let options = host.conf::<SocketOptions>();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { socket, want, seen: 0, room, failed: None };
-    match receiving.look(|data| cx.put(data)) {
-        Look::Found(_) => return Begun::Here,
-        Look::End => return Begun::Not,
-        Look::Wait => {}
-    }
-    let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
-    let reporter = Reporter::new(cx, host, &options);
-    let waiting = Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter, false);
-    if cx.park(waiting) { Begun::Parked } else { Begun::Not }
+    let mut receiving = Receiving { socket, want, seen: 0, room };
+    let reporter = || Reporter::new(cx, host, &options);
+    let parked = match receiving.look(|data| cx.put(data)) {
+        Poll::Ready(End::Found(_)) => return Begun::Here,
+        Poll::Ready(End::Closed) => return Begun::Not,
+        // An error is reported once.
+        Poll::Ready(End::Failed(error)) => cx.park(std::future::ready(Ok(receiving.failure(Some(&error), &reporter())))),
+        Poll::Pending => {
+            let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
+            cx.park(Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter(), false))
+        }
+    };
+    if parked { Begun::Parked } else { Begun::Not }
 }
 
 impl Future for Waiting {
@@ -303,12 +277,20 @@ impl Future for Waiting {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match this.receiving.poll(cx) {
-            Poll::Ready(end) => Poll::Ready(Ok(this.receiving.reply(end, &this.reporter, this.until))),
+        let mut data = Value::Nil;
+        let end = this.receiving.advance(|found| data = found.to_vec().into(), |stream, input| stream.poll_read(cx, input));
+        Poll::Ready(Ok(match end {
+            Poll::Ready(End::Found(complete)) if this.until => Reply::Many(vec![data, Value::Nil, Value::Nil, complete.into()]),
+            Poll::Ready(End::Found(_)) => Reply::One(data),
+            Poll::Ready(End::Closed) => this.receiving.failure(None, &this.reporter),
+            Poll::Ready(End::Failed(error)) => this.receiving.failure(Some(&error), &this.reporter),
             Poll::Pending => match &mut this.limit {
-                Some(limit) => limit.poll(cx).map(|()| Ok(this.receiving.time_out(&this.reporter))),
-                None => Poll::Pending,
+                Some(limit) => {
+                    std::task::ready!(limit.poll(cx));
+                    this.receiving.time_out(&this.reporter)
+                }
+                None => return Poll::Pending,
             },
-        }
+        }))
     }
 }

@@ -3,8 +3,7 @@ local R, C, ngx, cx, text, wait, can_wait = b.R, b.C, b.ngx, b.cx, b.text, b.wai
 local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
 local getmetatable, newproxy, floor, rawget = getmetatable, newproxy, math.floor, rawget
 local RAISE, send_list = b.RAISE, b.N.send_list
-local quick_line, quick_bytes, quick_send = C.quick_line, C.quick_bytes, C.quick_send
-local quick_receive = C.quick_receive
+local quick_buffered, quick_receive, quick_send = C.quick_buffered, C.quick_receive, C.quick_send
 local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
 
 -- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
@@ -25,22 +24,17 @@ local receive_row, send_row, keep_row = R.receive, R.send, R.setkeepalive
 local function receive(n, self, what)
     if type(self) == "table" then
         local id, count = self[1], 0
-        if id then
-            if type(what) == "number" then
-                count = what
-                if quick_bytes(cx, id, what) then
-                    local data = text()
-                    return data
-                end
-            elseif n == 1 or what == "*l" then
-                if quick_line(cx, id) then
-                    local data = text()
-                    return data
-                end
-            else
-                return receive_row(self, what)
+        if type(what) == "number" then
+            count = what
+        elseif n ~= 1 and what ~= "*l" then
+            return receive_row(self, what)
+        end
+        if id and (count >= 1 or count ~= what) then
+            if quick_buffered(cx, id, count) then
+                local data = text()
+                return data
             end
-            if (count >= 1 or count ~= what) and can_wait() then
+            if can_wait() then
                 local state = quick_receive(cx, id, count, self[5] or 0)
                 if state == K.HERE then
                     local data = text()
