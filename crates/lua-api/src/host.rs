@@ -1,17 +1,21 @@
 //! What a native function sees: the request, its worker, and the Lua state that belongs to both.
 
 use crate::names::Names;
-use crate::socket::hub::Hub;
 use crate::state::{Slots, State};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::connection::Address;
+use http::resolving::Resolving;
 use http::root::Defaults;
-use http::{Chain, Connection, Location, Request, Worker};
+use http::{Chain, Connection, Core, Location, Request, Worker};
 use lua::{CallContext, Raise};
 use lua_lib::Machine;
+use lua_lib::Resources;
 use lua_lib::Runtime;
-use lua_lib::host::{Heirs, Resources, Subject};
+use lua_lib::host::Heirs;
+use lua_lib::socket::hub::Hub;
+use lua_lib::socket::secure::settings::SecureOptions;
+use lua_lib::socket::settings::SocketOptions;
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -170,12 +174,45 @@ impl lua_lib::Host for Host {
         Host::log(self, level, message, context);
     }
 
-    fn resources(&self) -> &Resources {
+    fn resources(&self) -> &Rc<Resources> {
         &self.state.resources
     }
 
-    fn subject(&self) -> Option<Box<dyn Subject>> {
-        self.request.as_ref().map(|request| Box::new(Asker(request.clone())) as Box<dyn Subject>)
+    /// A subrequest's sockets are no other request's when it has ended.
+    fn lasting_resources(&self) -> Rc<Resources> {
+        match &self.request {
+            Some(request) if !request.is_main() => request.main().context::<State>().resources.clone(),
+            _ => self.state.resources.clone(),
+        }
+    }
+
+    fn title(&self) -> Option<Vec<u8>> {
+        let line = self.request.as_ref()?.line.borrow();
+        Some([line.uri.as_slice(), b"?", &line.args].concat())
+    }
+
+    fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.scratch
+    }
+
+    fn hub(&self) -> Option<&Rc<Hub>> {
+        self.hub.as_ref()
+    }
+
+    fn socket_options(&self) -> Rc<SocketOptions> {
+        self.conf()
+    }
+
+    fn secure_options(&self) -> Rc<SecureOptions> {
+        self.conf()
+    }
+
+    fn resolving(&self) -> Rc<Resolving> {
+        self.conf()
+    }
+
+    fn tcp_nodelay(&self) -> bool {
+        self.conf::<Core>().tcp_nodelay.unwrap_or(true)
     }
 
     fn heirs(&self) -> Heirs {
@@ -190,24 +227,6 @@ impl lua_lib::Host for Host {
             host.location.clone_from(&location);
             Rc::new(host)
         })
-    }
-}
-
-/// The request that code runs for.
-struct Asker(Rc<Request>);
-
-impl Subject for Asker {
-    fn log_enabled(&self, level: Level) -> bool {
-        self.0.log_enabled(level)
-    }
-
-    fn log(&self, level: Level, message: &[u8]) {
-        self.0.log(level, message);
-    }
-
-    fn title(&self) -> Vec<u8> {
-        let line = self.0.line.borrow();
-        [line.uri.as_slice(), b"?", &line.args].concat()
     }
 }
 

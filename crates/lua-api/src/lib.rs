@@ -44,7 +44,7 @@ pub fn groups() -> Vec<lua::Group> {
     let mut groups = lua_lib::groups();
     groups.extend(api::core_groups());
     groups.extend(ngx::groups());
-    groups.push(socket::rows::group());
+    groups.push(socket::client::group());
     groups.extend(ssl::groups());
     groups
 }

@@ -3,13 +3,13 @@
 use crate::code::Code;
 use crate::host::Host;
 use crate::process_code::ProcessCode;
-use crate::socket::hub::Hub;
 use base::errno;
 use base::log::{ErrorLog, Level};
 use http::core::Core;
 use http::root::Defaults;
 use http::{Http, Worker};
 use lua::{Group, LuaError, LuaPhase, Started};
+use lua_lib::socket::hub::Hub;
 use lua_lib::{Runtime, Surroundings, machines};
 use std::rc::Rc;
 use sys::signal;

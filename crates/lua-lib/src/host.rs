@@ -1,11 +1,16 @@
 //! What code runs for, as libraries know it: a request, a connection, a timer, the start of a process.
 
 use crate::machine::Machine;
-use crate::pipe::process::Owned;
+use crate::resources::Resources;
 use crate::runtime::Runtime;
+use crate::socket::hub::Hub;
+use crate::socket::secure::settings::SecureOptions;
+use crate::socket::settings::SocketOptions;
 use base::log::Level;
 use lua::{CallContext, Raise};
+use resolver::settings::Resolving;
 use session::Worker;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The host of a run. Whoever runs code implements it, and shows itself as `dyn Host` in [`lua::Host::show`].
@@ -25,42 +30,52 @@ pub trait Host: lua::Host {
     /// Writes to the error log, with what the code runs for. `context` stands in lines of code without a request.
     fn log(&self, level: Level, message: &[u8], context: &str);
 
-    /// What the code has opened, and what ends with what it runs for.
-    fn resources(&self) -> &Resources;
+    /// What the code has opened, and what is closed with what it runs for.
+    fn resources(&self) -> &Rc<Resources>;
 
-    /// What lines are about that are written when the call is over; none where there is no request.
-    fn subject(&self) -> Option<Box<dyn Subject>>;
+    /// What is closed only with the client's own request, where this one is a part of that.
+    fn lasting_resources(&self) -> Rc<Resources> {
+        self.resources().clone()
+    }
+
+    /// How debug lines name a request: its URI with its arguments; none where there is no request.
+    fn title(&self) -> Option<Vec<u8>>;
 
     /// Makes hosts of code that this host's code leaves for later, such as a timer's function.
     fn heirs(&self) -> Heirs;
+
+    /// Output being put together; reused from call to call.
+    fn scratch(&self) -> &RefCell<Vec<u8>>;
+
+    /// The worker's sockets; none where there is no worker.
+    fn hub(&self) -> Option<&Rc<Hub>>;
+
+    /// What `lua_socket_*` says here.
+    fn socket_options(&self) -> Rc<SocketOptions>;
+
+    /// What `lua_ssl_*` says here.
+    fn secure_options(&self) -> Rc<SecureOptions>;
+
+    /// What `resolver` and `resolver_timeout` say here.
+    fn resolving(&self) -> Rc<Resolving>;
+
+    /// What `tcp_nodelay` says here.
+    fn tcp_nodelay(&self) -> bool;
 }
 
 /// Makes the hosts of code that runs later.
 pub type Heirs = Box<dyn Fn() -> Rc<dyn Host>>;
 
-/// What is closed when a request or a run ends.
-#[derive(Default)]
-pub struct Resources {
-    /// Programs that it started.
-    pub processes: Owned,
-}
-
-/// A request or connection of which something is told after a call.
-pub trait Subject {
-    /// Whether a line of this level would be written.
-    fn log_enabled(&self, level: Level) -> bool;
-
-    /// Writes to the error log.
-    fn log(&self, level: Level, message: &[u8]);
-
-    /// How lines name it: a request's URI with its arguments.
-    fn title(&self) -> Vec<u8>;
-}
-
 /// The host of the running code.
 #[inline]
 pub fn host(cx: &CallContext) -> Option<Rc<dyn Host>> {
     cx.host_as::<dyn Host>()
+}
+
+/// As [`host`], for rows of sockets: shows it to `see`.
+#[inline]
+pub fn with_host<R>(cx: &CallContext, see: impl FnOnce(Option<&dyn Host>) -> R) -> R {
+    see(host(cx).as_deref())
 }
 
 /// The host of the running code, for rows that can do nothing without one.

@@ -13,15 +13,19 @@ pub mod machines;
 pub mod ngx;
 pub mod number;
 pub mod pipe;
+pub mod resources;
 pub mod resty;
 pub mod runtime;
 mod shelf;
+pub mod shown;
+pub mod socket;
 pub mod threads;
 pub mod timers;
 pub mod watcher;
 
 pub use host::{Host, log_context};
 pub use machine::Machine;
+pub use resources::Resources;
 pub use runtime::{Runtime, Surroundings};
 
 /// Marks any phase, for rows that look for a host themselves.
@@ -36,6 +40,7 @@ pub fn groups() -> Vec<lua::Group> {
     groups.push(threads::rows::group());
     groups.push(lua::light_threads());
     groups.push(json::group());
+    groups.push(socket::rows::group());
     groups
 }
 

@@ -3,13 +3,18 @@
 
 use base::log::{ErrorLog, Level};
 use lua::{Completion, Job, LuaPhase, Started};
-use lua_lib::host::{Heirs, Resources, Subject};
-use lua_lib::pipe::process::Hub;
-use lua_lib::{Host, Machine, Runtime, machines};
+use lua_lib::host::Heirs;
+use lua_lib::pipe::process;
+use lua_lib::socket::hub::Hub;
+use lua_lib::socket::secure::settings::SecureOptions;
+use lua_lib::socket::settings::SocketOptions;
+use lua_lib::{Host, Machine, Resources, Runtime, machines};
+use resolver::settings::Resolving;
 use session::Worker;
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A connection of some protocol.
 struct Connection {
@@ -17,18 +22,19 @@ struct Connection {
     machine: Rc<Machine>,
     worker: Rc<Worker>,
     lines: Rc<RefCell<Vec<String>>>,
-    resources: Resources,
+    resources: Rc<Resources>,
+    sockets: Rc<Hub>,
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Connection {
+    fn new(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Rc<Worker>, lines: Rc<RefCell<Vec<String>>>) -> Connection {
+        let sockets = worker.state::<Hub>();
+        Connection { runtime, machine, worker, lines, resources: Rc::default(), sockets, scratch: RefCell::default() }
+    }
+
     fn another(&self) -> Rc<Connection> {
-        Rc::new(Connection {
-            runtime: self.runtime.clone(),
-            machine: self.machine.clone(),
-            worker: self.worker.clone(),
-            lines: self.lines.clone(),
-            resources: Resources::default(),
-        })
+        Rc::new(Connection::new(self.runtime.clone(), self.machine.clone(), self.worker.clone(), self.lines.clone()))
     }
 }
 
@@ -63,12 +69,36 @@ impl Host for Connection {
         }
     }
 
-    fn resources(&self) -> &Resources {
+    fn resources(&self) -> &Rc<Resources> {
         &self.resources
     }
 
-    fn subject(&self) -> Option<Box<dyn Subject>> {
+    fn title(&self) -> Option<Vec<u8>> {
         None
+    }
+
+    fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.scratch
+    }
+
+    fn hub(&self) -> Option<&Rc<Hub>> {
+        Some(&self.sockets)
+    }
+
+    fn socket_options(&self) -> Rc<SocketOptions> {
+        Rc::default()
+    }
+
+    fn secure_options(&self) -> Rc<SecureOptions> {
+        Rc::default()
+    }
+
+    fn resolving(&self) -> Rc<Resolving> {
+        Rc::default()
+    }
+
+    fn tcp_nodelay(&self) -> bool {
+        true
     }
 
     fn heirs(&self) -> Heirs {
@@ -86,7 +116,7 @@ fn connection() -> Rc<Connection> {
         tokio::task::spawn_local(future);
     };
     let worker = Rc::new(Worker::new(2, 3, ErrorLog::new(Vec::new()), spawn));
-    Rc::new(Connection { runtime, machine, worker, lines: Rc::default(), resources: Resources::default() })
+    Rc::new(Connection::new(runtime, machine, worker, Rc::default()))
 }
 
 async fn run(host: &Rc<Connection>, code: &str) -> Completion {
@@ -125,8 +155,40 @@ async fn what_code_has_opened_is_closed_with_its_host() {
     let local = tokio::task::LocalSet::new();
     let ended = local.run_until(run(&host, "require('ngx.pipe').spawn({ 'sleep', '600' }) ngx.timer.at(3600, print)")).await;
     assert!(matches!(ended, Completion::Returned), "{ended:?}");
-    let programs = host.worker.state::<Hub>();
+    let programs = host.worker.state::<process::Hub>();
     assert!(programs.find(1).is_some());
     drop(host);
     assert!(programs.find(1).is_none());
+}
+
+#[tokio::test]
+async fn sockets_speak_with_a_server() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let server = async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut seen = [0; 6];
+        stream.read_exact(&mut seen).await.expect("a line");
+        stream.write_all(b"to you\r\nmore").await.expect("it is sent");
+        drop(stream);
+        String::from_utf8_lossy(&seen).into_owned()
+    };
+    let code = format!(
+        "local sock = ngx.socket.tcp()
+        assert(sock:connect('127.0.0.1', {port}))
+        assert(sock:send({{ 'hel', 'lo', '\\n' }}))
+        ngx.log(ngx.WARN, sock:receive())
+        ngx.log(ngx.WARN, sock:receive(4))
+        ngx.log(ngx.WARN, select(2, sock:receive(1)))
+        sock:connect('127.0.0.1', 0)"
+    );
+    let host = connection();
+    let (ended, seen) = tokio::task::LocalSet::new().run_until(async { tokio::join!(run(&host, &code), server) }).await;
+    assert!(matches!(ended, Completion::Returned), "{ended:?}");
+    assert_eq!(seen, "hello\n");
+    let lines = host.lines.borrow();
+    for (line, end) in lines.iter().zip(["to you", "more", "closed", ", upstream: 127.0.0.1:0(127.0.0.1)"]) {
+        assert!(line.ends_with(&format!("{end} [preread_by_lua*]")), "{lines:?}");
+    }
+    assert_eq!(lines.len(), 4);
 }

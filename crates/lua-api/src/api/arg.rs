@@ -1,10 +1,10 @@
 //! `ngx.arg`: the arguments of `set_by_lua*`, the data of `body_filter_by_lua*`.
 
-use crate::api::output::push_value;
 use crate::host::{Host, request};
 use http::chain::FilePiece;
 use http::{Chain, Piece};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
+use lua_lib::shown::push_value;
 use std::os::unix::fs::FileExt;
 
 const PHASES: PhaseSet = PhaseSet::of(LuaPhase::SET).with(LuaPhase::BODY_FILTER);

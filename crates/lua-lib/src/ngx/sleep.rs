@@ -1,9 +1,10 @@
 //! `ngx.sleep` (`ngx_http_lua_sleep.c`).
 
 use crate::alarms::Alarms;
-use crate::host::{Subject, expect_worker, host};
+use crate::host::{Host, expect_worker, host};
 use base::log::Level;
 use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, YIELDABLE};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// `ngx.sleep`.
@@ -13,14 +14,14 @@ pub fn group() -> Group {
 
 /// Tells the debug log of a request how its sleep went.
 struct Told {
-    subject: Box<dyn Subject>,
+    host: Rc<dyn Host>,
     text: &'static [u8],
 }
 
 impl Drop for Told {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.subject.log(Level::Debug, self.text);
+            self.host.log(Level::Debug, self.text, "");
         }
     }
 }
@@ -28,19 +29,19 @@ impl Drop for Told {
 impl Told {
     /// Only for a request whose log shows debug lines.
     fn begin(cx: &CallContext, delay: u64) -> Option<Told> {
-        let subject = host(cx)?.subject().filter(|subject| subject.log_enabled(Level::Debug))?;
-        subject.log(Level::Debug, format!("lua ready to sleep for {delay} ms").as_bytes());
+        let host = host(cx).filter(|host| host.log_enabled(Level::Debug) && host.title().is_some())?;
+        host.log(Level::Debug, format!("lua ready to sleep for {delay} ms").as_bytes(), "");
         let text = if delay == 0 {
             b"lua clean up the posted event for pending ngx.sleep".as_slice()
         } else {
             b"lua clean up the timer for pending ngx.sleep"
         };
-        Some(Told { subject, text })
+        Some(Told { host, text })
     }
 
     fn end(mut self) {
-        let text = [b"lua sleep timer expired: \"".as_slice(), &self.subject.title(), b"\""].concat();
-        self.subject.log(Level::Debug, &text);
+        let text = [b"lua sleep timer expired: \"".as_slice(), &self.host.title().unwrap_or_default(), b"\""].concat();
+        self.host.log(Level::Debug, &text, "");
         self.text = b"";
     }
 }

@@ -233,6 +233,13 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Owned {
+    /// Lets all of them go.
+    pub fn close(&self) {
         for (hub, id) in self.0.take() {
             if let Some(hub) = hub.upgrade() {
                 hub.remove(id);

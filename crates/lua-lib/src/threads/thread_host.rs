@@ -1,11 +1,17 @@
 //! The host of code in a thread: without a worker, and without a log.
 
-use crate::host::{Heirs, Host, Resources, Subject};
+use crate::host::{Heirs, Host};
 use crate::machine::Machine;
+use crate::resources::Resources;
 use crate::runtime::Runtime;
+use crate::socket::hub::Hub;
+use crate::socket::secure::settings::SecureOptions;
+use crate::socket::settings::SocketOptions;
 use base::log::{ErrorLog, Level};
+use resolver::settings::Resolving;
 use session::Worker;
 use std::any::Any;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The host of code in a thread.
@@ -13,13 +19,14 @@ pub struct ThreadHost {
     runtime: Rc<Runtime>,
     machine: Rc<Machine>,
     log: ErrorLog,
-    resources: Resources,
+    resources: Rc<Resources>,
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl ThreadHost {
     /// A host of code in `machine`.
     pub fn new(runtime: Rc<Runtime>, machine: Rc<Machine>) -> ThreadHost {
-        ThreadHost { runtime, machine, log: ErrorLog::new(Vec::new()), resources: Resources::default() }
+        ThreadHost { runtime, machine, log: ErrorLog::new(Vec::new()), resources: Rc::default(), scratch: RefCell::default() }
     }
 }
 
@@ -52,16 +59,40 @@ impl Host for ThreadHost {
         self.log.write(level, 0, message);
     }
 
-    fn resources(&self) -> &Resources {
+    fn resources(&self) -> &Rc<Resources> {
         &self.resources
     }
 
-    fn subject(&self) -> Option<Box<dyn Subject>> {
+    fn title(&self) -> Option<Vec<u8>> {
         None
     }
 
     fn heirs(&self) -> Heirs {
         let (runtime, machine) = (self.runtime.clone(), self.machine.clone());
         Box::new(move || Rc::new(ThreadHost::new(runtime.clone(), machine.clone())))
+    }
+
+    fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.scratch
+    }
+
+    fn hub(&self) -> Option<&Rc<Hub>> {
+        None
+    }
+
+    fn socket_options(&self) -> Rc<SocketOptions> {
+        Rc::default()
+    }
+
+    fn secure_options(&self) -> Rc<SecureOptions> {
+        Rc::default()
+    }
+
+    fn resolving(&self) -> Rc<Resolving> {
+        Rc::default()
+    }
+
+    fn tcp_nodelay(&self) -> bool {
+        true
     }
 }

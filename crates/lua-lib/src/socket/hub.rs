@@ -1,12 +1,12 @@
 //! All cosockets of a worker by number.
 
+use crate::resources::Resources;
 use crate::socket::datagrams::Datagrams;
 use crate::socket::owned::Keeper;
 use crate::socket::pools::Pools;
 use crate::socket::secure::sessions::Sessions;
 use crate::socket::state::Socket;
 use crate::socket::table::Table;
-use crate::state::State;
 use net::deadline::Deadlines;
 use std::cell::RefCell;
 use std::io;
@@ -38,7 +38,7 @@ pub struct Hub {
 
 impl Hub {
     /// Makes a TCP socket for a request and answers its number.
-    pub fn open(&self, owner: &Rc<State>) -> (u64, Rc<Socket>) {
+    pub fn open(&self, owner: &Rc<Resources>) -> (u64, Rc<Socket>) {
         let mut socket = self.spare.borrow_mut().pop().unwrap_or_default();
         match Rc::get_mut(&mut socket) {
             Some(socket) => socket.owner = Rc::downgrade(owner),
@@ -78,7 +78,7 @@ impl Hub {
     }
 
     /// Whose socket this is.
-    pub fn owner(&self, id: u64) -> Option<Rc<State>> {
+    pub fn owner(&self, id: u64) -> Option<Rc<Resources>> {
         match self.sockets.borrow().get(id)? {
             Kept::Tcp(socket) => socket.owner.upgrade(),
             Kept::Udp(socket) => socket.owner.upgrade(),

@@ -1,8 +1,8 @@
 //! What `send` sends: a string, a number, or nested lists of these.
 
-use crate::api::output::push_value;
+use crate::number;
+use crate::shown::push_value;
 use lua::{Raise, Stack, Type};
-use lua_lib::number;
 
 /// How deep lists may nest; deeper ones are circles.
 const DEEPEST: usize = 100;

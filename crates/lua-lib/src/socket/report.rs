@@ -2,8 +2,7 @@
 
 use crate::host::{Host, log_context};
 use crate::socket::settings::SocketOptions;
-use base::log::{ErrorLog, Level};
-use http::Request;
+use base::log::Level;
 use lua::CallContext;
 use std::io;
 use std::rc::Rc;
@@ -20,21 +19,15 @@ pub fn trouble(plain: &str, secure: &str, error: &io::Error) -> String {
 
 /// Where a socket's lines go, also from a suspended function.
 pub struct Reporter {
-    request: Option<Rc<Request>>,
-    log: ErrorLog,
+    host: Rc<dyn Host>,
     context: &'static str,
     quiet: bool,
 }
 
 impl Reporter {
     /// The log of the running handler, silent under `lua_socket_log_errors off`.
-    pub fn new(cx: &CallContext, host: &Host, options: &SocketOptions) -> Reporter {
-        Reporter {
-            request: host.request.clone(),
-            log: host.log.clone(),
-            context: log_context(cx),
-            quiet: !options.log_errors.unwrap_or(true),
-        }
+    pub fn new(cx: &CallContext, host: &Rc<dyn Host>, options: &SocketOptions) -> Reporter {
+        Reporter { host: host.clone(), context: log_context(cx), quiet: !options.log_errors.unwrap_or(true) }
     }
 
     /// Writes an error unless errors are not wanted.
@@ -58,7 +51,7 @@ impl Reporter {
 
     /// Whether debug lines are wanted.
     pub fn is_wordy(&self) -> bool {
-        self.request.as_ref().map_or_else(|| self.log.enabled(Level::Debug), |request| request.log_enabled(Level::Debug))
+        self.host.log_enabled(Level::Debug)
     }
 
     /// Writes a debug line.
@@ -77,10 +70,6 @@ impl Reporter {
     }
 
     fn write(&self, level: Level, message: &str) {
-        match &self.request {
-            Some(request) => request.log(level, message.as_bytes()),
-            None if self.context.is_empty() || level == Level::Debug => self.log.write(level, 0, message.as_bytes()),
-            None => self.log.write(level, 0, format!("{message}, context: {}", self.context).as_bytes()),
-        }
+        self.host.log(level, message.as_bytes(), self.context);
     }
 }

@@ -3,8 +3,7 @@
 //! Each answers that it cannot rather than to judge: whatever is out of the ordinary (a socket that is busy, closed or
 //! another request's, too few bytes, errors, debug lines) is the affair of the rows of the same name.
 
-use crate::host::Host;
-use crate::socket::call::Call;
+use crate::host::{Host, host, with_host};
 use crate::socket::hub::Hub;
 use crate::socket::receive::{self, Begun};
 use crate::socket::scan::Want;
@@ -56,24 +55,24 @@ fn allowed(_: &CallContext) -> bool {
 
 /// The socket of this number, if it is the running handler's and nothing of `works` is under way.
 #[inline]
-pub fn socket(host: &Host, id: f64, works: u8) -> Option<Rc<Socket>> {
-    host.hub.as_ref()?.find(id as u64).filter(|socket| is_usable(host, socket, works))
+pub fn socket(host: &dyn Host, id: f64, works: u8) -> Option<Rc<Socket>> {
+    host.hub()?.find(id as u64).filter(|socket| is_usable(host, socket, works))
 }
 
 #[inline]
-fn is_usable(host: &Host, socket: &Socket, works: u8) -> bool {
-    socket.silent.get() && socket.is_free(works) && socket.belongs_to(&host.state)
+fn is_usable(host: &dyn Host, socket: &Socket, works: u8) -> bool {
+    socket.silent.get() && socket.is_free(works) && socket.belongs_to(host.resources())
 }
 
 /// Connects with an idle connection of the pool `HOST:PORT` and answers the socket's number; `id` is its number if it has one
 /// already. 0: this is the row's affair.
 fn connect(cx: &CallContext, id: f64, host: &[u8], port: f64) -> f64 {
-    cx.with_host::<Host, _>(|here| reconnect(here?, id, host, port)).map_or(0.0, |id| id as f64)
+    with_host(cx, |here| reconnect(here?, id, host, port)).map_or(0.0, |id| id as f64)
 }
 
-fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
-    let hub = here.hub.as_ref()?;
-    if !(0.0..=65535.0).contains(&port) || here.log_enabled(Level::Debug) || here.state.sockets.count() > UNWATCHED {
+fn reconnect(here: &dyn Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
+    let hub = here.hub()?;
+    if !(0.0..=65535.0).contains(&port) || here.log_enabled(Level::Debug) || here.resources().sockets.count() > UNWATCHED {
         return None;
     }
     let known = if id > 0.0 { Some(socket(here, id, ANYTHING)?) } else { None };
@@ -85,8 +84,8 @@ fn reconnect(here: &Host, id: f64, host: &[u8], port: f64) -> Option<u64> {
     let (id, socket) = match known {
         Some(socket) => (id as u64, socket),
         None => {
-            let (id, socket) = hub.open(&here.state);
-            Call::own(here, hub, id);
+            let (id, socket) = hub.open(here.resources());
+            here.lasting_resources().sockets.add(hub, id);
             socket.silent.set(true);
             (id, socket)
         }
@@ -110,9 +109,9 @@ fn want(count: f64) -> Option<Want> {
 
 /// A line (`count` is 0) or so many bytes that have arrived go to the output buffer, if they are all there.
 fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
-    let found = cx.with_host::<Host, _>(|host| {
+    let found = with_host(cx, |host| {
         let (host, want) = (host?, want(count)?);
-        host.hub.as_ref()?.with(id as u64, |socket| {
+        host.hub()?.with(id as u64, |socket| {
             let mut inner = socket.inner.borrow_mut();
             if !is_usable(host, socket, READING) || inner.stream.is_none() || inner.read_closed {
                 return None;
@@ -129,29 +128,26 @@ fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
 
 /// A receive of a line (`count` is 0) or of so many bytes that have not arrived: [`HERE`], [`PARKED`], or neither. `own` is the socket's timeout in milliseconds; 0 is none.
 fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
-    cx.with_host::<Host, _>(|host| {
-        let (host, want) = (host?, want(count)?);
-        let socket = socket(host, id, READING)?;
-        {
-            let inner = socket.inner.borrow();
-            if inner.stream.is_none() || inner.read_closed || inner.eof {
-                return None;
-            }
+    let (Some(host), Some(want)) = (host(cx), want(count)) else { return ELSEWHERE };
+    let Some(socket) = socket(&*host, id, READING) else { return ELSEWHERE };
+    {
+        let inner = socket.inner.borrow();
+        if inner.stream.is_none() || inner.read_closed || inner.eof {
+            return ELSEWHERE;
         }
-        Some(match receive::begin(cx, host, socket, want, own) {
-            Begun::Here => HERE,
-            Begun::Parked => PARKED,
-            Begun::Not => ELSEWHERE,
-        })
-    })
-    .unwrap_or(ELSEWHERE)
+    }
+    match receive::begin(cx, &host, socket, want, own) {
+        Begun::Here => HERE,
+        Begun::Parked => PARKED,
+        Begun::Not => ELSEWHERE,
+    }
 }
 
 /// Sends what the kernel takes at once and answers how much that is; negative: nothing was tried.
 fn send(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
-    let sent = cx.with_host::<Host, _>(|host| {
+    let sent = with_host(cx, |host| {
         let host = host?;
-        host.hub.as_ref()?.with(id as u64, |socket| {
+        host.hub()?.with(id as u64, |socket| {
             let inner = socket.inner.borrow();
             if !is_usable(host, socket, WRITING) || !inner.prompt || inner.write_closed || data.is_empty() {
                 return None;
@@ -165,12 +161,12 @@ fn send(cx: &CallContext, id: f64, data: &[u8]) -> f64 {
 
 /// Gives a connection back to the pool that it came from, to be kept for `timeout` milliseconds, if that can be done.
 fn keep(cx: &CallContext, id: f64, timeout: f64) -> bool {
-    cx.with_host::<Host, _>(|host| rest(host?, id, timeout)).is_some()
+    with_host(cx, |host| rest(host?, id, timeout)).is_some()
 }
 
-fn rest(host: &Host, id: f64, timeout: f64) -> Option<()> {
-    let hub: &Rc<Hub> = host.hub.as_ref()?;
-    if timeout < 1.0 || !hub.pools.is_tended() || host.worker.as_ref()?.exiting.get() {
+fn rest(host: &dyn Host, id: f64, timeout: f64) -> Option<()> {
+    let hub: &Rc<Hub> = host.hub()?;
+    if timeout < 1.0 || !hub.pools.is_tended() || host.worker()?.exiting.get() {
         return None;
     }
     let socket = socket(host, id, ANYTHING)?;

@@ -2,7 +2,6 @@
 
 use crate::socket::call::{self, fail};
 use crate::socket::secure::handshake;
-use crate::socket::secure::settings::SecureOptions;
 use lua::{CallContext, Raise, Stack};
 use std::sync::Arc;
 use tls::certificate::Chain;
@@ -31,7 +30,7 @@ pub fn set(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
             Err(text) => return Ok(call::now(fail(stack, text))),
         },
     };
-    let depth = call.host.conf::<SecureOptions>().depth();
+    let depth = call.host.secure_options().depth();
     inner.servers = trusted.map(|trusted| Arc::new(Servers::new(Arc::new(Trust::new(trusted, depth)))));
     stack.push_bool(true);
     Ok(1)

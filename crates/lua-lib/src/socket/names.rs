@@ -1,9 +1,11 @@
 //! From what a script names as its peer to an address.
 
-use http::resolving::Resolving;
 use net::address::SocketAddress;
 use resolver::Resolver;
+use resolver::settings::Resolving;
+use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,7 +30,7 @@ pub struct Name {
 #[must_use]
 pub fn unix_path(host: &[u8]) -> Option<PathBuf> {
     let (scheme, path) = host.split_at_checked(5)?;
-    scheme.eq_ignore_ascii_case(b"unix:").then(|| http::root::os_path(path))
+    scheme.eq_ignore_ascii_case(b"unix:").then(|| PathBuf::from(OsStr::from_bytes(path)))
 }
 
 /// An address as text; IPv6 may stand in brackets.

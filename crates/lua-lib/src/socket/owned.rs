@@ -45,13 +45,21 @@ impl Owned {
     }
 }
 
+impl Owned {
+    /// Closes them all.
+    pub fn close(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            let first = self.first.take();
+            if first != 0 {
+                keeper.remove(first);
+            }
+            self.more.take().into_iter().for_each(|id| keeper.remove(id));
+        }
+    }
+}
+
 impl Drop for Owned {
     fn drop(&mut self) {
-        if let Some(keeper) = self.keeper.get() {
-            if self.first.get() != 0 {
-                keeper.remove(self.first.get());
-            }
-            self.more.get_mut().iter().for_each(|id| keeper.remove(*id));
-        }
+        self.close();
     }
 }

@@ -1,11 +1,10 @@
 //! What every function of a socket looks up first.
 
-use crate::host::Host;
+use crate::host::{Host, expect_host};
 use crate::socket::hub::Hub;
 use crate::socket::report::Reporter;
 use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Socket, Work};
-use crate::state::State;
 use base::log::ErrorLog;
 use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
 use std::rc::Rc;
@@ -27,7 +26,7 @@ pub const BIND: usize = 6;
 /// A running call of a method.
 pub struct Call {
     /// The handler's host.
-    pub host: Rc<Host>,
+    pub host: Rc<dyn Host>,
     /// The worker's sockets.
     pub hub: Rc<Hub>,
     /// Settings of the location.
@@ -39,12 +38,12 @@ pub struct Call {
 /// # Errors
 /// There is no worker, or the argument is no table.
 pub fn begin(cx: &CallContext, stack: &Stack<'_>, function: &str) -> Result<Call, Raise> {
-    let host = cx.host::<Host>().ok_or("no request found")?;
-    let hub = host.hub.clone().ok_or("no request found")?;
+    let host = expect_host(cx)?;
+    let hub = host.hub().cloned().ok_or("no request found")?;
     if stack.kind(1) != Type::Table {
         return Err(stack.mismatch(1, function, "table"));
     }
-    let options = host.conf::<SocketOptions>();
+    let options = host.socket_options();
     Ok(Call { host, hub, options })
 }
 
@@ -58,20 +57,12 @@ impl Call {
     /// Keeps a new socket for as long as the client's request lives: one of a subrequest is no other request's when
     /// that has ended.
     pub fn keep(&self, id: u64) {
-        Call::own(&self.host, &self.hub, id);
-    }
-
-    /// As [`Call::keep`], of a handler that is no call.
-    pub fn own(host: &Host, hub: &Rc<Hub>, id: u64) {
-        match &host.request {
-            Some(request) if !request.is_main() => request.main().context::<State>().sockets.add(hub, id),
-            _ => host.state.sockets.add(hub, id),
-        }
+        self.host.lasting_resources().sockets.add(&self.hub, id);
     }
 
     /// The worker's own log, for what outlives the request.
     pub fn log(&self) -> Option<&ErrorLog> {
-        self.host.worker.as_ref().map(|worker| &worker.log)
+        self.host.worker().map(|worker| &worker.log)
     }
 
     /// Where errors are logged.
@@ -93,7 +84,7 @@ impl Call {
     /// # Errors
     /// `bad request`. The inner error is for Lua.
     pub fn check(&self, socket: &Socket, works: &[Work]) -> Result<Result<(), &'static str>, Raise> {
-        if !socket.belongs_to(&self.host.state) {
+        if !socket.belongs_to(self.host.resources()) {
             return Err("bad request".into());
         }
         Ok(socket.busy(works).map_or(Ok(()), Err))

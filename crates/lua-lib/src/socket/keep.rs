@@ -83,7 +83,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
         (None, Some(key)) => (call.hub.pools.find(&key), key),
         (None, None) => return Ok(now(fail(stack, "key not found"))),
     };
-    let exiting = call.host.worker.as_ref().is_some_and(|worker| worker.exiting.get());
+    let exiting = call.host.worker().is_some_and(|worker| worker.exiting.get());
     if known.is_none() && size <= 0 && !exiting {
         return Err(Raise::argument(arguments, "setkeepalive", &format!("bad \"pool_size\" option value: {size}")));
     }
@@ -113,7 +113,7 @@ pub fn set_keepalive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, R
     }
     let idle = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0).map(Duration::from_millis);
     call.hub.pools.rest(&pool, stream, reused, ticket, idle);
-    if let Some(worker) = &call.host.worker
+    if let Some(worker) = call.host.worker()
         && let Some(task) = call.hub.pools.tend(&worker.log)
     {
         worker.spawn(task);

@@ -1,8 +1,8 @@
 //! The rows of `ngx.socket`.
 
-use crate::host::Host;
+use crate::host::host;
 use crate::socket::owned::Keeper;
-use crate::socket::{client, connect, keep, quick, receive, secure, send, udp};
+use crate::socket::{connect, keep, quick, receive, secure, send, udp};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, YIELDABLE};
 
 /// `ngx.socket`.
@@ -28,12 +28,7 @@ pub fn group() -> Group {
     rows.extend(quick::rows());
     rows.extend(secure::rows());
     rows.extend(udp::rows());
-    rows.extend(client::rows());
-    Group {
-        name: "ngx.socket",
-        rows,
-        glue: concat!(include_str!("socket.lua"), include_str!("secure.lua"), include_str!("udp.lua"), include_str!("client.lua")),
-    }
+    Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("secure.lua"), include_str!("udp.lua")) }
 }
 
 /// Checks a call of `ngx.socket.tcp`; the glue makes the object.
@@ -46,12 +41,12 @@ fn tcp(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 /// Closes the sockets with these numbers, whose objects Lua has collected.
 fn collect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if let Some(hub) = cx.host::<Host>().and_then(|host| host.hub.clone()) {
+    if let Some(hub) = host(cx).and_then(|host| host.hub().cloned()) {
         for index in 1..=stack.raw_len(1) {
             stack.get_item(1, index);
             if let Some(id) = stack.number(2).map(|id| id as u64) {
-                if let Some(state) = hub.owner(id) {
-                    state.sockets.remove(id);
+                if let Some(resources) = hub.owner(id) {
+                    resources.sockets.remove(id);
                 }
                 hub.remove(id);
             }

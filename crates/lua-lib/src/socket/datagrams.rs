@@ -1,14 +1,14 @@
 //! One UDP cosocket.
 
-use crate::state::State;
+use crate::resources::Resources;
 use net::datagram::Datagram;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 /// A UDP socket of a request or timer.
 pub struct Datagrams {
-    /// Lua's state of the request that connected it.
-    pub owner: Weak<State>,
+    /// The resources of what connected it.
+    pub owner: Weak<Resources>,
     /// The socket; none before `setpeername` and after `close`.
     pub socket: RefCell<Option<Rc<Datagram>>>,
     /// `, upstream: HOST:PORT(ADDRESS)`, for log lines.
@@ -19,13 +19,13 @@ pub struct Datagrams {
 impl Datagrams {
     /// A socket without a peer.
     #[must_use]
-    pub fn new(owner: &Rc<State>) -> Datagrams {
+    pub fn new(owner: &Rc<Resources>) -> Datagrams {
         Datagrams { owner: Rc::downgrade(owner), socket: RefCell::default(), label: RefCell::default(), busy: Cell::new(false) }
     }
 
-    /// Whether `state` is the one that the socket belongs to.
-    pub fn belongs_to(&self, state: &Rc<State>) -> bool {
-        std::ptr::eq(self.owner.as_ptr(), Rc::as_ptr(state))
+    /// Whether it is one of these resources.
+    pub fn belongs_to(&self, resources: &Rc<Resources>) -> bool {
+        std::ptr::eq(self.owner.as_ptr(), Rc::as_ptr(resources))
     }
 
     /// Whether a light thread waits for it.

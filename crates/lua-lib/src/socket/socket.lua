@@ -245,6 +245,9 @@ local function receiveuntil(row)
 end
 methods.receiveuntil = receiveuntil(until_row)
 
+-- For sockets of other kinds.
+getmetatable(ngx).sockets = { receiveuntil = receiveuntil, settimeout = methods.settimeout, settimeouts = methods.settimeouts }
+
 local function new()
     return quick_allowed(cx) and setmetatable({ false }, meta)
 end

@@ -7,7 +7,7 @@ use tls::certificate::{Chain, Key, Pair};
 
 /// One of them.
 #[derive(Clone)]
-pub(crate) enum Object {
+pub enum Object {
     /// A certificate with its chain.
     Chain(Rc<Chain>),
     /// A private key.
@@ -16,14 +16,14 @@ pub(crate) enum Object {
 
 /// All of a process.
 #[derive(Default)]
-pub(crate) struct Objects {
+pub struct Objects {
     all: RefCell<HashMap<u64, Object>>,
     next: Cell<u64>,
 }
 
 impl Objects {
     /// Keeps one; answers its number.
-    pub(crate) fn add(&self, object: Object) -> f64 {
+    pub fn add(&self, object: Object) -> f64 {
         let id = self.next.get() + 1;
         self.next.set(id);
         self.all.borrow_mut().insert(id, object);
@@ -31,7 +31,7 @@ impl Objects {
     }
 
     /// A chain.
-    pub(crate) fn chain(&self, id: f64) -> Option<Rc<Chain>> {
+    pub fn chain(&self, id: f64) -> Option<Rc<Chain>> {
         match self.all.borrow().get(&(id as u64)) {
             Some(Object::Chain(chain)) => Some(chain.clone()),
             _ => None,
@@ -39,7 +39,7 @@ impl Objects {
     }
 
     /// A key.
-    pub(crate) fn key(&self, id: f64) -> Option<Rc<Key>> {
+    pub fn key(&self, id: f64) -> Option<Rc<Key>> {
         match self.all.borrow().get(&(id as u64)) {
             Some(Object::Key(key)) => Some(key.clone()),
             _ => None,
@@ -50,14 +50,14 @@ impl Objects {
     ///
     /// # Errors
     /// OpenResty's text.
-    pub(crate) fn pair(&self, chain: f64, key: f64) -> Result<Pair, &'static str> {
+    pub fn pair(&self, chain: f64, key: f64) -> Result<Pair, &'static str> {
         let chain = self.chain(chain).ok_or("invalid client certificate chain")?;
         let key = self.key(key).ok_or("ssl set client private key failed")?;
         Pair::new(&chain, &key).map_err(|_| "ssl set client private key failed")
     }
 
     /// The Lua object is gone.
-    pub(crate) fn remove(&self, id: f64) {
+    pub fn remove(&self, id: f64) {
         self.all.borrow_mut().remove(&(id as u64));
     }
 }

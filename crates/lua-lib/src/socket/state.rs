@@ -1,7 +1,7 @@
 //! One TCP cosocket: its stream, its buffer, and which directions are still open.
 
+use crate::resources::Resources;
 use crate::socket::pools::{Ticket, part};
-use crate::state::State;
 use lua::Value;
 use net::stream::Stream;
 use std::cell::{Cell, RefCell};
@@ -25,8 +25,8 @@ pub enum Work {
 /// A socket of a request or timer.
 #[derive(Default)]
 pub struct Socket {
-    /// Lua's state of the request that connected it.
-    pub owner: Weak<State>,
+    /// The resources of what connected it.
+    pub owner: Weak<Resources>,
     /// What it holds.
     pub inner: RefCell<Inner>,
     /// No debug line is wanted of it.
@@ -104,7 +104,7 @@ impl Inner {
 
 impl Socket {
     /// A socket that is not connected.
-    pub fn new(owner: &Rc<State>) -> Socket {
+    pub fn new(owner: &Rc<Resources>) -> Socket {
         Socket { owner: Rc::downgrade(owner), ..Socket::default() }
     }
 
@@ -130,9 +130,9 @@ impl Socket {
         self.busy.get() & works == 0
     }
 
-    /// Whether `state` is the one that the socket belongs to.
-    pub fn belongs_to(&self, state: &Rc<State>) -> bool {
-        std::ptr::eq(self.owner.as_ptr(), Rc::as_ptr(state))
+    /// Whether it is one of these resources.
+    pub fn belongs_to(&self, resources: &Rc<Resources>) -> bool {
+        std::ptr::eq(self.owner.as_ptr(), Rc::as_ptr(resources))
     }
 
     /// Why none of `works` can begin now.

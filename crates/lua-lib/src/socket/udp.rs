@@ -6,7 +6,6 @@ use crate::socket::names::{self, Destination};
 use crate::socket::pieces;
 use crate::socket::report::Reporter;
 use crate::socket::state::error_text;
-use http::resolving::Resolving;
 use lua::{CallContext, Later, PhaseSet, Raise, Reply, Row, Stack, Value, YIELDABLE};
 use net::address::SocketAddress;
 use net::datagram::Datagram;
@@ -51,7 +50,7 @@ fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter, what: &str) -> 
         reporter.error(&format!("attempt to {what} data on a closed socket: u:0000000000000000, c:0000000000000000"));
         return Ok(Err("closed"));
     };
-    if !socket.belongs_to(&call.host.state) {
+    if !socket.belongs_to(call.host.resources()) {
         return Err("bad request".into());
     }
     Ok(if socket.is_busy() { Err("socket busy") } else { Ok(socket) })
@@ -66,7 +65,7 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise
     let reporter = call.reporter(cx);
     let socket = match find(&call, stack) {
         Some((_, socket)) => {
-            if !socket.belongs_to(&call.host.state) {
+            if !socket.belongs_to(call.host.resources()) {
                 return Err("bad request".into());
             }
             if socket.is_busy() {
@@ -82,7 +81,7 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise
     };
     let local = bound(stack);
     let peer = Peer { socket, host, port, local, reporter };
-    match names::place(&peer.host, port, &call.host.conf::<Resolving>()) {
+    match names::place(&peer.host, port, &call.host.resolving()) {
         Err(text) => Ok(fail(stack, &text)),
         Ok(Destination::At(address)) => match peer.connect(&address) {
             Ok(()) => Ok(number(stack, 1.0)),
@@ -111,7 +110,7 @@ fn bound(stack: &mut Stack<'_>) -> Option<SocketAddr> {
 
 /// Makes the Rust side of a socket.
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Datagrams> {
-    let socket = Rc::new(Datagrams::new(&call.host.state));
+    let socket = Rc::new(Datagrams::new(call.host.resources()));
     let id = call.hub.add_datagrams(socket.clone());
     call.keep(id);
     stack.push_number(id as f64);
@@ -163,7 +162,7 @@ fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         Ok(socket) => socket,
         Err(text) => return Ok(call::now(fail(stack, text))),
     };
-    let mut scratch = call.host.scratch.borrow_mut();
+    let mut scratch = call.host.scratch().borrow_mut();
     scratch.clear();
     pieces::push(stack, 2, &mut scratch)?;
     let result = match &*socket.socket.borrow() {
@@ -245,7 +244,7 @@ fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, "close")?;
     let found = find(&call, stack).filter(|(_, socket)| socket.socket.borrow().is_some() || socket.is_busy());
     let Some((_, socket)) = found else { return Ok(call::now(fail(stack, "closed"))) };
-    if !socket.belongs_to(&call.host.state) {
+    if !socket.belongs_to(call.host.resources()) {
         return Err("bad request".into());
     }
     if socket.is_busy() {

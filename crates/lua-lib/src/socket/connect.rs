@@ -5,11 +5,11 @@ use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
-use http::resolving::Resolving;
 use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
 use net::address::SocketAddress;
 use net::connect::Options;
 use net::stream::Stream;
+use resolver::settings::Resolving;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
@@ -164,13 +164,13 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> 
     };
     stack.get_item(1, BIND);
     let bind = stack.bytes(stack.top()).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    let job = Connect { socket, target, timeout, bind, reporter, pool, resolving: call.host.conf::<Resolving>() };
+    let job = Connect { socket, target, timeout, bind, reporter, pool, resolving: call.host.resolving() };
     job.start(stack)
 }
 
 /// Makes the Rust side of a socket.
 fn enter(call: &Call, stack: &mut Stack<'_>) -> Rc<Socket> {
-    let (id, socket) = call.hub.open(&call.host.state);
+    let (id, socket) = call.hub.open(call.host.resources());
     call.keep(id);
     stack.push_number(id as f64);
     stack.set_item(1, ID);

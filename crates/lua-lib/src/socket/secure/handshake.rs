@@ -2,10 +2,9 @@
 
 use crate::socket::call::{self, CONNECT_TIMEOUT, Call, ID, fail, failure, item};
 use crate::socket::report::Reporter;
+use crate::socket::secure::objects::Objects;
 use crate::socket::secure::sessions::shown;
-use crate::socket::secure::settings::SecureOptions;
 use crate::socket::state::{Socket, Work};
-use crate::ssl::objects::Objects;
 use base::log::Level;
 use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use net::stream::Stream;
@@ -69,7 +68,7 @@ pub fn handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise
             Err(text) => fail(stack, &text),
         });
     }
-    let pair = match wanted.pair.map(|(chain, key)| call.host.runtime.state::<Objects>().pair(chain, key)).transpose() {
+    let pair = match wanted.pair.map(|(chain, key)| call.host.runtime().state::<Objects>().pair(chain, key)).transpose() {
         Ok(pair) => pair,
         Err(text) => return Ok(fail(stack, text)),
     };
@@ -109,7 +108,7 @@ pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Soc
     if !open && socket.busy(&[Work::Connecting]).is_none() {
         return Ok(Err("closed"));
     }
-    if !socket.belongs_to(&call.host.state) {
+    if !socket.belongs_to(call.host.resources()) {
         return Ok(Err("bad request"));
     }
     Ok(socket.busy(&[Work::Connecting, Work::Resolving, Work::Reading, Work::Writing]).map_or(Ok(socket), Err))
@@ -121,7 +120,7 @@ fn done(call: &Call, socket: &Rc<Socket>, wanted: &Wanted, reporter: &Reporter) 
     let inner = socket.inner.borrow();
     let stream = inner.stream.as_ref()?;
     stream.tls()?;
-    let ready = call.host.conf::<SecureOptions>().ready().ok();
+    let ready = call.host.secure_options().ready().ok();
     let own = ready.and_then(|ready| ready.servers().cloned());
     let servers = inner.servers.clone().or(own);
     if let Err(text) = judge(stream, wanted, servers.as_ref(), reporter) {
@@ -193,7 +192,7 @@ impl Shaking {
         reporter: Reporter,
     ) -> Result<Shaking, String> {
         let limit = call.timeout(stack, CONNECT_TIMEOUT, call.options.connect_timeout);
-        let ready = call.host.conf::<SecureOptions>().ready();
+        let ready = call.host.secure_options().ready();
         let mut settings = ready.map_err(|error| error.to_string())?.settings(pair);
         if let Some(servers) = socket.inner.borrow().servers.clone() {
             settings = settings.with_servers(servers);

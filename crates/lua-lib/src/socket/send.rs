@@ -1,12 +1,11 @@
 //! `send`.
 
-use crate::host::Host;
+use crate::host::host;
 use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::pieces;
 use crate::socket::quick;
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::state::{Socket, Work, error_text};
-use http::Core;
 use lua::{CallContext, Later, Piece, Raise, Reply, Stack, Value};
 use net::stream::Transport;
 use std::io;
@@ -34,7 +33,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }
     let timeout = call.timeout(stack, SEND_TIMEOUT, call.options.send_timeout);
     reporter.debug(format_args!("lua tcp socket send timeout: {}", timeout.as_millis()));
-    let mut data = call.host.scratch.borrow_mut();
+    let mut data = call.host.scratch().borrow_mut();
     data.clear();
     pieces::push(stack, 2, &mut data)?;
     if !socket.inner.borrow().prompt {
@@ -87,14 +86,14 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 /// None of its own.
 pub fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let id = call::item(stack, ID);
-    let Some((host, id)) = cx.host::<Host>().zip(id) else { return Ok(0) };
-    let Some(socket) = quick::socket(&host, id, quick::WRITING) else { return Ok(0) };
+    let Some((host, id)) = host(cx).zip(id) else { return Ok(0) };
+    let Some(socket) = quick::socket(&*host, id, quick::WRITING) else { return Ok(0) };
     let inner = socket.inner.borrow();
     let Some(stream) = inner.stream.as_ref().filter(|_| inner.prompt && !inner.write_closed) else { return Ok(0) };
-    let mut data = host.scratch.borrow_mut();
+    let mut data = host.scratch().borrow_mut();
     data.clear();
     let whole = stack.each_piece(2, |piece| match piece {
-        Piece::Number(value) => lua_lib::number::push(&mut data, value),
+        Piece::Number(value) => crate::number::push(&mut data, value),
         Piece::Bytes(bytes) => data.extend_from_slice(bytes),
     });
     if !whole || data.is_empty() {
@@ -114,7 +113,7 @@ pub fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
 pub(super) fn hurry(call: &Call, socket: &Socket, reporter: &Reporter) {
     let mut inner = socket.inner.borrow_mut();
     inner.prompt = true;
-    let wanted = call.host.conf::<Core>().tcp_nodelay.unwrap_or(true);
+    let wanted = call.host.tcp_nodelay();
     if let Some(stream) = inner.stream.as_ref().filter(|stream| wanted && stream.transport() == Transport::Tcp) {
         reporter.debug(format_args!("lua socket tcp_nodelay"));
         // A peer that is gone already is found out by the write that follows.

@@ -12,7 +12,7 @@ end
 local left, count = {}, 0
 local function release(session)
     local id = number_of(session)
-    if session_free(cx, id) == 0 then
+    if not session_free(cx, id) then
         count = count + 1
         left[count] = id
     end

@@ -4,7 +4,6 @@ use crate::host::Host;
 use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::scan::Want;
-use crate::socket::settings::SocketOptions;
 use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
 use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
 use net::deadline::Limit;
@@ -210,7 +209,7 @@ fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, repor
             }
             return Ok(Later::Now(if until { 4 } else { 1 }));
         }
-        Poll::Pending => return Ok(Later::wait(Waiting::new(&call.host, receiving, timeout, reporter, until))),
+        Poll::Pending => return Ok(Later::wait(Waiting::new(&*call.host, receiving, timeout, reporter, until))),
         Poll::Ready(End::Closed) => None,
         Poll::Ready(End::Failed(error)) => Some(error),
     };
@@ -227,9 +226,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(host: &Host, receiving: Receiving, timeout: Duration, reporter: Reporter, until: bool) -> Waiting {
-        let limit = host.hub.as_ref().map(|hub| {
-            if let (Some(task), Some(worker)) = (hub.deadlines.tend(), &host.worker) {
+    fn new(host: &dyn Host, receiving: Receiving, timeout: Duration, reporter: Reporter, until: bool) -> Waiting {
+        let limit = host.hub().map(|hub| {
+            if let (Some(task), Some(worker)) = (hub.deadlines.tend(), host.worker()) {
                 worker.spawn(Box::pin(task));
             }
             hub.deadlines.limit(timeout)
@@ -251,11 +250,11 @@ pub enum Begun {
 
 /// A receive of a line or of some bytes, for a fast row: of a socket that can be read and is not at its end.
 /// `own` is the socket's own timeout in milliseconds, if there is one.
-pub fn begin(cx: &CallContext, host: &Host, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
+pub fn begin(cx: &CallContext, host: &Rc<dyn Host>, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
     if !cx.can_suspend() {
         return Begun::Not;
     }
-    let options = host.conf::<SocketOptions>();
+    let options = host.socket_options();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
     let mut receiving = Receiving { socket, want, seen: 0, room };
     let reporter = || Reporter::new(cx, host, &options);
@@ -266,7 +265,7 @@ pub fn begin(cx: &CallContext, host: &Host, socket: Rc<Socket>, want: Want, own:
         Poll::Ready(End::Failed(error)) => cx.park(std::future::ready(Ok(receiving.failure(Some(&error), &reporter())))),
         Poll::Pending => {
             let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
-            cx.park(Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter(), false))
+            cx.park(Waiting::new(&**host, receiving, Duration::from_millis(milliseconds), reporter(), false))
         }
     };
     if parked { Begun::Parked } else { Begun::Not }
