@@ -60,12 +60,12 @@ impl Host for Connection {
     }
 
     fn log_enabled(&self, level: Level) -> bool {
-        level <= Level::Warn
+        level <= Level::Notice
     }
 
     fn log(&self, level: Level, message: &[u8], context: &str) {
         if self.log_enabled(level) {
-            self.lines.borrow_mut().push(format!("{} [{context}]", String::from_utf8_lossy(message)));
+            self.lines.borrow_mut().push(format!("{} {} [{context}]", level as i32, String::from_utf8_lossy(message)));
         }
     }
 
@@ -147,6 +147,13 @@ async fn libraries_work_without_a_request() {
     assert!(matches!(ended, Completion::Returned), "{ended:?}");
     let lines = host.lines.borrow().iter().map(|line| line.split(": ").last().unwrap_or_default().to_owned()).collect::<Vec<_>>();
     assert_eq!(lines, ["a timer says hello [ngx.timer]", "{\"k\":\"out\"}a-c23 [preread_by_lua*]"]);
+}
+
+#[tokio::test]
+async fn print_is_a_notice() {
+    let host = connection();
+    tokio::task::LocalSet::new().run_until(run(&host, "print('a', 1) ngx.log(ngx.INFO, 'b')")).await;
+    assert_eq!(*host.lines.borrow(), ["6 [lua] preread_by_lua(nginx.conf:1):1: a1 [preread_by_lua*]"]);
 }
 
 #[tokio::test]

@@ -65,8 +65,8 @@ function ngx.log(level, ...)
 end
 
 function G.print(...)
-    if on(K.INFO) == K.WRITTEN then
+    if on(K.NOTICE) == K.WRITTEN then
         local s = line("print", select("#", ...), ...)
-        write(K.INFO, s)
+        write(K.NOTICE, s)
     end
 end

@@ -14,7 +14,7 @@ pub fn group() -> Group {
             Row::fast::<ANYWHERE, _, _>("log_write", write),
             Row::constant("WRITTEN", WRITTEN),
             Row::constant("SILENT", SILENT),
-            Row::constant("INFO", Level::Info as i32),
+            Row::constant("NOTICE", Level::Notice as i32),
         ],
         glue: include_str!("log.lua"),
     }
