@@ -12,7 +12,7 @@ use lua::{CallContext, Raise};
 use lua_lib::Machine;
 use lua_lib::Resources;
 use lua_lib::Runtime;
-use lua_lib::host::Heirs;
+use lua_lib::host::HostFactory;
 use lua_lib::socket::hub::Hub;
 use lua_lib::socket::secure::settings::SecureOptions;
 use lua_lib::socket::settings::SocketOptions;
@@ -215,7 +215,7 @@ impl lua_lib::Host for Host {
         self.conf::<Core>().tcp_nodelay.unwrap_or(true)
     }
 
-    fn heirs(&self) -> Heirs {
+    fn host_factory(&self) -> HostFactory {
         let (runtime, machine, worker) = (self.runtime.clone(), self.machine.clone(), self.worker.clone());
         let (log, origin, location) = match &self.request {
             Some(request) => (request.error_log(), Some(Origin::of(request)), Some(request.location())),

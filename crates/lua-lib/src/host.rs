@@ -42,7 +42,7 @@ pub trait Host: lua::Host {
     fn title(&self) -> Option<Vec<u8>>;
 
     /// Makes hosts of code that this host's code leaves for later, such as a timer's function.
-    fn heirs(&self) -> Heirs;
+    fn host_factory(&self) -> HostFactory;
 
     /// Output being put together; reused from call to call.
     fn scratch(&self) -> &RefCell<Vec<u8>>;
@@ -64,7 +64,7 @@ pub trait Host: lua::Host {
 }
 
 /// Makes the hosts of code that runs later.
-pub type Heirs = Box<dyn Fn() -> Rc<dyn Host>>;
+pub type HostFactory = Box<dyn Fn() -> Rc<dyn Host>>;
 
 /// The host of the running code.
 #[inline]

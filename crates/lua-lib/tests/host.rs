@@ -3,7 +3,7 @@
 
 use base::log::{ErrorLog, Level};
 use lua::{Completion, Job, LuaPhase, Started};
-use lua_lib::host::Heirs;
+use lua_lib::host::HostFactory;
 use lua_lib::pipe::process;
 use lua_lib::socket::hub::Hub;
 use lua_lib::socket::secure::settings::SecureOptions;
@@ -101,7 +101,7 @@ impl Host for Connection {
         true
     }
 
-    fn heirs(&self) -> Heirs {
+    fn host_factory(&self) -> HostFactory {
         let first = self.another();
         Box::new(move || first.another())
     }

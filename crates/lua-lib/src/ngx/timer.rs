@@ -1,7 +1,7 @@
 //! `ngx.timer.at`, `ngx.timer.every` (`ngx_http_lua_timer.c`; semantics: "Timers").
 
 use crate::alarms::{Alarm, Alarms};
-use crate::host::{Heirs, Host, expect_host};
+use crate::host::{Host, HostFactory, expect_host};
 use crate::runtime::Runtime;
 use crate::timers::Timers;
 use base::log::Level;
@@ -37,7 +37,7 @@ fn count(cx: &CallContext, stack: &mut Stack<'_>, which: fn(&Timers) -> u64) -> 
 struct Timer {
     runtime: Rc<Runtime>,
     worker: Rc<Worker>,
-    heirs: Heirs,
+    host_factory: HostFactory,
     function: Ref,
     arguments: Rc<[Value]>,
     delay: Duration,
@@ -78,7 +78,7 @@ fn create(cx: &CallContext, stack: &mut Stack<'_>, every: bool) -> Result<usize,
     let timer = Timer {
         runtime: host.runtime().clone(),
         worker: worker.clone(),
-        heirs: host.heirs(),
+        host_factory: host.host_factory(),
         function,
         arguments,
         delay: Duration::from_millis(u64::try_from(delay).unwrap_or(0)),
@@ -133,7 +133,7 @@ impl Timer {
     }
 
     async fn fire(&self, premature: bool) {
-        let host = (self.heirs)();
+        let host = (self.host_factory)();
         host.log(Level::Debug, b"lua ngx.timer expired", "");
         self.run(&host, premature).await;
         self.runtime.timers.settle();

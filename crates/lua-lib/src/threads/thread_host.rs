@@ -1,6 +1,6 @@
 //! The host of code in a thread: without a worker, and without a log.
 
-use crate::host::{Heirs, Host};
+use crate::host::{Host, HostFactory};
 use crate::machine::Machine;
 use crate::resources::Resources;
 use crate::runtime::Runtime;
@@ -67,7 +67,7 @@ impl Host for ThreadHost {
         None
     }
 
-    fn heirs(&self) -> Heirs {
+    fn host_factory(&self) -> HostFactory {
         let (runtime, machine) = (self.runtime.clone(), self.machine.clone());
         Box::new(move || Rc::new(ThreadHost::new(runtime.clone(), machine.clone())))
     }
