@@ -146,10 +146,15 @@ impl Host {
 }
 
 impl lua::Host for Host {
-    fn show(self: Rc<Self>, view: &mut dyn Any) {
-        if let Some(view) = view.downcast_mut::<Option<Rc<dyn lua_lib::Host>>>() {
-            *view = Some(self);
+    fn share(self: Rc<Self>, handle: &mut dyn Any) {
+        if let Some(handle) = handle.downcast_mut::<Option<Rc<dyn lua_lib::Host>>>() {
+            *handle = Some(self);
         }
+    }
+
+    #[inline]
+    fn show<'a>(&'a self, view: &mut lua::HostView<'a>) {
+        view.offer::<dyn lua_lib::Host>(self);
     }
 }
 

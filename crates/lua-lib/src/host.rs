@@ -13,7 +13,7 @@ use session::Worker;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The host of a run. Whoever runs code implements it, and shows itself as `dyn Host` in [`lua::Host::show`].
+/// The host of a run. Whoever runs code implements it, and shows itself as `dyn Host` in [`lua::Host::show`] and [`lua::Host::share`].
 pub trait Host: lua::Host {
     /// Settings and worker-wide state of Lua.
     fn runtime(&self) -> &Rc<Runtime>;
@@ -72,10 +72,10 @@ pub fn host(cx: &CallContext) -> Option<Rc<dyn Host>> {
     cx.host_as::<dyn Host>()
 }
 
-/// As [`host`], for rows of sockets: shows it to `see`.
+/// As [`host`] without a handle of its own: what fast rows use.
 #[inline]
 pub fn with_host<R>(cx: &CallContext, see: impl FnOnce(Option<&dyn Host>) -> R) -> R {
-    see(host(cx).as_deref())
+    cx.with_host_as::<dyn Host, R>(see)
 }
 
 /// The host of the running code, for rows that can do nothing without one.

@@ -39,10 +39,14 @@ impl Connection {
 }
 
 impl lua::Host for Connection {
-    fn show(self: Rc<Self>, view: &mut dyn Any) {
-        if let Some(view) = view.downcast_mut::<Option<Rc<dyn Host>>>() {
-            *view = Some(self);
+    fn share(self: Rc<Self>, handle: &mut dyn Any) {
+        if let Some(handle) = handle.downcast_mut::<Option<Rc<dyn Host>>>() {
+            *handle = Some(self);
         }
+    }
+
+    fn show<'a>(&'a self, view: &mut lua::HostView<'a>) {
+        view.offer::<dyn Host>(self);
     }
 }
 

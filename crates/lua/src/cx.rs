@@ -3,6 +3,7 @@
 //! One lives per VM at a fixed address, because glue compiled to machine code reads its head through the FFI.
 
 use crate::cpu::Stretches;
+use crate::host::Host;
 use crate::memory::Meter;
 use crate::phase::{LuaPhase, PhaseSet};
 use crate::raise::{LuaError, Raise};
@@ -27,17 +28,6 @@ pub trait Hooks {
 
     /// A light thread died of an error: the place where OpenResty logs `lua user thread aborted: …`.
     fn thread_aborted(&self, cx: &CallContext, error: &LuaError);
-}
-
-/// What code runs for: a request, a connection, a timer.
-///
-/// Rows of its own crate ask for it by its type ([`CallContext::host`]), rows of libraries by a trait that they define
-/// ([`CallContext::host_as`]).
-pub trait Host: Any {
-    /// Puts itself into `view` if that is the `Option<Rc<dyn Trait>>` of a trait that it implements.
-    fn show(self: Rc<Self>, view: &mut dyn Any) {
-        let _ = view;
-    }
 }
 
 /// The current context. Rust reaches it in every row; Lua glue reads its head as `lunette_cx`.
@@ -119,9 +109,21 @@ impl CallContext {
 
     /// The current host context by a trait that it shows itself as, such as `dyn Trait`.
     pub fn host_as<T: ?Sized + 'static>(&self) -> Option<Rc<T>> {
-        let mut view: Option<Rc<T>> = None;
-        self.host.try_borrow().ok()?.clone()?.show(&mut view);
-        view
+        let mut handle: Option<Rc<T>> = None;
+        self.host.try_borrow().ok()?.clone()?.share(&mut handle);
+        handle
+    }
+
+    /// As [`CallContext::host_as`] without a handle of its own, like [`CallContext::with_host`].
+    #[inline]
+    pub fn with_host_as<T: ?Sized + 'static, R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
+        if !self.in_fast.get() {
+            return f(self.host_as::<T>().as_deref());
+        }
+        match self.host.try_borrow() {
+            Ok(host) => f(host.as_deref().and_then(|host| host.seen_as::<T>())),
+            Err(_) => f(None),
+        }
     }
 
     /// As [`CallContext::host`] without a handle of its own: what fast rows use, in which the host cannot change.

@@ -4,7 +4,8 @@
 
 use crate::bells::Bells;
 use crate::chunk::ChunkId;
-use crate::cx::{CallContext, Host};
+use crate::cx::CallContext;
+use crate::host::Host;
 use crate::phase::LuaPhase;
 use crate::raise::{LuaError, Raise};
 use crate::reference::Ref;

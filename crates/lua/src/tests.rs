@@ -34,10 +34,14 @@ impl Speaker for Request {
 }
 
 impl Host for Request {
-    fn show(self: Rc<Self>, view: &mut dyn Any) {
-        if let Some(view) = view.downcast_mut::<Option<Rc<dyn Speaker>>>() {
-            *view = Some(self);
+    fn share(self: Rc<Self>, handle: &mut dyn Any) {
+        if let Some(handle) = handle.downcast_mut::<Option<Rc<dyn Speaker>>>() {
+            *handle = Some(self);
         }
+    }
+
+    fn show<'a>(&'a self, view: &mut HostView<'a>) {
+        view.offer::<dyn Speaker>(self);
     }
 }
 

@@ -21,7 +21,7 @@ function worker.pid()
 end
 
 function worker.exiting()
-    return C.worker_exiting(cx)
+    return (C.worker_exiting(cx))
 end
 
 function worker.pids()

@@ -36,7 +36,7 @@ local function module(kind)
             s = tostring(s)
         end
         length = length or #s
-        return C.sum_update(cx, self._ctx.id, s, length < #s and length or #s)
+        return (C.sum_update(cx, self._ctx.id, s, length < #s and length or #s))
     end
 
     function sum.final(self)
@@ -47,7 +47,7 @@ local function module(kind)
     end
 
     function sum.reset(self)
-        return C.sum_reset(cx, self._ctx.id)
+        return (C.sum_reset(cx, self._ctx.id))
     end
 
     return sum

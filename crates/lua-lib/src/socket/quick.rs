@@ -3,14 +3,15 @@
 //! Each answers that it cannot rather than to judge: whatever is out of the ordinary (a socket that is busy, closed or
 //! another request's, too few bytes, errors, debug lines) is the affair of the rows of the same name.
 
-use crate::host::{Host, host, with_host};
+use crate::host::{Host, with_host};
 use crate::socket::hub::Hub;
 use crate::socket::receive::{self, Begun};
-use crate::socket::scan::Want;
+use crate::socket::scan::{self, Want};
 use crate::socket::state::{Inner, Socket, Work};
 use base::log::Level;
 use lua::{CallContext, Row, YIELDABLE};
 use net::pool::Idle;
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -110,15 +111,18 @@ fn want(count: f64) -> Option<Want> {
 /// A line (`count` is 0) or so many bytes that have arrived go to the output buffer, if they are all there.
 fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
     let found = with_host(cx, |host| {
-        let (host, want) = (host?, want(count)?);
+        let host = host?;
         host.hub()?.with(id as u64, |socket| {
             let mut inner = socket.inner.borrow_mut();
             if !is_usable(host, socket, READING) || inner.stream.is_none() || inner.read_closed {
                 return None;
             }
-            let found = want.find(inner.unread(), &mut 0, false)?;
-            cx.put(&found.data);
-            let used = found.used;
+            let (data, used) = match count {
+                0.0 => scan::line(inner.unread(), 0)?,
+                count if count >= 1.0 => (Cow::Borrowed(inner.unread().get(..count as usize)?), count as usize),
+                _ => return None,
+            };
+            cx.put(&data);
             inner.consume(used);
             Some(())
         })
@@ -128,19 +132,22 @@ fn buffered(cx: &CallContext, id: f64, count: f64) -> bool {
 
 /// A receive of a line (`count` is 0) or of so many bytes that have not arrived: [`HERE`], [`PARKED`], or neither. `own` is the socket's timeout in milliseconds; 0 is none.
 fn receive(cx: &CallContext, id: f64, count: f64, own: f64) -> i32 {
-    let (Some(host), Some(want)) = (host(cx), want(count)) else { return ELSEWHERE };
-    let Some(socket) = socket(&*host, id, READING) else { return ELSEWHERE };
-    {
-        let inner = socket.inner.borrow();
-        if inner.stream.is_none() || inner.read_closed || inner.eof {
-            return ELSEWHERE;
+    with_host(cx, |host| {
+        let (host, want) = (host?, want(count)?);
+        let socket = socket(host, id, READING)?;
+        {
+            let inner = socket.inner.borrow();
+            if inner.stream.is_none() || inner.read_closed || inner.eof {
+                return None;
+            }
         }
-    }
-    match receive::begin(cx, &host, socket, want, own) {
-        Begun::Here => HERE,
-        Begun::Parked => PARKED,
-        Begun::Not => ELSEWHERE,
-    }
+        Some(match receive::begin(cx, host, socket, want, own) {
+            Begun::Here => HERE,
+            Begun::Parked => PARKED,
+            Begun::Not => ELSEWHERE,
+        })
+    })
+    .unwrap_or(ELSEWHERE)
 }
 
 /// Sends what the kernel takes at once and answers how much that is; negative: nothing was tried.

@@ -250,22 +250,26 @@ pub enum Begun {
 
 /// A receive of a line or of some bytes, for a fast row: of a socket that can be read and is not at its end.
 /// `own` is the socket's own timeout in milliseconds, if there is one.
-pub fn begin(cx: &CallContext, host: &Rc<dyn Host>, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
+pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
     if !cx.can_suspend() {
         return Begun::Not;
     }
     let options = host.socket_options();
     let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
     let mut receiving = Receiving { socket, want, seen: 0, room };
-    let reporter = || Reporter::new(cx, host, &options);
-    let parked = match receiving.look(|data| cx.put(data)) {
+    let error = match receiving.look(|data| cx.put(data)) {
         Poll::Ready(End::Found(_)) => return Begun::Here,
         Poll::Ready(End::Closed) => return Begun::Not,
         // An error is reported once.
-        Poll::Ready(End::Failed(error)) => cx.park(std::future::ready(Ok(receiving.failure(Some(&error), &reporter())))),
-        Poll::Pending => {
+        Poll::Ready(End::Failed(error)) => Some(error),
+        Poll::Pending => None,
+    };
+    let Some(reporter) = crate::host::host(cx).map(|host| Reporter::new(cx, &host, &options)) else { return Begun::Not };
+    let parked = match error {
+        Some(error) => cx.park(std::future::ready(Ok(receiving.failure(Some(&error), &reporter)))),
+        None => {
             let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
-            cx.park(Waiting::new(&**host, receiving, Duration::from_millis(milliseconds), reporter(), false))
+            cx.park(Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter, false))
         }
     };
     if parked { Begun::Parked } else { Begun::Not }

@@ -91,7 +91,7 @@ impl Want {
 
 /// The first line without its end and without carriage returns, and how much of the input it takes; in the first `seen` bytes no
 /// line ends.
-fn line(input: &[u8], seen: usize) -> Option<(Cow<'_, [u8]>, usize)> {
+pub fn line(input: &[u8], seen: usize) -> Option<(Cow<'_, [u8]>, usize)> {
     let rest = input.get(seen..)?;
     let at = memchr::memchr2(b'\r', b'\n', rest)?;
     if seen == 0 && rest.get(at..at + 2) == Some(b"\r\n") {

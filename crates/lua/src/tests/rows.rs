@@ -69,6 +69,11 @@ fn heard(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
+fn has_spoken(cx: &CallContext) -> bool {
+    assert!(cx.with_host_as::<dyn Fn(), _>(|other| other.is_none()));
+    cx.with_host_as::<dyn Speaker, _>(|speaker| speaker.is_some_and(|speaker| !speaker.has_said().is_empty()))
+}
+
 fn keep_first(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let kept = stack.keep(1).ok_or("nothing to keep")?;
     assert!(cx.host::<Request>().is_some() && cx.host::<String>().is_none());
@@ -89,6 +94,7 @@ fn rows() -> (Vm, Rc<Log>) {
             Row::fast::<ANY, _, _>("upper", upper),
             Row::fast::<ANY, _, _>("half", half),
             Row::fast::<ANY, _, _>("is_empty", |_: &CallContext, text: &[u8]| text.is_empty()),
+            Row::fast::<ANY, _, _>("has_spoken", has_spoken),
             Row::constant("ROUND", -7),
             Row::calls("crash_call", all, crash_call),
             Row::calls("flip", all, flip),
@@ -144,6 +150,7 @@ fn panics_become_errors_that_name_the_caller() {
 #[test]
 fn libraries_see_the_host_by_a_trait() {
     let (vm, _) = rows();
+    assert_eq!(says(&vm, "say(C.has_spoken(cx)) say(C.has_spoken(cx))"), "false\ntrue\n");
     assert_eq!(says(&vm, "say('a') say(R.heard())"), "a\na\n\n");
     let holder: Rc<dyn Host> = Rc::new(vm.clone());
     let error = vm.run_now(chunk(&vm, "return R.heard()"), LuaPhase::LOG, Some(holder), |_| 0, |_| ()).expect_err("another host");
