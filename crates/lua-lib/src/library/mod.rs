@@ -4,8 +4,6 @@
 /// Name and source of each.
 pub const LIBRARIES: &[(&str, &str)] = &[
     ("cjson.util", include_str!("cjson_util.lua")),
-    ("ngx.ssl.proxysslcert", include_str!("later.lua")),
-    ("ngx.ssl.proxysslverify", include_str!("later.lua")),
     ("rds.parser", include_str!("rds_parser.lua")),
     ("redis.parser", include_str!("redis_parser.lua")),
     ("resty.balancer.utils", include_str!("balancer_utils.lua")),
