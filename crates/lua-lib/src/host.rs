@@ -91,7 +91,7 @@ pub fn expect_host(cx: &CallContext) -> Result<Rc<dyn Host>, Raise> {
 /// # Errors
 /// `no request found` where there is none.
 pub fn expect_worker(cx: &CallContext) -> Result<Rc<Worker>, Raise> {
-    expect_host(cx)?.worker().cloned().ok_or(Raise::fixed("no request found"))
+    with_host(cx, |host| host?.worker().cloned()).ok_or(Raise::fixed("no request found"))
 }
 
 /// What stands after `context:` in log lines of code without a request.

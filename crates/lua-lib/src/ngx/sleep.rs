@@ -1,7 +1,7 @@
 //! `ngx.sleep` (`ngx_http_lua_sleep.c`).
 
 use crate::alarms::Alarms;
-use crate::host::{Host, expect_worker, host};
+use crate::host::{Host, expect_worker, host, with_host};
 use base::log::Level;
 use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, YIELDABLE};
 use std::rc::Rc;
@@ -29,7 +29,8 @@ impl Drop for Told {
 impl Told {
     /// Only for a request whose log shows debug lines.
     fn begin(cx: &CallContext, delay: u64) -> Option<Told> {
-        let host = host(cx).filter(|host| host.log_enabled(Level::Debug) && host.title().is_some())?;
+        let wanted = with_host(cx, |host| host.is_some_and(|host| host.log_enabled(Level::Debug) && host.title().is_some()));
+        let host = if wanted { host(cx)? } else { return None };
         host.log(Level::Debug, format!("lua ready to sleep for {delay} ms").as_bytes(), "");
         let text = if delay == 0 {
             b"lua clean up the posted event for pending ngx.sleep".as_slice()
