@@ -7,8 +7,8 @@ use engine::HttpEngine;
 use front::serve::{self, Setup};
 use http::log_files::LogFiles;
 use http::observers::Observers;
-use http::worker::ProcessInfo;
 use http::{Http, Variables, Worker};
+use session::worker::ProcessInfo;
 use shm::Tally;
 use std::rc::Rc;
 

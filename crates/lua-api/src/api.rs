@@ -4,12 +4,8 @@ pub mod arg;
 pub mod capture;
 pub mod control;
 pub mod ctx;
-pub mod fields;
-pub mod log;
 pub mod output;
-pub mod sleep;
 pub mod status;
-pub mod timer;
 
 use lua::{Group, LuaPhase, PhaseSet};
 
@@ -20,21 +16,9 @@ pub const ANSWERING: PhaseSet = PhaseSet::of(LuaPhase::REWRITE)
     .with(LuaPhase::PRECONTENT)
     .with(LuaPhase::CONTENT);
 
-/// Marks any phase, for rows that look for a request themselves.
-pub const ANYWHERE: u32 = PhaseSet::EVERYWHERE.bits();
+pub use lua_lib::ANYWHERE;
 
-/// Groups that others build on; `fields` is the first.
+/// Groups that others build on.
 pub(crate) fn core_groups() -> Vec<Group> {
-    vec![
-        fields::group(),
-        ctx::group(),
-        capture::group(),
-        status::group(),
-        output::group(),
-        control::group(),
-        arg::group(),
-        log::group(),
-        sleep::group(),
-        timer::group(),
-    ]
+    vec![ctx::group(), capture::group(), status::group(), output::group(), control::group(), arg::group()]
 }

@@ -1,11 +1,10 @@
 //! Code in the configuration: inline or in a file, compiled when it is first needed.
 
-use crate::machine::Machine;
 use base::log::Level;
 use http::root::Paths;
 use http::{Complex, Request};
 use lua::{ChunkId, ErrorKind, Job, LuaError, LuaPhase, Started};
-use std::any::Any;
+use lua_lib::Machine;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::path::Path;
@@ -83,7 +82,7 @@ impl Code {
     ///
     /// # Errors
     /// It does not compile.
-    pub fn start_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn Any>, paths: &Paths) -> Result<Started, LuaError> {
+    pub fn start_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn lua::Host>, paths: &Paths) -> Result<Started, LuaError> {
         let chunk = self.load(machine, None, paths, true).map_err(|failed| failed.error)?;
         Ok(Job::start_global(&machine.vm, chunk, phase, host))
     }
@@ -92,7 +91,7 @@ impl Code {
     ///
     /// # Errors
     /// It does not compile or it failed.
-    pub fn run_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn Any>, paths: &Paths) -> Result<(), LuaError> {
+    pub fn run_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn lua::Host>, paths: &Paths) -> Result<(), LuaError> {
         let chunk = self.load(machine, None, paths, true).map_err(|failed| failed.error)?;
         machine.vm.run_init(chunk, phase, Some(host))
     }

@@ -1,13 +1,13 @@
 //! Directives that hold code: their three spellings, and the name of the code in messages.
 
 use crate::code::Code;
-use crate::runtime::Runtime;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::{Error, FileNames};
 use http::Complex;
 use http::Variables;
 use http::root::MainContext;
+use lua_lib::Runtime;
 use std::rc::Rc;
 
 /// Longest name of a chunk that is not cut.

@@ -1,15 +1,22 @@
 //! What a native function sees: the request, its worker, and the Lua state that belongs to both.
 
-use crate::machine::Machine;
-use crate::runtime::Runtime;
-use crate::socket::hub::Hub;
-use crate::state::State;
+use crate::names::Names;
+use crate::state::{Slots, State};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::connection::Address;
+use http::resolving::Resolving;
 use http::root::Defaults;
-use http::{Chain, Connection, Location, Request, Worker};
+use http::{Chain, Connection, Core, Location, Request, Worker};
 use lua::{CallContext, Raise};
+use lua_lib::Machine;
+use lua_lib::Resources;
+use lua_lib::Runtime;
+use lua_lib::host::HostFactory;
+use lua_lib::socket::hub::Hub;
+use lua_lib::socket::secure::settings::SecureOptions;
+use lua_lib::socket::settings::SocketOptions;
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -42,6 +49,10 @@ pub struct Host {
     pub runtime: Rc<Runtime>,
     /// The virtual machine that runs the code.
     pub machine: Rc<Machine>,
+    /// Variables that code has asked for.
+    pub names: Rc<Names>,
+    /// Numbers of `ngx.ctx` tables.
+    pub slots: Rc<Slots>,
     /// Lua's state of the request, or of this run where there is no request.
     pub state: Rc<State>,
     /// Whose settings hold where there is no request: the location that made a timer.
@@ -65,6 +76,8 @@ impl Host {
             request: None,
             hub: worker.as_ref().map(|worker| worker.state::<Hub>()),
             worker,
+            names: runtime.state::<Names>(),
+            slots: runtime.state::<Slots>(),
             runtime,
             machine,
             state: Rc::default(),
@@ -132,10 +145,97 @@ impl Host {
     }
 }
 
-/// What stands after `context:` in log lines of code without a request.
-pub fn log_context(cx: &CallContext) -> &'static str {
-    cx.phase().filter(|phase| ![lua::LuaPhase::INIT, lua::LuaPhase::EXIT_WORKER].contains(phase)).map_or("", |phase| phase.name)
+impl lua::Host for Host {
+    fn share(self: Rc<Self>, handle: &mut dyn Any) {
+        if let Some(handle) = handle.downcast_mut::<Option<Rc<dyn lua_lib::Host>>>() {
+            *handle = Some(self);
+        }
+    }
+
+    #[inline]
+    fn show<'a>(&'a self, view: &mut lua::HostView<'a>) {
+        view.offer::<dyn lua_lib::Host>(self);
+    }
 }
+
+impl lua_lib::Host for Host {
+    fn runtime(&self) -> &Rc<Runtime> {
+        &self.runtime
+    }
+
+    fn machine(&self) -> &Rc<Machine> {
+        &self.machine
+    }
+
+    fn worker(&self) -> Option<&Rc<session::Worker>> {
+        self.worker.as_ref().map(|worker| &worker.common)
+    }
+
+    fn log_enabled(&self, level: Level) -> bool {
+        Host::log_enabled(self, level)
+    }
+
+    fn log(&self, level: Level, message: &[u8], context: &str) {
+        Host::log(self, level, message, context);
+    }
+
+    fn resources(&self) -> &Rc<Resources> {
+        &self.state.resources
+    }
+
+    /// A subrequest's sockets are no other request's when it has ended.
+    fn lasting_resources(&self) -> Rc<Resources> {
+        match &self.request {
+            Some(request) if !request.is_main() => request.main().context::<State>().resources.clone(),
+            _ => self.state.resources.clone(),
+        }
+    }
+
+    fn title(&self) -> Option<Vec<u8>> {
+        let line = self.request.as_ref()?.line.borrow();
+        Some([line.uri.as_slice(), b"?", &line.args].concat())
+    }
+
+    fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.scratch
+    }
+
+    fn hub(&self) -> Option<&Rc<Hub>> {
+        self.hub.as_ref()
+    }
+
+    fn socket_options(&self) -> Rc<SocketOptions> {
+        self.conf()
+    }
+
+    fn secure_options(&self) -> Rc<SecureOptions> {
+        self.conf()
+    }
+
+    fn resolving(&self) -> Rc<Resolving> {
+        self.conf()
+    }
+
+    fn tcp_nodelay(&self) -> bool {
+        self.conf::<Core>().tcp_nodelay.unwrap_or(true)
+    }
+
+    fn host_factory(&self) -> HostFactory {
+        let (runtime, machine, worker) = (self.runtime.clone(), self.machine.clone(), self.worker.clone());
+        let (log, origin, location) = match &self.request {
+            Some(request) => (request.error_log(), Some(Origin::of(request)), Some(request.location())),
+            None => (self.log.clone(), self.origin.clone(), self.location.clone()),
+        };
+        Box::new(move || {
+            let mut host = Host::without_request(runtime.clone(), machine.clone(), worker.clone(), log.clone());
+            host.origin.clone_from(&origin);
+            host.location.clone_from(&location);
+            Rc::new(host)
+        })
+    }
+}
+
+pub use lua_lib::log_context;
 
 /// The host and its request, for rows of the kinds `calls` and `suspends`.
 ///

@@ -1,22 +1,5 @@
-//! Cosockets: `ngx.socket` (`ngx_http_lua_socket_tcp.c`, `ngx_http_lua_socket_udp.c`; semantics: "Cosockets").
+//! What of cosockets is bound to HTTP: `ngx.req.socket` and the directives `lua_socket_*` and `lua_ssl_*`.
 
-pub mod call;
 pub mod client;
-pub mod connect;
-pub mod datagrams;
-pub mod hub;
-pub mod keep;
-pub mod names;
-pub mod owned;
-pub mod pieces;
-pub mod quick;
-pub mod receive;
-pub mod report;
-pub mod rows;
-pub mod scan;
 pub mod secure;
-pub mod send;
 pub mod settings;
-pub mod state;
-pub mod table;
-pub mod udp;

@@ -2,6 +2,7 @@
 
 use http::contexts::Reuse;
 use http::{BoxFuture, Request};
+use lua_lib::Resources;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
@@ -66,10 +67,8 @@ pub struct State {
     pub pending: RefCell<Option<BoxFuture<session::Outcome>>>,
     /// The machine of this request alone, under `lua_code_cache off`.
     pub machine: OnceCell<Rc<crate::Machine>>,
-    /// Programs that it started.
-    pub processes: crate::pipe::process::Owned,
-    /// Sockets that it connected.
-    pub sockets: crate::socket::owned::Owned,
+    /// What libraries opened for it.
+    pub resources: Rc<Resources>,
     /// The try whose server `balancer_by_lua*` is choosing.
     pub balancing: RefCell<Option<Balancing>>,
 }
@@ -160,8 +159,7 @@ impl Reuse for State {
             captures,
             pending,
             machine,
-            processes,
-            sockets,
+            resources,
             balancing,
         } = self;
         page.take();
@@ -174,7 +172,12 @@ impl Reuse for State {
         balancer_exit.set(None);
         captures.set(0);
         drop((pending.take(), balancing.take()));
-        drop((machine.take(), std::mem::take(processes), std::mem::take(sockets)));
+        drop(machine.take());
+        resources.close();
+        if Rc::get_mut(resources).is_none() {
+            // Something of this request still asks whose it is.
+            *resources = Rc::default();
+        }
     }
 }
 

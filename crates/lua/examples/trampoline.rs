@@ -1,7 +1,6 @@
 //! Prints what one handler run costs in this layer, in nanoseconds of processor time.
 
-use lua::{CallContext, Completion, Group, Job, Later, LuaPhase, Options, PhaseSet, Raise, Reply, Row, Stack, Started, Vm};
-use std::any::Any;
+use lua::{CallContext, Completion, Group, Host, Job, Later, LuaPhase, Options, PhaseSet, Raise, Reply, Row, Stack, Started, Vm};
 use std::cell::Cell;
 use std::error::Error;
 use std::future::Future;
@@ -15,6 +14,8 @@ const ROUNDS: u32 = 2_000_000;
 struct Request {
     written: Cell<usize>,
 }
+
+impl Host for Request {}
 
 fn write(cx: &CallContext, text: &[u8]) -> i32 {
     match cx.host::<Request>() {
@@ -66,7 +67,7 @@ fn processor_ns() -> f64 {
 
 fn measure(vm: &Vm, label: &str, source: &str) -> Result<(), Box<dyn Error>> {
     let chunk = vm.load_text(source.as_bytes(), "=content_by_lua(nginx.conf:1)")?;
-    let host: Rc<dyn Any> = Rc::new(Request::default());
+    let host: Rc<dyn Host> = Rc::new(Request::default());
     let mut best = f64::MAX;
     for _ in 0..5 {
         let start = processor_ns();

@@ -3,6 +3,7 @@
 //! One lives per VM at a fixed address, because glue compiled to machine code reads its head through the FFI.
 
 use crate::cpu::Stretches;
+use crate::host::Host;
 use crate::memory::Meter;
 use crate::phase::{LuaPhase, PhaseSet};
 use crate::raise::{LuaError, Raise};
@@ -45,7 +46,7 @@ pub struct CallContext {
     phase_info: Cell<Option<LuaPhase>>,
     in_fast: Cell<bool>,
     out: RefCell<Vec<u8>>,
-    host: RefCell<Option<Rc<dyn Any>>>,
+    host: RefCell<Option<Rc<dyn Host>>>,
     core: RefCell<Option<Rc<Core>>>,
     waker: RefCell<Option<Waker>>,
     hooks: RefCell<Option<Rc<dyn Hooks>>>,
@@ -62,7 +63,7 @@ pub struct CallContext {
 
 /// What was current before a handler was entered; put back when it is left.
 pub(crate) struct Saved {
-    host: Option<Rc<dyn Any>>,
+    host: Option<Rc<dyn Host>>,
     core: Option<Rc<Core>>,
     phase: Option<LuaPhase>,
     waker: Option<Waker>,
@@ -102,7 +103,27 @@ impl CallContext {
 
     /// The current host context (the request), when there is one and it is a `T`.
     pub fn host<T: 'static>(&self) -> Option<Rc<T>> {
-        self.host.try_borrow().ok()?.as_ref().and_then(|h| Rc::clone(h).downcast::<T>().ok())
+        let host: Rc<dyn Any> = self.host.try_borrow().ok()?.clone()?;
+        host.downcast::<T>().ok()
+    }
+
+    /// The current host context by a trait that it shows itself as, such as `dyn Trait`.
+    pub fn host_as<T: ?Sized + 'static>(&self) -> Option<Rc<T>> {
+        let mut handle: Option<Rc<T>> = None;
+        self.host.try_borrow().ok()?.clone()?.share(&mut handle);
+        handle
+    }
+
+    /// As [`CallContext::host_as`] without a handle of its own, like [`CallContext::with_host`].
+    #[inline]
+    pub fn with_host_as<T: ?Sized + 'static, R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
+        if !self.in_fast.get() {
+            return f(self.host_as::<T>().as_deref());
+        }
+        match self.host.try_borrow() {
+            Ok(host) => f(host.as_deref().and_then(|host| host.seen_as::<T>())),
+            Err(_) => f(None),
+        }
     }
 
     /// As [`CallContext::host`] without a handle of its own: what fast rows use, in which the host cannot change.
@@ -112,7 +133,7 @@ impl CallContext {
             return f(self.host::<T>().as_deref());
         }
         match self.host.try_borrow() {
-            Ok(host) => f(host.as_deref().and_then(|host| host.downcast_ref::<T>())),
+            Ok(host) => f(host.as_deref().and_then(|host| (host as &dyn Any).downcast_ref::<T>())),
             Err(_) => f(None),
         }
     }
@@ -260,7 +281,13 @@ impl CallContext {
         !self.in_fast.get()
     }
 
-    pub(crate) fn enter(&self, host: Option<Rc<dyn Any>>, phase: Option<LuaPhase>, core: Option<Rc<Core>>, waker: Option<&Waker>) -> Saved {
+    pub(crate) fn enter(
+        &self,
+        host: Option<Rc<dyn Host>>,
+        phase: Option<LuaPhase>,
+        core: Option<Rc<Core>>,
+        waker: Option<&Waker>,
+    ) -> Saved {
         self.req.set(host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
         self.phase.set(phase.map_or(0, |p| p.bit));
         Saved {
@@ -275,7 +302,7 @@ impl CallContext {
     }
 
     /// Puts back what was current and returns the host context that was.
-    pub(crate) fn leave(&self, saved: Saved) -> Option<Rc<dyn Any>> {
+    pub(crate) fn leave(&self, saved: Saved) -> Option<Rc<dyn Host>> {
         self.req.set(saved.host.as_ref().map_or(std::ptr::null(), |h| Rc::as_ptr(h).cast()));
         self.phase.set(saved.phase.map_or(0, |p| p.bit));
         self.phase_info.set(saved.phase);

@@ -43,6 +43,11 @@ scalars! {
     f64, "double", f64::NAN;
 }
 
+impl FastReturn for bool {
+    const C: &'static str = "bool";
+    const FAILED: Self = false;
+}
+
 impl FastReturn for () {
     const C: &'static str = "void";
     const FAILED: Self = ();

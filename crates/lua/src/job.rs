@@ -5,6 +5,7 @@
 use crate::bells::Bells;
 use crate::chunk::ChunkId;
 use crate::cx::CallContext;
+use crate::host::Host;
 use crate::phase::LuaPhase;
 use crate::raise::{LuaError, Raise};
 use crate::reference::Ref;
@@ -17,7 +18,6 @@ use crate::threads::{Core, State, Thread};
 use crate::value::Reply;
 use crate::vm::Vm;
 use mlua_sys as sys;
-use std::any::Any;
 use std::ffi::c_int;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,14 +48,14 @@ pub enum Started {
 pub struct Job {
     vm: Vm,
     slot: Option<Box<Slot>>,
-    host: Rc<dyn Any>,
+    host: Rc<dyn Host>,
     phase: LuaPhase,
     entry: u64,
 }
 
 impl Job {
     /// Runs a chunk for `host` in `phase` until it ends or waits.
-    pub fn start(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
+    pub fn start(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Host>) -> Started {
         match vm.take_slot(chunk) {
             Ok(slot) => Self::launch(vm, slot, 0, phase, host),
             Err(error) => Started::Done(Completion::Failed(Box::new(error))),
@@ -63,7 +63,7 @@ impl Job {
     }
 
     /// As [`Job::start`], with arguments: `push` puts them on the stack and says how many.
-    pub fn start_with(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Any>, push: impl FnOnce(&mut Stack<'_>) -> usize) -> Started {
+    pub fn start_with(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Host>, push: impl FnOnce(&mut Stack<'_>) -> usize) -> Started {
         match vm.take_slot(chunk) {
             Ok(slot) => {
                 // SAFETY: the slot is this job's alone and its coroutine at rest.
@@ -76,7 +76,7 @@ impl Job {
     }
 
     /// Runs a chunk with the real globals, as `init_worker_by_lua*` does when it may wait.
-    pub fn start_global(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
+    pub fn start_global(vm: &Vm, chunk: ChunkId, phase: LuaPhase, host: Rc<dyn Host>) -> Started {
         match vm.take_slot_for_globals(chunk) {
             Ok(slot) => Self::launch(vm, slot, 0, phase, host),
             Err(error) => Started::Done(Completion::Failed(Box::new(error))),
@@ -86,7 +86,7 @@ impl Job {
     /// Runs a kept function, such as a timer's callback, in a slot of its own; `push` puts the arguments on the stack
     /// above the function and says how many. The handler that gave the function away should have called
     /// [`CallContext::detach_globals`].
-    pub fn call(vm: &Vm, function: &Ref, push: impl FnOnce(&mut Stack<'_>) -> usize, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
+    pub fn call(vm: &Vm, function: &Ref, push: impl FnOnce(&mut Stack<'_>) -> usize, phase: LuaPhase, host: Rc<dyn Host>) -> Started {
         let slot = match vm.take_bare_slot() {
             Ok(slot) => slot,
             Err(error) => return Started::Done(Completion::Failed(Box::new(error))),
@@ -99,7 +99,7 @@ impl Job {
     }
 
     /// Runs what stands on the slot's stack.
-    fn launch(vm: &Vm, mut slot: Box<Slot>, nargs: c_int, phase: LuaPhase, host: Rc<dyn Any>) -> Started {
+    fn launch(vm: &Vm, mut slot: Box<Slot>, nargs: c_int, phase: LuaPhase, host: Rc<dyn Host>) -> Started {
         let cx = vm.cx();
         let entry = cx.unique();
         slot.core.threads.borrow_mut().push(Thread::new(entry, 0, slot.lua, 0, std::ptr::null_mut()));

@@ -69,9 +69,10 @@ impl Later {
 pub(crate) enum Kind {
     Fast { declaration: String, address: *const c_void },
     Native(sys::lua_CFunction),
+    Constant(i32),
 }
 
-/// One function of the API.
+/// One function of the API, or a number that functions and glue agree on.
 #[derive(Clone)]
 pub struct Row {
     pub(crate) name: &'static str,
@@ -105,6 +106,18 @@ impl Row {
     {
         const { assert!(size_of::<F>() == 0, "a row must be a function item or a closure without captures") }
         Self { name, phases, kind: Kind::Native(suspend_entry::<F>) }
+    }
+
+    /// A number that the glue writes as `K.name`: what a result means, what an argument asks for.
+    pub fn constant(name: &'static str, number: i32) -> Self {
+        Self { name, phases: PhaseSet::EVERYWHERE, kind: Kind::Constant(number) }
+    }
+
+    pub(crate) fn number(&self) -> Option<(&'static str, i32)> {
+        match self.kind {
+            Kind::Constant(number) => Some((self.name, number)),
+            _ => None,
+        }
     }
 
     /// The row's name.
@@ -217,6 +230,7 @@ fn suspend(cx: &CallContext, stack: &mut Stack<'_>, mut work: LocalFuture, held:
 /// `cx` (pass it to fast rows; `cx.err` is not 0 after a failed one), `text` (the output buffer as a string),
 /// `stop` (never returns; after a row that called `CallContext::finish`), `wait` (the results of what a fast row has given to
 /// `CallContext::park`, to be called where `can_wait()` holds and as the last thing), `ngx` and `G` (the real globals).
+/// `K.NAME` in it is the number of [`Row::constant`].
 pub struct Group {
     /// Its name in messages.
     pub name: &'static str,

@@ -22,6 +22,33 @@ pub(super) struct Request {
     drops: Rc<Cell<u32>>,
 }
 
+/// What libraries know of a host.
+trait Speaker {
+    fn has_said(&self) -> String;
+}
+
+impl Speaker for Request {
+    fn has_said(&self) -> String {
+        self.said.borrow().clone()
+    }
+}
+
+impl Host for Request {
+    fn share(self: Rc<Self>, handle: &mut dyn Any) {
+        if let Some(handle) = handle.downcast_mut::<Option<Rc<dyn Speaker>>>() {
+            *handle = Some(self);
+        }
+    }
+
+    fn show<'a>(&'a self, view: &mut HostView<'a>) {
+        view.offer::<dyn Speaker>(self);
+    }
+}
+
+impl Host for Vm {}
+impl Host for (Vm, Request) {}
+impl<T: 'static> Host for RefCell<Option<T>> {}
+
 #[derive(Default)]
 pub(super) struct Log {
     globals: RefCell<Vec<(String, String)>>,
@@ -152,7 +179,7 @@ pub(super) fn drive(started: Started) -> Completion {
 /// Runs a handler to its end; how it ended and what it said.
 pub(super) fn run(vm: &Vm, source: &str) -> (Completion, String) {
     let request = Rc::new(Request::default());
-    let outcome = drive(Job::start(vm, chunk(vm, source), LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>));
+    let outcome = drive(Job::start(vm, chunk(vm, source), LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Host>));
     let said = request.said.borrow().clone();
     (outcome, said)
 }

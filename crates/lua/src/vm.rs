@@ -2,18 +2,19 @@
 
 use crate::boot::{self, Prelude, protected, push_native};
 use crate::chunk::{self, ChunkId, Chunks};
+use crate::constants;
 use crate::cpu::Watchdog;
 use crate::cx::{CallContext, Hooks};
+use crate::host::Host;
 use crate::memory::Meter;
 use crate::phase::LuaPhase;
 use crate::raise::{ErrorKind, LuaError};
 use crate::reference::Ref;
-use crate::row::{Group, Kind};
+use crate::row::{Group, Kind, Row};
 use crate::scheduler::limited;
 use crate::slot::{Shared, Slot};
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -158,13 +159,15 @@ impl Vm {
     /// # Errors
     /// The glue does not compile or fails.
     pub fn bind(&self, group: &Group) -> Result<(), LuaError> {
+        let constants: Vec<_> = group.rows.iter().filter_map(Row::number).collect();
+        let glue = constants::resolve(group.glue, &constants).map_err(|text| LuaError::plain(ErrorKind::Syntax, text.into_bytes()))?;
         let (l, cx) = (self.enter()?, &self.inner.cx);
         // SAFETY: the main state is at rest or waits below a running coroutine; its minimum of 20 slots suffices.
         unsafe {
             let base = sys::lua_gettop(l);
             sys::lua_rawgeti(l, sys::LUA_REGISTRYINDEX, self.inner.prelude.glue as sys::lua_Integer);
             let mut stack = Stack::new(l, &cx.bin);
-            stack.push_bytes(group.glue.as_bytes());
+            stack.push_bytes(&glue);
             stack.push_bytes(group.name.as_bytes());
             stack.push_table(0, group.rows.len());
             stack.push_table(0, group.rows.len());
@@ -184,6 +187,7 @@ impl Vm {
                         push_native(l, cx, *function, row.phases);
                         stack.set_field(native, row.name.as_bytes());
                     }
+                    Kind::Constant(_) => {}
                 }
             }
             self.finish_call(l, base, 4, 0)?;
@@ -252,7 +256,7 @@ impl Vm {
     ///
     /// # Errors
     /// The chunk failed; the message carries the traceback, as OpenResty prints it at start.
-    pub fn run_init(&self, chunk: ChunkId, phase: LuaPhase, host: Option<Rc<dyn Any>>) -> Result<(), LuaError> {
+    pub fn run_init(&self, chunk: ChunkId, phase: LuaPhase, host: Option<Rc<dyn Host>>) -> Result<(), LuaError> {
         let l = self.enter()?;
         let factory = self.factory(chunk)?;
         let cx = &self.inner.cx;
@@ -282,7 +286,7 @@ impl Vm {
         &self,
         chunk: ChunkId,
         phase: LuaPhase,
-        host: Option<Rc<dyn Any>>,
+        host: Option<Rc<dyn Host>>,
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         read: impl FnOnce(&mut Stack<'_>) -> T,
     ) -> Result<T, LuaError> {

@@ -9,6 +9,7 @@ pub mod failure;
 mod flight;
 mod lookup;
 mod service;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 

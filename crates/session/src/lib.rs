@@ -1,4 +1,4 @@
-//! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases.
+//! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases, their worker.
 #![forbid(unsafe_code)]
 
 pub mod captures;
@@ -7,9 +7,11 @@ pub mod outcome;
 pub mod phase;
 pub mod regex;
 pub mod variable;
+pub mod worker;
 
 pub use complex::Complex;
 pub use outcome::{BoxFuture, Outcome, Step};
 pub use phase::Phase;
 pub use regex::Regex;
 pub use variable::{Cache, Session, VarIndex, Variables};
+pub use worker::Worker;

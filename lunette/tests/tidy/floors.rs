@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 8] = [
     &["conf", "wire", "tls", "shm", "lua"],
     &["net"],
     &["session", "balance", "cache", "daemon", "resolver"],
-    &["http", "stream"],
+    &["http", "lua-lib", "stream"],
     &["engine", "proxy", "modules", "lua-api"],
     &["front"],
     &["lunette"],

@@ -9,20 +9,20 @@ ngx.arg = setmetatable({}, {
             return nil
         end
         local rc = arg_get(cx, k)
-        if rc == 1 then
+        if rc == K.TEXT then
             return text()
-        elseif rc == 2 then
+        elseif rc == K.TRUE then
             return true
-        elseif rc == 3 then
+        elseif rc == K.FALSE then
             return false
-        elseif rc == 0 then
+        elseif rc == K.NIL then
             return nil
         end
         error(text(), 2)
     end,
     __newindex = function(_, k, v)
         if k == 1 and type(v) == "string" then
-            if arg_set_text(cx, v, #v) < 0 then
+            if not arg_set_text(cx, v, #v) then
                 error(text(), 2)
             end
             return

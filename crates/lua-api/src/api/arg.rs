@@ -1,10 +1,10 @@
 //! `ngx.arg`: the arguments of `set_by_lua*`, the data of `body_filter_by_lua*`.
 
-use crate::api::output::push_value;
 use crate::host::{Host, request};
 use http::chain::FilePiece;
 use http::{Chain, Piece};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
+use lua_lib::shown::push_value;
 use std::os::unix::fs::FileExt;
 
 const PHASES: PhaseSet = PhaseSet::of(LuaPhase::SET).with(LuaPhase::BODY_FILTER);
@@ -17,34 +17,43 @@ pub fn group() -> Group {
             Row::fast::<{ PHASES.bits() }, _, _>("arg_get", get),
             Row::fast::<{ PHASES.bits() }, _, _>("arg_set_text", set_text),
             Row::calls("arg_set", PHASES, set),
+            Row::constant("NIL", NIL),
+            Row::constant("TEXT", TEXT),
+            Row::constant("TRUE", TRUE),
+            Row::constant("FALSE", FALSE),
         ],
         glue: include_str!("arg.lua"),
     }
 }
 
-/// 0 nil, 1 a string in the output buffer, 2 true, 3 false.
+/// What an argument is; text is in the output buffer.
+const NIL: i32 = 0;
+const TEXT: i32 = 1;
+const TRUE: i32 = 2;
+const FALSE: i32 = 3;
+
 fn get(cx: &CallContext, index: f64) -> i32 {
-    let Some(host) = cx.host::<Host>() else { return 0 };
+    let Some(host) = cx.host::<Host>() else { return NIL };
     if cx.phase() == Some(LuaPhase::SET) {
         let arguments = host.arguments.borrow();
         let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };
         return match value {
             Some(value) => {
                 cx.put(value);
-                1
+                TEXT
             }
-            None => 0,
+            None => NIL,
         };
     }
     let body = host.body.borrow();
     if index == 1.0 {
         cx.fill(|out| body.pieces.iter().for_each(|piece| push_piece(piece, out)));
-        return 1;
+        return TEXT;
     }
     match (index == 2.0, body.last) {
-        (true, true) => 2,
-        (true, false) => 3,
-        _ => 0,
+        (true, true) => TRUE,
+        (true, false) => FALSE,
+        _ => NIL,
     }
 }
 
@@ -68,16 +77,16 @@ pub(crate) fn push_piece(piece: &Piece, out: &mut Vec<u8>) {
     }
 }
 
-/// `ngx.arg[1] = text` in a body filter.
-fn set_text(cx: &CallContext, text: &[u8]) -> i32 {
+/// `ngx.arg[1] = text` in a body filter; false leaves why not in the output buffer.
+fn set_text(cx: &CallContext, text: &[u8]) -> bool {
     match cx.host::<Host>() {
         Some(host) if cx.phase() == Some(LuaPhase::BODY_FILTER) => {
             replace(&mut host.body.borrow_mut(), text);
-            0
+            true
         }
         _ => {
             cx.put(b"API disabled in the context of set_by_lua*");
-            -1
+            false
         }
     }
 }

@@ -8,7 +8,7 @@ function ngx.exit(code)
         error("bad argument #1 to 'exit' (number expected, got " .. (code == nil and "no value" or type(code)) .. ")", 2)
     end
     local rc = C.exit(cx, n)
-    if rc == 0 then
+    if rc == K.STOP then
         return stop()
     end
     if rc < 0 then

@@ -21,12 +21,18 @@ pub fn group() -> Group {
             Row::suspends("exec", ANSWERING, exec),
             Row::suspends("redirect", ANSWERING, redirect),
             Row::calls("on_abort", ANSWERING, abort::on_abort),
+            Row::constant("STOP", STOP),
         ],
         glue: include_str!("control.lua"),
     }
 }
 
-/// 0: the glue stops the thread; 1: it returns to its caller; negative: an error.
+/// The glue stops the thread.
+const STOP: i32 = 0;
+/// The glue returns to its caller.
+const RETURN: i32 = 1;
+
+/// What the glue does next; negative: an error, whose text is in the output buffer.
 fn exit(cx: &CallContext, code: f64) -> i32 {
     let mut code = code as i32;
     if code == AGAIN || code == DONE {
@@ -58,12 +64,12 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
         if returns {
             let exit = if balances { &host.state.balancer_exit } else { &host.state.filter_exit };
             exit.set(Some(code));
-            return 1;
+            return RETURN;
         }
         log_request!(request, Level::Debug, "lua exit with code {code}");
     }
     cx.finish(code);
-    0
+    STOP
 }
 
 /// Ends the handler with `code`: the caller never goes on.

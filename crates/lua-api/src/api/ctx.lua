@@ -7,14 +7,13 @@ local new = require "table.new"
 local meta = getmetatable(b.ngx)
 local tables = {}
 meta.ctx_tables = tables
-local FAILED = -2147483648
 
 -- Requests see through their own table what the handshake of their connection left; fields that they set are their own.
 local function adopt(t)
     local base = ctx_base(cx)
-    if base < 0 then
+    if base == K.OWN then
         t.__index = t
-    elseif base > 0 and tables[base] then
+    elseif base ~= K.NO_BASE and tables[base] then
         setmetatable(t, tables[base])
     end
 end
@@ -31,7 +30,7 @@ local function get(new_table)
         if t then
             return t
         end
-    elseif slot == FAILED then
+    elseif slot == K.FAILED then
         error(text(), 2)
     else
         slot = -slot
@@ -50,7 +49,7 @@ local function set(value)
     if slot == 0 then
         slot = ctx_slot(cx)
     end
-    if slot == FAILED then
+    if slot == K.FAILED then
         error(text(), 2)
     end
     tables[slot > 0 and slot or -slot] = value

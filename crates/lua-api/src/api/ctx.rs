@@ -10,16 +10,29 @@ use lua::{CallContext, Group, LuaPhase, Row};
 pub fn group() -> Group {
     Group {
         name: "ngx.ctx",
-        rows: vec![Row::fast::<ANYWHERE, _, _>("ctx_slot", slot), Row::fast::<ANYWHERE, _, _>("ctx_base", base)],
+        rows: vec![
+            Row::fast::<ANYWHERE, _, _>("ctx_slot", slot),
+            Row::fast::<ANYWHERE, _, _>("ctx_base", base),
+            Row::constant("FAILED", FAILED),
+            Row::constant("OWN", OWN),
+            Row::constant("NO_BASE", NO_BASE),
+        ],
         glue: include_str!("ctx.lua"),
     }
 }
+
+/// There is no request, as the output buffer says.
+const FAILED: i32 = i32::MIN;
+/// The table is one of a request that no handshake left a table for.
+const NO_BASE: i32 = 0;
+/// The table is a handshake's own.
+const OWN: i32 = -1;
 
 /// The place of the request's table; negative when the table is to be made.
 fn slot(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| match host {
         Some(host) if cx.phase() != Some(LuaPhase::INIT) => {
-            let slot = host.state.ctx_slot(&host.runtime.slots);
+            let slot = host.state.ctx_slot(&host.slots);
             if slot < 0
                 && let Some(request) = host.request.as_ref().filter(|request| request.log_enabled(Level::Debug))
             {
@@ -32,22 +45,22 @@ fn slot(cx: &CallContext) -> i32 {
         }
         _ => {
             cx.put(b"no request found");
-            i32::MIN
+            FAILED
         }
     })
 }
 
-/// What a new table is for: -1 in a handshake; on its connection the number of the handshake's table; otherwise 0.
+/// What a new table is for: [`OWN`] in a handshake; on its connection the number of the handshake's table; otherwise [`NO_BASE`].
 fn base(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| {
-        let Some(host) = host else { return 0 };
-        let Some(request) = &host.request else { return 0 };
+        let Some(host) = host else { return NO_BASE };
+        let Some(request) = &host.request else { return NO_BASE };
         if !request.purpose.get().is_empty() {
-            return -1;
+            return OWN;
         }
         let tls = request.connection.tls.borrow();
         let left = tls.as_ref().and_then(|info| info.left.as_ref()?.downcast_ref::<LeftCtx>());
-        left.map_or(0, LeftCtx::slot)
+        left.map_or(NO_BASE, LeftCtx::slot)
     })
 }
 

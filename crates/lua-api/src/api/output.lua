@@ -22,13 +22,13 @@ end
 
 -- Functions that call through the FFI have a fixed number of arguments, so that they can be compiled.
 local function finish(rc)
-    if rc == 1 then
+    if rc == K.DONE then
         return 1
     end
-    if rc == 0 then
+    if rc == K.REFUSED then
         return nil, text()
     end
-    if rc == 2 then
+    if rc == K.SLOW then
         return emit()
     end
     error(text(), 2)
@@ -36,13 +36,13 @@ end
 
 local function say_text(s)
     local rc = c_say(cx, s, #s)
-    if rc == 1 then
+    if rc == K.DONE then
         return 1
     end
-    if rc == 0 then
+    if rc == K.REFUSED then
         return nil, text()
     end
-    if rc == 2 then
+    if rc == K.SLOW then
         return emit()
     end
     error(text(), 2)
@@ -50,13 +50,13 @@ end
 
 local function print_text(s)
     local rc = c_print(cx, s, #s)
-    if rc == 1 then
+    if rc == K.DONE then
         return 1
     end
-    if rc == 0 then
+    if rc == K.REFUSED then
         return nil, text()
     end
-    if rc == 2 then
+    if rc == K.SLOW then
         return emit()
     end
     error(text(), 2)
@@ -88,7 +88,7 @@ end
 -- Nil: the slow way must do it.
 local function put(newline, n, p, q, r, s, t, u, ...)
     local rc = begin(cx)
-    if rc == 1 then
+    if rc == K.DONE then
         if (n < 1 or add(p)) and (n < 2 or add(q)) and (n < 3 or add(r)) and (n < 4 or add(s)) and (n < 5 or add(t))
             and (n < 6 or add(u)) and (n < 7 or more(n - 6, ...)) then
             return done(cx, newline)
@@ -108,7 +108,7 @@ function ngx.say(...)
     end
     if n <= 12 then
         local rc = put(1, n, ...)
-        if rc == 1 then
+        if rc == K.DONE then
             return 1
         end
         if rc then
@@ -128,7 +128,7 @@ function ngx.print(...)
     end
     if n <= 12 then
         local rc = put(0, n, ...)
-        if rc == 1 then
+        if rc == K.DONE then
             return 1
         end
         if rc then

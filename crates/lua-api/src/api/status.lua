@@ -26,5 +26,5 @@ function meta.getters.headers_sent()
     if sent < 0 then
         error(text(), 2)
     end
-    return sent == 1
+    return sent == K.YES
 end

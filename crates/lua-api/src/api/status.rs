@@ -14,6 +14,7 @@ pub fn group() -> Group {
             Row::fast::<ANYWHERE, _, _>("get_status", get),
             Row::fast::<ANYWHERE, _, _>("set_status", set),
             Row::fast::<ANYWHERE, _, _>("headers_sent", headers_sent),
+            Row::constant("YES", 1),
         ],
         glue: include_str!("status.lua"),
     }

@@ -1,8 +1,8 @@
 local b = ...
-local R, ngx, RAISE, raised = b.R, b.ngx, b.RAISE, b.raised
+local R, RAISE, raised = b.R, b.RAISE, b.raised
 local clear = require "table.clear"
 local uri_args = b.N.get_uri_args
-local req = ngx.req
+local req = b.ngx.req
 
 function req.get_uri_args(max, t)
     if t then
@@ -19,4 +19,3 @@ function req.get_uri_args(max, t)
 end
 
 req.set_uri_args, req.get_post_args = R.set_uri_args, R.get_post_args
-ngx.encode_args, ngx.decode_args = R.encode_args, R.decode_args

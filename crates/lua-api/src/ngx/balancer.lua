@@ -7,9 +7,9 @@ local keepalive, rewrite, bind, tls = C.balancer_keepalive, C.balancer_rewrite, 
 local balancer = { version = "0.1.33" }
 
 local function answer(rc)
-    if rc == 0 then
+    if rc == K.DONE then
         return true
-    elseif rc == -2 then
+    elseif rc == K.RAISED then
         error(text(), 3)
     end
     return nil, text()
@@ -30,7 +30,7 @@ function balancer.set_current_peer(address, port, host)
     end
     host = host or ""
     local rc = peer(cx, address, #address, port, host, #host)
-    if rc == 0 then
+    if rc == K.DONE then
         return true
     end
     local ok, err = answer(rc)
@@ -39,7 +39,7 @@ end
 
 function balancer.set_more_tries(count)
     local rc = more(cx, count)
-    if rc == 1 then
+    if rc == K.REDUCED then
         return true, text()
     end
     local ok, err = answer(rc)
@@ -48,13 +48,13 @@ end
 
 function balancer.get_last_failure()
     local rc = failure(cx)
-    if rc == 0 then
+    if rc == K.DONE then
         return nil
     elseif rc < 0 then
         local _, err = answer(rc)
         return nil, nil, err
-    elseif rc >= 65536 then
-        return "failed", rc - 65536
+    elseif rc >= K.BROKEN then
+        return "failed", rc - K.BROKEN
     end
     return "next", rc
 end

@@ -13,6 +13,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// `nil` and the text in the output buffer.
 const REFUSED: i32 = -1;
+const DONE: i32 = 0;
+/// Done, with a warning in the output buffer.
+const REDUCED: i32 = 1;
+/// Added to the status of a server that failed.
+const BROKEN: i32 = 65_536;
 /// An error with the text in the output buffer.
 const RAISED: i32 = -2;
 
@@ -30,6 +35,10 @@ pub fn group() -> Group {
             Row::fast::<ANYWHERE, _, _>("balancer_rewrite", recreate_request),
             Row::fast::<ANYWHERE, _, _>("balancer_bind", bind_to_local_addr),
             Row::fast::<ANYWHERE, _, _>("balancer_tls", set_upstream_tls),
+            Row::constant("DONE", DONE),
+            Row::constant("RAISED", RAISED),
+            Row::constant("REDUCED", REDUCED),
+            Row::constant("BROKEN", BROKEN),
         ],
         glue: include_str!("balancer.lua"),
     }
@@ -107,29 +116,29 @@ fn set_current_peer(cx: &CallContext, address: &[u8], port: f64, host: &[u8]) ->
                 let host = (!host.is_empty()).then(|| host.to_ascii_lowercase().into());
                 let old = balancing.turn.change(|target| target.keepalive).flatten();
                 balancing.turn.set(Target { host, keepalive: old, ..Target::new(address) });
-                0
+                DONE
             }
             Err(text) => refuse(cx, text),
         }
     })
 }
 
-/// 1: fewer than these, which is only a warning.
+/// [`REDUCED`]: fewer than these.
 fn set_more_tries(cx: &CallContext, count: f64) -> i32 {
     balancing(cx, |_, balancing| {
         if balancing.turn.allow_more(count as usize) {
-            return 0;
+            return DONE;
         }
         cx.put_static(b"reduced tries due to limit");
-        1
+        REDUCED
     })
 }
 
-/// 0 at the first try, otherwise the status, and 65,536 more if the server failed.
+/// [`DONE`] at the first try, otherwise the status, and [`BROKEN`] more if the server failed.
 fn get_last_failure(cx: &CallContext) -> i32 {
     balancing(cx, |_, balancing| match balancing.turn.last_failure() {
-        None => 0,
-        Some(failure) => i32::from(failure.status) + if failure.failed { 65_536 } else { 0 },
+        None => DONE,
+        Some(failure) => i32::from(failure.status) + if failure.failed { BROKEN } else { 0 },
     })
 }
 
@@ -138,7 +147,7 @@ fn set_timeouts(cx: &CallContext, connect: f64, send: f64, read: f64) -> i32 {
     let given = |ms: f64| Some(ms as u64).filter(|ms| *ms > 0);
     balancing(cx, |_, balancing| {
         balancing.turn.limit_times(Timeouts { connect: given(connect), send: given(send), read: given(read) });
-        0
+        DONE
     })
 }
 
@@ -146,7 +155,7 @@ fn enable_keepalive(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
     balancing(cx, |_, balancing| {
         let kind = Pooling { size: balancing.pool_size, idle_ms: idle_ms as u64, requests: requests as u64 };
         match balancing.turn.change(|target| target.keepalive = Some(kind)) {
-            Some(()) => 0,
+            Some(()) => DONE,
             None => refuse(cx, "no current peer set"),
         }
     })
@@ -155,7 +164,7 @@ fn enable_keepalive(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
 fn recreate_request(cx: &CallContext) -> i32 {
     balancing(cx, |_, balancing| {
         balancing.turn.rewrite();
-        0
+        DONE
     })
 }
 
@@ -163,7 +172,7 @@ fn bind_to_local_addr(cx: &CallContext, text: &[u8]) -> i32 {
     balancing(cx, |_, balancing| match parse_local(text) {
         Some(address) => {
             balancing.turn.bind(address);
-            0
+            DONE
         }
         None => {
             cx.put(&[b"invalid addr ", text].concat());
@@ -183,7 +192,7 @@ fn set_upstream_tls(cx: &CallContext, on: i32) -> i32 {
     balancing(
         cx,
         |_, balancing| {
-            if balancing.turn.use_tls(on != 0) { 0 } else { refuse(cx, "no TLS settings in a location without https") }
+            if balancing.turn.use_tls(on != 0) { DONE } else { refuse(cx, "no TLS settings in a location without https") }
         },
     )
 }

@@ -4,7 +4,8 @@ use crate::host::{request, with_request};
 use base::log::Level;
 use http::line::Version;
 use http::log_request;
-use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack, Type};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use lua_lib::ngx::args::push_multi;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -64,37 +65,6 @@ impl FieldTable {
     /// Leaves the table alone on top.
     pub(crate) fn finish(self, stack: &mut Stack<'_>) {
         stack.truncate(self.table);
-    }
-}
-
-/// `table[key] = value`, or appends the value to the list there; `again` says that the key may be taken.
-pub(crate) fn push_multi(stack: &mut Stack<'_>, table: usize, key: &[u8], again: bool, push: impl FnOnce(&mut Stack<'_>)) {
-    if !again {
-        push(stack);
-        return stack.set_field(table, key);
-    }
-    let base = stack.top();
-    match stack.get_field(table, key) {
-        Type::Nil => {
-            stack.truncate(base);
-            push(stack);
-            stack.set_field(table, key);
-        }
-        Type::Table => {
-            let next = stack.raw_len(base + 1) + 1;
-            push(stack);
-            stack.set_item(base + 1, next);
-            stack.truncate(base);
-        }
-        _ => {
-            stack.push_table(4, 0);
-            stack.push_copy(base + 1);
-            stack.set_item(base + 2, 1);
-            push(stack);
-            stack.set_item(base + 2, 2);
-            stack.set_field(table, key);
-            stack.truncate(base);
-        }
     }
 }
 

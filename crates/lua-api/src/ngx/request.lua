@@ -17,7 +17,7 @@ function req.set_method(method)
     local rc = C.set_method(cx, method)
     if rc < 0 then
         error(text(), 2)
-    elseif rc == 1 then
+    elseif rc == K.UNKNOWN then
         error("unsupported HTTP method: " .. method, 2)
     end
 end
@@ -27,7 +27,7 @@ function req.is_internal()
     if rc < 0 then
         error(text(), 2)
     end
-    return rc == 1
+    return rc == K.YES
 end
 
 function req.start_time()
@@ -40,7 +40,7 @@ end
 
 function req.set_uri(...)
     if set_uri(...) then
-        C.finish(cx, 0)
+        C.finish(cx, ngx.OK)
         stop()
     end
 end
@@ -50,5 +50,5 @@ getmetatable(ngx).getters.is_subrequest = function()
     if rc < 0 then
         error(text(), 2)
     end
-    return rc == 1
+    return rc == K.YES
 end

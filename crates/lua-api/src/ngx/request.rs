@@ -21,6 +21,8 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("start_time", start_time),
             Row::fast::<ALL, _, _>("finish", finish),
             Row::calls("set_uri", PhaseSet::EVERYWHERE, |cx, stack| wrapped(set_uri(cx, stack))),
+            Row::constant("UNKNOWN", UNKNOWN),
+            Row::constant("YES", 1),
         ],
         glue: include_str!("request.lua"),
     }
@@ -34,12 +36,14 @@ fn get_method(cx: &CallContext) -> i32 {
     })
 }
 
-/// 1 when the number names no method.
+/// The number names no method.
+const UNKNOWN: i32 = 1;
+
 fn set_method(cx: &CallContext, bits: f64) -> i32 {
     with_request(cx, -1, |_, request| {
         // CONNECT has no number in this API.
         let known = Method::from_bits(bits as u32).filter(|(_, method)| *method != Method::CONNECT);
-        let Some((name, method)) = known else { return 1 };
+        let Some((name, method)) = known else { return UNKNOWN };
         let mut line = request.line.borrow_mut();
         line.method = method;
         line.method_name.clear();

@@ -23,7 +23,7 @@ local function get(_, name)
     else
         error("bad variable name", 2)
     end
-    if rc == 0 then
+    if rc == K.FOUND then
         return text()
     end
     if rc < 0 then

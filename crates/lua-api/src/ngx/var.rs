@@ -24,6 +24,7 @@ pub fn group() -> Group {
             Row::fast::<ALL, _, _>("var_at", var_at),
             Row::fast::<ALL, _, _>("capture", capture),
             Row::fast::<ALL, _, _>("var_set", var_set),
+            Row::constant("FOUND", FOUND),
         ],
         glue: include_str!("var.lua"),
     }
@@ -56,7 +57,7 @@ fn var_get(cx: &CallContext, name: &[u8]) -> i32 {
 /// The number by which [`var_at`] knows a variable; negative when it has none.
 fn var_number(cx: &CallContext, name: &[u8]) -> i32 {
     with_request(cx, FAILED, |host, request| {
-        let number = with_name(name, |name| host.runtime.names.number(request, name));
+        let number = with_name(name, |name| host.names.number(request, name));
         number.flatten().and_then(|number| i32::try_from(number).ok()).unwrap_or(FAILED)
     })
 }
@@ -64,7 +65,7 @@ fn var_number(cx: &CallContext, name: &[u8]) -> i32 {
 fn var_at(cx: &CallContext, number: i32) -> i32 {
     with_request(cx, FAILED, |host, request| {
         let mut found = false;
-        cx.fill(|out| found = host.runtime.names.get(usize::try_from(number).unwrap_or(usize::MAX), request, out));
+        cx.fill(|out| found = host.names.get(usize::try_from(number).unwrap_or(usize::MAX), request, out));
         if found { FOUND } else { NOT_FOUND }
     })
 }

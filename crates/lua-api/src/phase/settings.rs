@@ -1,15 +1,16 @@
 //! Directives that only set something: paths, limits, switches.
 
 use crate::directive::file_name;
-use crate::ngx::errlog::Capture;
 use crate::options::{self, Options};
-use crate::runtime::Runtime;
+use crate::process_code::ProcessCode;
 use base::log::MAX_LINE;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::root::MainContext;
 use http::{Levels, Module};
+use lua_lib::Runtime;
+use lua_lib::ngx::errlog::Capture;
 use shm::dict::OWNER;
 use shm::zone::MIN_SIZE;
 use shm::{ClaimError, Zones};
@@ -109,7 +110,7 @@ fn code_cache(cx: &mut Cx<'_>) -> Result<(), Error> {
     cx.once(&mut cx.location::<Options>().code_cache, on)?;
     if !on {
         let place = file_name(cx).map_or_else(String::new, |file| format!(" in {file}:{}", cx.directive.line));
-        cx.main::<Runtime>().uncached.borrow_mut().push(place);
+        cx.main::<ProcessCode>().uncached.borrow_mut().push(place);
     }
     Ok(())
 }
@@ -137,7 +138,7 @@ fn yield_everywhere(cx: &mut Cx<'_>) -> Result<(), Error> {
     let on = cx.flag(0)?;
     cx.once(&mut cx.location::<Options>().yield_everywhere, on)?;
     if cx.context == Context::HTTP {
-        cx.main::<Runtime>().init_worker_waits.set(on);
+        cx.main::<ProcessCode>().init_worker_waits.set(on);
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
-
--- The client's connection; behind socket.lua in one chunk.
+local b = ...
+local R, ngx = b.R, b.ngx
+local ipairs, setmetatable, sockets = ipairs, setmetatable, getmetatable(ngx).sockets
 local take, raised, RAISE = b.N.client, b.raised, b.RAISE
 local body_methods, raw_methods = {}, { send = R.client_send }
 for _, t in ipairs { body_methods, raw_methods } do
-    t.receive, t.receiveany, t.receiveuntil = R.client_receive, R.client_receiveany, receiveuntil(R.client_until)
-    t.settimeout, t.settimeouts, t.getfd = methods.settimeout, methods.settimeouts, R.client_fd
+    t.receive, t.receiveany, t.receiveuntil = R.client_receive, R.client_receiveany, sockets.receiveuntil(R.client_until)
+    t.settimeout, t.settimeouts, t.getfd = sockets.settimeout, sockets.settimeouts, R.client_fd
 end
 local body_meta, raw_meta = { __index = body_methods }, { __index = raw_methods }
 

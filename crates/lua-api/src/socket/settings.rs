@@ -2,33 +2,8 @@
 
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
-use conf::scope::Config;
 use http::{Levels, Module};
-
-/// Defaults of sockets in a location; times in milliseconds, sizes in bytes.
-#[derive(Default)]
-pub struct SocketOptions {
-    /// `lua_socket_connect_timeout`, 60 s by default.
-    pub connect_timeout: Option<u64>,
-    /// `lua_socket_send_timeout`, 60 s by default.
-    pub send_timeout: Option<u64>,
-    /// `lua_socket_read_timeout`, 60 s by default.
-    pub read_timeout: Option<u64>,
-    /// `lua_socket_keepalive_timeout`, 60 s by default.
-    pub keepalive_timeout: Option<u64>,
-    /// `lua_socket_pool_size`, 30 by default.
-    pub pool_size: Option<u64>,
-    /// `lua_socket_buffer_size`, a page by default.
-    pub buffer_size: Option<u64>,
-    /// `lua_socket_log_errors`, on by default.
-    pub log_errors: Option<bool>,
-}
-
-impl Config for SocketOptions {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; connect_timeout, send_timeout, read_timeout, keepalive_timeout, pool_size, buffer_size, log_errors);
-    }
-}
+use lua_lib::socket::settings::SocketOptions;
 
 /// The directives of cosockets.
 pub const MODULE: Module = Module { rows, levels, ..Module::named("lua_socket") };

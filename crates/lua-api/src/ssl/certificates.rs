@@ -1,10 +1,10 @@
 //! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
 
-use super::objects::{Object, Objects};
 use super::{done, given, refused, shake};
 use crate::api::ANYWHERE;
 use crate::host::Host;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use lua_lib::socket::secure::objects::{Object, Objects};
 use std::rc::Rc;
 use std::sync::Arc;
 use tls::certificate::{Chain, Key};

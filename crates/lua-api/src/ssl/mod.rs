@@ -11,7 +11,6 @@ mod facts;
 mod hello;
 pub(crate) mod hooks;
 mod moment;
-pub(crate) mod objects;
 mod ocsp;
 mod sessions;
 pub(crate) mod shake;

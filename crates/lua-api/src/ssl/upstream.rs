@@ -1,10 +1,10 @@
 //! `ngx.ssl.proxysslcert`, `ngx.ssl.proxysslverify`, `ngx.proxyssl`: what code in a handshake with an upstream server reads and
 //! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
 
-use super::objects::Objects;
 use super::toward::Toward;
 use super::{done, given, refused, request};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use lua_lib::socket::secure::objects::Objects;
 use std::rc::Rc;
 use tls::certificate::{Chain, Key};
 

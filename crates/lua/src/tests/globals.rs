@@ -68,7 +68,7 @@ fn suspended_handlers_keep_their_globals_apart() {
     let (vm, _) = machine();
     let id = chunk(&vm, "mine = (mine or 0) + 1 nap(2) say(mine) mine = mine + 1 nap(1) say(mine)");
     let requests: Vec<Rc<Request>> = (0..3).map(|_| Rc::new(Request::default())).collect();
-    let jobs: Vec<Started> = requests.iter().map(|r| Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(r) as Rc<dyn Any>)).collect();
+    let jobs: Vec<Started> = requests.iter().map(|r| Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(r) as Rc<dyn Host>)).collect();
     for job in jobs {
         assert!(matches!(drive(job), Completion::Returned));
     }

@@ -61,6 +61,19 @@ fn table_later(_: &CallContext, _: &mut Stack<'_>) -> Result<Later, Raise> {
     }))
 }
 
+/// What a library's row sees: the host by a trait, without its type.
+fn heard(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    assert!(cx.host_as::<dyn Fn()>().is_none());
+    let speaker = cx.host_as::<dyn Speaker>().ok_or("nobody speaks")?;
+    stack.push_bytes(speaker.has_said().as_bytes());
+    Ok(1)
+}
+
+fn has_spoken(cx: &CallContext) -> bool {
+    assert!(cx.with_host_as::<dyn Fn(), _>(|other| other.is_none()));
+    cx.with_host_as::<dyn Speaker, _>(|speaker| speaker.is_some_and(|speaker| !speaker.has_said().is_empty()))
+}
+
 fn keep_first(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let kept = stack.keep(1).ok_or("nothing to keep")?;
     assert!(cx.host::<Request>().is_some() && cx.host::<String>().is_none());
@@ -80,18 +93,23 @@ fn rows() -> (Vm, Rc<Log>) {
             Row::fast::<ANY, _, _>("crash", crash),
             Row::fast::<ANY, _, _>("upper", upper),
             Row::fast::<ANY, _, _>("half", half),
+            Row::fast::<ANY, _, _>("is_empty", |_: &CallContext, text: &[u8]| text.is_empty()),
+            Row::fast::<ANY, _, _>("has_spoken", has_spoken),
+            Row::constant("ROUND", -7),
             Row::calls("crash_call", all, crash_call),
             Row::calls("flip", all, flip),
             Row::calls("only_log", PhaseSet::of(LuaPhase::LOG), flip),
             Row::suspends("crash_later", all, crash_later),
             Row::suspends("table_later", all, table_later),
             Row::calls("keep_first", all, keep_first),
+            Row::calls("heard", all, heard),
         ],
         glue: "
             local b = ...
             local C, cx, text = b.C, b.cx, b.text
             b.G.R, b.G.C, b.G.cx, b.G.text = b.R, C, cx, text
             function b.G.crash() if C.crash(cx) < 0 then error(text(), 2) end end
+            function b.G.round() return K.ROUND end
             function b.G.upper(s) C.upper(cx, s, #s) return text() end",
     })
     .expect("binds");
@@ -106,12 +124,37 @@ fn fast_rows_cross_all_kinds_of_values() {
 }
 
 #[test]
+fn fast_rows_answer_yes_or_no() {
+    let (vm, _) = rows();
+    let code = "local n = 0 for i = 1, 300 do if C.is_empty(cx, '', i % 3) then n = n + 1 end end say(n, C.is_empty(cx, 'a', 1))";
+    assert_eq!(says(&vm, code), "100false\n");
+}
+
+#[test]
+fn glue_knows_constants_by_name() {
+    let (vm, _) = rows();
+    assert_eq!(says(&vm, "say(round())"), "-7\n");
+    let error = vm.bind(&Group { name: "wrong", rows: Vec::new(), glue: "return K.NOTHING" }).expect_err("an unknown name");
+    assert!(error.to_string().contains("no constant is called NOTHING"), "{error}");
+}
+
+#[test]
 fn panics_become_errors_that_name_the_caller() {
     let (vm, _) = rows();
     let bug = "content_by_lua(nginx.conf:42):1: internal error: a native function panicked";
     for call in ["crash()", "R.crash_call()", "R.crash_later(true)", "R.crash_later(false)"] {
         assert_eq!(says(&vm, &format!("local ok, e = pcall(function() {call} end) say(e)")), format!("{bug}\n"), "{call}");
     }
+}
+
+#[test]
+fn libraries_see_the_host_by_a_trait() {
+    let (vm, _) = rows();
+    assert_eq!(says(&vm, "say(C.has_spoken(cx)) say(C.has_spoken(cx))"), "false\ntrue\n");
+    assert_eq!(says(&vm, "say('a') say(R.heard())"), "a\na\n\n");
+    let holder: Rc<dyn Host> = Rc::new(vm.clone());
+    let error = vm.run_now(chunk(&vm, "return R.heard()"), LuaPhase::LOG, Some(holder), |_| 0, |_| ()).expect_err("another host");
+    assert!(error.to_string().contains("nobody speaks"), "{error}");
 }
 
 #[test]
@@ -133,7 +176,7 @@ fn phases_are_checked() {
     let error = fails(&vm, "local x = R.only_log({})");
     let text = String::from_utf8_lossy(&error.message).into_owned();
     assert_eq!(text, "content_by_lua(nginx.conf:42):1: API disabled in the context of content_by_lua*");
-    let host: Rc<dyn Any> = Rc::new(Request::default());
+    let host: Rc<dyn Host> = Rc::new(Request::default());
     let run = |code: &str, host| vm.run_now(chunk(&vm, code), LuaPhase::LOG, host, |_| 0, |_| ());
     let error = run("say('x') return 1", Some(Rc::clone(&host))).expect_err("say is not for the log phase");
     assert!(error.message.ends_with(b":1: API disabled in the context of log_by_lua*"), "{error}");
@@ -196,7 +239,7 @@ fn lua_is_not_entered_from_a_fast_row() {
         glue: "local b = ... function b.G.nested() return b.C.nested(b.cx) end",
     })
     .expect("binds");
-    let host: Rc<dyn Any> = Rc::new(vm.clone());
+    let host: Rc<dyn Host> = Rc::new(vm.clone());
     let id = chunk(&vm, "return nested()");
     assert_eq!(vm.run_now(id, LuaPhase::LOG, Some(host), |_| 0, |s| s.number(1)).expect("runs"), Some(0.0));
 }
@@ -208,7 +251,7 @@ fn a_nested_handler_gives_the_host_back() {
         let vm = &outer.0;
         let request: Rc<Request> = Rc::default();
         let id = vm.load_text(b"say('from inside')", "=inner").map_err(|e| e.to_string())?;
-        let started = Job::start(vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
+        let started = Job::start(vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Host>);
         let Started::Done(Completion::Returned) = started else {
             return Err("inner did not end".into());
         };
@@ -223,7 +266,7 @@ fn a_nested_handler_gives_the_host_back() {
         glue: "local b = ... b.G.inner = b.R.inner",
     })
     .expect("binds");
-    let host: Rc<dyn Any> = Rc::new((vm.clone(), Request::default()));
+    let host: Rc<dyn Host> = Rc::new((vm.clone(), Request::default()));
     let id = chunk(&vm, "nap(1) local a, b = inner() assert(a == 'from inside\\n' and b)");
     assert!(matches!(drive(Job::start(&vm, id, LuaPhase::CONTENT, host)), Completion::Returned));
 }
@@ -245,7 +288,7 @@ fn kept_values_live_as_long_as_their_handle() {
     .expect("binds");
     let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
     let run = |code: &str| {
-        let host = Rc::clone(&holder) as Rc<dyn Any>;
+        let host = Rc::clone(&holder) as Rc<dyn Host>;
         vm.run_now(chunk(&vm, code), LuaPhase::LOG, Some(host), |_| 0, |s| s.truthy(1)).expect("runs")
     };
     run("weak[1] = {} hold(weak[1])");
@@ -269,10 +312,10 @@ fn a_job_may_be_dropped_inside_a_fast_row() {
     .expect("binds");
     let request = Rc::new(Request::default());
     let id = chunk(&vm, "ngx.thread.spawn(function() nap(9) end) nap(9)");
-    let Started::Waiting(job) = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
+    let Started::Waiting(job) = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Host>) else {
         panic!("it did not wait");
     };
-    let holder: Rc<dyn Any> = Rc::new(RefCell::new(Some(job)));
+    let holder: Rc<dyn Host> = Rc::new(RefCell::new(Some(job)));
     let got = vm.run_now(chunk(&vm, "return let_go()"), LuaPhase::LOG, Some(holder), |_| 0, |s| s.number(1));
     assert_eq!(got.expect("runs"), Some(1.0));
     assert_eq!(says(&vm, "say('on')"), "on\n");

@@ -173,7 +173,7 @@ fn dropping_a_job_drops_what_it_waits_for() {
     let (vm, _) = machine();
     let request = Rc::new(Request::default());
     let id = chunk(&vm, "ngx.thread.spawn(function() nap(9) end) nap(9) say('never')");
-    let Started::Waiting(job) = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>) else {
+    let Started::Waiting(job) = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Host>) else {
         panic!("it did not wait");
     };
     assert_eq!(request.drops.get(), 0);
@@ -188,7 +188,7 @@ fn killing_a_thread_drops_its_operation() {
     let (vm, _) = machine();
     let request = Rc::new(Request::default());
     let id = chunk(&vm, "local t = ngx.thread.spawn(function() nap(9) end) say(ngx.thread.kill(t)) nap(3)");
-    let started = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
+    let started = Job::start(&vm, id, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Host>);
     assert_eq!(request.drops.get(), 1);
     assert!(matches!(drive(started), Completion::Returned));
     assert_eq!(*request.said.borrow(), "1\n");
@@ -237,7 +237,7 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
     })
     .expect("binds");
     let holder: Rc<RefCell<Option<Ref>>> = Rc::default();
-    let host = Rc::clone(&holder) as Rc<dyn Any>;
+    let host = Rc::clone(&holder) as Rc<dyn Host>;
     let code = "later(function(premature, n) mine = n nap(1) say(premature, mine) end)";
     assert!(matches!(drive(Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, host)), Completion::Returned));
     let callback = holder.take().expect("kept");
@@ -247,7 +247,7 @@ fn a_kept_function_runs_later_with_the_globals_of_its_handler() {
         s.push_number(5.0);
         2
     };
-    let started = Job::call(&vm, &callback, push, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Any>);
+    let started = Job::call(&vm, &callback, push, LuaPhase::CONTENT, Rc::clone(&request) as Rc<dyn Host>);
     assert_eq!(says(&vm, "say(mine)"), "nil\n");
     assert!(matches!(drive(started), Completion::Returned));
     assert_eq!(*request.said.borrow(), "false5\n");
@@ -263,7 +263,7 @@ fn a_thread_in_reserve_runs_only_when_it_is_roused() {
     assert_eq!(says(&vm, code), format!("{quiet}end\n"));
     for times in [1, 2] {
         let request = Rc::new(Request::default());
-        let host = Rc::clone(&request) as Rc<dyn Any>;
+        let host = Rc::clone(&request) as Rc<dyn Host>;
         let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, host) else { panic!("it waits") };
         for time in 0..times {
             assert_eq!(job.rouse(), time == 0);

@@ -2,7 +2,6 @@
 
 use super::{chunk, drive};
 use crate::*;
-use std::any::Any;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,6 +15,8 @@ struct Waits {
     looks: RefCell<Vec<usize>>,
     said: RefCell<Vec<usize>>,
 }
+
+impl Host for Waits {}
 
 fn machine() -> Vm {
     let vm = Vm::new(&Options::default()).expect("a VM");
@@ -63,7 +64,7 @@ fn a_wake_looks_at_its_thread_alone_and_wakes_keep_their_order() {
     let vm = machine();
     let code = "for i = 1, 1000 do ngx.thread.spawn(function() hang(i) note(i) end) end hang(0) note(0)";
     let waits = Rc::new(Waits::default());
-    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, Rc::clone(&waits) as Rc<dyn Any>) else {
+    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, Rc::clone(&waits) as Rc<dyn Host>) else {
         panic!("it waits")
     };
     let mut context = Context::from_waker(Waker::noop());
@@ -86,7 +87,7 @@ fn a_thread_that_is_alone_wakes_the_task() {
     // Alone, then beside another, then alone again.
     let code = "hang(0) ngx.thread.spawn(function() hang(1) note(1) end) hang(2) note(2) hang(3) note(3)";
     let waits = Rc::new(Waits::default());
-    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, Rc::clone(&waits) as Rc<dyn Any>) else {
+    let Started::Waiting(mut job) = Job::start(&vm, chunk(&vm, code), LuaPhase::CONTENT, Rc::clone(&waits) as Rc<dyn Host>) else {
         panic!("it waits")
     };
     let mut context = Context::from_waker(Waker::noop());

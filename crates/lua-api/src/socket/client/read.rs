@@ -1,16 +1,17 @@
 //! `receive`, `receiveany` and the iterators of `receiveuntil` on the client's connection.
 
+use crate::host::request;
 use crate::options::Options;
-use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
 use crate::socket::client::state::{Client, Fill};
-use crate::socket::receive::wanted;
-use crate::socket::report::Reporter;
-use crate::socket::scan::Want;
-use crate::socket::state::{Work, error_text};
 use crate::state::State;
 use base::log::Level;
 use http::{Request, log_request};
 use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
+use lua_lib::socket::receive::wanted;
+use lua_lib::socket::report::Reporter;
+use lua_lib::socket::scan::Want;
+use lua_lib::socket::state::{Work, error_text};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -24,12 +25,12 @@ pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> 
     let call = call::begin(cx, stack, "receive")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket calling receive() method"));
-    let client = match open(&call, stack, &reporter)? {
+    let client = match open(cx, &call, stack, &reporter)? {
         Ok(client) => client,
         Err(text) => return Ok(fail(stack, text)),
     };
     match wanted(stack)? {
-        Some(want) => run(&call, stack, client, want, reporter, false),
+        Some(want) => run(cx, &call, stack, client, want, reporter, false),
         None => {
             stack.push_bytes(b"");
             Ok(Later::Now(1))
@@ -45,14 +46,14 @@ pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "receiveany")?;
     let reporter = call.reporter(cx);
-    let client = match open(&call, stack, &reporter)? {
+    let client = match open(cx, &call, stack, &reporter)? {
         Ok(client) => client,
         Err(text) => return Ok(fail(stack, text)),
     };
     let most = stack.number(2).filter(|most| *most >= 1.0);
     let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
     reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
-    run(&call, stack, client, Want::Any(most as usize), reporter, false)
+    run(cx, &call, stack, client, Want::Any(most as usize), reporter, false)
 }
 
 /// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
@@ -64,17 +65,17 @@ pub fn receive_until(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, R
     let call = call::begin(cx, stack, "receiveuntil")?;
     let reporter = call.reporter(cx);
     let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
-    let client = match open(&call, stack, &reporter)? {
+    let client = match open(cx, &call, stack, &reporter)? {
         Ok(client) => client,
         Err(text) => return Ok(fail(stack, text)),
     };
     let want = Want::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
-    run(&call, stack, client, want, reporter, true)
+    run(cx, &call, stack, client, want, reporter, true)
 }
 
 /// The socket, if it can be read; the inner error is for Lua.
-fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter) -> Result<Result<Rc<Client>, &'static str>, Raise> {
-    let found = Client::find(call, stack)?;
+fn open(cx: &CallContext, call: &Call, stack: &mut Stack<'_>, reporter: &Reporter) -> Result<Result<Rc<Client>, &'static str>, Raise> {
+    let found = Client::find(cx, call, stack)?;
     let eof = found.as_ref().is_some_and(|client| client.socket.inner.borrow().eof);
     let Some(client) = found.filter(|client| !client.socket.inner.borrow().read_closed) else {
         let eof = u8::from(eof);
@@ -166,13 +167,21 @@ impl Receiving {
     }
 }
 
-fn run(call: &Call, stack: &mut Stack<'_>, client: Rc<Client>, want: Want, reporter: Reporter, until: bool) -> Result<Later, Raise> {
+fn run(
+    cx: &CallContext,
+    call: &Call,
+    stack: &mut Stack<'_>,
+    client: Rc<Client>,
+    want: Want,
+    reporter: Reporter,
+    until: bool,
+) -> Result<Later, Raise> {
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
-    let request = call.host.request.clone().ok_or("no request found")?;
+    let (host, request) = request(cx)?;
     let checks = request.conf::<Options>().check_client_abort == Some(true);
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
-    let mut receiving = Receiving { client, request, state: call.host.state.clone(), want, seen: 0, room, checks };
+    let mut receiving = Receiving { client, request, state: host.state.clone(), want, seen: 0, room, checks };
     // What has arrived answers at once; a waker is given when the thread really waits.
     match receiving.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(End::Found(data, complete)) => {

@@ -1,11 +1,12 @@
 //! The client's side of a request as a socket.
 
-use crate::socket::call::{Call, ID, item};
-use crate::socket::state::Socket;
+use crate::host::Host;
 use http::Request;
 use http::connection::{BodyError, BodyRead};
 use http::tunnel::Tunnel;
-use lua::{Raise, Stack};
+use lua::{CallContext, Raise, Stack};
+use lua_lib::socket::call::{Call, ID, item};
+use lua_lib::socket::state::Socket;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -66,9 +67,10 @@ impl Client {
     ///
     /// # Errors
     /// `bad request`: it belongs to another request.
-    pub fn find(call: &Call, stack: &mut Stack<'_>) -> Result<Option<Rc<Client>>, Raise> {
+    pub fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Rc<Client>>, Raise> {
         let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
-        let clients = call.host.request.as_ref().and_then(|request| request.find_context::<Clients>());
+        let request = cx.host::<Host>().and_then(|host| host.request.clone());
+        let clients = request.and_then(|request| request.find_context::<Clients>());
         match clients.and_then(|clients| clients.find(id)) {
             None if call.hub.find(id).is_some() => Err("bad request".into()),
             own => Ok(own),

@@ -1,7 +1,6 @@
 //! `ngx.req.socket([raw])`: whether the connection can be had, and what that means for the request.
 
 use crate::host::{Host, request};
-use crate::socket::call;
 use crate::socket::client::state::{Client, Clients, Source};
 use crate::state::State;
 use base::log::Level;
@@ -9,6 +8,7 @@ use http::body::{self, BodyState};
 use http::line::Version;
 use http::{Request, log_request};
 use lua::{CallContext, Raise, Stack};
+use lua_lib::socket::call;
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -44,8 +44,8 @@ pub fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 fn enter(host: &Host, request: &Request, source: Source) -> Result<u64, Raise> {
     let hub = host.hub.as_ref().ok_or("no request found")?;
-    let (id, socket) = hub.open(&host.state);
-    host.state.sockets.add(hub, id);
+    let (id, socket) = hub.open(&host.state.resources);
+    host.state.resources.sockets.add(hub, id);
     request.context::<Clients>().add(Client { id, socket, source });
     Ok(id)
 }
@@ -111,7 +111,7 @@ pub fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rais
     }
     let call = call::begin(cx, stack, "getfd")?;
     let mut number = None;
-    if let (Some(_), Some(request)) = (Client::find(&call, stack)?, &call.host.request) {
+    if let (Some(_), Some(request)) = (Client::find(cx, &call, stack)?, cx.host::<Host>().and_then(|host| host.request.clone())) {
         request.wire.with_descriptor(&mut |fd| number = Some(fd.as_raw_fd()));
     }
     match number {

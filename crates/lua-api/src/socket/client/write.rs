@@ -1,13 +1,14 @@
 //! `send` of a raw socket.
 
-use crate::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
+use crate::host::Host;
 use crate::socket::client::state::{Client, Source};
-use crate::socket::pieces;
-use crate::socket::report::Reporter;
-use crate::socket::state::{Work, error_text};
 use base::log::Level;
 use http::{Request, log_request};
 use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua_lib::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
+use lua_lib::socket::pieces;
+use lua_lib::socket::report::Reporter;
+use lua_lib::socket::state::{Work, error_text};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -20,8 +21,8 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
-    let client = Client::find(&call, stack)?.filter(|client| !client.socket.inner.borrow().write_closed);
-    let (Some(client), Some(request)) = (client, call.host.request.clone()) else {
+    let client = Client::find(cx, &call, stack)?.filter(|client| !client.socket.inner.borrow().write_closed);
+    let (Some(client), Some(request)) = (client, cx.host::<Host>().and_then(|host| host.request.clone())) else {
         reporter.error("attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
         return Ok(fail(stack, "closed"));
     };

@@ -1,0 +1,148 @@
+//! The ends of sleeps and timers. Those that end in the same millisecond end in the order in which they were begun.
+
+use session::Worker;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// When it ends, in milliseconds of the list's own clock, and its number.
+type Key = (u64, u64);
+
+/// The sleeps and timers of one worker.
+pub struct Alarms {
+    begun: Instant,
+    waiting: RefCell<BTreeMap<Key, Waker>>,
+    numbers: Cell<u64>,
+    /// An earlier one came than the task sleeps for.
+    earlier: Notify,
+    tended: Cell<bool>,
+}
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Alarms {
+            begun: Instant::now(),
+            waiting: RefCell::default(),
+            numbers: Cell::new(0),
+            earlier: Notify::new(),
+            tended: Cell::new(false),
+        }
+    }
+}
+
+impl Alarms {
+    /// An alarm so long from now, on the worker's list.
+    pub fn after(worker: &Worker, delay: Duration) -> Alarm {
+        let list = worker.state::<Alarms>();
+        if !list.tended.replace(true) {
+            worker.spawn(Box::pin(list.clone().tend()));
+        }
+        list.alarm(delay)
+    }
+
+    fn alarm(self: Rc<Self>, delay: Duration) -> Alarm {
+        let due = self.begun.elapsed().saturating_add(delay).as_micros().div_ceil(1000);
+        let number = self.numbers.replace(self.numbers.get() + 1);
+        Alarm { key: (u64::try_from(due).unwrap_or(u64::MAX), number), entered: false, list: self }
+    }
+
+    fn time_of(&self, key: Key) -> Option<Instant> {
+        self.begun.checked_add(Duration::from_millis(key.0))
+    }
+
+    fn first(&self) -> Option<Key> {
+        self.waiting.borrow().first_key_value().map(|(key, _)| *key)
+    }
+
+    /// Wakes them; never ends.
+    async fn tend(self: Rc<Self>) {
+        loop {
+            match self.first().and_then(|key| self.time_of(key)) {
+                None => self.earlier.notified().await,
+                Some(time) => {
+                    // Either is a reason to look.
+                    let _ = tokio::time::timeout_at(time, self.earlier.notified()).await;
+                }
+            }
+            let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            while self.first().is_some_and(|key| key.0 <= now) {
+                let due = self.waiting.borrow_mut().pop_first();
+                if let Some((_, waker)) = due {
+                    waker.wake();
+                }
+            }
+        }
+    }
+}
+
+/// One sleep or timer: ready when its time has come.
+pub struct Alarm {
+    list: Rc<Alarms>,
+    key: Key,
+    entered: bool,
+}
+
+impl Future for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = self.list.waiting.borrow_mut();
+        if self.entered {
+            let Some(waker) = waiting.get_mut(&self.key) else { return Poll::Ready(()) };
+            waker.clone_from(context.waker());
+            return Poll::Pending;
+        }
+        let first = waiting.first_key_value().is_none_or(|(key, _)| self.key < *key);
+        waiting.insert(self.key, context.waker().clone());
+        drop(waiting);
+        if first {
+            self.list.earlier.notify_one();
+        }
+        self.entered = true;
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if self.entered {
+            self.list.waiting.borrow_mut().remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_ends_together_ends_in_order() {
+        let (list, ended) = (Rc::new(Alarms::default()), Rc::new(RefCell::new(Vec::new())));
+        let local = tokio::task::LocalSet::new();
+        local.spawn_local(list.clone().tend());
+        let names = ["a", "b", "c", "late", "early"];
+        let delays = [20, 20, 20, 30, 10];
+        for (name, delay) in names.into_iter().zip(delays) {
+            let (alarm, ended) = (list.clone().alarm(Duration::from_millis(delay)), ended.clone());
+            local.spawn_local(async move {
+                let from = Instant::now();
+                alarm.await;
+                assert!(from.elapsed() >= Duration::from_millis(delay));
+                ended.borrow_mut().push(name);
+            });
+        }
+        // One that is given up leaves nothing behind.
+        let mut given_up = list.clone().alarm(Duration::from_millis(5));
+        assert!(Pin::new(&mut given_up).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(given_up);
+        local.run_until(list.clone().alarm(Duration::from_millis(50))).await;
+        assert_eq!(*ended.borrow(), ["early", "a", "b", "c", "late"]);
+        assert!(list.waiting.borrow().is_empty());
+    }
+}

@@ -1,0 +1,10 @@
+local b = ...
+local C, cx, text, type = b.C, b.cx, b.text, type
+local os, getenv = b.G.os, b.G.os.getenv
+
+function os.getenv(name)
+    if type(name) == "string" and C.configured_variable(cx, name, #name) then
+        return text()
+    end
+    return getenv(name)
+end

@@ -1,0 +1,24 @@
+//! `os.getenv` in `init_by_lua*`, which runs before workers get the environment that `env` makes.
+
+use crate::host::host;
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Row};
+
+/// The part's row and glue.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        name: "os.getenv",
+        rows: vec![Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("configured_variable", configured)],
+        glue: include_str!("environment.lua"),
+    }
+}
+
+/// Whether `env NAME=VALUE` gives a value, which is in the output buffer then.
+fn configured(cx: &CallContext, name: &[u8]) -> bool {
+    if cx.phase() != Some(LuaPhase::INIT) {
+        return false;
+    }
+    let Some(host) = host(cx) else { return false };
+    let surroundings = host.runtime().surroundings.borrow();
+    surroundings.env.iter().find(|(known, _)| known == name).inspect(|(_, value)| cx.put(value)).is_some()
+}

@@ -1,0 +1,72 @@
+local b = ...
+local C, cx, ngx, G = b.C, b.cx, b.ngx, b.G
+local error, select, tostring, tonumber, type = error, select, tostring, tonumber, type
+local getinfo, getmetatable, concat = debug.getinfo, getmetatable, table.concat
+local match, format = string.match, string.format
+
+local function on(level)
+    return C.log_on(cx, level)
+end
+
+local function write(level, line)
+    C.log_write(cx, level, line, #line)
+end
+
+local function show(v, i, name)
+    local t = type(v)
+    if t == "string" then
+        return v
+    elseif t == "number" or t == "nil" or t == "boolean" then
+        return tostring(v)
+    elseif t == "table" then
+        local meta = getmetatable(v)
+        if type(meta) ~= "table" or not meta.__tostring then
+            error(format("bad argument #%d to '%s' (expected table to have __tostring metamethod)", i, name), 4)
+        end
+        return tostring(v)
+    elseif t == "userdata" and v == ngx.null then
+        return "null"
+    end
+    error(format("bad argument #%d to '%s' (string, number, boolean, or nil expected, got %s)", i, name, t), 4)
+end
+
+-- Called by the function that the code called, so that the code is two levels up.
+local function line(name, n, ...)
+    local info = getinfo(3, "Snl")
+    local parts = { "[lua] " }
+    if info then
+        parts[2] = match(info.short_src, "[^/\\]*$")
+        parts[3] = format(":%d: ", info.currentline > 0 and info.currentline or info.linedefined)
+        if info.namewhat ~= "" and info.what == "Lua" then
+            parts[4] = (info.name or "?") .. "(): "
+        end
+    end
+    local k = #parts
+    for i = 1, n do
+        parts[k + i] = show((select(i, ...)), i, name)
+    end
+    return concat(parts, "", 1, k + n)
+end
+
+function ngx.log(level, ...)
+    local n = tonumber(level)
+    if not n then
+        error("bad argument #1 to 'log' (number expected, got " .. (level == nil and "no value" or type(level)) .. ")", 2)
+    end
+    local rc = on(n)
+    if rc == K.SILENT then
+        return
+    end
+    if rc < 0 then
+        error("bad argument #1 to 'log' (bad log level: " .. n .. ")", 2)
+    end
+    local s = line("log", select("#", ...), ...)
+    write(n, s)
+end
+
+function G.print(...)
+    if on(K.NOTICE) == K.WRITTEN then
+        local s = line("print", select("#", ...), ...)
+        write(K.NOTICE, s)
+    end
+end

@@ -1,0 +1,210 @@
+//! `ngx.semaphore`: light threads of all requests of a worker wait for each other
+//! (`ngx_http_lua_semaphore.c`, `ngx/semaphore.lua`).
+
+use crate::ANYWHERE;
+use crate::alarms::Alarms;
+use crate::host::{expect_worker, host};
+use foldhash::HashMap;
+use lua::{CallContext, Group, Later, PhaseSet, Raise, Reply, Row, Stack, Value};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The part's rows and glue.
+#[must_use]
+pub fn group() -> Group {
+    Group {
+        name: "ngx.semaphore",
+        rows: vec![
+            Row::fast::<ANYWHERE, _, _>("semaphore_new", new),
+            Row::fast::<ANYWHERE, _, _>("semaphore_post", post),
+            Row::fast::<ANYWHERE, _, _>("semaphore_count", count),
+            Row::fast::<ANYWHERE, _, _>("semaphore_free", free),
+            Row::suspends("semaphore_wait", PhaseSet::EVERYWHERE, wait),
+        ],
+        glue: include_str!("semaphore.lua"),
+    }
+}
+
+/// The semaphores of a process, by the numbers that their Lua objects hold.
+#[derive(Default)]
+pub struct Semaphores {
+    all: RefCell<HashMap<u64, Rc<Semaphore>>>,
+    next: Cell<u64>,
+}
+
+/// One semaphore.
+#[derive(Default)]
+struct Semaphore {
+    /// What may be taken.
+    resources: Cell<i64>,
+    /// Who waits, longest first.
+    queue: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+/// One waiting thread.
+#[derive(Default)]
+struct Waiter {
+    granted: Cell<bool>,
+    bell: Notify,
+}
+
+impl Semaphores {
+    fn add(&self, semaphore: Semaphore) -> u64 {
+        let id = self.next.get() + 1;
+        self.next.set(id);
+        self.all.borrow_mut().insert(id, Rc::new(semaphore));
+        id
+    }
+
+    fn find(&self, id: f64) -> Option<Rc<Semaphore>> {
+        self.all.borrow().get(&(id as u64)).cloned()
+    }
+}
+
+impl Semaphore {
+    /// Takes one resource, unless none is left or others wait for it already.
+    fn take(&self) -> bool {
+        let free = self.resources.get() > 0 && self.queue.borrow().is_empty();
+        if free {
+            self.resources.set(self.resources.get() - 1);
+        }
+        free
+    }
+
+    fn post(&self, n: i64) {
+        self.resources.set(self.resources.get().saturating_add(n));
+        while self.resources.get() > 0 {
+            let Some(next) = self.queue.borrow_mut().pop_front() else { return };
+            self.resources.set(self.resources.get() - 1);
+            next.granted.set(true);
+            next.bell.notify_one();
+        }
+    }
+
+    /// Resources less those who wait for one.
+    fn count(&self) -> i64 {
+        self.resources.get().saturating_sub(i64::try_from(self.queue.borrow().len()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A place in the queue. What its thread was given and did not take goes to the next.
+struct Place {
+    semaphore: Rc<Semaphore>,
+    waiter: Rc<Waiter>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.waiter.granted.get() {
+            self.semaphore.post(1);
+        } else {
+            self.semaphore.queue.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.waiter));
+        }
+    }
+}
+
+fn with<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Semaphores) -> R) -> R {
+    host(cx).map_or(failed, |host| f(&host.runtime().state::<Semaphores>()))
+}
+
+fn new(cx: &CallContext, n: f64) -> f64 {
+    let semaphore = Semaphore { resources: Cell::new(n as i64), ..Semaphore::default() };
+    with(cx, 0.0, |all| all.add(semaphore) as f64)
+}
+
+fn post(cx: &CallContext, id: f64, n: f64) {
+    if let Some(semaphore) = with(cx, None, |all| all.find(id)) {
+        semaphore.post(n as i64);
+    }
+}
+
+fn count(cx: &CallContext, id: f64) -> f64 {
+    with(cx, None, |all| all.find(id)).map_or(0.0, |semaphore| semaphore.count() as f64)
+}
+
+fn free(cx: &CallContext, id: f64) {
+    let gone = with(cx, None, |all| all.all.borrow_mut().remove(&(id as u64)));
+    drop(gone);
+}
+
+/// `semaphore_wait(id, milliseconds)`
+fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    if !cx.can_suspend() {
+        stack.push_nil();
+        stack.push_bytes(cx.refusal().message());
+        return Ok(Later::Now(2));
+    }
+    let (id, delay) = (stack.check_number(1, "wait")?, stack.check_number(2, "wait")?);
+    let semaphore = with(cx, None, |all| all.find(id)).ok_or("not a semaphore instance")?;
+    if semaphore.take() {
+        stack.push_bool(true);
+        return Ok(Later::Now(1));
+    }
+    let delay = delay as u64;
+    if delay == 0 {
+        stack.push_nil();
+        stack.push_bytes(b"timeout");
+        return Ok(Later::Now(2));
+    }
+    let alarm = Alarms::after(&*expect_worker(cx)?, Duration::from_millis(delay));
+    let waiter = Rc::new(Waiter::default());
+    semaphore.queue.borrow_mut().push_back(waiter.clone());
+    let place = Place { semaphore, waiter };
+    Ok(Later::wait(async move {
+        tokio::select! {
+            biased;
+            () = place.waiter.bell.notified() => {}
+            () = alarm => {}
+        }
+        if place.waiter.granted.replace(false) {
+            return Ok(Reply::One(Value::Bool(true)));
+        }
+        Ok(Reply::Two(Value::Bool(false), "timeout".into()))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn resources_go_to_who_waits_longest() {
+        let semaphore = Semaphore { resources: Cell::new(1), ..Semaphore::default() };
+        assert!(semaphore.take() && !semaphore.take());
+        let waiters: Vec<Rc<Waiter>> = (0..2).map(|_| Rc::new(Waiter::default())).collect();
+        semaphore.queue.borrow_mut().extend(waiters.iter().cloned());
+        assert_eq!(semaphore.count(), -2);
+        semaphore.post(1);
+        assert_eq!(waiters.iter().map(|w| w.granted.get()).collect::<Vec<_>>(), [true, false]);
+        semaphore.post(2);
+        assert_eq!((semaphore.count(), waiters[1].granted.get()), (1, true));
+    }
+
+    #[test]
+    fn what_a_dead_thread_was_given_goes_to_the_next() {
+        let semaphore = Rc::new(Semaphore::default());
+        let places: Vec<Place> = (0..2)
+            .map(|_| {
+                let waiter = Rc::new(Waiter::default());
+                semaphore.queue.borrow_mut().push_back(waiter.clone());
+                Place { semaphore: semaphore.clone(), waiter }
+            })
+            .collect();
+        semaphore.post(1);
+        let [first, second] = <[Place; 2]>::try_from(places).ok().expect("two places");
+        drop(first);
+        assert!(second.waiter.granted.get());
+        drop(second);
+        assert_eq!(semaphore.count(), 1);
+    }
+
+    #[test]
+    fn arguments() {
+        assert_eq!(evaluate("select(2, pcall(require 'ngx.semaphore'.new, -1))"), "no negative number");
+        assert_eq!(evaluate("select(2, pcall(require 'ngx.semaphore'.post, {}))"), "not a semaphore instance");
+    }
+}

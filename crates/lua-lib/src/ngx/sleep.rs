@@ -1,0 +1,73 @@
+//! `ngx.sleep` (`ngx_http_lua_sleep.c`).
+
+use crate::alarms::Alarms;
+use crate::host::{Host, expect_worker, host, with_host};
+use base::log::Level;
+use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, YIELDABLE};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// `ngx.sleep`.
+pub fn group() -> Group {
+    Group { name: "ngx.sleep", rows: vec![Row::suspends("sleep", YIELDABLE, sleep)], glue: "local b = ... b.ngx.sleep = b.R.sleep" }
+}
+
+/// Tells the debug log of a request how its sleep went.
+struct Told {
+    host: Rc<dyn Host>,
+    text: &'static [u8],
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if !self.text.is_empty() {
+            self.host.log(Level::Debug, self.text, "");
+        }
+    }
+}
+
+impl Told {
+    /// Only for a request whose log shows debug lines.
+    fn begin(cx: &CallContext, delay: u64) -> Option<Told> {
+        let wanted = with_host(cx, |host| host.is_some_and(|host| host.log_enabled(Level::Debug) && host.title().is_some()));
+        let host = if wanted { host(cx)? } else { return None };
+        host.log(Level::Debug, format!("lua ready to sleep for {delay} ms").as_bytes(), "");
+        let text = if delay == 0 {
+            b"lua clean up the posted event for pending ngx.sleep".as_slice()
+        } else {
+            b"lua clean up the timer for pending ngx.sleep"
+        };
+        Some(Told { host, text })
+    }
+
+    fn end(mut self) {
+        let text = [b"lua sleep timer expired: \"".as_slice(), &self.host.title().unwrap_or_default(), b"\""].concat();
+        self.host.log(Level::Debug, &text, "");
+        self.text = b"";
+    }
+}
+
+fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let count = stack.top();
+    if count != 1 {
+        return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 1")));
+    }
+    let seconds = stack.check_number(1, "sleep")?;
+    let milliseconds = (seconds * 1000.0) as i64;
+    let Ok(delay) = u64::try_from(milliseconds) else {
+        return Err(Raise::new(format!("invalid sleep duration \"{milliseconds}\"")));
+    };
+    let told = Told::begin(cx, delay);
+    let worker = expect_worker(cx)?;
+    let alarm = (delay > 0).then(|| Alarms::after(&worker, Duration::from_millis(delay)));
+    Ok(Later::wait(async move {
+        match alarm {
+            Some(alarm) => alarm.await,
+            None => tokio::task::yield_now().await,
+        }
+        if let Some(told) = told {
+            told.end();
+        }
+        Ok(Reply::Empty)
+    }))
+}

@@ -1,0 +1,58 @@
+//! Values as the text that `ngx.print` shows.
+
+use crate::number;
+use lua::{Raise, Stack, Type};
+
+/// Appends a value as `ngx.print` shows it; tables are lists of such values.
+///
+/// # Errors
+/// `bad argument #N to 'F' (…)` for what cannot be shown.
+pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+    match stack.kind(index) {
+        Type::Number => number::push(out, stack.number(index).unwrap_or_default()),
+        Type::String => out.extend_from_slice(stack.bytes(index).unwrap_or_default()),
+        Type::Nil | Type::None => out.extend_from_slice(b"nil"),
+        Type::Boolean => out.extend_from_slice(if stack.truthy(index) { b"true" } else { b"false" }),
+        Type::LightUserdata => {
+            if stack.light(index) == Some(0) {
+                out.extend_from_slice(b"null");
+            }
+        }
+        Type::Table => push_list(stack, index, argument, function, out)?,
+        other => {
+            let inside = if index == argument { "" } else { "bad data type " };
+            let what = if inside.is_empty() {
+                format!("string, number, boolean, nil, ngx.null, or array table expected, but got {}", other.name())
+            } else {
+                format!("{inside}{} found", other.name())
+            };
+            return Err(Raise::argument(argument, function, &what));
+        }
+    }
+    Ok(())
+}
+
+fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+    let mut length = 0usize;
+    stack.each(index, |stack, key, _| {
+        let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };
+        match number {
+            Some(n) if n >= 1.0 && n.floor() == n => {
+                length = length.max(n as usize);
+                Ok(())
+            }
+            _ => Err(Raise::argument(argument, function, "non-array table found")),
+        }
+    })?;
+    let top = stack.top();
+    if !stack.reserve(8) {
+        return Err("stack overflow".into());
+    }
+    for item in 1..=length {
+        stack.get_item(index, item);
+        let result = push_value(stack, top + 1, argument, function, out);
+        stack.truncate(top);
+        result?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What every function of a socket looks up first.
+
+use crate::host::{Host, expect_host};
+use crate::socket::hub::Hub;
+use crate::socket::report::Reporter;
+use crate::socket::settings::SocketOptions;
+use crate::socket::state::{Socket, Work};
+use base::log::ErrorLog;
+use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Items of a socket's table: its number, its pool's key, timeouts in milliseconds, the local address.
+pub const ID: usize = 1;
+/// The pool's key.
+pub const KEY: usize = 2;
+/// Timeout of connect.
+pub const CONNECT_TIMEOUT: usize = 3;
+/// Timeout of send.
+pub const SEND_TIMEOUT: usize = 4;
+/// Timeout of receive.
+pub const READ_TIMEOUT: usize = 5;
+/// Address to connect from.
+pub const BIND: usize = 6;
+
+/// A running call of a method.
+pub struct Call {
+    /// The handler's host.
+    pub host: Rc<dyn Host>,
+    /// The worker's sockets.
+    pub hub: Rc<Hub>,
+    /// Settings of the location.
+    pub options: Rc<SocketOptions>,
+}
+
+/// The call, whose first argument is the socket's table.
+///
+/// # Errors
+/// There is no worker, or the argument is no table.
+pub fn begin(cx: &CallContext, stack: &Stack<'_>, function: &str) -> Result<Call, Raise> {
+    let host = expect_host(cx)?;
+    let hub = host.hub().cloned().ok_or("no request found")?;
+    if stack.kind(1) != Type::Table {
+        return Err(stack.mismatch(1, function, "table"));
+    }
+    let options = host.socket_options();
+    Ok(Call { host, hub, options })
+}
+
+impl Call {
+    /// The socket's number and the socket, if it was ever connected and its request lives.
+    pub fn socket(&self, stack: &mut Stack<'_>) -> Option<(u64, Rc<Socket>)> {
+        let id = item(stack, ID)? as u64;
+        Some((id, self.hub.find(id)?))
+    }
+
+    /// Keeps a new socket for as long as the client's request lives: one of a subrequest is no other request's when
+    /// that has ended.
+    pub fn keep(&self, id: u64) {
+        self.host.lasting_resources().sockets.add(&self.hub, id);
+    }
+
+    /// The worker's own log, for what outlives the request.
+    pub fn log(&self) -> Option<&ErrorLog> {
+        self.host.worker().map(|worker| &worker.log)
+    }
+
+    /// Where errors are logged.
+    pub fn reporter(&self, cx: &CallContext) -> Reporter {
+        Reporter::new(cx, &self.host, &self.options)
+    }
+
+    /// A timeout: the socket's own, else the location's, else a minute.
+    pub fn timeout(&self, stack: &mut Stack<'_>, own: usize, configured: Option<u64>) -> Duration {
+        let milliseconds = match item(stack, own) {
+            Some(own) if own > 0.0 => own as u64,
+            _ => configured.unwrap_or(60_000),
+        };
+        Duration::from_millis(milliseconds)
+    }
+
+    /// Checks that the socket belongs to this request and that none of `works` is under way.
+    ///
+    /// # Errors
+    /// `bad request`. The inner error is for Lua.
+    pub fn check(&self, socket: &Socket, works: &[Work]) -> Result<Result<(), &'static str>, Raise> {
+        if !socket.belongs_to(self.host.resources()) {
+            return Err("bad request".into());
+        }
+        Ok(socket.busy(works).map_or(Ok(()), Err))
+    }
+}
+
+/// A number in the socket's table.
+pub fn item(stack: &mut Stack<'_>, index: usize) -> Option<f64> {
+    let top = stack.top();
+    stack.get_item(1, index);
+    let value = stack.number(top + 1);
+    stack.truncate(top);
+    value
+}
+
+/// Checks the number of arguments.
+///
+/// # Errors
+/// `text`, which ends with the number seen.
+pub fn expect(stack: &Stack<'_>, admitted: std::ops::RangeInclusive<usize>, text: &str) -> Result<(), Raise> {
+    let count = stack.top();
+    if admitted.contains(&count) { Ok(()) } else { Err(Raise::new(format!("{text} {count}"))) }
+}
+
+/// `nil, "text"` at once.
+pub fn fail(stack: &mut Stack<'_>, text: &str) -> Later {
+    stack.push_nil();
+    stack.push_bytes(text.as_bytes());
+    Later::Now(2)
+}
+
+/// One number at once.
+pub fn number(stack: &mut Stack<'_>, value: f64) -> Later {
+    stack.push_number(value);
+    Later::Now(1)
+}
+
+/// The number of results of a function that never waits.
+#[must_use]
+pub fn now(later: Later) -> usize {
+    match later {
+        Later::Now(results) => results,
+        _ => 0,
+    }
+}
+
+/// `nil, text` from a suspended function.
+pub fn failure(text: impl Into<Value>) -> Reply {
+    Reply::Two(Value::Nil, text.into())
+}

@@ -1,0 +1,92 @@
+//! From what a script names as its peer to an address.
+
+use net::address::SocketAddress;
+use resolver::Resolver;
+use resolver::settings::Resolving;
+use std::ffi::OsStr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Where a peer is.
+pub enum Destination {
+    /// At this address.
+    At(SocketAddress),
+    /// Where a resolver says.
+    Named(Name),
+}
+
+/// A name to be looked up.
+pub struct Name {
+    resolver: Rc<Resolver>,
+    limit: Duration,
+    host: String,
+    port: u16,
+}
+
+/// The path of `unix:PATH`.
+#[must_use]
+pub fn unix_path(host: &[u8]) -> Option<PathBuf> {
+    let (scheme, path) = host.split_at_checked(5)?;
+    scheme.eq_ignore_ascii_case(b"unix:").then(|| PathBuf::from(OsStr::from_bytes(path)))
+}
+
+/// An address as text; IPv6 may stand in brackets.
+#[must_use]
+pub fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// A port, unless the number is none.
+#[must_use]
+pub fn port(number: f64) -> Option<u16> {
+    if (0.0..=65535.0).contains(&number) { Some(number as u16) } else { None }
+}
+
+/// Finds out where `host` is, as far as that needs no waiting.
+///
+/// # Errors
+/// OpenResty's text: nothing is named, or there is no resolver to ask.
+pub fn place(host: &str, port: u16, resolving: &Resolving) -> Result<Destination, String> {
+    if let Some(path) = unix_path(host.as_bytes()) {
+        return if path.as_os_str().is_empty() {
+            Err(format!("failed to parse host name \"{host}\": no path in the unix domain socket"))
+        } else {
+            Ok(Destination::At(SocketAddress::Unix(path)))
+        };
+    }
+    if host.is_empty() {
+        return Err("failed to parse host name \"\": no host".into());
+    }
+    if let Some(ip) = literal(host) {
+        return Ok(Destination::At(SocketAddr::new(ip, port).into()));
+    }
+    let Some(resolver) = resolving.usable() else { return Err(format!("no resolver defined to resolve \"{host}\"")) };
+    Ok(match resolver.known(host.as_bytes()).and_then(|known| known.first()) {
+        Some(ip) => Destination::At(SocketAddr::new(ip, port).into()),
+        None => Destination::Named(Name { resolver: resolver.clone(), limit: resolving.limit(), host: host.to_owned(), port }),
+    })
+}
+
+impl Destination {
+    /// The address, asked for if need be.
+    ///
+    /// # Errors
+    /// OpenResty's text: why the name has no address.
+    pub async fn find(self) -> Result<SocketAddress, String> {
+        let name = match self {
+            Destination::At(address) => return Ok(address),
+            Destination::Named(name) => name,
+        };
+        let Name { resolver, limit, host, port } = name;
+        match resolver.resolve(host.as_bytes(), limit).await {
+            Ok(found) => match found.first() {
+                Some(ip) => Ok(SocketAddr::new(ip, port).into()),
+                None => Err(format!("{host} could not be resolved")),
+            },
+            Err(failure) => Err(format!("{host} could not be resolved ({failure})")),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `receive`, `receiveany`, and the iterators of `receiveuntil`.
+
+use crate::host::Host;
+use crate::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
+use crate::socket::report::{Reporter, trouble};
+use crate::socket::scan::Want;
+use crate::socket::state::{Busy, Socket, Work, error_text, make_room};
+use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
+use net::deadline::Limit;
+use net::stream::Stream;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// `sock:receive(pattern or size)`.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
+    let call = call::begin(cx, stack, "receive")?;
+    let reporter = call.reporter(cx);
+    reporter.debug(format_args!("lua tcp socket calling receive() method"));
+    let Some(socket) = open(&call, stack, &reporter)? else { return Ok(fail(stack, "closed")) };
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+        return Ok(fail(stack, text));
+    }
+    let Some(want) = wanted(stack)? else {
+        stack.push_bytes(b"");
+        return Ok(Later::Now(1));
+    };
+    run(&call, stack, socket, want, reporter, false)
+}
+
+/// What the argument of `receive` asks for; `None`: no byte.
+///
+/// # Errors
+/// It is no pattern and no size.
+pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
+    Ok(Some(match (stack.top(), stack.kind(2)) {
+        (1, _) => Want::Line,
+        (_, Type::String | Type::Number) => match (stack.number(2), stack.bytes(2).unwrap_or_default()) {
+            (Some(size), _) if size < 0.0 => return Err(Raise::argument(1, "receive", "bad number argument")),
+            (Some(size), _) if size < 1.0 => return Ok(None),
+            (Some(size), _) => Want::Bytes(size as usize),
+            (None, b"*l") => Want::Line,
+            (None, b"*a") => Want::All,
+            (None, other) => {
+                let text = format!("bad pattern argument: {}", String::from_utf8_lossy(other));
+                return Err(Raise::argument(1, "receive", &text));
+            }
+        },
+        _ => return Err(Raise::argument(1, "receive", "bad argument")),
+    }))
+}
+
+/// `sock:receiveany(most)`.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn receive_any(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    let call = call::begin(cx, stack, "receiveany")?;
+    let reporter = call.reporter(cx);
+    let Some(socket) = open(&call, stack, &reporter)? else { return Ok(fail(stack, "closed")) };
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+        return Ok(fail(stack, text));
+    }
+    let most = stack.number(2).filter(|most| *most >= 1.0);
+    let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
+    reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
+    run(&call, stack, socket, Want::Any(most as usize), reporter, false)
+}
+
+/// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
+/// the pattern was reached; the glue keeps it.
+///
+/// # Errors
+/// A socket of another request. The caller of the iterator is to blame.
+pub fn receive_until(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    iterate(cx, stack).map_err(|raise| raise.at_level(2))
+}
+
+fn iterate(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let call = call::begin(cx, stack, "receiveuntil")?;
+    let reporter = call.reporter(cx);
+    let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
+    let Some(socket) = call.socket(stack).map(|(_, socket)| socket).filter(|s| readable(s)) else {
+        return Ok(fail(stack, "closed"));
+    };
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Reading])? {
+        return Ok(fail(stack, text));
+    }
+    let want = Want::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
+    run(&call, stack, socket, want, reporter, true)
+}
+
+fn readable(socket: &Socket) -> bool {
+    let inner = socket.inner.borrow();
+    (inner.stream.is_some() && !inner.read_closed) || socket.busy(&[Work::Connecting]).is_some()
+}
+
+fn open(call: &Call, stack: &mut Stack<'_>, reporter: &Reporter) -> Result<Option<Rc<Socket>>, Raise> {
+    let found = call.socket(stack).map(|(_, socket)| socket).filter(|s| readable(s));
+    if found.is_none() {
+        reporter.error("attempt to receive data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
+    }
+    Ok(found)
+}
+
+/// One receive under way.
+struct Receiving {
+    socket: Rc<Socket>,
+    want: Want,
+    seen: usize,
+    room: usize,
+}
+
+/// How a receive ended.
+enum End {
+    /// The result was shown; whether a pattern was reached.
+    Found(bool),
+    Closed,
+    Failed(io::Error),
+}
+
+impl Receiving {
+    /// Shows what is wanted to `take`, from what is buffered and then from what `read` brings, until that suffices or has to wait.
+    #[inline]
+    fn advance(
+        &mut self,
+        take: impl FnOnce(&[u8]),
+        mut read: impl FnMut(&mut Stream, &mut Vec<u8>) -> Poll<io::Result<usize>>,
+    ) -> Poll<End> {
+        let mut inner = self.socket.inner.borrow_mut();
+        let inner = &mut *inner;
+        loop {
+            if let Some(found) = self.want.find(inner.unread(), &mut self.seen, inner.eof) {
+                take(&found.data);
+                let (used, complete) = (found.used, found.complete);
+                inner.consume(used);
+                return Poll::Ready(End::Found(complete));
+            }
+            let Some(stream) = inner.stream.as_mut().filter(|_| !inner.eof) else { return Poll::Ready(End::Closed) };
+            make_room(&mut inner.input, &mut inner.at, self.room);
+            match std::task::ready!(read(stream, &mut inner.input)) {
+                Ok(0) => inner.eof = true,
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(End::Failed(error)),
+            }
+        }
+    }
+
+    /// The fast way: what has arrived, without a copy on the way to Lua. A waker is given when the thread really waits.
+    #[inline]
+    fn look(&mut self, take: impl FnOnce(&[u8])) -> Poll<End> {
+        self.advance(take, |stream, input| match stream.try_read(input) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(read),
+        })
+    }
+
+    /// What was received of a result that an error cuts short.
+    fn partial(&mut self, closed: bool) -> Value {
+        let mut inner = self.socket.inner.borrow_mut();
+        let (data, used) = self.want.partial(inner.unread(), closed);
+        inner.consume(used);
+        inner.read_closed |= closed;
+        Value::from(data)
+    }
+
+    /// What a receive answers that found nothing.
+    fn failure(&mut self, error: Option<&io::Error>, reporter: &Reporter) -> Reply {
+        let text = match error {
+            None => "closed".into(),
+            Some(error) => {
+                let label = self.socket.inner.borrow().label.clone();
+                reporter.error(&(trouble("recv()", "SSL_read()", error) + &label));
+                error_text(error)
+            }
+        };
+        Reply::Many(vec![Value::Nil, text, self.partial(true)])
+    }
+
+    fn time_out(&mut self, reporter: &Reporter) -> Reply {
+        let label = self.socket.inner.borrow().label.clone();
+        reporter.error(&format!("lua tcp socket read timed out{label}"));
+        Reply::Many(vec![Value::Nil, "timeout".into(), self.partial(false)])
+    }
+}
+
+fn run(call: &Call, stack: &mut Stack<'_>, socket: Rc<Socket>, want: Want, reporter: Reporter, until: bool) -> Result<Later, Raise> {
+    let timeout: Duration = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
+    reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
+    if let Want::Any(_) = want {
+        reporter.debug(format_args!("lua tcp socket read any"));
+    }
+    let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
+    let mut receiving = Receiving { socket, want, seen: 0, room };
+    let error = match receiving.look(|data| stack.push_bytes(data)) {
+        Poll::Ready(End::Found(complete)) => {
+            if until {
+                stack.push_nil();
+                stack.push_nil();
+                stack.push_bool(complete);
+            }
+            return Ok(Later::Now(if until { 4 } else { 1 }));
+        }
+        Poll::Pending => return Ok(Later::wait(Waiting::new(&*call.host, receiving, timeout, reporter, until))),
+        Poll::Ready(End::Closed) => None,
+        Poll::Ready(End::Failed(error)) => Some(error),
+    };
+    Ok(Later::wait(std::future::ready(Ok(receiving.failure(error.as_ref(), &reporter)))))
+}
+
+/// A receive that waits for bytes.
+struct Waiting {
+    receiving: Receiving,
+    limit: Option<Limit>,
+    reporter: Reporter,
+    until: bool,
+    _busy: Busy,
+}
+
+impl Waiting {
+    fn new(host: &dyn Host, receiving: Receiving, timeout: Duration, reporter: Reporter, until: bool) -> Waiting {
+        let limit = host.hub().map(|hub| {
+            if let (Some(task), Some(worker)) = (hub.deadlines.tend(), host.worker()) {
+                worker.spawn(Box::pin(task));
+            }
+            hub.deadlines.limit(timeout)
+        });
+        let busy = receiving.socket.begin(Work::Reading);
+        Waiting { receiving, limit, reporter, until, _busy: busy }
+    }
+}
+
+/// How [`begin`] went.
+pub enum Begun {
+    /// The result is in the output buffer.
+    Here,
+    /// The thread waits for it.
+    Parked,
+    /// Nothing was done.
+    Not,
+}
+
+/// A receive of a line or of some bytes, for a fast row: of a socket that can be read and is not at its end.
+/// `own` is the socket's own timeout in milliseconds, if there is one.
+pub fn begin(cx: &CallContext, host: &dyn Host, socket: Rc<Socket>, want: Want, own: f64) -> Begun {
+    if !cx.can_suspend() {
+        return Begun::Not;
+    }
+    let options = host.socket_options();
+    let room = usize::try_from(options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
+    let mut receiving = Receiving { socket, want, seen: 0, room };
+    let error = match receiving.look(|data| cx.put(data)) {
+        Poll::Ready(End::Found(_)) => return Begun::Here,
+        Poll::Ready(End::Closed) => return Begun::Not,
+        // An error is reported once.
+        Poll::Ready(End::Failed(error)) => Some(error),
+        Poll::Pending => None,
+    };
+    let Some(reporter) = crate::host::host(cx).map(|host| Reporter::new(cx, &host, &options)) else { return Begun::Not };
+    let parked = match error {
+        Some(error) => cx.park(std::future::ready(Ok(receiving.failure(Some(&error), &reporter)))),
+        None => {
+            let milliseconds = if own > 0.0 { own as u64 } else { options.read_timeout.unwrap_or(60_000) };
+            cx.park(Waiting::new(host, receiving, Duration::from_millis(milliseconds), reporter, false))
+        }
+    };
+    if parked { Begun::Parked } else { Begun::Not }
+}
+
+impl Future for Waiting {
+    type Output = Result<Reply, Raise>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let mut data = Value::Nil;
+        let end = this.receiving.advance(|found| data = found.to_vec().into(), |stream, input| stream.poll_read(cx, input));
+        Poll::Ready(Ok(match end {
+            Poll::Ready(End::Found(complete)) if this.until => Reply::Many(vec![data, Value::Nil, Value::Nil, complete.into()]),
+            Poll::Ready(End::Found(_)) => Reply::One(data),
+            Poll::Ready(End::Closed) => this.receiving.failure(None, &this.reporter),
+            Poll::Ready(End::Failed(error)) => this.receiving.failure(Some(&error), &this.reporter),
+            Poll::Pending => match &mut this.limit {
+                Some(limit) => {
+                    std::task::ready!(limit.poll(cx));
+                    this.receiving.time_out(&this.reporter)
+                }
+                None => return Poll::Pending,
+            },
+        }))
+    }
+}

@@ -1,0 +1,272 @@
+local b = ...
+local R, C, ngx, cx, text, wait, can_wait = b.R, b.C, b.ngx, b.cx, b.text, b.wait, b.can_wait
+local error, select, type, setmetatable, tonumber = error, select, type, setmetatable, tonumber
+local getmetatable, newproxy, floor, rawget = getmetatable, newproxy, math.floor, rawget
+local RAISE, send_list = b.RAISE, b.N.send_list
+local quick_buffered, quick_receive, quick_send = C.quick_buffered, C.quick_receive, C.quick_send
+local quick_allowed, quick_connect, quick_keep = C.quick_allowed, C.quick_connect, C.quick_keep
+
+-- Numbers of sockets whose objects are gone; a finalizer must not call into the machine.
+local dead, gone = {}, 0
+local until_row, collect, check_tcp, connect_row = R["until"], R.collect, R.tcp, R.connect
+
+local methods = {
+    receiveany = R.receiveany, bind = R.bind, close = R.close, getreusedtimes = R.getreusedtimes,
+    getfd = R.getfd, setoption = R.setoption, getoption = R.getoption,
+}
+local meta = { __index = methods }
+
+-- The rows are left by a tail call, so that their errors name the line that called the method.
+local receive_row, send_row, keep_row = R.receive, R.send, R.setkeepalive
+
+-- LuaJIT compiles no function with `...` for itself, so what the methods do with the usual number of arguments is in
+-- functions without.
+local function receive(n, self, what)
+    if type(self) == "table" then
+        local id, count = self[1], 0
+        if type(what) == "number" then
+            count = what
+        elseif n ~= 1 and what ~= "*l" then
+            return receive_row(self, what)
+        end
+        if id and (count >= 1 or count ~= what) then
+            if quick_buffered(cx, id, count) then
+                local data = text()
+                return data
+            end
+            if can_wait() then
+                local state = quick_receive(cx, id, count, self[5] or 0)
+                if state == K.HERE then
+                    local data = text()
+                    return data
+                elseif state == K.PARKED then
+                    return wait()
+                end
+            end
+        end
+    end
+    if n == 1 then
+        return receive_row(self)
+    end
+    return receive_row(self, what)
+end
+
+function methods.receive(...)
+    local n = select("#", ...)
+    if n == 1 or n == 2 then
+        return receive(n, ...)
+    end
+    return receive_row(...)
+end
+
+local function finalize(proxy)
+    local object = getmetatable(proxy).object
+    if object[1] then
+        gone = gone + 1
+        dead[gone] = object[1]
+    end
+end
+
+-- Has a socket's table tell the machine when Lua lets go of it.
+local function watch(self)
+    if gone > 0 then
+        local list = dead
+        dead, gone = {}, 0
+        collect(list)
+    end
+    local proxy = newproxy(true)
+    local hooks = getmetatable(proxy)
+    hooks.__gc, hooks.object = finalize, self
+    self.__proxy = proxy
+    return self
+end
+
+-- A connection of a pool is taken without a watch: such sockets are few, and they end with their handler.
+local function reconnect(self, host, port)
+    if type(self) == "table" and type(host) == "string" and type(port) == "number" then
+        local id = quick_connect(cx, self[1] or 0, host, #host, port)
+        if id > 0 then
+            self[1] = id
+            return true
+        end
+    end
+    return false
+end
+
+function methods.connect(...)
+    local self, host, port, options = ...
+    if options == nil and select("#", ...) <= 4 and reconnect(self, host, port) then
+        return 1
+    end
+    if type(self) == "table" and not rawget(self, "__proxy") then
+        watch(self)
+    end
+    return connect_row(...)
+end
+
+local function rest(self, timeout, size)
+    if type(self) == "table" and type(timeout) == "number" and (size == nil or type(size) == "number") then
+        local id = self[1]
+        return id and quick_keep(cx, id, timeout)
+    end
+end
+
+function methods.setkeepalive(...)
+    if select("#", ...) <= 3 and rest(...) then
+        return 1
+    end
+    return keep_row(...)
+end
+
+local function rest_sent(total, count, err)
+    if count then
+        return total
+    end
+    return nil, err
+end
+
+local function send(self, data)
+    if type(self) == "table" then
+        local id, kind = self[1], type(data)
+        if id and kind == "string" then
+            local count = quick_send(cx, id, data, #data)
+            if count == #data then
+                return count
+            end
+            if count >= 0 then
+                return rest_sent(#data, send_row(self, data:sub(count + 1)))
+            end
+        elseif id and kind == "table" then
+            local total, rest = send_list(self, data)
+            if total and total ~= RAISE then
+                if rest then
+                    return rest_sent(total, send_row(self, rest))
+                end
+                return total
+            end
+        end
+    end
+    return send_row(self, data)
+end
+
+function methods.send(...)
+    if select("#", ...) == 2 then
+        return send(...)
+    end
+    return send_row(...)
+end
+
+local function timeout(value)
+    local n = tonumber(value) or 0
+    if n < 0 or n > 2147483647 then
+        error("bad timeout value", 3)
+    end
+    return floor(n)
+end
+
+function methods.settimeout(...)
+    local n = select("#", ...)
+    if n ~= 2 then
+        error("ngx.socket settimeout: expecting 2 arguments (including the object) but seen " .. n, 2)
+    end
+    local self, value = ...
+    value = timeout(value)
+    self[3], self[4], self[5] = value, value, value
+end
+
+function methods.settimeouts(...)
+    local n = select("#", ...)
+    if n ~= 4 then
+        error("ngx.socket settimeouts: expecting 4 arguments (including the object) but seen " .. n, 2)
+    end
+    local self, connecting, sending, reading = ...
+    self[3], self[4], self[5] = timeout(connecting), timeout(sending), timeout(reading)
+end
+
+-- Keeps whether the pattern was reached, and hands out the rest.
+local function step(state, data, err, part, reached)
+    state.reached = reached
+    if data == nil then
+        return nil, err, part
+    end
+    return data
+end
+
+-- The method of sockets whose iterators call `row`.
+local function receiveuntil(row)
+    return function(...)
+        local n = select("#", ...)
+        if n ~= 2 and n ~= 3 then
+            error("expecting 2 or 3 arguments (including the object), but got " .. n, 2)
+        end
+        local self, pattern, options = ...
+        if type(self) ~= "table" then
+            error("bad argument #1 to 'receiveuntil' (table expected, got " .. type(self) .. ")", 2)
+        end
+        if type(pattern) ~= "string" and type(pattern) ~= "number" then
+            error("bad argument #2 to 'receiveuntil' (string expected, got " .. type(pattern) .. ")", 2)
+        end
+        pattern = pattern .. ""
+        local inclusive
+        if n == 3 then
+            if type(options) ~= "table" then
+                error("bad argument #3 to 'receiveuntil' (table expected, got " .. type(options) .. ")", 2)
+            end
+            inclusive = options.inclusive
+            if inclusive ~= nil and type(inclusive) ~= "boolean" then
+                error('bad argument #3 to \'receiveuntil\' (bad "inclusive" option value type: ' .. type(inclusive) .. ")", 2)
+            end
+        end
+        if pattern == "" then
+            return nil, "pattern is empty"
+        end
+        local state = {}
+        return function(...)
+            local count = select("#", ...)
+            if count > 1 then
+                error("expecting 0 or 1 argument, but seen " .. count, 2)
+            end
+            local size = 0
+            if count == 1 then
+                size = tonumber((...))
+                if not size then
+                    error("bad argument #1 to '?' (number expected, got " .. type((...)) .. ")", 2)
+                end
+                size = size > 0 and floor(size) or 0
+            end
+            if state.reached and state.sized then
+                state.reached = nil
+                return nil, nil, nil
+            end
+            state.sized = size > 0
+            return step(state, row(self, pattern, inclusive, size))
+        end
+    end
+end
+methods.receiveuntil = receiveuntil(until_row)
+
+-- For sockets of other kinds.
+getmetatable(ngx).sockets = { receiveuntil = receiveuntil, settimeout = methods.settimeout, settimeouts = methods.settimeouts }
+
+local function new()
+    return quick_allowed(cx) and setmetatable({ false }, meta)
+end
+
+local function tcp(...)
+    if select("#", ...) > 0 then
+        check_tcp(...)
+    end
+    return new() or check_tcp()
+end
+
+local function connect(...)
+    local sock = watch(tcp())
+    local ok, err = connect_row(sock, ...)
+    if ok then
+        return sock
+    end
+    return nil, err
+end
+
+ngx.socket = ngx.socket or {}
+ngx.socket.tcp, ngx.socket.stream, ngx.socket.connect = tcp, tcp, connect

@@ -1,0 +1,121 @@
+//! A worker process: what it has whatever it serves.
+
+use crate::outcome::BoxFuture;
+use base::log::ErrorLog;
+use conf::scope::Scope;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+/// The state of one worker process that is of no protocol.
+pub struct Worker {
+    /// `ngx.worker.id()`: 0 up to the number of workers.
+    pub number: usize,
+    /// Number of workers.
+    pub count: usize,
+    /// The worker is finishing its requests and accepts no more.
+    pub exiting: Cell<bool>,
+    /// The main error log.
+    pub log: ErrorLog,
+    /// State of modules, by type.
+    state: Scope,
+    leaving: RefCell<Vec<Rc<dyn Fn()>>>,
+    spawner: fn(BoxFuture<()>),
+    panicked: Cell<bool>,
+    holds: Rc<Cell<usize>>,
+    process: OnceCell<ProcessInfo>,
+}
+
+/// Where a worker stands among the processes.
+pub struct ProcessInfo {
+    /// The privileged agent, which takes no connections.
+    pub agent: bool,
+    /// The only process there is.
+    pub single: bool,
+    /// The master's process id.
+    pub master: i32,
+    /// Asks for the process ids of all workers.
+    pub pids: Box<dyn Fn() -> Vec<i32>>,
+}
+
+/// Keeps a worker that exits gracefully alive: work apart from any connection, such as a running timer.
+pub struct Hold(Rc<Cell<usize>>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+impl Worker {
+    /// A worker whose futures `spawner` drives.
+    pub fn new(number: usize, count: usize, log: ErrorLog, spawner: fn(BoxFuture<()>)) -> Worker {
+        Worker {
+            number,
+            count,
+            exiting: Cell::new(false),
+            log,
+            state: Scope::default(),
+            leaving: RefCell::default(),
+            spawner,
+            panicked: Cell::new(false),
+            holds: Rc::default(),
+            process: OnceCell::new(),
+        }
+    }
+
+    /// Says where the worker stands; the first word counts.
+    pub fn set_process(&self, place: ProcessInfo) {
+        // A second word would be a mistake in main; the first one stays.
+        let _ = self.process.set(place);
+    }
+
+    /// Where the worker stands, once that has been said.
+    pub fn process(&self) -> Option<&ProcessInfo> {
+        self.process.get()
+    }
+
+    /// Drives a future on this worker's event loop, apart from any connection.
+    pub fn spawn(&self, future: BoxFuture<()>) {
+        (self.spawner)(future);
+    }
+
+    /// Keeps the worker from exiting gracefully while the result lives.
+    pub fn hold(&self) -> Hold {
+        self.holds.set(self.holds.get() + 1);
+        Hold(self.holds.clone())
+    }
+
+    /// Whether somebody keeps the worker from exiting.
+    pub fn is_held(&self) -> bool {
+        self.holds.get() > 0
+    }
+
+    /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
+    pub fn note_panic(&self) {
+        self.panicked.set(true);
+    }
+
+    /// Whether a handler has panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.get()
+    }
+
+    /// A module's state of type `T`, made from `Default` on first use.
+    pub fn state<T: Default + 'static>(&self) -> Rc<T> {
+        self.state.get::<Rc<T>>().clone()
+    }
+
+    /// Registers what must happen when the worker begins to exit gracefully.
+    pub fn on_exiting(&self, f: impl Fn() + 'static) {
+        self.leaving.borrow_mut().push(Rc::new(f));
+    }
+
+    /// Marks the worker as exiting and runs what was registered for that.
+    pub fn begin_exit(&self) {
+        self.exiting.set(true);
+        let all = self.leaving.borrow().clone();
+        for f in all {
+            f();
+        }
+    }
+}
