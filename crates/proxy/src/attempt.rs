@@ -213,13 +213,9 @@ impl<'a> Attempt<'a> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(n)) => {
                     self.exchange.record.update(0, |t, _| t.received += n as u64);
-                    let interim = self.interim;
-                    let result = self.parse().or_else(|| self.fault(connection));
-                    // An upstream that only says that it is still there is not waited for any longer.
-                    if result.is_some() || self.interim == interim {
+                    // Parts of a head do not prolong the wait for the whole, nor do answers that only say that it is on its way.
+                    if let Some(result) = self.parse().or_else(|| self.fault(connection)) {
                         connection.set_timer(self.exchange.limits().read);
-                    }
-                    if let Some(result) = result {
                         return Poll::Ready(result);
                     }
                     if connection.channel.is_framed() {

@@ -7,15 +7,18 @@ mod bounded;
 mod cache_disk;
 mod cache_rules;
 mod caching;
+mod deaths;
 mod exhaustion;
 mod extremes;
 mod header_bytes;
 mod kept;
 mod leaving;
+mod load;
 mod log_bytes;
 mod lua_faults;
 mod model;
 mod purging;
+mod raw;
 mod refused;
 mod repeated;
 #[path = "../rig/mod.rs"]
