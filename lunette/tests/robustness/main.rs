@@ -19,6 +19,7 @@ mod lua_faults;
 mod model;
 mod purging;
 mod raw;
+mod records;
 mod refused;
 mod repeated;
 #[path = "../rig/mod.rs"]
