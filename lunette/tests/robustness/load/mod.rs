@@ -4,6 +4,7 @@
 mod faulty;
 mod killed;
 mod names;
+mod stale;
 
 use crate::rig::{PATIENCE, Prefix, until};
 use std::collections::HashMap;
