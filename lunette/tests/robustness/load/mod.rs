@@ -64,7 +64,7 @@ fn client(port: u16, number: usize, most: usize, enough: &AtomicBool, answers: &
     let mut all = Vec::new();
     let mut kept = None;
     for i in 0..most {
-        let method = if (number + i) % 3 == 0 { "POST" } else { "GET" };
+        let method = if (number + i).is_multiple_of(3) { "POST" } else { "GET" };
         let uri = format!("/{method}/{number}/{i}");
         let mut stream = kept.take().unwrap_or_else(|| {
             let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
