@@ -17,6 +17,10 @@ need openssl openssl
 ls /usr/sbin/php-fpm* >/dev/null 2>&1 || command -v php-cgi >/dev/null 2>&1 || missing="$missing php-fpm"
 need uwsgi uwsgi-core
 [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || missing="$missing uwsgi-plugin-python3"
+need gunicorn gunicorn
+need node nodejs
+need haproxy haproxy
+need memcached memcached
 need redis-server redis-server
 ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || missing="$missing postgresql"
 need setpriv util-linux

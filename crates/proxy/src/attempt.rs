@@ -9,7 +9,7 @@ use crate::dialect::{Answer, Encoded, Framing, Head, Question};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::hints;
-use crate::limits::{MAX_INTERIM, default};
+use crate::limits::{MAX_INTERIM, TIMED_OUT, default};
 use crate::reading::read_on;
 use crate::relay::{self, Relay};
 use crate::retry::{self, Failure};
@@ -62,7 +62,6 @@ const CONNECTING: &str = "connecting to upstream";
 const SENDING: &str = "sending request to upstream";
 const READING_HEAD: &str = "reading response header from upstream";
 const READING: &str = "reading upstream";
-const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
 
 fn now_ms() -> u64 {
     clock::monotonic_ms()
@@ -214,13 +213,9 @@ impl<'a> Attempt<'a> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(n)) => {
                     self.exchange.record.update(0, |t, _| t.received += n as u64);
-                    let interim = self.interim;
-                    let result = self.parse().or_else(|| self.fault(connection));
-                    // An upstream that only says that it is still there is not waited for any longer.
-                    if result.is_some() || self.interim == interim {
+                    // Parts of a head do not prolong the wait for the whole, nor do answers that only say that it is on its way.
+                    if let Some(result) = self.parse().or_else(|| self.fault(connection)) {
                         connection.set_timer(self.exchange.limits().read);
-                    }
-                    if let Some(result) = result {
                         return Poll::Ready(result);
                     }
                     if connection.channel.is_framed() {
@@ -430,7 +425,7 @@ impl<'a> Attempt<'a> {
         };
         let plan = &exchange.route.plan;
         let first = exchange.scratch.input.get(head..).unwrap_or_default();
-        let passed = tunnel::run(client, connection, first, plan.buffer_size, exchange.limits().read).await;
+        let passed = tunnel::run(&request, client, connection, first, plan.buffer_size, exchange.limits().read).await;
         exchange.record.update(0, |t, _| {
             t.received += passed.down.saturating_sub(first.len() as u64);
             t.length = passed.down;

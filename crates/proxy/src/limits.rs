@@ -33,6 +33,8 @@ pub const MAX_SPARE_SIZE: usize = 64 * 1024;
 /// Most groups made of addresses that variables gave.
 pub const MAX_ADDRESSES: usize = 1024;
 
+/// What is logged when an upstream is silent for too long.
+pub const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
 /// Most informational answers before the real one.
 pub const MAX_INTERIM: u32 = 16;
 /// Most servers that a group remembers because its balancer has named them.

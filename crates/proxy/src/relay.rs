@@ -3,6 +3,7 @@
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;
 use crate::dialect::Framing;
+use crate::limits::TIMED_OUT;
 use crate::pace::Pace;
 use crate::record::{Record, Scratch};
 use crate::secure::handshake::trouble;
@@ -314,7 +315,7 @@ impl Relay<'_> {
         }
         // While nothing may be read, silence is ours, not the upstream's.
         if may_read && self.connection.poll_timer(cx).is_ready() {
-            self.request.log(Level::Error, b"upstream timed out (110: Connection timed out)");
+            self.request.log(Level::Error, TIMED_OUT);
             return Poll::Ready(Event::Failed);
         }
         let coming = self.can_send && self.sender.takes_from_client();

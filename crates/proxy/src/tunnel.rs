@@ -1,7 +1,11 @@
 //! After a 101: bytes both ways until one side ends or both are silent for too long.
 
 use crate::connection::UpstreamConnection;
-use crate::limits::default;
+use crate::limits::{TIMED_OUT, default};
+use crate::secure::handshake::trouble;
+use base::errno;
+use base::log::Level;
+use http::Request;
 use http::tunnel::Tunnel;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -13,7 +17,6 @@ struct Way {
     bytes: Vec<u8>,
     sent: usize,
     ended: bool,
-    closed: bool,
 }
 
 impl Way {
@@ -43,16 +46,48 @@ pub struct Passed {
     pub down: u64,
 }
 
+/// How it ended.
+enum End {
+    /// One side has nothing more to say.
+    Over,
+    /// Both were silent for too long.
+    Silent,
+    /// The client's connection failed in this call.
+    Client(&'static str, io::Error),
+    /// The upstream's.
+    Upstream(&'static str, &'static str, io::Error),
+}
+
+impl End {
+    /// Says it. The connections are closed in any case, and the client has got its status before.
+    fn log(&self, request: &Request) {
+        match self {
+            End::Over => {}
+            End::Silent => request.log(Level::Error, TIMED_OUT),
+            End::Client(call, error) => request.log(Level::Info, format!("{call} failed {}", errno::describe(error)).as_bytes()),
+            End::Upstream(plain, secure, error) => request.log(Level::Error, &trouble(plain, secure, error)),
+        }
+    }
+}
+
 /// Carries bytes until the end; `first` came from the upstream with the head. `timeout` is in milliseconds of silence.
-pub async fn run(client: Rc<dyn Tunnel>, mut upstream: UpstreamConnection, first: &[u8], buffer: usize, timeout: u64) -> Passed {
+pub async fn run(
+    request: &Request,
+    client: Rc<dyn Tunnel>,
+    mut upstream: UpstreamConnection,
+    first: &[u8],
+    buffer: usize,
+    timeout: u64,
+) -> Passed {
     let buffer = buffer.min(default::MAX_READ as usize);
     let mut down = Way { bytes: first.to_vec(), ..Way::default() };
     let mut up = Way { bytes: Vec::with_capacity(buffer), ..Way::default() };
     down.bytes.reserve(buffer);
     let mut passed = Passed { up: 0, down: first.len() as u64 };
     upstream.set_timer(timeout);
-    // How it ended changes nothing for anybody: both connections are closed.
-    let _ = std::future::poll_fn(|cx| poll(cx, &*client, &mut upstream, &mut up, &mut down, &mut passed, timeout)).await;
+    request.action.set("proxying upgraded connection");
+    let ended = std::future::poll_fn(|cx| poll(cx, &*client, &mut upstream, &mut up, &mut down, &mut passed, timeout)).await;
+    ended.log(request);
     passed
 }
 
@@ -64,51 +99,62 @@ fn poll(
     down: &mut Way,
     passed: &mut Passed,
     timeout: u64,
-) -> Poll<io::Result<()>> {
+) -> Poll<End> {
     loop {
-        let mut moved = false;
-        if !down.is_empty()
-            && let Poll::Ready(n) = client.poll_write(cx, down.rest())?
-        {
-            down.took(n);
-            moved = true;
+        match carry(cx, client, upstream, up, down, passed) {
+            Err(end) => return Poll::Ready(end),
+            Ok(true) => upstream.set_timer(timeout),
+            Ok(false) => return upstream.poll_timer(cx).map(|()| End::Silent),
         }
-        if !up.is_empty()
-            && let Poll::Ready(n) = upstream.channel.stream_mut().poll_write_vectored(cx, &[IoSlice::new(up.rest())])?
-        {
-            up.took(n);
-            moved = true;
-        }
-        if down.is_empty()
-            && !down.ended
-            && let Poll::Ready(n) = upstream.channel.stream_mut().poll_read(cx, &mut down.bytes)?
-        {
-            down.ended = n == 0;
-            passed.down += n as u64;
-            moved = true;
-        }
-        if up.is_empty()
-            && !up.ended
-            && let Poll::Ready(n) = client.poll_read(cx, &mut up.bytes)?
-        {
-            up.ended = n == 0;
-            passed.up += n as u64;
-            moved = true;
-        }
-        // The end of one direction ends both, once its last bytes have left.
-        if down.ended && down.is_empty() && !down.closed {
-            if client.poll_shutdown(cx)?.is_pending() {
-                return Poll::Pending;
-            }
-            down.closed = true;
-        }
-        if (down.closed && down.is_empty()) || (up.ended && up.is_empty()) {
-            return Poll::Ready(Ok(()));
-        }
-        if moved {
-            upstream.set_timer(timeout);
-            continue;
-        }
-        return upstream.poll_timer(cx).map(|()| Ok(()));
     }
+}
+
+/// One round over both ways; answers whether anything moved.
+fn carry(
+    cx: &mut Context<'_>,
+    client: &dyn Tunnel,
+    upstream: &mut UpstreamConnection,
+    up: &mut Way,
+    down: &mut Way,
+    passed: &mut Passed,
+) -> Result<bool, End> {
+    let mut moved = false;
+    if !down.is_empty()
+        && let Poll::Ready(n) = client.poll_write(cx, down.rest()).map_err(|error| End::Client("send()", error))?
+    {
+        down.took(n);
+        moved = true;
+    }
+    let stream = upstream.channel.stream_mut();
+    if !up.is_empty()
+        && let Poll::Ready(n) =
+            stream.poll_write_vectored(cx, &[IoSlice::new(up.rest())]).map_err(|error| End::Upstream("send()", "SSL_write()", error))?
+    {
+        up.took(n);
+        moved = true;
+    }
+    if down.is_empty()
+        && !down.ended
+        && let Poll::Ready(n) = stream.poll_read(cx, &mut down.bytes).map_err(|error| End::Upstream("recv()", "SSL_read()", error))?
+    {
+        down.ended = n == 0;
+        passed.down += n as u64;
+        moved = true;
+    }
+    if up.is_empty()
+        && !up.ended
+        && let Poll::Ready(n) = client.poll_read(cx, &mut up.bytes).map_err(|error| End::Client("recv()", error))?
+    {
+        up.ended = n == 0;
+        passed.up += n as u64;
+        moved = true;
+    }
+    // The end of one direction ends both, once its last bytes have left.
+    if down.ended && down.is_empty() && client.poll_shutdown(cx).map_err(|error| End::Client("shutdown()", error))?.is_ready() {
+        return Err(End::Over);
+    }
+    if up.ended && up.is_empty() {
+        return Err(End::Over);
+    }
+    Ok(moved)
 }

@@ -7,6 +7,7 @@ mod harness;
 mod http2;
 mod memcached;
 mod redis;
+mod retries;
 mod secure;
 
 use harness::{Client, Site, Upstream, dead_port, worker};

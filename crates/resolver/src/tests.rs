@@ -1,3 +1,5 @@
+mod forged;
+
 use super::*;
 use std::future::Future;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

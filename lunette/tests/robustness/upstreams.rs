@@ -1,56 +1,16 @@
 //! A good upstream server beside one that closes, resets, breaks off, leaves idle connections and goes away: what may be asked again is
 //! answered, and nothing is done twice.
 
-use crate::rig::{Foreground, PATIENCE, Prefix, exchange, free_port, parse};
-use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use crate::raw::{ANSWER, Seen, note, read, server};
+use crate::rig::{Foreground, Prefix, exchange, free_port, parse};
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 60;
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
-
-/// How often the servers saw each request.
-type Seen = Arc<Mutex<HashMap<String, usize>>>;
-
-/// Reads a request with an empty or a one-byte body; its path.
-fn read(stream: &mut TcpStream) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut byte = [0];
-    while !bytes.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).ok()?;
-        bytes.push(byte[0]);
-    }
-    let head = String::from_utf8(bytes).unwrap();
-    if head.starts_with("POST") {
-        stream.read_exact(&mut byte).ok()?;
-    }
-    head.split(' ').nth(1).map(str::to_owned)
-}
-
-/// Serves connections until `stop`; `serve` gets each with its number.
-fn server(port: u16, stop: &Arc<AtomicBool>, serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> thread::JoinHandle<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let (stop, serve) = (stop.clone(), Arc::new(serve));
-    thread::spawn(move || {
-        for number in 0.. {
-            let (stream, _) = listener.accept().unwrap();
-            if stop.load(Ordering::SeqCst) {
-                return;
-            }
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            let serve = serve.clone();
-            thread::spawn(move || serve(stream, number));
-        }
-    })
-}
-
-fn note(seen: &Seen, path: String) {
-    *seen.lock().unwrap().entry(path).or_default() += 1;
-}
 
 /// The server under test, with both in a group.
 fn proxy(front: u16, bad: u16, good: u16) -> (Prefix, Foreground) {

@@ -1,54 +1,14 @@
 //! Groups whose names are followed: a name server of the test's own says what they stand for.
 
+use crate::rig::dns::NameServer;
 use crate::rig::{Prefix, free_port, get, until};
 use std::collections::HashSet;
-use std::net::UdpSocket;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::thread;
-
-/// What the name server says now: last octets of 127.0.0.x, none for no such name.
-type Says = Arc<Mutex<Vec<u8>>>;
-
-/// A name server that says the same of every name, for a second. `SRV` questions get the host `h`, and these priorities with ports.
-fn name_server(says: &Says, services: &Arc<Mutex<Vec<(u8, u16)>>>) -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    let (says, services) = (says.clone(), services.clone());
-    // Ends with the test's process.
-    thread::spawn(move || {
-        let mut packet = [0; 512];
-        while let Ok((length, from)) = socket.recv_from(&mut packet) {
-            let query = &packet[..length];
-            let mut answer = query.to_vec();
-            answer[2] = 0x81;
-            let kind = query[length - 3];
-            let mut record = |data: &[u8]| {
-                answer.extend_from_slice(&[0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 1, 0, data.len() as u8]);
-                answer.extend_from_slice(data);
-                answer[7] += 1;
-            };
-            match kind {
-                1 => says.lock().unwrap().iter().for_each(|last| record(&[127, 0, 0, *last])),
-                33 => services.lock().unwrap().iter().for_each(|(priority, port)| {
-                    let [high, low] = port.to_be_bytes();
-                    record(&[0, *priority, 0, 1, high, low, 1, b'h', 0]);
-                }),
-                _ => {}
-            }
-            if answer[7] == 0 {
-                answer[3] = 0x83;
-            }
-            drop(socket.send_to(&answer, from));
-        }
-    });
-    port
-}
 
 /// A server with two workers, a group that is followed, and what its addresses answer: their own address.
-fn started(server: &str, says: &Says, services: &Arc<Mutex<Vec<(u8, u16)>>>) -> (Prefix, u16, u16) {
+fn started(server: &str, names: &NameServer) -> (Prefix, u16, u16) {
     let prefix = Prefix::new();
-    let (front, back, dns) = (free_port(), free_port(), name_server(says, services));
+    let (front, back, dns) = (free_port(), free_port(), names.port);
     let server = server.replace("PORT", &back.to_string());
     prefix.write(
         "conf/nginx.conf",
@@ -83,27 +43,27 @@ fn first_worker(prefix: &Prefix) -> Option<i32> {
 
 #[test]
 fn addresses_of_a_name_come_and_go_while_requests_run() {
-    let (says, services) = (Says::default(), Arc::default());
-    let (prefix, port, _) = started("server back.test:PORT resolve;", &says, &services);
+    let names = NameServer::start();
+    let (prefix, port, _) = started("server back.test:PORT resolve;", &names);
     // No address yet is no reason not to start: the server is down.
     until("a refusal", || get(port, "/").is_ok_and(|answer| answer.status == 502));
     assert!(prefix.read("logs/error.log").contains("no live upstreams while connecting to upstream"));
     until("the log", || prefix.read("logs/error.log").contains("back.test could not be resolved (3: Host not found)"));
-    *says.lock().unwrap() = vec![2];
+    names.say(&[2]);
     until("an address", || get(port, "/").is_ok_and(|answer| answer.status == 200));
-    *says.lock().unwrap() = vec![2, 3];
+    names.say(&[2, 3]);
     until_seen(port, &["127.0.0.2", "127.0.0.3"]);
-    *says.lock().unwrap() = vec![3, 4];
+    names.say(&[3, 4]);
     until_seen(port, &["127.0.0.3", "127.0.0.4"]);
     // The worker that asks dies: the next one goes on.
     let killed = first_worker(&prefix).unwrap();
     assert!(Command::new("kill").args(["-KILL", &killed.to_string()]).status().unwrap().success());
     until("the master's word", || prefix.read("logs/error.log").contains("exited on signal 9"));
     until("a new worker", || get(port, "/").is_ok_and(|answer| answer.status == 200));
-    *says.lock().unwrap() = vec![2];
+    names.say(&[2]);
     until_seen(port, &["127.0.0.2"]);
     // A reload knows at once what the configuration before knew.
-    says.lock().unwrap().clear();
+    names.say(&[]);
     assert!(prefix.run(&["-s", "reload"]).status.success());
     for _ in 0..20 {
         let answer = get(port, "/").unwrap_or_else(|error| panic!("{error}: {}", prefix.read("logs/error.log")));
@@ -116,12 +76,13 @@ fn addresses_of_a_name_come_and_go_while_requests_run() {
 
 #[test]
 fn a_service_says_ports_and_backups() {
-    let (says, services) = (Arc::new(Mutex::new(vec![3])), Arc::new(Mutex::new(Vec::new())));
-    let (prefix, port, back) = started("server back.test service=http resolve;", &says, &services);
+    let names = NameServer::start();
+    names.say(&[3]);
+    let (prefix, port, back) = started("server back.test service=http resolve;", &names);
     until("a refusal", || get(port, "/").is_ok_and(|answer| answer.status == 502));
     until("the log", || prefix.read("logs/error.log").contains("service http of back.test could not be resolved (3: Host not found)"));
     // Nobody listens on port 1; the one that does is a backup.
-    *services.lock().unwrap() = vec![(1, 1), (2, back)];
+    names.say_services(&[(1, 1), (2, back)]);
     until("the backup", || get(port, "/").is_ok_and(|answer| answer.text() == "127.0.0.3"));
     assert!(prefix.run(&["-s", "stop"]).status.success());
     until("the end", || prefix.is_down());

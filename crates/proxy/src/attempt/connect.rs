@@ -1,8 +1,9 @@
 //! A new connection for a try.
 
-use super::{Attempt, CONNECTING, End, TIMED_OUT, now_ms};
+use super::{Attempt, CONNECTING, End, now_ms};
 use crate::channel::Channel;
 use crate::connection::UpstreamConnection;
+use crate::limits::TIMED_OUT;
 use crate::secure::handshake::{self, Fault};
 use crate::settings::next;
 use base::errno;

@@ -387,6 +387,6 @@ pub(crate) fn in_thread<T: Send + 'static, F: Future<Output = T>>(server: impl F
 
 /// Runs a test in a worker's kind of event loop.
 pub(crate) fn worker(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(base::clock::stale).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
