@@ -5,6 +5,7 @@
 mod handlers;
 mod hostile;
 mod reload;
+mod resting;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod streams;

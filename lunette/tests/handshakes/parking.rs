@@ -1,0 +1,42 @@
+//! Idle connections that cannot be parked: the beginning of a record has come, and its end does not.
+
+use crate::client::{Authority, Client};
+use crate::rig::{Foreground, Prefix, free_port, get};
+use std::thread::sleep;
+use std::time::Duration;
+use wire::h2::frame::{self, FrameHead, PREFACE, kind};
+
+/// One worker, with HTTP/1 and HTTP/2 over TLS, and a second port in clear text.
+fn server() -> (Prefix, u16, u16, Foreground) {
+    let (prefix, port, plain) = (Prefix::new(), free_port(), free_port());
+    Authority::new().write(&prefix, "server");
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log info;\nevents {{ }}\nhttp {{\n\
+             ssl_certificate server.crt; ssl_certificate_key server.key; client_header_timeout 600s; keepalive_timeout 600s;\n\
+             server {{ listen 127.0.0.1:{port} ssl; listen 127.0.0.1:{plain}; http2 on; return 200 answer; }}\n}}\n"
+        ),
+    );
+    let running = Foreground::start(&prefix, plain, "").unwrap();
+    (prefix, port, plain, running)
+}
+
+#[test]
+fn half_a_record_on_an_idle_connection_holds_up_nobody() {
+    let (_prefix, port, plain, _running) = server();
+    let mut older = Client::speaking(b"http/1.1").connect(port, "server", None).unwrap();
+    older.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"answer").unwrap();
+    let mut newer = Client::speaking(b"h2").connect(port, "server", None).unwrap();
+    let mut words = PREFACE.to_vec();
+    frame::settings(&[], &mut words);
+    FrameHead { len: 8, kind: kind::PING, flags: 0, stream: 0 }.write(&mut words);
+    words.extend_from_slice(b"pingpong");
+    newer.exchange(&words, b"pingpong").unwrap();
+    for connection in [&mut older, &mut newer] {
+        connection.begin_record();
+        // Longer than a connection stays active without a request.
+        sleep(Duration::from_millis(2500));
+        assert_eq!(get(plain, "/").unwrap().text(), "answer");
+    }
+}
