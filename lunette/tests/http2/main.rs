@@ -4,6 +4,7 @@
 
 mod handlers;
 mod hostile;
+mod mixtures;
 mod reload;
 mod resting;
 #[path = "../rig/mod.rs"]
