@@ -479,6 +479,9 @@ async fn drive(stream: Rc<Stream>, request: Rc<Request>, mut future: BoxFuture<(
 }
 
 fn finish(stream: &Rc<Stream>, request: Rc<Request>) {
+    if request.response.borrow().status == 444 {
+        stream.refuse();
+    }
     stream.finish(request.flags.abort.get());
     stream.conn.front.worker.spare.give(request);
 }
