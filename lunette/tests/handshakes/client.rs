@@ -138,6 +138,13 @@ impl Connection {
     pub(crate) fn begin_record(&mut self) {
         self.stream.write_all(&[0x17, 3, 3, 0, 100, 1, 2]).unwrap();
     }
+
+    /// Reads until the server closes.
+    pub(crate) fn end(&mut self) -> Result<(), String> {
+        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+        while hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {}
+        Ok(())
+    }
 }
 
 fn send(stream: &mut TcpStream, buffers: &mut Buffers) {
