@@ -12,19 +12,21 @@ fn signal(running: &Foreground, name: &str) {
     assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
 
-/// The window allows all of it at once, so that no frame of the client's is ever needed.
+/// The window allows all of it at once, so that no frame of the client's is ever needed. It is so much that waking up now and then
+/// would not do.
 #[test]
 fn a_large_answer_leaves_without_another_word_of_the_client() {
     let (prefix, port, _running) = server(
-        "location = /memory { content_by_lua_block { ngx.print(string.rep('x', 8000000)) } }
+        "location = /memory { content_by_lua_block { local part = string.rep('x', 10000000) for i = 1, 10 do ngx.print(part) end } }
         location = /file { default_type text/plain; }",
     );
-    prefix.write("html/file", &"x".repeat(8_000_000));
+    prefix.write("html/file", &"x".repeat(100_000_000));
     for path in ["/memory", "/file"] {
-        let mut client = Client::connect(port);
+        let mut client = Client::with_window(port, 1 << 30);
         client.takes = false;
+        client.wait_at_most(Duration::from_secs(1));
         let reply = client.get(path);
-        assert_eq!((reply.answer.status, reply.answer.body.len(), reply.ended), (200, 8_000_000, true), "{path}");
+        assert_eq!((reply.answer.status, reply.answer.body.len(), reply.ended), (200, 100_000_000, true), "{path}");
     }
 }
 

@@ -133,7 +133,7 @@ impl Serving {
             }
             self.take_input();
             self.leave_if_asked();
-            conn.pump();
+            let more = conn.pump();
             match conn.try_send() {
                 Err(_) => return Poll::Ready(End::Closed),
                 Ok(true) => {}
@@ -167,6 +167,10 @@ impl Serving {
             match conn.poll_fill(cx) {
                 Poll::Pending => {
                     conn.check_streams();
+                    if more {
+                        // All of it has left, and no event of the socket tells that it takes the rest.
+                        cx.waker().wake_by_ref();
+                    }
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(n)) if n > 0 => {
