@@ -13,6 +13,7 @@ need kill procps
 need script bsdutils
 need curl curl
 need openssl openssl
+need nghttp nghttp2-client
 # Application servers for lunette/tests/applications; php-cgi does where there is no php-fpm.
 ls /usr/sbin/php-fpm* >/dev/null 2>&1 || command -v php-cgi >/dev/null 2>&1 || missing="$missing php-fpm"
 need uwsgi uwsgi-core
@@ -25,6 +26,7 @@ need redis-server redis-server
 ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || missing="$missing postgresql"
 need setpriv util-linux
 /usr/bin/python3 -c 'import grpc' 2>/dev/null || missing="$missing python3-grpcio"
+/usr/bin/python3 -c 'import h2' 2>/dev/null || missing="$missing python3-h2"
 [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || [ -e /usr/lib/aarch64-linux-gnu/lua/5.1/cjson.so ] || missing="$missing lua-cjson"
 
 if [ -n "$missing" ]; then

@@ -72,6 +72,13 @@ impl Client {
         Client(Settings::new(options).unwrap())
     }
 
+    /// Speaks only this protocol.
+    pub(crate) fn speaking(protocol: &[u8]) -> Client {
+        let mut options = Options::new(Offer::new(&Wishes::default()).unwrap());
+        options.alpn = vec![protocol.to_vec()];
+        Client(Settings::new(options).unwrap())
+    }
+
     /// Shakes hands on a new connection.
     pub(crate) fn connect(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Connection, String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -111,15 +118,31 @@ pub(crate) struct Connection {
 impl Connection {
     /// Asks for `/` and reads until the answer ends with `end`.
     pub(crate) fn ask(&mut self, end: &str) -> Result<(), String> {
+        self.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", end.as_bytes())
+    }
+
+    /// Says something and reads until what has come ends with `end`.
+    pub(crate) fn exchange(&mut self, words: &[u8], end: &[u8]) -> Result<(), String> {
         let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
-        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        self.session.seal(&[IoSlice::new(request)], usize::MAX, &mut buffers).unwrap();
+        self.session.seal(&[IoSlice::new(words)], usize::MAX, &mut buffers).unwrap();
         send(&mut self.stream, &mut buffers);
-        while !plain.ends_with(end.as_bytes()) {
+        while !plain.ends_with(end) {
             if !hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {
                 return Err(format!("closed behind {}", String::from_utf8_lossy(&plain)));
             }
         }
+        Ok(())
+    }
+
+    /// Sends the beginning of a record, and nothing behind it.
+    pub(crate) fn begin_record(&mut self) {
+        self.stream.write_all(&[0x17, 3, 3, 0, 100, 1, 2]).unwrap();
+    }
+
+    /// Reads until the server closes.
+    pub(crate) fn end(&mut self) -> Result<(), String> {
+        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+        while hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {}
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 mod client;
 mod lua;
 mod ocsp;
+mod parking;
 mod renewal;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -2,9 +2,12 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod clients;
 mod handlers;
 mod hostile;
+mod mixtures;
 mod reload;
+mod resting;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod streams;

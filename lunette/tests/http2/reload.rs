@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-const RELOADS: usize = 50;
 const TOGETHER: usize = 8;
 
 fn reload(running: &Foreground) {
@@ -38,13 +37,25 @@ fn load(port: u16, enough: &AtomicBool, served: &AtomicUsize) {
 
 #[test]
 fn no_request_is_lost_by_reloads() {
+    reload_under_load(50);
+}
+
+/// `cargo test -p lunette --test http2 -- --ignored --nocapture reloads`
+#[test]
+#[ignore = "the longer form of the test above"]
+fn no_request_is_lost_by_many_reloads() {
+    println!("{} requests beside 200 reloads", reload_under_load(200));
+}
+
+/// How many requests were served beside so many reloads; none is lost.
+fn reload_under_load(reloads: usize) -> usize {
     let (prefix, port, running) = server("location = /work { content_by_lua_block { ngx.sleep(0.003) ngx.print('done') } }");
     let (enough, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| load(port, &enough, &served));
         }
-        for _ in 0..RELOADS {
+        for _ in 0..reloads {
             let before = served.load(Ordering::Relaxed);
             reload(&running);
             until("requests beside the reload", || served.load(Ordering::Relaxed) >= before + TOGETHER);
@@ -54,6 +65,7 @@ fn no_request_is_lost_by_reloads() {
     });
     let log = prefix.read("logs/error.log");
     assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");
+    served.into_inner()
 }
 
 #[test]

@@ -73,6 +73,26 @@ fn a_body_that_nobody_reads_may_end() {
     assert_eq!((reply.answer.text().as_str(), reply.ended, reply.reset), ("early", true, Some(0)));
 }
 
+/// The codes that nginx has for answers that are cut off, or never come.
+#[test]
+fn an_answer_that_is_cut_off_resets_its_stream() {
+    let (_prefix, port, _running) = server(
+        "location = /none { return 444; }
+        location = /lua { content_by_lua_block { ngx.exit(444) } }
+        location = /error { content_by_lua_block { ngx.exit(ngx.ERROR) } }
+        location = /head { return 200 x; header_filter_by_lua_block { error('x') } }
+        location = /body { return 200 x; body_filter_by_lua_block { error('x') } }
+        location = /half { content_by_lua_block { ngx.print('x') ngx.flush(true) error('x') } }",
+    );
+    let mut client = Client::connect(port);
+    for (path, code) in [("/none", 1), ("/lua", 1), ("/error", 2), ("/head", 2), ("/body", 2), ("/half", 2)] {
+        let reply = client.get(path);
+        assert_eq!((reply.ended, reply.reset), (false, Some(code)), "{path}");
+    }
+    // The connection and its other streams go on.
+    assert_eq!(client.get("/ready").answer.text(), "ready");
+}
+
 /// Clients that are refused stop sending, and some wait for ever when the answer's end comes before the reset.
 #[test]
 fn a_refusal_ends_with_its_reset() {

@@ -43,6 +43,8 @@ pub(crate) struct Client {
     pub(crate) closed: bool,
     /// What was received is given back to the server's windows.
     pub(crate) takes: bool,
+    /// PINGs are not answered.
+    pub(crate) silent: bool,
 }
 
 impl Client {
@@ -65,6 +67,7 @@ impl Client {
             pongs: 0,
             closed: false,
             takes: true,
+            silent: false,
         };
         let mut first = PREFACE.to_vec();
         // 4: INITIAL_WINDOW_SIZE
@@ -224,6 +227,7 @@ impl Client {
             }
             kind::GOAWAY => self.goaway = Some((number(0), number(4))),
             kind::PING if head.has(flag::ACK) => self.pongs += 1,
+            kind::PING if self.silent => {}
             kind::PING => self.frame(kind::PING, flag::ACK, 0, payload),
             kind::SETTINGS if !head.has(flag::ACK) => {
                 for parameter in payload.chunks(6).filter(|parameter| parameter[..2] == [0, 4]) {

@@ -358,6 +358,8 @@ impl Loop {
             self.conn.say_goodbye();
             return None;
         }
+        // If it cannot leave, another wait begins: the end of this one must not be seen again at once.
+        self.conn.watch.read_by(NEVER);
         if !self.conn.stream.borrow().can_park() {
             return Some(self);
         }

@@ -157,14 +157,15 @@ impl H2 {
         self.out.borrow().len() - self.sent.get()
     }
 
-    /// Frames what the streams have ready, best first, until enough is gathered.
-    pub fn pump(&self) {
+    /// Frames what the streams have ready, best first, until enough is gathered. True: there may be more.
+    pub fn pump(&self) -> bool {
         while self.unsent() < GATHER {
-            let Some(id) = self.codec.borrow_mut().next_stream() else { return };
+            let Some(id) = self.codec.borrow_mut().next_stream() else { return false };
             if let Some(stream) = self.stream(id) {
                 stream.send_some();
             }
         }
+        true
     }
 
     /// Writes what the socket takes. True: everything has left.

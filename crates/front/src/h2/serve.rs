@@ -133,7 +133,7 @@ impl Serving {
             }
             self.take_input();
             self.leave_if_asked();
-            conn.pump();
+            let more = conn.pump();
             match conn.try_send() {
                 Err(_) => return Poll::Ready(End::Closed),
                 Ok(true) => {}
@@ -167,6 +167,10 @@ impl Serving {
             match conn.poll_fill(cx) {
                 Poll::Pending => {
                     conn.check_streams();
+                    if more {
+                        // All of it has left, and no event of the socket tells that it takes the rest.
+                        cx.waker().wake_by_ref();
+                    }
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(n)) if n > 0 => {
@@ -303,7 +307,9 @@ impl Serving {
         let now = clock::monotonic_ms();
         let (busy, inside, head) = {
             let codec = conn.codec.borrow();
-            (codec.open() > 0, codec.is_inside_frame(), codec.is_inside_head())
+            // The beginning of a frame's head is still in the input.
+            let inside = codec.is_inside_frame() || !conn.input.borrow().rest().is_empty();
+            (codec.open() > 0, inside, codec.is_inside_head())
         };
         if head {
             return self.check_head(now);
@@ -313,14 +319,17 @@ impl Serving {
             conn.watch.read_by(self.drain_until);
         }
         if conn.watch.read_expired() && !busy {
-            if inside {
+            let until = self.leaves_at(self.idle_until);
+            if inside && now >= until {
                 conn.log(Level::Info, "client timed out (110: Connection timed out)");
                 conn.with_codec(|codec, out| codec.abort(ErrorCode::PROTOCOL_ERROR, out));
                 return None;
             }
-            if self.drain_until == NEVER {
+            if !inside && self.drain_until == NEVER {
                 return Some(End::Idle);
             }
+            // What has ended was a shorter wait.
+            conn.watch.read_by(until);
         }
         if busy {
             if !inside && self.drain_until == NEVER {
@@ -354,6 +363,9 @@ impl Serving {
             };
             self.head_until = now.saturating_add(timeout);
             conn.watch.read_by(self.head_until.min(self.drain_until));
+        } else if conn.watch.read_expired() {
+            // What has ended was the time to leave.
+            conn.watch.read_by(self.head_until);
         }
         None
     }
@@ -371,7 +383,13 @@ impl Serving {
             let _ = conn.socket.borrow().set_no_delay(true);
         }
         let until = if inside { self.idle_until } else { self.idle_until.min(now.saturating_add(PARK_AFTER)) };
-        conn.watch.read_by(until.min(self.drain_until));
+        conn.watch.read_by(self.leaves_at(until));
+    }
+
+    /// When a wait without requests ends that would last until `time`. While the worker leaves, idle time does not count: the client
+    /// has so long to say that it has seen the farewell.
+    fn leaves_at(&self, time: u64) -> u64 {
+        if self.drain_until == NEVER { time } else { self.drain_until }
     }
 
     /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
@@ -383,8 +401,9 @@ impl Serving {
             let _ = self.conn.try_send().and_then(|_| self.conn.socket.borrow().close_notify());
             return None;
         }
+        // If it cannot leave, another wait begins: the end of this one must not be seen again at once.
+        self.conn.watch.read_by(self.idle_until.min(now.saturating_add(PARK_AFTER)));
         if !self.conn.socket.borrow().can_park() {
-            self.idle = false;
             return Some(self);
         }
         let seconds = u32::try_from((self.idle_until - now).div_ceil(1000)).unwrap_or(u32::MAX);
@@ -405,7 +424,7 @@ impl Serving {
             }
             Err(conn) => {
                 // A log handler still holds the last request.
-                (self.conn, self.idle) = (conn, false);
+                self.conn = conn;
                 Some(self)
             }
         }
@@ -464,6 +483,9 @@ async fn drive(stream: Rc<Stream>, request: Rc<Request>, mut future: BoxFuture<(
 }
 
 fn finish(stream: &Rc<Stream>, request: Rc<Request>) {
+    if request.response.borrow().status == 444 {
+        stream.refuse();
+    }
     stream.finish(request.flags.abort.get());
     stream.conn.front.worker.spare.give(request);
 }

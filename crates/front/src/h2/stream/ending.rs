@@ -6,6 +6,11 @@ use base::clock;
 use wire::h2::error::ErrorCode;
 
 impl Stream {
+    /// There is no answer, on purpose (444): nginx's word for that is the one for a client that was too slow.
+    pub fn refuse(&self) {
+        self.timed_out.set(true);
+    }
+
     /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
     pub fn finish(&self, abort: bool) {
         self.done.set(true);

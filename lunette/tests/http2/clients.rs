@@ -1,0 +1,98 @@
+//! Clients that others wrote. Each is asked only where it is installed (Debian: nghttp2-client, curl, python3-h2, chromium).
+
+use crate::rig::{Foreground, Prefix, free_port};
+use std::path::Path;
+use std::process::Command;
+
+const IMAGES: usize = 100;
+/// The smallest PNG there is: one pixel.
+const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\0\0\0\nIDATx\x9cch\0\0\0\x82\0\x81\x77\xcd\x72\xb6\0\0\0\0IEND\xaeB`\x82";
+
+/// HTTP/2 over TLS and in clear text, with a page of many images, an echo, and trailers.
+fn server() -> (Prefix, u16, u16, Foreground) {
+    let (prefix, secure, plain) = (Prefix::new(), free_port(), free_port());
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    prefix.write("conf/server.crt", &pair.cert.pem());
+    prefix.write("conf/server.key", &pair.signing_key.serialize_pem());
+    prefix.write("client.py", include_str!("clients/client.py"));
+    prefix.write("html/page.html", include_str!("clients/page.html"));
+    std::fs::create_dir_all(prefix.path.join("html/i")).unwrap();
+    for image in 0..IMAGES {
+        std::fs::write(prefix.path.join(format!("html/i/{image}.png")), PIXEL).unwrap();
+    }
+    let configuration = include_str!("clients/nginx.conf").replace("$SECURE", &secure.to_string());
+    prefix.write("conf/nginx.conf", &configuration.replace("$PLAIN", &plain.to_string()));
+    let running = Foreground::start(&prefix, plain, "").unwrap();
+    (prefix, secure, plain, running)
+}
+
+/// A program, what it is called with, and what it must print.
+struct Case {
+    program: &'static str,
+    arguments: &'static str,
+    prints: &'static [&'static str],
+}
+
+// tidy: table
+const CASES: &[Case] = &[
+    Case {
+        program: "/usr/bin/curl",
+        arguments: "-sSk --max-time 60 -w |%{http_version}|%{response_code} https://localhost:$SECURE/lua",
+        prints: &["hello HTTP/2.0 h2|2|200"],
+    },
+    Case {
+        program: "/usr/bin/curl",
+        arguments: "-sS --max-time 60 --http2-prior-knowledge -w |%{http_version} http://localhost:$PLAIN/lua",
+        prints: &["hello HTTP/2.0 h2c|2"],
+    },
+    Case {
+        program: "/usr/bin/curl",
+        arguments: "-sSk --max-time 60 --data-binary @$PREFIX/body -w |%{http_version} https://localhost:$SECURE/length",
+        prints: &["300000|2"],
+    },
+    Case { program: "/usr/bin/curl", arguments: "-sSkv --max-time 60 https://localhost:$SECURE/trailers", prints: &["body", "x-sum: 42"] },
+    Case {
+        program: "/usr/bin/nghttp",
+        arguments: "-nsa --no-verify-peer -t 60 https://localhost:$SECURE/page.html",
+        prints: &["/page.html", "/i/0.png", "/i/99.png"],
+    },
+    Case {
+        program: "/usr/bin/nghttp",
+        arguments: "-v --no-verify-peer -t 60 -d $PREFIX/body https://localhost:$SECURE/length",
+        prints: &[":status: 200", "300000"],
+    },
+    Case { program: "/usr/bin/nghttp", arguments: "-v -t 60 http://localhost:$PLAIN/trailers", prints: &["x-sum: 42"] },
+    Case {
+        program: "/usr/bin/h2load",
+        arguments: "-n 1000 -c 4 -m 20 https://localhost:$SECURE/lua",
+        prints: &["1000 succeeded, 0 failed, 0 errored", "Application protocol: h2"],
+    },
+    Case { program: "/usr/bin/python3", arguments: "$PREFIX/client.py $SECURE", prints: &["good"] },
+    Case {
+        program: "/usr/bin/chromium",
+        arguments: "--headless --no-sandbox --disable-gpu --ignore-certificate-errors --virtual-time-budget=60000 --user-data-dir=$PREFIX/profile \
+                    --dump-dom https://localhost:$SECURE/page.html",
+        prints: &["<title>100 of 100, h2</title>"],
+    },
+];
+
+#[test]
+fn other_peoples_clients_are_served() {
+    let (prefix, secure, plain, _running) = server();
+    prefix.write("body", &"b".repeat(300_000));
+    for Case { program, arguments, prints } in CASES {
+        if !Path::new(program).exists() {
+            continue;
+        }
+        let arguments = arguments.replace("$SECURE", &secure.to_string()).replace("$PLAIN", &plain.to_string());
+        let arguments = arguments.replace("$PREFIX", &prefix.path.display().to_string());
+        let output = Command::new("timeout").arg("120").arg(program).args(arguments.split_whitespace()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let missing = said.contains("No module named 'h2'");
+        for part in prints.iter().filter(|_| !missing) {
+            assert!(said.contains(part), "{program} {arguments}: {part}\n{said}\n{}", prefix.read("logs/error.log"));
+        }
+    }
+    let log = prefix.read("logs/error.log");
+    assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");
+}
