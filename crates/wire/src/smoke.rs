@@ -144,6 +144,7 @@ fn hpack() {
         b"\x20\x3f\x61\x40\x0acustom-key\x0dcustom-header\x10\x08password\x06secret\xbe\xbf",
         b"\x48\x82\x64\x02\x58\x85\xae\xc3\x77\x1a\x4b\x0f\x0d\x0212\x7f\x00\x01a",
         b"u=1, i",
+        &[0x8c; 39],
     ];
     shake(seeds, 20_000, check_h2::hpack);
 }

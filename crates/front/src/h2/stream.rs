@@ -352,15 +352,16 @@ impl Downstream for Stream {
         if self.lost.get() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
+        let mut others = false;
         if self.output.borrow().queued() > below {
             if !self.is_resting() {
                 self.conn.codec.borrow_mut().want(self.id);
             }
-            self.conn.pump();
+            others = self.conn.pump();
         }
         // An error is the connection's, which then tells all its streams.
         let _ = self.conn.try_send();
-        if self.conn.unsent() > 0 {
+        if others || self.conn.unsent() > 0 {
             self.conn.kick();
         }
         if self.lost.get() {

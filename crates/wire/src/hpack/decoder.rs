@@ -67,7 +67,7 @@ pub struct Field {
 }
 
 /// So many pseudo-headers are known (RFC 9113, 8.3.1; RFC 8441, 4).
-const PSEUDO: usize = 5;
+pub(crate) const PSEUDO: usize = 5;
 
 /// The fields of one block. Names and values stand in one buffer, which keeps its capacity.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Header compression of HTTP/2 (RFC 7541), with the parts that HTTP/3's QPACK shares: integers, the Huffman code.
 
-mod decoder;
+pub(crate) mod decoder;
 mod encoder;
 pub mod huffman;
 pub mod integer;
