@@ -129,9 +129,10 @@ mod tests {
         let names = ["a", "b", "c", "late", "early"];
         let delays = [20, 20, 20, 30, 10];
         for (name, delay) in names.into_iter().zip(delays) {
+            // The time counts from here, whenever the task gets its turn.
+            let from = Instant::now();
             let (alarm, ended) = (list.clone().alarm(Duration::from_millis(delay)), ended.clone());
             local.spawn_local(async move {
-                let from = Instant::now();
                 alarm.await;
                 assert!(from.elapsed() >= Duration::from_millis(delay));
                 ended.borrow_mut().push(name);

@@ -152,6 +152,13 @@ fn an_end_on_either_side_and_silence_end_both() {
     until("the log", || {
         prefix.read("logs/error.log").contains("upstream timed out (110: Connection timed out) while proxying upgraded connection")
     });
+    // A client that leaves with a message unread resets its connection.
+    let (_, stream) = open(port, "/reset", "", b"");
+    stream.peek(&mut [0; 2]).unwrap();
+    drop(stream);
+    until("the log", || {
+        prefix.read("logs/error.log").contains("recv() failed (104: Connection reset by peer) while proxying upgraded connection")
+    });
     let (_, mut stream) = open(port, "/killed", "", b"");
     frame(&mut stream);
     application.kill();

@@ -1,6 +1,6 @@
 //! One of two servers resets, stalls in a body, or is slow beyond measure.
 
-use super::{CLIENTS, Got, STORY, Story, check, crowd, stories};
+use super::{CLIENTS, Got, STORY, Story, check, crowd, so_many, stories};
 use crate::raw::{ANSWER, Seen, note, read, server};
 use crate::rig::{Foreground, Prefix, free_port};
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ impl Run {
             ),
         );
         let _proxy = Foreground::start(&prefix, front, "").unwrap();
-        let all = crowd(front, most, |answers| super::more(answers, CLIENTS * most));
+        let all = crowd(front, most, |answers| so_many(answers, CLIENTS * most));
         assert_eq!(all.len(), CLIENTS * most);
         let stories = stories(&prefix, &all);
         Run { prefix, all, stories, seen, bad: format!("127.0.0.1:{bad}") }

@@ -99,8 +99,12 @@ fn crowd(port: u16, most: usize, during: impl FnOnce(&AtomicUsize)) -> Vec<Got> 
 
 /// Waits until there have been that many more answers.
 fn more(answers: &AtomicUsize, count: usize) {
-    let wanted = answers.load(Ordering::SeqCst) + count;
-    until("answers", || answers.load(Ordering::SeqCst) >= wanted);
+    so_many(answers, answers.load(Ordering::SeqCst) + count);
+}
+
+/// Waits until there have been that many answers since the beginning.
+fn so_many(answers: &AtomicUsize, count: usize) {
+    until("answers", || answers.load(Ordering::SeqCst) >= count);
 }
 
 /// What the access log tells of a request.
