@@ -160,4 +160,6 @@ fn a_start_at_a_terminal_says_where_it_listens() {
     // Without a terminal nothing is said, as by nginx.
     crate::rig::until("the end", || prefix.is_down());
     assert_eq!(texts(&prefix.run(&[])).1, "");
+    // Who it is has to be known, or nobody stops it.
+    crate::rig::until("the start", || !prefix.is_down());
 }
