@@ -6,7 +6,8 @@ use crate::harness::{Site, worker};
 use http::Outcome;
 use http::body::Body;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use wire::h2::frame::{FrameHead, HEAD, PREFACE, kind};
@@ -85,12 +86,18 @@ fn serve<T: Send + 'static>(part: impl FnOnce(&TcpListener) -> T + Send + 'stati
     (port, std::thread::spawn(move || part(&listener)))
 }
 
-/// One that answers one request with these bytes and closes.
+/// Sockets that have said their last. One that is closed while frames of the client are still unread resets its connection, and what it has
+/// sent may be lost.
+static SILENT: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
+
+/// One that answers one request with these bytes and says no more.
 fn answering(bytes: Vec<u8>) -> (u16, JoinHandle<String>) {
     serve(move |listener| {
         let mut peer = Peer::accept(listener);
         let request = peer.request();
         peer.send(&[settings(65_535), bytes].concat());
+        peer.stream.shutdown(Shutdown::Write).unwrap();
+        SILENT.lock().unwrap().push(peer.stream);
         request
     })
 }
