@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// How often a server is started that ends at once.
+const STARTS: u32 = 50;
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
@@ -19,13 +22,19 @@ pub(crate) enum At<'a> {
 }
 
 impl Server {
-    /// Starts it and waits until it takes connections.
+    /// Starts it and waits until it takes connections. One that ends at once is started again: a port that was free may be that of another
+    /// test's outgoing connection for a moment.
     pub(crate) fn start(mut command: Command, at: &At<'_>) -> Server {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut server = Server { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}; ./test.sh installs what tests need")) };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut spawn = || command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; ./test.sh installs what tests need"));
+        let mut server = Server { child: spawn() };
+        let mut left = STARTS;
         until("an application server", || {
-            let ended = server.child.try_wait().unwrap();
-            assert!(ended.is_none(), "{command:?} ended: {ended:?}");
+            if let Some(ended) = server.child.try_wait().unwrap() {
+                left -= 1;
+                assert!(left > 0, "an application server ended: {ended}");
+                server.child = spawn();
+            }
             match at {
                 At::Port(port) => TcpStream::connect(("127.0.0.1", *port)).is_ok(),
                 At::Socket(path) => UnixStream::connect(path).is_ok(),
