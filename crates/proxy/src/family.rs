@@ -208,7 +208,7 @@ fn bind<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
         };
         let address = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error(e))?;
         if let Some(text) = address.literal()
-            && crate::url::parse_local(text).is_none()
+            && ::upstream::url::parse_local(text).is_none()
         {
             return Err(cx.error(format!("invalid address \"{}\"", cx.text(0))));
         }

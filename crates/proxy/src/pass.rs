@@ -2,12 +2,12 @@
 
 use crate::record::{Record, State};
 use crate::upstream::{Upstream, Upstreams};
-use crate::url::{self, Host, Url};
+use ::upstream::directory::Named;
+use ::upstream::url::{self, Host, Url};
 use base::log::Level;
 use conf::row::Cx;
 use conf::tree::{Error, Span};
 use http::resolving::Resolving;
-use http::upstreams::Named;
 use http::{Complex, Request, Variables, log_request};
 use session::Outcome;
 use std::cell::OnceCell;

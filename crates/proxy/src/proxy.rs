@@ -152,7 +152,7 @@ fn define_variables(variables: &mut Variables) {
 
 type Field = std::cell::RefCell<Vec<u8>>;
 
-fn target(request: &Request, out: &mut Vec<u8>, fixed: fn(&crate::url::Url) -> &[u8], evaluated: fn(&Record) -> &Field) -> bool {
+fn target(request: &Request, out: &mut Vec<u8>, fixed: fn(&::upstream::url::Url) -> &[u8], evaluated: fn(&Record) -> &Field) -> bool {
     let route = request.with_location(|l| l.conf.get::<Proxy>().and_then(|p| p.route.get().cloned()));
     if let Some(url) = route.as_ref().and_then(|r| r.pass.url.as_ref()) {
         out.extend_from_slice(fixed(url));

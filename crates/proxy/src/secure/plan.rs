@@ -3,7 +3,7 @@
 
 use crate::secure::identity::Identity;
 use crate::secure::said::{Certificates, Said};
-use crate::url::{Host, Url};
+use ::upstream::url::{Host, Url};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::Complex;
