@@ -3,7 +3,6 @@
 use crate::Cache;
 use crate::body::{Body, BodyState};
 use crate::connection::{Address, Connection, Wire};
-use crate::contexts::{Contexts, Reuse};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
 use crate::location::{Location, Server};
@@ -13,6 +12,7 @@ use crate::root::Http;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
+use session::contexts::{Contexts, Reuse};
 use session::{Outcome, Session, Step};
 use std::any::Any;
 use std::cell::{Cell, RefCell};

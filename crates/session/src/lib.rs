@@ -1,14 +1,21 @@
 //! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases, their worker.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod captures;
+pub mod client;
 pub mod complex;
+pub mod contexts;
+pub mod log_files;
 pub mod outcome;
+pub mod paths;
 pub mod phase;
 pub mod regex;
 pub mod variable;
 pub mod worker;
 
+pub use address::Address;
+pub use client::{Client, Configured};
 pub use complex::Complex;
 pub use outcome::{BoxFuture, Outcome, Step};
 pub use phase::Phase;

@@ -28,7 +28,7 @@ pub trait Kept {
     fn flush(&self);
 }
 
-/// All of them, a value of `http`.
+/// All of them of one protocol, a value of its outermost block.
 #[derive(Default)]
 pub struct LogFiles {
     /// In the order of the configuration.
