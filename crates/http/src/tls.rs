@@ -1,14 +1,12 @@
 //! TLS as requests and configuration see it: what a handshake found, and who answers handshakes for a server.
 
-pub mod directives;
-pub mod upstream;
-
 use crate::connection::Connection;
 use crate::location::Server;
 use crate::request::Request;
 use crate::root::Http;
 use crate::worker::Worker;
 use session::BoxFuture;
+pub use session::tls_directives as directives;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use tls::certificate::CertificateDer;

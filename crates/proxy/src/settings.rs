@@ -136,7 +136,7 @@ macro_rules! family_fields {
         pub struct Family {
             $($(#[$doc])* pub $field: Option<$type>,)+
             /// `*_ssl_*`
-            pub secure: crate::secure::said::Said,
+            pub secure: crate::secure::Said,
             /// `*_cache*`
             pub caching: Said,
             /// `*_store*`

@@ -8,7 +8,7 @@ use crate::connection::Keepalive;
 use crate::limits::default;
 use crate::pools::Outside;
 use crate::queue::Queue;
-use crate::secure::plan::Plans;
+use crate::secure::Plans;
 use crate::sticky::Sticky;
 use ::upstream::directory::Directory;
 use ::upstream::protocol::{Part, Protocol};

@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod paths;
 pub mod phase;
 pub mod regex;
+pub mod tls_directives;
 pub mod variable;
 pub mod worker;
 

@@ -12,6 +12,7 @@ pub mod following;
 pub mod group;
 pub mod methods;
 pub mod protocol;
+pub mod secure;
 pub mod server;
 pub mod url;
 pub mod zone;

@@ -4,8 +4,8 @@ use super::{Attempt, CONNECTING, End, now_ms};
 use crate::channel::Channel;
 use crate::connection::UpstreamConnection;
 use crate::limits::TIMED_OUT;
-use crate::secure::handshake::{self, Fault};
 use crate::settings::next;
+use ::upstream::secure::handshake::{self, Fault};
 use base::errno;
 use base::log::Level;
 use http::Outcome;
@@ -43,6 +43,7 @@ impl Attempt<'_> {
             // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
             let _ = stream.set_no_delay(true);
             let Some((secured, target)) = secure else { return Ok(stream) };
+            request.action.set("SSL handshaking to upstream");
             let left = limit.saturating_sub(began.elapsed());
             handshake::shake(&request, secured, target, &[&self.exchange.upstream.name, &self.lease.peer.server.name], stream, left)
                 .await
