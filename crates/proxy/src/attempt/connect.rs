@@ -10,6 +10,7 @@ use base::errno;
 use base::log::Level;
 use http::Outcome;
 use net::address::SocketAddress;
+use net::connect::Failure;
 use std::io;
 use std::pin::pin;
 use std::task::Poll;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 /// Why there is no connection.
 enum Unopened {
-    Connect(io::Error),
+    Connect(Failure),
     Shake(Fault),
 }
 
@@ -70,10 +71,15 @@ impl Attempt<'_> {
             }
             Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
             Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
-            Some(Err(Unopened::Connect(error))) if error.kind() == io::ErrorKind::TimedOut => {
+            Some(Err(Unopened::Connect(failure @ Failure::Local { .. }))) => {
+                self.request().log(Level::Crit, failure.to_string().as_bytes());
+                self.finish(0);
+                Err(End::Client(Outcome::Status(500)))
+            }
+            Some(Err(Unopened::Connect(Failure::Peer(error)))) if error.kind() == io::ErrorKind::TimedOut => {
                 Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
             }
-            Some(Err(Unopened::Connect(error))) => {
+            Some(Err(Unopened::Connect(Failure::Peer(error)))) => {
                 let what = errno::describe(&error);
                 // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
                 let at_once = matches!(&target, SocketAddress::Unix(_)) || errno::is_local(&error);
