@@ -5,9 +5,9 @@ use crate::{opening, protocols};
 use daemon::{Role, Seat};
 use engine::HttpEngine;
 use front::serve::{self, Setup};
-use http::log_files::LogFiles;
 use http::observers::Observers;
 use http::{Http, Variables, Worker};
+use session::log_files::LogFiles;
 use session::worker::ProcessInfo;
 use shm::Tally;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     worker.set_process(ProcessInfo { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
     worker.set_engine(Rc::new(HttpEngine));
     let own_socket = settings.listeners.iter().map(|spec| spec.reuseport).collect();
-    let modules = generation.modules.clone();
+    let (modules, global) = (generation.modules.clone(), generation.global.clone());
     let setup = Setup {
         connections,
         own_socket,
@@ -42,11 +42,9 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
                 (module.start)(worker);
             }
         }),
-        end: Box::new(|worker| {
+        end: Box::new(move |worker| {
             lua_api::exit_worker(worker);
-            if let Some(files) = worker.http().main.get::<LogFiles>() {
-                files.flush();
-            }
+            global.get::<LogFiles>().flush();
         }),
     };
     serve::run(worker, seat, setup)

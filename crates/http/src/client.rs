@@ -11,6 +11,8 @@ use std::cell::Ref;
 use std::rc::Rc;
 
 impl Client for Request {
+    const FORWARDS: bool = true;
+
     fn client(&self) -> Ref<'_, Address> {
         self.client.borrow()
     }
@@ -21,6 +23,12 @@ impl Client for Request {
 
     fn peer(&self) -> &Address {
         &self.connection.peer
+    }
+
+    fn forwarded_for(&self) -> Vec<u8> {
+        let headers = self.headers.borrow();
+        let lines: Vec<&[u8]> = headers.get_all(b"x-forwarded-for").collect();
+        lines.join(&b","[..])
     }
 
     fn proxied(&self) -> Option<Rc<Proxied>> {
@@ -39,6 +47,7 @@ impl Client for Request {
 impl Configured for Request {
     const OUTERMOST: Context = Context::HTTP;
     const BLOCKS: Context = Context::HTTP_ALL;
+    const UPSTREAM: Context = Context::UPSTREAM;
 
     fn conf<T: Config>(&self) -> Rc<T> {
         Request::conf(self)

@@ -54,6 +54,6 @@ pub use method::Method;
 pub use module::{Attach, Levels, Module};
 pub use request::{Jump, Request};
 pub use root::Http;
-pub use session::{BoxFuture, Outcome, Phase, Step, contexts, log_files};
+pub use session::{BoxFuture, Outcome, Phase, Step, contexts};
 pub use variables::{Cache, Complex, Regex, Variables};
 pub use worker::{Engine, Worker};

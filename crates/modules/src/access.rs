@@ -6,10 +6,10 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Outcome, Phase, Request};
-use std::rc::Rc;
+use session::{Client, Configured};
 
 /// `allow` and `deny`. First in the access phase.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("access") };
+pub const MODULE: Module = Module { rows: || rows::<Request>(Context::LIMIT_EXCEPT), levels, attach, ..Module::named("access") };
 
 #[derive(Clone, Copy)]
 struct Rule {
@@ -29,8 +29,9 @@ impl Config for Rules {
     }
 }
 
-fn rows() -> Vec<Row> {
-    let contexts = Context::HTTP_ALL | Context::LIMIT_EXCEPT;
+/// `beside`: where the directives may stand beside the protocol's usual blocks.
+fn rows<S: Configured>(beside: Context) -> Vec<Row> {
+    let contexts = S::BLOCKS | beside;
     vec![
         Row::new("allow", contexts, Arity::exactly(1), "Allows a network.", |cx| rule(cx, false)),
         Row::new("deny", contexts, Arity::exactly(1), "Denies a network.", |cx| rule(cx, true)),
@@ -59,20 +60,23 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn check(request: &Rc<Request>, rules: &[Rule]) -> Outcome {
-    let denied = {
-        let client = request.client.borrow();
-        rules.iter().find(|rule| rule.network.is_none_or(|network| network.contains(&client))).map(|rule| rule.deny)
-    };
-    match denied {
+/// With `satisfy any` another module may still let the client in; the engine logs at the end.
+fn check(request: &Request, rules: &[Rule]) -> Outcome {
+    match allows(request, rules) {
         None => Outcome::Declined,
-        Some(false) => Outcome::Ok,
-        Some(true) => {
-            // With `satisfy any` another module may still let the client in; the engine logs at the end.
-            if !request.core().satisfy_any.unwrap_or(false) {
-                request.log(base::log::Level::Error, b"access forbidden by rule");
-            }
-            Outcome::Status(403)
-        }
+        Some(true) => Outcome::Ok,
+        Some(false) if request.core().satisfy_any.unwrap_or(false) => Outcome::Status(403),
+        Some(false) => forbid(request),
     }
+}
+
+/// What the first rule for the client says.
+fn allows<S: Client>(session: &S, rules: &[Rule]) -> Option<bool> {
+    let client = session.client();
+    rules.iter().find(|rule| rule.network.is_none_or(|network| network.contains(&client))).map(|rule| !rule.deny)
+}
+
+fn forbid<S: Client>(session: &S) -> Outcome {
+    session.log(base::log::Level::Error, b"access forbidden by rule");
+    Outcome::Status(403)
 }

@@ -6,6 +6,7 @@
 mod condition;
 mod replace;
 
+use crate::compile::complex;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -66,16 +67,6 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Compiles argument `i` with its variables.
-pub(crate) fn compile(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
-    compile_bytes(cx, i, cx.arg(i))
-}
-
-/// Compiles `text`, a part of argument `i`.
-pub(crate) fn compile_bytes(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<Complex, Error> {
-    Complex::compile(text, &mut cx.global::<Variables>()).map_err(|message| cx.error_at(i, message))
-}
-
 /// Appends the value of a program's operand; captures are escaped as arguments if `quote` says so and the URI was escaped.
 fn push_value(value: &Complex, request: &Request, quote: bool, out: &mut Vec<u8>) {
     let escaped = quote && value.uses_captures() && {
@@ -111,7 +102,7 @@ fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
         variables.define_default(&name, http::variables::getter(move |request, _| uninitialized(request, &shown)));
         index
     };
-    let value = compile(cx, 1)?;
+    let value = complex(cx, 1)?;
     cx.location::<Program>().push(move |request, state| {
         let mut out = Vec::new();
         push_value(&value, request, state.quote, &mut out);
@@ -145,9 +136,9 @@ fn return_row(cx: &mut Cx<'_>) -> Result<(), Error> {
     let (status, text) = match base::text::parse_number(first) {
         Some(code) => {
             let status = u16::try_from(code).ok().filter(|code| *code <= 999).ok_or_else(invalid)?;
-            (status, if cx.args().len() == 2 { Some(compile(cx, 1)?) } else { None })
+            (status, if cx.args().len() == 2 { Some(complex(cx, 1)?) } else { None })
         }
-        None if cx.args().len() == 1 && replace::is_url(first) => (302, Some(compile(cx, 0)?)),
+        None if cx.args().len() == 1 && replace::is_url(first) => (302, Some(complex(cx, 0)?)),
         None => return Err(invalid()),
     };
     let has_text = text.as_ref().is_some_and(|text| text.literal() != Some(b""));

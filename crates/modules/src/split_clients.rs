@@ -1,18 +1,19 @@
 //! `split_clients`: a variable for A/B tests, by a hash of a value (nginx manual, `ngx_http_split_clients_module`).
 
 use crate::block;
-use crate::rewrite::compile;
-use conf::context::{Arity, Context};
+use crate::compile::complex;
+use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::tree::{Directive, Error};
-use http::Module;
+use http::{Module, Request};
+use session::{Complex, Configured, Session};
 use std::rc::Rc;
 
 /// `split_clients`.
-pub const MODULE: Module = Module { rows, ..Module::named("split_clients") };
+pub const MODULE: Module = Module { rows: rows::<Request>, ..Module::named("split_clients") };
 
-fn rows() -> Vec<Row> {
-    vec![Row::new("split_clients", Context::HTTP, Arity::exactly(2), "A variable that divides clients by a hash.", split).with_block()]
+fn rows<S: Configured>() -> Vec<Row> {
+    vec![Row::new("split_clients", S::OUTERMOST, Arity::exactly(2), "A variable that divides clients by a hash.", split::<S>).with_block()]
 }
 
 /// A share of all hashes: those below the limit; `None` takes the rest.
@@ -21,12 +22,12 @@ struct Part {
     value: Box<[u8]>,
 }
 
-fn split(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let source = compile(cx, 0)?;
+fn split<S: Session>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let source: Complex<S> = complex(cx, 0)?;
     let name = block::variable_name(cx, 1)?;
     let parts = limits(cx, block::entries(cx))?;
-    let get = move |request: &http::Request, out: &mut Vec<u8>| {
-        let hash = murmur2(&source.to_vec(request));
+    let get = move |session: &S, out: &mut Vec<u8>| {
+        let hash = murmur2(&source.to_vec(session));
         if let Some(part) = parts.iter().find(|part| part.limit.is_none_or(|limit| hash < limit)) {
             out.extend_from_slice(&part.value);
         }

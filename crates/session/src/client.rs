@@ -48,12 +48,20 @@ use std::rc::Rc;
 
 /// Facts of the client's connection, and the log of what is done for it.
 pub trait Client: Session {
+    /// Whether proxies may name the client in the protocol's own words (`X-Forwarded-For`).
+    const FORWARDS: bool = false;
+
     /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
     fn client(&self) -> Ref<'_, Address>;
     /// Says who stands behind the connection's other end.
     fn set_client(&self, client: Address);
     /// The connection's other end as the kernel sees it.
     fn peer(&self) -> &Address;
+    /// The list of addresses that proxies have left; empty if there is none.
+    fn forwarded_for(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// What a PROXY protocol header said.
     fn proxied(&self) -> Option<Rc<Proxied>>;
     /// Whether a line of this level would be written.
@@ -68,6 +76,8 @@ pub trait Configured: Client {
     const OUTERMOST: Context;
     /// The blocks that share the settings of the protocol: `http, server, location` or `stream, server`.
     const BLOCKS: Context;
+    /// Its groups of servers: `upstream`.
+    const UPSTREAM: Context;
 
     /// The value of type `T` in force for this session.
     fn conf<T: Config>(&self) -> Rc<T>;
