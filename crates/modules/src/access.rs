@@ -80,3 +80,36 @@ fn forbid<S: Client>(session: &S) -> Outcome {
     session.log(base::log::Level::Error, b"access forbidden by rule");
     Outcome::Status(403)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bare::{Bare, Setup};
+
+    #[test]
+    fn the_first_rule_decides() {
+        let table = [
+            ("deny 10.0.0.0/8; allow all;", "10.0.0.1", Some(false)),
+            ("deny 10.0.0.0/8; allow all;", "192.0.2.1", Some(true)),
+            ("allow 10.0.0.0/8;", "192.0.2.1", None),
+            ("allow 2001:db8::/32; deny all;", "2001:db8::1", Some(true)),
+            ("allow unix:; deny all;", "unix:", Some(true)),
+            ("allow unix:; deny all;", "127.0.0.1", Some(false)),
+        ];
+        for (text, address, expected) in table {
+            let setup = Setup::read(text, rows::<Bare>(Context::empty()), |configs| configs.register::<Rules>()).unwrap();
+            let client = setup.client(address, None);
+            let rules = client.conf::<Rules>();
+            assert_eq!(allows(&client, rules.list.as_deref().unwrap()), expected, "{text} for {address}");
+        }
+        let refused = Setup::read("allow 10.0.0.0/33;", rows::<Bare>(Context::empty()), |_| {}).err();
+        assert_eq!(refused.as_deref(), Some("invalid parameter \"10.0.0.0/33\""));
+    }
+
+    #[test]
+    fn who_is_forbidden_is_logged() {
+        let client = Setup::read("", Vec::new(), |_| {}).unwrap().client("10.0.0.1", None);
+        assert_eq!(forbid(&client), Outcome::Status(403));
+        assert_eq!(*client.lines.borrow(), ["access forbidden by rule"]);
+    }
+}

@@ -145,3 +145,50 @@ fn parse_range(text: &[u8]) -> Option<(u32, u32)> {
     let (low, high) = (low.parse::<Ipv4Addr>().ok()?.to_bits(), high.parse::<Ipv4Addr>().ok()?.to_bits());
     (low <= high).then_some((low, high))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bare::{Bare, Setup};
+
+    #[test]
+    fn addresses_and_their_values() {
+        let blocks = [
+            "geo $v { default d; 10.0.0.0/8 ten; 10.1.0.0/16 inner; delete 10.2.0.0/16; 2001:db8::/32 six; 127.0.0.1 home; }",
+            "geo $addr $v { ranges; default d; 10.0.0.0-10.0.255.255 ten; 10.1.0.0-10.1.0.9 inner; 127.0.0.1-127.0.0.1 home; }",
+        ];
+        let table = [
+            ("10.0.0.1", ["ten", "ten"]),
+            ("10.1.0.9", ["inner", "inner"]),
+            ("10.1.0.10", ["inner", "d"]),
+            ("127.0.0.1", ["home", "home"]),
+            ("192.0.2.1", ["d", "d"]),
+            ("2001:db8::1", ["six", "d"]),
+            ("unix:", ["d", "d"]),
+        ];
+        for (at, block) in blocks.iter().enumerate() {
+            let setup = Setup::read(block, rows::<Bare>(), |_| {}).unwrap();
+            for (client, expected) in table {
+                assert_eq!(setup.client(client, None).variable("v").as_deref(), Some(expected[at]), "{block} for {client}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let refuse = |text: &str| Setup::read(text, rows::<Bare>(), |_| {}).err().unwrap_or_default();
+        let table = [
+            ("geo v { }", "invalid variable name \"v\""),
+            ("geo $v { a b c; }", "invalid number of the geo parameters"),
+            ("geo $v { 1.2.3.4-1.2.3.5 x; }", "invalid network \"1.2.3.4-1.2.3.5\""),
+            ("geo $v { ranges; 1.2.3.9-1.2.3.5 x; }", "invalid range \"1.2.3.9-1.2.3.5\""),
+            ("geo $v { 1.2.3.4 x; ranges; }", "the \"ranges\" directive must be the first directive inside \"geo\" block"),
+            // Without a header field that names the client there are no proxies.
+            ("geo $v { proxy 127.0.0.1; }", "invalid network \"proxy\""),
+            ("geo $addr { }", "the duplicate \"addr\" variable"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(refuse(text), expected, "{text}");
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! HTTP modules: one feature, one file.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod bare;
+
 // mod1
 pub mod access;
 pub mod auth_basic;
@@ -22,6 +25,7 @@ pub mod referer;
 pub mod resolver;
 pub mod rewrite;
 pub mod secure_link;
+mod set;
 pub mod set_misc;
 pub mod slice;
 pub mod split_clients;

@@ -174,20 +174,75 @@ fn give_back<S>(counts: Vec<Count<S>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Complex;
-    use shm::Zone;
+    use crate::bare::{Bare, Setup};
+    use session::Client;
+
+    fn setup(text: &str) -> Result<Setup, String> {
+        Setup::read(text, rows::<Bare>(), |configs| configs.register::<Conf<Bare>>())
+    }
+
+    fn connect(client: &Bare) -> (Outcome, Option<String>) {
+        let outcome = handle(client, &client.conf());
+        let mut status = Variables::<Bare>::default();
+        variables(&mut status);
+        let mut out = Vec::new();
+        let found = session::variable::get_named(client, &status.look_up("limit_conn_status"), &mut out);
+        (outcome, found.then(|| String::from_utf8(out).unwrap()))
+    }
 
     #[test]
     fn counts_go_up_and_down() {
-        let place = LimitZones::<Request, Connections>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE));
-        let zone = Rc::new(Zone::new("z", "limit_conn", 1 << 16).unwrap());
-        assert!(place.declared.set(Declared { zone, key: Complex::from_literal(b"k"), extra: Connections }).is_ok());
-        let declared = place.declared.get().unwrap();
-        let taken: Vec<_> = (0..2).map(|_| count(declared, b"k", 2).unwrap()).collect();
-        assert_eq!(count(declared, b"k", 2).err(), Some(false));
-        let back = |(record, resets)| give_back(vec![Count { place: place.clone(), record, resets }]);
-        taken.into_iter().for_each(back);
-        let g = declared.zone.lock();
+        let setup = setup("limit_conn_zone $addr zone=z:64k; limit_conn z 1;").unwrap();
+        complete::<Bare>(setup.frame()).unwrap();
+        let clients = ["10.0.0.1", "10.0.0.1", "10.0.0.2"].map(|address| setup.client(address, None));
+        let passed = (Outcome::Declined, Some("PASSED".to_owned()));
+        assert_eq!(connect(&clients[0]), passed);
+        assert_eq!(connect(&clients[1]), (Outcome::Status(503), Some("REJECTED".to_owned())));
+        assert_eq!(*clients[1].lines.borrow(), ["limiting connections by zone \"z\""]);
+        assert_eq!(connect(&clients[2]), passed);
+        clients[0].end();
+        let next = setup.client("10.0.0.1", None);
+        assert_eq!(connect(&next), passed);
+        clients[2].end();
+        next.end();
+        let place = setup.frame().main.get::<LimitZones<Bare, Connections>>().place("z", Error::new("", conf::tree::Span::NONE));
+        let g = place.declared.get().unwrap().zone.lock();
         assert!(Table::open(&g).unwrap().is_empty(&g));
+    }
+
+    #[test]
+    fn a_dry_run_refuses_nobody() {
+        let setup = setup("limit_conn_zone $addr zone=z:64k; limit_conn z 1; limit_conn_dry_run on;").unwrap();
+        let clients = [(); 2].map(|()| setup.client("10.0.0.1", None));
+        connect(&clients[0]);
+        assert_eq!(connect(&clients[1]), (Outcome::Declined, Some("REJECTED_DRY_RUN".to_owned())));
+        assert_eq!(*clients[1].lines.borrow(), ["limiting connections, dry run, by zone \"z\""]);
+    }
+
+    #[test]
+    fn a_log_level_below_the_logs_writes_nothing() {
+        let setup = setup("limit_conn_zone $addr zone=z:64k; limit_conn z 1; limit_conn_log_level info;").unwrap();
+        let clients = [(); 2].map(|()| setup.client("10.0.0.1", None));
+        connect(&clients[0]);
+        assert_eq!(connect(&clients[1]).0, Outcome::Status(503));
+        assert!(!clients[1].log_enabled(base::log::Level::Info) && clients[1].lines.borrow().is_empty());
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let table = [
+            ("limit_conn_zone $addr zone=z;", "invalid zone size \"zone=z\""),
+            ("limit_conn_zone $addr zone=z:1k;", "zone \"zone=z:1k\" is too small"),
+            ("limit_conn_zone $addr z:1m;", "invalid parameter \"z:1m\""),
+            ("limit_conn z 0;", "invalid number of connections \"0\""),
+            ("limit_conn z 65536;", "connection limit must be less 65536"),
+            ("limit_conn z 1; limit_conn z 2;", "\"limit_conn\" directive is duplicate"),
+            ("limit_conn_log_level debug;", "invalid value \"debug\""),
+        ];
+        for (text, expected) in table {
+            assert_eq!(setup(text).err().unwrap_or_default(), expected, "{text}");
+        }
+        let undeclared = setup("limit_conn z 1;").unwrap();
+        assert_eq!(complete::<Bare>(undeclared.frame()).unwrap_err().message, "zero size shared memory zone \"z\"");
     }
 }

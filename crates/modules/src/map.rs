@@ -120,3 +120,42 @@ impl<S: Session> Map<S> {
         self.regexes.iter().find(|(regex, _)| regex.exec(session, text)).map(|(_, value)| value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bare::{Bare, Setup};
+
+    #[test]
+    fn values_of_clients() {
+        let block = r"map $addr $v { default other:$addr; 10.0.0.1 one; ~^10\.(?<second>\d+)\. ten-$second; ~*^UNIX unix; }
+            map $v $twice { one 1; ~^ten-(.)$ $1; } map $addr $suffix { hostnames; *.7 seven; volatile; }";
+        let setup = Setup::read(block, rows::<Bare>(), |_| {}).unwrap();
+        let table = [
+            ("10.0.0.1", ["one", "1", ""]),
+            ("10.3.0.1", ["ten-3", "3", ""]),
+            ("192.0.2.7", ["other:192.0.2.7", "", "seven"]),
+            ("unix:", ["unix", "", ""]),
+        ];
+        for (address, expected) in table {
+            let client = setup.client(address, None);
+            let found = ["v", "twice", "suffix"].map(|name| client.variable(name).unwrap());
+            assert_eq!(found, expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let table = [
+            ("map $addr v { }", "invalid variable name \"v\""),
+            ("map $addr $v { a b c; }", "invalid number of the map parameters"),
+            ("map $addr $v { default a; default b; }", "duplicate default map parameter"),
+            ("map $addr $v { a b; A c; }", "conflicting parameter \"A\""),
+            ("map $addr $v { hostnames; *.*.x b; }", "invalid hostname or wildcard \"*.*.x\""),
+            ("map $nothing $v { }", "unknown \"nothing\" variable"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Setup::read(text, rows::<Bare>(), |_| {}).err().unwrap_or_default(), expected, "{text}");
+        }
+    }
+}

@@ -146,3 +146,27 @@ impl RealIp {
         session.proxied().filter(|_| trusted).map(|proxied| Address::Ip(proxied.client))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bare::{Bare, Setup};
+
+    #[test]
+    fn only_who_is_trusted_names_another() {
+        let from = |text: &str| Setup::read(text, rows::<Bare>(), |configs| configs.register::<RealIp>()).unwrap();
+        let table = [
+            ("set_real_ip_from 127.0.0.1;", "127.0.0.1:9", Some("192.0.2.1:7"), Some("192.0.2.1:7")),
+            ("set_real_ip_from 127.0.0.0/8; set_real_ip_from unix:;", "unix:", Some("192.0.2.1:7"), Some("192.0.2.1:7")),
+            ("set_real_ip_from 10.0.0.0/8;", "127.0.0.1:9", Some("192.0.2.1:7"), None),
+            ("set_real_ip_from 127.0.0.1;", "127.0.0.1:9", None, None),
+        ];
+        for (text, peer, proxied, expected) in table {
+            let client = from(text).client(peer, proxied);
+            let found = client.conf::<RealIp>().proxied(&client);
+            assert_eq!(found, expected.map(|text| Address::Ip(text.parse().unwrap())), "{text}, {peer}");
+        }
+        let refused = Setup::read("set_real_ip_from a/b;", rows::<Bare>(), |_| {}).err();
+        assert_eq!(refused.as_deref(), Some("invalid parameter \"a/b\""));
+    }
+}

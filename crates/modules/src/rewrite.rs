@@ -7,6 +7,7 @@ mod condition;
 mod replace;
 
 use crate::compile::complex;
+use crate::set::Assignment;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -14,9 +15,9 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::content_type;
 use http::program::{Flow, Program, State};
-use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};
+use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use session::complex::Piece;
-use session::variable::{self, CHANGEABLE, WEAK};
+use session::variable;
 use std::rc::Rc;
 use wire::uri::escape::{Class, escape};
 
@@ -91,18 +92,10 @@ fn push_value(value: &Complex, request: &Request, quote: bool, out: &mut Vec<u8>
 }
 
 fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let Some(name) = cx.arg(0).strip_prefix(b"$").filter(|name| !name.is_empty()) else {
-        return Err(cx.error_at(0, format!("invalid variable name \"{}\"", cx.text(0))));
-    };
-    let name = String::from_utf8_lossy(name).into_owned();
-    let index = {
-        let mut variables = cx.global::<Variables>();
-        let index = variables.add(&name, None, CHANGEABLE | WEAK).map_err(|message| cx.error_at(0, message))?;
-        let shown = name.to_ascii_lowercase();
-        variables.define_default(&name, http::variables::getter(move |request, _| uninitialized(request, &shown)));
-        index
-    };
-    let value = complex(cx, 1)?;
+    let Assignment { index, value } = Assignment::read(cx, |name| {
+        let name = name.to_owned();
+        http::variables::getter(move |request, _| uninitialized(request, &name))
+    })?;
     cx.location::<Program>().push(move |request, state| {
         let mut out = Vec::new();
         push_value(&value, request, state.quote, &mut out);

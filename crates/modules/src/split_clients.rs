@@ -88,7 +88,32 @@ fn murmur2(data: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur2;
+    use super::*;
+    use crate::bare::{Bare, Setup};
+
+    #[test]
+    fn shares_of_clients() {
+        let setup = Setup::read("split_clients $addr $v { 0.5% tiny; 49.5% half; * rest; }", rows::<Bare>(), |_| {}).unwrap();
+        let mut counts = std::collections::BTreeMap::new();
+        for n in 0..2000u32 {
+            let address = format!("10.0.{}.{}", n / 256, n % 256);
+            *counts.entry(setup.client(&address, None).variable("v").unwrap()).or_insert(0) += 1;
+        }
+        let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+        assert!(of("tiny") < 40 && (800..1200).contains(&of("half")) && (800..1200).contains(&of("rest")), "{counts:?}");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let table = [
+            ("split_clients $addr $v { x; }", "invalid number of arguments in \"split_clients\" directive"),
+            ("split_clients $addr $v { 10 x; }", "invalid percent value \"10\""),
+            ("split_clients $addr $v { 60% x; 50% y; }", "percent total is greater than 100%"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Setup::read(text, rows::<Bare>(), |_| {}).err().unwrap_or_default(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn published_values_of_the_hash() {
