@@ -7,7 +7,8 @@ use crate::core::Core;
 use crate::request::Request;
 use conf::configs::ConfMap;
 use foldhash::fast::RandomState;
-use session::{BoxFuture, Outcome, Phase, Step};
+use crate::phase::Phase;
+use session::{BoxFuture, Outcome, Step};
 use std::collections::HashMap;
 use std::rc::Rc;
 

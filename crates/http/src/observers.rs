@@ -11,7 +11,7 @@ pub use histogram::{BOUNDS, Counts, Histogram};
 
 use crate::request::Request;
 use base::clock;
-use session::Phase;
+use crate::phase::Phase;
 use shm::tally::{Account, Counters, Tally};
 
 /// Whether the counter of this number says what is the case now, instead of growing.

@@ -2,8 +2,8 @@
 //! start.
 
 use crate::core::TempPath;
-use crate::opened::Directories;
 use crate::root::MainContext;
+use session::opened::Directories;
 use conf::row::Cx;
 use conf::scope::Scope;
 use conf::tree::Error;

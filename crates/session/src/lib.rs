@@ -1,17 +1,28 @@
 //! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases, their worker.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod captures;
 pub mod complex;
+pub mod connection;
+pub mod contexts;
+pub mod levels;
+pub mod log_files;
+pub mod names;
+pub mod opened;
 pub mod outcome;
-pub mod phase;
+pub mod paths;
 pub mod regex;
+pub mod served;
+pub mod tls;
 pub mod variable;
 pub mod worker;
 
+pub use address::Address;
 pub use complex::Complex;
+pub use levels::Levels;
 pub use outcome::{BoxFuture, Outcome, Step};
-pub use phase::Phase;
 pub use regex::Regex;
+pub use served::{Join, Served};
 pub use variable::{Cache, Session, VarIndex, Variables};
 pub use worker::Worker;
