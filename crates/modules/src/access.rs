@@ -11,6 +11,10 @@ use session::{Client, Configured};
 /// `allow` and `deny`. First in the access phase.
 pub const MODULE: Module = Module { rows: || rows::<Request>(Context::LIMIT_EXCEPT), levels, attach, ..Module::named("access") };
 
+/// `allow` and `deny` of streams.
+pub const STREAM: stream::Module =
+    stream::Module { rows: || rows::<stream::Session>(Context::empty()), levels, attach: attach_stream, ..stream::Module::named("access") };
+
 #[derive(Clone, Copy)]
 struct Rule {
     /// `None` is `all`.
@@ -58,6 +62,22 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
         place.phase(Phase::Access, move |request| check(request, own.list.as_deref().unwrap_or_default()).into());
     }
     Ok(())
+}
+
+fn attach_stream(place: &mut stream::Attach<'_>) -> Result<(), Error> {
+    let own = place.conf::<Rules>();
+    if own.list.is_some() {
+        place.phase(stream::Phase::Access, move |session| check_stream(session, own.list.as_deref().unwrap_or_default()).into());
+    }
+    Ok(())
+}
+
+fn check_stream(session: &stream::Session, rules: &[Rule]) -> Outcome {
+    match allows(session, rules) {
+        None => Outcome::Declined,
+        Some(true) => Outcome::Ok,
+        Some(false) => forbid(session),
+    }
 }
 
 /// With `satisfy any` another module may still let the client in; the engine logs at the end.

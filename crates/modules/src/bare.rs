@@ -10,18 +10,18 @@ use conf::parser::Parser;
 use conf::row::{Row, Table};
 use conf::scope::{Config, Frame};
 use session::address::Proxied;
+use session::connection::Connection;
 use session::paths::Paths;
 use session::{Address, Cache, Client, Configured, Session, Variables, Worker};
 use std::any::Any;
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 /// Such a session.
 pub(crate) struct Bare {
     cache: Cache<Bare>,
     client: RefCell<Address>,
-    peer: Address,
-    proxied: Option<Rc<Proxied>>,
+    connection: Rc<Connection<()>>,
     values: ConfMap,
     lasting: RefCell<Vec<Rc<dyn Any>>>,
     ends: RefCell<Vec<Box<dyn FnOnce()>>>,
@@ -90,8 +90,15 @@ impl Setup {
         Bare {
             cache: Cache::new(self.variables.clone()),
             client: RefCell::new(peer.clone()),
-            peer,
-            proxied: proxied.map(named),
+            connection: Rc::new(Connection {
+                id: 1,
+                peer,
+                local: Address::Unix(None),
+                requests: Cell::new(0),
+                started_ms: 0,
+                tls: RefCell::default(),
+                proxy_protocol: RefCell::new(proxied.map(named)),
+            }),
             values: self.values.clone(),
             lasting: RefCell::default(),
             ends: RefCell::default(),
@@ -124,20 +131,22 @@ impl Session for Bare {
 }
 
 impl Client for Bare {
+    type Server = ();
+
+    fn connection(&self) -> &Rc<Connection<()>> {
+        &self.connection
+    }
+
+    fn server_name(&self) -> Box<[u8]> {
+        Box::default()
+    }
+
     fn client(&self) -> Ref<'_, Address> {
         self.client.borrow()
     }
 
     fn set_client(&self, client: Address) {
         self.client.replace(client);
-    }
-
-    fn peer(&self) -> &Address {
-        &self.peer
-    }
-
-    fn proxied(&self) -> Option<Rc<Proxied>> {
-        self.proxied.clone()
     }
 
     fn log_enabled(&self, level: Level) -> bool {
@@ -158,9 +167,16 @@ impl Configured for Bare {
         self.values.share().unwrap_or_default()
     }
 
+    fn main_conf<T: Config>(&self) -> Rc<T> {
+        Rc::default()
+    }
+
+    fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
+        self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok())
+    }
+
     fn lasting<T: Default + 'static>(&self) -> Rc<T> {
-        let found = self.lasting.borrow().iter().find_map(|any| any.clone().downcast::<T>().ok());
-        found.unwrap_or_else(|| {
+        self.find_lasting().unwrap_or_else(|| {
             let made = Rc::new(T::default());
             self.lasting.borrow_mut().push(made.clone());
             made

@@ -17,6 +17,9 @@ use table::{Networks, Ranges};
 /// `geo`.
 pub const MODULE: Module = Module { rows: rows::<Request>, ..Module::named("geo") };
 
+/// `geo` of streams.
+pub const STREAM: stream::Module = stream::Module { rows: rows::<stream::Session>, ..stream::Module::named("geo") };
+
 fn rows<S: Configured>() -> Vec<Row> {
     vec![Row::new("geo", S::OUTERMOST, Arity::Between(1, 2), "A variable that depends on the client's address.", geo::<S>).with_block()]
 }

@@ -6,8 +6,8 @@ use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::scope::Frame;
 use conf::tree::Error;
-use http::{Attach, Levels, Module, Outcome, Phase, Request, Step};
-use session::{Configured, Variables, log_client};
+use http::{Module, Request};
+use session::{Configured, Join, Levels, Outcome, Step, Variables, log_client};
 use shm::{Record, Table};
 use std::rc::Rc;
 
@@ -17,11 +17,21 @@ const LONGEST: usize = 255;
 /// The module.
 pub const MODULE: Module = Module {
     rows: http_rows,
-    levels,
+    levels: levels::<Request>,
     variables: variables::<Request>,
     complete: complete::<Request>,
-    attach,
+    attach: |at| attach::<Request>(at),
     ..Module::named("limit_conn")
+};
+
+/// The module of streams.
+pub const STREAM: stream::Module = stream::Module {
+    rows: rows::<stream::Session>,
+    levels: levels::<stream::Session>,
+    variables: variables::<stream::Session>,
+    complete: complete::<stream::Session>,
+    attach: |at| attach::<stream::Session>(at),
+    ..stream::Module::named("limit_conn")
 };
 
 /// Tells the zones of this limit from others.
@@ -40,8 +50,8 @@ impl<S> Clone for Limit<S> {
 
 type Conf<S> = limits::Conf<Limit<S>>;
 
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf<Request>>();
+fn levels<S: Configured>(levels: &mut Levels) {
+    levels.location::<Conf<S>>();
 }
 
 fn complete<S: Configured>(frame: &Frame) -> Result<(), Error> {
@@ -90,10 +100,10 @@ fn limit<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    let conf = at.conf::<Conf<Request>>();
+fn attach<S: Configured>(at: &mut impl Join<S>) -> Result<(), Error> {
+    let conf = at.conf::<Conf<S>>();
     if conf.limits.as_ref().is_some_and(|l| !l.is_empty()) {
-        at.phase(Phase::Preaccess, move |request| Step::Now(handle(&**request, &conf)));
+        at.preaccess(move |session| Step::Now(handle(&**session, &conf)));
     }
     Ok(())
 }

@@ -16,11 +16,11 @@ use conf::tree::{Error, Span};
 use file::{AccessFile, Buffering};
 use foldhash::HashMap;
 use format::Format;
-use http::{Attach, Levels, Module, Phase, Request, Step};
+use http::{Module, Request};
 use logged::Logged;
 use session::log_files::LogFiles;
 use session::paths::MainContext;
-use session::{Complex, Outcome, Variables, log_client};
+use session::{Complex, Join, Levels, Outcome, Step, Variables, log_client};
 use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
@@ -28,7 +28,22 @@ use std::rc::Rc;
 use variable_path::FileCache;
 
 /// The access log. In the log phase, behind `log_by_lua`.
-pub const MODULE: Module = Module { rows: rows::<Request>, levels, complete: complete::<Request>, attach, ..Module::named("log") };
+pub const MODULE: Module = Module {
+    rows: rows::<Request>,
+    levels: levels::<Request>,
+    complete: complete::<Request>,
+    attach: |place| attach::<Request>(place),
+    ..Module::named("log")
+};
+
+/// The access log of streams.
+pub const STREAM: stream::Module = stream::Module {
+    rows: rows::<stream::Session>,
+    levels: levels::<stream::Session>,
+    complete: complete::<stream::Session>,
+    attach: |place| attach::<stream::Session>(place),
+    ..stream::Module::named("log")
+};
 
 /// Where a line goes.
 enum Target<S> {
@@ -98,8 +113,8 @@ fn rows<S: Logged>() -> Vec<Row> {
     ]
 }
 
-fn levels(levels: &mut Levels) {
-    levels.location::<AccessLogs<Request>>();
+fn levels<S: Logged>(levels: &mut Levels) {
+    levels.location::<AccessLogs<S>>();
 }
 
 fn log_format<S: Logged>(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -243,13 +258,13 @@ fn complete<S: Logged>(frame: &Frame) -> Result<(), Error> {
     Ok(())
 }
 
-fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
-    let own = place.conf::<AccessLogs<Request>>();
+fn attach<S: Logged>(place: &mut impl Join<S>) -> Result<(), Error> {
+    let own = place.conf::<AccessLogs<S>>();
     if !own.writes() {
         return Ok(());
     }
-    place.phase(Phase::Log, move |request| {
-        write_all(&**request, &own);
+    place.log(move |session| {
+        write_all(&**session, &own);
         Step::Now(Outcome::Ok)
     });
     Ok(())

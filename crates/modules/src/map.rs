@@ -17,6 +17,9 @@ use table::{Refused, Table};
 /// `map`.
 pub const MODULE: Module = Module { rows: rows::<Request>, ..Module::named("map") };
 
+/// `map` of streams.
+pub const STREAM: stream::Module = stream::Module { rows: rows::<stream::Session>, ..stream::Module::named("map") };
+
 fn rows<S: Configured>() -> Vec<Row> {
     let number = |cx: &mut Cx<'_>| cx.number(0).map(drop);
     vec![

@@ -14,6 +14,15 @@ use std::rc::Rc;
 /// The client's real address. First in post-read, and in preaccess for values of locations.
 pub const MODULE: Module = Module { rows: http_rows, levels, variables: variables::<Request>, attach, ..Module::named("realip") };
 
+/// The client's real address in streams, which only the PROXY protocol names. In post-accept.
+pub const STREAM: stream::Module = stream::Module {
+    rows: rows::<stream::Session>,
+    levels,
+    variables: variables::<stream::Session>,
+    attach: attach_stream,
+    ..stream::Module::named("realip")
+};
+
 /// Where the address stands.
 #[derive(Clone, PartialEq, Eq)]
 enum Source {
@@ -112,6 +121,19 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
         let own = own.clone();
         place.phase(*phase, move |request| {
             replace(request, &own);
+            Outcome::Declined.into()
+        });
+    }
+    Ok(())
+}
+
+fn attach_stream(place: &mut stream::Attach<'_>) -> Result<(), Error> {
+    let own = place.conf::<RealIp>();
+    if own.from.is_some() {
+        place.phase(stream::Phase::PostAccept, move |session| {
+            if let Some(found) = own.proxied(&**session) {
+                session.set_client(found);
+            }
             Outcome::Declined.into()
         });
     }

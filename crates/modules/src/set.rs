@@ -2,10 +2,51 @@
 //! before access.
 
 use crate::compile::complex;
-use conf::row::Cx;
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::scope::Config;
 use conf::tree::Error;
 use session::variable::{self, CHANGEABLE, Get, WEAK};
 use session::{Complex, Session, VarIndex, Variables};
+use std::rc::Rc;
+use stream::{Attach, Levels, Module, Outcome, Phase};
+
+/// `set` of streams. In preaccess.
+pub const STREAM: Module = Module { rows, levels, attach, ..Module::named("set") };
+
+/// What one server assigns; it has nothing from outside.
+#[derive(Default)]
+struct Assignments {
+    list: Vec<Assignment<stream::Session>>,
+}
+
+impl Config for Assignments {
+    fn inherit(&mut self, _: &Self) {}
+}
+
+fn rows() -> Vec<Row> {
+    vec![Row::new("set", Context::STREAM_SERVER, Arity::exactly(2), "Assigns a value to a variable.", |cx| {
+        // What has not been assigned is empty.
+        let assignment = Assignment::read(cx, |_| Rc::new(|_: &stream::Session, _: &mut Vec<u8>| true))?;
+        cx.location::<Assignments>().list.push(assignment);
+        Ok(())
+    })]
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Assignments>();
+}
+
+fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    let own = place.conf::<Assignments>();
+    if !own.list.is_empty() {
+        place.phase(Phase::Preaccess, move |session| {
+            own.list.iter().for_each(|assignment| assignment.run(session));
+            Outcome::Declined.into()
+        });
+    }
+    Ok(())
+}
 
 /// One `set`.
 pub(crate) struct Assignment<S> {
@@ -44,10 +85,7 @@ impl<S: Session> Assignment<S> {
 mod tests {
     use super::*;
     use crate::bare::{Bare, Setup};
-    use conf::context::{Arity, Context};
-    use conf::row::Row;
     use std::cell::RefCell;
-    use std::rc::Rc;
 
     #[test]
     fn values_are_assigned_in_order() {

@@ -12,6 +12,9 @@ use std::rc::Rc;
 /// `split_clients`.
 pub const MODULE: Module = Module { rows: rows::<Request>, ..Module::named("split_clients") };
 
+/// `split_clients` of streams.
+pub const STREAM: stream::Module = stream::Module { rows: rows::<stream::Session>, ..stream::Module::named("split_clients") };
+
 fn rows<S: Configured>() -> Vec<Row> {
     vec![Row::new("split_clients", S::OUTERMOST, Arity::exactly(2), "A variable that divides clients by a hash.", split::<S>).with_block()]
 }

@@ -51,3 +51,16 @@ impl Logged for Request {
         tested.is_ok()
     }
 }
+
+impl Logged for stream::Session {
+    const PLACES: Context = Self::BLOCKS;
+    const USUAL: Option<(&'static [u8], &'static [u8])> = None;
+
+    fn uncached(_: &str) -> Option<Direct<Self>> {
+        None
+    }
+
+    fn may_write_path(&self) -> bool {
+        true
+    }
+}
