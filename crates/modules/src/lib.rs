@@ -20,6 +20,7 @@ pub mod http2;
 pub mod log;
 pub mod map;
 pub mod metrics;
+pub mod pass;
 pub mod realip;
 pub mod referer;
 pub mod resolver;

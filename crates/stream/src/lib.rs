@@ -10,6 +10,7 @@ pub mod datagrams;
 pub mod downstream;
 mod log_context;
 pub mod module;
+pub mod passing;
 pub mod phase;
 pub mod server;
 pub mod session;

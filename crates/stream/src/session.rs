@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// How sessions end: what handlers answer with [`session::Outcome::Status`], and `$status`.
 pub mod status {
+    /// The connection went on to another listener, which logs it.
+    pub const PASSED: u16 = 0;
     /// All went well.
     pub const OK: u16 = 200;
     /// What the client sent could not be understood.
@@ -47,6 +49,8 @@ pub struct Arrival {
     pub endpoint: Rc<Endpoint>,
     /// The bytes both ways.
     pub downstream: Downstream,
+    /// How often the connection was passed on before (`pass`).
+    pub passes: u8,
 }
 
 /// A session. Always behind an `Rc`; its parts are borrowed for as short as possible and never across a wait.
@@ -65,6 +69,8 @@ pub struct Session {
     pub endpoint: Rc<Endpoint>,
     /// The way to the client.
     pub downstream: Downstream,
+    /// How often the connection was passed on before (`pass`).
+    pub passes: u8,
     /// `$bytes_received`
     pub received: Cell<u64>,
     /// `$bytes_sent`
@@ -88,13 +94,14 @@ pub struct Session {
 impl Session {
     /// A session that has just come.
     pub fn new(worker: Rc<Worker>, configuration: Rc<Configuration>, arrival: Arrival) -> Session {
-        let Arrival { connection, listener, endpoint, downstream } = arrival;
+        let Arrival { connection, listener, endpoint, downstream, passes } = arrival;
         Session {
             worker,
             client: RefCell::new(connection.peer.clone()),
             connection,
             listener,
             downstream,
+            passes,
             received: Cell::new(0),
             sent: Cell::new(0),
             status: Cell::new(0),
