@@ -81,8 +81,9 @@ impl Page {
     }
 }
 
+/// The lines of a block as bytes on the wire, which end as on the wire.
 fn bare(block: &str) -> String {
-    block.strip_suffix('\n').unwrap_or(block).to_owned()
+    block.strip_suffix('\n').unwrap_or(block).replace('\n', "\r\n")
 }
 
 /// The lines of a request as bytes on the wire, with what nobody wants to write each time.
