@@ -171,6 +171,17 @@ pub(crate) fn modules() -> Rc<[Module]> {
     ])
 }
 
+/// All modules of `stream` in their order: what only defines variables, then by phase, from the first look at a client to the log.
+// tidy: table
+pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
+    Rc::from([
+        m::resolver::STREAM,
+        m::variables::STREAM,
+        // Content: the one that a server has.
+        m::stream_return::MODULE,
+    ])
+}
+
 /// What `-V` prints behind `configure arguments:`: exactly what is here.
 pub(crate) fn configure_arguments() -> String {
     let modules = modules();

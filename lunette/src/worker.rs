@@ -5,6 +5,8 @@ use crate::{opening, protocols};
 use daemon::{Role, Seat};
 use engine::HttpEngine;
 use front::serve::{self, Setup};
+use front::service::{HttpService, Listening, Service};
+use front::sessions::StreamService;
 use http::log_files::LogFiles;
 use http::observers::Observers;
 use http::{Http, Variables, Worker};
@@ -30,15 +32,19 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let board = seat.board.clone();
     worker.set_process(ProcessInfo { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
     worker.set_engine(Rc::new(HttpEngine));
-    let own_socket = settings.listeners.iter().map(|spec| spec.reuseport).collect();
-    let modules = generation.modules.clone();
+    let streams = generation.stream.clone().map(|stream| Rc::new(stream::Worker::new(worker.common.clone(), stream)));
+    let listening = listening(&generation, &worker.http(), streams.as_ref());
+    let (modules, stream_modules) = (generation.modules.clone(), generation.stream_modules.clone());
     let setup = Setup {
         connections,
-        own_socket,
+        listening,
         protocols: protocols::protocols(),
         reopen: Box::new(move || opening::reopen(&generation)),
         start: Box::new(move |worker| {
             for module in modules.iter() {
+                (module.start)(worker);
+            }
+            for (module, worker) in stream_modules.iter().flat_map(|module| Some((module, streams.as_ref()?))) {
                 (module.start)(worker);
             }
         }),
@@ -50,6 +56,23 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
         }),
     };
     serve::run(worker, seat, setup)
+}
+
+/// Whose each listening socket is: those of `http` come first.
+fn listening(generation: &Generation, http: &Http, streams: Option<&Rc<stream::Worker>>) -> Vec<Listening> {
+    let web: Rc<dyn Service> = Rc::new(HttpService);
+    let sessions = streams.map(|worker| Rc::new(StreamService::new(worker.clone())) as Rc<dyn Service>);
+    let place = |index: usize| match (index.checked_sub(http.listens.len()), &sessions) {
+        (Some(index), Some(sessions)) => (sessions.clone(), index),
+        _ => (web.clone(), index),
+    };
+    let specs = generation.settings.listeners.iter().enumerate();
+    specs
+        .map(|(at, spec)| {
+            let (service, index) = place(at);
+            Listening { own_socket: spec.reuseport, kind: spec.kind, service, index: index as u32 }
+        })
+        .collect()
 }
 
 /// A server without `http` still obeys its master.

@@ -3,6 +3,7 @@
 use crate::Variables;
 use crate::chain::Chain;
 use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match, Server};
+use crate::phase::Phase;
 use crate::request::Request;
 use crate::worker::Worker;
 use base::log::ErrorLog;
@@ -10,7 +11,6 @@ use conf::configs::ConfMap;
 use conf::row::Row;
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
-use crate::phase::Phase;
 use session::{BoxFuture, Step};
 use std::rc::Rc;
 

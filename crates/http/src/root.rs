@@ -1,8 +1,8 @@
 //! The finished `http { }` of one generation: immutable, shared.
 
+use crate::Variables;
 use crate::connection::Address;
 use crate::location::Server;
-use crate::Variables;
 use crate::request::Request;
 use conf::configs::ConfMap;
 use session::names::ServerNames;

@@ -7,16 +7,21 @@ use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::resolving::{Resolving, log_trouble};
 use http::root::MainContext;
-use http::{Attach, Levels, Module};
+use http::{Levels, Module};
 use resolver::{Resolver, Settings};
+use session::{Join, Served};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The resolver of a location.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("resolver") };
+pub const MODULE: Module = Module { rows, levels, attach: |place| attach(place), ..Module::named("resolver") };
 
-const HERE: Context = Context::HTTP_ALL.union(Context::UPSTREAM);
+/// The resolver of a server of `stream`. Its rows are those above.
+pub const STREAM: stream::Module = stream::Module { levels, attach: |place| attach(place), ..stream::Module::named("resolver") };
+
+const HERE: Context =
+    Context::HTTP_ALL.union(Context::UPSTREAM).union(Context::STREAM).union(Context::STREAM_SERVER).union(Context::STREAM_UPSTREAM);
 /// The port of name servers.
 const PORT: u16 = 53;
 const SYSTEM: &str = "/etc/resolv.conf";
@@ -32,9 +37,9 @@ fn levels(levels: &mut Levels) {
     levels.location::<Resolving>();
 }
 
-fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+fn attach<S: Served>(place: &mut impl Join<S>) -> Result<(), Error> {
     if let Some(resolver) = &place.conf::<Resolving>().resolver {
-        log_trouble(resolver, place.log);
+        log_trouble(resolver, place.error_log());
     }
     Ok(())
 }

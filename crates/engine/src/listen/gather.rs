@@ -27,16 +27,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// An address that nothing more is said of.
     pub(crate) fn new(spec: ListenSpec, span: Span) -> Wanted {
-        Wanted {
-            spec,
-            with_options: false,
-            default_server: false,
-            proxy_protocol: false,
-            tls: false,
-            protocols: 0,
-            alone: false,
-            span,
-        }
+        Wanted { spec, with_options: false, default_server: false, proxy_protocol: false, tls: false, protocols: 0, alone: false, span }
     }
 }
 

@@ -18,11 +18,7 @@ use stream::{Configuration, Core, Module, Server, Variables};
 ///
 /// # Errors
 /// Whatever modules refuse, unknown variables, conflicting listens.
-pub(super) fn finish(
-    frame: &Frame,
-    modules: &[Module],
-    source: Option<&Block>,
-) -> Result<(Rc<Configuration>, Vec<ListenSpec>), Error> {
+pub(super) fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Result<(Rc<Configuration>, Vec<ListenSpec>), Error> {
     for module in modules {
         (module.complete)(frame)?;
     }
