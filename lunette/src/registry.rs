@@ -171,6 +171,29 @@ pub(crate) fn modules() -> Rc<[Module]> {
     ])
 }
 
+/// All modules of `stream` in their order: what only defines variables, then by phase, from the first look at a client to the log.
+// tidy: table
+pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
+    Rc::from([
+        m::resolver::STREAM,
+        m::variables::STREAM,
+        m::map::STREAM,
+        m::geo::STREAM,
+        m::split_clients::STREAM,
+        // Post-accept.
+        m::realip::STREAM,
+        // Preaccess: limits may count by what was set.
+        m::set::STREAM,
+        m::limit_conn::STREAM,
+        m::access::STREAM,
+        m::ssl_preread::STREAM,
+        // Content: the one that a server has.
+        m::stream_return::MODULE,
+        m::pass::STREAM,
+        m::log::STREAM,
+    ])
+}
+
 /// What `-V` prints behind `configure arguments:`: exactly what is here.
 pub(crate) fn configure_arguments() -> String {
     let modules = modules();

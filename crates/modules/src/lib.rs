@@ -60,6 +60,7 @@ pub mod range;
 pub mod srcache;
 pub mod ssi;
 pub mod static_files;
+pub mod stream_return;
 pub mod sub_filter;
 mod transform;
 pub mod try_files;

@@ -5,17 +5,25 @@ use base::errno::describe;
 use conf::context::Arity;
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
-use http::{Attach, Levels, Module, Request};
+use http::{Levels, Module, Request};
 use resolver::settings::{Resolving, log_trouble};
 use resolver::{Resolver, Settings};
-use session::Configured;
 use session::paths::MainContext;
+use session::{Configured, Join};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The resolver of a location.
-pub const MODULE: Module = Module { rows: rows::<Request>, levels, attach, ..Module::named("resolver") };
+pub const MODULE: Module = Module { rows: rows::<Request>, levels, attach: |place| attach::<Request>(place), ..Module::named("resolver") };
+
+/// The resolver of a server of `stream`.
+pub const STREAM: stream::Module = stream::Module {
+    rows: rows::<stream::Session>,
+    levels,
+    attach: |place| attach::<stream::Session>(place),
+    ..stream::Module::named("resolver")
+};
 
 /// The port of name servers.
 const PORT: u16 = 53;
@@ -33,9 +41,9 @@ fn levels(levels: &mut Levels) {
     levels.location::<Resolving>();
 }
 
-fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+fn attach<S: Configured>(place: &mut impl Join<S>) -> Result<(), Error> {
     if let Some(resolver) = &place.conf::<Resolving>().resolver {
-        log_trouble(resolver, place.log);
+        log_trouble(resolver, place.error_log());
     }
     Ok(())
 }

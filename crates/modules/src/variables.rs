@@ -5,6 +5,7 @@
 mod connection;
 mod request;
 pub(crate) mod response;
+mod stream;
 mod tcp_info;
 mod time;
 
@@ -19,6 +20,14 @@ fn define(variables: &mut Variables) {
     response::define(variables);
     tcp_info::define(variables);
     time::define(variables);
+}
+
+/// The embedded variables of `stream`.
+pub const STREAM: ::stream::Module = ::stream::Module { variables: stream::define, ..::stream::Module::named("variables") };
+
+/// Defines a variable of any protocol's sessions.
+fn settle<S: session::Session>(variables: &mut session::Variables<S>, name: &str, flags: u8, get: fn(&S, &mut Vec<u8>) -> bool) {
+    variables.define(name, flags, std::rc::Rc::new(get));
 }
 
 pub(crate) use request::cookie as cookie_value;

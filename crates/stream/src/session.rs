@@ -51,6 +51,8 @@ pub struct Arrival {
     pub downstream: Downstream,
     /// How often the connection was passed on before (`pass`).
     pub passes: u8,
+    /// What has been read of them.
+    pub early: Vec<u8>,
 }
 
 /// A session. Always behind an `Rc`; its parts are borrowed for as short as possible and never across a wait.
@@ -86,6 +88,8 @@ pub struct Session {
     server: RefCell<Rc<Server>>,
     /// What was read ahead and not used.
     buffer: RefCell<Vec<u8>>,
+    /// How much of it may be looked at.
+    visible: Cell<usize>,
     cache: Cache,
     contexts: Contexts,
     cleanups: RefCell<Vec<Cleanup>>,
@@ -94,7 +98,7 @@ pub struct Session {
 impl Session {
     /// A session that has just come.
     pub fn new(worker: Rc<Worker>, configuration: Rc<Configuration>, arrival: Arrival) -> Session {
-        let Arrival { connection, listener, endpoint, downstream, passes } = arrival;
+        let Arrival { connection, listener, endpoint, downstream, passes, early } = arrival;
         Session {
             worker,
             client: RefCell::new(connection.peer.clone()),
@@ -110,7 +114,8 @@ impl Session {
             log_tail: RefCell::default(),
             server: RefCell::new(endpoint.default.clone()),
             endpoint,
-            buffer: RefCell::default(),
+            buffer: RefCell::new(early),
+            visible: Cell::new(usize::MAX),
             cache: Cache::new(configuration.variables.clone()),
             configuration,
             contexts: Contexts::default(),
@@ -183,8 +188,13 @@ impl Session {
     }
 
     /// The bytes that were read ahead: what handlers of the preread phase look at, and what is passed on first.
-    pub fn preread(&self) -> Ref<'_, Vec<u8>> {
-        self.buffer.borrow()
+    pub fn preread(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.buffer.borrow(), |buffer| buffer.get(..self.visible.get()).unwrap_or(buffer))
+    }
+
+    /// Says how many of the bytes that were read ahead [`Session::preread`] shows (`preread_buffer_size`).
+    pub fn show_preread(&self, most: usize) {
+        self.visible.set(most);
     }
 
     /// Takes what was read ahead; `None`: nothing was.

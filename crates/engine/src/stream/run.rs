@@ -3,12 +3,25 @@
 use super::{preread, proxy_protocol};
 use base::log::Level;
 use session::{Outcome, Step};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::task::Poll;
 use stream::{Phase, Session, log_session, status};
 
-/// Runs a session until its content handler is done; what comes of it is the status for [`finish`].
+/// Runs a session until its content handler is done; what comes of it is the status for [`finish`]. A panic ends this session, not
+/// the worker.
 pub async fn run(session: Rc<Session>) -> u16 {
-    match serve(&session).await {
+    let mut serving = Box::pin(serve(&session));
+    let served = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
+        Ok(poll) => poll,
+        Err(_) => {
+            log_session!(session, Level::Alert, "a handler panicked, the session is given up");
+            session.worker.note_panic();
+            Poll::Ready(Err(status::INTERNAL_SERVER_ERROR))
+        }
+    });
+    match served.await {
         Ok(status) | Err(status) => status,
     }
 }
