@@ -1,4 +1,4 @@
-//! Front ends: a worker's event loop, and HTTP/1 on its connections.
+//! Front ends: a worker's event loop, what is spoken on its connections, and the sessions of `stream`.
 #![forbid(unsafe_code)]
 
 pub mod active;
@@ -12,8 +12,11 @@ pub mod handshake;
 pub mod input;
 pub mod output;
 pub mod pace;
+mod passing;
 pub mod prologue;
 pub mod proxy_protocol;
 pub mod request;
 pub mod serve;
+pub mod service;
+pub mod sessions;
 pub mod share;

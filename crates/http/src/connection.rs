@@ -2,9 +2,8 @@
 
 use crate::chain::Chain;
 use crate::headers::Headers;
+use crate::location::Server;
 use crate::request::Request;
-use crate::tls::TlsInfo;
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -12,35 +11,8 @@ use std::task::{Context, Poll};
 
 pub use session::address::{Address, Proxied};
 
-/// What is known of a client's connection. One exists per connection, whatever the protocol on it.
-pub struct Connection {
-    /// `$connection`: a number unique in the process.
-    pub id: u64,
-    /// The client as the kernel sees it. What a request makes of it is [`Request::client`].
-    pub peer: Address,
-    /// Our end.
-    pub local: Address,
-    /// Requests so far, the current one included. Which of them a request is says [`Request::number`].
-    pub requests: Cell<u64>,
-    /// When it was accepted, in milliseconds since the epoch.
-    pub started_ms: u64,
-    /// What TLS on it found; nothing without TLS, and before the handshake.
-    pub tls: RefCell<Option<Rc<TlsInfo>>>,
-    /// What a PROXY protocol header said.
-    pub proxy_protocol: RefCell<Option<Rc<Proxied>>>,
-}
-
-impl Connection {
-    /// Whether it is over TLS.
-    pub fn is_tls(&self) -> bool {
-        self.tls.borrow().is_some()
-    }
-
-    /// What TLS on it found.
-    pub fn tls_info(&self) -> Option<Rc<TlsInfo>> {
-        self.tls.borrow().clone()
-    }
-}
+/// What is known of a client's connection.
+pub type Connection = session::connection::Connection<Server>;
 
 /// Why a request body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

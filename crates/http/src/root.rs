@@ -1,16 +1,14 @@
 //! The finished `http { }` of one generation: immutable, shared.
 
+use crate::Variables;
 use crate::connection::Address;
 use crate::location::Server;
-use crate::{Regex, Variables};
+use crate::request::Request;
 use conf::configs::ConfMap;
-use std::collections::HashMap;
+use session::names::ServerNames;
 use std::rc::Rc;
 
 pub use session::paths::{MainContext, Paths, os_path};
-
-/// Servers by their names or parts of names, lower-case.
-pub type Names = HashMap<Box<[u8]>, Rc<Server>, foldhash::fast::RandomState>;
 
 /// The servers that share a listening address.
 pub struct Endpoint {
@@ -18,14 +16,8 @@ pub struct Endpoint {
     pub default: Rc<Server>,
     /// Every name leads to the default server: nothing to look up.
     pub single: bool,
-    /// Exact names.
-    pub exact: Names,
-    /// `*.example.com` as `.example.com`.
-    pub leading: Names,
-    /// `www.*` as `www.`
-    pub trailing: Names,
-    /// Regular expressions in the order of the file.
-    pub regex: Vec<(Rc<Regex>, Rc<Server>)>,
+    /// The servers by their names.
+    pub names: ServerNames<Request, Server>,
     /// Connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// Connections are TLS.

@@ -1,4 +1,4 @@
-//! Addresses of a connection's ends, and what the PROXY protocol says of them.
+//! The two ends of a connection, as nginx shows them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

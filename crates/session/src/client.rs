@@ -37,6 +37,7 @@
 //! ```
 
 use crate::address::{Address, Proxied};
+use crate::connection::Connection;
 use crate::paths::Paths;
 use crate::variable::Session;
 use crate::worker::Worker;
@@ -48,16 +49,42 @@ use std::rc::Rc;
 
 /// Facts of the client's connection, and the log of what is done for it.
 pub trait Client: Session {
+    /// Whether proxies may name the client in the protocol's own words (`X-Forwarded-For`).
+    const FORWARDS: bool = false;
+
+    /// The servers of its protocol.
+    type Server: 'static;
+
+    /// The connection that it came on.
+    fn connection(&self) -> &Rc<Connection<Self::Server>>;
+
+    /// `$server_name`
+    fn server_name(&self) -> Box<[u8]>;
+
     /// `$remote_addr`: the connection's other end, or who stands behind it (realip).
     fn client(&self) -> Ref<'_, Address>;
+
     /// Says who stands behind the connection's other end.
     fn set_client(&self, client: Address);
+
     /// The connection's other end as the kernel sees it.
-    fn peer(&self) -> &Address;
+    fn peer(&self) -> &Address {
+        &self.connection().peer
+    }
+
+    /// The list of addresses that proxies have left; empty if there is none.
+    fn forwarded_for(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// What a PROXY protocol header said.
-    fn proxied(&self) -> Option<Rc<Proxied>>;
+    fn proxied(&self) -> Option<Rc<Proxied>> {
+        self.connection().proxy_protocol.borrow().clone()
+    }
+
     /// Whether a line of this level would be written.
     fn log_enabled(&self, level: Level) -> bool;
+
     /// Writes to the error log with the session's details after the message.
     fn log(&self, level: Level, message: &[u8]);
 }
@@ -68,15 +95,27 @@ pub trait Configured: Client {
     const OUTERMOST: Context;
     /// The blocks that share the settings of the protocol: `http, server, location` or `stream, server`.
     const BLOCKS: Context;
+    /// Its groups of servers: `upstream`.
+    const UPSTREAM: Context;
 
     /// The value of type `T` in force for this session.
     fn conf<T: Config>(&self) -> Rc<T>;
+
+    /// The value of type `T` of the whole protocol.
+    fn main_conf<T: Config>(&self) -> Rc<T>;
+
     /// What the module of type `T` remembers until the session ends, made from `Default` on first use.
     fn lasting<T: Default + 'static>(&self) -> Rc<T>;
-    /// Registers what must happen when the session ends.
+
+    /// The same, if there is anything.
+    fn find_lasting<T: 'static>(&self) -> Option<Rc<T>>;
+
+    /// Registers what must happen when the session ends, in reverse order of registration.
     fn on_end(&self, f: impl FnOnce() + 'static);
+
     /// The worker that serves it.
     fn worker(&self) -> &Worker;
+
     /// Where relative paths lead.
     fn paths(&self) -> &Paths;
 }

@@ -1,4 +1,4 @@
-//! Where relative names of a configuration lead, and what its blocks know of the main level.
+//! Where relative names of the configuration lead, and what else the main level says for all protocols.
 
 use base::log::ErrorLog;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub fn os_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
 }
 
-/// The main level's values that the protocols' blocks need; put into the global scope before reading.
+/// The main level's values that protocols need; put into the global scope before reading.
 #[derive(Clone, Default)]
 pub struct MainContext {
     /// Where relative paths lead.

@@ -8,8 +8,9 @@ mod page;
 mod rig;
 
 use compare::compare;
-use page::{Example, Exchange, Page};
-use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, parse};
+use page::{Example, Exchange, Page, Speech};
+use rig::{Answer, Foreground, PATIENCE, Prefix, exchange, free_port, h2, parse};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 
 /// Fewer examples than this would mean that the pages were not found.
@@ -94,12 +95,39 @@ fn run(page: &Page, example: &Example) -> Result<(), String> {
 
 fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
     let request = ports.fill(&one.request);
-    let failed = |error| format!("{}: {error}", one.title());
-    let answer = if one.h2 {
-        h2::exchange(ports.0[2].1, &request).map_err(failed)?
-    } else {
-        let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(failed)?;
-        if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }
+    let failed = |error: std::io::Error| format!("{}: {error}", one.title());
+    let port = ports.0[2].1;
+    let answer = match one.speech {
+        Speech::Http2 => h2::exchange(port, &request).map_err(failed)?,
+        Speech::Http1 => match exchange(port, request.as_bytes()).map_err(failed)? {
+            bytes if bytes.is_empty() => Answer::default(),
+            bytes => parse(&bytes)?,
+        },
+        Speech::Stream => return same(one, &ports.fill(&one.response), &exchange(port, request.as_bytes()).map_err(failed)?),
+        Speech::Udp => return same(one, &ports.fill(&one.response), &datagram(port, request.as_bytes()).map_err(failed)?),
     };
     compare(&ports.fill(&one.response), &answer).map_err(|error| format!("{}: {error}", one.title()))
+}
+
+/// Whether bytes are those that the page shows, its last line end aside.
+fn same(one: &Exchange, expected: &str, seen: &[u8]) -> Result<(), String> {
+    let expected = expected.strip_suffix('\n').unwrap_or(expected);
+    let seen = String::from_utf8_lossy(seen).replace("\r\n", "\n");
+    if seen.strip_suffix('\n').unwrap_or(&seen) == expected {
+        Ok(())
+    } else {
+        Err(format!("{}: {seen:?}, expected {expected:?}", one.title()))
+    }
+}
+
+/// Sends one datagram and waits for one.
+fn datagram(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(("127.0.0.1", port))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.send(bytes)?;
+    let mut answer = vec![0; 65_536];
+    let length = socket.recv(&mut answer)?;
+    answer.truncate(length);
+    Ok(answer)
 }

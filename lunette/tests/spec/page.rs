@@ -17,12 +17,24 @@ pub(crate) struct Example {
     pub(crate) exchanges: Vec<Exchange>,
 }
 
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// HTTP/1: what nobody wants to write each time is added.
+    Http1,
+    /// HTTP/2: the request is as the page has it.
+    Http2,
+    /// Bytes of a connection, without the block's last line end; so is the response.
+    Stream,
+    /// The same as one datagram.
+    Udp,
+}
+
 /// ```` ```request ```` and ```` ```response ````.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) request: String,
-    /// Over HTTP/2: the request is as the page has it.
-    pub(crate) h2: bool,
+    pub(crate) speech: Speech,
     pub(crate) response: String,
 }
 
@@ -33,7 +45,7 @@ impl Page {
     /// A block that stands at the wrong place.
     pub(crate) fn parse(text: &str) -> Result<Page, String> {
         let mut page = Page::default();
-        let mut request: Option<(String, bool)> = None;
+        let mut request: Option<(String, Speech)> = None;
         let mut lines = text.lines().enumerate();
         while let Some((number, line)) = lines.next() {
             let Some(info) = line.strip_prefix("```") else { continue };
@@ -53,18 +65,25 @@ impl Page {
             match info.split_once(' ').unwrap_or((info, "")) {
                 ("nginx", "") => page.examples.push(Example { line: number + 1, text: body, exchanges: Vec::new() }),
                 ("file", name) => page.files.push((name.to_owned(), body)),
-                ("request", "h2") => request = Some((body, true)),
-                ("request", _) => request = Some((raw(&body), false)),
+                ("request", "h2") => request = Some((body, Speech::Http2)),
+                ("request", "stream") => request = Some((bare(&body), Speech::Stream)),
+                ("request", "udp") => request = Some((bare(&body), Speech::Udp)),
+                ("request", _) => request = Some((raw(&body), Speech::Http1)),
                 ("response", _) => {
                     let pair = page.examples.last_mut().zip(request.take());
-                    let (example, (request, h2)) = pair.ok_or_else(|| format!("line {}: a response to nothing", number + 1))?;
-                    example.exchanges.push(Exchange { request, h2, response: body });
+                    let (example, (request, speech)) = pair.ok_or_else(|| format!("line {}: a response to nothing", number + 1))?;
+                    example.exchanges.push(Exchange { request, speech, response: body });
                 }
                 _ => {}
             }
         }
         if request.is_some() { Err("a request without its response".to_owned()) } else { Ok(page) }
     }
+}
+
+/// The lines of a block as bytes on the wire, which end as on the wire.
+fn bare(block: &str) -> String {
+    block.strip_suffix('\n').unwrap_or(block).replace('\n', "\r\n")
 }
 
 /// The lines of a request as bytes on the wire, with what nobody wants to write each time.
@@ -116,6 +135,9 @@ impl Example {
         let text = &self.text;
         if has("http {") || has("events {") {
             return (text.clone(), global);
+        }
+        if has("stream {") {
+            return (format!("error_log logs/error.log info;\nevents {{ }}\n{text}"), global);
         }
         let inner = if has("server {") { text.clone() } else { format!("server {{\nlisten 127.0.0.1:$PORT;\n{text}}}\n") };
         (format!("error_log logs/error.log info;\nevents {{ }}\nhttp {{\n{inner}}}\n"), global)

@@ -1,4 +1,4 @@
-//! The phases of a session, in the order in which they run (nginx development guide, "HTTP phases").
+//! The phases of a request, in the order in which they run (nginx development guide, "HTTP phases").
 
 /// A phase of an HTTP request that modules can join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
