@@ -14,11 +14,11 @@ use crate::upstream::Upstream;
 use ::upstream::balancer::{self, Target, Turn};
 use ::upstream::secure::plan;
 use ::upstream::url::Url;
-use balance::{Balancing, Choice, Peer, Timing, Verdict};
+use balance::{Balancing, Choice, Measure, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
 use http::connection::Address;
-use http::{Outcome, Request, log_request};
+use http::{Outcome, Request};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -167,15 +167,7 @@ impl Exchange {
 
     /// Evaluates `*_bind`.
     pub fn choose_local(&mut self) {
-        let Some(bind) = &self.route.plan.bind else { return };
-        let text = bind.address.to_vec(&*self.request);
-        if text.is_empty() {
-            return;
-        }
-        self.local = ::upstream::url::parse_local(&text);
-        if self.local.is_none() {
-            log_request!(self.request, Level::Error, "invalid local address \"{}\"", String::from_utf8_lossy(&text));
-        }
+        self.local = self.route.plan.bind.as_ref().and_then(|bind| bind.local(&self.request));
     }
 
     /// Counts the tries and finds what the group's way of choosing depends on.
@@ -258,7 +250,11 @@ impl Exchange {
     #[must_use]
     pub fn timing(&self) -> Timing {
         let tries = self.record.tries.borrow();
-        tries.last().map_or(Timing::default(), |last| Timing { header: last.header, response: last.response })
+        tries.last().map_or(Timing::default(), |last| Timing {
+            connect: last.connect,
+            header: last.header,
+            response: last.header.and(last.response),
+        })
     }
 
     /// Notes a try that had no server.
@@ -350,7 +346,7 @@ impl Lease {
 
     /// The answer's head is here, `header_ms` after the try began.
     pub fn heard(&self, header_ms: u64) {
-        self.upstream.group.heard(&self.choice, header_ms, clock::monotonic_ms());
+        self.upstream.group.heard(&self.choice, Measure::Header, header_ms, clock::monotonic_ms());
     }
 
     /// Gives the server back with a verdict; only good answers have times.

@@ -6,11 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod balancer;
+pub mod bind;
 pub mod directory;
 pub mod draft;
 pub mod following;
 pub mod group;
+pub mod hosts;
 pub mod methods;
+pub mod pace;
 pub mod protocol;
 pub mod secure;
 pub mod server;
