@@ -8,6 +8,7 @@ use http::Module;
 use lua_api::phase as lua;
 use modules as m;
 use std::rc::Rc;
+use stream_proxy as sp;
 
 /// One module of nginx that `-V` names when it is here: `--with-http_NAME_module`.
 struct Optional {
@@ -208,6 +209,13 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::access::STREAM,
         m::ssl_preread::STREAM,
         // Content: the one that a server has.
+        sp::groups::MODULE,
+        sp::groups::HASH,
+        sp::groups::LEAST_CONN,
+        sp::groups::LEAST_TIME,
+        sp::groups::RANDOM,
+        sp::groups::ZONE,
+        sp::MODULE,
         m::stream_return::MODULE,
         m::pass::STREAM,
         m::log::STREAM,

@@ -15,6 +15,7 @@ pub mod hosts;
 pub mod methods;
 pub mod pace;
 pub mod protocol;
+pub mod refusal;
 pub mod secure;
 pub mod server;
 pub mod url;

@@ -5,13 +5,10 @@ use crate::channel::Channel;
 use crate::connection::UpstreamConnection;
 use crate::limits::TIMED_OUT;
 use crate::settings::next;
+use ::upstream::refusal;
 use ::upstream::secure::handshake::{self, Fault};
-use base::errno;
-use base::log::Level;
 use http::Outcome;
-use net::address::SocketAddress;
 use net::connect::Failure;
-use std::io;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -71,21 +68,14 @@ impl Attempt<'_> {
             }
             Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
             Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
-            Some(Err(Unopened::Connect(failure @ Failure::Local { .. }))) => {
-                self.request().log(Level::Crit, failure.to_string().as_bytes());
-                self.finish(0);
-                Err(End::Client(Outcome::Status(500)))
-            }
-            Some(Err(Unopened::Connect(Failure::Peer(error)))) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
-            }
-            Some(Err(Unopened::Connect(Failure::Peer(error)))) => {
-                let what = errno::describe(&error);
-                // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
-                let at_once = matches!(&target, SocketAddress::Unix(_)) || errno::is_local(&error);
-                let line = if at_once { format!("connect() to {target} failed {what}") } else { format!("connect() failed {what}") };
-                let level = errno::severity(&error).max(Level::Crit);
+            Some(Err(Unopened::Connect(failure))) if refusal::is_timeout(&failure) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(Unopened::Connect(failure))) => {
+                let (level, line) = refusal::line(&target, &failure);
                 self.request().log(level, line.as_bytes());
+                if let Failure::Local { .. } = failure {
+                    self.finish(0);
+                    return Err(End::Client(Outcome::Status(500)));
+                }
                 Err(self.failed(next::ERROR, 502, b""))
             }
         }
