@@ -121,6 +121,8 @@ pub struct Hello {
     /// How many bytes of records are in `message`.
     taken: usize,
     records: usize,
+    /// Lists may be empty that no server could answer to.
+    lenient: bool,
     /// The legacy version: 0x0303 for TLS 1.2 and later.
     pub version: u16,
     /// The 32 random bytes.
@@ -140,6 +142,12 @@ impl Hello {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing read yet, for who only looks and answers nothing: lists that TLS wants filled may be empty, as nginx's `ssl_preread` has it.
+    #[must_use]
+    pub fn lenient() -> Self {
+        Self { lenient: true, ..Self::default() }
     }
 
     /// Reads `data`, all bytes that have come on the connection so far; goes on where the last call stopped.
@@ -186,7 +194,8 @@ impl Hello {
         let session_id = cursor.list(1)?;
         let suites = cursor.list(2)?;
         let compressions = cursor.list(1)?;
-        if session_id.len() > 32 || suites.is_empty() || !suites.len().is_multiple_of(2) || compressions.is_empty() {
+        let empty = (suites.is_empty() || compressions.is_empty()) && !self.lenient;
+        if session_id.len() > 32 || !suites.len().is_multiple_of(2) || empty {
             return Err(HelloError::Malformed);
         }
         let mut extensions: Vec<Extension> = Vec::new();
