@@ -71,6 +71,26 @@ const USUAL: [&str; 32] = [
     "upstream_sticky",
 ];
 
+/// The same of `stream`: `--with-stream_NAME_module`.
+const STREAM_OPTIONAL: [&str; 4] = ["ssl", "realip", "geoip", "ssl_preread"];
+
+/// The same of `stream`: `--without-stream_NAME_module`.
+const STREAM_USUAL: [&str; 13] = [
+    "limit_conn",
+    "access",
+    "geo",
+    "map",
+    "split_clients",
+    "return",
+    "pass",
+    "set",
+    "upstream_hash",
+    "upstream_least_conn",
+    "upstream_least_time",
+    "upstream_random",
+    "upstream_zone",
+];
+
 /// All modules in their order.
 // tidy: table
 pub(crate) fn modules() -> Rc<[Module]> {
@@ -177,6 +197,8 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
     Rc::from([
         m::resolver::STREAM,
         m::variables::STREAM,
+        // The phase of TLS.
+        m::ssl::STREAM,
         // Content: the one that a server has.
         m::stream_return::MODULE,
     ])
@@ -192,6 +214,11 @@ pub(crate) fn configure_arguments() -> String {
     if !has("proxy_cache") {
         all.push("--without-http-cache".to_owned());
     }
+    let streams = stream_modules();
+    let has = |name: &&str| streams.iter().any(|module| module.name == *name);
+    all.push("--with-stream".to_owned());
+    all.extend(STREAM_OPTIONAL.iter().filter(|name| has(name)).map(|name| format!("--with-stream_{name}_module")));
+    all.extend(STREAM_USUAL.iter().filter(|name| !has(name)).map(|name| format!("--without-stream_{name}_module")));
     all.join(" ")
 }
 
@@ -205,6 +232,8 @@ mod tests {
         let modules = modules();
         let names: BTreeSet<_> = modules.iter().map(|module| module.name).collect();
         assert_eq!(names.len(), modules.len());
+        let streams = stream_modules();
+        assert_eq!(streams.iter().map(|module| module.name).collect::<BTreeSet<_>>().len(), streams.len());
         let arguments = configure_arguments();
         assert!(!arguments.contains("--without-http_rewrite_module"));
         assert!(!arguments.contains("--with-debug") && !arguments.contains('\n'));

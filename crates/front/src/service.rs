@@ -17,7 +17,7 @@ pub trait Service {
     fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32);
 
     /// Takes over its socket number `listen`, which is for datagrams.
-    fn receive(&self, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
         let _ = (front, fd, listen);
     }
 }

@@ -1,6 +1,7 @@
 //! `stream` behind its listening sockets: a session for each connection.
 
 use crate::active::{Activity, Entry};
+use crate::datagrams;
 use crate::door::Front;
 use crate::service::{Admitted, Service};
 use base::log::Level;
@@ -14,7 +15,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use stream::session::Arrival;
-use stream::{Connection, Downstream, Session, Worker, status};
+use stream::{Connection, Downstream, Endpoint, Session, Worker, status};
 
 /// The sessions of a worker.
 pub struct StreamService {
@@ -28,25 +29,42 @@ impl StreamService {
     }
 }
 
-impl Service for StreamService {
-    fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
+impl StreamService {
+    /// A session behind listener number `listen`; `arrive` gets the listener's address, and what tells who answers at one of ours.
+    pub(crate) fn session(
+        &self,
+        listen: u32,
+        arrive: impl FnOnce(&Address, &dyn Fn(&Address) -> Option<Rc<Endpoint>>) -> Option<Arrival>,
+    ) -> Option<Rc<Session>> {
         let configuration = self.worker.configuration();
-        let Some(listen) = configuration.listens.get(listen as usize) else { return };
-        let Some(Admitted { stream, peer, local }) = front.admit(fd, peer, Some(&listen.address)) else { return };
-        let Some(endpoint) = listen.endpoint(&local).cloned() else { return };
-        let arrival = Arrival {
-            connection: connection(front.next_id(), peer, local),
-            listener: listen.address.clone(),
-            endpoint,
-            downstream: Downstream::Stream(RefCell::new(Some(stream))),
-        };
-        let session = Rc::new(Session::new(self.worker.clone(), configuration.clone(), arrival));
-        begin(front, session);
-        front.share.note_open(front.open());
+        let listen = configuration.listens.get(listen as usize)?;
+        let arrival = arrive(&listen.address, &|local| listen.endpoint(local).cloned())?;
+        Some(Rc::new(Session::new(self.worker.clone(), configuration.clone(), arrival)))
     }
 }
 
-fn connection(id: u64, peer: Address, local: Address) -> Rc<Connection> {
+impl Service for StreamService {
+    fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
+        let session = self.session(listen, |listening, endpoint_of| {
+            let Admitted { stream, peer, local } = front.admit(fd, peer, Some(listening))?;
+            let endpoint = endpoint_of(&local)?;
+            let connection = connection(front.next_id(), peer, local);
+            let downstream = Downstream::Stream(RefCell::new(Some(stream)));
+            Some(Arrival { connection, listener: listening.clone(), endpoint, downstream, first: None })
+        });
+        if let Some(session) = session {
+            begin(front, session);
+        }
+        front.share.note_open(front.open());
+    }
+
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
+        datagrams::receive(&self, front, fd, listen);
+    }
+}
+
+/// What is known of a connection that has just come.
+pub(crate) fn connection(id: u64, peer: Address, local: Address) -> Rc<Connection> {
     Rc::new(Connection {
         id,
         peer,
@@ -59,7 +77,7 @@ fn connection(id: u64, peer: Address, local: Address) -> Rc<Connection> {
 }
 
 /// Serves a session in a task of its own.
-fn begin(front: &Rc<Front>, session: Rc<Session>) {
+pub(crate) fn begin(front: &Rc<Front>, session: Rc<Session>) {
     let watch = front.active.enter();
     watch.set_activity(Activity::Session);
     if session.log_enabled(Level::Info) {

@@ -6,8 +6,10 @@ use crate::location::Server;
 use crate::module::Attach;
 use crate::phase::Phase;
 use crate::request::Request;
+use crate::tls::ServerTls;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
+use session::paths::Paths;
 use session::{Join, Served, Session, Step};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,6 +37,14 @@ impl Served for Request {
 
     fn server_name(&self) -> Box<[u8]> {
         self.server().name.clone()
+    }
+
+    fn tls_of(server: &Server) -> &ServerTls {
+        &server.tls
+    }
+
+    fn paths(&self) -> &Paths {
+        &self.http.paths
     }
 
     fn worker(&self) -> &session::Worker {

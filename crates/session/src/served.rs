@@ -3,6 +3,8 @@
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::outcome::Step;
+use crate::paths::Paths;
+use crate::tls::ServerTls;
 use crate::variable::Session;
 use crate::worker::Worker;
 use base::log::{ErrorLog, Level};
@@ -23,6 +25,12 @@ pub trait Served: Session {
 
     /// `$server_name`
     fn server_name(&self) -> Box<[u8]>;
+
+    /// A server's part in TLS.
+    fn tls_of(server: &Self::Server) -> &ServerTls<Self>;
+
+    /// Where relative paths lead.
+    fn paths(&self) -> &Paths;
 
     /// The worker, as far as it is of no protocol.
     fn worker(&self) -> &Worker;

@@ -9,6 +9,8 @@ use crate::variables::Cache;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use session::address::Address;
+use session::paths::Paths;
+use session::tls::ServerTls;
 use session::{Join, Served, Step};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,6 +38,14 @@ impl Served for Session {
 
     fn server_name(&self) -> Box<[u8]> {
         self.server().name.clone()
+    }
+
+    fn tls_of(server: &Server) -> &ServerTls<Session> {
+        &server.tls
+    }
+
+    fn paths(&self) -> &Paths {
+        &self.configuration.paths
     }
 
     fn worker(&self) -> &session::Worker {
