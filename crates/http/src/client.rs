@@ -7,6 +7,7 @@ use crate::module::Attach;
 use crate::phase::Phase;
 use crate::request::Request;
 use crate::root::Paths;
+use crate::tls::ServerTls;
 use base::log::{ErrorLog, Level};
 use conf::context::Context;
 use conf::scope::Config;
@@ -63,6 +64,10 @@ impl Configured for Request {
     const OUTERMOST: Context = Context::HTTP;
     const BLOCKS: Context = Context::HTTP_ALL;
     const UPSTREAM: Context = Context::UPSTREAM;
+
+    fn tls_of(server: &Server) -> &ServerTls {
+        &server.tls
+    }
 
     fn conf<T: Config>(&self) -> Rc<T> {
         self.conf()

@@ -11,6 +11,7 @@ use conf::context::Context;
 use conf::scope::Config;
 use session::address::Address;
 use session::paths::Paths;
+use session::tls::ServerTls;
 use session::{Client, Configured, Join, Step};
 use std::cell::Ref;
 use std::rc::Rc;
@@ -57,6 +58,10 @@ impl Configured for Session {
     const OUTERMOST: Context = Context::STREAM;
     const BLOCKS: Context = Context::STREAM.union(Context::STREAM_SERVER);
     const UPSTREAM: Context = Context::STREAM_UPSTREAM;
+
+    fn tls_of(server: &Server) -> &ServerTls<Session> {
+        &server.tls
+    }
 
     fn conf<T: Config>(&self) -> Rc<T> {
         self.conf()
