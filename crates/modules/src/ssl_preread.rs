@@ -167,6 +167,13 @@ mod tests {
         [&[22, 3, 1], &sized(&message)[..]].concat()
     }
 
+    fn with_long_versions() -> Vec<u8> {
+        let mut data = hello([3, 3], &[(43, &[2, 3, 4])]);
+        let at = data.len() - 4;
+        data[at] = 7;
+        data
+    }
+
     fn name(text: &str) -> Vec<u8> {
         let size = text.len() as u8;
         [&[0, size + 3, 0, 0, size], text.as_bytes()].concat()
@@ -183,6 +190,8 @@ mod tests {
             (hello([3, 3], &[(0, &name("a.example"))]), found([3, 3], "a.example", "")),
             (hello([3, 3], &[(16, alpn), (43, &[2, 3, 4])]), found([3, 4], "", "h2,http/1.1")),
             (hello_with([3, 1], &[], &[(0, &name("a"))]), found([3, 1], "a", "")),
+            // Its length says more than is there, which nobody looks at.
+            (with_long_versions(), found([3, 4], "", "")),
             // A name of another kind, a name longer than its list, an empty protocol.
             (hello([3, 3], &[(0, &[0, 4, 1, 0, 1, 97])]), Reading::Foreign),
             (hello([3, 3], &[(0, &[0, 4, 0, 0, 9, 97])]), Reading::Foreign),
