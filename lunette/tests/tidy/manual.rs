@@ -66,7 +66,7 @@ fn what_the_manual_calls_missing_is_missing() {
 }
 
 /// The words of the line `- Context:` for each block.
-const CONTEXTS: [(&str, Context); 9] = [
+const CONTEXTS: [(&str, Context); 12] = [
     ("main", Context::MAIN),
     ("events", Context::EVENTS),
     ("http", Context::HTTP),
@@ -76,6 +76,9 @@ const CONTEXTS: [(&str, Context); 9] = [
     ("if in location", Context::LOCATION_IF),
     ("limit_except", Context::LIMIT_EXCEPT),
     ("upstream", Context::UPSTREAM),
+    ("stream", Context::STREAM),
+    ("server in stream", Context::STREAM_SERVER),
+    ("upstream in stream", Context::STREAM_UPSTREAM),
 ];
 
 #[test]
