@@ -11,6 +11,7 @@ use crate::tls::ServerTls;
 use base::log::{ErrorLog, Level};
 use conf::context::Context;
 use conf::scope::Config;
+use session::tls::Secured;
 use session::{Client, Configured, Join, Session, Step};
 use std::cell::Ref;
 use std::rc::Rc;
@@ -65,10 +66,6 @@ impl Configured for Request {
     const BLOCKS: Context = Context::HTTP_ALL;
     const UPSTREAM: Context = Context::UPSTREAM;
 
-    fn tls_of(server: &Server) -> &ServerTls {
-        &server.tls
-    }
-
     fn conf<T: Config>(&self) -> Rc<T> {
         self.conf()
     }
@@ -106,6 +103,12 @@ fn root(request: &Request) -> &Request {
         at = parent;
     }
     at
+}
+
+impl Secured for Request {
+    fn tls_of(server: &Server) -> &ServerTls {
+        &server.tls
+    }
 }
 
 impl Join<Request> for Attach<'_> {

@@ -12,7 +12,6 @@ use conf::scope::{Config, Frame};
 use session::address::Proxied;
 use session::connection::Connection;
 use session::paths::Paths;
-use session::tls::ServerTls;
 use session::{Address, Cache, Client, Configured, Session, Variables, Worker};
 use std::any::Any;
 use std::cell::{Cell, Ref, RefCell};
@@ -22,7 +21,7 @@ use std::rc::Rc;
 pub(crate) struct Bare {
     cache: Cache<Bare>,
     client: RefCell<Address>,
-    connection: Rc<Connection<ServerTls<Bare>>>,
+    connection: Rc<Connection<()>>,
     values: ConfMap,
     lasting: RefCell<Vec<Rc<dyn Any>>>,
     ends: RefCell<Vec<Box<dyn FnOnce()>>>,
@@ -132,9 +131,9 @@ impl Session for Bare {
 }
 
 impl Client for Bare {
-    type Server = ServerTls<Bare>;
+    type Server = ();
 
-    fn connection(&self) -> &Rc<Connection<ServerTls<Bare>>> {
+    fn connection(&self) -> &Rc<Connection<()>> {
         &self.connection
     }
 
@@ -163,10 +162,6 @@ impl Configured for Bare {
     const OUTERMOST: Context = Context::STREAM;
     const BLOCKS: Context = Context::STREAM.union(Context::STREAM_SERVER);
     const UPSTREAM: Context = Context::STREAM_UPSTREAM;
-
-    fn tls_of(server: &ServerTls<Bare>) -> &ServerTls<Bare> {
-        server
-    }
 
     fn conf<T: Config>(&self) -> Rc<T> {
         self.values.share().unwrap_or_default()

@@ -39,7 +39,6 @@
 use crate::address::{Address, Proxied};
 use crate::connection::Connection;
 use crate::paths::Paths;
-use crate::tls::ServerTls;
 use crate::variable::Session;
 use crate::worker::Worker;
 use base::log::Level;
@@ -98,9 +97,6 @@ pub trait Configured: Client {
     const BLOCKS: Context;
     /// Its groups of servers: `upstream`.
     const UPSTREAM: Context;
-
-    /// A server's part in TLS.
-    fn tls_of(server: &Self::Server) -> &ServerTls<Self>;
 
     /// The value of type `T` in force for this session.
     fn conf<T: Config>(&self) -> Rc<T>;

@@ -11,7 +11,7 @@ use conf::context::Context;
 use conf::scope::Config;
 use session::address::Address;
 use session::paths::Paths;
-use session::tls::ServerTls;
+use session::tls::{Secured, ServerTls};
 use session::{Client, Configured, Join, Step};
 use std::cell::Ref;
 use std::rc::Rc;
@@ -59,10 +59,6 @@ impl Configured for Session {
     const BLOCKS: Context = Context::STREAM.union(Context::STREAM_SERVER);
     const UPSTREAM: Context = Context::STREAM_UPSTREAM;
 
-    fn tls_of(server: &Server) -> &ServerTls<Session> {
-        &server.tls
-    }
-
     fn conf<T: Config>(&self) -> Rc<T> {
         self.conf()
     }
@@ -89,6 +85,12 @@ impl Configured for Session {
 
     fn paths(&self) -> &Paths {
         &self.configuration.paths
+    }
+}
+
+impl Secured for Session {
+    fn tls_of(server: &Server) -> &ServerTls<Session> {
+        &server.tls
     }
 }
 
