@@ -207,6 +207,8 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::set::STREAM,
         m::limit_conn::STREAM,
         m::access::STREAM,
+        // The phase of TLS, then the look at what comes out of it.
+        m::ssl::STREAM,
         m::ssl_preread::STREAM,
         // Content: the one that a server has.
         sp::groups::MODULE,

@@ -4,6 +4,7 @@
 pub mod active;
 pub mod buffers;
 pub mod compact;
+mod datagrams;
 pub mod door;
 pub mod fields;
 pub mod h1;

@@ -11,11 +11,11 @@ use stream::passing::Passed;
 ///
 /// # Errors
 /// There is none; the connection comes back.
-pub(crate) fn pass(front: &Rc<Front>, all: &[Listening], passed: Passed) -> Result<(), Passed> {
+pub(crate) fn pass(front: &Rc<Front>, all: &[Listening], passed: Box<Passed>) -> Result<(), Box<Passed>> {
     let found = all.iter().find(|listening| listening.kind != Kind::Datagram && answers(&listening.address, &passed.to));
     match found {
         Some(listening) => {
-            listening.service.passed(front, passed, listening.index);
+            listening.service.passed(front, *passed, listening.index);
             Ok(())
         }
         None => Err(passed),

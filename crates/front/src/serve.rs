@@ -178,7 +178,7 @@ fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listen
     for (spec, fd) in sockets {
         let Some(Listening { own_socket, kind, service, index, .. }) = listening.get(spec) else { continue };
         if *kind == Kind::Datagram {
-            service.receive(front, fd, *index);
+            service.clone().receive(front, fd, *index);
             continue;
         }
         match Acceptor::new(fd, !single && !own_socket) {

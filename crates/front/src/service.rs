@@ -29,7 +29,7 @@ pub trait Service {
     fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32);
 
     /// Takes over its socket number `listen`, which is for datagrams.
-    fn receive(&self, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
         let _ = (front, fd, listen);
     }
 }

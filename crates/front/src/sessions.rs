@@ -1,6 +1,7 @@
 //! `stream` behind its listening sockets: a session for each connection.
 
 use crate::active::{Activity, Entry};
+use crate::datagrams;
 use crate::door::Front;
 use crate::passing;
 use crate::service::{Admitted, Listening, Service};
@@ -16,7 +17,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use stream::passing::Passed;
 use stream::session::Arrival;
-use stream::{Connection, Downstream, Session, Worker, status};
+use stream::{Connection, Downstream, Endpoint, Session, Worker, status};
 
 /// The sessions of a worker.
 pub struct StreamService {
@@ -30,25 +31,21 @@ impl StreamService {
     }
 }
 
-impl Service for StreamService {
-    fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
+impl StreamService {
+    /// A session behind listener number `listen`; `arrive` gets the listener's address, and what tells who answers at one of ours.
+    pub(crate) fn session(
+        &self,
+        listen: u32,
+        arrive: impl FnOnce(&Address, &dyn Fn(&Address) -> Option<Rc<Endpoint>>) -> Option<Arrival>,
+    ) -> Option<Rc<Session>> {
         let configuration = self.worker.configuration();
-        let Some(listen) = configuration.listens.get(listen as usize) else { return };
-        let Some(Admitted { stream, peer, local }) = front.admit(fd, peer, Some(&listen.address)) else { return };
-        let Some(endpoint) = listen.endpoint(&local).cloned() else { return };
-        let arrival = Arrival {
-            connection: connection(front.next_id(), peer, local),
-            listener: listen.address.clone(),
-            endpoint,
-            downstream: Downstream::Stream(RefCell::new(Some(stream))),
-            passes: 0,
-            early: Vec::new(),
-        };
-        let session = Rc::new(Session::new(self.worker.clone(), configuration.clone(), arrival));
-        begin(front, session);
-        front.share.note_open(front.open());
+        let listen = configuration.listens.get(listen as usize)?;
+        let arrival = arrive(&listen.address, &|local| listen.endpoint(local).cloned())?;
+        Some(Rc::new(Session::new(self.worker.clone(), configuration.clone(), arrival)))
     }
+}
 
+impl Service for StreamService {
     fn started(&self, front: &Rc<Front>, all: &Rc<[Listening]>) {
         let (front, all) = (Rc::downgrade(front), all.clone());
         self.worker.set_passing(move |passed| match front.upgrade() {
@@ -57,32 +54,53 @@ impl Service for StreamService {
         });
     }
 
+    fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
+        let session = self.session(listen, |listening, endpoint_of| {
+            let Admitted { stream, peer, local } = front.admit(fd, peer, Some(listening))?;
+            let endpoint = endpoint_of(&local)?;
+            let connection = connection(front.next_id(), peer, local);
+            let downstream = Downstream::Stream(RefCell::new(Some(stream)));
+            Some(Arrival { connection, listener: listening.clone(), endpoint, downstream, passes: 0, first: None })
+        });
+        if let Some(session) = session {
+            begin(front, session);
+        }
+        front.share.note_open(front.open());
+    }
+
     fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32) {
-        let configuration = self.worker.configuration();
-        let Some(listen) = configuration.listens.get(listen as usize) else { return };
-        let Some(endpoint) = listen.endpoint(&passed.to).cloned() else { return };
-        let connection = Connection {
-            id: passed.id,
-            peer: passed.client,
-            local: passed.to,
-            requests: Cell::new(1),
-            started_ms: passed.started_ms,
-            tls: RefCell::default(),
-            proxy_protocol: RefCell::new(passed.proxied),
-        };
-        let arrival = Arrival {
-            connection: Rc::new(connection),
-            listener: listen.address.clone(),
-            endpoint,
-            downstream: Downstream::Stream(RefCell::new(Some(passed.stream))),
-            passes: passed.times,
-            early: passed.early,
-        };
-        begin(front, Rc::new(Session::new(self.worker.clone(), configuration.clone(), arrival)));
+        let session = self.session(listen, |listening, endpoint_of| {
+            let endpoint = endpoint_of(&passed.to)?;
+            let connection = Connection {
+                id: passed.id,
+                peer: passed.client,
+                local: passed.to,
+                requests: Cell::new(1),
+                started_ms: passed.started_ms,
+                tls: RefCell::default(),
+                proxy_protocol: RefCell::new(passed.proxied),
+            };
+            Some(Arrival {
+                connection: Rc::new(connection),
+                listener: listening.clone(),
+                endpoint,
+                downstream: Downstream::Stream(RefCell::new(Some(passed.stream))),
+                passes: passed.times,
+                first: Some(passed.early).filter(|early| !early.is_empty()),
+            })
+        });
+        if let Some(session) = session {
+            begin(front, session);
+        }
+    }
+
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
+        datagrams::receive(&self, front, fd, listen);
     }
 }
 
-fn connection(id: u64, peer: Address, local: Address) -> Rc<Connection> {
+/// What is known of a connection that has just come.
+pub(crate) fn connection(id: u64, peer: Address, local: Address) -> Rc<Connection> {
     Rc::new(Connection {
         id,
         peer,
@@ -95,7 +113,7 @@ fn connection(id: u64, peer: Address, local: Address) -> Rc<Connection> {
 }
 
 /// Serves a session in a task of its own.
-fn begin(front: &Rc<Front>, session: Rc<Session>) {
+pub(crate) fn begin(front: &Rc<Front>, session: Rc<Session>) {
     let watch = front.active.enter();
     watch.set_activity(Activity::Session);
     if session.log_enabled(Level::Info) {

@@ -7,9 +7,11 @@ use crate::module::Attach;
 use crate::phase::Phase;
 use crate::request::Request;
 use crate::root::Paths;
+use crate::tls::ServerTls;
 use base::log::{ErrorLog, Level};
 use conf::context::Context;
 use conf::scope::Config;
+use session::tls::Secured;
 use session::{Client, Configured, Join, Session, Step};
 use std::cell::Ref;
 use std::rc::Rc;
@@ -101,6 +103,12 @@ fn root(request: &Request) -> &Request {
         at = parent;
     }
     at
+}
+
+impl Secured for Request {
+    fn tls_of(server: &Server) -> &ServerTls {
+        &server.tls
+    }
 }
 
 impl Join<Request> for Attach<'_> {

@@ -104,7 +104,7 @@ fn forbid<S: Client>(session: &S) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bare::{Bare, Setup};
+    use crate::bare_tests::{Bare, Setup};
 
     #[test]
     fn the_first_rule_decides() {

@@ -152,7 +152,7 @@ fn parse_range(text: &[u8]) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bare::{Bare, Setup};
+    use crate::bare_tests::{Bare, Setup};
 
     #[test]
     fn addresses_and_their_values() {

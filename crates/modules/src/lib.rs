@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
-mod bare;
+mod bare_tests;
 
 // mod1
 pub mod access;

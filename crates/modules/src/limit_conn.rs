@@ -184,7 +184,7 @@ fn give_back<S>(counts: Vec<Count<S>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bare::{Bare, Setup};
+    use crate::bare_tests::{Bare, Setup};
     use session::Client;
 
     fn setup(text: &str) -> Result<Setup, String> {

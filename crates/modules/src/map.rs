@@ -127,7 +127,7 @@ impl<S: Session> Map<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bare::{Bare, Setup};
+    use crate::bare_tests::{Bare, Setup};
 
     #[test]
     fn values_of_clients() {

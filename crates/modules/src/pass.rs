@@ -113,7 +113,7 @@ fn give(session: &Rc<Session>, to: Address) -> Outcome {
         started_ms: session.connection.started_ms,
         times: session.passes + 1,
     };
-    match session.worker.pass(passed) {
+    match session.worker.pass(Box::new(passed)) {
         Ok(()) => Outcome::Done,
         Err(back) => {
             let mut name = Vec::new();

@@ -172,7 +172,7 @@ impl RealIp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bare::{Bare, Setup};
+    use crate::bare_tests::{Bare, Setup};
 
     #[test]
     fn only_who_is_trusted_names_another() {

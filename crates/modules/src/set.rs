@@ -84,7 +84,7 @@ impl<S: Session> Assignment<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bare::{Bare, Setup};
+    use crate::bare_tests::{Bare, Setup};
     use std::cell::RefCell;
 
     #[test]

@@ -92,7 +92,7 @@ fn murmur2(data: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bare::{Bare, Setup};
+    use crate::bare_tests::{Bare, Setup};
 
     #[test]
     fn shares_of_clients() {

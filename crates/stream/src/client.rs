@@ -11,6 +11,7 @@ use conf::context::Context;
 use conf::scope::Config;
 use session::address::Address;
 use session::paths::Paths;
+use session::tls::{Secured, ServerTls};
 use session::{Client, Configured, Join, Step};
 use std::cell::Ref;
 use std::rc::Rc;
@@ -84,6 +85,12 @@ impl Configured for Session {
 
     fn paths(&self) -> &Paths {
         &self.configuration.paths
+    }
+}
+
+impl Secured for Session {
+    fn tls_of(server: &Server) -> &ServerTls<Session> {
+        &server.tls
     }
 }
 

@@ -38,7 +38,7 @@ impl Session {
     }
 
     /// As [`Session::poll_read`], but past the bytes that were read ahead.
-    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+    fn poll_receive(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let read = match &self.downstream {
             Downstream::Stream(stream) => match &mut *stream.borrow_mut() {
                 Some(stream) => std::task::ready!(stream.poll_read(cx, into)),
@@ -58,9 +58,11 @@ impl Session {
 
     /// Reads more of what [`Session::preread`] holds. `Ok(0)` is the end of the client's side.
     pub fn poll_preread(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = self.take_buffer();
+        let mut buffer = self.take_preread().unwrap_or_default();
         let read = self.poll_receive(cx, &mut buffer);
-        self.put_buffer(buffer);
+        if !buffer.is_empty() || (read.is_ready() && self.is_udp()) {
+            self.put_preread(buffer);
+        }
         read
     }
 

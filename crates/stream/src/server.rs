@@ -6,6 +6,7 @@ use crate::session::Session;
 use conf::configs::ConfMap;
 use conf::scope::Config;
 use conf::tree::Span;
+use session::tls::ServerTls;
 use session::{BoxFuture, Outcome, Step};
 use std::rc::Rc;
 
@@ -56,6 +57,8 @@ pub struct Server {
     pub preread: Vec<PrereadHandler>,
     /// The content handler.
     pub content: Option<ContentHandler>,
+    /// Its part in TLS.
+    pub tls: ServerTls<Session>,
     /// Where it stands in the configuration.
     pub span: Span,
 }

@@ -51,8 +51,8 @@ pub struct Arrival {
     pub downstream: Downstream,
     /// How often the connection was passed on before (`pass`).
     pub passes: u8,
-    /// What has been read of them.
-    pub early: Vec<u8>,
+    /// What has been read of them: the datagram that began it, or what somebody looked at who passed the connection on.
+    pub first: Option<Vec<u8>>,
 }
 
 /// A session. Always behind an `Rc`; its parts are borrowed for as short as possible and never across a wait.
@@ -86,8 +86,8 @@ pub struct Session {
     /// What the log says behind client and server, such as the upstream server.
     pub log_tail: RefCell<Option<LogTail>>,
     server: RefCell<Rc<Server>>,
-    /// What was read ahead and not used.
-    buffer: RefCell<Vec<u8>>,
+    /// What was read ahead and not used. A datagram may be empty.
+    buffer: RefCell<Option<Vec<u8>>>,
     /// How much of it may be looked at.
     visible: Cell<usize>,
     cache: Cache,
@@ -98,7 +98,7 @@ pub struct Session {
 impl Session {
     /// A session that has just come.
     pub fn new(worker: Rc<Worker>, configuration: Rc<Configuration>, arrival: Arrival) -> Session {
-        let Arrival { connection, listener, endpoint, downstream, passes, early } = arrival;
+        let Arrival { connection, listener, endpoint, downstream, passes, first } = arrival;
         Session {
             worker,
             client: RefCell::new(connection.peer.clone()),
@@ -106,7 +106,7 @@ impl Session {
             listener,
             downstream,
             passes,
-            received: Cell::new(0),
+            received: Cell::new(first.as_ref().map_or(0, |first| first.len() as u64)),
             sent: Cell::new(0),
             status: Cell::new(0),
             started: clock::now(),
@@ -114,7 +114,7 @@ impl Session {
             log_tail: RefCell::default(),
             server: RefCell::new(endpoint.default.clone()),
             endpoint,
-            buffer: RefCell::new(early),
+            buffer: RefCell::new(first),
             visible: Cell::new(usize::MAX),
             cache: Cache::new(configuration.variables.clone()),
             configuration,
@@ -189,7 +189,10 @@ impl Session {
 
     /// The bytes that were read ahead: what handlers of the preread phase look at, and what is passed on first.
     pub fn preread(&self) -> Ref<'_, [u8]> {
-        Ref::map(self.buffer.borrow(), |buffer| buffer.get(..self.visible.get()).unwrap_or(buffer))
+        Ref::map(self.buffer.borrow(), |buffer| {
+            let buffer = buffer.as_deref().unwrap_or_default();
+            buffer.get(..self.visible.get()).unwrap_or(buffer)
+        })
     }
 
     /// Says how many of the bytes that were read ahead [`Session::preread`] shows (`preread_buffer_size`).
@@ -199,23 +202,21 @@ impl Session {
 
     /// Takes what was read ahead; `None`: nothing was.
     pub fn take_preread(&self) -> Option<Vec<u8>> {
-        let buffer = self.buffer.take();
-        if buffer.is_empty() { None } else { Some(buffer) }
+        let is_udp = self.is_udp();
+        self.buffer.take().filter(|buffer| is_udp || !buffer.is_empty())
     }
 
     /// Uses up the first bytes of what was read ahead.
     pub fn skip_preread(&self, count: usize) {
-        let mut buffer = self.buffer.borrow_mut();
-        let count = count.min(buffer.len());
-        buffer.drain(..count);
+        if let Some(buffer) = &mut *self.buffer.borrow_mut() {
+            let count = count.min(buffer.len());
+            buffer.drain(..count);
+        }
     }
 
-    pub(crate) fn take_buffer(&self) -> Vec<u8> {
-        self.buffer.take()
-    }
-
-    pub(crate) fn put_buffer(&self, buffer: Vec<u8>) {
-        self.buffer.replace(buffer);
+    /// Puts bytes before those that are read next, as if they had been read ahead.
+    pub fn put_preread(&self, bytes: Vec<u8>) {
+        self.buffer.replace(Some(bytes));
     }
 
     /// Milliseconds since it began: `$session_time`.

@@ -2,15 +2,15 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bytes;
 mod compare;
 mod page;
 #[path = "../rig/mod.rs"]
 mod rig;
 
 use compare::compare;
-use page::{Example, Exchange, Page, Speech};
-use rig::{Answer, Foreground, PATIENCE, Prefix, exchange, free_port, h2, parse};
-use std::net::UdpSocket;
+use page::{Example, Exchange, Page, Way};
+use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, parse};
 use std::path::{Path, PathBuf};
 
 /// Fewer examples than this would mean that the pages were not found.
@@ -94,40 +94,26 @@ fn run(page: &Page, example: &Example) -> Result<(), String> {
 }
 
 fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
-    let request = ports.fill(&one.request);
-    let failed = |error: std::io::Error| format!("{}: {error}", one.title());
-    let port = ports.0[2].1;
-    let answer = match one.speech {
-        Speech::Http2 => h2::exchange(port, &request).map_err(failed)?,
-        Speech::Http1 => match exchange(port, request.as_bytes()).map_err(failed)? {
-            bytes if bytes.is_empty() => Answer::default(),
-            bytes => parse(&bytes)?,
-        },
-        Speech::Stream => return same(one, &ports.fill(&one.response), &exchange(port, request.as_bytes()).map_err(failed)?),
-        Speech::Udp => return same(one, &ports.fill(&one.response), &datagram(port, request.as_bytes()).map_err(failed)?),
+    let (request, response) = (ports.fill(&one.request), ports.fill(&one.response));
+    let failed = |error| format!("{}: {error}", one.title());
+    let answer = match &one.way {
+        Way::H2 => h2::exchange(ports.0[2].1, &request).map_err(failed)?,
+        Way::H1 => {
+            let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(failed)?;
+            if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }
+        }
+        Way::Bytes { port, udp } => {
+            let port = ports.fill(port).parse().map_err(|_| format!("no port {port}"))?;
+            let (sent, expected) = (bytes::unescape(&request), bytes::unescape(&response));
+            let seen = if *udp { bytes::datagram(port, &sent) } else { bytes::exchange(port, &sent, expected.len()) };
+            let seen = seen.map_err(failed)?;
+            return if seen == expected {
+                Ok(())
+            } else {
+                let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                Err(format!("{}: received {:?}, expected {:?}", one.title(), shown(&seen), shown(&expected)))
+            };
+        }
     };
-    compare(&ports.fill(&one.response), &answer).map_err(|error| format!("{}: {error}", one.title()))
-}
-
-/// Whether bytes are those that the page shows, its last line end aside.
-fn same(one: &Exchange, expected: &str, seen: &[u8]) -> Result<(), String> {
-    let expected = expected.strip_suffix('\n').unwrap_or(expected);
-    let seen = String::from_utf8_lossy(seen).replace("\r\n", "\n");
-    if seen.strip_suffix('\n').unwrap_or(&seen) == expected {
-        Ok(())
-    } else {
-        Err(format!("{}: {seen:?}, expected {expected:?}", one.title()))
-    }
-}
-
-/// Sends one datagram and waits for one.
-fn datagram(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.send(bytes)?;
-    let mut answer = vec![0; 65_536];
-    let length = socket.recv(&mut answer)?;
-    answer.truncate(length);
-    Ok(answer)
+    compare(&response, &answer).map_err(|error| format!("{}: {error}", one.title()))
 }

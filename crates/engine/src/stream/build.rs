@@ -10,6 +10,7 @@ use conf::tree::{Block, Error};
 use net::listener::ListenSpec;
 use session::Levels;
 use session::paths::MainContext;
+use session::tls::ServerTls;
 use std::rc::Rc;
 use stream::module::{Attach, Parts};
 use stream::{Configuration, Core, Module, Server, Variables};
@@ -76,6 +77,6 @@ impl Builder<'_> {
         }
         let Parts { phases, preread, content } = parts;
         let name = core.first_name.clone().unwrap_or_default();
-        Ok(Rc::new(Server { name, core, values, server_values, phases, preread, content, span: node.span }))
+        Ok(Rc::new(Server { name, core, values, server_values, phases, preread, content, tls: ServerTls::default(), span: node.span }))
     }
 }

@@ -82,6 +82,7 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
         }
     }
     for one in &gathered {
+        has_certificates(one)?;
         let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
         for name in conflicting(&names) {
             let name = String::from_utf8_lossy(&name);
@@ -98,6 +99,15 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
         listens.push(Listen { address: shown(&spec.address), kind: spec.kind, endpoints });
     }
     Ok((specs, listens))
+}
+
+/// Who listens for TLS must be able to answer a handshake (`ngx_stream_ssl_init`).
+fn has_certificates(one: &Gathered<Server>) -> Result<(), Error> {
+    let default = one.default.as_ref().or(one.servers.first());
+    if one.wanted.tls && default.is_some_and(|server| server.tls.handshakes.get().is_none()) {
+        return Err(Error::new("no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive", one.wanted.span));
+    }
+    Ok(())
 }
 
 fn endpoint(one: &Gathered<Server>) -> Option<Endpoint> {

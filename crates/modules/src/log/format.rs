@@ -3,10 +3,6 @@
 use super::logged::{Direct, Logged};
 use session::variable::{self, VarIndex, Variables};
 
-/// The predefined format of requests.
-pub(super) const COMBINED: &[u8] =
-    b"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
     Default,

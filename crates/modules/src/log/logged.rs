@@ -9,6 +9,10 @@ use http::root::os_path;
 use session::{Configured, log_client};
 use std::io;
 
+/// The predefined format of requests.
+const COMBINED: &[u8] =
+    b"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+
 /// The getter of a variable without the cache around it.
 pub(super) type Direct<S> = fn(&S, &mut Vec<u8>) -> bool;
 
@@ -29,7 +33,7 @@ pub(super) trait Logged: Configured {
 
 impl Logged for Request {
     const PLACES: Context = Context::HTTP_IF.union(Context::LIMIT_EXCEPT);
-    const USUAL: Option<(&'static [u8], &'static [u8])> = Some((b"combined", super::format::COMBINED));
+    const USUAL: Option<(&'static [u8], &'static [u8])> = Some((b"combined", COMBINED));
 
     fn uncached(name: &str) -> Option<Direct<Self>> {
         match name {

@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::resolving::Resolving;
 use net::address::SocketAddress;
 use net::connect::{Options, connect};
+use resolver::settings::Resolving;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use wire::uri::escape::{Class, escape};
