@@ -1,21 +1,17 @@
-//! `stream` behind its listening sockets: a session for each connection.
+//! The sessions of `stream`: how they begin, and the task of each.
 
 use crate::active::{Activity, Entry};
-use crate::datagrams;
 use crate::door::Front;
-use crate::service::{Admitted, Service};
 use base::log::Level;
 use engine::stream::run;
-use net::accept::Peer;
 use session::address::Address;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use stream::session::Arrival;
-use stream::{Connection, Downstream, Endpoint, Session, Worker, status};
+use stream::{Connection, Endpoint, Session, Worker, status};
 
 /// The sessions of a worker.
 pub struct StreamService {
@@ -40,26 +36,6 @@ impl StreamService {
         let listen = configuration.listens.get(listen as usize)?;
         let arrival = arrive(&listen.address, &|local| listen.endpoint(local).cloned())?;
         Some(Rc::new(Session::new(self.worker.clone(), configuration.clone(), arrival)))
-    }
-}
-
-impl Service for StreamService {
-    fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
-        let session = self.session(listen, |listening, endpoint_of| {
-            let Admitted { stream, peer, local } = front.admit(fd, peer, Some(listening))?;
-            let endpoint = endpoint_of(&local)?;
-            let connection = connection(front.next_id(), peer, local);
-            let downstream = Downstream::Stream(RefCell::new(Some(stream)));
-            Some(Arrival { connection, listener: listening.clone(), endpoint, downstream, first: None })
-        });
-        if let Some(session) = session {
-            begin(front, session);
-        }
-        front.share.note_open(front.open());
-    }
-
-    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
-        datagrams::receive(&self, front, fd, listen);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::tls::ServerTls;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use session::paths::Paths;
+use session::tls::Secured;
 use session::{Join, Served, Session, Step};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,10 +38,6 @@ impl Served for Request {
 
     fn server_name(&self) -> Box<[u8]> {
         self.server().name.clone()
-    }
-
-    fn tls_of(server: &Server) -> &ServerTls {
-        &server.tls
     }
 
     fn paths(&self) -> &Paths {
@@ -77,6 +74,12 @@ impl Served for Request {
 
     fn log(&self, level: Level, message: &[u8]) {
         self.log(level, message);
+    }
+}
+
+impl Secured for Request {
+    fn tls_of(server: &Server) -> &ServerTls {
+        &server.tls
     }
 }
 

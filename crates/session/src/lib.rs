@@ -15,6 +15,7 @@ pub mod paths;
 pub mod regex;
 pub mod served;
 pub mod tls;
+pub mod tls_info;
 pub mod variable;
 pub mod worker;
 

@@ -4,7 +4,6 @@ use crate::address::Address;
 use crate::connection::Connection;
 use crate::outcome::Step;
 use crate::paths::Paths;
-use crate::tls::ServerTls;
 use crate::variable::Session;
 use crate::worker::Worker;
 use base::log::{ErrorLog, Level};
@@ -25,9 +24,6 @@ pub trait Served: Session {
 
     /// `$server_name`
     fn server_name(&self) -> Box<[u8]>;
-
-    /// A server's part in TLS.
-    fn tls_of(server: &Self::Server) -> &ServerTls<Self>;
 
     /// Where relative paths lead.
     fn paths(&self) -> &Paths;

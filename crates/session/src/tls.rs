@@ -2,6 +2,7 @@
 
 mod handshake;
 
+pub use crate::tls_info::{Left, Revocation, TlsInfo};
 pub use handshake::{Failed, Look, choose, look, preliminary, settle};
 
 use crate::connection::Connection;
@@ -12,60 +13,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use tls::certificate::CertificateDer;
 use tls::error::TlsError;
-use tls::exporter::Exporter;
 use tls::server::Settings;
-use tls::signatures::Signed;
 use wire::tls::hello::Hello;
-
-/// What is known of a connection's TLS once the handshake is over. It stays the same for the connection's life.
-pub struct TlsInfo<V> {
-    /// The server that the handshake was for: chosen by SNI, or the address's default.
-    pub server: Rc<V>,
-    /// `$ssl_protocol`
-    pub protocol: &'static str,
-    /// `$ssl_cipher`: OpenSSL's name.
-    pub cipher: &'static str,
-    /// `$ssl_curve`
-    pub group: Option<&'static str>,
-    /// `$ssl_session_reused`
-    pub resumed: bool,
-    /// `$ssl_server_name`, as the client sent it.
-    pub server_name: Option<Box<[u8]>>,
-    /// `$ssl_alpn_protocol`
-    pub alpn: Option<Box<[u8]>>,
-    /// The random bytes of the ClientHello.
-    pub client_random: [u8; 32],
-    /// Suites that the client offered, by number.
-    pub suites: Box<[u16]>,
-    /// Groups that the client offered, by number.
-    pub groups: Box<[u16]>,
-    /// Signature algorithms that the client offered, by number.
-    pub signatures: Box<[u16]>,
-    /// What key material follows from, in TLS 1.3.
-    pub exporter: Option<Exporter>,
-    /// Which algorithms signed.
-    pub signed: Signed,
-    /// `$ssl_session_id`
-    pub session_id: Box<[u8]>,
-    /// The client's certificates in DER, its own first.
-    pub peer: Box<[Box<[u8]>]>,
-    /// OpenSSL's code and words of what is wrong with them; 0 is nothing.
-    pub verdict: (u16, &'static str),
-    /// What responders say against them.
-    pub revocation: Revocation,
-    /// What is wrong is only that their authority is not known.
-    pub lacks_authority: bool,
-    /// The handshake may still be repeated by somebody else: early data has come and the client's Finished has not.
-    pub early: Cell<bool>,
-    /// What code that ran in the handshake left.
-    pub left: Left,
-}
-
-/// What is wrong with a client's certificate by what others say (`ssl_ocsp`).
-pub type Revocation = Option<&'static str>;
-
-/// What is left of a handshake for the requests of its connection.
-pub type Left = Option<Rc<dyn std::any::Any>>;
 
 /// What a server demands of its clients' certificates (`ssl_verify_client`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,8 +30,14 @@ pub enum ClientVerify {
     OptionalNoCa,
 }
 
+/// A session whose servers may have a part in TLS.
+pub trait Secured: Served {
+    /// A server's part in TLS.
+    fn tls_of(server: &Self::Server) -> &ServerTls<Self>;
+}
+
 /// A handshake in progress: what can be asked before it is answered.
-pub struct Greeting<S: Served> {
+pub struct Greeting<S: Secured> {
     /// What the client offers.
     pub hello: Hello,
     /// The worker.
@@ -99,7 +54,7 @@ pub struct Greeting<S: Served> {
     pub left: RefCell<Left>,
 }
 
-impl<S: Served> Greeting<S> {
+impl<S: Secured> Greeting<S> {
     /// A session for code that runs in the handshake and for names with variables: it has the connection and the server. In HTTP it is a
     /// request that no client waits for.
     pub fn session(&self) -> Rc<S> {
@@ -126,7 +81,7 @@ pub enum Answer {
 }
 
 /// Who answers the handshakes of a server.
-pub trait Handshakes<S: Served> {
+pub trait Handshakes<S: Secured> {
     /// Chooses what a session is made from.
     fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer;
     /// The numbers of the cipher suites that are spoken.
@@ -139,7 +94,7 @@ pub trait Handshakes<S: Served> {
 }
 
 /// Code that runs in the handshakes of a server. Each member may take its time.
-pub trait Hooks<S: Served> {
+pub trait Hooks<S: Secured> {
     /// The ClientHello is there and nothing has been chosen (`ssl_client_hello_by_lua*`).
     fn greeted(self: Rc<Self>, greeting: Rc<Greeting<S>>) -> BoxFuture<Result<(), Rejection>>;
     /// Changes what a session is made from (`ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`).
@@ -164,7 +119,7 @@ impl<S> Default for ServerTls<S> {
     }
 }
 
-impl<S: Served> ServerTls<S> {
+impl<S: Secured> ServerTls<S> {
     /// The client sent plain HTTP to a port of TLS, or the connection does not satisfy the server: the status to refuse its
     /// request with (`ngx_http_process_request`). `of`: the handshake, if there was one.
     pub fn objection(&self, of: Option<&TlsInfo<S::Server>>) -> Option<(u16, String)> {

@@ -10,7 +10,7 @@ use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use session::address::Address;
 use session::paths::Paths;
-use session::tls::ServerTls;
+use session::tls::{Secured, ServerTls};
 use session::{Join, Served, Step};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -38,10 +38,6 @@ impl Served for Session {
 
     fn server_name(&self) -> Box<[u8]> {
         self.server().name.clone()
-    }
-
-    fn tls_of(server: &Server) -> &ServerTls<Session> {
-        &server.tls
     }
 
     fn paths(&self) -> &Paths {
@@ -78,6 +74,12 @@ impl Served for Session {
 
     fn log(&self, level: Level, message: &[u8]) {
         self.log(level, message);
+    }
+}
+
+impl Secured for Session {
+    fn tls_of(server: &Server) -> &ServerTls<Session> {
+        &server.tls
     }
 }
 

@@ -1,7 +1,6 @@
 //! The server's side of a handshake, as far as it is the same for all protocols. Reading, time limits and the log are the protocol's.
 
-use super::{Answer, Greeting, Left, Rejection, Revocation, TlsInfo};
-use crate::served::Served;
+use super::{Answer, Greeting, Left, Rejection, Revocation, Secured, TlsInfo};
 use base::errno;
 use base::log::Level;
 use net::stream::Stream;
@@ -115,7 +114,7 @@ impl From<Failure> for Failed {
 ///
 /// # Errors
 /// The handshake is refused.
-pub async fn choose<S: Served>(greeting: &Rc<Greeting<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
+pub async fn choose<S: Secured>(greeting: &Rc<Greeting<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
     // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
     if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
         hooks.clone().greeted(greeting.clone()).await?;
@@ -136,7 +135,7 @@ pub async fn choose<S: Served>(greeting: &Rc<Greeting<S>>, default: &S::Server) 
 }
 
 /// What is known before the handshake is over: names of certificates may ask for the client's.
-pub fn preliminary<S: Served>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
+pub fn preliminary<S: Secured>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
     let hello = &greeting.hello;
     TlsInfo {
         server: greeting.server.clone(),
@@ -164,7 +163,7 @@ pub fn preliminary<S: Served>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
 
 /// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the
 /// session. Answers what is known then.
-pub async fn settle<S: Served>(greeting: &Rc<Greeting<S>>, stream: &Stream) -> Option<TlsInfo<S::Server>> {
+pub async fn settle<S: Secured>(greeting: &Rc<Greeting<S>>, stream: &Stream) -> Option<TlsInfo<S::Server>> {
     let tls = S::tls_of(&greeting.server);
     let (mut inquiry, mut protocol) = (None, "");
     if let Some(mut session) = stream.tls().and_then(|tls| tls.server()) {
@@ -185,7 +184,7 @@ pub async fn settle<S: Served>(greeting: &Rc<Greeting<S>>, stream: &Stream) -> O
 }
 
 /// What sessions will ask for.
-fn learn<S: Served>(stream: &Stream, greeting: &Greeting<S>, (revocation, left): (Revocation, Left)) -> Option<TlsInfo<S::Server>> {
+fn learn<S: Secured>(stream: &Stream, greeting: &Greeting<S>, (revocation, left): (Revocation, Left)) -> Option<TlsInfo<S::Server>> {
     let mut session = stream.tls()?.server()?;
     let verdict = session.verdict().copied();
     Some(TlsInfo {
