@@ -139,6 +139,7 @@ impl Relay<'_> {
             let size = self.job.plan.buffer_size;
             let flow = if from_upstream { &mut self.down } else { &mut self.up };
             let mut buffer = std::mem::take(&mut flow.buffer);
+            buffer.clear();
             flow.written = 0;
             if buffer.capacity() == 0 && !flow.ended {
                 buffer = self.buffers.take(size);
