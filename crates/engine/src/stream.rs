@@ -9,3 +9,6 @@ mod proxy_protocol;
 pub mod run;
 
 pub use blocks::{Finished, rows};
+
+#[cfg(test)]
+mod tests;

@@ -21,3 +21,4 @@ pub mod serve;
 pub mod service;
 pub mod sessions;
 pub mod share;
+mod stream_service;

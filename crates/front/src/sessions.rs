@@ -1,23 +1,17 @@
-//! `stream` behind its listening sockets: a session for each connection.
+//! The sessions of `stream`: how they begin, and the task of each.
 
 use crate::active::{Activity, Entry};
-use crate::datagrams;
 use crate::door::Front;
-use crate::passing;
-use crate::service::{Admitted, Listening, Service};
 use base::log::Level;
 use engine::stream::run;
-use net::accept::Peer;
 use session::address::Address;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use stream::passing::Passed;
 use stream::session::Arrival;
-use stream::{Connection, Downstream, Endpoint, Session, Worker, status};
+use stream::{Connection, Endpoint, Session, Worker, status};
 
 /// The sessions of a worker.
 pub struct StreamService {
@@ -29,9 +23,11 @@ impl StreamService {
     pub fn new(worker: Rc<Worker>) -> StreamService {
         StreamService { worker }
     }
-}
 
-impl StreamService {
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
     /// A session behind listener number `listen`; `arrive` gets the listener's address, and what tells who answers at one of ours.
     pub(crate) fn session(
         &self,
@@ -42,60 +38,6 @@ impl StreamService {
         let listen = configuration.listens.get(listen as usize)?;
         let arrival = arrive(&listen.address, &|local| listen.endpoint(local).cloned())?;
         Some(Rc::new(Session::new(self.worker.clone(), configuration.clone(), arrival)))
-    }
-}
-
-impl Service for StreamService {
-    fn started(&self, front: &Rc<Front>, all: &Rc<[Listening]>) {
-        let (front, all) = (Rc::downgrade(front), all.clone());
-        self.worker.set_passing(move |passed| match front.upgrade() {
-            Some(front) => passing::pass(&front, &all, passed),
-            None => Err(passed),
-        });
-    }
-
-    fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
-        let session = self.session(listen, |listening, endpoint_of| {
-            let Admitted { stream, peer, local } = front.admit(fd, peer, Some(listening))?;
-            let endpoint = endpoint_of(&local)?;
-            let connection = connection(front.next_id(), peer, local);
-            let downstream = Downstream::Stream(RefCell::new(Some(stream)));
-            Some(Arrival { connection, listener: listening.clone(), endpoint, downstream, passes: 0, first: None })
-        });
-        if let Some(session) = session {
-            begin(front, session);
-        }
-        front.share.note_open(front.open());
-    }
-
-    fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32) {
-        let session = self.session(listen, |listening, endpoint_of| {
-            let endpoint = endpoint_of(&passed.to)?;
-            let connection = Connection {
-                id: passed.id,
-                peer: passed.client,
-                local: passed.to,
-                requests: Cell::new(1),
-                started_ms: passed.started_ms,
-                tls: RefCell::default(),
-                proxy_protocol: RefCell::new(passed.proxied),
-            };
-            Some(Arrival {
-                connection: Rc::new(connection),
-                listener: listening.clone(),
-                endpoint,
-                downstream: Downstream::Stream(RefCell::new(Some(passed.stream))),
-                passes: passed.times,
-                first: Some(passed.early).filter(|early| !early.is_empty()),
-            })
-        });
-        if let Some(session) = session {
-            begin(front, session);
-        }
-    }
-
-    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
-        datagrams::receive(&self, front, fd, listen);
     }
 }
 

@@ -20,6 +20,7 @@ mod resty;
 mod rig;
 mod secure;
 mod sessions;
+mod stream;
 mod traces;
 mod tunnel;
 
