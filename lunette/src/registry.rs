@@ -197,10 +197,22 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
     Rc::from([
         m::resolver::STREAM,
         m::variables::STREAM,
-        // The phase of TLS.
+        m::map::STREAM,
+        m::geo::STREAM,
+        m::split_clients::STREAM,
+        // Post-accept.
+        m::realip::STREAM,
+        // Preaccess: limits may count by what was set.
+        m::set::STREAM,
+        m::limit_conn::STREAM,
+        m::access::STREAM,
+        // The phase of TLS, then the look at what comes out of it.
         m::ssl::STREAM,
+        m::ssl_preread::STREAM,
         // Content: the one that a server has.
         m::stream_return::MODULE,
+        m::pass::STREAM,
+        m::log::STREAM,
     ])
 }
 

@@ -7,9 +7,9 @@ use engine::HttpEngine;
 use front::serve::{self, Setup};
 use front::service::{HttpService, Listening, Service};
 use front::sessions::StreamService;
-use http::log_files::LogFiles;
 use http::observers::Observers;
 use http::{Http, Variables, Worker};
+use session::log_files::LogFiles;
 use session::worker::ProcessInfo;
 use shm::Tally;
 use std::rc::Rc;
@@ -35,6 +35,7 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let streams = generation.stream.clone().map(|stream| Rc::new(stream::Worker::new(worker.common.clone(), stream)));
     let listening = listening(&generation, &worker.http(), streams.as_ref());
     let (modules, stream_modules) = (generation.modules.clone(), generation.stream_modules.clone());
+    let global = generation.global.clone();
     let setup = Setup {
         connections,
         listening,
@@ -48,31 +49,31 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
                 (module.start)(worker);
             }
         }),
-        end: Box::new(|worker| {
+        end: Box::new(move |worker| {
             lua_api::exit_worker(worker);
-            if let Some(files) = worker.http().main.get::<LogFiles>() {
-                files.flush();
-            }
+            global.get::<LogFiles>().flush();
         }),
     };
     serve::run(worker, seat, setup)
 }
 
 /// Whose each listening socket is: those of `http` come first.
-fn listening(generation: &Generation, http: &Http, streams: Option<&Rc<stream::Worker>>) -> Vec<Listening> {
+fn listening(generation: &Generation, http: &Http, streams: Option<&Rc<stream::Worker>>) -> Rc<[Listening]> {
     let web: Rc<dyn Service> = Rc::new(HttpService);
-    let sessions = streams.map(|worker| Rc::new(StreamService::new(worker.clone())) as Rc<dyn Service>);
-    let place = |index: usize| match (index.checked_sub(http.listens.len()), &sessions) {
-        (Some(index), Some(sessions)) => (sessions.clone(), index),
-        _ => (web.clone(), index),
+    let sessions = streams.map(|worker| (Rc::new(StreamService::new(worker.clone())) as Rc<dyn Service>, worker.configuration()));
+    let of_http = http.listens.iter().enumerate().map(|(index, listen)| (web.clone(), index, &listen.address));
+    let of_stream = sessions.iter().flat_map(|(service, configuration)| {
+        configuration.listens.iter().enumerate().map(|(index, listen)| (service.clone(), index, &listen.address))
+    });
+    let specs = generation.settings.listeners.iter();
+    let one = |(spec, (service, index, address)): (&net::listener::ListenSpec, (Rc<dyn Service>, usize, &session::Address))| Listening {
+        own_socket: spec.reuseport,
+        kind: spec.kind,
+        service,
+        index: index as u32,
+        address: address.clone(),
     };
-    let specs = generation.settings.listeners.iter().enumerate();
-    specs
-        .map(|(at, spec)| {
-            let (service, index) = place(at);
-            Listening { own_socket: spec.reuseport, kind: spec.kind, service, index: index as u32 }
-        })
-        .collect()
+    specs.zip(of_http.chain(of_stream)).map(one).collect()
 }
 
 /// A server without `http` still obeys its master.

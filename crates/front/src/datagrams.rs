@@ -98,6 +98,7 @@ fn arrived(
             listener: listening.clone(),
             endpoint: endpoint_of(&local)?,
             downstream: Downstream::Datagrams(datagrams.clone()),
+            passes: 0,
             first: Some(datagram),
         })
     }) else {

@@ -13,6 +13,7 @@ pub mod handshake;
 pub mod input;
 pub mod output;
 pub mod pace;
+mod passing;
 pub mod prologue;
 pub mod proxy_protocol;
 pub mod request;

@@ -31,7 +31,7 @@ pub struct Setup {
     /// `worker_connections`.
     pub connections: usize,
     /// The listening sockets, by index of their specification.
-    pub listening: Vec<Listening>,
+    pub listening: Rc<[Listening]>,
     /// What may be spoken on connections, in the order of [`http::protocols::Protocols`].
     pub protocols: Vec<Protocol>,
     /// Opens the log files again.
@@ -43,7 +43,7 @@ pub struct Setup {
 }
 
 impl Front {
-    fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
+    pub(crate) fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
         let http = self.worker.http();
         let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
         // SNI chose one when the connection was new.
@@ -149,6 +149,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     start(&worker);
+    listening.iter().for_each(|one| one.service.started(&front, &listening));
     let acceptors = listen(&front, seat.listeners, &listening, seat.single);
     front.share.enter(acceptors.iter().map(|(acceptor, _)| acceptor.clone()).collect());
     let accepting =
@@ -175,7 +176,7 @@ type Place = (Rc<dyn Service>, u32);
 fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listening], single: bool) -> Vec<(Rc<Acceptor>, Place)> {
     let mut acceptors = Vec::new();
     for (spec, fd) in sockets {
-        let Some(Listening { own_socket, kind, service, index }) = listening.get(spec) else { continue };
+        let Some(Listening { own_socket, kind, service, index, .. }) = listening.get(spec) else { continue };
         if *kind == Kind::Datagram {
             service.clone().receive(front, fd, *index);
             continue;

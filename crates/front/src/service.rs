@@ -1,20 +1,32 @@
 //! Who serves the connections of a listening socket: each belongs to HTTP or to `stream`.
 
-use crate::door::Front;
+use crate::door::{Front, Opened};
+use crate::input::Input;
 use crate::prologue;
+use http::Connection;
 use net::accept::Peer;
 use net::listener::Kind;
 use net::stream::{Stream, Transport};
 use session::address::Address;
 use socket2::SockRef;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use stream::passing::Passed;
 
 /// A protocol family behind listening sockets.
 pub trait Service {
     /// A connection came to its socket number `listen`.
     fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32);
+
+    /// The worker has begun to listen: what is behind all its sockets.
+    fn started(&self, front: &Rc<Front>, all: &Rc<[Listening]>) {
+        let _ = (front, all);
+    }
+
+    /// A connection of another listener shall be served as if it had come to socket number `listen`.
+    fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32);
 
     /// Takes over its socket number `listen`, which is for datagrams.
     fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
@@ -32,6 +44,8 @@ pub struct Listening {
     pub service: Rc<dyn Service>,
     /// Its number among those of the service.
     pub index: u32,
+    /// Its address.
+    pub address: Address,
 }
 
 /// HTTP, in all its versions.
@@ -45,6 +59,21 @@ impl Service for HttpService {
             prologue::enter(front, opened);
         }
         front.share.note_open(front.open());
+    }
+
+    fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32) {
+        let info = Connection {
+            id: passed.id,
+            peer: passed.client,
+            local: passed.to,
+            requests: Cell::new(0),
+            started_ms: passed.started_ms,
+            tls: RefCell::default(),
+            proxy_protocol: RefCell::new(passed.proxied),
+        };
+        let Some(opened) = front.opened(passed.stream, info, listen) else { return };
+        let input = Input { buffer: passed.early, ..Input::default() };
+        prologue::enter(front, Opened { input, ..opened });
     }
 }
 

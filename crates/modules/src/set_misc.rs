@@ -3,7 +3,7 @@
 
 mod functions;
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -57,7 +57,7 @@ fn target(cx: &Cx<'_>) -> Result<VarIndex, Error> {
 /// `set_x $target [value]`: without a value the variable's own is taken.
 fn of_one(cx: &mut Cx<'_>, function: Function) -> Result<(), Error> {
     let target = target(cx)?;
-    let source = compile(cx, cx.args().len() - 1)?;
+    let source = complex(cx, cx.args().len() - 1)?;
     cx.location::<Program>().push(move |request, _| {
         let mut out = Vec::new();
         function(&source.to_vec(&**request), &mut out);
@@ -68,7 +68,7 @@ fn of_one(cx: &mut Cx<'_>, function: Function) -> Result<(), Error> {
 }
 
 fn if_empty(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, value) = (target(cx)?, compile(cx, 1)?);
+    let (target, value) = (target(cx)?, complex(cx, 1)?);
     cx.location::<Program>().push(move |request, _| {
         let mut out = Vec::new();
         if !variable::get(&**request, target, &mut out) || out.is_empty() {
@@ -80,7 +80,7 @@ fn if_empty(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn hmac_sha1(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, key, text) = (target(cx)?, compile(cx, 1)?, compile(cx, 2)?);
+    let (target, key, text) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
     cx.location::<Program>().push(move |request, _| {
         let sum = functions::hmac_sha1(&key.to_vec(&**request), &text.to_vec(&**request));
         variable::assign(&**request, target, &sum);
@@ -97,7 +97,7 @@ fn range(request: &http::Request, from: &Complex, to: &Complex) -> (u64, u64) {
 }
 
 fn random(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, from, to) = (target(cx)?, compile(cx, 1)?, compile(cx, 2)?);
+    let (target, from, to) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
     cx.location::<Program>().push(move |request, _| {
         let (from, to) = range(request, &from, &to);
         // Without random bytes there is nothing better than the start of the range.
@@ -110,7 +110,7 @@ fn random(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn rotate(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, from, to) = (target(cx)?, compile(cx, 1)?, compile(cx, 2)?);
+    let (target, from, to) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
     let last = Cell::new(None);
     cx.location::<Program>().push(move |request, _| {
         let (from, to) = range(request, &from, &to);

@@ -1,10 +1,10 @@
-//! What modules remember of a request, by type.
+//! What modules remember of a session, by type.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// A value whose memory serves one request after the other.
+/// A value whose memory serves one session after the other.
 pub trait Reuse: Any {
     /// Makes it what `Default` would make.
     fn reset(&mut self);
@@ -26,18 +26,18 @@ type Clear = fn(&mut dyn Any);
 struct Context {
     id: TypeId,
     value: Rc<dyn Any>,
-    /// How its memory is used again; without, it goes with the request.
+    /// How its memory is used again; without, it goes with the session.
     clear: Option<Clear>,
-    /// It is the request's. Otherwise it waits to be used again, cleared.
+    /// It is the session's. Otherwise it waits to be used again, cleared.
     live: bool,
 }
 
-/// A request's module contexts.
+/// A session's module contexts.
 #[derive(Default)]
 pub struct Contexts(RefCell<Vec<Context>>);
 
 impl Contexts {
-    /// The context of type `T`, or one that waits, which then is the request's.
+    /// The context of type `T`, or one that waits, which then is the session's.
     pub fn find<T: 'static>(&self) -> Option<Rc<T>> {
         let mut contexts = self.0.borrow_mut();
         let found = contexts.iter_mut().find(|context| context.id == TypeId::of::<T>())?;
@@ -45,7 +45,7 @@ impl Contexts {
         found.value.clone().downcast::<T>().ok()
     }
 
-    /// The context of type `T`, if the request has one.
+    /// The context of type `T`, if the session has one.
     pub fn find_live<T: 'static>(&self) -> Option<Rc<T>> {
         let contexts = self.0.borrow();
         let found = contexts.iter().find(|context| context.id == TypeId::of::<T>() && context.live)?;
@@ -61,7 +61,7 @@ impl Contexts {
     /// Removes the context of type `T`.
     pub fn remove<T: 'static>(&self) {
         let at = self.0.borrow().iter().position(|context| context.id == TypeId::of::<T>());
-        // What goes may look at the request when it goes.
+        // What goes may look at the session when it goes.
         let old = at.map(|at| self.0.borrow_mut().remove(at));
         drop(old);
     }

@@ -3,9 +3,11 @@
 
 pub mod address;
 pub mod captures;
+pub mod client;
 pub mod complex;
 pub mod connection;
 pub mod contexts;
+pub mod join;
 pub mod levels;
 pub mod log_files;
 pub mod names;
@@ -13,17 +15,16 @@ pub mod opened;
 pub mod outcome;
 pub mod paths;
 pub mod regex;
-pub mod served;
 pub mod tls;
-pub mod tls_info;
 pub mod variable;
 pub mod worker;
 
 pub use address::Address;
+pub use client::{Client, Configured};
 pub use complex::Complex;
+pub use join::Join;
 pub use levels::Levels;
 pub use outcome::{BoxFuture, Outcome, Step};
 pub use regex::Regex;
-pub use served::{Join, Served};
 pub use variable::{Cache, Session, VarIndex, Variables};
 pub use worker::Worker;

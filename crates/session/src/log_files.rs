@@ -2,7 +2,6 @@
 
 use base::errno;
 use base::log::{ErrorLog, Level};
-use conf::scope::Config;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -28,15 +27,11 @@ pub trait Kept {
     fn flush(&self);
 }
 
-/// All of them, a value of `http`.
+/// All of them, a value of the whole configuration.
 #[derive(Default)]
 pub struct LogFiles {
     /// In the order of the configuration.
     pub list: Vec<Rc<dyn Kept>>,
-}
-
-impl Config for LogFiles {
-    fn inherit(&mut self, _: &Self) {}
 }
 
 impl LogFiles {

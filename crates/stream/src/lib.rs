@@ -3,14 +3,15 @@
 //! A module sees this crate and nothing beside it. The engine runs sessions, the front accepts them.
 #![forbid(unsafe_code)]
 
+mod client;
 pub mod configuration;
 pub mod core;
 pub mod datagrams;
 pub mod downstream;
 mod log_context;
 pub mod module;
+pub mod passing;
 pub mod phase;
-mod served;
 pub mod server;
 pub mod session;
 pub mod variables;

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// How sessions end: what handlers answer with [`session::Outcome::Status`], and `$status`.
 pub mod status {
+    /// The connection went on to another listener, which logs it.
+    pub const PASSED: u16 = 0;
     /// All went well.
     pub const OK: u16 = 200;
     /// What the client sent could not be understood.
@@ -47,7 +49,9 @@ pub struct Arrival {
     pub endpoint: Rc<Endpoint>,
     /// The bytes both ways.
     pub downstream: Downstream,
-    /// The datagram that began it.
+    /// How often the connection was passed on before (`pass`).
+    pub passes: u8,
+    /// What has been read of them: the datagram that began it, or what somebody looked at who passed the connection on.
     pub first: Option<Vec<u8>>,
 }
 
@@ -67,6 +71,8 @@ pub struct Session {
     pub endpoint: Rc<Endpoint>,
     /// The way to the client.
     pub downstream: Downstream,
+    /// How often the connection was passed on before (`pass`).
+    pub passes: u8,
     /// `$bytes_received`
     pub received: Cell<u64>,
     /// `$bytes_sent`
@@ -82,6 +88,8 @@ pub struct Session {
     server: RefCell<Rc<Server>>,
     /// What was read ahead and not used. A datagram may be empty.
     buffer: RefCell<Option<Vec<u8>>>,
+    /// How much of it may be looked at.
+    visible: Cell<usize>,
     cache: Cache,
     contexts: Contexts,
     cleanups: RefCell<Vec<Cleanup>>,
@@ -90,13 +98,14 @@ pub struct Session {
 impl Session {
     /// A session that has just come.
     pub fn new(worker: Rc<Worker>, configuration: Rc<Configuration>, arrival: Arrival) -> Session {
-        let Arrival { connection, listener, endpoint, downstream, first } = arrival;
+        let Arrival { connection, listener, endpoint, downstream, passes, first } = arrival;
         Session {
             worker,
             client: RefCell::new(connection.peer.clone()),
             connection,
             listener,
             downstream,
+            passes,
             received: Cell::new(first.as_ref().map_or(0, |first| first.len() as u64)),
             sent: Cell::new(0),
             status: Cell::new(0),
@@ -106,6 +115,7 @@ impl Session {
             server: RefCell::new(endpoint.default.clone()),
             endpoint,
             buffer: RefCell::new(first),
+            visible: Cell::new(usize::MAX),
             cache: Cache::new(configuration.variables.clone()),
             configuration,
             contexts: Contexts::default(),
@@ -179,7 +189,15 @@ impl Session {
 
     /// The bytes that were read ahead: what handlers of the preread phase look at, and what is passed on first.
     pub fn preread(&self) -> Ref<'_, [u8]> {
-        Ref::map(self.buffer.borrow(), |buffer| buffer.as_deref().unwrap_or_default())
+        Ref::map(self.buffer.borrow(), |buffer| {
+            let buffer = buffer.as_deref().unwrap_or_default();
+            buffer.get(..self.visible.get()).unwrap_or(buffer)
+        })
+    }
+
+    /// Says how many of the bytes that were read ahead [`Session::preread`] shows (`preread_buffer_size`).
+    pub fn show_preread(&self, most: usize) {
+        self.visible.set(most);
     }
 
     /// Takes what was read ahead; `None`: nothing was.

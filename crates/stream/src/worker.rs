@@ -1,7 +1,8 @@
 //! One worker process as `stream` sees it.
 
 use crate::configuration::Configuration;
-use std::cell::RefCell;
+use crate::passing::Passing;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -10,6 +11,7 @@ pub struct Worker {
     /// What it has whatever it serves; also reached through the worker itself.
     pub common: Rc<session::Worker>,
     configuration: RefCell<Rc<Configuration>>,
+    pub(crate) passing: OnceCell<Passing>,
 }
 
 impl Deref for Worker {
@@ -23,7 +25,7 @@ impl Deref for Worker {
 impl Worker {
     /// The worker `common`, which begins with this configuration.
     pub fn new(common: Rc<session::Worker>, configuration: Rc<Configuration>) -> Worker {
-        Worker { common, configuration: RefCell::new(configuration) }
+        Worker { common, configuration: RefCell::new(configuration), passing: OnceCell::new() }
     }
 
     /// The newest configuration. What serves a session asks the session for its own.

@@ -68,7 +68,9 @@ fn who_does_not_satisfy_the_server_is_closed() {
     let shown = authority.issue("client");
     assert_eq!(heard(&Client::new(&["TLSv1.3"], Some(&shown)), port, "a.test", None).unwrap(), "SUCCESS");
     assert_eq!(heard(&Client::new(&["TLSv1.3"], None), port, "a.test", None).unwrap(), "");
-    until("the reason", || prefix.read("logs/error.log").contains("client sent no required SSL certificate while SSL handshaking, client: "));
+    until("the reason", || {
+        prefix.read("logs/error.log").contains("client sent no required SSL certificate while SSL handshaking, client: ")
+    });
     assert!(heard(&Client::new(&["TLSv1.3"], Some(&shown)), port, "b.test", None).is_err());
     let mut plain = TcpStream::connect(("127.0.0.1", port)).unwrap();
     plain.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();

@@ -19,6 +19,7 @@ mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod secure;
+mod sessions;
 mod stream;
 mod traces;
 mod tunnel;

@@ -16,7 +16,15 @@ pub(super) async fn run(session: &Rc<Session>, handler: &PrereadHandler) -> Resu
     session.action.set("prereading client data");
     let core = session.core();
     let most = core.preread_buffer_size();
-    let mut limit = session.limit(core.preread_timeout());
+    // More may have come at once than the buffer would hold; that is not looked at.
+    session.show_preread(most);
+    let outcome = look(session, handler, most, core.preread_timeout()).await;
+    session.show_preread(usize::MAX);
+    outcome
+}
+
+async fn look(session: &Rc<Session>, handler: &PrereadHandler, most: usize, timeout: u64) -> Result<Outcome, u16> {
+    let mut limit = session.limit(timeout);
     loop {
         match (handler.run)(session) {
             Preread::Now(outcome) => return Ok(outcome),

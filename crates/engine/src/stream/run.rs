@@ -28,6 +28,9 @@ pub async fn run(session: Rc<Session>) -> u16 {
 
 /// Ends a session: status, log phase, cleanups, and the connection is closed.
 pub async fn finish(session: &Rc<Session>, status: u16) {
+    if status == status::PASSED {
+        return session.run_cleanups();
+    }
     log_session!(session, Level::Debug, "finalize stream session: {status}");
     session.status.set(status);
     let server = session.server();
@@ -94,7 +97,10 @@ async fn content(session: &Rc<Session>) -> Result<u16, u16> {
         log_session!(session, Level::Debug, "no handler for server");
         return Err(status::INTERNAL_SERVER_ERROR);
     };
-    Ok(ending(handler(session).finish().await))
+    match handler(session).finish().await {
+        Outcome::Done => Ok(status::PASSED),
+        other => Ok(ending(other)),
+    }
 }
 
 /// The status that a handler's answer ends the session with.

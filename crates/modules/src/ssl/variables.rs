@@ -2,7 +2,7 @@
 
 use session::tls::TlsInfo;
 use session::variable::NO_CACHE;
-use session::{Served, Variables};
+use session::{Configured, Variables};
 use std::rc::Rc;
 use tls::ciphers::suites;
 use tls::names::Certificate;
@@ -118,7 +118,7 @@ fn http_only<V>() -> [(&'static str, Tell<V>); 3] {
 }
 
 /// Defines the variables. Without TLS all are "not found".
-pub(super) fn define<S: Served>(variables: &mut Variables<S>) {
+pub(super) fn define<S: Configured>(variables: &mut Variables<S>) {
     define_all(variables, all());
 }
 
@@ -127,7 +127,7 @@ pub(super) fn define_http(variables: &mut http::Variables) {
     define_all(variables, http_only());
 }
 
-fn define_all<S: Served>(variables: &mut Variables<S>, list: impl IntoIterator<Item = (&'static str, Tell<S::Server>)>) {
+fn define_all<S: Configured>(variables: &mut Variables<S>, list: impl IntoIterator<Item = (&'static str, Tell<S::Server>)>) {
     for (name, tell) in list {
         let flags = if name == "ssl_early_data" { NO_CACHE } else { 0 };
         let get = move |session: &S, out: &mut Vec<u8>| {

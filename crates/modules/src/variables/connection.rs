@@ -7,7 +7,7 @@ use base::text::push_number;
 use http::variables::define as http_define;
 use session::address::{Address, Proxied};
 use session::variable::NO_CACHE;
-use session::{Served, Variables, log_served};
+use session::{Client, Variables, log_client};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use wire::proxy_protocol::{self, Tlv, TlvError};
 
 /// Those of HTTP's connections.
 pub(super) fn define(variables: &mut http::Variables) {
-    define_served(variables);
+    define_client(variables);
     http_define(variables, "scheme", 0, |request, out| put(out, if request.connection.is_tls() { b"https" } else { b"http" }));
     http_define(variables, "https", 0, |request, out| put(out, if request.connection.is_tls() { b"on" } else { b"" }));
     http_define(variables, "connection_requests", 0, |request, out| {
@@ -29,14 +29,14 @@ pub(super) fn define(variables: &mut http::Variables) {
 }
 
 /// Those of all connections.
-pub(super) fn define_served<S: Served>(variables: &mut Variables<S>) {
+pub(super) fn define_client<S: Client>(variables: &mut Variables<S>) {
     settle(variables, "remote_addr", 0, |session, out| {
-        session.client().borrow().push_host(out);
+        session.client().push_host(out);
         true
     });
-    settle(variables, "remote_port", 0, |session, out| put_port(out, session.client().borrow().port().unwrap_or(0)));
+    settle(variables, "remote_port", 0, |session, out| put_port(out, session.client().port().unwrap_or(0)));
     settle(variables, "binary_remote_addr", 0, |session, out| {
-        push_binary(&session.client().borrow(), out);
+        push_binary(&session.client(), out);
         true
     });
     settle(variables, "server_addr", 0, |session, out| {
@@ -64,20 +64,20 @@ pub(super) fn define_served<S: Served>(variables: &mut Variables<S>) {
     variables.define_family("proxy_protocol_tlv_", 0, Rc::new(tlv));
 }
 
-fn proxied<S: Served>(session: &S, f: impl FnOnce(&Proxied) -> bool) -> bool {
+fn proxied<S: Client>(session: &S, f: impl FnOnce(&Proxied) -> bool) -> bool {
     session.connection().proxy_protocol.borrow().as_deref().is_some_and(f)
 }
 
-fn push_tlv<S: Served>(session: &S, tlvs: &[u8], name: &str, out: &mut Vec<u8>) -> bool {
+fn push_tlv<S: Client>(session: &S, tlvs: &[u8], name: &str, out: &mut Vec<u8>) -> bool {
     match proxy_protocol::find(tlvs, name) {
         Ok(None) => return false,
         Ok(Some(Tlv::Bytes(bytes))) => out.extend_from_slice(bytes),
         Ok(Some(Tlv::Number(number))) => push_number(out, u64::from(number)),
         Err(error) => {
             match error {
-                TlvError::Broken => log_served!(session, Level::Error, "broken PROXY protocol TLV"),
-                TlvError::Invalid => log_served!(session, Level::Error, "invalid PROXY protocol TLV \"{name}\""),
-                TlvError::Unknown => log_served!(session, Level::Error, "unknown PROXY protocol TLV \"{name}\""),
+                TlvError::Broken => log_client!(session, Level::Error, "broken PROXY protocol TLV"),
+                TlvError::Invalid => log_client!(session, Level::Error, "invalid PROXY protocol TLV \"{name}\""),
+                TlvError::Unknown => log_client!(session, Level::Error, "unknown PROXY protocol TLV \"{name}\""),
             }
             return false;
         }

@@ -6,7 +6,7 @@ use session::variable::NO_CACHE;
 use stream::Variables;
 
 pub(super) fn define(variables: &mut Variables) {
-    connection::define_served(variables);
+    connection::define_client(variables);
     time::define(variables);
     settle(variables, "server_name", 0, |session, out| put(out, &session.server().name));
     settle(variables, "bytes_sent", 0, |session, out| {

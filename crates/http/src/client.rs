@@ -6,13 +6,14 @@ use crate::location::Server;
 use crate::module::Attach;
 use crate::phase::Phase;
 use crate::request::Request;
+use crate::root::Paths;
 use crate::tls::ServerTls;
 use base::log::{ErrorLog, Level};
+use conf::context::Context;
 use conf::scope::Config;
-use session::paths::Paths;
 use session::tls::Secured;
-use session::{Join, Served, Session, Step};
-use std::cell::RefCell;
+use session::{Client, Configured, Join, Session, Step};
+use std::cell::Ref;
 use std::rc::Rc;
 
 impl Session for Request {
@@ -25,47 +26,30 @@ impl Session for Request {
     }
 }
 
-impl Served for Request {
+impl Client for Request {
+    const FORWARDS: bool = true;
     type Server = Server;
 
     fn connection(&self) -> &Rc<Connection> {
         &self.connection
     }
 
-    fn client(&self) -> &RefCell<Address> {
-        &self.client
-    }
-
     fn server_name(&self) -> Box<[u8]> {
         self.server().name.clone()
     }
 
-    fn paths(&self) -> &Paths {
-        &self.http.paths
+    fn client(&self) -> Ref<'_, Address> {
+        self.client.borrow()
     }
 
-    fn worker(&self) -> &session::Worker {
-        &self.worker
+    fn set_client(&self, client: Address) {
+        self.client.replace(client);
     }
 
-    fn conf<T: Config>(&self) -> Rc<T> {
-        self.conf()
-    }
-
-    fn main_conf<T: Config>(&self) -> Rc<T> {
-        self.http.main.share::<T>().unwrap_or_default()
-    }
-
-    fn context<T: Default + 'static>(&self) -> Rc<T> {
-        self.context()
-    }
-
-    fn find_context<T: 'static>(&self) -> Option<Rc<T>> {
-        self.find_context()
-    }
-
-    fn on_end(&self, f: impl FnOnce(&Rc<Request>) + 'static) {
-        self.on_end(f);
+    fn forwarded_for(&self) -> Vec<u8> {
+        let headers = self.headers.borrow();
+        let lines: Vec<&[u8]> = headers.get_all(b"x-forwarded-for").collect();
+        lines.join(&b","[..])
     }
 
     fn log_enabled(&self, level: Level) -> bool {
@@ -75,6 +59,50 @@ impl Served for Request {
     fn log(&self, level: Level, message: &[u8]) {
         self.log(level, message);
     }
+}
+
+impl Configured for Request {
+    const OUTERMOST: Context = Context::HTTP;
+    const BLOCKS: Context = Context::HTTP_ALL;
+    const UPSTREAM: Context = Context::UPSTREAM;
+
+    fn conf<T: Config>(&self) -> Rc<T> {
+        self.conf()
+    }
+
+    fn main_conf<T: Config>(&self) -> Rc<T> {
+        self.http.main.share::<T>().unwrap_or_default()
+    }
+
+    /// Subrequests remember with the client's request.
+    fn lasting<T: Default + 'static>(&self) -> Rc<T> {
+        root(self).lasting()
+    }
+
+    fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
+        root(self).find_lasting()
+    }
+
+    fn on_end(&self, f: impl FnOnce() + 'static) {
+        self.on_end(|_| f());
+    }
+
+    fn worker(&self) -> &session::Worker {
+        &self.worker
+    }
+
+    fn paths(&self) -> &Paths {
+        &self.http.paths
+    }
+}
+
+/// The client's request above a subrequest.
+fn root(request: &Request) -> &Request {
+    let mut at = request;
+    while let Some(parent) = &at.parent {
+        at = parent;
+    }
+    at
 }
 
 impl Secured for Request {

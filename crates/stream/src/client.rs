@@ -7,12 +7,13 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::variables::Cache;
 use base::log::{ErrorLog, Level};
+use conf::context::Context;
 use conf::scope::Config;
 use session::address::Address;
 use session::paths::Paths;
 use session::tls::{Secured, ServerTls};
-use session::{Join, Served, Step};
-use std::cell::RefCell;
+use session::{Client, Configured, Join, Step};
+use std::cell::Ref;
 use std::rc::Rc;
 
 impl session::Session for Session {
@@ -25,28 +26,38 @@ impl session::Session for Session {
     }
 }
 
-impl Served for Session {
+impl Client for Session {
     type Server = Server;
 
     fn connection(&self) -> &Rc<Connection> {
         &self.connection
     }
 
-    fn client(&self) -> &RefCell<Address> {
-        &self.client
-    }
-
     fn server_name(&self) -> Box<[u8]> {
         self.server().name.clone()
     }
 
-    fn paths(&self) -> &Paths {
-        &self.configuration.paths
+    fn client(&self) -> Ref<'_, Address> {
+        self.client.borrow()
     }
 
-    fn worker(&self) -> &session::Worker {
-        &self.worker
+    fn set_client(&self, client: Address) {
+        self.client.replace(client);
     }
+
+    fn log_enabled(&self, level: Level) -> bool {
+        self.log_enabled(level)
+    }
+
+    fn log(&self, level: Level, message: &[u8]) {
+        self.log(level, message);
+    }
+}
+
+impl Configured for Session {
+    const OUTERMOST: Context = Context::STREAM;
+    const BLOCKS: Context = Context::STREAM.union(Context::STREAM_SERVER);
+    const UPSTREAM: Context = Context::STREAM_UPSTREAM;
 
     fn conf<T: Config>(&self) -> Rc<T> {
         self.conf()
@@ -56,24 +67,24 @@ impl Served for Session {
         self.main_conf()
     }
 
-    fn context<T: Default + 'static>(&self) -> Rc<T> {
+    fn lasting<T: Default + 'static>(&self) -> Rc<T> {
         self.context()
     }
 
-    fn find_context<T: 'static>(&self) -> Option<Rc<T>> {
+    fn find_lasting<T: 'static>(&self) -> Option<Rc<T>> {
         self.find_context()
     }
 
-    fn on_end(&self, f: impl FnOnce(&Rc<Session>) + 'static) {
-        self.on_end(f);
+    fn on_end(&self, f: impl FnOnce() + 'static) {
+        self.on_end(|_| f());
     }
 
-    fn log_enabled(&self, level: Level) -> bool {
-        self.log_enabled(level)
+    fn worker(&self) -> &session::Worker {
+        &self.worker
     }
 
-    fn log(&self, level: Level, message: &[u8]) {
-        self.log(level, message);
+    fn paths(&self) -> &Paths {
+        &self.configuration.paths
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a handshake of TLS found.
+//! What a finished handshake found.
 
 use std::cell::Cell;
 use std::rc::Rc;
