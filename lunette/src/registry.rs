@@ -8,6 +8,7 @@ use http::Module;
 use lua_api::phase as lua;
 use modules as m;
 use std::rc::Rc;
+use stream_proxy as sp;
 
 /// One module of nginx that `-V` names when it is here: `--with-http_NAME_module`.
 struct Optional {
@@ -137,17 +138,17 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::stub_status::MODULE,
         m::metrics::MODULE,
         proxy::upstream::MODULE,
-        proxy::upstream::methods::HASH,
-        proxy::upstream::methods::IP_HASH,
-        proxy::upstream::methods::LEAST_CONN,
-        proxy::upstream::methods::LEAST_TIME,
-        proxy::upstream::methods::RANDOM,
+        proxy::upstream::HASH,
+        proxy::upstream::IP_HASH,
+        proxy::upstream::LEAST_CONN,
+        proxy::upstream::LEAST_TIME,
+        proxy::upstream::RANDOM,
         proxy::upstream::keepalive::MODULE,
-        proxy::upstream::zone::MODULE,
+        proxy::upstream::ZONE,
         proxy::upstream::sticky::MODULE,
         proxy::upstream::queue::MODULE,
         lua::balancer::MODULE,
-        proxy::following::MODULE,
+        proxy::upstream::FOLLOWING,
         proxy::caching::keeper::MODULE,
         proxy::proxy::MODULE,
         lua::upstream_ssl::MODULE,
@@ -210,6 +211,13 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::ssl::STREAM,
         m::ssl_preread::STREAM,
         // Content: the one that a server has.
+        sp::groups::MODULE,
+        sp::groups::HASH,
+        sp::groups::LEAST_CONN,
+        sp::groups::LEAST_TIME,
+        sp::groups::RANDOM,
+        sp::groups::ZONE,
+        sp::MODULE,
         m::stream_return::MODULE,
         m::pass::STREAM,
         m::log::STREAM,

@@ -4,7 +4,6 @@
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
 
-pub mod balancer;
 pub mod below;
 pub mod blocks;
 pub mod body;
@@ -41,7 +40,6 @@ pub mod temp_path;
 pub mod thread_pools;
 pub mod tls;
 pub mod tunnel;
-pub mod upstreams;
 pub mod variables;
 pub mod worker;
 

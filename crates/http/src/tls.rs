@@ -1,9 +1,7 @@
 //! TLS as requests and configuration see it.
 
-pub mod directives;
-pub mod upstream;
-
 pub use session::tls::{Answer, ClientVerify, Handshakes, Hooks, Left, Rejection, Revocation};
+pub use session::tls_directives as directives;
 
 use crate::location::Server;
 use crate::request::Request;

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod paths;
 pub mod regex;
 pub mod tls;
+pub mod tls_directives;
 pub mod variable;
 pub mod worker;
 

@@ -1,10 +1,9 @@
-//! Upstream URLs and the rules that make the URI sent upstream (semantics 3.5).
-
-use http::Request;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+//! Where servers are: addresses and URLs as configurations write them.
 
 use net::address::SocketAddress;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// Where an upstream URL points, before any name is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +71,7 @@ fn parse_unix(text: &[u8]) -> Result<Url, &'static str> {
     }
     let uri = colon.and_then(|at| text.get(at + 1..)).unwrap_or_default();
     Ok(Url {
-        host: Host::Unix(http::root::os_path(path)),
+        host: Host::Unix(std::ffi::OsStr::from_bytes(path).into()),
         port: None,
         host_header: Box::from(&b"localhost"[..]),
         port_text: Box::default(),
@@ -124,40 +123,32 @@ pub fn parse_local(text: &[u8]) -> Option<SocketAddr> {
     bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).ok().or_else(|| text.parse().ok())
 }
 
-/// Parses the address of a server in a group, with nginx's default port; names are resolved with the system's resolver.
-///
-/// # Errors
-/// nginx's text: `host not found in upstream "x"`, `invalid port in upstream "x"`.
-pub fn resolve(text: &[u8], default_port: u16) -> Result<Vec<SocketAddress>, String> {
-    let shown = String::from_utf8_lossy(text).into_owned();
-    let url = parse(text, default_port).map_err(|what| format!("{what} in upstream \"{shown}\""))?;
-    if !url.uri.is_empty() {
-        return Err(format!("invalid host in upstream \"{shown}\""));
-    }
-    addresses(&url, default_port)
-}
-
-/// The addresses behind a URL.
+/// The addresses behind a URL, names asked from the system's resolver.
 ///
 /// # Errors
 /// nginx's text: `host not found in upstream "x"`.
 pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<SocketAddress>, String> {
+    look_up(url, default_port).ok_or_else(|| {
+        let name = if let Host::Name(name) = &url.host { String::from_utf8_lossy(name) } else { Default::default() };
+        format!("host not found in upstream \"{name}\"")
+    })
+}
+
+/// As [`addresses`], for those who have words of their own.
+#[must_use]
+pub fn look_up(url: &Url, default_port: u16) -> Option<Vec<SocketAddress>> {
     use std::net::ToSocketAddrs;
     let port = url.port.unwrap_or(default_port);
     match &url.host {
-        Host::Unix(path) => Ok(vec![SocketAddress::Unix(path.clone())]),
-        Host::Ip(ip) => Ok(vec![SocketAddress::Internet(SocketAddr::new(*ip, port))]),
+        Host::Unix(path) => Some(vec![SocketAddress::Unix(path.clone())]),
+        Host::Ip(ip) => Some(vec![SocketAddress::Internet(SocketAddr::new(*ip, port))]),
         Host::Name(name) => {
             let name = String::from_utf8_lossy(name);
-            let mut found: Vec<SocketAddr> =
-                (name.as_ref(), port).to_socket_addrs().map_err(|_| format!("host not found in upstream \"{name}\""))?.collect();
+            let mut found: Vec<SocketAddr> = (name.as_ref(), port).to_socket_addrs().ok()?.collect();
             // IPv4 first, as a resolver without IPv6 would say.
             found.sort_by_key(SocketAddr::is_ipv6);
             found.dedup();
-            if found.is_empty() {
-                return Err(format!("host not found in upstream \"{name}\""));
-            }
-            Ok(found.into_iter().map(SocketAddress::Internet).collect())
+            (!found.is_empty()).then(|| found.into_iter().map(SocketAddress::Internet).collect())
         }
     }
 }
@@ -167,60 +158,6 @@ impl Url {
     #[must_use]
     pub fn over_tls(self) -> Url {
         Url { secure: true, ..self }
-    }
-}
-
-/// What a pass directive says about the URI.
-pub struct UriRule<'a> {
-    /// The URL's URI part; empty if it has none.
-    pub uri: &'a [u8],
-    /// The URL had variables.
-    pub evaluated: bool,
-    /// Name of the location that the URI part replaces.
-    pub location: &'a [u8],
-}
-
-/// Appends the URI to be sent.
-pub fn push_uri(request: &Request, rule: &UriRule<'_>, out: &mut Vec<u8>) {
-    let line = request.line.borrow();
-    if rule.evaluated && !rule.uri.is_empty() {
-        push_safe(rule.uri, out);
-        return;
-    }
-    if rule.uri.is_empty() && line.raw_is_valid {
-        out.extend_from_slice(&line.raw_uri);
-        return;
-    }
-    let replaced = line.location_is_valid && !rule.uri.is_empty();
-    if replaced {
-        out.extend_from_slice(rule.uri);
-    }
-    let skip = if replaced { rule.location.len() } else { 0 };
-    let rest = line.uri.get(skip..).unwrap_or_default();
-    if line.quoted || request.flags.internal.get() {
-        wire::uri::escape::escape(rest, wire::uri::escape::Class::Uri, out);
-    } else {
-        push_safe(rest, out);
-    }
-    if !line.args.is_empty() {
-        out.push(b'?');
-        push_safe(&line.args, out);
-    }
-}
-
-/// Appends text of a request line: what would end the line or a part of it leaves escaped (reliability A11).
-fn push_safe(text: &[u8], out: &mut Vec<u8>) {
-    if text.iter().all(|b| *b > b' ' && *b != 0x7f) {
-        out.extend_from_slice(text);
-        return;
-    }
-    for &byte in text {
-        if byte > b' ' && byte != 0x7f {
-            out.push(byte);
-        } else {
-            let hex = |n: u8| b"0123456789ABCDEF".get(usize::from(n)).copied().unwrap_or(b'0');
-            out.extend_from_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]);
-        }
     }
 }
 
@@ -247,18 +184,11 @@ mod tests {
 
     #[test]
     fn servers_of_groups() {
-        let list = resolve(b"127.0.0.1", 80).unwrap();
+        let resolve = |text: &[u8]| addresses(&parse(text, 80).unwrap(), 80);
+        let list = resolve(b"127.0.0.1").unwrap();
         assert_eq!(list.first().map(ToString::to_string).as_deref(), Some("127.0.0.1:80"));
-        assert!(resolve(b"nothing.invalid", 80).unwrap_err().starts_with("host not found in upstream"));
-        assert!(resolve(b"127.0.0.1/x", 80).is_err());
+        assert!(resolve(b"nothing.invalid").unwrap_err().starts_with("host not found in upstream"));
         assert_eq!(parse_local(b"127.0.0.2:0"), Some("127.0.0.2:0".parse().unwrap()));
         assert_eq!(parse_local(b"x"), None);
-    }
-
-    #[test]
-    fn a_line_break_cannot_pass_into_the_request_line() {
-        let mut out = Vec::new();
-        push_safe(b"/a b\r\nX: y", &mut out);
-        assert_eq!(out, b"/a%20b%0D%0AX:%20y");
     }
 }

@@ -1,12 +1,12 @@
 //! An `upstream` block while it is read.
 
-use crate::sticky::Sticky;
+use crate::balancer::{Balancer, Custom};
+use crate::protocol::{Part, Protocol};
 use balance::{Balancing, Server, SharedPeers, Template};
 use conf::row::Cx;
 use conf::tree::{Error, Span};
-use http::Complex;
-use http::balancer::{Balancer, Custom};
 use net::address::SocketAddress;
+use session::Complex;
 use std::cell::{OnceCell, RefMut};
 use std::rc::Rc;
 
@@ -18,8 +18,7 @@ pub(crate) struct Allowed {
 }
 
 /// What a block says.
-#[derive(Default)]
-pub(crate) struct Draft {
+pub struct Draft<P: Protocol> {
     pub(crate) name: String,
     pub(crate) span: Span,
     pub(crate) servers: Vec<Server>,
@@ -29,22 +28,42 @@ pub(crate) struct Draft {
     pub(crate) balancing: Option<Balancing>,
     pub(crate) allowed: Option<Allowed>,
     /// Of `hash`.
-    pub(crate) key: Option<Complex>,
+    pub(crate) key: Option<Complex<P::Session>>,
     pub(crate) zone: Option<Rc<ZoneName>>,
-    pub(crate) sticky: Option<Rc<Sticky>>,
     /// Who chooses in the group's stead.
-    pub(crate) balancer: Option<Rc<dyn Balancer>>,
+    pub(crate) balancer: Option<Rc<dyn Balancer<P::Session>>>,
     /// The only server stands for those that the balancer names.
     pub(crate) is_empty: bool,
-    /// Length and time.
-    pub(crate) queue: Option<(usize, u64)>,
-    pub(crate) keepalive: Option<(usize, bool)>,
-    pub(crate) requests: Option<u64>,
-    pub(crate) time: Option<u64>,
-    pub(crate) timeout: Option<u64>,
+    /// What only this protocol has.
+    pub part: P::Part,
 }
 
-impl Draft {
+impl<P: Protocol> Default for Draft<P> {
+    fn default() -> Self {
+        Draft {
+            name: String::new(),
+            span: Span::default(),
+            servers: Vec::new(),
+            lines: Vec::new(),
+            templates: Vec::new(),
+            balancing: None,
+            allowed: None,
+            key: None,
+            zone: None,
+            balancer: None,
+            is_empty: false,
+            part: P::Part::default(),
+        }
+    }
+}
+
+impl<P: Protocol> Draft<P> {
+    /// The block's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Adds what one `server` stands for.
     pub(crate) fn add(&mut self, shape: &Server, addresses: impl IntoIterator<Item = SocketAddress>) {
         let before = self.servers.len();
@@ -62,28 +81,28 @@ pub(crate) struct ZoneName {
 }
 
 /// The block that is being read.
-pub(crate) fn draft<'a>(cx: &Cx<'a>) -> RefMut<'a, Draft> {
-    cx.frame.server.get::<Draft>()
+#[must_use]
+pub fn draft<'a, P: Protocol>(cx: &Cx<'a>) -> RefMut<'a, Draft<P>> {
+    cx.frame.server.get::<Draft<P>>()
 }
 
 /// Chooses a method; a second one takes the place of the first, and of `sticky` before it, with nginx's warning.
-pub(crate) fn balance(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) {
+pub(crate) fn balance<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) {
     let outside = {
-        let mut custom = cx.frame.server.get::<Custom>();
+        let mut custom = cx.frame.server.get::<Custom<P::Session>>();
         custom.is_second = true;
         custom.balancer.take().is_some()
     };
-    let mut draft = draft(cx);
-    if outside || draft.balancing.is_some() || draft.sticky.is_some() {
+    let mut draft = draft::<P>(cx);
+    if draft.part.give_way() | outside || draft.balancing.is_some() {
         cx.warn("load balancing method redefined");
     }
-    draft.sticky = None;
     draft.balancing = Some(balancing);
     draft.allowed = Some(allowed);
 }
 
 /// As [`balance`], for directives that end there.
-pub(crate) fn only(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) -> Result<(), Error> {
-    balance(cx, balancing, allowed);
+pub(crate) fn only<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) -> Result<(), Error> {
+    balance::<P>(cx, balancing, allowed);
     Ok(())
 }

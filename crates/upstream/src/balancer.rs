@@ -1,9 +1,8 @@
 //! Who else may choose upstream servers: what a directive of an `upstream` block such as `balancer_by_lua_block` joins.
 //!
-//! The directive puts a [`Balancer`] into the block's [`Custom`]. It is asked before each try of a request and may wait. What it
+//! The directive puts a [`Balancer`] into the block's [`Custom`]. It is asked before each try of a request or session and may wait. What it
 //! leaves unsaid stays as the group and the location have it: without a target, the group chooses among its own servers.
 
-use crate::request::Request;
 use net::address::SocketAddress;
 use session::{BoxFuture, Outcome};
 use std::cell::{Cell, RefCell};
@@ -11,9 +10,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// Chooses the server of each try.
-pub trait Balancer {
+pub trait Balancer<S> {
     /// Says in `turn` where the next try goes.
-    fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> Asked;
+    fn choose(&self, session: &Rc<S>, turn: &Rc<Turn>) -> Asked;
 }
 
 /// A balancer's answer, now or later.
@@ -38,12 +37,17 @@ pub enum Decision {
 }
 
 /// The balancer of an `upstream` block, in the block's server scope.
-#[derive(Default)]
-pub struct Custom {
+pub struct Custom<S> {
     /// Who chooses. A method that is named behind it takes its place.
-    pub balancer: Option<Rc<dyn Balancer>>,
+    pub balancer: Option<Rc<dyn Balancer<S>>>,
     /// The block has named a method or `keepalive` before.
     pub is_second: bool,
+}
+
+impl<S> Default for Custom<S> {
+    fn default() -> Self {
+        Custom { balancer: None, is_second: false }
+    }
 }
 
 /// What a balancer and the proxy tell each other about one request.

@@ -2,13 +2,13 @@
 //!
 //! One worker asks, the first, and writes what it learns into the group's zone, where all of them see it.
 
-use crate::upstream::{Upstream, Upstreams};
+use crate::group::{Upstream, Upstreams};
+use crate::protocol::Protocol;
 use balance::{Found, Template};
 use base::clock;
 use base::log::Level;
-use http::Worker;
-use http::module::Module;
 use resolver::{Failure, Resolver};
+use session::Worker;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,16 +17,11 @@ use std::time::Duration;
 const ABSENT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What runs in the first worker.
-pub const MODULE: Module = Module { start, ..Module::named("upstream_resolve") };
-
-/// Follows the names of all groups as long as the worker lives.
-fn start(worker: &Rc<Worker>) {
+/// Follows the names of all groups as long as the first worker lives.
+pub fn start<P: Protocol>(worker: &Rc<Worker>, all: &Upstreams<P>) {
     if worker.number != 0 || worker.process().is_some_and(|place| place.agent) {
         return;
     }
-    let http = worker.http();
-    let Some(all) = http.main.get::<Upstreams>() else { return };
     for upstream in all.all() {
         for index in 0..upstream.group.templates().len() {
             worker.spawn(Box::pin(follow(worker.clone(), upstream.clone(), index)));
@@ -34,7 +29,7 @@ fn start(worker: &Rc<Worker>) {
     }
 }
 
-async fn follow(worker: Rc<Worker>, upstream: Rc<Upstream>, index: usize) {
+async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, index: usize) {
     let Some(resolver) = upstream.resolving.usable().cloned() else { return };
     let limit = upstream.resolving.limit();
     // What the configuration before knew may still hold.
@@ -62,7 +57,7 @@ async fn follow(worker: Rc<Worker>, upstream: Rc<Upstream>, index: usize) {
     }
 }
 
-fn update(worker: &Worker, upstream: &Upstream, index: usize, found: &[Found], holds: Duration) {
+fn update<P: Protocol>(worker: &Worker, upstream: &Upstream<P>, index: usize, found: &[Found], holds: Duration) {
     let until = clock::monotonic_ms().saturating_add(u64::try_from(holds.as_millis()).unwrap_or(u64::MAX));
     if upstream.group.update(index, found, until).full {
         base::log!(worker.log, Level::Error, 0, "cannot add new server to upstream \"{}\", memory exhausted", upstream.name);

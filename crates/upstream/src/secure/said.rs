@@ -1,6 +1,6 @@
 //! What a block says of `*_ssl_*`, and how blocks inherit it.
 
-use http::Complex;
+use session::Complex;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -10,8 +10,7 @@ use tls::certificate::cache::Cache;
 pub type Certificates = Rc<RefCell<Cache>>;
 
 /// What a block says. Names of files are absolute, or `data:` and what follows.
-#[derive(Clone, Default)]
-pub struct Said {
+pub struct Said<S> {
     /// `*_ssl_session_reuse`
     pub session_reuse: Option<bool>,
     /// `*_ssl_protocols`
@@ -19,9 +18,11 @@ pub struct Said {
     /// `*_ssl_ciphers`
     pub ciphers: Option<Rc<str>>,
     /// `*_ssl_name`
-    pub name: Option<Complex>,
+    pub name: Option<Complex<S>>,
     /// `*_ssl_server_name`
     pub server_name: Option<bool>,
+    /// `*_ssl_alpn`
+    pub alpn: Option<Rc<Vec<Complex<S>>>>,
     /// `*_ssl_verify`
     pub verify: Option<bool>,
     /// `*_ssl_verify_depth`
@@ -31,9 +32,9 @@ pub struct Said {
     /// `*_ssl_crl`
     pub crl: Option<Rc<str>>,
     /// `*_ssl_certificate`; not resolved yet
-    pub certificate: Option<Complex>,
+    pub certificate: Option<Complex<S>>,
     /// `*_ssl_certificate_key`; not resolved yet
-    pub certificate_key: Option<Complex>,
+    pub certificate_key: Option<Complex<S>>,
     /// `*_ssl_certificate_cache`; the inner `None` is `off`
     pub certificate_cache: Option<Option<Certificates>>,
     /// `*_ssl_password_file`: its lines
@@ -46,11 +47,44 @@ pub struct Said {
     pub key_log: Option<Rc<PathBuf>>,
 }
 
-impl Said {
+impl<S> Default for Said<S> {
+    fn default() -> Self {
+        Said {
+            session_reuse: None,
+            protocols: None,
+            ciphers: None,
+            name: None,
+            server_name: None,
+            alpn: None,
+            verify: None,
+            verify_depth: None,
+            trusted_certificate: None,
+            crl: None,
+            certificate: None,
+            certificate_key: None,
+            certificate_cache: None,
+            passwords: None,
+            commands: None,
+            demands_peer: false,
+            key_log: None,
+        }
+    }
+}
+
+impl<S> Clone for Said<S> {
+    fn clone(&self) -> Self {
+        let mut made = Said::default();
+        made.inherit(self);
+        made.demands_peer = self.demands_peer;
+        made
+    }
+}
+
+impl<S> Said<S> {
     /// Takes over what this block does not say.
-    pub fn inherit(&mut self, parent: &Said) {
+    pub fn inherit(&mut self, parent: &Said<S>) {
         self.demands_peer |= self.commands.is_none() && parent.demands_peer;
-        conf::inherit!(self, parent; session_reuse, protocols, ciphers, name, server_name, verify, verify_depth);
+        conf::inherit!(self, parent; session_reuse, protocols, ciphers, name, server_name, alpn, verify, verify_depth);
         conf::inherit!(self, parent; trusted_certificate, crl, certificate, certificate_key, certificate_cache);
         conf::inherit!(self, parent; passwords, commands, key_log);
     }

@@ -1,8 +1,7 @@
 //! Code that runs in the handshakes with upstream servers (`proxy_ssl_certificate_by_lua*`, `proxy_ssl_verify_by_lua*`).
 //!
-//! A directive of a location puts it into the location's [`UpstreamTls`]; who passes requests on runs it.
+//! A directive of a location puts it into the location's [`UpstreamTls`]; who passes requests or sessions on runs it.
 
-use crate::request::Request;
 use conf::scope::Config;
 use session::BoxFuture;
 use std::cell::Cell;
@@ -12,15 +11,15 @@ use tls::certificate::CertificateDer;
 use tls::error::TlsError;
 
 /// Chooses the certificate that a server asks for. It may take its time.
-pub trait ChooseCertificate {
+pub trait ChooseCertificate<S> {
     /// Chooses in a session of this version.
-    fn choose(&self, request: &Rc<Request>, version: u16) -> BoxFuture<Result<Choice, TlsError>>;
+    fn choose(&self, session: &Rc<S>, version: u16) -> BoxFuture<Result<Choice, TlsError>>;
 }
 
 /// Judges a server. It may take its time.
-pub trait JudgeServer {
+pub trait JudgeServer<S> {
     /// Answers OpenSSL's code of what is wrong with the server; 0 is nothing.
-    fn judge(&self, request: &Rc<Request>, shown: Shown) -> BoxFuture<Result<u16, TlsError>>;
+    fn judge(&self, session: &Rc<S>, shown: Shown) -> BoxFuture<Result<u16, TlsError>>;
 }
 
 /// What is known of a server.
@@ -34,12 +33,11 @@ pub struct Shown {
 }
 
 /// The code of a location.
-#[derive(Default)]
-pub struct UpstreamTls {
+pub struct UpstreamTls<S> {
     /// `proxy_ssl_certificate_by_lua*`
-    pub certificate: Option<Rc<dyn ChooseCertificate>>,
+    pub certificate: Option<Rc<dyn ChooseCertificate<S>>>,
     /// `proxy_ssl_verify_by_lua*`
-    pub verify: Option<Rc<dyn JudgeServer>>,
+    pub verify: Option<Rc<dyn JudgeServer<S>>>,
     /// `lua_upstream_skip_openssl_default_verify`
     pub skip_default_verify: Option<bool>,
     /// The location says some of it itself.
@@ -48,13 +46,19 @@ pub struct UpstreamTls {
     pub is_used: Cell<bool>,
 }
 
-impl Config for UpstreamTls {
+impl<S> Default for UpstreamTls<S> {
+    fn default() -> Self {
+        UpstreamTls { certificate: None, verify: None, skip_default_verify: None, is_own: false, is_used: Cell::new(false) }
+    }
+}
+
+impl<S: 'static> Config for UpstreamTls<S> {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; certificate, verify, skip_default_verify);
     }
 }
 
-impl UpstreamTls {
+impl<S> UpstreamTls<S> {
     /// What tells it from the code of other locations.
     pub fn identity(&self) -> [usize; 3] {
         let certificate = self.certificate.as_ref().map_or(0, |code| Rc::as_ptr(code).cast::<()>() as usize);

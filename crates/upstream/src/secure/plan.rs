@@ -1,16 +1,14 @@
 //! What the directives `*_ssl_*` amount to in a location: settings made once for all that say the same, and whom a request
 //! has in mind.
 
+use crate::secure::hooks::UpstreamTls;
 use crate::secure::identity::Identity;
 use crate::secure::said::{Certificates, Said};
 use crate::url::{Host, Url};
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
-use http::Complex;
-use http::Request;
-use http::module::Attach;
-use http::root::Paths;
-use http::tls::upstream::UpstreamTls;
+use session::paths::Paths;
+use session::{Complex, Session};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -29,36 +27,41 @@ const SERVERS: usize = 1_000;
 const VARIANTS: usize = 64;
 
 /// The plans of a configuration, by what they are made from.
-#[derive(Default)]
-pub struct Plans {
+pub struct Plans<S> {
     /// Where names of files lead.
     pub paths: Rc<Paths>,
     /// What has been read.
     pub files: Rc<Files>,
-    all: RefCell<HashMap<Key, Rc<Plan>>>,
+    all: RefCell<HashMap<Key, Rc<Plan<S>>>>,
 }
 
 /// What a plan is made from: the profile, whether sessions are resumed, and which code runs in handshakes.
 type Key = (Profile, bool, [usize; 3]);
 
-impl Config for Plans {
+impl<S> Default for Plans<S> {
+    fn default() -> Self {
+        Plans { paths: Rc::default(), files: Rc::default(), all: RefCell::default() }
+    }
+}
+
+impl<S: 'static> Config for Plans<S> {
     fn inherit(&mut self, _: &Self) {}
 }
 
 /// Settings of sessions, and the sessions that they can resume.
-pub struct Plan {
+pub struct Plan<S> {
     settings: Settings,
     slots: Option<RefCell<Slots>>,
     /// The same with other certificates.
     variants: RefCell<Variants>,
     /// The code of its handshakes.
-    hooks: Rc<UpstreamTls>,
+    hooks: Rc<UpstreamTls<S>>,
 }
 
-impl Plan {
+impl<S> Plan<S> {
     /// The code of its handshakes.
     #[must_use]
-    pub fn hooks(&self) -> &Rc<UpstreamTls> {
+    pub fn hooks(&self) -> &Rc<UpstreamTls<S>> {
         &self.hooks
     }
 
@@ -71,24 +74,26 @@ impl Plan {
 }
 
 /// A location's way to speak TLS with its upstream.
-pub struct Secured {
-    plan: Rc<Plan>,
+pub struct Secured<S> {
+    plan: Rc<Plan<S>>,
     passwords: Rc<Vec<Vec<u8>>>,
-    name: Option<Complex>,
+    name: Option<Complex<S>>,
     server_name: bool,
     /// `*_ssl_verify`
     pub verify: bool,
     /// Without a good certificate there is no session.
     pub demands_peer: bool,
     /// Certificate and key where one of them has variables.
-    certificate: Option<(Complex, Complex)>,
+    certificate: Option<(Complex<S>, Complex<S>)>,
+    /// What is offered to speak, where it has variables.
+    alpn: Option<Rc<Vec<Complex<S>>>>,
     cache: Option<Certificates>,
     paths: Rc<Paths>,
     /// The target of the location's URL, where nothing has variables.
     fixed: OnceCell<Rc<Target>>,
 }
 
-/// Whom a request has in mind.
+/// Whom a request or session has in mind.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
     /// What the certificate has to be for.
@@ -97,6 +102,8 @@ pub struct Target {
     pub sent: bool,
     /// Certificate and key by their names.
     pub certificate: Option<(String, String)>,
+    /// What is offered to speak, if it is not what the plan says.
+    pub alpn: Option<Vec<Vec<u8>>>,
     /// What makes connections with it different from others of the same plan.
     pub identity: Rc<[u8]>,
 }
@@ -110,19 +117,19 @@ pub fn file(paths: &Paths, name: &str) -> String {
     paths.resolve_conf(name.as_bytes()).display().to_string()
 }
 
-impl Secured {
+impl<S: Session> Secured<S> {
     /// Makes a location's plan, or finds one that says the same. `prefix` is what its directives begin with.
     ///
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
     fn new(
-        said: &Said,
+        said: &Said<S>,
         prefix: &str,
         alpn: &[&'static [u8]],
-        plans: &Plans,
-        hooks: Rc<UpstreamTls>,
+        plans: &Plans<S>,
+        hooks: Rc<UpstreamTls<S>>,
         log: &ErrorLog,
-    ) -> Result<Secured, String> {
+    ) -> Result<Secured<S>, String> {
         let pair = pair(said, prefix)?;
         let fixed = pair.as_ref().and_then(|(certificate, key)| Some((certificate.literal()?, key.literal()?)));
         let paths = &plans.paths;
@@ -145,7 +152,7 @@ impl Secured {
             trusted: (verify || said.demands_peer || hooks.verify.is_some()).then_some(trusted),
             commands: said.commands.as_deref().cloned().unwrap_or_default(),
             key_log: said.key_log.as_deref().cloned(),
-            alpn: alpn.to_vec(),
+            alpn: literals(said.alpn.as_deref()).unwrap_or_else(|| alpn.iter().map(|name| name.to_vec()).collect()),
         };
         let varies = fixed.is_none();
         Ok(Secured {
@@ -156,24 +163,25 @@ impl Secured {
             verify,
             demands_peer: said.demands_peer,
             certificate: pair.filter(|_| varies),
+            alpn: said.alpn.clone().filter(|names| literals(Some(names)).is_none()),
             cache: said.certificate_cache.clone().flatten(),
             paths: paths.clone(),
             fixed: OnceCell::new(),
         })
     }
 
-    /// Whom a request to `url` has in mind; `evaluated`: the URL is the request's own. `host` takes the place of the URL's.
-    pub fn target(&self, request: &Request, url: &Url, evaluated: bool, host: Option<&[u8]>) -> Rc<Target> {
-        let constant =
-            host.is_none() && !evaluated && self.certificate.is_none() && self.name.as_ref().is_none_or(|name| name.literal().is_some());
+    /// Whom a request or session to `url` has in mind; `evaluated`: the URL is its own. `host` takes the place of the URL's.
+    pub fn target(&self, session: &S, url: &Url, evaluated: bool, host: Option<&[u8]>) -> Rc<Target> {
+        let varies = self.certificate.is_some() || self.alpn.is_some();
+        let constant = host.is_none() && !evaluated && !varies && self.name.as_ref().is_none_or(|name| name.literal().is_some());
         match constant {
-            true => self.fixed.get_or_init(|| Rc::new(self.make(request, url, None))).clone(),
-            false => Rc::new(self.make(request, url, host)),
+            true => self.fixed.get_or_init(|| Rc::new(self.make(session, url, None))).clone(),
+            false => Rc::new(self.make(session, url, host)),
         }
     }
 
-    fn make(&self, request: &Request, url: &Url, host: Option<&[u8]>) -> Target {
-        let text = |value: &Complex| String::from_utf8_lossy(&value.to_vec(request)).into_owned();
+    fn make(&self, session: &S, url: &Url, host: Option<&[u8]>) -> Target {
+        let text = |value: &Complex<S>| String::from_utf8_lossy(&value.to_vec(session)).into_owned();
         let name = match &self.name {
             Some(name) => text(name),
             None => match (host, &url.host) {
@@ -189,13 +197,16 @@ impl Secured {
         let certificate = pair.filter(|(name, _)| !name.is_empty()).map(|(name, key)| (file(&self.paths, &name), file(&self.paths, &key)));
         let mut identity = vec![u8::from(sent)];
         let told = if sent || self.verify { name.as_str() } else { "" };
-        let pair = certificate.iter().flat_map(|(name, key)| [name.as_str(), key.as_str()]);
-        for part in std::iter::once(told).chain(pair) {
+        let pair = certificate.iter().flat_map(|(name, key)| [name.as_bytes(), key.as_bytes()]);
+        let alpn = self.alpn.as_ref().map(|names| offered(names.iter().map(|name| name.to_vec(session))));
+        let mut add = |part: &[u8]| {
             // With its length, so that no name can pass for a name and a certificate.
             identity.extend_from_slice(&part.len().to_ne_bytes());
-            identity.extend_from_slice(part.as_bytes());
-        }
-        Target { name, sent, certificate, identity: identity.into() }
+            identity.extend_from_slice(part);
+        };
+        std::iter::once(told.as_bytes()).chain(pair).for_each(&mut add);
+        alpn.iter().flatten().for_each(|name| add(name));
+        Target { name, sent, certificate, alpn, identity: identity.into() }
     }
 
     /// What a pool tells connections to `target` by.
@@ -209,43 +220,52 @@ impl Secured {
     /// # Errors
     /// nginx's text for a certificate that cannot be loaded.
     pub fn settings(&self, target: &Target) -> Result<Settings, LoadError> {
-        let Some((certificate, key)) = &target.certificate else { return Ok(self.plan.settings.clone()) };
-        let pair = match &self.cache {
-            Some(cache) => cache.borrow_mut().pair(certificate, key, &self.passwords, base::clock::monotonic_ms())?,
-            None => Pair::load(&Files::new(), certificate, key, &self.passwords)?,
+        let settings = match &target.certificate {
+            None => self.plan.settings.clone(),
+            Some((certificate, key)) => {
+                let pair = match &self.cache {
+                    Some(cache) => cache.borrow_mut().pair(certificate, key, &self.passwords, base::clock::monotonic_ms())?,
+                    None => Pair::load(&Files::new(), certificate, key, &self.passwords)?,
+                };
+                self.plan.variants.borrow_mut().get(&self.plan.settings, pair)
+            }
         };
-        Ok(self.plan.variants.borrow_mut().get(&self.plan.settings, pair))
+        Ok(match &target.alpn {
+            None => settings,
+            Some(names) => settings.with_alpn(names.clone()),
+        })
     }
 
     /// The plan.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan<S> {
         &self.plan
     }
 }
 
-impl Plans {
-    /// The TLS of a location whose pass has this URL, or one with variables, unless it has none. `alpn` is what is offered to speak.
+impl<S: Session> Plans<S> {
+    /// The TLS of a pass to this URL, or to one with variables, unless it has none. `prefix` is what the directives begin with,
+    /// `alpn` what is offered to speak if they do not say it.
     ///
     /// # Errors
     /// nginx's texts for what is missing or cannot be loaded.
     pub fn secured(
-        at: &Attach<'_>,
+        &self,
         url: Option<&Url>,
-        said: &Said,
+        said: &Said<S>,
         prefix: &str,
         alpn: &[&'static [u8]],
-    ) -> Result<Option<Secured>, String> {
+        hooks: Rc<UpstreamTls<S>>,
+        log: &ErrorLog,
+    ) -> Result<Option<Secured<S>>, String> {
         if url.is_some_and(|url| !url.secure) {
             return Ok(None);
         }
-        // Code runs in the handshakes of `proxy_pass` only.
-        let hooks = if prefix == "proxy" { at.conf::<UpstreamTls>() } else { Rc::default() };
         hooks.is_used.set(true);
-        Secured::new(said, prefix, alpn, &at.main_conf::<Plans>(), hooks, at.log).map(Some)
+        Secured::new(said, prefix, alpn, self, hooks, log).map(Some)
     }
 
-    fn get(&self, profile: Profile, reuse: bool, hooks: Rc<UpstreamTls>, prefix: &str, log: &ErrorLog) -> Result<Rc<Plan>, String> {
+    fn get(&self, profile: Profile, reuse: bool, hooks: Rc<UpstreamTls<S>>, prefix: &str, log: &ErrorLog) -> Result<Rc<Plan<S>>, String> {
         let mut all = self.all.borrow_mut();
         let key = (profile, reuse, hooks.identity());
         if let Some(plan) = all.get(&key) {
@@ -262,8 +282,19 @@ impl Plans {
     }
 }
 
+/// Names that can be offered: the others are left out, as in nginx.
+fn offered(names: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+    names.filter(|name| (1..=255).contains(&name.len())).collect()
+}
+
+/// What `*_ssl_alpn` says, if it has no variables.
+fn literals<S: Session>(names: Option<&Vec<Complex<S>>>) -> Option<Vec<Vec<u8>>> {
+    let names: Option<Vec<Vec<u8>>> = names?.iter().map(|name| name.literal().map(<[u8]>::to_vec)).collect();
+    names.map(|names| offered(names.into_iter()))
+}
+
 /// The certificate with its key, if there is one.
-fn pair(said: &Said, prefix: &str) -> Result<Option<(Complex, Complex)>, String> {
+fn pair<S: Session>(said: &Said<S>, prefix: &str) -> Result<Option<(Complex<S>, Complex<S>)>, String> {
     let Some(certificate) = said.certificate.clone().filter(|value| value.literal() != Some(b"")) else { return Ok(None) };
     match said.certificate_key.clone() {
         Some(key) => Ok(Some((certificate, key))),

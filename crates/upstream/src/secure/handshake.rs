@@ -1,11 +1,11 @@
 //! Shaking hands with an upstream server, and what may go wrong with it.
 
+use crate::secure::hooks::Shown;
 use crate::secure::plan::{Secured, Target};
 use base::log::Level;
-use http::tls::upstream::Shown;
-use http::{Request, log_request};
 use net::stream::Stream;
 use net::tls::{Failure, TlsStream};
+use session::{Client, log_client};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,39 +41,38 @@ struct Shaken {
 ///
 /// # Errors
 /// When there is none, or the server is not the one that is wanted.
-pub async fn shake(
-    request: &Rc<Request>,
-    secured: &Secured,
+pub async fn shake<S: Client>(
+    client: &Rc<S>,
+    secured: &Secured<S>,
     target: &Target,
     server: &[&str],
     stream: Stream,
     limit: Duration,
 ) -> Result<Stream, Fault> {
-    let settings = secured.settings(target).map_err(|error| internal(request, &error.to_string()))?;
+    let settings = secured.settings(target).map_err(|error| internal(&**client, &error.to_string()))?;
     if target.sent {
-        log_request!(request, Level::Debug, "upstream SSL server name: \"{}\"", target.name);
+        log_client!(client, Level::Debug, "upstream SSL server name: \"{}\"", target.name);
     }
-    request.action.set("SSL handshaking to upstream");
     let opening = async {
-        let stream = open(request, secured, target, &settings, server, stream).await?;
-        judged(request, secured, target, stream).await.map_err(|failure| complain(request, &failure))
+        let stream = open(client, secured, target, &settings, server, stream).await?;
+        judged(client, secured, target, stream).await.map_err(|failure| complain(&**client, &failure))
     };
     let shaken = tokio::time::timeout(limit, opening).await.map_err(|_| Fault::TimedOut)??;
     if secured.verify {
-        check(request, target, &shaken)?;
+        check(&**client, target, &shaken)?;
     }
     Ok(Stream::Tls(Box::new(shaken.stream)))
 }
 
-fn internal(request: &Request, text: &str) -> Fault {
-    request.log(Level::Error, text.as_bytes());
+fn internal<S: Client>(client: &S, text: &str) -> Fault {
+    client.log(Level::Error, text.as_bytes());
     Fault::Internal
 }
 
 /// Makes a session.
-async fn open(
-    request: &Rc<Request>,
-    secured: &Secured,
+async fn open<S: Client>(
+    client: &Rc<S>,
+    secured: &Secured<S>,
     target: &Target,
     settings: &Settings,
     server: &[&str],
@@ -83,34 +82,34 @@ async fn open(
     let opened = match &secured.plan().hooks().certificate {
         None => {
             let session = settings.session(name, secured.plan().slot(server, target));
-            let session = session.map_err(|error| internal(request, &format!("SSL_new() failed (SSL: {error})")))?;
+            let session = session.map_err(|error| internal(&**client, &format!("SSL_new() failed (SSL: {error})")))?;
             net::tls::connect(stream, session).await
         }
         Some(hook) => {
-            let choose = |version| hook.choose(request, version);
+            let choose = |version| hook.choose(client, version);
             net::tls::asking::connect(stream, |asked| settings.asking(asked).session(name, None), choose).await
         }
     };
-    let stream = opened.map_err(|failure| complain(request, &failure))?;
-    if request.log_enabled(Level::Debug)
+    let stream = opened.map_err(|failure| complain(&**client, &failure))?;
+    if client.log_enabled(Level::Debug)
         && let Some(session) = stream.client()
     {
-        request.log(Level::Debug, b"SSL_do_handshake: 1");
-        request.log(Level::Debug, session.summary().as_bytes());
+        client.log(Level::Debug, b"SSL_do_handshake: 1");
+        client.log(Level::Debug, session.summary().as_bytes());
         if session.is_resumed() {
-            request.log(Level::Debug, b"SSL reused session");
+            client.log(Level::Debug, b"SSL reused session");
         }
     }
     Ok(stream)
 }
 
 /// Judges a server by its chain, or lets code do so.
-async fn judged(request: &Rc<Request>, secured: &Secured, target: &Target, stream: TlsStream<Stream>) -> Result<Shaken, Failure> {
+async fn judged<S: Client>(client: &Rc<S>, secured: &Secured<S>, target: &Target, stream: TlsStream<Stream>) -> Result<Shaken, Failure> {
     let hooks = secured.plan().hooks();
     let refused = Err(Failure::Tls(TlsError::VERIFY_FAILED));
     let skips = hooks.verify.is_some() && hooks.skip_default_verify == Some(true);
     if hooks.verify.is_some() && !skips {
-        log_request!(request, Level::Debug, "proxy_ssl_verify_by_lua: openssl default verify");
+        log_client!(client, Level::Debug, "proxy_ssl_verify_by_lua: openssl default verify");
     }
     let asked = secured.verify || secured.demands_peer || hooks.verify.is_some();
     let found = |session: &mut ClientSession, name| session.verdict(name).unwrap_or(Verdict::UNSPECIFIED);
@@ -129,35 +128,35 @@ async fn judged(request: &Rc<Request>, secured: &Secured, target: &Target, strea
     if let (Some(hook), Some(shown)) = (&hooks.verify, shown) {
         // A chain that is to be good and is not needs no other judge.
         if skips || !secured.verify || chain.is_ok() {
-            chain = Verdict::new(hook.judge(request, shown).await.map_err(Failure::Tls)?);
+            chain = Verdict::new(hook.judge(client, shown).await.map_err(Failure::Tls)?);
         }
     }
     Ok(Shaken { stream, chain, is_named })
 }
 
-fn check(request: &Request, target: &Target, shaken: &Shaken) -> Result<(), Fault> {
+fn check<S: Client>(client: &S, target: &Target, shaken: &Shaken) -> Result<(), Fault> {
     let chain = shaken.chain;
     if !chain.is_ok() {
-        log_request!(request, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());
+        log_client!(client, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());
         return Err(Fault::Server);
     }
     if !shaken.is_named || target.name.is_empty() {
-        log_request!(request, Level::Error, "upstream SSL certificate does not match \"{}\"", target.name);
+        log_client!(client, Level::Error, "upstream SSL certificate does not match \"{}\"", target.name);
         return Err(Fault::Server);
     }
     Ok(())
 }
 
-fn complain(request: &Request, failure: &Failure) -> Fault {
+fn complain<S: Client>(client: &S, failure: &Failure) -> Fault {
     match failure {
         Failure::Tls(error) => {
             let level = if error.is_ordinary() { Level::Error } else { Level::Crit };
-            log_request!(request, level, "SSL_do_handshake() failed (SSL: {error})");
+            log_client!(client, level, "SSL_do_handshake() failed (SSL: {error})");
         }
         Failure::Io(error) => {
-            log_request!(request, Level::Error, "peer closed connection in SSL handshake {}", base::errno::describe(error));
+            log_client!(client, Level::Error, "peer closed connection in SSL handshake {}", base::errno::describe(error));
         }
-        Failure::Closed => log_request!(request, Level::Error, "{failure}"),
+        Failure::Closed => log_client!(client, Level::Error, "{failure}"),
     }
     Fault::Server
 }

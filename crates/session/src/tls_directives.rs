@@ -1,6 +1,6 @@
 //! What directives of TLS have in common, whether they are for clients, for upstream servers or for sockets of code.
 
-use crate::root::MainContext;
+use crate::paths::MainContext;
 use base::text;
 use conf::row::Cx;
 use conf::tree::Error;
