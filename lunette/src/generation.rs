@@ -68,6 +68,8 @@ pub(crate) fn load(
         modules::ssl::take_over(legacy, &frame.global);
     }
     let (modules, streams) = (registry::modules(), registry::stream_modules());
+    #[cfg(test)]
+    let modules = crate::tests::among(&modules);
     let table = directives::table(&modules, &streams, main_level::rows());
     let mut parser = Parser::new(Disk, places.paths.conf_prefix.as_os_str().as_bytes());
     let read = read(options, places, &mut parser, &table, &frame, mode);

@@ -23,9 +23,11 @@ impl StreamService {
     pub fn new(worker: Rc<Worker>) -> StreamService {
         StreamService { worker }
     }
-}
 
-impl StreamService {
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
     /// A session behind listener number `listen`; `arrive` gets the listener's address, and what tells who answers at one of ours.
     pub(crate) fn session(
         &self,

@@ -14,14 +14,6 @@ use stream::session::Arrival;
 use stream::{Connection, Downstream};
 
 impl Service for StreamService {
-    fn started(&self, front: &Rc<Front>, all: &Rc<[Listening]>) {
-        let (front, all) = (Rc::downgrade(front), all.clone());
-        self.worker.set_passing(move |passed| match front.upgrade() {
-            Some(front) => passing::pass(&front, &all, passed),
-            None => Err(passed),
-        });
-    }
-
     fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
         let session = self.session(listen, |listening, endpoint_of| {
             let Admitted { stream, peer, local } = front.admit(fd, peer, Some(listening))?;
@@ -34,6 +26,14 @@ impl Service for StreamService {
             begin(front, session);
         }
         front.share.note_open(front.open());
+    }
+
+    fn started(&self, front: &Rc<Front>, all: &Rc<[Listening]>) {
+        let (front, all) = (Rc::downgrade(front), all.clone());
+        self.worker().set_passing(move |passed| match front.upgrade() {
+            Some(front) => passing::pass(&front, &all, passed),
+            None => Err(passed),
+        });
     }
 
     fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32) {

@@ -1,7 +1,7 @@
 //! What is known of a client's connection, whatever is spoken on it.
 
 use crate::address::{Address, Proxied};
-use crate::tls::info::TlsInfo;
+use crate::tls_info::TlsInfo;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 

@@ -17,6 +17,7 @@ pub mod paths;
 pub mod regex;
 pub mod tls;
 pub mod tls_directives;
+pub mod tls_info;
 pub mod variable;
 pub mod worker;
 

@@ -1,10 +1,9 @@
 //! TLS as sessions and their configuration see it: what a handshake found, and who answers handshakes for a server.
 
 mod handshake;
-pub mod info;
 
+pub use crate::tls_info::{Left, Revocation, TlsInfo};
 pub use handshake::{Failed, Look, choose, look, preliminary, settle};
-pub use info::{Left, Revocation, TlsInfo};
 
 use crate::client::Configured;
 use crate::connection::Connection;
@@ -31,14 +30,14 @@ pub enum ClientVerify {
     OptionalNoCa,
 }
 
-/// A session of a protocol whose servers may speak TLS.
+/// A session whose servers may have a part in TLS.
 pub trait Secured: Configured {
     /// A server's part in TLS.
     fn tls_of(server: &Self::Server) -> &ServerTls<Self>;
 }
 
 /// A handshake in progress: what can be asked before it is answered.
-pub struct Greeting<S: Configured> {
+pub struct Greeting<S: Secured> {
     /// What the client offers.
     pub hello: Hello,
     /// The worker.
@@ -55,7 +54,7 @@ pub struct Greeting<S: Configured> {
     pub left: RefCell<Left>,
 }
 
-impl<S: Configured> Greeting<S> {
+impl<S: Secured> Greeting<S> {
     /// A session for code that runs in the handshake and for names with variables: it has the connection and the server. In HTTP it is a
     /// request that no client waits for.
     pub fn session(&self) -> Rc<S> {
@@ -82,7 +81,7 @@ pub enum Answer {
 }
 
 /// Who answers the handshakes of a server.
-pub trait Handshakes<S: Configured> {
+pub trait Handshakes<S: Secured> {
     /// Chooses what a session is made from.
     fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer;
     /// The numbers of the cipher suites that are spoken.
@@ -95,7 +94,7 @@ pub trait Handshakes<S: Configured> {
 }
 
 /// Code that runs in the handshakes of a server. Each member may take its time.
-pub trait Hooks<S: Configured> {
+pub trait Hooks<S: Secured> {
     /// The ClientHello is there and nothing has been chosen (`ssl_client_hello_by_lua*`).
     fn greeted(self: Rc<Self>, greeting: Rc<Greeting<S>>) -> BoxFuture<Result<(), Rejection>>;
     /// Changes what a session is made from (`ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`).
@@ -120,7 +119,7 @@ impl<S> Default for ServerTls<S> {
     }
 }
 
-impl<S: Configured> ServerTls<S> {
+impl<S: Secured> ServerTls<S> {
     /// The client sent plain HTTP to a port of TLS, or the connection does not satisfy the server: the status to refuse its
     /// request with (`ngx_http_process_request`). `of`: the handshake, if there was one.
     pub fn objection(&self, of: Option<&TlsInfo<S::Server>>) -> Option<(u16, String)> {

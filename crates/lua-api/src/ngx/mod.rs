@@ -26,6 +26,8 @@ pub fn groups() -> Vec<lua::Group> {
         balancer::group(),
         upstream::group(),
         cache::group(),
+        #[cfg(test)]
+        sample_tests::group(),
     ]
 }
 
@@ -34,5 +36,7 @@ pub(crate) fn wrapped<T>(result: Result<T, lua::Raise>) -> Result<T, lua::Raise>
     result.map_err(|raise| raise.at_level(2))
 }
 
+#[cfg(test)]
+mod sample_tests;
 #[cfg(test)]
 pub(crate) mod tests;

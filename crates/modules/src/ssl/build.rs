@@ -7,8 +7,8 @@ use super::responder::Responder;
 use super::stapling::{Source, Stapling};
 use super::watch::{self, Watch};
 use super::{Named, Names, SessionCache, Ssl, session};
-use ::session::tls::{ClientVerify, ServerTls};
-use ::session::{Complex, Configured, Session};
+use ::session::tls::{ClientVerify, Secured, ServerTls};
+use ::session::{Complex, Session};
 use base::log::ErrorLog;
 use conf::row::Warnings;
 use conf::scope::{Frame, Scope};
@@ -124,7 +124,7 @@ pub(super) fn stream_server(server: &stream::Server, place: usize, frame: &Frame
 }
 
 /// Completes a server (`ngx_http_ssl_merge_srv_conf`).
-fn complete<S: Configured>(whose: Whose<'_, S>) -> Result<(), Error> {
+fn complete<S: Secured>(whose: Whose<'_, S>) -> Result<(), Error> {
     let ssl = whose.ssl.clone();
     // Who has no certificate of its own may still object to clients of its neighbours' handshakes.
     whose.tls.verify.set(ssl.verify.unwrap_or_default());
@@ -219,7 +219,7 @@ fn load<S: Session>(ssl: &Ssl, pairs: &[Named<S>], passwords: &[Vec<u8>], files:
 }
 
 /// Whose status a responder is asked for, in the order of the certificates.
-fn stapled<S: Configured>(part: &Part<'_, S>, pairs: &[Pair], names: &[String]) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
+fn stapled<S: Secured>(part: &Part<'_, S>, pairs: &[Pair], names: &[String]) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
     let ssl = part.ssl;
     if ssl.stapling.unwrap_or(false) && ssl.compression.unwrap_or(false) {
         return Err(error("\"ssl_stapling\" is incompatible with \"ssl_certificate_compression\""));
@@ -250,7 +250,7 @@ fn stapled<S: Configured>(part: &Part<'_, S>, pairs: &[Pair], names: &[String]) 
 }
 
 /// What is asked about clients, if anything.
-fn inquiry<S: Configured>(part: &Part<'_, S>) -> Result<Option<Rc<Inquiry>>, Error> {
+fn inquiry<S: Secured>(part: &Part<'_, S>) -> Result<Option<Rc<Inquiry>>, Error> {
     let ssl = part.ssl;
     let extent = ssl.ocsp.unwrap_or_default();
     if extent == Extent::Off {
@@ -277,7 +277,7 @@ fn inquiry<S: Configured>(part: &Part<'_, S>) -> Result<Option<Rc<Inquiry>>, Err
 }
 
 /// The authorities that clients are told of, and all that are trusted.
-fn authorities<S: Configured>(part: &Part<'_, S>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
+fn authorities<S: Secured>(part: &Part<'_, S>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
     let shown = part.trusted(part.ssl.client_certificate.as_ref())?;
     let mut trusted = shown.clone();
     trusted.extend(part.trusted(part.ssl.trusted_certificate.as_ref())?);
@@ -295,7 +295,7 @@ fn staple(ssl: &Ssl, files: &Files) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn settings<S: Configured>(part: &Part<'_, S>, fixed: Vec<Pair>) -> Result<Settings, Error> {
+fn settings<S: Secured>(part: &Part<'_, S>, fixed: Vec<Pair>) -> Result<Settings, Error> {
     let Part { ssl, commands, http, .. } = *part;
     let offer = offer(part)?;
     let mut options = Options::new(offer, fixed);
@@ -326,7 +326,7 @@ fn settings<S: Configured>(part: &Part<'_, S>, fixed: Vec<Pair>) -> Result<Setti
 
 /// To whom a session is worth something: servers with the same certificates. What a client has proved with a certificate it has
 /// proved to one server only.
-fn context<S: Configured>(part: &Part<'_, S>) -> Context {
+fn context<S: Secured>(part: &Part<'_, S>) -> Context {
     let ssl = part.ssl;
     let pairs = part.whose.names.pairs(part.commands);
     let mut parts: Vec<&[u8]> = pairs.iter().map(|pair| pair.certificate.source()).collect();
@@ -364,7 +364,7 @@ fn ticket_keys(files: &[Rc<str>]) -> Result<Vec<TicketKey>, Error> {
 }
 
 /// Suites, groups and versions; what OpenSSL has and we have not is a warning.
-fn offer<S: Configured>(part: &Part<'_, S>) -> Result<Offer, Error> {
+fn offer<S: Secured>(part: &Part<'_, S>) -> Result<Offer, Error> {
     let Part { ssl, commands, http, .. } = *part;
     let named = commands.protocols(ssl.protocols.as_deref().map(Vec::as_slice));
     let ciphers = commands.ciphers.as_deref().or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
@@ -390,7 +390,7 @@ fn offer<S: Configured>(part: &Part<'_, S>) -> Result<Offer, Error> {
 }
 
 /// Who may be a client; `None`: nobody is asked for a certificate.
-fn clients<S: Configured>(part: &Part<'_, S>) -> Result<Option<Arc<Clients>>, Error> {
+fn clients<S: Secured>(part: &Part<'_, S>) -> Result<Option<Arc<Clients>>, Error> {
     let ssl = part.ssl;
     let verify = ssl.verify.unwrap_or_default();
     if verify == ClientVerify::Off {

@@ -6,8 +6,8 @@ use super::stapling::Stapling;
 use super::watch::Watch;
 use base::clock;
 use base::log::Level;
-use session::tls::{Answer, Greeting, Handshakes, Rejection, Revocation};
-use session::{BoxFuture, Complex, Configured, Worker};
+use session::tls::{Answer, Greeting, Handshakes, Rejection, Revocation, Secured};
+use session::{BoxFuture, Complex, Worker};
 use std::cell::{Cell, RefCell};
 use std::iter::repeat;
 use std::rc::Rc;
@@ -73,7 +73,7 @@ pub(super) struct Shakes<S> {
     changes: Cell<u64>,
 }
 
-impl<S: Configured> Shakes<S> {
+impl<S: Secured> Shakes<S> {
     pub(super) fn new(
         settings: Settings,
         certificates: Certificates<S>,
@@ -137,7 +137,7 @@ impl<S: Configured> Shakes<S> {
     }
 }
 
-impl<S: Configured> Handshakes<S> for Shakes<S> {
+impl<S: Secured> Handshakes<S> for Shakes<S> {
     fn inquire(&self, greeting: &Rc<Greeting<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let inquiry = self.asked.inquiry.clone()?;
         Some(Box::pin(inquiry.ask(chain.to_vec(), greeting.worker.log.clone())))
@@ -166,7 +166,7 @@ impl<S: Configured> Handshakes<S> for Shakes<S> {
 }
 
 /// Evaluates the names and reads what they name; an empty name gives no certificate.
-fn named<S: Configured>(
+fn named<S: Secured>(
     session: &S,
     pairs: &[Named<S>],
     passwords: &[Vec<u8>],

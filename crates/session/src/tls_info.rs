@@ -1,4 +1,4 @@
-//! What a finished handshake found.
+//! What a handshake of TLS found.
 
 use std::cell::Cell;
 use std::rc::Rc;
