@@ -5,6 +5,7 @@ use crate::connect::Job;
 use crate::handler::End;
 use crate::header;
 use crate::idle::Idle;
+use crate::pace::Pace;
 use crate::settings::{ENDLESS, Plan};
 use base::errno;
 use base::log::Level;
@@ -13,9 +14,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use stream::{Downstream, log_session};
-use upstream::pace::Pace;
 
 /// The largest datagram: none is cut off.
 const LARGEST: usize = 65_535;
@@ -99,12 +99,12 @@ impl Exchange<'_> {
         let mut readable = pin!(self.upstream.readable());
         let (session, up, down, idle) = (self.job.session, &mut self.up, &mut self.down, &mut self.idle);
         poll_fn(|cx| {
-            if may_go(up, cx)
+            if up.poll_allow(session, cx, 1).is_ready()
                 && let Poll::Ready(read) = session.poll_read(cx, buffer)
             {
                 return Poll::Ready(Event::Client(read));
             }
-            if may_go(down, cx) && readable.as_mut().poll(cx).is_ready() {
+            if down.poll_allow(session, cx, 1).is_ready() && readable.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Server);
             }
             if up.is_resting() || down.is_resting() {
@@ -127,7 +127,7 @@ impl Exchange<'_> {
             }
         };
         self.idle.moved();
-        self.up.read += count as u64;
+        self.up.took(session, count);
         if !std::mem::take(&mut self.is_first) {
             self.requests += 1;
         }
@@ -165,7 +165,7 @@ impl Exchange<'_> {
         };
         self.idle.moved();
         self.responses += 1;
-        self.down.read += count as u64;
+        self.down.took(session, count);
         let received = &self.job.record.received;
         received.set(received.get() + count as u64);
         (self.heard)();
@@ -213,17 +213,4 @@ impl Exchange<'_> {
             session.error_log().write(Level::Info, session.connection.id, &line);
         }
     }
-}
-
-/// Whether a way may take another datagram now.
-fn may_go(pace: &mut Pace, cx: &mut Context<'_>) -> bool {
-    if !pace.is_limited() {
-        return true;
-    }
-    while pace.poll_rest(cx).is_ready() {
-        if pace.allow(1) > 0 {
-            return true;
-        }
-    }
-    false
 }
