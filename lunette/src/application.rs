@@ -97,9 +97,9 @@ impl Application for Server {
             lua_api::open(http, surroundings, &settings.error_log)
                 .map_err(|message| LoadError { level: Level::Error, ..LoadError::new(message) })?;
             settings.privileged_agent = lua_api::agent_connections(http).is_some();
-            if !self.started {
-                greeting::say(http);
-            }
+        }
+        if mode == LoadMode::Run && !self.started {
+            greeting::say(generation.http.as_deref(), generation.stream.as_deref());
         }
         if mode == LoadMode::Run && self.tally.is_none() {
             // Without memory for it each worker counts for itself.

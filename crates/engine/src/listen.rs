@@ -130,7 +130,7 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
             listens.push(WantedListen(default_listen()));
         }
         for WantedListen(wanted) in listens {
-            gather(&mut gathered, &mut places, wanted, server)?;
+            gather(&mut gathered, &mut places, wanted, server, &mut http.global.get::<Warnings>())?;
         }
     }
     for one in &gathered {

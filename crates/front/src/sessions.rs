@@ -15,7 +15,7 @@ use stream::{Connection, Endpoint, Session, Worker, status};
 
 /// The sessions of a worker.
 pub struct StreamService {
-    worker: Rc<Worker>,
+    pub(crate) worker: Rc<Worker>,
 }
 
 impl StreamService {

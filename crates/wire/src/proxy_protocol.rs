@@ -89,7 +89,11 @@ pub fn parse(data: &[u8]) -> Result<Status, ProxyError> {
 fn version_1(data: &[u8]) -> Result<Status, ProxyError> {
     let window = data.get(..V1_MAX).unwrap_or(data);
     let Some(end) = window.iter().position(|&b| b == b'\n') else {
-        return if data.len() < V1_MAX { Ok(Status::Partial) } else { Err(ProxyError::Broken) };
+        // What cannot become a header is not waited for.
+        let said = window.get(V1_SIGNATURE.len()..).unwrap_or_default();
+        let fits = |word: &&[u8]| said.iter().zip(word.iter()).all(|(a, b)| a == b);
+        let may_become = [&b"TCP4 "[..], b"TCP6 ", b"UNKNOWN"].iter().any(fits);
+        return if data.len() < V1_MAX && may_become { Ok(Status::Partial) } else { Err(ProxyError::Broken) };
     };
     let len = end + 1;
     let line = window.get(V1_SIGNATURE.len()..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(ProxyError::Broken)?;
@@ -246,8 +250,13 @@ mod tests {
             "PROXY UDP4 1.1.1.1 1.1.1.1 1 2\r\n",
             "PROXY UNKNOWNX\r\n",
             "PROXY \r\n",
+            "PROXY I",
+            "PROXY TCP5",
         ] {
             assert_eq!(parse(bad.as_bytes()), Err(ProxyError::Broken), "{bad}");
+        }
+        for begun in ["PR", "PROXY ", "PROXY T", "PROXY TCP6 2001:", "PROXY UNKNOWN 1 2"] {
+            assert_eq!(parse(begun.as_bytes()), Ok(Status::Partial), "{begun}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The addresses of all servers, gathered by address, and the addresses by socket.
 
+use conf::row::Warnings;
 use conf::tree::{Error, Span};
 use net::address::SocketAddress as SocketPlace;
 use net::listener::{Kind, ListenSpec};
@@ -25,6 +26,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// What is asked for that changes what is spoken, as bits.
+    fn spoken(&self) -> u64 {
+        u64::from(self.proxy_protocol) | u64::from(self.tls) << 1 | u64::from(self.protocols) << 2
+    }
+
     /// An address that nothing more is said of.
     pub(crate) fn new(spec: ListenSpec, span: Span) -> Wanted {
         Wanted { spec, with_options: false, default_server: false, proxy_protocol: false, tls: false, protocols: 0, alone: false, span }
@@ -36,6 +42,10 @@ pub(crate) struct Gathered<V> {
     pub(crate) wanted: Wanted,
     pub(crate) servers: Vec<Rc<V>>,
     pub(crate) default: Option<Rc<V>>,
+    /// The protocols that the last `listen` said of it.
+    said: Option<u64>,
+    /// Not all of them said the same.
+    changed: bool,
 }
 
 /// Adds an address of a server; `places` says where in the list an address is.
@@ -44,13 +54,15 @@ pub(crate) fn gather<V>(
     places: &mut HashMap<(SocketPlace, Kind), usize>,
     wanted: Wanted,
     server: &Rc<V>,
+    warnings: &mut Warnings,
 ) -> Result<(), Error> {
     let place = *places.entry((wanted.spec.address.clone(), wanted.spec.kind)).or_insert(gathered.len());
     let Some(same) = gathered.get_mut(place) else {
         let default = wanted.default_server.then(|| server.clone());
-        gathered.push(Gathered { wanted, servers: vec![server.clone()], default });
+        gathered.push(Gathered { wanted, servers: vec![server.clone()], default, said: None, changed: false });
         return Ok(());
     };
+    let before = same.wanted.spoken();
     if wanted.with_options {
         if same.wanted.with_options {
             return Err(Error::new(format!("duplicate listen options for {}", wanted.spec.address), wanted.span));
@@ -64,12 +76,35 @@ pub(crate) fn gather<V>(
         }
         same.default = Some(server.clone());
     }
+    if same.redefines(before, &wanted) {
+        let message = format!("protocol options redefined for {}", wanted.spec.address);
+        warnings.list.push(Error::new(message, wanted.span));
+    }
     same.wanted.proxy_protocol |= wanted.proxy_protocol;
     same.wanted.tls |= wanted.tls;
     same.wanted.protocols |= wanted.protocols;
     same.wanted.alone |= wanted.alone;
     same.servers.push(server.clone());
     Ok(())
+}
+
+impl<V> Gathered<V> {
+    /// Whether a further `listen` says other protocols of the address than those before it, in a way that is likely a mistake: one that
+    /// only names the address again may leave them out (`ngx_http_add_addresses`). `before` is what was spoken until now.
+    fn redefines(&mut self, before: u64, wanted: &Wanted) -> bool {
+        let now = wanted.spoken();
+        let differs = self.said.is_some_and(|said| said != now);
+        if now & !before != 0 {
+            let warns = (self.wanted.with_options && !wanted.with_options) || self.changed || before & !now != 0;
+            (self.said, self.changed) = (Some(before), true);
+            return warns;
+        }
+        let removes = before & !now != 0;
+        let warns = differs || (wanted.with_options && (removes || self.changed));
+        self.said = Some(now);
+        self.changed |= removes;
+        warns
+    }
 }
 
 /// A socket with the addresses that it answers for.

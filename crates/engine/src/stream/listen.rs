@@ -78,7 +78,7 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     let (mut gathered, mut known): (Vec<Gathered<Server>>, _) = (Vec::new(), HashMap::new());
     for (frame, server) in servers {
         for wanted in frame.server.take::<Listens>().list {
-            gather(&mut gathered, &mut known, wanted, server)?;
+            gather(&mut gathered, &mut known, wanted, server, &mut stream.global.get::<Warnings>())?;
         }
     }
     for one in &gathered {

@@ -98,6 +98,20 @@ fn sockets_are_apart_by_kind_and_a_wildcard_answers_for_others() {
 }
 
 #[test]
+fn protocols_of_an_address_that_change_are_warned_of() {
+    let warned = |servers: &str| load(servers).unwrap().2;
+    let redefined = ["protocol options redefined for 0.0.0.0:1"];
+    let of = |first: &str, second: &str| warned(&format!("server {{ listen 1 {first}; server_name a; }} server {{ listen 1 {second}; }}"));
+    assert_eq!(of("proxy_protocol", ""), [""; 0]);
+    assert_eq!(of("", "proxy_protocol"), [""; 0]);
+    assert_eq!(of("bind", "proxy_protocol"), redefined);
+    assert_eq!(of("proxy_protocol", "bind"), redefined);
+    let third =
+        "server { listen 1 proxy_protocol; } server { listen 1; server_name a; } server { listen 1 proxy_protocol; server_name b; }";
+    assert_eq!(warned(third), redefined);
+}
+
+#[test]
 fn servers_inherit_and_handlers_keep_their_places() {
     let (configuration, _, warnings) = load(
         "preread_timeout 7s; tcp_nodelay off; server { listen 1; preread_timeout 1s; server_name a; } server { listen 1; server_name A; }",
