@@ -1,6 +1,6 @@
 //! The datagrams of a session between its client and its upstream server.
 
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, LARGEST_DATAGRAM};
 use crate::connect::Job;
 use crate::handler::End;
 use crate::header;
@@ -16,9 +16,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use stream::{Downstream, log_session};
-
-/// The largest datagram: none is cut off.
-const LARGEST: usize = 65_535;
 
 /// A session's state.
 struct Exchange<'a> {
@@ -41,7 +38,7 @@ struct Exchange<'a> {
 
 /// What a session waits for.
 enum Event {
-    Client(io::Result<usize>),
+    Client(io::Result<usize>, Vec<u8>),
     Server,
     Timeout,
 }
@@ -70,20 +67,20 @@ pub async fn run(job: &Job<'_>, upstream: &Datagram, heard: &dyn Fn()) -> End {
 impl Exchange<'_> {
     async fn run(&mut self) -> End {
         loop {
-            let mut buffer = self.buffers.take(LARGEST);
-            if let (true, Some(kind)) = (self.is_first, self.job.plan.header) {
-                header::push(kind, self.job.session, &mut buffer);
-            }
-            let event = self.wait(&mut buffer).await;
-            let end = match event {
-                Event::Client(read) => self.from_client(read, &buffer),
+            let end = match self.wait().await {
+                Event::Client(read, datagram) => {
+                    let end = self.from_client(read, &datagram);
+                    self.buffers.give(datagram);
+                    end
+                }
                 Event::Server => {
-                    buffer.resize(LARGEST, 0);
-                    self.from_server(&mut buffer).await
+                    let mut buffer = self.buffers.take_full();
+                    let end = self.from_server(&mut buffer).await;
+                    self.buffers.give_full(buffer);
+                    end
                 }
                 Event::Timeout => Some(self.timed_out()),
             };
-            self.buffers.give(buffer, LARGEST);
             if let Some(end) = end {
                 return end;
             }
@@ -95,14 +92,21 @@ impl Exchange<'_> {
         }
     }
 
-    async fn wait(&mut self, buffer: &mut Vec<u8>) -> Event {
+    /// Who waits has no buffer.
+    async fn wait(&mut self) -> Event {
         let mut readable = pin!(self.upstream.readable());
         let (session, up, down, idle) = (self.job.session, &mut self.up, &mut self.down, &mut self.idle);
+        let (buffers, head) = (&self.buffers, self.job.plan.header.filter(|_| self.is_first));
         poll_fn(|cx| {
-            if up.poll_allow(session, cx, 1).is_ready()
-                && let Poll::Ready(read) = session.poll_read(cx, buffer)
-            {
-                return Poll::Ready(Event::Client(read));
+            if up.poll_allow(session, cx, 1).is_ready() {
+                let mut buffer = buffers.take(LARGEST_DATAGRAM);
+                if let Some(kind) = head {
+                    header::push(kind, session, &mut buffer);
+                }
+                match session.poll_read(cx, &mut buffer) {
+                    Poll::Ready(read) => return Poll::Ready(Event::Client(read, buffer)),
+                    Poll::Pending => buffers.give(buffer),
+                }
             }
             if down.poll_allow(session, cx, 1).is_ready() && readable.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Server);

@@ -147,7 +147,7 @@ impl Relay<'_> {
             let went = self.read(cx, from_upstream, &mut buffer);
             if buffer.is_empty() {
                 if buffer.capacity() > 0 {
-                    self.buffers.give(buffer, size);
+                    self.buffers.give(buffer);
                 }
             } else {
                 let flow = if from_upstream { &mut self.down } else { &mut self.up };
