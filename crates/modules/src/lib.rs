@@ -3,6 +3,7 @@
 
 // mod1
 pub mod access;
+pub mod array_var;
 pub mod auth_basic;
 pub mod auth_request;
 mod block;
@@ -10,6 +11,7 @@ pub mod cidr;
 pub mod discard;
 pub mod echo;
 pub mod empty_gif;
+pub mod form_input;
 pub mod geo;
 pub mod headers;
 pub mod headers_more;
@@ -38,6 +40,7 @@ pub mod charset;
 mod collector;
 mod compile;
 pub mod dav;
+pub mod encrypted_session;
 pub mod files;
 mod filtering;
 pub mod gunzip;

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod balancer;
 pub mod cache;
+pub mod ndk;
 pub mod req_body;
 pub mod req_header;
 pub mod request;
@@ -26,6 +27,7 @@ pub fn groups() -> Vec<lua::Group> {
         balancer::group(),
         upstream::group(),
         cache::group(),
+        ndk::group(),
     ]
 }
 

@@ -12,7 +12,6 @@ pub mod errlog;
 pub mod escape;
 pub mod fields;
 pub mod log;
-pub mod ndk;
 pub mod process;
 pub mod regex;
 pub mod semaphore;
@@ -40,7 +39,6 @@ pub fn groups() -> Vec<lua::Group> {
         escape::group(),
         worker::group(),
         environment::group(),
-        ndk::group(),
         shared::group(),
         regex::group(),
         semaphore::group(),
