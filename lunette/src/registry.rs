@@ -118,6 +118,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         // Content: handlers that own their location.
         lua::content::MODULE,
         m::empty_gif::MODULE,
+        m::flv::MODULE,
+        m::mp4::MODULE,
         m::stub_status::MODULE,
         m::metrics::MODULE,
         proxy::upstream::MODULE,
