@@ -5,6 +5,7 @@
 mod body_left;
 mod bounded;
 mod cache_disk;
+mod cache_keeping;
 mod cache_rules;
 mod caching;
 mod deaths;

@@ -48,13 +48,28 @@ async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
             return;
         }
         if store.index.lease() {
-            watch.look(&worker, &store).await;
+            managing(&worker, &store, watch.look(&worker, &store)).await;
             if store.index.phase() == Phase::Cold {
-                load(&worker, &store).await;
+                managing(&worker, &store, load(&worker, &store)).await;
             }
             manage(&worker, &store).await;
         }
         tokio::time::sleep(REST).await;
+    }
+}
+
+/// Does what may take long, for as long as the worker takes on work; what is to go goes meanwhile, too.
+async fn managing(worker: &Rc<Worker>, store: &Store, work: impl Future<Output = ()>) {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            () = &mut work => return,
+            () = tokio::time::sleep(REST) => {}
+        }
+        if worker.exiting.get() {
+            return;
+        }
+        manage(worker, store).await;
     }
 }
 
@@ -106,6 +121,8 @@ async fn manage(worker: &Rc<Worker>, store: &Store) {
         if end {
             break;
         }
+        // Requests come first, also where nothing is to go.
+        tokio::task::yield_now().await;
     }
     while !worker.exiting.get() {
         let short = store.min_free > 0 && sys::disk::free(&store.shelf.root).is_ok_and(|free| free < store.min_free);
