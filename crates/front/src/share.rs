@@ -103,7 +103,11 @@ impl Share {
     /// Whether all listeners are as they should be. What cannot be taken out of the set stays in it: the worker then closes what can be spared.
     fn hold(&self, held: bool) -> bool {
         self.held.set(held);
-        self.acceptors.borrow().iter().fold(true, |all, acceptor| acceptor.hold(held).is_ok() && all)
+        let mut all = true;
+        for acceptor in self.acceptors.borrow().iter() {
+            all &= acceptor.hold(held).is_ok();
+        }
+        all
     }
 
     fn has_waiting(&self) -> bool {
