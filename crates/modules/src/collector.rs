@@ -32,12 +32,25 @@ pub(crate) struct Collector {
     waiting: RefCell<Option<Waker>>,
     /// Who waits for pieces of a subrequest that is driven apart from it.
     reader: RefCell<Option<Waker>>,
+    /// The subrequest is driven apart from who reads its pieces.
+    apart: Cell<bool>,
+    /// It wants to know when the client has gone.
+    watched: Cell<bool>,
 }
 
 impl Collector {
     fn new(keep: bool, client: Option<Wire>) -> Rc<Collector> {
-        let (pieces, held, waiting, reader) = (RefCell::default(), Cell::new(0), RefCell::default(), RefCell::default());
-        Rc::new(Collector { pieces, held, status: Cell::new(0), keep, client, waiting, reader })
+        Rc::new(Collector {
+            pieces: RefCell::default(),
+            held: Cell::new(0),
+            status: Cell::new(0),
+            keep,
+            client,
+            waiting: RefCell::default(),
+            reader: RefCell::default(),
+            apart: Cell::new(false),
+            watched: Cell::new(false),
+        })
     }
 
     /// Keeps the body.
@@ -114,6 +127,18 @@ impl Downstream for Collector {
 
     fn is_broken(&self) -> bool {
         self.client.as_ref().is_some_and(|client| client.is_broken())
+    }
+
+    /// A connection tells one task alone that the client has gone. A task that a subrequest has to itself leaves it to who reads its pieces.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let apart = self.apart.get();
+        if apart && !self.watched.replace(true) {
+            self.wake_reader();
+        }
+        match &self.client {
+            Some(client) if !apart || client.as_any().is::<Collector>() => client.poll_gone(cx),
+            _ => Poll::Pending,
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -233,6 +258,11 @@ impl Included {
         matches!(&self.work, Work::Apart(apart) if !apart.has_ended())
     }
 
+    /// Whether it wants to know when the client has gone, and a task of its own drives it.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.wire.watched.get()
+    }
+
     fn begin(&mut self) {
         if let Work::Created(child) = &self.work {
             let running = child.worker.engine().and_then(|engine| engine.run(child));
@@ -242,6 +272,7 @@ impl Included {
 
     /// Lets it go on by itself; it waits while much of it has not been taken. It ends with this value.
     pub(crate) fn run_apart(&mut self, worker: &Worker) {
+        self.wire.apart.set(true);
         self.begin();
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Inline(running) => {

@@ -135,7 +135,13 @@ fn body_filter(request: &Rc<Request>, chain: Chain) -> Filtered {
 async fn finish(page: &Page, request: &Rc<Request>, pieces: &mut Vec<Piece>, below: &Below) -> Result<(), Outcome> {
     loop {
         let progress = poll_fn(|cx| match page.advance(request, cx, pieces) {
-            Ok(Progress::Waiting) if pieces.is_empty() => Poll::Pending,
+            Ok(Progress::Waiting) if pieces.is_empty() => {
+                if page.is_watched() && request.wire.poll_gone(cx).is_ready() {
+                    request.flags.client_gone.set(true);
+                    return Poll::Ready(Err(Outcome::Error));
+                }
+                Poll::Pending
+            }
             result => Poll::Ready(result),
         });
         if progress.await? == Progress::Done {

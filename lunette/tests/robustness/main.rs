@@ -12,6 +12,7 @@ mod deaths;
 mod exhaustion;
 mod extremes;
 mod header_bytes;
+mod includes;
 mod kept;
 mod leaving;
 mod load;

@@ -101,6 +101,11 @@ impl Value {
         self.included.run_apart(worker);
     }
 
+    /// Whether it wants to know when the client has gone.
+    pub(super) fn is_watched(&self) -> bool {
+        self.included.is_watched()
+    }
+
     /// Takes the answer; sets the variable when it is whole.
     pub(super) fn poll(&mut self, page: &Request, cx: &mut Context<'_>) -> Result<Progress, Outcome> {
         let room = self.request.conf::<Conf>().longest_answer.unwrap_or(MAX_VALUE);

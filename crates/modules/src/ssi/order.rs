@@ -105,6 +105,11 @@ impl Order {
         self.held >= PART as u64
     }
 
+    /// Whether the include whose turn it is wants to know when the client has gone.
+    pub(super) fn is_watched(&self) -> bool {
+        matches!(self.items.front(), Some(Item::Include(include)) if include.included.is_watched())
+    }
+
     /// Lets includes begin.
     pub(super) fn begin(&mut self, worker: &Worker) {
         if self.created == 0 {

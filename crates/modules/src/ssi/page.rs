@@ -74,6 +74,12 @@ impl Page {
         self.advance(request, &mut Context::from_waker(Waker::noop()), out)
     }
 
+    /// Whether what the page waits for wants to know when the client has gone.
+    pub(super) fn is_watched(&self) -> bool {
+        let work = self.work.borrow();
+        work.order.is_watched() || matches!(&work.waiting, Some(Wait::Value(value)) if value.is_watched())
+    }
+
     /// Whether more of the page can come before all that it includes has gone out.
     pub(super) fn takes_more(&self) -> bool {
         let work = self.work.borrow();
