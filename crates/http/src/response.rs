@@ -15,6 +15,8 @@ pub struct Response {
     pub content_type: Vec<u8>,
     /// Charset to append to `Content-Type`. [`Response::set_charset`] changes it.
     pub charset: Vec<u8>,
+    /// Charset that an upstream asks for (`X-Accel-Charset`).
+    pub wanted_charset: Vec<u8>,
     /// What an upstream wrote behind the type, the charset included: it leaves as it came.
     content_type_rest: Vec<u8>,
     /// `Last-Modified` in seconds since the epoch, unless a header of that name is in `headers`.
@@ -42,6 +44,7 @@ impl Response {
         self.content_length = None;
         self.content_type.clear();
         self.charset.clear();
+        self.wanted_charset.clear();
         self.content_type_rest.clear();
         self.last_modified = None;
         self.headers.clear();

@@ -36,6 +36,7 @@ pub mod variables;
 // mod2
 pub mod accept_gzip;
 pub mod addition;
+mod apart;
 pub mod autoindex;
 pub mod charset;
 mod collector;

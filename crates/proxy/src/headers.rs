@@ -150,7 +150,7 @@ pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) 
 
 fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: &[u8], value: &[u8]) {
     if known == Known::XAccelCharset && route.plan.ignore & ignore::CHARSET == 0 {
-        request.response.borrow_mut().set_charset(value);
+        value.clone_into(&mut request.response.borrow_mut().wanted_charset);
     }
     match known {
         // Framing and everything else that is between two neighbours is made anew.

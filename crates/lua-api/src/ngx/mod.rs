@@ -3,6 +3,7 @@
 //! Each part is a [`lua::Group`]: rows in Rust, glue in a Lua file of the same name. The glue also makes the
 //! `resty.core.*` and `ngx.*` modules that libraries require of that part.
 
+mod abi;
 pub mod args;
 pub mod balancer;
 pub mod cache;
@@ -28,6 +29,7 @@ pub fn groups() -> Vec<lua::Group> {
         upstream::group(),
         cache::group(),
         ndk::group(),
+        abi::group(),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! Each part is a [`lua::Group`]: rows in Rust, glue in a Lua file of the same name. The glue also makes the
 //! `resty.core.*` and `ngx.*` modules that libraries require of that part.
 
+pub mod abi;
 pub mod args;
 pub mod base64;
 pub mod consts;
@@ -44,6 +45,7 @@ pub fn groups() -> Vec<lua::Group> {
         semaphore::group(),
         process::group(),
         errlog::group(),
+        abi::group(),
     ]
 }
 
