@@ -1,17 +1,22 @@
 //! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), carried out as the page leaves.
 
 use crate::filtering::{Types, admits, each_run, forget_body, want_memory};
+use crate::kept::{KeptBodies, Wish};
 use base::log::Level;
+use bytes::Bytes;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, Variables, log_request};
+use parse::{Parser, Token};
+use run::Failures;
 use session::variable::NO_CACHE;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod command;
 mod parse;
 mod run;
 mod text;
@@ -60,9 +65,12 @@ fn variables(variables: &mut Variables) {
     define(variables, "date_gmt", NO_CACHE, |request, out| run::date(request, false, out));
 }
 
+/// The tokens of pages that came before.
+type Known = KeptBodies<Rc<[Token]>>;
+
 /// A page under way.
 struct Page {
-    parser: RefCell<parse::Parser>,
+    parser: RefCell<Parser>,
     state: RefCell<run::State>,
 }
 
@@ -71,7 +79,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     if conf.on == Some(true) {
         let for_head = conf.clone();
         at.header_filter(move |request| header_filter(request, &for_head));
-        at.body_filter(move |request, chain| body_filter(request, chain, conf.silent == Some(true)));
+        at.body_filter(move |request, chain| body_filter(request, chain, Failures { silent: conf.silent == Some(true) }));
     }
     Ok(())
 }
@@ -84,46 +92,71 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if !fit {
         return Step::Now(Outcome::Ok);
     }
-    let parser = RefCell::new(parse::Parser::new(conf.value_length.unwrap_or(256) as usize));
+    let parser = RefCell::new(Parser::new(conf.value_length.unwrap_or(256) as usize));
     request.set_context(Rc::new(Page { parser, state: RefCell::default() }));
     want_memory(request);
     forget_body(request, conf.last_modified == Some(true));
     Step::Now(Outcome::Ok)
 }
 
-fn body_filter(request: &Rc<Request>, chain: Chain, silent: bool) -> Filtered {
+/// The tokens that a chain completes.
+fn tokens(request: &Request, parser: &mut Parser, chain: &Chain) -> std::io::Result<Rc<[Token]>> {
+    if let ([Piece::Bytes(whole)], true, true) = (&*chain.pieces, chain.last, parser.is_fresh()) {
+        let known = request.worker.state::<Known>();
+        return Ok(match known.look(whole, parser.value_length()) {
+            Wish::Known(tokens) => tokens,
+            Wish::Make => parse(parser, chain)?.into(),
+            Wish::Keep(key) => {
+                let tokens: Rc<[Token]> = parse(parser, chain)?.into();
+                known.keep(key, whole, &tokens, tokens.iter().map(Token::size).sum());
+                tokens
+            }
+        });
+    }
+    Ok(parse(parser, chain)?.into())
+}
+
+fn parse(parser: &mut Parser, chain: &Chain) -> std::io::Result<Vec<Token>> {
+    let mut tokens = Vec::new();
+    for piece in &chain.pieces {
+        match piece {
+            Piece::Bytes(bytes) => parser.feed(bytes, &mut tokens),
+            Piece::File(_) => each_run(piece, |data| {
+                parser.feed(&Bytes::copy_from_slice(data), &mut tokens);
+                Ok(())
+            })?,
+        }
+    }
+    if chain.last {
+        parser.finish(&mut tokens);
+    }
+    Ok(tokens)
+}
+
+fn body_filter(request: &Rc<Request>, chain: Chain, failures: Failures) -> Filtered {
     let Some(page) = request.find_context::<Page>().filter(|_| !request.flags.header_only.get()) else {
         return Filtered::Now(Ok(chain));
     };
-    let Chain { pieces, flush, last } = chain;
-    let mut tokens = Vec::new();
-    for piece in &pieces {
-        let run = each_run(piece, |data| {
-            page.parser.borrow_mut().feed(data, &mut tokens);
-            Ok(())
-        });
-        if let Err(error) = run {
+    let tokens = match tokens(request, &mut page.parser.borrow_mut(), &chain) {
+        Ok(tokens) => tokens,
+        Err(error) => {
             log_request!(request, Level::Alert, "reading a file for ssi failed: {error}");
             return Filtered::Now(Err(Outcome::Error));
         }
-    }
-    if last {
-        page.parser.borrow_mut().finish(&mut tokens);
-    }
-    if tokens.iter().all(|t| matches!(t, parse::Token::Text(_))) {
-        let mut state = page.state.borrow_mut();
-        let texts = tokens.into_iter().filter_map(|t| if let parse::Token::Text(text) = t { Some(text) } else { None });
-        let mut out: Vec<Piece> = Vec::new();
-        texts.for_each(|text| state.emit(Piece::Bytes(text.into()), &mut out));
-        return Filtered::Now(Ok(Chain { pieces: out, flush, last }));
-    }
+    };
+    let Chain { flush, last, .. } = chain;
+    let mut pieces = Vec::new();
+    let mut state = page.state.take();
+    let done = tokens.iter().position(|token| run::is_much(&pieces) || !run::token_now(request, &mut state, token, &failures, &mut pieces));
+    page.state.replace(state);
+    let Some(done) = done else { return Filtered::Now(Ok(Chain { pieces, flush, last })) };
     let request = request.clone();
     Filtered::Parts(Box::new(move |below| {
         Box::pin(async move {
-            let mut out = run::Out::new(below);
-            for token in tokens {
+            let mut out = run::Out::new(pieces, below);
+            for token in tokens.iter().skip(done) {
                 let taken = page.state.take();
-                let (state, result) = run::token(&request, taken, token, silent, &mut out).await;
+                let (state, result) = run::token(&request, taken, token, &failures, &mut out).await;
                 page.state.replace(state);
                 result?;
             }

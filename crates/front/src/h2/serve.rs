@@ -142,7 +142,7 @@ impl Serving {
                         conn.log(Level::Info, "client timed out (110: Connection timed out)");
                         return Poll::Ready(End::Closed);
                     }
-                    std::task::ready!(conn.socket.borrow().poll_write_ready(cx)).ok();
+                    std::task::ready!(conn.socket.borrow_mut().poll_write_ready(cx)).ok();
                     continue;
                 }
             }

@@ -1,20 +1,34 @@
 //! Finding commands in a page that comes in pieces.
 
+use super::command::Command;
+use bytes::Bytes;
+
 /// A part of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// Text that goes out as it is.
-    Text(Vec<u8>),
-    /// A command with its parameters in order.
-    Command(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>),
+    Text(Bytes),
+    /// A command.
+    Command(Command),
     /// What looked like a command; why it is none, for the log.
     Broken(String),
+}
+
+impl Token {
+    /// Bytes of memory that it holds, about; a page's text is its own.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Token::Text(_) => size_of::<Token>(),
+            Token::Command(command) => command.size(),
+            Token::Broken(why) => size_of::<Token>() + why.len(),
+        }
+    }
 }
 
 /// Keeps what may be the beginning of a command.
 #[derive(Debug)]
 pub(super) struct Parser {
-    tail: Vec<u8>,
+    tail: Bytes,
     value_length: usize,
 }
 
@@ -25,16 +39,24 @@ const LONGEST: usize = 64 * 1024;
 impl Parser {
     /// A parser that takes values up to this length.
     pub(super) fn new(value_length: usize) -> Parser {
-        Parser { tail: Vec::new(), value_length }
+        Parser { tail: Bytes::new(), value_length }
+    }
+
+    /// The longest value that it takes.
+    pub(super) fn value_length(&self) -> usize {
+        self.value_length
+    }
+
+    /// Whether nothing of the page waits for more.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.tail.is_empty()
     }
 
     /// Adds a piece of the page; appends what is complete.
-    pub(super) fn feed(&mut self, data: &[u8], out: &mut Vec<Token>) {
-        let mut text = std::mem::take(&mut self.tail);
-        text.extend_from_slice(data);
+    pub(super) fn feed(&mut self, data: &Bytes, out: &mut Vec<Token>) {
+        let text = if self.tail.is_empty() { data.clone() } else { [&*self.tail, &**data].concat().into() };
         let used = self.run(&text, out);
-        text.drain(..used);
-        self.tail = text;
+        self.tail = text.slice(used.min(text.len())..);
     }
 
     /// The page has ended: what is left is text.
@@ -45,12 +67,12 @@ impl Parser {
         }
     }
 
-    fn run(&self, text: &[u8], out: &mut Vec<Token>) -> usize {
+    fn run(&self, text: &Bytes, out: &mut Vec<Token>) -> usize {
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
             let start = memchr::memmem::find(rest, OPEN).unwrap_or_else(|| rest.len() - partial(rest));
             if start > 0 {
-                out.push(Token::Text(rest.get(..start).unwrap_or_default().to_vec()));
+                out.push(Token::Text(text.slice(at..at + start)));
                 at += start;
                 continue;
             }
@@ -112,7 +134,7 @@ fn command(text: &[u8], value_length: usize) -> Token {
     loop {
         rest = skip(rest, is_space).1;
         if rest.is_empty() {
-            return Token::Command(name, params);
+            return Token::Command(Command::new(&name, params));
         }
         let (key, after) = skip(rest, |b| !is_space(b) && b != b'=');
         let after = skip(after, is_space).1;
@@ -175,13 +197,13 @@ mod tests {
         let mut parser = Parser::new(20);
         let mut out = Vec::new();
         for chunk in text.as_bytes().chunks(step) {
-            parser.feed(chunk, &mut out);
+            parser.feed(&Bytes::copy_from_slice(chunk), &mut out);
         }
         parser.finish(&mut out);
         let mut joined: Vec<Token> = Vec::new();
         for token in out {
             match (joined.last_mut(), token) {
-                (Some(Token::Text(before)), Token::Text(text)) => before.extend(text),
+                (Some(Token::Text(before)), Token::Text(text)) => *before = [&**before, &*text].concat().into(),
                 (_, token) => joined.push(token),
             }
         }
@@ -192,7 +214,8 @@ mod tests {
     fn however_the_page_is_cut() {
         let text = "a<!-- x --><!--# echo var=\"a --> b\"  default='it\\'s \\$'--> z <!--#";
         let params = vec![(b"var".to_vec(), b"a --> b".to_vec()), (b"default".to_vec(), b"it's \\$".to_vec())];
-        let want = vec![Token::Text(b"a<!-- x -->".to_vec()), Token::Command(b"echo".to_vec(), params), Token::Text(b" z <!--#".to_vec())];
+        let text_token = |text: &'static str| Token::Text(Bytes::from_static(text.as_bytes()));
+        let want = vec![text_token("a<!-- x -->"), Token::Command(Command::new(b"echo", params)), text_token(" z <!--#")];
         for step in 1..20 {
             assert_eq!(whole(text, step), want, "{step}");
         }

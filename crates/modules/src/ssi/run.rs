@@ -1,8 +1,9 @@
 //! Carrying commands out.
 
+use super::command::{Command, Kind};
 use super::parse::Token;
 use super::text::evaluate;
-use super::values::{set_value, shared, value_of};
+use super::values::{push_value, set_value, shared};
 use crate::collector::Included;
 use crate::filtering::each_run;
 use crate::transform::PART;
@@ -60,8 +61,9 @@ pub(super) struct Out {
 }
 
 impl Out {
-    pub(super) fn new(below: Below) -> Out {
-        Out { pieces: Vec::new(), below, failed: None }
+    /// Goes on behind these pieces.
+    pub(super) fn new(pieces: Vec<Piece>, below: Below) -> Out {
+        Out { pieces, below, failed: None }
     }
 
     /// What has not been sent.
@@ -74,8 +76,7 @@ impl Out {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
-        let much = self.pieces.len() >= MANY || self.pieces.iter().map(Piece::len).sum::<u64>() >= PART as u64;
-        if !much {
+        if !is_much(&self.pieces) {
             return Ok(());
         }
         let chain = Chain { pieces: std::mem::take(&mut self.pieces), ..Chain::default() };
@@ -88,100 +89,91 @@ impl Out {
 /// So many pieces leave, however short they are.
 const MANY: usize = 64;
 
-/// A command's parameters.
-struct Params(Vec<(Vec<u8>, Vec<u8>)>);
-
-impl Params {
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, value)| &**value)
-    }
+/// Whether so much has been made that it leaves before more is.
+pub(super) fn is_much(pieces: &[Piece]) -> bool {
+    pieces.len() >= MANY || pieces.iter().map(Piece::len).sum::<u64>() >= PART as u64
 }
 
 /// Why a command failed, for the log; the page shows the error message.
 struct Fault(String);
 
-/// Carries one token out.
+/// The failures of a page's commands.
+pub(super) struct Failures {
+    /// They show nothing.
+    pub(super) silent: bool,
+}
+
+impl Failures {
+    fn show(&self, request: &Request, state: &mut State, Fault(why): &Fault, out: &mut Vec<Piece>) {
+        log_request!(request, Level::Error, "{why}");
+        if !self.silent {
+            let message = state.error_message.clone();
+            let message = message.unwrap_or_else(|| b"[an error occurred while processing the directive]".to_vec());
+            state.emit(Piece::Bytes(message.into()), out);
+        }
+    }
+}
+
+/// Carries a token out, unless that may have to wait: false then.
+pub(super) fn token_now(request: &Request, state: &mut State, token: &Token, failures: &Failures, out: &mut Vec<Piece>) -> bool {
+    let result = match token {
+        Token::Text(text) => {
+            state.emit(Piece::Bytes(text.clone()), out);
+            Ok(())
+        }
+        Token::Broken(why) => Err(Fault(why.clone())),
+        Token::Command(command) if state.silent() && !command.kind.is_branch() => Ok(()),
+        Token::Command(Command { kind: Kind::Include, fault: None, .. }) => return false,
+        Token::Command(command) => carry_out(request, state, command, out),
+    };
+    if let Err(fault) = result {
+        failures.show(request, state, &fault, out);
+    }
+    true
+}
+
+/// Carries a token out, and sends what there is if it is much.
 pub(super) async fn token(
     request: &Rc<Request>,
     mut state: State,
-    token: Token,
-    silent: bool,
+    token: &Token,
+    failures: &Failures,
     out: &mut Out,
 ) -> (State, Result<(), Outcome>) {
-    let result = match token {
-        Token::Text(text) => {
-            state.emit(Piece::Bytes(text.into()), &mut out.pieces);
-            Ok(())
-        }
-        Token::Broken(why) => Err(Fault(why)),
-        Token::Command(name, params) => command(request, &mut state, &name, &Params(params), out).await,
-    };
-    if let Err(Fault(why)) = result {
-        log_request!(request, Level::Error, "{why}");
-        if !silent {
-            let message = state.error_message.clone();
-            let message = message.unwrap_or_else(|| b"[an error occurred while processing the directive]".to_vec());
-            state.emit(Piece::Bytes(message.into()), &mut out.pieces);
-        }
+    if !token_now(request, &mut state, token, failures, &mut out.pieces)
+        && let Token::Command(command) = token
+        && let Err(fault) = include(request, &mut state, command, out).await
+    {
+        failures.show(request, &mut state, &fault, &mut out.pieces);
     }
     let sent = out.send_much().await;
     (state, sent)
 }
 
-const KNOWN: [(&str, &[&str], &str); 10] = [
-    ("include", &["virtual", "file", "wait", "set", "stub"], ""),
-    ("echo", &["var", "default", "encoding"], "var"),
-    ("config", &["errmsg", "timefmt"], ""),
-    ("set", &["var", "value"], "var value"),
-    ("if", &["expr"], "expr"),
-    ("elif", &["expr"], "expr"),
-    ("else", &[], ""),
-    ("endif", &[], ""),
-    ("block", &["name"], "name"),
-    ("endblock", &[], ""),
-];
-
-fn check(name: &str, params: &Params) -> Result<(), Fault> {
-    let known = KNOWN.iter().find(|(n, ..)| *n == name).ok_or_else(|| Fault(format!("invalid SSI command: \"{name}\"")))?;
-    for (param, _) in &params.0 {
-        let param = String::from_utf8_lossy(param);
-        if !known.1.contains(&&*param) {
-            return Err(Fault(format!("invalid parameter name: \"{param}\" in \"{name}\" SSI command")));
-        }
-    }
-    for wanted in known.2.split_whitespace() {
-        if params.get(wanted).is_none() {
-            return Err(Fault(format!("mandatory \"{wanted}\" parameter is absent in \"{name}\" SSI command")));
-        }
-    }
-    Ok(())
-}
-
-async fn command(request: &Rc<Request>, state: &mut State, name: &[u8], params: &Params, out: &mut Out) -> Result<(), Fault> {
-    let name = String::from_utf8_lossy(name);
-    let branch = matches!(&*name, "if" | "elif" | "else" | "endif");
-    if state.silent() && !branch {
-        return Ok(());
-    }
-    if state.block.is_some() && matches!(&*name, "block") {
+/// Carries a command out that does not wait.
+fn carry_out(request: &Request, state: &mut State, command: &Command, out: &mut Vec<Piece>) -> Result<(), Fault> {
+    if state.block.is_some() && command.kind == Kind::Block {
         return Err(Fault("the \"block\" command inside the \"block\" command".to_owned()));
     }
-    check(&name, params)?;
-    match &*name {
-        "include" => return include(request, state, params, out).await,
-        "echo" => echo(request, state, params, &mut out.pieces)?,
-        "config" => config(request, state, params)?,
-        "set" => {
-            let value = evaluate(request, params.get("value").unwrap_or_default()).ok_or_else(|| bad_name(params.get("value")))?;
-            set_value(request, params.get("var").unwrap_or_default(), value);
+    if let Some(fault) = &command.fault {
+        return Err(Fault(fault.clone()));
+    }
+    match command.kind {
+        Kind::Echo => echo(request, state, command, out)?,
+        Kind::Config => config(request, state, command),
+        Kind::Set => {
+            let text = command.get("value");
+            let value = evaluate(request, text.unwrap_or_default()).ok_or_else(|| bad_name(text))?;
+            set_value(request, command.get("var").unwrap_or_default(), value.into_owned());
         }
-        "block" => state.block = Some((params.get("name").unwrap_or_default().to_vec(), Vec::new())),
-        "endblock" => {
+        Kind::Block => state.block = Some((command.get("name").unwrap_or_default().to_vec(), Vec::new())),
+        Kind::Endblock => {
             if let Some(block) = state.block.take() {
                 shared(request).blocks.borrow_mut().push(block);
             }
         }
-        other => condition(request, state, other, params)?,
+        Kind::If | Kind::Elif | Kind::Else | Kind::Endif => condition(request, state, command)?,
+        Kind::Include | Kind::Unknown => {}
     }
     Ok(())
 }
@@ -190,17 +182,17 @@ fn bad_name(text: Option<&[u8]>) -> Fault {
     Fault(format!("invalid variable name in \"{}\"", String::from_utf8_lossy(text.unwrap_or_default())))
 }
 
-fn condition(request: &Request, state: &mut State, name: &str, params: &Params) -> Result<(), Fault> {
+fn condition(request: &Request, state: &mut State, command: &Command) -> Result<(), Fault> {
     let inside = state.condition != Condition::None;
-    let test = || expression(request, params.get("expr").unwrap_or_default());
+    let test = || expression(request, command.get("expr").unwrap_or_default());
     let of = |yes| if yes { Condition::True } else { Condition::False };
-    state.condition = match (name, state.condition) {
-        ("if", _) if inside => return Err(Fault("the \"if\" command inside the \"if\" command".to_owned())),
-        ("if", _) => of(test()?),
-        ("endif", _) => Condition::None,
-        (_, Condition::None) => return Err(Fault(format!("invalid context of SSI command: \"{name}\""))),
+    state.condition = match (command.kind, state.condition) {
+        (Kind::If, _) if inside => return Err(Fault("the \"if\" command inside the \"if\" command".to_owned())),
+        (Kind::If, _) => of(test()?),
+        (Kind::Endif, _) => Condition::None,
+        (kind, Condition::None) => return Err(Fault(format!("invalid context of SSI command: \"{}\"", kind.name()))),
         (_, Condition::True | Condition::Done) => Condition::Done,
-        ("elif", _) => of(test()?),
+        (Kind::Elif, _) => of(test()?),
         _ => Condition::True,
     };
     Ok(())
@@ -268,21 +260,22 @@ fn group_names(pattern: &[u8]) -> Vec<String> {
     names.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')).map(str::to_owned).collect()
 }
 
-fn config(request: &Request, state: &mut State, params: &Params) -> Result<(), Fault> {
-    if let Some(format) = params.get("timefmt") {
+fn config(request: &Request, state: &mut State, command: &Command) {
+    if let Some(format) = command.get("timefmt") {
         shared(request).time_format.replace(Some(format.to_vec()));
     }
-    if let Some(message) = params.get("errmsg") {
+    if let Some(message) = command.get("errmsg") {
         state.error_message = Some(message.to_vec());
     }
-    Ok(())
 }
 
-fn echo(request: &Request, state: &mut State, params: &Params, out: &mut Vec<Piece>) -> Result<(), Fault> {
-    let value = value_of(request, params.get("var").unwrap_or_default());
-    let value = value.unwrap_or_else(|| params.get("default").unwrap_or(b"(none)").to_vec());
+fn echo(request: &Request, state: &mut State, command: &Command, out: &mut Vec<Piece>) -> Result<(), Fault> {
+    let mut value = Vec::new();
+    if !push_value(request, command.get("var").unwrap_or_default(), &mut value) {
+        value.extend_from_slice(command.get("default").unwrap_or(b"(none)"));
+    }
     let mut text = Vec::new();
-    match params.get("encoding") {
+    match command.get("encoding") {
         None | Some(b"entity") => escape_html(&value, &mut text),
         Some(b"none") => text = value,
         Some(b"url") => escape(&value, Class::Html, &mut text),
@@ -297,7 +290,7 @@ fn echo(request: &Request, state: &mut State, params: &Params, out: &mut Vec<Pie
 }
 
 /// Path and arguments of an include; a relative one starts from the page's directory.
-fn include_uri(request: &Request, params: &Params) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+fn include_uri(request: &Request, params: &Command) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let given = match (params.get("virtual"), params.get("file")) {
         (Some(_), Some(_)) => return Err(Fault("inclusion may be either virtual or file".to_owned())),
         (None, None) => return Err(Fault("no parameter in \"include\" SSI command".to_owned())),
@@ -306,7 +299,7 @@ fn include_uri(request: &Request, params: &Params) -> Result<(Vec<u8>, Vec<u8>),
     if params.get("file").is_some() && params.get("wait").is_some() {
         return Err(Fault(format!("\"wait\" cannot be used with file=\"{}\"", String::from_utf8_lossy(given))));
     }
-    let mut uri = evaluate(request, given).ok_or_else(|| bad_name(Some(given)))?;
+    let mut uri = evaluate(request, given).ok_or_else(|| bad_name(Some(given)))?.into_owned();
     if uri.first() != Some(&b'/') {
         let line = request.line.borrow();
         let end = memchr::memrchr(b'/', &line.uri).map_or(0, |at| at + 1);
@@ -320,7 +313,7 @@ fn include_uri(request: &Request, params: &Params) -> Result<(Vec<u8>, Vec<u8>),
     Ok((target.path(&uri, &buffer).to_vec(), args))
 }
 
-async fn include(request: &Rc<Request>, state: &mut State, params: &Params, out: &mut Out) -> Result<(), Fault> {
+async fn include(request: &Rc<Request>, state: &mut State, params: &Command, out: &mut Out) -> Result<(), Fault> {
     if params.get("set").is_some() && params.get("stub").is_some() {
         return Err(Fault("\"set\" and \"stub\" cannot be used together in \"include\" SSI command".to_owned()));
     }

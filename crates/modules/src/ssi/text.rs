@@ -1,31 +1,38 @@
 //! Texts in SSI parameters: `$name`, `${name}`, and the escapes of nginx.
 
-use super::values::value_of;
+use super::values::push_value;
 use http::Request;
+use std::borrow::Cow;
 
 /// Replaces variables; `\` takes the meaning from `$`, quotes and itself. `None`: a name is malformed.
-pub(super) fn evaluate(request: &Request, text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
+pub(super) fn evaluate<'a>(request: &Request, text: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    let Some(first) = memchr::memchr2(b'\\', b'$', text) else { return Some(Cow::Borrowed(text)) };
+    let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'\\' => match rest.split_first() {
-                Some((&next @ (b'\\' | b'\'' | b'"' | b'$'), after)) => {
-                    out.push(next);
-                    rest = after;
-                }
-                _ => out.push(b'\\'),
-            },
-            b'$' => {
-                let (name, after) = name(rest)?;
-                out.extend_from_slice(&value_of(request, name).unwrap_or_default());
-                rest = after;
+    let mut next = Some(first);
+    while let Some(at) = next {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        rest = match special {
+            [b'\\', escaped @ (b'\\' | b'\'' | b'"' | b'$'), after @ ..] => {
+                out.push(*escaped);
+                after
             }
-            byte => out.push(byte),
-        }
+            [b'$', after @ ..] => {
+                let (name, after) = name(after)?;
+                push_value(request, name, &mut out);
+                after
+            }
+            [byte, after @ ..] => {
+                out.push(*byte);
+                after
+            }
+            [] => special,
+        };
+        next = memchr::memchr2(b'\\', b'$', rest);
     }
-    Some(out)
+    out.extend_from_slice(rest);
+    Some(Cow::Owned(out))
 }
 
 /// The name behind a `$`, and the rest.

@@ -24,29 +24,33 @@ pub(super) fn shared(request: &Request) -> Rc<Shared> {
     main.lasting()
 }
 
-/// The value of an SSI variable, a capture, or a variable of the server; `None` if there is none.
-pub(super) fn value_of(request: &Request, name: &[u8]) -> Option<Vec<u8>> {
-    if let [digit @ b'0'..=b'9'] = name {
-        let groups = shared(request).captures.borrow().get(usize::from(digit - b'0')).cloned().flatten();
-        if groups.is_some() {
-            return groups;
-        }
+/// Appends the value of an SSI variable, a capture, or a variable of the server; false: there is none.
+pub(super) fn push_value(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let shared = shared(request);
+    if let [digit @ b'0'..=b'9'] = name
+        && let Some(Some(group)) = shared.captures.borrow().get(usize::from(digit - b'0'))
+    {
+        out.extend_from_slice(group);
+        return true;
     }
-    let name = name.to_ascii_lowercase();
-    if let Some((_, value)) = shared(request).variables.borrow().iter().find(|(n, _)| *n == name) {
-        return Some(value.clone());
+    if let Some((_, value)) = shared.variables.borrow().iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+        out.extend_from_slice(value);
+        return true;
     }
-    let mut out = Vec::new();
-    variable::get_by_name(request, &String::from_utf8_lossy(&name), &mut out).then_some(out)
+    let before = out.len();
+    let found = variable::get_by_name(request, &String::from_utf8_lossy(name).to_ascii_lowercase(), out);
+    if !found {
+        out.truncate(before);
+    }
+    found
 }
 
 /// Sets a variable of the pages.
 pub(super) fn set_value(request: &Request, name: &[u8], value: Vec<u8>) {
-    let name = name.to_ascii_lowercase();
     let shared = shared(request);
     let mut variables = shared.variables.borrow_mut();
-    match variables.iter_mut().find(|(n, _)| *n == name) {
+    match variables.iter_mut().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
         Some((_, old)) => *old = value,
-        None => variables.push((name, value)),
+        None => variables.push((name.to_ascii_lowercase(), value)),
     }
 }
