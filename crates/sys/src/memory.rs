@@ -79,14 +79,14 @@ mod tests {
                 // SAFETY: the layout has a size, and each block is used within its size and freed once, with its last layout.
                 unsafe {
                     let zeroed = Allocator.alloc_zeroed(layout);
-                    assert!(!zeroed.is_null() && zeroed.addr() % align == 0, "{size} {align}");
+                    assert!(!zeroed.is_null() && zeroed.addr().is_multiple_of(align), "{size} {align}");
                     assert!(std::slice::from_raw_parts(zeroed, *size).iter().all(|byte| *byte == 0));
                     Allocator.dealloc(zeroed, layout);
                     let block = Allocator.alloc(layout);
-                    assert!(!block.is_null() && block.addr() % align == 0, "{size} {align}");
+                    assert!(!block.is_null() && block.addr().is_multiple_of(align), "{size} {align}");
                     std::slice::from_raw_parts_mut(block, *size).fill(7);
                     let moved = Allocator.realloc(block, layout, *next);
-                    assert!(!moved.is_null() && moved.addr() % align == 0, "{size} {next} {align}");
+                    assert!(!moved.is_null() && moved.addr().is_multiple_of(align), "{size} {next} {align}");
                     let kept = std::slice::from_raw_parts(moved, *size.min(next));
                     assert!(kept.iter().all(|byte| *byte == 7));
                     Allocator.dealloc(moved, Layout::from_size_align(*next, align).unwrap());
