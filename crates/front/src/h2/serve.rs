@@ -54,7 +54,8 @@ enum End {
 }
 
 fn start(front: &Rc<Front>, opened: Opened) {
-    tokio::task::spawn_local(serve(front.clone(), opened));
+    // Boxed: tasks are moved when they are made and when they end.
+    tokio::task::spawn_local(Box::pin(serve(front.clone(), opened)));
 }
 
 /// A parked client learns that its connection ends.

@@ -19,7 +19,7 @@ pub struct Fresh {
     /// Gone once it is registered.
     socket: Option<OwnedFd>,
     transport: Transport,
-    /// The last read took all there was.
+    /// The last read took all there was, if there was anything.
     drained: Cell<bool>,
 }
 
@@ -56,8 +56,11 @@ impl Fresh {
     /// Reads what is there; `into` has room.
     pub(super) fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         let read = sys::descriptor::receive(self.descriptor()?, into);
-        // A buffer that is not full holds all there was.
-        self.drained.set(read.is_ok() && into.len() < into.capacity());
+        // A buffer that is not full holds all there was; the loop reports what comes later.
+        self.drained.set(match &read {
+            Ok(_) => into.len() < into.capacity(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        });
         read
     }
 
