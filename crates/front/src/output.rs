@@ -301,7 +301,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_sent_through_leaves_behind_what_was_gathered() {
         let (one, mut other) = tokio::net::UnixStream::pair().unwrap();
-        let stream = Stream::Unix(one);
+        let mut stream = Stream::Unix(one);
         let data: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
         std::future::poll_fn(|cx| stream.poll_write_ready(cx)).await.unwrap();
         let mut out = Output::default();
@@ -326,7 +326,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_than_allowed_leaves() {
         let (one, mut other) = tokio::net::UnixStream::pair().unwrap();
-        let stream = Stream::Unix(one);
+        let mut stream = Stream::Unix(one);
         let mut out = Output::default();
         out.push(Piece::Bytes(Bytes::from(vec![b'x'; COPY_LIMIT + 1])));
         out.push(Piece::Bytes(Bytes::from(vec![b'y'; COPY_LIMIT + 1])));

@@ -66,7 +66,7 @@ impl Front {
             Peer::Local => Address::Unix(None),
         };
         let local = self.local(&fd, listen);
-        let Ok(stream) = Stream::from_fd(fd, transport(&local)) else { return };
+        let stream = Stream::from_fd(fd, transport(&local));
         self.worker.observers.connection_began();
         let info = Connection {
             id: self.next_id(),
@@ -94,7 +94,7 @@ impl Front {
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
         let (peer, local) = (address(SockRef::from(&fd).peer_addr()), self.local(&fd, parked.listen));
         let Parked { listen, protocol, info, no_delay, state, session } = parked;
-        let Ok(stream) = Stream::from_parts(fd, transport(&local), session) else { return };
+        let stream = Stream::from_parts(fd, transport(&local), session);
         if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {
             (protocol.start)(self, Opened { no_delay, state, resumed: true, ..opened });
         }

@@ -68,6 +68,15 @@ impl Response {
         self.status_line.clear();
     }
 
+    /// Takes a status line that somebody else has written for the status; the standard one needs no keeping.
+    pub fn take_status_line(&mut self, line: &[u8]) {
+        self.status_line.clear();
+        let reason = line.split_at_checked(4).filter(|(code, _)| code.ends_with(b" ")).map(|(_, reason)| reason);
+        if reason.is_none() || reason != wire::status::reason(self.status).map(str::as_bytes) {
+            self.status_line.extend_from_slice(line);
+        }
+    }
+
     /// Sets `Content-Type`, charset apart.
     pub fn set_content_type(&mut self, value: &[u8]) {
         self.content_type.clear();
@@ -132,6 +141,24 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_another_status_line_is_kept() {
+        let mut response = Response::default();
+        for (status, line, kept) in [
+            (200, "200 OK", ""),
+            (404, "404 Not Found", ""),
+            (200, "200 Fine", "200 Fine"),
+            (200, "200", "200"),
+            (200, "200 ", "200 "),
+            (299, "299 Odd", "299 Odd"),
+            (403, "403.1 Forbidden", "403.1 Forbidden"),
+        ] {
+            response.status = status;
+            response.take_status_line(line.as_bytes());
+            assert_eq!(response.status_line, kept.as_bytes());
+        }
+    }
 
     #[test]
     fn a_type_is_taken_apart_and_leaves_as_it_came() {

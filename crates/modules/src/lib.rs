@@ -49,6 +49,7 @@ pub mod gunzip;
 pub mod gzip;
 pub mod gzip_static;
 pub mod index;
+mod kept;
 pub mod limit_conn;
 pub mod limit_req;
 mod limits;

@@ -13,6 +13,7 @@
 //! and stands last, as with nginx. In a burst all are awake, and chance decides; who is ahead stays away for a moment.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Acceptor {
         self.exclusive.is_some()
     }
 
-    /// The next connection; its socket is non-blocking. Can be dropped and called again without loss.
+    /// The next connection, for one task at a time; its socket is non-blocking. Can be dropped and called again without loss.
     ///
     /// # Errors
     /// What accept4(2) reports, to be logged with [`severity`] as `accept4() failed (…)`; call again afterwards. When
@@ -107,7 +108,7 @@ impl Acceptor {
                 self.taken.set(0);
                 tokio::task::yield_now().await;
             }
-            let mut ready = self.io.readable().await?;
+            let mut ready = poll_fn(|cx| self.io.poll_read_ready(cx)).await?;
             if self.taken.get() >= BATCH || !self.watched.get() {
                 // The next turn of the loop reports again if anybody is left; while held, it reports to others.
                 self.taken.set(0);

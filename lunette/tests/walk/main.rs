@@ -19,6 +19,7 @@ mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod secure;
+mod ssi;
 mod traces;
 mod tunnel;
 

@@ -67,7 +67,8 @@ struct Loop {
 }
 
 fn start(front: &Rc<Front>, opened: Opened) {
-    tokio::task::spawn_local(serve(Loop::new(front, opened)));
+    // Boxed: tasks are moved when they are made and when they end.
+    tokio::task::spawn_local(Box::pin(serve(Loop::new(front, opened))));
 }
 
 /// Serves a connection until it ends.
