@@ -22,6 +22,7 @@ use http::{Http, Module};
 use shm::Zones;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
+use stream::Configuration;
 
 /// A configuration that has been accepted.
 pub(crate) struct Generation {
@@ -35,6 +36,10 @@ pub(crate) struct Generation {
     pub(crate) modules: Rc<[Module]>,
     /// `None` when there is no `http` block.
     pub(crate) http: Option<Rc<Http>>,
+    /// The modules of `stream`.
+    pub(crate) stream_modules: Rc<[stream::Module]>,
+    /// `None` when there is no `stream` block. Its listeners come behind those of `http`.
+    pub(crate) stream: Option<Rc<Configuration>>,
     /// `worker_connections`.
     pub(crate) connections: usize,
     /// Warnings that no one has seen yet.
@@ -62,8 +67,10 @@ pub(crate) fn load(
     } else {
         modules::ssl::take_over(legacy, &frame.global);
     }
-    let modules = registry::modules();
-    let table = directives::table(&modules, main_level::rows());
+    let (modules, streams) = (registry::modules(), registry::stream_modules());
+    #[cfg(test)]
+    let modules = crate::tests::among(&modules);
+    let table = directives::table(&modules, &streams, main_level::rows());
     let mut parser = Parser::new(Disk, places.paths.conf_prefix.as_os_str().as_bytes());
     let read = read(options, places, &mut parser, &table, &frame, mode);
     let files = parser.into_files();
@@ -77,7 +84,7 @@ pub(crate) fn load(
     if let Some(refused) = refusals(&errors, &files) {
         return Err(refused);
     }
-    build(places, frame, modules, files)
+    build(places, frame, modules, streams, files)
 }
 
 /// Reads everything; under `-t` it also compiles the Lua code and returns what is wrong with that.
@@ -107,7 +114,13 @@ fn take(parsed: &Parsed, table: &Table, frame: &Frame) -> Result<(), Error> {
     parsed.error.clone().map_or(Ok(()), Err)
 }
 
-fn build(places: &Layout, frame: Frame, modules: Rc<[Module]>, files: Files) -> Result<Generation, LoadError> {
+fn build(
+    places: &Layout,
+    frame: Frame,
+    modules: Rc<[Module]>,
+    stream_modules: Rc<[stream::Module]>,
+    files: Files,
+) -> Result<Generation, LoadError> {
     let main = frame.global.take::<MainLevel>();
     if main.events.is_none() {
         return Err(LoadError::new("no \"events\" section in configuration"));
@@ -121,9 +134,11 @@ fn build(places: &Layout, frame: Frame, modules: Rc<[Module]>, files: Files) -> 
     shown.extend(main_level::warnings(&settings));
     let finished = frame.global.take::<Finished>().http;
     let (http, endpoints) = finished.map_or_else(|| (None, Endpoints::default()), |(http, endpoints)| (Some(http), endpoints));
+    let (stream, specs) = frame.global.take::<engine::stream::Finished>().stream.unzip();
     settings.listeners = endpoints.specs;
+    settings.listeners.extend(specs.into_iter().flatten());
     settings.keep_stderr = frame.global.get::<ErrorFiles>().uses_stderr();
-    Ok(Generation { settings, files, global: frame.global, modules, http, connections, warnings: shown })
+    Ok(Generation { settings, files, global: frame.global, modules, http, stream_modules, stream, connections, warnings: shown })
 }
 
 /// The log of a configuration that names none.

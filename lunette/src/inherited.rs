@@ -2,7 +2,7 @@
 //! `http` or `server` attaches there what it attaches to an empty location.
 
 use crate::main_level;
-use crate::registry::modules;
+use crate::registry::{modules, stream_modules};
 use conf::context::{Arity, Context};
 use conf::include::{Loader, OpenError};
 use conf::parser::Parser;
@@ -188,7 +188,7 @@ fn sample(table: &Table, row: &Row, in_http: bool) -> Result<(String, Rc<Locatio
 
 #[test]
 fn what_an_empty_location_inherits_acts_without_a_location_too() -> Result<(), String> {
-    let table = table(&modules(), main_level::rows());
+    let table = table(&modules(), &stream_modules(), main_level::rows());
     let bare = attached(&load(&table, "", false)?.0);
     let mut acting = BTreeSet::new();
     for (row, level) in table.rows().flat_map(|row| [(row, Context::HTTP), (row, Context::SERVER)]) {

@@ -21,6 +21,8 @@ mod parsed;
 mod protocols;
 mod registry;
 mod resty;
+#[cfg(test)]
+mod tests;
 mod top;
 mod worker;
 

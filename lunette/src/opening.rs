@@ -4,8 +4,8 @@ use crate::generation::Generation;
 use base::errno::describe;
 use base::log::Level;
 use daemon::LoadError;
-use http::log_files::LogFiles;
 use http::opened::{Directories, ErrorFiles};
+use session::log_files::LogFiles;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -53,12 +53,10 @@ pub(crate) fn reopen(generation: &Generation) {
     let log = &generation.settings.error_log;
     let files = generation.global.get::<ErrorFiles>().clone();
     files.reopen_all(|path, error| base::log!(log, Level::Emerg, 0, "open() \"{}\" failed {}", path.display(), describe(error)));
-    let access = generation.http.as_ref().and_then(|http| http.main.share::<LogFiles>());
-    if let Some(access) = &access {
-        access.reopen(log);
-    }
+    let access = generation.global.get::<LogFiles>();
+    access.reopen(log);
     let Some(user) = generation.settings.user.as_ref().filter(|_| sys::identity::is_root()) else { return };
-    let more = access.iter().flat_map(|files| files.list.iter().map(|file| file.path().to_owned()));
+    let more = access.list.iter().map(|file| file.path().to_owned());
     for path in files.paths().into_iter().chain(more) {
         if let Err(error) = give(&path, user.uid) {
             base::log!(log, Level::Emerg, 0, "chown(\"{}\", {}) failed {}", path.display(), user.uid, describe(&error));

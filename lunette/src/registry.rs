@@ -8,6 +8,7 @@ use http::Module;
 use lua_api::phase as lua;
 use modules as m;
 use std::rc::Rc;
+use stream_proxy as sp;
 
 /// One module of nginx that `-V` names when it is here: `--with-http_NAME_module`.
 struct Optional {
@@ -71,6 +72,26 @@ const USUAL: [&str; 32] = [
     "upstream_sticky",
 ];
 
+/// The same of `stream`: `--with-stream_NAME_module`.
+const STREAM_OPTIONAL: [&str; 4] = ["ssl", "realip", "geoip", "ssl_preread"];
+
+/// The same of `stream`: `--without-stream_NAME_module`.
+const STREAM_USUAL: [&str; 13] = [
+    "limit_conn",
+    "access",
+    "geo",
+    "map",
+    "split_clients",
+    "return",
+    "pass",
+    "set",
+    "upstream_hash",
+    "upstream_least_conn",
+    "upstream_least_time",
+    "upstream_random",
+    "upstream_zone",
+];
+
 /// All modules in their order.
 // tidy: table
 pub(crate) fn modules() -> Rc<[Module]> {
@@ -123,17 +144,17 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::stub_status::MODULE,
         m::metrics::MODULE,
         proxy::upstream::MODULE,
-        proxy::upstream::methods::HASH,
-        proxy::upstream::methods::IP_HASH,
-        proxy::upstream::methods::LEAST_CONN,
-        proxy::upstream::methods::LEAST_TIME,
-        proxy::upstream::methods::RANDOM,
+        proxy::upstream::HASH,
+        proxy::upstream::IP_HASH,
+        proxy::upstream::LEAST_CONN,
+        proxy::upstream::LEAST_TIME,
+        proxy::upstream::RANDOM,
         proxy::upstream::keepalive::MODULE,
-        proxy::upstream::zone::MODULE,
+        proxy::upstream::ZONE,
         proxy::upstream::sticky::MODULE,
         proxy::upstream::queue::MODULE,
         lua::balancer::MODULE,
-        proxy::following::MODULE,
+        proxy::upstream::FOLLOWING,
         proxy::caching::keeper::MODULE,
         proxy::proxy::MODULE,
         lua::upstream_ssl::MODULE,
@@ -177,6 +198,38 @@ pub(crate) fn modules() -> Rc<[Module]> {
     ])
 }
 
+/// All modules of `stream` in their order: what only defines variables, then by phase, from the first look at a client to the log.
+// tidy: table
+pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
+    Rc::from([
+        m::resolver::STREAM,
+        m::variables::STREAM,
+        m::map::STREAM,
+        m::geo::STREAM,
+        m::split_clients::STREAM,
+        // Post-accept.
+        m::realip::STREAM,
+        // Preaccess: limits may count by what was set.
+        m::set::STREAM,
+        m::limit_conn::STREAM,
+        m::access::STREAM,
+        // The phase of TLS, then the look at what comes out of it.
+        m::ssl::STREAM,
+        m::ssl_preread::STREAM,
+        // Content: the one that a server has.
+        sp::groups::MODULE,
+        sp::groups::HASH,
+        sp::groups::LEAST_CONN,
+        sp::groups::LEAST_TIME,
+        sp::groups::RANDOM,
+        sp::groups::ZONE,
+        sp::MODULE,
+        m::stream_return::MODULE,
+        m::pass::STREAM,
+        m::log::STREAM,
+    ])
+}
+
 /// What `-V` prints behind `configure arguments:`: exactly what is here.
 pub(crate) fn configure_arguments() -> String {
     let modules = modules();
@@ -187,6 +240,11 @@ pub(crate) fn configure_arguments() -> String {
     if !has("proxy_cache") {
         all.push("--without-http-cache".to_owned());
     }
+    let streams = stream_modules();
+    let has = |name: &&str| streams.iter().any(|module| module.name == *name);
+    all.push("--with-stream".to_owned());
+    all.extend(STREAM_OPTIONAL.iter().filter(|name| has(name)).map(|name| format!("--with-stream_{name}_module")));
+    all.extend(STREAM_USUAL.iter().filter(|name| !has(name)).map(|name| format!("--without-stream_{name}_module")));
     all.join(" ")
 }
 
@@ -200,6 +258,8 @@ mod tests {
         let modules = modules();
         let names: BTreeSet<_> = modules.iter().map(|module| module.name).collect();
         assert_eq!(names.len(), modules.len());
+        let streams = stream_modules();
+        assert_eq!(streams.iter().map(|module| module.name).collect::<BTreeSet<_>>().len(), streams.len());
         let arguments = configure_arguments();
         assert!(!arguments.contains("--without-http_rewrite_module"));
         assert!(!arguments.contains("--with-debug") && !arguments.contains('\n'));

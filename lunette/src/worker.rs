@@ -5,9 +5,11 @@ use crate::{opening, protocols};
 use daemon::{Role, Seat};
 use engine::HttpEngine;
 use front::serve::{self, Setup};
-use http::log_files::LogFiles;
+use front::service::{HttpService, Listening, Service};
+use front::sessions::StreamService;
 use http::observers::Observers;
 use http::{Http, Variables, Worker};
+use session::log_files::LogFiles;
 use session::worker::ProcessInfo;
 use shm::Tally;
 use std::rc::Rc;
@@ -30,26 +32,48 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let board = seat.board.clone();
     worker.set_process(ProcessInfo { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
     worker.set_engine(Rc::new(HttpEngine));
-    let own_socket = settings.listeners.iter().map(|spec| spec.reuseport).collect();
-    let modules = generation.modules.clone();
+    let streams = generation.stream.clone().map(|stream| Rc::new(stream::Worker::new(worker.common.clone(), stream)));
+    let listening = listening(&generation, &worker.http(), streams.as_ref());
+    let (modules, stream_modules) = (generation.modules.clone(), generation.stream_modules.clone());
+    let global = generation.global.clone();
     let setup = Setup {
         connections,
-        own_socket,
+        listening,
         protocols: protocols::protocols(),
         reopen: Box::new(move || opening::reopen(&generation)),
         start: Box::new(move |worker| {
             for module in modules.iter() {
                 (module.start)(worker);
             }
-        }),
-        end: Box::new(|worker| {
-            lua_api::exit_worker(worker);
-            if let Some(files) = worker.http().main.get::<LogFiles>() {
-                files.flush();
+            for (module, worker) in stream_modules.iter().flat_map(|module| Some((module, streams.as_ref()?))) {
+                (module.start)(worker);
             }
+        }),
+        end: Box::new(move |worker| {
+            lua_api::exit_worker(worker);
+            global.get::<LogFiles>().flush();
         }),
     };
     serve::run(worker, seat, setup)
+}
+
+/// Whose each listening socket is: those of `http` come first.
+fn listening(generation: &Generation, http: &Http, streams: Option<&Rc<stream::Worker>>) -> Rc<[Listening]> {
+    let web: Rc<dyn Service> = Rc::new(HttpService);
+    let sessions = streams.map(|worker| (Rc::new(StreamService::new(worker.clone())) as Rc<dyn Service>, worker.configuration()));
+    let of_http = http.listens.iter().enumerate().map(|(index, listen)| (web.clone(), index, &listen.address));
+    let of_stream = sessions.iter().flat_map(|(service, configuration)| {
+        configuration.listens.iter().enumerate().map(|(index, listen)| (service.clone(), index, &listen.address))
+    });
+    let specs = generation.settings.listeners.iter();
+    let one = |(spec, (service, index, address)): (&net::listener::ListenSpec, (Rc<dyn Service>, usize, &session::Address))| Listening {
+        own_socket: spec.reuseport,
+        kind: spec.kind,
+        service,
+        index: index as u32,
+        address: address.clone(),
+    };
+    specs.zip(of_http.chain(of_stream)).map(one).collect()
 }
 
 /// A server without `http` still obeys its master.

@@ -1,7 +1,7 @@
 //! A group at work: who is next, and what came of it.
 
 use crate::method::random::Dice;
-use crate::method::{Balancing, consistent, hash, ip_hash, least_conn, least_time, random, round_robin};
+use crate::method::{Balancing, Measure, consistent, hash, ip_hash, least_conn, least_time, random, round_robin};
 use crate::peer::{Choice, Peer, Timing};
 use crate::selection::Selection;
 use crate::server::Server;
@@ -194,10 +194,12 @@ impl Group {
         }
     }
 
-    /// The answer's head is here, `header_ms` after the try began.
-    pub fn heard(&self, choice: &Choice, header_ms: u64, now_ms: u64) {
-        if let Balancing::LeastTime { measure, waiting } = self.balancing {
-            least_time::heard(choice, measure, waiting, header_ms, now_ms);
+    /// A try has come as far as `what` says, `after_ms` after it began.
+    pub fn heard(&self, choice: &Choice, what: Measure, after_ms: u64, now_ms: u64) {
+        if let Balancing::LeastTime { measure, waiting: true } = self.balancing
+            && measure == what
+        {
+            least_time::heard(choice, after_ms, now_ms);
         }
     }
 

@@ -43,7 +43,9 @@ pub enum Balancing {
 /// Which time of an answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Until its head.
+    /// Until the connection stands.
+    Connect,
+    /// Until its head; of a session, until its first byte.
     Header,
     /// Until its end.
     LastByte,

@@ -47,7 +47,9 @@ impl Choice {
 /// How long an answer took, in milliseconds from the start of its try.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
-    /// Until its head.
+    /// Until the connection stands.
+    pub connect: Option<u64>,
+    /// Until its head or first byte.
     pub header: Option<u64>,
     /// Until its end.
     pub response: Option<u64>,

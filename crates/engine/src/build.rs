@@ -89,7 +89,11 @@ pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Resu
     Ok((Rc::new(http), endpoints))
 }
 
-fn unknown_variable(unknown: &UnknownVariable, variables: &Variables, source: Option<&Block>) -> Error {
+pub(crate) fn unknown_variable<S: session::Session>(
+    unknown: &UnknownVariable,
+    variables: &session::Variables<S>,
+    source: Option<&Block>,
+) -> Error {
     let mut error = match source.and_then(|block| block.mention(&unknown.name)) {
         Some((directive, word)) => Error { span: word.span, ..Error::about(unknown.to_string(), directive) },
         None => Error::new(unknown.to_string(), Span::NONE),

@@ -1,50 +1,19 @@
 //! The choice of a server by host and of a location by URI (semantics: "Location matching").
 
 use http::location::{Found, Location, Locations, Match};
-use http::root::{Endpoint, Names};
-use http::{Regex, Request, Server};
+use http::root::Endpoint;
+use http::{Request, Server};
 use std::rc::Rc;
 
 /// The server of `endpoint` for `host`, which is lower-case and without port.
 pub fn server(endpoint: &Endpoint, host: &[u8], request: &Request) -> Rc<Server> {
-    let found = if endpoint.single { None } else { search_names(endpoint, host, |regex| regex.exec(request, host)) };
+    let found = if endpoint.single { None } else { endpoint.names.find(host, |regex| regex.exec(request, host)) };
     found.unwrap_or_else(|| endpoint.default.clone())
 }
 
 /// The server that a client names before there is a request (SNI); `None`: no server has this name.
 pub fn by_name(endpoint: &Endpoint, host: &[u8]) -> Option<Rc<Server>> {
-    search_names(endpoint, host, |regex| regex.is_match(host))
-}
-
-fn search_names(endpoint: &Endpoint, host: &[u8], mut matches: impl FnMut(&Regex) -> bool) -> Option<Rc<Server>> {
-    // `server_name ""` takes requests that name no host.
-    if let Some(server) = endpoint.exact.get(host) {
-        return Some(server.clone());
-    }
-    if host.is_empty() {
-        return None;
-    }
-    // `.example.com` also stands for nothing before the dot when that was asked for; that one is among the exact names.
-    if let Some(server) = leading(&endpoint.leading, host).or_else(|| trailing(&endpoint.trailing, host)) {
-        return Some(server.clone());
-    }
-    endpoint.regex.iter().find(|(regex, _)| matches(regex)).map(|(_, server)| server.clone())
-}
-
-/// The longest `.example.com` that something precedes in `host`.
-fn leading<'a>(names: &'a Names, host: &[u8]) -> Option<&'a Rc<Server>> {
-    if names.is_empty() {
-        return None;
-    }
-    memchr::memchr_iter(b'.', host).filter(|dot| *dot > 0).find_map(|dot| names.get(host.get(dot..)?))
-}
-
-/// The longest `www.` that something follows in `host`.
-fn trailing<'a>(names: &'a Names, host: &[u8]) -> Option<&'a Rc<Server>> {
-    if names.is_empty() {
-        return None;
-    }
-    memchr::memrchr_iter(b'.', host).filter(|dot| dot + 1 < host.len()).find_map(|dot| names.get(host.get(..=dot)?))
+    endpoint.names.find(host, |regex| regex.is_match(host))
 }
 
 /// What the search for a location found.

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod nodes;
 pub mod run;
 mod stage;
+pub mod stream;
 pub mod tree;
 
 pub use run::HttpEngine;

@@ -40,6 +40,8 @@ pub enum Activity {
     Body,
     /// Being answered: chosen only if it does not take what is there for it.
     Answering,
+    /// A session of `stream`: never chosen.
+    Session,
 }
 
 /// One connection as the sweeper sees it.
@@ -220,6 +222,7 @@ impl Watch {
         let class = match self.activity.get() {
             Activity::Idle if now < self.kept_until.get() => return None,
             Activity::Idle => 0,
+            Activity::Session => return None,
             Activity::Answering if !self.is_writing() => return None,
             // Who has just come is about to send a head.
             _ if !slow => 4,
@@ -277,7 +280,7 @@ impl Active {
     pub fn reading_and_writing(&self) -> (usize, usize) {
         let all = self.all.borrow();
         let live = || all.iter().filter_map(Weak::upgrade).map(|w| w.activity.get());
-        (live().filter(|a| *a == Activity::Head).count(), live().filter(|a| *a >= Activity::Body).count())
+        (live().filter(|a| *a == Activity::Head).count(), live().filter(|a| matches!(a, Activity::Body | Activity::Answering)).count())
     }
 
     /// Number of connections.

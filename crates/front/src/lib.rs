@@ -1,9 +1,10 @@
-//! Front ends: a worker's event loop, and HTTP/1 on its connections.
+//! Front ends: a worker's event loop, what is spoken on its connections, and the sessions of `stream`.
 #![forbid(unsafe_code)]
 
 pub mod active;
 pub mod buffers;
 pub mod compact;
+mod datagrams;
 pub mod door;
 pub mod fields;
 pub mod h1;
@@ -12,8 +13,12 @@ pub mod handshake;
 pub mod input;
 pub mod output;
 pub mod pace;
+mod passing;
 pub mod prologue;
 pub mod proxy_protocol;
 pub mod request;
 pub mod serve;
+pub mod service;
+pub mod sessions;
 pub mod share;
+mod stream_service;

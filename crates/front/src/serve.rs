@@ -3,7 +3,7 @@
 use crate::buffers;
 use crate::door::{Front, Listener, Opened, Parked, Protocol};
 use crate::input::Input;
-use crate::prologue;
+use crate::service::{Admitted, Listening, Service, address, local, transport};
 use crate::share::Share;
 use base::clock;
 use base::errno;
@@ -13,12 +13,12 @@ use http::connection::Address;
 use http::core::default;
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
-use net::accept::{Acceptor, Peer, severity};
+use net::accept::{Acceptor, severity};
+use net::listener::Kind;
 use net::park::Left;
-use net::stream::{Stream, Transport};
+use net::stream::Stream;
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ const LAST: usize = 16;
 pub struct Setup {
     /// `worker_connections`.
     pub connections: usize,
-    /// Which listeners have `reuseport`, by index of their specification.
-    pub own_socket: Vec<bool>,
+    /// The listening sockets, by index of their specification.
+    pub listening: Rc<[Listening]>,
     /// What may be spoken on connections, in the order of [`http::protocols::Protocols`].
     pub protocols: Vec<Protocol>,
     /// Opens the log files again.
@@ -43,7 +43,7 @@ pub struct Setup {
 }
 
 impl Front {
-    fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
+    pub(crate) fn opened(&self, stream: Stream, info: Connection, listen: u32) -> Option<Opened> {
         let http = self.worker.http();
         let endpoint = http.listens.get(listen as usize).and_then(|l| endpoint_of(l, &info.local))?;
         // SNI chose one when the connection was new.
@@ -56,18 +56,9 @@ impl Front {
         Some(Opened { stream, input, info, watch, listener, no_delay: false, request_by, resumed: false, state: None })
     }
 
-    fn accepted(self: &Rc<Self>, fd: OwnedFd, peer: Peer, listen: u32) {
-        self.worker.observers.connection_came();
-        if !self.has_room() {
-            return;
-        }
-        let peer = match peer {
-            Peer::Internet(address) => Address::Ip(address),
-            Peer::Local => Address::Unix(None),
-        };
-        let local = self.local(&fd, listen);
-        let stream = Stream::from_fd(fd, transport(&local));
-        self.worker.observers.connection_began();
+    /// A new connection whose protocol is not known yet.
+    pub(crate) fn open_new(&self, admitted: Admitted, listen: u32) -> Option<Opened> {
+        let Admitted { stream, peer, local } = admitted;
         let info = Connection {
             id: self.next_id(),
             peer,
@@ -77,42 +68,17 @@ impl Front {
             tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
-        if let Some(opened) = self.opened(stream, info, listen) {
-            prologue::enter(self, opened);
-        }
-        self.share.note_open(self.open());
-    }
-
-    /// The address that a connection came to. Only a listener on all addresses has to ask for it.
-    fn local(&self, fd: &OwnedFd, listen: u32) -> Address {
-        match self.worker.http().listens.get(listen as usize).map(|l| &l.address) {
-            Some(Address::Ip(SocketAddr::V4(own))) if !own.ip().is_unspecified() => Address::Ip((*own).into()),
-            _ => address(SockRef::from(fd).local_addr()),
-        }
+        self.opened(stream, info, listen)
     }
 
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
-        let (peer, local) = (address(SockRef::from(&fd).peer_addr()), self.local(&fd, parked.listen));
+        let own = self.worker.http().listens.get(parked.listen as usize).map(|listen| listen.address.clone());
+        let (peer, local) = (address(SockRef::from(&fd).peer_addr()), local(&fd, own.as_ref()));
         let Parked { listen, protocol, info, no_delay, state, session } = parked;
         let stream = Stream::from_parts(fd, transport(&local), session);
         if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {
             (protocol.start)(self, Opened { no_delay, state, resumed: true, ..opened });
         }
-    }
-}
-
-fn address(found: std::io::Result<socket2::SockAddr>) -> Address {
-    match found.ok().and_then(|found| net::address::SocketAddress::from_socket(&found)) {
-        Some(net::address::SocketAddress::Internet(address)) => Address::Ip(address),
-        Some(net::address::SocketAddress::Unix(path)) => Address::Unix(Some(path)),
-        None => Address::Unix(None),
-    }
-}
-
-fn transport(local: &Address) -> Transport {
-    match local {
-        Address::Ip(_) => Transport::Tcp,
-        Address::Unix(_) => Transport::Unix,
     }
 }
 
@@ -144,7 +110,7 @@ pub fn run(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
 }
 
 async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
-    let Setup { connections, own_socket, protocols, reopen, start, end } = setup;
+    let Setup { connections, listening, protocols, reopen, start, end } = setup;
     let log = worker.log.clone();
     let share = Share::new(seat.board, seat.role, connections.max(1));
     let front = Front::new(worker.clone(), protocols, share, connections);
@@ -183,17 +149,11 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     start(&worker);
-    let mut acceptors = Vec::new();
-    for (spec, fd) in seat.listeners {
-        let shared = !seat.single && !own_socket.get(spec).copied().unwrap_or(false);
-        match Acceptor::new(fd, shared) {
-            Ok(acceptor) => acceptors.push((Rc::new(acceptor), spec as u32)),
-            Err(error) => base::log!(log, Level::Emerg, 0, "epoll_ctl() failed {}", errno::describe(&error)),
-        }
-    }
+    listening.iter().for_each(|one| one.service.started(&front, &listening));
+    let acceptors = listen(&front, seat.listeners, &listening, seat.single);
     front.share.enter(acceptors.iter().map(|(acceptor, _)| acceptor.clone()).collect());
     let accepting =
-        acceptors.iter().cloned().map(|(acceptor, spec)| tokio::task::spawn_local(accept(front.clone(), acceptor, spec))).collect();
+        acceptors.iter().cloned().map(|(acceptor, place)| tokio::task::spawn_local(accept(front.clone(), acceptor, place))).collect();
     let tended = front.clone();
     tokio::task::spawn_local(async move { tended.share.tend(|| tended.open()).await });
     commands.ready();
@@ -209,11 +169,31 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     0
 }
 
-async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, listen: u32) {
+/// Where an accepted connection goes: its service, and the socket's number there.
+type Place = (Rc<dyn Service>, u32);
+
+/// Registers the sockets with the event loop; those for datagrams go to their service.
+fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listening], single: bool) -> Vec<(Rc<Acceptor>, Place)> {
+    let mut acceptors = Vec::new();
+    for (spec, fd) in sockets {
+        let Some(Listening { own_socket, kind, service, index, .. }) = listening.get(spec) else { continue };
+        if *kind == Kind::Datagram {
+            service.clone().receive(front, fd, *index);
+            continue;
+        }
+        match Acceptor::new(fd, !single && !own_socket) {
+            Ok(acceptor) => acceptors.push((Rc::new(acceptor), (service.clone(), *index))),
+            Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "epoll_ctl() failed {}", errno::describe(&error)),
+        }
+    }
+    acceptors
+}
+
+async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Place) {
     loop {
         match acceptor.accept().await {
             Ok((fd, peer)) => {
-                front.accepted(fd, peer, listen);
+                service.accepted(&front, fd, peer, listen);
                 if let Err(error) = front.share.note_taken(&acceptor) {
                     base::log!(front.worker.log, Level::Alert, 0, "epoll_ctl() failed {}", errno::describe(&error));
                 }
@@ -226,10 +206,10 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, listen: u32) {
 }
 
 /// The connections that this worker was woken for and had no time to take: nobody else was woken.
-fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, u32)>) {
-    for (acceptor, listen) in acceptors {
+fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
+    for (acceptor, (service, listen)) in acceptors {
         for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {
-            front.accepted(fd, peer, listen);
+            service.accepted(front, fd, peer, listen);
         }
     }
 }

@@ -2,127 +2,17 @@
 
 use crate::chain::Chain;
 use crate::headers::Headers;
+use crate::location::Server;
 use crate::request::Request;
-use crate::tls::TlsInfo;
-use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// An address as nginx shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// IPv4 or IPv6.
-    Ip(SocketAddr),
-    /// A unix socket; clients have no path.
-    Unix(Option<PathBuf>),
-}
+pub use session::address::{Address, Proxied};
 
-/// Appends an address of IPv4.
-fn push_dotted(octets: [u8; 4], out: &mut Vec<u8>) {
-    let mut text = [0; 16];
-    let mut slots = text.iter_mut();
-    let mut put = |byte| {
-        if let Some(slot) = slots.next() {
-            *slot = byte;
-        }
-    };
-    for octet in octets {
-        if octet >= 100 {
-            put(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            put(b'0' + octet / 10 % 10);
-        }
-        put(b'0' + octet % 10);
-        put(b'.');
-    }
-    // Without the last dot.
-    let length = 15 - slots.len();
-    out.extend_from_slice(text.get(..length).unwrap_or_default());
-}
-
-impl Address {
-    /// `$remote_addr`: the address without port, `unix:` for unix sockets.
-    pub fn push_host(&self, out: &mut Vec<u8>) {
-        if let Address::Ip(SocketAddr::V4(address)) = self {
-            // The usual case, on the way of every request that a proxy forwards: no formatting machinery.
-            return push_dotted(address.ip().octets(), out);
-        }
-        use std::io::Write;
-        // Writing to a Vec cannot fail.
-        let _ = match self {
-            Address::Ip(address) => match address.ip().to_canonical() {
-                // A mapped address is a v4 client on a dual-stack socket; nginx shows it as it is.
-                ip if address.is_ipv6() && ip.is_ipv4() => write!(out, "::ffff:{ip}"),
-                ip => write!(out, "{ip}"),
-            },
-            Address::Unix(_) => write!(out, "unix:"),
-        };
-    }
-
-    /// The address with its port, `unix:` and the path for unix sockets: as `listen` writes it.
-    pub fn push_whole(&self, out: &mut Vec<u8>) {
-        use std::io::Write;
-        // Writing to a Vec cannot fail.
-        let _ = match self {
-            Address::Ip(address) => write!(out, "{address}"),
-            Address::Unix(path) => write!(out, "unix:{}", path.as_deref().unwrap_or_else(|| "".as_ref()).display()),
-        };
-    }
-
-    /// The port; `None` for unix sockets.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Address::Ip(address) => Some(address.port()),
-            Address::Unix(_) => None,
-        }
-    }
-}
-
-/// What a PROXY protocol header says of the client's connection to the balancer.
-#[derive(Debug)]
-pub struct Proxied {
-    /// The client.
-    pub client: SocketAddr,
-    /// The address that the client connected to.
-    pub server: SocketAddr,
-    /// The records of version 2, for `wire::proxy_protocol::find`.
-    pub tlvs: Box<[u8]>,
-}
-
-/// What is known of a client's connection. One exists per connection, whatever the protocol on it.
-pub struct Connection {
-    /// `$connection`: a number unique in the process.
-    pub id: u64,
-    /// The client as the kernel sees it. What a request makes of it is [`Request::client`].
-    pub peer: Address,
-    /// Our end.
-    pub local: Address,
-    /// Requests so far, the current one included. Which of them a request is says [`Request::number`].
-    pub requests: Cell<u64>,
-    /// When it was accepted, in milliseconds since the epoch.
-    pub started_ms: u64,
-    /// What TLS on it found; nothing without TLS, and before the handshake.
-    pub tls: RefCell<Option<Rc<TlsInfo>>>,
-    /// What a PROXY protocol header said.
-    pub proxy_protocol: RefCell<Option<Rc<Proxied>>>,
-}
-
-impl Connection {
-    /// Whether it is over TLS.
-    pub fn is_tls(&self) -> bool {
-        self.tls.borrow().is_some()
-    }
-
-    /// What TLS on it found.
-    pub fn tls_info(&self) -> Option<Rc<TlsInfo>> {
-        self.tls.borrow().clone()
-    }
-}
+/// What is known of a client's connection.
+pub type Connection = session::connection::Connection<Server>;
 
 /// Why a request body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

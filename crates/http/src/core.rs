@@ -1,6 +1,7 @@
 //! The values of nginx's core HTTP module, which every part of the server consults.
 
-use crate::{Complex, Regex};
+use crate::Complex;
+use crate::request::Request;
 use base::log::ErrorLog;
 use conf::scope::Config;
 use std::path::PathBuf;
@@ -229,17 +230,7 @@ core_fields! {
 }
 
 /// A name of a server.
-#[derive(Clone)]
-pub enum ServerName {
-    /// An exact name.
-    Exact(Box<[u8]>),
-    /// `*.example.com`, kept as `.example.com`; `.example.com` in the file also makes the exact name.
-    Leading(Box<[u8]>),
-    /// `www.example.*`, kept as `www.example.`
-    Trailing(Box<[u8]>),
-    /// `~expression`
-    Regex(Rc<Regex>),
-}
+pub type ServerName = session::names::ServerName<Request>;
 
 core_fields! {
     /// Server-level values of the core module.

@@ -4,14 +4,13 @@
 //! reached through [`Engine`] and [`Downstream`].
 #![forbid(unsafe_code)]
 
-pub mod balancer;
 pub mod below;
 pub mod blocks;
 pub mod body;
 pub mod chain;
+mod client;
 pub mod connection;
 pub mod content_type;
-pub mod contexts;
 pub mod core;
 mod early_hints;
 pub mod flags;
@@ -21,14 +20,13 @@ mod last_facts;
 pub mod line;
 pub mod location;
 pub mod log_context;
-pub mod log_files;
 pub mod method;
 pub mod module;
 pub mod observers;
-pub mod opened;
 pub mod output;
 pub mod path;
 pub mod permissions;
+pub mod phase;
 pub mod program;
 pub mod protocols;
 pub mod purging;
@@ -43,7 +41,6 @@ pub mod temp_path;
 pub mod thread_pools;
 pub mod tls;
 pub mod tunnel;
-pub mod upstreams;
 pub mod variables;
 pub mod worker;
 
@@ -54,8 +51,9 @@ pub use headers::Headers;
 pub use location::{Location, Server};
 pub use method::Method;
 pub use module::{Attach, Levels, Module};
+pub use phase::Phase;
 pub use request::{Jump, Request};
 pub use root::Http;
-pub use session::{BoxFuture, Outcome, Phase, Step};
+pub use session::{BoxFuture, Outcome, Step, contexts, log_files, opened};
 pub use variables::{Cache, Complex, Regex, Variables};
 pub use worker::{Engine, Worker};

@@ -4,10 +4,11 @@ use crate::Regex;
 use crate::below::Below;
 use crate::chain::Chain;
 use crate::core::Core;
+use crate::phase::Phase;
 use crate::request::Request;
 use conf::configs::ConfMap;
 use foldhash::fast::RandomState;
-use session::{BoxFuture, Outcome, Phase, Step};
+use session::{BoxFuture, Outcome, Step};
 use std::collections::HashMap;
 use std::rc::Rc;
 

@@ -3,46 +3,18 @@
 use crate::Variables;
 use crate::chain::Chain;
 use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match, Server};
+use crate::phase::Phase;
 use crate::request::Request;
 use crate::worker::Worker;
 use base::log::ErrorLog;
-use conf::configs::{ConfMap, Configs};
+use conf::configs::ConfMap;
 use conf::row::Row;
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
-use session::{BoxFuture, Phase, Step};
+use session::{BoxFuture, Step};
 use std::rc::Rc;
 
-/// The configuration types by level.
-#[derive(Default)]
-pub struct Levels {
-    /// `http`
-    pub main: Configs,
-    /// `server`
-    pub server: Configs,
-    /// `location`
-    pub location: Configs,
-}
-
-impl Levels {
-    /// Registers a main-level type.
-    pub fn main<T: Config>(&mut self) -> &mut Self {
-        self.main.register::<T>();
-        self
-    }
-
-    /// Registers a server-level type.
-    pub fn server<T: Config>(&mut self) -> &mut Self {
-        self.server.register::<T>();
-        self
-    }
-
-    /// Registers a location-level type.
-    pub fn location<T: Config>(&mut self) -> &mut Self {
-        self.location.register::<T>();
-        self
-    }
-}
+pub use session::levels::Levels;
 
 /// A module: one feature, one file. Every member may be empty (see [`Module::named`]).
 ///

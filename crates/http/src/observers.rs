@@ -9,9 +9,9 @@ mod histogram;
 pub use counters::{CacheStatus, Counter};
 pub use histogram::{BOUNDS, Counts, Histogram};
 
+use crate::phase::Phase;
 use crate::request::Request;
 use base::clock;
-use session::Phase;
 use shm::tally::{Account, Counters, Tally};
 
 /// Whether the counter of this number says what is the case now, instead of growing.

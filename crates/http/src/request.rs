@@ -3,7 +3,6 @@
 use crate::Cache;
 use crate::body::{Body, BodyState};
 use crate::connection::{Address, Connection, Wire};
-use crate::contexts::{Contexts, Reuse};
 use crate::headers::Headers;
 use crate::line::{Line, Version};
 use crate::location::{Location, Server};
@@ -13,7 +12,8 @@ use crate::root::Http;
 use crate::worker::Worker;
 use base::clock::{self, Now};
 use base::log::{ErrorLog, Level};
-use session::{Outcome, Session, Step};
+use session::contexts::{Contexts, Reuse};
+use session::{Outcome, Step};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -411,6 +411,11 @@ impl Request {
         }
     }
 
+    #[inline]
+    pub(crate) fn variable_cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// Asks to go on elsewhere: a handler returns what this returns.
     pub fn jump(&self, jump: Jump) -> Outcome {
         self.progress.jump.replace(Some(jump));
@@ -476,14 +481,4 @@ macro_rules! log_request {
             request.log($level, format!($($arg)+).as_bytes());
         }
     }};
-}
-
-impl Session for Request {
-    fn cache(&self) -> &Cache {
-        &self.cache
-    }
-
-    fn variable_cycle(&self, name: &str) {
-        self.log(Level::Error, format!("cycle while evaluating variable \"{name}\"").as_bytes());
-    }
 }

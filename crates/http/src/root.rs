@@ -1,54 +1,14 @@
 //! The finished `http { }` of one generation: immutable, shared.
 
+use crate::Variables;
 use crate::connection::Address;
 use crate::location::Server;
-use crate::{Regex, Variables};
-use base::log::ErrorLog;
+use crate::request::Request;
 use conf::configs::ConfMap;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use session::names::ServerNames;
 use std::rc::Rc;
 
-/// Paths that relative names resolve against (semantics: "Command line").
-#[derive(Clone, Debug, Default)]
-pub struct Paths {
-    /// `-p`: logs, pid, roots, Lua files. Ends with `/`.
-    pub prefix: PathBuf,
-    /// Directory of the configuration file: includes, certificates, password files. Ends with `/`.
-    pub conf_prefix: PathBuf,
-}
-
-impl Paths {
-    /// `path` as it is if absolute, else below the prefix.
-    pub fn resolve(&self, path: &[u8]) -> PathBuf {
-        self.prefix.join(os_path(path))
-    }
-
-    /// `path` as it is if absolute, else below the configuration file's directory.
-    pub fn resolve_conf(&self, path: &[u8]) -> PathBuf {
-        self.conf_prefix.join(os_path(path))
-    }
-}
-
-/// Bytes of the configuration as a path.
-pub fn os_path(bytes: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
-}
-
-/// The main level's values that `http` needs; put into the global scope before reading.
-#[derive(Clone, Default)]
-pub struct MainContext {
-    /// Where relative paths lead.
-    pub paths: Rc<Paths>,
-    /// The main error log, once its directives have been read.
-    pub log: Option<ErrorLog>,
-    /// The grammar found an error further on: blocks are read for errors before it, and nothing is built.
-    pub partial: bool,
-}
-
-/// Servers by their names or parts of names, lower-case.
-pub type Names = HashMap<Box<[u8]>, Rc<Server>, foldhash::fast::RandomState>;
+pub use session::paths::{MainContext, Paths, os_path};
 
 /// The servers that share a listening address.
 pub struct Endpoint {
@@ -56,14 +16,8 @@ pub struct Endpoint {
     pub default: Rc<Server>,
     /// Every name leads to the default server: nothing to look up.
     pub single: bool,
-    /// Exact names.
-    pub exact: Names,
-    /// `*.example.com` as `.example.com`.
-    pub leading: Names,
-    /// `www.*` as `www.`
-    pub trailing: Names,
-    /// Regular expressions in the order of the file.
-    pub regex: Vec<(Rc<Regex>, Rc<Server>)>,
+    /// The servers by their names.
+    pub names: ServerNames<Request, Server>,
     /// Connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// Connections are TLS.

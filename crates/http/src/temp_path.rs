@@ -2,11 +2,11 @@
 //! start.
 
 use crate::core::TempPath;
-use crate::opened::Directories;
 use crate::root::MainContext;
 use conf::row::Cx;
 use conf::scope::Scope;
 use conf::tree::Error;
+use session::opened::Directories;
 
 /// nginx's bound on the digits and slashes of a path's levels.
 const LONGEST_LEVELS: u64 = 10;

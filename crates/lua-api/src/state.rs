@@ -79,7 +79,7 @@ pub struct State {
 #[derive(Clone)]
 pub struct Balancing {
     /// What is said to the proxy.
-    pub turn: Rc<http::balancer::Turn>,
+    pub turn: Rc<upstream::balancer::Turn>,
     /// `balancer_keepalive`
     pub pool_size: usize,
 }

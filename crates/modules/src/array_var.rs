@@ -3,7 +3,7 @@
 //! A list is the variable's value: a mark, then the length of each element before its bytes. So it is copied and inherited as any
 //! value, and text that is no list is told apart.
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use crate::set_misc::{HERE, apply, fail, target_of};
 use conf::context::Arity;
 use conf::row::{Cx, Row};
@@ -106,11 +106,11 @@ fn split_row(cx: &mut Cx<'_>) -> Result<(), Error> {
     let (target, most) = match (count, option_to(cx, 2)) {
         (2, _) => (target_of(cx, 1, cx.arg(1))?, None),
         (3, Some(target)) => (target?, None),
-        (3, None) => (target_of(cx, 1, cx.arg(1))?, Some(compile(cx, 2)?)),
+        (3, None) => (target_of(cx, 1, cx.arg(1))?, Some(complex(cx, 2)?)),
         (_, Some(_)) => return Err(unexpected(cx, 3)),
-        (_, None) => (option_to(cx, 3).unwrap_or_else(|| Err(expecting_to(cx, 3)))?, Some(compile(cx, 2)?)),
+        (_, None) => (option_to(cx, 3).unwrap_or_else(|| Err(expecting_to(cx, 3)))?, Some(complex(cx, 2)?)),
     };
-    let (separator, text) = (compile(cx, 0)?, compile(cx, 1)?);
+    let (separator, text) = (complex(cx, 0)?, complex(cx, 1)?);
     push_op(cx, target, move |request| {
         let most = match most.as_ref().map(|most| most.to_vec(&**request)) {
             None => 0,
@@ -145,7 +145,7 @@ fn map_row(cx: &mut Cx<'_>) -> Result<(), Error> {
     let not_found = http::variables::getter(|_, _| false);
     let element = cx.global::<Variables>().add(ELEMENT, Some(not_found), 0).map_err(|message| cx.error(message))?;
     let target = in_place_or_to(cx, expecting_to)?;
-    let (template, list) = (compile(cx, 0)?, compile(cx, 1)?);
+    let (template, list) = (complex(cx, 0)?, complex(cx, 1)?);
     push_op(cx, target, move |request| {
         let mapped = map(&list, request, "array_map", |old, new| {
             variable::assign(&**request, element, old);
@@ -161,7 +161,7 @@ fn map_row(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// `array_map_op DIRECTIVE $LIST [to=$NEW]`.
 fn map_op_row(cx: &mut Cx<'_>) -> Result<(), Error> {
     let target = in_place_or_to(cx, unexpected)?;
-    let (name, list) = (compile(cx, 0)?, compile(cx, 1)?);
+    let (name, list) = (complex(cx, 0)?, complex(cx, 1)?);
     push_op(cx, target, move |request| {
         let name = name.to_vec(&**request);
         let function = request.http.main.get::<SetFunctions>().and_then(|functions| functions.find(&name)).ok_or_else(|| {
@@ -176,7 +176,7 @@ fn map_op_row(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// `array_join SEPARATOR $LIST [to=$TEXT]`.
 fn join_row(cx: &mut Cx<'_>) -> Result<(), Error> {
     let target = in_place_or_to(cx, unexpected)?;
-    let (separator, list) = (compile(cx, 0)?, compile(cx, 1)?);
+    let (separator, list) = (complex(cx, 0)?, complex(cx, 1)?);
     push_op(cx, target, move |request| {
         let list = list.to_vec(&**request);
         let elements = elements(&list).ok_or_else(|| no_list("array_join", &list))?;

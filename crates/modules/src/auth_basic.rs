@@ -2,7 +2,7 @@
 
 mod hash;
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use base::errno;
 use base::log::Level;
 use base64::Engine;
@@ -35,11 +35,11 @@ fn rows() -> Vec<Row> {
     let contexts = Context::HTTP_ALL | Context::LIMIT_EXCEPT;
     vec![
         Row::new("auth_basic", contexts, Arity::exactly(1), "Asks for a name and a password.", |cx| {
-            let value = compile(cx, 0)?;
+            let value = complex(cx, 0)?;
             cx.once(&mut cx.location::<AuthBasic>().realm, value)
         }),
         Row::new("auth_basic_user_file", contexts, Arity::exactly(1), "File of names and passwords.", |cx| {
-            let value = compile(cx, 0)?;
+            let value = complex(cx, 0)?;
             cx.once(&mut cx.location::<AuthBasic>().user_file, value)
         }),
     ]

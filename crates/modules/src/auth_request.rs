@@ -1,7 +1,7 @@
 //! `auth_request`: access by the answer of a subrequest (nginx manual, `ngx_http_auth_request_module`).
 
 use crate::auth_basic::delayed;
-use crate::rewrite::compile;
+use crate::compile::complex;
 use crate::{block, discard::Discard};
 use base::log::Level;
 use conf::context::{Arity, Context};
@@ -48,7 +48,7 @@ fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
         variables.define_default(&name, getter(|_, _| false));
         index
     };
-    let value = Rc::new(compile(cx, 1)?);
+    let value = Rc::new(complex(cx, 1)?);
     cx.location::<AuthRequest>().set.get_or_insert_default().push((index, value));
     Ok(())
 }

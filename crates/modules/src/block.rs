@@ -2,8 +2,7 @@
 
 use conf::row::Cx;
 use conf::tree::{Directive, Error};
-use http::Variables;
-use http::variables::Get;
+use session::variable::{Get, Session, Variables};
 
 /// The name in argument `i`, a variable with its `$`.
 ///
@@ -20,8 +19,8 @@ pub(crate) fn variable_name(cx: &Cx<'_>, i: usize) -> Result<String, Error> {
 ///
 /// # Errors
 /// A built-in variable has that name.
-pub(crate) fn define(cx: &Cx<'_>, name: &str, flags: u8, get: Get) -> Result<(), Error> {
-    let mut variables = cx.global::<Variables>();
+pub(crate) fn define<S: Session>(cx: &Cx<'_>, name: &str, flags: u8, get: Get<S>) -> Result<(), Error> {
+    let mut variables = cx.global::<Variables<S>>();
     variables.add(name, Some(get), flags).map(drop).map_err(|message| cx.error(message))
 }
 

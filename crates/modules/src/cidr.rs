@@ -1,6 +1,6 @@
 //! Networks, addresses in text, and the client behind trusted proxies.
 
-use http::connection::Address;
+use session::Address;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A network in CIDR notation (RFC 4632), or all unix sockets.

@@ -2,13 +2,13 @@
 
 use conf::row::Cx;
 use conf::tree::Error;
-use http::{Complex, Variables};
+use session::{Complex, Session, Variables};
 
 /// Argument `i` as a value with variables.
 ///
 /// # Errors
 /// The texts of [`Complex::compile`].
-pub(crate) fn complex(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
+pub(crate) fn complex<S: Session>(cx: &Cx<'_>, i: usize) -> Result<Complex<S>, Error> {
     complex_of(cx, i, cx.arg(i))
 }
 
@@ -16,6 +16,6 @@ pub(crate) fn complex(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
 ///
 /// # Errors
 /// The texts of [`Complex::compile`].
-pub(crate) fn complex_of(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<Complex, Error> {
-    Complex::compile(text, &mut cx.global::<Variables>()).map_err(|message| cx.error_at(i, message))
+pub(crate) fn complex_of<S: Session>(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<Complex<S>, Error> {
+    Complex::compile(text, &mut cx.global::<Variables<S>>()).map_err(|message| cx.error_at(i, message))
 }

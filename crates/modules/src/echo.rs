@@ -5,7 +5,7 @@ mod outside;
 mod run;
 mod vars;
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -143,7 +143,7 @@ fn read(cx: &Cx<'_>, action: Action) -> Result<Command, Error> {
     let mut options_may_come = true;
     for i in 0..cx.args().len() {
         let text = cx.arg(i);
-        let value = compile(cx, i)?;
+        let value = complex(cx, i)?;
         if value.literal().is_none() || text.len() < 2 || text.first() != Some(&b'-') {
             options_may_come = false;
         } else if options_may_come {

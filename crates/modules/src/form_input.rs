@@ -1,6 +1,6 @@
 //! `set_form_input`, `set_form_input_multi`: fields of forms that are sent in a body (form-input-nginx-module's README).
 
-use crate::rewrite::{compile, compile_bytes};
+use crate::compile::{complex, complex_of};
 use crate::{array_var, set_misc};
 use base::log::Level;
 use conf::context::{Arity, Context};
@@ -47,8 +47,8 @@ fn levels(levels: &mut Levels) {
 fn row(cx: &mut Cx<'_>, make: fn(&[u8], &[u8]) -> Vec<u8>) -> Result<(), Error> {
     let target = set_misc::target_of(cx, 0, cx.arg(0))?;
     let name = match cx.args().len() {
-        1 => compile_bytes(cx, 0, cx.arg(0).get(1..).unwrap_or_default())?,
-        _ => compile(cx, 1)?,
+        1 => complex_of(cx, 0, cx.arg(0).get(1..).unwrap_or_default())?,
+        _ => complex(cx, 1)?,
     };
     cx.location::<Used>().0 = true;
     cx.location::<Program>().push(move |request, _| {

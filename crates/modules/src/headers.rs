@@ -2,7 +2,7 @@
 
 mod expires;
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -87,7 +87,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn field(cx: &Cx<'_>) -> Result<Field, Error> {
-    let value = compile(cx, 1)?;
+    let value = complex(cx, 1)?;
     let always = match cx.arg(2) {
         b"" if cx.args().len() == 2 => false,
         b"always" => true,

@@ -1,7 +1,7 @@
 //! `more_set_headers`, `more_clear_headers`, `more_set_input_headers`, `more_clear_input_headers`
 //! (headers-more-nginx-module's README).
 
-use crate::rewrite::compile_bytes;
+use crate::compile::complex_of;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -132,7 +132,7 @@ fn read_field(cx: &Cx<'_>, i: usize, clear: bool) -> Result<Field, Error> {
     }
     let start = rest.iter().position(|b| *b != b':' && !b.is_ascii_whitespace());
     let value = match start.and_then(|start| rest.get(start..)) {
-        Some(value) if !clear => Some(compile_bytes(cx, i, value)?),
+        Some(value) if !clear => Some(complex_of(cx, i, value)?),
         _ => None,
     };
     let wildcard = name.last() == Some(&b'*');

@@ -1,6 +1,9 @@
 //! HTTP modules: one feature, one file.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod bare_tests;
+
 // mod1
 pub mod access;
 pub mod array_var;
@@ -20,15 +23,18 @@ pub mod http2;
 pub mod log;
 pub mod map;
 pub mod metrics;
+pub mod pass;
 pub mod realip;
 pub mod referer;
 pub mod resolver;
 pub mod rewrite;
 pub mod secure_link;
+pub mod set;
 pub mod set_misc;
 pub mod slice;
 pub mod split_clients;
 pub mod ssl;
+pub mod ssl_preread;
 pub mod stub_status;
 pub mod userid;
 pub mod variables;
@@ -61,6 +67,7 @@ pub mod range;
 pub mod srcache;
 pub mod ssi;
 pub mod static_files;
+pub mod stream_return;
 pub mod sub_filter;
 mod transform;
 pub mod try_files;

@@ -9,6 +9,7 @@ use conf::row::{Cx, Row};
 use conf::scope::Frame;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};
+use session::Configured;
 use shm::{Guard, Record, Table};
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ struct Rate(u64);
 
 #[derive(Clone)]
 struct Limit {
-    place: Rc<LimitZone<Rate>>,
+    place: Rc<LimitZone<Request, Rate>>,
     /// Requests times 1000.
     burst: u64,
     /// Requests times 1000; `u64::MAX` never delays.
@@ -38,11 +39,11 @@ fn levels(levels: &mut Levels) {
 }
 
 fn complete(frame: &Frame) -> Result<(), Error> {
-    frame.main.get::<LimitZones<Rate>>().check()
+    frame.main.get::<LimitZones<Request, Rate>>().check()
 }
 
 fn variables(variables: &mut Variables) {
-    limits::define_status::<Limit>(variables, "limit_req_status");
+    limits::define_status::<Request, Limit>(variables, "limit_req_status");
 }
 
 fn rows() -> Vec<Row> {
@@ -51,7 +52,8 @@ fn rows() -> Vec<Row> {
         Row::new("limit_req_zone", Context::HTTP, Arity::exactly(3), "Declares a zone that counts requests by key.", zone),
         Row::new("limit_req", at, Arity::Between(1, 3), "Limits the rate of requests.", limit),
     ];
-    rows.extend(limits::rows::<Limit>("limit_req_log_level", "limit_req_status", "limit_req_dry_run"));
+    rows.extend(limits::rows::<Request, Limit>("limit_req_log_level", "limit_req_dry_run"));
+    rows.push(limits::status_row::<Request, Limit>("limit_req_status"));
     rows
 }
 
@@ -75,7 +77,7 @@ fn zone(cx: &mut Cx<'_>) -> Result<(), Error> {
             return Err(cx.invalid_parameter(i));
         }
     }
-    limits::declare(cx, "limit_req", zone, Rate(rate))
+    limits::declare::<Request, _>(cx, "limit_req", zone, Rate(rate))
 }
 
 fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -100,7 +102,7 @@ fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {
         }
     }
     let name = name.ok_or_else(|| cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())))?;
-    let place = cx.main::<LimitZones<Rate>>().place(&name, cx.error(""));
+    let place = cx.main::<LimitZones<Request, Rate>>().place(&name, cx.error(""));
     let mut conf = cx.location::<Conf>();
     let limits = conf.limits.get_or_insert_default();
     if limits.iter().any(|l| Rc::ptr_eq(&l.place, &place)) {
@@ -121,7 +123,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 /// A limit that has been passed and waits to be charged.
 struct Held<'a> {
     limit: &'a Limit,
-    declared: &'a Declared<Rate>,
+    declared: &'a Declared<Request, Rate>,
     record: Record,
     resets: u64,
 }
@@ -134,7 +136,7 @@ struct Worst<'a> {
 }
 
 fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
-    let status = limits::status_of::<Limit>(request);
+    let status = Configured::lasting::<limits::Status<Limit>>(&**request);
     if !status.0.get().is_empty() {
         return Step::Now(Outcome::Declined);
     }
@@ -352,7 +354,11 @@ mod tests {
     use shm::Zone;
 
     fn limit(burst: u64) -> Limit {
-        Limit { place: LimitZones::<Rate>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE)), burst, delay: 0 }
+        Limit {
+            place: LimitZones::<Request, Rate>::default().place("z", conf::tree::Error::new("", conf::tree::Span::NONE)),
+            burst,
+            delay: 0,
+        }
     }
 
     #[test]

@@ -3,50 +3,49 @@
 
 use base::log::Level;
 use base::text;
-use conf::context::{Arity, Context};
+use conf::context::Arity;
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::variables::define;
-use http::{Complex, Request, Variables, log_request};
 use session::variable::NO_CACHE;
+use session::{Client, Complex, Configured, Session, Variables, log_client};
 use shm::{ClaimError, Zone, Zones};
 use std::cell::{Cell, OnceCell};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 /// A zone with the key that counts in it, once it is declared.
-pub(crate) struct Declared<T> {
+pub(crate) struct Declared<S, T> {
     /// The zone.
     pub(crate) zone: Rc<Zone>,
     /// What is counted.
-    pub(crate) key: Complex,
+    pub(crate) key: Complex<S>,
     /// More that the declaration says.
     pub(crate) extra: T,
 }
 
 /// A zone by name: a place that its declaration fills.
-pub(crate) struct LimitZone<T> {
+pub(crate) struct LimitZone<S, T> {
     pub(crate) name: Box<str>,
     /// Where it was named first.
     named: Error,
-    pub(crate) declared: OnceCell<Declared<T>>,
+    pub(crate) declared: OnceCell<Declared<S, T>>,
 }
 
-/// All zones of one kind of limit in a configuration.
-pub(crate) struct LimitZones<T> {
-    list: Vec<Rc<LimitZone<T>>>,
+/// All zones of one kind of limit in a protocol's configuration.
+pub(crate) struct LimitZones<S, T> {
+    list: Vec<Rc<LimitZone<S, T>>>,
 }
 
-impl<T> Default for LimitZones<T> {
+impl<S, T> Default for LimitZones<S, T> {
     fn default() -> Self {
         LimitZones { list: Vec::new() }
     }
 }
 
-impl<T> LimitZones<T> {
+impl<S, T> LimitZones<S, T> {
     /// The place called `name`, made if nobody named it yet; `named` is an error where it is named now.
-    pub(crate) fn place(&mut self, name: &str, named: Error) -> Rc<LimitZone<T>> {
+    pub(crate) fn place(&mut self, name: &str, named: Error) -> Rc<LimitZone<S, T>> {
         if let Some(place) = self.list.iter().find(|p| *p.name == *name) {
             return place.clone();
         }
@@ -87,13 +86,13 @@ pub(crate) fn zone_and_size(cx: &Cx<'_>, i: usize) -> Result<(String, usize), Er
 ///
 /// # Errors
 /// nginx's texts for a zone that is bound already, or kept with another key.
-pub(crate) fn declare<T: 'static>(cx: &Cx<'_>, module: &'static str, zone: (String, usize), extra: T) -> Result<(), Error> {
+pub(crate) fn declare<S: Session, T: 'static>(cx: &Cx<'_>, module: &'static str, zone: (String, usize), extra: T) -> Result<(), Error> {
     let (name, size) = zone;
     if name.is_empty() {
         return Err(cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())));
     }
-    let key = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error_at(0, e))?;
-    let place = cx.main::<LimitZones<T>>().place(&name, cx.error(""));
+    let key = Complex::compile(cx.arg(0), &mut cx.global::<Variables<S>>()).map_err(|e| cx.error_at(0, e))?;
+    let place = cx.main::<LimitZones<S, T>>().place(&name, cx.error(""));
     if let Some(declared) = place.declared.get() {
         let bound = String::from_utf8_lossy(declared.key.source());
         return Err(cx.error(format!("{} \"{name}\" is already bound to key \"{bound}\"", cx.name())));
@@ -163,21 +162,25 @@ impl<L> Conf<L> {
     }
 }
 
-/// `limit_X_log_level`, `limit_X_status` and `limit_X_dry_run`, by these names.
-pub(crate) fn rows<L: Clone + 'static>(log_level: &'static str, refused: &'static str, dry_run: &'static str) -> [Row; 3] {
-    let at = Context::HTTP_ALL;
+/// `limit_X_log_level` and `limit_X_dry_run`, by these names.
+pub(crate) fn rows<S: Configured, L: Clone + 'static>(log_level: &'static str, dry_run: &'static str) -> [Row; 2] {
+    let at = S::BLOCKS;
     let levels = [("info", Level::Info), ("notice", Level::Notice), ("warn", Level::Warn), ("error", Level::Error)];
     [
         Row::new(log_level, at, Arity::exactly(1), "Level at which refusals are logged.", move |cx| {
             let level = cx.choice(0, &levels)?;
             cx.once(&mut cx.location::<Conf<L>>().level, level)
         }),
-        Row::new(refused, at, Arity::exactly(1), "Status of refused requests.", |cx| {
-            let status = status(cx)?;
-            cx.once(&mut cx.location::<Conf<L>>().status, status)
-        }),
         row::flag::<Conf<L>>(dry_run, at, "Counts and logs but refuses nothing.", |c| &mut c.dry_run),
     ]
+}
+
+/// `limit_X_status`, by this name.
+pub(crate) fn status_row<S: Configured, L: Clone + 'static>(name: &'static str) -> Row {
+    Row::new(name, S::BLOCKS, Arity::exactly(1), "Status of refused requests.", |cx| {
+        let status = status(cx)?;
+        cx.once(&mut cx.location::<Conf<L>>().status, status)
+    })
 }
 
 /// What came of one kind of limit, for its variable; also says that the limits have been applied.
@@ -189,30 +192,22 @@ impl<L> Default for Status<L> {
     }
 }
 
-/// The status of a request and its subrequests.
-pub(crate) fn status_of<L: 'static>(request: &Request) -> Rc<Status<L>> {
-    let mut main = request;
-    while let Some(parent) = &main.parent {
-        main = parent;
-    }
-    main.lasting::<Status<L>>()
-}
-
 /// Defines `$limit_X_status`.
-pub(crate) fn define_status<L: 'static>(variables: &mut Variables, name: &str) {
-    define(variables, name, NO_CACHE, |request, out| {
-        let status = status_of::<L>(request).0.get();
+pub(crate) fn define_status<S: Configured, L: 'static>(variables: &mut Variables<S>, name: &str) {
+    let get = |session: &S, out: &mut Vec<u8>| {
+        let status = session.lasting::<Status<L>>().0.get();
         out.extend_from_slice(status.as_bytes());
         !status.is_empty()
-    });
+    };
+    variables.define(name, NO_CACHE, Rc::new(get));
 }
 
 /// Whether a key is short enough; logs it if not.
-pub(crate) fn fits<T>(request: &Request, declared: &Declared<T>, key: &[u8], most: usize) -> bool {
+pub(crate) fn fits<S: Client, T>(session: &S, declared: &Declared<S, T>, key: &[u8], most: usize) -> bool {
     if key.len() <= most {
         return true;
     }
     let (name, value) = (String::from_utf8_lossy(declared.key.source()), String::from_utf8_lossy(key));
-    log_request!(request, Level::Error, "the value of the \"{name}\" key is more than {most} bytes: \"{value}\"");
+    log_client!(session, Level::Error, "the value of the \"{name}\" key is more than {most} bytes: \"{value}\"");
     false
 }

@@ -6,14 +6,22 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::connection::Address;
-use http::variables::define;
-use http::{Attach, Levels, Module, Outcome, Phase, Request, Variables};
+use http::{Attach, Levels, Module, Outcome, Phase, Request};
+use session::{Address, Client, Configured, Variables};
 use std::net::ToSocketAddrs;
 use std::rc::Rc;
 
 /// The client's real address. First in post-read, and in preaccess for values of locations.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("realip") };
+pub const MODULE: Module = Module { rows: http_rows, levels, variables: variables::<Request>, attach, ..Module::named("realip") };
+
+/// The client's real address in streams, which only the PROXY protocol names. In post-accept.
+pub const STREAM: stream::Module = stream::Module {
+    rows: rows::<stream::Session>,
+    levels,
+    variables: variables::<stream::Session>,
+    attach: attach_stream,
+    ..stream::Module::named("realip")
+};
 
 /// Where the address stands.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,9 +47,14 @@ impl Config for RealIp {
     }
 }
 
-fn rows() -> Vec<Row> {
-    vec![
-        Row::new("set_real_ip_from", Context::HTTP_ALL, Arity::exactly(1), "A proxy that is trusted.", from),
+fn rows<S: Configured>() -> Vec<Row> {
+    vec![Row::new("set_real_ip_from", S::BLOCKS, Arity::exactly(1), "A proxy that is trusted.", from)]
+}
+
+/// A request can name its client itself, too.
+fn http_rows() -> Vec<Row> {
+    let mut rows = rows::<Request>();
+    rows.extend([
         Row::new("real_ip_header", Context::HTTP_ALL, Arity::exactly(1), "The header field that names the client.", |cx| {
             let source = match cx.arg(0) {
                 b"X-Forwarded-For" => Source::Forwarded,
@@ -53,7 +66,8 @@ fn rows() -> Vec<Row> {
         row::flag("real_ip_recursive", Context::HTTP_ALL, "Looks for the last address that is not trusted.", |own: &mut RealIp| {
             &mut own.recursive
         }),
-    ]
+    ]);
+    rows
 }
 
 fn from(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -81,17 +95,19 @@ fn levels(levels: &mut Levels) {
     levels.location::<RealIp>();
 }
 
-fn variables(variables: &mut Variables) {
-    define(variables, "realip_remote_addr", 0, |request, out| {
-        request.connection.peer.push_host(out);
+fn variables<S: Client>(variables: &mut Variables<S>) {
+    let address = |session: &S, out: &mut Vec<u8>| {
+        session.peer().push_host(out);
         true
-    });
-    define(variables, "realip_remote_port", 0, |request, out| {
-        if let Some(port) = request.connection.peer.port().filter(|port| *port != 0) {
+    };
+    let port = |session: &S, out: &mut Vec<u8>| {
+        if let Some(port) = session.peer().port().filter(|port| *port != 0) {
             base::text::push_number(out, u64::from(port));
         }
         true
-    });
+    };
+    variables.define("realip_remote_addr", 0, Rc::new(address));
+    variables.define("realip_remote_port", 0, Rc::new(port));
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
@@ -111,27 +127,68 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn replace(request: &Rc<Request>, own: &RealIp) {
-    let trusted = own.from.as_deref().unwrap_or_default();
-    let recursive = own.recursive.unwrap_or(false);
-    let old = request.client.borrow().clone();
+fn attach_stream(place: &mut stream::Attach<'_>) -> Result<(), Error> {
+    let own = place.conf::<RealIp>();
+    if own.from.is_some() {
+        place.phase(stream::Phase::PostAccept, move |session| {
+            if let Some(found) = own.proxied(&**session) {
+                session.set_client(found);
+            }
+            Outcome::Declined.into()
+        });
+    }
+    Ok(())
+}
+
+fn replace(request: &Request, own: &RealIp) {
     // Once is enough, also after an internal redirect; subrequests see what their parent saw.
-    if !request.is_main() || old != request.connection.peer {
+    if !request.is_main() || *request.client.borrow() != request.connection.peer {
         return;
     }
     let default = Source::Header((*b"X-Real-IP").into());
+    let named = |list: &[u8]| forwarded(request.peer(), list, own.trusted(), own.recursive.unwrap_or(false));
     let found = match own.source.as_ref().unwrap_or(&default) {
-        Source::Forwarded => {
-            let headers = request.headers.borrow();
-            let lines: Vec<&[u8]> = headers.get_all(b"x-forwarded-for").collect();
-            forwarded(&old, &lines.join(&b","[..]), trusted, recursive)
-        }
-        Source::Proxy => {
-            let client = request.connection.proxy_protocol.borrow().as_ref().map(|p| p.client);
-            client.filter(|_| trusted.iter().any(|cidr| cidr.contains(&old))).map(Address::Ip)
-        }
-        Source::Header(name) => request.headers.borrow().get(name).and_then(|value| forwarded(&old, value, trusted, recursive)),
+        Source::Forwarded => named(&request.forwarded_for()),
+        Source::Proxy => own.proxied(request),
+        Source::Header(name) => request.headers.borrow().get(name).and_then(named),
     };
-    let Some(found) = found else { return };
-    request.client.replace(found);
+    if let Some(found) = found {
+        request.set_client(found);
+    }
+}
+
+impl RealIp {
+    fn trusted(&self) -> &[Cidr] {
+        self.from.as_deref().unwrap_or_default()
+    }
+
+    /// The client that the PROXY protocol names, if who says it is trusted.
+    fn proxied<S: Client>(&self, session: &S) -> Option<Address> {
+        let trusted = self.trusted().iter().any(|cidr| cidr.contains(session.peer()));
+        session.proxied().filter(|_| trusted).map(|proxied| Address::Ip(proxied.client))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bare_tests::{Bare, Setup};
+
+    #[test]
+    fn only_who_is_trusted_names_another() {
+        let from = |text: &str| Setup::read(text, rows::<Bare>(), |configs| configs.register::<RealIp>()).unwrap();
+        let table = [
+            ("set_real_ip_from 127.0.0.1;", "127.0.0.1:9", Some("192.0.2.1:7"), Some("192.0.2.1:7")),
+            ("set_real_ip_from 127.0.0.0/8; set_real_ip_from unix:;", "unix:", Some("192.0.2.1:7"), Some("192.0.2.1:7")),
+            ("set_real_ip_from 10.0.0.0/8;", "127.0.0.1:9", Some("192.0.2.1:7"), None),
+            ("set_real_ip_from 127.0.0.1;", "127.0.0.1:9", None, None),
+        ];
+        for (text, peer, proxied, expected) in table {
+            let client = from(text).client(peer, proxied);
+            let found = client.conf::<RealIp>().proxied(&client);
+            assert_eq!(found, expected.map(|text| Address::Ip(text.parse().unwrap())), "{text}, {peer}");
+        }
+        let refused = Setup::read("set_real_ip_from a/b;", rows::<Bare>(), |_| {}).err();
+        assert_eq!(refused.as_deref(), Some("invalid parameter \"a/b\""));
+    }
 }

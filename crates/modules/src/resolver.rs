@@ -2,29 +2,38 @@
 //! `ngx_http_core_module`; `local=` is OpenResty's).
 
 use base::errno::describe;
-use conf::context::{Arity, Context};
+use conf::context::Arity;
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
-use http::resolving::{Resolving, log_trouble};
-use http::root::MainContext;
-use http::{Attach, Levels, Module};
+use http::{Levels, Module, Request};
+use resolver::settings::{Resolving, log_trouble};
 use resolver::{Resolver, Settings};
+use session::paths::MainContext;
+use session::{Configured, Join};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The resolver of a location.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("resolver") };
+pub const MODULE: Module = Module { rows: rows::<Request>, levels, attach: |place| attach::<Request>(place), ..Module::named("resolver") };
 
-const HERE: Context = Context::HTTP_ALL.union(Context::UPSTREAM);
+/// The resolver of a server of `stream`.
+pub const STREAM: stream::Module = stream::Module {
+    rows: rows::<stream::Session>,
+    levels,
+    attach: |place| attach::<stream::Session>(place),
+    ..stream::Module::named("resolver")
+};
+
 /// The port of name servers.
 const PORT: u16 = 53;
 const SYSTEM: &str = "/etc/resolv.conf";
 
-fn rows() -> Vec<Row> {
+fn rows<S: Configured>() -> Vec<Row> {
+    let here = S::BLOCKS | S::UPSTREAM;
     vec![
-        Row::new("resolver", HERE, Arity::AtLeast(1), "Name servers for names found at run time.", resolver),
-        row::time_ms("resolver_timeout", HERE, "How long a name may take.", |own: &mut Resolving| &mut own.timeout),
+        Row::new("resolver", here, Arity::AtLeast(1), "Name servers for names found at run time.", resolver),
+        row::time_ms("resolver_timeout", here, "How long a name may take.", |own: &mut Resolving| &mut own.timeout),
     ]
 }
 
@@ -32,9 +41,9 @@ fn levels(levels: &mut Levels) {
     levels.location::<Resolving>();
 }
 
-fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+fn attach<S: Configured>(place: &mut impl Join<S>) -> Result<(), Error> {
     if let Some(resolver) = &place.conf::<Resolving>().resolver {
-        log_trouble(resolver, place.log);
+        log_trouble(resolver, place.error_log());
     }
     Ok(())
 }

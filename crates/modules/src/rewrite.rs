@@ -6,6 +6,8 @@
 mod condition;
 mod replace;
 
+use crate::compile::complex;
+use crate::set::Assignment;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -13,9 +15,9 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::content_type;
 use http::program::{Flow, Program, State};
-use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, Variables, log_request};
+use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use session::complex::Piece;
-use session::variable::{self, CHANGEABLE, WEAK};
+use session::variable;
 use std::rc::Rc;
 use wire::uri::escape::{Class, escape};
 
@@ -66,16 +68,6 @@ fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Compiles argument `i` with its variables.
-pub(crate) fn compile(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
-    compile_bytes(cx, i, cx.arg(i))
-}
-
-/// Compiles `text`, a part of argument `i`.
-pub(crate) fn compile_bytes(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<Complex, Error> {
-    Complex::compile(text, &mut cx.global::<Variables>()).map_err(|message| cx.error_at(i, message))
-}
-
 /// Appends the value of a program's operand; captures are escaped as arguments if `quote` says so and the URI was escaped.
 fn push_value(value: &Complex, request: &Request, quote: bool, out: &mut Vec<u8>) {
     let escaped = quote && value.uses_captures() && {
@@ -100,18 +92,10 @@ fn push_value(value: &Complex, request: &Request, quote: bool, out: &mut Vec<u8>
 }
 
 fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let Some(name) = cx.arg(0).strip_prefix(b"$").filter(|name| !name.is_empty()) else {
-        return Err(cx.error_at(0, format!("invalid variable name \"{}\"", cx.text(0))));
-    };
-    let name = String::from_utf8_lossy(name).into_owned();
-    let index = {
-        let mut variables = cx.global::<Variables>();
-        let index = variables.add(&name, None, CHANGEABLE | WEAK).map_err(|message| cx.error_at(0, message))?;
-        let shown = name.to_ascii_lowercase();
-        variables.define_default(&name, http::variables::getter(move |request, _| uninitialized(request, &shown)));
-        index
-    };
-    let value = compile(cx, 1)?;
+    let Assignment { index, value } = Assignment::read(cx, |name| {
+        let name = name.to_owned();
+        http::variables::getter(move |request, _| uninitialized(request, &name))
+    })?;
     cx.location::<Program>().push(move |request, state| {
         let mut out = Vec::new();
         push_value(&value, request, state.quote, &mut out);
@@ -145,9 +129,9 @@ fn return_row(cx: &mut Cx<'_>) -> Result<(), Error> {
     let (status, text) = match base::text::parse_number(first) {
         Some(code) => {
             let status = u16::try_from(code).ok().filter(|code| *code <= 999).ok_or_else(invalid)?;
-            (status, if cx.args().len() == 2 { Some(compile(cx, 1)?) } else { None })
+            (status, if cx.args().len() == 2 { Some(complex(cx, 1)?) } else { None })
         }
-        None if cx.args().len() == 1 && replace::is_url(first) => (302, Some(compile(cx, 0)?)),
+        None if cx.args().len() == 1 && replace::is_url(first) => (302, Some(complex(cx, 0)?)),
         None => return Err(invalid()),
     };
     let has_text = text.as_ref().is_some_and(|text| text.literal() != Some(b""));

@@ -1,7 +1,7 @@
 //! `secure_link`, `secure_link_md5`, `secure_link_secret`: links that cannot be guessed (nginx manual,
 //! `ngx_http_secure_link_module`).
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use conf::context::{Arity, Context};
@@ -37,7 +37,7 @@ impl Config for SecureLink {
 fn rows() -> Vec<Row> {
     vec![
         Row::new("secure_link", Context::HTTP_ALL, Arity::exactly(1), "The checksum and lifetime that a link carries.", |cx| {
-            let value = compile(cx, 0)?;
+            let value = complex(cx, 0)?;
             let mut own = cx.location::<SecureLink>();
             if own.secret.is_some() {
                 return Err(cx.error("\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\""));
@@ -45,7 +45,7 @@ fn rows() -> Vec<Row> {
             cx.once(&mut own.link, value)
         }),
         Row::new("secure_link_md5", Context::HTTP_ALL, Arity::exactly(1), "What the checksum is made of.", |cx| {
-            let value = compile(cx, 0)?;
+            let value = complex(cx, 0)?;
             cx.once(&mut cx.location::<SecureLink>().md5, value)
         }),
         Row::new("secure_link_secret", Context::LOCATION, Arity::exactly(1), "The secret of the older form of links.", |cx| {

@@ -6,7 +6,7 @@ mod functions;
 mod hashed;
 mod numbers;
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -77,7 +77,7 @@ pub(crate) fn target_of(cx: &Cx<'_>, i: usize, text: &[u8]) -> Result<VarIndex, 
 pub(crate) fn row(function: &'static SetFunction) -> Row {
     Row::new(function.name, HERE, Arity::Between(1, 2), function.doc, move |cx| {
         let target = target(cx)?;
-        let source = compile(cx, cx.args().len() - 1)?;
+        let source = complex(cx, cx.args().len() - 1)?;
         cx.location::<Program>().push(move |request, _| {
             let mut out = Vec::new();
             if let Err(message) = apply(function, request, &source.to_vec(&**request), &mut out) {
@@ -102,7 +102,7 @@ pub(crate) fn fail(request: &Request, message: &str) -> Flow {
 }
 
 fn if_empty(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, value) = (target(cx)?, compile(cx, 1)?);
+    let (target, value) = (target(cx)?, complex(cx, 1)?);
     cx.location::<Program>().push(move |request, _| {
         let mut out = Vec::new();
         if !variable::get(&**request, target, &mut out) || out.is_empty() {
@@ -114,7 +114,7 @@ fn if_empty(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn hmac(cx: &mut Cx<'_>, function: fn(&[u8], &[u8]) -> Vec<u8>) -> Result<(), Error> {
-    let (target, key, text) = (target(cx)?, compile(cx, 1)?, compile(cx, 2)?);
+    let (target, key, text) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
     cx.location::<Program>().push(move |request, _| {
         variable::assign(&**request, target, &function(&key.to_vec(&**request), &text.to_vec(&**request)));
         Flow::Next

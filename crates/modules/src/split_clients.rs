@@ -1,18 +1,22 @@
 //! `split_clients`: a variable for A/B tests, by a hash of a value (nginx manual, `ngx_http_split_clients_module`).
 
 use crate::block;
-use crate::rewrite::compile;
-use conf::context::{Arity, Context};
+use crate::compile::complex;
+use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::tree::{Directive, Error};
-use http::Module;
+use http::{Module, Request};
+use session::{Complex, Configured, Session};
 use std::rc::Rc;
 
 /// `split_clients`.
-pub const MODULE: Module = Module { rows, ..Module::named("split_clients") };
+pub const MODULE: Module = Module { rows: rows::<Request>, ..Module::named("split_clients") };
 
-fn rows() -> Vec<Row> {
-    vec![Row::new("split_clients", Context::HTTP, Arity::exactly(2), "A variable that divides clients by a hash.", split).with_block()]
+/// `split_clients` of streams.
+pub const STREAM: stream::Module = stream::Module { rows: rows::<stream::Session>, ..stream::Module::named("split_clients") };
+
+fn rows<S: Configured>() -> Vec<Row> {
+    vec![Row::new("split_clients", S::OUTERMOST, Arity::exactly(2), "A variable that divides clients by a hash.", split::<S>).with_block()]
 }
 
 /// A share of all hashes: those below the limit; `None` takes the rest.
@@ -21,12 +25,12 @@ struct Part {
     value: Box<[u8]>,
 }
 
-fn split(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let source = compile(cx, 0)?;
+fn split<S: Session>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let source: Complex<S> = complex(cx, 0)?;
     let name = block::variable_name(cx, 1)?;
     let parts = limits(cx, block::entries(cx))?;
-    let get = move |request: &http::Request, out: &mut Vec<u8>| {
-        let hash = murmur2(&source.to_vec(request));
+    let get = move |session: &S, out: &mut Vec<u8>| {
+        let hash = murmur2(&source.to_vec(session));
         if let Some(part) = parts.iter().find(|part| part.limit.is_none_or(|limit| hash < limit)) {
             out.extend_from_slice(&part.value);
         }
@@ -87,7 +91,32 @@ fn murmur2(data: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur2;
+    use super::*;
+    use crate::bare_tests::{Bare, Setup};
+
+    #[test]
+    fn shares_of_clients() {
+        let setup = Setup::read("split_clients $addr $v { 0.5% tiny; 49.5% half; * rest; }", rows::<Bare>(), |_| {}).unwrap();
+        let mut counts = std::collections::BTreeMap::new();
+        for n in 0..2000u32 {
+            let address = format!("10.0.{}.{}", n / 256, n % 256);
+            *counts.entry(setup.client(&address, None).variable("v").unwrap()).or_insert(0) += 1;
+        }
+        let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+        assert!(of("tiny") < 40 && (800..1200).contains(&of("half")) && (800..1200).contains(&of("rest")), "{counts:?}");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let table = [
+            ("split_clients $addr $v { x; }", "invalid number of arguments in \"split_clients\" directive"),
+            ("split_clients $addr $v { 10 x; }", "invalid percent value \"10\""),
+            ("split_clients $addr $v { 60% x; 50% y; }", "percent total is greater than 100%"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Setup::read(text, rows::<Bare>(), |_| {}).err().unwrap_or_default(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn published_values_of_the_hash() {

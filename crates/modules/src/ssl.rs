@@ -9,26 +9,67 @@ mod handshakes;
 mod inquiry;
 mod responder;
 mod rows;
+mod session;
 mod stapling;
 mod variables;
 mod watch;
 
+use ::session::tls::ClientVerify;
+use ::session::{Complex, Levels, Session};
 pub use build::{inherit, legacy, take_over};
 use conf::scope::Config;
-use http::tls::ClientVerify;
-use http::{Complex, Levels, Module};
+use http::{Module, Request};
 use std::rc::Rc;
 use tls::certificate::cache::Limits;
 use tls::commands::Commands;
 
 /// TLS of servers.
-pub const MODULE: Module = Module { rows: rows::rows, levels, variables: variables::define, server: build::server, ..Module::named("ssl") };
+pub const MODULE: Module = Module {
+    rows: || [rows::rows(), rows::certificates::<Request>(rows::SERVERS)].concat(),
+    levels: levels::<Request>,
+    variables: |variables| {
+        variables::define(variables);
+        variables::define_http(variables);
+    },
+    server: build::http_server,
+    ..Module::named("ssl")
+};
+
+/// TLS of servers of `stream`. Rows that are the same in both are those above.
+pub const STREAM: stream::Module = stream::Module {
+    rows: || [session::rows(), rows::certificates::<stream::Session>(rows::STREAM_SERVERS)].concat(),
+    levels: |all| {
+        levels::<stream::Session>(all);
+        session::levels(all);
+    },
+    variables: variables::define,
+    server: build::stream_server,
+    attach: session::attach,
+    ..stream::Module::named("ssl")
+};
 
 /// One certificate with its key, by the names of their files; either may hold variables.
-#[derive(Clone)]
-pub(crate) struct Named {
-    certificate: Complex,
-    key: Option<Complex>,
+pub(crate) struct Named<S> {
+    certificate: Complex<S>,
+    key: Option<Complex<S>>,
+}
+
+/// The names of certificates and keys that a block gives.
+pub(crate) struct Names<S> {
+    certificates: Option<Rc<Vec<Complex<S>>>>,
+    keys: Option<Rc<Vec<Complex<S>>>>,
+}
+
+impl<S> Default for Names<S> {
+    fn default() -> Self {
+        Names { certificates: None, keys: None }
+    }
+}
+
+impl<S: 'static> Config for Names<S> {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; certificates, keys);
+    }
 }
 
 /// `ssl_session_cache`
@@ -45,8 +86,6 @@ pub(crate) enum SessionCache {
 /// What a block says of TLS.
 #[derive(Clone, Default)]
 pub(crate) struct Ssl {
-    certificates: Option<Rc<Vec<Complex>>>,
-    keys: Option<Rc<Vec<Complex>>>,
     passwords: Option<Rc<Vec<Vec<u8>>>>,
     certificate_cache: Option<Option<Limits>>,
     compression: Option<bool>,
@@ -82,16 +121,16 @@ impl Config for Ssl {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(
             self, parent;
-            certificates, keys, passwords, certificate_cache, compression, watch, protocols, ciphers, curves, server_order, buffer, verify, depth,
+            passwords, certificate_cache, compression, watch, protocols, ciphers, curves, server_order, buffer, verify, depth,
             client_certificate, trusted_certificate, crl, cache, tickets, ticket_keys, timeout, stapling, stapling_file, stapling_responder, stapling_verify, ocsp, ocsp_responder, ocsp_cache, early_data,
             commands, reject, key_log
         );
     }
 }
 
-impl Ssl {
+impl<S: Session> Names<S> {
     /// The certificates with their keys; the last one without a key is an error of its own.
-    fn pairs(&self, commands: &Commands) -> Vec<Named> {
+    fn pairs(&self, commands: &Commands) -> Vec<Named<S>> {
         // OpenSSL's own commands come last and win.
         if let (Some(certificate), Some(key)) = (&commands.certificate, &commands.key) {
             let literal = |path: &str| Complex::from_literal(path.as_bytes());
@@ -103,6 +142,6 @@ impl Ssl {
     }
 }
 
-fn levels(levels: &mut Levels) {
-    levels.server::<Ssl>();
+fn levels<S: 'static>(levels: &mut Levels) {
+    levels.server::<Ssl>().server::<Names<S>>();
 }

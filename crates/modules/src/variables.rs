@@ -4,7 +4,8 @@
 
 mod connection;
 mod request;
-mod response;
+pub(crate) mod response;
+mod stream;
 mod tcp_info;
 mod time;
 
@@ -21,20 +22,16 @@ fn define(variables: &mut Variables) {
     time::define(variables);
 }
 
-/// A getter without the cache around it.
-pub(crate) type Direct = fn(&Request, &mut Vec<u8>) -> bool;
+/// The embedded variables of `stream`.
+pub const STREAM: ::stream::Module = ::stream::Module { variables: stream::define, ..::stream::Module::named("variables") };
+
+/// Defines a variable of any protocol's sessions.
+fn settle<S: session::Session>(variables: &mut session::Variables<S>, name: &str, flags: u8, get: fn(&S, &mut Vec<u8>) -> bool) {
+    variables.define(name, flags, std::rc::Rc::new(get));
+}
 
 pub(crate) use request::cookie as cookie_value;
 pub(crate) use time::host_name;
-
-/// The getter of a variable that is cached although its value grows until the end: what a log line must not take from the cache.
-pub(crate) fn uncached(name: &str) -> Option<Direct> {
-    match name {
-        "bytes_sent" => Some(response::bytes_sent),
-        "body_bytes_sent" => Some(response::body_bytes_sent),
-        _ => None,
-    }
-}
 
 /// The client's request above `request`, which may be a subrequest.
 fn root(request: &Request) -> &Request {

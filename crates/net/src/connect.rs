@@ -1,5 +1,6 @@
 //! Opening connections.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,61 +28,115 @@ pub struct Options {
     pub send_buffer: Option<usize>,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum Failure {
+    /// The socket could not be made as it is wanted: no other server would be better off.
+    Local {
+        /// The call, in nginx's words.
+        call: String,
+        /// What it reported.
+        error: io::Error,
+    },
+    /// The peer or the way to it; `TimedOut` (without an error number) when `timeout` of the options passed.
+    Peer(io::Error),
+}
+
+impl Failure {
+    /// The error, whoever is to blame.
+    #[must_use]
+    pub fn error(&self) -> &io::Error {
+        match self {
+            Failure::Local { error, .. } | Failure::Peer(error) => error,
+        }
+    }
+
+    fn of(call: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+        let call = call.into();
+        |error| Failure::Local { call, error }
+    }
+}
+
+/// An address as the log shows it: with its port, if it has one.
+fn shown(address: SocketAddr) -> String {
+    match address.port() {
+        0 => address.ip().to_string(),
+        _ => address.to_string(),
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Local { call, error } => write!(f, "{call} failed {}", base::errno::describe(error)),
+            Failure::Peer(error) => write!(f, "connect() failed {}", base::errno::describe(error)),
+        }
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> io::Error {
+        match failure {
+            Failure::Local { error, .. } | Failure::Peer(error) => error,
+        }
+    }
+}
+
 /// Connects to `target`.
 ///
 /// # Errors
-/// `TimedOut` (without an error number) when `options.timeout` passed; otherwise what socket(2), bind(2) or connect(2)
-/// report.
-pub async fn connect(target: &SocketAddress, options: Options) -> io::Result<Stream> {
+/// What socket(2), bind(2) or connect(2) report, or that it took too long.
+pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream, Failure> {
+    let socket = prepare(target, options, Type::STREAM)?;
     let connecting = async {
         match target {
-            SocketAddress::Internet(address) => {
-                let socket = TcpSocket::from_std_stream(prepare(target, options)?.into());
-                Ok(Stream::Tcp(socket.connect(*address).await?))
-            }
+            SocketAddress::Internet(address) => Ok(Stream::Tcp(TcpSocket::from_std_stream(socket.into()).connect(*address).await?)),
             SocketAddress::Unix(path) => {
                 let stream = UnixStream::connect(path).await?;
-                set_buffers(SockRef::from(&stream), options)?;
+                set_buffers(SockRef::from(&stream), options);
                 Ok(Stream::Unix(stream))
             }
         }
     };
-    match options.timeout {
+    let connected = match options.timeout {
         None => connecting.await,
         Some(limit) => tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-    }
+    };
+    connected.map_err(Failure::Peer)
 }
 
-fn prepare(target: &SocketAddress, options: Options) -> io::Result<Socket> {
-    let socket = Socket::new(target.domain(), Type::STREAM.cloexec().nonblocking(), None)?;
+/// A socket of this type that is not connected yet.
+pub(crate) fn prepare(target: &SocketAddress, options: Options, kind: Type) -> Result<Socket, Failure> {
+    let socket = Socket::new(target.domain(), kind.cloexec().nonblocking(), None).map_err(Failure::of("socket()"))?;
     if options.keepalive {
-        socket.set_keepalive(true)?;
+        // As with nginx, a connection without it is better than none.
+        let _ = socket.set_keepalive(true);
     }
     // Before the connection, as its window follows from this.
-    set_buffers(SockRef::from(&socket), options)?;
+    set_buffers(SockRef::from(&socket), options);
     if let Some(local) = options.bind {
         if options.transparent {
-            sys::socket::set_transparent(&socket, local.is_ipv6())?;
+            sys::socket::set_transparent(&socket, local.is_ipv6()).map_err(Failure::of("setsockopt(IP_TRANSPARENT)"))?;
         }
-        if local.port() == 0 {
+        if local.port() != 0 {
+            socket.set_reuse_address(true).map_err(Failure::of("setsockopt(SO_REUSEADDR)"))?;
+        } else if kind == Type::STREAM {
             // Without it a port would be reserved per local address alone, and 28,000 connections would be the end.
-            sys::socket::set_bind_address_no_port(&socket)?;
-        } else {
-            socket.set_reuse_address(true)?;
+            sys::socket::set_bind_address_no_port(&socket).map_err(Failure::of("setsockopt(IP_BIND_ADDRESS_NO_PORT)"))?;
         }
-        socket.bind(&local.into())?;
+        socket.bind(&local.into()).map_err(Failure::of(format!("bind({})", shown(local))))?;
     }
     Ok(socket)
 }
 
-fn set_buffers(socket: SockRef<'_>, options: Options) -> io::Result<()> {
+/// Sizes that the kernel refuses are passed over, as with nginx.
+fn set_buffers(socket: SockRef<'_>, options: Options) {
     if let Some(size) = options.receive_buffer {
-        socket.set_recv_buffer_size(size)?;
+        let _ = socket.set_recv_buffer_size(size);
     }
     if let Some(size) = options.send_buffer {
-        socket.set_send_buffer_size(size)?;
+        let _ = socket.set_send_buffer_size(size);
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -119,10 +174,25 @@ mod tests {
     async fn a_refusal_carries_the_kernels_number() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let target = SocketAddress::Internet(SocketAddr::from(([127, 0, 0, 1], port)));
-        let error = connect(&target, Options::default()).await.unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(111));
-        let error = connect(&SocketAddress::Unix("/nonexistent.sock".into()), Options::default()).await.unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(2));
+        let failure = connect(&target, Options::default()).await.unwrap_err();
+        assert!(matches!(&failure, Failure::Peer(error) if error.raw_os_error() == Some(111)), "{failure}");
+        let failure = connect(&SocketAddress::Unix("/nonexistent.sock".into()), Options::default()).await.unwrap_err();
+        assert!(matches!(&failure, Failure::Peer(error) if error.raw_os_error() == Some(2)), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_told_from_a_refusal() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = SocketAddress::Internet(listener.local_addr().unwrap());
+        for (bind, shown) in [("192.0.2.1:0", "192.0.2.1"), ("192.0.2.1:7", "192.0.2.1:7")] {
+            let options = Options { bind: Some(bind.parse().unwrap()), ..Options::default() };
+            let line = format!("bind({shown}) failed (99: Cannot assign requested address)");
+            let failure = connect(&target, options).await.unwrap_err();
+            assert!(matches!(&failure, Failure::Local { .. }));
+            assert_eq!(failure.to_string(), line);
+            let failure = crate::datagram::Datagram::connect(&target, options).unwrap_err();
+            assert_eq!(failure.to_string(), line);
+        }
     }
 
     #[tokio::test]
@@ -137,7 +207,7 @@ mod tests {
         for _ in 0..10 {
             match connect(&target, options).await {
                 Ok(stream) => kept.push(stream),
-                Err(error) => last = Some(error.kind()),
+                Err(failure) => last = Some(failure.error().kind()),
             }
         }
         assert_eq!(last, Some(io::ErrorKind::TimedOut));

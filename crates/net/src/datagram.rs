@@ -1,7 +1,6 @@
 //! A datagram socket with one peer, over UDP or in the unix domain.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{SockAddr, SockRef, Socket, Type};
@@ -9,6 +8,7 @@ use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
 
 use crate::address::SocketAddress;
+use crate::connect::{Failure, Options, prepare};
 
 /// A refusal is no datagram to epoll(7), only an error.
 const NEWS: Interest = Interest::READABLE.add(Interest::ERROR);
@@ -23,17 +23,21 @@ pub enum Datagram {
 }
 
 impl Datagram {
-    /// A socket that sends to and receives from `peer` alone, from the address `local` if one is given. A unix-domain
-    /// socket gets a name that the kernel picks, so that its peer can answer.
+    /// A socket that sends to and receives from `peer` alone; there is nothing to wait for, so that the options' timeout has no
+    /// meaning. A unix-domain socket gets a name that the kernel picks, so that its peer can answer.
     ///
     /// # Errors
     /// What socket(2), bind(2) or connect(2) report.
-    pub fn connect(peer: &SocketAddress, local: Option<SocketAddr>) -> io::Result<Datagram> {
-        let socket = Socket::new(peer.domain(), Type::DGRAM.cloexec().nonblocking(), None)?;
-        match peer {
+    pub fn connect(peer: &SocketAddress, options: Options) -> Result<Datagram, Failure> {
+        let bind = options.bind.filter(|_| matches!(peer, SocketAddress::Internet(_)));
+        let socket = prepare(peer, Options { bind, ..options }, Type::DGRAM)?;
+        Datagram::over(socket, peer).map_err(Failure::Peer)
+    }
+
+    fn over(socket: Socket, peer: &SocketAddress) -> io::Result<Datagram> {
+        if let SocketAddress::Unix(_) = peer {
             // A name of no bytes asks the kernel for one, unix(7) "Autobind feature".
-            SocketAddress::Unix(_) => socket.bind(&SockAddr::unix("")?)?,
-            SocketAddress::Internet(_) => local.map_or(Ok(()), |local| socket.bind(&local.into()))?,
+            socket.bind(&SockAddr::unix("")?)?;
         }
         socket.connect(&peer.to_socket()?)?;
         Ok(match peer {
@@ -109,7 +113,7 @@ mod tests {
     async fn datagrams_keep_their_ends() {
         let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let local = "127.0.0.1:0".parse().unwrap();
-        let socket = Datagram::connect(&peer.local_addr().unwrap().into(), Some(local)).unwrap();
+        let socket = Datagram::connect(&peer.local_addr().unwrap().into(), Options { bind: Some(local), ..Options::default() }).unwrap();
         assert_eq!(socket.try_send(b"abc").unwrap(), 3);
         let mut buffer = [0; 10];
         let (length, from) = peer.recv_from(&mut buffer).unwrap();
@@ -125,7 +129,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_seen() {
         let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let socket = Datagram::connect(&nobody.into(), None).unwrap();
+        let socket = Datagram::connect(&nobody.into(), Options::default()).unwrap();
         socket.try_send(b"abc").unwrap();
         socket.readable().await.unwrap();
         let error = socket.receive_ready(&mut [0; 10]).unwrap_err();
@@ -137,7 +141,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("lunette-datagram-{}.sock", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let peer = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        let socket = Datagram::connect(&SocketAddress::Unix(path.clone()), None).unwrap();
+        let socket = Datagram::connect(&SocketAddress::Unix(path.clone()), Options::default()).unwrap();
         std::fs::remove_file(&path).unwrap();
         socket.try_send(b"abc").unwrap();
         let mut buffer = [0; 10];

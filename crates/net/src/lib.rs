@@ -12,5 +12,6 @@ pub mod deadline;
 pub mod listener;
 pub mod park;
 pub mod pool;
+pub mod shared_datagrams;
 pub mod stream;
 pub mod tls;

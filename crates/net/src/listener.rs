@@ -395,6 +395,13 @@ fn configure(socket: &Socket, spec: &ListenSpec, report: Report<'_>) {
         }
     }
     if spec.kind != Kind::Stream {
+        // Who answers must do it from the address that was asked.
+        if let SocketAddress::Internet(address) = &spec.address
+            && address.ip().is_unspecified()
+        {
+            let option = if address.is_ipv4() { "IP_PKTINFO" } else { "IPV6_RECVPKTINFO" };
+            ignore_failure(sys::datagram::tell_destination(socket, address.is_ipv6()), option, spec, report);
+        }
         return;
     }
     if let Some(queue) = spec.fastopen {

@@ -1,15 +1,15 @@
-//! Servers that somebody else chooses (`http::balancer`): asking, and what the choice changes for its try.
+//! Servers that somebody else chooses (`::upstream::balancer`): asking, and what the choice changes for its try.
 
 use crate::connection::{Keepalive, UpstreamConnection};
 use crate::exchange::Exchange;
 use crate::outgoing::choose_body;
 use crate::retry::Failure;
 use crate::settings::next;
+use ::upstream::balancer::{Asked, Balancer, Decision, Pooling, Turn};
 use balance::{Choice, Peer};
 use base::clock;
 use base::log::Level;
-use http::Outcome;
-use http::balancer::{Asked, Balancer, Decision, Pooling, Turn};
+use http::{Outcome, Request};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Exchange {
     ///
     /// # Errors
     /// There is none for this try.
-    pub async fn ask(&mut self, balancer: &Rc<dyn Balancer>, first: bool) -> Result<Option<Choice>, Unchosen> {
+    pub async fn ask(&mut self, balancer: &Rc<dyn Balancer<Request>>, first: bool) -> Result<Option<Choice>, Unchosen> {
         self.target = None;
         let (left, limit) = (self.scratch.selection.tries, usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX));
         let can_secure = self.route.secure.is_some();
@@ -77,7 +77,7 @@ impl Exchange {
             }
         }
         match &self.target {
-            Some(target) => Ok(Some(Choice::of(self.upstream.outside.peer(&target.address), clock::monotonic_ms()))),
+            Some(target) => Ok(Some(Choice::of(self.upstream.own.outside.peer(&target.address), clock::monotonic_ms()))),
             None if self.upstream.is_empty => {
                 self.request.log(Level::Error, b"lua balancer: no peer set");
                 Err(Unchosen::Answer(Outcome::Status(500)))
@@ -102,7 +102,7 @@ impl Exchange {
     pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<Box<UpstreamConnection>> {
         let found = match self.own_pool() {
             Some((pool, _)) => pool.take(self.key(peer)),
-            None => self.upstream.keepalive.as_ref()?.take(self.key(peer)),
+            None => self.upstream.own.keepalive.as_ref()?.take(self.key(peer)),
         }?;
         self.request.log(Level::Debug, b"get keepalive peer: using connection");
         Some(found)
@@ -116,7 +116,7 @@ impl Exchange {
         self.request.log(Level::Debug, b"free keepalive peer: saving connection");
         let now = clock::monotonic_ms();
         let limit = |given: u64| if given == 0 { u64::MAX } else { given };
-        match (self.own_pool(), &self.upstream.keepalive) {
+        match (self.own_pool(), &self.upstream.own.keepalive) {
             (Some((pool, kind)), _) => {
                 pool.put_for(self.key(peer), connection, now, limit(kind.requests), Duration::from_millis(limit(kind.idle_ms)));
             }
@@ -127,6 +127,6 @@ impl Exchange {
 
     fn own_pool(&self) -> Option<(&Keepalive, Pooling)> {
         let kind = self.target.as_ref().and_then(|target| target.keepalive)?;
-        Some((self.upstream.outside.pool(kind.size), kind))
+        Some((self.upstream.own.outside.pool(kind.size), kind))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::channel::Channel;
 use crate::dialect::Kind;
-use crate::secure::identity::Identity;
+use ::upstream::secure::identity::Identity;
 use base::clock;
 use net::pool::{Idle, Pool};
 use std::cell::Cell;

@@ -14,7 +14,7 @@ pub mod scgi;
 pub mod tunnel;
 pub mod uwsgi;
 
-use crate::url::Url;
+use ::upstream::url::Url;
 use base::log::Level;
 use http::{Outcome, Request};
 use std::borrow::Cow;

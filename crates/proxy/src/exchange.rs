@@ -8,17 +8,17 @@ use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch};
 use crate::retry;
 use crate::route::Route;
-use crate::secure::plan;
 use crate::sender::Source;
 use crate::settings::next;
 use crate::upstream::Upstream;
-use crate::url::Url;
-use balance::{Balancing, Choice, Peer, Timing, Verdict};
+use ::upstream::balancer::{self, Target, Turn};
+use ::upstream::secure::plan;
+use ::upstream::url::Url;
+use balance::{Balancing, Choice, Measure, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
-use http::balancer::{self, Target, Turn};
 use http::connection::Address;
-use http::{Outcome, Request, log_request};
+use http::{Outcome, Request};
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -167,15 +167,7 @@ impl Exchange {
 
     /// Evaluates `*_bind`.
     pub fn choose_local(&mut self) {
-        let Some(bind) = &self.route.plan.bind else { return };
-        let text = bind.address.to_vec(&*self.request);
-        if text.is_empty() {
-            return;
-        }
-        self.local = crate::url::parse_local(&text);
-        if self.local.is_none() {
-            log_request!(self.request, Level::Error, "invalid local address \"{}\"", String::from_utf8_lossy(&text));
-        }
+        self.local = self.route.plan.bind.as_ref().and_then(|bind| bind.local(&self.request));
     }
 
     /// Counts the tries and finds what the group's way of choosing depends on.
@@ -190,7 +182,7 @@ impl Exchange {
         } else if let Some(key) = &self.upstream.key {
             key.eval(&*self.request, &mut selection.key);
         }
-        if let Some(sticky) = &self.upstream.sticky {
+        if let Some(sticky) = &self.upstream.own.sticky {
             self.session = sticky.id(&self.request);
             sticky.bind(&self.session, clock::monotonic_ms(), &mut selection.bound);
         }
@@ -198,7 +190,7 @@ impl Exchange {
 
     /// The next server, unless others wait for one already or none can be asked.
     pub fn choose(&mut self) -> Option<Choice> {
-        if self.upstream.queue.as_ref().is_some_and(Queue::is_used) {
+        if self.upstream.own.queue.as_ref().is_some_and(Queue::is_used) {
             return None;
         }
         self.upstream.group.next(&mut self.scratch.selection, clock::monotonic_ms())
@@ -210,7 +202,7 @@ impl Exchange {
     /// What to answer: 502, or 499 for a client that is gone.
     pub async fn wait(&mut self, first: bool) -> Result<Choice, Outcome> {
         let upstream = self.upstream.clone();
-        let Some(queue) = &upstream.queue else { return Err(self.nobody_left(first)) };
+        let Some(queue) = &upstream.own.queue else { return Err(self.nobody_left(first)) };
         let request = self.request.clone();
         let selection = &mut self.scratch.selection;
         let look = || {
@@ -231,7 +223,7 @@ impl Exchange {
 
     /// Binds the client to the server of this try by a cookie, which takes the place of the one for the try before.
     pub fn set_cookie(&mut self, peer: &Peer) {
-        let Some(cookie) = self.upstream.sticky.as_ref().and_then(|sticky| sticky.cookie.as_ref()) else { return };
+        let Some(cookie) = self.upstream.own.sticky.as_ref().and_then(|sticky| sticky.cookie.as_ref()) else { return };
         let value = cookie.value(&self.request, &peer.id);
         let mut response = self.request.response.borrow_mut();
         if !self.cookie.is_empty() {
@@ -243,7 +235,7 @@ impl Exchange {
 
     /// Learns from an answer which server its session is bound to.
     pub fn learn(&self, peer: &Peer, at_header: bool) {
-        if let Some(sticky) = &self.upstream.sticky {
+        if let Some(sticky) = &self.upstream.own.sticky {
             sticky.learn(&self.request, &self.session, &peer.id, at_header, clock::monotonic_ms());
         }
     }
@@ -258,7 +250,11 @@ impl Exchange {
     #[must_use]
     pub fn timing(&self) -> Timing {
         let tries = self.record.tries.borrow();
-        tries.last().map_or(Timing::default(), |last| Timing { header: last.header, response: last.response })
+        tries.last().map_or(Timing::default(), |last| Timing {
+            connect: last.connect,
+            header: last.header,
+            response: last.header.and(last.response),
+        })
     }
 
     /// Notes a try that had no server.
@@ -301,7 +297,7 @@ impl Exchange {
     /// The pool's key for connections to `peer`.
     #[must_use]
     pub fn key(&self, peer: &Rc<Peer>) -> Key {
-        let apart = self.upstream.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
+        let apart = self.upstream.own.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
         let host = self.target.as_ref().and_then(|target| target.host.clone());
@@ -350,7 +346,7 @@ impl Lease {
 
     /// The answer's head is here, `header_ms` after the try began.
     pub fn heard(&self, header_ms: u64) {
-        self.upstream.group.heard(&self.choice, header_ms, clock::monotonic_ms());
+        self.upstream.group.heard(&self.choice, Measure::Header, header_ms, clock::monotonic_ms());
     }
 
     /// Gives the server back with a verdict; only good answers have times.
@@ -365,7 +361,7 @@ impl Lease {
     fn release(&self, verdict: Verdict, times: Timing) -> bool {
         self.ended.set(true);
         let disabled = self.upstream.group.release(&self.choice, verdict, times, clock::monotonic_ms());
-        if let Some(queue) = &self.upstream.queue {
+        if let Some(queue) = &self.upstream.own.queue {
             queue.freed();
         }
         disabled

@@ -2,7 +2,7 @@
 
 use crate::caching::rows::{self as cache_rows, Caching};
 use crate::caching::said::Said;
-use crate::settings::{Bind, Family, ignore, next};
+use crate::settings::{Family, ignore, next};
 use crate::store_said::Target;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
@@ -198,22 +198,7 @@ fn next_upstream<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn bind<T: Member>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let value = if cx.args().len() == 1 && cx.arg(0) == b"off" {
-        None
-    } else {
-        let transparent = match cx.args().len() {
-            1 => false,
-            _ if cx.arg(1) == b"transparent" => true,
-            _ => return Err(cx.invalid_parameter(1)),
-        };
-        let address = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|e| cx.error(e))?;
-        if let Some(text) = address.literal()
-            && crate::url::parse_local(text).is_none()
-        {
-            return Err(cx.error(format!("invalid address \"{}\"", cx.text(0))));
-        }
-        Some(Bind { address, transparent })
-    };
+    let value = ::upstream::bind::read(cx)?;
     cx.once(&mut cx.location::<T>().family().bind, value)
 }
 

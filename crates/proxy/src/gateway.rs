@@ -7,7 +7,7 @@ use crate::handler;
 use crate::pass::{self, Pass};
 use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
-use crate::secure::{self, plan::Plans};
+use crate::secure;
 use crate::settings::Family;
 use crate::upstream::Upstreams;
 use base::log::Level;
@@ -74,7 +74,11 @@ pub fn rows<T: Gateway>(send_lowat: bool) -> Vec<Row> {
     let mut rows = family::gateway_rows::<T>(send_lowat);
     if !T::SECURE_SCHEME.is_empty() {
         let key_log = name("ssl_key_log");
-        rows.extend(secure::rows::rows::<T>().into_iter().filter(|row| row.name != key_log));
+        rows.extend(
+            ::upstream::secure::rows::rows::<T, http::Request>(T::PREFIX, |values| &mut values.family().secure)
+                .into_iter()
+                .filter(|row| row.name != key_log),
+        );
     }
     rows.extend([
         Row::new(name("pass"), places, Arity::exactly(1), "Passes requests on to an application server.", pass::<T>),
@@ -138,7 +142,7 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(
     let plan = common.family.plan(T::PREFIX, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {
         "" => None,
-        _ => Plans::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX, &[]).map_err(error)?,
+        _ => secure::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX, &[]).map_err(error)?,
     };
     if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
         at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::PREFIX));

@@ -7,7 +7,7 @@ use crate::limits::default;
 use crate::pass::{self, Pass};
 use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
-use crate::secure::{self, plan::Plans};
+use crate::secure;
 use crate::settings::{Family, Plan};
 use crate::upstream::Upstreams;
 use conf::context::{Arity, Context};
@@ -83,7 +83,11 @@ impl Routed for Values {
 
 fn rows() -> Vec<Row> {
     let mut rows = family::some_rows::<Values>(&SUFFIXES);
-    rows.extend(secure::rows::rows::<Values>().into_iter().filter(|row| row.name != "grpc_ssl_key_log"));
+    rows.extend(
+        ::upstream::secure::rows::rows::<Values, http::Request>("grpc", |values| &mut values.family().secure)
+            .into_iter()
+            .filter(|row| row.name != "grpc_ssl_key_log"),
+    );
     let places = Context::LOCATION.union(Context::LOCATION_IF);
     rows.extend([
         Row::new("grpc_pass", places, Arity::exactly(1), "Passes requests on to a gRPC server.", pass),
@@ -130,7 +134,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     }
     pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(error)?;
     let plan = plan(&values.family).map_err(error)?;
-    let secure = Plans::secured(at, pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
+    let secure = secure::secured(at, pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
     let set = values.set.clone().unwrap_or_default();
     let dialect = Http2::new(Wishes { set: &set, grpc: true, ..Wishes::default() });
     let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };

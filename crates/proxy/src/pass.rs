@@ -2,16 +2,16 @@
 
 use crate::record::{Record, State};
 use crate::upstream::{Upstream, Upstreams};
-use crate::url::{self, Host, Url};
+use ::upstream::hosts;
+use ::upstream::url::{self, Host, Url};
 use base::log::Level;
 use conf::row::Cx;
 use conf::tree::{Error, Span};
 use http::resolving::Resolving;
-use http::upstreams::Named;
 use http::{Complex, Request, Variables, log_request};
 use session::Outcome;
 use std::cell::OnceCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// What the value of a pass directive with variables can name.
@@ -59,18 +59,7 @@ impl Pass {
         if self.upstream.get().is_some() {
             return Ok(());
         }
-        let found = match &url.host {
-            Host::Name(name) => groups.find(name),
-            Host::Ip(_) | Host::Unix(_) => None,
-        };
-        let upstream = match (found, url.port) {
-            (Some(group), None) => group.clone(),
-            (Some(group), Some(port)) => return Err(format!("upstream \"{}\" may not have port {port}", group.name)),
-            (None, None) if default_port == 0 && !matches!(url.host, Host::Unix(_)) => {
-                return Err(format!("no port in upstream \"{}\"", String::from_utf8_lossy(&url.host_header)));
-            }
-            (None, _) => implicit(url, groups, default_port)?,
-        };
+        let upstream = hosts::settle(groups, url, default_port)?;
         // Nobody else settles it in between.
         let _ = self.upstream.set(upstream);
         Ok(())
@@ -81,37 +70,6 @@ impl Pass {
     pub fn location(&self) -> &[u8] {
         self.location.get().map_or(&[], |l| l)
     }
-}
-
-/// The group that a host in a fixed URL stands for; locations that name the same host share it.
-fn implicit(url: &Url, groups: &Upstreams, default_port: u16) -> Result<Rc<Upstream>, String> {
-    let shown = String::from_utf8_lossy(&url.host_header).into_owned();
-    let port = url.port.unwrap_or(default_port);
-    let Host::Name(name) = &url.host else {
-        let made = Upstream::of_addresses(&shown, url::addresses(url, default_port)?);
-        return Ok(listed(groups, made, url, port));
-    };
-    if let Some(found) = groups.host(name, port) {
-        return Ok(found);
-    }
-    let made = listed(groups, Upstream::of_addresses(&shown, url::addresses(url, default_port)?), url, port);
-    groups.add_host(name, port, &made);
-    Ok(made)
-}
-
-/// Lists a new group among all, with its port.
-fn listed(groups: &Upstreams, mut made: Upstream, url: &Url, port: u16) -> Rc<Upstream> {
-    let (host, port) = match &url.host {
-        Host::Name(name) => (String::from_utf8_lossy(name).into_owned(), Some(port)),
-        Host::Ip(IpAddr::V6(ip)) => (format!("[{ip}]"), Some(port)),
-        Host::Ip(ip) => (ip.to_string(), Some(port)),
-        Host::Unix(path) => (format!("unix:{}", path.display()), None),
-    };
-    let lines = [made.group.snapshot().peers().count()];
-    let named = Named { host: host.into(), port, group: made.group.clone(), lines: lines.into() };
-    made.full_name = named.full_name().into();
-    groups.directory().add(named);
-    Rc::new(made)
 }
 
 /// What [`find`] answers without looking, where the configuration names the upstream.
@@ -270,11 +228,7 @@ pub fn url(text: &[u8]) -> Result<Url, String> {
 
 async fn lookup(request: &Request, state: &State, url: &Url, default_port: u16) -> Result<Rc<Upstream>, Outcome> {
     if let Host::Name(name) = &url.host {
-        let groups = request.http.main.get::<Upstreams>();
-        if let Some(found) = groups.and_then(|g| g.find(name)).filter(|_| url.port.is_none_or(|p| p == default_port)) {
-            return Ok(found.clone());
-        }
-        if let Some(found) = groups.and_then(|g| g.host(name, url.port.unwrap_or(default_port))) {
+        if let Some(found) = request.http.main.get::<Upstreams>().and_then(|groups| hosts::known(groups, url, default_port)) {
             return Ok(found);
         }
         check_port(request, url, default_port)?;

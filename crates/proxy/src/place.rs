@@ -9,7 +9,7 @@ use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
 use crate::settings::{Family, Plan};
 use crate::upstream::Upstreams;
-use crate::url;
+use ::upstream::url;
 use conf::row::Cx;
 use conf::tree::Error;
 use http::location::Match;

@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
 use crate::route::{Route, Routed};
 use crate::rows;
-use crate::secure::plan::Plans;
+use crate::secure;
 use crate::upstream::Upstreams;
 use crate::values::{Proxy, Redirects, Version};
 use crate::variables;
@@ -68,7 +68,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
     let version = proxy.version.unwrap_or_default();
     let alpn: &[&'static [u8]] = if version == Version::Http2 { &[b"h2"] } else { &[] };
-    let secure = Plans::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy", alpn).map_err(error)?;
+    let secure = secure::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy", alpn).map_err(error)?;
     let route = Rc::new(Route {
         plan,
         redirects: redirects(&proxy, &pass).map_err(error)?,
@@ -152,7 +152,7 @@ fn define_variables(variables: &mut Variables) {
 
 type Field = std::cell::RefCell<Vec<u8>>;
 
-fn target(request: &Request, out: &mut Vec<u8>, fixed: fn(&crate::url::Url) -> &[u8], evaluated: fn(&Record) -> &Field) -> bool {
+fn target(request: &Request, out: &mut Vec<u8>, fixed: fn(&::upstream::url::Url) -> &[u8], evaluated: fn(&Record) -> &Field) -> bool {
     let route = request.with_location(|l| l.conf.get::<Proxy>().and_then(|p| p.route.get().cloned()));
     if let Some(url) = route.as_ref().and_then(|r| r.pass.url.as_ref()) {
         out.extend_from_slice(fixed(url));

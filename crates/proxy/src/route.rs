@@ -3,7 +3,7 @@
 use crate::dialect::Dialect;
 use crate::pass::Pass;
 use crate::rewrite::{CookieRules, Rule};
-use crate::secure::plan::Secured;
+use crate::secure::Secured;
 use crate::settings::Plan;
 use std::cell::OnceCell;
 use std::rc::Rc;

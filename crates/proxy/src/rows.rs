@@ -3,7 +3,6 @@
 use crate::family;
 use crate::pass::{self, Kind, Pass};
 use crate::rewrite::{CookieFlags, FLAGS, Pattern, Rule};
-use crate::secure;
 use crate::values::{Proxy, Version};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -19,7 +18,7 @@ const ALL: Context = Context::HTTP_ALL;
 pub fn rows() -> Vec<Row> {
     let places = Context::LOCATION.union(Context::LOCATION_IF).union(Context::LIMIT_EXCEPT);
     let mut rows = family::rows::<Proxy>();
-    rows.extend(secure::rows::rows::<Proxy>());
+    rows.extend(::upstream::secure::rows::rows::<Proxy, http::Request>("proxy", |proxy| &mut proxy.family.secure));
     rows.extend([
         Row::new("proxy_pass", places, Arity::exactly(1), "Passes requests on to an HTTP server.", proxy_pass),
         Row::new("proxy_set_header", ALL, Arity::exactly(2), "A header of the request sent upstream.", |cx| {

@@ -1,10 +1,27 @@
-//! TLS to upstream servers: `proxy_ssl_*` and what other protocols call alike.
-//!
-//! [`said`] has the directives, written once for all protocols; [`plan`] what they amount to in a location; [`handshake`]
-//! shakes hands on a new connection.
+//! TLS to upstream servers: `proxy_ssl_*` and what other protocols call alike ([`upstream::secure`]).
 
-pub mod handshake;
-pub mod identity;
-pub mod plan;
-pub mod rows;
-pub mod said;
+use base::log::ErrorLog;
+use http::Request;
+use http::module::Attach;
+use std::rc::Rc;
+use upstream::secure::hooks::UpstreamTls;
+use upstream::secure::{plan, said};
+use upstream::url::Url;
+
+/// A location's way to speak TLS with its upstream.
+pub type Secured = plan::Secured<Request>;
+/// The plans of a configuration.
+pub type Plans = plan::Plans<Request>;
+/// What a block says.
+pub type Said = said::Said<Request>;
+
+/// The TLS of a location whose pass has this URL, or one with variables, unless it has none. `alpn` is what is offered to speak.
+///
+/// # Errors
+/// nginx's texts for what is missing or cannot be loaded.
+pub fn secured(at: &Attach<'_>, url: Option<&Url>, said: &Said, prefix: &str, alpn: &[&'static [u8]]) -> Result<Option<Secured>, String> {
+    // Code runs in the handshakes of `proxy_pass` only.
+    let hooks: Rc<UpstreamTls<Request>> = if prefix == "proxy" { at.conf::<UpstreamTls<Request>>() } else { Rc::default() };
+    let log: &ErrorLog = at.log;
+    at.main_conf::<Plans>().secured(url, said, prefix, alpn, hooks, log)
+}

@@ -121,13 +121,7 @@ pub mod ignore {
 }
 
 /// `*_bind`
-#[derive(Clone, Debug)]
-pub struct Bind {
-    /// The address, `ADDRESS` or `ADDRESS:PORT`; an empty value binds nothing.
-    pub address: Complex,
-    /// `transparent`
-    pub transparent: bool,
-}
+pub type Bind = ::upstream::bind::Bind<http::Request>;
 
 macro_rules! family_fields {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)+) => {
@@ -136,7 +130,7 @@ macro_rules! family_fields {
         pub struct Family {
             $($(#[$doc])* pub $field: Option<$type>,)+
             /// `*_ssl_*`
-            pub secure: crate::secure::said::Said,
+            pub secure: crate::secure::Said,
             /// `*_cache*`
             pub caching: Said,
             /// `*_store*`

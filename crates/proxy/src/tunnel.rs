@@ -2,7 +2,7 @@
 
 use crate::connection::UpstreamConnection;
 use crate::limits::{TIMED_OUT, default};
-use crate::secure::handshake::trouble;
+use ::upstream::secure::handshake::trouble;
 use base::errno;
 use base::log::Level;
 use http::Request;

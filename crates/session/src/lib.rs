@@ -1,17 +1,32 @@
 //! What HTTP and stream sessions have in common: variables, complex values, regular expressions, phases, their worker.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod captures;
+pub mod client;
 pub mod complex;
+pub mod connection;
+pub mod contexts;
+pub mod join;
+pub mod levels;
+pub mod log_files;
+pub mod names;
+pub mod opened;
 pub mod outcome;
-pub mod phase;
+pub mod paths;
 pub mod regex;
+pub mod tls;
+pub mod tls_directives;
+pub mod tls_info;
 pub mod variable;
 pub mod worker;
 
+pub use address::Address;
+pub use client::{Client, Configured};
 pub use complex::Complex;
+pub use join::Join;
+pub use levels::Levels;
 pub use outcome::{BoxFuture, Outcome, Step};
-pub use phase::Phase;
 pub use regex::Regex;
 pub use variable::{Cache, Session, VarIndex, Variables};
 pub use worker::Worker;

@@ -6,6 +6,7 @@
 #[allow(non_upper_case_globals, reason = "`ngx_argv` has the name by which the FFI finds it")]
 pub mod arguments;
 pub mod crypt;
+pub mod datagram;
 pub mod descriptor;
 pub mod disk;
 pub mod environment;

@@ -77,6 +77,14 @@ impl Settings {
         Self { config: Arc::new(config), ..self.clone() }
     }
 
+    /// The same with other protocols for ALPN.
+    #[must_use]
+    pub fn with_alpn(&self, alpn: Vec<Vec<u8>>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = alpn;
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// Who judges servers.
     #[must_use]
     pub fn servers(&self) -> Option<&Arc<Servers>> {

@@ -35,6 +35,12 @@ impl<'a> Certificate<'a> {
         rfc2253(self.parsed.subject())
     }
 
+    /// The subject's common name, the first if there are several.
+    #[must_use]
+    pub fn common_name(&self) -> Option<&str> {
+        self.parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok())
+    }
+
     /// The issuer by RFC 2253 (`$ssl_client_i_dn`).
     #[must_use]
     pub fn issuer(&self) -> String {

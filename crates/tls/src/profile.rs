@@ -31,7 +31,7 @@ pub struct Profile {
     /// `*_ssl_key_log`
     pub key_log: Option<PathBuf>,
     /// What is offered to speak, by ALPN.
-    pub alpn: Vec<&'static [u8]>,
+    pub alpn: Vec<Vec<u8>>,
 }
 
 /// Who is trusted.
@@ -65,7 +65,7 @@ impl Profile {
         let notes = offer.notes.iter().chain(&commands.notes).cloned().collect();
         let mut options = Options::new(offer);
         options.pair = self.pair(files, &commands)?;
-        options.alpn = self.alpn.iter().map(|name| name.to_vec()).collect();
+        options.alpn = self.alpn.clone();
         if let Some(trusted) = &self.trusted {
             options.servers = Some(Arc::new(Servers::new(Arc::new(trusted.trust(files)?))));
         }

@@ -4,6 +4,8 @@
 //! A sender may not begin with anything else, so the first byte that fits neither version refuses the connection. A
 //! header may arrive in pieces; its length is bounded before a byte of it is believed.
 
+pub mod write;
+
 use crate::span::Span;
 use crate::uri::hex;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

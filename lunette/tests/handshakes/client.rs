@@ -134,6 +134,14 @@ impl Connection {
         Ok(())
     }
 
+    /// All that the server sends until it closes.
+    pub(crate) fn rest(mut self) -> Result<String, String> {
+        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+        self.session.receive(&mut buffers, &mut plain).map_err(|error| error.to_string())?;
+        while hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {}
+        Ok(String::from_utf8_lossy(&plain).into_owned())
+    }
+
     /// Sends the beginning of a record, and nothing behind it.
     pub(crate) fn begin_record(&mut self) {
         self.stream.write_all(&[0x17, 3, 3, 0, 100, 1, 2]).unwrap();

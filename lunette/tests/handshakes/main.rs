@@ -12,3 +12,4 @@ mod rig;
 #[path = "../../../crates/tls/tests/given/shop.rs"]
 #[allow(dead_code)]
 mod shop;
+mod stream;

@@ -165,7 +165,7 @@ const APART: [&str; 2] = ["include", "resolver"];
 fn no_value_panics_and_no_worker_dies() {
     let prefix = Prefix::new();
     let modules = registry::modules();
-    let table = engine::directives::table(&modules, main_level::rows());
+    let table = engine::directives::table(&modules, &registry::stream_modules(), main_level::rows());
     let manual = manual();
     let (mut panics, mut accepted) = (Vec::new(), Vec::new());
     for row in table.rows().filter(|row| !APART.contains(&&*row.name)) {

@@ -2,13 +2,14 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bytes;
 mod compare;
 mod page;
 #[path = "../rig/mod.rs"]
 mod rig;
 
 use compare::compare;
-use page::{Example, Exchange, Page};
+use page::{Example, Exchange, Page, Way};
 use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, parse};
 use std::path::{Path, PathBuf};
 
@@ -93,13 +94,26 @@ fn run(page: &Page, example: &Example) -> Result<(), String> {
 }
 
 fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
-    let request = ports.fill(&one.request);
+    let (request, response) = (ports.fill(&one.request), ports.fill(&one.response));
     let failed = |error| format!("{}: {error}", one.title());
-    let answer = if one.h2 {
-        h2::exchange(ports.0[2].1, &request).map_err(failed)?
-    } else {
-        let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(failed)?;
-        if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }
+    let answer = match &one.way {
+        Way::H2 => h2::exchange(ports.0[2].1, &request).map_err(failed)?,
+        Way::H1 => {
+            let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(failed)?;
+            if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }
+        }
+        Way::Bytes { port, udp } => {
+            let port = ports.fill(port).parse().map_err(|_| format!("no port {port}"))?;
+            let (sent, expected) = (bytes::unescape(&request), bytes::unescape(&response));
+            let seen = if *udp { bytes::datagram(port, &sent) } else { bytes::exchange(port, &sent, expected.len()) };
+            let seen = seen.map_err(failed)?;
+            return if seen == expected {
+                Ok(())
+            } else {
+                let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                Err(format!("{}: received {:?}, expected {:?}", one.title(), shown(&seen), shown(&expected)))
+            };
+        }
     };
-    compare(&ports.fill(&one.response), &answer).map_err(|error| format!("{}: {error}", one.title()))
+    compare(&response, &answer).map_err(|error| format!("{}: {error}", one.title()))
 }

@@ -8,22 +8,35 @@ pub(crate) struct Page {
     pub(crate) examples: Vec<Example>,
 }
 
-/// ```` ```nginx ```` with the requests that follow it. ```` ```nginx norun ```` is only for reading.
+/// ```` ```nginx ```` with the requests that follow it; ```` ```nginx stream ```` stands in `stream`. ```` ```nginx norun ```` is only for
+/// reading.
 #[derive(Debug)]
 pub(crate) struct Example {
     /// Line of the block in the page, from 1.
     pub(crate) line: usize,
     pub(crate) text: String,
+    /// It stands in `stream`.
+    stream: bool,
     pub(crate) exchanges: Vec<Exchange>,
 }
 
-/// ```` ```request ```` and ```` ```response ````.
+/// ```` ```request ```` and ```` ```response ````, or ```` ```send ```` and ```` ```receive ````.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) request: String,
-    /// Over HTTP/2: the request is as the page has it.
-    pub(crate) h2: bool,
+    pub(crate) way: Way,
     pub(crate) response: String,
+}
+
+/// How an exchange goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Over HTTP/1.
+    H1,
+    /// Over HTTP/2: the request is as the page has it.
+    H2,
+    /// Bytes for this port, and the bytes that come back.
+    Bytes { port: String, udp: bool },
 }
 
 impl Page {
@@ -33,7 +46,7 @@ impl Page {
     /// A block that stands at the wrong place.
     pub(crate) fn parse(text: &str) -> Result<Page, String> {
         let mut page = Page::default();
-        let mut request: Option<(String, bool)> = None;
+        let mut request: Option<(String, Way)> = None;
         let mut lines = text.lines().enumerate();
         while let Some((number, line)) = lines.next() {
             let Some(info) = line.strip_prefix("```") else { continue };
@@ -51,14 +64,21 @@ impl Page {
                 return Err(format!("line {}: the block does not end", number + 1));
             }
             match info.split_once(' ').unwrap_or((info, "")) {
-                ("nginx", "") => page.examples.push(Example { line: number + 1, text: body, exchanges: Vec::new() }),
+                ("nginx", kind @ ("" | "stream")) => {
+                    page.examples.push(Example { line: number + 1, text: body, stream: kind == "stream", exchanges: Vec::new() });
+                }
                 ("file", name) => page.files.push((name.to_owned(), body)),
-                ("request", "h2") => request = Some((body, true)),
-                ("request", _) => request = Some((raw(&body), false)),
-                ("response", _) => {
+                ("request", "h2") => request = Some((body, Way::H2)),
+                ("request", _) => request = Some((raw(&body), Way::H1)),
+                ("send", words) => {
+                    let udp = words.split(' ').any(|word| word == "udp");
+                    let port = words.split(' ').find(|word| word.starts_with('$')).unwrap_or("$PORT").to_owned();
+                    request = Some((body, Way::Bytes { port, udp }));
+                }
+                ("response" | "receive", _) => {
                     let pair = page.examples.last_mut().zip(request.take());
-                    let (example, (request, h2)) = pair.ok_or_else(|| format!("line {}: a response to nothing", number + 1))?;
-                    example.exchanges.push(Exchange { request, h2, response: body });
+                    let (example, (request, way)) = pair.ok_or_else(|| format!("line {}: a response to nothing", number + 1))?;
+                    example.exchanges.push(Exchange { request, way, response: body });
                 }
                 _ => {}
             }
@@ -116,6 +136,10 @@ impl Example {
         let text = &self.text;
         if has("http {") || has("events {") {
             return (text.clone(), global);
+        }
+        if self.stream {
+            let inner = if has("server {") { text.clone() } else { format!("server {{\nlisten 127.0.0.1:$PORT;\n{text}}}\n") };
+            return (format!("error_log logs/error.log info;\nevents {{ }}\nstream {{\n{inner}}}\n"), global);
         }
         let inner = if has("server {") { text.clone() } else { format!("server {{\nlisten 127.0.0.1:$PORT;\n{text}}}\n") };
         (format!("error_log logs/error.log info;\nevents {{ }}\nhttp {{\n{inner}}}\n"), global)

@@ -10,8 +10,8 @@ const FLOORS: [&[&str]; 8] = [
     &["conf", "wire", "tls", "shm", "lua"],
     &["net"],
     &["session", "balance", "cache", "daemon", "resolver"],
-    &["http", "lua-lib", "stream"],
-    &["engine", "proxy", "modules", "lua-api"],
+    &["http", "lua-lib", "stream", "upstream"],
+    &["engine", "proxy", "stream-proxy", "modules", "lua-api"],
     &["front"],
     &["lunette"],
 ];

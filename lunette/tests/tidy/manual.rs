@@ -29,7 +29,7 @@ fn headings(directory: &Path, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_directive_has_its_section() {
-    let table = engine::directives::table(&registry::modules(), main_level::rows());
+    let table = engine::directives::table(&registry::modules(), &registry::stream_modules(), main_level::rows());
     let mut sections = BTreeSet::new();
     headings(&root().join("spec"), &mut sections);
     let mut findings = BTreeSet::new();
@@ -47,7 +47,7 @@ fn every_directive_has_its_section() {
 /// With `UPDATE_MANUAL` set, names that have got a row are taken off the page.
 #[test]
 fn what_the_manual_calls_missing_is_missing() {
-    let table = engine::directives::table(&registry::modules(), main_level::rows());
+    let table = engine::directives::table(&registry::modules(), &registry::stream_modules(), main_level::rows());
     let served: BTreeSet<&str> = table.names().collect();
     let missing: Vec<&str> = later::names().collect();
     assert!(missing.len() > 100, "the page has lost its lists");
@@ -66,7 +66,7 @@ fn what_the_manual_calls_missing_is_missing() {
 }
 
 /// The words of the line `- Context:` for each block.
-const CONTEXTS: [(&str, Context); 9] = [
+const CONTEXTS: [(&str, Context); 12] = [
     ("main", Context::MAIN),
     ("events", Context::EVENTS),
     ("http", Context::HTTP),
@@ -76,11 +76,14 @@ const CONTEXTS: [(&str, Context); 9] = [
     ("if in location", Context::LOCATION_IF),
     ("limit_except", Context::LIMIT_EXCEPT),
     ("upstream", Context::UPSTREAM),
+    ("stream", Context::STREAM),
+    ("server in stream", Context::STREAM_SERVER),
+    ("upstream in stream", Context::STREAM_UPSTREAM),
 ];
 
 #[test]
 fn contexts_are_those_of_the_rows() {
-    let table = engine::directives::table(&registry::modules(), main_level::rows());
+    let table = engine::directives::table(&registry::modules(), &registry::stream_modules(), main_level::rows());
     let mut rows: std::collections::BTreeMap<String, Context> = std::collections::BTreeMap::new();
     for row in table.rows() {
         *rows.entry(row.name.to_string()).or_insert(Context::empty()) |= row.contexts;

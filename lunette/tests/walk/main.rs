@@ -19,7 +19,9 @@ mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod secure;
+mod sessions;
 mod ssi;
+mod stream;
 mod traces;
 mod tunnel;
 

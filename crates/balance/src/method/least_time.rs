@@ -39,7 +39,7 @@ pub(crate) fn pick(tier: &Tier, selection: &mut Selection, measure: Measure, wai
 /// How long it will take until the peer has done what it is doing and one request more.
 pub(crate) fn expected(peer: &Peer, measure: Measure, now_ms: u64) -> i128 {
     let mut time = peer.get(match measure {
-        Measure::Header => Counter::HeaderTime,
+        Measure::Connect | Measure::Header => Counter::HeaderTime,
         Measure::LastByte => Counter::ResponseTime,
     });
     let idle = seconds(now_ms) - peer.get(Counter::Checked);
@@ -100,21 +100,19 @@ fn finish(choice: &Choice, now_ms: u64) {
     }
 }
 
-/// The head of the answer is here. Averages are made now only where the choice depends on them.
-pub(crate) fn heard(choice: &Choice, measure: Measure, waiting: bool, header_ms: u64, now_ms: u64) {
-    if !waiting || measure != Measure::Header {
-        return;
-    }
-    average(&choice.peer, Counter::HeaderTime, signed(header_ms));
+/// What is measured is here. Averages are made now only where the choice depends on them.
+pub(crate) fn heard(choice: &Choice, after_ms: u64, now_ms: u64) {
+    average(&choice.peer, Counter::HeaderTime, signed(after_ms));
     finish(choice, now_ms);
 }
 
 /// A try has ended; only a good one has times.
 pub(crate) fn ended(choice: &Choice, measure: Measure, waiting: bool, times: Timing, now_ms: u64) {
     finish(choice, now_ms);
-    let (Some(header), Some(response)) = (times.header, times.response) else { return };
+    let first = if measure == Measure::Connect { times.connect } else { times.header };
+    let Some(response) = times.response else { return };
     average(&choice.peer, Counter::ResponseTime, signed(response));
-    if !(waiting && measure == Measure::Header) {
-        average(&choice.peer, Counter::HeaderTime, signed(header));
+    if let Some(first) = first.filter(|_| !waiting || measure == Measure::LastByte) {
+        average(&choice.peer, Counter::HeaderTime, signed(first));
     }
 }

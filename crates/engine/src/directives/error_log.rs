@@ -31,7 +31,10 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 /// The log with one more target; several directives of one level add up.
-fn add(cx: &Cx<'_>, earlier: Option<ErrorLog>) -> Result<ErrorLog, Error> {
+///
+/// # Errors
+/// nginx's texts.
+pub(crate) fn add(cx: &Cx<'_>, earlier: Option<ErrorLog>) -> Result<ErrorLog, Error> {
     let level = level(cx)?;
     let sink = match cx.arg(0) {
         b"stderr" => {

@@ -16,6 +16,7 @@ mod slots;
 pub mod threads;
 pub mod types;
 
+use crate::stream as stream_rows;
 use crate::{listen, tree};
 use conf::row::{Row, Table};
 use http::Module;
@@ -41,12 +42,13 @@ pub fn rows() -> Vec<Row> {
     groups.into_iter().flat_map(|rows| rows()).collect()
 }
 
-/// The table of every directive: the engine's own, those of `modules`, and `main`, the rows of the main level. Names of
+/// The table of every directive: the engine's own, those of `modules` and of `streams`, and `main`, the rows of the main level. Names of
 /// nginx that nobody serves yet are known to it.
-pub fn table(modules: &Rc<[Module]>, main: Vec<Row>) -> Table {
+pub fn table(modules: &Rc<[Module]>, streams: &Rc<[stream::Module]>, main: Vec<Row>) -> Table {
     let mut table = Table::default();
-    let own = main.into_iter().chain(tree::rows(modules)).chain(listen::rows()).chain(rows());
-    for row in own.chain(modules.iter().flat_map(|module| (module.rows)())) {
+    let own = main.into_iter().chain(tree::rows(modules)).chain(listen::rows()).chain(rows()).chain(stream_rows::rows(streams));
+    let modules = modules.iter().flat_map(|module| (module.rows)()).chain(streams.iter().flat_map(|module| (module.rows)()));
+    for row in own.chain(modules) {
         table.add(row);
     }
     table.set_missing(later::names(), later::PAGE);

@@ -53,14 +53,14 @@ fn send_lowat(cx: &Cx<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let (http, all) = (Context::HTTP, Context::HTTP_ALL);
+    let (both, all) = (Context::HTTP | Context::STREAM, Context::HTTP_ALL);
     let hash = "Size of a hash table in nginx; no effect.";
     let pools = "Size of a memory pool in nginx; no effect.";
     let table: [(&'static str, Context, &'static str, Check); 14] = [
-        ("variables_hash_max_size", http, hash, number),
-        ("variables_hash_bucket_size", http, hash, number),
-        ("server_names_hash_max_size", http, hash, number),
-        ("server_names_hash_bucket_size", http, hash, number),
+        ("variables_hash_max_size", both, hash, number),
+        ("variables_hash_bucket_size", both, hash, number),
+        ("server_names_hash_max_size", both, hash, number),
+        ("server_names_hash_bucket_size", both, hash, number),
         ("types_hash_max_size", all, hash, number),
         ("types_hash_bucket_size", all, hash, number),
         ("connection_pool_size", SERVERS, pools, pool),

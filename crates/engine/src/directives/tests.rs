@@ -26,7 +26,7 @@ fn read(text: &str, context: Context) -> (Frame, Result<(), String>) {
     let block = Parser::new(Text(text.into()), "/").parse_file(b"/conf/nginx.conf").into_result().unwrap();
     let frame = Frame::default();
     frame.global.get::<MainContext>().paths = Rc::new(Paths { prefix: "/srv/".into(), conf_prefix: "/conf/".into() });
-    let result = table(&modules, Vec::new()).read(&block, context, &frame);
+    let result = table(&modules, &Rc::from([]), Vec::new()).read(&block, context, &frame);
     let missing = frame.global.take::<conf::row::Unsupported>().list;
     let result = missing.into_iter().next().map_or(result, Err);
     (frame, result.map_err(|error| error.message))
@@ -109,7 +109,7 @@ fn unknown_pools_are_found() {
 #[test]
 fn a_name_has_one_row_in_a_place() {
     let modules: Rc<[Module]> = Rc::from([]);
-    let table = table(&modules, Vec::new());
+    let table = table(&modules, &Rc::from([]), Vec::new());
     let mut seen = std::collections::BTreeSet::new();
     for row in table.rows() {
         assert!(!row.doc.is_empty(), "{}", row.name);

@@ -78,7 +78,7 @@ impl Meaning {
 /// Whether a head that [`fill`] accepted means the same whenever it comes to this endpoint: no line of it was dropped
 /// with a word in the log, and no expression among the server names has set captures.
 pub fn is_constant(request: &Request, head: &Head, endpoint: &Endpoint) -> bool {
-    endpoint.regex.is_empty() && request.headers.borrow().len() == head.headers.len()
+    !endpoint.names.has_regex() && request.headers.borrow().len() == head.headers.len()
 }
 
 /// Fills `request` from the head in `buffer`; chooses its server.

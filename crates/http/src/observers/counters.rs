@@ -1,6 +1,6 @@
 //! The counters and their names.
 
-use session::Phase;
+use crate::phase::Phase;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:ident $text:literal $($key:literal = $value:literal)?,)+) => {

@@ -5,11 +5,11 @@ use crate::api::ANYWHERE;
 use crate::host::Host;
 use crate::state::Balancing;
 use http::Request;
-use http::balancer::{Pooling, Target, Timeouts};
 use http::root::os_path;
 use lua::{CallContext, Group, Row};
 use net::address::SocketAddress;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use upstream::balancer::{Pooling, Target, Timeouts};
 
 /// `nil` and the text in the output buffer.
 const REFUSED: i32 = -1;

@@ -30,6 +30,8 @@ pub fn groups() -> Vec<lua::Group> {
         cache::group(),
         ndk::group(),
         abi::group(),
+        #[cfg(test)]
+        sample_tests::group(),
     ]
 }
 
@@ -38,5 +40,7 @@ pub(crate) fn wrapped<T>(result: Result<T, lua::Raise>) -> Result<T, lua::Raise>
     result.map_err(|raise| raise.at_level(2))
 }
 
+#[cfg(test)]
+mod sample_tests;
 #[cfg(test)]
 pub(crate) mod tests;

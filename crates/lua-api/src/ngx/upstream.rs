@@ -3,9 +3,9 @@
 use crate::host::Host;
 use balance::{Counter, Peer, Standing};
 use base::clock;
-use http::upstreams::{Directory, Named};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
+use upstream::directory::{Directory, Named};
 
 /// The part's rows and glue.
 #[must_use]

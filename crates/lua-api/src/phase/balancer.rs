@@ -10,11 +10,11 @@ use crate::state::Balancing;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
-use http::balancer::{Asked, Balancer, Custom, Decision, Turn};
 use http::{Module, Outcome, Request};
 use lua::LuaPhase;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
+use upstream::balancer::{Asked, Balancer, Custom, Decision, Turn};
 
 /// `balancer_by_lua_block`, `balancer_by_lua_file`, `balancer_keepalive`.
 pub const MODULE: Module = Module { rows, ..Module::named("lua_balancer") };
@@ -60,7 +60,7 @@ fn chosen_by(cx: &mut Cx<'_>, code: Rc<Code>) -> Result<(), Error> {
         cx.once(&mut conf.chooser, chooser.clone())?;
         chooser
     };
-    let mut custom = cx.frame.server.get::<Custom>();
+    let mut custom = cx.frame.server.get::<Custom<Request>>();
     if custom.is_second {
         cx.warn("load balancing method redefined");
     }
@@ -79,7 +79,7 @@ fn keepalive(cx: &mut Cx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-impl Balancer for Chooser {
+impl Balancer<Request> for Chooser {
     fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> Asked {
         let cached = request.conf::<Options>().code_cache.unwrap_or(true);
         let [with, without] = &self.entries;

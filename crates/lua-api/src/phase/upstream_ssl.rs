@@ -6,9 +6,12 @@ use crate::ssl::toward::{Chooser, Judge};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::{Error, Span};
-use http::tls::upstream::UpstreamTls;
-use http::{Attach, Levels, Module};
+use http::{Attach, Levels, Module, Request};
 use std::rc::Rc;
+use upstream::secure::hooks;
+
+/// The code of a location.
+type UpstreamTls = hooks::UpstreamTls<Request>;
 
 /// Lua in the handshakes with upstream servers. Stands behind those that pass requests on.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_upstream_handshakes") };

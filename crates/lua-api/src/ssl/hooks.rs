@@ -7,7 +7,7 @@ use crate::state::State;
 use base::log::Level;
 use conf::scope::Config;
 use http::tls::{Greeting, Hooks, Left, Rejection};
-use http::{BoxFuture, log_request};
+use http::{BoxFuture, Request, log_request};
 use lua::LuaPhase;
 use std::rc::Rc;
 use tls::error::TlsError;
@@ -109,7 +109,7 @@ impl CodeHooks {
     }
 }
 
-impl Hooks for CodeHooks {
+impl Hooks<Request> for CodeHooks {
     fn greeted(self: Rc<Self>, greeting: Rc<Greeting>) -> BoxFuture<Result<(), Rejection>> {
         Box::pin(async move {
             if !self.hello.has_code() {

@@ -104,7 +104,7 @@ impl Shake {
         }
         let shake = Rc::new(Shake {
             greeting: Rc::downgrade(greeting),
-            request: greeting.request(),
+            request: greeting.session(),
             versions: RefCell::default(),
             settings: RefCell::default(),
             chosen: RefCell::default(),

@@ -4,7 +4,6 @@ use crate::code::Code;
 use crate::ssl::moment::{Ended, Moment};
 use crate::ssl::shake::Chosen;
 use http::contexts::Reuse;
-use http::tls::upstream::{ChooseCertificate, JudgeServer, Shown};
 use http::{BoxFuture, Request};
 use lua::LuaPhase;
 use std::cell::{Cell, RefCell};
@@ -12,6 +11,7 @@ use std::rc::Rc;
 use tls::asked::Choice;
 use tls::certificate::CertificateDer;
 use tls::error::TlsError;
+use upstream::secure::hooks::{ChooseCertificate, JudgeServer, Shown};
 
 /// The handshake that the code of a request runs in.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl Judge {
     }
 }
 
-impl ChooseCertificate for Chooser {
+impl ChooseCertificate<Request> for Chooser {
     fn choose(&self, request: &Rc<Request>, version: u16) -> BoxFuture<Result<Choice, TlsError>> {
         let (moment, request) = (self.0.clone(), request.clone());
         Box::pin(async move {
@@ -77,7 +77,7 @@ impl ChooseCertificate for Chooser {
     }
 }
 
-impl JudgeServer for Judge {
+impl JudgeServer<Request> for Judge {
     fn judge(&self, request: &Rc<Request>, shown: Shown) -> BoxFuture<Result<u16, TlsError>> {
         let (moment, request) = (self.0.clone(), request.clone());
         Box::pin(async move {

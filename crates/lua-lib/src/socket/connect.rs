@@ -7,7 +7,7 @@ use crate::socket::report::Reporter;
 use crate::socket::state::{Socket, Work, error_text};
 use lua::{CallContext, Later, Raise, Reply, Stack, Type, Value};
 use net::address::SocketAddress;
-use net::connect::Options;
+use net::connect::{Failure, Options};
 use net::stream::Stream;
 use resolver::settings::Resolving;
 use std::net::SocketAddr;
@@ -261,25 +261,23 @@ impl Connect {
                 self.install(stream, 0, ticket, label);
                 Reply::One(Value::Number(1.0))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+            Err(Failure::Peer(error)) if error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
                 self.reporter.error(&format!("lua tcp socket connect timed out{label}"));
                 failure("timeout")
             }
-            Err(error) => {
-                self.complain(&address, &error, &label);
-                failure(error_text(&error))
+            Err(failed) => {
+                self.complain(&address, &failed, &label);
+                failure(error_text(failed.error()))
             }
         }
     }
 
     /// The log line of a connect that failed: what fails at once is graver than what a network does.
-    fn complain(&self, address: &SocketAddress, error: &std::io::Error, label: &str) {
-        use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, ConnectionRefused, PermissionDenied};
-        let what = base::errno::describe(error);
-        match (self.bind, address) {
-            (Some(local), _) if [AddrInUse, AddrNotAvailable, PermissionDenied].contains(&error.kind()) => {
-                self.reporter.critical(&format!("bind({}) failed {what}{label}", local_text(local)));
-            }
+    fn complain(&self, address: &SocketAddress, failed: &Failure, label: &str) {
+        use std::io::ErrorKind::ConnectionRefused;
+        let (error, what) = (failed.error(), base::errno::describe(failed.error()));
+        match (failed, address) {
+            (Failure::Local { .. }, _) => self.reporter.critical(&format!("{failed}{label}")),
             (_, SocketAddress::Unix(_)) if error.kind() == ConnectionRefused => {
                 self.reporter.error(&format!("connect() to {address} failed {what}{label}"));
             }

@@ -8,6 +8,7 @@ use crate::socket::report::Reporter;
 use crate::socket::state::error_text;
 use lua::{CallContext, Later, PhaseSet, Raise, Reply, Row, Stack, Value, YIELDABLE};
 use net::address::SocketAddress;
+use net::connect::Options;
 use net::datagram::Datagram;
 use std::io;
 use std::net::SocketAddr;
@@ -133,15 +134,15 @@ impl Peer {
             SocketAddress::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to),
             SocketAddress::Unix(_) => format!(", upstream: {}", self.host),
         };
-        match Datagram::connect(address, self.local) {
+        match Datagram::connect(address, Options { bind: self.local, ..Options::default() }) {
             Ok(made) => {
                 *self.socket.socket.borrow_mut() = Some(Rc::new(made));
                 *self.socket.label.borrow_mut() = label;
                 Ok(())
             }
-            Err(error) => {
-                self.reporter.critical(&format!("connect() failed {}{label}", base::errno::describe(&error)));
-                Err(text_of(&error))
+            Err(failure) => {
+                self.reporter.critical(&format!("{failure}{label}"));
+                Err(text_of(failure.error()))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `expires`: how long a response may be cached.
 
-use crate::rewrite::compile;
+use crate::compile::complex;
 use base::clock;
 use base::text::{parse_time_sec, push_number};
 use conf::row::Cx;
@@ -30,7 +30,7 @@ pub(super) fn parse_row(cx: &Cx<'_>) -> Result<Expires, Error> {
         return Err(cx.invalid_value(0));
     }
     let place = usize::from(modified);
-    let value = compile(cx, place)?;
+    let value = complex(cx, place)?;
     match value.literal() {
         Some(text) => {
             let parsed = parse(text, modified);

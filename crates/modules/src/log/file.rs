@@ -3,7 +3,7 @@
 use base::log::LogFile;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::log_files::Kept;
+use session::log_files::Kept;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,13 +1,7 @@
 //! A compiled `log_format`.
 
-use crate::variables::{Direct, uncached};
-use http::Request;
-use http::Variables;
-use session::variable::{self, VarIndex};
-
-/// The predefined format.
-pub(super) const COMBINED: &[u8] =
-    b"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+use super::logged::{Direct, Logged};
+use session::variable::{self, VarIndex, Variables};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
@@ -16,22 +10,22 @@ enum Escape {
     None,
 }
 
-enum Part {
+enum Part<S> {
     Literal(Box<[u8]>),
     Variable(VarIndex),
     /// A number that changes until the line is written although the variable is cached.
-    Direct(Direct),
+    Direct(Direct<S>),
 }
 
 /// A format.
-pub(super) struct Format {
-    parts: Vec<Part>,
+pub(super) struct Format<S> {
+    parts: Vec<Part<S>>,
     escape: Escape,
 }
 
-impl Format {
+impl<S: Logged> Format<S> {
     /// Compiles the arguments of `log_format` after the name.
-    pub(super) fn compile(args: &[&[u8]], variables: &mut Variables) -> Result<Format, String> {
+    pub(super) fn compile(args: &[&[u8]], variables: &mut Variables<S>) -> Result<Format<S>, String> {
         let (escape, texts) = match args.split_first() {
             Some((first, rest)) => match first.strip_prefix(b"escape=") {
                 Some(b"default") => (Escape::Default, rest),
@@ -49,17 +43,17 @@ impl Format {
         Ok(Format { parts, escape })
     }
 
-    /// Appends the line of a request, without its end.
-    pub(super) fn push_line(&self, request: &Request, out: &mut Vec<u8>) {
+    /// Appends the line of a session, without its end.
+    pub(super) fn push_line(&self, session: &S, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
                 Part::Direct(f) => {
-                    f(request, out);
+                    f(session, out);
                 }
                 Part::Variable(index) => {
                     let start = out.len();
-                    if !variable::get_flushed(request, *index, out) {
+                    if !variable::get_flushed(session, *index, out) {
                         if self.escape == Escape::Default {
                             out.push(b'-');
                         }
@@ -76,7 +70,7 @@ impl Format {
     }
 }
 
-fn compile_text(text: &[u8], parts: &mut Vec<Part>, variables: &mut Variables) -> Result<(), String> {
+fn compile_text<S: Logged>(text: &[u8], parts: &mut Vec<Part<S>>, variables: &mut Variables<S>) -> Result<(), String> {
     let mut rest = text;
     while !rest.is_empty() {
         let dollar = memchr::memchr(b'$', rest).unwrap_or(rest.len());
@@ -97,7 +91,7 @@ fn compile_text(text: &[u8], parts: &mut Vec<Part>, variables: &mut Variables) -
         if name.is_empty() {
             return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(text)));
         }
-        parts.push(match uncached(&shown.to_ascii_lowercase()) {
+        parts.push(match S::uncached(&shown.to_ascii_lowercase()) {
             Some(direct) => Part::Direct(direct),
             None => Part::Variable(variables.index(&shown)),
         });
@@ -195,8 +189,8 @@ mod tests {
 
     #[test]
     fn errors() {
-        let mut variables = Variables::default();
-        let compile = |args: &[&[u8]], variables: &mut Variables| Format::compile(args, variables).err();
+        let mut variables = Variables::<http::Request>::default();
+        let compile = |args: &[&[u8]], variables: &mut Variables<http::Request>| Format::compile(args, variables).err();
         assert_eq!(compile(&[b"escape=x", b"y"], &mut variables).unwrap(), "unknown log format escaping \"x\"");
         assert_eq!(compile(&[b"a${b"], &mut variables).unwrap(), "the closing bracket in \"b\" variable is missing");
         assert_eq!(compile(&[b"a$"], &mut variables).unwrap(), "invalid parameter \"a$\"");

@@ -1,13 +1,13 @@
 //! Logs whose path has variables, and `open_log_file_cache`.
 
+use super::logged::Logged;
 use base::clock;
 use base::errno;
 use base::log::{Level, LogFile};
 use conf::row::Cx;
 use conf::tree::Error;
 use foldhash::HashMap;
-use http::root::os_path;
-use http::{Complex, Request, log_request};
+use session::{Complex, Worker, log_client};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::PathBuf;
@@ -65,30 +65,24 @@ struct OpenFiles {
     turn: Cell<u64>,
 }
 
-/// Appends a line to the file that the path names for this request. Nothing is logged for a root that does not exist,
-/// since such paths often come from the client.
-pub(super) fn append(request: &Request, path: &Complex, cache: Option<&FileCache>, line: &[u8]) -> io::Result<()> {
-    let Ok(mapped) = request.map_path() else { return Ok(()) };
-    let root = os_path(mapped.bytes.get(..mapped.root_length).unwrap_or_default());
-    let tested = std::fs::metadata(&root)
-        .and_then(|found| if found.is_dir() { Ok(()) } else { Err(io::Error::from_raw_os_error(nix::libc::ENOTDIR)) });
-    if let Err(error) = tested {
-        log_request!(request, Level::Error, "testing \"{}\" existence failed {}", root.display(), errno::describe(&error));
+/// Appends a line to the file that the path names for this session.
+pub(super) fn append<S: Logged>(session: &S, path: &Complex<S>, cache: Option<&FileCache>, line: &[u8]) -> io::Result<()> {
+    if !session.may_write_path() {
         return Ok(());
     }
-    let path = request.http.paths.resolve(&path.to_vec(request));
-    match open(request, &path, cache) {
+    let path = session.paths().resolve(&path.to_vec(session));
+    match open(session.worker(), &path, cache) {
         Ok(file) => file.append(line),
         Err(error) => {
-            log_request!(request, Level::Crit, "open() \"{}\" failed {}", path.display(), errno::describe(&error));
+            log_client!(session, Level::Crit, "open() \"{}\" failed {}", path.display(), errno::describe(&error));
             Ok(())
         }
     }
 }
 
-fn open(request: &Request, path: &PathBuf, cache: Option<&FileCache>) -> io::Result<Rc<LogFile>> {
+fn open(worker: &Worker, path: &PathBuf, cache: Option<&FileCache>) -> io::Result<Rc<LogFile>> {
     let Some(cache) = cache else { return LogFile::open(path) };
-    let state = request.worker.state::<OpenFiles>();
+    let state = worker.state::<OpenFiles>();
     let mut files = state.by_path.borrow_mut();
     let now = clock::monotonic_ms();
     let turn = state.turn.get() + 1;

@@ -4,8 +4,8 @@ use super::prometheus::push_seconds;
 use super::report::Overview;
 use base::text::push_number;
 use http::observers::{BOUNDS, Counter, Histogram};
-use http::upstreams::Member;
 use std::io::Write;
+use upstream::directory::Member;
 
 /// A text between quotes.
 fn push_text(text: &str, out: &mut Vec<u8>) {

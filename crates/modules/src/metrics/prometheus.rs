@@ -3,8 +3,8 @@
 use super::report::{Overview, Process};
 use base::text::push_number;
 use http::observers::{BOUNDS, Counter, Counts, Histogram};
-use http::upstreams::Member;
 use std::io::Write;
+use upstream::directory::Member;
 
 /// Name, help and value of a gauge of each server.
 type ServerFamily = (&'static str, &'static str, fn(&Member) -> u64);

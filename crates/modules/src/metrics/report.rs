@@ -2,8 +2,8 @@
 
 use super::{json, prometheus};
 use http::observers::{Counter, Sums};
-use http::upstreams::{Directory, Member};
 use http::{Request, Worker};
+use upstream::directory::{Directory, Member};
 
 /// Servers of upstream groups in one part.
 const SERVERS: usize = 200;

@@ -1,6 +1,7 @@
 //! The condition of `if`: a variable, a comparison, an expression, or a test of a file.
 
-use super::{compile as compile_value, compile_bytes, push_value};
+use super::push_value;
+use crate::compile::{complex, complex_of};
 use crate::files::cache::check_links;
 use crate::files::open::Failure;
 use base::errno;
@@ -80,7 +81,7 @@ fn comparison(cx: &Cx<'_>, index: VarIndex, operator: &[u8], place: usize, opera
     let negative = operator.starts_with(b"!");
     match operator {
         b"=" | b"!=" => {
-            let value = compile_bytes(cx, last, operand)?;
+            let value = complex_of(cx, last, operand)?;
             Ok(Box::new(move |request, state| {
                 let left = read(request, index);
                 if let Some(text) = value.literal() {
@@ -122,7 +123,7 @@ fn is_file_test(operator: &[u8]) -> bool {
 }
 
 fn file_test(cx: &Cx<'_>, operator: &[u8], path: &[u8], last: usize) -> Result<Test, Error> {
-    let path: Complex = if path == cx.arg(last) { compile_value(cx, last)? } else { compile_bytes(cx, last, path)? };
+    let path: Complex = if path == cx.arg(last) { complex(cx, last)? } else { complex_of(cx, last, path)? };
     let negative = operator.starts_with(b"!");
     let letter = operator.last().copied().unwrap_or_default();
     Ok(Box::new(move |request, state| {

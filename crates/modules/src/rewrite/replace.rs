@@ -1,7 +1,8 @@
 //! `rewrite`: a new URI, or a redirect, for requests whose URI matches.
 
 use super::condition::matches;
-use super::{compile_bytes, push_value};
+use super::push_value;
+use crate::compile::complex_of;
 use base::log::Level;
 use conf::row::Cx;
 use conf::tree::Error;
@@ -67,8 +68,8 @@ pub(super) fn row(cx: &mut Cx<'_>) -> Result<(), Error> {
     let question = memchr::memchr(b'?', text);
     let is_redirect = matches!(next, Next::Redirect(_));
     let (path, args) = match question.filter(|_| !is_redirect).and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))) {
-        Some((path, args)) => (compile_bytes(cx, 1, path)?, Some(compile_bytes(cx, 1, args)?)),
-        None => (compile_bytes(cx, 1, text)?, None),
+        Some((path, args)) => (complex_of(cx, 1, path)?, Some(complex_of(cx, 1, args)?)),
+        None => (complex_of(cx, 1, text)?, None),
     };
     let rewrite = Rewrite { regex, pattern, path, args, has_args: question.is_some(), keep_args, next };
     cx.location::<Program>().push(move |request, state| rewrite.run(request, state));

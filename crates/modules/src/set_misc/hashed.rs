@@ -1,6 +1,7 @@
 //! `upstream_list` and `set_hashed_upstream`: one name of a list, chosen by the hash of a key.
 
-use super::{compile, fail, target};
+use super::{fail, target};
+use crate::compile::complex;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
@@ -35,7 +36,7 @@ fn list(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 /// `set_hashed_upstream $variable LIST KEY`; the list's name may have variables.
 fn hashed(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, name, key) = (target(cx)?, compile(cx, 1)?, compile(cx, 2)?);
+    let (target, name, key) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
     if name.literal().is_some_and(|name| !cx.main::<Lists>().0.contains_key(name)) {
         return Err(cx.error_at(1, unknown(cx.arg(1))));
     }

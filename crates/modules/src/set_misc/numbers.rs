@@ -1,6 +1,7 @@
 //! Random numbers and texts, and numbers that go round.
 
-use super::{compile, fail, target};
+use super::{fail, target};
+use crate::compile::complex;
 use conf::configs::ConfMap;
 use conf::row::Cx;
 use conf::scope::Config;
@@ -33,7 +34,7 @@ fn range(request: &Request, from: &Complex, to: &Complex, complaint: impl Fn(&st
 
 /// `set_random $variable from to`.
 pub(super) fn random(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, from, to) = (target(cx)?, compile(cx, 1)?, compile(cx, 2)?);
+    let (target, from, to) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
     let complaint = |name: &str, text: &[u8]| format!("set_random: bad \"{name}\" argument: {}", String::from_utf8_lossy(text));
     cx.location::<Program>().push(move |request, _| match range(request, &from, &to, complaint) {
         Ok((from, to)) => {
@@ -50,7 +51,7 @@ pub(super) fn random(cx: &mut Cx<'_>) -> Result<(), Error> {
 
 /// `set_rotate $variable from to`: the number after the variable's own, or after the one that was assigned last.
 pub(super) fn rotate(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let (target, from, to) = (target(cx)?, compile(cx, 1)?, compile(cx, 2)?);
+    let (target, from, to) = (target(cx)?, complex(cx, 1)?, complex(cx, 2)?);
     // Asked for here, it is this location's own.
     drop(cx.location::<Rotation>());
     let complaint = |name: &str, text: &[u8]| format!("set_rotate: bad \"{name}\" argument value: \"{}\"", String::from_utf8_lossy(text));

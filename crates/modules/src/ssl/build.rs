@@ -6,13 +6,14 @@ use super::inquiry::{Extent, Inquiry};
 use super::responder::Responder;
 use super::stapling::{Source, Stapling};
 use super::watch::{self, Watch};
-use super::{Named, SessionCache, Ssl};
+use super::{Named, Names, SessionCache, Ssl, session};
+use ::session::tls::{ClientVerify, Secured, ServerTls};
+use ::session::{Complex, Session};
+use base::log::ErrorLog;
 use conf::row::Warnings;
 use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Span};
-use http::resolving::Resolving;
-use http::tls::ClientVerify;
-use http::{Complex, Server};
+use resolver::settings::Resolving;
 use shm::dict::Dict;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -86,15 +87,51 @@ fn error(text: impl Into<String>) -> Error {
     Error::new(text.into(), Span::NONE)
 }
 
+/// A server that is to get its part in TLS.
+struct Whose<'a, S> {
+    /// What it says.
+    ssl: Rc<Ssl>,
+    /// Where its certificates are.
+    names: Rc<Names<S>>,
+    /// Its part in TLS.
+    tls: &'a ServerTls<S>,
+    /// Looks responders up.
+    resolving: Rc<Resolving>,
+    /// Its log.
+    log: Option<ErrorLog>,
+    /// Its place in the file.
+    place: usize,
+    /// Names in ALPN.
+    alpn: Vec<Vec<u8>>,
+    /// What keeps its sessions apart from those of the other protocol.
+    label: &'static str,
+    frame: &'a Frame,
+}
+
+/// Completes a server of `http`.
+pub(super) fn http_server(server: &http::Server, place: usize, frame: &Frame) -> Result<(), Error> {
+    let conf = &server.conf;
+    let (Some(ssl), Some(names)) = (conf.share(), conf.share()) else { return Ok(()) };
+    let (resolving, log) = (server.own.conf.share().unwrap_or_default(), server.own.core.error_log.clone());
+    complete(Whose { ssl, names, tls: &server.tls, resolving, log, place, alpn: Vec::new(), label: "", frame })
+}
+
+/// Completes a server of `stream`.
+pub(super) fn stream_server(server: &stream::Server, place: usize, frame: &Frame) -> Result<(), Error> {
+    let (ssl, names, resolving) = (server.conf(), server.conf(), server.conf());
+    let (log, alpn) = (server.core.error_log.clone(), session::alpn(server));
+    complete(Whose { ssl, names, tls: &server.tls, resolving, log, place, alpn, label: "STREAM", frame })
+}
+
 /// Completes a server (`ngx_http_ssl_merge_srv_conf`).
-pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), Error> {
-    let Some(ssl) = server.conf.share::<Ssl>() else { return Ok(()) };
+fn complete<S: Secured>(whose: Whose<'_, S>) -> Result<(), Error> {
+    let ssl = whose.ssl.clone();
     // Who has no certificate of its own may still object to clients of its neighbours' handshakes.
-    server.tls.verify.set(ssl.verify.unwrap_or_default());
+    whose.tls.verify.set(ssl.verify.unwrap_or_default());
     let reject = ssl.reject.unwrap_or(false);
     let commands =
         Commands::new(ssl.commands.as_deref().map(Vec::as_slice).unwrap_or_default()).map_err(|problem| error(problem.to_string()))?;
-    let pairs = ssl.pairs(&commands);
+    let pairs = whose.names.pairs(&commands);
     if let Some(lone) = pairs.iter().rfind(|pair| pair.key.is_none()) {
         let name = String::from_utf8_lossy(lone.certificate.source()).into_owned();
         return Err(error(format!("no \"ssl_certificate_key\" is defined for certificate \"{name}\"")));
@@ -104,6 +141,7 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
     }
     let passwords = ssl.passwords.clone().unwrap_or_default();
     let names: Vec<String> = pairs.iter().map(|pair| String::from_utf8_lossy(pair.certificate.source()).into_owned()).collect();
+    let http = whose.frame;
     let files = http.global.get::<Rc<Files>>().clone();
     let mut names = names;
     let mut watch = None;
@@ -121,25 +159,26 @@ pub(super) fn server(server: &Server, place: usize, http: &Frame) -> Result<(), 
         let cache = limits.map(|limits| RefCell::new(Cache::new(limits)));
         Certificates::Named { pairs, passwords, cache }
     };
-    let part = Part { ssl: &ssl, commands: &commands, files: &files, http };
-    let settings = settings(&part, &certificates, place)?;
-    let stapled = stapled(&part, &certificates.fixed(), &names, server)?;
-    let inquiry = inquiry(&part, server)?;
+    let part = Part { ssl: &ssl, commands: &commands, files: &files, whose: &whose, http };
+    let settings = settings(&part, certificates.fixed())?;
+    let stapled = stapled(&part, &certificates.fixed(), &names)?;
+    let inquiry = inquiry(&part)?;
     let asked = Asked { stapled: RefCell::new(stapled), inquiry };
     // Built once for each server.
-    let _ = server.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, watch, reject, asked)));
+    let _ = whose.tls.handshakes.set(Rc::new(Shakes::new(settings, certificates, watch, reject, asked, whose.alpn)));
     Ok(())
 }
 
 /// What a server says of TLS, and where it says so.
-struct Part<'a> {
+struct Part<'a, S> {
     ssl: &'a Ssl,
     commands: &'a Commands,
     files: &'a Files,
+    whose: &'a Whose<'a, S>,
     http: &'a Frame,
 }
 
-impl Part<'_> {
+impl<S> Part<'_, S> {
     /// The certificates of a file; none, if no file is named.
     fn trusted(&self, path: Option<&Rc<str>>) -> Result<Vec<CertificateDer<'static>>, Error> {
         match path {
@@ -149,20 +188,20 @@ impl Part<'_> {
     }
 }
 
-fn is_literal(pair: &Named) -> bool {
+fn is_literal<S: Session>(pair: &Named<S>) -> bool {
     pair.certificate.literal().is_some() && pair.key.as_ref().is_none_or(|key| key.literal().is_some())
 }
 
-fn text(value: &Complex) -> String {
+fn text<S: Session>(value: &Complex<S>) -> String {
     String::from_utf8_lossy(value.literal().unwrap_or_default()).into_owned()
 }
 
-fn watch_of(ssl: &Ssl, pairs: &[Named], passwords: &Rc<Vec<Vec<u8>>>) -> Watch {
+fn watch_of<S: Session>(ssl: &Ssl, pairs: &[Named<S>], passwords: &Rc<Vec<Vec<u8>>>) -> Watch {
     let names = pairs.iter().map(|pair| (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default()));
     Watch::new(names.collect(), passwords.clone(), ssl.stapling_file.clone().filter(|_| ssl.stapling.unwrap_or(false)))
 }
 
-fn load(ssl: &Ssl, pairs: &[Named], passwords: &[Vec<u8>], files: &Files, common: &mut Common) -> Result<Vec<Pair>, Error> {
+fn load<S: Session>(ssl: &Ssl, pairs: &[Named<S>], passwords: &[Vec<u8>], files: &Files, common: &mut Common) -> Result<Vec<Pair>, Error> {
     let mut loaded = Vec::new();
     for pair in pairs {
         let names = (text(&pair.certificate), pair.key.as_ref().map(text).unwrap_or_default());
@@ -180,7 +219,7 @@ fn load(ssl: &Ssl, pairs: &[Named], passwords: &[Vec<u8>], files: &Files, common
 }
 
 /// Whose status a responder is asked for, in the order of the certificates.
-fn stapled(part: &Part<'_>, pairs: &[Pair], names: &[String], server: &Server) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
+fn stapled<S: Secured>(part: &Part<'_, S>, pairs: &[Pair], names: &[String]) -> Result<Vec<Option<Rc<Stapling>>>, Error> {
     let ssl = part.ssl;
     if ssl.stapling.unwrap_or(false) && ssl.compression.unwrap_or(false) {
         return Err(error("\"ssl_stapling\" is incompatible with \"ssl_certificate_compression\""));
@@ -196,8 +235,8 @@ fn stapled(part: &Part<'_>, pairs: &[Pair], names: &[String], server: &Server) -
             trusted: trusted.clone(),
             responder: ssl.stapling_responder.clone(),
             verify: ssl.stapling_verify.unwrap_or(false),
-            resolving: server.own.conf.share().unwrap_or_default(),
-            log: server.own.core.error_log.clone(),
+            resolving: part.whose.resolving.clone(),
+            log: part.whose.log.clone(),
         };
         all.push(match Stapling::new(pair, source) {
             Ok(stapling) => Some(stapling),
@@ -211,7 +250,7 @@ fn stapled(part: &Part<'_>, pairs: &[Pair], names: &[String], server: &Server) -
 }
 
 /// What is asked about clients, if anything.
-fn inquiry(part: &Part<'_>, server: &Server) -> Result<Option<Rc<Inquiry>>, Error> {
+fn inquiry<S: Secured>(part: &Part<'_, S>) -> Result<Option<Rc<Inquiry>>, Error> {
     let ssl = part.ssl;
     let extent = ssl.ocsp.unwrap_or_default();
     if extent == Extent::Off {
@@ -220,7 +259,7 @@ fn inquiry(part: &Part<'_>, server: &Server) -> Result<Option<Rc<Inquiry>>, Erro
     if ssl.verify == Some(ClientVerify::OptionalNoCa) {
         return Err(error("\"ssl_ocsp\" is incompatible with \"ssl_verify_client optional_no_ca\""));
     }
-    let resolving = server.own.conf.share::<Resolving>().unwrap_or_default();
+    let resolving = part.whose.resolving.clone();
     let responder = match &ssl.ocsp_responder {
         Some(url) => Some(Responder::parse(url).and_then(|mut responder| {
             if resolving.usable().is_none() {
@@ -233,12 +272,12 @@ fn inquiry(part: &Part<'_>, server: &Server) -> Result<Option<Rc<Inquiry>>, Erro
         None => None,
     };
     let cache = ssl.ocsp_cache.as_ref().and_then(|zone| zone.as_ref()).map(|zone| Dict::new(zone));
-    let log = server.own.core.error_log.clone();
+    let log = part.whose.log.clone();
     Ok(Some(Rc::new(Inquiry { extent, responder, trusted: authorities(part)?.1, resolving, log, cache })))
 }
 
 /// The authorities that clients are told of, and all that are trusted.
-fn authorities(part: &Part<'_>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
+fn authorities<S: Secured>(part: &Part<'_, S>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
     let shown = part.trusted(part.ssl.client_certificate.as_ref())?;
     let mut trusted = shown.clone();
     trusted.extend(part.trusted(part.ssl.trusted_certificate.as_ref())?);
@@ -256,16 +295,16 @@ fn staple(ssl: &Ssl, files: &Files) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn settings(part: &Part<'_>, certificates: &Certificates, place: usize) -> Result<Settings, Error> {
+fn settings<S: Secured>(part: &Part<'_, S>, fixed: Vec<Pair>) -> Result<Settings, Error> {
     let Part { ssl, commands, http, .. } = *part;
     let offer = offer(part)?;
-    let mut options = Options::new(offer, certificates.fixed());
+    let mut options = Options::new(offer, fixed);
     // The cheaper suite stands first in the usual list; who says `off` leaves the choice to clients.
     options.server_order = commands.server_order.or(ssl.server_order).unwrap_or(true);
     options.record = usize::try_from(ssl.buffer.unwrap_or(16 * 1024)).unwrap_or(usize::MAX);
     options.clients = clients(part)?;
     options.compresses = ssl.compression.unwrap_or(false);
-    let context = context(part, place);
+    let context = context(part);
     let lifetime = ssl.timeout.unwrap_or(TIMEOUT);
     let early = ssl.early_data.unwrap_or(false);
     options.store = store(ssl, &context, lifetime, early, &http.global.get::<Shared>());
@@ -287,11 +326,14 @@ fn settings(part: &Part<'_>, certificates: &Certificates, place: usize) -> Resul
 
 /// To whom a session is worth something: servers with the same certificates. What a client has proved with a certificate it has
 /// proved to one server only.
-fn context(part: &Part<'_>, place: usize) -> Context {
+fn context<S: Secured>(part: &Part<'_, S>) -> Context {
     let ssl = part.ssl;
-    let pairs = ssl.pairs(part.commands);
+    let pairs = part.whose.names.pairs(part.commands);
     let mut parts: Vec<&[u8]> = pairs.iter().map(|pair| pair.certificate.source()).collect();
-    let place = place.to_be_bytes();
+    if !part.whose.label.is_empty() {
+        parts.push(part.whose.label.as_bytes());
+    }
+    let place = part.whose.place.to_be_bytes();
     if ssl.verify.unwrap_or_default() != ClientVerify::Off {
         parts.extend([&place[..], ssl.client_certificate.as_deref().unwrap_or_default().as_bytes()]);
     }
@@ -322,7 +364,7 @@ fn ticket_keys(files: &[Rc<str>]) -> Result<Vec<TicketKey>, Error> {
 }
 
 /// Suites, groups and versions; what OpenSSL has and we have not is a warning.
-fn offer(part: &Part<'_>) -> Result<Offer, Error> {
+fn offer<S: Secured>(part: &Part<'_, S>) -> Result<Offer, Error> {
     let Part { ssl, commands, http, .. } = *part;
     let named = commands.protocols(ssl.protocols.as_deref().map(Vec::as_slice));
     let ciphers = commands.ciphers.as_deref().or(ssl.ciphers.as_deref()).unwrap_or(CIPHERS);
@@ -348,7 +390,7 @@ fn offer(part: &Part<'_>) -> Result<Offer, Error> {
 }
 
 /// Who may be a client; `None`: nobody is asked for a certificate.
-fn clients(part: &Part<'_>) -> Result<Option<Arc<Clients>>, Error> {
+fn clients<S: Secured>(part: &Part<'_, S>) -> Result<Option<Arc<Clients>>, Error> {
     let ssl = part.ssl;
     let verify = ssl.verify.unwrap_or_default();
     if verify == ClientVerify::Off {

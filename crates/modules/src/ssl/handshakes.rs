@@ -6,8 +6,8 @@ use super::stapling::Stapling;
 use super::watch::Watch;
 use base::clock;
 use base::log::Level;
-use http::tls::{Answer, Greeting, Handshakes, Rejection, Revocation};
-use http::{BoxFuture, Complex, Request, Worker};
+use session::tls::{Answer, Greeting, Handshakes, Rejection, Revocation, Secured};
+use session::{BoxFuture, Complex, Worker};
 use std::cell::{Cell, RefCell};
 use std::iter::repeat;
 use std::rc::Rc;
@@ -25,13 +25,13 @@ const UNRECOGNIZED_NAME: u8 = 112;
 const INTERNAL_ERROR: u8 = 80;
 
 /// A server's certificates.
-pub(super) enum Certificates {
+pub(super) enum Certificates<S> {
     /// The same for all clients.
     Fixed(RefCell<Vec<Pair>>),
     /// By names with variables.
     Named {
         /// The names.
-        pairs: Vec<Named>,
+        pairs: Vec<Named<S>>,
         /// Passwords of the keys.
         passwords: Rc<Vec<Vec<u8>>>,
         /// What is kept.
@@ -39,7 +39,7 @@ pub(super) enum Certificates {
     },
 }
 
-impl Certificates {
+impl<S> Certificates<S> {
     /// Those that need no client.
     pub(super) fn fixed(&self) -> Vec<Pair> {
         match self {
@@ -58,12 +58,14 @@ pub(super) struct Asked {
 }
 
 /// Who answers the handshakes of a server.
-pub(super) struct Shakes {
+pub(super) struct Shakes<S> {
     settings: RefCell<Settings>,
-    certificates: Certificates,
+    certificates: Certificates<S>,
     /// Looks whether fixed certificates have changed.
     watch: Option<Watch>,
     reject: bool,
+    /// Protocols of the server's own (`ssl_alpn`), where the listener has none.
+    alpn: Vec<Vec<u8>>,
     /// The settings for each list of protocols that was asked for.
     by_alpn: RefCell<Vec<(Vec<&'static [u8]>, Settings)>>,
     asked: Asked,
@@ -71,10 +73,17 @@ pub(super) struct Shakes {
     changes: Cell<u64>,
 }
 
-impl Shakes {
-    pub(super) fn new(settings: Settings, certificates: Certificates, watch: Option<Watch>, reject: bool, asked: Asked) -> Shakes {
+impl<S: Secured> Shakes<S> {
+    pub(super) fn new(
+        settings: Settings,
+        certificates: Certificates<S>,
+        watch: Option<Watch>,
+        reject: bool,
+        asked: Asked,
+        alpn: Vec<Vec<u8>>,
+    ) -> Shakes<S> {
         let settings = RefCell::new(settings);
-        Shakes { settings, certificates, watch, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
+        Shakes { alpn, settings, certificates, watch, reject, by_alpn: RefCell::default(), asked, changes: Cell::new(0) }
     }
 
     /// Has responders asked that are due, and forgets settings with answers of before.
@@ -121,14 +130,15 @@ impl Shakes {
         if let Some((_, settings)) = known.iter().find(|(list, _)| list == alpn) {
             return settings.clone();
         }
-        let settings = self.current().with_alpn(alpn.iter().map(|name| name.to_vec()).collect());
+        let names = if alpn.is_empty() { self.alpn.clone() } else { alpn.iter().map(|name| name.to_vec()).collect() };
+        let settings = self.current().with_alpn(names);
         known.push((alpn.to_vec(), settings.clone()));
         settings
     }
 }
 
-impl Handshakes for Shakes {
-    fn inquire(&self, greeting: &Rc<Greeting>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+impl<S: Secured> Handshakes<S> for Shakes<S> {
+    fn inquire(&self, greeting: &Rc<Greeting<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let inquiry = self.asked.inquiry.clone()?;
         Some(Box::pin(inquiry.ask(chain.to_vec(), greeting.worker.log.clone())))
     }
@@ -137,7 +147,7 @@ impl Handshakes for Shakes {
         self.settings.borrow().suites().collect()
     }
 
-    fn answer(&self, greeting: &Rc<Greeting>) -> Answer {
+    fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));
         }
@@ -149,21 +159,25 @@ impl Handshakes for Shakes {
         Answer::Now(match &self.certificates {
             Certificates::Fixed(_) => Ok(settings),
             Certificates::Named { pairs, passwords, cache } => {
-                let request = greeting.request();
-                named(&request, pairs, passwords, cache.as_ref()).map(|pairs| settings.with_pairs(pairs))
+                named(&*greeting.session(), pairs, passwords, cache.as_ref()).map(|pairs| settings.with_pairs(pairs))
             }
         })
     }
 }
 
 /// Evaluates the names and reads what they name; an empty name gives no certificate.
-fn named(request: &Request, pairs: &[Named], passwords: &[Vec<u8>], cache: Option<&RefCell<Cache>>) -> Result<Vec<Pair>, Rejection> {
-    let text = |name: &Complex| {
-        let value = name.to_vec(request);
+fn named<S: Secured>(
+    session: &S,
+    pairs: &[Named<S>],
+    passwords: &[Vec<u8>],
+    cache: Option<&RefCell<Cache>>,
+) -> Result<Vec<Pair>, Rejection> {
+    let text = |name: &Complex<S>| {
+        let value = name.to_vec(session);
         if value.is_empty() || value.starts_with(b"data:") || value.starts_with(b"store:") {
             return String::from_utf8_lossy(&value).into_owned();
         }
-        request.http.paths.resolve_conf(&value).to_string_lossy().into_owned()
+        session.paths().resolve_conf(&value).to_string_lossy().into_owned()
     };
     let failed = |problem: LoadError| Rejection { alert: INTERNAL_ERROR, detail: problem.to_string(), error: TlsError::CERT_CB };
     let mut found = Vec::new();

@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::resolving::Resolving;
 use net::address::SocketAddress;
 use net::connect::{Options, connect};
+use resolver::settings::Resolving;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use wire::uri::escape::{Class, escape};
@@ -98,7 +98,7 @@ impl Responder {
     async fn exchange(&self, address: SocketAddr, question: &[u8]) -> Result<Vec<u8>, String> {
         let failed = |call: &str, error: &std::io::Error| format!("{call}() failed {}", base::errno::describe(error));
         let target = SocketAddress::Internet(address);
-        let mut stream = connect(&target, Options::default()).await.map_err(|error| failed("connect", &error))?;
+        let mut stream = connect(&target, Options::default()).await.map_err(|error| failed("connect", error.error()))?;
         let mut request = format!("GET {}", self.path).into_bytes();
         escape(STANDARD.encode(question).as_bytes(), Class::UriComponent, &mut request);
         request.extend_from_slice(format!(" HTTP/1.0\r\nHost: {}\r\n\r\n", self.host).as_bytes());

@@ -2,64 +2,79 @@
 
 use super::build::Inheritable;
 use super::inquiry::{self, Extent};
-use super::{SessionCache, Ssl, cache};
+use super::{Names, SessionCache, Ssl, cache};
 use base::text;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
 use http::root::MainContext;
 use http::tls::{ClientVerify, directives};
-use http::{Complex, Variables};
+use session::{Complex, Session, Variables};
 use std::rc::Rc;
 use tls::commands::Commands;
 
-const SERVERS: Context = Context::HTTP.union(Context::SERVER);
+pub(super) const SERVERS: Context = Context::HTTP.union(Context::SERVER);
+pub(super) const STREAM_SERVERS: Context = Context::STREAM.union(Context::STREAM_SERVER);
+/// Where most rows are the same for both.
+const BOTH: Context = SERVERS.union(STREAM_SERVERS);
 
 fn file(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<Rc<str>>) -> Row {
-    Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
+    Row::new(name, BOTH, Arity::exactly(1), doc, move |cx| {
         let path = path(cx, 0);
         cx.once(field(&mut cx.server::<Ssl>()), path)
     })
 }
 
 fn words(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<Rc<str>>) -> Row {
-    Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
+    Row::new(name, BOTH, Arity::exactly(1), doc, move |cx| {
         let value = Rc::from(cx.text(0).as_ref());
         cx.once(field(&mut cx.server::<Ssl>()), value)
     })
 }
 
+/// A flag that `http` alone has.
+fn http_flag(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<bool>) -> Row {
+    Row { contexts: SERVERS, ..flag(name, doc, field) }
+}
+
 fn flag(name: &'static str, doc: &'static str, field: fn(&mut Ssl) -> &mut Option<bool>) -> Row {
-    Row::new(name, SERVERS, Arity::exactly(1), doc, move |cx| {
+    Row::new(name, BOTH, Arity::exactly(1), doc, move |cx| {
         let value = cx.flag(0)?;
         cx.once(field(&mut cx.server::<Ssl>()), value)
     })
 }
 
-/// All rows of the module.
+/// The rows whose values hold variables.
+pub(super) fn certificates<S: Session>(here: Context) -> Vec<Row> {
+    let one = Arity::exactly(1);
+    vec![
+        Row::new("ssl_certificate", here, one, "A certificate with its chain.", |cx| {
+            let value = named::<S>(cx)?;
+            Rc::make_mut(cx.server::<Names<S>>().certificates.get_or_insert_default()).push(value);
+            Ok(())
+        }),
+        Row::new("ssl_certificate_key", here, one, "The key of a certificate.", |cx| {
+            let value = named::<S>(cx)?;
+            Rc::make_mut(cx.server::<Names<S>>().keys.get_or_insert_default()).push(value);
+            Ok(())
+        }),
+    ]
+}
+
+/// All other rows of the module.
 // tidy: table
 pub(super) fn rows() -> Vec<Row> {
     let one = Arity::exactly(1);
     vec![
-        Row::new("ssl_certificate", SERVERS, one, "A certificate with its chain.", |cx| {
-            let value = named(cx)?;
-            Rc::make_mut(cx.server::<Ssl>().certificates.get_or_insert_default()).push(value);
-            Ok(())
-        }),
-        Row::new("ssl_certificate_key", SERVERS, one, "The key of a certificate.", |cx| {
-            let value = named(cx)?;
-            Rc::make_mut(cx.server::<Ssl>().keys.get_or_insert_default()).push(value);
-            Ok(())
-        }),
-        Row::new("ssl_certificate_cache", SERVERS, Arity::Between(1, 3), "Keeps certificates whose names hold variables.", |cx| {
+        Row::new("ssl_certificate_cache", BOTH, Arity::Between(1, 3), "Keeps certificates whose names hold variables.", |cx| {
             let value = directives::certificate_cache(cx)?;
             cx.once(&mut cx.server::<Ssl>().certificate_cache, value)
         }),
-        Row::new("ssl_password_file", SERVERS, one, "Passwords of keys, a line each.", |cx| {
+        Row::new("ssl_password_file", BOTH, one, "Passwords of keys, a line each.", |cx| {
             let value = Rc::new(directives::passwords(cx)?);
             cx.once(&mut cx.server::<Ssl>().passwords, value)
         }),
-        Row::new("ssl_protocols", SERVERS, Arity::AtLeast(1), "Versions of TLS.", |cx| {
+        Row::new("ssl_protocols", BOTH, Arity::AtLeast(1), "Versions of TLS.", |cx| {
             directives::protocols(cx, Rc::make_mut(cx.server::<Ssl>().protocols.get_or_insert_default()))
         }),
         words("ssl_ciphers", "Cipher suites, as OpenSSL names them.", |ssl| &mut ssl.ciphers),
@@ -69,7 +84,7 @@ pub(super) fn rows() -> Vec<Row> {
             let value = cx.size(0)?;
             cx.once(&mut cx.server::<Ssl>().buffer, value)
         }),
-        Row::new("ssl_verify_client", SERVERS, one, "Whether clients need a certificate.", |cx| {
+        Row::new("ssl_verify_client", BOTH, one, "Whether clients need a certificate.", |cx| {
             let value = cx.choice(
                 0,
                 &[
@@ -81,28 +96,28 @@ pub(super) fn rows() -> Vec<Row> {
             )?;
             cx.once(&mut cx.server::<Ssl>().verify, value)
         }),
-        Row::new("ssl_verify_depth", SERVERS, one, "Longest chain of a client.", |cx| {
+        Row::new("ssl_verify_depth", BOTH, one, "Longest chain of a client.", |cx| {
             let value = cx.number(0)?;
             cx.once(&mut cx.server::<Ssl>().depth, value)
         }),
         file("ssl_client_certificate", "Authorities of clients; clients see their names.", |ssl| &mut ssl.client_certificate),
         file("ssl_trusted_certificate", "Authorities of clients that they do not see.", |ssl| &mut ssl.trusted_certificate),
         file("ssl_crl", "Certificates of clients that were revoked.", |ssl| &mut ssl.crl),
-        Row::new("ssl_session_cache", SERVERS, Arity::Between(1, 2), "Where sessions are kept.", session_cache),
+        Row::new("ssl_session_cache", BOTH, Arity::Between(1, 2), "Where sessions are kept.", session_cache),
         flag("ssl_session_tickets", "Clients keep their sessions themselves.", |ssl| &mut ssl.tickets),
-        Row::new("ssl_session_ticket_key", SERVERS, one, "A key for session tickets.", |cx| {
+        Row::new("ssl_session_ticket_key", BOTH, one, "A key for session tickets.", |cx| {
             let value = path(cx, 0);
             Rc::make_mut(cx.server::<Ssl>().ticket_keys.get_or_insert_default()).push(value);
             Ok(())
         }),
-        Row::new("ssl_session_timeout", SERVERS, one, "How long a client may come back to a session.", |cx| {
+        Row::new("ssl_session_timeout", BOTH, one, "How long a client may come back to a session.", |cx| {
             let value = cx.time_sec(0)?;
             cx.once(&mut cx.server::<Ssl>().timeout, value)
         }),
-        Row::new("ssl_dhparam", SERVERS, one, "Checked only: there is no DHE.", dhparam),
+        Row::new("ssl_dhparam", BOTH, one, "Checked only: there is no DHE.", dhparam),
         flag("ssl_stapling", "Sends the answer of an OCSP responder.", |ssl| &mut ssl.stapling),
         file("ssl_stapling_file", "An OCSP answer.", |ssl| &mut ssl.stapling_file),
-        Row::new("ssl_ocsp", SERVERS, one, "Asks whether clients' certificates were revoked.", |cx| {
+        Row::new("ssl_ocsp", BOTH, one, "Asks whether clients' certificates were revoked.", |cx| {
             let value = match cx.text(0).as_ref() {
                 "off" => Extent::Off,
                 "on" => Extent::Chain,
@@ -112,14 +127,14 @@ pub(super) fn rows() -> Vec<Row> {
             cx.once(&mut cx.server::<Ssl>().ocsp, value)
         }),
         words("ssl_ocsp_responder", "Who is asked about clients' certificates.", |ssl| &mut ssl.ocsp_responder),
-        Row::new("ssl_ocsp_cache", SERVERS, one, "Where what responders said of clients is kept.", |cx| {
+        Row::new("ssl_ocsp_cache", BOTH, one, "Where what responders said of clients is kept.", |cx| {
             let value = inquiry::cache(cx)?;
             cx.once(&mut cx.server::<Ssl>().ocsp_cache, value)
         }),
         words("ssl_stapling_responder", "Who is asked about the server's certificates.", |ssl| &mut ssl.stapling_responder),
         flag("ssl_stapling_verify", "Answers must be signed by whom the authority trusts.", |ssl| &mut ssl.stapling_verify),
-        flag("ssl_early_data", "TLS 1.3 0-RTT.", |ssl| &mut ssl.early_data),
-        Row::new("ssl_conf_command", SERVERS, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
+        http_flag("ssl_early_data", "TLS 1.3 0-RTT.", |ssl| &mut ssl.early_data),
+        Row::new("ssl_conf_command", BOTH, Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
         flag("ssl_certificate_watch", "Certificates that change in their files are taken up.", |ssl| &mut ssl.watch),
         flag("ssl_certificate_compression", "Certificates are sent compressed.", |ssl| &mut ssl.compression),
         Row::new(
@@ -133,7 +148,7 @@ pub(super) fn rows() -> Vec<Row> {
             },
         ),
         flag("ssl_reject_handshake", "Refuses all handshakes of the server.", |ssl| &mut ssl.reject),
-        file("ssl_key_log", "A file for the secrets of sessions.", |ssl| &mut ssl.key_log),
+        Row { contexts: SERVERS, ..file("ssl_key_log", "A file for the secrets of sessions.", |ssl| &mut ssl.key_log) },
     ]
 }
 
@@ -143,14 +158,14 @@ fn path(cx: &Cx<'_>, i: usize) -> Rc<str> {
     Rc::from(full.to_string_lossy())
 }
 
-fn named(cx: &Cx<'_>) -> Result<Complex, Error> {
+fn named<S: Session>(cx: &Cx<'_>) -> Result<Complex<S>, Error> {
     let text = cx.arg(0);
     let is_stored = text.starts_with(b"store:");
     let is_file = text.starts_with(tls::certificate::STORED_FILE.as_bytes());
     if text.starts_with(b"engine:") || (is_stored && !is_file) {
         return Err(cx.error_at(0, format!("\"{}\" is not supported: keys come from files or \"data:\"", cx.text(0))));
     }
-    let compiled = Complex::compile(text, &mut cx.global::<Variables>()).map_err(|message| cx.error_at(0, message))?;
+    let compiled = Complex::compile(text, &mut cx.global::<Variables<S>>()).map_err(|message| cx.error_at(0, message))?;
     match compiled.literal() {
         Some(text) if !text.is_empty() && !text.starts_with(b"data:") && !is_stored => {
             let full = cx.global::<MainContext>().paths.resolve_conf(text);

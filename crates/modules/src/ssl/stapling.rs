@@ -3,8 +3,8 @@
 use super::responder::Responder;
 use base::clock;
 use base::log::{ErrorLog, Level};
-use http::Worker;
-use http::resolving::Resolving;
+use resolver::settings::Resolving;
+use session::Worker;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tls::certificate::{CertificateDer, Pair};

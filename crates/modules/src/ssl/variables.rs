@@ -1,8 +1,9 @@
 //! What a request can say of its connection's TLS (`ngx_event_openssl.c`, the functions behind the variables).
 
-use http::Variables;
-use http::tls::TlsInfo;
+use session::tls::TlsInfo;
 use session::variable::NO_CACHE;
+use session::{Configured, Variables};
+use std::rc::Rc;
 use tls::ciphers::suites;
 use tls::names::Certificate;
 use tls::signatures;
@@ -26,7 +27,7 @@ fn list(out: &mut Vec<u8>, numbers: &[u16], name: fn(u16) -> Option<&'static str
 }
 
 /// Calls `f` with the client's certificate, if it sent one.
-fn peer(info: &TlsInfo, out: &mut Vec<u8>, f: impl FnOnce(&Certificate<'_>, &mut Vec<u8>)) {
+fn peer<V>(info: &TlsInfo<V>, out: &mut Vec<u8>, f: impl FnOnce(&Certificate<'_>, &mut Vec<u8>)) {
     let Some(der) = info.peer.first() else { return };
     let der = tls::certificate::der(der);
     if let Some(certificate) = Certificate::new(&der) {
@@ -42,7 +43,7 @@ fn signature(number: Option<u16>, out: &mut Vec<u8>) {
     list(out, number.as_slice(), signatures::name_of_number);
 }
 
-fn verify(info: &TlsInfo, out: &mut Vec<u8>) {
+fn verify<V>(info: &TlsInfo<V>, out: &mut Vec<u8>) {
     match info.verdict {
         _ if info.peer.is_empty() => text(out, "NONE"),
         (0, _) if info.revocation.is_none() => text(out, "SUCCESS"),
@@ -64,59 +65,77 @@ fn folded(pem: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a value.
-type Tell = fn(&TlsInfo, &mut Vec<u8>);
+type Tell<V> = fn(&TlsInfo<V>, &mut Vec<u8>);
 
+/// The variables of both protocols.
 // tidy: table
-const ALL: [(&str, Tell); 26] = [
-    ("ssl_protocol", |info, out| text(out, info.protocol)),
-    ("ssl_cipher", |info, out| text(out, info.cipher)),
-    ("ssl_ciphers", |info, out| list(out, &info.suites, suites::name_of_number)),
-    ("ssl_curve", |info, out| text(out, info.group.unwrap_or_default())),
-    ("ssl_curves", |info, out| list(out, &info.groups, suites::group_name_of_number)),
-    ("ssl_sigalg", |info, out| signature(info.signed.own, out)),
-    ("ssl_client_sigalg", |info, out| signature(info.signed.peer, out)),
-    ("ssl_sigalgs", |info, out| list(out, &info.signatures, signatures::name_of_number)),
-    ("ssl_session_id", |info, out| info.session_id.iter().for_each(|byte| out.extend_from_slice(format!("{byte:02x}").as_bytes()))),
-    ("ssl_session_reused", |info, out| text(out, if info.resumed { "r" } else { "." })),
-    ("ssl_early_data", |info, out| text(out, if info.early.get() { "1" } else { "" })),
-    ("ssl_server_name", |info, out| out.extend_from_slice(info.server_name.as_deref().unwrap_or_default())),
-    ("ssl_alpn_protocol", |info, out| out.extend_from_slice(info.alpn.as_deref().unwrap_or_default())),
-    ("ssl_client_raw_cert", |info, out| {
-        let pem = info.peer.first().map(|der| tls::names::pem(der)).unwrap_or_default();
-        text(out, pem);
-    }),
-    ("ssl_client_cert", |info, out| {
-        let pem = info.peer.first().map(|der| tls::names::pem(der)).unwrap_or_default();
-        folded(&pem, out);
-    }),
-    ("ssl_client_escaped_cert", |info, out| {
-        let pem = info.peer.first().map(|der| tls::names::pem(der)).unwrap_or_default();
-        escape(pem.as_bytes(), Class::UriComponent, out);
-    }),
-    ("ssl_client_s_dn", |info, out| peer(info, out, |certificate, out| text(out, certificate.subject()))),
-    ("ssl_client_i_dn", |info, out| peer(info, out, |certificate, out| text(out, certificate.issuer()))),
-    ("ssl_client_s_dn_legacy", |info, out| peer(info, out, |certificate, out| text(out, certificate.subject_legacy()))),
-    ("ssl_client_i_dn_legacy", |info, out| peer(info, out, |certificate, out| text(out, certificate.issuer_legacy()))),
-    ("ssl_client_serial", |info, out| peer(info, out, |certificate, out| text(out, certificate.serial()))),
-    ("ssl_client_fingerprint", |info, out| peer(info, out, |certificate, out| text(out, certificate.fingerprint()))),
-    ("ssl_client_verify", verify),
-    ("ssl_client_v_start", |info, out| peer(info, out, |certificate, out| text(out, certificate.start()))),
-    ("ssl_client_v_end", |info, out| peer(info, out, |certificate, out| text(out, certificate.end()))),
-    ("ssl_client_v_remain", |info, out| {
-        peer(info, out, |certificate, out| text(out, certificate.remaining_days(base::clock::now().sec).to_string()));
-    }),
-];
+fn all<V>() -> [(&'static str, Tell<V>); 23] {
+    [
+        ("ssl_protocol", |info, out| text(out, info.protocol)),
+        ("ssl_cipher", |info, out| text(out, info.cipher)),
+        ("ssl_ciphers", |info, out| list(out, &info.suites, suites::name_of_number)),
+        ("ssl_curve", |info, out| text(out, info.group.unwrap_or_default())),
+        ("ssl_curves", |info, out| list(out, &info.groups, suites::group_name_of_number)),
+        ("ssl_sigalg", |info, out| signature(info.signed.own, out)),
+        ("ssl_client_sigalg", |info, out| signature(info.signed.peer, out)),
+        ("ssl_sigalgs", |info, out| list(out, &info.signatures, signatures::name_of_number)),
+        ("ssl_session_id", |info, out| info.session_id.iter().for_each(|byte| out.extend_from_slice(format!("{byte:02x}").as_bytes()))),
+        ("ssl_session_reused", |info, out| text(out, if info.resumed { "r" } else { "." })),
+        ("ssl_server_name", |info, out| out.extend_from_slice(info.server_name.as_deref().unwrap_or_default())),
+        ("ssl_alpn_protocol", |info, out| out.extend_from_slice(info.alpn.as_deref().unwrap_or_default())),
+        ("ssl_client_raw_cert", |info, out| {
+            let pem = info.peer.first().map(|der| tls::names::pem(der)).unwrap_or_default();
+            text(out, pem);
+        }),
+        ("ssl_client_cert", |info, out| {
+            let pem = info.peer.first().map(|der| tls::names::pem(der)).unwrap_or_default();
+            folded(&pem, out);
+        }),
+        ("ssl_client_escaped_cert", |info, out| {
+            let pem = info.peer.first().map(|der| tls::names::pem(der)).unwrap_or_default();
+            escape(pem.as_bytes(), Class::UriComponent, out);
+        }),
+        ("ssl_client_s_dn", |info, out| peer(info, out, |certificate, out| text(out, certificate.subject()))),
+        ("ssl_client_i_dn", |info, out| peer(info, out, |certificate, out| text(out, certificate.issuer()))),
+        ("ssl_client_serial", |info, out| peer(info, out, |certificate, out| text(out, certificate.serial()))),
+        ("ssl_client_fingerprint", |info, out| peer(info, out, |certificate, out| text(out, certificate.fingerprint()))),
+        ("ssl_client_verify", verify),
+        ("ssl_client_v_start", |info, out| peer(info, out, |certificate, out| text(out, certificate.start()))),
+        ("ssl_client_v_end", |info, out| peer(info, out, |certificate, out| text(out, certificate.end()))),
+        ("ssl_client_v_remain", |info, out| {
+            peer(info, out, |certificate, out| text(out, certificate.remaining_days(base::clock::now().sec).to_string()));
+        }),
+    ]
+}
+
+/// Those that `http` has beside them.
+fn http_only<V>() -> [(&'static str, Tell<V>); 3] {
+    [
+        ("ssl_early_data", |info, out| text(out, if info.early.get() { "1" } else { "" })),
+        ("ssl_client_s_dn_legacy", |info, out| peer(info, out, |certificate, out| text(out, certificate.subject_legacy()))),
+        ("ssl_client_i_dn_legacy", |info, out| peer(info, out, |certificate, out| text(out, certificate.issuer_legacy()))),
+    ]
+}
 
 /// Defines the variables. Without TLS all are "not found".
-pub(super) fn define(variables: &mut Variables) {
-    for (name, tell) in ALL {
+pub(super) fn define<S: Configured>(variables: &mut Variables<S>) {
+    define_all(variables, all());
+}
+
+/// Defines those of HTTP alone.
+pub(super) fn define_http(variables: &mut http::Variables) {
+    define_all(variables, http_only());
+}
+
+fn define_all<S: Configured>(variables: &mut Variables<S>, list: impl IntoIterator<Item = (&'static str, Tell<S::Server>)>) {
+    for (name, tell) in list {
         let flags = if name == "ssl_early_data" { NO_CACHE } else { 0 };
-        let get = http::variables::getter(move |request, out| {
-            let Some(info) = request.connection.tls_info() else { return false };
+        let get = move |session: &S, out: &mut Vec<u8>| {
+            let Some(info) = session.connection().tls_info() else { return false };
             let before = out.len();
             tell(&info, out);
             out.len() > before
-        });
-        variables.define(name, flags, get);
+        };
+        variables.define(name, flags, Rc::new(get));
     }
 }

@@ -1,42 +1,23 @@
 //! Variables of the connection: both ends, the PROXY protocol, TLS or not.
 
-use super::{put, put_port, put_seconds, root};
+use super::{put, put_port, put_seconds, root, settle};
 use base::clock;
 use base::log::Level;
 use base::text::push_number;
-use http::connection::{Address, Proxied};
-use http::variables::{define as http_define, define_family};
-use http::{Request, Variables, log_request};
+use http::variables::define as http_define;
+use session::address::{Address, Proxied};
 use session::variable::NO_CACHE;
+use session::{Client, Variables, log_client};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use wire::proxy_protocol::{self, Tlv, TlvError};
 
-pub(super) fn define(variables: &mut Variables) {
-    http_define(variables, "remote_addr", 0, |request, out| {
-        request.client.borrow().push_host(out);
-        true
-    });
-    http_define(variables, "remote_port", 0, |request, out| put_port(out, request.client.borrow().port().unwrap_or(0)));
-    http_define(variables, "binary_remote_addr", 0, |request, out| {
-        push_binary(&request.client.borrow(), out);
-        true
-    });
-    http_define(variables, "server_addr", 0, |request, out| {
-        request.connection.local.push_host(out);
-        if let Address::Unix(Some(path)) = &request.connection.local {
-            use std::os::unix::ffi::OsStrExt;
-            out.extend_from_slice(path.as_os_str().as_bytes());
-        }
-        true
-    });
-    http_define(variables, "server_port", 0, |request, out| put_port(out, request.connection.local.port().unwrap_or(0)));
+/// Those of HTTP's connections.
+pub(super) fn define(variables: &mut http::Variables) {
+    define_client(variables);
     http_define(variables, "scheme", 0, |request, out| put(out, if request.connection.is_tls() { b"https" } else { b"http" }));
     http_define(variables, "https", 0, |request, out| put(out, if request.connection.is_tls() { b"on" } else { b"" }));
-    http_define(variables, "connection", 0, |request, out| {
-        push_number(out, request.connection.id);
-        true
-    });
     http_define(variables, "connection_requests", 0, |request, out| {
         push_number(out, request.number.get());
         true
@@ -45,27 +26,58 @@ pub(super) fn define(variables: &mut Variables) {
         put_seconds(out, clock::now().epoch_ms().saturating_sub(request.connection.started_ms))
     });
     http_define(variables, "pipe", 0, |request, out| put(out, if root(request).flags.pipelined.get() { b"p" } else { b"." }));
-    http_define(variables, "proxy_protocol_addr", 0, |request, out| proxied(request, |p| push_ip(out, p.client.ip())));
-    http_define(variables, "proxy_protocol_port", 0, |request, out| proxied(request, |p| put_port(out, p.client.port())));
-    http_define(variables, "proxy_protocol_server_addr", 0, |request, out| proxied(request, |p| push_ip(out, p.server.ip())));
-    http_define(variables, "proxy_protocol_server_port", 0, |request, out| proxied(request, |p| put_port(out, p.server.port())));
-    define_family(variables, "proxy_protocol_tlv_", 0, |request, name, out| proxied(request, |p| push_tlv(request, &p.tlvs, name, out)));
 }
 
-fn proxied(request: &Request, f: impl FnOnce(&Proxied) -> bool) -> bool {
-    request.connection.proxy_protocol.borrow().as_deref().is_some_and(f)
+/// Those of all connections.
+pub(super) fn define_client<S: Client>(variables: &mut Variables<S>) {
+    settle(variables, "remote_addr", 0, |session, out| {
+        session.client().push_host(out);
+        true
+    });
+    settle(variables, "remote_port", 0, |session, out| put_port(out, session.client().port().unwrap_or(0)));
+    settle(variables, "binary_remote_addr", 0, |session, out| {
+        push_binary(&session.client(), out);
+        true
+    });
+    settle(variables, "server_addr", 0, |session, out| {
+        let local = &session.connection().local;
+        local.push_host(out);
+        if let Address::Unix(Some(path)) = local {
+            use std::os::unix::ffi::OsStrExt;
+            out.extend_from_slice(path.as_os_str().as_bytes());
+        }
+        true
+    });
+    settle(variables, "server_port", 0, |session, out| put_port(out, session.connection().local.port().unwrap_or(0)));
+    settle(variables, "connection", 0, |session, out| {
+        push_number(out, session.connection().id);
+        true
+    });
+    settle(variables, "proxy_protocol_addr", 0, |session, out| proxied(session, |p| push_ip(out, p.client.ip())));
+    settle(variables, "proxy_protocol_port", 0, |session, out| proxied(session, |p| put_port(out, p.client.port())));
+    settle(variables, "proxy_protocol_server_addr", 0, |session, out| proxied(session, |p| push_ip(out, p.server.ip())));
+    settle(variables, "proxy_protocol_server_port", 0, |session, out| proxied(session, |p| put_port(out, p.server.port())));
+    let tlv = |name: &str| -> session::variable::Get<S> {
+        let name = name.to_owned();
+        Rc::new(move |session, out| proxied(session, |p| push_tlv(session, &p.tlvs, &name, out)))
+    };
+    variables.define_family("proxy_protocol_tlv_", 0, Rc::new(tlv));
 }
 
-fn push_tlv(request: &Request, tlvs: &[u8], name: &str, out: &mut Vec<u8>) -> bool {
+fn proxied<S: Client>(session: &S, f: impl FnOnce(&Proxied) -> bool) -> bool {
+    session.connection().proxy_protocol.borrow().as_deref().is_some_and(f)
+}
+
+fn push_tlv<S: Client>(session: &S, tlvs: &[u8], name: &str, out: &mut Vec<u8>) -> bool {
     match proxy_protocol::find(tlvs, name) {
         Ok(None) => return false,
         Ok(Some(Tlv::Bytes(bytes))) => out.extend_from_slice(bytes),
         Ok(Some(Tlv::Number(number))) => push_number(out, u64::from(number)),
         Err(error) => {
             match error {
-                TlvError::Broken => log_request!(request, Level::Error, "broken PROXY protocol TLV"),
-                TlvError::Invalid => log_request!(request, Level::Error, "invalid PROXY protocol TLV \"{name}\""),
-                TlvError::Unknown => log_request!(request, Level::Error, "unknown PROXY protocol TLV \"{name}\""),
+                TlvError::Broken => log_client!(session, Level::Error, "broken PROXY protocol TLV"),
+                TlvError::Invalid => log_client!(session, Level::Error, "invalid PROXY protocol TLV \"{name}\""),
+                TlvError::Unknown => log_client!(session, Level::Error, "unknown PROXY protocol TLV \"{name}\""),
             }
             return false;
         }

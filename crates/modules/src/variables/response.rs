@@ -26,12 +26,12 @@ pub(super) fn define(variables: &mut Variables) {
     });
 }
 
-pub(super) fn bytes_sent(request: &Request, out: &mut Vec<u8>) -> bool {
+pub(crate) fn bytes_sent(request: &Request, out: &mut Vec<u8>) -> bool {
     push_number(out, root(request).bytes_sent.get());
     true
 }
 
-pub(super) fn body_bytes_sent(request: &Request, out: &mut Vec<u8>) -> bool {
+pub(crate) fn body_bytes_sent(request: &Request, out: &mut Vec<u8>) -> bool {
     let main = root(request);
     push_number(out, main.bytes_sent.get().saturating_sub(main.header_size.get()));
     true

@@ -1,24 +1,23 @@
 //! Variables that tell the time, the process and the machine.
 
-use super::put;
+use super::{put, settle};
 use base::clock;
 use base::text::push_number;
-use http::Variables;
-use http::variables::{define as http_define, getter};
 use session::variable::NO_CACHE;
+use session::{Session, Variables};
 use std::rc::Rc;
 
-pub(super) fn define(variables: &mut Variables) {
-    http_define(variables, "msec", NO_CACHE, |_, out| super::put_seconds(out, clock::now().epoch_ms()));
-    http_define(variables, "time_local", NO_CACHE, |_, out| clock::with_access_log_time(|text| put(out, text.as_bytes())));
-    http_define(variables, "time_iso8601", NO_CACHE, |_, out| clock::with_iso8601(|text| put(out, text.as_bytes())));
-    http_define(variables, "pid", 0, |_, out| {
+pub(super) fn define<S: Session>(variables: &mut Variables<S>) {
+    settle(variables, "msec", NO_CACHE, |_, out| super::put_seconds(out, clock::now().epoch_ms()));
+    settle(variables, "time_local", NO_CACHE, |_, out| clock::with_access_log_time(|text| put(out, text.as_bytes())));
+    settle(variables, "time_iso8601", NO_CACHE, |_, out| clock::with_iso8601(|text| put(out, text.as_bytes())));
+    settle(variables, "pid", 0, |_, out| {
         push_number(out, u64::from(std::process::id()));
         true
     });
-    http_define(variables, "nginx_version", 0, |_, out| put(out, base::version::NGINX.as_bytes()));
+    settle(variables, "nginx_version", 0, |_, out| put(out, base::version::NGINX.as_bytes()));
     let name = host_name();
-    variables.define("hostname", 0, getter(move |_, out| put(out, &name)));
+    variables.define("hostname", 0, Rc::new(move |_, out| put(out, &name)));
 }
 
 /// The machine's name as the configuration was read, in lower case as nginx keeps it.

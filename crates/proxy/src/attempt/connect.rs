@@ -4,20 +4,18 @@ use super::{Attempt, CONNECTING, End, now_ms};
 use crate::channel::Channel;
 use crate::connection::UpstreamConnection;
 use crate::limits::TIMED_OUT;
-use crate::secure::handshake::{self, Fault};
 use crate::settings::next;
-use base::errno;
-use base::log::Level;
+use ::upstream::refusal;
+use ::upstream::secure::handshake::{self, Fault};
 use http::Outcome;
-use net::address::SocketAddress;
-use std::io;
+use net::connect::Failure;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 /// Why there is no connection.
 enum Unopened {
-    Connect(io::Error),
+    Connect(Failure),
     Shake(Fault),
 }
 
@@ -43,6 +41,7 @@ impl Attempt<'_> {
             // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
             let _ = stream.set_no_delay(true);
             let Some((secured, target)) = secure else { return Ok(stream) };
+            request.action.set("SSL handshaking to upstream");
             let left = limit.saturating_sub(began.elapsed());
             handshake::shake(&request, secured, target, &[&self.exchange.upstream.name, &self.lease.peer.server.name], stream, left)
                 .await
@@ -69,16 +68,14 @@ impl Attempt<'_> {
             }
             Some(Err(Unopened::Shake(Fault::Server))) => Err(self.failed(next::ERROR, 502, b"")),
             Some(Err(Unopened::Shake(Fault::TimedOut))) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
-            Some(Err(Unopened::Connect(error))) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(self.failed(next::TIMEOUT, 504, TIMED_OUT))
-            }
-            Some(Err(Unopened::Connect(error))) => {
-                let what = errno::describe(&error);
-                // What the kernel refuses at once is told with the address, and is grave unless it lies with the network.
-                let at_once = matches!(&target, SocketAddress::Unix(_)) || errno::is_local(&error);
-                let line = if at_once { format!("connect() to {target} failed {what}") } else { format!("connect() failed {what}") };
-                let level = errno::severity(&error).max(Level::Crit);
+            Some(Err(Unopened::Connect(failure))) if refusal::is_timeout(&failure) => Err(self.failed(next::TIMEOUT, 504, TIMED_OUT)),
+            Some(Err(Unopened::Connect(failure))) => {
+                let (level, line) = refusal::line(&target, &failure);
                 self.request().log(level, line.as_bytes());
+                if let Failure::Local { .. } = failure {
+                    self.finish(0);
+                    return Err(End::Client(Outcome::Status(500)));
+                }
                 Err(self.failed(next::ERROR, 502, b""))
             }
         }

@@ -11,7 +11,7 @@ use crate::caching::silence::Silence;
 use crate::caching::stored::Stored;
 use crate::exchange::Exchange;
 use crate::route::Route;
-use crate::url::{UriRule, push_uri};
+use crate::uri::{UriRule, push_uri};
 use base::clock;
 use base::log::Level;
 use cache::rfc9111::Use;

@@ -3,7 +3,7 @@
 use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Keeping, Question, Sent, method};
 use crate::hidden::Hidden;
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
-use crate::url::{UriRule, push_uri};
+use crate::uri::{UriRule, push_uri};
 use base::text::push_number;
 use http::{Complex, Outcome, Request};
 use session::variable::{VarIndex, get_assigned};

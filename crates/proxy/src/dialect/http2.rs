@@ -5,7 +5,7 @@ use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Keeping, Kind
 use crate::channel::link::is_foreign;
 use crate::hidden::Hidden;
 use crate::limits::MAX_HEADERS;
-use crate::url::{UriRule, push_uri};
+use crate::uri::{UriRule, push_uri};
 use base::log::Level;
 use base::text::push_number;
 use http::{Complex, Outcome, Request, log_request};

@@ -1,10 +1,10 @@
 //! `keepalive` and its companions in `upstream`.
 
-use crate::upstream::draft::draft;
+use crate::upstream::part;
+use ::upstream::balancer::Custom;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
-use http::balancer::Custom;
 use http::module::Module;
 
 /// The directives.
@@ -17,15 +17,15 @@ fn rows() -> Vec<Row> {
         Row::new("keepalive", HERE, Arity::Between(1, 2), "Idle connections kept per worker.", keepalive),
         Row::new("keepalive_requests", HERE, Arity::exactly(1), "Requests of one connection.", |cx| {
             let value = cx.number(0)?;
-            cx.once(&mut draft(cx).requests, value)
+            cx.once(&mut part(cx).requests, value)
         }),
         Row::new("keepalive_time", HERE, Arity::exactly(1), "How long a connection may live.", |cx| {
             let value = cx.time_ms(0)?;
-            cx.once(&mut draft(cx).time, value)
+            cx.once(&mut part(cx).time, value)
         }),
         Row::new("keepalive_timeout", HERE, Arity::exactly(1), "How long a connection may be idle.", |cx| {
             let value = cx.time_ms(0)?;
-            cx.once(&mut draft(cx).timeout, value)
+            cx.once(&mut part(cx).timeout, value)
         }),
     ]
 }
@@ -37,6 +37,6 @@ fn keepalive(cx: &mut Cx<'_>) -> Result<(), Error> {
         _ if cx.arg(1) == b"local" => true,
         _ => return Err(cx.invalid_parameter(1)),
     };
-    cx.frame.server.get::<Custom>().is_second = true;
-    cx.once(&mut draft(cx).keepalive, (usize::try_from(limit).unwrap_or(usize::MAX), local))
+    cx.frame.server.get::<Custom<http::Request>>().is_second = true;
+    cx.once(&mut part(cx).keepalive, (usize::try_from(limit).unwrap_or(usize::MAX), local))
 }

@@ -1,6 +1,6 @@
 //! `queue` in `upstream`.
 
-use crate::upstream::draft::draft;
+use crate::upstream::part;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
@@ -21,5 +21,5 @@ fn queue(cx: &mut Cx<'_>) -> Result<(), Error> {
         1 => TIMEOUT_MS,
         _ => cx.arg(1).strip_prefix(b"timeout=").and_then(base::text::parse_time_ms).ok_or_else(|| cx.invalid_parameter(1))?,
     };
-    cx.once(&mut draft(cx).queue, (limit, timeout))
+    cx.once(&mut part(cx).queue, (limit, timeout))
 }

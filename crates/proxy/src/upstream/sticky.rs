@@ -1,7 +1,8 @@
 //! `sticky` in `upstream`.
 
 use crate::sticky::{Cookie, Expires, Learn, Sticky, is_samesite};
-use crate::upstream::draft::draft;
+use crate::upstream::{Http, part};
+use ::upstream::draft::draft;
 use balance::sessions::{OWNER, Sessions};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -23,7 +24,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn sticky(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if draft(cx).sticky.is_some() {
+    if part(cx).sticky.is_some() {
         return Err(cx.duplicate());
     }
     let made = match cx.arg(0) {
@@ -35,7 +36,7 @@ fn sticky(cx: &mut Cx<'_>) -> Result<(), Error> {
         b"learn" => learn(cx)?,
         _ => return Err(unknown(cx, 0)),
     };
-    draft(cx).sticky = Some(Rc::new(made));
+    part(cx).sticky = Some(Rc::new(made));
     Ok(())
 }
 
@@ -181,7 +182,7 @@ fn learn_parameter(cx: &Cx<'_>, i: usize, read: &mut Draft) -> Result<(), Error>
 
 /// The zone of the sessions, which live on from one configuration to the next.
 fn sessions(cx: &Cx<'_>, name: &str, size: usize, timeout: u64) -> Result<Sessions, Error> {
-    let group = draft(cx).name.clone();
+    let group = draft::<Http>(cx).name().to_owned();
     let zone = match cx.global::<Zones>().claim(name, OWNER, size) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(zone)) => {

@@ -4,13 +4,13 @@ use crate::HELLO;
 use crate::harness::{Site, Upstream, dead_port, worker};
 use conf::context::{Arity, Context};
 use conf::row::Row;
-use http::balancer::{Asked, Balancer, Custom, Decision, Failure, Pooling, Target, Timeouts, Turn};
 use http::module::Module;
 use http::{Outcome, Request};
 use net::address::SocketAddress;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use upstream::balancer::{Asked, Balancer, Custom, Decision, Failure, Pooling, Target, Timeouts, Turn};
 
 /// The directive `test_balancer`.
 pub(crate) const MODULE: Module = Module { rows, ..Module::named("test_balancer") };
@@ -23,7 +23,7 @@ thread_local! {
 
 struct Test;
 
-impl Balancer for Test {
+impl Balancer<Request> for Test {
     fn choose(&self, request: &Rc<Request>, turn: &Rc<Turn>) -> Asked {
         let (request, turn) = (request.clone(), turn.clone());
         Asked::Wait(Box::pin(async move {
@@ -36,7 +36,7 @@ impl Balancer for Test {
 
 fn rows() -> Vec<Row> {
     vec![Row::new("test_balancer", Context::UPSTREAM, Arity::exactly(0), "", |cx| {
-        cx.frame.server.get::<Custom>().balancer = Some(Rc::new(Test));
+        cx.frame.server.get::<Custom<http::Request>>().balancer = Some(Rc::new(Test));
         Ok(())
     })]
 }

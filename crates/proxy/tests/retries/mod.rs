@@ -96,3 +96,31 @@ fn the_search_for_a_server_has_its_time() {
         assert_eq!((limited.outcome, limited.variable("upstream_status")), (Outcome::Status(504), "504".to_owned()));
     });
 }
+
+/// No other server would be better off, and none is to blame.
+#[test]
+fn an_address_that_cannot_be_bound_is_a_fault_of_our_own() {
+    worker(async {
+        let up = Upstream::start(vec![vec![HELLO]]);
+        let port = up.port;
+        for (directives, pass) in [
+            ("proxy_bind 192.0.2.1", format!("proxy_pass http://127.0.0.1:{port}")),
+            ("proxy_bind 192.0.2.1", "proxy_pass http://u".to_owned()),
+            ("fastcgi_bind 192.0.2.1", "fastcgi_pass u".to_owned()),
+        ] {
+            let site = Site::new(&format!(
+                "upstream u {{ server 127.0.0.1:{port} max_fails=1; server 127.0.0.1:{port} backup; }} location / {{ {directives}; {pass}; }}"
+            ));
+            for _ in 0..2 {
+                let answer = site.get("/x").await;
+                assert_eq!(answer.outcome, Outcome::Status(500), "{directives}");
+            }
+            let log = site.log.borrow();
+            let lines: Vec<&str> =
+                log.lines().filter(|line| line.contains("bind(192.0.2.1) failed (99: Cannot assign requested address)")).collect();
+            assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("[crit]")), "{directives}: {log}");
+            assert!(!log.contains("connect() failed") && !log.contains("no live upstreams"), "{directives}: {log}");
+        }
+        assert!(up.requests().is_empty());
+    });
+}

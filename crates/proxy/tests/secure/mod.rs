@@ -4,9 +4,9 @@ mod server;
 
 use crate::harness::{Site, Upstream, worker};
 use http::Outcome;
-use http::balancer::{Decision, Target};
 use server::{Authority, Server};
 use std::rc::Rc;
+use upstream::balancer::{Decision, Target};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const UWSGI: &str = "Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello";

@@ -121,6 +121,8 @@ pub struct Hello {
     /// How many bytes of records are in `message`.
     taken: usize,
     records: usize,
+    /// Lists may be empty that no server could answer to, and that of the versions may end early.
+    lenient: bool,
     /// The legacy version: 0x0303 for TLS 1.2 and later.
     pub version: u16,
     /// The 32 random bytes.
@@ -140,6 +142,13 @@ impl Hello {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing read yet, for who only looks and answers nothing, as nginx's `ssl_preread`: lists that TLS wants filled may be empty, and
+    /// that of the versions only has to begin.
+    #[must_use]
+    pub fn lenient() -> Self {
+        Self { lenient: true, ..Self::default() }
     }
 
     /// Reads `data`, all bytes that have come on the connection so far; goes on where the last call stopped.
@@ -186,7 +195,8 @@ impl Hello {
         let session_id = cursor.list(1)?;
         let suites = cursor.list(2)?;
         let compressions = cursor.list(1)?;
-        if session_id.len() > 32 || suites.is_empty() || !suites.len().is_multiple_of(2) || compressions.is_empty() {
+        let empty = (suites.is_empty() || compressions.is_empty()) && !self.lenient;
+        if session_id.len() > 32 || !suites.len().is_multiple_of(2) || empty {
             return Err(HelloError::Malformed);
         }
         let mut extensions: Vec<Extension> = Vec::new();
@@ -198,7 +208,8 @@ impl Hello {
             cursor.at = all.start as usize;
             while cursor.at < self.message.len() {
                 let number = u16::try_from(cursor.number(2)?).unwrap_or_default();
-                extensions.push(Extension { number, content: cursor.list(2)? });
+                let content = if self.lenient && number == extension::VERSIONS { cursor.list_or_rest()? } else { cursor.list(2)? };
+                extensions.push(Extension { number, content });
             }
         }
         if has_duplicates(&extensions) {
@@ -332,6 +343,12 @@ impl Cursor<'_> {
     fn number(&mut self, size: usize) -> Result<usize, HelloError> {
         let span = self.take(size)?;
         Ok(span.of(self.bytes).iter().fold(0, |sum, byte| sum * 256 + usize::from(*byte)))
+    }
+
+    /// A list behind its length of two bytes, or what there is of it.
+    fn list_or_rest(&mut self) -> Result<Span, HelloError> {
+        let length = self.number(2)?;
+        self.take(length.min(self.bytes.len() - self.at))
     }
 
     fn list(&mut self, size: usize) -> Result<Span, HelloError> {

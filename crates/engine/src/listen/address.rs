@@ -1,0 +1,69 @@
+//! The address of a `listen` directive, which may stand for several.
+
+use conf::row::Cx;
+use conf::tree::Error;
+use net::address::SocketAddress as SocketPlace;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+/// The addresses that the first argument names.
+///
+/// # Errors
+/// nginx's texts.
+pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
+    let given = cx.text(0);
+    let refused = |why: &str| cx.error_at(0, format!("{why} in \"{given}\" of the \"listen\" directive"));
+    if let Some(path) = given.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(refused("no path"));
+        }
+        return Ok(vec![SocketPlace::Unix(PathBuf::from(path))]);
+    }
+    let (host, ports) = split_port(&given);
+    let ports = match ports {
+        None if !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit() || b == b'-') => port_range(host).map(|r| (String::new(), r)),
+        None => Some((host.to_owned(), (80, 80))),
+        Some(text) => port_range(text).map(|r| (host.to_owned(), r)),
+    };
+    let Some((host, (first, last))) = ports else { return Err(refused("invalid port")) };
+    let mut places = Vec::new();
+    for ip in addresses(&host).ok_or_else(|| refused("host not found"))? {
+        for port in first..=last {
+            let place = SocketPlace::Internet(SocketAddr::new(ip, port));
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    let from = text.rfind(']').unwrap_or(0);
+    match text.get(from..).and_then(|tail| tail.rfind(':')) {
+        Some(colon) => (text.get(..from + colon).unwrap_or_default(), text.get(from + colon + 1..)),
+        None => (text, None),
+    }
+}
+
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let parse = |t: &str| t.parse::<u16>().ok().filter(|p| *p > 0 && t.bytes().all(|b| b.is_ascii_digit()));
+    match text.split_once('-') {
+        Some((first, last)) => Some((parse(first)?, parse(last)?)).filter(|(a, b)| a <= b),
+        None => parse(text).map(|p| (p, p)),
+    }
+}
+
+fn addresses(host: &str) -> Option<Vec<IpAddr>> {
+    if host.is_empty() || host == "*" {
+        return Some(vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)]);
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return inner.parse::<Ipv6Addr>().ok().map(|ip| vec![IpAddr::V6(ip)]);
+    }
+    if let Ok(ip) = host.parse::<Ipv4Addr>() {
+        return Some(vec![IpAddr::V4(ip)]);
+    }
+    let found: Vec<IpAddr> = (host, 80).to_socket_addrs().ok()?.map(|a| a.ip()).collect();
+    (!found.is_empty()).then_some(found)
+}

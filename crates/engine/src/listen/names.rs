@@ -1,0 +1,64 @@
+//! `server_name`.
+
+use conf::row::Cx;
+use conf::tree::Error;
+use session::names::ServerName;
+use session::{Regex, Session, Variables};
+use std::rc::Rc;
+
+/// Adds the names of a directive to those of a server; `first` is what `$server_name` will be.
+///
+/// # Errors
+/// nginx's texts.
+pub(crate) fn add<S: Session>(cx: &Cx<'_>, names: &mut Vec<ServerName<S>>, first: &mut Option<Box<[u8]>>) -> Result<(), Error> {
+    for (i, word) in cx.args().iter().enumerate() {
+        let name = if word.bytes == b"$hostname" { hostname() } else { word.bytes.clone() };
+        let parsed = parse(cx, i, &name)?;
+        if first.is_none() {
+            *first = Some(name.strip_prefix(b".").unwrap_or(&name).into());
+        }
+        names.extend(parsed);
+    }
+    Ok(())
+}
+
+/// The machine's name, lower-case, as `$hostname`.
+pub fn hostname() -> Vec<u8> {
+    let text = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+    text.trim_ascii().to_ascii_lowercase()
+}
+
+/// The names that argument `i`, or what stands for it, gives a server.
+///
+/// # Errors
+/// nginx's texts.
+fn parse<S: Session>(cx: &Cx<'_>, i: usize, name: &[u8]) -> Result<Vec<ServerName<S>>, Error> {
+    let invalid = || cx.error_at(i, format!("server name \"{}\" is invalid", String::from_utf8_lossy(name)));
+    let lower = name.to_ascii_lowercase();
+    match name {
+        [b'~'] => Err(cx.error_at(i, "empty regex in server name \"~\"")),
+        [b'~', pattern @ ..] => {
+            // nginx matches names in lower case; an expression with capitals can only mean "any case".
+            let caseless = pattern.iter().any(u8::is_ascii_uppercase);
+            let regex = Regex::new(pattern, caseless, &mut cx.global::<Variables<S>>()).map_err(|e| cx.error_at(i, e))?;
+            Ok(vec![ServerName::Regex(Rc::new(regex))])
+        }
+        _ if name.contains(&b'/') => Err(invalid()),
+        [b'*', b'.', ..] => match lower.get(1..) {
+            Some(tail) if !tail.contains(&b'*') && tail.len() > 1 => Ok(vec![ServerName::Leading(tail.into())]),
+            _ => Err(invalid()),
+        },
+        [b'.', ..] => match lower.get(1..) {
+            Some(rest) if !rest.is_empty() && !rest.contains(&b'*') => {
+                Ok(vec![ServerName::Exact(rest.into()), ServerName::Leading(lower.as_slice().into())])
+            }
+            _ => Err(invalid()),
+        },
+        [.., b'.', b'*'] => match lower.get(..lower.len() - 1) {
+            Some(head) if !head.contains(&b'*') => Ok(vec![ServerName::Trailing(head.into())]),
+            _ => Err(invalid()),
+        },
+        _ if name.contains(&b'*') => Err(invalid()),
+        _ => Ok(vec![ServerName::Exact(lower.as_slice().into())]),
+    }
+}

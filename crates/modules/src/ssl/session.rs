@@ -1,0 +1,181 @@
+//! TLS in `stream`: the phase in which the handshake is made, and what only `stream` has (nginx manual, `ngx_stream_ssl_module`).
+
+use super::rows::STREAM_SERVERS;
+use ::session::tls::{ClientVerify, Failed, Greeting, Look, choose, look, preliminary, settle};
+use ::session::{Levels, Outcome};
+use base::log::Level;
+use conf::context::Arity;
+use conf::row::{Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use net::deadline::Limit;
+use net::stream::Stream;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use stream::{Attach, Phase, Server, Session, Step, log_session};
+use tls::server::alert_record;
+use wire::tls::hello::Hello;
+
+/// What only `stream` says.
+#[derive(Clone, Default)]
+pub(super) struct Own {
+    /// `ssl_handshake_timeout`, milliseconds
+    timeout: Option<u64>,
+    /// `ssl_alpn`
+    alpn: Option<Rc<Vec<Vec<u8>>>>,
+}
+
+impl Config for Own {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; timeout, alpn);
+    }
+}
+
+pub(super) fn levels(levels: &mut Levels) {
+    levels.server::<Own>();
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row::new("ssl_handshake_timeout", STREAM_SERVERS, Arity::exactly(1), "Longest time for a handshake.", |cx| {
+            let value = cx.time_ms(0)?;
+            cx.once(&mut cx.server::<Own>().timeout, value)
+        }),
+        Row::new("ssl_alpn", STREAM_SERVERS, Arity::AtLeast(1), "Protocols that the server speaks, best first.", |cx: &mut Cx<'_>| {
+            for (i, word) in cx.args().iter().enumerate() {
+                if word.bytes.len() > 255 {
+                    return Err(cx.error_at(i, "protocol too long"));
+                }
+            }
+            let names = cx.args().iter().map(|word| word.bytes.clone()).collect();
+            cx.once(&mut cx.server::<Own>().alpn, Rc::new(names))
+        }),
+    ]
+}
+
+/// The protocols that a server names.
+pub(super) fn alpn(server: &Server) -> Vec<Vec<u8>> {
+    server.conf::<Own>().alpn.as_deref().cloned().unwrap_or_default()
+}
+
+pub(super) fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    place.phase(Phase::Ssl, |session| {
+        if !session.endpoint.tls {
+            return Step::Now(Outcome::Declined);
+        }
+        let session = session.clone();
+        Step::wait(async move { shake(&session).await })
+    });
+    Ok(())
+}
+
+/// Shakes hands; afterwards the session's stream is TLS.
+async fn shake(session: &Rc<Session>) -> Outcome {
+    session.action.set("SSL handshaking");
+    if session.core().tcp_nodelay.unwrap_or(true) {
+        // It only costs latency if it fails.
+        session.with_stream(|stream| stream.set_no_delay(true));
+    }
+    let mut limit = session.limit(session.conf::<Own>().timeout.unwrap_or(60_000));
+    match open(session, &mut limit).await {
+        Ok(stream) => {
+            session.put_stream(stream);
+            if satisfied(session) { Outcome::Declined } else { Outcome::Error }
+        }
+        Err(Some(failed)) => {
+            for (level, line) in &failed.lines {
+                session.log(*level, line.as_bytes());
+            }
+            if let Some(alert) = failed.alert {
+                // Who does not take seven bytes learns nothing.
+                session.with_stream(|stream| stream.try_write(&alert_record(alert)));
+            }
+            Outcome::Error
+        }
+        // Time is up, which nginx does not log.
+        Err(None) => Outcome::Error,
+    }
+}
+
+/// What `work` gives, unless the time is over.
+async fn limited<T>(limit: &mut Limit, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        ready!(limit.poll(cx));
+        Poll::Ready(None)
+    })
+    .await
+}
+
+async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Option<Failed>> {
+    let hello = limited(limit, greet(session)).await.ok_or(None)??;
+    let default = session.endpoint.default.clone();
+    if let Some(host) = hello.server_name().and_then(wire::h1::host::validate) {
+        session.choose_server(&host.name.to_ascii_lowercase());
+    }
+    let subject = session.clone();
+    let greeting = Rc::new(Greeting {
+        hello,
+        worker: session.worker.common.clone(),
+        connection: session.connection.clone(),
+        server: session.server(),
+        alpn: Vec::new(),
+        subject: Box::new(move || subject.clone()),
+        left: RefCell::default(),
+    });
+    session.connection.tls.replace(Some(Rc::new(preliminary(&greeting))));
+    let settings = limited(limit, choose(&greeting, &default)).await.ok_or(None)?.map_err(|rejection| Some(rejection.into()))?;
+    let made = settings.session().map_err(|error| Some(error.into()))?;
+    let input = session.take_preread().unwrap_or_default();
+    let Some(stream) = session.take_stream() else { return Err(Some(Failed::closed())) };
+    let tls = limited(limit, net::tls::accept(stream, made, &input)).await.ok_or(None)?.map_err(|failure| Some(failure.into()))?;
+    let stream = Stream::Tls(Box::new(tls));
+    let found = limited(limit, settle(&greeting, &stream)).await.ok_or(None)?;
+    if let Some(found) = found {
+        session.connection.tls.replace(Some(Rc::new(found)));
+    }
+    // What was read so far was the handshake's.
+    session.received.set(0);
+    Ok(stream)
+}
+
+/// Reads the ClientHello, which stays read ahead.
+async fn greet(session: &Rc<Session>) -> Result<Hello, Option<Failed>> {
+    let mut hello = Hello::new();
+    poll_fn(|cx| {
+        loop {
+            let seen = look(&session.preread(), &mut hello);
+            match seen {
+                Look::Hello(hello) => return Poll::Ready(Ok(hello)),
+                Look::Plain => return Poll::Ready(Err(Some(Failed::not_tls()))),
+                Look::Malformed(failed) => return Poll::Ready(Err(Some(failed))),
+                Look::More => {}
+            }
+            if !matches!(ready!(session.poll_preread(cx)), Ok(1..)) {
+                return Poll::Ready(Err(Some(Failed::closed())));
+            }
+        }
+    })
+    .await
+}
+
+/// Whether the client's certificate is what the server demands (`ngx_stream_ssl_handler`).
+fn satisfied(session: &Session) -> bool {
+    let server = session.server();
+    if server.tls.verify.get() == ClientVerify::Off {
+        return true;
+    }
+    match server.tls.objection(session.connection.tls_info().as_deref()) {
+        None => true,
+        Some((_, message)) => {
+            log_session!(session, Level::Info, "{message}");
+            false
+        }
+    }
+}

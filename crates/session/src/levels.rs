@@ -1,0 +1,35 @@
+//! The configuration types of modules, by the level of the blocks that they belong to.
+
+use conf::configs::Configs;
+use conf::scope::Config;
+
+/// The configuration types by level.
+#[derive(Default)]
+pub struct Levels {
+    /// `http`, `stream`
+    pub main: Configs,
+    /// `server`
+    pub server: Configs,
+    /// `location`; in `stream`, which has none, these belong to `server` too
+    pub location: Configs,
+}
+
+impl Levels {
+    /// Registers a main-level type.
+    pub fn main<T: Config>(&mut self) -> &mut Self {
+        self.main.register::<T>();
+        self
+    }
+
+    /// Registers a server-level type.
+    pub fn server<T: Config>(&mut self) -> &mut Self {
+        self.server.register::<T>();
+        self
+    }
+
+    /// Registers a location-level type.
+    pub fn location<T: Config>(&mut self) -> &mut Self {
+        self.location.register::<T>();
+        self
+    }
+}

@@ -1,0 +1,140 @@
+//! TLS as sessions and their configuration see it: what a handshake found, and who answers handshakes for a server.
+
+mod handshake;
+
+pub use crate::tls_info::{Left, Revocation, TlsInfo};
+pub use handshake::{Failed, Look, choose, look, preliminary, settle};
+
+use crate::client::Configured;
+use crate::connection::Connection;
+use crate::outcome::BoxFuture;
+use crate::worker::Worker;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use tls::certificate::CertificateDer;
+use tls::error::TlsError;
+use tls::server::Settings;
+use wire::tls::hello::Hello;
+
+/// What a server demands of its clients' certificates (`ssl_verify_client`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientVerify {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A good one.
+    On,
+    /// A good one, if there is one.
+    Optional,
+    /// One whose authority need not be known.
+    OptionalNoCa,
+}
+
+/// A session whose servers may have a part in TLS.
+pub trait Secured: Configured {
+    /// A server's part in TLS.
+    fn tls_of(server: &Self::Server) -> &ServerTls<Self>;
+}
+
+/// A handshake in progress: what can be asked before it is answered.
+pub struct Greeting<S: Secured> {
+    /// What the client offers.
+    pub hello: Hello,
+    /// The worker.
+    pub worker: Rc<Worker>,
+    /// The client.
+    pub connection: Rc<Connection<S::Server>>,
+    /// The server that SNI chose, or the address's default.
+    pub server: Rc<S::Server>,
+    /// Names for ALPN, best first; none: those that the server itself names.
+    pub alpn: Vec<&'static [u8]>,
+    /// Makes what [`Greeting::session`] answers.
+    pub subject: Box<dyn Fn() -> Rc<S>>,
+    /// What code that runs in the handshake keeps from one member of [`Hooks`] to the next.
+    pub left: RefCell<Left>,
+}
+
+impl<S: Secured> Greeting<S> {
+    /// A session for code that runs in the handshake and for names with variables: it has the connection and the server. In HTTP it is a
+    /// request that no client waits for.
+    pub fn session(&self) -> Rc<S> {
+        (self.subject)()
+    }
+}
+
+/// Why a handshake is refused.
+pub struct Rejection {
+    /// The alert that the client gets (RFC 8446, 6.2).
+    pub alert: u8,
+    /// What the log says before, as an error; empty: nothing.
+    pub detail: String,
+    /// What the log says of the handshake.
+    pub error: TlsError,
+}
+
+/// How a handshake goes on: now, or after a wait.
+pub enum Answer {
+    /// With these settings.
+    Now(Result<Settings, Rejection>),
+    /// Code must run first.
+    Wait(BoxFuture<Result<Settings, Rejection>>),
+}
+
+/// Who answers the handshakes of a server.
+pub trait Handshakes<S: Secured> {
+    /// Chooses what a session is made from.
+    fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer;
+    /// The numbers of the cipher suites that are spoken.
+    fn suites(&self) -> Vec<u16>;
+    /// Asks others about a client's certificate that is good in itself; its chain is given, its own certificate first.
+    fn inquire(&self, greeting: &Rc<Greeting<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
+        let _ = (greeting, chain);
+        None
+    }
+}
+
+/// Code that runs in the handshakes of a server. Each member may take its time.
+pub trait Hooks<S: Secured> {
+    /// The ClientHello is there and nothing has been chosen (`ssl_client_hello_by_lua*`).
+    fn greeted(self: Rc<Self>, greeting: Rc<Greeting<S>>) -> BoxFuture<Result<(), Rejection>>;
+    /// Changes what a session is made from (`ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`).
+    fn chosen(self: Rc<Self>, greeting: Rc<Greeting<S>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>>;
+    /// The handshake is over (`ssl_session_store_by_lua*`).
+    fn finished(self: Rc<Self>, greeting: Rc<Greeting<S>>, protocol: &'static str) -> BoxFuture<Left>;
+}
+
+/// A server's part in TLS; filled when the server is built.
+pub struct ServerTls<S> {
+    /// Answers handshakes; not set: the server has no certificate.
+    pub handshakes: OnceCell<Rc<dyn Handshakes<S>>>,
+    /// Code that runs in them.
+    pub hooks: OnceCell<Rc<dyn Hooks<S>>>,
+    /// `ssl_verify_client`
+    pub verify: Cell<ClientVerify>,
+}
+
+impl<S> Default for ServerTls<S> {
+    fn default() -> Self {
+        ServerTls { handshakes: OnceCell::new(), hooks: OnceCell::new(), verify: Cell::default() }
+    }
+}
+
+impl<S: Secured> ServerTls<S> {
+    /// The client sent plain HTTP to a port of TLS, or the connection does not satisfy the server: the status to refuse its
+    /// request with (`ngx_http_process_request`). `of`: the handshake, if there was one.
+    pub fn objection(&self, of: Option<&TlsInfo<S::Server>>) -> Option<(u16, String)> {
+        let Some(info) = of else { return Some((497, "client sent plain HTTP request to HTTPS port".to_owned())) };
+        let verify = self.verify.get();
+        if verify == ClientVerify::Off {
+            return None;
+        }
+        let (code, words) = info.verdict;
+        if code != 0 && !(verify == ClientVerify::OptionalNoCa && info.lacks_authority) {
+            return Some((495, format!("client SSL certificate verify error: ({code}:{words})")));
+        }
+        if let Some(words) = info.revocation {
+            return Some((495, format!("client SSL certificate verify error: {words}")));
+        }
+        (verify == ClientVerify::On && info.peer.is_empty()).then(|| (496, "client sent no required SSL certificate".to_owned()))
+    }
+}

@@ -1,0 +1,215 @@
+//! The server's side of a handshake, as far as it is the same for all protocols. Reading, time limits and the log are the protocol's.
+
+use super::{Answer, Greeting, Left, Rejection, Revocation, Secured, TlsInfo};
+use base::errno;
+use base::log::Level;
+use net::stream::Stream;
+use net::tls::Failure;
+use std::cell::Cell;
+use std::rc::Rc;
+use tls::error::TlsError;
+use tls::signatures::Signed;
+use wire::tls::hello::{Hello, Status};
+use wire::tls::{First, first};
+
+/// `internal_error` (RFC 8446, 6.2).
+const INTERNAL_ERROR: u8 = 80;
+/// `protocol_version`
+const PROTOCOL_VERSION: u8 = 70;
+
+/// What the first bytes of a connection are.
+pub enum Look {
+    /// A part of a ClientHello, or nothing yet.
+    More,
+    /// No TLS.
+    Plain,
+    /// A ClientHello.
+    Hello(Hello),
+    /// What looked like one and is none.
+    Malformed(Failed),
+}
+
+/// A handshake that failed: the alert for the client, if it is to get one, and what the log says.
+pub struct Failed {
+    /// The alert.
+    pub alert: Option<u8>,
+    /// Lines for the log.
+    pub lines: Vec<(Level, String)>,
+}
+
+/// Looks at the first bytes; `hello` keeps how far it has come.
+pub fn look(bytes: &[u8], hello: &mut Hello) -> Look {
+    match bytes.first().map(|byte| first(*byte)) {
+        None => Look::More,
+        Some(First::Plain) => Look::Plain,
+        Some(First::Sslv2) => Look::Malformed(Failed::with(PROTOCOL_VERSION, &TlsError::new(258, "unsupported protocol"))),
+        Some(First::Tls) => match hello.parse(bytes) {
+            Ok(Status::Complete { .. }) => Look::Hello(std::mem::take(hello)),
+            Ok(Status::Partial) => Look::More,
+            Err(error) => {
+                let (number, words) = error.reason();
+                Look::Malformed(Failed::with(error.alert(), &TlsError::new(number, words)))
+            }
+        },
+    }
+}
+
+fn told(error: &TlsError) -> (Level, String) {
+    let level = if error.is_ordinary() { Level::Info } else { Level::Crit };
+    (level, format!("SSL_do_handshake() failed (SSL: {error})"))
+}
+
+impl Failed {
+    fn with(alert: u8, error: &TlsError) -> Failed {
+        Failed { alert: Some(alert), lines: vec![told(error)] }
+    }
+
+    /// The client has gone or been silent.
+    pub fn closed() -> Failed {
+        Failed { alert: None, lines: vec![(Level::Info, "peer closed connection in SSL handshake".to_owned())] }
+    }
+
+    /// The client speaks plain text where nothing else than TLS is understood.
+    pub fn not_tls() -> Failed {
+        Failed { alert: None, lines: vec![told(&TlsError::new(267, "wrong version number"))] }
+    }
+
+    /// The time for the handshake is over.
+    pub fn timed_out() -> Failed {
+        Failed { alert: None, lines: vec![(Level::Info, "client timed out (110: Connection timed out)".to_owned())] }
+    }
+}
+
+impl From<TlsError> for Failed {
+    fn from(error: TlsError) -> Failed {
+        Failed::with(INTERNAL_ERROR, &error)
+    }
+}
+
+impl From<Rejection> for Failed {
+    fn from(rejection: Rejection) -> Failed {
+        let mut failed = Failed::with(rejection.alert, &rejection.error);
+        if !rejection.detail.is_empty() {
+            failed.lines.insert(0, (Level::Error, rejection.detail));
+        }
+        failed
+    }
+}
+
+impl From<Failure> for Failed {
+    // The library has told the client.
+    fn from(failure: Failure) -> Failed {
+        match failure {
+            Failure::Closed => Failed::closed(),
+            Failure::Tls(error) => Failed { alert: None, lines: vec![told(&error)] },
+            Failure::Io(error) => {
+                let line = format!("peer closed connection in SSL handshake {}", errno::describe(&error));
+                Failed { alert: None, lines: vec![(Level::Info, line)] }
+            }
+        }
+    }
+}
+
+/// What a session is made from: the server's certificates, and what code says in the handshake.
+///
+/// # Errors
+/// The handshake is refused.
+pub async fn choose<S: Secured>(greeting: &Rc<Greeting<S>>, default: &S::Server) -> Result<tls::server::Settings, Rejection> {
+    // As in OpenResty the address's default server hears everybody's greeting, unless the named one listens itself.
+    if let Some(hooks) = S::tls_of(&greeting.server).hooks.get().or(S::tls_of(default).hooks.get()) {
+        hooks.clone().greeted(greeting.clone()).await?;
+    }
+    let handshakes = S::tls_of(&greeting.server).handshakes.get().or(S::tls_of(default).handshakes.get()).cloned();
+    let answer = match handshakes {
+        Some(handshakes) => handshakes.answer(greeting),
+        None => Answer::Now(Err(Rejection { alert: INTERNAL_ERROR, detail: String::new(), error: TlsError::CERT_CB })),
+    };
+    let settings = match answer {
+        Answer::Now(settings) => settings,
+        Answer::Wait(future) => future.await,
+    }?;
+    match S::tls_of(&greeting.server).hooks.get() {
+        Some(hooks) => hooks.clone().chosen(greeting.clone(), settings).await,
+        None => Ok(settings),
+    }
+}
+
+/// What is known before the handshake is over: names of certificates may ask for the client's.
+pub fn preliminary<S: Secured>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
+    let hello = &greeting.hello;
+    TlsInfo {
+        server: greeting.server.clone(),
+        protocol: "",
+        cipher: "",
+        group: None,
+        resumed: false,
+        server_name: hello.server_name().map(Box::from),
+        alpn: None,
+        client_random: hello.random.of(hello.message()).try_into().unwrap_or_default(),
+        suites: hello.suites().collect(),
+        groups: hello.groups().collect(),
+        signatures: hello.signature_algorithms().collect(),
+        signed: Signed::default(),
+        exporter: None,
+        session_id: Box::default(),
+        peer: Box::default(),
+        verdict: (0, "ok"),
+        revocation: None,
+        lacks_authority: false,
+        early: Cell::new(false),
+        left: None,
+    }
+}
+
+/// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the
+/// session. Answers what is known then.
+pub async fn settle<S: Secured>(greeting: &Rc<Greeting<S>>, stream: &Stream) -> Option<TlsInfo<S::Server>> {
+    let tls = S::tls_of(&greeting.server);
+    let (mut inquiry, mut protocol) = (None, "");
+    if let Some(mut session) = stream.tls().and_then(|tls| tls.server()) {
+        protocol = session.protocol().unwrap_or_default();
+        if session.verdict().is_some_and(|verdict| verdict.code == 0) {
+            inquiry = tls.handshakes.get().and_then(|handshakes| handshakes.inquire(greeting, session.peer_chain()));
+        }
+    }
+    let revocation = match inquiry {
+        Some(inquiry) => inquiry.await,
+        None => None,
+    };
+    let left = match tls.hooks.get() {
+        Some(hooks) => hooks.clone().finished(greeting.clone(), protocol).await,
+        None => None,
+    };
+    learn(stream, greeting, (revocation, left))
+}
+
+/// What sessions will ask for.
+fn learn<S: Secured>(stream: &Stream, greeting: &Greeting<S>, (revocation, left): (Revocation, Left)) -> Option<TlsInfo<S::Server>> {
+    let mut session = stream.tls()?.server()?;
+    let verdict = session.verdict().copied();
+    Some(TlsInfo {
+        protocol: session.protocol().unwrap_or_default(),
+        cipher: session.cipher().unwrap_or_default(),
+        group: session.group(),
+        resumed: session.is_resumed(),
+        signed: session.signed(),
+        exporter: session.take_exporter(),
+        alpn: session.alpn().map(Box::from),
+        peer: session.peer_chain().iter().map(|certificate| Box::from(certificate.as_ref())).collect(),
+        verdict: verdict.map_or((0, "ok"), |verdict| (verdict.code, verdict.text())),
+        revocation,
+        lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
+        early: Cell::new(session.is_early()),
+        left,
+        session_id: if session.is_resumed() { resumed_id(&greeting.hello) } else { Box::default() },
+        ..preliminary(greeting)
+    })
+}
+
+/// What names a session that the client came back to: its identifier, or as OpenSSL does the digest of its ticket.
+fn resumed_id(hello: &Hello) -> Box<[u8]> {
+    match hello.first_ticket() {
+        Some(ticket) => tls::names::sha256(ticket).into(),
+        None => hello.session_id.of(hello.message()).into(),
+    }
+}

@@ -1,0 +1,144 @@
+//! A connection to an upstream server: its socket, the PROXY protocol's header where TLS follows it, TLS.
+
+use crate::handler::Lease;
+use crate::header;
+use crate::pass::Target;
+use crate::record::Record;
+use crate::settings::Plan;
+use balance::Measure;
+use base::log::Level;
+use net::address::SocketAddress;
+use net::connect::{Failure, Options};
+use net::datagram::Datagram;
+use net::stream::Stream;
+use socket2::SockRef;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use stream::{Session, log_session};
+use upstream::refusal;
+use upstream::secure::handshake::{self, Fault};
+
+/// A way to an upstream server.
+pub enum Way {
+    /// A connection.
+    Stream(Stream),
+    /// Datagrams.
+    Datagrams(Datagram),
+}
+
+/// Why there is no connection; it has been logged.
+pub enum Unconnected {
+    /// The server is to blame: another may be tried.
+    Failed,
+    /// No server would be better off.
+    Internal,
+}
+
+/// What a try is made of.
+pub struct Job<'a> {
+    /// The session.
+    pub session: &'a Rc<Session>,
+    /// The server's settings.
+    pub plan: &'a Plan,
+    /// The tries so far.
+    pub record: &'a Record,
+    /// Where the session goes.
+    pub target: &'a Target,
+    /// `proxy_bind`
+    pub local: Option<SocketAddr>,
+}
+
+impl Job<'_> {
+    /// Connects to the leased server.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn connect(&self, lease: &Lease) -> Result<Way, Unconnected> {
+        let address = &lease.peer().server.address;
+        let options = Options {
+            timeout: Some(Duration::from_millis(self.plan.connect_timeout)),
+            bind: self.local.filter(|local| address.ip().is_some_and(|ip| ip.is_ipv4() == local.is_ipv4())),
+            transparent: self.plan.bind.as_ref().is_some_and(|bind| bind.transparent),
+            keepalive: self.plan.socket_keepalive,
+            receive_buffer: self.plan.socket_rcvbuf,
+            send_buffer: self.plan.socket_sndbuf,
+        };
+        let way = match self.session.is_udp() {
+            true => Way::Datagrams(Datagram::connect(address, options).map_err(|failure| self.refused(address, &failure))?),
+            false => {
+                let stream = net::connect::connect(address, options).await.map_err(|failure| self.refused(address, &failure))?;
+                Way::Stream(self.prepare(lease, stream).await?)
+            }
+        };
+        self.connected(lease, &way);
+        Ok(way)
+    }
+
+    fn refused(&self, address: &SocketAddress, failure: &Failure) -> Unconnected {
+        let (level, line) = refusal::line(address, failure);
+        self.session.log(level, line.as_bytes());
+        match failure {
+            Failure::Local { .. } => Unconnected::Internal,
+            Failure::Peer(_) => Unconnected::Failed,
+        }
+    }
+
+    async fn prepare(&self, lease: &Lease, stream: Stream) -> Result<Stream, Unconnected> {
+        if self.session.core().tcp_nodelay.unwrap_or(true) {
+            // It may be closed already.
+            let _ = stream.set_no_delay(true);
+        }
+        let Some(secured) = &self.plan.secure else { return Ok(stream) };
+        if let Some(kind) = self.plan.header {
+            let mut head = Vec::new();
+            header::push(kind, self.session, &mut head);
+            // A new connection takes so few bytes at once, as the protocol demands.
+            if !stream.try_write(&head).is_ok_and(|count| count == head.len()) {
+                self.session.log(Level::Error, b"could not send PROXY protocol header at once");
+                return Err(Unconnected::Internal);
+            }
+            self.record.sent.set(head.len() as u64);
+        }
+        let Some(url) = self.target.url.as_ref().or(self.plan.pass.url.as_ref()) else { return Err(Unconnected::Internal) };
+        let target = secured.target(self.session, url, self.target.url.is_some(), None);
+        self.session.action.set("SSL handshaking to upstream");
+        let limit = Duration::from_millis(self.plan.connect_timeout);
+        let server = [&*self.target.upstream.name, &*lease.peer().server.name];
+        let shaken = handshake::shake(self.session, secured, &target, &server, stream, limit).await;
+        shaken.map_err(|fault| match fault {
+            Fault::Internal => Unconnected::Internal,
+            Fault::Server => Unconnected::Failed,
+            Fault::TimedOut => {
+                self.session.log(Level::Error, refusal::TIMED_OUT.as_bytes());
+                Unconnected::Failed
+            }
+        })
+    }
+
+    fn connected(&self, lease: &Lease, way: &Way) {
+        if self.session.log_enabled(Level::Info) {
+            let udp = if self.session.is_udp() { "udp " } else { "" };
+            let line = format!("{udp}proxy {} connected to {}", way.local(), lease.peer().server.name);
+            self.session.error_log().write(Level::Info, self.session.connection.id, line.as_bytes());
+        }
+        let after_ms = self.record.connected();
+        lease.heard(Measure::Connect, after_ms);
+        log_session!(self.session, Level::Debug, "stream proxy connected");
+    }
+}
+
+impl Way {
+    /// Our end, as the log shows it.
+    fn local(&self) -> String {
+        let address = match self {
+            Way::Stream(stream) => {
+                let ours = stream.descriptor().and_then(|socket| SockRef::from(&socket).local_addr());
+                ours.ok().and_then(|address| address.as_socket())
+            }
+            Way::Datagrams(Datagram::Udp(socket)) => socket.local_addr().ok(),
+            Way::Datagrams(Datagram::Unix(_)) => None,
+        };
+        address.map_or_else(|| "unix:".to_owned(), |address| address.to_string())
+    }
+}

@@ -1,0 +1,79 @@
+//! Groups of upstream servers in `stream`.
+
+use balance::Measure;
+use base::log::{ErrorLog, Level};
+use conf::context::Context;
+use conf::scope::Frame;
+use conf::tree::Error;
+use session::paths::MainContext;
+use std::rc::Rc;
+use stream::{Core, Levels, Module, Session, Worker};
+use tls::files::Files;
+use upstream::directory::Directory;
+use upstream::protocol::Protocol;
+use upstream::secure::plan;
+use upstream::{following, group, methods, zone};
+
+/// The block and its servers.
+pub const MODULE: Module = Module { rows: group::rows::<Stream>, levels, complete, start, ..Module::named("upstream") };
+/// `zone`
+pub const ZONE: Module = Module { rows: zone::rows::<Stream>, ..Module::named("upstream_zone") };
+/// `hash`
+pub const HASH: Module = Module { rows: methods::hash_rows::<Stream>, ..Module::named("upstream_hash") };
+/// `least_conn`
+pub const LEAST_CONN: Module = Module { rows: methods::least_conn_rows::<Stream>, ..Module::named("upstream_least_conn") };
+/// `least_time`
+pub const LEAST_TIME: Module = Module { rows: methods::least_time_rows::<Stream>, ..Module::named("upstream_least_time") };
+/// `random`
+pub const RANDOM: Module = Module { rows: methods::random_rows::<Stream>, ..Module::named("upstream_random") };
+
+/// A group of `stream`.
+pub type Upstream = group::Upstream<Stream>;
+/// All groups of `stream`.
+pub type Upstreams = group::Upstreams<Stream>;
+/// The plans for TLS to upstream servers.
+pub type Plans = plan::Plans<Session>;
+/// A server's way to speak TLS with its upstream.
+pub type Secured = plan::Secured<Session>;
+
+/// `stream`, as groups see it.
+pub enum Stream {}
+
+impl Protocol for Stream {
+    type Session = Session;
+    type Part = ();
+    type Own = ();
+
+    const OUTSIDE: Context = Context::STREAM;
+    const INSIDE: Context = Context::STREAM_UPSTREAM;
+    const PORT: Option<u16> = None;
+    const OWNER: &'static str = "stream_upstream";
+    const HAS_BOUND_CLIENTS: bool = false;
+    const MEASURES: &'static [(&'static str, Measure)] =
+        &[("connect", Measure::Connect), ("first_byte", Measure::Header), ("last_byte", Measure::LastByte)];
+    const BETTER: &'static [(&'static str, Option<Measure>)] = &[("least_conn", None)];
+
+    fn own((): ()) {}
+
+    fn log(frame: &Frame) -> ErrorLog {
+        let own = frame.location.get::<Core>().error_log.clone();
+        own.or_else(|| frame.global.get::<MainContext>().log.clone()).unwrap_or_else(|| ErrorLog::stderr(Level::Error))
+    }
+}
+
+fn levels(levels: &mut Levels) {
+    levels.main::<Upstreams>().main::<Plans>().main::<Directory>();
+}
+
+fn complete(frame: &Frame) -> Result<(), Error> {
+    frame.main.get::<Plans>().paths = frame.global.get::<MainContext>().paths.clone();
+    frame.main.get::<Plans>().files = frame.global.get::<Rc<Files>>().clone();
+    group::complete::<Stream>(frame)
+}
+
+fn start(worker: &Rc<Worker>) {
+    let configuration = worker.configuration();
+    let Some(all) = configuration.main.get::<Upstreams>() else { return };
+    all.start(worker);
+    following::start(&worker.common, all);
+}

@@ -1,0 +1,144 @@
+//! A session's way to its upstream: which server, and which is next when one cannot be reached.
+
+use crate::connect::{Job, Unconnected, Way};
+use crate::groups::Upstream;
+use crate::pass::Nowhere;
+use crate::record::{Record, push_log_tail};
+use crate::settings::Plan;
+use crate::{datagrams, relay};
+use balance::{Choice, Measure, Peer, Selection, Timing, Verdict};
+use base::clock;
+use base::log::Level;
+use std::cell::Cell;
+use std::rc::Rc;
+use stream::{Outcome, Session, status};
+
+const FAULT: Outcome = Outcome::Status(status::INTERNAL_SERVER_ERROR);
+const BAD_GATEWAY: Outcome = Outcome::Status(status::BAD_GATEWAY);
+
+/// Ends the last try, also when the session is dropped.
+struct Closing(Rc<Record>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// How a session that was passed on has ended.
+pub enum End {
+    /// As sessions do.
+    Done,
+    /// The server has not answered, and that is the session's end.
+    Silent,
+    /// The session is over, and the server is to blame for something.
+    Blamed,
+}
+
+/// Passes a session on.
+pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
+    let record = session.context::<Record>();
+    session.log_tail.replace(Some(Rc::new(push_log_tail)));
+    let _closing = Closing(record.clone());
+    let local = plan.bind.as_ref().and_then(|bind| bind.local(session));
+    let target = match plan.pass.find(session).await {
+        Ok(target) => target,
+        Err(Nowhere) => return FAULT,
+    };
+    let job = Job { session, plan, record: &record, target: &target, local };
+    let mut selection = Selection::default();
+    if let Some(key) = &target.upstream.key {
+        key.eval(session, &mut selection.key);
+    }
+    let tries = target.upstream.group.tries();
+    selection.tries = if plan.next_tries == 0 { tries } else { tries.min(plan.next_tries) };
+    let began_ms = clock::monotonic_ms();
+    loop {
+        session.action.set("connecting to upstream");
+        record.begin();
+        let Some(choice) = target.upstream.group.next(&mut selection, clock::monotonic_ms()) else {
+            record.set_peer(&target.upstream.name);
+            session.log(Level::Error, b"no live upstreams");
+            return BAD_GATEWAY;
+        };
+        let lease = Lease::new(target.upstream.clone(), choice);
+        record.set_peer(&lease.peer().server.name);
+        match job.connect(&lease).await {
+            Ok(way) => return pass_on(&job, lease, way).await,
+            Err(Unconnected::Internal) => return FAULT,
+            Err(Unconnected::Failed) => lease.end(session, Verdict::Failed, Timing::default()),
+        }
+        selection.tries = selection.tries.saturating_sub(1);
+        let elapsed = clock::monotonic_ms().saturating_sub(began_ms);
+        if selection.tries == 0 || !plan.next || (plan.next_timeout > 0 && elapsed >= plan.next_timeout) {
+            return BAD_GATEWAY;
+        }
+    }
+}
+
+async fn pass_on(job: &Job<'_>, lease: Lease, way: Way) -> Outcome {
+    let heard = || {
+        if let Some(after_ms) = job.record.first_byte() {
+            lease.heard(Measure::Header, after_ms);
+        }
+    };
+    let end = match way {
+        Way::Stream(stream) => relay::run(job, stream, &heard).await,
+        Way::Datagrams(datagram) => datagrams::run(job, &datagram, &heard).await,
+    };
+    job.record.end();
+    let last = job.record.last().unwrap_or_default();
+    match end {
+        End::Done => {
+            let times = Timing { connect: last.connect, header: last.first_byte, response: last.whole };
+            lease.end(job.session, Verdict::Good, times);
+            Outcome::Ok
+        }
+        End::Silent => {
+            lease.end(job.session, Verdict::Failed, Timing::default());
+            BAD_GATEWAY
+        }
+        End::Blamed => {
+            lease.end(job.session, Verdict::Failed, Timing::default());
+            Outcome::Ok
+        }
+    }
+}
+
+/// A server in use by one try; given back in any case, a dropped session included.
+pub struct Lease {
+    upstream: Rc<Upstream>,
+    choice: Choice,
+    ended: Cell<bool>,
+}
+
+impl Lease {
+    fn new(upstream: Rc<Upstream>, choice: Choice) -> Lease {
+        Lease { upstream, choice, ended: Cell::new(false) }
+    }
+
+    /// The server.
+    pub fn peer(&self) -> &Peer {
+        &self.choice.peer
+    }
+
+    /// The try has come so far, `after_ms` after it began.
+    pub fn heard(&self, what: Measure, after_ms: u64) {
+        self.upstream.group.heard(&self.choice, what, after_ms, clock::monotonic_ms());
+    }
+
+    fn end(self, session: &Session, verdict: Verdict, times: Timing) {
+        self.ended.set(true);
+        if self.upstream.group.release(&self.choice, verdict, times, clock::monotonic_ms()) {
+            session.log(Level::Warn, b"upstream server temporarily disabled");
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.ended.get() {
+            self.upstream.group.release(&self.choice, Verdict::Neutral, Timing::default(), clock::monotonic_ms());
+        }
+    }
+}

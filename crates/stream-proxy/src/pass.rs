@@ -1,0 +1,116 @@
+//! The target of `proxy_pass`, fixed or given by variables.
+
+use crate::groups::{Upstream, Upstreams};
+use base::log::Level;
+use conf::row::Cx;
+use conf::tree::{Error, Span};
+use resolver::settings::Resolving;
+use std::cell::OnceCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use stream::{Complex, Session, Variables, log_session};
+use upstream::hosts;
+use upstream::url::{self, Host, Url};
+
+/// What the directive says.
+pub struct Pass {
+    /// As written.
+    pub source: Complex,
+    /// Where it leads, if it has no variables.
+    pub url: Option<Url>,
+    /// Where it stands in the configuration.
+    pub span: Span,
+    /// The group behind a fixed target.
+    upstream: OnceCell<Rc<Upstream>>,
+}
+
+/// Where a session goes.
+pub struct Target {
+    /// The group.
+    pub upstream: Rc<Upstream>,
+    /// The address as evaluated, if it had variables.
+    pub url: Option<Url>,
+}
+
+/// There is no target; it has been logged.
+pub struct Nowhere;
+
+impl Pass {
+    /// Reads the directive.
+    ///
+    /// # Errors
+    /// nginx's text for what is no address.
+    pub fn read(cx: &Cx<'_>) -> Result<Pass, Error> {
+        let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
+        let url = match source.literal() {
+            None => None,
+            Some(text) => Some(parse(text).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?),
+        };
+        Ok(Pass { source, url, span: cx.directive.name.span, upstream: OnceCell::new() })
+    }
+
+    /// Finds the group of a fixed target, or makes one of its addresses.
+    ///
+    /// # Errors
+    /// nginx's text: a name that does not resolve, a group with a port, a host without one.
+    pub fn settle(&self, groups: &Upstreams) -> Result<(), String> {
+        if let (Some(url), None) = (&self.url, self.upstream.get()) {
+            // Nobody else settles it in between.
+            let _ = self.upstream.set(hosts::settle(groups, url, 0)?);
+        }
+        Ok(())
+    }
+
+    /// Where a session goes.
+    ///
+    /// # Errors
+    /// It goes nowhere.
+    pub async fn find(&self, session: &Session) -> Result<Target, Nowhere> {
+        if let Some(upstream) = self.upstream.get() {
+            return Ok(Target { upstream: upstream.clone(), url: None });
+        }
+        let text = self.source.to_vec(session);
+        let url = parse(&text).map_err(|what| {
+            log_session!(session, Level::Error, "{what} in upstream \"{}\"", String::from_utf8_lossy(&text));
+            Nowhere
+        })?;
+        let upstream = look_up(session, &url).await?;
+        Ok(Target { upstream, url: Some(url) })
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Url, &'static str> {
+    let url = url::parse(text, 0)?;
+    if url.uri.is_empty() { Ok(url) } else { Err("invalid host") }
+}
+
+async fn look_up(session: &Session, url: &Url) -> Result<Rc<Upstream>, Nowhere> {
+    if let Some(known) = session.configuration.main.get::<Upstreams>().and_then(|groups| hosts::known(groups, url, 0)) {
+        return Ok(known);
+    }
+    let shown = String::from_utf8_lossy(&url.host_header);
+    let port = url.port.unwrap_or(0);
+    if port == 0 && !matches!(url.host, Host::Unix(_)) {
+        log_session!(session, Level::Error, "no port in upstream \"{shown}\"");
+        return Err(Nowhere);
+    }
+    let Host::Name(name) = &url.host else {
+        // An address is looked up without asking anybody.
+        let addresses = url::look_up(url, 0).unwrap_or_default();
+        let name = addresses.first().map(ToString::to_string).unwrap_or_default();
+        return Ok(Upstream::implicit(&name, addresses));
+    };
+    let shown = String::from_utf8_lossy(name);
+    let resolving = session.conf::<Resolving>();
+    let Some(resolver) = resolving.usable() else {
+        log_session!(session, Level::Error, "no resolver defined to resolve {shown}");
+        return Err(Nowhere);
+    };
+    match resolver.resolve(name, resolving.limit()).await {
+        Ok(found) => Ok(Upstream::implicit(&shown, found.iter().map(|ip| SocketAddr::new(ip, port).into()).collect())),
+        Err(failure) => {
+            log_session!(session, Level::Error, "{shown} could not be resolved ({failure})");
+            Err(Nowhere)
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What is remembered of a session's tries, for variables and the log.
+
+use base::clock;
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::rc::Rc;
+use stream::Session;
+
+/// One try of one server.
+#[derive(Clone, Debug, Default)]
+pub struct Try {
+    /// The server, or the group where no server was left.
+    pub peer: Option<Rc<str>>,
+    /// Milliseconds until the connection stood, TLS included.
+    pub connect: Option<u64>,
+    /// Milliseconds until the first byte from the server.
+    pub first_byte: Option<u64>,
+    /// Milliseconds until the end.
+    pub whole: Option<u64>,
+    /// Bytes to the server.
+    pub sent: u64,
+    /// Bytes from the server.
+    pub received: u64,
+    began_ms: u64,
+}
+
+/// The tries of a session.
+#[derive(Debug, Default)]
+pub struct Record {
+    tries: RefCell<Vec<Try>>,
+    /// Bytes to the current server.
+    pub sent: Cell<u64>,
+    /// Bytes from the current server.
+    pub received: Cell<u64>,
+}
+
+impl Record {
+    /// Begins a try.
+    pub fn begin(&self) {
+        self.end();
+        self.sent.set(0);
+        self.tries.borrow_mut().push(Try { began_ms: clock::monotonic_ms(), ..Try::default() });
+    }
+
+    /// Says whom the current try is about.
+    pub fn set_peer(&self, name: &Rc<str>) {
+        if let Some(last) = self.tries.borrow_mut().last_mut() {
+            last.peer = Some(name.clone());
+        }
+    }
+
+    /// The connection stands; answers after how long.
+    pub fn connected(&self) -> u64 {
+        self.note(|last| &mut last.connect)
+    }
+
+    /// The first byte has come from the server, if it is that; answers after how long then.
+    pub fn first_byte(&self) -> Option<u64> {
+        let known = self.tries.borrow().last().is_none_or(|last| last.first_byte.is_some());
+        if known { None } else { Some(self.note(|last| &mut last.first_byte)) }
+    }
+
+    /// The current try is over, if there is one.
+    pub fn end(&self) {
+        if let Some(last) = self.tries.borrow_mut().last_mut()
+            && last.whole.is_none()
+        {
+            last.whole = Some(clock::monotonic_ms().saturating_sub(last.began_ms));
+            (last.sent, last.received) = (self.sent.get(), self.received.get());
+        }
+    }
+
+    fn note(&self, field: fn(&mut Try) -> &mut Option<u64>) -> u64 {
+        let mut tries = self.tries.borrow_mut();
+        let Some(last) = tries.last_mut() else { return 0 };
+        let passed = clock::monotonic_ms().saturating_sub(last.began_ms);
+        *field(last) = Some(passed);
+        passed
+    }
+
+    /// The last try.
+    pub fn last(&self) -> Option<Try> {
+        self.tries.borrow().last().cloned()
+    }
+
+    /// Writes something of each try, separated as in nginx; false: there was none.
+    pub fn write(&self, out: &mut Vec<u8>, one: impl Fn(&Try, &mut Vec<u8>)) -> bool {
+        let tries = self.tries.borrow();
+        for (i, each) in tries.iter().enumerate() {
+            if i > 0 {
+                out.extend_from_slice(b", ");
+            }
+            one(each, out);
+        }
+        !tries.is_empty()
+    }
+
+    /// The bytes that went from and to both ends, as the log says it.
+    pub fn push_bytes(&self, session: &Session, out: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(
+            out,
+            ", bytes from/to client:{}/{}, bytes from/to upstream:{}/{}",
+            session.received.get(),
+            session.sent.get(),
+            self.received.get(),
+            self.sent.get()
+        );
+    }
+}
+
+/// What the log says behind client and server (`ngx_stream_proxy_log_error`).
+pub fn push_log_tail(session: &Session, out: &mut Vec<u8>) {
+    let Some(record) = session.find_context::<Record>() else { return };
+    if let Some(peer) = record.tries.borrow().last().and_then(|last| last.peer.as_ref()) {
+        out.extend_from_slice(b", upstream: \"");
+        out.extend_from_slice(peer.as_bytes());
+        out.push(b'"');
+    }
+    record.push_bytes(session, out);
+}

@@ -1,0 +1,33 @@
+//! The contract of stream modules: what a session is, how bytes go both ways, where a module joins.
+//!
+//! A module sees this crate and nothing beside it. The engine runs sessions, the front accepts them.
+#![forbid(unsafe_code)]
+
+mod client;
+pub mod configuration;
+pub mod core;
+pub mod datagrams;
+pub mod downstream;
+mod log_context;
+pub mod module;
+pub mod passing;
+pub mod phase;
+pub mod server;
+pub mod session;
+pub mod variables;
+pub mod worker;
+
+pub use ::session::{BoxFuture, Levels, Outcome, Step};
+pub use configuration::{Configuration, Endpoint, Listen};
+pub use core::Core;
+pub use datagrams::Datagrams;
+pub use downstream::Downstream;
+pub use module::{Attach, Module};
+pub use phase::Phase;
+pub use server::{Preread, Server};
+pub use session::{Session, status};
+pub use variables::{Cache, Complex, Regex, Variables};
+pub use worker::Worker;
+
+/// What is known of a session's connection. A session over UDP has one too.
+pub type Connection = ::session::connection::Connection<Server>;

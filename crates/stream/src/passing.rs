@@ -1,0 +1,48 @@
+//! Connections on their way from one listener of this process to another (`pass`).
+
+use crate::worker::Worker;
+use net::stream::Stream;
+use session::address::{Address, Proxied};
+use std::rc::Rc;
+
+/// A client's connection that another listener shall serve.
+pub struct Passed {
+    /// The bytes both ways.
+    pub stream: Stream,
+    /// What has been read of them.
+    pub early: Vec<u8>,
+    /// `$connection`
+    pub id: u64,
+    /// The client.
+    pub client: Address,
+    /// Where it shall come in.
+    pub to: Address,
+    /// What a PROXY protocol header said.
+    pub proxied: Option<Rc<Proxied>>,
+    /// When it was accepted, in milliseconds since the epoch.
+    pub started_ms: u64,
+    /// How often it has been passed on.
+    pub times: u8,
+}
+
+/// Gives connections to listeners; back comes one that nobody listens for.
+pub(crate) type Passing = Box<dyn Fn(Box<Passed>) -> Result<(), Box<Passed>>>;
+
+impl Worker {
+    /// Says how connections reach the worker's listeners; the front does, once.
+    pub fn set_passing(&self, pass: impl Fn(Box<Passed>) -> Result<(), Box<Passed>> + 'static) {
+        // A second front would be a mistake in main; the first one stays.
+        let _ = self.passing.set(Box::new(pass));
+    }
+
+    /// Gives a connection to the listener on its address, of whichever protocol.
+    ///
+    /// # Errors
+    /// Nobody listens there; the connection comes back.
+    pub fn pass(&self, passed: Box<Passed>) -> Result<(), Box<Passed>> {
+        match self.passing.get() {
+            Some(pass) => pass(passed),
+            None => Err(passed),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `*_bind`: the local address of connections to upstream servers.
+
+use crate::url;
+use base::log::Level;
+use conf::row::Cx;
+use conf::tree::Error;
+use session::{Client, Complex, Session, Variables, log_client};
+use std::net::SocketAddr;
+
+/// What the directive says.
+pub struct Bind<S> {
+    /// The address, `ADDRESS` or `ADDRESS:PORT`; an empty value binds nothing.
+    pub address: Complex<S>,
+    /// It may be an address of another machine.
+    pub transparent: bool,
+}
+
+impl<S> Clone for Bind<S> {
+    fn clone(&self) -> Self {
+        Bind { address: self.address.clone(), transparent: self.transparent }
+    }
+}
+
+/// Reads the directive; `None` is `off`.
+///
+/// # Errors
+/// nginx's texts for what is no address.
+pub fn read<S: Session>(cx: &Cx<'_>) -> Result<Option<Bind<S>>, Error> {
+    if cx.args().len() == 1 && cx.arg(0) == b"off" {
+        return Ok(None);
+    }
+    let transparent = match cx.args().len() {
+        1 => false,
+        _ if cx.arg(1) == b"transparent" => true,
+        _ => return Err(cx.invalid_parameter(1)),
+    };
+    let address = Complex::compile(cx.arg(0), &mut cx.global::<Variables<S>>()).map_err(|e| cx.error(e))?;
+    if let Some(text) = address.literal()
+        && url::parse_local(text).is_none()
+    {
+        return Err(cx.error(format!("invalid address \"{}\"", cx.text(0))));
+    }
+    Ok(Some(Bind { address, transparent }))
+}
+
+impl<S: Client> Bind<S> {
+    /// The address for this session, if it has one.
+    pub fn local(&self, session: &S) -> Option<SocketAddr> {
+        let text = self.address.to_vec(session);
+        if text.is_empty() {
+            return None;
+        }
+        let local = url::parse_local(&text);
+        if local.is_none() {
+            log_client!(session, Level::Error, "invalid local address \"{}\"", String::from_utf8_lossy(&text));
+        }
+        local
+    }
+}

@@ -1,0 +1,108 @@
+//! An `upstream` block while it is read.
+
+use crate::balancer::{Balancer, Custom};
+use crate::protocol::{Part, Protocol};
+use balance::{Balancing, Server, SharedPeers, Template};
+use conf::row::Cx;
+use conf::tree::{Error, Span};
+use net::address::SocketAddress;
+use session::Complex;
+use std::cell::{OnceCell, RefMut};
+use std::rc::Rc;
+
+/// Parameters of `server` that a balancing method can do without.
+#[derive(Clone, Copy)]
+pub(crate) struct Allowed {
+    pub(crate) backup: bool,
+    pub(crate) slow_start: bool,
+}
+
+/// What a block says.
+pub struct Draft<P: Protocol> {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    pub(crate) servers: Vec<Server>,
+    /// How many of them each `server` stands for.
+    pub(crate) lines: Vec<usize>,
+    pub(crate) templates: Vec<Template>,
+    pub(crate) balancing: Option<Balancing>,
+    pub(crate) allowed: Option<Allowed>,
+    /// Of `hash`.
+    pub(crate) key: Option<Complex<P::Session>>,
+    pub(crate) zone: Option<Rc<ZoneName>>,
+    /// Who chooses in the group's stead.
+    pub(crate) balancer: Option<Rc<dyn Balancer<P::Session>>>,
+    /// The only server stands for those that the balancer names.
+    pub(crate) is_empty: bool,
+    /// What only this protocol has.
+    pub part: P::Part,
+}
+
+impl<P: Protocol> Default for Draft<P> {
+    fn default() -> Self {
+        Draft {
+            name: String::new(),
+            span: Span::default(),
+            servers: Vec::new(),
+            lines: Vec::new(),
+            templates: Vec::new(),
+            balancing: None,
+            allowed: None,
+            key: None,
+            zone: None,
+            balancer: None,
+            is_empty: false,
+            part: P::Part::default(),
+        }
+    }
+}
+
+impl<P: Protocol> Draft<P> {
+    /// The block's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Adds what one `server` stands for.
+    pub(crate) fn add(&mut self, shape: &Server, addresses: impl IntoIterator<Item = SocketAddress>) {
+        let before = self.servers.len();
+        self.servers.extend(addresses.into_iter().map(|address| shape.at(address)));
+        self.lines.push(self.servers.len() - before);
+    }
+}
+
+/// A zone by its name, which another block may declare.
+pub(crate) struct ZoneName {
+    pub(crate) name: String,
+    pub(crate) peers: OnceCell<Rc<SharedPeers>>,
+    /// The same zone in the configuration before.
+    pub(crate) previous: OnceCell<SharedPeers>,
+}
+
+/// The block that is being read.
+#[must_use]
+pub fn draft<'a, P: Protocol>(cx: &Cx<'a>) -> RefMut<'a, Draft<P>> {
+    cx.frame.server.get::<Draft<P>>()
+}
+
+/// Chooses a method; a second one takes the place of the first, and of `sticky` before it, with nginx's warning.
+pub(crate) fn balance<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) {
+    let outside = {
+        let mut custom = cx.frame.server.get::<Custom<P::Session>>();
+        custom.is_second = true;
+        custom.balancer.take().is_some()
+    };
+    let mut draft = draft::<P>(cx);
+    if draft.part.give_way() | outside || draft.balancing.is_some() {
+        cx.warn("load balancing method redefined");
+    }
+    draft.balancing = Some(balancing);
+    draft.allowed = Some(allowed);
+}
+
+/// As [`balance`], for directives that end there.
+pub(crate) fn only<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) -> Result<(), Error> {
+    balance::<P>(cx, balancing, allowed);
+    Ok(())
+}

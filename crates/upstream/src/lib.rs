@@ -1,0 +1,25 @@
+//! Upstream groups: what `upstream { }` and its directives say, whatever is spoken with the servers.
+//!
+//! Everything here is written once and made for each [`Protocol`]: `http { }` and `stream { }` have groups, zones and ways of
+//! choosing of their own, which cannot meet. What only one protocol has (idle connections, `sticky`) it keeps in its part of a
+//! block's draft and of a group.
+#![forbid(unsafe_code)]
+
+pub mod balancer;
+pub mod bind;
+pub mod directory;
+pub mod draft;
+pub mod following;
+pub mod group;
+pub mod hosts;
+pub mod methods;
+pub mod pace;
+pub mod protocol;
+pub mod refusal;
+pub mod secure;
+pub mod server;
+pub mod url;
+pub mod zone;
+
+pub use group::{Upstream, Upstreams};
+pub use protocol::Protocol;

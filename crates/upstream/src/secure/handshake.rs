@@ -1,0 +1,171 @@
+//! Shaking hands with an upstream server, and what may go wrong with it.
+
+use crate::secure::hooks::Shown;
+use crate::secure::plan::{Secured, Target};
+use base::log::Level;
+use net::stream::Stream;
+use net::tls::{Failure, TlsStream};
+use session::{Client, log_client};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tls::client::Settings;
+use tls::error::TlsError;
+use tls::session::ClientSession;
+use tls::verify::Verdict;
+
+/// OpenSSL's number of a certificate that is for another name.
+const MISMATCH: u16 = 62;
+
+/// Why there is no session. It has been logged, but for the time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing can be offered to any server.
+    Internal,
+    /// The server.
+    Server,
+    /// The server took too long.
+    TimedOut,
+}
+
+/// A session, and what its server was found to be.
+struct Shaken {
+    stream: TlsStream<Stream>,
+    /// What is wrong with the chain.
+    chain: Verdict,
+    /// The certificate is for the name that is wanted.
+    is_named: bool,
+}
+
+/// Makes a session on a new connection and judges the server: `server` is its group and its address.
+///
+/// # Errors
+/// When there is none, or the server is not the one that is wanted.
+pub async fn shake<S: Client>(
+    client: &Rc<S>,
+    secured: &Secured<S>,
+    target: &Target,
+    server: &[&str],
+    stream: Stream,
+    limit: Duration,
+) -> Result<Stream, Fault> {
+    let settings = secured.settings(target).map_err(|error| internal(&**client, &error.to_string()))?;
+    if target.sent {
+        log_client!(client, Level::Debug, "upstream SSL server name: \"{}\"", target.name);
+    }
+    let opening = async {
+        let stream = open(client, secured, target, &settings, server, stream).await?;
+        judged(client, secured, target, stream).await.map_err(|failure| complain(&**client, &failure))
+    };
+    let shaken = tokio::time::timeout(limit, opening).await.map_err(|_| Fault::TimedOut)??;
+    if secured.verify {
+        check(&**client, target, &shaken)?;
+    }
+    Ok(Stream::Tls(Box::new(shaken.stream)))
+}
+
+fn internal<S: Client>(client: &S, text: &str) -> Fault {
+    client.log(Level::Error, text.as_bytes());
+    Fault::Internal
+}
+
+/// Makes a session.
+async fn open<S: Client>(
+    client: &Rc<S>,
+    secured: &Secured<S>,
+    target: &Target,
+    settings: &Settings,
+    server: &[&str],
+    stream: Stream,
+) -> Result<TlsStream<Stream>, Fault> {
+    let name = target.sent.then_some(target.name.as_str());
+    let opened = match &secured.plan().hooks().certificate {
+        None => {
+            let session = settings.session(name, secured.plan().slot(server, target));
+            let session = session.map_err(|error| internal(&**client, &format!("SSL_new() failed (SSL: {error})")))?;
+            net::tls::connect(stream, session).await
+        }
+        Some(hook) => {
+            let choose = |version| hook.choose(client, version);
+            net::tls::asking::connect(stream, |asked| settings.asking(asked).session(name, None), choose).await
+        }
+    };
+    let stream = opened.map_err(|failure| complain(&**client, &failure))?;
+    if client.log_enabled(Level::Debug)
+        && let Some(session) = stream.client()
+    {
+        client.log(Level::Debug, b"SSL_do_handshake: 1");
+        client.log(Level::Debug, session.summary().as_bytes());
+        if session.is_resumed() {
+            client.log(Level::Debug, b"SSL reused session");
+        }
+    }
+    Ok(stream)
+}
+
+/// Judges a server by its chain, or lets code do so.
+async fn judged<S: Client>(client: &Rc<S>, secured: &Secured<S>, target: &Target, stream: TlsStream<Stream>) -> Result<Shaken, Failure> {
+    let hooks = secured.plan().hooks();
+    let refused = Err(Failure::Tls(TlsError::VERIFY_FAILED));
+    let skips = hooks.verify.is_some() && hooks.skip_default_verify == Some(true);
+    if hooks.verify.is_some() && !skips {
+        log_client!(client, Level::Debug, "proxy_ssl_verify_by_lua: openssl default verify");
+    }
+    let asked = secured.verify || secured.demands_peer || hooks.verify.is_some();
+    let found = |session: &mut ClientSession, name| session.verdict(name).unwrap_or(Verdict::UNSPECIFIED);
+    let (mut chain, mut is_named, mut shown) = (Verdict::OK, true, None);
+    if let Some(mut session) = stream.client().filter(|_| asked) {
+        let first = found(&mut session, Some(&target.name));
+        // What is wrong with the chain itself comes first.
+        chain = if first.code == MISMATCH { found(&mut session, None) } else { first };
+        is_named = first.is_ok() || (first.code != MISMATCH && tls::verify::is_for(session.peer_chain(), &target.name));
+        let version = if session.protocol() == Some("TLSv1.3") { 0x0304 } else { 0x0303 };
+        shown = Some(Shown { version, chain: session.peer_chain().to_vec(), verdict: if skips { 0 } else { chain.code } });
+    }
+    if secured.demands_peer && !skips && !chain.is_ok() {
+        return refused;
+    }
+    if let (Some(hook), Some(shown)) = (&hooks.verify, shown) {
+        // A chain that is to be good and is not needs no other judge.
+        if skips || !secured.verify || chain.is_ok() {
+            chain = Verdict::new(hook.judge(client, shown).await.map_err(Failure::Tls)?);
+        }
+    }
+    Ok(Shaken { stream, chain, is_named })
+}
+
+fn check<S: Client>(client: &S, target: &Target, shaken: &Shaken) -> Result<(), Fault> {
+    let chain = shaken.chain;
+    if !chain.is_ok() {
+        log_client!(client, Level::Error, "upstream SSL certificate verify error: ({}:{})", chain.code, chain.text());
+        return Err(Fault::Server);
+    }
+    if !shaken.is_named || target.name.is_empty() {
+        log_client!(client, Level::Error, "upstream SSL certificate does not match \"{}\"", target.name);
+        return Err(Fault::Server);
+    }
+    Ok(())
+}
+
+fn complain<S: Client>(client: &S, failure: &Failure) -> Fault {
+    match failure {
+        Failure::Tls(error) => {
+            let level = if error.is_ordinary() { Level::Error } else { Level::Crit };
+            log_client!(client, level, "SSL_do_handshake() failed (SSL: {error})");
+        }
+        Failure::Io(error) => {
+            log_client!(client, Level::Error, "peer closed connection in SSL handshake {}", base::errno::describe(error));
+        }
+        Failure::Closed => log_client!(client, Level::Error, "{failure}"),
+    }
+    Fault::Server
+}
+
+/// The line about a call that failed on a connection: `plain` is the call without TLS, `secure` the one with it.
+#[must_use]
+pub fn trouble(plain: &str, secure: &str, error: &io::Error) -> Vec<u8> {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(inner) => format!("{secure} failed (SSL: {inner})").into_bytes(),
+        None => format!("{plain} failed {}", base::errno::describe(error)).into_bytes(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The directives `*_ssl_*`, written once for all protocols that have them.
+
+use crate::secure::said::Said;
+use conf::context::Arity;
+use conf::row::{Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use session::paths::MainContext;
+use session::{Complex, Configured, Variables, tls_directives};
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+use tls::certificate::cache::Cache;
+
+/// Where a protocol keeps what a block says.
+type Own<T, S> = fn(&mut T) -> &mut Said<S>;
+
+/// All of them for one protocol, whose directives begin with `prefix` and whose values of type `T` hold what they say.
+#[must_use]
+// tidy: table
+pub fn rows<T: Config, S: Configured>(prefix: &str, said: Own<T, S>) -> Vec<Row> {
+    let row = |suffix: &str, arity: Arity, doc: &'static str, set: fn(&mut Cx<'_>, &mut Said<S>) -> Result<(), Error>| {
+        Row::new(format!("{prefix}_ssl_{suffix}"), S::BLOCKS, arity, doc, move |cx| set(cx, &mut own(cx, said)))
+    };
+    vec![
+        row("session_reuse", Arity::Flag, "Resumes TLS sessions with upstreams.", |cx, said| {
+            let value = cx.flag(0)?;
+            cx.once(&mut said.session_reuse, value)
+        }),
+        row("server_name", Arity::Flag, "Tells upstreams which server is meant (SNI).", |cx, said| {
+            let value = cx.flag(0)?;
+            cx.once(&mut said.server_name, value)
+        }),
+        row("verify", Arity::Flag, "Verifies the certificates of upstreams.", |cx, said| {
+            let value = cx.flag(0)?;
+            cx.once(&mut said.verify, value)
+        }),
+        row("verify_depth", Arity::exactly(1), "How long a chain of certificates may be.", |cx, said| {
+            let value = cx.number(0)?;
+            cx.once(&mut said.verify_depth, value)
+        }),
+        row("protocols", Arity::AtLeast(1), "Versions of TLS that upstreams are offered.", |cx, said| {
+            tls_directives::protocols(cx, Rc::make_mut(said.protocols.get_or_insert_default()))
+        }),
+        row("ciphers", Arity::exactly(1), "Ciphers that upstreams are offered.", |cx, said| {
+            let value = cx.text(0).as_ref().into();
+            cx.once(&mut said.ciphers, value)
+        }),
+        row("name", Arity::exactly(1), "The server that is meant, and that its certificate has to be for.", |cx, said| {
+            let value = compile(cx, 0)?;
+            cx.once(&mut said.name, value)
+        }),
+        row("trusted_certificate", Arity::exactly(1), "Authorities that are trusted.", |cx, said| {
+            let value = file(cx, &cx.text(0)).into();
+            cx.once(&mut said.trusted_certificate, value)
+        }),
+        row("crl", Arity::exactly(1), "Lists of revoked certificates.", |cx, said| {
+            let value = file(cx, &cx.text(0)).into();
+            cx.once(&mut said.crl, value)
+        }),
+        row("certificate", Arity::exactly(1), "Certificate that upstreams are shown.", |cx, said| {
+            let value = compile(cx, 0)?;
+            cx.once(&mut said.certificate, value)
+        }),
+        row("certificate_key", Arity::exactly(1), "Key of that certificate.", |cx, said| {
+            let value = compile(cx, 0)?;
+            cx.once(&mut said.certificate_key, value)
+        }),
+        row("certificate_cache", Arity::Between(1, 3), "Keeps certificates named by variables.", |cx, said| {
+            let value = tls_directives::certificate_cache(cx)?.map(|limits| Rc::new(RefCell::new(Cache::new(limits))));
+            cx.once(&mut said.certificate_cache, value)
+        }),
+        row("password_file", Arity::exactly(1), "Passwords of keys, one a line.", |cx, said| {
+            let value = Rc::new(tls_directives::passwords(cx)?);
+            cx.once(&mut said.passwords, value)
+        }),
+        row("conf_command", Arity::exactly(2), "A command of OpenSSL's configuration.", conf_command),
+        row("key_log", Arity::exactly(1), "File for the secrets of sessions.", |cx, said| {
+            let path = cx.global::<MainContext>().paths.resolve(cx.arg(0));
+            cx.once(&mut said.key_log, Rc::new(path))
+        }),
+    ]
+}
+
+/// `*_ssl_alpn`, for protocols that do not say themselves what is spoken.
+#[must_use]
+pub fn alpn_row<T: Config, S: Configured>(prefix: &str, said: Own<T, S>) -> Row {
+    Row::new(format!("{prefix}_ssl_alpn"), S::BLOCKS, Arity::AtLeast(1), "Protocols that upstreams are offered by ALPN.", move |cx| {
+        let mut names = Vec::new();
+        for i in 0..cx.args().len() {
+            let name: Complex<S> = compile(cx, i)?;
+            if name.literal().is_some_and(|name| name.len() > 255) {
+                return Err(cx.error(format!("\"{}\" directive protocol too long", cx.name())));
+            }
+            names.push(name);
+        }
+        cx.once(&mut own(cx, said).alpn, Rc::new(names))
+    })
+}
+
+fn own<'a, T: Config, S>(cx: &Cx<'a>, said: Own<T, S>) -> RefMut<'a, Said<S>> {
+    RefMut::map(cx.location::<T>(), said)
+}
+
+fn compile<S: Configured>(cx: &Cx<'_>, i: usize) -> Result<Complex<S>, Error> {
+    Complex::compile(cx.arg(i), &mut cx.global::<Variables<S>>()).map_err(|text| cx.error_at(i, text))
+}
+
+/// A name as one of a file below the configuration's directory, unless it is no file.
+fn file(cx: &Cx<'_>, name: &str) -> String {
+    crate::secure::plan::file(&cx.global::<MainContext>().paths, name)
+}
+
+fn conf_command<S>(cx: &mut Cx<'_>, said: &mut Said<S>) -> Result<(), Error> {
+    let (command, value) = (cx.text(0).into_owned(), cx.text(1));
+    let is_peer = command.eq_ignore_ascii_case("VerifyMode") && value.eq_ignore_ascii_case("Peer");
+    let value = if tls::commands::is_file(&command) { file(cx, &value) } else { value.into_owned() };
+    said.demands_peer |= is_peer;
+    let commands = Rc::make_mut(said.commands.get_or_insert_default());
+    if !is_peer {
+        commands.push((command, value));
+    }
+    Ok(())
+}

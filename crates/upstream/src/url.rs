@@ -1,0 +1,194 @@
+//! Where servers are: addresses and URLs as configurations write them.
+
+use net::address::SocketAddress;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Where an upstream URL points, before any name is resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A name, or the name of a group.
+    Name(Box<[u8]>),
+    /// An address; IPv6 stands in brackets in the URL.
+    Ip(IpAddr),
+    /// The path of a unix-domain socket.
+    Unix(PathBuf),
+}
+
+/// An upstream URL in its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Its host.
+    pub host: Host,
+    /// The port if one is written.
+    pub port: Option<u16>,
+    /// `$proxy_host`, what the `Host` header says by default.
+    pub host_header: Box<[u8]>,
+    /// `$proxy_port`; empty for unix-domain sockets.
+    pub port_text: Box<[u8]>,
+    /// The URI part; empty if there is none.
+    pub uri: Box<[u8]>,
+    /// It is spoken over TLS.
+    pub secure: bool,
+}
+
+/// Parses `HOST[:PORT][/URI]` or `unix:PATH[:/URI]`, the part behind `http://`.
+///
+/// # Errors
+/// nginx's words for what is wrong: `no host`, `invalid port`, `invalid host`.
+pub fn parse(text: &[u8], default_port: u16) -> Result<Url, &'static str> {
+    if text.len() >= 5 && text.iter().zip(b"unix:").all(|(a, b)| a.eq_ignore_ascii_case(b)) {
+        return parse_unix(text.get(5..).unwrap_or_default());
+    }
+    let end = memchr::memchr2(b'/', b'?', text).unwrap_or(text.len());
+    let (authority, rest) = text.split_at(end);
+    let (host, port) = split_port(authority)?;
+    if host.is_empty() {
+        return Err("no host");
+    }
+    let parsed = parse_host(host)?;
+    let shown = port.filter(|p| *p != default_port);
+    let mut host_header = host.to_vec();
+    if let Some(port) = shown {
+        host_header.push(b':');
+        base::text::push_number(&mut host_header, u64::from(port));
+    }
+    let mut port_text = Vec::new();
+    base::text::push_number(&mut port_text, u64::from(port.unwrap_or(default_port)));
+    let mut uri = rest.to_vec();
+    if uri.first() == Some(&b'?') {
+        uri.insert(0, b'/');
+    }
+    Ok(Url { host: parsed, port, host_header: host_header.into(), port_text: port_text.into(), uri: uri.into(), secure: false })
+}
+
+fn parse_unix(text: &[u8]) -> Result<Url, &'static str> {
+    let colon = memchr::memchr(b':', text);
+    let path = text.get(..colon.unwrap_or(text.len())).unwrap_or_default();
+    if path.is_empty() {
+        return Err("no path in the unix domain socket");
+    }
+    let uri = colon.and_then(|at| text.get(at + 1..)).unwrap_or_default();
+    Ok(Url {
+        host: Host::Unix(std::ffi::OsStr::from_bytes(path).into()),
+        port: None,
+        host_header: Box::from(&b"localhost"[..]),
+        port_text: Box::default(),
+        uri: uri.into(),
+        secure: false,
+    })
+}
+
+/// Splits `HOST:PORT`; the brackets of an IPv6 address stay with the host.
+fn split_port(authority: &[u8]) -> Result<(&[u8], Option<u16>), &'static str> {
+    let colon = match authority.first() {
+        Some(b'[') => {
+            let close = memchr::memchr(b']', authority).ok_or("invalid host")?;
+            match authority.get(close + 1) {
+                None => return Ok((authority, None)),
+                Some(b':') => close + 1,
+                Some(_) => return Err("invalid host"),
+            }
+        }
+        _ => match memchr::memchr(b':', authority) {
+            Some(at) => at,
+            None => return Ok((authority, None)),
+        },
+    };
+    let (host, port) = authority.split_at(colon);
+    let number = base::text::parse_number(port.get(1..).unwrap_or_default());
+    match number.and_then(|n| u16::try_from(n).ok()) {
+        Some(port) if port > 0 => Ok((host, Some(port))),
+        _ => Err("invalid port"),
+    }
+}
+
+fn parse_host(host: &[u8]) -> Result<Host, &'static str> {
+    let text = std::str::from_utf8(host).map_err(|_| "invalid host")?;
+    if let Some(inner) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+        return inner.parse::<Ipv6Addr>().map(|ip| Host::Ip(ip.into())).map_err(|_| "invalid IPv6 address");
+    }
+    if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+        return Err("invalid host");
+    }
+    Ok(text.parse::<IpAddr>().map_or_else(|_| Host::Name(host.into()), Host::Ip))
+}
+
+/// Parses the address of `*_bind`: `ADDRESS`, `ADDRESS:PORT`, `[V6]:PORT`.
+#[must_use]
+pub fn parse_local(text: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).ok().or_else(|| text.parse().ok())
+}
+
+/// The addresses behind a URL, names asked from the system's resolver.
+///
+/// # Errors
+/// nginx's text: `host not found in upstream "x"`.
+pub fn addresses(url: &Url, default_port: u16) -> Result<Vec<SocketAddress>, String> {
+    look_up(url, default_port).ok_or_else(|| {
+        let name = if let Host::Name(name) = &url.host { String::from_utf8_lossy(name) } else { Default::default() };
+        format!("host not found in upstream \"{name}\"")
+    })
+}
+
+/// As [`addresses`], for those who have words of their own.
+#[must_use]
+pub fn look_up(url: &Url, default_port: u16) -> Option<Vec<SocketAddress>> {
+    use std::net::ToSocketAddrs;
+    let port = url.port.unwrap_or(default_port);
+    match &url.host {
+        Host::Unix(path) => Some(vec![SocketAddress::Unix(path.clone())]),
+        Host::Ip(ip) => Some(vec![SocketAddress::Internet(SocketAddr::new(*ip, port))]),
+        Host::Name(name) => {
+            let name = String::from_utf8_lossy(name);
+            let mut found: Vec<SocketAddr> = (name.as_ref(), port).to_socket_addrs().ok()?.collect();
+            // IPv4 first, as a resolver without IPv6 would say.
+            found.sort_by_key(SocketAddr::is_ipv6);
+            found.dedup();
+            (!found.is_empty()).then(|| found.into_iter().map(SocketAddress::Internet).collect())
+        }
+    }
+}
+
+impl Url {
+    /// The same over TLS.
+    #[must_use]
+    pub fn over_tls(self) -> Url {
+        Url { secure: true, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_in_their_parts() {
+        let url = parse(b"backend:8080/a?b", 80).unwrap();
+        assert_eq!((&*url.host_header, &*url.port_text, &*url.uri), (&b"backend:8080"[..], &b"8080"[..], &b"/a?b"[..]));
+        let url = parse(b"[::1]", 80).unwrap();
+        assert_eq!((url.host, &*url.host_header), (Host::Ip("::1".parse().unwrap()), &b"[::1]"[..]));
+        let url = parse(b"a:80?x", 80).unwrap();
+        assert_eq!((&*url.host_header, &*url.uri), (&b"a"[..], &b"/?x"[..]));
+        let url = parse(b"unix:/tmp/s.sock:/uri", 80).unwrap();
+        assert_eq!((url.host, &*url.host_header, &*url.uri), (Host::Unix("/tmp/s.sock".into()), &b"localhost"[..], &b"/uri"[..]));
+        for (bad, why) in
+            [("", "no host"), ("/x", "no host"), ("a:0", "invalid port"), ("a:99999", "invalid port"), ("[::1", "invalid host")]
+        {
+            assert_eq!(parse(bad.as_bytes(), 80).unwrap_err(), why, "{bad}");
+        }
+    }
+
+    #[test]
+    fn servers_of_groups() {
+        let resolve = |text: &[u8]| addresses(&parse(text, 80).unwrap(), 80);
+        let list = resolve(b"127.0.0.1").unwrap();
+        assert_eq!(list.first().map(ToString::to_string).as_deref(), Some("127.0.0.1:80"));
+        assert!(resolve(b"nothing.invalid").unwrap_err().starts_with("host not found in upstream"));
+        assert_eq!(parse_local(b"127.0.0.2:0"), Some("127.0.0.2:0".parse().unwrap()));
+        assert_eq!(parse_local(b"x"), None);
+    }
+}
