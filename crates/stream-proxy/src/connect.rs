@@ -122,6 +122,9 @@ impl Job<'_> {
             let line = format!("{udp}proxy {} connected to {}", way.local(), lease.peer().server.name);
             self.session.error_log().write(Level::Info, self.session.connection.id, line.as_bytes());
         }
+        if let Way::Stream(_) = way {
+            lease.connected();
+        }
         let after_ms = self.record.connected();
         lease.heard(Measure::Connect, after_ms);
         log_session!(self.session, Level::Debug, "stream proxy connected");

@@ -122,6 +122,11 @@ impl Lease {
         &self.choice.peer
     }
 
+    /// The connection stands.
+    pub fn connected(&self) {
+        self.upstream.group.connected(&self.choice, clock::monotonic_ms());
+    }
+
     /// The try has come so far, `after_ms` after it began.
     pub fn heard(&self, what: Measure, after_ms: u64) {
         self.upstream.group.heard(&self.choice, what, after_ms, clock::monotonic_ms());
