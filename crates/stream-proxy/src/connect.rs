@@ -1,7 +1,7 @@
 //! A connection to an upstream server: its socket, the PROXY protocol's header where TLS follows it, TLS.
 
-use crate::handler::Lease;
 use crate::header;
+use crate::lease::Lease;
 use crate::pass::Target;
 use crate::record::Record;
 use crate::settings::Plan;

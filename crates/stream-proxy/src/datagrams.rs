@@ -2,9 +2,9 @@
 
 use crate::buffers::{Buffers, LARGEST_DATAGRAM};
 use crate::connect::Job;
-use crate::handler::End;
 use crate::header;
 use crate::idle::Idle;
+use crate::lease::End;
 use crate::pace::Pace;
 use crate::settings::{ENDLESS, Plan};
 use base::errno;

@@ -5,9 +5,9 @@
 
 use crate::buffers::Buffers;
 use crate::connect::Job;
-use crate::handler::End;
 use crate::header;
 use crate::idle::Idle;
+use crate::lease::End;
 use crate::pace::Pace;
 use crate::settings::Plan;
 use base::log::Level;
