@@ -30,9 +30,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-// Requests allocate and free much of the same sizes: half the cost of the C library's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sys::memory::Allocator = sys::memory::Allocator;
 
 fn main() -> ExitCode {
     // Where it is refused, only Lua code that recurses without end is worse off.

@@ -116,8 +116,12 @@ pub(crate) fn modules() -> Rc<[Module]> {
         // Server-rewrite: Lua before the configuration's program; rewrite: after it, and after the fields of `more_set_*`.
         lua::server_rewrite::MODULE,
         lua::set::MODULE,
+        // Forms are read before the directives that look at them.
+        m::form_input::MODULE,
         m::rewrite::MODULE,
         m::set_misc::MODULE,
+        m::array_var::MODULE,
+        m::encrypted_session::MODULE,
         m::headers_more::MODULE,
         lua::rewrite::MODULE,
         // Preaccess.
@@ -135,6 +139,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         // Content: handlers that own their location.
         lua::content::MODULE,
         m::empty_gif::MODULE,
+        m::flv::MODULE,
+        m::mp4::MODULE,
         m::stub_status::MODULE,
         m::metrics::MODULE,
         proxy::upstream::MODULE,

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod date;
 pub mod errno;
 pub mod log;
 mod log_file;

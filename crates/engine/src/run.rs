@@ -12,9 +12,9 @@ use http::core::default;
 use http::location::Location;
 use http::request::{MAX_SUBREQUEST_DEPTH, Subrequest};
 use http::{BoxFuture, Jump, Outcome, Phase, Request, Step, log_request};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -77,7 +77,7 @@ fn start(request: &Rc<Request>, stage: Stage) -> Option<BoxFuture<()>> {
     let mut run = Run { stage, order: -1 };
     match catch_unwind(AssertUnwindSafe(|| run.advance(request))) {
         Ok(None) => None,
-        Ok(Some(wait)) => Some(Box::pin(Guarded { inner: Box::pin(run.finish(request.clone(), wait)), request: request.clone() })),
+        Ok(Some(wait)) => Some(Box::pin(guarded(request.clone(), run, wait))),
         Err(_) => {
             after_panic(request);
             None
@@ -86,23 +86,15 @@ fn start(request: &Rc<Request>, stage: Stage) -> Option<BoxFuture<()>> {
 }
 
 /// A run that waits. A panic inside it ends this request, not the worker.
-struct Guarded {
-    inner: BoxFuture<()>,
-    request: Rc<Request>,
-}
-
-impl Future for Guarded {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match catch_unwind(AssertUnwindSafe(|| self.inner.as_mut().poll(cx))) {
-            Ok(poll) => poll,
-            Err(_) => {
-                after_panic(&self.request);
-                Poll::Ready(())
-            }
-        }
-    }
+async fn guarded(request: Rc<Request>, run: Run, wait: BoxFuture<Outcome>) {
+    let mut finishing = pin!(run.finish(&request, wait));
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| finishing.as_mut().poll(cx))).unwrap_or_else(|_| {
+            after_panic(&request);
+            Poll::Ready(())
+        })
+    })
+    .await;
 }
 
 /// Answers 500 if nothing was said yet, else cuts the connection.
@@ -123,15 +115,15 @@ fn after_panic(request: &Rc<Request>) {
 }
 
 impl Run {
-    async fn finish(mut self, request: Rc<Request>, mut wait: BoxFuture<Outcome>) {
+    async fn finish(mut self, request: &Rc<Request>, mut wait: BoxFuture<Outcome>) {
         loop {
             let (phase, began) = (self.stage.phase(), clock::monotonic_ms());
             let outcome = wait.await;
             if let Some(phase) = phase {
                 request.worker.observers.phase_waited(phase, clock::monotonic_ms().saturating_sub(began));
             }
-            self.settle(&request, outcome);
-            match self.advance(&request) {
+            self.settle(request, outcome);
+            match self.advance(request) {
                 Some(next) => wait = next,
                 None => return,
             }

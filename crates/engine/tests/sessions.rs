@@ -141,7 +141,7 @@ async fn serve(text: &str, sent: &[&str], closes: bool) -> Ended {
     let worker = Rc::new(Worker::new(Rc::new(session::Worker::new(0, 1, log, spawn)), configuration.clone()));
     let (mut client, server) = UnixStream::pair().unwrap();
     server.set_nonblocking(true).unwrap();
-    let stream = Stream::from_fd(server.into(), Transport::Unix).unwrap();
+    let stream = Stream::from_fd(server.into(), Transport::Unix);
     let connection = Connection {
         id: 1,
         peer: Address::Ip("192.0.2.1:4711".parse().unwrap()),

@@ -205,9 +205,8 @@ impl Front {
         // Who does not take it now will see the connection closed.
         match parked.session {
             Some(session) => {
-                if let Ok(stream) = Stream::from_parts(fd, Transport::Tcp, Some(session)) {
-                    let _ = stream.try_write(&words).and_then(|_| stream.close_notify());
-                }
+                let stream = Stream::from_parts(fd, Transport::Tcp, Some(session));
+                let _ = stream.try_write(&words).and_then(|_| stream.close_notify());
             }
             None if words.is_empty() => {}
             None => drop(SockRef::from(&fd).send_with_flags(&words, MSG_NOSIGNAL)),

@@ -5,7 +5,8 @@ use net::stream::Stream;
 use std::io;
 use std::task::{Context, Poll};
 
-/// A connection being answered may hold an empty buffer of this size.
+/// A head with a small body mostly fits into this: one read takes both. A connection being answered may hold an empty buffer of
+/// this size.
 const SMALL: usize = 4096;
 
 /// Bytes received and not yet used.
@@ -60,6 +61,9 @@ impl Input {
         }
         if self.buffer.capacity() == 0 {
             self.buffer = buffers::take();
+            if self.buffer.capacity() < SMALL {
+                self.buffer.reserve_exact(SMALL);
+            }
         }
         self.compact();
         let read = stream.poll_read(cx, &mut self.buffer);
@@ -69,5 +73,30 @@ impl Input {
             Poll::Ready(_) => {}
         }
         read
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        buffers::give(std::mem::take(&mut self.buffer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn a_head_and_a_small_body_are_one_read() {
+        let (one, other) = tokio::net::UnixStream::pair().unwrap();
+        let (mut client, mut server) = (Stream::Unix(one), Stream::Unix(other));
+        client.write_all(&[b'x'; 3000]).await.unwrap();
+        let mut input = Input::default();
+        assert_eq!(poll_fn(|cx| input.poll_fill(&mut server, cx)).await.unwrap(), 3000);
+        input.advance(3000);
+        assert!(input.buffer.capacity() <= SMALL);
+        assert!(poll_fn(|cx| Poll::Ready(input.poll_fill(&mut server, cx))).await.is_pending());
+        assert_eq!(input.buffer.capacity(), 0, "who waits holds no buffer");
     }
 }

@@ -99,6 +99,28 @@ impl Output {
         (self.sent, self.queued) = (0, 0);
     }
 
+    /// Forgets so many bytes at the end.
+    pub fn withdraw(&mut self, bytes: u64) {
+        let mut left = bytes.min(self.queued);
+        self.queued -= left;
+        let from_tail = left.min((self.tail.len() - self.sent) as u64);
+        self.tail.truncate(self.tail.len() - from_tail as usize);
+        left -= from_tail;
+        while left > 0
+            && let Some(mut piece) = self.pieces.pop_back()
+        {
+            let kept = piece.len().saturating_sub(left);
+            left -= piece.len() - kept;
+            match &mut piece {
+                Piece::Bytes(bytes) => bytes.truncate(kept as usize),
+                Piece::File(file) => file.end = file.start + kept,
+            }
+            if kept > 0 {
+                self.pieces.push_back(piece);
+            }
+        }
+    }
+
     /// Whether a head leaves in one packet with the beginning of the file behind it.
     pub fn join_head_and_file(&mut self, join: bool) {
         self.join = join;
@@ -136,7 +158,11 @@ impl Output {
         }
         let gathered = self.tail.get(self.sent..).unwrap_or_default();
         let length = gathered.len();
-        let written = match stream.try_write_vectored(&[IoSlice::new(gathered), IoSlice::new(data)]) {
+        let written = match gathered {
+            [] => stream.try_write(data),
+            gathered => stream.try_write_vectored(&[IoSlice::new(gathered), IoSlice::new(data)]),
+        };
+        let written = match written {
             Ok(written) => written,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(error) => return Err(error),
@@ -178,7 +204,11 @@ impl Output {
         }
         let slices = slices.get(..count).unwrap_or_default();
         // Measured on loopback: a head in the file's own segment costs the kernel more than a segment of its own saves.
-        if self.join && !only_memory { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
+        match slices {
+            slices if self.join && !only_memory => stream.try_write_more(slices),
+            [only] => stream.try_write(only),
+            slices => stream.try_write_vectored(slices),
+        }
     }
 
     /// What is next, for a wire that frames it; [`Output::consume`] what was taken.
@@ -251,10 +281,35 @@ mod tests {
         assert_eq!((out.tail.len(), out.sent, out.queued()), (0, 0, 0));
     }
 
+    #[test]
+    fn what_is_withdrawn_stood_last() {
+        for withdrawn in 0..=60 {
+            let mut out = Output::default();
+            out.push_slice(b"first ");
+            out.consume(3);
+            out.push(Piece::Bytes(Bytes::from(vec![b'x'; COPY_LIMIT + 1])));
+            out.push_slice(b"end");
+            out.withdraw(withdrawn);
+            assert_eq!(out.queued(), (3 + COPY_LIMIT as u64 + 1 + 3).saturating_sub(withdrawn));
+            out.withdraw(COPY_LIMIT as u64 + 3 - withdrawn);
+            let mut got = Vec::new();
+            while out.queued() > 0 {
+                let Next::Memory(run) = out.next() else { panic!("a file") };
+                got.extend_from_slice(run);
+                let n = run.len();
+                out.consume(n);
+            }
+            assert_eq!(got, b"st x", "{withdrawn}");
+            out.push_slice(b"next");
+            out.withdraw(100);
+            assert_eq!(out.queued(), 0);
+        }
+    }
+
     #[tokio::test]
     async fn what_is_sent_through_leaves_behind_what_was_gathered() {
         let (one, mut other) = tokio::net::UnixStream::pair().unwrap();
-        let stream = Stream::Unix(one);
+        let mut stream = Stream::Unix(one);
         let data: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
         std::future::poll_fn(|cx| stream.poll_write_ready(cx)).await.unwrap();
         let mut out = Output::default();
@@ -279,7 +334,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_than_allowed_leaves() {
         let (one, mut other) = tokio::net::UnixStream::pair().unwrap();
-        let stream = Stream::Unix(one);
+        let mut stream = Stream::Unix(one);
         let mut out = Output::default();
         out.push(Piece::Bytes(Bytes::from(vec![b'x'; COPY_LIMIT + 1])));
         out.push(Piece::Bytes(Bytes::from(vec![b'y'; COPY_LIMIT + 1])));

@@ -1,20 +1,35 @@
 //! What comes before a connection's protocol: the PROXY header, then the first bytes, which choose the protocol.
 
 use crate::active::Activity;
-use crate::door::{Beginning, Front, Opened};
+use crate::door::{Beginning, Front, Opened, Protocol};
 use crate::handshake::{self, Shaken};
 use crate::proxy_protocol::{self, Failure};
 use base::log::Level;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-/// Brings a new connection to its protocol. The usual case, one protocol and nothing before it, needs no task.
-pub fn enter(front: &Rc<Front>, opened: Opened) {
-    let mut candidates = front.protocols_of(&opened.listener.endpoint);
-    match (candidates.next(), candidates.next()) {
-        (Some((_, only)), None) if !opened.listener.endpoint.proxy_protocol && !opened.listener.endpoint.tls => (only.start)(front, opened),
-        _ => drop(tokio::task::spawn_local(run(front.clone(), opened))),
+/// Brings a new connection to its protocol. Where nothing comes before it and there is one, or its first bytes are there already,
+/// that needs no task.
+pub fn enter(front: &Rc<Front>, mut opened: Opened) {
+    match choose_now(front, &mut opened) {
+        Some(protocol) => (protocol.start)(front, opened),
+        None => drop(tokio::task::spawn_local(Box::pin(run(front.clone(), opened)))),
+    }
+}
+
+fn choose_now<'a>(front: &'a Front, opened: &mut Opened) -> Option<&'a Protocol> {
+    let endpoint = &opened.listener.endpoint;
+    if endpoint.proxy_protocol || endpoint.tls {
+        return None;
+    }
+    let mut candidates = front.protocols_of(endpoint);
+    if let (Some((_, only)), None) = (candidates.next(), candidates.next()) {
+        return Some(only);
+    }
+    match poll_choice(front, opened, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(chosen) => front.protocol(chosen),
+        Poll::Pending => None,
     }
 }
 

@@ -75,7 +75,7 @@ impl Front {
         let own = self.worker.http().listens.get(parked.listen as usize).map(|listen| listen.address.clone());
         let (peer, local) = (address(SockRef::from(&fd).peer_addr()), local(&fd, own.as_ref()));
         let Parked { listen, protocol, info, no_delay, state, session } = parked;
-        let Ok(stream) = Stream::from_parts(fd, transport(&local), session) else { return };
+        let stream = Stream::from_parts(fd, transport(&local), session);
         if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {
             (protocol.start)(self, Opened { no_delay, state, resumed: true, ..opened });
         }

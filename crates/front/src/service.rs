@@ -99,7 +99,7 @@ impl Front {
             Peer::Local => Address::Unix(None),
         };
         let local = local(&fd, listening);
-        let stream = Stream::from_fd(fd, transport(&local)).ok()?;
+        let stream = Stream::from_fd(fd, transport(&local));
         self.worker.observers.connection_began();
         Some(Admitted { stream, peer, local })
     }

@@ -100,12 +100,14 @@ impl Share {
         !self.alone.get() && self.board.has_room_beside(self.number, self.limit)
     }
 
-    fn hold(&self, held: bool) {
+    /// Whether all listeners are as they should be. What cannot be taken out of the set stays in it: the worker then closes what can be spared.
+    fn hold(&self, held: bool) -> bool {
         self.held.set(held);
+        let mut all = true;
         for acceptor in self.acceptors.borrow().iter() {
-            // What cannot be taken out of the set stays in it: the worker then closes what can be spared.
-            let _ = acceptor.hold(held);
+            all &= acceptor.hold(held).is_ok();
         }
+        all
     }
 
     fn has_waiting(&self) -> bool {
@@ -123,7 +125,9 @@ impl Share {
                 waiting = if before == taken && self.has_waiting() { waiting + 1 } else { 0 };
             }
             self.alone.set(waiting >= WAITING);
-            self.hold(false);
+            while !self.hold(false) {
+                tokio::time::sleep(LOOK).await;
+            }
             if self.alone.get() {
                 tokio::time::sleep(LOOK * ALONE).await;
                 self.alone.set(false);

@@ -41,7 +41,7 @@ impl Below {
     async fn finish(self, result: Result<Chain, Outcome>) -> Outcome {
         match result {
             Ok(chain) => pass(&self.request, &self.location, self.next, chain).finish().await,
-            Err(outcome) => outcome,
+            Err(outcome) => failed(&self.request, outcome),
         }
     }
 }
@@ -64,7 +64,7 @@ fn pass(request: &Rc<Request>, location: &Rc<Location>, from: usize, chain: Chai
         let below = || Below { request: request.clone(), location: location.clone(), next: i + 1 };
         match (filter.run)(request, chain) {
             Filtered::Now(Ok(next)) => chain = next,
-            Filtered::Now(Err(outcome)) => return Step::Now(outcome),
+            Filtered::Now(Err(outcome)) => return Step::Now(failed(request, outcome)),
             Filtered::Wait(future) => {
                 let below = below();
                 return Step::wait(async move { below.finish(future.await).await });
@@ -78,6 +78,12 @@ fn pass(request: &Rc<Request>, location: &Rc<Location>, from: usize, chain: Chai
     }
     request.deliver(chain);
     Step::Now(Outcome::Ok)
+}
+
+/// A filter failed: see [`crate::flags::Flags::filter_failed`].
+fn failed(request: &Request, outcome: Outcome) -> Outcome {
+    request.flags.filter_failed.set(true);
+    outcome
 }
 
 fn is_large(piece: &Piece) -> bool {

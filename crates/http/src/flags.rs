@@ -31,6 +31,8 @@ pub struct Flags {
     pub client_gone: Cell<bool>,
     /// The connection must be closed without a response (444, errors).
     pub abort: Cell<bool>,
+    /// A body filter failed: what waits to leave is no part of an answer that anybody should see.
+    pub filter_failed: Cell<bool>,
     /// Notice at once when the client closes.
     pub watch_client: Cell<bool>,
     /// Somebody asked for the body, also where there is none.

@@ -34,6 +34,7 @@ pub mod request;
 pub mod resolving;
 pub mod response;
 pub mod root;
+pub mod set_function;
 pub mod set_header;
 pub mod spare;
 pub mod temp_path;

@@ -5,6 +5,9 @@ use crate::request::Request;
 use crate::root::os_path;
 use std::path::PathBuf;
 
+/// The roots of most sites are no longer, and what is appended for them (`index`).
+const USUAL_ROOT: usize = 96;
+
 /// Why a URI has no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
@@ -62,6 +65,8 @@ impl Request {
     pub fn map_uri_into(&self, uri: &[u8], out: &mut MappedPath) -> Result<(), PathError> {
         let location = self.location();
         out.bytes.clear();
+        // Most paths fit, so that the buffer does not grow step by step.
+        out.bytes.reserve(uri.len() + USUAL_ROOT);
         let mut alias = None;
         match &location.core.root {
             Some(root) => {

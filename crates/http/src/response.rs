@@ -15,6 +15,8 @@ pub struct Response {
     pub content_type: Vec<u8>,
     /// Charset to append to `Content-Type`. [`Response::set_charset`] changes it.
     pub charset: Vec<u8>,
+    /// Charset that an upstream asks for (`X-Accel-Charset`).
+    pub wanted_charset: Vec<u8>,
     /// What an upstream wrote behind the type, the charset included: it leaves as it came.
     content_type_rest: Vec<u8>,
     /// `Last-Modified` in seconds since the epoch, unless a header of that name is in `headers`.
@@ -42,6 +44,7 @@ impl Response {
         self.content_length = None;
         self.content_type.clear();
         self.charset.clear();
+        self.wanted_charset.clear();
         self.content_type_rest.clear();
         self.last_modified = None;
         self.headers.clear();
@@ -63,6 +66,15 @@ impl Response {
     pub fn set_status(&mut self, status: u16) {
         self.status = status;
         self.status_line.clear();
+    }
+
+    /// Takes a status line that somebody else has written for the status; the standard one needs no keeping.
+    pub fn take_status_line(&mut self, line: &[u8]) {
+        self.status_line.clear();
+        let reason = line.split_at_checked(4).filter(|(code, _)| code.ends_with(b" ")).map(|(_, reason)| reason);
+        if reason.is_none() || reason != wire::status::reason(self.status).map(str::as_bytes) {
+            self.status_line.extend_from_slice(line);
+        }
     }
 
     /// Sets `Content-Type`, charset apart.
@@ -129,6 +141,24 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_another_status_line_is_kept() {
+        let mut response = Response::default();
+        for (status, line, kept) in [
+            (200, "200 OK", ""),
+            (404, "404 Not Found", ""),
+            (200, "200 Fine", "200 Fine"),
+            (200, "200", "200"),
+            (200, "200 ", "200 "),
+            (299, "299 Odd", "299 Odd"),
+            (403, "403.1 Forbidden", "403.1 Forbidden"),
+        ] {
+            response.status = status;
+            response.take_status_line(line.as_bytes());
+            assert_eq!(response.status_line, kept.as_bytes());
+        }
+    }
 
     #[test]
     fn a_type_is_taken_apart_and_leaves_as_it_came() {

@@ -27,6 +27,8 @@ impl Slots {
 pub struct State {
     slot: Cell<i32>,
     slots: OnceCell<Rc<Slots>>,
+    /// The number is somebody else's to give back.
+    slot_is_kept: Cell<bool>,
     /// The end of the body was sent.
     pub eof: Cell<bool>,
     /// Something was printed.
@@ -127,6 +129,12 @@ impl State {
         (slot != 0).then_some(LeftCtx { slot, slots })
     }
 
+    /// The `ngx.ctx` table, for those who keep it beyond this state; `None` if there is none, or if somebody has it.
+    pub fn keep_ctx(&self) -> Option<LeftCtx> {
+        let slots = self.slots.get().filter(|_| self.has_ctx() && !self.slot_is_kept.replace(true))?;
+        Some(LeftCtx { slot: self.slot.get(), slots: slots.clone() })
+    }
+
     /// Whether there is an `ngx.ctx` table.
     pub fn has_ctx(&self) -> bool {
         self.slot.get() != 0
@@ -139,6 +147,7 @@ impl Reuse for State {
         let State {
             slot: _,
             slots: _,
+            slot_is_kept: _,
             eof,
             seen_body,
             buffering,
@@ -184,7 +193,8 @@ impl Reuse for State {
 impl State {
     fn give_slot(&self) {
         let slot = self.slot.take();
-        if let Some(slots) = self.slots.get().filter(|_| slot != 0) {
+        let kept = self.slot_is_kept.take();
+        if let Some(slots) = self.slots.get().filter(|_| slot != 0 && !kept) {
             slots.free.borrow_mut().push(slot);
         }
     }
@@ -209,5 +219,23 @@ mod tests {
         assert!(one.has_ctx() && !State::default().has_ctx());
         drop(one);
         assert_eq!(State::default().ctx_slot(&slots), -1);
+    }
+
+    #[test]
+    fn a_place_that_somebody_keeps_is_his_to_give() {
+        let slots = Rc::new(Slots::default());
+        let mut state = State::default();
+        assert!(state.keep_ctx().is_none(), "there is no table yet");
+        state.ctx_slot(&slots);
+        let kept = state.keep_ctx().unwrap();
+        assert!(kept.slot() == 1 && state.keep_ctx().is_none());
+        state.reset();
+        assert_eq!(state.ctx_slot(&slots), -2, "the first is in use");
+        drop(kept);
+        drop(state);
+        let (one, two, three) = (State::default(), State::default(), State::default());
+        let mut places = [one.ctx_slot(&slots), two.ctx_slot(&slots), three.ctx_slot(&slots)];
+        places.sort_unstable();
+        assert_eq!(places, [-3, -2, -1], "each once");
     }
 }

@@ -58,11 +58,14 @@ impl Thread {
     }
 }
 
+/// So many threads are looked through faster than a table of them is kept.
+const FEW: usize = 16;
+
 /// The threads of a job by number. Asked for is mostly the entry thread, which is first.
 #[derive(Default)]
 pub(crate) struct Threads {
     all: Vec<Thread>,
-    /// Their places, where there are several.
+    /// Their places, where there are or were more than a few; else empty.
     places: HashMap<u64, usize>,
 }
 
@@ -84,17 +87,17 @@ impl Threads {
     }
 
     pub(crate) fn push(&mut self, thread: Thread) {
-        if let [first] = &*self.all {
-            self.places.insert(first.id, 0);
-        }
-        if !self.all.is_empty() {
+        if !self.places.is_empty() {
             self.places.insert(thread.id, self.all.len());
         }
         self.all.push(thread);
+        if self.places.is_empty() && self.all.len() > FEW {
+            self.places.extend(self.all.iter().enumerate().map(|(place, thread)| (thread.id, place)));
+        }
     }
 
     fn place(&self, id: u64) -> Option<usize> {
-        if self.first() == Some(id) { Some(0) } else { self.places.get(&id).copied() }
+        if self.places.is_empty() { self.all.iter().position(|thread| thread.id == id) } else { self.places.get(&id).copied() }
     }
 
     fn get_mut(&mut self, id: u64) -> Option<&mut Thread> {
@@ -105,9 +108,14 @@ impl Threads {
     fn remove(&mut self, id: u64) -> Option<Thread> {
         let at = self.place(id)?;
         let thread = self.all.swap_remove(at);
-        self.places.remove(&id);
-        if let Some(moved) = self.all.get(at) {
-            self.places.insert(moved.id, at);
+        if self.all.len() < FEW / 2 {
+            self.places.clear();
+        }
+        if !self.places.is_empty() {
+            self.places.remove(&id);
+            if let Some(moved) = self.all.get(at) {
+                self.places.insert(moved.id, at);
+            }
         }
         Some(thread)
     }
@@ -226,5 +234,35 @@ impl Core {
             self.alone.set(None);
         }
         self.intent.set(Intent::Operation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_found_whatever_their_number() {
+        let mut threads = Threads::default();
+        let mut known: Vec<u64> = Vec::new();
+        let mut next = 0;
+        // Grows beyond what is looked through, shrinks, and grows again.
+        for step in 0..400_u64 {
+            let grows = (step / 50) % 2 == 0 || known.is_empty();
+            if grows {
+                next += 1;
+                known.push(next);
+                threads.push(Thread::new(next, 0, std::ptr::null_mut(), 0, std::ptr::null_mut()));
+            } else {
+                let gone = known.swap_remove((step as usize * 7) % known.len());
+                assert_eq!(threads.remove(gone).map(|thread| thread.id), Some(gone));
+                assert!(threads.remove(gone).is_none());
+            }
+            assert_eq!(threads.len(), known.len());
+            for id in &known {
+                assert_eq!(threads.get_mut(*id).map(|thread| thread.id), Some(*id));
+            }
+            assert!(threads.get_mut(next + 1).is_none());
+        }
     }
 }

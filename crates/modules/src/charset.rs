@@ -19,10 +19,24 @@ use recode::{Map, Recoder};
 /// The module; it comes before all filters that pack.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("charset") };
 
-/// `charset_map`s of `http`.
+/// What the configuration says of character sets anywhere.
 #[derive(Default)]
 struct Maps {
     list: Vec<Rc<Map>>,
+    /// All sets that it names.
+    known: Vec<Box<[u8]>>,
+}
+
+impl Maps {
+    fn know(&mut self, charset: &[u8]) {
+        if !self.knows(charset) {
+            self.known.push(charset.into());
+        }
+    }
+
+    fn knows(&self, charset: &[u8]) -> bool {
+        self.known.iter().any(|known| known.eq_ignore_ascii_case(charset))
+    }
 }
 
 impl Config for Maps {
@@ -54,11 +68,11 @@ fn rows() -> Vec<Row> {
     let at = Context::HTTP_ALL;
     vec![
         Row::new("charset", Context::HTTP_IF, Arity::exactly(1), "Character set of texts, or off.", |cx| {
-            let value = if cx.arg(0) == b"off" { None } else { Some(complex(cx, 0)?) };
+            let value = if cx.arg(0) == b"off" { None } else { Some(charset(cx)?) };
             cx.once(&mut cx.location::<Conf>().charset, value)
         }),
         Row::new("source_charset", Context::HTTP_IF, Arity::exactly(1), "Character set that texts are written in.", |cx| {
-            let value = complex(cx, 0)?;
+            let value = charset(cx)?;
             cx.once(&mut cx.location::<Conf>().source, value)
         }),
         row::flag::<Conf>("override_charset", Context::HTTP_IF, "Recodes what upstreams have named.", |c| &mut c.over),
@@ -68,6 +82,14 @@ fn rows() -> Vec<Row> {
         }),
         Row::new("charset_map", Context::HTTP, Arity::exactly(2), "A table between two character sets.", map).with_block(),
     ]
+}
+
+fn charset(cx: &mut Cx<'_>) -> Result<Complex, Error> {
+    let value = complex(cx, 0)?;
+    if let Some(name) = value.literal() {
+        cx.main::<Maps>().know(name);
+    }
+    Ok(value)
 }
 
 fn map(cx: &mut Cx<'_>) -> Result<(), Error> {
@@ -80,6 +102,8 @@ fn map(cx: &mut Cx<'_>) -> Result<(), Error> {
     if maps.list.iter().any(same) {
         return Err(cx.error(format!("duplicate \"charset_map\" between \"{from}\" and \"{to}\"")));
     }
+    maps.know(from.as_bytes());
+    maps.know(to.as_bytes());
     let mut map = Map::new(from, to);
     for line in cx.directive.body.iter().flat_map(|b| &b.directives) {
         let fail = |what: String| Error::new(what, line.name.span);
@@ -98,9 +122,13 @@ fn map(cx: &mut Cx<'_>) -> Result<(), Error> {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     let maps = at.main_conf::<Maps>();
-    if matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
+    // An upstream may ask for any set that is named somewhere.
+    if !maps.known.is_empty() || matches!(conf.charset, Some(Some(_))) || conf.source.is_some() {
+        let recodes = !maps.list.is_empty();
         at.header_filter(move |request| header_filter(request, &conf, &maps));
-        at.body_filter(transform::body_filter::<Recoder>);
+        if recodes {
+            at.body_filter(transform::body_filter::<Recoder>);
+        }
     }
     Ok(())
 }
@@ -109,11 +137,20 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 const SLICE: usize = 16 * 1024;
 
 /// The set that a response shall leave in; `None` leaves it alone. Subrequests follow their client's request.
-fn destination(request: &Rc<Request>, conf: &Conf) -> Option<Vec<u8>> {
+fn destination(request: &Rc<Request>, conf: &Conf, maps: &Maps) -> Option<Vec<u8>> {
     if !request.is_main() {
         let main = request.main();
         let charset = main.response.borrow().charset.clone();
         return Some(charset).filter(|c| !c.is_empty());
+    }
+    if !request.response.borrow().wanted_charset.is_empty() {
+        let wanted = request.response.borrow().wanted_charset.clone();
+        if !maps.knows(&wanted) {
+            let wanted = String::from_utf8_lossy(&wanted);
+            log_request!(request, Level::Error, "unknown charset \"{wanted}\" to override");
+            return None;
+        }
+        return Some(wanted).filter(|_| !request.response.borrow().content_type.is_empty());
     }
     let wanted = conf.charset.as_ref()?.as_ref()?;
     {
@@ -134,7 +171,7 @@ fn destination(request: &Rc<Request>, conf: &Conf) -> Option<Vec<u8>> {
 }
 
 fn header_filter(request: &Rc<Request>, conf: &Conf, maps: &Maps) -> Step {
-    let Some(to) = destination(request, conf) else { return Step::Now(Outcome::Ok) };
+    let Some(to) = destination(request, conf, maps) else { return Step::Now(Outcome::Ok) };
     let named = request.response.borrow().charset.clone();
     let from = match (named.is_empty(), &conf.source) {
         (false, _) => named,

@@ -1,10 +1,11 @@
 //! The wire of a subrequest whose answer goes into its parent's body, or nowhere.
 
+use crate::apart::Apart;
 use base::log::Level;
 use bytes::Bytes;
 use http::connection::Wire;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
-use http::{BoxFuture, Chain, Downstream, Method, Piece, Request, log_request};
+use http::{BoxFuture, Chain, Downstream, Method, Piece, Request, Step, Worker, log_request};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -29,12 +30,27 @@ pub(crate) struct Collector {
     client: Option<Wire>,
     /// The subrequest that waits.
     waiting: RefCell<Option<Waker>>,
+    /// Who waits for pieces of a subrequest that is driven apart from it.
+    reader: RefCell<Option<Waker>>,
+    /// The subrequest is driven apart from who reads its pieces.
+    apart: Cell<bool>,
+    /// It wants to know when the client has gone.
+    watched: Cell<bool>,
 }
 
 impl Collector {
     fn new(keep: bool, client: Option<Wire>) -> Rc<Collector> {
-        let (pieces, held, waiting) = (RefCell::default(), Cell::new(0), RefCell::default());
-        Rc::new(Collector { pieces, held, status: Cell::new(0), keep, client, waiting })
+        Rc::new(Collector {
+            pieces: RefCell::default(),
+            held: Cell::new(0),
+            status: Cell::new(0),
+            keep,
+            client,
+            waiting: RefCell::default(),
+            reader: RefCell::default(),
+            apart: Cell::new(false),
+            watched: Cell::new(false),
+        })
     }
 
     /// Keeps the body.
@@ -66,6 +82,13 @@ impl Collector {
             self.held.set(self.held.get() + bytes.len() as u64);
         }
         self.pieces.borrow_mut().push(piece);
+        self.wake_reader();
+    }
+
+    fn wake_reader(&self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -106,6 +129,18 @@ impl Downstream for Collector {
         self.client.as_ref().is_some_and(|client| client.is_broken())
     }
 
+    /// A connection tells one task alone that the client has gone. A task that a subrequest has to itself leaves it to who reads its pieces.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let apart = self.apart.get();
+        if apart && !self.watched.replace(true) {
+            self.wake_reader();
+        }
+        match &self.client {
+            Some(client) if !apart || client.as_any().is::<Collector>() => client.poll_gone(cx),
+            _ => Poll::Pending,
+        }
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -131,7 +166,18 @@ pub(crate) fn subrequest(
 /// A subrequest whose body goes where its parent's goes, as fast as it is taken there.
 pub(crate) struct Included {
     wire: Rc<Collector>,
-    running: Option<BoxFuture<()>>,
+    work: Work,
+}
+
+/// Who drives a subrequest.
+enum Work {
+    /// Nobody so far.
+    Created(Rc<Request>),
+    /// Who asks for its pieces.
+    Inline(BoxFuture<()>),
+    /// A task of its own.
+    Apart(Rc<Apart>),
+    Done,
 }
 
 /// How many inclusions within inclusions a client's request has cost.
@@ -139,17 +185,21 @@ pub(crate) struct Included {
 struct Nested(Cell<u32>);
 
 impl Included {
-    /// Starts a subrequest for a path and arguments; what goes wrong is logged.
-    pub(crate) fn start(parent: &Rc<Request>, target: (&[u8], &[u8])) -> Option<Included> {
+    /// A subrequest for a path and arguments, which begins with [`Included::run_apart`]; what goes wrong is logged.
+    pub(crate) fn create(parent: &Rc<Request>, target: (&[u8], &[u8])) -> Option<Included> {
         if !parent.is_main() && !may_nest(parent) {
-            let uri = String::from_utf8_lossy(target.0);
-            log_request!(parent, Level::Error, "subrequests cycle while processing \"{uri}\"");
-            return None;
+            return too_many(parent, target.0);
         }
         let wire = Collector::new(true, Some(parent.wire.clone()));
         let child = subrequest(parent, target, wire.clone(), None)?;
-        let running = parent.worker.engine()?.run(&child);
-        Some(Included { wire, running })
+        Some(Included { wire, work: Work::Created(child) })
+    }
+
+    /// Starts a subrequest for a path and arguments; what goes wrong is logged.
+    pub(crate) fn start(parent: &Rc<Request>, target: (&[u8], &[u8])) -> Option<Included> {
+        let mut included = Included::create(parent, target)?;
+        included.begin();
+        Some(included)
     }
 
     /// Runs the parent's content once more in a request of its own, which `prepare` gets before.
@@ -162,50 +212,124 @@ impl Included {
             let (body, variables) = (SubrequestBody::Parents, SubrequestVariables::Shared);
             Rc::new(Request::child(parent, Subrequest { uri: &line.uri, args: &line.args, method, wire: wire.clone(), body, variables }))
         };
+        Some(Included::in_place(parent, child, wire, |child| {
+            prepare(child);
+            content(child)
+        }))
+    }
+
+    /// An answer that says `text`, with the parent's place and filters.
+    pub(crate) fn saying(parent: &Rc<Request>, content_type: &[u8], text: Bytes) -> Option<Included> {
+        let (uri, args) = {
+            let line = parent.line.borrow();
+            (line.uri.clone(), line.args.clone())
+        };
+        if !may_nest(parent) {
+            return too_many(parent, &uri);
+        }
+        let wire = Collector::new(true, Some(parent.wire.clone()));
+        let child = subrequest(parent, (&uri, &args), wire.clone(), None)?;
+        Some(Included::in_place(parent, child, wire, |child| child.respond(200, content_type, text)))
+    }
+
+    /// Makes content in `child`, which stands where its parent stands.
+    fn in_place(parent: &Rc<Request>, child: Rc<Request>, wire: Rc<Collector>, content: impl FnOnce(&Rc<Request>) -> Step) -> Included {
         child.line.borrow_mut().copy_from(&parent.line.borrow());
         child.flags.internal.set(parent.flags.internal.get());
         child.set_location(parent.location());
-        prepare(&child);
         let step = content(&child);
         let running: BoxFuture<()> = Box::pin(async move {
             step.finish().await;
             child.run_cleanups();
         });
-        Some(Included { wire, running: Some(running) })
+        Included { wire, work: Work::Inline(running) }
+    }
+
+    /// The subrequest, if it has not begun.
+    pub(crate) fn created(&self) -> Option<&Rc<Request>> {
+        match &self.work {
+            Work::Created(child) => Some(child),
+            _ => None,
+        }
+    }
+
+    /// Whether a task of its own still drives it.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(&self.work, Work::Apart(apart) if !apart.has_ended())
+    }
+
+    /// Whether it wants to know when the client has gone, and a task of its own drives it.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.wire.watched.get()
+    }
+
+    fn begin(&mut self) {
+        if let Work::Created(child) = &self.work {
+            let running = child.worker.engine().and_then(|engine| engine.run(child));
+            self.work = running.map_or(Work::Done, Work::Inline);
+        }
+    }
+
+    /// Lets it go on by itself; it waits while much of it has not been taken. It ends with this value.
+    pub(crate) fn run_apart(&mut self, worker: &Worker) {
+        self.wire.apart.set(true);
+        self.begin();
+        self.work = match std::mem::replace(&mut self.work, Work::Done) {
+            Work::Inline(running) => {
+                let wire = self.wire.clone();
+                Work::Apart(Apart::spawn(worker, running, move || wire.wake_reader()))
+            }
+            other => other,
+        };
     }
 
     /// The next pieces of the body; `None` after the last.
-    pub(crate) async fn next(&mut self) -> Option<Vec<Piece>> {
-        poll_fn(|cx| {
-            loop {
-                let pieces = self.wire.take();
-                if !pieces.is_empty() {
-                    return Poll::Ready(Some(pieces));
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Piece>>> {
+        loop {
+            let pieces = self.wire.take();
+            if !pieces.is_empty() {
+                return Poll::Ready(Some(pieces));
+            }
+            match &mut self.work {
+                Work::Inline(running) => {
+                    let ended = running.as_mut().poll(cx).is_ready();
+                    if ended {
+                        self.work = Work::Done;
+                    } else if self.wire.pieces.borrow().is_empty() {
+                        return Poll::Pending;
+                    }
                 }
-                let Some(running) = &mut self.running else { return Poll::Ready(None) };
-                let ended = running.as_mut().poll(cx).is_ready();
-                if ended {
-                    self.running = None;
-                } else if self.wire.pieces.borrow().is_empty() {
+                Work::Apart(apart) if !apart.has_ended() => {
+                    self.wire.reader.replace(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }
+                _ => return Poll::Ready(None),
             }
-        })
-        .await
+        }
+    }
+
+    /// As [`Included::poll_next`].
+    pub(crate) async fn next(&mut self) -> Option<Vec<Piece>> {
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// As [`Collector::status`].
     pub(crate) fn status(&self) -> u16 {
         self.wire.status()
     }
+}
 
-    /// The rest of the body.
-    pub(crate) async fn whole(mut self) -> (u16, Vec<Piece>) {
-        let mut all = Vec::new();
-        while let Some(pieces) = self.next().await {
-            all.extend(pieces);
+fn too_many(parent: &Request, uri: &[u8]) -> Option<Included> {
+    let uri = String::from_utf8_lossy(uri);
+    log_request!(parent, Level::Error, "subrequests cycle while processing \"{uri}\"");
+    None
+}
+
+impl Drop for Included {
+    fn drop(&mut self) {
+        if let Work::Apart(apart) = &self.work {
+            apart.cancel();
         }
-        (self.status(), all)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What filters that change bodies share: bytes in memory, types that they apply to, validators that no longer hold.
 
+use bytes::Bytes;
 use conf::row::Cx;
 use conf::tree::Error;
 use foldhash::HashSet;
@@ -42,8 +43,16 @@ pub(crate) fn read_at(file: &File, start: u64, length: usize) -> io::Result<Vec<
 /// # Errors
 /// Those of reading the file; what `f` answers.
 pub(crate) fn each_run(piece: &Piece, mut f: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    each_bytes(piece, |bytes| f(&bytes))
+}
+
+/// As [`each_run`], for those who keep the bytes.
+///
+/// # Errors
+/// As there.
+pub(crate) fn each_bytes(piece: &Piece, mut f: impl FnMut(Bytes) -> io::Result<()>) -> io::Result<()> {
     let FilePiece { file, start, end } = match piece {
-        Piece::Bytes(bytes) => return f(bytes),
+        Piece::Bytes(bytes) => return f(bytes.clone()),
         Piece::File(file) => file,
     };
     let mut at = *start;
@@ -53,7 +62,7 @@ pub(crate) fn each_run(piece: &Piece, mut f: impl FnMut(&[u8]) -> io::Result<()>
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         at += data.len() as u64;
-        f(&data)?;
+        f(data.into())?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `gzip`: compresses answers as they leave.
 
 mod compressors;
-mod kept;
 
 use crate::accept_gzip::{self, accepted};
 use crate::filtering::{Types, admits, check_buffers, each_run, want_memory, weaken};
+use crate::kept::{KeptBodies, Wish};
 use base::log::Level;
 use bytes::Bytes;
 use compressors::{Compressor, Compressors};
@@ -14,7 +14,6 @@ use conf::scope::Config;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, Variables, log_request};
-use kept::{KeptBodies, Wish};
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
@@ -63,7 +62,7 @@ fn rows() -> Vec<Row> {
 /// Compression of one answer under way.
 struct Packing {
     compressors: Rc<Compressors>,
-    kept: Rc<KeptBodies>,
+    kept: Rc<KeptBodies<Bytes>>,
     level: u32,
     /// Of the body, if it is known.
     length: Option<u64>,
@@ -81,7 +80,7 @@ enum Stage {
 }
 
 impl Packing {
-    fn new(compressors: Rc<Compressors>, kept: Rc<KeptBodies>, level: u32, length: Option<u64>) -> Self {
+    fn new(compressors: Rc<Compressors>, kept: Rc<KeptBodies<Bytes>>, level: u32, length: Option<u64>) -> Self {
         let stage = RefCell::new(Stage::Fresh);
         Packing { compressors, kept, level, length, stage, bytes_in: Cell::new(0), bytes_out: Cell::new(0) }
     }
@@ -115,13 +114,13 @@ impl Packing {
 
     /// Packs a body that comes in one piece, if it was not packed before.
     fn pack_whole(&self, body: &Bytes) -> std::io::Result<Bytes> {
-        let (key, packed) = match self.kept.look(body, self.level) {
+        let (key, packed) = match self.kept.look(body, self.level as usize) {
             Wish::Known(packed) => (None, packed),
             Wish::Keep(key) => (Some(key), self.pack_once(body)?),
-            Wish::Pack => (None, self.pack_once(body)?),
+            Wish::Make => (None, self.pack_once(body)?),
         };
         if let Some(key) = key {
-            self.kept.keep(key, body, &packed);
+            self.kept.keep(key, body, &packed, packed.len());
         }
         self.bytes_in.set(body.len() as u64);
         self.bytes_out.set(packed.len() as u64);

@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use stream::passing::Passed;
-use stream::{Attach, Complex, Levels, Module, Outcome, Session, log_session, status};
+use stream::{Attach, Complex, Core, Levels, Module, Outcome, Session, log_session, status};
 
 /// `pass`.
 pub const STREAM: Module = Module { rows, levels, attach, ..Module::named("pass") };
@@ -42,6 +42,8 @@ fn rows() -> Vec<Row> {
             return Err(cx.error("\"pass\" directive is duplicate"));
         }
         conf.target = Some(target);
+        drop(conf);
+        Core::choose_content(cx, STREAM.name);
         Ok(())
     })]
 }

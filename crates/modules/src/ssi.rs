@@ -1,19 +1,28 @@
 //! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), carried out as the page leaves.
 
-use crate::filtering::{Types, admits, each_run, forget_body, want_memory};
+use crate::filtering::{Types, admits, forget_body, want_memory};
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Config;
+use http::below::Below;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Piece, Request, Step, Variables, log_request};
+use order::Progress;
+use page::Page;
 use session::variable::NO_CACHE;
-use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
+mod command;
+mod condition;
+mod date;
+mod include;
+mod order;
+mod page;
 mod parse;
-mod run;
 mod text;
 mod values;
 
@@ -27,12 +36,14 @@ struct Conf {
     last_modified: Option<bool>,
     value_length: Option<u64>,
     min_file_chunk: Option<u64>,
+    /// `subrequest_output_buffer_size`, whose only user is `include set`.
+    longest_answer: Option<u64>,
     types: Option<Types>,
 }
 
 impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; on, silent, last_modified, value_length, min_file_chunk, types);
+        conf::inherit!(self, parent; on, silent, last_modified, value_length, min_file_chunk, longest_answer, types);
     }
 }
 
@@ -48,6 +59,7 @@ fn rows() -> Vec<Row> {
         row::flag::<Conf>("ssi_last_modified", at, "Keeps Last-Modified.", |c| &mut c.last_modified),
         row::size::<Conf>("ssi_value_length", at, "Longest value of a parameter.", |c| &mut c.value_length),
         row::size::<Conf>("ssi_min_file_chunk", at, "Accepted; text is never copied to be sent.", |c| &mut c.min_file_chunk),
+        row::size::<Conf>("subrequest_output_buffer_size", at, "Longest answer that becomes a variable.", |c| &mut c.longest_answer),
         Row::new("ssi_types", at, Arity::AtLeast(1), "Types besides text/html that are searched.", |cx| {
             Types::add(&mut cx.location::<Conf>().types, cx);
             Ok(())
@@ -56,22 +68,20 @@ fn rows() -> Vec<Row> {
 }
 
 fn variables(variables: &mut Variables) {
-    define(variables, "date_local", NO_CACHE, |request, out| run::date(request, true, out));
-    define(variables, "date_gmt", NO_CACHE, |request, out| run::date(request, false, out));
+    define(variables, "date_local", NO_CACHE, |request, out| date::date(request, true, out));
+    define(variables, "date_gmt", NO_CACHE, |request, out| date::date(request, false, out));
 }
 
-/// A page under way.
-struct Page {
-    parser: RefCell<parse::Parser>,
-    state: RefCell<run::State>,
-}
+/// Why a command failed, for the log; the page shows the error message.
+#[derive(Debug)]
+struct Fault(String);
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
     let conf = at.conf::<Conf>();
     if conf.on == Some(true) {
         let for_head = conf.clone();
         at.header_filter(move |request| header_filter(request, &for_head));
-        at.body_filter(move |request, chain| body_filter(request, chain, conf.silent == Some(true)));
+        at.body_filter(body_filter);
     }
     Ok(())
 }
@@ -84,50 +94,59 @@ fn header_filter(request: &Rc<Request>, conf: &Conf) -> Step {
     if !fit {
         return Step::Now(Outcome::Ok);
     }
-    let parser = RefCell::new(parse::Parser::new(conf.value_length.unwrap_or(256) as usize));
-    request.set_context(Rc::new(Page { parser, state: RefCell::default() }));
+    let longest_value = conf.value_length.unwrap_or(256) as usize;
+    request.set_context(Rc::new(Page::new(longest_value, conf.silent == Some(true))));
     want_memory(request);
     forget_body(request, conf.last_modified == Some(true));
     Step::Now(Outcome::Ok)
 }
 
-fn body_filter(request: &Rc<Request>, chain: Chain, silent: bool) -> Filtered {
+fn body_filter(request: &Rc<Request>, chain: Chain) -> Filtered {
     let Some(page) = request.find_context::<Page>().filter(|_| !request.flags.header_only.get()) else {
         return Filtered::Now(Ok(chain));
     };
-    let Chain { pieces, flush, last } = chain;
-    let mut tokens = Vec::new();
-    for piece in &pieces {
-        let run = each_run(piece, |data| {
-            page.parser.borrow_mut().feed(data, &mut tokens);
-            Ok(())
-        });
-        if let Err(error) = run {
-            log_request!(request, Level::Alert, "reading a file for ssi failed: {error}");
-            return Filtered::Now(Err(Outcome::Error));
+    if let Err(error) = page.read(&chain) {
+        log_request!(request, Level::Alert, "reading a file for ssi failed: {error}");
+        return Filtered::Now(Err(Outcome::Error));
+    }
+    let Chain { mut pieces, flush, last } = chain;
+    pieces.clear();
+    match page.advance_at_once(request, &mut pieces) {
+        Err(outcome) => return Filtered::Now(Err(outcome)),
+        Ok(Progress::Done) => return Filtered::Now(Ok(Chain { pieces, flush, last })),
+        Ok(progress) => {
+            page.end_with_client(request);
+            // What is under way goes on while the page comes.
+            if progress == Progress::Waiting && !last && !flush && page.takes_more() {
+                return Filtered::Now(Ok(Chain { pieces, flush, last }));
+            }
         }
-    }
-    if last {
-        page.parser.borrow_mut().finish(&mut tokens);
-    }
-    if tokens.iter().all(|t| matches!(t, parse::Token::Text(_))) {
-        let mut state = page.state.borrow_mut();
-        let texts = tokens.into_iter().filter_map(|t| if let parse::Token::Text(text) = t { Some(text) } else { None });
-        let mut out: Vec<Piece> = Vec::new();
-        texts.for_each(|text| state.emit(Piece::Bytes(text.into()), &mut out));
-        return Filtered::Now(Ok(Chain { pieces: out, flush, last }));
     }
     let request = request.clone();
     Filtered::Parts(Box::new(move |below| {
         Box::pin(async move {
-            let mut out = run::Out::new(below);
-            for token in tokens {
-                let taken = page.state.take();
-                let (state, result) = run::token(&request, taken, token, silent, &mut out).await;
-                page.state.replace(state);
-                result?;
-            }
-            Ok(Chain { pieces: out.rest(), flush, last })
+            finish(&page, &request, &mut pieces, &below).await?;
+            Ok(Chain { pieces, flush, last })
         })
     }))
+}
+
+/// Waits for all that the page includes, and sends what is much or must wait for something.
+async fn finish(page: &Page, request: &Rc<Request>, pieces: &mut Vec<Piece>, below: &Below) -> Result<(), Outcome> {
+    loop {
+        let progress = poll_fn(|cx| match page.advance(request, cx, pieces) {
+            Ok(Progress::Waiting) if pieces.is_empty() => {
+                if page.is_watched() && request.wire.poll_gone(cx).is_ready() {
+                    request.flags.client_gone.set(true);
+                    return Poll::Ready(Err(Outcome::Error));
+                }
+                Poll::Pending
+            }
+            result => Poll::Ready(result),
+        });
+        if progress.await? == Progress::Done {
+            return Ok(());
+        }
+        below.send(Chain { pieces: std::mem::take(pieces), ..Chain::default() }).await?;
+    }
 }

@@ -1,6 +1,6 @@
 //! Files below `root`: the content handler of every location that has no other.
 
-use crate::files::cache::Files;
+use crate::files::cache::{Files, Opened};
 use crate::files::serve;
 use crate::files::{self, Kind};
 use base::log::Level;
@@ -64,6 +64,25 @@ fn serve(request: &Rc<Request>, path: &MappedPath) -> Step {
     content_type::set_by_extension(request);
     request.response.borrow_mut().allow_ranges = true;
     serve::send(request, file)
+}
+
+/// The file of a request for a video, with its path.
+///
+/// # Errors
+/// The outcome where there is none: the request is not for a file, or it cannot be opened.
+pub(crate) fn open_video(request: &Rc<Request>) -> Result<(Rc<Opened>, Vec<u8>), Outcome> {
+    if !request.method().intersects(Method::GET.or(Method::HEAD)) {
+        return Err(Outcome::Status(405));
+    }
+    if request.line.borrow().uri.last() == Some(&b'/') {
+        return Err(Outcome::Declined);
+    }
+    let path = request.map_path().map_err(unmappable)?;
+    let file = files::open(request, &path).map_err(|failure| serve::refuse(request, failure, &path.bytes))?;
+    match file.identity.kind {
+        Kind::File => Ok((file, path.bytes)),
+        _ => Err(Outcome::Declined),
+    }
 }
 
 /// Redirects to the same URI with a slash.

@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use stream::{Attach, Complex, Module, Session, Step, Variables, log_session, status};
+use stream::{Attach, Complex, Core, Module, Session, Step, Variables, log_session, status};
 
 /// Sends a text.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("return") };
@@ -31,7 +31,9 @@ impl Config for Return {
 fn rows() -> Vec<Row> {
     vec![Row::new("return", Context::STREAM_SERVER, Arity::exactly(1), "Sends a text to the client and closes.", |cx: &mut Cx<'_>| {
         let text = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|message| cx.error_at(0, message))?;
-        cx.once(&mut cx.location::<Return>().text, Rc::new(text))
+        cx.once(&mut cx.location::<Return>().text, Rc::new(text))?;
+        Core::choose_content(cx, MODULE.name);
+        Ok(())
     })]
 }
 

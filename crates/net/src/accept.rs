@@ -13,6 +13,7 @@
 //! and stands last, as with nginx. In a burst all are awake, and chance decides; who is ahead stays away for a moment.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -29,12 +30,24 @@ const BATCH: u32 = 4;
 /// After how many connections a worker leaves its place at the head of those who wait to the next.
 const TURN: u32 = 16;
 
-/// How long accepting rests when descriptors have run out (`accept_mutex_delay` of nginx).
+/// How long accepting rests when it fails for want of descriptors or memory (`accept_mutex_delay` of nginx).
 const REST: Duration = Duration::from_millis(500);
 
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 const ECONNABORTED: i32 = 103;
+/// What befell a connection that is off the queue now: a firewall refused it, or its network failed.
+const OF_ONE_CONNECTION: [i32; 9] = [
+    ECONNABORTED,
+    1,   // EPERM
+    71,  // EPROTO
+    92,  // ENOPROTOOPT
+    100, // ENETDOWN
+    101, // ENETUNREACH
+    64,  // ENONET
+    112, // EHOSTDOWN
+    113, // EHOSTUNREACH
+];
 
 #[derive(Debug)]
 struct Exclusive {
@@ -52,7 +65,7 @@ pub struct Acceptor {
     taken: Cell<u32>,
     /// Connections since it was registered.
     turn: Cell<u32>,
-    /// Until when it rests because descriptors have run out.
+    /// Until when it rests because descriptors or memory have run out.
     rests_until: Cell<Option<Instant>>,
     /// Others shall take the connections.
     held: Cell<bool>,
@@ -79,11 +92,11 @@ impl Acceptor {
         self.exclusive.is_some()
     }
 
-    /// The next connection; its socket is non-blocking. Can be dropped and called again without loss.
+    /// The next connection, for one task at a time; its socket is non-blocking. Can be dropped and called again without loss.
     ///
     /// # Errors
     /// What accept4(2) reports, to be logged with [`severity`] as `accept4() failed (…)`; call again afterwards. When
-    /// descriptors have run out, the next call first rests for half a second.
+    /// the same would come of it, as descriptors or memory have run out, the next call first rests for half a second.
     pub async fn accept(&self) -> io::Result<(OwnedFd, Peer)> {
         loop {
             if let Some(until) = self.rests_until.get() {
@@ -95,7 +108,7 @@ impl Acceptor {
                 self.taken.set(0);
                 tokio::task::yield_now().await;
             }
-            let mut ready = self.io.readable().await?;
+            let mut ready = poll_fn(|cx| self.io.poll_read_ready(cx)).await?;
             if self.taken.get() >= BATCH || !self.watched.get() {
                 // The next turn of the loop reports again if anybody is left; while held, it reports to others.
                 self.taken.set(0);
@@ -114,7 +127,7 @@ impl Acceptor {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
-                    if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
+                    if lasts(&error) {
                         self.rests_until.set(Some(Instant::now() + REST));
                         self.register()?;
                     }
@@ -156,12 +169,12 @@ impl Acceptor {
         Ok(set.poll(0, &mut Vec::new())? > 0)
     }
 
-    /// Brings the registration in line with what is wanted.
+    /// Brings the registration in line with what is wanted. What fails is tried again after a rest.
     fn register(&self) -> io::Result<()> {
         let wanted = !self.held.get() && self.rests_until.get().is_none();
         let Some(exclusive) = self.exclusive.as_ref().filter(|_| wanted != self.watched.get()) else { return Ok(()) };
         if wanted {
-            exclusive.enter(&self.io)?;
+            exclusive.enter(&self.io).inspect_err(|_| self.rests_until.set(Some(Instant::now() + REST)))?;
             self.taken.set(0);
             self.turn.set(0);
         } else {
@@ -189,7 +202,8 @@ impl Acceptor {
             return self.register();
         }
         exclusive.set.delete(&self.io)?;
-        exclusive.enter(&self.io)
+        self.watched.set(false);
+        self.register()
     }
 }
 
@@ -208,6 +222,11 @@ pub fn severity(error: &io::Error) -> Level {
         Some(EMFILE | ENFILE) => Level::Crit,
         _ => Level::Alert,
     }
+}
+
+/// Whether the next call would fail in the same way: the listener stays ready, so that calling again at once is a loop without an end.
+fn lasts(error: &io::Error) -> bool {
+    !error.raw_os_error().is_some_and(|number| OF_ONE_CONNECTION.contains(&number))
 }
 
 /// Replaces the loop's registration; `None` when it cannot be found or the kernel knows no exclusive waiting.
@@ -262,6 +281,58 @@ mod tests {
         assert_eq!(token_of(line, 6), None);
         assert_eq!(token_of("tfd: 5 events: 19 data: 1", 5), None);
         assert_eq!(token_of("pos:\t0", 0), None);
+    }
+
+    #[test]
+    fn what_will_not_pass_at_once_rests() {
+        // Of accept(2): what one connection suffered, and what the next call would suffer too.
+        for (number, rests) in
+            [(103, false), (71, false), (113, false), (1, false), (23, true), (24, true), (12, true), (105, true), (22, true)]
+        {
+            assert_eq!(lasts(&io::Error::from_raw_os_error(number)), rests, "{number}");
+        }
+    }
+
+    /// A socket that does not listen is always ready, and each accept4(2) fails.
+    #[tokio::test]
+    async fn a_failure_that_lasts_is_not_met_again_at_once() {
+        for shared in [true, false] {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let acceptor = Acceptor::new(socket.into(), shared).unwrap();
+            assert_eq!(acceptor.accept().await.unwrap_err().raw_os_error(), Some(22));
+            assert!(acceptor.rests_until.get().is_some(), "{shared}");
+            assert_eq!(acceptor.watched.get(), !shared);
+        }
+    }
+
+    /// epoll_ctl(2) may fail for want of memory or of watches: the listener is not lost for it.
+    #[tokio::test]
+    async fn a_registration_that_fails_is_tried_again() {
+        for hold in [true, false] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let address = listener.local_addr().unwrap();
+            let acceptor = Acceptor::new(listener.into(), true).unwrap();
+            let set = &acceptor.exclusive.as_ref().unwrap().set;
+            acceptor.hold(true).unwrap();
+            // What is there already cannot be added.
+            set.add(&acceptor.io, EPOLLIN, 0).unwrap();
+            if hold {
+                assert!(acceptor.hold(false).is_err());
+            } else {
+                acceptor.held.set(false);
+                acceptor.rests_until.set(Some(Instant::now()));
+                assert!(acceptor.accept().await.is_err());
+            }
+            assert!(acceptor.rests_until.get().is_some() && !acceptor.watched.get(), "{hold}");
+            set.delete(&acceptor.io).unwrap();
+            let client = std::net::TcpStream::connect(address).unwrap();
+            let (_, peer) = acceptor.accept().await.unwrap();
+            assert_eq!(peer, Peer::Internet(client.local_addr().unwrap()));
+            acceptor.step_back(None).unwrap();
+            assert!(acceptor.watched.get());
+        }
     }
 
     #[tokio::test]

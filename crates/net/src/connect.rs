@@ -162,7 +162,8 @@ mod tests {
         for target in [SocketAddress::Internet(listener.local_addr().unwrap()), SocketAddress::Unix(path.clone())] {
             let options = Options { receive_buffer: Some(20_000), send_buffer: Some(30_000), ..Options::default() };
             let stream = connect(&target, options).await.unwrap();
-            let socket = SockRef::from(&stream);
+            let descriptor = stream.descriptor().unwrap();
+            let socket = SockRef::from(&descriptor);
             // The kernel doubles them for its own needs.
             assert_eq!((socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap()), (40_000, 60_000));
         }

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use base::clock;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// How often [`Pool::tend`] looks for connections that have died or waited too long.
 const TICK: Duration = Duration::from_secs(1);
@@ -20,7 +20,8 @@ pub trait Idle {
 struct Entry<K, V> {
     key: K,
     connection: V,
-    until: Instant,
+    /// On the monotonic clock, milliseconds.
+    until: u64,
 }
 
 /// A pool of idle connections of one worker, at most `limit` over all keys; the one idle longest goes first. The most
@@ -49,9 +50,7 @@ impl<K: Eq, V: Idle> Pool<K, V> {
         while entries.len() >= self.limit {
             entries.pop_front();
         }
-        let now = Instant::now();
-        // A duration beyond the clock's range means "for ever"; a year is as good.
-        let until = now.checked_add(idle).unwrap_or(now + Duration::from_secs(31_536_000));
+        let until = clock::monotonic_ms().saturating_add(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
         entries.push_back(Entry { key, connection, until });
         if entries.len() == 1 {
             self.filled.notify_one();
@@ -97,8 +96,8 @@ impl<K: Eq, V: Idle> Pool<K, V> {
         self.entries.borrow_mut().clear();
     }
 
-    /// Closes connections that have died or whose time is over at `now`.
-    pub fn sweep(&self, now: Instant) {
+    /// Closes connections that have died or whose time is over at `now`, on the monotonic clock.
+    pub fn sweep(&self, now: u64) {
         self.entries.borrow_mut().retain(|entry| entry.until > now && entry.connection.is_alive());
     }
 
@@ -109,7 +108,8 @@ impl<K: Eq, V: Idle> Pool<K, V> {
                 self.filled.notified().await;
             }
             tokio::time::sleep(TICK).await;
-            self.sweep(Instant::now());
+            clock::stale();
+            self.sweep(clock::monotonic_ms());
         }
     }
 }
@@ -160,7 +160,7 @@ mod tests {
         pool.put(1, Fake(3, alive.clone()), HOUR);
         pool.put(1, Fake(4, alive), 2 * HOUR);
         pool.put(1, Fake(5, dead), 2 * HOUR);
-        pool.sweep(Instant::now() + HOUR);
+        pool.sweep(clock::monotonic_ms() + 3_600_000);
         assert_eq!(pool.len(), 1);
         assert_eq!(pool.get(&1).map(|fake| fake.0), Some(4));
         let none = Pool::new(0);

@@ -3,18 +3,21 @@
 //! Reads and writes keep the event loop's short-cut: a read that does not fill the buffer marks the socket as not
 //! ready, which saves the system call that would only say so.
 
-use std::future::Future;
+mod fresh;
+
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop::poll_proceed;
 
 use crate::tls::{Parked, Socket, TlsStream};
+pub use fresh::Fresh;
 
 /// How many free bytes a read makes sure of.
 const ROOM: usize = 1024;
@@ -22,9 +25,41 @@ const ROOM: usize = 1024;
 /// More bytes follow, send(2); Linux has one number for all processors.
 const MSG_MORE: i32 = 0x8000;
 
-/// A connected socket registered with the worker's event loop.
+/// Receives from a registered socket, within the task's share of its turn.
+///
+/// A read that does not fill the buffer has taken all there was. The loop is told so, which saves the call that would only say it: what
+/// comes later is reported as new.
+macro_rules! poll_receive {
+    ($stream:expr, $cx:expr, $into:expr) => {{
+        let turn = ready!(poll_proceed($cx));
+        loop {
+            let mut last = None;
+            let result = $stream.try_io(Interest::READABLE, || {
+                let count = sys::descriptor::receive($stream.as_fd(), $into)?;
+                if count > 0 && $into.len() < $into.capacity() {
+                    last = Some(count);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(count)
+            });
+            let result = last.map_or(result, Ok);
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!($stream.poll_read_ready($cx))?,
+                result => {
+                    turn.made_progress();
+                    break Poll::Ready(result);
+                }
+            }
+        }
+    }};
+}
+
+/// A connected socket.
 #[derive(Debug)]
 pub enum Stream {
+    /// Of either kind, not known to the event loop yet: that begins when somebody has to wait for it. One whose request is
+    /// there when it is accepted, and that closes behind the answer, is served without.
+    Fresh(Fresh),
     /// TCP.
     Tcp(TcpStream),
     /// Unix-domain.
@@ -43,15 +78,18 @@ pub enum Transport {
 }
 
 impl Stream {
-    /// Registers a connected, non-blocking socket with the current event loop.
-    ///
-    /// # Errors
-    /// What epoll_ctl(2) reports.
-    pub fn from_fd(socket: OwnedFd, transport: Transport) -> io::Result<Self> {
-        Ok(match transport {
-            Transport::Tcp => Stream::Tcp(TcpStream::from_std(socket.into())?),
-            Transport::Unix => Stream::Unix(UnixStream::from_std(socket.into())?),
-        })
+    /// A connected, non-blocking socket. The current event loop learns of it when somebody waits.
+    #[must_use]
+    pub fn from_fd(socket: OwnedFd, transport: Transport) -> Self {
+        Stream::Fresh(Fresh::new(socket, transport))
+    }
+
+    /// Has the event loop report on the socket.
+    fn register(&mut self) -> io::Result<()> {
+        if let Stream::Fresh(fresh) = self {
+            *self = fresh.register()?;
+        }
+        Ok(())
     }
 
     /// Takes the socket out of the event loop, for parking or passing on.
@@ -60,6 +98,7 @@ impl Stream {
     /// What epoll_ctl(2) reports; `InvalidInput` for TLS, which is more than its socket ([`Stream::into_parts`]).
     pub fn into_fd(self) -> io::Result<OwnedFd> {
         Ok(match self {
+            Stream::Fresh(fresh) => fresh.into_fd()?,
             Stream::Tcp(stream) => stream.into_std()?.into(),
             Stream::Unix(stream) => stream.into_std()?.into(),
             Stream::Tls(_) => return Err(io::ErrorKind::InvalidInput.into()),
@@ -82,13 +121,12 @@ impl Stream {
     }
 
     /// Undoes [`Stream::into_parts`].
-    ///
-    /// # Errors
-    /// What epoll_ctl(2) reports.
-    pub fn from_parts(socket: OwnedFd, transport: Transport, parked: Option<Parked>) -> io::Result<Self> {
+    #[must_use]
+    pub fn from_parts(socket: OwnedFd, transport: Transport, parked: Option<Parked>) -> Self {
+        let socket = Self::from_fd(socket, transport);
         match parked {
-            Some(parked) => Ok(Stream::Tls(Box::new(TlsStream::wake(Self::from_fd(socket, transport)?, parked)))),
-            None => Self::from_fd(socket, transport),
+            Some(parked) => Stream::Tls(Box::new(TlsStream::wake(socket, parked))),
+            None => socket,
         }
     }
 
@@ -97,7 +135,7 @@ impl Stream {
     pub fn can_park(&self) -> bool {
         match self {
             Stream::Tls(stream) => stream.can_park(),
-            Stream::Tcp(_) | Stream::Unix(_) => true,
+            _ => true,
         }
     }
 
@@ -106,7 +144,7 @@ impl Stream {
     pub fn tls(&self) -> Option<&TlsStream<Stream>> {
         match self {
             Stream::Tls(stream) => Some(stream),
-            Stream::Tcp(_) | Stream::Unix(_) => None,
+            _ => None,
         }
     }
 
@@ -114,6 +152,7 @@ impl Stream {
     #[must_use]
     pub fn transport(&self) -> Transport {
         match self {
+            Stream::Fresh(fresh) => fresh.transport(),
             Stream::Tcp(_) => Transport::Tcp,
             Stream::Unix(_) => Transport::Unix,
             Stream::Tls(stream) => stream.socket().transport(),
@@ -129,6 +168,7 @@ impl Stream {
         make_room(into);
         let receive = |socket: BorrowedFd<'_>, into: &mut Vec<u8>| sys::descriptor::receive(socket, into);
         match self {
+            Stream::Fresh(fresh) => fresh.read(into),
             Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
             Stream::Unix(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
             Stream::Tls(stream) => stream.try_read(into),
@@ -138,9 +178,20 @@ impl Stream {
     /// As [`Stream::try_read`], but arranges a wake-up when nothing is there.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         make_room(into);
+        if let Stream::Fresh(fresh) = self {
+            if fresh.may_hold_bytes() {
+                match fresh.read(into) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return Poll::Ready(result),
+                }
+            }
+            self.register()?;
+        }
         match self {
-            Stream::Tcp(stream) => pin!(stream.read_buf(into)).poll(cx),
-            Stream::Unix(stream) => pin!(stream.read_buf(into)).poll(cx),
+            // It has just been registered.
+            Stream::Fresh(_) => Poll::Pending,
+            Stream::Tcp(stream) => poll_receive!(stream, cx, into),
+            Stream::Unix(stream) => poll_receive!(stream, cx, into),
             Stream::Tls(stream) => stream.poll_read(cx, into),
         }
     }
@@ -159,6 +210,7 @@ impl Stream {
     /// `WouldBlock` when the socket takes nothing, otherwise what write(2) reports.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
+            Stream::Fresh(fresh) => fresh.write(bytes),
             Stream::Tcp(stream) => stream.try_write(bytes),
             Stream::Unix(stream) => stream.try_write(bytes),
             Stream::Tls(stream) => stream.try_write(&[IoSlice::new(bytes)]),
@@ -171,6 +223,7 @@ impl Stream {
     /// `WouldBlock` when the socket takes nothing, otherwise what writev(2) reports.
     pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
+            Stream::Fresh(fresh) => fresh.write_vectored(pieces, false),
             Stream::Tcp(stream) => stream.try_write_vectored(pieces),
             Stream::Unix(stream) => stream.try_write_vectored(pieces),
             Stream::Tls(stream) => stream.try_write(pieces),
@@ -185,6 +238,7 @@ impl Stream {
     pub fn try_write_more(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let send = |socket: BorrowedFd<'_>| SockRef::from(&socket).send_vectored_with_flags(pieces, MSG_MORE);
         match self {
+            Stream::Fresh(fresh) => fresh.write_vectored(pieces, true),
             Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
             Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
             Stream::Tls(stream) => stream.try_write(pieces),
@@ -193,16 +247,19 @@ impl Stream {
 
     /// As [`Stream::try_write_vectored`], but arranges a wake-up when the socket takes nothing.
     pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.register()?;
         let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
         if let (Some(only), None) = (filled.next(), filled.next()) {
             // One piece: write(2) is the cheaper call.
             return match self {
+                Stream::Fresh(fresh) => Poll::Ready(fresh.write(only)),
                 Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, only),
                 Stream::Unix(stream) => Pin::new(stream).poll_write(cx, only),
                 Stream::Tls(stream) => stream.poll_write(cx, pieces),
             };
         }
         match self {
+            Stream::Fresh(fresh) => Poll::Ready(fresh.write_vectored(pieces, false)),
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Stream::Tls(stream) => stream.poll_write(cx, pieces),
@@ -232,6 +289,7 @@ impl Stream {
     pub fn try_send_file(&self, file: impl AsFd, offset: u64, count: usize) -> io::Result<usize> {
         let send = |socket: BorrowedFd<'_>| sys::descriptor::send_file(socket, file.as_fd(), offset, count);
         match self {
+            Stream::Fresh(fresh) => send(fresh.descriptor()?),
             Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
             Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || send(stream.as_fd())),
             Stream::Tls(stream) => stream.try_send_file(file.as_fd(), offset, count),
@@ -239,7 +297,7 @@ impl Stream {
     }
 
     /// As [`Stream::try_send_file`], but arranges a wake-up when the socket takes nothing.
-    pub fn poll_send_file(&self, cx: &mut Context<'_>, file: impl AsFd, offset: u64, count: usize) -> Poll<io::Result<usize>> {
+    pub fn poll_send_file(&mut self, cx: &mut Context<'_>, file: impl AsFd, offset: u64, count: usize) -> Poll<io::Result<usize>> {
         let file = file.as_fd();
         loop {
             ready!(self.poll_write_ready(cx))?;
@@ -251,21 +309,25 @@ impl Stream {
     }
 
     /// Ready when a read would not wait: bytes, the end, or an error are there. May be spurious.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.register()?;
         match self {
+            Stream::Fresh(_) => Poll::Ready(Ok(())),
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
             Stream::Tls(stream) if stream.has_plaintext() => Poll::Ready(Ok(())),
-            Stream::Tls(stream) => stream.socket().poll_read_ready(cx),
+            Stream::Tls(stream) => stream.socket_mut().poll_read_ready(cx),
         }
     }
 
     /// Ready when a write would not wait. May be spurious.
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.register()?;
         match self {
+            Stream::Fresh(_) => Poll::Ready(Ok(())),
             Stream::Tcp(stream) => stream.poll_write_ready(cx),
             Stream::Unix(stream) => stream.poll_write_ready(cx),
-            Stream::Tls(stream) => stream.socket().poll_write_ready(cx),
+            Stream::Tls(stream) => stream.socket_mut().poll_write_ready(cx),
         }
     }
 
@@ -273,12 +335,8 @@ impl Stream {
     ///
     /// # Errors
     /// When the event loop is shutting down.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.readable().await,
-            Stream::Unix(stream) => stream.readable().await,
-            Stream::Tls(_) => std::future::poll_fn(|cx| self.poll_read_ready(cx)).await,
-        }
+    pub async fn readable(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_read_ready(cx)).await
     }
 
     /// Whether the peer is silent and present: no byte, no end of stream, no error has arrived as far as the event loop
@@ -288,11 +346,25 @@ impl Stream {
         let mut byte = [MaybeUninit::uninit()];
         let mut peek = |socket: BorrowedFd<'_>| SockRef::from(&socket).peek(&mut byte);
         let result = match self {
+            Stream::Fresh(fresh) => fresh.descriptor().and_then(peek),
             Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
             Stream::Unix(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
             Stream::Tls(stream) => return stream.is_quiet(),
         };
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The socket's descriptor.
+    ///
+    /// # Errors
+    /// `NotConnected` when the event loop did not take the socket, which is closed then.
+    pub fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        match self {
+            Stream::Fresh(fresh) => fresh.descriptor(),
+            Stream::Tcp(stream) => Ok(stream.as_fd()),
+            Stream::Unix(stream) => Ok(stream.as_fd()),
+            Stream::Tls(stream) => stream.socket().descriptor(),
+        }
     }
 
     /// Sends small segments at once (`tcp_nodelay`); nothing to do on a unix-domain socket.
@@ -320,11 +392,7 @@ impl Stream {
     }
 
     fn on_tcp(&self, set: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => set(stream.as_fd()),
-            Stream::Unix(_) => Ok(()),
-            Stream::Tls(stream) => stream.socket().on_tcp(set),
-        }
+        if self.transport() == Transport::Tcp { set(self.descriptor()?) } else { Ok(()) }
     }
 
     /// Tells the peer that no more bytes come, shutdown(2) `SHUT_WR`; TLS says close_notify first.
@@ -334,14 +402,14 @@ impl Stream {
     /// close_notify has to wait for the socket ([`Stream::shutdown`] does).
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.close_notify()?;
-        SockRef::from(self).shutdown(std::net::Shutdown::Write)
+        SockRef::from(&self.descriptor()?).shutdown(std::net::Shutdown::Write)
     }
 
     /// As [`Stream::shutdown_write`], but waits for the socket where it has to.
     ///
     /// # Errors
     /// What send(2) and shutdown(2) report.
-    pub async fn shutdown(&self) -> io::Result<()> {
+    pub async fn shutdown(&mut self) -> io::Result<()> {
         loop {
             match self.shutdown_write() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -365,7 +433,7 @@ impl Stream {
     /// # Errors
     /// What setsockopt(2) reports.
     pub fn set_linger_reset(&self) -> io::Result<()> {
-        sys::socket::set_linger(self, Some(0))
+        sys::socket::set_linger(self.descriptor()?, Some(0))
     }
 
     /// Closes with a reset, so that the kernel keeps neither unsent bytes nor a dying socket
@@ -374,23 +442,13 @@ impl Stream {
     /// # Errors
     /// What setsockopt(2) reports; the socket is closed in any case.
     pub fn reset(self) -> io::Result<()> {
-        sys::socket::set_linger(&self, Some(0))
+        sys::socket::set_linger(self.descriptor()?, Some(0))
     }
 }
 
 fn make_room(into: &mut Vec<u8>) {
     if into.capacity() - into.len() < ROOM {
         into.reserve(ROOM);
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tls(stream) => stream.socket().as_fd(),
-        }
     }
 }
 
@@ -407,7 +465,7 @@ impl Socket for Stream {
         Stream::try_write(self, bytes)
     }
 
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Stream::poll_write_ready(self, cx)
     }
 
@@ -423,70 +481,4 @@ impl crate::pool::Idle for Stream {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pair() -> (Stream, Stream) {
-        let (one, other) = UnixStream::pair().unwrap();
-        (Stream::Unix(one), Stream::Unix(other))
-    }
-
-    #[tokio::test]
-    async fn bytes_cross_and_the_end_is_seen() {
-        let (mut one, mut other) = pair();
-        let mut buffer = Vec::new();
-        assert_eq!(other.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(one.try_write_vectored(&[IoSlice::new(b"ab"), IoSlice::new(b"c")]).unwrap(), 3);
-        assert_eq!(other.read(&mut buffer).await.unwrap(), 3);
-        one.write_all(b"de").await.unwrap();
-        one.shutdown_write().unwrap();
-        assert_eq!(other.read(&mut buffer).await.unwrap(), 2);
-        assert_eq!(other.read(&mut buffer).await.unwrap(), 0);
-        assert_eq!(buffer, b"abcde");
-    }
-
-    #[tokio::test]
-    async fn a_file_goes_out_whole() {
-        let path = std::env::temp_dir().join(format!("lunette-stream-{}", std::process::id()));
-        let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
-        std::fs::write(&path, &content).unwrap();
-        let file = std::fs::File::open(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        let (one, mut other) = pair();
-        let sending = async {
-            let mut offset = 0;
-            loop {
-                let sent = std::future::poll_fn(|cx| one.poll_send_file(cx, &file, offset, 1 << 20)).await.unwrap();
-                if sent == 0 {
-                    break;
-                }
-                offset += sent as u64;
-            }
-            one.shutdown_write().unwrap();
-        };
-        let mut got = Vec::new();
-        let receiving = async { while other.read(&mut got).await.unwrap() > 0 {} };
-        tokio::join!(sending, receiving);
-        assert!(got == content);
-    }
-
-    #[tokio::test]
-    async fn quiet_ends_with_a_byte_or_the_peer() {
-        let (one, other) = pair();
-        tokio::task::yield_now().await;
-        assert!(one.is_quiet());
-        drop(other);
-        one.readable().await.unwrap();
-        assert!(!one.is_quiet());
-    }
-
-    #[tokio::test]
-    async fn a_socket_leaves_the_loop_and_comes_back() {
-        let (one, mut other) = pair();
-        let transport = one.transport();
-        let mut one = Stream::from_fd(one.into_fd().unwrap(), transport).unwrap();
-        other.write_all(b"x").await.unwrap();
-        let mut buffer = Vec::new();
-        assert_eq!(one.read(&mut buffer).await.unwrap(), 1);
-    }
-}
+mod tests;

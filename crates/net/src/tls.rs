@@ -48,7 +48,7 @@ pub trait Socket {
     /// `WouldBlock` when it takes nothing, otherwise what write(2) reports.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
     /// Ready when a write would not wait.
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// Whether this is TLS itself: TLS inside of TLS is not offered, as both would want the worker's buffers.
     fn is_tls(&self) -> bool;
 }
@@ -189,6 +189,11 @@ impl<S: Socket> TlsStream<S> {
     #[must_use]
     pub fn socket(&self) -> &S {
         &self.socket
+    }
+
+    /// The socket below.
+    pub fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
     }
 
     async fn handshake(&mut self) -> Result<(), Failure> {

@@ -152,7 +152,7 @@ impl<'a> Attempt<'a> {
         });
     }
 
-    fn take_pooled(&self) -> Option<UpstreamConnection> {
+    fn take_pooled(&self) -> Option<Box<UpstreamConnection>> {
         self.exchange.take_idle(&self.lease.peer)
     }
 
@@ -290,7 +290,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn answer(&mut self, connection: UpstreamConnection, answer: Answer) -> End {
+    async fn answer(&mut self, connection: Box<UpstreamConnection>, answer: Answer) -> End {
         let exchange = &mut *self.exchange;
         exchange.record.update(now_ms(), |t, elapsed| {
             t.header = Some(elapsed);
@@ -347,7 +347,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Keeps the connection of an answer that needs no reading.
-    fn keep_whole(&self, connection: UpstreamConnection, answer: &Answer) {
+    fn keep_whole(&self, connection: Box<UpstreamConnection>, answer: &Answer) {
         let bare = match answer.body {
             Framing::Empty => true,
             Framing::Frames(_) => connection.channel.is_clean(),
@@ -370,7 +370,7 @@ impl<'a> Attempt<'a> {
         core.error_pages.as_ref().is_some_and(|pages| pages.iter().any(|page| page.status == status))
     }
 
-    async fn relay(&mut self, connection: UpstreamConnection, answer: Answer, buffering: bool, tee: Option<Tee>) -> Outcome {
+    async fn relay(&mut self, connection: Box<UpstreamConnection>, answer: Answer, buffering: bool, tee: Option<Tee>) -> Outcome {
         let Answer { length, keep_alive, body, .. } = answer;
         let exchange = &mut *self.exchange;
         let request = exchange.request.clone();
@@ -404,7 +404,7 @@ impl<'a> Attempt<'a> {
         relay::complete(&request, &exchange.route.plan, relayed.rest).await
     }
 
-    async fn tunnel(&mut self, connection: UpstreamConnection, head: usize) -> Outcome {
+    async fn tunnel(&mut self, connection: Box<UpstreamConnection>, head: usize) -> Outcome {
         let exchange = &*self.exchange;
         let request = exchange.request.clone();
         request.flags.keepalive.set(false);

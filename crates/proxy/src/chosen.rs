@@ -99,7 +99,7 @@ impl Exchange {
 
     /// An idle connection to `peer`.
     #[must_use]
-    pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<UpstreamConnection> {
+    pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<Box<UpstreamConnection>> {
         let found = match self.own_pool() {
             Some((pool, _)) => pool.take(self.key(peer)),
             None => self.upstream.own.keepalive.as_ref()?.take(self.key(peer)),
@@ -109,7 +109,7 @@ impl Exchange {
     }
 
     /// Keeps a clean connection to `peer` for the next request, where the group or its balancer does that.
-    pub fn keep(&self, peer: &Rc<Peer>, connection: UpstreamConnection) {
+    pub fn keep(&self, peer: &Rc<Peer>, connection: Box<UpstreamConnection>) {
         if self.request.worker.exiting.get() {
             return;
         }

@@ -36,11 +36,13 @@ pub struct UpstreamConnection {
 impl UpstreamConnection {
     /// A fresh connection.
     #[must_use]
-    pub fn new(channel: Channel, now_ms: u64) -> UpstreamConnection {
+    pub fn new(channel: Channel, now_ms: u64) -> Box<UpstreamConnection> {
         const FIRST: u64 = 60_000;
         let timer = Box::pin(sleep_until(Instant::now() + Duration::from_millis(FIRST)));
         let (armed_ms, deadline_ms) = (now_ms + FIRST, now_ms + FIRST);
-        UpstreamConnection { channel, timer, armed_ms, deadline_ms, requests: 0, opened_ms: now_ms, idle_until_ms: u64::MAX, reused: false }
+        let (requests, reused) = (0, false);
+        // It is handed about a lot.
+        Box::new(UpstreamConnection { channel, timer, armed_ms, deadline_ms, requests, opened_ms: now_ms, idle_until_ms: u64::MAX, reused })
     }
 
     /// Lets the timer run out `ms` milliseconds from now.
@@ -81,7 +83,7 @@ impl Drop for UpstreamConnection {
     }
 }
 
-impl Idle for UpstreamConnection {
+impl Idle for Box<UpstreamConnection> {
     fn is_alive(&self) -> bool {
         clock::monotonic_ms() <= self.idle_until_ms && self.channel.stream().is_quiet()
     }
@@ -120,7 +122,7 @@ pub struct Keepalive {
 
 #[derive(Debug)]
 struct Idles {
-    pool: Pool<Key, UpstreamConnection>,
+    pool: Pool<Key, Box<UpstreamConnection>>,
     tended: Cell<bool>,
 }
 
@@ -133,7 +135,7 @@ impl Keepalive {
     }
 
     /// The idle connection that was used last.
-    pub fn take(&self, key: Key) -> Option<UpstreamConnection> {
+    pub fn take(&self, key: Key) -> Option<Box<UpstreamConnection>> {
         let mut connection = self.pool.pool.get(&key)?;
         connection.reused = true;
         connection.idle_until_ms = u64::MAX;
@@ -146,12 +148,12 @@ impl Keepalive {
     }
 
     /// Keeps a connection if it may serve another request.
-    pub fn put(&self, key: Key, connection: UpstreamConnection, now_ms: u64) {
+    pub fn put(&self, key: Key, connection: Box<UpstreamConnection>, now_ms: u64) {
         self.put_for(key, connection, now_ms, self.requests, self.timeout);
     }
 
     /// As [`Keepalive::put`], with limits of this connection alone.
-    pub fn put_for(&self, key: Key, mut connection: UpstreamConnection, now_ms: u64, requests: u64, timeout: Duration) {
+    pub fn put_for(&self, key: Key, mut connection: Box<UpstreamConnection>, now_ms: u64, requests: u64, timeout: Duration) {
         if connection.requests >= requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
             return;
         }
@@ -170,7 +172,8 @@ async fn tend(idles: Weak<Idles>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let Some(idles) = idles.upgrade() else { return };
-        idles.pool.sweep(Instant::now());
+        clock::stale();
+        idles.pool.sweep(clock::monotonic_ms());
         if idles.pool.is_empty() {
             idles.tended.set(false);
             return;

@@ -140,8 +140,7 @@ pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) 
         response.no_server |= route.plan.pass_server && !sends(Known::Server);
         response.no_date |= route.plan.pass_date && !sends(Known::Date);
         response.status = answer.status;
-        response.status_line.clear();
-        response.status_line.extend_from_slice(answer.status_line.of(&head));
+        response.take_status_line(answer.status_line.of(&head));
         response.content_length = answer.content_length;
         response.allow_ranges |= route.plan.force_ranges;
     }
@@ -150,7 +149,7 @@ pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) 
 
 fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: &[u8], value: &[u8]) {
     if known == Known::XAccelCharset && route.plan.ignore & ignore::CHARSET == 0 {
-        request.response.borrow_mut().set_charset(value);
+        value.clone_into(&mut request.response.borrow_mut().wanted_charset);
     }
     match known {
         // Framing and everything else that is between two neighbours is made anew.

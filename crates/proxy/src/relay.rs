@@ -31,7 +31,7 @@ pub struct Relay<'a> {
     /// Buffers; `input` begins with the head.
     pub scratch: &'a mut Scratch,
     /// The connection.
-    pub connection: UpstreamConnection,
+    pub connection: Box<UpstreamConnection>,
     /// The rest of the request, if the answer came early.
     pub sender: Sender,
     /// The upstream still takes bytes.
@@ -53,7 +53,7 @@ pub struct Relay<'a> {
 /// What remains after the upstream has said everything.
 pub struct Relayed {
     /// The connection, if it is clean.
-    pub connection: Option<UpstreamConnection>,
+    pub connection: Option<Box<UpstreamConnection>>,
     /// Bytes sent upstream.
     pub sent: u64,
     /// What the client still has to get, and how it ends.

@@ -74,7 +74,7 @@ impl End {
 pub async fn run(
     request: &Request,
     client: Rc<dyn Tunnel>,
-    mut upstream: UpstreamConnection,
+    mut upstream: Box<UpstreamConnection>,
     first: &[u8],
     buffer: usize,
     timeout: u64,

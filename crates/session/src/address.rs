@@ -12,18 +12,36 @@ pub enum Address {
     Unix(Option<PathBuf>),
 }
 
+/// Appends an address of IPv4.
+fn push_dotted(octets: [u8; 4], out: &mut Vec<u8>) {
+    let mut text = [0; 16];
+    let mut slots = text.iter_mut();
+    let mut put = |byte| {
+        if let Some(slot) = slots.next() {
+            *slot = byte;
+        }
+    };
+    for octet in octets {
+        if octet >= 100 {
+            put(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            put(b'0' + octet / 10 % 10);
+        }
+        put(b'0' + octet % 10);
+        put(b'.');
+    }
+    // Without the last dot.
+    let length = 15 - slots.len();
+    out.extend_from_slice(text.get(..length).unwrap_or_default());
+}
+
 impl Address {
     /// `$remote_addr`: the address without port, `unix:` for unix sockets.
     pub fn push_host(&self, out: &mut Vec<u8>) {
         if let Address::Ip(SocketAddr::V4(address)) = self {
             // The usual case, on the way of every request that a proxy forwards: no formatting machinery.
-            for (i, octet) in address.ip().octets().into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b'.');
-                }
-                base::text::push_number(out, u64::from(octet));
-            }
-            return;
+            return push_dotted(address.ip().octets(), out);
         }
         use std::io::Write;
         // Writing to a Vec cannot fail.
@@ -65,4 +83,18 @@ pub struct Proxied {
     pub server: SocketAddr,
     /// The records of version 2, for `wire::proxy_protocol::find`.
     pub tlvs: Box<[u8]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_written_as_the_standard_library_does() {
+        for text in ["0.0.0.0", "127.0.0.1", "10.99.100.255", "255.255.255.255", "192.0.2.10", "::1", "2001:db8::7"] {
+            let mut out = b"x".to_vec();
+            Address::Ip(SocketAddr::new(text.parse().unwrap(), 80)).push_host(&mut out);
+            assert_eq!(out, format!("x{text}").as_bytes());
+        }
+    }
 }

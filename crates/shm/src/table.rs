@@ -1,7 +1,8 @@
 //! A table in a zone: from byte strings to two words each, ordered by use.
 
 use crate::zone::Guard;
-use std::hash::{DefaultHasher, Hasher};
+use foldhash::quality::FixedState;
+use std::hash::{BuildHasher, Hasher};
 
 /// Roots that the table uses; others are the caller's.
 const BUCKETS: usize = 0;
@@ -48,8 +49,8 @@ impl Table {
     }
 
     fn tag(g: &Guard<'_>, key: &[u8]) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(g.seed());
+        // The zone's seed is drawn when it is made, so that nobody outside can choose keys of one bucket.
+        let mut hasher = FixedState::with_seed(g.seed()).build_hasher();
         hasher.write(key);
         (hasher.finish() << 32) | (key.len() as u64 & 0xffff_ffff)
     }

@@ -11,6 +11,7 @@ use net::address::SocketAddress;
 use net::connect::{Failure, Options};
 use net::datagram::Datagram;
 use net::stream::Stream;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -134,10 +135,10 @@ impl Way {
     /// Our end, as the log shows it.
     fn local(&self) -> String {
         let address = match self {
-            Way::Stream(stream) => match stream.tls().map_or(stream, |tls| tls.socket()) {
-                Stream::Tcp(socket) => socket.local_addr().ok(),
-                Stream::Unix(_) | Stream::Tls(_) => None,
-            },
+            Way::Stream(stream) => {
+                let ours = stream.descriptor().and_then(|socket| SockRef::from(&socket).local_addr());
+                ours.ok().and_then(|address| address.as_socket())
+            }
             Way::Datagrams(Datagram::Udp(socket)) => socket.local_addr().ok(),
             Way::Datagrams(Datagram::Unix(_)) => None,
         };

@@ -8,7 +8,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use std::rc::Rc;
-use stream::{Attach, Complex, Levels, Module, Session, Step, Variables};
+use stream::{Attach, Complex, Core, Levels, Module, Session, Step, Variables};
 use upstream::secure::rows as secure_rows;
 
 /// `proxy_pass` and its companions.
@@ -76,7 +76,9 @@ fn rate(cx: &Cx<'_>, field: fn(&mut Proxy) -> &mut Option<Complex>) -> Result<()
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let value = Rc::new(Pass::read(cx)?);
-    cx.once(&mut cx.location::<Proxy>().pass, value)
+    cx.once(&mut cx.location::<Proxy>().pass, value)?;
+    Core::choose_content(cx, MODULE.name);
+    Ok(())
 }
 
 fn levels(levels: &mut Levels) {

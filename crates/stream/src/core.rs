@@ -2,6 +2,7 @@
 
 use crate::variables::ServerName;
 use base::log::ErrorLog;
+use conf::row::Cx;
 use conf::scope::Config;
 
 /// Values of `stream` and `server`; what is `None` after inheritance has nginx's default.
@@ -21,6 +22,8 @@ pub struct Core {
     pub names: Vec<ServerName>,
     /// `$server_name`: the first name as written
     pub first_name: Option<Box<[u8]>>,
+    /// The module whose directive of content (`return`, `pass`, `proxy_pass`) stands last.
+    pub content: Option<&'static str>,
 }
 
 impl Config for Core {
@@ -30,6 +33,11 @@ impl Config for Core {
 }
 
 impl Core {
+    /// A directive of content by the module called `name` takes the place of those before it, as in nginx.
+    pub fn choose_content(cx: &Cx<'_>, name: &'static str) {
+        cx.location::<Core>().content = Some(name);
+    }
+
     /// `proxy_protocol_timeout`, milliseconds.
     pub fn proxy_protocol_timeout(&self) -> u64 {
         self.proxy_protocol_timeout.unwrap_or(30_000)

@@ -1,5 +1,6 @@
 //! How a module joins: its rows, its values, its handlers.
 
+use crate::core::Core;
 use crate::phase::Phase;
 use crate::server::{ContentHandler, Handler, Preread, PrereadHandler, Server};
 use crate::session::Session;
@@ -60,6 +61,8 @@ pub struct Attach<'a> {
     pub server_values: &'a ConfMap,
     /// Values of `stream`.
     pub main: &'a ConfMap,
+    /// The module's name.
+    pub name: &'static str,
     /// Place of the module in the registry.
     pub order: u16,
     /// The error log in force.
@@ -110,8 +113,10 @@ impl Attach<'_> {
         self.parts.preread.push(PrereadHandler { order, run: Rc::new(run) });
     }
 
-    /// Installs the content handler of this server.
+    /// Installs the content handler of this server, unless a later directive of another module has the content ([`Core::choose_content`]).
     pub fn content(&mut self, run: impl Fn(&Rc<Session>) -> Step + 'static) {
-        self.parts.content = Some(Rc::new(run));
+        if self.conf::<Core>().content.is_none_or(|chosen| chosen == self.name) {
+            self.parts.content = Some(Rc::new(run));
+        }
     }
 }

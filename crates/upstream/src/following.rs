@@ -40,14 +40,14 @@ async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, inde
         let wait = match look(&worker, &resolver, template, limit).await {
             Ok((found, holds)) => {
                 update(&worker, &upstream, index, &found, holds);
-                holds + SECOND
+                holds.saturating_add(SECOND)
             }
             Err(failure) => {
                 log_failure(&worker, template, failure);
                 if failure == Failure::NOT_FOUND {
                     let holds = resolver.valid().unwrap_or(ABSENT);
                     update(&worker, &upstream, index, &[], holds);
-                    holds + SECOND
+                    holds.saturating_add(SECOND)
                 } else {
                     limit.max(SECOND)
                 }

@@ -19,6 +19,7 @@ pub mod hpack;
 pub mod json;
 pub mod known;
 pub mod memcached;
+pub mod mp4;
 pub mod proxy_protocol;
 pub mod range;
 pub mod redis;

@@ -90,6 +90,12 @@ fn range() {
 }
 
 #[test]
+fn mp4() {
+    let films = [false, true].map(crate::mp4::cut::tests::film);
+    shake(&films.each_ref().map(Vec::as_slice), 20_000, check::mp4);
+}
+
+#[test]
 fn proxy_protocol() {
     let seeds: &[&[u8]] = &[
         b"PROXY TCP4 192.0.2.1 192.0.2.2 123 5678\r\nGET / HTTP/1.0\r\n",

@@ -4,6 +4,7 @@ use crate::rig::{exchange, h2::Client};
 use crate::server;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use wire::h2::frame::{flag, kind};
 
 /// A server of HTTP/1 that gives every connection this answer.
 fn upstream(answer: &'static str) -> u16 {
@@ -68,5 +69,37 @@ fn trailers_of_chunks_go_on_in_both_protocols() {
         let stream = client.request("GET", path, &[("te", "trailers")], None);
         let reply = client.reply(stream);
         assert_eq!((reply.answer.text().as_str(), reply.trailers), ("hi", trailers), "{path}");
+    }
+}
+
+/// nginx passes no trailers of requests on; HTTP/2 lets a client send them, and they end the body.
+#[test]
+fn trailers_of_requests_end_the_body_and_go_nowhere() {
+    let (_prefix, seen, _seen) = server(
+        "location /seen { content_by_lua_block {
+             ngx.req.read_body()
+             ngx.print(ngx.req.get_body_data(), ' ', ngx.var.http_x_sum or 'none', ' ', ngx.req.get_headers()['x-sum'] or 'none')
+         } }",
+    );
+    let (_prefix, own, _running) = server(&format!(
+        "proxy_http_version 1.1;
+         location / {{ proxy_pass http://127.0.0.1:{seen}/seen; }}
+         location /streamed {{ proxy_pass http://127.0.0.1:{seen}/seen; proxy_request_buffering off; }}
+         location /h2 {{ proxy_pass http://127.0.0.1:{seen}/seen; proxy_http_version 2; proxy_request_buffering off; }}"
+    ));
+    for path in ["/", "/streamed", "/h2"] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+             2\r\nhi\r\n0\r\nX-Sum: 42\r\n\r\n"
+        );
+        let answer = String::from_utf8(exchange(own, request.as_bytes()).unwrap()).unwrap();
+        assert!(answer.contains("hi none none"), "{path}: {answer}");
+        let mut client = Client::connect(own);
+        let fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "a"), ("trailer", "x-sum")];
+        let stream = client.open(&fields, false);
+        client.data(stream, b"hi", false);
+        let block = client.block(&[("x-sum", "42")]);
+        client.frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &block);
+        assert_eq!(client.reply(stream).answer.text(), "hi none none", "{path}");
     }
 }

@@ -5,12 +5,14 @@
 mod body_left;
 mod bounded;
 mod cache_disk;
+mod cache_keeping;
 mod cache_rules;
 mod caching;
 mod deaths;
 mod exhaustion;
 mod extremes;
 mod header_bytes;
+mod includes;
 mod kept;
 mod leaving;
 mod load;

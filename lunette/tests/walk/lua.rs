@@ -243,3 +243,14 @@ fn captured_lines_do_not_tell_of_the_start() {
     let lines: Vec<&str> = lines.lines().collect();
     assert!(lines.len() == 2 && lines[0].contains("of init") && lines[1].contains("of a worker"), "{lines:#?}");
 }
+
+#[test]
+fn values_of_any_number_are_said_alike() {
+    let prefix = Prefix::new();
+    let code = "local v = { 1, 'a', true, false, 2.5, 'b', 7, 'c', nil, 'd', 11, 'e', 13, 'f' }\n\
+                for round = 1, 60 do for n = 0, 14 do ngx.print(unpack(v, 1, n)) ngx.say(unpack(v, 1, n)) end end";
+    let port = serve(&prefix, "", &format!("location / {{ content_by_lua_block {{ {code} }} }}"));
+    let values = ["1", "a", "true", "false", "2.5", "b", "7", "c", "nil", "d", "11", "e", "13", "f"];
+    let round: String = (0..=14).map(|n| values.get(..n).unwrap().concat()).map(|text| format!("{text}{text}\n")).collect();
+    assert_eq!(say(port, "/"), (200, round.repeat(60)));
+}

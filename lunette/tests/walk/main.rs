@@ -21,6 +21,7 @@ mod resty;
 mod rig;
 mod secure;
 mod sessions;
+mod ssi;
 mod stream;
 mod traces;
 mod tunnel;

@@ -1,12 +1,15 @@
 //! Measures hit rates of a cache's index: S3-FIFO beside LRU, at 1, 5 and 10 % of all bytes that are asked for.
 //!
 //! ```text
-//! cargo run --release -p lunette-cache --example hit_rate -- [--svg FILE] [TRACE ...]
+//! cargo run --release -p lunette-cache --example hit_rate -- [--svg FILE | --limits] [TRACE ...]
 //! ```
 //!
 //! Without a trace it makes loads of its own. A trace is a file of libCacheSim's `oracleGeneral` form (records of 24 bytes: time, object,
 //! size, next use) or lines of `OBJECT,SIZE`. The table goes to standard output; with `--svg` there is a plot too.
+//! With `--limits` it is another table: what LRFU with a memory of everything and the decay that suits the load best would answer, and what
+//! who knows the future would.
 
+mod limits;
 mod load;
 mod plot;
 
@@ -36,17 +39,23 @@ pub(crate) struct Row {
 }
 
 fn main() -> io::Result<()> {
-    let mut svg = None;
+    let (mut svg, mut limits) = (None, false);
     let mut loads = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--svg" => svg = arguments.next(),
+            "--limits" => limits = true,
             path => loads.push(load::read(path)?),
         }
     }
     if loads.is_empty() {
         loads = load::synthetic(&mut Rng::new(1));
+    }
+    if limits {
+        println!("| load | cache | LRFU with all memory | who knows the future |\n|---|---|---|---|");
+        loads.iter().for_each(|load| limits::print(load, &PARTS));
+        return Ok(());
     }
     let mut rows = Vec::new();
     println!("| load | cache | objects: S3-FIFO | LRU | gain | bytes: S3-FIFO | LRU | gain |\n|---|---|---|---|---|---|---|---|");

@@ -135,7 +135,7 @@ async fn serve(generation: Generation, seat: Seat) -> i32 {
         };
         tokio::select! {
             accepted = connection => {
-                let stream = Stream::from_fd(accepted.unwrap().0, Transport::Tcp).unwrap();
+                let stream = Stream::from_fd(accepted.unwrap().0, Transport::Tcp);
                 open.set(open.get() + 1);
                 let (answer, open, closed) = (answer.clone(), open.clone(), closed.clone());
                 tokio::task::spawn_local(async move {

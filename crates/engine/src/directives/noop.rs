@@ -56,7 +56,7 @@ pub(super) fn rows() -> Vec<Row> {
     let (both, all) = (Context::HTTP | Context::STREAM, Context::HTTP_ALL);
     let hash = "Size of a hash table in nginx; no effect.";
     let pools = "Size of a memory pool in nginx; no effect.";
-    let table: [(&'static str, Context, &'static str, Check); 15] = [
+    let table: [(&'static str, Context, &'static str, Check); 14] = [
         ("variables_hash_max_size", both, hash, number),
         ("variables_hash_bucket_size", both, hash, number),
         ("server_names_hash_max_size", both, hash, number),
@@ -65,7 +65,6 @@ pub(super) fn rows() -> Vec<Row> {
         ("types_hash_bucket_size", all, hash, number),
         ("connection_pool_size", SERVERS, pools, pool),
         ("request_pool_size", SERVERS, pools, pool),
-        ("subrequest_output_buffer_size", all, "Buffer of nginx for subrequests in memory; no effect.", size),
         ("output_buffers", all, "Buffers of nginx for reading files; no effect.", buffers),
         ("read_ahead", all, "Read-ahead of the kernel; no effect.", size),
         ("directio_alignment", all, "Alignment for directio; no effect.", offset),

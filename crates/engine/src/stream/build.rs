@@ -70,6 +70,7 @@ impl Builder<'_> {
                 values: &values,
                 server_values: &server_values,
                 main: &self.main,
+                name: module.name,
                 order: order as u16,
                 log: core.error_log.as_ref().unwrap_or(&self.log),
                 parts: &mut parts,

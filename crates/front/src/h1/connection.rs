@@ -18,7 +18,7 @@ use net::stream::Stream;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use wire::chunked::{CHUNK_END, LAST, LAST_WITH_TRAILERS, SizeLine};
@@ -177,7 +177,7 @@ impl H1 {
                 }
                 return Poll::Pending;
             }
-            match self.stream.borrow().poll_write_ready(cx) {
+            match self.stream.borrow_mut().poll_write_ready(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -374,6 +374,10 @@ impl Downstream for H1 {
         }
     }
 
+    fn has_bad_body(&self) -> bool {
+        self.body.borrow().is_bad(self.input.borrow().rest())
+    }
+
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.broken.get() {
             return Poll::Ready(());
@@ -414,7 +418,8 @@ impl Downstream for H1 {
     }
 
     fn with_descriptor(&self, f: &mut dyn FnMut(BorrowedFd<'_>)) {
-        f(self.stream.borrow().as_fd());
+        // Without a descriptor there is nothing to ask.
+        let _ = self.stream.borrow().descriptor().map(f);
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -67,7 +67,8 @@ struct Loop {
 }
 
 fn start(front: &Rc<Front>, opened: Opened) {
-    tokio::task::spawn_local(serve(Loop::new(front, opened)));
+    // Boxed: tasks are moved when they are made and when they end.
+    tokio::task::spawn_local(Box::pin(serve(Loop::new(front, opened))));
 }
 
 /// Serves a connection until it ends.
@@ -279,7 +280,13 @@ impl Loop {
 
     /// Ends a connection whose answer is not whole.
     fn cut(&self, request: &Request) {
-        // What is queued already belongs to the client; what the socket does not take is lost.
+        let mut output = self.conn.output.borrow_mut();
+        if request.flags.filter_failed.get() && output.queued() >= request.bytes_sent.get() {
+            // Nothing of this answer has left, and a part of it could be taken for all.
+            output.withdraw(request.bytes_sent.get());
+        }
+        drop(output);
+        // What else is queued belongs to the client; what the socket does not take is lost.
         let _ = self.conn.try_send();
         let status = request.response.borrow().status;
         if (status == 408 || status == 444) && request.with_location(|l| l.core.reset_timedout_connection.unwrap_or(false)) {

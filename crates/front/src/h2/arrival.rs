@@ -108,15 +108,12 @@ fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &S
 }
 
 fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) {
-    let own;
-    let given = match head.authority {
-        Some(authority) => authority.of(fields.bytes()),
-        None => {
-            own = request.headers.borrow().get(b"host").unwrap_or_default().to_vec();
-            &own
-        }
-    };
-    match host::validate(given) {
+    if head.authority.is_some() {
+        let (name, upper) = head.host;
+        return enter_host(request, endpoint, name.of(fields.bytes()), upper);
+    }
+    let own = request.headers.borrow().get(b"host").unwrap_or_default().to_vec();
+    match host::validate(&own) {
         Some(host) => enter_host(request, endpoint, host.name, host.upper),
         None => enter_host(request, endpoint, b"", false),
     }

@@ -24,13 +24,19 @@ impl Draft {
     }
 
     fn field(&mut self, name: &[u8], value: &[u8]) {
-        self.value_of(name, |out| push_clean(out, value));
-    }
-
-    fn value_of(&mut self, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         push_clean(&mut self.bytes, name);
         self.bytes.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        self.end_with(|out| push_clean(out, value));
+    }
+
+    /// A field whose name is known: it is in lower case.
+    fn known(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.end_with(value);
+    }
+
+    fn end_with(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
         let middle = self.bytes.len();
         value(&mut self.bytes);
         self.ends.push((middle, self.bytes.len()));
@@ -74,25 +80,25 @@ pub fn write_interim(conn: &H2, id: u32, status: u16, headers: &Headers) {
 }
 
 fn fill(draft: &mut Draft, request: &Request, core: &Core, response: &Response) {
-    fields::with_server(request, core, response, |server| draft.field(b"server", server));
+    fields::with_server(request, core, response, |server| draft.known("server", |out| push_clean(out, server)));
     if fields::wants_date(response) {
-        clock::with_http_date(|date| draft.field(b"date", date.as_bytes()));
+        clock::with_http_date(|date| draft.known("date", |out| out.extend_from_slice(date.as_bytes())));
     }
     if fields::wants_content_type(response) {
-        draft.value_of(b"content-type", |out| {
+        draft.known("content-type", |out| {
             push_clean(out, &response.content_type);
             response.content_type_parameters().into_iter().for_each(|part| push_clean(out, part));
         });
     }
     if let Some(length) = fields::content_length(response) {
-        draft.value_of(b"content-length", |out| text::push_number(out, length));
+        draft.known("content-length", |out| text::push_number(out, length));
     }
     if let Some(time) = fields::last_modified(response) {
-        fields::with_date(time, |date| draft.field(b"last-modified", date));
+        fields::with_date(time, |date| draft.known("last-modified", |out| out.extend_from_slice(date)));
     }
     let own_location = fields::own_location(response);
     if let Some(target) = own_location {
-        draft.field(b"location", target);
+        draft.known("location", |out| push_clean(out, target));
     }
     let mut own_location = own_location.is_some();
     for (name, value) in response.headers.iter() {
@@ -120,7 +126,7 @@ mod tests {
         let mut draft = Draft::default();
         draft.field(b"X-Name", b"A b");
         draft.field(b"Bad\r\n", b"v\r\nx: y");
-        draft.value_of(b"Empty", |_| {});
+        draft.known("empty", |_| {});
         let all: Vec<_> = draft.iter().collect();
         assert_eq!(all, [(&b"x-name"[..], &b"A b"[..]), (b"bad%0d%0a", b"v%0D%0Ax: y"), (b"empty", b"")]);
     }

@@ -54,7 +54,8 @@ enum End {
 }
 
 fn start(front: &Rc<Front>, opened: Opened) {
-    tokio::task::spawn_local(serve(front.clone(), opened));
+    // Boxed: tasks are moved when they are made and when they end.
+    tokio::task::spawn_local(Box::pin(serve(front.clone(), opened)));
 }
 
 /// A parked client learns that its connection ends.
@@ -142,7 +143,7 @@ impl Serving {
                         conn.log(Level::Info, "client timed out (110: Connection timed out)");
                         return Poll::Ready(End::Closed);
                     }
-                    std::task::ready!(conn.socket.borrow().poll_write_ready(cx)).ok();
+                    std::task::ready!(conn.socket.borrow_mut().poll_write_ready(cx)).ok();
                     continue;
                 }
             }

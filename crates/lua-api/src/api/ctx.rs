@@ -22,7 +22,7 @@ pub fn group() -> Group {
 }
 
 /// There is no request, as the output buffer says.
-const FAILED: i32 = i32::MIN;
+pub(crate) const FAILED: i32 = i32::MIN;
 /// The table is one of a request that no handshake left a table for.
 const NO_BASE: i32 = 0;
 /// The table is a handshake's own.

@@ -86,11 +86,24 @@ local function more(n, p, q, r, s, t, u)
 end
 
 -- Nil: the slow way must do it.
-local function put(newline, n, p, q, r, s, t, u, ...)
+local function put(newline, n, p, q, r, s, t, u)
     local rc = begin(cx)
     if rc == K.DONE then
         if (n < 1 or add(p)) and (n < 2 or add(q)) and (n < 3 or add(r)) and (n < 4 or add(s)) and (n < 5 or add(t))
-            and (n < 6 or add(u)) and (n < 7 or more(n - 6, ...)) then
+            and (n < 6 or add(u)) then
+            rc = done(cx, newline)
+            return rc
+        end
+        return nil
+    end
+    return rc
+end
+
+-- The same for more than six values.
+local function put_many(newline, n, p, q, r, s, t, u, ...)
+    local rc = begin(cx)
+    if rc == K.DONE then
+        if add(p) and add(q) and add(r) and add(s) and add(t) and add(u) and more(n - 6, ...) then
             return done(cx, newline)
         end
         return nil
@@ -107,7 +120,12 @@ function ngx.say(...)
         end
     end
     if n <= 12 then
-        local rc = put(1, n, ...)
+        local rc
+        if n <= 6 then
+            rc = put(1, n, ...)
+        else
+            rc = put_many(1, n, ...)
+        end
         if rc == K.DONE then
             return 1
         end
@@ -127,7 +145,12 @@ function ngx.print(...)
         end
     end
     if n <= 12 then
-        local rc = put(0, n, ...)
+        local rc
+        if n <= 6 then
+            rc = put(0, n, ...)
+        else
+            rc = put_many(0, n, ...)
+        end
         if rc == K.DONE then
             return 1
         end

@@ -3,9 +3,11 @@
 //! Each part is a [`lua::Group`]: rows in Rust, glue in a Lua file of the same name. The glue also makes the
 //! `resty.core.*` and `ngx.*` modules that libraries require of that part.
 
+mod abi;
 pub mod args;
 pub mod balancer;
 pub mod cache;
+pub mod ndk;
 pub mod req_body;
 pub mod req_header;
 pub mod request;
@@ -26,6 +28,8 @@ pub fn groups() -> Vec<lua::Group> {
         balancer::group(),
         upstream::group(),
         cache::group(),
+        ndk::group(),
+        abi::group(),
         #[cfg(test)]
         sample_tests::group(),
     ]

@@ -4,50 +4,16 @@ local ffi = require "ffi"
 local loaded = G.package.loaded
 local ssl, hello, session, ocsp = loaded["ngx.ssl"], loaded["ngx.ssl.clienthello"], loaded["ngx.ssl.session"], loaded["ngx.ocsp"]
 local toward, judge, proxyssl = loaded["ngx.ssl.proxysslcert"], loaded["ngx.ssl.proxysslverify"], loaded["ngx.proxyssl"]
-local get_request = loaded["resty.core.base"].get_request
-local type, tonumber, rawset, sub, min = type, tonumber, rawset, string.sub, math.min
+local type, tonumber, min, getmetatable = type, tonumber, math.min, getmetatable
 local cast, copy, str, new = ffi.cast, ffi.copy, ffi.string, ffi.new
 local OK, ERROR, BUSY, DECLINED = 0, -1, -3, -5
-
--- What is pointed to has to stay: the words of errors for ever, and what was answered last for a while.
-local words, recent, turn = {}, {}, 0
-local function say(err, text)
-    if err ~= nil then
-        local kept = words[text]
-        if not kept then
-            kept = new("char [?]", #text + 1, text)
-            words[text] = kept
-        end
-        err[0] = cast("char *", kept)
-    end
-    return ERROR
-end
-local function point(to, length, text)
-    turn = turn % 16 + 1
-    recent[turn] = new("char [?]", #text + 1, text)
-    to[0], length[0] = cast("char *", recent[turn]), #text
-end
-
-local function bytes(data, length)
-    if data == nil then
-        return ""
-    end
-    return type(data) == "string" and sub(data, 1, length) or str(data, length)
-end
-
-local function is_this(r)
-    local this = get_request()
-    return r ~= nil and this ~= nil and cast("void *", r) == cast("void *", this)
-end
+local abi = getmetatable(b.ngx).abi
+local say, point, bytes, is_this, define, keep = abi.say, abi.point, abi.bytes, abi.is_this, abi.define, abi.keep
 
 local function done(err, ok, text)
     return ok and OK or say(err, text)
 end
 
--- The names without what all begin with; `ssl_` is part of some.
-local function define(name, f)
-    rawset(ffi.C, "ngx_http_lua_ffi_" .. name, f)
-end
 -- A function whose first argument is the request.
 local function of_request(name, f)
     define(name, function(r, a1, a2, a3, a4, a5)
@@ -125,9 +91,6 @@ of_request("proxy_ssl_get_verify_result", function(err)
     local result, text = judge.get_verify_result()
     return result or say(err, text)
 end)
-of_request("balancer_set_upstream_tls", function(on, err)
-    return done(err, loaded["ngx.balancer"].set_upstream_tls(on ~= 0))
-end)
 of_request("ssl_verify_client", function(client, trusted, depth, err)
     return done(err, ssl.verify_client(client, depth, trusted))
 end)
@@ -158,9 +121,7 @@ of_request("ssl_get_client_hello_ext_present", function(to, length, err)
     if not present then
         return say(err, text)
     end
-    turn = turn % 16 + 1
-    recent[turn] = new("int [?]", #present, present)
-    to[0], length[0] = cast("int *", recent[turn]), #present
+    to[0], length[0] = cast("int *", keep(new("int [?]", #present, present))), #present
     return OK
 end)
 -- NGX_SSL_TLSv1_2 and NGX_SSL_TLSv1_3; of the others none is spoken.

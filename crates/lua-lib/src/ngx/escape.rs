@@ -110,7 +110,7 @@ fn quote_sql_str(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
     }
     let text = stack.check_bytes(1, "quote_sql_str")?;
     let mut out = Vec::with_capacity(text.len() + 2);
-    wire::sql::push_literal(text, &mut out);
+    wire::sql::push_literal(text, b"", &mut out);
     stack.push_bytes(&out);
     Ok(1)
 }

@@ -3,6 +3,7 @@
 //! Each part is a [`lua::Group`]: rows in Rust, glue in a Lua file of the same name. The glue also makes the
 //! `resty.core.*` and `ngx.*` modules that libraries require of that part.
 
+pub mod abi;
 pub mod args;
 pub mod base64;
 pub mod consts;
@@ -12,7 +13,6 @@ pub mod errlog;
 pub mod escape;
 pub mod fields;
 pub mod log;
-pub mod ndk;
 pub mod process;
 pub mod regex;
 pub mod semaphore;
@@ -40,12 +40,12 @@ pub fn groups() -> Vec<lua::Group> {
         escape::group(),
         worker::group(),
         environment::group(),
-        ndk::group(),
         shared::group(),
         regex::group(),
         semaphore::group(),
         process::group(),
         errlog::group(),
+        abi::group(),
     ]
 }
 

@@ -6,6 +6,7 @@ cdef [[
 typedef struct { size_t len; const unsigned char *data; } ngx_str_t;
 typedef struct ngx_http_request_s ngx_http_request_t;
 typedef struct { int len; const unsigned char *data; } ngx_http_lua_ffi_str_t;
+typedef struct { ngx_http_lua_ffi_str_t key, value; } ngx_http_lua_ffi_table_elt_t;
 unsigned int ngx_http_lua_ffi_crc32_short(const unsigned char *src, size_t len);
 unsigned int ngx_http_lua_ffi_crc32_long(const unsigned char *src, size_t len);
 void ngx_http_lua_ffi_md5_bin(const unsigned char *src, size_t len, unsigned char *dst);

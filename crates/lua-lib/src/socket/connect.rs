@@ -11,7 +11,7 @@ use net::connect::{Failure, Options};
 use net::stream::Stream;
 use resolver::settings::Resolving;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -193,7 +193,8 @@ impl Connect {
         let ticket = match self.pool.as_ref().map(Pool::admit) {
             None => None,
             Some(Admission::Reuse(stream, reused, ticket)) => {
-                self.reporter.debug(format_args!("lua tcp socket get keepalive peer: using connection, fd:{}", stream.as_fd().as_raw_fd()));
+                let fd = stream.descriptor().map_or(-1, |descriptor| descriptor.as_raw_fd());
+                self.reporter.debug(format_args!("lua tcp socket get keepalive peer: using connection, fd:{fd}"));
                 self.install(stream, reused + 1, Some(ticket), String::new());
                 return Ok(number(stack, 1.0));
             }

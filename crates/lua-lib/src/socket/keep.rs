@@ -6,7 +6,7 @@ use crate::socket::send;
 use crate::socket::state::Work;
 use lua::{CallContext, Raise, Stack};
 use socket2::TcpKeepalive;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// `sock:close()`.
@@ -139,8 +139,8 @@ pub fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rais
     let call = call::begin(cx, stack, "getfd")?;
     let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
     let inner = socket.inner.borrow();
-    Ok(now(match &inner.stream {
-        Some(stream) => number(stack, f64::from(stream.as_fd().as_raw_fd())),
+    Ok(now(match inner.stream.as_ref().and_then(|stream| stream.descriptor().ok()) {
+        Some(descriptor) => number(stack, f64::from(descriptor.as_raw_fd())),
         None => fail(stack, "closed"),
     }))
 }
@@ -181,7 +181,8 @@ fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, R
     let value = stack.number(3).unwrap_or_else(|| f64::from(u8::from(stack.truthy(3))));
     let inner = socket.inner.borrow();
     let Some(stream) = &inner.stream else { return Ok(now(fail(stack, "closed"))) };
-    let reference = socket2::SockRef::from(stream);
+    let Ok(descriptor) = stream.descriptor() else { return Ok(now(fail(stack, "closed"))) };
+    let reference = socket2::SockRef::from(&descriptor);
     let on = value != 0.0;
     let size = value.max(0.0) as usize;
     let result = match (name.as_slice(), set) {

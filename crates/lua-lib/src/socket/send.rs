@@ -62,8 +62,8 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
                     Ok(false) => {}
                     Err(error) => return Poll::Ready(Err(error)),
                 }
-                let inner = socket.inner.borrow();
-                let Some(stream) = &inner.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+                let mut inner = socket.inner.borrow_mut();
+                let Some(stream) = &mut inner.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
                 std::task::ready!(stream.poll_write_ready(cx))?;
             }
         });

@@ -41,24 +41,31 @@ pub fn describe(request: &Request, file: &Opened) {
 /// Sends head and body of a file whose head is filled.
 pub fn send(request: &Rc<Request>, file: Rc<Opened>) -> Step {
     request.action.set("sending response to client");
+    let pieces = piece(&file, 0, file.size()).into_iter().collect();
+    send_chain(request, Chain { pieces, flush: false, last: true })
+}
+
+/// Sends the head, which is filled, and a body.
+pub fn send_chain(request: &Rc<Request>, body: Chain) -> Step {
     let request = request.clone();
     then(request.send_header(), move |outcome| match outcome {
         Outcome::Ok if request.flags.header_only.get() => Step::Now(Outcome::Ok),
-        Outcome::Ok => request.output(body(&file)),
+        Outcome::Ok => request.output(body),
         other => Step::Now(other),
     })
 }
 
-fn body(file: &Opened) -> Chain {
+/// A file's bytes from `start` to before `end`; nothing, if there are none.
+pub fn piece(file: &Opened, start: u64, end: u64) -> Option<Piece> {
     let piece = match &file.content {
-        Content::Memory(bytes) => Piece::Bytes(bytes.clone()),
-        Content::Open(open) => Piece::File(FilePiece { file: open.clone(), start: 0, end: file.identity.size }),
-        Content::None => return Chain::end(),
+        Content::Memory(bytes) => {
+            let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
+            Piece::Bytes(bytes.slice(at(start)..at(end).max(at(start))))
+        }
+        Content::Open(open) => Piece::File(FilePiece { file: open.clone(), start, end: end.max(start) }),
+        Content::None => return None,
     };
-    if piece.is_empty() {
-        return Chain::end();
-    }
-    Chain { pieces: vec![piece], flush: false, last: true }
+    Some(piece).filter(|piece| !piece.is_empty())
 }
 
 /// As [`refuse`] for a directory that is to be listed: its absence is always logged.

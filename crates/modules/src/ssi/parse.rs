@@ -1,74 +1,79 @@
 //! Finding commands in a page that comes in pieces.
 
+use bytes::Bytes;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
 /// A part of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// Text that goes out as it is.
-    Text(Vec<u8>),
-    /// A command with its parameters in order.
-    Command(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>),
-    /// What looked like a command; why it is none, for the log.
-    Broken(String),
+    Text(Bytes),
+    /// A command, from its `<!--#` to its `-->`.
+    Command(Bytes),
+    /// What looked like a command and has no end.
+    TooLong,
 }
 
 /// Keeps what may be the beginning of a command.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Parser {
     tail: Vec<u8>,
-    value_length: usize,
 }
 
 const OPEN: &[u8] = b"<!--#";
+/// To make one costs more than most searches.
+static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(OPEN));
+const CLOSE: &[u8] = b"-->";
 /// Longest command; what goes on longer is taken for text.
 const LONGEST: usize = 64 * 1024;
 
 impl Parser {
-    /// A parser that takes values up to this length.
-    pub(super) fn new(value_length: usize) -> Parser {
-        Parser { tail: Vec::new(), value_length }
-    }
-
-    /// Adds a piece of the page; appends what is complete.
-    pub(super) fn feed(&mut self, data: &[u8], out: &mut Vec<Token>) {
-        let mut text = std::mem::take(&mut self.tail);
-        text.extend_from_slice(data);
-        let used = self.run(&text, out);
-        text.drain(..used);
-        self.tail = text;
-    }
-
-    /// The page has ended: what is left is text.
-    pub(super) fn finish(&mut self, out: &mut Vec<Token>) {
-        let rest = std::mem::take(&mut self.tail);
-        if !rest.is_empty() {
-            out.push(Token::Text(rest));
-        }
-    }
-
-    fn run(&self, text: &[u8], out: &mut Vec<Token>) -> usize {
+    /// Adds a piece of the page; hands over what is complete.
+    pub(super) fn feed(&mut self, data: Bytes, out: &mut impl Extend<Token>) {
+        let text = if self.tail.is_empty() {
+            data
+        } else {
+            let mut joined = std::mem::take(&mut self.tail);
+            joined.extend_from_slice(&data);
+            Bytes::from(joined)
+        };
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
-            let start = memchr::memmem::find(rest, OPEN).unwrap_or_else(|| rest.len() - partial(rest));
+            let start = FINDER.find(rest).unwrap_or_else(|| rest.len() - partial(rest));
             if start > 0 {
-                out.push(Token::Text(rest.get(..start).unwrap_or_default().to_vec()));
+                out.extend([Token::Text(text.slice(at..at + start))]);
                 at += start;
                 continue;
             }
-            let Some(inner) = rest.strip_prefix(OPEN) else { break };
-            match end_of_command(inner) {
-                Some(end) => {
-                    out.push(command(inner.get(..end).unwrap_or_default(), self.value_length));
-                    at += OPEN.len() + end + 3;
+            match rest.strip_prefix(OPEN).map(end_of_command) {
+                Some(Some(end)) => {
+                    let length = OPEN.len() + end + CLOSE.len();
+                    out.extend([Token::Command(text.slice(at..at + length))]);
+                    at += length;
                 }
-                None if rest.len() > LONGEST => {
-                    out.push(Token::Broken("the SSI command is too long".to_owned()));
+                Some(None) if rest.len() > LONGEST => {
+                    out.extend([Token::TooLong]);
                     at = text.len();
                 }
-                None => break,
+                _ => break,
             }
         }
-        at
+        self.tail.extend_from_slice(text.get(at..).unwrap_or_default());
     }
+
+    /// The page has ended: what is left is text.
+    pub(super) fn finish(&mut self, out: &mut impl Extend<Token>) {
+        if !self.tail.is_empty() {
+            out.extend([Token::Text(std::mem::take(&mut self.tail).into())]);
+        }
+    }
+}
+
+/// What stands between a command's marks.
+pub(super) fn inner(command: &[u8]) -> &[u8] {
+    let inner = command.strip_prefix(OPEN).unwrap_or(command);
+    inner.strip_suffix(CLOSE).unwrap_or(inner)
 }
 
 /// How many bytes at the end of `text` may begin a command.
@@ -78,92 +83,27 @@ fn partial(text: &[u8]) -> usize {
 
 /// Where `-->` stands outside of quotes.
 fn end_of_command(text: &[u8]) -> Option<usize> {
-    let mut quote = None;
-    let mut escaped = false;
-    for (i, &byte) in text.iter().enumerate() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if byte == b'\\' => escaped = true,
-            Some(q) if byte == q => quote = None,
-            Some(_) => {}
-            None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
-            None if text.get(i..).is_some_and(|t| t.starts_with(b"-->")) => return Some(i),
-            None => {}
-        }
-    }
-    None
-}
-
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-fn skip(text: &[u8], while_true: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|b| !while_true(*b)).unwrap_or(text.len());
-    text.split_at(end)
-}
-
-fn command(text: &[u8], value_length: usize) -> Token {
-    let (_, rest) = skip(text, is_space);
-    let (name, mut rest) = skip(rest, |b| !is_space(b));
-    let name = name.to_ascii_lowercase();
-    let shown = String::from_utf8_lossy(&name).into_owned();
-    let mut params: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut at = 0;
     loop {
-        rest = skip(rest, is_space).1;
-        if rest.is_empty() {
-            return Token::Command(name, params);
+        at += text.get(at..)?.iter().position(|b| matches!(b, b'"' | b'\'' | b'-'))?;
+        let rest = text.get(at..)?;
+        match rest.first()? {
+            b'-' if rest.starts_with(CLOSE) => return Some(at),
+            b'-' => at += 1,
+            quote => at += 1 + end_of_quoted(rest.get(1..)?, *quote)? + 1,
         }
-        let (key, after) = skip(rest, |b| !is_space(b) && b != b'=');
-        let after = skip(after, is_space).1;
-        let Some(after) = after.strip_prefix(b"=") else {
-            let key = String::from_utf8_lossy(key);
-            return Token::Broken(format!("unexpected symbol after \"{key}\" parameter in \"{shown}\" SSI command"));
-        };
-        let after = skip(after, is_space).1;
-        let (quote, body) = match after.split_first() {
-            Some((quote @ (b'"' | b'\''), body)) => (*quote, body),
-            _ => {
-                let key = String::from_utf8_lossy(key);
-                return Token::Broken(format!("unexpected symbol before value of \"{key}\" parameter in \"{shown}\" SSI command"));
-            }
-        };
-        let Some((value, after)) = quoted(body, quote) else {
-            return Token::Broken(format!("unexpected symbol in \"{shown}\" SSI command"));
-        };
-        if value.len() > value_length {
-            let (start, key) = (String::from_utf8_lossy(value.get(..20).unwrap_or(&value)).into_owned(), String::from_utf8_lossy(key));
-            return Token::Broken(format!("too long \"{start}...\" value of \"{key}\" parameter in \"{shown}\" SSI command"));
-        }
-        let key = key.to_ascii_lowercase();
-        if params.iter().any(|(k, _)| *k == key) {
-            let key = String::from_utf8_lossy(&key);
-            return Token::Broken(format!("duplicate \"{key}\" parameter in \"{shown}\" SSI command"));
-        }
-        params.push((key, value));
-        rest = after;
     }
 }
 
-/// The value up to its quote, in which only an escaped quote of the same kind loses its backslash; and the rest.
-fn quoted(text: &[u8], quote: u8) -> Option<(Vec<u8>, &[u8])> {
-    let mut value = Vec::new();
-    let mut rest = text;
+/// Where the quote that is not escaped stands.
+pub(super) fn end_of_quoted(text: &[u8], quote: u8) -> Option<usize> {
+    let mut at = 0;
     loop {
-        let (&byte, after) = rest.split_first()?;
-        rest = after;
-        match byte {
-            b'\\' => {
-                let (&next, after) = rest.split_first()?;
-                if next != quote {
-                    value.push(b'\\');
-                }
-                value.push(next);
-                rest = after;
-            }
-            byte if byte == quote => return Some((value, rest)),
-            byte => value.push(byte),
+        at += memchr::memchr2(quote, b'\\', text.get(at..)?)?;
+        if text.get(at) == Some(&quote) {
+            return Some(at);
         }
+        at += 2;
     }
 }
 
@@ -171,17 +111,17 @@ fn quoted(text: &[u8], quote: u8) -> Option<(Vec<u8>, &[u8])> {
 mod tests {
     use super::*;
 
-    fn whole(text: &str, step: usize) -> Vec<Token> {
-        let mut parser = Parser::new(20);
+    fn whole(text: &'static str, step: usize) -> Vec<Token> {
+        let mut parser = Parser::default();
         let mut out = Vec::new();
         for chunk in text.as_bytes().chunks(step) {
-            parser.feed(chunk, &mut out);
+            parser.feed(Bytes::from_static(chunk), &mut out);
         }
         parser.finish(&mut out);
         let mut joined: Vec<Token> = Vec::new();
         for token in out {
             match (joined.last_mut(), token) {
-                (Some(Token::Text(before)), Token::Text(text)) => before.extend(text),
+                (Some(Token::Text(before)), Token::Text(text)) => *before = [&**before, &*text].concat().into(),
                 (_, token) => joined.push(token),
             }
         }
@@ -190,19 +130,43 @@ mod tests {
 
     #[test]
     fn however_the_page_is_cut() {
-        let text = "a<!-- x --><!--# echo var=\"a --> b\"  default='it\\'s \\$'--> z <!--#";
-        let params = vec![(b"var".to_vec(), b"a --> b".to_vec()), (b"default".to_vec(), b"it's \\$".to_vec())];
-        let want = vec![Token::Text(b"a<!-- x -->".to_vec()), Token::Command(b"echo".to_vec(), params), Token::Text(b" z <!--#".to_vec())];
+        const COMMAND: &str = "<!--# echo var=\"a --> b\"  default='it\\'s \\$' - -- -->";
+        let text = "a<!-- x --><!--# echo var=\"a --> b\"  default='it\\'s \\$' - -- --> z <!--#";
+        let want = [Token::Text("a<!-- x -->".into()), Token::Command(COMMAND.into()), Token::Text(" z <!--#".into())];
         for step in 1..20 {
             assert_eq!(whole(text, step), want, "{step}");
         }
+        assert_eq!(inner(COMMAND.as_bytes()).len(), COMMAND.len() - 8);
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        for text in ["<!--#echo var -->", "<!--#echo var=x -->", "<!--#set a=\"1\" a=\"2\" -->", "<!--#set a=\"123456789012345678901\" -->"]
-        {
-            assert!(matches!(whole(text, 100).as_slice(), [Token::Broken(_)]), "{text}");
+    fn a_command_without_an_end_is_given_up() {
+        let mut parser = Parser::default();
+        let mut out = Vec::new();
+        parser.feed(Bytes::from_static(b"<!--#echo \""), &mut out);
+        assert!(out.is_empty());
+        for _ in 0..=LONGEST / 1000 {
+            parser.feed(vec![b'x'; 1000].into(), &mut out);
+        }
+        assert_eq!(out.first(), Some(&Token::TooLong));
+        parser.feed(Bytes::from_static(b"y"), &mut out);
+        parser.finish(&mut out);
+        assert!(out.iter().skip(1).all(|t| matches!(t, Token::Text(_))), "{out:?}");
+    }
+
+    #[test]
+    fn quotes_hide_the_end() {
+        for (text, end) in [
+            ("a-->", Some(1)),
+            ("'-->'-->", Some(5)),
+            ("\"'-->\"-->", Some(6)),
+            ("'\\'-->'-->", Some(7)),
+            ("'\\\\'-->", Some(4)),
+            ("'-->", None),
+            ("--", None),
+            ("'\\", None),
+        ] {
+            assert_eq!(end_of_command(text.as_bytes()), end, "{text}");
         }
     }
 }

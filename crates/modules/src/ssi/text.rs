@@ -1,11 +1,19 @@
 //! Texts in SSI parameters: `$name`, `${name}`, and the escapes of nginx.
 
-use super::values::value_of;
+use super::Fault;
+use super::values::append_value;
 use http::Request;
+use std::borrow::Cow;
 
-/// Replaces variables; `\` takes the meaning from `$`, quotes and itself. `None`: a name is malformed.
-pub(super) fn evaluate(request: &Request, text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
+/// Replaces variables; `\` takes the meaning from `$`, quotes and itself.
+///
+/// # Errors
+/// A name is malformed.
+pub(super) fn evaluate<'a>(request: &Request, text: &'a [u8]) -> Result<Cow<'a, [u8]>, Fault> {
+    if memchr::memchr2(b'\\', b'$', text).is_none() {
+        return Ok(text.into());
+    }
+    let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
@@ -18,14 +26,16 @@ pub(super) fn evaluate(request: &Request, text: &[u8]) -> Option<Vec<u8>> {
                 _ => out.push(b'\\'),
             },
             b'$' => {
-                let (name, after) = name(rest)?;
-                out.extend_from_slice(&value_of(request, name).unwrap_or_default());
+                let Some((name, after)) = name(rest) else {
+                    return Err(Fault(format!("invalid variable name in \"{}\"", String::from_utf8_lossy(text))));
+                };
+                append_value(request, name, &mut out);
                 rest = after;
             }
             byte => out.push(byte),
         }
     }
-    Some(out)
+    Ok(out.into())
 }
 
 /// The name behind a `$`, and the rest.

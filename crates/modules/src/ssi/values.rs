@@ -1,16 +1,15 @@
-//! Variables, blocks and settings that the pages of one client's request share.
+//! Variables and blocks that the pages of one client's request share.
 
-use http::{Piece, Request};
+use http::Request;
 use session::variable;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// What pages of one client's request share: variables, blocks, and settings.
+/// What pages of one client's request share: variables and blocks.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) variables: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
-    pub(super) blocks: RefCell<Vec<(Vec<u8>, Vec<Piece>)>>,
-    pub(super) time_format: RefCell<Option<Vec<u8>>>,
+    pub(super) blocks: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
     /// Groups of the last pattern that matched.
     pub(super) captures: RefCell<Vec<Option<Vec<u8>>>>,
 }
@@ -24,29 +23,31 @@ pub(super) fn shared(request: &Request) -> Rc<Shared> {
     main.lasting()
 }
 
-/// The value of an SSI variable, a capture, or a variable of the server; `None` if there is none.
-pub(super) fn value_of(request: &Request, name: &[u8]) -> Option<Vec<u8>> {
-    if let [digit @ b'0'..=b'9'] = name {
-        let groups = shared(request).captures.borrow().get(usize::from(digit - b'0')).cloned().flatten();
-        if groups.is_some() {
-            return groups;
-        }
+/// Appends the value of an SSI variable, a capture, or a variable of the server; false if there is none.
+pub(super) fn append_value(request: &Request, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let shared = shared(request);
+    if let [digit @ b'0'..=b'9'] = name
+        && let Some(Some(group)) = shared.captures.borrow().get(usize::from(digit - b'0'))
+    {
+        out.extend_from_slice(group);
+        return true;
     }
-    let name = name.to_ascii_lowercase();
-    if let Some((_, value)) = shared(request).variables.borrow().iter().find(|(n, _)| *n == name) {
-        return Some(value.clone());
+    if let Some((_, value)) = shared.variables.borrow().iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+        out.extend_from_slice(value);
+        return true;
     }
-    let mut out = Vec::new();
-    variable::get_by_name(request, &String::from_utf8_lossy(&name), &mut out).then_some(out)
+    match std::str::from_utf8(name) {
+        Ok(name) if !name.bytes().any(|b| b.is_ascii_uppercase()) => variable::get_by_name(request, name, out),
+        _ => variable::get_by_name(request, &String::from_utf8_lossy(name).to_ascii_lowercase(), out),
+    }
 }
 
 /// Sets a variable of the pages.
 pub(super) fn set_value(request: &Request, name: &[u8], value: Vec<u8>) {
-    let name = name.to_ascii_lowercase();
     let shared = shared(request);
     let mut variables = shared.variables.borrow_mut();
-    match variables.iter_mut().find(|(n, _)| *n == name) {
+    match variables.iter_mut().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
         Some((_, old)) => *old = value,
-        None => variables.push((name, value)),
+        None => variables.push((name.to_vec(), value)),
     }
 }

@@ -56,7 +56,7 @@ where
     let mut work = Work { session, buffers: Buffers::default(), plain: Vec::new() };
     let mut result = work.receive();
     loop {
-        let sent = send(&socket, &mut work.buffers).await;
+        let sent = send(&mut socket, &mut work.buffers).await;
         result?;
         sent?;
         if !work.session.is_handshaking() || !work.plain.is_empty() {
@@ -112,7 +112,7 @@ async fn elsewhere<C: Future<Output = Result<Choice, TlsError>>>(
     }
 }
 
-async fn send(socket: &impl Socket, buffers: &mut Buffers) -> std::io::Result<()> {
+async fn send(socket: &mut impl Socket, buffers: &mut Buffers) -> std::io::Result<()> {
     std::future::poll_fn(|cx| {
         while !buffers.records.is_empty() {
             match socket.try_write(buffers.records.pending()) {

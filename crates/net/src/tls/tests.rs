@@ -88,7 +88,7 @@ async fn a_file_goes_out_sealed() {
     std::fs::write(&path, &content).unwrap();
     let file = std::fs::File::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    let (one, mut other) = connected("TLSv1.3").await;
+    let (mut one, mut other) = connected("TLSv1.3").await;
     let sending = async {
         let mut offset = 0;
         loop {
@@ -132,7 +132,7 @@ async fn a_session_is_parked_and_wakes() {
     let transport = server.transport();
     let (socket, parked) = server.into_parts().unwrap();
     client.write_all(b"ping").await.unwrap();
-    server = Stream::from_parts(socket, transport, parked).unwrap();
+    server = Stream::from_parts(socket, transport, parked);
     let mut got = Vec::new();
     server.read(&mut got).await.unwrap();
     server.write_all(&got).await.unwrap();

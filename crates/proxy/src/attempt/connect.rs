@@ -20,7 +20,7 @@ enum Unopened {
 }
 
 impl Attempt<'_> {
-    pub(super) async fn connect(&self) -> Result<UpstreamConnection, End> {
+    pub(super) async fn connect(&self) -> Result<Box<UpstreamConnection>, End> {
         let request = self.exchange.request.clone();
         request.action.set(CONNECTING);
         let plan = &self.exchange.route.plan;

@@ -9,6 +9,7 @@ use cache::{Digest, Phase, key};
 use http::Worker;
 use http::module::{Levels, Module};
 use http::purging::Purgeables;
+use std::cell::Cell;
 use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub const MODULE: Module = Module { levels, start, ..Module::named("proxy_cache"
 
 /// How often a worker asks whether the caches are its to look after.
 const REST: Duration = Duration::from_secs(1);
+/// Within so many seconds all keys are looked at for those that nobody uses, as in nginx; sooner if they need not be used for long.
+const ROUND: u64 = 10;
 
 fn levels(levels: &mut Levels) {
     levels.main::<Caches>();
@@ -37,7 +40,7 @@ fn start(worker: &Rc<Worker>) {
 
 /// Looks after one cache for as long as the worker takes on work and no other has the cache.
 async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
-    let mut watch = Watch::default();
+    let (mut watch, round) = (Watch::default(), Round::default());
     if let Ok(directory) = fs::metadata(&store.shelf.root) {
         store.index.set_home(&directory);
     }
@@ -48,13 +51,28 @@ async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
             return;
         }
         if store.index.lease() {
-            watch.look(&worker, &store).await;
+            managing(&worker, &store, &round, watch.look(&worker, &store)).await;
             if store.index.phase() == Phase::Cold {
-                load(&worker, &store).await;
+                managing(&worker, &store, &round, load(&worker, &store)).await;
             }
-            manage(&worker, &store).await;
+            manage(&worker, &store, &round).await;
         }
         tokio::time::sleep(REST).await;
+    }
+}
+
+/// Does what may take long, for as long as the worker takes on work; what is to go goes meanwhile, too.
+async fn managing(worker: &Rc<Worker>, store: &Store, round: &Round, work: impl Future<Output = ()>) {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            () = &mut work => return,
+            () = tokio::time::sleep(REST) => {}
+        }
+        if worker.exiting.get() {
+            return;
+        }
+        manage(worker, store, round).await;
     }
 }
 
@@ -93,24 +111,47 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
 }
 
 /// Removes what nobody asked for lately, and what is too much.
-async fn manage(worker: &Rc<Worker>, store: &Store) {
+async fn manage(worker: &Rc<Worker>, store: &Store, round: &Round) {
     let mut pace = Pace::new(store.manager);
-    let portion = usize::try_from(store.manager.files).unwrap_or(100).max(1) * 10;
-    loop {
-        if worker.exiting.get() {
-            return;
-        }
-        let mut gone = Vec::new();
-        let end = store.index.expire(portion, clock::now().sec.saturating_sub(store.inactive), clock::epoch_ms(), &mut gone);
-        remove(worker, store, &mut gone, &mut pace).await;
-        if end {
-            break;
-        }
+    if round.is_due(store.inactive) {
+        expire(worker, store, &mut pace).await;
     }
     while !worker.exiting.get() {
         let short = store.min_free > 0 && sys::disk::free(&store.shelf.root).is_ok_and(|free| free < store.min_free);
         let Some(digest) = store.index.evict(short) else { return };
         remove(worker, store, &mut vec![digest], &mut pace).await;
+    }
+}
+
+/// Looks at all keys once.
+async fn expire(worker: &Worker, store: &Store, pace: &mut Pace) {
+    let portion = usize::try_from(store.manager.files).unwrap_or(100).max(1) * 10;
+    let mut gone = Vec::new();
+    while !worker.exiting.get() {
+        let end = store.index.expire(portion, clock::now().sec.saturating_sub(store.inactive), clock::epoch_ms(), &mut gone);
+        remove(worker, store, &mut gone, pace).await;
+        if end {
+            return;
+        }
+        // Requests come first, also where nothing is to go.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// When all keys were last looked at.
+#[derive(Default)]
+struct Round(Cell<Option<u64>>);
+
+impl Round {
+    /// Whether it is time to do so again.
+    fn is_due(&self, inactive: i64) -> bool {
+        let now = clock::monotonic_ms();
+        let rest = 1000 * u64::try_from(inactive / 10).unwrap_or(0).min(ROUND);
+        let due = self.0.get().is_none_or(|last| now.saturating_sub(last) >= rest);
+        if due {
+            self.0.set(Some(now));
+        }
+        due
     }
 }
 

@@ -82,12 +82,15 @@ enum Next {
 async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again: Again) -> Next {
     let background = request.find_lasting::<Background>().is_some();
     let mut waited = Waiting { began: clock::monotonic_ms(), pause: PAUSE.0 };
+    let mut damaged = false;
     loop {
-        let found = caching.find(request);
+        let mut found = caching.find(request);
         if let Found::Answer(stored) = &found
-            && !caching.verify(request, stored).await
+            && (damaged || !caching.verify(request, stored).await)
         {
-            continue;
+            // A file that cannot be removed is found again and again.
+            damaged = true;
+            found = Found::None;
         }
         match found {
             Found::Error(status) => {
@@ -107,7 +110,8 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
                 return Next::Serve(stored);
             }
             Found::Answer(stored) => return old(caching, request, route, stored, background, again),
-            Found::None if !caching.plan.lock || caching.begin() => return Next::Ask,
+            // A fetch beside a client's request has the right to it from there.
+            Found::None if background || !caching.plan.lock || caching.begin() => return Next::Ask,
             Found::None => {}
         }
         if caching.plan.lock_timeout <= clock::monotonic_ms().saturating_sub(waited.began) {

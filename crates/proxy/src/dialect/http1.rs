@@ -9,7 +9,7 @@ use http::{Complex, Outcome, Request};
 use session::variable::{VarIndex, get_assigned};
 use std::cell::OnceCell;
 use wire::chunked::Decoder;
-use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
+use wire::h1::response::{Body, Limits, ResponseHead, Status};
 use wire::known::Known;
 
 /// What the client's headers of these names say holds for its own connection, or is decided anew here.
@@ -196,7 +196,7 @@ impl Dialect for Http1 {
             Status::Interim { len } => return Ok(Head::Interim(len)),
             Status::Complete { len } => len,
         };
-        let framed = response::frame(parser, input, encoded.to_head).map_err(|e| e.message(input))?;
+        let framed = parser.frame(input, encoded.to_head).map_err(|e| e.message(input))?;
         let tunnel = framed.body == Body::Tunnel;
         if tunnel && !encoded.upgrade {
             return Err(b"upstream sent unexpected \"101 Switching Protocols\"".to_vec());

@@ -130,6 +130,8 @@ pub struct ResponseHead {
     in_headers: bool,
     start: usize,
     scanned: usize,
+    /// This head is [`Last`].
+    is_last: bool,
     last: Last,
 }
 
@@ -140,6 +142,8 @@ struct Last {
     bytes: Vec<u8>,
     line: StatusLine,
     headers: Vec<HeaderSpan>,
+    /// How its body is framed where the request was not HEAD, once somebody has asked.
+    framed: Option<Framed>,
 }
 
 /// Longest head that is remembered, bytes.
@@ -161,12 +165,13 @@ impl ResponseHead {
 
     /// The length of the head, if it is the last one again.
     fn recall(&mut self, buf: &[u8], limits: &Limits) -> Option<usize> {
-        let Last { bytes, line, headers } = &self.last;
+        let Last { bytes, line, headers, .. } = &self.last;
         let again = !bytes.is_empty() && bytes.len() <= limits.size && headers.len() <= limits.max_headers && buf.starts_with(bytes);
         again.then(|| {
             self.line = *line;
             self.headers.clear();
             self.headers.extend_from_slice(headers);
+            self.is_last = true;
             bytes.len()
         })
     }
@@ -180,6 +185,24 @@ impl ResponseHead {
         self.last.line = self.line;
         self.last.headers.clear();
         self.last.headers.extend_from_slice(&self.headers);
+        self.last.framed = None;
+        self.is_last = true;
+    }
+
+    /// As [`frame`], which is asked once while a head repeats itself. `buf` is what this head was parsed from.
+    ///
+    /// # Errors
+    /// Those of [`frame`].
+    pub fn frame(&mut self, buf: &[u8], to_head: bool) -> Result<Framed, ResponseError> {
+        if to_head || !self.is_last {
+            return frame(self, buf, to_head);
+        }
+        if let Some(framed) = self.last.framed {
+            return Ok(framed);
+        }
+        let framed = frame(self, buf, false)?;
+        self.last.framed = Some(framed);
+        Ok(framed)
     }
 
     /// Parses on. `buf` holds all bytes since the start of this head, at each call more of them.

@@ -104,6 +104,9 @@ fn a_head_that_comes_again_means_the_same() {
             let mut fresh = ResponseHead::new();
             assert_eq!(again, fresh.parse(second, &limits));
             assert_eq!((head.line, &head.headers), (fresh.line, &fresh.headers));
+            for to_head in [false, true, false] {
+                assert_eq!(head.frame(second, to_head), frame(&fresh, second, to_head));
+            }
             head.reset();
         }
     }

@@ -14,6 +14,8 @@ pub struct RequestHead {
     pub scheme: Span,
     /// `:authority`.
     pub authority: Option<Span>,
+    /// The host in `:authority`, without its port, and whether it holds capitals; empty where there is none.
+    pub host: (Span, bool),
     /// `:path`.
     pub path: Span,
     /// `:protocol`, of an extended CONNECT (RFC 8441).
@@ -233,7 +235,10 @@ impl RequestHead {
                 if self.authority.is_some() {
                     return Err(Malformed::DuplicatePseudo(":authority"));
                 }
-                host::validate(value).ok_or(Malformed::Authority)?;
+                let host = host::validate(value).ok_or(Malformed::Authority)?;
+                // A name begins where the authority does.
+                let start = field.value.start as usize;
+                self.host = (Span::new(start, start + host.name.len()), host.upper);
                 self.authority = Some(field.value);
             }
             b":protocol" if rules.connect_protocol => {

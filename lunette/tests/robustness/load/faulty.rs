@@ -1,6 +1,6 @@
 //! One of two servers resets, stalls in a body, or is slow beyond measure.
 
-use super::{CLIENTS, Got, STORY, Story, check, crowd, so_many, stories};
+use super::{CLIENTS, Got, STORY, Speech, Story, check, crowd, so_many, stories};
 use crate::raw::{ANSWER, Seen, note, read, server};
 use crate::rig::{Foreground, Prefix, free_port};
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ struct Run {
 
 impl Run {
     /// Each client sends `most` requests; `serve` is the bad server with one connection.
-    fn new(most: usize, directives: &str, serve: impl Fn(TcpStream, &Seen) + Send + Sync + 'static) -> Run {
+    fn new(speech: Speech, most: usize, directives: &str, serve: impl Fn(TcpStream, &Seen) + Send + Sync + 'static) -> Run {
         let (good, bad, front) = (free_port(), free_port(), free_port());
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Seen::default());
         let to = seen.clone();
@@ -42,11 +42,11 @@ impl Run {
                 "daemon off; worker_processes 2; error_log logs/error.log info; events {{ worker_connections 512; }}\n\
                  http {{ {STORY}\n\
                  upstream group {{ zone group 64k; server 127.0.0.1:{bad} max_fails=0; server 127.0.0.1:{good}; }}\n\
-                 server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://group; {directives} }} }} }}\n"
+                 server {{ listen 127.0.0.1:{front}; http2 on; location / {{ proxy_pass http://group; {directives} }} }} }}\n"
             ),
         );
         let _proxy = Foreground::start(&prefix, front, "").unwrap();
-        let all = crowd(front, most, |answers| so_many(answers, CLIENTS * most));
+        let all = crowd(speech, front, most, |answers| so_many(answers, CLIENTS * most));
         assert_eq!(all.len(), CLIENTS * most);
         let stories = stories(&prefix, &all);
         Run { prefix, all, stories, seen, bad: format!("127.0.0.1:{bad}") }
@@ -86,9 +86,8 @@ fn peek(stream: &TcpStream) -> Option<String> {
     }
 }
 
-#[test]
-fn a_server_that_resets() {
-    let run = Run::new(12, "", |stream, seen| {
+fn a_server_that_resets(speech: Speech) {
+    let run = Run::new(speech, 12, "", |stream, seen| {
         if let Some(path) = peek(&stream) {
             note(seen, path);
         }
@@ -98,9 +97,8 @@ fn a_server_that_resets() {
     assert!(log.contains("(104: Connection reset by peer) while reading response header from upstream"), "{log}");
 }
 
-#[test]
-fn a_server_that_stalls_in_a_body() {
-    let run = Run::new(4, "proxy_read_timeout 2s;", |mut stream, seen| {
+fn a_server_that_stalls_in_a_body(speech: Speech) {
+    let run = Run::new(speech, 4, "proxy_read_timeout 2s;", |mut stream, seen| {
         let Some(path) = read(&mut stream) else { return };
         note(seen, path);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").unwrap();
@@ -124,9 +122,8 @@ fn a_server_that_stalls_in_a_body() {
     assert_eq!(log.matches("upstream timed out (110: Connection timed out) while reading upstream").count(), stalled, "{log}");
 }
 
-#[test]
-fn a_server_that_sends_a_byte_of_its_body_a_second() {
-    let run = Run::new(3, "", |mut stream, seen| {
+fn a_server_that_sends_a_byte_of_its_body_a_second(speech: Speech) {
+    let run = Run::new(speech, 3, "", |mut stream, seen| {
         while let Some(path) = read(&mut stream) {
             note(seen, path);
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n").unwrap();
@@ -144,9 +141,8 @@ fn a_server_that_sends_a_byte_of_its_body_a_second() {
 }
 
 /// Each byte comes in time, but the head never does.
-#[test]
-fn a_server_that_sends_its_head_byte_by_byte() {
-    let run = Run::new(3, "proxy_read_timeout 2s;", |mut stream, seen| {
+fn a_server_that_sends_its_head_byte_by_byte(speech: Speech) {
+    let run = Run::new(speech, 3, "proxy_read_timeout 2s;", |mut stream, seen| {
         let Some(path) = read(&mut stream) else { return };
         note(seen, path);
         for byte in ANSWER {
@@ -159,4 +155,28 @@ fn a_server_that_sends_its_head_byte_by_byte() {
     run.goes_on("504");
     let log = run.prefix.read("logs/error.log");
     assert!(log.contains("upstream timed out (110: Connection timed out) while reading response header from upstream"), "{log}");
+}
+
+#[test]
+fn server_that_resets() {
+    a_server_that_resets(Speech::Connections);
+    a_server_that_resets(Speech::Streams);
+}
+
+#[test]
+fn server_that_stalls_in_a_body() {
+    a_server_that_stalls_in_a_body(Speech::Connections);
+    a_server_that_stalls_in_a_body(Speech::Streams);
+}
+
+#[test]
+fn server_that_sends_a_byte_of_its_body_a_second() {
+    a_server_that_sends_a_byte_of_its_body_a_second(Speech::Connections);
+    a_server_that_sends_a_byte_of_its_body_a_second(Speech::Streams);
+}
+
+#[test]
+fn server_that_sends_its_head_byte_by_byte() {
+    a_server_that_sends_its_head_byte_by_byte(Speech::Connections);
+    a_server_that_sends_its_head_byte_by_byte(Speech::Streams);
 }

@@ -1,6 +1,6 @@
 //! One of two servers is killed and started again.
 
-use super::{CLIENTS, STORY, check, crowd, more, stories};
+use super::{CLIENTS, STORY, Speech, check, crowd, more, stories};
 use crate::rig::{Foreground, Prefix, free_port, until};
 use std::collections::HashMap;
 
@@ -29,6 +29,11 @@ fn done(prefix: &Prefix) -> usize {
 
 #[test]
 fn a_server_that_is_killed_and_started_again_costs_no_answer() {
+    killed_and_started_again(Speech::Connections);
+    killed_and_started_again(Speech::Streams);
+}
+
+fn killed_and_started_again(speech: Speech) {
     let (first, second, front) = (free_port(), free_port(), free_port());
     let (killed, mut running) = backend(first);
     let (other, _stays) = backend(second);
@@ -39,12 +44,12 @@ fn a_server_that_is_killed_and_started_again_costs_no_answer() {
             "daemon off; worker_processes 2; error_log logs/error.log info; events {{ worker_connections 512; }}\n\
              http {{ {STORY} keepalive_requests 100000;\n\
              upstream group {{ zone group 64k; server 127.0.0.1:{first} fail_timeout=1s; server 127.0.0.1:{second}; keepalive 8; }}\n\
-             server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://group; }} }} }}\n"
+             server {{ listen 127.0.0.1:{front}; http2 on; location / {{ proxy_pass http://group; }} }} }}\n"
         ),
     );
     let _proxy = Foreground::start(&prefix, front, "").unwrap();
     let mut kills = 0;
-    let all = crowd(front, 2000, |answers| {
+    let all = crowd(speech, front, 2000, |answers| {
         for _ in 0..3 {
             more(answers, 300);
             running.child.kill().unwrap();

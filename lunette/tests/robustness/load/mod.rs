@@ -1,10 +1,11 @@
-//! 64 clients that ask at once, each on a connection that it keeps, while upstream servers fail: what they get, and what the access
-//! log tells of it.
+//! 64 clients that ask at once, each on a connection that it keeps or on a stream of one HTTP/2 connection, while upstream servers fail:
+//! what they get, and what the access log tells of it.
 
 mod faulty;
 mod killed;
 mod names;
 mod stale;
+mod streams;
 
 use crate::rig::{PATIENCE, Prefix, until};
 use std::collections::HashMap;
@@ -19,6 +20,15 @@ pub(crate) const CLIENTS: usize = 64;
 /// The log format that [`stories`] reads.
 const STORY: &str = "log_format story '$request_method $uri $status|$upstream_addr|$upstream_status|$upstream_bytes_received'; \
                      access_log logs/story.log story;";
+
+/// How the clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speech {
+    /// Each has a connection of HTTP/1.
+    Connections,
+    /// Each has streams of one connection of HTTP/2.
+    Streams,
+}
 
 /// What a client got.
 struct Got {
@@ -64,8 +74,7 @@ fn client(port: u16, number: usize, most: usize, enough: &AtomicBool, answers: &
     let mut all = Vec::new();
     let mut kept = None;
     for i in 0..most {
-        let method = if (number + i).is_multiple_of(3) { "POST" } else { "GET" };
-        let uri = format!("/{method}/{number}/{i}");
+        let uri = uri_of(number, i);
         let mut stream = kept.take().unwrap_or_else(|| {
             let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -83,13 +92,23 @@ fn client(port: u16, number: usize, most: usize, enough: &AtomicBool, answers: &
     all
 }
 
+/// Whose turn it is for which request: each third of a client's is a POST.
+fn uri_of(number: usize, turn: usize) -> String {
+    let method = if (number + turn).is_multiple_of(3) { "POST" } else { "GET" };
+    format!("/{method}/{number}/{turn}")
+}
+
 /// All clients ask while `during` runs, which sees how many answers there have been; at most `most` requests each.
-fn crowd(port: u16, most: usize, during: impl FnOnce(&AtomicUsize)) -> Vec<Got> {
+fn crowd(speech: Speech, port: u16, most: usize, during: impl FnOnce(&AtomicUsize)) -> Vec<Got> {
     let (enough, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..CLIENTS)
+    let count = if speech == Speech::Streams { 1 } else { CLIENTS };
+    let clients: Vec<_> = (0..count)
         .map(|number| {
             let (enough, answers) = (enough.clone(), answers.clone());
-            thread::spawn(move || client(port, number, most, &enough, &answers))
+            thread::spawn(move || match speech {
+                Speech::Connections => client(port, number, most, &enough, &answers),
+                Speech::Streams => streams::clients(port, most, &enough, &answers),
+            })
         })
         .collect();
     during(&answers);

@@ -1,6 +1,6 @@
 //! A name whose addresses change, and a name server that falls silent.
 
-use super::{CLIENTS, STORY, check, crowd, more, stories};
+use super::{CLIENTS, STORY, Speech, check, crowd, more, stories};
 use crate::raw::{ANSWER, Seen, note, read};
 use crate::rig::dns::NameServer;
 use crate::rig::{Foreground, PATIENCE, Prefix, free_port, get, until};
@@ -101,7 +101,7 @@ fn addresses_come_and_go() {
     names.say(&[2]);
     let (prefix, port, servers, _running) = start(&names);
     wait_for_addresses(&prefix, port);
-    let all = crowd(port, 20_000, |answers| {
+    let all = crowd(Speech::Connections, port, 20_000, |answers| {
         more(answers, 200);
         names.say(&[2, 3]);
         servers.until_used(3);

@@ -1,7 +1,7 @@
 //! A server that closes connections behind a few answers without a word, beside one that is dead: it stays in use, and nobody sees a 502
 //! who could be served.
 
-use super::{CLIENTS, STORY, check, crowd, so_many, stories};
+use super::{CLIENTS, STORY, Speech, check, crowd, so_many, stories};
 use crate::raw::{ANSWER, Seen, note, read, server};
 use crate::rig::{Foreground, Prefix, free_port};
 use std::io::Write;
@@ -34,7 +34,7 @@ fn connections_that_end_unannounced_beside_a_dead_server() {
         ),
     );
     let _proxy = Foreground::start(&prefix, front, "").unwrap();
-    let all = crowd(front, MOST, |answers| so_many(answers, CLIENTS * MOST));
+    let all = crowd(Speech::Connections, front, MOST, |answers| so_many(answers, CLIENTS * MOST));
     let seen = seen.lock().unwrap().clone();
     check(&prefix, &all, |uri| seen.get(uri).copied().unwrap_or_default());
     let dead = format!("127.0.0.1:{dead}");

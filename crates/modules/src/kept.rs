@@ -1,5 +1,5 @@
-//! Bodies that were packed before. Small files and cached answers stay in memory and are sent again and again, always as the same
-//! shared bytes: packing each of them once is enough.
+//! What was made of bodies before. Small files and cached answers stay in memory and are sent again and again, always as the same
+//! shared bytes: packing or parsing each of them once is enough.
 
 use bytes::Bytes;
 use foldhash::HashMap;
@@ -7,72 +7,84 @@ use std::cell::RefCell;
 
 /// Longest body that is kept, bytes.
 const LONGEST: usize = 64 * 1024;
-/// Most bytes that a worker holds for this, bodies and what they became.
+/// Most bytes that a worker holds for one kind of this, bodies and what they became.
 const MEMORY: usize = 8 << 20;
 /// Bodies that are remembered as having come once.
 const SIGHTINGS: usize = 64;
 
-/// Which bytes, packed at which level.
+/// Which bytes, and in which way something is made of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(crate) struct Key {
     address: usize,
     length: usize,
-    level: u32,
+    way: usize,
 }
 
-struct Kept {
+struct Kept<T> {
     /// Held, so that the address stays theirs.
     body: Bytes,
-    packed: Bytes,
+    made: T,
+    /// Bytes of both.
+    size: usize,
 }
 
-#[derive(Default)]
-struct Inner {
-    kept: HashMap<Key, Kept>,
+struct Inner<T> {
+    kept: HashMap<Key, Kept<T>>,
     memory: usize,
     seen: Vec<Option<Key>>,
     next: usize,
 }
 
-/// A worker's packed bodies.
-#[derive(Default)]
-pub(super) struct KeptBodies {
-    inner: RefCell<Inner>,
+/// What a worker has made of bodies, a `T` of each.
+pub(crate) struct KeptBodies<T> {
+    inner: RefCell<Inner<T>>,
 }
 
 /// What is to be done with a body.
-pub(super) enum Wish {
-    /// It was packed before, and this is what it became.
-    Known(Bytes),
-    /// It comes again: what it becomes is worth [`KeptBodies::keep`].
+pub(crate) enum Wish<T> {
+    /// It came before, and this was made of it.
+    Known(T),
+    /// It comes again: what is made of it is worth [`KeptBodies::keep`].
     Keep(Key),
     /// It is like any other.
-    Pack,
+    Make,
 }
 
-impl KeptBodies {
+impl<T> Default for Inner<T> {
+    fn default() -> Self {
+        Inner { kept: HashMap::default(), memory: 0, seen: Vec::new(), next: 0 }
+    }
+}
+
+impl<T> Default for KeptBodies<T> {
+    fn default() -> Self {
+        KeptBodies { inner: RefCell::default() }
+    }
+}
+
+impl<T: Clone> KeptBodies<T> {
     /// Looks at a whole body.
-    pub(super) fn look(&self, body: &Bytes, level: u32) -> Wish {
+    pub(crate) fn look(&self, body: &Bytes, way: usize) -> Wish<T> {
         // What nobody else holds cannot come again.
         if body.len() > LONGEST || body.is_unique() {
-            return Wish::Pack;
+            return Wish::Make;
         }
-        let key = Key { address: body.as_ptr().addr(), length: body.len(), level };
+        let key = Key { address: body.as_ptr().addr(), length: body.len(), way };
         let mut inner = self.inner.borrow_mut();
         if let Some(kept) = inner.kept.get(&key) {
-            return Wish::Known(kept.packed.clone());
+            return Wish::Known(kept.made.clone());
         }
         if inner.seen.contains(&Some(key)) {
             return Wish::Keep(key);
         }
         inner.note(key);
-        Wish::Pack
+        Wish::Make
     }
 
-    /// Keeps what a body became.
-    pub(super) fn keep(&self, key: Key, body: &Bytes, packed: &Bytes) {
+    /// Keeps what was made of a body, of about `size` bytes.
+    pub(crate) fn keep(&self, key: Key, body: &Bytes, made: &T, size: usize) {
         let mut inner = self.inner.borrow_mut();
-        let size = body.len() + packed.len();
+        let size = body.len() + size;
         if inner.memory + size > MEMORY {
             inner.clear_out();
         }
@@ -80,11 +92,11 @@ impl KeptBodies {
             *inner = Inner::default();
         }
         inner.memory += size;
-        inner.kept.insert(key, Kept { body: body.clone(), packed: packed.clone() });
+        inner.kept.insert(key, Kept { body: body.clone(), made: made.clone(), size });
     }
 }
 
-impl Inner {
+impl<T> Inner<T> {
     fn note(&mut self, key: Key) {
         if self.seen.len() < SIGHTINGS {
             return self.seen.push(Some(key));
@@ -101,7 +113,7 @@ impl Inner {
         self.kept.retain(|_, kept| {
             let needed = !kept.body.is_unique();
             if !needed {
-                *memory -= kept.body.len() + kept.packed.len();
+                *memory -= kept.size;
             }
             needed
         });
@@ -112,14 +124,15 @@ impl Inner {
 mod tests {
     use super::*;
 
-    fn see(kept: &KeptBodies, body: &Bytes, level: u32) -> Option<Bytes> {
+    fn see(kept: &KeptBodies<Bytes>, body: &Bytes, level: usize) -> Option<Bytes> {
         match kept.look(&body.clone(), level) {
             Wish::Known(packed) => Some(packed),
             Wish::Keep(key) => {
-                kept.keep(key, body, &Bytes::from(format!("{} at {level}", body.len())));
+                let packed = Bytes::from(format!("{} at {level}", body.len()));
+                kept.keep(key, body, &packed, packed.len());
                 None
             }
-            Wish::Pack => None,
+            Wish::Make => None,
         }
     }
 
@@ -140,7 +153,7 @@ mod tests {
             assert_eq!(see(&kept, body, level).as_deref(), expected.map(str::as_bytes));
         }
         for _ in 0..3 {
-            assert!(matches!(kept.look(&Bytes::from(vec![1; 1000]), 2), Wish::Pack), "nobody else holds it");
+            assert!(matches!(kept.look(&Bytes::from(vec![1; 1000]), 2), Wish::Make), "nobody else holds it");
             let long = Bytes::from(vec![0; LONGEST + 1]);
             assert!(see(&kept, &long, 2).is_none());
         }
@@ -169,6 +182,6 @@ mod tests {
         }
         let inner = kept.inner.borrow();
         assert!(inner.memory <= MEMORY);
-        assert_eq!(inner.memory, inner.kept.values().map(|k| k.body.len() + k.packed.len()).sum::<usize>());
+        assert_eq!(inner.memory, inner.kept.values().map(|k| k.body.len() + k.made.len()).sum::<usize>());
     }
 }

@@ -1,0 +1,60 @@
+//! Functions of a request by the names that they have in lua-nginx-module's C code, for code that calls them through `ffi.C`.
+//!
+//! They are written in Lua, over what `ngx` offers; the request that such code hands over is only compared with the one that runs.
+
+use crate::api::ctx::FAILED;
+use crate::host::{Host, with_request};
+use crate::state::LeftCtx;
+use lua::{CallContext, Group, PhaseSet, Row};
+use std::cell::RefCell;
+
+const ALL: u32 = PhaseSet::EVERYWHERE.bits();
+
+/// The part's rows and glue.
+#[must_use]
+pub(super) fn group() -> Group {
+    Group {
+        name: "requests by C names",
+        rows: vec![
+            Row::fast::<ALL, _, _>("ctx_keep", ctx_keep),
+            Row::fast::<ALL, _, _>("req_field_count", field_count),
+            Row::fast::<ALL, _, _>("req_field", field),
+            Row::constant("FAILED", FAILED),
+        ],
+        glue: include_str!("abi.lua"),
+    }
+}
+
+/// Tables of `ngx.ctx` that stay until their request ends, because code knows their numbers.
+#[derive(Default)]
+struct KeptCtx(RefCell<Vec<LeftCtx>>);
+
+/// The number of the request's `ngx.ctx`, which is its own until the request ends, over internal redirects too.
+fn ctx_keep(cx: &CallContext) -> i32 {
+    cx.with_host::<Host, _>(|host| {
+        let request = host.and_then(|host| Some((host, host.request.as_ref()?)));
+        let Some((host, request)) = request else { return FAILED };
+        let slot = host.state.ctx_slot(&host.slots).saturating_abs();
+        // Without a client nothing is redirected, and what a handshake leaves has a life of its own.
+        if request.purpose.get().is_empty()
+            && let Some(kept) = host.state.keep_ctx()
+        {
+            request.lasting::<KeptCtx>().0.borrow_mut().push(kept);
+        }
+        slot
+    })
+}
+
+fn field_count(cx: &CallContext) -> i32 {
+    with_request(cx, -1, |_, request| i32::try_from(request.headers.borrow().len()).unwrap_or(i32::MAX))
+}
+
+/// Puts name and value of a field of the request; answers the name's length.
+fn field(cx: &CallContext, at: i32) -> i32 {
+    with_request(cx, -1, |_, request| {
+        let headers = request.headers.borrow();
+        let Some((name, value)) = usize::try_from(at).ok().and_then(|at| headers.iter().nth(at)) else { return -1 };
+        cx.put(&[name, value].concat());
+        i32::try_from(name.len()).unwrap_or(-1)
+    })
+}

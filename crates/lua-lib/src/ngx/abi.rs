@@ -1,0 +1,49 @@
+//! Functions that need no request by the names that they have in lua-nginx-module's C code, for code that calls them through `ffi.C`.
+//!
+//! They are written in Lua, over what `ngx` offers: nothing of what such code points to is looked into by this program. What
+//! other parts with such functions need is kept for them.
+
+use lua::Group;
+
+/// The part's glue.
+#[must_use]
+pub fn group() -> Group {
+    Group { name: "ngx by C names", rows: Vec::new(), glue: include_str!("abi.lua") }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ngx::tests::evaluate;
+
+    #[test]
+    fn functions_of_c_fill_what_they_are_pointed_to() {
+        let call = |code: &str| {
+            evaluate(&format!(
+                "(function() local ffi = require 'ffi' local C, out, size = ffi.C, ffi.new('unsigned char [64]'), ffi.new('size_t [1]') {code} end)()"
+            ))
+        };
+        for (code, answer) in [
+            ("local n = C.ngx_http_lua_ffi_encode_base64('abcd', 4, out, 0) return ffi.string(out, n)", "YWJjZA=="),
+            ("local n = C.ngx_http_lua_ffi_encode_base64('abcd', 4, out, 1) return ffi.string(out, n)", "YWJjZA"),
+            ("local ok = C.ngx_http_lua_ffi_decode_base64('YWJj', 4, out, size) return ok, ffi.string(out, size[0])", "1 abc"),
+            ("return C.ngx_http_lua_ffi_decode_base64('?', 1, out, size)", "0"),
+            (
+                "local s = 'a b/c' C.ngx_http_lua_ffi_escape_uri(s, 5, out, 2) \
+              return C.ngx_http_lua_ffi_uri_escaped_length(s, 5, 2), ffi.string(out)",
+                "9 a%20b%2Fc",
+            ),
+            ("return ffi.string(out, C.ngx_http_lua_ffi_unescape_uri(ffi.cast('const char *', 'a%20b+c'), 5, out))", "a b"),
+            ("return C.ngx_http_lua_ffi_now() == ngx.now(), C.ngx_http_lua_ffi_time() == ngx.time()", "true true"),
+            ("C.ngx_http_lua_ffi_http_time(out, 784111777) return ffi.string(out)", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (
+                "local at = ffi.new('long [1]') C.ngx_http_lua_ffi_parse_http_time('Sun, 06 Nov 1994 08:49:37 GMT', 29, at) \
+              return tonumber(at[0])",
+                "784111777",
+            ),
+            ("C.ngx_http_lua_ffi_today(out) return ffi.string(out) == ngx.today()", "true"),
+            ("return C.ngx_http_lua_ffi_worker_count() == ngx.worker.count(), C.ngx_http_lua_ffi_worker_exiting()", "true 0"),
+        ] {
+            assert_eq!(call(code), answer, "{code}");
+        }
+    }
+}

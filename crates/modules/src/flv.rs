@@ -1,0 +1,67 @@
+//! `flv`: Flash videos from a byte on (nginx manual, `ngx_http_flv_module`).
+
+use crate::files::serve;
+use crate::static_files;
+use bytes::Bytes;
+use conf::context::{Arity, Context};
+use conf::row::Row;
+use conf::scope::Config;
+use conf::tree::Error;
+use http::{Attach, Chain, Levels, Module, Piece, Request, Step, content_type};
+use std::rc::Rc;
+
+/// Flash videos.
+pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("flv") };
+
+/// What a video begins with: version 1, sound and pictures, nine bytes; no tag before.
+const HEADER: &[u8; 13] = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
+
+#[derive(Default)]
+struct Videos {
+    on: bool,
+}
+
+impl Config for Videos {
+    // A content handler belongs to its location.
+    fn inherit(&mut self, _: &Self) {}
+}
+
+fn rows() -> Vec<Row> {
+    vec![Row::new("flv", Context::LOCATION, Arity::exactly(0), "Serves Flash videos from any byte on.", |cx| {
+        cx.location::<Videos>().on = true;
+        Ok(())
+    })]
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Videos>();
+}
+
+fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
+    if place.conf::<Videos>().on {
+        place.content(handle);
+    }
+    Ok(())
+}
+
+fn handle(request: &Rc<Request>) -> Step {
+    let file = match static_files::open_video(request) {
+        Ok((file, _)) => file,
+        Err(outcome) => return Step::Now(outcome),
+    };
+    let start = {
+        let line = request.line.borrow();
+        wire::uri::args::find(&line.args, b"start").and_then(base::text::parse_number).filter(|start| *start < file.size())
+    };
+    serve::describe(request, &file);
+    let mut pieces = Vec::new();
+    if let Some(start) = start.filter(|start| *start > 0) {
+        request.response.borrow_mut().content_length = Some(HEADER.len() as u64 + file.size() - start);
+        pieces.push(Piece::Bytes(Bytes::from_static(HEADER)));
+    }
+    pieces.extend(serve::piece(&file, start.unwrap_or_default(), file.size()));
+    content_type::set_by_extension(request);
+    request.response.borrow_mut().allow_ranges = true;
+    request.action.set("sending flv to client");
+    serve::send_chain(request, Chain { pieces, flush: false, last: true })
+}

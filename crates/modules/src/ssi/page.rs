@@ -1,0 +1,335 @@
+//! A page under way: its commands are carried out as they are read.
+
+use super::Fault;
+use super::command::{self, Kind, Params};
+use super::condition;
+use super::include::{Made, Value, include};
+use super::order::{Order, Progress};
+use super::parse::{Parser, Token, inner};
+use super::text::evaluate;
+use super::values::{append_value, set_value, shared};
+use crate::filtering::each_bytes;
+use base::log::Level;
+use bytes::Bytes;
+use http::{Chain, Outcome, Piece, Request, log_request};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use wire::uri::escape::{Class, escape, escape_html};
+
+/// A page under way.
+pub(super) struct Page {
+    /// `config timefmt`.
+    pub(super) time_format: RefCell<Option<Vec<u8>>>,
+    work: RefCell<Work>,
+}
+
+impl Page {
+    pub(super) fn new(longest_value: usize, silent: bool) -> Page {
+        let (parser, tokens, state, order) = Default::default();
+        let work = Work { parser, tokens, state, order, waiting: None, longest_value, silent, ends_with_client: false };
+        Page { time_format: RefCell::default(), work: RefCell::new(work) }
+    }
+
+    /// Reads a part of the page.
+    ///
+    /// # Errors
+    /// Those of reading a file.
+    pub(super) fn read(&self, chain: &Chain) -> io::Result<()> {
+        let mut work = self.work.borrow_mut();
+        let Work { parser, tokens, .. } = &mut *work;
+        for piece in &chain.pieces {
+            each_bytes(piece, |data| {
+                parser.feed(data, tokens);
+                Ok(())
+            })?;
+        }
+        if chain.last {
+            parser.finish(tokens);
+        }
+        Ok(())
+    }
+
+    /// Carries out what has been read, and moves what is ready to `out`.
+    pub(super) fn advance(&self, request: &Rc<Request>, cx: &mut Context<'_>, out: &mut Vec<Piece>) -> Result<Progress, Outcome> {
+        let mut work = self.work.borrow_mut();
+        loop {
+            if work.waiting.is_some() {
+                match work.go_on(request, cx, out)? {
+                    Progress::Done => work.waiting = None,
+                    other => return Ok(other),
+                }
+            }
+            match work.tokens.pop_front() {
+                Some(token) => work.token(request, self, token),
+                None => return Ok(work.order.settle(&request.worker, cx, out)),
+            }
+        }
+    }
+
+    /// What can be done without waiting.
+    pub(super) fn advance_at_once(&self, request: &Rc<Request>, out: &mut Vec<Piece>) -> Result<Progress, Outcome> {
+        self.advance(request, &mut Context::from_waker(Waker::noop()), out)
+    }
+
+    /// Whether what the page waits for wants to know when the client has gone.
+    pub(super) fn is_watched(&self) -> bool {
+        let work = self.work.borrow();
+        work.order.is_watched() || matches!(&work.waiting, Some(Wait::Value(value)) if value.is_watched())
+    }
+
+    /// Whether more of the page can come before all that it includes has gone out.
+    pub(super) fn takes_more(&self) -> bool {
+        let work = self.work.borrow();
+        work.waiting.is_none() && !work.order.is_full()
+    }
+
+    /// Includes are under way: they end with the client's request, whatever becomes of this one.
+    pub(super) fn end_with_client(self: &Rc<Page>, request: &Rc<Request>) {
+        if std::mem::replace(&mut self.work.borrow_mut().ends_with_client, true) {
+            return;
+        }
+        let page = Rc::downgrade(self);
+        request.main().on_end(move |_| {
+            let Some(page) = page.upgrade() else { return };
+            let left = page.work.try_borrow_mut().map(|mut work| (std::mem::take(&mut work.order), work.waiting.take()));
+            drop(left);
+        });
+    }
+}
+
+/// What carries a page's commands out.
+struct Work {
+    parser: Parser,
+    /// What has been read and not been carried out.
+    tokens: VecDeque<Token>,
+    state: State,
+    order: Order,
+    /// What must come before the page goes on.
+    waiting: Option<Wait>,
+    longest_value: usize,
+    silent: bool,
+    ends_with_client: bool,
+}
+
+/// Where a page stands.
+#[derive(Debug, Default)]
+struct State {
+    /// The branches that are being read: none, before their `else`, behind it.
+    branches: Branches,
+    /// One of them has been the one.
+    chosen: bool,
+    /// This one is not.
+    hidden: bool,
+    /// Name and content of the block that is being read.
+    block: Option<(Vec<u8>, Vec<u8>)>,
+    error_message: Option<Bytes>,
+    encoding: Encoding,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Branches {
+    #[default]
+    None,
+    BeforeElse,
+    BehindElse,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Encoding {
+    None,
+    Url,
+    #[default]
+    Entity,
+}
+
+/// Why a page waits.
+enum Wait {
+    /// All before this place goes out first.
+    Sent,
+    /// An answer becomes a variable, and all before this place goes out first.
+    Value(Value),
+}
+
+impl Work {
+    fn go_on(&mut self, request: &Rc<Request>, cx: &mut Context<'_>, out: &mut Vec<Piece>) -> Result<Progress, Outcome> {
+        self.order.begin(&request.worker);
+        if let Some(Wait::Value(value)) = &mut self.waiting {
+            value.begin(&request.worker);
+        }
+        let progress = self.order.settle(&request.worker, cx, out);
+        match &mut self.waiting {
+            Some(Wait::Value(value)) if progress == Progress::Done => value.poll(request, cx),
+            _ => Ok(progress),
+        }
+    }
+
+    fn token(&mut self, request: &Rc<Request>, page: &Page, token: Token) {
+        let result = match token {
+            Token::Text(text) => {
+                match &mut self.state.block {
+                    Some((_, content)) => content.extend_from_slice(&text),
+                    None => self.emit(text),
+                }
+                return;
+            }
+            Token::TooLong => Err(Fault("the SSI command is too long".to_owned())),
+            Token::Command(text) => self.command(request, page, &text),
+        };
+        if let Err(Fault(why)) = result {
+            log_request!(request, Level::Error, "{why}");
+            if !self.silent {
+                let message = self.state.error_message.clone();
+                self.emit(message.unwrap_or(Bytes::from_static(b"[an error occurred while processing the directive]")));
+            }
+        }
+    }
+
+    fn emit(&mut self, text: impl Into<Bytes>) {
+        if !self.state.hidden {
+            self.order.push(Piece::Bytes(text.into()));
+        }
+    }
+
+    fn command(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), Fault> {
+        let (name, rest) = command::split_name(inner(text));
+        let known = command::find(name);
+        let kind = known.map(|known| known.kind);
+        if let Some((_, content)) = &mut self.state.block
+            && kind != Some(Kind::Endblock)
+        {
+            // A block's commands are carried out where it stands in for an include.
+            content.extend_from_slice(text);
+            return Ok(());
+        }
+        let branch = matches!(kind, Some(Kind::If | Kind::Elif | Kind::Else | Kind::Endif));
+        if self.state.hidden && !branch {
+            return Ok(());
+        }
+        let (kind, params) = command::read(name, known, rest, self.longest_value)?;
+        match kind {
+            Kind::Include => match include(request, &params)? {
+                Made::Shown(include) => self.order.include(include),
+                Made::Waited(include) => {
+                    self.order.include(include);
+                    self.waiting = Some(Wait::Sent);
+                }
+                Made::Value(value) => self.waiting = Some(Wait::Value(value)),
+            },
+            Kind::Echo => self.echo(request, &params),
+            Kind::Config => self.config(page, &params),
+            Kind::Set => {
+                let value = evaluate(request, params.need("value"))?.into_owned();
+                set_value(request, params.need("var"), value);
+            }
+            Kind::Block => self.state.block = Some((params.need("name").to_vec(), Vec::new())),
+            Kind::Endblock => {
+                if let Some(block) = self.state.block.take() {
+                    shared(request).blocks.borrow_mut().push(block);
+                }
+            }
+            branch => self.state.branch(branch, || condition::holds(request, params.need("expr")))?,
+        }
+        Ok(())
+    }
+
+    fn config(&mut self, page: &Page, params: &Params<'_>) {
+        if let Some(format) = params.get("timefmt") {
+            page.time_format.replace(Some(format.to_vec()));
+        }
+        if let Some(message) = params.get("errmsg") {
+            self.state.error_message = Some(Bytes::copy_from_slice(message));
+        }
+    }
+
+    fn echo(&mut self, request: &Request, params: &Params<'_>) {
+        match params.get("encoding") {
+            None => {}
+            Some(b"none") => self.state.encoding = Encoding::None,
+            Some(b"url") => self.state.encoding = Encoding::Url,
+            Some(b"entity") => self.state.encoding = Encoding::Entity,
+            Some(other) => {
+                let other = String::from_utf8_lossy(other);
+                log_request!(request, Level::Error, "unknown encoding \"{other}\" in the \"echo\" command");
+            }
+        }
+        let mut value = Vec::new();
+        if !append_value(request, params.need("var"), &mut value) {
+            value.extend_from_slice(params.get("default").unwrap_or(b"(none)"));
+        }
+        if value.is_empty() {
+            return;
+        }
+        let mut text = Vec::new();
+        match self.state.encoding {
+            Encoding::None => text = value,
+            Encoding::Url => escape(&value, Class::Html, &mut text),
+            Encoding::Entity => escape_html(&value, &mut text),
+        }
+        self.emit(text);
+    }
+}
+
+impl State {
+    /// `if`, `elif`, `else`, `endif`.
+    fn branch(&mut self, kind: Kind, holds: impl FnOnce() -> Result<bool, Fault>) -> Result<(), Fault> {
+        match (kind, self.branches) {
+            (Kind::If, Branches::BeforeElse | Branches::BehindElse) => {
+                return Err(Fault("the \"if\" command inside the \"if\" command".to_owned()));
+            }
+            (Kind::Elif, Branches::None | Branches::BehindElse) => return Err(misplaced("elif")),
+            (Kind::Else, Branches::None | Branches::BehindElse) => return Err(misplaced("else")),
+            (Kind::Endif, Branches::None) => return Err(misplaced("endif")),
+            (Kind::Endif, _) => {
+                (self.branches, self.chosen, self.hidden) = (Branches::None, false, false);
+                return Ok(());
+            }
+            (Kind::Else, _) => {
+                (self.branches, self.hidden) = (Branches::BehindElse, self.chosen);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.hidden = self.chosen || !holds()?;
+        self.chosen = self.chosen || !self.hidden;
+        self.branches = Branches::BeforeElse;
+        Ok(())
+    }
+}
+
+fn misplaced(command: &str) -> Fault {
+    Fault(format!("invalid context of SSI command: \"{command}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches() {
+        use Kind::{Elif, Else, Endif, If};
+        // Commands with what their condition says, and whether the text behind each is shown; `None`: an error.
+        let cases: [&[(Kind, bool, Option<bool>)]; 5] = [
+            &[(If, true, Some(true)), (Else, false, Some(false)), (Endif, false, Some(true))],
+            &[(If, false, Some(false)), (Elif, true, Some(true)), (Elif, true, Some(false)), (Else, false, Some(false))],
+            &[
+                (If, false, Some(false)),
+                (Elif, false, Some(false)),
+                (Else, false, Some(true)),
+                (Else, false, None),
+                (Endif, true, Some(true)),
+            ],
+            &[(If, false, Some(false)), (If, true, None), (Else, false, Some(true)), (Elif, true, None)],
+            &[(Else, true, None), (Endif, true, None), (Elif, true, None), (If, true, Some(true))],
+        ];
+        for case in cases {
+            let mut state = State::default();
+            for (at, (kind, holds, shown)) in case.iter().enumerate() {
+                let result = state.branch(*kind, || Ok(*holds));
+                assert_eq!(result.is_ok().then_some(!state.hidden), *shown, "{case:?} {at}");
+            }
+        }
+    }
+}

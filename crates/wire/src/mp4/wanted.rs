@@ -1,0 +1,16 @@
+//! What somebody wants of a film.
+
+/// What is wanted of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Where the part begins, in milliseconds.
+    pub start: u64,
+    /// How long it is, in milliseconds; 0: to the end.
+    pub length: u64,
+    /// Begins at the key frame before, so that players need not wait for one; they are told to leave out what comes too early.
+    pub key_frame: bool,
+    /// Bytes of the file.
+    pub file_size: u64,
+    /// One past the last byte of `mdat` in the file.
+    pub data_end: u64,
+}

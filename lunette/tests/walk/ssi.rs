@@ -1,0 +1,34 @@
+//! Pages with commands that are asked for again and again.
+
+use crate::rig::{Prefix, free_port, get, until};
+
+const PAGE: &str = "<!--#set var=\"name\" value=\"${arg_name}\\$\" -->a<!--#if expr=\"$arg_name = /^b/\" -->[<!--#echo var=\"NAME\" -->]\
+                    <!--#else -->none<!--#endif -->|<!--#include virtual=\"/part?$arg_name\" -->|<!--#frob -->|<!--#echo var=\"x\" default=\"y\" -->z<!--#";
+
+fn expected(name: &str) -> String {
+    let chosen = if name.starts_with('b') { format!("[{name}$]") } else { "none".to_owned() };
+    format!("a{chosen}|part {name}|[an error occurred while processing the directive]|yz<!--#")
+}
+
+#[test]
+fn a_page_that_comes_again_is_carried_out_anew() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "worker_processes 1;\nerror_log logs/error.log;\nevents {{ }}\nhttp {{ server {{ listen {port}; default_type text/html; ssi on;\n\
+             location / {{ root html; }} location = /part {{ ssi off; return 200 \"part $args\"; }} }} }}"
+        ),
+    );
+    prefix.write("html/page", PAGE);
+    prefix.write("html/plain", "<p>no commands</p>");
+    assert!(prefix.run(&[]).status.success());
+    // From the third time on its commands are those that were found before.
+    for name in ["bob", "al", "b", "", "bill", "zoe", "bob"] {
+        assert_eq!(get(port, &format!("/page?name={name}")).unwrap().text(), expected(name), "{name}");
+        assert_eq!(get(port, "/plain").unwrap().text(), "<p>no commands</p>");
+    }
+    prefix.write("html/page", "<!--#echo var=\"arg_name\" -->");
+    until("the changed page", || get(port, "/page?name=new").unwrap().text() == "new");
+}
