@@ -194,6 +194,11 @@ impl Group {
         }
     }
 
+    /// A connection to a server stands, which is all that can be known of its health before the session's end.
+    pub fn connected(&self, choice: &Choice, now_ms: u64) {
+        choice.peer.succeeded(now_ms);
+    }
+
     /// A try has come as far as `what` says, `after_ms` after it began.
     pub fn heard(&self, choice: &Choice, what: Measure, after_ms: u64, now_ms: u64) {
         if let Balancing::LeastTime { measure, waiting: true } = self.balancing

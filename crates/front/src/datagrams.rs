@@ -74,7 +74,7 @@ async fn run(service: Rc<StreamService>, front: Rc<Front>, socket: Rc<SharedData
 
 /// Gives a datagram to its client's session, or begins one.
 fn arrived(
-    service: &StreamService,
+    service: &Rc<StreamService>,
     front: &Rc<Front>,
     socket: &Rc<SharedDatagrams>,
     clients: &Rc<Clients>,
@@ -106,6 +106,10 @@ fn arrived(
     };
     front.worker.observers.connection_began();
     clients.sessions.borrow_mut().insert(key.clone(), datagrams.clone());
+    datagrams.set_pass_on({
+        let (service, front, socket, clients, key) = (service.clone(), front.clone(), socket.clone(), clients.clone(), key.clone());
+        Box::new(move |datagram| arrived(&service, &front, &socket, &clients, listen, key.clone(), datagram))
+    });
     let clients = clients.clone();
     session.on_end(move |_| {
         // Nothing more is for this session: who writes now begins another.

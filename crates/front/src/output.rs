@@ -158,7 +158,11 @@ impl Output {
         }
         let gathered = self.tail.get(self.sent..).unwrap_or_default();
         let length = gathered.len();
-        let written = match stream.try_write_vectored(&[IoSlice::new(gathered), IoSlice::new(data)]) {
+        let written = match gathered {
+            [] => stream.try_write(data),
+            gathered => stream.try_write_vectored(&[IoSlice::new(gathered), IoSlice::new(data)]),
+        };
+        let written = match written {
             Ok(written) => written,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(error) => return Err(error),
@@ -200,7 +204,11 @@ impl Output {
         }
         let slices = slices.get(..count).unwrap_or_default();
         // Measured on loopback: a head in the file's own segment costs the kernel more than a segment of its own saves.
-        if self.join && !only_memory { stream.try_write_more(slices) } else { stream.try_write_vectored(slices) }
+        match slices {
+            slices if self.join && !only_memory => stream.try_write_more(slices),
+            [only] => stream.try_write(only),
+            slices => stream.try_write_vectored(slices),
+        }
     }
 
     /// What is next, for a wire that frames it; [`Output::consume`] what was taken.

@@ -78,6 +78,11 @@ pub trait Downstream {
         Poll::Ready(Ok(BodyRead::End))
     }
 
+    /// Whether the part of the request's body that has arrived and that nobody has taken cannot be one.
+    fn has_bad_body(&self) -> bool {
+        false
+    }
+
     /// Ready once the client has closed its connection or stream.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;

@@ -1,6 +1,7 @@
 //! How an answer leaves: header filters, body filters, and then the wire.
 
 use crate::below;
+use crate::body::BodyState;
 use crate::chain::Chain;
 use crate::last_facts;
 use crate::line::Version;
@@ -21,6 +22,9 @@ impl Request {
             self.log(Level::Alert, b"header already sent");
             return Step::Now(Outcome::Error);
         }
+        if self.has_bad_body() {
+            return Step::Now(Outcome::Status(400));
+        }
         self.flags.header_sent.set(true);
         {
             let mut response = self.response.borrow_mut();
@@ -39,6 +43,19 @@ impl Request {
             }
         }
         Step::Now(head_leaves(self))
+    }
+
+    /// Whether what has come of a body that nobody has asked for is no body: then nothing but an error answers the request. True once.
+    fn has_bad_body(&self) -> bool {
+        let body = self.body.borrow();
+        let unread = body.state() == BodyState::Unread && body.length().is_none();
+        if !unread || self.error_status.get() != 0 || !self.wire.has_bad_body() {
+            return false;
+        }
+        body.set_state(BodyState::Discarded);
+        self.flags.keepalive.set(false);
+        self.log(Level::Info, b"client sent invalid chunked body");
+        true
     }
 
     /// Whether the response has no body by its method or status (RFC 9110 section 6.4.1).

@@ -220,4 +220,22 @@ mod tests {
         drop(one);
         assert_eq!(State::default().ctx_slot(&slots), -1);
     }
+
+    #[test]
+    fn a_place_that_somebody_keeps_is_his_to_give() {
+        let slots = Rc::new(Slots::default());
+        let mut state = State::default();
+        assert!(state.keep_ctx().is_none(), "there is no table yet");
+        state.ctx_slot(&slots);
+        let kept = state.keep_ctx().unwrap();
+        assert!(kept.slot() == 1 && state.keep_ctx().is_none());
+        state.reset();
+        assert_eq!(state.ctx_slot(&slots), -2, "the first is in use");
+        drop(kept);
+        drop(state);
+        let (one, two, three) = (State::default(), State::default(), State::default());
+        let mut places = [one.ctx_slot(&slots), two.ctx_slot(&slots), three.ctx_slot(&slots)];
+        places.sort_unstable();
+        assert_eq!(places, [-3, -2, -1], "each once");
+    }
 }

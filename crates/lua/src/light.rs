@@ -117,14 +117,19 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         let Some(co) = stack.thread(index) else {
             return Err(Raise::argument(index, "wait", "lua thread expected"));
         };
-        let Some(parent) = parent_of(cx, stack, index) else {
-            return Err(Raise::fixed("attempt to wait on a coroutine that is not a user thread"));
-        };
         let l = stack.state();
-        if parent != me || core.by_state(co, |t| t.maker != l) == Some(true) {
+        // The entry thread has no parent, and is no light thread.
+        let light = |t: &mut Thread| (t.parent != 0).then_some((t.parent == me && t.maker == l, t.id, matches!(t.state, State::Zombie)));
+        let known = core.by_state(co, light).flatten();
+        let is_mine = match known {
+            Some((is_mine, ..)) => is_mine,
+            // One that is gone is remembered by its parent.
+            None => parent_of(cx, stack, index).ok_or(Raise::fixed("attempt to wait on a coroutine that is not a user thread"))? == me,
+        };
+        if !is_mine {
             return Err(Raise::fixed("only the parent coroutine can wait on the thread"));
         }
-        match core.by_state(co, |t| (t.id, matches!(t.state, State::Zombie))) {
+        match known.map(|(_, id, is_zombie)| (id, is_zombie)) {
             Some((id, true)) => return Ok(Later::Now(collect(&core, stack, id, co)?)),
             None if index == count => {
                 stack.push_nil();

@@ -69,7 +69,8 @@ fn rows<S: Configured>() -> Vec<Row> {
                 return Err(cx.invalid_parameter(1));
             }
             let zone = limits::zone_and_size(cx, 1)?;
-            limits::declare::<S, _>(cx, "limit_conn", zone, Connections)
+            let owner = if S::OUTERMOST == Request::OUTERMOST { "limit_conn" } else { "limit_conn of streams" };
+            limits::declare::<S, _>(cx, (owner, "limit_conn_zone"), zone, Connections)
         }),
         Row::new("limit_conn", S::BLOCKS, Arity::exactly(2), "Limits the requests in progress with one key.", limit::<S>),
     ];

@@ -77,7 +77,7 @@ fn zone(cx: &mut Cx<'_>) -> Result<(), Error> {
             return Err(cx.invalid_parameter(i));
         }
     }
-    limits::declare::<Request, _>(cx, "limit_req", zone, Rate(rate))
+    limits::declare::<Request, _>(cx, ("limit_req", "limit_req"), zone, Rate(rate))
 }
 
 fn limit(cx: &mut Cx<'_>) -> Result<(), Error> {

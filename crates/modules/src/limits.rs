@@ -82,11 +82,17 @@ pub(crate) fn zone_and_size(cx: &Cx<'_>, i: usize) -> Result<(String, usize), Er
     Ok((name.to_owned(), size))
 }
 
-/// Declares a zone: maps it, or takes over the one of the configuration before.
+/// Declares a zone: maps it, or takes over the one of the configuration before. `owner` tells zones of different protocols and limits
+/// apart; `said` is nginx's word for the limit where a zone that is kept has another key.
 ///
 /// # Errors
 /// nginx's texts for a zone that is bound already, or kept with another key.
-pub(crate) fn declare<S: Session, T: 'static>(cx: &Cx<'_>, module: &'static str, zone: (String, usize), extra: T) -> Result<(), Error> {
+pub(crate) fn declare<S: Session, T: 'static>(
+    cx: &Cx<'_>,
+    (owner, said): (&'static str, &str),
+    zone: (String, usize),
+    extra: T,
+) -> Result<(), Error> {
     let (name, size) = zone;
     if name.is_empty() {
         return Err(cx.error(format!("\"{}\" must have \"zone\" parameter", cx.name())));
@@ -97,7 +103,7 @@ pub(crate) fn declare<S: Session, T: 'static>(cx: &Cx<'_>, module: &'static str,
         let bound = String::from_utf8_lossy(declared.key.source());
         return Err(cx.error(format!("{} \"{name}\" is already bound to key \"{bound}\"", cx.name())));
     }
-    let zone = match cx.global::<Zones>().claim(&name, module, size) {
+    let zone = match cx.global::<Zones>().claim(&name, owner, size) {
         Ok(zone) => zone,
         Err(ClaimError::Bound(zone)) => zone,
         Err(error) => return Err(cx.error(error.to_string())),
@@ -108,7 +114,7 @@ pub(crate) fn declare<S: Session, T: 'static>(cx: &Cx<'_>, module: &'static str,
             note.extend_from_slice(key.source());
         } else if **note != *key.source() {
             let (new, old) = (String::from_utf8_lossy(key.source()), String::from_utf8_lossy(&note));
-            return Err(cx.error(format!("{module} \"{name}\" uses the \"{new}\" key while previously it used the \"{old}\" key")));
+            return Err(cx.error(format!("{said} \"{name}\" uses the \"{new}\" key while previously it used the \"{old}\" key")));
         }
     }
     // The place was empty a moment ago.

@@ -5,16 +5,16 @@
 
 mod fresh;
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop::poll_proceed;
 
 use crate::tls::{Parked, Socket, TlsStream};
 pub use fresh::Fresh;
@@ -24,6 +24,35 @@ const ROOM: usize = 1024;
 
 /// More bytes follow, send(2); Linux has one number for all processors.
 const MSG_MORE: i32 = 0x8000;
+
+/// Receives from a registered socket, within the task's share of its turn.
+///
+/// A read that does not fill the buffer has taken all there was. The loop is told so, which saves the call that would only say it: what
+/// comes later is reported as new.
+macro_rules! poll_receive {
+    ($stream:expr, $cx:expr, $into:expr) => {{
+        let turn = ready!(poll_proceed($cx));
+        loop {
+            let mut last = None;
+            let result = $stream.try_io(Interest::READABLE, || {
+                let count = sys::descriptor::receive($stream.as_fd(), $into)?;
+                if count > 0 && $into.len() < $into.capacity() {
+                    last = Some(count);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(count)
+            });
+            let result = last.map_or(result, Ok);
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!($stream.poll_read_ready($cx))?,
+                result => {
+                    turn.made_progress();
+                    break Poll::Ready(result);
+                }
+            }
+        }
+    }};
+}
 
 /// A connected socket.
 #[derive(Debug)]
@@ -161,8 +190,8 @@ impl Stream {
         match self {
             // It has just been registered.
             Stream::Fresh(_) => Poll::Pending,
-            Stream::Tcp(stream) => pin!(stream.read_buf(into)).poll(cx),
-            Stream::Unix(stream) => pin!(stream.read_buf(into)).poll(cx),
+            Stream::Tcp(stream) => poll_receive!(stream, cx, into),
+            Stream::Unix(stream) => poll_receive!(stream, cx, into),
             Stream::Tls(stream) => stream.poll_read(cx, into),
         }
     }

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod memc;
 pub mod memcached;
 mod outgoing;
+pub mod pace;
 pub mod pass;
 pub mod place;
 pub mod pools;

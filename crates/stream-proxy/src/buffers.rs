@@ -2,27 +2,73 @@
 
 use std::cell::RefCell;
 
-/// How many are kept for the next sessions.
+/// How many of each kind are kept for the next sessions.
 const KEPT: usize = 32;
+
+/// The largest datagram: none is cut off.
+pub const LARGEST_DATAGRAM: usize = 65_535;
 
 /// The buffers of a worker.
 #[derive(Debug, Default)]
-pub struct Buffers(RefCell<Vec<Vec<u8>>>);
+pub struct Buffers {
+    empty: RefCell<Vec<Vec<u8>>>,
+    /// Full of what was there before, so that nobody has to fill them first.
+    full: RefCell<Vec<Box<[u8]>>>,
+}
 
 impl Buffers {
     /// An empty buffer with room for `size` bytes.
     pub fn take(&self, size: usize) -> Vec<u8> {
-        let mut buffer = self.0.borrow_mut().pop().unwrap_or_default();
-        buffer.reserve_exact(size);
-        buffer
+        let mut kept = self.empty.borrow_mut();
+        let fits = |buffer: &Vec<u8>| buffer.capacity() >= size && buffer.capacity() <= size.saturating_mul(2);
+        match kept.iter().rposition(fits) {
+            Some(at) => kept.swap_remove(at),
+            None => Vec::with_capacity(size),
+        }
     }
 
-    /// Gives one back. One that has grown, as TLS may make it do, is not kept.
-    pub fn give(&self, mut buffer: Vec<u8>, size: usize) {
-        let mut kept = self.0.borrow_mut();
-        if kept.len() < KEPT && buffer.capacity() <= size.saturating_mul(2) {
-            buffer.clear();
+    /// Gives one back. The one that has been here longest makes room for it.
+    pub fn give(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.empty.borrow_mut();
+        if kept.len() >= KEPT {
+            kept.swap_remove(0);
+        }
+        buffer.clear();
+        kept.push(buffer);
+    }
+
+    /// Room for a datagram.
+    pub fn take_full(&self) -> Box<[u8]> {
+        self.full.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGEST_DATAGRAM].into())
+    }
+
+    /// Gives it back.
+    pub fn give_full(&self, buffer: Box<[u8]>) {
+        let mut kept = self.full.borrow_mut();
+        if kept.len() < KEPT {
             kept.push(buffer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_by_those_whom_it_fits() {
+        let buffers = Buffers::default();
+        let mut small = buffers.take(1000);
+        small.extend_from_slice(b"left over");
+        let address = small.as_ptr();
+        buffers.give(small);
+        let larger = buffers.take(4000);
+        assert_ne!(larger.as_ptr(), address);
+        let again = buffers.take(1000);
+        assert_eq!((again.as_ptr(), again.len()), (address, 0));
+        for _ in 0..KEPT * 2 {
+            buffers.give(Vec::with_capacity(1000));
+        }
+        assert_eq!(buffers.empty.borrow().len(), KEPT);
     }
 }

@@ -1,7 +1,7 @@
 //! A connection to an upstream server: its socket, the PROXY protocol's header where TLS follows it, TLS.
 
-use crate::handler::Lease;
 use crate::header;
+use crate::lease::Lease;
 use crate::pass::Target;
 use crate::record::Record;
 use crate::settings::Plan;
@@ -121,6 +121,9 @@ impl Job<'_> {
             let udp = if self.session.is_udp() { "udp " } else { "" };
             let line = format!("{udp}proxy {} connected to {}", way.local(), lease.peer().server.name);
             self.session.error_log().write(Level::Info, self.session.connection.id, line.as_bytes());
+        }
+        if let Way::Stream(_) = way {
+            lease.connected();
         }
         let after_ms = self.record.connected();
         lease.heard(Measure::Connect, after_ms);

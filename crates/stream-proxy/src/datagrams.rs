@@ -1,10 +1,11 @@
 //! The datagrams of a session between its client and its upstream server.
 
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, LARGEST_DATAGRAM};
 use crate::connect::Job;
-use crate::handler::End;
 use crate::header;
 use crate::idle::Idle;
+use crate::lease::End;
+use crate::pace::Pace;
 use crate::settings::{ENDLESS, Plan};
 use base::errno;
 use base::log::Level;
@@ -13,12 +14,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use stream::{Downstream, log_session};
-use upstream::pace::Pace;
-
-/// The largest datagram: none is cut off.
-const LARGEST: usize = 65_535;
 
 /// A session's state.
 struct Exchange<'a> {
@@ -41,7 +38,7 @@ struct Exchange<'a> {
 
 /// What a session waits for.
 enum Event {
-    Client(io::Result<usize>),
+    Client(io::Result<usize>, Vec<u8>),
     Server,
     Timeout,
 }
@@ -70,20 +67,20 @@ pub async fn run(job: &Job<'_>, upstream: &Datagram, heard: &dyn Fn()) -> End {
 impl Exchange<'_> {
     async fn run(&mut self) -> End {
         loop {
-            let mut buffer = self.buffers.take(LARGEST);
-            if let (true, Some(kind)) = (self.is_first, self.job.plan.header) {
-                header::push(kind, self.job.session, &mut buffer);
-            }
-            let event = self.wait(&mut buffer).await;
-            let end = match event {
-                Event::Client(read) => self.from_client(read, &buffer),
+            let end = match self.wait().await {
+                Event::Client(read, datagram) => {
+                    let end = self.from_client(read, &datagram);
+                    self.buffers.give(datagram);
+                    end
+                }
                 Event::Server => {
-                    buffer.resize(LARGEST, 0);
-                    self.from_server(&mut buffer).await
+                    let mut buffer = self.buffers.take_full();
+                    let end = self.from_server(&mut buffer).await;
+                    self.buffers.give_full(buffer);
+                    end
                 }
                 Event::Timeout => Some(self.timed_out()),
             };
-            self.buffers.give(buffer, LARGEST);
             if let Some(end) = end {
                 return end;
             }
@@ -95,16 +92,23 @@ impl Exchange<'_> {
         }
     }
 
-    async fn wait(&mut self, buffer: &mut Vec<u8>) -> Event {
+    /// Who waits has no buffer.
+    async fn wait(&mut self) -> Event {
         let mut readable = pin!(self.upstream.readable());
         let (session, up, down, idle) = (self.job.session, &mut self.up, &mut self.down, &mut self.idle);
+        let (buffers, head) = (&self.buffers, self.job.plan.header.filter(|_| self.is_first));
         poll_fn(|cx| {
-            if may_go(up, cx)
-                && let Poll::Ready(read) = session.poll_read(cx, buffer)
-            {
-                return Poll::Ready(Event::Client(read));
+            if up.poll_allow(session, cx, 1).is_ready() {
+                let mut buffer = buffers.take(LARGEST_DATAGRAM);
+                if let Some(kind) = head {
+                    header::push(kind, session, &mut buffer);
+                }
+                match session.poll_read(cx, &mut buffer) {
+                    Poll::Ready(read) => return Poll::Ready(Event::Client(read, buffer)),
+                    Poll::Pending => buffers.give(buffer),
+                }
             }
-            if may_go(down, cx) && readable.as_mut().poll(cx).is_ready() {
+            if down.poll_allow(session, cx, 1).is_ready() && readable.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Server);
             }
             if up.is_resting() || down.is_resting() {
@@ -127,7 +131,7 @@ impl Exchange<'_> {
             }
         };
         self.idle.moved();
-        self.up.read += count as u64;
+        self.up.took(session, count);
         if !std::mem::take(&mut self.is_first) {
             self.requests += 1;
         }
@@ -165,7 +169,7 @@ impl Exchange<'_> {
         };
         self.idle.moved();
         self.responses += 1;
-        self.down.read += count as u64;
+        self.down.took(session, count);
         let received = &self.job.record.received;
         received.set(received.get() + count as u64);
         (self.heard)();
@@ -213,17 +217,4 @@ impl Exchange<'_> {
             session.error_log().write(Level::Info, session.connection.id, &line);
         }
     }
-}
-
-/// Whether a way may take another datagram now.
-fn may_go(pace: &mut Pace, cx: &mut Context<'_>) -> bool {
-    if !pace.is_limited() {
-        return true;
-    }
-    while pace.poll_rest(cx).is_ready() {
-        if pace.allow(1) > 0 {
-            return true;
-        }
-    }
-    false
 }

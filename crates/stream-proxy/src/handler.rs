@@ -1,15 +1,14 @@
 //! A session's way to its upstream: which server, and which is next when one cannot be reached.
 
 use crate::connect::{Job, Unconnected, Way};
-use crate::groups::Upstream;
+use crate::lease::{End, Lease};
 use crate::pass::Nowhere;
 use crate::record::{Record, push_log_tail};
 use crate::settings::Plan;
 use crate::{datagrams, relay};
-use balance::{Choice, Measure, Peer, Selection, Timing, Verdict};
+use balance::{Measure, Selection, Timing, Verdict};
 use base::clock;
 use base::log::Level;
-use std::cell::Cell;
 use std::rc::Rc;
 use stream::{Outcome, Session, status};
 
@@ -23,16 +22,6 @@ impl Drop for Closing {
     fn drop(&mut self) {
         self.0.end();
     }
-}
-
-/// How a session that was passed on has ended.
-pub enum End {
-    /// As sessions do.
-    Done,
-    /// The server has not answered, and that is the session's end.
-    Silent,
-    /// The session is over, and the server is to blame for something.
-    Blamed,
 }
 
 /// Passes a session on.
@@ -101,44 +90,6 @@ async fn pass_on(job: &Job<'_>, lease: Lease, way: Way) -> Outcome {
         End::Blamed => {
             lease.end(job.session, Verdict::Failed, Timing::default());
             Outcome::Ok
-        }
-    }
-}
-
-/// A server in use by one try; given back in any case, a dropped session included.
-pub struct Lease {
-    upstream: Rc<Upstream>,
-    choice: Choice,
-    ended: Cell<bool>,
-}
-
-impl Lease {
-    fn new(upstream: Rc<Upstream>, choice: Choice) -> Lease {
-        Lease { upstream, choice, ended: Cell::new(false) }
-    }
-
-    /// The server.
-    pub fn peer(&self) -> &Peer {
-        &self.choice.peer
-    }
-
-    /// The try has come so far, `after_ms` after it began.
-    pub fn heard(&self, what: Measure, after_ms: u64) {
-        self.upstream.group.heard(&self.choice, what, after_ms, clock::monotonic_ms());
-    }
-
-    fn end(self, session: &Session, verdict: Verdict, times: Timing) {
-        self.ended.set(true);
-        if self.upstream.group.release(&self.choice, verdict, times, clock::monotonic_ms()) {
-            session.log(Level::Warn, b"upstream server temporarily disabled");
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if !self.ended.get() {
-            self.upstream.group.release(&self.choice, Verdict::Neutral, Timing::default(), clock::monotonic_ms());
         }
     }
 }

@@ -11,6 +11,8 @@ pub mod groups;
 pub mod handler;
 pub mod header;
 pub mod idle;
+pub mod lease;
+pub mod pace;
 pub mod pass;
 pub mod record;
 pub mod relay;

@@ -5,9 +5,10 @@
 
 use crate::buffers::Buffers;
 use crate::connect::Job;
-use crate::handler::End;
 use crate::header;
 use crate::idle::Idle;
+use crate::lease::End;
+use crate::pace::Pace;
 use crate::settings::Plan;
 use base::log::Level;
 use net::stream::Stream;
@@ -15,7 +16,6 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use upstream::pace::Pace;
 use upstream::secure::handshake::trouble;
 
 /// How often one way goes on before the other has its turn.
@@ -147,7 +147,7 @@ impl Relay<'_> {
             let went = self.read(cx, from_upstream, &mut buffer);
             if buffer.is_empty() {
                 if buffer.capacity() > 0 {
-                    self.buffers.give(buffer, size);
+                    self.buffers.give(buffer);
                 }
             } else {
                 let flow = if from_upstream { &mut self.down } else { &mut self.up };
@@ -195,19 +195,11 @@ impl Relay<'_> {
         let session = self.job.session;
         loop {
             let flow = if from_upstream { &mut self.down } else { &mut self.up };
-            let mut allowed = flow.pending().len();
-            if allowed == 0 {
+            let waiting = flow.pending().len();
+            if waiting == 0 {
                 return Ok(true);
             }
-            if flow.pace.is_limited() {
-                if flow.pace.poll_rest(cx).is_pending() {
-                    return Ok(false);
-                }
-                allowed = flow.pace.allow(allowed);
-                if allowed == 0 {
-                    continue;
-                }
-            }
+            let Poll::Ready(allowed) = flow.pace.poll_allow(session, cx, waiting) else { return Ok(false) };
             let piece = flow.buffer.get(flow.written..flow.written + allowed).unwrap_or_default();
             let written = match from_upstream {
                 true => session.poll_write(cx, piece),
@@ -219,7 +211,7 @@ impl Relay<'_> {
                 Ok(count) => {
                     *moved = true;
                     flow.written += count;
-                    flow.pace.read += count as u64;
+                    flow.pace.took(session, count);
                     if !from_upstream {
                         let sent = &self.job.record.sent;
                         sent.set(sent.get() + count as u64);

@@ -8,6 +8,12 @@ use std::task::{Context, Poll, Waker};
 /// Most datagrams that wait for a session; further ones are lost, as in a full socket.
 const MOST: usize = 128;
 
+/// The same in bytes.
+const MOST_BYTES: usize = 256 << 10;
+
+/// Takes a datagram that a session has not taken.
+pub type PassOn = Box<dyn Fn(Vec<u8>)>;
+
 /// Sends a datagram to the client of a session.
 pub trait Reply {
     /// Ready when it was handed to the kernel; the result is its length.
@@ -17,6 +23,8 @@ pub trait Reply {
 /// The datagrams of one client, who is known by its address and port.
 pub struct Datagrams {
     waiting: RefCell<VecDeque<Vec<u8>>>,
+    bytes: Cell<usize>,
+    pass_on: RefCell<Option<PassOn>>,
     waker: RefCell<Option<Waker>>,
     reply: Box<dyn Reply>,
     closed: Cell<bool>,
@@ -25,13 +33,21 @@ pub struct Datagrams {
 impl Datagrams {
     /// A client whose answers go through `reply`.
     pub fn new(reply: Box<dyn Reply>) -> Datagrams {
-        Datagrams { waiting: RefCell::default(), waker: RefCell::default(), reply, closed: Cell::new(false) }
+        Datagrams {
+            waiting: RefCell::default(),
+            bytes: Cell::new(0),
+            pass_on: RefCell::default(),
+            waker: RefCell::default(),
+            reply,
+            closed: Cell::new(false),
+        }
     }
 
     /// One has come from the client.
     pub fn push(&self, datagram: Vec<u8>) {
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() < MOST {
+        if waiting.len() < MOST && self.bytes.get() + datagram.len() <= MOST_BYTES {
+            self.bytes.set(self.bytes.get() + datagram.len());
             waiting.push_back(datagram);
         }
         if let Some(waker) = self.waker.borrow_mut().take() {
@@ -39,9 +55,19 @@ impl Datagrams {
         }
     }
 
-    /// The session takes no more: what the client sends from now on begins another.
+    /// Says who gets what the session has not taken when it takes no more.
+    pub fn set_pass_on(&self, pass_on: PassOn) {
+        self.pass_on.replace(Some(pass_on));
+    }
+
+    /// The session takes no more: what has come and was not taken begins another, and so does what the client sends from now on.
     pub fn close(&self) {
         self.closed.set(true);
+        let (waiting, pass_on) = (self.waiting.take(), self.pass_on.take());
+        self.bytes.set(0);
+        if let Some(pass_on) = pass_on {
+            waiting.into_iter().for_each(pass_on);
+        }
     }
 
     /// Whether that is so.
@@ -52,6 +78,7 @@ impl Datagrams {
     /// Takes the next one.
     pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
         if let Some(datagram) = self.waiting.borrow_mut().pop_front() {
+            self.bytes.set(self.bytes.get().saturating_sub(datagram.len()));
             return Poll::Ready(datagram);
         }
         *self.waker.borrow_mut() = Some(cx.waker().clone());

@@ -13,7 +13,6 @@ pub mod following;
 pub mod group;
 pub mod hosts;
 pub mod methods;
-pub mod pace;
 pub mod protocol;
 pub mod refusal;
 pub mod secure;

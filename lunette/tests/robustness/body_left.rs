@@ -97,3 +97,16 @@ fn a_body_that_comes_after_the_answer_is_no_request() {
         }
     }
 }
+
+/// What cannot be a body has come before the answer: nothing says that all is well, and nothing of it is a request.
+#[test]
+fn a_broken_body_that_nobody_reads_is_refused() {
+    let (_prefix, port, _running) = server();
+    for &(path, get, _) in HANDLERS.iter().chain(LUA) {
+        let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nSEE-THIS\r\n{INNER}");
+        let answer = String::from_utf8(exchange(port, text.as_bytes()).unwrap()).unwrap();
+        let status = if get == 200 { 400 } else { get };
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{path}: {answer}");
+    }
+}

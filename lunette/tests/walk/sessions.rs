@@ -147,3 +147,14 @@ fn connections_are_passed_inside_the_process() {
     assert!(log.contains("stream pass cycle while passing connection to port, client: 127.0.0.1, server: "), "{log}");
     assert!(log.contains("port not found for \"127.0.0.1:1\" while passing connection to port"), "{log}");
 }
+
+#[test]
+fn a_zone_belongs_to_one_protocol() {
+    let prefix = Prefix::new();
+    let zone = |key: &str| format!("limit_conn_zone {key} zone=clients:64k;");
+    let text = |http: &str, stream: &str| format!("events {{ }}\nhttp {{ {http} }}\nstream {{ {stream} }}\n");
+    prefix.write("conf/nginx.conf", &text(&zone("$remote_addr"), &zone("$remote_addr")));
+    let output = prefix.run(&["-t"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the shared memory zone \"clients\" is already declared for a different use"), "{said}");
+}

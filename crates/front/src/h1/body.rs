@@ -43,6 +43,19 @@ impl BodyFraming {
         }
     }
 
+    /// Whether it cannot go on with these bytes.
+    pub fn is_bad(&self, bytes: &[u8]) -> bool {
+        let BodyFraming::Chunked(decoder) = self else { return false };
+        let (mut decoder, mut rest) = (Decoder::clone(decoder), bytes);
+        loop {
+            match decoder.decode(rest) {
+                Err(_) => return true,
+                Ok(Step::Partial | Step::Done { .. }) => return false,
+                Ok(Step::Data { end, .. }) => rest = rest.get(end..).unwrap_or_default(),
+            }
+        }
+    }
+
     /// Takes decoded bytes from `input`: appends up to `limit` to `out`. `None`: more must be read first.
     ///
     /// # Errors
@@ -110,6 +123,16 @@ mod tests {
             assert_eq!(out, b"hello");
             assert_eq!(input.rest(), b"GET");
         }
+    }
+
+    #[test]
+    fn bad_chunks_are_seen_before_they_are_taken() {
+        let body = BodyFraming::new(Framing::Chunked);
+        for (bytes, bad) in [("4\r\nSEE-THIS\r\n", true), ("4\r\nSEE!\r\n0\r\n\r\nx", false), ("4\r\nSE", false), ("", false), ("x", true)]
+        {
+            assert_eq!(body.is_bad(bytes.as_bytes()), bad, "{bytes}");
+        }
+        assert!(!BodyFraming::Length(3).is_bad(b"abc") && !BodyFraming::Done.is_bad(b"x"));
     }
 
     #[test]

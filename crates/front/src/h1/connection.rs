@@ -374,6 +374,10 @@ impl Downstream for H1 {
         }
     }
 
+    fn has_bad_body(&self) -> bool {
+        self.body.borrow().is_bad(self.input.borrow().rest())
+    }
+
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.broken.get() {
             return Poll::Ready(());

@@ -35,7 +35,10 @@ fn ctx_keep(cx: &CallContext) -> i32 {
         let request = host.and_then(|host| Some((host, host.request.as_ref()?)));
         let Some((host, request)) = request else { return FAILED };
         let slot = host.state.ctx_slot(&host.slots).saturating_abs();
-        if let Some(kept) = host.state.keep_ctx() {
+        // Without a client nothing is redirected, and what a handshake leaves has a life of its own.
+        if request.purpose.get().is_empty()
+            && let Some(kept) = host.state.keep_ctx()
+        {
             request.lasting::<KeptCtx>().0.borrow_mut().push(kept);
         }
         slot

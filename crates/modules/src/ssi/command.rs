@@ -19,8 +19,9 @@ pub(super) enum Kind {
     Endblock,
 }
 
-struct Known {
-    kind: Kind,
+/// A command that there is.
+pub(super) struct Known {
+    pub(super) kind: Kind,
     name: &'static str,
     params: &'static [&'static str],
     /// So many of these, the first ones, must be there.
@@ -53,12 +54,8 @@ pub(super) fn split_name(text: &[u8]) -> (&[u8], &[u8]) {
     skip(rest, |b| !is_space(b))
 }
 
-/// What a command of this name is.
-pub(super) fn kind(name: &[u8]) -> Option<Kind> {
-    find(name).map(|known| known.kind)
-}
-
-fn find(name: &[u8]) -> Option<&'static Known> {
+/// The command of this name.
+pub(super) fn find(name: &[u8]) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
@@ -88,13 +85,12 @@ impl Params<'_> {
     }
 }
 
-/// Reads a command that [`split_name`] has split. No value may be longer than `longest`.
+/// Reads a command that [`split_name`] has split and [`find`] may have found. No value may be longer than `longest`.
 ///
 /// # Errors
 /// nginx's words for what is wrong.
-pub(super) fn read<'a>(name: &[u8], rest: &'a [u8], longest: usize) -> Result<(Kind, Params<'a>), Fault> {
+pub(super) fn read<'a>(name: &[u8], known: Option<&'static Known>, rest: &'a [u8], longest: usize) -> Result<(Kind, Params<'a>), Fault> {
     let shown = || shown(name);
-    let known = find(name);
     let mut params = Params { known: known.unwrap_or(&KNOWN[0]), values: Default::default() };
     // How a command is written is judged before what it says.
     let mut wrong = known.is_none().then(|| Fault(format!("invalid SSI command: \"{}\"", shown())));
@@ -194,7 +190,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<(Kind, Params<'_>), String> {
         let (name, rest) = split_name(text.as_bytes());
-        read(name, rest, 20).map_err(|Fault(why)| why)
+        read(name, find(name), rest, 20).map_err(|Fault(why)| why)
     }
 
     #[test]

@@ -195,7 +195,8 @@ impl Work {
 
     fn command(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), Fault> {
         let (name, rest) = command::split_name(inner(text));
-        let kind = command::kind(name);
+        let known = command::find(name);
+        let kind = known.map(|known| known.kind);
         if let Some((_, content)) = &mut self.state.block
             && kind != Some(Kind::Endblock)
         {
@@ -207,7 +208,7 @@ impl Work {
         if self.state.hidden && !branch {
             return Ok(());
         }
-        let (kind, params) = command::read(name, rest, self.longest_value)?;
+        let (kind, params) = command::read(name, known, rest, self.longest_value)?;
         match kind {
             Kind::Include => match include(request, &params)? {
                 Made::Shown(include) => self.order.include(include),

@@ -134,3 +134,45 @@ async fn a_full_fresh_socket_takes_the_rest_later() {
     tokio::join!(sending, receiving);
     assert!(got == data);
 }
+
+#[tokio::test]
+async fn a_read_that_fills_the_buffer_is_followed_by_another() {
+    let (mut one, mut other) = pair();
+    let data: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    let sending = async {
+        for part in data.chunks(7000) {
+            one.write_all(part).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        one.shutdown().await.unwrap();
+    };
+    let (mut got, mut buffer) = (Vec::new(), Vec::with_capacity(ROOM));
+    let receiving = async {
+        while other.read(&mut buffer).await.unwrap() > 0 {
+            got.append(&mut buffer);
+            buffer.reserve_exact(ROOM);
+        }
+    };
+    tokio::join!(sending, receiving);
+    assert!(got == data);
+}
+
+#[tokio::test]
+async fn who_always_has_bytes_gives_way() {
+    let (one, mut other) = pair();
+    let (mut reads, mut gave_way) = (0, false);
+    std::future::poll_fn(|cx| {
+        while reads < 1000 && !gave_way {
+            // Blocked or not, something is there.
+            let _ = one.try_write(&[1; ROOM]);
+            match other.poll_read(cx, &mut Vec::with_capacity(ROOM)) {
+                Poll::Ready(read) => reads += usize::from(read.unwrap() > 0),
+                Poll::Pending if reads > 0 => gave_way = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+    assert!(gave_way && reads < 1000, "{reads}");
+}

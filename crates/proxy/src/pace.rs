@@ -1,4 +1,4 @@
-//! How fast bytes are passed on: `*_limit_rate`, `proxy_upload_rate`, `proxy_download_rate`.
+//! How fast an answer is read: `*_limit_rate`.
 
 use base::clock;
 use std::future::Future;
@@ -14,13 +14,13 @@ const PARTS: u64 = 20;
 /// above the rate.
 const LATE: u64 = 100;
 
-/// The pace of one answer, or of one way of a session: the first second's worth at once, as with nginx, then as much as time has earned.
+/// The pace of one answer: the first second's worth at once, as with nginx, then as much as time has earned.
 pub struct Pace {
     /// Bytes a second; 0 is unlimited.
     rate: u64,
     /// When it began, on the monotonic clock.
     began_ms: u64,
-    /// Bytes so far.
+    /// Bytes read.
     pub read: u64,
     rest: Option<Pin<Box<Sleep>>>,
 }
