@@ -31,7 +31,7 @@ impl Loader for Text {
 
 /// What directives refer to, and what makes others act.
 const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $uri zone=c:1m; log_format f $uri;
-    upstream u { server 127.0.0.1:1; } set_real_ip_from 127.0.0.1; access_log /dev/null;";
+    upstream u { server 127.0.0.1:1; } upstream_list l u; set_real_ip_from 127.0.0.1; access_log /dev/null;";
 
 /// Arguments for directives that take no arguments of the usual kinds.
 const SAMPLES: &[(&str, &str)] = &[
@@ -108,6 +108,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("scgi_ignore_headers", "Vary"),
     ("scgi_store_access", "user:rw"),
     ("set_by_lua_block", "$x"),
+    ("set_base32_alphabet", "0123456789abcdefghijklmnopqrstuv"),
+    ("set_hashed_upstream", "$x l $uri"),
     ("try_files", "/a /b"),
     ("uwsgi_cache_methods", "GET"),
     ("uwsgi_ignore_headers", "Vary"),
