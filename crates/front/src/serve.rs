@@ -72,8 +72,9 @@ impl Front {
     }
 
     fn woken(self: &Rc<Self>, fd: OwnedFd, parked: Parked) {
-        let own = self.worker.http().listens.get(parked.listen as usize).map(|listen| listen.address.clone());
-        let (peer, local) = (address(SockRef::from(&fd).peer_addr()), local(&fd, own.as_ref()));
+        let http = self.worker.http();
+        let own = http.listens.get(parked.listen as usize).map(|listen| &listen.address);
+        let (peer, local) = (address(SockRef::from(&fd).peer_addr()), local(&fd, own));
         let Parked { listen, protocol, info, no_delay, state, session } = parked;
         let stream = Stream::from_parts(fd, transport(&local), session);
         if let (Some(opened), Some(protocol)) = (self.opened(stream, info.restore(peer, local), listen), self.protocol(protocol)) {

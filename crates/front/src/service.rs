@@ -53,8 +53,9 @@ pub struct HttpService;
 
 impl Service for HttpService {
     fn accepted(&self, front: &Rc<Front>, fd: OwnedFd, peer: Peer, listen: u32) {
-        let own = front.worker.http().listens.get(listen as usize).map(|listen| listen.address.clone());
-        let Some(admitted) = front.admit(fd, peer, own.as_ref()) else { return };
+        let http = front.worker.http();
+        let own = http.listens.get(listen as usize).map(|listen| &listen.address);
+        let Some(admitted) = front.admit(fd, peer, own) else { return };
         if let Some(opened) = front.open_new(admitted, listen) {
             prologue::enter(front, opened);
         }

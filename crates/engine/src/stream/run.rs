@@ -12,35 +12,42 @@ use stream::{Phase, Session, log_session, status};
 /// Runs a session until its content handler is done; what comes of it is the status for [`finish`]. A panic ends this session, not
 /// the worker.
 pub async fn run(session: Rc<Session>) -> u16 {
-    let mut serving = Box::pin(serve(&session));
-    let served = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
-        Ok(poll) => poll,
-        Err(_) => {
-            log_session!(session, Level::Alert, "a handler panicked, the session is given up");
-            session.worker.note_panic();
-            Poll::Ready(Err(status::INTERNAL_SERVER_ERROR))
-        }
-    });
-    match served.await {
-        Ok(status) | Err(status) => status,
+    match guarded(&session, serve(&session)).await {
+        Some(Ok(status) | Err(status)) => status,
+        None => status::INTERNAL_SERVER_ERROR,
     }
 }
 
 /// Ends a session: status, log phase, cleanups, and the connection is closed.
 pub async fn finish(session: &Rc<Session>, status: u16) {
-    if status == status::PASSED {
-        return session.run_cleanups();
-    }
     log_session!(session, Level::Debug, "finalize stream session: {status}");
     session.status.set(status);
+    guarded(session, log(session)).await;
+    guarded(session, async { session.run_cleanups() }).await;
+    session.close();
+}
+
+/// What `work` gives; `None` if a handler panicked, which has been logged.
+async fn guarded<T>(session: &Session, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = Box::pin(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => {
+            log_session!(session, Level::Alert, "a handler panicked, the session is given up");
+            session.worker.note_panic();
+            Poll::Ready(None)
+        }
+    })
+    .await
+}
+
+async fn log(session: &Rc<Session>) {
     let server = session.server();
     for handler in server.handlers(Phase::Log) {
         if let Step::Wait(future) = (handler.run)(session) {
             future.await;
         }
     }
-    session.run_cleanups();
-    session.close();
 }
 
 async fn serve(session: &Rc<Session>) -> Result<u16, u16> {
