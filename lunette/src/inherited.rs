@@ -31,7 +31,7 @@ impl Loader for Text {
 
 /// What directives refer to, and what makes others act.
 const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $uri zone=c:1m; log_format f $uri;
-    upstream u { server 127.0.0.1:1; } set_real_ip_from 127.0.0.1; access_log /dev/null;";
+    upstream u { server 127.0.0.1:1; } upstream_list l u; set_real_ip_from 127.0.0.1; access_log /dev/null;";
 
 /// Arguments for directives that take no arguments of the usual kinds.
 const SAMPLES: &[(&str, &str)] = &[
@@ -67,9 +67,14 @@ const SAMPLES: &[(&str, &str)] = &[
     ("access_log", "/dev/null f"),
     ("auth_basic", "realm; auth_basic_user_file /dev/null"),
     ("auth_request_set", "$x y"),
+    ("array_join", "- $x"),
+    ("array_map", "a $x"),
+    ("array_map_op", "set_md5 $x"),
+    ("array_split", ", $x"),
     ("autoindex_format", "html"),
     ("dav_access", "user:rw"),
     ("dav_methods", "PUT"),
+    ("encrypted_session_key", "01234567890123456789012345678901"),
     ("error_page", "404 /x"),
     ("expires", "1h"),
     ("fastcgi_cache_methods", "GET"),
@@ -108,6 +113,10 @@ const SAMPLES: &[(&str, &str)] = &[
     ("scgi_ignore_headers", "Vary"),
     ("scgi_store_access", "user:rw"),
     ("set_by_lua_block", "$x"),
+    ("set_base32_alphabet", "0123456789abcdefghijklmnopqrstuv"),
+    ("set_decrypt_session", "$x y; encrypted_session_key 01234567890123456789012345678901"),
+    ("set_encrypt_session", "$x y; encrypted_session_key 01234567890123456789012345678901"),
+    ("set_hashed_upstream", "$x l $uri"),
     ("try_files", "/a /b"),
     ("uwsgi_cache_methods", "GET"),
     ("uwsgi_ignore_headers", "Vary"),
