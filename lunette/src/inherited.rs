@@ -31,7 +31,7 @@ impl Loader for Text {
 
 /// What directives refer to, and what makes others act.
 const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $uri zone=c:1m; log_format f $uri;
-    upstream u { server 127.0.0.1:1; } set_real_ip_from 127.0.0.1; access_log /dev/null;";
+    upstream u { server 127.0.0.1:1; } upstream_list l u; set_real_ip_from 127.0.0.1; access_log /dev/null;";
 
 /// Arguments for directives that take no arguments of the usual kinds.
 const SAMPLES: &[(&str, &str)] = &[
@@ -64,6 +64,14 @@ const SAMPLES: &[(&str, &str)] = &[
     ("uwsgi_ssl_conf_command", "MinProtocol TLSv1.2"),
     ("uwsgi_ssl_password_file", "/dev/null"),
     ("uwsgi_ssl_protocols", "TLSv1.3"),
+    ("encrypted_session_key", "12345678901234567890123456789012"),
+    ("encrypted_session_iv", "1234567890123456"),
+    ("set_base32_alphabet", "0123456789abcdefghijklmnopqrstuv"),
+    ("set_hashed_upstream", "$x l $uri"),
+    ("array_split", ", $uri to=$x"),
+    ("array_map", "'[$array_it]' $uri to=$x"),
+    ("array_map_op", "set_quote_sql_str $uri to=$x"),
+    ("array_join", ", $uri to=$x"),
     ("access_log", "/dev/null f"),
     ("auth_basic", "realm; auth_basic_user_file /dev/null"),
     ("auth_request_set", "$x y"),
