@@ -249,3 +249,42 @@ fn large_transfers_end_whole_both_ways() {
         assert!(heard == [pattern.as_slice(), &pattern].concat());
     }
 }
+
+/// The privileges of the first worker, once it has left root.
+fn privileges(prefix: &Prefix) -> String {
+    let mut found = String::new();
+    until("a worker that has left root", || {
+        let master = prefix.read("logs/nginx.pid").trim().to_owned();
+        let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
+        let worker = children.split_whitespace().next().unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap_or_default();
+        let word = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default().to_owned();
+        found = word("CapEff:");
+        !found.is_empty() && !word("Uid:").starts_with("0\t")
+    });
+    found
+}
+
+#[test]
+fn workers_keep_the_privilege_for_transparent_sockets_and_no_other() {
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    if !own.lines().any(|line| line.starts_with("Uid:\t0\t")) {
+        // Who is not root has nothing that a worker could keep.
+        return;
+    }
+    for (bind, left) in [("192.0.2.1", 0), ("192.0.2.1 transparent", 1 << 13)] {
+        let (prefix, port) = (Prefix::new(), free_port());
+        let text = format!(
+            "daemon off; user daemon; worker_processes 1; error_log logs/error.log info; events {{ }}\n\
+             stream {{ server {{ listen 127.0.0.1:{port}; proxy_connect_timeout 50ms; proxy_bind {bind}; proxy_pass 127.0.0.1:{}; }} }}\n",
+            free_port()
+        );
+        prefix.write("conf/nginx.conf", &text);
+        let _server = Foreground::start(&prefix, port, "").unwrap();
+        assert_eq!(u64::from_str_radix(&privileges(&prefix), 16), Ok(left), "{bind}");
+        hear(port, b"word");
+        let log = prefix.read("logs/error.log");
+        assert_eq!(log.contains("bind(192.0.2.1) failed"), left == 0, "{log}");
+        assert!(!log.contains("IP_TRANSPARENT"), "{log}");
+    }
+}
