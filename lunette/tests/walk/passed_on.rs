@@ -105,6 +105,17 @@ fn answering(answer: &'static [u8], reads: usize) -> u16 {
     port
 }
 
+/// Levels and words of an error log: the process and the connection stand between them.
+fn plain_text(log: &str) -> String {
+    let words = |line: &str| {
+        let (level, rest) = (line.find('[')?, line.find(": ").map(|at| at + 2)?);
+        let end = line[level..].find(']')? + level + 1;
+        let rest = line[rest..].strip_prefix('*').map_or(&line[rest..], |rest| rest.split_once(' ').map_or(rest, |(_, rest)| rest));
+        Some(format!("{} {rest}\n", &line[level..end]))
+    };
+    log.lines().filter_map(words).collect()
+}
+
 #[test]
 fn each_end_of_a_session_has_its_line() {
     let [plain, refused, none, bound, named, next, silent] = std::array::from_fn(|_| free_port());
@@ -153,16 +164,6 @@ fn each_end_of_a_session_has_its_line() {
             stalled.0
         ),
     ];
-    // The process and the connection stand between the level and the words.
-    let plain_text = |text: &str| {
-        let words = |line: &str| {
-            let (level, rest) = (line.find('[')?, line.find(": ").map(|at| at + 2)?);
-            let end = line[level..].find(']')? + level + 1;
-            let rest = line[rest..].strip_prefix('*').map_or(&line[rest..], |rest| rest.split_once(' ').map_or(rest, |(_, rest)| rest));
-            Some(format!("{} {rest}\n", &line[level..end]))
-        };
-        text.lines().filter_map(words).collect::<String>()
-    };
     for line in &lines {
         until(line, || plain_text(&fixture.prefix.read("logs/error.log")).contains(line));
     }
