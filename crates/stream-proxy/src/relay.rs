@@ -208,6 +208,8 @@ impl Relay<'_> {
             let Poll::Ready(written) = written else { return Ok(false) };
             session.action.set(if from_upstream { "proxying and sending to client" } else { "proxying and sending to upstream" });
             match written {
+                // A socket that takes nothing of something is none.
+                Ok(0) => return Err(Over),
                 Ok(count) => {
                     *moved = true;
                     flow.written += count;

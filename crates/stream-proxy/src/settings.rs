@@ -2,9 +2,10 @@
 
 use crate::groups::Secured;
 use crate::pass::Pass;
+use base::log::Level;
 use conf::scope::Config;
 use std::rc::Rc;
-use stream::{Complex, Session};
+use stream::{Complex, Session, log_session};
 use upstream::bind::Bind;
 use upstream::secure::said::Said;
 
@@ -152,9 +153,14 @@ impl Proxy {
 }
 
 impl Plan {
-    /// A rate in bytes a second; 0 is none, and so is what is no rate.
+    /// A rate in bytes a second; 0 is none, and so is what is no rate, with a line in the log.
     #[must_use]
     pub fn rate(value: Option<&Complex>, session: &Session) -> u64 {
-        value.and_then(|value| base::text::parse_size(&value.to_vec(session), false)).unwrap_or(0)
+        let Some(value) = value else { return 0 };
+        let text = value.to_vec(session);
+        base::text::parse_size(&text, false).unwrap_or_else(|| {
+            log_session!(session, Level::Error, "invalid size \"{}\"", String::from_utf8_lossy(&text));
+            0
+        })
     }
 }
