@@ -18,8 +18,12 @@ pub async fn run(session: Rc<Session>) -> u16 {
     }
 }
 
-/// Ends a session: status, log phase, cleanups, and the connection is closed.
+/// Ends a session: status, log phase, cleanups, and the connection is closed. One that was passed on goes on as another's.
 pub async fn finish(session: &Rc<Session>, status: u16) {
+    if status == status::PASSED {
+        guarded(session, async { session.run_cleanups() }).await;
+        return;
+    }
     log_session!(session, Level::Debug, "finalize stream session: {status}");
     session.status.set(status);
     guarded(session, log(session)).await;
