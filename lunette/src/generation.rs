@@ -137,6 +137,7 @@ fn build(
     let (stream, specs) = frame.global.take::<engine::stream::Finished>().stream.unzip();
     settings.listeners = endpoints.specs;
     settings.listeners.extend(specs.into_iter().flatten());
+    settings.transparent = frame.global.get::<upstream::bind::Transparent>().0;
     settings.keep_stderr = frame.global.get::<ErrorFiles>().uses_stderr();
     Ok(Generation { settings, files, global: frame.global, modules, http, stream_modules, stream, connections, warnings: shown })
 }

@@ -51,6 +51,8 @@ pub struct Settings {
     pub worker_processes: usize,
     /// `user`: whom workers run as when the master is root, with the group resolved.
     pub user: Option<Account>,
+    /// Workers bind sockets to addresses of other machines (`proxy_bind … transparent`).
+    pub transparent: bool,
     /// `pid`, absolute.
     pub pid: PathBuf,
     /// `working_directory`.
@@ -86,6 +88,7 @@ impl Settings {
             master_process: true,
             worker_processes: 1,
             user: None,
+            transparent: false,
             pid,
             working_directory: None,
             worker_rlimit_nofile: None,

@@ -113,7 +113,14 @@ fn prepare(settings: &Settings, role: Role, inherited: &Inherited, console: &Con
         }
         let groups = sys::identity::set_supplementary_groups(&user.name, user.gid);
         attempt(&|| format!("initgroups({}, {})", user.name, user.gid), Level::Emerg, groups);
+        let keeps = settings.transparent && user.uid != 0;
+        if keeps && !attempt(&|| "prctl(PR_SET_KEEPCAPS, 1)".to_owned(), Level::Emerg, sys::identity::keep_capabilities()) {
+            return Err(Fatal);
+        }
         if !attempt(&|| format!("setuid({})", user.uid), Level::Emerg, sys::identity::set_user(user.uid)) {
+            return Err(Fatal);
+        }
+        if keeps && !attempt(&|| "capset()".to_owned(), Level::Emerg, sys::identity::keep_only_raw_sockets()) {
             return Err(Fatal);
         }
     }

@@ -2,10 +2,12 @@
 
 use base::log::Level;
 use bytes::Bytes;
+use foldhash::HashMap;
 use http::core::{ErrorPage, ServerTokens};
 use http::method::Method;
 use http::output::then;
 use http::{Chain, Jump, Outcome, Request, Step, log_request};
+use std::cell::RefCell;
 use std::rc::Rc;
 use wire::uri::escape::{Class, escape};
 
@@ -135,18 +137,32 @@ fn default_page(request: &Rc<Request>, status: u16) -> Step {
     })
 }
 
+/// What a page depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    status: u16,
+    /// The product is shown with its version.
+    versioned: bool,
+    padded: bool,
+}
+
+// The pages that have been made: servers that refuse much show the same ones again and again.
+thread_local!(static PAGES: RefCell<HashMap<Kind, Bytes>> = RefCell::default());
+
 fn page(request: &Request, status: u16) -> Option<Bytes> {
     let title = wire::status::page_title(status)?;
-    let product = match request.with_location(|l| l.core.server_tokens.clone()) {
-        None | Some(ServerTokens::On | ServerTokens::Build) => PRODUCT_VERSION,
-        Some(ServerTokens::Off | ServerTokens::Custom(_)) => PRODUCT,
-    };
+    let versioned = request.with_location(|l| matches!(l.core.server_tokens, None | Some(ServerTokens::On | ServerTokens::Build)));
+    let kind = Kind { status, versioned, padded: status >= 400 && wants_padding(request) };
+    Some(PAGES.with_borrow_mut(|pages| pages.entry(kind).or_insert_with(|| text(kind, title)).clone()))
+}
+
+fn text(kind: Kind, title: &str) -> Bytes {
+    let product = if kind.versioned { PRODUCT_VERSION } else { PRODUCT };
     let (heading, cause) = match title.strip_prefix("400 ") {
-        Some(cause) if status != 400 => ("400 Bad Request", cause),
+        Some(cause) if kind.status != 400 => ("400 Bad Request", cause),
         _ => (title, ""),
     };
     let (before_cause, after_cause) = if cause.is_empty() { ("", "") } else { ("<center>", "</center>\r\n") };
-    // One allocation of the right size: servers that refuse much make many of them.
     let text = [
         "<html>\r\n<head><title>",
         title,
@@ -159,9 +175,9 @@ fn page(request: &Request, status: u16) -> Option<Bytes> {
         "<hr><center>",
         product,
         "</center>\r\n</body>\r\n</html>\r\n",
-        if status >= 400 && wants_padding(request) { PADDING } else { "" },
+        if kind.padded { PADDING } else { "" },
     ];
-    Some(Bytes::from(text.concat()))
+    Bytes::from(text.concat())
 }
 
 /// `msie_refresh`: a page that leads old MSIE to the target of a redirect, in place of the redirect.
@@ -180,7 +196,7 @@ fn refresh(request: &Request, status: u16) -> Option<Bytes> {
 fn is_msie(request: &Request) -> bool {
     let headers = request.headers.borrow();
     let agent = headers.get(b"user-agent").unwrap_or_default();
-    let has = |text: &[u8]| agent.windows(text.len()).any(|w| w == text);
+    let has = |text: &[u8]| memchr::memmem::find(agent, text).is_some();
     has(b"MSIE ") && !has(b"Opera")
 }
 
@@ -188,6 +204,6 @@ fn wants_padding(request: &Request) -> bool {
     if !request.with_location(|l| l.core.msie_padding.unwrap_or(true)) {
         return false;
     }
-    let chrome = |agent: &[u8]| agent.windows(7).any(|w| w == b"Chrome/");
+    let chrome = |agent: &[u8]| memchr::memmem::find(agent, b"Chrome/").is_some();
     is_msie(request) || request.headers.borrow().get(b"user-agent").is_some_and(chrome)
 }

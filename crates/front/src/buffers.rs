@@ -26,7 +26,9 @@ pub fn give(mut buffer: Vec<u8>) {
         return;
     }
     buffer.clear();
-    BUFFERS.with_borrow_mut(|kept| {
+    // At the end of the process there may be nobody left to lend to.
+    let _ = BUFFERS.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
         if kept.len() < KEPT {
             kept.push(buffer);
         }

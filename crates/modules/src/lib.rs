@@ -1,4 +1,4 @@
-//! HTTP modules: one feature, one file.
+//! Modules of HTTP and `stream`: one feature, one file, which serves both protocols where both have it.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]

@@ -69,13 +69,13 @@ impl Exchange<'_> {
         loop {
             let end = match self.wait().await {
                 Event::Client(read, datagram) => {
-                    let end = self.from_client(read, &datagram);
+                    let end = self.pass_up(read, &datagram);
                     self.buffers.give(datagram);
                     end
                 }
                 Event::Server => {
                     let mut buffer = self.buffers.take_full();
-                    let end = self.from_server(&mut buffer).await;
+                    let end = self.pass_down(&mut buffer).await;
                     self.buffers.give_full(buffer);
                     end
                 }
@@ -120,7 +120,7 @@ impl Exchange<'_> {
     }
 
     /// Passes a datagram of the client on.
-    fn from_client(&mut self, read: io::Result<usize>, datagram: &[u8]) -> Option<End> {
+    fn pass_up(&mut self, read: io::Result<usize>, datagram: &[u8]) -> Option<End> {
         let session = self.job.session;
         session.action.set("proxying and reading from client");
         let count = match read {
@@ -153,7 +153,7 @@ impl Exchange<'_> {
     }
 
     /// Passes on what has come from the server.
-    async fn from_server(&mut self, buffer: &mut [u8]) -> Option<End> {
+    async fn pass_down(&mut self, buffer: &mut [u8]) -> Option<End> {
         let session = self.job.session;
         session.action.set("proxying and reading from upstream");
         let count = match self.upstream.receive_ready(buffer) {
@@ -192,10 +192,11 @@ impl Exchange<'_> {
         if self.is_first || (plan.requests > 0 && self.requests < plan.requests) {
             return false;
         }
-        if plan.requests > 0 && !std::mem::replace(&mut self.detached, true) {
-            if let Downstream::Datagrams(datagrams) = &self.job.session.downstream {
-                datagrams.close();
-            }
+        if plan.requests > 0
+            && !std::mem::replace(&mut self.detached, true)
+            && let Downstream::Datagrams(datagrams) = &self.job.session.downstream
+        {
+            datagrams.close();
         }
         plan.responses != ENDLESS && self.has_all_responses()
     }

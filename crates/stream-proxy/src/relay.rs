@@ -241,7 +241,13 @@ impl Relay<'_> {
         if self.job.plan.half_close {
             return client && server && self.up.is_flushed() && self.down.is_flushed();
         }
-        (client || server) && (client || self.down.is_flushed()) && (server || self.up.is_flushed())
+        match (client, server) {
+            (true, true) => true,
+            // What the one who has gone said is with the other.
+            (true, false) => self.up.is_flushed(),
+            (false, true) => self.down.is_flushed(),
+            (false, false) => false,
+        }
     }
 
     /// Tells one side that the other has ended.

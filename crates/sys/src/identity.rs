@@ -48,6 +48,31 @@ pub fn set_user(uid: u32) -> io::Result<()> {
     Ok(nix::unistd::setuid(Uid::from_raw(uid))?)
 }
 
+/// Keeps the privileges of root over the next change of user, prctl(2) `PR_SET_KEEPCAPS`.
+pub fn keep_capabilities() -> io::Result<()> {
+    // SAFETY: this prctl operation takes integers only.
+    if unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Gives all privileges up but that for raw and transparent sockets, capset(2) `CAP_NET_RAW`.
+pub fn keep_only_raw_sockets() -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3`: two words for each set.
+    const VERSION: u32 = 0x2008_0522;
+    const CAP_NET_RAW: u32 = 13;
+    let header = [VERSION, 0];
+    let one = 1_u32 << CAP_NET_RAW;
+    // Effective, permitted, inheritable: the lower words, then the upper ones.
+    let data = [one, one, 0, 0, 0, 0];
+    // SAFETY: the kernel reads a header of two words and, for this version, six words of sets; both live until the call is over.
+    if unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Allows core dumps again, which a change of user forbids, prctl(2) `PR_SET_DUMPABLE`.
 pub fn set_dumpable() -> io::Result<()> {
     // SAFETY: this prctl operation takes integers only.

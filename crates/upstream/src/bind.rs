@@ -21,6 +21,10 @@ impl<S> Clone for Bind<S> {
     }
 }
 
+/// Whether some directive of the configuration is `transparent`, which workers need a privilege for; kept in the global scope.
+#[derive(Default)]
+pub struct Transparent(pub bool);
+
 /// Reads the directive; `None` is `off`.
 ///
 /// # Errors
@@ -39,6 +43,9 @@ pub fn read<S: Session>(cx: &Cx<'_>) -> Result<Option<Bind<S>>, Error> {
         && url::parse_local(text).is_none()
     {
         return Err(cx.error(format!("invalid address \"{}\"", cx.text(0))));
+    }
+    if transparent {
+        cx.global::<Transparent>().0 = true;
     }
     Ok(Some(Bind { address, transparent }))
 }

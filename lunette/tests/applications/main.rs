@@ -15,4 +15,5 @@ mod redis;
 mod rig;
 mod server;
 mod srcache;
+mod through;
 mod uwsgi;

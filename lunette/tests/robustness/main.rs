@@ -26,5 +26,6 @@ mod refused;
 mod repeated;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod sessions;
 mod spread;
 mod upstreams;

@@ -13,6 +13,7 @@ mod metrics;
 mod modes;
 mod names;
 mod packaging;
+mod passed_on;
 mod processes;
 mod ready;
 mod resty;
