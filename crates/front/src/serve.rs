@@ -142,6 +142,12 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         }
     };
     tokio::task::spawn_local(async move { active.sweep(tick, forget).await });
+    let shaken = Rc::downgrade(&worker);
+    worker.count_handshakes(move |resumed| {
+        if let Some(worker) = shaken.upgrade() {
+            worker.observers.handshake_ended(resumed);
+        }
+    });
     let counted = Rc::downgrade(&front);
     worker.set_gauges(move |observers| {
         let Some(front) = counted.upgrade() else { return };

@@ -23,6 +23,7 @@ pub struct Worker {
     panicked: Cell<bool>,
     holds: Rc<Cell<usize>>,
     process: OnceCell<ProcessInfo>,
+    handshakes: OnceCell<Box<dyn Fn(Option<bool>)>>,
 }
 
 /// Where a worker stands among the processes.
@@ -60,6 +61,7 @@ impl Worker {
             panicked: Cell::new(false),
             holds: Rc::default(),
             process: OnceCell::new(),
+            handshakes: OnceCell::new(),
         }
     }
 
@@ -72,6 +74,19 @@ impl Worker {
     /// Where the worker stands, once that has been said.
     pub fn process(&self) -> Option<&ProcessInfo> {
         self.process.get()
+    }
+
+    /// Says who counts handshakes of TLS; the first word counts.
+    pub fn count_handshakes(&self, count: impl Fn(Option<bool>) + 'static) {
+        // A second front would be a mistake in main; the first one stays.
+        let _ = self.handshakes.set(Box::new(count));
+    }
+
+    /// A client's handshake has ended: with a session that it came back to or with a new one; `None`: with none.
+    pub fn handshake_ended(&self, resumed: Option<bool>) {
+        if let Some(count) = self.handshakes.get() {
+            count(resumed);
+        }
     }
 
     /// Drives a future on this worker's event loop, apart from any connection.

@@ -1,7 +1,7 @@
 //! TLS in `stream`: the choice of the server, ALPN, clients' certificates, sessions that come back.
 
 use crate::client::{Authority, Client, Connection};
-use crate::rig::{Foreground, Prefix, free_port, until};
+use crate::rig::{Foreground, Prefix, free_port, get, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,6 +13,11 @@ fn heard(client: &Client, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Res
 }
 
 fn started(servers: &str) -> (Prefix, Authority, Foreground, u16) {
+    started_beside(servers, "")
+}
+
+/// The same beside `http { }`.
+fn started_beside(servers: &str, http: &str) -> (Prefix, Authority, Foreground, u16) {
     let (prefix, port, plain) = (Prefix::new(), free_port(), free_port());
     let authority = Authority::new();
     for name in ["a.test", "b.test"] {
@@ -22,7 +27,7 @@ fn started(servers: &str) -> (Prefix, Authority, Foreground, u16) {
     let text = format!(
         "daemon off; worker_processes 1; error_log logs/error.log info; events {{ }}\nstream {{\n\
          ssl_certificate a.test.crt; ssl_certificate_key a.test.key;\n\
-         server {{ listen 127.0.0.1:{plain}; return plain; }}\n{servers}\n}}\n"
+         server {{ listen 127.0.0.1:{plain}; return plain; }}\n{servers}\n}}\n{http}\n"
     );
     prefix.write("conf/nginx.conf", &text.replace("PORT", &port.to_string()));
     let server = Foreground::start(&prefix, plain, "").unwrap();
@@ -31,10 +36,12 @@ fn started(servers: &str) -> (Prefix, Authority, Foreground, u16) {
 
 #[test]
 fn the_name_chooses_the_server_and_its_certificate() {
-    let (prefix, _, _server, port) = started(
+    let metrics = free_port();
+    let (prefix, _, _server, port) = started_beside(
         "server { listen 127.0.0.1:PORT ssl; return \"a:$ssl_server_name:$ssl_protocol:$ssl_session_reused\"; }\n\
          server { listen 127.0.0.1:PORT ssl; server_name b.test ~^(?<what>.+)\\.c\\.test$;\n\
          ssl_certificate $ssl_server_name.crt; ssl_certificate_key $ssl_server_name.key; return \"b:$ssl_server_name:$what\"; }",
+        &format!("http {{ server {{ listen 127.0.0.1:{metrics}; metrics; }} }}"),
     );
     let client = Client::new(&["TLSv1.3"], None);
     assert_eq!(heard(&client, port, "a.test", None).unwrap(), "a:a.test:TLSv1.3:.");
@@ -44,6 +51,8 @@ fn the_name_chooses_the_server_and_its_certificate() {
         std::fs::copy(prefix.path.join(format!("conf/a.test.{suffix}")), prefix.path.join(format!("conf/x.c.test.{suffix}"))).unwrap();
     }
     assert_eq!(heard(&client, port, "x.c.test", None).unwrap(), "b:x.c.test:x");
+    let counted = get(metrics, "/").unwrap().text();
+    assert!(counted.contains("tls_handshakes_total 4\n"), "{counted}");
     let slot = Arc::new(Slot::default());
     let both = Client::new(&["TLSv1.2"], None);
     heard(&both, port, "a.test", Some(slot.clone())).unwrap();

@@ -80,7 +80,10 @@ async fn shake(session: &Rc<Session>) -> Outcome {
         session.with_stream(|stream| stream.set_no_delay(true));
     }
     let mut limit = session.limit(session.conf::<Own>().timeout.unwrap_or(60_000));
-    match open(session, &mut limit).await {
+    let opened = open(session, &mut limit).await;
+    let resumed = opened.is_ok().then(|| session.connection.tls_info().is_some_and(|found| found.resumed));
+    session.worker.handshake_ended(resumed);
+    match opened {
         Ok(stream) => {
             session.put_stream(stream);
             if satisfied(session) { Outcome::Declined } else { Outcome::Error }
