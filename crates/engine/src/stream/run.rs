@@ -18,7 +18,7 @@ pub async fn run(session: Rc<Session>) -> u16 {
     }
 }
 
-/// Ends a session: status, log phase, cleanups, and the connection is closed. One that was passed on is logged where it went.
+/// Ends a session: status, log phase, cleanups, and the connection is closed. One that was passed on goes on as another's.
 pub async fn finish(session: &Rc<Session>, status: u16) {
     if status == status::PASSED {
         guarded(session, async { session.run_cleanups() }).await;
