@@ -202,7 +202,9 @@ impl Acceptor {
         }
         exclusive.set.delete(&self.io)?;
         self.watched.set(false);
-        self.register()
+        // It is the same turn of the loop as before.
+        let taken = self.taken.get();
+        self.register().inspect(|()| self.taken.set(taken))
     }
 }
 
