@@ -127,7 +127,7 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
                     if lasts(&error) {
-                        self.rests_until.set(Some(Instant::now() + REST));
+                        self.rest();
                         self.register()?;
                     }
                     return Err(error);
@@ -173,7 +173,7 @@ impl Acceptor {
         let wanted = !self.held.get() && self.rests_until.get().is_none();
         let Some(exclusive) = self.exclusive.as_ref().filter(|_| wanted != self.watched.get()) else { return Ok(()) };
         if wanted {
-            exclusive.enter(&self.io).inspect_err(|_| self.rests_until.set(Some(Instant::now() + REST)))?;
+            exclusive.enter(&self.io).inspect_err(|_| self.rest())?;
             self.taken.set(0);
             self.turn.set(0);
         } else {
@@ -201,10 +201,15 @@ impl Acceptor {
             return self.register();
         }
         exclusive.set.delete(&self.io)?;
-        self.watched.set(false);
-        // It is the same turn of the loop as before.
-        let taken = self.taken.get();
-        self.register().inspect(|()| self.taken.set(taken))
+        exclusive.enter(&self.io).inspect_err(|_| {
+            self.watched.set(false);
+            self.rest();
+        })
+    }
+
+    /// The next [`Acceptor::accept`] waits, and registers anew.
+    fn rest(&self) {
+        self.rests_until.set(Some(Instant::now() + REST));
     }
 }
 
