@@ -128,7 +128,7 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
                     if lasts(&error) {
-                        self.rests_until.set(Some(Instant::now() + REST));
+                        self.rest();
                         self.register()?;
                     }
                     return Err(error);
@@ -174,7 +174,7 @@ impl Acceptor {
         let wanted = !self.held.get() && self.rests_until.get().is_none();
         let Some(exclusive) = self.exclusive.as_ref().filter(|_| wanted != self.watched.get()) else { return Ok(()) };
         if wanted {
-            exclusive.enter(&self.io).inspect_err(|_| self.rests_until.set(Some(Instant::now() + REST)))?;
+            exclusive.enter(&self.io).inspect_err(|_| self.rest())?;
             self.taken.set(0);
             self.turn.set(0);
         } else {
@@ -202,8 +202,15 @@ impl Acceptor {
             return self.register();
         }
         exclusive.set.delete(&self.io)?;
-        self.watched.set(false);
-        self.register()
+        exclusive.enter(&self.io).inspect_err(|_| {
+            self.watched.set(false);
+            self.rest();
+        })
+    }
+
+    /// The next [`Acceptor::accept`] waits, and registers anew.
+    fn rest(&self) {
+        self.rests_until.set(Some(Instant::now() + REST));
     }
 }
 
