@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, Socket, Type};
-use tokio::net::{TcpSocket, UnixStream};
+use socket2::{SockAddr, SockRef, Socket, Type};
+use tokio::net::TcpSocket;
 
 use crate::address::SocketAddress;
-use crate::stream::Stream;
+use crate::stream::{Stream, Transport};
 
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,9 +92,9 @@ pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream,
         match target {
             SocketAddress::Internet(address) => Ok(Stream::Tcp(TcpSocket::from_std_stream(socket.into()).connect(*address).await?)),
             SocketAddress::Unix(path) => {
-                let stream = UnixStream::connect(path).await?;
-                set_buffers(SockRef::from(&stream), options);
-                Ok(Stream::Unix(stream))
+                // It stands at once or not at all, unix(7): nobody has to wait for it.
+                socket.connect(&SockAddr::unix(path)?)?;
+                Ok(Stream::from_fd(socket.into(), Transport::Unix))
             }
         }
     };
