@@ -13,12 +13,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use stream::datagrams::Reply;
 use stream::session::Arrival;
 use stream::{Datagrams, Downstream};
 
 /// The longest datagram.
 const LONGEST: usize = 65_535;
+
+/// How long receiving rests when it fails.
+const REST: Duration = Duration::from_millis(100);
 
 /// Who is served: a client, and the address of ours that it sends to.
 type Key = (Sender, Option<IpAddr>);
@@ -65,8 +69,8 @@ async fn run(service: Rc<StreamService>, front: Rc<Front>, socket: Rc<SharedData
             }
             Err(error) => {
                 base::log!(front.worker.log, Level::Alert, 0, "recvmsg() failed {}", describe(&error));
-                // Whatever is wrong must not keep the loop turning.
-                tokio::task::yield_now().await;
+                // What is wrong may last, and must neither keep the loop turning nor fill the log.
+                tokio::time::sleep(REST).await;
             }
         }
     }

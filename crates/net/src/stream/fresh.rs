@@ -13,6 +13,10 @@ use tokio::net::{TcpStream, UnixStream};
 /// No SIGPIPE, send(2); Linux has one number for all processors.
 const MSG_NOSIGNAL: i32 = 0x4000;
 
+/// So many reads may fill their buffers. Then the event loop takes over, which gives others their turn: a client that sends faster
+/// than its bytes are used would have the worker for itself.
+const MOST_READS: u8 = 4;
+
 /// The socket. All calls on it are made at once.
 #[derive(Debug)]
 pub struct Fresh {
@@ -21,6 +25,8 @@ pub struct Fresh {
     transport: Transport,
     /// The last read took all there was, if there was anything.
     drained: Cell<bool>,
+    /// Reads so far.
+    reads: Cell<u8>,
 }
 
 fn gone() -> io::Error {
@@ -29,7 +35,7 @@ fn gone() -> io::Error {
 
 impl Fresh {
     pub(super) fn new(socket: OwnedFd, transport: Transport) -> Fresh {
-        Fresh { socket: Some(socket), transport, drained: Cell::new(false) }
+        Fresh { socket: Some(socket), transport, drained: Cell::new(false), reads: Cell::new(0) }
     }
 
     pub(super) fn transport(&self) -> Transport {
@@ -57,8 +63,9 @@ impl Fresh {
     pub(super) fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         let read = sys::descriptor::receive(self.descriptor()?, into);
         // A buffer that is not full holds all there was; the loop reports what comes later.
+        self.reads.set(self.reads.get().saturating_add(1));
         self.drained.set(match &read {
-            Ok(_) => into.len() < into.capacity(),
+            Ok(_) => into.len() < into.capacity() || self.reads.get() >= MOST_READS,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         });
         read

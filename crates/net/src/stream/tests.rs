@@ -176,3 +176,23 @@ async fn who_always_has_bytes_gives_way() {
     .await;
     assert!(gave_way && reads < 1000, "{reads}");
 }
+
+/// Others must have their turn, however much is there.
+#[tokio::test]
+async fn a_fresh_socket_that_is_always_full_comes_to_the_event_loop() {
+    let (client, mut server) = fresh_pair();
+    let sent = client.try_write(&[b'x'; 64 * 1024]).unwrap();
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let (mut buffer, mut got, mut reads) = (Vec::with_capacity(2048), 0, 0);
+    while let Poll::Ready(read) = server.poll_read(&mut cx, &mut buffer) {
+        got += read.unwrap();
+        reads += 1;
+        buffer.clear();
+    }
+    assert!(reads <= 4 && got < sent, "{reads} reads, {got} of {sent} bytes");
+    assert!(!matches!(server, Stream::Fresh(_)));
+    while got < sent {
+        got += server.read(&mut buffer).await.unwrap();
+        buffer.clear();
+    }
+}
