@@ -10,8 +10,8 @@ use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
 use daemon::{Application, LoadError, LoadMode, Options, Problem, Seat, Settings};
 use http::observers;
-use http::thread_pools::Pools;
 use lua_api::Surroundings;
+use session::thread_pools::Pools;
 use shm::{Tally, Zones};
 use std::io::{self, Write};
 

@@ -15,6 +15,7 @@ pub mod opened;
 pub mod outcome;
 pub mod paths;
 pub mod regex;
+pub mod thread_pools;
 pub mod tls;
 pub mod tls_directives;
 pub mod tls_info;

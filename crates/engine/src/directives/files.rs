@@ -6,7 +6,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::core::{Core, OpenFileCache};
-use http::thread_pools::Pools;
+use session::thread_pools::Pools;
 
 const ALL: Context = Context::HTTP_ALL;
 
