@@ -101,7 +101,7 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
         one.spec.address = place;
         let mut listens = cx.server::<Listens>();
         if listens.list.iter().any(|other| other.0.spec.address == one.spec.address) {
-            return Err(cx.error(format!("a duplicate listen {}", cx.text(0))));
+            return Err(cx.error(format!("a duplicate listen {}", one.spec.address)));
         }
         listens.list.push(WantedListen(one));
     }

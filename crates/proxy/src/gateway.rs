@@ -111,15 +111,14 @@ fn pass<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// What holds where no directive says otherwise.
 ///
 /// # Errors
-/// None that a configuration can cause.
+/// A directive uses the directory of temporary files for something else.
 pub fn complete<T: Gateway>(http: &Frame) -> Result<(), Error> {
     let host = Complex::compile(b"$host$is_request_port$request_port", &mut http.global.get::<Variables>());
     let mut own = http.location.get::<T>();
     let common = own.common();
     common.host = host.ok();
     let directory = format!("{}_temp", T::PREFIX);
-    common.family.temp_path.get_or_insert_with(|| temp_path::ask(&http.global, directory.as_bytes(), [1, 2, 0]));
-    Ok(())
+    temp_path::by_default(&mut common.family.temp_path, &http.global, directory.as_bytes(), [1, 2, 0])
 }
 
 /// Gives a location its handler, if it has a pass: its own or that of the block around a block without a name.
@@ -133,11 +132,14 @@ pub fn attach<T: Gateway, D: Dialect + 'static>(
 ) -> Result<(), Error> {
     let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
     let inherited = common.pass.is_none();
-    let Some(pass) = common.pass.clone().or_else(|| common.outer.clone().filter(|_| unnamed)) else { return Ok(()) };
+    let Some(pass) = common.pass.clone().or_else(|| common.outer.clone().filter(|_| unnamed)) else {
+        return common.family.check(T::PREFIX);
+    };
     let error = |text: String| Error::new(text, pass.span);
     if !inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
         at.parts.auto_redirect = true;
     }
+    common.family.check(T::PREFIX)?;
     pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(error)?;
     let plan = common.family.plan(T::PREFIX, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {

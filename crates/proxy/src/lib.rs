@@ -43,6 +43,7 @@ pub mod scgi;
 pub mod secure;
 pub mod sender;
 pub mod settings;
+mod sizes;
 pub mod sticky;
 pub mod store_said;
 pub mod storing;

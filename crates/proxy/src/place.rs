@@ -26,7 +26,7 @@ pub fn read(cx: &Cx<'_>, kind: Kind) -> Result<Rc<Pass>, Error> {
     let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
     let url = match source.literal() {
         None => None,
-        Some(text) => Some(url::parse(text, 0).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?),
+        Some(text) => Some(url::parse_address(text, 0).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?),
     };
     let text = cx.arg(0).into();
     let span = cx.directive.name.span;

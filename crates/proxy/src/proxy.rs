@@ -38,16 +38,14 @@ fn levels(levels: &mut Levels) {
 
 /// The directory that serves where no directive names one.
 fn complete(http: &Frame) -> Result<(), Error> {
-    let mut proxy = http.location.get::<Proxy>();
-    proxy.family.temp_path.get_or_insert_with(|| temp_path::ask(&http.global, b"proxy_temp", [1, 2, 0]));
-    Ok(())
+    temp_path::by_default(&mut http.location.get::<Proxy>().family.temp_path, &http.global, b"proxy_temp", [1, 2, 0])
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let proxy = at.conf::<Proxy>();
     let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
     let inherited = proxy.pass.is_none() && unnamed;
-    let Some(pass) = proxy.pass.clone().or_else(|| proxy.outer.clone().filter(|_| unnamed)) else { return Ok(()) };
+    let Some(pass) = proxy.pass.clone().or_else(|| proxy.outer.clone().filter(|_| unnamed)) else { return proxy.family.check("proxy") };
     let error = |text: String| Error::new(text, pass.span);
     if !inherited {
         let without_uri = matches!(at.kind, Match::Regex(_) | Match::Named | Match::Unnamed);
@@ -64,6 +62,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
             at.parts.auto_redirect = true;
         }
     }
+    proxy.family.check("proxy")?;
     pass.settle(&at.main_conf::<Upstreams>(), 80).map_err(error)?;
     let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
     let version = proxy.version.unwrap_or_default();

@@ -7,6 +7,7 @@ pub mod client;
 pub mod complex;
 pub mod connection;
 pub mod contexts;
+pub mod directories;
 pub mod join;
 pub mod levels;
 pub mod log_files;

@@ -25,6 +25,7 @@ mod ssi;
 mod stream;
 mod traces;
 mod tunnel;
+mod verdicts;
 
 use rig::Prefix;
 
