@@ -100,6 +100,12 @@ impl Headers {
         self.items.push(item);
     }
 
+    /// Adds a field before all others.
+    pub fn push_first(&mut self, name: &[u8], value: &[u8]) {
+        self.push(name, value);
+        self.items.rotate_right(1);
+    }
+
     /// Stores a field as it stands on the wire, so that a head is written with one copy per field.
     fn store_line(&mut self, name: &[u8], value: &[u8]) -> Item {
         let name = self.store(name);

@@ -54,7 +54,7 @@ impl Request {
         }
         body.set_state(BodyState::Discarded);
         self.flags.keepalive.set(false);
-        self.log(Level::Info, b"client sent invalid chunked body");
+        self.log(Level::Error, b"client sent invalid chunked body");
         true
     }
 

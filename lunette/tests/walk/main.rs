@@ -16,6 +16,7 @@ mod packaging;
 mod passed_on;
 mod processes;
 mod ready;
+mod refused;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -7,6 +7,7 @@ use base::errno;
 use base::log::Level;
 use base::text::{parse_size, push_hex, push_number};
 use http::body::BodyState;
+use http::line::{Line, Version};
 use http::variables::{define as http_define, define_family, getter};
 use http::{Request, Variables, log_request};
 use session::variable::NO_CACHE;
@@ -52,11 +53,22 @@ pub(super) fn define(variables: &mut Variables) {
     });
 }
 
+/// Whether the request line could be understood.
+fn is_known(line: &Line) -> bool {
+    !line.raw_uri.is_empty()
+}
+
 fn line(variables: &mut Variables) {
     for name in ["uri", "document_uri"] {
-        http_define(variables, name, NO_CACHE, |request, out| put(out, &request.line.borrow().uri));
+        http_define(variables, name, NO_CACHE, |request, out| {
+            let line = request.line.borrow();
+            (is_known(&line) || !line.uri.is_empty()) && put(out, &line.uri)
+        });
     }
-    http_define(variables, "request_uri", 0, |request, out| put(out, &root(request).line.borrow().raw_uri));
+    http_define(variables, "request_uri", 0, |request, out| {
+        let line = root(request).line.borrow();
+        is_known(&line) && put(out, &line.raw_uri)
+    });
     http_define(variables, "request", 0, |request, out| {
         let line = root(request).line.borrow();
         !line.text.is_empty() && put(out, &line.text)
@@ -65,7 +77,11 @@ fn line(variables: &mut Variables) {
         let line = root(request).line.borrow();
         !line.method_name.is_empty() && put(out, &line.method_name)
     });
-    http_define(variables, "server_protocol", 0, |request, out| put(out, root(request).version().name().as_bytes()));
+    http_define(variables, "server_protocol", 0, |request, out| {
+        let line = root(request).line.borrow();
+        // A line without a version names no protocol.
+        is_known(&line) && line.version != Version::Http09 && put(out, line.version.name().as_bytes())
+    });
     http_define(variables, "query_string", NO_CACHE, push_args);
     http_define(variables, "is_args", NO_CACHE, |request, out| put(out, if request.line.borrow().args.is_empty() { b"" } else { b"?" }));
 }
