@@ -3,10 +3,12 @@
 use base::log::Level;
 use engine::find;
 use http::core::{KeepaliveDisable, default};
+use http::headers::Headers;
+use http::line::Line;
 use http::method::Method;
 use http::root::Endpoint;
 use http::tls::ClientVerify;
-use http::{Core, Request, log_request};
+use http::{Core, Request, Server, log_request};
 use std::rc::Rc;
 use wire::uri::normal;
 use wire::uri::shape::Shape;
@@ -15,6 +17,28 @@ use wire::uri::shape::Shape;
 pub struct Refusal {
     /// Status to answer with.
     pub status: u16,
+}
+
+/// What a head says where it arrived, whatever the protocol.
+pub struct KnownRequest {
+    line: Line,
+    headers: Headers,
+    server: Rc<Server>,
+}
+
+impl KnownRequest {
+    /// Takes what was just put into `request`.
+    pub fn of(request: &Request) -> KnownRequest {
+        let (line, headers) = (request.line.borrow().clone(), request.headers.borrow().clone());
+        KnownRequest { line, headers, server: request.server() }
+    }
+
+    /// Puts it into an empty request.
+    pub fn enter(&self, request: &Request) {
+        request.line.borrow_mut().copy_from(&self.line);
+        request.headers.borrow_mut().copy_from(&self.headers);
+        request.set_server(self.server.clone());
+    }
 }
 
 /// Enters the host, without its port, and the server that it leads to. `upper`: it may hold capitals.

@@ -19,6 +19,7 @@ use net::park::Left;
 use net::stream::Stream;
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -260,13 +261,8 @@ async fn obey(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn(), acc
 
 /// After a panic a handler's state may be broken: this worker finishes its work and a fresh one takes over.
 async fn panicked(worker: &Worker) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if worker.has_panicked() {
-            base::log!(worker.log, Level::Alert, 0, "worker is replaced because a handler panicked");
-            return;
-        }
-    }
+    poll_fn(|cx| worker.poll_panicked(cx)).await;
+    base::log!(worker.log, Level::Alert, 0, "worker is replaced because a handler panicked");
 }
 
 /// `worker_shutdown_timeout`: connections end, and their requests have a moment to notice, so that they are logged.

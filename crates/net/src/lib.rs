@@ -14,4 +14,5 @@ pub mod park;
 pub mod pool;
 pub mod shared_datagrams;
 pub mod stream;
+pub mod ticker;
 pub mod tls;

@@ -9,6 +9,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::epoll::Epoll;
 use crate::signal::SignalPipe;
+use crate::ticks::Ticks;
 
 mod sealed {
     /// Keeps the list of watched types in this file.
@@ -26,6 +27,8 @@ impl sealed::Sealed for Epoll {}
 impl Owner for Epoll {}
 impl sealed::Sealed for SignalPipe {}
 impl Owner for SignalPipe {}
+impl sealed::Sealed for Ticks {}
+impl Owner for Ticks {}
 
 /// Registers a non-blocking descriptor with the current event loop, for reading only.
 ///

@@ -1,15 +1,14 @@
 //! From a parsed head to a request.
 
 use super::body::BodyFraming;
-use crate::request::{Refusal, enter_host, enter_target, enter_valid_target};
+use crate::request::{KnownRequest, Refusal, enter_host, enter_target, enter_valid_target};
 use base::log::Level;
 use http::body::Body;
 use http::core::{ServerCore, default};
-use http::headers::Headers;
-use http::line::{Line, Version};
+use http::line::Version;
 use http::method::Method;
 use http::root::Endpoint;
-use http::{Request, Server, log_request};
+use http::{Request, log_request};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wire::h1::error::HeadError;
@@ -45,9 +44,7 @@ fn method(head: &Head, name: &[u8]) -> Method {
 
 /// What a head means where it arrived: all that [`fill`] puts into a request.
 pub struct Meaning {
-    line: Line,
-    headers: Headers,
-    server: Rc<Server>,
+    request: KnownRequest,
     framing: Framing,
     keep_alive: bool,
     expects_continue: bool,
@@ -57,9 +54,7 @@ impl Meaning {
     /// Takes what [`fill`] has just put into `request`.
     pub fn of(request: &Request, framed: &Framed) -> Meaning {
         Meaning {
-            line: request.line.borrow().clone(),
-            headers: request.headers.borrow().clone(),
-            server: request.server(),
+            request: KnownRequest::of(request),
             framing: framed.body,
             keep_alive: framed.keep_alive,
             expects_continue: framed.expects_continue,
@@ -68,9 +63,7 @@ impl Meaning {
 
     /// Fills an empty request, as [`fill`] does.
     pub fn enter(&self, body: &RefCell<BodyFraming>, request: &Request) {
-        request.line.borrow_mut().copy_from(&self.line);
-        request.headers.borrow_mut().copy_from(&self.headers);
-        request.set_server(self.server.clone());
+        self.request.enter(request);
         fill_body(body, request, self.framing);
         request.flags.expects_continue.set(self.expects_continue);
         request.flags.keepalive.set(self.keep_alive);

@@ -4,6 +4,7 @@ use crate::active::{Entry, NEVER, Watch};
 use crate::buffers;
 use crate::door::{Front, Listener, Opened};
 use crate::input::Input;
+use crate::request::KnownRequest;
 use base::clock;
 use base::log::Level;
 use http::Connection;
@@ -53,6 +54,8 @@ pub struct H2 {
     pub input: RefCell<Input>,
     /// The protocol.
     pub codec: RefCell<Codec>,
+    /// What the last request said, if it came twice and says so each time.
+    pub known: RefCell<Option<KnownRequest>>,
     /// Frames to send.
     pub out: RefCell<Vec<u8>>,
     /// How many bytes of them have left.
@@ -82,6 +85,7 @@ impl H2 {
             socket: RefCell::new(opened.stream),
             input: RefCell::new(opened.input),
             codec: RefCell::new(codec),
+            known: RefCell::default(),
             out: RefCell::new(out),
             sent: Cell::new(0),
             streams: RefCell::default(),

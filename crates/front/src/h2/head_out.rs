@@ -8,50 +8,29 @@ use http::headers::push_clean;
 use http::response::Response;
 use http::{Headers, Request};
 use std::cell::RefCell;
+use wire::hpack::FieldList;
 
-/// A head before it is packed: one buffer that serves all heads of the worker.
+/// A head before it is packed.
 #[derive(Default)]
-struct Draft {
-    bytes: Vec<u8>,
-    /// Where names and values end.
-    ends: Vec<(usize, usize)>,
-}
+struct Draft(FieldList);
 
 impl Draft {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
     fn field(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
-        push_clean(&mut self.bytes, name);
-        self.bytes.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
-        self.end_with(|out| push_clean(out, value));
+        let lower = |out: &mut Vec<u8>| {
+            let start = out.len();
+            push_clean(out, name);
+            out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        };
+        self.0.push_with(lower, |out| push_clean(out, value));
     }
 
     /// A field whose name is known: it is in lower case.
     fn known(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.end_with(value);
-    }
-
-    fn end_with(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
-        let middle = self.bytes.len();
-        value(&mut self.bytes);
-        self.ends.push((middle, self.bytes.len()));
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(middle, end)| {
-            let name = self.bytes.get(start..middle).unwrap_or_default();
-            start = end;
-            (name, self.bytes.get(middle..end).unwrap_or_default())
-        })
+        self.0.push_with(|out| out.extend_from_slice(name.as_bytes()), value);
     }
 }
 
+// One buffer serves all heads of the worker.
 thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
 
 /// Writes the head of the answer on stream `id`. True: the stream ends with it. `extended`: the request is an extended CONNECT.
@@ -63,9 +42,9 @@ pub fn write(conn: &H2, id: u32, extended: bool, request: &Request) -> bool {
     let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();
     let end = !consents && (request.flags.header_only.get() || empty);
     DRAFT.with_borrow_mut(|draft| {
-        draft.clear();
+        draft.0.clear();
         request.with_location(|location| fill(draft, request, &location.core, &response));
-        conn.with_codec(|codec, out| codec.respond(id, status, draft.iter(), end, out));
+        conn.with_codec(|codec, out| codec.respond_list(id, status, &draft.0, end, out));
     });
     end
 }
@@ -73,9 +52,9 @@ pub fn write(conn: &H2, id: u32, extended: bool, request: &Request) -> bool {
 /// Writes an informational head.
 pub fn write_interim(conn: &H2, id: u32, status: u16, headers: &Headers) {
     DRAFT.with_borrow_mut(|draft| {
-        draft.clear();
+        draft.0.clear();
         headers.iter().for_each(|(name, value)| draft.field(name, value));
-        conn.with_codec(|codec, out| codec.respond(id, status, draft.iter(), false, out));
+        conn.with_codec(|codec, out| codec.respond(id, status, draft.0.iter(), false, out));
     });
 }
 
@@ -127,7 +106,7 @@ mod tests {
         draft.field(b"X-Name", b"A b");
         draft.field(b"Bad\r\n", b"v\r\nx: y");
         draft.known("empty", |_| {});
-        let all: Vec<_> = draft.iter().collect();
+        let all: Vec<_> = draft.0.iter().collect();
         assert_eq!(all, [(&b"x-name"[..], &b"A b"[..]), (b"bad%0d%0a", b"v%0D%0Ax: y"), (b"empty", b"")]);
     }
 

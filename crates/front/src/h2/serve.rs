@@ -215,7 +215,7 @@ impl Serving {
     fn take(&mut self, event: Event<'_>) {
         let conn = &self.conn;
         match event {
-            Event::Request { stream, head, end, size } => self.request(stream, &head, end, size),
+            Event::Request { stream, head, end, size, again } => self.request(stream, &head, end, size, again),
             Event::Data { stream, data, end, fault } => {
                 if let Some(fault) = fault {
                     conn.log(Level::Info, &fault.message());
@@ -255,7 +255,7 @@ impl Serving {
         }
     }
 
-    fn request(&mut self, id: u32, head: &wire::h2::request::RequestHead, end: bool, size: usize) {
+    fn request(&mut self, id: u32, head: &wire::h2::request::RequestHead, end: bool, size: usize, again: bool) {
         let conn = &self.conn;
         let worker = &conn.front.worker;
         conn.watch.read_by(NEVER);
@@ -266,7 +266,7 @@ impl Serving {
         let stream = Stream::open(conn, id, end);
         let request = worker.spare.take(worker, &conn.listener.http, conn.info.clone(), stream.clone(), conn.listener.server.clone());
         request.request_length.set(size as u64);
-        let filled = arrival::fill(&stream, &request, head, conn.codec.borrow().fields(), end);
+        let filled = arrival::fill(&stream, &request, head, end, again);
         let Some(engine) = worker.engine() else { return stream.finish(true) };
         let waiting = match filled {
             Ok(()) => engine.run(&request),

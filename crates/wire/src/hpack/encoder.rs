@@ -1,12 +1,14 @@
 //! Fields become a header block.
 
 use super::tables::{DynamicTable, STATIC};
-use super::{huffman, integer};
+use super::{FieldList, huffman, integer};
 
 /// The table is never larger, whatever the peer allows: what repeats fits in it, and a connection costs no more.
 const MAX_TABLE: usize = 4096;
 const DEFAULT_TABLE: usize = 4096;
 const SEEN: usize = 64;
+/// A longer head is not remembered.
+const LONGEST: usize = 512;
 
 /// One direction's encoder.
 ///
@@ -19,11 +21,23 @@ pub struct Encoder {
     resize: Option<(usize, usize)>,
     /// Hashes of fields that were sent once, by their lowest bits.
     seen: [u32; SEEN],
+    /// So many fields were not merely indices.
+    literals: u64,
+    last: Option<Box<LastHead>>,
+}
+
+/// A head that became nothing but indices: the same head is the same bytes as long as no other field has come in between.
+#[derive(Debug, Default)]
+struct LastHead {
+    status: u16,
+    fields: FieldList,
+    block: Vec<u8>,
+    literals: u64,
 }
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self { table: DynamicTable::new(DEFAULT_TABLE), resize: None, seen: [0; SEEN] }
+        Self { table: DynamicTable::new(DEFAULT_TABLE), resize: None, seen: [0; SEEN], literals: 0, last: None }
     }
 }
 
@@ -38,7 +52,35 @@ impl Encoder {
     /// How many bytes of memory it holds.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.table.held()
+        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.held() + last.block.capacity());
+        self.table.held() + last
+    }
+
+    /// Gives memory back that an idle connection need not hold.
+    pub fn shrink(&mut self) {
+        self.last = None;
+    }
+
+    /// Appends the whole block of an answer's head.
+    pub fn head(&mut self, status: u16, fields: &FieldList, out: &mut Vec<u8>) {
+        if self.resize.is_none()
+            && let Some(last) = self.last.as_ref().filter(|last| last.literals == self.literals)
+            && last.status == status
+            && last.fields == *fields
+        {
+            return out.extend_from_slice(&last.block);
+        }
+        self.begin(out);
+        let (start, literals) = (out.len(), self.literals);
+        self.status(status, out);
+        fields.iter().for_each(|(name, value)| self.field(name, value, out));
+        if literals == self.literals && fields.size() <= LONGEST {
+            let last = self.last.get_or_insert_default();
+            (last.status, last.literals) = (status, literals);
+            last.fields.clone_from(fields);
+            last.block.clear();
+            last.block.extend_from_slice(out.get(start..).unwrap_or_default());
+        }
     }
 
     /// Must be called before the first field of each block.
@@ -53,6 +95,8 @@ impl Encoder {
         }
         integer::encode(last, 5, 0x20, out);
         self.table.resize(last);
+        // Indices may mean other fields now.
+        self.literals += 1;
     }
 
     /// Appends `:status`.
@@ -86,6 +130,7 @@ impl Encoder {
                 return integer::encode(at + STATIC.len() + 1, 7, 0x80, out);
             }
         }
+        self.literals += 1;
         let index = fixed.or_else(|| self.table.find_name(name).map(|at| at + STATIC.len() + 1)).unwrap_or(0);
         let fits = name.len() + value.len() <= MAX_TABLE / 4;
         if !sensitive && fits && self.remember(name, hash) {
