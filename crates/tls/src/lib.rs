@@ -16,6 +16,7 @@
 //!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
 
+mod alert;
 pub mod asked;
 pub mod buffer;
 pub mod certificate;

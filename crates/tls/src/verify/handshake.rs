@@ -1,7 +1,7 @@
 //! The part of a handshake that proves that the peer has its certificate's key. What the chain is worth is judged later.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved, SignatureScheme};
 use webpki::RawPublicKeyEntity;
@@ -22,14 +22,24 @@ fn signature(
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| bad(CertificateError::BadEncoding))?;
     let key = SubjectPublicKeyInfoDer::from(parsed.public_key().raw);
     let algorithms = algorithms();
-    if is_tls13 {
-        return rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signed, &algorithms);
-    }
     let unadvertised = || Error::from(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme);
     let (_, candidates) = algorithms.mapping.iter().find(|row| row.0 == signed.scheme).ok_or_else(unadvertised)?;
+    if is_tls13 {
+        if !candidates.iter().any(|algorithm| is_for(*algorithm, parsed.public_key().raw)) {
+            return Err(unadvertised());
+        }
+        return rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signed, &algorithms);
+    }
     let key = RawPublicKeyEntity::try_from(&key).map_err(|_| bad(CertificateError::BadEncoding))?;
     let good = candidates.iter().any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
     if good { Ok(HandshakeSignatureValid::assertion()) } else { Err(bad(CertificateError::BadSignature)) }
+}
+
+/// Whether an algorithm goes with a key: the identifier of the key's kind stands behind two headers of DER.
+fn is_for(algorithm: &dyn SignatureVerificationAlgorithm, key: &[u8]) -> bool {
+    const HEADERS: usize = 8;
+    let kind = algorithm.public_key_alg_id();
+    key.windows(kind.len()).take(HEADERS).any(|found| found == kind.as_ref())
 }
 
 /// The part of both verifiers that looks at signatures.
