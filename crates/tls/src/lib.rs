@@ -34,6 +34,7 @@ pub mod key_log;
 pub mod names;
 pub mod ocsp;
 pub mod profile;
+mod rejected;
 pub mod resume;
 pub mod server;
 pub mod session;

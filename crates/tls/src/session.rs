@@ -16,6 +16,7 @@ use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
 use crate::error::TlsError;
 use crate::exporter::{Exporter, Making};
+use crate::rejected;
 use crate::resume::Origin;
 use crate::signatures::{self, Signed};
 use crate::verify::{Clients, Servers, Verdict};
@@ -358,6 +359,9 @@ fn advance<E: Engine>(
                 Ok(false)
             });
         used = (used + discard + more).min(incoming.len());
+        if engine.common().is_handshaking() && engine.common().protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+            used += rejected::length(incoming.get(used..).unwrap_or_default());
+        }
         match step {
             Ok(false) => {}
             Ok(true) => break,

@@ -25,7 +25,8 @@ fn signature(
     let unadvertised = || Error::from(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme);
     let (_, candidates) = algorithms.mapping.iter().find(|row| row.0 == signed.scheme).ok_or_else(unadvertised)?;
     if is_tls13 {
-        if !candidates.iter().any(|algorithm| is_for(*algorithm, parsed.public_key().raw)) {
+        // The first is the one whose curve the scheme names; the others are for TLS 1.2.
+        if !candidates.first().is_some_and(|algorithm| is_for(*algorithm, parsed.public_key().raw)) {
             return Err(unadvertised());
         }
         return rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signed, &algorithms);
@@ -98,4 +99,22 @@ impl ServerCertVerifier for Servers {
     }
 
     signatures!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData};
+
+    #[test]
+    fn a_scheme_of_tls_1_3_goes_with_one_kind_of_key() {
+        let schemes = [SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::ECDSA_NISTP384_SHA384, SignatureScheme::ED25519];
+        for (kind, own) in [(&PKCS_ECDSA_P256_SHA256, 0), (&PKCS_ECDSA_P384_SHA384, 1), (&PKCS_ED25519, 2)] {
+            let key = KeyPair::generate_for(kind).unwrap().subject_public_key_info();
+            for (place, scheme) in schemes.iter().enumerate() {
+                let (_, candidates) = algorithms().mapping.iter().find(|row| row.0 == *scheme).copied().unwrap();
+                assert_eq!(is_for(candidates[0], &key), place == own, "{scheme:?}");
+            }
+        }
+    }
 }
