@@ -233,7 +233,7 @@ fn captured_lines_do_not_tell_of_the_start() {
     let port = free_port();
     let text = format!(
         "worker_processes 1;\nerror_log logs/error.log notice;\nevents {{ worker_connections 1024; }}\nhttp {{\nlua_capture_error_log 100k;\n\
-         init_by_lua_block {{ ngx.log(ngx.NOTICE, 'of init') }}\ninit_worker_by_lua_block {{ ngx.log(ngx.NOTICE, 'of a worker') }}\n\
+         init_by_lua_block {{ ngx.log(ngx.NOTICE, 'of init ', require 'thread.exdata'()) }}\ninit_worker_by_lua_block {{ ngx.log(ngx.NOTICE, 'of a worker') }}\n\
          server {{\nlisten {port};\nlocation / {{ content_by_lua_block {{\n\
          local logs = require 'ngx.errlog'.get_logs(100)\nfor i = 3, #logs, 3 do ngx.say(logs[i]) end\n}} }}\n}}\n}}\n"
     );
@@ -241,7 +241,7 @@ fn captured_lines_do_not_tell_of_the_start() {
     assert!(prefix.run(&[]).status.success());
     let (_, lines) = say(port, "/");
     let lines: Vec<&str> = lines.lines().collect();
-    assert!(lines.len() == 2 && lines[0].contains("of init") && lines[1].contains("of a worker"), "{lines:#?}");
+    assert!(lines.len() == 2 && lines[0].contains("of init nil") && lines[1].contains("of a worker"), "{lines:#?}");
 }
 
 #[test]
