@@ -254,3 +254,17 @@ fn values_of_any_number_are_said_alike() {
     let round: String = (0..=14).map(|n| values.get(..n).unwrap().concat()).map(|text| format!("{text}{text}\n")).collect();
     assert_eq!(say(port, "/"), (200, round.repeat(60)));
 }
+
+#[test]
+fn a_timer_that_comes_again_runs_before_what_ends_with_it_and_was_made_later() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let text = format!(
+        "worker_processes 1;\nerror_log logs/error.log notice;\nevents {{ worker_connections 1024; }}\nhttp {{ server {{\nlisten {port};\n\
+         location / {{ content_by_lua_block {{\nlocal turns = 0\nngx.timer.every(0.01, function() turns = turns + 1 end)\n\
+         for i = 1, 5 do ngx.sleep(0.01) ngx.print(turns >= i and 'x' or '-') end\n}} }}\n}} }}\n"
+    );
+    prefix.write("conf/nginx.conf", &text);
+    assert!(prefix.run(&[]).status.success());
+    assert_eq!(say(port, "/").1, "xxxxx");
+}
