@@ -234,7 +234,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
 pub(crate) fn configure_arguments() -> String {
     let modules = modules();
     let has = |name: &str| modules.iter().any(|module| module.name == name);
-    let mut all = vec!["--with-threads".to_owned()];
+    let mut all = vec!["--with-threads".to_owned(), "--with-pcre-jit".to_owned()];
     all.extend(OPTIONAL.iter().filter(|o| has(o.module)).map(|o| format!("--with-http_{}_module", o.flag)));
     all.extend(USUAL.iter().filter(|name| !has(name)).map(|name| format!("--without-http_{name}_module")));
     if !has("proxy_cache") {

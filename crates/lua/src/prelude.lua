@@ -437,7 +437,8 @@ local function exdata(default)
             return
         end
         local value = data[me]
-        if value == nil and default and cx.req ~= nil then
+        -- What init_by_lua* runs for is no request.
+        if value == nil and default and cx.req ~= nil and band(cx.phase, b.init) == 0 then
             return cx.req
         end
         return value

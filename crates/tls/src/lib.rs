@@ -16,6 +16,7 @@
 //!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
 
+mod alert;
 pub mod asked;
 pub mod buffer;
 pub mod certificate;
@@ -33,6 +34,7 @@ pub mod key_log;
 pub mod names;
 pub mod ocsp;
 pub mod profile;
+mod rejected;
 pub mod resume;
 pub mod server;
 pub mod session;

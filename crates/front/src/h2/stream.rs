@@ -39,7 +39,7 @@ pub struct Stream {
     pub id: u32,
     pub(super) output: RefCell<Output>,
     /// The answer's trailers.
-    trailers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    trailers: RefCell<Headers>,
     pub(super) body: RefCell<Received>,
     /// The body is complete.
     pub(super) body_ended: Cell<bool>,
@@ -204,8 +204,10 @@ impl Stream {
 
     fn keep_trailers(&self, request: &Request) {
         let response = request.response.borrow();
-        let fields = response.trailers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
-        self.trailers.borrow_mut().extend(fields);
+        let mut trailers = self.trailers.borrow_mut();
+        for (name, value) in response.trailers.iter() {
+            trailers.push(&name.to_ascii_lowercase(), value);
+        }
     }
 }
 

@@ -33,9 +33,6 @@ local function object(err, made, text)
     end
     return ffi.gc(made, nil)
 end
-local function free(made)
-    C.ssl_free_object(cx, tonumber(cast("uintptr_t", made)))
-end
 local function into(out, err, der, text)
     if not der then
         return say(err, text)
@@ -57,6 +54,7 @@ for _, kind in ipairs { "pem_cert", "der_cert", "pem_priv_key", "der_priv_key" }
         return object(err, parse(bytes(data, length)))
     end)
 end
+local free = getmetatable(b.ngx).certificates.free
 define("free_cert", free)
 define("free_priv_key", free)
 

@@ -3,13 +3,11 @@
 //! They are written in Lua: nothing of what such code points to is looked into by this program, and the request that it hands
 //! over is only compared with the one that runs.
 
-use super::certificates::free;
-use crate::api::ANYWHERE;
-use lua::{Group, Row};
+use lua::Group;
 
 /// The part's glue.
 pub(super) fn group() -> Group {
-    Group { name: "ngx.ssl by C names", rows: vec![Row::fast::<ANYWHERE, _, _>("ssl_free_object", free)], glue: include_str!("abi.lua") }
+    Group { name: "ngx.ssl by C names", rows: Vec::new(), glue: include_str!("abi.lua") }
 }
 
 #[cfg(test)]

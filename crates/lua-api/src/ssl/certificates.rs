@@ -1,7 +1,6 @@
 //! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
 
 use super::{done, given, refused, shake};
-use crate::api::ANYWHERE;
 use crate::host::Host;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::socket::secure::objects::{Object, Objects};
@@ -31,7 +30,6 @@ pub(super) fn group() -> Group {
             Row::calls("ssl_set_cert", ALL, set_cert),
             Row::calls("ssl_set_priv_key", ALL, set_priv_key),
             Row::calls("ssl_verify_client", ALL, verify_client),
-            Row::fast::<ANYWHERE, _, _>("ssl_free", free),
         ],
         glue: include_str!("certificates.lua"),
     }
@@ -39,15 +37,6 @@ pub(super) fn group() -> Group {
 
 fn objects(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
     Ok(cx.host::<Host>().ok_or("no request found")?.runtime.state::<Objects>())
-}
-
-/// The Lua object of this number is gone.
-pub(super) fn free(cx: &CallContext, id: f64) {
-    cx.with_host::<Host, _>(|host| {
-        if let Some(host) = host {
-            host.runtime.state::<Objects>().remove(id);
-        }
-    });
 }
 
 fn clear_certs(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
@@ -129,40 +118,46 @@ fn priv_key_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
     Ok(given(stack, found.map(|(_, der)| der).map_err(|_| NO_KEY)))
 }
 
-/// Keeps what was parsed; answers its number.
-fn kept(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<Object, &str>) -> Result<usize, Raise> {
+/// Keeps what was parsed; answers its number and its DER.
+fn kept(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<(Object, Vec<u8>), &str>) -> Result<usize, Raise> {
     match parsed {
-        Ok(object) => {
+        Ok((object, der)) => {
             let id = objects(cx)?.add(object);
             stack.push_number(id);
-            Ok(1)
+            stack.push_bytes(&der);
+            Ok(2)
         }
         Err(text) => Ok(refused(stack, text)),
     }
 }
 
+fn with_der(chain: Chain) -> (Object, Vec<u8>) {
+    let der = chain.certificates().iter().flat_map(|one| one.iter().copied()).collect();
+    (Object::Chain(Rc::new(chain)), der)
+}
+
 fn parse_pem_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_pem(stack.check_bytes(1, "parse_pem_cert")?);
-    kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
+    kept(cx, stack, chain.map(with_der).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
 }
 
 fn parse_der_cert(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_cert")?;
     let text = if der.is_empty() { "invalid argument" } else { "d2i_X509_bio() failed" };
     let chain = Chain::from_der(der);
-    kept(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain))).map_err(|_| text))
+    kept(cx, stack, chain.map(with_der).map_err(|_| text))
 }
 
 fn parse_pem_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let key = Key::from_pem(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
-    kept(cx, stack, key.map(|key| Object::Key(Rc::new(key))).map_err(|_| NO_KEY))
+    let key = Key::with_der(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
+    kept(cx, stack, key.map(|(key, der)| (Object::Key(Rc::new(key)), der)).map_err(|_| NO_KEY))
 }
 
 fn parse_der_priv_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let der = stack.check_bytes(1, "parse_der_priv_key")?;
+    let der = stack.check_bytes(1, "parse_der_priv_key")?.to_vec();
     let text = if der.is_empty() { "invalid argument" } else { "d2i_PrivateKey_bio() failed" };
-    let key = Key::from_der(der);
-    kept(cx, stack, key.map(|key| Object::Key(Rc::new(key))).map_err(|_| text))
+    let key = Key::from_der(&der);
+    kept(cx, stack, key.map(|key| (Object::Key(Rc::new(key)), der)).map_err(|_| text))
 }
 
 /// `verify_client(chain, depth, trusted)`: numbers of chains, or nothing.

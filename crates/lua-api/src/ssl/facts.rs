@@ -127,11 +127,8 @@ fn shared_ciphers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rais
 fn export(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
     let Some(info) = request.connection.tls_info() else { return Ok(refused(stack, PLAIN)) };
-    if info.protocol == "TLSv1.2" {
-        return untold(cx, stack);
-    }
     let length = stack.number(1).filter(|length| (0.0..=65_535.0).contains(length)).map(|length| length as usize);
-    let (label, context) = (stack.check_bytes(2, "export_keying_material")?, stack.bytes(3).unwrap_or_default());
+    let (label, context) = (stack.check_bytes(2, "export_keying_material")?, stack.bytes(3));
     let made = length.zip(info.exporter.as_ref()).and_then(|(length, exporter)| exporter.export(length, label, context));
     Ok(given(stack, made.ok_or("SSL_export_keying_material() failed")))
 }

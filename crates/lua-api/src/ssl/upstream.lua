@@ -20,21 +20,22 @@ function proxyssl.get_tls1_version_str()
     return names[number]
 end
 
-local set_cert, set_priv_key, pointer = R.toward_set_cert, R.toward_set_priv_key, ffi.typeof("void *")
+local set_cert, set_priv_key = R.toward_set_cert, R.toward_set_priv_key
+local certificates = getmetatable(b.ngx).certificates
+local own, number = certificates.own, certificates.number
 local cert = {
     version = "0.1.33",
     clear_certs = R.toward_clear_certs, set_der_cert = R.toward_set_der_cert, set_der_priv_key = R.toward_set_der_priv_key,
 }
 loaded["ngx.ssl.proxysslcert"] = cert
 
-local function number(object)
-    return type(object) == "cdata" and istype(pointer, object) and tonumber(cast("uintptr_t", object)) or nil
-end
 function cert.set_cert(object)
-    return set_cert(number(object))
+    local chain = own("chain", object)
+    return set_cert(number(chain))
 end
 function cert.set_priv_key(object)
-    return set_priv_key(number(object))
+    local key = own("key", object)
+    return set_priv_key(number(key))
 end
 
 local verify = { version = "0.1.33" }

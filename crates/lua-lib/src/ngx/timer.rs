@@ -7,7 +7,10 @@ use crate::timers::Timers;
 use base::log::Level;
 use lua::{CallContext, Group, Job, LuaPhase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use session::Worker;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Where timers can be made: everywhere in a worker but at its end.
@@ -103,9 +106,12 @@ impl Timer {
                 return timer.fire(premature).await;
             }
             alarm = timer.alarm();
-            // The next turn does not wait for this one's end.
-            let turn = timer.clone();
-            timer.worker.spawn(Box::pin(async move { turn.fire(false).await }));
+            // It begins before what ends at the same moment and was made later; the next turn does not wait for its end.
+            let this = timer.clone();
+            let mut turn: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move { this.fire(false).await });
+            if poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx).is_pending())).await {
+                timer.worker.spawn(turn);
+            }
         }
     }
 

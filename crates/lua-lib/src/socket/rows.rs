@@ -28,7 +28,11 @@ pub fn group() -> Group {
     rows.extend(quick::rows());
     rows.extend(secure::rows());
     rows.extend(udp::rows());
-    Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("secure.lua"), include_str!("udp.lua")) }
+    Group {
+        name: "ngx.socket",
+        rows,
+        glue: concat!(include_str!("socket.lua"), include_str!("certificates.lua"), include_str!("secure.lua"), include_str!("udp.lua")),
+    }
 }
 
 /// Checks a call of `ngx.socket.tcp`; the glue makes the object.

@@ -89,7 +89,7 @@ impl Stream {
             if trailers.is_empty() {
                 codec.data(self.id, &[], true, out);
             } else {
-                codec.trailers(self.id, trailers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())), out);
+                codec.trailers(self.id, trailers.iter(), out);
             }
         });
     }
