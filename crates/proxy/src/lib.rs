@@ -12,6 +12,7 @@ pub mod channel;
 pub mod chosen;
 pub mod connection;
 pub mod dialect;
+pub mod ending;
 pub mod exchange;
 pub mod family;
 pub mod fastcgi;

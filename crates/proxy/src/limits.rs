@@ -30,6 +30,8 @@ pub const MAX_CHUNK_OVERHEAD: usize = 32 * 1024;
 pub const MAX_SPARE: usize = 64;
 /// Scratch buffers above this size are not kept, bytes.
 pub const MAX_SPARE_SIZE: usize = 64 * 1024;
+/// Most buffers for answers that a worker keeps for the next ones.
+pub const MAX_INPUTS: usize = 8;
 /// Most groups made of addresses that variables gave.
 pub const MAX_ADDRESSES: usize = 1024;
 

@@ -1,7 +1,7 @@
 //! What is remembered of a request's exchanges for variables and logs, and the memory that a worker uses again.
 
 use crate::dialect::Unwrapped;
-use crate::limits::{MAX_ADDRESSES, MAX_SPARE, MAX_SPARE_SIZE};
+use crate::limits::{MAX_ADDRESSES, MAX_INPUTS, MAX_SPARE, MAX_SPARE_SIZE};
 use crate::upstream::Upstream;
 use balance::Selection;
 use foldhash::HashMap;
@@ -142,12 +142,41 @@ pub struct Scratch {
     pub selection: Selection,
 }
 
+impl Scratch {
+    /// The answer's head, which has `length` bytes.
+    #[must_use]
+    pub fn head(&self, length: usize) -> &[u8] {
+        self.input.get(self.unwrapped.start..self.end_of(length)).unwrap_or_default()
+    }
+
+    /// Where in the input a head of `length` bytes ends.
+    #[must_use]
+    pub fn end_of(&self, length: usize) -> usize {
+        self.unwrapped.start + length
+    }
+
+    /// Whether nothing has come but a head of `length` bytes.
+    #[must_use]
+    pub fn holds_only(&self, length: usize) -> bool {
+        self.input.len() == self.end_of(length)
+    }
+
+    /// Forgets what came.
+    pub fn clear(&mut self) {
+        self.input.clear();
+        self.parser.reset();
+        self.unwrapped.reset();
+    }
+}
+
 /// A worker's state of all upstream modules.
 #[derive(Default)]
 pub struct State {
     // Boxed, so that an exchange holds a pointer and its future stays small.
     #[expect(clippy::vec_box)]
     scratch: RefCell<Vec<Box<Scratch>>>,
+    /// What answers are read into, the one that was used last at the end: while one is awaited, its exchange holds none of them.
+    inputs: RefCell<Vec<Vec<u8>>>,
     records: RefCell<Vec<Record>>,
     addresses: RefCell<HashMap<Box<[u8]>, Rc<Upstream>>>,
 }
@@ -161,12 +190,38 @@ impl State {
 
     /// Takes buffers back.
     pub fn give_back(&self, mut scratch: Box<Scratch>) {
+        self.take_input(&mut scratch.input);
         let mut spare = self.scratch.borrow_mut();
-        if spare.len() < MAX_SPARE && scratch.input.capacity() + scratch.out.capacity() <= MAX_SPARE_SIZE {
+        if spare.len() < MAX_SPARE && scratch.out.capacity() <= MAX_SPARE_SIZE {
             scratch.out.clear();
-            scratch.input.clear();
             spare.push(scratch);
         }
+    }
+
+    /// Makes room for `size` bytes where nothing has come yet.
+    pub fn lend_input(&self, input: &mut Vec<u8>, size: usize) {
+        if !input.is_empty() || input.capacity() >= size {
+            return;
+        }
+        let mut inputs = self.inputs.borrow_mut();
+        *input = match inputs.iter().rposition(|spare| spare.capacity() == size) {
+            Some(at) => inputs.remove(at),
+            None => Vec::with_capacity(size),
+        };
+    }
+
+    /// Takes that room back; what is in it is forgotten.
+    pub fn take_input(&self, input: &mut Vec<u8>) {
+        let mut input = std::mem::take(input);
+        if input.capacity() == 0 || input.capacity() > MAX_SPARE_SIZE {
+            return;
+        }
+        input.clear();
+        let mut inputs = self.inputs.borrow_mut();
+        if inputs.len() >= MAX_INPUTS {
+            inputs.remove(0);
+        }
+        inputs.push(input);
     }
 
     /// The group that stands for an address given by variables, made at its first use.

@@ -239,6 +239,8 @@ pub struct Plan {
     pub buffer_size: usize,
     /// Bytes that one read from the upstream may bring.
     pub read_size: usize,
+    /// The same for the read that begins with the head; larger heads make room as they come, up to their limit.
+    pub first_read: usize,
     /// Bytes of `*_buffers` together.
     pub memory: usize,
     /// `*_busy_buffers_size`, bytes
@@ -353,6 +355,9 @@ impl Family {
                 "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
             ));
         }
+        let (head_size, read_size) = (buffer_size.min(default::MAX_READ) as usize, memory.min(default::MAX_READ) as usize);
+        // Most answers are whole with the first read. A rate begins with it.
+        let ahead = self.buffering.unwrap_or(true) && self.limit_rate.is_none();
         let hidden = self.hidden(hide);
         let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
@@ -367,7 +372,8 @@ impl Family {
             send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
             buffer_size: buffer_size as usize,
-            read_size: memory.min(default::MAX_READ) as usize,
+            read_size,
+            first_read: if ahead { read_size.max(head_size) } else { head_size },
             memory: memory as usize,
             busy,
             max_file,

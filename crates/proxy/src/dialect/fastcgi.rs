@@ -77,6 +77,11 @@ impl Dialect for FastCgi {
                     }
                     unwrapped.raw = at + end;
                 }
+                Piece::Data { stream: Stream::Out, start, end } if unwrapped.bare == 0 => {
+                    unwrapped.start = at + start;
+                    (unwrapped.bare, unwrapped.raw) = (at + end, at + end);
+                    return Ok(unwrapped.bare);
+                }
                 Piece::Data { stream: Stream::Out, start, end } => {
                     // The head has to be in one piece.
                     input.copy_within(at + start..at + end, unwrapped.bare);
@@ -91,11 +96,11 @@ impl Dialect for FastCgi {
     }
 
     fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
-        let Unwrapped { records, bare, .. } = asked.unwrapped;
+        let Unwrapped { records, start, bare, .. } = asked.unwrapped;
         let body = |length, announced: Option<u64>| {
             // To HEAD the length is that of a body that does not come.
             let announced = announced.filter(|_| !asked.encoded.to_head);
-            Framing::Records(Body::new(records.clone(), bare - length, announced))
+            Framing::Records(Body::new(records.clone(), bare - start - length, announced))
         };
         Ok(match gateway::head(parser, input, asked, false, body)? {
             Head::Complete(answer) => Head::Complete(Answer { keep_alive: self.keep, ..answer }),
