@@ -9,6 +9,7 @@ pub mod http2;
 pub mod memc;
 pub mod memcached;
 pub mod method;
+pub mod redis;
 pub mod redis2;
 pub mod scgi;
 pub mod tunnel;
@@ -300,8 +301,8 @@ pub enum Framing {
     Length(u64),
     /// Chunks.
     Chunked(Decoder),
-    /// A memcached value with its end mark.
-    Value(Value),
+    /// A value of memcached or Redis with its end mark, and the line for another end.
+    Value(Value, &'static str),
     /// FastCGI's records.
     Records(Body),
     /// Redis replies.
@@ -331,7 +332,7 @@ impl Framing {
                 Ok(Step::Data { start: 0, end })
             }
             Framing::Chunked(decoder) => decoder.decode(input).map_err(|_| fixed("upstream sent invalid chunked response")),
-            Framing::Value(value) => value.next(input).map_err(|_| fixed("memcached sent invalid trailer")),
+            Framing::Value(value, line) => value.next(input).map_err(|_| fixed(line)),
             Framing::UntilClose => Ok(Step::Data { start: 0, end: input.len() }),
         }
     }

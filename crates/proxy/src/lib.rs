@@ -34,6 +34,7 @@ pub mod proxy;
 pub mod queue;
 pub mod reading;
 pub mod record;
+pub mod redis;
 pub mod redis2;
 pub mod relay;
 pub mod retry;
