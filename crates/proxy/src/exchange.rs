@@ -3,7 +3,7 @@
 use crate::caching::find::Caching;
 use crate::caching::outdating::Outdating;
 use crate::channel::Channel;
-use crate::connection::Key;
+use crate::connection::Wanted;
 use crate::dialect::{Encoded, Job, Keeping, Sent};
 use crate::queue::{Queue, Unserved};
 use crate::record::{Record, Scratch, State};
@@ -309,15 +309,15 @@ impl Exchange {
         self.turn.as_ref().and_then(|turn| turn.local()).or(self.local)
     }
 
-    /// The pool's key for connections to `peer`.
+    /// Which of a pool's connections lead to `peer` as they should.
     #[must_use]
-    pub fn key(&self, peer: &Rc<Peer>) -> Key {
+    pub fn wanted<'a>(&'a self, peer: &'a Peer) -> Wanted<'a> {
         let apart = self.upstream.own.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
-        let host = self.target.as_ref().and_then(|target| target.host.clone());
-        Key {
-            address: peer.server.name.clone(),
+        let host = self.target.as_ref().and_then(|target| target.host.as_ref());
+        Wanted {
+            address: &peer.server.name,
             protocol: self.scheme(),
             kind: self.route.dialect.kind(),
             secure,

@@ -44,7 +44,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     }
     let state = request.worker.state::<State>();
     let record = request.find_lasting::<Record>().unwrap_or_else(|| {
-        let made = Rc::new(Record::new(&state));
+        let made = state.record();
         request.set_lasting(made.clone());
         made
     });

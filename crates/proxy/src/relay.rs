@@ -16,6 +16,7 @@ use base::clock;
 use base::log::Level;
 use bytes::Bytes;
 use http::{BoxFuture, Chain, Outcome, Piece, Request};
+use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use wire::chunked::Step;
@@ -76,8 +77,10 @@ enum Event {
 enum Decoded {
     /// All of them are passed on.
     More,
-    /// A filter waits, and then the input goes on at `at`.
-    Waits { at: usize, step: BoxFuture<Outcome> },
+    /// The next of them begin here.
+    On(usize),
+    /// A filter waits; then it goes on so.
+    Waits { step: BoxFuture<Outcome>, then: Box<Decoded> },
     /// The body has ended; clean: the connection stands at the end of the answer.
     Over { finish: Finish, clean: bool },
 }
@@ -86,6 +89,9 @@ impl Decoded {
     const BROKEN: Decoded = Decoded::Over { finish: Finish::Broken, clean: false };
     const STOPPED: Decoded = Decoded::Over { finish: Finish::ClientGone, clean: false };
 }
+
+/// Most runs of a body that are passed on together.
+const RUNS: usize = 12;
 
 impl<'a> Relay<'a> {
     /// Relays the body behind the head, which ends at `head` of the input.
@@ -107,8 +113,12 @@ impl<'a> Relay<'a> {
         loop {
             match decoded {
                 Decoded::Over { finish, clean } => return self.end(finish, clean).finish().await,
-                Decoded::Waits { at, step } => {
-                    decoded = if step.await == Outcome::Ok || self.goes_on() { self.decode(at) } else { Decoded::STOPPED };
+                Decoded::On(at) => {
+                    decoded = self.decode(at);
+                    continue;
+                }
+                Decoded::Waits { step, then } => {
+                    decoded = if step.await == Outcome::Ok || self.goes_on() { *then } else { Decoded::STOPPED };
                     continue;
                 }
                 Decoded::More => {}
@@ -204,31 +214,33 @@ impl<'a> Relay<'a> {
 
     /// Passes on what the input holds from `from` on.
     fn decode(&mut self, from: usize) -> Decoded {
-        let mut at = from;
-        loop {
-            let rest = self.exchange.scratch.input.get(at..).unwrap_or_default();
+        let mut decoded = Decoded::On(from);
+        while let Decoded::On(at) = decoded {
+            decoded = self.decode_some(at);
+        }
+        decoded
+    }
+
+    /// Passes on the next runs of what the input holds, together.
+    fn decode_some(&mut self, mut at: usize) -> Decoded {
+        let input = &self.exchange.scratch.input;
+        let (mut runs, mut count, mut length) = ([IoSlice::new(&[]); RUNS], 0, 0);
+        let next = loop {
+            let Some(slot) = runs.get_mut(count) else { break Decoded::On(at) };
+            let rest = input.get(at..).unwrap_or_default();
             let step = self.connection.channel.next(&mut self.framing, rest);
             if let Some((level, line)) = self.framing.remark() {
                 self.exchange.request.log(level, &line);
             }
             match step {
                 Ok(Step::Data { start, end }) if start == end => at += end,
-                Ok(Step::Partial) => return Decoded::More,
+                Ok(Step::Partial) => break Decoded::More,
                 Ok(Step::Data { start, end }) => {
-                    let data = rest.get(start..end).unwrap_or_default();
+                    let run = rest.get(start..end).unwrap_or_default();
+                    (*slot, count, length) = (IoSlice::new(run), count + 1, length + run.len());
                     at += end;
-                    self.exchange.record.update(0, |t, _| t.length += data.len() as u64);
                     if let Some(tee) = &mut self.tee {
-                        tee.write(data);
-                    }
-                    if self.client_left {
-                        continue;
-                    }
-                    match emit(self.exchange, self.buffering, &mut self.store, data) {
-                        http::Step::Now(Outcome::Ok) => {}
-                        http::Step::Now(_) if self.goes_on() => {}
-                        http::Step::Now(_) => return Decoded::STOPPED,
-                        http::Step::Wait(step) => return Decoded::Waits { at, step },
+                        tee.write(run);
                     }
                 }
                 Ok(Step::Done { end }) => {
@@ -237,13 +249,30 @@ impl<'a> Relay<'a> {
                         self.exchange.request.log(Level::Warn, &self.framing.excess(rest.get(end..).unwrap_or_default()));
                     }
                     self.take_trailers();
-                    return Decoded::Over { finish: Finish::Whole, clean: !extra && self.is_clean() };
+                    break Decoded::Over { finish: Finish::Whole, clean: !extra && self.is_clean() };
                 }
                 Err(line) => {
                     self.exchange.request.log(Level::Error, &line);
-                    return Decoded::BROKEN;
+                    break Decoded::BROKEN;
                 }
             }
+        };
+        if count == 0 {
+            return next;
+        }
+        self.exchange.record.update(0, |t, _| t.length += length as u64);
+        if self.client_left {
+            return next;
+        }
+        match emit(self.exchange, self.buffering, &mut self.store, runs.get(..count).unwrap_or_default()) {
+            http::Step::Now(outcome) => {
+                if outcome == Outcome::Ok || self.goes_on() {
+                    next
+                } else {
+                    Decoded::STOPPED
+                }
+            }
+            http::Step::Wait(step) => Decoded::Waits { step, then: Box::new(next) },
         }
     }
 
@@ -351,18 +380,17 @@ impl<'a> Relay<'a> {
 }
 
 /// Gives data to the client, or to the store when the client is behind.
-fn emit(exchange: &Exchange, buffering: bool, store: &mut Store, data: &[u8]) -> http::Step {
+fn emit(exchange: &Exchange, buffering: bool, store: &mut Store, data: &[IoSlice<'_>]) -> http::Step {
     let (request, plan) = (&exchange.request, &exchange.route.plan);
     if buffering && (!store.is_empty() || !keeps_up(request, plan)) {
-        store.push(request, plan, data);
+        data.iter().for_each(|run| store.push(request, plan, run));
         return http::Step::Now(Outcome::Ok);
     }
     if buffering || request.with_location(|l| l.body_filters.is_empty()) {
-        return request.output_slice(data);
+        return request.output_slices(data);
     }
-    let mut chain = Chain::bytes(Bytes::copy_from_slice(data));
-    chain.flush = true;
-    request.output(chain)
+    let pieces = data.iter().map(|run| Piece::Bytes(Bytes::copy_from_slice(run))).collect();
+    request.output(Chain { pieces, flush: true, ..Chain::default() })
 }
 
 /// Whether the client has taken what it was sent, as far as it may be behind: what is queued is offered to it first.

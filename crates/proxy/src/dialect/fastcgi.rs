@@ -1,7 +1,7 @@
 //! FastCGI 1.0, one request on a connection at a time.
 
 use super::gateway::{self, Params};
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Unwrapped};
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent, Unwrapped};
 use base::log::Level;
 use http::{Outcome, Request};
 use std::rc::Rc;
@@ -58,6 +58,11 @@ impl Dialect for FastCgi {
         let start = request::open(out, self.keep);
         self.params.push::<request::FastCgi>(job, out);
         request::close(out, start);
+        if job.body == Sent::Nothing {
+            // One run of bytes is the cheapest to send.
+            out.extend_from_slice(request::body_end(0));
+            return Some(gateway::encoded(job.request));
+        }
         Some(Encoded { envelope: Envelope::Records, ..gateway::encoded(job.request) })
     }
 
