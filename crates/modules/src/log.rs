@@ -106,8 +106,12 @@ struct AccessFiles(HashMap<PathBuf, Rc<AccessFile>>);
 
 fn http_rows() -> Vec<Row> {
     let mut rows = rows::<Request>();
-    let place = |logs: &mut AccessLogs<Request>| &mut logs.non_ascii;
-    rows.push(row::flag("log_escape_non_ascii", Context::HTTP_ALL, "Whether bytes from 128 on are escaped.", place));
+    rows.push(row::flag::<AccessLogs<Request>>(
+        "log_escape_non_ascii",
+        Context::HTTP_ALL,
+        "Whether bytes from 128 on are escaped.",
+        |logs| &mut logs.non_ascii,
+    ));
     rows
 }
 

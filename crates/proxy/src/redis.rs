@@ -1,12 +1,10 @@
 //! `redis_pass`: values of a Redis server as answers.
 
 use crate::dialect::redis::Redis;
-use crate::family::{self, Member};
+use crate::family;
 use crate::memc::conditions;
-use crate::pass::{Kind, Pass};
-use crate::place;
-use crate::route::{Route, Routed};
-use crate::settings::Family;
+use crate::pass::Kind;
+use crate::place::{self, HasPass, PassValues};
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
@@ -14,7 +12,6 @@ use conf::tree::Error;
 use http::Variables;
 use http::module::{Attach, Levels, Module};
 use session::variable::{CHANGEABLE, VarIndex};
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
@@ -23,38 +20,29 @@ pub const MODULE: Module = Module { rows, levels, attach, variables, ..Module::n
 /// What a block says of `redis_*`.
 #[derive(Default)]
 struct Values {
-    family: Family,
-    /// `redis_pass`; not inherited
-    pass: Option<Rc<Pass>>,
-    /// `redis_pass` of the block outside, for blocks without a name
-    outer: Option<Rc<Pass>>,
+    own: PassValues,
     /// `$redis_key` and `$redis_db`, once there is a pass
     names: Option<(VarIndex, VarIndex)>,
     /// `redis_gzip_flag`
     gzip_flag: Option<u64>,
-    /// See [`Routed::route`]
-    route: OnceCell<Rc<Route>>,
 }
 
 impl Config for Values {
     fn inherit(&mut self, parent: &Self) {
-        self.family.inherit(&parent.family);
+        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; names, gzip_flag);
-        self.outer.clone_from(&parent.pass);
     }
 }
 
-impl Member for Values {
-    const PREFIX: &'static str = "redis";
+impl HasPass for Values {
+    const PROTOCOL: &'static str = "redis";
 
-    fn family(&mut self) -> &mut Family {
-        &mut self.family
+    fn values(&self) -> &PassValues {
+        &self.own
     }
-}
 
-impl Routed for Values {
-    fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.route
+    fn values_mut(&mut self) -> &mut PassValues {
+        &mut self.own
     }
 }
 
@@ -75,7 +63,7 @@ fn rows() -> Vec<Row> {
         Row::new("redis_pass", inner, Arity::exactly(1), "Answers with a value of a Redis server.", pass),
         Row::new("redis_next_upstream", all, Arity::AtLeast(1), "When the next Redis server is asked.", |cx| {
             let value = conditions(cx)?;
-            cx.once(&mut cx.location::<Values>().family.next_upstream, value)
+            cx.once(&mut cx.location::<Values>().own.family.next_upstream, value)
         }),
         row::number::<Values>("redis_gzip_flag", all, "Whether values are compressed.", |values| &mut values.gzip_flag),
     ]);
@@ -83,16 +71,13 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if cx.location::<Values>().pass.is_some() {
-        return Err(cx.duplicate());
-    }
-    let pass = place::read(cx, Kind::Group { module: "redis", empty: "handler: empty \"redis_pass\" target" })?;
+    let kind = Kind::Group { module: "redis", empty: "handler: empty \"redis_pass\" target" };
+    place::store::<Values>(cx, || place::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         (variables.index("redis_key"), variables.index("redis_db"))
     };
-    let mut values = cx.location::<Values>();
-    (values.pass, values.names) = (Some(pass), Some(names));
+    cx.location::<Values>().names = Some(names);
     Ok(())
 }
 
@@ -108,5 +93,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let Some((key, database)) = values.names else { return Ok(()) };
     let dialect = Redis { key, database, gzip_flag: values.gzip_flag.unwrap_or(0) };
-    place::attach(at, &*values, &values.family, values.pass.clone(), values.outer.clone(), dialect)
+    place::attach(at, &*values, &values.own.family, dialect)
 }
