@@ -110,6 +110,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::geo::MODULE,
         m::split_clients::MODULE,
         m::referer::MODULE,
+        m::browser::MODULE,
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
@@ -166,6 +167,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::memcached::MODULE,
         proxy::memc::MODULE,
         proxy::redis2::MODULE,
+        proxy::redis::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,
         m::index::MODULE,

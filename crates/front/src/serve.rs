@@ -185,11 +185,12 @@ fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listen
     let mut acceptors = Vec::new();
     for (spec, fd) in sockets {
         let Some(Listening { own_socket, kind, service, index, .. }) = listening.get(spec) else { continue };
+        let shared = !single && !own_socket;
         if *kind == Kind::Datagram {
-            service.clone().receive(front, fd, *index);
+            service.clone().receive(front, fd, *index, shared);
             continue;
         }
-        match Acceptor::new(fd, !single && !own_socket) {
+        match Acceptor::new(fd, shared) {
             Ok(acceptor) => acceptors.push((Rc::new(acceptor), (service.clone(), *index))),
             Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "epoll_ctl() failed {}", errno::describe(&error)),
         }

@@ -243,6 +243,8 @@ pub struct Plan {
     pub buffer_size: usize,
     /// Bytes that one read from the upstream may bring.
     pub read_size: usize,
+    /// The same for the read that begins with the head; larger heads make room as they come, up to their limit.
+    pub first_read: usize,
     /// Bytes of `*_buffers` together.
     pub memory: usize,
     /// `*_busy_buffers_size`, bytes
@@ -351,6 +353,9 @@ impl Family {
     pub fn plan(&self, prefix: &str, hide: &[&str]) -> Result<Plan, String> {
         self.check_store(prefix)?;
         let sizes = self.sizes(prefix)?;
+        let (head_size, read_size) = (sizes.buffer.min(default::MAX_READ) as usize, sizes.memory.min(default::MAX_READ) as usize);
+        // Most answers are whole with the first read. A rate begins with it.
+        let ahead = self.buffering.unwrap_or(true) && self.limit_rate.is_none();
         let hidden = self.hidden(hide);
         let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
@@ -365,7 +370,8 @@ impl Family {
             send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
             buffer_size: sizes.buffer as usize,
-            read_size: sizes.memory.min(default::MAX_READ) as usize,
+            read_size,
+            first_read: if ahead { read_size.max(head_size) } else { head_size },
             memory: sizes.memory as usize,
             busy: sizes.busy,
             max_file: sizes.max_file,

@@ -44,11 +44,7 @@ impl Session {
                 Some(stream) => std::task::ready!(stream.poll_read(cx, into)),
                 None => Ok(0),
             },
-            Downstream::Datagrams(datagrams) => {
-                let datagram = std::task::ready!(datagrams.poll_next(cx));
-                into.extend_from_slice(&datagram);
-                Ok(datagram.len())
-            }
+            Downstream::Datagrams(datagrams) => Ok(std::task::ready!(datagrams.poll_next(cx, into))),
         };
         if let Ok(count) = &read {
             self.received.set(self.received.get() + *count as u64);

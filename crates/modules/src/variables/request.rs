@@ -110,9 +110,13 @@ fn settable(variables: &mut Variables) {
 
 fn files(variables: &mut Variables) {
     http_define(variables, "request_filename", NO_CACHE, |request, out| request.map_path().is_ok_and(|mapped| put(out, &mapped.bytes)));
-    http_define(variables, "document_root", NO_CACHE, |request, out| put(out, &document_root(request)));
+    http_define(variables, "document_root", NO_CACHE, |request, out| {
+        push_document_root(request, out);
+        true
+    });
     http_define(variables, "realpath_root", NO_CACHE, |request, out| {
-        let root = document_root(request);
+        let mut root = Vec::new();
+        push_document_root(request, &mut root);
         match http::root::os_path(&root).canonicalize() {
             Ok(real) => put(out, real.as_os_str().as_bytes()),
             Err(error) => {
@@ -124,14 +128,14 @@ fn files(variables: &mut Variables) {
     });
 }
 
-/// `root` or `alias` of the location, absolute.
-fn document_root(request: &Request) -> Vec<u8> {
-    let core = request.core();
-    let paths = &request.http.paths;
-    match &core.root {
-        Some(root) => paths.resolve(&root.path.to_vec(request)).into_os_string().as_bytes().to_vec(),
-        None => paths.resolve(b"html").into_os_string().as_bytes().to_vec(),
+/// Appends `root` or `alias` of the location, absolute.
+fn push_document_root(request: &Request, out: &mut Vec<u8>) {
+    let start = out.len();
+    match &request.core().root {
+        Some(root) => root.path.eval(request, out),
+        None => out.extend_from_slice(b"html"),
     }
+    request.http.paths.resolve_in(out, start);
 }
 
 fn body(variables: &mut Variables) {
@@ -179,7 +183,10 @@ fn authority(line: &[u8]) -> Option<&[u8]> {
     if method == b"CONNECT" {
         return Some(target);
     }
-    let at = target.windows(3).position(|w| w == b"://").filter(|_| !target.starts_with(b"/"))?;
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let at = memchr::memmem::find(target, b"://")?;
     let rest = target.get(at + 3..)?;
     rest.get(..rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len()))
 }
