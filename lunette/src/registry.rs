@@ -98,8 +98,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
     Rc::from([
         // Lua's own settings, the start of its machine in each worker; then what only defines variables.
         lua::settings::MODULE,
-        lua_api::socket::settings::MODULE,
-        lua_api::socket::secure::settings::MODULE,
+        lua::settings::SOCKETS,
+        lua::settings::SECURE,
         lua::start::MODULE,
         m::resolver::MODULE,
         m::variables::MODULE,

@@ -1,0 +1,18 @@
+//! The same functions by the names that they have in lua-nginx-module's C code, for code that calls them through `ffi.C`.
+//!
+//! They are written in Lua: nothing of what such code points to is looked into by this program, and the request that it hands
+//! over is only compared with the one that runs.
+
+use super::certificates::free;
+use crate::host::SessionHost;
+use lua::{Group, Row};
+use lua_lib::ANYWHERE;
+
+/// The part's glue.
+pub(super) fn group<H: SessionHost>() -> Group {
+    Group {
+        name: "ngx.ssl by C names",
+        rows: vec![Row::fast::<ANYWHERE, _, _>("ssl_free_object", free::<H>)],
+        glue: include_str!("abi.lua"),
+    }
+}

@@ -1,0 +1,2 @@
+//! Lua in `stream`.
+#![forbid(unsafe_code)]
