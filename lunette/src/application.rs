@@ -57,9 +57,14 @@ fn open_lua(generation: &mut Generation) -> Result<(), LoadError> {
         pools: generation.global.get::<Pools>().existing(),
     };
     let failed = |message| LoadError { level: Level::Error, ..LoadError::new(message) };
+    settings.privileged_agent = false;
     if let Some(http) = &generation.http {
         lua_api::open(http, &surroundings, &settings.error_log).map_err(failed)?;
-        settings.privileged_agent = lua_api::agent_connections(http).is_some();
+        settings.privileged_agent |= lua_api::agent_connections(http).is_some();
+    }
+    if let Some(stream) = &generation.stream {
+        stream_lua::open(stream, &surroundings, &settings.error_log).map_err(failed)?;
+        settings.privileged_agent |= stream_lua::agent_connections(stream).is_some();
     }
     Ok(())
 }

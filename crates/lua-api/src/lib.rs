@@ -47,7 +47,7 @@ pub fn agent_connections(http: &http::Http) -> Option<usize> {
 /// All parts of the API, in the order of binding.
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
-    let mut groups = lua_lib::groups();
+    let mut groups = lua_lib::groups(lua_lib::Subsystem::Http);
     groups.extend(api::core_groups());
     groups.extend(ngx::groups());
     groups.push(socket::client::group());

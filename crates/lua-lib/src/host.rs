@@ -44,6 +44,11 @@ pub trait Host: lua::Host {
     /// Makes hosts of code that this host's code leaves for later, such as a timer's function.
     fn host_factory(&self) -> HostFactory;
 
+    /// What stands before the log lines of sockets and threads, where lines tell one protocol's code from another's.
+    fn log_prefix(&self) -> &'static str {
+        ""
+    }
+
     /// Output being put together; reused from call to call.
     fn scratch(&self) -> &RefCell<Vec<u8>>;
 

@@ -4,6 +4,7 @@ local type, tonumber, error = type, tonumber, error
 local peer, more, failure, timeouts = C.balancer_peer, C.balancer_more, C.balancer_failure, C.balancer_timeouts
 local keepalive, rewrite, bind, tls = C.balancer_keepalive, C.balancer_rewrite, C.balancer_bind, C.balancer_tls
 
+local is_stream = b.ngx.config.subsystem == "stream"
 local balancer = { version = "0.1.33" }
 
 local function answer(rc)
@@ -24,6 +25,9 @@ function balancer.set_current_peer(address, port, host)
         port = 0
     elseif type(port) ~= "number" then
         port = tonumber(port)
+    end
+    if host ~= nil and is_stream then
+        error("bad argument #3 to 'set_current_peer' ('host' not yet implemented in stream subsystem)", 2)
     end
     if host ~= nil and type(host) ~= "string" then
         bad_type(3, "set_current_peer", "string", host)
@@ -75,6 +79,9 @@ function balancer.set_timeouts(connect, send, read)
 end
 
 function balancer.enable_keepalive(idle, requests)
+    if is_stream then
+        error("'enable_keepalive' not yet implemented in stream subsystem", 2)
+    end
     if not idle then
         idle = 60
     elseif type(idle) ~= "number" then
@@ -93,11 +100,6 @@ function balancer.enable_keepalive(idle, requests)
     return ok, err
 end
 
-function balancer.recreate_request()
-    local ok, err = answer(rewrite(cx))
-    return ok, err
-end
-
 function balancer.bind_to_local_addr(address)
     if type(address) ~= "string" then
         bad_type(1, "bind_to_local_addr", "string", address)
@@ -106,9 +108,16 @@ function balancer.bind_to_local_addr(address)
     return ok, err
 end
 
-function balancer.set_upstream_tls(on)
-    local ok, err = answer(tls(cx, (on == 0 or on == false) and 0 or 1))
-    return ok, err
+if not is_stream then
+    function balancer.recreate_request()
+        local ok, err = answer(rewrite(cx))
+        return ok, err
+    end
+
+    function balancer.set_upstream_tls(on)
+        local ok, err = answer(tls(cx, (on == 0 or on == false) and 0 or 1))
+        return ok, err
+    end
 end
 
 G.package.loaded["ngx.balancer"] = balancer

@@ -16,6 +16,7 @@ pub mod host;
 pub mod machines;
 pub mod names;
 pub mod options;
+pub mod output;
 pub mod process_code;
 pub mod process_rows;
 pub mod secure_settings;

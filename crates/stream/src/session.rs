@@ -195,6 +195,11 @@ impl Session {
         })
     }
 
+    /// All bytes that were read ahead, however many of them [`Session::preread`] shows.
+    pub fn unread(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.buffer.borrow(), |buffer| buffer.as_deref().unwrap_or_default())
+    }
+
     /// Says how many of the bytes that were read ahead [`Session::preread`] shows (`preread_buffer_size`).
     pub fn show_preread(&self, most: usize) {
         self.visible.set(most);

@@ -137,7 +137,9 @@ impl Timer {
         host.log(Level::Debug, b"lua ngx.timer expired", "");
         self.run(&host, premature).await;
         self.runtime.timers.settle();
-        host.log(Level::Debug, b"http lua close fake http connection", "");
+        let line: &[u8] =
+            if host.log_prefix().is_empty() { b"http lua close fake http connection" } else { b"stream lua close fake stream connection" };
+        host.log(Level::Debug, line, "");
     }
 
     async fn run(&self, host: &Rc<dyn Host>, premature: bool) {

@@ -161,4 +161,7 @@ function ngx.print(...)
     return print_any(...)
 end
 
-ngx.send_headers, ngx.flush, ngx.eof = R.send_headers, R.flush, R.eof
+ngx.flush, ngx.eof = R.flush, R.eof
+if R.send_headers then
+    ngx.send_headers = R.send_headers
+end

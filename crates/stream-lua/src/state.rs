@@ -1,0 +1,38 @@
+//! Lua's state of one session.
+
+use crate::client::state::Client;
+use crate::waiting::Waiting;
+use lua_session::SessionState;
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use stream::Session;
+
+/// What Lua remembers of a session from phase to phase.
+#[derive(Default)]
+pub(crate) struct State {
+    /// What code of every protocol has.
+    common: SessionState,
+    /// Output that the client has not taken.
+    pub(crate) waiting: Waiting,
+    /// Nothing more is sent.
+    pub(crate) eof: Cell<bool>,
+    /// The client's side as a socket, once `ngx.req.socket` has given it out.
+    pub(crate) client: OnceCell<Rc<Client>>,
+    /// The handler knows that the client has gone, or its `ngx.on_abort` thread does.
+    pub(crate) abort_known: Cell<bool>,
+    /// The session ends with this status, whatever the handler waits for.
+    pub(crate) cut_short: Cell<Option<u16>>,
+}
+
+impl AsRef<SessionState> for State {
+    fn as_ref(&self) -> &SessionState {
+        &self.common
+    }
+}
+
+impl State {
+    /// Of a session, made at the first use.
+    pub(crate) fn of(session: &Session) -> Rc<State> {
+        session.context()
+    }
+}
