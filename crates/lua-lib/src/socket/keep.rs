@@ -31,6 +31,38 @@ pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     Ok(now(number(stack, 1.0)))
 }
 
+/// `sock:shutdown("send")`: the peer learns that nothing more comes, and what it sends can still be received.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    expect(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
+    let call = call::begin(cx, stack, "shutdown")?;
+    let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
+    else {
+        return Ok(now(fail(stack, "closed")));
+    };
+    if socket.inner.borrow().write_closed {
+        return Ok(now(fail(stack, "already shutdown")));
+    }
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Writing])? {
+        return Ok(now(fail(stack, text)));
+    }
+    match stack.check_bytes(2, "shutdown")? {
+        b"send" => {}
+        b"" => return Ok(now(fail(stack, "pattern is empty"))),
+        other => return Err(Raise::argument(1, "shutdown", &format!("bad shutdown argument: {}", String::from_utf8_lossy(other)))),
+    }
+    call.reporter(cx).debug(format_args!("lua tcp socket shutdown socket write direction"));
+    let mut inner = socket.inner.borrow_mut();
+    inner.write_closed = true;
+    if let Some(stream) = &inner.stream {
+        // Who cannot be told has gone.
+        let _ = stream.shutdown_write();
+    }
+    Ok(now(number(stack, 1.0)))
+}
+
 /// `sock:getreusedtimes()`.
 ///
 /// # Errors

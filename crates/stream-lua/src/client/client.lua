@@ -6,6 +6,7 @@ local take, raised, RAISE = b.N.client, b.raised, b.RAISE
 local stream = {
     receive = R.client_receive, receiveany = R.client_receiveany, receiveuntil = sockets.receiveuntil(R.client_until),
     peek = R.client_peek, send = R.client_send, shutdown = R.client_shutdown, getfd = R.client_fd,
+    serversslhandshake = R.client_handshake,
     settimeout = sockets.settimeout, settimeouts = sockets.settimeouts,
 }
 local datagrams = { receive = R.datagram_receive, send = R.datagram_send, settimeout = sockets.settimeout }

@@ -5,6 +5,7 @@
 mod datagrams;
 mod peek;
 mod read;
+mod secure;
 pub(crate) mod state;
 mod take;
 mod write;
@@ -23,6 +24,7 @@ pub(crate) fn groups() -> Vec<Group> {
         Row::suspends("client_peek", PhaseSet::of(LuaPhase::PREREAD), peek::peek),
         Row::suspends("client_send", SERVING, write::send),
         Row::calls("client_shutdown", PhaseSet::of(LuaPhase::CONTENT), write::shutdown),
+        Row::suspends("client_handshake", SERVING, secure::server_handshake),
         Row::calls("datagram_receive", SERVING, datagrams::receive),
         Row::suspends("datagram_send", SERVING, datagrams::send),
         Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("start_time", take::start_time),
