@@ -22,9 +22,8 @@ impl Hooks for Watcher {
 
     fn thread_aborted(&self, cx: &CallContext, error: &LuaError) {
         let Some(host) = host(cx) else { return };
-        let mut line = host.log_prefix().as_bytes().to_vec();
-        line.extend_from_slice(b"lua user thread aborted: ");
+        let mut line = b"lua user thread aborted: ".to_vec();
         line.extend_from_slice(&error.log_text());
-        host.log(Level::Error, &line, log_context(cx));
+        host.log_prefixed(Level::Error, &line, log_context(cx));
     }
 }

@@ -6,8 +6,11 @@ use conf::row::{Cx, Row};
 use conf::tree::{Error, FileNames};
 use lua_lib::Runtime;
 use session::paths::MainContext;
-use session::{Complex, Session, Variables};
+use session::{Complex, Configured, Variables};
 use std::rc::Rc;
+
+/// Directives of `stream` whose code is named with its place; the others are named by the directive alone, as in OpenResty.
+const PLACED: [&str; 3] = ["preread_by_lua", "content_by_lua", "log_by_lua"];
 
 /// Longest name of a chunk that is not cut.
 const MAX_NAME: usize = 56;
@@ -57,7 +60,7 @@ pub fn check_block(cx: &Cx<'_>) -> Result<(), Error> {
 ///
 /// # Errors
 /// There is none, or the path has a bad variable.
-pub fn read<S: Session>(cx: &Cx<'_>, tag: &str) -> Result<Rc<Code<S>>, Error> {
+pub fn read<S: Configured>(cx: &Cx<'_>, tag: &str) -> Result<Rc<Code<S>>, Error> {
     check_block(cx)?;
     cx.main::<Runtime>().used.set(true);
     let text = cx.arg(0);
@@ -68,11 +71,12 @@ pub fn read<S: Session>(cx: &Cx<'_>, tag: &str) -> Result<Rc<Code<S>>, Error> {
         let path = Complex::compile(text, &mut cx.global::<Variables<S>>()).map_err(|message| cx.error_at(0, message))?;
         return Ok(Code::file(path));
     }
-    Ok(Code::inline(text, chunk_name(cx, tag)))
+    let name = if S::OUTERMOST == Context::STREAM && !PLACED.contains(&tag) { format!("={tag}") } else { chunk_name(cx, tag) };
+    Ok(Code::inline(text, name))
 }
 
 /// The rows `TAG`, `TAG_file` and `TAG_block`; `store` puts the code in its place.
-pub fn rows<S: Session>(
+pub fn rows<S: Configured>(
     tag: &'static str,
     contexts: Context,
     doc: &'static str,
@@ -82,7 +86,7 @@ pub fn rows<S: Session>(
 }
 
 /// As [`rows`], for directives that have no spelling in quotes.
-pub fn two_rows<S: Session>(
+pub fn two_rows<S: Configured>(
     tag: &'static str,
     contexts: Context,
     doc: &'static str,
@@ -91,7 +95,7 @@ pub fn two_rows<S: Session>(
     ["_file", "_block"].into_iter().map(|spelling| row(tag, spelling, contexts, doc, store.clone())).collect()
 }
 
-fn row<S: Session>(
+fn row<S: Configured>(
     tag: &'static str,
     spelling: &str,
     contexts: Context,

@@ -26,6 +26,7 @@ pub(crate) fn group() -> Group {
         rows: vec![
             Row::fast::<{ EXITING.bits() }, _, _>("exit", exit),
             Row::calls("on_abort", SERVING, on_abort),
+            Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("get_status", status),
             Row::constant("STOP", STOP),
         ],
         glue: include_str!("control.lua"),
@@ -53,6 +54,11 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
     }
     cx.finish(code);
     STOP
+}
+
+/// `ngx.status`: what the session has ended with, or 0 while it goes on; negative: an error.
+fn status(cx: &CallContext) -> i32 {
+    host::with_session::<Host, _>(cx, -1, |_, session| i32::from(session.status.get()))
 }
 
 /// `ngx.on_abort(callback)`.

@@ -46,7 +46,7 @@ impl Handler {
             Started::Done(ended) => {
                 self.entry.end(host, has_failed(&ended));
                 state.waiting.try_send(session);
-                if state.waiting.is_empty() {
+                if state.waiting.is_empty() || has_failed(&ended) {
                     return Step::Now(self.settle(session, &state, &ended));
                 }
                 let (handler, session) = (self.clone(), session.clone());
@@ -61,8 +61,10 @@ impl Handler {
         Step::wait(async move {
             let ended = Driven { job, session: &session, state: &state, watches: handler.watches_client && !session.is_udp() }.await;
             handler.entry.end(host, has_failed(&ended));
-            if !has_failed(&ended) {
-                drain(&session, &state).await;
+            match has_failed(&ended) {
+                // Nobody waits for a client of code that is broken.
+                true => state.waiting.try_send(&session),
+                false => drain(&session, &state).await,
             }
             handler.settle(&session, &state, &ended)
         })
@@ -71,6 +73,14 @@ impl Handler {
     fn settle(&self, session: &Session, state: &State, ended: &Completion) -> Outcome {
         if let Completion::Failed(error) = ended {
             session.log(Level::Error, &[b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat());
+        }
+        if self.entry.phase() == LuaPhase::CONTENT && session.log_enabled(Level::Debug) {
+            let code = match ended {
+                Completion::Returned => 0,
+                Completion::Finished(code) => *code,
+                Completion::Failed(_) => status::INTERNAL_SERVER_ERROR.into(),
+            };
+            log_session!(session, Level::Debug, "finalize stream request: {code}");
         }
         match state.cut_short.take() {
             Some(status) => Outcome::Status(status),
@@ -122,14 +132,19 @@ impl Future for Driven<'_> {
     }
 }
 
-/// Whether the client has gone and nobody knows it yet. Bytes that have come are a sign of life, and whoever reads finds out himself.
+/// Whether the client has gone and nobody knows it yet. Bytes that have come and that the code has not asked for are a sign of life, and
+/// whoever reads finds out himself.
 fn is_gone(session: &Session, state: &State, cx: &mut Context<'_>) -> bool {
     let reading = |client: &Rc<Client>| client.socket.busy(&[Work::Reading]).is_some() || client.has_ended();
-    if state.abort_known.get() || state.client.get().is_some_and(reading) || !session.unread().is_empty() {
+    if state.abort_known.get() || state.client.get().is_some_and(reading) || (state.pulled.get() && !session.unread().is_empty()) {
         return false;
     }
     match session.poll_preread(cx) {
         Poll::Ready(Ok(0) | Err(_)) => true,
-        Poll::Ready(Ok(_)) | Poll::Pending => false,
+        Poll::Ready(Ok(_)) => {
+            state.pulled.set(true);
+            false
+        }
+        Poll::Pending => false,
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) client: OnceCell<Rc<Client>>,
     /// The handler knows that the client has gone, or its `ngx.on_abort` thread does.
     pub(crate) abort_known: Cell<bool>,
+    /// Who watches the client has read what has been read ahead: for the code it is still on its way, and so the client is there.
+    pub(crate) pulled: Cell<bool>,
     /// The session ends with this status, whatever the handler waits for.
     pub(crate) cut_short: Cell<Option<u16>>,
 }

@@ -4,6 +4,7 @@ use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::pools::part;
 use crate::socket::send;
 use crate::socket::state::Work;
+use base::log::Level;
 use lua::{CallContext, Raise, Stack};
 use socket2::TcpKeepalive;
 use std::os::fd::AsRawFd;
@@ -53,7 +54,9 @@ pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise>
         b"" => return Ok(now(fail(stack, "pattern is empty"))),
         other => return Err(Raise::argument(1, "shutdown", &format!("bad shutdown argument: {}", String::from_utf8_lossy(other)))),
     }
-    call.reporter(cx).debug(format_args!("lua tcp socket shutdown socket write direction"));
+    if call.host.log_enabled(Level::Debug) {
+        call.host.log_prefixed(Level::Debug, b"lua shutdown socket write direction", "");
+    }
     let mut inner = socket.inner.borrow_mut();
     inner.write_closed = true;
     if let Some(stream) = &inner.stream {

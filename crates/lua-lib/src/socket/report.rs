@@ -73,10 +73,9 @@ impl Reporter {
     }
 
     fn write(&self, level: Level, message: &str) {
-        let prefix = self.host.log_prefix();
-        if prefix.is_empty() || !PREFIXED.iter().any(|start| message.starts_with(start)) {
-            return self.host.log(level, message.as_bytes(), self.context);
+        match PREFIXED.iter().any(|start| message.starts_with(start)) {
+            true => self.host.log_prefixed(level, message.as_bytes(), self.context),
+            false => self.host.log(level, message.as_bytes(), self.context),
         }
-        self.host.log(level, [prefix, message].concat().as_bytes(), self.context);
     }
 }

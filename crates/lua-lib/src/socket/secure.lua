@@ -18,13 +18,32 @@ local function release(session)
     end
 end
 
+-- In stream they are userdata: what their numbers are is kept here.
+local is_stream, numbers = ngx.config.subsystem == "stream", setmetatable({}, { __mode = "k" })
+local function proxy_of(id)
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = function()
+        count = count + 1
+        left[count] = id
+    end
+    numbers[proxy] = id
+    return proxy
+end
+
 local function session_of(id)
     local list = left
     left, count = {}, 0
     for i = 1, #list do
         session_free(cx, list[i])
     end
+    if is_stream then
+        return proxy_of(id)
+    end
     return ffi.gc(ffi.cast(void, ffi.cast(word, id)), release)
+end
+
+local function session_number(session)
+    return numbers[session] or ffi.istype(void, session) and number_of(session) or nil
 end
 
 function methods.sslhandshake(...)
@@ -35,7 +54,7 @@ function methods.sslhandshake(...)
     end
     local session = reused
     if reused ~= false then
-        session = ffi.istype(void, reused) and number_of(reused) or nil
+        session = reused ~= nil and session_number(reused) or nil
     end
     local id, err = handshake_row(self, session, name, verify, self[7], self[8])
     if not id then

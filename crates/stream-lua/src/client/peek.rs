@@ -30,7 +30,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
         return Err(Raise::argument(2, "?", "bytes can not be negative"));
     }
     let size = size as usize;
-    if let Some(seen) = used.session.unread().get(..size) {
+    if let Some(seen) = used.session.preread().get(..size) {
         stack.push_bytes(seen);
         return Ok(Later::Now(1));
     }
@@ -55,10 +55,10 @@ async fn look(used: &Used, size: usize) -> Result<Vec<u8>, u16> {
     let most = core.preread_buffer_size();
     let mut limit = session.limit(core.preread_timeout());
     loop {
-        if let Some(seen) = session.unread().get(..size) {
+        if let Some(seen) = session.preread().get(..size) {
             return Ok(seen.to_vec());
         }
-        if session.unread().len() >= most {
+        if session.preread().len() >= most {
             log_session!(session, Level::Error, "preread buffer full");
             return Err(status::BAD_REQUEST);
         }

@@ -95,7 +95,8 @@ enum End {
 impl Receiving {
     /// Looks at what has been read ahead and reads until it suffices.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Used { client, session, .. } = &self.used;
+        let Used { client, session, state } = &self.used;
+        state.pulled.set(false);
         loop {
             let eof = client.has_ended();
             let found = self.want.find(&session.unread(), &mut self.seen, eof).map(|f| (f.used, f.complete, f.data.into_owned()));

@@ -121,6 +121,7 @@ pub(super) fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize,
             return Err(Raise::argument(2, "?", &text));
         }
     }
+    log_session!(session, Level::Debug, "stream lua shutdown socket write direction");
     client.socket.inner.borrow_mut().write_closed = true;
     session.end_writing();
     stack.push_number(1.0);
