@@ -49,7 +49,7 @@ fn named(env: &[daemon::EnvEntry]) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn open_lua(generation: &mut Generation) -> Result<(), LoadError> {
     let settings = &mut generation.settings;
     let surroundings = Surroundings {
-        workers: if settings.master_process { settings.worker_processes.max(1) } else { 1 },
+        workers: settings.worker_processes.max(1),
         master: settings.master_process,
         debug: settings.error_log.enabled(Level::Debug),
         configure: registry::configure_arguments(),

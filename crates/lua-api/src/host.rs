@@ -343,8 +343,11 @@ impl SessionHost for Host {
         !request.purpose.get().is_empty()
     }
 
-    fn set_apart(request: &Request, phase: LuaPhase) {
-        request.purpose.set(phase.name);
+    fn set_apart(request: &Request, phase: Option<LuaPhase>) {
+        // What code left in a handshake is still no client's afterwards.
+        if let Some(phase) = phase {
+            request.purpose.set(phase.name);
+        }
     }
 
     fn has_upstream(request: &Request) -> bool {

@@ -177,7 +177,7 @@ impl<H: SessionHost> Entry<H> {
 
     /// Runs code for which no client waits. Its end is the caller's to judge; that it cannot be loaded has been logged.
     pub fn run_beside(self: &Rc<Self>, session: &Rc<H::Session>) -> Run<Completion> {
-        H::set_apart(session, self.phase);
+        H::set_apart(session, Some(self.phase));
         let (host, chunk) = match self.prepare(session, H::state_of(session)) {
             Ok(ready) => ready,
             Err(refusal) => return Run::Refused(refusal.error),

@@ -42,11 +42,11 @@ pub fn levels<S: Secured>(levels: &mut Levels) {
     levels.server::<Conf<S>>();
 }
 
-/// Gives a server the code of its handshakes.
+/// Gives a server the code of its handshakes. `demands`: code takes TLS; otherwise it is for later, or for nothing.
 ///
 /// # Errors
 /// There is code and no TLS.
-pub fn join<H: SessionHost>(values: &ConfMap, tls: &ServerTls<H::Session>) -> Result<(), Error> {
+pub fn join<H: SessionHost>(values: &ConfMap, tls: &ServerTls<H::Session>, demands: bool) -> Result<(), Error> {
     let Some(conf) = values.share::<Conf<H::Session>>() else { return Ok(()) };
     let Conf { hello, certificate, fetch, store } = &*conf;
     if [hello, certificate, fetch, store].iter().all(|code| code.is_none()) {
@@ -54,7 +54,7 @@ pub fn join<H: SessionHost>(values: &ConfMap, tls: &ServerTls<H::Session>) -> Re
     }
     if tls.handshakes.get().is_none() {
         // Sessions are everybody's: the outermost block alone may say what to do with them.
-        let wanted = hello.is_some() || certificate.is_some();
+        let wanted = demands && (hello.is_some() || certificate.is_some());
         return if wanted { Err(Error::new("no ssl configured for the server".to_owned(), Span::NONE)) } else { Ok(()) };
     }
     // Built once for each server.

@@ -99,8 +99,8 @@ pub trait SessionHost: lua::Host + lua_lib::Host + Sized {
         false
     }
 
-    /// Says for what code no client waits.
-    fn set_apart(session: &Self::Session, phase: LuaPhase) {
+    /// Code for which no client waits begins, or has ended.
+    fn set_apart(session: &Self::Session, phase: Option<LuaPhase>) {
         let _ = (session, phase);
     }
 

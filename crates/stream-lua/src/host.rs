@@ -258,6 +258,10 @@ impl SessionHost for Host {
         session.log(Level::Debug, line.as_bytes());
     }
 
+    fn set_apart(session: &Session, phase: Option<lua::LuaPhase>) {
+        session.code.set(phase.map_or("", |phase| phase.name));
+    }
+
     fn has_upstream(session: &Session) -> bool {
         session.log_tail.borrow().is_some()
     }

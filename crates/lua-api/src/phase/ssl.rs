@@ -11,7 +11,7 @@ use lua_session::handshakes;
 pub const MODULE: Module = Module {
     rows,
     levels: handshakes::levels::<Request>,
-    server: |server, _, _| handshakes::join::<Host>(&server.conf, &server.tls),
+    server: |server, _, _| handshakes::join::<Host>(&server.conf, &server.tls, true),
     ..Module::named("lua_handshakes")
 };
 

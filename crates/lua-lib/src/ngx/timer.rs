@@ -153,7 +153,8 @@ impl Timer {
         if !timers.begin(max) {
             let place = vm.place_of(&self.function).unwrap_or_default();
             let whose = if host.log_prefix().is_empty() { "" } else { "stream lua: " };
-            let line = format!("lua failed to run timer with function defined at {place}: {whose}{max} lua_max_running_timers are not enough");
+            let line =
+                format!("lua failed to run timer with function defined at {place}: {whose}{max} lua_max_running_timers are not enough");
             return host.log(Level::Alert, line.as_bytes(), "");
         }
         let push = |stack: &mut Stack<'_>| {

@@ -6,6 +6,7 @@ use crate::socket::send;
 use crate::socket::state::Work;
 use base::log::Level;
 use lua::{CallContext, Raise, Stack};
+use net::stream::Stream;
 use socket2::TcpKeepalive;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -206,17 +207,22 @@ fn probes(socket: &socket2::SockRef<'_>, how: &TcpKeepalive) -> std::io::Result<
 fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
     let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
+    let inner = socket.inner.borrow();
+    Ok(stream_option(stack, inner.stream.as_ref(), set))
+}
+
+/// Sets or reads an option of a connection, as the arguments of `setoption` and `getoption` say; the number of results.
+pub fn stream_option(stack: &mut Stack<'_>, stream: Option<&Stream>, set: bool) -> usize {
     if stack.is_nil(2) {
-        return Ok(now(fail(stack, "missing the \"option\" argument")));
+        return now(fail(stack, "missing the \"option\" argument"));
     }
     let name = stack.bytes(2).map(<[u8]>::to_vec).unwrap_or_default();
     if set && stack.is_nil(3) {
-        return Ok(now(fail(stack, "missing the \"value\" argument")));
+        return now(fail(stack, "missing the \"value\" argument"));
     }
     let value = stack.number(3).unwrap_or_else(|| f64::from(u8::from(stack.truthy(3))));
-    let inner = socket.inner.borrow();
-    let Some(stream) = &inner.stream else { return Ok(now(fail(stack, "closed"))) };
-    let Ok(descriptor) = stream.descriptor() else { return Ok(now(fail(stack, "closed"))) };
+    let Some(stream) = stream else { return now(fail(stack, "closed")) };
+    let Ok(descriptor) = stream.descriptor() else { return now(fail(stack, "closed")) };
     let reference = socket2::SockRef::from(&descriptor);
     let on = value != 0.0;
     let size = value.max(0.0) as usize;
@@ -235,10 +241,10 @@ fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, R
         (b"tcp-nodelay", false) => reference.tcp_nodelay().map(usize::from),
         (b"sndbuf", false) => reference.send_buffer_size(),
         (b"rcvbuf", false) => reference.recv_buffer_size(),
-        _ => return Ok(now(fail(stack, &format!("unsupported option {}", String::from_utf8_lossy(&name))))),
+        _ => return now(fail(stack, &format!("unsupported option {}", String::from_utf8_lossy(&name)))),
     };
     match result {
-        Ok(value) => Ok(now(number(stack, value as f64))),
-        Err(error) => Ok(now(fail(stack, &base::errno::strerror(error.raw_os_error().unwrap_or(0)).to_lowercase()))),
+        Ok(value) => now(number(stack, value as f64)),
+        Err(error) => now(fail(stack, &base::errno::strerror(error.raw_os_error().unwrap_or(0)).to_lowercase())),
     }
 }

@@ -23,8 +23,10 @@ local is_stream, numbers = ngx.config.subsystem == "stream", setmetatable({}, { 
 local function proxy_of(id)
     local proxy = newproxy(true)
     getmetatable(proxy).__gc = function()
-        count = count + 1
-        left[count] = id
+        if not session_free(cx, id) then
+            count = count + 1
+            left[count] = id
+        end
     end
     numbers[proxy] = id
     return proxy

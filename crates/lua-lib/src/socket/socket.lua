@@ -26,6 +26,14 @@ if ngx.config.subsystem == "stream" then
         self[11] = true
         return true
     end
+    -- It has to be said before there is a connection.
+    function methods.setoption(self, option, value)
+        if option == "ip-transparent" and value ~= nil then
+            self[11] = value and value ~= 0
+            return 1
+        end
+        return R.setoption(self, option, value)
+    end
 end
 
 -- The rows are left by a tail call, so that their errors name the line that called the method.

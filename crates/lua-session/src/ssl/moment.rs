@@ -97,6 +97,7 @@ impl<H: SessionHost> Moment<H> {
                 500
             }
         };
+        H::set_apart(session, None);
         let well = (0..300).contains(&result);
         if self.phase == LuaPhase::SSL_SESS_STORE {
             // Whatever it says, the session stands.

@@ -6,7 +6,7 @@ local take, raised, RAISE = b.N.client, b.raised, b.RAISE
 local stream = {
     receive = R.client_receive, receiveany = R.client_receiveany, receiveuntil = sockets.receiveuntil(R.client_until),
     peek = R.client_peek, send = R.client_send, shutdown = R.client_shutdown, getfd = R.client_fd,
-    serversslhandshake = R.client_handshake,
+    serversslhandshake = R.client_handshake, setoption = R.client_setoption, getoption = R.client_getoption,
     settimeout = sockets.settimeout, settimeouts = sockets.settimeouts,
 }
 local datagrams = { receive = R.datagram_receive, send = R.datagram_send, settimeout = sockets.settimeout }
@@ -23,7 +23,7 @@ function ngx.req.socket(...)
     end
     return setmetatable({ id }, message == K.IS_UDP and datagrams or stream)
 end
-ngx.req.tcp_socket, ngx.req.udp_socket = ngx.req.socket, ngx.req.socket
+ngx.req.get_original_addr = R.original_address
 
 function ngx.req.start_time()
     local time = C.start_time(cx)

@@ -18,6 +18,9 @@ pub(crate) fn groups() -> Vec<Group> {
     let rows = vec![
         Row::calls("client", SERVING, take::take),
         Row::calls("client_fd", SERVING, take::descriptor),
+        Row::calls("client_setoption", SERVING, |cx, stack| take::option(cx, stack, true)),
+        Row::calls("client_getoption", SERVING, |cx, stack| take::option(cx, stack, false)),
+        Row::calls("original_address", SERVING, take::original_address),
         Row::suspends("client_receive", SERVING, read::receive),
         Row::suspends("client_receiveany", SERVING, read::receive_any),
         Row::suspends("client_until", SERVING, read::receive_until),

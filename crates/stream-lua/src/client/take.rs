@@ -3,9 +3,11 @@
 use crate::client::state::Client;
 use crate::host::Host;
 use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call;
+use lua_lib::socket::{call, keep};
 use lua_session::{SessionHost, SessionState, host};
+use socket2::SockRef;
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
@@ -54,6 +56,41 @@ pub(super) fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usiz
         None => {
             stack.push_nil();
             stack.push_bytes(b"closed");
+            Ok(2)
+        }
+    }
+}
+
+/// `sock:setoption(name, value)`, `sock:getoption(name)` (resty.core.socket).
+pub(super) fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
+    let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
+    let used = Client::find(cx, &call, stack)?.ok_or("socket is never created nor connected")?;
+    let known = used.session.with_stream(|stream| keep::stream_option(stack, Some(stream), set));
+    Ok(known.unwrap_or_else(|| keep::stream_option(stack, None, set)))
+}
+
+/// `ngx.req.get_original_addr()`: where the client wanted to go before the packet filter sent it here.
+pub(super) fn original_address(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (_, session) = host::session::<Host>(cx)?;
+    let found = session.with_stream(|stream| {
+        let descriptor = stream.descriptor().map_err(|_| "invalid fd")?;
+        let socket = SockRef::from(&descriptor);
+        let local = socket.local_addr().map_err(|_| "failed to get socket family")?;
+        let address = match local.as_socket() {
+            Some(SocketAddr::V4(_)) => socket.original_dst_v4().map_err(|_| "failed to get IPv4 origin addr"),
+            Some(SocketAddr::V6(_)) => socket.original_dst_v6().map_err(|_| "failed to get IPv6 origin addr"),
+            None => Err("unsupported address family: 1"),
+        }?;
+        address.as_socket().map(|address| address.to_string()).ok_or("invalid fd")
+    });
+    match found.unwrap_or(Err("no connection")) {
+        Ok(text) => {
+            stack.push_bytes(text.as_bytes());
+            Ok(1)
+        }
+        Err(text) => {
+            stack.push_nil();
+            stack.push_bytes(text.as_bytes());
             Ok(2)
         }
     }

@@ -9,6 +9,6 @@ use stream::{Module, Session};
 pub const MODULE: Module = Module {
     rows: || handshakes::rows::<Session>(Session::BLOCKS),
     levels: handshakes::levels::<Session>,
-    server: |server, _, _| handshakes::join::<Host>(&server.server_values, &server.tls),
+    server: |server, _, _| handshakes::join::<Host>(&server.server_values, &server.tls, false),
     ..Module::named("lua_handshakes")
 };

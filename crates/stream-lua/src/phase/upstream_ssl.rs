@@ -9,6 +9,6 @@ use stream::{Module, Session};
 pub const MODULE: Module = Module {
     rows: || upstream_handshakes::rows::<Host>(Context::STREAM_SERVER),
     levels: upstream_handshakes::levels::<Session>,
-    attach: |at| upstream_handshakes::check::<Session>(at, "proxy_ssl on"),
+    attach: |at| upstream_handshakes::check::<Session>(at, "proxy_ssl directive"),
     ..Module::named("lua_upstream_handshakes")
 };
