@@ -247,6 +247,13 @@ impl Stream {
 
     /// As [`Stream::try_write_vectored`], but arranges a wake-up when the socket takes nothing.
     pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if let Stream::Fresh(fresh) = self {
+            // A new socket has room, and who never waits needs no place in the event loop.
+            match fresh.write_vectored(pieces, false) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
         self.register()?;
         let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
         if let (Some(only), None) = (filled.next(), filled.next()) {

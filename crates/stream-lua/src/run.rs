@@ -1,8 +1,7 @@
 //! The run of a handler that may wait: the code, its output, and the client who may go meanwhile.
 
-use crate::client::state::Client;
 use crate::host::Host;
-use crate::state::State;
+use crate::state::{Client, State};
 use base::log::Level;
 use lua::{Completion, Job, LuaPhase, Started};
 use lua_lib::socket::state::Work;

@@ -1,7 +1,7 @@
 //! Lua's state of one session.
 
-use crate::client::state::Client;
 use crate::waiting::Waiting;
+use lua_lib::socket::state::{Socket, Work};
 use lua_session::SessionState;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -36,5 +36,27 @@ impl State {
     /// Of a session, made at the first use.
     pub(crate) fn of(session: &Session) -> Rc<State> {
         session.context()
+    }
+}
+
+/// The client's side of a session as a socket; there is one.
+pub(crate) struct Client {
+    /// Its number among the sockets of the code of `stream`.
+    pub(crate) id: u64,
+    /// Closed directions, who is at work. The bytes are the session's.
+    pub(crate) socket: Rc<Socket>,
+    /// Something was received: what stood before it can no longer be looked at.
+    pub(crate) consumed: Cell<bool>,
+}
+
+impl Client {
+    /// Whether somebody sends.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.socket.busy(&[Work::Writing]).is_some()
+    }
+
+    /// Whether the client's end has been seen.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.socket.inner.borrow().eof
     }
 }

@@ -56,8 +56,18 @@ impl Waiting {
 
     /// Sends what the client takes at once.
     pub(crate) fn try_send(&self, session: &Session) {
-        // Whoever drives the code waits for the rest.
-        let _ = self.poll_send(session, &mut Context::from_waker(Waker::noop()));
+        let mut bytes = self.bytes.borrow_mut();
+        while let Some(rest) = bytes.get(self.sent.get()..).filter(|rest| !rest.is_empty()) {
+            match session.try_write(rest) {
+                Ok(count) if count > 0 => self.sent.set(self.sent.get() + count),
+                // Whoever drives the code waits for the rest.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(_) => self.give_up(session, Broken::Lost, &io::ErrorKind::WriteZero.into(), &mut bytes),
+                Err(error) => self.give_up(session, Broken::Lost, &error, &mut bytes),
+            }
+        }
+        drop(bytes);
+        self.emptied();
     }
 
     /// Sends; ready when nothing is left, also because nothing can be sent any more.
@@ -83,14 +93,19 @@ impl Waiting {
                 }
             }
         }
-        bytes.clear();
+        drop(bytes);
+        self.emptied();
+        Poll::Ready(())
+    }
+
+    /// Nothing is left: wakes those who wait for that.
+    fn emptied(&self) {
+        self.bytes.borrow_mut().clear();
         self.sent.set(0);
         self.limit.take();
-        drop(bytes);
         for waker in self.wakers.take() {
             waker.wake();
         }
-        Poll::Ready(())
     }
 
     fn give_up(&self, session: &Session, broken: Broken, error: &io::Error, bytes: &mut Vec<u8>) {

@@ -1,6 +1,6 @@
 //! The client's datagrams: the one that began the session, and those that answer it.
 
-use crate::client::state::{Client, Used};
+use crate::client::used::Used;
 use base::log::Level;
 use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use lua_lib::socket::call::{self, Call, expect, fail, failure, number};
@@ -15,7 +15,7 @@ use stream::log_session;
 const LARGEST: f64 = 65_536.0;
 
 fn open(cx: &CallContext, call: &Call, stack: &mut Stack<'_>, what: &str) -> Result<Option<Used>, Raise> {
-    let found = Client::find(cx, call, stack)?;
+    let found = Used::find(cx, call, stack)?;
     if found.is_none() {
         call.reporter(cx).error(&format!("attempt to {what} data on a closed socket: u:0000000000000000, c:0000000000000000"));
     }

@@ -6,8 +6,8 @@ mod datagrams;
 mod peek;
 mod read;
 mod secure;
-pub(crate) mod state;
 mod take;
+mod used;
 mod write;
 
 use crate::control::SERVING;

@@ -1,6 +1,6 @@
 //! `peek`: a look at the first bytes, which stay there for what comes behind.
 
-use crate::client::state::{Client, Used};
+use crate::client::used::Used;
 use base::log::Level;
 use lua::{CallContext, Later, Raise, Reply, Stack};
 use lua_lib::socket::call::{self, expect, fail};
@@ -15,7 +15,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
     let call = call::begin(cx, stack, "peek")?;
     let reporter = call.reporter(cx);
     reporter.debug(format_args!("lua tcp socket calling peek() method"));
-    let Some(used) = Client::find(cx, &call, stack)? else {
+    let Some(used) = Used::find(cx, &call, stack)? else {
         reporter.error("attempt to peek data on a closed socket: u:0000000000000000");
         return Ok(fail(stack, "closed"));
     };

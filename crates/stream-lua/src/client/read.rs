@@ -1,6 +1,6 @@
 //! `receive`, `receiveany` and the iterators of `receiveuntil` on the client's connection.
 
-use crate::client::state::{Client, Used};
+use crate::client::used::Used;
 use base::log::Level;
 use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
@@ -63,7 +63,7 @@ pub(super) fn receive_until(cx: &CallContext, stack: &mut Stack<'_>) -> Result<L
 
 /// The socket, if it can be read; the inner error is for Lua.
 fn open(cx: &CallContext, call: &Call, stack: &mut Stack<'_>, reporter: &Reporter) -> Result<Result<Used, &'static str>, Raise> {
-    let found = Client::find(cx, call, stack)?;
+    let found = Used::find(cx, call, stack)?;
     let eof = found.as_ref().is_some_and(|used| used.client.has_ended());
     let Some(used) = found.filter(|used| !used.client.socket.inner.borrow().read_closed) else {
         let eof = u8::from(eof);

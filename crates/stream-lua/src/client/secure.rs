@@ -1,6 +1,6 @@
 //! `serversslhandshake`: TLS on a connection that has been in the clear (STARTTLS).
 
-use crate::client::state::{Client, Used};
+use crate::client::used::Used;
 use lua::{CallContext, Later, Raise, Reply, Stack};
 use lua_lib::socket::call::{self, READ_TIMEOUT, fail, failure};
 use lua_lib::socket::state::Work;
@@ -22,7 +22,7 @@ pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
         let inner = used.client.socket.inner.borrow();
         !inner.read_closed && !inner.write_closed
     };
-    let Some(used) = Client::find(cx, &call, stack)?.filter(open) else { return Ok(fail(stack, "closed")) };
+    let Some(used) = Used::find(cx, &call, stack)?.filter(open) else { return Ok(fail(stack, "closed")) };
     if let Err(text) = call.check(&used.client.socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
         return Ok(fail(stack, text));
     }

@@ -1,7 +1,8 @@
 //! `ngx.req.socket()`: gives the client's side out, once.
 
-use crate::client::state::Client;
+use crate::client::used::Used;
 use crate::host::Host;
+use crate::state::Client;
 use lua::{CallContext, Raise, Stack};
 use lua_lib::socket::{call, keep};
 use lua_session::{SessionHost, SessionState, host};
@@ -46,7 +47,7 @@ pub(super) fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usiz
         return Err("ngx.socket getfd: expecting the cosocket object, but seen none".into());
     }
     let call = call::begin(cx, stack, "getfd")?;
-    let used = Client::find(cx, &call, stack)?;
+    let used = Used::find(cx, &call, stack)?;
     let number = used.and_then(|used| used.session.with_stream(|stream| stream.descriptor().ok().map(|fd| fd.as_raw_fd())).flatten());
     match number {
         Some(number) => {
@@ -64,7 +65,7 @@ pub(super) fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usiz
 /// `sock:setoption(name, value)`, `sock:getoption(name)` (resty.core.socket).
 pub(super) fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
-    let used = Client::find(cx, &call, stack)?.ok_or("socket is never created nor connected")?;
+    let used = Used::find(cx, &call, stack)?.ok_or("socket is never created nor connected")?;
     let known = used.session.with_stream(|stream| keep::stream_option(stack, Some(stream), set));
     Ok(known.unwrap_or_else(|| keep::stream_option(stack, None, set)))
 }

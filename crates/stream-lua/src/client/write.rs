@@ -1,6 +1,6 @@
 //! `send` and `shutdown` on the client's connection.
 
-use crate::client::state::{Client, Used};
+use crate::client::used::Used;
 use base::log::Level;
 use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use lua_lib::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
@@ -18,7 +18,7 @@ pub(super) fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
-    let Some(used) = Client::find(cx, &call, stack)?.filter(|used| !used.client.socket.inner.borrow().write_closed) else {
+    let Some(used) = Used::find(cx, &call, stack)?.filter(|used| !used.client.socket.inner.borrow().write_closed) else {
         reporter.error("attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
         return Ok(fail(stack, "closed"));
     };
@@ -95,7 +95,7 @@ impl Sending {
 pub(super) fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
     let call = call::begin(cx, stack, "shutdown")?;
-    let used = Client::find(cx, &call, stack)?;
+    let used = Used::find(cx, &call, stack)?;
     let refusal = |stack: &mut Stack<'_>, text: &str| Ok(call::now(fail(stack, text)));
     let Some(Used { client, session, state }) = used else { return refusal(stack, "closed") };
     let (read_closed, write_closed) = {

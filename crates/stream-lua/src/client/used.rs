@@ -1,24 +1,12 @@
-//! The client's side of a session as a socket.
+//! The socket that a method is called on.
 
 use crate::host::Host;
-use crate::state::State;
+use crate::state::{Client, State};
 use lua::{CallContext, Raise, Stack};
 use lua_lib::socket::call::{Call, ID, item};
-use lua_lib::socket::state::{Socket, Work};
 use lua_session::SessionHost;
-use std::cell::Cell;
 use std::rc::Rc;
 use stream::Session;
-
-/// The socket of a session; there is one.
-pub(crate) struct Client {
-    /// Its number among the sockets of the code of `stream`.
-    pub(crate) id: u64,
-    /// Closed directions, who is at work. The bytes are the session's.
-    pub(crate) socket: Rc<Socket>,
-    /// Something was received: what stood before it can no longer be looked at.
-    pub(crate) consumed: Cell<bool>,
-}
 
 /// A socket that is used by the code of its session.
 pub(crate) struct Used {
@@ -27,17 +15,7 @@ pub(crate) struct Used {
     pub(crate) state: Rc<State>,
 }
 
-impl Client {
-    /// Whether somebody sends.
-    pub(crate) fn is_sending(&self) -> bool {
-        self.socket.busy(&[Work::Writing]).is_some()
-    }
-
-    /// Whether the client's end has been seen.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.socket.inner.borrow().eof
-    }
-
+impl Used {
     /// The socket whose table is the first argument; `None` once its session has ended.
     ///
     /// # Errors
