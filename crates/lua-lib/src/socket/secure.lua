@@ -134,7 +134,7 @@ end
 
 -- The same by its name in C; the words of its errors have to stay.
 local words = {}
-rawset(ffi.C, "ngx_http_lua_ffi_socket_tcp_settrustedstore", function(_, id, store, err)
+rawset(ffi.C, "ngx_" .. ngx.config.subsystem .. "_lua_ffi_socket_tcp_settrustedstore", function(_, id, store, err)
     local ok, text = methods.settrustedstore({ id }, store)
     if ok then
         return 0

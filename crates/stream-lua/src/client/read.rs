@@ -133,6 +133,7 @@ impl Receiving {
             End::Found(data, _) => Reply::One(data.into()),
             End::Closed => Reply::Many(vec![Value::Nil, "closed".into(), self.partial(true)]),
             End::Aborted => {
+                log_session!(self.used.session, Level::Info, "stream client prematurely closed connection");
                 // The handler learns it here and now; nobody needs to tell it again.
                 self.used.state.abort_known.set(true);
                 self.used.client.socket.inner.borrow_mut().eof = true;
