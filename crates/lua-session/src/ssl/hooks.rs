@@ -110,6 +110,10 @@ impl<H: SessionHost> CodeHooks<H> {
         } else if protocol == "TLSv1.3" && self.store.has_code() {
             log_client!(shake.session, Level::Debug, "ssl_session_store_by_lua*: skipped since TLS version >= 1.3 (304)");
         }
+        // A session that goes on behind the handshake has its table already.
+        if !H::is_apart(&shake.session) {
+            return None;
+        }
         Some(Rc::new((*H::state_of(&shake.session)).as_ref().ctx.leave()?))
     }
 }
