@@ -80,7 +80,8 @@ local function relayed(co, me, mine, ...)
     return relay(co, left(co_resume(co, ...)))
 end
 
-function relay(co, ok, a, ...)
+function relay(co, ...)
+    local ok, a = ...
     if ok and a == SUSPEND then
         local me = co_running()
         local mine = held[me]
@@ -88,7 +89,7 @@ function relay(co, ok, a, ...)
         held[me] = "normal"
         return relayed(co, me, mine, co_yield(SUSPEND))
     end
-    return ok, a, ...
+    return ...
 end
 
 -- The hot path must hand on the exact number of values.

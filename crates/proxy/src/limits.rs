@@ -39,5 +39,3 @@ pub const MAX_ADDRESSES: usize = 1024;
 pub const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
 /// Most informational answers before the real one.
 pub const MAX_INTERIM: u32 = 16;
-/// Most servers that a group remembers because its balancer has named them.
-pub const MAX_NAMED: usize = 1024;

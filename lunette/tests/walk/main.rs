@@ -24,6 +24,7 @@ mod secure;
 mod sessions;
 mod ssi;
 mod stream;
+mod stream_lua;
 mod traces;
 mod tunnel;
 mod verdicts;

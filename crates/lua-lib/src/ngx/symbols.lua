@@ -15,6 +15,11 @@ void ngx_http_lua_ffi_sha1_bin(const unsigned char *src, size_t len, unsigned ch
 int ngx_http_lua_ffi_worker_pid(void);
 int ngx_http_lua_ffi_worker_id(void);
 ]]
+cdef [[
+struct ngx_stream_lua_request_s;
+typedef struct ngx_stream_lua_request_s ngx_stream_lua_request_t;
+typedef struct { int len; const unsigned char *data; } ngx_stream_lua_ffi_str_t;
+]]
 
 -- Functions of OpenResty that are written in Lua here are found before those of the program.
 local natives = ffi.C

@@ -140,10 +140,16 @@ impl Timer {
 
     async fn fire(&self, premature: bool) {
         let host = (self.host_factory)();
-        host.log(Level::Debug, b"lua ngx.timer expired", "");
+        host.log_prefixed(Level::Debug, b"lua ngx.timer expired", "");
         self.run(&host, premature).await;
         self.runtime.timers.settle();
-        host.log(Level::Debug, b"http lua close fake http connection", "");
+        match host.log_prefix() {
+            "" => host.log(Level::Debug, b"http lua close fake http connection", ""),
+            _ => {
+                host.log_prefixed(Level::Debug, b"lua finalize fake request: 0", "");
+                host.log_prefixed(Level::Debug, b"lua close fake stream connection", "");
+            }
+        }
     }
 
     async fn run(&self, host: &Rc<dyn Host>, premature: bool) {
@@ -152,7 +158,9 @@ impl Timer {
         let vm = &host.machine().vm;
         if !timers.begin(max) {
             let place = vm.place_of(&self.function).unwrap_or_default();
-            let line = format!("lua failed to run timer with function defined at {place}: {max} lua_max_running_timers are not enough");
+            let whose = if host.log_prefix().is_empty() { "" } else { "stream lua: " };
+            let line =
+                format!("lua failed to run timer with function defined at {place}: {whose}{max} lua_max_running_timers are not enough");
             return host.log(Level::Alert, line.as_bytes(), "");
         }
         let push = |stack: &mut Stack<'_>| {

@@ -19,6 +19,7 @@ pub fn group() -> Group {
         Row::suspends("until", at, receive::receive_until),
         Row::calls("bind", at, connect::bind),
         Row::calls("close", at, keep::close),
+        Row::calls("shutdown", at, keep::shutdown),
         Row::calls("setkeepalive", at, keep::set_keepalive),
         Row::calls("getreusedtimes", at, keep::reused_times),
         Row::calls("getfd", at, keep::descriptor),

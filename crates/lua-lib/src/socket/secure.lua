@@ -18,13 +18,34 @@ local function release(session)
     end
 end
 
+-- In stream they are userdata: what their numbers are is kept here.
+local is_stream, numbers = ngx.config.subsystem == "stream", setmetatable({}, { __mode = "k" })
+local function proxy_of(id)
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = function()
+        if not session_free(cx, id) then
+            count = count + 1
+            left[count] = id
+        end
+    end
+    numbers[proxy] = id
+    return proxy
+end
+
 local function session_of(id)
     local list = left
     left, count = {}, 0
     for i = 1, #list do
         session_free(cx, list[i])
     end
+    if is_stream then
+        return proxy_of(id)
+    end
     return ffi.gc(ffi.cast(void, ffi.cast(word, id)), release)
+end
+
+local function session_number(session)
+    return numbers[session] or ffi.istype(void, session) and number_of(session) or nil
 end
 
 function methods.sslhandshake(...)
@@ -35,7 +56,7 @@ function methods.sslhandshake(...)
     end
     local session = reused
     if reused ~= false then
-        session = ffi.istype(void, reused) and number_of(reused) or nil
+        session = reused ~= nil and session_number(reused) or nil
     end
     local id, err = handshake_row(self, session, name, verify, self[7], self[8])
     if not id then
@@ -103,7 +124,7 @@ end
 
 -- The same by its name in C; the words of its errors have to stay.
 local words = {}
-rawset(ffi.C, "ngx_http_lua_ffi_socket_tcp_settrustedstore", function(_, id, store, err)
+rawset(ffi.C, "ngx_" .. ngx.config.subsystem .. "_lua_ffi_socket_tcp_settrustedstore", function(_, id, store, err)
     local ok, text = methods.settrustedstore({ id }, store)
     if ok then
         return 0
