@@ -326,38 +326,32 @@ fn advance<E: Engine>(
     let mut used = 0;
     loop {
         let UnbufferedStatus { discard, state, .. } = engine.process(incoming.get_mut(used..).unwrap_or_default());
-        let (mut more, mut said) = (0, Said::Usual);
-        let step = state
-            .map_err(|error| {
-                TlsError::from({
-                    said = Said::from(&error);
-                    error
-                })
-            })
-            .and_then(|state| {
-                match state {
-                    ConnectionState::ReadTraffic(mut traffic) => {
-                        while let Some(record) = traffic.next_record() {
-                            let AppDataRecord { discard, payload, .. } = record.map_err(TlsError::from)?;
-                            more += discard;
-                            plain.extend_from_slice(payload);
-                        }
+        let said = state.as_ref().err().map_or(Said::Usual, Said::from);
+        let mut more = 0;
+        let step = state.map_err(TlsError::from).and_then(|state| {
+            match state {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let AppDataRecord { discard, payload, .. } = record.map_err(TlsError::from)?;
+                        more += discard;
+                        plain.extend_from_slice(payload);
                     }
-                    ConnectionState::ReadEarlyData(data) => {
-                        seen.early = true;
-                        E::early(data, plain)?;
-                    }
-                    ConnectionState::EncodeTlsData(mut data) => encode(&mut data, records)?,
-                    ConnectionState::TransmitTlsData(data) => data.done(),
-                    ConnectionState::PeerClosed => seen.peer_closed = true,
-                    ConnectionState::WriteTraffic(mut traffic) => {
-                        write(&mut traffic, records)?;
-                        return Ok(true);
-                    }
-                    _ => return Ok(true),
                 }
-                Ok(false)
-            });
+                ConnectionState::ReadEarlyData(data) => {
+                    seen.early = true;
+                    E::early(data, plain)?;
+                }
+                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, records)?,
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => seen.peer_closed = true,
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    write(&mut traffic, records)?;
+                    return Ok(true);
+                }
+                _ => return Ok(true),
+            }
+            Ok(false)
+        });
         used = (used + discard + more).min(incoming.len());
         if engine.common().is_handshaking() && engine.common().protocol_version() == Some(ProtocolVersion::TLSv1_3) {
             used += rejected::length(incoming.get(used..).unwrap_or_default());
@@ -366,6 +360,8 @@ fn advance<E: Engine>(
             Ok(false) => {}
             Ok(true) => break,
             Err(error) => {
+                // Behind close_notify nothing can be said.
+                let said = if seen.closed { Said::Nothing } else { said };
                 alert::tell(engine, incoming, used, &said, records);
                 return Err(error);
             }

@@ -240,3 +240,16 @@ fn code_exports_what_clients_can_derive_too() {
         assert!(theirs.len() == 64 && said.matches(theirs).count() == 2, "{said}");
     }
 }
+
+#[test]
+fn code_that_wants_what_only_openssl_has_is_told() {
+    let say = "location / { content_by_lua_block {
+        local ssl = require 'ngx.ssl'
+        for _, name in ipairs { 'get_req_ssl_pointer', 'export_keying_material_early', 'get_session_master_key' } do
+            local found, err = ssl[name](32, 'label') ngx.say(found, ' ', err)
+        end
+    } }";
+    let server = serve("", say);
+    let told = both().get(server.port, "usual", None).unwrap().text;
+    assert_eq!(told, "nil not supported: TLS is not OpenSSL's here\n".repeat(3));
+}
