@@ -67,7 +67,7 @@ impl Input {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        let size = wanted.min(LARGE).max(SMALL);
+        let size = wanted.clamp(SMALL, LARGE);
         if self.buffer.is_empty() && self.buffer.capacity() < size {
             let spare = if self.buffer.capacity() == 0 { buffers::take() } else { std::mem::take(&mut self.buffer) };
             if spare.capacity() < size {

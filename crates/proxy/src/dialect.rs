@@ -3,6 +3,7 @@
 //! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
 
 pub mod fastcgi;
+pub mod fields;
 pub mod gateway;
 pub mod http1;
 pub mod http2;
