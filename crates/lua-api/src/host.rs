@@ -78,7 +78,7 @@ impl Host {
     pub fn without_request(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<Worker>>, log: ErrorLog) -> Host {
         Host {
             request: None,
-            hub: worker.as_ref().map(|worker| worker.state::<Hub>()),
+            hub: worker.as_deref().map(Self::hub_of),
             worker,
             names: runtime.state::<Names<Request>>(),
             slots: runtime.state::<Slots>(),
@@ -254,6 +254,10 @@ impl SessionHost for Host {
 
     fn worker_of(request: &Request) -> &Rc<Worker> {
         &request.worker
+    }
+
+    fn hub_of(worker: &Worker) -> Rc<Hub> {
+        worker.state::<Hub>()
     }
 
     fn with_whole<R>(worker: &Worker, see: impl FnOnce(Whole<'_>) -> R) -> R {

@@ -6,6 +6,7 @@ use crate::state::SessionState;
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
 use lua::{CallContext, LuaPhase, Raise};
+use lua_lib::socket::hub::Hub;
 use lua_lib::{Machine, Runtime};
 use session::contexts::Reuse;
 use session::paths::Paths;
@@ -40,6 +41,9 @@ pub trait SessionHost: lua::Host + lua_lib::Host + Sized {
 
     /// The worker that serves a session.
     fn worker_of(session: &Self::Session) -> &Rc<Self::Worker>;
+
+    /// The sockets of the protocol's code in a worker.
+    fn hub_of(worker: &Self::Worker) -> Rc<Hub>;
 
     /// Shows what the worker's newest configuration says as a whole.
     fn with_whole<R>(worker: &Self::Worker, see: impl FnOnce(Whole<'_>) -> R) -> R;

@@ -7,7 +7,6 @@ use base::errno;
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;
 use lua::{Group, LuaError, LuaPhase, Started};
-use lua_lib::socket::hub::Hub;
 use lua_lib::{Runtime, Surroundings, machines};
 use session::paths::Paths;
 use std::rc::Rc;
@@ -148,8 +147,8 @@ pub fn start_worker<H: SessionHost>(worker: &Rc<H::Worker>) {
     let this = Rc::downgrade(worker);
     worker.on_exiting(move || {
         if let Some(worker) = this.upgrade() {
-            runtime.timers.begin_exit(&worker);
-            worker.state::<Hub>().pools.close_idle();
+            runtime.timers.begin_exit(&worker, H::PREFIX);
+            H::hub_of(&worker).pools.close_idle();
         }
     });
 }

@@ -181,7 +181,7 @@ impl SessionHost for Host {
     fn without_session(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<Worker>>, log: ErrorLog) -> Host {
         Host {
             session: None,
-            hub: worker.as_ref().map(|worker| worker.state::<StreamHub>().0.clone()),
+            hub: worker.as_deref().map(Self::hub_of),
             worker,
             names: runtime.state(),
             slots: runtime.state(),
@@ -196,6 +196,10 @@ impl SessionHost for Host {
 
     fn worker_of(session: &Session) -> &Rc<Worker> {
         &session.worker
+    }
+
+    fn hub_of(worker: &Worker) -> Rc<Hub> {
+        worker.state::<StreamHub>().0.clone()
     }
 
     fn with_whole<R>(worker: &Worker, see: impl FnOnce(Whole<'_>) -> R) -> R {

@@ -73,12 +73,12 @@ impl Handler {
         if let Completion::Failed(error) = ended {
             session.log(Level::Error, &[b"lua entry thread aborted: ".as_slice(), &error.log_text()].concat());
         }
-        if self.entry.phase() == LuaPhase::CONTENT && session.log_enabled(Level::Debug) {
-            let code = match ended {
-                Completion::Returned => 0,
-                Completion::Finished(code) => *code,
-                Completion::Failed(_) => status::INTERNAL_SERVER_ERROR.into(),
-            };
+        let code = match ended {
+            Completion::Returned => 0,
+            Completion::Finished(code) => *code,
+            Completion::Failed(_) => status::INTERNAL_SERVER_ERROR.into(),
+        };
+        if (self.entry.phase() == LuaPhase::CONTENT || code > 0) && session.log_enabled(Level::Debug) {
             log_session!(session, Level::Debug, "finalize stream request: {code}");
         }
         match state.cut_short.take() {

@@ -3,7 +3,7 @@
 use crate::rig::{PATIENCE, Prefix, exchange, free_port, until};
 use std::fs::Permissions;
 use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 
 fn prefix_of(stream: &str, main: &str) -> Prefix {
@@ -89,6 +89,32 @@ fn sessions_are_cut_off_wherever_they_wait() {
     for sign in ["went on", "[alert]", "[emerg]", "panicked"] {
         assert!(!log.contains(sign), "{sign}: {log}");
     }
+}
+
+#[test]
+fn a_choice_of_a_server_and_the_end_of_a_session_are_cut_off_too() {
+    let [choosing, ending] = std::array::from_fn(|_| free_port());
+    let wait = |phase: &str| format!("ngx.log(ngx.WARN, '{phase} waits') ngx.sleep(100) ngx.log(ngx.WARN, 'went on')");
+    let prefix = started(
+        &format!(
+            "lua_yield_in_all_phases on;\n\
+             upstream chosen {{ server 127.0.0.1:1; balancer_by_lua_block {{ {} }} }}\n\
+             server {{ listen 127.0.0.1:{choosing}; proxy_pass chosen; }}\n\
+             server {{ listen 127.0.0.1:{ending}; return ending; log_by_lua_block {{ {} }} }}",
+            wait("balancer"),
+            wait("log")
+        ),
+        "worker_shutdown_timeout 100ms;",
+    );
+    let [chosen, ended] = [choosing, ending].map(connect);
+    for phase in ["balancer", "log"] {
+        until(phase, || prefix.read("logs/error.log").contains(&format!("{phase} waits")));
+    }
+    assert!(prefix.run(&["-s", "quit"]).status.success());
+    until("the end of the server", || prefix.is_down());
+    assert_eq!((rest(chosen), rest(ended)), (String::new(), "ending".to_owned()));
+    let log = prefix.read("logs/error.log");
+    assert!(!["went on", "[alert]", "[emerg]", "panicked"].iter().any(|sign| log.contains(sign)), "{log}");
 }
 
 #[test]
@@ -240,6 +266,33 @@ fn what_both_protocols_cannot_have_is_refused() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains(error), "{text}");
     }
+}
+
+/// A peer of a connection that rests may wait for its end, also while the worker still has a session.
+#[test]
+fn a_worker_that_leaves_closes_connections_that_rest() {
+    let (port, busy) = (free_port(), free_port());
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let prefix = started(
+        &format!(
+            "server {{ listen 127.0.0.1:{port}; content_by_lua_block {{\n\
+             local sock = assert(ngx.socket.connect('127.0.0.1', {}))\n\
+             ngx.print(sock:setkeepalive()) }} }}\n\
+             server {{ listen 127.0.0.1:{busy}; content_by_lua_block {{ ngx.req.socket():receive() ngx.print('done') }} }}",
+            peer.local_addr().unwrap().port()
+        ),
+        "",
+    );
+    assert_eq!(ask(port, b""), "1");
+    let (mut resting, _) = peer.accept().unwrap();
+    resting.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = connect(busy);
+    until("the session", || prefix.read("logs/error.log").contains(&format!("connected to 127.0.0.1:{busy}")));
+    assert!(prefix.run(&["-s", "quit"]).status.success());
+    assert_eq!(resting.read(&mut [0]).unwrap(), 0);
+    client.write_all(b"end\n").unwrap();
+    assert_eq!(rest(client), "done");
+    until("the end of the server", || prefix.is_down());
 }
 
 #[test]
