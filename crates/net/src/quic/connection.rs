@@ -174,6 +174,13 @@ impl State {
         }
     }
 
+    fn remember(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -229,10 +236,22 @@ impl Connection {
         if let Some(event) = state.events.borrow_mut().pop_front() {
             return Poll::Ready(event);
         }
-        let mut waker = state.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
+        state.remember(cx);
+        Poll::Pending
+    }
+
+    /// Ready when there is something for a protocol to do: the handshake is over, streams have come as early data, or the connection is
+    /// closed, with the reason. Takes no event.
+    pub fn poll_begun(&self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        let state = self.state();
+        for event in state.events.borrow().iter() {
+            match event {
+                Event::Closed(reason) => return Poll::Ready(Err(reason.clone())),
+                Event::Handshaken | Event::Opened(_) => return Poll::Ready(Ok(())),
+                _ => {}
+            }
         }
+        state.remember(cx);
         Poll::Pending
     }
 

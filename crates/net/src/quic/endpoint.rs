@@ -40,6 +40,9 @@ const SEGMENTS: usize = 32;
 /// How long the token of a Retry packet is good: as nginx's.
 const RETRY_LIFETIME: Duration = Duration::from_secs(3);
 
+/// Turns of the event loop in which last words leave.
+const FLUSHES: usize = 16;
+
 /// What an endpoint needs.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -254,6 +257,17 @@ impl Endpoint {
     #[must_use]
     pub fn open(&self) -> usize {
         self.shared.open()
+    }
+
+    /// Lets the task send what connections have said last. It only waits for the task's turn, not for the network.
+    pub async fn flush(&self) {
+        for _ in 0..FLUSHES {
+            if self.shared.dirty.borrow().is_empty() {
+                return;
+            }
+            self.shared.wake();
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Serves the socket: the task that all connections need. New clients go to `came`.
