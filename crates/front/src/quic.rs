@@ -81,10 +81,14 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     let quic = last.default.conf.share::<Quic>().unwrap_or_default();
     // A server with a certificate has one.
     let Some(key) = quic.key.get().cloned() else { return };
-    let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments: quic.gso.unwrap_or(false) };
+    let segments = quic.gso.unwrap_or(false);
+    let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments, steers: true };
     match Endpoint::new(fd, setup) {
         Ok(endpoint) => {
             front.endpoints.all.borrow_mut().push(endpoint.clone());
+            let (leaving, succeeding) = (endpoint.clone(), endpoint.clone());
+            front.worker.on_exiting(move || leaving.leave());
+            tokio::task::spawn_local(async move { succeeding.succeed().await });
             tokio::task::spawn_local(run(front.clone(), endpoint, own.address.clone(), listen));
         }
         Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "epoll_ctl() failed {}", describe(&error)),

@@ -15,6 +15,7 @@ mod ids;
 mod newcomer;
 mod outbox;
 mod parameters;
+mod passing;
 mod stream;
 
 pub use connection::{Connection, Event, Reason};

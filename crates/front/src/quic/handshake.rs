@@ -38,7 +38,8 @@ pub(super) fn came(front: &Rc<Front>, newcomer: Newcomer, address: &Address, lis
     let server = endpoint.default.clone();
     if server.conf.share::<Quic>().and_then(|quic| quic.retry).unwrap_or(false) && !newcomer.is_validated() {
         // Nothing is kept of a client that has not proved its address.
-        return drop(newcomer.retry());
+        newcomer.retry();
+        return;
     }
     front.worker.observers.connection_came();
     if !front.has_room() {

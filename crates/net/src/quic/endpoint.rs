@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::{ConnectionHandle, EndpointConfig, ServerConfig, ValidationTokenConfig};
 use socket2::SockRef;
-use sys::udp::{Wishes, can_segment, prepare};
+use sys::udp::{Wishes, can_segment, prepare, steer};
 use tls::quic::HostKey;
 use tokio::io::unix::AsyncFd;
 
 use super::connection::State;
 use super::crypto::{Crypto, VERSION};
 use super::drive::Driver;
-use super::ids::Ids;
+use super::ids::{self, Ids};
 use super::newcomer::{Held, Newcomer};
 use super::outbox::{Outbox, Trouble};
+use super::passing::Passing;
 
 /// Clients at the same time that are not accepted yet.
 const NEWCOMERS: usize = 512;
@@ -40,6 +41,9 @@ const SEGMENTS: usize = 32;
 /// How long the token of a Retry packet is good: as nginx's.
 const RETRY_LIFETIME: Duration = Duration::from_secs(3);
 
+/// How often a process looks whether its predecessor has left.
+const SUCCESSION: Duration = Duration::from_millis(50);
+
 /// Turns of the event loop in which last words leave.
 const FLUSHES: usize = 16;
 
@@ -54,6 +58,8 @@ pub struct Setup {
     pub process: u32,
     /// The kernel may cut what is sent into datagrams.
     pub segments: bool,
+    /// Other processes have sockets of the same address, and the kernel chooses among them by connection IDs.
+    pub steers: bool,
 }
 
 /// What an endpoint's task, its connections and its newcomers share.
@@ -72,6 +78,10 @@ pub(super) struct Shared {
     /// Newcomers whose ClientHello is not whole, by the connection ID that they chose.
     pub(super) held: RefCell<HashMap<Box<[u8]>, Weak<Held>>>,
     pub(super) waker: RefCell<Option<Waker>>,
+    pub(super) ids: Ids,
+    pub(super) passing: Passing,
+    /// New clients are for others.
+    pub(super) leaving: Cell<bool>,
 }
 
 impl Shared {
@@ -220,8 +230,13 @@ impl Endpoint {
     /// # Errors
     /// What getsockname(2) or epoll_ctl(2) report.
     pub fn new(socket: OwnedFd, setup: Setup) -> io::Result<Self> {
-        let v6 = SockRef::from(&socket).local_addr()?.as_socket().is_some_and(|address| address.is_ipv6());
-        let whole = prepare(&socket, v6, Wishes { gathers: true, whole: true });
+        let address = SockRef::from(&socket).local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let whole = prepare(&socket, address.is_ipv6(), Wishes { gathers: true, whole: true });
+        let passing = Passing::new(&setup.key, address, setup.process, setup.socket)?;
+        if setup.steers {
+            // Without it datagrams come to other processes more often, which pass them on.
+            let _ = steer(&socket, ids::LENGTH as u8, ids::multiplier(setup.key.ids()));
+        }
         let segments = if setup.segments && can_segment(&socket) { SEGMENTS } else { 1 };
         let mut config = EndpointConfig::new(Arc::new(setup.key.reset()));
         let ids = Ids { key: setup.key.ids(), socket: setup.socket, process: setup.process };
@@ -241,6 +256,9 @@ impl Endpoint {
             outbox: RefCell::default(),
             held: RefCell::default(),
             waker: RefCell::default(),
+            ids,
+            passing,
+            leaving: Cell::new(false),
         };
         Ok(Self { shared: Rc::new(shared) })
     }
@@ -257,6 +275,20 @@ impl Endpoint {
     #[must_use]
     pub fn open(&self) -> usize {
         self.shared.open()
+    }
+
+    /// Leaves new clients to a process that takes over; connections go on.
+    pub fn leave(&self) {
+        self.shared.leaving.set(true);
+        self.shared.passing.leave_place();
+    }
+
+    /// Waits until new clients that the predecessor leaves to others come here.
+    pub async fn succeed(&self) {
+        while !self.shared.leaving.get() && !self.shared.passing.take_place() {
+            tokio::time::sleep(SUCCESSION).await;
+        }
+        self.shared.wake();
     }
 
     /// Lets the task send what connections have said last. It only waits for the task's turn, not for the network.

@@ -217,7 +217,6 @@ impl Newcomer {
     }
 
     /// Asks it to prove its address by coming again. False: it has done so already.
-    #[must_use]
     pub fn retry(mut self) -> bool {
         let shared = self.shared.clone();
         let Some(incoming) = self.incoming.take() else { return false };
