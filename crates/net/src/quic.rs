@@ -17,6 +17,7 @@ mod outbox;
 mod parameters;
 mod passing;
 mod stream;
+mod tokens;
 
 pub use connection::{Connection, Event, Reason};
 pub use endpoint::{Endpoint, Setup};

@@ -17,6 +17,7 @@ use super::connection::State;
 use super::endpoint::Shared;
 use super::ids;
 use super::newcomer::Newcomer;
+use super::tokens;
 
 /// Receptions per system call, and the room of each: what the kernel puts together.
 const RECEPTIONS: usize = 16;
@@ -182,6 +183,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
         Newcomer::feed(shared, datagram);
         let mut answer = shared.outbox.borrow_mut().buffer();
         let ecn = EcnCodepoint::from_bits(arrived.ecn);
+        tokens::take_forged();
         let event = shared.quic.borrow_mut().handle(now, arrived.from, arrived.local, ecn, BytesMut::from(datagram), &mut answer);
         match event {
             Some(DatagramEvent::Response(transmit)) if shared.has_room() => {
@@ -190,7 +192,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
             }
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(state) = shared.connection(handle) {
-                    state.quic.borrow_mut().handle_event(event);
+                    state.take(event, arrived.from);
                     shared.queue(&state);
                 }
             }
@@ -200,7 +202,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
                 shared.passing.to_successor(datagram, arrived);
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
-                (self.came)(Newcomer::new(shared.clone(), incoming, datagram));
+                (self.came)(Newcomer::new(shared.clone(), incoming, datagram, tokens::take_forged()));
             }
             Some(DatagramEvent::Response(_)) | None => {}
         }

@@ -24,6 +24,7 @@ use super::ids::{self, Ids};
 use super::newcomer::{Held, Newcomer};
 use super::outbox::{Outbox, Trouble};
 use super::passing::Passing;
+use super::tokens::{self, TokenKey, Used};
 
 /// Clients at the same time that are not accepted yet.
 const NEWCOMERS: usize = 512;
@@ -37,9 +38,6 @@ const LONGEST: u16 = 65_527;
 
 /// Datagrams that the kernel makes of one transmission, at most: so many fit into what it takes.
 const SEGMENTS: usize = 32;
-
-/// How long the token of a Retry packet is good: as nginx's.
-const RETRY_LIFETIME: Duration = Duration::from_secs(3);
 
 /// How often a process looks whether its predecessor has left.
 const SUCCESSION: Duration = Duration::from_millis(50);
@@ -58,6 +56,8 @@ pub struct Setup {
     pub process: u32,
     /// The kernel may cut what is sent into datagrams.
     pub segments: bool,
+    /// Clients prove their addresses, and get tokens by which they need not do so the next time.
+    pub proves: bool,
     /// Other processes have sockets of the same address, and the kernel chooses among them by connection IDs.
     pub steers: bool,
 }
@@ -66,7 +66,7 @@ pub struct Setup {
 pub(super) struct Shared {
     pub(super) socket: AsyncFd<OwnedFd>,
     pub(super) quic: RefCell<quinn_proto::Endpoint>,
-    pub(super) key: HostKey,
+    tokens: Tokens,
     pub(super) segments: Cell<usize>,
     /// By the number that the state machine gives them.
     connections: RefCell<Vec<Option<Rc<State>>>>,
@@ -85,18 +85,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// What comes before a handshake is the same for all clients.
-    pub(super) fn server_config(key: &HostKey, crypto: Crypto) -> ServerConfig {
-        let mut config = ServerConfig::new(Arc::new(crypto), key.token());
-        let mut tokens = ValidationTokenConfig::default();
-        tokens.sent(0);
-        config
-            .max_incoming(NEWCOMERS)
-            .incoming_buffer_size(HELD)
-            .incoming_buffer_size_total(HELD_BY_ALL)
-            .retry_token_lifetime(RETRY_LIFETIME)
-            .validation_token_config(tokens);
-        config
+    /// What a client is answered with.
+    pub(super) fn server_config(&self, crypto: Crypto) -> ServerConfig {
+        server_config(crypto, self.tokens.clone())
     }
 
     /// Takes a connection into the table.
@@ -212,6 +203,29 @@ impl Shared {
     }
 }
 
+/// What makes tokens and knows those that were used; `None`: clients get none for later connections.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    key: Arc<TokenKey>,
+    used: Option<Arc<Used>>,
+}
+
+fn server_config(crypto: Crypto, tokens: Tokens) -> ServerConfig {
+    let mut config = ServerConfig::new(Arc::new(crypto), tokens.key);
+    let mut validation = ValidationTokenConfig::default();
+    validation.lifetime(tokens::LIFETIME).sent(u32::from(tokens.used.is_some()));
+    if let Some(used) = tokens.used {
+        validation.log(used);
+    }
+    config
+        .max_incoming(NEWCOMERS)
+        .incoming_buffer_size(HELD)
+        .incoming_buffer_size_total(HELD_BY_ALL)
+        .retry_token_lifetime(tokens::RETRY_LIFETIME)
+        .validation_token_config(validation);
+    config
+}
+
 /// A socket that serves QUIC.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -243,12 +257,13 @@ impl Endpoint {
         config.cid_generator(move || Box::new(ids)).supported_versions(vec![VERSION]).grease_quic_bit(false);
         // Any size is received, so that this cannot fail.
         let _ = config.max_udp_payload_size(LONGEST);
-        let server = Shared::server_config(&setup.key, Crypto::nobody());
+        let tokens = Tokens { key: Arc::new(TokenKey::new(&setup.key)), used: setup.proves.then(Arc::default) };
+        let server = server_config(Crypto::nobody(), tokens.clone());
         let quic = quinn_proto::Endpoint::new(Arc::new(config), Some(Arc::new(server)), whole, None);
         let shared = Shared {
             socket: sys::watch::readable_and_writable(socket)?,
             quic: RefCell::new(quic),
-            key: setup.key,
+            tokens,
             segments: Cell::new(segments),
             connections: RefCell::default(),
             dirty: RefCell::default(),
