@@ -4,6 +4,7 @@
 use crate::check;
 use crate::h2::check as check_h2;
 use crate::h2::client::check as check_client;
+use crate::quic::check as check_quic;
 
 struct Random(u64);
 
@@ -191,6 +192,15 @@ fn client_hello() {
     let named = b"\x16\x03\x01\x00\x3d\x01\x00\x00\x39\x03\x030123456789abcdef0123456789abcdef\x00\x00\x02\x13\x01\x01\x00\x00\x0e\
         \x00\x00\x00\x0a\x00\x08\x00\x00\x05a.com";
     shake(&[short, named], 3000, check::client_hello);
+}
+
+#[test]
+fn quic_datagram() {
+    let seeds: &[&[u8]] = &[
+        b"\xc0\0\0\0\x01\x08abcdefgh\x02xy\x03tok\x40\x08\0\0\0\0\0\0\0\0\xd0\0\0\0\x01\x01a\0\x02zz",
+        b"\x06\x04\x03cde\x06\0\x06\x01\0\0\x03ab\0\0\x01\x02\x09\0\x01\0\0\0",
+    ];
+    shake(seeds, 6000, check_quic::quic_datagram);
 }
 
 #[test]
