@@ -21,6 +21,7 @@ pub mod known;
 pub mod memcached;
 pub mod mp4;
 pub mod proxy_protocol;
+pub mod qpack;
 pub mod range;
 pub mod redis;
 pub mod scgi;
