@@ -15,6 +15,7 @@ pub mod dns;
 pub mod fastcgi;
 pub mod h1;
 pub mod h2;
+pub mod h3;
 pub mod hpack;
 pub mod json;
 pub mod known;

@@ -15,7 +15,10 @@ pub enum Section {
         required: u64,
     },
     /// It needs insertions that have not come.
-    Blocked,
+    Blocked {
+        /// The Required Insert Count.
+        required: u64,
+    },
 }
 
 /// One direction's decoder.
@@ -168,7 +171,7 @@ impl Decoder {
     pub fn decode(&self, section: &[u8], limits: &Limits, fields: &mut Fields) -> Result<Section, SectionError> {
         let (prefix, mut at) = self.prefix(section)?;
         if prefix.required > self.inserted {
-            return Ok(Section::Blocked);
+            return Ok(Section::Blocked { required: prefix.required });
         }
         while let Some(rest) = section.get(at..).filter(|rest| !rest.is_empty()) {
             match self.line(rest, &prefix, limits, fields) {

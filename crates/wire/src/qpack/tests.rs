@@ -24,7 +24,7 @@ fn the_standards_examples() {
     let mut decoder = Decoder::new(220);
     assert_eq!(decode(&decoder, &bytes("0000510b2f696e6465782e68746d6c")).unwrap().1, pairs(&[(":path", "/index.html")]));
     let section = bytes("03811011");
-    assert_eq!(decode(&decoder, &section).unwrap().0, Section::Blocked);
+    assert_eq!(decode(&decoder, &section).unwrap().0, Section::Blocked { required: 2 });
     let mut told = Vec::new();
     let insert = bytes("3fbd01c00f7777772e6578616d706c652e636f6dc10c2f73616d706c652f70617468");
     for piece in insert.chunks(5) {
