@@ -22,3 +22,4 @@ pub mod service;
 pub mod sessions;
 pub mod share;
 mod stream_service;
+pub mod streams;
