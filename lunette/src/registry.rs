@@ -105,6 +105,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::variables::MODULE,
         m::http2::MODULE,
         m::ssl::MODULE,
+        m::quic::MODULE,
         lua::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,

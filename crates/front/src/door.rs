@@ -6,6 +6,7 @@
 use crate::active::{Active, Entry};
 use crate::compact::Compact;
 use crate::input::Input;
+use crate::quic;
 use crate::share::Share;
 use base::errno;
 use base::log::{ErrorLog, Level};
@@ -128,6 +129,14 @@ pub struct Parked {
     pub session: Option<net::tls::Parked>,
 }
 
+/// What may be spoken, best first.
+pub struct Table {
+    /// On connections, in the order of [`http::protocols::Protocols`].
+    pub connections: Vec<Protocol>,
+    /// Over QUIC.
+    pub quic: Vec<quic::Protocol>,
+}
+
 /// The shared state of a worker's front.
 pub struct Front {
     /// The worker.
@@ -135,6 +144,10 @@ pub struct Front {
     /// Connections with a task.
     pub active: Rc<Active>,
     protocols: Vec<Protocol>,
+    /// What is spoken over QUIC.
+    pub(crate) over_quic: Vec<quic::Protocol>,
+    /// The endpoints of QUIC.
+    pub(crate) endpoints: quic::Endpoints,
     /// How this worker shares connections with the others.
     pub share: Share,
     lot: Lot<Parked>,
@@ -147,8 +160,18 @@ impl Front {
     ///
     /// # Errors
     /// What epoll_create1(2) or epoll_ctl(2) report.
-    pub fn new(worker: Rc<Worker>, protocols: Vec<Protocol>, share: Share, limit: usize) -> io::Result<Front> {
-        Ok(Front { worker, active: Rc::default(), protocols, share, lot: Lot::new()?, limit: limit.max(1), next_id: Cell::new(0) })
+    pub fn new(worker: Rc<Worker>, protocols: Table, share: Share, limit: usize) -> io::Result<Front> {
+        Ok(Front {
+            worker,
+            active: Rc::default(),
+            protocols: protocols.connections,
+            over_quic: protocols.quic,
+            endpoints: quic::Endpoints::default(),
+            share,
+            lot: Lot::new()?,
+            limit: limit.max(1),
+            next_id: Cell::new(0),
+        })
     }
 
     /// The protocols that may be spoken behind `endpoint`, best first, each with its index.

@@ -16,6 +16,7 @@ pub mod pace;
 mod passing;
 pub mod prologue;
 pub mod proxy_protocol;
+pub mod quic;
 pub mod request;
 pub mod serve;
 pub mod service;

@@ -30,6 +30,7 @@ pub mod phase;
 pub mod program;
 pub mod protocols;
 pub mod purging;
+pub mod quic;
 pub mod request;
 pub mod resolving;
 pub mod response;

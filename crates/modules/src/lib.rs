@@ -62,6 +62,7 @@ mod limits;
 pub mod mirror;
 pub mod mp4;
 pub mod not_modified;
+pub mod quic;
 pub mod random_index;
 pub mod range;
 pub mod srcache;

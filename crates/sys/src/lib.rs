@@ -22,4 +22,5 @@ pub mod socket;
 pub mod tcp_info;
 pub mod time;
 pub mod title;
+pub mod udp;
 pub mod watch;

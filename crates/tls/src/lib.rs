@@ -33,6 +33,7 @@ pub mod key_log;
 pub mod names;
 pub mod ocsp;
 pub mod profile;
+pub mod quic;
 pub mod resume;
 pub mod server;
 pub mod session;

@@ -23,6 +23,7 @@ pub mod memcached;
 pub mod mp4;
 pub mod proxy_protocol;
 pub mod qpack;
+pub mod quic;
 pub mod range;
 pub mod redis;
 pub mod scgi;

@@ -139,8 +139,8 @@ async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Option
     let Some(stream) = session.take_stream() else { return Err(Some(Failed::closed())) };
     let tls = limited(limit, net::tls::accept(stream, made, &input)).await.ok_or(None)?.map_err(|failure| Some(failure.into()))?;
     let stream = Stream::Tls(Box::new(tls));
-    let found = limited(limit, settle(&greeting, &stream)).await.ok_or(None)?;
-    if let Some(found) = found {
+    if let Some(found) = stream.established() {
+        let found = limited(limit, settle(&greeting, found)).await.ok_or(None)?;
         session.connection.tls.replace(Some(Rc::new(found)));
     }
     // What was read so far was the handshake's.

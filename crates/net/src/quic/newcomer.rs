@@ -1,0 +1,258 @@
+//! A client that is not accepted yet.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use quinn_proto::Incoming;
+use tls::quic::{DirectionalKeys, Failed, Version};
+use tls::server::Settings;
+use wire::quic::header::initials;
+use wire::quic::{CryptoError, CryptoStream, Header, Initial};
+
+use super::connection::{Connection, Reason, State};
+use super::crypto::{Answer, Crypto};
+use super::endpoint::Shared;
+use super::parameters::Transport;
+
+/// Why a client has no ClientHello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoHello {
+    /// Its packets are no good.
+    Malformed,
+    /// It is too long, or comes in too many pieces.
+    TooLong,
+}
+
+impl From<CryptoError> for NoHello {
+    fn from(error: CryptoError) -> Self {
+        match error {
+            CryptoError::Malformed => NoHello::Malformed,
+            CryptoError::TooLong => NoHello::TooLong,
+        }
+    }
+}
+
+/// A client that was not accepted; it has been told.
+#[derive(Debug)]
+pub struct Refused {
+    /// What is wrong with its handshake, if that is why.
+    pub failed: Option<Failed>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What has come of a newcomer's ClientHello.
+pub(super) struct Held {
+    id: Box<[u8]>,
+    keys: Option<DirectionalKeys>,
+    hello: RefCell<Result<CryptoStream, NoHello>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Held {
+    fn new(datagram: &[u8]) -> Self {
+        // The length of our own IDs does not matter: a newcomer has a long header.
+        let id: Box<[u8]> = Header::parse(datagram, 0).map(|header| header.destination().into()).unwrap_or_default();
+        let keys = tls::quic::initial_keys(Version::V1, &id).map(|keys| keys.remote);
+        let held = Self { id, keys, hello: RefCell::new(Ok(CryptoStream::new())), waker: RefCell::default() };
+        held.feed(datagram);
+        held
+    }
+
+    fn feed(&self, datagram: &[u8]) {
+        let Some(keys) = &self.keys else { return };
+        let mut hello = self.hello.borrow_mut();
+        for initial in initials(datagram).filter(|initial| *initial.destination == *self.id) {
+            let Some(payload) = open(&initial, keys) else { continue };
+            if let Ok(stream) = &mut *hello
+                && let Err(error) = stream.read(&payload)
+            {
+                *hello = Err(error.into());
+            }
+        }
+        if let Ok(stream) = &*hello
+            && stream.is_hopeless()
+        {
+            *hello = Err(NoHello::TooLong);
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.hello.borrow().as_ref().map_or(true, |stream| stream.message().is_some())
+    }
+}
+
+/// The payload of an Initial packet; `None`: somebody else made it.
+fn open(initial: &Initial<'_>, keys: &DirectionalKeys) -> Option<Vec<u8>> {
+    let mut packet = initial.packet.to_vec();
+    let sample = packet.get(initial.number_at + 4..)?.get(..keys.header.sample_len())?.to_vec();
+    let (header, rest) = packet.split_at_mut_checked(initial.number_at)?;
+    let first = header.first_mut()?;
+    keys.header.decrypt_in_place(&sample, first, rest.get_mut(..4)?).ok()?;
+    let length = usize::from(*first & 3) + 1;
+    let number = rest.get(..length)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let (header, payload) = packet.split_at_mut_checked(initial.number_at + length)?;
+    let payload = keys.packet.decrypt_in_place(number, header, payload).ok()?;
+    Some(payload.to_vec())
+}
+
+/// A client whose first datagram came. Dropped, it is ignored.
+pub struct Newcomer {
+    shared: Rc<Shared>,
+    incoming: Option<Incoming>,
+    held: Rc<Held>,
+}
+
+impl fmt::Debug for Newcomer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Newcomer").field("incoming", &self.incoming).finish_non_exhaustive()
+    }
+}
+
+impl Newcomer {
+    pub(super) fn new(shared: Rc<Shared>, incoming: Incoming, datagram: &[u8]) -> Self {
+        let held = Rc::new(Held::new(datagram));
+        if !held.is_whole() {
+            shared.held.borrow_mut().insert(held.id.clone(), Rc::downgrade(&held));
+        }
+        Self { shared, incoming: Some(incoming), held }
+    }
+
+    /// Gives a datagram to the newcomer that it belongs to, if any waits.
+    pub(super) fn feed(shared: &Shared, datagram: &[u8]) {
+        let waiting = shared.held.borrow();
+        if waiting.is_empty() {
+            return;
+        }
+        if let Some(header) = Header::parse(datagram, 0).filter(Header::is_initial)
+            && let Some(held) = waiting.get(header.destination()).and_then(std::rc::Weak::upgrade)
+        {
+            held.feed(datagram);
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.incoming.as_ref().map(Incoming::remote_address)
+    }
+
+    /// The address of ours that it writes to, if the socket tells.
+    #[must_use]
+    pub fn local(&self) -> Option<IpAddr> {
+        self.incoming.as_ref()?.local_ip()
+    }
+
+    /// Whether it has proved that its address is its own, by the token of a Retry packet.
+    #[must_use]
+    pub fn is_validated(&self) -> bool {
+        self.incoming.as_ref().is_some_and(Incoming::remote_address_validated)
+    }
+
+    /// Its ClientHello, once that is whole: the handshake message with its header.
+    pub fn poll_hello(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, NoHello>> {
+        match &*self.held.hello.borrow() {
+            Err(error) => return Poll::Ready(Err(*error)),
+            Ok(stream) => {
+                if let Some(message) = stream.message() {
+                    return Poll::Ready(Ok(message.to_vec()));
+                }
+            }
+        }
+        *self.held.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Makes a connection of it.
+    ///
+    /// # Errors
+    /// Its first packets are no good, or its handshake fails at once.
+    pub fn accept(self, settings: &Settings, transport: &Transport) -> Result<Connection, Refused> {
+        let answer = Answer::Settings(Box::new(settings.clone()));
+        self.answer(Crypto { answer, ids: transport.ids, failed: Arc::default() }, Some(transport))
+    }
+
+    /// Refuses its handshake with an alert of TLS.
+    pub fn reject(self, alert: u8) {
+        // The session that only knows the alert never becomes a connection.
+        drop(self.answer(Crypto::refusing(alert), None));
+    }
+
+    fn answer(mut self, crypto: Crypto, transport: Option<&Transport>) -> Result<Connection, Refused> {
+        let shared = self.shared.clone();
+        let failed = crypto.failed.clone();
+        let mut config = Shared::server_config(&shared.key, crypto);
+        if let Some(transport) = transport {
+            config.transport_config(transport.config.clone());
+        }
+        let Some(incoming) = self.incoming.take() else { return Err(Refused { failed: None, reason: Reason::Local }) };
+        let mut buffer = shared.outbox.borrow_mut().buffer();
+        let accepted = shared.quic.borrow_mut().accept(incoming, Instant::now(), &mut buffer, Some(Arc::new(config)));
+        match accepted {
+            Ok((handle, quic)) => {
+                shared.outbox.borrow_mut().put_back(buffer);
+                let state = Rc::new(State::new(quic, handle, shared.clone(), failed));
+                shared.enter(&state);
+                shared.attend(&state);
+                shared.kick(&state);
+                Ok(Connection::new(state))
+            }
+            Err(error) => {
+                match error.response {
+                    Some(transmit) if shared.has_room() => shared.outbox.borrow_mut().push(buffer, transmit),
+                    _ => shared.outbox.borrow_mut().put_back(buffer),
+                }
+                shared.wake();
+                Err(Refused { failed: failed.get().cloned(), reason: error.cause.into() })
+            }
+        }
+    }
+
+    /// Asks it to prove its address by coming again. False: it has done so already.
+    #[must_use]
+    pub fn retry(mut self) -> bool {
+        let shared = self.shared.clone();
+        let Some(incoming) = self.incoming.take() else { return false };
+        if !incoming.may_retry() {
+            self.incoming = Some(incoming);
+            return false;
+        }
+        let mut buffer = shared.outbox.borrow_mut().buffer();
+        let made = shared.quic.borrow_mut().retry(incoming, &mut buffer);
+        match made {
+            Ok(transmit) if shared.has_room() => shared.outbox.borrow_mut().push(buffer, transmit),
+            Ok(_) => {}
+            Err(error) => self.incoming = Some(error.into_incoming()),
+        }
+        shared.wake();
+        self.incoming.is_none()
+    }
+
+    /// Tells it that it is not served now.
+    pub fn refuse(mut self) {
+        let Some(incoming) = self.incoming.take() else { return };
+        let mut buffer = self.shared.outbox.borrow_mut().buffer();
+        let transmit = self.shared.quic.borrow_mut().refuse(incoming, &mut buffer);
+        if self.shared.has_room() {
+            self.shared.outbox.borrow_mut().push(buffer, transmit);
+            self.shared.wake();
+        }
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        self.shared.held.borrow_mut().remove(&self.held.id);
+        if let Some(incoming) = self.incoming.take() {
+            self.shared.quic.borrow_mut().ignore(incoming);
+        }
+    }
+}
