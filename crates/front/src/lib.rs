@@ -9,6 +9,7 @@ pub mod door;
 pub mod fields;
 pub mod h1;
 pub mod h2;
+pub mod h3;
 pub mod handshake;
 pub mod input;
 pub mod output;

@@ -174,18 +174,20 @@ impl<C: Carrier> Stream<C> {
             Next::Memory(bytes) => {
                 let part = bytes.get(..quota).unwrap_or(bytes);
                 let end = whole && part.len() as u64 == queued;
-                self.closed.set(end);
-                self.conn.data(self.id, &self.own, part, end)
+                let sent = self.conn.data(self.id, &self.own, part, end);
+                self.closed.set(end && sent == part.len());
+                sent
             }
             Next::File(file) => {
                 let length = usize::try_from(file.end - file.start).unwrap_or(usize::MAX).min(quota);
                 let end = whole && length as u64 == queued;
-                self.closed.set(end);
                 match self.conn.file(self.id, &self.own, file, length, end) {
-                    Ok(sent) => sent,
+                    Ok(sent) => {
+                        self.closed.set(end && sent == length);
+                        sent
+                    }
                     Err(_) => {
                         // A file that became shorter than announced: the answer cannot be completed.
-                        self.closed.set(false);
                         drop(output);
                         return self.give_up(C::FAILED);
                     }
