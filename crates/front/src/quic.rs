@@ -57,6 +57,22 @@ pub struct Opened {
     pub listener: Listener,
 }
 
+/// What is known of a client that has moved to another address, which it keeps from now on; `None`: it has not.
+pub fn moved(connection: &net::quic::Connection, info: &Connection) -> Option<Rc<Connection>> {
+    let peer = Address::Ip(connection.peer());
+    (peer != info.peer).then(|| {
+        Rc::new(Connection {
+            id: info.id,
+            peer,
+            local: info.local.clone(),
+            requests: info.requests.clone(),
+            started_ms: info.started_ms,
+            tls: info.tls.clone(),
+            proxy_protocol: RefCell::default(),
+        })
+    })
+}
+
 /// The endpoints of a worker.
 #[derive(Default)]
 pub(crate) struct Endpoints {
@@ -81,10 +97,14 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     let quic = last.default.conf.share::<Quic>().unwrap_or_default();
     // A server with a certificate has one.
     let Some(key) = quic.key.get().cloned() else { return };
-    let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments: quic.gso.unwrap_or(false) };
+    let (segments, proves) = (quic.gso.unwrap_or(false), quic.retry.unwrap_or(false));
+    let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments, proves, steers: true };
     match Endpoint::new(fd, setup) {
         Ok(endpoint) => {
             front.endpoints.all.borrow_mut().push(endpoint.clone());
+            let (leaving, succeeding) = (endpoint.clone(), endpoint.clone());
+            front.worker.on_exiting(move || leaving.leave());
+            tokio::task::spawn_local(async move { succeeding.succeed().await });
             tokio::task::spawn_local(run(front.clone(), endpoint, own.address.clone(), listen));
         }
         Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "epoll_ctl() failed {}", describe(&error)),

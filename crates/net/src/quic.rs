@@ -15,7 +15,9 @@ mod ids;
 mod newcomer;
 mod outbox;
 mod parameters;
+mod passing;
 mod stream;
+mod tokens;
 
 pub use connection::{Connection, Event, Reason};
 pub use endpoint::{Endpoint, Setup};

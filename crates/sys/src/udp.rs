@@ -92,6 +92,52 @@ pub fn prepare(socket: &impl AsFd, v6: bool, wishes: Wishes) -> bool {
     whole
 }
 
+/// Has the kernel choose among the sockets of an address by a datagram's connection ID (`SO_ATTACH_REUSEPORT_CBPF`, socket(7)). IDs
+/// have `length` bytes; the first, xored with the highest of the four behind it times `factor`, is the number of a socket, in the order
+/// in which they were bound. What names no socket is spread as usual.
+///
+/// # Errors
+/// What setsockopt(2) reports.
+pub fn steer(socket: &impl AsFd, length: u8, factor: u32) -> io::Result<()> {
+    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const IF_BITS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const TIMES: u32 = libc::BPF_ALU | libc::BPF_MUL | libc::BPF_K;
+    const SHIFT: u32 = libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K;
+    const XOR: u32 = libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X;
+    const KEEP: u32 = libc::BPF_MISC | libc::BPF_TAX;
+    const ANSWER: u32 = libc::BPF_RET | libc::BPF_A;
+    const ANSWER_NUMBER: u32 = libc::BPF_RET | libc::BPF_K;
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let by_id = |at: u32| {
+        [
+            step(LOAD_WORD, 0, 0, at + 1),
+            step(TIMES, 0, 0, factor),
+            step(SHIFT, 0, 0, 24),
+            step(KEEP, 0, 0, 0),
+            step(LOAD_BYTE, 0, 0, at),
+            step(XOR, 0, 0, 0),
+            step(ANSWER, 0, 0, 0),
+        ]
+    };
+    // The highest bit of the first byte tells a long header, in which the length of the ID stands.
+    let head = [step(LOAD_BYTE, 0, 0, 0), step(IF_BITS, 7, 0, 0x80)];
+    let long = [step(LOAD_BYTE, 0, 0, 5), step(IF_EQUAL, 1, 0, u32::from(length)), step(ANSWER_NUMBER, 0, 0, u32::MAX)];
+    let mut program: Vec<libc::sock_filter> = Vec::new();
+    program.extend_from_slice(&head);
+    program.extend_from_slice(&by_id(1));
+    program.extend_from_slice(&long);
+    program.extend_from_slice(&by_id(6));
+    let program = libc::sock_fprog { len: program.len() as libc::c_ushort, filter: program.as_mut_ptr() };
+    let length = mem::size_of_val(&program) as libc::socklen_t;
+    let descriptor = socket.as_fd().as_raw_fd();
+    // SAFETY: the structure points to the steps, which live through the call, and says how many there are; the kernel copies them.
+    let result =
+        unsafe { libc::setsockopt(descriptor, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, ptr::from_ref(&program).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whether the kernel cuts what is sent into datagrams (`UDP_SEGMENT`).
 #[must_use]
 pub fn can_segment(socket: &impl AsFd) -> bool {
@@ -384,6 +430,33 @@ mod tests {
             got.extend((0..count).filter_map(|index| batch.get(index)).map(|one| one.bytes.to_vec()));
         }
         assert_eq!(got, [&b"aaaa"[..], b"bbbb", b"cc"]);
+    }
+
+    #[test]
+    fn the_kernel_chooses_a_socket_by_the_id() {
+        use socket2::{Domain, Socket, Type};
+        let bound = |address: SocketAddr| {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), None).unwrap();
+            socket.set_reuse_port(true).unwrap();
+            socket.bind(&address.into()).unwrap();
+            socket
+        };
+        let first = bound("127.0.0.1:0".parse().unwrap());
+        let address = first.local_addr().unwrap().as_socket().unwrap();
+        let sockets = [first, bound(address), bound(address)];
+        let factor = 0x0123_4567;
+        steer(&sockets[0], 20, factor).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut batch = Batch::new(4, 2048);
+        for number in [0, 2, 1, 2, 0] {
+            let random = 0xdead_beef_u32;
+            let mut id = [7; 20];
+            id[0] = number ^ (random.wrapping_mul(factor) >> 24) as u8;
+            id[1..5].copy_from_slice(&random.to_be_bytes());
+            client.send_to(&[&[0x40][..], &id, &[0; 30]].concat(), address).unwrap();
+            client.send_to(&[&[0xc0, 0, 0, 0, 1, 20][..], &id, &[0; 30]].concat(), address).unwrap();
+            assert_eq!(batch.receive(&sockets[usize::from(number)]).unwrap(), 2);
+        }
     }
 
     #[test]

@@ -138,6 +138,7 @@ pub fn retry_tag(packet: &[u8]) -> [u8; 16] {
 pub struct HostKey {
     reset: hmac::Key,
     token: Arc<Prk>,
+    names: hmac::Key,
     ids: u64,
 }
 
@@ -156,6 +157,7 @@ impl HostKey {
         Self {
             reset: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"sr_token_key")),
             token: Arc::new(Salt::new(HKDF_SHA256, &[]).extract(&derive(b"av_token_key"))),
+            names: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"names")),
             ids,
         }
     }
@@ -170,6 +172,12 @@ impl HostKey {
     #[must_use]
     pub fn token(&self) -> Arc<Prk> {
         self.token.clone()
+    }
+
+    /// What nobody can say who has not the key.
+    #[must_use]
+    pub fn name(&self, of: &[u8]) -> [u8; 16] {
+        hmac::sign(&self.names, of).as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// What hides the worker in connection IDs.

@@ -36,9 +36,13 @@ pub(super) fn came(front: &Rc<Front>, newcomer: Newcomer, address: &Address, lis
     let http = front.worker.http();
     let Some(endpoint) = http.listens.get(listen as usize).and_then(|listen| endpoint_of(listen, &local)) else { return };
     let server = endpoint.default.clone();
+    if newcomer.is_forged() {
+        return newcomer.reject_token();
+    }
     if server.conf.share::<Quic>().and_then(|quic| quic.retry).unwrap_or(false) && !newcomer.is_validated() {
         // Nothing is kept of a client that has not proved its address.
-        return drop(newcomer.retry());
+        newcomer.retry();
+        return;
     }
     front.worker.observers.connection_came();
     if !front.has_room() {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{ConnectionError, ConnectionHandle, StreamEvent};
+use quinn_proto::{ConnectionError, ConnectionEvent, ConnectionHandle, StreamEvent};
 use tls::quic::Failed;
 use tls::session::Established;
 
@@ -106,6 +106,10 @@ pub(super) struct State {
     /// Streams that took less than was written.
     full: RefCell<BTreeSet<StreamId>>,
     window: Cell<u64>,
+    /// The client's address.
+    peer: Cell<SocketAddr>,
+    /// The address that it moves to, and how many answers to challenges had come before it did.
+    moves: Cell<Option<(SocketAddr, u64)>>,
     failed: Arc<OnceLock<Failed>>,
 }
 
@@ -117,6 +121,8 @@ impl State {
         failed: Arc<OnceLock<Failed>>,
     ) -> Self {
         Self {
+            peer: Cell::new(quic.remote_address()),
+            moves: Cell::new(None),
             quic: RefCell::new(quic),
             handle,
             endpoint,
@@ -171,6 +177,30 @@ impl State {
         }
         if events.len() > before {
             self.wake();
+        }
+    }
+
+    /// Takes what came for it in a datagram from this address.
+    pub(super) fn take(&self, event: ConnectionEvent, from: SocketAddr) {
+        let mut quic = self.quic.borrow_mut();
+        quic.handle_event(event);
+        self.follow(&quic, from);
+    }
+
+    /// Follows a client to another address, once it has answered a challenge from there (RFC 9000, 9.3): before that anybody may have
+    /// written the address.
+    fn follow(&self, quic: &quinn_proto::Connection, from: SocketAddr) {
+        let now = quic.remote_address();
+        if now == self.peer.get() {
+            return self.moves.set(None);
+        }
+        let answers = quic.stats().frame_rx.path_response;
+        match self.moves.get().filter(|(to, _)| *to == now) {
+            Some((_, before)) if answers > before && from == now => {
+                self.peer.set(now);
+                self.moves.set(None);
+            }
+            _ => self.moves.set(Some((now, answers))),
         }
     }
 
@@ -388,10 +418,10 @@ impl Connection {
         self.state().endpoint.kick(self.state());
     }
 
-    /// The client's address, which changes when it moves to another network.
+    /// The client's address, which changes when it moves to another network and has proved to be there.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
-        self.state().quic.borrow().remote_address()
+        self.state().peer.get()
     }
 
     /// The address of ours that the client writes to, if the socket tells.

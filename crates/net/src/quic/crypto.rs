@@ -23,8 +23,8 @@ const INTERNAL_ERROR: u8 = 80;
 pub(super) enum Answer {
     /// By these settings.
     Settings(Box<Settings>),
-    /// By an alert.
-    Alert(u8),
+    /// By closing the connection with a code.
+    Code(TransportErrorCode),
 }
 
 /// What handshakes are answered with.
@@ -39,12 +39,12 @@ pub(super) struct Crypto {
 impl Crypto {
     /// For what comes before a handshake.
     pub(super) fn nobody() -> Self {
-        Self::refusing(INTERNAL_ERROR)
+        Self::refusing(TransportErrorCode::crypto(INTERNAL_ERROR))
     }
 
-    /// Answers nothing but an alert.
-    pub(super) fn refusing(alert: u8) -> Self {
-        Self { answer: Answer::Alert(alert), ids: 2, failed: Arc::default() }
+    /// Answers nothing but a code.
+    pub(super) fn refusing(code: TransportErrorCode) -> Self {
+        Self { answer: Answer::Code(code), ids: 2, failed: Arc::default() }
     }
 }
 
@@ -65,18 +65,18 @@ impl crypto::ServerConfig for Crypto {
         let mut bytes = Vec::new();
         parameters.write(&mut bytes);
         let bytes = parameters::with_id_limit(&bytes, self.ids);
-        let (tls, alert) = match &self.answer {
+        let (tls, code) = match &self.answer {
             Answer::Settings(settings) => match QuicSession::new(settings, Version::V1, bytes) {
-                Ok(session) => (Some(session), INTERNAL_ERROR),
+                Ok(session) => (Some(session), TransportErrorCode::crypto(INTERNAL_ERROR)),
                 Err(error) => {
                     // Whoever asks first is told.
                     let _ = self.failed.set(Failed { alert: INTERNAL_ERROR, error });
-                    (None, INTERNAL_ERROR)
+                    (None, TransportErrorCode::crypto(INTERNAL_ERROR))
                 }
             },
-            Answer::Alert(alert) => (None, *alert),
+            Answer::Code(code) => (None, *code),
         };
-        Box::new(Session { tls, alert, failed: self.failed.clone(), next: None })
+        Box::new(Session { tls, code, failed: self.failed.clone(), next: None })
     }
 }
 
@@ -99,7 +99,7 @@ pub(super) struct Report {
 struct Session {
     tls: Option<QuicSession>,
     /// What a client is told for whom there is no session.
-    alert: u8,
+    code: TransportErrorCode,
     failed: Arc<OnceLock<Failed>>,
     next: Option<Secrets>,
 }
@@ -136,11 +136,7 @@ impl crypto::Session for Session {
 
     fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
         let Some(tls) = &mut self.tls else {
-            return Err(TransportError {
-                code: TransportErrorCode::crypto(self.alert),
-                frame: None,
-                reason: "handshake rejected".to_owned(),
-            });
+            return Err(TransportError { code: self.code, frame: None, reason: "handshake rejected".to_owned() });
         };
         tls.read(bytes).map(|()| false).map_err(|failed| {
             let refusal = refusal(&failed);

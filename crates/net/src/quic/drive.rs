@@ -11,10 +11,13 @@ use bytes::BytesMut;
 use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint};
 use sys::udp::{Arrived, Batch};
 use tokio::time::{Sleep, sleep_until};
+use wire::quic::Header;
 
 use super::connection::State;
 use super::endpoint::Shared;
+use super::ids;
 use super::newcomer::Newcomer;
+use super::tokens;
 
 /// Receptions per system call, and the room of each: what the kernel puts together.
 const RECEPTIONS: usize = 16;
@@ -51,6 +54,8 @@ impl<F: Fn(Newcomer)> Driver<F> {
         let now = Instant::now();
         let writable = self.flush(now, cx)?;
         let more = self.receive(now, cx)?;
+        self.shared.passing.receive(cx, |datagram, arrived| self.datagram(now, datagram, arrived));
+        self.attend_to_all();
         self.ring(now);
         // The connections' tasks have been woken by now and run before the next turn, which sends what they have to say.
         if more || (writable && !self.shared.dirty.borrow().is_empty()) {
@@ -144,13 +149,33 @@ impl<F: Fn(Newcomer)> Driver<F> {
             drop(ready);
             (0..self.batch.room()).map_while(|index| self.batch.get(index)).for_each(|arrived| self.take(now, &arrived));
         }
-        let touched: Vec<_> = self.shared.dirty.borrow().iter().cloned().collect();
-        touched.iter().for_each(|state| self.shared.attend(state));
         Ok(more)
     }
 
+    /// Passes on what the datagrams of this turn have told.
+    fn attend_to_all(&self) {
+        let mut place = 0;
+        loop {
+            let state = self.shared.dirty.borrow().get(place).cloned();
+            let Some(state) = state else { return };
+            self.shared.attend(&state);
+            place += 1;
+        }
+    }
+
     fn take(&self, now: Instant, arrived: &Arrived<'_>) {
-        arrived.bytes.chunks(arrived.segment.max(1)).for_each(|datagram| self.datagram(now, datagram, arrived));
+        for datagram in arrived.bytes.chunks(arrived.segment.max(1)) {
+            if !self.is_foreign(datagram, arrived) {
+                self.datagram(now, datagram, arrived);
+            }
+        }
+    }
+
+    /// Passes a datagram on if it is for a connection that another process has.
+    fn is_foreign(&self, datagram: &[u8], arrived: &Arrived<'_>) -> bool {
+        let Some(header) = Header::parse(datagram, ids::LENGTH) else { return false };
+        let process = self.shared.ids.process_of(header.destination());
+        process.is_some_and(|process| self.shared.passing.to_process(process, datagram, arrived))
     }
 
     fn datagram(&self, now: Instant, datagram: &[u8], arrived: &Arrived<'_>) {
@@ -158,6 +183,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
         Newcomer::feed(shared, datagram);
         let mut answer = shared.outbox.borrow_mut().buffer();
         let ecn = EcnCodepoint::from_bits(arrived.ecn);
+        tokens::take_forged();
         let event = shared.quic.borrow_mut().handle(now, arrived.from, arrived.local, ecn, BytesMut::from(datagram), &mut answer);
         match event {
             Some(DatagramEvent::Response(transmit)) if shared.has_room() => {
@@ -166,12 +192,17 @@ impl<F: Fn(Newcomer)> Driver<F> {
             }
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(state) = shared.connection(handle) {
-                    state.quic.borrow_mut().handle_event(event);
+                    state.take(event, arrived.from);
                     shared.queue(&state);
                 }
             }
+            Some(DatagramEvent::NewConnection(incoming)) if shared.leaving.get() => {
+                shared.quic.borrow_mut().ignore(incoming);
+                // If nobody takes over, the client is told nothing, as if nobody listened.
+                shared.passing.to_successor(datagram, arrived);
+            }
             Some(DatagramEvent::NewConnection(incoming)) => {
-                (self.came)(Newcomer::new(shared.clone(), incoming, datagram));
+                (self.came)(Newcomer::new(shared.clone(), incoming, datagram, tokens::take_forged()));
             }
             Some(DatagramEvent::Response(_)) | None => {}
         }

@@ -13,16 +13,18 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::{ConnectionHandle, EndpointConfig, ServerConfig, ValidationTokenConfig};
 use socket2::SockRef;
-use sys::udp::{Wishes, can_segment, prepare};
+use sys::udp::{Wishes, can_segment, prepare, steer};
 use tls::quic::HostKey;
 use tokio::io::unix::AsyncFd;
 
 use super::connection::State;
 use super::crypto::{Crypto, VERSION};
 use super::drive::Driver;
-use super::ids::Ids;
+use super::ids::{self, Ids};
 use super::newcomer::{Held, Newcomer};
 use super::outbox::{Outbox, Trouble};
+use super::passing::Passing;
+use super::tokens::{self, TokenKey, Used};
 
 /// Clients at the same time that are not accepted yet.
 const NEWCOMERS: usize = 512;
@@ -37,8 +39,8 @@ const LONGEST: u16 = 65_527;
 /// Datagrams that the kernel makes of one transmission, at most: so many fit into what it takes.
 const SEGMENTS: usize = 32;
 
-/// How long the token of a Retry packet is good: as nginx's.
-const RETRY_LIFETIME: Duration = Duration::from_secs(3);
+/// How often a process looks whether its predecessor has left.
+const SUCCESSION: Duration = Duration::from_millis(50);
 
 /// Turns of the event loop in which last words leave.
 const FLUSHES: usize = 16;
@@ -54,13 +56,17 @@ pub struct Setup {
     pub process: u32,
     /// The kernel may cut what is sent into datagrams.
     pub segments: bool,
+    /// Clients prove their addresses, and get tokens by which they need not do so the next time.
+    pub proves: bool,
+    /// Other processes have sockets of the same address, and the kernel chooses among them by connection IDs.
+    pub steers: bool,
 }
 
 /// What an endpoint's task, its connections and its newcomers share.
 pub(super) struct Shared {
     pub(super) socket: AsyncFd<OwnedFd>,
     pub(super) quic: RefCell<quinn_proto::Endpoint>,
-    pub(super) key: HostKey,
+    tokens: Tokens,
     pub(super) segments: Cell<usize>,
     /// By the number that the state machine gives them.
     connections: RefCell<Vec<Option<Rc<State>>>>,
@@ -72,21 +78,16 @@ pub(super) struct Shared {
     /// Newcomers whose ClientHello is not whole, by the connection ID that they chose.
     pub(super) held: RefCell<HashMap<Box<[u8]>, Weak<Held>>>,
     pub(super) waker: RefCell<Option<Waker>>,
+    pub(super) ids: Ids,
+    pub(super) passing: Passing,
+    /// New clients are for others.
+    pub(super) leaving: Cell<bool>,
 }
 
 impl Shared {
-    /// What comes before a handshake is the same for all clients.
-    pub(super) fn server_config(key: &HostKey, crypto: Crypto) -> ServerConfig {
-        let mut config = ServerConfig::new(Arc::new(crypto), key.token());
-        let mut tokens = ValidationTokenConfig::default();
-        tokens.sent(0);
-        config
-            .max_incoming(NEWCOMERS)
-            .incoming_buffer_size(HELD)
-            .incoming_buffer_size_total(HELD_BY_ALL)
-            .retry_token_lifetime(RETRY_LIFETIME)
-            .validation_token_config(tokens);
-        config
+    /// What a client is answered with.
+    pub(super) fn server_config(&self, crypto: Crypto) -> ServerConfig {
+        server_config(crypto, self.tokens.clone())
     }
 
     /// Takes a connection into the table.
@@ -202,6 +203,29 @@ impl Shared {
     }
 }
 
+/// What makes tokens and knows those that were used; `None`: clients get none for later connections.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    key: Arc<TokenKey>,
+    used: Option<Arc<Used>>,
+}
+
+fn server_config(crypto: Crypto, tokens: Tokens) -> ServerConfig {
+    let mut config = ServerConfig::new(Arc::new(crypto), tokens.key);
+    let mut validation = ValidationTokenConfig::default();
+    validation.lifetime(tokens::LIFETIME).sent(u32::from(tokens.used.is_some()));
+    if let Some(used) = tokens.used {
+        validation.log(used);
+    }
+    config
+        .max_incoming(NEWCOMERS)
+        .incoming_buffer_size(HELD)
+        .incoming_buffer_size_total(HELD_BY_ALL)
+        .retry_token_lifetime(tokens::RETRY_LIFETIME)
+        .validation_token_config(validation);
+    config
+}
+
 /// A socket that serves QUIC.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -220,20 +244,26 @@ impl Endpoint {
     /// # Errors
     /// What getsockname(2) or epoll_ctl(2) report.
     pub fn new(socket: OwnedFd, setup: Setup) -> io::Result<Self> {
-        let v6 = SockRef::from(&socket).local_addr()?.as_socket().is_some_and(|address| address.is_ipv6());
-        let whole = prepare(&socket, v6, Wishes { gathers: true, whole: true });
+        let address = SockRef::from(&socket).local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        let whole = prepare(&socket, address.is_ipv6(), Wishes { gathers: true, whole: true });
+        let passing = Passing::new(&setup.key, address, setup.process, setup.socket)?;
+        if setup.steers {
+            // Without it datagrams come to other processes more often, which pass them on.
+            let _ = steer(&socket, ids::LENGTH as u8, ids::multiplier(setup.key.ids()));
+        }
         let segments = if setup.segments && can_segment(&socket) { SEGMENTS } else { 1 };
         let mut config = EndpointConfig::new(Arc::new(setup.key.reset()));
         let ids = Ids { key: setup.key.ids(), socket: setup.socket, process: setup.process };
         config.cid_generator(move || Box::new(ids)).supported_versions(vec![VERSION]).grease_quic_bit(false);
         // Any size is received, so that this cannot fail.
         let _ = config.max_udp_payload_size(LONGEST);
-        let server = Shared::server_config(&setup.key, Crypto::nobody());
+        let tokens = Tokens { key: Arc::new(TokenKey::new(&setup.key)), used: setup.proves.then(Arc::default) };
+        let server = server_config(Crypto::nobody(), tokens.clone());
         let quic = quinn_proto::Endpoint::new(Arc::new(config), Some(Arc::new(server)), whole, None);
         let shared = Shared {
             socket: sys::watch::readable_and_writable(socket)?,
             quic: RefCell::new(quic),
-            key: setup.key,
+            tokens,
             segments: Cell::new(segments),
             connections: RefCell::default(),
             dirty: RefCell::default(),
@@ -241,6 +271,9 @@ impl Endpoint {
             outbox: RefCell::default(),
             held: RefCell::default(),
             waker: RefCell::default(),
+            ids,
+            passing,
+            leaving: Cell::new(false),
         };
         Ok(Self { shared: Rc::new(shared) })
     }
@@ -257,6 +290,20 @@ impl Endpoint {
     #[must_use]
     pub fn open(&self) -> usize {
         self.shared.open()
+    }
+
+    /// Leaves new clients to a process that takes over; connections go on.
+    pub fn leave(&self) {
+        self.shared.leaving.set(true);
+        self.shared.passing.leave_place();
+    }
+
+    /// Waits until new clients that the predecessor leaves to others come here.
+    pub async fn succeed(&self) {
+        while !self.shared.leaving.get() && !self.shared.passing.take_place() {
+            tokio::time::sleep(SUCCESSION).await;
+        }
+        self.shared.wake();
     }
 
     /// Lets the task send what connections have said last. It only waits for the task's turn, not for the network.

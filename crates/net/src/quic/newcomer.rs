@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use quinn_proto::Incoming;
+use quinn_proto::{Incoming, TransportErrorCode};
 use tls::quic::{DirectionalKeys, Failed, Version};
 use tls::server::Settings;
 use wire::quic::header::initials;
@@ -109,6 +109,7 @@ pub struct Newcomer {
     shared: Rc<Shared>,
     incoming: Option<Incoming>,
     held: Rc<Held>,
+    forged: bool,
 }
 
 impl fmt::Debug for Newcomer {
@@ -118,12 +119,12 @@ impl fmt::Debug for Newcomer {
 }
 
 impl Newcomer {
-    pub(super) fn new(shared: Rc<Shared>, incoming: Incoming, datagram: &[u8]) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, incoming: Incoming, datagram: &[u8], forged: bool) -> Self {
         let held = Rc::new(Held::new(datagram));
         if !held.is_whole() {
             shared.held.borrow_mut().insert(held.id.clone(), Rc::downgrade(&held));
         }
-        Self { shared, incoming: Some(incoming), held }
+        Self { shared, incoming: Some(incoming), held, forged }
     }
 
     /// Gives a datagram to the newcomer that it belongs to, if any waits.
@@ -157,6 +158,12 @@ impl Newcomer {
         self.incoming.as_ref().is_some_and(Incoming::remote_address_validated)
     }
 
+    /// Whether it has brought a token that none of our processes has made.
+    #[must_use]
+    pub fn is_forged(&self) -> bool {
+        self.forged
+    }
+
     /// Its ClientHello, once that is whole: the handshake message with its header.
     pub fn poll_hello(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, NoHello>> {
         match &*self.held.hello.borrow() {
@@ -182,14 +189,23 @@ impl Newcomer {
 
     /// Refuses its handshake with an alert of TLS.
     pub fn reject(self, alert: u8) {
-        // The session that only knows the alert never becomes a connection.
-        drop(self.answer(Crypto::refusing(alert), None));
+        self.give_up(Crypto::refusing(TransportErrorCode::crypto(alert)));
+    }
+
+    /// Refuses its token (RFC 9000, 20.1).
+    pub fn reject_token(self) {
+        self.give_up(Crypto::refusing(TransportErrorCode::INVALID_TOKEN));
+    }
+
+    fn give_up(self, crypto: Crypto) {
+        // The session that only knows the code never becomes a connection.
+        drop(self.answer(crypto, None));
     }
 
     fn answer(mut self, crypto: Crypto, transport: Option<&Transport>) -> Result<Connection, Refused> {
         let shared = self.shared.clone();
         let failed = crypto.failed.clone();
-        let mut config = Shared::server_config(&shared.key, crypto);
+        let mut config = shared.server_config(crypto);
         if let Some(transport) = transport {
             config.transport_config(transport.config.clone());
         }
@@ -217,7 +233,6 @@ impl Newcomer {
     }
 
     /// Asks it to prove its address by coming again. False: it has done so already.
-    #[must_use]
     pub fn retry(mut self) -> bool {
         let shared = self.shared.clone();
         let Some(incoming) = self.incoming.take() else { return false };

@@ -63,11 +63,10 @@ impl Transport {
 /// The parameters with another `active_connection_id_limit`.
 pub(super) fn with_id_limit(parameters: &[u8], limit: u64) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::with_capacity(parameters.len()), parameters);
-    while let Some((number, value, after)) = parameter(rest) {
+    while let Some((number, after)) = parameter(rest) {
         if number != ID_LIMIT {
             out.extend_from_slice(rest.get(..rest.len() - after.len()).unwrap_or_default());
         }
-        let _ = value;
         rest = after;
     }
     varint::put(&mut out, ID_LIMIT);
@@ -76,11 +75,11 @@ pub(super) fn with_id_limit(parameters: &[u8], limit: u64) -> Vec<u8> {
     out
 }
 
-fn parameter(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+/// The number of the first parameter, and what stands behind it.
+fn parameter(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = varint::take(bytes)?;
     let (length, rest) = varint::take(rest)?;
-    let (value, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    Some((number, value, rest))
+    Some((number, rest.get(usize::try_from(length).ok()?..)?))
 }
 
 #[cfg(test)]

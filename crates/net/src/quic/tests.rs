@@ -33,7 +33,7 @@ fn settings() -> (Settings, Vec<u8>) {
 fn endpoint() -> (Endpoint, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();
-    let setup = Setup { key: HostKey::new(b"secret"), socket: 0, process: 1, segments: true };
+    let setup = Setup { key: HostKey::new(b"secret"), socket: 0, process: 1, segments: true, steers: true, proves: true };
     let endpoint = Endpoint::new(OwnedFd::from(socket), setup).unwrap();
     let address = endpoint.local_address().unwrap();
     (endpoint, address)
