@@ -18,6 +18,8 @@ fn over_quic() -> Vec<front::quic::Protocol> {
     vec![
         #[cfg(test)]
         crate::echo::OVER_QUIC,
+        front::h3::serve::PROTOCOL,
+        front::h3::serve::HQ,
     ]
 }
 

@@ -16,6 +16,7 @@ mod early_hints;
 pub mod flags;
 pub mod headers;
 pub mod http2;
+pub mod http3;
 mod last_facts;
 pub mod line;
 pub mod location;

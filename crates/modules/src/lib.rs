@@ -20,6 +20,7 @@ pub mod geo;
 pub mod headers;
 pub mod headers_more;
 pub mod http2;
+pub mod http3;
 pub mod log;
 pub mod map;
 pub mod metrics;

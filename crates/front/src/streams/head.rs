@@ -1,6 +1,6 @@
-//! An answer's head as HTTP/2 has it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2).
+//! An answer's head as HTTP/2 and HTTP/3 have it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2; RFC 9114, 4.2).
 
-use super::connection::H2;
+use super::carrier::Carrier;
 use crate::fields;
 use base::{clock, text};
 use http::core::Core;
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 
 /// A head before it is packed: one buffer that serves all heads of the worker.
 #[derive(Default)]
-struct Draft {
+pub struct Draft {
     bytes: Vec<u8>,
     /// Where names and values end.
     ends: Vec<(usize, usize)>,
@@ -42,7 +42,8 @@ impl Draft {
         self.ends.push((middle, self.bytes.len()));
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut start = 0;
         self.ends.iter().map(move |&(middle, end)| {
             let name = self.bytes.get(start..middle).unwrap_or_default();
@@ -54,28 +55,29 @@ impl Draft {
 
 thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
 
-/// Writes the head of the answer on stream `id`. True: the stream ends with it. `extended`: the request is an extended CONNECT.
-pub fn write(conn: &H2, id: u32, extended: bool, request: &Request) -> bool {
+/// Writes the head of the answer on stream `id`: how long it is, and whether the stream ends with it. `extended`: the request is an extended
+/// CONNECT.
+pub fn write<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, extended: bool, request: &Request) -> (usize, bool) {
     let response = request.response.borrow();
     // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); what answers speaks of an upgrade.
     let consents = extended && response.status == 101;
     let status = if consents { 200 } else { response.status };
     let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();
     let end = !consents && (request.flags.header_only.get() || empty);
-    DRAFT.with_borrow_mut(|draft| {
+    let size = DRAFT.with_borrow_mut(|draft| {
         draft.clear();
         request.with_location(|location| fill(draft, request, &location.core, &response));
-        conn.with_codec(|codec, out| codec.respond(id, status, draft.iter(), end, out));
+        conn.respond(id, own, status, draft, end)
     });
-    end
+    (size, end)
 }
 
 /// Writes an informational head.
-pub fn write_interim(conn: &H2, id: u32, status: u16, headers: &Headers) {
+pub fn write_interim<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, status: u16, headers: &Headers) {
     DRAFT.with_borrow_mut(|draft| {
         draft.clear();
         headers.iter().for_each(|(name, value)| draft.field(name, value));
-        conn.with_codec(|codec, out| codec.respond(id, status, draft.iter(), false, out));
+        conn.respond(id, own, status, draft, false);
     });
 }
 
