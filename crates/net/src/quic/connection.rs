@@ -105,6 +105,8 @@ pub(super) struct State {
     closed: Cell<bool>,
     /// Streams that took less than was written.
     full: RefCell<BTreeSet<StreamId>>,
+    /// Streams whose end was found behind their last data: quinn-proto tells it once.
+    ended: RefCell<BTreeSet<StreamId>>,
     window: Cell<u64>,
     /// The client's address.
     peer: Cell<SocketAddr>,
@@ -132,6 +134,7 @@ impl State {
             timer: Cell::new(None),
             closed: Cell::new(false),
             full: RefCell::default(),
+            ended: RefCell::default(),
             window: Cell::new(FIRST_WINDOW),
             failed,
         }
@@ -302,6 +305,9 @@ impl Connection {
     /// # Errors
     /// Nothing more will come.
     pub fn read(&self, id: StreamId, limit: usize, out: &mut Vec<u8>) -> Result<Read, ReadError> {
+        if self.state().ended.borrow_mut().remove(&id) {
+            return Ok(Read::End);
+        }
         let mut quic = self.state().quic.borrow_mut();
         let mut stream = quic.recv_stream(id.inner());
         let mut chunks = stream.read(true).map_err(|_| ReadError::Gone)?;
@@ -315,8 +321,12 @@ impl Connection {
                     out.extend_from_slice(&chunk.bytes);
                     taken += chunk.bytes.len();
                 }
+                Err(quinn_proto::ReadError::Blocked) if taken > 0 => break Ok(Read::Data(taken)),
                 // The end is told by the next call if something came before it.
-                Ok(None) | Err(quinn_proto::ReadError::Blocked) if taken > 0 => break Ok(Read::Data(taken)),
+                Ok(None) if taken > 0 => {
+                    self.state().ended.borrow_mut().insert(id);
+                    break Ok(Read::Data(taken));
+                }
                 Ok(None) => break Ok(Read::End),
                 Err(quinn_proto::ReadError::Blocked) => break Ok(Read::Blocked),
                 Err(quinn_proto::ReadError::Reset(code)) => break Err(ReadError::Reset(code.into_inner())),
@@ -398,6 +408,7 @@ impl Connection {
 
     /// Tells the client that no more of a stream is wanted.
     pub fn stop(&self, id: StreamId, code: u64) {
+        self.state().ended.borrow_mut().remove(&id);
         let _ = self.state().quic.borrow_mut().recv_stream(id.inner()).stop(super::stream::code(code));
         self.kick();
     }
