@@ -4,7 +4,7 @@ use super::PATIENCE;
 use bytes::{Bytes, BytesMut};
 use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event, StreamEvent,
+    ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event, Side, StreamEvent,
     StreamId, TransportConfig, VarInt,
 };
 use rustls::client::Resumption;
@@ -250,6 +250,9 @@ impl Client {
     }
 
     fn read(&mut self, id: StreamId) {
+        if id.dir() == Dir::Uni && id.initiator() == Side::Client {
+            return;
+        }
         let Some(got) = self.streams.get_mut(&id) else { return };
         let mut stream = self.connection.recv_stream(id);
         let Ok(mut chunks) = stream.read(true) else { return };
