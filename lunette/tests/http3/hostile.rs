@@ -16,8 +16,8 @@ fn code(port: u16, dir: Dir, bytes: &[u8], end: bool) -> Option<u64> {
 
 #[test]
 fn rules_that_are_broken_have_their_codes() {
-    let (prefix, port, _running) = server_with("", "location / { return 200; }");
-    let get = head("GET", "/", &[]);
+    let (prefix, port, _running) = server_with("", "location / { return 200; } location /wait { content_by_lua_block { ngx.sleep(60) } }");
+    let get = head("GET", "/wait", &[]);
     let table: Vec<(&str, Dir, Vec<u8>, bool, u64)> = vec![
         ("DATA first", Dir::Bi, frame(kind::DATA, b"x"), false, 0x105),
         ("SETTINGS on a request", Dir::Bi, [get.clone(), frame(kind::SETTINGS, &[])].concat(), false, 0x105),

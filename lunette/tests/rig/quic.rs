@@ -132,7 +132,7 @@ impl Client {
             }
             found.is_some()
         });
-        *self.streams.keys().filter(|id| id.dir() == dir).max_by_key(|id| id.index()).unwrap()
+        *self.streams.keys().filter(|id| id.dir() == dir && id.initiator() == Side::Client).max_by_key(|id| id.index()).unwrap()
     }
 
     /// Sends on a stream, and its end if `end`.
