@@ -13,7 +13,7 @@ use http::core::default;
 use http::quic::Quic;
 use http::{Connection, Server};
 use net::quic::{Endpoint, Limits, Setup, Transport};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,6 +26,9 @@ const STREAM_BUFFER: u64 = 64 * 1024;
 const STREAMS: u64 = 128;
 /// Streams of one direction: HTTP/3 needs three (RFC 9114, 6.2).
 const UNI_STREAMS: u64 = 3;
+
+/// With so many handshakes at once new clients prove their addresses, whether or not they must.
+const CROWD: usize = 256;
 
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
@@ -77,9 +80,16 @@ pub fn moved(connection: &net::quic::Connection, info: &Connection) -> Option<Rc
 #[derive(Default)]
 pub(crate) struct Endpoints {
     all: RefCell<Vec<Endpoint>>,
+    /// How many clients are shaking hands.
+    shaking: Cell<usize>,
 }
 
 impl Endpoints {
+    /// So many shake hands that some may have written an address that is not theirs.
+    fn is_crowded(&self) -> bool {
+        self.shaking.get() >= CROWD
+    }
+
     /// Lets what was said last leave.
     pub(crate) async fn flush(&self) {
         let all = self.all.borrow().clone();

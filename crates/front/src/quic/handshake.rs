@@ -39,7 +39,8 @@ pub(super) fn came(front: &Rc<Front>, newcomer: Newcomer, address: &Address, lis
     if newcomer.is_forged() {
         return newcomer.reject_token();
     }
-    if server.conf.share::<Quic>().and_then(|quic| quic.retry).unwrap_or(false) && !newcomer.is_validated() {
+    let must_prove = front.endpoints.is_crowded() || server.conf.share::<Quic>().and_then(|quic| quic.retry).unwrap_or(false);
+    if must_prove && !newcomer.is_validated() {
         // Nothing is kept of a client that has not proved its address.
         newcomer.retry();
         return;
@@ -76,7 +77,11 @@ struct Arrival {
 
 async fn run(front: Rc<Front>, newcomer: Newcomer, arrival: Arrival) {
     let (info, listener) = (arrival.info.clone(), arrival.listener.clone());
-    match shake(&front, newcomer, arrival).await {
+    let shaking = &front.endpoints.shaking;
+    shaking.set(shaking.get() + 1);
+    let shaken = shake(&front, newcomer, arrival).await;
+    shaking.set(shaking.get() - 1);
+    match shaken {
         Ok((opened, protocol)) => (protocol.start)(&front, opened),
         Err(failed) => log(&front, &listener, &info, &failed),
     }
@@ -89,6 +94,7 @@ async fn shake(front: &Rc<Front>, newcomer: Newcomer, arrival: Arrival) -> Resul
         None => return Err(Failed::timed_out()),
         Some(Ok(message)) => Hello::of_message(&message).map_err(Failed::from),
         Some(Err(NoHello::TooLong)) => Err(Failed::from(wire::tls::hello::HelloError::TooLong)),
+        Some(Err(NoHello::Crowded)) => return Err(Failed::timed_out()),
         Some(Err(NoHello::Malformed)) => Err(Failed::from(wire::tls::hello::HelloError::Malformed)),
     };
     let hello = match hello {

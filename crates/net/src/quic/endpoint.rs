@@ -29,6 +29,9 @@ use super::tokens::{self, TokenKey, Used};
 /// Clients at the same time that are not accepted yet.
 const NEWCOMERS: usize = 512;
 
+/// How many of them may wait for the rest of a ClientHello.
+const WAITING: usize = 256;
+
 /// Bytes that are held of one of them, and of all, behind their first datagrams.
 const HELD: u64 = 32 * 1024;
 const HELD_BY_ALL: u64 = 8 * 1024 * 1024;
@@ -77,6 +80,8 @@ pub(super) struct Shared {
     pub(super) outbox: RefCell<Outbox>,
     /// Newcomers whose ClientHello is not whole, by the connection ID that they chose.
     pub(super) held: RefCell<HashMap<Box<[u8]>, Weak<Held>>>,
+    /// The same in the order in which they came.
+    order: RefCell<VecDeque<Weak<Held>>>,
     pub(super) waker: RefCell<Option<Waker>>,
     pub(super) ids: Ids,
     pub(super) passing: Passing,
@@ -88,6 +93,30 @@ impl Shared {
     /// What a client is answered with.
     pub(super) fn server_config(&self, crypto: Crypto) -> ServerConfig {
         server_config(crypto, self.tokens.clone())
+    }
+
+    /// Keeps a newcomer until its ClientHello is whole. Where too many wait, the one that has waited longest goes.
+    pub(super) fn hold(&self, held: &Rc<Held>) {
+        let mut order = self.order.borrow_mut();
+        if order.len() >= WAITING {
+            order.retain(|one| one.strong_count() > 0);
+        }
+        if order.len() >= WAITING
+            && let Some(oldest) = order.pop_front().and_then(|one| one.upgrade())
+        {
+            oldest.give_up();
+        }
+        order.push_back(Rc::downgrade(held));
+        self.held.borrow_mut().insert(held.id.clone(), Rc::downgrade(held));
+    }
+
+    /// Forgets a newcomer.
+    pub(super) fn release(&self, held: &Rc<Held>) {
+        let mut all = self.held.borrow_mut();
+        // Another one may have chosen the same connection ID.
+        if all.get(&held.id).is_some_and(|one| one.as_ptr() == Rc::as_ptr(held)) {
+            all.remove(&held.id);
+        }
     }
 
     /// Takes a connection into the table.
@@ -270,6 +299,7 @@ impl Endpoint {
             timers: RefCell::default(),
             outbox: RefCell::default(),
             held: RefCell::default(),
+            order: RefCell::default(),
             waker: RefCell::default(),
             ids,
             passing,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -26,6 +26,8 @@ pub enum NoHello {
     Malformed,
     /// It is too long, or comes in too many pieces.
     TooLong,
+    /// Too many others wait, and have done so for less long.
+    Crowded,
 }
 
 impl From<CryptoError> for NoHello {
@@ -48,7 +50,7 @@ pub struct Refused {
 
 /// What has come of a newcomer's ClientHello.
 pub(super) struct Held {
-    id: Box<[u8]>,
+    pub(super) id: Box<[u8]>,
     keys: Option<DirectionalKeys>,
     hello: RefCell<Result<CryptoStream, NoHello>>,
     waker: RefCell<Option<Waker>>,
@@ -80,6 +82,14 @@ impl Held {
         {
             *hello = Err(NoHello::TooLong);
         }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Makes room for others.
+    pub(super) fn give_up(&self) {
+        *self.hello.borrow_mut() = Err(NoHello::Crowded);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -122,7 +132,7 @@ impl Newcomer {
     pub(super) fn new(shared: Rc<Shared>, incoming: Incoming, datagram: &[u8], forged: bool) -> Self {
         let held = Rc::new(Held::new(datagram));
         if !held.is_whole() {
-            shared.held.borrow_mut().insert(held.id.clone(), Rc::downgrade(&held));
+            shared.hold(&held);
         }
         Self { shared, incoming: Some(incoming), held, forged }
     }
@@ -134,7 +144,7 @@ impl Newcomer {
             return;
         }
         if let Some(header) = Header::parse(datagram, 0).filter(Header::is_initial)
-            && let Some(held) = waiting.get(header.destination()).and_then(std::rc::Weak::upgrade)
+            && let Some(held) = waiting.get(header.destination()).and_then(Weak::upgrade)
         {
             held.feed(datagram);
         }
@@ -265,7 +275,7 @@ impl Newcomer {
 
 impl Drop for Newcomer {
     fn drop(&mut self) {
-        self.shared.held.borrow_mut().remove(&self.held.id);
+        self.shared.release(&self.held);
         if let Some(incoming) = self.incoming.take() {
             self.shared.quic.borrow_mut().ignore(incoming);
         }

@@ -149,3 +149,27 @@ fn newcomers_are_asked_to_come_again_or_refused() {
         assert_eq!(Client::connect(address, &trusted, &[b"test"]).await.err(), Some(Some(2)));
     });
 }
+
+#[test]
+fn beginnings_without_an_end_do_not_keep_others_out() {
+    let (settings, trusted) = settings();
+    let came = move |newcomer: Newcomer| {
+        let settings = settings.clone();
+        tokio::task::spawn_local(async move {
+            if poll_fn(|cx| newcomer.poll_hello(cx)).await.is_ok() {
+                echo(accept(newcomer, &settings).unwrap()).await;
+            }
+        });
+    };
+    serve(came, async |address| {
+        for number in 0..2000_u32 {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(&client::beginning(number), address).unwrap();
+            if number % 50 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut client = Client::connect(address, &trusted, &[b"test"]).await.unwrap();
+        assert_eq!(client.exchange(b"here").await.unwrap(), b"here");
+    });
+}
