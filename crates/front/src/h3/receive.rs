@@ -257,22 +257,28 @@ impl H3 {
             return Err(Failure { reason: text, ..Failure::new(Code::STREAM_CREATION_ERROR, text) });
         }
         let mut input = buffers::take();
+        let result = self.read_uni(id, &mut input);
+        buffers::give(input);
+        result
+    }
+
+    fn read_uni(&self, id: StreamId, input: &mut Vec<u8>) -> Result<(), Failure> {
         for _ in 0..READS {
             input.clear();
-            let read = self.quic.read(id, PIECE, &mut input);
+            let read = self.quic.read(id, PIECE, input);
             let result = match read {
-                Ok(Read::Data(_)) => self.codec.borrow_mut().receive_uni(id.0, &input, false)?,
-                Ok(Read::Blocked) | Err(ReadError::Gone) => return Ok(buffers::give(input)),
+                Ok(Read::Data(_)) => self.codec.borrow_mut().receive_uni(id.0, input, false)?,
+                Ok(Read::Blocked) | Err(ReadError::Gone) => return Ok(()),
                 Ok(Read::End) | Err(ReadError::Reset(_)) => return self.codec.borrow_mut().uni_ended(id.0),
             };
             if result == Uni::Unknown {
                 self.quic.stop(id, Code::STREAM_CREATION_ERROR.0);
-                return Ok(buffers::give(input));
+                return Ok(());
             }
         }
         self.resume.borrow_mut().push(id.0);
         self.hub.kick();
-        Ok(buffers::give(input))
+        Ok(())
     }
 }
 
