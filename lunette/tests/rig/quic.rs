@@ -4,7 +4,7 @@ use super::PATIENCE;
 use bytes::{Bytes, BytesMut};
 use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event, StreamEvent,
+    ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event, Side, StreamEvent,
     StreamId, TransportConfig, VarInt,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -132,7 +132,7 @@ impl Client {
             }
             found.is_some()
         });
-        *self.streams.keys().filter(|id| id.dir() == dir).max_by_key(|id| id.index()).unwrap()
+        *self.streams.keys().filter(|id| id.dir() == dir && id.initiator() == Side::Client).max_by_key(|id| id.index()).unwrap()
     }
 
     /// Sends on a stream, and its end if `end`.
@@ -250,6 +250,9 @@ impl Client {
     }
 
     fn read(&mut self, id: StreamId) {
+        if id.dir() == Dir::Uni && id.initiator() == Side::Client {
+            return;
+        }
         let Some(got) = self.streams.get_mut(&id) else { return };
         let mut stream = self.connection.recv_stream(id);
         let Ok(mut chunks) = stream.read(true) else { return };

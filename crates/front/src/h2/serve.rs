@@ -266,8 +266,8 @@ impl Serving {
     /// `keepalive_requests`, `keepalive_time`
     fn limit_requests(&self) {
         let core = &self.conn.hub.listener.server.own.core;
-        let age = clock::epoch_ms().saturating_sub(self.conn.hub.info.started_ms);
-        let spent = self.conn.hub.info.requests.get() >= core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS);
+        let age = clock::epoch_ms().saturating_sub(self.conn.hub.info().started_ms);
+        let spent = self.conn.hub.info().requests.get() >= core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS);
         if spent || age > core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME) {
             self.conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
         }
@@ -359,7 +359,7 @@ impl Serving {
         let conn = &self.conn;
         self.idle = true;
         let core = &conn.hub.listener.server.own.core;
-        if conn.hub.info.requests.get() > 0 {
+        if conn.hub.info().requests.get() > 0 {
             self.idle_until = now.saturating_add(core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT));
             conn.hub.watch.set_activity(Activity::Idle);
         }
@@ -399,7 +399,7 @@ impl Serving {
                 let parked = Parked {
                     listen: conn.hub.listener.index,
                     protocol: conn.hub.front.index_of(NAME),
-                    info: Compact::of(&conn.hub.info),
+                    info: Compact::of(&conn.hub.info()),
                     no_delay: conn.no_delay.get(),
                     state: Some(Box::new(codec)),
                     session: None,

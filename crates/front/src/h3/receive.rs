@@ -4,6 +4,7 @@ use super::connection::{H3, Speech, Wire};
 use super::hq;
 use crate::active::{Activity, NEVER};
 use crate::buffers;
+use crate::quic::moved;
 use crate::streams::run::Begun;
 use base::clock;
 use base::log::Level;
@@ -33,6 +34,9 @@ enum Came {
 impl H3 {
     /// The client has opened a stream.
     pub fn open_stream(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
+        if let Some(info) = moved(&self.quic, &self.hub.info()) {
+            self.hub.set_info(info);
+        }
         self.limit_requests(id);
         if !self.codec.borrow_mut().open_request(id)? {
             self.quic.stop(StreamId(id), Code::REQUEST_REJECTED.0);
@@ -48,7 +52,7 @@ impl H3 {
     /// `keepalive_requests`, `keepalive_time`: the request that reaches the limit is the last.
     fn limit_requests(&self, id: u64) {
         let core = &self.hub.listener.server.own.core;
-        let age = clock::epoch_ms().saturating_sub(self.hub.info.started_ms);
+        let age = clock::epoch_ms().saturating_sub(self.hub.info().started_ms);
         let spent = (id >> 2) + 1 >= core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS)
             || age > core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME)
             || core.keepalive_timeout == Some(0);
@@ -182,7 +186,7 @@ impl H3 {
 
     /// Whether what comes may be a copy of what somebody saw before (`$ssl_early_data`).
     pub fn note_early(&self) {
-        if let Some(info) = self.hub.info.tls_info() {
+        if let Some(info) = self.hub.info().tls_info() {
             info.early.set(self.quic.is_early());
         }
     }

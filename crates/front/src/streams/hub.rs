@@ -32,8 +32,8 @@ pub struct Hub<I, C> {
     pub front: Rc<Front>,
     /// Where the connection came in.
     pub listener: Listener,
-    /// What is known of the client.
-    pub info: Rc<Connection>,
+    /// What is known of the client; another one when it has moved.
+    info: RefCell<Rc<Connection>>,
     /// The open streams.
     pub streams: RefCell<HashMap<I, Rc<dyn OpenStream<C>>, foldhash::fast::RandomState>>,
     /// Place among the active connections.
@@ -55,7 +55,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
         Hub {
             front,
             listener,
-            info,
+            info: RefCell::new(info),
             streams: RefCell::default(),
             watch,
             task: RefCell::default(),
@@ -64,6 +64,16 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
             unattended: Cell::new(0),
             name,
         }
+    }
+
+    /// What is known of the client.
+    pub fn info(&self) -> Rc<Connection> {
+        self.info.borrow().clone()
+    }
+
+    /// Requests that come from here on are this client's.
+    pub fn set_info(&self, info: Rc<Connection>) {
+        self.info.replace(info);
     }
 
     /// The open stream of that number.
@@ -128,6 +138,6 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
 
     /// A line of the error log about the connection.
     pub fn log(&self, level: Level, message: &str) {
-        self.front.log(&self.listener, &self.info, level, &format!("{message} while processing {} connection", self.name));
+        self.front.log(&self.listener, &self.info.borrow(), level, &format!("{message} while processing {} connection", self.name));
     }
 }

@@ -4,6 +4,7 @@ use super::arrival;
 use super::carrier::Carrier;
 use super::stream::Stream;
 use http::core::default;
+use http::line::Version;
 use http::{BoxFuture, Downstream, Request};
 use std::future::Future;
 use std::future::poll_fn;
@@ -27,10 +28,11 @@ impl<C: Carrier> Begun<C> {
     pub fn new(conn: &Rc<C>, id: C::Id, end: bool, size: usize) -> Self {
         let hub = conn.hub();
         let worker = &hub.front.worker;
-        hub.info.requests.set(hub.info.requests.get() + 1);
+        let info = hub.info();
+        info.requests.set(info.requests.get() + 1);
         worker.observers.request_began();
         let stream = Stream::open(conn, id, end);
-        let request = worker.spare.take(worker, &hub.listener.http, hub.info.clone(), stream.clone(), hub.listener.server.clone());
+        let request = worker.spare.take(worker, &hub.listener.http, info, stream.clone(), hub.listener.server.clone());
         request.request_length.set(size as u64);
         Begun { stream, request, refused: None }
     }
@@ -90,6 +92,10 @@ async fn drive<C: Carrier>(stream: Rc<Stream<C>>, request: Rc<Request>, mut futu
 fn finish<C: Carrier>(stream: &Rc<Stream<C>>, request: Rc<Request>) {
     if request.response.borrow().status == 444 {
         stream.refuse();
+    }
+    if request.version() == Version::Http09 && request.flags.header_only.get() {
+        // No head said that nothing follows.
+        stream.complete();
     }
     stream.finish(request.flags.abort.get());
     stream.conn.hub().front.worker.spare.give(request);

@@ -11,6 +11,11 @@ impl<C: Carrier> Stream<C> {
         self.timed_out.set(true);
     }
 
+    /// There is no more to the answer than what is queued.
+    pub fn complete(&self) {
+        self.ended.set(true);
+    }
+
     /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
     pub fn finish(&self, abort: bool) {
         self.done.set(true);
