@@ -1,8 +1,11 @@
 //! New clients: how they are let in, and how not.
 
-use crate::rig::quic::{Client, Wishes, code};
+use crate::rig::quic::{Client, Wishes, beginning, code};
+use crate::rig::until;
 use crate::{Server, fetch, pid};
 use quinn_proto::ConnectionError;
+use std::net::UdpSocket;
+use std::time::Duration;
 
 #[test]
 fn hooks_run_as_they_do_over_tcp() {
@@ -62,4 +65,23 @@ fn retry_costs_a_round_trip_once() {
     assert!(pid(&mut client) > 0);
     let bad = Client::connect(server.port, &Wishes::new(b"nothing")).err().unwrap();
     assert!(matches!(&bad, ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) == 0x100 + 120));
+}
+
+#[test]
+fn in_a_flood_of_beginnings_clients_prove_their_addresses() {
+    let server = Server::with_room(2000, 1, "", "");
+    let address = ("127.0.0.1", server.port);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut answer = [0; 2000];
+    let mut asked = (0..3000).any(|number| {
+        socket.send_to(&beginning(number), address).unwrap();
+        // A Retry packet (RFC 9000, 17.2.5).
+        number >= 256 && socket.recv_from(&mut answer).is_ok() && answer[0] & 0xf0 == 0xf0
+    });
+    until("a Retry packet", || {
+        asked |= socket.recv_from(&mut answer).is_ok() && answer[0] & 0xf0 == 0xf0;
+        asked
+    });
+    assert!(pid(&mut server.connect()) > 0);
 }

@@ -23,7 +23,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one; `http` stands at the level of `http`, `server` in the server.
     pub(crate) fn start(workers: usize, http: &str, server: &str) -> Server {
-        let mut made = Server::prepare("daemon off;", workers, http, server);
+        Server::with_room(64, workers, http, server)
+    }
+
+    /// The same with another number of connections.
+    pub(crate) fn with_room(connections: usize, workers: usize, http: &str, server: &str) -> Server {
+        let mut made = Server::prepare("daemon off;", connections, workers, http, server);
         made.running = Some(Foreground::start(&made.prefix, made.port, "").unwrap());
         until("a worker", || get(made.port, "/pid").is_ok());
         made
@@ -31,13 +36,13 @@ impl Server {
 
     /// The same as a daemon, which ends with its prefix.
     pub(crate) fn daemon(workers: usize, server: &str) -> Server {
-        let made = Server::prepare("", workers, "", server);
+        let made = Server::prepare("", 64, workers, "", server);
         assert!(made.prefix.run(&[]).status.success());
         until("a worker", || get(made.port, "/pid").is_ok());
         made
     }
 
-    fn prepare(global: &str, workers: usize, http: &str, server: &str) -> Server {
+    fn prepare(global: &str, connections: usize, workers: usize, http: &str, server: &str) -> Server {
         let (prefix, port) = (Prefix::new(), free_port());
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         prefix.write("conf/c.pem", &made.cert.pem());
@@ -45,7 +50,7 @@ impl Server {
         prefix.write(
             "conf/nginx.conf",
             &format!(
-                "{global} worker_processes {workers}; error_log logs/error.log info;\nevents {{ worker_connections 64; }}\n\
+                "{global} worker_processes {workers}; error_log logs/error.log info;\nevents {{ worker_connections {connections}; }}\n\
                  http {{ ssl_certificate c.pem; ssl_certificate_key k.pem; http3_hq on; {http}\n\
                  server {{ listen 127.0.0.1:{port}; listen 127.0.0.1:{port} quic; server_name localhost;\n\
                  location = /pid {{ content_by_lua_block {{ ngx.print(ngx.worker.pid()) }} }}\n{server} }} }}\n"
