@@ -134,16 +134,13 @@ impl Client {
 /// The first datagram of a client whose ClientHello goes on in another one, which never comes.
 pub(super) fn beginning(number: u32) -> Vec<u8> {
     let id = [&[7; 4][..], &number.to_be_bytes()].concat();
-    let keys = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap().quic_suite().unwrap();
-    let keys = keys.keys(&id, rustls::Side::Client, tls::quic::Version::V1).local;
+    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap().quic_suite().unwrap();
+    let keys = suite.keys(&id, rustls::Side::Client, rustls::quic::Version::V1).local;
     // CRYPTO at offset 0 with the first bytes of a long message, then padding.
     let mut payload = vec![6, 0, 4, 1, 0, 4, 0];
-    payload.resize(1200 - 18 - 8 - 16, 0);
-    let mut packet = vec![0xc0, 0, 0, 0, 1, 8];
-    packet.extend_from_slice(&id);
-    packet.extend_from_slice(&[0, 0]);
-    let length = payload.len() + 1 + 16;
-    packet.extend_from_slice(&(0x4000 | length as u16).to_be_bytes());
+    payload.resize(1158, 0);
+    let mut packet = [&[0xc0, 0, 0, 0, 1, 8][..], &id, &[0, 0]].concat();
+    packet.extend_from_slice(&(0x4000 | (payload.len() + 17) as u16).to_be_bytes());
     let number_at = packet.len();
     packet.push(0);
     let tag = keys.packet.encrypt_in_place(0, &packet, &mut payload).unwrap();
