@@ -19,6 +19,11 @@ pub(crate) fn server(locations: &str) -> (Prefix, u16, Foreground) {
 
 /// ... and these directives at the level of `http`.
 pub(crate) fn server_with(http: &str, locations: &str) -> (Prefix, u16, Foreground) {
+    server_in("", http, locations)
+}
+
+/// ... and these at the top.
+pub(crate) fn server_in(global: &str, http: &str, locations: &str) -> (Prefix, u16, Foreground) {
     let prefix = Prefix::new();
     let port = free_port();
     let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -32,7 +37,7 @@ pub(crate) fn server_with(http: &str, locations: &str) -> (Prefix, u16, Foregrou
              server {{ listen 127.0.0.1:{port} quic; listen 127.0.0.1:{port}; location = /ready {{ return 200 ready; }}\n{locations} }} }}\n"
         ),
     );
-    let running = Foreground::start(&prefix, port, "").unwrap();
+    let running = Foreground::start(&prefix, port, global).unwrap();
     until("a worker", || get(port, "/ready").is_ok());
     (prefix, port, running)
 }

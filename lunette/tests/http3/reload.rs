@@ -2,7 +2,7 @@
 
 use crate::rig::h3::Client;
 use crate::rig::{Foreground, until};
-use crate::server;
+use crate::{server, server_in};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
@@ -70,4 +70,17 @@ fn idle_clients_are_told_that_the_server_leaves() {
     assert_eq!(idle.quic.code(), Some(0x100));
     let reply = busy.reply(stream);
     assert_eq!((reply.text().as_str(), busy.goaway()), ("done", Some(8)));
+}
+
+#[test]
+fn a_worker_that_must_leave_closes_what_goes_on() {
+    let (_prefix, port, running) =
+        server_in("worker_shutdown_timeout 300ms;", "", "location = /long { content_by_lua_block { ngx.sleep(600) } }");
+    let mut client = Client::connect(port);
+    let stream = client.open("GET", "/long", &[], true);
+    client.get("/ready");
+    let pid = running.child.id().to_string();
+    assert!(Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
+    client.until(|client| client.quic.lost.is_some());
+    assert_eq!((client.goaway(), client.quic.code(), client.peek(stream).status), (Some(8), Some(0x100), 0));
 }

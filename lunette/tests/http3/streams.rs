@@ -222,3 +222,41 @@ fn a_websocket_goes_through_an_extended_connect() {
     client.data(id, b"\x88\x80\0\0\0\0", true);
     assert!(client.reply(id).ended);
 }
+
+#[test]
+fn early_hints_come_before_the_head() {
+    let backend = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = backend.local_addr().unwrap().to_string();
+    let (_prefix, port, _running) = server("location / { early_hints 1; proxy_pass http://$http_x_backend; }");
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = backend.accept().unwrap();
+        let mut head = [0; 4096];
+        while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+            std::io::Read::read(&mut stream, &mut head).unwrap();
+        }
+        let answer = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        std::io::Write::write_all(&mut stream, answer).unwrap();
+    });
+    let mut client = Client::connect(port);
+    let stream = client.request("GET", "/", &[("x-backend", &address)], None);
+    let reply = client.reply(stream);
+    assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
+    assert_eq!(reply.interim, vec![vec![("link".to_owned(), "</a.css>".to_owned())]]);
+    serving.join().unwrap();
+}
+
+#[test]
+fn who_does_not_take_an_answer_loses_it() {
+    let (prefix, port, _running) = server("send_timeout 300ms; location / { root html; }");
+    prefix.write("html/large.txt", &"x".repeat(5_000_000));
+    let mut client = Client::with(port, 0, &quic::Wishes { window: 10_000, ..quic::Wishes::new(b"h3") });
+    client.quic.idle = true;
+    let stream = client.open("GET", "/large.txt", &[], true);
+    until("a line of the log", || {
+        client.quic.turn(std::time::Duration::from_millis(20));
+        prefix.read("logs/access.log").contains("/large.txt")
+    });
+    client.quic.idle = false;
+    assert_eq!(client.reply(stream).reset, Some(0x101));
+    assert_eq!(client.get("/ready").text(), "ready");
+}
