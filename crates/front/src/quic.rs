@@ -13,7 +13,7 @@ use http::connection::Address;
 use http::core::default;
 use http::quic::Quic;
 use http::{Connection, Server};
-use net::quic::{Endpoint, Limits, Setup, Transport};
+use net::quic::{Endpoint, Limits, Reason, Setup, Transport};
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -30,6 +30,16 @@ const UNI_STREAMS: u64 = 3;
 
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
+
+/// What the log says of a connection that ended in this way; `None`: nothing, as either end wanted it.
+pub(crate) fn words(reason: &Reason) -> Option<String> {
+    match reason {
+        Reason::Idle => Some("quic client timed out (110: Connection timed out)".to_owned()),
+        Reason::Broken { code, words } => Some(format!("quic error:{code} reason:\"{words}\"")),
+        Reason::Reset => Some("quic stateless reset packet detected".to_owned()),
+        Reason::Peer { .. } | Reason::Local => None,
+    }
+}
 
 /// What is known of a client that has moved to another address, which it keeps from now on; `None`: it has not.
 pub fn moved(connection: &net::quic::Connection, info: &Connection) -> Option<Rc<Connection>> {
