@@ -6,7 +6,7 @@
 use crate::active::{Active, Entry};
 use crate::compact::Compact;
 use crate::input::Input;
-use crate::quic;
+use crate::quic::endpoints::Endpoints;
 use crate::share::Share;
 use base::errno;
 use base::log::{ErrorLog, Level};
@@ -93,6 +93,33 @@ impl Opened {
     }
 }
 
+/// A protocol over QUIC.
+#[derive(Clone, Copy)]
+pub struct ProtocolOverQuic {
+    /// Its name in messages.
+    pub name: &'static str,
+    /// Its names in ALPN (RFC 7301), best first.
+    pub alpn: &'static [&'static [u8]],
+    /// Whether a server speaks it.
+    pub speaks: fn(&Server) -> bool,
+    /// Serves a connection in a task of its own until that ends. It notices by its [`Entry`] when it must make room, and by
+    /// `Worker::exiting` when it must come to an end; both wake it.
+    pub start: fn(&Rc<Front>, OpenedOverQuic),
+}
+
+/// A connection over QUIC whose protocol is known. With early data its handshake may still be under way
+/// ([`net::quic::Connection::is_early`]).
+pub struct OpenedOverQuic {
+    /// Its streams.
+    pub connection: net::quic::Connection,
+    /// What is known of the client; TLS included.
+    pub info: Rc<Connection>,
+    /// Place among the active connections.
+    pub watch: Entry,
+    /// Where it came in, with the server that SNI chose.
+    pub listener: Listener,
+}
+
 /// Where a connection came in: what answers there.
 #[derive(Clone)]
 pub struct Listener {
@@ -134,7 +161,7 @@ pub struct Table {
     /// On connections, in the order of [`http::protocols::Protocols`].
     pub connections: Vec<Protocol>,
     /// Over QUIC.
-    pub quic: Vec<quic::Protocol>,
+    pub quic: Vec<ProtocolOverQuic>,
 }
 
 /// The shared state of a worker's front.
@@ -145,9 +172,9 @@ pub struct Front {
     pub active: Rc<Active>,
     protocols: Vec<Protocol>,
     /// What is spoken over QUIC.
-    pub(crate) over_quic: Vec<quic::Protocol>,
+    pub(crate) over_quic: Vec<ProtocolOverQuic>,
     /// The endpoints of QUIC.
-    pub(crate) endpoints: quic::Endpoints,
+    pub(crate) endpoints: Endpoints,
     /// How this worker shares connections with the others.
     pub share: Share,
     lot: Lot<Parked>,
@@ -166,7 +193,7 @@ impl Front {
             active: Rc::default(),
             protocols: protocols.connections,
             over_quic: protocols.quic,
-            endpoints: quic::Endpoints::default(),
+            endpoints: Endpoints::default(),
             share,
             lot: Lot::new()?,
             limit: limit.max(1),

@@ -2,18 +2,19 @@
 //!
 //! A protocol joins with a value of [`Protocol`] and one line in the binary's list, as those of connections do.
 
+pub(crate) mod endpoints;
 mod handshake;
 
-use crate::active::Entry;
-use crate::door::{Front, Listener};
+use crate::door::Front;
+pub use crate::door::{OpenedOverQuic as Opened, ProtocolOverQuic as Protocol};
 use base::errno::describe;
 use base::log::Level;
 use http::connection::Address;
 use http::core::default;
 use http::quic::Quic;
 use http::{Connection, Server};
-use net::quic::{Endpoint, Limits, Setup, Transport};
-use std::cell::{Cell, RefCell};
+use net::quic::{Endpoint, Limits, Reason, Setup, Transport};
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,37 +28,17 @@ const STREAMS: u64 = 128;
 /// Streams of one direction: HTTP/3 needs three (RFC 9114, 6.2).
 const UNI_STREAMS: u64 = 3;
 
-/// With so many handshakes at once new clients prove their addresses, whether or not they must.
-const CROWD: usize = 256;
-
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
 
-/// A protocol over QUIC.
-#[derive(Clone, Copy)]
-pub struct Protocol {
-    /// Its name in messages.
-    pub name: &'static str,
-    /// Its names in ALPN (RFC 7301), best first.
-    pub alpn: &'static [&'static [u8]],
-    /// Whether a server speaks it.
-    pub speaks: fn(&Server) -> bool,
-    /// Serves a connection in a task of its own until that ends. It notices by its [`Entry`] when it must make room, and by
-    /// `Worker::exiting` when it must come to an end; both wake it.
-    pub start: fn(&Rc<Front>, Opened),
-}
-
-/// A connection over QUIC whose protocol is known. With early data its handshake may still be under way
-/// ([`net::quic::Connection::is_early`]).
-pub struct Opened {
-    /// Its streams.
-    pub connection: net::quic::Connection,
-    /// What is known of the client; TLS included.
-    pub info: Rc<Connection>,
-    /// Place among the active connections.
-    pub watch: Entry,
-    /// Where it came in, with the server that SNI chose.
-    pub listener: Listener,
+/// What the log says of a connection that ended in this way; `None`: nothing, as either end wanted it.
+pub(crate) fn words(reason: &Reason) -> Option<String> {
+    match reason {
+        Reason::Idle => Some("quic client timed out (110: Connection timed out)".to_owned()),
+        Reason::Broken { code, words } => Some(format!("quic error:{code} reason:\"{words}\"")),
+        Reason::Reset => Some("quic stateless reset packet detected".to_owned()),
+        Reason::Peer { .. } | Reason::Local => None,
+    }
 }
 
 /// What is known of a client that has moved to another address, which it keeps from now on; `None`: it has not.
@@ -76,29 +57,6 @@ pub fn moved(connection: &net::quic::Connection, info: &Connection) -> Option<Rc
     })
 }
 
-/// The endpoints of a worker.
-#[derive(Default)]
-pub(crate) struct Endpoints {
-    all: RefCell<Vec<Endpoint>>,
-    /// How many clients are shaking hands.
-    shaking: Cell<usize>,
-}
-
-impl Endpoints {
-    /// So many shake hands that some may have written an address that is not theirs.
-    fn is_crowded(&self) -> bool {
-        self.shaking.get() >= CROWD
-    }
-
-    /// Lets what was said last leave.
-    pub(crate) async fn flush(&self) {
-        let all = self.all.borrow().clone();
-        for endpoint in all {
-            endpoint.flush().await;
-        }
-    }
-}
-
 /// Serves a socket until the worker ends.
 pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     let http = front.worker.http();
@@ -111,7 +69,7 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments, proves, steers: true };
     match Endpoint::new(fd, setup) {
         Ok(endpoint) => {
-            front.endpoints.all.borrow_mut().push(endpoint.clone());
+            front.endpoints.add(endpoint.clone());
             let (leaving, succeeding) = (endpoint.clone(), endpoint.clone());
             front.worker.on_exiting(move || leaving.leave());
             tokio::task::spawn_local(async move { succeeding.succeed().await });

@@ -11,17 +11,23 @@ mod connection;
 mod crypto;
 mod drive;
 mod endpoint;
+mod event;
+mod held;
 mod ids;
 mod newcomer;
 mod outbox;
 mod parameters;
 mod passing;
+mod shared;
+mod state;
 mod stream;
 mod tokens;
 
-pub use connection::{Connection, Event, Reason};
+pub use connection::Connection;
 pub use endpoint::{Endpoint, Setup};
-pub use newcomer::{Newcomer, NoHello, Refused};
+pub use event::{Event, Reason};
+pub use held::NoHello;
+pub use newcomer::{Newcomer, Refused};
 pub use parameters::{Limits, Transport};
 pub use stream::{Dir, Read, ReadError, StreamId, WriteError};
 

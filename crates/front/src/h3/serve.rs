@@ -3,7 +3,7 @@
 use super::connection::{H3, Speech};
 use crate::active::{Activity, NEVER};
 use crate::door::Front;
-use crate::quic::{Opened, Protocol};
+use crate::quic::{Opened, Protocol, words};
 use crate::streams::carrier::Carrier;
 use base::clock;
 use base::log::Level;
@@ -128,7 +128,12 @@ impl Serving {
                     self.go_on()?;
                     return Ok(Some(false));
                 }
-                Poll::Ready(Event::Closed(_)) => return Ok(None),
+                Poll::Ready(Event::Closed(reason)) => {
+                    if let Some(words) = words(&reason) {
+                        conn.hub.log(Level::Info, &words);
+                    }
+                    return Ok(None);
+                }
                 Poll::Ready(event) => self.take(event)?,
             }
         }

@@ -1,6 +1,6 @@
 //! From a client's first datagram to its protocol: room, proof of its address, choice of the server by its name, certificates, ALPN.
 
-use super::{Opened, Protocol, transport};
+use super::{Opened, Protocol, transport, words};
 use crate::active::Activity;
 use crate::door::{Front, Listener};
 use crate::handshake::{limited, log, named};
@@ -161,9 +161,5 @@ fn reject(newcomer: Newcomer, failed: Failed) -> Failed {
 
 /// The connection ended before its handshake was over.
 fn lost(reason: &Reason) -> Failed {
-    match reason {
-        Reason::Idle => Failed::timed_out(),
-        Reason::Broken { words, .. } => Failed { alert: None, lines: vec![(Level::Info, format!("quic {words}"))] },
-        Reason::Peer { .. } | Reason::Reset | Reason::Local => Failed::closed(),
-    }
+    words(reason).map_or_else(Failed::closed, |words| Failed { alert: None, lines: vec![(Level::Info, words)] })
 }

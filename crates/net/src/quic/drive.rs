@@ -13,10 +13,10 @@ use sys::udp::{Arrived, Batch};
 use tokio::time::{Sleep, sleep_until};
 use wire::quic::Header;
 
-use super::connection::State;
-use super::endpoint::Shared;
 use super::ids;
 use super::newcomer::Newcomer;
+use super::shared::Shared;
+use super::state::State;
 use super::tokens;
 
 /// Receptions per system call, and the room of each: what the kernel puts together.
@@ -50,7 +50,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.remember(cx);
+        self.shared.queue.remember(cx);
         let now = Instant::now();
         let writable = self.flush(now, cx)?;
         let more = self.receive(now, cx)?;
@@ -58,18 +58,11 @@ impl<F: Fn(Newcomer)> Driver<F> {
         self.attend_to_all();
         self.ring(now);
         // The connections' tasks have been woken by now and run before the next turn, which sends what they have to say.
-        if more || (writable && !self.shared.dirty.borrow().is_empty()) {
+        if more || (writable && self.shared.queue.len() > 0) {
             cx.waker().wake_by_ref();
         }
         self.doze(cx);
         Poll::Pending
-    }
-
-    fn remember(&self, cx: &Context<'_>) {
-        let mut waker = self.shared.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
     }
 
     /// Sends what connections have to say. False: the socket takes nothing now, and wakes the task when it does.
@@ -89,13 +82,12 @@ impl<F: Fn(Newcomer)> Driver<F> {
     fn send_all(&self, now: Instant) -> bool {
         let shared = &self.shared;
         // Those that have more to send than a turn allows stand behind all others.
-        let waiting = shared.dirty.borrow().len();
+        let waiting = shared.queue.len();
         for _ in 0..waiting {
             if !shared.has_room() {
                 return false;
             }
-            let Some(state) = shared.dirty.borrow_mut().pop_front() else { break };
-            state.queued.set(false);
+            let Some(state) = shared.queue.pop() else { break };
             if !self.transmit(&state, now) {
                 return false;
             }
@@ -118,12 +110,12 @@ impl<F: Fn(Newcomer)> Driver<F> {
             count += 1;
             room = shared.has_room();
             if count == TRANSMISSIONS {
-                shared.queue(state);
+                shared.queue.push(state);
                 break;
             }
         }
         if !room {
-            shared.queue(state);
+            shared.queue.push(state);
         }
         shared.attend(state);
         room
@@ -156,7 +148,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
     fn attend_to_all(&self) {
         let mut place = 0;
         loop {
-            let state = self.shared.dirty.borrow().get(place).cloned();
+            let state = self.shared.queue.dirty.borrow().get(place).cloned();
             let Some(state) = state else { return };
             self.shared.attend(&state);
             place += 1;
@@ -188,12 +180,12 @@ impl<F: Fn(Newcomer)> Driver<F> {
         match event {
             Some(DatagramEvent::Response(transmit)) if shared.has_room() => {
                 shared.outbox.borrow_mut().push(answer, transmit);
-                return shared.wake();
+                return shared.queue.wake();
             }
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(state) = shared.connection(handle) {
                     state.take(event, arrived.from);
-                    shared.queue(&state);
+                    shared.queue.push(&state);
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) if shared.leaving.get() => {
@@ -221,7 +213,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
             let expired = state.quic.borrow_mut().poll_timeout().is_some_and(|at| at <= now);
             if expired {
                 state.quic.borrow_mut().handle_timeout(now);
-                shared.queue(&state);
+                shared.queue.push(&state);
                 shared.attend(&state);
             } else {
                 shared.schedule(&state);
@@ -241,7 +233,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
                 return;
             }
             self.ring(Instant::now());
-            if !self.shared.dirty.borrow().is_empty() {
+            if self.shared.queue.len() > 0 {
                 cx.waker().wake_by_ref();
                 return;
             }

@@ -1,43 +1,24 @@
 //! A client that is not accepted yet.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use quinn_proto::{Incoming, TransportErrorCode};
-use tls::quic::{DirectionalKeys, Failed, Version};
+use tls::quic::Failed;
 use tls::server::Settings;
-use wire::quic::header::initials;
-use wire::quic::{CryptoError, CryptoStream, Header, Initial};
+use wire::quic::Header;
 
-use super::connection::{Connection, Reason, State};
+use super::connection::Connection;
 use super::crypto::{Answer, Crypto};
-use super::endpoint::Shared;
+use super::event::Reason;
+use super::held::{Held, NoHello};
 use super::parameters::Transport;
-
-/// Why a client has no ClientHello.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoHello {
-    /// Its packets are no good.
-    Malformed,
-    /// It is too long, or comes in too many pieces.
-    TooLong,
-    /// Too many others wait, and have done so for less long.
-    Crowded,
-}
-
-impl From<CryptoError> for NoHello {
-    fn from(error: CryptoError) -> Self {
-        match error {
-            CryptoError::Malformed => NoHello::Malformed,
-            CryptoError::TooLong => NoHello::TooLong,
-        }
-    }
-}
+use super::shared::Shared;
+use super::state::State;
 
 /// A client that was not accepted; it has been told.
 #[derive(Debug)]
@@ -46,72 +27,6 @@ pub struct Refused {
     pub failed: Option<Failed>,
     /// Why.
     pub reason: Reason,
-}
-
-/// What has come of a newcomer's ClientHello.
-pub(super) struct Held {
-    pub(super) id: Box<[u8]>,
-    keys: Option<DirectionalKeys>,
-    hello: RefCell<Result<CryptoStream, NoHello>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Held {
-    fn new(datagram: &[u8]) -> Self {
-        // The length of our own IDs does not matter: a newcomer has a long header.
-        let id: Box<[u8]> = Header::parse(datagram, 0).map(|header| header.destination().into()).unwrap_or_default();
-        let keys = tls::quic::initial_keys(Version::V1, &id).map(|keys| keys.remote);
-        let held = Self { id, keys, hello: RefCell::new(Ok(CryptoStream::new())), waker: RefCell::default() };
-        held.feed(datagram);
-        held
-    }
-
-    fn feed(&self, datagram: &[u8]) {
-        let Some(keys) = &self.keys else { return };
-        let mut hello = self.hello.borrow_mut();
-        for initial in initials(datagram).filter(|initial| *initial.destination == *self.id) {
-            let Some(payload) = open(&initial, keys) else { continue };
-            if let Ok(stream) = &mut *hello
-                && let Err(error) = stream.read(&payload)
-            {
-                *hello = Err(error.into());
-            }
-        }
-        if let Ok(stream) = &*hello
-            && stream.is_hopeless()
-        {
-            *hello = Err(NoHello::TooLong);
-        }
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Makes room for others.
-    pub(super) fn give_up(&self) {
-        *self.hello.borrow_mut() = Err(NoHello::Crowded);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        self.hello.borrow().as_ref().map_or(true, |stream| stream.message().is_some())
-    }
-}
-
-/// The payload of an Initial packet; `None`: somebody else made it.
-fn open(initial: &Initial<'_>, keys: &DirectionalKeys) -> Option<Vec<u8>> {
-    let mut packet = initial.packet.to_vec();
-    let sample = packet.get(initial.number_at + 4..)?.get(..keys.header.sample_len())?.to_vec();
-    let (header, rest) = packet.split_at_mut_checked(initial.number_at)?;
-    let first = header.first_mut()?;
-    keys.header.decrypt_in_place(&sample, first, rest.get_mut(..4)?).ok()?;
-    let length = usize::from(*first & 3) + 1;
-    let number = rest.get(..length)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    let (header, payload) = packet.split_at_mut_checked(initial.number_at + length)?;
-    let payload = keys.packet.decrypt_in_place(number, header, payload).ok()?;
-    Some(payload.to_vec())
 }
 
 /// A client whose first datagram came. Dropped, it is ignored.
@@ -225,10 +140,10 @@ impl Newcomer {
         match accepted {
             Ok((handle, quic)) => {
                 shared.outbox.borrow_mut().put_back(buffer);
-                let state = Rc::new(State::new(quic, handle, shared.clone(), failed));
+                let state = Rc::new(State::new(quic, handle, shared.queue.clone(), failed));
                 shared.enter(&state);
                 shared.attend(&state);
-                shared.kick(&state);
+                shared.queue.kick(&state);
                 Ok(Connection::new(state))
             }
             Err(error) => {
@@ -236,7 +151,7 @@ impl Newcomer {
                     Some(transmit) if shared.has_room() => shared.outbox.borrow_mut().push(buffer, transmit),
                     _ => shared.outbox.borrow_mut().put_back(buffer),
                 }
-                shared.wake();
+                shared.queue.wake();
                 Err(Refused { failed: failed.get().cloned(), reason: error.cause.into() })
             }
         }
@@ -257,7 +172,7 @@ impl Newcomer {
             Ok(_) => {}
             Err(error) => self.incoming = Some(error.into_incoming()),
         }
-        shared.wake();
+        shared.queue.wake();
         self.incoming.is_none()
     }
 
@@ -268,7 +183,7 @@ impl Newcomer {
         let transmit = self.shared.quic.borrow_mut().refuse(incoming, &mut buffer);
         if self.shared.has_room() {
             self.shared.outbox.borrow_mut().push(buffer, transmit);
-            self.shared.wake();
+            self.shared.queue.wake();
         }
     }
 }

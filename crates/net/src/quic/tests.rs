@@ -2,7 +2,7 @@
 
 use super::*;
 use std::future::poll_fn;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,8 +30,9 @@ fn settings() -> (Settings, Vec<u8>) {
     (Settings::new(options).unwrap(), made.cert.der().to_vec())
 }
 
-fn endpoint() -> (Endpoint, SocketAddr) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+fn endpoint_at(address: &str) -> (Endpoint, SocketAddr) {
+    let socket = UdpSocket::bind(address).unwrap();
+    sys::datagram::tell_destination(&socket, address.starts_with('[')).unwrap();
     socket.set_nonblocking(true).unwrap();
     let setup = Setup { key: HostKey::new(b"secret"), socket: 0, process: 1, segments: true, steers: true, proves: true };
     let endpoint = Endpoint::new(OwnedFd::from(socket), setup).unwrap();
@@ -76,9 +77,13 @@ async fn echo(connection: Connection) -> Reason {
 
 /// Serves an endpoint by `came` while `client` runs.
 fn serve<T>(came: impl Fn(Newcomer) + 'static, client: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+    serve_at("127.0.0.1:0", came, client)
+}
+
+fn serve_at<T>(address: &str, came: impl Fn(Newcomer) + 'static, client: impl AsyncFnOnce(SocketAddr) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async move {
-        let (endpoint, address) = endpoint();
+        let (endpoint, address) = endpoint_at(address);
         let task = tokio::task::spawn_local(async move { endpoint.run(came).await });
         let result = tokio::time::timeout(Duration::from_secs(30), client(address)).await.unwrap();
         task.abort();
@@ -172,4 +177,22 @@ fn beginnings_without_an_end_do_not_keep_others_out() {
         let mut client = Client::connect(address, &trusted, &[b"test"]).await.unwrap();
         assert_eq!(client.exchange(b"here").await.unwrap(), b"here");
     });
+}
+
+#[test]
+fn answers_come_from_the_address_that_was_asked() {
+    for (at, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.3"), ("[::1]:0", "::1")] {
+        let (settings, trusted) = settings();
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let came = move |newcomer: Newcomer| {
+            told.send(newcomer.local().unwrap()).unwrap();
+            tokio::task::spawn_local(echo(accept(newcomer, &settings).unwrap()));
+        };
+        serve_at(at, came, async |address| {
+            let asked: IpAddr = asked.parse().unwrap();
+            let mut client = Client::connect(SocketAddr::new(asked, address.port()), &trusted, &[b"test"]).await.unwrap();
+            assert_eq!(client.exchange(b"there").await.unwrap(), b"there");
+            assert_eq!(heard.recv().await.unwrap().to_canonical(), asked);
+        });
+    }
 }

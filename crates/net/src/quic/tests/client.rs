@@ -13,6 +13,7 @@ pub(super) struct Client {
     connection: quinn_proto::Connection,
     lost: Option<ConnectionError>,
     connected: bool,
+    server: SocketAddr,
 }
 
 fn code(error: &ConnectionError) -> Option<u64> {
@@ -37,8 +38,8 @@ impl Client {
         let mut endpoint = quinn_proto::Endpoint::new(Arc::new(EndpointConfig::new(key)), None, true, None);
         let config = ClientConfig::new(Arc::new(crypto));
         let (handle, connection) = endpoint.connect(Instant::now(), config, address, "localhost").unwrap();
-        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut client = Client { socket, endpoint, handle, connection, lost: None, connected: false };
+        let socket = tokio::net::UdpSocket::bind(if address.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" }).await.unwrap();
+        let mut client = Client { socket, endpoint, handle, connection, lost: None, connected: false, server: address };
         while !client.connected {
             client.turn().await;
             if let Some(error) = &client.lost {
@@ -64,6 +65,7 @@ impl Client {
         match tokio::time::timeout_at(timer.into(), self.socket.recv_from(&mut buffer)).await {
             Ok(received) => {
                 let (length, from) = received.unwrap();
+                assert_eq!(from, self.server);
                 let data = BytesMut::from(&buffer[..length]);
                 let event = self.endpoint.handle(Instant::now(), from, None, None, data, &mut Vec::new());
                 if let Some(DatagramEvent::ConnectionEvent(_, event)) = event {
