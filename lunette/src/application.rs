@@ -10,8 +10,8 @@ use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
 use daemon::{Application, LoadError, LoadMode, Options, Problem, Seat, Settings};
 use http::observers;
-use http::thread_pools::Pools;
 use lua_api::Surroundings;
+use session::thread_pools::Pools;
 use shm::{Tally, Zones};
 use std::io::{self, Write};
 
@@ -43,6 +43,30 @@ fn named(env: &[daemon::EnvEntry]) -> Vec<(Vec<u8>, Vec<u8>)> {
     use std::os::unix::ffi::OsStrExt;
     let bytes = |text: &std::ffi::OsStr| text.as_bytes().to_vec();
     env.iter().filter_map(|entry| Some((bytes(&entry.name), bytes(entry.value.as_ref()?)))).collect()
+}
+
+/// Makes the machines of Lua and runs `init_by_lua*`.
+fn open_lua(generation: &mut Generation) -> Result<(), LoadError> {
+    let settings = &mut generation.settings;
+    let surroundings = Surroundings {
+        workers: settings.worker_processes.max(1),
+        master: settings.master_process,
+        debug: settings.error_log.enabled(Level::Debug),
+        configure: registry::configure_arguments(),
+        env: named(&settings.env),
+        pools: generation.global.get::<Pools>().existing(),
+    };
+    let failed = |message| LoadError { level: Level::Error, ..LoadError::new(message) };
+    settings.privileged_agent = false;
+    if let Some(http) = &generation.http {
+        lua_api::open(http, &surroundings, &settings.error_log).map_err(failed)?;
+        settings.privileged_agent |= lua_api::agent_connections(http).is_some();
+    }
+    if let Some(stream) = &generation.stream {
+        stream_lua::open(stream, &surroundings, &settings.error_log).map_err(failed)?;
+        settings.privileged_agent |= stream_lua::agent_connections(stream).is_some();
+    }
+    Ok(())
 }
 
 impl Application for Server {
@@ -84,19 +108,10 @@ impl Application for Server {
     fn open(&mut self, generation: &mut Generation, _: Option<&Generation>, mode: LoadMode) -> Result<(), LoadError> {
         opening::open(generation)?;
         self.show_warnings(generation);
-        if let (LoadMode::Run, Some(http)) = (mode, &generation.http) {
-            let settings = &mut generation.settings;
-            let surroundings = Surroundings {
-                workers: if settings.master_process { settings.worker_processes.max(1) } else { 1 },
-                master: settings.master_process,
-                debug: settings.error_log.enabled(Level::Debug),
-                configure: registry::configure_arguments(),
-                env: named(&settings.env),
-                pools: generation.global.get::<Pools>().existing(),
-            };
-            lua_api::open(http, surroundings, &settings.error_log)
-                .map_err(|message| LoadError { level: Level::Error, ..LoadError::new(message) })?;
-            settings.privileged_agent = lua_api::agent_connections(http).is_some();
+        if mode == LoadMode::Run {
+            // Lines are no longer kept for an earlier configuration.
+            base::log::set_witness(None);
+            open_lua(generation)?;
         }
         if mode == LoadMode::Run && !self.started {
             greeting::say(generation.http.as_deref(), generation.stream.as_deref());

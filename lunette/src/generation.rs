@@ -137,6 +137,10 @@ fn build(
     let (stream, specs) = frame.global.take::<engine::stream::Finished>().stream.unzip();
     settings.listeners = endpoints.specs;
     settings.listeners.extend(specs.into_iter().flatten());
+    let sockets = settings.listeners.len();
+    if connections <= sockets {
+        return Err(LoadError::new(format!("{connections} worker_connections are not enough for {sockets} listening sockets")));
+    }
     settings.transparent = frame.global.get::<upstream::bind::Transparent>().0;
     settings.keep_stderr = frame.global.get::<ErrorFiles>().uses_stderr();
     Ok(Generation { settings, files, global: frame.global, modules, http, stream_modules, stream, connections, warnings: shown })

@@ -8,6 +8,7 @@ use http::Module;
 use lua_api::phase as lua;
 use modules as m;
 use std::rc::Rc;
+use stream_lua::phase as sl;
 use stream_proxy as sp;
 
 /// One module of nginx that `-V` names when it is here: `--with-http_NAME_module`.
@@ -99,8 +100,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
     Rc::from([
         // Lua's own settings, the start of its machine in each worker; then what only defines variables.
         lua::settings::MODULE,
-        lua_api::socket::settings::MODULE,
-        lua_api::socket::secure::settings::MODULE,
+        lua::settings::SOCKETS,
+        lua::settings::SECURE,
         lua::start::MODULE,
         m::resolver::MODULE,
         m::variables::MODULE,
@@ -113,6 +114,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::geo::MODULE,
         m::split_clients::MODULE,
         m::referer::MODULE,
+        m::browser::MODULE,
         m::secure_link::MODULE,
         // Post-read, and again before access.
         m::realip::MODULE,
@@ -169,6 +171,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::memcached::MODULE,
         proxy::memc::MODULE,
         proxy::redis2::MODULE,
+        proxy::redis::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,
         m::index::MODULE,
@@ -201,10 +204,16 @@ pub(crate) fn modules() -> Rc<[Module]> {
     ])
 }
 
-/// All modules of `stream` in their order: what only defines variables, then by phase, from the first look at a client to the log.
+/// All modules of `stream` in their order: settings and what only defines variables, then by phase, from the first look at a client to the log.
 // tidy: table
 pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
     Rc::from([
+        // Lua's own settings, the start of its machine in each worker; then what only defines variables.
+        sl::settings::MODULE,
+        sl::settings::SOCKETS,
+        sl::settings::SECURE,
+        sl::start::MODULE,
+        sl::variable::MODULE,
         m::resolver::STREAM,
         m::variables::STREAM,
         m::map::STREAM,
@@ -218,7 +227,9 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::access::STREAM,
         // The phase of TLS, then the look at what comes out of it.
         m::ssl::STREAM,
+        sl::ssl::MODULE,
         m::ssl_preread::STREAM,
+        sl::preread::MODULE,
         // Content: the one that a server has.
         sp::groups::MODULE,
         sp::groups::HASH,
@@ -226,9 +237,13 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         sp::groups::LEAST_TIME,
         sp::groups::RANDOM,
         sp::groups::ZONE,
+        sl::balancer::MODULE,
         sp::MODULE,
+        sl::upstream_ssl::MODULE,
         m::stream_return::MODULE,
         m::pass::STREAM,
+        sl::content::MODULE,
+        sl::log::MODULE,
         m::log::STREAM,
     ])
 }
@@ -237,7 +252,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
 pub(crate) fn configure_arguments() -> String {
     let modules = modules();
     let has = |name: &str| modules.iter().any(|module| module.name == name);
-    let mut all = vec!["--with-threads".to_owned()];
+    let mut all = vec!["--with-threads".to_owned(), "--with-pcre-jit".to_owned()];
     all.extend(OPTIONAL.iter().filter(|o| has(o.module)).map(|o| format!("--with-http_{}_module", o.flag)));
     all.extend(USUAL.iter().filter(|name| !has(name)).map(|name| format!("--without-http_{name}_module")));
     if !has("proxy_cache") {

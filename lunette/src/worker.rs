@@ -27,7 +27,9 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
         Role::Agent => (0, true),
     };
     let observers = tally.map_or_else(Observers::alone, Observers::new);
-    let connections = lua_api::agent_connections(&http).filter(|_| agent).unwrap_or(generation.connections);
+    let of_stream = generation.stream.as_deref().and_then(stream_lua::agent_connections);
+    let of_agent = lua_api::agent_connections(&http).or(of_stream).filter(|_| agent);
+    let connections = of_agent.unwrap_or(generation.connections);
     let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, observers, serve::spawn));
     let board = seat.board.clone();
     worker.set_process(ProcessInfo { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
@@ -36,6 +38,7 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let listening = listening(&generation, &worker.http(), streams.as_ref());
     let (modules, stream_modules) = (generation.modules.clone(), generation.stream_modules.clone());
     let global = generation.global.clone();
+    let ending = streams.clone();
     let setup = Setup {
         connections,
         listening,
@@ -51,6 +54,9 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
         }),
         end: Box::new(move |worker| {
             lua_api::exit_worker(worker);
+            if let Some(streams) = &ending {
+                stream_lua::exit_worker(streams);
+            }
             global.get::<LogFiles>().flush();
         }),
     };

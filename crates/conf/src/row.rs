@@ -3,7 +3,7 @@
 use crate::context::{Arity, Context};
 use crate::scope::{Config, Frame};
 use crate::suggest;
-use crate::tree::{Block, Directive, Error, Word};
+use crate::tree::{Block, Directive, Error, FileNames, Word};
 use base::text;
 use std::borrow::Cow;
 use std::cell::RefMut;
@@ -198,6 +198,13 @@ impl<'a> Cx<'a> {
     /// The value of type `T` for the whole configuration.
     pub fn global<T: Default + 'static>(&self) -> RefMut<'a, T> {
         self.frame.global.get()
+    }
+
+    /// `FILE:LINE` of the directive, as nginx's messages name it.
+    pub fn place(&self) -> String {
+        let names = self.global::<FileNames>();
+        let file = names.list.get(self.directive.span.file as usize).map(|name| String::from_utf8_lossy(name));
+        format!("{}:{}", file.unwrap_or_default(), self.directive.line)
     }
 
     /// The `http`-wide value of type `T`.

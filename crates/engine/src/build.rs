@@ -59,7 +59,7 @@ pub fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) -> Resu
         (module.complete)(frame)?;
     }
     types::complete(frame);
-    body::complete(frame);
+    body::complete(frame)?;
     let context = frame.global.get::<MainContext>().clone();
     frame.location.get::<Core>().root.get_or_insert_with(|| default_root(&context.paths));
     let mut levels = Levels::default();

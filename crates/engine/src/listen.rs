@@ -113,7 +113,7 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
         let mut listens = cx.server::<Listens>();
         let same = |other: &WantedListen| other.0.spec.address == one.spec.address && other.0.spec.kind == one.spec.kind;
         if listens.list.iter().any(same) {
-            return Err(cx.error(format!("a duplicate listen {}", cx.text(0))));
+            return Err(cx.error(format!("a duplicate listen {}", one.spec.address)));
         }
         listens.list.push(WantedListen(one));
     }

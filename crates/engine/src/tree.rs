@@ -60,7 +60,12 @@ fn location_block(cx: &mut Cx<'_>) -> Result<(), Error> {
         check_nesting(cx, &name, &kind, &outer, &outer_kind)?;
     }
     if !cx.frame.location.get::<Inside>().is_new(&name, &kind) {
-        return Err(cx.error(format!("duplicate location \"{}\"", display_name(&name, &kind))));
+        let message = format!("duplicate location \"{}\"", display_name(&name, &kind));
+        if !matches!(kind, Match::Named) {
+            return Err(cx.error(message));
+        }
+        // Two of one name load in nginx, which never enters the second.
+        cx.warn(format!("{message}, the first one answers"));
     }
     let frame = cx.frame.enter_location();
     frame.location.get::<Inside>().own = Some((name.clone(), kind.clone()));
@@ -115,7 +120,7 @@ fn check_nesting(cx: &Cx<'_>, name: &[u8], kind: &Match, outer: &[u8], outer_kin
     match kind {
         Match::Named => Err(cx.error(format!("named location \"{text}\" can be on the server level only"))),
         Match::Regex(_) => Ok(()),
-        _ if matches!(outer_kind, Match::Regex(_)) || name.starts_with(outer) => Ok(()),
+        _ if name.starts_with(outer) => Ok(()),
         _ => {
             let outer = String::from_utf8_lossy(outer);
             Err(cx.error(format!("location \"{text}\" is outside location \"{outer}\"")))

@@ -5,6 +5,7 @@
 //! second, never early.
 
 use base::clock;
+use net::ticker::Ticker;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::Waker;
@@ -298,11 +299,13 @@ impl Active {
     /// `tick` runs at each sweep, and once more when all have gone.
     pub async fn sweep(&self, tick: impl Fn(), forget: impl Fn()) {
         let mut peak = 0;
+        let ticker = Ticker::new(TICK);
         loop {
             while self.is_empty() {
+                ticker.stop();
                 self.filled.notified().await;
             }
-            tokio::time::sleep(TICK).await;
+            ticker.next().await;
             clock::stale();
             let now = clock::monotonic_ms();
             self.forget_departed();

@@ -21,54 +21,90 @@ use stream::{Datagrams, Downstream};
 /// The longest datagram.
 const LONGEST: usize = 65_535;
 
+/// Most datagrams that a worker takes when it leaves.
+const MOST_WAITING: usize = 1024;
+
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
 
 /// Who is served: a client, and the address of ours that it sends to.
 type Key = (Sender, Option<IpAddr>);
 
-/// The sessions of one listener.
-#[derive(Default)]
+/// One listener and its sessions.
 struct Clients {
+    service: Rc<StreamService>,
+    front: Rc<Front>,
+    socket: Rc<SharedDatagrams>,
+    listen: u32,
     sessions: RefCell<HashMap<Key, Rc<Datagrams>>>,
+    spare: Rc<Spare>,
 }
+
+/// Most buffers that are kept for the next datagrams, and the largest of them.
+const KEPT: usize = 64;
+const LARGEST_KEPT: usize = 2048;
+
+/// Buffers of datagrams that sessions have taken.
+#[derive(Default)]
+struct Spare(RefCell<Vec<Vec<u8>>>);
 
 /// The way back to one client.
 struct Answers {
     socket: Rc<SharedDatagrams>,
     key: Key,
+    spare: Rc<Spare>,
 }
 
 impl Reply for Answers {
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>> {
         self.socket.poll_send(cx, datagram, &self.key.0, self.key.1)
     }
+
+    fn take_back(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.spare.0.borrow_mut();
+        if kept.len() < KEPT && buffer.capacity() <= LARGEST_KEPT {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
 }
 
-/// Receives datagrams until the worker leaves: then what comes is for the others.
-pub(crate) fn receive(service: &Rc<StreamService>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
-    match SharedDatagrams::new(fd) {
+/// Receives datagrams until the worker leaves: then what comes is for the others. `shared` says that they wait on the same socket.
+pub(crate) fn receive(service: &Rc<StreamService>, front: &Rc<Front>, fd: OwnedFd, listen: u32, shared: bool) {
+    match SharedDatagrams::new(fd, shared) {
         Ok(socket) => {
-            let task = tokio::task::spawn_local(run(service.clone(), front.clone(), Rc::new(socket), listen));
-            front.worker.on_exiting(move || task.abort());
+            let (service, front, socket) = (service.clone(), front.clone(), Rc::new(socket));
+            let clients = Clients { service, front, socket, listen, sessions: RefCell::default(), spare: Rc::default() };
+            let clients = Rc::new(clients);
+            let task = tokio::task::spawn_local(run(clients.clone()));
+            clients.front.clone().worker.on_exiting(move || {
+                // Those that it was woken for are still its own: nobody else was.
+                take_waiting(&clients);
+                task.abort();
+            });
         }
         Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "epoll_ctl() failed {}", describe(&error)),
     }
 }
 
-async fn run(service: Rc<StreamService>, front: Rc<Front>, socket: Rc<SharedDatagrams>, listen: u32) {
-    let (clients, mut buffer) = (Rc::new(Clients::default()), vec![0; LONGEST]);
+fn take_waiting(clients: &Rc<Clients>) {
+    let mut buffer = vec![0; LONGEST];
+    for _ in 0..MOST_WAITING {
+        let Ok(received) = clients.socket.try_receive(&mut buffer) else { return };
+        clients.take(&buffer, received);
+    }
+}
+
+async fn run(clients: Rc<Clients>) {
+    let (mut buffer, log) = (vec![0; LONGEST], &clients.front.worker.log);
     loop {
-        match socket.receive(&mut buffer).await {
-            Ok(Received { len, sender, local }) => {
-                let datagram = buffer.get(..len).unwrap_or_default().to_vec();
-                arrived(&service, &front, &socket, &clients, listen, (sender, local), datagram);
-            }
+        match clients.socket.receive(&mut buffer).await {
+            Ok(received) => clients.take(&buffer, received),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                base::log!(front.worker.log, Level::Alert, 0, "recvmsg() truncated data");
+                base::log!(log, Level::Alert, 0, "recvmsg() truncated data");
             }
             Err(error) => {
-                base::log!(front.worker.log, Level::Alert, 0, "recvmsg() failed {}", describe(&error));
+                base::log!(log, Level::Alert, 0, "recvmsg() failed {}", describe(&error));
                 // What is wrong may last, and must neither keep the loop turning nor fill the log.
                 tokio::time::sleep(REST).await;
             }
@@ -76,16 +112,17 @@ async fn run(service: Rc<StreamService>, front: Rc<Front>, socket: Rc<SharedData
     }
 }
 
+impl Clients {
+    fn take(self: &Rc<Self>, buffer: &[u8], received: Received) {
+        let mut datagram = self.spare.0.borrow_mut().pop().unwrap_or_default();
+        datagram.extend_from_slice(buffer.get(..received.len).unwrap_or_default());
+        arrived(self, (received.sender, received.local), datagram);
+    }
+}
+
 /// Gives a datagram to its client's session, or begins one.
-fn arrived(
-    service: &Rc<StreamService>,
-    front: &Rc<Front>,
-    socket: &Rc<SharedDatagrams>,
-    clients: &Rc<Clients>,
-    listen: u32,
-    key: Key,
-    datagram: Vec<u8>,
-) {
+fn arrived(clients: &Rc<Clients>, key: Key, datagram: Vec<u8>) {
+    let (front, socket) = (&clients.front, &clients.socket);
     let known = clients.sessions.borrow().get(&key).filter(|known| !known.is_closed()).cloned();
     if let Some(known) = known {
         return known.push(datagram);
@@ -94,8 +131,9 @@ fn arrived(
     if !front.has_room() {
         return;
     }
-    let datagrams = Rc::new(Datagrams::new(Box::new(Answers { socket: socket.clone(), key: key.clone() })));
-    let Some(session) = service.session(listen, |listening, endpoint_of| {
+    let answers = Answers { socket: socket.clone(), key: key.clone(), spare: clients.spare.clone() };
+    let datagrams = Rc::new(Datagrams::new(Box::new(answers)));
+    let Some(session) = clients.service.session(clients.listen, |listening, endpoint_of| {
         let local = local(listening, key.1);
         Some(Arrival {
             connection: sessions::connection(front.next_id(), client(&key.0), local.clone()),
@@ -111,14 +149,14 @@ fn arrived(
     front.worker.observers.connection_began();
     clients.sessions.borrow_mut().insert(key.clone(), datagrams.clone());
     datagrams.set_pass_on({
-        let (service, front, socket, clients, key) = (service.clone(), front.clone(), socket.clone(), clients.clone(), key.clone());
-        Box::new(move |datagram| arrived(&service, &front, &socket, &clients, listen, key.clone(), datagram))
+        let (clients, key) = (clients.clone(), key.clone());
+        Box::new(move |datagram| arrived(&clients, key.clone(), datagram))
     });
-    let clients = clients.clone();
+    let ended = clients.clone();
     session.on_end(move |_| {
         // Nothing more is for this session: who writes now begins another.
         datagrams.close();
-        let mut sessions = clients.sessions.borrow_mut();
+        let mut sessions = ended.sessions.borrow_mut();
         if sessions.get(&key).is_some_and(|own| Rc::ptr_eq(own, &datagrams)) {
             sessions.remove(&key);
         }

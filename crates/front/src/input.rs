@@ -9,6 +9,9 @@ use std::task::{Context, Poll};
 /// this size.
 const SMALL: usize = 4096;
 
+/// A longer body is read in pieces of this size.
+const LARGE: usize = 16 * 1024;
+
 /// Bytes received and not yet used.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -56,13 +59,22 @@ impl Input {
 
     /// Reads what has arrived on `stream`. `Ok(0)` is the end of the stream. While nothing comes, no empty buffer is held.
     pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_fill_with(stream, cx, SMALL)
+    }
+
+    /// As [`Input::poll_fill`] where `wanted` bytes are expected.
+    pub fn poll_fill_with(&mut self, stream: &mut Stream, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
-        if self.buffer.capacity() == 0 {
-            self.buffer = buffers::take();
-            if self.buffer.capacity() < SMALL {
-                self.buffer.reserve_exact(SMALL);
+        let size = wanted.clamp(SMALL, LARGE);
+        if self.buffer.is_empty() && self.buffer.capacity() < size {
+            let spare = if self.buffer.capacity() == 0 { buffers::take() } else { std::mem::take(&mut self.buffer) };
+            if spare.capacity() < size {
+                buffers::give(spare);
+                self.buffer = Vec::with_capacity(size);
+            } else {
+                self.buffer = spare;
             }
         }
         self.compact();
@@ -86,6 +98,18 @@ impl Drop for Input {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn a_longer_body_is_read_in_large_pieces() {
+        let (one, other) = tokio::net::UnixStream::pair().unwrap();
+        let (mut client, mut server) = (Stream::Unix(one), Stream::Unix(other));
+        client.write_all(&[b'x'; 30_000]).await.unwrap();
+        let mut input = Input::default();
+        for (wanted, expected) in [(0, SMALL), (30_000 - SMALL, LARGE), (9520, 9520)] {
+            assert_eq!(poll_fn(|cx| input.poll_fill_with(&mut server, cx, wanted)).await.unwrap(), expected);
+            input.advance(expected);
+        }
+    }
 
     #[tokio::test]
     async fn a_head_and_a_small_body_are_one_read() {

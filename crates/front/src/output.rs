@@ -152,15 +152,20 @@ impl Output {
     ///
     /// # Errors
     /// Those of write(2) except `WouldBlock`.
-    pub fn send_through(&mut self, stream: &Stream, data: &[u8]) -> io::Result<usize> {
+    pub fn send_through(&mut self, stream: &Stream, data: &[IoSlice<'_>]) -> io::Result<usize> {
         if !self.pieces.is_empty() {
             return Ok(0);
         }
         let gathered = self.tail.get(self.sent..).unwrap_or_default();
         let length = gathered.len();
-        let written = match gathered {
-            [] => stream.try_write(data),
-            gathered => stream.try_write_vectored(&[IoSlice::new(gathered), IoSlice::new(data)]),
+        let written = match (gathered, data) {
+            ([], [only]) => stream.try_write(only),
+            _ => {
+                let mut slices = [IoSlice::new(&[]); VECTOR];
+                let all = std::iter::once(IoSlice::new(gathered)).chain(data.iter().copied()).filter(|slice| !slice.is_empty());
+                let count = slices.iter_mut().zip(all).map(|(slot, slice)| *slot = slice).count();
+                stream.try_write_vectored(slices.get(..count).unwrap_or_default())
+            }
         };
         let written = match written {
             Ok(written) => written,
@@ -314,21 +319,22 @@ mod tests {
         std::future::poll_fn(|cx| stream.poll_write_ready(cx)).await.unwrap();
         let mut out = Output::default();
         out.push_slice(b"head ");
-        let left = out.send_through(&stream, &data).unwrap();
+        let pieces = [IoSlice::new(&data[..100_000]), IoSlice::new(&data[100_000..])];
+        let left = out.send_through(&stream, &pieces).unwrap();
         assert!(left > 0 && left < data.len(), "{left}");
         assert_eq!(out.queued(), 0);
-        assert_eq!(out.send_through(&stream, &data).unwrap(), 0, "the socket is full");
+        assert_eq!(out.send_through(&stream, &pieces).unwrap(), 0, "the socket is full");
         out.push_slice(b"tail");
-        assert_eq!(out.send_through(&stream, &data).unwrap(), 0);
+        assert_eq!(out.send_through(&stream, &pieces).unwrap(), 0);
         assert_eq!(out.queued(), 4);
         let mut got = vec![0; 5 + left];
         tokio::io::AsyncReadExt::read_exact(&mut other, &mut got).await.unwrap();
         assert!(got.starts_with(b"head ") && got.get(5..) == data.get(..left));
         drop(other);
         std::future::poll_fn(|cx| stream.poll_write_ready(cx)).await.unwrap();
-        assert!(out.send_through(&stream, &data).is_err());
+        assert!(out.send_through(&stream, &pieces).is_err());
         out.push(Piece::Bytes(Bytes::from(vec![b'x'; COPY_LIMIT + 1])));
-        assert_eq!(out.send_through(&stream, &data).unwrap(), 0, "what is in the queue goes first");
+        assert_eq!(out.send_through(&stream, &pieces).unwrap(), 0, "what is in the queue goes first");
     }
 
     #[tokio::test]

@@ -3,10 +3,12 @@
 use base::log::Level;
 use engine::find;
 use http::core::{KeepaliveDisable, default};
+use http::headers::Headers;
+use http::line::Line;
 use http::method::Method;
 use http::root::Endpoint;
 use http::tls::ClientVerify;
-use http::{Core, Request, log_request};
+use http::{Core, Request, Server, log_request};
 use std::rc::Rc;
 use wire::uri::normal;
 use wire::uri::shape::Shape;
@@ -15,6 +17,28 @@ use wire::uri::shape::Shape;
 pub struct Refusal {
     /// Status to answer with.
     pub status: u16,
+}
+
+/// What a head says where it arrived, whatever the protocol.
+pub struct KnownRequest {
+    line: Line,
+    headers: Headers,
+    server: Rc<Server>,
+}
+
+impl KnownRequest {
+    /// Takes what was just put into `request`.
+    pub fn of(request: &Request) -> KnownRequest {
+        let (line, headers) = (request.line.borrow().clone(), request.headers.borrow().clone());
+        KnownRequest { line, headers, server: request.server() }
+    }
+
+    /// Puts it into an empty request.
+    pub fn enter(&self, request: &Request) {
+        request.line.borrow_mut().copy_from(&self.line);
+        request.headers.borrow_mut().copy_from(&self.headers);
+        request.set_server(self.server.clone());
+    }
 }
 
 /// Enters the host, without its port, and the server that it leads to. `upper`: it may hold capitals.
@@ -34,18 +58,20 @@ pub fn enter_host(request: &Rc<Request>, endpoint: &Endpoint, name: &[u8], upper
 /// # Errors
 /// The target leaves the root or has a bad escape; logged.
 pub fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), Refusal> {
+    if enter_valid_target(request, raw, shape) {
+        return Ok(());
+    }
+    request.action.set("reading client request line");
+    log_request!(request, Level::Info, "client sent invalid request");
+    Err(Refusal { status: 400 })
+}
+
+/// As [`enter_target`], without a word about a target that is wrong: false, and nothing is entered.
+pub fn enter_valid_target(request: &Request, raw: &[u8], shape: &Shape) -> bool {
     let merge = request.server().core.merge_slashes.unwrap_or(true);
     let mut line = request.line.borrow_mut();
     let mut path = std::mem::take(&mut line.uri);
-    let parts = match normal::normalise(raw, shape, merge, &mut path) {
-        Ok(parts) => parts,
-        Err(_) => {
-            drop(line);
-            request.action.set("reading client request line");
-            log_request!(request, Level::Info, "client sent invalid request");
-            return Err(Refusal { status: 400 });
-        }
-    };
+    let Ok(parts) = normal::normalise(raw, shape, merge, &mut path) else { return false };
     if let Some(plain) = parts.plain {
         path.extend_from_slice(plain.of(raw));
     }
@@ -54,7 +80,7 @@ pub fn enter_target(request: &Request, raw: &[u8], shape: &Shape) -> Result<(), 
     line.quoted = parts.quoted;
     line.plus = parts.plus;
     line.complex = parts.complex;
-    Ok(())
+    true
 }
 
 /// What the connection's TLS, or its lack, says against a request whose server is known (`ngx_http_process_request`).

@@ -19,6 +19,7 @@ use net::park::Left;
 use net::stream::Stream;
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -185,11 +186,12 @@ fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listen
     let mut acceptors = Vec::new();
     for (spec, fd) in sockets {
         let Some(Listening { own_socket, kind, service, index, .. }) = listening.get(spec) else { continue };
+        let shared = !single && !own_socket;
         if *kind == Kind::Datagram {
-            service.clone().receive(front, fd, *index);
+            service.clone().receive(front, fd, *index, shared);
             continue;
         }
-        match Acceptor::new(fd, !single && !own_socket) {
+        match Acceptor::new(fd, shared) {
             Ok(acceptor) => acceptors.push((Rc::new(acceptor), (service.clone(), *index))),
             Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "epoll_ctl() failed {}", errno::describe(&error)),
         }
@@ -261,13 +263,8 @@ async fn obey(front: &Rc<Front>, commands: &mut Commands, reopen: &dyn Fn(), acc
 
 /// After a panic a handler's state may be broken: this worker finishes its work and a fresh one takes over.
 async fn panicked(worker: &Worker) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if worker.has_panicked() {
-            base::log!(worker.log, Level::Alert, 0, "worker is replaced because a handler panicked");
-            return;
-        }
-    }
+    poll_fn(|cx| worker.poll_panicked(cx)).await;
+    base::log!(worker.log, Level::Alert, 0, "worker is replaced because a handler panicked");
 }
 
 /// `worker_shutdown_timeout`: connections end, and their requests have a moment to notice, so that they are logged.

@@ -29,9 +29,9 @@ pub trait Service {
     /// A connection of another listener shall be served as if it had come to socket number `listen`.
     fn passed(&self, front: &Rc<Front>, passed: Passed, listen: u32);
 
-    /// Takes over its socket number `listen`, which is for datagrams.
-    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
-        let _ = (front, fd, listen);
+    /// Takes over its socket number `listen`, which is for datagrams; `shared` says that other workers wait on the same.
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32, shared: bool) {
+        let _ = (front, fd, listen, shared);
     }
 }
 
@@ -78,7 +78,7 @@ impl Service for HttpService {
         prologue::enter(front, Opened { input, ..opened });
     }
 
-    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32, _: bool) {
         quic::receive(front, fd, listen);
     }
 }

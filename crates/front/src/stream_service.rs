@@ -62,7 +62,7 @@ impl Service for StreamService {
         }
     }
 
-    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32) {
-        datagrams::receive(&self, front, fd, listen);
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32, shared: bool) {
+        datagrams::receive(&self, front, fd, listen, shared);
     }
 }

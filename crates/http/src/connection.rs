@@ -4,7 +4,7 @@ use crate::chain::Chain;
 use crate::headers::Headers;
 use crate::location::Server;
 use crate::request::Request;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -43,6 +43,11 @@ pub trait Downstream {
 
     /// Appends body bytes; short ones are gathered.
     fn write(&self, request: &Request, data: &[u8]);
+
+    /// Appends body bytes that lie in several places.
+    fn write_pieces(&self, request: &Request, pieces: &[IoSlice<'_>]) {
+        pieces.iter().for_each(|piece| self.write(request, piece));
+    }
 
     /// Appends body data, with marks.
     fn write_chain(&self, request: &Request, chain: Chain);

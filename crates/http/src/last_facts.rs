@@ -27,6 +27,8 @@ pub(crate) fn settle(request: &Request) {
             })
         })
     });
+    // One that stays as it is stands where it was added.
+    response.location_is_own = absolute.is_some();
     if let Some(full) = absolute {
         response.headers.set_first(b"Location", &full);
     }

@@ -40,7 +40,6 @@ pub mod set_function;
 pub mod set_header;
 pub mod spare;
 pub mod temp_path;
-pub mod thread_pools;
 pub mod tls;
 pub mod tunnel;
 pub mod variables;

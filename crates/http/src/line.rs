@@ -126,7 +126,8 @@ impl Line {
 
     /// Extension of the path's last segment, without the dot; empty if it has none.
     pub fn extension(&self) -> &[u8] {
-        let Some(at) = memchr::memrchr2(b'.', b'/', &self.uri) else { return &[] };
+        // Mostly a few bytes from the end: no vector search pays.
+        let Some(at) = self.uri.iter().rposition(|byte| matches!(byte, b'.' | b'/')) else { return &[] };
         match self.uri.get(at) {
             Some(b'.') if at > 0 && self.uri.get(at - 1) != Some(&b'/') => self.uri.get(at + 1..).unwrap_or_default(),
             _ => &[],

@@ -9,6 +9,7 @@ use crate::request::Request;
 use conf::configs::ConfMap;
 use foldhash::fast::RandomState;
 use session::{BoxFuture, Outcome, Step};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -127,6 +128,8 @@ pub struct Locations {
     pub regex: Vec<Rc<Location>>,
     /// `@name` locations.
     pub named: Vec<Rc<Location>>,
+    /// Where in `fixed` the last name was found that is a whole URI: a busy endpoint is asked for again.
+    recent: Cell<usize>,
 }
 
 /// Result of the search in the fixed locations.
@@ -171,9 +174,14 @@ impl Locations {
     pub fn find_fixed(&self, uri: &[u8]) -> Found {
         // Everything that sorts between the longest prefix of `uri` and `uri` itself starts with that prefix, so the
         // chain of ever shorter prefixes from the last name below `uri` meets it.
-        let mut candidate = self.fixed.partition_point(|l| &*l.name <= uri).checked_sub(1);
+        let recent = self.recent.get();
+        let mut candidate = match self.fixed.get(recent) {
+            Some(location) if *location.name == *uri => Some(recent),
+            _ => self.fixed.partition_point(|l| &*l.name <= uri).checked_sub(1),
+        };
         while let Some((at, location)) = candidate.and_then(|at| Some((at, self.fixed.get(at)?))) {
             if *location.name == *uri {
+                self.recent.set(at);
                 let twin = at.checked_sub(1).and_then(|before| self.fixed.get(before)).filter(|l| *l.name == *uri);
                 let chosen = twin.unwrap_or(location);
                 return if matches!(chosen.kind, Match::Exact) { Found::Exact(chosen.clone()) } else { Found::Prefix(chosen.clone()) };
@@ -240,6 +248,32 @@ mod tests {
             Rc::new(parts.into_location(name.as_bytes().into(), kind.clone(), Rc::default(), ConfMap::default(), Locations::default()))
         };
         Locations::new(names.iter().map(location).collect())
+    }
+
+    #[test]
+    fn what_is_asked_for_again_is_found_again() {
+        let found =
+            locations(&[("/", Match::Prefix), ("/a", Match::Prefix), ("/a", Match::Exact), ("/ab", Match::Exact), ("/b/", Match::Prefix)]);
+        let name = |uri: &str| match found.find_fixed(uri.as_bytes()) {
+            Found::Exact(location) => format!("= {}", String::from_utf8_lossy(&location.name)),
+            Found::Prefix(location) => String::from_utf8_lossy(&location.name).into_owned(),
+            Found::Redirect(_) => "redirect".to_owned(),
+            Found::Nothing => "nothing".to_owned(),
+        };
+        for _ in 0..3 {
+            for (uri, expected) in [
+                ("/a", "= /a"),
+                ("/a", "= /a"),
+                ("/ab", "= /ab"),
+                ("/abc", "/a"),
+                ("/b/", "/b/"),
+                ("/", "/"),
+                ("/c", "/"),
+                ("x", "nothing"),
+            ] {
+                assert_eq!(name(uri), expected, "{uri}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::below;
 use crate::body::BodyState;
-use crate::chain::Chain;
+use crate::chain::{Chain, Piece};
 use crate::last_facts;
 use crate::line::Version;
 use crate::location::Location;
@@ -11,6 +11,7 @@ use crate::request::Request;
 use base::log::Level;
 use bytes::Bytes;
 use session::{BoxFuture, Outcome, Step};
+use std::io::IoSlice;
 use std::rc::Rc;
 
 impl Request {
@@ -54,7 +55,7 @@ impl Request {
         }
         body.set_state(BodyState::Discarded);
         self.flags.keepalive.set(false);
-        self.log(Level::Info, b"client sent invalid chunked body");
+        self.log(Level::Error, b"client sent invalid chunked body");
         true
     }
 
@@ -90,13 +91,19 @@ impl Request {
 
     /// As [`Request::output`] for bytes that the caller keeps; copies them once.
     pub fn output_slice(self: &Rc<Request>, data: &[u8]) -> Step {
-        if !self.has_body_filters() {
-            if !self.flags.header_only.get() {
-                self.wire.write(self, data);
-            }
-            return Step::Now(Outcome::Ok);
+        self.output_slices(&[IoSlice::new(data)])
+    }
+
+    /// As [`Request::output_slice`] for bytes that lie in several places.
+    pub fn output_slices(self: &Rc<Request>, pieces: &[IoSlice<'_>]) -> Step {
+        if self.has_body_filters() {
+            let pieces = pieces.iter().map(|piece| Piece::Bytes(Bytes::copy_from_slice(piece))).collect();
+            return self.output(Chain { pieces, ..Chain::default() });
         }
-        self.output(Chain::bytes(Bytes::copy_from_slice(data)))
+        if !self.flags.header_only.get() {
+            self.wire.write_pieces(self, pieces);
+        }
+        Step::Now(Outcome::Ok)
     }
 
     /// Sends a whole small body and ends it.

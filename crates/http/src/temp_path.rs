@@ -5,8 +5,8 @@ use crate::core::TempPath;
 use crate::root::MainContext;
 use conf::row::Cx;
 use conf::scope::Scope;
-use conf::tree::Error;
-use session::opened::Directories;
+use conf::tree::{Error, Span};
+use session::directories::{Directories, Layout};
 
 /// nginx's bound on the digits and slashes of a path's levels.
 const LONGEST_LEVELS: u64 = 10;
@@ -14,7 +14,7 @@ const LONGEST_LEVELS: u64 = 10;
 /// Reads a directory with up to three levels of subdirectories and asks for it to be made (`ngx_conf_set_path_slot`).
 ///
 /// # Errors
-/// A level that is not a small number.
+/// A level that is not a small number, and a directory that is used otherwise already.
 pub fn read(cx: &Cx<'_>) -> Result<TempPath, Error> {
     let mut levels = [0_u8; 3];
     let mut length = 0;
@@ -28,12 +28,22 @@ pub fn read(cx: &Cx<'_>) -> Result<TempPath, Error> {
         return Err(cx.invalid_value(1));
     }
     let given = cx.arg(0);
-    Ok(ask(&cx.frame.global, given.strip_suffix(b"/").unwrap_or(given), levels))
+    let path = cx.global::<MainContext>().paths.resolve(given.strip_suffix(b"/").unwrap_or(given));
+    let place = cx.place();
+    cx.global::<Directories>().claim(&path, Layout::Temporary(levels), Some(place)).map_err(|text| cx.error(text))?;
+    Ok(TempPath { path, levels })
 }
 
-/// Asks for the directory of this name, relative to the prefix.
-pub fn ask(global: &Scope, name: &[u8], levels: [u8; 3]) -> TempPath {
-    let path = global.get::<MainContext>().paths.resolve(name);
-    global.get::<Directories>().add(&path);
-    TempPath { path, levels }
+/// The directory that serves where no directive names one, relative to the prefix.
+///
+/// # Errors
+/// A directive uses it for something else.
+pub fn by_default(given: &mut Option<TempPath>, global: &Scope, name: &[u8], levels: [u8; 3]) -> Result<(), Error> {
+    if given.is_none() {
+        let path = global.get::<MainContext>().paths.resolve(name);
+        let claimed = global.get::<Directories>().claim(&path, Layout::Temporary(levels), None);
+        claimed.map_err(|text| Error::new(text, Span::NONE))?;
+        *given = Some(TempPath { path, levels });
+    }
+    Ok(())
 }

@@ -3,11 +3,11 @@
 //! The front watches the connection only while a handler waits that asked for it, and says so by a flag. Bytes that have
 //! arrived, such as a pipelined request, count as a sign of life.
 
-use crate::options::Options;
 use crate::state::State;
 use base::log::Level;
 use http::{Request, log_request};
 use lua::{CallContext, Completion, Job, Raise, Stack};
+use lua_session::options::RunOptions;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -53,7 +53,7 @@ pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> 
 /// The callback is no Lua function.
 pub fn on_abort(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = crate::host::request(cx)?;
-    let refusal = if request.conf::<Options>().check_client_abort != Some(true) {
+    let refusal = if request.conf::<RunOptions>().check_client_abort != Some(true) {
         "lua_check_client_abort is off"
     } else if lua::stand_by(cx, stack, "on_abort")? {
         stack.push_number(1.0);

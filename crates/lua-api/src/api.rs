@@ -3,10 +3,10 @@
 pub mod arg;
 pub mod capture;
 pub mod control;
-pub mod ctx;
 pub mod output;
 pub mod status;
 
+use crate::host::Host;
 use lua::{Group, LuaPhase, PhaseSet};
 
 /// Phases in which an answer may be begun.
@@ -20,5 +20,5 @@ pub use lua_lib::ANYWHERE;
 
 /// Groups that others build on.
 pub(crate) fn core_groups() -> Vec<Group> {
-    vec![ctx::group(), capture::group(), status::group(), output::group(), control::group(), arg::group()]
+    vec![lua_session::ctx::group::<Host>(), capture::group(), status::group(), output::group(), control::group(), arg::group()]
 }

@@ -1,14 +1,14 @@
 //! What a native function sees: the request, its worker, and the Lua state that belongs to both.
 
-use crate::names::Names;
-use crate::state::{Slots, State};
+use crate::state::State;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
 use http::connection::Address;
+use http::contexts::Reuse;
 use http::resolving::Resolving;
 use http::root::Defaults;
 use http::{Chain, Connection, Core, Location, Request, Worker};
-use lua::{CallContext, Raise};
+use lua::{CallContext, LuaPhase, Raise};
 use lua_lib::Machine;
 use lua_lib::Resources;
 use lua_lib::Runtime;
@@ -16,6 +16,10 @@ use lua_lib::host::HostFactory;
 use lua_lib::socket::hub::Hub;
 use lua_lib::socket::secure::settings::SecureOptions;
 use lua_lib::socket::settings::SocketOptions;
+use lua_session::host::Whole;
+use lua_session::names::Names;
+use lua_session::slots::Slots;
+use lua_session::{SessionHost, host};
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -50,7 +54,7 @@ pub struct Host {
     /// The virtual machine that runs the code.
     pub machine: Rc<Machine>,
     /// Variables that code has asked for.
-    pub names: Rc<Names>,
+    pub names: Rc<Names<Request>>,
     /// Numbers of `ngx.ctx` tables.
     pub slots: Rc<Slots>,
     /// Lua's state of the request, or of this run where there is no request.
@@ -74,9 +78,9 @@ impl Host {
     pub fn without_request(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<Worker>>, log: ErrorLog) -> Host {
         Host {
             request: None,
-            hub: worker.as_ref().map(|worker| worker.state::<Hub>()),
+            hub: worker.as_deref().map(Self::hub_of),
             worker,
-            names: runtime.state::<Names>(),
+            names: runtime.state::<Names<Request>>(),
             slots: runtime.state::<Slots>(),
             runtime,
             machine,
@@ -180,14 +184,14 @@ impl lua_lib::Host for Host {
     }
 
     fn resources(&self) -> &Rc<Resources> {
-        &self.state.resources
+        &self.state.common.resources
     }
 
     /// A subrequest's sockets are no other request's when it has ended.
     fn lasting_resources(&self) -> Rc<Resources> {
         match &self.request {
-            Some(request) if !request.is_main() => request.main().context::<State>().resources.clone(),
-            _ => self.state.resources.clone(),
+            Some(request) if !request.is_main() => request.main().context::<State>().common.resources.clone(),
+            _ => self.state.common.resources.clone(),
         }
     }
 
@@ -237,35 +241,138 @@ impl lua_lib::Host for Host {
 
 pub use lua_lib::log_context;
 
+impl SessionHost for Host {
+    type Session = Request;
+    type Worker = Worker;
+    type State = State;
+
+    const PREFIX: &'static str = "";
+
+    fn without_session(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<Worker>>, log: ErrorLog) -> Host {
+        Host::without_request(runtime, machine, worker, log)
+    }
+
+    fn worker_of(request: &Request) -> &Rc<Worker> {
+        &request.worker
+    }
+
+    fn hub_of(worker: &Worker) -> Rc<Hub> {
+        worker.state::<Hub>()
+    }
+
+    fn with_whole<R>(worker: &Worker, see: impl FnOnce(Whole<'_>) -> R) -> R {
+        let http = worker.http();
+        let defaults = http.main.share::<Defaults>();
+        let core = defaults.and_then(|defaults| defaults.0.share::<Core>());
+        let log = core.and_then(|core| core.error_log.clone()).unwrap_or_else(|| worker.log.clone());
+        see(Whole { main: &http.main, paths: &http.paths, log })
+    }
+
+    fn state_of(request: &Request) -> Rc<State> {
+        State::of(request)
+    }
+
+    fn context<T: Reuse + Default>(request: &Request) -> Rc<T> {
+        request.context_reused()
+    }
+
+    fn find_context<T: 'static>(request: &Request) -> Option<Rc<T>> {
+        request.find_context()
+    }
+
+    fn error_log(request: &Request) -> ErrorLog {
+        request.error_log()
+    }
+
+    #[inline]
+    fn enter(&mut self, request: Rc<Request>, machine: Rc<Machine>, state: Rc<State>) {
+        (self.request, self.machine, self.state) = (Some(request), machine, state);
+    }
+
+    #[inline]
+    fn leave(&mut self, blank: &Rc<State>) {
+        self.request = None;
+        self.state.clone_from(blank);
+    }
+
+    fn set_machine(&mut self, machine: Rc<Machine>) {
+        self.machine = machine;
+    }
+
+    #[inline]
+    fn session(&self) -> Option<&Rc<Request>> {
+        self.request.as_ref()
+    }
+
+    #[inline]
+    fn state(&self) -> &Rc<State> {
+        &self.state
+    }
+
+    #[inline]
+    fn names(&self) -> &Names<Request> {
+        &self.names
+    }
+
+    #[inline]
+    fn slots(&self) -> &Rc<Slots> {
+        &self.slots
+    }
+
+    fn announce(request: &Request, phase: LuaPhase) {
+        if !request.purpose.get().is_empty() {
+            return;
+        }
+        let name = match phase.bit {
+            bit if bit == LuaPhase::HEADER_FILTER.bit => "header filter",
+            bit if bit == LuaPhase::BODY_FILTER.bit => "body filter",
+            bit if bit == LuaPhase::SET.bit => return,
+            _ => "",
+        };
+        let uri = String::from_utf8_lossy(&request.line.borrow().uri).into_owned();
+        let line = match name {
+            "" => format!("lua {} handler, uri:\"{uri}\" c:1", phase.name.trim_end_matches("_by_lua*").replace('_', " ")),
+            filter => format!("lua {filter} for user lua code, uri \"{uri}\""),
+        };
+        request.log(Level::Debug, line.as_bytes());
+    }
+
+    fn ended(&self, failed: bool) {
+        if let Some(worker) = &self.worker {
+            worker.observers.lua_handler_ended(failed);
+        }
+    }
+
+    fn is_apart(request: &Request) -> bool {
+        !request.purpose.get().is_empty()
+    }
+
+    fn set_apart(request: &Request, phase: Option<LuaPhase>) {
+        // What code left in a handshake is still no client's afterwards.
+        if let Some(phase) = phase {
+            request.purpose.set(phase.name);
+        }
+    }
+
+    fn has_upstream(request: &Request) -> bool {
+        request.upstream.borrow().is_some()
+    }
+
+    fn set_action(request: &Request, action: &'static str) {
+        request.action.set(action);
+    }
+}
+
 /// The host and its request, for rows of the kinds `calls` and `suspends`.
 ///
 /// # Errors
 /// `no request found` outside of any run, `API disabled in the current context` where there is no request.
 pub fn request(cx: &CallContext) -> Result<(Rc<Host>, Rc<Request>), Raise> {
-    let host = cx.host::<Host>().ok_or(Raise::fixed(NO_REQUEST))?;
-    let request = host.request.clone().ok_or_else(|| Raise::fixed(missing(cx)))?;
-    Ok((host, request))
+    host::session::<Host>(cx)
 }
 
 /// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
+#[inline]
 pub fn with_request<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
-    cx.with_host::<Host, _>(|host| match host {
-        Some(host) => match &host.request {
-            Some(request) => f(host, request),
-            None => {
-                cx.put(missing(cx).as_bytes());
-                failed
-            }
-        },
-        None => {
-            cx.put(NO_REQUEST.as_bytes());
-            failed
-        }
-    })
-}
-
-const NO_REQUEST: &str = "no request found";
-
-fn missing(cx: &CallContext) -> &'static str {
-    if cx.phase() == Some(lua::LuaPhase::INIT) { NO_REQUEST } else { "API disabled in the current context" }
+    host::with_session(cx, failed, f)
 }

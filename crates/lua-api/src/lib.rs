@@ -9,42 +9,48 @@ pub mod abort;
 pub mod api;
 pub mod code;
 mod dev_page;
-pub mod directive;
 pub mod exit;
 pub mod host;
-pub mod machines;
-pub mod names;
 pub mod ngx;
 pub mod options;
 pub mod phase;
-pub mod process_code;
 pub mod send;
 pub mod socket;
-pub mod ssl;
-pub mod start;
 pub mod state;
 
 pub use host::Host;
 pub use lua_lib::{Machine, Runtime, Surroundings};
-pub use start::{agent_connections, exit_worker};
 pub use state::State;
+
+use std::rc::Rc;
 
 /// Makes the machine in the master and runs `init_by_lua*`; to be called when a configuration that will serve is
 /// opened. Does nothing where Lua is not used.
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open(http: &http::Http, surroundings: Surroundings, log: &base::log::ErrorLog) -> Result<(), String> {
-    start::open(http, surroundings, log, groups)
+pub fn open(http: &http::Http, surroundings: &Surroundings, log: &base::log::ErrorLog) -> Result<(), String> {
+    lua_session::start::open::<Host>(&http.main, &http.paths, surroundings, log, groups)
+}
+
+/// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.
+pub fn exit_worker(worker: &Rc<http::Worker>) {
+    lua_session::start::exit_worker::<Host>(worker);
+}
+
+/// How many connections the privileged agent may have, where `init_by_lua*` wants one.
+#[must_use]
+pub fn agent_connections(http: &http::Http) -> Option<usize> {
+    http.main.share::<Runtime>().and_then(|runtime| runtime.agent.get())
 }
 
 /// All parts of the API, in the order of binding.
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
-    let mut groups = lua_lib::groups();
+    let mut groups = lua_lib::groups(lua_lib::Subsystem::Http);
     groups.extend(api::core_groups());
     groups.extend(ngx::groups());
     groups.push(socket::client::group());
-    groups.extend(ssl::groups());
+    groups.extend(lua_session::ssl::groups::<Host>());
     groups
 }

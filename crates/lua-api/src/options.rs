@@ -1,4 +1,4 @@
-//! `lua_*` switches of a location (lua-nginx-module's README, "Directives").
+//! `lua_*` switches of a location that only HTTP has (lua-nginx-module's README, "Directives").
 
 use conf::context::Context;
 use conf::row::{self, Row};
@@ -7,8 +7,6 @@ use conf::scope::Config;
 /// The switches; `None` after inheritance is the default.
 #[derive(Default)]
 pub struct Options {
-    /// `lua_code_cache`, on by default.
-    pub code_cache: Option<bool>,
     /// `lua_need_request_body`
     pub need_body: Option<bool>,
     /// `lua_use_default_type`, on by default.
@@ -17,21 +15,17 @@ pub struct Options {
     pub http10_buffering: Option<bool>,
     /// `lua_transform_underscores_in_response_headers`, on by default.
     pub transform_underscores: Option<bool>,
-    /// `lua_check_client_abort`
-    pub check_client_abort: Option<bool>,
     /// `lua_dev_errors`
     pub dev_errors: Option<bool>,
-    /// `lua_yield_in_all_phases`
-    pub yield_everywhere: Option<bool>,
 }
 
 impl Config for Options {
     fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code_cache, need_body, use_default_type, http10_buffering, transform_underscores, check_client_abort, yield_everywhere, dev_errors);
+        conf::inherit!(self, parent; need_body, use_default_type, http10_buffering, transform_underscores, dev_errors);
     }
 }
 
-/// The rows of all switches but `lua_code_cache`, which warns.
+/// Their rows.
 pub fn rows() -> Vec<Row> {
     let at = Context::HTTP_IF;
     vec![
@@ -42,6 +36,5 @@ pub fn rows() -> Vec<Row> {
             &mut o.transform_underscores
         }),
         row::flag("lua_dev_errors", at, "Shows errors of Lua code in the browser.", |o: &mut Options| &mut o.dev_errors),
-        row::flag("lua_check_client_abort", at, "Notices when the client goes.", |o: &mut Options| &mut o.check_client_abort),
     ]
 }

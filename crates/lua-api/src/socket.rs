@@ -1,5 +1,3 @@
-//! What of cosockets is bound to HTTP: `ngx.req.socket` and the directives `lua_socket_*` and `lua_ssl_*`.
+//! What of cosockets is bound to HTTP: `ngx.req.socket`.
 
 pub mod client;
-pub mod secure;
-pub mod settings;

@@ -44,6 +44,19 @@ pub trait Host: lua::Host {
     /// Makes hosts of code that this host's code leaves for later, such as a timer's function.
     fn host_factory(&self) -> HostFactory;
 
+    /// What stands before log lines of code, sockets and threads, where lines tell one protocol's code from another's.
+    fn log_prefix(&self) -> &'static str {
+        ""
+    }
+
+    /// As [`Host::log`], behind that.
+    fn log_prefixed(&self, level: Level, message: &[u8], context: &str) {
+        match self.log_prefix() {
+            "" => self.log(level, message, context),
+            prefix => self.log(level, &[prefix.as_bytes(), message].concat(), context),
+        }
+    }
+
     /// Output being put together; reused from call to call.
     fn scratch(&self) -> &RefCell<Vec<u8>>;
 

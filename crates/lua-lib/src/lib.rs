@@ -26,18 +26,20 @@ pub mod watcher;
 pub use host::{Host, log_context};
 pub use machine::Machine;
 pub use resources::Resources;
-pub use runtime::{Runtime, Surroundings};
+pub use runtime::{Runtime, Subsystem, Surroundings};
 
 /// Marks any phase, for rows that look for a host themselves.
 pub const ANYWHERE: u32 = lua::PhaseSet::EVERYWHERE.bits();
 
 /// All parts, in the order of binding: the first makes the `ngx` table's field getters that others add to.
 #[must_use]
-pub fn groups() -> Vec<lua::Group> {
-    let mut groups = ngx::groups();
+pub fn groups(subsystem: Subsystem) -> Vec<lua::Group> {
+    let mut groups = ngx::groups(subsystem);
     groups.extend(resty::groups());
     groups.push(pipe::rows::group());
-    groups.push(threads::rows::group());
+    if subsystem == Subsystem::Http {
+        groups.push(threads::rows::group());
+    }
     groups.push(lua::light_threads());
     groups.push(json::group());
     groups.push(socket::rows::group());

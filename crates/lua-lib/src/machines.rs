@@ -1,7 +1,7 @@
 //! Making the virtual machines of a process.
 
 use crate::machine::{Machine, Search};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Subsystem};
 use crate::watcher::Watcher;
 use base::errno;
 use base::log::{ErrorLog, Level};
@@ -24,7 +24,7 @@ pub fn fresh(runtime: &Runtime) -> Result<Rc<Machine>, LuaError> {
     if let Some(bytes) = limit(&runtime.max_memory) {
         machine.vm.limit_memory(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
-    for group in runtime.api.get().unwrap_or(crate::groups)() {
+    for group in runtime.api.get().map_or_else(|| crate::groups(Subsystem::Http), |api| api()) {
         machine.vm.bind(&group)?;
     }
     crate::furnish(&machine.vm, runtime.surroundings.borrow().debug)?;

@@ -27,6 +27,16 @@ pub struct Surroundings {
     pub pools: Vec<(Vec<u8>, u64)>,
 }
 
+/// What `ngx.config.subsystem` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Subsystem {
+    /// `http`
+    #[default]
+    Http,
+    /// `stream`
+    Stream,
+}
+
 /// Settings of Lua and what its code shares.
 #[derive(Default)]
 pub struct Runtime {

@@ -23,12 +23,12 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// The worker is exiting: what waits fires now, as premature.
-    pub fn begin_exit(&self, worker: &Worker) {
+    /// The worker is exiting: what waits fires now, as premature. `prefix` stands before the line of the log.
+    pub fn begin_exit(&self, worker: &Worker, prefix: &str) {
         self.exiting.set(true);
         if self.pending.get() > 0 {
             worker.log.write(Level::Debug, 0, b"lua abort pending timers");
-            base::log!(worker.log, Level::Debug, 0, "lua found {} pending timers to be aborted prematurely", self.pending.get());
+            base::log!(worker.log, Level::Debug, 0, "{prefix}lua found {} pending timers to be aborted prematurely", self.pending.get());
         }
         self.keep(worker);
         self.wake.notify_waiters();

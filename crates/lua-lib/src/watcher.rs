@@ -24,6 +24,6 @@ impl Hooks for Watcher {
         let Some(host) = host(cx) else { return };
         let mut line = b"lua user thread aborted: ".to_vec();
         line.extend_from_slice(&error.log_text());
-        host.log(Level::Error, &line, log_context(cx));
+        host.log_prefixed(Level::Error, &line, log_context(cx));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cx::{CDEF, CallContext};
 use crate::light;
-use crate::phase::PhaseSet;
+use crate::phase::{LuaPhase, PhaseSet};
 use crate::raise::{ErrorKind, LuaError, Raise};
 use crate::row::{self, Kind, Row};
 use crate::stack::Stack;
@@ -97,6 +97,8 @@ pub(crate) unsafe fn run_prelude(l: *mut sys::lua_State, cx: &Rc<CallContext>) -
         stack.set_field(2, b"cdef");
         stack.push_number(f64::from(light::YIELDABLE.bits()));
         stack.set_field(2, b"yields");
+        stack.push_number(f64::from(LuaPhase::INIT.bit));
+        stack.set_field(2, b"init");
         for row in
             [Row::calls("report", PhaseSet::EVERYWHERE, report_global), Row::calls("thread_status", PhaseSet::EVERYWHERE, light::status)]
         {

@@ -80,7 +80,8 @@ local function relayed(co, me, mine, ...)
     return relay(co, left(co_resume(co, ...)))
 end
 
-function relay(co, ok, a, ...)
+function relay(co, ...)
+    local ok, a = ...
     if ok and a == SUSPEND then
         local me = co_running()
         local mine = held[me]
@@ -88,7 +89,7 @@ function relay(co, ok, a, ...)
         held[me] = "normal"
         return relayed(co, me, mine, co_yield(SUSPEND))
     end
-    return ok, a, ...
+    return ...
 end
 
 -- The hot path must hand on the exact number of values.
@@ -437,7 +438,8 @@ local function exdata(default)
             return
         end
         local value = data[me]
-        if value == nil and default and cx.req ~= nil then
+        -- What init_by_lua* runs for is no request.
+        if value == nil and default and cx.req ~= nil and band(cx.phase, b.init) == 0 then
             return cx.req
         end
         return value

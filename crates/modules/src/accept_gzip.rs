@@ -186,7 +186,7 @@ pub(crate) fn vary(request: &Request, conf: &Conf) {
     let mut response = request.response.borrow_mut();
     let there = response.headers.get_all(b"Vary").any(|v| has_token(v, b"Accept-Encoding"));
     if !there {
-        response.headers.push(b"Vary", b"Accept-Encoding");
+        response.headers.push_first(b"Vary", b"Accept-Encoding");
     }
 }
 

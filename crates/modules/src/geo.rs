@@ -76,30 +76,40 @@ impl Geo {
                 Ok(())
             }
             [b"default", value] => {
-                self.default = Some(value.into());
+                if let Some(old) = self.default.replace(value.into()) {
+                    let (value, old) = (String::from_utf8_lossy(value), String::from_utf8_lossy(&old));
+                    let what = if self.by_ranges { "default geo range" } else { "network \"default\"," };
+                    warn(cx, directive, format!("duplicate {what} value: \"{value}\", old value: \"{old}\""));
+                }
                 Ok(())
             }
-            [first, second] if self.by_ranges => self.add_range(directive, first, second),
+            [first, second] if self.by_ranges => self.add_range(cx, directive, first, second),
             [b"delete", network] => {
-                self.networks.remove(network_of(cx, directive, network)?);
+                if self.networks.remove(network_of(cx, directive, network)?).is_none() {
+                    warn(cx, directive, format!("no network \"{}\" to delete", String::from_utf8_lossy(network)));
+                }
                 Ok(())
             }
             [network, value] => {
-                self.networks.insert(network_of(cx, directive, network)?, value.into());
+                let old = self.networks.insert(network_of(cx, directive, network)?, value.into());
+                warn_of_duplicate(cx, directive, "network", old.as_deref());
                 Ok(())
             }
             _ => Err(block::error(directive, "invalid number of the geo parameters")),
         }
     }
 
-    fn add_range(&mut self, directive: &Directive, first: &[u8], second: &[u8]) -> Result<(), Error> {
+    fn add_range(&mut self, cx: &Cx<'_>, directive: &Directive, first: &[u8], second: &[u8]) -> Result<(), Error> {
         let text = if first == b"delete" { second } else { first };
         let shown = String::from_utf8_lossy(text);
         let (start, end) = parse_range(text).ok_or_else(|| block::error(directive, format!("invalid range \"{shown}\"")))?;
         if first == b"delete" {
-            self.ranges.remove(start, end);
+            if !self.ranges.remove(start, end) {
+                warn(cx, directive, format!("no address range \"{shown}\" to delete"));
+            }
             return Ok(());
         }
+        warn_of_duplicate(cx, directive, "range", self.ranges.same(start, end).map(|old| &**old));
         self.ranges.insert(start, end, &second.into()).map_err(|(low, high)| {
             let (low, high) = (crate::cidr::show_v4(low), crate::cidr::show_v4(high));
             block::error(directive, format!("range \"{shown}\" overlaps \"{low}-{high}\""))
@@ -137,9 +147,21 @@ impl Geo {
     }
 }
 
+fn warn(cx: &Cx<'_>, directive: &Directive, message: String) {
+    cx.global::<Warnings>().list.push(block::error(directive, message));
+}
+
+/// What is said twice has the later value. `directive` is the second one.
+fn warn_of_duplicate(cx: &Cx<'_>, directive: &Directive, what: &str, old: Option<&[u8]>) {
+    if let (Some(old), &[name, value]) = (old, &*block::words(directive)) {
+        let [name, value, old] = [name, value, old].map(String::from_utf8_lossy);
+        warn(cx, directive, format!("duplicate {what} \"{name}\", value: \"{value}\", old value: \"{old}\""));
+    }
+}
+
 fn network_of(cx: &Cx<'_>, directive: &Directive, text: &[u8]) -> Result<Cidr, Error> {
-    let warn = |warning: String| cx.global::<Warnings>().list.push(block::error(directive, warning));
-    Cidr::read(text, warn).ok_or_else(|| block::error(directive, format!("invalid network \"{}\"", String::from_utf8_lossy(text))))
+    Cidr::read(text, |warning| warn(cx, directive, warning))
+        .ok_or_else(|| block::error(directive, format!("invalid network \"{}\"", String::from_utf8_lossy(text))))
 }
 
 /// `1.2.3.4-1.2.3.9`, both ends included.

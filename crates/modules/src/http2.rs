@@ -16,7 +16,7 @@ const MAX_WINDOW: u64 = (1 << 31) - 1;
 /// The largest content of a frame (RFC 9113, 4.2).
 const MAX_FRAME: u64 = (1 << 24) - 1;
 /// nginx's smallest pool, and what pools are multiples of.
-const POOL: (u64, u64) = (128, 16);
+const POOL: (u64, u64) = (112, 16);
 
 const SERVERS: Context = Context::HTTP.union(Context::SERVER);
 

@@ -42,6 +42,9 @@ fn rows() -> Vec<Row> {
             if cx.arg(i).is_empty() {
                 return Err(cx.error_at(i, "index \"\" in \"index\" directive is invalid"));
             }
+            if cx.arg(i).first() == Some(&b'/') && i + 1 < cx.args().len() {
+                cx.warn("only the last index in \"index\" directive should be absolute");
+            }
             names.push(complex(cx, i)?);
         }
         let mut conf = cx.location::<Conf>();

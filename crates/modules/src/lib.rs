@@ -45,6 +45,7 @@ pub mod accept_gzip;
 pub mod addition;
 mod apart;
 pub mod autoindex;
+pub mod browser;
 pub mod charset;
 mod collector;
 mod compile;

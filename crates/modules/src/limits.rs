@@ -100,6 +100,9 @@ pub(crate) fn declare<S: Session, T: 'static>(
     let key = Complex::compile(cx.arg(0), &mut cx.global::<Variables<S>>()).map_err(|e| cx.error_at(0, e))?;
     let place = cx.main::<LimitZones<S, T>>().place(&name, cx.error(""));
     if let Some(declared) = place.declared.get() {
+        if declared.zone.size() != size {
+            return Err(cx.error(ClaimError::OtherSize(name, size, declared.zone.size()).to_string()));
+        }
         let bound = String::from_utf8_lossy(declared.key.source());
         return Err(cx.error(format!("{} \"{name}\" is already bound to key \"{bound}\"", cx.name())));
     }

@@ -9,8 +9,8 @@ use crate::compile::{complex, complex_of};
 use base::errno;
 use base::log::Level;
 use base::syslog::Syslog;
-use conf::context::Arity;
-use conf::row::{Cx, Row};
+use conf::context::{Arity, Context};
+use conf::row::{self, Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::{Error, Span};
 use file::{AccessFile, Buffering};
@@ -29,7 +29,7 @@ use variable_path::FileCache;
 
 /// The access log. In the log phase, behind `log_by_lua`.
 pub const MODULE: Module = Module {
-    rows: rows::<Request>,
+    rows: http_rows,
     levels: levels::<Request>,
     complete: complete::<Request>,
     attach: |place| attach::<Request>(place),
@@ -69,11 +69,13 @@ struct AccessLogs<S> {
     off: bool,
     /// The inner `None` is `off`.
     cache: Option<Option<FileCache>>,
+    /// `log_escape_non_ascii`
+    non_ascii: Option<bool>,
 }
 
 impl<S> Default for AccessLogs<S> {
     fn default() -> Self {
-        AccessLogs { list: None, off: false, cache: None }
+        AccessLogs { list: None, off: false, cache: None, non_ascii: None }
     }
 }
 
@@ -82,7 +84,7 @@ impl<S: 'static> Config for AccessLogs<S> {
         if self.list.is_none() && !self.off {
             self.off = parent.off;
         }
-        conf::inherit!(self, parent; list, cache);
+        conf::inherit!(self, parent; list, cache, non_ascii);
     }
 }
 
@@ -101,6 +103,17 @@ impl<S> Default for Formats<S> {
 /// The files of the whole configuration: a path has one, whichever protocol writes to it.
 #[derive(Default)]
 struct AccessFiles(HashMap<PathBuf, Rc<AccessFile>>);
+
+fn http_rows() -> Vec<Row> {
+    let mut rows = rows::<Request>();
+    rows.push(row::flag::<AccessLogs<Request>>(
+        "log_escape_non_ascii",
+        Context::HTTP_ALL,
+        "Whether bytes from 128 on are escaped.",
+        |logs| &mut logs.non_ascii,
+    ));
+    rows
+}
 
 fn rows<S: Logged>() -> Vec<Row> {
     vec![
@@ -297,18 +310,18 @@ impl<S: Logged> Log<S> {
     fn write(&self, session: &S, own: &AccessLogs<S>, line: &mut Vec<u8>) {
         let result = match &self.target {
             Target::File(file) => {
-                self.format.push_line(session, line);
+                self.format.push_line(session, own.non_ascii.unwrap_or(true), line);
                 line.push(b'\n');
                 file.append(line)
             }
             Target::Path(path) => {
-                self.format.push_line(session, line);
+                self.format.push_line(session, own.non_ascii.unwrap_or(true), line);
                 line.push(b'\n');
                 variable_path::append(session, path, own.cache.as_ref().and_then(Option::as_ref), line)
             }
             Target::Syslog(syslog) => {
                 syslog.push_head(None, line);
-                self.format.push_line(session, line);
+                self.format.push_line(session, own.non_ascii.unwrap_or(true), line);
                 if let Err(error) = syslog.send(line) {
                     log_client!(session, Level::Warn, "send() to syslog failed {}", errno::describe(&error));
                 }

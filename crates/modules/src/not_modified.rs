@@ -25,7 +25,11 @@ fn filter(request: &Rc<Request>) -> Step {
     }
     match judge(request) {
         Verdict::Send => Step::Now(Outcome::Ok),
-        Verdict::Failed => Step::Now(Outcome::Status(412)),
+        Verdict::Failed => {
+            // Nothing that was said of the answer holds for the one that takes its place.
+            request.response.borrow_mut().clear();
+            Step::Now(Outcome::Status(412))
+        }
         Verdict::NotModified => {
             let mut response = request.response.borrow_mut();
             response.set_status(304);

@@ -4,18 +4,20 @@ use crate::map::table::{Refused, Table};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
-use conf::tree::Error;
+use conf::tree::{Error, Span};
 use http::core::{ServerCore, ServerName};
+use http::module::Attach;
 use http::variables::getter;
 use http::{Levels, Module, Regex, Request, Variables};
 use std::rc::Rc;
 
 /// `valid_referers`.
-pub const MODULE: Module = Module { rows, levels, variables, ..Module::named("referer") };
+pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("referer") };
 
 #[derive(Default)]
 struct Referers {
-    said: bool,
+    /// Where the last `valid_referers` stands.
+    said: Option<Span>,
     none: bool,
     blocked: bool,
     server_names: bool,
@@ -27,10 +29,10 @@ struct Referers {
 
 impl Config for Referers {
     fn inherit(&mut self, parent: &Self) {
-        if self.said || !parent.said {
+        if self.said.is_some() || parent.said.is_none() {
             return;
         }
-        self.said = true;
+        self.said = parent.said;
         (self.none, self.blocked, self.server_names) = (parent.none, parent.blocked, parent.server_names);
         self.hosts = parent.hosts.clone();
         self.host_count = parent.host_count;
@@ -52,6 +54,20 @@ fn levels(levels: &mut Levels) {
     levels.location::<Referers>();
 }
 
+/// `none` and `blocked` say what else is valid beside a referer.
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let own = at.conf::<Referers>();
+    let alone = (own.none || own.blocked) && !own.server_names && own.host_count == 0 && own.regexes.is_empty();
+    match own.said {
+        Some(said) if alone => {
+            let message =
+                "the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" directive without any valid referer";
+            Err(Error::new(message, said))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn variables(variables: &mut Variables) {
     let get = getter(|request, out| {
         if !is_valid(request, &request.conf::<Referers>()) {
@@ -64,7 +80,7 @@ fn variables(variables: &mut Variables) {
 
 fn valid_referers(cx: &mut Cx<'_>) -> Result<(), Error> {
     let mut own = cx.location::<Referers>();
-    own.said = true;
+    own.said = Some(cx.directive.name.span);
     for i in 0..cx.args().len() {
         match cx.arg(i) {
             b"" => return Err(cx.error_at(i, "invalid referer \"\"")),

@@ -5,8 +5,9 @@ use crate::compile::complex;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use conf::context::{Arity, Context};
-use conf::row::Row;
+use conf::row::{Cx, Row};
 use conf::scope::Config;
+use conf::tree::Error;
 use http::variables::define;
 use http::{Complex, Levels, Module, Request, Variables};
 use md5::{Digest, Md5};
@@ -38,21 +39,28 @@ fn rows() -> Vec<Row> {
     vec![
         Row::new("secure_link", Context::HTTP_ALL, Arity::exactly(1), "The checksum and lifetime that a link carries.", |cx| {
             let value = complex(cx, 0)?;
-            let mut own = cx.location::<SecureLink>();
-            if own.secret.is_some() {
-                return Err(cx.error("\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\""));
-            }
-            cx.once(&mut own.link, value)
+            cx.once(&mut cx.location::<SecureLink>().link, value)?;
+            is_one_form(cx)
         }),
         Row::new("secure_link_md5", Context::HTTP_ALL, Arity::exactly(1), "What the checksum is made of.", |cx| {
             let value = complex(cx, 0)?;
-            cx.once(&mut cx.location::<SecureLink>().md5, value)
+            cx.once(&mut cx.location::<SecureLink>().md5, value)?;
+            is_one_form(cx)
         }),
-        Row::new("secure_link_secret", Context::LOCATION, Arity::exactly(1), "The secret of the older form of links.", |cx| {
+        Row::new("secure_link_secret", Context::HTTP_ALL, Arity::exactly(1), "The secret of the older form of links.", |cx| {
             let value = cx.arg(0).into();
-            cx.once(&mut cx.location::<SecureLink>().secret, value)
+            cx.once(&mut cx.location::<SecureLink>().secret, value)?;
+            is_one_form(cx)
         }),
     ]
+}
+
+fn is_one_form(cx: &Cx<'_>) -> Result<(), Error> {
+    let own = cx.location::<SecureLink>();
+    if own.secret.is_some() && (own.link.is_some() || own.md5.is_some()) {
+        return Err(cx.error("\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\""));
+    }
+    Ok(())
 }
 
 fn levels(levels: &mut Levels) {

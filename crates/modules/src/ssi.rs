@@ -105,7 +105,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain) -> Filtered {
     let Some(page) = request.find_context::<Page>().filter(|_| !request.flags.header_only.get()) else {
         return Filtered::Now(Ok(chain));
     };
-    if let Err(error) = page.read(&chain) {
+    if let Err(error) = page.read(request, &chain) {
         log_request!(request, Level::Alert, "reading a file for ssi failed: {error}");
         return Filtered::Now(Err(Outcome::Error));
     }

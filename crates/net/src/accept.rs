@@ -49,10 +49,12 @@ const OF_ONE_CONNECTION: [i32; 9] = [
     113, // EHOSTUNREACH
 ];
 
+/// A registration of which an event wakes one worker, not all that wait.
 #[derive(Debug)]
-struct Exclusive {
+pub(crate) struct Exclusive {
     set: Epoll,
     token: u64,
+    events: i32,
 }
 
 /// A listening socket of a worker. While it is open its [`Acceptor::accept`] must be polled: the level-triggered
@@ -81,7 +83,7 @@ impl Acceptor {
     /// What epoll_ctl(2) reports.
     pub fn new(listener: OwnedFd, shared: bool) -> io::Result<Self> {
         let io = sys::watch::readable(listener)?;
-        let exclusive = if shared { make_exclusive(&io)? } else { None };
+        let exclusive = if shared { make_exclusive(&io, EPOLLIN | EPOLLEXCLUSIVE)? } else { None };
         let (taken, turn) = (Cell::new(0), Cell::new(0));
         Ok(Self { io, exclusive, taken, turn, rests_until: Cell::new(None), held: Cell::new(false), watched: Cell::new(true) })
     }
@@ -216,7 +218,7 @@ impl Acceptor {
 
 impl Exclusive {
     fn enter(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
-        self.set.add(io, EPOLLIN | EPOLLEXCLUSIVE, self.token)
+        self.set.add(io, self.events, self.token)
     }
 }
 
@@ -236,17 +238,17 @@ fn lasts(error: &io::Error) -> bool {
     !error.raw_os_error().is_some_and(|number| OF_ONE_CONNECTION.contains(&number))
 }
 
-/// Replaces the loop's registration; `None` when it cannot be found or the kernel knows no exclusive waiting.
+/// Replaces the loop's registration by one for these events; `None` when it cannot be found or the kernel knows no exclusive waiting.
 ///
 /// # Errors
 /// When the old registration is gone and could not be put back.
-fn make_exclusive(io: &AsyncFd<OwnedFd>) -> io::Result<Option<Exclusive>> {
+pub(crate) fn make_exclusive(io: &AsyncFd<OwnedFd>, events: i32) -> io::Result<Option<Exclusive>> {
     let Some((set, token)) = find_registration(io.as_raw_fd()) else { return Ok(None) };
     let Ok(set) = Epoll::duplicate(set) else { return Ok(None) };
     if set.delete(io).is_err() {
         return Ok(None);
     }
-    let exclusive = Exclusive { set, token };
+    let exclusive = Exclusive { set, token, events };
     if exclusive.enter(io).is_ok() {
         return Ok(Some(exclusive));
     }

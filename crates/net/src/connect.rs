@@ -94,7 +94,7 @@ pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream,
             SocketAddress::Unix(path) => {
                 // It stands at once or not at all, unix(7): nobody has to wait for it.
                 socket.connect(&SockAddr::unix(path)?)?;
-                Ok(Stream::from_fd(socket.into(), Transport::Unix))
+                Ok(Stream::connected(socket.into(), Transport::Unix))
             }
         }
     };

@@ -15,4 +15,5 @@ pub mod pool;
 pub mod quic;
 pub mod shared_datagrams;
 pub mod stream;
+pub mod ticker;
 pub mod tls;

@@ -63,9 +63,14 @@ impl<K: Eq, V: Idle> Pool<K, V> {
         K: std::borrow::Borrow<Q>,
         Q: Eq + ?Sized,
     {
+        self.get_where(|other| other.borrow() == key)
+    }
+
+    /// As [`Pool::get`] for the keys that fit.
+    pub fn get_where(&self, fits: impl Fn(&K) -> bool) -> Option<V> {
         let mut entries = self.entries.borrow_mut();
         loop {
-            let place = entries.iter().rposition(|entry| entry.key.borrow() == key)?;
+            let place = entries.iter().rposition(|entry| fits(&entry.key))?;
             let entry = entries.remove(place)?;
             if entry.connection.is_alive() {
                 return Some(entry.connection);

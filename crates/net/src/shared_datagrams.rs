@@ -1,26 +1,36 @@
 //! A socket for the datagrams of many peers: a listener of UDP, or of datagrams in the unix domain.
 
+use std::cell::OnceCell;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
+use crate::accept::make_exclusive;
 pub use sys::datagram::{Received, Sender};
+use sys::epoll::{EPOLLET, EPOLLEXCLUSIVE, EPOLLIN};
 use tokio::io::unix::AsyncFd;
 
 /// Such a socket, registered with the worker's event loop.
 #[derive(Debug)]
 pub struct SharedDatagrams {
     io: AsyncFd<OwnedFd>,
+    /// The same socket, once it has been full: each datagram that leaves would be news to who waits for room.
+    full: OnceCell<AsyncFd<OwnedFd>>,
 }
 
 impl SharedDatagrams {
-    /// Registers a non-blocking socket.
+    /// Registers a non-blocking socket. `shared` says that other workers wait on the same: a datagram then wakes one of them, which takes
+    /// all there are.
     ///
     /// # Errors
     /// What epoll_ctl(2) reports.
-    pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self { io: sys::watch::readable_and_writable(socket)? })
+    pub fn new(socket: OwnedFd, shared: bool) -> io::Result<Self> {
+        let io = sys::watch::readable(socket)?;
+        if shared {
+            make_exclusive(&io, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE)?;
+        }
+        Ok(Self { io, full: OnceCell::new() })
     }
 
     /// Waits for the next datagram, which must fit into `buffer`. Can be dropped without loss.
@@ -38,6 +48,14 @@ impl SharedDatagrams {
         }
     }
 
+    /// The next datagram, if one is there.
+    ///
+    /// # Errors
+    /// As [`SharedDatagrams::receive`]; `WouldBlock` when none is there.
+    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        sys::datagram::receive(self.io.get_ref(), buffer)
+    }
+
     /// Sends one datagram, from the address `local` if one is given.
     ///
     /// # Errors
@@ -45,9 +63,17 @@ impl SharedDatagrams {
     pub fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: &Sender, local: Option<IpAddr>) -> Poll<io::Result<usize>> {
         loop {
             match sys::datagram::send(self.io.get_ref(), datagram, to, local) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.io.poll_write_ready(cx))?.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.room()?.poll_write_ready(cx))?.clear_ready(),
                 result => return Poll::Ready(result),
             }
         }
+    }
+
+    /// What tells that there is room for a datagram again.
+    fn room(&self) -> io::Result<&AsyncFd<OwnedFd>> {
+        if self.full.get().is_none() {
+            let _ = self.full.set(sys::watch::writable(self.io.get_ref().try_clone()?)?);
+        }
+        self.full.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }

@@ -78,6 +78,12 @@ pub enum Transport {
 }
 
 impl Stream {
+    /// As [`Stream::from_fd`] for a socket of ours whose peer waits for our words: reading first is in vain.
+    #[must_use]
+    pub fn connected(socket: OwnedFd, transport: Transport) -> Self {
+        Stream::Fresh(Fresh::quiet(socket, transport))
+    }
+
     /// A connected, non-blocking socket. The current event loop learns of it when somebody waits.
     #[must_use]
     pub fn from_fd(socket: OwnedFd, transport: Transport) -> Self {
@@ -253,7 +259,13 @@ impl Stream {
 
     /// As [`Stream::try_write_vectored`], but arranges a wake-up when the socket takes nothing.
     pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.register()?;
+        if let Stream::Fresh(fresh) = self {
+            // A socket that has just been made takes what is small at once.
+            match fresh.write_vectored(pieces, false) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.register()?,
+                result => return Poll::Ready(result),
+            }
+        }
         let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
         if let (Some(only), None) = (filled.next(), filled.next()) {
             // One piece: write(2) is the cheaper call.

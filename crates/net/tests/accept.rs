@@ -1,14 +1,15 @@
-//! Forked workers on a listening socket: one connection wakes one of two, a burst is shared, and a worker without
+//! Forked workers on a listening socket: one connection or datagram wakes one of them, a burst is shared, and a worker without
 //! descriptors rests.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test without the usual harness is still a test")]
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use net::accept::Acceptor;
+use net::shared_datagrams::SharedDatagrams;
 use sys::process::Fork;
 use sys::shared::SharedMemory;
 
@@ -60,7 +61,11 @@ fn worker(listener: OwnedFd, memory: &SharedMemory, number: usize) -> ! {
     sys::process::exit_now(0)
 }
 
-const CASES: [(&str, fn()); 2] = [("one_wakes_one_and_a_burst_is_shared", sharing), ("a_worker_without_descriptors_rests", exhaustion)];
+const CASES: [(&str, fn()); 3] = [
+    ("one_wakes_one_and_a_burst_is_shared", sharing),
+    ("a_datagram_wakes_one_and_so_does_its_answer", datagrams),
+    ("a_worker_without_descriptors_rests", exhaustion),
+];
 
 fn main() {
     let list = std::env::args().any(|argument| argument == "--list");
@@ -97,6 +102,59 @@ fn sharing() {
     }
     drop(listener);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(address, &memory, &children)));
+    for child in children {
+        sys::process::kill(child, sys::signal::SIGKILL).unwrap();
+    }
+    if let Err(reason) = result {
+        std::panic::resume_unwind(reason);
+    }
+}
+
+/// Answers datagrams for ever.
+fn answer(socket: OwnedFd, memory: &SharedMemory) -> ! {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let socket = SharedDatagrams::new(socket, true).unwrap();
+        let mut buffer = [0; 64];
+        add(memory, READY);
+        loop {
+            let received = socket.receive(&mut buffer).await.unwrap();
+            std::future::poll_fn(|cx| socket.poll_send(cx, &buffer[..received.len], &received.sender, None)).await.unwrap();
+        }
+    });
+    sys::process::exit_now(0)
+}
+
+fn datagrams() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    let memory = SharedMemory::new(4096).unwrap();
+    let mut children = Vec::new();
+    for _ in 0..3 {
+        match sys::process::fork().unwrap() {
+            Fork::Child => answer(socket.into(), &memory),
+            Fork::Parent(child) => children.push(child),
+        }
+    }
+    drop(socket);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_until("the workers wait", || value(&memory, READY) == 3);
+        std::thread::sleep(Duration::from_millis(20));
+        let before: u64 = children.iter().map(|worker| sleeps(*worker)).sum();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.connect(address).unwrap();
+        let rounds = 50;
+        for _ in 0..rounds {
+            client.send(b"ping").unwrap();
+            assert_eq!(client.recv(&mut [0; 64]).unwrap(), 4);
+            // The worker is back in its loop before the next one comes.
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        let slept = children.iter().map(|worker| sleeps(*worker)).sum::<u64>() - before;
+        assert!(slept < rounds * 5 / 2, "workers were woken in vain: {slept} sleeps for {rounds} datagrams");
+    }));
     for child in children {
         sys::process::kill(child, sys::signal::SIGKILL).unwrap();
     }

@@ -2,18 +2,20 @@
 
 mod connect;
 
+use crate::buffer::Store;
 use crate::caching::fill;
 use crate::caching::serve;
 use crate::connection::UpstreamConnection;
-use crate::dialect::{Answer, Encoded, Framing, Head, Question};
+use crate::dialect::{Answer, Framing, Head, Question};
+use crate::ending::{End, Ending};
 use crate::exchange::{Exchange, Lease};
 use crate::headers;
 use crate::hints;
-use crate::limits::{MAX_INTERIM, TIMED_OUT, default};
+use crate::limits::{MAX_INTERIM, TIMED_OUT};
 use crate::reading::read_on;
-use crate::relay::{self, Relay};
+use crate::relay::Relay;
 use crate::retry::{self, Failure};
-use crate::sender::{SendError, Sender, Source};
+use crate::sender::{SendError, Sender};
 use crate::settings::next;
 use crate::tee::Tee;
 use crate::tunnel;
@@ -21,19 +23,9 @@ use ::upstream::secure::handshake::trouble;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use http::{Outcome, log_request};
+use http::{Outcome, Step, log_request};
 use std::io;
 use std::task::{Context, Poll};
-
-/// How a try ended.
-pub enum End {
-    /// The upstream answered; the client has what there is.
-    Answered(Outcome),
-    /// The client is the reason.
-    Client(Outcome),
-    /// The server failed.
-    Failed(Failure),
-}
 
 /// Why there is no head.
 enum Problem {
@@ -93,11 +85,11 @@ impl<'a> Attempt<'a> {
             self.exchange.record.update(now, |t, elapsed| t.connect = Some(elapsed));
             match self.head(&mut connection).await {
                 Ok(mut answer) => {
-                    let bare = connection.channel.has_ended() && self.exchange.scratch.input.len() == answer.length;
+                    let bare = connection.channel.has_ended() && self.exchange.scratch.holds_only(answer.length);
                     if bare && !self.exchange.encoded.to_head {
                         answer.content_length.get_or_insert(0);
                     }
-                    return self.answer(connection, answer).await;
+                    return self.pass_on(connection, answer).end().await;
                 }
                 Err(Problem::Client(outcome)) => {
                     self.finish(0);
@@ -164,15 +156,7 @@ impl<'a> Attempt<'a> {
 
     async fn head(&mut self, connection: &mut UpstreamConnection) -> Result<Answer, Problem> {
         self.request().action.set(SENDING);
-        let scratch = &mut self.exchange.scratch;
-        scratch.input.clear();
-        scratch.parser.reset();
-        // Larger heads make room as they come, up to their limit.
-        let size = self.exchange.route.plan.buffer_size.min(default::MAX_READ as usize);
-        scratch.unwrapped.reset();
-        if scratch.input.capacity() < size {
-            scratch.input.reserve_exact(size);
-        }
+        self.exchange.scratch.clear();
         if self.exchange.route.dialect.is_tunnel()
             && let Some(answer) = self.parse()
         {
@@ -209,7 +193,8 @@ impl<'a> Attempt<'a> {
     fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Result<Answer, Problem>> {
         self.poll_send(cx, connection)?;
         loop {
-            match connection.channel.poll_receive(cx, &mut self.exchange.scratch.input) {
+            let size = self.exchange.route.plan.first_read;
+            match self.exchange.poll_receive(cx, &mut connection.channel, size) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(n)) => {
                     self.exchange.record.update(0, |t, _| t.received += n as u64);
@@ -278,7 +263,7 @@ impl<'a> Attempt<'a> {
                 }
                 Ok(Head::Complete(answer)) => {
                     scratch.unwrapped.close_gap(&mut scratch.input);
-                    match answer.broken_start(&scratch.input) {
+                    match answer.broken_start(scratch.input.get(scratch.end_of(answer.length)..).unwrap_or_default()) {
                         None => return Some(Ok(answer)),
                         Some(line) => line.into_owned(),
                     }
@@ -290,60 +275,89 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn answer(&mut self, connection: Box<UpstreamConnection>, answer: Answer) -> End {
+    /// Notes the answer's head; it may send the request on to another server.
+    fn hear(&mut self, answer: &Answer) -> Option<Failure> {
         let exchange = &mut *self.exchange;
         exchange.record.update(now_ms(), |t, elapsed| {
             t.header = Some(elapsed);
             t.status = answer.status;
         });
-        let head = exchange.scratch.input.get(..answer.length).unwrap_or_default();
-        exchange.record.set_head(head, &exchange.scratch.parser.headers);
-        if let Some(failure) = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed) {
-            self.finish(0);
-            return End::Failed(failure);
-        }
-        let (request, route, record) = (exchange.request.clone(), exchange.route.clone(), exchange.record.clone());
-        self.lease.heard(record.header_time());
-        exchange.learn(&self.lease.peer, true);
         let scratch = &exchange.scratch;
-        let asked =
-            Question { encoded: &exchange.encoded, written: &scratch.out, limit: route.plan.buffer_size, unwrapped: &scratch.unwrapped };
-        route.dialect.answered(&request, scratch.input.get(..answer.length).unwrap_or_default(), &answer, &asked);
-        if let Some(outdating) = &self.exchange.outdating {
-            outdating.answered(&request, answer.status);
+        let head = scratch.head(answer.length);
+        exchange.record.set_head(head, &scratch.parser.headers);
+        let failure = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed);
+        if failure.is_some() {
+            return failure;
         }
-        if self.exchange.has_stale()
-            && let Some(outcome) = Box::pin(serve::instead(self.exchange, answer.status)).await
-        {
+        self.lease.heard(exchange.record.header_time());
+        exchange.learn(&self.lease.peer, true);
+        let limit = exchange.route.plan.buffer_size;
+        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        exchange.route.dialect.answered(&exchange.request, head, answer, &asked);
+        if let Some(outdating) = &exchange.outdating {
+            outdating.answered(&exchange.request, answer.status);
+        }
+        None
+    }
+
+    fn pass_on(&mut self, connection: Box<UpstreamConnection>, answer: Answer) -> Ending<'_> {
+        if let Some(failure) = self.hear(&answer) {
+            self.finish(0);
+            return Ending::Now(End::Failed(failure));
+        }
+        if !self.exchange.has_stale() {
+            return self.announce(connection, answer);
+        }
+        Ending::later(async move {
+            let Some(outcome) = serve::instead(self.exchange, answer.status).await else {
+                return self.announce(connection, answer).end().await;
+            };
             self.keep_whole(connection, &answer);
             self.finish(0);
-            return End::Answered(outcome);
-        }
+            End::Answered(outcome)
+        })
+    }
+
+    /// Sends the client the head, unless something else answers it, and then the body.
+    fn announce(&mut self, connection: Box<UpstreamConnection>, answer: Answer) -> Ending<'_> {
         if self.is_intercepted(answer.status) {
             fill::note_intercepted(self.exchange, answer.status);
-            headers::keep_challenge(&request, &record);
+            headers::keep_challenge(&self.exchange.request, &self.exchange.record);
             self.keep_whole(connection, &answer);
             self.finish(0);
-            return End::Answered(Outcome::Status(answer.status));
+            return Ending::Now(End::Answered(Outcome::Status(answer.status)));
         }
-        let orders = headers::orders(&request, &route, &record);
+        let exchange = &mut *self.exchange;
+        let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
+        let orders = headers::orders(request, route, record);
         if let Some(target) = orders.redirect {
+            let outcome = headers::redirect(request, record, &target);
             self.finish(0);
-            return End::Answered(headers::redirect(&request, &record, &target));
+            return Ending::Now(End::Answered(outcome));
         }
-        headers::copy(&request, &route, &record, &answer);
+        headers::copy(request, route, record, &answer);
         request.action.set(READING);
         let buffering = orders.buffering.unwrap_or(route.plan.buffering);
-        let tee = Tee::begin(self.exchange, &answer, buffering);
+        let tee = Tee::begin(exchange, &answer, buffering);
         if answer.tunnel {
-            return End::Answered(Box::pin(self.tunnel(connection, answer.length)).await);
+            return Ending::later(async move { End::Answered(self.tunnel(connection, answer.length).await) });
         }
-        let sent = request.send_header().finish().await;
-        if sent != Outcome::Ok {
-            self.finish(0);
-            return End::Answered(sent);
+        match self.exchange.request.send_header() {
+            Step::Now(Outcome::Ok) => self.relay(connection, answer, buffering, tee),
+            Step::Now(outcome) => {
+                self.finish(0);
+                Ending::Now(End::Answered(outcome))
+            }
+            Step::Wait(sent) => Ending::later(async move {
+                match sent.await {
+                    Outcome::Ok => self.relay(connection, answer, buffering, tee).end().await,
+                    outcome => {
+                        self.finish(0);
+                        End::Answered(outcome)
+                    }
+                }
+            }),
         }
-        End::Answered(self.relay(connection, answer, buffering, tee).await)
     }
 
     /// Keeps the connection of an answer that needs no reading.
@@ -353,7 +367,7 @@ impl<'a> Attempt<'a> {
             Framing::Frames(_) => connection.channel.is_clean(),
             _ => false,
         };
-        let bare = bare && self.exchange.scratch.input.len() == answer.length;
+        let bare = bare && self.exchange.scratch.holds_only(answer.length);
         if bare && answer.keep_alive && self.sender.is_done() {
             self.exchange.keep(&self.lease.peer, connection);
         }
@@ -370,38 +384,24 @@ impl<'a> Attempt<'a> {
         core.error_pages.as_ref().is_some_and(|pages| pages.iter().any(|page| page.status == status))
     }
 
-    async fn relay(&mut self, connection: Box<UpstreamConnection>, answer: Answer, buffering: bool, tee: Option<Tee>) -> Outcome {
-        let Answer { length, keep_alive, body, .. } = answer;
-        let exchange = &mut *self.exchange;
-        let request = exchange.request.clone();
-        let sender = std::mem::replace(&mut self.sender, Sender::new(Source::Nothing, &Encoded::default()));
-        let read_timeout = exchange.limits().read;
-        let mut relay = Relay {
-            request: &request,
-            read_timeout,
-            plan: &exchange.route.plan,
-            record: &exchange.record,
-            scratch: &mut exchange.scratch,
+    fn relay(&mut self, connection: Box<UpstreamConnection>, answer: Answer, buffering: bool, tee: Option<Tee>) -> Ending<'_> {
+        let head = self.exchange.scratch.end_of(answer.length);
+        let relay = Relay {
+            exchange: &mut *self.exchange,
+            lease: self.lease,
             connection,
-            sender,
+            keep_alive: answer.keep_alive,
+            sender: std::mem::take(&mut self.sender),
             can_send: self.send_error.is_none(),
-            framing: body,
+            framing: answer.body,
             watch: self.watch && tee.is_none(),
             lost: false,
             buffering,
             tee,
             client_left: false,
+            store: Store::default(),
         };
-        let ended = relay.run(length).await;
-        let relayed = relay.end(ended);
-        exchange.record.update(now_ms(), |t, elapsed| {
-            t.response = Some(elapsed);
-            t.sent = relayed.sent;
-        });
-        if let Some(connection) = relayed.connection.filter(|_| keep_alive) {
-            exchange.keep(&self.lease.peer, connection);
-        }
-        relay::complete(&request, &exchange.route.plan, relayed.rest).await
+        relay.pass(head)
     }
 
     async fn tunnel(&mut self, connection: Box<UpstreamConnection>, head: usize) -> Outcome {
@@ -424,7 +424,7 @@ impl<'a> Attempt<'a> {
             return Outcome::Error;
         };
         let plan = &exchange.route.plan;
-        let first = exchange.scratch.input.get(head..).unwrap_or_default();
+        let first = exchange.scratch.input.get(exchange.scratch.end_of(head)..).unwrap_or_default();
         let passed = tunnel::run(&request, client, connection, first, plan.buffer_size, exchange.limits().read).await;
         exchange.record.update(0, |t, _| {
             t.received += passed.down.saturating_sub(first.len() as u64);

@@ -101,8 +101,8 @@ impl Exchange {
     #[must_use]
     pub fn take_idle(&self, peer: &Rc<Peer>) -> Option<Box<UpstreamConnection>> {
         let found = match self.own_pool() {
-            Some((pool, _)) => pool.take(self.key(peer)),
-            None => self.upstream.own.keepalive.as_ref()?.take(self.key(peer)),
+            Some((pool, _)) => pool.take(&self.wanted(peer)),
+            None => self.upstream.own.keepalive.as_ref()?.take(&self.wanted(peer)),
         }?;
         self.request.log(Level::Debug, b"get keepalive peer: using connection");
         Some(found)
@@ -118,9 +118,9 @@ impl Exchange {
         let limit = |given: u64| if given == 0 { u64::MAX } else { given };
         match (self.own_pool(), &self.upstream.own.keepalive) {
             (Some((pool, kind)), _) => {
-                pool.put_for(self.key(peer), connection, now, limit(kind.requests), Duration::from_millis(limit(kind.idle_ms)));
+                pool.put_for(self.wanted(peer), connection, now, limit(kind.requests), Duration::from_millis(limit(kind.idle_ms)));
             }
-            (None, Some(keepalive)) => keepalive.put(self.key(peer), connection, now),
+            (None, Some(keepalive)) => keepalive.put(self.wanted(peer), connection, now),
             (None, None) => {}
         }
     }

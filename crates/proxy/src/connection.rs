@@ -29,6 +29,8 @@ pub struct UpstreamConnection {
     opened_ms: u64,
     /// Until when it may be idle, on the monotonic clock.
     idle_until_ms: u64,
+    /// By what it was found in the pool before.
+    key: Option<Rc<Key>>,
     /// It came out of the pool.
     pub reused: bool,
 }
@@ -42,7 +44,8 @@ impl UpstreamConnection {
         let (armed_ms, deadline_ms) = (now_ms + FIRST, now_ms + FIRST);
         let (requests, reused) = (0, false);
         // It is handed about a lot.
-        Box::new(UpstreamConnection { channel, timer, armed_ms, deadline_ms, requests, opened_ms: now_ms, idle_until_ms: u64::MAX, reused })
+        let (opened_ms, idle_until_ms, key) = (now_ms, u64::MAX, None);
+        Box::new(UpstreamConnection { channel, timer, armed_ms, deadline_ms, requests, opened_ms, idle_until_ms, key, reused })
     }
 
     /// Lets the timer run out `ms` milliseconds from now.
@@ -91,10 +94,22 @@ impl Idle for Box<UpstreamConnection> {
 
 /// Which connections of a pool a request may take: those that lead to the same address, speak the same protocol, and, with
 /// `local`, come from its location. A server keeps its connections when the peers of its group change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Key {
+    address: Rc<str>,
+    protocol: &'static [u8],
+    kind: Kind,
+    secure: Option<Identity>,
+    local: Option<SocketAddr>,
+    place: usize,
+    host: Option<Rc<[u8]>>,
+}
+
+/// What a request has of a [`Key`].
+#[derive(Debug)]
+pub struct Wanted<'a> {
     /// The server's address as text.
-    pub address: Rc<str>,
+    pub address: &'a Rc<str>,
     /// What is spoken, by its scheme.
     pub protocol: &'static [u8],
     /// How messages are told apart.
@@ -106,7 +121,20 @@ pub struct Key {
     /// Identity of the location's settings; 0 when connections are shared.
     pub place: usize,
     /// The host that the group's balancer has in mind.
-    pub host: Option<Rc<[u8]>>,
+    pub host: Option<&'a Rc<[u8]>>,
+}
+
+impl Wanted<'_> {
+    fn fits(&self, key: &Key) -> bool {
+        *self.address == key.address
+            && (self.protocol, self.kind, self.place) == (key.protocol, key.kind, key.place)
+            && (self.local, &self.secure, self.host) == (key.local, &key.secure, key.host.as_ref())
+    }
+
+    fn key(self) -> Key {
+        let Wanted { address, protocol, kind, secure, local, place, host } = self;
+        Key { address: address.clone(), protocol, kind, secure, local, place, host: host.cloned() }
+    }
 }
 
 /// `keepalive` and its companions.
@@ -122,7 +150,7 @@ pub struct Keepalive {
 
 #[derive(Debug)]
 struct Idles {
-    pool: Pool<Key, Box<UpstreamConnection>>,
+    pool: Pool<Rc<Key>, Box<UpstreamConnection>>,
     tended: Cell<bool>,
 }
 
@@ -135,8 +163,8 @@ impl Keepalive {
     }
 
     /// The idle connection that was used last.
-    pub fn take(&self, key: Key) -> Option<Box<UpstreamConnection>> {
-        let mut connection = self.pool.pool.get(&key)?;
+    pub fn take(&self, wanted: &Wanted<'_>) -> Option<Box<UpstreamConnection>> {
+        let mut connection = self.pool.pool.get_where(|key| wanted.fits(key))?;
         connection.reused = true;
         connection.idle_until_ms = u64::MAX;
         Some(connection)
@@ -148,18 +176,20 @@ impl Keepalive {
     }
 
     /// Keeps a connection if it may serve another request.
-    pub fn put(&self, key: Key, connection: Box<UpstreamConnection>, now_ms: u64) {
-        self.put_for(key, connection, now_ms, self.requests, self.timeout);
+    pub fn put(&self, wanted: Wanted<'_>, connection: Box<UpstreamConnection>, now_ms: u64) {
+        self.put_for(wanted, connection, now_ms, self.requests, self.timeout);
     }
 
     /// As [`Keepalive::put`], with limits of this connection alone.
-    pub fn put_for(&self, key: Key, mut connection: Box<UpstreamConnection>, now_ms: u64, requests: u64, timeout: Duration) {
+    pub fn put_for(&self, wanted: Wanted<'_>, mut connection: Box<UpstreamConnection>, now_ms: u64, requests: u64, timeout: Duration) {
         if connection.requests >= requests || now_ms.saturating_sub(connection.opened_ms) > self.time || !connection.is_alive() {
             return;
         }
         let idle = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         connection.idle_until_ms = now_ms.saturating_add(idle);
         connection.channel.rest();
+        let key = connection.key.take().filter(|key| wanted.fits(key)).unwrap_or_else(|| Rc::new(wanted.key()));
+        connection.key = Some(key.clone());
         self.pool.pool.put(key, connection, timeout);
         if !self.pool.tended.replace(true) {
             tokio::task::spawn_local(tend(Rc::downgrade(&self.pool)));

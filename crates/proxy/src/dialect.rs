@@ -3,12 +3,14 @@
 //! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
 
 pub mod fastcgi;
+pub mod fields;
 pub mod gateway;
 pub mod http1;
 pub mod http2;
 pub mod memc;
 pub mod memcached;
 pub mod method;
+pub mod redis;
 pub mod redis2;
 pub mod scgi;
 pub mod tunnel;
@@ -141,7 +143,9 @@ pub struct Encoded {
 pub struct Unwrapped {
     /// Where the next record stands.
     pub records: Records,
-    /// Bytes at the beginning of the input that are out of their records.
+    /// Where the answer's head begins: behind the header of its record.
+    pub start: usize,
+    /// Where the bytes end that are out of their records.
     pub bare: usize,
     /// Where the bytes begin that still are in theirs; what is in between has been dealt with.
     pub raw: usize,
@@ -203,15 +207,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The fault in the first bytes of a body that came with its head: while nothing has been passed on, it is a 502.
+    /// The fault in the first bytes of a body that came with its head, `body`: while nothing has been passed on, it is a 502.
     #[must_use]
-    pub fn broken_start(&self, input: &[u8]) -> Option<Cow<'static, [u8]>> {
+    pub fn broken_start(&self, body: &[u8]) -> Option<Cow<'static, [u8]>> {
         let mut probe = match &self.body {
             Framing::Chunked(decoder) => Framing::Chunked(decoder.clone()),
             Framing::Replies(replies) => Framing::Replies(replies.clone()),
             _ => return None,
         };
-        let mut rest = input.get(self.length..)?;
+        let mut rest = body;
         loop {
             match probe.next(rest) {
                 Ok(Step::Data { end, .. }) => rest = rest.get(end..)?,
@@ -270,8 +274,8 @@ pub trait Dialect {
     /// Appends the request's head; `None` if there can be none, which has been logged.
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded>;
 
-    /// Takes the next bytes of an answer that comes in records out of theirs, in place. What [`Dialect::parse`] gets is the input up
-    /// to what this returns; if that is not all of it, there may be more.
+    /// Takes the next bytes of an answer that comes in records out of theirs, in place. What [`Dialect::parse`] gets is the input from
+    /// [`Unwrapped::start`] up to what this returns; if that is not all of it, there may be more.
     ///
     /// # Errors
     /// The line for the error log: the answer is garbage, and the connection is closed.
@@ -298,8 +302,8 @@ pub enum Framing {
     Length(u64),
     /// Chunks.
     Chunked(Decoder),
-    /// A memcached value with its end mark.
-    Value(Value),
+    /// A value of memcached or Redis with its end mark, and the line for another end.
+    Value(Value, &'static str),
     /// FastCGI's records.
     Records(Body),
     /// Redis replies.
@@ -329,7 +333,7 @@ impl Framing {
                 Ok(Step::Data { start: 0, end })
             }
             Framing::Chunked(decoder) => decoder.decode(input).map_err(|_| fixed("upstream sent invalid chunked response")),
-            Framing::Value(value) => value.next(input).map_err(|_| fixed("memcached sent invalid trailer")),
+            Framing::Value(value, line) => value.next(input).map_err(|_| fixed(line)),
             Framing::UntilClose => Ok(Step::Data { start: 0, end: input.len() }),
         }
     }

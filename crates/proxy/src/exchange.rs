@@ -2,10 +2,11 @@
 
 use crate::caching::find::Caching;
 use crate::caching::outdating::Outdating;
-use crate::connection::Key;
+use crate::channel::Channel;
+use crate::connection::Wanted;
 use crate::dialect::{Encoded, Job, Keeping, Sent};
 use crate::queue::{Queue, Unserved};
-use crate::record::{Record, Scratch};
+use crate::record::{Record, Scratch, State};
 use crate::retry;
 use crate::route::Route;
 use crate::sender::Source;
@@ -20,6 +21,7 @@ use base::log::Level;
 use http::connection::Address;
 use http::{Outcome, Request};
 use std::cell::Cell;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -34,6 +36,8 @@ pub struct Exchange {
     pub record: Rc<Record>,
     /// The group.
     pub upstream: Rc<Upstream>,
+    /// What the worker uses again.
+    pub state: Rc<State>,
     /// Buffers.
     pub scratch: Box<Scratch>,
     /// The URL, if it had variables.
@@ -100,6 +104,17 @@ impl Exchange {
     pub fn goes_on(&self, failure: &retry::Failure) -> bool {
         let elapsed = clock::monotonic_ms().saturating_sub(self.began_ms);
         retry::may_go_on(&self.route.plan, self.encoded.once, failure, self.scratch.selection.tries, elapsed)
+    }
+
+    /// Reads what has come of the answer, about `size` bytes at a time; a buffer is there only when something is.
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>, channel: &mut Channel, size: usize) -> Poll<io::Result<usize>> {
+        let input = &mut self.scratch.input;
+        self.state.lend_input(input, size);
+        let poll = channel.poll_receive(cx, input);
+        if poll.is_pending() && size > 0 && input.is_empty() {
+            self.state.take_input(input);
+        }
+        poll
     }
 
     /// Writes the request's head; false: there is no URL, or what it asks for cannot be written.
@@ -294,15 +309,15 @@ impl Exchange {
         self.turn.as_ref().and_then(|turn| turn.local()).or(self.local)
     }
 
-    /// The pool's key for connections to `peer`.
+    /// Which of a pool's connections lead to `peer` as they should.
     #[must_use]
-    pub fn key(&self, peer: &Rc<Peer>) -> Key {
+    pub fn wanted<'a>(&'a self, peer: &'a Peer) -> Wanted<'a> {
         let apart = self.upstream.own.keepalive.as_ref().is_some_and(|keepalive| keepalive.local);
         let place = if apart { Rc::as_ptr(&self.route) as usize } else { 0 };
         let secure = self.secure.as_ref().zip(self.route.secure.as_ref()).map(|(target, secured)| secured.identity(target));
-        let host = self.target.as_ref().and_then(|target| target.host.clone());
-        Key {
-            address: peer.server.name.clone(),
+        let host = self.target.as_ref().and_then(|target| target.host.as_ref());
+        Wanted {
+            address: &peer.server.name,
             protocol: self.scheme(),
             kind: self.route.dialect.kind(),
             secure,

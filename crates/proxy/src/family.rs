@@ -40,12 +40,26 @@ fn name<T: Member>(suffix: &str) -> String {
 /// All rows of the family for one protocol.
 #[must_use]
 pub fn rows<T: Member>() -> Vec<Row> {
-    let mut rows = plain_rows::<T>();
-    rows.extend(sized_rows::<T>());
-    rows.extend(header_rows::<T>());
+    let mut rows = sized_rows::<T>();
     rows.extend(cache_rows::rows::<T>());
     rows.extend(store_rows::<T>());
+    rows = rows.into_iter().map(noted::<T>).collect();
+    rows.extend(plain_rows::<T>());
+    rows.extend(header_rows::<T>());
     rows
+}
+
+/// What it says is checked when its block is complete, and the error must be able to name it.
+fn noted<T: Member>(mut row: Row) -> Row {
+    if row.contexts.contains(Context::LOCATION) {
+        let set = row.set;
+        row.set = Rc::new(move |cx| {
+            set(cx)?;
+            cx.location::<T>().family().told = Some(cx.directive.name.span);
+            Ok(())
+        });
+    }
+    row
 }
 
 /// The rows of a gateway protocol (FastCGI, uwsgi, SCGI), which has not all that HTTP has; `send_lowat` has FastCGI alone.

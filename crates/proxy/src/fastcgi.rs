@@ -1,10 +1,10 @@
 //! `fastcgi_pass`: FastCGI applications, PHP before all others.
 
 use crate::dialect::fastcgi::FastCgi;
-use crate::family::Member;
+
 use crate::gateway::{self, Common, Gateway};
-use crate::route::{Route, Routed};
-use crate::settings::{Family, next};
+use crate::place::{HasPass, PassValues};
+use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
@@ -12,7 +12,7 @@ use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
 use http::{Regex, Request, Variables, variables::define};
 use session::variable::NO_CACHE;
-use std::cell::OnceCell;
+
 use std::rc::Rc;
 
 /// The module.
@@ -39,12 +39,16 @@ impl Config for Values {
     }
 }
 
-impl Member for Values {
-    const PREFIX: &'static str = "fastcgi";
-    const NEXT: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
+impl HasPass for Values {
+    const PROTOCOL: &'static str = "fastcgi";
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
 
-    fn family(&mut self) -> &mut Family {
-        &mut self.common.family
+    fn values(&self) -> &PassValues {
+        &self.common.own
+    }
+
+    fn values_mut(&mut self) -> &mut PassValues {
+        &mut self.common.own
     }
 }
 
@@ -54,12 +58,6 @@ impl Gateway for Values {
 
     fn common(&mut self) -> &mut Common {
         &mut self.common
-    }
-}
-
-impl Routed for Values {
-    fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.common.route
     }
 }
 
@@ -97,7 +95,7 @@ fn levels(levels: &mut Levels) {
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let (keep, catch) = (values.keep.unwrap_or(false), values.catch.clone().unwrap_or_default());
-    gateway::attach::<Values, _>(at, &values.common, |params| FastCgi { params, keep, catch })
+    gateway::attach::<Values, _>(at, &*values, &values.common, |params| FastCgi { params, keep, catch })
 }
 
 fn variables(variables: &mut Variables) {

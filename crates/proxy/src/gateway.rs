@@ -3,52 +3,40 @@
 use crate::dialect::Dialect;
 use crate::dialect::gateway::{Param, Params};
 use crate::family::{self, Member};
-use crate::handler;
-use crate::pass::{self, Pass};
-use crate::rewrite::CookieRules;
-use crate::route::{Route, Routed};
+use crate::pass;
+use crate::place::{self, HasPass, PassValues, Place};
+use crate::route::Route;
 use crate::secure;
-use crate::settings::Family;
-use crate::upstream::Upstreams;
 use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::{Config, Frame};
 use conf::tree::Error;
-use http::location::Match;
 use http::module::Attach;
 use http::temp_path;
 use http::{Complex, Variables};
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// What a block says of such a protocol.
 #[derive(Default)]
 pub struct Common {
-    /// The family's directives.
-    pub family: Family,
-    /// `*_pass`; not inherited
-    pub pass: Option<Rc<Pass>>,
-    /// `*_pass` of the block outside, for blocks without a name
-    pub outer: Option<Rc<Pass>>,
+    /// The family's directives and the pass.
+    pub own: PassValues,
     /// `*_param`, in order
     pub params: Option<Rc<Vec<Param>>>,
     /// The value of `HTTP_HOST` where no parameter gives one
     pub host: Option<Complex>,
-    /// See [`Routed::route`]
-    pub route: OnceCell<Rc<Route>>,
 }
 
 impl Config for Common {
     fn inherit(&mut self, parent: &Self) {
-        self.family.inherit(&parent.family);
+        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; params, host);
-        self.outer.clone_from(&parent.pass);
     }
 }
 
 /// A module of this kind.
-pub trait Gateway: Member + Routed {
+pub trait Gateway: HasPass {
     /// A scheme that its pass may have; empty is none.
     const SCHEME: &'static str;
     /// The scheme over TLS; empty is none.
@@ -70,12 +58,12 @@ pub const WITH_STATUS: [&str; 6] =
 #[must_use]
 pub fn rows<T: Gateway>(send_lowat: bool) -> Vec<Row> {
     let places = Context::LOCATION.union(Context::LOCATION_IF);
-    let name = |suffix: &str| format!("{}_{suffix}", T::PREFIX);
+    let name = |suffix: &str| format!("{}_{suffix}", T::PROTOCOL);
     let mut rows = family::gateway_rows::<T>(send_lowat);
     if !T::SECURE_SCHEME.is_empty() {
         let key_log = name("ssl_key_log");
         rows.extend(
-            ::upstream::secure::rows::rows::<T, http::Request>(T::PREFIX, |values| &mut values.family().secure)
+            ::upstream::secure::rows::rows::<T, http::Request>(T::PROTOCOL, |values| &mut values.family().secure)
                 .into_iter()
                 .filter(|row| row.name != key_log),
         );
@@ -100,26 +88,20 @@ fn param<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn pass<T: Gateway>(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if cx.location::<T>().common().pass.is_some() {
-        return Err(cx.duplicate());
-    }
-    let made = pass::read(cx, T::SCHEME, T::SECURE_SCHEME)?;
-    cx.location::<T>().common().pass = Some(Rc::new(made));
-    Ok(())
+    place::store::<T>(cx, || pass::read(cx, T::SCHEME, T::SECURE_SCHEME))
 }
 
 /// What holds where no directive says otherwise.
 ///
 /// # Errors
-/// None that a configuration can cause.
+/// A directive uses the directory of temporary files for something else.
 pub fn complete<T: Gateway>(http: &Frame) -> Result<(), Error> {
     let host = Complex::compile(b"$host$is_request_port$request_port", &mut http.global.get::<Variables>());
     let mut own = http.location.get::<T>();
     let common = own.common();
     common.host = host.ok();
-    let directory = format!("{}_temp", T::PREFIX);
-    common.family.temp_path.get_or_insert_with(|| temp_path::ask(&http.global, directory.as_bytes(), [1, 2, 0]));
-    Ok(())
+    let directory = format!("{}_temp", T::PROTOCOL);
+    temp_path::by_default(&mut common.own.family.temp_path, &http.global, directory.as_bytes(), [1, 2, 0])
 }
 
 /// Gives a location its handler, if it has a pass: its own or that of the block around a block without a name.
@@ -128,32 +110,27 @@ pub fn complete<T: Gateway>(http: &Frame) -> Result<(), Error> {
 /// A group or a name that is not there, and nginx's texts for sizes that contradict each other.
 pub fn attach<T: Gateway, D: Dialect + 'static>(
     at: &mut Attach<'_>,
+    values: &T,
     common: &Common,
     dialect: impl FnOnce(Params) -> D,
 ) -> Result<(), Error> {
-    let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
-    let inherited = common.pass.is_none();
-    let Some(pass) = common.pass.clone().or_else(|| common.outer.clone().filter(|_| unnamed)) else { return Ok(()) };
-    let error = |text: String| Error::new(text, pass.span);
-    if !inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
-        at.parts.auto_redirect = true;
-    }
-    pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(error)?;
-    let plan = common.family.plan(T::PREFIX, T::HIDDEN).map_err(error)?;
+    let own = &common.own;
+    let Some(place) = Place::find(at, own.pass.as_ref(), own.outer.as_ref()) else {
+        return own.family.check(T::PROTOCOL);
+    };
+    let error = |text| place.error(text);
+    place.redirect_slash(at);
+    own.family.check(T::PROTOCOL)?;
+    place.settle(at, 0)?;
+    let plan = own.family.plan(T::PROTOCOL, T::HIDDEN).map_err(error)?;
     let secure = match T::SECURE_SCHEME {
         "" => None,
-        _ => secure::secured(at, pass.url.as_ref(), &common.family.secure, T::PREFIX, &[]).map_err(error)?,
+        _ => secure::secured(at, place.pass.url.as_ref(), &own.family.secure, T::PROTOCOL, &[]).map_err(error)?,
     };
     if plan.caching.as_ref().is_some_and(|caching| caching.key.is_none()) {
-        at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::PREFIX));
+        at.log.log(Level::Warn, 0, format_args!("no \"{0}_cache_key\" for \"{0}_cache\"", T::PROTOCOL));
     }
     let params = Params::new(common.params.as_deref().map_or(&[], Vec::as_slice), common.host.as_ref());
-    let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
-    let route = Rc::new(Route { plan, pass, secure, dialect: Box::new(dialect(params)), redirects: Vec::new(), cookies });
-    // The values of a location are frozen once.
-    let _ = common.route.set(route.clone());
-    if !inherited || at.parts.content.is_none() {
-        at.content(move |request| handler::handle_current::<T>(request, &route));
-    }
+    place.serve(at, values, Route::plain(plan, place.pass.clone(), secure, dialect(params)));
     Ok(())
 }

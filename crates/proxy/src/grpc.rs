@@ -2,22 +2,16 @@
 
 use crate::dialect::http2::{Http2, Wishes};
 use crate::family::{self, Member};
-use crate::handler;
-use crate::limits::default;
-use crate::pass::{self, Pass};
-use crate::rewrite::CookieRules;
-use crate::route::{Route, Routed};
+use crate::pass;
+use crate::place::{self, HasPass, PassValues, Place};
+use crate::route::Route;
 use crate::secure;
-use crate::settings::{Family, Plan};
-use crate::upstream::Upstreams;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::location::Match;
 use http::module::{Attach, Levels, Module};
 use http::{Complex, Variables};
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
@@ -49,35 +43,27 @@ const SUFFIXES: [&str; 15] = [
 /// What a block says of `grpc_*`.
 #[derive(Default)]
 struct Values {
-    family: Family,
-    /// `grpc_pass`; not inherited
-    pass: Option<Rc<Pass>>,
-    /// `grpc_pass` of the block outside, for blocks without a name
-    outer: Option<Rc<Pass>>,
+    own: PassValues,
     /// `grpc_set_header`, in order
     set: Option<Rc<Vec<(Box<[u8]>, Complex)>>>,
-    route: OnceCell<Rc<Route>>,
 }
 
 impl Config for Values {
     fn inherit(&mut self, parent: &Self) {
-        self.family.inherit(&parent.family);
+        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; set);
-        self.outer.clone_from(&parent.pass);
     }
 }
 
-impl Member for Values {
-    const PREFIX: &'static str = "grpc";
+impl HasPass for Values {
+    const PROTOCOL: &'static str = "grpc";
 
-    fn family(&mut self) -> &mut Family {
-        &mut self.family
+    fn values(&self) -> &PassValues {
+        &self.own
     }
-}
 
-impl Routed for Values {
-    fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.route
+    fn values_mut(&mut self) -> &mut PassValues {
+        &mut self.own
     }
 }
 
@@ -101,48 +87,26 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if cx.location::<Values>().pass.is_some() {
-        return Err(cx.duplicate());
-    }
-    let made = pass::read(cx, "grpc://", "grpcs://")?;
-    cx.location::<Values>().pass = Some(Rc::new(made));
-    Ok(())
+    place::store::<Values>(cx, || pass::read(cx, "grpc://", "grpcs://"))
 }
 
 fn levels(levels: &mut Levels) {
     levels.location::<Values>();
 }
 
-/// A request's body goes on as it comes, an answer leaves as it comes, trailers always.
-fn plan(family: &Family) -> Result<Plan, String> {
-    let mut family = family.clone();
-    // There are no other buffers that the first one could contradict.
-    family.buffers = Some((default::BUFFERS, family.buffer_size.unwrap_or(default::PAGE).max(default::PAGE)));
-    let mut plan = family.plan("grpc", &HIDDEN)?;
-    (plan.buffering, plan.request_buffering, plan.pass_trailers) = (false, false, true);
-    Ok(plan)
-}
-
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
-    let inherited = values.pass.is_none();
-    let Some(pass) = values.pass.clone().or_else(|| values.outer.clone().filter(|_| unnamed)) else { return Ok(()) };
-    let error = |text: String| Error::new(text, pass.span);
-    if !inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
-        at.parts.auto_redirect = true;
-    }
-    pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(error)?;
-    let plan = plan(&values.family).map_err(error)?;
-    let secure = secure::secured(at, pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
+    let own = &values.own;
+    let Some(place) = Place::find(at, own.pass.as_ref(), own.outer.as_ref()) else { return Ok(()) };
+    let error = |text| place.error(text);
+    place.redirect_slash(at);
+    place.settle(at, 0)?;
+    let mut plan = place::plan(&own.family, "grpc", &HIDDEN).map_err(error)?;
+    // A request's body goes on as it comes, as its answer does, and trailers always.
+    (plan.request_buffering, plan.pass_trailers) = (false, true);
+    let secure = secure::secured(at, place.pass.url.as_ref(), &own.family.secure, "grpc", &[b"h2"]).map_err(error)?;
     let set = values.set.clone().unwrap_or_default();
     let dialect = Http2::new(Wishes { set: &set, grpc: true, ..Wishes::default() });
-    let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
-    let route = Rc::new(Route { plan, pass, secure, dialect: Box::new(dialect), redirects: Vec::new(), cookies });
-    // The values of a location are frozen once.
-    let _ = values.route.set(route.clone());
-    if !inherited || at.parts.content.is_none() {
-        at.content(move |request| handler::handle_current::<Values>(request, &route));
-    }
+    place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect));
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The content handler of a location with an upstream: body, target, then one server after the other.
 
-use crate::attempt::{Attempt, End};
+use crate::attempt::Attempt;
 use crate::caching::facts::{Background, Facts};
 use crate::caching::{fill, look, serve};
 use crate::chosen::Unchosen;
 use crate::dialect::Encoded;
+use crate::ending::End;
 use crate::exchange::{Exchange, Lease};
 use crate::outgoing::{Early, choose_body};
 use crate::pass;
@@ -43,7 +44,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     }
     let state = request.worker.state::<State>();
     let record = request.find_lasting::<Record>().unwrap_or_else(|| {
-        let made = Rc::new(Record::new(&state));
+        let made = state.record();
         request.set_lasting(made.clone());
         made
     });
@@ -68,6 +69,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         route,
         record,
         upstream,
+        state,
         scratch,
         evaluated,
         source,
@@ -99,7 +101,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         request.action.set("sending to client");
         marked = request.parent.as_ref();
     }
-    state.give_back(exchange.scratch);
+    exchange.state.give_back(exchange.scratch);
     outcome
 }
 

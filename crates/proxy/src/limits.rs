@@ -10,8 +10,8 @@ pub mod default {
     pub const MAX_FILE: u64 = 1 << 30;
     /// All three time limits, milliseconds
     pub const TIMEOUT: u64 = 60_000;
-    /// Most bytes of one read, whatever `*_buffers` allow
-    pub const MAX_READ: u64 = 64 * 1024;
+    /// Most bytes of one read, whatever `*_buffers` allow: 64 KiB with their head and framing
+    pub const MAX_READ: u64 = 68 * 1024;
     /// `keepalive` of a group that says nothing
     pub const KEEPALIVE: usize = 32;
     /// `keepalive_requests`
@@ -30,6 +30,8 @@ pub const MAX_CHUNK_OVERHEAD: usize = 32 * 1024;
 pub const MAX_SPARE: usize = 64;
 /// Scratch buffers above this size are not kept, bytes.
 pub const MAX_SPARE_SIZE: usize = 64 * 1024;
+/// Most buffers for answers that a worker keeps for the next ones.
+pub const MAX_INPUTS: usize = 8;
 /// Most groups made of addresses that variables gave.
 pub const MAX_ADDRESSES: usize = 1024;
 
@@ -37,5 +39,3 @@ pub const MAX_ADDRESSES: usize = 1024;
 pub const TIMED_OUT: &[u8] = b"upstream timed out (110: Connection timed out)";
 /// Most informational answers before the real one.
 pub const MAX_INTERIM: u32 = 16;
-/// Most servers that a group remembers because its balancer has named them.
-pub const MAX_NAMED: usize = 1024;

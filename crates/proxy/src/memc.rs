@@ -1,11 +1,10 @@
 //! `memc_pass`: a memcached server whose commands are made of variables.
 
 use crate::dialect::memc::{Memc, Names};
-use crate::family::{self, Member};
-use crate::pass::{Kind, Pass};
-use crate::place;
-use crate::route::{Route, Routed};
-use crate::settings::{Family, next};
+use crate::family;
+use crate::pass::Kind;
+use crate::place::{self, HasPass, PassValues};
+use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
@@ -14,8 +13,6 @@ use http::Variables;
 use http::module::{Attach, Levels, Module};
 use http::variables::getter;
 use session::variable::{CHANGEABLE, NO_CACHE, get_by_name};
-use std::cell::OnceCell;
-use std::rc::Rc;
 use wire::memcached::line::Command;
 
 /// The module.
@@ -33,34 +30,31 @@ pub const NEXT: [(&str, u32); 5] = [
 /// What a block says of `memc_*`.
 #[derive(Default)]
 struct Values {
-    family: Family,
-    /// `memc_pass`; not inherited
-    pass: Option<Rc<Pass>>,
-    /// `memc_pass` of the block outside, for blocks without a name
-    outer: Option<Rc<Pass>>,
+    own: PassValues,
     /// The variables, once there is a pass anywhere
     names: Option<Names>,
     /// `memc_cmds_allowed`
     allowed: Option<Vec<Command>>,
     /// `memc_flags_to_last_modified`
     flags_to_last_modified: Option<bool>,
-    /// See [`Routed::route`]
-    route: OnceCell<Rc<Route>>,
 }
 
 impl Config for Values {
     fn inherit(&mut self, parent: &Self) {
-        self.family.inherit(&parent.family);
+        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; names, allowed, flags_to_last_modified);
-        self.outer.clone_from(&parent.pass);
     }
 }
 
-impl Member for Values {
-    const PREFIX: &'static str = "memc";
+impl HasPass for Values {
+    const PROTOCOL: &'static str = "memc";
 
-    fn family(&mut self) -> &mut Family {
-        &mut self.family
+    fn values(&self) -> &PassValues {
+        &self.own
+    }
+
+    fn values_mut(&mut self) -> &mut PassValues {
+        &mut self.own
     }
 }
 
@@ -73,7 +67,7 @@ fn rows() -> Vec<Row> {
         Row::new("memc_cmds_allowed", all.union(inner), Arity::AtLeast(1), "Commands that a request may give.", allowed),
         Row::new("memc_next_upstream", all, Arity::AtLeast(1), "When the next memcached server is tried.", |cx| {
             let value = conditions(cx)?;
-            cx.once(&mut cx.location::<Values>().family.next_upstream, value)
+            cx.once(&mut cx.location::<Values>().own.family.next_upstream, value)
         }),
         row::flag::<Values>("memc_flags_to_last_modified", inner, "Takes a value's flags for its date.", |values| {
             &mut values.flags_to_last_modified
@@ -106,10 +100,8 @@ pub fn conditions(cx: &Cx<'_>) -> Result<u32, Error> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if cx.location::<Values>().pass.is_some() {
-        return Err(cx.duplicate());
-    }
-    let pass = place::read(cx, Kind::Group { module: "memc", empty: "memc: handler: empty \"memc_pass\" target" })?;
+    let kind = Kind::Group { module: "memc", empty: "memc: handler: empty \"memc_pass\" target" };
+    place::store::<Values>(cx, || place::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         Names {
@@ -120,8 +112,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
             exptime: variables.index("memc_exptime"),
         }
     };
-    let mut values = cx.location::<Values>();
-    (values.pass, values.names) = (Some(pass), Some(names));
+    cx.location::<Values>().names = Some(names);
     Ok(())
 }
 
@@ -160,11 +151,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         allowed: values.allowed.clone().unwrap_or_default(),
         flags_to_last_modified: values.flags_to_last_modified.unwrap_or(false),
     };
-    place::attach(at, &*values, &values.family, values.pass.clone(), values.outer.clone(), dialect)
-}
-
-impl Routed for Values {
-    fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.route
-    }
+    place::attach(at, &*values, &values.own.family, dialect)
 }

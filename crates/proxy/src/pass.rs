@@ -202,8 +202,7 @@ const HTTPS: u16 = 443;
 /// # Errors
 /// nginx's words for what is wrong.
 pub fn address(text: &[u8]) -> Result<Url, &'static str> {
-    let url = url::parse(text, 0)?;
-    if url.uri.is_empty() { Ok(url) } else { Err("invalid host") }
+    url::parse_address(text, 0)
 }
 
 /// What stands behind `scheme`, whatever its case.

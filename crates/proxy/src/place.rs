@@ -1,16 +1,16 @@
-//! Locations of protocols whose pass directive is a bare address: `memc_pass`, `memcached_pass`, `redis2_pass`.
+//! Locations whose requests go to another server: what their pass directives have in common.
 
 use crate::dialect::Dialect;
 use crate::family::Member;
 use crate::handler;
 use crate::limits::default;
 use crate::pass::{Kind, Pass};
-use crate::rewrite::CookieRules;
 use crate::route::{Route, Routed};
-use crate::settings::{Family, Plan};
+use crate::settings::{Family, Plan, next};
 use crate::upstream::Upstreams;
 use ::upstream::url;
 use conf::row::Cx;
+use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Match;
 use http::module::Attach;
@@ -18,62 +18,158 @@ use http::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+/// What a block says of a protocol: the family's directives, and where requests go.
+#[derive(Default)]
+pub struct PassValues {
+    /// The family's directives.
+    pub family: Family,
+    /// `*_pass`; not inherited
+    pub pass: Option<Rc<Pass>>,
+    /// `*_pass` of the block outside, for blocks without a name
+    pub outer: Option<Rc<Pass>>,
+    /// See [`Routed::route`]
+    pub route: OnceCell<Rc<Route>>,
+}
+
+impl PassValues {
+    /// Takes over what the block outside says.
+    pub fn inherit(&mut self, parent: &Self) {
+        self.family.inherit(&parent.family);
+        self.outer.clone_from(&parent.pass);
+    }
+}
+
+/// Values of a protocol with [`PassValues`] among them.
+pub trait HasPass: Config {
+    /// What its directives begin with, without the underscore.
+    const PROTOCOL: &'static str;
+    /// The words of its `*_next_upstream`.
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::WORDS;
+
+    /// These.
+    fn values(&self) -> &PassValues;
+    /// These, to be changed.
+    fn values_mut(&mut self) -> &mut PassValues;
+}
+
+impl<T: HasPass> Member for T {
+    const PREFIX: &'static str = T::PROTOCOL;
+    const NEXT: &'static [(&'static str, u32)] = T::CONDITIONS;
+
+    fn family(&mut self) -> &mut Family {
+        &mut self.values_mut().family
+    }
+}
+
+impl<T: HasPass> Routed for T {
+    fn route(&self) -> &OnceCell<Rc<Route>> {
+        &self.values().route
+    }
+}
+
+/// Stores what a `*_pass` says, once.
+///
+/// # Errors
+/// It is the block's second one, or what `read` says.
+pub fn store<T: HasPass>(cx: &Cx<'_>, read: impl FnOnce() -> Result<Pass, Error>) -> Result<(), Error> {
+    if cx.location::<T>().values().pass.is_some() {
+        return Err(cx.duplicate());
+    }
+    let pass = read()?;
+    cx.location::<T>().values_mut().pass = Some(Rc::new(pass));
+    Ok(())
+}
+
 /// Reads an address: `HOST:PORT`, `unix:PATH`, or a group.
 ///
 /// # Errors
 /// nginx's text for what is no address.
-pub fn read(cx: &Cx<'_>, kind: Kind) -> Result<Rc<Pass>, Error> {
+pub fn read(cx: &Cx<'_>, kind: Kind) -> Result<Pass, Error> {
     let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
     let url = match source.literal() {
         None => None,
-        Some(text) => Some(url::parse(text, 0).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?),
+        Some(text) => Some(url::parse_address(text, 0).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?),
     };
     let text = cx.arg(0).into();
     let span = cx.directive.name.span;
-    Ok(Rc::new(Pass { source, text, url, kind, span, location: OnceCell::new(), upstream: OnceCell::new() }))
+    Ok(Pass { source, text, url, kind, span, location: OnceCell::new(), upstream: OnceCell::new() })
 }
 
-/// The family's settings as these protocols have them: nothing is read ahead, and 404 is answered here.
+/// The settings of a family whose answers are not read ahead.
 ///
 /// # Errors
 /// nginx's texts for sizes that contradict each other.
-fn plan(family: &Family, prefix: &str) -> Result<Plan, String> {
+pub fn plan(family: &Family, prefix: &str, hidden: &[&str]) -> Result<Plan, String> {
     let mut family = family.clone();
     // There are no other buffers that the first one could contradict.
     family.buffers = Some((default::BUFFERS, family.buffer_size.unwrap_or(default::PAGE).max(default::PAGE)));
-    let mut plan = family.plan(prefix, &[])?;
-    (plan.buffering, plan.intercept_errors, plan.intercept_404) = (false, true, true);
+    let mut plan = family.plan(prefix, hidden)?;
+    plan.buffering = false;
     Ok(plan)
 }
 
-/// Gives a location its handler, if it has a pass: its own or that of the block around a block without a name.
+/// Where a location passes requests on to.
+pub struct Place {
+    /// The target.
+    pub pass: Rc<Pass>,
+    /// It is that of the block around.
+    pub inherited: bool,
+}
+
+impl Place {
+    /// A location's own pass, or that of the block around a block without a name.
+    #[must_use]
+    pub fn find(at: &Attach<'_>, own: Option<&Rc<Pass>>, outer: Option<&Rc<Pass>>) -> Option<Place> {
+        let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
+        let pass = own.or_else(|| outer.filter(|_| unnamed))?.clone();
+        Some(Place { pass, inherited: own.is_none() })
+    }
+
+    /// An error about it.
+    #[must_use]
+    pub fn error(&self, text: String) -> Error {
+        Error::new(text, self.pass.span)
+    }
+
+    /// Finds the group.
+    ///
+    /// # Errors
+    /// A group or a name that is not there.
+    pub fn settle(&self, at: &Attach<'_>, port: u16) -> Result<(), Error> {
+        self.pass.settle(&at.main_conf::<Upstreams>(), port).map_err(|text| self.error(text))
+    }
+
+    /// Requests for the location without the slash at its end are redirected to it.
+    pub fn redirect_slash(&self, at: &mut Attach<'_>) {
+        if !self.inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
+            at.parts.auto_redirect = true;
+        }
+    }
+
+    /// Gives the location its handler.
+    pub fn serve<T: Routed>(&self, at: &mut Attach<'_>, values: &T, route: Route) {
+        let route = Rc::new(route);
+        // The values of a location are frozen once.
+        let _ = values.route().set(route.clone());
+        // The location may have the handler of another module's directive.
+        if !self.inherited || at.parts.content.is_none() {
+            at.content(move |request| handler::handle_current::<T>(request, &route));
+        }
+    }
+}
+
+/// Gives a location of memcached or Redis its handler, if it has a pass: 404 is answered here.
 ///
 /// # Errors
 /// A group or a name that is not there, and nginx's texts for sizes that contradict each other.
-pub fn attach<V: Routed + Member>(
-    at: &mut Attach<'_>,
-    values: &V,
-    family: &Family,
-    own: Option<Rc<Pass>>,
-    outer: Option<Rc<Pass>>,
-    dialect: impl Dialect + 'static,
-) -> Result<(), Error> {
-    let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
-    let inherited = own.is_none();
-    let span = own.as_ref().or(outer.as_ref()).map(|pass| pass.span).unwrap_or_default();
-    let plan = plan(family, V::PREFIX).map_err(|text| Error::new(text, span))?;
-    let Some(pass) = own.or_else(|| outer.filter(|_| unnamed)) else { return Ok(()) };
-    if !inherited && at.name.last() == Some(&b'/') && !matches!(at.kind, Match::Regex(_)) {
-        at.parts.auto_redirect = true;
-    }
-    pass.settle(&at.main_conf::<Upstreams>(), 0).map_err(|text| Error::new(text, pass.span))?;
-    let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
-    let route = Rc::new(Route { plan, pass, secure: None, dialect: Box::new(dialect), redirects: Vec::new(), cookies });
-    // The values of a location are frozen once.
-    let _ = values.route().set(route.clone());
-    // The location may have the handler of another module's directive.
-    if !inherited || at.parts.content.is_none() {
-        at.content(move |request| handler::handle_current::<V>(request, &route));
-    }
+pub fn attach<T: HasPass>(at: &mut Attach<'_>, values: &T, family: &Family, dialect: impl Dialect + 'static) -> Result<(), Error> {
+    let own = values.values();
+    let span = own.pass.as_ref().or(own.outer.as_ref()).map(|pass| pass.span).unwrap_or_default();
+    let mut plan = plan(family, T::PROTOCOL, &[]).map_err(|text| Error::new(text, span))?;
+    (plan.intercept_errors, plan.intercept_404) = (true, true);
+    let Some(place) = Place::find(at, own.pass.as_ref(), own.outer.as_ref()) else { return Ok(()) };
+    place.redirect_slash(at);
+    place.settle(at, 0)?;
+    place.serve(at, values, Route::plain(plan, place.pass.clone(), None, dialect));
     Ok(())
 }

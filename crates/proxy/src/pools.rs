@@ -1,33 +1,23 @@
 //! What a group keeps for its balancer from outside: the servers that it names, and the idle connections to them.
 
 use crate::connection::Keepalive;
-use crate::limits::MAX_NAMED;
-use balance::{Peer, Server};
-use foldhash::HashMap;
+use ::upstream::named::NamedServers;
+use balance::Peer;
 use net::address::SocketAddress;
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// Servers and connections that are the balancer's affair.
 #[derive(Debug, Default)]
 pub struct Outside {
-    peers: RefCell<HashMap<SocketAddress, Rc<Peer>>>,
+    servers: NamedServers,
     pool: OnceCell<Keepalive>,
 }
 
 impl Outside {
-    /// The server at this address. Its failures are the balancer's to count.
+    /// The server at this address.
     pub fn peer(&self, address: &SocketAddress) -> Rc<Peer> {
-        if let Some(known) = self.peers.borrow().get(address) {
-            return known.clone();
-        }
-        let made = Rc::new(Peer::new(Server { max_fails: 0, ..Server::new(address.clone()) }));
-        let mut peers = self.peers.borrow_mut();
-        if peers.len() >= MAX_NAMED {
-            peers.clear();
-        }
-        peers.insert(address.clone(), made.clone());
-        made
+        self.servers.peer(address)
     }
 
     /// The pool, made for `size` connections when it is first asked for.

@@ -3,14 +3,13 @@
 use crate::dialect::Dialect;
 use crate::dialect::http1::Http1;
 use crate::dialect::http2::{Http2, Wishes};
-use crate::handler;
 use crate::pass::Pass;
+use crate::place::Place;
 use crate::record::Record;
 use crate::rewrite::{CookieRules, Pattern, Rule};
 use crate::route::{Route, Routed};
 use crate::rows;
 use crate::secure;
-use crate::upstream::Upstreams;
 use crate::values::{Proxy, Redirects, Version};
 use crate::variables;
 use conf::scope::Frame;
@@ -38,18 +37,16 @@ fn levels(levels: &mut Levels) {
 
 /// The directory that serves where no directive names one.
 fn complete(http: &Frame) -> Result<(), Error> {
-    let mut proxy = http.location.get::<Proxy>();
-    proxy.family.temp_path.get_or_insert_with(|| temp_path::ask(&http.global, b"proxy_temp", [1, 2, 0]));
-    Ok(())
+    temp_path::by_default(&mut http.location.get::<Proxy>().family.temp_path, &http.global, b"proxy_temp", [1, 2, 0])
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let proxy = at.conf::<Proxy>();
-    let unnamed = matches!(at.kind, Match::Unnamed) && !at.is_server;
-    let inherited = proxy.pass.is_none() && unnamed;
-    let Some(pass) = proxy.pass.clone().or_else(|| proxy.outer.clone().filter(|_| unnamed)) else { return Ok(()) };
-    let error = |text: String| Error::new(text, pass.span);
-    if !inherited {
+    let Some(place) = Place::find(at, proxy.pass.as_ref(), proxy.outer.as_ref()) else {
+        return proxy.family.check("proxy");
+    };
+    let (pass, error) = (&place.pass, |text| place.error(text));
+    if !place.inherited {
         let without_uri = matches!(at.kind, Match::Regex(_) | Match::Named | Match::Unnamed);
         if without_uri && pass.url.as_ref().is_some_and(|url| !url.uri.is_empty()) {
             return Err(error(
@@ -64,15 +61,16 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
             at.parts.auto_redirect = true;
         }
     }
-    pass.settle(&at.main_conf::<Upstreams>(), 80).map_err(error)?;
+    proxy.family.check("proxy")?;
+    place.settle(at, 80)?;
     let plan = proxy.family.plan("proxy", &HIDDEN).map_err(error)?;
     let version = proxy.version.unwrap_or_default();
     let alpn: &[&'static [u8]] = if version == Version::Http2 { &[b"h2"] } else { &[] };
     let secure = secure::secured(at, pass.url.as_ref(), &proxy.family.secure, "proxy", alpn).map_err(error)?;
-    let route = Rc::new(Route {
+    let route = Route {
         plan,
-        redirects: redirects(&proxy, &pass).map_err(error)?,
-        pass,
+        redirects: redirects(&proxy, pass).map_err(error)?,
+        pass: pass.clone(),
         secure,
         dialect: dialect(&proxy, version),
         cookies: CookieRules {
@@ -80,12 +78,8 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
             paths: proxy.cookie_paths.clone().unwrap_or_default(),
             flags: proxy.cookie_flags.clone().unwrap_or_default(),
         },
-    });
-    // The values of a location are frozen once.
-    let _ = proxy.route.set(route.clone());
-    if !inherited || at.parts.content.is_none() {
-        at.content(move |request| handler::handle_current::<Proxy>(request, &route));
-    }
+    };
+    place.serve(at, &*proxy, route);
     Ok(())
 }
 

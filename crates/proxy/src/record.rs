@@ -1,12 +1,13 @@
 //! What is remembered of a request's exchanges for variables and logs, and the memory that a worker uses again.
 
 use crate::dialect::Unwrapped;
-use crate::limits::{MAX_ADDRESSES, MAX_SPARE, MAX_SPARE_SIZE};
+use crate::limits::{MAX_ADDRESSES, MAX_INPUTS, MAX_SPARE, MAX_SPARE_SIZE, default};
 use crate::upstream::Upstream;
 use balance::Selection;
 use foldhash::HashMap;
 use http::Headers;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use wire::h1::header::HeaderSpan;
 use wire::h1::response::ResponseHead;
@@ -49,19 +50,10 @@ pub struct Record {
     pub host: RefCell<Vec<u8>>,
     /// `$proxy_port` of a URL with variables.
     pub port: RefCell<Vec<u8>>,
-    home: RefCell<Option<Rc<State>>>,
     started: Cell<u64>,
 }
 
 impl Record {
-    /// An empty record that gives its memory back to `state`.
-    #[must_use]
-    pub fn new(state: &Rc<State>) -> Record {
-        let record = state.records.borrow_mut().pop().unwrap_or_default();
-        record.home.replace(Some(state.clone()));
-        record
-    }
-
     /// Begins a try at `now_ms`.
     pub fn begin(&self, peer: &Rc<str>, first: bool, now_ms: u64) {
         self.started.set(now_ms);
@@ -102,28 +94,20 @@ impl Record {
         kept.extend_from_slice(lines);
     }
 
+    /// Forgets everything, for another request.
+    fn clear(&self) {
+        self.tries.borrow_mut().clear();
+        self.clear_head();
+        self.head.borrow_mut().shrink_to(MAX_SPARE_SIZE);
+        self.host.borrow_mut().clear();
+        self.port.borrow_mut().clear();
+    }
+
     /// Forgets the last answer's head and trailers.
     pub fn clear_head(&self) {
         self.head.borrow_mut().clear();
         self.lines.borrow_mut().clear();
         self.trailers.borrow_mut().clear();
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        let Some(state) = self.home.take() else { return };
-        let mut spare = state.records.borrow_mut();
-        if spare.len() >= MAX_SPARE || self.head.borrow().capacity() > MAX_SPARE_SIZE {
-            return;
-        }
-        let mut kept = Record::default();
-        std::mem::swap(&mut kept, self);
-        kept.tries.get_mut().clear();
-        kept.clear_head();
-        kept.host.get_mut().clear();
-        kept.port.get_mut().clear();
-        spare.push(kept);
     }
 }
 
@@ -142,13 +126,43 @@ pub struct Scratch {
     pub selection: Selection,
 }
 
+impl Scratch {
+    /// The answer's head, which has `length` bytes.
+    #[must_use]
+    pub fn head(&self, length: usize) -> &[u8] {
+        self.input.get(self.unwrapped.start..self.end_of(length)).unwrap_or_default()
+    }
+
+    /// Where in the input a head of `length` bytes ends.
+    #[must_use]
+    pub fn end_of(&self, length: usize) -> usize {
+        self.unwrapped.start + length
+    }
+
+    /// Whether nothing has come but a head of `length` bytes.
+    #[must_use]
+    pub fn holds_only(&self, length: usize) -> bool {
+        self.input.len() == self.end_of(length)
+    }
+
+    /// Forgets what came.
+    pub fn clear(&mut self) {
+        self.input.clear();
+        self.parser.reset();
+        self.unwrapped.reset();
+    }
+}
+
 /// A worker's state of all upstream modules.
 #[derive(Default)]
 pub struct State {
     // Boxed, so that an exchange holds a pointer and its future stays small.
     #[expect(clippy::vec_box)]
     scratch: RefCell<Vec<Box<Scratch>>>,
-    records: RefCell<Vec<Record>>,
+    /// What answers are read into, the one that was used last at the end: while one is awaited, its exchange holds none of them.
+    inputs: RefCell<Vec<Vec<u8>>>,
+    /// Records, the one that was given out last at the end; those of requests that are over are given out again.
+    records: RefCell<VecDeque<Rc<Record>>>,
     addresses: RefCell<HashMap<Box<[u8]>, Rc<Upstream>>>,
 }
 
@@ -161,12 +175,57 @@ impl State {
 
     /// Takes buffers back.
     pub fn give_back(&self, mut scratch: Box<Scratch>) {
+        self.take_input(&mut scratch.input);
         let mut spare = self.scratch.borrow_mut();
-        if spare.len() < MAX_SPARE && scratch.input.capacity() + scratch.out.capacity() <= MAX_SPARE_SIZE {
+        if spare.len() < MAX_SPARE && scratch.out.capacity() <= MAX_SPARE_SIZE {
             scratch.out.clear();
-            scratch.input.clear();
             spare.push(scratch);
         }
+    }
+
+    /// Makes room for `size` bytes where nothing has come yet.
+    pub fn lend_input(&self, input: &mut Vec<u8>, size: usize) {
+        if !input.is_empty() || input.capacity() >= size {
+            return;
+        }
+        let mut inputs = self.inputs.borrow_mut();
+        *input = match inputs.iter().rposition(|spare| spare.capacity() == size) {
+            Some(at) => inputs.remove(at),
+            None => Vec::with_capacity(size),
+        };
+    }
+
+    /// Takes that room back; what is in it is forgotten.
+    pub fn take_input(&self, input: &mut Vec<u8>) {
+        let mut input = std::mem::take(input);
+        if input.capacity() == 0 || input.capacity() as u64 > default::MAX_READ {
+            return;
+        }
+        input.clear();
+        let mut inputs = self.inputs.borrow_mut();
+        if inputs.len() >= MAX_INPUTS {
+            inputs.remove(0);
+        }
+        inputs.push(input);
+    }
+
+    /// An empty record.
+    #[must_use]
+    pub fn record(&self) -> Rc<Record> {
+        let mut records = self.records.borrow_mut();
+        if let Some(oldest) = records.pop_front() {
+            let is_over = Rc::strong_count(&oldest) == 1 && Rc::weak_count(&oldest) == 0;
+            records.push_back(oldest.clone());
+            if is_over {
+                oldest.clear();
+                return oldest;
+            }
+        }
+        let made = Rc::new(Record::default());
+        if records.len() < MAX_SPARE {
+            records.push_back(made.clone());
+        }
+        made
     }
 
     /// The group that stands for an address given by variables, made at its first use.

@@ -1,19 +1,16 @@
 //! `redis2_pass`: Redis commands, whose replies are the answer as they are.
 
 use crate::dialect::redis2::{Query, Redis2};
-use crate::family::{self, Member};
+use crate::family;
 use crate::memc;
-use crate::pass::{Kind, Pass};
-use crate::place;
-use crate::route::{Route, Routed};
-use crate::settings::Family;
+use crate::pass::Kind;
+use crate::place::{self, HasPass, PassValues};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
 use http::{Complex, Variables};
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
@@ -22,11 +19,7 @@ pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("redis
 /// What a block says of `redis2_*`.
 #[derive(Default)]
 struct Values {
-    family: Family,
-    /// `redis2_pass`; not inherited
-    pass: Option<Rc<Pass>>,
-    /// `redis2_pass` of the block outside, for blocks without a name
-    outer: Option<Rc<Pass>>,
+    own: PassValues,
     /// `redis2_query`, in order
     commands: Option<Rc<Vec<Vec<Complex>>>>,
     /// `redis2_raw_query`, `redis2_raw_queries`
@@ -35,29 +28,24 @@ struct Values {
     count: Option<Complex>,
     /// `redis2_literal_raw_query`
     literal: Option<Box<[u8]>>,
-    /// See [`Routed::route`]
-    route: OnceCell<Rc<Route>>,
 }
 
 impl Config for Values {
     fn inherit(&mut self, parent: &Self) {
-        self.family.inherit(&parent.family);
+        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; commands, raw, count, literal);
-        self.outer.clone_from(&parent.pass);
     }
 }
 
-impl Member for Values {
-    const PREFIX: &'static str = "redis2";
+impl HasPass for Values {
+    const PROTOCOL: &'static str = "redis2";
 
-    fn family(&mut self) -> &mut Family {
-        &mut self.family
+    fn values(&self) -> &PassValues {
+        &self.own
     }
-}
 
-impl Routed for Values {
-    fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.route
+    fn values_mut(&mut self) -> &mut PassValues {
+        &mut self.own
     }
 }
 
@@ -83,7 +71,7 @@ fn rows() -> Vec<Row> {
         }),
         Row::new("redis2_next_upstream", all, Arity::AtLeast(1), "When the next Redis server is asked.", |cx| {
             let value = memc::conditions(cx)?;
-            cx.once(&mut cx.location::<Values>().family.next_upstream, value)
+            cx.once(&mut cx.location::<Values>().own.family.next_upstream, value)
         }),
     ]);
     rows
@@ -111,13 +99,8 @@ fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    if cx.location::<Values>().pass.is_some() {
-        return Err(cx.duplicate());
-    }
     let kind = Kind::Group { module: "redis2", empty: "handler: empty \"redis2_pass\" target" };
-    let pass = place::read(cx, kind)?;
-    cx.location::<Values>().pass = Some(pass);
-    Ok(())
+    place::store::<Values>(cx, || place::read(cx, kind))
 }
 
 fn levels(levels: &mut Levels) {
@@ -139,7 +122,7 @@ impl Values {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let mut family = values.family.clone();
+    let mut family = values.own.family.clone();
     family.ignore_client_abort = Some(true);
-    place::attach(at, &*values, &family, values.pass.clone(), values.outer.clone(), Redis2 { query: values.query() })
+    place::attach(at, &*values, &family, Redis2 { query: values.query() })
 }

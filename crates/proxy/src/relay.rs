@@ -3,35 +3,35 @@
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;
 use crate::dialect::Framing;
+use crate::ending::{End, Ending};
+use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::pace::Pace;
-use crate::record::{Record, Scratch};
+use crate::route::Route;
 use crate::sender::{SendError, Sender};
 use crate::settings::Plan;
 use crate::tee::Tee;
 use ::upstream::secure::handshake::trouble;
+use base::clock;
 use base::log::Level;
 use bytes::Bytes;
-use http::{Chain, Outcome, Piece, Request};
+use http::{BoxFuture, Chain, Outcome, Piece, Request};
+use std::io::IoSlice;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use wire::chunked::Step;
 use wire::h1::header::{Rules, parse_section};
 
 /// What is needed to relay a body.
 pub struct Relay<'a> {
-    /// The client's request.
-    pub request: &'a Rc<Request>,
-    /// The location's settings.
-    pub plan: &'a Plan,
-    /// How long the upstream may send nothing, milliseconds.
-    pub read_timeout: u64,
-    /// Where bytes are counted.
-    pub record: &'a Record,
-    /// Buffers; `input` begins with the head.
-    pub scratch: &'a mut Scratch,
+    /// The exchange; its input begins with the head.
+    pub exchange: &'a mut Exchange,
+    /// The server.
+    pub lease: &'a Lease,
     /// The connection.
     pub connection: Box<UpstreamConnection>,
+    /// It may serve another request after the body.
+    pub keep_alive: bool,
     /// The rest of the request, if the answer came early.
     pub sender: Sender,
     /// The upstream still takes bytes.
@@ -48,35 +48,14 @@ pub struct Relay<'a> {
     pub tee: Option<Tee>,
     /// The client is gone, and the cache alone takes the rest.
     pub client_left: bool,
+    /// What the client still has to get.
+    pub store: Store,
 }
 
-/// What remains after the upstream has said everything.
-pub struct Relayed {
-    /// The connection, if it is clean.
-    pub connection: Option<Box<UpstreamConnection>>,
-    /// Bytes sent upstream.
-    pub sent: u64,
-    /// What the client still has to get, and how it ends.
-    pub rest: Rest,
-}
-
-/// How a relay ended.
-pub struct Ended {
-    store: Store,
-    end: End,
-    /// The connection stands at the end of the answer.
-    clean: bool,
-}
-
-/// The tail of an answer.
-pub struct Rest {
-    store: Store,
-    end: End,
-}
-
+/// How a body ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The body was whole.
+enum Finish {
+    /// It was whole.
     Whole,
     /// The upstream failed in the middle.
     Broken,
@@ -96,55 +75,81 @@ enum Event {
 
 /// How far the bytes at hand go.
 enum Decoded {
+    /// All of them are passed on.
     More,
-    Done { clean: bool },
-    Bad,
-    Stopped,
+    /// The next of them begin here.
+    On(usize),
+    /// A filter waits; then it goes on so.
+    Waits { step: BoxFuture<Outcome>, then: Box<Decoded> },
+    /// The body has ended; clean: the connection stands at the end of the answer.
+    Over { finish: Finish, clean: bool },
 }
 
-impl Relay<'_> {
-    /// Relays the body; the head, `head` bytes of the input, has been dealt with. [`Relay::end`] follows.
-    pub async fn run(&mut self, head: usize) -> Ended {
-        let mut store = Store::default();
-        if self.request.flags.header_only.get() && self.tee.is_none() {
+impl Decoded {
+    const BROKEN: Decoded = Decoded::Over { finish: Finish::Broken, clean: false };
+    const STOPPED: Decoded = Decoded::Over { finish: Finish::ClientGone, clean: false };
+}
+
+/// Most runs of a body that are passed on together.
+const RUNS: usize = 12;
+
+impl<'a> Relay<'a> {
+    /// Relays the body behind the head, which ends at `head` of the input.
+    pub fn pass(mut self, head: usize) -> Ending<'a> {
+        if self.exchange.request.flags.header_only.get() && self.tee.is_none() {
             let clean = self.skip(head);
-            return Ended { store, end: End::Whole, clean };
+            return Ending::answered(self.end(Finish::Whole, clean));
         }
+        match self.decode(head) {
+            Decoded::Over { finish, clean } => Ending::answered(self.end(finish, clean)),
+            decoded => Ending::later(async move { End::Answered(self.run(head, decoded).await) }),
+        }
+    }
+
+    /// Goes on after what was here with the head.
+    async fn run(mut self, head: usize, mut decoded: Decoded) -> Outcome {
         let mut pace = self.pace();
-        pace.read = (self.scratch.input.len().saturating_sub(head)) as u64;
-        let mut from = head;
+        pace.read = (self.exchange.scratch.input.len().saturating_sub(head)) as u64;
         loop {
-            match self.decode(from, &mut store).await {
-                Decoded::More => {}
-                Decoded::Done { clean } => {
-                    self.take_trailers();
-                    return Ended { store, end: End::Whole, clean };
+            match decoded {
+                Decoded::Over { finish, clean } => return self.end(finish, clean).finish().await,
+                Decoded::On(at) => {
+                    decoded = self.decode(at);
+                    continue;
                 }
-                Decoded::Bad => return Ended { store, end: End::Broken, clean: false },
-                Decoded::Stopped => return Ended { store, end: End::ClientGone, clean: false },
+                Decoded::Waits { step, then } => {
+                    decoded = if step.await == Outcome::Ok || self.goes_on() { *then } else { Decoded::STOPPED };
+                    continue;
+                }
+                Decoded::More => {}
             }
-            from = 0;
-            if !feed(self.request, self.plan, &mut store).await && !self.goes_on(&mut store) {
-                return Ended { store, end: End::ClientGone, clean: false };
+            self.exchange.scratch.input.clear();
+            if !self.buffering && !self.flush().await {
+                decoded = Decoded::STOPPED;
+                continue;
+            }
+            if !feed(&self.exchange.request, &self.exchange.route.plan, &mut self.store).await && !self.goes_on() {
+                decoded = Decoded::STOPPED;
+                continue;
             }
             self.prepare_read(&mut pace);
-            let end = match std::future::poll_fn(|cx| self.poll_event(cx, &store, &mut pace)).await {
-                Event::Data | Event::Drained | Event::Resume => continue,
+            decoded = match std::future::poll_fn(|cx| self.poll_event(cx, &mut pace)).await {
+                Event::Data => self.decode(0),
+                Event::Drained | Event::Resume => Decoded::More,
                 Event::Closed => self.closed(),
-                Event::Failed => End::Broken,
-                Event::ClientGone if self.goes_on(&mut store) => continue,
-                Event::ClientGone => End::ClientGone,
+                Event::Failed => Decoded::BROKEN,
+                Event::ClientGone if self.goes_on() => Decoded::More,
+                Event::ClientGone => Decoded::STOPPED,
             };
-            return Ended { store, end, clean: false };
         }
     }
 
     /// The client is gone: whether the rest is read for the cache.
-    fn goes_on(&mut self, store: &mut Store) -> bool {
+    fn goes_on(&mut self) -> bool {
         if !self.tee.as_ref().is_some_and(Tee::is_open) {
             return false;
         }
-        *store = Store::default();
+        self.store = Store::default();
         self.client_left = true;
         true
     }
@@ -153,10 +158,10 @@ impl Relay<'_> {
     fn skip(&mut self, head: usize) -> bool {
         let mut at = head;
         loop {
-            let rest = self.scratch.input.get(at..).unwrap_or_default();
+            let rest = self.exchange.scratch.input.get(at..).unwrap_or_default();
             let step = self.connection.channel.next(&mut self.framing, rest);
             if let Some((level, line)) = self.framing.remark() {
-                self.request.log(level, &line);
+                self.exchange.request.log(level, &line);
             }
             match step {
                 Ok(Step::Data { end, .. }) if matches!(self.framing, Framing::Records(_) | Framing::Frames(_)) => at += end,
@@ -171,95 +176,111 @@ impl Relay<'_> {
     }
 
     fn pace(&self) -> Pace {
-        let limit = self.plan.limit_rate.as_ref().filter(|_| self.buffering);
-        let rate = limit.and_then(|value| base::text::parse_size(&value.to_vec(&**self.request), false)).unwrap_or(0);
+        let limit = self.exchange.route.plan.limit_rate.as_ref().filter(|_| self.buffering);
+        let rate = limit.and_then(|value| base::text::parse_size(&value.to_vec(&*self.exchange.request), false)).unwrap_or(0);
         Pace::new(rate)
     }
 
-    /// Makes room for the next read; under a rate no more room than that allows, or a pause.
+    /// Under a rate there is no more room for the next read than that allows, or a pause.
     fn prepare_read(&mut self, pace: &mut Pace) {
-        let mut size = self.plan.read_size;
-        if pace.is_limited() {
-            size = pace.allow(size);
-            if size > 0 && self.scratch.input.capacity() != size {
-                self.scratch.input = Vec::with_capacity(size);
-            }
+        if !pace.is_limited() {
             return;
         }
-        if self.scratch.input.capacity() < size {
-            self.scratch.input.reserve_exact(size);
+        let size = pace.allow(self.exchange.route.plan.read_size);
+        if size > 0 && self.exchange.scratch.input.capacity() != size {
+            self.exchange.scratch.input = Vec::with_capacity(size);
         }
     }
 
-    /// Takes it apart.
-    pub fn end(self, ended: Ended) -> Relayed {
-        let Ended { store, mut end, clean } = ended;
-        let sent = self.sender.sent;
-        if let Some(tee) = self.tee.filter(|_| end == End::Whole) {
+    /// The body is over: the connection is kept or closed, and the client gets the rest.
+    fn end(self, finish: Finish, clean: bool) -> http::Step {
+        let Relay { exchange, connection, sender, store, .. } = self;
+        if let Some(tee) = self.tee.filter(|_| finish == Finish::Whole) {
             tee.keep();
         }
-        if self.client_left {
-            end = End::ClientGone;
+        exchange.record.update(clock::monotonic_ms(), |t, elapsed| {
+            t.response = Some(elapsed);
+            t.sent = sender.sent;
+        });
+        if clean && self.keep_alive && sender.is_done() {
+            exchange.keep(&self.lease.peer, connection);
         }
-        let connection = (clean && self.sender.is_done()).then_some(self.connection);
-        Relayed { connection, sent, rest: Rest { store, end } }
+        let finish = if self.client_left { Finish::ClientGone } else { finish };
+        if finish == Finish::Whole && store.is_empty() {
+            return exchange.request.output_end();
+        }
+        http::Step::wait(complete(exchange.request.clone(), exchange.route.clone(), store, finish))
     }
 
     /// Passes on what the input holds from `from` on.
-    async fn decode(&mut self, from: usize, store: &mut Store) -> Decoded {
-        let mut at = from;
-        let mut passed = false;
-        loop {
-            let rest = self.scratch.input.get(at..).unwrap_or_default();
+    fn decode(&mut self, from: usize) -> Decoded {
+        let mut decoded = Decoded::On(from);
+        while let Decoded::On(at) = decoded {
+            decoded = self.decode_some(at);
+        }
+        decoded
+    }
+
+    /// Passes on the next runs of what the input holds, together.
+    fn decode_some(&mut self, mut at: usize) -> Decoded {
+        let input = &self.exchange.scratch.input;
+        let (mut runs, mut count, mut length) = ([IoSlice::new(&[]); RUNS], 0, 0);
+        let next = loop {
+            let Some(slot) = runs.get_mut(count) else { break Decoded::On(at) };
+            let rest = input.get(at..).unwrap_or_default();
             let step = self.connection.channel.next(&mut self.framing, rest);
             if let Some((level, line)) = self.framing.remark() {
-                self.request.log(level, &line);
+                self.exchange.request.log(level, &line);
             }
             match step {
                 Ok(Step::Data { start, end }) if start == end => at += end,
-                Ok(Step::Partial) => break,
+                Ok(Step::Partial) => break Decoded::More,
                 Ok(Step::Data { start, end }) => {
-                    let data = rest.get(start..end).unwrap_or_default();
-                    let length = data.len() as u64;
-                    self.record.update(0, |t, _| t.length += length);
-                    passed = true;
-                    if let Some(tee) = &mut self.tee {
-                        tee.write(data);
-                    }
-                    if !self.client_left && !emit(self.request, self.plan, self.buffering, store, data).await {
-                        if !self.tee.as_ref().is_some_and(Tee::is_open) {
-                            return Decoded::Stopped;
-                        }
-                        *store = Store::default();
-                        self.client_left = true;
-                    }
+                    let run = rest.get(start..end).unwrap_or_default();
+                    (*slot, count, length) = (IoSlice::new(run), count + 1, length + run.len());
                     at += end;
+                    if let Some(tee) = &mut self.tee {
+                        tee.write(run);
+                    }
                 }
                 Ok(Step::Done { end }) => {
                     let extra = rest.len() > end;
                     if extra {
-                        self.request.log(Level::Warn, &self.framing.excess(rest.get(end..).unwrap_or_default()));
+                        self.exchange.request.log(Level::Warn, &self.framing.excess(rest.get(end..).unwrap_or_default()));
                     }
-                    return Decoded::Done { clean: !extra && self.is_clean() };
+                    self.take_trailers();
+                    break Decoded::Over { finish: Finish::Whole, clean: !extra && self.is_clean() };
                 }
                 Err(line) => {
-                    self.request.log(Level::Error, &line);
-                    return Decoded::Bad;
+                    self.exchange.request.log(Level::Error, &line);
+                    break Decoded::BROKEN;
                 }
             }
+        };
+        if count == 0 {
+            return next;
         }
-        self.scratch.input.clear();
-        if passed && !self.buffering && !self.flush().await {
-            return Decoded::Stopped;
+        self.exchange.record.update(0, |t, _| t.length += length as u64);
+        if self.client_left {
+            return next;
         }
-        Decoded::More
+        match emit(self.exchange, self.buffering, &mut self.store, runs.get(..count).unwrap_or_default()) {
+            http::Step::Now(outcome) => {
+                if outcome == Outcome::Ok || self.goes_on() {
+                    next
+                } else {
+                    Decoded::STOPPED
+                }
+            }
+            http::Step::Wait(step) => Decoded::Waits { step, then: Box::new(next) },
+        }
     }
 
     /// Waits until the client has everything, sending the rest of the request meanwhile.
     async fn flush(&mut self) -> bool {
         std::future::poll_fn(|cx| {
             self.poll_send(cx);
-            match self.request.wire.poll_drain(cx, 0) {
+            match self.exchange.request.wire.poll_drain(cx, 0) {
                 Poll::Ready(result) => Poll::Ready(result.is_ok()),
                 Poll::Pending => Poll::Pending,
             }
@@ -269,68 +290,69 @@ impl Relay<'_> {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) {
         if self.can_send && !self.sender.is_done() {
-            let poll = self.sender.poll(cx, &mut self.connection.channel, &self.scratch.out, self.request);
+            let poll = self.sender.poll(cx, &mut self.connection.channel, &self.exchange.scratch.out, &self.exchange.request);
             // The answer is here already; that the rest of the request was not wanted is its own affair.
             self.can_send = !matches!(poll, Poll::Ready(Err(_)));
-            self.lost = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.request.flags.client_gone.get();
+            self.lost = matches!(poll, Poll::Ready(Err(SendError::Client(_)))) && self.exchange.request.flags.client_gone.get();
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>, store: &Store, pace: &mut Pace) -> Poll<Event> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, pace: &mut Pace) -> Poll<Event> {
         self.poll_send(cx);
         if std::mem::take(&mut self.lost) && self.watch {
             return Poll::Ready(Event::ClientGone);
         }
-        let mut may_read = store.has_room(self.plan);
+        let mut may_read = self.store.has_room(&self.exchange.route.plan);
         if pace.is_resting() {
             may_read = false;
             if pace.poll_rest(cx).is_ready() {
-                self.connection.set_timer(self.read_timeout);
+                self.connection.set_timer(self.exchange.limits().read);
                 return Poll::Ready(Event::Resume);
             }
         }
         if may_read {
-            match self.connection.channel.poll_receive(cx, &mut self.scratch.input) {
+            let size = if pace.is_limited() { 0 } else { self.exchange.route.plan.read_size };
+            match self.exchange.poll_receive(cx, &mut self.connection.channel, size) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Event::Closed),
                 Poll::Ready(Ok(n)) => {
                     pace.read += n as u64;
-                    self.record.update(0, |t, _| t.received += n as u64);
-                    self.connection.set_timer(self.read_timeout);
+                    self.exchange.record.update(0, |t, _| t.received += n as u64);
+                    self.connection.set_timer(self.exchange.limits().read);
                     return Poll::Ready(Event::Data);
                 }
                 Poll::Ready(Err(error)) => {
-                    self.request.log(Level::Error, &trouble("recv()", "SSL_read()", &error));
+                    self.exchange.request.log(Level::Error, &trouble("recv()", "SSL_read()", &error));
                     return Poll::Ready(Event::Failed);
                 }
                 Poll::Pending => {}
             }
         }
-        if !self.client_left && (self.request.wire.queued() > 0 || !store.is_empty()) {
-            let below = if store.is_empty() { 0 } else { self.plan.busy / 2 };
-            match self.request.wire.poll_drain(cx, below) {
+        if !self.client_left && (self.exchange.request.wire.queued() > 0 || !self.store.is_empty()) {
+            let below = if self.store.is_empty() { 0 } else { self.exchange.route.plan.busy / 2 };
+            match self.exchange.request.wire.poll_drain(cx, below) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::ClientGone),
-                Poll::Ready(Ok(())) if !store.is_empty() => return Poll::Ready(Event::Drained),
+                Poll::Ready(Ok(())) if !self.store.is_empty() => return Poll::Ready(Event::Drained),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
         // While nothing may be read, silence is ours, not the upstream's.
         if may_read && self.connection.poll_timer(cx).is_ready() {
-            self.request.log(Level::Error, TIMED_OUT);
+            self.exchange.request.log(Level::Error, TIMED_OUT);
             return Poll::Ready(Event::Failed);
         }
         let coming = self.can_send && self.sender.takes_from_client();
-        if self.watch && !coming && self.request.wire.poll_gone(cx).is_ready() {
+        if self.watch && !coming && self.exchange.request.wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Event::ClientGone);
         }
         Poll::Pending
     }
 
-    fn closed(&self) -> End {
+    fn closed(&self) -> Decoded {
         if self.framing.ends_with_connection() {
-            return End::Whole;
+            return Decoded::Over { finish: Finish::Whole, clean: false };
         }
-        self.request.log(Level::Error, b"upstream prematurely closed connection");
-        End::Broken
+        self.exchange.request.log(Level::Error, b"upstream prematurely closed connection");
+        Decoded::BROKEN
     }
 
     fn take_trailers(&self) {
@@ -344,42 +366,37 @@ impl Relay<'_> {
         }
         let mut lines = Vec::new();
         if parse_section(raw, Rules { underscores: true, upstream: true }, &mut lines).is_err() {
-            self.request.log(Level::Error, b"upstream sent invalid trailer");
+            self.exchange.request.log(Level::Error, b"upstream sent invalid trailer");
             return;
         }
         for line in &lines {
             let (name, value) = (line.name.of(raw), line.value.of(raw));
-            self.record.trailers.borrow_mut().push(name, value);
-            if self.plan.pass_trailers {
-                self.request.response.borrow_mut().trailers.push(name, value);
+            self.exchange.record.trailers.borrow_mut().push(name, value);
+            if self.exchange.route.plan.pass_trailers {
+                self.exchange.request.response.borrow_mut().trailers.push(name, value);
             }
         }
     }
 }
 
 /// Gives data to the client, or to the store when the client is behind.
-async fn emit(request: &Rc<Request>, plan: &Plan, buffering: bool, store: &mut Store, data: &[u8]) -> bool {
-    if buffering && (!store.is_empty() || !keeps_up(request, plan).await) {
-        store.push(request, plan, data);
-        return true;
+fn emit(exchange: &Exchange, buffering: bool, store: &mut Store, data: &[IoSlice<'_>]) -> http::Step {
+    let (request, plan) = (&exchange.request, &exchange.route.plan);
+    if buffering && (!store.is_empty() || !keeps_up(request, plan)) {
+        data.iter().for_each(|run| store.push(request, plan, run));
+        return http::Step::Now(Outcome::Ok);
     }
-    let step = if buffering || request.with_location(|l| l.body_filters.is_empty()) {
-        request.output_slice(data)
-    } else {
-        let mut chain = Chain::bytes(Bytes::copy_from_slice(data));
-        chain.flush = true;
-        request.output(chain)
-    };
-    step.finish().await == Outcome::Ok
+    if buffering || request.with_location(|l| l.body_filters.is_empty()) {
+        return request.output_slices(data);
+    }
+    let pieces = data.iter().map(|run| Piece::Bytes(Bytes::copy_from_slice(run))).collect();
+    request.output(Chain { pieces, flush: true, ..Chain::default() })
 }
 
 /// Whether the client has taken what it was sent, as far as it may be behind: what is queued is offered to it first.
-async fn keeps_up(request: &Request, plan: &Plan) -> bool {
-    if request.wire.queued() <= plan.busy {
-        return true;
-    }
-    // A client that has gone takes everything: the next write tells.
-    std::future::poll_fn(|cx| Poll::Ready(request.wire.poll_drain(cx, plan.busy).is_ready())).await
+fn keeps_up(request: &Request, plan: &Plan) -> bool {
+    // A client that has gone takes everything: the next write tells. Who waits for it asks again, with a waker.
+    request.wire.queued() <= plan.busy || request.wire.poll_drain(&mut Context::from_waker(Waker::noop()), plan.busy).is_ready()
 }
 
 /// Moves what is stored to the client as far as it takes it; false: the client is gone.
@@ -399,18 +416,18 @@ async fn give(request: &Rc<Request>, piece: Piece) -> bool {
 }
 
 /// Gives the client the rest of an answer and ends it, or ends the connection if there is no whole answer.
-pub async fn complete(request: &Rc<Request>, plan: &Plan, rest: Rest) -> Outcome {
-    let Rest { mut store, end } = rest;
-    if end == End::ClientGone {
+async fn complete(request: Rc<Request>, route: Rc<Route>, mut store: Store, finish: Finish) -> Outcome {
+    let plan = &route.plan;
+    if finish == Finish::ClientGone {
         request.flags.client_gone.set(true);
         return Outcome::Error;
     }
     while !store.is_empty() {
-        if !feed(request, plan, &mut store).await || request.drain(plan.busy / 2).finish().await != Outcome::Ok {
+        if !feed(&request, plan, &mut store).await || request.drain(plan.busy / 2).finish().await != Outcome::Ok {
             return Outcome::Error;
         }
     }
-    if end == End::Broken {
+    if finish == Finish::Broken {
         // What came is the client's; that it is not whole shows in how the connection ends.
         request.flags.keepalive.set(false);
         let _ = request.flush().finish().await;

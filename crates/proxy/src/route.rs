@@ -24,6 +24,15 @@ pub struct Route {
     pub cookies: CookieRules,
 }
 
+impl Route {
+    /// A way on which nothing of the answer is rewritten.
+    #[must_use]
+    pub fn plain(plan: Plan, pass: Rc<Pass>, secure: Option<Secured>, dialect: impl Dialect + 'static) -> Route {
+        let cookies = CookieRules { domains: Rc::default(), paths: Rc::default(), flags: Rc::default() };
+        Route { plan, pass, secure, dialect: Box::new(dialect), redirects: Vec::new(), cookies }
+    }
+}
+
 /// What a block says of one protocol.
 pub trait Routed: 'static {
     /// All of it, merged: set when the location is built.

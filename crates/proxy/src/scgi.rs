@@ -1,16 +1,14 @@
 //! `scgi_pass`: SCGI applications.
 
 use crate::dialect::scgi::Scgi;
-use crate::family::Member;
+
 use crate::gateway::{self, Common, Gateway};
-use crate::route::{Route, Routed};
-use crate::settings::{Family, next};
+use crate::place::{HasPass, PassValues};
+use crate::settings::next;
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
-use std::cell::OnceCell;
-use std::rc::Rc;
 
 /// The module.
 pub const MODULE: Module = Module { rows, levels, complete: gateway::complete::<Values>, attach, ..Module::named("scgi") };
@@ -27,12 +25,16 @@ impl Config for Values {
     }
 }
 
-impl Member for Values {
-    const PREFIX: &'static str = "scgi";
-    const NEXT: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
+impl HasPass for Values {
+    const PROTOCOL: &'static str = "scgi";
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
 
-    fn family(&mut self) -> &mut Family {
-        &mut self.common.family
+    fn values(&self) -> &PassValues {
+        &self.common.own
+    }
+
+    fn values_mut(&mut self) -> &mut PassValues {
+        &mut self.common.own
     }
 }
 
@@ -42,12 +44,6 @@ impl Gateway for Values {
 
     fn common(&mut self) -> &mut Common {
         &mut self.common
-    }
-}
-
-impl Routed for Values {
-    fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.common.route
     }
 }
 
@@ -61,5 +57,5 @@ fn levels(levels: &mut Levels) {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    gateway::attach::<Values, _>(at, &values.common, |params| Scgi { params })
+    gateway::attach::<Values, _>(at, &*values, &values.common, |params| Scgi { params })
 }

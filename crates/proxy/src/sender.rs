@@ -20,9 +20,10 @@ use base::log::Level;
 const STREAM_BUFFER: usize = 16 * 1024;
 
 /// The body to be sent.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub enum Source {
     /// None.
+    #[default]
     Nothing,
     /// In memory.
     Memory(Rc<Body>),
@@ -46,6 +47,7 @@ pub enum SendError {
 }
 
 /// The state of sending one request over one connection.
+#[derive(Default)]
 pub struct Sender {
     source: Source,
     envelope: Envelope,

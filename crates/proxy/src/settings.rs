@@ -4,8 +4,10 @@ use crate::caching::plan::CachePlan;
 use crate::caching::said::{Said, Zone};
 use crate::hidden::Hidden;
 use crate::limits::default;
+use crate::sizes::{self, Sizes};
 use crate::store_said::{StorePlan, StoreSaid};
 use cache::freshness::Ignored;
+use conf::tree::{Error, Span};
 use http::Complex;
 use http::core::TempPath;
 use std::rc::Rc;
@@ -195,6 +197,8 @@ family_fields! {
     force_ranges: bool,
     /// `*_bind`; the inner `None` is `off`
     bind: Option<Bind>,
+    /// The last directive that said a size or a cache: where errors about them are shown
+    told: Span,
     /// `*_socket_keepalive`
     socket_keepalive: bool,
     /// `*_socket_rcvbuf`, bytes
@@ -239,6 +243,8 @@ pub struct Plan {
     pub buffer_size: usize,
     /// Bytes that one read from the upstream may bring.
     pub read_size: usize,
+    /// The same for the read that begins with the head; larger heads make room as they come, up to their limit.
+    pub first_read: usize,
     /// Bytes of `*_buffers` together.
     pub memory: usize,
     /// `*_busy_buffers_size`, bytes
@@ -312,6 +318,27 @@ impl Family {
         }
     }
 
+    /// Looks at what a block without an upstream says: it must make sense, and something below it may inherit it.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other, or a cache that is not there; where the directives stand.
+    pub fn check(&self, prefix: &str) -> Result<(), Error> {
+        let Some(told) = self.told else { return Ok(()) };
+        let checked = self.check_store(prefix).and_then(|()| self.sizes(prefix).map(drop)).and_then(|()| self.caching.check(prefix));
+        checked.map_err(|text| Error::new(text, told))
+    }
+
+    fn sizes(&self, prefix: &str) -> Result<Sizes, String> {
+        let said = sizes::Said {
+            buffer: self.buffer_size,
+            buffers: self.buffers,
+            busy: self.busy_buffers_size,
+            write: self.temp_file_write_size,
+            max_file: self.max_temp_file_size,
+        };
+        Sizes::of(&said, prefix)
+    }
+
     /// What stays behind. Who counts an answer's age needs its date.
     fn hidden(&self, hide: &[&str]) -> Hidden {
         let dated = self.caching.rfc9111 == Some(true);
@@ -325,34 +352,10 @@ impl Family {
     /// nginx's texts for sizes that contradict each other.
     pub fn plan(&self, prefix: &str, hide: &[&str]) -> Result<Plan, String> {
         self.check_store(prefix)?;
-        let (count, size) = self.buffers.unwrap_or((default::BUFFERS, default::PAGE));
-        let buffer_size = self.buffer_size.unwrap_or(default::PAGE);
-        let largest = size.max(buffer_size);
-        if count < 2 {
-            return Err(format!("there must be at least 2 \"{prefix}_buffers\""));
-        }
-        let busy = self.busy_buffers_size.unwrap_or(largest.saturating_mul(2));
-        if busy < largest {
-            return Err(format!(
-                "\"{prefix}_busy_buffers_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
-            ));
-        }
-        let memory = count.saturating_mul(size);
-        if busy > memory.saturating_sub(size) {
-            return Err(format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer"));
-        }
-        let write_size = self.temp_file_write_size.unwrap_or(largest.saturating_mul(2));
-        if write_size < largest {
-            return Err(format!(
-                "\"{prefix}_temp_file_write_size\" must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
-            ));
-        }
-        let max_file = self.max_temp_file_size.unwrap_or(default::MAX_FILE);
-        if max_file != 0 && max_file < largest {
-            return Err(format!(
-                "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\""
-            ));
-        }
+        let sizes = self.sizes(prefix)?;
+        let (head_size, read_size) = (sizes.buffer.min(default::MAX_READ) as usize, sizes.memory.min(default::MAX_READ) as usize);
+        // Most answers are whole with the first read. A rate begins with it.
+        let ahead = self.buffering.unwrap_or(true) && self.limit_rate.is_none();
         let hidden = self.hidden(hide);
         let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
@@ -366,11 +369,12 @@ impl Family {
             connect_timeout: self.connect_timeout.unwrap_or(default::TIMEOUT),
             send_timeout: self.send_timeout.unwrap_or(default::TIMEOUT),
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
-            buffer_size: buffer_size as usize,
-            read_size: memory.min(default::MAX_READ) as usize,
-            memory: memory as usize,
-            busy,
-            max_file,
+            buffer_size: sizes.buffer as usize,
+            read_size,
+            first_read: if ahead { read_size.max(head_size) } else { head_size },
+            memory: sizes.memory as usize,
+            busy: sizes.busy,
+            max_file: sizes.max_file,
             temp_path: self.temp_path.clone(),
             next_upstream: self.next_upstream.unwrap_or(next::ERROR | next::TIMEOUT),
             tries: self.next_upstream_tries.unwrap_or(0),

@@ -1,17 +1,15 @@
 //! `uwsgi_pass`: applications behind uWSGI.
 
 use crate::dialect::uwsgi::Uwsgi;
-use crate::family::Member;
+
 use crate::gateway::{self, Common, Gateway};
-use crate::route::{Route, Routed};
-use crate::settings::{Family, next};
+use crate::place::{HasPass, PassValues};
+use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::module::{Attach, Levels, Module};
-use std::cell::OnceCell;
-use std::rc::Rc;
 
 /// The module.
 pub const MODULE: Module = Module { rows, levels, complete: gateway::complete::<Values>, attach, ..Module::named("uwsgi") };
@@ -35,12 +33,16 @@ impl Config for Values {
     }
 }
 
-impl Member for Values {
-    const PREFIX: &'static str = "uwsgi";
-    const NEXT: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
+impl HasPass for Values {
+    const PROTOCOL: &'static str = "uwsgi";
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
 
-    fn family(&mut self) -> &mut Family {
-        &mut self.common.family
+    fn values(&self) -> &PassValues {
+        &self.common.own
+    }
+
+    fn values_mut(&mut self) -> &mut PassValues {
+        &mut self.common.own
     }
 }
 
@@ -51,12 +53,6 @@ impl Gateway for Values {
 
     fn common(&mut self) -> &mut Common {
         &mut self.common
-    }
-}
-
-impl Routed for Values {
-    fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.common.route
     }
 }
 
@@ -92,5 +88,5 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
     let modifiers = [values.modifier1.unwrap_or(0), values.modifier2.unwrap_or(0)];
     let string = values.string.clone().unwrap_or_default();
-    gateway::attach::<Values, _>(at, &values.common, |params| Uwsgi { params, modifiers, string })
+    gateway::attach::<Values, _>(at, &*values, &values.common, |params| Uwsgi { params, modifiers, string })
 }

@@ -5,7 +5,7 @@
 
 use base::log::LogFile;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -67,27 +67,6 @@ impl ErrorFiles {
     }
 }
 
-/// Directories that must exist before the server runs, such as those for temporary files. Cloning shares the list.
-#[derive(Clone, Default)]
-pub struct Directories {
-    paths: Rc<RefCell<Vec<PathBuf>>>,
-    known: Rc<RefCell<HashSet<PathBuf>>>,
-}
-
-impl Directories {
-    /// Asks for a directory; one that was asked for before is not added again.
-    pub fn add(&self, path: &Path) {
-        if self.known.borrow_mut().insert(path.to_owned()) {
-            self.paths.borrow_mut().push(path.to_owned());
-        }
-    }
-
-    /// The directories, in the order of the configuration.
-    pub fn list(&self) -> Vec<PathBuf> {
-        self.paths.borrow().clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,13 +88,5 @@ mod tests {
         files.reopen_all(|_, _| failed += 1);
         assert_eq!((failed, files.paths().len()), (1, 2));
         std::fs::remove_dir_all(&directory).unwrap();
-    }
-
-    #[test]
-    fn directories_are_kept_once() {
-        let directories = Directories::default();
-        directories.add(Path::new("/a"));
-        directories.clone().add(Path::new("/a"));
-        assert_eq!(directories.list(), [PathBuf::from("/a")]);
     }
 }

@@ -1,6 +1,8 @@
 //! Where relative names of the configuration lead, and what else the main level says for all protocols.
 
 use base::log::ErrorLog;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -16,19 +18,28 @@ pub struct Paths {
 impl Paths {
     /// `path` as it is if absolute, else below the prefix.
     pub fn resolve(&self, path: &[u8]) -> PathBuf {
-        self.prefix.join(os_path(path))
+        self.prefix.join(OsStr::from_bytes(path))
+    }
+
+    /// Makes the path that stands in `out` from `start` on absolute, as [`Paths::resolve`] does.
+    pub fn resolve_in(&self, out: &mut Vec<u8>, start: usize) {
+        if out.get(start) == Some(&b'/') {
+            return;
+        }
+        let prefix = self.prefix.as_os_str().as_bytes();
+        let separator: &[u8] = if prefix.is_empty() || prefix.ends_with(b"/") { b"" } else { b"/" };
+        out.splice(start..start, prefix.iter().chain(separator).copied());
     }
 
     /// `path` as it is if absolute, else below the configuration file's directory.
     pub fn resolve_conf(&self, path: &[u8]) -> PathBuf {
-        self.conf_prefix.join(os_path(path))
+        self.conf_prefix.join(OsStr::from_bytes(path))
     }
 }
 
 /// Bytes of the configuration as a path.
 pub fn os_path(bytes: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+    PathBuf::from(OsStr::from_bytes(bytes))
 }
 
 /// The main level's values that protocols need; put into the global scope before reading.

@@ -5,6 +5,7 @@ use base::log::ErrorLog;
 use conf::scope::Scope;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 /// The state of one worker process that is of no protocol.
 pub struct Worker {
@@ -21,6 +22,7 @@ pub struct Worker {
     leaving: RefCell<Vec<Rc<dyn Fn()>>>,
     spawner: fn(BoxFuture<()>),
     panicked: Cell<bool>,
+    panic_waker: RefCell<Option<Waker>>,
     holds: Rc<Cell<usize>>,
     process: OnceCell<ProcessInfo>,
     handshakes: OnceCell<Box<dyn Fn(Option<bool>)>>,
@@ -59,6 +61,7 @@ impl Worker {
             leaving: RefCell::default(),
             spawner,
             panicked: Cell::new(false),
+            panic_waker: RefCell::default(),
             holds: Rc::default(),
             process: OnceCell::new(),
             handshakes: OnceCell::new(),
@@ -108,11 +111,18 @@ impl Worker {
     /// A handler panicked: its state may be broken, so the worker should make room for a fresh one.
     pub fn note_panic(&self) {
         self.panicked.set(true);
+        if let Some(waker) = self.panic_waker.take() {
+            waker.wake();
+        }
     }
 
-    /// Whether a handler has panicked.
-    pub fn has_panicked(&self) -> bool {
-        self.panicked.get()
+    /// Ready once a handler has panicked. One task asks.
+    pub fn poll_panicked(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.panicked.get() {
+            return Poll::Ready(());
+        }
+        self.panic_waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
     }
 
     /// A module's state of type `T`, made from `Default` on first use.

@@ -31,6 +31,9 @@ use shard::{Arena, at};
 /// What owns a zone with a dictionary.
 pub const OWNER: &str = "lua_shared_dict";
 
+/// Who owns those of `stream`: a name is either protocol's.
+pub const STREAM_OWNER: &str = "stream_lua_shared_dict";
+
 /// The dictionary of a zone. Times are in milliseconds since 1970. A zone of zeroes is an empty dictionary.
 #[derive(Debug)]
 pub struct Dict {

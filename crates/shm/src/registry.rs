@@ -65,7 +65,7 @@ impl Zones {
         let mut lost = Vec::new();
         for zone in &self.current {
             zone.buried(process);
-            if zone.owner() != dict::OWNER {
+            if ![dict::OWNER, dict::STREAM_OWNER].contains(&zone.owner()) {
                 continue;
             }
             let dict = Dict::new(zone);

@@ -45,8 +45,12 @@ pub struct Job<'a> {
     pub record: &'a Record,
     /// Where the session goes.
     pub target: &'a Target,
-    /// `proxy_bind`
+    /// `proxy_bind`, unless the group's balancer says where from.
     pub local: Option<SocketAddr>,
+    /// `proxy_connect_timeout`, milliseconds, unless the balancer says another.
+    pub connect_timeout: u64,
+    /// `proxy_timeout`, milliseconds, unless the balancer says another.
+    pub timeout: u64,
 }
 
 impl Job<'_> {
@@ -57,7 +61,7 @@ impl Job<'_> {
     pub async fn connect(&self, lease: &Lease) -> Result<Way, Unconnected> {
         let address = &lease.peer().server.address;
         let options = Options {
-            timeout: Some(Duration::from_millis(self.plan.connect_timeout)),
+            timeout: Some(Duration::from_millis(self.connect_timeout)),
             bind: self.local.filter(|local| address.ip().is_some_and(|ip| ip.is_ipv4() == local.is_ipv4())),
             transparent: self.plan.bind.as_ref().is_some_and(|bind| bind.transparent),
             keepalive: self.plan.socket_keepalive,
@@ -103,7 +107,7 @@ impl Job<'_> {
         let Some(url) = self.target.url.as_ref().or(self.plan.pass.url.as_ref()) else { return Err(Unconnected::Internal) };
         let target = secured.target(self.session, url, self.target.url.is_some(), None);
         self.session.action.set("SSL handshaking to upstream");
-        let limit = Duration::from_millis(self.plan.connect_timeout);
+        let limit = Duration::from_millis(self.connect_timeout);
         let server = [&*self.target.upstream.name, &*lease.peer().server.name];
         let shaken = handshake::shake(self.session, secured, &target, &server, stream, limit).await;
         shaken.map_err(|fault| match fault {

@@ -56,7 +56,7 @@ pub async fn run(job: &Job<'_>, upstream: &Datagram, heard: &dyn Fn()) -> End {
         responses: 0,
         up: pace(plan.upload_rate.as_ref()),
         down: pace(plan.download_rate.as_ref()),
-        idle: Idle::new(plan.timeout),
+        idle: Idle::new(job.timeout),
         failed: false,
         detached: false,
         heard,

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use stream::{Core, Levels, Module, Session, Worker};
 use tls::files::Files;
 use upstream::directory::Directory;
+use upstream::named::NamedServers;
 use upstream::protocol::Protocol;
 use upstream::secure::plan;
 use upstream::{following, group, methods, zone};
@@ -42,7 +43,7 @@ pub enum Stream {}
 impl Protocol for Stream {
     type Session = Session;
     type Part = ();
-    type Own = ();
+    type Own = NamedServers;
 
     const OUTSIDE: Context = Context::STREAM;
     const INSIDE: Context = Context::STREAM_UPSTREAM;
@@ -53,7 +54,9 @@ impl Protocol for Stream {
         &[("connect", Measure::Connect), ("first_byte", Measure::Header), ("last_byte", Measure::LastByte)];
     const BETTER: &'static [(&'static str, Option<Measure>)] = &[("least_conn", None)];
 
-    fn own((): ()) {}
+    fn own((): ()) -> NamedServers {
+        NamedServers::default()
+    }
 
     fn log(frame: &Frame) -> ErrorLog {
         let own = frame.location.get::<Core>().error_log.clone();

@@ -1,12 +1,13 @@
 //! A session's way to its upstream: which server, and which is next when one cannot be reached.
 
+use crate::chosen::{Asking, Unchosen};
 use crate::connect::{Job, Unconnected, Way};
 use crate::lease::{End, Lease};
 use crate::pass::Nowhere;
 use crate::record::{Record, push_log_tail};
 use crate::settings::Plan;
 use crate::{datagrams, relay};
-use balance::{Measure, Selection, Timing, Verdict};
+use balance::{Choice, Measure, Selection, Timing, Verdict};
 use base::clock;
 use base::log::Level;
 use std::rc::Rc;
@@ -34,28 +35,39 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
         Ok(target) => target,
         Err(Nowhere) => return FAULT,
     };
-    let job = Job { session, plan, record: &record, target: &target, local };
+    let mut job =
+        Job { session, plan, record: &record, target: &target, local, connect_timeout: plan.connect_timeout, timeout: plan.timeout };
     let mut selection = Selection::default();
     if let Some(key) = &target.upstream.key {
         key.eval(session, &mut selection.key);
     }
     let tries = target.upstream.group.tries();
     selection.tries = if plan.next_tries == 0 { tries } else { tries.min(plan.next_tries) };
+    let asking = Asking::new(&target.upstream, plan, &selection);
     let began_ms = clock::monotonic_ms();
     loop {
         session.action.set("connecting to upstream");
         record.begin();
-        let Some(choice) = target.upstream.group.next(&mut selection, clock::monotonic_ms()) else {
-            record.set_peer(&target.upstream.name);
-            session.log(Level::Error, b"no live upstreams");
-            return BAD_GATEWAY;
-        };
-        let lease = Lease::new(target.upstream.clone(), choice);
-        record.set_peer(&lease.peer().server.name);
-        match job.connect(&lease).await {
-            Ok(way) => return pass_on(&job, lease, way).await,
-            Err(Unconnected::Internal) => return FAULT,
-            Err(Unconnected::Failed) => lease.end(session, Verdict::Failed, Timing::default()),
+        match choose(&mut job, asking.as_ref(), &mut selection).await {
+            Ok(choice) => {
+                let lease = Lease::new(target.upstream.clone(), choice);
+                record.set_peer(&lease.peer().server.name);
+                match job.connect(&lease).await {
+                    Ok(way) => return pass_on(&job, lease, way).await,
+                    Err(Unconnected::Internal) => return FAULT,
+                    Err(Unconnected::Failed) => lease.end(session, Verdict::Failed, Timing::default()),
+                }
+            }
+            Err(Unchosen::Failed) => record.set_peer(&target.upstream.name),
+            Err(Unchosen::NobodyLeft) => {
+                record.set_peer(&target.upstream.name);
+                session.log(Level::Error, b"no live upstreams");
+                return BAD_GATEWAY;
+            }
+            Err(Unchosen::Answer(outcome)) => return outcome,
+        }
+        if let Some(asking) = &asking {
+            asking.failed();
         }
         selection.tries = selection.tries.saturating_sub(1);
         let elapsed = clock::monotonic_ms().saturating_sub(began_ms);
@@ -63,6 +75,20 @@ pub async fn run(session: &Rc<Session>, plan: &Rc<Plan>) -> Outcome {
             return BAD_GATEWAY;
         }
     }
+}
+
+/// The server of the next try, by the group's balancer or by the group.
+async fn choose(job: &mut Job<'_>, asking: Option<&Asking>, selection: &mut Selection) -> Result<Choice, Unchosen> {
+    let upstream = &job.target.upstream;
+    if let Some(asking) = asking {
+        let chosen = asking.ask(job.session, upstream, selection).await?;
+        (job.connect_timeout, job.timeout) = asking.timeouts(job.plan);
+        job.local = asking.local().or(job.local);
+        if let Some(choice) = chosen {
+            return Ok(choice);
+        }
+    }
+    upstream.group.next(selection, clock::monotonic_ms()).ok_or(Unchosen::NobodyLeft)
 }
 
 async fn pass_on(job: &Job<'_>, lease: Lease, way: Way) -> Outcome {

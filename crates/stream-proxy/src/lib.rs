@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod buffers;
+mod chosen;
 pub mod connect;
 pub mod datagrams;
 pub mod groups;

@@ -44,7 +44,9 @@ impl Pass {
         let source = Complex::compile(cx.arg(0), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(0, text))?;
         let url = match source.literal() {
             None => None,
-            Some(text) => Some(parse(text).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?),
+            Some(text) => {
+                Some(url::parse_address(text, 0).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{}\"", cx.text(0))))?)
+            }
         };
         Ok(Pass { source, url, span: cx.directive.name.span, upstream: OnceCell::new() })
     }
@@ -70,18 +72,13 @@ impl Pass {
             return Ok(Target { upstream: upstream.clone(), url: None });
         }
         let text = self.source.to_vec(session);
-        let url = parse(&text).map_err(|what| {
+        let url = url::parse_address(&text, 0).map_err(|what| {
             log_session!(session, Level::Error, "{what} in upstream \"{}\"", String::from_utf8_lossy(&text));
             Nowhere
         })?;
         let upstream = look_up(session, &url).await?;
         Ok(Target { upstream, url: Some(url) })
     }
-}
-
-fn parse(text: &[u8]) -> Result<Url, &'static str> {
-    let url = url::parse(text, 0)?;
-    if url.uri.is_empty() { Ok(url) } else { Err("invalid host") }
 }
 
 async fn look_up(session: &Session, url: &Url) -> Result<Rc<Upstream>, Nowhere> {

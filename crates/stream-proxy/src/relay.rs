@@ -75,7 +75,7 @@ pub async fn run(job: &Job<'_>, upstream: Stream, heard: &dyn Fn()) -> End {
         up: Flow::new(rate(plan.upload_rate.as_ref())),
         down: Flow::new(rate(plan.download_rate.as_ref())),
         half_closed: false,
-        idle: Idle::new(plan.timeout),
+        idle: Idle::new(job.timeout),
         heard,
     };
     relay.begin();

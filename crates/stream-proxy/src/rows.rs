@@ -9,6 +9,7 @@ use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use std::rc::Rc;
 use stream::{Attach, Complex, Core, Levels, Module, Session, Step, Variables};
+use upstream::secure::hooks::UpstreamTls;
 use upstream::secure::rows as secure_rows;
 
 /// `proxy_pass` and its companions.
@@ -90,7 +91,9 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let Some(pass) = proxy.pass.clone() else { return Ok(()) };
     let error = |text: String| Error::new(text, pass.span);
     let secure = match proxy.ssl.unwrap_or(false) {
-        true => at.main_conf::<Plans>().secured(None, &proxy.secure, "proxy", &[], Rc::default(), at.log).map_err(error)?,
+        true => {
+            at.main_conf::<Plans>().secured(None, &proxy.secure, "proxy", &[], at.conf::<UpstreamTls<Session>>(), at.log).map_err(error)?
+        }
         false => None,
     };
     pass.settle(&at.main_conf::<Upstreams>()).map_err(error)?;

@@ -48,6 +48,8 @@ pub struct Configuration {
     pub variables: Rc<Variables>,
     /// Main-level values of modules.
     pub main: ConfMap,
+    /// What `stream` itself says, at the level of locations: for code that runs for no session.
+    pub outer: ConfMap,
     /// The servers in the order of the file.
     pub servers: Vec<Rc<Server>>,
     /// One entry per listening socket, in the order of the listeners' specifications.

@@ -18,6 +18,9 @@ pub type PassOn = Box<dyn Fn(Vec<u8>)>;
 pub trait Reply {
     /// Ready when it was handed to the kernel; the result is its length.
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Takes the buffer of a datagram back that came from there.
+    fn take_back(&self, buffer: Vec<u8>);
 }
 
 /// The datagrams of one client, who is known by its address and port.
@@ -75,11 +78,14 @@ impl Datagrams {
         self.closed.get()
     }
 
-    /// Takes the next one.
-    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
+    /// Appends the next one to `into`; ready with its length.
+    pub fn poll_next(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<usize> {
         if let Some(datagram) = self.waiting.borrow_mut().pop_front() {
-            self.bytes.set(self.bytes.get().saturating_sub(datagram.len()));
-            return Poll::Ready(datagram);
+            let length = datagram.len();
+            self.bytes.set(self.bytes.get().saturating_sub(length));
+            into.extend_from_slice(&datagram);
+            self.reply.take_back(datagram);
+            return Poll::Ready(length);
         }
         *self.waker.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending

@@ -3,10 +3,11 @@
 use crate::datagrams::Datagrams;
 use crate::session::Session;
 use net::stream::Stream;
+use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// The way to the client. It stays with the session, which closes it when the log phase is over.
 pub enum Downstream {
@@ -44,11 +45,7 @@ impl Session {
                 Some(stream) => std::task::ready!(stream.poll_read(cx, into)),
                 None => Ok(0),
             },
-            Downstream::Datagrams(datagrams) => {
-                let datagram = std::task::ready!(datagrams.poll_next(cx));
-                into.extend_from_slice(&datagram);
-                Ok(datagram.len())
-            }
+            Downstream::Datagrams(datagrams) => Ok(std::task::ready!(datagrams.poll_next(cx, into))),
         };
         if let Ok(count) = &read {
             self.received.set(self.received.get() + *count as u64);
@@ -79,6 +76,33 @@ impl Session {
             self.sent.set(self.sent.get() + *count as u64);
         }
         Poll::Ready(written)
+    }
+
+    /// Sends what the client takes of `bytes` at once; over UDP they are one datagram.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing, otherwise what the socket reports.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = match &self.downstream {
+            Downstream::Stream(stream) => match &*stream.borrow() {
+                // The event loop may not have told yet that there is room.
+                Some(stream) => match stream.try_write(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && stream.tls().is_none() => {
+                        SockRef::from(&stream.descriptor()?).send(bytes)
+                    }
+                    sent => sent,
+                },
+                None => Err(io::ErrorKind::NotConnected.into()),
+            },
+            Downstream::Datagrams(datagrams) => match datagrams.poll_send(&mut Context::from_waker(Waker::noop()), bytes) {
+                Poll::Ready(sent) => sent,
+                Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            },
+        };
+        if let Ok(count) = &sent {
+            self.sent.set(self.sent.get() + *count as u64);
+        }
+        sent
     }
 
     /// Sends all of `bytes`.

@@ -8,6 +8,7 @@ pub mod configuration;
 pub mod core;
 pub mod datagrams;
 pub mod downstream;
+pub mod handshake;
 mod log_context;
 pub mod module;
 pub mod passing;

@@ -7,7 +7,11 @@ impl Session {
     /// Appends what the log says of a session.
     pub fn push_log_context(&self, out: &mut Vec<u8>) {
         let action = self.action.get();
-        if !action.is_empty() {
+        let code = self.code.get();
+        if !code.is_empty() {
+            out.extend_from_slice(b", context: ");
+            out.extend_from_slice(code.as_bytes());
+        } else if !action.is_empty() {
             out.extend_from_slice(b" while ");
             out.extend_from_slice(action.as_bytes());
         }

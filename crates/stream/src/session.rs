@@ -83,6 +83,8 @@ pub struct Session {
     pub started: Now,
     /// What the server is doing, for the log (`while ...`).
     pub action: Cell<&'static str>,
+    /// The code that runs in a handshake, for the log (`context: …`); it takes the place of what the server is doing.
+    pub code: Cell<&'static str>,
     /// What the log says behind client and server, such as the upstream server.
     pub log_tail: RefCell<Option<LogTail>>,
     server: RefCell<Rc<Server>>,
@@ -111,6 +113,7 @@ impl Session {
             status: Cell::new(0),
             started: clock::now(),
             action: Cell::new("initializing session"),
+            code: Cell::new(""),
             log_tail: RefCell::default(),
             server: RefCell::new(endpoint.default.clone()),
             endpoint,
@@ -193,6 +196,11 @@ impl Session {
             let buffer = buffer.as_deref().unwrap_or_default();
             buffer.get(..self.visible.get()).unwrap_or(buffer)
         })
+    }
+
+    /// All bytes that were read ahead, however many of them [`Session::preread`] shows.
+    pub fn unread(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.buffer.borrow(), |buffer| buffer.as_deref().unwrap_or_default())
     }
 
     /// Says how many of the bytes that were read ahead [`Session::preread`] shows (`preread_buffer_size`).

@@ -20,6 +20,7 @@ pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod tcp_info;
+pub mod ticks;
 pub mod time;
 pub mod title;
 pub mod udp;

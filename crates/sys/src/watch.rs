@@ -9,6 +9,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::epoll::Epoll;
 use crate::signal::SignalPipe;
+use crate::ticks::Ticks;
 
 mod sealed {
     /// Keeps the list of watched types in this file.
@@ -26,6 +27,8 @@ impl sealed::Sealed for Epoll {}
 impl Owner for Epoll {}
 impl sealed::Sealed for SignalPipe {}
 impl Owner for SignalPipe {}
+impl sealed::Sealed for Ticks {}
+impl Owner for Ticks {}
 
 /// Registers a non-blocking descriptor with the current event loop, for reading only.
 ///
@@ -43,4 +46,13 @@ pub fn readable<T: Owner>(inner: T) -> io::Result<AsyncFd<T>> {
 pub fn readable_and_writable<T: Owner>(inner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: as in `readable`.
     unsafe { AsyncFd::register_with_interest(inner, Interest::READABLE | Interest::WRITABLE) }.map_err(io::Error::from)
+}
+
+/// As [`readable`], for writing only.
+///
+/// # Errors
+/// What epoll_ctl(2) reports.
+pub fn writable<T: Owner>(inner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: as in `readable`.
+    unsafe { AsyncFd::register_with_interest(inner, Interest::WRITABLE) }.map_err(io::Error::from)
 }

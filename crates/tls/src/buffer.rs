@@ -23,6 +23,11 @@ impl Records {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// What is still to be sent, to be changed.
+    pub(crate) fn pending_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
     /// Whether everything was sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {

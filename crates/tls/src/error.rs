@@ -8,6 +8,9 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerInco
 /// OpenSSL's number of its library for TLS, in the place where error codes have it.
 const LIBRARY: u32 = 20 << 23;
 
+/// How rustls says that no certificate is fit for what the client offers.
+pub(crate) const NO_CERTIFICATE: &str = "no server certificate chain resolved";
+
 /// An error of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsError {
@@ -90,7 +93,7 @@ impl From<Error> for TlsError {
             Error::InvalidCertificate(_) => (134, "certificate verify failed"),
             Error::PeerSentOversizedRecord => (198, "packet length too long"),
             Error::NoApplicationProtocol => (235, "no application protocol"),
-            Error::General(text) if text == "no server certificate chain resolved" => (193, "no shared cipher"),
+            Error::General(text) if text == NO_CERTIFICATE => (193, "no shared cipher"),
             _ => return Self { text: Cow::Owned(error.to_string()), ..Self::INTERNAL },
         };
         Self::new(reason, text)
@@ -130,6 +133,7 @@ fn incompatible(what: &PeerIncompatible) -> (u32, &'static str) {
 fn misbehaved(what: &PeerMisbehaved) -> (u32, &'static str) {
     match what {
         PeerMisbehaved::AttemptedDowngradeToTls12WhenTls13IsSupported => (373, "inappropriate fallback"),
+        PeerMisbehaved::ResumptionAttemptedWithVariedEms => (104, "inconsistent extms"),
         PeerMisbehaved::IncorrectBinder => (253, "binder does not verify"),
         PeerMisbehaved::InvalidKeyShare | PeerMisbehaved::WrongGroupForKeyShare => (108, "bad key share"),
         PeerMisbehaved::MissingKeyShare => (101, "no suitable key share"),

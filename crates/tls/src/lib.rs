@@ -16,6 +16,7 @@
 //!   where the answer to a bad client certificate is a page. **Who configures verification has to ask.**
 #![forbid(unsafe_code)]
 
+mod alert;
 pub mod asked;
 pub mod buffer;
 pub mod certificate;
@@ -34,6 +35,7 @@ pub mod names;
 pub mod ocsp;
 pub mod profile;
 pub mod quic;
+mod rejected;
 pub mod resume;
 pub mod server;
 pub mod session;

@@ -10,7 +10,7 @@ use rustls::quic::ServerConnection;
 pub use rustls::quic::{DirectionalKeys, HeaderProtectionKey, KeyChange, Keys, PacketKey, PacketKeySet, Secrets, Suite, Version};
 
 use crate::error::TlsError;
-use crate::exporter::{self, Exporter};
+use crate::exporter::Making;
 use crate::server::Settings;
 use crate::session::Established;
 use crate::signatures::{self, Signed};
@@ -23,7 +23,7 @@ pub struct QuicSession {
     engine: ServerConnection,
     settings: Settings,
     signed: Signed,
-    exporter: Option<Exporter>,
+    exporter: Making,
 }
 
 /// A handshake that failed: what the client is told, and what the log says.
@@ -42,7 +42,7 @@ impl QuicSession {
     /// The settings do not allow TLS 1.3.
     pub fn new(settings: &Settings, version: Version, parameters: Vec<u8>) -> Result<Self, TlsError> {
         let engine = ServerConnection::new(settings.quic_config(), version, parameters)?;
-        Ok(Self { engine, settings: settings.clone(), signed: Signed::default(), exporter: None })
+        Ok(Self { engine, settings: settings.clone(), signed: Signed::default(), exporter: Making::default() })
     }
 
     /// Takes the next bytes of the client's messages.
@@ -53,7 +53,8 @@ impl QuicSession {
         let result = self.engine.read_hs(bytes);
         let Signed { own, peer } = signatures::take();
         (self.signed.own, self.signed.peer) = (own.or(self.signed.own), peer.or(self.signed.peer));
-        self.exporter = exporter::take().or(self.exporter.take());
+        // What the handshake writes says something of TLS 1.2 alone.
+        self.exporter.look(&[], &self.engine);
         result.map_err(|error| Failed { alert: self.engine.alert().map_or(INTERNAL_ERROR, u8::from), error: error.into() })
     }
 
@@ -62,7 +63,8 @@ impl QuicSession {
         let change = self.engine.write_hs(out);
         let Signed { own, .. } = signatures::take();
         self.signed.own = own.or(self.signed.own);
-        self.exporter = exporter::take().or(self.exporter.take());
+        // What the handshake writes says something of TLS 1.2 alone.
+        self.exporter.look(&[], &self.engine);
         change
     }
 
@@ -96,7 +98,7 @@ impl QuicSession {
         let chain = self.engine.peer_certificates().unwrap_or_default();
         let verdict = self.settings.clients().filter(|_| !self.is_handshaking()).and_then(|clients| clients.judge(chain));
         let mut found = Established::of(&self.engine);
-        (found.exporter, found.verdict) = (self.exporter.clone(), verdict);
+        (found.exporter, found.verdict) = (self.exporter.made.clone(), verdict);
         if !found.resumed {
             found.signed = self.signed;
         }
@@ -105,7 +107,7 @@ impl QuicSession {
 
     /// Key material that both ends can derive (RFC 8446, 7.5).
     pub fn export(&self, length: usize, label: &[u8], context: &[u8]) -> Option<Vec<u8>> {
-        self.exporter.as_ref()?.export(length, label, context)
+        self.exporter.made.as_ref()?.export(length, label, Some(context))
     }
 }
 

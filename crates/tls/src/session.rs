@@ -11,10 +11,12 @@ use rustls::unbuffered::{
 };
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
+use crate::alert::{self, Said};
 use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
 use crate::error::TlsError;
-use crate::exporter::{self, Exporter};
+use crate::exporter::{Exporter, Making};
+use crate::rejected;
 use crate::resume::Origin;
 use crate::signatures::{self, Signed};
 use crate::verify::{Clients, Servers, Verdict};
@@ -99,7 +101,7 @@ struct Received {
     /// Who signed in the handshake, and how.
     signed: Signed,
     /// What key material follows from, until somebody wants it.
-    exporter: Option<Exporter>,
+    exporter: Making,
 }
 
 /// One end of a connection.
@@ -154,7 +156,7 @@ impl<E: Engine> Session<E> {
             self.inbox.append(incoming);
         }
         let from = if waiting { &mut self.inbox } else { &mut *incoming };
-        let shakes = self.engine.common().is_handshaking();
+        let (shakes, before) = (self.engine.common().is_handshaking(), records.pending().len());
         let result = advance(&mut self.engine, &mut self.seen, from, plain, records, |_, _| Ok(()));
         match (waiting, result.is_ok()) {
             (false, true) if !incoming.is_empty() => self.inbox.extend_from_slice(incoming),
@@ -165,9 +167,9 @@ impl<E: Engine> Session<E> {
         incoming.clear();
         if shakes {
             let Signed { own, peer } = signatures::take();
-            let Received { signed, exporter: kept, .. } = &mut self.seen;
+            let Received { signed, exporter, .. } = &mut self.seen;
             (signed.own, signed.peer) = (own.or(signed.own), peer.or(signed.peer));
-            *kept = exporter::take().or(kept.take());
+            exporter.look(records.pending().get(before..).unwrap_or_default(), self.engine.common());
         }
         result.map_err(|error| self.fail(error))
     }
@@ -283,9 +285,9 @@ impl<E: Engine> Session<E> {
         if self.is_resumed() { Signed::default() } else { self.seen.signed }
     }
 
-    /// What key material follows from; only once, and never of TLS 1.2.
+    /// What key material follows from; only once.
     pub fn take_exporter(&mut self) -> Option<Exporter> {
-        self.seen.exporter.take()
+        self.seen.exporter.made.take()
     }
 
     /// The protocol that was chosen by ALPN.
@@ -369,8 +371,9 @@ fn advance<E: Engine>(
     mut write: impl FnMut(&mut WriteTraffic<'_, E::Data>, &mut Records) -> Result<(), TlsError>,
 ) -> Result<(), TlsError> {
     let mut used = 0;
-    let result = loop {
+    loop {
         let UnbufferedStatus { discard, state, .. } = engine.process(incoming.get_mut(used..).unwrap_or_default());
+        let said = state.as_ref().err().map_or(Said::Usual, Said::from);
         let mut more = 0;
         let step = state.map_err(TlsError::from).and_then(|state| {
             match state {
@@ -397,35 +400,29 @@ fn advance<E: Engine>(
             Ok(false)
         });
         used = (used + discard + more).min(incoming.len());
+        if engine.common().is_handshaking() && engine.common().protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+            used += rejected::length(incoming.get(used..).unwrap_or_default());
+        }
         match step {
             Ok(false) => {}
-            Ok(true) => break Ok(()),
+            Ok(true) => break,
             Err(error) => {
-                send_alert(engine, incoming.get_mut(used..).unwrap_or_default(), records);
-                break Err(error);
+                // Behind close_notify nothing can be said.
+                let said = if seen.closed { Said::Nothing } else { said };
+                alert::tell(engine, incoming, used, &said, records);
+                return Err(error);
             }
         }
-    };
+    }
     if used == incoming.len() {
         incoming.clear();
     } else if used > 0 {
         incoming.drain(..used);
     }
-    result
+    Ok(())
 }
 
-/// Behind an error the alert is queued that tells the peer. rustls is given the same bytes again, as it may remember places
-/// in them, but has no reason to look at them before all is sent.
-fn send_alert<E: Engine>(engine: &mut E, incoming: &mut [u8], records: &mut Records) {
-    while engine.common().wants_write() {
-        let Ok(ConnectionState::EncodeTlsData(mut data)) = engine.process(incoming).state else { break };
-        if encode(&mut data, records).is_err() {
-            break;
-        }
-    }
-}
-
-fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, records: &mut Records) -> Result<(), TlsError> {
+pub(crate) fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, records: &mut Records) -> Result<(), TlsError> {
     let mut least = OVERHEAD;
     loop {
         match data.encode(records.room(least)) {

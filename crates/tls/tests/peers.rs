@@ -111,6 +111,34 @@ fn early_data_is_taken_when_it_is_allowed() {
     }
 }
 
+#[test]
+fn early_data_that_is_not_taken_is_passed_over() {
+    let authority = Authority::new();
+    let make = |early| {
+        let mut options = server::Options::new(offer("TLSv1.3"), pairs(&authority, "localhost"));
+        options.store = Some(ServerSessionMemoryCache::new(8));
+        options.early_data = early;
+        server::Settings::new(options).unwrap()
+    };
+    let (gives, others) = (make(16_384), [make(16_384), make(0)]);
+    for (other, piece) in others.iter().flat_map(|other| [(other, 700), (other, 100_000)]) {
+        let mut config = their_client(&authority);
+        config.enable_early_data = true;
+        let config = Arc::new(config);
+        let start = || ClientConnection::new(config.clone(), ServerName::try_from("localhost").unwrap()).unwrap();
+        exchange(&mut start(), &mut gives.session().unwrap(), piece);
+        let (mut client, mut session) = (start(), other.session().unwrap());
+        // Nearly all that a server has to bear, in records of several sizes.
+        for size in [1, 5_000, 11_000] {
+            client.early_data().unwrap().write_all(&vec![b'e'; size]).unwrap();
+        }
+        assert_eq!(exchange(&mut client, &mut session, piece), b"");
+        client.writer().write_all(b"GET").unwrap();
+        assert_eq!(exchange(&mut client, &mut session, piece), b"GET");
+        assert!(!client.is_early_data_accepted() && session.can_park());
+    }
+}
+
 fn feed(client: &mut ClientSession, server: &mut ServerConnection, buffers: &mut Buffers) {
     let mut sent = buffers.records.pending();
     while !sent.is_empty() {

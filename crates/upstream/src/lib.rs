@@ -13,6 +13,7 @@ pub mod following;
 pub mod group;
 pub mod hosts;
 pub mod methods;
+pub mod named;
 pub mod protocol;
 pub mod refusal;
 pub mod secure;

@@ -52,11 +52,7 @@ pub(crate) fn server<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// The address as it is written.
 fn read<P: Protocol>(cx: &Cx<'_>) -> Result<Url, Error> {
     let source = cx.text(0);
-    let url = url::parse(cx.arg(0), P::PORT.unwrap_or(0)).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{source}\"")))?;
-    if !url.uri.is_empty() {
-        return Err(cx.error_at(0, format!("invalid host in upstream \"{source}\"")));
-    }
-    Ok(url)
+    url::parse_address(cx.arg(0), P::PORT.unwrap_or(0)).map_err(|what| cx.error_at(0, format!("{what} in upstream \"{source}\"")))
 }
 
 fn require_port<P: Protocol>(cx: &Cx<'_>, url: &Url) -> Result<(), Error> {

@@ -33,13 +33,26 @@ pub struct Url {
     pub secure: bool,
 }
 
+/// Parses `HOST[:PORT]` or `unix:PATH`, where no URI may follow.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_address(text: &[u8], default_port: u16) -> Result<Url, &'static str> {
+    match unix_path(text) {
+        Some(b"") => Err("no path in the unix domain socket"),
+        Some(path) => Ok(unix(path, b"")),
+        None if memchr::memchr2(b'/', b'?', text).is_some() => Err("invalid host"),
+        None => parse(text, default_port),
+    }
+}
+
 /// Parses `HOST[:PORT][/URI]` or `unix:PATH[:/URI]`, the part behind `http://`.
 ///
 /// # Errors
 /// nginx's words for what is wrong: `no host`, `invalid port`, `invalid host`.
 pub fn parse(text: &[u8], default_port: u16) -> Result<Url, &'static str> {
-    if text.len() >= 5 && text.iter().zip(b"unix:").all(|(a, b)| a.eq_ignore_ascii_case(b)) {
-        return parse_unix(text.get(5..).unwrap_or_default());
+    if let Some(path) = unix_path(text) {
+        return parse_unix(path);
     }
     let end = memchr::memchr2(b'/', b'?', text).unwrap_or(text.len());
     let (authority, rest) = text.split_at(end);
@@ -70,14 +83,23 @@ fn parse_unix(text: &[u8]) -> Result<Url, &'static str> {
         return Err("no path in the unix domain socket");
     }
     let uri = colon.and_then(|at| text.get(at + 1..)).unwrap_or_default();
-    Ok(Url {
+    Ok(unix(path, uri))
+}
+
+/// What follows `unix:`.
+fn unix_path(text: &[u8]) -> Option<&[u8]> {
+    text.split_at_checked(5).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"unix:")).map(|(_, path)| path)
+}
+
+fn unix(path: &[u8], uri: &[u8]) -> Url {
+    Url {
         host: Host::Unix(std::ffi::OsStr::from_bytes(path).into()),
         port: None,
         host_header: Box::from(&b"localhost"[..]),
         port_text: Box::default(),
         uri: uri.into(),
         secure: false,
-    })
+    }
 }
 
 /// Splits `HOST:PORT`; the brackets of an IPv6 address stay with the host.

@@ -1,6 +1,6 @@
 //! What FastCGI, uwsgi and SCGI share: parameters with the client's headers among them, and the head of an answer (RFC 3875).
 
-use crate::h1::response::{self, Framed, ResponseError, ResponseHead};
+use crate::h1::response::{Framed, ResponseError, ResponseHead};
 use crate::known::Known;
 use crate::span::Span;
 
@@ -61,11 +61,11 @@ pub trait Pairs {
 /// `Status`, 302 where there is a `Location`, or 200.
 ///
 /// # Errors
-/// A status that is none, and what [`response::frame`] refuses.
+/// A status that is none, and what [`ResponseHead::frame`] refuses.
 pub fn finish(head: &mut ResponseHead, buf: &[u8], to_head: bool) -> Result<Framed, ResponseError> {
     if head.line.code == 0 {
         let status = head.header(Known::Status).map(|field| field.value);
-        (head.line.code, head.line.text) = match status {
+        let (code, text) = match status {
             Some(value) => {
                 let text = value.of(buf);
                 let code = text.get(..3).and_then(digits).ok_or(ResponseError::InvalidStatus { value })?;
@@ -76,11 +76,12 @@ pub fn finish(head: &mut ResponseHead, buf: &[u8], to_head: bool) -> Result<Fram
             None => (200, Span::default()),
         };
         // A client would take the answer behind a 1xx for another one.
-        if head.line.code < 200 && head.line.code != 101 {
+        if code < 200 && code != 101 {
             return Err(ResponseError::InvalidStatus { value: status.unwrap_or_default() });
         }
+        head.give_line(code, text);
     }
-    response::frame(head, buf, to_head)
+    head.frame(buf, to_head)
 }
 
 fn digits(text: &[u8]) -> Option<u16> {
@@ -98,6 +99,29 @@ mod tests {
         assert_eq!(len, text.len());
         let framed = finish(&mut head, text, false)?;
         Ok((head.line.code, head.line.text.of(text).to_vec(), framed))
+    }
+
+    #[test]
+    fn a_head_that_comes_again_is_read_the_same_way_by_who_reads_it_so() {
+        let text = b"HTTP/1.1 404 No\r\nStatus: 201 Made\r\nContent-Length: 3\r\n\r\nabc";
+        let mut head = ResponseHead::new();
+        for status_line in [true, true, false, false, true] {
+            head.reset();
+            head.parse_cgi(text, &Limits::default(), status_line).unwrap();
+            finish(&mut head, text, false).unwrap();
+            assert_eq!(head.line.code, if status_line { 404 } else { 201 });
+            head.reset();
+            head.parse(text, &Limits::default()).unwrap();
+            assert_eq!((head.line.code, head.frame(text, false).unwrap().body), (404, Body::Length(3)));
+        }
+        let text = b"Status: 201 Made\r\nContent-Length: 3\r\n\r\nabc";
+        for to_head in [false, false, true, false] {
+            head.reset();
+            assert_eq!(head.parse_cgi(text, &Limits::default(), false), Ok(Status::Complete { len: text.len() - 3 }));
+            let framed = finish(&mut head, text, to_head).unwrap();
+            assert_eq!((head.line.code, head.line.text.of(text)), (201, &b"201 Made"[..]));
+            assert_eq!(framed.body, if to_head { Body::None } else { Body::Length(3) });
+        }
     }
 
     #[test]

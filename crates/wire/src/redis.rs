@@ -149,6 +149,78 @@ impl Replies {
     }
 }
 
+/// What came of asking for a value of a database: the replies to `select` and `get` together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// More bytes are needed.
+    Partial,
+    /// There is no such value.
+    Nothing {
+        /// Length of what says so, bytes.
+        head: usize,
+    },
+    /// A value follows, and a line end behind it.
+    Value {
+        /// Length of what comes before it, bytes.
+        head: usize,
+        /// Its own length, bytes.
+        length: u64,
+    },
+}
+
+/// Why there is no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoValue {
+    /// What is wrong.
+    pub what: NotGot,
+    /// Where the last line that was looked at ends.
+    pub end: usize,
+}
+
+/// What is wrong with replies that are no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotGot {
+    /// The server reports an error.
+    Error,
+    /// The length is none.
+    Length,
+    /// These are other replies.
+    Invalid,
+}
+
+/// Reads the replies to `select` and `get` up to the value.
+///
+/// # Errors
+/// There will be none.
+pub fn got(input: &[u8]) -> Result<Got, NoValue> {
+    let line = |from: usize| {
+        let end = from + memchr::memmem::find(input.get(from..)?, b"\r\n")?;
+        Some((input.get(from..end)?, end))
+    };
+    let fault = |what, end| Err(NoValue { what, end });
+    if !matches!(input.first(), None | Some(b'+' | b'-')) {
+        return fault(NotGot::Invalid, 0);
+    }
+    let Some((selected, end)) = line(0) else { return Ok(Got::Partial) };
+    match selected {
+        b"+OK" => {}
+        [b'-', ..] => return fault(NotGot::Error, end),
+        _ => return fault(NotGot::Invalid, end),
+    }
+    let Some((reply, end)) = line(end + 2) else { return Ok(Got::Partial) };
+    let head = end + 2;
+    match reply {
+        b"$-1" => Ok(Got::Nothing { head }),
+        [b'$', digits @ ..] if !digits.is_empty() && digits.len() <= DIGITS as usize && digits.iter().all(u8::is_ascii_digit) => {
+            let length = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+            Ok(Got::Value { head, length })
+        }
+        [b'$', ..] => fault(NotGot::Length, end),
+        [b'-', ..] => fault(NotGot::Error, end),
+        _ => fault(NotGot::Invalid, end),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,5 +281,26 @@ mod tests {
         push_argument(&mut out, b"get");
         push_argument(&mut out, b"");
         assert_eq!(out, b"*2\r\n$3\r\nget\r\n$0\r\n\r\n");
+    }
+
+    #[test]
+    fn a_value_behind_the_choice_of_its_database() {
+        let value = b"+OK\r\n$5\r\nhello\r\n";
+        for cut in 0..9 {
+            assert_eq!(got(&value[..cut]), Ok(Got::Partial), "{cut}");
+        }
+        assert_eq!(got(value), Ok(Got::Value { head: 9, length: 5 }));
+        assert_eq!(got(b"+OK\r\n$-1\r\n"), Ok(Got::Nothing { head: 10 }));
+        for (input, what, end) in [
+            (&b"-ERR invalid DB index\r\n-x"[..], NotGot::Error, 21),
+            (b"+OK\r\n-WRONGTYPE x\r\n", NotGot::Error, 17),
+            (b"+OK\r\n$1x\r\n", NotGot::Length, 8),
+            (b"+OK\r\n$9999999999999999999\r\n", NotGot::Length, 25),
+            (b"+OK\r\n:1\r\n", NotGot::Invalid, 7),
+            (b"+QUEUED\r\n", NotGot::Invalid, 7),
+            (b"HTTP/1.1", NotGot::Invalid, 0),
+        ] {
+            assert_eq!(got(input), Err(NoValue { what, end }), "{}", input.escape_ascii());
+        }
     }
 }

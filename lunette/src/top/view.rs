@@ -64,10 +64,23 @@ impl Between<'_> {
 
 fn time(seconds: f64) -> String {
     match seconds * 1000.0 {
+        ms if ms > 0.0 && ms < 0.05 => "< 0.1 ms".to_owned(),
         ms if ms < 10.0 => format!("{} ms", (ms * 10.0).round() / 10.0),
         ms if ms < 1000.0 => format!("{ms:.0} ms"),
         ms => format!("{} s", (ms / 100.0).round() / 10.0),
     }
+}
+
+/// A column's text: what is too long for it goes out of its middle, as names begin alike and ports stand at the end.
+fn column(text: &str, width: usize) -> String {
+    let (count, room) = (text.chars().count(), width - 1);
+    if count <= room {
+        return format!("{text:<width$}");
+    }
+    let (first, last) = (room / 2, room - room / 2 - 1);
+    let ends = text.chars().enumerate().filter(|(place, _)| *place < first || *place >= count - last).map(|(_, char)| char);
+    let (start, end): (String, String) = (ends.clone().take(first).collect(), ends.skip(first).collect());
+    format!("{start}\u{2026}{end} ")
 }
 
 fn bytes(number: f64) -> String {
@@ -159,8 +172,8 @@ fn servers(now: &Sample, out: &mut String) {
     );
     for (line, connections, failures) in rows.iter().take(ROWS) {
         let state = if line.value > 0.0 { "up" } else { "DOWN" };
-        let (upstream, server) = (line.label("upstream"), line.label("server"));
-        let _ = writeln!(out, "{upstream:<24}{server:<28}{state:<6}{connections:>12}{failures:>10}");
+        let (upstream, server) = (column(&line.label("upstream"), 24), column(&line.label("server"), 28));
+        let _ = writeln!(out, "{upstream}{server}{state:<6}{connections:>12}{failures:>10}");
     }
     if let Some(more) = rows.len().checked_sub(ROWS).filter(|more| *more > 0) {
         let _ = writeln!(out, "and {more} more");
@@ -202,6 +215,21 @@ mod tests {
             assert!(text.contains(line), "{line}\n{text}");
         }
         assert!(text.find("b:1").unwrap() < text.find("a:1").unwrap());
+    }
+
+    #[test]
+    fn long_names_stay_in_their_columns() {
+        for text in [
+            "short",
+            "just-as-long-as-may-be1",
+            "an-upstream-group.with-a-long-name.example.com",
+            "unix:/run/\u{e4}\u{f6}\u{fc}/with/a/long/path.sock",
+        ] {
+            let shown = column(text, 24);
+            assert!(shown.chars().count() == 24 && shown.ends_with(' '), "{shown:?}");
+        }
+        assert_eq!(column("an-upstream-group.with-a-long-name.example.com", 24), "an-upstream\u{2026}example.com ");
+        assert_eq!((time(0.000_01), time(0.0)), ("< 0.1 ms".to_owned(), "0 ms".to_owned()));
     }
 
     #[test]

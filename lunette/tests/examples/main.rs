@@ -6,6 +6,7 @@ mod balanced;
 #[path = "../spec/compare.rs"]
 mod compare;
 mod copy;
+mod gateway;
 mod live;
 #[path = "../spec/page.rs"]
 #[allow(dead_code)]
@@ -23,7 +24,7 @@ use std::process::Command;
 
 #[test]
 fn every_example_is_listed_and_tested() {
-    let source = [include_str!("main.rs"), include_str!("balanced.rs"), include_str!("stores.rs")].concat();
+    let source = [include_str!("main.rs"), include_str!("balanced.rs"), include_str!("gateway.rs"), include_str!("stores.rs")].concat();
     let index = std::fs::read_to_string(copy::root().join("README.md")).unwrap();
     for name in directories() {
         assert!(index.contains(&format!("]({name}/README.md)")), "{name} is not in examples/README.md");

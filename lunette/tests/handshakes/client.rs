@@ -81,8 +81,13 @@ impl Client {
 
     /// Shakes hands on a new connection.
     pub(crate) fn connect(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Connection, String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        self.begin(stream, name, slot)
+    }
+
+    /// Shakes hands on a connection that is there.
+    pub(crate) fn begin(&self, mut stream: TcpStream, name: &str, slot: Option<Arc<Slot>>) -> Result<Connection, String> {
         let mut session = self.0.session(Some(name), slot).unwrap();
         let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
         session.receive(&mut buffers, &mut plain).map_err(|error| error.to_string())?;
@@ -91,20 +96,20 @@ impl Client {
             hear(&mut stream, &mut session, &mut buffers, &mut plain)?;
         }
         send(&mut stream, &mut buffers);
-        Ok(Connection { stream, session })
+        Ok(Connection { stream, session, buffers, plain })
     }
 
     /// Asks for `/` on a connection of its own.
     pub(crate) fn get(&self, port: u16, name: &str, slot: Option<Arc<Slot>>) -> Result<Heard, String> {
-        let Connection { mut stream, mut session } = self.connect(port, name, slot)?;
-        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
+        let connection = self.connect(port, name, slot)?;
+        let certificate = connection.certificate();
+        let Connection { mut stream, mut session, mut buffers, mut plain } = connection;
         let request = format!("GET / HTTP/1.0\r\nHost: {name}\r\n\r\n");
         session.seal(&[IoSlice::new(request.as_bytes())], usize::MAX, &mut buffers).unwrap();
         send(&mut stream, &mut buffers);
         while hear(&mut stream, &mut session, &mut buffers, &mut plain)? {}
         let text = String::from_utf8_lossy(&plain).into_owned();
         let text = text.split_once("\r\n\r\n").ok_or(format!("no answer: {text}"))?.1.to_owned();
-        let certificate = session.peer_chain().first().and_then(|own| Some(Certificate::new(own)?.subject())).unwrap_or_default();
         Ok(Heard { text, certificate, resumed: session.is_resumed() })
     }
 }
@@ -113,9 +118,17 @@ impl Client {
 pub(crate) struct Connection {
     stream: TcpStream,
     session: ClientSession,
+    buffers: Buffers,
+    /// What has come and nobody has looked at; the last message of a handshake may bring some.
+    plain: Vec<u8>,
 }
 
 impl Connection {
+    /// `CN=...` of the server's certificate.
+    pub(crate) fn certificate(&self) -> String {
+        self.session.peer_chain().first().and_then(|own| Some(Certificate::new(own)?.subject())).unwrap_or_default()
+    }
+
     /// Asks for `/` and reads until the answer ends with `end`.
     pub(crate) fn ask(&mut self, end: &str) -> Result<(), String> {
         self.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", end.as_bytes())
@@ -123,23 +136,25 @@ impl Connection {
 
     /// Says something and reads until what has come ends with `end`.
     pub(crate) fn exchange(&mut self, words: &[u8], end: &[u8]) -> Result<(), String> {
-        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
-        self.session.seal(&[IoSlice::new(words)], usize::MAX, &mut buffers).unwrap();
-        send(&mut self.stream, &mut buffers);
-        while !plain.ends_with(end) {
-            if !hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {
-                return Err(format!("closed behind {}", String::from_utf8_lossy(&plain)));
+        self.session.seal(&[IoSlice::new(words)], usize::MAX, &mut self.buffers).unwrap();
+        send(&mut self.stream, &mut self.buffers);
+        while !self.plain.ends_with(end) {
+            if !self.hear()? {
+                return Err(format!("closed behind {}", String::from_utf8_lossy(&self.plain)));
             }
         }
+        self.plain.clear();
         Ok(())
+    }
+
+    fn hear(&mut self) -> Result<bool, String> {
+        hear(&mut self.stream, &mut self.session, &mut self.buffers, &mut self.plain)
     }
 
     /// All that the server sends until it closes.
     pub(crate) fn rest(mut self) -> Result<String, String> {
-        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
-        self.session.receive(&mut buffers, &mut plain).map_err(|error| error.to_string())?;
-        while hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {}
-        Ok(String::from_utf8_lossy(&plain).into_owned())
+        while self.hear()? {}
+        Ok(String::from_utf8_lossy(&self.plain).into_owned())
     }
 
     /// Sends the beginning of a record, and nothing behind it.
@@ -149,8 +164,7 @@ impl Connection {
 
     /// Reads until the server closes.
     pub(crate) fn end(&mut self) -> Result<(), String> {
-        let (mut buffers, mut plain) = (Buffers::new(), Vec::new());
-        while hear(&mut self.stream, &mut self.session, &mut buffers, &mut plain)? {}
+        while self.hear()? {}
         Ok(())
     }
 }

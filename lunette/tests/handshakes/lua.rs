@@ -223,22 +223,33 @@ fn code_exports_what_clients_can_derive_too() {
         ngx.print(key and key:gsub('.', function(byte) return ('%02X'):format(byte:byte()) end) or err)
     } }";
     let server = serve("", say);
-    let old = Client::new(&["TLSv1.2"], None).get(server.port, "usual", None).unwrap().text;
-    assert_eq!(old, "not supported: TLS is not OpenSSL's here");
-    assert_eq!(both().get(server.port, "usual", None).unwrap().text.len(), 64);
     let address = format!("127.0.0.1:{}", server.port);
-    let asked = ["-keymatexport", "EXPERIMENTAL label", "-keymatexportlen", "32"];
-    let openssl = Command::new("openssl")
-        .args(["s_client", "-connect", &address, "-ign_eof"])
-        .args(asked)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
-    // Without the command there is nobody to compare with.
-    let Ok(mut openssl) = openssl else { return };
-    openssl.stdin.take().unwrap().write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    let said = String::from_utf8(openssl.wait_with_output().unwrap().stdout).unwrap();
-    let theirs = said.split("Keying material: ").nth(1).and_then(|rest| rest.lines().next()).unwrap().trim();
-    assert!(theirs.len() == 64 && said.matches(theirs).count() == 2, "{said}");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let openssl = Command::new("openssl")
+            .args(["s_client", "-connect", &address, "-ign_eof", version])
+            .args(["-keymatexport", "EXPERIMENTAL label", "-keymatexportlen", "32"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        // Without the command there is nobody to compare with.
+        let Ok(mut openssl) = openssl else { return };
+        openssl.stdin.take().unwrap().write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let said = String::from_utf8(openssl.wait_with_output().unwrap().stdout).unwrap();
+        let theirs = said.split("Keying material: ").nth(1).and_then(|rest| rest.lines().next()).unwrap().trim();
+        assert!(theirs.len() == 64 && said.matches(theirs).count() == 2, "{said}");
+    }
+}
+
+#[test]
+fn code_that_wants_what_only_openssl_has_is_told() {
+    let say = "location / { content_by_lua_block {
+        local ssl = require 'ngx.ssl'
+        for _, name in ipairs { 'get_req_ssl_pointer', 'export_keying_material_early', 'get_session_master_key' } do
+            local found, err = ssl[name](32, 'label') ngx.say(found, ' ', err)
+        end
+    } }";
+    let server = serve("", say);
+    let told = both().get(server.port, "usual", None).unwrap().text;
+    assert_eq!(told, "nil not supported: TLS is not OpenSSL's here\n".repeat(3));
 }

@@ -13,3 +13,4 @@ mod rig;
 #[allow(dead_code)]
 mod shop;
 mod stream;
+mod stream_lua;

@@ -78,17 +78,20 @@ fn beside(port: u16, change: impl FnOnce(&dyn Fn(usize))) {
 
 #[test]
 fn reloads_lose_no_request_and_no_session() {
-    let (prefix, authority) = (Prefix::new(), Authority::new());
-    authority.write(&prefix, "server");
-    let port = serve(&prefix, "");
-    beside(port, |more| {
-        for _ in 0..10 {
-            signal(prefix.master(), "-HUP");
-            more(6);
-        }
-    });
-    let log = prefix.read("logs/error.log");
-    assert!(!log.contains("[alert]") && !log.contains("[error]"), "{log}");
+    // Sessions that clients keep as tickets, and those that the server keeps.
+    for said in ["", "ssl_session_cache shared:sessions:1m;\nssl_session_tickets off;"] {
+        let (prefix, authority) = (Prefix::new(), Authority::new());
+        authority.write(&prefix, "server");
+        let port = serve(&prefix, said);
+        beside(port, |more| {
+            for _ in 0..10 {
+                signal(prefix.master(), "-HUP");
+                more(6);
+            }
+        });
+        let log = prefix.read("logs/error.log");
+        assert!(!log.contains("[alert]") && !log.contains("[error]"), "{log}");
+    }
 }
 
 #[test]

@@ -144,3 +144,33 @@ fn a_raw_header_is_refused_as_openresty_does() {
     assert_eq!(Client::connect(port).get("/").answer.status, 500);
     assert!(prefix.read("logs/error.log").contains("http2 requests not supported yet"), "{}", prefix.read("logs/error.log"));
 }
+
+#[test]
+fn a_request_that_comes_again_means_the_same() {
+    let (_prefix, port, _running) = server(
+        "location / { content_by_lua_block {
+            ngx.req.read_body()
+            local s = { ngx.var.request, ngx.var.uri, ngx.var.args, ngx.var.host, ngx.req.get_headers()['x-id'], ngx.req.get_body_data() }
+            ngx.print(table.concat(s, '|'))
+            ngx.req.set_uri('/changed')
+            ngx.req.set_uri_args('changed')
+            ngx.req.set_header('x-id', 'changed')
+        } }",
+    );
+    let mut client = Client::connect(port);
+    let mut ask = |path: &str, body: Option<&[u8]>| {
+        let stream = client.request("POST", path, &[("x-id", "7")], body);
+        let answer = client.reply(stream).answer;
+        (answer.status, answer.text())
+    };
+    for body in ["one", "two", "three"] {
+        assert_eq!(ask("/%61?b", Some(body.as_bytes())), (200, format!("POST /%61?b HTTP/2.0|/a|b|localhost|7|{body}")));
+    }
+    for _ in 0..3 {
+        assert_eq!(ask("/../..", Some(b"x")).0, 400);
+    }
+    for _ in 0..3 {
+        assert_eq!(ask("/c?d", None), (200, "POST /c?d HTTP/2.0|/c|d|localhost|7".to_owned()));
+    }
+    assert_eq!(ask("/%61?b", Some(b"x")).1, "POST /%61?b HTTP/2.0|/a|b|localhost|7|x");
+}

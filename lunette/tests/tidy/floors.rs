@@ -5,13 +5,14 @@ use crate::source::root;
 use std::fs;
 
 /// Crates from the ground up.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["base", "sys", "luajit-sys"],
     &["conf", "wire", "tls", "shm", "lua"],
     &["net"],
     &["session", "balance", "cache", "daemon", "resolver"],
     &["http", "lua-lib", "stream", "upstream"],
-    &["engine", "proxy", "stream-proxy", "modules", "lua-api"],
+    &["lua-session"],
+    &["engine", "proxy", "stream-proxy", "modules", "lua-api", "stream-lua"],
     &["front"],
     &["lunette"],
 ];

@@ -127,7 +127,10 @@ fn versions_and_help() {
     assert_eq!((version.as_str(), code), ("nginx version: lunette/1.31.3\n", Some(0)));
     let (_, built, _) = run("-V");
     let arguments = built.lines().find_map(|line| line.strip_prefix("configure arguments: ")).unwrap();
-    assert!(arguments.contains("--with-threads") && arguments.starts_with("--prefix=") && arguments.contains("/nginx.conf"), "{built}");
+    assert!(
+        arguments.contains("--with-threads --with-pcre-jit") && arguments.starts_with("--prefix=") && arguments.contains("/nginx.conf"),
+        "{built}"
+    );
     let (_, help, code) = run("-h");
     assert!(help.contains("Usage: nginx [-?hvVtTq] [-s signal] [-p prefix]"), "{help}");
     assert_eq!(code, Some(0));

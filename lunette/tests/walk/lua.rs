@@ -233,7 +233,7 @@ fn captured_lines_do_not_tell_of_the_start() {
     let port = free_port();
     let text = format!(
         "worker_processes 1;\nerror_log logs/error.log notice;\nevents {{ worker_connections 1024; }}\nhttp {{\nlua_capture_error_log 100k;\n\
-         init_by_lua_block {{ ngx.log(ngx.NOTICE, 'of init') }}\ninit_worker_by_lua_block {{ ngx.log(ngx.NOTICE, 'of a worker') }}\n\
+         init_by_lua_block {{ ngx.log(ngx.NOTICE, 'of init ', require 'thread.exdata'()) }}\ninit_worker_by_lua_block {{ ngx.log(ngx.NOTICE, 'of a worker') }}\n\
          server {{\nlisten {port};\nlocation / {{ content_by_lua_block {{\n\
          local logs = require 'ngx.errlog'.get_logs(100)\nfor i = 3, #logs, 3 do ngx.say(logs[i]) end\n}} }}\n}}\n}}\n"
     );
@@ -241,7 +241,7 @@ fn captured_lines_do_not_tell_of_the_start() {
     assert!(prefix.run(&[]).status.success());
     let (_, lines) = say(port, "/");
     let lines: Vec<&str> = lines.lines().collect();
-    assert!(lines.len() == 2 && lines[0].contains("of init") && lines[1].contains("of a worker"), "{lines:#?}");
+    assert!(lines.len() == 2 && lines[0].contains("of init nil") && lines[1].contains("of a worker"), "{lines:#?}");
 }
 
 #[test]
@@ -253,4 +253,18 @@ fn values_of_any_number_are_said_alike() {
     let values = ["1", "a", "true", "false", "2.5", "b", "7", "c", "nil", "d", "11", "e", "13", "f"];
     let round: String = (0..=14).map(|n| values.get(..n).unwrap().concat()).map(|text| format!("{text}{text}\n")).collect();
     assert_eq!(say(port, "/"), (200, round.repeat(60)));
+}
+
+#[test]
+fn a_timer_that_comes_again_runs_before_what_ends_with_it_and_was_made_later() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let text = format!(
+        "worker_processes 1;\nerror_log logs/error.log notice;\nevents {{ worker_connections 1024; }}\nhttp {{ server {{\nlisten {port};\n\
+         location / {{ content_by_lua_block {{\nlocal turns = 0\nngx.timer.every(0.01, function() turns = turns + 1 end)\n\
+         for i = 1, 5 do ngx.sleep(0.01) ngx.print(turns >= i and 'x' or '-') end\n}} }}\n}} }}\n"
+    );
+    prefix.write("conf/nginx.conf", &text);
+    assert!(prefix.run(&[]).status.success());
+    assert_eq!(say(port, "/").1, "xxxxx");
 }

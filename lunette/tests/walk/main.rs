@@ -16,6 +16,7 @@ mod packaging;
 mod passed_on;
 mod processes;
 mod ready;
+mod refused;
 mod resty;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -23,8 +24,10 @@ mod secure;
 mod sessions;
 mod ssi;
 mod stream;
+mod stream_lua;
 mod traces;
 mod tunnel;
+mod verdicts;
 
 use rig::Prefix;
 

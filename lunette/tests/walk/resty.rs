@@ -159,6 +159,10 @@ fn libraries_that_nginx_is_linked_with_are_there_once_they_are_declared() {
     if there("libcrypto.so.3") {
         let declared = "int RAND_bytes(unsigned char *buf, int num); const char *OpenSSL_version(int t);";
         assert_eq!(through_ffi(&prefix, declared, "C.RAND_bytes(buf, 8), ffi.string(C.OpenSSL_version(0)):sub(1, 7)"), "1 OpenSSL");
+        // A provider that is loaded does not take the place of the default one.
+        let declared = "void *OSSL_PROVIDER_load(void *, const char *); void *EVP_MD_fetch(void *, const char *, const char *);";
+        let both = "C.OSSL_PROVIDER_load(nil, 'null') ~= nil, C.EVP_MD_fetch(nil, 'SHA256', nil) ~= nil";
+        assert_eq!(through_ffi(&prefix, declared, both), "true true");
     }
     if there("libz.so.1") {
         assert_eq!(through_ffi(&prefix, "const char *zlibVersion(void);", "ffi.string(C.zlibVersion()):sub(1, 2)"), "1.");

@@ -190,6 +190,38 @@ fn sockets_show_certificates_that_were_parsed() {
 }
 
 #[test]
+fn certificates_and_keys_are_openssls_too() {
+    let prefix = Prefix::new();
+    certificate(&prefix);
+    let code = format!(
+        "local ssl, ffi = require \"ngx.ssl\", require \"ffi\"\n\
+         local function read(name) local f = io.open(\"{0}/conf/backend.\" .. name) local text = f:read(\"*a\") f:close() return text end\n\
+         local cert, key = assert(ssl.parse_pem_cert(read(\"crt\"))), assert(ssl.parse_pem_priv_key(read(\"key\")))\n\
+         ffi.cdef [[ struct stack_st *X509_chain_up_ref(struct stack_st *); int X509_check_private_key(const void *, const struct evp_pkey_st *);\n\
+         void *OPENSSL_sk_value(const struct stack_st *, int); int OPENSSL_sk_num(const struct stack_st *); ]]\n\
+         local stack, native = ffi.cast(\"struct stack_st *\", cert), ffi.cast(\"struct evp_pkey_st *\", key)\n\
+         local ok, count = pcall(function() return ffi.C.OPENSSL_sk_num(stack) end)\n\
+         if not ok then ngx.say(\"no library\") return end\n\
+         ngx.say(count, \" \", ffi.C.X509_check_private_key(ffi.C.OPENSSL_sk_value(stack, 0), native))\n\
+         local another = ffi.C.X509_chain_up_ref(stack)\n\
+         for _, pair in ipairs {{ {{ another, native }}, {{ native, native }}, {{ another, ffi.new(\"struct evp_pkey_st *\") }} }} do\n\
+         local sock = ngx.socket.tcp() assert(sock:setclientcert(pair[1], pair[2]))\n\
+         collectgarbage() assert(sock:connect(\"127.0.0.1\", ngx.var.secure))\n\
+         local ok, err = sock:sslhandshake(false)\n\
+         if ok then sock:send(\"GET / HTTP/1.0\\r\\n\\r\\n\") ngx.say(sock:receive(\"*a\"):match(\"[^\\n]*$\")) else ngx.say(err) end end",
+        prefix.path.display()
+    );
+    let (port, _) = serve(
+        &prefix,
+        "ssl_verify_client optional; ssl_client_certificate backend.crt; location / { return 200 $ssl_client_verify; }",
+        &format!("location /show {{ content_by_lua_block {{ {code} }} }}"),
+    );
+    let heard = get(port, "/show").unwrap().text();
+    let expected = "1 1\nSUCCESS\ninvalid client certificate chain\nssl set client private key failed\n";
+    assert!(heard == expected || heard == "no library\n", "{heard} {}", prefix.read("logs/error.log"));
+}
+
+#[test]
 fn code_judges_resumed_sessions_too_and_what_it_chooses_is_for_one_only() {
     let prefix = Prefix::new();
     certificate(&prefix);

@@ -8,7 +8,9 @@ use http::core::Core;
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new("internal", Context::LOCATION, Arity::exactly(0), "Only internal redirects and subrequests may come here.", |cx| {
-            cx.location::<Core>().internal = true;
+            if std::mem::replace(&mut cx.location::<Core>().internal, true) {
+                return Err(cx.duplicate());
+            }
             Ok(())
         }),
         choice("satisfy", "Whether all access checks must allow a request, or any one.", &[("all", false), ("any", true)], |core| {

@@ -4,6 +4,7 @@ use super::slots::choice;
 use conf::context::{Arity, Context};
 use conf::row::{self, Row};
 use conf::scope::Frame;
+use conf::tree::Error;
 use http::core::Core;
 use http::temp_path;
 
@@ -32,7 +33,9 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 /// The directory that serves where no directive names one. Runs before locations inherit.
-pub(crate) fn complete(http: &Frame) {
-    let mut core = http.location.get::<Core>();
-    core.client_body_temp_path.get_or_insert_with(|| temp_path::ask(&http.global, b"client_body_temp", [0; 3]));
+///
+/// # Errors
+/// A directive uses it for something else.
+pub(crate) fn complete(http: &Frame) -> Result<(), Error> {
+    temp_path::by_default(&mut http.location.get::<Core>().client_body_temp_path, &http.global, b"client_body_temp", [0; 3])
 }

@@ -6,7 +6,7 @@ use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::tree::Error;
 use http::core::{Core, OpenFileCache};
-use http::thread_pools::Pools;
+use session::thread_pools::Pools;
 
 const ALL: Context = Context::HTTP_ALL;
 
@@ -36,8 +36,8 @@ fn aio(cx: &mut Cx<'_>) -> Result<(), Error> {
     given_once(cx)?;
     let threads = match cx.arg(0) {
         b"off" => false,
-        b"on" => return Err(cx.error_at(0, "\"aio on\" is unsupported on this platform")),
-        b"threads" => {
+        // `on`: the kernel's own kind, which is only asynchronous with `directio`.
+        b"on" | b"threads" => {
             cx.global::<Pools>().wanted.push((b"default".to_vec(), cx.error("")));
             true
         }

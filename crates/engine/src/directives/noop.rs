@@ -9,7 +9,7 @@ use conf::tree::Error;
 type Check = fn(&Cx<'_>) -> Result<(), Error>;
 
 /// nginx's bounds on a pool: `NGX_MIN_POOL_SIZE` and `NGX_POOL_ALIGNMENT`.
-const SMALLEST_POOL: u64 = 128;
+const SMALLEST_POOL: u64 = 112;
 const POOL_ALIGNMENT: u64 = 16;
 
 fn number(cx: &Cx<'_>) -> Result<(), Error> {

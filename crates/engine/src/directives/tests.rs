@@ -56,7 +56,6 @@ fn errors_are_nginxs() {
         ("disable_symlinks from=/a;", "\"disable_symlinks\" must have \"off\", \"on\" or \"if_not_owner\" parameter"),
         ("disable_symlinks off from=/a;", "\"from=\" cannot be used with \"off\" parameter"),
         ("disable_symlinks on off;", "duplicate parameters \"on off\""),
-        ("aio on;", "\"aio on\" is unsupported on this platform"),
         ("limit_rate 1x;", "\"limit_rate\" directive invalid value"),
         ("client_body_temp_path /t 0;", "\"client_body_temp_path\" directive invalid value"),
         ("types_hash_max_size 1; types_hash_max_size 1;", "\"types_hash_max_size\" directive is duplicate"),
@@ -70,7 +69,7 @@ fn errors_are_nginxs() {
     }
     let server = |text| read(text, Context::SERVER).1.unwrap_err();
     assert_eq!(server("large_client_header_buffers 0 1k;"), "\"large_client_header_buffers\" directive invalid value");
-    assert_eq!(server("request_pool_size 100;"), "the pool size must be no less than 128");
+    assert_eq!(server("request_pool_size 100;"), "the pool size must be no less than 112");
     assert_eq!(server("alias a;"), "\"alias\" directive is not allowed here");
 }
 
@@ -93,7 +92,7 @@ fn values_are_stored() {
     assert_eq!((log.targets().len(), log.level()), (2, base::log::Level::Debug));
     assert_eq!(core.client_body_temp_path.as_ref().unwrap().levels, [1, 2, 0]);
     assert_eq!(frame.global.get::<http::opened::ErrorFiles>().paths(), [std::path::PathBuf::from("/srv/a.log")]);
-    assert_eq!(frame.global.get::<http::opened::Directories>().list(), [std::path::PathBuf::from("/srv/tmp")]);
+    assert_eq!(frame.global.get::<session::directories::Directories>().list(), [std::path::PathBuf::from("/srv/tmp")]);
 }
 
 #[test]

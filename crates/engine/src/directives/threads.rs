@@ -5,7 +5,7 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Scope;
 use conf::tree::Error;
-use http::thread_pools::Pools;
+use session::thread_pools::Pools;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("thread_pool", Context::MAIN, Arity::Between(2, 3), "Threads for reading files.", thread_pool)]

@@ -15,7 +15,7 @@ pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
     let refused = |why: &str| cx.error_at(0, format!("{why} in \"{given}\" of the \"listen\" directive"));
     if let Some(path) = given.strip_prefix("unix:") {
         if path.is_empty() {
-            return Err(refused("no path"));
+            return Err(refused("no path in the unix domain socket"));
         }
         return Ok(vec![SocketPlace::Unix(PathBuf::from(path))]);
     }
@@ -26,6 +26,9 @@ pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
         Some(text) => port_range(text).map(|r| (host.to_owned(), r)),
     };
     let Some((host, (first, last))) = ports else { return Err(refused("invalid port")) };
+    if first > last {
+        return Err(refused("invalid port range"));
+    }
     let mut places = Vec::new();
     for ip in addresses(&host).ok_or_else(|| refused("host not found"))? {
         for port in first..=last {
@@ -49,7 +52,7 @@ fn split_port(text: &str) -> (&str, Option<&str>) {
 fn port_range(text: &str) -> Option<(u16, u16)> {
     let parse = |t: &str| t.parse::<u16>().ok().filter(|p| *p > 0 && t.bytes().all(|b| b.is_ascii_digit()));
     match text.split_once('-') {
-        Some((first, last)) => Some((parse(first)?, parse(last)?)).filter(|(a, b)| a <= b),
+        Some((first, last)) => Some((parse(first)?, parse(last)?)),
         None => parse(text).map(|p| (p, p)),
     }
 }

@@ -14,6 +14,9 @@ pub(crate) fn add<S: Session>(cx: &Cx<'_>, names: &mut Vec<ServerName<S>>, first
     for (i, word) in cx.args().iter().enumerate() {
         let name = if word.bytes == b"$hostname" { hostname() } else { word.bytes.clone() };
         let parsed = parse(cx, i, &name)?;
+        if name.contains(&b'/') {
+            cx.warn(format!("server name \"{}\" has suspicious symbols", String::from_utf8_lossy(&name)));
+        }
         if first.is_none() {
             *first = Some(name.strip_prefix(b".").unwrap_or(&name).into());
         }
@@ -43,7 +46,6 @@ fn parse<S: Session>(cx: &Cx<'_>, i: usize, name: &[u8]) -> Result<Vec<ServerNam
             let regex = Regex::new(pattern, caseless, &mut cx.global::<Variables<S>>()).map_err(|e| cx.error_at(i, e))?;
             Ok(vec![ServerName::Regex(Rc::new(regex))])
         }
-        _ if name.contains(&b'/') => Err(invalid()),
         [b'*', b'.', ..] => match lower.get(1..) {
             Some(tail) if !tail.contains(&b'*') && tail.len() > 1 => Ok(vec![ServerName::Leading(tail.into())]),
             _ => Err(invalid()),

@@ -14,6 +14,7 @@ pub(crate) fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<bo
     let text = cx.text(i);
     let (name, value) = text.split_once('=').map_or((text.as_ref(), None), |(n, v)| (n, Some(v)));
     let bad = |what: &str| cx.error_at(i, format!("invalid {what} \"{}\"", value.unwrap_or_default()));
+    let whole = |what: &str| cx.error_at(i, format!("invalid {what} \"{text}\""));
     let number = |v: &str| v.parse::<i32>().ok().filter(|n| *n > 0);
     match (name, value) {
         ("default_server", None) => {
@@ -32,15 +33,15 @@ pub(crate) fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<bo
         ("reuseport", None) => wanted.spec.reuseport = true,
         ("deferred", None) => wanted.spec.deferred = true,
         ("backlog", Some(v)) => wanted.spec.backlog = number(v).ok_or_else(|| bad("backlog"))?,
-        ("rcvbuf", Some(v)) => wanted.spec.rcvbuf = Some(size(v).ok_or_else(|| bad("rcvbuf"))?),
-        ("sndbuf", Some(v)) => wanted.spec.sndbuf = Some(size(v).ok_or_else(|| bad("sndbuf"))?),
+        ("rcvbuf", Some(v)) => wanted.spec.rcvbuf = Some(size(v).ok_or_else(|| whole("rcvbuf"))?),
+        ("sndbuf", Some(v)) => wanted.spec.sndbuf = Some(size(v).ok_or_else(|| whole("sndbuf"))?),
         ("fastopen", Some(v)) => wanted.spec.fastopen = Some(number(v).ok_or_else(|| bad("fastopen"))?),
         ("ipv6only", Some("on")) => wanted.spec.ipv6only = true,
         ("ipv6only", Some("off")) => wanted.spec.ipv6only = false,
         ("ipv6only", Some(_)) => return Err(bad("ipv6only flags")),
         ("so_keepalive", Some(v)) => wanted.spec.keepalive = Some(keepalive(v).ok_or_else(|| bad("so_keepalive value:"))?),
-        ("setfib" | "accept_filter", Some(_)) => {
-            return Err(cx.error_at(i, format!("{name} \"{}\" is not supported on this platform, ignored", value.unwrap_or_default())));
+        ("accept_filter", Some(_)) => {
+            cx.warn(format!("accept filters \"{text}\" are not supported on this platform, ignored"));
         }
         _ => return Ok(false),
     }

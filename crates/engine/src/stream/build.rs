@@ -46,7 +46,8 @@ pub(super) fn finish(frame: &Frame, modules: &[Module], source: Option<&Block>) 
     let (specs, listens) = listen::listens(&pairs, frame)?;
     let mut variables = frame.global.take::<Variables>();
     variables.finish().map_err(|unknown| unknown_variable(&unknown, &variables, source))?;
-    let configuration = Configuration { variables: Rc::new(variables), main: builder.main, servers, listens, paths: context.paths };
+    let configuration =
+        Configuration { variables: Rc::new(variables), main: builder.main, outer: builder.outer.1, servers, listens, paths: context.paths };
     Ok((Rc::new(configuration), specs))
 }
 

@@ -1,21 +1,22 @@
 //! From a parsed head to a request.
 
 use super::body::BodyFraming;
-use crate::request::{Refusal, enter_host, enter_target};
+use crate::request::{KnownRequest, Refusal, enter_host, enter_target, enter_valid_target};
 use base::log::Level;
 use http::body::Body;
 use http::core::{ServerCore, default};
-use http::headers::Headers;
-use http::line::{Line, Version};
+use http::line::Version;
 use http::method::Method;
 use http::root::Endpoint;
-use http::{Request, Server, log_request};
+use http::{Request, log_request};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wire::h1::error::HeadError;
 use wire::h1::framing::{self, Framed, Framing};
+use wire::h1::host;
 use wire::h1::method::Method as WireMethod;
 use wire::h1::request::{Head, Limits};
+use wire::known::Known;
 use wire::uri::shape::Shape;
 
 /// Limits of the server that listens, before a host is known.
@@ -43,9 +44,7 @@ fn method(head: &Head, name: &[u8]) -> Method {
 
 /// What a head means where it arrived: all that [`fill`] puts into a request.
 pub struct Meaning {
-    line: Line,
-    headers: Headers,
-    server: Rc<Server>,
+    request: KnownRequest,
     framing: Framing,
     keep_alive: bool,
     expects_continue: bool,
@@ -55,9 +54,7 @@ impl Meaning {
     /// Takes what [`fill`] has just put into `request`.
     pub fn of(request: &Request, framed: &Framed) -> Meaning {
         Meaning {
-            line: request.line.borrow().clone(),
-            headers: request.headers.borrow().clone(),
-            server: request.server(),
+            request: KnownRequest::of(request),
             framing: framed.body,
             keep_alive: framed.keep_alive,
             expects_continue: framed.expects_continue,
@@ -66,9 +63,7 @@ impl Meaning {
 
     /// Fills an empty request, as [`fill`] does.
     pub fn enter(&self, body: &RefCell<BodyFraming>, request: &Request) {
-        request.line.borrow_mut().copy_from(&self.line);
-        request.headers.borrow_mut().copy_from(&self.headers);
-        request.set_server(self.server.clone());
+        self.request.enter(request);
         fill_body(body, request, self.framing);
         request.flags.expects_continue.set(self.expects_continue);
         request.flags.keepalive.set(self.keep_alive);
@@ -103,13 +98,19 @@ pub fn fill(
         Refusal { status: error.status() }
     };
     // Whether CONNECT may come says the server, which the host chooses.
-    let framed = framing::frame(head, buffer, true).map_err(refuse)?;
+    let framed = match framing::frame(head, buffer, true) {
+        Ok(framed) => framed,
+        Err(error) => {
+            enter_known(request, head, buffer, endpoint);
+            return Err(refuse(error));
+        }
+    };
     enter_host(request, endpoint, framed.host.of(buffer), framed.host_upper);
     if head.method == WireMethod::Connect {
+        enter_target(request, b"/", &Shape::default())?;
         if !request.server().core.takes_connect.unwrap_or(false) {
             return Err(refuse(HeadError::Connect));
         }
-        enter_target(request, b"/", &Shape::default())?;
     } else {
         enter_target(request, head.target.of(buffer), &head.shape)?;
     }
@@ -120,9 +121,34 @@ pub fn fill(
     Ok(framed)
 }
 
-/// Fills in what is known of a head that could not be parsed to its end: for the log the line as it came, and whether a body may
-/// be sent.
-pub fn fill_unparsed(request: &Request, head: &Head, buffer: &[u8]) {
+/// Enters host, server and target of a head that is refused, as far as they are right: error pages and logs are those of the server that
+/// was asked for, and say what was asked.
+fn enter_known(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) {
+    let host = head.host.or_else(|| head.header(Known::Host).map(|header| header.value));
+    if let Some(host) = host.and_then(|span| host::validate(span.of(buffer))) {
+        enter_host(request, endpoint, host.name, true);
+    }
+    match head.method {
+        WireMethod::Connect => enter_valid_target(request, b"/", &Shape::default()),
+        _ => enter_valid_target(request, head.target.of(buffer), &head.shape),
+    };
+}
+
+/// Fills in what is known of a head that could not be parsed to its end.
+pub fn fill_unparsed(request: &Rc<Request>, head: &Head, buffer: &[u8], endpoint: &Endpoint) {
+    request.request_length.set(head.understood() as u64);
+    if head.has_line() {
+        fill_line(request, head, buffer);
+        let core = request.server().core.clone();
+        fill_headers(request, head, buffer, &core);
+        enter_known(request, head, buffer, endpoint);
+    } else {
+        fill_unknown_line(request, head, buffer);
+    }
+}
+
+/// For the log the line as it came, and whether a body may be sent.
+fn fill_unknown_line(request: &Request, head: &Head, buffer: &[u8]) {
     let mut line = request.line.borrow_mut();
     let mut text = head.line.of(buffer);
     if text.is_empty() {
@@ -133,7 +159,8 @@ pub fn fill_unparsed(request: &Request, head: &Head, buffer: &[u8]) {
     line.text.extend_from_slice(text);
     line.method_name.extend_from_slice(head.method_span.of(buffer));
     line.method = Method::from_name(text.split(|b| *b == b' ').next().unwrap_or_default());
-    line.version = Version::Http11;
+    // Whose version is not known need not understand chunks.
+    line.version = Version::Http10;
 }
 
 fn fill_line(request: &Request, head: &Head, buffer: &[u8]) {

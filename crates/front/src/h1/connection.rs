@@ -187,7 +187,8 @@ impl H1 {
 
     /// Reads what has arrived into the input. `Ok(0)` is the end of the stream.
     pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let read = self.input.borrow_mut().poll_fill(&mut self.stream.borrow_mut(), cx);
+        let body = usize::try_from(self.body.borrow().left()).unwrap_or(usize::MAX);
+        let read = self.input.borrow_mut().poll_fill_with(&mut self.stream.borrow_mut(), cx, body);
         if read.is_pending() {
             self.watch.wake_on_expiry(cx.waker());
         }
@@ -229,21 +230,25 @@ impl H1 {
     }
 
     /// Offers a large run to the socket before any of it is copied.
-    fn write_through(&self, request: &Request, data: &[u8], before: u64) {
+    fn write_through(&self, request: &Request, data: &[IoSlice<'_>], length: u64, before: u64) {
         self.pace.follow(request);
         let (mut left, mut failed) = (0, None);
-        self.append_chunk(data.len() as u64, |output| {
+        self.append_chunk(length, |output| {
             let gathered = output.queued();
             let stream = self.stream.borrow();
             // What TLS has sealed has to be offered again as it was.
-            let may = stream.tls().is_none() && !self.watch.is_writing() && self.pace.admits(gathered + data.len() as u64);
+            let may = stream.tls().is_none() && !self.watch.is_writing() && self.pace.admits(gathered + length);
             let sent = if may { output.send_through(&stream, data) } else { Ok(0) };
-            let sent = sent.unwrap_or_else(|error| {
+            let mut sent = sent.unwrap_or_else(|error| {
                 failed = Some(error.raw_os_error().unwrap_or(EPIPE));
                 0
             });
             left = gathered - output.queued() + sent as u64;
-            output.push_slice(data.get(sent..).unwrap_or_default());
+            for piece in data {
+                let of_it = sent.min(piece.len());
+                sent -= of_it;
+                output.push_slice(piece.get(of_it..).unwrap_or_default());
+            }
         });
         let added = self.output.borrow().queued() + left - before;
         request.bytes_sent.set(request.bytes_sent.get() + added);
@@ -286,14 +291,19 @@ impl Downstream for H1 {
     }
 
     fn write(&self, request: &Request, data: &[u8]) {
-        if data.is_empty() || self.broken.get() {
+        self.write_pieces(request, &[IoSlice::new(data)]);
+    }
+
+    fn write_pieces(&self, request: &Request, pieces: &[IoSlice<'_>]) {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if length == 0 || self.broken.get() {
             return;
         }
         let before = self.output.borrow().queued();
-        if data.len() >= DIRECT {
-            return self.write_through(request, data, before);
+        if length >= DIRECT {
+            return self.write_through(request, pieces, length as u64, before);
         }
-        self.append_chunk(data.len() as u64, |output| output.push_slice(data));
+        self.append_chunk(length as u64, |output| pieces.iter().for_each(|piece| output.push_slice(piece)));
         self.account(request, before);
     }
 

@@ -299,7 +299,7 @@ impl Loop {
     async fn refuse(mut self, error: HeadError) {
         let request = self.take_request();
         let buffer = self.conn.input.borrow().rest().to_vec();
-        arrival::fill_unparsed(&request, &self.head, &buffer);
+        arrival::fill_unparsed(&request, &self.head, &buffer, &self.listener.endpoint);
         request.action.set(error.action());
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &error.message(&buffer));
@@ -326,7 +326,7 @@ impl Loop {
         }
         let request = self.take_request();
         self.fill_unparsed(&request);
-        request.action.set("reading client request line");
+        request.action.set(self.reading());
         log_request!(request, Level::Info, "client prematurely closed connection");
         self.log_unanswered(&request, 400);
     }
@@ -335,7 +335,7 @@ impl Loop {
         let idle = self.conn.input.borrow().rest().is_empty();
         let request = self.take_request();
         self.fill_unparsed(&request);
-        request.action.set(if idle { "waiting for request" } else { "reading client request line" });
+        request.action.set(if idle { "waiting for request" } else { self.reading() });
         log_request!(request, Level::Info, "client timed out (110: Connection timed out)");
         if !idle {
             self.log_unanswered(&request, 408);
@@ -343,8 +343,13 @@ impl Loop {
     }
 
     /// The log shows what came of the request.
-    fn fill_unparsed(&self, request: &Request) {
-        arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().rest());
+    fn fill_unparsed(&self, request: &Rc<Request>) {
+        arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().rest(), &self.listener.endpoint);
+    }
+
+    /// What was under way when a head did not come to its end.
+    fn reading(&self) -> &'static str {
+        if self.head.has_line() { "reading client request headers" } else { "reading client request line" }
     }
 
     /// The access log shows requests that got no answer.

@@ -5,7 +5,6 @@ use crate::buffers;
 use crate::door::{Front, Opened};
 use crate::input::Input;
 use crate::streams::carrier::Carrier;
-use crate::streams::draft::Draft;
 use crate::streams::hub::Hub;
 use base::clock;
 use http::chain::FilePiece;
@@ -13,7 +12,7 @@ use http::core::default;
 use http::http2::Http2Output;
 use http::line::Version;
 use http::protocols::ServerProtocols;
-use http::{Location, Server};
+use http::{Headers, Location, Server};
 use net::stream::Stream as Socket;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -22,6 +21,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use wire::h2::Codec;
 use wire::h2::error::ErrorCode;
+use wire::hpack::{FieldList, Fields};
 
 /// The protocol's name.
 pub const NAME: &str = "h2";
@@ -156,6 +156,10 @@ impl Carrier for H2 {
         &self.hub
     }
 
+    fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R {
+        f(self.codec.borrow().fields())
+    }
+
     fn speaks(&self, server: &Server) -> bool {
         let bit = 1 << self.hub.front.index_of(NAME);
         let own = server.conf.share::<ServerProtocols>().unwrap_or_default();
@@ -191,10 +195,14 @@ impl Carrier for H2 {
         self.codec.borrow_mut().discard(id);
     }
 
-    fn respond(&self, id: u32, (): &(), status: u16, fields: &Draft, end: bool) -> usize {
+    fn respond(&self, id: u32, (): &(), status: u16, fields: &FieldList, end: bool) -> usize {
         self.with_codec(|codec, out| {
             let before = out.len();
-            codec.respond(id, status, fields.iter(), end, out);
+            if status < 200 {
+                codec.respond(id, status, fields.iter(), end, out);
+            } else {
+                codec.respond_list(id, status, fields, end, out);
+            }
             out.len().saturating_sub(before)
         })
     }
@@ -216,9 +224,8 @@ impl Carrier for H2 {
         })
     }
 
-    fn trailers(&self, id: u32, (): &(), fields: &[(Vec<u8>, Vec<u8>)]) {
-        let fields = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
-        self.with_codec(|codec, out| codec.trailers(id, fields, out));
+    fn trailers(&self, id: u32, (): &(), fields: &Headers) {
+        self.with_codec(|codec, out| codec.trailers(id, fields.iter(), out));
     }
 
     fn close(&self, id: u32, (): &(), code: Option<ErrorCode>) {

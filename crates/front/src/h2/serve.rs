@@ -212,7 +212,7 @@ impl Serving {
     fn take(&mut self, event: Event<'_>) {
         let conn = &self.conn;
         match event {
-            Event::Request { stream, head, end, size } => self.request(stream, &head, end, size),
+            Event::Request { stream, head, end, size, again } => self.request(stream, &head, end, size, again),
             Event::Data { stream, data, end, fault } => {
                 if let Some(fault) = fault {
                     conn.hub.log(Level::Info, &fault.message());
@@ -252,14 +252,12 @@ impl Serving {
         }
     }
 
-    fn request(&mut self, id: u32, head: &wire::h2::request::RequestHead, end: bool, size: usize) {
+    fn request(&mut self, id: u32, head: &wire::h2::request::RequestHead, end: bool, size: usize, again: bool) {
         let conn = &self.conn;
         conn.hub.watch.read_by(NEVER);
         conn.hub.watch.set_activity(Activity::Answering);
         self.idle = false;
-        let begun = Begun::new(conn, id, end, size);
-        let begun = begun.fill(head, conn.codec.borrow().fields(), end);
-        begun.run();
+        Begun::new(conn, id, end, size).fill(head, end, again).run();
         self.limit_requests();
     }
 

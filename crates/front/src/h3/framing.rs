@@ -3,16 +3,16 @@
 use super::connection::{H3, Speech};
 use crate::buffers;
 use crate::streams::carrier::Carrier;
-use crate::streams::draft::Draft;
 use crate::streams::hub::Hub;
 use http::chain::FilePiece;
 use http::http3::Http3;
 use http::line::Version;
-use http::{Location, Server};
+use http::{Headers, Location, Server};
 use net::quic::StreamId;
 use std::io;
 use std::os::unix::fs::FileExt;
 use wire::h3::error::Code;
+use wire::hpack::{FieldList, Fields};
 
 /// Content up to this is put into one buffer with its frame's head.
 const SMALL: usize = 4096;
@@ -71,6 +71,10 @@ impl Carrier for H3 {
         &self.hub
     }
 
+    fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R {
+        f(self.codec.borrow().fields())
+    }
+
     fn speaks(&self, server: &Server) -> bool {
         let own = server.conf.share::<Http3>().unwrap_or_default();
         match self.speech {
@@ -115,7 +119,7 @@ impl Carrier for H3 {
         }
     }
 
-    fn respond(&self, id: u64, (): &(), status: u16, fields: &Draft, end: bool) -> usize {
+    fn respond(&self, id: u64, (): &(), status: u16, fields: &FieldList, end: bool) -> usize {
         let size = self.with_wire(id, |wire| {
             if wire.out.capacity() == 0 {
                 wire.out = buffers::take();
@@ -152,11 +156,10 @@ impl Carrier for H3 {
         taken
     }
 
-    fn trailers(&self, id: u64, (): &(), fields: &[(Vec<u8>, Vec<u8>)]) {
+    fn trailers(&self, id: u64, (): &(), fields: &Headers) {
         self.with_wire(id, |wire| {
             if self.speech == Speech::H3 {
-                let fields = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
-                self.codec.borrow_mut().headers(id, None, fields, &mut wire.out);
+                self.codec.borrow_mut().headers(id, None, fields.iter(), &mut wire.out);
             }
             wire.finish = true;
         });

@@ -188,9 +188,7 @@ impl H3 {
         self.begin(id);
         let priority = self.codec.borrow().priority(id);
         self.set_priority(id, priority);
-        let begun = Begun::new(self, id, end, size);
-        let begun = begun.fill(head, self.codec.borrow().fields(), end);
-        begun.run();
+        Begun::new(self, id, end, size).fill(head, end, false).run();
     }
 
     /// A request is there.

@@ -2,7 +2,7 @@
 
 use super::carrier::Carrier;
 use super::stream::Stream;
-use crate::request::{Refusal, check_tls, enter_host, enter_target};
+use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_target};
 use base::log::Level;
 use http::body::Body;
 use http::core::ServerCore;
@@ -19,15 +19,40 @@ use wire::uri::shape;
 /// What the handshake of a WebSocket asks for in HTTP/1 and not in later versions (RFC 8441, 5), so that handlers see what they know.
 const HANDSHAKE: [(&[u8], &[u8]); 2] = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")];
 
-/// Fills `request`, chooses its server, and says how its body comes.
+/// Fills `request`, chooses its server, and says how its body comes. `again`: the head is that of the connection's last request.
 ///
 /// # Errors
 /// It cannot be served; already logged.
-pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, fields: &Fields, end: bool) -> Result<(), Refusal> {
+pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, end: bool, again: bool) -> Result<(), Refusal> {
+    let known = &mut *stream.conn.hub().known.borrow_mut();
+    match known.as_ref().filter(|_| again) {
+        Some(known) => known.enter(request),
+        None => {
+            *known = None;
+            let constant = stream.conn.with_fields(|fields| read(stream, request, head, fields))?;
+            // Only what has come twice is worth the memory.
+            *known = (again && constant).then(|| KnownRequest::of(request));
+        }
+    }
+    check_protocol(stream, request)?;
+    if stream.conn.hub().listener.endpoint.tls {
+        check_tls(request)?;
+    }
+    // What comes behind an extended CONNECT is no body.
+    if !end && head.protocol.is_none() {
+        request.body.replace(Rc::new(Body::on_wire(head.content_length)));
+    }
+    // What an answer says of the connection has no meaning here; the connection decides by itself.
+    request.flags.keepalive.set(true);
+    Ok(())
+}
+
+/// Reads what the fields say. True: they say the same whenever they come on this connection.
+fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, fields: &Fields) -> Result<bool, Refusal> {
     let endpoint = stream.conn.hub().listener.endpoint.clone();
     fill_line(request, head, fields, C::VERSION);
     let core = request.server().core.clone();
-    fill_headers(request, head, fields, &core);
+    let complete = fill_headers(request, head, fields, &core);
     if let Some(fault) = head.fault {
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &fault.message(fields.bytes()));
@@ -45,17 +70,8 @@ pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &Reques
         Refusal { status: 400 }
     })?;
     enter_target(request, path, &shape)?;
-    check_protocol(stream, request)?;
-    if endpoint.tls {
-        check_tls(request)?;
-    }
-    // What comes behind an extended CONNECT is no body.
-    if !end && head.protocol.is_none() {
-        request.body.replace(Rc::new(Body::on_wire(head.content_length)));
-    }
-    // What an answer says of the connection has no meaning here; the connection decides by itself.
-    request.flags.keepalive.set(true);
-    Ok(())
+    // Expressions among the names set captures.
+    Ok(complete && head.protocol.is_none() && !endpoint.names.has_regex())
 }
 
 fn fill_line(request: &Request, head: &RequestHead, fields: &Fields, version: Version) {
@@ -71,7 +87,8 @@ fn fill_line(request: &Request, head: &RequestHead, fields: &Fields, version: Ve
     line.raw_uri.extend_from_slice(path);
 }
 
-fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &ServerCore) {
+/// False: a field was dropped, with a word in the log.
+fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &ServerCore) -> bool {
     let (ignore, underscores) = (core.ignore_invalid_headers.unwrap_or(true), core.underscores_in_headers.unwrap_or(false));
     let bytes = fields.bytes();
     let mut headers = request.headers.borrow_mut();
@@ -101,9 +118,10 @@ fn fill_headers(request: &Request, head: &RequestHead, fields: &Fields, core: &S
         headers.push(b"host", authority.of(bytes));
     }
     drop(headers);
-    for name in dropped {
+    for name in &dropped {
         log_request!(request, Level::Info, "client sent invalid header: \"{}\"", String::from_utf8_lossy(name.of(bytes)));
     }
+    dropped.is_empty()
 }
 
 fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) {

@@ -1,12 +1,12 @@
 //! What differs between the protocols below a stream.
 
-use super::draft::Draft;
 use super::hub::Hub;
 use http::chain::FilePiece;
 use http::line::Version;
-use http::{Location, Server};
+use http::{Headers, Location, Server};
 use std::hash::Hash;
 use std::io;
+use wire::hpack::{FieldList, Fields};
 
 /// A connection of such a protocol.
 pub trait Carrier: Sized + 'static {
@@ -30,6 +30,8 @@ pub trait Carrier: Sized + 'static {
 
     /// What all streams share.
     fn hub(&self) -> &Hub<Self::Id, Self::Code>;
+    /// Runs `f` on the fields of the request that has just come.
+    fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R;
     /// Whether a server speaks the protocol.
     fn speaks(&self, server: &Server) -> bool;
     /// The most content of a frame in a location.
@@ -48,7 +50,7 @@ pub trait Carrier: Sized + 'static {
     /// Nobody wants the rest of the body.
     fn discard(&self, id: Self::Id, own: &Self::Own);
     /// Frames a head; how many bytes that were.
-    fn respond(&self, id: Self::Id, own: &Self::Own, status: u16, fields: &Draft, end: bool) -> usize;
+    fn respond(&self, id: Self::Id, own: &Self::Own, status: u16, fields: &FieldList, end: bool) -> usize;
     /// Frames content; how much of it.
     fn data(&self, id: Self::Id, own: &Self::Own, part: &[u8], end: bool) -> usize;
     /// Frames content of a file.
@@ -57,7 +59,7 @@ pub trait Carrier: Sized + 'static {
     /// Those of reading, and a file that is shorter; nothing is framed then.
     fn file(&self, id: Self::Id, own: &Self::Own, file: &FilePiece, length: usize, end: bool) -> io::Result<usize>;
     /// Frames trailers, which end the stream.
-    fn trailers(&self, id: Self::Id, own: &Self::Own, fields: &[(Vec<u8>, Vec<u8>)]);
+    fn trailers(&self, id: Self::Id, own: &Self::Own, fields: &Headers);
     /// The stream is done with. What is not complete is reset, with `code` if there is one.
     fn close(&self, id: Self::Id, own: &Self::Own, code: Option<Self::Code>);
 

@@ -1,48 +1,25 @@
 //! The fields of an answer's head before they are packed.
 
 use http::headers::push_clean;
+use wire::hpack::FieldList;
 
-/// A head before it is packed: one buffer that serves all heads of the worker.
+/// A head before it is packed.
 #[derive(Default)]
-pub struct Draft {
-    bytes: Vec<u8>,
-    /// Where names and values end.
-    ends: Vec<(usize, usize)>,
-}
+pub(super) struct Draft(pub(super) FieldList);
 
 impl Draft {
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
-        push_clean(&mut self.bytes, name);
-        self.bytes.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
-        self.end_with(|out| push_clean(out, value));
+        let lower = |out: &mut Vec<u8>| {
+            let start = out.len();
+            push_clean(out, name);
+            out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        };
+        self.0.push_with(lower, |out| push_clean(out, value));
     }
 
     /// A field whose name is known: it is in lower case.
     pub(super) fn known(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.end_with(value);
-    }
-
-    fn end_with(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
-        let middle = self.bytes.len();
-        value(&mut self.bytes);
-        self.ends.push((middle, self.bytes.len()));
-    }
-
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(middle, end)| {
-            let name = self.bytes.get(start..middle).unwrap_or_default();
-            start = end;
-            (name, self.bytes.get(middle..end).unwrap_or_default())
-        })
+        self.0.push_with(|out| out.extend_from_slice(name.as_bytes()), value);
     }
 }
 
@@ -56,7 +33,7 @@ mod tests {
         draft.field(b"X-Name", b"A b");
         draft.field(b"Bad\r\n", b"v\r\nx: y");
         draft.known("empty", |_| {});
-        let all: Vec<_> = draft.iter().collect();
+        let all: Vec<_> = draft.0.iter().collect();
         assert_eq!(all, [(&b"x-name"[..], &b"A b"[..]), (b"bad%0d%0a", b"v%0D%0Ax: y"), (b"empty", b"")]);
     }
 }

@@ -10,6 +10,7 @@ use http::response::Response;
 use http::{Headers, Request};
 use std::cell::RefCell;
 
+// One buffer serves all heads of the worker.
 thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
 
 /// Writes the head of the answer on stream `id`: how long it is, and whether the stream ends with it. `extended`: the request is an extended
@@ -22,9 +23,9 @@ pub fn write<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, extended: bool, requ
     let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();
     let end = !consents && (request.flags.header_only.get() || empty);
     let size = DRAFT.with_borrow_mut(|draft| {
-        draft.clear();
+        draft.0.clear();
         request.with_location(|location| fill(draft, request, &location.core, &response));
-        conn.respond(id, own, status, draft, end)
+        conn.respond(id, own, status, &draft.0, end)
     });
     (size, end)
 }
@@ -32,9 +33,9 @@ pub fn write<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, extended: bool, requ
 /// Writes an informational head.
 pub fn write_interim<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, status: u16, headers: &Headers) {
     DRAFT.with_borrow_mut(|draft| {
-        draft.clear();
+        draft.0.clear();
         headers.iter().for_each(|(name, value)| draft.field(name, value));
-        conn.respond(id, own, status, draft, false);
+        conn.respond(id, own, status, &draft.0, false);
     });
 }
 

@@ -2,6 +2,7 @@
 
 use crate::active::{Entry, Watch};
 use crate::door::{Front, Listener};
+use crate::request::KnownRequest;
 use base::log::Level;
 use http::Connection;
 use std::cell::{Cell, RefCell};
@@ -34,6 +35,8 @@ pub struct Hub<I, C> {
     pub listener: Listener,
     /// What is known of the client; another one when it has moved.
     info: RefCell<Rc<Connection>>,
+    /// What the last request said, if it came twice and says so each time.
+    pub known: RefCell<Option<KnownRequest>>,
     /// The open streams.
     pub streams: RefCell<HashMap<I, Rc<dyn OpenStream<C>>, foldhash::fast::RandomState>>,
     /// Place among the active connections.
@@ -56,6 +59,7 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
             front,
             listener,
             info: RefCell::new(info),
+            known: RefCell::default(),
             streams: RefCell::default(),
             watch,
             task: RefCell::default(),

@@ -5,7 +5,7 @@
 
 pub mod arrival;
 pub mod carrier;
-pub mod draft;
+mod draft;
 pub mod head;
 pub mod hub;
 pub mod received;

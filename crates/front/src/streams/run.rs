@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use wire::h2::request::RequestHead;
-use wire::hpack::Fields;
 
 /// A request that has come and does not run yet.
 pub struct Begun<C: Carrier> {
@@ -37,9 +36,9 @@ impl<C: Carrier> Begun<C> {
         Begun { stream, request, refused: None }
     }
 
-    /// Takes over what its head says.
-    pub fn fill(mut self, head: &RequestHead, fields: &Fields, end: bool) -> Self {
-        self.refused = arrival::fill(&self.stream, &self.request, head, fields, end).err().map(|refusal| refusal.status);
+    /// Takes over what its head says. `again`: that is what the connection's last one said.
+    pub fn fill(mut self, head: &RequestHead, end: bool, again: bool) -> Self {
+        self.refused = arrival::fill(&self.stream, &self.request, head, end, again).err().map(|refusal| refusal.status);
         self
     }
 

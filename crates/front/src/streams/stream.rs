@@ -37,7 +37,7 @@ pub struct Stream<C: Carrier> {
     pub own: C::Own,
     output: RefCell<Output>,
     /// The answer's trailers.
-    trailers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    trailers: RefCell<Headers>,
     body: RefCell<Received>,
     /// The body is complete.
     body_ended: Cell<bool>,
@@ -213,8 +213,10 @@ impl<C: Carrier> Stream<C> {
 
     fn keep_trailers(&self, request: &Request) {
         let response = request.response.borrow();
-        let fields = response.trailers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
-        self.trailers.borrow_mut().extend(fields);
+        let mut trailers = self.trailers.borrow_mut();
+        for (name, value) in response.trailers.iter() {
+            trailers.push(&name.to_ascii_lowercase(), value);
+        }
     }
 }
 

@@ -248,7 +248,7 @@ fn make(stack: &mut Stack<'_>, at: usize, issuer: &Issuer, number: usize) -> Res
     set_variables(stack, at + VARS, &request)?;
     if stack.kind(at + CTX) == Type::Table {
         stack.push_copy(at + CTX);
-        let slot = State::of(&request).ctx_slot(&issuer.host.slots).unsigned_abs() as usize;
+        let slot = State::of(&request).common.ctx.slot(&issuer.host.slots).unsigned_abs() as usize;
         stack.set_item(1, slot);
     }
     Ok(Child { request, wire, running: None })

@@ -62,7 +62,7 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
             code = 200;
         }
         if returns {
-            let exit = if balances { &host.state.balancer_exit } else { &host.state.filter_exit };
+            let exit = if balances { &host.state.common.balancer_exit } else { &host.state.filter_exit };
             exit.set(Some(code));
             return RETURN;
         }

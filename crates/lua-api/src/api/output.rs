@@ -44,7 +44,7 @@ pub fn group() -> Group {
             Row::constant("REFUSED", REFUSED),
             Row::constant("SLOW", SLOW),
         ],
-        glue: include_str!("output.lua"),
+        glue: lua_session::output::GLUE,
     }
 }
 

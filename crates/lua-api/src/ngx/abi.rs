@@ -2,10 +2,10 @@
 //!
 //! They are written in Lua, over what `ngx` offers; the request that such code hands over is only compared with the one that runs.
 
-use crate::api::ctx::FAILED;
 use crate::host::{Host, with_request};
-use crate::state::LeftCtx;
 use lua::{CallContext, Group, PhaseSet, Row};
+use lua_session::ctx::FAILED;
+use lua_session::slots::LeftCtx;
 use std::cell::RefCell;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
@@ -34,10 +34,10 @@ fn ctx_keep(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| {
         let request = host.and_then(|host| Some((host, host.request.as_ref()?)));
         let Some((host, request)) = request else { return FAILED };
-        let slot = host.state.ctx_slot(&host.slots).saturating_abs();
+        let slot = host.state.common.ctx.slot(&host.slots).saturating_abs();
         // Without a client nothing is redirected, and what a handshake leaves has a life of its own.
         if request.purpose.get().is_empty()
-            && let Some(kept) = host.state.keep_ctx()
+            && let Some(kept) = host.state.common.ctx.keep()
         {
             request.lasting::<KeptCtx>().0.borrow_mut().push(kept);
         }

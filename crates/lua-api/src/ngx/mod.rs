@@ -5,7 +5,6 @@
 
 mod abi;
 pub mod args;
-pub mod balancer;
 pub mod cache;
 pub mod ndk;
 pub mod req_body;
@@ -13,19 +12,20 @@ pub mod req_header;
 pub mod request;
 pub mod resp_header;
 pub mod upstream;
-pub mod var;
+
+use crate::host::Host;
 
 /// The groups, in the order of binding.
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
     vec![
-        var::group(),
+        lua_session::var::group::<Host>(),
         resp_header::group(),
         req_header::group(),
         args::group(),
         request::group(),
         req_body::group(),
-        balancer::group(),
+        lua_session::balancer::group::<Host>(),
         upstream::group(),
         cache::group(),
         ndk::group(),
@@ -42,5 +42,7 @@ pub(crate) fn wrapped<T>(result: Result<T, lua::Raise>) -> Result<T, lua::Raise>
 
 #[cfg(test)]
 mod sample_tests;
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 pub(crate) mod tests;

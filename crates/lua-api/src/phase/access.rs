@@ -1,14 +1,14 @@
 //! `access_by_lua*`: Lua in the access phase.
 
 use crate::code::Code;
-use crate::directive;
 use crate::exit;
-use crate::phase::entry::Entry;
+use crate::phase::entry::Answering;
 use conf::context::Context;
 use conf::row::{Row, flag};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Phase};
+use lua_session::directive;
 use std::rc::Rc;
 
 /// `access_by_lua`, `access_by_lua_file`, `access_by_lua_block`, `access_by_lua_no_postpone`.
@@ -49,7 +49,7 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf>();
     if let Some(code) = conf.code.clone() {
-        let entry = Entry::new(place, code, lua::LuaPhase::ACCESS);
+        let entry = Answering::new(place, code, lua::LuaPhase::ACCESS);
         entry.join(place, Phase::Access, exit::after_access, conf.no_postpone == Some(true));
     }
     Ok(())

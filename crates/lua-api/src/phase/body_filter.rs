@@ -1,7 +1,6 @@
 //! `body_filter_by_lua*`: Lua on each run of response data. `ngx.arg[1]` is the data, `ngx.arg[2]` whether it is the end.
 
 use crate::code::Code;
-use crate::directive;
 use crate::host::Host;
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;
@@ -12,6 +11,7 @@ use conf::tree::Error;
 use http::location::Filtered;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
 use lua::LuaError;
+use lua_session::directive;
 use std::rc::Rc;
 
 /// `body_filter_by_lua`, `body_filter_by_lua_file`, `body_filter_by_lua_block`.

@@ -1,14 +1,14 @@
 //! `content_by_lua*`: Lua that makes the answer.
 
 use crate::code::Code;
-use crate::directive;
 use crate::exit;
-use crate::phase::entry::Entry;
+use crate::phase::entry::Answering;
 use conf::context::Context;
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module};
+use lua_session::directive;
 use std::rc::Rc;
 
 /// `content_by_lua`, `content_by_lua_file`, `content_by_lua_block`.
@@ -36,7 +36,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::LuaPhase::CONTENT);
+        let entry = Answering::new(place, code, lua::LuaPhase::CONTENT);
         place.content(move |request| entry.run(request, exit::after_content));
     }
     Ok(())

@@ -2,7 +2,6 @@
 
 use crate::code::Code;
 use crate::dev_page;
-use crate::directive;
 use crate::exit;
 use crate::host::Host;
 use crate::options::Options;
@@ -14,6 +13,7 @@ use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Outcome, Request, Step};
 use lua::LuaError;
+use lua_session::directive;
 use std::rc::Rc;
 
 /// `header_filter_by_lua`, `header_filter_by_lua_file`, `header_filter_by_lua_block`.

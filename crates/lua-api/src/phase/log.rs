@@ -1,7 +1,6 @@
 //! `log_by_lua*`: Lua after the answer, before the access log.
 
 use crate::code::Code;
-use crate::directive;
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;
 use conf::context::Context;
@@ -9,6 +8,7 @@ use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module};
+use lua_session::directive;
 use std::rc::Rc;
 
 /// `log_by_lua`, `log_by_lua_file`, `log_by_lua_block`.

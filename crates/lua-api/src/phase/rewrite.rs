@@ -1,14 +1,14 @@
 //! `rewrite_by_lua*`: Lua in the rewrite phase, after the rewrite directives.
 
 use crate::code::Code;
-use crate::directive;
 use crate::exit;
-use crate::phase::entry::Entry;
+use crate::phase::entry::Answering;
 use conf::context::Context;
 use conf::row::{Row, flag};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Phase};
+use lua_session::directive;
 use std::rc::Rc;
 
 /// `rewrite_by_lua`, `rewrite_by_lua_file`, `rewrite_by_lua_block`, `rewrite_by_lua_no_postpone`.
@@ -50,7 +50,7 @@ fn levels(levels: &mut Levels) {
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let conf = place.conf::<Conf>();
     if let Some(code) = conf.code.clone() {
-        let entry = Entry::new(place, code, lua::LuaPhase::REWRITE);
+        let entry = Answering::new(place, code, lua::LuaPhase::REWRITE);
         entry.join(place, Phase::Rewrite, exit::after_rewrite, conf.no_postpone == Some(true));
     }
     Ok(())

@@ -1,14 +1,14 @@
 //! `server_rewrite_by_lua*`: Lua before a location is chosen, and before the server's own rewrite directives.
 
 use crate::code::Code;
-use crate::directive;
 use crate::exit;
-use crate::phase::entry::Entry;
+use crate::phase::entry::Answering;
 use conf::context::Context;
 use conf::row::Row;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Phase};
+use lua_session::directive;
 use std::rc::Rc;
 
 /// `server_rewrite_by_lua`, `server_rewrite_by_lua_file`, `server_rewrite_by_lua_block`.
@@ -38,7 +38,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.server_conf::<Conf>().code.clone().filter(|_| place.is_server) {
-        let entry = Entry::new(place, code, lua::LuaPhase::SERVER_REWRITE);
+        let entry = Answering::new(place, code, lua::LuaPhase::SERVER_REWRITE);
         place.phase(Phase::ServerRewrite, move |request| entry.run(request, exit::after_rewrite));
     }
     Ok(())

@@ -2,7 +2,6 @@
 
 use crate::code::Code;
 use crate::dev_page;
-use crate::directive;
 use crate::host::Host;
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;
@@ -13,6 +12,7 @@ use http::program::Program;
 use http::{Complex, Module, Outcome, Request, Step, Variables};
 use lua::{LuaError, Stack};
 use lua_lib::Runtime;
+use lua_session::directive;
 use session::variable::{self, CHANGEABLE, VarIndex, WEAK};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -47,7 +47,7 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
     let arguments = (2..cx.args().len()).map(compile).collect::<Result<Vec<_>, _>>()?;
     let entry = OnceCell::new();
     cx.location::<Program>().push_custom(Rc::new(move |request| {
-        let entry = entry.get_or_init(|| Entry::of_request(request, code.clone(), lua::LuaPhase::SET));
+        let entry = entry.get_or_init(|| Entry::of_session(request, code.clone(), lua::LuaPhase::SET));
         if entry.may_wait() { run_waiting(entry, &arguments, index, request) } else { run(entry, &arguments, index, request) }
     }));
     Ok(())

@@ -1,27 +1,13 @@
 //! `init_by_lua*`, `init_worker_by_lua*`, `exit_worker_by_lua*`: Lua at the start and end of processes.
 
-use crate::directive;
-use crate::process_code::ProcessCode;
-use conf::context::Context;
-use conf::row::Row;
-use http::{Levels, Module};
+use crate::host::Host;
+use http::{Module, Request};
+use lua_session::{process_rows, start};
 
 /// `init_by_lua*`, `init_worker_by_lua*`, `exit_worker_by_lua*`.
-pub const MODULE: Module = Module { rows, levels, start: crate::start::start_worker, ..Module::named("lua_start") };
-
-fn levels(levels: &mut Levels) {
-    levels.main::<ProcessCode>();
-}
-
-fn rows() -> Vec<Row> {
-    let mut rows = directive::rows("init_by_lua", Context::HTTP, "Runs Lua when the configuration is loaded.", |cx, code| {
-        cx.once(&mut cx.main::<ProcessCode>().init.borrow_mut(), code)
-    });
-    rows.extend(directive::rows("init_worker_by_lua", Context::HTTP, "Runs Lua when a worker starts.", |cx, code| {
-        cx.once(&mut cx.main::<ProcessCode>().init_worker.borrow_mut(), code)
-    }));
-    rows.extend(directive::rows("exit_worker_by_lua", Context::HTTP, "Runs Lua when a worker ends.", |cx, code| {
-        cx.once(&mut cx.main::<ProcessCode>().exit_worker.borrow_mut(), code)
-    }));
-    rows
-}
+pub const MODULE: Module = Module {
+    rows: process_rows::rows::<Request>,
+    levels: process_rows::levels::<Request>,
+    start: start::start_worker::<Host>,
+    ..Module::named("lua_start")
+};

@@ -1,6 +1,6 @@
 -- A ring of consistent hashing (README of lua-resty-balancer): 160 points for each unit of weight. A node's points are a chain of
 -- CRC-32 sums as nginx makes them, so that ring and answers are lua-resty-balancer's.
-local ngx, pairs, tostring, tonumber, setmetatable, floor, sort = ngx, pairs, tostring, tonumber, setmetatable, math.floor, table.sort
+local ngx, pairs, tostring, tonumber, floor, sort = ngx, pairs, tostring, tonumber, math.floor, table.sort
 local ffi, bit, utils = require "ffi", require "bit", require "resty.balancer.utils"
 local bxor, band, rshift = bit.bxor, bit.band, bit.rshift
 local crc32 = ngx.crc32_short
@@ -18,7 +18,6 @@ for i = 0, 255 do
 end
 
 local chash = {}
-local meta = { __index = chash }
 
 -- The points number `from` to `from + count - 1` of a node, sorted.
 local function points_of(id, from, count)
@@ -101,12 +100,6 @@ function chash.reinit(self, nodes)
     self.nodes, self.ids, self.points, self.npoints, self.size = utils.copy(nodes), ids, ring, count, count
 end
 
-function chash.new(_, nodes)
-    local self = setmetatable({}, meta)
-    self:reinit(nodes)
-    return self
-end
-
 local function index_of(ids, id)
     for index, known in pairs(ids) do
         if known == id then
@@ -124,38 +117,16 @@ function chash.delete(self, id)
     take_out(self, index)
 end
 
-function chash.incr(self, id, weight)
-    weight = tonumber(weight) or 1
-    local old = self.nodes[id] or 0
+local function changed(self, id, old, new)
     local index = old > 0 and index_of(self.ids, id)
+    if new < old then
+        return take_out(self, index, points_of(id, new * POINTS, (old - new) * POINTS))
+    end
     if not index then
         index = #self.ids + 1
         self.ids[index] = id
     end
-    self.nodes[id] = old + weight
-    merge(self, index, points_of(id, old * POINTS, weight * POINTS))
-end
-
-function chash.decr(self, id, weight)
-    weight = tonumber(weight) or 1
-    local old = self.nodes[id]
-    if not old then
-        return
-    elseif old <= weight then
-        return self:delete(id)
-    end
-    self.nodes[id] = old - weight
-    take_out(self, index_of(self.ids, id), points_of(id, (old - weight) * POINTS, weight * POINTS))
-end
-
-function chash.set(self, id, weight)
-    local change = (tonumber(weight) or 0) - (self.nodes[id] or 0)
-    if change == 0 then
-        return true
-    elseif change > 0 then
-        return self:incr(id, change)
-    end
-    return self:decr(id, -change)
+    merge(self, index, points_of(id, old * POINTS, (new - old) * POINTS))
 end
 
 -- The first point that is not below the key's hash, or the ring's first.
@@ -181,4 +152,4 @@ function chash.next(self, index)
     return self.ids[tonumber(self.points[index].id)], index
 end
 
-return chash
+return utils.complete(chash, changed)

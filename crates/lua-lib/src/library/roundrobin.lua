@@ -1,10 +1,9 @@
 -- Weighted round robin (README of lua-resty-balancer): in each round a node's turn comes when its weight reaches the current one,
 -- which goes down by the greatest common divisor.
-local next, tonumber, setmetatable, error, random, max = next, tonumber, setmetatable, error, math.random, math.max
+local next, error, random, max = next, error, math.random, math.max
 local utils = require "resty.balancer.utils"
 
 local roundrobin = {}
-local meta = { __index = roundrobin }
 
 local function divisor(a, b)
     while b ~= 0 do
@@ -40,13 +39,7 @@ function roundrobin.reinit(self, nodes)
     self.last_id = id
 end
 
-function roundrobin.new(_, nodes)
-    local self = setmetatable({}, meta)
-    self:reinit(nodes)
-    return self
-end
-
-local function lowered(self)
+local function changed(self)
     survey(self)
     if self.cw > self.max_weight then
         self.cw = self.max_weight
@@ -58,33 +51,7 @@ function roundrobin.delete(self, id)
     if id == self.last_id then
         self.last_id = nil
     end
-    lowered(self)
-end
-
-function roundrobin.decr(self, id, weight)
-    weight = tonumber(weight) or 1
-    local old = self.nodes[id]
-    if not old then
-        return
-    elseif old <= weight then
-        return self:delete(id)
-    end
-    self.nodes[id] = old - weight
-    lowered(self)
-end
-
-function roundrobin.incr(self, id, weight)
-    self.nodes[id] = (self.nodes[id] or 0) + (tonumber(weight) or 1)
-    survey(self)
-end
-
-function roundrobin.set(self, id, weight)
-    local change = (tonumber(weight) or 0) - (self.nodes[id] or 0)
-    if change > 0 then
-        self:incr(id, change)
-    elseif change < 0 then
-        self:decr(id, -change)
-    end
+    changed(self)
 end
 
 function roundrobin.find(self)
@@ -107,6 +74,4 @@ function roundrobin.find(self)
     end
 end
 
-roundrobin.next = roundrobin.find
-
-return roundrobin
+return utils.complete(roundrobin, changed)

@@ -42,8 +42,9 @@ local function is_this(r)
 end
 
 -- The names without what all begin with.
+local prefix = "ngx_" .. ngx.config.subsystem .. "_lua_ffi_"
 local function define(name, f)
-    rawset(ffi.C, "ngx_http_lua_ffi_" .. name, f)
+    rawset(ffi.C, prefix .. name, f)
 end
 -- A function whose first argument is the request, and whose argument number `err` behind it takes the words of errors.
 local function of_request(name, err, f)

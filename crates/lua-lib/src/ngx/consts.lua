@@ -7,6 +7,10 @@ local exdata = require "thread.exdata"
 local numbers = {
     OK = 0, ERROR = -1, AGAIN = -2, DONE = -4, DECLINED = -5,
     STDERR = 0, EMERG = 1, ALERT = 2, CRIT = 3, ERR = 4, WARN = 5, NOTICE = 6, INFO = 7, DEBUG = 8,
+}
+local is_stream = K.IS_STREAM == 1
+local subsystem = is_stream and "stream" or "http"
+local http_numbers = {
     HTTP_GET = 2,
     HTTP_HEAD = 4,
     HTTP_POST = 8,
@@ -59,18 +63,20 @@ local numbers = {
     HTTP_VERSION_NOT_SUPPORTED = 505,
     HTTP_INSUFFICIENT_STORAGE = 507,
 }
-for name, number in pairs(numbers) do
-    rawset(ngx, name, number)
+for _, list in ipairs { numbers, not is_stream and http_numbers or nil } do
+    for name, number in pairs(list) do
+        rawset(ngx, name, number)
+    end
 end
 rawset(ngx, "null", R.null())
-for _, name in ipairs { "req", "resp" } do
+for _, name in ipairs { "req", not is_stream and "resp" or nil } do
     if rawget(ngx, name) == nil then
         rawset(ngx, name, {})
     end
 end
 
 rawset(ngx, "config", {
-    subsystem = "http", debug = false, nginx_version = 1031003, ngx_lua_version = 10032,
+    subsystem = subsystem, debug = false, nginx_version = 1031003, ngx_lua_version = is_stream and 20 or 10032,
     prefix = function()
         return (R.prefix())
     end,
@@ -158,11 +164,11 @@ end
 
 function base.allows_subsystem(...)
     for i = 1, select("#", ...) do
-        if select(i, ...) == "http" then
+        if select(i, ...) == subsystem then
             return
         end
     end
-    error("unsupported subsystem: http", 2)
+    error("unsupported subsystem: " .. subsystem, 2)
 end
 
 function base.get_request()

@@ -1,18 +1,20 @@
 //! `ngx.null`, the numbers of methods, statuses and results, `ngx.config`, `ngx.get_phase`, and `resty.core.base`.
 
 use crate::host::{expect_host, host};
+use crate::runtime::Subsystem;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::os::unix::ffi::OsStrExt;
 
 /// The part's rows and glue.
 #[must_use]
-pub fn group() -> Group {
+pub fn group(subsystem: Subsystem) -> Group {
     Group {
         name: "ngx.consts",
         rows: vec![
             Row::calls("null", PhaseSet::EVERYWHERE, null),
             Row::calls("prefix", PhaseSet::EVERYWHERE, prefix),
             Row::calls("configure", PhaseSet::EVERYWHERE, configure),
+            Row::constant("IS_STREAM", i32::from(subsystem == Subsystem::Stream)),
         ],
         glue: include_str!("consts.lua"),
     }

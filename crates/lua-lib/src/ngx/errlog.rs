@@ -82,8 +82,9 @@ impl Capture {
 /// Begins to keep lines, if the configuration asks for it.
 pub fn begin(runtime: &Runtime) {
     let capture = runtime.state::<Capture>();
-    let wanted = capture.size.get() > 0;
-    base::log::set_witness(wanted.then(|| Rc::new(move |level, line: &[u8]| capture.push(level, line)) as _));
+    if capture.size.get() > 0 {
+        base::log::set_witness(Some(Rc::new(move |level, line: &[u8]| capture.push(level, line))));
+    }
 }
 
 /// Between the end of `init_by_lua*` and the start of a worker no lines are kept.

@@ -36,7 +36,7 @@ fn enabled(cx: &CallContext, level: f64) -> i32 {
 
 fn write(cx: &CallContext, level: f64, line: &[u8]) {
     if let (Some(level), Some(host)) = (Level::from_number(level as i64), host(cx)) {
-        host.log(level, line, log_context(cx));
+        host.log_prefixed(level, line, log_context(cx));
     }
 }
 

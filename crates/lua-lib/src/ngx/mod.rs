@@ -23,16 +23,18 @@ pub mod time;
 pub mod timer;
 pub mod worker;
 
+use crate::runtime::Subsystem;
+
 /// The groups, in the order of binding: `fields` makes the getters of `ngx`, the constants the tables that others fill.
 #[must_use]
-pub fn groups() -> Vec<lua::Group> {
+pub fn groups(subsystem: Subsystem) -> Vec<lua::Group> {
     vec![
         fields::group(),
         log::group(),
         sleep::group(),
         timer::group(),
         symbols::group(),
-        consts::group(),
+        consts::group(subsystem),
         args::group(),
         time::group(),
         digest::group(),
@@ -49,10 +51,18 @@ pub fn groups() -> Vec<lua::Group> {
     ]
 }
 
-/// The groups of a machine in a thread: what needs no worker either.
+/// The groups of a machine in a thread: what needs no worker either. Only HTTP's code has threads.
 #[must_use]
 pub(crate) fn thread_groups() -> Vec<lua::Group> {
-    vec![symbols::group(), consts::group(), args::group(), digest::group(), base64::group(), escape::group(), shared::group()]
+    vec![
+        symbols::group(),
+        consts::group(Subsystem::Http),
+        args::group(),
+        digest::group(),
+        base64::group(),
+        escape::group(),
+        shared::group(),
+    ]
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ impl Drop for Told {
 impl Told {
     /// Only for a request whose log shows debug lines.
     fn begin(cx: &CallContext, delay: u64) -> Option<Told> {
-        let wanted = with_host(cx, |host| host.is_some_and(|host| host.log_enabled(Level::Debug) && host.title().is_some()));
+        let wanted = with_host(cx, |host| {
+            host.is_some_and(|host| host.log_enabled(Level::Debug) && (host.title().is_some() || !host.log_prefix().is_empty()))
+        });
         let host = if wanted { host(cx)? } else { return None };
         host.log(Level::Debug, format!("lua ready to sleep for {delay} ms").as_bytes(), "");
         let text = if delay == 0 {
@@ -41,8 +43,10 @@ impl Told {
     }
 
     fn end(mut self) {
-        let text = [b"lua sleep timer expired: \"".as_slice(), &self.host.title().unwrap_or_default(), b"\""].concat();
-        self.host.log(Level::Debug, &text, "");
+        match self.host.title() {
+            Some(title) => self.host.log(Level::Debug, &[b"lua sleep timer expired: \"".as_slice(), &title, b"\""].concat(), ""),
+            None => self.host.log_prefixed(Level::Debug, b"lua sleep timer expired", ""),
+        }
         self.text = b"";
     }
 }

@@ -15,6 +15,11 @@ void ngx_http_lua_ffi_sha1_bin(const unsigned char *src, size_t len, unsigned ch
 int ngx_http_lua_ffi_worker_pid(void);
 int ngx_http_lua_ffi_worker_id(void);
 ]]
+cdef [[
+struct ngx_stream_lua_request_s;
+typedef struct ngx_stream_lua_request_s ngx_stream_lua_request_t;
+typedef struct { int len; const unsigned char *data; } ngx_stream_lua_ffi_str_t;
+]]
 
 -- Functions of OpenResty that are written in Lua here are found before those of the program.
 local natives = ffi.C
@@ -40,11 +45,17 @@ local libraries = {
     { names = { "pcre2-8.so.0", "pcre2-8" }, words = { "pcre2_" } },
 }
 
+-- In a process of nginx OpenSSL is at work already: a provider that code loads comes in addition to the default one, not in its place.
+libraries[1].start = function()
+    cdef [[ int lunette_provider(void *context, const char *name, int keeps_fallbacks) __asm__("OSSL_PROVIDER_try_load"); ]]
+    natives.lunette_provider(nil, "default", 1)
+end
+
 local function load(library)
     library.loaded = true
     for _, name in ipairs(library.names) do
         if pcall(ffi.load, find(name, ".so", 1, true) and "lib" .. name or name, true) then
-            return
+            return library.start and pcall(library.start)
         end
     end
 end

@@ -1,12 +1,12 @@
 //! A machine with all libraries, for which nothing runs.
 
-use crate::groups;
+use crate::{Subsystem, groups};
 use lua::{Options, Vm};
 
 /// The values of a list of Lua expressions, joined by spaces.
 pub(crate) fn evaluate(expressions: &str) -> String {
     let vm = Vm::new(&Options::default()).expect("a machine");
-    for group in groups() {
+    for group in groups(Subsystem::Http) {
         vm.bind(&group).expect(group.name);
     }
     let source = format!(

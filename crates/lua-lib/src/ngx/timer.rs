@@ -7,7 +7,10 @@ use crate::timers::Timers;
 use base::log::Level;
 use lua::{CallContext, Group, Job, LuaPhase, PhaseSet, Raise, Ref, Row, Stack, Started, Type, Value};
 use session::Worker;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Where timers can be made: everywhere in a worker but at its end.
@@ -103,9 +106,12 @@ impl Timer {
                 return timer.fire(premature).await;
             }
             alarm = timer.alarm();
-            // The next turn does not wait for this one's end.
-            let turn = timer.clone();
-            timer.worker.spawn(Box::pin(async move { turn.fire(false).await }));
+            // It begins before what ends at the same moment and was made later; the next turn does not wait for its end.
+            let this = timer.clone();
+            let mut turn: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move { this.fire(false).await });
+            if poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx).is_pending())).await {
+                timer.worker.spawn(turn);
+            }
         }
     }
 
@@ -134,10 +140,16 @@ impl Timer {
 
     async fn fire(&self, premature: bool) {
         let host = (self.host_factory)();
-        host.log(Level::Debug, b"lua ngx.timer expired", "");
+        host.log_prefixed(Level::Debug, b"lua ngx.timer expired", "");
         self.run(&host, premature).await;
         self.runtime.timers.settle();
-        host.log(Level::Debug, b"http lua close fake http connection", "");
+        match host.log_prefix() {
+            "" => host.log(Level::Debug, b"http lua close fake http connection", ""),
+            _ => {
+                host.log_prefixed(Level::Debug, b"lua finalize fake request: 0", "");
+                host.log_prefixed(Level::Debug, b"lua close fake stream connection", "");
+            }
+        }
     }
 
     async fn run(&self, host: &Rc<dyn Host>, premature: bool) {
@@ -146,7 +158,9 @@ impl Timer {
         let vm = &host.machine().vm;
         if !timers.begin(max) {
             let place = vm.place_of(&self.function).unwrap_or_default();
-            let line = format!("lua failed to run timer with function defined at {place}: {max} lua_max_running_timers are not enough");
+            let whose = if host.log_prefix().is_empty() { "" } else { "stream lua: " };
+            let line =
+                format!("lua failed to run timer with function defined at {place}: {whose}{max} lua_max_running_timers are not enough");
             return host.log(Level::Alert, line.as_bytes(), "");
         }
         let push = |stack: &mut Stack<'_>| {

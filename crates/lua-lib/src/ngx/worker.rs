@@ -31,7 +31,8 @@ fn worker_id(cx: &CallContext) -> i32 {
 
 fn worker_count(cx: &CallContext) -> i32 {
     let Some(host) = host(cx) else { return 1 };
-    let count = host.worker().map_or_else(|| host.runtime().surroundings.borrow().workers.max(1), |worker| worker.count);
+    let configured = host.runtime().surroundings.borrow().workers;
+    let count = if configured > 0 { configured } else { host.worker().map_or(1, |worker| worker.count) };
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 

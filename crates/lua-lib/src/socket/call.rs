@@ -23,6 +23,9 @@ pub const READ_TIMEOUT: usize = 5;
 /// Address to connect from.
 pub const BIND: usize = 6;
 
+/// Connects may come from addresses that are not this machine's. 7 to 10 are the client's certificate.
+pub const TRANSPARENT: usize = 11;
+
 /// A running call of a method.
 pub struct Call {
     /// The handler's host.

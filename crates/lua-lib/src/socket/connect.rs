@@ -1,6 +1,6 @@
 //! `connect` and `bind`.
 
-use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, expect, fail, failure, number};
+use crate::socket::call::{self, BIND, CONNECT_TIMEOUT, Call, ID, KEY, TRANSPARENT, expect, fail, failure, number};
 use crate::socket::names::{self, Destination};
 use crate::socket::pools::{self, Admission, Pool, Ticket};
 use crate::socket::report::Reporter;
@@ -164,7 +164,9 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> 
     };
     stack.get_item(1, BIND);
     let bind = stack.bytes(stack.top()).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    let job = Connect { socket, target, timeout, bind, reporter, pool, resolving: call.host.resolving() };
+    stack.get_item(1, TRANSPARENT);
+    let transparent = stack.truthy(stack.top());
+    let job = Connect { socket, target, timeout, bind, transparent, reporter, pool, resolving: call.host.resolving() };
     job.start(stack)
 }
 
@@ -183,6 +185,7 @@ struct Connect {
     target: Target,
     timeout: Duration,
     bind: Option<SocketAddr>,
+    transparent: bool,
     reporter: Reporter,
     pool: Option<Rc<Pool>>,
     resolving: Rc<Resolving>,
@@ -255,7 +258,7 @@ impl Connect {
             (SocketAddress::Internet(to), Some(port)) => format!(", upstream: {}:{port}({})", self.target.host, to.ip()),
             _ => format!(", upstream: {}", self.target.host),
         };
-        let options = Options { timeout: Some(self.timeout), bind: self.bind, ..Options::default() };
+        let options = Options { timeout: Some(self.timeout), bind: self.bind, transparent: self.transparent, ..Options::default() };
         match net::connect::connect(&address, options).await {
             Ok(stream) => {
                 self.install(stream, 0, ticket, label);

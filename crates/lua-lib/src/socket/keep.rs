@@ -4,7 +4,9 @@ use crate::socket::call::{self, KEY, expect, fail, now, number};
 use crate::socket::pools::part;
 use crate::socket::send;
 use crate::socket::state::Work;
+use base::log::Level;
 use lua::{CallContext, Raise, Stack};
+use net::stream::Stream;
 use socket2::TcpKeepalive;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -28,6 +30,40 @@ pub fn close(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         part(stream);
     }
     drop(ticket);
+    Ok(now(number(stack, 1.0)))
+}
+
+/// `sock:shutdown("send")`: the peer learns that nothing more comes, and what it sends can still be received.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another request.
+pub fn shutdown(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    expect(stack, 2..=2, "expecting 2 arguments (including the object) but seen")?;
+    let call = call::begin(cx, stack, "shutdown")?;
+    let Some((_, socket)) = call.socket(stack).filter(|(_, s)| !s.inner.borrow().is_closed() || s.busy(&[Work::Connecting]).is_some())
+    else {
+        return Ok(now(fail(stack, "closed")));
+    };
+    if socket.inner.borrow().write_closed {
+        return Ok(now(fail(stack, "already shutdown")));
+    }
+    if let Err(text) = call.check(&socket, &[Work::Connecting, Work::Writing])? {
+        return Ok(now(fail(stack, text)));
+    }
+    match stack.check_bytes(2, "shutdown")? {
+        b"send" => {}
+        b"" => return Ok(now(fail(stack, "pattern is empty"))),
+        other => return Err(Raise::argument(1, "shutdown", &format!("bad shutdown argument: {}", String::from_utf8_lossy(other)))),
+    }
+    if call.host.log_enabled(Level::Debug) {
+        call.host.log_prefixed(Level::Debug, b"lua shutdown socket write direction", "");
+    }
+    let mut inner = socket.inner.borrow_mut();
+    inner.write_closed = true;
+    if let Some(stream) = &inner.stream {
+        // Who cannot be told has gone.
+        let _ = stream.shutdown_write();
+    }
     Ok(now(number(stack, 1.0)))
 }
 
@@ -171,17 +207,22 @@ fn probes(socket: &socket2::SockRef<'_>, how: &TcpKeepalive) -> std::io::Result<
 fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
     let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
     let (_, socket) = call.socket(stack).ok_or("socket is never created nor connected")?;
+    let inner = socket.inner.borrow();
+    Ok(stream_option(stack, inner.stream.as_ref(), set))
+}
+
+/// Sets or reads an option of a connection, as the arguments of `setoption` and `getoption` say; the number of results.
+pub fn stream_option(stack: &mut Stack<'_>, stream: Option<&Stream>, set: bool) -> usize {
     if stack.is_nil(2) {
-        return Ok(now(fail(stack, "missing the \"option\" argument")));
+        return now(fail(stack, "missing the \"option\" argument"));
     }
     let name = stack.bytes(2).map(<[u8]>::to_vec).unwrap_or_default();
     if set && stack.is_nil(3) {
-        return Ok(now(fail(stack, "missing the \"value\" argument")));
+        return now(fail(stack, "missing the \"value\" argument"));
     }
     let value = stack.number(3).unwrap_or_else(|| f64::from(u8::from(stack.truthy(3))));
-    let inner = socket.inner.borrow();
-    let Some(stream) = &inner.stream else { return Ok(now(fail(stack, "closed"))) };
-    let Ok(descriptor) = stream.descriptor() else { return Ok(now(fail(stack, "closed"))) };
+    let Some(stream) = stream else { return now(fail(stack, "closed")) };
+    let Ok(descriptor) = stream.descriptor() else { return now(fail(stack, "closed")) };
     let reference = socket2::SockRef::from(&descriptor);
     let on = value != 0.0;
     let size = value.max(0.0) as usize;
@@ -200,10 +241,10 @@ fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, R
         (b"tcp-nodelay", false) => reference.tcp_nodelay().map(usize::from),
         (b"sndbuf", false) => reference.send_buffer_size(),
         (b"rcvbuf", false) => reference.recv_buffer_size(),
-        _ => return Ok(now(fail(stack, &format!("unsupported option {}", String::from_utf8_lossy(&name))))),
+        _ => return now(fail(stack, &format!("unsupported option {}", String::from_utf8_lossy(&name)))),
     };
     match result {
-        Ok(value) => Ok(now(number(stack, value as f64))),
-        Err(error) => Ok(now(fail(stack, &base::errno::strerror(error.raw_os_error().unwrap_or(0)).to_lowercase()))),
+        Ok(value) => now(number(stack, value as f64)),
+        Err(error) => now(fail(stack, &base::errno::strerror(error.raw_os_error().unwrap_or(0)).to_lowercase())),
     }
 }

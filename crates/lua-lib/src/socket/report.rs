@@ -17,6 +17,9 @@ pub fn trouble(plain: &str, secure: &str, error: &io::Error) -> String {
     }
 }
 
+/// What lines begin with that say which protocol's code they are about.
+const PREFIXED: [&str; 3] = ["lua tcp socket", "lua ssl ", "lua finalize socket"];
+
 /// Where a socket's lines go, also from a suspended function.
 pub struct Reporter {
     host: Rc<dyn Host>,
@@ -70,6 +73,9 @@ impl Reporter {
     }
 
     fn write(&self, level: Level, message: &str) {
-        self.host.log(level, message.as_bytes(), self.context);
+        match PREFIXED.iter().any(|start| message.starts_with(start)) {
+            true => self.host.log_prefixed(level, message.as_bytes(), self.context),
+            false => self.host.log(level, message.as_bytes(), self.context),
+        }
     }
 }

@@ -19,6 +19,7 @@ pub fn group() -> Group {
         Row::suspends("until", at, receive::receive_until),
         Row::calls("bind", at, connect::bind),
         Row::calls("close", at, keep::close),
+        Row::calls("shutdown", at, keep::shutdown),
         Row::calls("setkeepalive", at, keep::set_keepalive),
         Row::calls("getreusedtimes", at, keep::reused_times),
         Row::calls("getfd", at, keep::descriptor),
@@ -28,7 +29,11 @@ pub fn group() -> Group {
     rows.extend(quick::rows());
     rows.extend(secure::rows());
     rows.extend(udp::rows());
-    Group { name: "ngx.socket", rows, glue: concat!(include_str!("socket.lua"), include_str!("secure.lua"), include_str!("udp.lua")) }
+    Group {
+        name: "ngx.socket",
+        rows,
+        glue: concat!(include_str!("socket.lua"), include_str!("certificates.lua"), include_str!("secure.lua"), include_str!("udp.lua")),
+    }
 }
 
 /// Checks a call of `ngx.socket.tcp`; the glue makes the object.

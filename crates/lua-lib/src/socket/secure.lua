@@ -18,13 +18,34 @@ local function release(session)
     end
 end
 
+-- In stream they are userdata: what their numbers are is kept here.
+local is_stream, numbers = ngx.config.subsystem == "stream", setmetatable({}, { __mode = "k" })
+local function proxy_of(id)
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = function()
+        if not session_free(cx, id) then
+            count = count + 1
+            left[count] = id
+        end
+    end
+    numbers[proxy] = id
+    return proxy
+end
+
 local function session_of(id)
     local list = left
     left, count = {}, 0
     for i = 1, #list do
         session_free(cx, list[i])
     end
+    if is_stream then
+        return proxy_of(id)
+    end
     return ffi.gc(ffi.cast(void, ffi.cast(word, id)), release)
+end
+
+local function session_number(session)
+    return numbers[session] or ffi.istype(void, session) and number_of(session) or nil
 end
 
 function methods.sslhandshake(...)
@@ -35,7 +56,7 @@ function methods.sslhandshake(...)
     end
     local session = reused
     if reused ~= false then
-        session = ffi.istype(void, reused) and number_of(reused) or nil
+        session = reused ~= nil and session_number(reused) or nil
     end
     local id, err = handshake_row(self, session, name, verify, self[7], self[8])
     if not id then
@@ -62,19 +83,14 @@ local function declared()
         void *lunette_store_certs(void *store) __asm__("X509_STORE_get1_all_certs");
         void *lunette_store_param(void *store) __asm__("X509_STORE_get0_param");
         unsigned long lunette_param_flags(void *param) __asm__("X509_VERIFY_PARAM_get_flags");
-        int lunette_stack_count(const void *stack) __asm__("OPENSSL_sk_num");
-        void *lunette_stack_item(const void *stack, int place) __asm__("OPENSSL_sk_value");
-        void lunette_stack_free(void *stack, void (*each)(void *)) __asm__("OPENSSL_sk_pop_free");
-        int lunette_certificate_der(void *certificate, unsigned char **out) __asm__("i2d_X509");
-        void lunette_certificate_free(void *certificate) __asm__("X509_free");
     ]]
     library = ffi.C
-    return library.lunette_store_certs, library.lunette_certificate_der
+    return library.lunette_store_certs
 end
 
 -- The certificates of a store, one behind the other in DER.
 local function certificates_of(store)
-    if not library and not pcall(declared) then
+    if not certificates.is_loaded() or not library and not pcall(declared) then
         library = nil
         return nil, "libcrypto 3 is not there"
     end
@@ -82,18 +98,13 @@ local function certificates_of(store)
     if tonumber(library.lunette_param_flags(library.lunette_store_param(store))) % 16 >= 4 then
         return nil, "trusted stores that check CRLs are not supported"
     end
-    local stack, all = library.lunette_store_certs(store), {}
-    for place = 1, stack == nil and 0 or library.lunette_stack_count(stack) do
-        local certificate = library.lunette_stack_item(stack, place - 1)
-        local length = library.lunette_certificate_der(certificate, nil)
-        local der = ffi.new("unsigned char [?]", length)
-        library.lunette_certificate_der(certificate, ffi.new("unsigned char *[1]", der))
-        all[place] = ffi.string(der, length)
+    local stack = library.lunette_store_certs(store)
+    if stack == nil then
+        return ""
     end
-    if stack ~= nil then
-        library.lunette_stack_free(stack, library.lunette_certificate_free)
-    end
-    return table.concat(all)
+    local der = certificates.read(stack)
+    certificates.release(stack)
+    return der
 end
 
 local set_store = R.settrustedstore
@@ -113,7 +124,7 @@ end
 
 -- The same by its name in C; the words of its errors have to stay.
 local words = {}
-rawset(ffi.C, "ngx_http_lua_ffi_socket_tcp_settrustedstore", function(_, id, store, err)
+rawset(ffi.C, "ngx_" .. ngx.config.subsystem .. "_lua_ffi_socket_tcp_settrustedstore", function(_, id, store, err)
     local ok, text = methods.settrustedstore({ id }, store)
     if ok then
         return 0
@@ -137,8 +148,8 @@ function methods.setclientcert(self, cert, key)
     if type(key) ~= "cdata" then
         return nil, "bad pkey arg: cdata expected, got " .. type(key)
     end
-    self[7], self[8] = ffi.istype(void, cert) and number_of(cert) or 0, ffi.istype(void, key) and number_of(key) or 0
     -- They live as long as the socket may show them.
-    self[9], self[10] = cert, key
+    self[9], self[10] = certificates.own("chain", cert), certificates.own("key", key)
+    self[7], self[8] = certificates.number(self[9]) or 0, certificates.number(self[10]) or 0
     return true
 end

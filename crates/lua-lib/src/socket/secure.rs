@@ -9,7 +9,10 @@ pub mod store;
 use crate::ANYWHERE;
 use crate::host::host;
 use base::log::Level;
-use lua::{CallContext, Row, YIELDABLE};
+use lua::{CallContext, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use objects::{Object, Objects};
+use std::rc::Rc;
+use tls::certificate::{Chain, Key};
 
 /// The rows.
 #[must_use]
@@ -19,7 +22,36 @@ pub fn rows() -> Vec<Row> {
         Row::calls("sslsession", YIELDABLE, handshake::session),
         Row::calls("settrustedstore", YIELDABLE, store::set),
         Row::fast::<ANYWHERE, _, _>("session_free", free),
+        Row::calls("tls_chain", PhaseSet::EVERYWHERE, keep_chain),
+        Row::calls("tls_key", PhaseSet::EVERYWHERE, keep_key),
+        Row::fast::<ANYWHERE, _, _>("tls_free", forget),
     ]
+}
+
+/// Keeps what another library made and wrote as DER; answers its number.
+fn keep(cx: &CallContext, stack: &mut Stack<'_>, object: Option<Object>) -> usize {
+    match host(cx).zip(object) {
+        Some((host, object)) => stack.push_number(host.runtime().state::<Objects>().add(object)),
+        None => stack.push_nil(),
+    }
+    1
+}
+
+fn keep_chain(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = Chain::from_der(stack.check_bytes(1, "tls_chain")?).ok();
+    Ok(keep(cx, stack, chain.map(|chain| Object::Chain(Rc::new(chain)))))
+}
+
+fn keep_key(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = Key::from_der(stack.check_bytes(1, "tls_key")?).ok();
+    Ok(keep(cx, stack, key.map(|key| Object::Key(Rc::new(key)))))
+}
+
+/// The Lua object of this number is gone.
+fn forget(cx: &CallContext, id: f64) {
+    if let Some(host) = host(cx) {
+        host.runtime().state::<Objects>().remove(id);
+    }
 }
 
 /// Lets go of the session that no Lua object holds any more; false: it is not to be had here and now.

@@ -15,6 +15,26 @@ local methods = {
     getfd = R.getfd, setoption = R.setoption, getoption = R.getoption,
 }
 local meta = { __index = methods }
+if ngx.config.subsystem == "stream" then
+    methods.shutdown = R.shutdown
+    function methods.settransparent(...)
+        local n = select("#", ...)
+        if n ~= 1 then
+            error("ngx.socket settransparent: expecting 1 argument (including the object) but seen " .. n, 2)
+        end
+        local self = ...
+        self[11] = true
+        return true
+    end
+    -- It has to be said before there is a connection.
+    function methods.setoption(self, option, value)
+        if option == "ip-transparent" and value ~= nil then
+            self[11] = value and value ~= 0
+            return 1
+        end
+        return R.setoption(self, option, value)
+    end
+end
 
 -- The rows are left by a tail call, so that their errors name the line that called the method.
 local receive_row, send_row, keep_row = R.receive, R.send, R.setkeepalive

@@ -14,6 +14,16 @@ do
         self[5] = tonumber(value) or 0
     end
 
+    if ngx.config.subsystem == "stream" then
+        function methods.setoption(self, option, value)
+            if option ~= "ip-transparent" then
+                return nil, "unsupported option " .. tostring(option)
+            end
+            self[11] = value and value ~= 0
+            return 1
+        end
+    end
+
     function ngx.socket.udp(...)
         check(...)
         return watch(setmetatable({ false }, kind))

@@ -1,6 +1,6 @@
 //! `ngx.socket.udp`: datagrams over UDP and unix-domain sockets.
 
-use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, expect, fail, failure, number};
+use crate::socket::call::{self, BIND, Call, ID, READ_TIMEOUT, TRANSPARENT, expect, fail, failure, number};
 use crate::socket::datagrams::Datagrams;
 use crate::socket::names::{self, Destination};
 use crate::socket::pieces;
@@ -81,7 +81,9 @@ fn set_peer_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise
         None => enter(&call, stack),
     };
     let local = bound(stack);
-    let peer = Peer { socket, host, port, local, reporter };
+    stack.get_item(1, TRANSPARENT);
+    let transparent = stack.truthy(stack.top());
+    let peer = Peer { socket, host, port, local, transparent, reporter };
     match names::place(&peer.host, port, &call.host.resolving()) {
         Err(text) => Ok(fail(stack, &text)),
         Ok(Destination::At(address)) => match peer.connect(&address) {
@@ -125,6 +127,7 @@ struct Peer {
     host: String,
     port: u16,
     local: Option<SocketAddr>,
+    transparent: bool,
     reporter: Reporter,
 }
 
@@ -134,7 +137,7 @@ impl Peer {
             SocketAddress::Internet(to) => format!(", upstream: {}:{}({})", self.host, self.port, to),
             SocketAddress::Unix(_) => format!(", upstream: {}", self.host),
         };
-        match Datagram::connect(address, Options { bind: self.local, ..Options::default() }) {
+        match Datagram::connect(address, Options { bind: self.local, transparent: self.transparent, ..Options::default() }) {
             Ok(made) => {
                 *self.socket.socket.borrow_mut() = Some(Rc::new(made));
                 *self.socket.label.borrow_mut() = label;

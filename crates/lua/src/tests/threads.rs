@@ -29,6 +29,15 @@ fn suspension_passes_through_a_chain_of_coroutines() {
     assert_eq!(says(&vm, code), "intrue\none2\ntrueout\nsuspended\ntwoendtrue\ntruelast\ndeadfalsecannot resume dead coroutine\n");
 }
 
+#[test]
+fn as_many_values_come_out_of_a_coroutine_that_waited_as_were_yielded() {
+    let (vm, _) = machine();
+    let code = "
+        local co = coroutine.create(function() nap(1) coroutine.yield() nap(1) coroutine.yield(nil) nap(1) end)
+        for _ = 1, 3 do say(select('#', coroutine.resume(co))) end";
+    assert_eq!(says(&vm, code), "1\n2\n1\n");
+}
+
 /// Coroutines within coroutines: an error, not the end of the process; and the count is right afterwards, also across waits.
 #[test]
 fn coroutines_without_end_are_an_error() {

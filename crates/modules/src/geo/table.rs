@@ -27,21 +27,21 @@ fn level<K, T>(levels: &mut Vec<(u8, HashMap<K, T>)>, prefix: u8) -> Option<&mut
 }
 
 impl<T> Networks<T> {
-    /// Adds a network or replaces its value.
-    pub(super) fn insert(&mut self, network: Cidr, value: T) {
+    /// Adds a network or replaces its value; the old one.
+    pub(super) fn insert(&mut self, network: Cidr, value: T) -> Option<T> {
         match network {
-            Cidr::V4(bits, prefix) => drop(level(&mut self.v4, prefix).map(|map| map.insert(bits, value))),
-            Cidr::V6(bits, prefix) => drop(level(&mut self.v6, prefix).map(|map| map.insert(bits, value))),
-            Cidr::Unix => {}
+            Cidr::V4(bits, prefix) => level(&mut self.v4, prefix)?.insert(bits, value),
+            Cidr::V6(bits, prefix) => level(&mut self.v6, prefix)?.insert(bits, value),
+            Cidr::Unix => None,
         }
     }
 
-    /// Removes a network.
-    pub(super) fn remove(&mut self, network: Cidr) {
+    /// Removes a network; its value, if it was there.
+    pub(super) fn remove(&mut self, network: Cidr) -> Option<T> {
         match network {
-            Cidr::V4(bits, prefix) => drop(level(&mut self.v4, prefix).map(|map| map.remove(&bits))),
-            Cidr::V6(bits, prefix) => drop(level(&mut self.v6, prefix).map(|map| map.remove(&bits))),
-            Cidr::Unix => {}
+            Cidr::V4(bits, prefix) => level(&mut self.v4, prefix)?.remove(&bits),
+            Cidr::V6(bits, prefix) => level(&mut self.v6, prefix)?.remove(&bits),
+            Cidr::Unix => None,
         }
     }
 
@@ -108,13 +108,21 @@ impl<T: Clone> Ranges<T> {
         Ok(())
     }
 
-    /// Removes a range that was added so.
-    pub(super) fn remove(&mut self, start: u32, end: u32) {
+    /// The value of exactly this range.
+    pub(super) fn same(&self, start: u32, end: u32) -> Option<&T> {
+        let (low, high) = parts(start, end).next()?;
+        self.by_start.get(&low).filter(|(end, _)| *end == high).map(|(_, value)| value)
+    }
+
+    /// Removes a range that was added so. False: there was none.
+    pub(super) fn remove(&mut self, start: u32, end: u32) -> bool {
+        let mut found = false;
         for (low, high) in parts(start, end) {
             if self.by_start.get(&low).is_some_and(|(e, _)| *e == high) {
-                self.by_start.remove(&low);
+                found |= self.by_start.remove(&low).is_some();
             }
         }
+        found
     }
 
     /// The value of the range that holds `bits`.

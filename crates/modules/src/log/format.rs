@@ -43,8 +43,8 @@ impl<S: Logged> Format<S> {
         Ok(Format { parts, escape })
     }
 
-    /// Appends the line of a session, without its end.
-    pub(super) fn push_line(&self, session: &S, out: &mut Vec<u8>) {
+    /// Appends the line of a session, without its end. Bytes from 128 on are escaped where `non_ascii` says so.
+    pub(super) fn push_line(&self, session: &S, non_ascii: bool, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
@@ -60,7 +60,7 @@ impl<S: Logged> Format<S> {
                         continue;
                     }
                     match self.escape {
-                        Escape::Default => escape_from(out, start, push_default),
+                        Escape::Default => escape_from(out, start, if non_ascii { push_default } else { push_ascii }),
                         Escape::Json => escape_from(out, start, push_json),
                         Escape::None => {}
                     }
@@ -137,6 +137,11 @@ fn push_default(out: &mut Vec<u8>, byte: u8) {
     } else {
         out.push(byte);
     }
+}
+
+/// As [`push_default`], but for bytes that are not ASCII.
+fn push_ascii(out: &mut Vec<u8>, byte: u8) {
+    if byte.is_ascii() { push_default(out, byte) } else { out.push(byte) }
 }
 
 /// JSON strings (RFC 8259 section 7); bytes from 0x7f on pass.

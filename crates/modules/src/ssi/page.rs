@@ -9,6 +9,7 @@ use super::parse::{Parser, Token, inner};
 use super::text::evaluate;
 use super::values::{append_value, set_value, shared};
 use crate::filtering::each_bytes;
+use crate::kept::{KeptBodies, Wish};
 use base::log::Level;
 use bytes::Bytes;
 use http::{Chain, Outcome, Piece, Request, log_request};
@@ -33,13 +34,33 @@ impl Page {
         Page { time_format: RefCell::default(), work: RefCell::new(work) }
     }
 
-    /// Reads a part of the page.
+    /// Reads a part of the page. One that comes whole, and came before, was taken apart then.
     ///
     /// # Errors
     /// Those of reading a file.
-    pub(super) fn read(&self, chain: &Chain) -> io::Result<()> {
+    pub(super) fn read(&self, request: &Request, chain: &Chain) -> io::Result<()> {
         let mut work = self.work.borrow_mut();
         let Work { parser, tokens, .. } = &mut *work;
+        if let ([Piece::Bytes(body)], true, true) = (&*chain.pieces, chain.last, parser.is_new()) {
+            let kept: Rc<KeptBodies<Rc<[Part]>>> = request.worker.state();
+            match kept.look(body, 0) {
+                Wish::Known(parts) => {
+                    tokens.extend(take_apart(body, &parts));
+                    return Ok(());
+                }
+                Wish::Keep(key) => {
+                    let mut all = Vec::new();
+                    parser.feed(body.clone(), &mut all);
+                    parser.finish(&mut all);
+                    if let Some(parts) = all.iter().map(Part::of).collect::<Option<Rc<[Part]>>>() {
+                        kept.keep(key, body, &parts, parts.len() * size_of::<Part>());
+                    }
+                    tokens.extend(all);
+                    return Ok(());
+                }
+                Wish::Make => {}
+            }
+        }
         for piece in &chain.pieces {
             each_bytes(piece, |data| {
                 parser.feed(data, tokens);
@@ -98,6 +119,30 @@ impl Page {
             drop(left);
         });
     }
+}
+
+/// How a part of a page is read. Parts stand one behind another.
+struct Part {
+    is_command: bool,
+    length: usize,
+}
+
+impl Part {
+    fn of(token: &Token) -> Option<Part> {
+        match token {
+            Token::Text(text) => Some(Part { is_command: false, length: text.len() }),
+            Token::Command(text) => Some(Part { is_command: true, length: text.len() }),
+            Token::TooLong => None,
+        }
+    }
+}
+
+fn take_apart(page: &Bytes, parts: &[Part]) -> impl Iterator<Item = Token> {
+    let mut rest = page.clone();
+    parts.iter().map(move |part| {
+        let text = rest.split_to(part.length.min(rest.len()));
+        if part.is_command { Token::Command(text) } else { Token::Text(text) }
+    })
 }
 
 /// What carries a page's commands out.

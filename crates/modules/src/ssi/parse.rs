@@ -62,6 +62,11 @@ impl Parser {
         self.tail.extend_from_slice(text.get(at..).unwrap_or_default());
     }
 
+    /// Nothing of the page is kept.
+    pub(super) fn is_new(&self) -> bool {
+        self.tail.is_empty()
+    }
+
     /// The page has ended: what is left is text.
     pub(super) fn finish(&mut self, out: &mut impl Extend<Token>) {
         if !self.tail.is_empty() {

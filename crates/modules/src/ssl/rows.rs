@@ -207,7 +207,8 @@ fn dhparam(cx: &mut Cx<'_>) -> Result<(), Error> {
     let failed = |call: &str, what: &str| cx.error(format!("{call}(\"{path}\") failed (SSL: {what})"));
     let text =
         std::fs::read(path.as_ref()).map_err(|_| failed("BIO_new_file", "error:80000002:system library::No such file or directory"))?;
-    if memchr::memmem::find(&text, b"-----BEGIN DH PARAMETERS-----").is_none() {
+    let begins = [&b"-----BEGIN DH PARAMETERS-----"[..], b"-----BEGIN X9.42 DH PARAMETERS-----"];
+    if begins.iter().all(|line| memchr::memmem::find(&text, line).is_none()) {
         return Err(failed("PEM_read_bio_DHparams", "error:0480006C:PEM routines::no start line:Expecting: DH PARAMETERS"));
     }
     Ok(())

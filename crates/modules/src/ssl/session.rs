@@ -1,23 +1,16 @@
 //! TLS in `stream`: the phase in which the handshake is made, and what only `stream` has (nginx manual, `ngx_stream_ssl_module`).
 
 use super::rows::STREAM_SERVERS;
-use ::session::tls::{ClientVerify, Failed, Greeting, Look, choose, look, preliminary, settle};
+use ::session::tls::ClientVerify;
 use ::session::{Levels, Outcome};
 use base::log::Level;
 use conf::context::Arity;
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use net::deadline::Limit;
-use net::stream::Stream;
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
-use stream::{Attach, Phase, Server, Session, Step, log_session};
+use stream::{Attach, Phase, Server, Session, Step, handshake, log_session};
 use tls::server::alert_record;
-use wire::tls::hello::Hello;
 
 /// What only `stream` says.
 #[derive(Clone, Default)]
@@ -80,12 +73,14 @@ async fn shake(session: &Rc<Session>) -> Outcome {
         session.with_stream(|stream| stream.set_no_delay(true));
     }
     let mut limit = session.limit(session.conf::<Own>().timeout.unwrap_or(60_000));
-    let opened = open(session, &mut limit).await;
+    let opened = handshake::open(session, &mut limit).await;
     let resumed = opened.is_ok().then(|| session.connection.tls_info().is_some_and(|found| found.resumed));
     session.worker.handshake_ended(resumed);
     match opened {
         Ok(stream) => {
             session.put_stream(stream);
+            // What was read so far was the handshake's.
+            session.received.set(0);
             if satisfied(session) { Outcome::Declined } else { Outcome::Error }
         }
         Err(Some(failed)) => {
@@ -101,71 +96,6 @@ async fn shake(session: &Rc<Session>) -> Outcome {
         // Time is up, which nginx does not log.
         Err(None) => Outcome::Error,
     }
-}
-
-/// What `work` gives, unless the time is over.
-async fn limited<T>(limit: &mut Limit, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(Some(done));
-        }
-        ready!(limit.poll(cx));
-        Poll::Ready(None)
-    })
-    .await
-}
-
-async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Option<Failed>> {
-    let hello = limited(limit, greet(session)).await.ok_or(None)??;
-    let default = session.endpoint.default.clone();
-    if let Some(host) = hello.server_name().and_then(wire::h1::host::validate) {
-        session.choose_server(&host.name.to_ascii_lowercase());
-    }
-    let subject = session.clone();
-    let greeting = Rc::new(Greeting {
-        hello,
-        worker: session.worker.common.clone(),
-        connection: session.connection.clone(),
-        server: session.server(),
-        alpn: Vec::new(),
-        subject: Box::new(move || subject.clone()),
-        left: RefCell::default(),
-    });
-    session.connection.tls.replace(Some(Rc::new(preliminary(&greeting))));
-    let settings = limited(limit, choose(&greeting, &default)).await.ok_or(None)?.map_err(|rejection| Some(rejection.into()))?;
-    let made = settings.session().map_err(|error| Some(error.into()))?;
-    let input = session.take_preread().unwrap_or_default();
-    let Some(stream) = session.take_stream() else { return Err(Some(Failed::closed())) };
-    let tls = limited(limit, net::tls::accept(stream, made, &input)).await.ok_or(None)?.map_err(|failure| Some(failure.into()))?;
-    let stream = Stream::Tls(Box::new(tls));
-    if let Some(found) = stream.established() {
-        let found = limited(limit, settle(&greeting, found)).await.ok_or(None)?;
-        session.connection.tls.replace(Some(Rc::new(found)));
-    }
-    // What was read so far was the handshake's.
-    session.received.set(0);
-    Ok(stream)
-}
-
-/// Reads the ClientHello, which stays read ahead.
-async fn greet(session: &Rc<Session>) -> Result<Hello, Option<Failed>> {
-    let mut hello = Hello::new();
-    poll_fn(|cx| {
-        loop {
-            let seen = look(&session.preread(), &mut hello);
-            match seen {
-                Look::Hello(hello) => return Poll::Ready(Ok(hello)),
-                Look::Plain => return Poll::Ready(Err(Some(Failed::not_tls()))),
-                Look::Malformed(failed) => return Poll::Ready(Err(Some(failed))),
-                Look::More => {}
-            }
-            if !matches!(ready!(session.poll_preread(cx)), Ok(1..)) {
-                return Poll::Ready(Err(Some(Failed::closed())));
-            }
-        }
-    })
-    .await
 }
 
 /// Whether the client's certificate is what the server demands (`ngx_stream_ssl_handler`).

@@ -7,6 +7,7 @@ use base::errno;
 use base::log::Level;
 use base::text::{parse_size, push_hex, push_number};
 use http::body::BodyState;
+use http::line::{Line, Version};
 use http::variables::{define as http_define, define_family, getter};
 use http::{Request, Variables, log_request};
 use session::variable::NO_CACHE;
@@ -52,11 +53,22 @@ pub(super) fn define(variables: &mut Variables) {
     });
 }
 
+/// Whether the request line could be understood.
+fn is_known(line: &Line) -> bool {
+    !line.raw_uri.is_empty()
+}
+
 fn line(variables: &mut Variables) {
     for name in ["uri", "document_uri"] {
-        http_define(variables, name, NO_CACHE, |request, out| put(out, &request.line.borrow().uri));
+        http_define(variables, name, NO_CACHE, |request, out| {
+            let line = request.line.borrow();
+            (is_known(&line) || !line.uri.is_empty()) && put(out, &line.uri)
+        });
     }
-    http_define(variables, "request_uri", 0, |request, out| put(out, &root(request).line.borrow().raw_uri));
+    http_define(variables, "request_uri", 0, |request, out| {
+        let line = root(request).line.borrow();
+        is_known(&line) && put(out, &line.raw_uri)
+    });
     http_define(variables, "request", 0, |request, out| {
         let line = root(request).line.borrow();
         !line.text.is_empty() && put(out, &line.text)
@@ -65,7 +77,11 @@ fn line(variables: &mut Variables) {
         let line = root(request).line.borrow();
         !line.method_name.is_empty() && put(out, &line.method_name)
     });
-    http_define(variables, "server_protocol", 0, |request, out| put(out, root(request).version().name().as_bytes()));
+    http_define(variables, "server_protocol", 0, |request, out| {
+        let line = root(request).line.borrow();
+        // A line without a version names no protocol.
+        is_known(&line) && line.version != Version::Http09 && put(out, line.version.name().as_bytes())
+    });
     http_define(variables, "query_string", NO_CACHE, push_args);
     http_define(variables, "is_args", NO_CACHE, |request, out| put(out, if request.line.borrow().args.is_empty() { b"" } else { b"?" }));
 }
@@ -94,9 +110,13 @@ fn settable(variables: &mut Variables) {
 
 fn files(variables: &mut Variables) {
     http_define(variables, "request_filename", NO_CACHE, |request, out| request.map_path().is_ok_and(|mapped| put(out, &mapped.bytes)));
-    http_define(variables, "document_root", NO_CACHE, |request, out| put(out, &document_root(request)));
+    http_define(variables, "document_root", NO_CACHE, |request, out| {
+        push_document_root(request, out);
+        true
+    });
     http_define(variables, "realpath_root", NO_CACHE, |request, out| {
-        let root = document_root(request);
+        let mut root = Vec::new();
+        push_document_root(request, &mut root);
         match http::root::os_path(&root).canonicalize() {
             Ok(real) => put(out, real.as_os_str().as_bytes()),
             Err(error) => {
@@ -108,14 +128,14 @@ fn files(variables: &mut Variables) {
     });
 }
 
-/// `root` or `alias` of the location, absolute.
-fn document_root(request: &Request) -> Vec<u8> {
-    let core = request.core();
-    let paths = &request.http.paths;
-    match &core.root {
-        Some(root) => paths.resolve(&root.path.to_vec(request)).into_os_string().as_bytes().to_vec(),
-        None => paths.resolve(b"html").into_os_string().as_bytes().to_vec(),
+/// Appends `root` or `alias` of the location, absolute.
+fn push_document_root(request: &Request, out: &mut Vec<u8>) {
+    let start = out.len();
+    match &request.core().root {
+        Some(root) => root.path.eval(request, out),
+        None => out.extend_from_slice(b"html"),
     }
+    request.http.paths.resolve_in(out, start);
 }
 
 fn body(variables: &mut Variables) {
@@ -163,7 +183,10 @@ fn authority(line: &[u8]) -> Option<&[u8]> {
     if method == b"CONNECT" {
         return Some(target);
     }
-    let at = target.windows(3).position(|w| w == b"://").filter(|_| !target.starts_with(b"/"))?;
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let at = memchr::memmem::find(target, b"://")?;
     let rest = target.get(at + 3..)?;
     rest.get(..rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len()))
 }

@@ -38,6 +38,13 @@ impl Fresh {
         Fresh { socket: Some(socket), transport, drained: Cell::new(false), reads: Cell::new(0) }
     }
 
+    /// A socket on which nothing can have come yet.
+    pub(super) fn quiet(socket: OwnedFd, transport: Transport) -> Fresh {
+        let fresh = Fresh::new(socket, transport);
+        fresh.drained.set(true);
+        fresh
+    }
+
     pub(super) fn transport(&self) -> Transport {
         self.transport
     }

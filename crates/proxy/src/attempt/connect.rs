@@ -43,9 +43,9 @@ impl Attempt<'_> {
             let Some((secured, target)) = secure else { return Ok(stream) };
             request.action.set("SSL handshaking to upstream");
             let left = limit.saturating_sub(began.elapsed());
-            handshake::shake(&request, secured, target, &[&self.exchange.upstream.name, &self.lease.peer.server.name], stream, left)
-                .await
-                .map_err(Unopened::Shake)
+            let names = [&*self.exchange.upstream.name, &*self.lease.peer.server.name];
+            // A handshake is large, and few connections have one.
+            Box::pin(handshake::shake(&request, secured, target, &names, stream, left)).await.map_err(Unopened::Shake)
         });
         let watch = self.watch && !self.sender.takes_from_client();
         let result = std::future::poll_fn(|cx| {

@@ -9,6 +9,7 @@ use cache::{Digest, Phase, key};
 use http::Worker;
 use http::module::{Levels, Module};
 use http::purging::Purgeables;
+use net::ticker::Ticker;
 use std::cell::Cell;
 use std::fs;
 use std::rc::Rc;
@@ -40,7 +41,7 @@ fn start(worker: &Rc<Worker>) {
 
 /// Looks after one cache for as long as the worker takes on work and no other has the cache.
 async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
-    let (mut watch, round) = (Watch::default(), Round::default());
+    let (mut watch, round, ticker) = (Watch::default(), Round::default(), Ticker::new(REST));
     if let Ok(directory) = fs::metadata(&store.shelf.root) {
         store.index.set_home(&directory);
     }
@@ -57,7 +58,9 @@ async fn look_after(worker: Rc<Worker>, store: Rc<Store>) {
             }
             manage(&worker, &store, &round).await;
         }
-        tokio::time::sleep(REST).await;
+        // A whole rest, however long the work was.
+        ticker.stop();
+        ticker.next().await;
     }
 }
 

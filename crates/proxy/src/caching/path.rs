@@ -1,14 +1,15 @@
 //! `*_cache_path`: where a cache's files are, and the zone of its keys.
 
 use crate::caching::store::{Caches, OWNER, Portion, Store};
+use crate::limits::default::PAGE;
 use base::text::{parse_number, parse_size, parse_time_ms, parse_time_sec};
 use cache::purges::Purges;
 use cache::{Index, Policy, Shelf};
 use conf::row::Cx;
 use conf::tree::Error;
-use http::opened::Directories;
 use http::purging::Purgeables;
 use http::root::MainContext;
+use session::directories::{Directories, Layout};
 use shm::{ClaimError, Zone, Zones};
 use std::path::Path;
 use std::rc::Rc;
@@ -62,7 +63,8 @@ pub fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error(format!("duplicate zone \"{name}\"")));
     }
     let zone = claim(cx, &name, size, &root)?;
-    cx.global::<Directories>().add(&root);
+    let at = cx.place();
+    cx.global::<Directories>().claim(&root, Layout::Cache, Some(at)).map_err(|text| cx.error(text))?;
     let store = Store {
         shelf: Shelf { root, levels: draft.levels },
         index: Index::new(zone, draft.policy, draft.max_size.div_ceil(512)),
@@ -121,7 +123,11 @@ fn parameter(cx: &Cx<'_>, i: usize, draft: &mut Draft) -> Result<(), Error> {
             }
         }
         b"keys_zone=" => {
-            draft.zone = Some(zone(value).ok_or_else(|| cx.error_at(i, format!("invalid keys zone size \"{}\"", cx.text(i))))?)
+            let (name, size) = zone(value).ok_or_else(|| cx.error_at(i, format!("invalid keys zone size \"{}\"", cx.text(i))))?;
+            if size < 2 * PAGE as usize {
+                return Err(cx.error_at(i, format!("keys zone \"{}\" is too small", cx.text(i))));
+            }
+            draft.zone = Some((name, size.max(shm::zone::MIN_SIZE)));
         }
         b"inactive=" => {
             let seconds = parse_time_sec(value).and_then(|n| i64::try_from(n).ok());
@@ -166,7 +172,7 @@ fn levels(text: &[u8]) -> Option<[u8; 3]> {
 fn zone(text: &[u8]) -> Option<(String, usize)> {
     let at = memchr::memchr(b':', text).filter(|at| *at > 0)?;
     let size = usize::try_from(parse_size(text.get(at + 1..)?, false)?).ok()?;
-    (size > 8191).then(|| (String::from_utf8_lossy(text.get(..at).unwrap_or_default()).into_owned(), size.max(shm::zone::MIN_SIZE)))
+    Some((String::from_utf8_lossy(text.get(..at).unwrap_or_default()).into_owned(), size))
 }
 
 #[cfg(test)]
@@ -185,8 +191,8 @@ mod tests {
     #[test]
     fn a_zone_is_a_name_and_a_size() {
         assert_eq!(zone(b"one:1m"), Some(("one".to_owned(), 1 << 20)));
-        assert_eq!(zone(b"one:8k"), Some(("one".to_owned(), shm::zone::MIN_SIZE)));
-        for wrong in ["one", ":1m", "one:", "one:1x", "one:100"] {
+        assert_eq!(zone(b"one:8k"), Some(("one".to_owned(), 8192)));
+        for wrong in ["one", ":1m", "one:", "one:1x"] {
             assert_eq!(zone(wrong.as_bytes()), None, "{wrong}");
         }
     }

@@ -56,11 +56,9 @@ impl CachePlan {
     /// # Errors
     /// A cache that no `*_cache_path` makes.
     pub fn new(said: &Said, prefix: &str) -> Result<Option<CachePlan>, String> {
+        said.check(prefix)?;
         let zone = match &said.zone {
             None | Some(Zone::Off) => return Ok(None),
-            Some(Zone::Named(place)) if place.store.get().is_none() => {
-                return Err(format!("\"{prefix}_cache\" zone \"{}\" is unknown", place.name));
-            }
             Some(zone) => zone.clone(),
         };
         Ok(Some(CachePlan {

@@ -85,6 +85,19 @@ impl Said {
         matches!(self.zone, Some(Zone::Named(_) | Zone::Varying(_)))
     }
 
+    /// Whether the cache is there.
+    ///
+    /// # Errors
+    /// No `*_cache_path` makes it.
+    pub fn check(&self, prefix: &str) -> Result<(), String> {
+        match &self.zone {
+            Some(Zone::Named(place)) if place.store.get().is_none() => {
+                Err(format!("\"{prefix}_cache\" zone \"{}\" is unknown", place.name))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes over what this block does not say.
     pub fn inherit(&mut self, parent: &Said) {
         conf::inherit!(

@@ -1,7 +1,7 @@
 //! FastCGI 1.0, one request on a connection at a time.
 
 use super::gateway::{self, Params};
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Unwrapped};
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent, Unwrapped};
 use base::log::Level;
 use http::{Outcome, Request};
 use std::rc::Rc;
@@ -58,6 +58,11 @@ impl Dialect for FastCgi {
         let start = request::open(out, self.keep);
         self.params.push::<request::FastCgi>(job, out);
         request::close(out, start);
+        if job.body == Sent::Nothing {
+            // One run of bytes is the cheapest to send.
+            out.extend_from_slice(request::body_end(0));
+            return Some(gateway::encoded(job.request));
+        }
         Some(Encoded { envelope: Envelope::Records, ..gateway::encoded(job.request) })
     }
 
@@ -77,6 +82,11 @@ impl Dialect for FastCgi {
                     }
                     unwrapped.raw = at + end;
                 }
+                Piece::Data { stream: Stream::Out, start, end } if unwrapped.bare == 0 => {
+                    unwrapped.start = at + start;
+                    (unwrapped.bare, unwrapped.raw) = (at + end, at + end);
+                    return Ok(unwrapped.bare);
+                }
                 Piece::Data { stream: Stream::Out, start, end } => {
                     // The head has to be in one piece.
                     input.copy_within(at + start..at + end, unwrapped.bare);
@@ -91,11 +101,11 @@ impl Dialect for FastCgi {
     }
 
     fn parse(&self, parser: &mut ResponseHead, input: &[u8], asked: &Question<'_>) -> Result<Head, Vec<u8>> {
-        let Unwrapped { records, bare, .. } = asked.unwrapped;
+        let Unwrapped { records, start, bare, .. } = asked.unwrapped;
         let body = |length, announced: Option<u64>| {
             // To HEAD the length is that of a body that does not come.
             let announced = announced.filter(|_| !asked.encoded.to_head);
-            Framing::Records(Body::new(records.clone(), bare - length, announced))
+            Framing::Records(Body::new(records.clone(), bare - start - length, announced))
         };
         Ok(match gateway::head(parser, input, asked, false, body)? {
             Head::Complete(answer) => Head::Complete(Answer { keep_alive: self.keep, ..answer }),

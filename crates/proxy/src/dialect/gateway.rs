@@ -1,6 +1,6 @@
 //! What FastCGI, uwsgi and SCGI share: the parameters of a request, and the head of an answer.
 
-use super::http1::has_control;
+use super::fields::has_control;
 use super::{Answer, Encoded, Framing, Head, Job, Keeping, Question};
 use crate::limits::MAX_HEADERS;
 use crate::retry;

@@ -1,7 +1,7 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Keeping, Question, Sent, method};
-use crate::hidden::Hidden;
+use super::fields::Fields;
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent, method};
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
 use crate::uri::{UriRule, push_uri};
 use base::text::push_number;
@@ -10,22 +10,6 @@ use session::variable::{VarIndex, get_assigned};
 use std::cell::OnceCell;
 use wire::chunked::Decoder;
 use wire::h1::response::{Body, Limits, ResponseHead, Status};
-use wire::known::Known;
-
-/// What the client's headers of these names say holds for its own connection, or is decided anew here.
-pub const NEVER_COPIED: [&str; 11] = [
-    "Host",
-    "Connection",
-    "Proxy-Connection",
-    "Content-Length",
-    "Transfer-Encoding",
-    "TE",
-    "Keep-Alive",
-    "Expect",
-    "Upgrade",
-    "Trailer",
-    "HTTP2-Settings",
-];
 
 /// `proxy_set_header` and its companions.
 pub struct Http1 {
@@ -33,11 +17,10 @@ pub struct Http1 {
     keep_alive: bool,
     method: Option<Complex>,
     body: Option<Complex>,
-    fields: Vec<(Box<[u8]>, Complex)>,
+    fields: Fields,
     own_host: bool,
     /// `$proxy_host`, where the configuration mentions it and so may assign it.
     host_variable: OnceCell<Option<VarIndex>>,
-    not_copied: Hidden,
 }
 
 impl Http1 {
@@ -45,75 +28,10 @@ impl Http1 {
     #[must_use]
     pub fn new(version_11: bool, method: Option<Complex>, body: Option<Complex>, set: &[(Box<[u8]>, Complex)]) -> Http1 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        let mut not_copied = Hidden::new(&NEVER_COPIED, None, None);
-        set.iter().for_each(|(name, _)| not_copied.add(name));
-        let framing = |name: &[u8]| is(name, "Content-Length") || is(name, "Transfer-Encoding");
-        let empty = |value: &Complex| value.literal().is_some_and(<[u8]>::is_empty);
         // The body's framing follows from the bytes really sent; a header that says otherwise would split requests.
-        let fields = set.iter().filter(|(name, value)| !framing(name) && !empty(value)).cloned().collect();
-        let keep_alive = version_11;
+        let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding"));
         let own_host = set.iter().any(|(name, _)| is(name, "Host"));
-        Http1 { version_11, keep_alive, method, body, fields, own_host, host_variable: OnceCell::new(), not_copied }
-    }
-
-    fn push_fields(&self, request: &Request, out: &mut Vec<u8>) -> bool {
-        let mut upgrade = false;
-        for (name, value) in &self.fields {
-            let start = out.len();
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            let at = out.len();
-            value.eval(request, out);
-            if out.len() == at {
-                out.truncate(start);
-                continue;
-            }
-            clean(out, at);
-            upgrade |= name.eq_ignore_ascii_case(b"upgrade");
-            out.extend_from_slice(b"\r\n");
-        }
-        upgrade
-    }
-
-    fn push_clients_fields(&self, request: &Request, keeping: bool, out: &mut Vec<u8>) {
-        let headers = request.headers.borrow();
-        for (name, value) in headers.iter() {
-            if self.not_copied.contains(Known::of(name), name) || (keeping && Keeping::replaces(name)) {
-                continue;
-            }
-            if has_control(value) {
-                let name = String::from_utf8_lossy(name);
-                http::log_request!(request, base::log::Level::Info, "header \"{name}\" holds a control byte and is not passed on");
-                continue;
-            }
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
-}
-
-/// Whether a value holds a byte that no server should be sent (RFC 9110 section 5.5): nginx passes these on.
-#[must_use]
-pub fn has_control(value: &[u8]) -> bool {
-    value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
-}
-
-/// Line ends and NUL within a value leave escaped, as in answers (`http::Headers::push`).
-pub fn clean(out: &mut Vec<u8>, from: usize) {
-    let Some(value) = out.get(from..) else { return };
-    if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
-        return;
-    }
-    let value = out.split_off(from);
-    for byte in value {
-        match byte {
-            b'\r' => out.extend_from_slice(b"%0D"),
-            b'\n' => out.extend_from_slice(b"%0A"),
-            0 => out.extend_from_slice(b"%00"),
-            other => out.push(other),
-        }
+        Http1 { version_11, keep_alive: version_11, method, body, fields, own_host, host_variable: OnceCell::new() }
     }
 }
 
@@ -163,7 +81,7 @@ impl Dialect for Http1 {
             }
             out.extend_from_slice(b"\r\n");
         }
-        encoded.upgrade = self.push_fields(request, out);
+        encoded.upgrade = self.fields.push_set(request, out);
         match job.body {
             Sent::Nothing => {}
             Sent::Length(length) => {
@@ -176,14 +94,7 @@ impl Dialect for Http1 {
                 encoded.envelope = Envelope::Chunks;
             }
         }
-        if job.pass_headers {
-            self.push_clients_fields(request, job.keeping.is_some(), out);
-        }
-        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
-            if !self.not_copied.contains(Known::of(name), name) {
-                [name, b": ", value, b"\r\n"].into_iter().for_each(|part| out.extend_from_slice(part));
-            }
-        }
+        self.fields.push_others(job, out);
         out.extend_from_slice(b"\r\n");
         Some(encoded)
     }
@@ -225,12 +136,6 @@ mod tests {
     use crate::dialect::Unwrapped;
 
     #[test]
-    fn control_bytes_are_seen() {
-        assert!(has_control(b"a\x01b") && has_control(b"\x7f"));
-        assert!(!has_control(b"a\tb \xff") && !has_control(b""));
-    }
-
-    #[test]
     fn an_answer_is_judged_before_anything_is_passed_on() {
         let dialect = Http1::new(true, None, None, &[]);
         let parse = |text: &[u8], encoded: &Encoded| {
@@ -247,13 +152,5 @@ mod tests {
         assert!(answer.keep_alive && matches!(answer.body, Framing::Length(5)) && answer.length == 38);
         let asked = Encoded { upgrade: true, ..Encoded::default() };
         assert!(matches!(parse(b"HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\n", &asked), Ok(Head::Complete(a)) if a.tunnel));
-    }
-
-    #[test]
-    fn a_value_cannot_end_its_line() {
-        let mut out = b"X: ".to_vec();
-        out.extend_from_slice(b"a\r\nY: b");
-        clean(&mut out, 3);
-        assert_eq!(out, b"X: a%0D%0AY: b");
     }
 }

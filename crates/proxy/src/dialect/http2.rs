@@ -1,16 +1,13 @@
 //! HTTP/2 to the upstream (RFC 9113), for `proxy_pass` and `grpc_pass`. The channel makes frames of it.
 
-use super::http1::{NEVER_COPIED, clean, has_control};
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Keeping, Kind, Question, Sent, method};
+use super::fields::{Fields, clean};
+use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Kind, Question, Sent, method};
 use crate::channel::link::is_foreign;
-use crate::hidden::Hidden;
 use crate::limits::MAX_HEADERS;
 use crate::uri::{UriRule, push_uri};
-use base::log::Level;
 use base::text::push_number;
-use http::{Complex, Outcome, Request, log_request};
+use http::{Complex, Outcome, Request};
 use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
-use wire::known::Known;
 
 /// What a configuration says of its requests.
 #[derive(Default)]
@@ -30,31 +27,19 @@ pub struct Http2 {
     grpc: bool,
     method: Option<Complex>,
     body: Option<Complex>,
-    /// Names in lower case.
-    fields: Vec<(Box<[u8]>, Complex)>,
+    fields: Fields,
     host: Option<Complex>,
-    not_copied: Hidden,
 }
 
 impl Http2 {
     /// A dialect with the headers that the configuration sets, in order.
     #[must_use]
     pub fn new(wishes: Wishes<'_>) -> Http2 {
-        let mut not_copied = Hidden::new(&NEVER_COPIED, None, None);
-        wishes.set.iter().for_each(|(name, _)| not_copied.add(name));
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        let empty = |value: &Complex| value.literal().is_some_and(<[u8]>::is_empty);
         // A length must be that of the bytes really sent, and `Host` is `:authority`.
-        let own = |name: &[u8]| is(name, "Content-Length") || is(name, "Host") || is_foreign(name);
-        let fields = wishes.set.iter().filter(|(name, value)| !own(name) && !empty(value));
-        Http2 {
-            grpc: wishes.grpc,
-            method: wishes.method,
-            body: wishes.body,
-            fields: fields.map(|(name, value)| (name.to_ascii_lowercase().into(), value.clone())).collect(),
-            host: wishes.set.iter().rfind(|(name, _)| is(name, "Host")).map(|(_, value)| value.clone()),
-            not_copied,
-        }
+        let fields = Fields::new(wishes.set, true, |name| is(name, "Content-Length") || is(name, "Host") || is_foreign(name));
+        let host = wishes.set.iter().rfind(|(name, _)| is(name, "Host")).map(|(_, value)| value.clone());
+        Http2 { grpc: wishes.grpc, method: wishes.method, body: wishes.body, fields, host }
     }
 
     fn push_authority(&self, job: &Job<'_>, out: &mut Vec<u8>) {
@@ -67,45 +52,6 @@ impl Http2 {
             out.extend_from_slice(&job.url.host_header);
         }
     }
-
-    fn push_fields(&self, request: &Request, out: &mut Vec<u8>) {
-        for (name, value) in &self.fields {
-            let start = out.len();
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            let at = out.len();
-            value.eval(request, out);
-            if out.len() == at {
-                out.truncate(start);
-                continue;
-            }
-            clean(out, at);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
-
-    fn push_clients_fields(&self, request: &Request, keeping: bool, out: &mut Vec<u8>) {
-        let headers = request.headers.borrow();
-        for (name, value) in headers.iter() {
-            if self.not_copied.contains(Known::of(name), name) || (keeping && Keeping::replaces(name)) {
-                continue;
-            }
-            if has_control(value) {
-                let name = String::from_utf8_lossy(name);
-                log_request!(request, Level::Info, "header \"{name}\" holds a control byte and is not passed on");
-                continue;
-            }
-            let at = out.len();
-            out.extend_from_slice(name);
-            out.iter_mut().skip(at).for_each(|byte| *byte = byte.to_ascii_lowercase());
-            push_rest(value, out);
-        }
-    }
-}
-
-/// Appends what follows a name.
-fn push_rest(value: &[u8], out: &mut Vec<u8>) {
-    [b": ", value, b"\r\n"].into_iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// Whether the client takes trailers.
@@ -163,19 +109,11 @@ impl Dialect for Http2 {
             push_number(out, length);
             out.extend_from_slice(b"\r\n");
         }
-        if self.grpc && !self.fields.iter().any(|(name, _)| **name == *b"te") && wants_trailers(request) {
+        if self.grpc && !self.fields.sets(b"te") && wants_trailers(request) {
             out.extend_from_slice(b"te: trailers\r\n");
         }
-        self.push_fields(request, out);
-        if job.pass_headers {
-            self.push_clients_fields(request, job.keeping.is_some(), out);
-        }
-        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
-            if !self.not_copied.contains(Known::of(name), name) {
-                out.extend_from_slice(&name.to_ascii_lowercase());
-                push_rest(value, out);
-            }
-        }
+        self.fields.push_set(request, out);
+        self.fields.push_others(job, out);
         Some(encoded)
     }
 

@@ -147,7 +147,9 @@ pub fn head(input: &[u8], question: &Question<'_>) -> Result<Head, Vec<u8>> {
     };
     Ok(Head::Complete(match reply {
         Reply::Partial => return Ok(Head::Partial),
-        Reply::Value { head, length, .. } => made(head, 200, Framing::Value(Value::new(length)), Some(length), true),
+        Reply::Value { head, length, .. } => {
+            made(head, 200, Framing::Value(Value::new(length), "memcached sent invalid trailer"), Some(length), true)
+        }
         Reply::Lines { said: Said::NotFound, len } => made(len, 404, Framing::Empty, None, true),
         Reply::Lines { said, len } => {
             let status = match said {
@@ -244,7 +246,7 @@ impl Dialect for Memc {
             return;
         }
         content_type::set_by_extension(request);
-        if let Framing::Value(_) = answer.body {
+        if let Framing::Value(..) = answer.body {
             let flags = answer::flags_of(head);
             request.cache().set(self.names.flags, flags);
             if self.flags_to_last_modified {

@@ -57,7 +57,7 @@ impl Dialect for Memcached {
     }
 
     fn answered(&self, request: &Request, head: &[u8], answer: &Answer, asked: &Question<'_>) {
-        let Framing::Value(_) = answer.body else { return log_missing(request, asked) };
+        let Framing::Value(..) = answer.body else { return log_missing(request, asked) };
         content_type::set_by_extension(request);
         if self.gzip_flag & parse_number(flags_of(head)).unwrap_or(0) != 0 {
             request.response.borrow_mut().headers.push(b"Content-Encoding", b"gzip");

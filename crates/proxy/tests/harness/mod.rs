@@ -23,7 +23,7 @@ use std::task::{Context as Cx, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const MODULES: [Module; 18] = [
+const MODULES: [Module; 19] = [
     crate::balancer::MODULE,
     proxy::upstream::MODULE,
     proxy::upstream::HASH,
@@ -42,10 +42,11 @@ const MODULES: [Module; 18] = [
     proxy::memcached::MODULE,
     proxy::memc::MODULE,
     proxy::redis2::MODULE,
+    proxy::redis::MODULE,
 ];
 
 /// What the configurations here mention of other modules' variables.
-const VARIABLES: [&str; 6] = ["memcached_key", "host", "is_request_port", "request_port", "empty", "cookie_at"];
+const VARIABLES: [&str; 7] = ["memcached_key", "redis_key", "host", "is_request_port", "request_port", "empty", "cookie_at"];
 
 /// `$arg_NAME`, with nothing escaped.
 fn argument(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {

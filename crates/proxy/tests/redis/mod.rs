@@ -1,6 +1,6 @@
 //! Redis over real sockets: commands of the configuration, replies as they are.
 
-use crate::harness::{Site, Upstream, worker};
+use crate::harness::{Answer, Site, Upstream, worker};
 use http::Outcome;
 use session::variable::set_by_name;
 
@@ -76,4 +76,67 @@ fn what_is_no_reply() {
             up.requests();
         });
     }
+}
+
+const ASKED: &str = "select 3\r\nget a%20b\r\n";
+
+/// A site with `redis_pass`, whose key is `a b` and whose database is 3.
+async fn got(site: &Site) -> Answer {
+    let give = |request: &http::Request, name: &str, value: &[u8]| assert!(set_by_name(request, name, Some(value)).is_ok());
+    site.run("/x", |request, _| {
+        give(request, "redis_key", b"a b");
+        give(request, "redis_db", b"3");
+    })
+    .await
+}
+
+#[test]
+fn values_of_a_database_on_one_connection() {
+    worker(async {
+        let up = Upstream::scripted(vec![vec![(ASKED, "+OK\r\n$5\r\nhello\r\n"), (ASKED, "+OK\r\n$-1\r\n"), (ASKED, "+OK\r\n$0\r\n\r\n")]]);
+        let site = Site::new(&format!("upstream u {{ server 127.0.0.1:{}; }} location / {{ redis_gzip_flag 1; redis_pass u; }}", up.port));
+        let first = got(&site).await;
+        assert_eq!((first.outcome, first.body().as_str()), (Outcome::Ok, "hello"));
+        assert!(first.client.head.borrow().to_ascii_lowercase().contains("content-encoding: gzip"), "{}", first.client.head.borrow());
+        assert_eq!(got(&site).await.outcome, Outcome::Status(404));
+        assert!(site.log.borrow().contains("key: \"a%20b\" was not found by redis"));
+        assert_eq!(got(&site).await.body(), "");
+        up.requests();
+    });
+}
+
+#[test]
+fn what_is_no_value() {
+    for (reply, line, outcome) in [
+        ("-ERR x\r\n-ERR x\r\n", "redis sent error in response \"-ERR x\" for key \"a%20b\"", Outcome::Status(502)),
+        ("+OK\r\n-WRONGTYPE x\r\n", "redis sent error in response \"+OK", Outcome::Status(502)),
+        ("+OK\r\n$x\r\n", "redis sent invalid length in response \"+OK", Outcome::Status(502)),
+        ("HTTP/1.1 400\r\n", "redis sent invalid response: \"", Outcome::Status(502)),
+        ("+OK\r\n$2\r\nabcd", "redis sent invalid trailer", Outcome::Error),
+        ("+OK\r\n$9\r\nab", "upstream prematurely closed connection", Outcome::Error),
+    ] {
+        worker(async {
+            let up = Upstream::scripted(vec![vec![(ASKED, reply)]]);
+            let site = Site::new(&format!("location / {{ redis_pass 127.0.0.1:{}; }}", up.port));
+            assert_eq!(got(&site).await.outcome, outcome, "{reply}");
+            assert!(site.log.borrow().contains(line), "{reply}: {}", site.log.borrow());
+            up.requests();
+        });
+    }
+}
+
+#[test]
+fn requests_without_a_key_or_with_a_database_that_is_none() {
+    worker(async {
+        let site = Site::new("location / { redis_pass 127.0.0.1:1; }");
+        assert_eq!(site.get("/x").await.outcome, Outcome::Status(500));
+        assert!(site.log.borrow().contains("the \"$redis_key\" variable is not set"));
+        let injected = site.run("/x", |request, _| {
+            assert!(
+                set_by_name(request, "redis_key", Some(b"k")).is_ok() && set_by_name(request, "redis_db", Some(b"1\r\nflushall")).is_ok()
+            );
+        });
+        assert_eq!(injected.await.outcome, Outcome::Status(500));
+        assert!(site.log.borrow().contains("the \"$redis_db\" variable is no number"));
+    });
 }

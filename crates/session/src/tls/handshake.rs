@@ -14,6 +14,10 @@ use wire::tls::{First, first};
 
 /// `internal_error` (RFC 8446, 6.2).
 const INTERNAL_ERROR: u8 = 80;
+/// `handshake_failure`
+const HANDSHAKE_FAILURE: u8 = 40;
+/// The number of TLS 1.3.
+const TLS1_3: u16 = 0x0304;
 /// `protocol_version`
 const PROTOCOL_VERSION: u8 = 70;
 
@@ -139,10 +143,23 @@ pub async fn choose<S: Secured>(greeting: &Rc<Greeting<S>>, default: &S::Server)
         Answer::Now(settings) => settings,
         Answer::Wait(future) => future.await,
     }?;
-    match S::tls_of(&greeting.server).hooks.get() {
-        Some(hooks) => hooks.clone().chosen(greeting.clone(), settings).await,
-        None => Ok(settings),
+    let settings = match S::tls_of(&greeting.server).hooks.get() {
+        Some(hooks) => hooks.clone().chosen(greeting.clone(), settings).await?,
+        None => settings,
+    };
+    if settings.version(greeting.hello.versions()) == Some(TLS1_3) && lacks_signatures(&greeting.hello) {
+        let error = TlsError::new(118, "no suitable signature algorithm");
+        return Err(Rejection { alert: HANDSHAKE_FAILURE, detail: String::new(), error });
     }
+    Ok(settings)
+}
+
+/// Whether the client takes no signature that TLS 1.3 has: the library would find that out behind its own hello.
+fn lacks_signatures(hello: &Hello) -> bool {
+    // PKCS #1 v1.5 and the hashes before SHA-256 are for certificates only (RFC 8446, 4.2.3).
+    let is_old = |scheme: u16| matches!(scheme, 0x0401 | 0x0501 | 0x0601) || scheme < 0x0400;
+    let mut all = hello.signature_algorithms().peekable();
+    hello.first_ticket().is_none() && all.peek().is_some() && all.all(is_old)
 }
 
 /// What is known before the handshake is over: names of certificates may ask for the client's.

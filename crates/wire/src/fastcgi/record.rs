@@ -69,14 +69,17 @@ enum Kind {
     Stderr,
 }
 
+/// Bytes of a record's header.
+const HEADER: usize = 8;
+
 /// The state of taking records apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     header: [u8; 8],
-    have: usize,
+    have: u8,
     kind: Kind,
-    content: usize,
-    padding: usize,
+    content: u16,
+    padding: u8,
     finishing: bool,
 }
 
@@ -90,9 +93,9 @@ impl Records {
         loop {
             let rest = input.get(at..).unwrap_or_default();
             if self.content > 0 {
-                let taken = self.content.min(rest.len());
+                let taken = self.content.min(u16::try_from(rest.len()).unwrap_or(u16::MAX));
                 self.content -= taken;
-                let (start, end) = (at, at + taken);
+                let (start, end) = (at, at + usize::from(taken));
                 match self.kind {
                     _ if taken == 0 => return Ok(Piece::Partial),
                     Kind::Stdout => return Ok(Piece::Data { stream: Stream::Out, start, end }),
@@ -101,18 +104,28 @@ impl Records {
                 }
                 continue;
             }
-            let skipped = self.padding.min(rest.len());
+            let skipped = self.padding.min(u8::try_from(rest.len()).unwrap_or(u8::MAX));
             self.padding -= skipped;
-            at += skipped;
+            at += usize::from(skipped);
             if self.padding > 0 {
                 return Ok(Piece::Partial);
             }
             if std::mem::take(&mut self.finishing) {
                 return Ok(Piece::Finished { end: at });
             }
-            let Some(&byte) = input.get(at) else { return Ok(Piece::Partial) };
-            at += 1;
-            self.take(byte)?;
+            let rest = input.get(at..).unwrap_or_default();
+            match rest.first_chunk() {
+                // The usual case: it is here whole.
+                Some(&[1, kind @ (3 | 6 | 7), 0, 1, high, low, padding, _]) if self.have == 0 => {
+                    self.open(kind, u16::from_be_bytes([high, low]), padding);
+                    at += HEADER;
+                }
+                _ => {
+                    let Some(&byte) = rest.first() else { return Ok(Piece::Partial) };
+                    at += 1;
+                    self.take(byte)?;
+                }
+            }
             if self.have == 0 && self.kind == Kind::Stdout && self.content == 0 {
                 return Ok(Piece::OutEnd { end: at });
             }
@@ -123,30 +136,32 @@ impl Records {
     fn take(&mut self, byte: u8) -> Result<(), RecordError> {
         match self.have {
             0 if byte != 1 => return Err(RecordError::Version(byte)),
-            1 => {
-                self.kind = match byte {
-                    3 => Kind::EndRequest,
-                    6 => Kind::Stdout,
-                    7 => Kind::Stderr,
-                    _ => return Err(RecordError::Type(byte)),
-                }
-            }
+            1 if !matches!(byte, 3 | 6 | 7) => return Err(RecordError::Type(byte)),
             2 if byte != 0 => return Err(RecordError::RequestHigh(byte)),
             3 if byte != 1 => return Err(RecordError::RequestLow(byte)),
             _ => {}
         }
-        if let Some(place) = self.header.get_mut(self.have) {
+        if let Some(place) = self.header.get_mut(usize::from(self.have)) {
             *place = byte;
         }
         self.have += 1;
-        if self.have == self.header.len() {
-            let [.., high, low, padding, _] = self.header;
-            self.content = usize::from(u16::from_be_bytes([high, low]));
-            self.padding = usize::from(padding);
-            self.finishing = self.kind == Kind::EndRequest;
+        if usize::from(self.have) == HEADER {
+            let [_, kind, _, _, high, low, padding, _] = self.header;
+            self.open(kind, u16::from_be_bytes([high, low]), padding);
             self.have = 0;
         }
         Ok(())
+    }
+
+    /// Begins a record whose header is known to be one.
+    fn open(&mut self, kind: u8, content: u16, padding: u8) {
+        self.kind = match kind {
+            3 => Kind::EndRequest,
+            6 => Kind::Stdout,
+            _ => Kind::Stderr,
+        };
+        (self.content, self.padding) = (content, padding);
+        self.finishing = self.kind == Kind::EndRequest;
     }
 }
 

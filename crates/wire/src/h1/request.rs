@@ -121,6 +121,18 @@ impl Head {
         *self = Self { headers, ..Self::default() };
     }
 
+    /// Whether the request line has been understood.
+    #[must_use]
+    pub fn has_line(&self) -> bool {
+        matches!(self.at, At::Headers | At::Done)
+    }
+
+    /// How many bytes whole lines have taken that were understood.
+    #[must_use]
+    pub fn understood(&self) -> usize {
+        if self.has_line() { self.start } else { 0 }
+    }
+
     /// Whether no byte of this head has been looked at.
     #[must_use]
     pub fn is_new(&self) -> bool {

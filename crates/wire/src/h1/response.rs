@@ -144,6 +144,18 @@ struct Last {
     headers: Vec<HeaderSpan>,
     /// How its body is framed where the request was not HEAD, once somebody has asked.
     framed: Option<Framed>,
+    grammar: Grammar,
+}
+
+/// What a head was read as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Grammar {
+    #[default]
+    Http,
+    Cgi {
+        /// A status line may stand before its fields.
+        status_line: bool,
+    },
 }
 
 /// Longest head that is remembered, bytes.
@@ -164,9 +176,10 @@ impl ResponseHead {
     }
 
     /// The length of the head, if it is the last one again.
-    fn recall(&mut self, buf: &[u8], limits: &Limits) -> Option<usize> {
+    fn recall(&mut self, buf: &[u8], limits: &Limits, grammar: Grammar) -> Option<usize> {
         let Last { bytes, line, headers, .. } = &self.last;
-        let again = !bytes.is_empty() && bytes.len() <= limits.size && headers.len() <= limits.max_headers && buf.starts_with(bytes);
+        let same = self.last.grammar == grammar && !bytes.is_empty();
+        let again = same && bytes.len() <= limits.size && headers.len() <= limits.max_headers && buf.starts_with(bytes);
         again.then(|| {
             self.line = *line;
             self.headers.clear();
@@ -176,7 +189,7 @@ impl ResponseHead {
         })
     }
 
-    fn remember(&mut self, head: &[u8]) {
+    fn remember(&mut self, head: &[u8], grammar: Grammar) {
         self.last.bytes.clear();
         if head.len() > REMEMBERED {
             return;
@@ -185,8 +198,16 @@ impl ResponseHead {
         self.last.line = self.line;
         self.last.headers.clear();
         self.last.headers.extend_from_slice(&self.headers);
-        self.last.framed = None;
+        (self.last.framed, self.last.grammar) = (None, grammar);
         self.is_last = true;
+    }
+
+    /// Gives a head without a status line its status, which is remembered with it.
+    pub(crate) fn give_line(&mut self, code: u16, text: Span) {
+        (self.line.code, self.line.text) = (code, text);
+        if self.is_last {
+            self.last.line = self.line;
+        }
     }
 
     /// As [`frame`], which is asked once while a head repeats itself. `buf` is what this head was parsed from.
@@ -212,7 +233,7 @@ impl ResponseHead {
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, ResponseError> {
         let whole = !self.in_headers;
         if whole {
-            if let Some(len) = self.recall(buf, limits) {
+            if let Some(len) = self.recall(buf, limits, Grammar::Http) {
                 return Ok(Status::Complete { len });
             }
             // Refused by its first bytes: an upstream that speaks something else may wait for us.
@@ -232,7 +253,7 @@ impl ResponseHead {
         }
         let status = self.fields(buf, limits)?;
         if let (Status::Complete { len }, true) = (status, whole) {
-            self.remember(buf.get(..len).unwrap_or_default());
+            self.remember(buf.get(..len).unwrap_or_default(), Grammar::Http);
         }
         Ok(status)
     }
@@ -243,8 +264,12 @@ impl ResponseHead {
     /// # Errors
     /// [`ResponseError`]; nothing that follows on the connection can be trusted then.
     pub fn parse_cgi(&mut self, buf: &[u8], limits: &Limits, status_line: bool) -> Result<Status, ResponseError> {
+        let (whole, grammar) = (!self.in_headers, Grammar::Cgi { status_line });
+        if whole && let Some(len) = self.recall(buf, limits, grammar) {
+            return Ok(Status::Complete { len });
+        }
         let lead = buf.get(..5.min(buf.len())).unwrap_or(&[]);
-        if !self.in_headers && status_line && b"HTTP/".starts_with(lead) {
+        if whole && status_line && b"HTTP/".starts_with(lead) {
             let Some(lf) = self.line_feed(buf, limits)? else {
                 return Ok(Status::Partial);
             };
@@ -258,7 +283,11 @@ impl ResponseHead {
             }
         }
         self.in_headers = true;
-        self.fields(buf, limits)
+        let status = self.fields(buf, limits)?;
+        if let (Status::Complete { len }, true) = (status, whole) {
+            self.remember(buf.get(..len).unwrap_or_default(), grammar);
+        }
+        Ok(status)
     }
 
     fn fields(&mut self, buf: &[u8], limits: &Limits) -> Result<Status, ResponseError> {

@@ -34,9 +34,16 @@ impl Codec {
         }
         let dependency = extra.last_chunk().filter(|_| prioritized > 0).map(|five| Dependency::parse(*five));
         let purpose = self.purpose(head, dependency)?;
+        let end = head.has(flag::END_STREAM);
+        let whole = payload.get(front..head.len - pad).filter(|_| head.has(flag::END_HEADERS) && purpose == Purpose::Request);
+        if let Some(known) = whole.and_then(|block| self.last_head.find(block, end, self.decoder.edits())) {
+            self.skip(pad);
+            let event = self.admit_request(head.stream, known, end, len - pad, true);
+            return Ok(Some((frame::HEAD + head.len - pad, Some(event))));
+        }
+        self.last_head.begin(whole.unwrap_or_default(), end, self.decoder.edits());
         self.fields.reset(matches!(purpose, Purpose::Dropped(_)));
         self.partial.clear();
-        let end = head.has(flag::END_STREAM);
         self.block = Some(Block { stream: head.stream, end, purpose, size: 0, frames: 1, empty: 0 });
         self.reading = Reading::Block { left: len - pad, pad, last: head.has(flag::END_HEADERS) };
         Ok(Some((frame::HEAD + front, None)))
@@ -195,8 +202,13 @@ impl Codec {
     fn request(&mut self, block: Block) -> Event<'static> {
         let rules = Rules { connect_protocol: self.config.connect_protocol, end: block.end };
         let head = RequestHead::read(&self.fields, rules);
-        if let Some(stream) = self.streams.get_mut(block.stream) {
-            stream.in_closed = block.end;
+        self.last_head.learn(&head, self.decoder.edits());
+        self.admit_request(block.stream, head, block.end, block.size, false)
+    }
+
+    fn admit_request(&mut self, id: u32, head: RequestHead, end: bool, size: usize, again: bool) -> Event<'static> {
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.in_closed = end;
             // The frame overrides the field (RFC 9218, 7).
             stream.priority = stream.priority.or(head.priority);
             // Behind CONNECT there is no body with a length (RFC 9113, 8.5).
@@ -204,7 +216,7 @@ impl Codec {
             stream.declared = head.content_length.unwrap_or(0);
             stream.deaf = head.fault.is_some();
         }
-        Event::Request { stream: block.stream, head, end: block.end, size: block.size }
+        Event::Request { stream: id, head, end, size, again }
     }
 
     fn trailers_in(&mut self, block: Block, out: &mut Vec<u8>) -> Result<Option<Event<'static>>, Failure> {

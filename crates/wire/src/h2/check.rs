@@ -162,9 +162,11 @@ fn answer(server: &mut Codec, event: Event<'_>, session: &mut Session) {
                 finish(server, stream, fault.is_some(), out);
             }
         }
-        Event::Request { stream, head, end, .. } => {
+        // Whether a block is seen to come again depends on the pieces; what it says does not.
+        Event::Request { stream, head, end, size, .. } => {
             let message = head.fault.map(|fault| fault.message(server.fields().bytes()));
-            session.events.push(format!("{event:?} {message:?}"));
+            let fields: Vec<_> = server.fields().iter().collect();
+            session.events.push(format!("{stream} {head:?} {end} {size} {fields:?} {message:?}"));
             if end || head.fault.is_some() {
                 finish(server, stream, head.fault.is_some(), out);
             } else if stream % 4 == 1 {

@@ -5,6 +5,7 @@ use super::error::{ErrorCode, Failure};
 use super::event::{Event, Refusal, StreamError};
 use super::frame::{self, PREFACE};
 use super::priority::Priority;
+use super::repeat::LastHead;
 use super::schedule::{Rank, Schedule};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
 use super::stream::{End, Stream, Streams};
@@ -87,6 +88,7 @@ pub struct Codec {
     /// The beginning of a field whose end has not come.
     pub(super) partial: Vec<u8>,
     pub(super) fields: Fields,
+    pub(super) last_head: LastHead,
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) streams: Streams,
@@ -137,6 +139,7 @@ impl Codec {
             block: None,
             partial: Vec::new(),
             fields: Fields::default(),
+            last_head: LastHead::default(),
             decoder: Decoder::new(4096),
             encoder: Encoder::default(),
             streams: Streams::default(),
@@ -221,6 +224,8 @@ impl Codec {
     pub fn shrink(&mut self) {
         if self.block.is_none() {
             self.fields.shrink();
+            self.last_head = LastHead::default();
+            self.encoder.shrink();
             self.partial = Vec::new();
         }
         self.streams.shrink();
@@ -232,6 +237,7 @@ impl Codec {
         let lists = self.partial.capacity() + self.errors.capacity() * size_of::<(u32, StreamError)>();
         lists
             + self.fields.held()
+            + self.last_head.held()
             + self.decoder.held()
             + self.encoder.held()
             + self.streams.held()

@@ -56,6 +56,8 @@ pub enum Event<'i> {
         end: bool,
         /// Bytes of the header block, for `$request_length`.
         size: usize,
+        /// Head and fields are those of the last request, to the byte.
+        again: bool,
     },
     /// Content; pieces of frames come as they arrive. The stream's window stays smaller until the caller releases them.
     Data {

@@ -46,6 +46,7 @@
 //! | `budget` | what a peer may do for nothing |
 //! | `event` | what the caller learns |
 //! | `conn`, `receive`, `block`, `send` | the server's connection: state, frames in, header blocks in, frames out |
+//! | `repeat` | a header block that comes again |
 //! | `client` | the other side, one request at a time |
 
 mod block;
@@ -59,6 +60,7 @@ mod event;
 pub mod frame;
 pub mod priority;
 mod receive;
+mod repeat;
 pub mod request;
 pub mod schedule;
 mod send;

@@ -4,6 +4,7 @@ use super::conn::{Codec, DRAIN_PING};
 use super::error::ErrorCode;
 use super::frame::{self, FrameHead, flag, kind};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW};
+use crate::hpack::{Encoder, FieldList};
 
 /// The largest window of a stream whose content is taken as fast as it comes.
 const LARGEST: i64 = 1024 * 1024;
@@ -21,21 +22,33 @@ impl Codec {
         end: bool,
         out: &mut Vec<u8>,
     ) -> bool {
-        self.header_block(stream, Some(status), fields, end && status >= 200, out)
+        self.header_block(stream, Some(status), end && status >= 200, out, |encoder, out| {
+            encoder.begin(out);
+            encoder.status(status, out);
+            fields.into_iter().for_each(|(name, value)| encoder.field(name, value, out));
+        })
+    }
+
+    /// As [`Self::respond`]; cheaper for heads that repeat themselves.
+    pub fn respond_list(&mut self, stream: u32, status: u16, fields: &FieldList, end: bool, out: &mut Vec<u8>) -> bool {
+        self.header_block(stream, Some(status), end && status >= 200, out, |encoder, out| encoder.head(status, fields, out))
     }
 
     /// Appends trailers, which end the stream.
     pub fn trailers<'f>(&mut self, stream: u32, fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>, out: &mut Vec<u8>) -> bool {
-        self.header_block(stream, None, fields, true, out)
+        self.header_block(stream, None, true, out, |encoder, out| {
+            encoder.begin(out);
+            fields.into_iter().for_each(|(name, value)| encoder.field(name, value, out));
+        })
     }
 
-    fn header_block<'f>(
+    fn header_block(
         &mut self,
         id: u32,
         status: Option<u16>,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
         end: bool,
         out: &mut Vec<u8>,
+        pack: impl FnOnce(&mut Encoder, &mut Vec<u8>),
     ) -> bool {
         let Some(stream) = self.streams.get_mut(id) else { return false };
         // A head comes once and first, trailers after it.
@@ -46,13 +59,7 @@ impl Codec {
         stream.out_closed = end;
         let start = out.len();
         out.extend_from_slice(&[0; frame::HEAD]);
-        self.encoder.begin(out);
-        if let Some(status) = status {
-            self.encoder.status(status, out);
-        }
-        for (name, value) in fields {
-            self.encoder.field(name, value, out);
-        }
+        pack(&mut self.encoder, out);
         frame::seal_headers(start, id, end, self.peer.frame_size, out);
         true
     }

@@ -292,7 +292,7 @@ fn the_head_of_a_request_is_found_in_its_fields() {
     super::frame::FrameHead { len: block.len(), kind: kind::HEADERS, flags: 4, stream: 1 }.write(&mut input);
     input.extend_from_slice(&block);
     let poll = server.poll(&input, &mut out).unwrap();
-    let Some(Event::Request { stream: 1, head, end: false, size }) = poll.event else { panic!("{poll:?}") };
+    let Some(Event::Request { stream: 1, head, end: false, size, again: false }) = poll.event else { panic!("{poll:?}") };
     let buf = server.fields().bytes();
     assert_eq!((head.method.of(buf), head.path.of(buf), head.authority.unwrap().of(buf)), (&b"GET"[..], &b"/"[..], &b"a"[..]));
     assert_eq!((head.pseudo, head.content_length, head.fault, size), (4, Some(3), None, block.len()));
@@ -300,6 +300,47 @@ fn the_head_of_a_request_is_found_in_its_fields() {
     let mut cookie = vec![];
     assert!(super::request::join_cookies(server.fields(), &mut cookie));
     assert_eq!(cookie, b"a; b");
+}
+
+/// What the server makes of one more frame: of a request, whether it is the last one again, and its fields.
+fn repeated(server: &mut Codec, flags: u8, stream: u32, block: &[u8]) -> Option<(bool, Vec<(Vec<u8>, Vec<u8>)>)> {
+    let (mut input, mut out) = (vec![], vec![]);
+    super::frame::FrameHead { len: block.len(), kind: kind::HEADERS, flags, stream }.write(&mut input);
+    input.extend_from_slice(block);
+    let poll = server.poll(&input, &mut out).unwrap();
+    let Some(Event::Request { head, again, .. }) = poll.event else { return None };
+    assert_eq!((poll.used, head.fault), (input.len(), None));
+    Some((again, server.fields().iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()))
+}
+
+#[test]
+fn a_block_that_comes_again_is_known_as_long_as_it_means_the_same() {
+    let mut server = Codec::new(Config::default(), &mut vec![]);
+    server.poll(super::frame::PREFACE, &mut vec![]).unwrap();
+    // The first two enter a field into the table, so that the same bytes mean another field after them.
+    let (learn_b, learn_c, newest) = ([GET, b"@\x01x\x01b"].concat(), [GET, b"@\x01x\x01c"].concat(), [GET, b"\xbe"].concat());
+    let value = |found: Option<(bool, Vec<(Vec<u8>, Vec<u8>)>)>| found.map(|(again, fields)| (again, fields.last().unwrap().1.clone()));
+    let b = |again| Some((again, b"b".to_vec()));
+    assert_eq!(value(repeated(&mut server, 5, 1, &learn_b)), b(false));
+    assert_eq!(value(repeated(&mut server, 5, 3, &learn_b)), b(false), "it has changed the table");
+    assert_eq!(value(repeated(&mut server, 5, 5, &newest)), b(false));
+    assert_eq!(value(repeated(&mut server, 5, 7, &newest)), b(true));
+    let padded = [b"\x02", &newest[..], b"\0\0"].concat();
+    let mut input = vec![];
+    super::frame::FrameHead { len: padded.len(), kind: kind::HEADERS, flags: 0xd, stream: 9 }.write(&mut input);
+    input.extend_from_slice(&padded);
+    let poll = server.poll(&input, &mut vec![]).unwrap();
+    assert!(matches!(poll.event, Some(Event::Request { stream: 9, again: true, end: true, .. })), "{poll:?}");
+    assert_eq!(server.poll(&input[poll.used..], &mut vec![]).unwrap().used, 2, "the padding");
+    assert_eq!(value(repeated(&mut server, 4, 11, &newest)), b(false), "a body follows this one");
+    // Trailers have fields of their own.
+    assert_eq!(repeated(&mut server, 5, 11, b"\0\x01t\x01v"), None);
+    assert_eq!(value(repeated(&mut server, 4, 13, &newest)), b(false));
+    assert_eq!(value(repeated(&mut server, 4, 15, &newest)), b(true));
+    assert_eq!(value(repeated(&mut server, 5, 17, &learn_c)), Some((false, b"c".to_vec())));
+    assert_eq!(value(repeated(&mut server, 4, 19, &newest)), Some((false, b"c".to_vec())));
+    server.shrink();
+    assert_eq!(value(repeated(&mut server, 4, 21, &newest)), Some((false, b"c".to_vec())));
 }
 
 #[test]

@@ -74,6 +74,11 @@ impl Streams {
     }
 
     fn position(&self, id: u32) -> Option<usize> {
+        // Mostly it is the newest, or the only one.
+        let newest = self.open.len().checked_sub(1)?;
+        if self.open.get(newest).is_some_and(|stream| stream.id == id) {
+            return Some(newest);
+        }
         self.open.binary_search_by_key(&id, |stream| stream.id).ok()
     }
 

@@ -181,6 +181,12 @@ impl Decoder {
         Self { padding: 8, ..Self::new(allowed) }
     }
 
+    /// How often its table has changed.
+    #[must_use]
+    pub fn edits(&self) -> u64 {
+        self.table.edits()
+    }
+
     /// How many bytes of memory it holds.
     #[must_use]
     pub fn held(&self) -> usize {

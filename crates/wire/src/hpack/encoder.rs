@@ -1,11 +1,13 @@
 //! Fields become a header block.
 
 use super::tables::{DynamicTable, STATIC};
-use super::{huffman, integer};
+use super::{FieldList, huffman, integer};
 
 /// The table is never larger, whatever the peer allows: what repeats fits in it, and a connection costs no more.
 pub(crate) const MAX_TABLE: usize = 4096;
 const DEFAULT_TABLE: usize = 4096;
+/// A longer head is not remembered.
+const LONGEST: usize = 512;
 
 /// Which fields are likely to come again: `server`, `content-type` and `date`, and others when they come a second time.
 #[derive(Debug)]
@@ -43,11 +45,23 @@ pub struct Encoder {
     /// The smallest and the last size that the peer allowed since the last block.
     resize: Option<(usize, usize)>,
     repeats: Repeats,
+    /// So many fields were not merely indices.
+    literals: u64,
+    last: Option<Box<LastHead>>,
+}
+
+/// A head that became nothing but indices: the same head is the same bytes as long as no other field has come in between.
+#[derive(Debug, Default)]
+struct LastHead {
+    status: u16,
+    fields: FieldList,
+    block: Vec<u8>,
+    literals: u64,
 }
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self { table: DynamicTable::new(DEFAULT_TABLE), resize: None, repeats: Repeats::default() }
+        Self { table: DynamicTable::new(DEFAULT_TABLE), resize: None, repeats: Repeats::default(), literals: 0, last: None }
     }
 }
 
@@ -62,7 +76,35 @@ impl Encoder {
     /// How many bytes of memory it holds.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.table.held()
+        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.held() + last.block.capacity());
+        self.table.held() + last
+    }
+
+    /// Gives memory back that an idle connection need not hold.
+    pub fn shrink(&mut self) {
+        self.last = None;
+    }
+
+    /// Appends the whole block of an answer's head.
+    pub fn head(&mut self, status: u16, fields: &FieldList, out: &mut Vec<u8>) {
+        if self.resize.is_none()
+            && let Some(last) = self.last.as_ref().filter(|last| last.literals == self.literals)
+            && last.status == status
+            && last.fields == *fields
+        {
+            return out.extend_from_slice(&last.block);
+        }
+        self.begin(out);
+        let (start, literals) = (out.len(), self.literals);
+        self.status(status, out);
+        fields.iter().for_each(|(name, value)| self.field(name, value, out));
+        if literals == self.literals && fields.size() <= LONGEST {
+            let last = self.last.get_or_insert_default();
+            (last.status, last.literals) = (status, literals);
+            last.fields.clone_from(fields);
+            last.block.clear();
+            last.block.extend_from_slice(out.get(start..).unwrap_or_default());
+        }
     }
 
     /// Must be called before the first field of each block.
@@ -77,6 +119,8 @@ impl Encoder {
         }
         integer::encode(last, 5, 0x20, out);
         self.table.resize(last);
+        // Indices may mean other fields now.
+        self.literals += 1;
     }
 
     /// Appends `:status`.
@@ -110,6 +154,7 @@ impl Encoder {
                 return integer::encode(at + STATIC.len() + 1, 7, 0x80, out);
             }
         }
+        self.literals += 1;
         let index = fixed.or_else(|| self.table.find_name(name).map(|at| at + STATIC.len() + 1)).unwrap_or(0);
         let fits = name.len() + value.len() <= MAX_TABLE / 4;
         if !sensitive && fits && self.repeats.note(name, hash) {

@@ -4,6 +4,7 @@ pub(crate) mod decoder;
 pub(crate) mod encoder;
 pub mod huffman;
 pub mod integer;
+mod list;
 pub mod tables;
 
 #[cfg(test)]
@@ -11,3 +12,4 @@ mod tests;
 
 pub use decoder::{Decoder, Field, Fields, HpackError, Limits};
 pub use encoder::Encoder;
+pub use list::FieldList;

@@ -89,13 +89,14 @@ pub struct DynamicTable {
     bytes: Vec<u8>,
     size: usize,
     max: usize,
+    edits: u64,
 }
 
 impl DynamicTable {
     /// An empty table that may hold `max` bytes as RFC 7541, 4.1 counts them.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { entries: VecDeque::new(), bytes: Vec::new(), size: 0, max }
+        Self { entries: VecDeque::new(), bytes: Vec::new(), size: 0, max, edits: 0 }
     }
 
     /// How many entries there are.
@@ -122,6 +123,12 @@ impl DynamicTable {
         self.max
     }
 
+    /// How often it has changed: as long as this stays, the same bytes are the same fields.
+    #[must_use]
+    pub fn edits(&self) -> u64 {
+        self.edits
+    }
+
     /// How many bytes of memory it holds.
     #[must_use]
     pub fn held(&self) -> usize {
@@ -131,6 +138,7 @@ impl DynamicTable {
     /// Evicts until the entries fit in `max`.
     pub fn resize(&mut self, max: usize) {
         self.max = max;
+        self.edits += 1;
         self.evict(max);
     }
 
@@ -148,6 +156,7 @@ impl DynamicTable {
     /// Adds a field; one that is larger than the table empties it (RFC 7541, 4.4).
     pub fn insert(&mut self, name: &[u8], value: &[u8], hash: u32) {
         let need = name.len() + value.len() + OVERHEAD;
+        self.edits += 1;
         let Some(room) = self.max.checked_sub(need) else {
             self.evict(0);
             return;

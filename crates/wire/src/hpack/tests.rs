@@ -220,6 +220,38 @@ fn blocks_in_pieces_are_the_same() {
     }
 }
 
+fn list(all: &Pairs) -> FieldList {
+    let mut list = FieldList::default();
+    all.iter().for_each(|(name, value)| list.push_with(|out| out.extend_from_slice(name), |out| out.extend_from_slice(value)));
+    list
+}
+
+#[test]
+fn heads_that_come_again_say_the_same() {
+    let mut random = Random(0x0bad_cafe_1234_5678);
+    let heads: Vec<Pairs> = (0..4).map(|_| random_fields(&mut random)).collect();
+    let (mut encoder, mut decoder) = (Encoder::default(), Decoder::new(4096));
+    let mut known = 0;
+    for round in 0..2000 {
+        let (all, status) = (&heads[random.below(40) / 10], [200, 404, 418][random.below(30) / 25]);
+        match random.below(50) {
+            0 => encoder.set_max(random.below(4000)),
+            1 => encoder.shrink(),
+            _ => {}
+        }
+        // They come in rows.
+        for _ in 0..3 {
+            let mut block = vec![];
+            encoder.head(status, &list(all), &mut block);
+            known += usize::from(block.len() == all.len() + 1);
+            let mut expected = vec![(b":status".to_vec(), status.to_string().into_bytes())];
+            expected.extend(all.iter().cloned());
+            assert_eq!(decode(&mut decoder, &block), Ok(expected), "{round}");
+        }
+    }
+    assert!(known > 0);
+}
+
 #[test]
 fn what_repeats_is_short() {
     let mut encoder = Encoder::default();

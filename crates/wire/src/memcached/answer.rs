@@ -5,7 +5,7 @@ use crate::chunked::Step;
 use crate::span::Span;
 
 /// What follows a value.
-const VALUE_END: &[u8; 7] = b"\r\nEND\r\n";
+const VALUE_END: &[u8] = b"\r\nEND\r\n";
 
 /// What an answer of lines says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,8 @@ pub fn flags_of(head: &[u8]) -> &[u8] {
 #[derive(Clone, Debug)]
 pub struct Value {
     left: u64,
-    matched: usize,
+    /// What is left of what follows its bytes.
+    end: &'static [u8],
 }
 
 /// Other bytes stand where a value ends.
@@ -220,7 +221,13 @@ impl Value {
     /// A value of `length` bytes.
     #[must_use]
     pub fn new(length: u64) -> Value {
-        Value { left: length, matched: 0 }
+        Value::with_end(length, VALUE_END)
+    }
+
+    /// A value of `length` bytes with `end` behind it.
+    #[must_use]
+    pub fn with_end(length: u64, end: &'static [u8]) -> Value {
+        Value { left: length, end }
     }
 
     /// Looks at `input`, which starts where the last step ended.
@@ -236,13 +243,13 @@ impl Value {
             self.left -= end as u64;
             return Ok(Step::Data { start: 0, end });
         }
-        let rest = VALUE_END.get(self.matched..).unwrap_or_default();
-        let count = rest.len().min(input.len());
-        if rest.get(..count) != input.get(..count) {
+        let count = self.end.len().min(input.len());
+        let (expected, rest) = self.end.split_at(count);
+        if Some(expected) != input.get(..count) {
             return Err(BadEnd);
         }
-        self.matched += count;
-        Ok(if count == rest.len() { Step::Done { end: count } } else { Step::Partial })
+        self.end = rest;
+        Ok(if rest.is_empty() { Step::Done { end: count } } else { Step::Partial })
     }
 }
 

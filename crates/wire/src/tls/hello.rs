@@ -42,6 +42,8 @@ pub mod extension {
     pub const KEY_SHARE: u16 = 51;
     /// quic_transport_parameters.
     pub const QUIC_PARAMETERS: u16 = 57;
+    /// renegotiation_info.
+    pub const RENEGOTIATION: u16 = 0xff01;
 }
 
 /// How far a hello was read.
@@ -75,6 +77,12 @@ pub enum HelloError {
     Malformed,
     /// An extension comes twice.
     DuplicateExtension,
+    /// Its legacy version is older than SSL 3.0.
+    LegacyVersion,
+    /// A first handshake says that it is a renegotiation (RFC 5746, 3.6).
+    Renegotiation,
+    /// A key is shared of a group that is not among those that are offered (RFC 8446, 4.2.8).
+    KeyShare,
 }
 
 impl HelloError {
@@ -89,6 +97,9 @@ impl HelloError {
             HelloError::TooLong => (152, "excessive message size"),
             HelloError::Malformed => (159, "length mismatch"),
             HelloError::DuplicateExtension => (110, "bad extension"),
+            HelloError::LegacyVersion => (258, "unsupported protocol"),
+            HelloError::Renegotiation => (337, "renegotiation mismatch"),
+            HelloError::KeyShare => (108, "bad key share"),
         }
     }
 
@@ -97,9 +108,10 @@ impl HelloError {
     pub fn alert(self) -> u8 {
         match self {
             HelloError::NotHandshake | HelloError::UnexpectedRecord | HelloError::UnexpectedMessage => 10,
-            HelloError::WrongVersion => 70,
+            HelloError::WrongVersion | HelloError::LegacyVersion => 70,
             HelloError::RecordLength => 22,
-            HelloError::TooLong | HelloError::DuplicateExtension => 47,
+            HelloError::TooLong | HelloError::DuplicateExtension | HelloError::KeyShare => 47,
+            HelloError::Renegotiation => 40,
             HelloError::Malformed => 50,
         }
     }
@@ -231,6 +243,21 @@ impl Hello {
         self.version = u16::try_from(version).unwrap_or_default();
         (self.random, self.session_id, self.suites, self.compressions) = (random, session_id, suites, compressions);
         self.extensions = extensions;
+        if self.lenient { Ok(()) } else { self.judge() }
+    }
+
+    /// Looks at what the library of TLS lets pass, though a server has to refuse it.
+    fn judge(&self) -> Result<(), HelloError> {
+        if self.version < 0x0300 {
+            return Err(HelloError::LegacyVersion);
+        }
+        if self.extension(extension::RENEGOTIATION).is_some_and(|content| content != [0]) {
+            return Err(HelloError::Renegotiation);
+        }
+        let offers = |group| self.groups().any(|offered| offered == group);
+        if self.extension(extension::GROUPS).is_some() && !self.key_shares().all(offers) {
+            return Err(HelloError::KeyShare);
+        }
         Ok(())
     }
 
@@ -290,6 +317,16 @@ impl Hello {
     /// The groups for the key exchange, the client's first choice first.
     pub fn groups(&self) -> impl Iterator<Item = u16> {
         numbers(self.extension(extension::GROUPS).and_then(|content| vector(content, 2)).unwrap_or_default())
+    }
+
+    /// The groups of which the client shares a key.
+    pub fn key_shares(&self) -> impl Iterator<Item = u16> {
+        let mut list = self.extension(extension::KEY_SHARE).and_then(|content| vector(content, 2)).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (group, rest) = list.split_first_chunk()?;
+            list = vector_at(rest, 2)?.1;
+            Some(u16::from_be_bytes(*group))
+        })
     }
 
     /// The signature algorithms, the client's first choice first.

@@ -1,7 +1,6 @@
 //! `receive`, `receiveany` and the iterators of `receiveuntil` on the client's connection.
 
 use crate::host::request;
-use crate::options::Options;
 use crate::socket::client::state::{Client, Fill};
 use crate::state::State;
 use base::log::Level;
@@ -12,6 +11,7 @@ use lua_lib::socket::receive::wanted;
 use lua_lib::socket::report::Reporter;
 use lua_lib::socket::scan::Want;
 use lua_lib::socket::state::{Work, error_text};
+use lua_session::options::RunOptions;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -179,7 +179,7 @@ fn run(
     let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
     reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
     let (host, request) = request(cx)?;
-    let checks = request.conf::<Options>().check_client_abort == Some(true);
+    let checks = request.conf::<RunOptions>().check_client_abort == Some(true);
     let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
     let mut receiving = Receiving { client, request, state: host.state.clone(), want, seen: 0, room, checks };
     // What has arrived answers at once; a waker is given when the thread really waits.

@@ -44,8 +44,8 @@ pub fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
 
 fn enter(host: &Host, request: &Request, source: Source) -> Result<u64, Raise> {
     let hub = host.hub.as_ref().ok_or("no request found")?;
-    let (id, socket) = hub.open(&host.state.resources);
-    host.state.resources.sockets.add(hub, id);
+    let (id, socket) = hub.open(&host.state.common.resources);
+    host.state.common.resources.sockets.add(hub, id);
     request.context::<Clients>().add(Client { id, socket, source });
     Ok(id)
 }

@@ -14,7 +14,8 @@ fn sample() -> Vec<u8> {
         extension(extension::ALPN, b"\0\x0c\x02h2\x08http/1.1"),
         extension(extension::VERSIONS, &[4, 3, 4, 3, 3]),
         extension(extension::SIGNATURE_ALGORITHMS, &[0, 2, 4, 3]),
-        extension(0xff01, &[0]),
+        extension(extension::KEY_SHARE, &[0, 10, 0, 0x1d, 0, 1, 9, 0, 0x17, 0, 1, 9]),
+        extension(extension::RENEGOTIATION, &[0]),
     ]
     .concat();
     let mut body = vec![3, 3];
@@ -55,9 +56,10 @@ fn a_hello_is_read_from_records_of_any_size_byte_by_byte() {
         assert_eq!(hello.suites().collect::<Vec<_>>(), [0x1301, 0xc02f]);
         assert_eq!(hello.versions().collect::<Vec<_>>(), [0x0304, 0x0303]);
         assert_eq!(hello.groups().collect::<Vec<_>>(), [0x1d, 0x17]);
+        assert_eq!(hello.key_shares().collect::<Vec<_>>(), [0x1d, 0x17]);
         assert_eq!(hello.signature_algorithms().collect::<Vec<_>>(), [0x0403]);
         let numbers: Vec<_> = hello.extensions.iter().map(|extension| extension.number).collect();
-        assert_eq!(numbers, [0, 10, 16, 43, 13, 0xff01]);
+        assert_eq!(numbers, [0, 10, 16, 43, 13, 51, 0xff01]);
     }
 }
 
@@ -82,6 +84,22 @@ fn what_is_no_hello_is_refused_as_soon_as_that_can_be_seen() {
         (&records(&short, 99), HelloError::Malformed),
     ] {
         assert_eq!(Hello::new().parse(data), Err(error), "{data:?}");
+    }
+}
+
+#[test]
+fn what_a_server_has_to_refuse_is_seen_only_by_who_answers() {
+    let message = sample();
+    let end = message.len();
+    // The legacy version, the content of renegotiation_info, the group of the second key.
+    for (place, value, error) in
+        [(4, 2, HelloError::LegacyVersion), (end - 1, 12, HelloError::Renegotiation), (end - 9, 0x18, HelloError::KeyShare)]
+    {
+        let mut changed = message.clone();
+        changed[place] = value;
+        let data = records(&changed, 99);
+        assert_eq!(Hello::new().parse(&data), Err(error));
+        assert_eq!(Hello::lenient().parse(&data), Ok(Status::Complete { len: data.len() }));
     }
 }
 

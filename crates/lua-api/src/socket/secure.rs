@@ -1,3 +1,0 @@
-//! The directives of TLS on cosockets.
-
-pub mod settings;

@@ -1,0 +1,231 @@
+//! `ngx.balancer`: what `balancer_by_lua*` says of the try whose server it chooses (`ngx_http_lua_balancer.c`,
+//! `ngx/balancer.lua` of lua-resty-core).
+
+use crate::host::SessionHost;
+use crate::state::Balancing;
+use lua::{CallContext, Group, Row};
+use lua_lib::ANYWHERE;
+use net::address::SocketAddress;
+use session::paths::os_path;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use upstream::balancer::{Pooling, Target, Timeouts};
+
+/// `nil` and the text in the output buffer.
+const REFUSED: i32 = -1;
+const DONE: i32 = 0;
+/// Done, with a warning in the output buffer.
+const REDUCED: i32 = 1;
+/// Added to the status of a server that failed.
+const BROKEN: i32 = 65_536;
+/// An error with the text in the output buffer.
+const RAISED: i32 = -2;
+
+/// The part's rows and glue.
+#[must_use]
+pub fn group<H: SessionHost>() -> Group {
+    Group {
+        name: "ngx.balancer",
+        rows: vec![
+            Row::fast::<ANYWHERE, _, _>("balancer_peer", set_current_peer::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_more", set_more_tries::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_failure", get_last_failure::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_timeouts", set_timeouts::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_keepalive", enable_keepalive::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_rewrite", recreate_request::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_bind", bind_to_local_addr::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_tls", set_upstream_tls::<H>),
+            Row::constant("DONE", DONE),
+            Row::constant("RAISED", RAISED),
+            Row::constant("REDUCED", REDUCED),
+            Row::constant("BROKEN", BROKEN),
+        ],
+        glue: include_str!("balancer.lua"),
+    }
+}
+
+fn refuse(cx: &CallContext, text: &'static str) -> i32 {
+    cx.put_static(text.as_bytes());
+    REFUSED
+}
+
+/// Runs `f` where a server is being chosen; elsewhere the error's text is in the output buffer.
+fn balancing<H: SessionHost>(cx: &CallContext, f: impl FnOnce(&Balancing) -> i32) -> i32 {
+    cx.with_host::<H, _>(|host| {
+        let Some((host, session)) = host.and_then(|host| Some((host, host.session()?))) else {
+            cx.put_static(b"no request found");
+            return RAISED;
+        };
+        let current = host.common().balancing.borrow().clone();
+        match current.filter(|_| cx.phase() == Some(lua::LuaPhase::BALANCER)) {
+            Some(balancing) => f(&balancing),
+            None if !H::has_upstream(session) => refuse(cx, "no upstream found"),
+            None => refuse(cx, "API disabled in the current context"),
+        }
+    })
+}
+
+/// An address as `set_current_peer` takes it: `IP`, `IP:PORT`, `[IPv6]`, `[IPv6]:PORT` or `unix:PATH`; else nginx's words for
+/// what is wrong.
+fn parse_peer(text: &[u8], port: u16) -> Result<SocketAddress, &'static str> {
+    if let Some((_, path)) = text.split_at_checked(5).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"unix:")) {
+        let path = path.split(|byte| *byte == b':').next().unwrap_or_default();
+        if path.is_empty() {
+            return Err("no path in the unix domain socket");
+        }
+        let address = SocketAddress::Unix(os_path(path));
+        return if address.to_socket().is_ok() { Ok(address) } else { Err("too long path in the unix domain socket") };
+    }
+    let text = std::str::from_utf8(text).map_err(|_| "invalid host")?;
+    if text.contains(['/', '?']) {
+        return Err("invalid host");
+    }
+    let (host, given) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, behind) = rest.split_once(']').ok_or("invalid host")?;
+            let given = match behind.strip_prefix(':') {
+                Some(port) => Some(port),
+                None if behind.is_empty() => None,
+                None => return Err("invalid host"),
+            };
+            (Err(host), given)
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (Ok(host), Some(port)),
+            None => (Ok(text), None),
+        },
+    };
+    let port = match given {
+        Some(given) => given.parse().ok().filter(|port| *port != 0).ok_or("invalid port")?,
+        None => port,
+    };
+    let ip = match host {
+        Err(six) => IpAddr::V6(six.parse::<Ipv6Addr>().map_err(|_| "invalid IPv6 address")?),
+        Ok("") => return Err("no host"),
+        // Names are for a resolver.
+        Ok(four) => IpAddr::V4(four.parse().map_err(|_| "no host allowed")?),
+    };
+    Ok(SocketAddr::new(ip, port).into())
+}
+
+fn set_current_peer<H: SessionHost>(cx: &CallContext, address: &[u8], port: f64, host: &[u8]) -> i32 {
+    balancing::<H>(cx, |balancing| {
+        // The port is cut to 16 bits, as there.
+        match parse_peer(address, port as i64 as u16) {
+            Ok(address) => {
+                let host = (!host.is_empty()).then(|| host.to_ascii_lowercase().into());
+                let old = balancing.turn.change(|target| target.keepalive).flatten();
+                balancing.turn.set(Target { host, keepalive: old, ..Target::new(address) });
+                DONE
+            }
+            Err(text) => refuse(cx, text),
+        }
+    })
+}
+
+/// [`REDUCED`]: fewer than these.
+fn set_more_tries<H: SessionHost>(cx: &CallContext, count: f64) -> i32 {
+    balancing::<H>(cx, |balancing| {
+        if balancing.turn.allow_more(count as usize) {
+            return DONE;
+        }
+        cx.put_static(b"reduced tries due to limit");
+        REDUCED
+    })
+}
+
+/// [`DONE`] at the first try, otherwise the status, and [`BROKEN`] more if the server failed.
+fn get_last_failure<H: SessionHost>(cx: &CallContext) -> i32 {
+    balancing::<H>(cx, |balancing| match balancing.turn.last_failure() {
+        None => DONE,
+        Some(failure) => i32::from(failure.status) + if failure.failed { BROKEN } else { 0 },
+    })
+}
+
+/// Milliseconds; 0 leaves a limit as it is.
+fn set_timeouts<H: SessionHost>(cx: &CallContext, connect: f64, send: f64, read: f64) -> i32 {
+    let given = |ms: f64| Some(ms as u64).filter(|ms| *ms > 0);
+    balancing::<H>(cx, |balancing| {
+        balancing.turn.limit_times(Timeouts { connect: given(connect), send: given(send), read: given(read) });
+        DONE
+    })
+}
+
+fn enable_keepalive<H: SessionHost>(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
+    balancing::<H>(cx, |balancing| {
+        let kind = Pooling { size: balancing.pool_size, idle_ms: idle_ms as u64, requests: requests as u64 };
+        match balancing.turn.change(|target| target.keepalive = Some(kind)) {
+            Some(()) => DONE,
+            None => refuse(cx, "no current peer set"),
+        }
+    })
+}
+
+fn recreate_request<H: SessionHost>(cx: &CallContext) -> i32 {
+    balancing::<H>(cx, |balancing| {
+        balancing.turn.rewrite();
+        DONE
+    })
+}
+
+fn bind_to_local_addr<H: SessionHost>(cx: &CallContext, text: &[u8]) -> i32 {
+    balancing::<H>(cx, |balancing| match parse_local(text) {
+        Some(address) => {
+            balancing.turn.bind(address);
+            DONE
+        }
+        None => {
+            cx.put(&[b"invalid addr ", text].concat());
+            REFUSED
+        }
+    })
+}
+
+/// `IP`, `IPv4:PORT`, `[IPv6]:PORT`
+fn parse_local(text: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).ok().or_else(|| text.parse().ok())
+}
+
+fn set_upstream_tls<H: SessionHost>(cx: &CallContext, on: i32) -> i32 {
+    balancing::<H>(
+        cx,
+        |balancing| {
+            if balancing.turn.use_tls(on != 0) { DONE } else { refuse(cx, "no TLS settings in a location without https") }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, shown) in [
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("127.0.0.1:81", "127.0.0.1:81"),
+            ("[::1]", "[::1]:80"),
+            ("[::1]:81", "[::1]:81"),
+            ("unix:/a.sock", "unix:/a.sock"),
+        ] {
+            assert_eq!(parse_peer(text.as_bytes(), 80).map(|address| address.to_string()).as_deref(), Ok(shown));
+        }
+        for (text, error) in [
+            ("", "no host"),
+            ("example.org", "no host allowed"),
+            ("127.0.0.1:0", "invalid port"),
+            ("127.0.0.1:65536", "invalid port"),
+            ("::1", "invalid port"),
+            ("[::1", "invalid host"),
+            ("[::1]x", "invalid host"),
+            ("[::g]", "invalid IPv6 address"),
+            ("127.0.0.1/a", "invalid host"),
+            ("unix:", "no path in the unix domain socket"),
+        ] {
+            assert_eq!(parse_peer(text.as_bytes(), 80), Err(error), "{text}");
+        }
+        assert!(parse_peer(&[b"unix:/".as_slice(), &[b'a'; 200]].concat(), 80).is_err());
+        assert!(parse_local(b"127.0.0.1:5").is_some() && parse_local(b"[::1]").is_some() && parse_local(b"a").is_none());
+    }
+}

@@ -1,0 +1,35 @@
+//! What Lua code of every protocol's sessions has in common: directives that hold code, its compilation and its run,
+//! `ngx.var`, `ngx.ctx`, balancers, handshakes, and the code at the start and end of processes.
+//!
+//! All of it is written for a [`SessionHost`], the host of one protocol's code, and is compiled once for each protocol:
+//! `lua-api` is HTTP's, `stream-lua` that of `stream`.
+#![forbid(unsafe_code)]
+
+pub mod balancer;
+pub mod balancing;
+pub mod code;
+pub mod ctx;
+pub mod directive;
+pub mod entry;
+pub mod handshakes;
+pub mod host;
+pub mod machines;
+pub mod names;
+pub mod options;
+pub mod output;
+pub mod process_code;
+pub mod process_rows;
+pub mod secure_settings;
+pub mod settings;
+pub mod slots;
+pub mod socket_settings;
+pub mod ssl;
+pub mod start;
+pub mod state;
+pub mod upstream_handshakes;
+pub mod var;
+
+pub use code::Code;
+pub use entry::{Entry, Run};
+pub use host::SessionHost;
+pub use state::SessionState;

@@ -1,0 +1,178 @@
+//! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
+
+use super::{done, given, refused, shake};
+use crate::host::SessionHost;
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use lua_lib::socket::secure::objects::{Object, Objects};
+use std::rc::Rc;
+use std::sync::Arc;
+use tls::certificate::{Chain, Key};
+use tls::verify::{Clients, Trust};
+
+const ALL: PhaseSet = PhaseSet::EVERYWHERE;
+/// `ssl_verify_depth`
+const DEPTH: usize = 1;
+
+/// The part's rows and glue.
+pub(super) fn group<H: SessionHost>() -> Group {
+    Group {
+        name: "ngx.ssl",
+        rows: vec![
+            Row::calls("ssl_clear_certs", ALL, clear_certs::<H>),
+            Row::calls("ssl_set_der_cert", ALL, set_der_cert::<H>),
+            Row::calls("ssl_set_der_priv_key", ALL, set_der_priv_key::<H>),
+            Row::calls("ssl_cert_pem_to_der", ALL, cert_pem_to_der),
+            Row::calls("ssl_priv_key_pem_to_der", ALL, priv_key_pem_to_der),
+            Row::calls("ssl_parse_pem_cert", ALL, parse_pem_cert::<H>),
+            Row::calls("ssl_parse_der_cert", ALL, parse_der_cert::<H>),
+            Row::calls("ssl_parse_pem_priv_key", ALL, parse_pem_priv_key::<H>),
+            Row::calls("ssl_parse_der_priv_key", ALL, parse_der_priv_key::<H>),
+            Row::calls("ssl_set_cert", ALL, set_cert::<H>),
+            Row::calls("ssl_set_priv_key", ALL, set_priv_key::<H>),
+            Row::calls("ssl_verify_client", ALL, verify_client::<H>),
+        ],
+        glue: include_str!("certificates.lua"),
+    }
+}
+
+fn objects<H: SessionHost>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
+    Ok(cx.host::<H>().ok_or("no request found")?.runtime().state::<Objects>())
+}
+
+fn clear_certs<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = shake::<H>(cx)?.map(|shake| {
+        let mut chosen = shake.chosen.borrow_mut();
+        chosen.cleared = true;
+        chosen.chains.clear();
+        chosen.keys.clear();
+    });
+    Ok(done(stack, result))
+}
+
+/// Takes a chain for the handshake under way.
+fn use_chain<H: SessionHost>(cx: &CallContext, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
+    Ok(shake::<H>(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
+}
+
+/// Takes a key for the handshake under way.
+fn use_key<H: SessionHost>(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
+    Ok(shake::<H>(cx)?.and_then(|shake| {
+        let mut chosen = shake.chosen.borrow_mut();
+        if !chosen.welcomes(&key) {
+            return Err("SSL_use_PrivateKey() failed");
+        }
+        chosen.keys.push(key);
+        Ok(())
+    }))
+}
+
+fn set_der_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = match Chain::from_der(stack.check_bytes(1, "set_der_cert")?) {
+        Ok(chain) => use_chain::<H>(cx, chain)?,
+        Err(_) => shake::<H>(cx)?.and(Err("d2i_X509_bio() failed")),
+    };
+    Ok(done(stack, result))
+}
+
+fn set_der_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = match Key::from_der(stack.check_bytes(1, "set_der_priv_key")?) {
+        Ok(key) => use_key::<H>(cx, key)?,
+        Err(_) => shake::<H>(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
+    };
+    Ok(done(stack, result))
+}
+
+fn set_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = objects::<H>(cx)?.chain(stack.number(1).unwrap_or_default());
+    let result = match chain {
+        Some(chain) => use_chain::<H>(cx, (*chain).clone())?,
+        None => shake::<H>(cx)?.and(Err("invalid certificate chain")),
+    };
+    Ok(done(stack, result))
+}
+
+fn set_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = objects::<H>(cx)?.key(stack.number(1).unwrap_or_default());
+    let result = match key {
+        Some(key) => use_key::<H>(cx, (*key).clone())?,
+        None => shake::<H>(cx)?.and(Err("invalid private key")),
+    };
+    Ok(done(stack, result))
+}
+
+fn cert_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = Chain::from_pem(stack.check_bytes(1, "cert_pem_to_der")?);
+    let der = chain.map(|chain| chain.certificates().iter().flat_map(|one| one.iter().copied()).collect::<Vec<u8>>());
+    Ok(given(stack, der.map_err(|_| "PEM_read_bio_X509_AUX() failed")))
+}
+
+/// The password behind the key, if there is one.
+fn passwords(stack: &Stack<'_>) -> Vec<Vec<u8>> {
+    stack.bytes(2).map(<[u8]>::to_vec).into_iter().collect()
+}
+
+const NO_KEY: &str = "PEM_read_bio_PrivateKey() failed";
+
+fn priv_key_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let found = Key::with_der(stack.check_bytes(1, "priv_key_pem_to_der")?, &passwords(stack));
+    Ok(given(stack, found.map(|(_, der)| der).map_err(|_| NO_KEY)))
+}
+
+/// Keeps what was parsed; answers its number and its DER.
+fn kept<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<(Object, Vec<u8>), &str>) -> Result<usize, Raise> {
+    match parsed {
+        Ok((object, der)) => {
+            let id = objects::<H>(cx)?.add(object);
+            stack.push_number(id);
+            stack.push_bytes(&der);
+            Ok(2)
+        }
+        Err(text) => Ok(refused(stack, text)),
+    }
+}
+
+fn with_der(chain: Chain) -> (Object, Vec<u8>) {
+    let der = chain.certificates().iter().flat_map(|one| one.iter().copied()).collect();
+    (Object::Chain(Rc::new(chain)), der)
+}
+
+fn parse_pem_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = Chain::from_pem(stack.check_bytes(1, "parse_pem_cert")?);
+    kept::<H>(cx, stack, chain.map(with_der).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
+}
+
+fn parse_der_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let der = stack.check_bytes(1, "parse_der_cert")?;
+    let text = if der.is_empty() { "invalid argument" } else { "d2i_X509_bio() failed" };
+    let chain = Chain::from_der(der);
+    kept::<H>(cx, stack, chain.map(with_der).map_err(|_| text))
+}
+
+fn parse_pem_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = Key::with_der(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
+    kept::<H>(cx, stack, key.map(|(key, der)| (Object::Key(Rc::new(key)), der)).map_err(|_| NO_KEY))
+}
+
+fn parse_der_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let der = stack.check_bytes(1, "parse_der_priv_key")?.to_vec();
+    let text = if der.is_empty() { "invalid argument" } else { "d2i_PrivateKey_bio() failed" };
+    let key = Key::from_der(&der);
+    kept::<H>(cx, stack, key.map(|key| (Object::Key(Rc::new(key)), der)).map_err(|_| text))
+}
+
+/// `verify_client(chain, depth, trusted)`: numbers of chains, or nothing.
+fn verify_client<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let objects = objects::<H>(cx)?;
+    let chain = |place| stack.number(place).and_then(|id| objects.chain(id));
+    let (shown, more) = (chain(1), chain(3));
+    let depth = stack.number(2).filter(|depth| *depth >= 0.0);
+    let result = shake::<H>(cx)?.map(|shake| {
+        let certificates = |chain: Option<Rc<Chain>>| chain.map(|chain| chain.certificates().to_vec()).unwrap_or_default();
+        let shown = certificates(shown);
+        let mut trusted = shown.clone();
+        trusted.extend(certificates(more));
+        let trust = Trust::new(trusted, depth.map_or(DEPTH, |depth| depth as usize));
+        shake.chosen.borrow_mut().clients = Some(Arc::new(Clients::new(Arc::new(trust), &shown)));
+    });
+    Ok(done(stack, result))
+}

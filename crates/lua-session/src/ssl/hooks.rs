@@ -1,0 +1,141 @@
+//! Runs the code of a server in its handshakes.
+
+use crate::code::Code;
+use crate::host::SessionHost;
+use crate::ssl::moment::{Ended, Moment};
+use crate::ssl::shake::Shake;
+use base::log::Level;
+use conf::scope::Config;
+use lua::LuaPhase;
+use session::tls::{Greeting, Hooks, Left, Rejection};
+use session::{BoxFuture, log_client};
+use std::rc::Rc;
+use tls::error::TlsError;
+use tls::server::Settings;
+use wire::tls::hello::extension;
+
+/// `internal_error` and `handshake_failure` (RFC 8446, 6.2).
+const INTERNAL_ERROR: u8 = 80;
+const HANDSHAKE_FAILURE: u8 = 40;
+/// Sessions of later versions are sealed into tickets.
+const TLS1_2: u16 = 0x0303;
+
+/// The code of a server.
+pub struct Conf<S> {
+    /// `ssl_client_hello_by_lua*`
+    pub(crate) hello: Option<Rc<Code<S>>>,
+    /// `ssl_certificate_by_lua*`
+    pub(crate) certificate: Option<Rc<Code<S>>>,
+    /// `ssl_session_fetch_by_lua*`
+    pub(crate) fetch: Option<Rc<Code<S>>>,
+    /// `ssl_session_store_by_lua*`
+    pub(crate) store: Option<Rc<Code<S>>>,
+}
+
+impl<S> Default for Conf<S> {
+    fn default() -> Self {
+        Conf { hello: None, certificate: None, fetch: None, store: None }
+    }
+}
+
+impl<S: 'static> Config for Conf<S> {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; hello, certificate, fetch, store);
+    }
+}
+
+/// The code of one server.
+pub(crate) struct CodeHooks<H: SessionHost> {
+    hello: Moment<H>,
+    fetch: Moment<H>,
+    certificate: Moment<H>,
+    store: Moment<H>,
+}
+
+fn rejected(error: TlsError) -> Rejection {
+    Rejection { alert: INTERNAL_ERROR, detail: String::new(), error }
+}
+
+impl<H: SessionHost> CodeHooks<H> {
+    pub(crate) fn new(conf: &Conf<H::Session>) -> CodeHooks<H> {
+        let hello = ("ssl client hello", "ssl_client_hello_by_lua", "client hello cb");
+        let fetch = ("ssl session fetch", "ssl_session_fetch_by_lua*", "sess get cb");
+        let certificate = ("ssl cert", "ssl_certificate_by_lua", "cert cb");
+        let store = ("ssl session store", "ssl_session_store_by_lua*", "sess new cb");
+        CodeHooks {
+            hello: Moment::new(&conf.hello, LuaPhase::SSL_CLIENT_HELLO, hello),
+            fetch: Moment::new(&conf.fetch, LuaPhase::SSL_SESS_FETCH, fetch),
+            certificate: Moment::new(&conf.certificate, LuaPhase::SSL_CERT, certificate),
+            store: Moment::new(&conf.store, LuaPhase::SSL_SESS_STORE, store),
+        }
+    }
+
+    async fn choose(&self, greeting: &Rc<Greeting<H::Session>>, settings: Settings) -> Result<Settings, Rejection> {
+        let shake = Shake::of::<H>(greeting);
+        let mut settings = shake.limit(settings).map_err(rejected)?;
+        let keeps = self.fetch.has_code() || self.store.has_code();
+        if keeps && settings.version(greeting.hello.versions()) == Some(TLS1_2) {
+            let (with, handed) = settings.with_handed();
+            settings = with;
+            shake.handed.replace(Some(handed));
+            let hello = &greeting.hello;
+            let ticket = settings.has_tickets() && hello.extension(extension::SESSION_TICKET).is_some_and(|ticket| !ticket.is_empty());
+            if !hello.session_id.is_empty() && !ticket {
+                shake.is_fetching.set(true);
+                // Without a session the handshake goes on.
+                self.fetch.run(&shake.session).await;
+                shake.is_fetching.set(false);
+            }
+        }
+        shake.settings.replace(Some(settings.clone()));
+        if self.certificate.run(&shake.session).await == Ended::Badly {
+            return Err(rejected(TlsError::CERT_CB));
+        }
+        let chosen = std::mem::take(&mut *shake.chosen.borrow_mut());
+        let settings = chosen.apply(settings).map_err(rejected)?;
+        if settings.pairs().is_empty() {
+            return Err(Rejection { alert: HANDSHAKE_FAILURE, detail: String::new(), error: TlsError::NO_CIPHER });
+        }
+        Ok(settings)
+    }
+
+    async fn finish(&self, greeting: &Rc<Greeting<H::Session>>, protocol: &str) -> Left {
+        let shake = greeting.left.take()?.downcast::<Shake<H::Session>>().ok()?;
+        let made = shake.handed.take().and_then(|handed| handed.made());
+        if protocol == "TLSv1.2"
+            && let Some(made) = made
+        {
+            shake.made.replace(Some(made));
+            self.store.run(&shake.session).await;
+        } else if protocol == "TLSv1.3" && self.store.has_code() {
+            log_client!(shake.session, Level::Debug, "ssl_session_store_by_lua*: skipped since TLS version >= 1.3 (304)");
+        }
+        // A session that goes on behind the handshake has its table already.
+        if !H::is_apart(&shake.session) {
+            return None;
+        }
+        Some(Rc::new((*H::state_of(&shake.session)).as_ref().ctx.leave()?))
+    }
+}
+
+impl<H: SessionHost> Hooks<H::Session> for CodeHooks<H> {
+    fn greeted(self: Rc<Self>, greeting: Rc<Greeting<H::Session>>) -> BoxFuture<Result<(), Rejection>> {
+        Box::pin(async move {
+            if !self.hello.has_code() {
+                return Ok(());
+            }
+            match self.hello.run(&Shake::of::<H>(&greeting).session).await {
+                Ended::Badly => Err(rejected(TlsError::CALLBACK_FAILED)),
+                Ended::Absent | Ended::Well => Ok(()),
+            }
+        })
+    }
+
+    fn chosen(self: Rc<Self>, greeting: Rc<Greeting<H::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
+        Box::pin(async move { self.choose(&greeting, settings).await })
+    }
+
+    fn finished(self: Rc<Self>, greeting: Rc<Greeting<H::Session>>, protocol: &'static str) -> BoxFuture<Left> {
+        Box::pin(async move { self.finish(&greeting, protocol).await })
+    }
+}

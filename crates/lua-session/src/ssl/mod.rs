@@ -1,0 +1,80 @@
+//! TLS of servers for Lua: code that runs in handshakes, and the modules `ngx.ssl`, `ngx.ssl.clienthello`,
+//! `ngx.ssl.session` and `ngx.ocsp`.
+//!
+//! `hooks` runs the code, each piece of it in a `moment`; a `shake` is one handshake while it lasts; what functions read and change of it stands in
+//! `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `toward` and `upstream` are the same for handshakes with upstream
+//! servers. `abi` is all of it under the names of C.
+
+mod abi;
+mod certificates;
+mod facts;
+mod hello;
+pub mod hooks;
+mod moment;
+mod ocsp;
+mod sessions;
+pub mod shake;
+pub mod toward;
+mod upstream;
+
+use crate::host::SessionHost;
+use lua::{CallContext, Raise, Stack};
+use session::Client;
+use shake::Shake;
+use std::rc::Rc;
+
+/// The groups.
+#[must_use]
+pub fn groups<H: SessionHost>() -> Vec<lua::Group> {
+    vec![
+        certificates::group::<H>(),
+        facts::group::<H>(),
+        hello::group::<H>(),
+        sessions::group::<H>(),
+        ocsp::group::<H>(),
+        upstream::group::<H>(),
+        abi::group(),
+    ]
+}
+
+/// The session.
+fn session<H: SessionHost>(cx: &CallContext) -> Result<Rc<H::Session>, Raise> {
+    let host = cx.host::<H>().ok_or("no request found")?;
+    Ok(host.session().cloned().ok_or("no request found")?)
+}
+
+/// The handshake that the code runs in; without one the words of lua-nginx-module.
+fn shake<H: SessionHost>(cx: &CallContext) -> Result<Result<Rc<Shake<H::Session>>, &'static str>, Raise> {
+    let session = session::<H>(cx)?;
+    let shake = Shake::around::<H>(&session);
+    let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { "bad request" };
+    Ok(shake.ok_or_else(missing))
+}
+
+/// Answers `true`, or `nil` and why not.
+fn done(stack: &mut Stack<'_>, result: Result<(), &str>) -> usize {
+    match result {
+        Ok(()) => {
+            stack.push_bool(true);
+            1
+        }
+        Err(text) => refused(stack, text),
+    }
+}
+
+/// Answers a string, or `nil` and why there is none.
+fn given(stack: &mut Stack<'_>, result: Result<impl AsRef<[u8]>, &str>) -> usize {
+    match result {
+        Ok(bytes) => {
+            stack.push_bytes(bytes.as_ref());
+            1
+        }
+        Err(text) => refused(stack, text),
+    }
+}
+
+fn refused(stack: &mut Stack<'_>, text: &str) -> usize {
+    stack.push_nil();
+    stack.push_bytes(text.as_bytes());
+    2
+}

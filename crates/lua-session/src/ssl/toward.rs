@@ -1,0 +1,97 @@
+//! Runs the code of a location in its handshakes with upstream servers.
+
+use crate::code::Code;
+use crate::host::SessionHost;
+use crate::ssl::moment::{Ended, Moment};
+use crate::ssl::shake::Chosen;
+use lua::LuaPhase;
+use session::BoxFuture;
+use session::contexts::Reuse;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use tls::asked::Choice;
+use tls::certificate::CertificateDer;
+use tls::error::TlsError;
+use upstream::secure::hooks::{ChooseCertificate, JudgeServer, Shown};
+
+/// The handshake that the code of a session runs in.
+#[derive(Default)]
+pub(crate) struct Toward {
+    /// The version of its session; 0: there is none.
+    pub(crate) version: Cell<u16>,
+    /// The certificates that code has set.
+    pub(crate) chosen: RefCell<Chosen>,
+    /// The server's own certificate, while it is judged.
+    pub(crate) shown: RefCell<Option<CertificateDer<'static>>>,
+    /// OpenSSL's code of what is wrong with the server.
+    pub(crate) verdict: Cell<u16>,
+}
+
+impl Reuse for Toward {
+    fn reset(&mut self) {
+        *self = Toward::default();
+    }
+}
+
+/// `proxy_ssl_certificate_by_lua*`
+pub(crate) struct Chooser<H: SessionHost>(Rc<Moment<H>>);
+
+/// `proxy_ssl_verify_by_lua*`
+pub(crate) struct Judge<H: SessionHost>(Rc<Moment<H>>);
+
+/// What a session was doing, for the log.
+const SHAKING: &str = "proxy pass SSL handshaking";
+
+impl<H: SessionHost> Chooser<H> {
+    /// The one whose choice `code` makes.
+    pub(crate) fn new(code: Rc<Code<H::Session>>) -> Chooser<H> {
+        let names = ("proxy ssl cert", "proxy_ssl_certificate_by_lua", "cert cb");
+        Chooser(Rc::new(Moment::new(&Some(code), LuaPhase::PROXY_SSL_CERT, names)))
+    }
+}
+
+impl<H: SessionHost> Judge<H> {
+    /// The one whose judgement `code` makes.
+    pub(crate) fn new(code: Rc<Code<H::Session>>) -> Judge<H> {
+        let names = ("proxy ssl verify", "proxy_ssl_verify_by_lua", "cert verify callback");
+        Judge(Rc::new(Moment::new(&Some(code), LuaPhase::PROXY_SSL_VERIFY, names)))
+    }
+}
+
+impl<H: SessionHost> ChooseCertificate<H::Session> for Chooser<H> {
+    fn choose(&self, session: &Rc<H::Session>, version: u16) -> BoxFuture<Result<Choice, TlsError>> {
+        let (moment, session) = (self.0.clone(), session.clone());
+        Box::pin(async move {
+            let toward = H::context::<Toward>(&session);
+            toward.version.set(version);
+            toward.chosen.take();
+            H::set_action(&session, "loading proxy ssl certificate by lua");
+            let ended = moment.run(&session).await;
+            H::set_action(&session, SHAKING);
+            toward.version.set(0);
+            let chosen = toward.chosen.take();
+            if ended == Ended::Badly {
+                return Err(TlsError::CALLBACK_FAILED);
+            }
+            Ok(Choice { pairs: chosen.pairs(), cleared: chosen.cleared })
+        })
+    }
+}
+
+impl<H: SessionHost> JudgeServer<H::Session> for Judge<H> {
+    fn judge(&self, session: &Rc<H::Session>, shown: Shown) -> BoxFuture<Result<u16, TlsError>> {
+        let (moment, session) = (self.0.clone(), session.clone());
+        Box::pin(async move {
+            let toward = H::context::<Toward>(&session);
+            toward.version.set(shown.version);
+            toward.verdict.set(shown.verdict);
+            toward.shown.replace(shown.chain.into_iter().next());
+            H::set_action(&session, "loading proxy ssl verify by lua");
+            let ended = moment.run(&session).await;
+            H::set_action(&session, SHAKING);
+            toward.version.set(0);
+            toward.shown.take();
+            if ended == Ended::Badly { Err(TlsError::VERIFY_FAILED) } else { Ok(toward.verdict.get()) }
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! `ngx.ssl.proxysslcert`, `ngx.ssl.proxysslverify`, `ngx.proxyssl`: what code in a handshake with an upstream server reads and
+//! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
+
+use super::toward::Toward;
+use super::{done, given, refused, session};
+use crate::host::SessionHost;
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use lua_lib::socket::secure::objects::Objects;
+use std::rc::Rc;
+use tls::certificate::{Chain, Key};
+
+const ALL: PhaseSet = PhaseSet::EVERYWHERE;
+
+/// The part's rows and glue.
+pub(super) fn group<H: SessionHost>() -> Group {
+    Group {
+        name: "ngx.proxyssl",
+        rows: vec![
+            Row::calls("toward_version", ALL, version::<H>),
+            Row::calls("toward_clear_certs", ALL, clear_certs::<H>),
+            Row::calls("toward_set_der_cert", ALL, set_der_cert::<H>),
+            Row::calls("toward_set_der_priv_key", ALL, set_der_priv_key::<H>),
+            Row::calls("toward_set_cert", ALL, set_cert::<H>),
+            Row::calls("toward_set_priv_key", ALL, set_priv_key::<H>),
+            Row::calls("toward_set_verdict", ALL, set_verdict::<H>),
+            Row::calls("toward_verdict", ALL, verdict::<H>),
+            Row::calls("toward_cert", ALL, cert::<H>),
+        ],
+        glue: include_str!("upstream.lua"),
+    }
+}
+
+/// The handshake that the code runs in; without one the words of lua-nginx-module.
+fn toward<H: SessionHost>(cx: &CallContext) -> Result<Result<Rc<Toward>, &'static str>, Raise> {
+    let session = session::<H>(cx)?;
+    let Some(toward) = H::find_context::<Toward>(&session) else { return Ok(Err("bad request")) };
+    Ok(if toward.version.get() == 0 { Err("bad upstream connection") } else { Ok(toward) })
+}
+
+fn version<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    match toward::<H>(cx)? {
+        Ok(toward) => {
+            stack.push_number(toward.version.get().into());
+            Ok(1)
+        }
+        Err(text) => Ok(refused(stack, text)),
+    }
+}
+
+fn clear_certs<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = toward::<H>(cx)?.map(|toward| {
+        let mut chosen = toward.chosen.borrow_mut();
+        chosen.cleared = true;
+        chosen.chains.clear();
+        chosen.keys.clear();
+    });
+    Ok(done(stack, result))
+}
+
+/// Takes a chain; without one, answers `text`.
+fn use_chain<H: SessionHost>(cx: &CallContext, chain: Option<Chain>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
+    Ok(toward::<H>(cx)?.and_then(|toward| {
+        toward.chosen.borrow_mut().chains.push(chain.ok_or(text)?);
+        Ok(())
+    }))
+}
+
+/// Takes a key; without one, answers `text`.
+fn use_key<H: SessionHost>(cx: &CallContext, key: Option<Key>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
+    Ok(toward::<H>(cx)?.and_then(|toward| {
+        let mut chosen = toward.chosen.borrow_mut();
+        let key = key.ok_or(text)?;
+        if !chosen.welcomes(&key) {
+            return Err("SSL_use_PrivateKey() failed");
+        }
+        chosen.keys.push(key);
+        Ok(())
+    }))
+}
+
+fn set_der_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = Chain::from_der(stack.check_bytes(1, "set_der_cert")?).ok();
+    let result = use_chain::<H>(cx, chain, "d2i_X509_bio() failed")?;
+    Ok(done(stack, result))
+}
+
+fn set_der_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = Key::from_der(stack.check_bytes(1, "set_der_priv_key")?).ok();
+    let result = use_key::<H>(cx, key, "d2i_PrivateKey_bio() failed")?;
+    Ok(done(stack, result))
+}
+
+fn objects<H: SessionHost>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
+    Ok(cx.host::<H>().ok_or("no request found")?.runtime().state::<Objects>())
+}
+
+fn set_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = objects::<H>(cx)?.chain(stack.number(1).unwrap_or_default());
+    let result = use_chain::<H>(cx, chain.map(|chain| (*chain).clone()), "invalid certificate chain")?;
+    Ok(done(stack, result))
+}
+
+fn set_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = objects::<H>(cx)?.key(stack.number(1).unwrap_or_default());
+    let result = use_key::<H>(cx, key.map(|key| (*key).clone()), "invalid private key")?;
+    Ok(done(stack, result))
+}
+
+fn set_verdict<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let code = stack.number(1).filter(|code| (0.0..=65_535.0).contains(code));
+    let result = toward::<H>(cx)?.map(|toward| {
+        // What is no code at all must not pass for a good one.
+        toward.verdict.set(code.map_or(1, |code| code as u16));
+    });
+    Ok(done(stack, result))
+}
+
+fn verdict<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    match toward::<H>(cx)? {
+        Ok(toward) => {
+            stack.push_number(toward.verdict.get().into());
+            Ok(1)
+        }
+        Err(text) => Ok(refused(stack, text)),
+    }
+}
+
+fn cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let der = toward::<H>(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
+    Ok(given(stack, der))
+}

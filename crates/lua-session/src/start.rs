@@ -1,0 +1,159 @@
+//! The code that runs at the start and end of processes.
+
+use crate::code::Code;
+use crate::host::SessionHost;
+use crate::process_code::ProcessCode;
+use base::errno;
+use base::log::{ErrorLog, Level};
+use conf::configs::ConfMap;
+use lua::{Group, LuaError, LuaPhase, Started};
+use lua_lib::{Runtime, Surroundings, machines};
+use session::paths::Paths;
+use std::rc::Rc;
+use sys::signal;
+
+/// Signals that nginx's processes catch.
+const SIGNALS: [i32; 10] = [
+    signal::SIGHUP,
+    signal::SIGUSR1,
+    signal::SIGUSR2,
+    signal::SIGWINCH,
+    signal::SIGTERM,
+    signal::SIGQUIT,
+    signal::SIGINT,
+    signal::SIGALRM,
+    signal::SIGIO,
+    signal::SIGCHLD,
+];
+
+/// Makes the machine of one protocol in the master and runs its `init_by_lua*`; `api` is what machines get. Does nothing where Lua is
+/// not used.
+///
+/// # Errors
+/// nginx's line about why the configuration cannot be used.
+pub fn open<H: SessionHost>(
+    main: &ConfMap,
+    paths: &Paths,
+    surroundings: &Surroundings,
+    log: &ErrorLog,
+    api: fn() -> Vec<Group>,
+) -> Result<(), String> {
+    let Some(runtime) = main.share::<Runtime>().filter(|r| r.used.get()) else { return Ok(()) };
+    runtime.surroundings.replace(surroundings.clone());
+    runtime.api.set(Some(api));
+    lua::symbols::set_process(0, 0);
+    lua_lib::ngx::errlog::begin(&runtime);
+    runtime.prefix.replace(paths.prefix.clone());
+    let codes = main.share::<ProcessCode<H::Session>>().unwrap_or_default();
+    for place in codes.uncached.borrow().iter() {
+        log.write(Level::Alert, 0, format!("{}lua_code_cache is off; this will hurt performance{place}", H::PREFIX).as_bytes());
+    }
+    let code = codes.init.borrow().clone();
+    let suffix = if code.as_ref().is_some_and(|code| code.is_file()) { "_file" } else { "" };
+    let failed = |error: LuaError| format!("init_by_lua{suffix} error: {}", String::from_utf8_lossy(&error.message));
+    let machine = machines::common(&runtime).map_err(failed)?.clone();
+    if let Some(code) = code {
+        let host = H::without_session(runtime.clone(), machine.clone(), None, log.clone());
+        code.run_init(&machine, LuaPhase::INIT, Rc::new(host), paths).map_err(failed)?;
+    }
+    lua_lib::ngx::errlog::pause(&runtime, true);
+    Ok(())
+}
+
+/// Lua of the worker's configuration, if it is used.
+fn runtime_of<H: SessionHost>(worker: &H::Worker) -> Option<Rc<Runtime>> {
+    H::with_whole(worker, |whole| whole.main.share::<Runtime>()).filter(|runtime| runtime.used.get())
+}
+
+/// Picks the code of one moment.
+type Pick<S> = fn(&ProcessCode<S>) -> Option<Rc<Code<S>>>;
+
+fn run_in_worker<H: SessionHost>(worker: &Rc<H::Worker>, phase: LuaPhase, pick: Pick<H::Session>) {
+    let Some(runtime) = runtime_of::<H>(worker) else { return };
+    let machine = match machines::common(&runtime) {
+        Ok(machine) => machine.clone(),
+        Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
+    };
+    let (codes, log, paths) =
+        H::with_whole(worker, |whole| (whole.main.share::<ProcessCode<H::Session>>().unwrap_or_default(), whole.log, whole.paths.clone()));
+    let Some(code) = pick(&codes) else { return };
+    let waits = phase == LuaPhase::INIT_WORKER && codes.init_worker_waits.get();
+    let host: Rc<dyn lua::Host> = Rc::new(H::without_session(runtime, machine.clone(), Some(worker.clone()), log));
+    let report = {
+        let (log, is_file) = (worker.log.clone(), code.is_file());
+        move |error: &LuaError| report(&log, phase, is_file, error)
+    };
+    if !waits {
+        if let Err(error) = code.run_init(&machine, phase, host, &paths) {
+            report(&error);
+        }
+        return;
+    }
+    let end = move |ended: lua::Completion| {
+        if let lua::Completion::Failed(error) = ended {
+            report(&error);
+        }
+    };
+    match code.start_init(&machine, phase.waiting(), host, &paths) {
+        Err(error) => end(lua::Completion::Failed(Box::new(error))),
+        Ok(Started::Done(ended)) => end(ended),
+        Ok(Started::Waiting(job)) => worker.spawn(Box::pin(async move { end(job.await) })),
+    }
+}
+
+fn report(log: &ErrorLog, phase: LuaPhase, is_file: bool, error: &LuaError) {
+    let mut line = phase.name.trim_end_matches('*').as_bytes().to_vec();
+    line.extend_from_slice(if is_file { b"_file error: ".as_slice() } else { b" error: " });
+    line.extend_from_slice(&error.message);
+    if !error.traceback.is_empty() {
+        line.push(b'\n');
+        line.extend_from_slice(&error.traceback);
+    }
+    log.write(Level::Error, 0, &line);
+}
+
+/// Says to C code what this process is.
+fn name_process(worker: &session::Worker, master: bool) {
+    let (alone, worker_of_many, other) = (0, 3, 4);
+    let agent = worker.process().is_some_and(|place| place.agent);
+    lua::symbols::set_process(
+        if agent {
+            other
+        } else if master {
+            worker_of_many
+        } else {
+            alone
+        },
+        worker.number,
+    );
+}
+
+/// Runs `init_worker_by_lua*`.
+pub fn start_worker<H: SessionHost>(worker: &Rc<H::Worker>) {
+    let runtime = H::with_whole(worker, |whole| whole.main.share::<Runtime>());
+    name_process(worker, runtime.as_ref().is_some_and(|runtime| runtime.surroundings.borrow().master));
+    let restart = runtime.and_then(|runtime| runtime.sa_restart.get());
+    if restart == Some(false)
+        && let Err(error) = sys::signal::interrupt_calls(&SIGNALS)
+    {
+        base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", errno::describe(&error));
+    }
+    let Some(runtime) = runtime_of::<H>(worker) else { return };
+    if let Ok(machine) = machines::common(&runtime) {
+        lua_lib::ngx::errlog::pause(&runtime, false);
+        machines::watch(&runtime, machine, &worker.log);
+    }
+    run_in_worker::<H>(worker, LuaPhase::INIT_WORKER, |codes| codes.init_worker.borrow().clone());
+    let this = Rc::downgrade(worker);
+    worker.on_exiting(move || {
+        if let Some(worker) = this.upgrade() {
+            runtime.timers.begin_exit(&worker, H::PREFIX);
+            H::hub_of(&worker).pools.close_idle();
+        }
+    });
+}
+
+/// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.
+pub fn exit_worker<H: SessionHost>(worker: &Rc<H::Worker>) {
+    run_in_worker::<H>(worker, LuaPhase::EXIT_WORKER, |codes| codes.exit_worker.borrow().clone());
+}

@@ -1,0 +1,35 @@
+local b = ...
+local R, C, cx, text, ngx = b.R, b.C, b.cx, b.text, b.ngx
+local setmetatable, error, tonumber, sockets = setmetatable, error, tonumber, getmetatable(ngx).sockets
+local take, raised, RAISE = b.N.client, b.raised, b.RAISE
+
+local stream = {
+    receive = R.client_receive, receiveany = R.client_receiveany, receiveuntil = sockets.receiveuntil(R.client_until),
+    peek = R.client_peek, send = R.client_send, shutdown = R.client_shutdown, getfd = R.client_fd,
+    serversslhandshake = R.client_handshake, setoption = R.client_setoption, getoption = R.client_getoption,
+    settimeout = sockets.settimeout, settimeouts = sockets.settimeouts,
+}
+local datagrams = { receive = R.datagram_receive, send = R.datagram_send, settimeout = sockets.settimeout }
+stream.__index, datagrams.__index = stream, datagrams
+
+-- What is given is not looked at: the socket is always the connection itself.
+function ngx.req.socket(...)
+    local id, message, level = take(...)
+    if id == RAISE then
+        return raised(message, level)
+    end
+    if not id then
+        return nil, message
+    end
+    return setmetatable({ id }, message == K.IS_UDP and datagrams or stream)
+end
+ngx.req.get_original_addr = R.original_address
+
+function ngx.req.start_time()
+    local time = C.start_time(cx)
+    if time < 0 then
+        error(text(), 2)
+    end
+    return time
+end
+b.G.package.loaded["resty.core.request"] = { version = "0.1.33" }

@@ -1,0 +1,103 @@
+//! `ngx.req.socket()`: gives the client's side out, once.
+
+use crate::client::used::Used;
+use crate::host::Host;
+use crate::state::Client;
+use lua::{CallContext, Raise, Stack};
+use lua_lib::socket::{call, keep};
+use lua_session::{SessionHost, SessionState, host};
+use socket2::SockRef;
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+/// The second result for a socket of datagrams.
+pub(super) const IS_UDP: i32 = 1;
+
+/// The number of the new socket and [`IS_UDP`] or 0, or nil and why there is none. The glue makes the object.
+pub(super) fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let count = stack.top();
+    if count > 1 {
+        return Err(Raise::new(format!("expecting zero arguments, but got {count}")));
+    }
+    let (host, session) = host::session::<Host>(cx)?;
+    let state = host.state();
+    state.waiting.try_send(&session);
+    let refusal = if !state.waiting.is_empty() { Some("pending data to write") } else { state.client.get().map(|_| "duplicate call") };
+    if let Some(text) = refusal {
+        stack.push_nil();
+        stack.push_bytes(text.as_bytes());
+        return Ok(2);
+    }
+    let hub = lua_lib::Host::hub(&*host).ok_or("no request found")?;
+    let common: &SessionState = (**state).as_ref();
+    let (id, socket) = hub.open(&common.resources);
+    common.resources.sockets.add(hub, id);
+    // There was none before.
+    let _ = state.client.set(Rc::new(Client { id, socket, consumed: Cell::new(false) }));
+    stack.push_number(id as f64);
+    stack.push_number(f64::from(if session.is_udp() { IS_UDP } else { 0 }));
+    Ok(2)
+}
+
+/// `sock:getfd()` (resty.core.socket).
+pub(super) fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    if stack.is_nil(1) {
+        return Err("ngx.socket getfd: expecting the cosocket object, but seen none".into());
+    }
+    let call = call::begin(cx, stack, "getfd")?;
+    let used = Used::find(cx, &call, stack)?;
+    let number = used.and_then(|used| used.session.with_stream(|stream| stream.descriptor().ok().map(|fd| fd.as_raw_fd())).flatten());
+    match number {
+        Some(number) => {
+            stack.push_number(f64::from(number));
+            Ok(1)
+        }
+        None => {
+            stack.push_nil();
+            stack.push_bytes(b"closed");
+            Ok(2)
+        }
+    }
+}
+
+/// `sock:setoption(name, value)`, `sock:getoption(name)` (resty.core.socket).
+pub(super) fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Result<usize, Raise> {
+    let call = call::begin(cx, stack, if set { "setoption" } else { "getoption" })?;
+    let used = Used::find(cx, &call, stack)?.ok_or("socket is never created nor connected")?;
+    let known = used.session.with_stream(|stream| keep::stream_option(stack, Some(stream), set));
+    Ok(known.unwrap_or_else(|| keep::stream_option(stack, None, set)))
+}
+
+/// `ngx.req.get_original_addr()`: where the client wanted to go before the packet filter sent it here.
+pub(super) fn original_address(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let (_, session) = host::session::<Host>(cx)?;
+    let found = session.with_stream(|stream| {
+        let descriptor = stream.descriptor().map_err(|_| "invalid fd")?;
+        let socket = SockRef::from(&descriptor);
+        let local = socket.local_addr().map_err(|_| "failed to get socket family")?;
+        let address = match local.as_socket() {
+            Some(SocketAddr::V4(_)) => socket.original_dst_v4().map_err(|_| "failed to get IPv4 origin addr"),
+            Some(SocketAddr::V6(_)) => socket.original_dst_v6().map_err(|_| "failed to get IPv6 origin addr"),
+            None => Err("unsupported address family: 1"),
+        }?;
+        address.as_socket().map(|address| address.to_string()).ok_or("invalid fd")
+    });
+    match found.unwrap_or(Err("no connection")) {
+        Ok(text) => {
+            stack.push_bytes(text.as_bytes());
+            Ok(1)
+        }
+        Err(text) => {
+            stack.push_nil();
+            stack.push_bytes(text.as_bytes());
+            Ok(2)
+        }
+    }
+}
+
+/// `ngx.req.start_time()`
+pub(super) fn start_time(cx: &CallContext) -> f64 {
+    host::with_session::<Host, _>(cx, -1.0, |_, session| session.started.epoch_ms() as f64 / 1000.0)
+}

@@ -1,0 +1,80 @@
+//! The server's side of a handshake of TLS on a session's connection, whoever wants it: `listen ... ssl`, or code that has spoken in the
+//! clear before.
+
+use crate::session::Session;
+use net::deadline::Limit;
+use net::stream::Stream;
+use session::tls::{Failed, Greeting, Look, choose, look, preliminary, settle};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use wire::tls::hello::Hello;
+
+/// What `work` gives, unless the time is over.
+async fn limited<T>(limit: &mut Limit, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        ready!(limit.poll(cx));
+        Poll::Ready(None)
+    })
+    .await
+}
+
+/// Shakes hands with the client, whose stream is taken; what comes out is TLS. A time limit that is over has no words for the log.
+///
+/// # Errors
+/// Why there is no session of TLS.
+pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Option<Failed>> {
+    let hello = limited(limit, greet(session)).await.ok_or(None)??;
+    let default = session.endpoint.default.clone();
+    if let Some(host) = hello.server_name().and_then(wire::h1::host::validate) {
+        session.choose_server(&host.name.to_ascii_lowercase());
+    }
+    let subject = session.clone();
+    let greeting = Rc::new(Greeting {
+        hello,
+        worker: session.worker.common.clone(),
+        connection: session.connection.clone(),
+        server: session.server(),
+        alpn: Vec::new(),
+        subject: Box::new(move || subject.clone()),
+        left: RefCell::default(),
+    });
+    session.connection.tls.replace(Some(Rc::new(preliminary(&greeting))));
+    let settings = limited(limit, choose(&greeting, &default)).await.ok_or(None)?.map_err(|rejection| Some(rejection.into()))?;
+    let made = settings.session().map_err(|error| Some(error.into()))?;
+    let input = session.take_preread().unwrap_or_default();
+    let Some(stream) = session.take_stream() else { return Err(Some(Failed::closed())) };
+    let tls = limited(limit, net::tls::accept(stream, made, &input)).await.ok_or(None)?.map_err(|failure| Some(failure.into()))?;
+    let stream = Stream::Tls(Box::new(tls));
+    if let Some(found) = stream.established() {
+        let found = limited(limit, settle(&greeting, found)).await.ok_or(None)?;
+        session.connection.tls.replace(Some(Rc::new(found)));
+    }
+    Ok(stream)
+}
+
+/// Reads the ClientHello, which stays read ahead.
+async fn greet(session: &Rc<Session>) -> Result<Hello, Option<Failed>> {
+    let mut hello = Hello::new();
+    poll_fn(|cx| {
+        loop {
+            let seen = look(&session.preread(), &mut hello);
+            match seen {
+                Look::Hello(hello) => return Poll::Ready(Ok(hello)),
+                Look::Plain => return Poll::Ready(Err(Some(Failed::not_tls()))),
+                Look::Malformed(failed) => return Poll::Ready(Err(Some(failed))),
+                Look::More => {}
+            }
+            if !matches!(ready!(session.poll_preread(cx)), Ok(1..)) {
+                return Poll::Ready(Err(Some(Failed::closed())));
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,127 @@
+//! What `-t` says of single directives that do not go together with others, with themselves, or with the place that they stand in.
+
+use crate::rig::Prefix;
+
+/// Where the directives of a row stand.
+#[derive(Clone, Copy)]
+enum Level {
+    Events,
+    Http,
+    Server,
+    Location,
+}
+
+/// The first complaint that `-t` prints; nothing for a configuration that is accepted in silence.
+fn verdict(level: Level, directives: &str) -> String {
+    let prefix = Prefix::new();
+    let text = match level {
+        Level::Events => format!("events {{\n{directives}\n}}\nhttp {{ server {{ listen 127.0.0.1:1; }} }}\n"),
+        Level::Http => format!("events {{ }} http {{\n{directives}\n}}\n"),
+        Level::Server => format!("events {{ }} http {{ server {{\n{directives}\n}} }}\n"),
+        Level::Location => format!("events {{ }} http {{ server {{ location / {{\n{directives}\n}} }} }}\n"),
+    };
+    prefix.write("conf/nginx.conf", &text);
+    let output = prefix.run(&["-t"]);
+    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = shown.lines().find_map(|line| line.strip_prefix("nginx: ").filter(|rest| rest.starts_with('['))).unwrap_or_default();
+    line.replace(&prefix.path.join("conf/nginx.conf").display().to_string(), "FILE").replace(&prefix.path.display().to_string(), "PREFIX")
+}
+
+#[track_caller]
+fn check(level: Level, rows: &[(&str, &str)]) {
+    for (directives, expected) in rows {
+        assert_eq!(verdict(level, directives), *expected, "{directives}");
+    }
+}
+
+#[test]
+fn sizes_and_caches_are_checked_where_no_upstream_is_asked() {
+    let rows = [
+        ("proxy_cache none;", "[emerg] \"proxy_cache\" zone \"none\" is unknown in FILE:2"),
+        ("scgi_cache none;", "[emerg] \"scgi_cache\" zone \"none\" is unknown in FILE:2"),
+        ("proxy_buffers 1 4k;", "[emerg] there must be at least 2 \"proxy_buffers\" in FILE:2"),
+        (
+            "uwsgi_buffer_size 64k;",
+            "[emerg] \"uwsgi_busy_buffers_size\" must be less than the size of all \"uwsgi_buffers\" minus one buffer in FILE:2",
+        ),
+        (
+            "fastcgi_temp_file_write_size 1k;",
+            "[emerg] \"fastcgi_temp_file_write_size\" must be equal to or greater than the maximum of the value of \"fastcgi_buffer_size\" and one of the \"fastcgi_buffers\" in FILE:2",
+        ),
+        ("proxy_store on; proxy_cache none;", "[emerg] \"proxy_cache\" directive is incompatible with \"proxy_store\" in FILE:2"),
+        ("proxy_buffer_size 8k; proxy_buffers 4 8k;", ""),
+    ];
+    check(Level::Location, &rows);
+    check(Level::Server, &rows);
+}
+
+#[test]
+fn a_directory_has_one_use() {
+    let rows = [
+        (
+            "proxy_cache_path c keys_zone=a:1m;\nfastcgi_cache_path c keys_zone=b:1m;",
+            "[emerg] the same path name \"PREFIX/c\" used in FILE:2 and in FILE:3",
+        ),
+        (
+            "proxy_temp_path t 1 2;\nuwsgi_temp_path t 1;",
+            "[emerg] the same path name \"PREFIX/t\" in FILE:2 has the different levels than in FILE:3",
+        ),
+        ("proxy_temp_path t 1 2; fastcgi_temp_path t 1 2; scgi_temp_path u 4;", ""),
+        ("proxy_cache_path c keys_zone=a:1k;", "[emerg] keys zone \"keys_zone=a:1k\" is too small in FILE:2"),
+    ];
+    check(Level::Http, &rows);
+}
+
+#[test]
+fn names_and_addresses() {
+    check(
+        Level::Server,
+        &[
+            ("server_name a/b;", "[warn] server name \"a/b\" has suspicious symbols in FILE:2"),
+            ("listen 127.0.0.1:1; listen 127.0.0.1:1;", "[emerg] a duplicate listen 127.0.0.1:1 in FILE:2"),
+            ("listen unix:;", "[emerg] no path in the unix domain socket in \"unix:\" of the \"listen\" directive in FILE:2"),
+            ("listen 9-8;", "[emerg] invalid port range in \"9-8\" of the \"listen\" directive in FILE:2"),
+            ("listen 1 rcvbuf=x;", "[emerg] invalid rcvbuf \"rcvbuf=x\" in FILE:2"),
+            ("listen 1 setfib=1;", "[emerg] invalid parameter \"setfib=1\" in FILE:2"),
+            ("location ~ a { location /b { } }", "[emerg] location \"/b\" is outside location \"a\" in FILE:2"),
+            ("location @a { } location @a { }", "[warn] duplicate location \"@a\", the first one answers in FILE:2"),
+            ("location / { internal; internal; }", "[emerg] \"internal\" directive is duplicate in FILE:2"),
+            ("location / { index /a b; }", "[warn] only the last index in \"index\" directive should be absolute in FILE:2"),
+            (
+                "valid_referers none; valid_referers blocked;",
+                "[emerg] the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" directive without any valid referer in FILE:2",
+            ),
+            ("valid_referers none server_names;", ""),
+            (
+                "secure_link_secret a; secure_link b;",
+                "[emerg] \"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\" in FILE:2",
+            ),
+            ("aio on;", ""),
+        ],
+    );
+    check(
+        Level::Http,
+        &[
+            ("upstream a { server http://b:1; }", "[emerg] invalid host in upstream \"http://b:1\" in FILE:2"),
+            ("upstream a { server unix:/a:/b; }", ""),
+            (
+                "upstream a { server b.invalid resolve; }",
+                "[emerg] resolving names at run time requires upstream \"a\" to be in shared memory in FILE:2",
+            ),
+            (
+                "limit_conn_zone $uri zone=a:1m; limit_conn_zone $uri zone=a:2m;",
+                "[emerg] the size 2097152 of shared memory zone \"a\" conflicts with already declared size 1048576 in FILE:2",
+            ),
+            ("geo $a { default b; default c; }", "[warn] duplicate network \"default\", value: \"c\", old value: \"b\" in FILE:2"),
+            ("geo $a { 1.1.1.1 b; 1.1.1.1 c; }", "[warn] duplicate network \"1.1.1.1\", value: \"c\", old value: \"b\" in FILE:2"),
+            (
+                "geo $a { ranges; 1.1.1.1-1.1.1.2 b; 1.1.1.1-1.1.1.2 c; }",
+                "[warn] duplicate range \"1.1.1.1-1.1.1.2\", value: \"c\", old value: \"b\" in FILE:2",
+            ),
+            ("geo $a { ranges; default b; default c; }", "[warn] duplicate default geo range value: \"c\", old value: \"b\" in FILE:2"),
+            ("geo $a { delete 1.1.1.1; }", "[warn] no network \"1.1.1.1\" to delete in FILE:2"),
+            ("geo $a { ranges; delete 1.1.1.1-1.1.1.1; }", "[warn] no address range \"1.1.1.1-1.1.1.1\" to delete in FILE:2"),
+        ],
+    );
+    check(Level::Events, &[("worker_connections 1;", "[emerg] 1 worker_connections are not enough for 1 listening sockets")]);
+}
