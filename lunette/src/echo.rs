@@ -3,6 +3,9 @@
 
 use front::active::Activity;
 use front::door::{Beginning, Front, Opened, Protocol};
+use front::quic;
+use net::quic::{Event, Read, Reason, StreamId};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -42,10 +45,85 @@ async fn serve(front: Rc<Front>, mut opened: Opened) {
     }
 }
 
+/// The same over QUIC: what comes on a stream goes back on it.
+pub(crate) const OVER_QUIC: quic::Protocol = quic::Protocol {
+    name: "echo",
+    alpn: &[b"echo"],
+    speaks: |_| true,
+    start: |front, opened| drop(tokio::task::spawn_local(serve_streams(front.clone(), opened))),
+};
+
+async fn serve_streams(front: Rc<Front>, opened: quic::Opened) {
+    opened.watch.set_activity(Activity::Idle);
+    let (connection, mut waiting) = (opened.connection, BTreeMap::<StreamId, (Vec<u8>, bool)>::new());
+    loop {
+        let event = poll_fn(|cx| {
+            opened.watch.wake_on_expiry(cx.waker());
+            let over = opened.watch.evicted() || front.worker.exiting.get();
+            if over && waiting.is_empty() { Poll::Ready(Event::Closed(Reason::Local)) } else { connection.poll_event(cx) }
+        });
+        match event.await {
+            Event::Opened(dir) => waiting.extend(std::iter::from_fn(|| connection.accept(dir)).map(|id| (id, Default::default()))),
+            Event::Closed(_) => return,
+            _ => {}
+        }
+        waiting.retain(|id, (bytes, ended)| {
+            while matches!(connection.read(*id, 65_536, bytes), Ok(Read::Data(_))) {}
+            *ended |= matches!(connection.read(*id, 1, bytes), Ok(Read::End) | Err(_));
+            let taken = connection.write(*id, bytes).unwrap_or(bytes.len());
+            bytes.drain(..taken);
+            let over = *ended && bytes.is_empty();
+            if over {
+                connection.finish(*id);
+            }
+            !over
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::tests::quic::{Client, Wishes, code};
     use crate::tests::running::Running;
     use std::io::{BufRead, BufReader, Write};
+
+    /// A server with a certificate for `name`, on `$PORT` with QUIC.
+    fn secured(name: &str, more: &str) -> String {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        let pem = |text: String| text.replace('\n', "\\n");
+        let (chain, key) = (pem(made.cert.pem()), pem(made.signing_key.serialize_pem()));
+        format!(
+            "server {{ listen 127.0.0.1:$PORT quic; listen 127.0.0.1:$PORT; server_name {name};\n\
+             ssl_certificate \"data:{chain}\"; ssl_certificate_key \"data:{key}\"; {more} }}\n"
+        )
+    }
+
+    #[test]
+    fn a_protocol_over_quic_joins_in_the_same_way() {
+        let http = secured("localhost", "") + &secured("refused", "ssl_reject_handshake on;");
+        let server = Running::start(&http);
+        drop(server.connect());
+        let mut client = Client::connect(server.port(), &Wishes::new(b"echo")).unwrap();
+        let long = vec![7; 300_000];
+        let got = client.exchange(&long);
+        assert!(got.ended && got.bytes == long);
+        assert_eq!(client.exchange(b"short").bytes, b"short");
+        // no_application_protocol, unrecognized_name
+        let other = Client::connect(server.port(), &Wishes::new(b"h3")).err().unwrap();
+        assert_eq!(code(&other), Some(0x100 + 120));
+        let refused = Client::connect(server.port(), &Wishes { name: "refused".to_owned(), ..Wishes::new(b"echo") }).err().unwrap();
+        assert_eq!(code(&refused), Some(0x100 + 112));
+    }
+
+    #[test]
+    fn clients_over_quic_prove_their_addresses_if_they_must() {
+        let server = Running::start(&secured("localhost", "quic_retry on;"));
+        drop(server.connect());
+        let mut client = Client::connect(server.port(), &Wishes::new(b"echo")).unwrap();
+        assert_eq!(client.exchange(b"proved").bytes, b"proved");
+        client.move_away();
+        assert_eq!(client.exchange(b"moved").bytes, b"moved");
+    }
 
     #[test]
     fn a_protocol_joins_with_one_file_and_one_line() {

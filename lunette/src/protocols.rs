@@ -1,6 +1,6 @@
 //! The list of protocols, as `registry` is that of modules.
 
-use front::door::Protocol;
+use front::door::{Protocol, Table};
 use http::protocols::{ListenProtocol, Protocols};
 
 /// What may be spoken on connections, best first. The last one takes whatever the others do not recognise.
@@ -11,6 +11,21 @@ pub(crate) fn protocols() -> Vec<Protocol> {
         front::h2::serve::PROTOCOL,
         front::h1::serve::PROTOCOL,
     ]
+}
+
+/// What may be spoken over QUIC, best first.
+fn over_quic() -> Vec<front::quic::Protocol> {
+    vec![
+        #[cfg(test)]
+        crate::echo::OVER_QUIC,
+        front::h3::serve::PROTOCOL,
+        front::h3::serve::HQ,
+    ]
+}
+
+/// Both lists.
+pub(crate) fn table() -> Table {
+    Table { connections: protocols(), quic: over_quic() }
 }
 
 /// The same as `listen` sees them.

@@ -18,7 +18,7 @@ struct Optional {
 }
 
 /// Which of nginx's optional modules answer to which name of ours.
-const OPTIONAL: [Optional; 16] = [
+const OPTIONAL: [Optional; 17] = [
     Optional { module: "realip", flag: "realip" },
     Optional { module: "auth_request", flag: "auth_request" },
     Optional { module: "stub_status", flag: "stub_status" },
@@ -35,6 +35,7 @@ const OPTIONAL: [Optional; 16] = [
     Optional { module: "degradation", flag: "degradation" },
     Optional { module: "ssl", flag: "ssl" },
     Optional { module: "v2", flag: "v2" },
+    Optional { module: "v3", flag: "v3" },
 ];
 
 /// Modules that nginx has unless it is built without them: `--without-http_NAME_module` when ours is not here.
@@ -105,7 +106,9 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::resolver::MODULE,
         m::variables::MODULE,
         m::http2::MODULE,
+        m::http3::MODULE,
         m::ssl::MODULE,
+        m::quic::MODULE,
         lua::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,

@@ -42,7 +42,7 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let setup = Setup {
         connections,
         listening,
-        protocols: protocols::protocols(),
+        protocols: protocols::table(),
         reopen: Box::new(move || opening::reopen(&generation)),
         start: Box::new(move |worker| {
             for module in modules.iter() {

@@ -19,12 +19,15 @@ use http::protocols::{Protocols, ServerProtocols};
 use http::root::{Endpoint, Listen};
 pub use names::hostname;
 use net::address::SocketAddress as SocketPlace;
-use net::listener::ListenSpec;
+use net::listener::{Kind, ListenSpec};
 use session::names::ServerNames;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
+
+/// The number of TLS 1.3, the only one that QUIC has.
+const TLS13: u16 = 0x0304;
 
 /// The `listen` directives of a server.
 #[derive(Default)]
@@ -77,7 +80,10 @@ fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<(), Error> {
     }
     match text.as_ref() {
         "default" => wanted.default_server = true,
-        "quic" => return Err(cx.unsupported("the \"quic\" parameter")),
+        "quic" => {
+            // Each worker has a socket of its own, so that a connection's datagrams come to the worker that has it.
+            (wanted.spec.kind, wanted.spec.reuseport) = (Kind::Datagram, true);
+        }
         _ if options::parameter(cx, i, wanted)? => {}
         _ => return Err(cx.invalid_parameter(i)),
     }
@@ -96,11 +102,17 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
     for i in 1..cx.args().len() {
         parameter(cx, i, &mut wanted)?;
     }
+    if wanted.spec.kind == Kind::Datagram
+        && let Some(name) = not_for_quic(cx, &wanted)
+    {
+        return Err(cx.error(format!("\"listen\" directive \"{name}\" parameter is incompatible with \"quic\"")));
+    }
     for place in places {
         let mut one = wanted.clone();
         one.spec.address = place;
         let mut listens = cx.server::<Listens>();
-        if listens.list.iter().any(|other| other.0.spec.address == one.spec.address) {
+        let same = |other: &WantedListen| other.0.spec.address == one.spec.address && other.0.spec.kind == one.spec.kind;
+        if listens.list.iter().any(same) {
             return Err(cx.error(format!("a duplicate listen {}", one.spec.address)));
         }
         listens.list.push(WantedListen(one));
@@ -108,13 +120,29 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// The name of a parameter that has no place beside `quic`.
+fn not_for_quic(cx: &Cx<'_>, wanted: &Wanted) -> Option<&'static str> {
+    if wanted.protocols != 0 {
+        return Some("http2");
+    }
+    let is_there = |name: &&&str| {
+        (1..cx.args().len()).any(|i| cx.arg(i).split(|byte| *byte == b'=').next().is_some_and(|word| word == name.as_bytes()))
+    };
+    ["fastopen", "backlog", "deferred", "ssl", "so_keepalive", "proxy_protocol"].iter().find(is_there).copied()
+}
+
 /// Who listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).
 fn has_certificates(one: &Gathered<Server>) -> Result<(), Error> {
+    let name = if one.wanted.spec.kind == Kind::Datagram { "quic" } else { "ssl" };
     let default = one.default.as_ref().or(one.servers.first());
-    if one.wanted.tls && default.is_some_and(|server| server.tls.handshakes.get().is_none()) {
-        return Err(Error::new("no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive", one.wanted.span));
+    let Some(server) = default.filter(|_| one.wanted.tls || name == "quic") else { return Ok(()) };
+    match server.tls.handshakes.get() {
+        None => Err(Error::new(format!("no \"ssl_certificate\" is defined for the \"listen ... {name}\" directive"), one.wanted.span)),
+        Some(handshakes) if name == "quic" && !handshakes.speaks(TLS13) => {
+            Err(Error::new("\"ssl_protocols\" must enable TLSv1.3 for the \"listen ... quic\" directive", one.wanted.span))
+        }
+        Some(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Groups the servers by address and the addresses by socket.
@@ -174,7 +202,7 @@ fn endpoint(one: &Gathered<Server>, usual: u32) -> Endpoint {
         default,
         names,
         proxy_protocol: one.wanted.proxy_protocol,
-        tls: one.wanted.tls,
+        tls: one.wanted.tls || one.wanted.spec.kind == Kind::Datagram,
         asked,
         protocols,
     }

@@ -6,6 +6,7 @@
 use crate::active::{Active, Entry};
 use crate::compact::Compact;
 use crate::input::Input;
+use crate::quic::endpoints::Endpoints;
 use crate::share::Share;
 use base::errno;
 use base::log::{ErrorLog, Level};
@@ -92,6 +93,33 @@ impl Opened {
     }
 }
 
+/// A protocol over QUIC.
+#[derive(Clone, Copy)]
+pub struct ProtocolOverQuic {
+    /// Its name in messages.
+    pub name: &'static str,
+    /// Its names in ALPN (RFC 7301), best first.
+    pub alpn: &'static [&'static [u8]],
+    /// Whether a server speaks it.
+    pub speaks: fn(&Server) -> bool,
+    /// Serves a connection in a task of its own until that ends. It notices by its [`Entry`] when it must make room, and by
+    /// `Worker::exiting` when it must come to an end; both wake it.
+    pub start: fn(&Rc<Front>, OpenedOverQuic),
+}
+
+/// A connection over QUIC whose protocol is known. With early data its handshake may still be under way
+/// ([`net::quic::Connection::is_early`]).
+pub struct OpenedOverQuic {
+    /// Its streams.
+    pub connection: net::quic::Connection,
+    /// What is known of the client; TLS included.
+    pub info: Rc<Connection>,
+    /// Place among the active connections.
+    pub watch: Entry,
+    /// Where it came in, with the server that SNI chose.
+    pub listener: Listener,
+}
+
 /// Where a connection came in: what answers there.
 #[derive(Clone)]
 pub struct Listener {
@@ -128,6 +156,14 @@ pub struct Parked {
     pub session: Option<net::tls::Parked>,
 }
 
+/// What may be spoken, best first.
+pub struct Table {
+    /// On connections, in the order of [`http::protocols::Protocols`].
+    pub connections: Vec<Protocol>,
+    /// Over QUIC.
+    pub quic: Vec<ProtocolOverQuic>,
+}
+
 /// The shared state of a worker's front.
 pub struct Front {
     /// The worker.
@@ -135,6 +171,10 @@ pub struct Front {
     /// Connections with a task.
     pub active: Rc<Active>,
     protocols: Vec<Protocol>,
+    /// What is spoken over QUIC.
+    pub(crate) over_quic: Vec<ProtocolOverQuic>,
+    /// The endpoints of QUIC.
+    pub(crate) endpoints: Endpoints,
     /// How this worker shares connections with the others.
     pub share: Share,
     lot: Lot<Parked>,
@@ -147,8 +187,18 @@ impl Front {
     ///
     /// # Errors
     /// What epoll_create1(2) or epoll_ctl(2) report.
-    pub fn new(worker: Rc<Worker>, protocols: Vec<Protocol>, share: Share, limit: usize) -> io::Result<Front> {
-        Ok(Front { worker, active: Rc::default(), protocols, share, lot: Lot::new()?, limit: limit.max(1), next_id: Cell::new(0) })
+    pub fn new(worker: Rc<Worker>, protocols: Table, share: Share, limit: usize) -> io::Result<Front> {
+        Ok(Front {
+            worker,
+            active: Rc::default(),
+            protocols: protocols.connections,
+            over_quic: protocols.quic,
+            endpoints: Endpoints::default(),
+            share,
+            lot: Lot::new()?,
+            limit: limit.max(1),
+            next_id: Cell::new(0),
+        })
     }
 
     /// The protocols that may be spoken behind `endpoint`, best first, each with its index.

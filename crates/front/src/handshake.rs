@@ -66,7 +66,7 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
 }
 
 /// What `work` gives, unless the time for the handshake is over before.
-async fn limited<T>(watch: &Entry, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn limited<T>(watch: &Entry, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
@@ -101,7 +101,7 @@ async fn greet(opened: &mut Opened) -> Result<Option<Hello>, Failed> {
 }
 
 /// The server that the client names, or the address's default.
-fn named(listener: &Listener, hello: &Hello) -> Rc<http::Server> {
+pub(crate) fn named(listener: &Listener, hello: &Hello) -> Rc<http::Server> {
     let endpoint = &listener.endpoint;
     let host = hello.server_name().and_then(wire::h1::host::validate);
     let Some(host) = host else { return endpoint.default.clone() };
@@ -129,12 +129,13 @@ async fn finish(front: &Rc<Front>, opened: Opened, greeting: &Rc<Greeting>, sess
             // Without tickets nothing of ours carries the acknowledgement of the client's last message, and a client that gathers small
             // segments waits with its request for it. It only costs latency if it fails.
             let _ = stream.set_quick_ack(true);
-            let Some(found) = limited(&watch, settle(greeting, &stream)).await else {
-                log(front, &listener, &info, &Failed::timed_out());
-                return Shaken::Over;
-            };
-            let alpn = found.as_ref().and_then(|found| found.alpn.clone());
-            if let Some(found) = found {
+            let mut alpn = None;
+            if let Some(found) = stream.established() {
+                let Some(found) = limited(&watch, settle(greeting, found)).await else {
+                    log(front, &listener, &info, &Failed::timed_out());
+                    return Shaken::Over;
+                };
+                alpn.clone_from(&found.alpn);
                 info.tls.replace(Some(Rc::new(found)));
             }
             front.worker.observers.handshake_ended(info.tls_info().map(|found| found.resumed));
@@ -160,7 +161,7 @@ fn refuse(front: &Front, opened: &Opened, failed: &Failed) -> Shaken {
     Shaken::Over
 }
 
-fn log(front: &Front, listener: &Listener, info: &Connection, failed: &Failed) {
+pub(crate) fn log(front: &Front, listener: &Listener, info: &Connection, failed: &Failed) {
     front.worker.observers.handshake_ended(None);
     for (level, line) in &failed.lines {
         front.log(listener, info, *level, &format!("{line} while SSL handshaking"));

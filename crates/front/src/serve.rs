@@ -1,7 +1,7 @@
 //! A worker's event loop: accepting, parking, commands, and the graceful end.
 
 use crate::buffers;
-use crate::door::{Front, Listener, Opened, Parked, Protocol};
+use crate::door::{Front, Listener, Opened, Parked, Table};
 use crate::input::Input;
 use crate::service::{Admitted, Listening, Service, address, local, transport};
 use crate::share::Share;
@@ -33,8 +33,8 @@ pub struct Setup {
     pub connections: usize,
     /// The listening sockets, by index of their specification.
     pub listening: Rc<[Listening]>,
-    /// What may be spoken on connections, in the order of [`http::protocols::Protocols`].
-    pub protocols: Vec<Protocol>,
+    /// What may be spoken.
+    pub protocols: Table,
     /// Opens the log files again.
     pub reopen: Box<dyn Fn()>,
     /// Starts the modules; runs inside the event loop.
@@ -84,7 +84,7 @@ impl Front {
     }
 }
 
-fn endpoint_of(listen: &Listen, local: &Address) -> Option<Rc<Endpoint>> {
+pub(crate) fn endpoint_of(listen: &Listen, local: &Address) -> Option<Rc<Endpoint>> {
     let specific = listen.endpoints.iter().find(|(address, _)| address == local);
     specific.or(listen.endpoints.last()).map(|(_, endpoint)| endpoint.clone())
 }
@@ -173,6 +173,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
     if graceful {
         finish(&front, &mut commands, &*reopen).await;
     }
+    front.endpoints.flush().await;
     end(&worker);
     0
 }

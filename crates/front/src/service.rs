@@ -3,6 +3,7 @@
 use crate::door::{Front, Opened};
 use crate::input::Input;
 use crate::prologue;
+use crate::quic;
 use http::Connection;
 use net::accept::Peer;
 use net::listener::Kind;
@@ -75,6 +76,10 @@ impl Service for HttpService {
         let Some(opened) = front.opened(passed.stream, info, listen) else { return };
         let input = Input { buffer: passed.early, ..Input::default() };
         prologue::enter(front, Opened { input, ..opened });
+    }
+
+    fn receive(self: Rc<Self>, front: &Rc<Front>, fd: OwnedFd, listen: u32, _: bool) {
+        quic::receive(front, fd, listen);
     }
 }
 

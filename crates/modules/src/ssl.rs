@@ -16,6 +16,7 @@ mod watch;
 
 use ::session::tls::ClientVerify;
 use ::session::{Complex, Levels, Session};
+pub(crate) use build::secret;
 pub use build::{inherit, legacy, take_over};
 use conf::scope::Config;
 use http::{Module, Request};

@@ -12,6 +12,7 @@ pub mod deadline;
 pub mod listener;
 pub mod park;
 pub mod pool;
+pub mod quic;
 pub mod shared_datagrams;
 pub mod stream;
 pub mod ticker;

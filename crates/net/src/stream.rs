@@ -154,6 +154,12 @@ impl Stream {
         }
     }
 
+    /// What the handshake of a server's TLS found.
+    #[must_use]
+    pub fn established(&self) -> Option<tls::session::Established> {
+        Some(self.tls()?.server()?.established())
+    }
+
     /// Which kind of socket this is.
     #[must_use]
     pub fn transport(&self) -> Transport {

@@ -86,6 +86,8 @@ pub trait Handshakes<S: Secured> {
     fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer;
     /// The numbers of the cipher suites that are spoken.
     fn suites(&self) -> Vec<u16>;
+    /// Whether a version is spoken, by its number.
+    fn speaks(&self, version: u16) -> bool;
     /// Asks others about a client's certificate that is good in itself; its chain is given, its own certificate first.
     fn inquire(&self, greeting: &Rc<Greeting<S>>, chain: &[CertificateDer<'static>]) -> Option<BoxFuture<Revocation>> {
         let _ = (greeting, chain);

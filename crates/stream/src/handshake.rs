@@ -52,8 +52,8 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
     let Some(stream) = session.take_stream() else { return Err(Some(Failed::closed())) };
     let tls = limited(limit, net::tls::accept(stream, made, &input)).await.ok_or(None)?.map_err(|failure| Some(failure.into()))?;
     let stream = Stream::Tls(Box::new(tls));
-    let found = limited(limit, settle(&greeting, &stream)).await.ok_or(None)?;
-    if let Some(found) = found {
+    if let Some(found) = stream.established() {
+        let found = limited(limit, settle(&greeting, found)).await.ok_or(None)?;
         session.connection.tls.replace(Some(Rc::new(found)));
     }
     Ok(stream)

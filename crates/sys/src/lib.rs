@@ -23,4 +23,5 @@ pub mod tcp_info;
 pub mod ticks;
 pub mod time;
 pub mod title;
+pub mod udp;
 pub mod watch;

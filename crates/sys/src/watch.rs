@@ -39,6 +39,15 @@ pub fn readable<T: Owner>(inner: T) -> io::Result<AsyncFd<T>> {
     unsafe { AsyncFd::register_with_interest(inner, Interest::READABLE) }.map_err(io::Error::from)
 }
 
+/// As [`readable`], for reading and writing.
+///
+/// # Errors
+/// What epoll_ctl(2) reports.
+pub fn readable_and_writable<T: Owner>(inner: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: as in `readable`.
+    unsafe { AsyncFd::register_with_interest(inner, Interest::READABLE | Interest::WRITABLE) }.map_err(io::Error::from)
+}
+
 /// As [`readable`], for writing only.
 ///
 /// # Errors

@@ -34,6 +34,7 @@ pub mod key_log;
 pub mod names;
 pub mod ocsp;
 pub mod profile;
+pub mod quic;
 mod rejected;
 pub mod resume;
 pub mod server;

@@ -15,7 +15,7 @@ use crate::error::TlsError;
 use crate::exporter::Listening;
 use crate::handed::Handed;
 use crate::key_log::KeyLog;
-use crate::session::{RECORD, ServerSession, Session};
+use crate::session::{Established, RECORD, ServerSession, Session};
 use crate::signatures;
 use crate::tickets::Context;
 use crate::verify::{Clients, Verdict};
@@ -204,6 +204,16 @@ impl Settings {
         (Self { config: Arc::new(config), ..self.clone() }, handed)
     }
 
+    /// What QUIC's sessions are made from: either no early data is taken or any, since the transport limits it.
+    pub(crate) fn quic_config(&self) -> Arc<ServerConfig> {
+        if self.config.max_early_data_size == 0 {
+            return self.config.clone();
+        }
+        let mut config = ServerConfig::clone(&self.config);
+        config.max_early_data_size = u32::MAX;
+        Arc::new(config)
+    }
+
     /// A new session, which has seen no byte yet.
     ///
     /// # Errors
@@ -236,6 +246,15 @@ impl ServerSession {
             self.verdict = found;
         }
         self.verdict.as_ref()
+    }
+
+    /// What the handshake found.
+    pub fn established(&mut self) -> Established {
+        let verdict = self.verdict().copied();
+        let mut found = Established::of(self.common());
+        (found.signed, found.exporter, found.verdict) = (self.signed(), self.take_exporter(), verdict);
+        found.early = self.is_early();
+        found
     }
 }
 

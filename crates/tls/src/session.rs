@@ -219,6 +219,10 @@ impl<E: Engine> Session<E> {
         error
     }
 
+    pub(crate) fn common(&self) -> &CommonState {
+        self.engine.common()
+    }
+
     /// Whether the handshake is not over yet.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
@@ -252,11 +256,7 @@ impl<E: Engine> Session<E> {
     /// The protocol by its name in OpenSSL (`$ssl_protocol`).
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
-        match self.engine.common().protocol_version()? {
-            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
-            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
-            _ => None,
-        }
+        protocol_name(self.engine.common())
     }
 
     /// The suite by its name in OpenSSL (`$ssl_cipher`).
@@ -306,6 +306,53 @@ impl<E: Engine> Session<E> {
     #[must_use]
     pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
         self.engine.common().peer_certificates().unwrap_or_default()
+    }
+}
+
+/// What a server's handshake found.
+#[derive(Debug, Clone, Default)]
+pub struct Established {
+    /// The protocol by its name in OpenSSL.
+    pub protocol: Option<&'static str>,
+    /// The suite by its name in OpenSSL.
+    pub cipher: Option<&'static str>,
+    /// The group of the key exchange by its name in OpenSSL.
+    pub group: Option<&'static str>,
+    /// An earlier session was resumed.
+    pub resumed: bool,
+    /// How both ends signed.
+    pub signed: Signed,
+    /// What key material follows from.
+    pub exporter: Option<Exporter>,
+    /// The protocol that was chosen by ALPN.
+    pub alpn: Option<Box<[u8]>>,
+    /// The client's certificate and what it sent along, its own first.
+    pub peer: Vec<CertificateDer<'static>>,
+    /// What was found about them.
+    pub verdict: Option<Verdict>,
+    /// Early data came and the handshake is still not over.
+    pub early: bool,
+}
+
+impl Established {
+    pub(crate) fn of(common: &CommonState) -> Self {
+        Self {
+            protocol: protocol_name(common),
+            cipher: common.negotiated_cipher_suite().and_then(|suite| suites::name_of(suite.suite())),
+            group: common.negotiated_key_exchange_group().and_then(|group| suites::group_name(group.name())),
+            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            alpn: common.alpn_protocol().map(Box::from),
+            peer: common.peer_certificates().unwrap_or_default().iter().map(|one| one.clone().into_owned()).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+fn protocol_name(common: &CommonState) -> Option<&'static str> {
+    match common.protocol_version()? {
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        _ => None,
     }
 }
 

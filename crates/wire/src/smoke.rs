@@ -4,6 +4,8 @@
 use crate::check;
 use crate::h2::check as check_h2;
 use crate::h2::client::check as check_client;
+use crate::h3::check as check_h3;
+use crate::quic::check as check_quic;
 
 struct Random(u64);
 
@@ -194,6 +196,15 @@ fn client_hello() {
 }
 
 #[test]
+fn quic_datagram() {
+    let seeds: &[&[u8]] = &[
+        b"\xc0\0\0\0\x01\x08abcdefgh\x02xy\x03tok\x40\x08\0\0\0\0\0\0\0\0\xd0\0\0\0\x01\x01a\0\x02zz",
+        b"\x06\x04\x03cde\x06\0\x06\x01\0\0\x03ab\0\0\x01\x02\x09\0\x01\0\0\0",
+    ];
+    shake(seeds, 6000, check_quic::quic_datagram);
+}
+
+#[test]
 fn fastcgi() {
     let seeds: &[&[u8]] = &[
         b"\x01\x06\0\x01\0\x0a\x02\0Status: 20\0\0\x01\x06\0\x01\0\x05\0\x000\n\nhi\x01\x06\0\x01\0\0\0\0\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0",
@@ -217,4 +228,24 @@ fn cgi_head() {
 fn redis() {
     let seeds: &[&[u8]] = &[b"+OK\r\n-ERR x\r\n:1\r\n", b"$5\r\nhello\r\n$-1\r\n", b"*2\r\n$1\r\na\r\n*1\r\n:1\r\n*-1\r\n"];
     shake(seeds, 10_000, check::redis);
+}
+
+#[test]
+fn qpack() {
+    let seeds: &[&[u8]] = &[
+        b"\x0d\x3f\xe1\x01\x41\x61\x01\x62\xc1\x02/x\x00\x00\x03\x00\x80\x81",
+        b"\x01\x00\x00\x51\x0b/index.html\xd1\x23\x61\x62\x63\x01\x64",
+        b"\x00\x84\x48\x01\x80",
+    ];
+    shake(seeds, 6000, check_h3::qpack);
+}
+
+#[test]
+fn h3_session() {
+    let seeds: &[&[u8]] = &[
+        b"\x04\x05\x00\x04\x02\x01\x20\x05\x09\x02\x3f\xe1\x01\x41\x61\x01\x62\x00\x0c\x01\x0a\x03\x00\xd1\xd7\xc1\x50\x01a\x80\x00\x02hi",
+        b"\x08\x0b\x01\x07\x00\x00\xd1\xd7\xc1\x50\x01a\x21\x02xy\x01\x0d\x01\x04\x02\x00\x80\xd1\x00\x05hello",
+        b"\x0a\x04\x03\x84\x48\x01",
+    ];
+    shake(seeds, 6000, check_h3::h3_session);
 }

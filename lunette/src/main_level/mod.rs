@@ -38,6 +38,7 @@ pub(crate) struct MainLevel {
     timer_resolution: Option<u64>,
     debug_points: Option<()>,
     pcre_jit: Option<bool>,
+    quic_bpf: Option<bool>,
     working_directory: Option<Vec<u8>>,
     env: Vec<EnvEntry>,
     /// `events { }`.

@@ -47,6 +47,13 @@ pub(super) fn rows() -> Vec<Row> {
         slot("timer_resolution", one, "Coarser clock of nginx; no effect.", |cx, i| cx.time_ms(i), |m| &mut m.timer_resolution),
         slot("debug_points", one, "What internal errors of nginx do; no effect.", debug_points, |m| &mut m.debug_points),
         slot("pcre_jit", Arity::Flag, "Compiles expressions to machine code; always on.", |cx, i| cx.flag(i), |m| &mut m.pcre_jit),
+        slot(
+            "quic_bpf",
+            Arity::Flag,
+            "Datagrams of QUIC go to the worker that has the connection; always on.",
+            |cx, i| cx.flag(i),
+            |m| &mut m.quic_bpf,
+        ),
         Row::new("env", Context::MAIN, one, "A variable of the environment that workers keep or get.", env),
     ];
     let refused = |name: &'static str, doc: &'static str, why: &'static str| {

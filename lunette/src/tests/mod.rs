@@ -4,6 +4,14 @@ mod directive;
 pub(crate) mod running;
 mod variable;
 
+/// The client that tests of the whole program have too.
+#[allow(dead_code, reason = "those use all of it")]
+#[path = "../../tests/rig/quic.rs"]
+pub(crate) mod quic;
+
+/// Longer than anything takes on a busy machine; only failures wait this long.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 use http::Module;
 use std::rc::Rc;
 

@@ -38,6 +38,11 @@ impl Running {
         Running { child: command.spawn().unwrap(), prefix, port }
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A connection to it, once it listens.
     pub(crate) fn connect(&self) -> TcpStream {
         let end = Instant::now() + Duration::from_secs(60);

@@ -1,100 +1,66 @@
 //! One HTTP/2 connection: the wire below its streams.
 
-use crate::active::{Entry, NEVER, Watch};
+use crate::active::NEVER;
 use crate::buffers;
-use crate::door::{Front, Listener, Opened};
+use crate::door::{Front, Opened};
 use crate::input::Input;
-use crate::request::KnownRequest;
+use crate::streams::carrier::Carrier;
+use crate::streams::hub::Hub;
 use base::clock;
-use base::log::Level;
-use http::Connection;
 use http::chain::FilePiece;
 use http::core::default;
+use http::http2::Http2Output;
+use http::line::Version;
+use http::protocols::ServerProtocols;
+use http::{Headers, Location, Server};
 use net::stream::Stream as Socket;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use wire::h2::Codec;
 use wire::h2::error::ErrorCode;
+use wire::hpack::{FieldList, Fields};
 
 /// The protocol's name.
 pub const NAME: &str = "h2";
 
+/// `http2_chunk_size`
+const CHUNK: usize = 8 * 1024;
+
 /// Frames are gathered up to this many bytes before they are written.
 pub const GATHER: usize = 128 * 1024;
 
-/// What the connection needs of its streams.
-pub trait OpenStream {
-    /// Frames one piece of what waits. The codec has said that it is this stream's turn.
-    fn send_some(&self);
-    /// Content of the request's body has come; `bad`: it is not what was announced.
-    fn take_body(&self, data: &[u8], end: bool, bad: bool);
-    /// Nobody listens any more: the stream was reset, or the connection is lost.
-    fn lose(&self);
-    /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
-    fn check(&self);
-    /// The stream is reset once its answer has gone.
-    fn reset_later(&self, code: ErrorCode);
-}
-
 /// The state that all streams of a connection share.
 pub struct H2 {
-    /// The worker's front.
-    pub front: Rc<Front>,
-    /// Where the connection came in.
-    pub listener: Listener,
-    /// What is known of the client.
-    pub info: Rc<Connection>,
+    /// What they need whatever the protocol is.
+    pub hub: Hub<u32, ErrorCode>,
     /// The socket.
     pub socket: RefCell<Socket>,
     /// Bytes received.
     pub input: RefCell<Input>,
     /// The protocol.
     pub codec: RefCell<Codec>,
-    /// What the last request said, if it came twice and says so each time.
-    pub known: RefCell<Option<KnownRequest>>,
     /// Frames to send.
     pub out: RefCell<Vec<u8>>,
     /// How many bytes of them have left.
     sent: Cell<usize>,
-    /// The open streams.
-    pub streams: RefCell<HashMap<u32, Rc<dyn OpenStream>, foldhash::fast::RandomState>>,
-    /// Place among the active connections.
-    pub watch: Entry,
-    /// The connection's task, and whether it has been woken since it looked.
-    task: RefCell<Option<Waker>>,
-    woken: Cell<bool>,
-    /// Nothing can be sent or received any more.
-    pub broken: Cell<bool>,
     /// `TCP_NODELAY` has been set.
     pub no_delay: Cell<bool>,
-    /// Streams whose request is finished and whose answer has not left: the connection looks after their deadlines.
-    pub unattended: Cell<usize>,
 }
 
 impl H2 {
     /// A connection that speaks as `codec` says; `out` begins what it sends.
     pub fn new(front: Rc<Front>, opened: Opened, codec: Codec, out: Vec<u8>) -> H2 {
         H2 {
-            front,
-            listener: opened.listener,
-            info: opened.info,
+            hub: Hub::new(front, opened.listener, opened.info, opened.watch, "HTTP/2"),
             socket: RefCell::new(opened.stream),
             input: RefCell::new(opened.input),
             codec: RefCell::new(codec),
-            known: RefCell::default(),
             out: RefCell::new(out),
             sent: Cell::new(0),
-            streams: RefCell::default(),
-            watch: opened.watch,
-            task: RefCell::default(),
-            woken: Cell::new(false),
-            broken: Cell::new(false),
             no_delay: Cell::new(opened.no_delay),
-            unattended: Cell::new(0),
         }
     }
 
@@ -107,55 +73,6 @@ impl H2 {
         f(&mut self.codec.borrow_mut(), &mut out)
     }
 
-    /// Frames `length` bytes of a file on stream `id`; how many that were.
-    ///
-    /// # Errors
-    /// Those of reading, and a file that is shorter; nothing is framed then.
-    pub fn frame_file(&self, id: u32, file: &FilePiece, length: usize, end: bool) -> io::Result<usize> {
-        self.with_codec(|codec, out| {
-            let start = out.len();
-            if length == 0 || !codec.data_head(id, length, end, out) {
-                return Ok(0);
-            }
-            let head = out.len();
-            out.resize(head + length, 0);
-            let room = out.get_mut(head..).unwrap_or_default();
-            file.file.read_exact_at(room, file.start).map(|()| length).inspect_err(|_| out.truncate(start))
-        })
-    }
-
-    /// The open stream of that number.
-    pub fn stream(&self, id: u32) -> Option<Rc<dyn OpenStream>> {
-        self.streams.borrow().get(&id).cloned()
-    }
-
-    /// Wakes the connection's task: there is something to send.
-    pub fn kick(&self) {
-        if self.woken.replace(true) {
-            return;
-        }
-        if let Some(task) = &*self.task.borrow() {
-            task.wake_by_ref();
-        }
-    }
-
-    /// `watch` wakes the connection's task from here on.
-    pub fn attend(&self, watch: &Watch) {
-        if let Some(task) = &*self.task.borrow() {
-            watch.wake_on_expiry(task);
-        }
-    }
-
-    /// Remembers the task that is polling.
-    pub fn waits(&self, cx: &Context<'_>) {
-        self.woken.set(false);
-        let mut task = self.task.borrow_mut();
-        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
-        }
-        self.watch.wake_on_expiry(cx.waker());
-    }
-
     /// Bytes of frames that wait for the socket.
     pub fn unsent(&self) -> usize {
         self.out.borrow().len() - self.sent.get()
@@ -165,7 +82,7 @@ impl H2 {
     pub fn pump(&self) -> bool {
         while self.unsent() < GATHER {
             let Some(id) = self.codec.borrow_mut().next_stream() else { return false };
-            if let Some(stream) = self.stream(id) {
+            if let Some(stream) = self.hub.stream(id) {
                 stream.send_some();
             }
         }
@@ -177,7 +94,7 @@ impl H2 {
     /// # Errors
     /// The connection is broken.
     pub fn try_send(&self) -> io::Result<bool> {
-        if self.broken.get() {
+        if self.hub.broken.get() {
             return Err(ErrorKind::BrokenPipe.into());
         }
         let mut out = self.out.borrow_mut();
@@ -186,12 +103,12 @@ impl H2 {
             match self.socket.borrow().try_write(rest) {
                 Ok(n) => {
                     self.sent.set(self.sent.get() + n);
-                    self.watch.write_by(NEVER);
+                    self.hub.watch.write_by(NEVER);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if !self.watch.is_writing() {
-                        let timeout = self.listener.server.own.core.send_timeout.unwrap_or(default::TIMEOUT);
-                        self.watch.write_by(clock::monotonic_ms().saturating_add(timeout));
+                    if !self.hub.watch.is_writing() {
+                        let timeout = self.hub.listener.server.own.core.send_timeout.unwrap_or(default::TIMEOUT);
+                        self.hub.watch.write_by(clock::monotonic_ms().saturating_add(timeout));
                     }
                     return Ok(false);
                 }
@@ -215,35 +132,119 @@ impl H2 {
 
     /// The connection is lost: every stream learns of it.
     pub fn break_off(&self) {
-        if self.broken.replace(true) {
+        if self.hub.broken.get() {
             return;
         }
         self.out.take();
         self.sent.set(0);
-        self.lose_streams();
-        self.kick();
+        self.hub.break_off();
+    }
+}
+
+impl Carrier for H2 {
+    type Id = u32;
+    type Code = ErrorCode;
+    type Own = ();
+
+    const VERSION: Version = Version::Http2;
+    const FRAME_HEAD: u64 = 9;
+    const FAILED: ErrorCode = ErrorCode::INTERNAL_ERROR;
+    const SLOW: ErrorCode = ErrorCode::PROTOCOL_ERROR;
+    const MALFORMED: Option<ErrorCode> = Some(ErrorCode::PROTOCOL_ERROR);
+
+    fn hub(&self) -> &Hub<u32, ErrorCode> {
+        &self.hub
     }
 
-    /// Nobody listens to any stream any more.
-    pub fn lose_streams(&self) {
-        self.each_stream(|stream| stream.lose());
+    fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R {
+        f(self.codec.borrow().fields())
     }
 
-    /// Looks after the deadlines of streams that nobody else looks after.
-    pub fn check_streams(&self) {
-        if self.unattended.get() > 0 {
-            self.each_stream(|stream| stream.check());
-        }
+    fn speaks(&self, server: &Server) -> bool {
+        let bit = 1 << self.hub.front.index_of(NAME);
+        let own = server.conf.share::<ServerProtocols>().unwrap_or_default();
+        (self.hub.listener.endpoint.asked | own.on) & bit != 0
     }
 
-    /// A stream may leave meanwhile.
-    fn each_stream(&self, f: impl Fn(&dyn OpenStream)) {
-        let all: Vec<_> = self.streams.borrow().values().cloned().collect();
-        all.iter().for_each(|stream| f(&**stream));
+    fn chunk(&self, location: &Location) -> usize {
+        let chunk = location.conf.share::<Http2Output>().and_then(|output| output.chunk);
+        chunk.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(CHUNK)
     }
 
-    /// A line of the error log about the connection.
-    pub fn log(&self, level: Level, message: &str) {
-        self.front.log(&self.listener, &self.info, level, &format!("{message} while processing HTTP/2 connection"));
+    fn want(&self, id: u32, (): &()) {
+        self.codec.borrow_mut().want(id);
+    }
+
+    fn quota(&self, id: u32, (): &()) -> usize {
+        self.codec.borrow().quota(id)
+    }
+
+    fn is_receiving(&self, id: u32, (): &()) -> bool {
+        self.codec.borrow().is_receiving(id)
+    }
+
+    fn release(&self, id: u32, (): &(), taken: usize) {
+        self.with_codec(|codec, out| codec.release(id, taken, out));
+    }
+
+    fn ask(&self, id: u32, (): &()) {
+        self.with_codec(|codec, out| codec.ask(id, out));
+    }
+
+    fn discard(&self, id: u32, (): &()) {
+        self.codec.borrow_mut().discard(id);
+    }
+
+    fn respond(&self, id: u32, (): &(), status: u16, fields: &FieldList, end: bool) -> usize {
+        self.with_codec(|codec, out| {
+            let before = out.len();
+            if status < 200 {
+                codec.respond(id, status, fields.iter(), end, out);
+            } else {
+                codec.respond_list(id, status, fields, end, out);
+            }
+            out.len().saturating_sub(before)
+        })
+    }
+
+    fn data(&self, id: u32, (): &(), part: &[u8], end: bool) -> usize {
+        self.with_codec(|codec, out| codec.data(id, part, end, out))
+    }
+
+    fn file(&self, id: u32, (): &(), file: &FilePiece, length: usize, end: bool) -> io::Result<usize> {
+        self.with_codec(|codec, out| {
+            let start = out.len();
+            if length == 0 || !codec.data_head(id, length, end, out) {
+                return Ok(0);
+            }
+            let head = out.len();
+            out.resize(head + length, 0);
+            let room = out.get_mut(head..).unwrap_or_default();
+            file.file.read_exact_at(room, file.start).map(|()| length).inspect_err(|_| out.truncate(start))
+        })
+    }
+
+    fn trailers(&self, id: u32, (): &(), fields: &Headers) {
+        self.with_codec(|codec, out| codec.trailers(id, fields.iter(), out));
+    }
+
+    fn close(&self, id: u32, (): &(), code: Option<ErrorCode>) {
+        self.with_codec(|codec, out| {
+            if let Some(code) = code {
+                codec.reset(id, code, out);
+            }
+            codec.close(id, out);
+        });
+    }
+
+    fn turn(&self, more: bool) -> bool {
+        let others = more && self.pump();
+        // An error is the connection's, which then tells all its streams.
+        let _ = self.try_send();
+        others
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.unsent() > 0
     }
 }

@@ -1,13 +1,8 @@
 //! HTTP/2 (RFC 9113): many requests on one connection.
 //!
 //! `wire::h2` knows the protocol; here its events become requests, and what these write becomes frames. A connection has one
-//! task, which reads, frames what all streams have ready, and writes it at once; a request that waits has a task of its own.
+//! task, which reads, frames what all streams have ready, and writes it at once; a request that waits has a task of its own
+//! ([`crate::streams`]).
 
-pub mod arrival;
 pub mod connection;
-pub mod head_out;
-pub mod received;
 pub mod serve;
-pub mod stream;
-pub mod tunnel;
-pub mod waiting;

@@ -1,18 +1,15 @@
 //! The life of an HTTP/2 connection: frames in, requests run, frames out, until somebody closes or it is parked.
 
-use super::arrival;
 use super::connection::{GATHER, H2, NAME};
-use super::stream::Stream;
 use crate::active::{Activity, NEVER};
 use crate::compact::Compact;
 use crate::door::{Beginning, Front, Opened, Parked, Protocol};
+use crate::streams::run::Begun;
 use base::clock;
 use base::log::Level;
 use http::core::default;
 use http::http2::Http2;
-use http::{BoxFuture, Request};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use wire::h2::error::ErrorCode;
@@ -104,13 +101,13 @@ async fn serve(front: Rc<Front>, mut opened: Opened) {
     };
     let idle_until = opened.request_by;
     let conn = Rc::new(H2::new(front, opened, codec, out));
-    conn.watch.set_activity(Activity::Fresh);
+    conn.hub.watch.set_activity(Activity::Fresh);
     let mut serving = Serving { conn, idle_until, idle: false, drain_until: NEVER, head_until: NEVER, paused: false };
     loop {
         match poll_fn(|cx| serving.poll(cx)).await {
             End::Closed => return serving.conn.break_off(),
             End::Over => {
-                serving.conn.lose_streams();
+                serving.conn.hub.lose_streams();
                 return serving.linger().await;
             }
             End::Idle => match serving.park() {
@@ -124,12 +121,12 @@ async fn serve(front: Rc<Front>, mut opened: Opened) {
 impl Serving {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let conn = self.conn.clone();
-        conn.waits(cx);
-        conn.check_streams();
+        conn.hub.waits(cx);
+        conn.hub.check_streams();
         let mut reads = 0;
         loop {
             // Evicted by a worker that leaves: `worker_shutdown_timeout` has passed.
-            if conn.broken.get() || (conn.watch.evicted() && conn.front.worker.exiting.get()) {
+            if conn.hub.broken.get() || (conn.hub.watch.evicted() && conn.hub.front.worker.exiting.get()) {
                 return Poll::Ready(End::Closed);
             }
             self.take_input();
@@ -139,8 +136,8 @@ impl Serving {
                 Err(_) => return Poll::Ready(End::Closed),
                 Ok(true) => {}
                 Ok(false) => {
-                    if conn.watch.write_expired() || conn.watch.evicted() {
-                        conn.log(Level::Info, "client timed out (110: Connection timed out)");
+                    if conn.hub.watch.write_expired() || conn.hub.watch.evicted() {
+                        conn.hub.log(Level::Info, "client timed out (110: Connection timed out)");
                         return Poll::Ready(End::Closed);
                     }
                     std::task::ready!(conn.socket.borrow_mut().poll_write_ready(cx)).ok();
@@ -167,7 +164,7 @@ impl Serving {
             reads += 1;
             match conn.poll_fill(cx) {
                 Poll::Pending => {
-                    conn.check_streams();
+                    conn.hub.check_streams();
                     if more {
                         // All of it has left, and no event of the socket tells that it takes the rest.
                         cx.waker().wake_by_ref();
@@ -186,7 +183,7 @@ impl Serving {
     fn take_input(&mut self) {
         let conn = self.conn.clone();
         let mut input = std::mem::take(&mut *conn.input.borrow_mut());
-        while conn.unsent() < GATHER && !conn.broken.get() {
+        while conn.unsent() < GATHER && !conn.hub.broken.get() {
             let polled = conn.with_codec(|codec, out| codec.poll(input.rest(), out));
             let (used, more) = match polled {
                 Ok(step) => {
@@ -197,7 +194,7 @@ impl Serving {
                     (step.used, more)
                 }
                 Err(failure) => {
-                    conn.log(Level::Info, &failure.text);
+                    conn.hub.log(Level::Info, &failure.text);
                     (input.rest().len(), false)
                 }
             };
@@ -206,7 +203,7 @@ impl Serving {
                 break;
             }
         }
-        self.paused = !conn.broken.get() && !input.rest().is_empty() && conn.unsent() >= GATHER;
+        self.paused = !conn.hub.broken.get() && !input.rest().is_empty() && conn.unsent() >= GATHER;
         let ended = conn.input.borrow().ended;
         input.ended |= ended;
         conn.input.replace(input);
@@ -218,9 +215,9 @@ impl Serving {
             Event::Request { stream, head, end, size, again } => self.request(stream, &head, end, size, again),
             Event::Data { stream, data, end, fault } => {
                 if let Some(fault) = fault {
-                    conn.log(Level::Info, &fault.message());
+                    conn.hub.log(Level::Info, &fault.message());
                 }
-                if let Some(found) = conn.stream(stream) {
+                if let Some(found) = conn.hub.stream(stream) {
                     found.take_body(data, end, fault.is_some());
                     if fault.is_some() {
                         found.reset_later(ErrorCode::PROTOCOL_ERROR);
@@ -229,9 +226,9 @@ impl Serving {
             }
             Event::Trailers { stream, fault, body } => {
                 if let Some(fault) = body {
-                    conn.log(Level::Info, &fault.message());
+                    conn.hub.log(Level::Info, &fault.message());
                 }
-                if let Some(found) = conn.stream(stream) {
+                if let Some(found) = conn.hub.stream(stream) {
                     found.take_body(&[], true, fault.is_some() || body.is_some());
                     if fault.is_some() || body.is_some() {
                         found.reset_later(ErrorCode::PROTOCOL_ERROR);
@@ -239,51 +236,36 @@ impl Serving {
                 }
             }
             Event::Reset { stream, code } => {
-                conn.log(Level::Info, &reset_message(stream, code));
-                if let Some(stream) = conn.stream(stream) {
+                conn.hub.log(Level::Info, &reset_message(stream, code));
+                if let Some(stream) = conn.hub.stream(stream) {
                     stream.lose();
                 }
             }
             Event::StreamError { stream, error, .. } => {
-                conn.log(Level::Info, &error.message(stream));
-                if let Some(stream) = conn.stream(stream) {
+                conn.hub.log(Level::Info, &error.message(stream));
+                if let Some(stream) = conn.hub.stream(stream) {
                     stream.lose();
                 }
             }
-            Event::Refused { why, .. } => conn.log(Level::Info, &why.message()),
+            Event::Refused { why, .. } => conn.hub.log(Level::Info, &why.message()),
             Event::GoAway { .. } | Event::Drained | Event::Unknown { .. } => {}
         }
     }
 
     fn request(&mut self, id: u32, head: &wire::h2::request::RequestHead, end: bool, size: usize, again: bool) {
         let conn = &self.conn;
-        let worker = &conn.front.worker;
-        conn.watch.read_by(NEVER);
-        conn.watch.set_activity(Activity::Answering);
+        conn.hub.watch.read_by(NEVER);
+        conn.hub.watch.set_activity(Activity::Answering);
         self.idle = false;
-        conn.info.requests.set(conn.info.requests.get() + 1);
-        worker.observers.request_began();
-        let stream = Stream::open(conn, id, end);
-        let request = worker.spare.take(worker, &conn.listener.http, conn.info.clone(), stream.clone(), conn.listener.server.clone());
-        request.request_length.set(size as u64);
-        let filled = arrival::fill(&stream, &request, head, end, again);
-        let Some(engine) = worker.engine() else { return stream.finish(true) };
-        let waiting = match filled {
-            Ok(()) => engine.run(&request),
-            Err(refusal) => engine.refuse(&request, refusal.status),
-        };
-        match waiting {
-            None => finish(&stream, request),
-            Some(future) => drop(tokio::task::spawn_local(drive(stream, request, future))),
-        }
+        Begun::new(conn, id, end, size).fill(head, end, again).run();
         self.limit_requests();
     }
 
     /// `keepalive_requests`, `keepalive_time`
     fn limit_requests(&self) {
-        let core = &self.conn.listener.server.own.core;
-        let age = clock::epoch_ms().saturating_sub(self.conn.info.started_ms);
-        let spent = self.conn.info.requests.get() >= core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS);
+        let core = &self.conn.hub.listener.server.own.core;
+        let age = clock::epoch_ms().saturating_sub(self.conn.hub.info().started_ms);
+        let spent = self.conn.hub.info().requests.get() >= core.keepalive_requests.unwrap_or(default::KEEPALIVE_REQUESTS);
         if spent || age > core.keepalive_time.unwrap_or(default::KEEPALIVE_TIME) {
             self.conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
         }
@@ -292,12 +274,12 @@ impl Serving {
     /// The worker leaves, or the connection must make room: no new request is taken.
     fn leave_if_asked(&mut self) {
         let conn = &self.conn;
-        if conn.front.worker.exiting.get() && self.drain_until == NEVER {
+        if conn.hub.front.worker.exiting.get() && self.drain_until == NEVER {
             self.drain_until = clock::monotonic_ms().saturating_add(DRAIN);
             conn.with_codec(|codec, out| codec.drain(out));
-            conn.watch.read_by(self.drain_until);
+            conn.hub.watch.read_by(self.drain_until);
         }
-        if conn.watch.evicted() || clock::monotonic_ms() >= self.drain_until {
+        if conn.hub.watch.evicted() || clock::monotonic_ms() >= self.drain_until {
             conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
         }
     }
@@ -317,12 +299,12 @@ impl Serving {
         }
         if self.head_until != NEVER {
             (self.head_until, self.idle) = (NEVER, false);
-            conn.watch.read_by(self.drain_until);
+            conn.hub.watch.read_by(self.drain_until);
         }
-        if conn.watch.read_expired() && !busy {
+        if conn.hub.watch.read_expired() && !busy {
             let until = self.leaves_at(self.idle_until);
             if inside && now >= until {
-                conn.log(Level::Info, "client timed out (110: Connection timed out)");
+                conn.hub.log(Level::Info, "client timed out (110: Connection timed out)");
                 conn.with_codec(|codec, out| codec.abort(ErrorCode::PROTOCOL_ERROR, out));
                 return None;
             }
@@ -330,11 +312,11 @@ impl Serving {
                 return Some(End::Idle);
             }
             // What has ended was a shorter wait.
-            conn.watch.read_by(until);
+            conn.hub.watch.read_by(until);
         }
         if busy {
             if !inside && self.drain_until == NEVER {
-                conn.watch.read_by(NEVER);
+                conn.hub.watch.read_by(NEVER);
             }
             self.idle = false;
         } else if !self.idle {
@@ -348,7 +330,7 @@ impl Serving {
         let conn = &self.conn;
         let late = now >= self.head_until;
         if late {
-            conn.log(Level::Info, "client timed out (110: Connection timed out)");
+            conn.hub.log(Level::Info, "client timed out (110: Connection timed out)");
             conn.with_codec(|codec, out| {
                 if codec.give_up_block(out).is_none() {
                     codec.abort(ErrorCode::PROTOCOL_ERROR, out);
@@ -356,17 +338,17 @@ impl Serving {
             });
         }
         if late || self.head_until == NEVER {
-            let (own, core) = (&conn.listener.server.core, &conn.listener.server.own.core);
+            let (own, core) = (&conn.hub.listener.server.core, &conn.hub.listener.server.own.core);
             let timeout = if late {
                 core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT)
             } else {
                 own.client_header_timeout.unwrap_or(default::TIMEOUT)
             };
             self.head_until = now.saturating_add(timeout);
-            conn.watch.read_by(self.head_until.min(self.drain_until));
-        } else if conn.watch.read_expired() {
+            conn.hub.watch.read_by(self.head_until.min(self.drain_until));
+        } else if conn.hub.watch.read_expired() {
             // What has ended was the time to leave.
-            conn.watch.read_by(self.head_until);
+            conn.hub.watch.read_by(self.head_until);
         }
         None
     }
@@ -374,17 +356,17 @@ impl Serving {
     fn begin_idle(&mut self, now: u64, inside: bool) {
         let conn = &self.conn;
         self.idle = true;
-        let core = &conn.listener.server.own.core;
-        if conn.info.requests.get() > 0 {
+        let core = &conn.hub.listener.server.own.core;
+        if conn.hub.info().requests.get() > 0 {
             self.idle_until = now.saturating_add(core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT));
-            conn.watch.set_activity(Activity::Idle);
+            conn.hub.watch.set_activity(Activity::Idle);
         }
         if !conn.no_delay.replace(true) && core.tcp_nodelay.unwrap_or(true) {
             // Only costs latency if it fails.
             let _ = conn.socket.borrow().set_no_delay(true);
         }
         let until = if inside { self.idle_until } else { self.idle_until.min(now.saturating_add(PARK_AFTER)) };
-        conn.watch.read_by(self.leaves_at(until));
+        conn.hub.watch.read_by(self.leaves_at(until));
     }
 
     /// When a wait without requests ends that would last until `time`. While the worker leaves, idle time does not count: the client
@@ -396,14 +378,14 @@ impl Serving {
     /// Idle for a second: close if the time is up, else move to the parking lot. Gives itself back if it cannot leave.
     fn park(mut self) -> Option<Serving> {
         let now = clock::monotonic_ms();
-        if now >= self.idle_until || self.conn.watch.evicted() {
+        if now >= self.idle_until || self.conn.hub.watch.evicted() {
             self.conn.with_codec(|codec, out| codec.goaway(ErrorCode::NO_ERROR, out));
             // What the socket does not take now is lost.
             let _ = self.conn.try_send().and_then(|_| self.conn.socket.borrow().close_notify());
             return None;
         }
         // If it cannot leave, another wait begins: the end of this one must not be seen again at once.
-        self.conn.watch.read_by(self.idle_until.min(now.saturating_add(PARK_AFTER)));
+        self.conn.hub.watch.read_by(self.idle_until.min(now.saturating_add(PARK_AFTER)));
         if !self.conn.socket.borrow().can_park() {
             return Some(self);
         }
@@ -413,14 +395,14 @@ impl Serving {
                 let mut codec = conn.codec.into_inner();
                 codec.shrink();
                 let parked = Parked {
-                    listen: conn.listener.index,
-                    protocol: conn.front.index_of(NAME),
-                    info: Compact::of(&conn.info),
+                    listen: conn.hub.listener.index,
+                    protocol: conn.hub.front.index_of(NAME),
+                    info: Compact::of(&conn.hub.info()),
                     no_delay: conn.no_delay.get(),
                     state: Some(Box::new(codec)),
                     session: None,
                 };
-                conn.front.park(conn.socket.into_inner(), parked, seconds);
+                conn.hub.front.park(conn.socket.into_inner(), parked, seconds);
                 None
             }
             Err(conn) => {
@@ -434,15 +416,15 @@ impl Serving {
     /// Our side is closed; what the client still sends is dropped, so that it gets to read the last frames.
     async fn linger(self) {
         let conn = &self.conn;
-        let core = &conn.listener.server.own.core;
+        let core = &conn.hub.listener.server.own.core;
         if conn.socket.borrow().shutdown_write().is_ok() {
             let now = clock::monotonic_ms();
-            conn.watch.set_activity(Activity::Idle);
-            conn.watch.read_by(now.saturating_add(core.lingering_timeout.unwrap_or(default::LINGERING_TIMEOUT)));
+            conn.hub.watch.set_activity(Activity::Idle);
+            conn.hub.watch.read_by(now.saturating_add(core.lingering_timeout.unwrap_or(default::LINGERING_TIMEOUT)));
             poll_fn(|cx| {
-                conn.waits(cx);
+                conn.hub.waits(cx);
                 loop {
-                    if conn.watch.read_expired() || conn.watch.evicted() {
+                    if conn.hub.watch.read_expired() || conn.hub.watch.evicted() {
                         return Poll::Ready(());
                     }
                     let all = conn.input.borrow().rest().len();
@@ -456,37 +438,4 @@ impl Serving {
         }
         conn.break_off();
     }
-}
-
-/// Polls a waiting request in a task of its own, and has sent what it queues meanwhile.
-async fn drive(stream: Rc<Stream>, request: Rc<Request>, mut future: BoxFuture<()>) {
-    poll_fn(|cx| {
-        stream.attend(cx);
-        if Pin::new(&mut future).poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let postpone = request.with_location(|l| l.core.postpone_output.unwrap_or(default::POSTPONE_OUTPUT));
-        if stream.should_send(postpone) {
-            stream.ready();
-        } else if stream.conn.unsent() > 0 {
-            stream.conn.kick();
-        }
-        if request.flags.watch_client.get() && !request.flags.client_gone.get() && http::Downstream::poll_gone(&*stream, cx).is_ready() {
-            request.flags.client_gone.set(true);
-            // The handler looks at the flag.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    })
-    .await;
-    drop(future);
-    finish(&stream, request);
-}
-
-fn finish(stream: &Rc<Stream>, request: Rc<Request>) {
-    if request.response.borrow().status == 444 {
-        stream.refuse();
-    }
-    stream.finish(request.flags.abort.get());
-    stream.conn.front.worker.spare.give(request);
 }

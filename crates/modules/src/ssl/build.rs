@@ -51,11 +51,15 @@ struct Common {
 struct OwnTicketKeys(Option<Secret>);
 
 impl OwnTicketKeys {
-    fn get(&mut self) -> Option<Arc<TicketKeys>> {
+    fn secret(&mut self) -> Option<Secret> {
         if self.0.is_none() {
             self.0 = Secret::random();
         }
-        self.0.clone().map(TicketKeys::rotating)
+        self.0.clone()
+    }
+
+    fn get(&mut self) -> Option<Arc<TicketKeys>> {
+        self.secret().map(TicketKeys::rotating)
     }
 }
 
@@ -66,6 +70,11 @@ pub fn inherit(from: &Scope, to: &Scope) {
         let files = from.get::<Rc<Files>>().successor();
         *to.get::<Rc<Files>>() = Rc::new(files);
     }
+}
+
+/// A secret of the master: the same in all workers, and behind a reload.
+pub(crate) fn secret(from: &Scope) -> Vec<u8> {
+    from.get::<OwnTicketKeys>().secret().as_ref().map(Secret::to_bytes).unwrap_or_default()
 }
 
 /// What another binary has to know that takes over.

@@ -147,6 +147,10 @@ impl<S: Secured> Handshakes<S> for Shakes<S> {
         self.settings.borrow().suites().collect()
     }
 
+    fn speaks(&self, version: u16) -> bool {
+        self.settings.borrow().version([version]).is_some()
+    }
+
     fn answer(&self, greeting: &Rc<Greeting<S>>) -> Answer {
         if self.reject {
             return Answer::Now(Err(Rejection { alert: UNRECOGNIZED_NAME, detail: String::new(), error: TlsError::CALLBACK_FAILED }));

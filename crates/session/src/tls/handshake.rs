@@ -3,13 +3,13 @@
 use super::{Answer, Greeting, Left, Rejection, Revocation, Secured, TlsInfo};
 use base::errno;
 use base::log::Level;
-use net::stream::Stream;
 use net::tls::Failure;
 use std::cell::Cell;
 use std::rc::Rc;
 use tls::error::TlsError;
+use tls::session::Established;
 use tls::signatures::Signed;
-use wire::tls::hello::{Hello, Status};
+use wire::tls::hello::{Hello, HelloError, Status};
 use wire::tls::{First, first};
 
 /// `internal_error` (RFC 8446, 6.2).
@@ -50,10 +50,7 @@ pub fn look(bytes: &[u8], hello: &mut Hello) -> Look {
         Some(First::Tls) => match hello.parse(bytes) {
             Ok(Status::Complete { .. }) => Look::Hello(std::mem::take(hello)),
             Ok(Status::Partial) => Look::More,
-            Err(error) => {
-                let (number, words) = error.reason();
-                Look::Malformed(Failed::with(error.alert(), &TlsError::new(number, words)))
-            }
+            Err(error) => Look::Malformed(error.into()),
         },
     }
 }
@@ -84,9 +81,23 @@ impl Failed {
     }
 }
 
+impl From<HelloError> for Failed {
+    fn from(error: HelloError) -> Failed {
+        let (number, words) = error.reason();
+        Failed::with(error.alert(), &TlsError::new(number, words))
+    }
+}
+
 impl From<TlsError> for Failed {
     fn from(error: TlsError) -> Failed {
         Failed::with(INTERNAL_ERROR, &error)
+    }
+}
+
+impl From<tls::quic::Failed> for Failed {
+    // The transport has told the client.
+    fn from(failed: tls::quic::Failed) -> Failed {
+        Failed { alert: None, lines: vec![told(&failed.error)] }
     }
 }
 
@@ -180,47 +191,41 @@ pub fn preliminary<S: Secured>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
 
 /// What must still happen when the handshake is over: others are asked about the client's certificate, code keeps the
 /// session. Answers what is known then.
-pub async fn settle<S: Secured>(greeting: &Rc<Greeting<S>>, stream: &Stream) -> Option<TlsInfo<S::Server>> {
+pub async fn settle<S: Secured>(greeting: &Rc<Greeting<S>>, found: Established) -> TlsInfo<S::Server> {
     let tls = S::tls_of(&greeting.server);
-    let (mut inquiry, mut protocol) = (None, "");
-    if let Some(mut session) = stream.tls().and_then(|tls| tls.server()) {
-        protocol = session.protocol().unwrap_or_default();
-        if session.verdict().is_some_and(|verdict| verdict.code == 0) {
-            inquiry = tls.handshakes.get().and_then(|handshakes| handshakes.inquire(greeting, session.peer_chain()));
-        }
-    }
+    let is_good = found.verdict.is_some_and(|verdict| verdict.code == 0);
+    let inquiry = tls.handshakes.get().filter(|_| is_good).and_then(|handshakes| handshakes.inquire(greeting, &found.peer));
     let revocation = match inquiry {
         Some(inquiry) => inquiry.await,
         None => None,
     };
     let left = match tls.hooks.get() {
-        Some(hooks) => hooks.clone().finished(greeting.clone(), protocol).await,
+        Some(hooks) => hooks.clone().finished(greeting.clone(), found.protocol.unwrap_or_default()).await,
         None => None,
     };
-    learn(stream, greeting, (revocation, left))
+    learn(found, greeting, (revocation, left))
 }
 
 /// What sessions will ask for.
-fn learn<S: Secured>(stream: &Stream, greeting: &Greeting<S>, (revocation, left): (Revocation, Left)) -> Option<TlsInfo<S::Server>> {
-    let mut session = stream.tls()?.server()?;
-    let verdict = session.verdict().copied();
-    Some(TlsInfo {
-        protocol: session.protocol().unwrap_or_default(),
-        cipher: session.cipher().unwrap_or_default(),
-        group: session.group(),
-        resumed: session.is_resumed(),
-        signed: session.signed(),
-        exporter: session.take_exporter(),
-        alpn: session.alpn().map(Box::from),
-        peer: session.peer_chain().iter().map(|certificate| Box::from(certificate.as_ref())).collect(),
+fn learn<S: Secured>(found: Established, greeting: &Greeting<S>, (revocation, left): (Revocation, Left)) -> TlsInfo<S::Server> {
+    let verdict = found.verdict;
+    TlsInfo {
+        protocol: found.protocol.unwrap_or_default(),
+        cipher: found.cipher.unwrap_or_default(),
+        group: found.group,
+        resumed: found.resumed,
+        signed: found.signed,
+        exporter: found.exporter,
+        alpn: found.alpn,
+        peer: found.peer.iter().map(|certificate| Box::from(certificate.as_ref())).collect(),
         verdict: verdict.map_or((0, "ok"), |verdict| (verdict.code, verdict.text())),
         revocation,
         lacks_authority: verdict.is_some_and(tls::verify::Verdict::lacks_authority),
-        early: Cell::new(session.is_early()),
+        early: Cell::new(found.early),
         left,
-        session_id: if session.is_resumed() { resumed_id(&greeting.hello) } else { Box::default() },
+        session_id: if found.resumed { resumed_id(&greeting.hello) } else { Box::default() },
         ..preliminary(greeting)
-    })
+    }
 }
 
 /// What names a session that the client came back to: its identifier, or as OpenSSL does the digest of its ticket.

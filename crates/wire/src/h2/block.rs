@@ -58,7 +58,8 @@ impl Codec {
             return Ok(Purpose::Trailers);
         }
         if known && self.closing_at.is_some_and(|last| id > last) {
-            return self.budget.charge(Class::Ignored, 1).map(|()| Purpose::Dropped(None));
+            self.budget.charge(Class::Ignored, 1)?;
+            return Ok(Purpose::Dropped(None));
         }
         if id.is_multiple_of(2) || id <= self.seen {
             let last = self.seen;
@@ -69,7 +70,8 @@ impl Codec {
         }
         self.seen = id;
         if self.closing_at.is_some_and(|last| id > last) {
-            return self.budget.charge(Class::Ignored, 1).map(|()| Purpose::Dropped(None));
+            self.budget.charge(Class::Ignored, 1)?;
+            return Ok(Purpose::Dropped(None));
         }
         self.last = id;
         if let Some(why) = self.refusal(head) {

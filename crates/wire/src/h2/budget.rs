@@ -6,6 +6,21 @@
 
 use super::error::{ErrorCode, Failure};
 
+/// A budget is used up: the connection must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flood(pub Class);
+
+impl From<Flood> for Failure {
+    fn from(Flood(class): Flood) -> Self {
+        let text = match class {
+            Class::Priority => "client sent too many PRIORITY frames",
+            Class::Reset => "client sent too many refused streams",
+            _ => "http2 flood detected",
+        };
+        Self::new(ErrorCode::ENHANCE_YOUR_CALM, text)
+    }
+}
+
 /// What a frame is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -109,19 +124,14 @@ impl Budget {
     /// Charges `amount`.
     ///
     /// # Errors
-    /// The budget is used up: the connection must end.
-    pub fn charge(&mut self, class: Class, amount: i64) -> Result<(), Failure> {
+    /// [`Flood`].
+    pub fn charge(&mut self, class: Class, amount: i64) -> Result<(), Flood> {
         let Some(left) = self.left.get_mut(class as usize) else { return Ok(()) };
         *left -= amount;
         if *left >= 0 {
             return Ok(());
         }
-        let text = match class {
-            Class::Priority => "client sent too many PRIORITY frames",
-            Class::Reset => "client sent too many refused streams",
-            _ => "http2 flood detected",
-        };
-        Err(Failure::new(ErrorCode::ENHANCE_YOUR_CALM, text))
+        Err(Flood(class))
     }
 
     /// A stream was answered to its end.
@@ -138,7 +148,7 @@ impl Budget {
     ///
     /// # Errors
     /// It was too little too often.
-    pub fn data(&mut self, content: usize, end: bool) -> Result<(), Failure> {
+    pub fn data(&mut self, content: usize, end: bool) -> Result<(), Flood> {
         let earned = i64::try_from(content / 8).unwrap_or(i64::MAX);
         // The end of a stream comes once, and often alone.
         let cost = if end {

@@ -34,8 +34,8 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
-use super::budget::{Budget, Class};
-use super::error::Failure;
+use super::budget::{Budget, Class, Flood};
+use super::error::{ErrorCode, Failure};
 use super::frame::{self, FrameHead, PREFACE, flag, kind};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, id};
 use crate::hpack::{Decoder, Encoder, Fields, Limits};
@@ -277,6 +277,6 @@ impl Client {
     }
 }
 
-fn flood(failure: Failure) -> Failure {
-    Failure::new(failure.code, "upstream sent too many http2 frames")
+fn flood(_: Flood) -> Failure {
+    Failure::new(ErrorCode::ENHANCE_YOUR_CALM, "upstream sent too many http2 frames")
 }

@@ -222,7 +222,7 @@ impl Codec {
                 frame::rst_stream(id, ErrorCode::STREAM_CLOSED, out);
                 Ok(())
             }
-            Some(End::ByUs) | None => self.budget.charge(Class::Ignored, 1),
+            Some(End::ByUs) | None => Ok(self.budget.charge(Class::Ignored, 1)?),
         }
     }
 

@@ -77,6 +77,10 @@ pub enum Malformed {
     Trace,
     /// More fields than `max_headers`.
     TooMany,
+    /// More than all of `large_client_header_buffers` (HTTP/3).
+    TooLarge,
+    /// A name or value that is larger than one of them (HTTP/3).
+    TooLargeLine,
 }
 
 impl Malformed {
@@ -85,7 +89,7 @@ impl Malformed {
     pub fn status(self) -> u16 {
         match self {
             Self::Connect | Self::Trace => 405,
-            Self::TooMany => 494,
+            Self::TooMany | Self::TooLarge | Self::TooLargeLine => 494,
             _ => 400,
         }
     }
@@ -127,6 +131,8 @@ impl Malformed {
             Self::NoContent => "client prematurely closed stream",
             Self::Connect => "client sent CONNECT method",
             Self::Trace => "client sent TRACE method",
+            Self::TooLarge => "client sent too large header",
+            Self::TooLargeLine => "client sent too large field line",
             _ => "client sent too many header lines",
         }
     }
@@ -165,16 +171,16 @@ pub fn name_class(name: &[u8], underscores: bool) -> NameClass {
 
 /// What a request may be beside the protocol.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// Extended CONNECT was offered.
-    pub(super) connect_protocol: bool,
+    pub(crate) connect_protocol: bool,
     /// The stream ends with its head.
-    pub(super) end: bool,
+    pub(crate) end: bool,
 }
 
 impl RequestHead {
     /// Checks a block in the order in which nginx does: the first fault counts.
-    pub(super) fn read(fields: &Fields, rules: Rules) -> Self {
+    pub(crate) fn read(fields: &Fields, rules: Rules) -> Self {
         let mut head = Self::default();
         let fault = head.scan(fields, rules).and_then(|()| head.check(fields, rules));
         head.fault = fault.err();
@@ -351,7 +357,7 @@ fn check_field<'a>(field: &Field, buf: &'a [u8]) -> Result<&'a [u8], Malformed> 
 }
 
 /// Trailers have no pseudo-headers (RFC 9113, 8.1), and nothing of a connection.
-pub(super) fn check_trailers(fields: &Fields) -> Result<(), Malformed> {
+pub(crate) fn check_trailers(fields: &Fields) -> Result<(), Malformed> {
     for field in fields.list() {
         if check_field(field, fields.bytes())?.first() == Some(&b':') {
             return Err(Malformed::Order);

@@ -72,7 +72,7 @@ pub(crate) const PSEUDO: usize = 5;
 /// The fields of one block. Names and values stand in one buffer, which keeps its capacity.
 #[derive(Debug, Default)]
 pub struct Fields {
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     list: Vec<Field>,
     seen: usize,
     /// Pseudo-headers, which no limit of an administrator means.
@@ -133,7 +133,8 @@ impl Fields {
         self.bytes.capacity() + self.list.capacity() * size_of::<Field>()
     }
 
-    fn add(&mut self, start: usize, middle: usize, index: u8, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
+    /// The bytes behind `start` are a field, whose value begins at `middle`.
+    pub(crate) fn add(&mut self, start: usize, middle: usize, index: u8, never_indexed: bool, limits: &Limits) -> Result<(), HpackError> {
         let end = self.bytes.len();
         self.total += end - start;
         if self.total > limits.total {

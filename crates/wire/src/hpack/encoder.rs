@@ -4,11 +4,36 @@ use super::tables::{DynamicTable, STATIC};
 use super::{FieldList, huffman, integer};
 
 /// The table is never larger, whatever the peer allows: what repeats fits in it, and a connection costs no more.
-const MAX_TABLE: usize = 4096;
+pub(crate) const MAX_TABLE: usize = 4096;
 const DEFAULT_TABLE: usize = 4096;
-const SEEN: usize = 64;
 /// A longer head is not remembered.
 const LONGEST: usize = 512;
+
+/// Which fields are likely to come again: `server`, `content-type` and `date`, and others when they come a second time.
+#[derive(Debug)]
+pub(crate) struct Repeats {
+    /// Hashes of fields that were sent once, by their lowest bits.
+    seen: [u32; Repeats::SLOTS],
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { seen: [0; Self::SLOTS] }
+    }
+}
+
+impl Repeats {
+    const SLOTS: usize = 64;
+
+    /// A field is sent, whose [`hash`] this is; true: it is worth a place in the dynamic table.
+    pub(crate) fn note(&mut self, name: &[u8], hash: u32) -> bool {
+        if matches!(name, b"server" | b"content-type" | b"date") {
+            return true;
+        }
+        let Some(slot) = self.seen.get_mut(hash as usize % Self::SLOTS) else { return false };
+        std::mem::replace(slot, hash) == hash
+    }
+}
 
 /// One direction's encoder.
 ///
@@ -19,8 +44,7 @@ pub struct Encoder {
     table: DynamicTable,
     /// The smallest and the last size that the peer allowed since the last block.
     resize: Option<(usize, usize)>,
-    /// Hashes of fields that were sent once, by their lowest bits.
-    seen: [u32; SEEN],
+    repeats: Repeats,
     /// So many fields were not merely indices.
     literals: u64,
     last: Option<Box<LastHead>>,
@@ -37,7 +61,7 @@ struct LastHead {
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self { table: DynamicTable::new(DEFAULT_TABLE), resize: None, seen: [0; SEEN], literals: 0, last: None }
+        Self { table: DynamicTable::new(DEFAULT_TABLE), resize: None, repeats: Repeats::default(), literals: 0, last: None }
     }
 }
 
@@ -133,40 +157,33 @@ impl Encoder {
         self.literals += 1;
         let index = fixed.or_else(|| self.table.find_name(name).map(|at| at + STATIC.len() + 1)).unwrap_or(0);
         let fits = name.len() + value.len() <= MAX_TABLE / 4;
-        if !sensitive && fits && self.remember(name, hash) {
+        if !sensitive && fits && self.repeats.note(name, hash) {
             integer::encode(index, 6, 0x40, out);
             self.table.insert(name, value, hash);
         } else {
             integer::encode(index, 4, 0, out);
         }
         if index == 0 {
-            string(name, out);
+            string(name, 7, 0, out);
         }
-        string(value, out);
-    }
-
-    fn remember(&mut self, name: &[u8], hash: u32) -> bool {
-        if matches!(name, b"server" | b"content-type" | b"date") {
-            return true;
-        }
-        let Some(slot) = self.seen.get_mut(hash as usize % SEEN) else { return false };
-        std::mem::replace(slot, hash) == hash
+        string(value, 7, 0, out);
     }
 }
 
-fn string(text: &[u8], out: &mut Vec<u8>) {
+/// Appends a string whose length has a prefix of `prefix` bits; `pattern` has those above the bit that says Huffman.
+pub(crate) fn string(text: &[u8], prefix: u32, pattern: u8, out: &mut Vec<u8>) {
     let packed = huffman::encoded_len(text);
     if packed < text.len() {
-        integer::encode(packed, 7, 0x80, out);
+        integer::encode(packed, prefix, pattern | 1 << prefix, out);
         huffman::encode(text, out);
     } else {
-        integer::encode(text.len(), 7, 0, out);
+        integer::encode(text.len(), prefix, pattern, out);
         out.extend_from_slice(text);
     }
 }
 
 /// Eight bytes at a time; never 0, which is an empty slot.
-fn hash(name: &[u8], value: &[u8]) -> u32 {
+pub(crate) fn hash(name: &[u8], value: &[u8]) -> u32 {
     let mut state = (name.len() as u64) << 32 | value.len() as u64;
     let mut mix = |word: u64| state = (state.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
     for text in [name, value] {
@@ -179,10 +196,10 @@ fn hash(name: &[u8], value: &[u8]) -> u32 {
     (state >> 32) as u32 | 1
 }
 
-const SLOTS: usize = 128;
+pub(crate) const SLOTS: usize = 128;
 
 /// Where a name's search in `NAMES` begins.
-const fn slot(name: &[u8]) -> usize {
+pub(crate) const fn slot(name: &[u8]) -> usize {
     match name {
         [first, .., last] => (name.len() * 29 + *first as usize * 7 + *last as usize * 3 + name[name.len() / 2] as usize) % SLOTS,
         _ => 0,
@@ -206,7 +223,7 @@ static NAMES: [u8; SLOTS] = {
     names
 };
 
-const fn same(a: &str, b: &str) -> bool {
+pub(crate) const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut at = 0;
     while at < a.len() && at < b.len() && a[at] == b[at] {

@@ -33,6 +33,35 @@ pub fn decode(bytes: &[u8], prefix: u32) -> Result<(usize, usize), BadInteger> {
     Err(if rest.len() < MAX_BYTES - 1 { BadInteger::Partial } else { BadInteger::TooLong })
 }
 
+/// So many bytes an integer of 62 bits may take.
+const LONG_BYTES: usize = 10;
+/// The largest integer of QPACK and QUIC.
+pub(crate) const MAX_LONG: u64 = (1 << 62) - 1;
+
+/// As [`decode`], for integers of up to 62 bits (RFC 9204, 4.1.1).
+///
+/// # Errors
+/// [`BadInteger`].
+#[inline]
+pub fn decode_long(bytes: &[u8], prefix: u32) -> Result<(u64, usize), BadInteger> {
+    let (&first, rest) = bytes.split_first().ok_or(BadInteger::Partial)?;
+    let mask = (1u64 << prefix) - 1;
+    let mut value = u64::from(first) & mask;
+    if value < mask {
+        return Ok((value, 1));
+    }
+    for (at, &byte) in rest.iter().take(LONG_BYTES - 1).enumerate() {
+        value = value.saturating_add(u64::from(byte & 0x7f) << (7 * at));
+        if value > MAX_LONG {
+            return Err(BadInteger::TooLong);
+        }
+        if byte < 0x80 {
+            return Ok((value, at + 2));
+        }
+    }
+    Err(if rest.len() < LONG_BYTES - 1 { BadInteger::Partial } else { BadInteger::TooLong })
+}
+
 /// Appends `value` with a prefix of `prefix` bits; `pattern` has the other bits of the first byte.
 #[inline]
 pub fn encode(mut value: usize, prefix: u32, pattern: u8, out: &mut Vec<u8>) {
@@ -63,6 +92,24 @@ mod tests {
             assert_eq!(out, bytes);
             assert_eq!(decode(bytes, prefix), Ok((value, bytes.len())));
         }
+    }
+
+    #[test]
+    fn long_integers() {
+        for value in [0, 6, 7, 8, 127, 128, 1337, 1 << 21, 1 << 32, MAX_LONG] {
+            for prefix in 3..=8 {
+                let mut out = vec![];
+                encode(value as usize, prefix, 0, &mut out);
+                assert_eq!(decode_long(&out, prefix), Ok((value, out.len())));
+                let cut = out.len() - 1;
+                assert_eq!(decode_long(&out[..cut], prefix), Err(BadInteger::Partial));
+            }
+        }
+        let mut large = vec![];
+        encode(MAX_LONG as usize + 1, 7, 0, &mut large);
+        assert_eq!(decode_long(&large, 7), Err(BadInteger::TooLong));
+        assert_eq!(decode_long(&[0xff; 12], 7), Err(BadInteger::TooLong));
+        assert_eq!(decode_long(&[0x7f, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80], 7), Err(BadInteger::TooLong));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Header compression of HTTP/2 (RFC 7541), with the parts that HTTP/3's QPACK shares: integers, the Huffman code.
 
 pub(crate) mod decoder;
-mod encoder;
+pub(crate) mod encoder;
 pub mod huffman;
 pub mod integer;
 mod list;

@@ -185,6 +185,19 @@ impl Hello {
         }
     }
 
+    /// Reads a whole handshake message that came without records, as over QUIC.
+    ///
+    /// # Errors
+    /// When it is no ClientHello.
+    pub fn of_message(message: &[u8]) -> Result<Self, HelloError> {
+        let mut hello = Self { message: message.to_vec(), taken: message.len(), ..Self::default() };
+        if hello.whole()? != Some(message.len()) {
+            return Err(HelloError::Malformed);
+        }
+        hello.fields()?;
+        Ok(hello)
+    }
+
     /// The length of the message if it is whole.
     fn whole(&self) -> Result<Option<usize>, HelloError> {
         match self.message.first() {

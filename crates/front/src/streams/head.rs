@@ -1,6 +1,7 @@
-//! An answer's head as HTTP/2 has it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2).
+//! An answer's head as HTTP/2 and HTTP/3 have it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2; RFC 9114, 4.2).
 
-use super::connection::H2;
+use super::carrier::Carrier;
+use super::draft::Draft;
 use crate::fields;
 use base::{clock, text};
 use http::core::Core;
@@ -8,53 +9,33 @@ use http::headers::push_clean;
 use http::response::Response;
 use http::{Headers, Request};
 use std::cell::RefCell;
-use wire::hpack::FieldList;
-
-/// A head before it is packed.
-#[derive(Default)]
-struct Draft(FieldList);
-
-impl Draft {
-    fn field(&mut self, name: &[u8], value: &[u8]) {
-        let lower = |out: &mut Vec<u8>| {
-            let start = out.len();
-            push_clean(out, name);
-            out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
-        };
-        self.0.push_with(lower, |out| push_clean(out, value));
-    }
-
-    /// A field whose name is known: it is in lower case.
-    fn known(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.0.push_with(|out| out.extend_from_slice(name.as_bytes()), value);
-    }
-}
 
 // One buffer serves all heads of the worker.
 thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
 
-/// Writes the head of the answer on stream `id`. True: the stream ends with it. `extended`: the request is an extended CONNECT.
-pub fn write(conn: &H2, id: u32, extended: bool, request: &Request) -> bool {
+/// Writes the head of the answer on stream `id`: how long it is, and whether the stream ends with it. `extended`: the request is an extended
+/// CONNECT.
+pub fn write<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, extended: bool, request: &Request) -> (usize, bool) {
     let response = request.response.borrow();
     // The consent to an extended CONNECT is any 2xx (RFC 8441, 5); what answers speaks of an upgrade.
     let consents = extended && response.status == 101;
     let status = if consents { 200 } else { response.status };
     let empty = response.content_length == Some(0) && !request.flags.expects_trailers.get();
     let end = !consents && (request.flags.header_only.get() || empty);
-    DRAFT.with_borrow_mut(|draft| {
+    let size = DRAFT.with_borrow_mut(|draft| {
         draft.0.clear();
         request.with_location(|location| fill(draft, request, &location.core, &response));
-        conn.with_codec(|codec, out| codec.respond_list(id, status, &draft.0, end, out));
+        conn.respond(id, own, status, &draft.0, end)
     });
-    end
+    (size, end)
 }
 
 /// Writes an informational head.
-pub fn write_interim(conn: &H2, id: u32, status: u16, headers: &Headers) {
+pub fn write_interim<C: Carrier>(conn: &C, id: C::Id, own: &C::Own, status: u16, headers: &Headers) {
     DRAFT.with_borrow_mut(|draft| {
         draft.0.clear();
         headers.iter().for_each(|(name, value)| draft.field(name, value));
-        conn.with_codec(|codec, out| codec.respond(id, status, draft.0.iter(), false, out));
+        conn.respond(id, own, status, &draft.0, false);
     });
 }
 
@@ -99,16 +80,6 @@ fn is_connections(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_lower_case_and_nothing_splits() {
-        let mut draft = Draft::default();
-        draft.field(b"X-Name", b"A b");
-        draft.field(b"Bad\r\n", b"v\r\nx: y");
-        draft.known("empty", |_| {});
-        let all: Vec<_> = draft.0.iter().collect();
-        assert_eq!(all, [(&b"x-name"[..], &b"A b"[..]), (b"bad%0d%0a", b"v%0D%0Ax: y"), (b"empty", b"")]);
-    }
 
     #[test]
     fn what_belongs_to_a_connection_stays_there() {

@@ -18,6 +18,11 @@ impl Received {
         self.bytes.extend_from_slice(data);
     }
 
+    /// How much has come and was not taken.
+    pub fn left(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
     /// Moves at most `limit` bytes to the end of `out`; how many.
     pub fn take(&mut self, limit: usize, out: &mut Vec<u8>) -> usize {
         let rest = self.bytes.get(self.taken..).unwrap_or_default();

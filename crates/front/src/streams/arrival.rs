@@ -1,6 +1,6 @@
 //! From a stream's fields to a request.
 
-use super::connection::NAME;
+use super::carrier::Carrier;
 use super::stream::Stream;
 use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_target};
 use base::log::Level;
@@ -8,7 +8,6 @@ use http::body::Body;
 use http::core::ServerCore;
 use http::line::Version;
 use http::method::Method;
-use http::protocols::ServerProtocols;
 use http::root::Endpoint;
 use http::{Request, log_request};
 use std::rc::Rc;
@@ -17,26 +16,26 @@ use wire::h2::request::{NameClass, RequestHead, name_class};
 use wire::hpack::Fields;
 use wire::uri::shape;
 
-/// What the handshake of a WebSocket asks for in HTTP/1 and not in HTTP/2 (RFC 8441, 5), so that handlers see what they know.
+/// What the handshake of a WebSocket asks for in HTTP/1 and not in later versions (RFC 8441, 5), so that handlers see what they know.
 const HANDSHAKE: [(&[u8], &[u8]); 2] = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")];
 
 /// Fills `request`, chooses its server, and says how its body comes. `again`: the head is that of the connection's last request.
 ///
 /// # Errors
 /// It cannot be served; already logged.
-pub fn fill(stream: &Stream, request: &Rc<Request>, head: &RequestHead, end: bool, again: bool) -> Result<(), Refusal> {
-    let known = &mut *stream.conn.known.borrow_mut();
+pub fn fill<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, end: bool, again: bool) -> Result<(), Refusal> {
+    let known = &mut *stream.conn.hub().known.borrow_mut();
     match known.as_ref().filter(|_| again) {
         Some(known) => known.enter(request),
         None => {
             *known = None;
-            let constant = read(stream, request, head, stream.conn.codec.borrow().fields())?;
+            let constant = stream.conn.with_fields(|fields| read(stream, request, head, fields))?;
             // Only what has come twice is worth the memory.
             *known = (again && constant).then(|| KnownRequest::of(request));
         }
     }
     check_protocol(stream, request)?;
-    if stream.conn.listener.endpoint.tls {
+    if stream.conn.hub().listener.endpoint.tls {
         check_tls(request)?;
     }
     // What comes behind an extended CONNECT is no body.
@@ -49,16 +48,16 @@ pub fn fill(stream: &Stream, request: &Rc<Request>, head: &RequestHead, end: boo
 }
 
 /// Reads what the fields say. True: they say the same whenever they come on this connection.
-fn read(stream: &Stream, request: &Rc<Request>, head: &RequestHead, fields: &Fields) -> Result<bool, Refusal> {
-    let endpoint = stream.conn.listener.endpoint.clone();
-    fill_line(request, head, fields);
+fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHead, fields: &Fields) -> Result<bool, Refusal> {
+    let endpoint = stream.conn.hub().listener.endpoint.clone();
+    fill_line(request, head, fields, C::VERSION);
     let core = request.server().core.clone();
     let complete = fill_headers(request, head, fields, &core);
     if let Some(fault) = head.fault {
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &fault.message(fields.bytes()));
         }
-        stream.reset_after.set(Some(wire::h2::error::ErrorCode::PROTOCOL_ERROR));
+        stream.reset_after.set(C::MALFORMED);
         return Err(Refusal { status: fault.status() });
     }
     if head.protocol.is_some() {
@@ -75,12 +74,12 @@ fn read(stream: &Stream, request: &Rc<Request>, head: &RequestHead, fields: &Fie
     Ok(complete && head.protocol.is_none() && !endpoint.names.has_regex())
 }
 
-fn fill_line(request: &Request, head: &RequestHead, fields: &Fields) {
+fn fill_line(request: &Request, head: &RequestHead, fields: &Fields, version: Version) {
     let bytes = fields.bytes();
     let mut line = request.line.borrow_mut();
     let (method, path) = (head.method.of(bytes), head.path.of(bytes));
-    line.version = Version::Http2;
-    for part in [method, b" ", path, b" ", Version::Http2.name().as_bytes()] {
+    line.version = version;
+    for part in [method, b" ", path, b" ", version.name().as_bytes()] {
         line.text.extend_from_slice(part);
     }
     line.method = Method::from_name(method);
@@ -137,15 +136,10 @@ fn fill_host(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoin
     }
 }
 
-/// Whether the request's server speaks HTTP/2 at all: another one's name led to this connection.
-fn check_protocol(stream: &Stream, request: &Request) -> Result<(), Refusal> {
-    let (listener, server) = (&stream.conn.listener, request.server());
-    if Rc::ptr_eq(&listener.server, &server) {
-        return Ok(());
-    }
-    let bit = 1 << stream.conn.front.index_of(NAME);
-    let own = server.conf.share::<ServerProtocols>().unwrap_or_default();
-    if (listener.endpoint.asked | own.on) & bit != 0 {
+/// Whether the request's server speaks the protocol at all: another one's name led to this connection.
+fn check_protocol<C: Carrier>(stream: &Stream<C>, request: &Request) -> Result<(), Refusal> {
+    let server = request.server();
+    if Rc::ptr_eq(&stream.conn.hub().listener.server, &server) || stream.conn.speaks(&server) {
         return Ok(());
     }
     log_request!(request, Level::Info, "client attempted to request the server name for which the negotiated protocol is disabled");
@@ -153,7 +147,7 @@ fn check_protocol(stream: &Stream, request: &Request) -> Result<(), Refusal> {
 }
 
 /// Makes an extended CONNECT what handlers of WebSockets expect.
-fn open_tunnel(stream: &Stream, request: &Request) {
+fn open_tunnel<C: Carrier>(stream: &Stream<C>, request: &Request) {
     stream.extended.set(true);
     let mut line = request.line.borrow_mut();
     line.method = Method::GET;

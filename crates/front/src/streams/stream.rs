@@ -1,9 +1,11 @@
-//! One stream of an HTTP/2 connection: the wire of one request.
+//! One stream: the wire of one request.
 
 mod ending;
+mod tunnel;
 
-use super::connection::{H2, OpenStream};
-use super::head_out;
+use super::carrier::Carrier;
+use super::head;
+use super::hub::OpenStream;
 use super::received::Received;
 use super::waiting::Waiting;
 use crate::active::{NEVER, Watch};
@@ -13,7 +15,6 @@ use base::clock;
 use http::chain::{Chain, Piece};
 use http::connection::{BodyError, BodyRead};
 use http::core::default;
-use http::http2::Http2Output;
 use http::tunnel::Tunnel;
 use http::{Downstream, Headers, Request};
 use std::any::Any;
@@ -21,28 +22,25 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, ErrorKind};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
-use wire::h2::error::ErrorCode;
 
-/// `http2_chunk_size`
-const CHUNK: usize = 8 * 1024;
 /// How long a client may go on with a body that nobody reads once it is answered, milliseconds.
 const LINGER: u64 = 200;
-/// The head of a frame.
-const FRAME_HEAD: u64 = 9;
 
 /// A stream.
-pub struct Stream {
-    own: Weak<Stream>,
+pub struct Stream<C: Carrier> {
+    itself: Weak<Stream<C>>,
     /// Its connection.
-    pub conn: Rc<H2>,
+    pub conn: Rc<C>,
     /// Its number.
-    pub id: u32,
-    pub(super) output: RefCell<Output>,
+    pub id: C::Id,
+    /// What the protocol keeps with it.
+    pub own: C::Own,
+    output: RefCell<Output>,
     /// The answer's trailers.
     trailers: RefCell<Headers>,
-    pub(super) body: RefCell<Received>,
+    body: RefCell<Received>,
     /// The body is complete.
-    pub(super) body_ended: Cell<bool>,
+    body_ended: Cell<bool>,
     /// The body is not what was announced.
     body_bad: Cell<bool>,
     /// The head has been written.
@@ -50,7 +48,7 @@ pub struct Stream {
     /// The answer says that something is wrong.
     refused: Cell<bool>,
     /// The answer is complete in the queue.
-    pub(super) ended: Cell<bool>,
+    ended: Cell<bool>,
     /// END_STREAM was sent.
     closed: Cell<bool>,
     /// The request is finished: nobody writes any more.
@@ -60,7 +58,7 @@ pub struct Stream {
     /// The answer has left, and the request's body may still end.
     leaving: Cell<bool>,
     /// Nobody listens any more.
-    pub(super) lost: Cell<bool>,
+    lost: Cell<bool>,
     /// Somebody wants the queue sent now.
     pub flush: Cell<bool>,
     /// An extended CONNECT (RFC 8441): after its consent the stream is a tunnel.
@@ -70,23 +68,24 @@ pub struct Stream {
     /// Its bytes were handed out: nothing is framed as an answer any more.
     tunneled: Cell<bool>,
     /// What the stream is reset with once its answer has gone.
-    pub reset_after: Cell<Option<ErrorCode>>,
+    pub reset_after: Cell<Option<C::Code>>,
     chunk: Cell<usize>,
     send_timeout: Cell<u64>,
     /// Made when something is waited for: most requests never wait.
     watch: OnceCell<Rc<Watch>>,
     pace: Pace,
     /// Who waits for bytes, room, or the stream's end.
-    pub(super) waiting: Waiting,
+    waiting: Waiting,
 }
 
-impl Stream {
+impl<C: Carrier> Stream<C> {
     /// A stream that has just been opened.
-    pub fn open(conn: &Rc<H2>, id: u32, body_ended: bool) -> Rc<Stream> {
-        let stream = Rc::new_cyclic(|own| Stream {
-            own: own.clone(),
+    pub fn open(conn: &Rc<C>, id: C::Id, body_ended: bool) -> Rc<Stream<C>> {
+        let stream = Rc::new_cyclic(|itself| Stream {
+            itself: itself.clone(),
             conn: conn.clone(),
             id,
+            own: C::Own::default(),
             output: RefCell::default(),
             trailers: RefCell::default(),
             body: RefCell::default(),
@@ -105,18 +104,18 @@ impl Stream {
             tunneled: Cell::new(false),
             timed_out: Cell::new(false),
             reset_after: Cell::new(None),
-            chunk: Cell::new(CHUNK),
+            chunk: Cell::new(usize::MAX),
             send_timeout: Cell::new(default::TIMEOUT),
             watch: OnceCell::new(),
             pace: Pace::default(),
             waiting: Waiting::default(),
         });
-        conn.streams.borrow_mut().insert(id, stream.clone());
+        conn.hub().streams.borrow_mut().insert(id, stream.clone());
         stream
     }
 
     fn watch(&self) -> &Watch {
-        self.watch.get_or_init(|| self.conn.front.active.watch_stream())
+        self.watch.get_or_init(|| self.conn.hub().front.active.watch_stream())
     }
 
     fn is_resting(&self) -> bool {
@@ -140,9 +139,9 @@ impl Stream {
         if self.output.borrow().queued() == 0 {
             self.end_if_empty();
         } else {
-            self.conn.codec.borrow_mut().want(self.id);
+            self.want();
         }
-        self.conn.kick();
+        self.conn.hub().kick();
     }
 
     /// Whether what is queued should be sent without waiting for more; `postpone` is `postpone_output`.
@@ -151,12 +150,20 @@ impl Stream {
         self.flush.get() || (queued > 0 && queued >= postpone)
     }
 
-    /// The client may send so much of the body again.
-    pub(super) fn release(&self, taken: usize) {
-        self.conn.with_codec(|codec, out| codec.release(self.id, taken, out));
-        if self.conn.unsent() > 0 {
-            self.conn.kick();
+    fn want(&self) {
+        self.conn.want(self.id, &self.own);
+    }
+
+    fn kick_if_unsent(&self) {
+        if self.conn.has_unsent() {
+            self.conn.hub().kick();
         }
+    }
+
+    /// The client may send so much of the body again.
+    fn release(&self, taken: usize) {
+        self.conn.release(self.id, &self.own, taken);
+        self.kick_if_unsent();
     }
 
     fn send_content(&self, quota: usize) {
@@ -167,20 +174,22 @@ impl Stream {
             Next::Memory(bytes) => {
                 let part = bytes.get(..quota).unwrap_or(bytes);
                 let end = whole && part.len() as u64 == queued;
-                self.closed.set(end);
-                self.conn.with_codec(|codec, out| codec.data(self.id, part, end, out))
+                let sent = self.conn.data(self.id, &self.own, part, end);
+                self.closed.set(end && sent == part.len());
+                sent
             }
             Next::File(file) => {
                 let length = usize::try_from(file.end - file.start).unwrap_or(usize::MAX).min(quota);
                 let end = whole && length as u64 == queued;
-                self.closed.set(end);
-                match self.conn.frame_file(self.id, file, length, end) {
-                    Ok(sent) => sent,
+                match self.conn.file(self.id, &self.own, file, length, end) {
+                    Ok(sent) => {
+                        self.closed.set(end && sent == length);
+                        sent
+                    }
                     Err(_) => {
                         // A file that became shorter than announced: the answer cannot be completed.
-                        self.closed.set(false);
                         drop(output);
-                        return self.give_up(ErrorCode::INTERNAL_ERROR);
+                        return self.give_up(C::FAILED);
                     }
                 }
             }
@@ -188,7 +197,7 @@ impl Stream {
         output.consume(sent);
     }
 
-    fn give_up(&self, code: ErrorCode) {
+    fn give_up(&self, code: C::Code) {
         self.reset_after.set(Some(code));
         self.lose();
         self.close();
@@ -198,7 +207,7 @@ impl Stream {
         self.pace.follow(request);
         let added = self.output.borrow().queued() - before;
         if added > 0 {
-            request.bytes_sent.set(request.bytes_sent.get() + added + FRAME_HEAD);
+            request.bytes_sent.set(request.bytes_sent.get() + added + C::FRAME_HEAD);
         }
     }
 
@@ -211,13 +220,13 @@ impl Stream {
     }
 }
 
-impl OpenStream for Stream {
+impl<C: Carrier> OpenStream<C::Code> for Stream<C> {
     fn send_some(&self) {
         let allowed = match self.pace.allowance(clock::now()) {
             Allowance::Bytes(most) => usize::try_from(most).unwrap_or(usize::MAX),
             Allowance::NotBefore(time) => return self.watch().rest_until(time),
         };
-        let quota = self.conn.codec.borrow().quota(self.id).min(self.chunk.get()).min(allowed);
+        let quota = self.conn.quota(self.id, &self.own).min(self.chunk.get()).min(allowed);
         let before = self.output.borrow().queued();
         if before > 0 {
             self.send_content(quota);
@@ -231,7 +240,7 @@ impl OpenStream for Stream {
         }
         match after {
             0 => self.end_if_empty(),
-            _ if after < before => self.conn.codec.borrow_mut().want(self.id),
+            _ if after < before => self.want(),
             // Nothing may be sent, though the codec named this stream: asking again at once would never end.
             _ => {}
         }
@@ -246,6 +255,10 @@ impl OpenStream for Stream {
         self.waiting.wake();
     }
 
+    fn untaken(&self) -> usize {
+        self.body.borrow().left()
+    }
+
     fn lose(&self) {
         self.lost.set(true);
         self.output.borrow_mut().clear();
@@ -257,7 +270,7 @@ impl OpenStream for Stream {
 
     fn check(&self) {
         if self.leaving.get() {
-            let over = self.watch().write_expired() || !self.conn.codec.borrow().is_receiving(self.id);
+            let over = self.watch().write_expired() || !self.conn.is_receiving(self.id, &self.own);
             if over {
                 self.end();
                 self.close();
@@ -267,24 +280,24 @@ impl OpenStream for Stream {
         if self.done.get() {
             let watch = self.watch();
             if watch.write_expired() {
-                return self.give_up(ErrorCode::PROTOCOL_ERROR);
+                return self.give_up(C::SLOW);
             }
             if !watch.is_writing() && !watch.is_resting() {
                 watch.write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
             }
-            self.conn.attend(watch);
+            self.conn.hub().attend(watch);
         }
         if self.output.borrow().queued() > 0 && !self.is_resting() {
-            self.conn.codec.borrow_mut().want(self.id);
+            self.want();
         }
     }
 
-    fn reset_later(&self, code: ErrorCode) {
+    fn reset_later(&self, code: C::Code) {
         self.reset_after.set(Some(code));
     }
 }
 
-impl Downstream for Stream {
+impl<C: Carrier> Downstream for Stream<C> {
     fn write_head(&self, request: &Request) {
         if self.lost.get() {
             return;
@@ -293,18 +306,16 @@ impl Downstream for Stream {
         self.stop_waiting(Watch::rest_until);
         request.with_location(|location| {
             self.send_timeout.set(location.core.send_timeout.unwrap_or(default::TIMEOUT));
-            let chunk = location.conf.share::<Http2Output>().and_then(|output| output.chunk);
-            self.chunk.set(chunk.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(CHUNK));
+            self.chunk.set(self.conn.chunk(location));
         });
-        let before = self.conn.out.borrow().len();
-        let end = head_out::write(&self.conn, self.id, self.extended.get(), request);
+        let (size, end) = head::write(&*self.conn, self.id, &self.own, self.extended.get(), request);
         self.answered.set(true);
         self.refused.set(request.response.borrow().status >= 400);
         if end {
             self.ended.set(true);
             self.closed.set(true);
         }
-        let size = self.conn.out.borrow().len().saturating_sub(before) as u64;
+        let size = size as u64;
         request.header_size.set(size);
         request.bytes_sent.set(request.bytes_sent.get() + size);
         if request.flags.header_only.get() {
@@ -337,13 +348,13 @@ impl Downstream for Stream {
     }
 
     fn write_interim(&self, _: &Request, status: u16, headers: &Headers) {
-        head_out::write_interim(&self.conn, self.id, status, headers);
-        self.conn.kick();
+        head::write_interim(&*self.conn, self.id, &self.own, status, headers);
+        self.conn.hub().kick();
     }
 
     fn is_held_up(&self) -> bool {
         let queued = self.output.borrow().queued();
-        queued > 0 && (self.conn.codec.borrow().quota(self.id) as u64) < queued
+        queued > 0 && (self.conn.quota(self.id, &self.own) as u64) < queued
     }
 
     fn queued(&self) -> u64 {
@@ -354,17 +365,12 @@ impl Downstream for Stream {
         if self.lost.get() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
-        let mut others = false;
-        if self.output.borrow().queued() > below {
-            if !self.is_resting() {
-                self.conn.codec.borrow_mut().want(self.id);
-            }
-            others = self.conn.pump();
+        let more = self.output.borrow().queued() > below;
+        if more && !self.is_resting() {
+            self.want();
         }
-        // An error is the connection's, which then tells all its streams.
-        let _ = self.conn.try_send();
-        if others || self.conn.unsent() > 0 {
-            self.conn.kick();
+        if self.conn.turn(more) || self.conn.has_unsent() {
+            self.conn.hub().kick();
         }
         if self.lost.get() {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
@@ -374,14 +380,14 @@ impl Downstream for Stream {
             return Poll::Ready(Ok(()));
         }
         if self.watch().write_expired() {
-            self.give_up(ErrorCode::PROTOCOL_ERROR);
+            self.give_up(C::SLOW);
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
         if !self.watch().is_writing() && !self.watch().is_resting() {
             self.watch().write_by(clock::monotonic_ms().saturating_add(self.send_timeout.get()));
         }
         self.waiting.enter(cx);
-        self.conn.kick();
+        self.conn.hub().kick();
         Poll::Pending
     }
 
@@ -401,15 +407,13 @@ impl Downstream for Stream {
         if self.lost.get() {
             return Poll::Ready(Err(BodyError::Closed));
         }
-        if self.watch().read_expired() || self.conn.watch.evicted() {
+        if self.watch().read_expired() || self.conn.hub().watch.evicted() {
             self.timed_out.set(true);
             return Poll::Ready(Err(BodyError::TimedOut));
         }
         self.waiting.enter(cx);
-        self.conn.with_codec(|codec, out| codec.ask(self.id, out));
-        if self.conn.unsent() > 0 {
-            self.conn.kick();
-        }
+        self.conn.ask(self.id, &self.own);
+        self.kick_if_unsent();
         if !request.flags.body_untimed.get() && !self.watch().is_reading() {
             let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
             self.watch().read_by(clock::monotonic_ms().saturating_add(timeout));
@@ -426,9 +430,9 @@ impl Downstream for Stream {
     }
 
     fn tunnel(&self, _: &Request) -> Option<Rc<dyn Tunnel>> {
-        let own = self.own.upgrade().filter(|own| own.extended.get())?;
+        let itself = self.itself.upgrade().filter(|stream| stream.extended.get())?;
         self.tunneled.set(true);
-        Some(own)
+        Some(itself)
     }
 
     fn is_broken(&self) -> bool {

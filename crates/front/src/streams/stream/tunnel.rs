@@ -1,13 +1,16 @@
-//! The bytes of a stream that an extended CONNECT (RFC 8441) opened.
+//! The bytes of a stream that an extended CONNECT (RFC 8441, RFC 9220) opened.
 
-use super::connection::GATHER;
-use super::stream::Stream;
+use super::Stream;
+use crate::streams::carrier::Carrier;
 use http::Downstream;
 use http::tunnel::Tunnel;
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll};
 
-impl Tunnel for Stream {
+/// So much may wait before more is taken.
+const MOST: u64 = 128 * 1024;
+
+impl<C: Carrier> Tunnel for Stream<C> {
     fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let count = self.body.borrow_mut().take(usize::MAX, into);
         if count > 0 {
@@ -25,7 +28,7 @@ impl Tunnel for Stream {
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.poll_drain(cx, GATHER as u64))?;
+        std::task::ready!(self.poll_drain(cx, MOST))?;
         self.output.borrow_mut().push_slice(bytes);
         self.ready();
         Poll::Ready(Ok(bytes.len()))

@@ -2,13 +2,18 @@
 
 use super::{LINGER, Stream};
 use crate::active::Watch;
+use crate::streams::carrier::Carrier;
 use base::clock;
-use wire::h2::error::ErrorCode;
 
-impl Stream {
+impl<C: Carrier> Stream<C> {
     /// There is no answer, on purpose (444): nginx's word for that is the one for a client that was too slow.
     pub fn refuse(&self) {
         self.timed_out.set(true);
+    }
+
+    /// There is no more to the answer than what is queued.
+    pub fn complete(&self) {
+        self.ended.set(true);
     }
 
     /// The request is finished. What is queued still leaves; an answer that is not whole is cut off.
@@ -20,11 +25,12 @@ impl Stream {
         if abort || self.lost.get() || !self.ended.get() {
             return self.close();
         }
-        self.conn.codec.borrow_mut().discard(self.id);
+        self.conn.discard(self.id, &self.own);
         self.waiting.clear();
         // Mostly all of it leaves at once; the connection looks after what does not.
         self.stop_waiting(Watch::write_by);
-        self.conn.unattended.set(self.conn.unattended.get() + 1);
+        let unattended = &self.conn.hub().unattended;
+        unattended.set(unattended.get() + 1);
         self.unattended.set(true);
         if self.closed.get() { self.leave() } else { self.ready() }
     }
@@ -32,32 +38,28 @@ impl Stream {
     /// The answer has left. Who is still sending a body that nobody reads may end it: some clients take the reset of a stream that they
     /// write to for a failure.
     pub(super) fn leave(&self) {
-        let sends = self.reset_after.get().is_none() && self.conn.codec.borrow().is_receiving(self.id);
+        let sends = self.reset_after.get().is_none() && self.conn.is_receiving(self.id, &self.own);
         if !sends {
             self.close();
         } else if !self.leaving.replace(true) {
             self.watch().write_by(clock::monotonic_ms().saturating_add(LINGER));
-            self.conn.attend(self.watch());
+            self.conn.hub().attend(self.watch());
         }
     }
 
     /// Leaves the connection. What is not complete is reset.
     pub(super) fn close(&self) {
-        if self.conn.streams.borrow_mut().remove(&self.id).is_none() {
+        let hub = self.conn.hub();
+        if hub.streams.borrow_mut().remove(&self.id).is_none() {
             return;
         }
         if self.unattended.replace(false) {
-            self.conn.unattended.set(self.conn.unattended.get().saturating_sub(1));
+            hub.unattended.set(hub.unattended.get().saturating_sub(1));
         }
         // nginx's words for a client that was too slow, where the answer is not whole.
-        let late = (self.timed_out.get() && !self.closed.get()).then_some(ErrorCode::PROTOCOL_ERROR);
-        self.conn.with_codec(|codec, out| {
-            if let Some(code) = self.reset_after.get().or(late) {
-                codec.reset(self.id, code, out);
-            }
-            codec.close(self.id, out);
-        });
-        self.conn.kick();
+        let late = (self.timed_out.get() && !self.closed.get()).then_some(C::SLOW);
+        self.conn.close(self.id, &self.own, self.reset_after.get().or(late));
+        hub.kick();
     }
 
     /// Ends the stream once its content has left.
@@ -76,7 +78,7 @@ impl Stream {
     /// Whether the answer is there while the client still sends a body that nobody reads. Clients then stop sending; some of them wait
     /// for ever when the answer's end comes alone and the reset later.
     pub(super) fn is_answered_early(&self) -> bool {
-        self.refused.get() && self.trailers.borrow().is_empty() && self.conn.codec.borrow().is_receiving(self.id)
+        self.refused.get() && self.trailers.borrow().is_empty() && self.conn.is_receiving(self.id, &self.own)
     }
 
     /// Ends the answer.
@@ -85,12 +87,10 @@ impl Stream {
             return;
         }
         let trailers = self.trailers.take();
-        self.conn.with_codec(|codec, out| {
-            if trailers.is_empty() {
-                codec.data(self.id, &[], true, out);
-            } else {
-                codec.trailers(self.id, trailers.iter(), out);
-            }
-        });
+        if trailers.is_empty() {
+            self.conn.data(self.id, &self.own, &[], true);
+        } else {
+            self.conn.trailers(self.id, &self.own, &trailers);
+        }
     }
 }

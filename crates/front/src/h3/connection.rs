@@ -1,0 +1,245 @@
+//! One HTTP/3 connection: what it keeps of its streams, and how their bytes get to the transport.
+
+use crate::active::NEVER;
+use crate::buffers;
+use crate::door::Front;
+use crate::quic::Opened;
+use crate::streams::hub::Hub;
+use net::quic::{Connection, StreamId, WriteError};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use wire::h3::error::{Code, Failure};
+use wire::h3::{Codec, Own};
+
+/// So many turns of streams are taken in a row.
+const TURNS: usize = 32;
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// HTTP/3.
+    H3,
+    /// HTTP/0.9 on streams.
+    Hq,
+}
+
+/// What is kept of a request's stream, from its first byte until its last has left.
+#[derive(Debug)]
+pub struct Wire {
+    /// What has come and the protocol has not taken.
+    pub input: Vec<u8>,
+    /// The client has ended it.
+    pub ended: bool,
+    /// Nothing that still comes is wanted.
+    pub unwanted: bool,
+    /// It is being read.
+    pub busy: bool,
+    /// Reading rests because nobody takes the body.
+    pub paused: bool,
+    /// Reading rests because a field section waits for the table.
+    pub waits: bool,
+    /// Something has come of a request that is not whole.
+    pub begun: bool,
+    /// When the head must be whole or the last bytes must have left; monotonic milliseconds.
+    pub until: u64,
+    /// Frames that the transport has not taken.
+    pub out: Vec<u8>,
+    /// How much of it the transport has taken.
+    pub sent: usize,
+    /// How much of a DATA frame's content is missing whose head is written.
+    pub frame: usize,
+    /// The stream ends behind `out`.
+    pub finish: bool,
+    /// The end was handed to the transport.
+    pub finished: bool,
+    /// Its request is over: it goes when `out` is empty.
+    pub left: bool,
+    /// It stands among those that have something to send.
+    pub queued: bool,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Wire {
+            input: Vec::new(),
+            ended: false,
+            unwanted: false,
+            busy: false,
+            paused: false,
+            waits: false,
+            begun: false,
+            until: NEVER,
+            out: Vec::new(),
+            sent: 0,
+            frame: 0,
+            finish: false,
+            finished: false,
+            left: false,
+            queued: false,
+        }
+    }
+}
+
+/// The state of a connection.
+pub struct H3 {
+    /// What all protocols with streams have.
+    pub hub: Hub<u64, Code>,
+    /// What is spoken.
+    pub speech: Speech,
+    /// The transport.
+    pub quic: Connection,
+    /// The protocol.
+    pub codec: RefCell<Codec>,
+    /// The streams of requests.
+    pub wires: RefCell<HashMap<u64, Wire, foldhash::fast::RandomState>>,
+    /// Streams that have something to send, by urgency.
+    ready: RefCell<[VecDeque<u64>; 8]>,
+    /// Streams whose reading goes on.
+    pub resume: RefCell<Vec<u64>>,
+    own: [Cell<Option<StreamId>>; 3],
+    /// The peer has broken a rule; nothing of it is read any more.
+    pub failed: RefCell<Option<Failure>>,
+}
+
+impl H3 {
+    /// A connection that speaks as `codec` says.
+    pub fn new(front: Rc<Front>, opened: Opened, speech: Speech, codec: Codec) -> H3 {
+        H3 {
+            hub: Hub::new(front, opened.listener, opened.info, opened.watch, "HTTP/3"),
+            speech,
+            quic: opened.connection,
+            codec: RefCell::new(codec),
+            wires: RefCell::default(),
+            ready: RefCell::default(),
+            resume: RefCell::default(),
+            own: Default::default(),
+            failed: RefCell::default(),
+        }
+    }
+
+    /// Runs `f` on what is kept of a stream.
+    pub fn with_wire<R>(&self, id: u64, f: impl FnOnce(&mut Wire) -> R) -> Option<R> {
+        self.wires.borrow_mut().get_mut(&id).map(f)
+    }
+
+    /// The stream has something to send.
+    pub fn want(&self, id: u64) {
+        let new = self.with_wire(id, |wire| !std::mem::replace(&mut wire.queued, true)).unwrap_or(false);
+        if !new {
+            return;
+        }
+        let priority = self.codec.borrow().priority(id);
+        if let Some(queue) = self.ready.borrow_mut().get_mut(usize::from(priority.urgency)) {
+            // One whose content is of use only when it is whole is served to its end (RFC 9218, 4.2).
+            if priority.incremental { queue.push_back(id) } else { queue.push_front(id) }
+        }
+    }
+
+    fn next_ready(&self) -> Option<u64> {
+        self.ready.borrow_mut().iter_mut().find_map(VecDeque::pop_front)
+    }
+
+    /// Whether streams have something to send that has had no turn.
+    pub fn has_ready(&self) -> bool {
+        self.ready.borrow().iter().any(|queue| !queue.is_empty())
+    }
+
+    /// Gives streams their turn, best first. True: there are more.
+    pub fn pump(&self) -> bool {
+        for _ in 0..TURNS {
+            let Some(id) = self.next_ready() else { return false };
+            self.with_wire(id, |wire| wire.queued = false);
+            self.flush(id);
+            if let Some(stream) = self.hub.stream(id) {
+                stream.send_some();
+                self.flush(id);
+            }
+        }
+        self.has_ready()
+    }
+
+    /// Hands frames to the transport. False: it does not take all of them now.
+    pub fn flush(&self, id: u64) -> bool {
+        let mut wires = self.wires.borrow_mut();
+        let Some(wire) = wires.get_mut(&id) else { return true };
+        let rest = wire.out.get(wire.sent..).unwrap_or_default();
+        if !rest.is_empty() {
+            match self.quic.write(StreamId(id), rest) {
+                Ok(taken) if taken < rest.len() => {
+                    wire.sent += taken;
+                    return false;
+                }
+                // The event that tells of it comes by itself.
+                Ok(_) | Err(WriteError::Stopped(_) | WriteError::Gone) => {}
+            }
+            buffers::give(std::mem::take(&mut wire.out));
+            wire.sent = 0;
+        }
+        if wire.finish && !wire.finished && wire.frame == 0 {
+            wire.finished = true;
+            self.quic.finish(StreamId(id));
+        }
+        if wire.left {
+            wires.remove(&id);
+        }
+        true
+    }
+
+    /// Opens our own streams as far as the client allows it, and sends what waits for them. Those that say nothing are not opened.
+    pub fn flush_own(&self) {
+        if self.speech == Speech::Hq {
+            return self.codec.borrow_mut().own(Own::Decoder).clear();
+        }
+        for (own, place) in [Own::Control, Own::Decoder, Own::Encoder].into_iter().zip(&self.own) {
+            let mut codec = self.codec.borrow_mut();
+            let out = codec.own(own);
+            if out.is_empty() || (own == Own::Encoder && place.get().is_none() && out.len() == 1) {
+                continue;
+            }
+            let Some(id) = place.get().or_else(|| self.quic.open_uni()) else { return };
+            place.set(Some(id));
+            // Answers need the table's changes less than they need to leave.
+            self.quic.set_priority(id, 8);
+            match self.quic.write(id, out) {
+                Ok(taken) => drop(out.drain(..taken)),
+                Err(_) => out.clear(),
+            }
+        }
+    }
+
+    /// Something waits for one of our own streams.
+    pub fn has_own(&self) -> bool {
+        let mut codec = self.codec.borrow_mut();
+        self.speech == Speech::H3 && !(codec.own(Own::Control).is_empty() && codec.own(Own::Decoder).is_empty())
+    }
+
+    /// Whether a stream is one of ours.
+    pub fn is_own(&self, id: StreamId) -> bool {
+        self.own.iter().any(|own| own.get() == Some(id))
+    }
+
+    /// The stream's request is over, or never was: both its directions end.
+    pub fn forget(&self, id: u64, code: Option<Code>) {
+        self.codec.borrow_mut().close_request(id);
+        let mut wires = self.wires.borrow_mut();
+        let Some(wire) = wires.get_mut(&id) else { return };
+        if !wire.ended && !std::mem::replace(&mut wire.unwanted, true) {
+            self.quic.stop(StreamId(id), code.unwrap_or(Code::NO_ERROR).0);
+        }
+        if wire.finished && code.is_none() {
+            wires.remove(&id);
+        } else if wire.finish && wire.frame == 0 && code.is_none() {
+            wire.left = true;
+        } else {
+            self.quic.reset(StreamId(id), code.unwrap_or(Code::INTERNAL_ERROR).0);
+            wires.remove(&id);
+        }
+    }
+
+    /// The connection is lost: every stream learns of it.
+    pub fn break_off(&self) {
+        self.hub.break_off();
+        self.wires.borrow_mut().clear();
+    }
+}

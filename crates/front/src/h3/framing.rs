@@ -1,0 +1,184 @@
+//! How answers look on the streams of a connection.
+
+use super::connection::{H3, Speech};
+use crate::buffers;
+use crate::streams::carrier::Carrier;
+use crate::streams::hub::Hub;
+use http::chain::FilePiece;
+use http::http3::Http3;
+use http::line::Version;
+use http::{Headers, Location, Server};
+use net::quic::StreamId;
+use std::io;
+use std::os::unix::fs::FileExt;
+use wire::h3::error::Code;
+use wire::hpack::{FieldList, Fields};
+
+/// Content up to this is put into one buffer with its frame's head.
+const SMALL: usize = 4096;
+/// The most content of one turn.
+const CHUNK: usize = 64 * 1024;
+
+impl H3 {
+    /// Writes content as it is, behind the head of its frame, and as much as the transport takes.
+    fn write_content(&self, id: u64, part: &[u8]) -> usize {
+        if !self.flush(id) {
+            return 0;
+        }
+        let taken = self.quic.write(StreamId(id), part).unwrap_or(0);
+        self.with_wire(id, |wire| wire.frame = wire.frame.saturating_sub(taken));
+        taken
+    }
+
+    fn content(&self, id: u64, part: &[u8]) -> usize {
+        let missing = self.with_wire(id, |wire| wire.frame).unwrap_or(0);
+        if missing > 0 {
+            return self.write_content(id, part.get(..missing).unwrap_or(part));
+        }
+        if part.is_empty() {
+            return 0;
+        }
+        let small = part.len() <= SMALL;
+        self.with_wire(id, |wire| {
+            if wire.out.capacity() == 0 {
+                wire.out = buffers::take();
+            }
+            if self.speech == Speech::H3 {
+                self.codec.borrow_mut().data_head(part.len(), &mut wire.out);
+            }
+            if small {
+                wire.out.extend_from_slice(part);
+            } else {
+                wire.frame = part.len();
+            }
+        });
+        if small { part.len() } else { self.write_content(id, part) }
+    }
+}
+
+impl Carrier for H3 {
+    type Id = u64;
+    type Code = Code;
+    type Own = ();
+
+    const VERSION: Version = Version::Http3;
+    const FRAME_HEAD: u64 = 3;
+    const FAILED: Code = Code::INTERNAL_ERROR;
+    const SLOW: Code = Code::GENERAL_PROTOCOL_ERROR;
+    const MALFORMED: Option<Code> = None;
+
+    fn hub(&self) -> &Hub<u64, Code> {
+        &self.hub
+    }
+
+    fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R {
+        f(self.codec.borrow().fields())
+    }
+
+    fn speaks(&self, server: &Server) -> bool {
+        let own = server.conf.share::<Http3>().unwrap_or_default();
+        match self.speech {
+            Speech::H3 => own.is_on(),
+            Speech::Hq => own.is_hq(),
+        }
+    }
+
+    fn chunk(&self, _: &Location) -> usize {
+        CHUNK
+    }
+
+    fn want(&self, id: u64, (): &()) {
+        H3::want(self, id);
+    }
+
+    fn quota(&self, id: u64, (): &()) -> usize {
+        let gathered = self.with_wire(id, |wire| wire.out.len()).unwrap_or(0);
+        if gathered > 2 * SMALL { 0 } else { self.quic.room(StreamId(id)) }
+    }
+
+    /// A client that is told to stop does so, and takes that for no failure (RFC 9114, 4.1).
+    fn is_receiving(&self, _: u64, (): &()) -> bool {
+        false
+    }
+
+    fn release(&self, id: u64, (): &(), _: usize) {
+        if self.with_wire(id, |wire| std::mem::take(&mut wire.paused)).unwrap_or(false) {
+            self.resume.borrow_mut().push(id);
+            self.hub.kick();
+        }
+    }
+
+    fn ask(&self, id: u64, (): &()) {
+        self.release(id, &(), 0);
+    }
+
+    fn discard(&self, id: u64, (): &()) {
+        let receiving = self.with_wire(id, |wire| !wire.ended && !std::mem::replace(&mut wire.unwanted, true));
+        if receiving.unwrap_or(false) {
+            self.quic.stop(StreamId(id), Code::NO_ERROR.0);
+        }
+    }
+
+    fn respond(&self, id: u64, (): &(), status: u16, fields: &FieldList, end: bool) -> usize {
+        let size = self.with_wire(id, |wire| {
+            if wire.out.capacity() == 0 {
+                wire.out = buffers::take();
+            }
+            let before = wire.out.len();
+            if self.speech == Speech::H3 {
+                self.codec.borrow_mut().headers(id, Some(status), fields.iter(), &mut wire.out);
+            }
+            wire.finish = end;
+            wire.out.len() - before
+        });
+        H3::want(self, id);
+        size.unwrap_or(0)
+    }
+
+    fn data(&self, id: u64, (): &(), part: &[u8], end: bool) -> usize {
+        let taken = self.content(id, part);
+        if end && taken == part.len() {
+            self.with_wire(id, |wire| wire.finish = true);
+            H3::want(self, id);
+        }
+        taken
+    }
+
+    fn file(&self, id: u64, (): &(), file: &FilePiece, length: usize, end: bool) -> io::Result<usize> {
+        if length == 0 {
+            return Ok(0);
+        }
+        let mut content = buffers::take();
+        content.resize(length, 0);
+        let read = file.file.read_exact_at(&mut content, file.start);
+        let taken = read.map(|()| self.data(id, &(), &content, end));
+        buffers::give(content);
+        taken
+    }
+
+    fn trailers(&self, id: u64, (): &(), fields: &Headers) {
+        self.with_wire(id, |wire| {
+            if self.speech == Speech::H3 {
+                self.codec.borrow_mut().headers(id, None, fields.iter(), &mut wire.out);
+            }
+            wire.finish = true;
+        });
+        H3::want(self, id);
+    }
+
+    fn close(&self, id: u64, (): &(), code: Option<Code>) {
+        // What was gathered last is handed over first.
+        self.flush(id);
+        self.forget(id, code);
+    }
+
+    fn turn(&self, more: bool) -> bool {
+        let others = more && self.pump();
+        self.flush_own();
+        others
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.has_ready() || self.has_own()
+    }
+}

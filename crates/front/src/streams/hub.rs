@@ -1,0 +1,147 @@
+//! What all streams of a connection share.
+
+use crate::active::{Entry, Watch};
+use crate::door::{Front, Listener};
+use crate::request::KnownRequest;
+use base::log::Level;
+use http::Connection;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+/// What the connection needs of its streams.
+pub trait OpenStream<C> {
+    /// Frames one piece of what waits. The protocol has said that it is this stream's turn.
+    fn send_some(&self);
+    /// Content of the request's body has come; `bad`: it is not what was announced.
+    fn take_body(&self, data: &[u8], end: bool, bad: bool);
+    /// How much of the body has come that nobody has taken.
+    fn untaken(&self) -> usize;
+    /// Nobody listens any more: the stream was reset, or the connection is lost.
+    fn lose(&self);
+    /// Looks after deadlines on behalf of a request that is finished, and of a pace that rests.
+    fn check(&self);
+    /// The stream is reset once its answer has gone.
+    fn reset_later(&self, code: C);
+}
+
+/// The state that all streams of a connection share, by numbers `I` and with codes `C`.
+pub struct Hub<I, C> {
+    /// The worker's front.
+    pub front: Rc<Front>,
+    /// Where the connection came in.
+    pub listener: Listener,
+    /// What is known of the client; another one when it has moved.
+    info: RefCell<Rc<Connection>>,
+    /// What the last request said, if it came twice and says so each time.
+    pub known: RefCell<Option<KnownRequest>>,
+    /// The open streams.
+    pub streams: RefCell<HashMap<I, Rc<dyn OpenStream<C>>, foldhash::fast::RandomState>>,
+    /// Place among the active connections.
+    pub watch: Entry,
+    /// The connection's task, and whether it has been woken since it looked.
+    task: RefCell<Option<Waker>>,
+    woken: Cell<bool>,
+    /// Nothing can be sent or received any more.
+    pub broken: Cell<bool>,
+    /// Streams whose request is finished and whose answer has not left: the connection looks after their deadlines.
+    pub unattended: Cell<usize>,
+    /// The protocol's name in lines of the log.
+    name: &'static str,
+}
+
+impl<I: Copy + Eq + Hash, C> Hub<I, C> {
+    /// The state of a connection without streams; `name` is what the log calls the protocol.
+    pub fn new(front: Rc<Front>, listener: Listener, info: Rc<Connection>, watch: Entry, name: &'static str) -> Self {
+        Hub {
+            front,
+            listener,
+            info: RefCell::new(info),
+            known: RefCell::default(),
+            streams: RefCell::default(),
+            watch,
+            task: RefCell::default(),
+            woken: Cell::new(false),
+            broken: Cell::new(false),
+            unattended: Cell::new(0),
+            name,
+        }
+    }
+
+    /// What is known of the client.
+    pub fn info(&self) -> Rc<Connection> {
+        self.info.borrow().clone()
+    }
+
+    /// Requests that come from here on are this client's.
+    pub fn set_info(&self, info: Rc<Connection>) {
+        self.info.replace(info);
+    }
+
+    /// The open stream of that number.
+    pub fn stream(&self, id: I) -> Option<Rc<dyn OpenStream<C>>> {
+        self.streams.borrow().get(&id).cloned()
+    }
+
+    /// Wakes the connection's task: there is something to send.
+    pub fn kick(&self) {
+        if self.woken.replace(true) {
+            return;
+        }
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// `watch` wakes the connection's task from here on.
+    pub fn attend(&self, watch: &Watch) {
+        if let Some(task) = &*self.task.borrow() {
+            watch.wake_on_expiry(task);
+        }
+    }
+
+    /// Remembers the task that is polling.
+    pub fn waits(&self, cx: &Context<'_>) {
+        self.woken.set(false);
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+        self.watch.wake_on_expiry(cx.waker());
+    }
+
+    /// The connection is lost: every stream learns of it. False: it was lost before.
+    pub fn break_off(&self) -> bool {
+        if self.broken.replace(true) {
+            return false;
+        }
+        self.lose_streams();
+        self.kick();
+        true
+    }
+
+    /// Nobody listens to any stream any more.
+    pub fn lose_streams(&self) {
+        self.each_stream(|stream| stream.lose());
+    }
+
+    /// Looks after the deadlines of streams that nobody else looks after.
+    pub fn check_streams(&self) {
+        if self.unattended.get() > 0 {
+            self.each_stream(|stream| stream.check());
+        }
+    }
+
+    /// A stream may leave meanwhile.
+    fn each_stream(&self, f: impl Fn(&dyn OpenStream<C>)) {
+        let all: Vec<_> = self.streams.borrow().values().cloned().collect();
+        all.iter().for_each(|stream| f(&**stream));
+    }
+
+    /// A line of the error log about the connection.
+    pub fn log(&self, level: Level, message: &str) {
+        self.front.log(&self.listener, &self.info.borrow(), level, &format!("{message} while processing {} connection", self.name));
+    }
+}

@@ -1,0 +1,242 @@
+//! The task of an endpoint: datagrams in, timers, datagrams out.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint};
+use sys::udp::{Arrived, Batch};
+use tokio::time::{Sleep, sleep_until};
+use wire::quic::Header;
+
+use super::ids;
+use super::newcomer::Newcomer;
+use super::shared::Shared;
+use super::state::State;
+use super::tokens;
+
+/// Receptions per system call, and the room of each: what the kernel puts together.
+const RECEPTIONS: usize = 16;
+const ROOM: usize = 65_536;
+
+/// System calls for receiving in a turn, so that the tasks of connections get theirs.
+const CALLS: usize = 4;
+
+/// Transmissions of a connection in a turn.
+const TRANSMISSIONS: usize = 16;
+
+/// How long the task sleeps where no timer runs.
+const LONG: Duration = Duration::from_secs(3600);
+
+pub(super) struct Driver<F> {
+    shared: Rc<Shared>,
+    came: F,
+    batch: Batch,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl<F: Fn(Newcomer)> Driver<F> {
+    pub(super) fn new(shared: Rc<Shared>, came: F) -> Self {
+        let sleep = Box::pin(sleep_until((Instant::now() + LONG).into()));
+        Self { shared, came, batch: Batch::new(RECEPTIONS, ROOM), sleep }
+    }
+
+    pub(super) async fn run(mut self) -> io::Result<()> {
+        poll_fn(|cx| self.turn(cx)).await
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.queue.remember(cx);
+        let now = Instant::now();
+        let writable = self.flush(now, cx)?;
+        let more = self.receive(now, cx)?;
+        self.shared.passing.receive(cx, |datagram, arrived| self.datagram(now, datagram, arrived));
+        self.attend_to_all();
+        self.ring(now);
+        // The connections' tasks have been woken by now and run before the next turn, which sends what they have to say.
+        if more || (writable && self.shared.queue.len() > 0) {
+            cx.waker().wake_by_ref();
+        }
+        self.doze(cx);
+        Poll::Pending
+    }
+
+    /// Sends what connections have to say. False: the socket takes nothing now, and wakes the task when it does.
+    fn flush(&self, now: Instant, cx: &mut Context<'_>) -> io::Result<bool> {
+        loop {
+            if self.send_all(now) {
+                return Ok(true);
+            }
+            match self.shared.socket.poll_write_ready(cx) {
+                Poll::Ready(ready) => ready?.clear_ready(),
+                Poll::Pending => return Ok(false),
+            }
+        }
+    }
+
+    /// False: the socket does not take all.
+    fn send_all(&self, now: Instant) -> bool {
+        let shared = &self.shared;
+        // Those that have more to send than a turn allows stand behind all others.
+        let waiting = shared.queue.len();
+        for _ in 0..waiting {
+            if !shared.has_room() {
+                return false;
+            }
+            let Some(state) = shared.queue.pop() else { break };
+            if !self.transmit(&state, now) {
+                return false;
+            }
+        }
+        shared.send()
+    }
+
+    /// False: the socket does not take all, and the connection is queued again.
+    fn transmit(&self, state: &Rc<State>, now: Instant) -> bool {
+        let shared = &self.shared;
+        let (mut count, mut room) = (0, true);
+        while room {
+            let mut buffer = shared.outbox.borrow_mut().buffer();
+            let transmit = state.quic.borrow_mut().poll_transmit(now, shared.segments.get(), &mut buffer);
+            let Some(transmit) = transmit else {
+                shared.outbox.borrow_mut().put_back(buffer);
+                break;
+            };
+            shared.outbox.borrow_mut().push(buffer, transmit);
+            count += 1;
+            room = shared.has_room();
+            if count == TRANSMISSIONS {
+                shared.queue.push(state);
+                break;
+            }
+        }
+        if !room {
+            shared.queue.push(state);
+        }
+        shared.attend(state);
+        room
+    }
+
+    /// Takes what has arrived. True: there may be more.
+    fn receive(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut more = false;
+        for _ in 0..CALLS {
+            let Poll::Ready(ready) = self.shared.socket.poll_read_ready(cx) else {
+                more = false;
+                break;
+            };
+            let mut ready = ready?;
+            match self.batch.receive(self.shared.socket.get_ref()) {
+                // With room left there was no more, and what comes now is told anew.
+                Ok(count) if count < self.batch.room() => ready.clear_ready(),
+                Ok(_) => more = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            drop(ready);
+            (0..self.batch.room()).map_while(|index| self.batch.get(index)).for_each(|arrived| self.take(now, &arrived));
+        }
+        Ok(more)
+    }
+
+    /// Passes on what the datagrams of this turn have told.
+    fn attend_to_all(&self) {
+        let mut place = 0;
+        loop {
+            let state = self.shared.queue.dirty.borrow().get(place).cloned();
+            let Some(state) = state else { return };
+            self.shared.attend(&state);
+            place += 1;
+        }
+    }
+
+    fn take(&self, now: Instant, arrived: &Arrived<'_>) {
+        for datagram in arrived.bytes.chunks(arrived.segment.max(1)) {
+            if !self.is_foreign(datagram, arrived) {
+                self.datagram(now, datagram, arrived);
+            }
+        }
+    }
+
+    /// Passes a datagram on if it is for a connection that another process has.
+    fn is_foreign(&self, datagram: &[u8], arrived: &Arrived<'_>) -> bool {
+        let Some(header) = Header::parse(datagram, ids::LENGTH) else { return false };
+        let process = self.shared.ids.process_of(header.destination());
+        process.is_some_and(|process| self.shared.passing.to_process(process, datagram, arrived))
+    }
+
+    fn datagram(&self, now: Instant, datagram: &[u8], arrived: &Arrived<'_>) {
+        let shared = &self.shared;
+        Newcomer::feed(shared, datagram);
+        let mut answer = shared.outbox.borrow_mut().buffer();
+        let ecn = EcnCodepoint::from_bits(arrived.ecn);
+        tokens::take_forged();
+        let event = shared.quic.borrow_mut().handle(now, arrived.from, arrived.local, ecn, BytesMut::from(datagram), &mut answer);
+        match event {
+            Some(DatagramEvent::Response(transmit)) if shared.has_room() => {
+                shared.outbox.borrow_mut().push(answer, transmit);
+                return shared.queue.wake();
+            }
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(state) = shared.connection(handle) {
+                    state.take(event, arrived.from);
+                    shared.queue.push(&state);
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) if shared.leaving.get() => {
+                shared.quic.borrow_mut().ignore(incoming);
+                // If nobody takes over, the client is told nothing, as if nobody listened.
+                shared.passing.to_successor(datagram, arrived);
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                (self.came)(Newcomer::new(shared.clone(), incoming, datagram, tokens::take_forged()));
+            }
+            Some(DatagramEvent::Response(_)) | None => {}
+        }
+        shared.outbox.borrow_mut().put_back(answer);
+    }
+
+    /// Looks at timers that may be due.
+    fn ring(&self, now: Instant) {
+        let shared = &self.shared;
+        loop {
+            let due = shared.timers.borrow().first().filter(|(at, _)| *at <= now).copied();
+            let Some(due) = due else { return };
+            shared.timers.borrow_mut().remove(&due);
+            let Some(state) = shared.connection(ConnectionHandle(due.1)) else { continue };
+            state.timer.set(None);
+            let expired = state.quic.borrow_mut().poll_timeout().is_some_and(|at| at <= now);
+            if expired {
+                state.quic.borrow_mut().handle_timeout(now);
+                shared.queue.push(&state);
+                shared.attend(&state);
+            } else {
+                shared.schedule(&state);
+            }
+        }
+    }
+
+    /// Sees to it that the task is woken for the next timer.
+    fn doze(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let next = self.shared.timers.borrow().first().map(|(at, _)| *at);
+            let Some(next) = next else { return };
+            if tokio::time::Instant::from(next) != self.sleep.deadline() {
+                self.sleep.as_mut().reset(next.into());
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.ring(Instant::now());
+            if self.shared.queue.len() > 0 {
+                cx.waker().wake_by_ref();
+                return;
+            }
+        }
+    }
+}

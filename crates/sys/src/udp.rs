@@ -1,0 +1,470 @@
+//! Many datagrams of many peers per system call: recvmmsg(2), sendmmsg(2), udp(7) with `UDP_GRO` and `UDP_SEGMENT`, and the bits
+//! of ECN (RFC 3168).
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr;
+
+use nix::sys::socket::{setsockopt, sockopt};
+
+/// Room for the control messages of a datagram.
+const CONTROL: usize = 128;
+
+/// How many datagrams are sent at once, at most.
+pub const MOST: usize = 16;
+
+/// The bits of ECN in the field of an IP header.
+const ECN: u8 = 3;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+/// Room for datagrams that are received together.
+pub struct Batch {
+    size: usize,
+    bytes: Vec<u8>,
+    names: Vec<libc::sockaddr_storage>,
+    controls: Vec<Control>,
+    pieces: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+    received: usize,
+}
+
+/// What was received from one client: a datagram, or several that were put together.
+#[derive(Debug)]
+pub struct Arrived<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// The length of each datagram but the last one.
+    pub segment: usize,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// To which of our addresses, if the socket tells.
+    pub local: Option<IpAddr>,
+    /// The bits of ECN.
+    pub ecn: u8,
+}
+
+/// A datagram to send, or several of one length.
+#[derive(Debug, Clone, Copy)]
+pub struct Parcel<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// The length of each datagram but the last one, if there are several (`UDP_SEGMENT`).
+    pub segment: Option<u16>,
+    /// Where to.
+    pub to: SocketAddr,
+    /// From which of our addresses.
+    pub local: Option<IpAddr>,
+    /// The bits of ECN.
+    pub ecn: u8,
+}
+
+/// What a socket shall tell and do; what the kernel does not know is left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wishes {
+    /// Datagrams of one client may be put together (`UDP_GRO`).
+    pub gathers: bool,
+    /// Datagrams are never cut into pieces on their way.
+    pub whole: bool,
+}
+
+/// Prepares a socket of UDP: it tells the bits of ECN, and what `wishes` say. Answers whether datagrams stay whole.
+pub fn prepare(socket: &impl AsFd, v6: bool, wishes: Wishes) -> bool {
+    let set = |level, option, value: libc::c_int| set_option(socket, level, option, value).is_ok();
+    let mut whole = wishes.whole;
+    // A socket for both families also serves IPv4.
+    set(libc::IPPROTO_IP, libc::IP_RECVTOS, 1);
+    if wishes.whole {
+        let v4 = set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE);
+        let v6 = v6 && set(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE);
+        whole = v4 || v6;
+    }
+    if v6 {
+        set(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1);
+    }
+    if wishes.gathers {
+        set(libc::SOL_UDP, libc::UDP_GRO, 1);
+    }
+    whole
+}
+
+/// Has the kernel choose among the sockets of an address by a datagram's connection ID (`SO_ATTACH_REUSEPORT_CBPF`, socket(7)). IDs
+/// have `length` bytes; the first, xored with the highest of the four behind it times `factor`, is the number of a socket, in the order
+/// in which they were bound. What names no socket is spread as usual.
+///
+/// # Errors
+/// What setsockopt(2) reports.
+pub fn steer(socket: &impl AsFd, length: u8, factor: u32) -> io::Result<()> {
+    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const IF_BITS: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const TIMES: u32 = libc::BPF_ALU | libc::BPF_MUL | libc::BPF_K;
+    const SHIFT: u32 = libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K;
+    const XOR: u32 = libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X;
+    const KEEP: u32 = libc::BPF_MISC | libc::BPF_TAX;
+    const ANSWER: u32 = libc::BPF_RET | libc::BPF_A;
+    const ANSWER_NUMBER: u32 = libc::BPF_RET | libc::BPF_K;
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let by_id = |at: u32| {
+        [
+            step(LOAD_WORD, 0, 0, at + 1),
+            step(TIMES, 0, 0, factor),
+            step(SHIFT, 0, 0, 24),
+            step(KEEP, 0, 0, 0),
+            step(LOAD_BYTE, 0, 0, at),
+            step(XOR, 0, 0, 0),
+            step(ANSWER, 0, 0, 0),
+        ]
+    };
+    // The highest bit of the first byte tells a long header, in which the length of the ID stands.
+    let head = [step(LOAD_BYTE, 0, 0, 0), step(IF_BITS, 7, 0, 0x80)];
+    let long = [step(LOAD_BYTE, 0, 0, 5), step(IF_EQUAL, 1, 0, u32::from(length)), step(ANSWER_NUMBER, 0, 0, u32::MAX)];
+    let mut program: Vec<libc::sock_filter> = Vec::new();
+    program.extend_from_slice(&head);
+    program.extend_from_slice(&by_id(1));
+    program.extend_from_slice(&long);
+    program.extend_from_slice(&by_id(6));
+    let program = libc::sock_fprog { len: program.len() as libc::c_ushort, filter: program.as_mut_ptr() };
+    let length = mem::size_of_val(&program) as libc::socklen_t;
+    let descriptor = socket.as_fd().as_raw_fd();
+    // SAFETY: the structure points to the steps, which live through the call, and says how many there are; the kernel copies them.
+    let result =
+        unsafe { libc::setsockopt(descriptor, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, ptr::from_ref(&program).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the kernel cuts what is sent into datagrams (`UDP_SEGMENT`).
+#[must_use]
+pub fn can_segment(socket: &impl AsFd) -> bool {
+    setsockopt(socket, sockopt::UdpGsoSegment, &0).is_ok()
+}
+
+fn set_option(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = mem::size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the pointer is to an integer that lives through the call, and its length goes with it.
+    let result = unsafe { libc::setsockopt(socket.as_fd().as_raw_fd(), level, option, ptr::from_ref(&value).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+impl Batch {
+    /// Room for `count` times `size` bytes. Only what is used takes memory.
+    #[must_use]
+    pub fn new(count: usize, size: usize) -> Self {
+        // SAFETY: all three are plain structures of the C library, for which zeroes are a value.
+        let (name, piece, header) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        Self {
+            size,
+            bytes: vec![0; count * size],
+            names: vec![name; count],
+            controls: vec![Control([0; CONTROL]); count],
+            pieces: vec![piece; count],
+            headers: vec![header; count],
+            received: 0,
+        }
+    }
+
+    /// How many receptions fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// Receives what is there, as far as it fits. Never waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there, otherwise what recvmmsg(2) reports.
+    pub fn receive(&mut self, socket: &impl AsFd) -> io::Result<usize> {
+        self.received = 0;
+        let buffers = self.bytes.chunks_exact_mut(self.size);
+        let places = buffers.zip(&mut self.names).zip(&mut self.controls).zip(&mut self.pieces).zip(&mut self.headers);
+        for ((((bytes, name), control), piece), header) in places {
+            *piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+            header.msg_len = 0;
+            header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+            header.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_iov = piece;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = CONTROL as _;
+            header.msg_hdr.msg_flags = 0;
+        }
+        let count = self.headers.len() as libc::c_uint;
+        let descriptor = socket.as_fd().as_raw_fd();
+        // SAFETY: each header points to a name, a piece with its buffer and control room of this value, all with their lengths; none
+        // of them moves before the call is over.
+        let got = unsafe { libc::recvmmsg(descriptor, self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
+        self.received = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        Ok(self.received)
+    }
+
+    /// What was received at place `index`; `None`: nothing, or nothing of use.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Arrived<'_>> {
+        if index >= self.received {
+            return None;
+        }
+        let header = self.headers.get(index)?;
+        if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
+            return None;
+        }
+        let length = usize::try_from(header.msg_len).ok()?;
+        let bytes = self.bytes.get(index * self.size..)?.get(..length)?;
+        let mut arrived = Arrived { bytes, segment: length, from: address(self.names.get(index)?)?, local: None, ecn: 0 };
+        // SAFETY: the kernel has filled the control room that the header points to, and has set its length.
+        let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header.msg_hdr) };
+        while !next.is_null() {
+            // SAFETY: the macros gave a pointer to a whole control header in the room.
+            unsafe { note(&mut arrived, next) };
+            // SAFETY: as above.
+            next = unsafe { libc::CMSG_NXTHDR(&raw const header.msg_hdr, next) };
+        }
+        Some(arrived)
+    }
+}
+
+/// # Safety
+/// `control` points to a control message of a reception.
+unsafe fn note(arrived: &mut Arrived<'_>, control: *const libc::cmsghdr) {
+    // SAFETY: the caller says so; what stands behind the header is of the type that its level and kind tell, and it may lie unaligned.
+    unsafe {
+        let (level, kind, data) = ((*control).cmsg_level, (*control).cmsg_type, libc::CMSG_DATA(control));
+        match (level, kind) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let info: libc::in_pktinfo = ptr::read_unaligned(data.cast());
+                arrived.local = Some(Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr)).into());
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let info: libc::in6_pktinfo = ptr::read_unaligned(data.cast());
+                arrived.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+            }
+            // One byte of IPv4, an integer of IPv6; the bits stand in the first byte of either on the processors that we build for.
+            (libc::IPPROTO_IP, libc::IP_TOS) => arrived.ecn = *data & ECN,
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                let class: libc::c_int = ptr::read_unaligned(data.cast());
+                arrived.ecn = class as u8 & ECN;
+            }
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                let segment: libc::c_int = ptr::read_unaligned(data.cast());
+                arrived.segment = usize::try_from(segment).ok().filter(|size| *size > 0).unwrap_or(arrived.bytes.len());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    let from: *const libc::sockaddr_storage = name;
+    match libc::c_int::from(name.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says what the storage holds, which is large and aligned enough for each.
+            let v4 = unsafe { &*from.cast::<libc::sockaddr_in>() };
+            Some(SocketAddrV4::new(Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr)), u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let v6 = unsafe { &*from.cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), v6.sin6_flowinfo, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// Sends parcels in their order, at most [`MOST`]. Answers how many went: fewer than all if one cannot be sent now, or ever. Never
+/// waits.
+///
+/// # Errors
+/// `WouldBlock` when the socket takes nothing, otherwise what sendmmsg(2) reports of the first.
+pub fn send(socket: &impl AsFd, parcels: &[Parcel<'_>]) -> io::Result<usize> {
+    // SAFETY: all are plain structures of the C library, for which zeroes are a value.
+    let (mut names, mut pieces, mut headers): ([libc::sockaddr_storage; MOST], [libc::iovec; MOST], [libc::mmsghdr; MOST]) =
+        unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+    let mut controls = [Control([0; CONTROL]); MOST];
+    let places = names.iter_mut().zip(&mut pieces).zip(&mut headers).zip(&mut controls);
+    let mut count = 0;
+    for (parcel, (((name, piece), header), control)) in parcels.iter().zip(places) {
+        *piece = libc::iovec { iov_base: parcel.bytes.as_ptr().cast_mut().cast(), iov_len: parcel.bytes.len() };
+        let header = &mut header.msg_hdr;
+        header.msg_namelen = write_address(name, parcel.to);
+        header.msg_name = ptr::from_mut(name).cast();
+        header.msg_iov = piece;
+        header.msg_iovlen = 1;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL as _;
+        let used = write_control(header, parcel);
+        header.msg_controllen = used as _;
+        if used == 0 {
+            header.msg_control = ptr::null_mut();
+        }
+        count += 1;
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: each header points to a name, a piece and control messages that live in this frame or in `parcels`, with their lengths;
+    // the kernel only reads them.
+    let sent = unsafe { libc::sendmmsg(socket.as_fd().as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+fn write_address(name: &mut libc::sockaddr_storage, to: SocketAddr) -> libc::socklen_t {
+    let place: *mut libc::sockaddr_storage = name;
+    match to {
+        SocketAddr::V4(to) => {
+            // SAFETY: the storage is large and aligned enough for each family.
+            let v4 = unsafe { &mut *place.cast::<libc::sockaddr_in>() };
+            v4.sin_family = libc::AF_INET as _;
+            v4.sin_port = to.port().to_be();
+            v4.sin_addr.s_addr = to.ip().to_bits().to_be();
+            mem::size_of::<libc::sockaddr_in>() as _
+        }
+        SocketAddr::V6(to) => {
+            // SAFETY: as above.
+            let v6 = unsafe { &mut *place.cast::<libc::sockaddr_in6>() };
+            v6.sin6_family = libc::AF_INET6 as _;
+            v6.sin6_port = to.port().to_be();
+            v6.sin6_addr.s6_addr = to.ip().octets();
+            (v6.sin6_flowinfo, v6.sin6_scope_id) = (to.flowinfo(), to.scope_id());
+            mem::size_of::<libc::sockaddr_in6>() as _
+        }
+    }
+}
+
+/// Writes the control messages of a parcel into the room of `header`; answers how much of it they take.
+fn write_control(header: &libc::msghdr, parcel: &Parcel<'_>) -> usize {
+    let mut writer = Writer { header, used: 0 };
+    let mapped = matches!(parcel.to, SocketAddr::V6(to) if to.ip().to_ipv4_mapped().is_some());
+    if parcel.ecn != 0 {
+        if parcel.to.is_ipv4() || mapped {
+            writer.push(libc::IPPROTO_IP, libc::IP_TOS, libc::c_int::from(parcel.ecn));
+        } else {
+            writer.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::c_int::from(parcel.ecn));
+        }
+    }
+    match parcel.local {
+        Some(IpAddr::V4(ip)) => {
+            let source = libc::in_addr { s_addr: ip.to_bits().to_be() };
+            let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: libc::in_addr { s_addr: 0 } };
+            writer.push(libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+        }
+        Some(IpAddr::V6(ip)) => {
+            let info = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: ip.octets() }, ipi6_ifindex: 0 };
+            writer.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+        }
+        None => {}
+    }
+    if let Some(segment) = parcel.segment {
+        writer.push(libc::SOL_UDP, libc::UDP_SEGMENT, segment);
+    }
+    writer.used
+}
+
+struct Writer<'a> {
+    header: &'a libc::msghdr,
+    used: usize,
+}
+
+impl Writer<'_> {
+    fn push<T: Copy>(&mut self, level: libc::c_int, kind: libc::c_int, value: T) {
+        let size = mem::size_of::<T>() as libc::c_uint;
+        // SAFETY: this only computes.
+        let (space, length) = unsafe { (libc::CMSG_SPACE(size) as usize, libc::CMSG_LEN(size)) };
+        if self.used + space > CONTROL {
+            return;
+        }
+        // SAFETY: the header's control room has `CONTROL` bytes, is aligned for control headers, and all that was written so far takes a
+        // multiple of their alignment.
+        unsafe {
+            let control = self.header.msg_control.cast::<u8>().add(self.used).cast::<libc::cmsghdr>();
+            (*control).cmsg_level = level;
+            (*control).cmsg_type = kind;
+            (*control).cmsg_len = length as _;
+            ptr::write_unaligned(libc::CMSG_DATA(control).cast(), value);
+        }
+        self.used += space;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    fn pair() -> (UdpSocket, UdpSocket) {
+        (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap())
+    }
+
+    #[test]
+    fn several_are_sent_and_received_at_once() {
+        let (server, client) = pair();
+        assert!(prepare(&server, false, Wishes { gathers: false, whole: true }));
+        crate::datagram::tell_destination(&server, false).unwrap();
+        let to = server.local_addr().unwrap();
+        let parcel = |bytes, ecn| Parcel { bytes, segment: None, to, local: None, ecn };
+        assert_eq!(send(&client, &[parcel(b"one", 0), parcel(b"second", 2), parcel(b"", 1)]).unwrap(), 3);
+        let mut batch = Batch::new(8, 2048);
+        assert_eq!(batch.receive(&server).unwrap(), 3);
+        let got: Vec<_> = (0..4).map_while(|index| batch.get(index)).map(|one| (one.bytes.to_vec(), one.ecn)).collect();
+        assert_eq!(got, [(b"one".to_vec(), 0), (b"second".to_vec(), 2), (b"".to_vec(), 1)]);
+        let first = batch.get(0).unwrap();
+        assert_eq!((first.from, first.local), (client.local_addr().unwrap(), Some([127, 0, 0, 1].into())));
+        assert_eq!(batch.receive(&server).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn segments_arrive_as_datagrams() {
+        let (server, client) = pair();
+        if !can_segment(&client) {
+            return;
+        }
+        let parcel =
+            Parcel { bytes: b"aaaabbbbcc", segment: Some(4), to: server.local_addr().unwrap(), local: Some([127, 0, 0, 1].into()), ecn: 0 };
+        assert_eq!(send(&client, &[parcel]).unwrap(), 1);
+        let mut batch = Batch::new(4, 2048);
+        let mut got = Vec::new();
+        while got.len() < 3 {
+            let Ok(count) = batch.receive(&server) else { continue };
+            got.extend((0..count).filter_map(|index| batch.get(index)).map(|one| one.bytes.to_vec()));
+        }
+        assert_eq!(got, [&b"aaaa"[..], b"bbbb", b"cc"]);
+    }
+
+    #[test]
+    fn the_kernel_chooses_a_socket_by_the_id() {
+        use socket2::{Domain, Socket, Type};
+        let bound = |address: SocketAddr| {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), None).unwrap();
+            socket.set_reuse_port(true).unwrap();
+            socket.bind(&address.into()).unwrap();
+            socket
+        };
+        let first = bound("127.0.0.1:0".parse().unwrap());
+        let address = first.local_addr().unwrap().as_socket().unwrap();
+        let sockets = [first, bound(address), bound(address)];
+        let factor = 0x0123_4567;
+        steer(&sockets[0], 20, factor).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut batch = Batch::new(4, 2048);
+        for number in [0, 2, 1, 2, 0] {
+            let random = 0xdead_beef_u32;
+            let mut id = [7; 20];
+            id[0] = number ^ (random.wrapping_mul(factor) >> 24) as u8;
+            id[1..5].copy_from_slice(&random.to_be_bytes());
+            client.send_to(&[&[0x40][..], &id, &[0; 30]].concat(), address).unwrap();
+            client.send_to(&[&[0xc0, 0, 0, 0, 1, 20][..], &id, &[0; 30]].concat(), address).unwrap();
+            assert_eq!(batch.receive(&sockets[usize::from(number)]).unwrap(), 2);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_no_datagram() {
+        let (server, client) = pair();
+        client.send_to(&[7; 100], server.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::new(1, 64);
+        assert_eq!(batch.receive(&server).unwrap(), 1);
+        assert!(batch.get(0).is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! Error codes (RFC 9114, 8.1 and RFC 9204, 6), and what ends a connection.
+
+use crate::h2::budget::Flood;
+use crate::qpack::StreamError;
+use std::borrow::Cow;
+
+/// A code as it stands in RESET_STREAM, STOP_SENDING and CONNECTION_CLOSE; unknown ones are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code(pub u64);
+
+impl Code {
+    /// Nothing is wrong.
+    pub const NO_ERROR: Self = Self(0x100);
+    /// The peer broke the protocol, and no other code says how.
+    pub const GENERAL_PROTOCOL_ERROR: Self = Self(0x101);
+    /// We failed.
+    pub const INTERNAL_ERROR: Self = Self(0x102);
+    /// A stream that must not be there.
+    pub const STREAM_CREATION_ERROR: Self = Self(0x103);
+    /// A stream has ended that the connection needs.
+    pub const CLOSED_CRITICAL_STREAM: Self = Self(0x104);
+    /// A frame where it must not be.
+    pub const FRAME_UNEXPECTED: Self = Self(0x105);
+    /// A frame whose content or size is wrong.
+    pub const FRAME_ERROR: Self = Self(0x106);
+    /// The peer asks for more than is reasonable.
+    pub const EXCESSIVE_LOAD: Self = Self(0x107);
+    /// An identifier is used wrongly.
+    pub const ID_ERROR: Self = Self(0x108);
+    /// Settings are wrong.
+    pub const SETTINGS_ERROR: Self = Self(0x109);
+    /// The control stream does not begin with settings.
+    pub const MISSING_SETTINGS: Self = Self(0x10a);
+    /// The request was not looked at; it may be sent again.
+    pub const REQUEST_REJECTED: Self = Self(0x10b);
+    /// The request or its answer is no longer wanted.
+    pub const REQUEST_CANCELLED: Self = Self(0x10c);
+    /// The stream ended before the request was whole.
+    pub const REQUEST_INCOMPLETE: Self = Self(0x10d);
+    /// The message is malformed.
+    pub const MESSAGE_ERROR: Self = Self(0x10e);
+    /// The connection behind CONNECT broke.
+    pub const CONNECT_ERROR: Self = Self(0x10f);
+    /// HTTP/1.1 is wanted instead.
+    pub const VERSION_FALLBACK: Self = Self(0x110);
+    /// A field section cannot be decoded.
+    pub const DECOMPRESSION_FAILED: Self = Self(0x200);
+    /// The encoder stream is wrong.
+    pub const ENCODER_STREAM_ERROR: Self = Self(0x201);
+    /// The decoder stream is wrong.
+    pub const DECODER_STREAM_ERROR: Self = Self(0x202);
+}
+
+/// The connection is over: what is in the buffers may still be sent, then CONNECTION_CLOSE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What CONNECTION_CLOSE says.
+    pub code: Code,
+    /// What is logged, at the level info.
+    pub text: Cow<'static, str>,
+    /// nginx's reason phrase.
+    pub reason: &'static str,
+}
+
+impl Failure {
+    /// A failure with this code and text.
+    pub fn new(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, text: text.into(), reason: "stream error" }
+    }
+
+    /// A frame stands where it must not.
+    pub(super) fn unexpected(kind: u64) -> Self {
+        Self::new(Code::FRAME_UNEXPECTED, format!("client sent unexpected frame of type {kind:#x}"))
+    }
+
+    /// The length of a frame is wrong.
+    pub(super) fn size(frame: &str) -> Self {
+        Self::new(Code::FRAME_ERROR, format!("client sent {frame} frame with incorrect length"))
+    }
+}
+
+impl From<Flood> for Failure {
+    fn from(_: Flood) -> Self {
+        Self { code: Code::EXCESSIVE_LOAD, text: "http3 flood detected".into(), reason: "HTTP/3 flood detected" }
+    }
+}
+
+impl From<StreamError> for Failure {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Encoder(text) => Self::new(Code::ENCODER_STREAM_ERROR, text),
+            StreamError::Decoder(text) => Self::new(Code::DECODER_STREAM_ERROR, text),
+            StreamError::TooLarge => Self::new(Code::EXCESSIVE_LOAD, "client sent too large field line"),
+        }
+    }
+}
