@@ -7,8 +7,8 @@ use rustls::unbuffered::ConnectionState;
 use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 use crate::buffer::Records;
+use crate::engine::{Engine, encode};
 use crate::error::NO_CERTIFICATE;
-use crate::session::{Engine, encode};
 
 /// A first byte that no record has.
 const NO_RECORD: u8 = 0xff;
@@ -18,7 +18,7 @@ const TRIES: usize = 4;
 
 /// What is to be said about an error.
 pub(crate) enum Said {
-    /// The peer ended the session itself.
+    /// The peer ended the session itself, or did nothing wrong.
     Nothing,
     /// What rustls says.
     Usual,

@@ -26,6 +26,7 @@ pub mod ciphers;
 pub mod client;
 pub mod commands;
 mod compression;
+pub mod engine;
 pub mod error;
 pub mod exporter;
 pub mod files;

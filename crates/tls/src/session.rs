@@ -3,91 +3,30 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    AppDataRecord, ConnectionState, EncodeError, EncodeTlsData, EncryptError, ReadEarlyData, UnbufferedStatus, WriteTraffic,
-};
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{AppDataRecord, ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::{HandshakeKind, ProtocolVersion};
 
 use crate::alert::{self, Said};
 use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
+use crate::engine::{Engine, OVERHEAD, encode};
 use crate::error::TlsError;
 use crate::exporter::{Exporter, Making};
 use crate::rejected;
-use crate::resume::Origin;
 use crate::signatures::{self, Signed};
-use crate::verify::{Clients, Servers, Verdict};
+use crate::verify::Verdict;
 
 /// The longest plaintext of a record.
 pub const RECORD: usize = 16_384;
-
-/// What a record adds to its plaintext, at most: header, explicit nonce, content type, tag.
-const OVERHEAD: usize = 64;
 
 /// A session of a server.
 pub type ServerSession = Session<UnbufferedServerConnection>;
 
 /// A session of a client.
 pub type ClientSession = Session<UnbufferedClientConnection>;
-
-/// The two kinds of rustls' connections.
-pub trait Engine {
-    /// What rustls keeps for this side.
-    type Data;
-    /// What judges the peer's chain.
-    type Judge;
-    /// What is remembered of the session's making.
-    type Origin: Default;
-    /// Looks at the next bytes.
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
-    /// What both sides know.
-    fn common(&self) -> &CommonState;
-    /// Moves early data to `plain`.
-    fn early(state: ReadEarlyData<'_, '_, Self::Data>, plain: &mut Vec<u8>) -> Result<(), rustls::Error>;
-}
-
-impl Engine for UnbufferedServerConnection {
-    type Data = ServerConnectionData;
-    type Judge = Clients;
-    type Origin = ();
-
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(incoming)
-    }
-
-    fn common(&self) -> &CommonState {
-        self
-    }
-
-    fn early(mut state: ReadEarlyData<'_, '_, Self::Data>, plain: &mut Vec<u8>) -> Result<(), rustls::Error> {
-        while let Some(record) = state.next_record() {
-            let AppDataRecord { payload, .. } = record?;
-            plain.extend_from_slice(payload);
-        }
-        Ok(())
-    }
-}
-
-impl Engine for UnbufferedClientConnection {
-    type Data = ClientConnectionData;
-    type Judge = Servers;
-    type Origin = Origin;
-
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(incoming)
-    }
-
-    fn common(&self) -> &CommonState {
-        self
-    }
-
-    fn early(_: ReadEarlyData<'_, '_, Self::Data>, _: &mut Vec<u8>) -> Result<(), rustls::Error> {
-        Ok(())
-    }
-}
 
 /// What a session came to know while it took bytes.
 #[derive(Debug, Default)]
@@ -373,7 +312,8 @@ fn advance<E: Engine>(
     let mut used = 0;
     loop {
         let UnbufferedStatus { discard, state, .. } = engine.process(incoming.get_mut(used..).unwrap_or_default());
-        let said = state.as_ref().err().map_or(Said::Usual, Said::from);
+        // What goes wrong on this side is no fault of the peer.
+        let said = state.as_ref().err().map_or(Said::Nothing, Said::from);
         let mut more = 0;
         let step = state.map_err(TlsError::from).and_then(|state| {
             match state {
@@ -420,20 +360,6 @@ fn advance<E: Engine>(
         incoming.drain(..used);
     }
     Ok(())
-}
-
-pub(crate) fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, records: &mut Records) -> Result<(), TlsError> {
-    let mut least = OVERHEAD;
-    loop {
-        match data.encode(records.room(least)) {
-            Ok(count) => {
-                records.wrote(count);
-                return Ok(());
-            }
-            Err(EncodeError::InsufficientSize(size)) if size.required_size > least => least = size.required_size,
-            Err(_) => return Err(TlsError::INTERNAL),
-        }
-    }
 }
 
 fn encrypted(
