@@ -35,6 +35,7 @@ const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $
 
 /// Arguments for directives that take no arguments of the usual kinds.
 const SAMPLES: &[(&str, &str)] = &[
+    ("modern_browser", "gecko 1.8"),
     ("srcache_fetch", "GET /x"),
     ("srcache_store", "PUT /x"),
     ("srcache_methods", "POST"),

@@ -259,16 +259,17 @@ impl Stream {
 
     /// As [`Stream::try_write_vectored`], but arranges a wake-up when the socket takes nothing.
     pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
+        // One piece: write(2) is the cheaper call.
+        let only = filled.next().filter(|_| filled.next().is_none());
         if let Stream::Fresh(fresh) = self {
             // A socket that has just been made takes what is small at once.
-            match fresh.write_vectored(pieces, false) {
+            match only.map_or_else(|| fresh.write_vectored(pieces, false), |only| fresh.write(only)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.register()?,
                 result => return Poll::Ready(result),
             }
         }
-        let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
-        if let (Some(only), None) = (filled.next(), filled.next()) {
-            // One piece: write(2) is the cheaper call.
+        if let Some(only) = only {
             return match self {
                 Stream::Fresh(fresh) => Poll::Ready(fresh.write(only)),
                 Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, only),

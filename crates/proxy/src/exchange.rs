@@ -111,8 +111,8 @@ impl Exchange {
         let input = &mut self.scratch.input;
         self.state.lend_input(input, size);
         let poll = channel.poll_receive(cx, input);
-        if poll.is_pending() && size > 0 && input.is_empty() {
-            self.state.take_input(input);
+        if poll.is_pending() && size > 0 {
+            self.state.rest_input(input);
         }
         poll
     }

@@ -195,10 +195,19 @@ impl State {
         };
     }
 
+    /// What waits for more needs no room but for what it has: a server that says its head byte by byte costs no large buffer.
+    pub fn rest_input(&self, input: &mut Vec<u8>) {
+        if input.len() < input.capacity() / 4 {
+            let held = input.to_vec();
+            self.take_input(input);
+            *input = held;
+        }
+    }
+
     /// Takes that room back; what is in it is forgotten.
     pub fn take_input(&self, input: &mut Vec<u8>) {
         let mut input = std::mem::take(input);
-        if input.capacity() == 0 || input.capacity() as u64 > default::MAX_READ {
+        if !(default::PAGE..=default::MAX_READ).contains(&(input.capacity() as u64)) {
             return;
         }
         input.clear();
@@ -240,5 +249,44 @@ impl State {
         let made = make();
         all.insert(key.into(), made.clone());
         made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_holds_no_large_buffer() {
+        let state = State::default();
+        let mut input = Vec::new();
+        state.lend_input(&mut input, 65536);
+        let lent = input.as_ptr();
+        state.rest_input(&mut input);
+        assert_eq!(input.capacity(), 0);
+        state.lend_input(&mut input, 65536);
+        assert_eq!(input.as_ptr(), lent, "the same serves the next");
+        input.extend_from_slice(b"HTTP/1.1 2");
+        state.rest_input(&mut input);
+        assert!(input == b"HTTP/1.1 2" && input.capacity() < 1024);
+        state.lend_input(&mut input, 65536);
+        assert_eq!(input, b"HTTP/1.1 2");
+        let mut another = Vec::new();
+        state.lend_input(&mut another, 65536);
+        assert_eq!(another.as_ptr(), lent);
+    }
+
+    #[test]
+    fn a_record_serves_again_once_its_request_is_over() {
+        let state = State::default();
+        let (first, second) = (state.record(), state.record());
+        assert!(!Rc::ptr_eq(&first, &second));
+        first.begin(&Rc::from("a"), true, 0);
+        let address = Rc::as_ptr(&first);
+        drop(first);
+        let again = [state.record(), state.record()];
+        let found = again.iter().find(|record| Rc::as_ptr(record) == address).unwrap();
+        assert!(found.tries.borrow().is_empty());
+        assert!(again.iter().all(|record| !Rc::ptr_eq(record, &second)));
     }
 }

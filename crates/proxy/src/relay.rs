@@ -123,7 +123,11 @@ impl<'a> Relay<'a> {
                 }
                 Decoded::More => {}
             }
-            self.exchange.scratch.input.clear();
+            if pace.is_limited() {
+                self.exchange.scratch.input.clear();
+            } else {
+                self.exchange.state.take_input(&mut self.exchange.scratch.input);
+            }
             if !self.buffering && !self.flush().await {
                 decoded = Decoded::STOPPED;
                 continue;
@@ -209,6 +213,7 @@ impl<'a> Relay<'a> {
         if finish == Finish::Whole && store.is_empty() {
             return exchange.request.output_end();
         }
+        exchange.state.take_input(&mut exchange.scratch.input);
         http::Step::wait(complete(exchange.request.clone(), exchange.route.clone(), store, finish))
     }
 
