@@ -1,6 +1,6 @@
 //! What handlers and variables see.
 
-use crate::client::Client;
+use crate::rig::h3::Client;
 use crate::{server, server_with};
 
 #[test]

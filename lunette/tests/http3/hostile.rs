@@ -1,6 +1,6 @@
 //! Peers that break rules, or that ask for much and give nothing.
 
-use crate::client::{Client, frame, head, section, varint};
+use crate::rig::h3::{Client, frame, head, section, varint};
 use crate::server_with;
 use quinn_proto::Dir;
 use wire::h3::frame::{kind, stream};

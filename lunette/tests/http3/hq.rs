@@ -1,7 +1,8 @@
 //! HTTP/0.9 over QUIC.
 
+use crate::rig::h3;
 use crate::rig::quic::{Client, Wishes};
-use crate::{client, server_with};
+use crate::server_with;
 
 #[test]
 fn a_line_is_answered_with_content() {
@@ -18,7 +19,7 @@ fn a_line_is_answered_with_content() {
     assert!(String::from_utf8_lossy(&client.exchange(b"PUT /lua\r\n").bytes).contains("400 Bad Request"));
     assert_eq!(client.exchange(b"").reset, Some(0x10d));
     // HTTP/3 is spoken beside it.
-    assert_eq!(client::Client::connect(port).get("/lua?y").text(), "h3 y");
+    assert_eq!(h3::Client::connect(port).get("/lua?y").text(), "h3 y");
 }
 
 #[test]

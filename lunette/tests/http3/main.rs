@@ -2,7 +2,6 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod client;
 mod handlers;
 mod hostile;
 mod hq;

@@ -1,6 +1,6 @@
 //! Reloads: no request is lost, and idle clients are told.
 
-use crate::client::Client;
+use crate::rig::h3::Client;
 use crate::rig::{Foreground, until};
 use crate::server;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! What only streams have: bodies that come while they are answered, resets, trailers, tunnels.
 
-use crate::client::Client;
+use crate::rig::h3::Client;
 use crate::rig::{quic, until};
 use crate::{server, server_with};
 use wire::h3::frame::kind;
@@ -122,7 +122,7 @@ fn trailers_go_both_ways() {
     // A request's own trailers end its body.
     let stream = client.open("POST", "/", &[], false);
     client.data(stream, b"abc", false);
-    client.quic.send(stream, &crate::client::frame(kind::HEADERS, &crate::client::section(&[("x-sum", "1")])), true);
+    client.quic.send(stream, &crate::rig::h3::frame(kind::HEADERS, &crate::rig::h3::section(&[("x-sum", "1")])), true);
     assert_eq!(client.reply(stream).status, 200);
     assert_eq!(client.get("/empty").status, 204);
 }
@@ -214,7 +214,7 @@ fn a_websocket_goes_through_an_extended_connect() {
         (":authority", "localhost"),
         ("sec-websocket-version", "13"),
     ];
-    client.quic.send(id, &crate::client::frame(kind::HEADERS, &crate::client::section(&fields)), false);
+    client.quic.send(id, &crate::rig::h3::frame(kind::HEADERS, &crate::rig::h3::section(&fields)), false);
     client.until(|client| client.peek(id).status == 200);
     // A text frame, masked with zeros.
     client.data(id, b"\x81\x85\0\0\0\0hello", false);

@@ -4,6 +4,7 @@
 
 pub(crate) mod dns;
 pub(crate) mod h2;
+pub(crate) mod h3;
 pub(crate) mod quic;
 
 use std::fs;

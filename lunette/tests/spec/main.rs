@@ -10,7 +10,7 @@ mod rig;
 
 use compare::compare;
 use page::{Example, Exchange, Page, Way};
-use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, parse};
+use rig::{Answer, Foreground, Prefix, exchange, free_port, h2, h3, parse};
 use std::path::{Path, PathBuf};
 
 /// Fewer examples than this would mean that the pages were not found.
@@ -79,6 +79,11 @@ fn run(page: &Page, example: &Example) -> Result<(), String> {
     for (name, text) in &page.files {
         prefix.write(&format!("html/{name}"), text);
     }
+    if example.exchanges.iter().any(|one| one.way == Way::H3) {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).map_err(|error| error.to_string())?;
+        prefix.write("conf/cert.pem", &pair.cert.pem());
+        prefix.write("conf/cert.key", &pair.signing_key.serialize_pem());
+    }
     let ports = Ports::new();
     let (text, global) = example.configuration();
     prefix.write("conf/nginx.conf", &ports.fill(&text));
@@ -98,6 +103,7 @@ fn ask(ports: &Ports, one: &Exchange) -> Result<(), String> {
     let failed = |error| format!("{}: {error}", one.title());
     let answer = match &one.way {
         Way::H2 => h2::exchange(ports.0[2].1, &request).map_err(failed)?,
+        Way::H3 => h3::exchange(ports.0[2].1, &request).map_err(failed)?,
         Way::H1 => {
             let bytes = exchange(ports.0[2].1, request.as_bytes()).map_err(failed)?;
             if bytes.is_empty() { Answer::default() } else { parse(&bytes)? }

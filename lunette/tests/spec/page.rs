@@ -35,6 +35,8 @@ pub(crate) enum Way {
     H1,
     /// Over HTTP/2: the request is as the page has it.
     H2,
+    /// Over HTTP/3: likewise, with `cert.pem` and `cert.key` beside the configuration.
+    H3,
     /// Bytes for this port, and the bytes that come back.
     Bytes { port: String, udp: bool },
 }
@@ -69,6 +71,7 @@ impl Page {
                 }
                 ("file", name) => page.files.push((name.to_owned(), body)),
                 ("request", "h2") => request = Some((body, Way::H2)),
+                ("request", "h3") => request = Some((body, Way::H3)),
                 ("request", _) => request = Some((raw(&body), Way::H1)),
                 ("send", words) => {
                     let udp = words.split(' ').any(|word| word == "udp");

@@ -5,7 +5,7 @@ use crate::buffers;
 use crate::door::{Front, Opened};
 use crate::input::Input;
 use crate::streams::carrier::Carrier;
-use crate::streams::head::Draft;
+use crate::streams::draft::Draft;
 use crate::streams::hub::Hub;
 use base::clock;
 use http::chain::FilePiece;

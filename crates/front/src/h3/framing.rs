@@ -3,7 +3,7 @@
 use super::connection::{H3, Speech};
 use crate::buffers;
 use crate::streams::carrier::Carrier;
-use crate::streams::head::Draft;
+use crate::streams::draft::Draft;
 use crate::streams::hub::Hub;
 use http::chain::FilePiece;
 use http::http3::Http3;

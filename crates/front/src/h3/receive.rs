@@ -64,8 +64,11 @@ impl H3 {
 
     /// Reads a stream for as long as somebody wants what comes.
     pub fn feed(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
+        if self.with_wire(id, |wire| wire.waits && !wire.unwanted).unwrap_or(false) {
+            return self.look_ahead(id);
+        }
         let begun = self.with_wire(id, |wire| {
-            let free = !(wire.busy || wire.waits || wire.unwanted);
+            let free = !(wire.busy || wire.unwanted);
             wire.busy |= free;
             free.then(|| (std::mem::take(&mut wire.input), wire.ended))
         });
@@ -90,6 +93,20 @@ impl H3 {
                 Ok(())
             }
             Came::All => Ok(()),
+        }
+    }
+
+    /// Nothing of the stream can be understood yet, but its reset is noticed.
+    fn look_ahead(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
+        let came = self.with_wire(id, |wire| {
+            let room = PIECE.saturating_sub(wire.input.len());
+            let came = if room > 0 && !wire.ended { self.read(id, room, &mut wire.input) } else { Ok((0, wire.ended)) };
+            wire.ended |= came.as_ref().is_ok_and(|came| came.1);
+            came.err()
+        });
+        match came.flatten() {
+            Some(Came::Reset(code)) => self.reset_by_client(id, code),
+            _ => Ok(()),
         }
     }
 
@@ -236,6 +253,8 @@ impl H3 {
             return Err(Failure::new(Code::CLOSED_CRITICAL_STREAM, "client closed critical stream"));
         }
         if self.with_wire(id.0, |_| ()).is_none() {
+            // All of it was handed over, and need not arrive any more.
+            self.quic.reset(id, Code::REQUEST_CANCELLED.0);
             return Ok(());
         }
         self.codec.borrow_mut().reset_by_peer()?;
@@ -257,22 +276,28 @@ impl H3 {
             return Err(Failure { reason: text, ..Failure::new(Code::STREAM_CREATION_ERROR, text) });
         }
         let mut input = buffers::take();
+        let result = self.read_uni(id, &mut input);
+        buffers::give(input);
+        result
+    }
+
+    fn read_uni(&self, id: StreamId, input: &mut Vec<u8>) -> Result<(), Failure> {
         for _ in 0..READS {
             input.clear();
-            let read = self.quic.read(id, PIECE, &mut input);
+            let read = self.quic.read(id, PIECE, input);
             let result = match read {
-                Ok(Read::Data(_)) => self.codec.borrow_mut().receive_uni(id.0, &input, false)?,
-                Ok(Read::Blocked) | Err(ReadError::Gone) => return Ok(buffers::give(input)),
+                Ok(Read::Data(_)) => self.codec.borrow_mut().receive_uni(id.0, input, false)?,
+                Ok(Read::Blocked) | Err(ReadError::Gone) => return Ok(()),
                 Ok(Read::End) | Err(ReadError::Reset(_)) => return self.codec.borrow_mut().uni_ended(id.0),
             };
             if result == Uni::Unknown {
                 self.quic.stop(id, Code::STREAM_CREATION_ERROR.0);
-                return Ok(buffers::give(input));
+                return Ok(());
             }
         }
         self.resume.borrow_mut().push(id.0);
         self.hub.kick();
-        Ok(buffers::give(input))
+        Ok(())
     }
 }
 

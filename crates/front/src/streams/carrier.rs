@@ -1,6 +1,6 @@
 //! What differs between the protocols below a stream.
 
-use super::head::Draft;
+use super::draft::Draft;
 use super::hub::Hub;
 use http::chain::FilePiece;
 use http::line::Version;

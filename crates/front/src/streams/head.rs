@@ -1,6 +1,7 @@
 //! An answer's head as HTTP/2 and HTTP/3 have it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2; RFC 9114, 4.2).
 
 use super::carrier::Carrier;
+use super::draft::Draft;
 use crate::fields;
 use base::{clock, text};
 use http::core::Core;
@@ -8,50 +9,6 @@ use http::headers::push_clean;
 use http::response::Response;
 use http::{Headers, Request};
 use std::cell::RefCell;
-
-/// A head before it is packed: one buffer that serves all heads of the worker.
-#[derive(Default)]
-pub struct Draft {
-    bytes: Vec<u8>,
-    /// Where names and values end.
-    ends: Vec<(usize, usize)>,
-}
-
-impl Draft {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    fn field(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
-        push_clean(&mut self.bytes, name);
-        self.bytes.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
-        self.end_with(|out| push_clean(out, value));
-    }
-
-    /// A field whose name is known: it is in lower case.
-    fn known(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.end_with(value);
-    }
-
-    fn end_with(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
-        let middle = self.bytes.len();
-        value(&mut self.bytes);
-        self.ends.push((middle, self.bytes.len()));
-    }
-
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(middle, end)| {
-            let name = self.bytes.get(start..middle).unwrap_or_default();
-            start = end;
-            (name, self.bytes.get(middle..end).unwrap_or_default())
-        })
-    }
-}
 
 thread_local!(static DRAFT: RefCell<Draft> = RefCell::default());
 
@@ -122,16 +79,6 @@ fn is_connections(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_lower_case_and_nothing_splits() {
-        let mut draft = Draft::default();
-        draft.field(b"X-Name", b"A b");
-        draft.field(b"Bad\r\n", b"v\r\nx: y");
-        draft.known("empty", |_| {});
-        let all: Vec<_> = draft.iter().collect();
-        assert_eq!(all, [(&b"x-name"[..], &b"A b"[..]), (b"bad%0d%0a", b"v%0D%0Ax: y"), (b"empty", b"")]);
-    }
 
     #[test]
     fn what_belongs_to_a_connection_stays_there() {

@@ -5,6 +5,7 @@
 
 pub mod arrival;
 pub mod carrier;
+pub mod draft;
 pub mod head;
 pub mod hub;
 pub mod received;

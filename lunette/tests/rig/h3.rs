@@ -1,6 +1,6 @@
 //! A client of HTTP/3 on the rig's QUIC.
 
-use crate::rig::quic;
+use super::{Answer, PATIENCE, quic};
 use quinn_proto::{Dir, StreamId};
 use wire::h3::frame::{FrameHead, integer, kind, push_integer, setting, stream};
 use wire::hpack::{Fields, Limits};
@@ -32,7 +32,9 @@ pub(crate) fn section(fields: &[(&str, &str)]) -> Vec<u8> {
 /// HEADERS of a request.
 pub(crate) fn head(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let first = [(":method", method), (":scheme", "https"), (":path", path), (":authority", "localhost")];
-    frame(kind::HEADERS, &section(&[&first[..], more].concat()))
+    let named = more.iter().any(|field| field.0 == "host");
+    let first = if named { &first[..3] } else { &first[..] };
+    frame(kind::HEADERS, &section(&[first, more].concat()))
 }
 
 type Pairs = Vec<(String, String)>;
@@ -118,7 +120,7 @@ impl Client {
 
     /// Goes on until something is so.
     pub(crate) fn until(&mut self, mut so: impl FnMut(&mut Client) -> bool) {
-        let end = std::time::Instant::now() + crate::rig::PATIENCE;
+        let end = std::time::Instant::now() + PATIENCE;
         while !so(self) {
             assert!(std::time::Instant::now() < end, "nothing more comes; lost: {:?}", self.quic.lost);
             self.quic.turn(std::time::Duration::from_millis(20));
@@ -207,4 +209,28 @@ impl Client {
             (reply.status, reply.fields) = (status, pairs);
         }
     }
+}
+
+/// Sends the request of an example and answers what comes back, trailers behind the headers.
+///
+/// # Errors
+/// Those of the connection, and a stream that was reset without an answer.
+pub(crate) fn exchange(port: u16, block: &str) -> std::io::Result<Answer> {
+    let (head, body) = match block.split_once("\n\n") {
+        Some((head, body)) => (head, Some(body.strip_suffix('\n').unwrap_or(body))),
+        None => (block.trim_end_matches('\n'), None),
+    };
+    let mut lines = head.lines();
+    let mut first = lines.next().unwrap_or_default().split(' ');
+    let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+    let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v)).collect();
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let mut client = Client::connect(port);
+    let stream = client.request(method, path, &headers, body.map(str::as_bytes));
+    let reply = client.reply(stream);
+    if reply.status == 0 {
+        return Err(std::io::Error::other(format!("no answer: reset {:?}, lost {:?}", reply.reset, client.quic.lost)));
+    }
+    let headers = [reply.fields, reply.trailers].concat();
+    Ok(Answer { status: reply.status, headers, body: reply.body })
 }
