@@ -7,7 +7,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{AppDataRecord, ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{HandshakeKind, ProtocolVersion};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
 use crate::alert::{self, Said};
 use crate::buffer::{Buffers, Records};
