@@ -4,6 +4,7 @@
 //! ready, which saves the system call that would only say so.
 
 mod fresh;
+mod transport;
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -18,6 +19,7 @@ use tokio::task::coop::poll_proceed;
 
 use crate::tls::{Parked, Socket, TlsStream};
 pub use fresh::Fresh;
+pub use transport::Transport;
 
 /// How many free bytes a read makes sure of.
 const ROOM: usize = 1024;
@@ -66,15 +68,6 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS on one of them, see [`crate::tls`]. A write that would block has to be repeated with the same bytes.
     Tls(Box<TlsStream<Stream>>),
-}
-
-/// What [`Stream::from_fd`] is to make of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// Unix-domain.
-    Unix,
 }
 
 impl Stream {
