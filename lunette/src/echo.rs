@@ -109,7 +109,7 @@ mod tests {
         assert!(got.ended && got.bytes == long);
         assert_eq!(client.exchange(b"short").bytes, b"short");
         // no_application_protocol, unrecognized_name
-        let other = Client::connect(server.port(), &Wishes::new(b"none")).err().unwrap();
+        let other = Client::connect(server.port(), &Wishes::new(b"other")).err().unwrap();
         assert_eq!(code(&other), Some(0x100 + 120));
         let refused = Client::connect(server.port(), &Wishes { name: "refused".to_owned(), ..Wishes::new(b"echo") }).err().unwrap();
         assert_eq!(code(&refused), Some(0x100 + 112));

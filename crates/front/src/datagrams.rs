@@ -78,7 +78,8 @@ pub(crate) fn receive(service: &Rc<StreamService>, front: &Rc<Front>, fd: OwnedF
             let clients = Rc::new(clients);
             let task = tokio::task::spawn_local(run(clients.clone()));
             clients.front.clone().worker.on_exiting(move || {
-                // Those that it was woken for are still its own: nobody else was.
+                // Its sessions keep the socket. Those that it was woken for are still its own: nobody else was.
+                clients.socket.retire();
                 take_waiting(&clients);
                 task.abort();
             });

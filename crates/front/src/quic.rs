@@ -75,7 +75,7 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
             tokio::task::spawn_local(async move { succeeding.succeed().await });
             tokio::task::spawn_local(run(front.clone(), endpoint, own.address.clone(), listen));
         }
-        Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "epoll_ctl() failed {}", describe(&error)),
+        Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "socket of \"listen ... quic\" failed {}", describe(&error)),
     }
 }
 

@@ -220,6 +220,10 @@ impl Exclusive {
     fn enter(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
         self.set.add(io, self.events, self.token)
     }
+
+    pub(crate) fn leave(&self, io: &AsyncFd<OwnedFd>) -> io::Result<()> {
+        self.set.delete(io)
+    }
 }
 
 /// The level at which nginx logs a failed accept: a client that went away is an ordinary error, a lack of descriptors

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
-use crate::accept::make_exclusive;
+use crate::accept::{Exclusive, make_exclusive};
 pub use sys::datagram::{Received, Sender};
 use sys::epoll::{EPOLLET, EPOLLEXCLUSIVE, EPOLLIN};
 use tokio::io::unix::AsyncFd;
@@ -15,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub struct SharedDatagrams {
     io: AsyncFd<OwnedFd>,
+    exclusive: Option<Exclusive>,
     /// The same socket, once it has been full: each datagram that leaves would be news to who waits for room.
     full: OnceCell<AsyncFd<OwnedFd>>,
 }
@@ -27,10 +28,17 @@ impl SharedDatagrams {
     /// What epoll_ctl(2) reports.
     pub fn new(socket: OwnedFd, shared: bool) -> io::Result<Self> {
         let io = sys::watch::readable(socket)?;
-        if shared {
-            make_exclusive(&io, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE)?;
+        let exclusive = if shared { make_exclusive(&io, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE)? } else { None };
+        Ok(Self { io, exclusive, full: OnceCell::new() })
+    }
+
+    /// Leaves datagrams to others for good: none wakes this worker any more. Answers can still be sent. Those that it was woken for are still to
+    /// be taken with [`SharedDatagrams::try_receive`], since nobody else was.
+    pub fn retire(&self) {
+        if let Some(exclusive) = &self.exclusive {
+            // What stays registered only wakes for nothing until the descriptor is closed.
+            let _ = exclusive.leave(&self.io);
         }
-        Ok(Self { io, full: OnceCell::new() })
     }
 
     /// Waits for the next datagram, which must fit into `buffer`. Can be dropped without loss.

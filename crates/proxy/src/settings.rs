@@ -346,6 +346,11 @@ impl Family {
         Hidden::new(&unasked, self.hide_headers.as_deref(), self.pass_headers.as_deref())
     }
 
+    /// Whether an answer is read faster than its client takes it, and as fast as it comes: most are whole with the first read then.
+    fn reads_ahead(&self) -> bool {
+        self.buffering.unwrap_or(true) && self.limit_rate.is_none()
+    }
+
     /// The merged settings with nginx's defaults; `hide` are the names that the protocol hides unasked.
     ///
     /// # Errors
@@ -354,8 +359,6 @@ impl Family {
         self.check_store(prefix)?;
         let sizes = self.sizes(prefix)?;
         let (head_size, read_size) = (sizes.buffer.min(default::MAX_READ) as usize, sizes.memory.min(default::MAX_READ) as usize);
-        // Most answers are whole with the first read. A rate begins with it.
-        let ahead = self.buffering.unwrap_or(true) && self.limit_rate.is_none();
         let hidden = self.hidden(hide);
         let passes = |known, name: &str| hide.contains(&name) && !hidden.contains(known, name.as_bytes());
         Ok(Plan {
@@ -371,7 +374,7 @@ impl Family {
             read_timeout: self.read_timeout.unwrap_or(default::TIMEOUT),
             buffer_size: sizes.buffer as usize,
             read_size,
-            first_read: if ahead { read_size.max(head_size) } else { head_size },
+            first_read: if self.reads_ahead() { read_size.max(head_size) } else { head_size },
             memory: sizes.memory as usize,
             busy: sizes.busy,
             max_file: sizes.max_file,
