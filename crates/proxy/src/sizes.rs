@@ -34,25 +34,26 @@ impl Sizes {
         let (count, size) = said.buffers.unwrap_or((default::BUFFERS, default::PAGE));
         let buffer = said.buffer.unwrap_or(default::PAGE);
         let largest = size.max(buffer);
-        let least = format!("the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\"");
+        let least = || format!("the maximum of the value of \"{prefix}_buffer_size\" and one of the \"{prefix}_buffers\"");
         if count < 2 {
             return Err(format!("there must be at least 2 \"{prefix}_buffers\""));
         }
         let busy = said.busy.unwrap_or(largest.saturating_mul(2));
         if busy < largest {
-            return Err(format!("\"{prefix}_busy_buffers_size\" must be equal to or greater than {least}"));
+            return Err(format!("\"{prefix}_busy_buffers_size\" must be equal to or greater than {}", least()));
         }
         let memory = count.saturating_mul(size);
         if busy > memory.saturating_sub(size) {
             return Err(format!("\"{prefix}_busy_buffers_size\" must be less than the size of all \"{prefix}_buffers\" minus one buffer"));
         }
         if said.write.is_some_and(|write| write < largest) {
-            return Err(format!("\"{prefix}_temp_file_write_size\" must be equal to or greater than {least}"));
+            return Err(format!("\"{prefix}_temp_file_write_size\" must be equal to or greater than {}", least()));
         }
         let max_file = said.max_file.unwrap_or(default::MAX_FILE);
         if max_file != 0 && max_file < largest {
             return Err(format!(
-                "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than {least}"
+                "\"{prefix}_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than {}",
+                least()
             ));
         }
         Ok(Sizes { buffer, memory, busy, max_file })

@@ -1,7 +1,8 @@
 //! What a worker has of QUIC.
 
 use net::quic::Endpoint;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// With so many handshakes at once new clients prove their addresses, whether or not they must.
 const CROWD: usize = 256;
@@ -10,9 +11,11 @@ const CROWD: usize = 256;
 #[derive(Default)]
 pub(crate) struct Endpoints {
     all: RefCell<Vec<Endpoint>>,
-    /// How many clients are shaking hands.
-    pub(crate) shaking: Cell<usize>,
+    shaking: Rc<()>,
 }
+
+/// A client that is shaking hands counts as such until this is dropped, however its task ends.
+pub(crate) struct Shaking(#[expect(dead_code, reason = "it is counted")] Rc<()>);
 
 impl Endpoints {
     /// One more.
@@ -20,9 +23,14 @@ impl Endpoints {
         self.all.borrow_mut().push(endpoint);
     }
 
+    /// A client begins to shake hands.
+    pub(crate) fn shake(&self) -> Shaking {
+        Shaking(self.shaking.clone())
+    }
+
     /// So many shake hands that some may have written an address that is not theirs.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.shaking.get() >= CROWD
+        Rc::strong_count(&self.shaking) > CROWD
     }
 
     /// Lets what was said last leave.
@@ -31,5 +39,21 @@ impl Endpoints {
         for endpoint in all {
             endpoint.flush().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_left_is_no_crowd() {
+        let endpoints = Endpoints::default();
+        let mut shaking: Vec<_> = (1..CROWD).map(|_| endpoints.shake()).collect();
+        assert!(!endpoints.is_crowded());
+        shaking.push(endpoints.shake());
+        assert!(endpoints.is_crowded());
+        shaking.pop();
+        assert!(!endpoints.is_crowded());
     }
 }

@@ -77,10 +77,9 @@ struct Arrival {
 
 async fn run(front: Rc<Front>, newcomer: Newcomer, arrival: Arrival) {
     let (info, listener) = (arrival.info.clone(), arrival.listener.clone());
-    let shaking = &front.endpoints.shaking;
-    shaking.set(shaking.get() + 1);
+    let shaking = front.endpoints.shake();
     let shaken = shake(&front, newcomer, arrival).await;
-    shaking.set(shaking.get() - 1);
+    drop(shaking);
     match shaken {
         Ok((opened, protocol)) => (protocol.start)(&front, opened),
         Err(failed) => log(&front, &listener, &info, &failed),
