@@ -125,6 +125,16 @@ pub fn push_number(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
+/// Appends a status with at least three digits, as status lines and logs show it.
+pub fn push_status(out: &mut Vec<u8>, status: u16) {
+    for limit in [100, 10] {
+        if status < limit {
+            out.push(b'0');
+        }
+    }
+    push_number(out, u64::from(status));
+}
+
 /// Appends `value` in lower-case hexadecimal, without leading zeros.
 pub fn push_hex(out: &mut Vec<u8>, value: u64) {
     let mut shift = (63 - (value | 1).leading_zeros()) / 4;
@@ -148,6 +158,15 @@ pub fn push_seconds(out: &mut Vec<u8>, milliseconds: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_has_three_digits() {
+        for (status, text) in [(0, "000"), (9, "009"), (42, "042"), (404, "404")] {
+            let mut out = Vec::new();
+            push_status(&mut out, status);
+            assert_eq!(out, text.as_bytes());
+        }
+    }
 
     #[test]
     fn sizes() {

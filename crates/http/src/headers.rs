@@ -96,8 +96,11 @@ impl Headers {
         (start, self.bytes.len() as u32)
     }
 
-    /// Appends a field; others of the same name stay.
+    /// Appends a field; others of the same name stay. One without a name would spoil the head, and is none (RFC 9110, 5.1).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        if name.is_empty() {
+            return;
+        }
         if self.items.len() >= USUAL_FIELDS {
             self.grow(name.len() + value.len() + LINE);
         }
@@ -108,8 +111,11 @@ impl Headers {
 
     /// Adds a field before all others.
     pub fn push_first(&mut self, name: &[u8], value: &[u8]) {
+        let before = self.items.len();
         self.push(name, value);
-        self.items.rotate_right(1);
+        if self.items.len() > before {
+            self.items.rotate_right(1);
+        }
     }
 
     /// Makes room by an eighth, where a list doubles otherwise: many short fields are to cost little beside their own bytes.
@@ -278,6 +284,17 @@ mod tests {
             headers.clear();
             assert_eq!(memory(&headers), 0);
         }
+    }
+
+    #[test]
+    fn what_has_no_name_is_no_field() {
+        let mut headers = Headers::default();
+        headers.push(b"A", b"1");
+        headers.push(b"B", b"2");
+        headers.push(b"", b"x");
+        headers.push_first(b"", b"x");
+        headers.set(b"", b"x");
+        assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), [b"A", b"B"]);
     }
 
     #[test]

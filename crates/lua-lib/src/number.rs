@@ -14,6 +14,18 @@ pub fn push(out: &mut Vec<u8>, value: f64) {
     push_digits(out, value, DIGITS);
 }
 
+/// Appends a number as `ngx.print`, `ngx.log` and `sock:send` show it: as C does, which knows a sign of what is no number,
+/// and whole numbers as such, which have no negative zero.
+pub fn push_printed(out: &mut Vec<u8>, value: f64) {
+    if value == 0.0 {
+        out.push(b'0');
+    } else if value.is_nan() && value.is_sign_negative() {
+        out.extend_from_slice(b"-nan");
+    } else {
+        push(out, value);
+    }
+}
+
 /// Appends a number as C's `%.*g` prints it with `digits` digits, from 1 to 17.
 #[inline]
 pub fn push_digits(out: &mut Vec<u8>, value: f64, digits: usize) {
@@ -190,6 +202,15 @@ mod tests {
         let mut out = Vec::new();
         super::push_digits(&mut out, value, digits);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn as_the_api_prints_them() {
+        for (value, expected) in [(-0.0, "0"), (0.0, "0"), (-f64::NAN, "-nan"), (f64::NAN, "nan"), (-1.5, "-1.5"), (1e15, "1e+15")] {
+            let mut out = Vec::new();
+            super::push_printed(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use lua::{Raise, Stack, Type};
 /// `bad argument #N to 'F' (…)` for what cannot be shown.
 pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
     match stack.kind(index) {
-        Type::Number => number::push(out, stack.number(index).unwrap_or_default()),
+        Type::Number => number::push_printed(out, stack.number(index).unwrap_or_default()),
         Type::String => out.extend_from_slice(stack.bytes(index).unwrap_or_default()),
         Type::Nil | Type::None => out.extend_from_slice(b"nil"),
         Type::Boolean => out.extend_from_slice(if stack.truthy(index) { b"true" } else { b"false" }),

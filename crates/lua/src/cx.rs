@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// Declaration of the head of [`CallContext`] for LuaJIT's FFI.
-pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; int32_t note; uint32_t flags; double number; } lunette_cx;";
+pub(crate) const CDEF: &str = "typedef struct { const char *p; size_t n; int32_t err; uint32_t phase; void *req; int32_t note; int32_t flags; double number; } lunette_cx;";
 
 /// What the VM tells its host while Lua runs.
 pub trait Hooks {

@@ -128,7 +128,7 @@ local function resume(co, ...)
         error("bad argument #1 to 'resume' (coroutine expected)", 2)
     end
     local h = held[co]
-    if h == nil and light[co] and co_status(co) == "suspended" then
+    if h == nil and light[co] then
         h = thread_status(co)
     end
     if h then

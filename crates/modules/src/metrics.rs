@@ -76,7 +76,7 @@ async fn send(request: Rc<Request>, report: Report, first: Vec<u8>) -> Outcome {
                 return Outcome::Error;
             }
         }
-        tokio::task::yield_now().await;
+        net::turn::next().await;
     }
     request.output_end().finish().await
 }

@@ -108,7 +108,7 @@ impl Acceptor {
             }
             if self.taken.get() >= BATCH && self.exclusive.is_none() {
                 self.taken.set(0);
-                tokio::task::yield_now().await;
+                crate::turn::next().await;
             }
             let mut ready = poll_fn(|cx| self.io.poll_read_ready(cx)).await?;
             if self.taken.get() >= BATCH || !self.watched.get() {

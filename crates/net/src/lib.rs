@@ -17,3 +17,4 @@ pub mod shared_datagrams;
 pub mod stream;
 pub mod ticker;
 pub mod tls;
+pub mod turn;

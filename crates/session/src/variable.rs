@@ -23,8 +23,8 @@ pub trait Session: Sized + 'static {
 
 /// Appends the value to the buffer and answers true, or answers false: not found.
 pub type Get<S> = Rc<dyn Fn(&S, &mut Vec<u8>) -> bool>;
-/// Assigns.
-pub type SetValue<S> = Rc<dyn Fn(&S, &[u8])>;
+/// Assigns; none makes the variable not found.
+pub type SetValue<S> = Rc<dyn Fn(&S, Option<&[u8]>)>;
 /// Makes the getter of one variable of a family such as `http_*` from the rest of its name.
 pub type MakeGet<S> = Rc<dyn Fn(&str) -> Get<S>>;
 
@@ -438,7 +438,7 @@ pub fn set_by_name<S: Session>(session: &S, name: &str, value: Option<&[u8]>) ->
         return Err(AssignError::NotChangeable);
     }
     if let Some(set) = &definition.set {
-        set(session, value.unwrap_or_default());
+        set(session, value);
         return Ok(());
     }
     let index = *table.by_name.get(name).ok_or(AssignError::NotFound)?;
@@ -453,7 +453,7 @@ pub fn set_by_name<S: Session>(session: &S, name: &str, value: Option<&[u8]>) ->
 pub fn assign<S: Session>(session: &S, index: VarIndex, value: &[u8]) {
     let setter = session.cache().table.indexed.get(index.0 as usize).and_then(|v| v.set.as_ref());
     match setter {
-        Some(set) => set(session, value),
+        Some(set) => set(session, Some(value)),
         None => session.cache().set(index, value),
     }
 }

@@ -99,7 +99,7 @@ fn add(cx: &CallContext, text: &[u8]) {
 }
 
 fn add_number(cx: &CallContext, value: f64) {
-    scratch(cx, |out| number::push(out, value));
+    scratch(cx, |out| number::push_printed(out, value));
 }
 
 fn done(cx: &CallContext, newline: i32) -> i32 {

@@ -58,7 +58,7 @@ fn status_line(out: &mut Vec<u8>, response: &Response) {
     if !response.status_line.is_empty() {
         push_clean(out, &response.status_line);
     } else {
-        text::push_number(out, u64::from(response.status));
+        text::push_status(out, response.status);
         // The space stands also without a reason (RFC 9112 section 4).
         out.push(b' ');
         if let Some(reason) = wire::status::reason(response.status) {

@@ -166,7 +166,7 @@ fn later(
     Later::hold(async move {
         let _pending = pending;
         if !running {
-            tokio::task::yield_now().await;
+            net::turn::next().await;
             children.iter_mut().for_each(|child| child.start(&engine));
         }
         std::future::poll_fn(|cx| {

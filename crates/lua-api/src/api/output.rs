@@ -105,7 +105,7 @@ fn add(cx: &CallContext, text: &[u8]) {
 }
 
 fn add_number(cx: &CallContext, value: f64) {
-    with_request(cx, (), |host, _| number::push(&mut host.scratch.borrow_mut(), value));
+    with_request(cx, (), |host, _| number::push_printed(&mut host.scratch.borrow_mut(), value));
 }
 
 fn done(cx: &CallContext, newline: i32) -> i32 {

@@ -218,6 +218,7 @@ fn init_body(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     } else {
         request.core().client_body_buffer_size.unwrap_or(default::BODY_BUFFER) as usize
     };
+    body::replace(&request, Body::from_bytes(Vec::new()));
     let building = Rc::new(Building::default());
     building.open.set(true);
     building.limit.set(limit);

@@ -81,12 +81,11 @@ fn set_uri(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Err(Raise::new(format!("expecting 1, 2 or 3 arguments but seen {n}")));
     }
     let (host, request) = request(cx)?;
-    for index in 2..=n {
-        if stack.kind(index) != Type::Boolean {
-            return Err(stack.mismatch(index, "set_uri", "boolean"));
-        }
-    }
-    let (jump, binary) = (stack.truthy(2), stack.truthy(3));
+    let boolean = |stack: &mut Stack<'_>, index: usize| {
+        let fits = n < index || stack.kind(index) == Type::Boolean;
+        if fits { Ok(stack.truthy(index)) } else { Err(stack.mismatch(index, "set_uri", "boolean")) }
+    };
+    let (jump, binary) = (boolean(stack, 2), boolean(stack, 3)?);
     let uri = stack.check_bytes(1, "set_uri")?;
     if uri.is_empty() {
         return Err(Raise::fixed("attempt to use zero-length uri"));
@@ -103,6 +102,7 @@ fn set_uri(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         text.extend_from_slice(b"\" (maybe you want to set the 'binary' argument?)");
         return Err(Raise::new(text));
     }
+    let jump = jump?;
     if jump && !matches!(cx.phase(), Some(phase) if phase == LuaPhase::REWRITE || phase == LuaPhase::SERVER_REWRITE) {
         return Err(cx.refusal());
     }

@@ -57,9 +57,11 @@ fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         return Err(Raise::new(format!("attempt to pass {count} arguments, but accepted 1")));
     }
     let seconds = stack.check_number(1, "sleep")?;
-    let milliseconds = (seconds * 1000.0) as i64;
-    let Ok(delay) = u64::try_from(milliseconds) else {
-        return Err(Raise::new(format!("invalid sleep duration \"{milliseconds}\"")));
+    let milliseconds = seconds * 1000.0;
+    // No number, or beyond what a clock can count.
+    let delay = if milliseconds < i64::MAX as f64 { u64::try_from(milliseconds as i64).ok() } else { None };
+    let Some(delay) = delay else {
+        return Err(Raise::new(format!("invalid sleep duration \"{}\"", milliseconds as i64)));
     };
     let told = Told::begin(cx, delay);
     let worker = expect_worker(cx)?;
@@ -67,7 +69,7 @@ fn sleep(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     Ok(Later::wait(async move {
         match alarm {
             Some(alarm) => alarm.await,
-            None => tokio::task::yield_now().await,
+            None => net::turn::next().await,
         }
         if let Some(told) = told {
             told.end();

@@ -42,7 +42,7 @@ fn list(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>, deep: usize) -> 
     for item in 1..=length {
         match stack.get_item(index, item) {
             Type::String => out.extend_from_slice(stack.bytes(top + 1).unwrap_or_default()),
-            Type::Number => number::push(out, stack.number(top + 1).unwrap_or_default()),
+            Type::Number => number::push_printed(out, stack.number(top + 1).unwrap_or_default()),
             Type::Table => list(stack, top + 1, out, deep - 1)?,
             Type::LightUserdata => return Err(bad("bad data type userdata found")),
             other => return Err(bad(&format!("bad data type {} found", other.name()))),

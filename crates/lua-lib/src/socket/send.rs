@@ -93,7 +93,7 @@ pub fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
     let mut data = host.scratch().borrow_mut();
     data.clear();
     let whole = stack.each_piece(2, |piece| match piece {
-        Piece::Number(value) => crate::number::push(&mut data, value),
+        Piece::Number(value) => crate::number::push_printed(&mut data, value),
         Piece::Bytes(bytes) => data.extend_from_slice(bytes),
     });
     if !whole || data.is_empty() {

@@ -95,8 +95,9 @@ fn spawn_runs_the_thread_at_once() {
         say(type(t), ' ', coroutine.status(t))
         local z = ngx.thread.spawn(function() end)
         say(coroutine.status(z))
+        say(select(2, coroutine.resume(z)))
         say('end')";
-    assert_eq!(says(&vm, code), "t 1nil\nthread running\nzombie\nend\nt 2\n");
+    assert_eq!(says(&vm, code), "t 1nil\nthread running\nzombie\ncannot resume zombie coroutine\nend\nt 2\n");
     let error = fails(&vm, "local t = ngx.thread.spawn(print)");
     assert!(error.message.ends_with(b":1: bad argument #1 to 'spawn' (Lua function expected)"), "{error}");
 }

@@ -93,7 +93,15 @@ fn push_args(request: &Request, out: &mut Vec<u8>) -> bool {
 }
 
 fn settable(variables: &mut Variables) {
-    variables.define_settable("args", NO_CACHE, getter(push_args), Rc::new(|request, value| request.line.borrow_mut().give_args(value)));
+    variables.define_settable(
+        "args",
+        NO_CACHE,
+        getter(push_args),
+        Rc::new(|request, value| match value {
+            Some(args) => request.line.borrow_mut().give_args(args),
+            None => request.line.borrow_mut().set_args(b""),
+        }),
+    );
     variables.define_settable(
         "limit_rate",
         NO_CACHE,
@@ -101,9 +109,9 @@ fn settable(variables: &mut Variables) {
             push_number(out, request.limit_rate.get().unwrap_or(0));
             true
         }),
-        Rc::new(|request, value| match parse_size(value, false) {
+        Rc::new(|request, value| match parse_size(value.unwrap_or_default(), false) {
             Some(rate) => request.limit_rate.set(Some(rate)),
-            None => log_request!(request, Level::Error, "invalid $limit_rate \"{}\"", String::from_utf8_lossy(value)),
+            None => log_request!(request, Level::Error, "invalid $limit_rate \"{}\"", String::from_utf8_lossy(value.unwrap_or_default())),
         }),
     );
 }

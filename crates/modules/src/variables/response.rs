@@ -1,7 +1,7 @@
 //! Variables of the response: status, sizes, header and trailer fields.
 
 use super::{put, put_headers, root};
-use base::text::push_number;
+use base::text::{push_number, push_status};
 use http::Request;
 use http::Variables;
 use http::line::Version;
@@ -102,27 +102,5 @@ fn status(request: &Request) -> u16 {
         (0, 0) if request.version() == Version::Http09 => 9,
         (0, status) => status,
         (error, _) => error,
-    }
-}
-
-/// Appends a status with at least three digits.
-pub(crate) fn push_status(out: &mut Vec<u8>, status: u16) {
-    for limit in [100, 10] {
-        if status < limit {
-            out.push(b'0');
-        }
-    }
-    push_number(out, u64::from(status));
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_status_has_three_digits() {
-        for (status, text) in [(0, "000"), (9, "009"), (42, "042"), (404, "404")] {
-            let mut out = Vec::new();
-            super::push_status(&mut out, status);
-            assert_eq!(out, text.as_bytes());
-        }
     }
 }

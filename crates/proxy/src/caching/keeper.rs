@@ -137,7 +137,7 @@ async fn expire(worker: &Worker, store: &Store, pace: &mut Pace) {
             return;
         }
         // Requests come first, also where nothing is to go.
-        tokio::task::yield_now().await;
+        net::turn::next().await;
     }
 }
 

@@ -84,7 +84,7 @@ impl Stored {
             }
             sum.update(room);
             done += left as u64;
-            tokio::task::yield_now().await;
+            net::turn::next().await;
         }
         sum.finalize() == self.head.body_sum
     }
