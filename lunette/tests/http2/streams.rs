@@ -110,6 +110,41 @@ fn a_refusal_ends_with_its_reset() {
     assert_eq!(client.reply(stream).reset, None);
 }
 
+/// As in HTTP/1: two of these could be read differently by two servers, and pages and logs say what was asked.
+#[test]
+fn a_head_that_is_refused_says_what_was_asked() {
+    let http = "log_format t '$status $request_uri $host $server_name'; access_log logs/access.log t;";
+    let (prefix, port, _running) =
+        server_with(http, "server_name localhost; error_page 400 /bad; location = /bad { return 200 \"bad $request_uri\"; }");
+    let single = [
+        ("content-length", "0"),
+        ("content-range", "bytes 0-1/2"),
+        ("expect", "nothing"),
+        ("authorization", "Basic eDp5"),
+        ("proxy-authorization", "Basic eDp5"),
+        ("if-modified-since", "now"),
+        ("if-unmodified-since", "now"),
+        ("if-match", "*"),
+        ("if-none-match", "*"),
+        ("if-range", "x"),
+    ];
+    let mut client = Client::connect(port);
+    let mut ask = |path: &str, fields: &[(&str, &str)]| {
+        let stream = client.request("GET", path, fields, None);
+        client.reply(stream).answer
+    };
+    for (name, value) in single {
+        let path = format!("/asked?{name}");
+        assert_eq!(ask(&path, &[(name, value)]).status, 404, "{name}");
+        let answer = ask(&path, &[(name, value), (name, "other")]);
+        assert_eq!((answer.status, answer.text()), (400, format!("bad {path}")), "{name}");
+        let line = format!("client sent duplicate header line: \"{name}: other\", previous value: \"{name}: {value}\"");
+        assert!(prefix.read("logs/error.log").contains(&line), "{line}");
+        until("the log", || prefix.read("logs/access.log").contains(&format!("400 {path} localhost localhost")));
+    }
+    assert_eq!(ask("/bad", &[("accept", "a"), ("accept", "b"), ("x", "1"), ("x", "2")]).status, 200);
+}
+
 #[test]
 fn a_reset_calls_the_handler_that_waits_for_it() {
     let (prefix, port, _running) = server_with(

@@ -2,7 +2,7 @@
 
 use super::carrier::Carrier;
 use super::stream::Stream;
-use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_target};
+use crate::request::{KnownRequest, Refusal, check_tls, enter_host, enter_target, enter_valid_target};
 use base::log::Level;
 use http::body::Body;
 use http::core::ServerCore;
@@ -54,6 +54,7 @@ fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHea
     let core = request.server().core.clone();
     let complete = fill_headers(request, head, fields, &core);
     if let Some(fault) = head.fault {
+        enter_known(request, head, fields, &endpoint);
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &fault.message(fields.bytes()));
         }
@@ -72,6 +73,16 @@ fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHea
     enter_target(request, path, &shape)?;
     // Expressions among the names set captures.
     Ok(complete && head.protocol.is_none() && !endpoint.names.has_regex())
+}
+
+/// Enters host, server and target of a head that is refused, as far as they are right: error pages and logs are those of the server that
+/// was asked for, and say what was asked.
+fn enter_known(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) {
+    fill_host(request, head, fields, endpoint);
+    let path = head.path.of(fields.bytes());
+    if let Ok(shape) = shape::scan(path) {
+        enter_valid_target(request, path, &shape);
+    }
 }
 
 fn fill_line(request: &Request, head: &RequestHead, fields: &Fields, version: Version) {

@@ -56,7 +56,7 @@ pub struct Framed {
 }
 
 /// Headers that may stand only once, `Host` apart; the order is that of the slots below.
-const UNIQUE: [Known; 11] = [
+pub(crate) const UNIQUE: [Known; 11] = [
     Known::ContentLength,
     Known::TransferEncoding,
     Known::ContentRange,

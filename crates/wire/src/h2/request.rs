@@ -1,8 +1,10 @@
 //! What a header block says when it is a request (RFC 9113, 8.2 and 8.3), checked as nginx checks it.
 
 use super::priority::Priority;
+use crate::h1::framing::UNIQUE;
 use crate::h1::host;
 use crate::hpack::{Field, Fields};
+use crate::known::Known;
 use crate::span::Span;
 
 /// A request's head; ranges are into the fields' buffer.
@@ -65,9 +67,11 @@ pub enum Malformed {
     Host,
     /// `host` that came twice: the second value and the first.
     DuplicateHost(Span, Span),
+    /// A field that may stand only once: its name, the second value and the first.
+    DuplicateHeader(Span, Span, Span),
     /// `host` differs from `:authority`.
     HostDiffers,
-    /// `content-length` that is no number, or that came twice.
+    /// `content-length` that is no number.
     Length,
     /// `content-length` above 0 without content.
     NoContent,
@@ -114,6 +118,10 @@ impl Malformed {
                     [b"client sent duplicate host header: \"host: ", value.of(buf), b"\", previous value: \"host: ", first.of(buf), b"\""];
                 parts.concat()
             }
+            Self::DuplicateHeader(name, value, first) => {
+                let line = |value: Span| [name.of(buf), b": ", value.of(buf), b"\""].concat();
+                [&b"client sent duplicate header line: \""[..], &line(value), b", previous value: \"", &line(first)].concat()
+            }
             Self::Connection(name) => format!("client sent \"{name}\" header").into_bytes(),
             other => other.fixed().as_bytes().to_vec(),
         }
@@ -138,10 +146,9 @@ impl Malformed {
     }
 }
 
-/// Names' static indices (RFC 7541, appendix A).
-const CONTENT_LENGTH: u8 = 28;
-const HOST: u8 = 38;
-const TRANSFER_ENCODING: u8 = 57;
+/// The names of the static table (RFC 7541, appendix A) that are looked at, a bit for each: those of [`UNIQUE`], and `host`.
+const LOOKED_AT: u64 =
+    1 << 23 | 1 << 28 | 1 << 30 | 1 << 35 | 1 << 38 | 1 << 39 | 1 << 40 | 1 << 41 | 1 << 42 | 1 << 43 | 1 << 49 | 1 << 57;
 
 /// What a field's name is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,15 +278,20 @@ impl RequestHead {
 
     /// Fields that mean something to the protocol; the rest is the caller's.
     fn check(&mut self, fields: &Fields, rules: Rules) -> Result<(), Malformed> {
-        let (mut host, mut te, mut lengths) = (None, 0, 0);
+        let (mut host, mut te, mut seen) = (None, 0, 0);
         let mut fault = None;
         let mut first = |found| fault = fault.or(Some(found));
         for field in fields.list().iter().skip(self.pseudo) {
+            // Most names of the static table mean nothing to the protocol.
+            if field.index > 0 && LOOKED_AT >> (field.index & 63) & 1 == 0 {
+                continue;
+            }
             let value = field.value.of(fields.bytes());
             let name = field.name.of(fields.bytes());
+            if let Some(fault) = repeated(fields, field, &mut seen) {
+                first(fault);
+            }
             match name {
-                // Most names of the static table mean nothing to the protocol.
-                _ if field.index > 0 && !matches!(field.index, CONTENT_LENGTH | HOST | TRANSFER_ENCODING) => {}
                 b"connection" => first(Malformed::Connection("Connection")),
                 b"keep-alive" => first(Malformed::Connection("Keep-Alive")),
                 b"proxy-connection" => first(Malformed::Connection("Proxy-Connection")),
@@ -297,9 +309,8 @@ impl RequestHead {
                     None => host = Some(field.value),
                 },
                 b"content-length" => {
-                    lengths += 1;
                     self.content_length = number(value);
-                    if lengths > 1 || self.content_length.is_none() {
+                    if self.content_length.is_none() {
                         first(Malformed::Length);
                     }
                 }
@@ -325,6 +336,20 @@ impl RequestHead {
             _ => Ok(()),
         }
     }
+}
+
+/// What is wrong if `field` may stand only once and did so before; `seen` has a bit for each of these.
+fn repeated(fields: &Fields, field: &Field, seen: &mut u16) -> Option<Malformed> {
+    let buf = fields.bytes();
+    let name = field.name.of(buf);
+    let known = Known::of(name);
+    let bit = 1 << UNIQUE.iter().position(|unique| *unique == known)?;
+    if *seen & bit == 0 {
+        *seen |= bit;
+        return None;
+    }
+    let first = fields.list().iter().find(|other| other.name.of(buf) == name)?;
+    Some(Malformed::DuplicateHeader(field.name, field.value, first.value))
 }
 
 fn once(name: &'static str, before: Span, value: &[u8]) -> Result<(), Malformed> {
