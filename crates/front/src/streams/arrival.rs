@@ -54,6 +54,7 @@ fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHea
     let core = request.server().core.clone();
     let complete = fill_headers(request, head, fields, &core);
     if let Some(fault) = head.fault {
+        request.action.set("reading client request headers");
         enter_known(request, head, fields, &endpoint);
         if request.log_enabled(Level::Info) {
             request.log(Level::Info, &fault.message(fields.bytes()));
@@ -78,7 +79,9 @@ fn read<C: Carrier>(stream: &Stream<C>, request: &Rc<Request>, head: &RequestHea
 /// Enters host, server and target of a head that is refused, as far as they are right: error pages and logs are those of the server that
 /// was asked for, and say what was asked.
 fn enter_known(request: &Rc<Request>, head: &RequestHead, fields: &Fields, endpoint: &Endpoint) {
-    fill_host(request, head, fields, endpoint);
+    if head.authority.is_some() || head.has_line() {
+        fill_host(request, head, fields, endpoint);
+    }
     let path = head.path.of(fields.bytes());
     if let Ok(shape) = shape::scan(path) {
         enter_valid_target(request, path, &shape);
@@ -90,8 +93,10 @@ fn fill_line(request: &Request, head: &RequestHead, fields: &Fields, version: Ve
     let mut line = request.line.borrow_mut();
     let (method, path) = (head.method.of(bytes), head.path.of(bytes));
     line.version = version;
-    for part in [method, b" ", path, b" ", version.name().as_bytes()] {
-        line.text.extend_from_slice(part);
+    if head.has_line() {
+        for part in [method, b" ", path, b" ", version.name().as_bytes()] {
+            line.text.extend_from_slice(part);
+        }
     }
     line.method = Method::from_name(method);
     line.method_name.extend_from_slice(method);

@@ -191,7 +191,17 @@ impl RequestHead {
         let mut head = Self::default();
         let fault = head.scan(fields, rules).and_then(|()| head.check(fields, rules));
         head.fault = fault.err();
+        if head.fault.is_some() {
+            // Nobody reads the body, whatever was said of it.
+            head.content_length = None;
+        }
         head
+    }
+
+    /// Method, scheme and path are known and right.
+    #[must_use]
+    pub fn has_line(&self) -> bool {
+        ![self.method, self.scheme, self.path].iter().any(|span| span.is_empty())
     }
 
     fn scan(&mut self, fields: &Fields, rules: Rules) -> Result<(), Malformed> {
