@@ -5,6 +5,7 @@ use base::log::Level;
 use lua::{CallContext, Later, Raise, Reply, Stack};
 use lua_lib::socket::call::{self, expect, fail};
 use lua_lib::socket::state::Work;
+use lua_session::client::ClientSocket;
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 use stream::{log_session, status};
