@@ -73,7 +73,7 @@ fn variables(variables: &mut Variables) {
 }
 
 /// Why a command failed, for the log; the page shows the error message.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault(String);
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {

@@ -1,7 +1,9 @@
 //! Finding commands in a page that comes in pieces.
 
+use super::command::Kept;
 use bytes::Bytes;
 use memchr::memmem::Finder;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 /// A part of a page.
@@ -11,6 +13,8 @@ pub(super) enum Token {
     Text(Bytes),
     /// A command, from its `<!--#` to its `-->`.
     Command(Bytes),
+    /// One of a page that came before: it was read then.
+    Kept(Bytes, Rc<Kept>),
     /// What looked like a command and has no end.
     TooLong,
 }
@@ -21,7 +25,7 @@ pub(super) struct Parser {
     tail: Vec<u8>,
 }
 
-const OPEN: &[u8] = b"<!--#";
+pub(super) const OPEN: &[u8] = b"<!--#";
 /// To make one costs more than most searches.
 static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(OPEN));
 const CLOSE: &[u8] = b"-->";
