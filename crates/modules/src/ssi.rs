@@ -20,6 +20,7 @@ mod command;
 mod condition;
 mod date;
 mod include;
+mod marks;
 mod order;
 mod page;
 mod parse;

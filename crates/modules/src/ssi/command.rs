@@ -1,7 +1,7 @@
 //! Reading a command: its name and its parameters.
 
 use super::Fault;
-use super::parse::{OPEN, end_of_quoted, inner};
+use super::marks::{OPEN, end_of_quoted, inner};
 use std::borrow::Cow;
 use std::ops::Range;
 
