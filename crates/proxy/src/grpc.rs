@@ -1,6 +1,7 @@
 //! `grpc_pass`: gRPC servers, and others that speak HTTP/2.
 
-use crate::dialect::http2::{Http2, Wishes};
+use crate::dialect::http2::Http2;
+use crate::dialect::request_line;
 use crate::family;
 use crate::pass;
 use crate::place::{self, Passing, Protocol};
@@ -93,7 +94,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     (plan.request_buffering, plan.pass_trailers) = (false, true);
     let secure = secure::secured(at, place.pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
     let set = values.own.set.clone().unwrap_or_default();
-    let dialect = Http2::new(Wishes { set: &set, grpc: true, ..Wishes::default() });
+    let dialect = Http2::new(request_line::Own::default(), &set, true);
     place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect));
     Ok(())
 }

@@ -40,17 +40,7 @@ type Values = Passing<Own>;
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
-    let mut rows = family::some_rows::<Values>(&[
-        "bind",
-        "socket_keepalive",
-        "connect_timeout",
-        "send_timeout",
-        "read_timeout",
-        "buffer_size",
-        "next_upstream",
-        "next_upstream_tries",
-        "next_upstream_timeout",
-    ]);
+    let mut rows = family::some_rows::<Values>(&place::KEYED);
     rows.extend([
         Row::new(
             "memcached_pass",

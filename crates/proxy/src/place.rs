@@ -77,6 +77,19 @@ pub fn levels<T: Protocol>(levels: &mut Levels) {
     levels.location::<Passing<T>>();
 }
 
+/// The family's directives that memcached and Redis have as nginx's own modules know them.
+pub const KEYED: [&str; 9] = [
+    "bind",
+    "socket_keepalive",
+    "connect_timeout",
+    "send_timeout",
+    "read_timeout",
+    "buffer_size",
+    "next_upstream",
+    "next_upstream_tries",
+    "next_upstream_timeout",
+];
+
 /// Stores what a `*_pass` says, once.
 ///
 /// # Errors

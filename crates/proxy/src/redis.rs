@@ -42,17 +42,7 @@ type Values = Passing<Own>;
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
     let inner = Context::LOCATION.union(Context::LOCATION_IF);
-    let mut rows = family::some_rows::<Values>(&[
-        "bind",
-        "socket_keepalive",
-        "connect_timeout",
-        "send_timeout",
-        "read_timeout",
-        "buffer_size",
-        "next_upstream",
-        "next_upstream_tries",
-        "next_upstream_timeout",
-    ]);
+    let mut rows = family::some_rows::<Values>(&place::KEYED);
     rows.extend([
         Row::new("redis_pass", inner, Arity::exactly(1), "Answers with a value of a Redis server.", pass),
         row::number::<Values>("redis_gzip_flag", all, "Whether values are compressed.", |values| &mut values.own.gzip_flag),
