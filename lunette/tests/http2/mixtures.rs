@@ -143,8 +143,7 @@ fn whatever_peers_do_the_next_client_is_answered() {
         assert_eq!(Client::connect(port).get("/ready").answer.text(), "ready", "{round}");
     }
     // Those that stay do not keep the server either.
-    let master = running.child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-QUIT", &master]).status().unwrap().success());
+    running.signal("-QUIT");
     until("the end", || running.child.try_wait().unwrap().is_some());
     let log = prefix.read("logs/error.log");
     for word in ["[alert]", "[crit]", "[emerg]", "panicked"] {
