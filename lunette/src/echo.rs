@@ -83,7 +83,8 @@ async fn serve_streams(front: Rc<Front>, opened: quic::Opened) {
 
 #[cfg(test)]
 mod tests {
-    use crate::tests::quic::{Client, Wishes, code};
+    use crate::tests::quic::peer::code;
+    use crate::tests::quic::{Client, Wishes};
     use crate::tests::running::Running;
     use std::io::{BufRead, BufReader, Write};
 

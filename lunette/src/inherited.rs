@@ -4,7 +4,7 @@
 use crate::main_level;
 use crate::registry::{modules, stream_modules};
 use conf::context::{Arity, Context};
-use conf::include::{Loader, OpenError};
+use conf::include::Text;
 use conf::parser::Parser;
 use conf::row::{Row, Table};
 use conf::scope::Frame;
@@ -16,18 +16,6 @@ use http::location::Location;
 use http::root::Paths;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-
-struct Text(Vec<u8>);
-
-impl Loader for Text {
-    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
-}
 
 /// What directives refer to, and what makes others act.
 const AROUND: &str = "limit_req_zone $uri zone=r:1m rate=1r/s; limit_conn_zone $uri zone=c:1m; log_format f $uri;

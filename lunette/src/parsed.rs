@@ -16,19 +16,7 @@ pub(crate) fn parse(places: &Layout) -> (Parsed, Files) {
 /// The tree of a text.
 #[cfg(test)]
 pub(crate) fn tree(text: &str) -> conf::tree::Block {
-    use conf::include::{Loader, OpenError};
-
-    struct Text(Vec<u8>);
-
-    impl Loader for Text {
-        fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-            Ok(self.0.clone())
-        }
-
-        fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-            Ok(Vec::new())
-        }
-    }
+    use conf::include::Text;
 
     let parsed = Parser::new(Text(text.into()), "/").parse_file(b"/conf");
     assert!(parsed.error.is_none(), "{text}: {:?}", parsed.error);

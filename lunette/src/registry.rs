@@ -128,7 +128,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::array_var::MODULE,
         m::encrypted_session::MODULE,
         m::headers_more::MODULE,
-        lua::rewrite::MODULE,
+        lua::handler::REWRITE,
         // Preaccess.
         m::limit_req::MODULE,
         m::limit_conn::MODULE,
@@ -136,11 +136,11 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::access::MODULE,
         m::auth_basic::MODULE,
         m::auth_request::MODULE,
-        lua::access::MODULE,
+        lua::handler::ACCESS,
         // Precontent.
         m::try_files::MODULE,
         m::mirror::MODULE,
-        lua::precontent::MODULE,
+        lua::handler::PRECONTENT,
         // Content: handlers that own their location.
         lua::content::MODULE,
         m::empty_gif::MODULE,

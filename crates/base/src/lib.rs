@@ -1,4 +1,4 @@
-//! The ground floor: text and units, the cached clock, the error log.
+//! The ground floor: text and units, the cached clock, the error log, chance.
 //!
 //! Nothing here knows of sockets, configuration or HTTP.
 #![forbid(unsafe_code)]
@@ -11,3 +11,4 @@ mod log_file;
 pub mod syslog;
 pub mod text;
 pub mod version;
+pub mod xorshift;

@@ -2,17 +2,7 @@
 //! machines without a fuzzer.
 
 use crate::check;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
-    }
-}
+use base::xorshift::Xorshift;
 
 const SEEDS: &[&str] = &[
     "user a;\nhttp { server { listen 80; location ~ \\.php$ { return 200 'a;b'; } } }",
@@ -25,7 +15,7 @@ const SPICE: &[u8] = b"\0\r\n\t ;{}#\"'\\$[]=-z)(\xff";
 
 #[test]
 fn conf() {
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Xorshift::new(0x2545_f491_4f6c_dd1d);
     for seed in SEEDS {
         check::conf(seed.as_bytes());
     }

@@ -3,7 +3,7 @@
 
 use base::log::{ErrorLog, Level, Sink, Target};
 use conf::context::{Arity, Context};
-use conf::include::{Loader, OpenError};
+use conf::include::Text;
 use conf::parser::Parser;
 use conf::row::{Row, Table};
 use conf::scope::{Config, Frame};
@@ -17,18 +17,6 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use stream::session::Arrival;
 use stream::{Attach, Connection, Downstream, Module, Phase, Preread, Session, Worker};
-
-struct Text(Vec<u8>);
-
-impl Loader for Text {
-    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
-}
 
 /// What a test's directives say of a server.
 #[derive(Default, Clone)]

@@ -1,58 +1,25 @@
-//! How a module joins: its rows, its values, its handlers.
+//! What a module joins: a location while it is built.
 
-use crate::Variables;
 use crate::chain::Chain;
-use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match, Server};
+use crate::location::{BodyFilter, Filtered, Handler, HeaderFilter, Location, Match};
 use crate::phase::Phase;
 use crate::request::Request;
 use crate::worker::Worker;
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
-use conf::row::Row;
-use conf::scope::{Config, Frame};
-use conf::tree::Error;
+use conf::scope::Config;
+use session::module::Modular;
 use session::{BoxFuture, Step};
 use std::rc::Rc;
 
 pub use session::levels::Levels;
 
-/// A module: one feature, one file. Every member may be empty (see [`Module::named`]).
-///
-/// The order of modules in the registry is the order in which their handlers and filters run.
-#[derive(Clone, Copy)]
-pub struct Module {
-    /// For messages.
-    pub name: &'static str,
-    /// Its directives.
-    pub rows: fn() -> Vec<Row>,
-    /// Its configuration types.
-    pub levels: fn(&mut Levels),
-    /// Its variables.
-    pub variables: fn(&mut Variables),
-    /// Runs once when `http { }` has been read, before values are inherited.
-    pub complete: fn(&Frame) -> Result<(), Error>,
-    /// Joins a location (or a server's own values) whose values are merged.
-    pub attach: fn(&mut Attach<'_>) -> Result<(), Error>,
-    /// Completes a server that has been built; the number is its place in the file.
-    pub server: fn(&Server, usize, &Frame) -> Result<(), Error>,
-    /// Runs in each worker when it starts.
-    pub start: fn(&Rc<Worker>),
-}
+/// A module of `http`.
+pub type Module = session::Module<Request>;
 
-impl Module {
-    /// A module that does nothing yet; give the members that it has with struct update syntax.
-    pub const fn named(name: &'static str) -> Module {
-        Module {
-            name,
-            rows: Vec::new,
-            levels: |_| {},
-            variables: |_| {},
-            complete: |_| Ok(()),
-            attach: |_| Ok(()),
-            server: |_, _, _| Ok(()),
-            start: |_| {},
-        }
-    }
+impl Modular for Request {
+    type Worker = Worker;
+    type Place<'a> = Attach<'a>;
 }
 
 /// A location being built: what a module's `attach` sees.

@@ -1,4 +1,4 @@
-//! `lua_check_client_abort` and `ngx.on_abort`: a client that goes while its handler waits.
+//! `lua_check_client_abort`: a client that goes while its handler waits.
 //!
 //! The front watches the connection only while a handler waits that asked for it, and says so by a flag. Bytes that have
 //! arrived, such as a pipelined request, count as a sign of life.
@@ -6,8 +6,7 @@
 use crate::state::State;
 use base::log::Level;
 use http::{Request, log_request};
-use lua::{CallContext, Completion, Job, Raise, Stack};
-use lua_session::options::RunOptions;
+use lua::{Completion, Job};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -45,23 +44,4 @@ pub async fn watched(mut job: Job, request: &Rc<Request>, state: &Rc<State>) -> 
         Pin::new(&mut job).poll(cx)
     })
     .await
-}
-
-/// `ngx.on_abort(callback)`.
-///
-/// # Errors
-/// The callback is no Lua function.
-pub fn on_abort(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let (_, request) = crate::host::request(cx)?;
-    let refusal = if request.conf::<RunOptions>().check_client_abort != Some(true) {
-        "lua_check_client_abort is off"
-    } else if lua::stand_by(cx, stack, "on_abort")? {
-        stack.push_number(1.0);
-        return Ok(1);
-    } else {
-        "duplicate call"
-    };
-    stack.push_nil();
-    stack.push_bytes(refusal.as_bytes());
-    Ok(2)
 }

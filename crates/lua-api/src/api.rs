@@ -6,7 +6,7 @@ pub mod control;
 pub mod output;
 pub mod status;
 
-use crate::host::Host;
+use crate::host::Requests;
 use lua::{Group, LuaPhase, PhaseSet};
 
 /// Phases in which an answer may be begun.
@@ -20,5 +20,8 @@ pub use lua_lib::ANYWHERE;
 
 /// Groups that others build on.
 pub(crate) fn core_groups() -> Vec<Group> {
-    vec![lua_session::ctx::group::<Host>(), capture::group(), status::group(), output::group(), control::group(), arg::group()]
+    let mut groups = vec![lua_session::ctx::group::<Requests>(), capture::group(), status::group(), output::group()];
+    groups.extend(control::groups());
+    groups.push(arg::group());
+    groups
 }

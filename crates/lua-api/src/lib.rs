@@ -18,6 +18,8 @@ pub mod send;
 pub mod socket;
 pub mod state;
 
+use host::Requests;
+
 pub use host::Host;
 pub use lua_lib::{Machine, Runtime, Surroundings};
 pub use state::State;
@@ -30,12 +32,12 @@ use std::rc::Rc;
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
 pub fn open(http: &http::Http, surroundings: &Surroundings, log: &base::log::ErrorLog) -> Result<(), String> {
-    lua_session::start::open::<Host>(&http.main, &http.paths, surroundings, log, groups)
+    lua_session::start::open::<Requests>(&http.main, &http.paths, surroundings, log, groups)
 }
 
 /// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.
 pub fn exit_worker(worker: &Rc<http::Worker>) {
-    lua_session::start::exit_worker::<Host>(worker);
+    lua_session::start::exit_worker::<Requests>(worker);
 }
 
 /// How many connections the privileged agent may have, where `init_by_lua*` wants one.
@@ -51,6 +53,6 @@ pub fn groups() -> Vec<lua::Group> {
     groups.extend(api::core_groups());
     groups.extend(ngx::groups());
     groups.push(socket::client::group());
-    groups.extend(lua_session::ssl::groups::<Host>());
+    groups.extend(lua_session::ssl::groups::<Requests>());
     groups
 }

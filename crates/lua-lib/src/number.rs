@@ -197,6 +197,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use crate::ngx::tests::evaluate;
+    use base::xorshift::Xorshift;
 
     fn text(value: f64, digits: usize) -> String {
         let mut out = Vec::new();
@@ -250,12 +251,10 @@ mod tests {
     /// LuaJIT's own formatter is the judge of numbers of all sizes.
     #[test]
     fn as_luajit_prints_them() {
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
         let mut values = Vec::new();
         for round in 0..3000 {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
+            let seed = random.draw();
             let any = f64::from_bits(seed);
             let decimal = (seed >> 34) as f64 / 10.0_f64.powi(round % 12);
             values.extend([any, decimal].into_iter().filter(|value| value.is_finite()));

@@ -1,7 +1,8 @@
 //! `ngx.balancer`: what `balancer_by_lua*` says of the try whose server it chooses (`ngx_http_lua_balancer.c`,
 //! `ngx/balancer.lua` of lua-resty-core).
 
-use crate::host::SessionHost;
+use crate::host::Host;
+use crate::protocol::Protocol;
 use crate::state::Balancing;
 use lua::{CallContext, Group, Row};
 use lua_lib::ANYWHERE;
@@ -22,18 +23,18 @@ const RAISED: i32 = -2;
 
 /// The part's rows and glue.
 #[must_use]
-pub fn group<H: SessionHost>() -> Group {
+pub fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.balancer",
         rows: vec![
-            Row::fast::<ANYWHERE, _, _>("balancer_peer", set_current_peer::<H>),
-            Row::fast::<ANYWHERE, _, _>("balancer_more", set_more_tries::<H>),
-            Row::fast::<ANYWHERE, _, _>("balancer_failure", get_last_failure::<H>),
-            Row::fast::<ANYWHERE, _, _>("balancer_timeouts", set_timeouts::<H>),
-            Row::fast::<ANYWHERE, _, _>("balancer_keepalive", enable_keepalive::<H>),
-            Row::fast::<ANYWHERE, _, _>("balancer_rewrite", recreate_request::<H>),
-            Row::fast::<ANYWHERE, _, _>("balancer_bind", bind_to_local_addr::<H>),
-            Row::fast::<ANYWHERE, _, _>("balancer_tls", set_upstream_tls::<H>),
+            Row::fast::<ANYWHERE, _, _>("balancer_peer", set_current_peer::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_more", set_more_tries::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_failure", get_last_failure::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_timeouts", set_timeouts::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_keepalive", enable_keepalive::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_rewrite", recreate_request::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_bind", bind_to_local_addr::<P>),
+            Row::fast::<ANYWHERE, _, _>("balancer_tls", set_upstream_tls::<P>),
             Row::constant("DONE", DONE),
             Row::constant("RAISED", RAISED),
             Row::constant("REDUCED", REDUCED),
@@ -49,16 +50,16 @@ fn refuse(cx: &CallContext, text: &'static str) -> i32 {
 }
 
 /// Runs `f` where a server is being chosen; elsewhere the error's text is in the output buffer.
-fn balancing<H: SessionHost>(cx: &CallContext, f: impl FnOnce(&Balancing) -> i32) -> i32 {
-    cx.with_host::<H, _>(|host| {
-        let Some((host, session)) = host.and_then(|host| Some((host, host.session()?))) else {
+fn balancing<P: Protocol>(cx: &CallContext, f: impl FnOnce(&Balancing) -> i32) -> i32 {
+    cx.with_host::<Host<P>, _>(|host| {
+        let Some((host, session)) = host.and_then(|host| Some((host, host.session.as_ref()?))) else {
             cx.put_static(b"no request found");
             return RAISED;
         };
         let current = host.common().balancing.borrow().clone();
         match current.filter(|_| cx.phase() == Some(lua::LuaPhase::BALANCER)) {
             Some(balancing) => f(&balancing),
-            None if !H::has_upstream(session) => refuse(cx, "no upstream found"),
+            None if !P::has_upstream(session) => refuse(cx, "no upstream found"),
             None => refuse(cx, "API disabled in the current context"),
         }
     })
@@ -107,8 +108,8 @@ fn parse_peer(text: &[u8], port: u16) -> Result<SocketAddress, &'static str> {
     Ok(SocketAddr::new(ip, port).into())
 }
 
-fn set_current_peer<H: SessionHost>(cx: &CallContext, address: &[u8], port: f64, host: &[u8]) -> i32 {
-    balancing::<H>(cx, |balancing| {
+fn set_current_peer<P: Protocol>(cx: &CallContext, address: &[u8], port: f64, host: &[u8]) -> i32 {
+    balancing::<P>(cx, |balancing| {
         // The port is cut to 16 bits, as there.
         match parse_peer(address, port as i64 as u16) {
             Ok(address) => {
@@ -123,8 +124,8 @@ fn set_current_peer<H: SessionHost>(cx: &CallContext, address: &[u8], port: f64,
 }
 
 /// [`REDUCED`]: fewer than these.
-fn set_more_tries<H: SessionHost>(cx: &CallContext, count: f64) -> i32 {
-    balancing::<H>(cx, |balancing| {
+fn set_more_tries<P: Protocol>(cx: &CallContext, count: f64) -> i32 {
+    balancing::<P>(cx, |balancing| {
         if balancing.turn.allow_more(count as usize) {
             return DONE;
         }
@@ -134,24 +135,24 @@ fn set_more_tries<H: SessionHost>(cx: &CallContext, count: f64) -> i32 {
 }
 
 /// [`DONE`] at the first try, otherwise the status, and [`BROKEN`] more if the server failed.
-fn get_last_failure<H: SessionHost>(cx: &CallContext) -> i32 {
-    balancing::<H>(cx, |balancing| match balancing.turn.last_failure() {
+fn get_last_failure<P: Protocol>(cx: &CallContext) -> i32 {
+    balancing::<P>(cx, |balancing| match balancing.turn.last_failure() {
         None => DONE,
         Some(failure) => i32::from(failure.status) + if failure.failed { BROKEN } else { 0 },
     })
 }
 
 /// Milliseconds; 0 leaves a limit as it is.
-fn set_timeouts<H: SessionHost>(cx: &CallContext, connect: f64, send: f64, read: f64) -> i32 {
+fn set_timeouts<P: Protocol>(cx: &CallContext, connect: f64, send: f64, read: f64) -> i32 {
     let given = |ms: f64| Some(ms as u64).filter(|ms| *ms > 0);
-    balancing::<H>(cx, |balancing| {
+    balancing::<P>(cx, |balancing| {
         balancing.turn.limit_times(Timeouts { connect: given(connect), send: given(send), read: given(read) });
         DONE
     })
 }
 
-fn enable_keepalive<H: SessionHost>(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
-    balancing::<H>(cx, |balancing| {
+fn enable_keepalive<P: Protocol>(cx: &CallContext, idle_ms: f64, requests: f64) -> i32 {
+    balancing::<P>(cx, |balancing| {
         let kind = Pooling { size: balancing.pool_size, idle_ms: idle_ms as u64, requests: requests as u64 };
         match balancing.turn.change(|target| target.keepalive = Some(kind)) {
             Some(()) => DONE,
@@ -160,15 +161,15 @@ fn enable_keepalive<H: SessionHost>(cx: &CallContext, idle_ms: f64, requests: f6
     })
 }
 
-fn recreate_request<H: SessionHost>(cx: &CallContext) -> i32 {
-    balancing::<H>(cx, |balancing| {
+fn recreate_request<P: Protocol>(cx: &CallContext) -> i32 {
+    balancing::<P>(cx, |balancing| {
         balancing.turn.rewrite();
         DONE
     })
 }
 
-fn bind_to_local_addr<H: SessionHost>(cx: &CallContext, text: &[u8]) -> i32 {
-    balancing::<H>(cx, |balancing| match parse_local(text) {
+fn bind_to_local_addr<P: Protocol>(cx: &CallContext, text: &[u8]) -> i32 {
+    balancing::<P>(cx, |balancing| match parse_local(text) {
         Some(address) => {
             balancing.turn.bind(address);
             DONE
@@ -187,8 +188,8 @@ fn parse_local(text: &[u8]) -> Option<SocketAddr> {
     bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).ok().or_else(|| text.parse().ok())
 }
 
-fn set_upstream_tls<H: SessionHost>(cx: &CallContext, on: i32) -> i32 {
-    balancing::<H>(
+fn set_upstream_tls<P: Protocol>(cx: &CallContext, on: i32) -> i32 {
+    balancing::<P>(
         cx,
         |balancing| {
             if balancing.turn.use_tls(on != 0) { DONE } else { refuse(cx, "no TLS settings in a location without https") }

@@ -3,8 +3,9 @@
 use crate::code::Code;
 use crate::directive::two_rows;
 use crate::entry::{Entry, Run, report};
-use crate::host::SessionHost;
+use crate::host::Host;
 use crate::options::RunOptions;
+use crate::protocol::Protocol;
 use crate::state::Balancing;
 use conf::context::Arity;
 use conf::row::{Cx, Row};
@@ -29,47 +30,47 @@ const DONE: i32 = -4;
 const DECLINED: i32 = -5;
 
 /// What an `upstream` block says.
-struct Conf<H: SessionHost> {
-    chooser: Option<Rc<Chooser<H>>>,
+struct Conf<P: Protocol> {
+    chooser: Option<Rc<Chooser<P>>>,
     pool_size: Option<usize>,
 }
 
-impl<H: SessionHost> Default for Conf<H> {
+impl<P: Protocol> Default for Conf<P> {
     fn default() -> Self {
         Conf { chooser: None, pool_size: None }
     }
 }
 
 /// The code of an `upstream` block.
-struct Chooser<H: SessionHost> {
-    code: Rc<Code<H::Session>>,
+struct Chooser<P: Protocol> {
+    code: Rc<Code<P::Session>>,
     pool_size: Cell<usize>,
     /// Handlers for locations with and without `lua_code_cache off`.
-    entries: [OnceCell<Rc<Entry<H>>>; 2],
+    entries: [OnceCell<Rc<Entry<P>>>; 2],
 }
 
 /// The rows of `balancer_by_lua*`.
 #[must_use]
-pub fn rows<H: SessionHost>() -> Vec<Row> {
-    two_rows("balancer_by_lua", H::Session::UPSTREAM, "Runs Lua that chooses the server of each try.", chosen_by::<H>)
+pub fn rows<P: Protocol>() -> Vec<Row> {
+    two_rows("balancer_by_lua", P::Session::UPSTREAM, "Runs Lua that chooses the server of each try.", chosen_by::<P>)
 }
 
 /// The row of `balancer_keepalive`, for protocols whose connections are used again.
 #[must_use]
-pub fn keepalive_row<H: SessionHost>() -> Row {
+pub fn keepalive_row<P: Protocol>() -> Row {
     let doc = "Idle connections that balancer_by_lua keeps in a worker.";
-    Row::new("balancer_keepalive", H::Session::UPSTREAM, Arity::exactly(1), doc, keepalive::<H>)
+    Row::new("balancer_keepalive", P::Session::UPSTREAM, Arity::exactly(1), doc, keepalive::<P>)
 }
 
-fn chosen_by<H: SessionHost>(cx: &mut Cx<'_>, code: Rc<Code<H::Session>>) -> Result<(), Error> {
+fn chosen_by<P: Protocol>(cx: &mut Cx<'_>, code: Rc<Code<P::Session>>) -> Result<(), Error> {
     let chooser = {
-        let mut conf = cx.frame.server.get::<Conf<H>>();
+        let mut conf = cx.frame.server.get::<Conf<P>>();
         let pool_size = Cell::new(conf.pool_size.unwrap_or(POOL_SIZE));
         let chooser = Rc::new(Chooser { code, pool_size, entries: Default::default() });
         cx.once(&mut conf.chooser, chooser.clone())?;
         chooser
     };
-    let mut custom = cx.frame.server.get::<Custom<H::Session>>();
+    let mut custom = cx.frame.server.get::<Custom<P::Session>>();
     if custom.is_second {
         cx.warn("load balancing method redefined");
     }
@@ -77,10 +78,10 @@ fn chosen_by<H: SessionHost>(cx: &mut Cx<'_>, code: Rc<Code<H::Session>>) -> Res
     Ok(())
 }
 
-fn keepalive<H: SessionHost>(cx: &mut Cx<'_>) -> Result<(), Error> {
+fn keepalive<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let invalid = || cx.error_at(0, format!("invalid value \"{}\" in \"balancer_keepalive\" directive", cx.text(0)));
     let size = cx.number(0).ok().and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0).ok_or_else(invalid)?;
-    let mut conf = cx.frame.server.get::<Conf<H>>();
+    let mut conf = cx.frame.server.get::<Conf<P>>();
     cx.once(&mut conf.pool_size, size)?;
     if let Some(chooser) = &conf.chooser {
         chooser.pool_size.set(size);
@@ -88,14 +89,14 @@ fn keepalive<H: SessionHost>(cx: &mut Cx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-impl<H: SessionHost> Balancer<H::Session> for Chooser<H> {
-    fn choose(&self, session: &Rc<H::Session>, turn: &Rc<Turn>) -> Asked {
+impl<P: Protocol> Balancer<P::Session> for Chooser<P> {
+    fn choose(&self, session: &Rc<P::Session>, turn: &Rc<Turn>) -> Asked {
         let cached = session.conf::<RunOptions>().is_cached();
         let [with, without] = &self.entries;
         let slot = if cached { with } else { without };
         let entry = slot.get_or_init(|| Entry::of_session(&**session, self.code.clone(), LuaPhase::BALANCER.waiting()));
         let (turn, pool_size) = (turn.clone(), self.pool_size.get());
-        let before = |host: &H| {
+        let before = |host: &Host<P>| {
             host.common().balancing.replace(Some(Balancing { turn, pool_size }));
             host.common().balancer_exit.set(None);
         };
@@ -110,7 +111,7 @@ impl<H: SessionHost> Balancer<H::Session> for Chooser<H> {
 const FAULT: Decision = Decision::Answer(Outcome::Status(500));
 
 /// What the code's end means (`ngx_http_lua_balancer_get_peer`).
-fn decide<H: SessionHost>(session: &Rc<H::Session>, host: &H, ended: Completion) -> Decision {
+fn decide<P: Protocol>(session: &Rc<P::Session>, host: &Host<P>, ended: Completion) -> Decision {
     host.common().balancing.take();
     let code = match ended {
         Completion::Failed(error) => {

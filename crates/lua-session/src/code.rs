@@ -1,6 +1,7 @@
 //! Code in the configuration: inline or in a file, compiled when it is first needed.
 
 use base::log::Level;
+use conf::scope::Config;
 use lua::{ChunkId, ErrorKind, Job, LuaError, LuaPhase, Started};
 use lua_lib::Machine;
 use session::paths::Paths;
@@ -94,6 +95,24 @@ impl<S: Session> Code<S> {
     pub fn run_init(&self, machine: &Machine, phase: LuaPhase, host: Rc<dyn lua::Host>, paths: &Paths) -> Result<(), LuaError> {
         let chunk = self.load(machine, None, paths, true).map_err(|failed| failed.error)?;
         machine.vm.run_init(chunk, phase, Some(host))
+    }
+}
+
+/// The code of one phase, by the phase's bit, as a level of the configuration has it; inner levels take it over.
+pub struct PhaseCode<S, const PHASE: u32> {
+    /// The code.
+    pub code: Option<Rc<Code<S>>>,
+}
+
+impl<S, const PHASE: u32> Default for PhaseCode<S, PHASE> {
+    fn default() -> Self {
+        PhaseCode { code: None }
+    }
+}
+
+impl<S: 'static, const PHASE: u32> Config for PhaseCode<S, PHASE> {
+    fn inherit(&mut self, parent: &Self) {
+        conf::inherit!(self, parent; code);
     }
 }
 

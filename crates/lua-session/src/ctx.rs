@@ -1,6 +1,7 @@
 //! `ngx.ctx`: a Lua table per session, in a list of the VM; Rust only hands out places in that list.
 
-use crate::host::SessionHost;
+use crate::host::Host;
+use crate::protocol::Protocol;
 use crate::slots::LeftCtx;
 use base::log::Level;
 use lua::{CallContext, Group, LuaPhase, Row};
@@ -9,12 +10,12 @@ use session::{Client, Configured};
 
 /// `ngx.ctx`.
 #[must_use]
-pub fn group<H: SessionHost>() -> Group {
+pub fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.ctx",
         rows: vec![
-            Row::fast::<ANYWHERE, _, _>("ctx_slot", slot::<H>),
-            Row::fast::<ANYWHERE, _, _>("ctx_base", base::<H>),
+            Row::fast::<ANYWHERE, _, _>("ctx_slot", slot::<P>),
+            Row::fast::<ANYWHERE, _, _>("ctx_base", base::<P>),
             Row::constant("FAILED", FAILED),
             Row::constant("OWN", OWN),
             Row::constant("NO_BASE", NO_BASE),
@@ -31,15 +32,15 @@ const NO_BASE: i32 = 0;
 const OWN: i32 = -1;
 
 /// The place of the request's table; negative when the table is to be made.
-fn slot<H: SessionHost>(cx: &CallContext) -> i32 {
-    cx.with_host::<H, _>(|host| match host {
+fn slot<P: Protocol>(cx: &CallContext) -> i32 {
+    cx.with_host::<Host<P>, _>(|host| match host {
         Some(host) if cx.phase() != Some(LuaPhase::INIT) => {
-            let slot = host.common().ctx.slot(host.slots());
+            let slot = host.common().ctx.slot(&host.slots);
             if slot < 0
-                && let Some(session) = host.session().filter(|session| session.log_enabled(Level::Debug))
+                && let Some(session) = host.session.as_ref().filter(|session| session.log_enabled(Level::Debug))
             {
                 let line = format!("lua release ngx.ctx at ref {}", slot.unsigned_abs());
-                let log = H::error_log(session);
+                let log = P::error_log(session);
                 let id = session.connection().id;
                 session.on_end(move || log.write(Level::Debug, id, line.as_bytes()));
             }
@@ -55,11 +56,11 @@ fn slot<H: SessionHost>(cx: &CallContext) -> i32 {
 }
 
 /// What a new table is for: [`OWN`] in a handshake; on its connection the number of the handshake's table; otherwise [`NO_BASE`].
-fn base<H: SessionHost>(cx: &CallContext) -> i32 {
-    cx.with_host::<H, _>(|host| {
+fn base<P: Protocol>(cx: &CallContext) -> i32 {
+    cx.with_host::<Host<P>, _>(|host| {
         let Some(host) = host else { return NO_BASE };
-        let Some(session) = host.session() else { return NO_BASE };
-        if H::is_apart(session) {
+        let Some(session) = host.session.as_ref() else { return NO_BASE };
+        if P::is_apart(session) {
             return OWN;
         }
         let tls = session.connection().tls.borrow();

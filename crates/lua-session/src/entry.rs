@@ -1,9 +1,10 @@
 //! A handler's run: from the session to the chunk, and from the chunk's end to what its phase makes of it.
 
 use crate::code::Code;
-use crate::host::SessionHost;
+use crate::host::Host;
 use crate::machines::machine_for;
 use crate::options::RunOptions;
+use crate::protocol::Protocol;
 use base::log::Level;
 use lua::{ChunkId, Completion, Job, LuaError, LuaPhase, Stack, Started};
 use lua_lib::{Machine, Runtime};
@@ -12,15 +13,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A handler's code at one location or server.
-pub struct Entry<H: SessionHost> {
+pub struct Entry<P: Protocol> {
     runtime: Rc<Runtime>,
     options: Rc<RunOptions>,
-    code: Rc<Code<H::Session>>,
+    code: Rc<Code<P::Session>>,
     phase: LuaPhase,
     /// Hosts for the next sessions.
-    hosts: RefCell<Vec<Rc<H>>>,
+    hosts: RefCell<Vec<Rc<Host<P>>>>,
     /// What hosts without a session hold in the place of its state.
-    blank: Rc<H::State>,
+    blank: Rc<P::State>,
 }
 
 /// What [`Entry::run_waiting`] gives.
@@ -48,18 +49,18 @@ fn with_leave(phase: LuaPhase, options: &RunOptions) -> LuaPhase {
 /// Most hosts that a handler keeps.
 const IDLE_HOSTS: usize = 64;
 
-impl<H: SessionHost> Entry<H> {
+impl<P: Protocol> Entry<P> {
     /// The handler of `code` in `phase`.
-    pub fn new(place: &impl Join<H::Session>, code: Rc<Code<H::Session>>, phase: LuaPhase) -> Rc<Entry<H>> {
+    pub fn new(place: &impl Join<P::Session>, code: Rc<Code<P::Session>>, phase: LuaPhase) -> Rc<Entry<P>> {
         Entry::made(place.main_conf(), place.conf(), code, phase)
     }
 
     /// A handler whose location is known only when it runs (`set_by_lua*`).
-    pub fn of_session(session: &H::Session, code: Rc<Code<H::Session>>, phase: LuaPhase) -> Rc<Entry<H>> {
+    pub fn of_session(session: &P::Session, code: Rc<Code<P::Session>>, phase: LuaPhase) -> Rc<Entry<P>> {
         Entry::made(session.main_conf(), session.conf(), code, phase)
     }
 
-    fn made(runtime: Rc<Runtime>, options: Rc<RunOptions>, code: Rc<Code<H::Session>>, phase: LuaPhase) -> Rc<Entry<H>> {
+    fn made(runtime: Rc<Runtime>, options: Rc<RunOptions>, code: Rc<Code<P::Session>>, phase: LuaPhase) -> Rc<Entry<P>> {
         let phase = with_leave(phase, &options);
         Rc::new(Entry { runtime, options, code, phase, hosts: RefCell::default(), blank: Rc::default() })
     }
@@ -80,11 +81,11 @@ impl<H: SessionHost> Entry<H> {
     }
 
     /// A host for a run of `session`.
-    fn lend(&self, session: &Rc<H::Session>, machine: Rc<Machine>, state: Rc<H::State>) -> Rc<H> {
+    fn lend(&self, session: &Rc<P::Session>, machine: Rc<Machine>, state: Rc<P::State>) -> Rc<Host<P>> {
         let idle = self.hosts.borrow_mut().pop();
         let mut host = idle.unwrap_or_else(|| {
-            let worker = H::worker_of(session);
-            Rc::new(H::without_session(self.runtime.clone(), machine.clone(), Some(worker.clone()), worker.log.clone()))
+            let worker = P::worker_of(session);
+            Rc::new(Host::<P>::without_session(self.runtime.clone(), machine.clone(), Some(worker.clone()), worker.log.clone()))
         });
         if let Some(host) = Rc::get_mut(&mut host) {
             host.enter(session.clone(), machine, state);
@@ -93,13 +94,15 @@ impl<H: SessionHost> Entry<H> {
     }
 
     /// A run has ended: takes its host back, unless somebody still looks at it.
-    pub fn end(&self, mut host: Rc<H>, failed: bool) {
-        host.ended(failed);
+    pub fn end(&self, mut host: Rc<Host<P>>, failed: bool) {
+        if let Some(worker) = &host.worker {
+            P::ended(worker, failed);
+        }
         let Some(inner) = Rc::get_mut(&mut host) else { return };
         inner.leave(&self.blank);
-        if let Some(common) = self.runtime.machine.get().filter(|common| !Rc::ptr_eq(common, inner.machine())) {
+        if let Some(common) = self.runtime.machine.get().filter(|common| !Rc::ptr_eq(common, &inner.machine)) {
             // One session's own machine ends with it.
-            inner.set_machine(common.clone());
+            inner.machine.clone_from(common);
         }
         let mut hosts = self.hosts.borrow_mut();
         if hosts.len() < IDLE_HOSTS {
@@ -111,12 +114,12 @@ impl<H: SessionHost> Entry<H> {
     ///
     /// # Errors
     /// The code cannot be loaded; that has been logged.
-    pub fn prepare(&self, session: &Rc<H::Session>, state: Rc<H::State>) -> Result<(Rc<H>, ChunkId), Refusal> {
+    pub fn prepare(&self, session: &Rc<P::Session>, state: Rc<P::State>) -> Result<(Rc<Host<P>>, ChunkId), Refusal> {
         if session.log_enabled(Level::Debug) {
-            H::announce(session, self.phase);
+            P::announce(session, self.phase);
         }
         let cached = self.options.is_cached();
-        let machine = match machine_for::<H>(&self.runtime, session, (*state).as_ref(), cached) {
+        let machine = match machine_for::<P>(&self.runtime, session, (*state).as_ref(), cached) {
             Ok(machine) => machine,
             Err(error) => {
                 session.log(Level::Error, &error.log_text());
@@ -133,10 +136,10 @@ impl<H: SessionHost> Entry<H> {
     /// arguments, and `after` makes the phase's answer of the host; an error has been logged by then.
     pub fn run_waiting<T: 'static>(
         self: &Rc<Self>,
-        session: &Rc<H::Session>,
-        before: impl FnOnce(&H),
+        session: &Rc<P::Session>,
+        before: impl FnOnce(&Host<P>),
         push: impl FnOnce(&mut Stack<'_>) -> usize,
-        after: impl FnOnce(&Rc<H::Session>, &H, Result<(), LuaError>) -> T + 'static,
+        after: impl FnOnce(&Rc<P::Session>, &Host<P>, Result<(), LuaError>) -> T + 'static,
     ) -> Run<T> {
         let phase = self.phase;
         self.run_to_end(session, before, push, move |session, host, ended| after(session, host, judge(&**session, phase, ended)))
@@ -145,17 +148,17 @@ impl<H: SessionHost> Entry<H> {
     /// As [`Entry::run_waiting`], for an `after` that judges the end itself. An error has not been logged by then.
     pub fn run_to_end<T: 'static>(
         self: &Rc<Self>,
-        session: &Rc<H::Session>,
-        before: impl FnOnce(&H),
+        session: &Rc<P::Session>,
+        before: impl FnOnce(&Host<P>),
         push: impl FnOnce(&mut Stack<'_>) -> usize,
-        after: impl FnOnce(&Rc<H::Session>, &H, Completion) -> T + 'static,
+        after: impl FnOnce(&Rc<P::Session>, &Host<P>, Completion) -> T + 'static,
     ) -> Run<T> {
-        let (host, chunk) = match self.prepare(session, H::state_of(session)) {
+        let (host, chunk) = match self.prepare(session, P::state_of(session)) {
             Ok(ready) => ready,
             Err(refusal) => return Run::Refused(refusal.error),
         };
         before(&host);
-        match Job::start_with(&host.machine().vm, chunk, self.phase, host.clone(), push) {
+        match Job::start_with(&host.machine.vm, chunk, self.phase, host.clone(), push) {
             Started::Done(ended) => {
                 let failed = has_failed(&ended);
                 let answer = after(session, &host, ended);
@@ -176,13 +179,13 @@ impl<H: SessionHost> Entry<H> {
     }
 
     /// Runs code for which no client waits. Its end is the caller's to judge; that it cannot be loaded has been logged.
-    pub fn run_beside(self: &Rc<Self>, session: &Rc<H::Session>) -> Run<Completion> {
-        H::set_apart(session, Some(self.phase));
-        let (host, chunk) = match self.prepare(session, H::state_of(session)) {
+    pub fn run_beside(self: &Rc<Self>, session: &Rc<P::Session>) -> Run<Completion> {
+        P::set_apart(session, Some(self.phase));
+        let (host, chunk) = match self.prepare(session, P::state_of(session)) {
             Ok(ready) => ready,
             Err(refusal) => return Run::Refused(refusal.error),
         };
-        match Job::start(&host.machine().vm, chunk, self.phase, host.clone()) {
+        match Job::start(&host.machine.vm, chunk, self.phase, host.clone()) {
             Started::Done(ended) => {
                 self.end(host, has_failed(&ended));
                 Run::Now(ended)
@@ -205,16 +208,16 @@ impl<H: SessionHost> Entry<H> {
     /// The code cannot be loaded or failed; the line has been logged.
     pub fn run_now<T>(
         &self,
-        session: &Rc<H::Session>,
-        state: Rc<H::State>,
-        before: impl FnOnce(&H),
+        session: &Rc<P::Session>,
+        state: Rc<P::State>,
+        before: impl FnOnce(&Host<P>),
         push: impl FnOnce(&mut Stack<'_>) -> usize,
         read: impl FnOnce(&mut Stack<'_>) -> T,
-        after: impl FnOnce(&H),
+        after: impl FnOnce(&Host<P>),
     ) -> Result<T, LuaError> {
         let (host, chunk) = self.prepare(session, state).map_err(|refusal| refusal.error)?;
         before(&host);
-        let result = host.machine().vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
+        let result = host.machine.vm.run_now(chunk, self.phase, Some(host.clone()), push, read);
         after(&host);
         self.end(host, result.is_err());
         result.inspect_err(|error| report(&**session, self.phase, error))

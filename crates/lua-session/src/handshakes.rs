@@ -3,7 +3,7 @@
 
 use crate::code::Code;
 use crate::directive::two_rows;
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use crate::ssl::hooks::{CodeHooks, Conf};
 use conf::configs::ConfMap;
 use conf::context::Context;
@@ -46,8 +46,8 @@ pub fn levels<S: Secured>(levels: &mut Levels) {
 ///
 /// # Errors
 /// There is code and no TLS.
-pub fn join<H: SessionHost>(values: &ConfMap, tls: &ServerTls<H::Session>, demands: bool) -> Result<(), Error> {
-    let Some(conf) = values.share::<Conf<H::Session>>() else { return Ok(()) };
+pub fn join<P: Protocol>(values: &ConfMap, tls: &ServerTls<P::Session>, demands: bool) -> Result<(), Error> {
+    let Some(conf) = values.share::<Conf<P::Session>>() else { return Ok(()) };
     let Conf { hello, certificate, fetch, store } = &*conf;
     if [hello, certificate, fetch, store].iter().all(|code| code.is_none()) {
         return Ok(());
@@ -58,6 +58,6 @@ pub fn join<H: SessionHost>(values: &ConfMap, tls: &ServerTls<H::Session>, deman
         return if wanted { Err(Error::new("no ssl configured for the server".to_owned(), Span::NONE)) } else { Ok(()) };
     }
     // Built once for each server.
-    let _ = tls.hooks.set(Rc::new(CodeHooks::<H>::new(&conf)));
+    let _ = tls.hooks.set(Rc::new(CodeHooks::<P>::new(&conf)));
     Ok(())
 }

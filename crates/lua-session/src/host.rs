@@ -1,145 +1,233 @@
-//! The host of code that runs for sessions of one protocol.
+//! What a native function sees: the session, its worker, and the Lua state that belongs to both.
 
 use crate::names::Names;
+use crate::protocol::Protocol;
 use crate::slots::Slots;
 use crate::state::SessionState;
-use base::log::ErrorLog;
-use conf::configs::ConfMap;
+use base::log::{ErrorLog, Level};
+use conf::scope::Config;
 use lua::{CallContext, LuaPhase, Raise};
+use lua_lib::host::HostFactory;
 use lua_lib::socket::hub::Hub;
-use lua_lib::{Machine, Runtime};
-use session::contexts::Reuse;
-use session::paths::Paths;
-use session::tls::Secured;
-use std::ops::Deref;
+use lua_lib::socket::secure::settings::SecureOptions;
+use lua_lib::socket::settings::SocketOptions;
+use lua_lib::{Machine, Resources, Runtime};
+use resolver::settings::Resolving;
+use session::{Client, Configured};
+use std::any::Any;
+use std::cell::RefCell;
 use std::rc::Rc;
 
-/// What the protocol's configuration says as a whole.
-pub struct Whole<'a> {
-    /// Main-level values of modules.
-    pub main: &'a ConfMap,
-    /// Where relative paths lead.
-    pub paths: &'a Rc<Paths>,
-    /// The error log of the outermost block.
-    pub log: ErrorLog,
+/// The host of Lua code (`cx.host::<Host<P>>()`). Hosts are pooled: do not keep one beyond the call that got it, keep its session.
+pub struct Host<P: Protocol> {
+    /// The session; none at the master's start, in a worker's start and end, and in timers.
+    pub session: Option<Rc<P::Session>>,
+    /// The worker; none in the master.
+    pub worker: Option<Rc<P::Worker>>,
+    /// The worker's sockets; none in the master.
+    pub hub: Option<Rc<Hub>>,
+    /// Settings and worker-wide state of Lua.
+    pub runtime: Rc<Runtime>,
+    /// The virtual machine that runs the code.
+    pub machine: Rc<Machine>,
+    /// Variables that code has asked for.
+    pub names: Rc<Names<P::Session>>,
+    /// Numbers of `ngx.ctx` tables.
+    pub slots: Rc<Slots>,
+    /// Lua's state of the session, or of this run where there is no session.
+    pub state: Rc<P::State>,
+    /// Whose session led here, where there is none.
+    pub origin: Option<P::Origin>,
+    /// What the run is given beside its session.
+    pub arguments: P::Arguments,
+    /// Output being put together; reused from call to call.
+    pub scratch: RefCell<Vec<u8>>,
+    /// The error log where there is no session.
+    log: ErrorLog,
 }
 
-/// The host of code that runs for sessions of one protocol. Hosts are used for one run after the other.
-pub trait SessionHost: lua::Host + lua_lib::Host + Sized {
-    /// What code runs for.
-    type Session: Secured;
-    /// The worker as the protocol sees it.
-    type Worker: Deref<Target = session::Worker> + 'static;
-    /// Lua's state of a session.
-    type State: Default + AsRef<SessionState> + 'static;
-
-    /// Before the name of the protocol's directives in messages of the start.
-    const PREFIX: &'static str;
-
+impl<P: Protocol> Host<P> {
     /// A host without a session.
-    fn without_session(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<Self::Worker>>, log: ErrorLog) -> Self;
+    pub fn without_session(runtime: Rc<Runtime>, machine: Rc<Machine>, worker: Option<Rc<P::Worker>>, log: ErrorLog) -> Host<P> {
+        Host {
+            session: None,
+            hub: worker.as_deref().map(P::hub_of),
+            worker,
+            names: runtime.state(),
+            slots: runtime.state(),
+            runtime,
+            machine,
+            state: Rc::default(),
+            origin: None,
+            arguments: P::Arguments::default(),
+            scratch: RefCell::default(),
+            log,
+        }
+    }
 
-    /// The worker that serves a session.
-    fn worker_of(session: &Self::Session) -> &Rc<Self::Worker>;
-
-    /// The sockets of the protocol's code in a worker.
-    fn hub_of(worker: &Self::Worker) -> Rc<Hub>;
-
-    /// Shows what the worker's newest configuration says as a whole.
-    fn with_whole<R>(worker: &Self::Worker, see: impl FnOnce(Whole<'_>) -> R) -> R;
-
-    /// Lua's state of a session, made at the first use.
-    fn state_of(session: &Self::Session) -> Rc<Self::State>;
-
-    /// What the module of type `T` remembers of the session, made from `Default` on first use.
-    fn context<T: Reuse + Default>(session: &Self::Session) -> Rc<T>;
-
-    /// The same, if there is anything.
-    fn find_context<T: 'static>(session: &Self::Session) -> Option<Rc<T>>;
-
-    /// The error log in force for a session.
-    fn error_log(session: &Self::Session) -> ErrorLog;
-
-    /// A run for `session` begins.
-    fn enter(&mut self, session: Rc<Self::Session>, machine: Rc<Machine>, state: Rc<Self::State>);
-
-    /// It has ended: forgets the session; `blank` takes the place of its state.
-    fn leave(&mut self, blank: &Rc<Self::State>);
-
-    /// Takes another machine.
-    fn set_machine(&mut self, machine: Rc<Machine>);
-
-    /// The session; none at the master's start, in a worker's start and end, and in timers.
-    fn session(&self) -> Option<&Rc<Self::Session>>;
-
-    /// Lua's state of the session, or of this run where there is no session.
-    fn state(&self) -> &Rc<Self::State>;
+    /// A module's value: that in force for the session, that under which a timer was made, or that of the outermost block
+    /// (`init_worker_by_lua*`).
+    pub fn conf<T: Config>(&self) -> Rc<T> {
+        match (&self.session, &self.origin, &self.worker) {
+            (Some(session), _, _) => session.conf(),
+            (None, Some(origin), _) => P::origin_conf(origin),
+            (None, None, Some(worker)) => P::outermost(worker).unwrap_or_default(),
+            (None, None, None) => Rc::default(),
+        }
+    }
 
     /// What the state has in common with that of other protocols.
-    fn common(&self) -> &SessionState {
-        let state: &Self::State = self.state();
-        state.as_ref()
+    pub fn common(&self) -> &SessionState {
+        (*self.state).as_ref()
     }
 
-    /// Variables that code has asked for.
-    fn names(&self) -> &Names<Self::Session>;
-
-    /// Numbers of `ngx.ctx` tables.
-    fn slots(&self) -> &Rc<Slots>;
-
-    /// Says at debug level which code is about to run.
-    fn announce(session: &Self::Session, phase: LuaPhase) {
-        let _ = (session, phase);
+    /// A run for `session` begins.
+    #[inline]
+    pub(crate) fn enter(&mut self, session: Rc<P::Session>, machine: Rc<Machine>, state: Rc<P::State>) {
+        (self.session, self.machine, self.state) = (Some(session), machine, state);
     }
 
-    /// A handler has ended.
-    fn ended(&self, failed: bool) {
-        let _ = failed;
+    /// It has ended: forgets the session; `blank` takes the place of its state.
+    #[inline]
+    pub(crate) fn leave(&mut self, blank: &Rc<P::State>) {
+        self.session = None;
+        self.state.clone_from(blank);
+    }
+}
+
+impl<P: Protocol> lua::Host for Host<P> {
+    fn share(self: Rc<Self>, handle: &mut dyn Any) {
+        if let Some(handle) = handle.downcast_mut::<Option<Rc<dyn lua_lib::Host>>>() {
+            *handle = Some(self);
+        }
     }
 
-    /// Whether the session stands for something that no client waits for, such as a handshake, and has an `ngx.ctx` of its own.
-    fn is_apart(session: &Self::Session) -> bool {
-        let _ = session;
-        false
+    #[inline]
+    fn show<'a>(&'a self, view: &mut lua::HostView<'a>) {
+        view.offer::<dyn lua_lib::Host>(self);
+    }
+}
+
+impl<P: Protocol> lua_lib::Host for Host<P> {
+    fn runtime(&self) -> &Rc<Runtime> {
+        &self.runtime
     }
 
-    /// Code for which no client waits begins, or has ended.
-    fn set_apart(session: &Self::Session, phase: Option<LuaPhase>) {
-        let _ = (session, phase);
+    fn machine(&self) -> &Rc<Machine> {
+        &self.machine
     }
 
-    /// Whether the session was passed on to an upstream server already.
-    fn has_upstream(session: &Self::Session) -> bool;
+    fn worker(&self) -> Option<&Rc<session::Worker>> {
+        self.worker.as_deref().map(P::common_worker)
+    }
 
-    /// Says what the session is doing, for the log.
-    fn set_action(session: &Self::Session, action: &'static str);
+    fn log_enabled(&self, level: Level) -> bool {
+        match &self.session {
+            Some(session) => session.log_enabled(level),
+            None => self.log.enabled(level),
+        }
+    }
 
-    /// Why there is no session.
-    fn missing(cx: &CallContext) -> &'static str {
-        if cx.phase() == Some(LuaPhase::INIT) { NO_REQUEST } else { "API disabled in the current context" }
+    fn log(&self, level: Level, message: &[u8], context: &str) {
+        match &self.session {
+            Some(session) => session.log(level, message),
+            None if self.log.enabled(level) => {
+                let mut line = message.to_vec();
+                if !context.is_empty() && level != Level::Debug {
+                    line.extend_from_slice(b", context: ");
+                    line.extend_from_slice(context.as_bytes());
+                    if let Some(origin) = &self.origin {
+                        P::push_origin(origin, self.worker.as_deref(), &mut line);
+                    }
+                }
+                self.log.write(level, 0, &line);
+            }
+            None => {}
+        }
+    }
+
+    fn resources(&self) -> &Rc<Resources> {
+        &self.common().resources
+    }
+
+    /// A subrequest's sockets are no other request's when it has ended.
+    fn lasting_resources(&self) -> Rc<Resources> {
+        let whole = self.session.as_ref().and_then(P::whole_state_of);
+        let common: &SessionState = whole.as_deref().unwrap_or(&self.state).as_ref();
+        common.resources.clone()
+    }
+
+    fn title(&self) -> Option<Vec<u8>> {
+        P::title(self.session.as_deref()?)
+    }
+
+    fn host_factory(&self) -> HostFactory {
+        let (runtime, machine, worker) = (self.runtime.clone(), self.machine.clone(), self.worker.clone());
+        let (log, origin) = match &self.session {
+            Some(session) => (P::error_log(session), Some(P::origin(session))),
+            None => (self.log.clone(), self.origin.clone()),
+        };
+        Box::new(move || {
+            let mut host = Host::<P>::without_session(runtime.clone(), machine.clone(), worker.clone(), log.clone());
+            host.origin.clone_from(&origin);
+            Rc::new(host)
+        })
+    }
+
+    fn log_prefix(&self) -> &'static str {
+        P::PREFIX
+    }
+
+    fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.scratch
+    }
+
+    fn hub(&self) -> Option<&Rc<Hub>> {
+        self.hub.as_ref()
+    }
+
+    fn socket_options(&self) -> Rc<SocketOptions> {
+        self.conf()
+    }
+
+    fn secure_options(&self) -> Rc<SecureOptions> {
+        self.conf()
+    }
+
+    fn resolving(&self) -> Rc<Resolving> {
+        self.conf()
+    }
+
+    fn tcp_nodelay(&self) -> bool {
+        P::tcp_nodelay(self)
     }
 }
 
 const NO_REQUEST: &str = "no request found";
 
+/// Why there is no session.
+fn missing(cx: &CallContext) -> &'static str {
+    if cx.phase() == Some(LuaPhase::INIT) { NO_REQUEST } else { "API disabled in the current context" }
+}
+
 /// The host and its session, for rows of the kinds `calls` and `suspends`.
 ///
 /// # Errors
 /// `no request found` outside of any run, `API disabled in the current context` where there is no session.
-pub fn session<H: SessionHost>(cx: &CallContext) -> Result<(Rc<H>, Rc<H::Session>), Raise> {
-    let host = cx.host::<H>().ok_or(Raise::fixed(NO_REQUEST))?;
-    let session = host.session().cloned().ok_or_else(|| Raise::fixed(H::missing(cx)))?;
+pub fn session<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Session>), Raise> {
+    let host = cx.host::<Host<P>>().ok_or(Raise::fixed(NO_REQUEST))?;
+    let session = host.session.clone().ok_or_else(|| Raise::fixed(missing(cx)))?;
     Ok((host, session))
 }
 
 /// As [`session`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
 #[inline]
-pub fn with_session<H: SessionHost, R>(cx: &CallContext, failed: R, f: impl FnOnce(&H, &Rc<H::Session>) -> R) -> R {
-    cx.with_host::<H, _>(|host| match host {
-        Some(host) => match host.session() {
+pub fn with_session<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host<P>, &Rc<P::Session>) -> R) -> R {
+    cx.with_host::<Host<P>, _>(|host| match host {
+        Some(host) => match &host.session {
             Some(session) => f(host, session),
             None => {
-                cx.put(H::missing(cx).as_bytes());
+                cx.put(missing(cx).as_bytes());
                 failed
             }
         },

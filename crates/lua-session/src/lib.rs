@@ -1,13 +1,14 @@
 //! What Lua code of every protocol's sessions has in common: directives that hold code, its compilation and its run,
 //! `ngx.var`, `ngx.ctx`, balancers, handshakes, and the code at the start and end of processes.
 //!
-//! All of it is written for a [`SessionHost`], the host of one protocol's code, and is compiled once for each protocol:
-//! `lua-api` is HTTP's, `stream-lua` that of `stream`.
+//! All of it is written for a [`Protocol`] and is compiled once for each: `lua-api` is HTTP's, `stream-lua` that of `stream`.
 #![forbid(unsafe_code)]
 
 pub mod balancer;
 pub mod balancing;
+pub mod client;
 pub mod code;
+pub mod control;
 pub mod ctx;
 pub mod directive;
 pub mod entry;
@@ -19,6 +20,7 @@ pub mod options;
 pub mod output;
 pub mod process_code;
 pub mod process_rows;
+pub mod protocol;
 pub mod secure_settings;
 pub mod settings;
 pub mod slots;
@@ -29,7 +31,8 @@ pub mod state;
 pub mod upstream_handshakes;
 pub mod var;
 
-pub use code::Code;
+pub use code::{Code, PhaseCode};
 pub use entry::{Entry, Run};
-pub use host::SessionHost;
+pub use host::Host;
+pub use protocol::Protocol;
 pub use state::SessionState;

@@ -1,7 +1,8 @@
 //! The machine that runs a session's code.
 
-use crate::host::SessionHost;
+use crate::host::Host;
 use crate::process_code::ProcessCode;
+use crate::protocol::Protocol;
 use crate::state::SessionState;
 use lua::{LuaError, LuaPhase};
 use lua_lib::{Machine, Runtime, machines};
@@ -12,9 +13,9 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// Making one fails, or `init_by_lua*` does.
-pub fn machine_for<H: SessionHost>(
+pub fn machine_for<P: Protocol>(
     runtime: &Rc<Runtime>,
-    session: &Rc<H::Session>,
+    session: &Rc<P::Session>,
     state: &SessionState,
     cached: bool,
 ) -> Result<Rc<Machine>, LuaError> {
@@ -26,11 +27,11 @@ pub fn machine_for<H: SessionHost>(
     }
     let machine = machines::fresh(runtime)?;
     // A new machine has none yet.
-    let _ = machine.log.set(H::error_log(session));
+    let _ = machine.log.set(P::error_log(session));
     machines::watch(runtime, &machine, &session.worker().log);
-    let code = session.main_conf::<ProcessCode<H::Session>>().init.borrow().clone();
+    let code = session.main_conf::<ProcessCode<P::Session>>().init.borrow().clone();
     if let Some(code) = code {
-        let host = H::without_session(runtime.clone(), machine.clone(), None, H::error_log(session));
+        let host = Host::<P>::without_session(runtime.clone(), machine.clone(), None, P::error_log(session));
         code.run_init(&machine, LuaPhase::INIT, Rc::new(host), session.paths())?;
     }
     Ok(state.machine.get_or_init(|| machine).clone())

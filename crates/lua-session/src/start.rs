@@ -1,8 +1,9 @@
 //! The code that runs at the start and end of processes.
 
 use crate::code::Code;
-use crate::host::SessionHost;
+use crate::host::Host;
 use crate::process_code::ProcessCode;
+use crate::protocol::Protocol;
 use base::errno;
 use base::log::{ErrorLog, Level};
 use conf::configs::ConfMap;
@@ -31,7 +32,7 @@ const SIGNALS: [i32; 10] = [
 ///
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
-pub fn open<H: SessionHost>(
+pub fn open<P: Protocol>(
     main: &ConfMap,
     paths: &Paths,
     surroundings: &Surroundings,
@@ -44,16 +45,16 @@ pub fn open<H: SessionHost>(
     lua::symbols::set_process(0, 0);
     lua_lib::ngx::errlog::begin(&runtime);
     runtime.prefix.replace(paths.prefix.clone());
-    let codes = main.share::<ProcessCode<H::Session>>().unwrap_or_default();
+    let codes = main.share::<ProcessCode<P::Session>>().unwrap_or_default();
     for place in codes.uncached.borrow().iter() {
-        log.write(Level::Alert, 0, format!("{}lua_code_cache is off; this will hurt performance{place}", H::PREFIX).as_bytes());
+        log.write(Level::Alert, 0, format!("{}lua_code_cache is off; this will hurt performance{place}", P::PREFIX).as_bytes());
     }
     let code = codes.init.borrow().clone();
     let suffix = if code.as_ref().is_some_and(|code| code.is_file()) { "_file" } else { "" };
     let failed = |error: LuaError| format!("init_by_lua{suffix} error: {}", String::from_utf8_lossy(&error.message));
     let machine = machines::common(&runtime).map_err(failed)?.clone();
     if let Some(code) = code {
-        let host = H::without_session(runtime.clone(), machine.clone(), None, log.clone());
+        let host = Host::<P>::without_session(runtime.clone(), machine.clone(), None, log.clone());
         code.run_init(&machine, LuaPhase::INIT, Rc::new(host), paths).map_err(failed)?;
     }
     lua_lib::ngx::errlog::pause(&runtime, true);
@@ -61,24 +62,24 @@ pub fn open<H: SessionHost>(
 }
 
 /// Lua of the worker's configuration, if it is used.
-fn runtime_of<H: SessionHost>(worker: &H::Worker) -> Option<Rc<Runtime>> {
-    H::with_whole(worker, |whole| whole.main.share::<Runtime>()).filter(|runtime| runtime.used.get())
+fn runtime_of<P: Protocol>(worker: &P::Worker) -> Option<Rc<Runtime>> {
+    P::with_whole(worker, |whole| whole.main.share::<Runtime>()).filter(|runtime| runtime.used.get())
 }
 
 /// Picks the code of one moment.
 type Pick<S> = fn(&ProcessCode<S>) -> Option<Rc<Code<S>>>;
 
-fn run_in_worker<H: SessionHost>(worker: &Rc<H::Worker>, phase: LuaPhase, pick: Pick<H::Session>) {
-    let Some(runtime) = runtime_of::<H>(worker) else { return };
+fn run_in_worker<P: Protocol>(worker: &Rc<P::Worker>, phase: LuaPhase, pick: Pick<P::Session>) {
+    let Some(runtime) = runtime_of::<P>(worker) else { return };
     let machine = match machines::common(&runtime) {
         Ok(machine) => machine.clone(),
         Err(error) => return worker.log.write(Level::Emerg, 0, &error.log_text()),
     };
     let (codes, log, paths) =
-        H::with_whole(worker, |whole| (whole.main.share::<ProcessCode<H::Session>>().unwrap_or_default(), whole.log, whole.paths.clone()));
+        P::with_whole(worker, |whole| (whole.main.share::<ProcessCode<P::Session>>().unwrap_or_default(), whole.log, whole.paths.clone()));
     let Some(code) = pick(&codes) else { return };
     let waits = phase == LuaPhase::INIT_WORKER && codes.init_worker_waits.get();
-    let host: Rc<dyn lua::Host> = Rc::new(H::without_session(runtime, machine.clone(), Some(worker.clone()), log));
+    let host: Rc<dyn lua::Host> = Rc::new(Host::<P>::without_session(runtime, machine.clone(), Some(worker.clone()), log));
     let report = {
         let (log, is_file) = (worker.log.clone(), code.is_file());
         move |error: &LuaError| report(&log, phase, is_file, error)
@@ -129,8 +130,8 @@ fn name_process(worker: &session::Worker, master: bool) {
 }
 
 /// Runs `init_worker_by_lua*`.
-pub fn start_worker<H: SessionHost>(worker: &Rc<H::Worker>) {
-    let runtime = H::with_whole(worker, |whole| whole.main.share::<Runtime>());
+pub fn start_worker<P: Protocol>(worker: &Rc<P::Worker>) {
+    let runtime = P::with_whole(worker, |whole| whole.main.share::<Runtime>());
     name_process(worker, runtime.as_ref().is_some_and(|runtime| runtime.surroundings.borrow().master));
     let restart = runtime.and_then(|runtime| runtime.sa_restart.get());
     if restart == Some(false)
@@ -138,22 +139,22 @@ pub fn start_worker<H: SessionHost>(worker: &Rc<H::Worker>) {
     {
         base::log!(worker.log, Level::Crit, 0, "sigaction() failed {}", errno::describe(&error));
     }
-    let Some(runtime) = runtime_of::<H>(worker) else { return };
+    let Some(runtime) = runtime_of::<P>(worker) else { return };
     if let Ok(machine) = machines::common(&runtime) {
         lua_lib::ngx::errlog::pause(&runtime, false);
         machines::watch(&runtime, machine, &worker.log);
     }
-    run_in_worker::<H>(worker, LuaPhase::INIT_WORKER, |codes| codes.init_worker.borrow().clone());
+    run_in_worker::<P>(worker, LuaPhase::INIT_WORKER, |codes| codes.init_worker.borrow().clone());
     let this = Rc::downgrade(worker);
     worker.on_exiting(move || {
         if let Some(worker) = this.upgrade() {
-            runtime.timers.begin_exit(&worker, H::PREFIX);
-            H::hub_of(&worker).pools.close_idle();
+            runtime.timers.begin_exit(&worker, P::PREFIX);
+            P::hub_of(&worker).pools.close_idle();
         }
     });
 }
 
 /// Runs `exit_worker_by_lua*`; to be called when a worker has nothing left to do.
-pub fn exit_worker<H: SessionHost>(worker: &Rc<H::Worker>) {
-    run_in_worker::<H>(worker, LuaPhase::EXIT_WORKER, |codes| codes.exit_worker.borrow().clone());
+pub fn exit_worker<P: Protocol>(worker: &Rc<P::Worker>) {
+    run_in_worker::<P>(worker, LuaPhase::EXIT_WORKER, |codes| codes.exit_worker.borrow().clone());
 }

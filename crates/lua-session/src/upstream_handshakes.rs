@@ -2,7 +2,7 @@
 
 use crate::code::Code;
 use crate::directive::two_rows;
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use crate::ssl::toward::{Chooser, Judge};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
@@ -24,18 +24,18 @@ fn store<S: Session>(
 
 /// The rows, in these blocks.
 #[must_use]
-pub fn rows<H: SessionHost>(at: Context) -> Vec<Row> {
+pub fn rows<P: Protocol>(at: Context) -> Vec<Row> {
     let mut rows = two_rows(
         "proxy_ssl_certificate_by_lua",
         at,
         "Runs Lua that chooses the certificate upstreams are shown.",
-        store::<H::Session>(|cx, own, code| cx.once(&mut own.certificate, Rc::new(Chooser::<H>::new(code)) as _)),
+        store::<P::Session>(|cx, own, code| cx.once(&mut own.certificate, Rc::new(Chooser::<P>::new(code)) as _)),
     );
     rows.extend(two_rows(
         "proxy_ssl_verify_by_lua",
         at,
         "Runs Lua that judges upstreams by their certificates.",
-        store::<H::Session>(|cx, own, code| cx.once(&mut own.verify, Rc::new(Judge::<H>::new(code)) as _)),
+        store::<P::Session>(|cx, own, code| cx.once(&mut own.verify, Rc::new(Judge::<P>::new(code)) as _)),
     ));
     rows.push(Row::new(
         "lua_upstream_skip_openssl_default_verify",
@@ -44,7 +44,7 @@ pub fn rows<H: SessionHost>(at: Context) -> Vec<Row> {
         "Leaves the verification of upstreams to Lua alone.",
         |cx| {
             let value = cx.flag(0)?;
-            cx.once(&mut cx.location::<UpstreamTls<H::Session>>().skip_default_verify, value)
+            cx.once(&mut cx.location::<UpstreamTls<P::Session>>().skip_default_verify, value)
         },
     ));
     rows

@@ -1,6 +1,7 @@
 //! `ngx.var`: nginx's variables by name, and the groups of the last match by number.
 
-use crate::host::{SessionHost, with_session};
+use crate::host::with_session;
+use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Row};
 use session::Session;
 use session::variable::{AssignError, get_by_name, set_by_name};
@@ -14,15 +15,15 @@ const FAILED: i32 = -1;
 
 /// The part's rows and glue.
 #[must_use]
-pub fn group<H: SessionHost>() -> Group {
+pub fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.var",
         rows: vec![
-            Row::fast::<ALL, _, _>("var_get", var_get::<H>),
-            Row::fast::<ALL, _, _>("var_number", var_number::<H>),
-            Row::fast::<ALL, _, _>("var_at", var_at::<H>),
-            Row::fast::<ALL, _, _>("capture", capture::<H>),
-            Row::fast::<ALL, _, _>("var_set", var_set::<H>),
+            Row::fast::<ALL, _, _>("var_get", var_get::<P>),
+            Row::fast::<ALL, _, _>("var_number", var_number::<P>),
+            Row::fast::<ALL, _, _>("var_at", var_at::<P>),
+            Row::fast::<ALL, _, _>("capture", capture::<P>),
+            Row::fast::<ALL, _, _>("var_set", var_set::<P>),
             Row::constant("FOUND", FOUND),
         ],
         glue: include_str!("var.lua"),
@@ -45,8 +46,8 @@ fn with_name<R>(name: &[u8], f: impl FnOnce(&str) -> R) -> Option<R> {
     }
 }
 
-fn var_get<H: SessionHost>(cx: &CallContext, name: &[u8]) -> i32 {
-    with_session::<H, _>(cx, FAILED, |_, session| {
+fn var_get<P: Protocol>(cx: &CallContext, name: &[u8]) -> i32 {
+    with_session::<P, _>(cx, FAILED, |_, session| {
         let mut found = false;
         cx.fill(|out| found = with_name(name, |name| get_by_name(&**session, name, out)).unwrap_or(false));
         if found { FOUND } else { NOT_FOUND }
@@ -54,23 +55,23 @@ fn var_get<H: SessionHost>(cx: &CallContext, name: &[u8]) -> i32 {
 }
 
 /// The number by which [`var_at`] knows a variable; negative when it has none.
-fn var_number<H: SessionHost>(cx: &CallContext, name: &[u8]) -> i32 {
-    with_session::<H, _>(cx, FAILED, |host, session| {
-        let number = with_name(name, |name| host.names().number(session, name));
+fn var_number<P: Protocol>(cx: &CallContext, name: &[u8]) -> i32 {
+    with_session::<P, _>(cx, FAILED, |host, session| {
+        let number = with_name(name, |name| host.names.number(session, name));
         number.flatten().and_then(|number| i32::try_from(number).ok()).unwrap_or(FAILED)
     })
 }
 
-fn var_at<H: SessionHost>(cx: &CallContext, number: i32) -> i32 {
-    with_session::<H, _>(cx, FAILED, |host, session| {
+fn var_at<P: Protocol>(cx: &CallContext, number: i32) -> i32 {
+    with_session::<P, _>(cx, FAILED, |host, session| {
         let mut found = false;
-        cx.fill(|out| found = host.names().get(usize::try_from(number).unwrap_or(usize::MAX), session, out));
+        cx.fill(|out| found = host.names.get(usize::try_from(number).unwrap_or(usize::MAX), session, out));
         if found { FOUND } else { NOT_FOUND }
     })
 }
 
-fn capture<H: SessionHost>(cx: &CallContext, number: f64) -> i32 {
-    with_session::<H, _>(cx, FAILED, |_, session| {
+fn capture<P: Protocol>(cx: &CallContext, number: f64) -> i32 {
+    with_session::<P, _>(cx, FAILED, |_, session| {
         let captures = session.cache().captures();
         // Any number below 1 names nothing; the cast keeps it at 0.
         let n = number as usize;
@@ -82,8 +83,8 @@ fn capture<H: SessionHost>(cx: &CallContext, number: f64) -> i32 {
     })
 }
 
-fn var_set<H: SessionHost>(cx: &CallContext, name: &[u8], value: &[u8], present: i32) -> i32 {
-    with_session::<H, _>(cx, FAILED, |_, session| {
+fn var_set<P: Protocol>(cx: &CallContext, name: &[u8], value: &[u8], present: i32) -> i32 {
+    with_session::<P, _>(cx, FAILED, |_, session| {
         let done = with_name(name, |name| set_by_name(&**session, name, (present != 0).then_some(value)));
         let error = match done {
             Some(Ok(())) => return FOUND,

@@ -5,7 +5,7 @@
 use base::log::{ErrorLog, Level};
 use conf::configs::{ConfMap, Configs};
 use conf::context::Context;
-use conf::include::{Loader, OpenError};
+use conf::include::Text;
 use conf::parser::Parser;
 use conf::row::{Row, Table};
 use conf::scope::{Config, Frame};
@@ -36,18 +36,6 @@ pub(crate) struct Setup {
     frame: Frame,
     variables: Rc<Variables<Bare>>,
     values: ConfMap,
-}
-
-struct Text(Vec<u8>);
-
-impl Loader for Text {
-    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
 }
 
 impl Setup {

@@ -20,6 +20,7 @@ mod command;
 mod condition;
 mod date;
 mod include;
+mod marks;
 mod order;
 mod page;
 mod parse;
@@ -73,7 +74,7 @@ fn variables(variables: &mut Variables) {
 }
 
 /// Why a command failed, for the log; the page shows the error message.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault(String);
 
 fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {

@@ -9,9 +9,9 @@ pub mod http1;
 pub mod http2;
 pub mod memc;
 pub mod memcached;
-pub mod method;
 pub mod redis;
 pub mod redis2;
+pub mod request_line;
 pub mod scgi;
 pub mod tunnel;
 pub mod uwsgi;
@@ -251,11 +251,15 @@ pub trait Dialect {
         false
     }
 
-    /// The port of URLs without one.
-    fn default_port(&self) -> u16;
+    /// The port of URLs without one; 0: they must have one.
+    fn default_port(&self) -> u16 {
+        0
+    }
 
     /// Whether a body of unknown length can be sent.
-    fn can_stream(&self) -> bool;
+    fn can_stream(&self) -> bool {
+        false
+    }
 
     /// Judges the request before its body is read.
     ///
@@ -269,7 +273,9 @@ pub trait Dialect {
     ///
     /// # Errors
     /// The answer to a request without a body that it needs. It has been logged.
-    fn carried(&self, request: &Request) -> Result<Carried, Outcome>;
+    fn carried(&self, _request: &Request) -> Result<Carried, Outcome> {
+        Ok(Carried::Client)
+    }
 
     /// Appends the request's head; `None` if there can be none, which has been logged.
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded>;

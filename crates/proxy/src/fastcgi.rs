@@ -1,27 +1,24 @@
 //! `fastcgi_pass`: FastCGI applications, PHP before all others.
 
 use crate::dialect::fastcgi::FastCgi;
-
-use crate::gateway::{self, Common, Gateway};
-use crate::place::{HasPass, PassValues};
-use crate::settings::next;
+use crate::gateway::{self, Gated, Gateway, Values};
+use crate::place;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::module::{Attach, Levels, Module};
+use http::module::{Attach, Module};
 use http::{Regex, Request, Variables, variables::define};
 use session::variable::NO_CACHE;
-
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, variables, complete: gateway::complete::<Values>, attach, ..Module::named("fastcgi") };
+pub const MODULE: Module =
+    Module { rows, levels: place::levels::<Gated<Own>>, variables, complete: gateway::complete::<Own>, attach, ..Module::named("fastcgi") };
 
 /// What a block says of `fastcgi_*`.
 #[derive(Default)]
-struct Values {
-    common: Common,
+struct Own {
     /// `fastcgi_index`
     index: Option<Box<[u8]>>,
     /// `fastcgi_split_path_info`
@@ -32,48 +29,33 @@ struct Values {
     keep: Option<bool>,
 }
 
-impl Config for Values {
+impl Config for Own {
     fn inherit(&mut self, parent: &Self) {
-        self.common.inherit(&parent.common);
         conf::inherit!(self, parent; index, split, catch, keep);
     }
 }
 
-impl HasPass for Values {
-    const PROTOCOL: &'static str = "fastcgi";
-    const CONDITIONS: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
-
-    fn values(&self) -> &PassValues {
-        &self.common.own
-    }
-
-    fn values_mut(&mut self) -> &mut PassValues {
-        &mut self.common.own
-    }
-}
-
-impl Gateway for Values {
+impl Gateway for Own {
+    const NAME: &'static str = "fastcgi";
     const SCHEME: &'static str = "";
     const HIDDEN: &'static [&'static str] = &gateway::WITH_STATUS;
-
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
 }
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
-    let mut rows = gateway::rows::<Values>(true);
+    let mut rows = gateway::rows::<Own>(true);
     rows.extend([
         Row::new("fastcgi_index", all, Arity::exactly(1), "File that a URI with a slash at its end stands for.", |cx| {
-            cx.once(&mut cx.location::<Values>().index, cx.arg(0).into())
+            cx.once(&mut cx.location::<Values<Own>>().own.alone.index, cx.arg(0).into())
         }),
         Row::new("fastcgi_split_path_info", all, Arity::exactly(1), "Splits a URI into script and path.", split),
         Row::new("fastcgi_catch_stderr", all, Arity::exactly(1), "An error message that makes the answer invalid.", |cx| {
-            Rc::make_mut(cx.location::<Values>().catch.get_or_insert_default()).push(cx.arg(0).into());
+            Rc::make_mut(cx.location::<Values<Own>>().own.alone.catch.get_or_insert_default()).push(cx.arg(0).into());
             Ok(())
         }),
-        row::flag::<Values>("fastcgi_keep_conn", all, "Asks the application to keep the connection.", |values| &mut values.keep),
+        row::flag::<Values<Own>>("fastcgi_keep_conn", all, "Asks the application to keep the connection.", |values| {
+            &mut values.own.alone.keep
+        }),
     ]);
     rows
 }
@@ -84,26 +66,24 @@ fn split(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error_at(0, format!("pattern \"{}\" must have 2 captures", cx.text(0))));
     }
     // With nginx the last one in a block holds.
-    cx.location::<Values>().split = Some(Rc::new(regex));
+    cx.location::<Values<Own>>().own.alone.split = Some(Rc::new(regex));
     Ok(())
 }
 
-fn levels(levels: &mut Levels) {
-    levels.location::<Values>();
-}
-
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    let values = at.conf::<Values>();
-    let (keep, catch) = (values.keep.unwrap_or(false), values.catch.clone().unwrap_or_default());
-    gateway::attach::<Values, _>(at, &*values, &values.common, |params| FastCgi { params, keep, catch })
+    gateway::attach(at, |params, own: &Own| FastCgi {
+        params,
+        keep: own.keep.unwrap_or(false),
+        catch: own.catch.clone().unwrap_or_default(),
+    })
 }
 
 fn variables(variables: &mut Variables) {
     define(variables, "fastcgi_script_name", NO_CACHE, |request, out| {
-        with_split(request, |values, script, _| {
+        with_split(request, |own, script, _| {
             out.extend_from_slice(script);
             if script.last() == Some(&b'/') {
-                out.extend_from_slice(values.index.as_deref().unwrap_or_default());
+                out.extend_from_slice(own.index.as_deref().unwrap_or_default());
             }
         })
     });
@@ -111,15 +91,16 @@ fn variables(variables: &mut Variables) {
 }
 
 /// Calls `f` with the location's values and the URI's two parts.
-fn with_split(request: &Request, f: impl FnOnce(&Values, &[u8], &[u8])) -> bool {
-    let values = request.conf::<Values>();
+fn with_split(request: &Request, f: impl FnOnce(&Own, &[u8], &[u8])) -> bool {
+    let values = request.conf::<Values<Own>>();
+    let own = &values.own.alone;
     let line = request.line.borrow();
     let uri = line.uri.as_slice();
-    let groups = values.split.as_ref().and_then(|split| split.groups(uri));
+    let groups = own.split.as_ref().and_then(|split| split.groups(uri));
     let group = |n: usize| groups.as_ref()?.get(n).copied().flatten().and_then(|(start, end)| uri.get(start..end));
     match &groups {
-        Some(_) => f(&values, group(1).unwrap_or_default(), group(2).unwrap_or_default()),
-        None => f(&values, uri, b""),
+        Some(_) => f(own, group(1).unwrap_or_default(), group(2).unwrap_or_default()),
+        None => f(own, uri, b""),
     }
     true
 }

@@ -1,21 +1,22 @@
 //! `grpc_pass`: gRPC servers, and others that speak HTTP/2.
 
-use crate::dialect::http2::{Http2, Wishes};
-use crate::family::{self, Member};
+use crate::dialect::http2::Http2;
+use crate::dialect::request_line;
+use crate::family;
 use crate::pass;
-use crate::place::{self, HasPass, PassValues, Place};
+use crate::place::{self, Passing, Protocol};
 use crate::route::Route;
 use crate::secure;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::module::{Attach, Levels, Module};
+use http::module::{Attach, Module};
 use http::{Complex, Variables};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("grpc") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, ..Module::named("grpc") };
 
 /// What an upstream's answer keeps to itself unless `grpc_pass_header` says otherwise.
 const HIDDEN: [&str; 7] =
@@ -42,35 +43,27 @@ const SUFFIXES: [&str; 15] = [
 
 /// What a block says of `grpc_*`.
 #[derive(Default)]
-struct Values {
-    own: PassValues,
+struct Own {
     /// `grpc_set_header`, in order
     set: Option<Rc<Vec<(Box<[u8]>, Complex)>>>,
 }
 
-impl Config for Values {
+impl Config for Own {
     fn inherit(&mut self, parent: &Self) {
-        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; set);
     }
 }
 
-impl HasPass for Values {
-    const PROTOCOL: &'static str = "grpc";
-
-    fn values(&self) -> &PassValues {
-        &self.own
-    }
-
-    fn values_mut(&mut self) -> &mut PassValues {
-        &mut self.own
-    }
+impl Protocol for Own {
+    const NAME: &'static str = "grpc";
 }
+
+type Values = Passing<Own>;
 
 fn rows() -> Vec<Row> {
     let mut rows = family::some_rows::<Values>(&SUFFIXES);
     rows.extend(
-        ::upstream::secure::rows::rows::<Values, http::Request>("grpc", |values| &mut values.family().secure)
+        ::upstream::secure::rows::rows::<Values, http::Request>("grpc", |values| &mut values.family.secure)
             .into_iter()
             .filter(|row| row.name != "grpc_ssl_key_log"),
     );
@@ -79,7 +72,7 @@ fn rows() -> Vec<Row> {
         Row::new("grpc_pass", places, Arity::exactly(1), "Passes requests on to a gRPC server.", pass),
         Row::new("grpc_set_header", Context::HTTP_ALL, Arity::exactly(2), "A header of the request sent upstream.", |cx| {
             let value = Complex::compile(cx.arg(1), &mut cx.global::<Variables>()).map_err(|text| cx.error_at(1, text))?;
-            Rc::make_mut(cx.location::<Values>().set.get_or_insert_default()).push((cx.arg(0).into(), value));
+            Rc::make_mut(cx.location::<Values>().own.set.get_or_insert_default()).push((cx.arg(0).into(), value));
             Ok(())
         }),
     ]);
@@ -87,26 +80,21 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<Values>(cx, || pass::read(cx, "grpc://", "grpcs://"))
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Values>();
+    place::store::<Own>(cx, || pass::read(cx, "grpc://", "grpcs://"))
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let own = &values.own;
-    let Some(place) = Place::find(at, own.pass.as_ref(), own.outer.as_ref()) else { return Ok(()) };
+    let Some(place) = values.place(at) else { return Ok(()) };
     let error = |text| place.error(text);
     place.redirect_slash(at);
     place.settle(at, 0)?;
-    let mut plan = place::plan(&own.family, "grpc", &HIDDEN).map_err(error)?;
+    let mut plan = place::plan(&values.family, "grpc", &HIDDEN).map_err(error)?;
     // A request's body goes on as it comes, as its answer does, and trailers always.
     (plan.request_buffering, plan.pass_trailers) = (false, true);
-    let secure = secure::secured(at, place.pass.url.as_ref(), &own.family.secure, "grpc", &[b"h2"]).map_err(error)?;
-    let set = values.set.clone().unwrap_or_default();
-    let dialect = Http2::new(Wishes { set: &set, grpc: true, ..Wishes::default() });
+    let secure = secure::secured(at, place.pass.url.as_ref(), &values.family.secure, "grpc", &[b"h2"]).map_err(error)?;
+    let set = values.own.set.clone().unwrap_or_default();
+    let dialect = Http2::new(request_line::Own::default(), &set, true);
     place.serve(at, &*values, Route::plain(plan, place.pass.clone(), secure, dialect));
     Ok(())
 }

@@ -3,34 +3,24 @@
 use crate::dialect::memc::{Memc, Names};
 use crate::family;
 use crate::pass::Kind;
-use crate::place::{self, HasPass, PassValues};
+use crate::place::{self, Passing, Protocol};
 use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::Variables;
-use http::module::{Attach, Levels, Module};
+use http::module::{Attach, Module};
 use http::variables::getter;
 use session::variable::{CHANGEABLE, NO_CACHE, get_by_name};
 use wire::memcached::line::Command;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("memc") };
-
-/// Conditions of `memc_next_upstream`.
-pub const NEXT: [(&str, u32); 5] = [
-    ("error", next::ERROR),
-    ("timeout", next::TIMEOUT),
-    ("invalid_response", next::INVALID_HEADER),
-    ("not_found", next::HTTP_404),
-    ("off", next::OFF),
-];
+pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, variables, attach, ..Module::named("memc") };
 
 /// What a block says of `memc_*`.
 #[derive(Default)]
-struct Values {
-    own: PassValues,
+struct Own {
     /// The variables, once there is a pass anywhere
     names: Option<Names>,
     /// `memc_cmds_allowed`
@@ -39,38 +29,35 @@ struct Values {
     flags_to_last_modified: Option<bool>,
 }
 
-impl Config for Values {
+impl Config for Own {
     fn inherit(&mut self, parent: &Self) {
-        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; names, allowed, flags_to_last_modified);
     }
 }
 
-impl HasPass for Values {
-    const PROTOCOL: &'static str = "memc";
-
-    fn values(&self) -> &PassValues {
-        &self.own
-    }
-
-    fn values_mut(&mut self) -> &mut PassValues {
-        &mut self.own
-    }
+impl Protocol for Own {
+    const NAME: &'static str = "memc";
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::KEYED_WORDS;
 }
+
+type Values = Passing<Own>;
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
     let inner = Context::LOCATION.union(Context::LOCATION_IF);
-    let mut rows = family::some_rows::<Values>(&["connect_timeout", "send_timeout", "read_timeout", "buffer_size", "ignore_client_abort"]);
+    let mut rows = family::some_rows::<Values>(&[
+        "connect_timeout",
+        "send_timeout",
+        "read_timeout",
+        "buffer_size",
+        "next_upstream",
+        "ignore_client_abort",
+    ]);
     rows.extend([
         Row::new("memc_pass", inner, Arity::exactly(1), "Passes commands on to a memcached server.", pass),
         Row::new("memc_cmds_allowed", all.union(inner), Arity::AtLeast(1), "Commands that a request may give.", allowed),
-        Row::new("memc_next_upstream", all, Arity::AtLeast(1), "When the next memcached server is tried.", |cx| {
-            let value = conditions(cx)?;
-            cx.once(&mut cx.location::<Values>().own.family.next_upstream, value)
-        }),
         row::flag::<Values>("memc_flags_to_last_modified", inner, "Takes a value's flags for its date.", |values| {
-            &mut values.flags_to_last_modified
+            &mut values.own.flags_to_last_modified
         }),
         Row::new("memc_upstream_max_fails", all, Arity::exactly(1), "Not supported, as in the module.", |cx| unsupported(cx, "max_fails")),
         Row::new("memc_upstream_fail_timeout", all, Arity::exactly(1), "Not supported, as in the module.", |cx| {
@@ -87,21 +74,9 @@ fn unsupported(cx: &Cx<'_>, parameter: &str) -> Result<(), Error> {
     )))
 }
 
-/// The conditions of a memcached protocol's `*_next_upstream`.
-///
-/// # Errors
-/// A word that is none.
-pub fn conditions(cx: &Cx<'_>) -> Result<u32, Error> {
-    let mut value = 0;
-    for i in 0..cx.args().len() {
-        value |= cx.choice(i, &NEXT)?;
-    }
-    Ok(if value & next::OFF == 0 { value } else { 0 })
-}
-
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "memc", empty: "memc: handler: empty \"memc_pass\" target" };
-    place::store::<Values>(cx, || place::read(cx, kind))?;
+    place::store::<Own>(cx, || place::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         Names {
@@ -112,7 +87,7 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
             exptime: variables.index("memc_exptime"),
         }
     };
-    cx.location::<Values>().names = Some(names);
+    cx.location::<Values>().own.names = Some(names);
     Ok(())
 }
 
@@ -122,12 +97,8 @@ fn allowed(cx: &mut Cx<'_>) -> Result<(), Error> {
         let unknown = || cx.error_at(i, format!("Unknown memcached command \"{}\" used in \"memc_cmds_allowed\"", cx.text(i)));
         commands.push(Command::of(cx.arg(i)).ok_or_else(unknown)?);
     }
-    cx.location::<Values>().allowed = Some(commands);
+    cx.location::<Values>().own.allowed = Some(commands);
     Ok(())
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Values>();
 }
 
 fn variables(variables: &mut Variables) {
@@ -145,11 +116,11 @@ fn variables(variables: &mut Variables) {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let Some(names) = values.names else { return Ok(()) };
+    let Some(names) = values.own.names else { return Ok(()) };
     let dialect = Memc {
         names,
-        allowed: values.allowed.clone().unwrap_or_default(),
-        flags_to_last_modified: values.flags_to_last_modified.unwrap_or(false),
+        allowed: values.own.allowed.clone().unwrap_or_default(),
+        flags_to_last_modified: values.own.flags_to_last_modified.unwrap_or(false),
     };
-    place::attach(at, &*values, &values.own.family, dialect)
+    place::attach(at, &values, &values.family, dialect)
 }

@@ -13,70 +13,93 @@ use conf::row::Cx;
 use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Match;
-use http::module::Attach;
+use http::module::{Attach, Levels};
 use http::{Complex, Variables};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// What a block says of a protocol: the family's directives, and where requests go.
+/// What a protocol's block says beyond the family's directives.
+pub trait Protocol: Config {
+    /// What its directives begin with, without the underscore.
+    const NAME: &'static str;
+    /// The words of its `*_next_upstream`.
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::WORDS;
+}
+
+/// What a block says of a protocol: the family's directives, where requests go, and what is the protocol's own.
 #[derive(Default)]
-pub struct PassValues {
+pub struct Passing<T> {
     /// The family's directives.
     pub family: Family,
     /// `*_pass`; not inherited
     pub pass: Option<Rc<Pass>>,
     /// `*_pass` of the block outside, for blocks without a name
-    pub outer: Option<Rc<Pass>>,
+    outer: Option<Rc<Pass>>,
     /// See [`Routed::route`]
-    pub route: OnceCell<Rc<Route>>,
+    route: OnceCell<Rc<Route>>,
+    /// The protocol's own.
+    pub own: T,
 }
 
-impl PassValues {
-    /// Takes over what the block outside says.
-    pub fn inherit(&mut self, parent: &Self) {
+impl<T: Protocol> Config for Passing<T> {
+    fn inherit(&mut self, parent: &Self) {
         self.family.inherit(&parent.family);
+        self.own.inherit(&parent.own);
         self.outer.clone_from(&parent.pass);
     }
 }
 
-/// Values of a protocol with [`PassValues`] among them.
-pub trait HasPass: Config {
-    /// What its directives begin with, without the underscore.
-    const PROTOCOL: &'static str;
-    /// The words of its `*_next_upstream`.
-    const CONDITIONS: &'static [(&'static str, u32)] = &next::WORDS;
-
-    /// These.
-    fn values(&self) -> &PassValues;
-    /// These, to be changed.
-    fn values_mut(&mut self) -> &mut PassValues;
-}
-
-impl<T: HasPass> Member for T {
-    const PREFIX: &'static str = T::PROTOCOL;
+impl<T: Protocol> Member for Passing<T> {
+    const PREFIX: &'static str = T::NAME;
     const NEXT: &'static [(&'static str, u32)] = T::CONDITIONS;
 
     fn family(&mut self) -> &mut Family {
-        &mut self.values_mut().family
+        &mut self.family
     }
 }
 
-impl<T: HasPass> Routed for T {
+impl<T: Protocol> Routed for Passing<T> {
     fn route(&self) -> &OnceCell<Rc<Route>> {
-        &self.values().route
+        &self.route
     }
 }
+
+impl<T: Protocol> Passing<T> {
+    /// Where its location passes requests on to, if it does.
+    #[must_use]
+    pub fn place(&self, at: &Attach<'_>) -> Option<Place> {
+        Place::find(at, self.pass.as_ref(), self.outer.as_ref())
+    }
+}
+
+/// The configuration type.
+pub fn levels<T: Protocol>(levels: &mut Levels) {
+    levels.location::<Passing<T>>();
+}
+
+/// The family's directives that memcached and Redis have as nginx's own modules know them.
+pub const KEYED: [&str; 9] = [
+    "bind",
+    "socket_keepalive",
+    "connect_timeout",
+    "send_timeout",
+    "read_timeout",
+    "buffer_size",
+    "next_upstream",
+    "next_upstream_tries",
+    "next_upstream_timeout",
+];
 
 /// Stores what a `*_pass` says, once.
 ///
 /// # Errors
 /// It is the block's second one, or what `read` says.
-pub fn store<T: HasPass>(cx: &Cx<'_>, read: impl FnOnce() -> Result<Pass, Error>) -> Result<(), Error> {
-    if cx.location::<T>().values().pass.is_some() {
+pub fn store<T: Protocol>(cx: &Cx<'_>, read: impl FnOnce() -> Result<Pass, Error>) -> Result<(), Error> {
+    if cx.location::<Passing<T>>().pass.is_some() {
         return Err(cx.duplicate());
     }
     let pass = read()?;
-    cx.location::<T>().values_mut().pass = Some(Rc::new(pass));
+    cx.location::<Passing<T>>().pass = Some(Rc::new(pass));
     Ok(())
 }
 
@@ -162,12 +185,16 @@ impl Place {
 ///
 /// # Errors
 /// A group or a name that is not there, and nginx's texts for sizes that contradict each other.
-pub fn attach<T: HasPass>(at: &mut Attach<'_>, values: &T, family: &Family, dialect: impl Dialect + 'static) -> Result<(), Error> {
-    let own = values.values();
-    let span = own.pass.as_ref().or(own.outer.as_ref()).map(|pass| pass.span).unwrap_or_default();
-    let mut plan = plan(family, T::PROTOCOL, &[]).map_err(|text| Error::new(text, span))?;
+pub fn attach<T: Protocol>(
+    at: &mut Attach<'_>,
+    values: &Passing<T>,
+    family: &Family,
+    dialect: impl Dialect + 'static,
+) -> Result<(), Error> {
+    let span = values.pass.as_ref().or(values.outer.as_ref()).map(|pass| pass.span).unwrap_or_default();
+    let mut plan = plan(family, T::NAME, &[]).map_err(|text| Error::new(text, span))?;
     (plan.intercept_errors, plan.intercept_404) = (true, true);
-    let Some(place) = Place::find(at, own.pass.as_ref(), own.outer.as_ref()) else { return Ok(()) };
+    let Some(place) = values.place(at) else { return Ok(()) };
     place.redirect_slash(at);
     place.settle(at, 0)?;
     place.serve(at, values, Route::plain(plan, place.pass.clone(), None, dialect));

@@ -2,7 +2,8 @@
 
 use crate::dialect::Dialect;
 use crate::dialect::http1::Http1;
-use crate::dialect::http2::{Http2, Wishes};
+use crate::dialect::http2::Http2;
+use crate::dialect::request_line::Own;
 use crate::pass::Pass;
 use crate::place::Place;
 use crate::record::Record;
@@ -85,10 +86,10 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
 
 fn dialect(proxy: &Proxy, version: Version) -> Box<dyn Dialect> {
     let set = proxy.set_headers.clone().unwrap_or_default();
-    let (method, body) = (proxy.method.clone(), proxy.set_body.clone());
+    let own = Own { method: proxy.method.clone(), body: proxy.set_body.clone() };
     match version {
-        Version::Http2 => Box::new(Http2::new(Wishes { method, body, set: &set, grpc: false })),
-        _ => Box::new(Http1::new(version == Version::Http11, method, body, &set)),
+        Version::Http2 => Box::new(Http2::new(own, &set, false)),
+        _ => Box::new(Http1::new(version == Version::Http11, own, &set)),
     }
 }
 

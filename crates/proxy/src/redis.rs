@@ -2,82 +2,62 @@
 
 use crate::dialect::redis::Redis;
 use crate::family;
-use crate::memc::conditions;
 use crate::pass::Kind;
-use crate::place::{self, HasPass, PassValues};
+use crate::place::{self, Passing, Protocol};
+use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::Variables;
-use http::module::{Attach, Levels, Module};
+use http::module::{Attach, Module};
 use session::variable::{CHANGEABLE, VarIndex};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, variables, ..Module::named("redis") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, variables, ..Module::named("redis") };
 
 /// What a block says of `redis_*`.
 #[derive(Default)]
-struct Values {
-    own: PassValues,
+struct Own {
     /// `$redis_key` and `$redis_db`, once there is a pass
     names: Option<(VarIndex, VarIndex)>,
     /// `redis_gzip_flag`
     gzip_flag: Option<u64>,
 }
 
-impl Config for Values {
+impl Config for Own {
     fn inherit(&mut self, parent: &Self) {
-        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; names, gzip_flag);
     }
 }
 
-impl HasPass for Values {
-    const PROTOCOL: &'static str = "redis";
-
-    fn values(&self) -> &PassValues {
-        &self.own
-    }
-
-    fn values_mut(&mut self) -> &mut PassValues {
-        &mut self.own
-    }
+impl Protocol for Own {
+    const NAME: &'static str = "redis";
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::KEYED_WORDS;
 }
+
+type Values = Passing<Own>;
 
 fn rows() -> Vec<Row> {
     let all = Context::HTTP_ALL;
     let inner = Context::LOCATION.union(Context::LOCATION_IF);
-    let mut rows = family::some_rows::<Values>(&[
-        "bind",
-        "socket_keepalive",
-        "connect_timeout",
-        "send_timeout",
-        "read_timeout",
-        "buffer_size",
-        "next_upstream_tries",
-        "next_upstream_timeout",
-    ]);
+    let mut rows = family::some_rows::<Values>(&place::KEYED);
     rows.extend([
         Row::new("redis_pass", inner, Arity::exactly(1), "Answers with a value of a Redis server.", pass),
-        Row::new("redis_next_upstream", all, Arity::AtLeast(1), "When the next Redis server is asked.", |cx| {
-            let value = conditions(cx)?;
-            cx.once(&mut cx.location::<Values>().own.family.next_upstream, value)
-        }),
-        row::number::<Values>("redis_gzip_flag", all, "Whether values are compressed.", |values| &mut values.gzip_flag),
+        row::number::<Values>("redis_gzip_flag", all, "Whether values are compressed.", |values| &mut values.own.gzip_flag),
     ]);
     rows
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "redis", empty: "handler: empty \"redis_pass\" target" };
-    place::store::<Values>(cx, || place::read(cx, kind))?;
+    place::store::<Own>(cx, || place::read(cx, kind))?;
     let names = {
         let mut variables = cx.global::<Variables>();
         (variables.index("redis_key"), variables.index("redis_db"))
     };
-    cx.location::<Values>().names = Some(names);
+    cx.location::<Values>().own.names = Some(names);
     Ok(())
 }
 
@@ -85,13 +65,9 @@ fn variables(variables: &mut Variables) {
     variables.define("redis_db", CHANGEABLE, Rc::new(|_, _| true));
 }
 
-fn levels(levels: &mut Levels) {
-    levels.location::<Values>();
-}
-
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let Some((key, database)) = values.names else { return Ok(()) };
-    let dialect = Redis { key, database, gzip_flag: values.gzip_flag.unwrap_or(0) };
-    place::attach(at, &*values, &values.own.family, dialect)
+    let Some((key, database)) = values.own.names else { return Ok(()) };
+    let dialect = Redis { key, database, gzip_flag: values.own.gzip_flag.unwrap_or(0) };
+    place::attach(at, &values, &values.family, dialect)
 }

@@ -2,24 +2,23 @@
 
 use crate::dialect::redis2::{Query, Redis2};
 use crate::family;
-use crate::memc;
 use crate::pass::Kind;
-use crate::place::{self, HasPass, PassValues};
+use crate::place::{self, Passing, Protocol};
+use crate::settings::next;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::module::{Attach, Levels, Module};
+use http::module::{Attach, Module};
 use http::{Complex, Variables};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("redis2") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, ..Module::named("redis2") };
 
 /// What a block says of `redis2_*`.
 #[derive(Default)]
-struct Values {
-    own: PassValues,
+struct Own {
     /// `redis2_query`, in order
     commands: Option<Rc<Vec<Vec<Complex>>>>,
     /// `redis2_raw_query`, `redis2_raw_queries`
@@ -30,48 +29,38 @@ struct Values {
     literal: Option<Box<[u8]>>,
 }
 
-impl Config for Values {
+impl Config for Own {
     fn inherit(&mut self, parent: &Self) {
-        self.own.inherit(&parent.own);
         conf::inherit!(self, parent; commands, raw, count, literal);
     }
 }
 
-impl HasPass for Values {
-    const PROTOCOL: &'static str = "redis2";
-
-    fn values(&self) -> &PassValues {
-        &self.own
-    }
-
-    fn values_mut(&mut self) -> &mut PassValues {
-        &mut self.own
-    }
+impl Protocol for Own {
+    const NAME: &'static str = "redis2";
+    const CONDITIONS: &'static [(&'static str, u32)] = &next::KEYED_WORDS;
 }
 
+type Values = Passing<Own>;
+
 fn rows() -> Vec<Row> {
-    let all = Context::HTTP_ALL;
     let inner = Context::LOCATION.union(Context::LOCATION_IF);
-    let mut rows = family::some_rows::<Values>(&["bind", "connect_timeout", "send_timeout", "read_timeout", "buffer_size"]);
+    let mut rows =
+        family::some_rows::<Values>(&["bind", "connect_timeout", "send_timeout", "read_timeout", "buffer_size", "next_upstream"]);
     rows.extend([
         Row::new("redis2_pass", inner, Arity::exactly(1), "Sends commands to a Redis server.", pass),
         Row::new("redis2_query", inner, Arity::AtLeast(1), "A command with its arguments.", query),
         Row::new("redis2_raw_query", inner, Arity::exactly(1), "A command as it goes out.", |cx| {
             let text = compile(cx, 0)?;
-            cx.once(&mut cx.location::<Values>().raw, text)
+            cx.once(&mut cx.location::<Values>().own.raw, text)
         }),
         Row::new("redis2_raw_queries", inner, Arity::exactly(2), "Commands as they go out, and their number.", |cx| {
             let (count, text) = (compile(cx, 0)?, compile(cx, 1)?);
-            let mut values = cx.location::<Values>();
-            (values.count, values.raw) = (Some(count), Some(text));
+            let own = &mut cx.location::<Values>().own;
+            (own.count, own.raw) = (Some(count), Some(text));
             Ok(())
         }),
         Row::new("redis2_literal_raw_query", inner, Arity::exactly(1), "A command as it goes out, without variables.", |cx| {
-            cx.once(&mut cx.location::<Values>().literal, cx.arg(0).into())
-        }),
-        Row::new("redis2_next_upstream", all, Arity::AtLeast(1), "When the next Redis server is asked.", |cx| {
-            let value = memc::conditions(cx)?;
-            cx.once(&mut cx.location::<Values>().own.family.next_upstream, value)
+            cx.once(&mut cx.location::<Values>().own.literal, cx.arg(0).into())
         }),
     ]);
     rows
@@ -83,8 +72,8 @@ fn compile(cx: &Cx<'_>, i: usize) -> Result<Complex, Error> {
 
 fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
     let conflict = {
-        let values = cx.location::<Values>();
-        match (&values.literal, &values.raw) {
+        let own = &cx.location::<Values>().own;
+        match (&own.literal, &own.raw) {
             (Some(literal), _) if !literal.is_empty() => Some("redis2_literal_raw_query"),
             (_, Some(_)) => Some("redis2_raw_query"),
             _ => None,
@@ -94,20 +83,16 @@ fn query(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error(format!("\"redis2_query\" directive conflicts with {other}")));
     }
     let command = (0..cx.args().len()).map(|i| compile(cx, i)).collect::<Result<Vec<_>, _>>()?;
-    Rc::make_mut(cx.location::<Values>().commands.get_or_insert_default()).push(command);
+    Rc::make_mut(cx.location::<Values>().own.commands.get_or_insert_default()).push(command);
     Ok(())
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     let kind = Kind::Group { module: "redis2", empty: "handler: empty \"redis2_pass\" target" };
-    place::store::<Values>(cx, || place::read(cx, kind))
+    place::store::<Own>(cx, || place::read(cx, kind))
 }
 
-fn levels(levels: &mut Levels) {
-    levels.location::<Values>();
-}
-
-impl Values {
+impl Own {
     /// The query that holds: commands go before a literal, and that before a raw one.
     fn query(&self) -> Option<Query> {
         if let Some(commands) = &self.commands {
@@ -122,7 +107,7 @@ impl Values {
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let mut family = values.own.family.clone();
+    let mut family = values.family.clone();
     family.ignore_client_abort = Some(true);
-    place::attach(at, &*values, &family, Redis2 { query: values.query() })
+    place::attach(at, &values, &family, Redis2 { query: values.own.query() })
 }

@@ -70,6 +70,10 @@ pub mod next {
         ("off", OFF),
     ];
 
+    /// The words of memcached and Redis.
+    pub const KEYED_WORDS: [(&str, u32); 5] =
+        [("error", ERROR), ("timeout", TIMEOUT), ("invalid_response", INVALID_HEADER), ("not_found", HTTP_404), ("off", OFF)];
+
     /// The condition that a status makes true.
     #[must_use]
     pub fn of_status(status: u16) -> Option<u32> {

@@ -3,7 +3,7 @@
 use crate::dialect::tunnel::Tunnel;
 use crate::family;
 use crate::pass;
-use crate::place::{self, HasPass, PassValues, Place};
+use crate::place::{self, Passing, Protocol};
 use crate::route::Route;
 use crate::settings::next;
 use conf::context::{Arity, Context};
@@ -11,10 +11,10 @@ use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use http::core::ServerCore;
-use http::module::{Attach, Levels, Module};
+use http::module::{Attach, Module};
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("tunnel") };
+pub const MODULE: Module = Module { rows, levels: place::levels::<Own>, attach, ..Module::named("tunnel") };
 
 /// Where a tunnel leads unless the directive says something else.
 const ASKED: &[u8] = b"$host:$request_port";
@@ -35,30 +35,20 @@ const SUFFIXES: [&str; 12] = [
     "next_upstream_timeout",
 ];
 
-/// What a block says of `tunnel_*`.
+/// A tunnel has no more than the family.
 #[derive(Default)]
-struct Values {
-    own: PassValues,
+struct Own;
+
+impl Config for Own {
+    fn inherit(&mut self, _: &Self) {}
 }
 
-impl Config for Values {
-    fn inherit(&mut self, parent: &Self) {
-        self.own.inherit(&parent.own);
-    }
-}
-
-impl HasPass for Values {
-    const PROTOCOL: &'static str = "tunnel";
+impl Protocol for Own {
+    const NAME: &'static str = "tunnel";
     const CONDITIONS: &'static [(&'static str, u32)] = &[("error", next::ERROR), ("timeout", next::TIMEOUT), ("off", next::OFF)];
-
-    fn values(&self) -> &PassValues {
-        &self.own
-    }
-
-    fn values_mut(&mut self) -> &mut PassValues {
-        &mut self.own
-    }
 }
+
+type Values = Passing<Own>;
 
 fn rows() -> Vec<Row> {
     let mut rows = family::some_rows::<Values>(&SUFFIXES);
@@ -68,21 +58,16 @@ fn rows() -> Vec<Row> {
 }
 
 fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
-    place::store::<Values>(cx, || if cx.args().is_empty() { pass::given(cx, ASKED) } else { pass::read(cx, "", "") })?;
+    place::store::<Own>(cx, || if cx.args().is_empty() { pass::given(cx, ASKED) } else { pass::read(cx, "", "") })?;
     cx.server::<ServerCore>().takes_connect = Some(true);
     Ok(())
 }
 
-fn levels(levels: &mut Levels) {
-    levels.location::<Values>();
-}
-
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let values = at.conf::<Values>();
-    let own = &values.own;
-    let Some(place) = Place::find(at, own.pass.as_ref(), own.outer.as_ref()) else { return Ok(()) };
+    let Some(place) = values.place(at) else { return Ok(()) };
     place.settle(at, 0)?;
-    let plan = place::plan(&own.family, "tunnel", &[]).map_err(|text| place.error(text))?;
+    let plan = place::plan(&values.family, "tunnel", &[]).map_err(|text| place.error(text))?;
     place.serve(at, &*values, Route::plain(plan, place.pass.clone(), None, Tunnel));
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! `ngx.exit`, `ngx.on_abort`.
+//! `ngx.exit`, `ngx.status`.
 
-use crate::host::Host;
+use crate::host::{Host, Sessions};
 use base::log::Level;
-use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack};
-use lua_session::options::RunOptions;
-use lua_session::{SessionHost, host};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Row};
+use lua_session::control::{self, RETURN, STOP};
+use lua_session::host;
 use stream::log_session;
 
 /// Phases in which a client is served.
@@ -19,24 +19,14 @@ const EXITING: PhaseSet = SERVING
     .with(LuaPhase::PROXY_SSL_CERT)
     .with(LuaPhase::PROXY_SSL_VERIFY);
 
-/// The part's rows and glue.
-pub(crate) fn group() -> Group {
-    Group {
-        name: "ngx control",
-        rows: vec![
-            Row::fast::<{ EXITING.bits() }, _, _>("exit", exit),
-            Row::calls("on_abort", SERVING, on_abort),
-            Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("get_status", status),
-            Row::constant("STOP", STOP),
-        ],
-        glue: include_str!("control.lua"),
-    }
+/// The parts' rows and glue.
+pub(crate) fn groups() -> [Group; 2] {
+    let status = Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("get_status", status);
+    [
+        control::group::<Sessions>(Row::fast::<{ EXITING.bits() }, _, _>("exit", exit), SERVING),
+        Group { name: "ngx.status", rows: vec![status], glue: include_str!("status.lua") },
+    ]
 }
-
-/// The glue stops the thread.
-const STOP: i32 = 0;
-/// The glue returns to its caller.
-const RETURN: i32 = 1;
 
 /// What the glue does next; negative: an error, whose text is in the output buffer.
 fn exit(cx: &CallContext, code: f64) -> i32 {
@@ -45,7 +35,7 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
         cx.put(b"no request found");
         return -1;
     };
-    if let Some(session) = host.session() {
+    if let Some(session) = &host.session {
         log_session!(session, Level::Debug, "lua exit with code {code}");
     }
     if cx.phase() == Some(LuaPhase::BALANCER) {
@@ -58,21 +48,5 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
 
 /// `ngx.status`: what the session has ended with, or 0 while it goes on; negative: an error.
 fn status(cx: &CallContext) -> i32 {
-    host::with_session::<Host, _>(cx, -1, |_, session| i32::from(session.status.get()))
-}
-
-/// `ngx.on_abort(callback)`.
-fn on_abort(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let (_, session) = host::session::<Host>(cx)?;
-    let refusal = if session.conf::<RunOptions>().check_client_abort != Some(true) {
-        "lua_check_client_abort is off"
-    } else if lua::stand_by(cx, stack, "on_abort")? {
-        stack.push_number(1.0);
-        return Ok(1);
-    } else {
-        "duplicate call"
-    };
-    stack.push_nil();
-    stack.push_bytes(refusal.as_bytes());
-    Ok(2)
+    host::with_session::<Sessions, _>(cx, -1, |_, session| i32::from(session.status.get()))
 }

@@ -15,7 +15,7 @@ mod state;
 mod waiting;
 
 use base::log::ErrorLog;
-use host::Host;
+use host::Sessions;
 use lua_lib::{Runtime, Subsystem, Surroundings};
 use std::rc::Rc;
 use stream::{Configuration, Worker};
@@ -26,12 +26,12 @@ use stream::{Configuration, Worker};
 /// # Errors
 /// nginx's line about why the configuration cannot be used.
 pub fn open(configuration: &Configuration, surroundings: &Surroundings, log: &ErrorLog) -> Result<(), String> {
-    lua_session::start::open::<Host>(&configuration.main, &configuration.paths, surroundings, log, groups)
+    lua_session::start::open::<Sessions>(&configuration.main, &configuration.paths, surroundings, log, groups)
 }
 
 /// Runs `exit_worker_by_lua*` of `stream`; to be called when a worker has nothing left to do.
 pub fn exit_worker(worker: &Rc<Worker>) {
-    lua_session::start::exit_worker::<Host>(worker);
+    lua_session::start::exit_worker::<Sessions>(worker);
 }
 
 /// How many connections the privileged agent may have, where `init_by_lua*` of `stream` wants one.
@@ -44,13 +44,13 @@ pub fn agent_connections(configuration: &Configuration) -> Option<usize> {
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
     let mut groups = lua_lib::groups(Subsystem::Stream);
-    groups.push(lua_session::ctx::group::<Host>());
+    groups.push(lua_session::ctx::group::<Sessions>());
     groups.push(output::group());
-    groups.push(control::group());
-    groups.push(lua_session::var::group::<Host>());
-    groups.push(lua_session::balancer::group::<Host>());
+    groups.extend(control::groups());
+    groups.push(lua_session::var::group::<Sessions>());
+    groups.push(lua_session::balancer::group::<Sessions>());
     groups.extend(client::groups());
-    groups.extend(lua_session::ssl::groups::<Host>());
+    groups.extend(lua_session::ssl::groups::<Sessions>());
     groups
 }
 

@@ -1,14 +1,14 @@
 //! `ngx.print`, `ngx.say`, `ngx.flush`, `ngx.eof` (`ngx_stream_lua_output.c`).
 
 use crate::control::SERVING;
-use crate::host::Host;
+use crate::host::{Host, Sessions};
 use crate::state::State;
 use crate::waiting::Broken;
 use base::log::Level;
 use lua::{CallContext, Group, Later, Raise, Reply, Row, Stack, Type, Value};
 use lua_lib::number;
 use lua_lib::shown::push_value;
-use lua_session::{SessionHost, host, output};
+use lua_session::{host, output};
 use std::future::poll_fn;
 use std::rc::Rc;
 use stream::{Session, log_session};
@@ -57,12 +57,12 @@ fn refusal(state: &State) -> Option<&'static str> {
 
 /// Runs `send` where a client takes bytes; an error's text is in the output buffer.
 fn sending(cx: &CallContext, send: impl FnOnce(&Host, &Session)) -> i32 {
-    host::with_session::<Host, _>(cx, RAISED, |host, session| {
+    host::with_session::<Sessions, _>(cx, RAISED, |host, session| {
         if session.is_udp() {
             cx.put_static(DISABLED.as_bytes());
             return RAISED;
         }
-        if let Some(reason) = refusal(host.state()) {
+        if let Some(reason) = refusal(&host.state) {
             cx.put_static(reason.as_bytes());
             return REFUSED;
         }
@@ -73,7 +73,7 @@ fn sending(cx: &CallContext, send: impl FnOnce(&Host, &Session)) -> i32 {
 
 fn put_text(cx: &CallContext, text: &[u8], newline: bool) -> i32 {
     sending(cx, |host, session| {
-        host.state().waiting.add(session, |bytes| {
+        host.state.waiting.add(session, |bytes| {
             bytes.extend_from_slice(text);
             if newline {
                 bytes.push(b'\n');
@@ -85,13 +85,13 @@ fn put_text(cx: &CallContext, text: &[u8], newline: bool) -> i32 {
 fn scratch(cx: &CallContext, change: impl FnOnce(&mut Vec<u8>)) {
     cx.with_host::<Host, _>(|host| {
         if let Some(host) = host {
-            change(&mut lua_lib::Host::scratch(host).borrow_mut());
+            change(&mut host.scratch.borrow_mut());
         }
     });
 }
 
 fn begin(cx: &CallContext) -> i32 {
-    sending(cx, |host, _| lua_lib::Host::scratch(host).borrow_mut().clear())
+    sending(cx, |host, _| host.scratch.borrow_mut().clear())
 }
 
 fn add(cx: &CallContext, text: &[u8]) {
@@ -104,8 +104,8 @@ fn add_number(cx: &CallContext, value: f64) {
 
 fn done(cx: &CallContext, newline: i32) -> i32 {
     sending(cx, |host, session| {
-        host.state().waiting.add(session, |bytes| {
-            bytes.extend_from_slice(&lua_lib::Host::scratch(host).borrow());
+        host.state.waiting.add(session, |bytes| {
+            bytes.extend_from_slice(&host.scratch.borrow());
             if newline != 0 {
                 bytes.push(b'\n');
             }
@@ -121,7 +121,7 @@ fn refused(stack: &mut Stack<'_>, reason: &str) -> usize {
 
 /// The host and its session over TCP.
 fn served(cx: &CallContext) -> Result<(Rc<Host>, Rc<Session>), Raise> {
-    let (host, session) = host::session::<Host>(cx)?;
+    let (host, session) = host::session::<Sessions>(cx)?;
     if session.is_udp() { Err(DISABLED.into()) } else { Ok((host, session)) }
 }
 
@@ -133,10 +133,10 @@ fn write_all(cx: &CallContext, stack: &mut Stack<'_>, function: &'static str, ne
     }
     // So many arguments may stand there that no result would fit.
     stack.truncate(0);
-    if let Some(reason) = refusal(host.state()) {
+    if let Some(reason) = refusal(&host.state) {
         return Ok(refused(stack, reason));
     }
-    host.state().waiting.add(&session, |bytes| {
+    host.state.waiting.add(&session, |bytes| {
         bytes.append(&mut out);
         if newline {
             bytes.push(b'\n');
@@ -156,7 +156,7 @@ fn flush(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     }
     let wait = stack.truthy(1);
     let (host, session) = served(cx)?;
-    let state = host.state().clone();
+    let state = host.state.clone();
     if let Some(reason) = refusal(&state) {
         return Ok(Later::Now(refused(stack, reason)));
     }
@@ -184,7 +184,7 @@ fn eof(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
         return Err("no argument is expected".into());
     }
     let (host, session) = served(cx)?;
-    if host.state().eof.replace(true) {
+    if host.state.eof.replace(true) {
         return Ok(refused(stack, "seen eof"));
     }
     log_session!(session, Level::Debug, "lua send eof");

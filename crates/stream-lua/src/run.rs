@@ -1,6 +1,6 @@
 //! The run of a handler that may wait: the code, its output, and the client who may go meanwhile.
 
-use crate::host::Host;
+use crate::host::Sessions;
 use crate::state::{Client, State};
 use base::log::Level;
 use lua::{Completion, Job, LuaPhase, Started};
@@ -22,7 +22,7 @@ pub(crate) type Finish = fn(&Completion) -> Outcome;
 
 /// A handler that may wait.
 pub(crate) struct Handler {
-    entry: Rc<Entry<Host>>,
+    entry: Rc<Entry<Sessions>>,
     watches_client: bool,
     finish: Finish,
 }
@@ -41,7 +41,7 @@ impl Handler {
         let Ok((host, chunk)) = self.entry.prepare(session, state.clone()) else {
             return Step::Now(Outcome::Status(status::INTERNAL_SERVER_ERROR));
         };
-        let job = match Job::start(&lua_lib::Host::machine(&*host).vm, chunk, self.entry.phase(), host.clone()) {
+        let job = match Job::start(&host.machine.vm, chunk, self.entry.phase(), host.clone()) {
             Started::Done(ended) => {
                 self.entry.end(host, has_failed(&ended));
                 state.waiting.try_send(session);

@@ -13,6 +13,7 @@ mod log_context;
 pub mod module;
 pub mod passing;
 pub mod phase;
+pub mod preread;
 pub mod server;
 pub mod session;
 pub mod variables;

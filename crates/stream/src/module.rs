@@ -1,56 +1,23 @@
-//! How a module joins: its rows, its values, its handlers.
+//! What a module joins: a server while it is built.
 
 use crate::core::Core;
 use crate::phase::Phase;
-use crate::server::{ContentHandler, Handler, Preread, PrereadHandler, Server};
+use crate::server::{ContentHandler, Handler, Preread, PrereadHandler};
 use crate::session::Session;
-use crate::variables::Variables;
 use crate::worker::Worker;
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
-use conf::row::Row;
-use conf::scope::{Config, Frame};
-use conf::tree::Error;
-use session::{Levels, Step};
+use conf::scope::Config;
+use session::Step;
+use session::module::Modular;
 use std::rc::Rc;
 
-/// A module: one feature, one file. Every member may be empty (see [`Module::named`]).
-///
-/// The order of modules in the registry is the order in which their handlers run.
-#[derive(Clone, Copy)]
-pub struct Module {
-    /// For messages.
-    pub name: &'static str,
-    /// Its directives; none where its twin in `http` has them for both.
-    pub rows: fn() -> Vec<Row>,
-    /// Its configuration types. Those of the server and location levels both belong to `server`.
-    pub levels: fn(&mut Levels),
-    /// Its variables.
-    pub variables: fn(&mut Variables),
-    /// Runs once when `stream { }` has been read, before values are inherited.
-    pub complete: fn(&Frame) -> Result<(), Error>,
-    /// Joins a server whose values are merged.
-    pub attach: fn(&mut Attach<'_>) -> Result<(), Error>,
-    /// Completes a server that has been built; the number is its place in the file.
-    pub server: fn(&Server, usize, &Frame) -> Result<(), Error>,
-    /// Runs in each worker when it starts.
-    pub start: fn(&Rc<Worker>),
-}
+/// A module of `stream`. Its types of the server and location levels both belong to `server`.
+pub type Module = session::Module<Session>;
 
-impl Module {
-    /// A module that does nothing yet; give the members that it has with struct update syntax.
-    pub const fn named(name: &'static str) -> Module {
-        Module {
-            name,
-            rows: Vec::new,
-            levels: |_| {},
-            variables: |_| {},
-            complete: |_| Ok(()),
-            attach: |_| Ok(()),
-            server: |_, _, _| Ok(()),
-            start: |_| {},
-        }
-    }
+impl Modular for Session {
+    type Worker = Worker;
+    type Place<'a> = Attach<'a>;
 }
 
 /// A server being built: what a module's `attach` sees.

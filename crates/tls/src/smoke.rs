@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 
+use base::xorshift::Xorshift;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::server::ProducesTickets as _;
 
@@ -11,40 +12,29 @@ use crate::ciphers::{Offer, Wishes};
 use crate::tickets::{Context, TicketKey, TicketKeys, Tickets};
 use crate::{check, client, server};
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
-    }
-
-    fn changed(&mut self, seed: &[u8]) -> Vec<u8> {
-        let mut data = seed.to_vec();
-        for _ in 0..=self.below(3) {
-            let at = self.below(data.len().max(1));
-            match self.below(4) {
-                0 => data.insert(at.min(data.len()), u8::try_from(self.below(256)).unwrap()),
-                1 if at < data.len() => drop(data.remove(at)),
-                2 => data.truncate(at),
-                _ if at < data.len() => data[at] ^= 1 << self.below(8),
-                _ => {}
-            }
+fn changed(random: &mut Xorshift, seed: &[u8]) -> Vec<u8> {
+    let mut data = seed.to_vec();
+    for _ in 0..=random.below(3) {
+        let at = random.below(data.len().max(1));
+        match random.below(4) {
+            0 => data.insert(at.min(data.len()), u8::try_from(random.below(256)).unwrap()),
+            1 if at < data.len() => drop(data.remove(at)),
+            2 => data.truncate(at),
+            _ if at < data.len() => data[at] ^= 1 << random.below(8),
+            _ => {}
         }
-        data
     }
+    data
 }
 
 fn shake(seeds: &[Vec<u8>], rounds: usize, check: fn(&[u8])) {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
     for seed in seeds {
         check(seed);
     }
     for _ in 0..rounds {
         let seed = random.below(seeds.len());
-        check(&random.changed(&seeds[seed]));
+        check(&changed(&mut random, &seeds[seed]));
     }
 }
 

@@ -6,22 +6,12 @@ use crate::h2::check as check_h2;
 use crate::h2::client::check as check_client;
 use crate::h3::check as check_h3;
 use crate::quic::check as check_quic;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
-    }
-}
+use base::xorshift::Xorshift;
 
 const SPICE: &[u8] = b"\0\r\n\t :;,/.%?#+-_AaZ09\x7f\xff=\"'[]{}\\";
 
 fn shake(seeds: &[&[u8]], rounds: usize, check: fn(&[u8])) {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
     for seed in seeds {
         check(seed);
     }

@@ -1,7 +1,7 @@
 //! Python behind gunicorn, spoken to in HTTP/1.1.
 
 use crate::client::{in_parts, pattern, request, send};
-use crate::rig::{Foreground, Prefix, exchange, free_port, get};
+use crate::rig::{Foreground, Prefix, exchange, free_port, get, signal};
 use crate::server::{At, Server, program};
 use std::process::Command;
 
@@ -71,7 +71,7 @@ fn workers_that_are_replaced_cost_no_answer() {
         let before = get(port, "/pid").unwrap().text();
         // It may be gone before it answers once more.
         seen.insert(before.clone());
-        assert!(Command::new("kill").args(["-TERM", &before]).status().unwrap().success());
+        signal("-TERM", &before);
         crate::rig::until("another worker", || {
             let answer = get(port, "/pid").unwrap();
             assert_eq!(answer.status, 200, "{}", prefix.read("logs/error.log"));

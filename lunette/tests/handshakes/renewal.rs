@@ -1,8 +1,7 @@
 //! What clients notice while a server changes: certificates in their files, its configuration, its program.
 
 use crate::client::{Authority, Client};
-use crate::rig::{Prefix, free_port, until};
-use std::process::Command;
+use crate::rig::{Prefix, free_port, signal, until};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -21,10 +20,6 @@ fn serve(prefix: &Prefix, said: &str) -> u16 {
     let output = prefix.run(&[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     port
-}
-
-fn signal(pid: i32, name: &str) {
-    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
 #[test]
@@ -85,7 +80,7 @@ fn reloads_lose_no_request_and_no_session() {
         let port = serve(&prefix, said);
         beside(port, |more| {
             for _ in 0..10 {
-                signal(prefix.master(), "-HUP");
+                signal("-HUP", prefix.master());
                 more(6);
             }
         });
@@ -101,10 +96,10 @@ fn a_new_binary_loses_no_request_and_no_session() {
     let port = serve(&prefix, "");
     beside(port, |more| {
         let old = prefix.master();
-        signal(old, "-USR2");
+        signal("-USR2", old);
         until("a new master", || std::fs::exists(prefix.path.join("logs/nginx.pid.oldbin")).unwrap() && prefix.master() != old);
         more(6);
-        signal(old, "-QUIT");
+        signal("-QUIT", old);
         until("the end of the old master", || !std::fs::exists(prefix.path.join("logs/nginx.pid.oldbin")).unwrap());
     });
     let log = prefix.read("logs/error.log");
@@ -136,7 +131,7 @@ fn sessions_that_wait_long_wake_and_answer() {
         }
     }
     // Parked ones are told when the server leaves.
-    signal(prefix.master(), "-QUIT");
+    signal("-QUIT", prefix.master());
     until("the end of the server", || prefix.is_down());
     let log = prefix.read("logs/error.log");
     assert!(!log.contains("[alert]") && !log.contains("[error]"), "{log}");

@@ -223,8 +223,7 @@ fn streams_can_be_reset_in_every_state() {
     assert_eq!(client.reply(stream).answer.text(), "read");
     drop(client);
     // Nothing is left that would keep the worker.
-    let master = running.child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-QUIT", &master]).status().unwrap().success());
+    running.signal("-QUIT");
     until("the end", || running.child.try_wait().unwrap().is_some());
     let log = prefix.read("logs/error.log");
     assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");

@@ -3,6 +3,7 @@
 
 use crate::rig::{Foreground, Prefix, h2::Client, until};
 use crate::server_with;
+use base::xorshift::Xorshift;
 use std::time::Duration;
 use wire::h2::frame::{FrameHead, flag, kind};
 
@@ -13,15 +14,12 @@ const PATHS: [&str; 10] = ["/", "/ready", "/large", "/file", "/reads", "/paced",
 /// Peers that stay, so that what they left waiting meets what others do.
 const STAY: usize = 8;
 
-/// Xorshift; a failure names its round, which has a state of its own.
-struct Dice(u64);
+/// A failure names its round, which has a state of its own.
+struct Dice(Xorshift);
 
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
+        self.0.draw() % bound
     }
 
     fn of<T: Copy>(&mut self, all: &[T]) -> T {
@@ -137,7 +135,7 @@ fn whatever_peers_do_the_next_client_is_answered() {
     let (prefix, port, mut running) = start();
     let mut peers = Vec::new();
     for round in 0..ROUNDS {
-        let mut dice = Dice((round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice = Dice(Xorshift::new((round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         peers.extend(peer(port, &mut dice));
         if peers.len() > STAY {
             peers.remove(dice.below(STAY as u64) as usize);
@@ -145,8 +143,7 @@ fn whatever_peers_do_the_next_client_is_answered() {
         assert_eq!(Client::connect(port).get("/ready").answer.text(), "ready", "{round}");
     }
     // Those that stay do not keep the server either.
-    let master = running.child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-QUIT", &master]).status().unwrap().success());
+    running.signal("-QUIT");
     until("the end", || running.child.try_wait().unwrap().is_some());
     let log = prefix.read("logs/error.log");
     for word in ["[alert]", "[crit]", "[emerg]", "panicked"] {

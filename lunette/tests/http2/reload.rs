@@ -1,18 +1,12 @@
 //! Reloads: no request is lost, and idle clients are told.
 
-use crate::rig::{Foreground, h2::Client, until};
+use crate::rig::{h2::Client, until};
 use crate::server;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
 const TOGETHER: usize = 8;
-
-fn reload(running: &Foreground) {
-    let pid = running.child.id().to_string();
-    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-}
 
 /// Sends requests, several at once, until `enough`; a request that the server has said it did not look at is sent again.
 fn load(port: u16, enough: &AtomicBool, served: &AtomicUsize) {
@@ -57,7 +51,7 @@ fn reload_under_load(reloads: usize) -> usize {
         }
         for _ in 0..reloads {
             let before = served.load(Ordering::Relaxed);
-            reload(&running);
+            running.signal("-HUP");
             until("requests beside the reload", || served.load(Ordering::Relaxed) >= before + TOGETHER);
             sleep(Duration::from_millis(20));
         }
@@ -77,7 +71,7 @@ fn idle_clients_are_told_that_the_server_leaves() {
     sleep(Duration::from_millis(2500));
     let mut active = Client::connect(port);
     assert_eq!(active.get("/ready").answer.text(), "ready");
-    reload(&running);
+    running.signal("-HUP");
     for client in [&mut parked, &mut active] {
         client.until("a farewell", |client| client.goaway.is_some());
         assert_eq!(client.goaway.map(|(_, code)| code), Some(0));

@@ -1,16 +1,10 @@
 //! Connections that wait: for windows that stay closed, for handlers that outlive their streams, for clients that say nothing more.
 
-use crate::rig::{Foreground, h2::Client, until};
+use crate::rig::{h2::Client, until};
 use crate::{server, server_with};
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 use wire::h2::frame::kind;
-
-fn signal(running: &Foreground, name: &str) {
-    let pid = running.child.id().to_string();
-    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-}
 
 /// The window allows all of it at once, so that no frame of the client's is ever needed. It is so much that waking up now and then
 /// would not do.
@@ -58,7 +52,7 @@ fn a_client_that_never_answers_does_not_keep_the_server() {
     let stream = client.request("GET", "/work", &[], None);
 
     sleep(Duration::from_millis(100));
-    signal(&running, "-QUIT");
+    running.signal("-QUIT");
     client.silent = true;
     assert_eq!(client.reply(stream).answer.text(), "done");
     until("the end", || running.child.try_wait().unwrap().is_some());
@@ -77,7 +71,7 @@ fn half_a_header_block_does_not_keep_the_server() {
             hang(&mut client);
             sleep(Duration::from_millis(100));
         }
-        signal(&running, "-QUIT");
+        running.signal("-QUIT");
         if !before {
             client.until("a farewell", |client| client.goaway.is_some());
             hang(&mut client);

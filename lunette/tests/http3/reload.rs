@@ -1,19 +1,13 @@
 //! Reloads: no request is lost, and idle clients are told.
 
 use crate::rig::h3::Client;
-use crate::rig::{Foreground, until};
+use crate::rig::until;
 use crate::{server, server_in};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
 const TOGETHER: usize = 8;
-
-fn reload(running: &Foreground) {
-    let pid = running.child.id().to_string();
-    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-}
 
 /// Sends requests, several at once, until `enough`; a request that the server has said it did not look at is sent again.
 fn load(port: u16, enough: &AtomicBool, served: &AtomicUsize) {
@@ -46,7 +40,7 @@ fn no_request_is_lost_by_reloads() {
         }
         for _ in 0..12 {
             let before = served.load(Ordering::Relaxed);
-            reload(&running);
+            running.signal("-HUP");
             until("requests beside the reload", || served.load(Ordering::Relaxed) >= before + TOGETHER);
             sleep(Duration::from_millis(20));
         }
@@ -64,7 +58,7 @@ fn idle_clients_are_told_that_the_server_leaves() {
     let mut busy = Client::connect(port);
     let stream = busy.open("GET", "/long", &[], true);
     busy.get("/ready");
-    reload(&running);
+    running.signal("-HUP");
     idle.until(|client| client.goaway().is_some() || client.quic.lost.is_some());
     idle.until(|client| client.quic.lost.is_some());
     assert_eq!(idle.quic.code(), Some(0x100));
@@ -79,8 +73,7 @@ fn a_worker_that_must_leave_closes_what_goes_on() {
     let mut client = Client::connect(port);
     let stream = client.open("GET", "/long", &[], true);
     client.get("/ready");
-    let pid = running.child.id().to_string();
-    assert!(Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
+    running.signal("-QUIT");
     client.until(|client| client.quic.lost.is_some());
     assert_eq!((client.goaway(), client.quic.code(), client.peek(stream).status), (Some(8), Some(0x100), 0));
 }

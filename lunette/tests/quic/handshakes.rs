@@ -1,6 +1,7 @@
 //! New clients: how they are let in, and how not.
 
-use crate::rig::quic::{Client, Wishes, beginning, code};
+use crate::rig::quic::peer::{beginning, code};
+use crate::rig::quic::{Client, Wishes};
 use crate::rig::until;
 use crate::{Server, fetch, pid};
 use quinn_proto::ConnectionError;

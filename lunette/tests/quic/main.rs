@@ -66,7 +66,7 @@ impl Server {
 
     /// Sends a signal to a process.
     pub(crate) fn signal(&self, name: &str, pid: i32) {
-        assert!(std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
+        rig::signal(&format!("-{name}"), pid);
     }
 
     /// The master.

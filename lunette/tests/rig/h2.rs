@@ -1,6 +1,6 @@
 //! An HTTP/2 client in clear text: requests side by side, and frames by hand.
 
-use super::{Answer, PATIENCE};
+use super::{Answer, PATIENCE, Written};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -271,17 +271,9 @@ impl Client {
 /// # Errors
 /// Those of the connection, and a stream that was reset without an answer.
 pub(crate) fn exchange(port: u16, block: &str) -> io::Result<Answer> {
-    let (head, body) = match block.split_once("\n\n") {
-        Some((head, body)) => (head, Some(body.strip_suffix('\n').unwrap_or(body))),
-        None => (block.trim_end_matches('\n'), None),
-    };
-    let mut lines = head.lines();
-    let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-    let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v)).collect();
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let written = Written::read(block);
     let mut client = Client::connect(port);
-    let stream = client.request(method, path, &headers, body.map(str::as_bytes));
+    let stream = client.request(written.method, written.path, &written.fields(), written.body);
     let mut reply = client.reply(stream);
     if reply.answer.status == 0 {
         return Err(io::Error::other(format!("no answer: reset {:?}, GOAWAY {:?}", reply.reset, client.goaway)));

@@ -1,6 +1,6 @@
 //! A client of HTTP/3 on the rig's QUIC.
 
-use super::{Answer, PATIENCE, quic};
+use super::{Answer, PATIENCE, Written, quic};
 use quinn_proto::{Dir, StreamId};
 use wire::h3::frame::{FrameHead, integer, kind, push_integer, setting, stream};
 use wire::hpack::{Fields, Limits};
@@ -216,17 +216,9 @@ impl Client {
 /// # Errors
 /// Those of the connection, and a stream that was reset without an answer.
 pub(crate) fn exchange(port: u16, block: &str) -> std::io::Result<Answer> {
-    let (head, body) = match block.split_once("\n\n") {
-        Some((head, body)) => (head, Some(body.strip_suffix('\n').unwrap_or(body))),
-        None => (block.trim_end_matches('\n'), None),
-    };
-    let mut lines = head.lines();
-    let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-    let headers: Vec<_> = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v)).collect();
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let written = Written::read(block);
     let mut client = Client::connect(port);
-    let stream = client.request(method, path, &headers, body.map(str::as_bytes));
+    let stream = client.request(written.method, written.path, &written.fields(), written.body);
     let reply = client.reply(stream);
     if reply.status == 0 {
         return Err(std::io::Error::other(format!("no answer: reset {:?}, lost {:?}", reply.reset, client.quic.lost)));

@@ -121,6 +121,46 @@ impl Foreground {
     }
 }
 
+impl Foreground {
+    /// Sends a signal to the master, such as `-HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, self.child.id());
+    }
+}
+
+/// A request as examples write it: like HTTP/1, but without its framing.
+pub(crate) struct Written<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    /// Names are in lower case.
+    pub(crate) headers: Vec<(String, &'a str)>,
+    pub(crate) body: Option<&'a [u8]>,
+}
+
+impl Written<'_> {
+    pub(crate) fn read(block: &str) -> Written<'_> {
+        let (head, body) = match block.split_once("\n\n") {
+            Some((head, body)) => (head, Some(body.strip_suffix('\n').unwrap_or(body).as_bytes())),
+            None => (block.trim_end_matches('\n'), None),
+        };
+        let mut lines = head.lines();
+        let mut first = lines.next().unwrap_or_default().split(' ');
+        let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+        let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        Written { method, path, headers, body }
+    }
+
+    /// The headers as clients take them.
+    pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(name: &str, pid: impl std::fmt::Display) {
+    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+}
+
 impl Drop for Foreground {
     fn drop(&mut self) {
         // The master takes its workers with it, which a killed one cannot.

@@ -1,11 +1,14 @@
 //! A client over QUIC: streams, without a protocol on them.
 
+#[path = "../../../crates/net/src/quic/tests/peer.rs"]
+pub(crate) mod peer;
+
 use super::PATIENCE;
 use bytes::{Bytes, BytesMut};
 use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event, Side, StreamEvent,
-    StreamId, TransportConfig, VarInt,
+    StreamId, TransportConfig,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -16,6 +19,8 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use peer::code;
 
 /// What a client says of itself.
 #[derive(Clone)]
@@ -302,15 +307,6 @@ fn socket() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
 }
 
-/// The code of who closed a connection.
-pub(crate) fn code(error: &ConnectionError) -> Option<u64> {
-    match error {
-        ConnectionError::ConnectionClosed(close) => Some(close.error_code.into()),
-        ConnectionError::ApplicationClosed(close) => Some(VarInt::into_inner(close.error_code)),
-        _ => None,
-    }
-}
-
 /// Believes any server.
 #[derive(Debug)]
 struct Anybody;
@@ -348,26 +344,4 @@ impl ServerCertVerifier for Anybody {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256, SignatureScheme::ED25519]
     }
-}
-
-/// The first datagram of a client whose ClientHello goes on in another one, which never comes.
-pub(crate) fn beginning(number: u32) -> Vec<u8> {
-    let id = [&[7; 4][..], &number.to_be_bytes()].concat();
-    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap().quic_suite().unwrap();
-    let keys = suite.keys(&id, rustls::Side::Client, rustls::quic::Version::V1).local;
-    // CRYPTO at offset 0 with the first bytes of a long message, then padding.
-    let mut payload = vec![6, 0, 4, 1, 0, 4, 0];
-    payload.resize(1158, 0);
-    let mut packet = [&[0xc0, 0, 0, 0, 1, 8][..], &id, &[0, 0]].concat();
-    packet.extend_from_slice(&(0x4000 | (payload.len() + 17) as u16).to_be_bytes());
-    let number_at = packet.len();
-    packet.push(0);
-    let tag = keys.packet.encrypt_in_place(0, &packet, &mut payload).unwrap();
-    packet.extend_from_slice(&payload);
-    packet.extend_from_slice(tag.as_ref());
-    packet.resize(1200, 0);
-    let sample: Vec<u8> = packet[number_at + 4..number_at + 20].to_vec();
-    let (head, rest) = packet.split_at_mut(number_at);
-    keys.header.encrypt_in_place(&sample, &mut head[0], &mut rest[..1]).unwrap();
-    packet
 }

@@ -1,6 +1,6 @@
 //! A cache whose disk is full, whose process is killed while it writes, whose lease passes on at a reload, and a stampede.
 
-use crate::rig::{BINARY, Foreground, PATIENCE, Prefix, exchange, free_port, get, parse, until};
+use crate::rig::{BINARY, Foreground, PATIENCE, Prefix, exchange, free_port, get, parse, signal, until};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -96,7 +96,7 @@ fn a_worker_killed_while_it_writes_leaves_no_answer() {
         stream.write_all(&vec![b'x'; sent]).unwrap();
         let before = workers();
         for worker in before.split_whitespace() {
-            assert!(Command::new("kill").args(["-KILL", worker]).status().unwrap().success());
+            signal("-KILL", worker);
         }
         drop(stream);
         let _ = client.join().unwrap();
@@ -163,7 +163,7 @@ fn the_lease_passes_on_at_a_reload() {
         assert_eq!(ask(&format!("{path}?n=old")), "old");
         let workers = || fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.child.id())).unwrap();
         let before = workers();
-        assert!(Command::new("kill").args(["-HUP", &server.child.id().to_string()]).status().unwrap().success());
+        server.signal("-HUP");
         until("new workers alone", || {
             let now = workers();
             now.split_whitespace().count() == 2 && before.split_whitespace().all(|old| !now.contains(old))

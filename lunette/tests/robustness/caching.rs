@@ -1,6 +1,6 @@
 //! A cache gives no wrong answer: damaged files, other workers, purges, restarts, clients that leave, a directory that is none.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, until};
+use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, signal, until};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -231,8 +231,7 @@ fn a_stampede_asks_once_and_outlives_who_asks() {
     let _running = Foreground::start(&prefix, port, "").unwrap();
     let mut clients: Vec<_> = (0..50).map(|_| std::thread::spawn(move || get(port, "/key"))).collect();
     let (first, worker) = accept(&upstream);
-    let killed = std::process::Command::new("kill").arg("-KILL").arg(worker).status().unwrap();
-    assert!(killed.success());
+    signal("-KILL", worker);
     // All of them may have been the killed worker's.
     clients.push(std::thread::spawn(move || get(port, "/key")));
     let (mut second, _) = accept(&upstream);

@@ -10,7 +10,7 @@ mod registry;
 
 use crate::rig::{Foreground, Prefix, free_port};
 use conf::context::{Arity, Context};
-use conf::include::{Loader, OpenError};
+use conf::include::Text;
 use conf::parser::Parser;
 use conf::row::{Row, Table};
 use conf::scope::Frame;
@@ -65,18 +65,6 @@ const KEYED: [&str; 6] = ["0", "1", "-1", "9223372036854775807", "18446744073709
 
 /// What a server is asked with.
 const EDGES: [&str; 6] = ["0", "4", "256k", "9223372036854775807", "8796093022207m", "9223372036854775807ms"];
-
-struct Text(Vec<u8>);
-
-impl Loader for Text {
-    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
-}
 
 /// Where a line of `row` stands, the innermost block first.
 fn around(row: &Row) -> Option<(Context, &'static str, &'static str)> {

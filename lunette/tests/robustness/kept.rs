@@ -3,7 +3,6 @@
 use crate::rig::{Foreground, PATIENCE, Prefix, free_port, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 
 fn server(port: u16, directives: &str) -> (Prefix, Foreground) {
     let prefix = Prefix::new();
@@ -51,8 +50,7 @@ fn a_worker_that_leaves_waits_for_the_next_request() {
         assert!(word(&mut stream).ends_with("word"));
         // Long enough that one which is not kept has been parked.
         std::thread::sleep(std::time::Duration::from_millis(1500));
-        let asked = Command::new("kill").arg("-QUIT").arg(server.child.id().to_string()).status().unwrap();
-        assert!(asked.success());
+        server.signal("-QUIT");
         until("the end to begin", || prefix.read("logs/error.log").contains("gracefully shutting down"));
         if !is_kept {
             until("the end", || prefix.is_down());

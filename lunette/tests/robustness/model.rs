@@ -2,10 +2,9 @@
 //!
 //! `CACHE_MODEL_STEPS=100000 cargo test -p lunette --test robustness model` takes more steps than an ordinary run.
 
-use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, parse, until};
+use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, parse, signal, until};
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 struct Random(u64);
@@ -68,7 +67,7 @@ fn kill(random: &mut Random, site: (u16, u32), (path, kind): (&str, u64), step: 
     let victim = all[random.below(all.len() as u64) as usize].clone();
     let target = format!("{path}?s={step}&t={}", path.len() % 3);
     let client = (random.below(2) == 0).then(|| std::thread::spawn(move || ask(port, "GET", &target, &format!("X-Kind: {kind}\r\n"))));
-    assert!(Command::new("kill").args(["-KILL", &victim]).status().unwrap().success());
+    signal("-KILL", &victim);
     if let Some(client) = client {
         let _ = client.join().unwrap();
         let fresh = Stored { steps: HashSet::new(), uncertain: true, since: Instant::now() };

@@ -1,6 +1,6 @@
 //! What a person sees besides nginx's line, and what `-t` lists together.
 
-use crate::rig::Prefix;
+use crate::rig::{Prefix, signal, until};
 
 /// What `-t` prints of a configuration, the path of its file as `FILE`.
 fn test(text: &str) -> String {
@@ -86,9 +86,8 @@ fn a_start_and_a_reload_list_it_too() {
     assert_eq!(before, 2);
     let start = String::from_utf8_lossy(&prefix.run(&[]).stderr).into_owned();
     assert_eq!(start.matches("is not supported yet").count(), 2, "{start}");
-    let signal = std::process::Command::new("kill").arg("-HUP").arg(prefix.master().to_string()).status().unwrap();
-    assert!(signal.success());
-    crate::rig::until("both lines", || prefix.read("logs/error.log").matches("is not supported yet").count() >= 6);
+    signal("-HUP", prefix.master());
+    until("both lines", || prefix.read("logs/error.log").matches("is not supported yet").count() >= 6);
     assert_eq!(crate::rig::get(port, "/").unwrap().text(), "one\n");
 }
 

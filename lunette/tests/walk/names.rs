@@ -1,9 +1,8 @@
 //! Groups whose names are followed: a name server of the test's own says what they stand for.
 
 use crate::rig::dns::NameServer;
-use crate::rig::{Prefix, free_port, get, until};
+use crate::rig::{Prefix, free_port, get, signal, until};
 use std::collections::HashSet;
-use std::process::Command;
 
 /// A server with two workers, a group that is followed, and what its addresses answer: their own address.
 fn started(server: &str, names: &NameServer) -> (Prefix, u16, u16) {
@@ -57,7 +56,7 @@ fn addresses_of_a_name_come_and_go_while_requests_run() {
     until_seen(port, &["127.0.0.3", "127.0.0.4"]);
     // The worker that asks dies: the next one goes on.
     let killed = first_worker(&prefix).unwrap();
-    assert!(Command::new("kill").args(["-KILL", &killed.to_string()]).status().unwrap().success());
+    signal("-KILL", killed);
     until("the master's word", || prefix.read("logs/error.log").contains("exited on signal 9"));
     until("a new worker", || get(port, "/").is_ok_and(|answer| answer.status == 200));
     names.say(&[2]);

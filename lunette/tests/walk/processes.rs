@@ -1,6 +1,6 @@
 //! The master, its workers, and signals.
 
-use crate::rig::{BINARY, Prefix, free_port, get, until};
+use crate::rig::{BINARY, Prefix, free_port, get, signal, until};
 use crate::{configuration, started};
 use std::process::Command;
 use std::sync::Arc;
@@ -90,8 +90,7 @@ fn a_bad_configuration_leaves_the_old_one_serving() {
     let (prefix, port) = started("old");
     prefix.write("conf/nginx.conf", "events { } http { bogus; }");
     // The signal's sender refuses it already; the master must too.
-    let status = Command::new("kill").args(["-HUP", &prefix.master().to_string()]).status().unwrap();
-    assert!(status.success());
+    signal("-HUP", prefix.master());
     until("the refusal", || prefix.read("logs/error.log").contains("unknown directive \"bogus\""));
     assert_eq!(say(port), "old\n");
     prefix.write("conf/nginx.conf", &configuration(port, "new"));
@@ -108,7 +107,7 @@ fn a_killed_worker_is_replaced() {
         first = workers(&prefix);
         first.len() == 1
     });
-    assert!(Command::new("kill").args(["-KILL", &first[0].0.to_string()]).status().unwrap().success());
+    signal("-KILL", first[0].0);
     until("another worker", || workers(&prefix).iter().any(|(pid, _)| *pid != first[0].0));
     until("an answer", || get(port, "/").is_ok_and(|answer| answer.text() == "alive\n"));
     assert!(prefix.read("logs/error.log").contains("exited on signal 9"));

@@ -1,6 +1,6 @@
 //! `lunette resty`: Lua from the command line.
 
-use crate::rig::{BINARY, PATIENCE, Prefix, until};
+use crate::rig::{BINARY, PATIENCE, Prefix, signal, until};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
@@ -103,7 +103,7 @@ fn a_signal_ends_the_code_and_clears_up() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    signal("-TERM", child.id());
     until("the end", || child.try_wait().unwrap().is_some());
     assert_eq!(leftovers(&prefix), 0, "after at most {PATIENCE:?}");
 }

@@ -1,9 +1,8 @@
 //! Sessions of `stream` beside the life of the server's processes.
 
-use crate::rig::{BINARY, Prefix, free_port, until};
+use crate::rig::{BINARY, Prefix, free_port, signal, until};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 /// One server that answers `word`, over TCP and UDP, and one whose sessions wait for a PROXY header.
@@ -84,9 +83,9 @@ fn a_new_binary_inherits_the_sockets_of_datagrams() {
     let (prefix, port, _) = started("");
     until("the server", || say(port) == "one");
     let old = prefix.master();
-    assert!(Command::new("kill").args(["-USR2", &old.to_string()]).status().unwrap().success());
+    signal("-USR2", old);
     until("the new master", || prefix.read("logs/nginx.pid").trim().parse::<i32>().is_ok_and(|pid| pid != old));
-    assert!(Command::new("kill").args(["-QUIT", &old.to_string()]).status().unwrap().success());
+    signal("-QUIT", old);
     until("the end of the old master", || !std::path::Path::new(&format!("/proc/{old}")).exists());
     assert_eq!(ask(port), "one");
     assert_eq!(say(port), "one");

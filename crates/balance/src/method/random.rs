@@ -5,9 +5,10 @@ use crate::method::{Measure, least_time, round_robin, search, take};
 use crate::peer::{Choice, Peer};
 use crate::selection::Selection;
 use crate::tier::Tier;
+use base::xorshift::Xorshift;
 use std::cell::Cell;
 
-/// Chance without a system call: xorshift from a random start.
+/// Xorshift from a random start.
 #[derive(Debug, Default)]
 pub(crate) struct Dice(Cell<u64>);
 
@@ -19,9 +20,7 @@ impl Dice {
             // Without randomness any start will do.
             state = getrandom::u64().unwrap_or(1) | 1;
         }
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
+        state = Xorshift::new(state).draw();
         self.0.set(state);
         i64::try_from(state >> 1).unwrap_or(0) % sides.max(1)
     }

@@ -1,5 +1,6 @@
 //! Loads: made by chance, or read from traces.
 
+use base::xorshift::Xorshift;
 use std::io;
 
 /// Requests for objects with sizes.
@@ -14,18 +15,15 @@ const REQUESTS: usize = 2_000_000;
 const OBJECTS: usize = 200_000;
 
 /// Random numbers, the same in each run.
-pub(crate) struct Rng(u64);
+pub(crate) struct Rng(Xorshift);
 
 impl Rng {
     pub(crate) fn new(seed: u64) -> Rng {
-        Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Rng(Xorshift::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
     }
 
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.0.draw().wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
     fn unit(&mut self) -> f64 {

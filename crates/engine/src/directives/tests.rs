@@ -3,23 +3,11 @@
 use super::*;
 use crate::build::MainContext;
 use conf::context::Context;
-use conf::include::{Loader, OpenError};
+use conf::include::Text;
 use conf::parser::Parser;
 use conf::scope::Frame;
 use http::core::Core;
 use http::root::Paths;
-
-struct Text(Vec<u8>);
-
-impl Loader for Text {
-    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
-}
 
 fn read(text: &str, context: Context) -> (Frame, Result<(), String>) {
     let modules: Rc<[Module]> = Rc::from([]);

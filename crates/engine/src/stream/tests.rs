@@ -2,7 +2,7 @@
 
 use super::{Finished, rows};
 use conf::context::Context;
-use conf::include::{Loader, OpenError};
+use conf::include::Text;
 use conf::parser::Parser;
 use conf::row::{Row, Table, Warnings};
 use conf::scope::Frame;
@@ -11,18 +11,6 @@ use net::listener::{Kind, ListenSpec};
 use session::Outcome;
 use std::rc::Rc;
 use stream::{Attach, Configuration, Module, Phase, Step};
-
-struct Text(Vec<u8>);
-
-impl Loader for Text {
-    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
-}
 
 /// A module whose handlers stand in two phases.
 const PROBE: Module = Module {

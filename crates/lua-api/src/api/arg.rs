@@ -35,7 +35,7 @@ const FALSE: i32 = 3;
 fn get(cx: &CallContext, index: f64) -> i32 {
     let Some(host) = cx.host::<Host>() else { return NIL };
     if cx.phase() == Some(LuaPhase::SET) {
-        let arguments = host.arguments.borrow();
+        let arguments = host.arguments.values.borrow();
         let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };
         return match value {
             Some(value) => {
@@ -45,7 +45,7 @@ fn get(cx: &CallContext, index: f64) -> i32 {
             None => NIL,
         };
     }
-    let body = host.body.borrow();
+    let body = host.arguments.body.borrow();
     if index == 1.0 {
         cx.fill(|out| body.pieces.iter().for_each(|piece| push_piece(piece, out)));
         return TEXT;
@@ -81,7 +81,7 @@ pub(crate) fn push_piece(piece: &Piece, out: &mut Vec<u8>) {
 fn set_text(cx: &CallContext, text: &[u8]) -> bool {
     match cx.host::<Host>() {
         Some(host) if cx.phase() == Some(LuaPhase::BODY_FILTER) => {
-            replace(&mut host.body.borrow_mut(), text);
+            replace(&mut host.arguments.body.borrow_mut(), text);
             true
         }
         _ => {
@@ -113,9 +113,9 @@ fn set(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
                     return Err(Raise::new(format!("bad chunk data type: {}", other.name())));
                 }
             }
-            replace(&mut host.body.borrow_mut(), &text);
+            replace(&mut host.arguments.body.borrow_mut(), &text);
         }
-        Some(2.0) => host.body.borrow_mut().last = stack.truthy(2),
+        Some(2.0) => host.arguments.body.borrow_mut().last = stack.truthy(2),
         Some(n) => return Err(Raise::new(format!("bad index: {n}"))),
         None => return Err(Raise::argument(2, "__newindex", "number expected")),
     }

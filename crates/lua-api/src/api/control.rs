@@ -1,36 +1,23 @@
-//! `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort` (`ngx_http_lua_control.c`).
+//! `ngx.exit`, `ngx.exec`, `ngx.redirect` (`ngx_http_lua_control.c`).
 
-use crate::abort;
 use crate::api::ANSWERING;
 use crate::exit::{AGAIN, DONE, PENDING, aborts};
-use crate::host::{Host, request};
+use crate::host::{Host, Requests, request};
 use base::log::Level;
 use http::{Jump, log_request};
 use lua::{CallContext, Group, Later, LuaPhase, PhaseSet, Raise, Row, Stack, YIELDABLE};
+use lua_session::control::{self, RETURN, STOP};
 use wire::uri::internal;
 
 /// Where `ngx.exit` works.
 const EXITING: PhaseSet = YIELDABLE.without_leave().with(LuaPhase::HEADER_FILTER).with(LuaPhase::BALANCER).with(LuaPhase::SSL_SESS_STORE);
 
-/// `ngx.exit`, `ngx.exec`, `ngx.redirect`, `ngx.on_abort`.
-pub fn group() -> Group {
-    Group {
-        name: "ngx control",
-        rows: vec![
-            Row::fast::<{ EXITING.bits() }, _, _>("exit", exit),
-            Row::suspends("exec", ANSWERING, exec),
-            Row::suspends("redirect", ANSWERING, redirect),
-            Row::calls("on_abort", ANSWERING, abort::on_abort),
-            Row::constant("STOP", STOP),
-        ],
-        glue: include_str!("control.lua"),
-    }
+/// `ngx.exit`, `ngx.on_abort`; `ngx.exec`, `ngx.redirect`.
+pub fn groups() -> [Group; 2] {
+    let rows = vec![Row::suspends("exec", ANSWERING, exec), Row::suspends("redirect", ANSWERING, redirect)];
+    let exit = Row::fast::<{ EXITING.bits() }, _, _>("exit", exit);
+    [control::group::<Requests>(exit, ANSWERING), Group { name: "ngx.exec", rows, glue: include_str!("exec.lua") }]
 }
-
-/// The glue stops the thread.
-const STOP: i32 = 0;
-/// The glue returns to its caller.
-const RETURN: i32 = 1;
 
 /// What the glue does next; negative: an error, whose text is in the output buffer.
 fn exit(cx: &CallContext, code: f64) -> i32 {
@@ -43,7 +30,7 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
         cx.put(b"no request found");
         return -1;
     };
-    if let Some(request) = &host.request {
+    if let Some(request) = &host.session {
         if host.state.captures.get() > 0 && !aborts(code) {
             cx.put_static(PENDING.as_bytes());
             return -1;

@@ -34,7 +34,7 @@ fn get(cx: &CallContext) -> i32 {
 fn set(cx: &CallContext, status: f64) -> i32 {
     with_request(cx, i32::MIN, |host, request| {
         if request.flags.header_sent.get() && cx.phase() != Some(lua::LuaPhase::HEADER_FILTER) {
-            host.log(Level::Error, b"attempt to set ngx.status after sending out response headers", "");
+            lua_lib::Host::log(host, Level::Error, b"attempt to set ngx.status after sending out response headers", "");
             return 0;
         }
         request.error_status.set(0);

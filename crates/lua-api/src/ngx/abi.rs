@@ -32,7 +32,7 @@ struct KeptCtx(RefCell<Vec<LeftCtx>>);
 /// The number of the request's `ngx.ctx`, which is its own until the request ends, over internal redirects too.
 fn ctx_keep(cx: &CallContext) -> i32 {
     cx.with_host::<Host, _>(|host| {
-        let request = host.and_then(|host| Some((host, host.request.as_ref()?)));
+        let request = host.and_then(|host| Some((host, host.session.as_ref()?)));
         let Some((host, request)) = request else { return FAILED };
         let slot = host.state.common.ctx.slot(&host.slots).saturating_abs();
         // Without a client nothing is redirected, and what a handshake leaves has a life of its own.

@@ -16,7 +16,7 @@ pub fn group() -> Group {
 /// The cache of the configuration that the code belongs to.
 fn find(cx: &CallContext, name: &[u8]) -> Result<Option<Rc<dyn Purgeable>>, Raise> {
     let host = cx.host::<Host>().ok_or(Raise::fixed("no request found"))?;
-    let http = match (&host.request, &host.worker) {
+    let http = match (&host.session, &host.worker) {
         (Some(request), _) => request.http.clone(),
         (None, Some(worker)) => worker.http(),
         (None, None) => return Err(cx.refusal()),

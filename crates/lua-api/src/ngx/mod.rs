@@ -13,19 +13,19 @@ pub mod request;
 pub mod resp_header;
 pub mod upstream;
 
-use crate::host::Host;
+use crate::host::Requests;
 
 /// The groups, in the order of binding.
 #[must_use]
 pub fn groups() -> Vec<lua::Group> {
     vec![
-        lua_session::var::group::<Host>(),
+        lua_session::var::group::<Requests>(),
         resp_header::group(),
         req_header::group(),
         args::group(),
         request::group(),
         req_body::group(),
-        lua_session::balancer::group::<Host>(),
+        lua_session::balancer::group::<Requests>(),
         upstream::group(),
         cache::group(),
         ndk::group(),

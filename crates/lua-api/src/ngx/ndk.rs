@@ -6,6 +6,7 @@ use base::log::Level;
 use conf::configs::ConfMap;
 use http::set_function::SetFunctions;
 use lua::{CallContext, Group, PhaseSet, Row};
+use lua_lib::host::{log_context, with_host};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -34,8 +35,9 @@ pub fn group() -> Group {
 fn with_functions(cx: &CallContext, f: impl FnOnce(&SetFunctions, &ConfMap) -> i32) -> i32 {
     let result = cx.with_host::<Host, _>(|host| {
         let host = host?;
-        let http = host.request.as_ref().map(|request| request.http.clone()).or_else(|| Some(host.worker.as_ref()?.http()))?;
-        let location = host.request.as_ref().map(|request| request.location()).or_else(|| host.location.clone());
+        let http = host.session.as_ref().map(|request| request.http.clone()).or_else(|| Some(host.worker.as_ref()?.http()))?;
+        let location =
+            host.session.as_ref().map(|request| request.location()).or_else(|| host.origin.as_ref().map(|origin| origin.location.clone()));
         let nothing = ConfMap::default();
         Some(f(http.main.get::<SetFunctions>()?, location.as_ref().map_or(&nothing, |location| &location.conf)))
     });
@@ -57,7 +59,7 @@ fn call(cx: &CallContext, name: &[u8], value: &[u8]) -> i32 {
         match result {
             Ok(()) => DONE,
             Err(message) => {
-                cx.with_host::<Host, _>(|host| host.map(|host| host.log(Level::Error, message.as_bytes(), lua_lib::host::log_context(cx))));
+                with_host(cx, |host| host.map(|host| host.log(Level::Error, message.as_bytes(), log_context(cx))));
                 REFUSED
             }
         }

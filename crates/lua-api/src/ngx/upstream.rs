@@ -28,7 +28,7 @@ pub fn group() -> Group {
 /// The groups of the configuration that the code belongs to.
 fn directory(cx: &CallContext) -> Result<Directory, Raise> {
     let host = cx.host::<Host>().ok_or(Raise::fixed("no request found"))?;
-    let http = match (&host.request, &host.worker) {
+    let http = match (&host.session, &host.worker) {
         (Some(request), _) => request.http.clone(),
         (None, Some(worker)) => worker.http(),
         (None, None) => return Err(cx.refusal()),
@@ -208,7 +208,7 @@ fn set_peer_down(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
 
 fn current_upstream_name(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let host = cx.host::<Host>();
-    let request = host.as_ref().and_then(|host| host.request.as_ref()).ok_or(Raise::fixed("no request object found"))?;
+    let request = host.as_ref().and_then(|host| host.session.as_ref()).ok_or(Raise::fixed("no request object found"))?;
     match &*request.upstream.borrow() {
         Some(name) => stack.push_bytes(name.as_bytes()),
         None => stack.push_nil(),

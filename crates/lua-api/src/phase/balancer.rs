@@ -1,6 +1,6 @@
 //! `balancer_by_lua*`: Lua that chooses the upstream server of each try. It may wait.
 
-use crate::host::Host;
+use crate::host::Requests;
 use conf::row::Row;
 use http::Module;
 use lua_session::balancing;
@@ -9,7 +9,7 @@ use lua_session::balancing;
 pub const MODULE: Module = Module { rows, ..Module::named("lua_balancer") };
 
 fn rows() -> Vec<Row> {
-    let mut rows = balancing::rows::<Host>();
-    rows.push(balancing::keepalive_row::<Host>());
+    let mut rows = balancing::rows::<Requests>();
+    rows.push(balancing::keepalive_row::<Requests>());
     rows
 }

@@ -1,34 +1,22 @@
 //! `body_filter_by_lua*`: Lua on each run of response data. `ngx.arg[1]` is the data, `ngx.arg[2]` whether it is the end.
 
-use crate::code::Code;
 use crate::host::Host;
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;
 use conf::context::Context;
 use conf::row::Row;
-use conf::scope::Config;
 use conf::tree::Error;
 use http::location::Filtered;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step};
-use lua::LuaError;
-use lua_session::directive;
+use lua::{LuaError, LuaPhase};
+use lua_session::{PhaseCode, directive};
 use std::rc::Rc;
 
 /// `body_filter_by_lua`, `body_filter_by_lua_file`, `body_filter_by_lua_block`.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_body_filter") };
 
 /// The code of a location.
-#[derive(Default)]
-pub struct Conf {
-    /// The code; inner locations take it over.
-    pub code: Option<Rc<Code>>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code);
-    }
-}
+pub type Conf = PhaseCode<Request, { LuaPhase::BODY_FILTER.bit }>;
 
 fn rows() -> Vec<Row> {
     directive::rows("body_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response body.", |cx, code| {
@@ -42,7 +30,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::LuaPhase::BODY_FILTER);
+        let entry = Entry::new(place, code, LuaPhase::BODY_FILTER);
         // It may read the body: a large file comes to it in pieces.
         place.header_filter(|request| {
             request.flags.reads_body.set(true);
@@ -76,9 +64,9 @@ fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>, chain: Chain) -> Filter
         Ok(chain) => return Filtered::Now(Ok(chain)),
         Err(chain) => chain,
     };
-    let before = |host: &Host| drop(host.body.replace(chain));
+    let before = |host: &Host| drop(host.arguments.body.replace(chain));
     let after = |_: &Rc<Request>, host: &Host, ended: Result<(), LuaError>| {
-        let out = host.body.take();
+        let out = host.arguments.body.take();
         ended.map_err(|_| Outcome::Error)?;
         if out.last {
             host.state.filter_ended.set(true);
@@ -104,11 +92,11 @@ fn run(entry: &Entry, request: &Rc<Request>, chain: Chain) -> Result<Chain, Outc
             request,
             state.clone(),
             |host| {
-                host.body.replace(chain);
+                host.arguments.body.replace(chain);
             },
             |_| 0,
             |stack| stack.number(1).unwrap_or(0.0) as i64,
-            |host| out = host.body.take(),
+            |host| out = host.arguments.body.take(),
         )
         .map_err(|_| Outcome::Error)?;
     if answer == FAILED || answer >= 300 {

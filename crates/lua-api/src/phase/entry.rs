@@ -4,7 +4,7 @@ use crate::abort;
 use crate::code::Code;
 use crate::dev_page;
 use crate::exit;
-use crate::host::Host;
+use crate::host::Requests;
 use crate::options::Options;
 use crate::state::State;
 use http::location::Handler;
@@ -17,7 +17,7 @@ use std::rc::Rc;
 pub use lua_session::Run;
 
 /// A handler's code at one location.
-pub type Entry = lua_session::Entry<Host>;
+pub type Entry = lua_session::Entry<Requests>;
 
 /// What a handler's end means for its phase.
 pub type Finish = fn(&Rc<Request>, &Rc<State>, lua::Completion) -> Step;

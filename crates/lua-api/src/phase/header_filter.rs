@@ -1,6 +1,5 @@
 //! `header_filter_by_lua*`: Lua on the response head before it leaves.
 
-use crate::code::Code;
 use crate::dev_page;
 use crate::exit;
 use crate::host::Host;
@@ -9,28 +8,17 @@ use crate::phase::entry::{Entry, Run};
 use crate::state::State;
 use conf::context::Context;
 use conf::row::Row;
-use conf::scope::Config;
 use conf::tree::Error;
 use http::{Attach, Levels, Module, Outcome, Request, Step};
-use lua::LuaError;
-use lua_session::directive;
+use lua::{LuaError, LuaPhase};
+use lua_session::{PhaseCode, directive};
 use std::rc::Rc;
 
 /// `header_filter_by_lua`, `header_filter_by_lua_file`, `header_filter_by_lua_block`.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_header_filter") };
 
 /// The code of a location.
-#[derive(Default)]
-pub struct Conf {
-    /// The code; inner locations take it over.
-    pub code: Option<Rc<Code>>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code);
-    }
-}
+pub type Conf = PhaseCode<Request, { LuaPhase::HEADER_FILTER.bit }>;
 
 fn rows() -> Vec<Row> {
     directive::rows("header_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response head.", |cx, code| {
@@ -44,7 +32,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::LuaPhase::HEADER_FILTER);
+        let entry = Entry::new(place, code, LuaPhase::HEADER_FILTER);
         if place.conf::<Options>().dev_errors == Some(true) {
             place.body_filter(dev_page::body);
         }
@@ -72,7 +60,7 @@ fn run(entry: &Entry, request: &Rc<Request>) -> Step {
 
 fn fail(request: &Request, state: &State, error: &LuaError) -> Outcome {
     state.header_failed.set(true);
-    dev_page::replace(request, state, lua::LuaPhase::HEADER_FILTER.name, error)
+    dev_page::replace(request, state, LuaPhase::HEADER_FILTER.name, error)
 }
 
 fn run_waiting(entry: &Rc<Entry>, request: &Rc<Request>) -> Step {

@@ -1,30 +1,19 @@
 //! `log_by_lua*`: Lua after the answer, before the access log.
 
-use crate::code::Code;
 use crate::phase::entry::{Entry, Run};
 use crate::state::State;
 use conf::context::Context;
 use conf::row::Row;
-use conf::scope::Config;
 use conf::tree::Error;
-use http::{Attach, Levels, Module};
-use lua_session::directive;
-use std::rc::Rc;
+use http::{Attach, Levels, Module, Request};
+use lua::LuaPhase;
+use lua_session::{PhaseCode, directive};
 
 /// `log_by_lua`, `log_by_lua_file`, `log_by_lua_block`.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_log") };
 
 /// The code of a location.
-#[derive(Default)]
-struct Conf {
-    code: Option<Rc<Code>>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code);
-    }
-}
+type Conf = PhaseCode<Request, { LuaPhase::LOG.bit }>;
 
 fn rows() -> Vec<Row> {
     directive::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
@@ -36,7 +25,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.conf::<Conf>().code.clone() {
-        let entry = Entry::new(place, code, lua::LuaPhase::LOG);
+        let entry = Entry::new(place, code, LuaPhase::LOG);
         place.log(move |request| {
             if entry.may_wait() {
                 return match entry.run_waiting(request, |_| {}, |_| 0, |_, _, _| ()) {

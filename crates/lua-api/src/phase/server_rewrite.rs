@@ -1,30 +1,19 @@
 //! `server_rewrite_by_lua*`: Lua before a location is chosen, and before the server's own rewrite directives.
 
-use crate::code::Code;
 use crate::exit;
 use crate::phase::entry::Answering;
 use conf::context::Context;
 use conf::row::Row;
-use conf::scope::Config;
 use conf::tree::Error;
-use http::{Attach, Levels, Module, Phase};
-use lua_session::directive;
-use std::rc::Rc;
+use http::{Attach, Levels, Module, Phase, Request};
+use lua::LuaPhase;
+use lua_session::{PhaseCode, directive};
 
 /// `server_rewrite_by_lua`, `server_rewrite_by_lua_file`, `server_rewrite_by_lua_block`.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_server_rewrite") };
 
 /// The code of a server.
-#[derive(Default)]
-struct Conf {
-    code: Option<Rc<Code>>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code);
-    }
-}
+type Conf = PhaseCode<Request, { LuaPhase::SERVER_REWRITE.bit }>;
 
 fn rows() -> Vec<Row> {
     directive::rows("server_rewrite_by_lua", Context::HTTP | Context::SERVER, "Runs Lua before a location is chosen.", |cx, code| {
@@ -38,7 +27,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     if let Some(code) = place.server_conf::<Conf>().code.clone().filter(|_| place.is_server) {
-        let entry = Answering::new(place, code, lua::LuaPhase::SERVER_REWRITE);
+        let entry = Answering::new(place, code, LuaPhase::SERVER_REWRITE);
         place.phase(Phase::ServerRewrite, move |request| entry.run(request, exit::after_rewrite));
     }
     Ok(())

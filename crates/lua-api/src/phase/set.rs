@@ -56,13 +56,13 @@ fn row(cx: &mut Cx<'_>, is_file: bool) -> Result<(), Error> {
 fn run_waiting(entry: &Rc<Entry>, arguments: &[Complex], index: VarIndex, request: &Rc<Request>) -> Step {
     let values: Vec<Vec<u8>> = arguments.iter().map(|a| a.to_vec(&**request)).collect();
     let pushed = values.clone();
-    let before = |host: &Host| drop(host.arguments.replace(values));
+    let before = |host: &Host| drop(host.arguments.values.replace(values));
     let push = |stack: &mut Stack<'_>| {
         pushed.iter().for_each(|value| stack.push_bytes(value));
         pushed.len()
     };
     let after = move |request: &Rc<Request>, host: &Host, ended: Result<(), LuaError>| {
-        host.arguments.borrow_mut().clear();
+        host.arguments.values.borrow_mut().clear();
         let value = host.machine.vm.cx().take_result();
         match ended {
             Ok(()) => {
@@ -86,14 +86,14 @@ fn run(entry: &Entry, arguments: &[Complex], index: VarIndex, request: &Rc<Reque
         request,
         State::of(request),
         |host| {
-            host.arguments.replace(values);
+            host.arguments.values.replace(values);
         },
         |stack| {
             pushed.iter().for_each(|value| stack.push_bytes(value));
             pushed.len()
         },
         |stack| stack.bytes(1).map(<[u8]>::to_vec),
-        |host| host.arguments.borrow_mut().clear(),
+        |host| host.arguments.values.borrow_mut().clear(),
     );
     match result {
         Ok(value) => {

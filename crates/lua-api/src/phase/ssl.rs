@@ -1,7 +1,7 @@
 //! `ssl_client_hello_by_lua*`, `ssl_session_fetch_by_lua*`, `ssl_certificate_by_lua*`, `ssl_session_store_by_lua*`: Lua in
 //! the handshakes of servers.
 
-use crate::host::Host;
+use crate::host::Requests;
 use conf::context::Context;
 use conf::row::Row;
 use http::{Module, Request};
@@ -11,7 +11,7 @@ use lua_session::handshakes;
 pub const MODULE: Module = Module {
     rows,
     levels: handshakes::levels::<Request>,
-    server: |server, _, _| handshakes::join::<Host>(&server.conf, &server.tls, true),
+    server: |server, _, _| handshakes::join::<Requests>(&server.conf, &server.tls, true),
     ..Module::named("lua_handshakes")
 };
 

@@ -1,6 +1,6 @@
 //! `init_by_lua*`, `init_worker_by_lua*`, `exit_worker_by_lua*`: Lua at the start and end of processes.
 
-use crate::host::Host;
+use crate::host::Requests;
 use http::{Module, Request};
 use lua_session::{process_rows, start};
 
@@ -8,6 +8,6 @@ use lua_session::{process_rows, start};
 pub const MODULE: Module = Module {
     rows: process_rows::rows::<Request>,
     levels: process_rows::levels::<Request>,
-    start: start::start_worker::<Host>,
+    start: start::start_worker::<Requests>,
     ..Module::named("lua_start")
 };

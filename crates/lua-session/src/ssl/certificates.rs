@@ -1,7 +1,8 @@
 //! `ngx.ssl`: certificates and keys, parsed and set (`ngx_http_lua_ssl_certby.c`, lua-resty-core's `ngx/ssl.md`).
 
 use super::{done, given, refused, shake};
-use crate::host::SessionHost;
+use crate::host::Host;
+use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::socket::secure::objects::{Object, Objects};
 use std::rc::Rc;
@@ -14,33 +15,33 @@ const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 const DEPTH: usize = 1;
 
 /// The part's rows and glue.
-pub(super) fn group<H: SessionHost>() -> Group {
+pub(super) fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.ssl",
         rows: vec![
-            Row::calls("ssl_clear_certs", ALL, clear_certs::<H>),
-            Row::calls("ssl_set_der_cert", ALL, set_der_cert::<H>),
-            Row::calls("ssl_set_der_priv_key", ALL, set_der_priv_key::<H>),
+            Row::calls("ssl_clear_certs", ALL, clear_certs::<P>),
+            Row::calls("ssl_set_der_cert", ALL, set_der_cert::<P>),
+            Row::calls("ssl_set_der_priv_key", ALL, set_der_priv_key::<P>),
             Row::calls("ssl_cert_pem_to_der", ALL, cert_pem_to_der),
             Row::calls("ssl_priv_key_pem_to_der", ALL, priv_key_pem_to_der),
-            Row::calls("ssl_parse_pem_cert", ALL, parse_pem_cert::<H>),
-            Row::calls("ssl_parse_der_cert", ALL, parse_der_cert::<H>),
-            Row::calls("ssl_parse_pem_priv_key", ALL, parse_pem_priv_key::<H>),
-            Row::calls("ssl_parse_der_priv_key", ALL, parse_der_priv_key::<H>),
-            Row::calls("ssl_set_cert", ALL, set_cert::<H>),
-            Row::calls("ssl_set_priv_key", ALL, set_priv_key::<H>),
-            Row::calls("ssl_verify_client", ALL, verify_client::<H>),
+            Row::calls("ssl_parse_pem_cert", ALL, parse_pem_cert::<P>),
+            Row::calls("ssl_parse_der_cert", ALL, parse_der_cert::<P>),
+            Row::calls("ssl_parse_pem_priv_key", ALL, parse_pem_priv_key::<P>),
+            Row::calls("ssl_parse_der_priv_key", ALL, parse_der_priv_key::<P>),
+            Row::calls("ssl_set_cert", ALL, set_cert::<P>),
+            Row::calls("ssl_set_priv_key", ALL, set_priv_key::<P>),
+            Row::calls("ssl_verify_client", ALL, verify_client::<P>),
         ],
         glue: include_str!("certificates.lua"),
     }
 }
 
-fn objects<H: SessionHost>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
-    Ok(cx.host::<H>().ok_or("no request found")?.runtime().state::<Objects>())
+fn objects<P: Protocol>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
+    Ok(cx.host::<Host<P>>().ok_or("no request found")?.runtime.state::<Objects>())
 }
 
-fn clear_certs<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = shake::<H>(cx)?.map(|shake| {
+fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = shake::<P>(cx)?.map(|shake| {
         let mut chosen = shake.chosen.borrow_mut();
         chosen.cleared = true;
         chosen.chains.clear();
@@ -50,13 +51,13 @@ fn clear_certs<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
 }
 
 /// Takes a chain for the handshake under way.
-fn use_chain<H: SessionHost>(cx: &CallContext, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
-    Ok(shake::<H>(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
+fn use_chain<P: Protocol>(cx: &CallContext, chain: Chain) -> Result<Result<(), &'static str>, Raise> {
+    Ok(shake::<P>(cx)?.map(|shake| shake.chosen.borrow_mut().chains.push(chain)))
 }
 
 /// Takes a key for the handshake under way.
-fn use_key<H: SessionHost>(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
-    Ok(shake::<H>(cx)?.and_then(|shake| {
+fn use_key<P: Protocol>(cx: &CallContext, key: Key) -> Result<Result<(), &'static str>, Raise> {
+    Ok(shake::<P>(cx)?.and_then(|shake| {
         let mut chosen = shake.chosen.borrow_mut();
         if !chosen.welcomes(&key) {
             return Err("SSL_use_PrivateKey() failed");
@@ -66,36 +67,36 @@ fn use_key<H: SessionHost>(cx: &CallContext, key: Key) -> Result<Result<(), &'st
     }))
 }
 
-fn set_der_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = match Chain::from_der(stack.check_bytes(1, "set_der_cert")?) {
-        Ok(chain) => use_chain::<H>(cx, chain)?,
-        Err(_) => shake::<H>(cx)?.and(Err("d2i_X509_bio() failed")),
+        Ok(chain) => use_chain::<P>(cx, chain)?,
+        Err(_) => shake::<P>(cx)?.and(Err("d2i_X509_bio() failed")),
     };
     Ok(done(stack, result))
 }
 
-fn set_der_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let result = match Key::from_der(stack.check_bytes(1, "set_der_priv_key")?) {
-        Ok(key) => use_key::<H>(cx, key)?,
-        Err(_) => shake::<H>(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
+        Ok(key) => use_key::<P>(cx, key)?,
+        Err(_) => shake::<P>(cx)?.and(Err("d2i_PrivateKey_bio() failed")),
     };
     Ok(done(stack, result))
 }
 
-fn set_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let chain = objects::<H>(cx)?.chain(stack.number(1).unwrap_or_default());
+fn set_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = objects::<P>(cx)?.chain(stack.number(1).unwrap_or_default());
     let result = match chain {
-        Some(chain) => use_chain::<H>(cx, (*chain).clone())?,
-        None => shake::<H>(cx)?.and(Err("invalid certificate chain")),
+        Some(chain) => use_chain::<P>(cx, (*chain).clone())?,
+        None => shake::<P>(cx)?.and(Err("invalid certificate chain")),
     };
     Ok(done(stack, result))
 }
 
-fn set_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let key = objects::<H>(cx)?.key(stack.number(1).unwrap_or_default());
+fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = objects::<P>(cx)?.key(stack.number(1).unwrap_or_default());
     let result = match key {
-        Some(key) => use_key::<H>(cx, (*key).clone())?,
-        None => shake::<H>(cx)?.and(Err("invalid private key")),
+        Some(key) => use_key::<P>(cx, (*key).clone())?,
+        None => shake::<P>(cx)?.and(Err("invalid private key")),
     };
     Ok(done(stack, result))
 }
@@ -119,10 +120,10 @@ fn priv_key_pem_to_der(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
 }
 
 /// Keeps what was parsed; answers its number and its DER.
-fn kept<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<(Object, Vec<u8>), &str>) -> Result<usize, Raise> {
+fn kept<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, parsed: Result<(Object, Vec<u8>), &str>) -> Result<usize, Raise> {
     match parsed {
         Ok((object, der)) => {
-            let id = objects::<H>(cx)?.add(object);
+            let id = objects::<P>(cx)?.add(object);
             stack.push_number(id);
             stack.push_bytes(&der);
             Ok(2)
@@ -136,37 +137,37 @@ fn with_der(chain: Chain) -> (Object, Vec<u8>) {
     (Object::Chain(Rc::new(chain)), der)
 }
 
-fn parse_pem_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_pem_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_pem(stack.check_bytes(1, "parse_pem_cert")?);
-    kept::<H>(cx, stack, chain.map(with_der).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
+    kept::<P>(cx, stack, chain.map(with_der).map_err(|_| "PEM_read_bio_X509_AUX() failed"))
 }
 
-fn parse_der_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_cert")?;
     let text = if der.is_empty() { "invalid argument" } else { "d2i_X509_bio() failed" };
     let chain = Chain::from_der(der);
-    kept::<H>(cx, stack, chain.map(with_der).map_err(|_| text))
+    kept::<P>(cx, stack, chain.map(with_der).map_err(|_| text))
 }
 
-fn parse_pem_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_pem_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::with_der(stack.check_bytes(1, "parse_pem_priv_key")?, &passwords(stack));
-    kept::<H>(cx, stack, key.map(|(key, der)| (Object::Key(Rc::new(key)), der)).map_err(|_| NO_KEY))
+    kept::<P>(cx, stack, key.map(|(key, der)| (Object::Key(Rc::new(key)), der)).map_err(|_| NO_KEY))
 }
 
-fn parse_der_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn parse_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let der = stack.check_bytes(1, "parse_der_priv_key")?.to_vec();
     let text = if der.is_empty() { "invalid argument" } else { "d2i_PrivateKey_bio() failed" };
     let key = Key::from_der(&der);
-    kept::<H>(cx, stack, key.map(|key| (Object::Key(Rc::new(key)), der)).map_err(|_| text))
+    kept::<P>(cx, stack, key.map(|key| (Object::Key(Rc::new(key)), der)).map_err(|_| text))
 }
 
 /// `verify_client(chain, depth, trusted)`: numbers of chains, or nothing.
-fn verify_client<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let objects = objects::<H>(cx)?;
+fn verify_client<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let objects = objects::<P>(cx)?;
     let chain = |place| stack.number(place).and_then(|id| objects.chain(id));
     let (shown, more) = (chain(1), chain(3));
     let depth = stack.number(2).filter(|depth| *depth >= 0.0);
-    let result = shake::<H>(cx)?.map(|shake| {
+    let result = shake::<P>(cx)?.map(|shake| {
         let certificates = |chain: Option<Rc<Chain>>| chain.map(|chain| chain.certificates().to_vec()).unwrap_or_default();
         let shown = certificates(shown);
         let mut trusted = shown.clone();

@@ -1,7 +1,7 @@
 //! `ngx.ssl`: what is known of the client's connection.
 
 use super::{given, refused, session, shake};
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use session::Client;
 use session::address::Address;
@@ -11,19 +11,19 @@ use std::net::IpAddr;
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 
 /// The part's rows and glue.
-pub(super) fn group<H: SessionHost>() -> Group {
+pub(super) fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.ssl facts",
         rows: vec![
-            Row::calls("ssl_server_name", ALL, server_name::<H>),
-            Row::calls("ssl_server_port", ALL, server_port::<H>),
-            Row::calls("ssl_raw_server_addr", ALL, |cx, stack| raw_address::<H>(cx, stack, false)),
-            Row::calls("ssl_raw_client_addr", ALL, |cx, stack| raw_address::<H>(cx, stack, true)),
-            Row::calls("ssl_version", ALL, version::<H>),
-            Row::calls("ssl_client_random", ALL, client_random::<H>),
-            Row::calls("ssl_shared_ciphers", ALL, shared_ciphers::<H>),
-            Row::calls("ssl_export", ALL, export::<H>),
-            Row::calls("ssl_untold", ALL, untold::<H>),
+            Row::calls("ssl_server_name", ALL, server_name::<P>),
+            Row::calls("ssl_server_port", ALL, server_port::<P>),
+            Row::calls("ssl_raw_server_addr", ALL, |cx, stack| raw_address::<P>(cx, stack, false)),
+            Row::calls("ssl_raw_client_addr", ALL, |cx, stack| raw_address::<P>(cx, stack, true)),
+            Row::calls("ssl_version", ALL, version::<P>),
+            Row::calls("ssl_client_random", ALL, client_random::<P>),
+            Row::calls("ssl_shared_ciphers", ALL, shared_ciphers::<P>),
+            Row::calls("ssl_export", ALL, export::<P>),
+            Row::calls("ssl_untold", ALL, untold::<P>),
         ],
         glue: include_str!("facts.lua"),
     }
@@ -31,8 +31,8 @@ pub(super) fn group<H: SessionHost>() -> Group {
 
 const PLAIN: &str = "bad request";
 
-fn server_name<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn server_name<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
     match &info.server_name {
         Some(name) => stack.push_bytes(name),
@@ -41,8 +41,8 @@ fn server_name<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
     Ok(1)
 }
 
-fn server_port<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn server_port<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     if !session.connection().is_tls() {
         return Ok(refused(stack, PLAIN));
     }
@@ -55,8 +55,8 @@ fn server_port<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
     }
 }
 
-fn raw_address<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>, client: bool) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn raw_address<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, client: bool) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     let connection = session.connection();
     if !connection.is_tls() {
         stack.push_nil();
@@ -83,13 +83,13 @@ fn raw_address<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>, client: 
 }
 
 /// In a handshake the version that it will come to.
-fn version<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
     let number = match info.protocol {
         "TLSv1.2" => Some(0x0303),
         "TLSv1.3" => Some(0x0304),
-        _ => shake::<H>(cx)?.ok().and_then(|shake| {
+        _ => shake::<P>(cx)?.ok().and_then(|shake| {
             let greeting = shake.greeting().ok()?;
             match &*shake.settings.borrow() {
                 Some(settings) => settings.version(greeting.hello.versions()),
@@ -106,17 +106,17 @@ fn version<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<us
     }
 }
 
-fn client_random<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn client_random<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     let info = session.connection().tls_info().ok_or(PLAIN);
     Ok(given(stack, info.map(|info| info.client_random)))
 }
 
 /// `shared_ciphers(filter)`
-fn shared_ciphers<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn shared_ciphers<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
-    let suites = H::Session::tls_of(&info.server).handshakes.get().map(|handshakes| handshakes.suites()).unwrap_or_default();
+    let suites = P::Session::tls_of(&info.server).handshakes.get().map(|handshakes| handshakes.suites()).unwrap_or_default();
     stack.push_table(suites.len(), 0);
     let table = stack.top();
     for (place, suite) in suites.iter().filter(|suite| info.suites.contains(suite)).enumerate() {
@@ -127,8 +127,8 @@ fn shared_ciphers<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Re
 }
 
 /// `export(length, label, context)`
-fn export<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn export<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
     let length = stack.number(1).filter(|length| (0.0..=65_535.0).contains(length)).map(|length| length as usize);
     let (label, context) = (stack.check_bytes(2, "export_keying_material")?, stack.bytes(3));
@@ -137,8 +137,8 @@ fn export<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usi
 }
 
 /// What the library of TLS does not tell anybody.
-fn untold<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<H>(cx)?;
+fn untold<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let session = session::<P>(cx)?;
     let text = if session.connection().is_tls() { "not supported: TLS is not OpenSSL's here" } else { PLAIN };
     Ok(refused(stack, text))
 }

@@ -1,29 +1,29 @@
 //! `ngx.ssl.clienthello`: the client's first message (lua-resty-core's `ngx/ssl/clienthello.md`).
 
 use super::{done, refused, shake};
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use wire::tls::hello::{Hello, extension};
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 
 /// The part's rows and glue.
-pub(super) fn group<H: SessionHost>() -> Group {
+pub(super) fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.ssl.clienthello",
         rows: vec![
-            Row::calls("hello_server_name", ALL, |cx, stack| with::<H>(cx, stack, server_name)),
-            Row::calls("hello_ext", ALL, |cx, stack| with::<H>(cx, stack, ext)),
-            Row::calls("hello_ext_present", ALL, |cx, stack| with::<H>(cx, stack, ext_present)),
-            Row::calls("hello_ciphers", ALL, |cx, stack| with::<H>(cx, stack, ciphers)),
-            Row::calls("hello_set_versions", ALL, set_versions::<H>),
+            Row::calls("hello_server_name", ALL, |cx, stack| with::<P>(cx, stack, server_name)),
+            Row::calls("hello_ext", ALL, |cx, stack| with::<P>(cx, stack, ext)),
+            Row::calls("hello_ext_present", ALL, |cx, stack| with::<P>(cx, stack, ext_present)),
+            Row::calls("hello_ciphers", ALL, |cx, stack| with::<P>(cx, stack, ciphers)),
+            Row::calls("hello_set_versions", ALL, set_versions::<P>),
         ],
         glue: include_str!("hello.lua"),
     }
 }
 
-fn with<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>, f: impl FnOnce(&Hello, &mut Stack<'_>) -> usize) -> Result<usize, Raise> {
-    let greeting = shake::<H>(cx)?.and_then(|shake| shake.greeting());
+fn with<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, f: impl FnOnce(&Hello, &mut Stack<'_>) -> usize) -> Result<usize, Raise> {
+    let greeting = shake::<P>(cx)?.and_then(|shake| shake.greeting());
     Ok(match greeting {
         Ok(greeting) => f(&greeting.hello, stack),
         Err(text) => refused(stack, text),
@@ -76,9 +76,9 @@ fn ciphers(hello: &Hello, stack: &mut Stack<'_>) -> usize {
 }
 
 /// `set_versions(number...)`
-fn set_versions<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_versions<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let numbers = (1..=stack.top()).filter_map(|place| stack.number(place)).map(|number| number as u16).collect();
-    let result = shake::<H>(cx)?.map(|shake| {
+    let result = shake::<P>(cx)?.map(|shake| {
         shake.versions.replace(Some(numbers));
     });
     Ok(done(stack, result))

@@ -1,7 +1,7 @@
 //! Runs the code of a server in its handshakes.
 
 use crate::code::Code;
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use crate::ssl::moment::{Ended, Moment};
 use crate::ssl::shake::Shake;
 use base::log::Level;
@@ -45,19 +45,19 @@ impl<S: 'static> Config for Conf<S> {
 }
 
 /// The code of one server.
-pub(crate) struct CodeHooks<H: SessionHost> {
-    hello: Moment<H>,
-    fetch: Moment<H>,
-    certificate: Moment<H>,
-    store: Moment<H>,
+pub(crate) struct CodeHooks<P: Protocol> {
+    hello: Moment<P>,
+    fetch: Moment<P>,
+    certificate: Moment<P>,
+    store: Moment<P>,
 }
 
 fn rejected(error: TlsError) -> Rejection {
     Rejection { alert: INTERNAL_ERROR, detail: String::new(), error }
 }
 
-impl<H: SessionHost> CodeHooks<H> {
-    pub(crate) fn new(conf: &Conf<H::Session>) -> CodeHooks<H> {
+impl<P: Protocol> CodeHooks<P> {
+    pub(crate) fn new(conf: &Conf<P::Session>) -> CodeHooks<P> {
         let hello = ("ssl client hello", "ssl_client_hello_by_lua", "client hello cb");
         let fetch = ("ssl session fetch", "ssl_session_fetch_by_lua*", "sess get cb");
         let certificate = ("ssl cert", "ssl_certificate_by_lua", "cert cb");
@@ -70,8 +70,8 @@ impl<H: SessionHost> CodeHooks<H> {
         }
     }
 
-    async fn choose(&self, greeting: &Rc<Greeting<H::Session>>, settings: Settings) -> Result<Settings, Rejection> {
-        let shake = Shake::of::<H>(greeting);
+    async fn choose(&self, greeting: &Rc<Greeting<P::Session>>, settings: Settings) -> Result<Settings, Rejection> {
+        let shake = Shake::of::<P>(greeting);
         let mut settings = shake.limit(settings).map_err(rejected)?;
         let keeps = self.fetch.has_code() || self.store.has_code();
         if keeps && settings.version(greeting.hello.versions()) == Some(TLS1_2) {
@@ -99,8 +99,8 @@ impl<H: SessionHost> CodeHooks<H> {
         Ok(settings)
     }
 
-    async fn finish(&self, greeting: &Rc<Greeting<H::Session>>, protocol: &str) -> Left {
-        let shake = greeting.left.take()?.downcast::<Shake<H::Session>>().ok()?;
+    async fn finish(&self, greeting: &Rc<Greeting<P::Session>>, protocol: &str) -> Left {
+        let shake = greeting.left.take()?.downcast::<Shake<P::Session>>().ok()?;
         let made = shake.handed.take().and_then(|handed| handed.made());
         if protocol == "TLSv1.2"
             && let Some(made) = made
@@ -111,31 +111,31 @@ impl<H: SessionHost> CodeHooks<H> {
             log_client!(shake.session, Level::Debug, "ssl_session_store_by_lua*: skipped since TLS version >= 1.3 (304)");
         }
         // A session that goes on behind the handshake has its table already.
-        if !H::is_apart(&shake.session) {
+        if !P::is_apart(&shake.session) {
             return None;
         }
-        Some(Rc::new((*H::state_of(&shake.session)).as_ref().ctx.leave()?))
+        Some(Rc::new((*P::state_of(&shake.session)).as_ref().ctx.leave()?))
     }
 }
 
-impl<H: SessionHost> Hooks<H::Session> for CodeHooks<H> {
-    fn greeted(self: Rc<Self>, greeting: Rc<Greeting<H::Session>>) -> BoxFuture<Result<(), Rejection>> {
+impl<P: Protocol> Hooks<P::Session> for CodeHooks<P> {
+    fn greeted(self: Rc<Self>, greeting: Rc<Greeting<P::Session>>) -> BoxFuture<Result<(), Rejection>> {
         Box::pin(async move {
             if !self.hello.has_code() {
                 return Ok(());
             }
-            match self.hello.run(&Shake::of::<H>(&greeting).session).await {
+            match self.hello.run(&Shake::of::<P>(&greeting).session).await {
                 Ended::Badly => Err(rejected(TlsError::CALLBACK_FAILED)),
                 Ended::Absent | Ended::Well => Ok(()),
             }
         })
     }
 
-    fn chosen(self: Rc<Self>, greeting: Rc<Greeting<H::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
+    fn chosen(self: Rc<Self>, greeting: Rc<Greeting<P::Session>>, settings: Settings) -> BoxFuture<Result<Settings, Rejection>> {
         Box::pin(async move { self.choose(&greeting, settings).await })
     }
 
-    fn finished(self: Rc<Self>, greeting: Rc<Greeting<H::Session>>, protocol: &'static str) -> BoxFuture<Left> {
+    fn finished(self: Rc<Self>, greeting: Rc<Greeting<P::Session>>, protocol: &'static str) -> BoxFuture<Left> {
         Box::pin(async move { self.finish(&greeting, protocol).await })
     }
 }

@@ -17,7 +17,8 @@ pub mod shake;
 pub mod toward;
 mod upstream;
 
-use crate::host::SessionHost;
+use crate::host::Host;
+use crate::protocol::Protocol;
 use lua::{CallContext, Raise, Stack};
 use session::Client;
 use shake::Shake;
@@ -25,28 +26,28 @@ use std::rc::Rc;
 
 /// The groups.
 #[must_use]
-pub fn groups<H: SessionHost>() -> Vec<lua::Group> {
+pub fn groups<P: Protocol>() -> Vec<lua::Group> {
     vec![
-        certificates::group::<H>(),
-        facts::group::<H>(),
-        hello::group::<H>(),
-        sessions::group::<H>(),
-        ocsp::group::<H>(),
-        upstream::group::<H>(),
+        certificates::group::<P>(),
+        facts::group::<P>(),
+        hello::group::<P>(),
+        sessions::group::<P>(),
+        ocsp::group::<P>(),
+        upstream::group::<P>(),
         abi::group(),
     ]
 }
 
 /// The session.
-fn session<H: SessionHost>(cx: &CallContext) -> Result<Rc<H::Session>, Raise> {
-    let host = cx.host::<H>().ok_or("no request found")?;
-    Ok(host.session().cloned().ok_or("no request found")?)
+fn session<P: Protocol>(cx: &CallContext) -> Result<Rc<P::Session>, Raise> {
+    let host = cx.host::<Host<P>>().ok_or("no request found")?;
+    Ok(host.session.clone().ok_or("no request found")?)
 }
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
-fn shake<H: SessionHost>(cx: &CallContext) -> Result<Result<Rc<Shake<H::Session>>, &'static str>, Raise> {
-    let session = session::<H>(cx)?;
-    let shake = Shake::around::<H>(&session);
+fn shake<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<Shake<P::Session>>, &'static str>, Raise> {
+    let session = session::<P>(cx)?;
+    let shake = Shake::around::<P>(&session);
     let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { "bad request" };
     Ok(shake.ok_or_else(missing))
 }

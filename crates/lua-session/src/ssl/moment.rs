@@ -2,8 +2,8 @@
 
 use crate::code::Code;
 use crate::entry::{Entry, Run};
-use crate::host::SessionHost;
 use crate::options::RunOptions;
+use crate::protocol::Protocol;
 use base::log::Level;
 use lua::{Completion, LuaPhase};
 use session::{Client, Configured, log_client};
@@ -14,11 +14,11 @@ use std::rc::Rc;
 pub(crate) type Names = (&'static str, &'static str, &'static str);
 
 /// Code that runs at one moment of handshakes.
-pub(crate) struct Moment<H: SessionHost> {
-    code: Option<Rc<Code<H::Session>>>,
+pub(crate) struct Moment<P: Protocol> {
+    code: Option<Rc<Code<P::Session>>>,
     phase: LuaPhase,
     names: Names,
-    entry: OnceCell<Rc<Entry<H>>>,
+    entry: OnceCell<Rc<Entry<P>>>,
 }
 
 /// How code ended.
@@ -48,9 +48,9 @@ impl<S: Client> Drop for Waiting<'_, S> {
     }
 }
 
-impl<H: SessionHost> Moment<H> {
+impl<P: Protocol> Moment<P> {
     /// That of `code`, if there is any.
-    pub(crate) fn new(code: &Option<Rc<Code<H::Session>>>, phase: LuaPhase, names: Names) -> Moment<H> {
+    pub(crate) fn new(code: &Option<Rc<Code<P::Session>>>, phase: LuaPhase, names: Names) -> Moment<P> {
         Moment { code: code.clone(), phase, names, entry: OnceCell::new() }
     }
 
@@ -59,7 +59,7 @@ impl<H: SessionHost> Moment<H> {
         self.code.is_some()
     }
 
-    fn start(&self, session: &Rc<H::Session>, code: &Rc<Code<H::Session>>) -> Run<Completion> {
+    fn start(&self, session: &Rc<P::Session>, code: &Rc<Code<P::Session>>) -> Run<Completion> {
         let make = || Entry::of_session(&**session, code.clone(), self.phase);
         if self.phase == LuaPhase::PROXY_SSL_CERT || self.phase == LuaPhase::PROXY_SSL_VERIFY {
             // It runs for a client's request, in any of the locations that inherit it.
@@ -71,7 +71,7 @@ impl<H: SessionHost> Moment<H> {
     }
 
     /// Runs the code, if there is any.
-    pub(crate) async fn run(&self, session: &Rc<H::Session>) -> Ended {
+    pub(crate) async fn run(&self, session: &Rc<P::Session>) -> Ended {
         let Some(code) = &self.code else { return Ended::Absent };
         let (before, name, callback) = self.names;
         log_client!(session, Level::Debug, "{before}: connection reusable: 0");
@@ -97,7 +97,7 @@ impl<H: SessionHost> Moment<H> {
                 500
             }
         };
-        H::set_apart(session, None);
+        P::set_apart(session, None);
         let well = (0..300).contains(&result);
         if self.phase == LuaPhase::SSL_SESS_STORE {
             // Whatever it says, the session stands.

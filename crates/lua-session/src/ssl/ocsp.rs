@@ -1,7 +1,7 @@
 //! `ngx.ocsp`: questions to responders and what their answers are worth (lua-resty-core's `ngx/ocsp.md`).
 
 use super::{done, given, refused, shake};
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use tls::certificate::{CertificateDer, Chain};
 use tls::ocsp::{self, Status};
@@ -11,14 +11,14 @@ const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 const STATUS_REQUEST: u16 = 5;
 
 /// The part's rows and glue.
-pub(super) fn group<H: SessionHost>() -> Group {
+pub(super) fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.ocsp",
         rows: vec![
             Row::calls("ocsp_responder", ALL, responder),
             Row::calls("ocsp_request", ALL, request),
             Row::calls("ocsp_validate", ALL, validate),
-            Row::calls("ocsp_staple", ALL, staple::<H>),
+            Row::calls("ocsp_staple", ALL, staple::<P>),
         ],
         glue: include_str!("ocsp.lua"),
     }
@@ -85,9 +85,9 @@ fn validate(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     })
 }
 
-fn staple<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn staple<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let answer = stack.check_bytes(1, "set_ocsp_status_resp")?.to_vec();
-    let asked = shake::<H>(cx)?.and_then(|shake| {
+    let asked = shake::<P>(cx)?.and_then(|shake| {
         let asked = shake.greeting()?.hello.extension(STATUS_REQUEST).is_some();
         if asked {
             shake.chosen.borrow_mut().staple = Some(answer);

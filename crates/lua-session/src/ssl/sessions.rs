@@ -1,27 +1,27 @@
 //! `ngx.ssl.session`: sessions that code keeps (lua-resty-core's `ngx/ssl/session.md`).
 
 use super::{done, given, shake};
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 
 /// The part's rows and glue.
-pub(super) fn group<H: SessionHost>() -> Group {
+pub(super) fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.ssl.session",
         rows: vec![
-            Row::calls("session_id", ALL, id::<H>),
-            Row::calls("session_value", ALL, value::<H>),
-            Row::calls("session_offer", ALL, offer::<H>),
+            Row::calls("session_id", ALL, id::<P>),
+            Row::calls("session_value", ALL, value::<P>),
+            Row::calls("session_offer", ALL, offer::<P>),
         ],
         glue: include_str!("sessions.lua"),
     }
 }
 
 /// The session's name in hexadecimal digits: the one that the client shows, or that of the session that was made.
-fn id<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = shake::<H>(cx)?.and_then(|shake| {
+fn id<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = shake::<P>(cx)?.and_then(|shake| {
         let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
         if let Some(made) = &*shake.made.borrow() {
             return Ok(hexadecimal(&made.id));
@@ -35,17 +35,17 @@ fn id<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, 
     Ok(given(stack, result))
 }
 
-fn value<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = shake::<H>(cx)?.and_then(|shake| {
+fn value<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = shake::<P>(cx)?.and_then(|shake| {
         let made = shake.made.borrow();
         made.as_ref().map(|made| made.value.clone()).ok_or("bad session in lua context")
     });
     Ok(given(stack, result))
 }
 
-fn offer<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn offer<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let kept = stack.check_bytes(1, "set_serialized_session")?;
-    let result = shake::<H>(cx)?.and_then(|shake| match &*shake.handed.borrow() {
+    let result = shake::<P>(cx)?.and_then(|shake| match &*shake.handed.borrow() {
         Some(_) if kept.is_empty() => Err("invalid session length"),
         Some(handed) if handed.offer(kept) => Ok(()),
         Some(_) => Err("failed to de-serialize session"),

@@ -1,6 +1,6 @@
 //! One handshake while it lasts: what code in it has chosen so far.
 
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use session::contexts::Reuse;
 use session::tls::{Greeting, Secured};
 use std::cell::{Cell, RefCell};
@@ -102,7 +102,7 @@ pub struct Shake<S: Secured> {
 
 impl<S: Secured> Shake<S> {
     /// That of `greeting`, made at the first time.
-    pub(crate) fn of<H: SessionHost<Session = S>>(greeting: &Rc<Greeting<S>>) -> Rc<Shake<S>> {
+    pub(crate) fn of<P: Protocol<Session = S>>(greeting: &Rc<Greeting<S>>) -> Rc<Shake<S>> {
         let left = greeting.left.borrow().clone();
         if let Some(shake) = left.and_then(|left| left.downcast::<Shake<S>>().ok()) {
             return shake;
@@ -117,14 +117,14 @@ impl<S: Secured> Shake<S> {
             made: RefCell::default(),
             is_fetching: Cell::new(false),
         });
-        H::context::<Here<S>>(&shake.session).0.replace(Rc::downgrade(&shake));
+        P::context::<Here<S>>(&shake.session).0.replace(Rc::downgrade(&shake));
         greeting.left.replace(Some(shake.clone()));
         shake
     }
 
     /// The one that the code of `session` runs in.
-    pub(crate) fn around<H: SessionHost<Session = S>>(session: &S) -> Option<Rc<Shake<S>>> {
-        H::context::<Here<S>>(session).0.borrow().upgrade()
+    pub(crate) fn around<P: Protocol<Session = S>>(session: &S) -> Option<Rc<Shake<S>>> {
+        P::context::<Here<S>>(session).0.borrow().upgrade()
     }
 
     /// The handshake as the server sees it.

@@ -1,7 +1,7 @@
 //! Runs the code of a location in its handshakes with upstream servers.
 
 use crate::code::Code;
-use crate::host::SessionHost;
+use crate::protocol::Protocol;
 use crate::ssl::moment::{Ended, Moment};
 use crate::ssl::shake::Chosen;
 use lua::LuaPhase;
@@ -34,40 +34,40 @@ impl Reuse for Toward {
 }
 
 /// `proxy_ssl_certificate_by_lua*`
-pub(crate) struct Chooser<H: SessionHost>(Rc<Moment<H>>);
+pub(crate) struct Chooser<P: Protocol>(Rc<Moment<P>>);
 
 /// `proxy_ssl_verify_by_lua*`
-pub(crate) struct Judge<H: SessionHost>(Rc<Moment<H>>);
+pub(crate) struct Judge<P: Protocol>(Rc<Moment<P>>);
 
 /// What a session was doing, for the log.
 const SHAKING: &str = "proxy pass SSL handshaking";
 
-impl<H: SessionHost> Chooser<H> {
+impl<P: Protocol> Chooser<P> {
     /// The one whose choice `code` makes.
-    pub(crate) fn new(code: Rc<Code<H::Session>>) -> Chooser<H> {
+    pub(crate) fn new(code: Rc<Code<P::Session>>) -> Chooser<P> {
         let names = ("proxy ssl cert", "proxy_ssl_certificate_by_lua", "cert cb");
         Chooser(Rc::new(Moment::new(&Some(code), LuaPhase::PROXY_SSL_CERT, names)))
     }
 }
 
-impl<H: SessionHost> Judge<H> {
+impl<P: Protocol> Judge<P> {
     /// The one whose judgement `code` makes.
-    pub(crate) fn new(code: Rc<Code<H::Session>>) -> Judge<H> {
+    pub(crate) fn new(code: Rc<Code<P::Session>>) -> Judge<P> {
         let names = ("proxy ssl verify", "proxy_ssl_verify_by_lua", "cert verify callback");
         Judge(Rc::new(Moment::new(&Some(code), LuaPhase::PROXY_SSL_VERIFY, names)))
     }
 }
 
-impl<H: SessionHost> ChooseCertificate<H::Session> for Chooser<H> {
-    fn choose(&self, session: &Rc<H::Session>, version: u16) -> BoxFuture<Result<Choice, TlsError>> {
+impl<P: Protocol> ChooseCertificate<P::Session> for Chooser<P> {
+    fn choose(&self, session: &Rc<P::Session>, version: u16) -> BoxFuture<Result<Choice, TlsError>> {
         let (moment, session) = (self.0.clone(), session.clone());
         Box::pin(async move {
-            let toward = H::context::<Toward>(&session);
+            let toward = P::context::<Toward>(&session);
             toward.version.set(version);
             toward.chosen.take();
-            H::set_action(&session, "loading proxy ssl certificate by lua");
+            P::set_action(&session, "loading proxy ssl certificate by lua");
             let ended = moment.run(&session).await;
-            H::set_action(&session, SHAKING);
+            P::set_action(&session, SHAKING);
             toward.version.set(0);
             let chosen = toward.chosen.take();
             if ended == Ended::Badly {
@@ -78,17 +78,17 @@ impl<H: SessionHost> ChooseCertificate<H::Session> for Chooser<H> {
     }
 }
 
-impl<H: SessionHost> JudgeServer<H::Session> for Judge<H> {
-    fn judge(&self, session: &Rc<H::Session>, shown: Shown) -> BoxFuture<Result<u16, TlsError>> {
+impl<P: Protocol> JudgeServer<P::Session> for Judge<P> {
+    fn judge(&self, session: &Rc<P::Session>, shown: Shown) -> BoxFuture<Result<u16, TlsError>> {
         let (moment, session) = (self.0.clone(), session.clone());
         Box::pin(async move {
-            let toward = H::context::<Toward>(&session);
+            let toward = P::context::<Toward>(&session);
             toward.version.set(shown.version);
             toward.verdict.set(shown.verdict);
             toward.shown.replace(shown.chain.into_iter().next());
-            H::set_action(&session, "loading proxy ssl verify by lua");
+            P::set_action(&session, "loading proxy ssl verify by lua");
             let ended = moment.run(&session).await;
-            H::set_action(&session, SHAKING);
+            P::set_action(&session, SHAKING);
             toward.version.set(0);
             toward.shown.take();
             if ended == Ended::Badly { Err(TlsError::VERIFY_FAILED) } else { Ok(toward.verdict.get()) }

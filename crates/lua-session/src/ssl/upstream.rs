@@ -3,7 +3,8 @@
 
 use super::toward::Toward;
 use super::{done, given, refused, session};
-use crate::host::SessionHost;
+use crate::host::Host;
+use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::socket::secure::objects::Objects;
 use std::rc::Rc;
@@ -12,33 +13,33 @@ use tls::certificate::{Chain, Key};
 const ALL: PhaseSet = PhaseSet::EVERYWHERE;
 
 /// The part's rows and glue.
-pub(super) fn group<H: SessionHost>() -> Group {
+pub(super) fn group<P: Protocol>() -> Group {
     Group {
         name: "ngx.proxyssl",
         rows: vec![
-            Row::calls("toward_version", ALL, version::<H>),
-            Row::calls("toward_clear_certs", ALL, clear_certs::<H>),
-            Row::calls("toward_set_der_cert", ALL, set_der_cert::<H>),
-            Row::calls("toward_set_der_priv_key", ALL, set_der_priv_key::<H>),
-            Row::calls("toward_set_cert", ALL, set_cert::<H>),
-            Row::calls("toward_set_priv_key", ALL, set_priv_key::<H>),
-            Row::calls("toward_set_verdict", ALL, set_verdict::<H>),
-            Row::calls("toward_verdict", ALL, verdict::<H>),
-            Row::calls("toward_cert", ALL, cert::<H>),
+            Row::calls("toward_version", ALL, version::<P>),
+            Row::calls("toward_clear_certs", ALL, clear_certs::<P>),
+            Row::calls("toward_set_der_cert", ALL, set_der_cert::<P>),
+            Row::calls("toward_set_der_priv_key", ALL, set_der_priv_key::<P>),
+            Row::calls("toward_set_cert", ALL, set_cert::<P>),
+            Row::calls("toward_set_priv_key", ALL, set_priv_key::<P>),
+            Row::calls("toward_set_verdict", ALL, set_verdict::<P>),
+            Row::calls("toward_verdict", ALL, verdict::<P>),
+            Row::calls("toward_cert", ALL, cert::<P>),
         ],
         glue: include_str!("upstream.lua"),
     }
 }
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
-fn toward<H: SessionHost>(cx: &CallContext) -> Result<Result<Rc<Toward>, &'static str>, Raise> {
-    let session = session::<H>(cx)?;
-    let Some(toward) = H::find_context::<Toward>(&session) else { return Ok(Err("bad request")) };
+fn toward<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<Toward>, &'static str>, Raise> {
+    let session = session::<P>(cx)?;
+    let Some(toward) = P::find_context::<Toward>(&session) else { return Ok(Err("bad request")) };
     Ok(if toward.version.get() == 0 { Err("bad upstream connection") } else { Ok(toward) })
 }
 
-fn version<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    match toward::<H>(cx)? {
+fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    match toward::<P>(cx)? {
         Ok(toward) => {
             stack.push_number(toward.version.get().into());
             Ok(1)
@@ -47,8 +48,8 @@ fn version<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<us
     }
 }
 
-fn clear_certs<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let result = toward::<H>(cx)?.map(|toward| {
+fn clear_certs<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let result = toward::<P>(cx)?.map(|toward| {
         let mut chosen = toward.chosen.borrow_mut();
         chosen.cleared = true;
         chosen.chains.clear();
@@ -58,16 +59,16 @@ fn clear_certs<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
 }
 
 /// Takes a chain; without one, answers `text`.
-fn use_chain<H: SessionHost>(cx: &CallContext, chain: Option<Chain>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
-    Ok(toward::<H>(cx)?.and_then(|toward| {
+fn use_chain<P: Protocol>(cx: &CallContext, chain: Option<Chain>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
+    Ok(toward::<P>(cx)?.and_then(|toward| {
         toward.chosen.borrow_mut().chains.push(chain.ok_or(text)?);
         Ok(())
     }))
 }
 
 /// Takes a key; without one, answers `text`.
-fn use_key<H: SessionHost>(cx: &CallContext, key: Option<Key>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
-    Ok(toward::<H>(cx)?.and_then(|toward| {
+fn use_key<P: Protocol>(cx: &CallContext, key: Option<Key>, text: &'static str) -> Result<Result<(), &'static str>, Raise> {
+    Ok(toward::<P>(cx)?.and_then(|toward| {
         let mut chosen = toward.chosen.borrow_mut();
         let key = key.ok_or(text)?;
         if !chosen.welcomes(&key) {
@@ -78,45 +79,45 @@ fn use_key<H: SessionHost>(cx: &CallContext, key: Option<Key>, text: &'static st
     }))
 }
 
-fn set_der_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_der_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let chain = Chain::from_der(stack.check_bytes(1, "set_der_cert")?).ok();
-    let result = use_chain::<H>(cx, chain, "d2i_X509_bio() failed")?;
+    let result = use_chain::<P>(cx, chain, "d2i_X509_bio() failed")?;
     Ok(done(stack, result))
 }
 
-fn set_der_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_der_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let key = Key::from_der(stack.check_bytes(1, "set_der_priv_key")?).ok();
-    let result = use_key::<H>(cx, key, "d2i_PrivateKey_bio() failed")?;
+    let result = use_key::<P>(cx, key, "d2i_PrivateKey_bio() failed")?;
     Ok(done(stack, result))
 }
 
-fn objects<H: SessionHost>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
-    Ok(cx.host::<H>().ok_or("no request found")?.runtime().state::<Objects>())
+fn objects<P: Protocol>(cx: &CallContext) -> Result<Rc<Objects>, Raise> {
+    Ok(cx.host::<Host<P>>().ok_or("no request found")?.runtime.state::<Objects>())
 }
 
-fn set_cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let chain = objects::<H>(cx)?.chain(stack.number(1).unwrap_or_default());
-    let result = use_chain::<H>(cx, chain.map(|chain| (*chain).clone()), "invalid certificate chain")?;
+fn set_cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let chain = objects::<P>(cx)?.chain(stack.number(1).unwrap_or_default());
+    let result = use_chain::<P>(cx, chain.map(|chain| (*chain).clone()), "invalid certificate chain")?;
     Ok(done(stack, result))
 }
 
-fn set_priv_key<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let key = objects::<H>(cx)?.key(stack.number(1).unwrap_or_default());
-    let result = use_key::<H>(cx, key.map(|key| (*key).clone()), "invalid private key")?;
+fn set_priv_key<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let key = objects::<P>(cx)?.key(stack.number(1).unwrap_or_default());
+    let result = use_key::<P>(cx, key.map(|key| (*key).clone()), "invalid private key")?;
     Ok(done(stack, result))
 }
 
-fn set_verdict<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+fn set_verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let code = stack.number(1).filter(|code| (0.0..=65_535.0).contains(code));
-    let result = toward::<H>(cx)?.map(|toward| {
+    let result = toward::<P>(cx)?.map(|toward| {
         // What is no code at all must not pass for a good one.
         toward.verdict.set(code.map_or(1, |code| code as u16));
     });
     Ok(done(stack, result))
 }
 
-fn verdict<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    match toward::<H>(cx)? {
+fn verdict<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    match toward::<P>(cx)? {
         Ok(toward) => {
             stack.push_number(toward.verdict.get().into());
             Ok(1)
@@ -125,7 +126,7 @@ fn verdict<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<us
     }
 }
 
-fn cert<H: SessionHost>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let der = toward::<H>(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
+fn cert<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let der = toward::<P>(cx)?.and_then(|toward| toward.shown.borrow().clone().ok_or("get verify result failed"));
     Ok(given(stack, der))
 }

@@ -1,8 +1,9 @@
 //! Reading a command: its name and its parameters.
 
 use super::Fault;
-use super::parse::end_of_quoted;
+use super::marks::{OPEN, end_of_quoted, inner};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// What a command is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,7 @@ pub(super) enum Kind {
 }
 
 /// A command that there is.
+#[derive(PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) kind: Kind,
     name: &'static str,
@@ -59,11 +61,62 @@ pub(super) fn find(name: &[u8]) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
+/// A value of a parameter: where it stands, or what it is if it stands there with escapes.
+#[derive(Debug, PartialEq, Eq)]
+enum Value {
+    At(Range<usize>),
+    Unescaped(Box<[u8]>),
+}
+
+/// A command that has been read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Command {
+    known: &'static Known,
+    values: [Option<Value>; MAX_PARAMS],
+}
+
+impl Command {
+    pub(super) fn kind(&self) -> Kind {
+        self.known.kind
+    }
+
+    /// Its parameters; `text` is what it was read from.
+    pub(super) fn params<'a>(&'a self, text: &'a [u8]) -> Params<'a> {
+        Params { command: self, text }
+    }
+}
+
+/// A command of a page that comes again and again, with what came of reading it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// What it is, if there is such a command.
+    pub(super) known: Option<&'static Known>,
+    /// What was read.
+    pub(super) read: Result<Command, Fault>,
+    /// Where the parameters begin.
+    params: usize,
+}
+
+impl Kept {
+    /// Reads a command from its first mark to its last.
+    pub(super) fn of(text: &[u8], longest: usize) -> Kept {
+        let inner = inner(text);
+        let (name, rest) = split_name(inner);
+        let known = find(name);
+        Kept { known, read: read(name, known, rest, longest), params: OPEN.len() + inner.len() - rest.len() }
+    }
+
+    /// The part of its text that was read for parameters.
+    pub(super) fn written<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        text.get(self.params..).unwrap_or_default()
+    }
+}
+
 /// A command's parameters.
 #[derive(Debug)]
 pub(super) struct Params<'a> {
-    known: &'static Known,
-    values: [Option<Cow<'a, [u8]>>; MAX_PARAMS],
+    command: &'a Command,
+    text: &'a [u8],
 }
 
 impl std::fmt::Debug for Known {
@@ -75,8 +128,11 @@ impl std::fmt::Debug for Known {
 impl Params<'_> {
     /// The value of a parameter.
     pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
-        let at = self.known.params.iter().position(|param| *param == name)?;
-        self.values.get(at)?.as_deref()
+        let at = self.command.known.params.iter().position(|param| *param == name)?;
+        match self.command.values.get(at)?.as_ref()? {
+            Value::At(place) => self.text.get(place.clone()),
+            Value::Unescaped(value) => Some(value),
+        }
     }
 
     /// The value of a parameter that must be there.
@@ -89,29 +145,33 @@ impl Params<'_> {
 ///
 /// # Errors
 /// nginx's words for what is wrong.
-pub(super) fn read<'a>(name: &[u8], known: Option<&'static Known>, rest: &'a [u8], longest: usize) -> Result<(Kind, Params<'a>), Fault> {
+pub(super) fn read(name: &[u8], known: Option<&'static Known>, text: &[u8], longest: usize) -> Result<Command, Fault> {
     let shown = || shown(name);
-    let mut params = Params { known: known.unwrap_or(&KNOWN[0]), values: Default::default() };
+    let mut command = Command { known: known.unwrap_or(&KNOWN[0]), values: Default::default() };
     // How a command is written is judged before what it says.
     let mut wrong = known.is_none().then(|| Fault(format!("invalid SSI command: \"{}\"", shown())));
-    let mut rest = rest;
+    let mut rest = text;
     loop {
         rest = skip(rest, is_space).1;
         if rest.is_empty() {
             break;
         }
         let (key, value, after) = parameter(rest, longest, &shown)?;
+        let end = text.len() - after.len() - 1;
         rest = after;
         if wrong.is_some() {
             continue;
         }
-        let at = params.known.params.iter().position(|param| param.as_bytes().eq_ignore_ascii_case(key));
+        let at = command.known.params.iter().position(|param| param.as_bytes().eq_ignore_ascii_case(key));
         let key = || String::from_utf8_lossy(key).to_ascii_lowercase();
-        wrong = match at.and_then(|at| params.values.get_mut(at)) {
+        wrong = match at.and_then(|at| command.values.get_mut(at)) {
             None => Some(Fault(format!("invalid parameter name: \"{}\" in \"{}\" SSI command", key(), shown()))),
             Some(Some(_)) => Some(Fault(format!("duplicate \"{}\" parameter in \"{}\" SSI command", key(), shown()))),
             Some(slot) => {
-                *slot = Some(value);
+                *slot = Some(match value {
+                    Cow::Borrowed(value) => Value::At(end - value.len()..end),
+                    Cow::Owned(value) => Value::Unescaped(value.into()),
+                });
                 None
             }
         };
@@ -119,11 +179,11 @@ pub(super) fn read<'a>(name: &[u8], known: Option<&'static Known>, rest: &'a [u8
     if let Some(wrong) = wrong {
         return Err(wrong);
     }
-    let needed = params.known.params.iter().zip(&params.values).take(params.known.mandatory);
+    let needed = command.known.params.iter().zip(&command.values).take(command.known.mandatory);
     if let Some((param, _)) = needed.into_iter().find(|(_, value)| value.is_none()) {
         return Err(Fault(format!("mandatory \"{param}\" parameter is absent in \"{}\" SSI command", shown())));
     }
-    Ok((params.known.kind, params))
+    Ok(command)
 }
 
 /// A parameter's name and value, and what follows it.
@@ -188,18 +248,21 @@ fn skip(text: &[u8], while_true: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<(Kind, Params<'_>), String> {
+    fn parse(text: &str) -> Result<Command, String> {
         let (name, rest) = split_name(text.as_bytes());
         read(name, find(name), rest, 20).map_err(|Fault(why)| why)
     }
 
     #[test]
     fn commands_are_read() {
-        let (kind, params) = parse(" ECHO var=\"a --> b\"  Default = 'it\\'s \\$' ").unwrap();
-        assert_eq!(kind, Kind::Echo);
+        let text = "<!--# ECHO var=\"a --> b\"  Default = 'it\\'s \\$' -->".as_bytes();
+        let kept = Kept::of(text, 20);
+        let command = kept.read.as_ref().unwrap();
+        let params = command.params(kept.written(text));
+        assert_eq!(command.kind(), Kind::Echo);
         assert_eq!((params.need("var"), params.get("default")), (&b"a --> b"[..], Some(&b"it's \\$"[..])));
         assert_eq!((params.get("encoding"), params.get("nothing")), (None, None));
-        assert_eq!(parse("endif").unwrap().0, Kind::Endif);
+        assert_eq!(parse("endif").unwrap().kind(), Kind::Endif);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A page under way: its commands are carried out as they are read.
 
 use super::Fault;
-use super::command::{self, Kind, Params};
+use super::command::{self, Kept, Kind, Known, Params};
 use super::condition;
 use super::include::{Made, Value, include};
+use super::marks::inner;
 use super::order::{Order, Progress};
-use super::parse::{Parser, Token, inner};
+use super::parse::{Parser, Token};
 use super::text::evaluate;
 use super::values::{append_value, set_value, shared};
 use crate::filtering::each_bytes;
@@ -40,10 +41,10 @@ impl Page {
     /// Those of reading a file.
     pub(super) fn read(&self, request: &Request, chain: &Chain) -> io::Result<()> {
         let mut work = self.work.borrow_mut();
-        let Work { parser, tokens, .. } = &mut *work;
+        let Work { parser, tokens, longest_value, .. } = &mut *work;
         if let ([Piece::Bytes(body)], true, true) = (&*chain.pieces, chain.last, parser.is_new()) {
             let kept: Rc<KeptBodies<Rc<[Part]>>> = request.worker.state();
-            match kept.look(body, 0) {
+            match kept.look(body, *longest_value) {
                 Wish::Known(parts) => {
                     tokens.extend(take_apart(body, &parts));
                     return Ok(());
@@ -52,8 +53,8 @@ impl Page {
                     let mut all = Vec::new();
                     parser.feed(body.clone(), &mut all);
                     parser.finish(&mut all);
-                    if let Some(parts) = all.iter().map(Part::of).collect::<Option<Rc<[Part]>>>() {
-                        kept.keep(key, body, &parts, parts.len() * size_of::<Part>());
+                    if let Some(parts) = all.iter().map(|token| Part::of(token, *longest_value)).collect::<Option<Rc<[Part]>>>() {
+                        kept.keep(key, body, &parts, parts.iter().map(Part::size).sum());
                     }
                     tokens.extend(all);
                     return Ok(());
@@ -123,17 +124,23 @@ impl Page {
 
 /// How a part of a page is read. Parts stand one behind another.
 struct Part {
-    is_command: bool,
     length: usize,
+    command: Option<Rc<Kept>>,
 }
 
 impl Part {
-    fn of(token: &Token) -> Option<Part> {
+    fn of(token: &Token, longest_value: usize) -> Option<Part> {
         match token {
-            Token::Text(text) => Some(Part { is_command: false, length: text.len() }),
-            Token::Command(text) => Some(Part { is_command: true, length: text.len() }),
+            Token::Text(text) => Some(Part { length: text.len(), command: None }),
+            Token::Command(text) => Some(Part { length: text.len(), command: Some(Rc::new(Kept::of(text, longest_value))) }),
+            Token::Kept(text, command) => Some(Part { length: text.len(), command: Some(command.clone()) }),
             Token::TooLong => None,
         }
+    }
+
+    /// The memory that it takes, about.
+    fn size(&self) -> usize {
+        size_of::<Part>() + self.command.as_ref().map_or(0, |_| size_of::<Kept>())
     }
 }
 
@@ -141,7 +148,10 @@ fn take_apart(page: &Bytes, parts: &[Part]) -> impl Iterator<Item = Token> {
     let mut rest = page.clone();
     parts.iter().map(move |part| {
         let text = rest.split_to(part.length.min(rest.len()));
-        if part.is_command { Token::Command(text) } else { Token::Text(text) }
+        match &part.command {
+            Some(command) => Token::Kept(text, command.clone()),
+            None => Token::Text(text),
+        }
     })
 }
 
@@ -221,7 +231,8 @@ impl Work {
                 return;
             }
             Token::TooLong => Err(Fault("the SSI command is too long".to_owned())),
-            Token::Command(text) => self.command(request, page, &text),
+            Token::Command(text) => self.fresh(request, page, &text),
+            Token::Kept(text, kept) => self.kept(request, page, &text, &kept),
         };
         if let Err(Fault(why)) = result {
             log_request!(request, Level::Error, "{why}");
@@ -238,24 +249,40 @@ impl Work {
         }
     }
 
-    fn command(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), Fault> {
-        let (name, rest) = command::split_name(inner(text));
-        let known = command::find(name);
+    /// Whether a command is to be carried out here.
+    fn applies(&mut self, known: Option<&'static Known>, text: &[u8]) -> bool {
         let kind = known.map(|known| known.kind);
         if let Some((_, content)) = &mut self.state.block
             && kind != Some(Kind::Endblock)
         {
             // A block's commands are carried out where it stands in for an include.
             content.extend_from_slice(text);
+            return false;
+        }
+        !self.state.hidden || matches!(kind, Some(Kind::If | Kind::Elif | Kind::Else | Kind::Endif))
+    }
+
+    fn fresh(&mut self, request: &Rc<Request>, page: &Page, text: &[u8]) -> Result<(), Fault> {
+        let (name, rest) = command::split_name(inner(text));
+        let known = command::find(name);
+        if !self.applies(known, text) {
             return Ok(());
         }
-        let branch = matches!(kind, Some(Kind::If | Kind::Elif | Kind::Else | Kind::Endif));
-        if self.state.hidden && !branch {
+        let command = command::read(name, known, rest, self.longest_value)?;
+        self.carry_out(request, page, command.kind(), &command.params(rest))
+    }
+
+    fn kept(&mut self, request: &Rc<Request>, page: &Page, text: &[u8], kept: &Kept) -> Result<(), Fault> {
+        if !self.applies(kept.known, text) {
             return Ok(());
         }
-        let (kind, params) = command::read(name, known, rest, self.longest_value)?;
+        let command = kept.read.as_ref().map_err(Fault::clone)?;
+        self.carry_out(request, page, command.kind(), &command.params(kept.written(text)))
+    }
+
+    fn carry_out(&mut self, request: &Rc<Request>, page: &Page, kind: Kind, params: &Params<'_>) -> Result<(), Fault> {
         match kind {
-            Kind::Include => match include(request, &params)? {
+            Kind::Include => match include(request, params)? {
                 Made::Shown(include) => self.order.include(include),
                 Made::Waited(include) => {
                     self.order.include(include);
@@ -263,8 +290,8 @@ impl Work {
                 }
                 Made::Value(value) => self.waiting = Some(Wait::Value(value)),
             },
-            Kind::Echo => self.echo(request, &params),
-            Kind::Config => self.config(page, &params),
+            Kind::Echo => self.echo(request, params),
+            Kind::Config => self.config(page, params),
             Kind::Set => {
                 let value = evaluate(request, params.need("value"))?.into_owned();
                 set_value(request, params.need("var"), value);

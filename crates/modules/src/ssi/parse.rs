@@ -1,7 +1,10 @@
 //! Finding commands in a page that comes in pieces.
 
+use super::command::Kept;
+use super::marks::{CLOSE, OPEN, end_of_quoted};
 use bytes::Bytes;
 use memchr::memmem::Finder;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 /// A part of a page.
@@ -11,6 +14,8 @@ pub(super) enum Token {
     Text(Bytes),
     /// A command, from its `<!--#` to its `-->`.
     Command(Bytes),
+    /// One of a page that came before: it was read then.
+    Kept(Bytes, Rc<Kept>),
     /// What looked like a command and has no end.
     TooLong,
 }
@@ -21,10 +26,8 @@ pub(super) struct Parser {
     tail: Vec<u8>,
 }
 
-const OPEN: &[u8] = b"<!--#";
 /// To make one costs more than most searches.
 static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(OPEN));
-const CLOSE: &[u8] = b"-->";
 /// Longest command; what goes on longer is taken for text.
 const LONGEST: usize = 64 * 1024;
 
@@ -75,12 +78,6 @@ impl Parser {
     }
 }
 
-/// What stands between a command's marks.
-pub(super) fn inner(command: &[u8]) -> &[u8] {
-    let inner = command.strip_prefix(OPEN).unwrap_or(command);
-    inner.strip_suffix(CLOSE).unwrap_or(inner)
-}
-
 /// How many bytes at the end of `text` may begin a command.
 fn partial(text: &[u8]) -> usize {
     (1..OPEN.len()).rev().find(|n| OPEN.get(..*n).is_some_and(|head| text.ends_with(head))).unwrap_or(0)
@@ -100,20 +97,9 @@ fn end_of_command(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where the quote that is not escaped stands.
-pub(super) fn end_of_quoted(text: &[u8], quote: u8) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += memchr::memchr2(quote, b'\\', text.get(at..)?)?;
-        if text.get(at) == Some(&quote) {
-            return Some(at);
-        }
-        at += 2;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::marks::inner;
     use super::*;
 
     fn whole(text: &'static str, step: usize) -> Vec<Token> {

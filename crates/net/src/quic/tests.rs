@@ -12,6 +12,7 @@ use tls::quic::HostKey;
 use tls::server::{Options, Settings};
 
 mod client;
+mod peer;
 
 use client::Client;
 
@@ -169,7 +170,7 @@ fn beginnings_without_an_end_do_not_keep_others_out() {
     serve(came, async |address| {
         for number in 0..2000_u32 {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.send_to(&client::beginning(number), address).unwrap();
+            socket.send_to(&peer::beginning(number), address).unwrap();
             if number % 50 == 0 {
                 tokio::task::yield_now().await;
             }

@@ -1,9 +1,9 @@
 //! FastCGI 1.0, one request on a connection at a time.
 
 use super::gateway::{self, Params};
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent, Unwrapped};
+use super::{Answer, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent, Unwrapped};
 use base::log::Level;
-use http::{Outcome, Request};
+use http::Request;
 use std::rc::Rc;
 use wire::fastcgi::answer::{Body, message};
 use wire::fastcgi::record::{Piece, Stream};
@@ -42,16 +42,8 @@ impl Dialect for FastCgi {
         b"fastcgi://"
     }
 
-    fn default_port(&self) -> u16 {
-        0
-    }
-
     fn can_stream(&self) -> bool {
         true
-    }
-
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Client)
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {

@@ -1,9 +1,9 @@
 //! HTTP/1.0 and 1.1 to the upstream (RFC 9112).
 
 use super::fields::Fields;
-use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent, method};
+use super::request_line::{Own, push_target};
+use super::{Answer, Carried, Dialect, Encoded, Envelope, Framing, Head, Job, Question, Sent};
 use crate::limits::{MAX_CHUNK_OVERHEAD, MAX_HEADERS};
-use crate::uri::{UriRule, push_uri};
 use base::text::push_number;
 use http::{Complex, Outcome, Request};
 use session::variable::{VarIndex, get_assigned};
@@ -15,8 +15,7 @@ use wire::h1::response::{Body, Limits, ResponseHead, Status};
 pub struct Http1 {
     version_11: bool,
     keep_alive: bool,
-    method: Option<Complex>,
-    body: Option<Complex>,
+    own: Own,
     fields: Fields,
     own_host: bool,
     /// `$proxy_host`, where the configuration mentions it and so may assign it.
@@ -26,12 +25,12 @@ pub struct Http1 {
 impl Http1 {
     /// A dialect with the headers that the configuration sets, in order.
     #[must_use]
-    pub fn new(version_11: bool, method: Option<Complex>, body: Option<Complex>, set: &[(Box<[u8]>, Complex)]) -> Http1 {
+    pub fn new(version_11: bool, own: Own, set: &[(Box<[u8]>, Complex)]) -> Http1 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // The body's framing follows from the bytes really sent; a header that says otherwise would split requests.
         let fields = Fields::new(set, false, |name| is(name, "Content-Length") || is(name, "Transfer-Encoding"));
         let own_host = set.iter().any(|(name, _)| is(name, "Host"));
-        Http1 { version_11, keep_alive: version_11, method, body, fields, own_host, host_variable: OnceCell::new() }
+        Http1 { version_11, keep_alive: version_11, own, fields, own_host, host_variable: OnceCell::new() }
     }
 }
 
@@ -57,21 +56,15 @@ impl Dialect for Http1 {
     }
 
     fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
-        Ok(self.body.as_ref().map_or(Carried::Client, |body| Carried::Own(body.to_vec(request))))
+        Ok(self.own.carried(request))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let request = job.request;
         let mut encoded = Encoded::default();
-        method::push(self.method.as_ref(), job, &mut encoded, out);
+        self.own.push_method(job, &mut encoded, out);
         out.push(b' ');
-        encoded.uri.start = out.len();
-        let rule = UriRule { uri: &job.url.uri, evaluated: job.evaluated, location: job.location };
-        push_uri(request, &rule, out);
-        if out.len() == encoded.uri.start {
-            out.push(b'/');
-        }
-        encoded.uri.end = out.len();
+        push_target(job, &mut encoded, out);
         out.extend_from_slice(if self.version_11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
         if !self.own_host {
             out.extend_from_slice(b"Host: ");
@@ -137,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_judged_before_anything_is_passed_on() {
-        let dialect = Http1::new(true, None, None, &[]);
+        let dialect = Http1::new(true, Own::default(), &[]);
         let parse = |text: &[u8], encoded: &Encoded| {
             let asked = Question { encoded, written: b"", limit: 4096, unwrapped: &Unwrapped::default() };
             dialect.parse(&mut ResponseHead::new(), text, &asked)

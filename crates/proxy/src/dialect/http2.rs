@@ -1,32 +1,19 @@
 //! HTTP/2 to the upstream (RFC 9113), for `proxy_pass` and `grpc_pass`. The channel makes frames of it.
 
 use super::fields::{Fields, clean};
-use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Kind, Question, Sent, method};
+use super::request_line::{Own, push_target};
+use super::{Answer, Carried, Dialect, Encoded, Framing, Head, Job, Kind, Question, Sent};
 use crate::channel::link::is_foreign;
 use crate::limits::MAX_HEADERS;
-use crate::uri::{UriRule, push_uri};
 use base::text::push_number;
 use http::{Complex, Outcome, Request};
 use wire::h1::response::{self, Body, Limits, ResponseHead, Status};
 
-/// What a configuration says of its requests.
-#[derive(Default)]
-pub struct Wishes<'a> {
-    /// `proxy_method`
-    pub method: Option<Complex>,
-    /// `proxy_set_body`
-    pub body: Option<Complex>,
-    /// `*_set_header`, in order
-    pub set: &'a [(Box<[u8]>, Complex)],
-    /// gRPC: trailers are asked for where the client does.
-    pub grpc: bool,
-}
-
 /// `proxy_http_version 2` or `grpc_pass`.
 pub struct Http2 {
+    /// Trailers are asked for where the client does.
     grpc: bool,
-    method: Option<Complex>,
-    body: Option<Complex>,
+    own: Own,
     fields: Fields,
     host: Option<Complex>,
 }
@@ -34,12 +21,12 @@ pub struct Http2 {
 impl Http2 {
     /// A dialect with the headers that the configuration sets, in order.
     #[must_use]
-    pub fn new(wishes: Wishes<'_>) -> Http2 {
+    pub fn new(own: Own, set: &[(Box<[u8]>, Complex)], grpc: bool) -> Http2 {
         let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // A length must be that of the bytes really sent, and `Host` is `:authority`.
-        let fields = Fields::new(wishes.set, true, |name| is(name, "Content-Length") || is(name, "Host") || is_foreign(name));
-        let host = wishes.set.iter().rfind(|(name, _)| is(name, "Host")).map(|(_, value)| value.clone());
-        Http2 { grpc: wishes.grpc, method: wishes.method, body: wishes.body, fields, host }
+        let fields = Fields::new(set, true, |name| is(name, "Content-Length") || is(name, "Host") || is_foreign(name));
+        let host = set.iter().rfind(|(name, _)| is(name, "Host")).map(|(_, value)| value.clone());
+        Http2 { grpc, own, fields, host }
     }
 
     fn push_authority(&self, job: &Job<'_>, out: &mut Vec<u8>) {
@@ -86,21 +73,16 @@ impl Dialect for Http2 {
     }
 
     fn carried(&self, request: &Request) -> Result<Carried, Outcome> {
-        Ok(self.body.as_ref().map_or(Carried::Client, |body| Carried::Own(body.to_vec(request))))
+        Ok(self.own.carried(request))
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {
         let request = job.request;
         let mut encoded = Encoded::default();
         out.extend_from_slice(b":method: ");
-        method::push(self.method.as_ref(), job, &mut encoded, out);
+        self.own.push_method(job, &mut encoded, out);
         out.extend_from_slice(if job.secure { b"\r\n:scheme: https\r\n:path: " } else { b"\r\n:scheme: http\r\n:path: " });
-        encoded.uri.start = out.len();
-        push_uri(request, &UriRule { uri: &job.url.uri, evaluated: job.evaluated, location: job.location }, out);
-        if out.len() == encoded.uri.start {
-            out.push(b'/');
-        }
-        encoded.uri.end = out.len();
+        push_target(job, &mut encoded, out);
         out.extend_from_slice(b"\r\n:authority: ");
         self.push_authority(job, out);
         out.extend_from_slice(b"\r\n");

@@ -175,14 +175,6 @@ impl Dialect for Memc {
         b"memcached://"
     }
 
-    fn default_port(&self) -> u16 {
-        0
-    }
-
-    fn can_stream(&self) -> bool {
-        false
-    }
-
     fn admit(&self, request: &Request) -> Result<(), Outcome> {
         let mut text = Vec::new();
         let command = self.choose(request, &mut text)?;

@@ -22,14 +22,6 @@ impl Dialect for Memcached {
         b"memcached://"
     }
 
-    fn default_port(&self) -> u16 {
-        0
-    }
-
-    fn can_stream(&self) -> bool {
-        false
-    }
-
     fn admit(&self, request: &Request) -> Result<(), Outcome> {
         if !matches!(request.method(), Method::GET | Method::HEAD) {
             return Err(Outcome::Status(405));

@@ -38,10 +38,6 @@ impl Dialect for Redis {
         6379
     }
 
-    fn can_stream(&self) -> bool {
-        false
-    }
-
     fn admit(&self, request: &Request) -> Result<(), Outcome> {
         if !matches!(request.method(), Method::GET | Method::HEAD) {
             return Err(Outcome::Status(405));

@@ -154,14 +154,6 @@ impl Dialect for Redis2 {
         b"redis2://"
     }
 
-    fn default_port(&self) -> u16 {
-        0
-    }
-
-    fn can_stream(&self) -> bool {
-        false
-    }
-
     fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
         Ok(Carried::Nothing)
     }

@@ -1,9 +1,8 @@
 //! SCGI.
 
 use super::gateway::{self, Params};
-use super::{Carried, Dialect, Encoded, Head, Job, Question, Sent};
+use super::{Dialect, Encoded, Head, Job, Question, Sent};
 use base::text::push_number;
-use http::{Outcome, Request};
 use wire::cgi::{Name, Pairs};
 use wire::h1::response::ResponseHead;
 use wire::scgi;
@@ -17,18 +16,6 @@ pub struct Scgi {
 impl Dialect for Scgi {
     fn scheme(&self) -> &'static [u8] {
         b"scgi://"
-    }
-
-    fn default_port(&self) -> u16 {
-        0
-    }
-
-    fn can_stream(&self) -> bool {
-        false
-    }
-
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Client)
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {

@@ -13,14 +13,6 @@ impl Dialect for Tunnel {
         b""
     }
 
-    fn default_port(&self) -> u16 {
-        0
-    }
-
-    fn can_stream(&self) -> bool {
-        false
-    }
-
     fn is_tunnel(&self) -> bool {
         true
     }

@@ -1,9 +1,9 @@
 //! uwsgi.
 
 use super::gateway::{self, Params};
-use super::{Carried, Dialect, Encoded, Head, Job, Question};
+use super::{Dialect, Encoded, Head, Job, Question};
 use base::log::Level;
-use http::{Outcome, Request, log_request};
+use http::log_request;
 use wire::h1::response::ResponseHead;
 use wire::uwsgi::{self, Uwsgi as Pairs};
 
@@ -24,18 +24,6 @@ impl Dialect for Uwsgi {
 
     fn secure_scheme(&self) -> &'static [u8] {
         b"suwsgi://"
-    }
-
-    fn default_port(&self) -> u16 {
-        0
-    }
-
-    fn can_stream(&self) -> bool {
-        false
-    }
-
-    fn carried(&self, _: &Request) -> Result<Carried, Outcome> {
-        Ok(Carried::Client)
     }
 
     fn encode(&self, job: &Job<'_>, out: &mut Vec<u8>) -> Option<Encoded> {

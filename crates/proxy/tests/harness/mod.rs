@@ -5,7 +5,7 @@
 use base::log::{ErrorLog, Level, Sink, Target};
 use conf::configs::ConfMap;
 use conf::context::{Arity, Context};
-use conf::include::{Loader, OpenError};
+use conf::include::Text;
 use conf::parser::Parser;
 use conf::row::{Row, Table, Unsupported};
 use conf::scope::Frame;
@@ -55,18 +55,6 @@ fn argument(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {
     let value = args.split('&').find_map(|pair| pair.split_once('=').filter(|(known, _)| *known == name));
     out.extend_from_slice(value.unwrap_or_default().1.as_bytes());
     value.is_some()
-}
-
-struct Text(Vec<u8>);
-
-impl Loader for Text {
-    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
 }
 
 /// What the client got.

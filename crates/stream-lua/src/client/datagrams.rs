@@ -6,6 +6,7 @@ use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use lua_lib::socket::call::{self, Call, expect, fail, failure, number};
 use lua_lib::socket::pieces;
 use lua_lib::socket::state::error_text;
+use lua_session::client::ClientSocket;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, Waker};

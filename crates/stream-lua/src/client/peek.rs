@@ -1,13 +1,12 @@
 //! `peek`: a look at the first bytes, which stay there for what comes behind.
 
 use crate::client::used::Used;
-use base::log::Level;
 use lua::{CallContext, Later, Raise, Reply, Stack};
 use lua_lib::socket::call::{self, expect, fail};
 use lua_lib::socket::state::Work;
-use std::future::poll_fn;
-use std::task::{Poll, ready};
-use stream::{log_session, status};
+use lua_session::client::ClientSocket;
+use stream::Session;
+use stream::preread::Patience;
 
 /// `sock:peek(size)`
 pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
@@ -37,7 +36,7 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
     let busy = used.client.socket.begin(Work::Reading);
     Ok(Later::wait(async move {
         let _busy = busy;
-        match look(&used, size).await {
+        match look(&used.session, size).await {
             Ok(seen) => Ok(Reply::One(seen.into())),
             Err(ending) => {
                 // As in any other handler of the phase, that is the session's end.
@@ -49,34 +48,12 @@ pub(super) fn peek(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Rai
 }
 
 /// Waits for so many bytes, within what the phase allows; the error is the status that the session ends with.
-async fn look(used: &Used, size: usize) -> Result<Vec<u8>, u16> {
-    let session = &used.session;
-    let core = session.core();
-    let most = core.preread_buffer_size();
-    let mut limit = session.limit(core.preread_timeout());
+async fn look(session: &Session, size: usize) -> Result<Vec<u8>, u16> {
+    let mut patience = Patience::of(session, &session.core());
     loop {
         if let Some(seen) = session.preread().get(..size) {
             return Ok(seen.to_vec());
         }
-        if session.preread().len() >= most {
-            log_session!(session, Level::Error, "preread buffer full");
-            return Err(status::BAD_REQUEST);
-        }
-        let more = poll_fn(|cx| {
-            if let Poll::Ready(read) = session.poll_preread(cx) {
-                return Poll::Ready(Some(read));
-            }
-            ready!(limit.poll(cx));
-            Poll::Ready(None)
-        });
-        match more.await {
-            Some(Ok(1..)) => {}
-            // Time is up, or the client has gone: nginx calls that an ordinary end.
-            None | Some(Ok(0)) => return Err(status::OK),
-            Some(Err(error)) => {
-                log_session!(session, Level::Info, "recv() failed {}", base::errno::describe(&error));
-                return Err(status::OK);
-            }
-        }
+        patience.wait(session).await?;
     }
 }

@@ -4,6 +4,7 @@ use crate::client::used::Used;
 use lua::{CallContext, Later, Raise, Reply, Stack};
 use lua_lib::socket::call::{self, READ_TIMEOUT, fail, failure};
 use lua_lib::socket::state::Work;
+use lua_session::client::ClientSocket;
 use session::tls::TlsInfo;
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,9 +27,8 @@ pub(super) fn server_handshake(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
     if let Err(text) = call.check(&used.client.socket, &[Work::Connecting, Work::Reading, Work::Writing])? {
         return Ok(fail(stack, text));
     }
-    used.state.waiting.try_send(&used.session);
-    if !used.state.waiting.is_empty() {
-        return Ok(fail(stack, "socket busy writing"));
+    if let Err(text) = used.make_way() {
+        return Ok(fail(stack, text));
     }
     if let Some(info) = used.session.connection.tls_info() {
         return Ok(Later::wait(async move { Ok(agreed(&info)) }));

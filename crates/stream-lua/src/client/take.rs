@@ -1,15 +1,15 @@
 //! `ngx.req.socket()`: gives the client's side out, once.
 
 use crate::client::used::Used;
-use crate::host::Host;
+use crate::host::Sessions;
 use crate::state::Client;
 use lua::{CallContext, Raise, Stack};
 use lua_lib::socket::{call, keep};
-use lua_session::{SessionHost, SessionState, host};
+use lua_session::client::ClientSocket;
+use lua_session::{SessionState, host};
 use socket2::SockRef;
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 /// The second result for a socket of datagrams.
@@ -21,8 +21,8 @@ pub(super) fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
     if count > 1 {
         return Err(Raise::new(format!("expecting zero arguments, but got {count}")));
     }
-    let (host, session) = host::session::<Host>(cx)?;
-    let state = host.state();
+    let (host, session) = host::session::<Sessions>(cx)?;
+    let state = &host.state;
     state.waiting.try_send(&session);
     let refusal = if !state.waiting.is_empty() { Some("pending data to write") } else { state.client.get().map(|_| "duplicate call") };
     if let Some(text) = refusal {
@@ -30,7 +30,7 @@ pub(super) fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
         stack.push_bytes(text.as_bytes());
         return Ok(2);
     }
-    let hub = lua_lib::Host::hub(&*host).ok_or("no request found")?;
+    let hub = host.hub.as_ref().ok_or("no request found")?;
     let common: &SessionState = (**state).as_ref();
     let (id, socket) = hub.open(&common.resources);
     common.resources.sockets.add(hub, id);
@@ -39,27 +39,6 @@ pub(super) fn take(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Rai
     stack.push_number(id as f64);
     stack.push_number(f64::from(if session.is_udp() { IS_UDP } else { 0 }));
     Ok(2)
-}
-
-/// `sock:getfd()` (resty.core.socket).
-pub(super) fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if stack.is_nil(1) {
-        return Err("ngx.socket getfd: expecting the cosocket object, but seen none".into());
-    }
-    let call = call::begin(cx, stack, "getfd")?;
-    let used = Used::find(cx, &call, stack)?;
-    let number = used.and_then(|used| used.session.with_stream(|stream| stream.descriptor().ok().map(|fd| fd.as_raw_fd())).flatten());
-    match number {
-        Some(number) => {
-            stack.push_number(f64::from(number));
-            Ok(1)
-        }
-        None => {
-            stack.push_nil();
-            stack.push_bytes(b"closed");
-            Ok(2)
-        }
-    }
 }
 
 /// `sock:setoption(name, value)`, `sock:getoption(name)` (resty.core.socket).
@@ -72,7 +51,7 @@ pub(super) fn option(cx: &CallContext, stack: &mut Stack<'_>, set: bool) -> Resu
 
 /// `ngx.req.get_original_addr()`: where the client wanted to go before the packet filter sent it here.
 pub(super) fn original_address(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let (_, session) = host::session::<Host>(cx)?;
+    let (_, session) = host::session::<Sessions>(cx)?;
     let found = session.with_stream(|stream| {
         let descriptor = stream.descriptor().map_err(|_| "invalid fd")?;
         let socket = SockRef::from(&descriptor);
@@ -99,5 +78,5 @@ pub(super) fn original_address(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
 
 /// `ngx.req.start_time()`
 pub(super) fn start_time(cx: &CallContext) -> f64 {
-    host::with_session::<Host, _>(cx, -1.0, |_, session| session.started.epoch_ms() as f64 / 1000.0)
+    host::with_session::<Sessions, _>(cx, -1.0, |_, session| session.started.epoch_ms() as f64 / 1000.0)
 }

@@ -1,30 +1,19 @@
 //! `log_by_lua*`: Lua at the end of a session, before the access log.
 
-use crate::host::Host;
+use crate::host::Sessions;
 use crate::state::State;
 use conf::row::Row;
-use conf::scope::Config;
 use conf::tree::Error;
 use lua::LuaPhase;
-use lua_session::{Code, Entry, Run, directive};
+use lua_session::{Entry, PhaseCode, Run, directive};
 use session::{Configured, Outcome, Step};
-use std::rc::Rc;
 use stream::{Attach, Levels, Module, Phase, Session};
 
 /// `log_by_lua_file`, `log_by_lua_block`.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_log") };
 
 /// The code of a server.
-#[derive(Default)]
-struct Conf {
-    code: Option<Rc<Code<Session>>>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code);
-    }
-}
+type Conf = PhaseCode<Session, { LuaPhase::LOG.bit }>;
 
 fn rows() -> Vec<Row> {
     directive::two_rows("log_by_lua", Session::BLOCKS, "Runs Lua at the end of sessions.", |cx, code| {
@@ -38,7 +27,7 @@ fn levels(levels: &mut Levels) {
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {
     let Some(code) = place.conf::<Conf>().code.clone() else { return Ok(()) };
-    let entry = Entry::<Host>::new(place, code, LuaPhase::LOG);
+    let entry = Entry::<Sessions>::new(place, code, LuaPhase::LOG);
     place.phase(Phase::Log, move |session| {
         if entry.may_wait() {
             return match entry.run_waiting(session, |_| {}, |_| 0, |_, _, _| ()) {

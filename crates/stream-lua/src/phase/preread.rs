@@ -6,7 +6,7 @@ use conf::row::{Row, flag};
 use conf::scope::Config;
 use conf::tree::Error;
 use lua::{Completion, LuaPhase};
-use lua_session::{Code, directive};
+use lua_session::{PhaseCode, directive};
 use session::{Configured, Outcome, Step};
 use std::rc::Rc;
 use stream::server::PrereadHandler;
@@ -16,16 +16,7 @@ use stream::{Attach, Levels, Module, Preread, Session, status};
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_preread") };
 
 /// The code of a server.
-#[derive(Default)]
-struct Conf {
-    code: Option<Rc<Code<Session>>>,
-}
-
-impl Config for Conf {
-    fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; code);
-    }
-}
+type Conf = PhaseCode<Session, { LuaPhase::PREREAD.bit }>;
 
 /// What `stream` says.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! `ssl_client_hello_by_lua*`, `ssl_certificate_by_lua*`: Lua in the handshakes of servers.
 
-use crate::host::Host;
+use crate::host::Sessions;
 use lua_session::handshakes;
 use session::Configured;
 use stream::{Module, Session};
@@ -9,6 +9,6 @@ use stream::{Module, Session};
 pub const MODULE: Module = Module {
     rows: || handshakes::rows::<Session>(Session::BLOCKS),
     levels: handshakes::levels::<Session>,
-    server: |server, _, _| handshakes::join::<Host>(&server.server_values, &server.tls, false),
+    server: |server, _, _| handshakes::join::<Sessions>(&server.server_values, &server.tls, false),
     ..Module::named("lua_handshakes")
 };

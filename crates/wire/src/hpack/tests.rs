@@ -1,5 +1,6 @@
 use super::tables::STATIC;
 use super::*;
+use base::xorshift::Xorshift;
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -145,24 +146,12 @@ fn fields_above_the_limit_are_read_and_dropped() {
     assert!(fields.list().is_empty() && !fields.overflowed());
 }
 
-/// A small generator: tests are the same each time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % n
-    }
-}
-
-fn random_fields(random: &mut Random) -> Pairs {
-    let text = |random: &mut Random, max: usize| -> Vec<u8> {
+fn random_fields(random: &mut Xorshift) -> Pairs {
+    let text = |random: &mut Xorshift, max: usize| -> Vec<u8> {
         let letters = random.below(2) == 0;
         (0..random.below(max)).map(|_| if letters { b'a' + random.below(26) as u8 } else { random.below(256) as u8 }).collect()
     };
-    let field = |random: &mut Random| match random.below(4) {
+    let field = |random: &mut Xorshift| match random.below(4) {
         0 => {
             let (name, value) = STATIC[random.below(61)];
             (name.as_bytes().to_vec(), value.as_bytes().to_vec())
@@ -176,7 +165,7 @@ fn random_fields(random: &mut Random) -> Pairs {
 
 #[test]
 fn what_is_encoded_comes_back() {
-    let mut random = Random(0x1234_5678_9abc_def1);
+    let mut random = Xorshift::new(0x1234_5678_9abc_def1);
     for _ in 0..20 {
         let (mut encoder, mut decoder) = (Encoder::default(), Decoder::new(4096));
         for _ in 0..200 {
@@ -199,7 +188,7 @@ fn what_is_encoded_comes_back() {
 
 #[test]
 fn blocks_in_pieces_are_the_same() {
-    let mut random = Random(0x1234_5678_9abc_def2);
+    let mut random = Xorshift::new(0x1234_5678_9abc_def2);
     let (mut encoder, mut whole, mut pieces) = (Encoder::default(), Decoder::new(4096), Decoder::new(4096));
     for _ in 0..100 {
         let all = random_fields(&mut random);
@@ -228,7 +217,7 @@ fn list(all: &Pairs) -> FieldList {
 
 #[test]
 fn heads_that_come_again_say_the_same() {
-    let mut random = Random(0x0bad_cafe_1234_5678);
+    let mut random = Xorshift::new(0x0bad_cafe_1234_5678);
     let heads: Vec<Pairs> = (0..4).map(|_| random_fields(&mut random)).collect();
     let (mut encoder, mut decoder) = (Encoder::default(), Decoder::new(4096));
     let mut known = 0;

@@ -163,15 +163,14 @@ fn read_hex(text: &[u8], sign: usize, negative: bool) -> Read {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::xorshift::Xorshift;
 
     /// What is read where it stands is what the standard library reads.
     #[test]
     fn usual_numbers_are_exact() {
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = Xorshift::new(0x9e37_79b9_7f4a_7c15);
         for round in 0..200_000_u32 {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
+            let seed = random.draw();
             let places = round as usize % 16;
             let digits = format!("{:016}", seed % 10_u64.pow(round / 16 % 16 + 1));
             let (whole, fraction) = digits.split_at(16 - places);

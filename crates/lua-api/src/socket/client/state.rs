@@ -1,11 +1,8 @@
 //! The client's side of a request as a socket.
 
-use crate::host::Host;
 use http::Request;
 use http::connection::{BodyError, BodyRead};
 use http::tunnel::Tunnel;
-use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call::{Call, ID, item};
 use lua_lib::socket::state::Socket;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -40,7 +37,8 @@ impl Clients {
         self.0.borrow_mut().push(Rc::new(client));
     }
 
-    fn find(&self, id: u64) -> Option<Rc<Client>> {
+    /// The one with this number.
+    pub fn find(&self, id: u64) -> Option<Rc<Client>> {
         self.0.borrow().iter().find(|client| client.id == id).cloned()
     }
 
@@ -63,20 +61,6 @@ pub enum Fill {
 }
 
 impl Client {
-    /// The socket whose table is the first argument; `None` once its request has ended.
-    ///
-    /// # Errors
-    /// `bad request`: it belongs to another request.
-    pub fn find(cx: &CallContext, call: &Call, stack: &mut Stack<'_>) -> Result<Option<Rc<Client>>, Raise> {
-        let Some(id) = item(stack, ID).map(|id| id as u64) else { return Ok(None) };
-        let request = cx.host::<Host>().and_then(|host| host.request.clone());
-        let clients = request.and_then(|request| request.find_context::<Clients>());
-        match clients.and_then(|clients| clients.find(id)) {
-            None if call.hub.find(id).is_some() => Err("bad request".into()),
-            own => Ok(own),
-        }
-    }
-
     /// How many bytes of the body are still to come.
     pub fn left(&self) -> Option<u64> {
         match &self.source {

@@ -8,9 +8,7 @@ use http::body::{self, BodyState};
 use http::line::Version;
 use http::{Request, log_request};
 use lua::{CallContext, Raise, Stack};
-use lua_lib::socket::call;
 use std::cell::Cell;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
@@ -99,30 +97,4 @@ fn take_raw(request: &Rc<Request>, state: &State) -> Result<Result<Source, &'sta
         body.set_state(BodyState::Read);
     }
     Ok(Ok(Source::Raw(tunnel)))
-}
-
-/// `sock:getfd()` (resty.core.socket).
-///
-/// # Errors
-/// Wrong arguments, or a socket of another request.
-pub fn descriptor(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    if stack.is_nil(1) {
-        return Err("ngx.socket getfd: expecting the cosocket object, but seen none".into());
-    }
-    let call = call::begin(cx, stack, "getfd")?;
-    let mut number = None;
-    if let (Some(_), Some(request)) = (Client::find(cx, &call, stack)?, cx.host::<Host>().and_then(|host| host.request.clone())) {
-        request.wire.with_descriptor(&mut |fd| number = Some(fd.as_raw_fd()));
-    }
-    match number {
-        Some(number) => {
-            stack.push_number(f64::from(number));
-            Ok(1)
-        }
-        None => {
-            stack.push_nil();
-            stack.push_bytes(b"closed");
-            Ok(2)
-        }
-    }
 }

@@ -1,32 +1,26 @@
-//! `send` of a raw socket.
+//! `send` on the client's connection.
 
-use crate::host::Host;
-use crate::socket::client::state::{Client, Source};
-use base::log::Level;
-use http::{Request, log_request};
+use crate::client::ClientSocket;
 use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use lua_lib::socket::call::{self, SEND_TIMEOUT, expect, fail, failure, number};
 use lua_lib::socket::pieces;
-use lua_lib::socket::report::Reporter;
 use lua_lib::socket::state::{Work, error_text};
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 /// `sock:send(data)`: answers the number of bytes.
 ///
 /// # Errors
-/// Wrong arguments, or a socket of another request.
-pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+/// Wrong arguments, or a socket of another session.
+pub fn send<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let call = call::begin(cx, stack, "send")?;
     let reporter = call.reporter(cx);
-    let client = Client::find(cx, &call, stack)?.filter(|client| !client.socket.inner.borrow().write_closed);
-    let (Some(client), Some(request)) = (client, cx.host::<Host>().and_then(|host| host.request.clone())) else {
+    let Some(client) = C::find(cx, &call, stack)?.filter(|client| !client.socket().inner.borrow().write_closed) else {
         reporter.error("attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
         return Ok(fail(stack, "closed"));
     };
-    if let Err(text) = call.check(&client.socket, &[Work::Writing])? {
+    if let Err(text) = call.check(client.socket(), &[Work::Writing])?.and_then(|()| client.make_way()) {
         return Ok(fail(stack, text));
     }
     let timeout = call.timeout(stack, SEND_TIMEOUT, call.options.send_timeout);
@@ -34,7 +28,7 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
     let mut data = Vec::new();
     pieces::push(stack, 2, &mut data)?;
     let total = data.len() as f64;
-    let mut sending = Sending { client, request, data, sent: 0 };
+    let mut sending = Sending { client, data, sent: 0 };
     match sending.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(())) => return Ok(number(stack, total)),
         Poll::Ready(Err(error)) => {
@@ -43,14 +37,15 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
         }
         Poll::Pending => {}
     }
-    let busy = sending.client.socket.begin(Work::Writing);
+    let busy = sending.client.socket().begin(Work::Writing);
     Ok(Later::wait(async move {
         let _busy = busy;
         Ok(match tokio::time::timeout(timeout, std::future::poll_fn(|cx| sending.poll(cx))).await {
             Ok(Ok(())) => Reply::One(Value::Number(total)),
             Ok(Err(error)) => failure(sending.refuse(&error)),
             Err(_) => {
-                sending.time_out(&reporter);
+                reporter.error("lua tcp socket write timed out");
+                sending.close();
                 failure("timeout")
             }
         })
@@ -58,23 +53,18 @@ pub fn send(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
 }
 
 /// One send under way.
-struct Sending {
-    client: Rc<Client>,
-    request: Rc<Request>,
+struct Sending<C> {
+    client: C,
     data: Vec<u8>,
     sent: usize,
 }
 
-impl Sending {
+impl<C: ClientSocket> Sending<C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Source::Raw(tunnel) = &self.client.source else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
         while let Some(rest) = self.data.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match ready!(tunnel.poll_write(cx, rest)) {
+            match ready!(self.client.poll_send(cx, rest)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    self.sent += count;
-                    self.request.bytes_sent.set(self.request.bytes_sent.get() + count as u64);
-                }
+                Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -82,15 +72,14 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes the direction after an error; the error's text for Lua.
-    fn refuse(&self, error: &io::Error) -> Value {
-        self.client.socket.inner.borrow_mut().write_closed = true;
-        log_request!(self.request, Level::Info, "send() failed {}", base::errno::describe(error));
-        error_text(error)
+    fn close(&self) {
+        self.client.socket().inner.borrow_mut().write_closed = true;
     }
 
-    fn time_out(&self, reporter: &Reporter) {
-        reporter.error("lua tcp socket write timed out");
-        self.client.socket.inner.borrow_mut().write_closed = true;
+    /// Closes the direction after an error; the error's text for Lua.
+    fn refuse(&self, error: &io::Error) -> Value {
+        self.close();
+        self.client.report("send()", error);
+        error_text(error)
     }
 }

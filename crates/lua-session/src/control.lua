@@ -17,11 +17,3 @@ function ngx.exit(code)
 end
 
 ngx.on_abort = R.on_abort
-
-getmetatable(ngx).getters.status = function()
-    local status = C.get_status(cx)
-    if status < 0 then
-        error(text(), 2)
-    end
-    return status
-end

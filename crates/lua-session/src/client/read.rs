@@ -1,0 +1,177 @@
+//! `receive`, `receiveany` and the iterators of `receiveuntil` on the client's connection.
+
+use crate::client::ClientSocket;
+use lua::{CallContext, Later, Raise, Reply, Stack, Value};
+use lua_lib::socket::call::{self, Call, READ_TIMEOUT, expect, fail};
+use lua_lib::socket::receive::wanted;
+use lua_lib::socket::report::Reporter;
+use lua_lib::socket::scan::Want;
+use lua_lib::socket::state::{Work, error_text};
+use std::io;
+use std::task::{Context, Poll, Waker};
+
+/// One receive under way.
+pub struct Receiving {
+    /// What is received.
+    pub want: Want,
+    /// How much of what is there has been searched.
+    pub seen: usize,
+    /// How many bytes are read at once.
+    pub room: usize,
+    /// `lua_check_client_abort`
+    pub checks: bool,
+}
+
+/// How a receive ended.
+pub enum Received {
+    /// The result, and whether a pattern was reached.
+    Found(Vec<u8>, bool),
+    /// The client has closed its side.
+    Closed,
+    /// The client has gone, behind what was found if anything was.
+    Aborted(Option<Vec<u8>>),
+    /// Nothing can be read.
+    Failed(io::Error),
+}
+
+/// `sock:receive(pattern or size)`.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another session.
+pub fn receive<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 1..=2, "expecting 1 or 2 arguments (including the object), but got")?;
+    let call = call::begin(cx, stack, "receive")?;
+    let reporter = call.reporter(cx);
+    reporter.debug(format_args!("lua tcp socket calling receive() method"));
+    let client: C = match open(cx, &call, stack, &reporter)? {
+        Ok(client) => client,
+        Err(text) => return Ok(fail(stack, text)),
+    };
+    match wanted(stack)? {
+        Some(want) => run(&call, stack, client, want, reporter, false),
+        None => {
+            stack.push_bytes(b"");
+            Ok(Later::Now(1))
+        }
+    }
+}
+
+/// `sock:receiveany(most)`.
+///
+/// # Errors
+/// Wrong arguments, or a socket of another session.
+pub fn receive_any<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    expect(stack, 2..=2, "expecting 2 arguments (including the object), but got")?;
+    let call = call::begin(cx, stack, "receiveany")?;
+    let reporter = call.reporter(cx);
+    let client: C = match open(cx, &call, stack, &reporter)? {
+        Ok(client) => client,
+        Err(text) => return Ok(fail(stack, text)),
+    };
+    let most = stack.number(2).filter(|most| *most >= 1.0);
+    let most = most.ok_or_else(|| Raise::argument(2, "?", "bad max argument"))?;
+    reporter.debug(format_args!("lua tcp socket calling receiveany() method to read at most {most} bytes"));
+    run(&call, stack, client, Want::Any(most as usize), reporter, false)
+}
+
+/// One call of an iterator: the socket, the pattern, whether it is inclusive, the size. The last result says whether
+/// the pattern was reached; the glue keeps it.
+///
+/// # Errors
+/// A socket of another session.
+pub fn receive_until<C: ClientSocket>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
+    let call = call::begin(cx, stack, "receiveuntil")?;
+    let reporter = call.reporter(cx);
+    let pattern = stack.check_bytes(2, "receiveuntil")?.to_vec();
+    let client: C = match open(cx, &call, stack, &reporter)? {
+        Ok(client) => client,
+        Err(text) => return Ok(fail(stack, text)),
+    };
+    let want = Want::Until { pattern, inclusive: stack.truthy(3), size: stack.number(4).map_or(0, |size| size as usize) };
+    run(&call, stack, client, want, reporter, true)
+}
+
+/// The socket, if it can be read; the inner error is for Lua.
+fn open<C: ClientSocket>(
+    cx: &CallContext,
+    call: &Call,
+    stack: &mut Stack<'_>,
+    reporter: &Reporter,
+) -> Result<Result<C, &'static str>, Raise> {
+    let found = C::find(cx, call, stack)?;
+    let eof = found.as_ref().is_some_and(|client| client.socket().inner.borrow().eof);
+    let Some(client) = found.filter(|client| !client.socket().inner.borrow().read_closed) else {
+        let eof = u8::from(eof);
+        reporter.error(&format!("attempt to receive data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:{eof}"));
+        return Ok(Err("closed"));
+    };
+    Ok(call.check(client.socket(), &[Work::Reading])?.map(|()| client))
+}
+
+fn partial<C: ClientSocket>(client: &C, want: &Want, closed: bool) -> Value {
+    let data = client.take_partial(want, closed);
+    client.socket().inner.borrow_mut().read_closed |= closed;
+    Value::from(data)
+}
+
+fn reply<C: ClientSocket>(client: &C, want: &Want, end: Received, until: bool) -> Reply {
+    match end {
+        Received::Found(data, complete) if until => Reply::Many(vec![data.into(), Value::Nil, Value::Nil, complete.into()]),
+        Received::Found(data, _) => Reply::One(data.into()),
+        Received::Closed => Reply::Many(vec![Value::Nil, "closed".into(), partial(client, want, true)]),
+        Received::Aborted(data) => {
+            // The handler learns it here and now; nobody needs to tell it again.
+            client.has_gone();
+            let rest = partial(client, want, true);
+            Reply::Many(vec![Value::Nil, "client aborted".into(), data.map_or(rest, Value::from)])
+        }
+        Received::Failed(error) => {
+            client.report("recv()", &error);
+            Reply::Many(vec![Value::Nil, error_text(&error), partial(client, want, true)])
+        }
+    }
+}
+
+fn run<C: ClientSocket>(
+    call: &Call,
+    stack: &mut Stack<'_>,
+    client: C,
+    want: Want,
+    reporter: Reporter,
+    until: bool,
+) -> Result<Later, Raise> {
+    let timeout = call.timeout(stack, READ_TIMEOUT, call.options.read_timeout);
+    reporter.debug(format_args!("lua tcp socket read timeout: {}", timeout.as_millis()));
+    let room = usize::try_from(call.options.buffer_size.unwrap_or(4096)).unwrap_or(4096);
+    let mut receiving = Receiving { want, seen: 0, room, checks: client.checks_abort() };
+    // What has arrived answers at once; a waker is given when the thread really waits.
+    match client.poll_receive(&mut receiving, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Received::Found(data, complete)) => {
+            stack.push_bytes(&data);
+            if !until {
+                return Ok(Later::Now(1));
+            }
+            stack.push_nil();
+            stack.push_nil();
+            stack.push_bool(complete);
+            return Ok(Later::Now(4));
+        }
+        Poll::Ready(end) => {
+            let reply = reply(&client, &receiving.want, end, until);
+            return Ok(Later::wait(async move { Ok(reply) }));
+        }
+        Poll::Pending => {}
+    }
+    let busy = client.socket().begin(Work::Reading);
+    Ok(Later::wait(async move {
+        let _busy = busy;
+        let end = tokio::time::timeout(timeout, std::future::poll_fn(|cx| client.poll_receive(&mut receiving, cx))).await;
+        Ok(match end {
+            Ok(end) => reply(&client, &receiving.want, end, until),
+            Err(_) => {
+                reporter.error("lua tcp socket read timed out");
+                Reply::Many(vec![Value::Nil, "timeout".into(), partial(&client, &receiving.want, false)])
+            }
+        })
+    }))
+}
