@@ -51,14 +51,14 @@ fn refuse(cx: &CallContext, text: &'static str) -> i32 {
 /// Runs `f` where a server is being chosen; elsewhere the error's text is in the output buffer.
 fn balancing<H: SessionHost>(cx: &CallContext, f: impl FnOnce(&Balancing) -> i32) -> i32 {
     cx.with_host::<H, _>(|host| {
-        let Some((host, session)) = host.and_then(|host| Some((host, host.session()?))) else {
+        let Some(host) = host.filter(|_| cx.phase() != Some(lua::LuaPhase::INIT)) else {
             cx.put_static(b"no request found");
             return RAISED;
         };
         let current = host.common().balancing.borrow().clone();
         match current.filter(|_| cx.phase() == Some(lua::LuaPhase::BALANCER)) {
             Some(balancing) => f(&balancing),
-            None if !H::has_upstream(session) => refuse(cx, "no upstream found"),
+            None if !host.session().is_some_and(|session| H::has_upstream(session)) => refuse(cx, "no upstream found"),
             None => refuse(cx, "API disabled in the current context"),
         }
     })

@@ -18,7 +18,7 @@ pub mod toward;
 mod upstream;
 
 use crate::host::SessionHost;
-use lua::{CallContext, Raise, Stack};
+use lua::{CallContext, LuaPhase, Raise, Stack};
 use session::Client;
 use shake::Shake;
 use std::rc::Rc;
@@ -37,17 +37,20 @@ pub fn groups<H: SessionHost>() -> Vec<lua::Group> {
     ]
 }
 
-/// The session.
-fn session<H: SessionHost>(cx: &CallContext) -> Result<Rc<H::Session>, Raise> {
-    let host = cx.host::<H>().ok_or("no request found")?;
-    Ok(host.session().cloned().ok_or("no request found")?)
+/// What lua-nginx-module says where there is no TLS.
+const PLAIN: &str = "bad request";
+
+/// The session; none where code runs for none, as in timers.
+fn session<H: SessionHost>(cx: &CallContext) -> Result<Option<Rc<H::Session>>, Raise> {
+    let host = cx.host::<H>().filter(|_| cx.phase() != Some(LuaPhase::INIT)).ok_or("no request found")?;
+    Ok(host.session().cloned())
 }
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
 fn shake<H: SessionHost>(cx: &CallContext) -> Result<Result<Rc<Shake<H::Session>>, &'static str>, Raise> {
-    let session = session::<H>(cx)?;
+    let Some(session) = session::<H>(cx)? else { return Ok(Err(PLAIN)) };
     let shake = Shake::around::<H>(&session);
-    let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { "bad request" };
+    let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { PLAIN };
     Ok(shake.ok_or_else(missing))
 }
 

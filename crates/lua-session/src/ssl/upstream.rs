@@ -2,7 +2,7 @@
 //! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
 
 use super::toward::Toward;
-use super::{done, given, refused, session};
+use super::{PLAIN, done, given, refused, session};
 use crate::host::SessionHost;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use lua_lib::socket::secure::objects::Objects;
@@ -32,8 +32,8 @@ pub(super) fn group<H: SessionHost>() -> Group {
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
 fn toward<H: SessionHost>(cx: &CallContext) -> Result<Result<Rc<Toward>, &'static str>, Raise> {
-    let session = session::<H>(cx)?;
-    let Some(toward) = H::find_context::<Toward>(&session) else { return Ok(Err("bad request")) };
+    let Some(session) = session::<H>(cx)? else { return Ok(Err(PLAIN)) };
+    let Some(toward) = H::find_context::<Toward>(&session) else { return Ok(Err(PLAIN)) };
     Ok(if toward.version.get() == 0 { Err("bad upstream connection") } else { Ok(toward) })
 }
 
