@@ -308,3 +308,54 @@ fn a_socket_that_may_not_be_is_blamed_on_its_caller() {
     assert!(said.starts_with(&[refused.as_str(); 4].join(" | ")), "{said}");
     assert!(said.contains("calls.lua:8: "), "{said}");
 }
+
+#[test]
+fn a_worker_may_leave_a_unix_socket_to_the_others() {
+    use std::io::{Read, Write};
+    let prefix = Prefix::new();
+    let path = prefix.path.join("events.sock");
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "error_log logs/error.log; worker_processes 3; events {{ }}
+            http {{
+                lua_shared_dict told 100k;
+                init_worker_by_lua_block {{
+                    local ffi, id = require 'ffi', ngx.worker.id()
+                    ffi.cdef 'int ngx_lua_ffi_disable_listening_unix_socket(ngx_str_t *sock_name);'
+                    local function leave(name)
+                        local s = ffi.new('ngx_str_t[1]')
+                        s[0].data, s[0].len = name, #name
+                        return ffi.C.ngx_lua_ffi_disable_listening_unix_socket(s)
+                    end
+                    if id ~= 1 then
+                        ngx.shared.told:set(id, leave('unix:{path}') .. ' ' .. leave('unix:/other') .. ' ' .. leave('127.0.0.1'))
+                        ngx.timer.at(0, function() ngx.shared.told:set('late', leave('unix:{path}')) end)
+                    end
+                }}
+                server {{
+                    listen unix:{path};
+                    location / {{
+                        content_by_lua_block {{
+                            local told = ngx.shared.told
+                            ngx.say(ngx.worker.id(), ' | ', told:get(0), ' | ', told:get(2), ' | ', told:get('late'))
+                        }}
+                    }}
+                }}
+            }}",
+            path = path.display()
+        ),
+    );
+    assert!(prefix.run(&[]).status.success());
+    let ask = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text.split_once("\r\n\r\n")?.1.to_owned())
+    };
+    until("all workers", || ask().is_some_and(|text| text == "1 | 0 -1 -1 | 0 -1 -1 | -1\n"));
+    for _ in 0..60 {
+        assert_eq!(ask().unwrap(), "1 | 0 -1 -1 | 0 -1 -1 | -1\n");
+    }
+}

@@ -139,6 +139,13 @@ define("worker_pids", function(out, count)
     return OK
 end)
 
+-- lua-resty-events has a module of nginx for this one.
+local leave, cx = b.C.leave_unix_listener, b.cx
+rawset(ffi.C, "ngx_lua_ffi_disable_listening_unix_socket", function(name)
+    local text = bytes(name[0].data, name[0].len)
+    return leave(cx, text, #text) and OK or ERROR
+end)
+
 define("raw_log", function(r, level, data, length)
     if r ~= nil and not is_this(r) then
         return ERROR

@@ -3,12 +3,22 @@
 //! They are written in Lua, over what `ngx` offers: nothing of what such code points to is looked into by this program. What
 //! other parts with such functions need is kept for them.
 
-use lua::Group;
+use crate::host::host;
+use lua::{CallContext, Group, PhaseSet, Row};
 
-/// The part's glue.
+const ALL: u32 = PhaseSet::EVERYWHERE.bits();
+
+/// The part's rows and glue.
 #[must_use]
 pub fn group() -> Group {
-    Group { name: "ngx by C names", rows: Vec::new(), glue: include_str!("abi.lua") }
+    let rows = vec![Row::fast::<ALL, _, _>("leave_unix_listener", leave_unix_listener)];
+    Group { name: "ngx by C names", rows, glue: include_str!("abi.lua") }
+}
+
+/// Leaves a listening socket to the other workers; false where there is none of that name, or this worker listens on it already.
+fn leave_unix_listener(cx: &CallContext, name: &[u8]) -> bool {
+    let worker = host(cx).and_then(|host| host.worker().cloned());
+    worker.is_some_and(|worker| worker.leave_unix_listener(&String::from_utf8_lossy(name)))
 }
 
 #[cfg(test)]
