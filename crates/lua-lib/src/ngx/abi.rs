@@ -11,8 +11,14 @@ const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 /// The part's rows and glue.
 #[must_use]
 pub fn group() -> Group {
-    let rows = vec![Row::fast::<ALL, _, _>("leave_unix_listener", leave_unix_listener)];
+    let rows = vec![Row::fast::<ALL, _, _>("leave_unix_listener", leave_unix_listener), Row::fast::<ALL, _, _>("parse_time", parse_time)];
     Group { name: "ngx by C names", rows, glue: include_str!("abi.lua") }
+}
+
+/// A time as nginx's directives have it, in seconds or milliseconds; -1 where it is none.
+fn parse_time(_: &CallContext, text: &[u8], in_seconds: f64) -> f64 {
+    let parsed = if in_seconds == 0.0 { base::text::parse_time_ms(text) } else { base::text::parse_time_sec(text) };
+    parsed.map_or(-1.0, |time| time as f64)
 }
 
 /// Leaves a listening socket to the other workers; false where there is none of that name, or this worker listens on it already.
@@ -43,6 +49,22 @@ mod tests {
                 "9 a%20b%2Fc",
             ),
             ("return ffi.string(out, C.ngx_http_lua_ffi_unescape_uri(ffi.cast('const char *', 'a%20b+c'), 5, out))", "a b"),
+            (
+                "local n = C.ngx_escape_uri(nil, '/a b/?', 6, 0) local to = ffi.cast('char *', out) \
+              return n, C.ngx_escape_uri(to, '/a b/?', 6, 0) == tonumber(ffi.cast('intptr_t', to)) + 10, ffi.string(out, 6 + 2 * n)",
+                "2 true /a%20b/%3F",
+            ),
+            (
+                "local from, to = ffi.new('char [8]', 'a%20b+c'), out \
+              local source, target = ffi.new('char *[1]', from), ffi.new('unsigned char *[1]', to) \
+              C.ngx_unescape_uri(target, source, 7, 0) return ffi.string(out, target[0] - out), source[0] - from",
+                "a b+c 7",
+            ),
+            (
+                "local s = ffi.new('ngx_str_t[1]') local function time(text, seconds) s[0].data, s[0].len = text, #text return C.ngx_parse_time(s, seconds) end \
+              return time('1m 30s', 1), time('20ms', 0), time('soon', 1), tonumber(time('2', 1), 10)",
+                "90 20 -1 2",
+            ),
             ("return C.ngx_http_lua_ffi_now() == ngx.now(), C.ngx_http_lua_ffi_time() == ngx.time()", "true true"),
             ("C.ngx_http_lua_ffi_http_time(out, 784111777) return ffi.string(out)", "Sun, 06 Nov 1994 08:49:37 GMT"),
             (
