@@ -156,9 +156,11 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         observers.connections_are(front.open(), reading, writing);
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
+    worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());
     start(&worker);
     listening.iter().for_each(|one| one.service.started(&front, &listening));
     let acceptors = listen(&front, seat.listeners, &listening, seat.single);
+    worker.offer_unix_listeners(Vec::new());
     front.share.enter(acceptors.iter().map(|(acceptor, _)| acceptor.clone()).collect());
     let accepting =
         acceptors.iter().cloned().map(|(acceptor, place)| tokio::task::spawn_local(accept(front.clone(), acceptor, place))).collect();
@@ -185,7 +187,8 @@ type Place = (Rc<dyn Service>, u32);
 fn listen(front: &Rc<Front>, sockets: Vec<(usize, OwnedFd)>, listening: &[Listening], single: bool) -> Vec<(Rc<Acceptor>, Place)> {
     let mut acceptors = Vec::new();
     for (spec, fd) in sockets {
-        let Some(Listening { own_socket, kind, service, index, .. }) = listening.get(spec) else { continue };
+        let Some(one) = listening.get(spec).filter(|one| !one.is_left(&front.worker)) else { continue };
+        let Listening { own_socket, kind, service, index, .. } = one;
         let shared = !single && !own_socket;
         if *kind == Kind::Datagram {
             service.clone().receive(front, fd, *index, shared);

@@ -4,7 +4,7 @@ use crate::door::{Front, Opened};
 use crate::input::Input;
 use crate::prologue;
 use crate::quic;
-use http::Connection;
+use http::{Connection, Worker};
 use net::accept::Peer;
 use net::listener::Kind;
 use net::stream::{Stream, Transport};
@@ -47,6 +47,21 @@ pub struct Listening {
     pub index: u32,
     /// Its address.
     pub address: Address,
+}
+
+impl Listening {
+    /// How a socket in the unix domain is called: `unix:/path`.
+    pub(crate) fn unix_name(&self) -> Option<String> {
+        match &self.address {
+            Address::Unix(Some(path)) => Some(format!("unix:{}", path.display())),
+            _ => None,
+        }
+    }
+
+    /// Whether the worker's code has left it to other workers.
+    pub(crate) fn is_left(&self, worker: &Worker) -> bool {
+        self.unix_name().is_some_and(|name| worker.has_left(&name))
+    }
 }
 
 /// HTTP, in all its versions.

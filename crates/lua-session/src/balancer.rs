@@ -52,14 +52,14 @@ fn refuse(cx: &CallContext, text: &'static str) -> i32 {
 /// Runs `f` where a server is being chosen; elsewhere the error's text is in the output buffer.
 fn balancing<P: Protocol>(cx: &CallContext, f: impl FnOnce(&Balancing) -> i32) -> i32 {
     cx.with_host::<Host<P>, _>(|host| {
-        let Some((host, session)) = host.and_then(|host| Some((host, host.session.as_ref()?))) else {
+        let Some(host) = host.filter(|_| cx.phase() != Some(lua::LuaPhase::INIT)) else {
             cx.put_static(b"no request found");
             return RAISED;
         };
         let current = host.common().balancing.borrow().clone();
         match current.filter(|_| cx.phase() == Some(lua::LuaPhase::BALANCER)) {
             Some(balancing) => f(&balancing),
-            None if !P::has_upstream(session) => refuse(cx, "no upstream found"),
+            None if !host.session.as_ref().is_some_and(|session| P::has_upstream(session)) => refuse(cx, "no upstream found"),
             None => refuse(cx, "API disabled in the current context"),
         }
     })

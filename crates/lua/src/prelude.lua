@@ -178,6 +178,8 @@ coroutine.status, coroutine.resume, coroutine.wrap = status, resume, wrap
 local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
 -- How often each module has been loaded.
 local loads = {}
+-- Stands in `package.loaded` for a module that is being loaded or that failed; who takes it away may require it again.
+local PENDING = newproxy()
 
 -- Modules that come with the server and give way to files of their names: the loader, and the places whose files are
 -- not what they give way to.
@@ -251,24 +253,27 @@ function require(name)
         error("bad argument #1 to 'require' (string expected, got " .. got .. ")", 2)
     end
     local value = loaded[name]
-    if value then
+    if value and value ~= PENDING then
         return value
     end
     local me = co_running()
-    if loading[name] == me then
+    if value and loading[name] == me then
         error("loop or previous error loading module '" .. name .. "'", 2)
     end
     local before, turn = loading[name], loads[name] or 0
     local f = find_loader(name)
-    loading[name] = me
+    loading[name], loaded[name] = me, PENDING
     local ok, result = run_loader(f, name)
     if loading[name] == me then
         loading[name] = before
     end
+    value = loaded[name]
+    if value == PENDING then
+        value, loaded[name] = nil, nil
+    end
     if not ok then
         error(result, 0)
     end
-    value = loaded[name]
     if value and (loads[name] or 0) ~= turn then
         -- Another thread has finished the same module meanwhile: one instance wins.
         return value

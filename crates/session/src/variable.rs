@@ -34,6 +34,8 @@ pub const CHANGEABLE: u8 = 1;
 pub const NO_CACHE: u8 = 2;
 /// May be defined again by a directive even though a module defines it.
 pub const WEAK: u8 = 4;
+/// nginx has no such variable, so that configurations may have one of their own by this name: it takes the place of this one.
+pub const EXTRA: u8 = 8;
 
 /// A variable's place in every session's [`Cache`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +87,7 @@ impl<S: Session> Variables<S> {
     /// Defines a variable that has no getter but can be assigned, as `set $name` does. Keeps an existing definition.
     pub fn define_changeable(&mut self, name: &str) -> VarIndex {
         let name = name.to_ascii_lowercase();
+        self.give_way(&name);
         self.definitions.entry(name.clone()).or_insert(Definition { get: None, set: None, flags: CHANGEABLE });
         self.index(&name)
     }
@@ -95,6 +98,7 @@ impl<S: Session> Variables<S> {
     /// `the duplicate "x" variable` when a module's own variable has that name and may not be changed.
     pub fn add(&mut self, name: &str, get: Option<Get<S>>, flags: u8) -> Result<VarIndex, String> {
         let name = name.to_ascii_lowercase();
+        self.give_way(&name);
         if let Some(old) = self.definitions.get_mut(&name) {
             if old.flags & (CHANGEABLE | WEAK) == 0 {
                 return Err(format!("the duplicate \"{name}\" variable"));
@@ -107,6 +111,13 @@ impl<S: Session> Variables<S> {
             self.definitions.insert(name.clone(), Definition { get, set: None, flags: flags | CHANGEABLE });
         }
         Ok(self.index(&name))
+    }
+
+    /// Forgets a variable that nginx does not have, for the configuration's own of that name.
+    fn give_way(&mut self, name: &str) {
+        if self.definitions.get(name).is_some_and(|definition| definition.flags & EXTRA != 0) {
+            self.definitions.remove(name);
+        }
     }
 
     /// Gives a changeable variable a getter for when nothing was assigned, unless it has a getter.

@@ -26,6 +26,8 @@ pub struct Worker {
     holds: Rc<Cell<usize>>,
     process: OnceCell<ProcessInfo>,
     handshakes: OnceCell<Box<dyn Fn(Option<bool>)>>,
+    unix_listeners: RefCell<Vec<String>>,
+    left_listeners: RefCell<Vec<String>>,
 }
 
 /// Where a worker stands among the processes.
@@ -65,7 +67,28 @@ impl Worker {
             holds: Rc::default(),
             process: OnceCell::new(),
             handshakes: OnceCell::new(),
+            unix_listeners: RefCell::default(),
+            left_listeners: RefCell::default(),
         }
+    }
+
+    /// Says the names of the listening sockets in the unix domain, which code may leave to other workers until this one listens: then
+    /// there are none any more.
+    pub fn offer_unix_listeners(&self, names: Vec<String>) {
+        self.unix_listeners.replace(names);
+    }
+
+    /// Leaves the connections of the first of these whose name begins with `name` to the other workers. False: there is none.
+    pub fn leave_unix_listener(&self, name: &str) -> bool {
+        let found = self.unix_listeners.borrow().iter().find(|own| own.starts_with(name)).cloned();
+        let any = found.is_some();
+        self.left_listeners.borrow_mut().extend(found);
+        any
+    }
+
+    /// Whether the socket of this name was left to the other workers.
+    pub fn has_left(&self, name: &str) -> bool {
+        self.left_listeners.borrow().iter().any(|left| left == name)
     }
 
     /// Says where the worker stands; the first word counts.

@@ -97,7 +97,11 @@ end
 arg = task.arguments
 arg[0] = task.file or "resty"
 
+local globals = getfenv(1)
+
 local ok, message = ngx.timer.at(0, function()
+    -- Nothing else runs here: what is loaded from now on has the globals of the whole program.
+    setfenv(0, globals)
     if not run(all) then
         finish(1)
     end

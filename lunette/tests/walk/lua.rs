@@ -268,3 +268,94 @@ fn a_timer_that_comes_again_runs_before_what_ends_with_it_and_was_made_later() {
     assert!(prefix.run(&[]).status.success());
     assert_eq!(say(port, "/").1, "xxxxx");
 }
+
+#[test]
+fn functions_of_requests_answer_where_there_is_none() {
+    let prefix = Prefix::new();
+    let code = "local balancer, ssl = require 'ngx.balancer', require 'ngx.ssl'
+        local function said(...) local out = {} for i = 1, select('#', ...) do out[i] = tostring((select(i, ...))) end return table.concat(out, ' ') end
+        function ask()
+            return table.concat({
+                said(balancer.set_current_peer('127.0.0.1', 80)), said(balancer.get_last_failure()), said(balancer.set_timeouts(1, 1, 1)),
+                said(ssl.server_name()), said(ssl.raw_client_addr()), said(ssl.set_der_cert('x')), said(ssl.verify_client()),
+                said(ngx.req.start_time()), said(pcall(ngx.req.get_method)),
+            }, '\\n')
+        end";
+    let main = format!(
+        "lua_shared_dict told 100k;\ninit_by_lua_block {{ {code} }}\n\
+         init_worker_by_lua_block {{ ngx.shared.told:set('init_worker', ask()) ngx.timer.at(0, function() ngx.shared.told:set('timer', ask()) end) }}"
+    );
+    let port = serve(&prefix, &main, "location / { content_by_lua_block { ngx.print(ngx.shared.told:get(ngx.var.arg_of)) } }");
+    let expected = "nil no upstream found\nnil nil no upstream found\nfalse no upstream found\nnil bad request\nnil nil bad request\n\
+                    nil bad request\nnil API disabled in the current context\n0\nfalse API disabled in the current context";
+    assert_eq!(say(port, "/?of=init_worker").1, expected);
+    until("the timer", || say(port, "/?of=timer").1 == expected);
+}
+
+#[test]
+fn a_socket_that_may_not_be_is_blamed_on_its_caller() {
+    let prefix = Prefix::new();
+    prefix.write(
+        "lua/calls.lua",
+        "local told = {}\nfor _, call in ipairs { ngx.socket.tcp, ngx.socket.udp, ngx.socket.stream, ngx.socket.connect } do\n\
+         told[#told + 1] = select(2, pcall(function()\nlocal socket = call()\nreturn socket\nend))\nend\n\
+         told[#told + 1] = select(2, pcall(function() local socket = ngx.socket.tcp(1, 2) return socket end))\nreturn table.concat(told, ' | ')\n",
+    );
+    let port = serve(&prefix, "", "location / { set_by_lua_file $told lua/calls.lua; return 200 $told; }");
+    let at = |line, text: &str| format!("{}:{line}: {text}", prefix.path.join("lua/calls.lua").display());
+    let refused = at(4, "API disabled in the context of set_by_lua*");
+    let said = say(port, "/").1;
+    assert!(said.starts_with(&[refused.as_str(); 4].join(" | ")), "{said}");
+    assert!(said.contains("calls.lua:8: "), "{said}");
+}
+
+#[test]
+fn a_worker_may_leave_a_unix_socket_to_the_others() {
+    use std::io::{Read, Write};
+    let prefix = Prefix::new();
+    let path = prefix.path.join("events.sock");
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "error_log logs/error.log; worker_processes 3; events {{ }}
+            http {{
+                lua_shared_dict told 100k;
+                init_worker_by_lua_block {{
+                    local ffi, id = require 'ffi', ngx.worker.id()
+                    ffi.cdef 'int ngx_lua_ffi_disable_listening_unix_socket(ngx_str_t *sock_name);'
+                    local function leave(name)
+                        local s = ffi.new('ngx_str_t[1]')
+                        s[0].data, s[0].len = name, #name
+                        return ffi.C.ngx_lua_ffi_disable_listening_unix_socket(s)
+                    end
+                    if id ~= 1 then
+                        ngx.shared.told:set(id, leave('unix:{path}') .. ' ' .. leave('unix:/other') .. ' ' .. leave('127.0.0.1'))
+                        ngx.timer.at(0, function() ngx.shared.told:set('late', leave('unix:{path}')) end)
+                    end
+                }}
+                server {{
+                    listen unix:{path};
+                    location / {{
+                        content_by_lua_block {{
+                            local told = ngx.shared.told
+                            ngx.say(ngx.worker.id(), ' | ', told:get(0), ' | ', told:get(2), ' | ', told:get('late'))
+                        }}
+                    }}
+                }}
+            }}",
+            path = path.display()
+        ),
+    );
+    assert!(prefix.run(&[]).status.success());
+    let ask = || {
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text.split_once("\r\n\r\n")?.1.to_owned())
+    };
+    until("all workers", || ask().is_some_and(|text| text == "1 | 0 -1 -1 | 0 -1 -1 | -1\n"));
+    for _ in 0..60 {
+        assert_eq!(ask().unwrap(), "1 | 0 -1 -1 | 0 -1 -1 | -1\n");
+    }
+}

@@ -31,6 +31,19 @@ fn code_runs_with_the_api() {
 }
 
 #[test]
+fn globals_are_those_of_the_whole_program() {
+    let prefix = Prefix::new();
+    prefix.write("counts.lua", "made = (made or 0) + 1\nreturn function() return made end\n");
+    // What test frameworks do: they keep all globals, run code that changes them, and put them back.
+    let code = "local kept = {}\nfor name, value in next, _G do kept[name] = value end\nprint(kept.string == string, package.loaded._G == _G)\n\
+                made = 4\nloadstring('made = made + 1')()\nprint(require('counts')(), made)\n\
+                ngx.thread.wait(ngx.thread.spawn(function() loadstring('spawned = made')() end))\nprint(rawget(_G, 'spawned'))\n\
+                for name in next, _G do rawset(_G, name, kept[name]) end\nprint(made, ngx.md5 ~= nil)\n";
+    prefix.write("run.lua", code);
+    assert_eq!(resty(&prefix, &["-I.", "run.lua"]), ("truetrue\n66\n6\nniltrue\n".into(), String::new(), Some(0)));
+}
+
+#[test]
 fn code_comes_on_standard_input() {
     let prefix = Prefix::new();
     let feed = |program: &str, arguments: &[&str], input: &str| {

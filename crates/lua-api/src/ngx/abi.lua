@@ -4,7 +4,7 @@ local ffi = require "ffi"
 local meta, loaded = getmetatable(ngx), G.package.loaded
 local abi = meta.abi
 local of_request, point, bytes, keep, say = abi.of_request, abi.point, abi.bytes, abi.keep, abi.say
-local pcall, tostring, getmetatable = pcall, tostring, getmetatable
+local pcall, tostring, getmetatable, setmetatable, ipairs, rawset = pcall, tostring, getmetatable, setmetatable, ipairs, rawset
 local type, tonumber, error, min = type, tonumber, error, math.min
 local cast, new, sub, lower = ffi.cast, ffi.new, string.sub, string.lower
 local OK, ERROR, DECLINED, NO_REQUEST = 0, -1, -5, -100
@@ -49,6 +49,15 @@ of_request("headers_sent", nil, function()
     return ngx.headers_sent and 1 or 0
 end)
 of_request("req_start_time", nil, ngx.req.start_time)
+
+-- Variables that point to counters: what is read through them is counted at that moment.
+for place, name in ipairs { "accepted", "handled", "requests", "active", "reading", "writing", "waiting" } do
+    rawset(ffi.C, "ngx_stat_" .. name, setmetatable({}, {
+        __index = function()
+            return C.stat(cx, place - 1)
+        end,
+    }))
+end
 
 local methods = {
     GET = 0x2, HEAD = 0x4, POST = 0x8, PUT = 0x10, DELETE = 0x20, MKCOL = 0x40, COPY = 0x80, MOVE = 0x100, OPTIONS = 0x200,

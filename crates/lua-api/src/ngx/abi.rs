@@ -3,6 +3,7 @@
 //! They are written in Lua, over what `ngx` offers; the request that such code hands over is only compared with the one that runs.
 
 use crate::host::{Host, with_request};
+use http::observers::Counter;
 use lua::{CallContext, Group, PhaseSet, Row};
 use lua_session::ctx::FAILED;
 use lua_session::slots::LeftCtx;
@@ -19,6 +20,7 @@ pub(super) fn group() -> Group {
             Row::fast::<ALL, _, _>("ctx_keep", ctx_keep),
             Row::fast::<ALL, _, _>("req_field_count", field_count),
             Row::fast::<ALL, _, _>("req_field", field),
+            Row::fast::<ALL, _, _>("stat", stat),
             Row::constant("FAILED", FAILED),
         ],
         glue: include_str!("abi.lua"),
@@ -43,6 +45,16 @@ fn ctx_keep(cx: &CallContext) -> i32 {
         }
         slot
     })
+}
+
+/// A counter of nginx's status page by its place in the order of `abi.lua`; all workers are counted together.
+fn stat(cx: &CallContext, place: f64) -> f64 {
+    const COUNTERS: [Counter; 6] =
+        [Counter::Accepted, Counter::Handled, Counter::Requests, Counter::Active, Counter::Reading, Counter::Writing];
+    let worker = cx.with_host::<Host, _>(|host| host.and_then(|host| host.worker.clone()));
+    let sums = worker.map_or([0; 6], |worker| COUNTERS.map(|counter| worker.sum(counter)));
+    let [.., active, reading, writing] = sums;
+    sums.get(place as usize).copied().unwrap_or(active.saturating_sub(reading + writing)) as f64
 }
 
 fn field_count(cx: &CallContext) -> i32 {

@@ -1,6 +1,6 @@
 //! `ngx.req.get_method`, `set_method`, `set_uri`, `is_internal`, `start_time`; `ngx.is_subrequest`.
 
-use crate::host::{request, with_request};
+use crate::host::{Host, request, with_request};
 use crate::ngx::wrapped;
 use base::log::Level;
 use http::Method;
@@ -60,7 +60,13 @@ fn is_subrequest(cx: &CallContext) -> i32 {
     with_request(cx, -1, |_, request| i32::from(!request.is_main()))
 }
 
+/// 0 for code that no request has come for, such as a timer.
 fn start_time(cx: &CallContext) -> f64 {
+    if cx.phase().is_some_and(|phase| phase != LuaPhase::INIT)
+        && cx.with_host::<Host, _>(|host| host.is_some_and(|host| host.session.is_none()))
+    {
+        return 0.0;
+    }
     with_request(cx, -1.0, |_, request| request.started.get().epoch_ms() as f64 / 1000.0)
 }
 

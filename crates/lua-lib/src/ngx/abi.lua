@@ -139,6 +139,33 @@ define("worker_pids", function(out, count)
     return OK
 end)
 
+local parse_time, leave, cx = b.C.parse_time, b.C.leave_unix_listener, b.cx
+
+-- Without room: how many bytes would be escaped. Otherwise the place behind what was written.
+rawset(ffi.C, "ngx_escape_uri", function(to, data, length, class)
+    local text = bytes(data, length)
+    local escaped = ngx.escape_uri(text, tonumber(class))
+    if to == nil then
+        return (#escaped - #text) / 2
+    end
+    return tonumber(cast("intptr_t", to)) + into(to, escaped)
+end)
+rawset(ffi.C, "ngx_unescape_uri", function(to, data, length)
+    -- A plus sign stays, as in nginx.
+    local text = ngx.unescape_uri((gsub(bytes(data[0], length), "%+", "%%2B")))
+    to[0], data[0] = to[0] + into(to[0], text), data[0] + tonumber(length)
+end)
+rawset(ffi.C, "ngx_parse_time", function(line, seconds)
+    local text = bytes(line[0].data, line[0].len)
+    return parse_time(cx, text, #text, tonumber(seconds))
+end)
+
+-- lua-resty-events has a module of nginx for this one.
+rawset(ffi.C, "ngx_lua_ffi_disable_listening_unix_socket", function(name)
+    local text = bytes(name[0].data, name[0].len)
+    return leave(cx, text, #text) and OK or ERROR
+end)
+
 define("raw_log", function(r, level, data, length)
     if r ~= nil and not is_this(r) then
         return ERROR

@@ -397,6 +397,14 @@ end
 local version = "0.1.33"
 G.package.loaded["resty.core.regex"] = {
     version = version,
+    -- For code that only asks whether an expression compiles: what it is answered is nothing to look into.
+    re_match_compile = function(regex, opts)
+        local entry, message = lookup(regex, opts)
+        if not entry then
+            return nil, message
+        end
+        return entry, entry.keep == true
+    end,
     is_regex_cache_empty = function()
         return size == 0
     end,

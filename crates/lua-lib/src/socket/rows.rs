@@ -40,7 +40,7 @@ pub fn group() -> Group {
 fn tcp(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     match stack.top() {
         0 => Ok(0),
-        count => Err(Raise::new(format!("expecting zero arguments, but got {count}")).at_level(2)),
+        count => Err(Raise::new(format!("expecting zero arguments, but got {count}"))),
     }
 }
 

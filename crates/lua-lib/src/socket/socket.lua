@@ -272,15 +272,21 @@ local function new()
     return quick_allowed(cx) and setmetatable({ false }, meta)
 end
 
+-- The checks are called last, so that their errors name who has called.
 local function tcp(...)
-    if select("#", ...) > 0 then
-        check_tcp(...)
+    local sock = select("#", ...) == 0 and new()
+    if sock then
+        return sock
     end
-    return new() or check_tcp()
+    return check_tcp(...)
 end
 
 local function connect(...)
-    local sock = watch(tcp())
+    local sock = new()
+    if not sock then
+        return check_tcp()
+    end
+    watch(sock)
     local ok, err = connect_row(sock, ...)
     if ok then
         return sock

@@ -25,7 +25,9 @@ do
     end
 
     function ngx.socket.udp(...)
-        check(...)
+        if select("#", ...) > 0 or not quick_allowed(cx) then
+            return check(...)
+        end
         return watch(setmetatable({ false }, kind))
     end
 end

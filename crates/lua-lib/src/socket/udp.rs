@@ -35,7 +35,7 @@ pub(super) fn rows() -> Vec<Row> {
 fn udp(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     match stack.top() {
         0 => Ok(0),
-        count => Err(Raise::new(format!("expecting zero arguments, but got {count}")).at_level(2)),
+        count => Err(Raise::new(format!("expecting zero arguments, but got {count}"))),
     }
 }
 

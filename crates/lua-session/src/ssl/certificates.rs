@@ -167,7 +167,7 @@ fn verify_client<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result
     let chain = |place| stack.number(place).and_then(|id| objects.chain(id));
     let (shown, more) = (chain(1), chain(3));
     let depth = stack.number(2).filter(|depth| *depth >= 0.0);
-    let result = shake::<P>(cx)?.map(|shake| {
+    let result = shake::<P>(cx)?.map_err(|_| "API disabled in the current context").map(|shake| {
         let certificates = |chain: Option<Rc<Chain>>| chain.map(|chain| chain.certificates().to_vec()).unwrap_or_default();
         let shown = certificates(shown);
         let mut trusted = shown.clone();

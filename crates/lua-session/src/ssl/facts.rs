@@ -1,6 +1,6 @@
 //! `ngx.ssl`: what is known of the client's connection.
 
-use super::{given, refused, session, shake};
+use super::{PLAIN, given, refused, session, shake};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use session::Client;
@@ -29,10 +29,8 @@ pub(super) fn group<P: Protocol>() -> Group {
     }
 }
 
-const PLAIN: &str = "bad request";
-
 fn server_name<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
     match &info.server_name {
         Some(name) => stack.push_bytes(name),
@@ -42,7 +40,7 @@ fn server_name<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 }
 
 fn server_port<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     if !session.connection().is_tls() {
         return Ok(refused(stack, PLAIN));
     }
@@ -56,12 +54,11 @@ fn server_port<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<u
 }
 
 fn raw_address<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, client: bool) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
-    let connection = session.connection();
-    if !connection.is_tls() {
+    let Some(session) = session::<P>(cx)?.filter(|session| session.connection().is_tls()) else {
         stack.push_nil();
         return Ok(1 + refused(stack, PLAIN));
-    }
+    };
+    let connection = session.connection();
     let kind = match if client { &connection.peer } else { &connection.local } {
         Address::Unix(path) => {
             stack.push_bytes(path.as_deref().map_or(&[][..], |path| path.as_os_str().as_encoded_bytes()));
@@ -84,7 +81,7 @@ fn raw_address<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>, client: boo
 
 /// In a handshake the version that it will come to.
 fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
     let number = match info.protocol {
         "TLSv1.2" => Some(0x0303),
@@ -107,14 +104,14 @@ fn version<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize
 }
 
 fn client_random<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let info = session.connection().tls_info().ok_or(PLAIN);
     Ok(given(stack, info.map(|info| info.client_random)))
 }
 
 /// `shared_ciphers(filter)`
 fn shared_ciphers<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
     let suites = P::Session::tls_of(&info.server).handshakes.get().map(|handshakes| handshakes.suites()).unwrap_or_default();
     stack.push_table(suites.len(), 0);
@@ -128,7 +125,7 @@ fn shared_ciphers<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Resul
 
 /// `export(length, label, context)`
 fn export<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let Some(info) = session.connection().tls_info() else { return Ok(refused(stack, PLAIN)) };
     let length = stack.number(1).filter(|length| (0.0..=65_535.0).contains(length)).map(|length| length as usize);
     let (label, context) = (stack.check_bytes(2, "export_keying_material")?, stack.bytes(3));
@@ -138,7 +135,7 @@ fn export<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize,
 
 /// What the library of TLS does not tell anybody.
 fn untold<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(refused(stack, PLAIN)) };
     let text = if session.connection().is_tls() { "not supported: TLS is not OpenSSL's here" } else { PLAIN };
     Ok(refused(stack, text))
 }

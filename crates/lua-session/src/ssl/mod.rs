@@ -19,7 +19,7 @@ mod upstream;
 
 use crate::host::Host;
 use crate::protocol::Protocol;
-use lua::{CallContext, Raise, Stack};
+use lua::{CallContext, LuaPhase, Raise, Stack};
 use session::Client;
 use shake::Shake;
 use std::rc::Rc;
@@ -38,17 +38,20 @@ pub fn groups<P: Protocol>() -> Vec<lua::Group> {
     ]
 }
 
-/// The session.
-fn session<P: Protocol>(cx: &CallContext) -> Result<Rc<P::Session>, Raise> {
-    let host = cx.host::<Host<P>>().ok_or("no request found")?;
-    Ok(host.session.clone().ok_or("no request found")?)
+/// What lua-nginx-module says where there is no TLS.
+const PLAIN: &str = "bad request";
+
+/// The session; none where code runs for none, as in timers.
+fn session<P: Protocol>(cx: &CallContext) -> Result<Option<Rc<P::Session>>, Raise> {
+    let host = cx.host::<Host<P>>().filter(|_| cx.phase() != Some(LuaPhase::INIT)).ok_or("no request found")?;
+    Ok(host.session.clone())
 }
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
 fn shake<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<Shake<P::Session>>, &'static str>, Raise> {
-    let session = session::<P>(cx)?;
+    let Some(session) = session::<P>(cx)? else { return Ok(Err(PLAIN)) };
     let shake = Shake::around::<P>(&session);
-    let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { "bad request" };
+    let missing = || if session.connection().is_tls() { "API disabled in the current context" } else { PLAIN };
     Ok(shake.ok_or_else(missing))
 }
 

@@ -2,7 +2,7 @@
 //! changes (lua-resty-core's `ngx/ssl/proxysslcert.md`, `ngx/ssl/proxysslverify.md`, `ngx/proxyssl.md`).
 
 use super::toward::Toward;
-use super::{done, given, refused, session};
+use super::{PLAIN, done, given, refused, session};
 use crate::host::Host;
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
@@ -33,8 +33,8 @@ pub(super) fn group<P: Protocol>() -> Group {
 
 /// The handshake that the code runs in; without one the words of lua-nginx-module.
 fn toward<P: Protocol>(cx: &CallContext) -> Result<Result<Rc<Toward>, &'static str>, Raise> {
-    let session = session::<P>(cx)?;
-    let Some(toward) = P::find_context::<Toward>(&session) else { return Ok(Err("bad request")) };
+    let Some(session) = session::<P>(cx)? else { return Ok(Err(PLAIN)) };
+    let Some(toward) = P::find_context::<Toward>(&session) else { return Ok(Err(PLAIN)) };
     Ok(if toward.version.get() == 0 { Err("bad upstream connection") } else { Ok(toward) })
 }
 

@@ -139,6 +139,21 @@ fn require_reports_and_suspends() {
 }
 
 #[test]
+fn a_module_that_failed_may_be_required_again_once_it_is_forgotten() {
+    let (vm, _) = machine();
+    vm.preload("fickle", "tries = (tries or 0) + 1 if tries < 3 then error('not yet') end return { tries = tries }").expect("preload");
+    let code = "told = {}
+        for turn = 1, 4 do
+            local ok, found = pcall(require, 'fickle')
+            told[turn] = ok and found.tries or found:match('[^:]*$')
+            if turn ~= 1 then package.loaded.fickle = nil end
+        end";
+    vm.run_init(chunk(&vm, code), LuaPhase::INIT, None).expect("init");
+    let expected = " not yet|loop or previous error loading module 'fickle'| not yet|3\n";
+    assert_eq!(says(&vm, "say(table.concat(told, '|'))"), expected);
+}
+
+#[test]
 fn supplies_give_way_to_files() {
     let directory = std::env::temp_dir().join(format!("lunette-supplies-{}", std::process::id()));
     std::fs::create_dir_all(directory.join("own")).expect("a directory");

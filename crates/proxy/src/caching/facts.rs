@@ -5,7 +5,7 @@ use http::Request;
 use http::Variables;
 use http::observers::CacheStatus;
 use http::variables::define;
-use session::variable::NO_CACHE;
+use session::variable::{EXTRA, NO_CACHE};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -50,10 +50,10 @@ pub fn define_all(variables: &mut Variables) {
         }
         found.is_some()
     });
-    define(variables, "upstream_cache_key", NO_CACHE, |request, out| {
+    define(variables, "upstream_cache_key", NO_CACHE | EXTRA, |request, out| {
         with(request, |facts| !facts.key.borrow().is_empty(), |facts| out.extend_from_slice(&facts.key.borrow()))
     });
-    define(variables, "upstream_cache_age", NO_CACHE, |request, out| {
+    define(variables, "upstream_cache_age", NO_CACHE | EXTRA, |request, out| {
         with(
             request,
             |facts| {
