@@ -101,6 +101,12 @@ fn sessions() {
 }
 
 #[test]
+fn handshakes() {
+    let seeds: Vec<Vec<u8>> = (0..12).map(|choice| vec![choice, 0, 9, 1, 7]).collect();
+    shake(&seeds, 3000, check::handshake);
+}
+
+#[test]
 fn ocsp() {
     let certificate = authority("root").der().to_vec();
     let length = u16::try_from(certificate.len()).unwrap().to_be_bytes();
