@@ -8,7 +8,7 @@ use crate::{opening, registry, worker};
 use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
-use daemon::{Application, LoadError, LoadMode, Options, Problem, Seat, Settings};
+use daemon::{Application, Legacy, LoadError, LoadMode, Options, Problem, Seat, Settings};
 use http::observers;
 use lua_api::Surroundings;
 use session::thread_pools::Pools;
@@ -22,8 +22,8 @@ pub(crate) struct Server {
     started: bool,
     /// What all workers count, of all configurations; made with the first one that runs.
     tally: Option<Tally>,
-    /// What the old binary has told.
-    legacy: Vec<u8>,
+    /// What the old binary has left.
+    legacy: Legacy,
 }
 
 impl Server {
@@ -97,11 +97,11 @@ impl Application for Server {
         Ok(generation)
     }
 
-    fn legacy(&self, generation: &Generation) -> Vec<u8> {
-        modules::ssl::legacy(&generation.global)
+    fn legacy(&self, generation: &Generation) -> Legacy {
+        Legacy { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().heirlooms() }
     }
 
-    fn inherit(&mut self, legacy: Vec<u8>) {
+    fn inherit(&mut self, legacy: Legacy) {
         self.legacy = legacy;
     }
 
@@ -120,7 +120,11 @@ impl Application for Server {
             // Without memory for it each worker counts for itself.
             self.tally = Tally::new().ok();
         }
-        self.started |= mode == LoadMode::Run;
+        if mode == LoadMode::Run {
+            self.started = true;
+            // What it did not take over is closed.
+            self.legacy = Legacy::default();
+        }
         Ok(())
     }
 

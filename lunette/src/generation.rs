@@ -12,7 +12,7 @@ use conf::parser::{Parsed, Parser};
 use conf::row::{Table, Unsupported, Warnings};
 use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Files};
-use daemon::{LoadError, LoadMode, Options, Settings};
+use daemon::{Legacy, LoadError, LoadMode, Options, Settings};
 use engine::directives;
 use engine::listen::Endpoints;
 use engine::nodes::Finished;
@@ -47,7 +47,7 @@ pub(crate) struct Generation {
 }
 
 /// Reads the command line's directives and the configuration file.
-/// `legacy` is what an old binary has told.
+/// `legacy` is what an old binary has left.
 ///
 /// # Errors
 /// nginx's message for the first thing that is wrong, behind all that this server lacks.
@@ -55,7 +55,7 @@ pub(crate) fn load(
     options: &Options,
     places: &Layout,
     previous: Option<&Generation>,
-    legacy: &[u8],
+    legacy: &Legacy,
     mode: LoadMode,
 ) -> Result<Generation, LoadError> {
     let frame = Frame::default();
@@ -65,7 +65,7 @@ pub(crate) fn load(
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
         modules::ssl::inherit(&previous.global, &frame.global);
     } else {
-        modules::ssl::take_over(legacy, &frame.global);
+        modules::ssl::take_over(&legacy.told, &legacy.memory, &frame.global);
     }
     let (modules, streams) = (registry::modules(), registry::stream_modules());
     #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the process model asks of the server it runs.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use base::log::{ErrorLog, Level};
 
@@ -52,7 +54,16 @@ impl LoadError {
 }
 
 /// The most that an old binary tells a new one.
-pub(crate) const LEGACY: usize = 4096;
+pub(crate) const TOLD: usize = 4096;
+
+/// What an old binary leaves to a new one that takes over from it (USR2).
+#[derive(Debug, Clone, Default)]
+pub struct Legacy {
+    /// At most 4,096 bytes.
+    pub told: Vec<u8>,
+    /// Files with memory that both use from then on.
+    pub memory: Vec<Arc<OwnedFd>>,
+}
 
 /// The server. One value lives in the master and, by fork, in each worker.
 ///
@@ -97,14 +108,14 @@ pub trait Application {
     /// When standard output cannot be written.
     fn dump(&self, generation: &Self::Generation, out: &mut dyn Write) -> io::Result<()>;
 
-    /// What a new binary is told that takes over from this one (USR2): at most 4,096 bytes.
-    fn legacy(&self, generation: &Self::Generation) -> Vec<u8> {
+    /// What a new binary gets.
+    fn legacy(&self, generation: &Self::Generation) -> Legacy {
         let _ = generation;
-        Vec::new()
+        Legacy::default()
     }
 
-    /// What the old binary has told; comes before anything is loaded.
-    fn inherit(&mut self, legacy: Vec<u8>) {
+    /// What the old binary has left; comes before anything is loaded.
+    fn inherit(&mut self, legacy: Legacy) {
         let _ = legacy;
     }
 

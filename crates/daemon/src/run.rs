@@ -119,7 +119,7 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
         Ok(variable) => Listeners::inherit(&variable, &mut |level, message| console.report(level, message)),
         Err(_) => Listeners::new(),
     };
-    app.inherit(upgrade::told());
+    app.inherit(upgrade::legacy());
     let loaded = guarded(|| {
         let mut generation = app.load(&options, None, LoadMode::Run)?;
         app.open(&mut generation, None, LoadMode::Run)?;
