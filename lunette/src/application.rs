@@ -26,18 +26,6 @@ pub(crate) struct Server {
     legacy: Legacy,
 }
 
-impl Server {
-    fn show_warnings(&mut self, generation: &mut Generation) {
-        for warning in std::mem::take(&mut generation.warnings) {
-            generation.settings.error_log.write(Level::Warn, 0, warning.as_bytes());
-            if !self.started {
-                // Nothing can be done about a closed standard error.
-                drop(writeln!(io::stderr(), "nginx: [warn] {warning}"));
-            }
-        }
-    }
-}
-
 /// The variables that `env` gives values.
 fn named(env: &[daemon::EnvEntry]) -> Vec<(Vec<u8>, Vec<u8>)> {
     use std::os::unix::ffi::OsStrExt;
@@ -107,7 +95,6 @@ impl Application for Server {
 
     fn open(&mut self, generation: &mut Generation, _: Option<&Generation>, mode: LoadMode) -> Result<(), LoadError> {
         opening::open(generation)?;
-        self.show_warnings(generation);
         if mode == LoadMode::Run {
             // Lines are no longer kept for an earlier configuration.
             base::log::set_witness(None);
@@ -123,18 +110,18 @@ impl Application for Server {
         if mode == LoadMode::Run {
             self.started = true;
             // What it did not take over is closed.
+            generation.global.get::<Zones>().settle();
             self.legacy = Legacy::default();
         }
         Ok(())
     }
 
-    fn problems(&mut self, options: &Options, generation: &mut Generation) -> Vec<Problem> {
-        let warning = |message| Problem { level: Level::Warn, message, place: None };
-        let mut problems: Vec<_> = std::mem::take(&mut generation.warnings).into_iter().map(warning).collect();
-        if options.advise {
-            problems.extend(advice::advice(&Layout::new(options)));
-        }
-        problems
+    fn warnings(&mut self, generation: &mut Generation) -> Vec<String> {
+        std::mem::take(&mut generation.warnings)
+    }
+
+    fn advice(&self, options: &Options) -> Vec<Problem> {
+        if options.advise { advice::advice(&Layout::new(options)) } else { Vec::new() }
     }
 
     fn settings<'a>(&self, generation: &'a Generation) -> &'a Settings {

@@ -37,19 +37,22 @@ pub struct LoadError {
     pub place: Option<Place>,
     /// What is wrong besides.
     pub others: Vec<LoadError>,
+    /// What was warned of before.
+    pub warnings: Vec<String>,
 }
 
 impl LoadError {
     /// An error of level `emerg` without an excerpt.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new() }
+        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new(), warnings: Vec::new() }
     }
 
     /// All that is wrong, one by one.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let own = Problem { level: self.level, message: self.message.clone(), place: self.place.clone() };
-        std::iter::once(own).chain(self.others.iter().flat_map(LoadError::problems)).collect()
+        let warnings = self.warnings.iter().map(|warning| Problem::warning(warning.clone()));
+        warnings.chain([own]).chain(self.others.iter().flat_map(LoadError::problems)).collect()
     }
 }
 
@@ -92,9 +95,15 @@ pub trait Application {
     /// Whatever makes it unusable.
     fn open(&mut self, generation: &mut Self::Generation, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<(), LoadError>;
 
-    /// What is dangerous in a configuration that was accepted, and what it has warned of and nobody has seen yet.
-    fn problems(&mut self, options: &Options, generation: &mut Self::Generation) -> Vec<Problem> {
-        let _ = (options, generation);
+    /// What a configuration that was accepted has warned of and nobody has seen yet, in order.
+    fn warnings(&mut self, generation: &mut Self::Generation) -> Vec<String> {
+        let _ = generation;
+        Vec::new()
+    }
+
+    /// What is dangerous in a configuration that was accepted, if the options ask for that.
+    fn advice(&self, options: &Options) -> Vec<Problem> {
+        let _ = options;
         Vec::new()
     }
 

@@ -80,6 +80,11 @@ impl Zones {
         lost
     }
 
+    /// Lets go of what the previous configuration had and this one does not: nothing is claimed any more.
+    pub fn settle(&mut self) {
+        self.previous = Vec::new();
+    }
+
     /// The zone of this configuration that is called `name`.
     pub fn find(&self, name: &str) -> Option<&Rc<Zone>> {
         self.current.iter().find(|zone| zone.name() == name)
@@ -181,6 +186,8 @@ mod tests {
         new.take_over(&files, "cache", 1);
         new.claim_lasting("same", "cache", 1, MIN_SIZE).unwrap().lock().set_root(0, 6);
         assert_eq!(old.find("same").unwrap().lock().root(0), 6);
+        new.settle();
+        assert!(new.previous("gone", "cache").is_none() && new.heirlooms().len() == 1);
     }
 
     #[test]
