@@ -8,7 +8,7 @@ use crate::{opening, registry, worker};
 use base::errno::describe;
 use base::log::{ErrorLog, Level, LogFile, Sink, Target};
 use conf::dump::dump;
-use daemon::{Application, LoadError, LoadMode, Options, Problem, Seat, Settings};
+use daemon::{Application, Legacy, LoadError, LoadMode, Options, Problem, Seat, Settings};
 use http::observers;
 use lua_api::Surroundings;
 use session::thread_pools::Pools;
@@ -22,20 +22,8 @@ pub(crate) struct Server {
     started: bool,
     /// What all workers count, of all configurations; made with the first one that runs.
     tally: Option<Tally>,
-    /// What the old binary has told.
-    legacy: Vec<u8>,
-}
-
-impl Server {
-    fn show_warnings(&mut self, generation: &mut Generation) {
-        for warning in std::mem::take(&mut generation.warnings) {
-            generation.settings.error_log.write(Level::Warn, 0, warning.as_bytes());
-            if !self.started {
-                // Nothing can be done about a closed standard error.
-                drop(writeln!(io::stderr(), "nginx: [warn] {warning}"));
-            }
-        }
-    }
+    /// What the old binary has left.
+    legacy: Legacy,
 }
 
 /// The variables that `env` gives values.
@@ -97,17 +85,16 @@ impl Application for Server {
         Ok(generation)
     }
 
-    fn legacy(&self, generation: &Generation) -> Vec<u8> {
-        modules::ssl::legacy(&generation.global)
+    fn legacy(&self, generation: &Generation) -> Legacy {
+        Legacy { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().heirlooms() }
     }
 
-    fn inherit(&mut self, legacy: Vec<u8>) {
+    fn inherit(&mut self, legacy: Legacy) {
         self.legacy = legacy;
     }
 
     fn open(&mut self, generation: &mut Generation, _: Option<&Generation>, mode: LoadMode) -> Result<(), LoadError> {
         opening::open(generation)?;
-        self.show_warnings(generation);
         if mode == LoadMode::Run {
             // Lines are no longer kept for an earlier configuration.
             base::log::set_witness(None);
@@ -120,17 +107,21 @@ impl Application for Server {
             // Without memory for it each worker counts for itself.
             self.tally = Tally::new().ok();
         }
-        self.started |= mode == LoadMode::Run;
+        if mode == LoadMode::Run {
+            self.started = true;
+            // What it did not take over is closed.
+            generation.global.get::<Zones>().settle();
+            self.legacy = Legacy::default();
+        }
         Ok(())
     }
 
-    fn problems(&mut self, options: &Options, generation: &mut Generation) -> Vec<Problem> {
-        let warning = |message| Problem { level: Level::Warn, message, place: None };
-        let mut problems: Vec<_> = std::mem::take(&mut generation.warnings).into_iter().map(warning).collect();
-        if options.advise {
-            problems.extend(advice::advice(&Layout::new(options)));
-        }
-        problems
+    fn warnings(&mut self, generation: &mut Generation) -> Vec<String> {
+        std::mem::take(&mut generation.warnings)
+    }
+
+    fn advice(&self, options: &Options) -> Vec<Problem> {
+        if options.advise { advice::advice(&Layout::new(options)) } else { Vec::new() }
     }
 
     fn settings<'a>(&self, generation: &'a Generation) -> &'a Settings {

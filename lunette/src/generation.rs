@@ -12,7 +12,7 @@ use conf::parser::{Parsed, Parser};
 use conf::row::{Table, Unsupported, Warnings};
 use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Files};
-use daemon::{LoadError, LoadMode, Options, Settings};
+use daemon::{Legacy, LoadError, LoadMode, Options, Settings};
 use engine::directives;
 use engine::listen::Endpoints;
 use engine::nodes::Finished;
@@ -47,7 +47,7 @@ pub(crate) struct Generation {
 }
 
 /// Reads the command line's directives and the configuration file.
-/// `legacy` is what an old binary has told.
+/// `legacy` is what an old binary has left.
 ///
 /// # Errors
 /// nginx's message for the first thing that is wrong, behind all that this server lacks.
@@ -55,7 +55,7 @@ pub(crate) fn load(
     options: &Options,
     places: &Layout,
     previous: Option<&Generation>,
-    legacy: &[u8],
+    legacy: &Legacy,
     mode: LoadMode,
 ) -> Result<Generation, LoadError> {
     let frame = Frame::default();
@@ -65,7 +65,7 @@ pub(crate) fn load(
         *frame.global.get::<Zones>() = previous.global.get::<Zones>().successor();
         modules::ssl::inherit(&previous.global, &frame.global);
     } else {
-        modules::ssl::take_over(legacy, &frame.global);
+        modules::ssl::take_over(&legacy.told, &legacy.memory, &frame.global);
     }
     let (modules, streams) = (registry::modules(), registry::stream_modules());
     #[cfg(test)]
@@ -74,6 +74,27 @@ pub(crate) fn load(
     let mut parser = Parser::new(Disk, places.paths.conf_prefix.as_os_str().as_bytes());
     let read = read(options, places, &mut parser, &table, &frame, mode);
     let files = parser.into_files();
+    let global = frame.global.clone();
+    let loaded = accept(places, frame, read, modules, streams, &files);
+    let mut warnings = warnings(&global.take::<Warnings>().list, &files);
+    match loaded {
+        Ok(generation) => {
+            warnings.extend_from_slice(&generation.warnings);
+            Ok(Generation { warnings, files, ..generation })
+        }
+        Err(error) => Err(LoadError { warnings, ..error }),
+    }
+}
+
+/// What becomes of a configuration that was read.
+fn accept(
+    places: &Layout,
+    frame: Frame,
+    read: Result<Vec<Error>, Error>,
+    modules: Rc<[Module]>,
+    streams: Rc<[stream::Module]>,
+    files: &Files,
+) -> Result<Generation, LoadError> {
     let mut errors = frame.global.take::<Unsupported>().list;
     let follows = |error: &Error| !errors.is_empty() && error.message.starts_with("unknown \"");
     match read {
@@ -81,7 +102,7 @@ pub(crate) fn load(
         Err(error) => errors.push(error),
         Ok(faults) => errors.extend(faults),
     }
-    if let Some(refused) = refusals(&errors, &files) {
+    if let Some(refused) = refusals(&errors, files) {
         return Err(refused);
     }
     build(places, frame, modules, streams, files)
@@ -119,19 +140,18 @@ fn build(
     frame: Frame,
     modules: Rc<[Module]>,
     stream_modules: Rc<[stream::Module]>,
-    files: Files,
+    files: &Files,
 ) -> Result<Generation, LoadError> {
     let main = frame.global.take::<MainLevel>();
     if main.events.is_none() {
         return Err(LoadError::new("no \"events\" section in configuration"));
     }
-    directives::threads::check(&frame.global).map_err(|error| refusal(&error, &files))?;
+    directives::threads::check(&frame.global).map_err(|error| refusal(&error, files))?;
     let named = frame.global.get::<MainContext>().log.clone();
     let log = named.unwrap_or_else(|| default_log(places, &frame.global));
     let mut settings = Settings::new(places.paths.resolve(identity::PID.as_bytes()), log);
     let connections = main.apply(&mut settings, &places.paths)?;
-    let mut shown = warnings(&frame.global.take::<Warnings>().list, &files);
-    shown.extend(main_level::warnings(&settings));
+    let warnings = main_level::warnings(&settings);
     let finished = frame.global.take::<Finished>().http;
     let (http, endpoints) = finished.map_or_else(|| (None, Endpoints::default()), |(http, endpoints)| (Some(http), endpoints));
     let (stream, specs) = frame.global.take::<engine::stream::Finished>().stream.unzip();
@@ -143,7 +163,8 @@ fn build(
     }
     settings.transparent = frame.global.get::<upstream::bind::Transparent>().0;
     settings.keep_stderr = frame.global.get::<ErrorFiles>().uses_stderr();
-    Ok(Generation { settings, files, global: frame.global, modules, http, stream_modules, stream, connections, warnings: shown })
+    let files = Files::default();
+    Ok(Generation { settings, files, global: frame.global, modules, http, stream_modules, stream, connections, warnings })
 }
 
 /// The log of a configuration that names none.

@@ -1,6 +1,8 @@
 //! What the process model asks of the server it runs.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use base::log::{ErrorLog, Level};
 
@@ -35,24 +37,36 @@ pub struct LoadError {
     pub place: Option<Place>,
     /// What is wrong besides.
     pub others: Vec<LoadError>,
+    /// What was warned of before.
+    pub warnings: Vec<String>,
 }
 
 impl LoadError {
     /// An error of level `emerg` without an excerpt.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new() }
+        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new(), warnings: Vec::new() }
     }
 
     /// All that is wrong, one by one.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let own = Problem { level: self.level, message: self.message.clone(), place: self.place.clone() };
-        std::iter::once(own).chain(self.others.iter().flat_map(LoadError::problems)).collect()
+        let warnings = self.warnings.iter().map(|warning| Problem::warning(warning.clone()));
+        warnings.chain([own]).chain(self.others.iter().flat_map(LoadError::problems)).collect()
     }
 }
 
 /// The most that an old binary tells a new one.
-pub(crate) const LEGACY: usize = 4096;
+pub(crate) const TOLD: usize = 4096;
+
+/// What an old binary leaves to a new one that takes over from it (USR2).
+#[derive(Debug, Clone, Default)]
+pub struct Legacy {
+    /// At most 4,096 bytes.
+    pub told: Vec<u8>,
+    /// Files with memory that both use from then on.
+    pub memory: Vec<Arc<OwnedFd>>,
+}
 
 /// The server. One value lives in the master and, by fork, in each worker.
 ///
@@ -81,9 +95,15 @@ pub trait Application {
     /// Whatever makes it unusable.
     fn open(&mut self, generation: &mut Self::Generation, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<(), LoadError>;
 
-    /// What is dangerous in a configuration that was accepted, and what it has warned of and nobody has seen yet.
-    fn problems(&mut self, options: &Options, generation: &mut Self::Generation) -> Vec<Problem> {
-        let _ = (options, generation);
+    /// What a configuration that was accepted has warned of and nobody has seen yet, in order.
+    fn warnings(&mut self, generation: &mut Self::Generation) -> Vec<String> {
+        let _ = generation;
+        Vec::new()
+    }
+
+    /// What is dangerous in a configuration that was accepted, if the options ask for that.
+    fn advice(&self, options: &Options) -> Vec<Problem> {
+        let _ = options;
         Vec::new()
     }
 
@@ -97,14 +117,14 @@ pub trait Application {
     /// When standard output cannot be written.
     fn dump(&self, generation: &Self::Generation, out: &mut dyn Write) -> io::Result<()>;
 
-    /// What a new binary is told that takes over from this one (USR2): at most 4,096 bytes.
-    fn legacy(&self, generation: &Self::Generation) -> Vec<u8> {
+    /// What a new binary gets.
+    fn legacy(&self, generation: &Self::Generation) -> Legacy {
         let _ = generation;
-        Vec::new()
+        Legacy::default()
     }
 
-    /// What the old binary has told; comes before anything is loaded.
-    fn inherit(&mut self, legacy: Vec<u8>) {
+    /// What the old binary has left; comes before anything is loaded.
+    fn inherit(&mut self, legacy: Legacy) {
         let _ = legacy;
     }
 

@@ -31,7 +31,8 @@ fn found<A: Application>(app: &mut A, options: &Options, console: &Console) -> V
         Ok(generation) => generation,
         Err(error) => return error.problems(),
     };
-    let mut problems = app.problems(options, &mut generation);
+    let mut problems: Vec<_> = app.warnings(&mut generation).into_iter().map(Problem::warning).collect();
+    problems.extend(app.advice(options));
     let mut report = |level: Level, message: &str| {
         if level <= Level::Warn {
             problems.push(Problem { level, message: message.to_owned(), place: None });

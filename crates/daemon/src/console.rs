@@ -4,7 +4,9 @@ use std::io::Write;
 
 use base::log::{ErrorLog, Level, Sink};
 
-use crate::application::LoadError;
+use crate::application::{Application, LoadError, LoadMode};
+use crate::cli::Options;
+use crate::guard::guarded;
 
 /// Where the master's messages go.
 #[derive(Debug)]
@@ -27,8 +29,27 @@ impl Console {
         }
     }
 
+    /// Loads a configuration and reports what it warns of. nginx does that while it reads: before all else, into the log of before, and also when the
+    /// configuration is refused in the end.
+    pub(crate) fn load<A: Application>(
+        &self,
+        app: &mut A,
+        options: &Options,
+        previous: Option<&A::Generation>,
+        mode: LoadMode,
+    ) -> Result<A::Generation, LoadError> {
+        let mut generation = guarded(|| app.load(options, previous, mode))?;
+        self.warn(&app.warnings(&mut generation));
+        Ok(generation)
+    }
+
+    fn warn(&self, warnings: &[String]) {
+        warnings.iter().for_each(|warning| self.report(Level::Warn, warning));
+    }
+
     /// Reports why a configuration was refused.
     pub(crate) fn refuse(&self, error: &LoadError) {
+        self.warn(&error.warnings);
         self.report(error.level, &error.message);
         if let (true, Some(excerpt)) = (self.terminal, &error.excerpt) {
             print(&format!("{}\n", excerpt.trim_end_matches('\n')));

@@ -24,7 +24,7 @@ mod spawn;
 mod upgrade;
 mod worker;
 
-pub use application::{Application, LoadError, LoadMode};
+pub use application::{Application, Legacy, LoadError, LoadMode};
 pub use board::Board;
 pub use cli::{Control, Options, parse};
 pub use commands::{Command, CommandSource, Commands};

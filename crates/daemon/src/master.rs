@@ -384,9 +384,8 @@ impl<'a, A: Application> Master<'a, A> {
     /// Everything that can fail in a reload. `None` after the reason was logged; then nothing has changed.
     fn load_next(&mut self) -> Option<A::Generation> {
         let previous = self.generation.as_ref();
-        let loaded = guarded(|| {
-            let mut next = self.app.load(&self.options, previous, LoadMode::Run)?;
-            self.app.open(&mut next, previous, LoadMode::Run)?;
+        let loaded = self.console.load(self.app, &self.options, previous, LoadMode::Run).and_then(|mut next| {
+            guarded(|| self.app.open(&mut next, previous, LoadMode::Run))?;
             Ok(next)
         });
         let next = loaded.map_err(|error| self.console.refuse(&error)).ok()?;

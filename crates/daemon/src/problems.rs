@@ -26,6 +26,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// A warning, whose text says where it belongs.
+    pub(crate) fn warning(message: String) -> Problem {
+        Problem { level: Level::Warn, message, place: None }
+    }
+
     /// Whether the configuration cannot be used.
     pub(crate) fn is_fatal(&self) -> bool {
         self.level < Level::Warn

@@ -70,12 +70,12 @@ fn test<A: Application>(app: &mut A, options: &Options, console: Console) -> i32
         return crate::checked::test(app, options, console);
     }
     let file = app.conf_file(options);
-    let Some(mut generation) = try_configuration(app, options, console) else {
+    let Some(generation) = try_configuration(app, options, console) else {
         say(&format!("configuration file {file} test failed"));
         return 1;
     };
     if options.advise {
-        for problem in app.problems(options, &mut generation) {
+        for problem in app.advice(options) {
             say(&format!("[{}] {}", problem.level.name(), problem.message));
         }
     }
@@ -94,7 +94,7 @@ fn test<A: Application>(app: &mut A, options: &Options, console: Console) -> i32
 fn try_configuration<A: Application>(app: &mut A, options: &Options, mut console: Console) -> Option<A::Generation> {
     let mode = if options.dump { LoadMode::Dump } else { LoadMode::Test };
     let refuse = |console: &Console, error: LoadError| console.refuse(&error);
-    let mut generation = guarded(|| app.load(options, None, mode)).map_err(|error| refuse(&console, error)).ok()?;
+    let mut generation = console.load(app, options, None, mode).map_err(|error| refuse(&console, error)).ok()?;
     if !options.quiet {
         say(&format!("the configuration file {} syntax is ok", app.conf_file(options)));
     }
@@ -119,10 +119,9 @@ fn serve<A: Application>(app: &mut A, program: &Program, options: Options, argum
         Ok(variable) => Listeners::inherit(&variable, &mut |level, message| console.report(level, message)),
         Err(_) => Listeners::new(),
     };
-    app.inherit(upgrade::told());
-    let loaded = guarded(|| {
-        let mut generation = app.load(&options, None, LoadMode::Run)?;
-        app.open(&mut generation, None, LoadMode::Run)?;
+    app.inherit(upgrade::legacy());
+    let loaded = console.load(app, &options, None, LoadMode::Run).and_then(|mut generation| {
+        guarded(|| app.open(&mut generation, None, LoadMode::Run))?;
         Ok(generation)
     });
     let generation = match loaded {

@@ -1,23 +1,29 @@
 //! Binary upgrade: a new program takes over the listening sockets while the old one still serves.
 
 use std::ffi::{CString, OsString};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
 
 use base::errno::describe;
 use base::log::Level;
 use net::listener::Listeners;
 use sys::process::Fork;
 
+use crate::application::{Legacy, TOLD};
 use crate::console::Console;
 
 /// The variable that names inherited listening sockets.
 pub(crate) const NGINX: &str = "NGINX";
 
-/// The variable that names a pipe with what the old binary tells ([`crate::Application::legacy`]).
-pub(crate) const LEGACY: &str = "LUNETTE_LEGACY";
+/// The variable that names a pipe with what the old binary tells ([`Legacy::told`]).
+const LEGACY: &str = "LUNETTE_LEGACY";
+
+/// The variable that names inherited files with memory ([`Legacy::memory`]).
+const MEMORY: &str = "LUNETTE_MEMORY";
 
 /// Room for the title of the new program, which is written over its environment.
 const SPARE: usize = 300;
@@ -28,7 +34,7 @@ pub(crate) fn start(
     arguments: &[CString],
     environment: Vec<(OsString, OsString)>,
     listeners: &Listeners,
-    legacy: &[u8],
+    legacy: &Legacy,
     console: &Console,
 ) -> Option<i32> {
     let path = arguments.first()?;
@@ -45,8 +51,10 @@ pub(crate) fn start(
             };
             let mut own = vec![(OsString::from("SPARE"), OsString::from("X".repeat(SPARE)))];
             // Secrets are not for an environment. The end that is read stays open for the program that is executed.
-            let pipe = tell(legacy).inspect_err(|error| failed("pipe()", error)).ok().flatten();
+            let pipe = tell(&legacy.told).inspect_err(|error| failed("pipe()", error)).ok().flatten();
             own.extend(pipe.as_ref().map(|pipe| (OsString::from(LEGACY), pipe.as_raw_fd().to_string().into())));
+            let memory = hand_over(&legacy.memory).inspect_err(|error| failed("fcntl()", error)).unwrap_or_default();
+            own.push((OsString::from(MEMORY), memory.into()));
             match listeners.hand_over() {
                 Ok(sockets) => {
                     own.push((OsString::from(NGINX), OsString::from(sockets)));
@@ -63,9 +71,20 @@ pub(crate) fn start(
     }
 }
 
+/// Lets files survive exec. Returns their numbers as the variable has them.
+fn hand_over(files: &[Arc<OwnedFd>]) -> io::Result<String> {
+    let mut numbers = String::new();
+    for file in files {
+        sys::descriptor::set_inheritable(file, true)?;
+        // Writing to a text cannot fail.
+        let _ = write!(numbers, "{};", file.as_raw_fd());
+    }
+    Ok(numbers)
+}
+
 /// A pipe in which the bytes lie; none, if there are none.
 fn tell(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
-    if legacy.is_empty() || legacy.len() > crate::application::LEGACY {
+    if legacy.is_empty() || legacy.len() > TOLD {
         return Ok(None);
     }
     let (reader, mut writer) = io::pipe()?;
@@ -75,12 +94,27 @@ fn tell(legacy: &[u8]) -> io::Result<Option<io::PipeReader>> {
     Ok(Some(reader))
 }
 
-/// What the old binary tells; empty, if there was none.
-pub(crate) fn told() -> Vec<u8> {
+/// What the old binary has left; nothing, if there was none.
+pub(crate) fn legacy() -> Legacy {
+    Legacy { told: told(), memory: memory() }
+}
+
+/// No program that this one executes gets these files.
+fn memory() -> Vec<Arc<OwnedFd>> {
+    let variable = std::env::var(MEMORY).unwrap_or_default();
+    let file = |number: &str| {
+        let file = sys::descriptor::adopt(number.parse().ok()?).ok()?;
+        sys::descriptor::set_inheritable(&file, false).ok()?;
+        Some(Arc::new(file))
+    };
+    variable.split_terminator(';').filter_map(file).collect()
+}
+
+fn told() -> Vec<u8> {
     let number = std::env::var(LEGACY).ok().and_then(|number| number.parse().ok());
     let Some(pipe) = number.and_then(|number| sys::descriptor::adopt(number).ok()) else { return Vec::new() };
     let mut legacy = Vec::new();
-    match File::from(pipe).take(crate::application::LEGACY as u64).read_to_end(&mut legacy) {
+    match File::from(pipe).take(TOLD as u64).read_to_end(&mut legacy) {
         Ok(_) => legacy,
         Err(_) => Vec::new(),
     }

@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod dict;
+mod heirloom;
 pub mod lock;
 pub mod records;
 pub mod registry;

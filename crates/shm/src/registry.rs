@@ -4,7 +4,9 @@ use crate::dict::{self, Dict};
 use crate::zone::{MIN_SIZE, Zone};
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Why a zone cannot be had. Shown as nginx's texts.
 #[derive(Debug)]
@@ -78,6 +80,11 @@ impl Zones {
         lost
     }
 
+    /// Lets go of what the previous configuration had and this one does not: nothing is claimed any more.
+    pub fn settle(&mut self) {
+        self.previous = Vec::new();
+    }
+
     /// The zone of this configuration that is called `name`.
     pub fn find(&self, name: &str) -> Option<&Rc<Zone>> {
         self.current.iter().find(|zone| zone.name() == name)
@@ -89,7 +96,27 @@ impl Zones {
     /// [`ClaimError::Bound`] with the zone if this configuration has it already, for callers who may share it.
     pub fn claim(&mut self, name: &str, owner: &'static str, size: usize) -> Result<Rc<Zone>, ClaimError> {
         let kept = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
-        self.take(name, owner, size, kept)
+        self.take(name, owner, size, kept, Zone::new)
+    }
+
+    /// As [`Zones::claim`], but a new binary may have it ([`Zones::heirlooms`]). `format` numbers what `owner` keeps in it.
+    ///
+    /// # Errors
+    /// As [`Zones::claim`].
+    pub fn claim_lasting(&mut self, name: &str, owner: &'static str, format: u32, size: usize) -> Result<Rc<Zone>, ClaimError> {
+        let kept = self.previous(name, owner).filter(|zone| zone.size() == size).cloned();
+        self.take(name, owner, size, kept, |name, owner, size| Zone::lasting(name, owner, format, size))
+    }
+
+    /// The files by which a new binary gets zones.
+    pub fn heirlooms(&self) -> Vec<Arc<OwnedFd>> {
+        self.current.iter().filter_map(|zone| zone.heirloom().cloned()).collect()
+    }
+
+    /// Takes over those zones of an old binary that were made for `owner` with this `format`, as if a previous configuration had had them.
+    pub fn take_over(&mut self, files: &[Arc<OwnedFd>], owner: &'static str, format: u32) {
+        let zones = files.iter().filter_map(|file| Zone::inherited(file.clone(), owner, format).ok());
+        self.previous.extend(zones.map(Rc::new));
     }
 
     /// As [`Zones::claim`], but a fresh zone in any case.
@@ -97,7 +124,7 @@ impl Zones {
     /// # Errors
     /// As [`Zones::claim`].
     pub fn claim_fresh(&mut self, name: &str, owner: &'static str, size: usize) -> Result<Rc<Zone>, ClaimError> {
-        self.take(name, owner, size, None)
+        self.take(name, owner, size, None, Zone::new)
     }
 
     /// The zone that the previous configuration had under this name for `owner`.
@@ -105,7 +132,14 @@ impl Zones {
         self.previous.iter().find(|zone| zone.name() == name && zone.owner() == owner)
     }
 
-    fn take(&mut self, name: &str, owner: &'static str, size: usize, kept: Option<Rc<Zone>>) -> Result<Rc<Zone>, ClaimError> {
+    fn take(
+        &mut self,
+        name: &str,
+        owner: &'static str,
+        size: usize,
+        kept: Option<Rc<Zone>>,
+        make: impl FnOnce(&str, &'static str, usize) -> io::Result<Zone>,
+    ) -> Result<Rc<Zone>, ClaimError> {
         if let Some(zone) = self.find(name) {
             return Err(match () {
                 () if zone.owner() != owner => ClaimError::OtherUse(name.to_owned()),
@@ -118,7 +152,7 @@ impl Zones {
         }
         let zone = match kept {
             Some(zone) => zone,
-            None => Rc::new(Zone::new(name, owner, size).map_err(|e| ClaimError::Map(name.to_owned(), e))?),
+            None => Rc::new(make(name, owner, size).map_err(|e| ClaimError::Map(name.to_owned(), e))?),
         };
         self.current.push(zone.clone());
         Ok(zone)
@@ -128,6 +162,33 @@ impl Zones {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_binary_takes_over_what_it_would_make_alike() {
+        let mut old = Zones::default();
+        for name in ["same", "larger", "gone"] {
+            old.claim_lasting(name, "cache", 1, MIN_SIZE).unwrap().lock().set_root(0, 5);
+        }
+        old.claim("own", "limit", MIN_SIZE).unwrap().lock().set_root(0, 5);
+        let files = old.heirlooms();
+        assert_eq!(files.len(), 3);
+        let made = |format| {
+            let mut new = Zones::default();
+            new.take_over(&files, "cache", format);
+            let sizes = [("same", 1), ("larger", 2), ("fresh", 1)];
+            let roots = sizes.map(|(name, times)| new.claim_lasting(name, "cache", format, times * MIN_SIZE).unwrap().lock().root(0));
+            assert_eq!((new.claim("own", "limit", MIN_SIZE).unwrap().lock().root(0), new.heirlooms().len()), (0, 3));
+            roots
+        };
+        assert_eq!((made(1), made(2)), ([5, 0, 0], [0, 0, 0]));
+        // Both use it from then on.
+        let mut new = Zones::default();
+        new.take_over(&files, "cache", 1);
+        new.claim_lasting("same", "cache", 1, MIN_SIZE).unwrap().lock().set_root(0, 6);
+        assert_eq!(old.find("same").unwrap().lock().root(0), 6);
+        new.settle();
+        assert!(new.previous("gone", "cache").is_none() && new.heirlooms().len() == 1);
+    }
 
     #[test]
     fn a_zone_lives_on_if_nothing_changes() {

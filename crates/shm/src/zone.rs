@@ -1,9 +1,11 @@
 //! A zone and the right to touch it.
 
-use crate::{lock, slab};
+use crate::{heirloom, lock, slab};
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use sys::shared::SharedMemory;
 
@@ -38,6 +40,8 @@ pub struct Zone {
     pub note: RefCell<Vec<u8>>,
     /// How many losses of the structure in it the master knows of.
     known_losses: Cell<u64>,
+    /// Where its memory is, if a new binary may have it.
+    file: Option<Arc<OwnedFd>>,
 }
 
 impl Zone {
@@ -49,16 +53,51 @@ impl Zone {
         if size < MIN_SIZE {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let zone = Zone::over(name.into(), owner, SharedMemory::new(size)?);
+        Ok(Zone::fresh(name, owner, SharedMemory::new(size)?))
+    }
+
+    /// As [`Zone::new`], but a new binary may have it ([`Zone::heirloom`]). `format` numbers what `owner` keeps in it.
+    ///
+    /// # Errors
+    /// As [`Zone::new`].
+    pub fn lasting(name: &str, owner: &'static str, format: u32, size: usize) -> io::Result<Zone> {
+        if size < MIN_SIZE {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (memory, file) = match SharedMemory::in_file(size) {
+            Ok((memory, file)) if heirloom::describe(&file, name, owner, format, size).is_ok() => (memory, Some(Arc::new(file))),
+            // It serves all the same.
+            _ => (SharedMemory::new(size)?, None),
+        };
+        Ok(Zone { file, ..Zone::fresh(name, owner, memory) })
+    }
+
+    /// The zone that another binary has made for `owner` with this `format`.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn inherited(file: Arc<OwnedFd>, owner: &'static str, format: u32) -> io::Result<Zone> {
+        let (name, size) = heirloom::read(&file, owner, format)?;
+        let memory = SharedMemory::of_file(&file, size)?;
+        Ok(Zone { file: Some(file), ..Zone::over(name, owner, memory) })
+    }
+
+    fn fresh(name: &str, owner: &'static str, memory: SharedMemory) -> Zone {
+        let zone = Zone::over(name.into(), owner, memory);
         let seed = RandomState::new().hash_one(name);
         if let Some(word) = zone.memory.atomic_u64(at::SEED) {
             word.store(seed, Ordering::Relaxed);
         }
-        Ok(zone)
+        zone
     }
 
     fn over(name: Box<str>, owner: &'static str, memory: SharedMemory) -> Zone {
-        Zone { name, owner, memory, note: RefCell::default(), known_losses: Cell::default() }
+        Zone { name, owner, memory, note: RefCell::default(), known_losses: Cell::default(), file: None }
+    }
+
+    /// The file by which a new binary gets it.
+    pub fn heirloom(&self) -> Option<&Arc<OwnedFd>> {
+        self.file.as_ref()
     }
 
     /// The same zone for another thread of this process.

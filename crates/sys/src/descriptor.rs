@@ -125,6 +125,19 @@ pub fn read_at(file: impl AsFd, into: &mut Vec<u8>, offset: u64, most: usize) ->
     }
 }
 
+/// Writes all bytes at `offset` of a file, pwrite(2).
+///
+/// # Errors
+/// Those of pwrite(2).
+pub fn write_at(file: impl AsFd, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        let place = libc::off_t::try_from(offset).map_err(io::Error::other)? + libc::off_t::try_from(done).map_err(io::Error::other)?;
+        done += nix::sys::uio::pwrite(&file, rest, place)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

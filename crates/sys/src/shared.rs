@@ -1,15 +1,20 @@
-//! Anonymous memory shared by a process and the children it forks later, mmap(2) with `MAP_SHARED`.
+//! Memory shared by a process and the children it forks later, mmap(2) with `MAP_SHARED`: anonymous, or in a file without a name that a
+//! program executed later can map too.
 //!
 //! Other processes may write while this one reads. So there are no references into the bytes: words are reached as
 //! atomics, byte ranges are copied with volatile accesses, and every access is checked against the length.
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::sys::resource::{Resource, getrlimit};
 
 /// A zero-filled mapping that forked children share. When the last clone is dropped it is unmapped, in this process only.
 #[derive(Debug, Clone)]
@@ -42,6 +47,9 @@ struct Word(u64);
 
 const WORD: usize = size_of::<Word>();
 
+/// Bytes at the beginning of a file that are not part of the memory in it: its owner says there what it is. A multiple of all page sizes.
+pub const PREFACE: usize = 64 * 1024;
+
 impl SharedMemory {
     /// Maps `len` bytes (at least 1). Pages cost memory only when they are first written.
     ///
@@ -51,8 +59,44 @@ impl SharedMemory {
         let size = NonZeroUsize::new(len).ok_or(io::ErrorKind::InvalidInput)?;
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
         let start = unsafe { mmap_anonymous(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED) }?;
-        let start = start.cast();
-        Ok(Self { start, len, _mapping: Arc::new(Mapping { start, len }) })
+        Ok(Self::mapped(start.cast(), len))
+    }
+
+    fn mapped(start: NonNull<u8>, len: usize) -> Self {
+        Self { start, len, _mapping: Arc::new(Mapping { start, len }) }
+    }
+
+    /// As [`SharedMemory::new`], in a file without a name, memfd_create(2), of an unchangeable length; closed on exec, as long as nobody says otherwise.
+    ///
+    /// # Errors
+    /// Where the kernel has no such files or the process may not have files of this length; as [`SharedMemory::new`].
+    pub fn in_file(len: usize) -> io::Result<(Self, OwnedFd)> {
+        let whole = whole(len)?;
+        // Beyond the limit the kernel sends a signal that ends the process.
+        if getrlimit(Resource::RLIMIT_FSIZE)?.0 < whole {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let file = std::fs::File::from(memfd_create(c"lunette zone", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+        file.set_len(whole)?;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(fixed()))?;
+        Ok((Self::of_file(&file, len)?, file.into()))
+    }
+
+    /// The memory in a file that [`SharedMemory::in_file`] has made, in this process or another.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a file of another length, or one whose length may change; as [`SharedMemory::new`].
+    pub fn of_file(file: impl AsFd, len: usize) -> io::Result<Self> {
+        let seals = SealFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GET_SEALS)?);
+        let found = u64::try_from(nix::sys::stat::fstat(&file)?.st_size).unwrap_or(0);
+        if !seals.contains(fixed()) || found != whole(len)? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let size = NonZeroUsize::new(len).ok_or(io::ErrorKind::InvalidInput)?;
+        let (access, offset) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, PREFACE.try_into().map_err(io::Error::other)?);
+        // SAFETY: a new mapping at an address of the kernel's choice; the file cannot become shorter than it.
+        let start = unsafe { mmap(None, size, access, MapFlags::MAP_SHARED, file, offset) }?;
+        Ok(Self::mapped(start.cast(), len))
     }
 
     /// Length in bytes.
@@ -246,6 +290,17 @@ impl SharedMemory {
     }
 }
 
+/// The length of a file with `len` bytes of memory.
+fn whole(len: usize) -> io::Result<u64> {
+    let whole = len.checked_add(PREFACE).filter(|_| len > 0).ok_or(io::ErrorKind::InvalidInput)?;
+    whole.try_into().map_err(io::Error::other)
+}
+
+/// What forbids to change a file's length.
+fn fixed() -> SealFlag {
+    SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: start and len are the mapping made in `new`, and no reference outlives its last owner. The result does not
@@ -295,6 +350,23 @@ mod tests {
         assert!(memory.words::<8>(8).is_none() && memory.words::<1>(4).is_none());
         assert!(memory.slice(56, 2).is_none() && memory.slice(0, usize::MAX).is_none() && memory.slice(64, 0).is_some());
         assert!(!memory.append_words(56, 9, &mut Vec::new()) && !memory.append_words(4, 1, &mut Vec::new()));
+    }
+
+    #[test]
+    fn memory_in_a_file_is_the_same_for_all_who_map_it() {
+        let (memory, file) = SharedMemory::in_file(40_000).unwrap();
+        let other = SharedMemory::of_file(&file, 40_000).unwrap();
+        assert!(memory.write(39_000, b"here") && other.equals(39_000, b"here") && other.equals(0, &[0; 8]));
+        for len in [0, 39_999, 40_001, usize::MAX] {
+            assert!(SharedMemory::of_file(&file, len).is_err());
+        }
+        assert!(SharedMemory::in_file(0).is_err() && SharedMemory::in_file(usize::MAX).is_err());
+        let file = std::fs::File::from(file);
+        assert!(file.set_len(10).is_err());
+        // The length of an ordinary file may change.
+        let plain = memfd_create(c"plain", MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        std::fs::File::from(plain.try_clone().unwrap()).set_len(whole(8).unwrap()).unwrap();
+        assert!(SharedMemory::of_file(&plain, 8).is_err() && SharedMemory::of_file(std::io::stdin(), 8).is_err());
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::error::NO_CERTIFICATE;
 /// A first byte that no record has.
 const NO_RECORD: u8 = 0xff;
 
-/// How often rustls is asked: it may drop a record first, and a message that is whole.
-const TRIES: usize = 4;
+/// How often rustls is asked: it drops a record first, and one by one the messages that came whole with the wrong one. More than a hostile
+/// peer sends do not matter, and it takes rustls longer the more there are.
+const TRIES: usize = 64;
 
 /// What is to be said about an error.
 pub(crate) enum Said {

@@ -162,3 +162,62 @@ pub fn kept(data: &[u8]) {
     buffers.records.clear();
     assert!(sent && server.receive(&mut buffers, &mut plain).is_ok() && !buffers.records.is_empty());
 }
+
+/// What both ends of a handshake are made from.
+fn ends(version: &str) -> Option<(server::Settings, client::Settings)> {
+    let offer = Offer::new(&Wishes { protocols: Some(&[version]), ..Wishes::default() }).ok()?;
+    let pair = Pair::new(&Chain::from_pem(PAIR.as_bytes()).ok()?, &Key::from_pem(PAIR.as_bytes(), &[]).ok()?).ok()?;
+    let server = server::Settings::new(server::Options::new(offer.clone(), vec![pair])).ok()?;
+    Some((server, client::Settings::new(client::Options::new(offer)).ok()?))
+}
+
+/// A handshake, one flight of which is changed on its way. The first byte says in which version and which flight, and whether it
+/// comes in two parts; then come a place in two bytes, how many bytes are taken out there, and what is put in.
+pub fn handshake(data: &[u8]) {
+    let [choice, high, low, gone, put @ ..] = data else { return };
+    // More can be too many messages to be dropped before an alert.
+    let put = put.get(..200).unwrap_or(put);
+    let Some((server, client)) = ends(if choice & 1 == 0 { "TLSv1.2" } else { "TLSv1.3" }) else { return };
+    let (Ok(mut server), Ok(mut client)) = (server.session(), client.session(Some("example.com"), None)) else { return };
+    let mut buffers = Buffers::new();
+    if client.receive(&mut buffers, &mut Vec::new()).is_err() {
+        return;
+    }
+    for flight in 0..6 {
+        let mut sent = buffers.records.pending().to_vec();
+        buffers.records.clear();
+        if flight == choice >> 1 & 7 {
+            let place = usize::from(u16::from_be_bytes([*high, *low])).min(sent.len());
+            let end = (place + usize::from(*gone)).min(sent.len());
+            sent.splice(place..end, put.iter().copied());
+        }
+        let half = if choice & 0x80 == 0 { 0 } else { sent.len() / 2 };
+        for part in [sent.get(..half), sent.get(half..)].into_iter().flatten() {
+            let alive = if flight % 2 == 0 { told(&mut server, part, &mut buffers) } else { told(&mut client, part, &mut buffers) };
+            if !alive {
+                return;
+            }
+        }
+    }
+}
+
+/// Gives bytes to a session. Whatever it is that goes wrong, the peer hears of it, once, unless it said so itself.
+fn told<E: crate::engine::Engine>(session: &mut crate::session::Session<E>, bytes: &[u8], buffers: &mut Buffers) -> bool {
+    let mut plain = Vec::new();
+    buffers.incoming.extend_from_slice(bytes);
+    let error = session.receive(buffers, &mut plain).err();
+    assert!(buffers.incoming.is_empty());
+    let mut kinds = Vec::new();
+    let mut rest = buffers.records.pending();
+    while let [kind, 3, _, high, low, behind @ ..] = rest {
+        kinds.push(*kind);
+        rest = behind.get(usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or(&[0]);
+    }
+    assert!(rest.is_empty(), "{kinds:?}");
+    let Some(error) = error else { return true };
+    assert!(error.alert.is_some() || matches!(kinds.last(), Some(21 | 23)), "{error}: {kinds:?}");
+    let said = buffers.records.pending().len();
+    assert!(session.receive(buffers, &mut plain).is_err() && session.seal(&[], 0, buffers).is_err());
+    assert!(buffers.records.pending().len() == said);
+    false
+}

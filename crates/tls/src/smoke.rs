@@ -91,6 +91,14 @@ fn sessions() {
 }
 
 #[test]
+fn handshakes() {
+    let seeds: Vec<Vec<u8>> = (0..12).map(|choice| vec![choice, 0, 9, 1, 7]).collect();
+    // A message in place of another whose length is wrong, and more of no length behind it.
+    check::handshake(&[&[0x54, 0, 8, 2][..], &[0; 33], &[0x14]].concat());
+    shake(&seeds, 3000, check::handshake);
+}
+
+#[test]
 fn ocsp() {
     let certificate = authority("root").der().to_vec();
     let length = u16::try_from(certificate.len()).unwrap().to_be_bytes();

@@ -8,6 +8,10 @@ use rustls::server::StoresServerSessions;
 
 use crate::tickets::Context;
 
+/// The form of what is kept, by name and value. Another number goes with each change of either: of [`Sessions::key`], of contexts, of how
+/// rustls encodes sessions.
+pub const FORMAT: u32 = 1;
+
 /// The name of a stored session.
 pub type SessionKey = [u8; 32];
 

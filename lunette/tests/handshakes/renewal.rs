@@ -71,10 +71,12 @@ fn beside(port: u16, change: impl FnOnce(&dyn Fn(usize))) {
     });
 }
 
+/// Sessions that clients keep as tickets, and those that the server keeps.
+const KEPT: [&str; 2] = ["", "ssl_session_cache shared:sessions:1m;\nssl_session_tickets off;"];
+
 #[test]
 fn reloads_lose_no_request_and_no_session() {
-    // Sessions that clients keep as tickets, and those that the server keeps.
-    for said in ["", "ssl_session_cache shared:sessions:1m;\nssl_session_tickets off;"] {
+    for said in KEPT {
         let (prefix, authority) = (Prefix::new(), Authority::new());
         authority.write(&prefix, "server");
         let port = serve(&prefix, said);
@@ -91,19 +93,57 @@ fn reloads_lose_no_request_and_no_session() {
 
 #[test]
 fn a_new_binary_loses_no_request_and_no_session() {
+    for said in KEPT {
+        let (prefix, authority) = (Prefix::new(), Authority::new());
+        authority.write(&prefix, "server");
+        let port = serve(&prefix, said);
+        beside(port, |more| {
+            // What the second one has was never the third one's parent's own.
+            for _ in 0..2 {
+                let old = start_new_binary(&prefix);
+                more(6);
+                end_old_binary(&prefix, old);
+                more(6);
+            }
+            signal("-HUP", prefix.master());
+            more(6);
+        });
+        let log = prefix.read("logs/error.log");
+        assert!(!log.contains("[alert]") && !log.contains("[error]"), "{log}");
+    }
+}
+
+/// Returns the old master.
+fn start_new_binary(prefix: &Prefix) -> i32 {
+    let old = prefix.master();
+    signal("-USR2", old);
+    until("a new master", || std::fs::exists(prefix.path.join("logs/nginx.pid.oldbin")).unwrap() && prefix.master() != old);
+    old
+}
+
+fn end_old_binary(prefix: &Prefix, old: i32) {
+    signal("-QUIT", old);
+    until("the end of the old master", || !std::fs::exists(prefix.path.join("logs/nginx.pid.oldbin")).unwrap());
+}
+
+#[test]
+fn a_new_binary_makes_a_zone_of_another_size_anew() {
     let (prefix, authority) = (Prefix::new(), Authority::new());
     authority.write(&prefix, "server");
-    let port = serve(&prefix, "");
-    beside(port, |more| {
-        let old = prefix.master();
-        signal("-USR2", old);
-        until("a new master", || std::fs::exists(prefix.path.join("logs/nginx.pid.oldbin")).unwrap() && prefix.master() != old);
-        more(6);
-        signal("-QUIT", old);
-        until("the end of the old master", || !std::fs::exists(prefix.path.join("logs/nginx.pid.oldbin")).unwrap());
-    });
-    let log = prefix.read("logs/error.log");
-    assert!(!log.contains("[alert]") && !log.contains("[error]"), "{log}");
+    let port = serve(&prefix, KEPT[1]);
+    let (client, slot) = (Client::new(&["TLSv1.2"], None), Slot::new());
+    let resumed = || client.get(port, "server", Some(slot.clone())).unwrap().resumed;
+    assert_eq!([resumed(), resumed()], [false, true]);
+    let text = prefix.read("conf/nginx.conf");
+    prefix.write("conf/nginx.conf", &text.replace("sessions:1m", "sessions:2m"));
+    let old = start_new_binary(&prefix);
+    end_old_binary(&prefix, old);
+    assert_eq!([resumed(), resumed()], [false, true]);
+    // No file of memory is open twice or was left open: each process has that of its one zone.
+    let files = std::fs::read_dir(format!("/proc/{}/fd", prefix.master())).unwrap();
+    let memory =
+        files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok()).filter(|to| to.to_string_lossy().contains("memfd"));
+    assert_eq!(memory.count(), 1);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod leaving;
 mod load;
 mod log_bytes;
 mod lua_faults;
+mod many_lines;
 mod model;
 mod purging;
 mod raw;

@@ -74,29 +74,42 @@ fn stop(workers: &[String]) {
 
 type Counts = BTreeMap<String, usize>;
 
-fn assert_even(counts: &Counts, what: &str) {
-    let (least, most) = (counts.values().min().unwrap(), counts.values().max().unwrap());
-    assert!(counts.len() == WORKERS && 2 * most <= 3 * least, "{what}: {counts:?}");
+/// So often more connections are made as long as those before are not spread evenly. What workers have taken is levelled out over time; who gets
+/// most of one burst is up to the kernel, which may leave the others without a processor for all of it.
+const ROUNDS: usize = 8;
+
+/// `more` makes connections and counts them.
+fn assert_becomes_even(what: &str, mut more: impl FnMut(&mut Counts)) {
+    let mut counts = Counts::new();
+    for _ in 0..ROUNDS {
+        more(&mut counts);
+        let (least, most) = (counts.values().min().unwrap(), counts.values().max().unwrap());
+        if counts.len() == WORKERS && 2 * most <= 3 * least {
+            return;
+        }
+    }
+    panic!("{what}: {counts:?}");
 }
 
 #[test]
 fn one_after_the_other_kept_or_closed() {
     let (_prefix, port, _running) = server(1000);
     for (connection, keep) in [("keep-alive", true), ("close", false)] {
-        let (mut counts, mut kept) = (Counts::new(), Vec::new());
-        for _ in 0..if keep { 400 } else { 800 } {
-            let mut stream = connect(port);
-            ask(&mut stream, connection);
-            *counts.entry(answer(&mut stream).unwrap()).or_default() += 1;
-            if keep {
-                kept.push(stream);
+        assert_becomes_even(connection, |counts| {
+            let mut kept = Vec::new();
+            for _ in 0..if keep { 400 } else { 800 } {
+                let mut stream = connect(port);
+                ask(&mut stream, connection);
+                *counts.entry(answer(&mut stream).unwrap()).or_default() += 1;
+                if keep {
+                    kept.push(stream);
+                }
             }
-        }
-        assert_even(&counts, connection);
-        for stream in &mut kept {
-            ask(stream, connection);
-            assert!(answer(stream).is_some(), "a connection was closed for others");
-        }
+            for stream in &mut kept {
+                ask(stream, connection);
+                assert!(answer(stream).is_some(), "a connection was closed for others");
+            }
+        });
     }
 }
 
@@ -104,15 +117,15 @@ fn one_after_the_other_kept_or_closed() {
 fn bursts() {
     let (_prefix, port, _running) = server(8000);
     for connection in ["keep-alive", "close"] {
-        let mut counts = Counts::new();
-        for _ in 0..16 {
-            let mut burst: Vec<_> = (0..100).map(|_| connect(port)).collect();
-            burst.iter_mut().for_each(|stream| ask(stream, connection));
-            for stream in &mut burst {
-                *counts.entry(answer(stream).unwrap()).or_default() += 1;
+        assert_becomes_even(connection, |counts| {
+            for _ in 0..16 {
+                let mut burst: Vec<_> = (0..100).map(|_| connect(port)).collect();
+                burst.iter_mut().for_each(|stream| ask(stream, connection));
+                for stream in &mut burst {
+                    *counts.entry(answer(stream).unwrap()).or_default() += 1;
+                }
             }
-        }
-        assert_even(&counts, connection);
+        });
     }
 }
 
@@ -176,16 +189,16 @@ fn a_worker_that_dies_takes_no_connection_with_it() {
         let now = workers(&running);
         now.len() == WORKERS && !now.contains(&before[0])
     });
-    let mut counts = Counts::new();
     until("its first connection", || {
         let mut stream = connect(port);
         ask(&mut stream, "close");
         answer(&mut stream).is_some_and(|pid| !before.contains(&pid))
     });
-    for _ in 0..800 {
-        let mut stream = connect(port);
-        ask(&mut stream, "close");
-        *counts.entry(answer(&mut stream).unwrap()).or_default() += 1;
-    }
-    assert_even(&counts, "after a death");
+    assert_becomes_even("after a death", |counts| {
+        for _ in 0..800 {
+            let mut stream = connect(port);
+            ask(&mut stream, "close");
+            *counts.entry(answer(&mut stream).unwrap()).or_default() += 1;
+        }
+    });
 }

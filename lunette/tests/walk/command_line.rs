@@ -1,7 +1,7 @@
 //! What the binary prints and returns.
 
 use crate::configuration;
-use crate::rig::{BINARY, Prefix, free_port};
+use crate::rig::{BINARY, Prefix, free_port, until};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -68,6 +68,59 @@ fn warnings_have_nginxs_words() {
     .into();
     expected.extend(["c", "a", "d.*", "*.b"].map(|name| format!("conflicting server name \"{name}\" on 127.0.0.1:{port}, ignored")));
     assert_eq!((shown, code), (expected.iter().map(String::as_str).collect(), Some(0)));
+}
+
+/// As nginx, who warns while it reads.
+#[test]
+fn warnings_come_before_all_else_and_before_a_refusal_too() {
+    let prefix = Prefix::new();
+    let port = free_port();
+    let site = |location: &str| {
+        let text = format!(
+            "events {{ }} error_log logs/own.log warn; pid logs/nginx.pid;
+http {{ deny 10.1.2.3/8;
+server {{ listen 127.0.0.1:{port}; {location} }} }}\n"
+        );
+        prefix.write("conf/nginx.conf", &text);
+    };
+    let file = prefix.path.join("conf/nginx.conf").display().to_string();
+    let warning = format!("low address bits of 10.1.2.3/8 are meaningless in {file}:2");
+    let logged = |name: &str| prefix.read(name).lines().filter(|line| line.contains(&warning)).count();
+    let shown = |arguments: &[&str]| {
+        let (_, stderr, code) = texts(&prefix.run(arguments));
+        let lines = stderr.lines().filter(|line| line.starts_with("nginx: ")).map(|line| line.replace(&file, "FILE"));
+        (lines.collect::<Vec<_>>(), code)
+    };
+    let warned = "nginx: [warn] low address bits of 10.1.2.3/8 are meaningless in FILE:2".to_owned();
+    let ended = ["nginx: the configuration file FILE syntax is ok", "nginx: configuration file FILE test is successful"].map(str::to_owned);
+    site("location / { }");
+    assert_eq!(shown(&["-t"]), ([&[warned.clone()], &ended[..]].concat(), Some(0)));
+    assert_eq!(shown(&["-t", "-q"]), (vec![warned.clone()], Some(0)));
+    // The log that the configuration names is not in force yet.
+    assert_eq!((logged("logs/error.log"), logged("logs/own.log")), (2, 0));
+    site("nonsense;");
+    let refused = "nginx: [emerg] unknown directive \"nonsense\" in FILE:3".to_owned();
+    let failed = "nginx: configuration file FILE test failed".to_owned();
+    assert_eq!(shown(&["-t"]), (vec![warned.clone(), refused.clone(), failed], Some(1)));
+    assert_eq!(shown(&[]), (vec![warned.clone(), refused], Some(1)));
+    let (json, _, code) = texts(&prefix.run(&["-t", "--format=json"]));
+    let places = ["low address bits", "unknown directive"].map(|words| json.find(words));
+    assert!(code == Some(1) && places[0].is_some() && places[0] < places[1], "{json}");
+    assert_eq!(logged("logs/error.log"), 4);
+    site("location / { }");
+    assert_eq!(shown(&[]), (vec![warned], Some(0)));
+    assert_eq!((logged("logs/error.log"), logged("logs/own.log")), (5, 0));
+    // While a server runs, its log has both.
+    site("nonsense;");
+    let reload = || assert!(std::process::Command::new("kill").args(["-HUP", &prefix.master().to_string()]).status().unwrap().success());
+    reload();
+    until("a refusal", || prefix.read("logs/own.log").contains("unknown directive"));
+    let log = prefix.read("logs/own.log");
+    assert!(logged("logs/own.log") == 1 && log.find(&warning) < log.find("unknown directive"), "{log}");
+    site("location / { }");
+    reload();
+    until("a warning", || logged("logs/own.log") == 2);
+    assert_eq!(logged("logs/error.log"), 5);
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn configuration(port: u16, waiting: u16, word: &str, more: &str) -> String {
     format!(
         "worker_processes 1;\nerror_log logs/error.log info;\n{more}\nevents {{ }}\nstream {{\n\
          server {{ listen 127.0.0.1:{port}; listen 127.0.0.1:{port} udp; return {word}; }}\n\
-         server {{ listen 127.0.0.1:{waiting} proxy_protocol; return \"$proxy_protocol_addr {word}\"; }}\n}}\n"
+         server {{ listen 127.0.0.1:{waiting} proxy_protocol; proxy_protocol_timeout 1h; return \"$proxy_protocol_addr {word}\"; }}\n}}\n"
     )
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -123,6 +124,17 @@ async fn serve(generation: Generation, seat: Seat) -> i32 {
     let open = Rc::new(Cell::new(0_u32));
     let closed = Rc::new(tokio::sync::Notify::new());
     commands.ready();
+    let take = |connection: OwnedFd| {
+        let stream = Stream::from_fd(connection, Transport::Tcp);
+        open.set(open.get() + 1);
+        let (answer, open, closed) = (answer.clone(), open.clone(), closed.clone());
+        tokio::task::spawn_local(async move {
+            // A client that leaves early is no fault of the server.
+            let _ = converse(stream, &answer).await;
+            open.set(open.get() - 1);
+            closed.notify_one();
+        });
+    };
     loop {
         if acceptor.is_none() && open.get() == 0 {
             return 0;
@@ -134,19 +146,14 @@ async fn serve(generation: Generation, seat: Seat) -> i32 {
             }
         };
         tokio::select! {
-            accepted = connection => {
-                let stream = Stream::from_fd(accepted.unwrap().0, Transport::Tcp);
-                open.set(open.get() + 1);
-                let (answer, open, closed) = (answer.clone(), open.clone(), closed.clone());
-                tokio::task::spawn_local(async move {
-                    // A client that leaves early is no fault of the server.
-                    let _ = converse(stream, &answer).await;
-                    open.set(open.get() - 1);
-                    closed.notify_one();
-                });
-            }
+            accepted = connection => take(accepted.unwrap().0),
             command = commands.next() => match command.unwrap() {
-                Command::Quit => acceptor = None,
+                Command::Quit => {
+                    // The kernel wakes one worker for a connection: what this one was woken for nobody else takes.
+                    let leaving = acceptor.take();
+                    leaving.iter().for_each(Acceptor::retire);
+                    leaving.iter().flat_map(|acceptor| std::iter::from_fn(|| acceptor.take_waiting())).for_each(|(connection, _)| take(connection));
+                }
                 Command::Terminate | Command::ShutdownTimeout => return 0,
                 Command::Reopen => generation.file.as_ref().unwrap().reopen().unwrap(),
             },

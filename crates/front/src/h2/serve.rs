@@ -225,6 +225,7 @@ impl Serving {
                 }
             }
             Event::Trailers { stream, fault, body } => {
+                conn.codec.borrow_mut().fields_read();
                 if let Some(fault) = body {
                     conn.hub.log(Level::Info, &fault.message());
                 }

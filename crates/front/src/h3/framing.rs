@@ -72,7 +72,9 @@ impl Carrier for H3 {
     }
 
     fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R {
-        f(self.codec.borrow().fields())
+        let result = f(self.codec.borrow().fields());
+        self.codec.borrow_mut().fields_read();
+        result
     }
 
     fn speaks(&self, server: &Server) -> bool {

@@ -167,6 +167,7 @@ impl H3 {
                 Event::Data { data, fault } => self.body(id, data, false, fault.map(body_message)),
                 Event::End { fault } => self.body(id, &[], true, fault.map(body_message)),
                 Event::Trailers { fault, body } => {
+                    self.codec.borrow_mut().fields_read();
                     let wrong = fault.is_some().then(|| "client sent invalid trailers".to_owned());
                     self.body(id, &[], true, body.map(body_message).or(wrong));
                 }

@@ -30,7 +30,7 @@ pub trait Carrier: Sized + 'static {
 
     /// What all streams share.
     fn hub(&self) -> &Hub<Self::Id, Self::Code>;
-    /// Runs `f` on the fields of the request that has just come.
+    /// Runs `f` on the fields of the request that has just come; they may be gone afterwards.
     fn with_fields<R>(&self, f: impl FnOnce(&Fields) -> R) -> R;
     /// Whether a server speaks the protocol.
     fn speaks(&self, server: &Server) -> bool;

@@ -1,6 +1,6 @@
 //! From what a server has inherited to who answers its handshakes.
 
-use super::cache::{Builtin, Shared};
+use super::cache::{Builtin, OWNER, Shared};
 use super::handshakes::{Asked, Certificates, Shakes};
 use super::inquiry::{Extent, Inquiry};
 use super::responder::Responder;
@@ -14,9 +14,11 @@ use conf::row::Warnings;
 use conf::scope::{Frame, Scope};
 use conf::tree::{Error, Span};
 use resolver::settings::Resolving;
+use shm::Zones;
 use shm::dict::Dict;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use tls::commands::Commands;
 use tls::files::Files;
 use tls::key_log::KeyLogFile;
 use tls::server::{Options, Settings, StoresServerSessions};
-use tls::store::{Bytes, Sessions};
+use tls::store::{Bytes, FORMAT, Sessions};
 use tls::tickets::{Context, Secret, TicketKey, TicketKeys, Tickets};
 use tls::verify::crl::Crl;
 use tls::verify::{Clients, Trust};
@@ -83,9 +85,10 @@ pub fn legacy(from: &Scope) -> Vec<u8> {
     from.get::<OwnTicketKeys>().0.as_ref().map(Secret::to_bytes).unwrap_or_default()
 }
 
-/// Takes over what another binary has told.
-pub fn take_over(legacy: &[u8], to: &Scope) {
+/// Takes over what another binary has told, and its zones with sessions.
+pub fn take_over(legacy: &[u8], zones: &[Arc<OwnedFd>], to: &Scope) {
     to.get::<OwnTicketKeys>().0 = Secret::from_bytes(legacy);
+    to.get::<Zones>().take_over(zones, OWNER, FORMAT);
 }
 
 /// `ssl_object_cache_inheritable`

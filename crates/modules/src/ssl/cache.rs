@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
-use tls::store::{Bytes, SessionKey};
+use tls::store::{Bytes, FORMAT, SessionKey};
 
 /// Sessions of a `builtin` cache without a number, as OpenSSL's.
 pub(super) const BUILTIN: usize = 20 * 1024;
@@ -19,7 +19,7 @@ pub(super) const BUILTIN: usize = 20 * 1024;
 const SMALLEST: usize = 8 * 4096;
 
 /// Who owns such zones.
-const OWNER: &str = "ssl_session_cache";
+pub(super) const OWNER: &str = "ssl_session_cache";
 
 /// Declares the zone of a `shared` cache.
 ///
@@ -29,7 +29,7 @@ pub(super) fn declare(cx: &Cx<'_>, i: usize, name: &str, size: usize) -> Result<
     if size < SMALLEST {
         return Err(cx.error_at(i, format!("session cache \"{}\" is too small", cx.text(i))));
     }
-    let claimed = cx.global::<Zones>().claim(name, OWNER, size);
+    let claimed = cx.global::<Zones>().claim_lasting(name, OWNER, FORMAT, size);
     let zone = match claimed {
         Ok(zone) | Err(ClaimError::Bound(zone)) => zone,
         Err(error) => return Err(cx.error(error.to_string())),

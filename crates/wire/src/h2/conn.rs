@@ -184,6 +184,13 @@ impl Codec {
         &self.fields
     }
 
+    /// [`Codec::fields`] have been read: gives memory back that only few heads need.
+    pub fn fields_read(&mut self) {
+        if self.fields.read() {
+            self.last_head = LastHead::default();
+        }
+    }
+
     /// How many streams the caller has not closed.
     #[must_use]
     pub fn open(&self) -> usize {

@@ -131,6 +131,11 @@ impl Codec {
         &self.fields
     }
 
+    /// [`Codec::fields`] have been read: gives memory back that only few heads need.
+    pub fn fields_read(&mut self) {
+        self.fields.read();
+    }
+
     /// How many streams of requests the caller has not closed.
     #[must_use]
     pub fn open(&self) -> usize {

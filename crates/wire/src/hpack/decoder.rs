@@ -69,6 +69,12 @@ pub struct Field {
 /// So many pseudo-headers are known (RFC 9113, 8.3.1; RFC 8441, 4).
 pub(crate) const PSEUDO: usize = 5;
 
+/// More fields than these are unusual: their memory grows in small steps, and is given back once they have been read.
+const USUAL: usize = 64;
+
+/// Bytes of a field whose memory beside its own bytes counts.
+const SHORT: usize = 64;
+
 /// The fields of one block. Names and values stand in one buffer, which keeps its capacity.
 #[derive(Debug, Default)]
 pub struct Fields {
@@ -95,6 +101,27 @@ impl Fields {
         let total = self.total;
         self.reset(true);
         self.total = total;
+    }
+
+    /// They have been read: gives memory back that only few heads need. True: they are gone.
+    pub fn read(&mut self) -> bool {
+        let unusual = self.list.capacity() > USUAL;
+        if unusual {
+            self.shrink();
+        }
+        unusual
+    }
+
+    /// Makes room by an eighth, where a list doubles otherwise: many short fields are to cost little beside their own bytes.
+    #[cold]
+    fn grow(&mut self) {
+        if self.list.len() == self.list.capacity() {
+            self.list.reserve_exact(self.list.len() / 8);
+        }
+        // The next field comes piece by piece.
+        if self.bytes.capacity() - self.bytes.len() < SHORT {
+            self.bytes.reserve_exact(SHORT + self.bytes.len() / 8);
+        }
     }
 
     /// Gives memory back that an idle connection need not hold.
@@ -146,6 +173,9 @@ impl Fields {
         if self.dropping || (!pseudo && self.seen - self.pseudo > limits.fields) {
             self.bytes.truncate(start);
         } else {
+            if self.list.len() >= USUAL {
+                self.grow();
+            }
             self.list.push(Field { name: Span::new(start, middle), value: Span::new(middle, end), index, never_indexed });
         }
         Ok(())

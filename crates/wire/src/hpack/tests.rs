@@ -264,3 +264,24 @@ fn what_repeats_is_short() {
     }
     assert!(block.len() > 5);
 }
+
+/// 990 lines of ten bytes each, as HTTP/1 has them.
+#[test]
+fn many_short_fields_cost_little_and_are_not_kept() {
+    const LINES: usize = 990;
+    let limits = Limits { string: 8192, total: 32_768, fields: 1000 };
+    let literal = b"\x00\x03x-1\x03abc".repeat(LINES);
+    let indexed = [&b"\x40\x03x-1\x03abc"[..], &[0xbe; LINES - 1]].concat();
+    for block in [literal, indexed] {
+        let mut fields = Fields::default();
+        let mut decoder = Decoder::new(4096);
+        decoder.decode(&block, true, &limits, &mut fields).unwrap();
+        assert_eq!(fields.iter().filter(|field| *field == (b"x-1", b"abc")).count(), LINES);
+        assert!(fields.held() <= 3 * 10 * LINES, "{}", fields.held());
+        assert!(fields.read() && fields.held() == 0);
+        // What is usual stays.
+        decoder.decode(&block[..1], false, &limits, &mut fields).unwrap();
+        decoder.decode(&[0x82, 0x84], true, &limits, &mut fields).unwrap();
+        assert!(!fields.read() && fields.list().len() == 2);
+    }
+}

@@ -121,6 +121,9 @@ impl Decoder {
             2 | 3 => {
                 self.name.clear();
                 let at = instruction_string(rest, 5, limits, &mut self.name)?;
+                if self.name.is_empty() {
+                    return Err(bad(EMPTY_NAME));
+                }
                 self.insert_value(rest, at, limits)
             }
             1 => {
@@ -235,7 +238,7 @@ impl Decoder {
         if matches!(first >> 4, 2 | 3) {
             at = string(rest, bits, limits, &mut fields.bytes)?;
             if fields.bytes.len() == start {
-                return Err(Stop::Bad(SectionError::Failed("client sent empty header name")));
+                return Err(Stop::Bad(SectionError::Failed(EMPTY_NAME)));
             }
             let middle = fields.bytes.len();
             at += string(rest.get(at..).unwrap_or_default(), 7, limits, &mut fields.bytes)?;
@@ -296,6 +299,7 @@ impl Decoder {
 /// So much is added at once to the beginning of an instruction.
 const INSTRUCTION_PIECE: usize = 512;
 
+const EMPTY_NAME: &str = "client sent empty header name";
 const TRUNCATED: SectionError = SectionError::Failed("client sent truncated field section");
 const LONG: SectionError = SectionError::Failed("client sent too large integer in field section");
 const UNKNOWN: Stop<SectionError> = Stop::Bad(SectionError::Failed("client sent field line that refers to no entry"));

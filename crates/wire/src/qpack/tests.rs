@@ -116,6 +116,9 @@ fn limits_hold() {
 fn instructions_that_are_wrong() {
     let limits = Limits { string: 100, ..Limits::default() };
     for instructions in [
+        // An empty name, plain and as Huffman code that pads nothing.
+        "3f 45 40 01 61",
+        "3f 45 60 01 61",
         "3f 46",             // more capacity than allowed
         "41 61 01 62",       // no capacity
         "3f 45 80 01 61",    // an entry that is not there
