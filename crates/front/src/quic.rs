@@ -11,9 +11,10 @@ use base::errno::describe;
 use base::log::Level;
 use http::connection::Address;
 use http::core::default;
+use http::observers::Counter;
 use http::quic::Quic;
 use http::{Connection, Server};
-use net::quic::{Endpoint, Limits, Reason, Setup, Transport};
+use net::quic::{Counted, Endpoint, Limits, Reason, Setup, Transport};
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -67,7 +68,9 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
     let Some(key) = quic.key.get().cloned() else { return };
     let (segments, proves) = (quic.gso.unwrap_or(false), quic.retry.unwrap_or(false));
     let setup = Setup { key, socket: front.worker.common.number as u8, process: process(), segments, proves, steers: true };
-    match Endpoint::new(fd, setup) {
+    let worker = front.worker.clone();
+    let count = move |what, times| worker.observers.happened(counter(what), times);
+    match Endpoint::new(fd, setup, Rc::new(count)) {
         Ok(endpoint) => {
             front.endpoints.add(endpoint.clone());
             let (leaving, succeeding) = (endpoint.clone(), endpoint.clone());
@@ -76,6 +79,17 @@ pub(crate) fn receive(front: &Rc<Front>, fd: OwnedFd, listen: u32) {
             tokio::task::spawn_local(run(front.clone(), endpoint, own.address.clone(), listen));
         }
         Err(error) => base::log!(front.worker.log, Level::Emerg, 0, "socket of \"listen ... quic\" failed {}", describe(&error)),
+    }
+}
+
+fn counter(what: Counted) -> Counter {
+    match what {
+        Counted::Received => Counter::QuicReceived,
+        Counted::Passed => Counter::QuicPassed,
+        Counted::Dropped => Counter::QuicDropped,
+        Counted::Retry => Counter::QuicRetries,
+        Counted::Sent => Counter::QuicSent,
+        Counted::Lost => Counter::QuicLost,
     }
 }
 

@@ -11,6 +11,7 @@ use base::log::Level;
 use daemon::{Command, Commands, Seat};
 use http::connection::Address;
 use http::core::default;
+use http::observers::Counter;
 use http::root::{Endpoint, Listen};
 use http::{BoxFuture, Connection, Worker};
 use net::accept::{Acceptor, severity};
@@ -154,6 +155,7 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         let Some(front) = counted.upgrade() else { return };
         let (reading, writing) = front.active.reading_and_writing();
         observers.connections_are(front.open(), reading, writing);
+        observers.set(Counter::QuicActive, front.endpoints.open() as u64);
     });
     tokio::task::spawn_local(tend_lot(front.clone()));
     worker.offer_unix_listeners(listening.iter().filter_map(Listening::unix_name).collect());

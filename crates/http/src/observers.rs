@@ -9,6 +9,7 @@ mod histogram;
 pub use counters::{CacheStatus, Counter};
 pub use histogram::{BOUNDS, Counts, Histogram};
 
+use crate::line::Version;
 use crate::phase::Phase;
 use crate::request::Request;
 use base::clock;
@@ -64,6 +65,11 @@ impl Observers {
     #[inline]
     fn add(&self, counter: Counter) {
         self.count(|counters| counters.add(counter as usize, 1));
+    }
+
+    /// Something has happened so often.
+    pub fn happened(&self, counter: Counter, times: u64) {
+        self.count(|counters| counters.add(counter as usize, times));
     }
 
     /// Says how much there is now.
@@ -130,9 +136,15 @@ impl Observers {
             400..500 => Counter::ClientError,
             _ => Counter::ServerError,
         };
+        let protocol = match request.version() {
+            Version::Http2 => Counter::Http2,
+            Version::Http3 => Counter::Http3,
+            _ => Counter::Http1,
+        };
         let took_ms = clock::now().monotonic_ms.saturating_sub(request.started.get().monotonic_ms);
         self.count(|counters| {
             counters.add(class as usize, 1);
+            counters.add(protocol as usize, 1);
             counters.add(Counter::Received as usize, request.request_length.get());
             counters.add(Counter::Sent as usize, request.bytes_sent.get());
             Histogram::Request.count(counters, took_ms);
@@ -189,7 +201,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Counter::ALL.len());
-        assert_eq!((0..histogram::END).filter(|number| is_gauge(*number)).count(), 3);
+        assert_eq!((0..histogram::END).filter(|number| is_gauge(*number)).count(), 4);
     }
 
     #[test]

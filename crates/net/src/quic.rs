@@ -8,6 +8,7 @@
 //! somebody has chosen what it is answered with.
 
 mod connection;
+mod counts;
 mod crypto;
 mod drive;
 mod endpoint;
@@ -24,6 +25,7 @@ mod stream;
 mod tokens;
 
 pub use connection::Connection;
+pub use counts::{Count, Counted};
 pub use endpoint::{Endpoint, Setup};
 pub use event::{Event, Reason};
 pub use held::NoHello;

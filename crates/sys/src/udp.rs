@@ -275,39 +275,55 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-/// Sends parcels in their order, at most [`MOST`]. Answers how many went: fewer than all if one cannot be sent now, or ever. Never
-/// waits.
-///
-/// # Errors
-/// `WouldBlock` when the socket takes nothing, otherwise what sendmmsg(2) reports of the first.
-pub fn send(socket: &impl AsFd, parcels: &[Parcel<'_>]) -> io::Result<usize> {
-    // SAFETY: all are plain structures of the C library, for which zeroes are a value.
-    let (mut names, mut pieces, mut headers): ([libc::sockaddr_storage; MOST], [libc::iovec; MOST], [libc::mmsghdr; MOST]) =
-        unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
-    let mut controls = [Control([0; CONTROL]); MOST];
-    let places = names.iter_mut().zip(&mut pieces).zip(&mut headers).zip(&mut controls);
-    let mut count = 0;
-    for (parcel, (((name, piece), header), control)) in parcels.iter().zip(places) {
-        *piece = libc::iovec { iov_base: parcel.bytes.as_ptr().cast_mut().cast(), iov_len: parcel.bytes.len() };
-        let header = &mut header.msg_hdr;
-        header.msg_namelen = write_address(name, parcel.to);
-        header.msg_name = ptr::from_mut(name).cast();
-        header.msg_iov = piece;
-        header.msg_iovlen = 1;
-        header.msg_control = control.0.as_mut_ptr().cast();
-        header.msg_controllen = CONTROL as _;
-        let used = write_control(header, parcel);
-        header.msg_controllen = used as _;
-        if used == 0 {
-            header.msg_control = ptr::null_mut();
-        }
-        count += 1;
+/// What describes datagrams to the kernel; made once and used again.
+pub struct Sender {
+    names: [libc::sockaddr_storage; MOST],
+    pieces: [libc::iovec; MOST],
+    headers: [libc::mmsghdr; MOST],
+    controls: [Control; MOST],
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        // SAFETY: all are plain structures of the C library, for which zeroes are a value.
+        let (names, pieces, headers) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        Self { names, pieces, headers, controls: [Control([0; CONTROL]); MOST] }
     }
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: each header points to a name, a piece and control messages that live in this frame or in `parcels`, with their lengths;
-    // the kernel only reads them.
-    let sent = unsafe { libc::sendmmsg(socket.as_fd().as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+impl Sender {
+    /// Sends parcels in their order, at most [`MOST`]. Answers how many went: fewer than all if one cannot be sent now, or ever. Never
+    /// waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes nothing, otherwise what sendmmsg(2) reports of the first.
+    pub fn send<'a>(&mut self, socket: &impl AsFd, parcels: impl IntoIterator<Item = Parcel<'a>>) -> io::Result<usize> {
+        let places = self.names.iter_mut().zip(&mut self.pieces).zip(&mut self.headers).zip(&mut self.controls);
+        let mut count = 0;
+        let mut parcels = parcels.into_iter();
+        for (((name, piece), header), control) in places {
+            let Some(parcel) = parcels.next() else { break };
+            *piece = libc::iovec { iov_base: parcel.bytes.as_ptr().cast_mut().cast(), iov_len: parcel.bytes.len() };
+            let header = &mut header.msg_hdr;
+            header.msg_namelen = write_address(name, parcel.to);
+            header.msg_name = ptr::from_mut(name).cast();
+            header.msg_iov = piece;
+            header.msg_iovlen = 1;
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL as _;
+            let used = write_control(header, &parcel);
+            header.msg_controllen = used as _;
+            if used == 0 {
+                header.msg_control = ptr::null_mut();
+            }
+            count += 1;
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: each of the first `count` headers points to a name, a piece and control messages of this value, and to bytes that `'a`
+        // keeps, with their lengths; the kernel only reads them.
+        let sent = unsafe { libc::sendmmsg(socket.as_fd().as_raw_fd(), self.headers.as_mut_ptr(), count, flags as _) };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
 }
 
 fn write_address(name: &mut libc::sockaddr_storage, to: SocketAddr) -> libc::socklen_t {
@@ -404,7 +420,7 @@ mod tests {
         crate::datagram::tell_destination(&server, false).unwrap();
         let to = server.local_addr().unwrap();
         let parcel = |bytes, ecn| Parcel { bytes, segment: None, to, local: None, ecn };
-        assert_eq!(send(&client, &[parcel(b"one", 0), parcel(b"second", 2), parcel(b"", 1)]).unwrap(), 3);
+        assert_eq!(Sender::default().send(&client, [parcel(b"one", 0), parcel(b"second", 2), parcel(b"", 1)]).unwrap(), 3);
         let mut batch = Batch::new(8, 2048);
         assert_eq!(batch.receive(&server).unwrap(), 3);
         let got: Vec<_> = (0..4).map_while(|index| batch.get(index)).map(|one| (one.bytes.to_vec(), one.ecn)).collect();
@@ -422,7 +438,7 @@ mod tests {
         }
         let parcel =
             Parcel { bytes: b"aaaabbbbcc", segment: Some(4), to: server.local_addr().unwrap(), local: Some([127, 0, 0, 1].into()), ecn: 0 };
-        assert_eq!(send(&client, &[parcel]).unwrap(), 1);
+        assert_eq!(Sender::default().send(&client, [parcel]).unwrap(), 1);
         let mut batch = Batch::new(4, 2048);
         let mut got = Vec::new();
         while got.len() < 3 {

@@ -5,6 +5,7 @@
 mod handlers;
 mod hostile;
 mod hq;
+mod network;
 mod reload;
 #[path = "../rig/mod.rs"]
 mod rig;

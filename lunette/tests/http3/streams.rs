@@ -143,19 +143,26 @@ fn a_request_that_is_given_up_is_noticed() {
         location = /count { content_by_lua_block { ngx.print(ngx.shared.gone:get('came') or 0, ' ', ngx.shared.gone:get('count') or 0) } }",
     );
     let mut client = Client::connect(port);
-    for (round, both) in [false, true].into_iter().enumerate() {
+    // Without a body, with the beginning of one, and with more than is taken in while nobody reads.
+    for (round, sent) in [None, Some(0), Some(100_000)].into_iter().enumerate() {
+        let both = sent.is_some();
         let stream = client.open("POST", "/", &[], !both);
+        if let Some(length) = sent.filter(|length| *length > 0) {
+            client.data(stream, &vec![b'x'; length], false);
+        }
         client.until(|client| client.get("/count").text().starts_with(&format!("{} ", round + 1)));
         if both {
             client.quic.reset(stream, 0x10c);
         }
-        client.quic.stop(stream, 0x10c);
+        if sent != Some(100_000) {
+            client.quic.stop(stream, 0x10c);
+        }
         client.until(|client| client.get("/count").text() == format!("{} {}", round + 1, round + 1));
     }
     // A body that is given up ends its request.
     let stream = client.open("POST", "/body", &[("content-length", "10")], false);
     client.data(stream, b"abc", false);
-    client.until(|client| client.get("/count").text().starts_with("3 "));
+    client.until(|client| client.get("/count").text().starts_with("4 "));
     client.quic.reset(stream, 0x10c);
     until("a line of the log", || prefix.read("logs/access.log").contains("/body"));
     assert_eq!(client.get("/ready").text(), "ready");

@@ -3,6 +3,7 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod floods;
 mod handshakes;
 mod processes;
 #[path = "../rig/mod.rs"]

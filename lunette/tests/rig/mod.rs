@@ -3,9 +3,11 @@
 #![allow(dead_code)]
 
 pub(crate) mod dns;
+pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod h3;
 pub(crate) mod quic;
+pub(crate) mod relay;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -16,7 +16,7 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(crate) struct Wishes {
     pub(crate) uni: u32,
     /// Bytes of a stream that the server may send before they are read.
     pub(crate) window: u32,
+    /// Where the server is.
+    pub(crate) ip: IpAddr,
     /// Made of these at the first handshake. Sessions are resumed that an earlier client with it had.
     pub(crate) config: OnceCell<Arc<rustls::ClientConfig>>,
 }
@@ -40,7 +42,15 @@ pub(crate) struct Wishes {
 impl Wishes {
     pub(crate) fn new(alpn: &[u8]) -> Wishes {
         let config = OnceCell::new();
-        Wishes { alpn: vec![alpn.to_vec()], name: "localhost".to_owned(), early: false, uni: 16, window: 1 << 20, config }
+        Wishes {
+            alpn: vec![alpn.to_vec()],
+            name: "localhost".to_owned(),
+            early: false,
+            uni: 16,
+            window: 1 << 20,
+            ip: Ipv4Addr::LOCALHOST.into(),
+            config,
+        }
     }
 }
 
@@ -58,6 +68,8 @@ pub(crate) struct Received {
 /// A connection.
 pub(crate) struct Client {
     pub(crate) socket: UdpSocket,
+    /// The connection ID that the server is known by.
+    pub(crate) to: Vec<u8>,
     endpoint: Endpoint,
     handle: ConnectionHandle,
     pub(crate) connection: Connection,
@@ -74,7 +86,7 @@ pub(crate) struct Client {
 }
 
 /// A key for what only this client knows.
-fn key() -> Arc<dyn quinn_proto::crypto::HmacKey> {
+pub(crate) fn key() -> Arc<dyn quinn_proto::crypto::HmacKey> {
     Arc::new(tls::quic::HostKey::new(b"client").reset())
 }
 
@@ -87,19 +99,39 @@ fn config(wishes: &Wishes) -> Arc<rustls::ClientConfig> {
     Arc::new(config)
 }
 
+/// How a client with these wishes behaves.
+pub(crate) fn client_config(wishes: &Wishes) -> ClientConfig {
+    config_with(wishes, Arc::new(crypto_config(wishes)))
+}
+
+/// TLS as the state machine wants it.
+pub(crate) fn crypto_config(wishes: &Wishes) -> QuicClientConfig {
+    QuicClientConfig::try_from(wishes.config.get_or_init(|| config(wishes)).clone()).unwrap()
+}
+
+/// ... with other TLS.
+pub(crate) fn config_with(wishes: &Wishes, crypto: Arc<dyn quinn_proto::crypto::ClientConfig>) -> ClientConfig {
+    let mut transport = TransportConfig::default();
+    transport.max_concurrent_uni_streams(wishes.uni.into()).stream_receive_window(wishes.window.into());
+    let mut config = ClientConfig::new(crypto);
+    config.transport_config(Arc::new(transport));
+    config
+}
+
 impl Client {
     /// Begins a handshake with a server at a port of this machine.
     pub(crate) fn begin(port: u16, wishes: &Wishes) -> Client {
-        let mut transport = TransportConfig::default();
-        transport.max_concurrent_uni_streams(wishes.uni.into()).stream_receive_window(wishes.window.into());
-        let crypto = QuicClientConfig::try_from(wishes.config.get_or_init(|| config(wishes)).clone()).unwrap();
-        let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport));
+        Client::begin_with(port, wishes, client_config(wishes))
+    }
+
+    /// The same with other means.
+    pub(crate) fn begin_with(port: u16, wishes: &Wishes, config: ClientConfig) -> Client {
         let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::new(key())), None, true, None);
-        let server = SocketAddr::from(([127, 0, 0, 1], port));
+        let server = SocketAddr::from((wishes.ip, port));
         let (handle, connection) = endpoint.connect(Instant::now(), config, server, &wishes.name).unwrap();
         Client {
-            socket: socket(),
+            socket: socket(wishes.ip),
+            to: Vec::new(),
             endpoint,
             handle,
             connection,
@@ -125,7 +157,7 @@ impl Client {
 
     /// From now on it has another address.
     pub(crate) fn move_away(&mut self) {
-        self.socket = socket();
+        self.socket = socket(self.server.ip());
     }
 
     /// Opens a stream.
@@ -296,6 +328,9 @@ impl Client {
         let mut buffer = Vec::new();
         while let Some(transmit) = self.connection.poll_transmit(Instant::now(), 1, &mut buffer) {
             self.datagrams.0 += 1;
+            if buffer[0] & 0x80 == 0 {
+                self.to = buffer[1..21].to_vec();
+            }
             // A server that is gone refuses; that is for timers to notice.
             let _ = self.socket.send_to(&buffer[..transmit.size], transmit.destination);
             buffer.clear();
@@ -303,8 +338,8 @@ impl Client {
     }
 }
 
-fn socket() -> UdpSocket {
-    UdpSocket::bind("127.0.0.1:0").unwrap()
+fn socket(server: IpAddr) -> UdpSocket {
+    UdpSocket::bind((if server.is_ipv4() { "127.0.0.1" } else { "::1" }, 0)).unwrap()
 }
 
 /// Believes any server.

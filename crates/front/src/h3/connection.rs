@@ -237,6 +237,16 @@ impl H3 {
         }
     }
 
+    /// Gives memory back that a connection without requests need not hold.
+    pub fn shrink(&self) {
+        self.hub.shrink();
+        self.quic.shrink();
+        self.codec.borrow_mut().shrink();
+        self.wires.borrow_mut().shrink_to_fit();
+        self.ready.borrow_mut().iter_mut().for_each(VecDeque::shrink_to_fit);
+        self.resume.borrow_mut().shrink_to_fit();
+    }
+
     /// The connection is lost: every stream learns of it.
     pub fn break_off(&self) {
         self.hub.break_off();

@@ -128,7 +128,7 @@ impl Carrier for H3 {
             }
             let before = wire.out.len();
             if self.speech == Speech::H3 {
-                self.codec.borrow_mut().headers(id, Some(status), fields.iter(), &mut wire.out);
+                self.codec.borrow_mut().respond(id, status, fields, &mut wire.out);
             }
             wire.finish = end;
             wire.out.len() - before

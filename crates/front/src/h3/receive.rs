@@ -15,9 +15,10 @@ use wire::h2::priority::Priority;
 use wire::h3::error::{Code, Failure};
 use wire::h3::{Event, Uni, body_message};
 
-/// So much is read at once, and so much of a body is kept that nobody takes.
+/// So much is read at once, and so much of a body is kept that nobody takes: less than a client may send first, so that windows only grow
+/// for bodies that are taken.
 const PIECE: usize = 16 * 1024;
-const BODY: usize = 64 * 1024;
+const BODY: usize = 48 * 1024;
 /// So often a stream is read in a row.
 const READS: usize = 16;
 
@@ -100,7 +101,11 @@ impl H3 {
     fn look_ahead(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
         let came = self.with_wire(id, |wire| {
             let room = PIECE.saturating_sub(wire.input.len());
-            let came = if room > 0 && !wire.ended { self.read(id, room, &mut wire.input) } else { Ok((0, wire.ended)) };
+            let came = match room {
+                _ if wire.ended => Ok((0, true)),
+                0 => Err(self.rest(id)),
+                _ => self.read(id, room, &mut wire.input),
+            };
             wire.ended |= came.as_ref().is_ok_and(|came| came.1);
             came.err()
         });
@@ -125,7 +130,7 @@ impl H3 {
             let room = self.hub.stream(id).map_or(PIECE, |stream| BODY.saturating_sub(stream.untaken()));
             if room == 0 {
                 self.with_wire(id, |wire| wire.paused = true);
-                return Ok(Came::All);
+                return Ok(self.rest(id));
             }
             match self.read(id, room.min(PIECE), input) {
                 Ok((0, false)) => return Ok(Came::All),
@@ -134,6 +139,11 @@ impl H3 {
             }
         }
         Ok(Came::Some)
+    }
+
+    /// Nothing more is read now, but the stream's reset is noticed.
+    fn rest(&self, id: u64) -> Came {
+        self.quic.given_up(StreamId(id)).map_or(Came::All, Came::Reset)
     }
 
     /// How much has come, and whether the stream ends behind it.
@@ -163,7 +173,7 @@ impl H3 {
                 return Ok((at, false));
             };
             match event {
-                Event::Request { head, end, size } => self.request(id, &head, end, size),
+                Event::Request { head, end, size, again } => self.request(id, &head, end, size, again),
                 Event::Data { data, fault } => self.body(id, data, false, fault.map(body_message)),
                 Event::End { fault } => self.body(id, &[], true, fault.map(body_message)),
                 Event::Trailers { fault, body } => {
@@ -185,11 +195,11 @@ impl H3 {
         }
     }
 
-    fn request(self: &Rc<Self>, id: u64, head: &wire::h2::request::RequestHead, end: bool, size: usize) {
+    fn request(self: &Rc<Self>, id: u64, head: &wire::h2::request::RequestHead, end: bool, size: usize, again: bool) {
         self.begin(id);
         let priority = self.codec.borrow().priority(id);
         self.set_priority(id, priority);
-        Begun::new(self, id, end, size).fill(head, end, false).run();
+        Begun::new(self, id, end, size).fill(head, end, again).run();
     }
 
     /// A request is there.

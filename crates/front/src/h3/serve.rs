@@ -36,6 +36,8 @@ pub const HQ: Protocol = Protocol {
 
 /// So many events are followed in a row.
 const EVENTS: usize = 256;
+/// How long a connection keeps what helps its next requests, milliseconds.
+const SHRINK_AFTER: u64 = 1000;
 /// How long the last words of a connection may take to arrive, milliseconds, and how often that is looked at.
 const LINGER: u64 = 2000;
 const LOOK: u64 = 100;
@@ -70,7 +72,13 @@ async fn serve(front: Rc<Front>, opened: Opened, speech: Speech) {
     conn.flush_own();
     let core = &conn.hub.listener.server.core;
     let idle_until = clock::monotonic_ms().saturating_add(core.client_header_timeout.unwrap_or(default::TIMEOUT));
-    let mut serving = Serving { conn, idle_until, last_words: NEVER, reason: "connection shutdown" };
+    let mut serving = Serving {
+        conn,
+        idle_until,
+        shrink_at: clock::monotonic_ms().saturating_add(SHRINK_AFTER),
+        last_words: NEVER,
+        reason: "connection shutdown",
+    };
     poll_fn(|cx| serving.poll(cx)).await;
     serving.conn.break_off();
 }
@@ -79,6 +87,8 @@ struct Serving {
     conn: Rc<H3>,
     /// When a connection without requests ends; monotonic milliseconds. NEVER while there are some.
     idle_until: u64,
+    /// When it gives memory back; NEVER: it has done so, or there are requests.
+    shrink_at: u64,
     /// When it closes whatever has not arrived.
     last_words: u64,
     /// What the client is told when it closes.
@@ -207,19 +217,24 @@ impl Serving {
         let mut next = self.check_wires(now);
         let busy = conn.codec.borrow().open() > 0;
         if busy {
-            self.idle_until = NEVER;
+            (self.idle_until, self.shrink_at) = (NEVER, NEVER);
         } else {
             if self.idle_until == NEVER {
                 let core = &conn.hub.listener.server.own.core;
                 self.idle_until = now.saturating_add(core.keepalive_timeout.unwrap_or(default::KEEPALIVE_TIMEOUT));
+                self.shrink_at = now.saturating_add(SHRINK_AFTER);
                 conn.hub.watch.set_activity(Activity::Idle);
+            }
+            if now >= self.shrink_at {
+                conn.shrink();
+                self.shrink_at = NEVER;
             }
             if now >= self.idle_until && !conn.codec.borrow().is_closing() {
                 self.reason = "keepalive timeout";
                 conn.codec.borrow_mut().goaway();
                 conn.flush_own();
             }
-            next = next.min(self.idle_until);
+            next = next.min(self.idle_until).min(self.shrink_at);
         }
         // Evicted by a worker that leaves: `worker_shutdown_timeout` has passed.
         let expired = conn.hub.watch.evicted() && conn.hub.front.worker.exiting.get();

@@ -33,6 +33,11 @@ impl Endpoints {
         Rc::strong_count(&self.shaking) > CROWD
     }
 
+    /// How many connections they have.
+    pub(crate) fn open(&self) -> usize {
+        self.all.borrow().iter().map(Endpoint::open).sum()
+    }
+
     /// Lets what was said last leave.
     pub(crate) async fn flush(&self) {
         let all = self.all.borrow().clone();

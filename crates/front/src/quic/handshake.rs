@@ -10,6 +10,7 @@ use base::log::Level;
 use http::Connection;
 use http::connection::Address;
 use http::core::default;
+use http::observers::Counter;
 use http::quic::Quic;
 use http::tls::Greeting;
 use net::quic::{Newcomer, NoHello, Reason};
@@ -132,6 +133,7 @@ async fn shake(front: &Rc<Front>, newcomer: Newcomer, arrival: Arrival) -> Resul
     let alpn = found.alpn.clone().unwrap_or_default();
     let found = limited(&watch, settle(&greeting, found)).await.ok_or_else(Failed::timed_out)?;
     front.worker.observers.handshake_ended(Some(found.resumed));
+    front.worker.observers.happened(Counter::QuicConnections, 1);
     info.tls.replace(Some(Rc::new(found)));
     match spoken.into_iter().find(|protocol| protocol.alpn.contains(&&*alpn)) {
         Some(protocol) => Ok((Opened { connection, info, watch, listener }, protocol)),

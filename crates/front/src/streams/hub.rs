@@ -122,6 +122,12 @@ impl<I: Copy + Eq + Hash, C> Hub<I, C> {
         true
     }
 
+    /// Gives memory back that a connection without streams need not hold.
+    pub fn shrink(&self) {
+        self.known.take();
+        self.streams.borrow_mut().shrink_to_fit();
+    }
+
     /// Nobody listens to any stream any more.
     pub fn lose_streams(&self) {
         self.each_stream(|stream| stream.lose());

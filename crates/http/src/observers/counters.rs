@@ -68,6 +68,12 @@ counters! {
     Writing: gauge "connections_writing",
     /// Requests that have begun.
     Requests: count "requests_total",
+    /// Requests that have ended, by protocol.
+    Http1: count "requests_ended_total" "protocol" = "HTTP/1",
+    /// Requests that have ended, by protocol.
+    Http2: count "requests_ended_total" "protocol" = "HTTP/2",
+    /// Requests that have ended, by protocol.
+    Http3: count "requests_ended_total" "protocol" = "HTTP/3",
     /// Requests that have ended with a status below 200.
     Informational: count "responses_1xx_total",
     /// Requests that have ended with a status of 2xx.
@@ -92,6 +98,22 @@ counters! {
     HandshakesFailed: count "tls_handshake_failures_total",
     /// Handshakes of TLS that resumed a session.
     Resumed: count "tls_sessions_resumed_total",
+    /// Connections of QUIC whose handshake was completed.
+    QuicConnections: count "quic_connections_total",
+    /// Connections of QUIC that are there now, also those that are closed and wait for late packets.
+    QuicActive: gauge "quic_connections_active",
+    /// New clients over QUIC that were asked to prove their addresses.
+    QuicRetries: count "quic_retries_total",
+    /// Datagrams of QUIC that came.
+    QuicReceived: count "quic_datagrams_received_total",
+    /// Datagrams of QUIC that were passed on to another process.
+    QuicPassed: count "quic_datagrams_passed_total",
+    /// Datagrams of QUIC that were of no use.
+    QuicDropped: count "quic_datagrams_dropped_total",
+    /// Packets of QUIC that were sent, counted when their connection ends.
+    QuicSent: count "quic_packets_sent_total",
+    /// Packets of QUIC that were lost, counted when their connection ends.
+    QuicLost: count "quic_packets_lost_total",
     /// Requests that asked a cache, by what came of it.
     CacheMiss: count "cache_requests_total" "status" = "MISS",
     /// Requests that asked a cache, by what came of it.

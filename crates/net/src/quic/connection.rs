@@ -127,6 +127,15 @@ impl Connection {
         found
     }
 
+    /// The code with which the client has given a stream up, whatever of it was not read; told once.
+    #[must_use]
+    pub fn given_up(&self, id: StreamId) -> Option<u64> {
+        let code = self.state().quic.borrow_mut().recv_stream(id.inner()).received_reset().ok()??;
+        // It may open another one instead.
+        self.kick();
+        Some(code.into_inner())
+    }
+
     /// Writes to a stream; answers how much of `data` it took. Less than all: it takes nothing more now, and [`Event::Writable`] tells
     /// when it does.
     ///
@@ -216,6 +225,11 @@ impl Connection {
         self.state().queue.kick(self.state());
     }
 
+    /// Gives memory back that an idle connection need not hold.
+    pub fn shrink(&self) {
+        self.state().events.borrow_mut().shrink_to_fit();
+    }
+
     /// The client's address, which changes when it moves to another network and has proved to be there.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
@@ -240,18 +254,12 @@ impl Connection {
         self.state().quic.borrow_mut().streams().send_streams() > 0
     }
 
-    /// What its handshake has found so far.
+    /// What its handshake has found so far; once it is over, that is told once.
     #[must_use]
     pub fn established(&self) -> Option<Established> {
         let quic = self.state().quic.borrow();
         let report = quic.crypto_session().handshake_data()?.downcast::<Report>().ok()?;
         Some(report.established)
-    }
-
-    /// The protocol that was chosen by ALPN.
-    #[must_use]
-    pub fn alpn(&self) -> Option<Box<[u8]>> {
-        self.established()?.alpn
     }
 
     /// Why its handshake failed, if it did.

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io::Cursor;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use quinn_proto::crypto::{self, ExportKeyingMaterialError, HeaderKey, KeyPair, PacketKey, UnsupportedVersion};
 use quinn_proto::transport_parameters::TransportParameters;
@@ -11,11 +11,13 @@ use tls::quic::{Failed, KeyChange, Keys, QuicSession, Secrets, Version};
 use tls::server::Settings;
 use tls::session::Established;
 
-use super::parameters;
+use super::parameters::{Told, rewritten};
 
 /// The only version that is spoken (RFC 9000).
 pub(super) const VERSION: u32 = 1;
 
+/// `unexpected_message` (RFC 8446, 6).
+const UNEXPECTED_MESSAGE: u8 = 10;
 /// `internal_error` (RFC 8446, 6.2).
 const INTERNAL_ERROR: u8 = 80;
 
@@ -30,8 +32,8 @@ pub(super) enum Answer {
 /// What handshakes are answered with.
 pub(super) struct Crypto {
     pub(super) answer: Answer,
-    /// `active_connection_id_limit` as the client is told.
-    pub(super) ids: u64,
+    /// What the client is told of the transport.
+    pub(super) told: Option<Told>,
     /// Why it failed, if it did.
     pub(super) failed: Arc<OnceLock<Failed>>,
 }
@@ -44,7 +46,7 @@ impl Crypto {
 
     /// Answers nothing but a code.
     pub(super) fn refusing(code: TransportErrorCode) -> Self {
-        Self { answer: Answer::Code(code), ids: 2, failed: Arc::default() }
+        Self { answer: Answer::Code(code), told: None, failed: Arc::default() }
     }
 }
 
@@ -64,19 +66,21 @@ impl crypto::ServerConfig for Crypto {
     fn start_session(self: Arc<Self>, _: u32, parameters: &TransportParameters) -> Box<dyn crypto::Session> {
         let mut bytes = Vec::new();
         parameters.write(&mut bytes);
-        let bytes = parameters::with_id_limit(&bytes, self.ids);
-        let (tls, code) = match &self.answer {
+        if let Some(told) = self.told {
+            bytes = rewritten(&bytes, told);
+        }
+        let stage = match &self.answer {
             Answer::Settings(settings) => match QuicSession::new(settings, Version::V1, bytes) {
-                Ok(session) => (Some(session), TransportErrorCode::crypto(INTERNAL_ERROR)),
+                Ok(session) => Stage::Shaking(Box::new(session)),
                 Err(error) => {
                     // Whoever asks first is told.
                     let _ = self.failed.set(Failed { alert: INTERNAL_ERROR, error });
-                    (None, TransportErrorCode::crypto(INTERNAL_ERROR))
+                    Stage::Refusing(TransportErrorCode::crypto(INTERNAL_ERROR))
                 }
             },
-            Answer::Code(code) => (None, *code),
+            Answer::Code(code) => Stage::Refusing(*code),
         };
-        Box::new(Session { tls, code, failed: self.failed.clone(), next: None })
+        Box::new(Session { stage, failed: self.failed.clone(), next: None })
     }
 }
 
@@ -96,12 +100,25 @@ pub(super) struct Report {
     pub(super) established: Established,
 }
 
+/// How far a handshake is.
+enum Stage {
+    /// There is no session; the client is told a code.
+    Refusing(TransportErrorCode),
+    Shaking(Box<QuicSession>),
+    /// It is over, and TLS has no more to say: only what it has found is left, until somebody asks.
+    Over(Mutex<Option<Box<Established>>>),
+}
+
 struct Session {
-    tls: Option<QuicSession>,
-    /// What a client is told for whom there is no session.
-    code: TransportErrorCode,
+    stage: Stage,
     failed: Arc<OnceLock<Failed>>,
     next: Option<Secrets>,
+}
+
+impl Session {
+    fn tls(&self) -> Option<&QuicSession> {
+        if let Stage::Shaking(tls) = &self.stage { Some(tls) } else { None }
+    }
 }
 
 fn refusal(failed: &Failed) -> TransportError {
@@ -114,7 +131,12 @@ impl crypto::Session for Session {
     }
 
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
-        Some(Box::new(Report { established: self.tls.as_ref()?.established() }))
+        let established = match &self.stage {
+            Stage::Refusing(_) => return None,
+            Stage::Shaking(tls) => tls.established(),
+            Stage::Over(found) => *found.lock().unwrap_or_else(PoisonError::into_inner).take()?,
+        };
+        Some(Box::new(Report { established }))
     }
 
     fn peer_identity(&self) -> Option<Box<dyn Any>> {
@@ -122,7 +144,7 @@ impl crypto::Session for Session {
     }
 
     fn early_crypto(&self) -> Option<(Box<dyn HeaderKey>, Box<dyn PacketKey>)> {
-        let keys = self.tls.as_ref()?.early_keys()?;
+        let keys = self.tls()?.early_keys()?;
         Some((Box::new(keys.header), Box::new(keys.packet)))
     }
 
@@ -131,12 +153,20 @@ impl crypto::Session for Session {
     }
 
     fn is_handshaking(&self) -> bool {
-        self.tls.as_ref().is_none_or(QuicSession::is_handshaking)
+        match &self.stage {
+            Stage::Refusing(_) => true,
+            Stage::Shaking(tls) => tls.is_handshaking(),
+            Stage::Over(_) => false,
+        }
     }
 
     fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
-        let Some(tls) = &mut self.tls else {
-            return Err(TransportError { code: self.code, frame: None, reason: "handshake rejected".to_owned() });
+        let refused = |code, reason: &str| Err(TransportError { code, frame: None, reason: reason.to_owned() });
+        let tls = match &mut self.stage {
+            Stage::Refusing(code) => return refused(*code, "handshake rejected"),
+            Stage::Shaking(tls) => tls,
+            // A client has no message to send then (RFC 9001, 4.4 and 6).
+            Stage::Over(_) => return refused(TransportErrorCode::crypto(UNEXPECTED_MESSAGE), "unexpected message"),
         };
         tls.read(bytes).map(|()| false).map_err(|failed| {
             let refusal = refusal(&failed);
@@ -146,20 +176,28 @@ impl crypto::Session for Session {
     }
 
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
-        match self.tls.as_ref().and_then(QuicSession::parameters) {
+        match self.tls().and_then(QuicSession::parameters) {
             Some(bytes) => Ok(Some(TransportParameters::read(Side::Server, &mut Cursor::new(bytes))?)),
             None => Ok(None),
         }
     }
 
     fn write_handshake(&mut self, out: &mut Vec<u8>) -> Option<crypto::Keys> {
-        Some(keys(match self.tls.as_mut()?.write(out)? {
-            KeyChange::Handshake { keys } => keys,
-            KeyChange::OneRtt { keys, next } => {
+        let Stage::Shaking(tls) = &mut self.stage else { return None };
+        match tls.write(out) {
+            Some(KeyChange::Handshake { keys: own }) => Some(keys(own)),
+            Some(KeyChange::OneRtt { keys: own, next }) => {
                 self.next = Some(next);
-                keys
+                Some(keys(own))
             }
-        }))
+            None => {
+                // What comes later is keys alone, which follow from the last ones.
+                if out.is_empty() && !tls.is_handshaking() {
+                    self.stage = Stage::Over(Mutex::new(Some(Box::new(tls.established()))));
+                }
+                None
+            }
+        }
     }
 
     fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
@@ -172,7 +210,7 @@ impl crypto::Session for Session {
     }
 
     fn export_keying_material(&self, out: &mut [u8], label: &[u8], context: &[u8]) -> Result<(), ExportKeyingMaterialError> {
-        let made = self.tls.as_ref().and_then(|tls| tls.export(out.len(), label, context)).ok_or(ExportKeyingMaterialError)?;
+        let made = self.tls().and_then(|tls| tls.export(out.len(), label, context)).ok_or(ExportKeyingMaterialError)?;
         out.iter_mut().zip(made).for_each(|(place, byte)| *place = byte);
         Ok(())
     }

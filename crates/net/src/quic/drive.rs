@@ -13,6 +13,7 @@ use sys::udp::{Arrived, Batch};
 use tokio::time::{Sleep, sleep_until};
 use wire::quic::Header;
 
+use super::counts::Counted;
 use super::ids;
 use super::newcomer::Newcomer;
 use super::shared::Shared;
@@ -25,6 +26,9 @@ const ROOM: usize = 65_536;
 
 /// System calls for receiving in a turn, so that the tasks of connections get theirs.
 const CALLS: usize = 4;
+
+/// After so many datagrams of one client in a row their events are passed on.
+const TRAIN: u64 = 8;
 
 /// Transmissions of a connection in a turn.
 const TRANSMISSIONS: usize = 16;
@@ -139,7 +143,8 @@ impl<F: Fn(Newcomer)> Driver<F> {
                 Err(error) => return Err(error),
             }
             drop(ready);
-            (0..self.batch.room()).map_while(|index| self.batch.get(index)).for_each(|arrived| self.take(now, &arrived));
+            let count = (0..self.batch.room()).map_while(|index| self.batch.get(index)).map(|arrived| self.take(now, &arrived)).sum();
+            (self.shared.count)(Counted::Received, count);
         }
         Ok(more)
     }
@@ -155,12 +160,21 @@ impl<F: Fn(Newcomer)> Driver<F> {
         }
     }
 
-    fn take(&self, now: Instant, arrived: &Arrived<'_>) {
+    /// Takes datagrams of one client; how many they are.
+    fn take(&self, now: Instant, arrived: &Arrived<'_>) -> u64 {
+        let mut count = 0;
         for datagram in arrived.bytes.chunks(arrived.segment.max(1)) {
-            if !self.is_foreign(datagram, arrived) {
+            count += 1;
+            if self.is_foreign(datagram, arrived) {
+                (self.shared.count)(Counted::Passed, 1);
+            } else {
                 self.datagram(now, datagram, arrived);
             }
+            if count.is_multiple_of(TRAIN) {
+                self.attend_to_all();
+            }
         }
+        count
     }
 
     /// Passes a datagram on if it is for a connection that another process has.
@@ -172,7 +186,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
 
     fn datagram(&self, now: Instant, datagram: &[u8], arrived: &Arrived<'_>) {
         let shared = &self.shared;
-        Newcomer::feed(shared, datagram);
+        let held = Newcomer::feed(shared, datagram);
         let mut answer = shared.outbox.borrow_mut().buffer();
         let ecn = EcnCodepoint::from_bits(arrived.ecn);
         tokens::take_forged();
@@ -186,17 +200,21 @@ impl<F: Fn(Newcomer)> Driver<F> {
                 if let Some(state) = shared.connection(handle) {
                     state.take(event, arrived.from);
                     shared.queue.push(&state);
+                    // A datagram may tell hundreds of things, and they must not gather.
+                    shared.exchange(&state);
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) if shared.leaving.get() => {
                 shared.quic.borrow_mut().ignore(incoming);
                 // If nobody takes over, the client is told nothing, as if nobody listened.
-                shared.passing.to_successor(datagram, arrived);
+                let passed = shared.passing.to_successor(datagram, arrived);
+                (shared.count)(if passed { Counted::Passed } else { Counted::Dropped }, 1);
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
                 (self.came)(Newcomer::new(shared.clone(), incoming, datagram, tokens::take_forged()));
             }
-            Some(DatagramEvent::Response(_)) | None => {}
+            None if held => {}
+            Some(DatagramEvent::Response(_)) | None => (shared.count)(Counted::Dropped, 1),
         }
         shared.outbox.borrow_mut().put_back(answer);
     }

@@ -14,6 +14,7 @@ use socket2::SockRef;
 use sys::udp::{Wishes, can_segment, prepare, steer};
 use tls::quic::HostKey;
 
+use super::counts::Count;
 use super::crypto::{Crypto, VERSION};
 use super::drive::Driver;
 use super::ids::{self, Ids};
@@ -64,11 +65,11 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint on a bound, non-blocking socket of UDP.
+    /// An endpoint on a bound, non-blocking socket of UDP; `count` is told what happens there.
     ///
     /// # Errors
     /// What getsockname(2) or epoll_ctl(2) report.
-    pub fn new(socket: OwnedFd, setup: Setup) -> io::Result<Self> {
+    pub fn new(socket: OwnedFd, setup: Setup, count: Count) -> io::Result<Self> {
         let address = SockRef::from(&socket).local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         let whole = prepare(&socket, address.is_ipv6(), Wishes { gathers: true, whole: true });
         let passing = Passing::new(&setup.key, address, setup.process, setup.socket)?;
@@ -98,6 +99,7 @@ impl Endpoint {
             order: RefCell::default(),
             ids,
             passing,
+            count,
             leaving: Cell::new(false),
         };
         Ok(Self { shared: Rc::new(shared) })

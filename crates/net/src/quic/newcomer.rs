@@ -13,6 +13,7 @@ use tls::server::Settings;
 use wire::quic::Header;
 
 use super::connection::Connection;
+use super::counts::Counted;
 use super::crypto::{Answer, Crypto};
 use super::event::Reason;
 use super::held::{Held, NoHello};
@@ -52,17 +53,16 @@ impl Newcomer {
         Self { shared, incoming: Some(incoming), held, forged }
     }
 
-    /// Gives a datagram to the newcomer that it belongs to, if any waits.
-    pub(super) fn feed(shared: &Shared, datagram: &[u8]) {
+    /// Gives a datagram to the newcomer that it belongs to. False: none waits for it.
+    pub(super) fn feed(shared: &Shared, datagram: &[u8]) -> bool {
         let waiting = shared.held.borrow();
         if waiting.is_empty() {
-            return;
+            return false;
         }
-        if let Some(header) = Header::parse(datagram, 0).filter(Header::is_initial)
-            && let Some(held) = waiting.get(header.destination()).and_then(Weak::upgrade)
-        {
-            held.feed(datagram);
-        }
+        let header = Header::parse(datagram, 0).filter(Header::is_initial);
+        let Some(held) = header.and_then(|header| waiting.get(header.destination())).and_then(Weak::upgrade) else { return false };
+        held.feed(datagram);
+        true
     }
 
     /// Its address.
@@ -109,7 +109,7 @@ impl Newcomer {
     /// Its first packets are no good, or its handshake fails at once.
     pub fn accept(self, settings: &Settings, transport: &Transport) -> Result<Connection, Refused> {
         let answer = Answer::Settings(Box::new(settings.clone()));
-        self.answer(Crypto { answer, ids: transport.ids, failed: Arc::default() }, Some(transport))
+        self.answer(Crypto { answer, told: Some(transport.told), failed: Arc::default() }, Some(transport))
     }
 
     /// Refuses its handshake with an alert of TLS.
@@ -173,6 +173,7 @@ impl Newcomer {
             Err(error) => self.incoming = Some(error.into_incoming()),
         }
         shared.queue.wake();
+        (shared.count)(Counted::Retry, u64::from(self.incoming.is_none()));
         self.incoming.is_none()
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use quinn_proto::{EcnCodepoint, Transmit};
-use sys::udp::{MOST, Parcel, send};
+use sys::udp::{MOST, Parcel, Sender};
 
 /// Up to [`MOST`] transmissions and their buffers, which are used again.
 #[derive(Default)]
@@ -13,6 +13,7 @@ pub(super) struct Outbox {
     parcels: Vec<(Vec<u8>, Transmit)>,
     /// How many of them have been sent.
     sent: usize,
+    sender: Sender,
 }
 
 /// What became of a transmission that the socket did not take.
@@ -54,10 +55,7 @@ impl Outbox {
     pub(super) fn send(&mut self, socket: &impl AsFd) -> Result<(), Trouble> {
         while self.sent < self.parcels.len() {
             let waiting = self.parcels.get(self.sent..).unwrap_or_default();
-            let mut parcels = [Parcel { bytes: &[], segment: None, to: ([0, 0, 0, 0], 0).into(), local: None, ecn: 0 }; MOST];
-            let count = waiting.len().min(MOST);
-            parcels.iter_mut().zip(waiting).for_each(|(place, (bytes, transmit))| *place = parcel(bytes, transmit));
-            match send(socket, parcels.get(..count).unwrap_or_default()) {
+            match self.sender.send(socket, waiting.iter().map(|(bytes, transmit)| parcel(bytes, transmit))) {
                 Ok(sent) => self.sent += sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Trouble::Full),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -8,6 +8,13 @@ use wire::quic::varint;
 
 /// `active_connection_id_limit`
 const ID_LIMIT: u64 = 0x0e;
+/// `initial_max_stream_data_bidi_remote` and `…_uni`: what a client may send first on a stream that it has opened.
+const STREAM_DATA: [u64; 2] = [0x06, 0x07];
+
+/// By how much the window of a stream grows whose first data has been taken, and where that ends. quinn-proto tells the client of an eighth
+/// of the window that has been taken, and must do so before what the client may send first is used up.
+const GROWTH: u64 = 8;
+const MOST_WINDOW: u64 = 1024 * 1024;
 
 /// How many connection IDs of the client are kept, whatever is asked for.
 const MOST_IDS: u64 = 5;
@@ -24,7 +31,7 @@ pub struct Limits {
     pub streams: u64,
     /// Streams of one direction that the client may have open.
     pub uni: u64,
-    /// Bytes of a stream that the client may send before they are read.
+    /// Bytes of a stream that the client may send before any are read. The window grows once they have been.
     pub stream_buffer: u64,
     /// How many connection IDs of the client's are kept.
     pub ids: u64,
@@ -36,7 +43,16 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Transport {
     pub(super) config: Arc<TransportConfig>,
+    pub(super) told: Told,
+}
+
+/// What clients are told otherwise than the state machine would.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// How many connection IDs are kept.
     pub(super) ids: u64,
+    /// What may be sent first on a stream.
+    pub(super) stream_buffer: u64,
 }
 
 impl Transport {
@@ -47,31 +63,36 @@ impl Transport {
         let mut config = TransportConfig::default();
         let idle = (limits.idle_ms > 0).then(|| Duration::from_millis(limits.idle_ms.min(u64::from(u32::MAX))));
         let streams = limits.streams.saturating_add(limits.uni);
+        let window = limits.stream_buffer.saturating_mul(GROWTH).min(MOST_WINDOW).max(limits.stream_buffer);
         config
             .max_idle_timeout(idle.and_then(|time| time.try_into().ok()))
             .max_concurrent_bidi_streams(number(limits.streams))
             .max_concurrent_uni_streams(number(limits.uni))
-            .stream_receive_window(number(limits.stream_buffer))
+            .stream_receive_window(number(window))
             .receive_window(number(limits.stream_buffer.saturating_mul(streams.max(1))))
             .send_window(FIRST_WINDOW)
             .datagram_receive_buffer_size(None)
             .enable_segmentation_offload(limits.segments);
-        Self { config: Arc::new(config), ids: limits.ids.clamp(2, MOST_IDS) }
+        let told = Told { ids: limits.ids.clamp(2, MOST_IDS), stream_buffer: limits.stream_buffer };
+        Self { config: Arc::new(config), told }
     }
 }
 
-/// The parameters with another `active_connection_id_limit`.
-pub(super) fn with_id_limit(parameters: &[u8], limit: u64) -> Vec<u8> {
-    let (mut out, mut rest) = (Vec::with_capacity(parameters.len()), parameters);
+/// The parameters as clients are told them.
+pub(super) fn rewritten(parameters: &[u8], told: Told) -> Vec<u8> {
+    let own = [(ID_LIMIT, told.ids), (STREAM_DATA[0], told.stream_buffer), (STREAM_DATA[1], told.stream_buffer)];
+    let (mut out, mut rest) = (Vec::with_capacity(parameters.len() + 16), parameters);
     while let Some((number, after)) = parameter(rest) {
-        if number != ID_LIMIT {
+        if !own.iter().any(|own| own.0 == number) {
             out.extend_from_slice(rest.get(..rest.len() - after.len()).unwrap_or_default());
         }
         rest = after;
     }
-    varint::put(&mut out, ID_LIMIT);
-    varint::put(&mut out, varint::size(limit) as u64);
-    varint::put(&mut out, limit);
+    for (number, value) in own {
+        varint::put(&mut out, number);
+        varint::put(&mut out, varint::size(value) as u64);
+        varint::put(&mut out, value);
+    }
     out
 }
 
@@ -87,9 +108,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_of_ids_is_replaced() {
-        let before = [0x01, 0x02, 0x40, 0x64, 0x0e, 0x01, 0x05, 0x0c, 0x00];
-        assert_eq!(with_id_limit(&before, 3), [0x01, 0x02, 0x40, 0x64, 0x0c, 0x00, 0x0e, 0x01, 0x03]);
-        assert_eq!(with_id_limit(&[], 2), [0x0e, 0x01, 0x02]);
+    fn what_clients_are_told_is_replaced() {
+        let told = Told { ids: 3, stream_buffer: 64 };
+        let own = [0x0e, 0x01, 0x03, 0x06, 0x02, 0x40, 0x40, 0x07, 0x02, 0x40, 0x40];
+        let before = [0x01, 0x02, 0x40, 0x64, 0x0e, 0x01, 0x05, 0x06, 0x01, 0x07, 0x0c, 0x00];
+        assert_eq!(rewritten(&before, told), [&[0x01, 0x02, 0x40, 0x64, 0x0c, 0x00][..], &own].concat());
+        assert_eq!(rewritten(&[], told), own);
+    }
+
+    #[test]
+    fn an_eighth_of_a_window_is_no_more_than_what_may_come_first() {
+        for stream_buffer in [1, 1000, 16 << 10, 64 << 10, 100_000, 128 << 10, 1 << 20, 1 << 30] {
+            let limits = Limits { idle_ms: 0, streams: 128, uni: 3, stream_buffer, ids: 2, segments: false };
+            let window = stream_buffer.saturating_mul(GROWTH).min(MOST_WINDOW).max(stream_buffer);
+            assert!(window / 8 <= stream_buffer && window >= stream_buffer);
+            assert_eq!(Transport::new(&limits).told.stream_buffer, stream_buffer);
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use quinn_proto::{ConnectionHandle, ServerConfig, ValidationTokenConfig};
 use tokio::io::unix::AsyncFd;
 
+use super::counts::{Count, Counted};
 use super::crypto::Crypto;
 use super::held::Held;
 use super::ids::Ids;
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) order: RefCell<VecDeque<Weak<Held>>>,
     pub(super) ids: Ids,
     pub(super) passing: Passing,
+    pub(super) count: Count,
     /// New clients are for others.
     pub(super) leaving: Cell<bool>,
 }
@@ -107,26 +109,36 @@ impl Shared {
         if let Some(entry) = self.connections.borrow_mut().get_mut(state.handle.0) {
             *entry = None;
         }
+        let path = state.quic.borrow().stats().path;
+        (self.count)(Counted::Sent, path.sent_packets);
+        (self.count)(Counted::Lost, path.lost_packets);
     }
 
     /// Exchanges what the endpoint and a connection have to tell each other, passes its events on and looks at its timers.
     pub(super) fn attend(&self, state: &Rc<State>) {
+        if self.exchange(state) {
+            state.collect();
+            self.schedule(state);
+        }
+    }
+
+    /// Exchanges what the endpoint and a connection have to tell each other. False: the connection is done with.
+    pub(super) fn exchange(&self, state: &Rc<State>) -> bool {
         loop {
             let event = state.quic.borrow_mut().poll_endpoint_events();
-            let Some(event) = event else { break };
+            let Some(event) = event else { return true };
             let drained = event.is_drained();
             let answer = self.quic.borrow_mut().handle_event(state.handle, event);
             if drained {
                 state.collect();
-                return self.leave(state);
+                self.leave(state);
+                return false;
             }
             if let Some(answer) = answer {
                 state.quic.borrow_mut().handle_event(answer);
                 self.queue.kick(state);
             }
         }
-        state.collect();
-        self.schedule(state);
     }
 
     /// Sees to it that the connection's timers are looked at in time. Most are put off before they are due, so that an earlier entry

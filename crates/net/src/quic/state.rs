@@ -147,7 +147,10 @@ impl State {
                 },
                 _ => continue,
             };
-            events.push_back(event);
+            // One that waits says the same, and a client may cause any number of them.
+            if !events.contains(&event) {
+                events.push_back(event);
+            }
         }
         // What may wait follows from what the path takes.
         let window = quic.congestion_state().window().saturating_mul(2).clamp(FIRST_WINDOW, MOST_WINDOW);

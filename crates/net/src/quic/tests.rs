@@ -36,7 +36,7 @@ fn endpoint_at(address: &str) -> (Endpoint, SocketAddr) {
     sys::datagram::tell_destination(&socket, address.starts_with('[')).unwrap();
     socket.set_nonblocking(true).unwrap();
     let setup = Setup { key: HostKey::new(b"secret"), socket: 0, process: 1, segments: true, steers: true, proves: true };
-    let endpoint = Endpoint::new(OwnedFd::from(socket), setup).unwrap();
+    let endpoint = Endpoint::new(OwnedFd::from(socket), setup, std::rc::Rc::new(|_, _| ())).unwrap();
     let address = endpoint.local_address().unwrap();
     (endpoint, address)
 }

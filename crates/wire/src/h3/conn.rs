@@ -2,10 +2,11 @@
 
 use super::error::Failure;
 use super::frame::{self, FrameHead, kind, push_integer, setting};
+use super::repeat::LastHead;
 use super::stream::{Request, UniStream};
 use crate::h2::budget::{Budget, Class, Flood};
 use crate::h2::priority::Priority;
-use crate::hpack::{Fields, Limits};
+use crate::hpack::{FieldList, Fields, Limits};
 use crate::qpack::{Decoder, Encoder};
 use std::collections::VecDeque;
 
@@ -51,6 +52,7 @@ pub enum Own {
 pub struct Codec {
     pub(super) config: Config,
     pub(super) fields: Fields,
+    pub(super) last_head: LastHead,
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) requests: VecDeque<Request>,
@@ -98,6 +100,7 @@ impl Codec {
         control_out.extend_from_slice(&settings);
         Self {
             fields: Fields::default(),
+            last_head: LastHead::default(),
             decoder: Decoder::new(TABLE),
             encoder: Encoder::default(),
             requests: VecDeque::new(),
@@ -154,12 +157,27 @@ impl Codec {
         }
     }
 
+    /// Gives memory back that an idle connection need not hold.
+    pub fn shrink(&mut self) {
+        (self.fields, self.last_head) = (Fields::default(), LastHead::default());
+        self.encoder.shrink();
+        self.decoder.shrink();
+        self.requests.shrink_to_fit();
+        [&mut self.control_out, &mut self.encoder_out, &mut self.decoder_out].into_iter().for_each(Vec::shrink_to_fit);
+    }
+
     /// About how many bytes of memory the connection holds beside its own size.
     #[must_use]
     pub fn held(&self) -> usize {
         let sections: usize = self.requests.iter().map(|request| request.held()).sum();
         let out = self.control_out.capacity() + self.encoder_out.capacity() + self.decoder_out.capacity();
-        sections + out + self.requests.capacity() * size_of::<Request>() + self.fields.held() + self.decoder.held() + self.encoder.held()
+        sections
+            + out
+            + self.requests.capacity() * size_of::<Request>()
+            + self.fields.held()
+            + self.last_head.held()
+            + self.decoder.held()
+            + self.encoder.held()
     }
 
     pub(super) fn place(&self, id: u64) -> Result<usize, usize> {
@@ -223,10 +241,20 @@ impl Codec {
         for (name, value) in fields {
             self.encoder.field(name, value, &mut self.encoder_out);
         }
+        self.frame_section(out, |encoder, _, out| encoder.finish(id, out));
+    }
+
+    /// As [`Self::headers`] of an answer; cheaper for heads that repeat themselves.
+    pub fn respond(&mut self, id: u64, status: u16, fields: &FieldList, out: &mut Vec<u8>) {
+        self.frame_section(out, |encoder, instructions, out| encoder.head(id, status, fields, instructions, out));
+    }
+
+    /// Appends a HEADERS frame around what `section` appends.
+    fn frame_section(&mut self, out: &mut Vec<u8>, section: impl FnOnce(&mut Encoder, &mut Vec<u8>, &mut Vec<u8>)) {
         // Room for a length of two bytes, which is enough for nearly all.
         let start = out.len();
         out.extend_from_slice(&[kind::HEADERS as u8, 0, 0]);
-        self.encoder.finish(id, out);
+        section(&mut self.encoder, &mut self.encoder_out, out);
         let len = out.len() - start - 3;
         self.useful += len as u64;
         if let Ok(short) = u16::try_from(len)

@@ -36,6 +36,8 @@ pub enum Event<'i> {
         end: bool,
         /// Bytes of the stream so far, for `$request_length`.
         size: usize,
+        /// All fields are those of the connection's last request.
+        again: bool,
     },
     /// Content.
     Data {

@@ -13,6 +13,7 @@
 //! | `stream` | what is known of streams |
 //! | `request` | streams of requests that come in |
 //! | `section` | their field sections |
+//! | `repeat` | a section that comes again |
 //! | `uni`, `control` | streams in one direction that come in |
 
 #[cfg(any(test, feature = "check"))]
@@ -22,6 +23,7 @@ mod control;
 pub mod error;
 mod event;
 pub mod frame;
+mod repeat;
 mod request;
 mod section;
 mod stream;

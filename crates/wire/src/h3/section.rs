@@ -3,6 +3,7 @@
 use super::conn::Codec;
 use super::error::{Code, Failure};
 use super::event::Event;
+use super::repeat::Known;
 use super::request::Step;
 use super::stream::{Phase, Reading};
 use crate::h2::request::{Malformed, RequestHead, Rules, check_trailers};
@@ -36,8 +37,9 @@ impl Codec {
             let head = RequestHead { fault: Some(Malformed::TooLarge), ..RequestHead::default() };
             let size = request.size;
             self.count(len, 0)?;
+            self.last_head.forget();
             self.fields.reset(false);
-            return Ok((len, Some(Event::Request { head, end: false, size })));
+            return Ok((len, Some(Event::Request { head, end: false, size, again: false })));
         }
         if left > limit {
             // Trailers.
@@ -65,15 +67,24 @@ impl Codec {
         let id = request.id;
         let kept = std::mem::take(&mut request.section);
         let section = if kept.is_empty() { whole } else { &kept };
+        let (edits, first) = (self.decoder.edits_before(section), request.phase == Phase::Head);
+        if let Some(known) = self.last_head.find(section, end, edits).filter(|_| first) {
+            request.waits = false;
+            self.decoder.acknowledge(id, known.required, &mut self.decoder_out);
+            self.count(0, known.useful)?;
+            return Ok(self.admit(place, known.head, end, true));
+        }
+        self.last_head.begin(if first { section } else { &[] }, end, edits);
         self.fields.reset(false);
         let result = self.decoder.decode(section, &self.config.headers, &mut self.fields);
         request.waits = false;
-        let mut large = None;
+        let (mut large, mut found) = (None, (0, 0));
         match result {
             Ok(Section::Decoded { required }) => {
                 self.decoder.acknowledge(id, required, &mut self.decoder_out);
                 let names: usize = self.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
                 self.count(0, names)?;
+                found = (required, names);
             }
             Ok(Section::Blocked { required }) => {
                 if self.blocked.len() >= self.config.max_streams {
@@ -98,15 +109,24 @@ impl Codec {
             self.decoder.cancel(id, &mut self.decoder_out);
         }
         let Some(request) = self.requests.get(place) else { return Ok(None) };
-        Ok(if request.phase == Phase::Head { self.head(place, large, end) } else { self.trailers(place, large) })
+        Ok(if request.phase == Phase::Head { self.head(place, large, end, found) } else { self.trailers(place, large) })
     }
 
-    fn head(&mut self, place: usize, large: Option<Malformed>, end: bool) -> Option<Event<'static>> {
+    fn head(&mut self, place: usize, large: Option<Malformed>, end: bool, found: (u64, usize)) -> Option<Event<'static>> {
         let rules = Rules { connect_protocol: self.config.connect_protocol, end };
         let mut head = match large {
             Some(fault) => RequestHead { fault: Some(fault), ..RequestHead::default() },
             None => RequestHead::read(&self.fields, rules),
         };
+        if large.is_some() {
+            self.fields.reset(false);
+            head.pseudo = 0;
+        }
+        self.last_head.learn(Known { head, required: found.0, useful: found.1 });
+        self.admit(place, head, end, false)
+    }
+
+    fn admit(&mut self, place: usize, head: RequestHead, end: bool, again: bool) -> Option<Event<'static>> {
         let request = self.requests.get_mut(place)?;
         let tunnel = head.protocol.is_some() && head.fault.is_none();
         request.phase = match (end, tunnel) {
@@ -119,11 +139,7 @@ impl Codec {
         request.expected = head.content_length.filter(|_| !tunnel);
         request.declared = head.content_length.unwrap_or(0);
         request.deaf = head.fault.is_some();
-        if large.is_some() {
-            self.fields.reset(false);
-            head.pseudo = 0;
-        }
-        Some(Event::Request { head, end, size: request.size })
+        Some(Event::Request { head, end, size: request.size, again })
     }
 
     fn trailers(&mut self, place: usize, large: Option<Malformed>) -> Option<Event<'static>> {

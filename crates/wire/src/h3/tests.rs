@@ -249,3 +249,50 @@ fn an_extended_connect_opens_a_tunnel() {
     let found = events(&mut codec(), 0, &frame(kind::HEADERS, &section(&plain)), true, 1000).unwrap();
     assert_eq!(found, ["fault NoPseudo(\":scheme\")"]);
 }
+
+/// What a codec makes of one more request: whether it is the last one again, and its last field's value.
+fn repeated(codec: &mut Codec, id: u64, section: &[u8], end: bool) -> Option<(bool, String)> {
+    let bytes = frame(kind::HEADERS, section);
+    assert!(codec.open_request(id).unwrap());
+    let mut at = 0;
+    loop {
+        let poll = codec.receive(id, &bytes[at..], end).unwrap();
+        at += poll.used;
+        let Some(event) = poll.event else { return None };
+        if let Event::Request { head, again, .. } = event {
+            assert_eq!(head.fault, None);
+            let value = codec.fields().iter().last().unwrap().1;
+            return Some((again, String::from_utf8_lossy(value).into_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_section_that_comes_again_is_known_as_long_as_it_means_the_same() {
+    let mut codec = codec();
+    let plain = section(&[GET, &[("x-a", "b")]].concat());
+    let b = |again| Some((again, "b".to_owned()));
+    assert_eq!(repeated(&mut codec, 0, &plain, true), b(false));
+    assert_eq!(repeated(&mut codec, 4, &plain, true), b(true));
+    assert_eq!(repeated(&mut codec, 8, &plain, false), b(false), "a body follows this one");
+    assert_eq!(repeated(&mut codec, 12, &plain, false), b(true));
+    // Trailers have fields of their own.
+    let trailers = frame(kind::HEADERS, &section(&[("t", "v")]));
+    assert!(matches!(codec.receive(12, &trailers, true).unwrap().event, None | Some(Event::Trailers { .. })));
+    assert_eq!(repeated(&mut codec, 16, &plain, false), b(false));
+    // A table of one entry, and requests that refer to the newest one.
+    let capacity = [0x3f, 0xe1, 0x1f];
+    codec.receive_uni(2, &[&integer(stream::ENCODER)[..], &capacity, b"\x43x-a\x01b"].concat(), false).unwrap();
+    let newest = |required: u8| [&[required + 1, 0][..], &plain[2..plain.len() - 5], &[0x80]].concat();
+    let plain_still = repeated(&mut codec, 20, &plain, false);
+    assert_eq!(plain_still, b(true), "it refers to no table");
+    assert_eq!(repeated(&mut codec, 24, &newest(1), true), b(false));
+    let told = codec.own(Own::Decoder).len();
+    assert_eq!(repeated(&mut codec, 28, &newest(1), true), b(true));
+    assert!(codec.own(Own::Decoder).len() > told, "each is acknowledged");
+    codec.receive_uni(2, b"\x43x-a\x01c", false).unwrap();
+    assert_eq!(repeated(&mut codec, 32, &newest(1), true), b(false), "the table has changed");
+    assert_eq!(repeated(&mut codec, 36, &newest(2), true), Some((false, "c".to_owned())));
+    codec.shrink();
+    assert_eq!(repeated(&mut codec, 40, &newest(2), true), Some((false, "c".to_owned())));
+}

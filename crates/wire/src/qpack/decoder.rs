@@ -29,6 +29,8 @@ pub struct Decoder {
     allowed: usize,
     /// How many entries were ever inserted.
     inserted: u64,
+    /// How often the table has changed.
+    edits: u64,
     /// Of how many the peer knows that we have them.
     told: u64,
     /// The beginning of an instruction.
@@ -53,13 +55,35 @@ impl Decoder {
     /// A decoder whose table may be given `allowed` bytes; it has none until the peer says so.
     #[must_use]
     pub fn new(allowed: usize) -> Self {
-        Self { table: DynamicTable::new(0), allowed, inserted: 0, told: 0, partial: Vec::new(), name: Vec::new(), value: Vec::new() }
+        Self {
+            table: DynamicTable::new(0),
+            allowed,
+            inserted: 0,
+            edits: 0,
+            told: 0,
+            partial: Vec::new(),
+            name: Vec::new(),
+            value: Vec::new(),
+        }
     }
 
     /// How many entries were ever inserted.
     #[must_use]
     pub fn inserted(&self) -> u64 {
         self.inserted
+    }
+
+    /// A number for what a section's references mean now: the same section with the same number says the same.
+    #[must_use]
+    pub fn edits_before(&self, section: &[u8]) -> u64 {
+        // Without insertions that it needs, a section refers to nothing that may change.
+        if section.first() == Some(&0) { 0 } else { self.edits }
+    }
+
+    /// Gives memory back that an idle connection need not hold.
+    pub fn shrink(&mut self) {
+        (self.name, self.value) = (Vec::new(), Vec::new());
+        self.partial.shrink_to_fit();
     }
 
     /// How many bytes of memory it holds.
@@ -131,6 +155,7 @@ impl Decoder {
                 let capacity = usize::try_from(capacity).ok().filter(|capacity| *capacity <= self.allowed);
                 let capacity = capacity.ok_or(bad("client exceeded http3_max_table_capacity limit"))?;
                 self.table.resize(capacity);
+                self.edits += 1;
                 Ok(used)
             }
             _ => {
@@ -164,6 +189,7 @@ impl Decoder {
         let index = known.map_or(0, |(.., index)| index);
         self.table.insert(&self.name, &self.value, u32::from(index));
         self.inserted += 1;
+        self.edits += 1;
         Ok(())
     }
 

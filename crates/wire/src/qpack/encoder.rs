@@ -2,6 +2,7 @@
 
 use super::error::StreamError;
 use super::names::{find_name, find_value};
+use crate::hpack::FieldList;
 use crate::hpack::encoder::{MAX_TABLE, Repeats, hash, string};
 use crate::hpack::integer::{self, BadInteger};
 use crate::hpack::tables::{DynamicTable, OVERHEAD};
@@ -9,6 +10,8 @@ use std::collections::VecDeque;
 
 /// So many sections that refer to the table may be unacknowledged.
 const MAX_SECTIONS: usize = 256;
+/// A longer head is not remembered.
+const LONGEST: usize = 512;
 
 /// A section that the peer has not acknowledged.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,18 @@ struct Sent {
     stream: u64,
     required: u64,
     /// The oldest entry that it refers to.
+    oldest: u64,
+}
+
+/// A head, and its section: the same head is the same bytes as long as the peer has the same entries.
+#[derive(Debug, Default)]
+struct LastHead {
+    status: u16,
+    fields: FieldList,
+    section: Vec<u8>,
+    /// How many entries there were, and how many of them the peer had.
+    table: (u64, u64),
+    required: u64,
     oldest: u64,
 }
 
@@ -35,8 +50,11 @@ pub struct Encoder {
     lines: Vec<u8>,
     required: u64,
     oldest: u64,
+    /// The section would be another one if it were made again.
+    unsettled: bool,
     /// `SETTINGS_QPACK_MAX_TABLE_CAPACITY` of the peer, in entries.
     entries: u64,
+    last: Option<Box<LastHead>>,
     /// The beginning of an instruction of the peer's decoder.
     partial: Vec<u8>,
 }
@@ -52,7 +70,9 @@ impl Default for Encoder {
             lines: Vec::new(),
             required: 0,
             oldest: u64::MAX,
+            unsettled: false,
             entries: 0,
+            last: None,
             partial: Vec::new(),
         }
     }
@@ -62,6 +82,7 @@ impl Encoder {
     /// The peer's settings have come: its `SETTINGS_QPACK_MAX_TABLE_CAPACITY`. What its table gets of that is appended to `instructions`,
     /// which is for the encoder stream.
     pub fn set_max(&mut self, max: u64, instructions: &mut Vec<u8>) {
+        self.last = None;
         self.entries = max / OVERHEAD as u64;
         let capacity = usize::try_from(max).unwrap_or(usize::MAX).min(MAX_TABLE);
         if capacity > 0 {
@@ -73,13 +94,46 @@ impl Encoder {
     /// How many bytes of memory it holds.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.table.held() + self.lines.capacity() + self.partial.capacity() + self.sent.capacity() * size_of::<Sent>()
+        let last = self.last.as_ref().map_or(0, |last| size_of::<LastHead>() + last.fields.held() + last.section.capacity());
+        self.table.held() + self.lines.capacity() + self.partial.capacity() + self.sent.capacity() * size_of::<Sent>() + last
+    }
+
+    /// Gives memory back that an idle connection need not hold.
+    pub fn shrink(&mut self) {
+        (self.last, self.lines) = (None, Vec::new());
+        self.partial.shrink_to_fit();
+        self.sent.shrink_to_fit();
+    }
+
+    /// Appends the whole section of an answer's head, which goes out on `stream`; insertions are appended to `instructions`.
+    pub fn head(&mut self, stream: u64, status: u16, fields: &FieldList, instructions: &mut Vec<u8>, out: &mut Vec<u8>) {
+        let table = (self.inserted, self.known);
+        if let Some(last) = self.last.as_ref().filter(|last| last.table == table && last.status == status && last.fields == *fields)
+            && (last.required == 0 || self.sent.len() < MAX_SECTIONS)
+        {
+            if last.required > 0 {
+                self.sent.push_back(Sent { stream, required: last.required, oldest: last.oldest });
+            }
+            return out.extend_from_slice(&last.section);
+        }
+        self.begin();
+        self.status(status);
+        fields.iter().for_each(|(name, value)| self.field(name, value, instructions));
+        let start = out.len();
+        self.finish(stream, out);
+        if !self.unsettled && fields.size() <= LONGEST {
+            let last = self.last.get_or_insert_default();
+            (last.status, last.table, last.required, last.oldest) = (status, table, self.required, self.oldest);
+            last.fields.clone_from(fields);
+            last.section.clear();
+            last.section.extend_from_slice(out.get(start..).unwrap_or_default());
+        }
     }
 
     /// Begins a section.
     pub fn begin(&mut self) {
         self.lines.clear();
-        (self.required, self.oldest) = (0, u64::MAX);
+        (self.required, self.oldest, self.unsettled) = (0, u64::MAX, false);
     }
 
     /// Adds `:status`.
@@ -102,9 +156,10 @@ impl Encoder {
         if self.table.max() > 0 && name != b"set-cookie" {
             let hash = hash(name, value);
             let found = self.table.find(name, value, hash).map(|at| self.inserted - 1 - at as u64);
+            self.unsettled |= found.is_none();
             match found {
                 Some(index) if index < self.known && self.sent.len() < MAX_SECTIONS => return self.refer(index),
-                Some(_) => {}
+                Some(index) => self.unsettled |= index < self.known,
                 None if self.repeats.note(name, hash) => self.insert(fixed, name, value, hash, instructions),
                 None => {}
             }

@@ -229,3 +229,49 @@ fn acknowledgements_that_are_wrong() {
         encoder.acknowledgements(&[0x7f]).is_ok() && encoder.acknowledgements(&[0x80]).is_ok() && encoder.acknowledgements(&[1]).is_ok()
     );
 }
+
+/// A head that is remembered is the one that would be made, whatever has come from the peer in between.
+#[test]
+fn heads_that_come_again_are_the_same_bytes() {
+    for (capacity, late) in [(0, 1), (4096, 1), (4096, 3), (300, 5)] {
+        let (mut heads, mut fields, mut decoder) = (Encoder::default(), Encoder::default(), Decoder::new(capacity));
+        let (mut instructions, mut others, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for (encoder, out) in [(&mut heads, &mut instructions), (&mut fields, &mut others)] {
+            encoder.set_max(capacity as u64, out);
+        }
+        for round in 0..600_u64 {
+            let own = if round / 8 % 3 == 0 { "x-one" } else { "x-other" };
+            let date = (round / 50).to_string();
+            let lines = [("server", "lunette"), ("date", &*date), (own, "value"), ("set-cookie", "id=1")];
+            let lines = pairs(lines.get(..2 + (round / 20 % 3) as usize).unwrap());
+            let mut list = crate::hpack::FieldList::default();
+            lines.iter().for_each(|(name, value)| list.push_with(|out| out.extend_from_slice(name), |out| out.extend_from_slice(value)));
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            let status = if round % 16 == 15 { 404 } else { 200 };
+            heads.head(round * 4, status, &list, &mut instructions, &mut one);
+            fields.begin();
+            fields.status(status);
+            lines.iter().for_each(|(name, value)| fields.field(name, value, &mut others));
+            fields.finish(round * 4, &mut other);
+            assert_eq!((&one, &instructions), (&other, &others), "round {round}");
+            let (Section::Decoded { required }, _) = decode(&decoder, &one).unwrap() else { unreachable!("round {round}") };
+            match round % 7 {
+                6 => decoder.cancel(round * 4, &mut told),
+                // Never acknowledged, until there are as many as may be.
+                5 if capacity == 4096 => {}
+                _ => decoder.acknowledge(round * 4, required, &mut told),
+            }
+            if round % late == 0 {
+                decoder.instructions(&std::mem::take(&mut instructions), &Limits::default()).unwrap();
+                others.clear();
+                decoder.increment(&mut told);
+                let told = std::mem::take(&mut told);
+                heads.acknowledgements(&told).unwrap();
+                fields.acknowledgements(&told).unwrap();
+            }
+            if round % 100 == 99 {
+                heads.shrink();
+            }
+        }
+    }
+}
