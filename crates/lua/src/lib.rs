@@ -23,6 +23,7 @@ mod cpu;
 mod cx;
 mod fast;
 mod fingerprint;
+mod heap;
 mod host;
 mod job;
 mod light;
