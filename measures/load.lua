@@ -1,5 +1,7 @@
--- lunette resty load.lua PORT COUNT CONNECTIONS PATH [post BYTES | form | header NAME VALUE | close | tls | h2]
--- Sends COUNT requests, one after the other on each of CONNECTIONS connections (with `close`: each on its own), and checks the answers.
+-- lunette resty load.lua PORT COUNT CONNECTIONS PATH [post BYTES | form | json | chunked | header NAME VALUE
+--     | browser | head | pipelined | close | tls | h2]
+-- Sends COUNT requests, one after the other on each of CONNECTIONS connections (with `close`: each on its own; `pipelined`: four at once), and
+-- checks the answers. `browser` sends a browser's fields, and each request differs from the one before.
 local port, count, connections, path, kind = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]), arg[4], arg[5]
 
 local function connect()
@@ -12,10 +14,35 @@ local function connect()
     return socket
 end
 
+local browser_fields = {
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language: en-US,en;q=0.5",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Referer: https://www.example.com/start",
+    "Connection: keep-alive",
+    "Cookie: theme=dark; session=4f1c2a9be0; consent=yes",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+}
+
 local function request_text()
     local lines = { "Host: 127.0.0.1:" .. port }
     local method, body = "GET", ""
-    if kind == "post" then
+    if kind == "browser" then
+        for _, line in ipairs(browser_fields) do
+            lines[#lines + 1] = line
+        end
+    elseif kind == "head" then
+        method = "HEAD"
+    elseif kind == "json" then
+        method, body = "POST", '{"name":"list","items":[{"id":1,"tags":["a","b"]},{"id":2,"price":9.5}],"total":2,"open":true,"note":"a \\"word\\""}'
+        lines[#lines + 1] = "Content-Type: application/json"
+    elseif kind == "chunked" then
+        lines[#lines + 1] = "Transfer-Encoding: chunked"
+        return "POST " .. path .. " HTTP/1.1\r\n" .. table.concat(lines, "\r\n") .. "\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"
+    elseif kind == "post" then
         method, body = "POST", string.rep("x", tonumber(arg[6]))
     elseif kind == "form" then
         method, body = "POST", "user=jane+doe&color=dark%20blue&size=12"
@@ -40,8 +67,7 @@ local function skip_chunks(socket)
     until size == 0
 end
 
-local function exchange(socket)
-    assert(socket:send(request))
+local function receive(socket)
     local status = tonumber(assert(socket:receive("*l")):match("^HTTP/1%.1 (%d+)"))
     local length, chunked
     repeat
@@ -52,16 +78,35 @@ local function exchange(socket)
     until line == ""
     if chunked then
         skip_chunks(socket)
-    elseif length and length > 0 and status ~= 304 then
+    elseif length and length > 0 and status ~= 304 and kind ~= "head" then
         assert(socket:receive(length))
     end
     assert(status and status < 500, path .. ": status " .. tostring(status))
 end
 
+local function exchange(socket, number)
+    if kind == "browser" then
+        assert(socket:send((request:gsub(" HTTP/", (path:find("?", 1, true) and "&" or "?") .. "n=" .. number .. " HTTP/", 1))))
+    else
+        assert(socket:send(request))
+    end
+    receive(socket)
+end
+
 local function http1(requests)
     local socket = kind ~= "close" and connect()
-    for _ = 1, requests do
-        exchange(socket or connect())
+    for i = 1, requests do
+        exchange(socket or connect(), i)
+    end
+end
+
+local function pipelined(requests)
+    local socket = connect()
+    for _ = 1, requests / 4 do
+        assert(socket:send(request:rep(4)))
+        for _ = 1, 4 do
+            receive(socket)
+        end
     end
 end
 
@@ -107,7 +152,7 @@ end
 
 local threads = {}
 for i = 1, connections do
-    threads[i] = ngx.thread.spawn(kind == "h2" and http2 or http1, math.floor(count / connections))
+    threads[i] = ngx.thread.spawn(kind == "h2" and http2 or kind == "pipelined" and pipelined or http1, math.floor(count / connections))
 end
 for _, thread in ipairs(threads) do
     local ok, err = ngx.thread.wait(thread)

@@ -1,15 +1,28 @@
 //! Operating system errors in the words that nginx's log uses: `(2: No such file or directory)`.
 
 use crate::log::Level;
+use std::borrow::Cow;
 use std::io;
+use std::sync::OnceLock;
+
+/// Linux has no greater number.
+const KNOWN: usize = 134;
+
+/// Texts that were asked for.
+static TEXTS: [OnceLock<String>; KNOWN] = [const { OnceLock::new() }; KNOWN];
 
 /// The system's own text for an error number, without Rust's `(os error N)` suffix.
-pub fn strerror(errno: i32) -> String {
-    let text = io::Error::from_raw_os_error(errno).to_string();
-    match text.rfind(" (os error") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
+pub fn strerror(errno: i32) -> Cow<'static, str> {
+    match usize::try_from(errno).ok().and_then(|number| TEXTS.get(number)) {
+        Some(text) => Cow::Borrowed(text.get_or_init(|| look_up(errno))),
+        None => Cow::Owned(look_up(errno)),
     }
+}
+
+fn look_up(errno: i32) -> String {
+    let mut text = io::Error::from_raw_os_error(errno).to_string();
+    text.truncate(text.rfind(" (os error").unwrap_or(text.len()));
+    text
 }
 
 /// `(NUMBER: text)`, the form in which nginx appends an error to a log line.

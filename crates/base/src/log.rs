@@ -5,6 +5,7 @@
 
 use crate::clock;
 pub use crate::log_file::LogFile;
+use crate::text::push_number;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Write};
@@ -163,14 +164,20 @@ impl ErrorLog {
         if !self.enabled(level) {
             return;
         }
-        let mut line = Vec::with_capacity(message.len().min(MAX_LINE) + 80);
+        let mut line = Vec::with_capacity(message.len().min(MAX_LINE) + 128);
         clock::with_error_log_time(|time| line.extend_from_slice(time.as_bytes()));
-        let pid = std::process::id();
-        // Writing to a Vec cannot fail.
-        let name = if level == Level::Stderr { "" } else { level.name() };
-        let _ = write!(line, " [{name}] {pid}#{pid}: ");
+        let pid = u64::from(std::process::id());
+        line.extend_from_slice(b" [");
+        line.extend_from_slice(if level == Level::Stderr { "" } else { level.name() }.as_bytes());
+        line.extend_from_slice(b"] ");
+        push_number(&mut line, pid);
+        line.push(b'#');
+        push_number(&mut line, pid);
+        line.extend_from_slice(b": ");
         if connection != 0 {
-            let _ = write!(line, "*{connection} ");
+            line.push(b'*');
+            push_number(&mut line, connection);
+            line.push(b' ');
         }
         line.extend_from_slice(message);
         line.truncate(MAX_LINE - 1);

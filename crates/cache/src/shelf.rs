@@ -176,16 +176,15 @@ fn make_parent(path: &Path) -> io::Result<()> {
 /// It is not whole.
 pub fn read_head(file: &File) -> Result<Head, Missing> {
     let size = file.metadata().map_err(Missing::Error)?.len();
-    let mut bytes = vec![0; 4096.min(usize::try_from(size).unwrap_or(4096))];
-    file.read_exact_at(&mut bytes, 0).map_err(Missing::Error)?;
+    let (mut bytes, first) = (Vec::new(), 4096.min(usize::try_from(size).unwrap_or(4096)));
+    sys::descriptor::read_exact_at(file, &mut bytes, 0, first).map_err(Missing::Error)?;
     let fixed = bytes.get(..FIXED).unwrap_or(&bytes);
     let total = Head::measure(fixed).map_err(Missing::Fault)?;
     if total as u64 > size {
         return Err(Missing::Fault(Fault::Short));
     }
-    if total > bytes.len() {
-        bytes.resize(total, 0);
-        file.read_exact_at(&mut bytes, 0).map_err(Missing::Error)?;
+    if total > first {
+        sys::descriptor::read_exact_at(file, &mut bytes, first as u64, total - first).map_err(Missing::Error)?;
     }
     Head::read(&bytes, size).map_err(Missing::Fault)
 }

@@ -1,7 +1,7 @@
 //! Values as the text that `ngx.print` shows.
 
 use crate::number;
-use lua::{Raise, Stack, Type};
+use lua::{Piece, Raise, Stack, Type};
 
 /// Appends a value as `ngx.print` shows it; tables are lists of such values.
 ///
@@ -33,6 +33,15 @@ pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function
 }
 
 fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+    let start = out.len();
+    let whole = stack.each_piece(index, |piece| match piece {
+        Piece::Number(value) => number::push(out, value),
+        Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+    });
+    if whole {
+        return Ok(());
+    }
+    out.truncate(start);
     let mut length = 0usize;
     stack.each(index, |stack, key, _| {
         let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };

@@ -24,6 +24,7 @@ mod cx;
 mod evaluate;
 mod fast;
 mod fingerprint;
+mod heap;
 mod host;
 mod job;
 mod light;

@@ -1,4 +1,4 @@
-//! A table that is a plain list of strings and numbers, read where it lies.
+//! A table that is a plain list of strings, numbers and such lists, read where it lies.
 //!
 //! Fetching each item through Lua's interface costs four calls. The layout is that of LuaJIT with 64-bit references, as in
 //! [`crate::fingerprint`]; where a list made for the purpose does not look as expected, no list is read in this way.
@@ -38,8 +38,13 @@ const ADDRESS: u64 = (1 << TAG) - 1;
 const NIL: u64 = u64::MAX;
 /// The tag of strings.
 const STRING: u64 = (1 << 17) - 5;
+/// The tag of tables.
+const TABLE: u64 = (1 << 17) - 12;
 /// Smaller ones are numbers.
 const NUMBER: u64 = (1 << 17) - 14;
+
+/// How deep lists may nest; deeper ones may be circles.
+const DEEPEST: usize = 16;
 
 /// An item.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,26 +59,30 @@ pub enum Piece<'s> {
 static KNOWN: OnceLock<bool> = OnceLock::new();
 
 impl Stack<'_> {
-    /// Hands out the items of the table at `index`; false if it may hold anything but strings and numbers with the keys from 1
-    /// on without a gap, some items having been handed out or none.
+    /// Hands out the items of the table at `index` and of the tables in it, in order; false if one may hold anything but strings, numbers
+    /// and tables with the keys from 1 on without a gap, some items having been handed out or none.
     pub fn each_piece(&mut self, index: usize, mut take: impl FnMut(Piece<'_>)) -> bool {
         if self.kind(index) != Type::Table || !*KNOWN.get_or_init(|| is_known(self)) {
             return false;
         }
         // SAFETY: a table stands there, whose memory is as expected.
-        unsafe { walk(self.state(), index as c_int, &mut take) }
+        unsafe { walk(sys::lua_topointer(self.state(), index as c_int).cast(), DEEPEST, &mut take) }
     }
 }
 
 /// # Safety
-/// A table stands at `index`, and memory looks as expected.
-unsafe fn walk(l: *mut sys::lua_State, index: c_int, take: &mut impl FnMut(Piece<'_>)) -> bool {
+/// `table` is a live table, and memory looks as expected.
+unsafe fn walk(table: *const Head, deep: usize, take: &mut impl FnMut(Piece<'_>)) -> bool {
     // SAFETY: nothing of Lua's runs or changes while this looks: `take` has no way to it. The table's header and its array of
-    // `array_size` values are live, there is always one node, and a string's header is followed by its bytes.
+    // `array_size` values are live, there is always one node, a string's header is followed by its bytes, and a table's value holds
+    // its header's address.
     unsafe {
-        let head = &*sys::lua_topointer(l, index).cast::<Head>();
-        if head.node_mask != 0 || *head.nodes != NIL || head.array_size < 2 {
+        let head = &*table;
+        if deep == 0 || head.node_mask != 0 || *head.nodes != NIL {
             return false;
+        }
+        if head.array_size < 2 {
+            return head.array_size == 0 || *head.array == NIL;
         }
         // The place of key 0 is the first.
         let places = std::slice::from_raw_parts(head.array, head.array_size as usize);
@@ -88,6 +97,7 @@ unsafe fn walk(l: *mut sys::lua_State, index: c_int, take: &mut impl FnMut(Piece
                     take(Piece::Bytes(std::slice::from_raw_parts(text.add(1).cast::<u8>(), (*text).length as usize)));
                 }
                 tag if tag < NUMBER => take(Piece::Number(f64::from_bits(*value))),
+                TABLE if walk((value & ADDRESS) as *const Head, deep - 1, take) => {}
                 _ if *value == NIL => break,
                 _ => return false,
             }
@@ -98,7 +108,7 @@ unsafe fn walk(l: *mut sys::lua_State, index: c_int, take: &mut impl FnMut(Piece
 
 /// Reads a list whose items are known, its memory step by step as far as it looks as expected.
 fn is_known(stack: &mut Stack<'_>) -> bool {
-    if !cfg!(all(target_pointer_width = "64", target_endian = "little")) || !stack.reserve(4) {
+    if !cfg!(all(target_pointer_width = "64", target_endian = "little")) || !stack.reserve(5) {
         return false;
     }
     let (l, top) = (stack.state(), stack.top());
@@ -122,9 +132,17 @@ fn is_known(stack: &mut Stack<'_>) -> bool {
                 && text >> TAG == STRING
                 && (text & ADDRESS) as usize + size_of::<Text>() == bytes
         };
+        sys::lua_createtable(l, 1, 0);
+        sys::lua_pushvalue(l, table);
+        sys::lua_rawseti(l, table + 1, 1);
+        let outer = sys::lua_topointer(l, table + 1).cast::<Head>();
+        let inner = looks_right && (*outer).array_size == 2 && {
+            let place = *(*outer).array.add(1);
+            place >> TAG == TABLE && (place & ADDRESS) as usize == sys::lua_topointer(l, table).addr()
+        };
         let mut read = Vec::new();
-        looks_right
-            && walk(l, table, &mut |piece| match piece {
+        inner
+            && walk(outer, DEEPEST, &mut |piece| match piece {
                 Piece::Number(number) => read.extend_from_slice(number.to_string().as_bytes()),
                 Piece::Bytes(bytes) => read.extend_from_slice(bytes),
             })
@@ -159,12 +177,16 @@ mod tests {
         let read = |expression| read(&vm, expression);
         assert_eq!(read("{ '*', 2, '', -1.5, 1e3 }").as_deref(), Some("*;2;;-1.5;1000;"));
         assert_eq!(read("require('table.new')(20, 0)").as_deref(), Some(""));
+        assert_eq!(read("{ 'a', { 'b', {}, { 1, { 'c' } } }, 'd', { 2 } }").as_deref(), Some("a;b;1;c;d;2;"));
         assert_eq!(read("(function() local t = { 1, 2, 3 } t[3] = nil return t end)()").as_deref(), Some("1;2;"));
         for other in [
             "{ 1, nil, 2 }",
             "{ 1, a = 2 }",
             "{ [0] = 0, 1, 2 }",
-            "{ 1, {} }",
+            "{ 1, { a = 2 } }",
+            "{ 1, { true } }",
+            "{ 1, { [0] = 0 } }",
+            "(function() local t = { 1 } t[2] = t return t end)()",
             "{ 1, true }",
             "{ 1, false }",
             "{ 1, require('ffi').new('int') }",

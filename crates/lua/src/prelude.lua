@@ -15,6 +15,11 @@ local ffi_string, ffi_cast = ffi.string, ffi.cast
 local searchpath = package.searchpath
 local band = require("bit").band
 
+-- Nobody called a finalizer who could be told of its error.
+jit.attach(function(err)
+    io.stderr:write("ERROR in finalizer: ", tostring(err), "\n")
+end, "errfin")
+
 ffi.cdef(cdef)
 local cx = ffi_cast("lunette_cx *", b.cx)
 

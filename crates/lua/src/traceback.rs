@@ -7,6 +7,7 @@ use crate::reference::RefBin;
 use crate::stack::{Stack, Type};
 use mlua_sys as sys;
 use std::ffi::{CStr, c_char, c_int};
+use std::io::Write;
 
 const MAX_COROUTINES: usize = 5;
 const MAX_FRAMES: c_int = 22;
@@ -83,6 +84,32 @@ unsafe fn blamed_chain(cx: &CallContext, l: *mut sys::lua_State) -> Vec<*mut sys
         }
     }
     chain
+}
+
+impl Stack<'_> {
+    /// Appends where the function at `level` is, as `ngx.log` says it: `FILE:LINE: NAME(): `. Nothing if there is no such function.
+    pub fn place(&self, level: usize, out: &mut Vec<u8>) {
+        // SAFETY: all-zero is a valid lua_Debug, which holds integers, pointers and a character array. The coroutine is live; the
+        // strings that it gives live as long as the function on its stack.
+        unsafe {
+            let mut ar: sys::lua_Debug = std::mem::zeroed();
+            if sys::lua_getstack(self.state(), level as c_int, &raw mut ar) == 0 {
+                return;
+            }
+            sys::lua_getinfo(self.state(), c"Snl".as_ptr(), &raw mut ar);
+            let source = CStr::from_ptr(ar.short_src.as_ptr().cast::<c_char>()).to_bytes();
+            let name = source.iter().rposition(|byte| matches!(byte, b'/' | b'\\')).map_or(0, |at| at + 1);
+            out.extend_from_slice(source.get(name..).unwrap_or_default());
+            let line = if ar.currentline > 0 { ar.currentline } else { ar.linedefined };
+            // Writing to a Vec does not fail.
+            let _ = write!(out, ":{line}: ");
+            let is_named = !ar.namewhat.is_null() && *ar.namewhat != 0;
+            if is_named && CStr::from_ptr(ar.what).to_bytes() == b"Lua" {
+                out.extend_from_slice(if ar.name.is_null() { b"?" } else { CStr::from_ptr(ar.name).to_bytes() });
+                out.extend_from_slice(b"(): ");
+            }
+        }
+    }
 }
 
 /// Appends the frames of one coroutine.

@@ -74,12 +74,11 @@ impl Vm {
     /// # Errors
     /// Memory is exhausted, or a path contains what Lua cannot take.
     pub fn new(options: &Options) -> Result<Self, LuaError> {
-        // SAFETY: a fresh state; until it is wrapped below nobody else uses it.
-        let main = unsafe { sys::luaL_newstate() };
+        let main = crate::heap::new_state();
         if main.is_null() {
             return Err(LuaError::plain(ErrorKind::Memory, "not enough memory"));
         }
-        // SAFETY: as above. Opening the libraries fails only for want of memory.
+        // SAFETY: a fresh state; until it is wrapped below nobody else uses it. Opening the libraries fails only for want of memory.
         unsafe { sys::luaL_openlibs(main) };
         let cx = Rc::new(CallContext::new());
         // SAFETY: as above; `Inner` drops the context after it closed the state.

@@ -8,7 +8,6 @@ use http::response::Response;
 use http::{FilePiece, Piece, Request};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 /// Says that a body filter of this answer reads the body.
@@ -24,17 +23,13 @@ const STEP: u64 = 32 * 1024;
 /// # Errors
 /// Those of `pread(2)`.
 pub(crate) fn read_at(file: &File, start: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut data = vec![0; length];
-    let mut done = 0;
-    while let Some(room) = data.get_mut(done..).filter(|r| !r.is_empty()) {
-        match file.read_at(room, start + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    let mut data = Vec::with_capacity(length);
+    while data.len() < length {
+        let (done, left) = (data.len(), length - data.len());
+        if sys::descriptor::read_at(file, &mut data, start + done as u64, left)? == 0 {
+            break;
         }
     }
-    data.truncate(done);
     Ok(data)
 }
 

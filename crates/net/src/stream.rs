@@ -4,6 +4,7 @@
 //! ready, which saves the system call that would only say so.
 
 mod fresh;
+mod kinds;
 mod transport;
 
 use std::io::{self, IoSlice};
@@ -17,7 +18,7 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::poll_proceed;
 
-use crate::tls::{Parked, Socket, TlsStream};
+use crate::tls::{Parked, TlsStream};
 pub use fresh::Fresh;
 pub use transport::Transport;
 
@@ -29,16 +30,17 @@ const MSG_MORE: i32 = 0x8000;
 
 /// Receives from a registered socket, within the task's share of its turn.
 ///
-/// A read that does not fill the buffer has taken all there was. The loop is told so, which saves the call that would only say it: what
+/// A read that gets less than it has room for has taken all there was. The loop is told so, which saves the call that would only say it: what
 /// comes later is reported as new.
 macro_rules! poll_receive {
-    ($stream:expr, $cx:expr, $into:expr) => {{
+    ($stream:expr, $cx:expr, $into:expr, $most:expr) => {{
+        let room = ($into.capacity() - $into.len()).min($most);
         let turn = ready!(poll_proceed($cx));
         loop {
             let mut last = None;
             let result = $stream.try_io(Interest::READABLE, || {
-                let count = sys::descriptor::receive($stream.as_fd(), $into)?;
-                if count > 0 && $into.len() < $into.capacity() {
+                let count = sys::descriptor::receive_at_most($stream.as_fd(), $into, room)?;
+                if count > 0 && count < room {
                     last = Some(count);
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
@@ -173,7 +175,7 @@ impl Stream {
         make_room(into);
         let receive = |socket: BorrowedFd<'_>, into: &mut Vec<u8>| sys::descriptor::receive(socket, into);
         match self {
-            Stream::Fresh(fresh) => fresh.read(into),
+            Stream::Fresh(fresh) => fresh.read(into, usize::MAX),
             Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
             Stream::Unix(stream) => stream.try_io(Interest::READABLE, || receive(stream.as_fd(), into)),
             Stream::Tls(stream) => stream.try_read(into),
@@ -183,9 +185,21 @@ impl Stream {
     /// As [`Stream::try_read`], but arranges a wake-up when nothing is there.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         make_room(into);
+        self.poll_receive(cx, into, usize::MAX)
+    }
+
+    /// As [`Stream::poll_read`], but takes no more than `most` bytes from a socket and needs no more room than for them; what TLS has
+    /// opened comes whole.
+    pub fn poll_read_at_most(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, most: usize) -> Poll<io::Result<usize>> {
+        into.reserve(most);
+        self.poll_receive(cx, into, most)
+    }
+
+    #[inline]
+    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, most: usize) -> Poll<io::Result<usize>> {
         if let Stream::Fresh(fresh) = self {
             if fresh.may_hold_bytes() {
-                match fresh.read(into) {
+                match fresh.read(into, most) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     result => return Poll::Ready(result),
                 }
@@ -195,8 +209,8 @@ impl Stream {
         match self {
             // It has just been registered.
             Stream::Fresh(_) => Poll::Pending,
-            Stream::Tcp(stream) => poll_receive!(stream, cx, into),
-            Stream::Unix(stream) => poll_receive!(stream, cx, into),
+            Stream::Tcp(stream) => poll_receive!(stream, cx, into, most),
+            Stream::Unix(stream) => poll_receive!(stream, cx, into, most),
             Stream::Tls(stream) => stream.poll_read(cx, into),
         }
     }
@@ -461,34 +475,6 @@ impl Stream {
 fn make_room(into: &mut Vec<u8>) {
     if into.capacity() - into.len() < ROOM {
         into.reserve(ROOM);
-    }
-}
-
-impl Socket for Stream {
-    fn try_read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
-        Stream::try_read(self, into)
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        Stream::poll_read(self, cx, into)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Stream::try_write(self, bytes)
-    }
-
-    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Stream::poll_write_ready(self, cx)
-    }
-
-    fn is_tls(&self) -> bool {
-        self.tls().is_some()
-    }
-}
-
-impl crate::pool::Idle for Stream {
-    fn is_alive(&self) -> bool {
-        self.is_quiet()
     }
 }
 

@@ -264,9 +264,16 @@ impl Sender {
     fn poll_take(&mut self, cx: &mut Context<'_>, request: &Rc<Request>) -> Poll<Result<(), Outcome>> {
         self.buffer.clear();
         self.written = 0;
-        let mut data = Vec::new();
-        ready!(self.poll_body(cx, request, &mut data))?;
-        push_framed(&mut self.buffer, &data, self.envelope);
+        if self.envelope == Envelope::Bare {
+            let mut data = std::mem::take(&mut self.buffer);
+            let polled = self.poll_body(cx, request, &mut data);
+            self.buffer = data;
+            ready!(polled)?;
+        } else {
+            let mut data = Vec::new();
+            ready!(self.poll_body(cx, request, &mut data))?;
+            push_framed(&mut self.buffer, &data, self.envelope);
+        }
         if self.client_ended {
             self.buffer.extend_from_slice(match self.envelope {
                 Envelope::Bare => &[],

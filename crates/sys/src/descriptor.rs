@@ -65,13 +65,22 @@ pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) 
 /// # Errors
 /// `InvalidInput` when the buffer has no spare room; `WouldBlock` when nothing is there.
 pub fn receive(socket: impl AsFd, into: &mut Vec<u8>) -> io::Result<usize> {
+    receive_at_most(socket, into, usize::MAX)
+}
+
+/// As [`receive`], but no more than `most` bytes.
+///
+/// # Errors
+/// `InvalidInput` when there is no room or `most` is 0; `WouldBlock` when nothing is there.
+pub fn receive_at_most(socket: impl AsFd, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
     let room = into.spare_capacity_mut();
-    if room.is_empty() {
+    let most = most.min(room.len());
+    if most == 0 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     loop {
-        // SAFETY: the kernel writes at most room.len() bytes into the spare room.
-        let got = unsafe { libc::recv(socket.as_fd().as_raw_fd(), room.as_mut_ptr().cast(), room.len(), 0) };
+        // SAFETY: the kernel writes at most `most` bytes, and the spare room has as many.
+        let got = unsafe { libc::recv(socket.as_fd().as_raw_fd(), room.as_mut_ptr().cast(), most, 0) };
         match usize::try_from(got) {
             Ok(got) => {
                 // SAFETY: the kernel initialised the first `got` bytes of the spare room.
@@ -93,11 +102,15 @@ pub fn receive(socket: impl AsFd, into: &mut Vec<u8>) -> io::Result<usize> {
 /// # Errors
 /// Those of read(2); `WouldBlock` where a non-blocking descriptor has nothing.
 pub fn read_into(descriptor: impl AsFd, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-    let start = into.len();
-    into.resize(start + most, 0);
-    let read = into.get_mut(start..).map_or(Ok(0), |room| nix::unistd::read(descriptor, room));
-    into.truncate(start + read.unwrap_or(0));
-    Ok(read?)
+    into.reserve(most);
+    let room = into.spare_capacity_mut();
+    let most = most.min(room.len());
+    // SAFETY: the kernel writes at most `most` bytes, and the spare room has as many.
+    let got = unsafe { libc::read(descriptor.as_fd().as_raw_fd(), room.as_mut_ptr().cast(), most) };
+    let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel initialised the first `got` bytes of the spare room.
+    unsafe { into.set_len(into.len() + got) };
+    Ok(got)
 }
 
 /// Reads up to `most` bytes of a file from `offset` on and appends them to `into`, pread(2). Returns how many; 0 is the end
@@ -134,6 +147,26 @@ pub fn write_at(file: impl AsFd, bytes: &[u8], offset: u64) -> io::Result<()> {
     while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
         let place = libc::off_t::try_from(offset).map_err(io::Error::other)? + libc::off_t::try_from(done).map_err(io::Error::other)?;
         done += nix::sys::uio::pwrite(&file, rest, place)?;
+    }
+    Ok(())
+}
+
+/// As [`read_at`], but all of `count` bytes; without them `into` stays as it was.
+///
+/// # Errors
+/// Those of pread(2); `UnexpectedEof` where the file ends before.
+pub fn read_exact_at(file: impl AsFd, into: &mut Vec<u8>, offset: u64, count: usize) -> io::Result<()> {
+    let start = into.len();
+    while into.len() - start < count {
+        let done = into.len() - start;
+        let read = match read_at(&file, into, offset + done as u64, count - done) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => read,
+        };
+        if let Err(error) = read {
+            into.truncate(start);
+            return Err(error);
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod header_bytes;
 mod includes;
 mod kept;
 mod leaving;
+mod long_bodies;
 mod load;
 mod log_bytes;
 mod lua_faults;

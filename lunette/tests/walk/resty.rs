@@ -44,6 +44,13 @@ fn globals_are_those_of_the_whole_program() {
 }
 
 #[test]
+fn errors_of_finalizers_are_told() {
+    let prefix = Prefix::new();
+    let code = "getmetatable(newproxy(true)).__gc = function() error('lost', 0) end collectgarbage() print('on')";
+    assert_eq!(resty(&prefix, &["-e", code]), ("on\n".into(), "ERROR in finalizer: lost\n".into(), Some(0)));
+}
+
+#[test]
 fn code_comes_on_standard_input() {
     let prefix = Prefix::new();
     let feed = |program: &str, arguments: &[&str], input: &str| {

@@ -56,11 +56,21 @@ impl BodyFraming {
         }
     }
 
-    /// Takes decoded bytes from `input`: appends up to `limit` to `out`. `None`: more must be read first.
+    /// Counts bytes of the rest of a body of known length that were read past the input.
+    pub fn note_read(&mut self, count: usize) {
+        if let BodyFraming::Length(left) = self {
+            *left = left.saturating_sub(count as u64);
+            if *left == 0 {
+                *self = BodyFraming::Done;
+            }
+        }
+    }
+
+    /// Takes decoded bytes from `input` and shows them to `take`, about `limit` at most. `None`: more must be read first.
     ///
     /// # Errors
     /// Broken chunks.
-    pub fn take(&mut self, input: &mut Input, out: &mut Vec<u8>, limit: usize) -> Result<Option<BodyRead>, BodyError> {
+    pub fn take(&mut self, input: &mut Input, limit: usize, mut take: impl FnMut(&[u8])) -> Result<Option<BodyRead>, BodyError> {
         match self {
             BodyFraming::Done => Ok(Some(BodyRead::End)),
             BodyFraming::Length(left) => {
@@ -68,12 +78,9 @@ impl BodyFraming {
                 if count == 0 {
                     return Ok(None);
                 }
-                out.extend_from_slice(input.rest().get(..count).unwrap_or_default());
+                take(input.rest().get(..count).unwrap_or_default());
                 input.advance(count);
-                *left -= count as u64;
-                if *left == 0 {
-                    *self = BodyFraming::Done;
-                }
+                self.note_read(count);
                 Ok(Some(BodyRead::Data(count)))
             }
             BodyFraming::Chunked(decoder) => loop {
@@ -85,7 +92,7 @@ impl BodyFraming {
                     }
                     Step::Data { start, end } => {
                         let data = input.rest().get(start..end).unwrap_or_default();
-                        out.extend_from_slice(data);
+                        take(data);
                         let count = data.len();
                         input.advance(end);
                         if count > 0 {
@@ -116,7 +123,7 @@ mod tests {
             let mut end = false;
             for &byte in text {
                 input.buffer.push(byte);
-                while !end && let Some(read) = body.take(&mut input, &mut out, 100).unwrap() {
+                while !end && let Some(read) = body.take(&mut input, 100, |data| out.extend_from_slice(data)).unwrap() {
                     end = read == BodyRead::End;
                 }
             }
@@ -140,6 +147,6 @@ mod tests {
         let mut body = BodyFraming::new(Framing::Chunked);
         let mut input = Input::default();
         input.buffer.extend_from_slice(b"xyz\r\n");
-        assert_eq!(body.take(&mut input, &mut Vec::new(), 10), Err(BodyError::Invalid));
+        assert_eq!(body.take(&mut input, 10, |_| ()), Err(BodyError::Invalid));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::body::BodyFraming;
 use super::head_out;
-use crate::active::{Activity, Entry, NEVER};
+use crate::active::{Entry, NEVER};
 use crate::door::Opened;
 use crate::input::Input;
 use crate::output::{Output, Sent};
@@ -351,37 +351,7 @@ impl Downstream for H1 {
     }
 
     fn poll_body(&self, cx: &mut Context<'_>, request: &Request, out: &mut Vec<u8>, limit: usize) -> Poll<Result<BodyRead, BodyError>> {
-        loop {
-            let taken = self.body.borrow_mut().take(&mut self.input.borrow_mut(), out, limit);
-            match taken {
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(Some(read)) => {
-                    self.watch.read_by(NEVER);
-                    self.watch.note_body(if let BodyRead::Data(n) = read { n as u64 } else { 0 });
-                    return Poll::Ready(Ok(read));
-                }
-                Ok(None) => {}
-            }
-            if self.watch.read_expired() || self.watch.evicted() {
-                return Poll::Ready(Err(BodyError::TimedOut));
-            }
-            match self.poll_fill(cx) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(BodyError::Closed)),
-                Poll::Ready(Ok(_)) => {
-                    self.watch.read_by(NEVER);
-                }
-                Poll::Pending => {
-                    if self.watch.activity() != Activity::Body {
-                        self.watch.wait_for_body();
-                        if !request.flags.body_untimed.get() {
-                            let timeout = request.with_location(|l| l.core.client_body_timeout.unwrap_or(default::TIMEOUT));
-                            self.watch.read_by(clock::monotonic_ms().saturating_add(timeout));
-                        }
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
+        self.poll_upload(cx, request, out, limit)
     }
 
     fn has_bad_body(&self) -> bool {

@@ -8,22 +8,17 @@ use http::core::{Core, Lingering, default};
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Most bytes of a body that are decoded and dropped at once.
-const DISCARD_STEP: usize = 64 * 1024;
-
 /// Throws away what is left of the request body. True: all of it came, the connection can go on.
 pub async fn discard_body(conn: &H1, core: &Core) -> bool {
     let start = clock::monotonic_ms();
     let limit = start.saturating_add(core.lingering_time.unwrap_or(default::LINGERING_TIME));
     let pause = core.lingering_timeout.unwrap_or(default::LINGERING_TIMEOUT);
-    let mut dropped = Vec::new();
     conn.watch.read_by(start.saturating_add(pause).min(limit));
     let whole = poll_fn(|cx| {
         loop {
             // The answer may still be on its way; a failure shows when the connection is closed.
             let _ = conn.try_send();
-            dropped.clear();
-            match conn.body.borrow_mut().take(&mut conn.input.borrow_mut(), &mut dropped, DISCARD_STEP) {
+            match conn.body.borrow_mut().take(&mut conn.input.borrow_mut(), usize::MAX, |_| ()) {
                 Ok(Some(BodyRead::End)) => return Poll::Ready(true),
                 Ok(Some(BodyRead::Data(_))) => continue,
                 Ok(None) => {}

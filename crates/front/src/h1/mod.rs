@@ -7,3 +7,4 @@ pub mod head_cache;
 pub mod head_out;
 pub mod linger;
 pub mod serve;
+pub mod upload;

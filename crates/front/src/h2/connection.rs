@@ -16,7 +16,6 @@ use http::{Headers, Location, Server};
 use net::stream::Stream as Socket;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use wire::h2::Codec;
@@ -219,10 +218,8 @@ impl Carrier for H2 {
             if length == 0 || !codec.data_head(id, length, end, out) {
                 return Ok(0);
             }
-            let head = out.len();
-            out.resize(head + length, 0);
-            let room = out.get_mut(head..).unwrap_or_default();
-            file.file.read_exact_at(room, file.start).map(|()| length).inspect_err(|_| out.truncate(start))
+            let read = sys::descriptor::read_exact_at(&*file.file, out, file.start, length);
+            read.map(|()| length).inspect_err(|_| out.truncate(start))
         })
     }
 

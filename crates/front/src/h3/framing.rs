@@ -10,7 +10,6 @@ use http::line::Version;
 use http::{Headers, Location, Server};
 use net::quic::StreamId;
 use std::io;
-use std::os::unix::fs::FileExt;
 use wire::h3::error::Code;
 use wire::hpack::{FieldList, Fields};
 
@@ -151,8 +150,7 @@ impl Carrier for H3 {
             return Ok(0);
         }
         let mut content = buffers::take();
-        content.resize(length, 0);
-        let read = file.file.read_exact_at(&mut content, file.start);
+        let read = sys::descriptor::read_exact_at(&*file.file, &mut content, file.start, length);
         let taken = read.map(|()| self.data(id, &(), &content, end));
         buffers::give(content);
         taken

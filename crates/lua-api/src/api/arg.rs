@@ -5,7 +5,6 @@ use http::chain::FilePiece;
 use http::{Chain, Piece};
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
 use lua_lib::shown::push_value;
-use std::os::unix::fs::FileExt;
 
 const PHASES: PhaseSet = PhaseSet::of(LuaPhase::SET).with(LuaPhase::BODY_FILTER);
 
@@ -62,17 +61,15 @@ pub(crate) fn push_piece(piece: &Piece, out: &mut Vec<u8>) {
     match piece {
         Piece::Bytes(bytes) => out.extend_from_slice(bytes),
         Piece::File(FilePiece { file, start, end }) => {
-            let from = out.len();
-            out.resize(from + (end - start) as usize, 0);
+            let (from, count) = (out.len(), usize::try_from(end - start).unwrap_or(usize::MAX));
             // A file that became shorter meanwhile gives what is left of it.
-            let mut at = from;
-            while let Some(room) = out.get_mut(at..).filter(|r| !r.is_empty()) {
-                match file.read_at(room, start + (at - from) as u64) {
-                    Ok(n) if n > 0 => at += n,
+            loop {
+                let done = out.len() - from;
+                match sys::descriptor::read_at(file, out, start + done as u64, count - done) {
+                    Ok(n) if n > 0 && done + n < count => {}
                     _ => break,
                 }
             }
-            out.truncate(at);
         }
     }
 }

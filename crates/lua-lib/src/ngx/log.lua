@@ -1,8 +1,7 @@
 local b = ...
 local C, cx, ngx, G = b.C, b.cx, b.ngx, b.G
 local error, select, tostring, tonumber, type = error, select, tostring, tonumber, type
-local getinfo, getmetatable, concat = debug.getinfo, getmetatable, table.concat
-local match, format = string.match, string.format
+local getmetatable, concat, format, log_head = getmetatable, table.concat, string.format, b.N.log_head
 
 local function on(level)
     return C.log_on(cx, level)
@@ -32,20 +31,11 @@ end
 
 -- Called by the function that the code called, so that the code is two levels up.
 local function line(name, n, ...)
-    local info = getinfo(3, "Snl")
-    local parts = { "[lua] " }
-    if info then
-        parts[2] = match(info.short_src, "[^/\\]*$")
-        parts[3] = format(":%d: ", info.currentline > 0 and info.currentline or info.linedefined)
-        if info.namewhat ~= "" and info.what == "Lua" then
-            parts[4] = (info.name or "?") .. "(): "
-        end
-    end
-    local k = #parts
+    local parts = { log_head() }
     for i = 1, n do
-        parts[k + i] = show((select(i, ...)), i, name)
+        parts[i + 1] = show((select(i, ...)), i, name)
     end
-    return concat(parts, "", 1, k + n)
+    return concat(parts, "", 1, n + 1)
 end
 
 function ngx.log(level, ...)

@@ -3,7 +3,7 @@
 use crate::ANYWHERE;
 use crate::host::{host, log_context};
 use base::log::Level;
-use lua::{CallContext, Group, Row};
+use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// `ngx.log`, `print`.
 pub fn group() -> Group {
@@ -12,6 +12,7 @@ pub fn group() -> Group {
         rows: vec![
             Row::fast::<ANYWHERE, _, _>("log_on", enabled),
             Row::fast::<ANYWHERE, _, _>("log_write", write),
+            Row::calls("log_head", PhaseSet::EVERYWHERE, head),
             Row::constant("WRITTEN", WRITTEN),
             Row::constant("SILENT", SILENT),
             Row::constant("NOTICE", Level::Notice as i32),
@@ -32,6 +33,17 @@ fn enabled(cx: &CallContext, level: f64) -> i32 {
         (Some(level), Some(host)) if host.log_enabled(level) => WRITTEN,
         _ => SILENT,
     }
+}
+
+/// The code that logs has called a function of the glue, which calls one that calls this.
+const LOGGING: usize = 3;
+
+/// What a line begins with: who logs it.
+fn head(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
+    let mut head = b"[lua] ".to_vec();
+    stack.place(LOGGING, &mut head);
+    stack.push_bytes(&head);
+    Ok(1)
 }
 
 fn write(cx: &CallContext, level: f64, line: &[u8]) {

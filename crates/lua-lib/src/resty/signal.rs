@@ -26,7 +26,7 @@ fn send(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     match sys::process::kill(pid, signal) {
         Ok(()) => Ok(0),
         Err(error) => {
-            let words = error.raw_os_error().map_or_else(|| error.to_string(), strerror);
+            let words = error.raw_os_error().map_or_else(|| error.to_string().into(), strerror);
             stack.push_bytes(words.as_bytes());
             Ok(1)
         }

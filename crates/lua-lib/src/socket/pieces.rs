@@ -2,7 +2,7 @@
 
 use crate::number;
 use crate::shown::push_value;
-use lua::{Raise, Stack, Type};
+use lua::{Piece, Raise, Stack, Type};
 
 /// How deep lists may nest; deeper ones are circles.
 const DEEPEST: usize = 100;
@@ -14,7 +14,18 @@ const DEEPEST: usize = 100;
 pub fn push(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> Result<(), Raise> {
     match stack.kind(index) {
         Type::Number | Type::String | Type::Nil | Type::Boolean => push_value(stack, index, 1, "send", out),
-        Type::Table => list(stack, index, out, DEEPEST),
+        Type::Table => {
+            let start = out.len();
+            let whole = stack.each_piece(index, |piece| match piece {
+                Piece::Number(value) => number::push(out, value),
+                Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+            });
+            if whole {
+                return Ok(());
+            }
+            out.truncate(start);
+            list(stack, index, out, DEEPEST)
+        }
         other => Err(bad(&format!("string, number, boolean, nil, or array table expected, got {}", other.name()))),
     }
 }

@@ -1,7 +1,8 @@
 //! The listings' texts, byte for byte as nginx writes them.
 
 use super::Entry;
-use base::clock::{self, civil, month_name};
+use base::clock::{self, Civil, civil, month_name};
+use base::text::push_number;
 use std::io::Write;
 use wire::uri::escape::{Class, escape, escape_html};
 
@@ -48,16 +49,43 @@ fn line(entry: &Entry, style: &Style, utf8: bool, out: &mut Vec<u8>) {
     }
     out.resize(out.len() + NAME_WIDTH - width, b' ');
     let east = if style.localtime { i64::from(clock::offset(entry.modified)) } else { 0 };
-    let t = civil(entry.modified + east);
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, " {:02}-{}-{} {:02}:{:02} ", t.day, month_name(t.month), t.year, t.hour, t.minute);
-    let _ = match (style.exact_size, entry.directory) {
-        (true, true) => write!(out, "{:>19}", "-"),
-        (true, false) => write!(out, "{:>19}", entry.size),
-        (false, true) => write!(out, "{:>7}", "-"),
-        (false, false) => write!(out, "{:>7}", rounded(entry.size)),
-    };
+    push_time(civil(entry.modified + east), out);
+    let column = out.len() + if style.exact_size { 19 } else { 7 };
+    let start = out.len();
+    match (entry.directory, style.exact_size) {
+        (true, _) => out.push(b'-'),
+        (false, true) => push_number(out, entry.size),
+        (false, false) => push_rounded(entry.size, out),
+    }
+    let missing = column.saturating_sub(out.len());
+    out.resize(out.len() + missing, b' ');
+    if let Some(field) = out.get_mut(start..) {
+        field.rotate_right(missing);
+    }
     out.extend_from_slice(b"\r\n");
+}
+
+/// ` 06-Nov-1994 08:49 `.
+fn push_time(t: Civil, out: &mut Vec<u8>) {
+    out.push(b' ');
+    push_two_digits(t.day, out);
+    out.push(b'-');
+    out.extend_from_slice(month_name(t.month).as_bytes());
+    out.push(b'-');
+    // Years before the first have a sign.
+    match u64::try_from(t.year) {
+        Ok(year) => push_number(out, year),
+        Err(_) => out.extend_from_slice(t.year.to_string().as_bytes()),
+    }
+    out.push(b' ');
+    push_two_digits(t.hour, out);
+    out.push(b':');
+    push_two_digits(t.minute, out);
+    out.push(b' ');
+}
+
+fn push_two_digits(number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]);
 }
 
 /// The first `count` characters or bytes.
@@ -69,14 +97,15 @@ fn head(name: &[u8], count: usize, utf8: bool) -> &[u8] {
     name.get(..end).unwrap_or(name)
 }
 
-fn rounded(size: u64) -> String {
-    for (limit, shift, unit) in [((1 << 30) - 1, 30, 'G'), ((1 << 20) - 1, 20, 'M'), (9999, 10, 'K')] {
+fn push_rounded(size: u64, out: &mut Vec<u8>) {
+    for (limit, shift, unit) in [((1 << 30) - 1, 30, b'G'), ((1 << 20) - 1, 20, b'M'), (9999, 10, b'K')] {
         if size > limit {
             let up = u64::from(size & ((1 << shift) - 1) > (1 << (shift - 1)) - 1);
-            return format!("{}{unit}", (size >> shift) + up);
+            push_number(out, (size >> shift) + up);
+            return out.push(unit);
         }
     }
-    size.to_string()
+    push_number(out, size);
 }
 
 fn kind(entry: &Entry) -> &'static str {
@@ -181,7 +210,9 @@ mod tests {
     #[test]
     fn sizes_are_rounded() {
         for (size, want) in [(9999, "9999"), (10_000, "10K"), (1 << 20, "1M"), ((1 << 20) + (1 << 19), "2M"), (1 << 31, "2G")] {
-            assert_eq!(rounded(size), want);
+            let mut out = Vec::new();
+            push_rounded(size, &mut out);
+            assert_eq!(out, want.as_bytes());
         }
     }
 

@@ -66,13 +66,14 @@ impl Fresh {
         self.socket.as_ref().map(AsFd::as_fd).ok_or_else(gone)
     }
 
-    /// Reads what is there; `into` has room.
-    pub(super) fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
-        let read = sys::descriptor::receive(self.descriptor()?, into);
-        // A buffer that is not full holds all there was; the loop reports what comes later.
+    /// Reads what is there, no more than `most` bytes; `into` has room.
+    pub(super) fn read(&self, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        let room = (into.capacity() - into.len()).min(most);
+        let read = sys::descriptor::receive_at_most(self.descriptor()?, into, most);
+        // A read that does not fill its room got all there was; the loop reports what comes later.
         self.reads.set(self.reads.get().saturating_add(1));
         self.drained.set(match &read {
-            Ok(_) => into.len() < into.capacity() || self.reads.get() >= MOST_READS,
+            Ok(count) => *count < room || self.reads.get() >= MOST_READS,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         });
         read

@@ -15,7 +15,6 @@ use cache::shelf::Missing;
 use cache::{Cover, Digest, Entry, Head, Phase, key};
 use http::{Method, Request, log_request};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 /// The right to fetch a key; given back in any case.
@@ -252,8 +251,9 @@ impl Caching {
             let stored = Stored::on_disk(head, file)?;
             return Some(Rc::new(if entry.verified { stored } else { stored.not_yet_verified(entry.version) }));
         }
-        let mut bytes = vec![0; usize::try_from(head.length).ok()?];
-        if let Err(error) = file.read_exact_at(&mut bytes, head.body_start() as u64) {
+        let length = usize::try_from(head.length).ok()?;
+        let mut bytes = Vec::with_capacity(length);
+        if let Err(error) = sys::descriptor::read_exact_at(&file, &mut bytes, head.body_start() as u64, length) {
             log_request!(request, Level::Crit, "pread() failed {}", errno::describe(&error));
             return None;
         }

@@ -5,7 +5,6 @@ use crate::channel::link::Link;
 use http::Request;
 use http::body::TempFile;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -93,8 +92,8 @@ impl Sender {
         if count == 0 {
             return Ok(Queued::Blocked);
         }
-        self.buffer.resize(count, 0);
-        let read = file.file.read_at(&mut self.buffer, self.body).map_err(SendError::File)?;
+        self.buffer.clear();
+        let read = sys::descriptor::read_at(&*file.file, &mut self.buffer, self.body, count).map_err(SendError::File)?;
         if read == 0 {
             return Err(SendError::File(io::ErrorKind::UnexpectedEof.into()));
         }

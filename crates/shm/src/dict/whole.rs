@@ -28,8 +28,8 @@ impl Shard<'_> {
     }
 
     /// Adds the live keys from the oldest on, without the first `skip`, up to `most`.
-    fn in_order(&self, now: u64, skip: usize, most: usize, keys: &mut Vec<Aged>) {
-        let (mut next, mut seen, stamp) = (self.oldest(), 0, stamp());
+    fn in_order(&self, now: u64, stamp: u32, skip: usize, most: usize, keys: &mut Vec<Aged>) {
+        let (mut next, mut seen) = (self.oldest(), 0);
         for _ in 0..self.arena.geometry.pieces() {
             let Some(record) = next.filter(|_| seen < skip.saturating_add(most)) else { return };
             next = self.arena.record(record.newer());
@@ -89,23 +89,29 @@ impl Dict {
     pub fn keys(&self, max: usize, now: u64) -> Vec<Vec<u8>> {
         let shards = self.arena.geometry.shards();
         let max = if max == 0 { usize::MAX } else { max };
-        let share = max.div_ceil(shards);
-        let mut keys = Vec::new();
+        let (share, stamp) = (max.div_ceil(shards), stamp());
+        let (mut keys, mut full) = (Vec::new(), Vec::new());
         for number in 0..shards {
             let shard = self.arena.lock(number);
-            if share.min(shard.get(at::ENTRIES) as usize) <= PART {
-                shard.in_order(now, 0, share, &mut keys);
+            let entries = shard.get(at::ENTRIES) as usize;
+            if entries > share {
+                full.push(number);
+            }
+            if entries == 0 {
+                continue;
+            }
+            if share.min(entries) <= PART {
+                shard.in_order(now, stamp, 0, share, &mut keys);
             } else {
                 drop(shard);
                 self.in_parts(number, now, share, &mut keys);
             }
         }
         // Some shards may have fewer than their share.
-        for number in 0..shards {
+        for number in full {
             let missing = max - keys.len().min(max);
-            let shard = self.arena.lock(number);
             if missing > 0 && share <= PART {
-                shard.in_order(now, share, missing.min(PART), &mut keys);
+                self.arena.lock(number).in_order(now, stamp, share, missing.min(PART), &mut keys);
             }
         }
         if shards > 1 {

@@ -191,7 +191,8 @@ fn what_a_good_head_says() {
     assert!(framed.upgrade && framed.keep_alive);
     let capacity = head.headers.capacity();
     head.reset();
-    assert_eq!((head.headers.capacity(), &head), (capacity, &Head::new()));
+    assert!(head.is_new() && head.headers.is_empty() && head.headers.capacity() == capacity);
+    assert_eq!((head.target, head.host, head.version), (Head::new().target, None, Head::new().version));
 }
 
 #[test]

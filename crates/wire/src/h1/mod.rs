@@ -1,5 +1,6 @@
 //! HTTP/1.x message heads and the framing of the bodies that follow them (RFC 9112).
 
+mod again;
 pub mod error;
 pub mod framing;
 pub mod header;

@@ -1,5 +1,6 @@
 //! The head of an HTTP/1 request, parsed as it arrives (RFC 9112 sections 2 to 5).
 
+use super::again::Last;
 use super::error::HeadError;
 use super::header::{self, HeaderSpan, Line, Rules};
 use super::line::{self, Version};
@@ -98,6 +99,9 @@ pub struct Head {
     room: u32,
     large_used: u32,
     counted: u32,
+    /// Where the fields begin.
+    fields: usize,
+    last: Last,
 }
 
 /// For so many lines a head's memory is kept for the next one.
@@ -118,7 +122,7 @@ impl Head {
             // A connection does not carry about what one unusual head needed.
             headers = Vec::new();
         }
-        *self = Self { headers, ..Self::default() };
+        *self = Self { headers, last: std::mem::take(&mut self.last), ..Self::default() };
     }
 
     /// Whether the request line has been understood.
@@ -151,6 +155,9 @@ impl Head {
         if self.at == At::RequestLine && !self.request_line(buf, limits)? {
             return Ok(Status::Partial);
         }
+        if self.at == At::Headers && self.scanned == self.fields && self.repeat(buf, limits)? {
+            return Ok(Status::Complete { len: self.start });
+        }
         let rules = Rules { underscores: limits.underscores, upstream: false };
         while self.at == At::Headers {
             let Some(lf) = self.line_feed(buf, limits)? else {
@@ -165,8 +172,57 @@ impl Head {
             }
             self.start = lf + 1;
             self.scanned = self.start;
+            if self.at == At::Done {
+                let section = buf.get(self.fields..self.start).unwrap_or_default();
+                self.last.learn(section, self.fields, &self.headers, limits);
+            }
         }
         Ok(Status::Complete { len: self.start })
+    }
+
+    /// Takes the fields over from the last head of the connection if they are the same; whether they are.
+    fn repeat(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, HeadError> {
+        let rest = buf.get(self.fields..).unwrap_or_default();
+        let last = std::mem::take(&mut self.last);
+        let taken = match last.find(rest, limits) {
+            Some((fields, length)) => self.take_over(fields, length, buf, limits).map(|()| true),
+            None => Ok(false),
+        };
+        self.last = last;
+        taken
+    }
+
+    fn take_over(&mut self, fields: &[HeaderSpan], length: usize, buf: &[u8], limits: &Limits) -> Result<(), HeadError> {
+        let (base, end) = (self.fields, self.fields + length);
+        // Lines are counted one by one only where not all of them fit into what is left of a buffer.
+        let at_once = u32::try_from(length).is_ok_and(|length| length <= self.room);
+        for field in fields {
+            let field = HeaderSpan { name: field.name.shifted(base), value: field.value.shifted(base), ..*field };
+            if !at_once {
+                // The line before this one ends where its name begins.
+                self.count_line(field.name.start as usize, buf, limits)?;
+            }
+            self.push(field, limits)?;
+        }
+        if at_once {
+            self.room -= length as u32;
+        } else {
+            let tail = buf.get(..end).and_then(|head| head.strip_suffix(b"\n")).map_or(end, |head| head.strip_suffix(b"\r").unwrap_or(head).len());
+            self.count_line(tail, buf, limits)?;
+            self.count_line(end, buf, limits)?;
+        }
+        self.at = At::Done;
+        (self.start, self.scanned) = (end, end);
+        Ok(())
+    }
+
+    /// Counts the line that begins at `start` and ends before `end`, if there is one.
+    fn count_line(&mut self, end: usize, buf: &[u8], limits: &Limits) -> Result<(), HeadError> {
+        if end > self.start {
+            self.fits(end, buf, limits, false)?;
+            self.start = end;
+        }
+        Ok(())
     }
 
     /// The first header line with this id that is not dropped.
@@ -208,6 +264,7 @@ impl Head {
         line::parse(buf, self.start, end, lf, self)?;
         self.start = lf + 1;
         self.scanned = self.start;
+        self.fields = self.start;
         self.at = if self.version.is_09() { At::Done } else { At::Headers };
         Ok(true)
     }
