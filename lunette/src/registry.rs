@@ -177,7 +177,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::index::MODULE,
         m::autoindex::MODULE,
         m::dav::MODULE,
-        m::gzip_static::MODULE,
+        m::precompressed::BROTLI,
+        m::precompressed::GZIP,
         m::static_files::MODULE,
         // Header and body filters.
         m::slice::MODULE,
@@ -196,6 +197,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::ssi::MODULE,
         // What is added to a body is not searched by the filters above, only packed.
         m::addition::MODULE,
+        m::brotli::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.
         m::range::MODULE,
