@@ -112,6 +112,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
+        m::geoip2::MODULE,
         m::split_clients::MODULE,
         m::referer::MODULE,
         m::browser::MODULE,
@@ -123,6 +124,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::set::MODULE,
         // Forms are read before the directives that look at them.
         m::form_input::MODULE,
+        m::coolkit::MODULE,
         m::rewrite::MODULE,
         m::set_misc::MODULE,
         m::array_var::MODULE,
@@ -197,6 +199,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::ssi::MODULE,
         // What is added to a body is not searched by the filters above, only packed.
         m::addition::MODULE,
+        m::xss::MODULE,
         m::brotli::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.
@@ -220,6 +223,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::variables::STREAM,
         m::map::STREAM,
         m::geo::STREAM,
+        m::geoip2::STREAM,
         m::split_clients::STREAM,
         // Post-accept.
         m::realip::STREAM,

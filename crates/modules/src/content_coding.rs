@@ -9,6 +9,8 @@ use http::{Chain, Outcome, Piece, Request, Variables, log_request};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::rc::Rc;
+#[cfg(test)]
+pub(crate) use tests::check_pieces;
 
 /// Compresses one body.
 pub(crate) trait Encoder {
@@ -194,7 +196,7 @@ impl<C: Coding> Drop for Packing<C> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     /// Whether a body that comes in pieces unpacks: as far as it was flushed, and whole; and whether its bytes are counted.

@@ -6,6 +6,7 @@ mod advice;
 mod balancer;
 mod command_line;
 mod diagnostics;
+mod geoip2;
 mod libraries;
 mod lua;
 mod manual;

@@ -104,7 +104,7 @@ impl BrotliEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content_coding::tests::check_pieces;
+    use crate::content_coding::check_pieces;
     use std::io::Read;
 
     fn unpacked(packed: &[u8]) -> Vec<u8> {

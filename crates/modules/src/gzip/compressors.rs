@@ -105,7 +105,7 @@ impl Compressor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content_coding::tests::check_pieces;
+    use crate::content_coding::check_pieces;
     use std::io::Read;
 
     fn packed(compressors: &Compressors, text: &[u8], length: Option<u64>) -> Vec<u8> {
