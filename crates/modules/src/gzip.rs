@@ -5,10 +5,11 @@ mod compressors;
 use crate::accept_gzip::{self, accepted};
 use crate::content_coding::{begin, body_filter, define_ratio, fits};
 use crate::filtering::{Types, check_buffers};
-use compressors::Compressors;
+use compressors::{Compressors, LARGEST_WINDOW, Settings};
 use conf::context::{Arity, Context};
-use conf::row::{self, Row};
+use conf::row::{self, Cx, Row};
 use conf::scope::Config;
+use conf::tree::Error;
 use http::location::Filtered;
 use http::{Attach, Levels, Module, Outcome, Request, Step, Variables};
 use std::rc::Rc;
@@ -20,13 +21,14 @@ pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::n
 struct Conf {
     on: Option<bool>,
     level: Option<u64>,
+    window: Option<u8>,
     min_length: Option<u64>,
     types: Option<Types>,
 }
 
 impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
-        conf::inherit!(self, parent; on, level, min_length, types);
+        conf::inherit!(self, parent; on, level, window, min_length, types);
     }
 }
 
@@ -50,15 +52,34 @@ fn rows() -> Vec<Row> {
             Types::add(&mut cx.location::<Conf>().types, cx);
             Ok(())
         }),
+        Row::new("gzip_window", at, Arity::exactly(1), "Longest distance at which repetitions are found.", |cx| {
+            let window = power(cx, 9..=15, "must be 512, 1k, 2k, 4k, 8k, 16k, or 32k")?;
+            cx.once(&mut cx.location::<Conf>().window, window)
+        }),
+        Row::new("gzip_hash", at, Arity::exactly(1), "Accepted; tables have one size.", |cx| {
+            power(cx, 9..=17, "must be 512, 1k, 2k, 4k, 8k, 16k, 32k, 64k, or 128k").map(drop)
+        }),
+        Row::new("postpone_gzipping", at, Arity::exactly(1), "Accepted; buffers grow as needed.", |cx| cx.size(0).map(drop)),
+        Row::new("gzip_no_buffer", at, Arity::Flag, "Accepted; what is compressed leaves at once.", |cx| cx.flag(0).map(drop)),
         Row::new("gzip_buffers", at, Arity::exactly(2), "Accepted; buffers grow as needed.", |cx| check_buffers(cx)),
     ]
+}
+
+/// The logarithm of a size that must be a power of two.
+fn power(cx: &Cx<'_>, allowed: std::ops::RangeInclusive<u8>, text: &str) -> Result<u8, Error> {
+    let size = cx.size(0)?;
+    let bits = u8::try_from(size.trailing_zeros()).unwrap_or_default();
+    if !size.is_power_of_two() || !allowed.contains(&bits) {
+        return Err(cx.error_at(0, format!("\"{}\" directive {text}", cx.name())));
+    }
+    Ok(bits)
 }
 
 fn variables(variables: &mut Variables) {
     define_ratio::<Compressors>(variables, "gzip_ratio");
 }
 
-fn attach(at: &mut Attach<'_>) -> Result<(), conf::tree::Error> {
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
     if conf.on != Some(true) {
         return Ok(());
@@ -74,7 +95,8 @@ fn header_filter(request: &Rc<Request>, conf: &Conf, accept: &accept_gzip::Conf)
         accept_gzip::vary(request, accept);
         if accepted(request, accept) {
             // zlib-rs's level 1 packs far worse than zlib's; its level 2 is nginx's default.
-            begin::<Compressors>(request, conf.level.unwrap_or(1).max(2) as u32);
+            let level = conf.level.unwrap_or(1).max(2) as u32;
+            begin::<Compressors>(request, Settings { level, window: conf.window.unwrap_or(LARGEST_WINDOW) });
         }
     }
     Step::Now(Outcome::Ok)

@@ -53,8 +53,8 @@ impl Coding for Encoders {
     }
 
     fn way(Settings { level, window }: Settings) -> usize {
-        // gzip's are below 16.
-        16 + (level * 32 + window) as usize
+        // gzip's are from 1024 on.
+        (level * 32 + window) as usize
     }
 }
 
