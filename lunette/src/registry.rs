@@ -117,7 +117,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::referer::MODULE,
         m::browser::MODULE,
         m::secure_link::MODULE,
-        // Post-read, and again before access.
+        // Post-read: the body before all others look at the request; the client, and again before access.
+        m::early_body::MODULE,
         m::realip::MODULE,
         // Server-rewrite: Lua before the configuration's program; rewrite: after it, and after the fields of `more_set_*`.
         lua::server_rewrite::MODULE,

@@ -54,6 +54,7 @@ mod compile;
 mod content_coding;
 pub mod coolkit;
 pub mod dav;
+pub mod early_body;
 pub mod encrypted_session;
 pub mod files;
 mod filtering;
