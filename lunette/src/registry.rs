@@ -112,17 +112,20 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
+        m::geoip2::MODULE,
         m::split_clients::MODULE,
         m::referer::MODULE,
         m::browser::MODULE,
         m::secure_link::MODULE,
-        // Post-read, and again before access.
+        // Post-read: the body before all others look at the request; the client, and again before access.
+        m::early_body::MODULE,
         m::realip::MODULE,
         // Server-rewrite: Lua before the configuration's program; rewrite: after it, and after the fields of `more_set_*`.
         lua::server_rewrite::MODULE,
         lua::set::MODULE,
         // Forms are read before the directives that look at them.
         m::form_input::MODULE,
+        m::coolkit::MODULE,
         m::rewrite::MODULE,
         m::set_misc::MODULE,
         m::array_var::MODULE,
@@ -177,7 +180,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::index::MODULE,
         m::autoindex::MODULE,
         m::dav::MODULE,
-        m::gzip_static::MODULE,
+        m::precompressed::BROTLI,
+        m::precompressed::GZIP,
         m::static_files::MODULE,
         // Header and body filters.
         m::slice::MODULE,
@@ -196,6 +200,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::ssi::MODULE,
         // What is added to a body is not searched by the filters above, only packed.
         m::addition::MODULE,
+        m::xss::MODULE,
+        m::brotli::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.
         m::range::MODULE,
@@ -218,6 +224,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::variables::STREAM,
         m::map::STREAM,
         m::geo::STREAM,
+        m::geoip2::STREAM,
         m::split_clients::STREAM,
         // Post-accept.
         m::realip::STREAM,

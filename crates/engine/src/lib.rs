@@ -8,6 +8,7 @@ pub mod error_page;
 pub mod find;
 pub mod listen;
 pub mod nodes;
+mod post_action;
 pub mod run;
 mod stage;
 pub mod stream;

@@ -128,7 +128,7 @@ fn not_for_quic(cx: &Cx<'_>, wanted: &Wanted) -> Option<&'static str> {
     let is_there = |name: &&&str| {
         (1..cx.args().len()).any(|i| cx.arg(i).split(|byte| *byte == b'=').next().is_some_and(|word| word == name.as_bytes()))
     };
-    ["fastopen", "backlog", "deferred", "ssl", "so_keepalive", "proxy_protocol"].iter().find(is_there).copied()
+    ["fastopen", "backlog", "deferred", "multipath", "ssl", "so_keepalive", "proxy_protocol"].iter().find(is_there).copied()
 }
 
 /// Who listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).

@@ -4,6 +4,7 @@
 
 use crate::error_page;
 use crate::find::{self, Choice};
+use crate::post_action;
 use crate::stage::Stage;
 use base::clock;
 use base::log::Level;
@@ -202,7 +203,7 @@ impl Run {
                 self.go(Stage::Content);
             }
             Stage::Content if outcome == Outcome::Declined => {}
-            Stage::Drain => self.go(Stage::Log),
+            Stage::Drain => self.answered(request),
             _ => self.go(Stage::Finalize(outcome)),
         }
     }
@@ -318,7 +319,11 @@ impl Run {
                 self.go(Stage::Drain);
             }
             Outcome::Status(status) if status >= 300 || status == 201 || status == 204 => {
-                if request.flags.header_sent.get() {
+                if request.flags.post_action.get() {
+                    // Only the log tells of it.
+                    request.response.borrow_mut().set_status(status);
+                    self.go(Stage::Drain);
+                } else if request.flags.header_sent.get() {
                     request.flags.abort.set(!request.flags.output_ended.get());
                     self.go(Stage::Drain);
                 } else if request.flags.captured.get() {
@@ -394,15 +399,24 @@ impl Run {
     /// which may take long itself.
     fn drain(&mut self, request: &Rc<Request>) -> Option<Step> {
         const GATHER: u64 = 64 * 1024;
-        let at_once = request.limit_rate.get().is_some_and(|rate| rate > 0) || request.with_location(|l| l.code_logs);
+        let at_once =
+            request.limit_rate.get().is_some_and(|rate| rate > 0) || request.with_location(|l| l.code_logs || l.core.post_action.is_some());
         let gathers = if at_once { 0 } else { GATHER };
         let queued = request.is_main() && !request.flags.abort.get() && (request.wire.queued() > gathers || request.wire.is_held_up());
         // Mostly the socket takes all of it, and nobody waits.
         if queued && !matches!(request.wire.poll_drain(&mut Context::from_waker(Waker::noop()), 0), Poll::Ready(Ok(()))) {
             return Some(request.drain(0));
         }
-        self.go(Stage::Log);
+        self.answered(request);
         None
+    }
+
+    /// The answer is over.
+    fn answered(&mut self, request: &Rc<Request>) {
+        match post_action::next(request) {
+            Some(jump) => self.jump(request, jump),
+            None => self.go(Stage::Log),
+        }
     }
 
     fn log(&mut self, request: &Rc<Request>) {

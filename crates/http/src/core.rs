@@ -193,6 +193,8 @@ core_fields! {
         log_subrequest: bool,
         /// `recursive_error_pages`
         recursive_error_pages: bool,
+        /// `post_action`: a URI, or `@name`
+        post_action: Rc<[u8]>,
         /// `server_tokens`
         server_tokens: ServerTokens,
         /// `msie_padding`

@@ -41,6 +41,8 @@ pub struct Flags {
     pub body_untimed: Cell<bool>,
     /// The connection lingers at its end (`lingering_close`) although no body was left unread.
     pub lingers: Cell<bool>,
+    /// The answer is over, and `post_action` runs: nothing that it makes is sent.
+    pub post_action: Cell<bool>,
     /// The access phase was passed by `satisfy any`.
     pub access_granted: Cell<bool>,
     /// A subrequest that Lua captures in memory.

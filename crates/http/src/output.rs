@@ -19,6 +19,9 @@ impl Request {
     ///
     /// Answers `Ok`, `Error`, or the status that a filter wants instead.
     pub fn send_header(self: &Rc<Request>) -> Step {
+        if self.flags.post_action.get() {
+            return Step::Now(Outcome::Ok);
+        }
         if self.flags.header_sent.get() {
             self.log(Level::Alert, b"header already sent");
             return Step::Now(Outcome::Error);
@@ -69,6 +72,9 @@ impl Request {
     ///
     /// Answers `Ok` or `Error`. Data may still be queued: those who produce much use [`Request::flush`].
     pub fn output(self: &Rc<Request>, chain: Chain) -> Step {
+        if self.flags.post_action.get() {
+            return Step::Now(Outcome::Ok);
+        }
         if chain.last {
             self.flags.output_ended.set(true);
         }
@@ -96,7 +102,7 @@ impl Request {
 
     /// As [`Request::output_slice`] for bytes that lie in several places.
     pub fn output_slices(self: &Rc<Request>, pieces: &[IoSlice<'_>]) -> Step {
-        if self.has_body_filters() {
+        if self.has_body_filters() && !self.flags.post_action.get() {
             let pieces = pieces.iter().map(|piece| Piece::Bytes(Bytes::copy_from_slice(piece))).collect();
             return self.output(Chain { pieces, ..Chain::default() });
         }
@@ -108,7 +114,7 @@ impl Request {
 
     /// Sends a whole small body and ends it.
     pub fn output_whole(self: &Rc<Request>, body: impl Into<Bytes> + AsRef<[u8]>) -> Step {
-        if self.has_body_filters() {
+        if self.has_body_filters() || self.flags.post_action.get() {
             return self.output(Chain::bytes(body).and_last());
         }
         self.flags.output_ended.set(true);

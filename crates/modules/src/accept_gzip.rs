@@ -1,4 +1,4 @@
-//! Whether a client takes gzip: `Accept-Encoding`, proxies, old browsers (`gzip_http_version`, `gzip_proxied`,
+//! Whether a client takes gzip or brotli: `Accept-Encoding`, proxies, old browsers (`gzip_http_version`, `gzip_proxied`,
 //! `gzip_disable`, `gzip_vary`).
 
 use conf::context::{Arity, Context};
@@ -114,7 +114,7 @@ pub(crate) fn accepted(request: &Request, conf: &Conf) -> bool {
         return false;
     }
     let headers = request.headers.borrow();
-    if !headers.get(b"Accept-Encoding").is_some_and(names_gzip) {
+    if !headers.get(b"Accept-Encoding").is_some_and(|value| names(value, b"gzip")) {
         return false;
     }
     if let Some(agent) = headers.get(b"User-Agent")
@@ -126,6 +126,11 @@ pub(crate) fn accepted(request: &Request, conf: &Conf) -> bool {
         return false;
     }
     !headers.contains(b"Via") || for_proxies(request, conf.proxied.map_or(OFF, |p| p.0), headers.contains(b"Authorization"))
+}
+
+/// Whether this answer may be compressed with brotli. Versions, proxies and old browsers do not matter: whoever names it, takes it.
+pub(crate) fn names_brotli(request: &Request) -> bool {
+    request.is_main() && request.headers.borrow().get(b"Accept-Encoding").is_some_and(|value| names(value, b"br"))
 }
 
 /// nginx's reading of `gzip_proxied`: the reasons are tried in this order, and an expiry that is known decides.
@@ -164,11 +169,11 @@ fn has_token(list: &[u8], token: &[u8]) -> bool {
     })
 }
 
-/// Whether an `Accept-Encoding` names gzip with a quality above zero; `*` does not count, as in nginx.
-fn names_gzip(value: &[u8]) -> bool {
+/// Whether an `Accept-Encoding` names a coding with a quality above zero; `*` does not count, as in nginx.
+fn names(value: &[u8], coding: &[u8]) -> bool {
     value.split(|b| *b == b',').any(|part| {
         let mut fields = part.split(|b| *b == b';').map(<[u8]>::trim_ascii);
-        if !fields.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip")) {
+        if !fields.next().is_some_and(|name| name.eq_ignore_ascii_case(coding)) {
             return false;
         }
         fields.all(|field| match field.split_at_checked(2) {
@@ -206,7 +211,7 @@ mod tests {
             ("deflate", false),
             ("*", false),
         ] {
-            assert_eq!(names_gzip(value.as_bytes()), want, "{value}");
+            assert_eq!(names(value.as_bytes(), b"gzip"), want, "{value}");
         }
     }
 

@@ -77,9 +77,14 @@ impl Types {
         Types::Some(Rc::new(list.iter().map(|t| t.as_bytes().into()).collect()))
     }
 
-    /// Adds the arguments of a `*_types` directive to those of earlier ones; `text/html` is always among them.
+    /// As [`Types::add_to`], for filters of `text/html`.
     pub(crate) fn add(own: &mut Option<Types>, cx: &Cx<'_>) {
-        let own = own.get_or_insert_with(|| Types::of(&["text/html"]));
+        Types::add_to(own, &["text/html"], cx);
+    }
+
+    /// Adds the arguments of a `*_types` directive to those of earlier ones; the usual ones are always among them.
+    pub(crate) fn add_to(own: &mut Option<Types>, usual: &[&str], cx: &Cx<'_>) {
+        let own = own.get_or_insert_with(|| Types::of(usual));
         for word in cx.args() {
             let Types::Some(set) = own else { return };
             if word.bytes == b"*" {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base::errno::describe;
 use base::log::Level;
-use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::address::SocketAddress;
 
@@ -59,6 +59,8 @@ pub struct ListenSpec {
     pub ipv6only: bool,
     /// One socket per worker (`SO_REUSEPORT`), so that the kernel spreads connections.
     pub reuseport: bool,
+    /// Multipath TCP (RFC 8684) for clients that offer it.
+    pub multipath: bool,
     /// `TCP_DEFER_ACCEPT`.
     pub deferred: bool,
     /// Queue length of `TCP_FASTOPEN`.
@@ -79,6 +81,7 @@ impl ListenSpec {
             sndbuf: None,
             ipv6only: true,
             reuseport: false,
+            multipath: false,
             deferred: false,
             fastopen: None,
             keepalive: None,
@@ -193,6 +196,16 @@ impl Listeners {
                 .iter()
                 .zip(&mut old)
                 .find(|(held, use_of)| use_of.is_none() && held.kind == spec.kind && held.address == spec.address);
+            let other_protocol = free.as_ref().is_some_and(|(held, _)| is_multipath(&held.socket) != spec.multipath);
+            let free = if other_protocol {
+                // The old socket stays until the new one is open beside it.
+                if let (Some((held, _)), Purpose::Serve) = (&free, purpose) {
+                    ignore_failure(held.socket.set_reuse_port(true), "SO_REUSEPORT", spec, report);
+                }
+                None
+            } else {
+                free
+            };
             match free {
                 Some((held, use_of)) => {
                     *use_of = Some(index);
@@ -201,7 +214,7 @@ impl Listeners {
                         ignore_failure(held.socket.set_reuse_port(true), "SO_REUSEPORT", spec, report);
                     }
                 }
-                None => missing.push((index, spec)),
+                None => missing.push(Missing { index, spec, joins: other_protocol }),
             }
         }
         let opened = open_all(&missing, purpose, report)?;
@@ -285,15 +298,29 @@ fn inherited(number: RawFd) -> io::Result<Held> {
     Ok(Held { spec: None, address, kind, socket, ours: true })
 }
 
-fn open_all(missing: &[(usize, &ListenSpec)], purpose: Purpose, report: Report<'_>) -> Result<Vec<Held>, OpenFailed> {
+/// A socket that has to be opened.
+struct Missing<'a> {
+    /// Of its specification.
+    index: usize,
+    spec: &'a ListenSpec,
+    /// There is one of another protocol at its address.
+    joins: bool,
+}
+
+/// Whether a socket speaks Multipath TCP.
+fn is_multipath(socket: &Socket) -> bool {
+    matches!(socket.protocol(), Ok(Some(Protocol::MPTCP)))
+}
+
+fn open_all(missing: &[Missing<'_>], purpose: Purpose, report: Report<'_>) -> Result<Vec<Held>, OpenFailed> {
     let mut opened: Vec<Option<Held>> = missing.iter().map(|_| None).collect();
     for _ in 0..TRIES {
         let mut busy = false;
-        for ((index, spec), place) in missing.iter().zip(&mut opened) {
+        for (Missing { index, spec, joins }, place) in missing.iter().zip(&mut opened) {
             if place.is_some() {
                 continue;
             }
-            match open_one(spec, purpose, report)? {
+            match open_one(spec, *joins, purpose, report)? {
                 Some(socket) => {
                     *place = Some(Held { spec: Some(*index), address: spec.address.clone(), kind: spec.kind, socket, ours: true });
                 }
@@ -314,20 +341,21 @@ fn open_all(missing: &[(usize, &ListenSpec)], purpose: Purpose, report: Report<'
 }
 
 /// Binds one socket; `None` when the address is in use.
-fn open_one(spec: &ListenSpec, purpose: Purpose, report: Report<'_>) -> Result<Option<Socket>, OpenFailed> {
+fn open_one(spec: &ListenSpec, joins: bool, purpose: Purpose, report: Report<'_>) -> Result<Option<Socket>, OpenFailed> {
     let address = &spec.address;
     let mut fail = |what: &str, error: io::Error| {
         report(Level::Emerg, &format!("{what} failed {}", describe(&error)));
         OpenFailed
     };
     let kind = if spec.kind == Kind::Datagram { Type::DGRAM } else { Type::STREAM };
-    let socket =
-        Socket::new(address.domain(), kind.cloexec().nonblocking(), None).map_err(|error| fail(&format!("socket() {address}"), error))?;
+    let protocol = spec.multipath.then_some(Protocol::MPTCP);
+    let socket = Socket::new(address.domain(), kind.cloexec().nonblocking(), protocol)
+        .map_err(|error| fail(&format!("socket() {address}"), error))?;
     let name = address.to_socket().map_err(|error| fail(&format!("bind() to {address}"), error))?;
     if spec.kind == Kind::Stream || purpose == Purpose::Serve {
         socket.set_reuse_address(true).map_err(|error| fail(&format!("setsockopt(SO_REUSEADDR) {address}"), error))?;
     }
-    if spec.reuseport && purpose == Purpose::Serve && address.domain() != Domain::UNIX {
+    if (spec.reuseport || joins) && purpose == Purpose::Serve && address.domain() != Domain::UNIX {
         socket.set_reuse_port(true).map_err(|error| fail(&format!("setsockopt(SO_REUSEPORT) {address}"), error))?;
     }
     if address.domain() == Domain::IPV6

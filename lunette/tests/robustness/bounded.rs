@@ -40,6 +40,7 @@ fn a_client_that_takes_nothing_costs_little() {
          location /sub { sub_filter_once off; sub_filter x \"$arg_long\"; }\n\
          location /charset { charset utf-8; source_charset koi8-r; }\n\
          location /lua { body_filter_by_lua_block { ngx.arg[1] = ngx.arg[1] } }\n\
+         location /brotli { brotli on; brotli_comp_level 1; }\n\
          location /ssi { ssi on; }\n\
          location /addition { add_before_body /lua/large; add_after_body /lua/large; }\n\
          location /large { gunzip on; gzip_static always; }",
@@ -50,6 +51,16 @@ fn a_client_that_takes_nothing_costs_little() {
         std::fs::create_dir_all(prefix.path.join("html").join(name).parent().unwrap()).unwrap();
         std::fs::write(prefix.path.join("html").join(name), &text).unwrap();
     }
+    let mut seed = 1_u32;
+    let mut random = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 17;
+        seed ^= seed << 5;
+        seed as u8
+    };
+    let noise: Vec<u8> = (0..LENGTH).map(|_| random()).collect();
+    std::fs::create_dir_all(prefix.path.join("html/brotli")).unwrap();
+    std::fs::write(prefix.path.join("html/brotli/page"), &noise).unwrap();
     let gz = packed(&text);
     std::fs::create_dir_all(prefix.path.join("html/gunzip")).unwrap();
     std::fs::write(prefix.path.join("html/gunzip/page.gz"), &gz).unwrap();
@@ -57,11 +68,11 @@ fn a_client_that_takes_nothing_costs_little() {
     prefix.write("html/ssi/page", "a<!--#include virtual=\"/large\" -->b<!--#include virtual=\"/lua/large\" -->c");
     prefix.write("html/addition/page", "page");
     let long = format!("/sub/page?long={}", "y".repeat(1000));
-    for path in ["/gunzip/page", &long, "/charset/page", "/lua/large", "/ssi/page", "/addition/page"] {
+    for path in ["/gunzip/page", &long, "/charset/page", "/lua/large", "/brotli/page", "/ssi/page", "/addition/page"] {
         let before = memory(&running);
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
         let mut first = [0; 1];
         stream.read_exact(&mut first).unwrap();
         // The kernel's buffers are full at some time, and then nothing more may be made.

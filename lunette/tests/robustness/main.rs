@@ -4,6 +4,7 @@
 
 mod body_left;
 mod bounded;
+mod brotli;
 mod cache_disk;
 mod cache_keeping;
 mod cache_rules;

@@ -1,4 +1,4 @@
-//! `error_page` and `recursive_error_pages`.
+//! `error_page`, `recursive_error_pages`, and `post_action`.
 
 use super::slots::{compile, given_once};
 use base::text::parse_number;
@@ -19,6 +19,9 @@ pub(super) fn rows() -> Vec<Row> {
             }
             cx.location::<Core>().error_pages = Some(Rc::default());
             Ok(())
+        }),
+        Row::new("post_action", Context::HTTP_IF, Arity::exactly(1), "Where a request goes on when its answer is over.", |cx| {
+            cx.once(&mut cx.location::<Core>().post_action, cx.arg(0).into())
         }),
         row::flag("recursive_error_pages", Context::HTTP_ALL, "Error pages may have error pages.", |core: &mut Core| {
             &mut core.recursive_error_pages

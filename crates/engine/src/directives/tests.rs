@@ -47,7 +47,7 @@ fn errors_are_nginxs() {
         ("limit_rate 1x;", "\"limit_rate\" directive invalid value"),
         ("client_body_temp_path /t 0;", "\"client_body_temp_path\" directive invalid value"),
         ("types_hash_max_size 1; types_hash_max_size 1;", "\"types_hash_max_size\" directive is duplicate"),
-        ("post_action /x;", "\"post_action\" directive is not supported yet, see spec/core/not_supported.md"),
+        ("mail { }", "\"mail\" directive is not supported yet, see spec/core/not_supported.md"),
         ("output_buffers 0 1k;", "\"output_buffers\" directive invalid value"),
         ("internal on;", "invalid number of arguments in \"internal\" directive"),
         ("merge_slashes on;", "\"merge_slashes\" directive is not allowed here"),

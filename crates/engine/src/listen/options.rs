@@ -31,6 +31,7 @@ pub(crate) fn parameter(cx: &Cx<'_>, i: usize, wanted: &mut Wanted) -> Result<bo
         }
         ("bind", None) => {}
         ("reuseport", None) => wanted.spec.reuseport = true,
+        ("multipath", None) => wanted.spec.multipath = true,
         ("deferred", None) => wanted.spec.deferred = true,
         ("backlog", Some(v)) => wanted.spec.backlog = number(v).ok_or_else(|| bad("backlog"))?,
         ("rcvbuf", Some(v)) => wanted.spec.rcvbuf = Some(size(v).ok_or_else(|| whole("rcvbuf"))?),

@@ -60,7 +60,7 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
 /// The name of a parameter that a socket for datagrams cannot have.
 fn not_for_datagrams(parameter: &[u8]) -> Option<&'static str> {
     let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
-    let names = ["fastopen", "backlog", "deferred", "ssl", "so_keepalive", "proxy_protocol"];
+    let names = ["fastopen", "backlog", "deferred", "multipath", "ssl", "so_keepalive", "proxy_protocol"];
     names.into_iter().find(|known| known.as_bytes() == name)
 }
 

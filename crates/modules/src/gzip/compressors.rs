@@ -1,10 +1,10 @@
 //! Compressors that are used again: a fresh one has some hundred kilobytes to allocate and to clear, more work than packing a
 //! small page.
 
+use crate::content_coding::{Coding, Encoder};
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
 
 /// Compressors that a worker keeps while nobody uses them.
 const KEPT: usize = 4;
@@ -25,19 +25,34 @@ pub(super) struct Compressor {
     window: u8,
 }
 
+/// The logarithm of the largest window that there is.
+pub(super) const LARGEST_WINDOW: u8 = 15;
+
+/// How an answer is compressed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) level: u32,
+    /// The logarithm of the largest window, 9 to 15.
+    pub(super) window: u8,
+}
+
 /// The logarithm of the smallest window for a body of this length, as nginx chooses it: a shorter one costs less memory.
-fn window_for(length: Option<u64>) -> u8 {
-    let mut window = 15;
+fn window_for(most: u8, length: Option<u64>) -> u8 {
+    let mut window = most;
     while window > 9 && length.is_some_and(|length| length < (1 << (window - 1)) - 262) {
         window -= 1;
     }
     window
 }
 
-impl Compressors {
-    /// One for a body of this length, if that is known.
-    pub(super) fn take(self: &Rc<Self>, level: u32, length: Option<u64>) -> Compressor {
-        let window = window_for(length);
+impl Coding for Compressors {
+    const NAME: &'static str = "gzip";
+    const ENCODER: &'static str = "gzip";
+    type Settings = Settings;
+    type Encoder = Compressor;
+
+    fn take(&self, Settings { level, window }: Settings, length: Option<u64>) -> Compressor {
+        let window = window_for(window, length);
         let mut free = self.free.borrow_mut();
         match free.iter().position(|c| c.level == level && c.window == window) {
             Some(index) => {
@@ -49,32 +64,35 @@ impl Compressors {
         }
     }
 
-    /// Takes one back, whatever state it is in.
-    pub(super) fn give(&self, compressor: Compressor) {
+    fn give(&self, compressor: Compressor) {
         let mut free = self.free.borrow_mut();
         if free.len() >= KEPT {
             free.remove(0);
         }
         free.push(compressor);
     }
+
+    fn way(Settings { level, window }: Settings) -> usize {
+        // Other codings stay below 1024.
+        usize::from(window) << 10 | level as usize
+    }
 }
 
-impl Compressor {
-    /// Packs `data` behind what is in `out`.
-    pub(super) fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+impl Encoder for Compressor {
+    fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         self.run(data, out, FlushCompress::None)
     }
 
-    /// Brings out all that was written.
-    pub(super) fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+    fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         self.run(&[], out, FlushCompress::Sync)
     }
 
-    /// Ends the stream.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
         self.run(&[], out, FlushCompress::Finish)
     }
+}
 
+impl Compressor {
     fn run(&mut self, mut data: &[u8], out: &mut Vec<u8>, flush: FlushCompress) -> io::Result<()> {
         loop {
             if out.capacity() - out.len() < ROOM {
@@ -99,10 +117,15 @@ impl Compressor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content_coding::check_pieces;
     use std::io::Read;
 
-    fn packed(compressors: &Rc<Compressors>, text: &[u8], length: Option<u64>) -> Vec<u8> {
-        let (mut compressor, mut out) = (compressors.take(2, length), Vec::new());
+    fn of(level: u32) -> Settings {
+        Settings { level, window: LARGEST_WINDOW }
+    }
+
+    fn packed(compressors: &Compressors, text: &[u8], length: Option<u64>) -> Vec<u8> {
+        let (mut compressor, mut out) = (compressors.take(of(2), length), Vec::new());
         for piece in text.chunks(7000) {
             compressor.write(piece, &mut out).unwrap();
         }
@@ -118,21 +141,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_packed_in_pieces_unpacks_whole() {
+        check_pieces::<Compressors>(of(2), |packed| {
+            let mut text = Vec::new();
+            let _ = flate2::read::GzDecoder::new(packed).read_to_end(&mut text);
+            text
+        });
+    }
+
+    #[test]
     fn windows_are_as_large_as_the_body_needs() {
         for (length, window) in
             [(None, 15), (Some(0), 9), (Some(249), 9), (Some(250), 10), (Some(20_480), 15), (Some(16_000), 14), (Some(u64::MAX), 15)]
         {
-            assert_eq!(window_for(length), window, "{length:?}");
+            assert_eq!(window_for(LARGEST_WINDOW, length), window, "{length:?}");
+            assert_eq!(window_for(10, length), window.min(10), "{length:?}");
         }
     }
 
     #[test]
     fn a_compressor_that_was_used_packs_as_a_fresh_one() {
-        let compressors = Rc::new(Compressors::default());
+        let compressors = Compressors::default();
         let text: Vec<u8> = (0..40_000_u32).flat_map(|n| (n * n % 977).to_string().into_bytes()).collect();
         let first = packed(&compressors, &text, None);
         assert_eq!(unpacked(&first), text);
-        let mut left = compressors.take(2, None);
+        let mut left = compressors.take(of(2), None);
         left.write(b"never finished", &mut Vec::new()).unwrap();
         compressors.give(left);
         assert_eq!(packed(&compressors, &text, None), first);
@@ -146,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_flush_brings_out_all_that_was_written_whatever_its_length() {
-        let compressors = Rc::new(Compressors::default());
+        let compressors = Compressors::default();
         let noise: Vec<u8> = (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        let (mut compressor, mut out) = (compressors.take(6, None), Vec::new());
+        let (mut compressor, mut out) = (compressors.take(of(6), None), Vec::new());
         compressor.write(&noise, &mut out).unwrap();
         compressor.flush(&mut out).unwrap();
         let mut text = vec![0; noise.len()];

@@ -93,3 +93,27 @@ fn a_unix_socket_is_open_to_all_and_removed_at_the_end() {
     listeners.close(true, &mut quiet);
     assert!(!path.exists());
 }
+
+#[test]
+fn a_reload_may_turn_multipath_on_and_off() {
+    if Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).is_err() {
+        // The kernel was built without it, or it is switched off.
+        return;
+    }
+    let port = free_port();
+    let mut listeners = Listeners::new();
+    let mut none = |_: Level, text: &str| panic!("{text}");
+    for multipath in [false, true, true, false] {
+        let before = listeners.held.first().map(|held| (held.socket.as_raw_fd(), is_multipath(&held.socket)));
+        let spec = ListenSpec { multipath, ..local(port) };
+        listeners.open(std::slice::from_ref(&spec), 1, Purpose::Serve, &mut none).unwrap();
+        assert_eq!(listeners.len(), 1);
+        let held = &listeners.held[0];
+        assert_eq!(is_multipath(&held.socket), multipath);
+        assert_eq!(held.spec, Some(0));
+        if let Some((number, was)) = before {
+            assert_eq!(number == held.socket.as_raw_fd(), was == multipath, "what need not change stays");
+        }
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    }
+}
