@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod dict;
+pub mod lease;
 pub mod lock;
 pub mod records;
 pub mod registry;

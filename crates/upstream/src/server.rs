@@ -75,6 +75,7 @@ fn named<P: Protocol>(cx: &Cx<'_>, server: Server, names: &Names) -> Result<bool
     let Host::Name(host) = &url.host else { return Ok(false) };
     let host = String::from_utf8_lossy(host).to_lowercase();
     let template = Template {
+        id: 0,
         server,
         host: host.trim_end_matches('.').into(),
         service: names.service.as_deref().map(Into::into),
