@@ -172,6 +172,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::memc::MODULE,
         proxy::redis2::MODULE,
         proxy::redis::MODULE,
+        // Behind all that pass requests on.
+        proxy::check::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,
         m::index::MODULE,

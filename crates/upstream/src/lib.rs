@@ -7,6 +7,7 @@
 
 pub mod balancer;
 pub mod bind;
+pub mod checks;
 pub mod directory;
 pub mod draft;
 pub mod following;
