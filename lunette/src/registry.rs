@@ -241,6 +241,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         sp::groups::ZONE,
         sl::balancer::MODULE,
         sp::MODULE,
+        sp::check::MODULE,
         sl::upstream_ssl::MODULE,
         m::stream_return::MODULE,
         m::pass::STREAM,

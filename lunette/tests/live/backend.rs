@@ -64,8 +64,7 @@ impl Backend {
             connections: Arc::default(),
             stop: Arc::default(),
         };
-        let (mood, checks, requests, head) =
-            (backend.mood.clone(), backend.checks.clone(), backend.requests.clone(), backend.head.clone());
+        let (mood, checks, requests, head) = (backend.mood.clone(), backend.checks.clone(), backend.requests.clone(), backend.head.clone());
         let (connections, stop) = (backend.connections.clone(), backend.stop.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -94,14 +93,7 @@ impl Backend {
     }
 }
 
-fn serve(
-    mut stream: TcpStream,
-    mood: &Mutex<Mood>,
-    checks: &AtomicUsize,
-    requests: &AtomicUsize,
-    head: &Mutex<String>,
-    stop: &AtomicBool,
-) {
+fn serve(mut stream: TcpStream, mood: &Mutex<Mood>, checks: &AtomicUsize, requests: &AtomicUsize, head: &Mutex<String>, stop: &AtomicBool) {
     loop {
         let mut seen = Vec::new();
         let mut byte = [0];

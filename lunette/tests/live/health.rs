@@ -81,7 +81,7 @@ fn a_server_that_fails_gets_no_requests_until_it_recovers() {
         until("requests to come", || setting.answered() == 8 && one.requests() > before);
     }
     let json = get(setting.port, "/own").unwrap().text();
-    assert!(json.contains("\"checks\""), "{json}");
+    assert!(json.contains("\"health_checks\":{\"checks\":") && json.contains("\"unhealthy\":7,\"last_passed\":true}"), "{json}");
 }
 
 #[test]

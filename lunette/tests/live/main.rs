@@ -4,5 +4,6 @@
 
 mod backend;
 mod health;
+mod protocols;
 #[path = "../rig/mod.rs"]
 mod rig;
