@@ -80,7 +80,7 @@ impl Edit<'_> {
     /// # Errors
     /// It is there, or there is no room for it.
     pub fn add_name(&mut self, template: &Template) -> Result<Member, Refusal> {
-        let member = Member::of_template(template, self.group.name());
+        let member = template.as_member(self.group.name());
         let same = |other: &Member| other.name == member.name && member.server.backup == other.server.backup;
         if self.members().iter().any(same) {
             return Err(Refusal::Exists);
@@ -94,11 +94,12 @@ impl Edit<'_> {
         Ok(joined)
     }
 
-    /// Changes what is said of a server, and of those that are found under its name.
+    /// Changes what is said of a server, and of those that are found under its name. Its standing is then as that says, whatever was set
+    /// at run time.
     ///
     /// # Errors
     /// There is none of this number, or what is said of it is too long.
-    pub fn change(&mut self, number: u64, change: impl Fn(&mut Server)) -> Result<Member, Refusal> {
+    pub fn change(&mut self, number: u64, now_ms: u64, change: impl Fn(&mut Server)) -> Result<Member, Refusal> {
         let all = self.members();
         let own = all.iter().find(|member| member.id == number).ok_or(Refusal::NotFound)?;
         if own.parent.is_some() {
@@ -107,6 +108,7 @@ impl Edit<'_> {
         let mut result = Err(Refusal::NotFound);
         for member in all.iter().filter(|member| member.id == number || member.parent == Some(number)) {
             let mut changed = member.clone();
+            changed.server.standing = self.standing(member);
             change(&mut changed.server);
             if member.id != number {
                 // These are the answer's to tell.
@@ -117,7 +119,7 @@ impl Edit<'_> {
                 return Err(Refusal::Full);
             }
             self.changed = true;
-            self.take_over(&changed, member);
+            self.stand(member, changed.server.standing, now_ms);
             if member.id == number {
                 result = Ok(changed);
             }
@@ -125,14 +127,21 @@ impl Edit<'_> {
         result
     }
 
-    /// A standing that was set at run time gives way to what is said now.
-    fn take_over(&self, changed: &Member, before: &Member) {
-        if changed.server.standing != before.server.standing {
-            self.peers.set(changed.identity.record, Counter::Standing, changed.server.standing as i64 + 1);
+    /// Whether a member takes requests now.
+    fn standing(&self, member: &Member) -> Standing {
+        Standing::set(self.peers.get(member.identity.record, Counter::Standing)).unwrap_or(member.server.standing)
+    }
+
+    /// A server that comes back is well, and begins slowly.
+    fn stand(&self, before: &Member, standing: Standing, now_ms: u64) {
+        let record = before.identity.record;
+        if standing == Standing::Up && self.standing(before) != Standing::Up {
+            self.peers.set(record, Counter::Fails, 0);
+            if before.server.slow_start != 0 {
+                self.peers.set(record, Counter::SlowSince, i64::try_from(now_ms).unwrap_or(i64::MAX).max(1));
+            }
         }
-        if before.server.standing == Standing::Down && changed.server.standing == Standing::Up {
-            self.peers.set(changed.identity.record, Counter::Fails, 0);
-        }
+        self.peers.set(record, Counter::Standing, 0);
     }
 
     /// Takes a server out, and those that are found under its name.

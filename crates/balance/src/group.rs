@@ -67,7 +67,7 @@ impl Group {
             fixed.push(Rc::new(Peer::shared(server, member.id, member.identity, Box::new(counters))));
         }
         for template in &templates {
-            peers.join(id, &Member::of_template(template, &name), 0)?;
+            peers.join(id, &template.as_member(&name), 0)?;
         }
         peers.changed();
         Some(Group::of(name, fixed, Some(peers.clone()), balancing))
@@ -126,7 +126,7 @@ impl Group {
             let counters = Shared { peers: shared.clone(), record: member.identity.record };
             Rc::new(Peer::shared(member.server, member.id, member.identity, Box::new(counters)))
         };
-        let names = names.iter().filter_map(Member::template).map(Rc::new).collect();
+        let names = names.iter().filter_map(Template::of).map(Rc::new).collect();
         self.snapshot.replace(Rc::new(Snapshot::new(servers.into_iter().map(peer), names, version)));
     }
 

@@ -1,7 +1,6 @@
 //! A server of a group as its zone has it: what the configuration, a name's answer or an operator says of it.
 
 use crate::server::Server;
-use crate::template::Template;
 use std::rc::Rc;
 
 /// Which state of which record a member is.
@@ -48,20 +47,5 @@ impl Member {
     #[must_use]
     pub fn new(server: Server) -> Member {
         Member { id: 0, parent: None, server, name: None, identity: Identity::default(), of_name: 0, valid_ms: 0 }
-    }
-
-    /// A name that is to join the group called `group`.
-    #[must_use]
-    pub fn of_template(template: &Template, group: &str) -> Member {
-        let name = Name { host: template.host.clone(), service: template.service.clone(), port: template.port };
-        Member { name: Some(name), of_name: template.identity(group), ..Member::new(template.server.clone()) }
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn template(&self) -> Option<Template> {
-        let name = self.name.clone()?;
-        let Name { host, service, port } = name;
-        Some(Template { id: self.id, server: self.server.clone(), host, service, port })
     }
 }

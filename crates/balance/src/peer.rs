@@ -102,12 +102,7 @@ impl Peer {
     /// Whether it takes requests: as configured, or as set since.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        match self.get(Counter::Standing) {
-            1 => Standing::Up,
-            2 => Standing::Draining,
-            3 => Standing::Down,
-            _ => self.server.standing,
-        }
+        Standing::set(self.get(Counter::Standing)).unwrap_or(self.server.standing)
     }
 
     /// Sets whether it takes requests. One that comes back begins slowly, if it has `slow_start`.

@@ -1,6 +1,6 @@
 //! Servers whose addresses come from names while requests run (`resolve`, `service=`).
 
-use crate::member::Member;
+use crate::member::{Member, Name};
 use crate::server::Server;
 use crate::shared::SharedPeers;
 use net::address::SocketAddress;
@@ -53,6 +53,19 @@ pub(crate) fn identity(parts: &[&str]) -> u64 {
 }
 
 impl Template {
+    /// The name that a member of a group is.
+    #[must_use]
+    pub fn of(member: &Member) -> Option<Template> {
+        let Name { host, service, port } = member.name.clone()?;
+        Some(Template { id: member.id, server: member.server.clone(), host, service, port })
+    }
+
+    /// The member that it is in the group called `group`.
+    pub(crate) fn as_member(&self, group: &str) -> Member {
+        let name = Name { host: self.host.clone(), service: self.service.clone(), port: self.port };
+        Member { name: Some(name), of_name: self.identity(group), ..Member::new(self.server.clone()) }
+    }
+
     pub(crate) fn identity(&self, group: &str) -> u64 {
         identity(&[group, &self.host, self.service.as_deref().unwrap_or_default()])
     }

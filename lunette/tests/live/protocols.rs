@@ -130,3 +130,57 @@ fn a_hundred_servers_are_asked_side_by_side() {
     assert_eq!(unhealthy, 100);
     assert_eq!(get(port, "/group").unwrap().status, 502);
 }
+
+/// A server of ours that is asked in many protocols, with what each of them says of it.
+#[test]
+fn every_protocol_asks_in_its_own_words() {
+    let (port, own, secure) = (free_port(), free_port(), free_port());
+    let prefix = Prefix::new();
+    let made = rcgen::generate_simple_self_signed(["backend.example.com".to_owned()]).unwrap();
+    prefix.write("conf/cert.pem", &made.cert.pem());
+    prefix.write("conf/key.pem", &made.signing_key.serialize_pem());
+    let groups = ["secure", "other", "serving", "not", "unimplemented", "fast"].iter().fold(String::new(), |mut all, name| {
+        let port = if ["secure", "other"].contains(name) { secure } else { own };
+        write!(all, "upstream {name} {{ zone {name} 64k; server 127.0.0.1:{port}; }}").unwrap();
+        all
+    });
+    let ssl = "proxy_ssl_verify on; proxy_ssl_trusted_certificate cert.pem; proxy_ssl_server_name on;";
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; worker_processes 1; error_log logs/error.log notice; events {{ }} http {{ {groups}\n\
+             server {{ listen 127.0.0.1:{secure} ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem; return 200 well; }}\n\
+             server {{ listen 127.0.0.1:{own}; http2 on; add_trailer grpc-status $code; set $code 0;\n\
+             location = /grpc.health.v1.Health/Check {{ content_by_lua_block {{\n\
+               ngx.req.read_body() local body = ngx.req.get_body_data() or ''\n\
+               ngx.header['Content-Type'] = 'application/grpc'\n\
+               if body == '\\0\\0\\0\\0\\3\\10\\1b' then ngx.var.code = 12 return end\n\
+               ngx.print('\\0\\0\\0\\0\\2\\8', body == '\\0\\0\\0\\0\\3\\10\\1a' and '\\2' or '\\1') }} }} }}\n\
+             server {{ listen {port}; location / {{ return 200 here; }}\n\
+             location /1 {{ proxy_pass https://secure; {ssl} proxy_ssl_name backend.example.com; health_check mandatory interval=1h; }}\n\
+             location /2 {{ proxy_pass https://other; {ssl} proxy_ssl_name other.example.com; health_check mandatory interval=1h; }}\n\
+             location /3 {{ grpc_pass serving; health_check mandatory interval=1h type=grpc; }}\n\
+             location /4 {{ grpc_pass not; health_check mandatory interval=1h type=grpc grpc_service=a; }}\n\
+             location /5 {{ grpc_pass unimplemented; health_check mandatory interval=1h type=grpc grpc_service=b grpc_status=12; }}\n\
+             location /6 {{ fastcgi_pass fast; health_check mandatory interval=1h; }} }} }}"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    for (name, word) in [
+        ("secure", "healthy"),
+        ("other", "unhealthy"),
+        ("serving", "healthy"),
+        ("not", "unhealthy"),
+        ("unimplemented", "healthy"),
+        ("fast", "unhealthy"),
+    ] {
+        let is_told = |line: &str| line.contains(&format!("peer is {word} while ")) && line.contains(&format!("in upstream \"{name}\""));
+        until(&format!("{name} to be {word}: {}", prefix.read("logs/error.log")), || prefix.read("logs/error.log").lines().any(is_told));
+    }
+    let log = prefix.read("logs/error.log");
+    assert!(
+        log.contains("upstream SSL certificate does not match \"other.example.com\" while SSL handshaking to upstream, health check \"\""),
+        "{log}"
+    );
+    assert_eq!(get(port, "/").unwrap().text(), "here");
+}
