@@ -148,6 +148,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::mp4::MODULE,
         m::stub_status::MODULE,
         m::metrics::MODULE,
+        m::api::MODULE,
         proxy::upstream::MODULE,
         proxy::upstream::HASH,
         proxy::upstream::IP_HASH,
@@ -246,6 +247,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::stream_return::MODULE,
         m::pass::STREAM,
         sl::content::MODULE,
+        m::api::STREAM,
         sl::log::MODULE,
         m::log::STREAM,
     ])

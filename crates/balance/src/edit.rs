@@ -55,6 +55,19 @@ impl Group {
     pub fn members(&self) -> Vec<Member> {
         self.zone().map(|peers| peers.members(identity(&[self.name()]))).unwrap_or_default()
     }
+
+    /// How many servers have been taken out that still serve requests.
+    #[must_use]
+    pub fn zombies(&self) -> usize {
+        self.zone().map_or(0, |peers| peers.zombies(identity(&[self.name()])))
+    }
+
+    /// Whether a member takes requests now.
+    #[must_use]
+    pub fn standing(&self, member: &Member) -> Standing {
+        let set = self.zone().and_then(|peers| Standing::set(peers.get(member.identity.record, Counter::Standing)));
+        set.unwrap_or(member.server.standing)
+    }
 }
 
 impl Edit<'_> {
@@ -108,7 +121,7 @@ impl Edit<'_> {
         let mut result = Err(Refusal::NotFound);
         for member in all.iter().filter(|member| member.id == number || member.parent == Some(number)) {
             let mut changed = member.clone();
-            changed.server.standing = self.standing(member);
+            changed.server.standing = self.group.standing(member);
             change(&mut changed.server);
             if member.id != number {
                 // These are the answer's to tell.
@@ -127,15 +140,10 @@ impl Edit<'_> {
         result
     }
 
-    /// Whether a member takes requests now.
-    fn standing(&self, member: &Member) -> Standing {
-        Standing::set(self.peers.get(member.identity.record, Counter::Standing)).unwrap_or(member.server.standing)
-    }
-
     /// A server that comes back is well, and begins slowly.
     fn stand(&self, before: &Member, standing: Standing, now_ms: u64) {
         let record = before.identity.record;
-        if standing == Standing::Up && self.standing(before) != Standing::Up {
+        if standing == Standing::Up && self.group.standing(before) != Standing::Up {
             self.peers.set(record, Counter::Fails, 0);
             if before.server.slow_start != 0 {
                 self.peers.set(record, Counter::SlowSince, i64::try_from(now_ms).unwrap_or(i64::MAX).max(1));

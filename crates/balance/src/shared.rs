@@ -224,6 +224,13 @@ impl SharedPeers {
         true
     }
 
+    /// Members of a group that have left and still have requests.
+    pub(crate) fn zombies(&self, group: u64) -> usize {
+        let left =
+            |record: &usize| self.word(*record, at::STATE).load(Acquire) == LEFT && self.word(*record, at::GROUP).load(Relaxed) == group;
+        (0..self.records.capacity()).filter(left).filter(|record| self.connections(*record) > 0).count()
+    }
+
     /// Nobody uses the record: it was never live, or it has left and the last request to it has ended.
     fn is_free(&self, record: usize) -> bool {
         match self.word(record, at::STATE).load(Acquire) {

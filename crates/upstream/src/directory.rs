@@ -1,5 +1,6 @@
 //! All upstream groups by name, for modules that show or change them.
 
+use crate::terms::Terms;
 use balance::{Counter, Group, Health, Peer, Standing};
 use base::clock;
 use conf::scope::Config;
@@ -18,6 +19,8 @@ pub struct Named {
     pub group: Rc<Group>,
     /// How many peers with fixed addresses each `server` stands for; empty where there is no `server`.
     pub lines: Rc<[usize]>,
+    /// What changes have to keep to.
+    pub terms: Rc<Terms>,
 }
 
 impl Named {
@@ -167,7 +170,7 @@ mod tests {
         let directory = Directory::default();
         for (host, port) in [("a:81", None), ("b", Some(82)), ("b", Some(83))] {
             let group = Rc::new(Group::new(Vec::new(), Balancing::RoundRobin));
-            directory.add(Named { host: host.into(), port, group, lines: Rc::default() });
+            directory.add(Named { host: host.into(), port, group, lines: Rc::default(), terms: Rc::default() });
         }
         let found = |name: &str| directory.find(name.as_bytes()).map(|named| named.full_name());
         assert_eq!(found("a:81").as_deref(), Some("a:81"));

@@ -13,12 +13,15 @@ pub mod draft;
 pub mod following;
 pub mod group;
 pub mod hosts;
+pub mod live;
 pub mod methods;
 pub mod named;
 pub mod protocol;
 pub mod refusal;
 pub mod secure;
 pub mod server;
+pub mod state;
+pub mod terms;
 pub mod url;
 pub mod zone;
 

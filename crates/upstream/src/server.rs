@@ -19,8 +19,21 @@ struct Names {
     service: Option<String>,
 }
 
+/// Whether the file of `state` is being read, whose servers are in place of the block's.
+#[derive(Default)]
+pub(crate) struct Reading(pub(crate) bool);
+
+impl Reading {
+    fn is_on(cx: &Cx<'_>) -> bool {
+        cx.global::<Reading>().0
+    }
+}
+
 /// Reads the directive.
 pub(crate) fn server<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    if draft::<P>(cx).state.is_some() && !Reading::is_on(cx) {
+        return Err(cx.error("\"server\" is not allowed in an upstream with \"state\""));
+    }
     let source = cx.text(0);
     let mut shape = Server { source: (*source).into(), ..Server::new(SocketAddress::Unix(Default::default())) };
     let mut names = Names::default();

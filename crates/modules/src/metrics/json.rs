@@ -8,7 +8,7 @@ use std::io::Write;
 use upstream::directory::Member;
 
 /// A text between quotes.
-fn push_text(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn push_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in text.bytes() {
         match byte {
