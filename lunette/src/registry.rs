@@ -151,6 +151,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::mp4::MODULE,
         m::stub_status::MODULE,
         m::metrics::MODULE,
+        m::api::MODULE,
         proxy::upstream::MODULE,
         proxy::upstream::HASH,
         proxy::upstream::IP_HASH,
@@ -175,6 +176,8 @@ pub(crate) fn modules() -> Rc<[Module]> {
         proxy::memc::MODULE,
         proxy::redis2::MODULE,
         proxy::redis::MODULE,
+        // Behind all that pass requests on.
+        proxy::check::MODULE,
         // Content, where no handler owns the location: the first that has an answer gives it.
         m::random_index::MODULE,
         m::index::MODULE,
@@ -246,10 +249,12 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         sp::groups::ZONE,
         sl::balancer::MODULE,
         sp::MODULE,
+        sp::check::MODULE,
         sl::upstream_ssl::MODULE,
         m::stream_return::MODULE,
         m::pass::STREAM,
         sl::content::MODULE,
+        m::api::STREAM,
         sl::log::MODULE,
         m::log::STREAM,
     ])

@@ -32,7 +32,15 @@ pub(crate) fn work(generation: Generation, seat: Seat, tally: Option<&Tally>) ->
     let connections = of_agent.unwrap_or(generation.connections);
     let worker = Rc::new(Worker::new(number, count, settings.error_log.clone(), http, observers, serve::spawn));
     let board = seat.board.clone();
-    worker.set_process(ProcessInfo { agent, single: seat.single, master: seat.master, pids: Box::new(move || board.pids()) });
+    let (of_respawns, age) = (board.clone(), board.generations());
+    worker.set_process(ProcessInfo {
+        agent,
+        single: seat.single,
+        master: seat.master,
+        pids: Box::new(move || board.pids()),
+        respawned: Box::new(move || of_respawns.respawned()),
+        generation: age,
+    });
     worker.set_engine(Rc::new(HttpEngine));
     let streams = generation.stream.clone().map(|stream| Rc::new(stream::Worker::new(worker.common.clone(), stream)));
     let listening = listening(&generation, &worker.http(), streams.as_ref());

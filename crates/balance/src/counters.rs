@@ -33,10 +33,46 @@ pub enum Counter {
     WaitingSince,
     /// How many requests wait for their answers.
     Waiting,
+    /// What health checks say of it, a bit for each check: it has failed; 32 bits higher, it has not come yet.
+    Health,
+    /// Health checks that were made.
+    Checks,
+    /// Those that failed.
+    ChecksFailed,
+    /// How often health checks have put it out of service.
+    ChecksUnhealthy,
+    /// How the last one went: 0 none was, 1 well, 2 badly.
+    CheckPassed,
+    /// Requests that it was chosen for.
+    Requests,
+    /// When the last one was, milliseconds.
+    Selected,
+    /// Tries that failed.
+    Failures,
+    /// How often failures have put it out of service.
+    Unavailable,
+    /// Since when it is out of service, milliseconds; 0 it is not.
+    DownSince,
+    /// How long it was out of service until then, milliseconds.
+    DownTime,
+    /// Bytes that were sent to it.
+    Sent,
+    /// Bytes that came from it.
+    Received,
+    /// Answers with a status of 100 to 199; those of the next hundreds are behind.
+    Answers1,
+    /// 200 to 299
+    Answers2,
+    /// 300 to 399
+    Answers3,
+    /// 400 to 499
+    Answers4,
+    /// 500 and above
+    Answers5,
 }
 
 /// How many kinds of [`Counter`] there are.
-pub const COUNTERS: usize = 13;
+pub const COUNTERS: usize = 31;
 
 /// The numbers of one peer.
 pub trait Counters: Debug {

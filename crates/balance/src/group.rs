@@ -1,15 +1,18 @@
 //! A group at work: who is next, and what came of it.
 
+use crate::counters::Counter;
+use crate::health;
+use crate::member::Member;
 use crate::method::random::Dice;
 use crate::method::{Balancing, Measure, consistent, hash, ip_hash, least_conn, least_time, random, round_robin};
 use crate::peer::{Choice, Peer, Timing};
 use crate::selection::Selection;
 use crate::server::Server;
-use crate::shared::{Resolved, Shared, SharedPeers};
+use crate::shared::{Shared, SharedPeers};
 use crate::snapshot::Snapshot;
 use crate::template::{Found, Template, Update, identity};
 use crate::tier::Tier;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// How a request went, as far as the server's health is concerned.
@@ -28,19 +31,24 @@ pub enum Verdict {
 pub struct Group {
     name: Rc<str>,
     balancing: Balancing,
-    /// Peers with fixed addresses.
+    /// Peers with fixed addresses, as the configuration has them.
     fixed: Vec<Rc<Peer>>,
-    templates: Vec<Template>,
     shared: Option<Rc<SharedPeers>>,
     snapshot: RefCell<Rc<Snapshot>>,
     dice: Dice,
+    /// Health checks of the group.
+    checks: Cell<u32>,
+    /// What health checks say of a newcomer.
+    first_health: Cell<i64>,
+    /// Servers that were well when the configuration before ended, by address and how they are written.
+    were_well: RefCell<Vec<(Rc<str>, Rc<str>)>>,
 }
 
 impl Group {
     /// A group of these servers whose numbers are this worker's.
     #[must_use]
     pub fn new(servers: Vec<Server>, balancing: Balancing) -> Group {
-        Group::of("".into(), servers.into_iter().map(Peer::new).map(Rc::new).collect(), Vec::new(), None, balancing)
+        Group::of("".into(), servers.into_iter().map(Peer::new).map(Rc::new).collect(), None, balancing)
     }
 
     /// A group whose numbers are in a zone; `None`: there is no room for them. `name` tells groups of one zone apart.
@@ -52,18 +60,29 @@ impl Group {
         peers: &Rc<SharedPeers>,
         balancing: Balancing,
     ) -> Option<Group> {
-        let mut fixed = Vec::new();
+        let (id, mut fixed) = (identity(&[&name]), Vec::new());
         for server in servers {
-            let record = peers.reserve()?;
-            let counters = Shared { peers: peers.clone(), record };
-            fixed.push(Rc::new(Peer::with(server, None, Box::new(counters))));
+            let member = peers.join(id, &Member::new(server.clone()), 0)?;
+            let counters = Shared { peers: peers.clone(), record: member.identity.record };
+            fixed.push(Rc::new(Peer::shared(server, member.id, member.identity, Box::new(counters))));
         }
-        Some(Group::of(name, fixed, templates, Some(peers.clone()), balancing))
+        for template in &templates {
+            peers.join(id, &template.as_member(&name), 0)?;
+        }
+        peers.changed();
+        Some(Group::of(name, fixed, Some(peers.clone()), balancing))
     }
 
-    fn of(name: Rc<str>, fixed: Vec<Rc<Peer>>, templates: Vec<Template>, shared: Option<Rc<SharedPeers>>, balancing: Balancing) -> Group {
-        let snapshot = RefCell::new(Rc::new(Snapshot::new(fixed.iter().cloned(), 0)));
-        Group { name, balancing, fixed, templates, shared, snapshot, dice: Dice::default() }
+    fn of(name: Rc<str>, fixed: Vec<Rc<Peer>>, shared: Option<Rc<SharedPeers>>, balancing: Balancing) -> Group {
+        let snapshot = RefCell::new(Rc::new(Snapshot::new(fixed.iter().cloned(), Vec::new(), 0)));
+        let (checks, first_health, were_well) = (Cell::new(0), Cell::new(0), RefCell::default());
+        Group { name, balancing, fixed, shared, snapshot, dice: Dice::default(), checks, first_health, were_well }
+    }
+
+    /// What tells it apart from the other groups of its zone.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How a server is chosen.
@@ -72,16 +91,10 @@ impl Group {
         self.balancing
     }
 
-    /// The peers with fixed addresses.
+    /// The peers with fixed addresses that the configuration names.
     #[must_use]
     pub fn fixed(&self) -> &[Rc<Peer>] {
         &self.fixed
-    }
-
-    /// The servers that names stand for.
-    #[must_use]
-    pub fn templates(&self) -> &[Template] {
-        &self.templates
     }
 
     /// The zone.
@@ -94,7 +107,6 @@ impl Group {
     #[must_use]
     pub fn snapshot(&self) -> Rc<Snapshot> {
         if let Some(shared) = &self.shared
-            && !self.templates.is_empty()
             && shared.version() != self.snapshot.borrow().version
         {
             self.renew(shared);
@@ -106,44 +118,77 @@ impl Group {
     fn renew(&self, shared: &Rc<SharedPeers>) {
         let version = shared.version();
         let old = self.snapshot.borrow().clone();
-        let peer = |resolved: &Resolved| {
-            let identity = (resolved.record, resolved.joined);
-            if let Some(known) = old.peers().find(|peer| peer.record == Some(identity)) {
-                return Some(known.clone());
+        let (names, servers): (Vec<Member>, Vec<Member>) = self.members().into_iter().partition(|member| member.name.is_some());
+        let peer = |member: Member| {
+            if let Some(known) = old.peers().find(|peer| peer.identity == Some(member.identity)) {
+                return known.clone();
             }
-            let server = self.templates.get(resolved.template)?.at(resolved);
-            let counters = Shared { peers: shared.clone(), record: resolved.record };
-            Some(Rc::new(Peer::with(server, Some(identity), Box::new(counters))))
+            let counters = Shared { peers: shared.clone(), record: member.identity.record };
+            Rc::new(Peer::shared(member.server, member.id, member.identity, Box::new(counters)))
         };
-        let resolved: Vec<Rc<Peer>> = shared.resolved(identity(&[&self.name])).iter().filter_map(peer).collect();
-        let all = self.fixed.iter().cloned().chain(resolved);
-        self.snapshot.replace(Rc::new(Snapshot::new(all, version)));
+        let names = names.iter().filter_map(Template::of).map(Rc::new).collect();
+        self.snapshot.replace(Rc::new(Snapshot::new(servers.into_iter().map(peer), names, version)));
     }
 
-    /// Brings the addresses of template `index` in line with an answer that holds until `valid_ms`.
-    pub fn update(&self, index: usize, found: &[Found], valid_ms: u64) -> Update {
-        match (&self.shared, self.templates.get(index)) {
-            (Some(shared), Some(template)) => template.update(shared, &self.name, index, found, valid_ms),
+    /// The name of this number, if there is one.
+    #[must_use]
+    pub fn template(&self, number: u64) -> Option<Rc<Template>> {
+        self.snapshot().names().iter().find(|template| template.id == number).cloned()
+    }
+
+    /// Brings the addresses of the name `number` in line with an answer that holds until `valid_ms`.
+    pub fn update(&self, number: u64, found: &[Found], valid_ms: u64) -> Update {
+        match (&self.shared, self.template(number)) {
+            (Some(shared), Some(template)) => template.update(shared, &self.name, found, valid_ms, self.first_health.get()),
             _ => Update::default(),
         }
     }
 
-    /// Until when the addresses of template `index` hold, as far as they are known.
+    /// Until when the addresses of the name `number` hold, as far as they are known.
     #[must_use]
-    pub fn valid_ms(&self, index: usize) -> u64 {
-        let Some(shared) = &self.shared else { return 0 };
-        let own = shared.resolved(identity(&[&self.name])).into_iter().filter(|resolved| resolved.template == index);
-        own.map(|resolved| resolved.valid_ms).max().unwrap_or(0)
+    pub fn valid_ms(&self, number: u64) -> u64 {
+        let own = self.members().into_iter().filter(|member| member.parent == Some(number));
+        own.map(|member| member.valid_ms).max().unwrap_or(0)
     }
 
-    /// Takes over what the zone of the previous configuration knows of this group's names.
+    /// Takes over what the zone of the previous configuration knows of this group's names, and of who was well.
     pub fn inherit(&self, previous: &SharedPeers) {
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.zone().name() == previous.zone().name()) else { return };
-        let old = previous.resolved(identity(&[&self.name]));
-        for (index, template) in self.templates.iter().enumerate() {
-            template.inherit(shared, &self.name, index, &old);
+        let old = previous.members(identity(&[&self.name]));
+        for template in self.snapshot().names() {
+            template.inherit(shared, &self.name, &old);
         }
         shared.changed();
+        let well = old.into_iter().filter(|member| member.name.is_none() && previous.get(member.identity.record, Counter::Health) == 0);
+        self.were_well.replace(well.map(|member| (member.server.name, member.server.source)).collect());
+    }
+
+    /// Adds a health check; its number. With `mandatory` it has to come before a server is used, but with `persistent` not for those
+    /// that were well in the configuration before.
+    pub fn add_check(&self, mandatory: bool, persistent: bool) -> u32 {
+        let check = self.checks.get().min(health::CHECKS - 1);
+        self.checks.set(self.checks.get() + 1);
+        if mandatory {
+            self.first_health.set(self.first_health.get() | health::awaited(check));
+            let well = self.were_well.borrow();
+            for peer in self.snapshot().peers() {
+                let known = well.iter().any(|(name, source)| *name == peer.server.name && *source == peer.server.source);
+                if !(persistent && known) {
+                    peer.await_check(check);
+                }
+            }
+        }
+        check
+    }
+
+    pub(crate) fn first_health(&self) -> i64 {
+        self.first_health.get()
+    }
+
+    /// Whether the group has health checks.
+    #[must_use]
+    pub fn has_checks(&self) -> bool {
+        self.checks.get() > 0
     }
 
     /// One server and no other: its failures are never counted, as there is nobody to go to.
@@ -164,7 +209,7 @@ impl Group {
         if snapshot.is_single() {
             let peer = snapshot.primary.peers.first()?;
             let bound = snapshot.primary.bound(&selection.bound, &selection.tried, now_ms).is_some();
-            if !bound && peer.standing() != crate::Standing::Up {
+            if !bound && (peer.standing() != crate::Standing::Up || !peer.is_healthy()) {
                 return None;
             }
             return peer.take(now_ms);
@@ -218,7 +263,7 @@ impl Group {
         }
         let disabled = match verdict {
             _ if self.is_single() => {
-                peer.set(crate::Counter::Fails, 0);
+                peer.set(Counter::Fails, 0);
                 false
             }
             Verdict::Failed => peer.failed(now_ms),

@@ -6,7 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod counters;
+pub mod edit;
 pub mod group;
+pub mod health;
+pub mod member;
 pub mod method;
 pub mod peer;
 mod ring;
@@ -19,7 +22,10 @@ pub mod template;
 mod tier;
 
 pub use counters::{Counter, Counters};
+pub use edit::{Edit, Refusal};
 pub use group::{Group, Verdict};
+pub use health::Health;
+pub use member::{Member, Name};
 pub use method::{Balancing, Measure};
 pub use peer::{Choice, Peer, Timing};
 pub use selection::Selection;

@@ -1,6 +1,7 @@
 //! One server of a snapshot and what is known of its health.
 
 use crate::counters::{Counter, Counters, Local};
+use crate::member::Identity;
 use crate::server::{Server, Standing};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,8 +16,10 @@ pub struct Peer {
     pub server: Server,
     /// What `sticky` calls it.
     pub id: Rc<str>,
-    /// Where a shared peer's numbers are, and the number that this address had when it joined.
-    pub(crate) record: Option<(usize, u64)>,
+    /// Its number in its group, where that is in a zone.
+    pub number: u64,
+    /// Where a shared peer's numbers are, and which state of it this is.
+    pub(crate) identity: Option<Identity>,
     counters: Box<dyn Counters>,
 }
 
@@ -68,12 +71,12 @@ impl Peer {
     /// A peer whose numbers are this worker's.
     #[must_use]
     pub fn new(server: Server) -> Peer {
-        Peer::with(server, None, Box::new(Local::default()))
+        Peer { id: server.id(), server, number: 0, identity: None, counters: Box::new(Local::default()) }
     }
 
-    pub(crate) fn with(server: Server, record: Option<(usize, u64)>, counters: Box<dyn Counters>) -> Peer {
-        let id = server.id();
-        Peer { server, id, record, counters }
+    /// A peer whose numbers are a zone's.
+    pub(crate) fn shared(server: Server, number: u64, identity: Identity, counters: Box<dyn Counters>) -> Peer {
+        Peer { id: server.id(), server, number, identity: Some(identity), counters }
     }
 
     /// Its numbers.
@@ -99,12 +102,7 @@ impl Peer {
     /// Whether it takes requests: as configured, or as set since.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        match self.get(Counter::Standing) {
-            1 => Standing::Up,
-            2 => Standing::Draining,
-            3 => Standing::Down,
-            _ => self.server.standing,
-        }
+        Standing::set(self.get(Counter::Standing)).unwrap_or(self.server.standing)
     }
 
     /// Sets whether it takes requests. One that comes back begins slowly, if it has `slow_start`.
@@ -135,12 +133,12 @@ impl Peer {
 
     /// Whether it may be asked.
     pub(crate) fn is_available(&self, now_ms: u64) -> bool {
-        self.standing() == Standing::Up && !self.is_failing(now_ms) && !self.is_full()
+        self.standing() == Standing::Up && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
     }
 
     /// Whether a request that is bound to it may go there.
     pub(crate) fn takes_bound(&self, now_ms: u64) -> bool {
-        self.standing() != Standing::Down && !self.is_failing(now_ms) && !self.is_full()
+        self.standing() != Standing::Down && self.is_healthy() && !self.is_failing(now_ms) && !self.is_full()
     }
 
     /// The weight in force, in units of `scale`: less after failures, and little at first with `slow_start`.
@@ -177,6 +175,8 @@ impl Peer {
         if now - self.get(Counter::Checked) > self.server.fail_timeout {
             self.set(Counter::Checked, now);
         }
+        self.counters.add(Counter::Requests, 1);
+        self.set(Counter::Selected, signed(now_ms));
         Some(Choice::of(self.clone(), now_ms))
     }
 
@@ -187,6 +187,7 @@ impl Peer {
     /// Counts a failure; true when that disables the server.
     pub(crate) fn failed(&self, now_ms: u64) -> bool {
         let fails = self.counters.add(Counter::Fails, 1).unsigned_abs();
+        self.counters.add(Counter::Failures, 1);
         self.set(Counter::Failed, seconds(now_ms));
         self.set(Counter::Checked, seconds(now_ms));
         if self.server.max_fails == 0 {
@@ -194,6 +195,10 @@ impl Peer {
         }
         let cut = self.server.weight / signed(self.server.max_fails).max(1);
         self.set(Counter::Lost, (self.get(Counter::Lost) + cut).min(self.server.weight));
+        if fails == self.server.max_fails {
+            self.counters.add(Counter::Unavailable, 1);
+            self.goes_out(now_ms);
+        }
         fails >= self.server.max_fails
     }
 
@@ -202,12 +207,13 @@ impl Peer {
             let disabled = self.server.max_fails != 0 && self.fails() >= self.server.max_fails;
             self.set(Counter::Fails, 0);
             if disabled {
+                self.comes_back(now_ms);
                 self.begin_slowly(now_ms);
             }
         }
     }
 
-    fn begin_slowly(&self, now_ms: u64) {
+    pub(crate) fn begin_slowly(&self, now_ms: u64) {
         if self.server.slow_start != 0 {
             self.set(Counter::SlowSince, signed(now_ms).max(1));
         }

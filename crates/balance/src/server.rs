@@ -17,6 +17,18 @@ pub enum Standing {
     Down,
 }
 
+impl Standing {
+    /// What a peer's counter says was set; `None`: nothing was.
+    pub(crate) fn set(counter: i64) -> Option<Standing> {
+        match counter {
+            1 => Some(Standing::Up),
+            2 => Some(Standing::Draining),
+            3 => Some(Standing::Down),
+            _ => None,
+        }
+    }
+}
+
 /// A server (nginx manual, `server` in `upstream`).
 #[derive(Clone, Debug)]
 pub struct Server {

@@ -1,21 +1,24 @@
-//! Peers in a zone that all workers share: their numbers, and the addresses that names at work have now.
+//! Peers in a zone that all workers share: who is in a group, and the numbers of each.
 //!
-//! There is no lock. A number is one word and only added to or set whole. What a worker that dies costs:
+//! Numbers take no lock: each is one word and only added to or set whole. What a worker that dies costs:
 //! - in a pick: the turns of that pick, once;
 //! - while it serves requests: nothing, as each worker keeps account of its own requests, and its successor begins anew. What a
 //!   server has is the sum of all accounts;
-//! - while it writes an address down: that address, until its successor asks for the name again.
+//! - while it writes a new member down: that member, which nobody has seen yet;
+//! - while it changes one: readers may see half of the change until the next one.
 //!
-//! Records of servers with fixed addresses come first, each at the place that the configuration gives it. Behind them are those
-//! of names, written by one worker at a time (the one that resolves), read by all.
+//! Who writes members down holds a lock, which is free again when its holder dies. Readers need none: a record says by its state
+//! and its revision whether it was another meanwhile.
 
 use crate::counters::{COUNTERS, Counter, Counters};
-use shm::{Records, Zone};
+use crate::member::{Identity, Member};
+use shm::{Records, Zone, lease, lock};
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
+
+mod text;
 
 /// What a zone of this kind is for.
 pub const OWNER: &str = "upstream";
@@ -23,6 +26,8 @@ pub const OWNER: &str = "upstream";
 const ACCOUNTS: usize = 64;
 /// How often a server's last free place is tried for when several workers want it at once.
 const ATTEMPTS: usize = 8;
+/// How often a record that is being changed is read again before it is taken as it is.
+const LOOKS: usize = 64;
 
 /// Words of a record.
 mod at {
@@ -32,30 +37,37 @@ mod at {
     pub(super) const STATE: usize = ACCOUNTS_AT + ACCOUNTS / 2 + 1;
     /// When it joined, as a number that grows.
     pub(super) const JOINED: usize = STATE + 1;
-    pub(super) const GROUP: usize = JOINED + 1;
+    /// Odd while it is being changed.
+    pub(super) const REVISION: usize = JOINED + 1;
+    pub(super) const GROUP: usize = REVISION + 1;
+    pub(super) const ID: usize = GROUP + 1;
+    /// The number of its name and one more; 0 for none.
+    pub(super) const PARENT: usize = ID + 1;
     /// Identity of the name: of its group, host and service.
-    pub(super) const NAME: usize = GROUP + 1;
-    pub(super) const TEMPLATE: usize = NAME + 1;
-    pub(super) const WEIGHT: usize = TEMPLATE + 1;
-    pub(super) const BACKUP: usize = WEIGHT + 1;
+    pub(super) const NAME: usize = PARENT + 1;
+    pub(super) const PORT: usize = NAME + 1;
+    pub(super) const WEIGHT: usize = PORT + 1;
+    pub(super) const MAX_CONNS: usize = WEIGHT + 1;
+    pub(super) const MAX_FAILS: usize = MAX_CONNS + 1;
+    pub(super) const FAIL_TIMEOUT: usize = MAX_FAILS + 1;
+    pub(super) const SLOW_START: usize = FAIL_TIMEOUT + 1;
+    pub(super) const FLAGS: usize = SLOW_START + 1;
     /// Until when the name's answer holds, milliseconds.
-    pub(super) const VALID: usize = BACKUP + 1;
+    pub(super) const VALID: usize = FLAGS + 1;
     pub(super) const LENGTHS: usize = VALID + 1;
-    pub(super) const ADDRESS: usize = LENGTHS + 1;
-    pub(super) const SERVER: usize = ADDRESS + super::ADDRESS_SIZE / 8;
-    pub(super) const END: usize = SERVER + super::SERVER_SIZE / 8;
+    pub(super) const TEXT: usize = LENGTHS + 1;
+    pub(super) const END: usize = TEXT + super::text::SIZE / 8;
 }
-
-const ADDRESS_SIZE: usize = 64;
-const SERVER_SIZE: usize = 256;
 
 /// Header words.
 const VERSION: usize = 0;
 const JOINS: usize = 1;
 /// How many accounts are in use.
 const WORKERS: usize = 2;
+const LOCK: usize = 3;
+const LEASE: usize = 4;
 
-/// States of a record of a name.
+/// States of a record.
 const FREE: u64 = 0;
 const LIVE: u64 = 1;
 const LEFT: u64 = 2;
@@ -64,46 +76,30 @@ const LEFT: u64 = 2;
 #[derive(Debug)]
 pub struct SharedPeers {
     records: Records,
-    /// Records that servers with fixed addresses have.
-    fixed: Cell<usize>,
     worker: Cell<usize>,
 }
 
-/// An address of a name, as the zone has it.
-#[derive(Clone, Debug)]
-pub(crate) struct Resolved {
-    pub(crate) record: usize,
-    pub(crate) joined: u64,
-    pub(crate) template: usize,
-    pub(crate) name: u64,
-    pub(crate) address: SocketAddr,
-    pub(crate) server: String,
-    pub(crate) weight: i64,
-    pub(crate) backup: bool,
-    pub(crate) valid_ms: u64,
+/// Nobody else changes who is in the groups of the zone while this lives.
+#[derive(Debug)]
+pub struct Locked<'a>(&'a AtomicU64);
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        lock::release(self.0);
+    }
 }
 
 impl SharedPeers {
     /// The peers of a zone.
     #[must_use]
     pub fn new(zone: Rc<Zone>) -> SharedPeers {
-        SharedPeers { records: Records::new(zone, at::END), fixed: Cell::new(0), worker: Cell::new(0) }
+        SharedPeers { records: Records::new(zone, at::END), worker: Cell::new(0) }
     }
 
     /// The zone.
     #[must_use]
     pub fn zone(&self) -> &Rc<Zone> {
         self.records.zone()
-    }
-
-    /// Reserves a record for a server with a fixed address; `None`: the zone is full.
-    pub(crate) fn reserve(&self) -> Option<usize> {
-        let record = self.fixed.get();
-        if record >= self.records.capacity() {
-            return None;
-        }
-        self.fixed.set(record + 1);
-        Some(record)
     }
 
     /// To be called by a worker when it starts: from now on it counts for itself, and what its predecessor of the same number had
@@ -120,13 +116,32 @@ impl SharedPeers {
         }
     }
 
+    /// Takes the lease for the work that one process does for all, or keeps it.
+    #[must_use]
+    pub fn lease(&self) -> bool {
+        lease::take(self.records.header(LEASE))
+    }
+
+    /// Gives that lease back.
+    pub fn release_lease(&self) {
+        lease::give_back(self.records.header(LEASE));
+    }
+
+    /// Waits until nobody changes the groups of the zone, and keeps others from it.
+    #[must_use]
+    pub fn lock(&self) -> Locked<'_> {
+        let word = self.records.header(LOCK);
+        lock::acquire(word);
+        Locked(word)
+    }
+
     /// Requests that a server has, of all workers.
     fn connections(&self, record: usize) -> u64 {
         let accounts = self.records.header(WORKERS).load(Acquire).clamp(1, ACCOUNTS as u64 + 1);
         (0..accounts as usize).map(|i| u64::from(self.records.half(record, at::ACCOUNTS_AT, i).load(Acquire))).sum()
     }
 
-    /// Grows whenever addresses come or go.
+    /// Grows whenever members come, go or change.
     pub(crate) fn version(&self) -> u64 {
         self.records.header(VERSION).load(Acquire)
     }
@@ -135,11 +150,10 @@ impl SharedPeers {
         self.records.header(VERSION).fetch_add(1, AcqRel);
     }
 
-    /// The addresses of a group's names, in the order in which they joined.
-    pub(crate) fn resolved(&self, group: u64) -> Vec<Resolved> {
-        let names = self.fixed.get()..self.records.capacity();
-        let mut list: Vec<Resolved> = names.filter_map(|record| self.read(record, group)).collect();
-        list.sort_by_key(|resolved| resolved.joined);
+    /// The members of a group, in the order in which they joined.
+    pub(crate) fn members(&self, group: u64) -> Vec<Member> {
+        let mut list: Vec<Member> = (0..self.records.capacity()).filter_map(|record| self.read(record, group)).collect();
+        list.sort_by_key(|member| member.identity.joined);
         list
     }
 
@@ -147,63 +161,77 @@ impl SharedPeers {
         self.records.word(record, i)
     }
 
-    fn read(&self, record: usize, group: u64) -> Option<Resolved> {
-        let get = |i| self.word(record, i).load(Relaxed);
+    /// What a record says, if it is a live one of the group.
+    fn read(&self, record: usize, group: u64) -> Option<Member> {
         let is_live = || self.word(record, at::STATE).load(Acquire) == LIVE;
         let joined = self.word(record, at::JOINED).load(Acquire);
-        if !is_live() || get(at::GROUP) != group {
+        if !is_live() || self.word(record, at::GROUP).load(Relaxed) != group {
             return None;
         }
-        let lengths = get(at::LENGTHS);
-        let address = self.records.read(record, at::ADDRESS, (lengths & 0xffff) as usize)?;
-        let server = self.records.read(record, at::SERVER, (lengths >> 16) as usize)?;
-        let resolved = Resolved {
-            record,
-            joined,
-            template: get(at::TEMPLATE) as usize,
-            name: get(at::NAME),
-            address: std::str::from_utf8(&address).ok()?.parse().ok()?,
-            server: String::from_utf8(server).ok()?,
-            weight: i64::try_from(get(at::WEIGHT)).ok()?,
-            backup: get(at::BACKUP) != 0,
-            valid_ms: get(at::VALID),
-        };
-        // It may have been given to another address meanwhile.
-        (is_live() && self.word(record, at::JOINED).load(Acquire) == joined).then_some(resolved)
+        let mut found = None;
+        for _ in 0..LOOKS {
+            let revision = self.word(record, at::REVISION).load(Acquire);
+            found = self.decode(record, Identity { record, joined, revision });
+            if revision & 1 == 0 && self.word(record, at::REVISION).load(Acquire) == revision {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        // It may have been given to another meanwhile.
+        found.filter(|_| is_live() && self.word(record, at::JOINED).load(Acquire) == joined)
     }
 
-    /// Adds an address; false: the zone is full.
-    pub(crate) fn join(&self, group: u64, resolved: &Resolved) -> bool {
-        let text = resolved.address.to_string();
-        let server = resolved.server.get(..resolved.server.len().min(SERVER_SIZE)).unwrap_or_default();
-        let mut names = self.fixed.get()..self.records.capacity();
-        let Some(record) = names.find(|record| self.is_free(*record)) else { return false };
+    /// Adds a member, which gets its number; `None`: the zone is full. The lock is the caller's, unless nobody else knows the zone.
+    pub(crate) fn join(&self, group: u64, member: &Member, health: i64) -> Option<Member> {
+        let record = (0..self.records.capacity()).find(|record| self.is_free(*record))?;
+        let id = self.next_id(group);
         self.word(record, at::STATE).store(FREE, Release);
         let joined = self.records.header(JOINS).fetch_add(1, AcqRel) + 1;
         self.word(record, at::JOINED).store(joined, Release);
-        for i in 0..at::STATE {
+        for i in (0..at::STATE).chain([at::REVISION]) {
             self.word(record, i).store(0, Relaxed);
         }
-        let words = [
-            (at::GROUP, group),
-            (at::NAME, resolved.name),
-            (at::TEMPLATE, resolved.template as u64),
-            (at::WEIGHT, resolved.weight.unsigned_abs()),
-            (at::BACKUP, u64::from(resolved.backup)),
-            (at::VALID, resolved.valid_ms),
-            (at::LENGTHS, text.len() as u64 | (server.len() as u64) << 16),
-        ];
-        for (i, value) in words {
-            self.word(record, i).store(value, Relaxed);
+        let identity = Identity { record, joined, revision: 0 };
+        let member = Member { id, identity, ..member.clone() };
+        self.word(record, at::GROUP).store(group, Relaxed);
+        self.word(record, Counter::Health as usize).store(health.cast_unsigned(), Relaxed);
+        if !self.encode(record, &member) {
+            return None;
         }
-        let written = self.records.write(record, at::ADDRESS, text.as_bytes()) && self.records.write(record, at::SERVER, server.as_bytes());
-        if written {
-            self.word(record, at::STATE).store(LIVE, Release);
-        }
-        written
+        self.word(record, at::STATE).store(LIVE, Release);
+        Some(member)
     }
 
-    /// Nobody uses the record: it was never live, or its address has left and the last request to it has ended.
+    /// The number behind all that members of the group have or had, as far as records tell.
+    fn next_id(&self, group: u64) -> u64 {
+        let own = (0..self.records.capacity())
+            .filter(|record| self.word(*record, at::STATE).load(Acquire) != FREE && self.word(*record, at::GROUP).load(Relaxed) == group);
+        own.map(|record| self.word(record, at::ID).load(Relaxed) + 1).max().unwrap_or(0)
+    }
+
+    /// Writes a member's new words over its old ones; false: they are too long, and nothing has changed.
+    pub(crate) fn rewrite(&self, member: &Member) -> bool {
+        let record = member.identity.record;
+        if !text::fits(member) {
+            return false;
+        }
+        let revision = self.word(record, at::REVISION);
+        let odd = revision.load(Acquire) | 1;
+        revision.store(odd, Release);
+        std::sync::atomic::fence(Release);
+        self.encode(record, member);
+        revision.store(odd + 1, Release);
+        true
+    }
+
+    /// Members of a group that have left and still have requests.
+    pub(crate) fn zombies(&self, group: u64) -> usize {
+        let left =
+            |record: &usize| self.word(*record, at::STATE).load(Acquire) == LEFT && self.word(*record, at::GROUP).load(Relaxed) == group;
+        (0..self.records.capacity()).filter(left).filter(|record| self.connections(*record) > 0).count()
+    }
+
+    /// Nobody uses the record: it was never live, or it has left and the last request to it has ended.
     fn is_free(&self, record: usize) -> bool {
         match self.word(record, at::STATE).load(Acquire) {
             LIVE => false,
@@ -212,7 +240,17 @@ impl SharedPeers {
         }
     }
 
-    /// Takes an address out.
+    /// A number of a record.
+    pub(crate) fn get(&self, record: usize, counter: Counter) -> i64 {
+        self.word(record, counter as usize).load(Relaxed).cast_signed()
+    }
+
+    /// Sets a number of a record.
+    pub(crate) fn set(&self, record: usize, counter: Counter, value: i64) {
+        self.word(record, counter as usize).store(value.cast_unsigned(), Relaxed);
+    }
+
+    /// Takes a member out.
     pub(crate) fn leave(&self, record: usize) {
         self.word(record, at::STATE).store(LEFT, Release);
     }
@@ -238,11 +276,11 @@ impl Shared {
 
 impl Counters for Shared {
     fn get(&self, counter: Counter) -> i64 {
-        self.peers.word(self.record, counter as usize).load(Relaxed).cast_signed()
+        self.peers.get(self.record, counter)
     }
 
     fn set(&self, counter: Counter, value: i64) {
-        self.peers.word(self.record, counter as usize).store(value.cast_unsigned(), Relaxed);
+        self.peers.set(self.record, counter, value);
     }
 
     fn add(&self, counter: Counter, by: i64) -> i64 {

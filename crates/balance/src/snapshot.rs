@@ -3,6 +3,7 @@
 use crate::peer::Peer;
 use crate::ring::Ring;
 use crate::server::Standing;
+use crate::template::Template;
 use crate::tier::Tier;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -13,14 +14,22 @@ pub struct Snapshot {
     pub(crate) primary: Tier,
     pub(crate) backup: Tier,
     ring: OnceCell<Ring>,
+    /// Names that stand for some of them.
+    pub(crate) names: Vec<Rc<Template>>,
     /// Which state of the zone it shows.
     pub(crate) version: u64,
 }
 
 impl Snapshot {
-    pub(crate) fn new(peers: impl IntoIterator<Item = Rc<Peer>>, version: u64) -> Snapshot {
+    pub(crate) fn new(peers: impl IntoIterator<Item = Rc<Peer>>, names: Vec<Rc<Template>>, version: u64) -> Snapshot {
         let (backup, primary) = peers.into_iter().partition(|peer| peer.server.backup);
-        Snapshot { primary: Tier::new(primary), backup: Tier::new(backup), ring: OnceCell::new(), version }
+        Snapshot { primary: Tier::new(primary), backup: Tier::new(backup), ring: OnceCell::new(), names, version }
+    }
+
+    /// Names that stand for some of the peers.
+    #[must_use]
+    pub fn names(&self) -> &[Rc<Template>] {
+        &self.names
     }
 
     /// The ring of `hash … consistent`, made when it is first asked for.

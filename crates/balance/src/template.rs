@@ -1,7 +1,8 @@
 //! Servers whose addresses come from names while requests run (`resolve`, `service=`).
 
+use crate::member::{Member, Name};
 use crate::server::Server;
-use crate::shared::{Resolved, SharedPeers};
+use crate::shared::SharedPeers;
 use net::address::SocketAddress;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,6 +10,8 @@ use std::rc::Rc;
 /// A server that a name stands for.
 #[derive(Clone, Debug)]
 pub struct Template {
+    /// Its number in its group.
+    pub id: u64,
     /// Everything but its address.
     pub server: Server,
     /// The name.
@@ -50,59 +53,59 @@ pub(crate) fn identity(parts: &[&str]) -> u64 {
 }
 
 impl Template {
+    /// The name that a member of a group is.
+    #[must_use]
+    pub fn of(member: &Member) -> Option<Template> {
+        let Name { host, service, port } = member.name.clone()?;
+        Some(Template { id: member.id, server: member.server.clone(), host, service, port })
+    }
+
+    /// The member that it is in the group called `group`.
+    pub(crate) fn as_member(&self, group: &str) -> Member {
+        let name = Name { host: self.host.clone(), service: self.service.clone(), port: self.port };
+        Member { name: Some(name), of_name: self.identity(group), ..Member::new(self.server.clone()) }
+    }
+
     pub(crate) fn identity(&self, group: &str) -> u64 {
         identity(&[group, &self.host, self.service.as_deref().unwrap_or_default()])
     }
 
-    /// The server that an address of this name is.
-    pub(crate) fn at(&self, resolved: &Resolved) -> Server {
-        let server = self.server.at(SocketAddress::Internet(resolved.address));
-        let source = if self.service.is_some() { resolved.server.as_str().into() } else { server.source.clone() };
-        Server { weight: resolved.weight, backup: resolved.backup, source, ..server }
-    }
-
-    /// What the zone says of an address that was found for template `index`.
-    fn resolved(&self, group: &str, index: usize, found: &Found, valid_ms: u64) -> Resolved {
+    /// The member that an address is which was found for this name.
+    fn member(&self, group: &str, found: &Found, valid_ms: u64) -> Member {
         let mut address = found.address;
         let told = self.service.is_some();
         if !told {
             address.set_port(self.port);
         }
-        Resolved {
-            record: 0,
-            joined: 0,
-            template: index,
-            name: self.identity(group),
-            address,
-            server: found.target.as_deref().unwrap_or(&self.server.source).to_owned(),
-            weight: if told && self.server.weight == 1 { i64::from(found.weight.max(1)) } else { self.server.weight },
-            backup: self.server.backup || (told && found.backup),
-            valid_ms,
-        }
+        let server = self.server.at(SocketAddress::Internet(address));
+        let source = found.target.clone().filter(|_| told).unwrap_or_else(|| server.source.clone());
+        let weight = if told && server.weight == 1 { i64::from(found.weight.max(1)) } else { server.weight };
+        let server = Server { weight, backup: server.backup || (told && found.backup), source, ..server };
+        Member { parent: Some(self.id), of_name: self.identity(group), valid_ms, ..Member::new(server) }
     }
 
-    /// Brings the zone in line with an answer: what is in both stays as it is, with its numbers.
-    pub(crate) fn update(&self, peers: &SharedPeers, group: &str, index: usize, found: &[Found], valid_ms: u64) -> Update {
+    /// Brings the zone in line with an answer: what is in both stays as it is, with its numbers. `health` is that of a newcomer.
+    pub(crate) fn update(&self, peers: &SharedPeers, group: &str, found: &[Found], valid_ms: u64, health: i64) -> Update {
         let id = identity(&[group]);
-        let mut wanted: Vec<Resolved> = found.iter().map(|found| self.resolved(group, index, found, valid_ms)).collect();
+        let _locked = peers.lock();
+        let mut wanted: Vec<Member> = found.iter().map(|found| self.member(group, found, valid_ms)).collect();
         let mut update = Update::default();
-        for old in peers.resolved(id).into_iter().filter(|old| old.template == index) {
-            let same = wanted
-                .iter()
-                .position(|new| (new.address, new.backup, new.weight) == (old.address, old.backup, old.weight) && new.server == old.server);
-            match same {
+        for old in peers.members(id).into_iter().filter(|old| old.parent == Some(self.id)) {
+            let told =
+                |member: &Member| (member.server.name.clone(), member.server.backup, member.server.weight, member.server.source.clone());
+            match wanted.iter().position(|new| told(new) == told(&old)) {
                 Some(at) => {
                     wanted.remove(at);
-                    peers.hold(old.record, valid_ms);
+                    peers.hold(old.identity.record, valid_ms);
                 }
                 None => {
-                    peers.leave(old.record);
+                    peers.leave(old.identity.record);
                     update.changed = true;
                 }
             }
         }
         for new in &wanted {
-            let joined = peers.join(id, new);
+            let joined = peers.join(id, new, health).is_some();
             update.changed |= joined;
             update.full |= !joined;
         }
@@ -113,17 +116,20 @@ impl Template {
     }
 
     /// Takes over what the zone of the previous configuration knows of this name.
-    pub(crate) fn inherit(&self, peers: &SharedPeers, group: &str, index: usize, old: &[Resolved]) {
+    pub(crate) fn inherit(&self, peers: &SharedPeers, group: &str, old: &[Member]) {
         let identity = self.identity(group);
-        let Some(first) = old.iter().find(|old| old.name == identity).map(|old| old.template) else { return };
-        for known in old.iter().filter(|old| old.name == identity && old.template == first) {
+        let known = || old.iter().filter(|old| old.of_name == identity && old.name.is_none());
+        let Some(first) = known().next().map(|old| old.parent) else { return };
+        for known in known().filter(|old| old.parent == first) {
+            let SocketAddress::Internet(address) = known.server.address else { continue };
             let found = Found {
-                address: known.address,
-                target: self.service.is_some().then(|| known.server.as_str().into()),
-                weight: u16::try_from(known.weight).unwrap_or(u16::MAX),
-                backup: known.backup,
+                address,
+                target: self.service.is_some().then(|| known.server.source.clone()),
+                weight: u16::try_from(known.server.weight).unwrap_or(u16::MAX),
+                backup: known.server.backup,
             };
-            peers.join(crate::template::identity(&[group]), &self.resolved(group, index, &found, known.valid_ms));
+            // Where the zone has become smaller, the others are asked for again.
+            let _ = peers.join(crate::template::identity(&[group]), &self.member(group, &found, known.valid_ms), 0);
         }
     }
 }

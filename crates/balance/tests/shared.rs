@@ -29,7 +29,7 @@ fn group(peers: &Rc<SharedPeers>, servers: Vec<Server>, templates: Vec<Template>
 }
 
 fn template(service: bool) -> Template {
-    Template { server: server(99), host: "name".into(), service: service.then(|| "http".into()), port: 8080 }
+    Template { id: 0, server: server(99), host: "name".into(), service: service.then(|| "http".into()), port: 8080 }
 }
 
 fn found(last: u8) -> Found {
@@ -120,25 +120,25 @@ fn addresses_come_and_go_for_all_workers() {
     let group = group(&peers, vec![server(1)], vec![template(false)], Balancing::RoundRobin);
     let names = |group: &Group| group.snapshot().peers().map(|peer| peer.server.name.to_string()).collect::<Vec<_>>();
     assert_eq!((names(&group), group.is_single()), (vec!["127.0.0.1:80".to_owned()], true));
-    let asker = child(|| assert!(group.update(0, &[found(2), found(3)], 5000).changed));
+    let asker = child(|| assert!(group.update(1, &[found(2), found(3)], 5000).changed));
     waitpid(asker, None).unwrap();
     assert_eq!(names(&group), ["127.0.0.1:80", "127.0.0.2:8080", "127.0.0.3:8080"]);
-    assert_eq!(group.valid_ms(0), 5000);
+    assert_eq!(group.valid_ms(1), 5000);
     // Who chooses now goes on among these, whatever comes.
     let mut selection = Selection::default();
     let choice = group.next(&mut selection, 0).unwrap();
     let kept = group.snapshot().peers().find(|peer| peer.server.name.starts_with("127.0.0.3")).unwrap().clone();
     kept.counters().set(Counter::Fails, 7);
-    assert_eq!(group.update(0, &[found(3), found(4)], 6000), Update { changed: true, full: false });
+    assert_eq!(group.update(1, &[found(3), found(4)], 6000), Update { changed: true, full: false });
     assert_eq!(names(&group), ["127.0.0.1:80", "127.0.0.3:8080", "127.0.0.4:8080"]);
     let now = group.snapshot().peers().find(|peer| peer.server.name.starts_with("127.0.0.3")).unwrap().clone();
     assert!(Rc::ptr_eq(&kept, &now) && now.fails() == 7);
     let others = [group.next(&mut selection, 0).unwrap(), choice];
     assert!(others.iter().any(|choice| &*choice.peer.server.name == "127.0.0.2:8080"));
     others.iter().for_each(|choice| assert!(!group.release(choice, Verdict::Good, Timing::default(), 0)));
-    assert_eq!(group.update(0, &[found(4), found(3)], 7000), Update::default());
-    assert_eq!(group.valid_ms(0), 7000);
-    group.update(0, &[], 8000);
+    assert_eq!(group.update(1, &[found(4), found(3)], 7000), Update::default());
+    assert_eq!(group.valid_ms(1), 7000);
+    group.update(1, &[], 8000);
     assert_eq!(names(&group), ["127.0.0.1:80"]);
 }
 
@@ -147,12 +147,12 @@ fn a_full_zone_says_so_and_room_is_used_again() {
     let peers = zone();
     let group = group(&peers, vec![server(1)], vec![template(false)], Balancing::Random);
     let many: Vec<Found> = (1..=200).map(found).collect();
-    assert_eq!(group.update(0, &many, 0), Update { changed: true, full: true });
+    assert_eq!(group.update(1, &many, 0), Update { changed: true, full: true });
     let count = group.snapshot().peers().count();
     assert!((30..100).contains(&count), "{count}");
     for round in 0..5 {
         let some: Vec<Found> = (round * 20..round * 20 + 20).map(found).collect();
-        assert_eq!(group.update(0, &some, 0), Update { changed: true, full: false });
+        assert_eq!(group.update(1, &some, 0), Update { changed: true, full: false });
         assert_eq!(group.snapshot().peers().count(), 21);
     }
     let servers: Vec<Server> = (1..=200).map(server).collect();

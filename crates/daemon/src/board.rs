@@ -16,20 +16,68 @@ const TAKEN: usize = 8;
 /// In its place: takes none.
 const CLOSED: u32 = u32::MAX;
 
+/// Bytes of what outlives a generation.
+const LASTING: usize = 16;
+
+/// Where the number of its workers' successors stands in it.
+const RESPAWNED: usize = 0;
+
+/// Where the number of generations stands.
+const GENERATIONS: usize = 8;
+
 /// The process ids of the workers by their numbers. A clone is the same board.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Option<SharedMemory>);
+pub struct Board {
+    entries: Option<SharedMemory>,
+    lasting: Option<SharedMemory>,
+}
 
 impl Board {
     /// A board for so many workers. Without memory for it, nobody is on it.
     #[must_use]
     pub(crate) fn new(count: usize) -> Self {
-        Self(SharedMemory::new(count.max(1) * ENTRY).ok())
+        Self { entries: SharedMemory::new(count.max(1) * ENTRY).ok(), lasting: None }
+    }
+
+    /// The board of the next generation, which has so many workers.
+    #[must_use]
+    pub(crate) fn successor(&self, count: usize) -> Self {
+        let lasting = self.lasting.clone().or_else(|| SharedMemory::new(LASTING).ok());
+        let next = Self { lasting, ..Self::new(count) };
+        next.add(GENERATIONS);
+        next
+    }
+
+    /// A worker that has died gets a successor.
+    pub(crate) fn note_respawn(&self) {
+        self.add(RESPAWNED);
+    }
+
+    fn add(&self, at: usize) {
+        if let Some(word) = self.lasting.as_ref().and_then(|memory| memory.atomic_u64(at)) {
+            word.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lasting(&self, at: usize) -> u64 {
+        self.lasting.as_ref().and_then(|memory| memory.atomic_u64(at)).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// How many workers have died and got successors, since the master started.
+    #[must_use]
+    pub fn respawned(&self) -> u64 {
+        self.lasting(RESPAWNED)
+    }
+
+    /// How many generations of workers there were, this one included.
+    #[must_use]
+    pub fn generations(&self) -> u64 {
+        self.lasting(GENERATIONS)
     }
 
     /// Enters a worker.
     pub(crate) fn set(&self, number: usize, pid: i32) {
-        if let Some(entry) = self.0.as_ref().and_then(|memory| memory.atomic_u32(number * ENTRY)) {
+        if let Some(entry) = self.entries.as_ref().and_then(|memory| memory.atomic_u32(number * ENTRY)) {
             entry.store(pid.unsigned_abs(), Ordering::Relaxed);
         }
     }
@@ -45,14 +93,14 @@ impl Board {
     }
 
     fn store_open(&self, number: usize, open: u32) {
-        if let Some(entry) = self.0.as_ref().and_then(|memory| memory.atomic_u32(number * ENTRY + OPEN)) {
+        if let Some(entry) = self.entries.as_ref().and_then(|memory| memory.atomic_u32(number * ENTRY + OPEN)) {
             entry.store(open, Ordering::Relaxed);
         }
     }
 
     /// A worker says how many connections it has taken so far.
     pub fn report_taken(&self, number: usize, taken: u64) {
-        if let Some(entry) = self.0.as_ref().and_then(|memory| memory.atomic_u64(number * ENTRY + TAKEN)) {
+        if let Some(entry) = self.entries.as_ref().and_then(|memory| memory.atomic_u64(number * ENTRY + TAKEN)) {
             entry.store(taken, Ordering::Relaxed);
         }
     }
@@ -60,7 +108,7 @@ impl Board {
     /// The smallest number of connections taken by a worker other than `number` that takes any.
     #[must_use]
     pub fn least_taken_beside(&self, number: usize) -> Option<u64> {
-        let memory = self.0.as_ref()?;
+        let memory = self.entries.as_ref()?;
         let others = (0..memory.len() / ENTRY).filter(|other| *other != number);
         let open = others.filter(|other| memory.atomic_u32(other * ENTRY + OPEN).is_some_and(|o| o.load(Ordering::Relaxed) != CLOSED));
         open.filter_map(|other| memory.atomic_u64(other * ENTRY + TAKEN)).map(|taken| taken.load(Ordering::Relaxed)).min()
@@ -69,7 +117,7 @@ impl Board {
     /// How many connections the workers other than `number` have taken together.
     #[must_use]
     pub fn taken_beside(&self, number: usize) -> u64 {
-        let Some(memory) = &self.0 else { return 0 };
+        let Some(memory) = &self.entries else { return 0 };
         let others = (0..memory.len() / ENTRY).filter(|other| *other != number);
         let taken = others.filter_map(|other| memory.atomic_u64(other * ENTRY + TAKEN)).map(|taken| taken.load(Ordering::Relaxed));
         taken.fold(0, u64::wrapping_add)
@@ -78,7 +126,7 @@ impl Board {
     /// Whether a worker other than `number` takes connections and has fewer than `limit`.
     #[must_use]
     pub fn has_room_beside(&self, number: usize, limit: usize) -> bool {
-        let Some(memory) = &self.0 else { return false };
+        let Some(memory) = &self.entries else { return false };
         let limit = u32::try_from(limit).unwrap_or(CLOSED);
         let others = (0..memory.len() / ENTRY).filter(|other| *other != number);
         others.filter_map(|other| memory.atomic_u32(other * ENTRY + OPEN)).any(|open| open.load(Ordering::Relaxed) < limit)
@@ -87,7 +135,7 @@ impl Board {
     /// The process ids of the workers that have been started.
     #[must_use]
     pub fn pids(&self) -> Vec<i32> {
-        let Some(memory) = &self.0 else { return Vec::new() };
+        let Some(memory) = &self.entries else { return Vec::new() };
         let entries = (0..memory.len() / ENTRY).filter_map(|number| memory.atomic_u32(number * ENTRY));
         entries.map(|entry| entry.load(Ordering::Relaxed)).filter(|pid| *pid != 0).filter_map(|pid| i32::try_from(pid).ok()).collect()
     }
@@ -115,5 +163,8 @@ mod tests {
         assert_eq!((clone.least_taken_beside(1), clone.least_taken_beside(2)), (Some(60), Some(70)));
         assert_eq!((clone.taken_beside(1), clone.taken_beside(0)), (130, 60));
         assert!(Board::default().pids().is_empty());
+        let next = clone.successor(1).successor(2);
+        next.note_respawn();
+        assert_eq!((next.clone().respawned(), next.generations(), next.pids().len()), (1, 2, 0));
     }
 }

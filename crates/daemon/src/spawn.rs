@@ -10,7 +10,6 @@ use sys::epoll::{EPOLLIN, EPOLLONESHOT, Epoll};
 use sys::process::Fork;
 
 use crate::application::Application;
-use crate::board::Board;
 use crate::child::{Child, Respawn};
 use crate::master::Master;
 use crate::seat::Role;
@@ -26,7 +25,7 @@ impl<A: Application> Master<'_, A> {
         self.console.report(Level::Notice, "start worker processes");
         self.respawns.clear();
         let count = self.settings().map_or(0, Settings::worker_count);
-        self.board = Board::new(count);
+        self.board = self.board.successor(count);
         for number in 0..count {
             self.board.close(number);
             self.start_child(Role::Worker(number), 0);
@@ -42,6 +41,7 @@ impl<A: Application> Master<'_, A> {
         let (due, later): (Vec<Respawn>, Vec<Respawn>) = self.respawns.drain(..).partition(|one| one.at <= now);
         self.respawns = later;
         for one in due {
+            self.board.note_respawn();
             if !self.start_child(one.role, one.failed_starts) {
                 // The system may have processes to spare later.
                 self.respawns.push(Respawn { at: now + PATIENCE, ..one });

@@ -1,6 +1,6 @@
 //! The tail of an error log line: `, client: …, server: …, request: "…"` (semantics: "Error log format").
 
-use crate::request::Request;
+use crate::request::{HEALTH_CHECK, Request};
 
 impl Request {
     /// Appends what the log says of a request; each part only if it is known.
@@ -34,6 +34,11 @@ impl Request {
 
     /// Of code that runs beside requests the log tells the address that was connected to.
     fn push_purpose(&self, out: &mut Vec<u8>) {
+        if self.purpose.get() == HEALTH_CHECK {
+            out.extend_from_slice(b", ");
+            out.extend_from_slice(&self.upstream_for_log.borrow());
+            return;
+        }
         out.extend_from_slice(b", context: ");
         out.extend_from_slice(self.purpose.get().as_bytes());
         out.extend_from_slice(b", client: ");

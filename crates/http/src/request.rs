@@ -71,6 +71,9 @@ pub struct Subrequest<'a> {
 
 pub use crate::flags::Flags;
 
+/// [`Request::purpose`] of a request that asks whether a server is well; which one says [`Request::upstream_for_log`].
+pub const HEALTH_CHECK: &str = "health check";
+
 /// Most URI changes (rewrites, internal redirects, named jumps) of one request.
 pub const MAX_URI_CHANGES: u8 = 10;
 /// Deepest nesting of subrequests.

@@ -6,6 +6,7 @@ mod bare_tests;
 
 // mod1
 pub mod access;
+pub mod api;
 pub mod array_var;
 pub mod auth_basic;
 pub mod auth_request;

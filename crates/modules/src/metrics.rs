@@ -1,6 +1,6 @@
 //! `metrics`: what all workers have counted, for programs (beyond nginx).
 
-mod json;
+pub(crate) mod json;
 mod prometheus;
 mod report;
 

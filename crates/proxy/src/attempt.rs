@@ -1,6 +1,7 @@
 //! One try of one server: connect, send, read the head, pass the answer on.
 
 mod connect;
+pub mod probe;
 
 use crate::buffer::Store;
 use crate::caching::fill;

@@ -246,6 +246,11 @@ pub trait Dialect {
         false
     }
 
+    /// Whether its servers can be asked by gRPC's own protocol of health checks.
+    fn has_health_service(&self) -> bool {
+        false
+    }
+
     /// Whether its early hints are the client's.
     fn has_hints(&self) -> bool {
         false

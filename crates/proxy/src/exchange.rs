@@ -272,6 +272,13 @@ impl Exchange {
         })
     }
 
+    /// Counts what came of the last try for those who look at its server.
+    pub fn count(&self, peer: &Peer) {
+        if let Some(last) = self.record.tries.borrow().last() {
+            peer.answered(last.status, last.sent, last.received);
+        }
+    }
+
     /// Notes a try that had no server.
     pub fn record_nobody(&self, first: bool) {
         let now = clock::monotonic_ms();

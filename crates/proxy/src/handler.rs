@@ -229,6 +229,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
         match Attempt::run(exchange, &lease).await {
             End::Answered(outcome) => {
                 exchange.learn(&lease.peer, false);
+                exchange.count(&lease.peer);
                 lease.end(&exchange.request, Verdict::Good, exchange.timing());
                 return outcome;
             }
@@ -237,6 +238,7 @@ async fn drive(exchange: &mut Exchange) -> Outcome {
                 return outcome;
             }
             End::Failed(failure) => {
+                exchange.count(&lease.peer);
                 lease.end(&exchange.request, exchange.verdict(&failure), Timing::default());
                 exchange.note(&failure);
                 log_request!(exchange.request, Level::Debug, "http next upstream, {:x}", failure.condition << 1);

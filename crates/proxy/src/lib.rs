@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod buffer;
 pub mod caching;
 pub mod channel;
+pub mod check;
 pub mod chosen;
 pub mod connection;
 pub mod dialect;

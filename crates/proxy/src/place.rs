@@ -1,5 +1,6 @@
 //! Locations whose requests go to another server: what their pass directives have in common.
 
+use crate::check::Checked;
 use crate::dialect::Dialect;
 use crate::family::Member;
 use crate::handler;
@@ -174,6 +175,10 @@ impl Place {
         let route = Rc::new(route);
         // The values of a location are frozen once.
         let _ = values.route().set(route.clone());
+        if !self.inherited {
+            // The same.
+            let _ = at.conf::<Checked>().route.set(route.clone());
+        }
         // The location may have the handler of another module's directive.
         if !self.inherited || at.parts.content.is_none() {
             at.content(move |request| handler::handle_current::<T>(request, &route));

@@ -9,7 +9,7 @@ use http::Headers;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use wire::h1::header::HeaderSpan;
+use wire::h1::header::{HeaderSpan, Rules, parse_section};
 use wire::h1::response::ResponseHead;
 
 /// One try of one server. Times are in milliseconds from the start of the try.
@@ -92,6 +92,21 @@ impl Record {
         let mut kept = self.lines.borrow_mut();
         kept.clear();
         kept.extend_from_slice(lines);
+    }
+
+    /// Keeps the trailers, and shows each to `also`; false: they are none.
+    #[must_use]
+    pub fn keep_trailers(&self, raw: &[u8], mut also: impl FnMut(&[u8], &[u8])) -> bool {
+        let mut lines = Vec::new();
+        if parse_section(raw, Rules { underscores: true, upstream: true }, &mut lines).is_err() {
+            return false;
+        }
+        for line in &lines {
+            let (name, value) = (line.name.of(raw), line.value.of(raw));
+            self.trailers.borrow_mut().push(name, value);
+            also(name, value);
+        }
+        true
     }
 
     /// Forgets everything, for another request.

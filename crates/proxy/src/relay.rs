@@ -20,7 +20,6 @@ use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use wire::chunked::Step;
-use wire::h1::header::{Rules, parse_section};
 
 /// What is needed to relay a body.
 pub struct Relay<'a> {
@@ -369,17 +368,14 @@ impl<'a> Relay<'a> {
         if raw.is_empty() {
             return;
         }
-        let mut lines = Vec::new();
-        if parse_section(raw, Rules { underscores: true, upstream: true }, &mut lines).is_err() {
-            self.exchange.request.log(Level::Error, b"upstream sent invalid trailer");
-            return;
-        }
-        for line in &lines {
-            let (name, value) = (line.name.of(raw), line.value.of(raw));
-            self.exchange.record.trailers.borrow_mut().push(name, value);
-            if self.exchange.route.plan.pass_trailers {
+        let passes = self.exchange.route.plan.pass_trailers;
+        let pass = |name: &[u8], value: &[u8]| {
+            if passes {
                 self.exchange.request.response.borrow_mut().trailers.push(name, value);
             }
+        };
+        if !self.exchange.record.keep_trailers(raw, pass) {
+            self.exchange.request.log(Level::Error, b"upstream sent invalid trailer");
         }
     }
 }

@@ -40,6 +40,10 @@ pub struct ProcessInfo {
     pub master: i32,
     /// Asks for the process ids of all workers.
     pub pids: Box<dyn Fn() -> Vec<i32>>,
+    /// Asks how many workers have died and got successors.
+    pub respawned: Box<dyn Fn() -> u64>,
+    /// How many generations of workers there were, its own included.
+    pub generation: u64,
 }
 
 /// Keeps a worker that exits gracefully alive: work apart from any connection, such as a running timer.

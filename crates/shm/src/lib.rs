@@ -9,6 +9,7 @@
 pub mod check;
 pub mod dict;
 mod heirloom;
+pub mod lease;
 pub mod lock;
 pub mod records;
 pub mod registry;

@@ -103,6 +103,7 @@ async fn pass_on(job: &Job<'_>, lease: Lease, way: Way) -> Outcome {
     };
     job.record.end();
     let last = job.record.last().unwrap_or_default();
+    lease.peer().answered(0, last.sent, last.received);
     match end {
         End::Done => {
             let times = Timing { connect: last.connect, header: last.first_byte, response: last.whole };

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod buffers;
+pub mod check;
 mod chosen;
 pub mod connect;
 pub mod datagrams;

@@ -63,6 +63,12 @@ impl Pass {
         Ok(())
     }
 
+    /// The group of a fixed target.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&Rc<Upstream>> {
+        self.upstream.get()
+    }
+
     /// Where a session goes.
     ///
     /// # Errors

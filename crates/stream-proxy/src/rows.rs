@@ -1,5 +1,6 @@
 //! The directives `proxy_*` of `stream`.
 
+use crate::check::Checked;
 use crate::groups::{Plans, Upstreams};
 use crate::pass::Pass;
 use crate::settings::{Header, Proxy};
@@ -98,6 +99,8 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     };
     pass.settle(&at.main_conf::<Upstreams>()).map_err(error)?;
     let plan = Rc::new(proxy.plan(pass, secure));
+    // A server is attached once.
+    let _ = at.conf::<Checked>().plan.set(plan.clone());
     at.content(move |session| {
         let (session, plan) = (session.clone(), plan.clone());
         Step::wait(async move { handler::run(&session, &plan).await })

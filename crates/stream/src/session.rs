@@ -34,6 +34,9 @@ pub mod status {
     pub const SERVICE_UNAVAILABLE: u16 = 503;
 }
 
+/// [`Session::code`] of a session that asks whether a server is well; which one says its [`Session::log_tail`].
+pub const HEALTH_CHECK: &str = "health check";
+
 /// What the log says behind client and server.
 pub type LogTail = Rc<dyn Fn(&Session, &mut Vec<u8>)>;
 

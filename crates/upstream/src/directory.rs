@@ -1,6 +1,7 @@
 //! All upstream groups by name, for modules that show or change them.
 
-use balance::{Group, Peer, Standing};
+use crate::terms::Terms;
+use balance::{Counter, Group, Health, Peer, Standing};
 use base::clock;
 use conf::scope::Config;
 use std::cell::RefCell;
@@ -18,6 +19,8 @@ pub struct Named {
     pub group: Rc<Group>,
     /// How many peers with fixed addresses each `server` stands for; empty where there is no `server`.
     pub lines: Rc<[usize]>,
+    /// What changes have to keep to.
+    pub terms: Rc<Terms>,
 }
 
 impl Named {
@@ -113,14 +116,34 @@ impl Member {
         self.peer.server.weight.unsigned_abs()
     }
 
-    /// Whether it takes requests: `up`, `draining`, `down`, or `unavailable` after failures.
+    /// Whether it takes requests: `up`, `draining`, `down`, `unhealthy` or `checking` after and before health checks, or `unavailable`
+    /// after failures.
     #[must_use]
     pub fn state(&self) -> &'static str {
-        match self.peer.standing() {
-            Standing::Down => "down",
+        match (self.peer.standing(), self.peer.health()) {
+            (Standing::Down, _) => "down",
+            (_, Health::Unhealthy) => "unhealthy",
+            (_, Health::Checking) => "checking",
             _ if self.peer.is_failing(clock::monotonic_ms()) => "unavailable",
-            Standing::Draining => "draining",
-            Standing::Up => "up",
+            (Standing::Draining, _) => "draining",
+            (Standing::Up, _) => "up",
+        }
+    }
+
+    /// Health checks of it: how many there were, how many failed, and how often that has put it out of service; `None` without any.
+    #[must_use]
+    pub fn checks(&self) -> Option<[u64; 3]> {
+        let get = |counter| self.peer.counters().get(counter).unsigned_abs();
+        let checks = get(Counter::Checks);
+        (checks > 0).then(|| [checks, get(Counter::ChecksFailed), get(Counter::ChecksUnhealthy)])
+    }
+
+    /// Whether the last health check went well.
+    #[must_use]
+    pub fn last_passed(&self) -> Option<bool> {
+        match self.peer.counters().get(Counter::CheckPassed) {
+            0 => None,
+            passed => Some(passed == 1),
         }
     }
 
@@ -147,7 +170,7 @@ mod tests {
         let directory = Directory::default();
         for (host, port) in [("a:81", None), ("b", Some(82)), ("b", Some(83))] {
             let group = Rc::new(Group::new(Vec::new(), Balancing::RoundRobin));
-            directory.add(Named { host: host.into(), port, group, lines: Rc::default() });
+            directory.add(Named { host: host.into(), port, group, lines: Rc::default(), terms: Rc::default() });
         }
         let found = |name: &str| directory.find(name.as_bytes()).map(|named| named.full_name());
         assert_eq!(found("a:81").as_deref(), Some("a:81"));

@@ -8,6 +8,7 @@ use conf::tree::{Error, Span};
 use net::address::SocketAddress;
 use session::Complex;
 use std::cell::{OnceCell, RefMut};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Parameters of `server` that a balancing method can do without.
@@ -30,6 +31,8 @@ pub struct Draft<P: Protocol> {
     /// Of `hash`.
     pub(crate) key: Option<Complex<P::Session>>,
     pub(crate) zone: Option<Rc<ZoneName>>,
+    /// `state`
+    pub(crate) state: Option<PathBuf>,
     /// Who chooses in the group's stead.
     pub(crate) balancer: Option<Rc<dyn Balancer<P::Session>>>,
     /// The only server stands for those that the balancer names.
@@ -50,6 +53,7 @@ impl<P: Protocol> Default for Draft<P> {
             allowed: None,
             key: None,
             zone: None,
+            state: None,
             balancer: None,
             is_empty: false,
             part: P::Part::default(),

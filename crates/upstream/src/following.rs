@@ -16,37 +16,50 @@ use std::time::Duration;
 /// A name that does not exist is asked for again after this time, unless the resolver's `valid` says otherwise.
 const ABSENT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
+/// How often is looked for names that were added.
+const LOOK: Duration = SECOND;
 
 /// Follows the names of all groups as long as the first worker lives.
 pub fn start<P: Protocol>(worker: &Rc<Worker>, all: &Upstreams<P>) {
     if worker.number != 0 || worker.process().is_some_and(|place| place.agent) {
         return;
     }
-    for upstream in all.all() {
-        for index in 0..upstream.group.templates().len() {
-            worker.spawn(Box::pin(follow(worker.clone(), upstream.clone(), index)));
-        }
+    for upstream in all.all().filter(|upstream| upstream.group.zone().is_some() && upstream.resolving.usable().is_some()) {
+        worker.spawn(Box::pin(attend(worker.clone(), upstream.clone())));
     }
 }
 
-async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, index: usize) {
+/// Follows each name that a group has or gets.
+async fn attend<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>) {
+    let mut known: Vec<u64> = Vec::new();
+    while !worker.exiting.get() {
+        let names: Vec<u64> = upstream.group.snapshot().names().iter().map(|template| template.id).collect();
+        for number in names.iter().filter(|number| !known.contains(number)) {
+            worker.spawn(Box::pin(follow(worker.clone(), upstream.clone(), *number)));
+        }
+        known = names;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, number: u64) {
     let Some(resolver) = upstream.resolving.usable().cloned() else { return };
     let limit = upstream.resolving.limit();
     // What the configuration before knew may still hold.
-    let known = upstream.group.valid_ms(index).saturating_sub(clock::monotonic_ms());
+    let known = upstream.group.valid_ms(number).saturating_sub(clock::monotonic_ms());
     tokio::time::sleep(Duration::from_millis(known)).await;
     while !worker.exiting.get() {
-        let Some(template) = upstream.group.templates().get(index) else { return };
-        let wait = match look(&worker, &resolver, template, limit).await {
+        let Some(template) = upstream.group.template(number) else { return };
+        let wait = match look(&worker, &resolver, &template, limit).await {
             Ok((found, holds)) => {
-                update(&worker, &upstream, index, &found, holds);
+                update(&worker, &upstream, number, &found, holds);
                 holds.saturating_add(SECOND)
             }
             Err(failure) => {
-                log_failure(&worker, template, failure);
+                log_failure(&worker, &template, failure);
                 if failure == Failure::NOT_FOUND {
                     let holds = resolver.valid().unwrap_or(ABSENT);
-                    update(&worker, &upstream, index, &[], holds);
+                    update(&worker, &upstream, number, &[], holds);
                     holds.saturating_add(SECOND)
                 } else {
                     limit.max(SECOND)
@@ -57,9 +70,9 @@ async fn follow<P: Protocol>(worker: Rc<Worker>, upstream: Rc<Upstream<P>>, inde
     }
 }
 
-fn update<P: Protocol>(worker: &Worker, upstream: &Upstream<P>, index: usize, found: &[Found], holds: Duration) {
+fn update<P: Protocol>(worker: &Worker, upstream: &Upstream<P>, number: u64, found: &[Found], holds: Duration) {
     let until = clock::monotonic_ms().saturating_add(u64::try_from(holds.as_millis()).unwrap_or(u64::MAX));
-    if upstream.group.update(index, found, until).full {
+    if upstream.group.update(number, found, until).full {
         base::log!(worker.log, Level::Error, 0, "cannot add new server to upstream \"{}\", memory exhausted", upstream.name);
     }
 }

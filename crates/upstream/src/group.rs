@@ -5,6 +5,7 @@ use crate::directory::{Directory, Named};
 use crate::draft::Draft;
 use crate::protocol::Protocol;
 use crate::server;
+use crate::terms::Terms;
 use balance::{Balancing, Group, Server};
 use conf::context::Arity;
 use conf::row::{Cx, Row};
@@ -152,8 +153,11 @@ fn upstream<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
         draft.add(&Server::new(SocketAddress::Internet(NOWHERE)), [SocketAddress::Internet(NOWHERE)]);
         draft.is_empty = true;
     }
-    if draft.servers.is_empty() && draft.templates.is_empty() {
+    if draft.servers.is_empty() && draft.templates.is_empty() && draft.state.is_none() {
         return Err(cx.error("no servers are inside upstream"));
+    }
+    if draft.state.is_some() && draft.zone.is_none() {
+        return Err(cx.error(format!("\"state\" requires upstream \"{}\" to be in shared memory", draft.name)));
     }
     let resolving = frame.location.take::<Resolving>();
     cx.main::<Upstreams<P>>().drafts.push((draft, resolving));
@@ -183,8 +187,15 @@ pub fn complete<P: Protocol>(frame: &Frame) -> Result<(), Error> {
             zones.push(zone.clone());
         }
         let lines = draft.lines.as_slice().into();
+        let terms = Terms {
+            state: draft.state.clone(),
+            resolves: resolving.usable().is_some(),
+            backups: draft.allowed.is_none_or(|allowed| allowed.backup) && draft.balancer.is_none(),
+            port: P::PORT,
+            bound: P::HAS_BOUND_CLIENTS,
+        };
         let made = build(draft, resolving)?;
-        directory.add(Named { host: made.name.clone(), port: None, group: made.group.clone(), lines });
+        directory.add(Named { host: made.name.clone(), port: None, group: made.group.clone(), lines, terms: Rc::new(terms) });
         frame.main.get::<Upstreams<P>>().groups.insert(made.name.to_ascii_lowercase().into_bytes().into(), Rc::new(made));
     }
     frame.main.get::<Upstreams<P>>().directory = directory;
@@ -206,7 +217,7 @@ fn build<P: Protocol>(mut draft: Draft<P>, resolving: Resolving) -> Result<Upstr
     if !draft.templates.is_empty() && resolving.usable().is_none() {
         return Err(error(format!("no resolver defined to resolve names at run time in upstream \"{name}\"")));
     }
-    if !primary {
+    if !primary && draft.state.is_none() {
         return Err(error(format!("no servers in upstream \"{name}\"")));
     }
     let balancing = draft.balancing.unwrap_or_default();

@@ -61,7 +61,7 @@ fn listed<P: Protocol>(groups: &Upstreams<P>, mut made: Upstream<P>, url: &Url, 
         Host::Unix(path) => (format!("unix:{}", path.display()), None),
     };
     let lines = [made.group.snapshot().peers().count()];
-    let named = Named { host: host.into(), port, group: made.group.clone(), lines: lines.into() };
+    let named = Named { host: host.into(), port, group: made.group.clone(), lines: lines.into(), terms: Rc::default() };
     made.full_name = named.full_name().into();
     groups.directory().add(named);
     Rc::new(made)

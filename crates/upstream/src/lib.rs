@@ -7,17 +7,21 @@
 
 pub mod balancer;
 pub mod bind;
+pub mod checks;
 pub mod directory;
 pub mod draft;
 pub mod following;
 pub mod group;
 pub mod hosts;
+pub mod live;
 pub mod methods;
 pub mod named;
 pub mod protocol;
 pub mod refusal;
 pub mod secure;
 pub mod server;
+pub mod state;
+pub mod terms;
 pub mod url;
 pub mod zone;
 

@@ -19,8 +19,21 @@ struct Names {
     service: Option<String>,
 }
 
+/// Whether the file of `state` is being read, whose servers are in place of the block's.
+#[derive(Default)]
+pub(crate) struct Reading(pub(crate) bool);
+
+impl Reading {
+    fn is_on(cx: &Cx<'_>) -> bool {
+        cx.global::<Reading>().0
+    }
+}
+
 /// Reads the directive.
 pub(crate) fn server<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    if draft::<P>(cx).state.is_some() && !Reading::is_on(cx) {
+        return Err(cx.error("\"server\" is not allowed in an upstream with \"state\""));
+    }
     let source = cx.text(0);
     let mut shape = Server { source: (*source).into(), ..Server::new(SocketAddress::Unix(Default::default())) };
     let mut names = Names::default();
@@ -75,6 +88,7 @@ fn named<P: Protocol>(cx: &Cx<'_>, server: Server, names: &Names) -> Result<bool
     let Host::Name(host) = &url.host else { return Ok(false) };
     let host = String::from_utf8_lossy(host).to_lowercase();
     let template = Template {
+        id: 0,
         server,
         host: host.trim_end_matches('.').into(),
         service: names.service.as_deref().map(Into::into),

@@ -2,6 +2,7 @@
 
 use crate::draft::{ZoneName, draft};
 use crate::protocol::Protocol;
+use crate::state;
 use balance::SharedPeers;
 use conf::context::Arity;
 use conf::row::{Cx, Row};
@@ -16,7 +17,10 @@ struct Names(Vec<Rc<ZoneName>>);
 /// The directive.
 #[must_use]
 pub fn rows<P: Protocol>() -> Vec<Row> {
-    vec![Row::new("zone", P::INSIDE, Arity::Between(1, 2), "A zone for what workers know of the group.", zone::<P>)]
+    vec![
+        Row::new("zone", P::INSIDE, Arity::Between(1, 2), "A zone for what workers know of the group.", zone::<P>),
+        Row::new("state", P::INSIDE, Arity::exactly(1), "A file that keeps the group's servers.", state::read::<P>),
+    ]
 }
 
 fn zone<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {

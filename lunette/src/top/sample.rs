@@ -9,6 +9,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// All of its labels, as they are written.
+    pub(super) fn labels(&self) -> &str {
+        &self.labels
+    }
+
     /// The value of a label.
     pub(super) fn label(&self, name: &str) -> String {
         let mut rest = &*self.labels;

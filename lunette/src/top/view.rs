@@ -1,6 +1,7 @@
 //! The view: what happened between two looks.
 
 use super::sample::{Line, Sample};
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// Most workers and servers that are listed.
@@ -150,30 +151,58 @@ fn workers(between: &Between<'_>, out: &mut String) {
     let _ = writeln!(out, "{:>10}{:>39}", "together", bytes(between.now.sum("worker_resident_bytes")));
 }
 
+/// A server of a group.
+struct Server<'a> {
+    line: &'a Line,
+    connections: f64,
+    failures: f64,
+    /// Health checks: how many failed of how many.
+    checks: Option<(f64, f64)>,
+    state: &'static str,
+}
+
 /// The servers of upstream groups: those that take no requests first, then the busiest.
 fn servers(now: &Sample, out: &mut String) {
     let up = now.lines("upstream_server_up");
+    let values = |name| now.lines(name).iter().map(|line| (line.labels(), line.value)).collect::<HashMap<&str, f64>>();
+    let kept = values("upstream_server_unhealthy");
+    let all_checks = values("upstream_server_health_checks_total");
+    let failed_checks = values("upstream_server_health_checks_failed_total");
     let both = up.iter().zip(now.lines("upstream_server_connections")).zip(now.lines("upstream_server_failures"));
-    let mut rows: Vec<(&Line, f64, f64)> = both.map(|((up, connections), failures)| (up, connections.value, failures.value)).collect();
+    let mut rows: Vec<Server<'_>> = both
+        .map(|((line, connections), failures)| {
+            let checks = all_checks.get(line.labels()).copied();
+            let state = match kept.get(line.labels()) {
+                _ if line.value > 0.0 => "up",
+                Some(1.0) => "UNHEALTHY",
+                Some(2.0) => "CHECKING",
+                _ => "DOWN",
+            };
+            let failed = failed_checks.get(line.labels()).copied().unwrap_or(0.0);
+            let (connections, failures) = (connections.value, failures.value);
+            Server { line, connections, failures, checks: checks.map(|all| (failed, all)), state }
+        })
+        .collect();
     if rows.is_empty() {
         return;
     }
-    rows.sort_by(|a, b| a.0.value.total_cmp(&b.0.value).then(b.1.total_cmp(&a.1)));
+    rows.sort_by(|a, b| a.line.value.total_cmp(&b.line.value).then(b.connections.total_cmp(&a.connections)));
     let ups = up.iter().filter(|line| line.value > 0.0).count();
     let _ = writeln!(
         out,
-        "\n{:<24}{:<28}{:<6}{:>12}{:>10}   {ups} of {} up",
+        "\n{:<24}{:<28}{:<10}{:>12}{:>10}{:>16}   {ups} of {} up",
         "Upstream",
         "Server",
         "State",
         "Connections",
         "Failures",
+        "Checks failed",
         up.len()
     );
-    for (line, connections, failures) in rows.iter().take(ROWS) {
-        let state = if line.value > 0.0 { "up" } else { "DOWN" };
+    for Server { line, connections, failures, checks, state } in rows.iter().take(ROWS) {
         let (upstream, server) = (column(&line.label("upstream"), 24), column(&line.label("server"), 28));
-        let _ = writeln!(out, "{upstream}{server}{state:<6}{connections:>12}{failures:>10}");
+        let checks = checks.map_or_else(|| "-".to_owned(), |(failed, all)| format!("{failed} of {all}"));
+        let _ = writeln!(out, "{upstream}{server}{state:<10}{connections:>12}{failures:>10}{checks:>16}");
     }
     if let Some(more) = rows.len().checked_sub(ROWS).filter(|more| *more > 0) {
         let _ = writeln!(out, "and {more} more");
@@ -195,7 +224,10 @@ mod tests {
              lunette_upstream_server_up{{upstream=\"u\",server=\"a:1\"}} 1\nlunette_upstream_server_up{{upstream=\"u\",server=\"b:1\"}} 0\n\
              lunette_upstream_server_connections{{upstream=\"u\",server=\"a:1\"}} 4\n\
              lunette_upstream_server_connections{{upstream=\"u\",server=\"b:1\"}} 0\n\
-             lunette_upstream_server_failures{{upstream=\"u\",server=\"a:1\"}} 0\nlunette_upstream_server_failures{{upstream=\"u\",server=\"b:1\"}} 2\n",
+             lunette_upstream_server_failures{{upstream=\"u\",server=\"a:1\"}} 0\nlunette_upstream_server_failures{{upstream=\"u\",server=\"b:1\"}} 2\n\
+             lunette_upstream_server_unhealthy{{upstream=\"u\",server=\"b:1\"}} 1\n\
+             lunette_upstream_server_health_checks_total{{upstream=\"u\",server=\"b:1\"}} 9\n\
+             lunette_upstream_server_health_checks_failed_total{{upstream=\"u\",server=\"b:1\"}} 3\n",
             requests - failed
         );
         Sample::parse(&text).unwrap()
@@ -210,7 +242,8 @@ mod tests {
             "Errors       25.0 % of answers are 5xx   0.0 % are 4xx",
             "Latency      p50 <= 1 ms   p90 <= 2.5 s   p99 > 2.5 s   mean 950 ms",
             "         9            3      10.0/s       2.0 MiB",
-            "u                       b:1                         DOWN             0         2",
+            "u                       b:1                         UNHEALTHY            0         2          3 of 9",
+            "u                       a:1                         up                   4         0               -",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -99,7 +99,7 @@ fn get_servers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
         stack.set_item(table, index);
         index += 1;
     }
-    for template in named.group.templates() {
+    for template in named.group.snapshot().names() {
         push_server(stack, &template.server, &[], true);
         stack.set_item(table, index);
         index += 1;

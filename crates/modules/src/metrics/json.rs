@@ -8,7 +8,7 @@ use std::io::Write;
 use upstream::directory::Member;
 
 /// A text between quotes.
-fn push_text(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn push_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in text.bytes() {
         match byte {
@@ -94,13 +94,21 @@ pub(super) fn servers(first: bool, members: &[Member], out: &mut Vec<u8>) {
         push_text(member.server(), out);
         let _ = write!(
             out,
-            ",\"state\":\"{}\",\"backup\":{},\"weight\":{},\"connections\":{},\"failures\":{}}}",
+            ",\"state\":\"{}\",\"backup\":{},\"weight\":{},\"connections\":{},\"failures\":{}",
             member.state(),
             member.is_backup(),
             member.weight(),
             member.connections(),
             member.fails()
         );
+        if let Some([checks, failed, unhealthy]) = member.checks() {
+            let passed = member.last_passed().map_or("null", |passed| if passed { "true" } else { "false" });
+            let _ = write!(
+                out,
+                ",\"health_checks\":{{\"checks\":{checks},\"fails\":{failed},\"unhealthy\":{unhealthy},\"last_passed\":{passed}}}"
+            );
+        }
+        out.push(b'}');
     }
 }
 

@@ -6,14 +6,28 @@ use http::observers::{BOUNDS, Counter, Counts, Histogram};
 use std::io::Write;
 use upstream::directory::Member;
 
-/// Name, help and value of a gauge of each server.
-type ServerFamily = (&'static str, &'static str, fn(&Member) -> u64);
+/// Name, kind, help and value of what is told of each server.
+type ServerFamily = (&'static str, &'static str, &'static str, fn(&Member) -> Option<u64>);
 
 /// What is told of each server of a group.
-pub(super) const FAMILIES: [ServerFamily; 3] = [
-    ("upstream_server_up", "Whether a server takes requests.", |member| u64::from(member.state() == "up")),
-    ("upstream_server_connections", "Requests that a server serves now.", Member::connections),
-    ("upstream_server_failures", "Failures of a server since it last was well.", Member::fails),
+pub(super) const FAMILIES: [ServerFamily; 8] = [
+    ("upstream_server_up", "gauge", "Whether a server takes requests.", |member| Some(u64::from(member.state() == "up"))),
+    ("upstream_server_connections", "gauge", "Requests that a server serves now.", |member| Some(member.connections())),
+    ("upstream_server_failures", "gauge", "Failures of a server since it last was well.", |member| Some(member.fails())),
+    ("upstream_server_unhealthy", "gauge", "Whether health checks keep a server out: 1 after one failed, 2 before the first.", |member| {
+        let kept = [("unhealthy", 1), ("checking", 2)].iter().find(|(state, _)| member.state() == *state).map_or(0, |(_, number)| *number);
+        member.checks().map(|_| kept).or(Some(kept).filter(|kept| *kept > 0))
+    }),
+    ("upstream_server_health_checks_total", "counter", "Health checks of a server.", |member| member.checks().map(|[all, ..]| all)),
+    ("upstream_server_health_checks_failed_total", "counter", "Health checks of a server that failed.", |member| {
+        member.checks().map(|[_, failed, _]| failed)
+    }),
+    ("upstream_server_health_checks_unhealthy_total", "counter", "How often health checks have put a server out of service.", |member| {
+        member.checks().map(|[_, _, unhealthy]| unhealthy)
+    }),
+    ("upstream_server_health_check_passed", "gauge", "Whether a server's last health check went well.", |member| {
+        member.last_passed().map(u64::from)
+    }),
 ];
 
 /// Name, kind, help and value of what is told of each process.
@@ -107,11 +121,12 @@ fn buckets(histogram: Histogram, counts: &Counts, out: &mut Vec<u8>) {
 
 /// One family of some servers; `first`: they are its first.
 pub(super) fn servers(number: usize, first: bool, members: &[Member], out: &mut Vec<u8>) {
-    let Some((name, help, value)) = FAMILIES.get(number) else { return };
+    let Some((name, kind, help, value)) = FAMILIES.get(number) else { return };
     if first {
-        family(name, "gauge", help, out);
+        family(name, kind, help, out);
     }
     for member in members {
+        let Some(value) = value(member) else { continue };
         let _ = write!(out, "lunette_{name}{{upstream=\"");
         push_label(&member.upstream, out);
         out.extend_from_slice(b"\",server=\"");
@@ -119,7 +134,7 @@ pub(super) fn servers(number: usize, first: bool, members: &[Member], out: &mut 
         if member.copy > 0 {
             let _ = write!(out, "\",copy=\"{}", member.copy);
         }
-        let _ = writeln!(out, "\"}} {}", value(member));
+        let _ = writeln!(out, "\"}} {value}");
     }
 }
 

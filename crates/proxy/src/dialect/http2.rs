@@ -60,6 +60,10 @@ impl Dialect for Http2 {
         Kind::Frames
     }
 
+    fn has_health_service(&self) -> bool {
+        self.grpc
+    }
+
     fn has_hints(&self) -> bool {
         true
     }

@@ -1,0 +1,266 @@
+//! `api`: what goes on, for programs, and changes of upstream groups without a reload (nginx manual, `ngx_http_api_module`, version 9).
+//!
+//! A path of the API leads to a [`Value`], or a change; what is refused is told in the words of NGINX Plus.
+
+pub(crate) mod servers;
+pub(crate) mod status;
+pub(crate) mod upstreams;
+pub(crate) mod value;
+pub(crate) mod wish;
+
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::scope::Config;
+use conf::tree::Error;
+use http::output::then;
+use http::{Attach, Levels, Method, Module, Outcome, Request, Step, Worker, body};
+use std::cell::RefCell;
+use std::rc::Rc;
+use upstream::directory::Directory;
+use upstream::live::Wrong;
+use value::{Value, object, texts};
+
+/// The API.
+pub const MODULE: Module = Module { rows, levels, attach, start, ..Module::named("api") };
+
+/// What the API knows of `stream`.
+pub const STREAM: stream::Module = stream::Module { start: start_stream, ..stream::Module::named("api") };
+
+/// The version that is spoken.
+const VERSION: &str = "9";
+/// Where people find out more.
+const MANUAL: &str = "https://nginx.org/en/docs/http/ngx_http_api_module.html";
+
+#[derive(Default)]
+struct Api {
+    /// Whether it may change something.
+    write: Option<bool>,
+}
+
+impl Config for Api {
+    // A content handler belongs to its location.
+    fn inherit(&mut self, _: &Self) {}
+}
+
+/// What a worker remembers for the API.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// When it started, milliseconds since the epoch.
+    pub(crate) loaded_ms: std::cell::Cell<u64>,
+    /// The groups of `stream`, if there is `stream`.
+    pub(crate) stream: RefCell<Option<Directory>>,
+}
+
+fn rows() -> Vec<Row> {
+    vec![Row::new("api", Context::LOCATION, Arity::Between(0, 1), "Tells what goes on, and changes groups.", api)]
+}
+
+fn api(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let write = match cx.arg(0) {
+        b"" | b"write=off" => false,
+        b"write=on" => true,
+        _ => return Err(cx.invalid_parameter(0)),
+    };
+    cx.once(&mut cx.location::<Api>().write, write)
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Api>();
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let Some(write) = at.conf::<Api>().write else { return Ok(()) };
+    let prefix = at.name.len();
+    at.content(move |request| {
+        let request = request.clone();
+        then(body::read(&request), move |outcome| match outcome {
+            Outcome::Ok => answer(&request, prefix, write),
+            other => Step::Now(other),
+        })
+    });
+    Ok(())
+}
+
+fn start(worker: &Rc<Worker>) {
+    worker.state::<Known>().loaded_ms.set(base::clock::epoch_ms());
+}
+
+fn start_stream(worker: &Rc<stream::Worker>) {
+    worker.state::<Known>().stream.replace(worker.configuration().main.get::<Directory>().cloned());
+}
+
+/// What a request wants.
+pub(crate) struct Call<'a> {
+    pub(crate) request: &'a Rc<Request>,
+    pub(crate) method: Method,
+    /// Segments behind what the last one that looked has used.
+    pub(crate) path: &'a [&'a str],
+}
+
+/// What is answered.
+pub(crate) enum Told {
+    /// 200, with the depth at which `fields` chooses.
+    Value(Value, usize),
+    /// 200 or 201, as it is; with a `Location`.
+    Plain(u16, Value, Option<String>),
+    /// 204
+    Nothing,
+}
+
+pub(crate) type Answer = Result<Told, Wrong>;
+
+/// A path that leads nowhere.
+pub(crate) fn no_path() -> Wrong {
+    Wrong { status: 404, code: "PathNotFound", text: "path not found".to_owned() }
+}
+
+impl<'a> Call<'a> {
+    /// The next segment, and the call behind it.
+    pub(crate) fn next(&self) -> (Option<&'a str>, Call<'a>) {
+        let (first, path) = match self.path.split_first() {
+            Some((first, rest)) => (Some(*first), rest),
+            None => (None, self.path),
+        };
+        (first, Call { request: self.request, method: self.method, path })
+    }
+
+    /// Says so for what can only be read.
+    pub(crate) fn only_read(&self) -> Result<(), Wrong> {
+        if self.method == Method::GET || self.method == Method::HEAD {
+            return Ok(());
+        }
+        Err(Wrong { status: 405, code: "MethodDisabled", text: "method disabled".to_owned() })
+    }
+
+    /// A value that has no more parts.
+    pub(crate) fn leaf(&self, value: impl FnOnce() -> Value) -> Answer {
+        self.only_read()?;
+        if self.path.is_empty() { Ok(Told::Value(value(), 0)) } else { Err(no_path()) }
+    }
+
+    /// The names of the parts.
+    pub(crate) fn index(&self, names: &[&str]) -> Answer {
+        self.only_read()?;
+        Ok(Told::Plain(200, texts(names.iter().copied()), None))
+    }
+
+    /// The request's body as JSON.
+    pub(crate) fn told(&self) -> Result<Value, Wrong> {
+        let bad = |text: &str| Wrong::bad("BodyReadError", text);
+        let body = self.request.body.borrow().clone();
+        if body.file().is_some() {
+            return Err(Wrong { status: 413, code: "BodyReadError", text: "request body is too large".to_owned() });
+        }
+        let text = body.to_vec().map_err(|_| bad("reading request body failed"))?;
+        Value::parse(&text).map_err(|text| Wrong { status: 415, code: "JsonError", text: format!("JSON error: {text}") })
+    }
+}
+
+fn answer(request: &Rc<Request>, prefix: usize, write: bool) -> Step {
+    let line = request.line.borrow();
+    let path = String::from_utf8_lossy(line.uri.get(prefix..).unwrap_or_default()).into_owned();
+    let arguments = String::from_utf8_lossy(&line.args).into_owned();
+    drop(line);
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let call = Call { request, method: request.method(), path: &segments };
+    let answered = if !write && call.only_read().is_err() { Err(disabled()) } else { root(&call) };
+    match answered {
+        Ok(Told::Nothing) => {
+            request.response.borrow_mut().set_status(204);
+            request.flags.header_only.set(true);
+            then(request.send_header(), |outcome| Step::Now(outcome))
+        }
+        Ok(Told::Value(value, depth)) => {
+            let fields = argument(&arguments, "fields");
+            let names: Option<Vec<&str>> = fields.map(|fields| fields.split(',').filter(|name| !name.is_empty()).collect());
+            let value = match names {
+                Some(names) => value.limit(depth, &names),
+                None => value,
+            };
+            respond(request, 200, &value)
+        }
+        Ok(Told::Plain(status, value, location)) => {
+            if let Some(location) = location {
+                let own = [request.line.borrow().uri.get(..prefix).unwrap_or_default(), location.as_bytes()].concat();
+                request.response.borrow_mut().headers.push(b"Location", &own);
+            }
+            respond(request, status, &value)
+        }
+        Err(wrong) => {
+            let error = object([("status", u64::from(wrong.status).into()), ("text", wrong.text.into()), ("code", wrong.code.into())]);
+            let mut id = Vec::new();
+            session::variable::get_by_name(&**request, "request_id", &mut id);
+            let id = String::from_utf8_lossy(&id).into_owned();
+            respond(request, wrong.status, &object([("error", error), ("request_id", id.into()), ("href", MANUAL.into())]))
+        }
+    }
+}
+
+fn disabled() -> Wrong {
+    Wrong { status: 405, code: "MethodDisabled", text: "method disabled".to_owned() }
+}
+
+fn respond(request: &Rc<Request>, status: u16, value: &Value) -> Step {
+    let mut out = Vec::new();
+    value.push(&mut out);
+    request.response.borrow_mut().headers.push(b"Cache-Control", b"no-cache");
+    request.respond(status, b"application/json", out)
+}
+
+/// An argument's value; a percent sign is nothing special, as no name of the API has one.
+pub(crate) fn argument<'a>(all: &'a str, name: &str) -> Option<&'a str> {
+    all.split('&').find_map(|one| match one.split_once('=') {
+        Some((key, value)) => (key == name).then_some(value),
+        None => (one == name).then_some(""),
+    })
+}
+
+fn root(call: &Call<'_>) -> Answer {
+    let (version, call) = call.next();
+    match version {
+        None => {
+            call.only_read()?;
+            Ok(Told::Plain(200, Value::List(vec![Value::Count(9)]), None))
+        }
+        Some(VERSION) => {
+            let (part, call) = call.next();
+            match part {
+                None => call.index(&["nginx", "processes", "connections", "ssl", "http", "stream"]),
+                Some("nginx") => call.leaf(|| status::nginx(call.request)),
+                Some("processes") => call.leaf(|| status::processes(call.request)),
+                Some("connections") => call.leaf(|| status::connections(call.request)),
+                Some("ssl") => call.leaf(|| status::ssl(call.request)),
+                Some("http") => http_part(&call),
+                Some("stream") => stream_part(&call),
+                Some(_) => Err(no_path()),
+            }
+        }
+        Some(_) => Err(Wrong { status: 404, code: "UnknownVersion", text: "unknown version".to_owned() }),
+    }
+}
+
+fn http_part(call: &Call<'_>) -> Answer {
+    let (part, call) = call.next();
+    match part {
+        None => call.index(&["requests", "upstreams"]),
+        Some("requests") => call.leaf(|| status::requests(call.request)),
+        Some("upstreams") => {
+            let directory = call.request.http.main.get::<Directory>().cloned().unwrap_or_default();
+            upstreams::answer(&call, &directory, "http")
+        }
+        Some(_) => Err(no_path()),
+    }
+}
+
+fn stream_part(call: &Call<'_>) -> Answer {
+    let (part, call) = call.next();
+    let known = call.request.worker.state::<Known>();
+    match part {
+        None => call.index(&["upstreams"]),
+        Some("upstreams") => {
+            let directory = known.stream.borrow().clone().unwrap_or_default();
+            upstreams::answer(&call, &directory, "stream")
+        }
+        Some(_) => Err(no_path()),
+    }
+}

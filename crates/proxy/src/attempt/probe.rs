@@ -1,0 +1,186 @@
+//! A try that nobody waits for but who asks whether the server is well: its answer is read, and goes nowhere.
+
+use super::{Attempt, End, Problem, READING, now_ms};
+use crate::connection::UpstreamConnection;
+use crate::dialect::{Answer, Framing, Question};
+use crate::exchange::{Exchange, Lease};
+use crate::limits::TIMED_OUT;
+use crate::sender::Sender;
+use ::upstream::secure::handshake::trouble;
+use base::log::Level;
+use std::task::{Context, Poll};
+use wire::chunked::Step;
+
+/// An answer, as far as it was wanted.
+pub struct Heard {
+    /// Its status.
+    pub status: u16,
+    /// The beginning of its body.
+    pub body: Vec<u8>,
+    /// The connection, if it may serve another request.
+    pub connection: Option<Box<UpstreamConnection>>,
+}
+
+/// There is no answer; it has been logged, and the request's action says what failed.
+pub struct Unheard {
+    /// The connection had been idle: a fresh one may do better.
+    pub stale: bool,
+}
+
+/// What a read has brought.
+enum Read {
+    Bytes,
+    Closed,
+    Failed,
+}
+
+impl Attempt<'_> {
+    /// Asks the leased server over `idle` or a new connection, and reads up to `most` bytes of its answer's body.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ask(exchange: &mut Exchange, lease: &Lease, idle: Option<Box<UpstreamConnection>>, most: usize) -> Result<Heard, Unheard> {
+        let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
+        let watch = false;
+        let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
+        attempt.hear_out(idle, most).await
+    }
+
+    async fn hear_out(&mut self, idle: Option<Box<UpstreamConnection>>, most: usize) -> Result<Heard, Unheard> {
+        let stale = idle.is_some();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => match Box::pin(self.connect()).await {
+                Ok(connection) => connection,
+                Err(End::Answered(_) | End::Client(_) | End::Failed(_)) => return Err(Unheard { stale }),
+            },
+        };
+        connection.requests += 1;
+        self.exchange.record.update(now_ms(), |t, elapsed| t.connect = Some(elapsed));
+        let answer = match self.head(&mut connection).await {
+            Ok(answer) => answer,
+            Err(problem) => {
+                if let Problem::Server(_, _, line) = problem {
+                    self.request().log(Level::Error, &line);
+                }
+                return Err(Unheard { stale });
+            }
+        };
+        self.note_head(&answer);
+        let (status, keeps, length) = (answer.status, answer.keep_alive && !answer.tunnel, answer.length);
+        if most == 0 {
+            return Ok(Heard { status, body: Vec::new(), connection: None });
+        }
+        self.request().action.set(READING);
+        let mut body = Vec::new();
+        match self.body(&mut connection, answer.body, length, &mut body, most).await {
+            Some(clean) => {
+                let connection = Some(connection).filter(|_| clean && keeps && self.sender.is_done());
+                Ok(Heard { status, body, connection })
+            }
+            None => Err(Unheard { stale: false }),
+        }
+    }
+
+    /// What variables tell of the answer.
+    fn note_head(&self, answer: &Answer) {
+        let exchange = &*self.exchange;
+        exchange.record.update(now_ms(), |t, elapsed| {
+            t.header = Some(elapsed);
+            t.status = answer.status;
+        });
+        let scratch = &exchange.scratch;
+        let head = scratch.head(answer.length);
+        exchange.record.set_head(head, &scratch.parser.headers);
+        let limit = exchange.route.plan.buffer_size;
+        let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
+        exchange.route.dialect.answered(&exchange.request, head, answer, &asked);
+    }
+
+    /// Reads the body; `Some(true)` if the connection stands at its end, `None` if it broke off.
+    async fn body(
+        &mut self,
+        connection: &mut UpstreamConnection,
+        mut framing: Framing,
+        head: usize,
+        body: &mut Vec<u8>,
+        most: usize,
+    ) -> Option<bool> {
+        let mut at = self.exchange.scratch.end_of(head);
+        connection.set_timer(self.exchange.limits().read);
+        loop {
+            loop {
+                let rest = self.exchange.scratch.input.get(at..).unwrap_or_default();
+                let step = connection.channel.next(&mut framing, rest);
+                if let Some((level, line)) = framing.remark() {
+                    self.request().log(level, &line);
+                }
+                match step {
+                    Ok(Step::Data { start, end }) => {
+                        body.extend_from_slice(rest.get(start..end).unwrap_or_default());
+                        at += end;
+                        if body.len() >= most {
+                            body.truncate(most);
+                            return Some(false);
+                        }
+                    }
+                    Ok(Step::Partial) => break,
+                    Ok(Step::Done { end }) => {
+                        let clean = rest.len() == end && framing.is_clean() && connection.channel.is_clean();
+                        self.note_trailers(connection, &framing);
+                        return Some(clean);
+                    }
+                    Err(line) => {
+                        self.request().log(Level::Error, &line);
+                        return None;
+                    }
+                }
+            }
+            self.exchange.scratch.input.clear();
+            at = 0;
+            match std::future::poll_fn(|cx| self.poll_more(cx, connection)).await {
+                Read::Bytes => {}
+                Read::Closed if framing.ends_with_connection() => return Some(false),
+                Read::Closed => {
+                    self.request().log(Level::Error, b"upstream prematurely closed connection");
+                    return None;
+                }
+                Read::Failed => return None,
+            }
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>, connection: &mut UpstreamConnection) -> Poll<Read> {
+        // The answer is here already; that the rest of the request was not wanted is its own affair.
+        let _ = self.poll_send(cx, connection);
+        let size = self.exchange.route.plan.read_size;
+        match self.exchange.poll_receive(cx, &mut connection.channel, size) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Read::Closed),
+            Poll::Ready(Ok(_)) => {
+                connection.set_timer(self.exchange.limits().read);
+                return Poll::Ready(Read::Bytes);
+            }
+            Poll::Ready(Err(error)) => {
+                self.request().log(Level::Error, &trouble("recv()", "SSL_read()", &error));
+                return Poll::Ready(Read::Failed);
+            }
+            Poll::Pending => {}
+        }
+        if connection.poll_timer(cx).is_ready() {
+            self.request().log(Level::Error, TIMED_OUT);
+            return Poll::Ready(Read::Failed);
+        }
+        Poll::Pending
+    }
+
+    fn note_trailers(&self, connection: &UpstreamConnection, framing: &Framing) {
+        let lines = match framing {
+            Framing::Chunked(decoder) => decoder.trailers(),
+            Framing::Frames(_) => connection.channel.trailers(),
+            _ => return,
+        };
+        if !self.exchange.record.keep_trailers(lines, |_, _| {}) {
+            self.request().log(Level::Error, b"upstream sent invalid trailer");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `health_check` and `match`: servers of a group are asked regularly whether they are well (nginx manual,
+//! `ngx_http_upstream_hc_module`).
+//!
+//! [`test`] is what an answer has to be like, [`probe`] one question, [`grpc`] that of gRPC's own protocol for it. When questions are
+//! asked and what follows from them is `upstream::checks`.
+
+pub mod grpc;
+pub mod probe;
+pub mod rows;
+pub mod test;
+
+use crate::route::Route;
+use ::upstream::checks::{self, Checks, Schedule};
+use conf::scope::Config;
+use conf::tree::{Error, Span};
+use http::core::Core;
+use http::location::{Location, Locations, Match};
+use http::module::{Attach, Levels, Module, Parts};
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use test::Test;
+
+/// The module.
+pub const MODULE: Module = Module { rows: rows::rows, levels, attach, start, ..Module::named("upstream_hc") };
+
+/// One `health_check`.
+#[derive(Clone)]
+pub(crate) struct Said {
+    pub(crate) schedule: Schedule,
+    /// `uri`
+    pub(crate) uri: Option<Box<[u8]>>,
+    /// `type=grpc`
+    pub(crate) grpc: Option<grpc::Question>,
+    /// `keepalive_time`, milliseconds
+    pub(crate) keepalive: u64,
+    pub(crate) span: Span,
+}
+
+/// What a location says of checks, and the way to its upstream.
+#[derive(Default)]
+pub struct Checked {
+    pub(crate) said: Vec<Said>,
+    /// Set when the location is built.
+    pub(crate) route: OnceCell<Rc<Route>>,
+}
+
+impl Config for Checked {
+    // Checks are those of their location's group.
+    fn inherit(&mut self, _: &Self) {}
+}
+
+/// The `match` blocks by name.
+#[derive(Default)]
+pub(crate) struct Tests(pub(crate) Vec<(Rc<str>, Rc<Test>)>);
+
+impl Config for Tests {
+    fn inherit(&mut self, _: &Self) {}
+}
+
+/// A check of one location, ready to be made.
+pub(crate) struct Ready {
+    pub(crate) said: Said,
+    pub(crate) test: Option<Rc<Test>>,
+    pub(crate) route: Rc<Route>,
+    pub(crate) location: Rc<Location>,
+    pub(crate) number: u32,
+}
+
+/// All checks of a configuration.
+#[derive(Default)]
+pub(crate) struct All(RefCell<Vec<Rc<Ready>>>);
+
+impl Config for All {
+    fn inherit(&mut self, _: &Self) {}
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Checked>().main::<Tests>().main::<All>();
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let checked = at.conf::<Checked>();
+    for said in &checked.said {
+        let error = |text: String| Error::new(text, said.span);
+        let route = checked.route.get().ok_or_else(|| error("health checks require a location that passes requests on".to_owned()))?;
+        if route.dialect.is_tunnel() || (said.grpc.is_some() && !route.dialect.has_health_service()) {
+            let what = if said.grpc.is_some() { "\"type=grpc\" requires \"grpc_pass\"" } else { "\"tunnel_pass\" has no health checks" };
+            return Err(error(what.to_owned()));
+        }
+        let test = match &said.schedule.test {
+            None => None,
+            Some(name) => {
+                let found = at.main_conf::<Tests>().0.iter().find(|(known, _)| known == name).map(|(_, test)| test.clone());
+                Some(found.ok_or_else(|| error(format!("match \"{name}\" not found")))?)
+            }
+        };
+        let upstream = route.pass.upstream.get().ok_or_else(|| error("health checks require an upstream without variables".to_owned()))?;
+        let number = checks::join(&upstream.name, &upstream.group, &said.schedule).map_err(error)?;
+        let core = at.conf::<Core>();
+        let location = Parts::default().into_location(at.name.into(), Match::Unnamed, core, at.conf.clone(), Locations::default());
+        let ready = Ready { said: said.clone(), test, route: route.clone(), location: Rc::new(location), number };
+        at.main_conf::<All>().0.borrow_mut().push(Rc::new(ready));
+    }
+    Ok(())
+}
+
+/// Has the worker make the checks, whenever they are its own.
+fn start(worker: &Rc<http::Worker>) {
+    let http = worker.http();
+    let (Some(all), Some(server)) = (http.main.get::<All>(), http.servers.first()) else { return };
+    for ready in all.0.borrow().iter() {
+        let Some(upstream) = ready.route.pass.upstream.get() else { continue };
+        let log = ready.location.core.error_log.clone().unwrap_or_else(|| worker.log.clone());
+        let probe = Rc::new(probe::Http::new(worker, &http, server, ready, upstream));
+        let schedule = ready.said.schedule.clone();
+        Checks::new(upstream.name.clone(), upstream.group.clone(), schedule, ready.number, log, probe).start(&worker.common);
+    }
+}

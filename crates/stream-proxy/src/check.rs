@@ -1,0 +1,156 @@
+//! `health_check` and `match` in `stream`: servers of a group are asked regularly whether they are well (nginx manual,
+//! `ngx_stream_upstream_hc_module`). When they are asked and what follows is `upstream::checks`.
+
+pub mod probe;
+pub mod test;
+
+use crate::groups::Upstream;
+use crate::settings::Plan;
+use conf::context::{Arity, Context};
+use conf::row::{Cx, Row};
+use conf::scope::Config;
+use conf::tree::{Error, Span};
+use probe::Asker;
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use stream::{Attach, Levels, Module, Worker};
+use test::Test;
+use upstream::checks::{self, Checks, Schedule};
+
+/// The module.
+pub const MODULE: Module = Module { rows, levels, attach, start, ..Module::named("upstream_hc") };
+
+/// Time for the data of a check, unless `health_check_timeout` says another, milliseconds.
+const TIMEOUT_MS: u64 = 5000;
+
+/// One `health_check`.
+#[derive(Clone)]
+struct Said {
+    schedule: Schedule,
+    /// `udp`
+    udp: bool,
+    span: Span,
+    /// Its number among the checks of the group, and its test; set when the server is built.
+    number: Cell<u32>,
+    test: OnceCell<Rc<Test>>,
+}
+
+/// What a server says of checks, and the way to its upstream.
+#[derive(Default)]
+pub struct Checked {
+    said: Vec<Said>,
+    /// Set when the server is built.
+    pub(crate) plan: OnceCell<Rc<Plan>>,
+}
+
+impl Config for Checked {
+    // Checks are those of their server's group.
+    fn inherit(&mut self, _: &Self) {}
+}
+
+#[derive(Default)]
+struct Timeout(Option<u64>);
+
+impl Config for Timeout {
+    fn inherit(&mut self, parent: &Self) {
+        self.0 = self.0.or(parent.0);
+    }
+}
+
+/// The `match` blocks by name.
+#[derive(Default)]
+struct Tests(Vec<(Rc<str>, Rc<Test>)>);
+
+impl Config for Tests {
+    fn inherit(&mut self, _: &Self) {}
+}
+
+fn rows() -> Vec<Row> {
+    let both = Context::STREAM.union(Context::STREAM_SERVER);
+    vec![
+        Row::new("health_check", Context::STREAM_SERVER, Arity::AtLeast(0), "The server's upstream servers are asked regularly.", said),
+        Row::new("health_check_timeout", both, Arity::exactly(1), "How long a health check waits for data.", |cx| {
+            let time = cx.time_ms(0)?;
+            cx.once(&mut cx.location::<Timeout>().0, time)
+        }),
+        Row::new("match", Context::STREAM, Arity::exactly(1), "What a well server answers a health check with.", named_test).with_block(),
+    ]
+}
+
+fn levels(levels: &mut Levels) {
+    levels.location::<Checked>().location::<Timeout>().main::<Tests>();
+}
+
+fn said(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let span = cx.directive.name.span;
+    let mut said = Said { schedule: Schedule::default(), udp: false, span, number: Cell::new(0), test: OnceCell::new() };
+    for i in 0..cx.args().len() {
+        match cx.arg(i) {
+            b"udp" => said.udp = true,
+            _ if said.schedule.read(cx, i)? => {}
+            _ => return Err(cx.invalid_parameter(i)),
+        }
+    }
+    cx.location::<Checked>().said.push(said);
+    Ok(())
+}
+
+fn named_test(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let name: Rc<str> = cx.text(0).into();
+    if cx.main::<Tests>().0.iter().any(|(known, _)| *known == name) {
+        return Err(cx.error_at(0, format!("duplicate match \"{name}\"")));
+    }
+    let mut made = Test::default();
+    for directive in cx.directive.body.iter().flat_map(|block| &block.directives) {
+        test::read(cx, directive, &mut made).map_err(|text| Error::new(text, directive.name.span))?;
+    }
+    cx.main::<Tests>().0.push((name, Rc::new(made)));
+    Ok(())
+}
+
+fn upstream(plan: &Plan) -> Option<&Rc<Upstream>> {
+    plan.pass.fixed()
+}
+
+fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
+    let checked = at.conf::<Checked>();
+    for said in &checked.said {
+        let error = |text: String| Error::new(text, said.span);
+        let plan = checked.plan.get().ok_or_else(|| error("health checks require a server that passes sessions on".to_owned()))?;
+        let upstream = upstream(plan).ok_or_else(|| error("health checks require an upstream without variables".to_owned()))?;
+        if let Some(name) = &said.schedule.test {
+            let tests = at.main_conf::<Tests>();
+            let found = tests.0.iter().find(|(known, _)| known == name).map(|(_, test)| test.clone());
+            // It is set once, here.
+            let _ = said.test.set(found.ok_or_else(|| error(format!("match \"{name}\" not found")))?);
+        }
+        said.number.set(checks::join(&upstream.name, &upstream.group, &said.schedule).map_err(error)?);
+    }
+    Ok(())
+}
+
+/// Has the worker make the checks, whenever they are its own.
+fn start(worker: &Rc<Worker>) {
+    let configuration = worker.configuration();
+    for server in &configuration.servers {
+        let (checked, timeout) = (server.conf::<Checked>(), server.conf::<Timeout>().0.unwrap_or(TIMEOUT_MS));
+        let Some(plan) = checked.plan.get() else { continue };
+        let Some(upstream) = upstream(plan) else { continue };
+        for said in &checked.said {
+            let log = server.core.error_log.clone().unwrap_or_else(|| worker.log.clone());
+            let asker = Asker {
+                worker: worker.clone(),
+                configuration: configuration.clone(),
+                server: server.clone(),
+                plan: plan.clone(),
+                upstream: upstream.clone(),
+                udp: said.udp,
+                timeout,
+                test: said.test.get().cloned(),
+            };
+            let probe = Rc::new(probe::Stream(Rc::new(asker)));
+            let (name, group) = (upstream.name.clone(), upstream.group.clone());
+            Checks::new(name, group, said.schedule.clone(), said.number.get(), log, probe).start(&worker.common);
+        }
+    }
+}

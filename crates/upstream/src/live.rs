@@ -1,0 +1,345 @@
+//! Groups that are changed while they work, and the file that keeps what they have become (`state`).
+//!
+//! A change is made under the zone's lock by the process that was asked for it: it is checked, written down in the zone, where all workers see it
+//! from then on, and written to the group's file, before the next one begins.
+
+use crate::directory::Named;
+use crate::terms::Terms;
+use crate::url::{self, Host};
+use balance::{Edit, Member, Refusal, Server, Standing, Template};
+use base::clock;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// What is said of a server; `None` leaves it as it is, or as it is by default.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Its address.
+    pub server: Option<String>,
+    /// `service`
+    pub service: Option<String>,
+    /// `weight`
+    pub weight: Option<i64>,
+    /// `max_conns`
+    pub max_conns: Option<u64>,
+    /// `max_fails`
+    pub max_fails: Option<u64>,
+    /// `fail_timeout`, seconds
+    pub fail_timeout: Option<i64>,
+    /// `slow_start`, milliseconds
+    pub slow_start: Option<u64>,
+    /// `route`; empty is none
+    pub route: Option<String>,
+    /// `backup`
+    pub backup: Option<bool>,
+    /// `down`
+    pub down: Option<bool>,
+    /// `drain`
+    pub drain: Option<bool>,
+}
+
+/// Why a change is refused, in the words of NGINX Plus's API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The status to answer with.
+    pub status: u16,
+    /// The word for programs.
+    pub code: &'static str,
+    /// The words for people.
+    pub text: String,
+}
+
+impl Wrong {
+    /// A fault with status 400.
+    #[must_use]
+    pub fn bad(code: &'static str, text: impl Into<String>) -> Wrong {
+        Wrong { status: 400, code, text: text.into() }
+    }
+}
+
+/// The file could not be written; the change holds, but not beyond the processes that there are.
+#[derive(Debug)]
+pub struct Unsaved {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// What came of a change: the server, if it is still there, and whether that is kept.
+pub type Changed = (Option<Member>, Result<(), Unsaved>);
+
+/// Who is in a group.
+///
+/// # Errors
+/// It is in no zone.
+pub fn members(named: &Named) -> Result<Vec<Member>, Wrong> {
+    if named.group.zone().is_none() {
+        return Err(refused(named, Refusal::Static, 0));
+    }
+    Ok(named.group.members())
+}
+
+/// Adds a server.
+///
+/// # Errors
+/// What is said of it makes no sense here.
+pub fn add(named: &Named, wish: &Wish) -> Result<Changed, Wrong> {
+    let source = wish.server.as_deref().ok_or_else(|| Wrong::bad("UpstreamConfFormatError", "missing \"server\" argument"))?;
+    if wish.backup == Some(true) && !named.terms.backups {
+        return Err(Wrong::bad("UpstreamNoBackup", format!("upstream \"{}\" has no backup", named.full_name())));
+    }
+    let found = address(&named.terms, source, wish.service.as_deref())?;
+    let mut server = match &found {
+        Found::Address(server) => server.clone(),
+        Found::Name(template) => template.server.clone(),
+    };
+    server.backup = wish.backup.unwrap_or(false);
+    wish.apply(&mut server);
+    let mut edit = named.group.edit().map_err(|refusal| refused(named, refusal, 0))?;
+    let added = match found {
+        Found::Address(_) => edit.add(server),
+        Found::Name(template) => edit.add_name(&Template { server, ..template }),
+    };
+    let member = added.map_err(|refusal| refused(named, refusal, 0))?;
+    Ok((Some(member), save(named, &edit)))
+}
+
+/// Changes what is said of a server.
+///
+/// # Errors
+/// There is none of this number, or what is said of it makes no sense here.
+pub fn change(named: &Named, number: u64, wish: &Wish) -> Result<Changed, Wrong> {
+    let mut edit = named.group.edit().map_err(|refusal| refused(named, refusal, number))?;
+    let all = edit.members();
+    let own = all.iter().find(|member| member.id == number).ok_or_else(|| refused(named, Refusal::NotFound, number))?;
+    let other = match &wish.server {
+        None => None,
+        Some(source) => match (address(&named.terms, source, None)?, &own.name) {
+            (Found::Address(server), None) if own.parent.is_none() => Some(server),
+            _ => return Err(Wrong::bad("UpstreamServerImmutable", format!("server \"{number}\" address is immutable"))),
+        },
+    };
+    let changed = edit.change(number, clock::monotonic_ms(), |server| {
+        if let Some(other) = &other {
+            (server.address, server.name, server.source) = (other.address.clone(), other.name.clone(), other.source.clone());
+        }
+        wish.apply(server);
+    });
+    let member = changed.map_err(|refusal| refused(named, refusal, number))?;
+    Ok((Some(member), save(named, &edit)))
+}
+
+/// Takes a server out.
+///
+/// # Errors
+/// There is none of this number, or it follows from a name.
+pub fn remove(named: &Named, number: u64) -> Result<Changed, Wrong> {
+    let mut edit = named.group.edit().map_err(|refusal| refused(named, refusal, number))?;
+    edit.remove(number).map_err(|refusal| match refusal {
+        Refusal::Immutable => Wrong::bad("UpstreamServerImmutable", format!("server \"{number}\" not removable")),
+        refusal => refused(named, refusal, number),
+    })?;
+    Ok((None, save(named, &edit)))
+}
+
+fn refused(named: &Named, refusal: Refusal, number: u64) -> Wrong {
+    match refusal {
+        Refusal::Static => Wrong::bad("UpstreamStatic", "upstream is static"),
+        Refusal::Full => Wrong::bad("UpstreamOutOfMemory", format!("upstream \"{}\" memory exhausted", named.full_name())),
+        Refusal::Immutable => Wrong::bad("UpstreamServerImmutable", format!("server \"{number}\" is immutable")),
+        Refusal::Exists => Wrong { status: 409, code: "EntryExists", text: "entry exists".to_owned() },
+        Refusal::NotFound => {
+            Wrong { status: 404, code: "UpstreamServerNotFound", text: format!("server with ID \"{number}\" does not exist") }
+        }
+    }
+}
+
+enum Found {
+    Address(Server),
+    Name(Template),
+}
+
+/// What a server's address is: one that can be connected to, or a name that is looked up while requests run.
+fn address(terms: &Terms, source: &str, service: Option<&str>) -> Result<Found, Wrong> {
+    let wrong = |text: String| Wrong::bad("UpstreamBadAddress", text);
+    let url = url::parse_address(source.as_bytes(), terms.port.unwrap_or(0)).map_err(|what| wrong(format!("{what} while parsing")))?;
+    let shape = |server: Server| Server { source: source.into(), ..server };
+    match service {
+        Some("") => return Err(Wrong::bad("UpstreamBadService", "\"service\" is empty")),
+        Some(_) if url.port.is_some() => return Err(wrong(format!("service upstream \"{source}\" may not have port"))),
+        Some(_) if !matches!(url.host, Host::Name(_)) => {
+            return Err(wrong(format!("service upstream \"{source}\" requires domain name")));
+        }
+        None if url.port.or(terms.port).is_none() && !matches!(url.host, Host::Unix(_)) => {
+            return Err(wrong(format!("no port in upstream \"{source}\"")));
+        }
+        _ => {}
+    }
+    let Host::Name(host) = &url.host else {
+        // Nothing is looked up for an address.
+        let found = url::addresses(&url, terms.port.unwrap_or(0)).ok().and_then(|all| all.into_iter().next());
+        let address = found.ok_or_else(|| wrong(format!("invalid host in upstream \"{source}\" while parsing")))?;
+        return Ok(Found::Address(shape(Server::new(address))));
+    };
+    if !terms.resolves {
+        return Err(Wrong::bad("UpstreamConfNoResolver", format!("no resolver defined to resolve \"{source}\"")));
+    }
+    let host = String::from_utf8_lossy(host).to_lowercase();
+    Ok(Found::Name(Template {
+        id: 0,
+        server: shape(Server::new(net::address::SocketAddress::Unix(PathBuf::new()))),
+        host: host.trim_end_matches('.').into(),
+        service: service.map(Into::into),
+        port: url.port.or(terms.port).unwrap_or(0),
+    }))
+}
+
+impl Wish {
+    fn apply(&self, server: &mut Server) {
+        server.weight = self.weight.unwrap_or(server.weight);
+        server.max_conns = self.max_conns.unwrap_or(server.max_conns);
+        server.max_fails = self.max_fails.unwrap_or(server.max_fails);
+        server.fail_timeout = self.fail_timeout.unwrap_or(server.fail_timeout);
+        server.slow_start = self.slow_start.unwrap_or(server.slow_start);
+        if let Some(route) = &self.route {
+            server.route = (!route.is_empty()).then(|| Rc::from(route.as_str()));
+        }
+        let is = |standing| server.standing == standing;
+        let (down, drain) = (self.down.unwrap_or(is(Standing::Down)), self.drain.unwrap_or(is(Standing::Draining)));
+        server.standing = match (down, drain) {
+            (true, _) => Standing::Down,
+            (false, true) => Standing::Draining,
+            (false, false) => Standing::Up,
+        };
+    }
+}
+
+/// Keeps what the group is now, if it has a file for that.
+fn save(named: &Named, edit: &Edit<'_>) -> Result<(), Unsaved> {
+    let Some(path) = &named.terms.state else { return Ok(()) };
+    let mut text = String::new();
+    for member in edit.members().iter().filter(|member| member.parent.is_none()) {
+        push_line(member, &mut text);
+    }
+    replace(path, text.as_bytes()).map_err(|error| Unsaved { path: path.clone(), error })
+}
+
+/// Puts a file in the place of another, so that whoever reads it finds the old one or the new one, whole.
+///
+/// # Errors
+/// What the system says.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    let done = written.and_then(|()| fs::rename(&temporary, path));
+    if done.is_err() {
+        // There may be none.
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// A member as a line of configuration.
+fn push_line(member: &Member, out: &mut String) {
+    let server = &member.server;
+    let defaults = Server::new(server.address.clone());
+    // Writing to a string does not fail, here and below.
+    let _ = write!(out, "server {}", quoted(&server.source));
+    let mut number = |name: &str, value: u64, usual: u64, unit: &str| {
+        if value != usual {
+            let _ = write!(out, " {name}={value}{unit}");
+        }
+    };
+    number("weight", server.weight.unsigned_abs(), 1, "");
+    number("max_conns", server.max_conns, 0, "");
+    number("max_fails", server.max_fails, defaults.max_fails, "");
+    number("fail_timeout", server.fail_timeout.unsigned_abs(), defaults.fail_timeout.unsigned_abs(), "s");
+    number("slow_start", server.slow_start, 0, "ms");
+    if let Some(route) = &server.route {
+        let _ = write!(out, " {}", quoted(&format!("route={route}")));
+    }
+    if server.backup {
+        out.push_str(" backup");
+    }
+    match server.standing {
+        Standing::Up => {}
+        Standing::Draining => out.push_str(" drain"),
+        Standing::Down => out.push_str(" down"),
+    }
+    if let Some(name) = &member.name {
+        if let Some(service) = &name.service {
+            let _ = write!(out, " {}", quoted(&format!("service={service}")));
+        }
+        out.push_str(" resolve");
+    }
+    out.push_str(";\n");
+}
+
+/// A word of the configuration, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/[]=@+,%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    let mut out = String::from("\"");
+    for letter in text.chars() {
+        if matches!(letter, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let directory = std::env::temp_dir().join(format!("lunette-live-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("state");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        assert!(replace(&directory.join("none/state"), b"").is_err());
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_line_says_what_is_not_usual() {
+        let shape = Server::new("127.0.0.1:80".parse::<std::net::SocketAddr>().unwrap().into());
+        let line = |server: Server| {
+            let mut out = String::new();
+            push_line(&Member::new(server), &mut out);
+            out
+        };
+        assert_eq!(line(shape.clone()), "server 127.0.0.1:80;\n");
+        let full = Server {
+            weight: 5,
+            max_conns: 7,
+            max_fails: 0,
+            fail_timeout: 3,
+            slow_start: 1500,
+            route: Some("a \"b\"".into()),
+            backup: true,
+            standing: Standing::Draining,
+            ..shape
+        };
+        let expected =
+            "server 127.0.0.1:80 weight=5 max_conns=7 max_fails=0 fail_timeout=3s slow_start=1500ms \"route=a \\\"b\\\"\" backup drain;\n";
+        assert_eq!(line(full), expected);
+    }
+}

@@ -1,0 +1,18 @@
+//! What changes of a group while it works have to keep to.
+
+use std::path::PathBuf;
+
+/// What a group's block says that changes have to keep to.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// `state`
+    pub state: Option<PathBuf>,
+    /// There is a `resolver`.
+    pub resolves: bool,
+    /// The way of choosing knows backups.
+    pub backups: bool,
+    /// The port of servers that name none; `None`: they have to.
+    pub port: Option<u16>,
+    /// Servers know `slow_start`, `drain` and `route`.
+    pub bound: bool,
+}
