@@ -32,7 +32,11 @@ pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function
     Ok(())
 }
 
-fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+/// The greatest place in an array, which may have holes.
+///
+/// # Errors
+/// The table has other keys, for which `function` blames its argument.
+pub fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str) -> Result<usize, Raise> {
     let mut length = 0usize;
     stack.each(index, |stack, key, _| {
         let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };
@@ -44,6 +48,11 @@ fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &st
             _ => Err(Raise::argument(argument, function, "non-array table found")),
         }
     })?;
+    Ok(length)
+}
+
+fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+    let length = array_length(stack, index, argument, function)?;
     let top = stack.top();
     if !stack.reserve(8) {
         return Err("stack overflow".into());
