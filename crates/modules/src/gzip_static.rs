@@ -11,7 +11,7 @@ use http::{Attach, Levels, Method, Module, Outcome, Phase, Request, Step};
 use std::rc::Rc;
 
 /// The module; it comes before `static`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("gzip_static") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("gzip_static") };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -29,10 +29,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; mode);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {
