@@ -1,10 +1,21 @@
 //! Names that several servers of one address have: the first server counts, and a warning tells of the others.
 
+use conf::row::Warnings;
+use conf::tree::{Error, Span};
 use session::names::ServerName;
 use std::collections::HashSet;
+use std::fmt::Display;
+
+/// Warns of names that stand more than once among the servers of one address.
+pub(crate) fn warn<S>(servers: &[&[ServerName<S>]], address: impl Display, warnings: &mut Warnings) {
+    for name in conflicting(servers) {
+        let message = format!("conflicting server name \"{}\" on {address}, ignored", String::from_utf8_lossy(&name));
+        warnings.list.push(Error::new(message, Span::NONE));
+    }
+}
 
 /// Names that stand more than once among the servers of one address, as written; one server alone is not looked at.
-pub(crate) fn conflicting<S>(servers: &[&[ServerName<S>]]) -> Vec<Vec<u8>> {
+fn conflicting<S>(servers: &[&[ServerName<S>]]) -> Vec<Vec<u8>> {
     let mut seen = HashSet::new();
     let mut found: Vec<Vec<u8>> = Vec::new();
     for own in servers.iter().filter(|_| servers.len() > 1) {

@@ -5,7 +5,7 @@ pub(crate) mod gather;
 pub(crate) mod names;
 pub(crate) mod options;
 
-use crate::conflicts::conflicting;
+use crate::conflicts;
 use address::places;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
@@ -164,11 +164,7 @@ pub fn endpoints(frames: &[Frame], servers: &[Rc<Server>], http: &Frame) -> Resu
     for one in &gathered {
         has_certificates(one)?;
         let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
-        for name in conflicting(&names) {
-            let name = String::from_utf8_lossy(&name);
-            let message = format!("conflicting server name \"{name}\" on {}, ignored", one.wanted.spec.address);
-            http.global.get::<Warnings>().list.push(Error::new(message, Span::NONE));
-        }
+        conflicts::warn(&names, &one.wanted.spec.address, &mut http.global.get::<Warnings>());
     }
     let mut endpoints = Endpoints::default();
     let usual = http.global.get::<Protocols>().usual();

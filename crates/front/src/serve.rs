@@ -144,10 +144,10 @@ async fn live(worker: Rc<Worker>, seat: Seat, setup: Setup) -> i32 {
         }
     };
     tokio::task::spawn_local(async move { active.sweep(tick, forget).await });
-    let shaken = Rc::downgrade(&worker);
-    worker.count_handshakes(move |resumed| {
-        if let Some(worker) = shaken.upgrade() {
-            worker.observers.handshake_ended(resumed);
+    let counting = Rc::downgrade(&worker);
+    worker.set_counter(move |ended| {
+        if let Some(worker) = counting.upgrade() {
+            worker.observers.session_had(ended);
         }
     });
     let counted = Rc::downgrade(&front);

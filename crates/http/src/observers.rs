@@ -13,6 +13,7 @@ use crate::line::Version;
 use crate::phase::Phase;
 use crate::request::Request;
 use base::clock;
+use session::worker::Ended;
 use shm::tally::{Account, Counters, Tally};
 
 /// Whether the counter of this number says what is the case now, instead of growing.
@@ -162,12 +163,26 @@ impl Observers {
 
     /// A try of an upstream server has ended after so many milliseconds.
     pub fn attempt_ended(&self, failed: bool, took_ms: u64) {
-        self.count(|counters| {
-            counters.add(Counter::Attempts as usize, 1);
-            if failed {
-                counters.add(Counter::AttemptsFailed as usize, 1);
+        self.tried(failed, took_ms, [Counter::Attempts, Counter::AttemptsFailed], Histogram::Attempt);
+    }
+
+    /// Something has ended in a session of `stream`.
+    pub fn session_had(&self, ended: Ended) {
+        match ended {
+            Ended::Handshake(resumed) => self.handshake_ended(resumed),
+            Ended::Try { failed, took_ms } => {
+                self.tried(failed, took_ms, [Counter::StreamAttempts, Counter::StreamAttemptsFailed], Histogram::StreamAttempt);
             }
-            Histogram::Attempt.count(counters, took_ms);
+        }
+    }
+
+    fn tried(&self, failed: bool, took_ms: u64, [all, broken]: [Counter; 2], histogram: Histogram) {
+        self.count(|counters| {
+            counters.add(all as usize, 1);
+            if failed {
+                counters.add(broken as usize, 1);
+            }
+            histogram.count(counters, took_ms);
         });
     }
 
@@ -210,6 +225,7 @@ mod tests {
         observers.connection_came();
         observers.attempt_ended(true, 3);
         observers.attempt_ended(false, 70);
+        observers.session_had(Ended::Try { failed: true, took_ms: 5 });
         observers.cache_answered(CacheStatus::Stale);
         observers.phase_waited(Phase::Access, 9);
         observers.set(Counter::Active, 4);
@@ -221,5 +237,7 @@ mod tests {
         assert_eq!(observers.processes([Counter::Active]), [(std::process::id(), [4])]);
         let attempts = sums.histogram(Histogram::Attempt);
         assert_eq!((attempts.total(), attempts.sum_ms), (2, 73));
+        let of_stream = [Counter::StreamAttempts, Counter::StreamAttemptsFailed].map(|counter| sums.get(counter));
+        assert_eq!((of_stream, sums.histogram(Histogram::StreamAttempt).sum_ms), ([1, 1], 5));
     }
 }

@@ -32,16 +32,11 @@ pub fn push_value(stack: &mut Stack<'_>, index: usize, argument: usize, function
     Ok(())
 }
 
-fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
-    let start = out.len();
-    let whole = stack.each_piece(index, |piece| match piece {
-        Piece::Number(value) => number::push(out, value),
-        Piece::Bytes(bytes) => out.extend_from_slice(bytes),
-    });
-    if whole {
-        return Ok(());
-    }
-    out.truncate(start);
+/// The greatest place in an array, which may have holes.
+///
+/// # Errors
+/// The table has other keys, for which `function` blames its argument.
+pub fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str) -> Result<usize, Raise> {
     let mut length = 0usize;
     stack.each(index, |stack, key, _| {
         let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };
@@ -53,6 +48,20 @@ fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &st
             _ => Err(Raise::argument(argument, function, "non-array table found")),
         }
     })?;
+    Ok(length)
+}
+
+fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+    let start = out.len();
+    let whole = stack.each_piece(index, |piece| match piece {
+        Piece::Number(value) => number::push_printed(out, value),
+        Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+    });
+    if whole {
+        return Ok(());
+    }
+    out.truncate(start);
+    let length = array_length(stack, index, argument, function)?;
     let top = stack.top();
     if !stack.reserve(8) {
         return Err("stack overflow".into());

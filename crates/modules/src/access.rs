@@ -9,11 +9,16 @@ use http::{Attach, Levels, Module, Outcome, Phase, Request};
 use session::{Client, Configured};
 
 /// `allow` and `deny`. First in the access phase.
-pub const MODULE: Module = Module { rows: || rows::<Request>(Context::LIMIT_EXCEPT), levels, attach, ..Module::named("access") };
+pub const MODULE: Module =
+    Module { rows: || rows::<Request>(Context::LIMIT_EXCEPT), levels: Levels::own::<Rules>, attach, ..Module::named("access") };
 
 /// `allow` and `deny` of streams.
-pub const STREAM: stream::Module =
-    stream::Module { rows: || rows::<stream::Session>(Context::empty()), levels, attach: attach_stream, ..stream::Module::named("access") };
+pub const STREAM: stream::Module = stream::Module {
+    rows: || rows::<stream::Session>(Context::empty()),
+    levels: Levels::own::<Rules>,
+    attach: attach_stream,
+    ..stream::Module::named("access")
+};
 
 #[derive(Clone, Copy)]
 struct Rule {
@@ -50,10 +55,6 @@ fn rule(cx: &mut Cx<'_>, deny: bool) -> Result<(), Error> {
     };
     cx.location::<Rules>().list.get_or_insert_default().push(Rule { network, deny });
     Ok(())
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Rules>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Basic authentication. In the access phase, after `allow`/`deny`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("auth_basic") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<AuthBasic>, attach, ..Module::named("auth_basic") };
 
 #[derive(Default)]
 struct AuthBasic {
@@ -43,10 +43,6 @@ fn rows() -> Vec<Row> {
             cx.once(&mut cx.location::<AuthBasic>().user_file, value)
         }),
     ]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<AuthBasic>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

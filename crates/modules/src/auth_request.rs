@@ -15,7 +15,7 @@ use session::variable::{self, CHANGEABLE, VarIndex};
 use std::rc::Rc;
 
 /// Access by subrequest. In the access phase, behind `auth_basic`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("auth_request") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<AuthRequest>, attach, ..Module::named("auth_request") };
 
 #[derive(Default)]
 struct AuthRequest {
@@ -51,10 +51,6 @@ fn set(cx: &mut Cx<'_>) -> Result<(), Error> {
     let value = Rc::new(complex(cx, 1)?);
     cx.location::<AuthRequest>().set.get_or_insert_default().push((index, value));
     Ok(())
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<AuthRequest>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

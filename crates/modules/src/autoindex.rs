@@ -19,7 +19,7 @@ use std::rc::Rc;
 mod text;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("autoindex") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("autoindex") };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -50,10 +50,6 @@ struct Entry {
     file: bool,
     modified: i64,
     size: u64,
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

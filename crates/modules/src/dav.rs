@@ -23,7 +23,7 @@ mod transfer;
 mod tree;
 
 /// The module; it comes before `static`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("dav") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("dav") };
 
 #[derive(Default)]
 struct Conf {
@@ -37,10 +37,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; methods, create_path, min_delete_depth, access);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

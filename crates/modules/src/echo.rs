@@ -14,7 +14,7 @@ use http::{Attach, Complex, Levels, Module, Request};
 use std::rc::Rc;
 
 /// The echo directives. The filters of `echo_before_body` and `echo_after_body` stand behind Lua's.
-pub const MODULE: Module = Module { rows, levels, variables: vars::define, attach, ..Module::named("echo") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Echo>, variables: vars::define, attach, ..Module::named("echo") };
 
 /// What a content directive does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,10 +156,6 @@ fn read(cx: &Cx<'_>, action: Action) -> Result<Command, Error> {
         command.arguments.push(value);
     }
     Ok(command)
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Echo>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use conf::tree::Error;
 use http::{Attach, Levels, Method, Module, Outcome, Step};
 
 /// The pixel.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("empty_gif") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Pixel>, attach, ..Module::named("empty_gif") };
 
 #[derive(Default)]
 struct Pixel {
@@ -32,10 +32,6 @@ fn rows() -> Vec<Row> {
         cx.location::<Pixel>().on = true;
         Ok(())
     })]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Pixel>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

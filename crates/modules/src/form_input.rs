@@ -15,7 +15,7 @@ use session::variable;
 use std::rc::Rc;
 
 /// Fields of forms.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("form_input") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Used>, attach, ..Module::named("form_input") };
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
@@ -37,10 +37,6 @@ fn rows() -> Vec<Row> {
             row(cx, |form, name| array_var::list_of(fields(form, name)))
         }),
     ]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Used>();
 }
 
 /// `set_form_input $variable [NAME]`: without a name, the variable's own.

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 /// The module; it comes before all filters that read text.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("gunzip") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("gunzip") };
 
 #[derive(Default)]
 struct Conf {
@@ -23,10 +23,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; on);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

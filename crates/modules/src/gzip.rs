@@ -15,7 +15,7 @@ use http::{Attach, Levels, Module, Outcome, Request, Step, Variables};
 use std::rc::Rc;
 
 /// The module; it comes after all filters that make or change text.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("gzip") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("gzip") };
 
 #[derive(Default)]
 struct Conf {
@@ -30,10 +30,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; on, level, window, min_length, types);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// Setting and clearing header fields. Its rewrite handler stands behind the rewrite programs and before Lua's; its
 /// header filter before Lua's.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("headers_more") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Commands>, attach, ..Module::named("headers_more") };
 
 /// One field of a command.
 struct Field {
@@ -60,10 +60,6 @@ fn rows() -> Vec<Row> {
         row("more_set_input_headers", "Sets fields of the request's head.", true, false),
         row("more_clear_input_headers", "Removes fields of the request's head.", true, true),
     ]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Commands>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

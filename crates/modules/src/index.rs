@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use std::rc::Rc;
 
 /// The module; it stands before the listing modules and `static`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("index") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("index") };
 
 /// Names to try, in order.
 #[derive(Default)]
@@ -28,10 +28,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; names);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

@@ -18,7 +18,7 @@ use std::time::Duration;
 const LONGEST: usize = 65_535;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, variables, complete, attach, ..Module::named("limit_req") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, complete, attach, ..Module::named("limit_req") };
 
 /// Requests per second, times 1000.
 struct Rate(u64);
@@ -33,10 +33,6 @@ struct Limit {
 }
 
 type Conf = limits::Conf<Limit>;
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
-}
 
 fn complete(frame: &Frame) -> Result<(), Error> {
     frame.main.get::<LimitZones<Request, Rate>>().check()

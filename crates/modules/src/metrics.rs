@@ -13,7 +13,7 @@ use http::{Attach, Chain, Levels, Method, Module, Outcome, Request, Step};
 use std::rc::Rc;
 
 /// Counters as text.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("metrics") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Metrics>, attach, ..Module::named("metrics") };
 
 #[derive(Default)]
 struct Metrics {
@@ -36,10 +36,6 @@ fn rows() -> Vec<Row> {
         };
         cx.once(&mut cx.location::<Metrics>().format, format)
     })]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Metrics>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

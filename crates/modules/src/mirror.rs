@@ -9,7 +9,7 @@ use http::{Attach, Levels, Module, Outcome, Phase, Request, Step, body};
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("mirror") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("mirror") };
 
 #[derive(Default)]
 struct Conf {
@@ -22,10 +22,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; uris, body);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

@@ -13,7 +13,7 @@ use stream::passing::Passed;
 use stream::{Attach, Complex, Core, Levels, Module, Outcome, Session, log_session, status};
 
 /// `pass`.
-pub const STREAM: Module = Module { rows, levels, attach, ..Module::named("pass") };
+pub const STREAM: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("pass") };
 
 /// How often one connection may be passed on.
 const MOST: u8 = 10;
@@ -58,10 +58,6 @@ fn target(cx: &Cx<'_>) -> Result<Target, Error> {
         Err(Unusable::Address) => Err(cx.error("\"pass\" directive has no addresses")),
         Err(Unusable::Port) => Err(cx.error("\"pass\" directive has no port")),
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

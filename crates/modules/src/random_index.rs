@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 
 /// The module; it comes before `index`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("random_index") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("random_index") };
 
 #[derive(Default)]
 struct Conf {
@@ -26,10 +26,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; on);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

@@ -12,12 +12,13 @@ use std::net::ToSocketAddrs;
 use std::rc::Rc;
 
 /// The client's real address. First in post-read, and in preaccess for values of locations.
-pub const MODULE: Module = Module { rows: http_rows, levels, variables: variables::<Request>, attach, ..Module::named("realip") };
+pub const MODULE: Module =
+    Module { rows: http_rows, levels: Levels::own::<RealIp>, variables: variables::<Request>, attach, ..Module::named("realip") };
 
 /// The client's real address in streams, which only the PROXY protocol names. In post-accept.
 pub const STREAM: stream::Module = stream::Module {
     rows: rows::<stream::Session>,
-    levels,
+    levels: Levels::own::<RealIp>,
     variables: variables::<stream::Session>,
     attach: attach_stream,
     ..stream::Module::named("realip")
@@ -89,10 +90,6 @@ fn from(cx: &mut Cx<'_>) -> Result<(), Error> {
     let found = (&*name, 0u16).to_socket_addrs().map_err(|_| cx.error_at(0, format!("host not found in set_real_ip_from \"{name}\"")))?;
     list.extend(found.map(|address| Cidr::of(address.ip())));
     Ok(())
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<RealIp>();
 }
 
 fn variables<S: Client>(variables: &mut Variables<S>) {

@@ -12,7 +12,7 @@ use http::{Levels, Module, Regex, Request, Variables};
 use std::rc::Rc;
 
 /// `valid_referers`.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("referer") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Referers>, variables, attach, ..Module::named("referer") };
 
 #[derive(Default)]
 struct Referers {
@@ -48,10 +48,6 @@ fn rows() -> Vec<Row> {
         Row::new("referer_hash_max_size", contexts, Arity::exactly(1), "Checked, without effect: the tables size themselves.", number),
         Row::new("referer_hash_bucket_size", contexts, Arity::exactly(1), "Checked, without effect: the tables size themselves.", number),
     ]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Referers>();
 }
 
 /// `none` and `blocked` say what else is valid beside a referer.

@@ -15,12 +15,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// The resolver of a location.
-pub const MODULE: Module = Module { rows: rows::<Request>, levels, attach: |place| attach::<Request>(place), ..Module::named("resolver") };
+pub const MODULE: Module = Module {
+    rows: rows::<Request>,
+    levels: Levels::own::<Resolving>,
+    attach: |place| attach::<Request>(place),
+    ..Module::named("resolver")
+};
 
 /// The resolver of a server of `stream`.
 pub const STREAM: stream::Module = stream::Module {
     rows: rows::<stream::Session>,
-    levels,
+    levels: Levels::own::<Resolving>,
     attach: |place| attach::<stream::Session>(place),
     ..stream::Module::named("resolver")
 };
@@ -35,10 +40,6 @@ fn rows<S: Configured>() -> Vec<Row> {
         Row::new("resolver", here, Arity::AtLeast(1), "Name servers for names found at run time.", resolver),
         row::time_ms("resolver_timeout", here, "How long a name may take.", |own: &mut Resolving| &mut own.timeout),
     ]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Resolving>();
 }
 
 fn attach<S: Configured>(place: &mut impl Join<S>) -> Result<(), Error> {

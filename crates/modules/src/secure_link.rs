@@ -13,7 +13,7 @@ use http::{Complex, Levels, Module, Request, Variables};
 use md5::{Digest, Md5};
 
 /// Protected links.
-pub const MODULE: Module = Module { rows, levels, variables, ..Module::named("secure_link") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<SecureLink>, variables, ..Module::named("secure_link") };
 
 #[derive(Default)]
 struct SecureLink {
@@ -61,10 +61,6 @@ fn is_one_form(cx: &Cx<'_>) -> Result<(), Error> {
         return Err(cx.error("\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\""));
     }
     Ok(())
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<SecureLink>();
 }
 
 fn variables(variables: &mut Variables) {

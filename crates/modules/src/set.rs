@@ -12,7 +12,7 @@ use std::rc::Rc;
 use stream::{Attach, Levels, Module, Outcome, Phase};
 
 /// `set` of streams. In preaccess.
-pub const STREAM: Module = Module { rows, levels, attach, ..Module::named("set") };
+pub const STREAM: Module = Module { rows, levels: Levels::own::<Assignments>, attach, ..Module::named("set") };
 
 /// What one server assigns; it has nothing from outside.
 #[derive(Default)]
@@ -31,10 +31,6 @@ fn rows() -> Vec<Row> {
         cx.location::<Assignments>().list.push(assignment);
         Ok(())
     })]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Assignments>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

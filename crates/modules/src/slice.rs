@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// The module. Its filters come before all others, which see one whole answer.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("slice") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("slice") };
 
 #[derive(Default)]
 struct Conf {
@@ -39,10 +39,6 @@ struct Slices {
     total: Cell<u64>,
     /// A slice's head has come and is right.
     active: Cell<bool>,
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

@@ -15,11 +15,7 @@ use http::{Attach, Levels, Module, Phase, Request, Variables};
 use session::variable::NO_CACHE;
 
 /// The module. It asks behind everything else that decides about access, and keeps what filters of Lua have made of an answer.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("srcache") };
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
-}
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("srcache") };
 
 fn attach(at: &mut Attach<'_>) -> Result<(), ::conf::tree::Error> {
     let own = at.conf::<Conf>();

@@ -28,7 +28,7 @@ mod text;
 mod values;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("ssi") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("ssi") };
 
 #[derive(Default)]
 struct Conf {
@@ -46,10 +46,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; on, silent, last_modified, value_length, min_file_chunk, longest_answer, types);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

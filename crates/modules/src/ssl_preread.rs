@@ -12,7 +12,7 @@ use wire::h1::host;
 use wire::tls::hello::{Hello, Status, extension};
 
 /// `ssl_preread`.
-pub const STREAM: Module = Module { rows, levels, variables, attach, ..Module::named("ssl_preread") };
+pub const STREAM: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("ssl_preread") };
 
 #[derive(Default)]
 struct Conf {
@@ -28,10 +28,6 @@ impl Config for Conf {
 fn rows() -> Vec<Row> {
     let at = Context::STREAM | Context::STREAM_SERVER;
     vec![row::flag("ssl_preread", at, "Looks at the ClientHello before the connection is passed on.", |conf: &mut Conf| &mut conf.on)]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn variables(variables: &mut Variables) {

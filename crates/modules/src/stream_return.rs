@@ -13,7 +13,7 @@ use std::task::{Poll, ready};
 use stream::{Attach, Complex, Core, Module, Session, Step, Variables, log_session, status};
 
 /// Sends a text.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("return") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Return>, attach, ..Module::named("return") };
 
 /// How long the client may take nothing, milliseconds.
 const PATIENCE: u64 = 5000;
@@ -35,10 +35,6 @@ fn rows() -> Vec<Row> {
         Core::choose_content(cx, MODULE.name);
         Ok(())
     })]
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Return>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

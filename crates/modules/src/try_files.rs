@@ -16,7 +16,7 @@ use http::{Attach, Complex, Jump, Levels, Module, Outcome, Phase, Request, Step}
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("try_files") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("try_files") };
 
 struct Candidate {
     name: Complex,
@@ -41,10 +41,6 @@ struct Conf {
 impl Config for Conf {
     // A location tries only what it says itself.
     fn inherit(&mut self, _: &Self) {}
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {

@@ -13,7 +13,7 @@ use session::variable::CHANGEABLE;
 use std::rc::Rc;
 
 /// `userid`. A header filter behind `headers`.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("userid") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<UserId>, variables, attach, ..Module::named("userid") };
 
 /// What is done with the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -121,10 +121,6 @@ fn flags(cx: &mut Cx<'_>) -> Result<(), Error> {
         }
     }
     cx.once(&mut cx.location::<UserId>().flags, list)
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<UserId>();
 }
 
 fn variables(variables: &mut Variables) {

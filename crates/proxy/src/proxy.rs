@@ -26,15 +26,12 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The module.
-pub const MODULE: Module = Module { rows: rows::rows, levels, variables: define_variables, complete, attach, ..Module::named("proxy") };
+pub const MODULE: Module =
+    Module { rows: rows::rows, levels: Levels::own::<Proxy>, variables: define_variables, complete, attach, ..Module::named("proxy") };
 
 /// What an upstream's answer keeps to itself unless `proxy_pass_header` says otherwise.
 const HIDDEN: [&str; 8] =
     ["Date", "Server", "X-Pad", "X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"];
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Proxy>();
-}
 
 /// The directory that serves where no directive names one.
 fn complete(http: &Frame) -> Result<(), Error> {

@@ -27,6 +27,11 @@ impl Levels {
         self
     }
 
+    /// Registers a location-level type, the only one of its module.
+    pub fn own<T: Config>(&mut self) {
+        self.location::<T>();
+    }
+
     /// Registers a location-level type.
     pub fn location<T: Config>(&mut self) -> &mut Self {
         self.location.register::<T>();

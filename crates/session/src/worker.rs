@@ -25,9 +25,23 @@ pub struct Worker {
     panic_waker: RefCell<Option<Waker>>,
     holds: Rc<Cell<usize>>,
     process: OnceCell<ProcessInfo>,
-    handshakes: OnceCell<Box<dyn Fn(Option<bool>)>>,
+    counter: OnceCell<Box<dyn Fn(Ended)>>,
     unix_listeners: RefCell<Vec<String>>,
     left_listeners: RefCell<Vec<String>>,
+}
+
+/// What ends in sessions of `stream` and is counted.
+#[derive(Clone, Copy, Debug)]
+pub enum Ended {
+    /// A client's handshake: with a session that it came back to or with a new one; `None`: with none.
+    Handshake(Option<bool>),
+    /// A try of an upstream server.
+    Try {
+        /// The server is to blame for something.
+        failed: bool,
+        /// How long it took, in milliseconds.
+        took_ms: u64,
+    },
 }
 
 /// Where a worker stands among the processes.
@@ -70,7 +84,7 @@ impl Worker {
             panic_waker: RefCell::default(),
             holds: Rc::default(),
             process: OnceCell::new(),
-            handshakes: OnceCell::new(),
+            counter: OnceCell::new(),
             unix_listeners: RefCell::default(),
             left_listeners: RefCell::default(),
         }
@@ -106,16 +120,16 @@ impl Worker {
         self.process.get()
     }
 
-    /// Says who counts handshakes of TLS; the first word counts.
-    pub fn count_handshakes(&self, count: impl Fn(Option<bool>) + 'static) {
+    /// Says who counts what ends in sessions; the first word counts.
+    pub fn set_counter(&self, count: impl Fn(Ended) + 'static) {
         // A second front would be a mistake in main; the first one stays.
-        let _ = self.handshakes.set(Box::new(count));
+        let _ = self.counter.set(Box::new(count));
     }
 
-    /// A client's handshake has ended: with a session that it came back to or with a new one; `None`: with none.
-    pub fn handshake_ended(&self, resumed: Option<bool>) {
-        if let Some(count) = self.handshakes.get() {
-            count(resumed);
+    /// Something has ended that is counted.
+    pub fn count(&self, ended: Ended) {
+        if let Some(count) = self.counter.get() {
+            count(ended);
         }
     }
 

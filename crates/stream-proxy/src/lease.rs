@@ -4,6 +4,7 @@ use crate::groups::Upstream;
 use balance::{Choice, Measure, Peer, Timing, Verdict};
 use base::clock;
 use base::log::Level;
+use session::worker::Ended;
 use std::cell::Cell;
 use std::rc::Rc;
 use stream::Session;
@@ -50,6 +51,8 @@ impl Lease {
     /// Gives the server back with a verdict; only sessions that went well have times.
     pub fn end(self, session: &Session, verdict: Verdict, times: Timing) {
         self.ended.set(true);
+        let took_ms = clock::monotonic_ms().saturating_sub(self.choice.began_ms());
+        session.worker.count(Ended::Try { failed: matches!(verdict, Verdict::Failed), took_ms });
         if self.upstream.group.release(&self.choice, verdict, times, clock::monotonic_ms()) {
             session.log(Level::Warn, b"upstream server temporarily disabled");
         }

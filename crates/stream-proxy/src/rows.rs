@@ -14,7 +14,8 @@ use upstream::secure::hooks::UpstreamTls;
 use upstream::secure::rows as secure_rows;
 
 /// `proxy_pass` and its companions.
-pub const MODULE: Module = Module { rows, levels, variables: variables::define_all, attach, ..Module::named("proxy") };
+pub const MODULE: Module =
+    Module { rows, levels: Levels::own::<Proxy>, variables: variables::define_all, attach, ..Module::named("proxy") };
 
 /// `stream` and `server`.
 const HERE: Context = Context::STREAM.union(Context::STREAM_SERVER);
@@ -81,10 +82,6 @@ fn pass(cx: &mut Cx<'_>) -> Result<(), Error> {
     cx.once(&mut cx.location::<Proxy>().pass, value)?;
     Core::choose_content(cx, MODULE.name);
     Ok(())
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Proxy>();
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {

@@ -55,6 +55,33 @@ fn ask(port: u16) -> f64 {
     misses
 }
 
+/// Sessions of `stream` that a server takes, and that none takes.
+#[test]
+fn tries_of_streams_are_counted() {
+    let prefix = Prefix::new();
+    let [port, good, bad, nobody] = [(); 4].map(|()| free_port());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "error_log logs/error.log; worker_processes 2; events {{ }}
+            http {{ server {{ listen 127.0.0.1:{port}; location = /metrics {{ metrics; }} location / {{ return 200 app; }} }} }}
+            stream {{
+                server {{ listen 127.0.0.1:{good}; proxy_pass 127.0.0.1:{port}; }}
+                server {{ listen 127.0.0.1:{bad}; proxy_pass 127.0.0.1:{nobody}; }}
+            }}"
+        ),
+    );
+    let _server = Foreground::start(&prefix, port, "daemon off;").unwrap();
+    assert_eq!(get(good, "/").unwrap().text(), "app");
+    assert!(get(bad, "/").is_err());
+    until("the end of both sessions", || {
+        let text = get(port, "/metrics").unwrap().text();
+        strict(&text);
+        let names = ["attempts_total", "failures_total", "duration_seconds_count"];
+        names.map(|name| value(&text, &format!("lunette_stream_upstream_{name}"))) == [2.0, 1.0, 2.0]
+    });
+}
+
 #[test]
 fn what_happened_is_counted() {
     let port = free_port();

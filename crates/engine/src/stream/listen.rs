@@ -1,13 +1,13 @@
 //! `listen` and `server_name` in `stream`: which server answers on which address under which name.
 
-use crate::conflicts::conflicting;
+use crate::conflicts;
 use crate::listen::address::places;
 use crate::listen::gather::{Gathered, Shared, Wanted, gather, shown, sockets};
 use crate::listen::{names, options};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row, Warnings};
 use conf::scope::Frame;
-use conf::tree::{Error, Span};
+use conf::tree::Error;
 use net::address::SocketAddress;
 use net::listener::{DEFAULT_BACKLOG, Kind, ListenSpec};
 use session::names::ServerNames;
@@ -84,11 +84,7 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     for one in &gathered {
         has_certificates(one)?;
         let names: Vec<_> = one.servers.iter().map(|server| server.core.names.as_slice()).collect();
-        for name in conflicting(&names) {
-            let name = String::from_utf8_lossy(&name);
-            let message = format!("conflicting server name \"{name}\" on {}, ignored", one.wanted.spec.address);
-            stream.global.get::<Warnings>().list.push(Error::new(message, Span::NONE));
-        }
+        conflicts::warn(&names, &one.wanted.spec.address, &mut stream.global.get::<Warnings>());
     }
     let (mut specs, mut listens) = (Vec::new(), Vec::new());
     for Shared { spec, members } in sockets(&gathered) {

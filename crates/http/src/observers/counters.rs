@@ -92,6 +92,10 @@ counters! {
     Attempts: count "upstream_attempts_total",
     /// Tries of upstream servers that failed.
     AttemptsFailed: count "upstream_failures_total",
+    /// Tries of upstream servers for sessions of stream.
+    StreamAttempts: count "stream_upstream_attempts_total",
+    /// Tries of upstream servers for sessions of stream that failed.
+    StreamAttemptsFailed: count "stream_upstream_failures_total",
     /// Handshakes of TLS that were completed.
     Handshakes: count "tls_handshakes_total",
     /// Handshakes of TLS that failed.

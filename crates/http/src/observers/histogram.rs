@@ -10,7 +10,7 @@ pub const BOUNDS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5
 const SIZE: usize = BOUNDS.len() + 2;
 
 /// Counters in all.
-pub(super) const END: usize = Counter::ALL.len() + 2 * SIZE;
+pub(super) const END: usize = Counter::ALL.len() + Histogram::ALL.len() * SIZE;
 
 /// Times that are counted in buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Histogram {
     Request,
     /// From the choice of an upstream server to the end of its answer.
     Attempt,
+    /// From the choice of an upstream server to the end of the session that it serves.
+    StreamAttempt,
 }
 
 /// A histogram as it is at one moment.
@@ -31,7 +33,7 @@ pub struct Counts {
 
 impl Histogram {
     /// All of them.
-    pub const ALL: [Histogram; 2] = [Histogram::Request, Histogram::Attempt];
+    pub const ALL: [Histogram; 3] = [Histogram::Request, Histogram::Attempt, Histogram::StreamAttempt];
 
     /// Its name in metrics.
     #[must_use]
@@ -39,6 +41,7 @@ impl Histogram {
         match self {
             Histogram::Request => "request_duration_seconds",
             Histogram::Attempt => "upstream_duration_seconds",
+            Histogram::StreamAttempt => "stream_upstream_duration_seconds",
         }
     }
 
@@ -48,6 +51,7 @@ impl Histogram {
         match self {
             Histogram::Request => "Time from a request's first byte to its end.",
             Histogram::Attempt => "Time that a try of an upstream server took.",
+            Histogram::StreamAttempt => "Time from the choice of an upstream server to the end of the session that it serves.",
         }
     }
 

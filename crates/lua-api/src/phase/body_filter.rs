@@ -13,7 +13,7 @@ use lua_session::{PhaseCode, directive};
 use std::rc::Rc;
 
 /// `body_filter_by_lua`, `body_filter_by_lua_file`, `body_filter_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_body_filter") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_body_filter") };
 
 /// The code of a location.
 pub type Conf = PhaseCode<Request, { LuaPhase::BODY_FILTER.bit }>;
@@ -22,10 +22,6 @@ fn rows() -> Vec<Row> {
     directive::rows("body_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response body.", |cx, code| {
         cx.once(&mut cx.location::<Conf>().code, code)
     })
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use lua_session::directive;
 use std::rc::Rc;
 
 /// `content_by_lua`, `content_by_lua_file`, `content_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_content") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_content") };
 
 /// The code of a location.
 #[derive(Default)]
@@ -28,10 +28,6 @@ impl Config for Conf {
 fn rows() -> Vec<Row> {
     let contexts = Context::LOCATION | Context::LOCATION_IF;
     directive::rows("content_by_lua", contexts, "Makes the answer in Lua.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

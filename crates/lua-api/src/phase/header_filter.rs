@@ -15,7 +15,7 @@ use lua_session::{PhaseCode, directive};
 use std::rc::Rc;
 
 /// `header_filter_by_lua`, `header_filter_by_lua_file`, `header_filter_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_header_filter") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_header_filter") };
 
 /// The code of a location.
 pub type Conf = PhaseCode<Request, { LuaPhase::HEADER_FILTER.bit }>;
@@ -24,10 +24,6 @@ fn rows() -> Vec<Row> {
     directive::rows("header_filter_by_lua", Context::HTTP_IF, "Runs Lua on the response head.", |cx, code| {
         cx.once(&mut cx.location::<Conf>().code, code)
     })
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

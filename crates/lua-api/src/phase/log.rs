@@ -10,17 +10,13 @@ use lua::LuaPhase;
 use lua_session::{PhaseCode, directive};
 
 /// `log_by_lua`, `log_by_lua_file`, `log_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_log") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_log") };
 
 /// The code of a location.
 type Conf = PhaseCode<Request, { LuaPhase::LOG.bit }>;
 
 fn rows() -> Vec<Row> {
     directive::rows("log_by_lua", Context::HTTP_IF, "Runs Lua after the answer.", |cx, code| cx.once(&mut cx.location::<Conf>().code, code))
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 //! The classes of `ngx.escape_uri` are lua-nginx-module's own: they escape less than those of nginx's core today.
 
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
-use wire::uri::escape::{Unescape, unescape};
+use wire::uri::escape::{Unescape, all_but, holds, unescape};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -26,17 +26,6 @@ pub fn group() -> Group {
 /// Which bytes a class escapes.
 pub type Table = [bool; 256];
 
-const fn holds(set: &[u8], byte: u8) -> bool {
-    let mut i = 0;
-    while i < set.len() {
-        if set[i] == byte {
-            return true;
-        }
-        i += 1;
-    }
-    false
-}
-
 const fn escaping(set: &[u8], high: bool) -> Table {
     let mut table = [false; 256];
     let mut i = 0;
@@ -48,21 +37,10 @@ const fn escaping(set: &[u8], high: bool) -> Table {
     table
 }
 
-const fn component() -> Table {
-    let mut table = [true; 256];
-    let mut i = 0;
-    while i < 256 {
-        let byte = i as u8;
-        table[i] = !(byte.is_ascii_alphanumeric() || holds(b"-._~!'()*", byte));
-        i += 1;
-    }
-    table
-}
-
 static URI: Table = escaping(b"#%?", true);
 static ARGS: Table = escaping(b"#%?+", true);
 /// What `ngx.escape_uri` escapes when it is given no type, and `ngx.encode_args` in names and values.
-pub static COMPONENT: Table = component();
+pub static COMPONENT: Table = all_but(b"-._~!'()*");
 static HTML: Table = escaping(b"\"#%'", true);
 static REFRESH: Table = escaping(b"\"%'", true);
 static MEMCACHED: Table = escaping(b"%", false);

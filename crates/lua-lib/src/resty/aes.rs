@@ -1,29 +1,21 @@
 //! `resty.aes` (lua-resty-string).
 
 use crate::resty::modes::{BLOCK, Block, Key, Mode};
-use crate::resty::sums::{MD5, SHA1, SHA224, SHA256, SHA384, SHA512, digest};
+use crate::resty::sums::{self, digest};
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 
 /// The part's rows and glue.
 #[must_use]
 pub fn group() -> Group {
     let all = PhaseSet::EVERYWHERE;
-    Group {
-        name: "resty.aes",
-        rows: vec![
-            Row::calls("aes_is_mode", all, is_mode),
-            Row::calls("aes_derive", all, derive),
-            Row::calls("aes_encrypt", all, encrypt),
-            Row::calls("aes_decrypt", all, decrypt),
-            Row::constant("MD5", MD5),
-            Row::constant("SHA1", SHA1),
-            Row::constant("SHA224", SHA224),
-            Row::constant("SHA256", SHA256),
-            Row::constant("SHA384", SHA384),
-            Row::constant("SHA512", SHA512),
-        ],
-        glue: include_str!("aes.lua"),
-    }
+    let mut rows = vec![
+        Row::calls("aes_is_mode", all, is_mode),
+        Row::calls("aes_derive", all, derive),
+        Row::calls("aes_encrypt", all, encrypt),
+        Row::calls("aes_decrypt", all, decrypt),
+    ];
+    rows.extend(sums::constants());
+    Group { name: "resty.aes", rows, glue: include_str!("aes.lua") }
 }
 
 fn is_mode(_: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {

@@ -13,26 +13,30 @@ use std::cell::{Cell, RefCell};
 /// The part's rows and glue.
 #[must_use]
 pub fn group() -> Group {
-    Group {
-        name: "resty.string",
-        rows: vec![
-            Row::fast::<ANYWHERE, _, _>("sum_new", new),
-            Row::fast::<ANYWHERE, _, _>("sum_update", update),
-            Row::fast::<ANYWHERE, _, _>("sum_final", finish),
-            Row::fast::<ANYWHERE, _, _>("sum_reset", reset),
-            Row::fast::<ANYWHERE, _, _>("sum_free", free),
-            Row::fast::<ANYWHERE, _, _>("random", random),
-            Row::fast::<ANYWHERE, _, _>("to_hex", to_hex),
-            Row::fast::<ANYWHERE, _, _>("atoi", atoi),
-            Row::constant("MD5", MD5),
-            Row::constant("SHA1", SHA1),
-            Row::constant("SHA224", SHA224),
-            Row::constant("SHA256", SHA256),
-            Row::constant("SHA384", SHA384),
-            Row::constant("SHA512", SHA512),
-        ],
-        glue: include_str!("sums.lua"),
-    }
+    let mut rows = vec![
+        Row::fast::<ANYWHERE, _, _>("sum_new", new),
+        Row::fast::<ANYWHERE, _, _>("sum_update", update),
+        Row::fast::<ANYWHERE, _, _>("sum_final", finish),
+        Row::fast::<ANYWHERE, _, _>("sum_reset", reset),
+        Row::fast::<ANYWHERE, _, _>("sum_free", free),
+        Row::fast::<ANYWHERE, _, _>("random", random),
+        Row::fast::<ANYWHERE, _, _>("to_hex", to_hex),
+        Row::fast::<ANYWHERE, _, _>("atoi", atoi),
+    ];
+    rows.extend(constants());
+    Group { name: "resty.string", rows, glue: include_str!("sums.lua") }
+}
+
+/// The numbers of digests for glue.
+pub(crate) fn constants() -> [Row; 6] {
+    [
+        Row::constant("MD5", MD5),
+        Row::constant("SHA1", SHA1),
+        Row::constant("SHA224", SHA224),
+        Row::constant("SHA256", SHA256),
+        Row::constant("SHA384", SHA384),
+        Row::constant("SHA512", SHA512),
+    ]
 }
 
 /// Sums that are not finished, by the numbers that their Lua objects hold.

@@ -1,7 +1,7 @@
 //! What `send` sends: a string, a number, or nested lists of these.
 
 use crate::number;
-use crate::shown::push_value;
+use crate::shown::{array_length, push_value};
 use lua::{Piece, Raise, Stack, Type};
 
 /// How deep lists may nest; deeper ones are circles.
@@ -17,7 +17,7 @@ pub fn push(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> Result<()
         Type::Table => {
             let start = out.len();
             let whole = stack.each_piece(index, |piece| match piece {
-                Piece::Number(value) => number::push(out, value),
+                Piece::Number(value) => number::push_printed(out, value),
                 Piece::Bytes(bytes) => out.extend_from_slice(bytes),
             });
             if whole {
@@ -38,17 +38,7 @@ fn list(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>, deep: usize) -> 
     if deep == 0 || !stack.reserve(8) {
         return Err("stack overflow".into());
     }
-    let mut length = 0usize;
-    stack.each(index, |stack, key, _| {
-        let number = if stack.kind(key) == Type::Number { stack.number(key) } else { None };
-        match number {
-            Some(n) if n >= 1.0 && n.floor() == n => {
-                length = length.max(n as usize);
-                Ok(())
-            }
-            _ => Err(bad("non-array table found")),
-        }
-    })?;
+    let length = array_length(stack, index, 1, "send")?;
     let top = stack.top();
     for item in 1..=length {
         match stack.get_item(index, item) {

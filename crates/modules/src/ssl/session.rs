@@ -2,6 +2,7 @@
 
 use super::rows::STREAM_SERVERS;
 use ::session::tls::ClientVerify;
+use ::session::worker::Ended;
 use ::session::{Levels, Outcome};
 use base::log::Level;
 use conf::context::Arity;
@@ -75,7 +76,7 @@ async fn shake(session: &Rc<Session>) -> Outcome {
     let mut limit = session.limit(session.conf::<Own>().timeout.unwrap_or(60_000));
     let opened = handshake::open(session, &mut limit).await;
     let resumed = opened.is_ok().then(|| session.connection.tls_info().is_some_and(|found| found.resumed));
-    session.worker.handshake_ended(resumed);
+    session.worker.count(Ended::Handshake(resumed));
     match opened {
         Ok(stream) => {
             session.put_stream(stream);

@@ -10,7 +10,7 @@ use session::{Configured, Outcome, Step};
 use stream::{Attach, Levels, Module, Phase, Session};
 
 /// `log_by_lua_file`, `log_by_lua_block`.
-pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("lua_log") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, attach, ..Module::named("lua_log") };
 
 /// The code of a server.
 type Conf = PhaseCode<Session, { LuaPhase::LOG.bit }>;
@@ -19,10 +19,6 @@ fn rows() -> Vec<Row> {
     directive::two_rows("log_by_lua", Session::BLOCKS, "Runs Lua at the end of sessions.", |cx, code| {
         cx.once(&mut cx.location::<Conf>().code, code)
     })
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn attach(place: &mut Attach<'_>) -> Result<(), Error> {

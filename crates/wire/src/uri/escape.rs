@@ -25,7 +25,9 @@ pub enum Class {
 
 const OUTSIDE: &[u8] = b" \"<>\\^`{|}";
 
-const fn holds(set: &[u8], byte: u8) -> bool {
+/// Whether a set has a byte, where that is asked when the program is made.
+#[must_use]
+pub const fn holds(set: &[u8], byte: u8) -> bool {
     let mut i = 0;
     while i < set.len() {
         if set[i] == byte {
@@ -47,12 +49,14 @@ const fn table(extra: &[u8], outside: &[u8]) -> [bool; 256] {
     table
 }
 
-const fn component() -> [bool; 256] {
+/// The table that escapes all but letters, digits and these.
+#[must_use]
+pub const fn all_but(marks: &[u8]) -> [bool; 256] {
     let mut table = [true; 256];
     let mut i = 0;
     while i < 256 {
         let byte = i as u8;
-        table[i] = !(byte.is_ascii_alphanumeric() || holds(b"-._~", byte));
+        table[i] = !(byte.is_ascii_alphanumeric() || holds(marks, byte));
         i += 1;
     }
     table
@@ -71,7 +75,7 @@ const fn key() -> [bool; 256] {
 
 static URI: [bool; 256] = table(b"#%?", OUTSIDE);
 static ARGS: [bool; 256] = table(b"#%?&+;", OUTSIDE);
-static COMPONENT: [bool; 256] = component();
+static COMPONENT: [bool; 256] = all_but(b"-._~");
 static HTML: [bool; 256] = table(b"#%'", OUTSIDE);
 // nginx's bit map for this class has `~` where `}` belongs; the bytes sent must not differ.
 static REFRESH: [bool; 256] = table(b"'", b" \"<>\\^`{|~");
