@@ -7,7 +7,7 @@ use daemon::{LoadError, Place};
 /// An error for the log and, with its source line, for the terminal.
 pub(crate) fn refusal(error: &Error, files: &Files) -> LoadError {
     let excerpt = diagnostic::excerpt(error, files);
-    let excerpt = (!excerpt.is_empty()).then_some(excerpt);
+    let excerpt = (!excerpt.is_empty()).then(|| excerpt.into());
     LoadError { excerpt, place: place(error, files), ..LoadError::new(diagnostic::log_line(error, files)) }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn load(
             warnings.extend_from_slice(&generation.warnings);
             Ok(Generation { warnings, files, ..generation })
         }
-        Err(error) => Err(LoadError { warnings, ..error }),
+        Err(error) => Err(LoadError { warnings: warnings.into(), ..error }),
     }
 }
 

@@ -32,20 +32,20 @@ pub struct LoadError {
     /// nginx's message, with ` in FILE:LINE` where there is one.
     pub message: String,
     /// Lines that only a person at the terminal sees, such as the source line with a caret.
-    pub excerpt: Option<String>,
+    pub excerpt: Option<Box<str>>,
     /// Where it is, to the column.
     pub place: Option<Place>,
     /// What is wrong besides.
     pub others: Vec<LoadError>,
     /// What was warned of before.
-    pub warnings: Vec<String>,
+    pub warnings: Box<[String]>,
 }
 
 impl LoadError {
     /// An error of level `emerg` without an excerpt.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new(), warnings: Vec::new() }
+        Self { level: Level::Emerg, message: message.into(), excerpt: None, place: None, others: Vec::new(), warnings: Box::default() }
     }
 
     /// All that is wrong, one by one.

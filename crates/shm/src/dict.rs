@@ -22,6 +22,8 @@ mod whole;
 mod write;
 
 pub use check::Report;
+#[cfg(test)]
+pub(crate) use record::FIXED;
 pub use value::{End, Entry, Found, Refusal, Store, Value, When};
 
 use crate::lock;

@@ -253,3 +253,32 @@ fn code_that_wants_what_only_openssl_has_is_told() {
     let told = both().get(server.port, "usual", None).unwrap().text;
     assert_eq!(told, "nil not supported: TLS is not OpenSSL's here\n".repeat(3));
 }
+
+/// No function of any library gives a pointer that OpenSSL could follow: neither those of `ngx.ssl`, nor those that lua-resty-openssl's C module has.
+#[test]
+fn nobody_gets_a_pointer_to_a_session() {
+    let say = "location / { content_by_lua_block {
+        local ssl, ffi = require 'ngx.ssl', require 'ffi'
+        local request = require 'resty.core.base'.get_request()
+        for _, name in ipairs { 'get_req_ssl_pointer', 'get_upstream_ssl_pointer' } do
+            local found, err = ssl[name]() ngx.say(name, ' ', found, ' ', err)
+            ffi.cdef('void *ngx_http_lua_ffi_' .. name .. '(void *r, const char **err);')
+            local why = ffi.new('const char *[1]')
+            local pointer = ffi.C['ngx_http_lua_ffi_' .. name](request, why) ngx.say(pointer == nil, ' ', ffi.string(why[0]))
+        end
+        for _, pointer in ipairs { 1, 'x', ffi.new('char[1]') } do
+            local reused, err = ssl.ssl_session_reused(pointer) ngx.say(reused, ' ', err)
+        end
+        for _, whose in ipairs { 'request_ssl', 'request_ssl_ctx', 'socket_ssl', 'socket_ssl_ctx' } do
+            local name, out = 'ngx_http_lua_resty_openssl_aux_get_' .. whose, ffi.new('void *[1]')
+            ffi.cdef('int ' .. name .. '(void *from, void **out);')
+            ngx.say(ffi.C[name](request, out), ' ', out[0] == nil)
+        end
+    } }";
+    let server = serve("", say);
+    let told = both().get(server.port, "usual", None).unwrap().text;
+    let no = "not supported: TLS is not OpenSSL's here";
+    let pointers = ["get_req_ssl_pointer", "get_upstream_ssl_pointer"].map(|name| format!("{name} nil {no}\ntrue {no}\n"));
+    let reused = format!("nil bad ssl\nnil bad ssl\nnil {no}\n");
+    assert_eq!(told, format!("{}{reused}{}", pointers.concat(), "-1 true\n".repeat(4)));
+}

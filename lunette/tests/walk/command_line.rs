@@ -94,7 +94,7 @@ server {{ listen 127.0.0.1:{port}; {location} }} }}\n"
     let warned = "nginx: [warn] low address bits of 10.1.2.3/8 are meaningless in FILE:2".to_owned();
     let ended = ["nginx: the configuration file FILE syntax is ok", "nginx: configuration file FILE test is successful"].map(str::to_owned);
     site("location / { }");
-    assert_eq!(shown(&["-t"]), ([&[warned.clone()], &ended[..]].concat(), Some(0)));
+    assert_eq!(shown(&["-t"]), ([std::slice::from_ref(&warned), &ended[..]].concat(), Some(0)));
     assert_eq!(shown(&["-t", "-q"]), (vec![warned.clone()], Some(0)));
     // The log that the configuration names is not in force yet.
     assert_eq!((logged("logs/error.log"), logged("logs/own.log")), (2, 0));

@@ -4,7 +4,7 @@ local ffi = require "ffi"
 local loaded = G.package.loaded
 local ssl, hello, session, ocsp = loaded["ngx.ssl"], loaded["ngx.ssl.clienthello"], loaded["ngx.ssl.session"], loaded["ngx.ocsp"]
 local toward, judge, proxyssl = loaded["ngx.ssl.proxysslcert"], loaded["ngx.ssl.proxysslverify"], loaded["ngx.proxyssl"]
-local type, tonumber, min, getmetatable = type, tonumber, math.min, getmetatable
+local type, tonumber, min, getmetatable, rawset = type, tonumber, math.min, getmetatable, rawset
 local cast, copy, str, new = ffi.cast, ffi.copy, ffi.string, ffi.new
 local OK, ERROR, BUSY, DECLINED = 0, -1, -3, -5
 local abi = getmetatable(b.ngx).abi
@@ -250,6 +250,12 @@ for _, pointer in ipairs { "get_req_ssl_pointer", "get_upstream_ssl_pointer" } d
         local _, text = ssl[pointer]()
         say(err, text)
         return nil
+    end)
+end
+-- What lua-resty-openssl asks for its `SSL *` and `SSL_CTX *`; without them it would look into the request and the socket itself.
+for _, whose in ipairs { "request_ssl", "request_ssl_ctx", "socket_ssl", "socket_ssl_ctx" } do
+    rawset(ffi.C, "ngx_" .. b.ngx.config.subsystem .. "_lua_resty_openssl_aux_get_" .. whose, function()
+        return ERROR
     end)
 end
 define("ssl_export_keying_material", function(r, out, size, label, length, context, context_length, use_context, err)
