@@ -4,13 +4,13 @@ use super::connection::{H3, Speech};
 use crate::buffers;
 use crate::streams::carrier::Carrier;
 use crate::streams::hub::Hub;
+use bytes::Bytes;
 use http::chain::FilePiece;
 use http::http3::Http3;
 use http::line::Version;
 use http::{Headers, Location, Server};
 use net::quic::StreamId;
 use std::io;
-use std::os::unix::fs::FileExt;
 use wire::h3::error::Code;
 use wire::hpack::{FieldList, Fields};
 
@@ -28,6 +28,37 @@ impl H3 {
         let taken = self.quic.write(StreamId(id), part).unwrap_or(0);
         self.with_wire(id, |wire| wire.frame = wire.frame.saturating_sub(taken));
         taken
+    }
+
+    /// Hands content over without a copy. What the transport does not take of a piece that it has begun to take is kept for it, so that
+    /// nothing is read twice.
+    fn share(&self, id: u64, mut content: Bytes, end: bool) -> usize {
+        let wanted = content.len();
+        self.with_wire(id, |wire| {
+            if wire.frame == 0 {
+                wire.out = buffers::take();
+                if self.speech == Speech::H3 {
+                    self.codec.borrow_mut().data_head(wanted, &mut wire.out);
+                }
+                wire.frame = wanted;
+            }
+            content.truncate(wire.frame);
+        });
+        if !self.flush(id) {
+            return 0;
+        }
+        let length = content.len();
+        let taken = self.quic.write_shared(StreamId(id), &mut content).unwrap_or(0);
+        if taken == 0 {
+            return 0;
+        }
+        self.with_wire(id, |wire| {
+            wire.frame = wire.frame.saturating_sub(length);
+            wire.rest = content;
+            wire.finish |= end && length == wanted && wire.frame == 0;
+        });
+        H3::want(self, id);
+        length
     }
 
     fn content(&self, id: u64, part: &[u8]) -> usize {
@@ -54,6 +85,18 @@ impl H3 {
         });
         if small { part.len() } else { self.write_content(id, part) }
     }
+}
+
+/// Appends a piece of a file.
+fn read(file: &FilePiece, length: usize, content: &mut Vec<u8>) -> io::Result<()> {
+    let mut at = file.start;
+    while content.len() < length {
+        match sys::descriptor::read_at(&*file.file, content, at, length - content.len())? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            got => at += got as u64,
+        }
+    }
+    Ok(())
 }
 
 impl Carrier for H3 {
@@ -148,12 +191,19 @@ impl Carrier for H3 {
         if length == 0 {
             return Ok(0);
         }
-        let mut content = buffers::take();
-        content.resize(length, 0);
-        let read = file.file.read_exact_at(&mut content, file.start);
-        let taken = read.map(|()| self.data(id, &(), &content, end));
-        buffers::give(content);
-        taken
+        if length <= SMALL {
+            let mut content = buffers::take();
+            let taken = read(file, length, &mut content).map(|()| self.data(id, &(), &content, end));
+            buffers::give(content);
+            return taken;
+        }
+        if !self.flush(id) {
+            return Ok(0);
+        }
+        // The transport keeps it as it is.
+        let mut content = Vec::with_capacity(length);
+        read(file, length, &mut content)?;
+        Ok(self.share(id, Bytes::from(content), end))
     }
 
     fn trailers(&self, id: u64, (): &(), fields: &Headers) {

@@ -162,7 +162,7 @@ impl<F: Fn(Newcomer)> Driver<F> {
 
     /// Takes datagrams of one client; how many they are.
     fn take(&self, now: Instant, arrived: &Arrived<'_>) -> u64 {
-        let mut count = 0;
+        let mut count = 0_u64;
         for datagram in arrived.bytes.chunks(arrived.segment.max(1)) {
             count += 1;
             if self.is_foreign(datagram, arrived) {
