@@ -283,7 +283,7 @@ fn a_section_that_comes_again_is_known_as_long_as_it_means_the_same() {
     // A table of one entry, and requests that refer to the newest one.
     let capacity = [0x3f, 0xe1, 0x1f];
     codec.receive_uni(2, &[&integer(stream::ENCODER)[..], &capacity, b"\x43x-a\x01b"].concat(), false).unwrap();
-    let newest = |required: u8| [&[required + 1, 0][..], &plain[2..plain.len() - 5], &[0x80]].concat();
+    let newest = |required: u8| [&[required + 1, 0][..], &section(GET)[2..], &[0x80]].concat();
     let plain_still = repeated(&mut codec, 20, &plain, false);
     assert_eq!(plain_still, b(true), "it refers to no table");
     assert_eq!(repeated(&mut codec, 24, &newest(1), true), b(false));
