@@ -258,8 +258,7 @@ fn repeated(codec: &mut Codec, id: u64, section: &[u8], end: bool) -> Option<(bo
     loop {
         let poll = codec.receive(id, &bytes[at..], end).unwrap();
         at += poll.used;
-        let Some(event) = poll.event else { return None };
-        if let Event::Request { head, again, .. } = event {
+        if let Event::Request { head, again, .. } = poll.event? {
             assert_eq!(head.fault, None);
             let value = codec.fields().iter().last().unwrap().1;
             return Some((again, String::from_utf8_lossy(value).into_owned()));
