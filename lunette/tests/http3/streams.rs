@@ -92,6 +92,24 @@ fn a_hundred_requests_at_once() {
 }
 
 #[test]
+fn as_many_requests_at_once_as_are_allowed() {
+    for (directive, most) in [("", 128), ("http3_max_concurrent_streams 300;", 300), ("http3_max_concurrent_streams 101;", 101)] {
+        let (_prefix, port, _running) = server_with(
+            &format!("lua_shared_dict met 1m; {directive}"),
+            &format!(
+                "location / {{ content_by_lua_block {{ local met = ngx.shared.met; met:incr('count', 1, 0)
+                     while met:get('count') < {most} do ngx.sleep(0.01) end ngx.print(ngx.var.uri) }} }}"
+            ),
+        );
+        let mut client = Client::with_table(port, 4096);
+        let streams: Vec<_> = (0..most).map(|at| (at, client.open("GET", &format!("/{at}"), &[], true))).collect();
+        for (at, stream) in streams {
+            assert_eq!(client.reply(stream).text(), format!("/{at}"), "of {most}");
+        }
+    }
+}
+
+#[test]
 fn heads_repeat_themselves_in_few_bytes() {
     let (_prefix, port, _running) = server("location / { add_header X-Own \"always the same value of some length\"; return 200 x; }");
     let mut sizes = [0, 4096].map(|capacity| {

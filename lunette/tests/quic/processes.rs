@@ -24,6 +24,9 @@ fn a_client_that_moves_stays_with_its_worker() {
             client.move_away();
             assert_eq!(pid(&mut client), worker);
         }
+        // Its requests are those of the new address, once it has proved to be there.
+        let own = client.socket.local_addr().unwrap().port().to_string();
+        client.until(|client| fetch(client, "/where").bytes == own.as_bytes());
         met.insert(worker);
     }
     assert!(met.len() > 1, "all went to one worker");

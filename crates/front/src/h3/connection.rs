@@ -5,6 +5,7 @@ use crate::buffers;
 use crate::door::Front;
 use crate::quic::Opened;
 use crate::streams::hub::Hub;
+use bytes::Bytes;
 use net::quic::{Connection, StreamId, WriteError};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -47,6 +48,8 @@ pub struct Wire {
     pub out: Vec<u8>,
     /// How much of it the transport has taken.
     pub sent: usize,
+    /// What the transport has not taken of a larger piece of content; it goes before `out`.
+    pub rest: Bytes,
     /// How much of a DATA frame's content is missing whose head is written.
     pub frame: usize,
     /// The stream ends behind `out`.
@@ -72,6 +75,7 @@ impl Default for Wire {
             until: NEVER,
             out: Vec::new(),
             sent: 0,
+            rest: Bytes::new(),
             frame: 0,
             finish: false,
             finished: false,
@@ -163,6 +167,12 @@ impl H3 {
     pub fn flush(&self, id: u64) -> bool {
         let mut wires = self.wires.borrow_mut();
         let Some(wire) = wires.get_mut(&id) else { return true };
+        if !wire.rest.is_empty() {
+            match self.quic.write_shared(StreamId(id), &mut wire.rest) {
+                Ok(_) if !wire.rest.is_empty() => return false,
+                Ok(_) | Err(WriteError::Stopped(_) | WriteError::Gone) => wire.rest = Bytes::new(),
+            }
+        }
         let rest = wire.out.get(wire.sent..).unwrap_or_default();
         if !rest.is_empty() {
             match self.quic.write(StreamId(id), rest) {

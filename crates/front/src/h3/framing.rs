@@ -4,6 +4,7 @@ use super::connection::{H3, Speech};
 use crate::buffers;
 use crate::streams::carrier::Carrier;
 use crate::streams::hub::Hub;
+use bytes::Bytes;
 use http::chain::FilePiece;
 use http::http3::Http3;
 use http::line::Version;
@@ -27,6 +28,37 @@ impl H3 {
         let taken = self.quic.write(StreamId(id), part).unwrap_or(0);
         self.with_wire(id, |wire| wire.frame = wire.frame.saturating_sub(taken));
         taken
+    }
+
+    /// Hands content over without a copy. What the transport does not take of a piece that it has begun to take is kept for it, so that
+    /// nothing is read twice.
+    fn share(&self, id: u64, mut content: Bytes, end: bool) -> usize {
+        let wanted = content.len();
+        self.with_wire(id, |wire| {
+            if wire.frame == 0 {
+                wire.out = buffers::take();
+                if self.speech == Speech::H3 {
+                    self.codec.borrow_mut().data_head(wanted, &mut wire.out);
+                }
+                wire.frame = wanted;
+            }
+            content.truncate(wire.frame);
+        });
+        if !self.flush(id) {
+            return 0;
+        }
+        let length = content.len();
+        let taken = self.quic.write_shared(StreamId(id), &mut content).unwrap_or(0);
+        if taken == 0 {
+            return 0;
+        }
+        self.with_wire(id, |wire| {
+            wire.frame = wire.frame.saturating_sub(length);
+            wire.rest = content;
+            wire.finish |= end && length == wanted && wire.frame == 0;
+        });
+        H3::want(self, id);
+        length
     }
 
     fn content(&self, id: u64, part: &[u8]) -> usize {
@@ -149,11 +181,20 @@ impl Carrier for H3 {
         if length == 0 {
             return Ok(0);
         }
-        let mut content = buffers::take();
-        let read = sys::descriptor::read_exact_at(&*file.file, &mut content, file.start, length);
-        let taken = read.map(|()| self.data(id, &(), &content, end));
-        buffers::give(content);
-        taken
+        if length <= SMALL {
+            let mut content = buffers::take();
+            let read = sys::descriptor::read_exact_at(&*file.file, &mut content, file.start, length);
+            let taken = read.map(|()| self.data(id, &(), &content, end));
+            buffers::give(content);
+            return taken;
+        }
+        if !self.flush(id) {
+            return Ok(0);
+        }
+        // The transport keeps it as it is.
+        let mut content = Vec::with_capacity(length);
+        sys::descriptor::read_exact_at(&*file.file, &mut content, file.start, length)?;
+        Ok(self.share(id, Bytes::from(content), end))
     }
 
     fn trailers(&self, id: u64, (): &(), fields: &Headers) {

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use quinn_proto::VarInt;
 use tls::quic::Failed;
 use tls::session::Established;
 
 use super::crypto::Report;
 use super::event::{Event, Reason};
+use super::parameters::MANY_STREAMS;
 use super::state::State;
 use super::stream::{self, Dir, Read, ReadError, StreamId, WriteError};
 
@@ -78,7 +80,16 @@ impl Connection {
     /// The next stream that the client has opened.
     #[must_use]
     pub fn accept(&self, dir: Dir) -> Option<StreamId> {
-        self.state().quic.borrow_mut().streams().accept(dir.into()).map(StreamId::from)
+        let state = self.state();
+        let mut quic = state.quic.borrow_mut();
+        let found = quic.streams().accept(dir.into()).map(StreamId::from);
+        if let Some(most) = state.streams.get()
+            && quic.streams().remote_open_streams(quinn_proto::Dir::Bi) >= MANY_STREAMS
+        {
+            state.streams.set(None);
+            quic.set_max_concurrent_streams(quinn_proto::Dir::Bi, VarInt::from_u64(most).unwrap_or(VarInt::MAX));
+        }
+        found
     }
 
     /// Opens a stream to the client; `None`: it allows no more now.

@@ -140,7 +140,8 @@ impl Newcomer {
         match accepted {
             Ok((handle, quic)) => {
                 shared.outbox.borrow_mut().put_back(buffer);
-                let state = Rc::new(State::new(quic, handle, shared.queue.clone(), failed));
+                let streams = transport.and_then(|transport| transport.streams);
+                let state = Rc::new(State::new(quic, handle, shared.queue.clone(), failed, streams));
                 shared.enter(&state);
                 shared.attend(&state);
                 shared.queue.kick(&state);

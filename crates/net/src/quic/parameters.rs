@@ -19,6 +19,13 @@ const MOST_WINDOW: u64 = 1024 * 1024;
 /// How many connection IDs of the client are kept, whatever is asked for.
 const MOST_IDS: u64 = 5;
 
+/// Streams that a client may have open before it has shown that it needs more. quinn-proto has an entry for each in two tables, which double
+/// when they are more than half full: so they take half of what the usual limit of 128 would.
+const FIRST_STREAMS: u64 = 100;
+
+/// With so many open streams a client gets its whole limit.
+pub(super) const MANY_STREAMS: u64 = 50;
+
 /// Bytes that may wait to be sent or to be acknowledged, before more is known of the path.
 pub(super) const FIRST_WINDOW: u64 = 256 * 1024;
 
@@ -44,6 +51,8 @@ pub struct Limits {
 pub struct Transport {
     pub(super) config: Arc<TransportConfig>,
     pub(super) told: Told,
+    /// The limit of streams for clients that need more than they get first.
+    pub(super) streams: Option<u64>,
 }
 
 /// What clients are told otherwise than the state machine would.
@@ -63,10 +72,13 @@ impl Transport {
         let mut config = TransportConfig::default();
         let idle = (limits.idle_ms > 0).then(|| Duration::from_millis(limits.idle_ms.min(u64::from(u32::MAX))));
         let streams = limits.streams.saturating_add(limits.uni);
+        // A client is not told of less than an eighth more.
+        let more = limits.streams.saturating_sub(FIRST_STREAMS) >= (limits.streams / 8).max(1);
+        let first = if more { FIRST_STREAMS } else { limits.streams };
         let window = limits.stream_buffer.saturating_mul(GROWTH).min(MOST_WINDOW).max(limits.stream_buffer);
         config
             .max_idle_timeout(idle.and_then(|time| time.try_into().ok()))
-            .max_concurrent_bidi_streams(number(limits.streams))
+            .max_concurrent_bidi_streams(number(first))
             .max_concurrent_uni_streams(number(limits.uni))
             .stream_receive_window(number(window))
             .receive_window(number(limits.stream_buffer.saturating_mul(streams.max(1))))
@@ -74,7 +86,7 @@ impl Transport {
             .datagram_receive_buffer_size(None)
             .enable_segmentation_offload(limits.segments);
         let told = Told { ids: limits.ids.clamp(2, MOST_IDS), stream_buffer: limits.stream_buffer };
-        Self { config: Arc::new(config), told }
+        Self { config: Arc::new(config), told, streams: more.then_some(limits.streams) }
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) struct State {
     /// Streams whose end was found behind their last data: quinn-proto tells it once.
     pub(super) ended: RefCell<BTreeSet<StreamId>>,
     window: Cell<u64>,
+    /// How many streams the client may have open when it needs more than at first.
+    pub(super) streams: Cell<Option<u64>>,
     /// The client's address.
     pub(super) peer: Cell<SocketAddr>,
     /// The address that it moves to, and how many answers to challenges had come before it did.
@@ -97,7 +99,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(quic: quinn_proto::Connection, handle: ConnectionHandle, queue: Rc<Queue>, failed: Arc<OnceLock<Failed>>) -> Self {
+    pub(super) fn new(
+        quic: quinn_proto::Connection,
+        handle: ConnectionHandle,
+        queue: Rc<Queue>,
+        failed: Arc<OnceLock<Failed>>,
+        streams: Option<u64>,
+    ) -> Self {
         Self {
             peer: Cell::new(quic.remote_address()),
             moves: Cell::new(None),
@@ -112,6 +120,7 @@ impl State {
             full: RefCell::default(),
             ended: RefCell::default(),
             window: Cell::new(FIRST_WINDOW),
+            streams: Cell::new(streams),
             failed,
         }
     }
