@@ -54,7 +54,10 @@ mod tests {
             let (mut fresh, bytes) = (Head::new(), text.as_bytes());
             let expected = fresh.parse(bytes, limits);
             assert_eq!(used.parse(bytes, limits), expected, "{number}: {text}");
-            assert_eq!((&used.headers, used.target, used.host, used.understood()), (&fresh.headers, fresh.target, fresh.host, fresh.understood()));
+            assert_eq!(
+                (&used.headers, used.target, used.host, used.understood()),
+                (&fresh.headers, fresh.target, fresh.host, fresh.understood())
+            );
             used.reset();
         }
     }

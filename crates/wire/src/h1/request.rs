@@ -207,7 +207,8 @@ impl Head {
         if at_once {
             self.room -= length as u32;
         } else {
-            let tail = buf.get(..end).and_then(|head| head.strip_suffix(b"\n")).map_or(end, |head| head.strip_suffix(b"\r").unwrap_or(head).len());
+            let tail =
+                buf.get(..end).and_then(|head| head.strip_suffix(b"\n")).map_or(end, |head| head.strip_suffix(b"\r").unwrap_or(head).len());
             self.count_line(tail, buf, limits)?;
             self.count_line(end, buf, limits)?;
         }
