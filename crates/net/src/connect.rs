@@ -113,17 +113,11 @@ pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream,
 }
 
 /// Begins to connect; true if the connection stands. One within the machine mostly does when the call that began it has returned, though
-/// that says otherwise: a look saves a turn of the event loop and the timer for it.
+/// that says otherwise: a look saves a turn of the event loop and the timer for it. What failed is found out by who waits.
 fn begin(socket: &Socket, address: SocketAddr) -> io::Result<bool> {
     match socket.connect(&address.into()) {
         Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(EINPROGRESS) => {
-            if address.ip().is_loopback() {
-                sys::socket::is_connected(socket)
-            } else {
-                Ok(false)
-            }
-        }
+        Err(error) if error.raw_os_error() == Some(EINPROGRESS) => Ok(address.ip().is_loopback() && sys::socket::is_connected(socket)),
         Err(error) => Err(error),
     }
 }

@@ -99,29 +99,12 @@ pub fn set_transparent(socket: impl AsFd, v6: bool) -> io::Result<()> {
     }
 }
 
-/// Whether a connection that was begun stands now, poll(2).
-///
-/// # Errors
-/// Why there will be none.
-pub fn is_connected(socket: impl AsFd) -> io::Result<bool> {
+/// Whether a connection that was begun stands now, poll(2). One that failed does not: its error is still to be had.
+pub fn is_connected(socket: impl AsFd) -> bool {
     let mut watched = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one live record, as the count says.
-    if unsafe { libc::poll(&raw mut watched, 1, 0) } <= 0 {
-        return Ok(false);
-    }
-    if watched.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) == 0 {
-        return Ok(watched.revents & libc::POLLOUT != 0);
-    }
-    let mut error = 0;
-    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
-    let place: *mut libc::c_int = &raw mut error;
-    // SAFETY: the place has as many bytes as the length says.
-    let got = unsafe { libc::getsockopt(watched.fd, libc::SOL_SOCKET, libc::SO_ERROR, place.cast(), &raw mut length) };
-    match (got, error) {
-        (0, 0) => Ok(watched.revents & libc::POLLOUT != 0),
-        (0, number) => Err(io::Error::from_raw_os_error(number)),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let count = unsafe { libc::poll(&raw mut watched, 1, 0) };
+    count == 1 && watched.revents == libc::POLLOUT
 }
 
 /// Sets `SO_LINGER`, socket(7). With `Some(0)` a close sends RST instead of FIN and drops unsent bytes.
