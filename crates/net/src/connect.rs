@@ -6,10 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockAddr, SockRef, Socket, Type};
-use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
 
 use crate::address::SocketAddress;
 use crate::stream::{Stream, Transport};
+
+/// "Operation now in progress".
+const EINPROGRESS: i32 = 115;
 
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,21 +91,35 @@ impl From<Failure> for io::Error {
 /// What socket(2), bind(2) or connect(2) report, or that it took too long.
 pub async fn connect(target: &SocketAddress, options: Options) -> Result<Stream, Failure> {
     let socket = prepare(target, options, Type::STREAM)?;
+    let begun = match target {
+        SocketAddress::Internet(address) => begin(&socket, *address),
+        // It stands at once or not at all, unix(7): nobody has to wait for it.
+        SocketAddress::Unix(path) => SockAddr::unix(path).and_then(|path| socket.connect(&path)).map(|()| true),
+    };
+    if begun.map_err(Failure::Peer)? {
+        let transport = if matches!(target, SocketAddress::Unix(_)) { Transport::Unix } else { Transport::Tcp };
+        return Ok(Stream::connected(socket.into(), transport));
+    }
     let connecting = async {
-        match target {
-            SocketAddress::Internet(address) => Ok(Stream::Tcp(TcpSocket::from_std_stream(socket.into()).connect(*address).await?)),
-            SocketAddress::Unix(path) => {
-                // It stands at once or not at all, unix(7): nobody has to wait for it.
-                socket.connect(&SockAddr::unix(path)?)?;
-                Ok(Stream::connected(socket.into(), Transport::Unix))
-            }
-        }
+        let stream = TcpStream::from_std(socket.into())?;
+        stream.writable().await?;
+        stream.take_error()?.map_or(Ok(Stream::Tcp(stream)), Err)
     };
     let connected = match options.timeout {
         None => connecting.await,
         Some(limit) => tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     };
     connected.map_err(Failure::Peer)
+}
+
+/// Begins to connect; true if the connection stands. One within the machine mostly does when the call that began it has returned, though
+/// that says otherwise: a look saves a turn of the event loop and the timer for it. What failed is found out by who waits.
+fn begin(socket: &Socket, address: SocketAddr) -> io::Result<bool> {
+    match socket.connect(&address.into()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(EINPROGRESS) => Ok(address.ip().is_loopback() && sys::socket::is_connected(socket)),
+        Err(error) => Err(error),
+    }
 }
 
 /// A socket of this type that is not connected yet.

@@ -69,6 +69,8 @@ pub struct Sender {
     /// All of it is in frames.
     queued: bool,
     done: bool,
+    /// Segments that are not full leave at once.
+    prompt: bool,
     /// Bytes that have left in all.
     pub sent: u64,
     /// Client bytes were taken: the request cannot be sent again.
@@ -108,6 +110,7 @@ impl Sender {
             client_ended: false,
             queued: false,
             done: false,
+            prompt: false,
             sent: 0,
             consumed: false,
         }
@@ -151,6 +154,11 @@ impl Sender {
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>, stream: &mut Stream, head: &[u8], request: &Rc<Request>) -> Poll<Result<(), SendError>> {
         let source = self.source.clone();
+        let in_pieces = self.sent > 0 || matches!(source, Source::File(..) | Source::Client(_));
+        if in_pieces && !std::mem::replace(&mut self.prompt, true) {
+            // Small writes must not wait for acknowledgements; a request that leaves in one does not. It may be closed already.
+            let _ = stream.set_no_delay(true);
+        }
         match &source {
             Source::Nothing => self.poll_memory(cx, stream, head, &[], true),
             Source::Own(bytes) => self.poll_memory(cx, stream, head, bytes, true),

@@ -84,6 +84,8 @@ pub async fn run(
     let mut up = Way { bytes: Vec::with_capacity(buffer), ..Way::default() };
     down.bytes.reserve(buffer);
     let mut passed = Passed { up: 0, down: first.len() as u64 };
+    // What comes from the client goes on at once. The connection may be closed already.
+    let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
     request.action.set("proxying upgraded connection");
     let ended = std::future::poll_fn(|cx| poll(cx, &*client, &mut upstream, &mut up, &mut down, &mut passed, timeout)).await;

@@ -99,6 +99,14 @@ pub fn set_transparent(socket: impl AsFd, v6: bool) -> io::Result<()> {
     }
 }
 
+/// Whether a connection that was begun stands now, poll(2). One that failed does not: its error is still to be had.
+pub fn is_connected(socket: impl AsFd) -> bool {
+    let mut watched = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one live record, as the count says.
+    let count = unsafe { libc::poll(&raw mut watched, 1, 0) };
+    count == 1 && watched.revents == libc::POLLOUT
+}
+
 /// Sets `SO_LINGER`, socket(7). With `Some(0)` a close sends RST instead of FIN and drops unsent bytes.
 pub fn set_linger(socket: impl AsFd, seconds: Option<i32>) -> io::Result<()> {
     let value = libc::linger { l_onoff: i32::from(seconds.is_some()), l_linger: seconds.unwrap_or(0) };

@@ -34,7 +34,11 @@ impl H1 {
             if self.watch.read_expired() || self.watch.evicted() {
                 return Poll::Ready(Err(BodyError::TimedOut));
             }
-            let most = self.direct(limit);
+            let mut most = self.direct(limit);
+            let spare = (out.capacity() - out.len()) as u64;
+            if spare >= LONG {
+                most = most.min(out.capacity() - out.len());
+            }
             let read = if most > 0 { self.poll_direct(cx, out, most) } else { self.poll_fill(cx) };
             match read {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(BodyError::Closed)),

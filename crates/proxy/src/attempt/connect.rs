@@ -3,6 +3,7 @@
 use super::{Attempt, CONNECTING, End, now_ms};
 use crate::channel::Channel;
 use crate::connection::UpstreamConnection;
+use crate::dialect::Kind;
 use crate::limits::TIMED_OUT;
 use crate::settings::next;
 use ::upstream::refusal;
@@ -38,8 +39,10 @@ impl Attempt<'_> {
         let mut connecting = pin!(async {
             let began = tokio::time::Instant::now();
             let stream = net::connect::connect(&target, options).await.map_err(Unopened::Connect)?;
-            // Small writes of a streamed body must not wait for acknowledgements. It may be closed already.
-            let _ = stream.set_no_delay(true);
+            if secure.is_some() || self.exchange.route.dialect.kind() == Kind::Frames {
+                // Small writes follow each other here, and must not wait for acknowledgements. It may be closed already.
+                let _ = stream.set_no_delay(true);
+            }
             let Some((secured, target)) = secure else { return Ok(stream) };
             request.action.set("SSL handshaking to upstream");
             let left = limit.saturating_sub(began.elapsed());
