@@ -108,12 +108,9 @@ fn version_1(data: &[u8]) -> Result<Status, ProxyError> {
 /// `TCP4 client server port port`
 fn tcp(line: &str) -> Option<Ends> {
     let mut words = line.split(' ');
-    let wide = match words.next()? {
-        "TCP4" => false,
-        "TCP6" => true,
-        _ => return None,
-    };
-    let mut address = || words.next()?.parse::<IpAddr>().ok().filter(|ip| ip.is_ipv6() == wide);
+    // The client may be known by another header, and then it and the server need not be of one family; nginx sends such lines.
+    words.next().filter(|word| matches!(*word, "TCP4" | "TCP6"))?;
+    let mut address = || words.next()?.parse::<IpAddr>().ok();
     let (client, server) = (address()?, address()?);
     let mut port = || words.next().filter(|w| w.bytes().all(|b| b.is_ascii_digit()))?.parse::<u16>().ok();
     let (from, to) = (port()?, port()?);
@@ -238,11 +235,12 @@ mod tests {
         let (client, server) = ends(b"PROXY TCP4 192.0.2.1 192.0.2.2 123 5678\r\nGET").unwrap();
         assert_eq!((&*client, &*server), ("192.0.2.1:123", "192.0.2.2:5678"));
         assert_eq!(ends(b"PROXY TCP6 2001:Db8::1 ::2 1 2\r\n").unwrap().0, "[2001:db8::1]:1");
+        let (client, server) = ends(b"PROXY TCP6 2001:db8::1 127.0.0.1 1 2\r\n").unwrap();
+        assert_eq!((&*client, &*server), ("[2001:db8::1]:1", "127.0.0.1:2"));
         assert_eq!(ends(b"PROXY UNKNOWN\r\n"), None);
         assert_eq!(ends(b"PROXY UNKNOWN 1 2 3\r\n"), None);
         for bad in [
             "GET / HTTP/1.0\r\n",
-            "PROXY TCP4 ::1 ::1 1 2\r\n",
             "PROXY TCP4 1.1.1.1 1.1.1.1 1 65536\r\n",
             "PROXY TCP4 1.1.1.1 1.1.1.1 1 +2\r\n",
             "PROXY TCP4 1.1.1.1 1.1.1.1 1 2 3\r\n",
