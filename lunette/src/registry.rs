@@ -18,7 +18,7 @@ struct Optional {
 }
 
 /// Which of nginx's optional modules answer to which name of ours.
-const OPTIONAL: [Optional; 17] = [
+const OPTIONAL: [Optional; 18] = [
     Optional { module: "realip", flag: "realip" },
     Optional { module: "auth_request", flag: "auth_request" },
     Optional { module: "stub_status", flag: "stub_status" },
@@ -32,6 +32,7 @@ const OPTIONAL: [Optional; 17] = [
     Optional { module: "random_index", flag: "random_index" },
     Optional { module: "mp4", flag: "mp4" },
     Optional { module: "flv", flag: "flv" },
+    Optional { module: "geoip", flag: "geoip" },
     Optional { module: "degradation", flag: "degradation" },
     Optional { module: "ssl", flag: "ssl" },
     Optional { module: "v2", flag: "v2" },
@@ -112,6 +113,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::ssl::MODULE,
         m::map::MODULE,
         m::geo::MODULE,
+        m::geoip::MODULE,
         m::geoip2::MODULE,
         m::split_clients::MODULE,
         m::referer::MODULE,
@@ -227,6 +229,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::variables::STREAM,
         m::map::STREAM,
         m::geo::STREAM,
+        m::geoip::STREAM,
         m::geoip2::STREAM,
         m::split_clients::STREAM,
         // Post-accept.

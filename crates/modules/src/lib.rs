@@ -18,6 +18,7 @@ pub mod empty_gif;
 pub mod flv;
 pub mod form_input;
 pub mod geo;
+pub mod geoip;
 pub mod geoip2;
 pub mod headers;
 pub mod headers_more;
