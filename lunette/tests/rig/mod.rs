@@ -107,14 +107,15 @@ impl Foreground {
         if !global.is_empty() {
             command.arg("-g").arg(global);
         }
-        let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // A pipe that nobody reads would hold up a server with many warnings.
+        let said = fs::File::create(prefix.path.join("logs/stderr.log")).unwrap();
+        let child = command.stdin(Stdio::null()).stderr(said).spawn().unwrap();
         let mut server = Foreground { child };
         let end = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if server.child.try_wait().unwrap().is_some() || Instant::now() > end {
                 drop(server.child.kill());
-                let mut text = String::new();
-                server.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+                let text = prefix.read("logs/stderr.log");
                 return Err(format!("the server did not start: {text}{}", prefix.read("logs/error.log")));
             }
             sleep(Duration::from_millis(5));
