@@ -111,6 +111,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::quic::MODULE,
         lua::ssl::MODULE,
         m::map::MODULE,
+        m::keyval::MODULE,
         m::geo::MODULE,
         m::split_clients::MODULE,
         m::referer::MODULE,
@@ -220,6 +221,7 @@ pub(crate) fn stream_modules() -> Rc<[stream::Module]> {
         m::resolver::STREAM,
         m::variables::STREAM,
         m::map::STREAM,
+        m::keyval::STREAM,
         m::geo::STREAM,
         m::split_clients::STREAM,
         // Post-accept.

@@ -5,6 +5,8 @@
 mod api;
 mod backend;
 mod health;
+mod keyvals;
+mod names;
 mod protocols;
 #[path = "../rig/mod.rs"]
 mod rig;
