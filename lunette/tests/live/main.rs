@@ -6,6 +6,7 @@ mod api;
 mod backend;
 mod health;
 mod keyvals;
+mod lua;
 mod names;
 mod protocols;
 #[path = "../rig/mod.rs"]
