@@ -13,7 +13,8 @@ use crate::keyval::{Declared, Place};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
-use conf::tree::Error;
+use conf::tree::{Error, Span};
+use http::location::Match;
 use http::output::then;
 use http::{Attach, Levels, Method, Module, Outcome, Request, Step, Worker, body};
 use std::cell::RefCell;
@@ -37,6 +38,7 @@ const MANUAL: &str = "https://nginx.org/en/docs/http/ngx_http_api_module.html";
 struct Api {
     /// Whether it may change something.
     write: Option<bool>,
+    span: Span,
 }
 
 impl Config for Api {
@@ -65,7 +67,9 @@ fn api(cx: &mut Cx<'_>) -> Result<(), Error> {
         b"write=on" => true,
         _ => return Err(cx.invalid_parameter(0)),
     };
-    cx.once(&mut cx.location::<Api>().write, write)
+    let mut api = cx.location::<Api>();
+    api.span = cx.directive.name.span;
+    cx.once(&mut api.write, write)
 }
 
 fn levels(levels: &mut Levels) {
@@ -73,7 +77,11 @@ fn levels(levels: &mut Levels) {
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    let Some(write) = at.conf::<Api>().write else { return Ok(()) };
+    let api = at.conf::<Api>();
+    let Some(write) = api.write else { return Ok(()) };
+    if matches!(at.kind, Match::Regex(_) | Match::Named) {
+        return Err(Error::new("\"api\" cannot be in a location given by a regular expression or in a named one", api.span));
+    }
     let prefix = at.name.len();
     at.content(move |request| {
         let request = request.clone();
