@@ -56,6 +56,13 @@ impl Group {
         self.zone().map(|peers| peers.members(identity(&[self.name()]))).unwrap_or_default()
     }
 
+    /// Whether its servers are others than those of the configuration.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        let own = self.members().into_iter().filter(|member| member.name.is_none() && member.parent.is_none());
+        self.zone().is_some() && !own.map(|member| Some(member.identity)).eq(self.fixed().iter().map(|peer| peer.identity))
+    }
+
     /// How many servers have been taken out that still serve requests.
     #[must_use]
     pub fn zombies(&self) -> usize {

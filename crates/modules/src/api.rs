@@ -2,16 +2,19 @@
 //!
 //! A path of the API leads to a [`Value`], or a change; what is refused is told in the words of NGINX Plus.
 
+pub(crate) mod keyvals;
 pub(crate) mod servers;
 pub(crate) mod status;
 pub(crate) mod upstreams;
 pub(crate) mod value;
 pub(crate) mod wish;
 
+use crate::keyval::{Declared, Place};
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
-use conf::tree::Error;
+use conf::tree::{Error, Span};
+use http::location::Match;
 use http::output::then;
 use http::{Attach, Levels, Method, Module, Outcome, Request, Step, Worker, body};
 use std::cell::RefCell;
@@ -35,6 +38,7 @@ const MANUAL: &str = "https://nginx.org/en/docs/http/ngx_http_api_module.html";
 struct Api {
     /// Whether it may change something.
     write: Option<bool>,
+    span: Span,
 }
 
 impl Config for Api {
@@ -49,6 +53,8 @@ pub(crate) struct Known {
     pub(crate) loaded_ms: std::cell::Cell<u64>,
     /// The groups of `stream`, if there is `stream`.
     pub(crate) stream: RefCell<Option<Directory>>,
+    /// The zones of `keyval` in `stream`.
+    pub(crate) stream_keyvals: RefCell<Vec<Rc<Place>>>,
 }
 
 fn rows() -> Vec<Row> {
@@ -61,7 +67,9 @@ fn api(cx: &mut Cx<'_>) -> Result<(), Error> {
         b"write=on" => true,
         _ => return Err(cx.invalid_parameter(0)),
     };
-    cx.once(&mut cx.location::<Api>().write, write)
+    let mut api = cx.location::<Api>();
+    api.span = cx.directive.name.span;
+    cx.once(&mut api.write, write)
 }
 
 fn levels(levels: &mut Levels) {
@@ -69,7 +77,11 @@ fn levels(levels: &mut Levels) {
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
-    let Some(write) = at.conf::<Api>().write else { return Ok(()) };
+    let api = at.conf::<Api>();
+    let Some(write) = api.write else { return Ok(()) };
+    if matches!(at.kind, Match::Regex(_) | Match::Named) {
+        return Err(Error::new("\"api\" cannot be in a location given by a regular expression or in a named one", api.span));
+    }
     let prefix = at.name.len();
     at.content(move |request| {
         let request = request.clone();
@@ -86,7 +98,10 @@ fn start(worker: &Rc<Worker>) {
 }
 
 fn start_stream(worker: &Rc<stream::Worker>) {
-    worker.state::<Known>().stream.replace(worker.configuration().main.get::<Directory>().cloned());
+    let (known, configuration) = (worker.state::<Known>(), worker.configuration());
+    known.stream.replace(configuration.main.get::<Directory>().cloned());
+    let keyvals = configuration.main.get::<Declared<stream::Session>>().map(|declared| declared.all().to_vec());
+    known.stream_keyvals.replace(keyvals.unwrap_or_default());
 }
 
 /// What a request wants.
@@ -103,8 +118,8 @@ pub(crate) enum Told {
     Value(Value, usize),
     /// 200 or 201, as it is; with a `Location`.
     Plain(u16, Value, Option<String>),
-    /// 204
-    Nothing,
+    /// A status without content.
+    Empty(u16),
 }
 
 pub(crate) type Answer = Result<Told, Wrong>;
@@ -165,11 +180,12 @@ fn answer(request: &Rc<Request>, prefix: usize, write: bool) -> Step {
     let call = Call { request, method: request.method(), path: &segments };
     let answered = if !write && call.only_read().is_err() { Err(disabled()) } else { root(&call) };
     match answered {
-        Ok(Told::Nothing) => {
+        Ok(Told::Empty(204)) => {
             request.response.borrow_mut().set_status(204);
             request.flags.header_only.set(true);
-            then(request.send_header(), |outcome| Step::Now(outcome))
+            request.send_header()
         }
+        Ok(Told::Empty(status)) => request.respond(status, b"application/json", Vec::new()),
         Ok(Told::Value(value, depth)) => {
             let fields = argument(&arguments, "fields");
             let names: Option<Vec<&str>> = fields.map(|fields| fields.split(',').filter(|name| !name.is_empty()).collect());
@@ -242,7 +258,11 @@ fn root(call: &Call<'_>) -> Answer {
 fn http_part(call: &Call<'_>) -> Answer {
     let (part, call) = call.next();
     match part {
-        None => call.index(&["requests", "upstreams"]),
+        None => call.index(&["requests", "upstreams", "keyvals"]),
+        Some("keyvals") => {
+            let declared = call.request.http.main.get::<Declared<Request>>();
+            keyvals::answer(&call, declared.map(Declared::all).unwrap_or_default())
+        }
         Some("requests") => call.leaf(|| status::requests(call.request)),
         Some("upstreams") => {
             let directory = call.request.http.main.get::<Directory>().cloned().unwrap_or_default();
@@ -256,7 +276,8 @@ fn stream_part(call: &Call<'_>) -> Answer {
     let (part, call) = call.next();
     let known = call.request.worker.state::<Known>();
     match part {
-        None => call.index(&["upstreams"]),
+        None => call.index(&["upstreams", "keyvals"]),
+        Some("keyvals") => keyvals::answer(&call, &known.stream_keyvals.borrow()),
         Some("upstreams") => {
             let directory = known.stream.borrow().clone().unwrap_or_default();
             upstreams::answer(&call, &directory, "stream")

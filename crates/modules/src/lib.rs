@@ -24,6 +24,7 @@ pub mod headers;
 pub mod headers_more;
 pub mod http2;
 pub mod http3;
+pub mod keyval;
 pub mod log;
 pub mod map;
 pub mod metrics;

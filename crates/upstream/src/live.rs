@@ -285,7 +285,8 @@ fn push_line(member: &Member, out: &mut String) {
 }
 
 /// A word of the configuration, in quotes where it needs them.
-fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/[]=@+,%".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
         return text.to_owned();

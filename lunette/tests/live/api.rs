@@ -30,7 +30,8 @@ impl Setting {
                 "daemon off; worker_processes 2; error_log logs/error.log notice; events {{ }} http {{ upstream group {{ zone group 128k; {inside} }}\n\
                  upstream fixed {{ server 127.0.0.1:1; }}\n\
                  server {{ listen {port}; location / {{ proxy_pass http://group; proxy_next_upstream off; }}\n\
-                 location /api {{ api write=on; }} location /look {{ api; }} }} }}\n\
+                 location /api {{ api write=on; }} location /look {{ api; }}\n\
+                 location /guarded {{ api write=on; limit_except GET {{ deny all; }} }} location /open {{ api write=on; limit_except GET {{ allow all; }} }} }} }}\n\
                  stream {{ upstream sessions {{ zone sessions 64k; server 127.0.0.1:1; }} server {{ listen 127.0.0.1:{}; proxy_pass sessions; }} }}\n",
                 free_port()
             ),
@@ -147,6 +148,11 @@ fn what_is_refused_is_told_as_nginx_plus_tells_it() {
     // Where nothing may be changed it is refused before it is looked at.
     let head = "DELETE /look/9/http/upstreams/group/servers/0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let refused = parse(&exchange(port, head.as_bytes()).unwrap()).unwrap();
+    let guarded = |method: &str, path: &str| {
+        let head = format!("{method} {path}/9/http/upstreams/group HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        parse(&exchange(port, head.as_bytes()).unwrap()).unwrap().status
+    };
+    assert_eq!([guarded("GET", "/guarded"), guarded("DELETE", "/guarded"), guarded("DELETE", "/open")], [200, 403, 204]);
     assert!(refused.status == 405 && get(port, "/look/9/http/upstreams/group/servers/0").unwrap().status == 200);
 }
 

@@ -73,7 +73,7 @@ fn a_server_that_fails_gets_no_requests_until_it_recovers() {
         one.be(mood.clone());
         let count = |what: &str| setting.prefix.read("logs/error.log").matches(what).count();
         until(&format!("{mood:?} to be found out"), || count("peer is unhealthy") > round);
-        assert!(setting.log_has(&format!("[warn] ")) && setting.log_has(&format!("peer is unhealthy while {action}, {name}")), "{mood:?}");
+        assert!(setting.log_has("[warn] ") && setting.log_has(&format!("peer is unhealthy while {action}, {name}")), "{mood:?}");
         let before = one.requests();
         assert_eq!((setting.answered(), one.requests()), (8, before), "{mood:?}");
         one.be(Mood::good());

@@ -5,6 +5,9 @@
 mod api;
 mod backend;
 mod health;
+mod keyvals;
+mod lua;
+mod names;
 mod protocols;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -1,7 +1,7 @@
 //! `ngx.upstream`: upstream groups and the health of their peers (lua-upstream-nginx-module).
 
 use crate::host::Host;
-use balance::{Counter, Peer, Standing};
+use balance::{Counter, Health, Peer, Standing};
 use base::clock;
 use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
 use std::rc::Rc;
@@ -84,6 +84,9 @@ fn signed(number: u64) -> i64 {
 fn get_servers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     exactly(stack, 1, ONE)?;
     let Some(named) = named(cx, stack, "get_servers")? else { return Ok(nothing(stack, "upstream not found")) };
+    if named.group.is_edited() {
+        return Ok(edited_servers(&named, stack));
+    }
     // What a URL stands for has no `server` that says anything.
     let written = named.port.is_none();
     let mut rest = named.group.fixed();
@@ -105,6 +108,20 @@ fn get_servers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
         index += 1;
     }
     Ok(1)
+}
+
+/// The servers of a group that somebody has changed: one table for each, names too.
+fn edited_servers(named: &Named, stack: &mut Stack<'_>) -> usize {
+    let members = named.group.members();
+    stack.push_table(members.len(), 0);
+    let table = stack.top();
+    for (index, member) in members.iter().filter(|member| member.parent.is_none()).enumerate() {
+        let addresses: &[&str] = if member.name.is_some() { &[] } else { &[&*member.server.name] };
+        let server = balance::Server { standing: named.group.standing(member), ..member.server.clone() };
+        push_server(stack, &server, addresses, true);
+        stack.set_item(table, index + 1);
+    }
+    1
 }
 
 fn push_server(stack: &mut Stack<'_>, server: &balance::Server, addresses: &[&str], written: bool) {
@@ -182,7 +199,8 @@ fn push_peer(stack: &mut Stack<'_>, peer: &Peer, id: i64) {
             put_number(stack, table, key, epoch(when));
         }
     }
-    if peer.standing() == Standing::Down {
+    // Whom health checks keep out is down for those who look, whatever was set.
+    if peer.standing() == Standing::Down || peer.health() != Health::Good {
         put_true(stack, table, "down");
     }
 }

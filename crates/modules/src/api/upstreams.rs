@@ -27,7 +27,7 @@ pub(super) fn answer(call: &Call<'_>, directory: &Directory, protocol: &str) -> 
     match part {
         None if call.method == Method::DELETE => {
             named.group.snapshot().peers().for_each(|peer| peer.forget_statistics());
-            Ok(Told::Nothing)
+            Ok(Told::Empty(204))
         }
         None => call.leaf(|| group(&named, protocol)),
         Some("servers") => servers::answer(&call, &named, protocol),

@@ -1,0 +1,140 @@
+//! Keys and values in the API.
+
+use super::value::Value;
+use super::{Answer, Call, Told, argument, no_path};
+use crate::keyval::Place;
+use crate::keyval::pairs::{Pairs, Refused};
+use base::errno;
+use base::log::Level;
+use http::{Method, log_request};
+use shm::dict::When;
+use std::rc::Rc;
+use upstream::live::Wrong;
+
+fn wrong(text: &str) -> Wrong {
+    Wrong::bad("KeyvalFormatError", text)
+}
+
+fn not_found(code: &'static str, text: &str) -> Wrong {
+    Wrong { status: 404, code, text: text.to_owned() }
+}
+
+pub(super) fn answer(call: &Call<'_>, places: &[Rc<Place>]) -> Answer {
+    let (name, call) = call.next();
+    let declared = || places.iter().filter_map(|place| Some((&place.name, place.pairs.get()?)));
+    let Some(name) = name else {
+        call.only_read()?;
+        return Ok(Told::Value(Value::Object(declared().map(|(name, pairs)| (name.clone(), all(pairs))).collect()), 1));
+    };
+    if !call.path.is_empty() {
+        return Err(no_path());
+    }
+    let pairs = declared().find(|(known, _)| *known == name).map(|(_, pairs)| pairs);
+    let pairs = pairs.ok_or_else(|| not_found("KeyvalNotFound", "keyval not found"))?;
+    match call.method {
+        Method::POST => change(&call, pairs, |told| add(pairs, told)).map(|()| Told::Empty(201)),
+        Method::PATCH => change(&call, pairs, |told| modify(pairs, told)).map(|()| Told::Empty(204)),
+        Method::DELETE => change(&call, pairs, |_| {
+            pairs.clear();
+            Ok(())
+        })
+        .map(|()| Told::Empty(204)),
+        _ => {
+            call.only_read()?;
+            let arguments = String::from_utf8_lossy(&call.request.line.borrow().args).into_owned();
+            match argument(&arguments, "key") {
+                None => Ok(Told::Plain(200, all(pairs), None)),
+                Some(key) => {
+                    let key = decoded(key);
+                    let value = pairs.get(&key).ok_or_else(|| not_found("KeyvalKeyNotFound", "keyval key not found"))?;
+                    Ok(Told::Plain(200, Value::Object(vec![(key, value.into())]), None))
+                }
+            }
+        }
+    }
+}
+
+fn decoded(text: &str) -> String {
+    let mut out = Vec::new();
+    wire::uri::escape::unescape(text.as_bytes(), wire::uri::escape::Unescape::Form, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn all(pairs: &Pairs) -> Value {
+    Value::Object(pairs.all().into_iter().map(|pair| (pair.key, pair.value.into())).collect())
+}
+
+/// Makes a change, and keeps what has become of it.
+fn change(call: &Call<'_>, pairs: &Pairs, make: impl FnOnce(&[(String, Value)]) -> Result<(), Wrong>) -> Result<(), Wrong> {
+    let told = if call.method == Method::DELETE { Value::Object(Vec::new()) } else { call.told()? };
+    let Value::Object(told) = told else { return Err(wrong("invalid JSON")) };
+    let changing = pairs.change();
+    make(&told)?;
+    if let Err((path, error)) = pairs.save(&changing) {
+        let (path, error) = (path.display(), errno::describe(&error));
+        log_request!(call.request, Level::Crit, "state file \"{path}\" could not be written {error}");
+    }
+    Ok(())
+}
+
+/// What is said of a key: its value, if it has one, and how long it lives.
+fn said(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u64>), Wrong> {
+    match value {
+        Value::Text(text) => Ok((Some(text.clone()), None)),
+        Value::Object(fields) => {
+            let (mut text, mut expire) = (None, None);
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("value", Value::Text(value)) => text = Some(value.clone()),
+                    ("expire", Value::Number(ms)) if *ms > 0.0 && *ms < 1e15 => expire = Some(*ms as u64),
+                    _ => return Err(wrong("invalid JSON")),
+                }
+            }
+            if expire.is_some() && pairs.timeout.is_none() {
+                return Err(wrong("keyval timeout is not enabled"));
+            }
+            Ok((text, expire))
+        }
+        _ => Err(wrong("invalid JSON")),
+    }
+}
+
+fn refused(refused: Refused, otherwise: Wrong) -> Wrong {
+    match refused {
+        Refused::Key => wrong("invalid key format"),
+        Refused::Full => Wrong { status: 507, code: "KeyvalOutOfMemory", text: "keyval zone memory exhausted".to_owned() },
+        Refused::When => otherwise,
+    }
+}
+
+fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), Wrong> {
+    if told.is_empty() {
+        return Err(wrong("key required"));
+    }
+    if told.len() > 1 && !pairs.all().is_empty() {
+        return Err(wrong("only one key can be added"));
+    }
+    let read = |(key, value): &(String, Value)| {
+        let (value, expire) = said(pairs, value)?;
+        Ok((key.clone(), value.ok_or_else(|| wrong("invalid JSON"))?, expire))
+    };
+    let all: Vec<_> = told.iter().map(read).collect::<Result<_, Wrong>>()?;
+    for (key, value, expire) in all {
+        let exists = Wrong { status: 409, code: "KeyvalKeyExists", text: "key already exists".to_owned() };
+        pairs.store(&key, &value, expire, When::Absent).map_err(|error| refused(error, exists))?;
+    }
+    Ok(())
+}
+
+fn modify(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), Wrong> {
+    let [(key, value)] = told else {
+        return Err(wrong(if told.is_empty() { "key required" } else { "only one key can be updated" }));
+    };
+    let none = || not_found("KeyvalKeyNotFound", "keyval key not found");
+    if *value == Value::Null {
+        return if pairs.remove(key) { Ok(()) } else { Err(none()) };
+    }
+    let (value, expire) = said(pairs, value)?;
+    let value = value.or_else(|| pairs.get(key)).ok_or_else(none)?;
+    pairs.store(key, &value, expire, When::Present).map_err(|error| refused(error, none()))
+}

@@ -1,0 +1,169 @@
+//! `keyval`: a variable whose value is looked up in a zone that the API writes (nginx manual, `ngx_http_keyval_module`).
+
+pub(crate) mod pairs;
+
+use crate::block;
+use crate::compile::complex;
+use base::text;
+use conf::context::Arity;
+use conf::row::{Cx, Row};
+use conf::scope::{Config, Frame};
+use conf::tree::Error;
+use http::{Module, Request};
+use pairs::{Kind, Pairs};
+use session::paths::MainContext;
+use session::{Configured, Levels};
+use shm::{ClaimError, Zones};
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// `keyval`.
+pub const MODULE: Module =
+    Module { rows: rows::<Request>, levels: levels::<Request>, complete: complete::<Request>, ..Module::named("keyval") };
+
+/// `keyval` of streams.
+pub const STREAM: stream::Module = stream::Module {
+    rows: rows::<stream::Session>,
+    levels: levels::<stream::Session>,
+    complete: complete::<stream::Session>,
+    ..stream::Module::named("keyval")
+};
+
+/// A zone by its name, which may be declared behind its use.
+pub(crate) struct Place {
+    pub(crate) name: String,
+    pub(crate) pairs: OnceCell<Rc<Pairs>>,
+    /// Where it was named first.
+    named: Error,
+}
+
+/// The zones of a protocol.
+pub(crate) struct Declared<S> {
+    list: Vec<Rc<Place>>,
+    protocol: std::marker::PhantomData<fn(&S)>,
+}
+
+impl<S> Default for Declared<S> {
+    fn default() -> Self {
+        Declared { list: Vec::new(), protocol: std::marker::PhantomData }
+    }
+}
+
+impl<S: 'static> Config for Declared<S> {
+    fn inherit(&mut self, _: &Self) {}
+}
+
+impl<S> Declared<S> {
+    fn place(&mut self, name: &str, named: Error) -> Rc<Place> {
+        if let Some(known) = self.list.iter().find(|place| place.name == name) {
+            return known.clone();
+        }
+        let made = Rc::new(Place { name: name.to_owned(), pairs: OnceCell::new(), named });
+        self.list.push(made.clone());
+        made
+    }
+
+    /// All zones, in the order of the configuration.
+    pub(crate) fn all(&self) -> &[Rc<Place>] {
+        &self.list
+    }
+}
+
+fn rows<S: Configured>() -> Vec<Row> {
+    vec![
+        Row::new("keyval_zone", S::OUTERMOST, Arity::AtLeast(1), "A zone of keys and values.", keyval_zone::<S>),
+        Row::new("keyval", S::OUTERMOST, Arity::exactly(3), "A variable that is looked up in a zone.", keyval::<S>),
+    ]
+}
+
+fn levels<S: Configured>(levels: &mut Levels) {
+    levels.main::<Declared<S>>();
+}
+
+fn complete<S: Configured>(frame: &Frame) -> Result<(), Error> {
+    match frame.main.get::<Declared<S>>().list.iter().find(|place| place.pairs.get().is_none()) {
+        Some(place) => Err(Error { message: format!("zero size shared memory zone \"{}\"", place.name), ..place.named.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// What `keyval_zone` says.
+#[derive(Default)]
+struct Said {
+    zone: Option<(String, usize)>,
+    state: Option<PathBuf>,
+    timeout: Option<u64>,
+    kind: Kind,
+}
+
+fn read(cx: &Cx<'_>) -> Result<Said, Error> {
+    let mut said = Said::default();
+    for i in 0..cx.args().len() {
+        let word = cx.arg(i);
+        let value = |name: &str| word.strip_prefix(name.as_bytes());
+        if value("zone=").is_some() {
+            said.zone = Some(crate::limits::zone_and_size(cx, i)?);
+        } else if let Some(path) = value("state=").filter(|path| !path.is_empty()) {
+            said.state = Some(cx.global::<MainContext>().paths.resolve(path));
+        } else if let Some(time) = value("timeout=") {
+            said.timeout = Some(text::parse_time_ms(time).filter(|time| *time > 0).ok_or_else(|| cx.invalid_parameter(i))?);
+        } else if let Some(kind) = value("type=") {
+            said.kind = Kind::named(kind).ok_or_else(|| cx.invalid_parameter(i))?;
+        } else if word == b"sync" {
+            return Err(cx.unsupported("\"sync\" of \"keyval_zone\""));
+        } else {
+            return Err(cx.invalid_parameter(i));
+        }
+    }
+    Ok(said)
+}
+
+fn keyval_zone<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let said = read(cx)?;
+    let (name, size) =
+        said.zone.filter(|(name, _)| !name.is_empty()).ok_or_else(|| cx.error("\"keyval_zone\" must have \"zone\" parameter"))?;
+    let place = cx.main::<Declared<S>>().place(&name, cx.error(""));
+    let owner = if S::OUTERMOST == Request::OUTERMOST { "keyval" } else { "keyval of streams" };
+    let (zone, kept) = {
+        let mut zones = cx.global::<Zones>();
+        let kept = zones.previous(&name, owner).is_some_and(|zone| zone.size() == size);
+        let zone = zones.claim(&name, owner, size).map_err(|error| match error {
+            ClaimError::Bound(_) => cx.error(format!("keyval_zone \"{name}\" is already defined")),
+            error => cx.error(error.to_string()),
+        })?;
+        (zone, kept)
+    };
+    {
+        // Keys of another kind would not be found.
+        let mut note = zone.note.borrow_mut();
+        let own = said.kind.name().as_bytes();
+        if note.is_empty() {
+            note.extend_from_slice(own);
+        } else if **note != *own {
+            let old = String::from_utf8_lossy(&note);
+            return Err(
+                cx.error(format!("keyval_zone \"{name}\" has type \"{}\" while previously it had type \"{old}\"", said.kind.name()))
+            );
+        }
+    }
+    let pairs = Pairs::new(&zone, said.kind, said.timeout, said.state);
+    if !kept {
+        pairs.load().map_err(|text| cx.error(text))?;
+    }
+    // The zone was not declared a moment ago.
+    let _ = place.pairs.set(Rc::new(pairs));
+    Ok(())
+}
+
+fn keyval<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
+    let key = complex::<S>(cx, 0)?;
+    let name = block::variable_name(cx, 1)?;
+    let zone = cx.arg(2).strip_prefix(b"zone=").filter(|zone| !zone.is_empty()).ok_or_else(|| cx.invalid_parameter(2))?;
+    let place = cx.main::<Declared<S>>().place(&String::from_utf8_lossy(zone), cx.error(""));
+    let get = move |session: &S, out: &mut Vec<u8>| {
+        let key = key.to_vec(session);
+        place.pairs.get().is_some_and(|pairs| pairs.look_up(&key, out))
+    };
+    block::define(cx, &name, 0, Rc::new(get))
+}
