@@ -1,11 +1,20 @@
 
 -- What follows continues prelude.lua.
 -- Globals of a handler: the slot's own table in front of the real ones.
+-- A name is told of once, as where it stays: a log with a line for each request says no more. Code that makes up names is told of each time.
+local told, count, MOST = {}, 0, 1000
+
 local env_meta = {
     __index = G,
     __newindex = function(t, k, v)
         rawset(t, k, v)
-        report(tostring(k), traceback("", 2))
+        k = tostring(k)
+        if told[k] then
+            return
+        elseif count < MOST then
+            told[k], count = true, count + 1
+        end
+        report(k, traceback("", 2))
     end,
 }
 

@@ -184,7 +184,7 @@ local loaded, loading = package.loaded, setmetatable({}, { __mode = "v" })
 -- How often each module has been loaded.
 local loads = {}
 -- Stands in `package.loaded` for a module that is being loaded or that failed; who takes it away may require it again.
-local PENDING = newproxy()
+local UNFINISHED = newproxy()
 
 -- Modules that come with the server and give way to files of their names: the loader, and the places whose files are
 -- not what they give way to.
@@ -258,7 +258,7 @@ function require(name)
         error("bad argument #1 to 'require' (string expected, got " .. got .. ")", 2)
     end
     local value = loaded[name]
-    if value and value ~= PENDING then
+    if value and value ~= UNFINISHED then
         return value
     end
     local me = co_running()
@@ -267,13 +267,13 @@ function require(name)
     end
     local before, turn = loading[name], loads[name] or 0
     local f = find_loader(name)
-    loading[name], loaded[name] = me, PENDING
+    loading[name], loaded[name] = me, UNFINISHED
     local ok, result = run_loader(f, name)
     if loading[name] == me then
         loading[name] = before
     end
     value = loaded[name]
-    if value == PENDING then
+    if value == UNFINISHED then
         value, loaded[name] = nil, nil
     end
     if not ok then

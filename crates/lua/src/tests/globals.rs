@@ -6,7 +6,8 @@ use super::*;
 fn writes_do_not_reach_the_next_handler() {
     let (vm, log) = machine();
     assert_eq!(says(&vm, "say(foo) foo = 1 say(foo, _G.foo)"), "nil\n11\n");
-    assert_eq!(says(&vm, "say(foo) foo = 1 say(foo, _G.foo)"), "nil\n11\n");
+    // A name is told of once.
+    assert_eq!(says(&vm, "say(foo) foo = 1 say(foo, _G.foo) bar = 2"), "nil\n11\n");
     assert_eq!(log.globals.borrow().len(), 2);
     let globals = log.globals.borrow();
     let (name, traceback) = &globals[0];
