@@ -2,7 +2,7 @@
 //! read then.
 
 use super::header::HeaderSpan;
-use super::request::Limits;
+use super::limits::Limits;
 
 /// A longer section is not kept.
 const LONGEST: usize = 2048;

@@ -5,6 +5,7 @@ pub mod error;
 pub mod framing;
 pub mod header;
 pub mod host;
+mod limits;
 pub mod line;
 pub mod method;
 pub mod request;
