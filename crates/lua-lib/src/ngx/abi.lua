@@ -100,6 +100,8 @@ define("unescape_uri", function(data, length, out)
     return into(out, ngx.unescape_uri(bytes(data, length)))
 end)
 
+define("exec_regex", getmetatable(ngx).exec_regex)
+
 define("now", ngx.now)
 define("time", ngx.time)
 define("update_time", ngx.update_time)

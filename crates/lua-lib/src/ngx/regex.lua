@@ -1,7 +1,7 @@
 local b = ...
 local C, R, cx, text, ngx, G = b.C, b.R, b.cx, b.text, b.ngx, b.G
 local ffi = require "ffi"
-local type, tostring, error, setmetatable, next = type, tostring, error, setmetatable, next
+local type, tostring, tonumber, error, setmetatable, getmetatable, next = type, tostring, tonumber, error, setmetatable, getmetatable, next
 local floor, min = math.floor, math.min
 local sub, concat, byte, loadstring = string.sub, table.concat, string.byte, loadstring
 local search, substitute, free, native_compile = C.regex_search, C.regex_substitute, C.regex_free, R.regex_compile
@@ -394,16 +394,25 @@ function re.gsub(subj, regex, replace, opts)
     return replace_by_template(subj, regex, type(replace) == "string" and replace or tostring(replace), opts, 1)
 end
 
+-- For code that keeps what was compiled and searches with it (see re_match_compile).
+getmetatable(ngx).exec_regex = function(entry, _, subj, length, pos)
+    local rc = search(cx, entry.id, subj, tonumber(length), tonumber(pos))
+    return rc == K.NO_MATCH and -1 or rc
+end
+
 local version = "0.1.33"
 G.package.loaded["resty.core.regex"] = {
     version = version,
-    -- For code that only asks whether an expression compiles: what it is answered is nothing to look into.
     re_match_compile = function(regex, opts)
         local entry, message = lookup(regex, opts)
         if not entry then
             return nil, message
         end
-        return entry, entry.keep == true
+        entry.held, entry.ncaptures, entry.name_count = true, entry.last, entry.names and #entry.names / 2 or 0
+        return entry, entry.keep == true, 0
+    end,
+    collect_captures = function(entry, rc, subj, _, groups)
+        return rc > 0 and refill(entry, subj, groups or {}) or nil
     end,
     is_regex_cache_empty = function()
         return size == 0
