@@ -1,7 +1,7 @@
 //! Frames in masses: what is kept of them is limited, and others are served meanwhile.
 
 use crate::rig::frames::Cannon;
-use crate::rig::quic::Wishes;
+use crate::rig::quic::{Client, Wishes};
 use crate::{Server, fetch, pid};
 use wire::quic::varint;
 
@@ -65,31 +65,38 @@ fn all() -> Vec<Flood> {
     ]
 }
 
+/// How much more memory the worker holds for a connection that got these frames and is still there.
+fn held(port: u16, frame: fn(u64) -> Vec<u8>, friend: &mut Client, kept: &mut Vec<Cannon>) -> u64 {
+    let wishes = Wishes::new(b"hq-interop");
+    let mut cannon = Cannon::new(port, &wishes, |client| drop(fetch(client, "/pid")));
+    let worker = pid(friend);
+    let before = resident(worker);
+    let mut number = 0;
+    for packet in 0..PACKETS {
+        let mut frames = Vec::new();
+        while frames.len() < ROOM {
+            frames.extend_from_slice(&frame(number));
+            number += 1;
+        }
+        cannon.fire(&frames);
+        // As fast as the worker takes them.
+        if packet % 50 == 49 {
+            assert_eq!(pid(friend), worker);
+        }
+    }
+    kept.push(cannon);
+    resident(worker).saturating_sub(before)
+}
+
 #[test]
 fn frames_in_masses_hold_little_memory() {
     let server = Server::start(1, "", "");
-    let (mut friend, wishes) = (server.connect(), Wishes::new(b"hq-interop"));
-    let worker = pid(&mut friend);
-    for (turn, (what, allowed, frame)) in
-        [("warming up", u64::MAX, (|_| vec![1]) as fn(u64) -> Vec<u8>)].into_iter().chain(all()).enumerate()
-    {
-        let mut cannon = Cannon::new(server.port, &wishes, |client| drop(fetch(client, "/pid")));
-        let before = resident(worker);
-        let mut number = 0;
-        for packet in 0..PACKETS {
-            let mut frames = Vec::new();
-            while frames.len() < ROOM {
-                frames.extend_from_slice(&frame(number));
-                number += 1;
-            }
-            cannon.fire(&frames);
-            // As fast as the worker takes them.
-            if packet % 50 == 49 {
-                assert_eq!(pid(&mut friend), worker, "{what}");
-            }
-        }
-        let held = resident(worker).saturating_sub(before);
-        assert!(held <= allowed, "{turn}. {what}: {held} bytes");
+    let mut friend = server.connect();
+    for (what, allowed, frame) in [("warming up", u64::MAX, (|_| vec![1]) as fn(u64) -> Vec<u8>)].into_iter().chain(all()) {
+        // What the allocator keeps for a while serves the next connection; what a connection holds, each one holds.
+        let mut kept = Vec::new();
+        let least = (0..4).map(|_| held(server.port, frame, &mut friend, &mut kept)).find(|held| *held <= allowed);
+        assert!(least.is_some(), "{what}: more than {allowed} bytes");
     }
     let log = server.prefix.read("logs/error.log");
     assert!(!log.contains("[alert]") && !log.contains("panicked"), "{log}");
