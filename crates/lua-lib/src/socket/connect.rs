@@ -166,7 +166,8 @@ pub fn connect(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> 
     let bind = stack.bytes(stack.top()).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     stack.get_item(1, TRANSPARENT);
     let transparent = stack.truthy(stack.top());
-    let job = Connect { socket, target, timeout, bind, transparent, reporter, pool, resolving: call.host.resolving() };
+    let alone = cx.is_alone();
+    let job = Connect { socket, target, timeout, bind, transparent, reporter, pool, alone, resolving: call.host.resolving() };
     job.start(stack)
 }
 
@@ -188,6 +189,8 @@ struct Connect {
     transparent: bool,
     reporter: Reporter,
     pool: Option<Rc<Pool>>,
+    /// No other thread of the run wants to go on meanwhile.
+    alone: bool,
     resolving: Rc<Resolving>,
 }
 
@@ -259,7 +262,12 @@ impl Connect {
             _ => format!(", upstream: {}", self.target.host),
         };
         let options = Options { timeout: Some(self.timeout), bind: self.bind, transparent: self.transparent, ..Options::default() };
-        match net::connect::connect(&address, options).await {
+        let connected = net::connect::connect(&address, options).await;
+        // Other threads go on first, as where the connection takes a moment.
+        if !self.alone && matches!(address, SocketAddress::Internet(_)) {
+            net::turn::next().await;
+        }
+        match connected {
             Ok(stream) => {
                 self.install(stream, 0, ticket, label);
                 Reply::One(Value::Number(1.0))
