@@ -86,7 +86,7 @@ impl Application for Server {
     }
 
     fn legacy(&self, generation: &Generation) -> Legacy {
-        Legacy { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().heirlooms() }
+        Legacy { told: modules::ssl::legacy(&generation.global), memory: generation.global.get::<Zones>().files() }
     }
 
     fn inherit(&mut self, legacy: Legacy) {

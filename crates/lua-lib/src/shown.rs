@@ -51,16 +51,23 @@ pub fn array_length(stack: &mut Stack<'_>, index: usize, argument: usize, functi
     Ok(length)
 }
 
-fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+/// Appends the table at `index`, if it is a plain list of strings, numbers and such lists; whether it is.
+pub fn push_plain_list(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let whole = stack.each_piece(index, |piece| match piece {
         Piece::Number(value) => number::push_printed(out, value),
         Piece::Bytes(bytes) => out.extend_from_slice(bytes),
     });
-    if whole {
+    if !whole {
+        out.truncate(start);
+    }
+    whole
+}
+
+fn push_list(stack: &mut Stack<'_>, index: usize, argument: usize, function: &str, out: &mut Vec<u8>) -> Result<(), Raise> {
+    if push_plain_list(stack, index, out) {
         return Ok(());
     }
-    out.truncate(start);
     let length = array_length(stack, index, argument, function)?;
     let top = stack.top();
     if !stack.reserve(8) {

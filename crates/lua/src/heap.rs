@@ -11,6 +11,11 @@ const ALIGNMENT: usize = 8;
 
 /// A new machine without libraries; null if memory is exhausted.
 pub(crate) fn new_state() -> *mut sys::lua_State {
+    // LuaJIT keeps 47 bits of an address. Elsewhere programs may get memory beyond these, which its own allocator avoids.
+    if !cfg!(target_arch = "x86_64") {
+        // SAFETY: the state is fresh.
+        return unsafe { sys::luaL_newstate() };
+    }
     // SAFETY: the function is an allocator as lua_Alloc(3) wants it, and needs no data; the state is fresh.
     unsafe {
         let state = sys::lua_newstate(allocate, std::ptr::null_mut());

@@ -2,12 +2,12 @@
 //!
 //! A path of the API leads to a [`Value`], or a change; what is refused is told in the words of NGINX Plus.
 
+pub(crate) mod change;
 pub(crate) mod keyvals;
 pub(crate) mod servers;
 pub(crate) mod status;
 pub(crate) mod upstreams;
 pub(crate) mod value;
-pub(crate) mod wish;
 
 use crate::keyval::{Declared, Place};
 use conf::context::{Arity, Context};
@@ -20,7 +20,7 @@ use http::{Attach, Levels, Method, Module, Outcome, Request, Step, Worker, body}
 use std::cell::RefCell;
 use std::rc::Rc;
 use upstream::directory::Directory;
-use upstream::live::Wrong;
+use upstream::live::ApiError;
 use value::{Value, object, texts};
 
 /// The API.
@@ -113,7 +113,7 @@ pub(crate) struct Call<'a> {
 }
 
 /// What is answered.
-pub(crate) enum Told {
+pub(crate) enum Reply {
     /// 200, with the depth at which `fields` chooses.
     Value(Value, usize),
     /// 200 or 201, as it is; with a `Location`.
@@ -122,11 +122,11 @@ pub(crate) enum Told {
     Empty(u16),
 }
 
-pub(crate) type Answer = Result<Told, Wrong>;
+pub(crate) type Answer = Result<Reply, ApiError>;
 
 /// A path that leads nowhere.
-pub(crate) fn no_path() -> Wrong {
-    Wrong { status: 404, code: "PathNotFound", text: "path not found".to_owned() }
+pub(crate) fn no_path() -> ApiError {
+    ApiError { status: 404, code: "PathNotFound", text: "path not found".to_owned() }
 }
 
 impl<'a> Call<'a> {
@@ -140,34 +140,34 @@ impl<'a> Call<'a> {
     }
 
     /// Says so for what can only be read.
-    pub(crate) fn only_read(&self) -> Result<(), Wrong> {
+    pub(crate) fn only_read(&self) -> Result<(), ApiError> {
         if self.method == Method::GET || self.method == Method::HEAD {
             return Ok(());
         }
-        Err(Wrong { status: 405, code: "MethodDisabled", text: "method disabled".to_owned() })
+        Err(ApiError { status: 405, code: "MethodDisabled", text: "method disabled".to_owned() })
     }
 
     /// A value that has no more parts.
     pub(crate) fn leaf(&self, value: impl FnOnce() -> Value) -> Answer {
         self.only_read()?;
-        if self.path.is_empty() { Ok(Told::Value(value(), 0)) } else { Err(no_path()) }
+        if self.path.is_empty() { Ok(Reply::Value(value(), 0)) } else { Err(no_path()) }
     }
 
     /// The names of the parts.
     pub(crate) fn index(&self, names: &[&str]) -> Answer {
         self.only_read()?;
-        Ok(Told::Plain(200, texts(names.iter().copied()), None))
+        Ok(Reply::Plain(200, texts(names.iter().copied()), None))
     }
 
     /// The request's body as JSON.
-    pub(crate) fn told(&self) -> Result<Value, Wrong> {
-        let bad = |text: &str| Wrong::bad("BodyReadError", text);
+    pub(crate) fn json(&self) -> Result<Value, ApiError> {
+        let bad = |text: &str| ApiError::bad("BodyReadError", text);
         let body = self.request.body.borrow().clone();
         if body.file().is_some() {
-            return Err(Wrong { status: 413, code: "BodyReadError", text: "request body is too large".to_owned() });
+            return Err(ApiError { status: 413, code: "BodyReadError", text: "request body is too large".to_owned() });
         }
         let text = body.to_vec().map_err(|_| bad("reading request body failed"))?;
-        Value::parse(&text).map_err(|text| Wrong { status: 415, code: "JsonError", text: format!("JSON error: {text}") })
+        Value::parse(&text).map_err(|text| ApiError { status: 415, code: "JsonError", text: format!("JSON error: {text}") })
     }
 }
 
@@ -180,13 +180,13 @@ fn answer(request: &Rc<Request>, prefix: usize, write: bool) -> Step {
     let call = Call { request, method: request.method(), path: &segments };
     let answered = if !write && call.only_read().is_err() { Err(disabled()) } else { root(&call) };
     match answered {
-        Ok(Told::Empty(204)) => {
+        Ok(Reply::Empty(204)) => {
             request.response.borrow_mut().set_status(204);
             request.flags.header_only.set(true);
             request.send_header()
         }
-        Ok(Told::Empty(status)) => request.respond(status, b"application/json", Vec::new()),
-        Ok(Told::Value(value, depth)) => {
+        Ok(Reply::Empty(status)) => request.respond(status, b"application/json", Vec::new()),
+        Ok(Reply::Value(value, depth)) => {
             let fields = argument(&arguments, "fields");
             let names: Option<Vec<&str>> = fields.map(|fields| fields.split(',').filter(|name| !name.is_empty()).collect());
             let value = match names {
@@ -195,9 +195,12 @@ fn answer(request: &Rc<Request>, prefix: usize, write: bool) -> Step {
             };
             respond(request, 200, &value)
         }
-        Ok(Told::Plain(status, value, location)) => {
+        Ok(Reply::Plain(status, value, location)) => {
             if let Some(location) = location {
-                let own = [request.line.borrow().uri.get(..prefix).unwrap_or_default(), location.as_bytes()].concat();
+                let line = request.line.borrow();
+                let prefix = line.uri.get(..prefix).unwrap_or_default();
+                let own = [prefix.strip_suffix(b"/").unwrap_or(prefix), location.as_bytes()].concat();
+                drop(line);
                 request.response.borrow_mut().headers.push(b"Location", &own);
             }
             respond(request, status, &value)
@@ -212,8 +215,8 @@ fn answer(request: &Rc<Request>, prefix: usize, write: bool) -> Step {
     }
 }
 
-fn disabled() -> Wrong {
-    Wrong { status: 405, code: "MethodDisabled", text: "method disabled".to_owned() }
+fn disabled() -> ApiError {
+    ApiError { status: 405, code: "MethodDisabled", text: "method disabled".to_owned() }
 }
 
 fn respond(request: &Rc<Request>, status: u16, value: &Value) -> Step {
@@ -236,7 +239,7 @@ fn root(call: &Call<'_>) -> Answer {
     match version {
         None => {
             call.only_read()?;
-            Ok(Told::Plain(200, Value::List(vec![Value::Count(9)]), None))
+            Ok(Reply::Plain(200, Value::List(vec![Value::Count(9)]), None))
         }
         Some(VERSION) => {
             let (part, call) = call.next();
@@ -251,7 +254,7 @@ fn root(call: &Call<'_>) -> Answer {
                 Some(_) => Err(no_path()),
             }
         }
-        Some(_) => Err(Wrong { status: 404, code: "UnknownVersion", text: "unknown version".to_owned() }),
+        Some(_) => Err(ApiError { status: 404, code: "UnknownVersion", text: "unknown version".to_owned() }),
     }
 }
 

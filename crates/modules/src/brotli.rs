@@ -4,19 +4,17 @@ mod encoders;
 mod tables;
 
 use crate::accept_gzip;
-use crate::content_coding::{begin, body_filter, define_ratio, fits};
+use crate::content_coding::{self, define_ratio, fits, power};
 use crate::filtering::{Types, check_buffers};
 use conf::context::{Arity, Context};
-use conf::row::{self, Cx, Row};
+use conf::row::{self, Row};
 use conf::scope::Config;
 use conf::tree::Error;
 use encoders::{Encoders, Settings};
-use http::location::Filtered;
-use http::{Attach, Levels, Module, Outcome, Request, Step, Variables};
-use std::rc::Rc;
+use http::{Attach, Levels, Module, Request, Variables};
 
 /// The module; it comes just before `gzip`, which passes by what is compressed already.
-pub const MODULE: Module = Module { rows, levels, variables, attach, ..Module::named("brotli") };
+pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("brotli") };
 
 /// `brotli_comp_level` where there is none.
 const LEVEL: u32 = 6;
@@ -27,7 +25,7 @@ const WINDOW: u32 = 19;
 struct Conf {
     on: Option<bool>,
     level: Option<u32>,
-    window: Option<u32>,
+    window: Option<u8>,
     min_length: Option<u64>,
     types: Option<Types>,
 }
@@ -36,10 +34,6 @@ impl Config for Conf {
     fn inherit(&mut self, parent: &Self) {
         conf::inherit!(self, parent; on, level, window, min_length, types);
     }
-}
-
-fn levels(levels: &mut Levels) {
-    levels.location::<Conf>();
 }
 
 fn rows() -> Vec<Row> {
@@ -54,7 +48,8 @@ fn rows() -> Vec<Row> {
             cx.once(&mut cx.location::<Conf>().level, level)
         }),
         Row::new("brotli_window", at, Arity::exactly(1), "Longest distance at which repetitions are found.", |cx| {
-            let window = window(cx)?;
+            let text = "must be 1k, 2k, 4k, 8k, 16k, 32k, 64k, 128k, 256k, 512k, 1m, 2m, 4m, 8m or 16m";
+            let window = power(cx, 10..=24, text)?;
             cx.once(&mut cx.location::<Conf>().window, window)
         }),
         row::size::<Conf>("brotli_min_length", at, "Shortest body that is compressed.", |c| &mut c.min_length),
@@ -66,38 +61,16 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// The logarithm of a power of two from 1k to 16m.
-fn window(cx: &Cx<'_>) -> Result<u32, Error> {
-    let size = cx.size(0)?;
-    if !size.is_power_of_two() || !(1 << 10..=1 << 24).contains(&size) {
-        let text = "must be 1k, 2k, 4k, 8k, 16k, 32k, 64k, 128k, 256k, 512k, 1m, 2m, 4m, 8m or 16m";
-        return Err(cx.error_at(0, format!("\"brotli_window\" directive {text}")));
-    }
-    Ok(size.trailing_zeros())
-}
-
 fn variables(variables: &mut Variables) {
     define_ratio::<Encoders>(variables, "brotli_ratio");
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
-    if conf.on != Some(true) {
-        return Ok(());
+    if conf.on == Some(true) {
+        let settings = Settings { level: conf.level.unwrap_or(LEVEL), window: conf.window.map_or(WINDOW, u32::from) };
+        let fits = move |request: &Request| fits(request, conf.min_length, conf.types.as_ref());
+        content_coding::attach::<Encoders>(at, fits, move |request, _| accept_gzip::names_brotli(request).then_some(settings));
     }
-    let accept = at.conf::<accept_gzip::Conf>();
-    at.header_filter(move |request| header_filter(request, &conf, &accept));
-    at.body_filter(|request, chain| Filtered::Now(body_filter::<Encoders>(request, chain)));
     Ok(())
-}
-
-fn header_filter(request: &Rc<Request>, conf: &Conf, accept: &accept_gzip::Conf) -> Step {
-    if fits(request, conf.min_length, conf.types.as_ref()) {
-        accept_gzip::vary(request, accept);
-        if accept_gzip::names_brotli(request) {
-            let settings = Settings { level: conf.level.unwrap_or(LEVEL), window: conf.window.unwrap_or(WINDOW) };
-            begin::<Encoders>(request, settings);
-        }
-    }
-    Step::Now(Outcome::Ok)
 }

@@ -1,13 +1,18 @@
 //! What filters that compress answers share: which answers, what becomes of their head, and the way of a body through an encoder.
 
+use crate::accept_gzip;
 use crate::filtering::{Types, admits, each_run, want_memory, weaken};
 use crate::kept::{KeptBodies, Wish};
 use base::log::Level;
 use bytes::Bytes;
+use conf::row::Cx;
+use conf::tree::Error;
+use http::location::Filtered;
 use http::variables::define;
-use http::{Chain, Outcome, Piece, Request, Variables, log_request};
+use http::{Attach, Chain, Outcome, Piece, Request, Step, Variables, log_request};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 #[cfg(test)]
 pub(crate) use tests::check_pieces;
@@ -60,8 +65,37 @@ pub(crate) fn fits(request: &Request, min_length: Option<u64>, types: Option<&Ty
         && admits(types, &response)
 }
 
+/// The filters of a coding: answers that `fits` (see [`fits`]) are compressed for clients for whom `settings` has any.
+pub(crate) fn attach<C: Coding>(
+    at: &mut Attach<'_>,
+    fits: impl Fn(&Request) -> bool + 'static,
+    settings: impl Fn(&Rc<Request>, &accept_gzip::Conf) -> Option<C::Settings> + 'static,
+) {
+    let accept = at.conf::<accept_gzip::Conf>();
+    at.header_filter(move |request| {
+        if fits(request) {
+            accept_gzip::vary(request, &accept);
+            if let Some(settings) = settings(request, &accept) {
+                begin::<C>(request, settings);
+            }
+        }
+        Step::Now(Outcome::Ok)
+    });
+    at.body_filter(|request, chain| Filtered::Now(body_filter::<C>(request, chain)));
+}
+
+/// The logarithm of a size that must be a power of two among those allowed.
+pub(crate) fn power(cx: &Cx<'_>, allowed: RangeInclusive<u8>, text: &str) -> Result<u8, Error> {
+    let size = cx.size(0)?;
+    let bits = u8::try_from(size.trailing_zeros()).unwrap_or_default();
+    if !size.is_power_of_two() || !allowed.contains(&bits) {
+        return Err(cx.error_at(0, format!("\"{}\" directive {text}", cx.name())));
+    }
+    Ok(bits)
+}
+
 /// The body of this answer leaves compressed.
-pub(crate) fn begin<C: Coding>(request: &Request, settings: C::Settings) {
+fn begin<C: Coding>(request: &Request, settings: C::Settings) {
     let length = {
         let mut response = request.response.borrow_mut();
         let length = response.content_length;
@@ -76,7 +110,7 @@ pub(crate) fn begin<C: Coding>(request: &Request, settings: C::Settings) {
 }
 
 /// The body filter of a coding.
-pub(crate) fn body_filter<C: Coding>(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
+fn body_filter<C: Coding>(request: &Rc<Request>, chain: Chain) -> Result<Chain, Outcome> {
     let Some(packing) = request.find_context::<Packing<C>>() else { return Ok(chain) };
     if request.flags.header_only.get() {
         return Ok(chain);

@@ -2,17 +2,15 @@
 
 mod compressors;
 
-use crate::accept_gzip::{self, accepted};
-use crate::content_coding::{begin, body_filter, define_ratio, fits};
+use crate::accept_gzip::accepted;
+use crate::content_coding::{self, define_ratio, fits, power};
 use crate::filtering::{Types, check_buffers};
 use compressors::{Compressors, LARGEST_WINDOW, Settings};
 use conf::context::{Arity, Context};
-use conf::row::{self, Cx, Row};
+use conf::row::{self, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::location::Filtered;
-use http::{Attach, Levels, Module, Outcome, Request, Step, Variables};
-use std::rc::Rc;
+use http::{Attach, Levels, Module, Request, Variables};
 
 /// The module; it comes after all filters that make or change text.
 pub const MODULE: Module = Module { rows, levels: Levels::own::<Conf>, variables, attach, ..Module::named("gzip") };
@@ -61,39 +59,18 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// The logarithm of a size that must be a power of two.
-fn power(cx: &Cx<'_>, allowed: std::ops::RangeInclusive<u8>, text: &str) -> Result<u8, Error> {
-    let size = cx.size(0)?;
-    let bits = u8::try_from(size.trailing_zeros()).unwrap_or_default();
-    if !size.is_power_of_two() || !allowed.contains(&bits) {
-        return Err(cx.error_at(0, format!("\"{}\" directive {text}", cx.name())));
-    }
-    Ok(bits)
-}
-
 fn variables(variables: &mut Variables) {
     define_ratio::<Compressors>(variables, "gzip_ratio");
 }
 
 fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
     let conf = at.conf::<Conf>();
-    if conf.on != Some(true) {
-        return Ok(());
+    if conf.on == Some(true) {
+        // zlib-rs's level 1 packs far worse than zlib's; its level 2 is nginx's default.
+        let level = conf.level.unwrap_or(1).max(2) as u32;
+        let settings = Settings { level, window: conf.window.unwrap_or(LARGEST_WINDOW) };
+        let fits = move |request: &Request| fits(request, conf.min_length, conf.types.as_ref());
+        content_coding::attach::<Compressors>(at, fits, move |request, accept| accepted(request, accept).then_some(settings));
     }
-    let accept = at.conf::<accept_gzip::Conf>();
-    at.header_filter(move |request| header_filter(request, &conf, &accept));
-    at.body_filter(|request, chain| Filtered::Now(body_filter::<Compressors>(request, chain)));
     Ok(())
-}
-
-fn header_filter(request: &Rc<Request>, conf: &Conf, accept: &accept_gzip::Conf) -> Step {
-    if fits(request, conf.min_length, conf.types.as_ref()) {
-        accept_gzip::vary(request, accept);
-        if accepted(request, accept) {
-            // zlib-rs's level 1 packs far worse than zlib's; its level 2 is nginx's default.
-            let level = conf.level.unwrap_or(1).max(2) as u32;
-            begin::<Compressors>(request, Settings { level, window: conf.window.unwrap_or(LARGEST_WINDOW) });
-        }
-    }
-    Step::Now(Outcome::Ok)
 }

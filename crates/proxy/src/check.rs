@@ -11,6 +11,7 @@ pub mod test;
 
 use crate::route::Route;
 use ::upstream::checks::{self, Checks, Schedule};
+use ::upstream::named_tests::NamedTests;
 use conf::scope::Config;
 use conf::tree::{Error, Span};
 use http::core::Core;
@@ -25,7 +26,7 @@ pub const MODULE: Module = Module { rows: rows::rows, levels, attach, start, ..M
 
 /// One `health_check`.
 #[derive(Clone)]
-pub(crate) struct Said {
+pub(crate) struct HealthCheck {
     pub(crate) schedule: Schedule,
     /// `uri`
     pub(crate) uri: Option<Box<[u8]>>,
@@ -39,7 +40,7 @@ pub(crate) struct Said {
 /// What a location says of checks, and the way to its upstream.
 #[derive(Default)]
 pub struct Checked {
-    pub(crate) said: Vec<Said>,
+    pub(crate) said: Vec<HealthCheck>,
     /// Set when the location is built.
     pub(crate) route: OnceCell<Rc<Route>>,
 }
@@ -50,16 +51,11 @@ impl Config for Checked {
 }
 
 /// The `match` blocks by name.
-#[derive(Default)]
-pub(crate) struct Tests(pub(crate) Vec<(Rc<str>, Rc<Test>)>);
-
-impl Config for Tests {
-    fn inherit(&mut self, _: &Self) {}
-}
+pub(crate) type Tests = NamedTests<Test>;
 
 /// A check of one location, ready to be made.
 pub(crate) struct Ready {
-    pub(crate) said: Said,
+    pub(crate) said: HealthCheck,
     pub(crate) test: Option<Rc<Test>>,
     pub(crate) route: Rc<Route>,
     pub(crate) location: Rc<Location>,
@@ -87,13 +83,7 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
             let what = if said.grpc.is_some() { "\"type=grpc\" requires \"grpc_pass\"" } else { "\"tunnel_pass\" has no health checks" };
             return Err(error(what.to_owned()));
         }
-        let test = match &said.schedule.test {
-            None => None,
-            Some(name) => {
-                let found = at.main_conf::<Tests>().0.iter().find(|(known, _)| known == name).map(|(_, test)| test.clone());
-                Some(found.ok_or_else(|| error(format!("match \"{name}\" not found")))?)
-            }
-        };
+        let test = said.schedule.test.as_ref().map(|name| at.main_conf::<Tests>().find(name)).transpose().map_err(error)?;
         let upstream = route.pass.upstream.get().ok_or_else(|| error("health checks require an upstream without variables".to_owned()))?;
         let number = checks::join(&upstream.name, &upstream.group, &said.schedule).map_err(error)?;
         let core = at.conf::<Core>();

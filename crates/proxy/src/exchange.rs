@@ -71,6 +71,42 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// One that begins: nothing is written yet, and no server chosen. `body` is what is sent, and how.
+    #[inline]
+    pub fn new(
+        request: Rc<Request>,
+        route: Rc<Route>,
+        record: Rc<Record>,
+        upstream: Rc<Upstream>,
+        state: Rc<State>,
+        evaluated: Option<Url>,
+        (source, framing): (Source, Sent),
+    ) -> Exchange {
+        request.upstream.replace(Some(upstream.full_name.clone()));
+        Exchange {
+            scratch: state.scratch(),
+            request,
+            route,
+            record,
+            upstream,
+            state,
+            evaluated,
+            source,
+            framing,
+            encoded: Encoded::default(),
+            secure: None,
+            local: None,
+            began_ms: clock::monotonic_ms(),
+            session: Vec::new(),
+            turn: None,
+            target: None,
+            stale: false,
+            cookie: Vec::new(),
+            caching: None,
+            outdating: None,
+        }
+    }
+
     /// Finds out whom the request has in mind, where the URL is reached over TLS or the group's balancer wants that.
     pub fn choose_secure(&mut self) {
         let evaluated = self.evaluated.is_some();

@@ -4,7 +4,6 @@ use crate::attempt::Attempt;
 use crate::caching::facts::{Background, Facts};
 use crate::caching::{fill, look, serve};
 use crate::chosen::Unchosen;
-use crate::dialect::Encoded;
 use crate::ending::End;
 use crate::exchange::{Exchange, Lease};
 use crate::outgoing::{Early, choose_body};
@@ -58,34 +57,11 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
         Ok(found) => found,
         Err(outcome) => return outcome,
     };
-    let (source, framing) = match choose_body(&request, &route) {
+    let body = match choose_body(&request, &route) {
         Ok(chosen) => chosen,
         Err(outcome) => return outcome,
     };
-    request.upstream.replace(Some(upstream.full_name.clone()));
-    let scratch = state.scratch();
-    let mut exchange = Exchange {
-        request,
-        route,
-        record,
-        upstream,
-        state,
-        scratch,
-        evaluated,
-        source,
-        framing,
-        encoded: Encoded::default(),
-        secure: None,
-        local: None,
-        began_ms: clock::monotonic_ms(),
-        session: Vec::new(),
-        turn: None,
-        target: None,
-        stale: false,
-        cookie: Vec::new(),
-        caching: None,
-        outdating: None,
-    };
+    let mut exchange = Exchange::new(request, route, record, upstream, state, evaluated, body);
     // Boxed, as every request's future would have room for it otherwise.
     let cached = if exchange.route.plan.caching.is_some() { Box::pin(look::look(&mut exchange, again)).await } else { None };
     let outcome = match cached {

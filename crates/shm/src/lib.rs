@@ -8,7 +8,6 @@
 #[cfg(any(test, feature = "check"))]
 pub mod check;
 pub mod dict;
-mod heirloom;
 pub mod lease;
 pub mod lock;
 pub mod records;
@@ -17,6 +16,7 @@ pub mod slab;
 pub mod table;
 pub mod tally;
 pub mod zone;
+mod zone_file;
 
 pub use dict::Dict;
 pub use records::Records;

@@ -99,7 +99,7 @@ impl Zones {
         self.take(name, owner, size, kept, Zone::new)
     }
 
-    /// As [`Zones::claim`], but a new binary may have it ([`Zones::heirlooms`]). `format` numbers what `owner` keeps in it.
+    /// As [`Zones::claim`], but a new binary may have it ([`Zones::files`]). `format` numbers what `owner` keeps in it.
     ///
     /// # Errors
     /// As [`Zones::claim`].
@@ -109,8 +109,8 @@ impl Zones {
     }
 
     /// The files by which a new binary gets zones.
-    pub fn heirlooms(&self) -> Vec<Arc<OwnedFd>> {
-        self.current.iter().filter_map(|zone| zone.heirloom().cloned()).collect()
+    pub fn files(&self) -> Vec<Arc<OwnedFd>> {
+        self.current.iter().filter_map(|zone| zone.file().cloned()).collect()
     }
 
     /// Takes over those zones of an old binary that were made for `owner` with this `format`, as if a previous configuration had had them.
@@ -170,14 +170,14 @@ mod tests {
             old.claim_lasting(name, "cache", 1, MIN_SIZE).unwrap().lock().set_root(0, 5);
         }
         old.claim("own", "limit", MIN_SIZE).unwrap().lock().set_root(0, 5);
-        let files = old.heirlooms();
+        let files = old.files();
         assert_eq!(files.len(), 3);
         let made = |format| {
             let mut new = Zones::default();
             new.take_over(&files, "cache", format);
             let sizes = [("same", 1), ("larger", 2), ("fresh", 1)];
             let roots = sizes.map(|(name, times)| new.claim_lasting(name, "cache", format, times * MIN_SIZE).unwrap().lock().root(0));
-            assert_eq!((new.claim("own", "limit", MIN_SIZE).unwrap().lock().root(0), new.heirlooms().len()), (0, 3));
+            assert_eq!((new.claim("own", "limit", MIN_SIZE).unwrap().lock().root(0), new.files().len()), (0, 3));
             roots
         };
         assert_eq!((made(1), made(2)), ([5, 0, 0], [0, 0, 0]));
@@ -187,7 +187,7 @@ mod tests {
         new.claim_lasting("same", "cache", 1, MIN_SIZE).unwrap().lock().set_root(0, 6);
         assert_eq!(old.find("same").unwrap().lock().root(0), 6);
         new.settle();
-        assert!(new.previous("gone", "cache").is_none() && new.heirlooms().len() == 1);
+        assert!(new.previous("gone", "cache").is_none() && new.files().len() == 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A zone and the right to touch it.
 
-use crate::{heirloom, lock, slab};
+use crate::{lock, slab, zone_file};
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -56,7 +56,7 @@ impl Zone {
         Ok(Zone::fresh(name, owner, SharedMemory::new(size)?))
     }
 
-    /// As [`Zone::new`], but a new binary may have it ([`Zone::heirloom`]). `format` numbers what `owner` keeps in it.
+    /// As [`Zone::new`], but a new binary may have it ([`Zone::file`]). `format` numbers what `owner` keeps in it.
     ///
     /// # Errors
     /// As [`Zone::new`].
@@ -65,7 +65,7 @@ impl Zone {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let (memory, file) = match SharedMemory::in_file(size) {
-            Ok((memory, file)) if heirloom::describe(&file, name, owner, format, size).is_ok() => (memory, Some(Arc::new(file))),
+            Ok((memory, file)) if zone_file::describe(&file, name, owner, format, size).is_ok() => (memory, Some(Arc::new(file))),
             // It serves all the same.
             _ => (SharedMemory::new(size)?, None),
         };
@@ -77,7 +77,7 @@ impl Zone {
     /// # Errors
     /// It is something else.
     pub fn inherited(file: Arc<OwnedFd>, owner: &'static str, format: u32) -> io::Result<Zone> {
-        let (name, size) = heirloom::read(&file, owner, format)?;
+        let (name, size) = zone_file::read(&file, owner, format)?;
         let memory = SharedMemory::of_file(&file, size)?;
         Ok(Zone { file: Some(file), ..Zone::over(name, owner, memory) })
     }
@@ -96,7 +96,7 @@ impl Zone {
     }
 
     /// The file by which a new binary gets it.
-    pub fn heirloom(&self) -> Option<&Arc<OwnedFd>> {
+    pub fn file(&self) -> Option<&Arc<OwnedFd>> {
         self.file.as_ref()
     }
 

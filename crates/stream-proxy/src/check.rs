@@ -10,12 +10,13 @@ use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::{Error, Span};
-use probe::Asker;
+use probe::Prober;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use stream::{Attach, Levels, Module, Worker};
 use test::Test;
 use upstream::checks::{self, Checks, Schedule};
+use upstream::named_tests::NamedTests;
 
 /// The module.
 pub const MODULE: Module = Module { rows, levels, attach, start, ..Module::named("upstream_hc") };
@@ -25,7 +26,7 @@ const TIMEOUT_MS: u64 = 5000;
 
 /// One `health_check`.
 #[derive(Clone)]
-struct Said {
+struct HealthCheck {
     schedule: Schedule,
     /// `udp`
     udp: bool,
@@ -38,7 +39,7 @@ struct Said {
 /// What a server says of checks, and the way to its upstream.
 #[derive(Default)]
 pub struct Checked {
-    said: Vec<Said>,
+    said: Vec<HealthCheck>,
     /// Set when the server is built.
     pub(crate) plan: OnceCell<Rc<Plan>>,
 }
@@ -58,12 +59,7 @@ impl Config for Timeout {
 }
 
 /// The `match` blocks by name.
-#[derive(Default)]
-struct Tests(Vec<(Rc<str>, Rc<Test>)>);
-
-impl Config for Tests {
-    fn inherit(&mut self, _: &Self) {}
-}
+type Tests = NamedTests<Test>;
 
 fn rows() -> Vec<Row> {
     let both = Context::STREAM.union(Context::STREAM_SERVER);
@@ -73,7 +69,10 @@ fn rows() -> Vec<Row> {
             let time = cx.time_ms(0)?;
             cx.once(&mut cx.location::<Timeout>().0, time)
         }),
-        Row::new("match", Context::STREAM, Arity::exactly(1), "What a well server answers a health check with.", named_test).with_block(),
+        Row::new("match", Context::STREAM, Arity::exactly(1), "What a well server answers a health check with.", |cx| {
+            Tests::read(cx, test::read)
+        })
+        .with_block(),
     ]
 }
 
@@ -83,7 +82,7 @@ fn levels(levels: &mut Levels) {
 
 fn said(cx: &mut Cx<'_>) -> Result<(), Error> {
     let span = cx.directive.name.span;
-    let mut said = Said { schedule: Schedule::default(), udp: false, span, number: Cell::new(0), test: OnceCell::new() };
+    let mut said = HealthCheck { schedule: Schedule::default(), udp: false, span, number: Cell::new(0), test: OnceCell::new() };
     for i in 0..cx.args().len() {
         match cx.arg(i) {
             b"udp" => said.udp = true,
@@ -92,19 +91,6 @@ fn said(cx: &mut Cx<'_>) -> Result<(), Error> {
         }
     }
     cx.location::<Checked>().said.push(said);
-    Ok(())
-}
-
-fn named_test(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let name: Rc<str> = cx.text(0).into();
-    if cx.main::<Tests>().0.iter().any(|(known, _)| *known == name) {
-        return Err(cx.error_at(0, format!("duplicate match \"{name}\"")));
-    }
-    let mut made = Test::default();
-    for directive in cx.directive.body.iter().flat_map(|block| &block.directives) {
-        test::read(cx, directive, &mut made).map_err(|text| Error::new(text, directive.name.span))?;
-    }
-    cx.main::<Tests>().0.push((name, Rc::new(made)));
     Ok(())
 }
 
@@ -119,10 +105,8 @@ fn attach(at: &mut Attach<'_>) -> Result<(), Error> {
         let plan = checked.plan.get().ok_or_else(|| error("health checks require a server that passes sessions on".to_owned()))?;
         let upstream = upstream(plan).ok_or_else(|| error("health checks require an upstream without variables".to_owned()))?;
         if let Some(name) = &said.schedule.test {
-            let tests = at.main_conf::<Tests>();
-            let found = tests.0.iter().find(|(known, _)| known == name).map(|(_, test)| test.clone());
             // It is set once, here.
-            let _ = said.test.set(found.ok_or_else(|| error(format!("match \"{name}\" not found")))?);
+            let _ = said.test.set(at.main_conf::<Tests>().find(name).map_err(error)?);
         }
         said.number.set(checks::join(&upstream.name, &upstream.group, &said.schedule).map_err(error)?);
     }
@@ -138,7 +122,7 @@ fn start(worker: &Rc<Worker>) {
         let Some(upstream) = upstream(plan) else { continue };
         for said in &checked.said {
             let log = server.core.error_log.clone().unwrap_or_else(|| worker.log.clone());
-            let asker = Asker {
+            let asker = Prober {
                 worker: worker.clone(),
                 configuration: configuration.clone(),
                 server: server.clone(),

@@ -16,6 +16,7 @@ pub mod hosts;
 pub mod live;
 pub mod methods;
 pub mod named;
+pub mod named_tests;
 pub mod protocol;
 pub mod refusal;
 pub mod secure;

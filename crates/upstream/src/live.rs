@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 /// What is said of a server; `None` leaves it as it is, or as it is by default.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct ServerChange {
     /// Its address.
     pub server: Option<String>,
     /// `service`
@@ -43,7 +43,7 @@ pub struct Wish {
 
 /// Why a change is refused, in the words of NGINX Plus's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct ApiError {
     /// The status to answer with.
     pub status: u16,
     /// The word for programs.
@@ -52,17 +52,17 @@ pub struct Wrong {
     pub text: String,
 }
 
-impl Wrong {
+impl ApiError {
     /// A fault with status 400.
     #[must_use]
-    pub fn bad(code: &'static str, text: impl Into<String>) -> Wrong {
-        Wrong { status: 400, code, text: text.into() }
+    pub fn bad(code: &'static str, text: impl Into<String>) -> ApiError {
+        ApiError { status: 400, code, text: text.into() }
     }
 }
 
 /// The file could not be written; the change holds, but not beyond the processes that there are.
 #[derive(Debug)]
-pub struct Unsaved {
+pub struct SaveError {
     /// The file.
     pub path: PathBuf,
     /// Why.
@@ -70,13 +70,13 @@ pub struct Unsaved {
 }
 
 /// What came of a change: the server, if it is still there, and whether that is kept.
-pub type Changed = (Option<Member>, Result<(), Unsaved>);
+pub type Changed = (Option<Member>, Result<(), SaveError>);
 
 /// Who is in a group.
 ///
 /// # Errors
 /// It is in no zone.
-pub fn members(named: &Named) -> Result<Vec<Member>, Wrong> {
+pub fn members(named: &Named) -> Result<Vec<Member>, ApiError> {
     if named.group.zone().is_none() {
         return Err(refused(named, Refusal::Static, 0));
     }
@@ -87,18 +87,18 @@ pub fn members(named: &Named) -> Result<Vec<Member>, Wrong> {
 ///
 /// # Errors
 /// What is said of it makes no sense here.
-pub fn add(named: &Named, wish: &Wish) -> Result<Changed, Wrong> {
-    let source = wish.server.as_deref().ok_or_else(|| Wrong::bad("UpstreamConfFormatError", "missing \"server\" argument"))?;
-    if wish.backup == Some(true) && !named.terms.backups {
-        return Err(Wrong::bad("UpstreamNoBackup", format!("upstream \"{}\" has no backup", named.full_name())));
+pub fn add(named: &Named, change: &ServerChange) -> Result<Changed, ApiError> {
+    let source = change.server.as_deref().ok_or_else(|| ApiError::bad("UpstreamConfFormatError", "missing \"server\" argument"))?;
+    if change.backup == Some(true) && !named.terms.backups {
+        return Err(ApiError::bad("UpstreamNoBackup", format!("upstream \"{}\" has no backup", named.full_name())));
     }
-    let found = address(&named.terms, source, wish.service.as_deref())?;
+    let found = address(&named.terms, source, change.service.as_deref())?;
     let mut server = match &found {
         Found::Address(server) => server.clone(),
         Found::Name(template) => template.server.clone(),
     };
-    server.backup = wish.backup.unwrap_or(false);
-    wish.apply(&mut server);
+    server.backup = change.backup.unwrap_or(false);
+    change.apply(&mut server);
     let mut edit = named.group.edit().map_err(|refusal| refused(named, refusal, 0))?;
     let added = match found {
         Found::Address(_) => edit.add(server),
@@ -112,22 +112,22 @@ pub fn add(named: &Named, wish: &Wish) -> Result<Changed, Wrong> {
 ///
 /// # Errors
 /// There is none of this number, or what is said of it makes no sense here.
-pub fn change(named: &Named, number: u64, wish: &Wish) -> Result<Changed, Wrong> {
+pub fn change(named: &Named, number: u64, change: &ServerChange) -> Result<Changed, ApiError> {
     let mut edit = named.group.edit().map_err(|refusal| refused(named, refusal, number))?;
     let all = edit.members();
     let own = all.iter().find(|member| member.id == number).ok_or_else(|| refused(named, Refusal::NotFound, number))?;
-    let other = match &wish.server {
+    let other = match &change.server {
         None => None,
         Some(source) => match (address(&named.terms, source, None)?, &own.name) {
             (Found::Address(server), None) if own.parent.is_none() => Some(server),
-            _ => return Err(Wrong::bad("UpstreamServerImmutable", format!("server \"{number}\" address is immutable"))),
+            _ => return Err(ApiError::bad("UpstreamServerImmutable", format!("server \"{number}\" address is immutable"))),
         },
     };
     let changed = edit.change(number, clock::monotonic_ms(), |server| {
         if let Some(other) = &other {
             (server.address, server.name, server.source) = (other.address.clone(), other.name.clone(), other.source.clone());
         }
-        wish.apply(server);
+        change.apply(server);
     });
     let member = changed.map_err(|refusal| refused(named, refusal, number))?;
     Ok((Some(member), save(named, &edit)))
@@ -137,23 +137,23 @@ pub fn change(named: &Named, number: u64, wish: &Wish) -> Result<Changed, Wrong>
 ///
 /// # Errors
 /// There is none of this number, or it follows from a name.
-pub fn remove(named: &Named, number: u64) -> Result<Changed, Wrong> {
+pub fn remove(named: &Named, number: u64) -> Result<Changed, ApiError> {
     let mut edit = named.group.edit().map_err(|refusal| refused(named, refusal, number))?;
     edit.remove(number).map_err(|refusal| match refusal {
-        Refusal::Immutable => Wrong::bad("UpstreamServerImmutable", format!("server \"{number}\" not removable")),
+        Refusal::Immutable => ApiError::bad("UpstreamServerImmutable", format!("server \"{number}\" not removable")),
         refusal => refused(named, refusal, number),
     })?;
     Ok((None, save(named, &edit)))
 }
 
-fn refused(named: &Named, refusal: Refusal, number: u64) -> Wrong {
+fn refused(named: &Named, refusal: Refusal, number: u64) -> ApiError {
     match refusal {
-        Refusal::Static => Wrong::bad("UpstreamStatic", "upstream is static"),
-        Refusal::Full => Wrong::bad("UpstreamOutOfMemory", format!("upstream \"{}\" memory exhausted", named.full_name())),
-        Refusal::Immutable => Wrong::bad("UpstreamServerImmutable", format!("server \"{number}\" is immutable")),
-        Refusal::Exists => Wrong { status: 409, code: "EntryExists", text: "entry exists".to_owned() },
+        Refusal::Static => ApiError::bad("UpstreamStatic", "upstream is static"),
+        Refusal::Full => ApiError::bad("UpstreamOutOfMemory", format!("upstream \"{}\" memory exhausted", named.full_name())),
+        Refusal::Immutable => ApiError::bad("UpstreamServerImmutable", format!("server \"{number}\" is immutable")),
+        Refusal::Exists => ApiError { status: 409, code: "EntryExists", text: "entry exists".to_owned() },
         Refusal::NotFound => {
-            Wrong { status: 404, code: "UpstreamServerNotFound", text: format!("server with ID \"{number}\" does not exist") }
+            ApiError { status: 404, code: "UpstreamServerNotFound", text: format!("server with ID \"{number}\" does not exist") }
         }
     }
 }
@@ -164,12 +164,12 @@ enum Found {
 }
 
 /// What a server's address is: one that can be connected to, or a name that is looked up while requests run.
-fn address(terms: &Terms, source: &str, service: Option<&str>) -> Result<Found, Wrong> {
-    let wrong = |text: String| Wrong::bad("UpstreamBadAddress", text);
+fn address(terms: &Terms, source: &str, service: Option<&str>) -> Result<Found, ApiError> {
+    let wrong = |text: String| ApiError::bad("UpstreamBadAddress", text);
     let url = url::parse_address(source.as_bytes(), terms.port.unwrap_or(0)).map_err(|what| wrong(format!("{what} while parsing")))?;
     let shape = |server: Server| Server { source: source.into(), ..server };
     match service {
-        Some("") => return Err(Wrong::bad("UpstreamBadService", "\"service\" is empty")),
+        Some("") => return Err(ApiError::bad("UpstreamBadService", "\"service\" is empty")),
         Some(_) if url.port.is_some() => return Err(wrong(format!("service upstream \"{source}\" may not have port"))),
         Some(_) if !matches!(url.host, Host::Name(_)) => {
             return Err(wrong(format!("service upstream \"{source}\" requires domain name")));
@@ -186,7 +186,7 @@ fn address(terms: &Terms, source: &str, service: Option<&str>) -> Result<Found, 
         return Ok(Found::Address(shape(Server::new(address))));
     };
     if !terms.resolves {
-        return Err(Wrong::bad("UpstreamConfNoResolver", format!("no resolver defined to resolve \"{source}\"")));
+        return Err(ApiError::bad("UpstreamConfNoResolver", format!("no resolver defined to resolve \"{source}\"")));
     }
     let host = String::from_utf8_lossy(host).to_lowercase();
     Ok(Found::Name(Template {
@@ -198,7 +198,7 @@ fn address(terms: &Terms, source: &str, service: Option<&str>) -> Result<Found, 
     }))
 }
 
-impl Wish {
+impl ServerChange {
     fn apply(&self, server: &mut Server) {
         server.weight = self.weight.unwrap_or(server.weight);
         server.max_conns = self.max_conns.unwrap_or(server.max_conns);
@@ -219,13 +219,13 @@ impl Wish {
 }
 
 /// Keeps what the group is now, if it has a file for that.
-fn save(named: &Named, edit: &Edit<'_>) -> Result<(), Unsaved> {
+fn save(named: &Named, edit: &Edit<'_>) -> Result<(), SaveError> {
     let Some(path) = &named.terms.state else { return Ok(()) };
     let mut text = String::new();
     for member in edit.members().iter().filter(|member| member.parent.is_none()) {
         push_line(member, &mut text);
     }
-    replace(path, text.as_bytes()).map_err(|error| Unsaved { path: path.clone(), error })
+    replace(path, text.as_bytes()).map_err(|error| SaveError { path: path.clone(), error })
 }
 
 /// Puts a file in the place of another, so that whoever reads it finds the old one or the new one, whole.

@@ -1,8 +1,8 @@
 //! What `send` sends: a string, a number, or nested lists of these.
 
 use crate::number;
-use crate::shown::{array_length, push_value};
-use lua::{Piece, Raise, Stack, Type};
+use crate::shown::{array_length, push_plain_list, push_value};
+use lua::{Raise, Stack, Type};
 
 /// How deep lists may nest; deeper ones are circles.
 const DEEPEST: usize = 100;
@@ -14,18 +14,8 @@ const DEEPEST: usize = 100;
 pub fn push(stack: &mut Stack<'_>, index: usize, out: &mut Vec<u8>) -> Result<(), Raise> {
     match stack.kind(index) {
         Type::Number | Type::String | Type::Nil | Type::Boolean => push_value(stack, index, 1, "send", out),
-        Type::Table => {
-            let start = out.len();
-            let whole = stack.each_piece(index, |piece| match piece {
-                Piece::Number(value) => number::push_printed(out, value),
-                Piece::Bytes(bytes) => out.extend_from_slice(bytes),
-            });
-            if whole {
-                return Ok(());
-            }
-            out.truncate(start);
-            list(stack, index, out, DEEPEST)
-        }
+        Type::Table if push_plain_list(stack, index, out) => Ok(()),
+        Type::Table => list(stack, index, out, DEEPEST),
         other => Err(bad(&format!("string, number, boolean, nil, or array table expected, got {}", other.name()))),
     }
 }

@@ -1,12 +1,13 @@
 //! `send`.
 
 use crate::host::host;
+use crate::shown::push_plain_list;
 use crate::socket::call::{self, Call, ID, SEND_TIMEOUT, expect, fail, failure, number};
 use crate::socket::pieces;
 use crate::socket::quick;
 use crate::socket::report::{Reporter, trouble};
 use crate::socket::state::{Socket, Work, error_text};
-use lua::{CallContext, Later, Piece, Raise, Reply, Stack, Value};
+use lua::{CallContext, Later, Raise, Reply, Stack, Value};
 use net::stream::Transport;
 use std::io;
 use std::rc::Rc;
@@ -92,11 +93,7 @@ pub fn send_list(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
     let Some(stream) = inner.stream.as_ref().filter(|_| inner.prompt && !inner.write_closed) else { return Ok(0) };
     let mut data = host.scratch().borrow_mut();
     data.clear();
-    let whole = stack.each_piece(2, |piece| match piece {
-        Piece::Number(value) => crate::number::push_printed(&mut data, value),
-        Piece::Bytes(bytes) => data.extend_from_slice(bytes),
-    });
-    if !whole || data.is_empty() {
+    if !push_plain_list(stack, 2, &mut data) || data.is_empty() {
         return Ok(0);
     }
     // After an error the row meets it again and reports it.

@@ -1,7 +1,7 @@
 //! Keys and values in the API.
 
 use super::value::Value;
-use super::{Answer, Call, Told, argument, no_path};
+use super::{Answer, Call, Reply, argument, no_path};
 use crate::keyval::Place;
 use crate::keyval::pairs::{Pairs, Refused};
 use base::errno;
@@ -9,14 +9,14 @@ use base::log::Level;
 use http::{Method, log_request};
 use shm::dict::When;
 use std::rc::Rc;
-use upstream::live::Wrong;
+use upstream::live::ApiError;
 
-fn wrong(text: &str) -> Wrong {
-    Wrong::bad("KeyvalFormatError", text)
+fn wrong(text: &str) -> ApiError {
+    ApiError::bad("KeyvalFormatError", text)
 }
 
-fn not_found(code: &'static str, text: &str) -> Wrong {
-    Wrong { status: 404, code, text: text.to_owned() }
+fn not_found(code: &'static str, text: &str) -> ApiError {
+    ApiError { status: 404, code, text: text.to_owned() }
 }
 
 pub(super) fn answer(call: &Call<'_>, places: &[Rc<Place>]) -> Answer {
@@ -24,7 +24,7 @@ pub(super) fn answer(call: &Call<'_>, places: &[Rc<Place>]) -> Answer {
     let declared = || places.iter().filter_map(|place| Some((&place.name, place.pairs.get()?)));
     let Some(name) = name else {
         call.only_read()?;
-        return Ok(Told::Value(Value::Object(declared().map(|(name, pairs)| (name.clone(), all(pairs))).collect()), 1));
+        return Ok(Reply::Value(Value::Object(declared().map(|(name, pairs)| (name.clone(), all(pairs))).collect()), 1));
     };
     if !call.path.is_empty() {
         return Err(no_path());
@@ -32,22 +32,22 @@ pub(super) fn answer(call: &Call<'_>, places: &[Rc<Place>]) -> Answer {
     let pairs = declared().find(|(known, _)| *known == name).map(|(_, pairs)| pairs);
     let pairs = pairs.ok_or_else(|| not_found("KeyvalNotFound", "keyval not found"))?;
     match call.method {
-        Method::POST => change(&call, pairs, |told| add(pairs, told)).map(|()| Told::Empty(201)),
-        Method::PATCH => change(&call, pairs, |told| modify(pairs, told)).map(|()| Told::Empty(204)),
+        Method::POST => change(&call, pairs, |told| add(pairs, told)).map(|()| Reply::Empty(201)),
+        Method::PATCH => change(&call, pairs, |told| modify(pairs, told)).map(|()| Reply::Empty(204)),
         Method::DELETE => change(&call, pairs, |_| {
             pairs.clear();
             Ok(())
         })
-        .map(|()| Told::Empty(204)),
+        .map(|()| Reply::Empty(204)),
         _ => {
             call.only_read()?;
             let arguments = String::from_utf8_lossy(&call.request.line.borrow().args).into_owned();
             match argument(&arguments, "key") {
-                None => Ok(Told::Plain(200, all(pairs), None)),
+                None => Ok(Reply::Plain(200, all(pairs), None)),
                 Some(key) => {
                     let key = decoded(key);
                     let value = pairs.get(&key).ok_or_else(|| not_found("KeyvalKeyNotFound", "keyval key not found"))?;
-                    Ok(Told::Plain(200, Value::Object(vec![(key, value.into())]), None))
+                    Ok(Reply::Plain(200, Value::Object(vec![(key, value.into())]), None))
                 }
             }
         }
@@ -65,8 +65,8 @@ fn all(pairs: &Pairs) -> Value {
 }
 
 /// Makes a change, and keeps what has become of it.
-fn change(call: &Call<'_>, pairs: &Pairs, make: impl FnOnce(&[(String, Value)]) -> Result<(), Wrong>) -> Result<(), Wrong> {
-    let told = if call.method == Method::DELETE { Value::Object(Vec::new()) } else { call.told()? };
+fn change(call: &Call<'_>, pairs: &Pairs, make: impl FnOnce(&[(String, Value)]) -> Result<(), ApiError>) -> Result<(), ApiError> {
+    let told = if call.method == Method::DELETE { Value::Object(Vec::new()) } else { call.json()? };
     let Value::Object(told) = told else { return Err(wrong("invalid JSON")) };
     let changing = pairs.change();
     make(&told)?;
@@ -78,7 +78,7 @@ fn change(call: &Call<'_>, pairs: &Pairs, make: impl FnOnce(&[(String, Value)]) 
 }
 
 /// What is said of a key: its value, if it has one, and how long it lives.
-fn said(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u64>), Wrong> {
+fn said(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u64>), ApiError> {
     match value {
         Value::Text(text) => Ok((Some(text.clone()), None)),
         Value::Object(fields) => {
@@ -99,15 +99,15 @@ fn said(pairs: &Pairs, value: &Value) -> Result<(Option<String>, Option<u64>), W
     }
 }
 
-fn refused(refused: Refused, otherwise: Wrong) -> Wrong {
+fn refused(refused: Refused, otherwise: ApiError) -> ApiError {
     match refused {
         Refused::Key => wrong("invalid key format"),
-        Refused::Full => Wrong { status: 507, code: "KeyvalOutOfMemory", text: "keyval zone memory exhausted".to_owned() },
+        Refused::Full => ApiError { status: 507, code: "KeyvalOutOfMemory", text: "keyval zone memory exhausted".to_owned() },
         Refused::When => otherwise,
     }
 }
 
-fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), Wrong> {
+fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     if told.is_empty() {
         return Err(wrong("key required"));
     }
@@ -118,15 +118,15 @@ fn add(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), Wrong> {
         let (value, expire) = said(pairs, value)?;
         Ok((key.clone(), value.ok_or_else(|| wrong("invalid JSON"))?, expire))
     };
-    let all: Vec<_> = told.iter().map(read).collect::<Result<_, Wrong>>()?;
+    let all: Vec<_> = told.iter().map(read).collect::<Result<_, ApiError>>()?;
     for (key, value, expire) in all {
-        let exists = Wrong { status: 409, code: "KeyvalKeyExists", text: "key already exists".to_owned() };
+        let exists = ApiError { status: 409, code: "KeyvalKeyExists", text: "key already exists".to_owned() };
         pairs.store(&key, &value, expire, When::Absent).map_err(|error| refused(error, exists))?;
     }
     Ok(())
 }
 
-fn modify(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), Wrong> {
+fn modify(pairs: &Pairs, told: &[(String, Value)]) -> Result<(), ApiError> {
     let [(key, value)] = told else {
         return Err(wrong(if told.is_empty() { "key required" } else { "only one key can be updated" }));
     };

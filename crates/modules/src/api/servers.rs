@@ -1,54 +1,54 @@
 //! The servers of a group in the API, as they are configured, and changes of them.
 
 use super::value::{Value, object};
-use super::{Answer, Call, Told, no_path, wish};
+use super::{Answer, Call, Reply, change, no_path};
 use balance::{Member, Standing};
 use base::errno;
 use base::log::Level;
 use http::{Method, Request, log_request};
 use upstream::directory::Named;
-use upstream::live::{self, Changed, Wrong};
+use upstream::live::{self, ApiError, Changed};
 
 pub(super) fn answer(call: &Call<'_>, named: &Named, protocol: &str) -> Answer {
     let (number, call) = call.next();
     let Some(number) = number else {
         return match call.method {
             Method::POST => {
-                let told = wish::read(&call.told()?, &named.terms, true)?;
-                let member = kept(call.request, live::add(named, &told)?);
+                let change = change::read(&call.json()?, &named.terms, true)?;
+                let member = kept(call.request, live::add(named, &change)?);
                 let id = member.as_ref().map_or(0, |member| member.id);
                 let location = format!("/9/{protocol}/upstreams/{}/servers/{id}", named.full_name());
-                Ok(Told::Plain(201, shown(named, member.as_ref()), Some(location.replace("//", "/"))))
+                Ok(Reply::Plain(201, shown(named, member.as_ref()), Some(location)))
             }
             _ => {
                 call.only_read()?;
-                Ok(Told::Plain(200, all(named)?, None))
+                Ok(Reply::Plain(200, all(named)?, None))
             }
         };
     };
     if !call.path.is_empty() {
         return Err(no_path());
     }
-    let number = base::text::parse_number(number.as_bytes()).ok_or_else(|| Wrong::bad("UpstreamBadServerId", "invalid server ID"))?;
+    let number = base::text::parse_number(number.as_bytes()).ok_or_else(|| ApiError::bad("UpstreamBadServerId", "invalid server ID"))?;
     match call.method {
         Method::PATCH => {
-            let told = wish::read(&call.told()?, &named.terms, false)?;
-            let member = kept(call.request, live::change(named, number, &told)?);
-            Ok(Told::Plain(200, shown(named, member.as_ref()), None))
+            let change = change::read(&call.json()?, &named.terms, false)?;
+            let member = kept(call.request, live::change(named, number, &change)?);
+            Ok(Reply::Plain(200, shown(named, member.as_ref()), None))
         }
         Method::DELETE => {
             kept(call.request, live::remove(named, number)?);
-            Ok(Told::Plain(200, all(named)?, None))
+            Ok(Reply::Plain(200, all(named)?, None))
         }
         _ => {
             call.only_read()?;
             let members = live::members(named)?;
-            let member = members.iter().find(|member| member.id == number).ok_or_else(|| Wrong {
+            let member = members.iter().find(|member| member.id == number).ok_or_else(|| ApiError {
                 status: 404,
                 code: "UpstreamServerNotFound",
                 text: format!("server with ID \"{number}\" does not exist"),
             })?;
-            Ok(Told::Value(server(member, &members, named), 0))
+            Ok(Reply::Value(server(member, &members, named), 0))
         }
     }
 }
@@ -63,7 +63,7 @@ fn kept(request: &Request, changed: Changed) -> Option<Member> {
     member
 }
 
-fn all(named: &Named) -> Result<Value, Wrong> {
+fn all(named: &Named) -> Result<Value, ApiError> {
     let members = live::members(named)?;
     Ok(Value::List(members.iter().map(|member| server(member, &members, named)).collect()))
 }

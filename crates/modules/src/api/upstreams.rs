@@ -2,12 +2,12 @@
 
 use super::status::time;
 use super::value::{Value, object};
-use super::{Answer, Call, Told, no_path, servers};
+use super::{Answer, Call, Reply, no_path, servers};
 use balance::{Counter, Health, Peer, Standing};
 use base::clock;
 use http::Method;
 use upstream::directory::{Directory, Named};
-use upstream::live::Wrong;
+use upstream::live::ApiError;
 
 pub(super) fn answer(call: &Call<'_>, directory: &Directory, protocol: &str) -> Answer {
     let (name, call) = call.next();
@@ -16,18 +16,18 @@ pub(super) fn answer(call: &Call<'_>, directory: &Directory, protocol: &str) -> 
         // Only those that can be changed are shown, as in NGINX Plus.
         let all = directory.all().into_iter().filter(|named| named.group.zone().is_some());
         let all = all.map(|named| (named.full_name(), group(&named, protocol))).collect();
-        return Ok(Told::Value(Value::Object(all), 1));
+        return Ok(Reply::Value(Value::Object(all), 1));
     };
     let named = directory.find(name.as_bytes());
-    let named = named.ok_or_else(|| Wrong { status: 404, code: "UpstreamNotFound", text: "upstream not found".to_owned() })?;
+    let named = named.ok_or_else(|| ApiError { status: 404, code: "UpstreamNotFound", text: "upstream not found".to_owned() })?;
     if named.group.zone().is_none() {
-        return Err(Wrong::bad("UpstreamStatic", "upstream is static"));
+        return Err(ApiError::bad("UpstreamStatic", "upstream is static"));
     }
     let (part, call) = call.next();
     match part {
         None if call.method == Method::DELETE => {
             named.group.snapshot().peers().for_each(|peer| peer.forget_statistics());
-            Ok(Told::Empty(204))
+            Ok(Reply::Empty(204))
         }
         None => call.leaf(|| group(&named, protocol)),
         Some("servers") => servers::answer(&call, &named, protocol),

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use wire::chunked::Step;
 
 /// An answer, as far as it was wanted.
-pub struct Heard {
+pub struct ProbeAnswer {
     /// Its status.
     pub status: u16,
     /// The beginning of its body.
@@ -22,7 +22,7 @@ pub struct Heard {
 }
 
 /// There is no answer; it has been logged, and the request's action says what failed.
-pub struct Unheard {
+pub struct ProbeFailure {
     /// The connection had been idle: a fresh one may do better.
     pub stale: bool,
 }
@@ -39,20 +39,25 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask(exchange: &mut Exchange, lease: &Lease, idle: Option<Box<UpstreamConnection>>, most: usize) -> Result<Heard, Unheard> {
+    pub async fn ask(
+        exchange: &mut Exchange,
+        lease: &Lease,
+        idle: Option<Box<UpstreamConnection>>,
+        most: usize,
+    ) -> Result<ProbeAnswer, ProbeFailure> {
         let sender = Sender::new(exchange.source.clone(), &exchange.encoded);
         let watch = false;
         let mut attempt = Attempt { exchange, lease, sender, send_error: None, watch, interim: 0, hints: 0, unprocessed: false };
         attempt.hear_out(idle, most).await
     }
 
-    async fn hear_out(&mut self, idle: Option<Box<UpstreamConnection>>, most: usize) -> Result<Heard, Unheard> {
+    async fn hear_out(&mut self, idle: Option<Box<UpstreamConnection>>, most: usize) -> Result<ProbeAnswer, ProbeFailure> {
         let stale = idle.is_some();
         let mut connection = match idle {
             Some(connection) => connection,
             None => match Box::pin(self.connect()).await {
                 Ok(connection) => connection,
-                Err(End::Answered(_) | End::Client(_) | End::Failed(_)) => return Err(Unheard { stale }),
+                Err(End::Answered(_) | End::Client(_) | End::Failed(_)) => return Err(ProbeFailure { stale }),
             },
         };
         connection.requests += 1;
@@ -63,22 +68,22 @@ impl Attempt<'_> {
                 if let Problem::Server(_, _, line) = problem {
                     self.request().log(Level::Error, &line);
                 }
-                return Err(Unheard { stale });
+                return Err(ProbeFailure { stale });
             }
         };
         self.note_head(&answer);
         let (status, keeps, length) = (answer.status, answer.keep_alive && !answer.tunnel, answer.length);
         if most == 0 {
-            return Ok(Heard { status, body: Vec::new(), connection: None });
+            return Ok(ProbeAnswer { status, body: Vec::new(), connection: None });
         }
         self.request().action.set(READING);
         let mut body = Vec::new();
         match self.body(&mut connection, answer.body, length, &mut body, most).await {
             Some(clean) => {
                 let connection = Some(connection).filter(|_| clean && keeps && self.sender.is_done());
-                Ok(Heard { status, body, connection })
+                Ok(ProbeAnswer { status, body, connection })
             }
-            None => Err(Unheard { stale: false }),
+            None => Err(ProbeFailure { stale: false }),
         }
     }
 

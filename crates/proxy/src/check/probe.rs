@@ -2,9 +2,9 @@
 
 use super::{Ready, grpc, test};
 use crate::attempt::Attempt;
-use crate::attempt::probe::{Heard, Unheard};
+use crate::attempt::probe::{ProbeAnswer, ProbeFailure};
 use crate::connection::UpstreamConnection;
-use crate::dialect::{Encoded, Sent};
+use crate::dialect::Sent;
 use crate::exchange::{Exchange, Lease};
 use crate::limits::TIMED_OUT;
 use crate::record::{Record, State};
@@ -32,10 +32,10 @@ type Idle = (Box<UpstreamConnection>, Instant);
 
 /// Asks over HTTP, FastCGI and whatever else a location passes requests on in.
 pub(super) struct Http {
-    asker: Rc<Asker>,
+    asker: Rc<Prober>,
 }
 
-struct Asker {
+struct Prober {
     worker: Rc<http::Worker>,
     http: Rc<http::Http>,
     server: Rc<http::Server>,
@@ -65,7 +65,7 @@ impl Http {
         };
         let (worker, http, server, ready, upstream) = (worker.clone(), http.clone(), server.clone(), ready.clone(), upstream.clone());
         let idle = RefCell::default();
-        Http { asker: Rc::new(Asker { worker, http, server, ready, upstream, connection: Rc::new(connection), idle }) }
+        Http { asker: Rc::new(Prober { worker, http, server, ready, upstream, connection: Rc::new(connection), idle }) }
     }
 }
 
@@ -76,7 +76,7 @@ impl Probe for Http {
     }
 }
 
-impl Asker {
+impl Prober {
     async fn ask(&self, server: Server, about: String) -> Report {
         let request = self.request(about);
         let plan = &self.ready.route.plan;
@@ -125,8 +125,7 @@ impl Asker {
         let state = self.worker.state::<State>();
         let record = state.record();
         request.set_lasting(record.clone());
-        request.upstream.replace(Some(self.upstream.full_name.clone()));
-        let (source, framing) = match &self.ready.said.grpc {
+        let body = match &self.ready.said.grpc {
             None => (Source::Nothing, Sent::Nothing),
             Some(question) => {
                 let body = question.body();
@@ -134,28 +133,8 @@ impl Asker {
                 (Source::Own(Rc::new(body)), Sent::Length(length))
             }
         };
-        Exchange {
-            request: request.clone(),
-            route: self.ready.route.clone(),
-            record,
-            upstream: self.upstream.clone(),
-            scratch: state.scratch(),
-            state,
-            evaluated: self.ready.route.pass.url.as_ref().map(checks::bare),
-            source,
-            framing,
-            encoded: Encoded::default(),
-            secure: None,
-            local: None,
-            began_ms: clock::monotonic_ms(),
-            session: Vec::new(),
-            turn: None,
-            target: None,
-            stale: false,
-            cookie: Vec::new(),
-            caching: None,
-            outdating: None,
-        }
+        let evaluated = self.ready.route.pass.url.as_ref().map(checks::bare);
+        Exchange::new(request.clone(), self.ready.route.clone(), record, self.upstream.clone(), state, evaluated, body)
     }
 
     async fn question(&self, request: &Rc<Request>, server: Server) -> bool {
@@ -175,7 +154,7 @@ impl Asker {
         let most = self.body_wanted();
         let (idle, opened) = self.idle(&name).map_or((None, Instant::now()), |(connection, opened)| (Some(connection), opened));
         let heard = match Attempt::ask(exchange, &lease, idle, most).await {
-            Err(Unheard { stale: true }) => Attempt::ask(exchange, &lease, None, most).await,
+            Err(ProbeFailure { stale: true }) => Attempt::ask(exchange, &lease, None, most).await,
             heard => heard,
         };
         let Ok(mut heard) = heard else { return false };
@@ -195,7 +174,7 @@ impl Asker {
         if self.ready.said.keepalive > 0 { own.max(test::BODY) } else { own }
     }
 
-    fn judge(&self, exchange: &Exchange, heard: &Heard) -> bool {
+    fn judge(&self, exchange: &Exchange, heard: &ProbeAnswer) -> bool {
         let (request, record) = (&exchange.request, &exchange.record);
         let at = |action| request.action.set(action);
         at(CHECKING_STATUS);

@@ -1,22 +1,24 @@
 //! The directives `health_check` and `match`.
 
-use super::test::{self, Test};
-use super::{Checked, Said, Tests, grpc};
+use super::test;
+use super::{Checked, HealthCheck, Tests, grpc};
 use ::upstream::checks::Schedule;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::tree::Error;
-use std::rc::Rc;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new("health_check", Context::LOCATION, Arity::AtLeast(0), "The location's servers are asked regularly.", health_check),
-        Row::new("match", Context::HTTP, Arity::exactly(1), "What a well server answers a health check with.", named_test).with_block(),
+        Row::new("match", Context::HTTP, Arity::exactly(1), "What a well server answers a health check with.", |cx| {
+            Tests::read(cx, test::read)
+        })
+        .with_block(),
     ]
 }
 
 fn health_check(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let mut said = Said { schedule: Schedule::default(), uri: None, grpc: None, keepalive: 0, span: cx.directive.name.span };
+    let mut said = HealthCheck { schedule: Schedule::default(), uri: None, grpc: None, keepalive: 0, span: cx.directive.name.span };
     for i in 0..cx.args().len() {
         let word = cx.arg(i);
         let value = |name: &str| word.strip_prefix(name.as_bytes());
@@ -44,18 +46,5 @@ fn health_check(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error("\"type=grpc\" can have neither \"uri\" nor \"match\""));
     }
     cx.location::<Checked>().said.push(said);
-    Ok(())
-}
-
-fn named_test(cx: &mut Cx<'_>) -> Result<(), Error> {
-    let name: Rc<str> = cx.text(0).into();
-    if cx.main::<Tests>().0.iter().any(|(known, _)| *known == name) {
-        return Err(cx.error_at(0, format!("duplicate match \"{name}\"")));
-    }
-    let mut made = Test::default();
-    for directive in cx.directive.body.iter().flat_map(|block| &block.directives) {
-        test::read(cx, directive, &mut made).map_err(|text| Error::new(text, directive.name.span))?;
-    }
-    cx.main::<Tests>().0.push((name, Rc::new(made)));
     Ok(())
 }

@@ -37,9 +37,9 @@ const SENDING: &str = "sending data to upstream";
 const CHECKING: &str = "checking data";
 
 /// Asks over TCP and UDP.
-pub(super) struct Stream(pub(super) Rc<Asker>);
+pub(super) struct Stream(pub(super) Rc<Prober>);
 
-pub(super) struct Asker {
+pub(super) struct Prober {
     pub(super) worker: Rc<Worker>,
     pub(super) configuration: Rc<Configuration>,
     pub(super) server: Rc<stream::Server>,
@@ -58,7 +58,7 @@ impl Probe for Stream {
     }
 }
 
-impl Asker {
+impl Prober {
     async fn ask(&self, server: Server, about: String) -> Report {
         let Some(session) = self.session(about) else { return Report { passed: false, action: CONNECTING } };
         session.action.set(CONNECTING);

@@ -2,59 +2,59 @@
 
 use super::value::Value;
 use balance::sessions::LONGEST_ID;
-use upstream::live::{Wish, Wrong};
+use upstream::live::{ApiError, ServerChange};
 use upstream::terms::Terms;
 
-fn format_error(text: String) -> Wrong {
-    Wrong::bad("UpstreamConfFormatError", text)
+fn format_error(text: String) -> ApiError {
+    ApiError::bad("UpstreamConfFormatError", text)
 }
 
 /// Reads an object. `new`: it is about a server that is to be added, of which more can be said.
 // tidy: table
-pub(super) fn read(value: &Value, terms: &Terms, new: bool) -> Result<Wish, Wrong> {
+pub(super) fn read(value: &Value, terms: &Terms, new: bool) -> Result<ServerChange, ApiError> {
     let Value::Object(fields) = value else { return Err(format_error("nested object or list".to_owned())) };
-    let mut wish = Wish::default();
+    let mut change = ServerChange::default();
     for (name, value) in fields {
         if matches!(value, Value::Object(_) | Value::List(_)) {
             return Err(format_error("nested object or list".to_owned()));
         }
         let unknown = || format_error(format!("unknown parameter \"{name}\""));
         let invalid = || format_error(format!("invalid \"{name}\" value"));
-        let bad = |code| move || Wrong::bad(code, format!("invalid \"{name}\""));
+        let bad = |code| move || ApiError::bad(code, format!("invalid \"{name}\""));
         match name.as_str() {
-            "server" => wish.server = Some(text(value).ok_or_else(invalid)?),
+            "server" => change.server = Some(text(value).ok_or_else(invalid)?),
             "weight" => {
                 let weight = number(value).filter(|weight| (1..=1_000_000).contains(weight)).and_then(|weight| i64::try_from(weight).ok());
-                wish.weight = Some(weight.ok_or_else(bad("UpstreamBadWeight"))?);
+                change.weight = Some(weight.ok_or_else(bad("UpstreamBadWeight"))?);
             }
-            "max_conns" => wish.max_conns = Some(number(value).ok_or_else(bad("UpstreamBadMaxConns"))?),
-            "max_fails" => wish.max_fails = Some(number(value).ok_or_else(bad("UpstreamBadMaxFails"))?),
+            "max_conns" => change.max_conns = Some(number(value).ok_or_else(bad("UpstreamBadMaxConns"))?),
+            "max_fails" => change.max_fails = Some(number(value).ok_or_else(bad("UpstreamBadMaxFails"))?),
             "fail_timeout" => {
                 let time = time(value, base::text::parse_time_sec).and_then(|time| i64::try_from(time).ok());
-                wish.fail_timeout = Some(time.ok_or_else(bad("UpstreamBadFailTimeout"))?);
+                change.fail_timeout = Some(time.ok_or_else(bad("UpstreamBadFailTimeout"))?);
             }
             "slow_start" => {
                 let time = time_ms(value).ok_or_else(bad("UpstreamBadSlowStart"))?;
                 if !terms.bound && time > 0 {
                     return Err(unknown());
                 }
-                wish.slow_start = Some(time);
+                change.slow_start = Some(time);
             }
             "route" if terms.bound => {
                 let route = text(value).ok_or_else(invalid)?;
                 if route.len() > LONGEST_ID {
-                    return Err(Wrong::bad("UpstreamBadRoute", "route is too long"));
+                    return Err(ApiError::bad("UpstreamBadRoute", "route is too long"));
                 }
-                wish.route = Some(route);
+                change.route = Some(route);
             }
-            "down" => wish.down = Some(truth(value).ok_or_else(invalid)?),
-            "drain" if terms.bound => wish.drain = Some(truth(value).ok_or_else(invalid)?),
-            "backup" if new => wish.backup = Some(truth(value).ok_or_else(invalid)?),
-            "service" if new => wish.service = Some(text(value).ok_or_else(invalid)?),
+            "down" => change.down = Some(truth(value).ok_or_else(invalid)?),
+            "drain" if terms.bound => change.drain = Some(truth(value).ok_or_else(invalid)?),
+            "backup" if new => change.backup = Some(truth(value).ok_or_else(invalid)?),
+            "service" if new => change.service = Some(text(value).ok_or_else(invalid)?),
             _ => return Err(unknown()),
         }
     }
-    Ok(wish)
+    Ok(change)
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -111,9 +111,9 @@ mod tests {
         let terms = Terms { bound: true, ..Terms::default() };
         let code = |text: &str, new| read(&Value::parse(text.as_bytes()).unwrap(), &terms, new).err().map(|wrong| wrong.code);
         let all = r#"{"server":"a:1","weight":2,"max_conns":"3","max_fails":0,"fail_timeout":"5s","slow_start":"2s","route":"r","backup":"true","down":true,"drain":false}"#;
-        let wish = read(&Value::parse(all.as_bytes()).unwrap(), &terms, true).unwrap();
-        assert_eq!((wish.weight, wish.max_conns, wish.fail_timeout, wish.slow_start), (Some(2), Some(3), Some(5), Some(2000)));
-        assert_eq!((wish.backup, wish.down, wish.drain), (Some(true), Some(true), Some(false)));
+        let change = read(&Value::parse(all.as_bytes()).unwrap(), &terms, true).unwrap();
+        assert_eq!((change.weight, change.max_conns, change.fail_timeout, change.slow_start), (Some(2), Some(3), Some(5), Some(2000)));
+        assert_eq!((change.backup, change.down, change.drain), (Some(true), Some(true), Some(false)));
         for (text, new, expected) in [
             (r#"{"weight":0}"#, true, "UpstreamBadWeight"),
             (r#"{"weight":1.5}"#, true, "UpstreamBadWeight"),

@@ -66,7 +66,7 @@ mod tests {
     }
 
     fn passed_on(zone: &Zone) -> Arc<OwnedFd> {
-        zone.heirloom().unwrap().clone()
+        zone.file().unwrap().clone()
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         assert!(Zone::inherited(Arc::new(std::fs::File::open("/dev/null").unwrap().into()), OWNER, 3).is_err());
         let long = "n".repeat(sys::shared::PREFACE);
         let zone = Zone::lasting(&long, OWNER, 3, MIN_SIZE).unwrap();
-        assert!(zone.heirloom().is_none());
+        assert!(zone.file().is_none());
         store(&zone, "a", b"served all the same");
     }
 
