@@ -30,7 +30,7 @@ impl Setting {
                 "daemon off; worker_processes 2; error_log logs/error.log notice; events {{ }} http {{ upstream group {{ zone group 128k; {inside} }}\n\
                  upstream fixed {{ server 127.0.0.1:1; }}\n\
                  server {{ listen {port}; location / {{ proxy_pass http://group; proxy_next_upstream off; }}\n\
-                 location /api {{ api write=on; }} location /look {{ api; }}\n\
+                 location /api {{ api write=on; }} location /api/slash/ {{ api write=on; }} location /look {{ api; }}\n\
                  location /guarded {{ api write=on; limit_except GET {{ deny all; }} }} location /open {{ api write=on; limit_except GET {{ allow all; }} }} }} }}\n\
                  stream {{ upstream sessions {{ zone sessions 64k; server 127.0.0.1:1; }} server {{ listen 127.0.0.1:{}; proxy_pass sessions; }} }}\n",
                 free_port()
@@ -109,6 +109,10 @@ fn changes_hold_at_once_in_all_workers() {
         stream.status == 201 && stream.text().contains("\"id\":1,\"server\":\"127.0.0.1:2\",\"weight\":1,\"max_conns\":3"),
         "{stream:?}"
     );
+    // A location's name that ends with a slash has no two of them.
+    let added = ask(port, "POST", "/slash/9/stream/upstreams/sessions/servers", "{\"server\":\"127.0.0.1:3\"}");
+    let place = added.header("Location").unwrap_or_default();
+    assert!(added.status == 201 && place.starts_with("/api/slash/9/stream/upstreams/sessions/servers/"), "{added:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Lua as a user meets it first.
 
-use crate::rig::{Prefix, free_port, get, until};
+use crate::rig::{Prefix, free_port, get, parse, until};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 /// A started server whose `server` block holds `inside`, and its port.
 fn serve(prefix: &Prefix, main: &str, inside: &str) -> u16 {
@@ -87,6 +89,31 @@ fn paths_of_the_environment_count_with_and_without_the_code_cache() {
         command.env("LUA_PATH", prefix.path.join("far/?.lua;;")).env("LUA_CPATH", "/c/?.so;;");
         assert!(command.status().unwrap().success());
         assert_eq!(say(port, "/"), (200, "found/c/?.so\n".to_owned()), "{cache}");
+    }
+}
+
+#[test]
+fn code_waits_for_bodies_that_come_late_also_at_the_top_of_a_module() {
+    let prefix = Prefix::new();
+    prefix.write(
+        "lua/late.lua",
+        "ngx.req.read_body()\nlocal all = ngx.location.capture('/inner').body\nreturn ngx.req.get_body_data() .. all\n",
+    );
+    let inside = "location /body { content_by_lua_block { ngx.shared.seen:incr('begun', 1, 0) ngx.req.read_body() ngx.say(ngx.req.get_body_data()) } }\n\
+                  location /module { content_by_lua_block { ngx.shared.seen:incr('begun', 1, 0) ngx.say((require 'late')) } }\n\
+                  location /inner { content_by_lua_block { ngx.sleep(0.001) ngx.print(' inner') } }\n\
+                  location /begun { content_by_lua_block { ngx.print(ngx.shared.seen:get('begun') or 0) } }";
+    let main = format!("lua_shared_dict seen 1m; lua_package_path '{}/?.lua;;';", prefix.path.join("lua").display());
+    let port = serve(&prefix, &main, inside);
+    for (number, (path, expected)) in [("/body", "late\n"), ("/module", "late inner\n")].into_iter().enumerate() {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        write!(stream, "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\n").unwrap();
+        until("the handler", || say(port, "/begun").1 == (number + 1).to_string());
+        stream.write_all(b"late").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = parse(&answer).unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{path}");
     }
 }
 
