@@ -14,6 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use upstream::live::{quoted, replace};
 
+/// A longer key is none where keys are beginnings: a client must not have each length of a long text looked up.
+const LONGEST_PREFIX: usize = 255;
+
 /// How a key is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -43,7 +46,7 @@ impl Kind {
 /// Why a pair is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The key is no address.
+    /// The key is no address, or too long for a beginning.
     Key,
     /// There is one, or there is none.
     When,
@@ -85,12 +88,18 @@ impl Pairs {
         let mut find = |key: &[u8]| matches!(self.dict.get(key, false, now, out), Ok(Some(_)));
         match self.kind {
             Kind::Text => find(key),
-            Kind::Prefix => (1..=key.len()).rev().any(|length| key.get(..length).is_some_and(&mut find)),
+            Kind::Prefix => (1..=key.len().min(LONGEST_PREFIX)).rev().any(|length| key.get(..length).is_some_and(&mut find)),
             Kind::Ip => {
                 let Some(ip) = std::str::from_utf8(key).ok().and_then(|text| text.parse::<IpAddr>().ok()) else { return false };
+                let mut text = String::new();
+                let mut find = |cidr| {
+                    text.clear();
+                    push_shown(cidr, &mut text);
+                    find(text.as_bytes())
+                };
                 match ip.to_canonical() {
-                    IpAddr::V4(v4) => (0..=32).rev().any(|length| find(shown(Cidr::V4(mask_v4(v4.to_bits(), length), length)).as_bytes())),
-                    IpAddr::V6(v6) => (0..=128).rev().any(|length| find(shown(Cidr::V6(mask_v6(v6.to_bits(), length), length)).as_bytes())),
+                    IpAddr::V4(v4) => (0..=32).rev().any(|length| find(Cidr::V4(mask_v4(v4.to_bits(), length), length))),
+                    IpAddr::V6(v6) => (0..=128).rev().any(|length| find(Cidr::V6(mask_v6(v6.to_bits(), length), length))),
                 }
             }
         }
@@ -99,7 +108,12 @@ impl Pairs {
     /// The key as it is stored.
     fn normal(&self, key: &str) -> Option<String> {
         match self.kind {
-            Kind::Ip => Cidr::parse(key.as_bytes()).map(shown),
+            Kind::Ip => {
+                let mut text = String::new();
+                push_shown(Cidr::parse(key.as_bytes())?, &mut text);
+                Some(text)
+            }
+            Kind::Prefix if key.len() > LONGEST_PREFIX => None,
             Kind::Text | Kind::Prefix => (!key.is_empty()).then(|| key.to_owned()),
         }
     }
@@ -208,15 +222,16 @@ impl Pairs {
     }
 }
 
-/// A network as text; one of a single address is that.
-fn shown(cidr: Cidr) -> String {
-    match cidr {
-        Cidr::V4(bits, 32) => Ipv4Addr::from_bits(bits).to_string(),
-        Cidr::V4(bits, length) => format!("{}/{length}", Ipv4Addr::from_bits(bits)),
-        Cidr::V6(bits, 128) => Ipv6Addr::from_bits(bits).to_string(),
-        Cidr::V6(bits, length) => format!("{}/{length}", Ipv6Addr::from_bits(bits)),
-        Cidr::Unix => "unix:".to_owned(),
-    }
+/// Appends a network as text; one of a single address is that.
+fn push_shown(cidr: Cidr, out: &mut String) {
+    // Writing to a string does not fail.
+    let _ = match cidr {
+        Cidr::V4(bits, 32) => write!(out, "{}", Ipv4Addr::from_bits(bits)),
+        Cidr::V4(bits, length) => write!(out, "{}/{length}", Ipv4Addr::from_bits(bits)),
+        Cidr::V6(bits, 128) => write!(out, "{}", Ipv6Addr::from_bits(bits)),
+        Cidr::V6(bits, length) => write!(out, "{}/{length}", Ipv6Addr::from_bits(bits)),
+        Cidr::Unix => out.write_str("unix:"),
+    };
 }
 
 /// Reads one file from the disk, which includes no other.
@@ -276,6 +291,10 @@ mod tests {
         }
         let expected = [Some("1"), Some("1"), Some("2"), None].map(|text| text.map(str::to_owned));
         assert_eq!(["/a", "/a/c", "/a/bc", "/"].map(|key| found(&prefix, key)), expected);
+        let long = "p".repeat(LONGEST_PREFIX);
+        assert_eq!(prefix.store(&long, "3", None, When::Always), Ok(()));
+        assert_eq!(prefix.store(&format!("{long}p"), "4", None, When::Always), Err(Refused::Key));
+        assert_eq!(found(&prefix, &long.repeat(9)).as_deref(), Some("3"));
     }
 
     #[test]
