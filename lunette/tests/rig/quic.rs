@@ -162,14 +162,18 @@ impl Client {
 
     /// Opens a stream.
     pub(crate) fn open(&mut self, dir: Dir) -> StreamId {
+        self.try_open(dir).unwrap_or_else(|| panic!("lost: {:?}", self.lost))
+    }
+
+    /// Opens a stream as soon as the server has room for it; none once the connection is lost.
+    pub(crate) fn try_open(&mut self, dir: Dir) -> Option<StreamId> {
+        let mut found = None;
         self.until(|client| {
-            let found = client.connection.streams().open(dir);
-            if let Some(id) = found {
-                client.streams.entry(id).or_default();
-            }
-            found.is_some()
+            found = client.connection.streams().open(dir);
+            found.is_some() || client.lost.is_some()
         });
-        *self.streams.keys().filter(|id| id.dir() == dir && id.initiator() == Side::Client).max_by_key(|id| id.index()).unwrap()
+        self.streams.entry(found?).or_default();
+        found
     }
 
     /// Sends on a stream, and its end if `end`.
