@@ -50,7 +50,7 @@ impl Copy {
 
     /// The text with the ports of this copy.
     pub(crate) fn filled(&self, text: &str) -> String {
-        self.ports.iter().fold(text.to_owned(), |text, (name, port)| text.replace(name, &port.to_string()))
+        fill(text, &self.ports)
     }
 
     /// The port in place of 8080.
@@ -97,4 +97,22 @@ impl Copy {
             }
         }
     }
+}
+
+/// Puts the ports in their names' places, all at once: a port may have another one's name in it.
+fn fill(text: &str, ports: &[(&str, u16)]) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((at, (name, port))) = ports.iter().filter_map(|pair| Some((rest.find(pair.0)?, pair))).min_by_key(|(at, _)| *at) {
+        filled += &rest[..at];
+        filled += &port.to_string();
+        rest = &rest[at + name.len()..];
+    }
+    filled + rest
+}
+
+#[test]
+fn ports_do_not_fill_each_other() {
+    let ports = [("8080", 38082), ("8081", 18080), ("8082", 40001)];
+    assert_eq!(fill("a 8080 b:8082; 8081;8080", &ports), "a 38082 b:40001; 18080;38082");
 }
