@@ -196,6 +196,7 @@ pub(crate) fn modules() -> Rc<[Module]> {
         lua::body_filter::MODULE,
         // Its look comes behind all that decides about access.
         m::srcache::MODULE,
+        m::xss::MODULE,
         m::echo::MODULE,
         m::headers::MODULE,
         m::userid::MODULE,
@@ -206,7 +207,6 @@ pub(crate) fn modules() -> Rc<[Module]> {
         m::ssi::MODULE,
         // What is added to a body is not searched by the filters above, only packed.
         m::addition::MODULE,
-        m::xss::MODULE,
         m::brotli::MODULE,
         m::gzip::MODULE,
         // Ranges are cut from what is final.

@@ -2,11 +2,12 @@
 //! (headers-more-nginx-module's README).
 
 use crate::compile::complex_of;
+use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step};
+use http::{Attach, Complex, Levels, Module, Outcome, Phase, Request, Step, log_request};
 use std::rc::Rc;
 
 /// Setting and clearing header fields. Its rewrite handler stands behind the rewrite programs and before Lua's; its
@@ -35,6 +36,24 @@ struct Command {
     /// `-a`: beside fields that are there.
     add: bool,
 }
+
+/// Response header fields that `-a` cannot add to.
+const ONCE: [&[u8]; 14] = [
+    b"Server",
+    b"Date",
+    b"Content-Encoding",
+    b"Location",
+    b"Refresh",
+    b"Last-Modified",
+    b"Content-Range",
+    b"Accept-Ranges",
+    b"WWW-Authenticate",
+    b"Expires",
+    b"E-Tag",
+    b"Content-Length",
+    b"Content-Type",
+    b"Cache-Control",
+];
 
 #[derive(Default)]
 struct Commands(Vec<Rc<Command>>);
@@ -100,6 +119,12 @@ fn read(cx: &Cx<'_>, input: bool, clear: bool) -> Result<Command, Error> {
         }
         i += 1;
     }
+    if command.add
+        && let Some(field) = command.fields.iter().find(|field| ONCE.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
+    {
+        let name = String::from_utf8_lossy(&field.name);
+        return Err(cx.error(format!("{}: can not append builtin headers \"{name}\"", cx.name())));
+    }
     Ok(command)
 }
 
@@ -140,6 +165,10 @@ fn read_field(cx: &Cx<'_>, i: usize, clear: bool) -> Result<Field, Error> {
 }
 
 fn run_all(commands: &Commands, request: &Rc<Request>, input: bool, normal: Outcome) -> Step {
+    if request.log_enabled(Level::Debug) {
+        let (handler, line) = (if input { "rewrite handler" } else { "header filter" }, request.line.borrow());
+        log_request!(request, Level::Debug, "headers more {handler}, uri \"{}\"", String::from_utf8_lossy(&line.uri));
+    }
     let mut value = Vec::new();
     for command in commands.0.iter().filter(|command| command.input == input && applies(command, request)) {
         for field in &command.fields {
@@ -187,16 +216,19 @@ fn run_input(command: &Command, field: &Field, request: &Request, value: &[u8]) 
     }
     // A value that cannot be stands for none: nginx gives up on the request here, which helps nobody.
     if request.set_input_field(&field.name, value, false).is_err() {
-        request.log(base::log::Level::Error, b"more_set_input_headers: bad value");
+        request.log(Level::Error, b"more_set_input_headers: bad value");
     }
 }
 
 fn run_output(command: &Command, field: &Field, request: &Request, value: &[u8]) {
     let mut response = request.response.borrow_mut();
     if !field.wildcard {
+        if value.is_empty() && field.name.eq_ignore_ascii_case(b"Accept-Ranges") {
+            response.allow_ranges = false;
+        }
         if response.set_field(&field.name, value, command.add).is_err() {
             drop(response);
-            request.log(base::log::Level::Error, b"more_set_headers: bad value");
+            request.log(Level::Error, b"more_set_headers: bad value");
         }
         return;
     }

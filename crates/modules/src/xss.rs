@@ -13,7 +13,7 @@ use std::rc::Rc;
 use wire::uri::args;
 use wire::uri::escape::{Unescape, unescape};
 
-/// The module; it comes before what compresses.
+/// The module; it comes before all filters of nginx's own modules.
 pub const MODULE: Module = Module { rows, levels, attach, ..Module::named("xss") };
 
 /// `xss_output_type` where there is none.

@@ -92,6 +92,8 @@ fn names_and_addresses() {
                 "[emerg] the \"none\" or \"blocked\" referers are specified in the \"valid_referers\" directive without any valid referer in FILE:2",
             ),
             ("valid_referers none server_names;", ""),
+            ("more_set_headers -a 'Link: a';", ""),
+            ("more_set_headers -a 'server: a';", "[emerg] more_set_headers: can not append builtin headers \"server\" in FILE:2"),
             (
                 "secure_link_secret a; secure_link b;",
                 "[emerg] \"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\" in FILE:2",

@@ -5,7 +5,7 @@ use crate::collector::Collector;
 use base::log::Level;
 use http::body::{self, Body};
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
-use http::{Jump, Method, Outcome, Request};
+use http::{Jump, Method, Outcome, Request, log_request};
 use session::BoxFuture;
 use std::rc::Rc;
 
@@ -18,27 +18,30 @@ pub(super) struct Begun {
 }
 
 /// Path and arguments of `text`, unless it is unsafe.
-fn split(request: &Request, text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+fn split(request: &Request, directive: &str, text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut decoded = Vec::new();
     let Ok(target) = wire::uri::internal::check(text, &mut decoded) else {
-        let mut line = b"unsafe URI \"".to_vec();
-        line.extend_from_slice(text);
-        line.extend_from_slice(b"\" was detected");
-        request.log(Level::Error, &line);
+        log_request!(request, Level::Warn, "{directive} sees unsafe uri: \"{}\"", String::from_utf8_lossy(text));
         return None;
     };
     let args = target.args.map(|span| span.of(text).to_vec()).unwrap_or_default();
     Some((target.path(text, &decoded).to_vec(), args))
 }
 
-/// Starts the subrequest of a command; `Err` ends the request.
+/// Makes the subrequest of a command; `Err` ends the request.
 pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, Outcome> {
     let mut arguments = command.evaluate(request).into_iter();
     let method = match command.action {
         Action::Subrequest { .. } => arguments.next(),
         _ => None,
     };
-    let (uri, mut args) = split(request, &arguments.next().unwrap_or_default()).ok_or(Outcome::Error)?;
+    let directive = match command.action {
+        Action::Location { wait: true } => "echo_location",
+        Action::Location { wait: false } => "echo_location_async",
+        Action::Subrequest { wait: true } => "echo_subrequest",
+        _ => "echo_subrequest_async",
+    };
+    let (uri, mut args) = split(request, directive, &arguments.next().unwrap_or_default()).ok_or(Outcome::Error)?;
     let mut body = None;
     if method.is_none() {
         if let Some(given) = arguments.next() {
@@ -78,8 +81,14 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, O
     if let Some(length) = length {
         child.headers.borrow_mut().set(b"Content-Length", length.as_bytes());
     }
-    let running = engine.run(&child);
-    Ok(Begun { wire: collector, running })
+    // As in nginx it runs when the commands have come to their end, or to one that waits.
+    let running = async move {
+        let running = child.worker.engine().and_then(|engine| engine.run(&child));
+        if let Some(running) = running {
+            running.await;
+        }
+    };
+    Ok(Begun { wire: collector, running: Some(Box::pin(running)) })
 }
 
 fn open(request: &Request, name: &[u8]) -> Result<Body, Outcome> {
@@ -98,7 +107,7 @@ pub(super) fn exec(request: &Request, command: &Command) -> Outcome {
     if target.is_empty() {
         return Outcome::Status(400);
     }
-    let Some((uri, mut args)) = split(request, &target) else { return Outcome::Error };
+    let Some((uri, mut args)) = split(request, "echo_exec", &target) else { return Outcome::Error };
     if let Some(given) = arguments.next() {
         args = given;
     }

@@ -1,11 +1,12 @@
 //! What a block says of `srcache_*`.
 
 use crate::compile::complex;
+use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::{self, Cx, Row};
 use conf::scope::Config;
 use conf::tree::Error;
-use http::{Complex, Method, Request};
+use http::{Complex, Method, Request, log_request};
 use std::rc::Rc;
 
 /// A subrequest to be made: method, URI and arguments.
@@ -79,25 +80,28 @@ impl Conf {
     pub(crate) fn keeps_field(&self, name: &[u8]) -> bool {
         let is = |list: &Option<Vec<Box<[u8]>>>| list.iter().flatten().any(|other| other.eq_ignore_ascii_case(name));
         let usual = HIDDEN.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name));
-        !is(&self.hidden) && (!usual || is(&self.passed))
+        is(&self.passed) || !(usual || is(&self.hidden))
     }
 
     /// Whether `srcache_fetch_skip` says so.
     pub(crate) fn skips_fetch(&self, request: &Request) -> bool {
-        is_true(self.fetch_skip.as_deref(), request)
+        skips(self.fetch_skip.as_deref(), request, "srcache_fetch skipped due to the true value fed into srcache_fetch_skip")
     }
 
     /// Whether `srcache_store_skip` says so.
     pub(crate) fn skips_store(&self, request: &Request) -> bool {
-        is_true(self.store_skip.as_deref(), request)
+        skips(self.store_skip.as_deref(), request, "srcache_store skipped due to the true value in srcache_store_skip")
     }
 }
 
-fn is_true(value: Option<&Complex>, request: &Request) -> bool {
-    value.is_some_and(|value| {
-        let value = value.to_vec(request);
-        !value.is_empty() && value != b"0"
-    })
+/// Whether a value is true, with `message` for the debug log then.
+fn skips(value: Option<&Complex>, request: &Request, message: &str) -> bool {
+    let Some(value) = value.map(|value| value.to_vec(request)) else { return false };
+    let skips = !value.is_empty() && value != b"0";
+    if skips {
+        log_request!(request, Level::Debug, "{message}: \"{}\"", String::from_utf8_lossy(&value));
+    }
+    skips
 }
 
 fn target(cx: &Cx<'_>) -> Result<Rc<Target>, Error> {

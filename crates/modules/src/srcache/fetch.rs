@@ -7,7 +7,7 @@ use crate::srcache::state::State;
 use base::log::Level;
 use bytes::Bytes;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
-use http::{Chain, Outcome, Piece, Request, Step, body, content_type, log_request};
+use http::{Chain, Outcome, Piece, Request, Step, body, log_request};
 use std::rc::Rc;
 use wire::h1::header::{HeaderSpan, Rules, parse_section};
 use wire::known::Known;
@@ -153,11 +153,6 @@ fn revive(request: &Request, own: &Conf, pieces: Vec<Piece>) -> Option<Bytes> {
             _ if is_range_mark(line, fields) => {}
             _ => response.headers.push(name, value),
         }
-    }
-    let typed = !response.content_type.is_empty();
-    drop(response);
-    if !typed {
-        content_type::set_by_extension(request);
     }
     Some(text.slice(end..))
 }

@@ -26,6 +26,10 @@ pub(crate) fn header_filter(request: &Rc<Request>, own: &Conf) -> Step {
         return go_on;
     };
     if request.method() == Method::HEAD || !own.admits(request.method()) {
+        if request.log_enabled(Level::Debug) {
+            let method = String::from_utf8_lossy(&request.line.borrow().method_name).into_owned();
+            log_request!(request, Level::Debug, "srcache_store skipped due to request method {method}");
+        }
         return go_on;
     }
     let expire = {
@@ -175,15 +179,26 @@ fn is_truncated(request: &Request, state: &State) -> bool {
     truncated.is_some()
 }
 
-/// Runs the subrequest with the answer as its body. What comes of it is not looked at.
+/// Runs the subrequest with the answer as its body; that it failed is for the log.
 async fn store(request: &Rc<Request>, own: &Conf, state: &State) {
     let Some(target) = &own.store else { return };
     let body = Body::from_bytes(state.text.take());
+    let length = body.size().to_string();
     let wire = Collector::discarding();
     let child = subrequest(request, target, wire.clone(), SubrequestBody::Own(body));
-    let running = child.and_then(|child| request.worker.engine().and_then(|engine| engine.run(&child)));
-    if let Some(running) = running {
+    let Some((child, engine)) = child.zip(request.worker.engine()) else { return };
+    child.headers.borrow_mut().set(b"Content-Length", length.as_bytes());
+    if let Some(running) = engine.run(&child) {
         running.await;
     }
-    log_request!(request, Level::Debug, "srcache_store: subrequest returned status {}", wire.status());
+    let status = wire.status();
+    log_request!(request, Level::Debug, "srcache_store: subrequest returned status {status}");
+    if status == 0 || status >= 300 {
+        log_request!(
+            request,
+            Level::Error,
+            "srcache_store subrequest failed: rc={} status=0",
+            if status == 0 { -1 } else { i32::from(status) }
+        );
+    }
 }
