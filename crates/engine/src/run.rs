@@ -425,6 +425,7 @@ impl Run {
         if wanted && !request.flags.logged.replace(true) {
             if request.is_main() {
                 request.worker.observers.request_ended(request);
+                request.action.set("logging request");
             }
             for handler in request.location().handlers(Phase::Log) {
                 if let Step::Wait(future) = (handler.run)(request) {

@@ -36,6 +36,8 @@ pub struct Wishes<'a> {
 pub struct Offer {
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
+    /// The provider with the suites of all versions, for handshakes in which code chooses others.
+    pub(crate) every_version: Arc<CryptoProvider>,
     /// What was asked for and is left out, a sentence each; worth a warning.
     pub notes: Vec<String>,
 }
@@ -75,18 +77,13 @@ impl Offer {
         let mut notes = Vec::new();
         let versions = versions(wishes.protocols, &mut notes)?;
         let has = |version| versions.iter().any(|v: &&SupportedProtocolVersion| v.version == version);
-        let mut cipher_suites = Vec::new();
-        let ciphersuites = thirteen(wishes.ciphersuites, &mut notes)?;
-        if has(rustls::ProtocolVersion::TLSv1_3) {
-            cipher_suites.extend(ciphersuites);
-        }
-        let ciphers = twelve(wishes.ciphers.unwrap_or("DEFAULT"), &mut notes)?;
-        if has(rustls::ProtocolVersion::TLSv1_2) {
-            cipher_suites.extend(ciphers);
-        }
+        let mut every_suite = thirteen(wishes.ciphersuites, &mut notes)?;
+        every_suite.extend(twelve(wishes.ciphers.unwrap_or("DEFAULT"), &mut notes)?);
+        let cipher_suites = every_suite.iter().copied().filter(|suite| has(suite.version().version)).collect();
         let kx_groups = groups(wishes.curves, &mut notes)?;
-        let provider = Arc::new(CryptoProvider { cipher_suites, kx_groups, ..aws_lc_rs::default_provider() });
-        Ok(Self { provider, versions, notes })
+        let provider = CryptoProvider { cipher_suites, kx_groups, ..aws_lc_rs::default_provider() };
+        let every_version = Arc::new(CryptoProvider { cipher_suites: every_suite, ..provider.clone() });
+        Ok(Self { provider: Arc::new(provider), versions, every_version, notes })
     }
 
     /// OpenSSL's names of the suites on offer, first choice first.

@@ -10,7 +10,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::X509Certificate;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use crate::verify::parsed::{Parsed, parse, signs, validity, verified};
+use crate::verify::parsed::{Parsed, may_be_issuer, parse, signs, validity, verified};
 
 /// How far clocks may be apart, in seconds.
 const SKEW: i64 = 300;
@@ -116,6 +116,13 @@ pub fn issuer<'c>(certificate: &CertificateDer<'_>, candidates: &'c [Certificate
     let parsed = parse(certificate)?;
     let named = |other: &Parsed<'_>| other.subject().as_raw() == parsed.issuer().as_raw();
     candidates.iter().find(|candidate| parse(candidate).is_some_and(|other| named(&other) && verified(&parsed, &other)))
+}
+
+/// Whether `issuer` is, by name and key identifier, the one that `certificate` names; the signature is not looked at (X509_check_issued(3)).
+#[must_use]
+pub fn is_issuer(issuer: &CertificateDer<'_>, certificate: &CertificateDer<'_>) -> bool {
+    let (Some(issuer), Some(certificate)) = (parse(issuer), parse(certificate)) else { return false };
+    may_be_issuer(&issuer, &certificate)
 }
 
 /// The question about a certificate; `None` if one of the two is none.

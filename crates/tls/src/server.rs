@@ -74,6 +74,7 @@ impl Options {
 pub struct Settings {
     config: Arc<ServerConfig>,
     versions: Arc<[&'static SupportedProtocolVersion]>,
+    every_version: Arc<CryptoProvider>,
     pairs: Arc<[Pair]>,
     clients: Option<Arc<Clients>>,
     record: usize,
@@ -107,13 +108,26 @@ impl Settings {
             config.cert_compressors = vec![&Zlib];
         }
         config.key_log = Arc::new(Listening(key_log));
-        Ok(Self { config: Arc::new(config), versions: offer.versions.into(), pairs, clients, record, sessions })
+        Ok(Self {
+            config: Arc::new(config),
+            versions: offer.versions.into(),
+            every_version: offer.every_version,
+            pairs,
+            clients,
+            record,
+            sessions,
+        })
     }
 
-    /// The same in other versions, or with other clients.
-    fn rebuilt(&self, versions: Arc<[&'static SupportedProtocolVersion]>, clients: Option<Arc<Clients>>) -> Result<Self, TlsError> {
+    /// The same with other suites and versions, or with other clients.
+    fn rebuilt(
+        &self,
+        provider: Arc<CryptoProvider>,
+        versions: Arc<[&'static SupportedProtocolVersion]>,
+        clients: Option<Arc<Clients>>,
+    ) -> Result<Self, TlsError> {
         let old = &*self.config;
-        let mut config = config(old.crypto_provider().clone(), &versions, clients.as_ref())?;
+        let mut config = config(provider, &versions, clients.as_ref())?;
         config.ignore_client_order = old.ignore_client_order;
         config.session_storage.clone_from(&old.session_storage);
         config.ticketer.clone_from(&old.ticketer);
@@ -127,16 +141,19 @@ impl Settings {
         Ok(Self { config: Arc::new(config), versions, clients, ..self.clone() })
     }
 
-    /// The same in those of its versions whose numbers `keep` likes.
+    /// The same in the versions whose numbers `keep` likes, configured or not, as far as it has cipher suites for them.
     ///
     /// # Errors
     /// None remains.
     pub fn with_versions(&self, keep: impl Fn(u16) -> bool) -> Result<Self, TlsError> {
-        let versions: Arc<[_]> = self.versions.iter().copied().filter(|version| keep(version.version.into())).collect();
+        let suites = &self.every_version.cipher_suites;
+        let usable = |version: &&'static SupportedProtocolVersion| suites.iter().any(|suite| suite.version() == *version);
+        let versions = rustls::ALL_VERSIONS.iter().copied().filter(|version| keep(version.version.into()));
+        let versions: Arc<[_]> = versions.filter(usable).collect();
         if versions.is_empty() {
             return Err(TlsError::NO_PROTOCOLS);
         }
-        self.rebuilt(versions, self.clients.clone())
+        self.rebuilt(self.every_version.clone(), versions, self.clients.clone())
     }
 
     /// The same, asking for a certificate of clients that `clients` judges.
@@ -144,7 +161,7 @@ impl Settings {
     /// # Errors
     /// As [`Settings::new`].
     pub fn with_clients(&self, clients: Arc<Clients>) -> Result<Self, TlsError> {
-        self.rebuilt(self.versions.clone(), Some(clients))
+        self.rebuilt(self.config.crypto_provider().clone(), self.versions.clone(), Some(clients))
     }
 
     /// The version that is spoken with a client that offers these.

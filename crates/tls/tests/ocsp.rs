@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use given::shop::Shop;
 use tls::certificate::certificates;
-use tls::ocsp::{Answer, OcspError, Status, issuer, judge, request, responder};
+use tls::ocsp::{Answer, OcspError, Status, is_issuer, issuer, judge, request, responder};
 
 const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n";
 const END: &str = "basicConstraints=CA:FALSE\nauthorityInfoAccess=OCSP;URI:http://127.0.0.1:8080/ocsp\n";
@@ -78,4 +78,5 @@ fn answers_are_believed_when_the_issuer_or_its_delegate_signed_them() {
     assert_eq!(responder(&root), None);
     let candidates = [der("other"), root];
     assert_eq!(issuer(&der("good"), &candidates), Some(&candidates[1]));
+    assert_eq!(candidates.each_ref().map(|candidate| is_issuer(candidate, &der("good"))), [false, true]);
 }

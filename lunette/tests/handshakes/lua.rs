@@ -124,6 +124,25 @@ fn order_context_and_what_requests_inherit() {
 }
 
 #[test]
+fn code_may_choose_versions_that_are_not_configured() {
+    for (configured, chosen) in [("TLSv1.3", "TLSv1.2"), ("TLSv1.2", "TLSv1.3")] {
+        let server = serve(
+            "",
+            &format!(
+                "ssl_protocols {configured};
+                ssl_client_hello_by_lua_block {{
+                    assert(require('ngx.ssl.clienthello').set_protocols({{ '{chosen}' }}))
+                }}
+                ssl_certificate_by_lua_block {{ ngx.ctx.said = '' }}
+                {SAY}"
+            ),
+        );
+        let heard = both().get(server.port, "usual", None).unwrap();
+        assert_eq!(heard.text.split_whitespace().last(), Some(chosen), "{configured}");
+    }
+}
+
+#[test]
 fn code_refuses_handshakes_and_the_log_says_who() {
     let refuse = "local name = require 'ngx.ssl'.server_name()
         if name:find('wait') then ngx.sleep(0.001) end

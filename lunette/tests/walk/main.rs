@@ -8,6 +8,7 @@ mod command_line;
 mod diagnostics;
 mod geoip2;
 mod libraries;
+mod log_lines;
 mod lua;
 mod manual;
 mod metrics;

@@ -2,11 +2,11 @@
 //! certificates, and cannot turn a no into a yes.
 
 use rustls::pki_types::{CertificateDer, UnixTime};
-use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Version;
 
 use super::parsed::{
-    Parsed, Trusted, Usage, fits, fits_own, is_self_issued, issuers, may_sign, parse, seconds, understood, validity, verified,
+    Parsed, Trusted, Usage, fits, fits_own, is_self_issued, issuers, may_be_issuer, may_sign, parse, seconds, understood, validity,
+    verified,
 };
 use super::reason::Verdict;
 
@@ -76,20 +76,6 @@ fn follow<'a>(trust: &'a [Trusted], leaf: &Parsed<'a>, others: &'a [CertificateD
         }
     }
     Followed { path, given, rooted }
-}
-
-/// Whether names and key identifiers say that `issuer` issued `certificate`.
-fn may_be_issuer(issuer: &Parsed<'_>, certificate: &Parsed<'_>) -> bool {
-    let asked = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref(),
-        _ => None,
-    });
-    let own = issuer.iter_extensions().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier),
-        _ => None,
-    });
-    let same = asked.zip(own).is_none_or(|(asked, own)| asked == own);
-    issuer.subject().as_raw() == certificate.issuer().as_raw() && same
 }
 
 fn constraints(path: &[Parsed<'_>], usage: Usage, found: &mut Vec<Verdict>) {

@@ -132,6 +132,20 @@ pub(crate) fn verified(certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> bool {
     same && signs(issuer, &certificate.signature_algorithm, certificate.tbs_certificate.as_ref(), signature)
 }
 
+/// Whether names and key identifiers say that `issuer` issued `certificate`.
+pub(crate) fn may_be_issuer(issuer: &Parsed<'_>, certificate: &Parsed<'_>) -> bool {
+    let asked = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref(),
+        _ => None,
+    });
+    let own = issuer.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier),
+        _ => None,
+    });
+    let same = asked.zip(own).is_none_or(|(asked, own)| asked == own);
+    issuer.subject().as_raw() == certificate.issuer().as_raw() && same
+}
+
 /// Whether the key of `issuer` made `signature` over `message`.
 pub(crate) fn signs(issuer: &Parsed<'_>, algorithm: &AlgorithmIdentifier<'_>, message: &[u8], signature: &[u8]) -> bool {
     let key = SubjectPublicKeyInfoDer::from(issuer.public_key().raw);
