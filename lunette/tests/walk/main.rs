@@ -8,7 +8,6 @@ mod command_line;
 mod diagnostics;
 mod geoip2;
 mod libraries;
-mod log_lines;
 mod lua;
 mod manual;
 mod metrics;
