@@ -24,12 +24,7 @@ pub(crate) unsafe fn describe(cx: &CallContext, l: *mut sys::lua_State, code: c_
         Type::String | Type::Number => stack.bytes(top).unwrap_or_default().to_vec(),
         _ => b"unknown reason".to_vec(),
     };
-    let kind = match code {
-        sys::LUA_ERRSYNTAX => ErrorKind::Syntax,
-        sys::LUA_ERRMEM => ErrorKind::Memory,
-        sys::LUA_ERRERR => ErrorKind::Handler,
-        _ => ErrorKind::Runtime,
-    };
+    let kind = ErrorKind::of(code);
     let mut traceback = b"stack traceback:".to_vec();
     // SAFETY: as above.
     let chain = unsafe { blamed_chain(cx, l) };

@@ -16,7 +16,7 @@ const EXITING: PhaseSet = YIELDABLE.without_leave().with(LuaPhase::HEADER_FILTER
 pub fn groups() -> [Group; 2] {
     let rows = vec![Row::suspends("exec", ANSWERING, exec), Row::suspends("redirect", ANSWERING, redirect)];
     let exit = Row::fast::<{ EXITING.bits() }, _, _>("exit", exit);
-    [control::group::<Requests>(exit, ANSWERING), Group { name: "ngx.exec", rows, glue: include_str!("exec.lua") }]
+    [control::group::<Requests>(exit), Group { name: "ngx.exec", rows, glue: include_str!("exec.lua") }]
 }
 
 /// What the glue does next; negative: an error, whose text is in the output buffer.
