@@ -122,3 +122,31 @@ fn a_handshake_has_no_request() {
     let expected = format!("{} number nil", ["refused"; 10].join(" "));
     assert_eq!(get(port, "/").unwrap().text(), format!("{expected}\n{expected}"), "{}", prefix.read("logs/error.log"));
 }
+
+#[test]
+fn fields_of_a_captured_error_fit_another_body() {
+    let prefix = Prefix::new();
+    let inside = "default_type text/x-mine; location = /none { return 404; } location = /away { return 302 /x; } location = /empty { return 204; }
+        location = /code { content_by_lua_block { ngx.exit(403) } } location = /text { return 200 text; }
+        location / { content_by_lua_block {
+            local told = {}
+            for _, uri in ipairs { '/none', '/away', '/code', '/empty', '/text' } do
+                for _, method in ipairs { ngx.HTTP_GET, ngx.HTTP_HEAD } do
+                    local res = ngx.location.capture(uri, { method = method })
+                    for name, value in pairs(res.header) do ngx.header[name] = value end
+                    told[#told + 1] = table.concat({ res.status, tostring(res.header['Content-Type']), tostring(res.header['Content-Length']), tostring(res.truncated) }, ' ')
+                end
+            end
+            ngx.header.content_length = nil
+            ngx.print(table.concat(told, '\\n')) } }
+        location = /pass { content_by_lua_block {
+            for name, value in pairs(ngx.location.capture('/none').header) do ngx.header[name] = value end
+            ngx.print('a body of its own') } }";
+    let port = serve(&prefix, "", inside);
+    let pair = |status: u16| format!("{status} text/x-mine nil true\n{status} text/x-mine nil true\n");
+    let expected = [pair(404), pair(302), pair(403)].concat()
+        + "204 text/x-mine 0 false\n204 text/x-mine 0 true\n200 text/x-mine 4 false\n200 text/x-mine 4 true";
+    assert_eq!(get(port, "/").unwrap().text(), expected);
+    let answer = get(port, "/pass").unwrap();
+    assert_eq!((answer.text().as_str(), answer.header("content-length")), ("a body of its own", None));
+}
