@@ -51,6 +51,8 @@ impl Protocol for Requests {
 
     const PREFIX: &'static str = "";
 
+    const VARIABLES_IN_HANDSHAKES: bool = false;
+
     const SERVING: PhaseSet = PhaseSet::of(LuaPhase::REWRITE)
         .with(LuaPhase::SERVER_REWRITE)
         .with(LuaPhase::ACCESS)

@@ -38,6 +38,9 @@ pub trait Protocol: Sized + 'static {
     /// Before the name of the protocol's directives and before log lines of code.
     const PREFIX: &'static str;
 
+    /// Whether code in handshakes with clients sees variables; where requests come behind them, it does not.
+    const VARIABLES_IN_HANDSHAKES: bool;
+
     /// Phases in which a client is served.
     const SERVING: PhaseSet;
 

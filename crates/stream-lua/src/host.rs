@@ -39,6 +39,8 @@ impl Protocol for Sessions {
 
     const PREFIX: &'static str = "stream ";
 
+    const VARIABLES_IN_HANDSHAKES: bool = true;
+
     const SERVING: PhaseSet = PhaseSet::of(LuaPhase::PREREAD).with(LuaPhase::CONTENT);
 
     fn worker_of(session: &Session) -> &Rc<Worker> {
