@@ -255,6 +255,29 @@ fn odd_arguments_are_taken_as_in_openresty() {
 }
 
 #[test]
+fn a_status_has_three_digits() {
+    let prefix = Prefix::new();
+    let code = "local status = tonumber(ngx.var.arg_s) if ngx.var.arg_r then require 'ngx.resp'.set_status(status, 'So') else ngx.status = status end";
+    let inside = format!(
+        "location /code {{ content_by_lua_block {{ {code} ngx.print(ngx.status) }} }}\n\
+         location /exit {{ access_by_lua_block {{ ngx.exit(1000) }} }}\n\
+         location /filter {{ header_filter_by_lua_block {{ {code} }} return 200 x; }}"
+    );
+    let port = serve(&prefix, "", &inside);
+    for number in ["0", "1", "99", "1000", "70000", "-1", "65736"] {
+        for path in ["/code", "/filter"] {
+            assert_eq!(say(port, &format!("{path}?s={number}")).0, 200, "{path} {number}");
+            assert_eq!(say(port, &format!("{path}?s={number}&r=1")).0, 200, "{path} {number}");
+        }
+        let line = format!("invalid HTTP status code {number}, client: ");
+        assert_eq!(prefix.read("logs/error.log").matches(&line).count(), 4, "{number}");
+    }
+    assert_eq!(say(port, "/exit").0, 500);
+    assert_eq!(say(port, "/code?s=299"), (299, "299".to_owned()));
+    assert_eq!(say(port, "/filter?s=999&r=1").0, 999);
+}
+
+#[test]
 fn captured_lines_do_not_tell_of_the_start() {
     let prefix = Prefix::new();
     let port = free_port();

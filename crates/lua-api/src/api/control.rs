@@ -48,6 +48,10 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
             }
             code = 200;
         }
+        if code > 999 {
+            log_request!(request, Level::Error, "invalid HTTP status code {code}");
+            code = 500;
+        }
         if returns {
             let exit = if balances { &host.state.common.balancer_exit } else { &host.state.filter_exit };
             exit.set(Some(code));
