@@ -278,6 +278,25 @@ fn a_status_has_three_digits() {
 }
 
 #[test]
+fn nobody_overtakes_who_waits_for_a_semaphore() {
+    let prefix = Prefix::new();
+    let code = "local sem = require 'ngx.semaphore'.new()
+        local spawn, said = ngx.thread.spawn, {}
+        local function wait(name) local ok = sem:wait(1) said[#said + 1] = name .. tostring(ok) end
+        local first = spawn(wait, 'first ')
+        sem:post(3)
+        said[#said + 1] = tostring(sem:wait(0)) .. sem:count()
+        local second = spawn(wait, 'second ')
+        said[#said + 1] = tostring(sem:wait(0)) .. sem:count()
+        ngx.thread.kill(first)
+        ngx.thread.wait(second)
+        said[#said + 1] = tostring(sem:wait(0)) .. ' ' .. tostring(sem:wait(0)) .. ' ' .. tostring(sem:wait(0))
+        ngx.say(table.concat(said, '; '))";
+    let port = serve(&prefix, "", &format!("location / {{ content_by_lua_block {{ {code} }} }}"));
+    assert_eq!(say(port, "/").1, "nil2; nil1; second true; true true nil\n");
+}
+
+#[test]
 fn captured_lines_do_not_tell_of_the_start() {
     let prefix = Prefix::new();
     let port = free_port();

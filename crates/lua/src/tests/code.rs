@@ -34,6 +34,24 @@ fn an_error_through_wrap_shows_every_coroutine() {
 }
 
 #[test]
+fn an_error_of_a_thread_shows_what_its_ancestors_do() {
+    let (vm, log) = machine();
+    let code = "local function inner() nap(1) error('late') end
+        local function middle() ngx.thread.wait(ngx.thread.spawn(inner)) end
+        say(ngx.thread.wait(ngx.thread.spawn(middle)))";
+    assert_eq!(says(&vm, code), "true\n");
+    let text = log.aborted.borrow()[0].clone();
+    let coroutines: Vec<&str> = text.split("\ncoroutine ").skip(1).collect();
+    let (wait, main) = ("\n\t[C]: in function 'wait'\n\tcontent_by_lua(nginx.conf:42):", ": in main chunk");
+    assert!(coroutines[0].starts_with("0:\n\t[C]: in function 'error'\n\tcontent_by_lua(nginx.conf:42):1: in function <"), "{text}");
+    assert!(coroutines[1].starts_with(&format!("1:{wait}2: in function <")), "{text}");
+    assert!(coroutines[2].starts_with(&format!("2:{wait}3:")) && coroutines[2].ends_with(main), "{text}");
+    assert_eq!(coroutines.len(), 3, "{text}");
+    let text = fails(&vm, "nap({})").to_string();
+    assert!(text.contains("coroutine 0:\n\t[C]: in function 'nap'\n\tcontent_by_lua"), "{text}");
+}
+
+#[test]
 fn syntax_and_file_errors() {
     let (vm, _) = machine();
     let error = vm.load_text(b"local = 1", "=init_by_lua").expect_err("no syntax");
