@@ -45,11 +45,12 @@ pub fn bare_response(request: &Rc<Request>, status: u16) -> Step {
     request.error_status.set(status);
     {
         let mut response = request.response.borrow_mut();
-        response.content_type.clear();
-        response.content_length = Some(0);
+        // A length would be taken for that of the answer to which code copies the fields.
+        response.content_length = None;
         response.last_modified = None;
         response.headers.remove(b"Accept-Ranges");
     }
+    http::content_type::set_by_extension(request);
     // Whatever filters say, no other answer follows.
     then(request.send_header(), |_| Step::Now(Outcome::Ok))
 }

@@ -424,6 +424,7 @@ impl Run {
         let wanted = request.is_main() || request.with_location(|l| l.core.log_subrequest.unwrap_or(false));
         if wanted && !request.flags.logged.replace(true) {
             if request.is_main() {
+                request.action.set("logging request");
                 request.worker.observers.request_ended(request);
                 request.action.set("logging request");
             }

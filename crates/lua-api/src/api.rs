@@ -7,14 +7,11 @@ pub mod output;
 pub mod status;
 
 use crate::host::Requests;
-use lua::{Group, LuaPhase, PhaseSet};
+use lua::{Group, PhaseSet};
+use lua_session::Protocol;
 
 /// Phases in which an answer may be begun.
-pub const ANSWERING: PhaseSet = PhaseSet::of(LuaPhase::REWRITE)
-    .with(LuaPhase::SERVER_REWRITE)
-    .with(LuaPhase::ACCESS)
-    .with(LuaPhase::PRECONTENT)
-    .with(LuaPhase::CONTENT);
+pub const ANSWERING: PhaseSet = Requests::SERVING;
 
 pub use lua_lib::ANYWHERE;
 

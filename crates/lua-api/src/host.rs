@@ -7,7 +7,7 @@ use http::connection::Address;
 use http::contexts::Reuse;
 use http::root::Defaults;
 use http::{Chain, Connection, Core, Location, Request, Worker};
-use lua::{CallContext, LuaPhase, Raise};
+use lua::{CallContext, LuaPhase, PhaseSet, Raise};
 use lua_lib::socket::hub::Hub;
 use lua_session::protocol::Whole;
 use lua_session::{Protocol, host};
@@ -50,6 +50,14 @@ impl Protocol for Requests {
     type Arguments = Arguments;
 
     const PREFIX: &'static str = "";
+
+    const VARIABLES_IN_HANDSHAKES: bool = false;
+
+    const SERVING: PhaseSet = PhaseSet::of(LuaPhase::REWRITE)
+        .with(LuaPhase::SERVER_REWRITE)
+        .with(LuaPhase::ACCESS)
+        .with(LuaPhase::PRECONTENT)
+        .with(LuaPhase::CONTENT);
 
     fn worker_of(request: &Request) -> &Rc<Worker> {
         &request.worker
@@ -165,13 +173,13 @@ impl Protocol for Requests {
 /// The host and its request, for rows of the kinds `calls` and `suspends`.
 ///
 /// # Errors
-/// `no request found` outside of any run, `API disabled in the current context` where there is no request.
+/// `no request found` outside of any run, `API disabled in the current context` where there is no request, as in handshakes.
 pub fn request(cx: &CallContext) -> Result<(Rc<Host>, Rc<Request>), Raise> {
-    host::session(cx)
+    host::served(cx)
 }
 
 /// As [`request`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.
 #[inline]
 pub fn with_request<R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host, &Rc<Request>) -> R) -> R {
-    host::with_session(cx, failed, f)
+    host::with_served(cx, failed, f)
 }

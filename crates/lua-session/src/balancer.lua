@@ -7,11 +7,12 @@ local keepalive, rewrite, bind, tls = C.balancer_keepalive, C.balancer_rewrite, 
 local is_stream = b.ngx.config.subsystem == "stream"
 local balancer = { version = "0.1.33" }
 
+-- Called at the end of functions, whose frames are gone then: 2 is their caller.
 local function answer(rc)
     if rc == K.DONE then
         return true
     elseif rc == K.RAISED then
-        error(text(), 3)
+        error(text(), 2)
     end
     return nil, text()
 end
@@ -34,11 +35,7 @@ function balancer.set_current_peer(address, port, host)
     end
     host = host or ""
     local rc = peer(cx, address, #address, port, host, #host)
-    if rc == K.DONE then
-        return true
-    end
-    local ok, err = answer(rc)
-    return ok, err
+    return answer(rc)
 end
 
 function balancer.set_more_tries(count)
@@ -46,8 +43,7 @@ function balancer.set_more_tries(count)
     if rc == K.REDUCED then
         return true, text()
     end
-    local ok, err = answer(rc)
-    return ok, err
+    return answer(rc)
 end
 
 function balancer.get_last_failure()
@@ -55,8 +51,10 @@ function balancer.get_last_failure()
     if rc == K.DONE then
         return nil
     elseif rc < 0 then
-        local _, err = answer(rc)
-        return nil, nil, err
+        if rc == K.RAISED then
+            error(text(), 2)
+        end
+        return nil, nil, text()
     elseif rc >= K.BROKEN then
         return "failed", rc - K.BROKEN
     end
@@ -74,8 +72,11 @@ end
 
 function balancer.set_timeouts(connect, send, read)
     connect, send, read = milliseconds(connect, "connect"), milliseconds(send, "send"), milliseconds(read, "read")
-    local ok, err = answer(timeouts(cx, connect, send, read))
-    return ok or false, err
+    local rc = timeouts(cx, connect, send, read)
+    if rc == K.REFUSED then
+        return false, text()
+    end
+    return answer(rc)
 end
 
 function balancer.enable_keepalive(idle, requests)
@@ -96,27 +97,23 @@ function balancer.enable_keepalive(idle, requests)
     elseif requests < 0 then
         error("bad argument #2 to 'enable_keepalive' (expected >= 0)", 2)
     end
-    local ok, err = answer(keepalive(cx, idle * 1000, requests))
-    return ok, err
+    return answer(keepalive(cx, idle * 1000, requests))
 end
 
 function balancer.bind_to_local_addr(address)
     if type(address) ~= "string" then
         bad_type(1, "bind_to_local_addr", "string", address)
     end
-    local ok, err = answer(bind(cx, address, #address))
-    return ok, err
+    return answer(bind(cx, address, #address))
 end
 
 if not is_stream then
     function balancer.recreate_request()
-        local ok, err = answer(rewrite(cx))
-        return ok, err
+        return answer(rewrite(cx))
     end
 
     function balancer.set_upstream_tls(on)
-        local ok, err = answer(tls(cx, (on == 0 or on == false) and 0 or 1))
-        return ok, err
+        return answer(tls(cx, (on == 0 or on == false) and 0 or 1))
     end
 end
 

@@ -36,6 +36,7 @@ pub fn group<P: Protocol>() -> Group {
             Row::fast::<ANYWHERE, _, _>("balancer_bind", bind_to_local_addr::<P>),
             Row::fast::<ANYWHERE, _, _>("balancer_tls", set_upstream_tls::<P>),
             Row::constant("DONE", DONE),
+            Row::constant("REFUSED", REFUSED),
             Row::constant("RAISED", RAISED),
             Row::constant("REDUCED", REDUCED),
             Row::constant("BROKEN", BROKEN),

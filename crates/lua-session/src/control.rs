@@ -12,18 +12,20 @@ pub const STOP: i32 = 0;
 pub const RETURN: i32 = 1;
 
 /// The part's rows and glue. `exit` is the fast row of that name: it gets a number and answers [`STOP`], [`RETURN`], or a negative
-/// number for an error, whose text is in the output buffer. `serving` are the phases in which a client is served.
+/// number for an error, whose text is in the output buffer.
 #[must_use]
-pub fn group<P: Protocol>(exit: Row, serving: PhaseSet) -> Group {
-    let rows = vec![exit, Row::calls("on_abort", serving, on_abort::<P>), Row::constant("STOP", STOP)];
+pub fn group<P: Protocol>(exit: Row) -> Group {
+    let rows = vec![exit, Row::calls("on_abort", PhaseSet::EVERYWHERE, on_abort::<P>), Row::constant("STOP", STOP)];
     Group { name: "ngx control", rows, glue: include_str!("control.lua") }
 }
 
 /// `ngx.on_abort(callback)`.
 fn on_abort<P: Protocol>(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
-    let (_, session) = host::session::<P>(cx)?;
+    let (_, session) = host::served::<P>(cx).map_err(|_| cx.refusal())?;
     let refusal = if session.conf::<RunOptions>().check_client_abort != Some(true) {
         "lua_check_client_abort is off"
+    } else if !cx.is_in(P::SERVING) {
+        return Err(cx.refusal());
     } else if lua::stand_by(cx, stack, "on_abort")? {
         stack.push_number(1.0);
         return Ok(1);

@@ -6,7 +6,7 @@ use crate::slots::Slots;
 use crate::state::SessionState;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
-use lua::{CallContext, LuaPhase, Raise};
+use lua::{CallContext, LuaPhase, PhaseSet, Raise};
 use lua_lib::host::HostFactory;
 use lua_lib::socket::hub::Hub;
 use lua_lib::socket::secure::settings::SecureOptions;
@@ -205,9 +205,15 @@ impl<P: Protocol> lua_lib::Host for Host<P> {
 
 const NO_REQUEST: &str = "no request found";
 
+const DISABLED: &str = "API disabled in the current context";
+
+/// Where a client is there whose request is yet to come.
+const HANDSHAKES: PhaseSet =
+    PhaseSet::of(LuaPhase::SSL_CLIENT_HELLO).with(LuaPhase::SSL_CERT).with(LuaPhase::SSL_SESS_FETCH).with(LuaPhase::SSL_SESS_STORE);
+
 /// Why there is no session.
 fn missing(cx: &CallContext) -> &'static str {
-    if cx.phase() == Some(LuaPhase::INIT) { NO_REQUEST } else { "API disabled in the current context" }
+    if cx.phase() == Some(LuaPhase::INIT) { NO_REQUEST } else { DISABLED }
 }
 
 /// The host and its session, for rows of the kinds `calls` and `suspends`.
@@ -218,6 +224,24 @@ pub fn session<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Sess
     let host = cx.host::<Host<P>>().ok_or(Raise::fixed(NO_REQUEST))?;
     let session = host.session.clone().ok_or_else(|| Raise::fixed(missing(cx)))?;
     Ok((host, session))
+}
+
+/// As [`session`], for functions about what a client asked for and is answered, which handshakes do not have.
+///
+/// # Errors
+/// As for [`session`], and `API disabled in the current context` in a handshake.
+pub fn served<P: Protocol>(cx: &CallContext) -> Result<(Rc<Host<P>>, Rc<P::Session>), Raise> {
+    if cx.is_in(HANDSHAKES) { Err(Raise::fixed(DISABLED)) } else { session(cx) }
+}
+
+/// As [`served`], for fast rows.
+#[inline]
+pub fn with_served<P: Protocol, R>(cx: &CallContext, failed: R, f: impl FnOnce(&Host<P>, &Rc<P::Session>) -> R) -> R {
+    if cx.is_in(HANDSHAKES) {
+        cx.put_static(DISABLED.as_bytes());
+        return failed;
+    }
+    with_session(cx, failed, f)
 }
 
 /// As [`session`], for fast rows: runs `f`, or leaves the error's text in the output buffer and answers `failed`.

@@ -4,7 +4,7 @@ use crate::state::SessionState;
 use base::log::ErrorLog;
 use conf::configs::ConfMap;
 use conf::scope::Config;
-use lua::LuaPhase;
+use lua::{LuaPhase, PhaseSet};
 use lua_lib::socket::hub::Hub;
 use session::contexts::Reuse;
 use session::paths::Paths;
@@ -37,6 +37,12 @@ pub trait Protocol: Sized + 'static {
 
     /// Before the name of the protocol's directives and before log lines of code.
     const PREFIX: &'static str;
+
+    /// Whether code in handshakes with clients sees variables; where requests come behind them, it does not.
+    const VARIABLES_IN_HANDSHAKES: bool;
+
+    /// Phases in which a client is served.
+    const SERVING: PhaseSet;
 
     /// The worker that serves a session.
     fn worker_of(session: &Self::Session) -> &Rc<Self::Worker>;

@@ -1,10 +1,11 @@
 //! `ngx.var`: nginx's variables by name, and the groups of the last match by number.
 
-use crate::host::with_session;
+use crate::host::{Host, with_served, with_session};
 use crate::protocol::Protocol;
 use lua::{CallContext, Group, PhaseSet, Row};
 use session::Session;
 use session::variable::{AssignError, get_by_name, set_by_name};
+use std::rc::Rc;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -46,8 +47,14 @@ fn with_name<R>(name: &[u8], f: impl FnOnce(&str) -> R) -> Option<R> {
     }
 }
 
+/// Runs `f` where there are variables; elsewhere the error's text is in the output buffer.
+#[inline]
+fn with_variables<P: Protocol>(cx: &CallContext, f: impl FnOnce(&Host<P>, &Rc<P::Session>) -> i32) -> i32 {
+    if P::VARIABLES_IN_HANDSHAKES { with_session(cx, FAILED, f) } else { with_served(cx, FAILED, f) }
+}
+
 fn var_get<P: Protocol>(cx: &CallContext, name: &[u8]) -> i32 {
-    with_session::<P, _>(cx, FAILED, |_, session| {
+    with_variables::<P>(cx, |_, session| {
         let mut found = false;
         cx.fill(|out| found = with_name(name, |name| get_by_name(&**session, name, out)).unwrap_or(false));
         if found { FOUND } else { NOT_FOUND }
@@ -56,14 +63,14 @@ fn var_get<P: Protocol>(cx: &CallContext, name: &[u8]) -> i32 {
 
 /// The number by which [`var_at`] knows a variable; negative when it has none.
 fn var_number<P: Protocol>(cx: &CallContext, name: &[u8]) -> i32 {
-    with_session::<P, _>(cx, FAILED, |host, session| {
+    with_variables::<P>(cx, |host, session| {
         let number = with_name(name, |name| host.names.number(session, name));
         number.flatten().and_then(|number| i32::try_from(number).ok()).unwrap_or(FAILED)
     })
 }
 
 fn var_at<P: Protocol>(cx: &CallContext, number: i32) -> i32 {
-    with_session::<P, _>(cx, FAILED, |host, session| {
+    with_variables::<P>(cx, |host, session| {
         let mut found = false;
         cx.fill(|out| found = host.names.get(usize::try_from(number).unwrap_or(usize::MAX), session, out));
         if found { FOUND } else { NOT_FOUND }
@@ -71,7 +78,7 @@ fn var_at<P: Protocol>(cx: &CallContext, number: i32) -> i32 {
 }
 
 fn capture<P: Protocol>(cx: &CallContext, number: f64) -> i32 {
-    with_session::<P, _>(cx, FAILED, |_, session| {
+    with_variables::<P>(cx, |_, session| {
         let captures = session.cache().captures();
         // Any number below 1 names nothing; the cast keeps it at 0.
         let n = number as usize;
@@ -84,7 +91,7 @@ fn capture<P: Protocol>(cx: &CallContext, number: f64) -> i32 {
 }
 
 fn var_set<P: Protocol>(cx: &CallContext, name: &[u8], value: &[u8], present: i32) -> i32 {
-    with_session::<P, _>(cx, FAILED, |_, session| {
+    with_variables::<P>(cx, |_, session| {
         let done = with_name(name, |name| set_by_name(&**session, name, (present != 0).then_some(value)));
         let error = match done {
             Some(Ok(())) => return FOUND,

@@ -215,6 +215,12 @@ impl CallContext {
         self.phase_info.get().is_some_and(|p| p.yields) && self.core.borrow().is_some()
     }
 
+    /// Whether the current phase is one of these.
+    #[inline]
+    pub fn is_in(&self, phases: PhaseSet) -> bool {
+        phases.0 & self.phase.get() != 0
+    }
+
     /// The error of a row called outside its phases.
     pub fn refusal(&self) -> Raise {
         match self.phase_info.get() {

@@ -390,7 +390,7 @@ local function glue(source, name, fast, native)
 end
 
 local function explain(message)
-    if type(message) == "string" then
+    if type(message) == "string" or type(message) == "number" then
         -- The frame of this function is gone by then: 1 is who failed.
         return traceback(message, 1)
     end

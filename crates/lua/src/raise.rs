@@ -1,7 +1,9 @@
 //! What goes wrong: the error a native function asks its shim to raise, and the error a handler ended with.
 
+use mlua_sys as sys;
 use std::any::Any;
 use std::borrow::Cow;
+use std::ffi::c_int;
 use std::fmt;
 
 /// An error that a native function reports and that the Lua shim beside it raises.
@@ -79,6 +81,18 @@ pub enum ErrorKind {
     File,
 }
 
+impl ErrorKind {
+    /// The class of what a protected call answered.
+    pub(crate) fn of(code: c_int) -> ErrorKind {
+        match code {
+            sys::LUA_ERRSYNTAX => ErrorKind::Syntax,
+            sys::LUA_ERRMEM => ErrorKind::Memory,
+            sys::LUA_ERRERR => ErrorKind::Handler,
+            _ => ErrorKind::Runtime,
+        }
+    }
+}
+
 /// An error that no Lua code caught.
 #[derive(Clone, Debug)]
 pub struct LuaError {
@@ -95,6 +109,14 @@ pub struct LuaError {
 impl LuaError {
     pub(crate) fn plain(kind: ErrorKind, message: impl Into<Vec<u8>>) -> Self {
         Self { kind, message: message.into(), traceback: Vec::new(), errno: 0 }
+    }
+
+    /// An error whose text has its traceback behind it, as `debug.traceback` writes it.
+    pub(crate) fn explained(kind: ErrorKind, text: &[u8]) -> Self {
+        let at = memchr::memmem::rfind(text, b"\nstack traceback:");
+        let (message, traceback) =
+            at.map_or((text, &b""[..]), |at| (text.get(..at).unwrap_or(text), text.get(at + 1..).unwrap_or_default()));
+        Self { traceback: traceback.to_vec(), ..Self::plain(kind, message) }
     }
 
     /// The text to log after `lua entry thread aborted: ` or `lua user thread aborted: `.

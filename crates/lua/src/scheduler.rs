@@ -164,7 +164,7 @@ unsafe fn ended(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sy
 /// As for [`run`]; `lua` has just died, the error value stands on top of its stack.
 unsafe fn failed(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut sys::lua_State, code: c_int) -> Next {
     // SAFETY: the caller's contract.
-    let error = unsafe { traceback::describe(cx, lua, code) };
+    let error = unsafe { traceback::describe(cx, lua, code, &ancestors(core, id)) };
     if id == entry {
         return Next::Rest(Rest::Failed(Box::new(error)));
     }
@@ -182,6 +182,13 @@ unsafe fn failed(cx: &CallContext, core: &Core, entry: u64, id: u64, lua: *mut s
         sys::lua_insert(lua, top - shown + 1);
         deliver_top(cx, core, id, lua, shown + 1)
     }
+}
+
+/// The coroutines of the threads that a thread descends from and that are still there, its parent's first.
+fn ancestors(core: &Core, id: u64) -> Vec<*mut sys::lua_State> {
+    let parent_of = |id| core.with(id, |t| t.parent);
+    let ids = std::iter::successors(parent_of(id), |id| parent_of(*id));
+    ids.map_while(|id| core.with(id, |t| t.lua)).take(traceback::MAX_COROUTINES).collect()
 }
 
 /// Whether the text that was given to `error` stands below the text with its place: OpenResty hands the parent both, the

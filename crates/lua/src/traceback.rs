@@ -1,5 +1,5 @@
 //! The traceback of an uncaught error, in the form of `ngx_http_lua_thread_traceback`: every coroutine of the chain,
-//! innermost first, at most five of them with at most 22 frames each.
+//! innermost first, then those of the threads that it descends from, at most five of them with at most 22 frames each.
 
 use crate::cx::CallContext;
 use crate::raise::{ErrorKind, LuaError};
@@ -9,14 +9,15 @@ use mlua_sys as sys;
 use std::ffi::{CStr, c_char, c_int};
 use std::io::Write;
 
-const MAX_COROUTINES: usize = 5;
+pub(crate) const MAX_COROUTINES: usize = 5;
 const MAX_FRAMES: c_int = 22;
 
-/// The error a dead coroutine ended with; its message stands on top of its stack.
+/// The error a dead coroutine ended with; its message stands on top of its stack. `ancestors` are the coroutines of the threads that
+/// it descends from, its parent's first.
 ///
 /// # Safety
-/// `l` is a live coroutine of `cx`'s VM whose last resume returned the error `code`.
-pub(crate) unsafe fn describe(cx: &CallContext, l: *mut sys::lua_State, code: c_int) -> LuaError {
+/// `l` is a live coroutine of `cx`'s VM whose last resume returned the error `code`; the ancestors are live ones at rest.
+pub(crate) unsafe fn describe(cx: &CallContext, l: *mut sys::lua_State, code: c_int, ancestors: &[*mut sys::lua_State]) -> LuaError {
     // SAFETY: the caller's contract; the stack of a dead coroutine is nobody else's.
     let stack = unsafe { Stack::new(l, &cx.bin) };
     let top = stack.top();
@@ -24,18 +25,13 @@ pub(crate) unsafe fn describe(cx: &CallContext, l: *mut sys::lua_State, code: c_
         Type::String | Type::Number => stack.bytes(top).unwrap_or_default().to_vec(),
         _ => b"unknown reason".to_vec(),
     };
-    let kind = match code {
-        sys::LUA_ERRSYNTAX => ErrorKind::Syntax,
-        sys::LUA_ERRMEM => ErrorKind::Memory,
-        sys::LUA_ERRERR => ErrorKind::Handler,
-        _ => ErrorKind::Runtime,
-    };
+    let kind = ErrorKind::of(code);
     let mut traceback = b"stack traceback:".to_vec();
     // SAFETY: as above.
     let chain = unsafe { blamed_chain(cx, l) };
-    for (number, co) in chain.into_iter().rev().take(MAX_COROUTINES).enumerate() {
+    for (number, co) in chain.into_iter().rev().chain(ancestors.iter().copied()).take(MAX_COROUTINES).enumerate() {
         traceback.extend_from_slice(format!("\ncoroutine {number}:").as_bytes());
-        // SAFETY: each is kept alive by the one before it.
+        // SAFETY: each is kept alive by the one before it, and threads by their job.
         unsafe { frames(co, &mut traceback) };
     }
     LuaError { kind, message, traceback, errno: 0 }
@@ -112,6 +108,9 @@ impl Stack<'_> {
     }
 }
 
+/// The prelude's source. What it does for a function of the API shows as that function.
+const OURS: &[u8] = b"lunette";
+
 /// Appends the frames of one coroutine.
 ///
 /// # Safety
@@ -120,38 +119,61 @@ unsafe fn frames(co: *mut sys::lua_State, out: &mut Vec<u8>) {
     // SAFETY: all-zero is a valid lua_Debug, which holds integers, pointers and a character array.
     let mut ar: sys::lua_Debug = unsafe { std::mem::zeroed() };
     let mut level = 0;
+    // A function of C, which the prelude may turn out to have called.
+    let mut held = Vec::new();
     // SAFETY: a live coroutine and a record of ours.
     while unsafe { sys::lua_getstack(co, level, &raw mut ar) } != 0 {
         level += 1;
         if level > MAX_FRAMES {
-            out.extend_from_slice(b"\n\t...");
-            return;
+            held.extend_from_slice(b"\n\t...");
+            break;
         }
         // SAFETY: lua_getstack filled the record; the strings it gets live as long as the function on the stack.
         unsafe {
             sys::lua_getinfo(co, c"Snl".as_ptr(), &raw mut ar);
             let source = CStr::from_ptr(ar.short_src.as_ptr().cast::<c_char>()).to_bytes();
-            out.extend_from_slice(b"\n\t");
-            out.extend_from_slice(source);
-            out.push(b':');
-            if ar.currentline > 0 {
-                out.extend_from_slice(format!("{}:", ar.currentline).as_bytes());
-            }
-            let what = CStr::from_ptr(ar.what).to_bytes();
-            let named = !ar.namewhat.is_null() && *ar.namewhat != 0 && !ar.name.is_null();
-            if named {
-                out.extend_from_slice(b" in function '");
-                out.extend_from_slice(CStr::from_ptr(ar.name).to_bytes());
-                out.push(b'\'');
-            } else if what.starts_with(b"m") {
-                out.extend_from_slice(b" in main chunk");
-            } else if what.starts_with(b"C") || what.starts_with(b"t") {
-                out.extend_from_slice(b" ?");
+            if source == OURS {
+                held.clear();
+                frame(&ar, b"[C]", &mut held);
             } else {
-                out.extend_from_slice(b" in function <");
-                out.extend_from_slice(source);
-                out.extend_from_slice(format!(":{}>", ar.linedefined).as_bytes());
+                out.append(&mut held);
+                frame(&ar, source, if *ar.what == b'C' as c_char { &mut held } else { &mut *out });
             }
+        }
+    }
+    out.append(&mut held);
+}
+
+/// Appends one frame.
+///
+/// # Safety
+/// lua_getinfo has filled the record, whose function is still on its stack.
+unsafe fn frame(ar: &sys::lua_Debug, source: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\n\t");
+    out.extend_from_slice(source);
+    out.push(b':');
+    let is_c = source == b"[C]";
+    if ar.currentline > 0 && !is_c {
+        out.extend_from_slice(format!("{}:", ar.currentline).as_bytes());
+    }
+    // SAFETY: the caller's contract.
+    let (what, name) = unsafe {
+        let named = !ar.namewhat.is_null() && *ar.namewhat != 0 && !ar.name.is_null();
+        (CStr::from_ptr(ar.what).to_bytes(), named.then(|| CStr::from_ptr(ar.name).to_bytes()))
+    };
+    match (name, what) {
+        (Some(name), _) => {
+            out.extend_from_slice(b" in function '");
+            out.extend_from_slice(name);
+            out.push(b'\'');
+        }
+        (None, [b'm', ..]) => out.extend_from_slice(b" in main chunk"),
+        (None, [b'C' | b't', ..]) => out.extend_from_slice(b" ?"),
+        (None, _) if is_c => out.extend_from_slice(b" ?"),
+        (None, _) => {
+            out.extend_from_slice(b" in function <");
+            out.extend_from_slice(source);
+            out.extend_from_slice(format!(":{}>", ar.linedefined).as_bytes());
         }
     }
 }

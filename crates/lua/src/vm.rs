@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::memory::Meter;
 use crate::phase::LuaPhase;
 use crate::raise::{ErrorKind, LuaError};
+use crate::raw;
 use crate::reference::Ref;
 use crate::row::{Group, Kind, Row};
 use crate::scheduler::limited;
@@ -293,7 +294,7 @@ impl Vm {
         let cx = &self.inner.cx;
         let saved = cx.enter(host, Some(LuaPhase { yields: false, ..phase }), None, None);
         // SAFETY: the slot is this run's alone, with the chunk's closure on its stack.
-        let result = catch_unwind(AssertUnwindSafe(|| unsafe { run_to_end(cx, slot.lua, push, read) }));
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { run_to_end(cx, slot.lua, self.inner.prelude.explain, push, read) }));
         slot.detached = cx.detached.get();
         drop(cx.leave(saved));
         self.give_slot(&mut slot);
@@ -434,28 +435,33 @@ impl Vm {
     }
 }
 
-/// Runs the function on a coroutine's stack, which must not yield.
+/// Runs the function on a coroutine's stack as a plain call, in which nothing can yield. `explain` is the registry entry of the
+/// function that adds a traceback to an error.
 ///
 /// # Safety
-/// `lua` is a coroutine at rest with a function on its stack, which nobody else uses.
+/// `lua` is a coroutine at rest with nothing but a function on its stack, which nobody else uses.
 unsafe fn run_to_end<T>(
     cx: &CallContext,
     lua: *mut sys::lua_State,
+    explain: c_int,
     push: impl FnOnce(&mut Stack<'_>) -> usize,
     read: impl FnOnce(&mut Stack<'_>) -> T,
 ) -> Result<T, LuaError> {
-    // SAFETY: the caller's contract; lua_resume is a protected call.
+    // SAFETY: the caller's contract; a coroutine at rest has at least 20 slots, and `push` asks for those that it needs.
     unsafe {
         let mut stack = Stack::new(lua, &cx.bin);
-        let nargs = push(&mut stack).min(stack.top().saturating_sub(1));
-        let mut count = 0;
-        match limited(cx, || sys::lua_resume(lua, std::ptr::null_mut(), nargs as c_int, &raw mut count)) {
-            0 => Ok(read(&mut stack)),
-            sys::LUA_YIELD => {
-                let text = "attempt to yield across C-call boundary";
-                Err(LuaError::plain(ErrorKind::Runtime, text))
-            }
-            code => Err(crate::traceback::describe(cx, lua, code)),
+        raw::push_item(lua, sys::LUA_REGISTRYINDEX, explain);
+        sys::lua_insert(lua, 1);
+        let nargs = push(&mut stack).min(stack.top().saturating_sub(2));
+        let code = limited(cx, || sys::lua_pcall(lua, nargs as c_int, sys::LUA_MULTRET, 1));
+        sys::lua_remove(lua, 1);
+        if code == 0 {
+            return Ok(read(&mut stack));
         }
+        let kind = ErrorKind::of(code);
+        Err(match stack.bytes(stack.top()) {
+            Some(text) => LuaError::explained(kind, text),
+            None => LuaError::plain(kind, "unknown reason"),
+        })
     }
 }

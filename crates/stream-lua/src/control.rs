@@ -4,11 +4,11 @@ use crate::host::{Host, Sessions};
 use base::log::Level;
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Row};
 use lua_session::control::{self, RETURN, STOP};
-use lua_session::host;
+use lua_session::{Protocol, host};
 use stream::log_session;
 
 /// Phases in which a client is served.
-pub(crate) const SERVING: PhaseSet = PhaseSet::of(LuaPhase::PREREAD).with(LuaPhase::CONTENT);
+pub(crate) const SERVING: PhaseSet = Sessions::SERVING;
 
 /// Phases that can be ended.
 const EXITING: PhaseSet = SERVING
@@ -23,7 +23,7 @@ const EXITING: PhaseSet = SERVING
 pub(crate) fn groups() -> [Group; 2] {
     let status = Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("get_status", status);
     [
-        control::group::<Sessions>(Row::fast::<{ EXITING.bits() }, _, _>("exit", exit), SERVING),
+        control::group::<Sessions>(Row::fast::<{ EXITING.bits() }, _, _>("exit", exit)),
         Group { name: "ngx.status", rows: vec![status], glue: include_str!("status.lua") },
     ]
 }

@@ -3,6 +3,7 @@
 use crate::state::State;
 use base::log::{ErrorLog, Level};
 use conf::scope::Config;
+use lua::{LuaPhase, PhaseSet};
 use lua_lib::socket::hub::Hub;
 use lua_session::Protocol;
 use lua_session::protocol::Whole;
@@ -37,6 +38,10 @@ impl Protocol for Sessions {
     type Arguments = ();
 
     const PREFIX: &'static str = "stream ";
+
+    const VARIABLES_IN_HANDSHAKES: bool = true;
+
+    const SERVING: PhaseSet = PhaseSet::of(LuaPhase::PREREAD).with(LuaPhase::CONTENT);
 
     fn worker_of(session: &Session) -> &Rc<Worker> {
         &session.worker

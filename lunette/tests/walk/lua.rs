@@ -255,6 +255,48 @@ fn odd_arguments_are_taken_as_in_openresty() {
 }
 
 #[test]
+fn a_status_has_three_digits() {
+    let prefix = Prefix::new();
+    let code = "local status = tonumber(ngx.var.arg_s) if ngx.var.arg_r then require 'ngx.resp'.set_status(status, 'So') else ngx.status = status end";
+    let inside = format!(
+        "location /code {{ content_by_lua_block {{ {code} ngx.print(ngx.status) }} }}\n\
+         location /exit {{ access_by_lua_block {{ ngx.exit(1000) }} }}\n\
+         location /filter {{ header_filter_by_lua_block {{ {code} }} return 200 x; }}"
+    );
+    let port = serve(&prefix, "", &inside);
+    for number in ["0", "1", "99", "1000", "70000", "-1", "65736"] {
+        for path in ["/code", "/filter"] {
+            assert_eq!(say(port, &format!("{path}?s={number}")).0, 200, "{path} {number}");
+            assert_eq!(say(port, &format!("{path}?s={number}&r=1")).0, 200, "{path} {number}");
+        }
+        let line = format!("invalid HTTP status code {number}, client: ");
+        assert_eq!(prefix.read("logs/error.log").matches(&line).count(), 4, "{number}");
+    }
+    assert_eq!(say(port, "/exit").0, 500);
+    assert_eq!(say(port, "/code?s=299"), (299, "299".to_owned()));
+    assert_eq!(say(port, "/filter?s=999&r=1").0, 999);
+}
+
+#[test]
+fn nobody_overtakes_who_waits_for_a_semaphore() {
+    let prefix = Prefix::new();
+    let code = "local sem = require 'ngx.semaphore'.new()
+        local spawn, said = ngx.thread.spawn, {}
+        local function wait(name) local ok = sem:wait(1) said[#said + 1] = name .. tostring(ok) end
+        local first = spawn(wait, 'first ')
+        sem:post(3)
+        said[#said + 1] = tostring(sem:wait(0)) .. sem:count()
+        local second = spawn(wait, 'second ')
+        said[#said + 1] = tostring(sem:wait(0)) .. sem:count()
+        ngx.thread.kill(first)
+        ngx.thread.wait(second)
+        said[#said + 1] = tostring(sem:wait(0)) .. ' ' .. tostring(sem:wait(0)) .. ' ' .. tostring(sem:wait(0))
+        ngx.say(table.concat(said, '; '))";
+    let port = serve(&prefix, "", &format!("location / {{ content_by_lua_block {{ {code} }} }}"));
+    assert_eq!(say(port, "/").1, "nil2; nil1; second true; true true nil\n");
+}
+
+#[test]
 fn captured_lines_do_not_tell_of_the_start() {
     let prefix = Prefix::new();
     let port = free_port();

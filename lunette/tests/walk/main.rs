@@ -15,6 +15,7 @@ mod modes;
 mod names;
 mod packaging;
 mod passed_on;
+mod phases;
 mod post_action;
 mod processes;
 mod ready;

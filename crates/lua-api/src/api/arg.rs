@@ -13,7 +13,7 @@ pub fn group() -> Group {
     Group {
         name: "ngx.arg",
         rows: vec![
-            Row::fast::<{ PHASES.bits() }, _, _>("arg_get", get),
+            Row::fast::<{ PhaseSet::EVERYWHERE.bits() }, _, _>("arg_get", get),
             Row::fast::<{ PHASES.bits() }, _, _>("arg_set_text", set_text),
             Row::calls("arg_set", PHASES, set),
             Row::constant("NIL", NIL),
@@ -30,9 +30,18 @@ const NIL: i32 = 0;
 const TEXT: i32 = 1;
 const TRUE: i32 = 2;
 const FALSE: i32 = 3;
+/// An error.
+const FAILED: i32 = -1;
 
 fn get(cx: &CallContext, index: f64) -> i32 {
-    let Some(host) = cx.host::<Host>() else { return NIL };
+    let Some(host) = cx.host::<Host>().filter(|_| cx.is_in(PHASES)) else {
+        cx.put_static(if cx.phase().is_none_or(|phase| phase == LuaPhase::INIT) {
+            b"no request found"
+        } else {
+            b"API disabled in the current context"
+        });
+        return FAILED;
+    };
     if cx.phase() == Some(LuaPhase::SET) {
         let arguments = host.arguments.values.borrow();
         let value = if index >= 1.0 { arguments.get(index as usize - 1) } else { None };

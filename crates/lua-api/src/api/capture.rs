@@ -342,7 +342,9 @@ fn push_parts(stack: &mut Stack<'_>, child: &Child) {
     };
     stack.push_number(f64::from(status));
     child.wire.with_body(|body| stack.push_bytes(body));
-    stack.push_bool(child.wire.has_head() && !child.wire.has_end() && !request.flags.header_only.get());
+    // The answer to HEAD has no end; that of a status without a body is whole.
+    let is_bare = request.flags.header_only.get() && request.method() != Method::HEAD;
+    stack.push_bool(child.wire.has_head() && !child.wire.has_end() && !is_bare);
     if response.content_type.is_empty() {
         stack.push_nil();
     } else {

@@ -16,7 +16,7 @@ const EXITING: PhaseSet = YIELDABLE.without_leave().with(LuaPhase::HEADER_FILTER
 pub fn groups() -> [Group; 2] {
     let rows = vec![Row::suspends("exec", ANSWERING, exec), Row::suspends("redirect", ANSWERING, redirect)];
     let exit = Row::fast::<{ EXITING.bits() }, _, _>("exit", exit);
-    [control::group::<Requests>(exit, ANSWERING), Group { name: "ngx.exec", rows, glue: include_str!("exec.lua") }]
+    [control::group::<Requests>(exit), Group { name: "ngx.exec", rows, glue: include_str!("exec.lua") }]
 }
 
 /// What the glue does next; negative: an error, whose text is in the output buffer.
@@ -47,6 +47,10 @@ fn exit(cx: &CallContext, code: f64) -> i32 {
                 );
             }
             code = 200;
+        }
+        if code > 999 {
+            log_request!(request, Level::Error, "invalid HTTP status code {code}");
+            code = 500;
         }
         if returns {
             let exit = if balances { &host.state.common.balancer_exit } else { &host.state.filter_exit };

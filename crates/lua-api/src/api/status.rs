@@ -4,6 +4,7 @@ use crate::api::ANYWHERE;
 use crate::host::with_request;
 use base::log::Level;
 use http::line::Version;
+use http::{Request, log_request};
 use lua::{CallContext, Group, Row};
 
 /// `ngx.status`, `ngx.headers_sent`.
@@ -37,14 +38,24 @@ fn set(cx: &CallContext, status: f64) -> i32 {
             lua_lib::Host::log(host, Level::Error, b"attempt to set ngx.status after sending out response headers", "");
             return 0;
         }
+        let Some(status) = three_digits(request, status) else { return 0 };
         request.error_status.set(0);
         let mut response = request.response.borrow_mut();
-        response.set_status(status as u16);
+        response.set_status(status);
         if response.status == 101 {
             response.status_line.extend_from_slice(b"101 Switching Protocols");
         }
         0
     })
+}
+
+/// The status that a number is; one that no status line can hold is logged.
+pub(crate) fn three_digits(request: &Request, status: f64) -> Option<u16> {
+    let known = Some(status as u16).filter(|status| (100..=999).contains(status));
+    if known.is_none() {
+        log_request!(request, Level::Error, "invalid HTTP status code {}", status as i32);
+    }
+    known
 }
 
 fn headers_sent(cx: &CallContext) -> i32 {

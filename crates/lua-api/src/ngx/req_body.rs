@@ -162,11 +162,7 @@ fn set_body_file(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise
     };
     replaceable(&request)?;
     let path = http::root::os_path(&name);
-    let body = body::from_file(&path, clean).map_err(|error| {
-        let shown = path.display();
-        log_request!(request, Level::Crit, "open() \"{shown}\" failed {}", errno::describe(&error));
-        Raise::new(format!("open() \"{shown}\" failed"))
-    })?;
+    let body = body::from_file(&path, clean).map_err(|_| Raise::new(format!("stat() \"{}\" failed", path.display())))?;
     replace(&request, body)?;
     Ok(0)
 }

@@ -1,10 +1,11 @@
 //! `ngx.req.get_method`, `set_method`, `set_uri`, `is_internal`, `start_time`; `ngx.is_subrequest`.
 
-use crate::host::{Host, request, with_request};
+use crate::host::{Host, Requests, request, with_request};
 use crate::ngx::wrapped;
 use base::log::Level;
 use http::Method;
 use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack, Type};
+use lua_session::host::with_session;
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -67,7 +68,8 @@ fn start_time(cx: &CallContext) -> f64 {
     {
         return 0.0;
     }
-    with_request(cx, -1.0, |_, request| request.started.get().epoch_ms() as f64 / 1000.0)
+    // Handshakes have it too.
+    with_session::<Requests, _>(cx, -1.0, |_, request| request.started.get().epoch_ms() as f64 / 1000.0)
 }
 
 /// Ends the handler; the glue then stops.

@@ -1,5 +1,6 @@
 //! `ngx.header`, `ngx.resp`: the fields of the response's head (lua-nginx-module's README, "ngx.header.HEADER").
 
+use crate::api::status::three_digits;
 use crate::host::{Host, request, with_request};
 use crate::ngx::req_header::FieldTable;
 use crate::ngx::wrapped;
@@ -115,10 +116,11 @@ fn resp_status(cx: &CallContext, status: f64, reason: &[u8]) -> i32 {
             request.log(Level::Error, b"attempt to set ngx.status after sending out response headers");
             return 0;
         }
+        let Some(status) = three_digits(request, status) else { return 0 };
         let mut response = request.response.borrow_mut();
-        response.set_status(status as u16);
+        response.set_status(status);
         if !reason.is_empty() {
-            let mut line = format!("{} ", status as u16).into_bytes();
+            let mut line = format!("{status} ").into_bytes();
             line.extend_from_slice(reason);
             response.status_line = line;
         }

@@ -50,7 +50,8 @@ fn untouched(request: &Rc<Request>, state: &State, chain: Chain) -> Result<Chain
         return Ok(chain);
     }
     if state.filter_ended.get() {
-        return Ok(Chain { pieces: Vec::new(), ..chain });
+        // The end has left with what the code called the last.
+        return Ok(Chain { flush: chain.flush, ..Chain::default() });
     }
     Err(chain)
 }

@@ -81,7 +81,10 @@ fn verdict(request: &Request, state: &State, before: Option<i32>) -> Outcome {
     match state.filter_exit.get() {
         // The answer to an exit passes this filter too; the same exit again is the one that is being answered.
         code if code == before => Outcome::Ok,
-        Some(code) if code == exit::ERROR => Outcome::Error,
+        Some(code) if code == exit::ERROR => {
+            state.header_failed.set(true);
+            Outcome::Error
+        }
         Some(code @ (201 | 204 | 300..=999)) => {
             request.flags.header_sent.set(false);
             u16::try_from(code).map_or(Outcome::Error, Outcome::Status)

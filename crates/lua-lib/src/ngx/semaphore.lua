@@ -49,6 +49,9 @@ function semaphore.wait(self, seconds)
         error("no negative number", 2)
     end
     local ok, err = wait(id, milliseconds)
+    if ok then
+        return true
+    end
     return ok, err
 end
 

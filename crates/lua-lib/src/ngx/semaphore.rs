@@ -40,6 +40,8 @@ pub struct Semaphores {
 struct Semaphore {
     /// What may be taken.
     resources: Cell<i64>,
+    /// How many have been given a resource and have not run since.
+    waking: Cell<usize>,
     /// Who waits, longest first.
     queue: RefCell<VecDeque<Rc<Waiter>>>,
 }
@@ -67,7 +69,7 @@ impl Semaphores {
 impl Semaphore {
     /// Takes one resource, unless none is left or others wait for it already.
     fn take(&self) -> bool {
-        let free = self.resources.get() > 0 && self.queue.borrow().is_empty();
+        let free = self.resources.get() > 0 && self.queue.borrow().is_empty() && self.waking.get() == 0;
         if free {
             self.resources.set(self.resources.get() - 1);
         }
@@ -80,8 +82,19 @@ impl Semaphore {
             let Some(next) = self.queue.borrow_mut().pop_front() else { return };
             self.resources.set(self.resources.get() - 1);
             next.granted.set(true);
+            self.waking.set(self.waking.get() + 1);
             next.bell.notify_one();
         }
+    }
+
+    /// Whether a waiter was given a resource, which it takes or gives back now. Those who came while it had not run are next.
+    fn woken(&self, waiter: &Waiter) -> bool {
+        let granted = waiter.granted.replace(false);
+        if granted {
+            self.waking.set(self.waking.get().saturating_sub(1));
+            self.post(0);
+        }
+        granted
     }
 
     /// Resources less those who wait for one.
@@ -98,7 +111,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.waiter.granted.get() {
+        if self.semaphore.woken(&self.waiter) {
             self.semaphore.post(1);
         } else {
             self.semaphore.queue.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.waiter));
@@ -159,7 +172,7 @@ fn wait(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> {
             () = place.waiter.bell.notified() => {}
             () = alarm => {}
         }
-        if place.waiter.granted.replace(false) {
+        if place.semaphore.woken(&place.waiter) {
             return Ok(Reply::One(Value::Bool(true)));
         }
         Ok(Reply::Two(Value::Bool(false), "timeout".into()))

@@ -1,7 +1,7 @@
 //! `ngx.worker`: which worker runs the code.
 
 use crate::host::host;
-use lua::{CallContext, Group, PhaseSet, Raise, Row, Stack};
+use lua::{CallContext, Group, LuaPhase, PhaseSet, Raise, Row, Stack};
 
 const ALL: u32 = PhaseSet::EVERYWHERE.bits();
 
@@ -21,8 +21,11 @@ pub fn group() -> Group {
     }
 }
 
-/// The worker's number; below 0 in the master and in the privileged agent.
+/// The worker's number; below 0 in the privileged agent. The master has 0 while it starts.
 fn worker_id(cx: &CallContext) -> i32 {
+    if cx.phase() == Some(LuaPhase::INIT) {
+        return 0;
+    }
     let worker = host(cx).and_then(|host| host.worker().cloned());
     worker
         .filter(|worker| !worker.process().is_some_and(|place| place.agent))

@@ -34,6 +34,24 @@ fn an_error_through_wrap_shows_every_coroutine() {
 }
 
 #[test]
+fn an_error_of_a_thread_shows_what_its_ancestors_do() {
+    let (vm, log) = machine();
+    let code = "local function inner() nap(1) error('late') end
+        local function middle() ngx.thread.wait(ngx.thread.spawn(inner)) end
+        say(ngx.thread.wait(ngx.thread.spawn(middle)))";
+    assert_eq!(says(&vm, code), "true\n");
+    let text = log.aborted.borrow()[0].clone();
+    let coroutines: Vec<&str> = text.split("\ncoroutine ").skip(1).collect();
+    let (wait, main) = ("\n\t[C]: in function 'wait'\n\tcontent_by_lua(nginx.conf:42):", ": in main chunk");
+    assert!(coroutines[0].starts_with("0:\n\t[C]: in function 'error'\n\tcontent_by_lua(nginx.conf:42):1: in function <"), "{text}");
+    assert!(coroutines[1].starts_with(&format!("1:{wait}2: in function <")), "{text}");
+    assert!(coroutines[2].starts_with(&format!("2:{wait}3:")) && coroutines[2].ends_with(main), "{text}");
+    assert_eq!(coroutines.len(), 3, "{text}");
+    let text = fails(&vm, "nap({})").to_string();
+    assert!(text.contains("coroutine 0:\n\t[C]: in function 'nap'\n\tcontent_by_lua"), "{text}");
+}
+
+#[test]
 fn syntax_and_file_errors() {
     let (vm, _) = machine();
     let error = vm.load_text(b"local = 1", "=init_by_lua").expect_err("no syntax");
@@ -76,9 +94,24 @@ fn a_chunk_gets_arguments_and_gives_results() {
     assert_eq!(got, (4, Some(42.0), Some(2.0), Some(b"x".to_vec())));
     let plain = chunk(&vm, "return arg == nil, 2");
     assert_eq!(vm.run_now(plain, LuaPhase::SET, None, |_| 0, |s| s.number(2)).expect("runs"), Some(2.0));
-    let yields = chunk(&vm, "coroutine.yield()");
-    let error = vm.run_now(yields, LuaPhase::SET, None, |_| 0, |_| ()).expect_err("must not yield");
-    assert_eq!(error.message, b"attempt to yield across C-call boundary");
+}
+
+#[test]
+fn code_that_runs_to_its_end_catches_the_error_of_its_own_yield() {
+    let (vm, _) = machine();
+    let run = |code: &str| {
+        let read = |s: &mut Stack<'_>| (1..=s.top()).map(|i| s.bytes(i).unwrap_or_default().to_vec()).collect::<Vec<_>>();
+        vm.run_now(chunk(&vm, code), LuaPhase::SET, None, |_| 0, read)
+    };
+    let refused = b"attempt to yield across C-call boundary";
+    assert!(run("coroutine.yield()").expect_err("must not yield").message.ends_with(refused));
+    assert_eq!(run("return select(2, pcall(coroutine.yield))").expect("caught"), [refused]);
+    assert_eq!(run("return coroutine.wrap(function() return (coroutine.yield(7)) end)()").expect("its own"), [b"7"]);
+    let error = run("local function f() error('deep') end f()").expect_err("uncaught");
+    assert!(error.message.ends_with(b"deep"), "{}", error.message.escape_ascii());
+    assert!(error.traceback.starts_with(b"stack traceback:\n\t[C]: in function 'error'"), "{}", error.traceback.escape_ascii());
+    let error = run("error({})").expect_err("no text");
+    assert_eq!((error.message.as_slice(), error.traceback.is_empty()), (&b"unknown reason"[..], true));
 }
 
 #[test]
