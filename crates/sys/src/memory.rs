@@ -8,8 +8,8 @@ use std::ptr::{self, NonNull};
 /// library's allocator.
 ///
 /// mimalloc goes through all blocks of a page before it gives one again, so that what a request allocates is in no cache of the processor
-/// whenever the kernel has used it in between: one block of 16 bytes was a tenth of a small request's time in user mode. A thread that said
-/// [`keep_blocks`] gets the block that it freed last.
+/// when the kernel has used it in between: the first look at such a block was the one instruction at which small requests waited longest. A
+/// thread that said [`keep_blocks`] gets the block that it freed last, for 29 instructions instead of 46.
 ///
 /// mimalloc aligns blocks of 16 bytes and more to that. Its calls that take an alignment do not count on it: for blocks above a
 /// kilobyte they ask for more than is wanted and give a pointer into the middle.
