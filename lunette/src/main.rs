@@ -34,6 +34,7 @@ use std::process::ExitCode;
 static ALLOCATOR: sys::memory::Allocator = sys::memory::Allocator;
 
 fn main() -> ExitCode {
+    sys::memory::keep_blocks();
     // Where it is refused, only Lua code that recurses without end is worse off.
     let _ = sys::limits::allow_stack(lua::STACK as u64);
     let arguments: Vec<OsString> = std::env::args_os().collect();

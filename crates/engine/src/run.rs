@@ -136,7 +136,9 @@ impl Run {
         self.order = -1;
     }
 
-    /// Runs until something must be waited for, or to the end.
+    /// Runs until something must be waited for, or to the end. Not inlined: copies of it in each caller would make the frame of a
+    /// connection's task five pages large, each of which is touched on entry, and a request that waited would run a copy of its own.
+    #[inline(never)]
     fn advance(&mut self, request: &Rc<Request>) -> Option<BoxFuture<Outcome>> {
         loop {
             let step = match self.stage {
