@@ -10,6 +10,7 @@ mod diagnostics;
 mod geoip2;
 mod libraries;
 mod lua;
+mod lua_calls;
 mod manual;
 mod metrics;
 mod modes;
