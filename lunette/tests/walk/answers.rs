@@ -3,6 +3,7 @@
 use crate::rig::{Answer, Foreground, Prefix, exchange, free_port, get, parse, until};
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 
 fn server(outer: &str, locations: &str) -> (Prefix, u16, Foreground) {
     let (prefix, port) = (Prefix::new(), free_port());
@@ -258,5 +259,76 @@ fn what_echo_says_of_requests() {
         let broken = get(port, path).map_or(500, |answer| answer.status);
         assert_eq!(broken, 500, "{path}");
         assert!(prefix.read("logs/error.log").contains(line), "{path}: {}", prefix.read("logs/error.log"));
+    }
+}
+
+#[test]
+fn what_webdav_refuses_and_does() {
+    let (prefix, port, _running) = server("", "location / { root html; dav_methods PUT DELETE MKCOL COPY MOVE; }");
+    prefix.write("html/a.txt", "a");
+    prefix.write("html/old/inner/f", "f");
+    for directory in ["html", "html/old", "html/old/inner"] {
+        // Workers of root are another user's.
+        std::fs::set_permissions(prefix.path.join(directory), std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let to = |target: &str| format!("Destination: {target}\r\n");
+    let depth = |target: &str, depth: &str| format!("Destination: {target}\r\nDepth: {depth}\r\n");
+    let body = "Content-Length: 1\r\n".to_owned();
+    // Line, fields, status, what the log says. What a row does the next ones find.
+    let rows: [(&str, String, u16, &str); 36] = [
+        ("MKCOL /d", String::new(), 409, "MKCOL can create a collection only"),
+        ("MKCOL /d/", body.clone(), 415, "MKCOL with body is unsupported"),
+        ("MKCOL /d/", String::new(), 201, ""),
+        ("MKCOL /d/", String::new(), 405, ""),
+        ("MKCOL /none/d/", String::new(), 409, ""),
+        ("PUT /a.txt", format!("Content-Range: bytes 0-0/1\r\n{body}"), 501, "PUT with range is unsupported"),
+        ("PUT /d/", body.clone(), 409, "cannot PUT to a collection"),
+        ("PUT /d", body.clone(), 409, "could not be created (21: Is a directory)"),
+        ("PUT /none/a", body.clone(), 500, "failed (2: No such file or directory)"),
+        ("PUT /a.txt", body.clone(), 204, ""),
+        ("PUT /b.txt", body.clone(), 201, ""),
+        ("DELETE /a.txt", body.clone(), 415, "DELETE with body is unsupported"),
+        ("DELETE /a.txt", "Depth: 1\r\n".to_owned(), 400, "\"Depth\" header must be 0 or infinity"),
+        ("DELETE /a.txt", "Depth: 2\r\n".to_owned(), 400, "client sent invalid \"Depth\" header: \"2\""),
+        ("DELETE /d", String::new(), 409, "could not be deleted (21: Is a directory)"),
+        ("DELETE /none", String::new(), 404, ""),
+        ("COPY /a.txt", format!("{}{body}", to("/c.txt")), 415, "COPY and MOVE with body are unsupported"),
+        ("COPY /a.txt", String::new(), 400, "client sent no \"Destination\" header"),
+        ("COPY /a.txt", to("c.txt"), 400, "client sent invalid \"Destination\" header: \"c.txt\""),
+        ("COPY /a.txt", to("https://localhost/c.txt"), 400, "client sent invalid \"Destination\" header: \"https://localhost/c.txt\""),
+        ("COPY /a.txt", to("http://localhost"), 400, "client sent invalid \"Destination\" header: \"http://localhost\""),
+        ("COPY /a.txt", to("http://other/c.txt"), 400, "\"http://other/c.txt\" is handled by different repository than the source URI"),
+        ("COPY /a.txt", to("/../c.txt"), 400, "client sent invalid \"Destination\" header: \"/../c.txt\""),
+        ("COPY /a.txt", to("/c/"), 409, "should be either collections or non-collections"),
+        ("COPY /a.txt", to("/a.txt"), 403, "source and destination are the same: \"/a.txt\" and \"/a.txt\""),
+        ("COPY /old/", to("/old/inner/"), 403, "source \"/old/\" and destination \"/old/inner/\" contain one another"),
+        ("COPY /a.txt", depth("/c.txt", "1"), 400, "\"Depth\" header must be 0 or infinity"),
+        ("MOVE /a.txt", depth("/c.txt", "0"), 400, "\"Depth\" header must be infinity"),
+        ("COPY /a.txt", format!("{}Overwrite: maybe\r\n", to("/c.txt")), 400, "client sent invalid \"Overwrite\" header: \"maybe\""),
+        ("COPY /a.txt", format!("{}Overwrite: F\r\n", to("/b.txt")), 412, "could not be created (17: File exists)"),
+        ("COPY /a.txt", to("/d"), 409, "\"/a.txt\" could not be COPYed to collection \"/d\""),
+        ("COPY /none", to("/c.txt"), 404, ""),
+        ("COPY /d", to("/c.txt"), 400, "\"/d\" is collection"),
+        ("COPY /a.txt", to("http://LOCALHOST/c.txt"), 204, ""),
+        ("COPY /old/", to("/new/"), 201, ""),
+        ("MOVE /old/", to("/d/"), 201, ""),
+    ];
+    for (line, fields, status, logged) in rows {
+        let content = if fields.contains("Content-Length") { "x" } else { "" };
+        let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\r\n{content}");
+        let answer = parse(&exchange(port, request.as_bytes()).unwrap()).unwrap();
+        assert_eq!(answer.status, status, "{line} {fields}\n{}", prefix.read("logs/error.log"));
+        assert!(prefix.read("logs/error.log").contains(logged), "{line} {fields}\n{}", prefix.read("logs/error.log"));
+    }
+    let left = |path: &str| std::fs::read_to_string(prefix.path.join("html").join(path)).ok();
+    for (path, text) in [
+        ("a.txt", Some("x")),
+        ("b.txt", Some("x")),
+        ("c.txt", Some("x")),
+        ("new/inner/f", Some("f")),
+        ("d/inner/f", Some("f")),
+        ("old/inner/f", None),
+    ] {
+        assert_eq!(left(path).as_deref(), text, "{path}");
     }
 }
