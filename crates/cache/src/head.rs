@@ -77,6 +77,13 @@ impl Head {
         FIXED + LABEL.len() + self.key.len() + 1 + self.vary.len() + self.etag.len() + self.text.len() + self.room
     }
 
+    /// Whether the answer ceased to be fresh at most `window` seconds ago, for which it may still be used. A window of nothing is none: what is
+    /// stale from the second on in which it was stored would have one of a second otherwise.
+    #[must_use]
+    pub fn is_within(&self, window: i64, now: i64) -> bool {
+        window > 0 && self.valid.saturating_add(window) >= now
+    }
+
     /// Gives the free room such a size that the body begins where it does in `other`; false: there is too little.
     pub fn fit(&mut self, other: &Head) -> bool {
         self.room = 0;
@@ -222,6 +229,16 @@ mod tests {
             vary: b"Accept".to_vec(),
             etag: b"\"x\"".to_vec(),
             text: b"404 Not Found\r\nA: b\r\n".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_stale_answer_has_only_the_time_that_was_allowed() {
+        let rows =
+            [(100, 0, 100, false), (100, 0, 101, false), (100, 1, 101, true), (100, 1, 102, false), (i64::MAX, i64::MAX, i64::MAX, true)];
+        for (valid, window, now, expected) in rows {
+            let head = Head { valid, ..Head::default() };
+            assert_eq!(head.is_within(window, now), expected, "{valid} {window} {now}");
         }
     }
 

@@ -51,6 +51,8 @@ impl Parsed {
 pub struct Parser<L> {
     loader: L,
     directory: Vec<u8>,
+    /// `include` is read and not just a word.
+    includes: bool,
     files: Files,
     /// Paths being read, outermost first.
     open: Vec<Vec<u8>>,
@@ -59,7 +61,12 @@ pub struct Parser<L> {
 impl<L: Loader> Parser<L> {
     /// A parser whose relative `include` paths start at `directory`: that of the main file.
     pub fn new(loader: L, directory: impl Into<Vec<u8>>) -> Self {
-        Self { loader, directory: directory.into(), files: Files::default(), open: Vec::new() }
+        Self { loader, directory: directory.into(), includes: true, files: Files::default(), open: Vec::new() }
+    }
+
+    /// A parser of files that this server writes itself, to which `include` is a word like any other: such a file reads no other.
+    pub fn without_includes(loader: L) -> Self {
+        Self { includes: false, ..Self::new(loader, Vec::new()) }
     }
 
     /// The texts read so far.
@@ -130,7 +137,7 @@ impl<L: Loader> Parser<L> {
             match (end, parts.next()) {
                 (End::Semicolon | End::Open, Some(name)) => {
                     let directive = Directive { span: name.span, name, args: parts.collect(), body: None, line: place.line, lua: false };
-                    if directive.name.bytes == b"include" {
+                    if self.includes && directive.name.bytes == b"include" {
                         self.include(&directive, end, nest)?;
                     } else if end == End::Semicolon {
                         nest.current.directives.push(directive);

@@ -140,3 +140,12 @@ fn the_command_line() {
         assert_eq!(log_line(&error, parser.files()), message);
     }
 }
+
+#[test]
+fn a_file_that_may_not_include_has_a_directive_of_that_name() {
+    let text = "include other; include *; a { include other { b; } }";
+    let mut parser = Parser::without_includes(Map([(b"/f".to_vec(), text.as_bytes().to_vec())].into()));
+    let block = parser.parse_file(b"/f").into_result().unwrap();
+    assert_eq!(show(&block), "include other;include *;a{include other{b;}}");
+    assert_eq!(parser.files().iter().len(), 1);
+}

@@ -12,6 +12,8 @@ mod post_action;
 pub mod run;
 mod stage;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use run::HttpEngine;

@@ -25,3 +25,5 @@ pub mod sessions;
 pub mod share;
 mod stream_service;
 pub mod streams;
+#[cfg(test)]
+mod tests;

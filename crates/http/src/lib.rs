@@ -40,6 +40,8 @@ pub mod set_function;
 pub mod set_header;
 pub mod spare;
 pub mod temp_path;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 pub mod tunnel;
 pub mod variables;

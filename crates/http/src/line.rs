@@ -154,3 +154,90 @@ impl Line {
         self.args_are_set = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_are_those_of_the_last_segment() {
+        let rows = [
+            ("/a.html", "html"),
+            ("/a.tar.gz", "gz"),
+            ("/a.b/c", ""),
+            ("/a.b/c.d", "d"),
+            ("/a.", ""),
+            ("/", ""),
+            ("", ""),
+            ("a.html", "html"),
+            // A name that begins with a dot has none.
+            ("/.html", ""),
+            ("/a/.b", ""),
+            (".html", ""),
+            ("/..html", "html"),
+        ];
+        for (uri, expected) in rows {
+            let line = Line { uri: uri.as_bytes().to_vec(), ..Line::default() };
+            assert_eq!(String::from_utf8_lossy(line.extension()), expected, "{uri:?}");
+        }
+    }
+
+    /// A line as a client sent it.
+    fn received() -> Line {
+        let mut line = Line::default();
+        line.clear();
+        line.text = b"POST /a%20b?c HTTP/1.0".to_vec();
+        (line.method, line.method_name) = (Method::POST, b"POST".to_vec());
+        (line.raw_uri, line.uri, line.args) = (b"/a%20b?c".to_vec(), b"/a b".to_vec(), b"c".to_vec());
+        (line.version, line.host) = (Version::Http10, b"a.test".to_vec());
+        (line.quoted, line.plus, line.complex, line.args_are_set) = (true, true, true, true);
+        line
+    }
+
+    #[test]
+    fn a_copy_and_nothing_else_is_left_of_what_was_there() {
+        let line = received();
+        let mut copy = Line { uri: b"/of/before".to_vec(), location_is_valid: false, ..Line::default() };
+        copy.copy_from(&line);
+        assert_eq!(format!("{copy:?}"), format!("{line:?}"));
+        copy.clear();
+        let mut empty = Line::default();
+        empty.clear();
+        assert_eq!(format!("{copy:?}"), format!("{empty:?}"));
+        assert!(empty.raw_is_valid && empty.location_is_valid);
+    }
+
+    #[test]
+    fn changes_of_path_and_arguments_end_what_the_client_said_of_them() {
+        let rows: [(&str, fn(&mut Line), &str, &str, bool); 3] = [
+            ("path", |line| line.set_uri(b"/x"), "/x", "c", true),
+            ("arguments", |line| line.set_args(b""), "/a b", "", false),
+            ("arguments that are given", |line| line.give_args(b""), "/a b", "", true),
+        ];
+        for (what, change, uri, args, set) in rows {
+            let mut line = received();
+            change(&mut line);
+            assert_eq!((&*line.uri, &*line.args), (uri.as_bytes(), args.as_bytes()), "{what}");
+            assert!(!line.raw_is_valid, "{what}");
+            assert_eq!(line.args_are_set, set, "{what}");
+            assert_eq!(line.raw_uri, b"/a%20b?c", "{what}: what came stays for the log");
+        }
+    }
+
+    #[test]
+    fn a_subrequest_has_its_own_path_and_method_and_the_rest_of_its_parent() {
+        let parent = received();
+        let mut line = Line { args_are_set: true, ..Line::default() };
+        line.descend(&parent, b"/sub", b"d", (Method::PUT, b"PUT"));
+        assert_eq!((&*line.uri, &*line.args, line.method, &*line.method_name), (&b"/sub"[..], &b"d"[..], Method::PUT, &b"PUT"[..]));
+        assert_eq!((&line.text, &line.raw_uri, &line.host, line.version), (&parent.text, &parent.raw_uri, &parent.host, Version::Http10));
+        assert!(!line.raw_is_valid && line.location_is_valid && !line.args_are_set);
+    }
+
+    #[test]
+    fn versions_are_in_order() {
+        let all = [Version::Http09, Version::Http10, Version::Http11, Version::Http2, Version::Http3];
+        assert!(all.is_sorted());
+        assert_eq!(all.map(Version::name), ["HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"]);
+    }
+}

@@ -72,3 +72,41 @@ mod bitset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_nginxs() {
+        let rows = [("GET", 2), ("HEAD", 4), ("POST", 8), ("PUT", 16), ("DELETE", 32), ("MKCOL", 64), ("PATCH", 16_384), ("TRACE", 32_768)];
+        for (name, bits) in rows {
+            let method = Method::from_name(name.as_bytes());
+            assert_eq!(method.bits(), bits, "{name}");
+            assert_eq!(Method::from_bits(bits), Some((name, method)));
+        }
+        for (name, method) in Method::ALL {
+            assert_eq!(Method::from_name(name.as_bytes()), *method);
+        }
+    }
+
+    #[test]
+    fn what_is_no_method_is_unknown() {
+        for name in ["get", "GETS", "GE", "", "G T"] {
+            assert_eq!(Method::from_name(name.as_bytes()), Method::UNKNOWN, "{name:?}");
+        }
+        for bits in [0, 1, 3, 6, 1 << 20] {
+            assert_eq!(Method::from_bits(bits), None, "{bits}: none, no method, or several");
+        }
+    }
+
+    #[test]
+    fn sets() {
+        let reading = Method::GET.or(Method::HEAD);
+        for (method, is_in) in
+            [(Method::GET, true), (Method::HEAD, true), (Method::POST, false), (Method::UNKNOWN, false), (Method::NONE, false)]
+        {
+            assert_eq!(reading.intersects(method), is_in, "{method:?}");
+        }
+    }
+}

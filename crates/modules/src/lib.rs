@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod bare_tests;
+#[cfg(test)]
+mod refusal_tests;
 
 // mod1
 pub mod access;

@@ -97,4 +97,24 @@ mod tests {
             assert_eq!(out, format!("x{text}").as_bytes());
         }
     }
+
+    #[test]
+    fn addresses_with_ports_and_without() {
+        let ip = |text: &str| Address::Ip(text.parse().unwrap());
+        let rows = [
+            (ip("192.0.2.1:80"), "192.0.2.1", "192.0.2.1:80", Some(80)),
+            (ip("[2001:db8::1]:443"), "2001:db8::1", "[2001:db8::1]:443", Some(443)),
+            // A client of IPv4 on a socket for both.
+            (ip("[::ffff:192.0.2.1]:80"), "::ffff:192.0.2.1", "[::ffff:192.0.2.1]:80", Some(80)),
+            (Address::Unix(Some("/run/a.sock".into())), "unix:", "unix:/run/a.sock", None),
+            (Address::Unix(None), "unix:", "unix:", None),
+        ];
+        for (address, host, whole, port) in rows {
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            address.push_host(&mut short);
+            address.push_whole(&mut long);
+            assert_eq!((String::from_utf8_lossy(&short), String::from_utf8_lossy(&long)), (host.into(), whole.into()));
+            assert_eq!(address.port(), port, "{whole}");
+        }
+    }
 }

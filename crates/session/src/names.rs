@@ -105,3 +105,85 @@ fn trailing<'a, V>(names: &'a Names<V>, host: &[u8]) -> Option<&'a Rc<V>> {
     }
     memchr::memrchr_iter(b'.', host).filter(|dot| dot + 1 < host.len()).find_map(|dot| names.get(host.get(..=dot)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::variable::{Cache, Variables};
+
+    struct Fake(Cache<Fake>);
+
+    impl Session for Fake {
+        fn cache(&self) -> &Cache<Fake> {
+            &self.0
+        }
+        fn variable_cycle(&self, _: &str) {}
+    }
+
+    /// `server_name`, as the directive takes names apart; what begins with `~` is an expression, and the test says what it matches.
+    fn name(text: &str) -> ServerName<Fake> {
+        match (text.strip_prefix('~'), text.strip_prefix('*'), text.strip_suffix('*')) {
+            (Some(_), ..) => ServerName::Regex(Rc::new(Regex::new(b"x", false, &mut Variables::default()).unwrap())),
+            (_, Some(tail), _) => ServerName::Leading(tail.as_bytes().into()),
+            (_, _, Some(head)) => ServerName::Trailing(head.as_bytes().into()),
+            _ => ServerName::Exact(text.as_bytes().into()),
+        }
+    }
+
+    fn names(servers: &[(&'static str, &[&str])]) -> ServerNames<Fake, &'static str> {
+        let mut made = ServerNames::default();
+        for (server, own) in servers {
+            made.add(&Rc::new(*server), &own.iter().map(|text| name(text)).collect::<Vec<_>>());
+        }
+        made
+    }
+
+    #[test]
+    fn exact_names_come_before_wildcards_and_those_before_expressions() {
+        let names = names(&[
+            ("expression", &["~^a"]),
+            ("tail", &["www.a.*", "a.*"]),
+            ("head", &["*.a.com", "*.com"]),
+            ("longer", &["*.b.a.com"]),
+            ("exact", &["www.a.com", "x.b.a.com"]),
+            ("none", &[""]),
+        ]);
+        let rows: &[(&str, Option<&str>)] = &[
+            ("www.a.com", Some("exact")),
+            ("x.b.a.com", Some("exact")),
+            // The longest end, then the longest beginning.
+            ("y.b.a.com", Some("longer")),
+            ("b.a.com", Some("head")),
+            ("a.com", Some("head")),
+            ("www.a.org", Some("tail")),
+            ("a.org", Some("tail")),
+            // Something has to stand in the place of the asterisk.
+            (".com", None),
+            ("a.", Some("expression")),
+            ("com", None),
+            ("acom", Some("expression")),
+            ("", Some("none")),
+        ];
+        for (host, expected) in rows {
+            let found = names.find(host.as_bytes(), |_| host.starts_with('a'));
+            assert_eq!(found.as_deref(), expected.as_ref(), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_servers_with_a_name_the_first_counts() {
+        let names = names(&[("one", &["a", "*.b", "c.*", "~x"]), ("two", &["a", "*.b", "c.*", "~x"]), ("three", &[]), ("four", &[""])]);
+        for (host, expected) in [("a", "one"), ("z.b", "one"), ("c.z", "one"), ("x", "one"), ("", "three")] {
+            assert_eq!(names.find(host.as_bytes(), |_| true).as_deref(), Some(&expected), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn who_names_no_host_is_no_matter_for_expressions() {
+        let names = names(&[("one", &["~."])]);
+        assert!(names.has_regex());
+        let found = names.find(b"", |_| panic!("an expression is tried on no host"));
+        assert!(found.is_none());
+        assert!(names.find(b"a", |_| false).is_none());
+    }
+}

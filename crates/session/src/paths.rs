@@ -52,3 +52,37 @@ pub struct MainContext {
     /// The grammar found an error further on: blocks are read for errors before it, and nothing is built.
     pub partial: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_names_stand_below_the_prefix_and_absolute_ones_alone() {
+        let rows = [
+            ("/srv/", "logs/a", "/srv/logs/a"),
+            ("/srv", "logs/a", "/srv/logs/a"),
+            ("/srv/", "/var/a", "/var/a"),
+            ("/srv/", "../a", "/srv/../a"),
+            ("", "a", "a"),
+            ("", "/a", "/a"),
+        ];
+        for (prefix, name, expected) in rows {
+            let paths = Paths { prefix: prefix.into(), conf_prefix: "/etc/".into() };
+            assert_eq!(paths.resolve(name.as_bytes()), os_path(expected.as_bytes()), "{prefix:?} {name:?}");
+            let mut out = b"before".to_vec();
+            out.extend_from_slice(name.as_bytes());
+            paths.resolve_in(&mut out, 6);
+            assert_eq!(out, format!("before{expected}").as_bytes(), "{prefix:?} {name:?}");
+        }
+        let paths = Paths { prefix: "/srv/".into(), conf_prefix: "/etc/x/".into() };
+        assert_eq!(paths.resolve_conf(b"a.pem"), os_path(b"/etc/x/a.pem"));
+        assert_eq!(paths.resolve_conf(b"/a.pem"), os_path(b"/a.pem"));
+    }
+
+    #[test]
+    fn names_need_not_be_text() {
+        let paths = Paths { prefix: "/srv/".into(), ..Paths::default() };
+        assert_eq!(paths.resolve(b"\xff").as_os_str().as_bytes(), b"/srv/\xff");
+    }
+}

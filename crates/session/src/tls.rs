@@ -1,6 +1,8 @@
 //! TLS as sessions and their configuration see it: what a handshake found, and who answers handshakes for a server.
 
 mod handshake;
+#[cfg(test)]
+mod tests;
 
 pub use crate::tls_info::{Left, Revocation, TlsInfo};
 pub use handshake::{Failed, Look, choose, look, preliminary, settle};

@@ -11,6 +11,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
+#[cfg(test)]
+mod tests;
+
 /// What a variable belongs to: an HTTP request or a stream session.
 ///
 /// Variables, complex values and regular expressions are of one type of session, so that those of one protocol cannot meet another's.

@@ -185,3 +185,119 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    fn worker() -> Worker {
+        Worker::new(1, 4, ErrorLog::new(Vec::new()), |_| {})
+    }
+
+    #[test]
+    fn it_is_held_as_long_as_anybody_holds_it() {
+        let worker = worker();
+        assert!(!worker.is_held());
+        let (first, second) = (worker.hold(), worker.hold());
+        drop(first);
+        assert!(worker.is_held());
+        drop(second);
+        assert!(!worker.is_held());
+    }
+
+    #[test]
+    fn who_is_told_of_its_end_may_register_more() {
+        let worker = Rc::new(worker());
+        let told = Rc::new(Cell::new(0));
+        let (own, seen) = (Rc::downgrade(&worker), told.clone());
+        worker.on_exiting(move || {
+            let worker = own.upgrade().unwrap();
+            assert!(worker.exiting.get(), "it is known to exit before anybody is told");
+            seen.set(seen.get() + 1);
+            worker.on_exiting(|| {});
+        });
+        let seen = told.clone();
+        worker.on_exiting(move || seen.set(seen.get() + 10));
+        worker.begin_exit();
+        assert_eq!(told.get(), 11);
+    }
+
+    #[test]
+    fn a_panic_wakes_who_waits_for_one() {
+        struct Count(AtomicU32);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let worker = worker();
+        let count = Arc::new(Count(AtomicU32::new(0)));
+        let waker = Waker::from(count.clone());
+        let cx = Context::from_waker(&waker);
+        assert!(worker.poll_panicked(&cx).is_pending());
+        worker.note_panic();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        // The second has nobody to wake.
+        worker.note_panic();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(worker.poll_panicked(&cx).is_ready());
+    }
+
+    #[test]
+    fn sockets_in_the_unix_domain_are_left_by_how_their_names_begin() {
+        let worker = worker();
+        assert!(!worker.leave_unix_listener("unix:/run/a"), "none were offered");
+        worker.offer_unix_listeners(vec!["unix:/run/a.sock".to_owned(), "unix:/run/b.sock".to_owned()]);
+        assert!(!worker.leave_unix_listener("unix:/run/c"));
+        assert!(worker.leave_unix_listener("unix:/run/a"));
+        for (name, left) in [("unix:/run/a.sock", true), ("unix:/run/b.sock", false), ("unix:/run/a", false)] {
+            assert_eq!(worker.has_left(name), left, "{name}");
+        }
+        worker.offer_unix_listeners(Vec::new());
+        assert!(!worker.leave_unix_listener("unix:/run/b"), "it listens already");
+    }
+
+    #[test]
+    fn the_first_word_on_where_it_stands_and_who_counts_is_the_one_that_counts() {
+        let worker = worker();
+        assert!(worker.process().is_none());
+        // Nobody counts yet.
+        worker.count(Ended::Handshake(None));
+        let place = |generation| ProcessInfo {
+            agent: false,
+            single: true,
+            master: 7,
+            pids: Box::new(Vec::new),
+            respawned: Box::new(|| 0),
+            generation,
+        };
+        worker.set_process(place(1));
+        worker.set_process(place(2));
+        assert_eq!(worker.process().unwrap().generation, 1);
+        let counted = Rc::new(Cell::new((0, 0)));
+        let first = counted.clone();
+        worker.set_counter(move |ended| {
+            let (handshakes, failed) = first.get();
+            first.set(match ended {
+                Ended::Handshake(_) => (handshakes + 1, failed),
+                Ended::Try { failed: bad, .. } => (handshakes, failed + u32::from(bad)),
+            });
+        });
+        worker.set_counter(|_| panic!("a second one counts"));
+        worker.count(Ended::Handshake(Some(true)));
+        worker.count(Ended::Try { failed: true, took_ms: 3 });
+        worker.count(Ended::Try { failed: false, took_ms: 3 });
+        assert_eq!(counted.get(), (1, 1));
+    }
+
+    #[test]
+    fn each_type_of_state_is_there_once() {
+        let worker = worker();
+        worker.state::<Cell<u32>>().set(7);
+        assert_eq!(worker.state::<Cell<u32>>().get(), 7);
+        assert_eq!(worker.state::<Cell<u64>>().get(), 0);
+    }
+}

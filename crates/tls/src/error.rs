@@ -27,7 +27,7 @@ impl TlsError {
     /// The keys of a session have sealed all that they may.
     pub const EXHAUSTED: Self = Self::new(313, "record layer failure");
     /// A state that must not be.
-    pub const INTERNAL: Self = Self::new(68, "internal error");
+    pub const INTERNAL: Self = Self::new(0xc0103, "internal error");
     /// The peer speaks plain HTTP.
     pub const HTTP_REQUEST: Self = Self::new(156, "http request");
     /// The first bytes are no TLS.
@@ -61,7 +61,7 @@ impl TlsError {
     /// code's refusals (`cert cb error`) for ordinary.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
-        self.alert.is_some() || !matches!(self.reason, 68 | 134 | 207)
+        self.alert.is_some() || !matches!(self.reason, 0xc0103 | 134 | 207)
     }
 }
 
@@ -89,7 +89,7 @@ impl From<Error> for TlsError {
             Error::PeerIncompatible(what) => incompatible(what),
             Error::PeerMisbehaved(what) => misbehaved(what),
             Error::InvalidCertificate(CertificateError::BadSignature) => (123, "bad signature"),
-            Error::InvalidCertificate(CertificateError::BadEncoding) => (137, "decode error"),
+            Error::InvalidCertificate(CertificateError::BadEncoding) => (135, "cert length mismatch"),
             Error::InvalidCertificate(_) => (134, "certificate verify failed"),
             Error::PeerSentOversizedRecord => (198, "packet length too long"),
             Error::NoApplicationProtocol => (235, "no application protocol"),
@@ -107,12 +107,11 @@ fn invalid(message: &InvalidMessage) -> (u32, &'static str) {
         InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge => (152, "excessive message size"),
         InvalidMessage::InvalidCcs => (103, "bad change cipher spec"),
         InvalidMessage::InvalidKeyUpdate => (122, "bad key update"),
-        InvalidMessage::UnsupportedCompression => (256, "invalid compression list"),
+        InvalidMessage::UnsupportedCompression => (257, "unsupported compression algorithm"),
         InvalidMessage::NoSignatureSchemes => (112, "missing sigalgs extension"),
         InvalidMessage::InvalidServerName | InvalidMessage::DuplicateExtension(_) => (110, "bad extension"),
         InvalidMessage::UnexpectedMessage(_) => (244, "unexpected message"),
-        InvalidMessage::MessageTooShort | InvalidMessage::MissingData(_) | InvalidMessage::TrailingData(_) => (159, "length mismatch"),
-        _ => (137, "decode error"),
+        _ => (159, "length mismatch"),
     }
 }
 
@@ -139,9 +138,9 @@ fn misbehaved(what: &PeerMisbehaved) -> (u32, &'static str) {
         PeerMisbehaved::MissingKeyShare => (101, "no suitable key share"),
         PeerMisbehaved::TooManyEmptyFragments => (298, "record too small"),
         PeerMisbehaved::TooManyKeyUpdateRequests => (132, "too many key updates"),
-        PeerMisbehaved::TooManyRenegotiationRequests => (182, "no renegotiation"),
+        PeerMisbehaved::TooManyRenegotiationRequests => (339, "no renegotiation"),
         PeerMisbehaved::TooManyWarningAlertsReceived => (409, "too many warn alerts"),
-        PeerMisbehaved::TooMuchEarlyDataReceived => (270, "too much skipped early data"),
+        PeerMisbehaved::TooMuchEarlyDataReceived => (164, "too much early data"),
         PeerMisbehaved::IllegalMiddleboxChangeCipherSpec => (103, "bad change cipher spec"),
         PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme | PeerMisbehaved::SignedKxWithWrongAlgorithm => {
             (370, "wrong signature type")
@@ -211,5 +210,117 @@ mod tests {
         );
         assert_eq!(shown(Error::InvalidMessage(InvalidMessage::InvalidContentType)), "error:0A00010B:SSL routines::wrong version number");
         assert_eq!(TlsError::HTTP_REQUEST.to_string(), "error:0A00009C:SSL routines::http request");
+    }
+
+    /// Errors of each kind that rustls tells apart.
+    fn kinds() -> Vec<Error> {
+        use InvalidMessage as Invalid;
+        let invalid = [
+            Invalid::UnknownProtocolVersion,
+            Invalid::MessageTooLarge,
+            Invalid::HandshakePayloadTooLarge,
+            Invalid::CertificatePayloadTooLarge,
+            Invalid::InvalidCcs,
+            Invalid::InvalidKeyUpdate,
+            Invalid::UnsupportedCompression,
+            Invalid::NoSignatureSchemes,
+            Invalid::InvalidServerName,
+            Invalid::DuplicateExtension(7),
+            Invalid::UnexpectedMessage("x"),
+            Invalid::MessageTooShort,
+            Invalid::MissingData("x"),
+            Invalid::TrailingData("x"),
+            Invalid::InvalidEmptyPayload,
+        ];
+        use PeerIncompatible as Incompatible;
+        let incompatible = [
+            Incompatible::NoCipherSuitesInCommon,
+            Incompatible::NoKxGroupsInCommon,
+            Incompatible::NamedGroupsExtensionRequired,
+            Incompatible::NoSignatureSchemesInCommon,
+            Incompatible::NoCertificateRequestSignatureSchemesInCommon,
+            Incompatible::SignatureAlgorithmsExtensionRequired,
+            Incompatible::KeyShareExtensionRequired,
+            Incompatible::NullCompressionRequired,
+            Incompatible::ServerDoesNotSupportTls12Or13,
+        ];
+        use PeerMisbehaved as Misbehaved;
+        let misbehaved = [
+            Misbehaved::AttemptedDowngradeToTls12WhenTls13IsSupported,
+            Misbehaved::ResumptionAttemptedWithVariedEms,
+            Misbehaved::IncorrectBinder,
+            Misbehaved::InvalidKeyShare,
+            Misbehaved::WrongGroupForKeyShare,
+            Misbehaved::MissingKeyShare,
+            Misbehaved::TooManyEmptyFragments,
+            Misbehaved::TooManyKeyUpdateRequests,
+            Misbehaved::TooManyRenegotiationRequests,
+            Misbehaved::TooManyWarningAlertsReceived,
+            Misbehaved::TooMuchEarlyDataReceived,
+            Misbehaved::IllegalMiddleboxChangeCipherSpec,
+            Misbehaved::SignedHandshakeWithUnadvertisedSigScheme,
+            Misbehaved::SignedKxWithWrongAlgorithm,
+            Misbehaved::MessageInterleavedWithHandshakeMessage,
+            Misbehaved::KeyEpochWithPendingFragment,
+            Misbehaved::SelectedUnofferedCipherSuite,
+            Misbehaved::UnsolicitedServerHelloExtension,
+        ];
+        let certificates = [CertificateError::BadSignature, CertificateError::BadEncoding, CertificateError::Expired];
+        let others = [
+            Error::NoCertificatesPresented,
+            Error::DecryptError,
+            Error::PeerSentOversizedRecord,
+            Error::NoApplicationProtocol,
+            Error::General(NO_CERTIFICATE.to_owned()),
+            Error::InappropriateMessage { expect_types: Vec::new(), got_type: rustls::ContentType::Alert },
+        ];
+        let all = invalid.into_iter().map(Error::InvalidMessage).chain(incompatible.into_iter().map(Error::PeerIncompatible));
+        all.chain(misbehaved.into_iter().map(Error::PeerMisbehaved))
+            .chain(certificates.into_iter().map(Error::InvalidCertificate))
+            .chain(others)
+            .collect()
+    }
+
+    #[test]
+    fn numbers_and_words_are_those_of_openssl() {
+        let fixed = [
+            TlsError::SHUTDOWN,
+            TlsError::EXHAUSTED,
+            TlsError::INTERNAL,
+            TlsError::HTTP_REQUEST,
+            TlsError::UNEXPECTED_EOF,
+            TlsError::CALLBACK_FAILED,
+            TlsError::CERT_CB,
+            TlsError::NO_PROTOCOLS,
+            TlsError::VERIFY_FAILED,
+        ];
+        let errors: Vec<TlsError> = kinds().into_iter().map(TlsError::from).chain(fixed).collect();
+        let codes = errors.iter().map(|error| format!("{:X}", LIBRARY | error.reason));
+        let said = std::process::Command::new("openssl").arg("errstr").args(codes).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), errors.len());
+        let mut known = 0;
+        for (line, error) in lines.iter().zip(&errors) {
+            // What an older or newer one has no words for it shows as a number.
+            if !line.contains("reason(") {
+                known += 1;
+                assert_eq!(*line, error.to_string());
+            }
+        }
+        assert!(known > errors.len() / 2, "{known} of {}", errors.len());
+    }
+
+    #[test]
+    fn what_any_client_can_cause_is_ordinary() {
+        assert!(kinds().into_iter().map(TlsError::from).filter(|error| error.reason != 134).all(|error| error.is_ordinary()));
+        let strange = TlsError::from(Error::General("something else".to_owned()));
+        assert!(!strange.is_ordinary() && strange.words().contains("something else"));
+        for number in [10, 20, 40, 42, 46, 48, 70, 80, 90, 112, 120, 255] {
+            let error = TlsError::from(Error::AlertReceived(AlertDescription::from(number)));
+            assert_eq!((error.alert, error.reason, error.is_ordinary()), (Some(number), 1000 + u32::from(number), true), "{number}");
+            assert_eq!(error.words() == "unknown alert type", number == 255, "{number}");
+            assert!(error.to_string().ends_with(&format!(":SSL alert number {number}")));
+        }
     }
 }

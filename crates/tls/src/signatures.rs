@@ -72,3 +72,48 @@ pub fn name_of_number(number: u16) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_registry() {
+        // rustls has names of its own for the same numbers.
+        let known = [
+            SignatureScheme::RSA_PKCS1_SHA1,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+            SignatureScheme::RSA_PKCS1_SHA256,
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA384,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::RSA_PKCS1_SHA512,
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::RSA_PSS_SHA384,
+            SignatureScheme::RSA_PSS_SHA512,
+            SignatureScheme::ED25519,
+            SignatureScheme::ED448,
+        ];
+        for scheme in known {
+            let ours = name_of_number(scheme.into()).unwrap();
+            let theirs = format!("{scheme:?}").to_lowercase().replace("nistp", "secp").replace("_legacy", "");
+            let theirs = theirs.replace("pss_", "pss_rsae_");
+            let ours = ours.replace("secp256r1", "secp256").replace("secp384r1", "secp384").replace("secp521r1", "secp521");
+            assert_eq!(ours, theirs);
+        }
+        let named: Vec<u16> = (0..=u16::MAX).filter(|number| name_of_number(*number).is_some()).collect();
+        let mut names: Vec<_> = named.iter().filter_map(|number| name_of_number(*number)).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), named.len(), "two numbers have one name");
+    }
+
+    #[test]
+    fn what_is_learned_is_taken_once() {
+        note_own(SignatureScheme::ED25519);
+        note_peer(SignatureScheme::RSA_PSS_SHA256);
+        assert_eq!(take(), Signed { own: Some(0x0807), peer: Some(0x0804) });
+        assert_eq!(take(), Signed::default());
+    }
+}

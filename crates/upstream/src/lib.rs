@@ -23,6 +23,8 @@ pub mod secure;
 pub mod server;
 pub mod state;
 pub mod terms;
+#[cfg(test)]
+mod tests;
 pub mod url;
 pub mod zone;
 

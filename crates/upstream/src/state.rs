@@ -3,7 +3,7 @@
 use crate::draft::draft;
 use crate::protocol::Protocol;
 use crate::server::Reading;
-use conf::include::{Disk, Loader};
+use conf::include::Disk;
 use conf::parser::Parser;
 use conf::row::Cx;
 use conf::tree::Error;
@@ -28,8 +28,8 @@ pub(crate) fn read<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
-    // The file has servers and nothing else: it includes no others.
-    let block = Parser::new(Alone, Vec::new()).parse_file(path.as_os_str().as_bytes()).into_result();
+    // The file has servers and nothing else.
+    let block = Parser::without_includes(Disk).parse_file(path.as_os_str().as_bytes()).into_result();
     let block = block.map_err(|error| cx.error(format!("{} in {}:{}", error.message, path.display(), error.line)))?;
     if let Some(other) = block.directives.iter().find(|directive| directive.name.bytes != b"server") {
         return Err(cx.error(format!("unknown directive \"{}\" in {}:{}", other.name.text(), path.display(), other.line)));
@@ -38,17 +38,4 @@ pub(crate) fn read<P: Protocol>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let result = cx.table.read(&block, P::INSIDE, cx.frame);
     cx.global::<Reading>().0 = false;
     result.map_err(|error| cx.error(format!("{} in {}:{}", error.message, path.display(), error.line)))
-}
-
-/// Reads one file from the disk.
-struct Alone;
-
-impl Loader for Alone {
-    fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, conf::include::OpenError> {
-        Disk.read(path)
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, conf::include::OpenError> {
-        Ok(Vec::new())
-    }
 }

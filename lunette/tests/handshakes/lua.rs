@@ -301,3 +301,58 @@ fn nobody_gets_a_pointer_to_a_session() {
     let reused = format!("nil bad ssl\nnil bad ssl\nnil {no}\n");
     assert_eq!(told, format!("{}{reused}{}", pointers.concat(), "-1 true\n".repeat(4)));
 }
+
+#[test]
+fn code_sees_the_same_of_a_connection_in_the_handshake_and_in_requests() {
+    let facts = "local function facts()
+            local ssl = require 'ngx.ssl'
+            local ours, kind = ssl.raw_server_addr()
+            local theirs, other = ssl.raw_client_addr()
+            local shared, port = ssl.get_req_shared_ssl_ciphers(), ssl.server_port()
+            local random, all = ssl.get_client_random(4), ssl.get_client_random()
+            return table.concat({ tostring(ssl.server_name()), ssl.get_tls1_version_str(), port, kind, other,
+                table.concat({ ours:byte(1, -1) }, '.'), table.concat({ theirs:byte(1, -1) }, '.'), #shared > 0 and 'some' or 'none',
+                #random, ssl.get_client_random(0), all:sub(1, 4) == random and #all or '?',
+                (all:gsub('.', function(byte) return ('%02x'):format(byte:byte()) end)) }, ' ')
+        end";
+    let server = serve(
+        "",
+        &format!(
+            "ssl_certificate_by_lua_block {{ {facts} ngx.ctx.said = facts() }}
+             location / {{ content_by_lua_block {{ {facts} local now = facts() ngx.say(now, '|', now == ngx.ctx.said) }} }}"
+        ),
+    );
+    let expected = format!("TLSv1.3 {} inet inet 127.0.0.1 127.0.0.1 some 4 32 32", server.port);
+    for name in ["usual", "chosen"] {
+        let heard = both().get(server.port, name, None).unwrap();
+        let (said, same) = heard.text.trim().split_once('|').unwrap();
+        let (words, random) = said.rsplit_once(' ').unwrap();
+        assert_eq!((words, same, random.len()), (format!("{name} {expected}").as_str(), "true", 64), "{said}");
+    }
+}
+
+#[test]
+fn code_without_tls_has_nothing_to_see() {
+    let calls = [
+        "server_name",
+        "server_port",
+        "raw_server_addr",
+        "raw_client_addr",
+        "get_tls1_version",
+        "get_tls1_version_str",
+        "get_client_random",
+        "get_req_shared_ssl_ciphers",
+    ];
+    let list = calls.map(|name| format!("'{name}'")).join(", ");
+    let plain = free_port();
+    let server = serve(
+        &format!(
+            "server {{ listen 127.0.0.1:{plain}; location / {{ content_by_lua_block {{ local ssl = require 'ngx.ssl'
+               for _, name in ipairs({{ {list} }}) do local all = {{ ssl[name]() }} ngx.say(name, ' ', tostring(all[1]), ' ', all[2] or all[3]) end }} }} }}"
+        ),
+        "",
+    );
+    let answer = crate::rig::get(plain, "/").unwrap().text();
+    let expected: Vec<String> = calls.iter().map(|name| format!("{name} nil bad request")).collect();
+    assert_eq!(answer.lines().collect::<Vec<_>>(), expected, "{}", server.prefix.read("logs/error.log"));
+}

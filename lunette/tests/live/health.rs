@@ -23,7 +23,7 @@ fn text(port: u16, backends: &[&Backend], check: &str, more: &str) -> String {
         "daemon off; worker_processes 2; error_log logs/error.log notice;\nevents {{ }}\nhttp {{\n\
          upstream group {{ zone group 256k; {servers} }}\n\
          match fine {{ status 200-299; header X-State = fine; body ~ well; }}\n\
-         server {{ listen {port};\n location / {{ proxy_pass http://group; proxy_read_timeout 300ms; proxy_send_timeout 300ms;\n\
+         server {{ listen {port};\n location / {{ proxy_pass http://group; proxy_read_timeout 2s; proxy_send_timeout 2s;\n\
          proxy_connect_timeout 2s; proxy_next_upstream off; {check} }}\n\
          location /own {{ metrics json; }} }} {more} }}\n"
     )

@@ -11,10 +11,11 @@ const ROOM: usize = 1100;
 
 const MIB: u64 = 1 << 20;
 
-/// What a process holds of memory.
+/// Memory that a process has for itself: without the pages of files, among which counters of coverage are.
 fn resident(pid: i32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
-    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    let pages: Vec<u64> = text.split(' ').skip(1).take(2).map(|word| word.parse().unwrap()).collect();
+    (pages[0] - pages[1]) * 4096
 }
 
 fn numbers(kind: u8, all: &[u64]) -> Vec<u8> {

@@ -87,3 +87,58 @@ fn what_somebody_gets_for_his_password_is_his_alone() {
     assert_eq!(ask(port, "GET /public", "Host: x\r\nAuthorization: a\r\n").text(), "a");
     assert_eq!(ask(port, "GET /public", "Host: x\r\n").text(), "a");
 }
+
+/// What a 304 says takes the place of what was kept, and may say that nothing is to be kept any more (RFC 9111, 3.2 and 4.3.4).
+#[test]
+fn confirmations_change_what_is_kept() {
+    let (prefix, port, upstream) = (Prefix::new(), free_port(), free_port());
+    // The path, what the confirmation adds, the second answer's X-New, and what the third asker finds.
+    let long = "y".repeat(2000);
+    let rows: [(&str, &str, &str, &str); 5] = [
+        ("/plain", "add_header Cache-Control max-age=60; add_header X-New 2;", "2", "HIT"),
+        ("/aged", "add_header Cache-Control max-age=60; add_header Age 100; add_header X-New 2;", "2", "REVALIDATED"),
+        ("/private", "add_header Cache-Control no-store; add_header X-New 2;", "2", "MISS"),
+        ("/vary", "add_header Cache-Control max-age=60; add_header Vary X-Kind; add_header X-New 2;", "2", "MISS"),
+        ("/long", &format!("add_header Cache-Control max-age=60; add_header X-New {long};"), &long, "MISS"),
+    ];
+    let places: String = rows
+        .iter()
+        .map(|(path, confirmed, ..)| {
+            format!(
+                "location = {path} {{ if ($http_if_none_match) {{ {confirmed} return 304; }}
+                   add_header ETag '\"{path}\"'; add_header Cache-Control max-age=0; add_header X-New 1; add_header X-Old 1; return 200 whole; }}"
+            )
+        })
+        .collect();
+    prefix.write(
+        "conf/nginx.conf",
+        &format!(
+            "daemon off; error_log logs/error.log crit; events {{ }} http {{
+            proxy_cache_path cache keys_zone=one:1m use_temp_path=off;
+            server {{ listen {port}; location / {{ proxy_pass http://127.0.0.1:{upstream}; proxy_cache one; proxy_cache_rfc9111 on;
+              add_header X-Cache $upstream_cache_status; }} }}
+            server {{ listen {upstream}; {places}
+              location = /failing {{ if ($http_if_none_match) {{ return 502; }}
+                add_header ETag '\"a\"'; add_header Cache-Control max-age=0; return 200 whole; }} }} }}"
+        ),
+    );
+    let _running = Foreground::start(&prefix, port, "").unwrap();
+    // Nothing allows the old answer in the place of a failure, not even in the second in which it was kept.
+    assert_eq!([(), ()].map(|()| ask(port, "GET /failing", "Host: x\r\n").status), [200, 502]);
+    for (path, _, new, third) in rows {
+        let get = || ask(port, &format!("GET {path}"), "Host: x\r\n");
+        assert_eq!(get().header("X-Cache"), Some("MISS"), "{path}");
+        let confirmed = get();
+        assert_eq!(
+            (confirmed.status, confirmed.header("X-Cache"), confirmed.text().as_ref()),
+            (200, Some("REVALIDATED"), "whole"),
+            "{path}"
+        );
+        assert_eq!((confirmed.header("X-New"), confirmed.header("X-Old")), (Some(new), Some("1")), "{path}");
+        let after = get();
+        assert_eq!((after.status, after.header("X-Cache"), after.text().as_ref()), (200, Some(third), "whole"), "{path}");
+        if third == "HIT" {
+            assert_eq!(after.header("X-New"), Some(new), "{path}");
+        }
+    }
+}

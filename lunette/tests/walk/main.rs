@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod advice;
+mod answers;
 mod balancer;
 mod command_line;
 mod diagnostics;
 mod geoip2;
 mod libraries;
 mod lua;
+mod lua_calls;
 mod manual;
 mod metrics;
 mod modes;

@@ -314,8 +314,10 @@ fn each_field(
     }
     let top = stack.top();
     let result = stack.each(at, |stack, name, value| {
-        let name =
-            stack.bytes(name).map(<[u8]>::to_vec).ok_or(Raise::fixed("attempt to use a non-string key in the \"vars\" option table"))?;
+        let name = stack
+            .bytes(name)
+            .map(<[u8]>::to_vec)
+            .ok_or(Raise::fixed("attempt to use a non-string key in the \"vars\" option table").at_level(2))?;
         let kind = stack.kind(value);
         let value = match kind {
             Type::String | Type::Number => stack.bytes(value).map(<[u8]>::to_vec).unwrap_or_default(),

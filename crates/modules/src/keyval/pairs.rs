@@ -2,7 +2,7 @@
 
 use crate::cidr::{Cidr, mask_v4, mask_v6};
 use base::clock;
-use conf::include::{Disk, Loader, OpenError};
+use conf::include::Disk;
 use conf::parser::Parser;
 use shm::Zone;
 use shm::dict::{Dict, Refusal, Store, Value, When};
@@ -196,7 +196,7 @@ impl Pairs {
     pub(crate) fn load(&self) -> Result<(), String> {
         let Some(path) = self.state.as_ref().filter(|path| path.exists()) else { return Ok(()) };
         let shown = path.display();
-        let block = Parser::new(Alone, Vec::new()).parse_file(path.as_os_str().as_bytes()).into_result();
+        let block = Parser::without_includes(Disk).parse_file(path.as_os_str().as_bytes()).into_result();
         let block = block.map_err(|error| format!("{} in {shown}:{}", error.message, error.line))?;
         let now = clock::epoch_ms();
         for directive in &block.directives {
@@ -232,19 +232,6 @@ fn push_shown(cidr: Cidr, out: &mut String) {
         Cidr::V6(bits, length) => write!(out, "{}/{length}", Ipv6Addr::from_bits(bits)),
         Cidr::Unix => out.write_str("unix:"),
     };
-}
-
-/// Reads one file from the disk, which includes no other.
-struct Alone;
-
-impl Loader for Alone {
-    fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, OpenError> {
-        Disk.read(path)
-    }
-
-    fn glob(&mut self, _: &[u8]) -> Result<Vec<Vec<u8>>, OpenError> {
-        Ok(Vec::new())
-    }
 }
 
 #[cfg(test)]
@@ -317,8 +304,13 @@ mod tests {
         assert!(second.remove("include") && !second.remove("include"));
         second.clear();
         assert_eq!(second.all(), []);
-        std::fs::write(directory.join("state"), "pair a;").unwrap();
-        assert!(second.load().is_err());
+        let file = directory.join("state");
+        std::fs::write(directory.join("other"), "pair a 1;").unwrap();
+        let other = directory.join("other").display().to_string();
+        for text in ["pair a;", "pair a 1 soon;", "other a 1;", "pair a 1;\npair", &format!("include {other};")] {
+            std::fs::write(&file, text).unwrap();
+            assert!(second.load().unwrap_err().contains(&format!(" in {}:", file.display())), "{text:?}");
+        }
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

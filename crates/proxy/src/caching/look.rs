@@ -130,8 +130,7 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
 
 /// An answer that is no longer fresh: who fetches it anew, and who gets it meanwhile.
 fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: Rc<Stored>, background: bool, again: Again) -> Next {
-    let until = stored.head.valid.saturating_add(stored.head.updating);
-    let within = until >= clock::now().sec;
+    let within = stored.head.is_within(stored.head.updating, clock::now().sec);
     let may_give = !background && caching.may_give_stale(&stored) && (caching.plan.use_stale & UPDATING != 0 || within);
     if may_give && !caching.begin() {
         caching.facts.status.set(Some(CacheStatus::Updating));

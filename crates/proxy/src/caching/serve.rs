@@ -73,7 +73,7 @@ fn may_rescue(exchange: &Exchange, condition: u32, answered: bool) -> Option<Rc<
     let stored = caching.stale.clone()?;
     // RFC 5861 counts these answers as errors; nginx does not.
     let failed = !answered || caching.plan.rfc9111 && condition & (next::HTTP_500 | next::HTTP_502 | next::HTTP_503 | next::HTTP_504) != 0;
-    let still = failed && stored.head.valid.saturating_add(stored.head.error) >= clock::now().sec;
+    let still = failed && stored.head.is_within(stored.head.error, clock::now().sec);
     if (caching.plan.use_stale & condition == 0 && !still) || !caching.may_give_stale(&stored) {
         return None;
     }

@@ -1,0 +1,214 @@
+//! A request without a connection, for the tests of what modules ask of one.
+
+mod answers;
+mod bodies;
+mod paths;
+
+use crate::chain::{Chain, Piece};
+use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream};
+use crate::core::Core;
+use crate::headers::Headers;
+use crate::location::{BodyFilter, Filtered, Location, Locations, Match, Server};
+use crate::method::Method;
+use crate::module::Parts;
+use crate::observers::Observers;
+use crate::request::Request;
+use crate::root::{Http, Paths};
+use crate::worker::Worker;
+use crate::{Complex, Variables};
+use base::log::{ErrorLog, Level, Sink, Target};
+use conf::configs::ConfMap;
+use session::Outcome;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// What the next look at the client's body finds.
+enum Arrival {
+    Bytes(&'static [u8]),
+    /// Nothing has come since.
+    Nothing,
+    Fails(BodyError),
+}
+
+/// A client that says what the test says, and keeps what it gets.
+#[derive(Default)]
+struct Client {
+    body: RefCell<VecDeque<Arrival>>,
+    bad_body: Cell<bool>,
+    broken: Cell<bool>,
+    heads: RefCell<Vec<u16>>,
+    interim: RefCell<Vec<u16>>,
+    /// The parts of the answer's body, and whether the last one was marked as such.
+    parts: RefCell<Vec<Vec<u8>>>,
+    ended: Cell<bool>,
+}
+
+impl Client {
+    fn answer(&self) -> String {
+        String::from_utf8_lossy(&self.parts.borrow().concat()).into_owned()
+    }
+}
+
+impl Downstream for Client {
+    fn write_head(&self, request: &Request) {
+        self.heads.borrow_mut().push(request.response.borrow().status);
+    }
+
+    fn write(&self, _: &Request, data: &[u8]) {
+        self.parts.borrow_mut().push(data.to_vec());
+    }
+
+    fn write_pieces(&self, _: &Request, pieces: &[IoSlice<'_>]) {
+        self.parts.borrow_mut().extend(pieces.iter().map(|piece| piece.to_vec()));
+    }
+
+    fn write_chain(&self, _: &Request, chain: Chain) {
+        for piece in &chain.pieces {
+            self.parts.borrow_mut().push(match piece {
+                Piece::Bytes(bytes) => bytes.to_vec(),
+                Piece::File(file) => {
+                    let mut part = vec![0; (file.end - file.start) as usize];
+                    file.file.read_exact_at(&mut part, file.start).unwrap();
+                    part
+                }
+            });
+        }
+        assert!(!self.ended.get(), "something follows the end");
+        self.ended.set(chain.last);
+    }
+
+    fn write_interim(&self, _: &Request, status: u16, _: &Headers) {
+        self.interim.borrow_mut().push(status);
+    }
+
+    fn poll_body(&self, cx: &mut Context<'_>, _: &Request, out: &mut Vec<u8>, _: usize) -> Poll<Result<BodyRead, BodyError>> {
+        match self.body.borrow_mut().pop_front() {
+            None => Poll::Ready(Ok(BodyRead::End)),
+            Some(Arrival::Bytes(bytes)) => {
+                out.extend_from_slice(bytes);
+                Poll::Ready(Ok(BodyRead::Data(bytes.len())))
+            }
+            Some(Arrival::Nothing) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Arrival::Fails(error)) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn has_bad_body(&self) -> bool {
+        self.bad_body.get()
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// What a request is made from.
+struct Given {
+    core: Core,
+    filters: Vec<BodyFilter>,
+    host: &'static str,
+    local: Address,
+    server_name: &'static str,
+    uri: &'static str,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Given {
+            core: Core::default(),
+            filters: Vec::new(),
+            host: "",
+            local: Address::Ip(([127, 0, 0, 1], 80).into()),
+            server_name: "",
+            uri: "/",
+        }
+    }
+}
+
+/// A request, its client, and what was logged.
+struct Setup {
+    request: Rc<Request>,
+    client: Rc<Client>,
+    lines: Rc<RefCell<String>>,
+}
+
+/// A value without variables.
+fn complex(text: &str) -> Complex {
+    Complex::compile(text.as_bytes(), &mut Variables::default()).unwrap()
+}
+
+fn location(core: Core, filters: Vec<BodyFilter>) -> Rc<Location> {
+    let parts = Parts { body_filters: filters, ..Parts::default() };
+    Rc::new(parts.into_location(Box::default(), Match::Unnamed, Rc::new(core), ConfMap::default(), Locations::default()))
+}
+
+fn setup(given: Given) -> Setup {
+    let lines: Rc<RefCell<String>> = Rc::default();
+    let to = lines.clone();
+    let sink = Sink::Custom(Rc::new(move |_, line| to.borrow_mut().push_str(&String::from_utf8_lossy(line))));
+    let log = ErrorLog::new(vec![Target { sink, level: Level::Info }]);
+    let paths = Paths { prefix: "/srv/".into(), conf_prefix: "/srv/conf/".into() };
+    let http = Rc::new(Http {
+        variables: Rc::default(),
+        main: ConfMap::default(),
+        servers: Vec::new(),
+        listens: Vec::new(),
+        paths: Rc::new(paths),
+    });
+    let worker = Rc::new(Worker::new(0, 1, log, http.clone(), Observers::alone(), |_| {}));
+    let connection = Connection {
+        id: 1,
+        peer: Address::Ip(([127, 0, 0, 1], 1000).into()),
+        local: given.local,
+        requests: Cell::new(1),
+        started_ms: 0,
+        tls: RefCell::default(),
+        proxy_protocol: RefCell::default(),
+    };
+    let server = Server {
+        name: given.server_name.as_bytes().into(),
+        conf: ConfMap::default(),
+        core: Rc::default(),
+        tls: Default::default(),
+        own: location(given.core, given.filters),
+        locations: Locations::default(),
+    };
+    let client = Rc::new(Client::default());
+    let request = Rc::new(Request::new(worker, http, Rc::new(connection), client.clone(), Rc::new(server)));
+    {
+        let mut line = request.line.borrow_mut();
+        line.method = Method::GET;
+        line.method_name = b"GET".to_vec();
+        line.uri = given.uri.as_bytes().to_vec();
+        line.host = given.host.as_bytes().to_vec();
+    }
+    Setup { request, client, lines }
+}
+
+/// What comes of a step that waits for nothing that does not come.
+fn outcome(step: session::Step) -> Outcome {
+    let mut future = std::pin::pin!(step.finish());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    for _ in 0..1000 {
+        if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
+            return outcome;
+        }
+    }
+    panic!("the step waits for ever")
+}
+
+/// A body filter that sees every body.
+fn filter(run: impl Fn(Chain) -> Filtered + 'static) -> BodyFilter {
+    BodyFilter { mark: 0, run: Rc::new(move |_, chain| run(chain)) }
+}
