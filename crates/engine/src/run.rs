@@ -428,7 +428,6 @@ impl Run {
             if request.is_main() {
                 request.action.set("logging request");
                 request.worker.observers.request_ended(request);
-                request.action.set("logging request");
             }
             for handler in request.location().handlers(Phase::Log) {
                 if let Step::Wait(future) = (handler.run)(request) {
