@@ -26,7 +26,7 @@ impl H1 {
             let taken = self.body.borrow_mut().take(&mut self.input.borrow_mut(), limit, |data| {
                 // With room for what is received behind it, so that it need not move for that.
                 if out.capacity() == 0 && data.len() < left {
-                    out.reserve_exact(left.min(2 * limit).max(data.len()));
+                    out.reserve_exact(left.min(data.len().saturating_add(limit)));
                 }
                 out.extend_from_slice(data);
             });
