@@ -13,6 +13,8 @@ pub(super) struct Map {
     utf8: bool,
     /// Bytes of `from` in `to`: up to [`WIDEST`] each, and how many.
     forth: [([u8; WIDEST], u8); 256],
+    /// Those that are the same in both.
+    same: [bool; 256],
     /// Bytes of `to` in `from`, if `to` is a set of single bytes; of ASCII in any case.
     back: [u8; 256],
     /// Characters in `from`, if `to` is UTF-8.
@@ -33,8 +35,9 @@ impl Map {
     /// A table that knows ASCII only.
     pub(super) fn new(from: String, to: String) -> Map {
         let utf8 = to.eq_ignore_ascii_case("utf-8");
-        let same = std::array::from_fn(|b| if b < 128 { b as u8 } else { b'?' });
-        Map { from, to, utf8, forth: same.map(|b| ([b, 0, 0, 0], 1)), back: same, characters: HashMap::default() }
+        let ascii = std::array::from_fn(|b| if b < 128 { b as u8 } else { b'?' });
+        let (forth, same) = (ascii.map(|b| ([b, 0, 0, 0], 1)), std::array::from_fn(|b| b < 128));
+        Map { from, to, utf8, forth, same, back: ascii, characters: HashMap::default() }
     }
 
     pub(super) fn is(&self, name: &str) -> bool {
@@ -61,11 +64,26 @@ impl Map {
         let Some(place) = bytes.get_mut(..target.len()) else { return false };
         place.copy_from_slice(target);
         *length = target.len() as u8;
+        self.same[usize::from(source)] = target == [source];
         true
     }
 
     /// Recodes from `from` to `to`.
-    fn forth(&self, data: &[u8], out: &mut Vec<u8>) {
+    fn forth(&self, mut data: &[u8], out: &mut Vec<u8>) {
+        out.reserve(data.len());
+        while !data.is_empty() {
+            // What stays as it is goes over as a whole.
+            let same = data.iter().position(|byte| !self.same[usize::from(*byte)]).unwrap_or(data.len());
+            let (run, rest) = data.split_at(same);
+            out.extend_from_slice(run);
+            let other = rest.iter().position(|byte| self.same[usize::from(*byte)]).unwrap_or(rest.len());
+            let (run, rest) = rest.split_at(other);
+            self.others(run, out);
+            data = rest;
+        }
+    }
+
+    fn others(&self, data: &[u8], out: &mut Vec<u8>) {
         // Each character is written with all its room, and the next one over what of that was too much.
         let mut end = out.len();
         out.resize(end + WIDEST * data.len(), 0);
