@@ -1,7 +1,7 @@
--- lunette resty load.lua PORT COUNT CONNECTIONS PATH [post BYTES | form | json | chunked | header NAME VALUE
---     | browser | head | pipelined | close | tls | h2]
+-- lunette resty load.lua PORT COUNT CONNECTIONS PATH [post BYTES | put BYTES | form | json | chunked | header NAME VALUE | fields NUMBER
+--     | browser | head | pipelined | close | tls | h2 | h2post BYTES | tunnel MESSAGES]
 -- Sends COUNT requests, one after the other on each of CONNECTIONS connections (with `close`: each on its own; `pipelined`: four at once), and
--- checks the answers. `browser` sends a browser's fields, and each request differs from the one before.
+-- checks the answers. `tunnel` upgrades a connection of its own and sends messages of five bytes over it, each of which comes back. `browser` sends a browser's fields, and each request differs from the one before.
 local port, count, connections, path, kind = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]), arg[4], arg[5]
 
 local function connect()
@@ -42,8 +42,12 @@ local function request_text()
     elseif kind == "chunked" then
         lines[#lines + 1] = "Transfer-Encoding: chunked"
         return "POST " .. path .. " HTTP/1.1\r\n" .. table.concat(lines, "\r\n") .. "\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"
-    elseif kind == "post" then
-        method, body = "POST", string.rep("x", tonumber(arg[6]))
+    elseif kind == "fields" then
+        for i = 1, tonumber(arg[6]) do
+            lines[#lines + 1] = "X-Field-" .. i .. ": value of field " .. i
+        end
+    elseif kind == "post" or kind == "put" then
+        method, body = kind:upper(), string.rep("x", tonumber(arg[6]))
     elseif kind == "form" then
         method, body = "POST", "user=jane+doe&color=dark%20blue&size=12"
         lines[#lines + 1] = "Content-Type: application/x-www-form-urlencoded"
@@ -141,18 +145,40 @@ end
 local function http2(requests)
     local socket = connect()
     local host = "127.0.0.1:" .. port
-    local head = "\130\134\4" .. string.char(#path) .. path .. "\1" .. string.char(#host) .. host
+    local body = kind == "h2post" and string.rep("x", tonumber(arg[6]))
+    local head = (body and "\131" or "\130") .. "\134\4" .. string.char(#path) .. path .. "\1" .. string.char(#host) .. host
     assert(socket:send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" .. frame(4, 0, 0, "") .. frame(4, 1, 0, "")))
     for i = 1, requests do
         local stream = 2 * i - 1
-        assert(socket:send(frame(1, 5, stream, head)))
+        assert(socket:send(frame(1, body and 4 or 5, stream, head)))
+        for at = 1, body and #body or 0, 16384 do
+            local piece = body:sub(at, at + 16383)
+            assert(socket:send(frame(0, at + #piece > #body and 1 or 0, stream, piece)))
+        end
         until_end(socket, stream)
     end
 end
 
+local function tunnels(requests)
+    local messages = tonumber(arg[6])
+    for _ = 1, requests do
+        local socket = connect()
+        assert(socket:send("GET " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1:" .. port .. "\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"))
+        local head = assert(socket:receiveuntil("\r\n\r\n"))()
+        assert(head:find(" 101 ", 1, true), head)
+        for _ = 1, messages do
+            assert(socket:send("hello"))
+            assert(socket:receive(5) == "hello")
+        end
+        socket:close()
+    end
+end
+
+local loads = { h2 = http2, h2post = http2, pipelined = pipelined, tunnel = tunnels }
+
 local threads = {}
 for i = 1, connections do
-    threads[i] = ngx.thread.spawn(kind == "h2" and http2 or kind == "pipelined" and pipelined or http1, math.floor(count / connections))
+    threads[i] = ngx.thread.spawn(loads[kind] or http1, math.floor(count / connections))
 end
 for _, thread in ipairs(threads) do
     local ok, err = ngx.thread.wait(thread)

@@ -36,7 +36,7 @@ struct Clients {
     front: Rc<Front>,
     socket: Rc<SharedDatagrams>,
     listen: u32,
-    sessions: RefCell<HashMap<Key, Rc<Datagrams>>>,
+    sessions: RefCell<HashMap<Key, Rc<Datagrams>, foldhash::quality::RandomState>>,
     spare: Rc<Spare>,
 }
 

@@ -148,6 +148,15 @@ fn jsonp_callback(request: &Request) -> Option<Vec<u8>> {
     name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_')).then_some(name)
 }
 
+/// What a link leads to; one that leads nowhere is itself. All else is asked for by its name in the open directory.
+fn metadata(item: &fs::DirEntry) -> io::Result<fs::Metadata> {
+    if item.file_type().is_ok_and(|kind| kind.is_symlink()) {
+        fs::metadata(item.path()).or_else(|_| item.metadata())
+    } else {
+        item.metadata()
+    }
+}
+
 fn list(path: &[u8]) -> Result<Vec<Entry>, Failure> {
     let failure = |call, error: &io::Error| Failure { call, errno: error.raw_os_error().unwrap_or(nix::errno::Errno::EIO as i32) };
     let mut entries = Vec::new();
@@ -157,8 +166,8 @@ fn list(path: &[u8]) -> Result<Vec<Entry>, Failure> {
         if name.first() == Some(&b'.') {
             continue;
         }
-        // A link that leads nowhere is listed as itself; what vanished or is closed to us is not listed.
-        let Ok(meta) = fs::metadata(item.path()).or_else(|_| item.metadata()) else { continue };
+        // What vanished or is closed to us is not listed.
+        let Ok(meta) = metadata(&item) else { continue };
         entries.push(Entry { name, directory: meta.is_dir(), file: meta.is_file(), modified: meta.mtime(), size: meta.size() });
     }
     entries.sort_by(|a, b| b.directory.cmp(&a.directory).then_with(|| a.name.cmp(&b.name)));

@@ -1,6 +1,8 @@
 //! `gzip`: compresses answers as they leave.
 
+mod block;
 mod compressors;
+mod short;
 
 use crate::accept_gzip::accepted;
 use crate::content_coding::{self, define_ratio, fits, power};

@@ -71,10 +71,14 @@ fn names(path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     for item in fs::read_dir(os_path(path))? {
         let item = item?;
         let name = item.file_name().into_vec();
-        let regular = name.first() != Some(&b'.') && fs::metadata(item.path()).is_ok_and(|m| m.is_file());
-        if regular {
+        if name.first() != Some(&b'.') && is_regular(&item) {
             names.push(name);
         }
     }
     Ok(names)
+}
+
+/// Whether it is a regular file or a link to one. Only links have to be asked: of all else the directory says what it is.
+fn is_regular(item: &fs::DirEntry) -> bool {
+    item.file_type().is_ok_and(|kind| kind.is_file() || (kind.is_symlink() && fs::metadata(item.path()).is_ok_and(|m| m.is_file())))
 }

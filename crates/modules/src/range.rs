@@ -1,5 +1,6 @@
 //! Byte ranges of a response (RFC 9110 section 14; `max_ranges`): one part, several parts, 416.
 
+use base::text::push_number;
 use http::line::Version;
 use http::location::Filtered;
 use http::{Attach, Chain, FilePiece, Module, Outcome, Piece, Request, Step};
@@ -121,9 +122,21 @@ fn same_version(request: &Request, condition: &[u8]) -> bool {
 fn single(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
     let (start, end) = parts.first().copied().unwrap_or_default();
     let mut response = request.response.borrow_mut();
-    response.headers.set(b"Content-Range", format!("bytes {start}-{}/{total}", end.saturating_sub(1)).as_bytes());
+    let mut value = Vec::with_capacity(64);
+    value.extend_from_slice(b"bytes ");
+    push_range((start, end), total, &mut value);
+    response.headers.set(b"Content-Range", &value);
     response.content_length = Some(end - start);
     Cut { ranges: RefCell::new(parts), ..Cut::default() }
+}
+
+/// `FIRST-LAST/TOTAL`.
+fn push_range((start, end): (u64, u64), total: u64, out: &mut Vec<u8>) {
+    push_number(out, start);
+    out.push(b'-');
+    push_number(out, end.saturating_sub(1));
+    out.push(b'/');
+    push_number(out, total);
 }
 
 fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
@@ -142,8 +155,10 @@ fn multipart(request: &Request, parts: Vec<(u64, u64)>, total: u64) -> Cut {
     let mut heads = Vec::with_capacity(parts.len() + 1);
     let mut length = 0u64;
     for (start, end) in &parts {
-        let mut text = head.clone();
-        text.extend_from_slice(format!("{start}-{}/{total}\r\n\r\n", end.saturating_sub(1)).as_bytes());
+        let mut text = Vec::with_capacity(head.len() + 64);
+        text.extend_from_slice(&head);
+        push_range((*start, *end), total, &mut text);
+        text.extend_from_slice(b"\r\n\r\n");
         length += text.len() as u64 + (end - start);
         heads.push(text);
     }

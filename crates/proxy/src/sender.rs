@@ -63,7 +63,10 @@ pub struct Sender {
     lead_sent: usize,
     /// Where in the body that record ends.
     until: u64,
+    /// What the client has sent before this began, while it is being written as it is.
+    early: Option<Rc<Vec<u8>>>,
     buffer: Vec<u8>,
+    /// Bytes of either that have left.
     written: usize,
     client_ended: bool,
     /// All of it is in frames.
@@ -83,12 +86,16 @@ impl Sender {
     pub fn new(source: Source, encoded: &Encoded) -> Sender {
         let envelope = encoded.envelope;
         let mut buffer = Vec::new();
+        let mut early = None;
         let mut body = 0;
         let mut length = 0;
         match &source {
-            Source::Client(early) => {
-                push_framed(&mut buffer, early, envelope);
-                body = early.len() as u64;
+            Source::Client(came) => {
+                body = came.len() as u64;
+                match envelope {
+                    Envelope::Bare => early = Some(Rc::clone(came)),
+                    _ => push_framed(&mut buffer, came, envelope),
+                }
             }
             Source::Nothing => {}
             Source::Memory(body) => length = body.with_data(|data| data.len() as u64),
@@ -105,6 +112,7 @@ impl Sender {
             lead: [0; HEADER],
             lead_sent: HEADER,
             until: if in_records { 0 } else { u64::MAX },
+            early,
             buffer,
             written: 0,
             client_ended: false,
@@ -244,7 +252,7 @@ impl Sender {
         request: &Rc<Request>,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            let rest = self.buffer.get(self.written..).unwrap_or_default();
+            let rest = self.early.as_deref().unwrap_or(&self.buffer).get(self.written..).unwrap_or_default();
             let first = head.get(self.head..).unwrap_or_default();
             if !first.is_empty() || !rest.is_empty() {
                 let pieces = [IoSlice::new(first), IoSlice::new(rest)];
@@ -270,6 +278,7 @@ impl Sender {
 
     /// Takes what is there of the client's body, framed for the upstream as one chunk.
     fn poll_take(&mut self, cx: &mut Context<'_>, request: &Rc<Request>) -> Poll<Result<(), Outcome>> {
+        self.early = None;
         self.buffer.clear();
         self.written = 0;
         if self.envelope == Envelope::Bare {

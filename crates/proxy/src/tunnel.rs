@@ -17,6 +17,8 @@ struct Way {
     bytes: Vec<u8>,
     sent: usize,
     ended: bool,
+    /// Something was read or written since the timer was set.
+    moved: bool,
 }
 
 impl Way {
@@ -28,7 +30,15 @@ impl Way {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
+    /// So many bytes were read, none at the end; how many.
+    fn came(&mut self, n: usize) -> u64 {
+        self.ended = n == 0;
+        self.moved = true;
+        n as u64
+    }
+
     fn took(&mut self, n: usize) {
+        self.moved = true;
         self.sent += n;
         if self.is_empty() {
             self.bytes.clear();
@@ -102,61 +112,78 @@ fn poll(
     passed: &mut Passed,
     timeout: u64,
 ) -> Poll<End> {
+    // Each way goes as far as it can, so that neither has to be looked at again for what the other one did.
+    let carried =
+        carry_down(cx, client, upstream, down, &mut passed.down).and_then(|()| carry_up(cx, client, upstream, up, &mut passed.up));
+    if let Err(end) = carried {
+        return Poll::Ready(end);
+    }
+    // The end of one direction ends both, once its last bytes have left.
+    if down.ended && down.is_empty() {
+        match client.poll_shutdown(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
+            Poll::Ready(Err(error)) => return Poll::Ready(End::Client("shutdown()", error)),
+            Poll::Pending => {}
+        }
+    }
+    if up.ended && up.is_empty() {
+        return Poll::Ready(End::Over);
+    }
+    if std::mem::take(&mut down.moved) | std::mem::take(&mut up.moved) {
+        upstream.set_timer(timeout);
+    }
+    upstream.poll_timer(cx).map(|()| End::Silent)
+}
+
+/// From the upstream to the client, until one of them lets it wait.
+fn carry_down(
+    cx: &mut Context<'_>,
+    client: &dyn Tunnel,
+    upstream: &mut UpstreamConnection,
+    down: &mut Way,
+    passed: &mut u64,
+) -> Result<(), End> {
+    let stream = upstream.channel.stream_mut();
     loop {
-        match carry(cx, client, upstream, up, down, passed) {
-            Err(end) => return Poll::Ready(end),
-            Ok(true) => upstream.set_timer(timeout),
-            Ok(false) => return upstream.poll_timer(cx).map(|()| End::Silent),
+        while !down.is_empty() {
+            match client.poll_write(cx, down.rest()).map_err(|error| End::Client("send()", error))? {
+                Poll::Ready(n) => down.took(n),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if down.ended {
+            return Ok(());
+        }
+        match stream.poll_read(cx, &mut down.bytes).map_err(|error| End::Upstream("recv()", "SSL_read()", error))? {
+            Poll::Ready(n) => *passed += down.came(n),
+            Poll::Pending => return Ok(()),
         }
     }
 }
 
-/// One round over both ways; answers whether anything moved.
-fn carry(
+/// From the client to the upstream, likewise.
+fn carry_up(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
     up: &mut Way,
-    down: &mut Way,
-    passed: &mut Passed,
-) -> Result<bool, End> {
-    let mut moved = false;
-    if !down.is_empty()
-        && let Poll::Ready(n) = client.poll_write(cx, down.rest()).map_err(|error| End::Client("send()", error))?
-    {
-        down.took(n);
-        moved = true;
-    }
+    passed: &mut u64,
+) -> Result<(), End> {
     let stream = upstream.channel.stream_mut();
-    if !up.is_empty()
-        && let Poll::Ready(n) =
-            stream.poll_write_vectored(cx, &[IoSlice::new(up.rest())]).map_err(|error| End::Upstream("send()", "SSL_write()", error))?
-    {
-        up.took(n);
-        moved = true;
+    loop {
+        while !up.is_empty() {
+            let written = stream.poll_write_vectored(cx, &[IoSlice::new(up.rest())]);
+            match written.map_err(|error| End::Upstream("send()", "SSL_write()", error))? {
+                Poll::Ready(n) => up.took(n),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if up.ended {
+            return Ok(());
+        }
+        match client.poll_read(cx, &mut up.bytes).map_err(|error| End::Client("recv()", error))? {
+            Poll::Ready(n) => *passed += up.came(n),
+            Poll::Pending => return Ok(()),
+        }
     }
-    if down.is_empty()
-        && !down.ended
-        && let Poll::Ready(n) = stream.poll_read(cx, &mut down.bytes).map_err(|error| End::Upstream("recv()", "SSL_read()", error))?
-    {
-        down.ended = n == 0;
-        passed.down += n as u64;
-        moved = true;
-    }
-    if up.is_empty()
-        && !up.ended
-        && let Poll::Ready(n) = client.poll_read(cx, &mut up.bytes).map_err(|error| End::Client("recv()", error))?
-    {
-        up.ended = n == 0;
-        passed.up += n as u64;
-        moved = true;
-    }
-    // The end of one direction ends both, once its last bytes have left.
-    if down.ended && down.is_empty() && client.poll_shutdown(cx).map_err(|error| End::Client("shutdown()", error))?.is_ready() {
-        return Err(End::Over);
-    }
-    if up.ended && up.is_empty() {
-        return Err(End::Over);
-    }
-    Ok(moved)
 }

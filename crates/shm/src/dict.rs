@@ -25,6 +25,7 @@ pub use check::Report;
 #[cfg(test)]
 pub(crate) use record::FIXED;
 pub use value::{End, Entry, Found, Refusal, Store, Value, When};
+pub use whole::Keys;
 
 use crate::lock;
 use crate::zone::Zone;

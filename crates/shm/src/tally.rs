@@ -61,7 +61,21 @@ impl Tally {
             owner.is_some_and(|owner| owner.compare_exchange(0, u64::from(pid), Ordering::AcqRel, Ordering::Relaxed).is_ok())
         };
         let index = (1..ACCOUNTS).find(free)?;
+        if let Some(used) = self.used() {
+            used.fetch_max(index as u64, Ordering::AcqRel);
+        }
         Some(Account { tally: self.clone(), index })
+    }
+
+    /// The highest index of an account that was ever opened; it stands where the first account, which belongs to nobody, would have an owner.
+    fn used(&self) -> Option<&AtomicU64> {
+        self.account(0)?.first()
+    }
+
+    /// All accounts that have counted anything, the first one first.
+    fn accounts(&self) -> impl Iterator<Item = &[AtomicU64; WORDS]> {
+        let used = self.used().map_or(0, |used| used.load(Ordering::Acquire) as usize).min(ACCOUNTS - 1);
+        (0..=used).filter_map(|index| self.account(index))
     }
 
     /// The process has ended: what it counted stays, but the counters that are gauges.
@@ -85,8 +99,8 @@ impl Tally {
     /// The sum of a counter over all processes, those that have ended with it.
     #[must_use]
     pub fn sum(&self, number: usize) -> u64 {
-        let accounts = (0..ACCOUNTS).filter_map(|index| self.account(index)).filter_map(|words| words.get(number + 1));
-        accounts.map(|counter| counter.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+        let counters = self.accounts().filter_map(|words| words.get(number + 1));
+        counters.map(|counter| counter.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 
@@ -96,7 +110,7 @@ impl Tally {
     pub fn sums(&self, count: usize) -> Vec<u64> {
         let mut sums = vec![0_u64; count];
         // An account without an owner counts nothing, but the first, which has what ended processes have left.
-        for words in (0..ACCOUNTS).filter_map(|index| self.account(index).filter(|words| index == 0 || is_owned(words))) {
+        for (_, words) in self.accounts().enumerate().filter(|(index, words)| *index == 0 || is_owned(words)) {
             for (sum, counter) in sums.iter_mut().zip(words.iter().skip(1)) {
                 *sum = sum.wrapping_add(counter.load(Ordering::Relaxed));
             }
@@ -107,7 +121,7 @@ impl Tally {
     /// The processes that count now, and what the counters `numbers` of each say.
     #[must_use]
     pub fn processes<const N: usize>(&self, numbers: [usize; N]) -> Vec<(u32, [u64; N])> {
-        let owned = (1..ACCOUNTS).filter_map(|index| self.account(index)).filter(|words| is_owned(words));
+        let owned = self.accounts().skip(1).filter(|words| is_owned(words));
         let read = |words: &[AtomicU64; WORDS], number: usize| words.get(number).map_or(0, |word| word.load(Ordering::Relaxed));
         owned.filter_map(|words| Some((u32::try_from(read(words, 0)).ok()?, numbers.map(|number| read(words, number + 1))))).collect()
     }
@@ -167,5 +181,15 @@ mod tests {
         add(&again, COUNTERS, 1);
         add(&again, 0, 1);
         assert_eq!(tally.sum(0), 8);
+    }
+
+    #[test]
+    fn all_accounts_are_read_and_no_more_than_were_opened() {
+        let tally = Tally::new().unwrap();
+        assert_eq!((tally.accounts().count(), tally.sum(0)), (1, 0));
+        let accounts: Vec<Account> = (1..).map_while(|pid| tally.open(pid)).collect();
+        assert_eq!((accounts.len(), tally.accounts().count()), (ACCOUNTS - 1, ACCOUNTS));
+        accounts.iter().for_each(|account| account.set(0, 1));
+        assert_eq!((tally.sum(0), tally.processes([0]).len()), (511, 511));
     }
 }

@@ -64,6 +64,15 @@ impl Flow {
     }
 }
 
+/// How far one way has gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// As far as it may at once: there may be more.
+    Far,
+    /// Until it had to wait.
+    Waits,
+}
+
 /// Passes bytes on until the session is over.
 pub async fn run(job: &Job<'_>, upstream: Stream, heard: &dyn Fn()) -> End {
     let (session, plan) = (job.session, job.plan);
@@ -98,11 +107,16 @@ impl Relay<'_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let mut moved = false;
+        // Neither way waits for the other one, so only who was told to let others go on goes on.
+        let mut went = [Went::Far; 2];
+        while went.contains(&Went::Far) {
             for from_upstream in [false, true] {
+                let way = &mut went[usize::from(from_upstream)];
+                if *way != Went::Far {
+                    continue;
+                }
                 match self.go(cx, from_upstream) {
-                    Ok(went) => moved |= went,
+                    Ok(went) => *way = went,
                     Err(Over) => return Poll::Ready(()),
                 }
                 self.job.session.action.set("proxying connection");
@@ -111,11 +125,6 @@ impl Relay<'_> {
                     return Poll::Ready(());
                 }
                 self.half_close(from_upstream);
-            }
-            if moved {
-                self.idle.moved();
-            } else {
-                break;
             }
         }
         // Who rests by himself is not silent.
@@ -129,12 +138,11 @@ impl Relay<'_> {
         Poll::Pending
     }
 
-    /// One way, as far as it goes; whether it went at all.
-    fn go(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<bool, Over> {
-        let mut moved = false;
+    /// One way, some turns at most.
+    fn go(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<Went, Over> {
         for _ in 0..TURNS {
-            if !self.write(cx, from_upstream, &mut moved)? {
-                return Ok(moved);
+            if !self.write(cx, from_upstream)? {
+                return Ok(Went::Waits);
             }
             let size = self.job.plan.buffer_size;
             let flow = if from_upstream { &mut self.down } else { &mut self.up };
@@ -154,11 +162,11 @@ impl Relay<'_> {
                 flow.buffer = buffer;
             }
             if !went {
-                return Ok(moved);
+                return Ok(Went::Waits);
             }
-            moved = true;
+            self.idle.moved();
         }
-        Ok(moved)
+        Ok(Went::Far)
     }
 
     /// Reads what is there; false: nothing is, or the end was known already.
@@ -191,7 +199,7 @@ impl Relay<'_> {
     }
 
     /// Writes what waits; false: something still does.
-    fn write(&mut self, cx: &mut Context<'_>, from_upstream: bool, moved: &mut bool) -> Result<bool, Over> {
+    fn write(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<bool, Over> {
         let session = self.job.session;
         loop {
             let flow = if from_upstream { &mut self.down } else { &mut self.up };
@@ -211,7 +219,7 @@ impl Relay<'_> {
                 // A socket that takes nothing of something is none.
                 Ok(0) => return Err(Over),
                 Ok(count) => {
-                    *moved = true;
+                    self.idle.moved();
                     flow.written += count;
                     flow.pace.took(session, count);
                     if !from_upstream {

@@ -22,7 +22,14 @@ impl H1 {
         limit: usize,
     ) -> Poll<Result<BodyRead, BodyError>> {
         loop {
-            let taken = self.body.borrow_mut().take(&mut self.input.borrow_mut(), limit, |data| out.extend_from_slice(data));
+            let left = usize::try_from(self.body.borrow().left()).unwrap_or(usize::MAX);
+            let taken = self.body.borrow_mut().take(&mut self.input.borrow_mut(), limit, |data| {
+                // With room for what is received behind it, so that it need not move for that.
+                if out.capacity() == 0 && data.len() < left {
+                    out.reserve_exact(left.min(data.len().saturating_add(limit)));
+                }
+                out.extend_from_slice(data);
+            });
             match taken {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(Some(read)) => {

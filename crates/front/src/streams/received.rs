@@ -1,43 +1,73 @@
 //! The part of a request's body that has come and that nobody has taken yet.
 
-/// Bytes, taken from the front.
+use std::collections::VecDeque;
+
+/// Room of a part, once so much has come.
+const PART: usize = 16 * 1024;
+
+/// Bytes, taken from the front. They stand in parts, so that none moves when more come.
 #[derive(Debug, Default)]
 pub struct Received {
-    bytes: Vec<u8>,
+    /// None is empty.
+    parts: VecDeque<Vec<u8>>,
+    /// Bytes of the first that were taken.
     taken: usize,
+    left: usize,
 }
 
 impl Received {
     /// Appends what has come.
     pub fn push(&mut self, data: &[u8]) {
-        // Moved only when that is less than what was taken since, so that each byte moves once.
-        if self.taken > self.bytes.len() / 2 {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
+        if data.is_empty() {
+            return;
         }
-        self.bytes.extend_from_slice(data);
+        self.left += data.len();
+        match self.parts.back_mut() {
+            Some(last) if last.capacity() - last.len() >= data.len() => last.extend_from_slice(data),
+            _ => {
+                let mut part = Vec::with_capacity(data.len().max(self.left.min(PART)));
+                part.extend_from_slice(data);
+                self.parts.push_back(part);
+            }
+        }
     }
 
     /// How much has come and was not taken.
     pub fn left(&self) -> usize {
-        self.bytes.len() - self.taken
+        self.left
     }
 
-    /// Moves at most `limit` bytes to the end of `out`; how many.
+    /// Moves at most `limit` bytes to the end of `out`; how many, at least one where there is one and `limit` allows it.
     pub fn take(&mut self, limit: usize, out: &mut Vec<u8>) -> usize {
-        let rest = self.bytes.get(self.taken..).unwrap_or_default();
-        let part = rest.get(..limit).unwrap_or(rest);
-        let count = part.len();
-        if count == self.bytes.len() && out.capacity() == 0 {
-            *out = std::mem::take(&mut self.bytes);
-            return count;
+        // A part that is wanted whole need not be copied where nothing is before it.
+        if out.is_empty()
+            && let Some(first) =
+                self.parts.pop_front_if(|first| self.taken == 0 && first.len() <= limit && first.capacity() >= out.capacity())
+        {
+            *out = first;
+            self.left -= out.len();
+            return out.len();
         }
-        out.extend_from_slice(part);
-        self.taken += count;
-        if self.taken == self.bytes.len() {
+        let wanted = limit.min(self.left);
+        let mut open = wanted;
+        while open > 0
+            && let Some(first) = self.parts.front()
+        {
+            let rest = first.get(self.taken..).unwrap_or_default();
+            let part = rest.get(..open).unwrap_or(rest);
+            out.extend_from_slice(part);
+            open -= part.len();
+            self.taken += part.len();
+            if self.taken == first.len() {
+                self.parts.pop_front();
+                self.taken = 0;
+            }
+        }
+        self.left -= wanted;
+        if self.left == 0 {
             *self = Received::default();
         }
-        count
+        wanted
     }
 }
 
@@ -55,6 +85,15 @@ mod tests {
         assert_eq!(received.take(9, &mut out), 3);
         assert_eq!(received.take(9, &mut out), 0);
         assert_eq!(out, b"abcdefghi");
+        for n in 0..5000_usize {
+            received.push(format!("{n},").as_bytes());
+            if n % 3 == 0 {
+                received.take(n % 29, &mut out);
+            }
+        }
+        while received.take(1000, &mut out) > 0 {}
+        let expected: String = (0..5000).map(|n| format!("{n},")).collect();
+        assert_eq!((&out[9..], received.left()), (expected.as_bytes(), 0));
         let mut all = Vec::new();
         received.push(b"xyz");
         assert_eq!((received.take(9, &mut all), all), (3, b"xyz".to_vec()));

@@ -32,22 +32,23 @@ pub(crate) struct FieldTable {
     table: usize,
     raw: bool,
     lower: Vec<u8>,
+    /// A bit for each kind of name that has come.
+    seen: u128,
 }
 
 impl FieldTable {
     /// An empty table; names keep their case if `raw`.
     pub(crate) fn new(stack: &mut Stack<'_>, fields: usize, raw: bool) -> FieldTable {
         stack.push_table(0, fields);
-        FieldTable { table: stack.top(), raw, lower: Vec::with_capacity(if raw { 0 } else { 64 }) }
+        FieldTable { table: stack.top(), raw, lower: Vec::with_capacity(if raw { 0 } else { 64 }), seen: 0 }
     }
 
-    /// Adds a field whose name may have come before.
+    /// Adds a field.
     pub(crate) fn add(&mut self, stack: &mut Stack<'_>, name: &[u8], value: &[u8]) {
-        self.put(stack, name, value, true);
-    }
-
-    /// Adds a field; `again` says that its name may have come before.
-    fn put(&mut self, stack: &mut Stack<'_>, name: &[u8], value: &[u8], again: bool) {
+        // Names of a kind that has not come are not looked for in the table.
+        let kind = 1 << kind(name);
+        let again = self.seen & kind != 0;
+        self.seen |= kind;
         let key = if self.raw {
             name
         } else {
@@ -68,6 +69,13 @@ impl FieldTable {
     }
 }
 
+/// A number below 128 that equal names share, whatever their case.
+fn kind(name: &[u8]) -> u32 {
+    let ends = [name.first(), name.get(name.len() / 2), name.last()];
+    let mixed = ends.into_iter().flatten().fold(name.len() as u32, |mixed, byte| mixed.wrapping_mul(31).wrapping_add((byte | 0x20).into()));
+    mixed & 127
+}
+
 /// `get_headers(max, raw)`: the table, and `"truncated"` if there were more.
 fn req_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (_, request) = request(cx)?;
@@ -80,10 +88,8 @@ fn req_headers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     let headers = request.headers.borrow();
     let count = headers.len().min(max);
     let mut table = FieldTable::new(stack, count, raw);
-    for (i, (name, value)) in headers.iter().take(count).enumerate() {
-        // A look at the few names before costs less than a look into the table.
-        let again = i > 32 || headers.iter().take(i).any(|(other, _)| other.eq_ignore_ascii_case(name));
-        table.put(stack, name, value, again);
+    for (name, value) in headers.iter().take(count) {
+        table.add(stack, name, value);
     }
     table.finish(stack);
     if headers.len() > count {

@@ -6,7 +6,7 @@ use crate::shelf;
 use base::clock;
 use lua::{CallContext, Group, LuaError, LuaPhase, PhaseSet, Raise, Row, Stack, Vm};
 use shm::Dict;
-use shm::dict::{End, Found, Refusal, Store, Value, When};
+use shm::dict::{End, Found, Keys, Refusal, Store, Value, When};
 
 /// Codes that the glue takes apart: a kind, or `FAILED` with the text in the output buffer. A number is in
 /// `cx.number`, text in the output buffer.
@@ -253,7 +253,7 @@ fn push_number(cx: &CallContext, id: i32, key: &[u8], left: i32, value: f64) -> 
 /// `shared_keys(id, max)`
 fn keys(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> {
     let (id, max) = (stack.check_number(1, "get_keys")?, stack.check_number(2, "get_keys")?);
-    let found = with_dict(cx, id as i32, Vec::new(), |dict| dict.keys(max as usize, clock::epoch_ms()));
+    let found = with_dict(cx, id as i32, Keys::default(), |dict| dict.keys(max as usize, clock::epoch_ms()));
     stack.push_table(found.len(), 0);
     let table = stack.top();
     for (index, key) in found.iter().enumerate() {

@@ -40,21 +40,31 @@ pub fn receive(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Later, Raise> 
 /// # Errors
 /// It is no pattern and no size.
 pub fn wanted(stack: &Stack<'_>) -> Result<Option<Want>, Raise> {
-    Ok(Some(match (stack.top(), stack.kind(2)) {
-        (1, _) => Want::Line,
-        (_, Type::String | Type::Number) => match (stack.number(2), stack.bytes(2).unwrap_or_default()) {
-            (Some(size), _) if size < 0.0 => return Err(Raise::argument(1, "receive", "bad number argument")),
-            (Some(size), _) if size < 1.0 => return Ok(None),
-            (Some(size), _) => Want::Bytes(size as usize),
-            (None, b"*l") => Want::Line,
-            (None, b"*a") => Want::All,
-            (None, other) => {
-                let text = format!("bad pattern argument: {}", String::from_utf8_lossy(other));
-                return Err(Raise::argument(1, "receive", &text));
-            }
+    if stack.top() == 1 {
+        return Ok(Some(Want::Line));
+    }
+    let size = match stack.kind(2) {
+        // The bytes of a number would be made first.
+        Type::Number => stack.number(2),
+        Type::String => match stack.bytes(2).unwrap_or_default() {
+            b"*l" => return Ok(Some(Want::Line)),
+            b"*a" => return Ok(Some(Want::All)),
+            other => match stack.number(2) {
+                None => {
+                    let text = format!("bad pattern argument: {}", String::from_utf8_lossy(other));
+                    return Err(Raise::argument(1, "receive", &text));
+                }
+                size => size,
+            },
         },
-        _ => return Err(Raise::argument(1, "receive", "bad argument")),
-    }))
+        _ => None,
+    };
+    match size {
+        None => Err(Raise::argument(1, "receive", "bad argument")),
+        Some(size) if size < 0.0 => Err(Raise::argument(1, "receive", "bad number argument")),
+        Some(size) if size < 1.0 => Ok(None),
+        Some(size) => Ok(Some(Want::Bytes(size as usize))),
+    }
 }
 
 /// `sock:receiveany(most)`.

@@ -3,15 +3,20 @@
 use foldhash::HashMap;
 use std::rc::Rc;
 
+/// Most bytes of a character.
+const WIDEST: usize = 4;
+
 /// A `charset_map`.
 pub(super) struct Map {
     from: String,
     to: String,
     utf8: bool,
-    /// Bytes of `from` in `to`.
-    forth: Vec<Vec<u8>>,
-    /// Bytes of `to` in `from`, if `to` is a set of single bytes.
-    back: Vec<u8>,
+    /// Bytes of `from` in `to`: up to [`WIDEST`] each, and how many.
+    forth: [([u8; WIDEST], u8); 256],
+    /// Those that are the same in both.
+    same: [bool; 256],
+    /// Bytes of `to` in `from`, if `to` is a set of single bytes; of ASCII in any case.
+    back: [u8; 256],
     /// Characters in `from`, if `to` is UTF-8.
     characters: HashMap<char, u8>,
 }
@@ -30,15 +35,9 @@ impl Map {
     /// A table that knows ASCII only.
     pub(super) fn new(from: String, to: String) -> Map {
         let utf8 = to.eq_ignore_ascii_case("utf-8");
-        let byte = |b: u8| if b < 128 { b } else { b'?' };
-        Map {
-            from,
-            to,
-            utf8,
-            forth: (0..=255).map(|b| vec![byte(b)]).collect(),
-            back: (0..=255).map(byte).collect(),
-            characters: HashMap::default(),
-        }
+        let ascii = std::array::from_fn(|b| if b < 128 { b as u8 } else { b'?' });
+        let (forth, same) = (ascii.map(|b| ([b, 0, 0, 0], 1)), std::array::from_fn(|b| b < 128));
+        Map { from, to, utf8, forth, same, back: ascii, characters: HashMap::default() }
     }
 
     pub(super) fn is(&self, name: &str) -> bool {
@@ -53,17 +52,49 @@ impl Map {
     pub(super) fn add(&mut self, source: u8, target: &[u8]) -> bool {
         if self.utf8 {
             let Some(character) = std::str::from_utf8(target).ok().and_then(|t| t.chars().next()) else { return false };
-            self.characters.insert(character, source);
+            match u8::try_from(character) {
+                Ok(byte) if byte.is_ascii() => self.back[usize::from(byte)] = source,
+                _ => drop(self.characters.insert(character, source)),
+            }
         } else {
             let &[byte] = target else { return false };
-            if let Some(slot) = self.back.get_mut(usize::from(byte)) {
-                *slot = source;
-            }
+            self.back[usize::from(byte)] = source;
         }
-        if let Some(slot) = self.forth.get_mut(usize::from(source)) {
-            *slot = target.to_vec();
-        }
+        let (bytes, length) = &mut self.forth[usize::from(source)];
+        let Some(place) = bytes.get_mut(..target.len()) else { return false };
+        place.copy_from_slice(target);
+        *length = target.len() as u8;
+        self.same[usize::from(source)] = target == [source];
         true
+    }
+
+    /// Recodes from `from` to `to`.
+    fn forth(&self, mut data: &[u8], out: &mut Vec<u8>) {
+        out.reserve(data.len());
+        while !data.is_empty() {
+            // What stays as it is goes over as a whole.
+            let same = data.iter().position(|byte| !self.same[usize::from(*byte)]).unwrap_or(data.len());
+            let (run, rest) = data.split_at(same);
+            out.extend_from_slice(run);
+            let other = rest.iter().position(|byte| self.same[usize::from(*byte)]).unwrap_or(rest.len());
+            let (run, rest) = rest.split_at(other);
+            self.others(run, out);
+            data = rest;
+        }
+    }
+
+    fn others(&self, data: &[u8], out: &mut Vec<u8>) {
+        // Each character is written with all its room, and the next one over what of that was too much.
+        let mut end = out.len();
+        out.resize(end + WIDEST * data.len(), 0);
+        for byte in data {
+            let (bytes, length) = &self.forth[usize::from(*byte)];
+            if let Some(place) = out.get_mut(end..).and_then(|rest| rest.first_chunk_mut()) {
+                *place = *bytes;
+            }
+            end += usize::from(*length);
+        }
+        out.truncate(end);
     }
 }
 
@@ -102,12 +133,8 @@ impl Recoder {
     /// Recodes a piece.
     pub(super) fn recode(&mut self, data: &[u8], out: &mut Vec<u8>) {
         match self.way {
-            Way::Forth => {
-                for byte in data {
-                    out.extend_from_slice(self.map.forth.get(usize::from(*byte)).map_or(&[], Vec::as_slice));
-                }
-            }
-            Way::Back => out.extend(data.iter().filter_map(|b| self.map.back.get(usize::from(*b)))),
+            Way::Forth => self.map.forth(data, out),
+            Way::Back => out.extend(data.iter().map(|b| self.map.back[usize::from(*b)])),
             Way::FromUtf8 => {
                 let mut text = std::mem::take(&mut self.tail);
                 text.extend_from_slice(data);
@@ -126,10 +153,14 @@ impl Recoder {
     }
 
     fn characters(&self, text: &str, out: &mut Vec<u8>) {
+        out.reserve(text.len());
         for character in text.chars() {
+            if character.is_ascii() {
+                out.push(self.map.back[character as usize & 127]);
+                continue;
+            }
             match self.map.characters.get(&character) {
                 Some(byte) => out.push(*byte),
-                None if character.is_ascii() => out.push(character as u8),
                 None => out.extend_from_slice(format!("&#{};", u32::from(character)).as_bytes()),
             }
         }
@@ -175,8 +206,11 @@ mod tests {
     fn utf8_both_ways_however_it_is_cut() {
         let mut map = Map::new("koi8-r".into(), "utf-8".into());
         assert!(map.add(0xc1, &hex(b"D0B0").unwrap()));
+        assert!(map.add(b'~', b"!") && map.add(0xff, &hex(b"F09F9880").unwrap()));
         let map = Rc::new(map);
         for step in 1..6 {
+            assert_eq!(run(Recoder::between(&map, "koi8-r", "UTF-8"), b"~\xff", step), "!\u{1f600}".as_bytes());
+            assert_eq!(run(Recoder::between(&map, "utf-8", "koi8-r"), "!\u{1f600}~".as_bytes(), step), b"~\xff~");
             assert_eq!(run(Recoder::between(&map, "koi8-r", "UTF-8"), b"a\xc1b", step), "aаb".as_bytes());
             assert_eq!(run(Recoder::between(&map, "utf-8", "koi8-r"), "aаbж\u{20ac}".as_bytes(), step), b"a\xc1b&#1078;&#8364;");
             assert_eq!(run(Recoder::between(&map, "utf-8", "koi8-r"), b"a\xffb\xd0", step), b"a?b?");

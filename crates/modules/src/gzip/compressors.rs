@@ -1,10 +1,12 @@
 //! Compressors that are used again: a fresh one has some hundred kilobytes to allocate and to clear, more work than packing a
-//! small page.
+//! small page; and one that is used again still has its tables to clear. Short bodies are packed whole by what clears nothing.
 
+use super::short::{self, Short};
 use crate::content_coding::{Coding, Encoder};
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 
 /// Compressors that a worker keeps while nobody uses them.
 const KEPT: usize = 4;
@@ -12,14 +14,36 @@ const KEPT: usize = 4;
 /// How much room for output there is at least.
 const ROOM: usize = 4096;
 
-/// A worker's compressors that are free.
+/// A worker's compressors.
 #[derive(Default)]
 pub(super) struct Compressors {
-    free: RefCell<Vec<Compressor>>,
+    pool: Rc<Pool>,
 }
 
-/// A compressor with what its memory depends on.
+/// What compressors are made of, while nobody uses it.
+#[derive(Default)]
+struct Pool {
+    free: RefCell<Vec<Stream>>,
+    short: RefCell<Short>,
+    held: RefCell<Vec<u8>>,
+}
+
+/// The compressor of one body.
 pub(super) struct Compressor {
+    pool: Rc<Pool>,
+    settings: Settings,
+    length: Option<u64>,
+    work: Work,
+}
+
+enum Work {
+    /// Bytes that may be all of a short body.
+    Held(Vec<u8>),
+    Stream(Stream),
+}
+
+/// A compressor for bodies of any length, with what its memory depends on.
+struct Stream {
     inner: Compress,
     level: u32,
     window: u8,
@@ -51,25 +75,24 @@ impl Coding for Compressors {
     type Settings = Settings;
     type Encoder = Compressor;
 
-    fn take(&self, Settings { level, window }: Settings, length: Option<u64>) -> Compressor {
-        let window = window_for(window, length);
-        let mut free = self.free.borrow_mut();
-        match free.iter().position(|c| c.level == level && c.window == window) {
-            Some(index) => {
-                let mut again = free.swap_remove(index);
-                again.inner.reset();
-                again
-            }
-            None => Compressor { inner: Compress::new_gzip(Compression::new(level), window), level, window },
-        }
+    fn take(&self, settings: Settings, length: Option<u64>) -> Compressor {
+        let pool = Rc::clone(&self.pool);
+        let work = if length.is_none_or(|length| length <= settings.longest_short()) {
+            Work::Held(self.pool.held.take())
+        } else {
+            Work::Stream(pool.stream(settings, length))
+        };
+        Compressor { pool, settings, length, work }
     }
 
     fn give(&self, compressor: Compressor) {
-        let mut free = self.free.borrow_mut();
-        if free.len() >= KEPT {
-            free.remove(0);
+        match compressor.work {
+            Work::Held(mut held) => {
+                held.clear();
+                self.pool.held.replace(held);
+            }
+            Work::Stream(stream) => self.pool.keep(stream),
         }
-        free.push(compressor);
     }
 
     fn way(Settings { level, window }: Settings) -> usize {
@@ -78,21 +101,80 @@ impl Coding for Compressors {
     }
 }
 
+impl Settings {
+    /// The longest body whose repetitions are all within the window, and which is packed whole.
+    fn longest_short(self) -> u64 {
+        (short::LONGEST as u64).min(1 << self.window)
+    }
+}
+
+impl Pool {
+    /// A compressor for a body of this length, if that is known.
+    fn stream(&self, Settings { level, window }: Settings, length: Option<u64>) -> Stream {
+        let window = window_for(window, length);
+        let mut free = self.free.borrow_mut();
+        match free.iter().position(|c| c.level == level && c.window == window) {
+            Some(index) => {
+                let mut again = free.swap_remove(index);
+                again.inner.reset();
+                again
+            }
+            None => Stream { inner: Compress::new_gzip(Compression::new(level), window), level, window },
+        }
+    }
+
+    fn keep(&self, stream: Stream) {
+        let mut free = self.free.borrow_mut();
+        if free.len() >= KEPT {
+            free.remove(0);
+        }
+        free.push(stream);
+    }
+}
+
 impl Encoder for Compressor {
     fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        self.run(data, out, FlushCompress::None)
+        if let Work::Held(held) = &mut self.work
+            && (held.len() + data.len()) as u64 <= self.settings.longest_short()
+        {
+            held.extend_from_slice(data);
+            return Ok(());
+        }
+        self.stream(out)?.run(data, out, FlushCompress::None)
     }
 
     fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        self.run(&[], out, FlushCompress::Sync)
+        self.stream(out)?.run(&[], out, FlushCompress::Sync)
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        self.run(&[], out, FlushCompress::Finish)
+        match &mut self.work {
+            Work::Held(held) => {
+                self.pool.short.borrow_mut().pack(held, self.settings.level, out);
+                Ok(())
+            }
+            Work::Stream(stream) => stream.run(&[], out, FlushCompress::Finish),
+        }
     }
 }
 
 impl Compressor {
+    /// What packs bodies that are not short; what was held is written to it.
+    fn stream(&mut self, out: &mut Vec<u8>) -> io::Result<&mut Stream> {
+        if let Work::Held(held) = &mut self.work {
+            let held = std::mem::take(held);
+            let mut stream = self.pool.stream(self.settings, self.length);
+            stream.run(&held, out, FlushCompress::None)?;
+            self.work = Work::Stream(stream);
+        }
+        match &mut self.work {
+            Work::Stream(stream) => Ok(stream),
+            Work::Held(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+}
+
+impl Stream {
     fn run(&mut self, mut data: &[u8], out: &mut Vec<u8>, flush: FlushCompress) -> io::Result<()> {
         loop {
             if out.capacity() - out.len() < ROOM {
@@ -166,15 +248,18 @@ mod tests {
         let first = packed(&compressors, &text, None);
         assert_eq!(unpacked(&first), text);
         let mut left = compressors.take(of(2), None);
-        left.write(b"never finished", &mut Vec::new()).unwrap();
+        left.write(&[b'x'; 9000], &mut Vec::new()).unwrap();
         compressors.give(left);
         assert_eq!(packed(&compressors, &text, None), first);
-        assert_eq!(compressors.free.borrow().len(), 1);
-        for length in [10, 300, 700, 1500, 3000, 7000] {
+        assert_eq!(compressors.pool.free.borrow().len(), 1);
+        for length in [10, 300, 3000, 9000, 20_000, 39_000] {
             let text = text.get(..length as usize).unwrap();
             assert_eq!(unpacked(&packed(&compressors, text, Some(length))), text);
         }
-        assert_eq!(compressors.free.borrow().len(), KEPT);
+        assert_eq!(compressors.pool.free.borrow().len(), 2, "short bodies need none");
+        let many: Vec<Compressor> = (1..=9).map(|level| compressors.take(of(level), Some(9000))).collect();
+        many.into_iter().for_each(|compressor| compressors.give(compressor));
+        assert_eq!(compressors.pool.free.borrow().len(), KEPT);
     }
 
     #[test]

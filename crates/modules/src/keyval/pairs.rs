@@ -162,14 +162,15 @@ impl Pairs {
     /// All pairs, by their keys.
     pub(crate) fn all(&self) -> Vec<Pair> {
         let now = clock::epoch_ms();
-        let mut keys = self.dict.keys(0, now);
+        let keys = self.dict.keys(0, now);
+        let mut keys: Vec<&[u8]> = keys.iter().collect();
         keys.sort_unstable();
-        let pair = |key: Vec<u8>| {
+        let pair = |key: &[u8]| {
             let mut value = Vec::new();
-            self.dict.get(&key, false, now, &mut value).ok()??;
-            let left = self.dict.ttl(&key, now).ok()?;
+            self.dict.get(key, false, now, &mut value).ok()??;
+            let left = self.dict.ttl(key, now).ok()?;
             let ends_ms = if left > 0 { now.saturating_add(left.unsigned_abs()) } else { 0 };
-            let [key, value] = [key, value].map(|text| String::from_utf8_lossy(&text).into_owned());
+            let [key, value] = [key, &value].map(|text| String::from_utf8_lossy(text).into_owned());
             Some(Pair { key, value, ends_ms })
         };
         keys.into_iter().filter_map(pair).collect()

@@ -3,8 +3,10 @@
 use super::Fault;
 use super::text::evaluate;
 use super::values::{set_value, shared};
+use foldhash::HashMap;
 use http::Request;
 use session::{Cache, Regex, Session, Variables, variable};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// `$a`, `$a = text`, `$a != text`, `$a = /re/`, `$a != /re/`.
@@ -41,19 +43,56 @@ impl Session for Scratch {
     fn variable_cycle(&self, _: &str) {}
 }
 
-fn matches(request: &Request, pattern: &[u8], subject: &[u8]) -> Result<bool, Fault> {
-    let mut variables = Variables::default();
-    let regex = Regex::new(pattern, false, &mut variables).map_err(Fault)?;
-    variables.finish().map_err(|unknown| Fault(unknown.to_string()))?;
-    let scratch = Scratch(Cache::new(Rc::new(variables)));
-    if !regex.exec(&scratch, subject) {
+/// A pattern of a page, compiled.
+struct Pattern {
+    regex: Regex<Scratch>,
+    variables: Rc<Variables<Scratch>>,
+    /// Of its groups.
+    names: Vec<String>,
+}
+
+impl Pattern {
+    fn new(text: &[u8]) -> Result<Pattern, Fault> {
+        let mut variables = Variables::default();
+        let regex = Regex::new(text, false, &mut variables).map_err(Fault)?;
+        variables.finish().map_err(|unknown| Fault(unknown.to_string()))?;
+        Ok(Pattern { regex, variables: Rc::new(variables), names: group_names(text) })
+    }
+}
+
+/// A worker's patterns: pages come again, and to compile one costs more than all else on a small page.
+#[derive(Default)]
+struct Patterns(RefCell<HashMap<Vec<u8>, Rc<Pattern>>>);
+
+/// Most patterns that are kept; pages that upstreams make may have any number.
+const KEPT: usize = 256;
+
+impl Patterns {
+    fn find(&self, text: &[u8]) -> Result<Rc<Pattern>, Fault> {
+        let mut kept = self.0.borrow_mut();
+        if let Some(pattern) = kept.get(text) {
+            return Ok(Rc::clone(pattern));
+        }
+        let pattern = Rc::new(Pattern::new(text)?);
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(text.to_vec(), Rc::clone(&pattern));
+        Ok(pattern)
+    }
+}
+
+fn matches(request: &Request, text: &[u8], subject: &[u8]) -> Result<bool, Fault> {
+    let pattern = request.worker.state::<Patterns>().find(text)?;
+    let scratch = Scratch(Cache::new(Rc::clone(&pattern.variables)));
+    if !pattern.regex.exec(&scratch, subject) {
         return Ok(false);
     }
     let groups = (0..=9).map(|n| scratch.cache().captures().get(n).map(<[u8]>::to_vec)).collect();
     shared(request).captures.replace(groups);
-    for name in group_names(pattern) {
+    for name in &pattern.names {
         let mut value = Vec::new();
-        if variable::get_by_name(&scratch, &name, &mut value) {
+        if variable::get_by_name(&scratch, name, &mut value) {
             set_value(request, name.as_bytes(), value);
         }
     }
@@ -76,5 +115,17 @@ mod tests {
     #[test]
     fn names_of_groups() {
         assert_eq!(group_names(b"(?<a>x)(?P<b_1>y)(?<=z)(?:w)(?<!v)"), ["a", "b_1"]);
+    }
+
+    #[test]
+    fn patterns_are_compiled_once_and_kept_up_to_a_number() {
+        let patterns = Patterns::default();
+        let find = |text: &str| patterns.find(text.as_bytes()).ok();
+        let (first, again) = (find("^a").unwrap(), find("^a").unwrap());
+        assert!(Rc::ptr_eq(&first, &again) && find("(").is_none());
+        for n in 0..2 * KEPT {
+            assert!(find(&format!("^{n}$")).is_some());
+        }
+        assert!(patterns.0.borrow().len() <= KEPT);
     }
 }

@@ -104,6 +104,9 @@ impl Sender {
 
     fn queue_client(&mut self, cx: &mut Context<'_>, link: &mut Link, request: &Rc<Request>) -> Result<Queued, SendError> {
         let quota = link.quota();
+        if let Some(early) = self.early.take() {
+            self.buffer.extend_from_slice(&early);
+        }
         if !self.client_ended && quota > self.buffer.len() - self.written {
             let mut data = std::mem::take(&mut self.buffer);
             data.drain(..std::mem::take(&mut self.written));

@@ -13,6 +13,13 @@ fn get(dict: &Dict, key: impl AsRef<[u8]>) -> Option<Found> {
     dict.get(key.as_ref(), false, NOW, &mut Vec::new()).unwrap().map(|entry| entry.value)
 }
 
+fn keys(d: &Dict, max: usize, now: u64) -> Vec<Vec<u8>> {
+    let keys = d.keys(max, now);
+    let all: Vec<Vec<u8>> = keys.iter().map(<[u8]>::to_vec).collect();
+    assert_eq!((keys.len(), keys.is_empty()), (all.len(), all.is_empty()));
+    all
+}
+
 #[test]
 fn values_come_back_with_flags_and_conditions() {
     let d = dict(1 << 16);
@@ -65,7 +72,7 @@ fn entries_expire() {
     assert_eq!((d.ttl(b"a", later), d.ttl(b"b", later), d.ttl(b"x", later)), (Ok(-10), Ok(0), Err(Refusal::NotFound)));
     assert_eq!(d.get(b"a", false, later, &mut out), Ok(None));
     assert!(d.get(b"a", true, later, &mut out).unwrap().unwrap().stale);
-    assert_eq!(d.keys(0, later), [b"b"]);
+    assert_eq!(keys(&d, 0, later), [b"b"]);
     assert_eq!((d.flush_expired(1, later), d.flush_expired(0, later)), (1, 1));
     d.flush_all();
     assert_eq!(d.get(b"b", false, later, &mut out), Ok(None));
@@ -188,12 +195,12 @@ fn keys_of_all_shards() {
     let later = NOW + 10;
     assert_eq!(d.flush_expired(100, later), 100);
     assert_eq!(d.flush_expired(0, later), 1667 - 100);
-    let mut all = d.keys(0, later);
+    let mut all = keys(&d, 0, later);
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 3333);
     for max in [1, 7, 16, 100, 1024, 3000] {
-        let mut some = d.keys(max, later);
+        let mut some = keys(&d, max, later);
         some.sort();
         some.dedup();
         assert_eq!(some.len(), max);
@@ -244,7 +251,7 @@ fn dies_at_each_step(size: usize, prepare: impl Fn(&Dict), act: impl Fn(&Dict)) 
         let zone = Zone::new("d", super::OWNER, size).unwrap();
         let d = Dict::new(&zone);
         prepare(&d);
-        let before = d.keys(0, NOW);
+        let before = keys(&d, 0, NOW);
         match sys::process::fork().unwrap() {
             sys::process::Fork::Child => {
                 crate::lock::after_fork();
@@ -385,5 +392,23 @@ fn a_loss_is_told_once() {
             assert_eq!(get(&d, b"a"), None);
             return;
         }
+    }
+}
+
+#[test]
+fn what_has_expired_is_found_in_small_shards_and_in_large_ones() {
+    for entries in [1_usize, 10, 1024, 1025, 5000] {
+        let zone = Zone::new("d", super::OWNER, 4 << 20).unwrap();
+        let d = Dict::new(&zone);
+        for n in 0..entries {
+            let lifetime = if n % 2 == 0 { 5 } else { 0 };
+            d.store(format!("key {n}").as_bytes(), Value::Boolean(true), Store { lifetime, ..SET }, NOW).unwrap();
+        }
+        let expired = entries.div_ceil(2);
+        assert_eq!((d.flush_expired(0, NOW), d.flush_expired(1, NOW + 6), d.flush_expired(0, NOW + 6)), (0, 1, expired - 1));
+        assert_eq!(d.len(), (entries - expired) as u64);
+        d.flush_all();
+        assert_eq!((d.keys(0, NOW).len(), d.flush_expired(0, NOW), d.len()), (0, entries - expired, 0));
+        d.check().unwrap();
     }
 }

@@ -3,12 +3,37 @@
 use super::Dict;
 use super::record::{Record, stamp};
 use super::shard::{Shard, at};
+use std::ops::Range;
 
 /// Buckets, or entries, that are looked at under one lock.
 const PART: usize = 1024;
 
-/// A key and the age of its entry.
-type Aged = (i32, Vec<u8>);
+/// Keys of a dictionary, all in one piece of memory.
+#[derive(Debug, Default)]
+pub struct Keys {
+    text: Vec<u8>,
+    /// The age of each entry, and where its key is.
+    aged: Vec<(i32, Range<usize>)>,
+}
+
+impl Keys {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.aged.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.aged.is_empty()
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.aged.iter().map(|(_, place)| self.text.get(place.clone()).unwrap_or_default())
+    }
+}
 
 impl Shard<'_> {
     /// Visits the entries of some buckets, which may be removed meanwhile.
@@ -27,45 +52,68 @@ impl Shard<'_> {
         }
     }
 
-    /// Adds the live keys from the oldest on, without the first `skip`, up to `most`.
-    fn in_order(&self, now: u64, stamp: u32, skip: usize, most: usize, keys: &mut Vec<Aged>) {
-        let (mut next, mut seen) = (self.oldest(), 0);
+    /// Visits the entries from the oldest on, which may be removed meanwhile, until `each` says that it is enough.
+    fn by_age(&self, mut each: impl FnMut(Record<'_>) -> bool, more: &mut bool) {
+        let mut next = self.oldest();
+        // A list that a broken zone made into a circle ends too.
         for _ in 0..self.arena.geometry.pieces() {
-            let Some(record) = next.filter(|_| seen < skip.saturating_add(most)) else { return };
+            let Some(record) = next.filter(|_| *more) else { return };
             next = self.arena.record(record.newer());
+            *more = each(record);
+        }
+    }
+
+    /// Adds the live keys from the oldest on, without the first `skip`, up to `most`.
+    fn in_order(&self, now: u64, stamp: u32, skip: usize, most: usize, keys: &mut Keys) {
+        let (mut seen, end) = (0, skip.saturating_add(most));
+        let add = |record: Record<'_>| {
             if !record.expired(now) {
                 if seen >= skip {
                     self.add_key(record, stamp, keys);
                 }
                 seen += 1;
             }
-        }
+            seen < end
+        };
+        self.by_age(add, &mut (end > 0));
     }
 
-    fn add_key(&self, record: Record<'_>, stamp: u32, keys: &mut Vec<Aged>) {
-        let mut key = Vec::with_capacity(record.key_length() + 8);
-        if record.key(self.arena, &mut key) {
-            keys.push((stamp.wrapping_sub(record.stamp()) as i32, key));
+    fn add_key(&self, record: Record<'_>, stamp: u32, keys: &mut Keys) {
+        let start = keys.text.len();
+        if record.key(self.arena, &mut keys.text) {
+            keys.aged.push((stamp.wrapping_sub(record.stamp()) as i32, start..keys.text.len()));
+        } else {
+            keys.text.truncate(start);
         }
     }
 }
 
 impl Dict {
-    /// Visits all entries, some under each lock.
-    fn each_part(&self, mut visit: impl FnMut(&Shard<'_>, usize) -> bool) {
+    /// Visits all entries, some under each lock, until `visit` says that it is enough; it may remove them.
+    fn each_entry(&self, mut visit: impl FnMut(&Shard<'_>, Record<'_>) -> bool) {
         for number in 0..self.arena.geometry.shards() {
-            for from in (0..self.arena.geometry.buckets()).step_by(PART) {
-                if !visit(&self.arena.lock(number), from) {
-                    return;
+            let mut more = true;
+            let shard = self.arena.lock(number);
+            // A few entries are found faster one by one than by their buckets, of which there may be many more.
+            if shard.get(at::ENTRIES) as usize <= PART {
+                shard.by_age(|record| visit(&shard, record), &mut more);
+            } else {
+                drop(shard);
+                for from in (0..self.arena.geometry.buckets()).step_by(PART) {
+                    let shard = self.arena.lock(number);
+                    shard.visit(from, |record| more = more && visit(&shard, record));
                 }
+            }
+            if !more {
+                return;
             }
         }
     }
 
     /// Makes all entries expire; their memory is taken again when it is needed.
     pub fn flush_all(&self) {
-        self.each_part(|shard, from| {
-            shard.visit(from, |record| shard.set_expiry(record, 1));
+        self.each_entry(|shard, record| {
+            shard.set_expiry(record, 1);
             true
         });
     }
@@ -73,24 +121,22 @@ impl Dict {
     /// Removes up to `max` expired entries (0: all); answers how many.
     pub fn flush_expired(&self, max: usize, now: u64) -> usize {
         let mut removed = 0;
-        self.each_part(|shard, from| {
-            shard.visit(from, |record| {
-                if record.expired(now) && (max == 0 || removed < max) {
-                    shard.remove(record);
-                    removed += 1;
-                }
-            });
+        self.each_entry(|shard, record| {
+            if record.expired(now) {
+                shard.remove(record);
+                removed += 1;
+            }
             max == 0 || removed < max
         });
         removed
     }
 
     /// Up to `max` live keys (0: all), the least recently used first as far as each shard knows; those of large shards in no order.
-    pub fn keys(&self, max: usize, now: u64) -> Vec<Vec<u8>> {
+    pub fn keys(&self, max: usize, now: u64) -> Keys {
         let shards = self.arena.geometry.shards();
         let max = if max == 0 { usize::MAX } else { max };
         let (share, stamp) = (max.div_ceil(shards), stamp());
-        let (mut keys, mut full) = (Vec::new(), Vec::new());
+        let (mut keys, mut full) = (Keys::default(), Vec::new());
         for number in 0..shards {
             let shard = self.arena.lock(number);
             let entries = shard.get(at::ENTRIES) as usize;
@@ -115,13 +161,13 @@ impl Dict {
             }
         }
         if shards > 1 {
-            keys.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
+            keys.aged.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
         }
-        keys.truncate(max);
-        keys.into_iter().map(|(_, key)| key).collect()
+        keys.aged.truncate(max);
+        keys
     }
 
-    fn in_parts(&self, number: usize, now: u64, most: usize, keys: &mut Vec<Aged>) {
+    fn in_parts(&self, number: usize, now: u64, most: usize, keys: &mut Keys) {
         let (end, stamp) = (keys.len().saturating_add(most), stamp());
         for from in (0..self.arena.geometry.buckets()).step_by(PART) {
             let shard = self.arena.lock(number);
