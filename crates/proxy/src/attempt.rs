@@ -285,7 +285,7 @@ impl<'a> Attempt<'a> {
         });
         let scratch = &exchange.scratch;
         let head = scratch.head(answer.length);
-        exchange.record.set_head(head, &scratch.parser.headers);
+        exchange.record.set_head(&*exchange.route.dialect, head, &scratch.parser.headers);
         let failure = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed);
         if failure.is_some() {
             return failure;

@@ -256,6 +256,11 @@ pub trait Dialect {
         false
     }
 
+    /// Whether `$upstream_http_server` and `$upstream_http_date` are empty, and not missing, where an answer has no such fields.
+    fn has_empty_fields(&self) -> bool {
+        false
+    }
+
     /// The port of URLs without one; 0: they must have one.
     fn default_port(&self) -> u16 {
         0

@@ -6,12 +6,14 @@ use crate::rewrite;
 use crate::route::Route;
 use crate::settings::ignore;
 use base::log::Level;
+use http::line::Version;
 use http::request::Jump;
 use http::{Method, Outcome, Request, log_request};
 use wire::known::Known;
 
 /// Fields that may come once; nginx ignores a second one with a warning.
-const SINGLE: [Known; 13] = [
+const SINGLE: [Known; 14] = [
+    Known::Status,
     Known::ContentType,
     Known::Date,
     Known::Etag,
@@ -144,10 +146,10 @@ pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) 
         response.content_length = answer.content_length;
         response.allow_ranges |= route.plan.force_ranges;
     }
-    each(request, &head, &lines, |known, name, value| field(request, route, answer, known, name, value));
+    each(request, &head, &lines, |known, name, value| field(request, route, known, name, value));
 }
 
-fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: &[u8], value: &[u8]) {
+fn field(request: &Request, route: &Route, known: Known, name: &[u8], value: &[u8]) {
     if known == Known::XAccelCharset && route.plan.ignore & ignore::CHARSET == 0 {
         value.clone_into(&mut request.response.borrow_mut().wanted_charset);
     }
@@ -156,8 +158,8 @@ fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: 
         Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te => {
             return;
         }
-        Known::Trailer if !route.plan.pass_trailers => return,
-        Known::Upgrade if !answer.tunnel => return,
+        // Other versions have no such field.
+        Known::Upgrade if request.version() >= Version::Http2 => return,
         _ if route.plan.hidden.contains(known, name) => return,
         _ => {}
     }

@@ -48,6 +48,9 @@ fn sent_headers(variables: &mut Variables) {
         true
     });
     http_define(variables, "sent_http_content_length", 0, |request, out| {
+        if is_chunked(request) {
+            return false;
+        }
         let response = request.response.borrow();
         if put_headers(&response.headers, b"content_length", out) {
             return true;

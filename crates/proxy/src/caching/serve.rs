@@ -17,7 +17,7 @@ use wire::span::Span;
 /// Gives the client a stored answer.
 pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
-    record.set_head(&stored.head.text, &stored.lines);
+    record.set_head(&*route.dialect, &stored.head.text, &stored.lines);
     let orders = headers::orders(request, route, record);
     if let Some(target) = orders.redirect {
         return headers::redirect(request, record, &target);
