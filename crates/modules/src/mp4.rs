@@ -108,7 +108,7 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
     {
         let mut response = request.response.borrow_mut();
         response.content_length = Some(pieces.iter().map(Piece::len).sum());
-        response.allow_ranges = true;
+        (response.allow_ranges, response.single_range) = (true, wanted(request).is_some());
     }
     request.action.set("sending mp4 to client");
     serve::send_chain(request, Chain { pieces, flush: false, last: true })

@@ -332,7 +332,7 @@ impl<'a> Attempt<'a> {
         let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
         let orders = headers::orders(request, route, record);
         if let Some(target) = orders.redirect {
-            let outcome = headers::redirect(request, record, &target);
+            let outcome = headers::redirect(request, route, record, &target);
             self.finish(0);
             return Ending::Now(End::Answered(outcome));
         }
