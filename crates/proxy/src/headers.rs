@@ -42,7 +42,8 @@ fn each<'a>(request: &Request, head: &'a [u8], lines: &[HeaderSpan], mut f: impl
             let bit = 1u128 << (line.known as u8);
             if seen & bit != 0 {
                 let first = lines.iter().find(|other| other.known == line.known).unwrap_or(line);
-                let text = |line: &HeaderSpan| String::from_utf8_lossy(&[line.name.of(head), b": ", line.value.of(head)].concat()).into_owned();
+                let text =
+                    |line: &HeaderSpan| String::from_utf8_lossy(&[line.name.of(head), b": ", line.value.of(head)].concat()).into_owned();
                 let (this, first) = (text(line), text(first));
                 let message = format_args!("upstream sent duplicate header line: \"{this}\", previous value: \"{first}\", ignored");
                 log_request!(request, Level::Warn, "{message}");
