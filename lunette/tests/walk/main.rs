@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod advice;
+mod answers;
 mod balancer;
 mod command_line;
 mod diagnostics;

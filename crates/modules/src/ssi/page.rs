@@ -348,6 +348,8 @@ impl State {
     /// `if`, `elif`, `else`, `endif`.
     fn branch(&mut self, kind: Kind, holds: impl FnOnce() -> Result<bool, Fault>) -> Result<(), Fault> {
         match (kind, self.branches) {
+            // Where nothing is shown nothing is judged.
+            (Kind::If, Branches::BeforeElse | Branches::BehindElse) if self.hidden => return Ok(()),
             (Kind::If, Branches::BeforeElse | Branches::BehindElse) => {
                 return Err(Fault("the \"if\" command inside the \"if\" command".to_owned()));
             }
