@@ -395,7 +395,7 @@ mod tests {
                 (Else, false, None),
                 (Endif, true, Some(true)),
             ],
-            &[(If, false, Some(false)), (If, true, None), (Else, false, Some(true)), (Elif, true, None)],
+            &[(If, false, Some(false)), (If, true, Some(false)), (Else, false, Some(true)), (If, true, None), (Elif, true, None)],
             &[(Else, true, None), (Endif, true, None), (Elif, true, None), (If, true, Some(true))],
         ];
         for case in cases {
