@@ -375,6 +375,7 @@ impl Run {
                     line.location_is_valid = true;
                 }
                 request.set_server(request.server());
+                request.action.set("");
                 self.go(first_stage(request));
             }
             Jump::Named(name) => {

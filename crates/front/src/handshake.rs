@@ -35,7 +35,9 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
         Err(failed) => return refuse(front, &opened, &failed),
     };
     front.log(&opened.listener, &opened.info, Level::Debug, "reusable connection: 0");
-    opened.listener.server = named(&opened.listener, &hello);
+    let found = named(&opened.listener, &hello);
+    let is_named = found.is_some();
+    opened.listener.server = found.unwrap_or_else(|| opened.listener.endpoint.default.clone());
     opened.no_delay = opened.listener.server.own.core.tcp_nodelay.unwrap_or(true) && opened.stream.set_no_delay(true).is_ok();
     if opened.no_delay {
         // The tickets behind a handshake are a small segment, and the first answer would wait for its acknowledgement.
@@ -48,6 +50,7 @@ pub async fn shake(front: &Rc<Front>, mut opened: Opened) -> Shaken {
         worker: front.worker.common.clone(),
         connection: opened.info.clone(),
         server: opened.listener.server.clone(),
+        is_named,
         subject: Box::new(move || worker.spare.take_detached(&worker, &listener.http, info.clone(), listener.server.clone())),
         left: RefCell::default(),
     });
@@ -100,12 +103,10 @@ async fn greet(opened: &mut Opened) -> Result<Option<Hello>, Failed> {
     .await
 }
 
-/// The server that the client names, or the address's default.
-pub(crate) fn named(listener: &Listener, hello: &Hello) -> Rc<http::Server> {
-    let endpoint = &listener.endpoint;
-    let host = hello.server_name().and_then(wire::h1::host::validate);
-    let Some(host) = host else { return endpoint.default.clone() };
-    find::by_name(endpoint, &host.name.to_ascii_lowercase()).unwrap_or_else(|| endpoint.default.clone())
+/// The server that the client names.
+pub(crate) fn named(listener: &Listener, hello: &Hello) -> Option<Rc<http::Server>> {
+    let host = hello.server_name().and_then(wire::h1::host::validate)?;
+    find::by_name(&listener.endpoint, &host.name.to_ascii_lowercase())
 }
 
 /// What may be spoken with the server that was chosen, best first.

@@ -89,11 +89,16 @@ pub fn enter_valid_target(request: &Request, raw: &[u8], shape: &Shape) -> bool 
 /// It is refused; logged.
 pub fn check_tls(request: &Request) -> Result<(), Refusal> {
     let (info, server) = (request.connection.tls_info(), request.server());
-    let other = info.as_ref().and_then(|info| info.server_name.as_deref()).is_some_and(|name| {
+    // A client that named none of the servers may ask for the one that answered it.
+    let judged = info.as_ref().filter(|info| info.is_named || !Rc::ptr_eq(&info.server, &server));
+    let other = judged.and_then(|info| info.server_name.as_deref()).is_some_and(|name| {
         let bare = name.strip_suffix(b".").unwrap_or(name);
         !bare.eq_ignore_ascii_case(&request.line.borrow().host)
     });
     if other && server.tls.verify.get() != ClientVerify::Off {
+        if let Some(info) = judged {
+            request.set_server(info.server.clone());
+        }
         log_request!(request, Level::Info, "client attempted to request the server name different from the one that was negotiated");
         return Err(Refusal { status: 421 });
     }

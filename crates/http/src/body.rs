@@ -293,7 +293,6 @@ fn poll_whole(request: &Rc<Request>, body: &Body, limits: &Limits, cx: &mut Cont
 fn take(request: &Request, body: &Body, limits: &Limits, n: u64) -> Option<Outcome> {
     let received = body.received.get() + n;
     body.received.set(received);
-    request.request_length.set(request.request_length.get() + n);
     if let Some(refused) = too_large(request, received, limits.max) {
         body.data.take();
         return Some(refused);

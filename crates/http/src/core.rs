@@ -276,7 +276,7 @@ pub mod default {
     /// `client_max_body_size`, bytes
     pub const MAX_BODY: u64 = 1 << 20;
     /// `client_body_buffer_size`, bytes: two pages
-    pub const BODY_BUFFER: u64 = 16 * 1024;
+    pub const BODY_BUFFER: u64 = 8 * 1024;
     /// `lingering_time`, milliseconds
     pub const LINGERING_TIME: u64 = 30_000;
     /// `lingering_timeout`, milliseconds

@@ -444,6 +444,11 @@ impl Request {
         self.line.borrow().method
     }
 
+    /// Counts `count` bytes of the body as they came, in chunks or not.
+    pub fn note_received(&self, count: u64) {
+        self.request_length.set(self.request_length.get() + count);
+    }
+
     /// Version of the protocol.
     pub fn version(&self) -> Version {
         self.line.borrow().version

@@ -34,6 +34,8 @@ pub struct Response {
     pub location_is_own: bool,
     /// The body can be cut into ranges (`allow_ranges`).
     pub allow_ranges: bool,
+    /// It can be cut into one range alone: it is still on its way from an upstream.
+    pub single_range: bool,
 }
 
 impl Response {
@@ -50,7 +52,7 @@ impl Response {
         self.headers.clear();
         self.trailers.clear();
         (self.no_server, self.no_date) = (false, false);
-        self.allow_ranges = false;
+        (self.allow_ranges, self.single_range) = (false, false);
         self.location_is_own = false;
     }
 

@@ -35,6 +35,13 @@ pub(crate) fn error(directive: &Directive, message: impl Into<String>) -> Error 
 }
 
 /// The directives of the block.
-pub(crate) fn entries<'a>(cx: &Cx<'a>) -> &'a [Directive] {
-    cx.directive.body.as_ref().map_or(&[], |block| &block.directives)
+///
+/// # Errors
+/// One of them has a block itself.
+pub(crate) fn entries<'a>(cx: &Cx<'a>) -> Result<&'a [Directive], Error> {
+    let entries: &[Directive] = cx.directive.body.as_ref().map_or(&[], |block| &block.directives);
+    match entries.iter().find(|entry| entry.body.is_some()) {
+        Some(entry) => Err(error(entry, "unexpected \"{\"")),
+        None => Ok(entries),
+    }
 }

@@ -49,13 +49,12 @@ fn handle(request: &Rc<Request>) -> Step {
         let line = request.line.borrow();
         wire::uri::args::find(&line.args, b"start").and_then(base::text::parse_number).filter(|start| *start < file.size())
     };
-    serve::describe(request, &file);
     let mut pieces = Vec::new();
-    if let Some(start) = start.filter(|start| *start > 0) {
-        request.response.borrow_mut().content_length = Some(HEADER.len() as u64 + file.size() - start);
+    if start.is_some_and(|start| start > 0) {
         pieces.push(Piece::Bytes(Bytes::from_static(HEADER)));
     }
     pieces.extend(serve::piece(&file, start.unwrap_or_default(), file.size()));
+    serve::describe_part(request, &file, pieces.iter().map(Piece::len).sum());
     content_type::set_by_extension(request);
     request.response.borrow_mut().allow_ranges = true;
     request.action.set("sending flv to client");

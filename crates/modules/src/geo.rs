@@ -45,7 +45,7 @@ fn geo<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
         geo.source = Some(cx.global::<Variables<S>>().index(&name));
         name = block::variable_name(cx, 1)?;
     }
-    for directive in block::entries(cx) {
+    for directive in block::entries(cx)? {
         geo.add::<S>(cx, directive)?;
     }
     let flags = if geo.volatile { NO_CACHE } else { 0 };

@@ -64,7 +64,7 @@ fn geoip2<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
         return Err(cx.error_at(0, format!("Duplicate GeoIP2 mmdb - {}", path.display())));
     }
     let mut interval = 0;
-    for directive in block::entries(cx) {
+    for directive in block::entries(cx)? {
         if directive.name.bytes == b"auto_reload" {
             interval = reload_interval(directive)?;
         }
@@ -72,7 +72,7 @@ fn geoip2<S: Configured>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let opened = Database::open(path.clone(), interval);
     let database = opened.map_err(|why| cx.error_at(0, format!("MMDB_open(\"{}\") failed - {why}", path.display())))?;
     let database = Rc::new(database);
-    for directive in block::entries(cx) {
+    for directive in block::entries(cx)? {
         match directive.name.bytes.strip_prefix(b"$") {
             Some(name) => define::<S>(cx, directive, &String::from_utf8_lossy(name), &database)?,
             None if directive.name.bytes == b"auto_reload" => {}

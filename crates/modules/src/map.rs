@@ -43,7 +43,7 @@ fn map<S: Session>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let source = complex(cx, 0)?;
     let name = block::variable_name(cx, 1)?;
     let mut map = Map { source, hostnames: false, table: Table::default(), regexes: Vec::new(), default: None, volatile: false };
-    for directive in block::entries(cx) {
+    for directive in block::entries(cx)? {
         map.add(cx, directive)?;
     }
     let flags = if map.volatile { NO_CACHE } else { 0 };
@@ -152,6 +152,7 @@ mod tests {
         let table = [
             ("map $addr v { }", "invalid variable name \"v\""),
             ("map $addr $v { a b c; }", "invalid number of the map parameters"),
+            ("map $addr $v { a b { } }", "unexpected \"{\""),
             ("map $addr $v { default a; default b; }", "duplicate default map parameter"),
             ("map $addr $v { a b; A c; }", "conflicting parameter \"A\""),
             ("map $addr $v { hostnames; *.*.x b; }", "invalid hostname or wildcard \"*.*.x\""),

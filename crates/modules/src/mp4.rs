@@ -95,7 +95,6 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
             return Step::Now(Outcome::Status(500));
         }
     };
-    serve::describe(request, &file);
     let mut pieces = Vec::new();
     match cutting {
         Some((kind, Cutting { moov, header, start, end })) => {
@@ -104,11 +103,11 @@ fn handle(request: &Rc<Request>, conf: &Conf) -> Step {
         }
         None => pieces.extend(serve::piece(&file, 0, file.size())),
     }
+    serve::describe_part(request, &file, pieces.iter().map(Piece::len).sum());
     content_type::set_by_extension(request);
     {
         let mut response = request.response.borrow_mut();
-        response.content_length = Some(pieces.iter().map(Piece::len).sum());
-        response.allow_ranges = true;
+        (response.allow_ranges, response.single_range) = (true, wanted(request).is_some());
     }
     request.action.set("sending mp4 to client");
     serve::send_chain(request, Chain { pieces, flush: false, last: true })

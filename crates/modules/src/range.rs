@@ -61,9 +61,12 @@ pub(crate) fn move_to(request: &Request, offset: u64) {
 fn header_filter(request: &Rc<Request>) -> Step {
     let partial = request.find_context::<Partial>();
     let max = request.with_location(|l| l.core.max_ranges).map(|max| if partial.is_some() { max.min(1) } else { max });
-    let max = max.or_else(|| partial.as_ref().map(|_| 1));
+    let mut max = max.or_else(|| partial.as_ref().map(|_| 1));
     let total = {
         let response = request.response.borrow();
+        if response.single_range {
+            max = Some(max.unwrap_or(1).min(1));
+        }
         match response.content_length {
             Some(total) if request.version() >= Version::Http10 && response.status == 200 && response.allow_ranges => total,
             _ => return Step::Now(Outcome::Ok),

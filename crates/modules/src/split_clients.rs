@@ -28,7 +28,7 @@ struct Part {
 fn split<S: Session>(cx: &mut Cx<'_>) -> Result<(), Error> {
     let source: Complex<S> = complex(cx, 0)?;
     let name = block::variable_name(cx, 1)?;
-    let parts = limits(cx, block::entries(cx))?;
+    let parts = limits(cx, block::entries(cx)?)?;
     let get = move |session: &S, out: &mut Vec<u8>| {
         let hash = murmur2(&source.to_vec(session));
         if let Some(part) = parts.iter().find(|part| part.limit.is_none_or(|limit| hash < limit)) {

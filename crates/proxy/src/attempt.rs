@@ -285,7 +285,7 @@ impl<'a> Attempt<'a> {
         });
         let scratch = &exchange.scratch;
         let head = scratch.head(answer.length);
-        exchange.record.set_head(head, &scratch.parser.headers);
+        exchange.record.set_head(&*exchange.route.dialect, head, &scratch.parser.headers);
         let failure = exchange.status_goes_on(answer.status, self.sender.sent > 0, self.sender.consumed);
         if failure.is_some() {
             return failure;
@@ -332,7 +332,7 @@ impl<'a> Attempt<'a> {
         let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
         let orders = headers::orders(request, route, record);
         if let Some(target) = orders.redirect {
-            let outcome = headers::redirect(request, record, &target);
+            let outcome = headers::redirect(request, route, record, &target);
             self.finish(0);
             return Ending::Now(End::Answered(outcome));
         }

@@ -87,6 +87,8 @@ pub struct Job<'a> {
     pub body: Sent,
     /// The answer may be kept in a cache: what the client's conditions and ranges are replaced by.
     pub keeping: Option<Keeping<'a>>,
+    /// HEAD is asked as GET, because a cache was asked first (`*_cache_convert_head`).
+    pub convert_head: bool,
     /// It goes over TLS.
     pub secure: bool,
 }
@@ -98,8 +100,6 @@ pub struct Keeping<'a> {
     pub last_modified: &'a [u8],
     /// The old one's `ETag`, or empty.
     pub etag: &'a [u8],
-    /// HEAD is asked as GET.
-    pub convert_head: bool,
 }
 
 impl Keeping<'_> {
@@ -253,6 +253,11 @@ pub trait Dialect {
 
     /// Whether its early hints are the client's.
     fn has_hints(&self) -> bool {
+        false
+    }
+
+    /// Whether `$upstream_http_server` and `$upstream_http_date` are empty, and not missing, where an answer has no such fields.
+    fn has_empty_fields(&self) -> bool {
         false
     }
 

@@ -157,11 +157,12 @@ impl Exchange {
     pub fn encode(&mut self) -> bool {
         let mut out = std::mem::take(&mut self.scratch.out);
         out.clear();
+        let convert_head = self.caching.as_ref().is_some_and(|caching| caching.plan.convert_head);
         let caching = self.caching.as_ref().filter(|caching| caching.cacheable);
         let since = caching.map(|c| c.facts.last_modified.get()).filter(|time| *time >= 0).map(wire::date::http);
         let etag = caching.map(|c| c.facts.etag.borrow().clone()).unwrap_or_default();
         let last_modified = since.as_ref().map_or(&[][..], |since| since);
-        let keeping = caching.map(|c| Keeping { last_modified, etag: &etag, convert_head: c.plan.convert_head });
+        let keeping = caching.map(|_| Keeping { last_modified, etag: &etag });
         let encoded = self.url().and_then(|url| {
             let evaluated = self.evaluated.is_some();
             let (location, pass_headers) = (self.route.pass.location(), self.route.plan.pass_request_headers);
@@ -173,6 +174,7 @@ impl Exchange {
                 evaluated,
                 body: self.framing,
                 keeping,
+                convert_head,
                 secure: self.secure.is_some(),
             };
             self.route.dialect.encode(&job, &mut out)

@@ -129,7 +129,6 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
         match request.wire.poll_body(&mut cx, request, &mut data, limit) {
             Poll::Pending => break None,
             Poll::Ready(Ok(BodyRead::End)) => {
-                request.request_length.set(request.request_length.get() + data.len() as u64);
                 body::replace(request, body::Body::from_bytes(data));
                 return None;
             }
@@ -143,7 +142,6 @@ fn take_early(request: &Rc<Request>) -> Option<Outcome> {
         }
     };
     if refused.is_none() && !data.is_empty() {
-        request.request_length.set(request.request_length.get() + data.len() as u64);
         request.set_lasting(Rc::new(Early(RefCell::new(data))));
     }
     refused

@@ -6,12 +6,15 @@ use crate::rewrite;
 use crate::route::Route;
 use crate::settings::ignore;
 use base::log::Level;
+use http::line::Version;
 use http::request::Jump;
 use http::{Method, Outcome, Request, log_request};
+use wire::h1::header::HeaderSpan;
 use wire::known::Known;
 
 /// Fields that may come once; nginx ignores a second one with a warning.
-const SINGLE: [Known; 13] = [
+const SINGLE: [Known; 14] = [
+    Known::Status,
     Known::ContentType,
     Known::Date,
     Known::Etag,
@@ -31,15 +34,19 @@ const SINGLE: [Known; 13] = [
 const REDIRECTED: [Known; 5] = [Known::ContentType, Known::SetCookie, Known::CacheControl, Known::Expires, Known::AcceptRanges];
 
 /// Calls `f` for every field that counts, as (known, name, value).
-fn each<'a>(request: &Request, head: &'a [u8], lines: &[wire::h1::header::HeaderSpan], mut f: impl FnMut(Known, &'a [u8], &'a [u8])) {
+fn each<'a>(request: &Request, head: &'a [u8], lines: &[HeaderSpan], mut f: impl FnMut(Known, &'a [u8], &'a [u8])) {
     let mut seen: u128 = 0;
     for line in lines {
         let (name, value) = (line.name.of(head), line.value.of(head));
         if line.known != Known::Other && SINGLE.contains(&line.known) {
             let bit = 1u128 << (line.known as u8);
             if seen & bit != 0 {
-                let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-                log_request!(request, Level::Warn, "upstream sent duplicate header line: \"{name}: {value}\", ignored");
+                let first = lines.iter().find(|other| other.known == line.known).unwrap_or(line);
+                let text =
+                    |line: &HeaderSpan| String::from_utf8_lossy(&[line.name.of(head), b": ", line.value.of(head)].concat()).into_owned();
+                let (this, first) = (text(line), text(first));
+                let message = format_args!("upstream sent duplicate header line: \"{this}\", previous value: \"{first}\", ignored");
+                log_request!(request, Level::Warn, "{message}");
                 continue;
             }
             seen |= bit;
@@ -88,9 +95,10 @@ pub fn orders(request: &Request, route: &Route, record: &Record) -> Orders {
 }
 
 /// Follows `X-Accel-Redirect`: to a named location, or as a GET to an internal URI.
-pub fn redirect(request: &Request, record: &Record, target: &[u8]) -> Outcome {
+pub fn redirect(request: &Request, route: &Route, record: &Record, target: &[u8]) -> Outcome {
     let head = record.head.borrow();
     each(request, &head, &record.lines.borrow(), |known, name, value| {
+        take_charset(request, route, known, value);
         if REDIRECTED.contains(&known) || name.eq_ignore_ascii_case(b"content-disposition") {
             let mut response = request.response.borrow_mut();
             match known {
@@ -143,21 +151,26 @@ pub fn copy(request: &Request, route: &Route, record: &Record, answer: &Answer) 
         response.take_status_line(answer.status_line.of(&head));
         response.content_length = answer.content_length;
         response.allow_ranges |= route.plan.force_ranges;
+        response.single_range |= route.plan.force_ranges;
     }
-    each(request, &head, &lines, |known, name, value| field(request, route, answer, known, name, value));
+    each(request, &head, &lines, |known, name, value| field(request, route, known, name, value));
 }
 
-fn field(request: &Request, route: &Route, answer: &Answer, known: Known, name: &[u8], value: &[u8]) {
+fn take_charset(request: &Request, route: &Route, known: Known, value: &[u8]) {
     if known == Known::XAccelCharset && route.plan.ignore & ignore::CHARSET == 0 {
         value.clone_into(&mut request.response.borrow_mut().wanted_charset);
     }
+}
+
+fn field(request: &Request, route: &Route, known: Known, name: &[u8], value: &[u8]) {
+    take_charset(request, route, known, value);
     match known {
         // Framing and everything else that is between two neighbours is made anew.
         Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te => {
             return;
         }
-        Known::Trailer if !route.plan.pass_trailers => return,
-        Known::Upgrade if !answer.tunnel => return,
+        // Other versions have no such field.
+        Known::Upgrade if request.version() >= Version::Http2 => return,
         _ if route.plan.hidden.contains(known, name) => return,
         _ => {}
     }

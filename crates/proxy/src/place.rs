@@ -199,6 +199,8 @@ pub fn attach<T: Protocol>(
     let span = values.pass.as_ref().or(values.outer.as_ref()).map(|pass| pass.span).unwrap_or_default();
     let mut plan = plan(family, T::NAME, &[]).map_err(|text| Error::new(text, span))?;
     (plan.intercept_errors, plan.intercept_404) = (true, true);
+    // A value is whole, whoever asks: ranges are cut here.
+    plan.force_ranges = T::NAME == "memcached";
     let Some(place) = values.place(at) else { return Ok(()) };
     place.redirect_slash(at);
     place.settle(at, 0)?;

@@ -1,6 +1,6 @@
 //! What is remembered of a request's exchanges for variables and logs, and the memory that a worker uses again.
 
-use crate::dialect::Unwrapped;
+use crate::dialect::{Dialect, Unwrapped};
 use crate::limits::{MAX_ADDRESSES, MAX_INPUTS, MAX_SPARE, MAX_SPARE_SIZE, default};
 use crate::upstream::Upstream;
 use balance::Selection;
@@ -46,6 +46,8 @@ pub struct Record {
     pub lines: RefCell<Vec<HeaderSpan>>,
     /// The last answer's trailers.
     pub trailers: RefCell<Headers>,
+    /// The last answer is of a protocol with [`crate::dialect::Dialect::has_empty_fields`].
+    pub has_empty_fields: Cell<bool>,
     /// `$proxy_host` of a URL with variables.
     pub host: RefCell<Vec<u8>>,
     /// `$proxy_port` of a URL with variables.
@@ -84,8 +86,9 @@ impl Record {
         self.tries.borrow().last().and_then(|last| last.header).unwrap_or(0)
     }
 
-    /// Keeps the head of the answer.
-    pub fn set_head(&self, head: &[u8], lines: &[HeaderSpan]) {
+    /// Keeps the head of an answer of `dialect`.
+    pub fn set_head(&self, dialect: &dyn Dialect, head: &[u8], lines: &[HeaderSpan]) {
+        self.has_empty_fields.set(dialect.has_empty_fields());
         let mut bytes = self.head.borrow_mut();
         bytes.clear();
         bytes.extend_from_slice(head);
@@ -120,6 +123,7 @@ impl Record {
 
     /// Forgets the last answer's head and trailers.
     pub fn clear_head(&self) {
+        self.has_empty_fields.set(false);
         self.head.borrow_mut().clear();
         self.lines.borrow_mut().clear();
         self.trailers.borrow_mut().clear();

@@ -325,7 +325,8 @@ impl<'a> Relay<'a> {
                     return Poll::Ready(Event::Data);
                 }
                 Poll::Ready(Err(error)) => {
-                    self.exchange.request.log(Level::Error, &trouble("recv()", "SSL_read()", &error));
+                    let call = if self.buffering { "readv()" } else { "recv()" };
+                    self.exchange.request.log(Level::Error, &trouble(call, "SSL_read()", &error));
                     return Poll::Ready(Event::Failed);
                 }
                 Poll::Pending => {}

@@ -326,7 +326,6 @@ impl Sender {
     fn account(&mut self, request: &Request, n: u64) -> Option<Outcome> {
         self.consumed = true;
         self.body += n;
-        request.request_length.set(request.request_length.get() + n);
         let max = request.core().client_max_body_size.unwrap_or(http::core::default::MAX_BODY);
         if max == 0 || self.body <= max {
             return None;

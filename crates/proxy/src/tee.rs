@@ -18,8 +18,12 @@ impl Tee {
     /// Begins a copy of an answer, if there is to be one.
     pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Option<Tee> {
         if exchange.caching.is_some() {
-            let filling = fill::begin(exchange, answer, buffering)?;
-            serve::own(&exchange.request);
+            let own = fill::may_store(exchange, answer);
+            let filling = fill::begin(exchange, answer, buffering);
+            if own || filling.is_some() {
+                serve::own(&exchange.request);
+            }
+            let filling = filling?;
             return Some(Tee::Cache(Box::new(filling)));
         }
         storing::begin(exchange, answer, buffering).map(|copy| Tee::File(Box::new(copy)))

@@ -72,7 +72,7 @@ fn header(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {
         }
         out.extend_from_slice(line.value.of(&head));
     }
-    found
+    found || record.has_empty_fields.get() && matches!(name, "server" | "date")
 }
 
 fn trailer(request: &Request, name: &str, out: &mut Vec<u8>) -> bool {

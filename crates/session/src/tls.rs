@@ -5,7 +5,7 @@ mod handshake;
 mod tests;
 
 pub use crate::tls_info::{Left, Revocation, TlsInfo};
-pub use handshake::{Failed, Look, choose, look, preliminary, settle};
+pub use handshake::{Failed, Look, UNRECOGNIZED_NAME, choose, look, preliminary, settle};
 
 use crate::client::Configured;
 use crate::connection::Connection;
@@ -48,6 +48,8 @@ pub struct Greeting<S: Secured> {
     pub connection: Rc<Connection<S::Server>>,
     /// The server that SNI chose, or the address's default.
     pub server: Rc<S::Server>,
+    /// SNI chose it.
+    pub is_named: bool,
     /// Names for ALPN, best first; none: those that the server itself names.
     pub alpn: Vec<&'static [u8]>,
     /// Makes what [`Greeting::session`] answers.

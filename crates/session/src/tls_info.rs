@@ -9,6 +9,8 @@ use tls::signatures::Signed;
 pub struct TlsInfo<V> {
     /// The server that the handshake was for: chosen by SNI, or the address's default.
     pub server: Rc<V>,
+    /// SNI chose it.
+    pub is_named: bool,
     /// `$ssl_protocol`
     pub protocol: &'static str,
     /// `$ssl_cipher`: OpenSSL's name.

@@ -101,6 +101,7 @@ impl Relay<'_> {
             self.up.buffer = self.buffers.take(self.job.plan.buffer_size);
             header::push(kind, self.job.session, &mut self.up.buffer);
             if let Some(early) = self.job.session.take_preread() {
+                self.job.session.count_received(early.len());
                 self.up.buffer.extend_from_slice(&early);
             }
         }

@@ -33,27 +33,36 @@ impl Session {
     pub fn poll_read(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         if let Some(early) = self.take_preread() {
             into.extend_from_slice(&early);
+            // The first datagram has been counted.
+            if !self.is_udp() {
+                self.count_received(early.len());
+            }
             return Poll::Ready(Ok(early.len()));
         }
-        self.poll_receive(cx, into)
+        let read = self.poll_receive(cx, into);
+        if let Poll::Ready(Ok(count)) = read {
+            self.count_received(count);
+        }
+        read
+    }
+
+    /// Counts bytes that were read ahead and are now taken: `$bytes_received`.
+    pub fn count_received(&self, count: usize) {
+        self.received.set(self.received.get() + count as u64);
     }
 
     /// As [`Session::poll_read`], but past the bytes that were read ahead.
     fn poll_receive(&self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let read = match &self.downstream {
+        match &self.downstream {
             Downstream::Stream(stream) => match &mut *stream.borrow_mut() {
-                Some(stream) => std::task::ready!(stream.poll_read(cx, into)),
-                None => Ok(0),
+                Some(stream) => stream.poll_read(cx, into),
+                None => Poll::Ready(Ok(0)),
             },
-            Downstream::Datagrams(datagrams) => Ok(std::task::ready!(datagrams.poll_next(cx, into))),
-        };
-        if let Ok(count) = &read {
-            self.received.set(self.received.get() + *count as u64);
+            Downstream::Datagrams(datagrams) => datagrams.poll_next(cx, into).map(Ok),
         }
-        Poll::Ready(read)
     }
 
-    /// Reads more of what [`Session::preread`] holds. `Ok(0)` is the end of the client's side.
+    /// Reads more of what [`Session::preread`] holds, which counts as received once somebody takes it. `Ok(0)` is the end of the client's side.
     pub fn poll_preread(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = self.take_preread().unwrap_or_default();
         let read = self.poll_receive(cx, &mut buffer);

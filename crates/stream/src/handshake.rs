@@ -41,6 +41,8 @@ pub async fn open(session: &Rc<Session>, limit: &mut Limit) -> Result<Stream, Op
         worker: session.worker.common.clone(),
         connection: session.connection.clone(),
         server: session.server(),
+        // Nothing asks: a session has no other name.
+        is_named: true,
         alpn: Vec::new(),
         subject: Box::new(move || subject.clone()),
         left: RefCell::default(),

@@ -32,6 +32,7 @@ mod stream;
 mod stream_lua;
 mod traces;
 mod tunnel;
+mod upstream_answers;
 mod verdicts;
 
 use rig::Prefix;

@@ -19,6 +19,9 @@ pub(crate) fn places(cx: &Cx<'_>) -> Result<Vec<SocketPlace>, Error> {
         }
         return Ok(vec![SocketPlace::Unix(PathBuf::from(path))]);
     }
+    if given.contains('/') {
+        return Err(refused("invalid host"));
+    }
     let (host, ports) = split_port(&given);
     let ports = match ports {
         None if !host.is_empty() && host.bytes().all(|b| b.is_ascii_digit() || b == b'-') => port_range(host).map(|r| (String::new(), r)),

@@ -44,8 +44,6 @@ fn poll(session: &Session, cx: &mut Context<'_>) -> Poll<Result<(), u16>> {
                 });
                 session.connection.proxy_protocol.replace(proxied);
                 session.skip_preread(len);
-                // The header is not the client's.
-                session.received.set(session.preread().len() as u64);
                 return Poll::Ready(Ok(()));
             }
             Ok(Status::Partial) => {}

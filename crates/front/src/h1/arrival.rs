@@ -188,7 +188,9 @@ fn fill_headers(request: &Request, head: &Head, buffer: &[u8], core: &ServerCore
             let name = String::from_utf8_lossy(header.name.of(buffer)).into_owned();
             let value = String::from_utf8_lossy(header.value.of(buffer)).into_owned();
             drop(headers);
+            let before = request.action.replace("reading client request headers");
             log_request!(request, Level::Info, "client sent invalid header line: \"{name}: {value}\"");
+            request.action.set(before);
             headers = request.headers.borrow_mut();
         }
     }

@@ -22,15 +22,7 @@ impl H1 {
         limit: usize,
     ) -> Poll<Result<BodyRead, BodyError>> {
         loop {
-            let left = usize::try_from(self.body.borrow().left()).unwrap_or(usize::MAX);
-            let taken = self.body.borrow_mut().take(&mut self.input.borrow_mut(), limit, |data| {
-                // With room for what is received behind it, so that it need not move for that.
-                if out.capacity() == 0 && data.len() < left {
-                    out.reserve_exact(left.min(data.len().saturating_add(limit)));
-                }
-                out.extend_from_slice(data);
-            });
-            match taken {
+            match self.take_upload(request, out, limit) {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(Some(read)) => {
                     self.note_progress(if let BodyRead::Data(n) = read { n } else { 0 });
@@ -50,6 +42,7 @@ impl H1 {
             match read {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(BodyError::Closed)),
                 Poll::Ready(Ok(count)) if most > 0 => {
+                    request.note_received(count as u64);
                     self.note_progress(count);
                     return Poll::Ready(Ok(BodyRead::Data(count)));
                 }
@@ -62,6 +55,22 @@ impl H1 {
                 }
             }
         }
+    }
+
+    /// Takes what has come. The sizes of chunks are part of what the request sent.
+    fn take_upload(&self, request: &Request, out: &mut Vec<u8>, limit: usize) -> Result<Option<BodyRead>, BodyError> {
+        let mut input = self.input.borrow_mut();
+        let before = input.rest().len();
+        let left = usize::try_from(self.body.borrow().left()).unwrap_or(usize::MAX);
+        let taken = self.body.borrow_mut().take(&mut input, limit, |data| {
+            // With room for what is received behind it, so that it need not move for that.
+            if out.capacity() == 0 && data.len() < left {
+                out.reserve_exact(left.min(data.len().saturating_add(limit)));
+            }
+            out.extend_from_slice(data);
+        });
+        request.note_received((before - input.rest().len()) as u64);
+        taken
     }
 
     fn note_progress(&self, count: usize) {

@@ -102,14 +102,16 @@ async fn shake(front: &Rc<Front>, newcomer: Newcomer, arrival: Arrival) -> Resul
         Err(failed) => return Err(reject(newcomer, failed)),
     };
     let transport = transport(&listener.endpoint.default);
-    listener.server = named(&listener, &hello);
+    let found = named(&listener, &hello);
+    let is_named = found.is_some();
+    listener.server = found.unwrap_or_else(|| listener.endpoint.default.clone());
     let spoken: Vec<Protocol> = front.over_quic.iter().filter(|protocol| (protocol.speaks)(&listener.server)).copied().collect();
     if spoken.is_empty() {
         let mut failed = Failed::from(TlsError::new(235, "no application protocol"));
         failed.alert = Some(NO_APPLICATION_PROTOCOL);
         return Err(reject(newcomer, failed));
     }
-    let greeting = greeting(front, &listener, &info, hello, &spoken);
+    let greeting = greeting(front, &listener, &info, (hello, is_named), &spoken);
     // Names of certificates may ask for the client's.
     info.tls.replace(Some(Rc::new(preliminary(&greeting))));
     let settings = match limited(&watch, choose(&greeting, &listener.endpoint.default)).await {
@@ -141,7 +143,13 @@ async fn shake(front: &Rc<Front>, newcomer: Newcomer, arrival: Arrival) -> Resul
     }
 }
 
-fn greeting(front: &Rc<Front>, listener: &Listener, info: &Rc<Connection>, hello: Hello, spoken: &[Protocol]) -> Rc<Greeting> {
+fn greeting(
+    front: &Rc<Front>,
+    listener: &Listener,
+    info: &Rc<Connection>,
+    (hello, is_named): (Hello, bool),
+    spoken: &[Protocol],
+) -> Rc<Greeting> {
     let (worker, shown, client) = (front.worker.clone(), listener.clone(), info.clone());
     Rc::new(Greeting {
         alpn: spoken.iter().flat_map(|protocol| protocol.alpn.iter().copied()).collect(),
@@ -149,6 +157,7 @@ fn greeting(front: &Rc<Front>, listener: &Listener, info: &Rc<Connection>, hello
         worker: front.worker.common.clone(),
         connection: info.clone(),
         server: listener.server.clone(),
+        is_named,
         subject: Box::new(move || worker.spare.take_detached(&worker, &shown.http, client.clone(), shown.server.clone())),
         left: RefCell::default(),
     })

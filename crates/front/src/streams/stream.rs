@@ -399,6 +399,7 @@ impl<C: Carrier> Downstream for Stream<C> {
         if taken > 0 {
             self.stop_waiting(Watch::read_by);
             self.release(taken);
+            request.note_received(taken as u64);
             return Poll::Ready(Ok(BodyRead::Data(taken)));
         }
         if self.body_ended.get() {

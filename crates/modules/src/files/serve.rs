@@ -38,6 +38,16 @@ pub fn describe(request: &Request, file: &Opened) {
     }
 }
 
+/// As [`describe`], for a film of which a part of `length` bytes is sent: its tag is that of the part.
+pub fn describe_part(request: &Request, file: &Opened, length: u64) {
+    describe(request, file);
+    let mut response = request.response.borrow_mut();
+    response.content_length = Some(length);
+    if response.headers.contains(b"ETag") {
+        response.headers.set(b"ETag", format!("\"{:x}-{length:x}\"", file.identity.modified).as_bytes());
+    }
+}
+
 /// Sends head and body of a file whose head is filled.
 pub fn send(request: &Rc<Request>, file: Rc<Opened>) -> Step {
     request.action.set("sending response to client");

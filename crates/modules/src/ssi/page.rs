@@ -348,6 +348,8 @@ impl State {
     /// `if`, `elif`, `else`, `endif`.
     fn branch(&mut self, kind: Kind, holds: impl FnOnce() -> Result<bool, Fault>) -> Result<(), Fault> {
         match (kind, self.branches) {
+            // Where nothing is shown nothing is judged.
+            (Kind::If, Branches::BeforeElse | Branches::BehindElse) if self.hidden => return Ok(()),
             (Kind::If, Branches::BeforeElse | Branches::BehindElse) => {
                 return Err(Fault("the \"if\" command inside the \"if\" command".to_owned()));
             }
@@ -393,7 +395,7 @@ mod tests {
                 (Else, false, None),
                 (Endif, true, Some(true)),
             ],
-            &[(If, false, Some(false)), (If, true, None), (Else, false, Some(true)), (Elif, true, None)],
+            &[(If, false, Some(false)), (If, true, Some(false)), (Else, false, Some(true)), (If, true, None), (Elif, true, None)],
             &[(Else, true, None), (Endif, true, None), (Elif, true, None), (If, true, Some(true))],
         ];
         for case in cases {

@@ -6,7 +6,7 @@ use super::stapling::Stapling;
 use super::watch::Watch;
 use base::clock;
 use base::log::Level;
-use session::tls::{Answer, Greeting, Handshakes, Rejection, Revocation, Secured};
+use session::tls::{Answer, Greeting, Handshakes, Rejection, Revocation, Secured, UNRECOGNIZED_NAME};
 use session::{BoxFuture, Complex, Worker};
 use std::cell::{Cell, RefCell};
 use std::iter::repeat;
@@ -19,8 +19,6 @@ use tls::server::Settings;
 
 /// The extension by which clients ask for what is stapled (RFC 6066, 8).
 const STATUS_REQUEST: u16 = 5;
-/// `unrecognized_name` (RFC 6066, 3).
-const UNRECOGNIZED_NAME: u8 = 112;
 /// `internal_error` (RFC 8446, 6.2).
 const INTERNAL_ERROR: u8 = 80;
 

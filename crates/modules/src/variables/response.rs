@@ -17,7 +17,8 @@ pub(super) fn define(variables: &mut Variables) {
     http_define(variables, "body_bytes_sent", 0, body_bytes_sent);
     http_define(variables, "request_completion", 0, |request, out| {
         let main = root(request);
-        put(out, if main.flags.output_ended.get() && !main.flags.client_gone.get() { b"OK" } else { b"" })
+        let ended = main.flags.output_ended.get() || main.flags.header_sent.get() && main.is_bodiless();
+        put(out, if ended && !main.flags.client_gone.get() { b"OK" } else { b"" })
     });
     sent_headers(variables);
     define_family(variables, "sent_http_", 0, |request, name, out| put_headers(&request.response.borrow().headers, name.as_bytes(), out));
@@ -48,6 +49,9 @@ fn sent_headers(variables: &mut Variables) {
         true
     });
     http_define(variables, "sent_http_content_length", 0, |request, out| {
+        if is_chunked(request) {
+            return false;
+        }
         let response = request.response.borrow();
         if put_headers(&response.headers, b"content_length", out) {
             return true;

@@ -96,7 +96,7 @@ impl Attempt<'_> {
         });
         let scratch = &exchange.scratch;
         let head = scratch.head(answer.length);
-        exchange.record.set_head(head, &scratch.parser.headers);
+        exchange.record.set_head(&*exchange.route.dialect, head, &scratch.parser.headers);
         let limit = exchange.route.plan.buffer_size;
         let asked = Question { encoded: &exchange.encoded, written: &scratch.out, limit, unwrapped: &scratch.unwrapped };
         exchange.route.dialect.answered(&exchange.request, head, answer, &asked);

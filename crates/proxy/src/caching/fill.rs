@@ -76,12 +76,23 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
     }
 }
 
+/// Whether an answer is one that the cache could keep, by its head alone: it need not have a time to be kept for, and what keeps it out
+/// (`*_no_cache`, no buffering) is nobody's matter but the cache's.
+pub fn may_store(exchange: &Exchange, answer: &Answer) -> bool {
+    let caching = exchange.caching.as_ref();
+    caching.is_some_and(|c| c.cacheable && !c.plan.rfc9111) && !answer.tunnel && judged(exchange).may_store()
+}
+
+fn judged(exchange: &Exchange) -> Judgement {
+    let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
+    judge(lines.iter().map(|line| (line.known, line.value.of(&head))), exchange.route.plan.uncounted(), clock::now().sec)
+}
+
 /// What an answer's file says of it, if it may be kept.
 fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     let now = clock::now().sec;
-    let ignored = exchange.route.plan.uncounted();
-    let mut judged = judge(lines.iter().map(|line| (line.known, line.value.of(&head))), ignored, now);
+    let mut judged = judged(exchange);
     if !settle(caching, answer.status, &mut judged, now) {
         return None;
     }
@@ -110,11 +121,8 @@ fn settle(caching: &Caching, status: u16, judged: &mut Judgement, now: i64) -> b
 /// An answer that `error_page` stands in for: its status is remembered.
 pub fn note_intercepted(exchange: &Exchange, status: u16) {
     let Some(caching) = exchange.caching.as_ref().filter(|caching| caching.cacheable) else { return };
-    let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
-    let now = clock::now().sec;
-    let ignored = exchange.route.plan.uncounted();
-    let mut judged = judge(lines.iter().map(|line| (line.known, line.value.of(&head))), ignored, now);
-    if settle(caching, status, &mut judged, now) {
+    let mut judged = judged(exchange);
+    if settle(caching, status, &mut judged, clock::now().sec) {
         caching.fail(status, judged.valid);
     }
 }

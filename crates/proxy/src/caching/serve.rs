@@ -17,10 +17,10 @@ use wire::span::Span;
 /// Gives the client a stored answer.
 pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     let (request, route, record) = (&exchange.request, &exchange.route, &exchange.record);
-    record.set_head(&stored.head.text, &stored.lines);
+    record.set_head(&*route.dialect, &stored.head.text, &stored.lines);
     let orders = headers::orders(request, route, record);
     if let Some(target) = orders.redirect {
-        return headers::redirect(request, record, &target);
+        return headers::redirect(request, route, record, &target);
     }
     let announced = stored.lines.iter().find(|line| line.known == Known::ContentLength);
     let answer = Answer {
@@ -34,6 +34,7 @@ pub async fn serve(exchange: &Exchange, stored: &Stored) -> Outcome {
     };
     headers::copy(request, route, record, &answer);
     own(request);
+    request.response.borrow_mut().single_range = false;
     if exchange.caching.as_ref().is_some_and(|caching| caching.plan.rfc9111) {
         let age = cache::rfc9111::current_age(&stored.head, clock::now().sec);
         let mut response = request.response.borrow_mut();
@@ -57,7 +58,7 @@ pub fn own(request: &Request) {
     let ranges = response.headers.get(b"Accept-Ranges").is_some_and(|value| value.eq_ignore_ascii_case(b"bytes"));
     if ranges {
         response.headers.remove(b"Accept-Ranges");
-        response.allow_ranges = true;
+        (response.allow_ranges, response.single_range) = (true, true);
     }
 }
 

@@ -67,8 +67,13 @@ impl Fields {
         upgrade
     }
 
-    /// Appends the client's fields, where they are passed on, and what a cache asks for.
+    /// Appends what a cache asks for, and the client's fields where they are passed on.
     pub fn push_others(&self, job: &Job<'_>, out: &mut Vec<u8>) {
+        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
+            if !self.not_copied.contains(Known::of(name), name) {
+                self.push(name, value, out);
+            }
+        }
         if job.pass_headers {
             let headers = job.request.headers.borrow();
             for (name, value) in headers.iter() {
@@ -80,11 +85,6 @@ impl Fields {
                     log_request!(job.request, Level::Info, "header \"{name}\" holds a control byte and is not passed on");
                     continue;
                 }
-                self.push(name, value, out);
-            }
-        }
-        for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
-            if !self.not_copied.contains(Known::of(name), name) {
                 self.push(name, value, out);
             }
         }

@@ -60,13 +60,13 @@ impl Params {
                 out.truncate(start);
             }
         }
-        if job.pass_headers {
-            self.push_headers::<P>(request, job.keeping.is_some(), out);
-        }
         for (name, value) in job.keeping.iter().flat_map(Keeping::fields) {
             if !self.replaces(name) {
                 P::push(out, Name::Header(name), |out| out.extend_from_slice(value));
             }
+        }
+        if job.pass_headers {
+            self.push_headers::<P>(request, job.keeping.is_some(), out);
         }
     }
 

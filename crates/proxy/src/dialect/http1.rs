@@ -47,6 +47,10 @@ impl Dialect for Http1 {
         true
     }
 
+    fn has_empty_fields(&self) -> bool {
+        true
+    }
+
     fn default_port(&self) -> u16 {
         80
     }

@@ -26,6 +26,7 @@ impl Own {
         let request = job.request;
         let start = out.len();
         match &self.method {
+            _ if job.convert_head && request.method() == Method::HEAD => out.extend_from_slice(b"GET"),
             Some(method) => {
                 method.eval(request, out);
                 let named = out.len() > start && out.iter().skip(start).all(|b| b.is_ascii_graphic());
@@ -34,7 +35,6 @@ impl Own {
                     out.extend_from_slice(&request.line.borrow().method_name);
                 }
             }
-            None if job.keeping.is_some_and(|k| k.convert_head) && request.method() == Method::HEAD => out.extend_from_slice(b"GET"),
             None => out.extend_from_slice(&request.line.borrow().method_name),
         }
         let method = out.get(start..).unwrap_or_default();

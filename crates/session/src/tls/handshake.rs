@@ -14,6 +14,8 @@ use wire::tls::{First, first};
 
 /// `internal_error` (RFC 8446, 6.2).
 const INTERNAL_ERROR: u8 = 80;
+/// `unrecognized_name` (RFC 6066, 3): of a name whose server rejects handshakes.
+pub const UNRECOGNIZED_NAME: u8 = 112;
 /// `handshake_failure`
 const HANDSHAKE_FAILURE: u8 = 40;
 /// The number of TLS 1.3.
@@ -103,6 +105,10 @@ impl From<tls::quic::Failed> for Failed {
 
 impl From<Rejection> for Failed {
     fn from(rejection: Rejection) -> Failed {
+        // `ssl_reject_handshake`
+        if rejection.alert == UNRECOGNIZED_NAME {
+            return Failed { alert: Some(rejection.alert), lines: vec![(Level::Info, "handshake rejected".to_owned())] };
+        }
         let mut failed = Failed::with(rejection.alert, &rejection.error);
         if !rejection.detail.is_empty() {
             failed.lines.insert(0, (Level::Error, rejection.detail));
@@ -167,6 +173,7 @@ pub fn preliminary<S: Secured>(greeting: &Greeting<S>) -> TlsInfo<S::Server> {
     let hello = &greeting.hello;
     TlsInfo {
         server: greeting.server.clone(),
+        is_named: greeting.is_named,
         protocol: "",
         cipher: "",
         group: None,

@@ -55,6 +55,7 @@ impl ClientSocket for Used {
             let found = receiving.want.find(&session.unread(), &mut receiving.seen, eof).map(|f| (f.used, f.complete, f.data.into_owned()));
             if let Some((count, complete, data)) = found {
                 session.skip_preread(count);
+                session.count_received(count);
                 client.consumed.set(true);
                 return Poll::Ready(Received::Found(data, complete));
             }
@@ -73,6 +74,7 @@ impl ClientSocket for Used {
     fn take_partial(&self, want: &Want, closed: bool) -> Vec<u8> {
         let (data, count) = want.partial(&self.session.unread(), closed);
         self.session.skip_preread(count);
+        self.session.count_received(count);
         self.client.consumed.set(true);
         data
     }

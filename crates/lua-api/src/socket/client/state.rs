@@ -80,7 +80,6 @@ impl Client {
                     Ok(BodyRead::Data(count)) => {
                         let count = count as u64;
                         left.set(left.get().saturating_sub(count));
-                        request.request_length.set(request.request_length.get() + count);
                         Fill::More
                     }
                     Ok(BodyRead::End) => {
