@@ -4,7 +4,7 @@ use crate::generation::Generation;
 use base::errno::describe;
 use base::log::Level;
 use daemon::LoadError;
-use http::opened::ErrorFiles;
+use http::resources::ErrorFiles;
 use session::directories::Directories;
 use session::log_files::LogFiles;
 use std::fs::DirBuilder;

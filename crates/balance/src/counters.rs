@@ -97,19 +97,19 @@ pub trait Counters: Debug {
 
 /// Numbers of one worker.
 #[derive(Debug, Default)]
-pub struct Local {
+pub struct LocalCounters {
     words: [Cell<i64>; COUNTERS],
     connections: Cell<u64>,
 }
 
-impl Local {
+impl LocalCounters {
     fn cell(&self, counter: Counter) -> &Cell<i64> {
         // There are as many cells as counters.
         self.words.get(counter as usize).unwrap_or(&self.words[0])
     }
 }
 
-impl Counters for Local {
+impl Counters for LocalCounters {
     fn get(&self, counter: Counter) -> i64 {
         self.cell(counter).get()
     }

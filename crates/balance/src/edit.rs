@@ -3,7 +3,7 @@
 use crate::counters::Counter;
 use crate::group::Group;
 use crate::member::Member;
-use crate::server::{Server, Standing};
+use crate::server::{Server, ServerState};
 use crate::shared::SharedPeers;
 use crate::template::{Template, identity};
 use std::rc::Rc;
@@ -71,8 +71,8 @@ impl Group {
 
     /// Whether a member takes requests now.
     #[must_use]
-    pub fn standing(&self, member: &Member) -> Standing {
-        let set = self.zone().and_then(|peers| Standing::set(peers.get(member.identity.record, Counter::Standing)));
+    pub fn standing(&self, member: &Member) -> ServerState {
+        let set = self.zone().and_then(|peers| ServerState::set(peers.get(member.identity.record, Counter::Standing)));
         set.unwrap_or(member.server.standing)
     }
 }
@@ -148,9 +148,9 @@ impl Edit<'_> {
     }
 
     /// A server that comes back is well, and begins slowly.
-    fn stand(&self, before: &Member, standing: Standing, now_ms: u64) {
+    fn stand(&self, before: &Member, standing: ServerState, now_ms: u64) {
         let record = before.identity.record;
-        if standing == Standing::Up && self.group.standing(before) != Standing::Up {
+        if standing == ServerState::Up && self.group.standing(before) != ServerState::Up {
             self.peers.set(record, Counter::Fails, 0);
             if before.server.slow_start != 0 {
                 self.peers.set(record, Counter::SlowSince, i64::try_from(now_ms).unwrap_or(i64::MAX).max(1));

@@ -3,7 +3,7 @@
 use crate::counters::Counter;
 use crate::health;
 use crate::member::Member;
-use crate::method::random::Dice;
+use crate::method::random::Rng;
 use crate::method::{Balancing, Measure, consistent, hash, ip_hash, least_conn, least_time, random, round_robin};
 use crate::peer::{Choice, Peer, Timing};
 use crate::selection::Selection;
@@ -35,7 +35,7 @@ pub struct Group {
     fixed: Vec<Rc<Peer>>,
     shared: Option<Rc<SharedPeers>>,
     snapshot: RefCell<Rc<Snapshot>>,
-    dice: Dice,
+    dice: Rng,
     /// Health checks of the group.
     checks: Cell<u32>,
     /// What health checks say of a newcomer.
@@ -76,7 +76,7 @@ impl Group {
     fn of(name: Rc<str>, fixed: Vec<Rc<Peer>>, shared: Option<Rc<SharedPeers>>, balancing: Balancing) -> Group {
         let snapshot = RefCell::new(Rc::new(Snapshot::new(fixed.iter().cloned(), Vec::new(), 0)));
         let (checks, first_health, were_well) = (Cell::new(0), Cell::new(0), RefCell::default());
-        Group { name, balancing, fixed, shared, snapshot, dice: Dice::default(), checks, first_health, were_well }
+        Group { name, balancing, fixed, shared, snapshot, dice: Rng::default(), checks, first_health, were_well }
     }
 
     /// What tells it apart from the other groups of its zone.
@@ -209,7 +209,7 @@ impl Group {
         if snapshot.is_single() {
             let peer = snapshot.primary.peers.first()?;
             let bound = snapshot.primary.bound(&selection.bound, &selection.tried, now_ms).is_some();
-            if !bound && (peer.standing() != crate::Standing::Up || !peer.is_healthy()) {
+            if !bound && (peer.standing() != crate::ServerState::Up || !peer.is_healthy()) {
                 return None;
             }
             return peer.take(now_ms);

@@ -29,7 +29,7 @@ pub use member::{Member, Name};
 pub use method::{Balancing, Measure};
 pub use peer::{Choice, Peer, Timing};
 pub use selection::Selection;
-pub use server::{Server, Standing};
+pub use server::{Server, ServerState};
 pub use sessions::Sessions;
 pub use shared::SharedPeers;
 pub use snapshot::Snapshot;

@@ -2,7 +2,7 @@
 
 use crate::peer::Peer;
 use crate::ring::Ring;
-use crate::server::Standing;
+use crate::server::ServerState;
 use crate::template::Template;
 use crate::tier::Tier;
 use std::cell::OnceCell;
@@ -51,6 +51,6 @@ impl Snapshot {
     /// How many servers a request may try.
     #[must_use]
     pub fn tries(&self) -> usize {
-        self.peers().filter(|peer| peer.standing() == Standing::Up).count()
+        self.peers().filter(|peer| peer.standing() == ServerState::Up).count()
     }
 }

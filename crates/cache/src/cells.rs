@@ -125,7 +125,7 @@ impl Cells {
     }
 
     /// Locks. What a dead process left is emptied.
-    pub fn lock(&self) -> Held<'_> {
+    pub fn lock(&self) -> LockedCells<'_> {
         let robbed = lock::acquire(self.records.header(LOCK));
         let sequence = self.records.header(SEQUENCE);
         let torn = sequence.load(Relaxed) & 1 != 0;
@@ -133,7 +133,7 @@ impl Cells {
             sequence.fetch_add(1, Relaxed);
         }
         fence(Release);
-        let held = Held { cells: self };
+        let held = LockedCells { cells: self };
         if robbed || torn {
             held.empty();
         }
@@ -257,18 +257,18 @@ fn words(key: &Digest) -> (u64, u64) {
 }
 
 /// The records, locked.
-pub struct Held<'a> {
+pub struct LockedCells<'a> {
     pub(crate) cells: &'a Cells,
 }
 
-impl Drop for Held<'_> {
+impl Drop for LockedCells<'_> {
     fn drop(&mut self) {
         self.cells.records.header(SEQUENCE).fetch_add(1, Release);
         lock::release(self.cells.records.header(LOCK));
     }
 }
 
-impl Held<'_> {
+impl LockedCells<'_> {
     /// Forgets everything but who looks after the cache.
     fn empty(&self) {
         let lease = self.cells.word(0, own::LEASE).load(Relaxed);

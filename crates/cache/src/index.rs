@@ -3,7 +3,7 @@
 //! A record of 96 bytes per key. Who changes something holds the lock; who only looks takes none, and a sequence number tells him
 //! whether somebody changed something meanwhile. When the lock's holder has died, the index is emptied and read from the disk again.
 
-use crate::cells::{Cells, Entry, Held, Queue, flag};
+use crate::cells::{Cells, Entry, LockedCells, Queue, flag};
 use crate::key::Digest;
 use shm::Zone;
 use std::os::unix::fs::MetadataExt;
@@ -75,7 +75,7 @@ impl Index {
     }
 
     /// A record for a key, in the queue of keys that are gone until there is a file.
-    fn make(&self, held: &Held<'_>, key: &Digest, gone: &mut Vec<Digest>) -> Option<usize> {
+    fn make(&self, held: &LockedCells<'_>, key: &Digest, gone: &mut Vec<Digest>) -> Option<usize> {
         if let Some(id) = held.allocate(key) {
             held.push(id, Queue::Ghost);
             return Some(id);
@@ -246,7 +246,7 @@ impl Index {
         self.evict_from(&held)
     }
 
-    fn evict_from(&self, held: &Held<'_>) -> Option<Digest> {
+    fn evict_from(&self, held: &LockedCells<'_>) -> Option<Digest> {
         // Each turn uses up a use or moves a key on, so that this ends; the bound is for a zone that adds up no more.
         for _ in 0..4 * self.cells.capacity() {
             let small = held.oldest(Queue::Small);

@@ -1,6 +1,6 @@
 //! Listeners for datagrams: each client, known by its address and port, has a session.
 
-use crate::door::Front;
+use crate::protocol::Front;
 use crate::sessions::{self, StreamService};
 use base::errno::describe;
 use base::log::Level;

@@ -16,13 +16,13 @@ use std::task::{Context, Poll};
 const KEPT: usize = 64;
 
 /// Requests that wait for their next use.
-pub struct Spare {
+pub struct RequestPool {
     kept: RefCell<Vec<Rc<Request>>>,
     detached: Rc<Connection>,
-    no_wire: Rc<NoWire>,
+    no_wire: Rc<NoConnection>,
 }
 
-impl Default for Spare {
+impl Default for RequestPool {
     fn default() -> Self {
         let address = Address::Unix(None);
         let detached = Connection {
@@ -34,11 +34,11 @@ impl Default for Spare {
             tls: RefCell::default(),
             proxy_protocol: RefCell::default(),
         };
-        Spare { kept: RefCell::default(), detached: Rc::new(detached), no_wire: Rc::new(NoWire) }
+        RequestPool { kept: RefCell::default(), detached: Rc::new(detached), no_wire: Rc::new(NoConnection) }
     }
 }
 
-impl Spare {
+impl RequestPool {
     /// A client's request on `connection` under the configuration `http`, recycled if one is at hand. `worker` is the one that
     /// has this value.
     pub fn take(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, wire: Wire, server: Rc<Server>) -> Rc<Request> {
@@ -93,9 +93,9 @@ impl Spare {
 }
 
 /// The wire of a request without a connection.
-struct NoWire;
+struct NoConnection;
 
-impl Downstream for NoWire {
+impl Downstream for NoConnection {
     fn write_head(&self, _: &Request) {}
     fn write(&self, _: &Request, _: &[u8]) {}
     fn write_chain(&self, _: &Request, _: Chain) {}

@@ -47,8 +47,9 @@ pub mod variables;
 // mod2
 pub mod accept_gzip;
 pub mod addition;
-mod apart;
 pub mod autoindex;
+mod background;
+mod body_cache;
 pub mod brotli;
 pub mod browser;
 pub mod charset;
@@ -64,7 +65,6 @@ mod filtering;
 pub mod gunzip;
 pub mod gzip;
 pub mod index;
-mod kept;
 pub mod limit_conn;
 pub mod limit_req;
 mod limits;

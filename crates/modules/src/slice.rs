@@ -6,7 +6,7 @@ use base::log::Level;
 use conf::context::{Arity, Context};
 use conf::row::Row;
 use conf::scope::Config;
-use http::below::Below;
+use http::below::NextFilters;
 use http::location::Filtered;
 use http::variables::define;
 use http::{Attach, Chain, Levels, Module, Outcome, Request, Step, Variables, log_request};
@@ -169,7 +169,7 @@ fn body_filter(request: &Rc<Request>, chain: Chain, size: u64) -> Filtered {
 }
 
 /// Fetches the slices behind the first one, as far as they are wanted.
-async fn rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &Below) -> Result<(), Outcome> {
+async fn rest(request: &Rc<Request>, slices: &Rc<Slices>, size: u64, below: &NextFilters) -> Result<(), Outcome> {
     let mut end = slices.total.get();
     if let Some((from, to)) = request.find_context::<Partial>().and_then(|partial| partial.wanted.get()) {
         if slices.start.get().saturating_add(size) <= from {

@@ -109,7 +109,7 @@ pub(crate) struct Ssl {
     stapling_file: Option<Rc<str>>,
     stapling_responder: Option<Rc<str>>,
     stapling_verify: Option<bool>,
-    ocsp: Option<inquiry::Extent>,
+    ocsp: Option<inquiry::OcspMode>,
     ocsp_responder: Option<Rc<str>>,
     ocsp_cache: Option<Option<Rc<shm::Zone>>>,
     early_data: Option<bool>,

@@ -1,18 +1,18 @@
 //! One request's dealings with its group: what is sent, which server is next, what is remembered.
 
 use crate::caching::find::Caching;
-use crate::caching::outdating::Outdating;
+use crate::caching::invalidation::Invalidation;
 use crate::channel::Channel;
 use crate::connection::Wanted;
 use crate::dialect::{Encoded, Job, Keeping, Sent};
-use crate::queue::{Queue, Unserved};
+use crate::queue::{Queue, QueueError};
 use crate::record::{Record, Scratch, State};
 use crate::retry;
 use crate::route::Route;
 use crate::sender::Source;
 use crate::settings::next;
 use crate::upstream::Upstream;
-use ::upstream::balancer::{self, Target, Turn};
+use ::upstream::balancer::{self, BalancerContext, Target};
 use ::upstream::secure::plan;
 use ::upstream::url::Url;
 use balance::{Balancing, Choice, Measure, Peer, Timing, Verdict};
@@ -57,7 +57,7 @@ pub struct Exchange {
     /// The id by which `sticky` knows the request.
     pub session: Vec<u8>,
     /// What the group's balancer and the exchange tell each other, if it has one.
-    pub turn: Option<Rc<Turn>>,
+    pub turn: Option<Rc<BalancerContext>>,
     /// What the balancer has chosen for this try.
     pub target: Option<Target>,
     /// The last try failed because an idle connection had died, which says nothing about its server.
@@ -67,7 +67,7 @@ pub struct Exchange {
     /// Its dealings with a cache.
     pub caching: Option<Box<Caching>>,
     /// What it makes outdated there.
-    pub outdating: Option<Outdating>,
+    pub outdating: Option<Invalidation>,
 }
 
 impl Exchange {
@@ -264,8 +264,8 @@ impl Exchange {
         let gone = |cx: &mut Context<'_>| if watch { request.wire.poll_gone(cx).map(drop) } else { Poll::Pending };
         match queue.wait(look, gone).await {
             Ok(choice) => Ok(choice),
-            Err(Unserved::NoServer) => Err(self.nobody_left(first)),
-            Err(Unserved::Gone) => {
+            Err(QueueError::NoServer) => Err(self.nobody_left(first)),
+            Err(QueueError::Gone) => {
                 request.flags.client_gone.set(true);
                 Err(Outcome::Status(499))
             }

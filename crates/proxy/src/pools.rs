@@ -9,12 +9,12 @@ use std::rc::Rc;
 
 /// Servers and connections that are the balancer's affair.
 #[derive(Debug, Default)]
-pub struct Outside {
+pub struct BalancerPools {
     servers: NamedServers,
     pool: OnceCell<Keepalive>,
 }
 
-impl Outside {
+impl BalancerPools {
     /// The server at this address.
     pub fn peer(&self, address: &SocketAddress) -> Rc<Peer> {
         self.servers.peer(address)

@@ -34,7 +34,7 @@ impl Route {
 }
 
 /// What a block says of one protocol.
-pub trait Routed: 'static {
+pub trait HasRoute: 'static {
     /// All of it, merged: set when the location is built.
     fn route(&self) -> &OnceCell<Rc<Route>>;
 }

@@ -2,7 +2,7 @@
 
 use crate::dialect::Answer;
 use crate::exchange::Exchange;
-use crate::store_said::Target;
+use crate::store_conf::Target;
 use base::errno;
 use base::log::Level;
 use http::body::TempFile;

@@ -13,13 +13,13 @@ use std::task::{Context, Poll};
 
 /// Bytes of one direction on their way.
 #[derive(Default)]
-struct Way {
+struct Direction {
     bytes: Vec<u8>,
     sent: usize,
     ended: bool,
 }
 
-impl Way {
+impl Direction {
     fn is_empty(&self) -> bool {
         self.sent >= self.bytes.len()
     }
@@ -39,7 +39,7 @@ impl Way {
 
 /// Bytes that passed, for the record.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Passed {
+pub struct Transferred {
     /// To the upstream.
     pub up: u64,
     /// From the upstream.
@@ -78,12 +78,12 @@ pub async fn run(
     first: &[u8],
     buffer: usize,
     timeout: u64,
-) -> Passed {
+) -> Transferred {
     let buffer = buffer.min(default::MAX_READ as usize);
-    let mut down = Way { bytes: first.to_vec(), ..Way::default() };
-    let mut up = Way { bytes: Vec::with_capacity(buffer), ..Way::default() };
+    let mut down = Direction { bytes: first.to_vec(), ..Direction::default() };
+    let mut up = Direction { bytes: Vec::with_capacity(buffer), ..Direction::default() };
     down.bytes.reserve(buffer);
-    let mut passed = Passed { up: 0, down: first.len() as u64 };
+    let mut passed = Transferred { up: 0, down: first.len() as u64 };
     // What comes from the client goes on at once. The connection may be closed already.
     let _ = upstream.channel.stream().set_no_delay(true);
     upstream.set_timer(timeout);
@@ -97,9 +97,9 @@ fn poll(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
-    up: &mut Way,
-    down: &mut Way,
-    passed: &mut Passed,
+    up: &mut Direction,
+    down: &mut Direction,
+    passed: &mut Transferred,
     timeout: u64,
 ) -> Poll<End> {
     loop {
@@ -116,9 +116,9 @@ fn carry(
     cx: &mut Context<'_>,
     client: &dyn Tunnel,
     upstream: &mut UpstreamConnection,
-    up: &mut Way,
-    down: &mut Way,
-    passed: &mut Passed,
+    up: &mut Direction,
+    down: &mut Direction,
+    passed: &mut Transferred,
 ) -> Result<bool, End> {
     let mut moved = false;
     if !down.is_empty()

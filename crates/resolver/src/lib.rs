@@ -13,7 +13,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use ask::Trouble;
+pub use ask::ServerError;
 pub use failure::Failure;
 use flight::{Flight, Wait};
 pub use service::Service;
@@ -116,7 +116,7 @@ pub struct Resolver {
 }
 
 /// Who hears why a server could not be asked.
-type Listener = Rc<dyn Fn(SocketAddr, &Trouble)>;
+type Listener = Rc<dyn Fn(SocketAddr, &ServerError)>;
 
 impl Resolver {
     /// A resolver that has asked nothing yet.
@@ -133,11 +133,11 @@ impl Resolver {
     }
 
     /// Has `listener` told from now on why servers could not be asked. Silence is no trouble: that is a time-out.
-    pub fn on_trouble(&self, listener: impl Fn(SocketAddr, &Trouble) + 'static) {
+    pub fn on_trouble(&self, listener: impl Fn(SocketAddr, &ServerError) + 'static) {
         *self.listener.borrow_mut() = Some(Rc::new(listener));
     }
 
-    fn tell(&self, server: SocketAddr, trouble: &Trouble) {
+    fn tell(&self, server: SocketAddr, trouble: &ServerError) {
         let listener = self.listener.borrow().clone();
         if let Some(listener) = listener {
             listener(server, trouble);

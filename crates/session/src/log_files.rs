@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// A log that is kept open.
-pub trait Kept {
+pub trait ReopenableLog {
     /// Its path.
     fn path(&self) -> &Path;
 
@@ -31,7 +31,7 @@ pub trait Kept {
 #[derive(Default)]
 pub struct LogFiles {
     /// In the order of the configuration.
-    pub list: Vec<Rc<dyn Kept>>,
+    pub list: Vec<Rc<dyn ReopenableLog>>,
 }
 
 impl LogFiles {

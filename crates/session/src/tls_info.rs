@@ -46,11 +46,11 @@ pub struct TlsInfo<V> {
     /// The handshake may still be repeated by somebody else: early data has come and the client's Finished has not.
     pub early: Cell<bool>,
     /// What code that ran in the handshake left.
-    pub left: Left,
+    pub left: HandshakeLeftovers,
 }
 
 /// What is wrong with a client's certificate by what others say (`ssl_ocsp`).
 pub type Revocation = Option<&'static str>;
 
 /// What is left of a handshake for the requests of its connection.
-pub type Left = Option<Rc<dyn std::any::Any>>;
+pub type HandshakeLeftovers = Option<Rc<dyn std::any::Any>>;

@@ -52,7 +52,7 @@ fn parse(text: &[u8], owner: &str, format: u32) -> Option<(Box<str>, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::dict::{Dict, FIXED, Store, Value, When};
+    use crate::dict::{Dict, FIXED, Store, StoreMode, Value};
     use crate::zone::{MIN_SIZE, Zone};
     use std::os::fd::OwnedFd;
     use std::sync::Arc;
@@ -61,7 +61,7 @@ mod tests {
     const OWNER: &str = "test";
 
     fn store(zone: &Zone, key: &str, value: &[u8]) {
-        let how = Store { when: When::Always, safe: false, lifetime: 0, flags: 0 };
+        let how = Store { when: StoreMode::Always, safe: false, lifetime: 0, flags: 0 };
         Dict::new(zone).store(key.as_bytes(), Value::Text(value), how, 1_000).unwrap();
     }
 

@@ -58,7 +58,7 @@ impl Handler {
         };
         let (handler, session) = (self.clone(), session.clone());
         Step::wait(async move {
-            let ended = Driven { job, session: &session, state: &state, watches: handler.watches_client && !session.is_udp() }.await;
+            let ended = RunningCode { job, session: &session, state: &state, watches: handler.watches_client && !session.is_udp() }.await;
             handler.entry.end(host, has_failed(&ended));
             match has_failed(&ended) {
                 // Nobody waits for a client of code that is broken.
@@ -94,7 +94,7 @@ async fn drain(session: &Session, state: &State) {
 }
 
 /// Code that waits.
-struct Driven<'a> {
+struct RunningCode<'a> {
     job: Job,
     session: &'a Session,
     state: &'a State,
@@ -102,7 +102,7 @@ struct Driven<'a> {
     watches: bool,
 }
 
-impl Future for Driven<'_> {
+impl Future for RunningCode<'_> {
     type Output = Completion;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {

@@ -48,7 +48,7 @@ struct Relay<'a> {
 }
 
 /// Why a session is over at once.
-struct Over;
+struct RelayEnd;
 
 impl Flow {
     fn new(rate: u64) -> Flow {
@@ -103,7 +103,7 @@ impl Relay<'_> {
             for from_upstream in [false, true] {
                 match self.go(cx, from_upstream) {
                     Ok(went) => moved |= went,
-                    Err(Over) => return Poll::Ready(()),
+                    Err(RelayEnd) => return Poll::Ready(()),
                 }
                 self.job.session.action.set("proxying connection");
                 if self.is_over() {
@@ -130,7 +130,7 @@ impl Relay<'_> {
     }
 
     /// One way, as far as it goes; whether it went at all.
-    fn go(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<bool, Over> {
+    fn go(&mut self, cx: &mut Context<'_>, from_upstream: bool) -> Result<bool, RelayEnd> {
         let mut moved = false;
         for _ in 0..TURNS {
             if !self.write(cx, from_upstream, &mut moved)? {
@@ -191,7 +191,7 @@ impl Relay<'_> {
     }
 
     /// Writes what waits; false: something still does.
-    fn write(&mut self, cx: &mut Context<'_>, from_upstream: bool, moved: &mut bool) -> Result<bool, Over> {
+    fn write(&mut self, cx: &mut Context<'_>, from_upstream: bool, moved: &mut bool) -> Result<bool, RelayEnd> {
         let session = self.job.session;
         loop {
             let flow = if from_upstream { &mut self.down } else { &mut self.up };
@@ -209,7 +209,7 @@ impl Relay<'_> {
             session.action.set(if from_upstream { "proxying and sending to client" } else { "proxying and sending to upstream" });
             match written {
                 // A socket that takes nothing of something is none.
-                Ok(0) => return Err(Over),
+                Ok(0) => return Err(RelayEnd),
                 Ok(count) => {
                     *moved = true;
                     flow.written += count;
@@ -221,7 +221,7 @@ impl Relay<'_> {
                 }
                 Err(error) => {
                     self.log_trouble(!from_upstream, trouble("send()", "SSL_write()", &error), &error);
-                    return Err(Over);
+                    return Err(RelayEnd);
                 }
             }
         }

@@ -6,7 +6,7 @@ use session::address::{Address, Proxied};
 use std::rc::Rc;
 
 /// A client's connection that another listener shall serve.
-pub struct Passed {
+pub struct PassedConnection {
     /// The bytes both ways.
     pub stream: Stream,
     /// What has been read of them.
@@ -26,11 +26,11 @@ pub struct Passed {
 }
 
 /// Gives connections to listeners; back comes one that nobody listens for.
-pub(crate) type Passing = Box<dyn Fn(Box<Passed>) -> Result<(), Box<Passed>>>;
+pub(crate) type Passing = Box<dyn Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>>>;
 
 impl Worker {
     /// Says how connections reach the worker's listeners; the front does, once.
-    pub fn set_passing(&self, pass: impl Fn(Box<Passed>) -> Result<(), Box<Passed>> + 'static) {
+    pub fn set_passing(&self, pass: impl Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>> + 'static) {
         // A second front would be a mistake in main; the first one stays.
         let _ = self.passing.set(Box::new(pass));
     }
@@ -39,7 +39,7 @@ impl Worker {
     ///
     /// # Errors
     /// Nobody listens there; the connection comes back.
-    pub fn pass(&self, passed: Box<Passed>) -> Result<(), Box<Passed>> {
+    pub fn pass(&self, passed: Box<PassedConnection>) -> Result<(), Box<PassedConnection>> {
         match self.passing.get() {
             Some(pass) => pass(passed),
             None => Err(passed),

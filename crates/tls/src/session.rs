@@ -9,12 +9,12 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{AppDataRecord, ConnectionState, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-use crate::alert::{self, Said};
+use crate::alert::{self, AlertChoice};
 use crate::buffer::{Buffers, Records};
 use crate::ciphers::suites;
 use crate::engine::{Engine, OVERHEAD, encode};
 use crate::error::TlsError;
-use crate::exporter::{Exporter, Making};
+use crate::exporter::{Exporter, ExporterSource};
 use crate::rejected;
 use crate::signatures::{self, Signed};
 use crate::verify::Verdict;
@@ -40,7 +40,7 @@ struct Received {
     /// Who signed in the handshake, and how.
     signed: Signed,
     /// What key material follows from, until somebody wants it.
-    exporter: Making,
+    exporter: ExporterSource,
 }
 
 /// One end of a connection.
@@ -313,7 +313,7 @@ fn advance<E: Engine>(
     loop {
         let UnbufferedStatus { discard, state, .. } = engine.process(incoming.get_mut(used..).unwrap_or_default());
         // What goes wrong on this side is no fault of the peer.
-        let said = state.as_ref().err().map_or(Said::Nothing, Said::from);
+        let said = state.as_ref().err().map_or(AlertChoice::Nothing, AlertChoice::from);
         let mut more = 0;
         let step = state.map_err(TlsError::from).and_then(|state| {
             match state {
@@ -348,7 +348,7 @@ fn advance<E: Engine>(
             Ok(true) => break,
             Err(error) => {
                 // Behind close_notify nothing can be said.
-                let said = if seen.closed { Said::Nothing } else { said };
+                let said = if seen.closed { AlertChoice::Nothing } else { said };
                 alert::tell(engine, incoming, used, &said, records);
                 return Err(error);
             }

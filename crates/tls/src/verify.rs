@@ -27,12 +27,12 @@ pub fn is_for(chain: &[CertificateDer<'_>], name: &str) -> bool {
 
 /// Judges clients. Lets every handshake go on in which the client proves that it has the key of its certificate.
 #[derive(Debug)]
-pub struct Clients {
+pub struct ClientVerifier {
     trust: Arc<Trust>,
     subjects: Vec<DistinguishedName>,
 }
 
-impl Clients {
+impl ClientVerifier {
     /// Clients are judged by `trust`; the names of `shown` are sent to them as authorities that are accepted
     /// (`ssl_client_certificate`, but not `ssl_trusted_certificate`).
     #[must_use]
@@ -58,11 +58,11 @@ impl Clients {
 
 /// Judges servers.
 #[derive(Debug)]
-pub struct Servers {
+pub struct ServerVerifier {
     trust: Option<Arc<Trust>>,
 }
 
-impl Servers {
+impl ServerVerifier {
     /// Servers are judged by `trust`.
     #[must_use]
     pub fn new(trust: Arc<Trust>) -> Self {

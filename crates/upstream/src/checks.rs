@@ -5,7 +5,7 @@
 //! What a check says is in the zone, where all workers see it. Each server has a task of its own, so that none waits for another.
 
 use crate::url;
-use balance::{Group, Peer, Server, Standing};
+use balance::{Group, Peer, Server, ServerState};
 use base::clock;
 use base::log::{ErrorLog, Level};
 use conf::row::Cx;
@@ -189,7 +189,7 @@ async fn tend(worker: Rc<Worker>, checks: Rc<Checks>, number: u64, delay: u64) {
     while !worker.exiting.get() && checks.is_ours() {
         let Some(peer) = checks.peers().into_iter().find(|peer| peer.number == number) else { break };
         // Whom nobody is sent to need not be asked.
-        if peer.standing() != Standing::Down {
+        if peer.standing() != ServerState::Down {
             let report = checks.probe.ask(checks.schedule.target(&peer.server), checks.about(&peer)).await;
             if worker.exiting.get() || !checks.is_ours() {
                 break;

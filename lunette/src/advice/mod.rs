@@ -10,13 +10,13 @@ use crate::parsed;
 use base::log::Level;
 use conf::diagnostic;
 use conf::tree::{Block, Error};
-use daemon::Problem;
+use daemon::Diagnostic;
 use std::collections::BTreeSet;
 
 /// The warnings about a configuration file.
-pub(crate) fn advice(places: &Layout) -> Vec<Problem> {
+pub(crate) fn advice(places: &Layout) -> Vec<Diagnostic> {
     let (parsed, files) = parsed::parse(places);
-    let problem = |error: &Error| Problem {
+    let problem = |error: &Error| Diagnostic {
         level: Level::Warn,
         message: diagnostic::log_line(error, &files),
         place: diagnostics::place(error, &files),

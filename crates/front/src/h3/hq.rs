@@ -2,7 +2,7 @@
 
 use super::connection::H3;
 use crate::request::{Refusal, enter_host, enter_target};
-use crate::streams::run::Begun;
+use crate::streams::run::PendingRequest;
 use base::log::Level;
 use http::body::Body;
 use http::line::Version;
@@ -27,7 +27,7 @@ pub(super) fn receive(conn: &Rc<H3>, id: u64, input: &[u8], ended: bool) -> (usi
         Some([]) => conn.forget(id, Some(Code::REQUEST_INCOMPLETE)),
         Some(line) => {
             conn.begin(id);
-            let begun = Begun::new(conn, id, true, line.len() + 1);
+            let begun = PendingRequest::new(conn, id, true, line.len() + 1);
             let refused = fill(conn, &begun.request, line.trim_ascii_end()).err();
             match refused {
                 Some(refusal) => begun.refuse(refusal.status).run(),

@@ -1,7 +1,7 @@
 //! What all streams of a connection share.
 
 use crate::active::{Entry, Watch};
-use crate::door::{Front, Listener};
+use crate::protocol::{Front, Listener};
 use crate::request::KnownRequest;
 use base::log::Level;
 use http::Connection;

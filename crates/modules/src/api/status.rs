@@ -4,7 +4,7 @@ use super::Known;
 use super::value::{Value, object};
 use base::clock;
 use http::Request;
-use http::observers::Counter;
+use http::metrics::Counter;
 
 /// A time in the form of ISO 8601, with milliseconds.
 pub(crate) fn time(epoch_ms: u64) -> Value {

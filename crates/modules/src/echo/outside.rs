@@ -10,7 +10,7 @@ use session::BoxFuture;
 use std::rc::Rc;
 
 /// A subrequest that has begun.
-pub(super) struct Begun {
+pub(super) struct RunningSubrequest {
     /// What it wrote.
     pub(super) wire: Rc<Collector>,
     /// Its rest; none when it is done.
@@ -32,7 +32,7 @@ fn split(request: &Request, text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Starts the subrequest of a command; `Err` ends the request.
-pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, Outcome> {
+pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<RunningSubrequest, Outcome> {
     let mut arguments = command.evaluate(request).into_iter();
     let method = match command.action {
         Action::Subrequest { .. } => arguments.next(),
@@ -79,7 +79,7 @@ pub(super) fn begin(request: &Rc<Request>, command: &Command) -> Result<Begun, O
         child.headers.borrow_mut().set(b"Content-Length", length.as_bytes());
     }
     let running = engine.run(&child);
-    Ok(Begun { wire: collector, running })
+    Ok(RunningSubrequest { wire: collector, running })
 }
 
 fn open(request: &Request, name: &[u8]) -> Result<Body, Outcome> {

@@ -2,7 +2,7 @@
 
 use super::report::{Overview, Process};
 use base::text::push_number;
-use http::observers::{BOUNDS, Counter, Counts, Histogram};
+use http::metrics::{BOUNDS, Counter, Counts, Histogram};
 use std::io::Write;
 use upstream::directory::Member;
 

@@ -11,7 +11,7 @@ use tls::quic::{Failed, KeyChange, Keys, QuicSession, Secrets, Version};
 use tls::server::Settings;
 use tls::session::Established;
 
-use super::parameters::{Told, rewritten};
+use super::parameters::{AdvertisedParameters, rewritten};
 
 /// The only version that is spoken (RFC 9000).
 pub(super) const VERSION: u32 = 1;
@@ -33,7 +33,7 @@ pub(super) enum Answer {
 pub(super) struct Crypto {
     pub(super) answer: Answer,
     /// What the client is told of the transport.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<AdvertisedParameters>,
     /// Why it failed, if it did.
     pub(super) failed: Arc<OnceLock<Failed>>,
 }

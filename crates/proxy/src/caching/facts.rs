@@ -3,7 +3,7 @@
 use base::text::push_number;
 use http::Request;
 use http::Variables;
-use http::observers::CacheStatus;
+use http::metrics::CacheStatus;
 use http::variables::define;
 use session::variable::{EXTRA, NO_CACHE};
 use std::cell::{Cell, RefCell};

@@ -9,8 +9,8 @@ use crate::exchange::Exchange;
 use base::clock;
 use base::errno;
 use base::log::Level;
-use cache::freshness::{Judgement, judge};
-use cache::shelf::Draft;
+use cache::file_store::FileWriter;
+use cache::freshness::{Freshness, judge};
 use cache::{Digest, Head};
 use http::{Request, log_request};
 use std::rc::Rc;
@@ -26,7 +26,7 @@ pub struct Filling {
     digest: Digest,
     /// The key, and its version when the upstream was asked.
     asked: (Digest, u64),
-    draft: Option<Draft>,
+    draft: Option<FileWriter>,
     /// Held until the file is in its place.
     _fetch: Option<Fetch>,
 }
@@ -92,12 +92,12 @@ fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<H
             text.extend_from_slice(part);
         }
     }
-    let Judgement { valid, updating, error, vary, .. } = judged;
+    let Freshness { valid, updating, error, vary, .. } = judged;
     Some(Head { valid, updating, error, date: now, vary, text, ..Head::default() })
 }
 
 /// Gives an answer its time; false: it has none, or must not be kept.
-fn settle(caching: &Caching, status: u16, judged: &mut Judgement, now: i64) -> bool {
+fn settle(caching: &Caching, status: u16, judged: &mut Freshness, now: i64) -> bool {
     if !judged.may_store() {
         return false;
     }

@@ -103,7 +103,7 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
             return;
         }
         if let Ok(metadata) = fs::symlink_metadata(&path) {
-            full |= !store.index.found(&digest, cache::shelf::blocks(&metadata), clock::now().sec);
+            full |= !store.index.found(&digest, cache::file_store::blocks(&metadata), clock::now().sec);
         }
         pace.step().await;
     }

@@ -38,7 +38,7 @@ impl Default for Config {
 
 /// A stream that the server opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Own {
+pub enum ServerStream {
     /// Settings and GOAWAY.
     Control,
     /// Insertions into the client's table.
@@ -81,7 +81,7 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// A new connection; its settings wait in the buffer of [`Own::Control`].
+    /// A new connection; its settings wait in the buffer of [`ServerStream::Control`].
     #[must_use]
     pub fn new(config: Config) -> Self {
         let mut control_out = Vec::new();
@@ -146,11 +146,11 @@ impl Codec {
     }
 
     /// What is to be sent on a stream of ours; the caller takes out what it has sent.
-    pub fn own(&mut self, own: Own) -> &mut Vec<u8> {
+    pub fn own(&mut self, own: ServerStream) -> &mut Vec<u8> {
         match own {
-            Own::Control => &mut self.control_out,
-            Own::Encoder => &mut self.encoder_out,
-            Own::Decoder => {
+            ServerStream::Control => &mut self.control_out,
+            ServerStream::Encoder => &mut self.encoder_out,
+            ServerStream::Decoder => {
                 self.decoder.increment(&mut self.decoder_out);
                 &mut self.decoder_out
             }

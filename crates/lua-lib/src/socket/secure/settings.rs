@@ -9,7 +9,7 @@ use tls::certificate::{LoadError, Pair};
 use tls::client::{Settings, Variants};
 use tls::files::Files;
 use tls::profile::{Profile, Trusted};
-use tls::verify::Servers;
+use tls::verify::ServerVerifier;
 
 /// How many client certificates have their settings kept; sessions cannot be resumed without.
 const VARIANTS: usize = 64;
@@ -61,7 +61,7 @@ impl Ready {
     }
 
     /// Who judges servers.
-    pub fn servers(&self) -> Option<&Arc<Servers>> {
+    pub fn servers(&self) -> Option<&Arc<ServerVerifier>> {
         self.settings.servers()
     }
 

@@ -5,7 +5,7 @@ use crate::exchange::Exchange;
 use crate::outgoing::choose_body;
 use crate::retry::Failure;
 use crate::settings::next;
-use ::upstream::balancer::{Asked, Balancer, Decision, Pooling, Turn};
+use ::upstream::balancer::{Balancer, BalancerAnswer, BalancerContext, Decision, Pooling};
 use balance::{Choice, Peer};
 use base::clock;
 use base::log::Level;
@@ -25,7 +25,7 @@ pub struct Limits {
 }
 
 /// Why the group's balancer gave no server.
-pub enum Unchosen {
+pub enum BalanceError {
     /// This is the answer.
     Answer(Outcome),
     /// The try has failed.
@@ -37,12 +37,12 @@ impl Exchange {
     ///
     /// # Errors
     /// There is none for this try.
-    pub async fn ask(&mut self, balancer: &Rc<dyn Balancer<Request>>, first: bool) -> Result<Option<Choice>, Unchosen> {
+    pub async fn ask(&mut self, balancer: &Rc<dyn Balancer<Request>>, first: bool) -> Result<Option<Choice>, BalanceError> {
         self.target = None;
         let (left, limit) = (self.scratch.selection.tries, usize::try_from(self.route.plan.tries).unwrap_or(usize::MAX));
         let can_secure = self.route.secure.is_some();
         let begin = || {
-            let turn = Turn::new(left, limit);
+            let turn = BalancerContext::new(left, limit);
             turn.allow_tls(can_secure);
             Rc::new(turn)
         };
@@ -50,37 +50,37 @@ impl Exchange {
         turn.begin();
         self.request.action.set("connecting to upstream");
         let decision = match balancer.choose(&self.request, &turn) {
-            Asked::Now(decision) => decision,
-            Asked::Wait(future) => future.await,
+            BalancerAnswer::Now(decision) => decision,
+            BalancerAnswer::Wait(future) => future.await,
         };
         self.target = turn.take();
         // The current one counts too.
         self.scratch.selection.tries = turn.left() + 1;
         match decision {
             Decision::Go => {}
-            Decision::NobodyLeft => return Err(Unchosen::Answer(self.nobody_left(first))),
+            Decision::NobodyLeft => return Err(BalanceError::Answer(self.nobody_left(first))),
             Decision::Failed => {
                 self.scratch.selection.tries -= 1;
                 self.record_nobody(first);
-                return Err(Unchosen::Failed(Failure { condition: next::ERROR, status: 502, sent: false, consumed: false }));
+                return Err(BalanceError::Failed(Failure { condition: next::ERROR, status: 502, sent: false, consumed: false }));
             }
-            Decision::Answer(outcome) => return Err(Unchosen::Answer(outcome)),
+            Decision::Answer(outcome) => return Err(BalanceError::Answer(outcome)),
         }
         if self.route.secure.is_some() {
             self.choose_secure();
         }
         if turn.take_rewrite() {
             // Its body may be another one.
-            (self.source, self.framing) = choose_body(&self.request, &self.route).map_err(Unchosen::Answer)?;
+            (self.source, self.framing) = choose_body(&self.request, &self.route).map_err(BalanceError::Answer)?;
             if !self.encode() {
-                return Err(Unchosen::Answer(Outcome::Status(500)));
+                return Err(BalanceError::Answer(Outcome::Status(500)));
             }
         }
         match &self.target {
             Some(target) => Ok(Some(Choice::of(self.upstream.own.outside.peer(&target.address), clock::monotonic_ms()))),
             None if self.upstream.is_empty => {
                 self.request.log(Level::Error, b"lua balancer: no peer set");
-                Err(Unchosen::Answer(Outcome::Status(500)))
+                Err(BalanceError::Answer(Outcome::Status(500)))
             }
             None => Ok(None),
         }

@@ -2,15 +2,15 @@
 
 use crate::protocol::Protocol;
 use session::contexts::Reuse;
-use session::tls::{Greeting, Secured};
+use session::tls::{ClientHello, Secured};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use tls::certificate::{Chain, Key, Pair};
 use tls::error::TlsError;
-use tls::handed::{Handed, Made};
+use tls::handshake_store::{HandshakeStore, NewSession};
 use tls::server::Settings;
-use tls::verify::Clients;
+use tls::verify::ClientVerifier;
 
 /// The certificates that code has set.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(crate) struct Chosen {
     /// An answer of OCSP to staple.
     pub(crate) staple: Option<Vec<u8>>,
     /// Who judges the client's certificate.
-    pub(crate) clients: Option<Arc<Clients>>,
+    pub(crate) clients: Option<Arc<ClientVerifier>>,
 }
 
 impl Chosen {
@@ -66,24 +66,24 @@ impl Chosen {
 }
 
 /// The handshake that a session's code runs in.
-struct Here<S: Secured>(RefCell<Weak<Shake<S>>>);
+struct CurrentHandshake<S: Secured>(RefCell<Weak<HandshakeState<S>>>);
 
-impl<S: Secured> Default for Here<S> {
+impl<S: Secured> Default for CurrentHandshake<S> {
     fn default() -> Self {
-        Here(RefCell::default())
+        CurrentHandshake(RefCell::default())
     }
 }
 
-impl<S: Secured> Reuse for Here<S> {
+impl<S: Secured> Reuse for CurrentHandshake<S> {
     fn reset(&mut self) {
         self.0.take();
     }
 }
 
 /// One handshake.
-pub struct Shake<S: Secured> {
+pub struct HandshakeState<S: Secured> {
     /// The handshake as the server sees it; it outlives this.
-    greeting: Weak<Greeting<S>>,
+    greeting: Weak<ClientHello<S>>,
     /// The session that code runs in.
     pub(crate) session: Rc<S>,
     /// The only versions that may be spoken (`set_protocols`).
@@ -93,21 +93,21 @@ pub struct Shake<S: Secured> {
     /// The certificates that code has set.
     pub(crate) chosen: RefCell<Chosen>,
     /// The store of this handshake, where code keeps sessions.
-    pub(crate) handed: RefCell<Option<Arc<Handed>>>,
+    pub(crate) handed: RefCell<Option<Arc<HandshakeStore>>>,
     /// The session that was made.
-    pub(crate) made: RefCell<Option<Made>>,
+    pub(crate) made: RefCell<Option<NewSession>>,
     /// The name of a session can be asked for.
     pub(crate) is_fetching: Cell<bool>,
 }
 
-impl<S: Secured> Shake<S> {
+impl<S: Secured> HandshakeState<S> {
     /// That of `greeting`, made at the first time.
-    pub(crate) fn of<P: Protocol<Session = S>>(greeting: &Rc<Greeting<S>>) -> Rc<Shake<S>> {
+    pub(crate) fn of<P: Protocol<Session = S>>(greeting: &Rc<ClientHello<S>>) -> Rc<HandshakeState<S>> {
         let left = greeting.left.borrow().clone();
-        if let Some(shake) = left.and_then(|left| left.downcast::<Shake<S>>().ok()) {
+        if let Some(shake) = left.and_then(|left| left.downcast::<HandshakeState<S>>().ok()) {
             return shake;
         }
-        let shake = Rc::new(Shake {
+        let shake = Rc::new(HandshakeState {
             greeting: Rc::downgrade(greeting),
             session: greeting.session(),
             versions: RefCell::default(),
@@ -117,18 +117,18 @@ impl<S: Secured> Shake<S> {
             made: RefCell::default(),
             is_fetching: Cell::new(false),
         });
-        P::context::<Here<S>>(&shake.session).0.replace(Rc::downgrade(&shake));
+        P::context::<CurrentHandshake<S>>(&shake.session).0.replace(Rc::downgrade(&shake));
         greeting.left.replace(Some(shake.clone()));
         shake
     }
 
     /// The one that the code of `session` runs in.
-    pub(crate) fn around<P: Protocol<Session = S>>(session: &S) -> Option<Rc<Shake<S>>> {
-        P::context::<Here<S>>(session).0.borrow().upgrade()
+    pub(crate) fn around<P: Protocol<Session = S>>(session: &S) -> Option<Rc<HandshakeState<S>>> {
+        P::context::<CurrentHandshake<S>>(session).0.borrow().upgrade()
     }
 
     /// The handshake as the server sees it.
-    pub(crate) fn greeting(&self) -> Result<Rc<Greeting<S>>, &'static str> {
+    pub(crate) fn greeting(&self) -> Result<Rc<ClientHello<S>>, &'static str> {
         self.greeting.upgrade().ok_or("bad ssl conn")
     }
 

@@ -6,9 +6,9 @@ use std::any::Any;
 
 /// Takes an answer and forgets it; has no request body.
 #[derive(Clone, Copy, Debug)]
-pub struct Silence;
+pub struct NullOutput;
 
-impl Downstream for Silence {
+impl Downstream for NullOutput {
     fn write_head(&self, _: &Request) {}
 
     fn write(&self, _: &Request, _: &[u8]) {}

@@ -12,7 +12,7 @@ pub enum Target {
 
 /// The directives of one block.
 #[derive(Clone, Default)]
-pub struct StoreSaid {
+pub struct StoreConf {
     /// `*_store`; the inner `None` is `off`
     pub target: Option<Option<Target>>,
     /// `*_store_access`
@@ -27,9 +27,9 @@ pub struct StorePlan {
     pub access: u32,
 }
 
-impl StoreSaid {
+impl StoreConf {
     /// Takes over what this block does not say.
-    pub fn inherit(&mut self, parent: &StoreSaid) {
+    pub fn inherit(&mut self, parent: &StoreConf) {
         conf::inherit!(self, parent; target, access);
     }
 

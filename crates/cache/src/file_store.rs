@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the files of a cache stand.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct FileStore {
     /// The directory.
     pub root: PathBuf,
     /// Digits of the names of its subdirectories.
@@ -19,7 +19,7 @@ pub struct Shelf {
 
 /// A file that is being written.
 #[derive(Debug)]
-pub struct Draft {
+pub struct FileWriter {
     path: PathBuf,
     file: File,
     head: Head,
@@ -31,7 +31,7 @@ pub struct Draft {
 
 /// Why there is no stored answer.
 #[derive(Debug)]
-pub enum Missing {
+pub enum LoadError {
     /// No file.
     None,
     /// One that is of no use.
@@ -40,7 +40,7 @@ pub enum Missing {
     Error(io::Error),
 }
 
-impl Shelf {
+impl FileStore {
     /// The file of a digest.
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {
@@ -51,21 +51,21 @@ impl Shelf {
     ///
     /// # Errors
     /// There is none, or none that is whole and belongs to `key`.
-    pub fn open(&self, digest: &Digest, key: &[u8]) -> Result<(File, Head), Missing> {
+    pub fn open(&self, digest: &Digest, key: &[u8]) -> Result<(File, Head), LoadError> {
         let file = match File::open(self.path(digest)) {
             Ok(file) => file,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Err(Missing::None),
-            Err(error) => return Err(Missing::Error(error)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Err(LoadError::None),
+            Err(error) => return Err(LoadError::Error(error)),
         };
         let head = read_head(&file)?;
-        if head.key == key { Ok((file, head)) } else { Err(Missing::Fault(Fault::OtherKey)) }
+        if head.key == key { Ok((file, head)) } else { Err(LoadError::Fault(Fault::OtherKey)) }
     }
 
     /// Begins a file, in `directory` or beside its place.
     ///
     /// # Errors
     /// Those of `open(2)` and `mkdir(2)`.
-    pub fn draft(&self, digest: &Digest, directory: Option<&Path>, head: Head) -> io::Result<Draft> {
+    pub fn draft(&self, digest: &Digest, directory: Option<&Path>, head: Head) -> io::Result<FileWriter> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let unique = format!("{:010}.{}", number, std::process::id());
@@ -87,7 +87,7 @@ impl Shelf {
             other => other?,
         };
         let start = head.body_start() as u64;
-        Ok(Draft { path, file, head, start, written: 0, sum: crc32fast::Hasher::new(), kept: false })
+        Ok(FileWriter { path, file, head, start, written: 0, sum: crc32fast::Hasher::new(), kept: false })
     }
 
     /// Writes a new head over one of the same size.
@@ -103,9 +103,9 @@ impl Shelf {
 
     /// All its files, read directory by directory.
     #[must_use]
-    pub fn files(&self) -> Files<'_> {
+    pub fn files(&self) -> FileWalk<'_> {
         let depth = self.levels.iter().filter(|level| **level > 0).count();
-        Files { shelf: self, depth, open: vec![(self.root.clone(), 0)], current: None }
+        FileWalk { shelf: self, depth, open: vec![(self.root.clone(), 0)], current: None }
     }
 
     /// Removes a file. That it was gone already is fine.
@@ -121,14 +121,14 @@ impl Shelf {
 }
 
 /// The files of a shelf, on the way.
-pub struct Files<'a> {
-    shelf: &'a Shelf,
+pub struct FileWalk<'a> {
+    shelf: &'a FileStore,
     depth: usize,
     open: Vec<(PathBuf, usize)>,
     current: Option<(fs::ReadDir, usize)>,
 }
 
-impl Iterator for Files<'_> {
+impl Iterator for FileWalk<'_> {
     type Item = (Digest, PathBuf);
 
     fn next(&mut self) -> Option<(Digest, PathBuf)> {
@@ -136,7 +136,7 @@ impl Iterator for Files<'_> {
     }
 }
 
-impl Files<'_> {
+impl FileWalk<'_> {
     /// The next file of an answer; `other` gets the names and paths of files that are none.
     pub fn next_beside(&mut self, other: impl Fn(&[u8], &Path)) -> Option<(Digest, PathBuf)> {
         loop {
@@ -174,19 +174,19 @@ fn make_parent(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// It is not whole.
-pub fn read_head(file: &File) -> Result<Head, Missing> {
-    let size = file.metadata().map_err(Missing::Error)?.len();
+pub fn read_head(file: &File) -> Result<Head, LoadError> {
+    let size = file.metadata().map_err(LoadError::Error)?.len();
     let (mut bytes, first) = (Vec::new(), 4096.min(usize::try_from(size).unwrap_or(4096)));
-    sys::descriptor::read_exact_at(file, &mut bytes, 0, first).map_err(Missing::Error)?;
+    sys::descriptor::read_exact_at(file, &mut bytes, 0, first).map_err(LoadError::Error)?;
     let fixed = bytes.get(..FIXED).unwrap_or(&bytes);
-    let total = Head::measure(fixed).map_err(Missing::Fault)?;
+    let total = Head::measure(fixed).map_err(LoadError::Fault)?;
     if total as u64 > size {
-        return Err(Missing::Fault(Fault::Short));
+        return Err(LoadError::Fault(Fault::Short));
     }
     if total > first {
-        sys::descriptor::read_exact_at(file, &mut bytes, first as u64, total - first).map_err(Missing::Error)?;
+        sys::descriptor::read_exact_at(file, &mut bytes, first as u64, total - first).map_err(LoadError::Error)?;
     }
-    Head::read(&bytes, size).map_err(Missing::Fault)
+    Head::read(&bytes, size).map_err(LoadError::Fault)
 }
 
 /// The disk's blocks of 512 bytes that a file takes.
@@ -196,7 +196,7 @@ pub fn blocks(file: &fs::Metadata) -> u64 {
     file.blocks().max(file.len().div_ceil(512))
 }
 
-impl Draft {
+impl FileWriter {
     /// What the file will say before its body.
     #[must_use]
     pub fn head(&self) -> &Head {
@@ -218,7 +218,7 @@ impl Draft {
     ///
     /// # Errors
     /// Those of `write(2)` and `rename(2)`.
-    pub fn keep(mut self, shelf: &Shelf, digest: &Digest) -> io::Result<u64> {
+    pub fn keep(mut self, shelf: &FileStore, digest: &Digest) -> io::Result<u64> {
         self.head.length = self.written;
         self.head.body_sum = self.sum.clone().finalize();
         let mut bytes = Vec::new();
@@ -253,7 +253,7 @@ fn copy_over(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-impl Drop for Draft {
+impl Drop for FileWriter {
     fn drop(&mut self) {
         if !self.kept {
             // It may be gone with its directory.

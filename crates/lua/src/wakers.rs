@@ -9,16 +9,16 @@ use std::task::{Wake, Waker};
 
 /// The bells of one job.
 #[derive(Default)]
-pub(crate) struct Bells(Arc<Board>);
+pub(crate) struct Wakers(Arc<WakeBoard>);
 
 /// What bells write on; any process thread may ring one.
 #[derive(Default)]
-struct Board(Mutex<Written>);
+struct WakeBoard(Mutex<Written>);
 
 #[derive(Default)]
 struct Written {
     /// Bells that rang, in order.
-    rung: VecDeque<Arc<Bell>>,
+    rung: VecDeque<Arc<ThreadWaker>>,
     /// The job's task.
     task: Option<Waker>,
     /// The job has ended: nobody hears a bell any more.
@@ -26,22 +26,22 @@ struct Written {
 }
 
 /// A thread's bell.
-struct Bell {
+struct ThreadWaker {
     id: u64,
     rung: AtomicBool,
-    board: Arc<Board>,
+    board: Arc<WakeBoard>,
 }
 
-impl Board {
+impl WakeBoard {
     fn lock(&self) -> MutexGuard<'_, Written> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Bells {
+impl Wakers {
     /// A bell for this thread.
     pub(crate) fn make(&self, id: u64) -> Waker {
-        Waker::from(Arc::new(Bell { id, rung: AtomicBool::new(false), board: self.0.clone() }))
+        Waker::from(Arc::new(ThreadWaker { id, rung: AtomicBool::new(false), board: self.0.clone() }))
     }
 
     /// Has this task woken from now on; answers how many bells have rung.
@@ -62,14 +62,14 @@ impl Bells {
     }
 }
 
-impl Drop for Bells {
+impl Drop for Wakers {
     fn drop(&mut self) {
         // A bell on the board would keep the board, and the board the bell.
         *self.0.lock() = Written { closed: true, ..Written::default() };
     }
 }
 
-impl Wake for Bell {
+impl Wake for ThreadWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn bells_ring_once_and_in_order() {
-        let bells = Bells::default();
+        let bells = Wakers::default();
         let (a, b) = (bells.make(1), bells.make(2));
         b.wake_by_ref();
         a.wake_by_ref();

@@ -8,17 +8,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// A future that goes on by itself.
-pub(crate) struct Apart {
+pub(crate) struct BackgroundTask {
     /// `None`: it has ended, or nobody wants it.
     future: RefCell<Option<BoxFuture<()>>>,
     cancelled: Cell<bool>,
     task: RefCell<Option<Waker>>,
 }
 
-impl Apart {
+impl BackgroundTask {
     /// Starts it; `ended` is called once, when it has ended.
-    pub(crate) fn spawn(worker: &Worker, future: BoxFuture<()>, ended: impl FnOnce() + 'static) -> Rc<Apart> {
-        let apart = Rc::new(Apart { future: RefCell::new(Some(future)), cancelled: Cell::new(false), task: RefCell::default() });
+    pub(crate) fn spawn(worker: &Worker, future: BoxFuture<()>, ended: impl FnOnce() + 'static) -> Rc<BackgroundTask> {
+        let apart = Rc::new(BackgroundTask { future: RefCell::new(Some(future)), cancelled: Cell::new(false), task: RefCell::default() });
         worker.spawn(Box::pin(Task { apart: apart.clone(), ended: Some(Box::new(ended)) }));
         apart
     }
@@ -40,7 +40,7 @@ impl Apart {
 }
 
 struct Task {
-    apart: Rc<Apart>,
+    apart: Rc<BackgroundTask>,
     ended: Option<Box<dyn FnOnce()>>,
 }
 

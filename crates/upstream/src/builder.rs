@@ -1,6 +1,6 @@
 //! An `upstream` block while it is read.
 
-use crate::balancer::{Balancer, Custom};
+use crate::balancer::{Balancer, CustomBalancer};
 use crate::protocol::{Part, Protocol};
 use balance::{Balancing, Server, SharedPeers, Template};
 use conf::row::Cx;
@@ -13,13 +13,13 @@ use std::rc::Rc;
 
 /// Parameters of `server` that a balancing method can do without.
 #[derive(Clone, Copy)]
-pub(crate) struct Allowed {
+pub(crate) struct MethodLimits {
     pub(crate) backup: bool,
     pub(crate) slow_start: bool,
 }
 
 /// What a block says.
-pub struct Draft<P: Protocol> {
+pub struct GroupBuilder<P: Protocol> {
     pub(crate) name: String,
     pub(crate) span: Span,
     pub(crate) servers: Vec<Server>,
@@ -27,7 +27,7 @@ pub struct Draft<P: Protocol> {
     pub(crate) lines: Vec<usize>,
     pub(crate) templates: Vec<Template>,
     pub(crate) balancing: Option<Balancing>,
-    pub(crate) allowed: Option<Allowed>,
+    pub(crate) allowed: Option<MethodLimits>,
     /// Of `hash`.
     pub(crate) key: Option<Complex<P::Session>>,
     pub(crate) zone: Option<Rc<ZoneName>>,
@@ -41,9 +41,9 @@ pub struct Draft<P: Protocol> {
     pub part: P::Part,
 }
 
-impl<P: Protocol> Default for Draft<P> {
+impl<P: Protocol> Default for GroupBuilder<P> {
     fn default() -> Self {
-        Draft {
+        GroupBuilder {
             name: String::new(),
             span: Span::default(),
             servers: Vec::new(),
@@ -61,7 +61,7 @@ impl<P: Protocol> Default for Draft<P> {
     }
 }
 
-impl<P: Protocol> Draft<P> {
+impl<P: Protocol> GroupBuilder<P> {
     /// The block's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -86,27 +86,27 @@ pub(crate) struct ZoneName {
 
 /// The block that is being read.
 #[must_use]
-pub fn draft<'a, P: Protocol>(cx: &Cx<'a>) -> RefMut<'a, Draft<P>> {
-    cx.frame.server.get::<Draft<P>>()
+pub fn builder<'a, P: Protocol>(cx: &Cx<'a>) -> RefMut<'a, GroupBuilder<P>> {
+    cx.frame.server.get::<GroupBuilder<P>>()
 }
 
 /// Chooses a method; a second one takes the place of the first, and of `sticky` before it, with nginx's warning.
-pub(crate) fn balance<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) {
+pub(crate) fn balance<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: MethodLimits) {
     let outside = {
-        let mut custom = cx.frame.server.get::<Custom<P::Session>>();
+        let mut custom = cx.frame.server.get::<CustomBalancer<P::Session>>();
         custom.is_second = true;
         custom.balancer.take().is_some()
     };
-    let mut draft = draft::<P>(cx);
-    if draft.part.give_way() | outside || draft.balancing.is_some() {
+    let mut builder = builder::<P>(cx);
+    if builder.part.give_way() | outside || builder.balancing.is_some() {
         cx.warn("load balancing method redefined");
     }
-    draft.balancing = Some(balancing);
-    draft.allowed = Some(allowed);
+    builder.balancing = Some(balancing);
+    builder.allowed = Some(allowed);
 }
 
 /// As [`balance`], for directives that end there.
-pub(crate) fn only<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: Allowed) -> Result<(), Error> {
+pub(crate) fn only<P: Protocol>(cx: &Cx<'_>, balancing: Balancing, allowed: MethodLimits) -> Result<(), Error> {
     balance::<P>(cx, balancing, allowed);
     Ok(())
 }

@@ -35,7 +35,7 @@ pub mod method {
 
 /// The directives of one block.
 #[derive(Clone, Default)]
-pub struct Said {
+pub struct CacheConf {
     /// `*_cache`
     pub zone: Option<Zone>,
     /// `*_cache_key`
@@ -78,7 +78,7 @@ pub struct Said {
     pub max_range_offset: Option<u64>,
 }
 
-impl Said {
+impl CacheConf {
     /// Whether there is a cache.
     #[must_use]
     pub fn has_cache(&self) -> bool {
@@ -99,7 +99,7 @@ impl Said {
     }
 
     /// Takes over what this block does not say.
-    pub fn inherit(&mut self, parent: &Said) {
+    pub fn inherit(&mut self, parent: &CacheConf) {
         conf::inherit!(
             self, parent;
             zone, key, valid, methods, min_uses, bypass, no_cache, purge, purge_method, purge_tag, purge_soft, rfc9111, use_stale, background_update, lock, lock_timeout, lock_age,

@@ -4,7 +4,7 @@ use wire::known::Known;
 
 /// A set of header names, asked once per header: known names by bit, others by comparison.
 #[derive(Debug, Default)]
-pub struct Hidden {
+pub struct HeaderNameSet {
     known: u128,
     others: Vec<Box<[u8]>>,
 }
@@ -13,11 +13,11 @@ fn bit(known: Known) -> u128 {
     1 << (known as u8)
 }
 
-impl Hidden {
+impl HeaderNameSet {
     /// `unasked` without `pass`, and `hide`.
     #[must_use]
-    pub fn new(unasked: &[&str], hide: Option<&Vec<Box<[u8]>>>, pass: Option<&Vec<Box<[u8]>>>) -> Hidden {
-        let mut set = Hidden::default();
+    pub fn new(unasked: &[&str], hide: Option<&Vec<Box<[u8]>>>, pass: Option<&Vec<Box<[u8]>>>) -> HeaderNameSet {
+        let mut set = HeaderNameSet::default();
         for name in unasked {
             let wanted = pass.is_some_and(|list| list.iter().any(|p| p.eq_ignore_ascii_case(name.as_bytes())));
             if !wanted {
@@ -56,7 +56,7 @@ mod tests {
     fn pass_lifts_what_is_hidden_unasked_and_hide_adds() {
         let hide: Vec<Box<[u8]>> = vec![Box::from(&b"X-Secret"[..]), Box::from(&b"Etag"[..])];
         let pass: Vec<Box<[u8]>> = vec![Box::from(&b"date"[..])];
-        let set = Hidden::new(&["Date", "Server", "X-Pad"], Some(&hide), Some(&pass));
+        let set = HeaderNameSet::new(&["Date", "Server", "X-Pad"], Some(&hide), Some(&pass));
         let has = |name: &str| set.contains(Known::of(name.as_bytes()), name.as_bytes());
         assert!(has("server") && has("x-pad") && has("x-secret") && has("ETag"));
         assert!(!has("Date") && !has("Vary") && !has("X-Other"));

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
+pub enum QuicEvent {
     /// Datagrams that came.
     Received,
     /// ... and were passed on to the process that has their connection, or takes new clients now.
@@ -20,4 +20,4 @@ pub enum Counted {
 }
 
 /// Who counts: a thing, and how many of it.
-pub type Count = Rc<dyn Fn(Counted, u64)>;
+pub type CountFn = Rc<dyn Fn(QuicEvent, u64)>;

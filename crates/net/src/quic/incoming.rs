@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use quinn_proto::{Incoming, TransportErrorCode};
+use quinn_proto::{self as proto, TransportErrorCode};
 use tls::quic::Failed;
 use tls::server::Settings;
 use wire::quic::Header;
 
 use super::connection::Connection;
-use super::counts::Counted;
+use super::counters::QuicEvent;
 use super::crypto::{Answer, Crypto};
 use super::event::Reason;
-use super::held::{Held, NoHello};
+use super::initial::{HelloError, InitialReader};
 use super::parameters::Transport;
 use super::shared::Shared;
 use super::state::State;
@@ -31,22 +31,22 @@ pub struct Refused {
 }
 
 /// A client whose first datagram came. Dropped, it is ignored.
-pub struct Newcomer {
+pub struct Incoming {
     shared: Rc<Shared>,
-    incoming: Option<Incoming>,
-    held: Rc<Held>,
+    incoming: Option<proto::Incoming>,
+    held: Rc<InitialReader>,
     forged: bool,
 }
 
-impl fmt::Debug for Newcomer {
+impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Newcomer").field("incoming", &self.incoming).finish_non_exhaustive()
+        f.debug_struct("Incoming").field("incoming", &self.incoming).finish_non_exhaustive()
     }
 }
 
-impl Newcomer {
-    pub(super) fn new(shared: Rc<Shared>, incoming: Incoming, datagram: &[u8], forged: bool) -> Self {
-        let held = Rc::new(Held::new(datagram));
+impl Incoming {
+    pub(super) fn new(shared: Rc<Shared>, incoming: proto::Incoming, datagram: &[u8], forged: bool) -> Self {
+        let held = Rc::new(InitialReader::new(datagram));
         if !held.is_whole() {
             shared.hold(&held);
         }
@@ -68,7 +68,7 @@ impl Newcomer {
     /// Its address.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.incoming.as_ref().map(Incoming::remote_address)
+        self.incoming.as_ref().map(proto::Incoming::remote_address)
     }
 
     /// The address of ours that it writes to, if the socket tells.
@@ -80,7 +80,7 @@ impl Newcomer {
     /// Whether it has proved that its address is its own, by the token of a Retry packet.
     #[must_use]
     pub fn is_validated(&self) -> bool {
-        self.incoming.as_ref().is_some_and(Incoming::remote_address_validated)
+        self.incoming.as_ref().is_some_and(proto::Incoming::remote_address_validated)
     }
 
     /// Whether it has brought a token that none of our processes has made.
@@ -90,7 +90,7 @@ impl Newcomer {
     }
 
     /// Its ClientHello, once that is whole: the handshake message with its header.
-    pub fn poll_hello(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, NoHello>> {
+    pub fn poll_hello(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, HelloError>> {
         match &*self.held.hello.borrow() {
             Err(error) => return Poll::Ready(Err(*error)),
             Ok(stream) => {
@@ -174,7 +174,7 @@ impl Newcomer {
             Err(error) => self.incoming = Some(error.into_incoming()),
         }
         shared.queue.wake();
-        (shared.count)(Counted::Retry, u64::from(self.incoming.is_none()));
+        (shared.count)(QuicEvent::Retry, u64::from(self.incoming.is_none()));
         self.incoming.is_none()
     }
 
@@ -190,7 +190,7 @@ impl Newcomer {
     }
 }
 
-impl Drop for Newcomer {
+impl Drop for Incoming {
     fn drop(&mut self) {
         self.shared.release(&self.held);
         if let Some(incoming) = self.incoming.take() {

@@ -14,7 +14,7 @@ use http::Http;
 use http::connection::Address;
 use http::root::Endpoint;
 use http::{Connection, Server, Worker};
-use net::park::Lot;
+use net::park::ParkingLot;
 use net::stream::{Stream, Transport};
 use socket2::SockRef;
 use std::any::Any;
@@ -29,7 +29,7 @@ const MSG_NOSIGNAL: i32 = 0x4000;
 
 /// Whether the first bytes of a connection are a protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beginning {
+pub enum Detection {
     /// They are.
     Mine,
     /// They are not.
@@ -52,16 +52,16 @@ pub struct Protocol {
     /// Its names in ALPN (RFC 7301), best first.
     pub alpn: &'static [&'static [u8]],
     /// Looks at the first bytes in clear text.
-    pub begins: fn(&[u8]) -> Beginning,
+    pub begins: fn(&[u8]) -> Detection,
     /// Serves a connection in a task of its own, until it ends or is parked. It notices by its [`Entry`] when it must make
     /// room, and by `Worker::exiting` when it must come to an end; both wake it.
-    pub start: fn(&Rc<Front>, Opened),
+    pub start: fn(&Rc<Front>, Accepted),
     /// Appends what a parked client is told before its connection closes (GOAWAY, for instance).
     pub farewell: fn(&mut Parked, &mut Vec<u8>),
 }
 
 /// A connection whose protocol is known: everything that came before its first request.
-pub struct Opened {
+pub struct Accepted {
     /// The bytes both ways.
     pub stream: Stream,
     /// What has been read and belongs to the protocol.
@@ -82,7 +82,7 @@ pub struct Opened {
     pub state: Option<Box<dyn Any>>,
 }
 
-impl Opened {
+impl Accepted {
     /// Reads what has arrived; `Ok(0)` is the end of the stream. The watch wakes the task when time is up.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let read = self.input.poll_fill(&mut self.stream, cx);
@@ -95,7 +95,7 @@ impl Opened {
 
 /// A protocol over QUIC.
 #[derive(Clone, Copy)]
-pub struct ProtocolOverQuic {
+pub struct QuicProtocol {
     /// Its name in messages.
     pub name: &'static str,
     /// Its names in ALPN (RFC 7301), best first.
@@ -104,12 +104,12 @@ pub struct ProtocolOverQuic {
     pub speaks: fn(&Server) -> bool,
     /// Serves a connection in a task of its own until that ends. It notices by its [`Entry`] when it must make room, and by
     /// `Worker::exiting` when it must come to an end; both wake it.
-    pub start: fn(&Rc<Front>, OpenedOverQuic),
+    pub start: fn(&Rc<Front>, AcceptedQuic),
 }
 
 /// A connection over QUIC whose protocol is known. With early data its handshake may still be under way
 /// ([`net::quic::Connection::is_early`]).
-pub struct OpenedOverQuic {
+pub struct AcceptedQuic {
     /// Its streams.
     pub connection: net::quic::Connection,
     /// What is known of the client; TLS included.
@@ -161,7 +161,7 @@ pub struct Table {
     /// On connections, in the order of [`http::protocols::Protocols`].
     pub connections: Vec<Protocol>,
     /// Over QUIC.
-    pub quic: Vec<ProtocolOverQuic>,
+    pub quic: Vec<QuicProtocol>,
 }
 
 /// The shared state of a worker's front.
@@ -172,12 +172,12 @@ pub struct Front {
     pub active: Rc<Active>,
     protocols: Vec<Protocol>,
     /// What is spoken over QUIC.
-    pub(crate) over_quic: Vec<ProtocolOverQuic>,
+    pub(crate) over_quic: Vec<QuicProtocol>,
     /// The endpoints of QUIC.
     pub(crate) endpoints: Endpoints,
     /// How this worker shares connections with the others.
     pub share: Share,
-    lot: Lot<Parked>,
+    lot: ParkingLot<Parked>,
     limit: usize,
     next_id: Cell<u64>,
 }
@@ -195,7 +195,7 @@ impl Front {
             over_quic: protocols.quic,
             endpoints: Endpoints::default(),
             share,
-            lot: Lot::new()?,
+            lot: ParkingLot::new()?,
             limit: limit.max(1),
             next_id: Cell::new(0),
         })
@@ -227,7 +227,7 @@ impl Front {
     }
 
     /// The parking lot.
-    pub fn lot(&self) -> &Lot<Parked> {
+    pub fn lot(&self) -> &ParkingLot<Parked> {
         &self.lot
     }
 

@@ -9,7 +9,7 @@ use wire::quic::{CryptoError, CryptoStream, Header, Initial};
 
 /// Why a client has no ClientHello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoHello {
+pub enum HelloError {
     /// Its packets are no good.
     Malformed,
     /// It is too long, or comes in too many pieces.
@@ -18,24 +18,24 @@ pub enum NoHello {
     Crowded,
 }
 
-impl From<CryptoError> for NoHello {
+impl From<CryptoError> for HelloError {
     fn from(error: CryptoError) -> Self {
         match error {
-            CryptoError::Malformed => NoHello::Malformed,
-            CryptoError::TooLong => NoHello::TooLong,
+            CryptoError::Malformed => HelloError::Malformed,
+            CryptoError::TooLong => HelloError::TooLong,
         }
     }
 }
 
 /// What has come of a newcomer's ClientHello.
-pub(super) struct Held {
+pub(super) struct InitialReader {
     pub(super) id: Box<[u8]>,
     keys: Option<DirectionalKeys>,
-    pub(super) hello: RefCell<Result<CryptoStream, NoHello>>,
+    pub(super) hello: RefCell<Result<CryptoStream, HelloError>>,
     pub(super) waker: RefCell<Option<Waker>>,
 }
 
-impl Held {
+impl InitialReader {
     pub(super) fn new(datagram: &[u8]) -> Self {
         // The length of our own IDs does not matter: a newcomer has a long header.
         let id: Box<[u8]> = Header::parse(datagram, 0).map(|header| header.destination().into()).unwrap_or_default();
@@ -59,7 +59,7 @@ impl Held {
         if let Ok(stream) = &*hello
             && stream.is_hopeless()
         {
-            *hello = Err(NoHello::TooLong);
+            *hello = Err(HelloError::TooLong);
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -68,7 +68,7 @@ impl Held {
 
     /// Makes room for others.
     pub(super) fn give_up(&self) {
-        *self.hello.borrow_mut() = Err(NoHello::Crowded);
+        *self.hello.borrow_mut() = Err(HelloError::Crowded);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

@@ -11,14 +11,14 @@ const MOST: usize = 64;
 
 /// The fields of the last head of a connection. None are kept before its second one: many connections have only one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Last {
+pub(super) struct LastHead {
     bytes: Vec<u8>,
     fields: Vec<HeaderSpan>,
     limits: Option<Limits>,
     follows: bool,
 }
 
-impl Last {
+impl LastHead {
     /// The fields at the start of `rest`, counted from there, and the length of their section, if they are those of the last head.
     pub(super) fn find(&self, rest: &[u8], limits: &Limits) -> Option<(&[HeaderSpan], usize)> {
         let same = !self.bytes.is_empty() && rest.starts_with(&self.bytes) && self.limits == Some(*limits);

@@ -9,7 +9,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as Name, UnixDatagram as Blocking};
 use std::task::{Context, Poll};
 
-use sys::udp::Arrived;
+use sys::udp::ReceivedDatagrams;
 use tls::quic::HostKey;
 use tokio::io::ReadBuf;
 use tokio::net::UnixDatagram;
@@ -21,7 +21,7 @@ const LONGEST: usize = 65_536 + 64;
 const TURN: usize = 64;
 
 /// How a process gets what is its own, and where the rest goes.
-pub(super) struct Passing {
+pub(super) struct Forwarder {
     key: HostKey,
     listener: SocketAddr,
     secret: [u8; 16],
@@ -35,7 +35,7 @@ pub(super) struct Passing {
     buffer: RefCell<Vec<u8>>,
 }
 
-impl Passing {
+impl Forwarder {
     pub(super) fn new(key: &HostKey, listener: SocketAddr, process: u32, slot: u8) -> io::Result<Self> {
         let out = Blocking::unbound()?;
         out.set_nonblocking(true)?;
@@ -63,16 +63,16 @@ impl Passing {
     }
 
     /// Passes a datagram on to a process. False: that is gone, or cannot take it.
-    pub(super) fn to_process(&self, process: u32, datagram: &[u8], arrived: &Arrived<'_>) -> bool {
+    pub(super) fn to_process(&self, process: u32, datagram: &[u8], arrived: &ReceivedDatagrams<'_>) -> bool {
         process != self.process && self.send(&process.to_be_bytes(), datagram, arrived)
     }
 
     /// Passes a new client's datagram on to who takes new clients now.
-    pub(super) fn to_successor(&self, datagram: &[u8], arrived: &Arrived<'_>) -> bool {
+    pub(super) fn to_successor(&self, datagram: &[u8], arrived: &ReceivedDatagrams<'_>) -> bool {
         self.send(&[self.slot], datagram, arrived) || (self.slot != 0 && self.send(&[0], datagram, arrived))
     }
 
-    fn send(&self, whom: &[u8], datagram: &[u8], arrived: &Arrived<'_>) -> bool {
+    fn send(&self, whom: &[u8], datagram: &[u8], arrived: &ReceivedDatagrams<'_>) -> bool {
         let Ok(name) = name(&self.key, self.listener, whom) else { return false };
         let mut message = self.buffer.borrow_mut();
         message.clear();
@@ -94,7 +94,7 @@ impl Passing {
     }
 
     /// Takes messages from others; `take` gets each datagram.
-    pub(super) fn receive(&self, cx: &mut Context<'_>, mut take: impl FnMut(&[u8], &Arrived<'_>)) {
+    pub(super) fn receive(&self, cx: &mut Context<'_>, mut take: impl FnMut(&[u8], &ReceivedDatagrams<'_>)) {
         let place = self.place.borrow();
         let mut room = Vec::new();
         for socket in [Some(&self.own), place.as_ref()].into_iter().flatten() {
@@ -153,7 +153,7 @@ fn take_address(bytes: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
 }
 
 /// A message; `None`: it is not one of ours.
-fn parse<'a>(message: &'a [u8], secret: &[u8; 16]) -> Option<Arrived<'a>> {
+fn parse<'a>(message: &'a [u8], secret: &[u8; 16]) -> Option<ReceivedDatagrams<'a>> {
     let (found, rest) = message.split_first_chunk::<16>()?;
     if found != secret {
         return None;
@@ -168,7 +168,7 @@ fn parse<'a>(message: &'a [u8], secret: &[u8; 16]) -> Option<Arrived<'a>> {
         IpAddr::V4(ip) => SocketAddrV4::new(ip, port).into(),
         IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, u32::from_be_bytes(*scope)).into(),
     };
-    Some(Arrived { bytes, segment: bytes.len(), from, local, ecn: *ecn })
+    Some(ReceivedDatagrams { bytes, segment: bytes.len(), from, local, ecn: *ecn })
 }
 
 #[cfg(test)]
@@ -180,8 +180,8 @@ mod tests {
     async fn a_datagram_reaches_its_process_or_its_place() {
         let key = HostKey::new(b"passing");
         let listener = SocketAddr::from(([127, 0, 0, 9], u16::try_from(std::process::id() % 60_000).unwrap_or(1)));
-        let (old, new) = (Passing::new(&key, listener, 1, 3).unwrap(), Passing::new(&key, listener, 2, 3).unwrap());
-        let arrived = Arrived {
+        let (old, new) = (Forwarder::new(&key, listener, 1, 3).unwrap(), Forwarder::new(&key, listener, 2, 3).unwrap());
+        let arrived = ReceivedDatagrams {
             bytes: b"",
             segment: 0,
             from: "[fe80::1%7]:99".parse().unwrap_or_else(|_| SocketAddrV6::new("fe80::1".parse().unwrap(), 99, 0, 7).into()),

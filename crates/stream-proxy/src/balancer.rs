@@ -8,10 +8,10 @@ use base::log::Level;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use stream::{Outcome, Session, status};
-use upstream::balancer::{Asked, Balancer, Decision, Failure, Turn};
+use upstream::balancer::{Balancer, BalancerAnswer, BalancerContext, Decision, Failure};
 
 /// Why the group's balancer gave no server.
-pub(crate) enum Unchosen {
+pub(crate) enum BalanceError {
     /// There is no server left.
     NobodyLeft,
     /// The try has failed.
@@ -21,16 +21,16 @@ pub(crate) enum Unchosen {
 }
 
 /// What the group's balancer and the tries of a session tell each other.
-pub(crate) struct Asking {
+pub(crate) struct BalancerState {
     balancer: Rc<dyn Balancer<Session>>,
-    turn: Rc<Turn>,
+    turn: Rc<BalancerContext>,
 }
 
-impl Asking {
+impl BalancerState {
     /// Of a session's way to `upstream`, if that has a balancer.
-    pub(crate) fn new(upstream: &Upstream, plan: &Plan, selection: &Selection) -> Option<Asking> {
+    pub(crate) fn new(upstream: &Upstream, plan: &Plan, selection: &Selection) -> Option<BalancerState> {
         let balancer = upstream.balancer.clone()?;
-        Some(Asking { balancer, turn: Rc::new(Turn::new(selection.tries, plan.next_tries)) })
+        Some(BalancerState { balancer, turn: Rc::new(BalancerContext::new(selection.tries, plan.next_tries)) })
     }
 
     /// Asks for the server of the next try. `None`: the group chooses.
@@ -42,26 +42,26 @@ impl Asking {
         session: &Rc<Session>,
         upstream: &Upstream,
         selection: &mut Selection,
-    ) -> Result<Option<Choice>, Unchosen> {
+    ) -> Result<Option<Choice>, BalanceError> {
         self.turn.begin();
         let decision = match self.balancer.choose(session, &self.turn) {
-            Asked::Now(decision) => decision,
-            Asked::Wait(future) => future.await,
+            BalancerAnswer::Now(decision) => decision,
+            BalancerAnswer::Wait(future) => future.await,
         };
         let target = self.turn.take();
         // The current one counts too.
         selection.tries = self.turn.left() + 1;
         match decision {
             Decision::Go => {}
-            Decision::NobodyLeft => return Err(Unchosen::NobodyLeft),
-            Decision::Failed => return Err(Unchosen::Failed),
-            Decision::Answer(outcome) => return Err(Unchosen::Answer(outcome)),
+            Decision::NobodyLeft => return Err(BalanceError::NobodyLeft),
+            Decision::Failed => return Err(BalanceError::Failed),
+            Decision::Answer(outcome) => return Err(BalanceError::Answer(outcome)),
         }
         match target {
             Some(target) => Ok(Some(Choice::of(upstream.own.peer(&target.address), clock::monotonic_ms()))),
             None if upstream.is_empty => {
                 session.log(Level::Error, b"lua balancer: no peer set");
-                Err(Unchosen::Answer(Outcome::Status(status::INTERNAL_SERVER_ERROR)))
+                Err(BalanceError::Answer(Outcome::Status(status::INTERNAL_SERVER_ERROR)))
             }
             None => Ok(None),
         }

@@ -13,7 +13,7 @@ const TIME: usize = 8;
 
 /// A session that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct NewSession {
     /// What the client will show.
     pub id: Vec<u8>,
     /// What to keep.
@@ -21,15 +21,15 @@ pub struct Made {
 }
 
 /// A store for one handshake. Another one behind it keeps what it kept.
-pub struct Handed {
+pub struct HandshakeStore {
     context: Context,
     lifetime: u64,
     below: Option<Arc<dyn StoresServerSessions>>,
     fetched: Mutex<Option<Vec<u8>>>,
-    made: Mutex<Option<Made>>,
+    made: Mutex<Option<NewSession>>,
 }
 
-impl fmt::Debug for Handed {
+impl fmt::Debug for HandshakeStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handed").field("context", &self.context).finish_non_exhaustive()
     }
@@ -39,7 +39,7 @@ fn now() -> u64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
-impl Handed {
+impl HandshakeStore {
     pub(crate) fn new(context: Context, lifetime: u64, below: Option<Arc<dyn StoresServerSessions>>) -> Self {
         Self { context, lifetime, below, fetched: Mutex::default(), made: Mutex::default() }
     }
@@ -67,15 +67,15 @@ impl Handed {
 
     /// The session that the handshake made, if it did.
     #[must_use]
-    pub fn made(&self) -> Option<Made> {
+    pub fn made(&self) -> Option<NewSession> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl StoresServerSessions for Handed {
+impl StoresServerSessions for HandshakeStore {
     fn put(&self, id: Vec<u8>, value: Vec<u8>) -> bool {
         let kept = [&self.context.bytes()[..], &now().to_be_bytes(), &value].concat();
-        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(Made { id: id.clone(), value: kept });
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(NewSession { id: id.clone(), value: kept });
         self.below.as_ref().is_none_or(|below| below.put(id, value))
     }
 
@@ -100,14 +100,14 @@ mod tests {
     #[test]
     fn a_session_is_good_where_it_was_made_and_not_for_ever() {
         let (here, there) = (Context::new([&b"here"[..]]), Context::new([&b"there"[..]]));
-        let first = Handed::new(here, 60, None);
+        let first = HandshakeStore::new(here, 60, None);
         assert!(first.put(vec![1], vec![2, 3]));
-        let Made { id, value } = first.made().unwrap();
+        let NewSession { id, value } = first.made().unwrap();
         assert_eq!((id, first.made()), (vec![1], None));
-        let second = Handed::new(here, 60, None);
+        let second = HandshakeStore::new(here, 60, None);
         assert!(second.offer(&value) && second.has_offer());
         assert_eq!(second.get(&[1]), Some(vec![2, 3]));
-        let foreign = Handed::new(there, 60, None);
+        let foreign = HandshakeStore::new(there, 60, None);
         assert!(!foreign.offer(&value) && !foreign.has_offer());
         for length in 0..CONTEXT + TIME {
             assert!(!foreign.offer(&value[..length]));

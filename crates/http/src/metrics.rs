@@ -23,9 +23,9 @@ pub fn is_gauge(number: usize) -> bool {
 }
 
 /// All counters as they are at one moment.
-pub struct Sums(Vec<u64>);
+pub struct Totals(Vec<u64>);
 
-impl Sums {
+impl Totals {
     /// A counter.
     #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {
@@ -40,19 +40,19 @@ impl Sums {
 }
 
 /// A worker's account.
-pub struct Observers {
+pub struct WorkerCounters {
     account: Option<Account>,
 }
 
-impl Observers {
+impl WorkerCounters {
     /// Counts in an account of `tally` that the process opens.
-    pub fn new(tally: &Tally) -> Observers {
-        Observers { account: tally.open(std::process::id()) }
+    pub fn new(tally: &Tally) -> WorkerCounters {
+        WorkerCounters { account: tally.open(std::process::id()) }
     }
 
     /// Counts for one process alone.
-    pub fn alone() -> Observers {
-        Observers { account: Tally::new().ok().and_then(|tally| tally.open(std::process::id())) }
+    pub fn alone() -> WorkerCounters {
+        WorkerCounters { account: Tally::new().ok().and_then(|tally| tally.open(std::process::id())) }
     }
 
     /// Counts, with the account looked up once.
@@ -86,8 +86,8 @@ impl Observers {
     }
 
     /// The sums of all counters over all workers.
-    pub fn sums(&self) -> Sums {
-        Sums(self.account.as_ref().map_or(Vec::new(), |account| account.all().sums(histogram::END)))
+    pub fn sums(&self) -> Totals {
+        Totals(self.account.as_ref().map_or(Vec::new(), |account| account.all().sums(histogram::END)))
     }
 
     /// The processes that count now, and what some counters of each say.
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_summed() {
-        let observers = Observers::alone();
+        let observers = WorkerCounters::alone();
         observers.connection_came();
         observers.attempt_ended(true, 3);
         observers.attempt_ended(false, 70);

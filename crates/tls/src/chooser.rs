@@ -1,6 +1,6 @@
 //! A client's certificate that is chosen when a server asks for one, by somebody who may take his time.
 //!
-//! rustls asks in the middle of a message and wants the answer at once. Whoever lets [`Asked::choose`] wait therefore drives
+//! rustls asks in the middle of a message and wants the answer at once. Whoever lets [`CertificateChooser::choose`] wait therefore drives
 //! such a session where it may block.
 
 use std::fmt;
@@ -20,7 +20,7 @@ const TLS1_3: u16 = 0x0304;
 
 /// What was chosen.
 #[derive(Debug, Clone, Default)]
-pub struct Choice {
+pub struct CertificateChoice {
     /// Certificates that may be shown, best first.
     pub pairs: Vec<Pair>,
     /// Those of the settings are out.
@@ -28,14 +28,14 @@ pub struct Choice {
 }
 
 /// Who chooses.
-pub trait Asked: fmt::Debug + Send + Sync {
+pub trait CertificateChooser: fmt::Debug + Send + Sync {
     /// Chooses in a session of this version; nothing, when its end no longer matters.
-    fn choose(&self, version: u16) -> Option<Choice>;
+    fn choose(&self, version: u16) -> Option<CertificateChoice>;
 }
 
 /// Asks `asked` when the server asks, and shows what `config` does where it chooses nothing else.
-pub(crate) fn asking(config: &mut ClientConfig, asked: Arc<dyn Asked>) {
-    let asking = Arc::new(Asking {
+pub(crate) fn asking(config: &mut ClientConfig, asked: Arc<dyn CertificateChooser>) {
+    let asking = Arc::new(ChooserAdapter {
         own: config.client_auth_cert_resolver.clone(),
         log: config.key_log.clone(),
         is_tls13: AtomicBool::new(false),
@@ -47,17 +47,17 @@ pub(crate) fn asking(config: &mut ClientConfig, asked: Arc<dyn Asked>) {
 
 /// Stands between rustls and who chooses, for one session. Secrets pass by, because the first of them tells the version.
 #[derive(Debug)]
-struct Asking {
+struct ChooserAdapter {
     own: Arc<dyn ResolvesClientCert>,
     log: Arc<dyn KeyLog>,
     is_tls13: AtomicBool,
-    asked: Arc<dyn Asked>,
+    asked: Arc<dyn CertificateChooser>,
 }
 
-impl ResolvesClientCert for Asking {
+impl ResolvesClientCert for ChooserAdapter {
     fn resolve(&self, authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let version = if self.is_tls13.load(Ordering::Relaxed) { TLS1_3 } else { TLS1_2 };
-        let Choice { pairs, cleared } = self.asked.choose(version)?;
+        let CertificateChoice { pairs, cleared } = self.asked.choose(version)?;
         let fits = |pair: &Pair| pair.key.key.choose_scheme(schemes).is_some();
         let chosen = pairs.into_iter().find(fits).map(|pair| pair.key);
         chosen.or_else(|| if cleared { None } else { self.own.resolve(authorities, schemes) })
@@ -68,7 +68,7 @@ impl ResolvesClientCert for Asking {
     }
 }
 
-impl KeyLog for Asking {
+impl KeyLog for ChooserAdapter {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         if label == "SERVER_HANDSHAKE_TRAFFIC_SECRET" {
             self.is_tls13.store(true, Ordering::Relaxed);

@@ -16,7 +16,7 @@ pub struct Place {
 
 /// Something that is wrong or dangerous.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// How grave it is: `Emerg` where the configuration cannot be used, `Warn` where it can.
     pub level: Level,
     /// What it is. A line of the log, with its place, as nginx writes it.
@@ -25,10 +25,10 @@ pub struct Problem {
     pub place: Option<Place>,
 }
 
-impl Problem {
+impl Diagnostic {
     /// A warning, whose text says where it belongs.
-    pub(crate) fn warning(message: String) -> Problem {
-        Problem { level: Level::Warn, message, place: None }
+    pub(crate) fn warning(message: String) -> Diagnostic {
+        Diagnostic { level: Level::Warn, message, place: None }
     }
 
     /// Whether the configuration cannot be used.
@@ -50,8 +50,8 @@ impl Problem {
 }
 
 /// A list of problems as JSON, one a line.
-pub(crate) fn json(problems: &[Problem]) -> String {
-    let one = |problem: &Problem| {
+pub(crate) fn json(problems: &[Diagnostic]) -> String {
+    let one = |problem: &Diagnostic| {
         let (message, place) = problem.parts();
         let mut out = format!("{{\"level\":{},\"message\":{}", quoted(problem.level.name()), quoted(message));
         if let Some(Place { file, line, column }) = place {
@@ -86,9 +86,9 @@ mod tests {
     fn problems_become_json() {
         let place = Place { file: "/a \"b\"".into(), line: 3, column: 7 };
         let problems = [
-            Problem { level: Level::Emerg, message: "unknown \"x\" in /a \"b\":3".into(), place: Some(place) },
-            Problem { level: Level::Warn, message: "old\n in /c:12".into(), place: None },
-            Problem { level: Level::Warn, message: "no \"events\" section in configuration".into(), place: None },
+            Diagnostic { level: Level::Emerg, message: "unknown \"x\" in /a \"b\":3".into(), place: Some(place) },
+            Diagnostic { level: Level::Warn, message: "old\n in /c:12".into(), place: None },
+            Diagnostic { level: Level::Warn, message: "no \"events\" section in configuration".into(), place: None },
         ];
         let expected = "[\n{\"level\":\"emerg\",\"message\":\"unknown \\\"x\\\"\",\"file\":\"/a \\\"b\\\"\",\"line\":3,\"column\":7},\n\
                         {\"level\":\"warn\",\"message\":\"old\\u000a\",\"file\":\"/c\",\"line\":12,\"column\":1},\n\

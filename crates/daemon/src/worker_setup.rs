@@ -26,7 +26,7 @@ impl Role {
 
 /// What a worker gets to work with.
 #[derive(Debug)]
-pub struct Seat {
+pub struct WorkerSetup {
     /// What it is there for.
     pub role: Role,
     /// Whether this is the only process (`master_process off`).

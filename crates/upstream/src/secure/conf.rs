@@ -10,7 +10,7 @@ use tls::certificate::cache::Cache;
 pub type Certificates = Rc<RefCell<Cache>>;
 
 /// What a block says. Names of files are absolute, or `data:` and what follows.
-pub struct Said<S> {
+pub struct TlsConf<S> {
     /// `*_ssl_session_reuse`
     pub session_reuse: Option<bool>,
     /// `*_ssl_protocols`
@@ -47,9 +47,9 @@ pub struct Said<S> {
     pub key_log: Option<Rc<PathBuf>>,
 }
 
-impl<S> Default for Said<S> {
+impl<S> Default for TlsConf<S> {
     fn default() -> Self {
-        Said {
+        TlsConf {
             session_reuse: None,
             protocols: None,
             ciphers: None,
@@ -71,18 +71,18 @@ impl<S> Default for Said<S> {
     }
 }
 
-impl<S> Clone for Said<S> {
+impl<S> Clone for TlsConf<S> {
     fn clone(&self) -> Self {
-        let mut made = Said::default();
+        let mut made = TlsConf::default();
         made.inherit(self);
         made.demands_peer = self.demands_peer;
         made
     }
 }
 
-impl<S> Said<S> {
+impl<S> TlsConf<S> {
     /// Takes over what this block does not say.
-    pub fn inherit(&mut self, parent: &Said<S>) {
+    pub fn inherit(&mut self, parent: &TlsConf<S>) {
         self.demands_peer |= self.commands.is_none() && parent.demands_peer;
         conf::inherit!(self, parent; session_reuse, protocols, ciphers, name, server_name, alpn, verify, verify_depth);
         conf::inherit!(self, parent; trusted_certificate, crl, certificate, certificate_key, certificate_cache);

@@ -11,13 +11,13 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// How debug lines name it: before it runs, when it has ended, and what it answers.
-pub(crate) type Names = (&'static str, &'static str, &'static str);
+pub(crate) type PhaseNames = (&'static str, &'static str, &'static str);
 
 /// Code that runs at one moment of handshakes.
-pub(crate) struct Moment<P: Protocol> {
+pub(crate) struct HandshakeCode<P: Protocol> {
     code: Option<Rc<Code<P::Session>>>,
     phase: LuaPhase,
-    names: Names,
+    names: PhaseNames,
     entry: OnceCell<Rc<Entry<P>>>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Ended {
 /// Tells of a handshake that ends while its code waits.
 struct Waiting<'a, S: Client> {
     session: &'a S,
-    names: Names,
+    names: PhaseNames,
     is_over: bool,
 }
 
@@ -48,10 +48,10 @@ impl<S: Client> Drop for Waiting<'_, S> {
     }
 }
 
-impl<P: Protocol> Moment<P> {
+impl<P: Protocol> HandshakeCode<P> {
     /// That of `code`, if there is any.
-    pub(crate) fn new(code: &Option<Rc<Code<P::Session>>>, phase: LuaPhase, names: Names) -> Moment<P> {
-        Moment { code: code.clone(), phase, names, entry: OnceCell::new() }
+    pub(crate) fn new(code: &Option<Rc<Code<P::Session>>>, phase: LuaPhase, names: PhaseNames) -> HandshakeCode<P> {
+        HandshakeCode { code: code.clone(), phase, names, entry: OnceCell::new() }
     }
 
     /// Whether there is code.
