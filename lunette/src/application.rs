@@ -1,4 +1,4 @@
-//! The server as the process model sees it.
+//! The server, as the process model sees it.
 
 use crate::advice;
 use crate::generation::{self, Generation};

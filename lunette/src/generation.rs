@@ -1,4 +1,4 @@
-//! One configuration from its text to what workers serve.
+//! One configuration, from its text to what workers serve.
 
 use crate::diagnostics::{refusal, refusals, warnings};
 use crate::layout::Layout;

@@ -1,4 +1,4 @@
-//! What happens between an accepted configuration and its use: directories are made, logs opened, and opened again.
+//! Opening an accepted configuration: creates directories, opens logs, and reopens them.
 
 use crate::generation::Generation;
 use base::errno::describe;

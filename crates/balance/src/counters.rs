@@ -1,5 +1,4 @@
-//! What changes at a peer while requests run, behind an interface: cells of one worker here, a zone's words in
-//! [`crate::shared`].
+//! Counters of a peer that change while requests run, behind one interface: cells of one worker here, words of a zone in [`crate::shared`].
 
 use std::cell::Cell;
 use std::fmt::Debug;

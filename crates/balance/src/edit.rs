@@ -1,4 +1,4 @@
-//! Changes of a group that somebody makes while it works.
+//! Changes of a group at run time.
 
 use crate::counters::Counter;
 use crate::group::Group;

@@ -1,4 +1,4 @@
-//! A group at work: who is next, and what came of it.
+//! A group in use: selecting the next server and recording how a request went.
 
 use crate::counters::Counter;
 use crate::health;

@@ -1,4 +1,4 @@
-//! Groups of upstream servers: which one is next, and what its failures mean. Serves http and stream alike.
+//! Groups of upstream servers: selecting the next one and evaluating failures. Serves http and stream alike.
 //!
 //! A [`Group`] has a [`Snapshot`] of peers, which never changes: when addresses come or go, another one takes its place, and who
 //! is choosing among the old one goes on with it. What changes all the time (turns, failures, connections) is behind

@@ -1,4 +1,4 @@
-//! One server of a snapshot and what is known of its health.
+//! One server of a snapshot and its health.
 
 use crate::counters::{Counter, Counters, LocalCounters};
 use crate::member::Identity;

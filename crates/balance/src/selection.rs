@@ -1,4 +1,4 @@
-//! What one request remembers while it tries servers.
+//! What one request remembers while it tries servers, one after the other.
 
 use crate::snapshot::Snapshot;
 use crate::tier::IndexSet;

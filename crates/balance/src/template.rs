@@ -1,4 +1,4 @@
-//! Servers whose addresses come from names while requests run (`resolve`, `service=`).
+//! Servers whose addresses are resolved at run time (`resolve`, `service=`).
 
 use crate::member::{Member, Name};
 use crate::server::Server;

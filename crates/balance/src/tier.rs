@@ -1,4 +1,4 @@
-//! Peers of one rank, and the set of those that a request has tried.
+//! Peers of one rank (primary or backup), and the set of those that a request has tried.
 
 use crate::peer::{Peer, SLOW_SCALE};
 use std::rc::Rc;

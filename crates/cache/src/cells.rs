@@ -1,4 +1,4 @@
-//! The records of an index: a hash table with chains and three queues, all of it numbers of records in shared words.
+//! The records of an index: a hash table with chaining and three queues, all linked by record numbers in shared words.
 
 use crate::key::Digest;
 use shm::{Records, Zone, lock};

@@ -1,4 +1,4 @@
-//! `Cache-Control` and what is written like it: a list of words, some with an argument (RFC 9111, 5.2).
+//! `Cache-Control` and fields with the same syntax: a list of directives, some with an argument (RFC 9111, 5.2).
 
 /// The largest number of seconds: further away makes no difference, and no sum of it with a time overflows.
 pub const FOREVER: i64 = i32::MAX as i64;

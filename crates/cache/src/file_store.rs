@@ -1,4 +1,4 @@
-//! The files of a cache: found, written beside their place and moved there when they are whole, removed.
+//! The files of a cache: lookup, writing to a temporary file that is renamed when complete, removal.
 
 use crate::head::{FIXED, Fault, Head};
 use crate::key::{self, Digest};

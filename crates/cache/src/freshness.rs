@@ -1,4 +1,4 @@
-//! Whether an answer may be stored and how long it is fresh, by what its head says: nginx's rules.
+//! Whether a response may be stored and how long it is fresh, according to its head and nginx's rules.
 
 use wire::known::Known;
 

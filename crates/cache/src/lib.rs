@@ -1,4 +1,4 @@
-//! A cache of answers: the rules by which they are stored, their files, and the keys in shared memory.
+//! A response cache: storage rules, files, and the index in shared memory.
 //!
 //! Nothing here knows requests: that is the proxy's.
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! The queues of an index, and the manager's way through its records.
+//! The queues of an index, and the manager's traversal of its records.
 
 use crate::cells::{LockedCells, Queue, at, flag, own};
 use std::sync::atomic::Ordering::Relaxed;

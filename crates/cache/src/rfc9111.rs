@@ -1,4 +1,4 @@
-//! The rules of RFC 9111 for a shared cache: what may be kept, how long it is fresh, when it may be given.
+//! The rules of RFC 9111 for a shared cache: what may be stored, how long it is fresh, when it may be reused.
 
 use crate::directives::{self, FOREVER, RequestDirectives, seconds};
 use crate::freshness::{IgnoredFields, LONGEST_VARY};

@@ -1,4 +1,4 @@
-//! The keys of a running server as another program sees them: its memory, read as bytes.
+//! The keys of a running server as seen by another program, which reads its memory as bytes.
 
 use crate::cells::{at, flag};
 use crate::key::Digest;

@@ -1,4 +1,4 @@
-//! What the process model asks of the server it runs.
+//! What the process model requires of the server that it runs.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;

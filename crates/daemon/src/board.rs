@@ -1,4 +1,4 @@
-//! Who is who: the process ids of a generation's workers and how full they are, in memory that they share.
+//! A table in shared memory: process ids of a generation's workers and how many connections each has.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! `-t --format=json`: the check for editors and other programs. Nothing else is printed.
+//! `-t --format=json`: the configuration check for editors and other programs. Nothing else is printed.
 
 use std::io::Write;
 

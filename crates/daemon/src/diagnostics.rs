@@ -1,4 +1,4 @@
-//! What a check of the configuration has found, for editors and other programs.
+//! Findings of a configuration check, for editors and other programs.
 
 use base::log::Level;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! The master: waits for signals, and keeps workers running with the configuration in force.
+//! The master: waits for signals and keeps workers running with the current configuration.
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the process model needs to know of a configuration, as plain data.
+//! The settings of the process model, as plain data.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

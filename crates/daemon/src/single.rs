@@ -1,4 +1,4 @@
-//! `master_process off`: the same work in the one process.
+//! `master_process off`: master and worker in one process.
 
 use base::log::Level;
 use net::listener::Listeners;

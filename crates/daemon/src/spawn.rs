@@ -1,4 +1,4 @@
-//! Starting workers and finding out that they are up.
+//! Starting workers and waiting until they are up.
 
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};

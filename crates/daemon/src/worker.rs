@@ -1,4 +1,4 @@
-//! The life of a worker around the application's part of it: privileges, limits and environment before, log lines after.
+//! The life cycle of a worker around the application: privileges, limits and environment before, log lines after.
 
 use std::cell::Cell;
 use std::ffi::OsString;

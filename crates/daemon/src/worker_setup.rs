@@ -1,4 +1,4 @@
-//! What the process model hands to a worker.
+//! What the process model passes to a worker.
 
 use std::os::fd::OwnedFd;
 

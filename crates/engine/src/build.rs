@@ -1,4 +1,4 @@
-//! From what was read to the immutable tree that requests run on.
+//! Builds the immutable tree that requests run on from the parsed configuration.
 
 use crate::directives::{body, types};
 use crate::listen::{self, Endpoints};

@@ -1,4 +1,4 @@
-//! What the blocks hold between reading and building.
+//! Blocks between parsing and building.
 
 use crate::listen::Endpoints;
 use conf::scope::Frame;

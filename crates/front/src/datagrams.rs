@@ -1,4 +1,4 @@
-//! Listeners for datagrams: each client, known by its address and port, has a session.
+//! UDP listeners: each client, identified by address and port, has a session.
 
 use crate::protocol::Front;
 use crate::sessions::{self, StreamService};

@@ -1,4 +1,4 @@
-//! What stands in a response head, whatever protocol writes it.
+//! Response header fields common to all protocols.
 
 use engine::error_page::{PRODUCT, PRODUCT_VERSION};
 use http::Request;

@@ -1,4 +1,4 @@
-//! The handshake of TLS before a connection's protocol: ClientHello, choice of the server by its name, certificates, ALPN.
+//! The TLS handshake before a connection's protocol: ClientHello, server name, certificates, ALPN.
 
 use crate::active::Entry;
 use crate::protocol::{Accepted, Front, Listener};

@@ -1,4 +1,4 @@
-//! Front ends: a worker's event loop, what is spoken on its connections, and the sessions of `stream`.
+//! Front ends: a worker's event loop, the protocols of its connections, and `stream` sessions.
 #![forbid(unsafe_code)]
 
 pub mod active;

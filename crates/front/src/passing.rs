@@ -1,4 +1,4 @@
-//! Connections that a server of `stream` passes to another listener of this process.
+//! Connections that a `stream` server passes to another listener of this process.
 
 use crate::protocol::Front;
 use crate::service::Listening;

@@ -1,4 +1,4 @@
-//! What comes before a connection's protocol: the PROXY header, then the first bytes, which choose the protocol.
+//! Connection setup before the protocol: the PROXY header, then the first bytes, which select the protocol.
 
 use crate::active::Activity;
 use crate::handshake::{self, Handshaken};

@@ -1,7 +1,7 @@
-//! The door of a worker: its connections, and the table of protocols that may be spoken on them.
+//! The protocols of a worker's connections, and the table of those that listeners may speak.
 //!
-//! A protocol joins with a value of [`Protocol`] in its own file and one line in the binary's list. Nothing in front of
-//! it knows it by name. `listen … NAME` asks for one that has a parameter; the others are there on each listener.
+//! A protocol is registered with a value of [`Protocol`] in its own file and one line in the binary's list; no code before it knows it by
+//! name. `listen … NAME` enables a protocol that has a parameter; the others are available on every listener.
 
 use crate::active::{Active, Entry};
 use crate::compact::Compact;

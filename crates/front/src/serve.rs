@@ -1,4 +1,4 @@
-//! A worker's event loop: accepting, parking, commands, and the graceful end.
+//! A worker's event loop: accepting, parking, commands, and graceful shutdown.
 
 use crate::buffers;
 use crate::input::Input;

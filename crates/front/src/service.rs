@@ -1,4 +1,4 @@
-//! Who serves the connections of a listening socket: each belongs to HTTP or to `stream`.
+//! Services behind listening sockets: each socket belongs to HTTP or to `stream`.
 
 use crate::input::Input;
 use crate::prologue;

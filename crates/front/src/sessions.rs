@@ -1,4 +1,4 @@
-//! The sessions of `stream`: how they begin, and the task of each.
+//! `stream` sessions: their creation and their tasks.
 
 use crate::active::{Activity, Entry};
 use crate::protocol::Front;

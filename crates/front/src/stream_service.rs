@@ -1,4 +1,4 @@
-//! `stream` behind its listening sockets: a session for each connection, and for each client that sends datagrams.
+//! `stream` behind its listening sockets: a session for each connection, and for each datagram client.
 
 use crate::datagrams;
 use crate::passing;

@@ -1,4 +1,4 @@
-//! The way of a body through the filters to the wire, from any of them on.
+//! The remaining body filters and the wire, as seen from any filter.
 
 use crate::chain::{Chain, FilePiece, Piece};
 use crate::location::{Filtered, Location};

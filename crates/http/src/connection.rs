@@ -1,4 +1,4 @@
-//! The client's side of a request: who it is, and the wire to it.
+//! The client's side of a request: its connection, and the wire.
 
 use crate::chain::Chain;
 use crate::headers::Headers;

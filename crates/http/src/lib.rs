@@ -12,6 +12,7 @@ mod client;
 pub mod connection;
 pub mod content_type;
 pub mod core;
+pub mod discard;
 mod early_hints;
 pub mod flags;
 pub mod headers;

@@ -1,4 +1,4 @@
-//! From a URI to a file: `root` and `alias`.
+//! Mapping a URI to a file: `root` and `alias`.
 
 use crate::core::Root;
 use crate::request::Request;

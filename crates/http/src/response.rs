@@ -1,4 +1,4 @@
-//! The response head while it is made.
+//! The response head under construction.
 
 use crate::headers::Headers;
 

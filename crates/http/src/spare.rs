@@ -1,4 +1,4 @@
-//! Requests that connections and subrequests lend each other, last in, first out: the memory of one answers many.
+//! A pool of requests, last in, first out, so that the memory of one serves many.
 
 use crate::chain::Chain;
 use crate::connection::{Address, BodyError, BodyRead, Connection, Downstream, Wire};

@@ -1,4 +1,4 @@
-//! Everything a worker needs hangs off one value: what serves HTTP, beside what every protocol's worker has.
+//! The state of a worker that serves HTTP, in addition to what every protocol's worker has.
 
 use crate::metrics::{Counter, WorkerCounters};
 use crate::request::{Request, Subrequest};

@@ -1,4 +1,4 @@
-//! What code runs for, as libraries know it: a request, a connection, a timer, the start of a process.
+//! What code runs for, as libraries see it: a request, a connection, a timer, the start of a process.
 
 use crate::machine::Machine;
 use crate::resources::Resources;

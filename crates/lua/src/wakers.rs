@@ -1,4 +1,4 @@
-//! Which threads of a job an event has woken, so that a wake looks at these alone.
+//! Which threads of a job were woken by an event, so that only these are polled.
 //!
 //! A job that has one thread needs none of this: what it waits for wakes the job's task itself.
 

@@ -1,4 +1,4 @@
-//! `add_before_body`, `add_after_body`: answers of other URIs around a body.
+//! `add_before_body`, `add_after_body`: content of other URIs before and after a body.
 
 use crate::collector::Included;
 use crate::filtering::{Types, admits, weaken};

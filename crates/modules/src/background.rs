@@ -1,4 +1,4 @@
-//! A future with a task of its own, which ends when nobody wants it any more.
+//! A future in a task of its own, which is cancelled when its handle is dropped.
 
 use http::{BoxFuture, Worker};
 use std::cell::{Cell, RefCell};

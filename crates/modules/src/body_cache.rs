@@ -1,5 +1,5 @@
-//! What was made of bodies before. Small files and cached answers stay in memory and are sent again and again, always as the same
-//! shared bytes: packing or parsing each of them once is enough.
+//! A cache of transformed bodies. Small files and cached responses stay in memory and are sent repeatedly as the same shared bytes, so
+//! compressing or parsing each of them once is enough.
 
 use bytes::Bytes;
 use foldhash::HashMap;

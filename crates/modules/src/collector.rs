@@ -1,4 +1,4 @@
-//! The wire of a subrequest whose answer goes into its parent's body, or nowhere.
+//! The wire of a subrequest whose response is added to its parent's body, or dropped.
 
 use crate::background::BackgroundTask;
 use base::log::Level;

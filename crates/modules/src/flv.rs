@@ -1,4 +1,4 @@
-//! `flv`: Flash videos from a byte on (nginx manual, `ngx_http_flv_module`).
+//! `flv`: Flash videos from a byte offset (nginx manual, `ngx_http_flv_module`).
 
 use crate::files::serve;
 use crate::static_files;

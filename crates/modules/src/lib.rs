@@ -12,7 +12,6 @@ pub mod auth_basic;
 pub mod auth_request;
 mod block;
 pub mod cidr;
-pub mod discard;
 pub mod echo;
 pub mod empty_gif;
 pub mod flv;

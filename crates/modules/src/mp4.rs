@@ -1,4 +1,4 @@
-//! `mp4`: films from a moment on, or between two moments (nginx manual, `ngx_http_mp4_module`).
+//! `mp4`: videos from a start time, or between two times (nginx manual, `ngx_http_mp4_module`).
 
 use crate::files::cache::{Content, Opened};
 use crate::files::serve;

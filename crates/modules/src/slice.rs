@@ -1,4 +1,4 @@
-//! `slice`: an answer fetched in pieces of one size, each by a request of its own, so that each can be cached by itself.
+//! `slice`: a response fetched in pieces of one size, each by a subrequest, so that each can be cached separately.
 
 use crate::collector::Included;
 use crate::range::{self, Partial};

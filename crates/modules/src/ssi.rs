@@ -1,4 +1,4 @@
-//! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), carried out as the page leaves.
+//! `ssi`: commands in pages (`<!--# include virtual="/x" -->`), executed as the page is sent.
 
 use crate::filtering::{Types, admits, forget_body, want_memory};
 use base::log::Level;

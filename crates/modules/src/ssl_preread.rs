@@ -1,4 +1,4 @@
-//! `ssl_preread`: what a ClientHello says, without ending TLS here (nginx manual, `ngx_stream_ssl_preread_module`).
+//! `ssl_preread`: reads the ClientHello without terminating TLS (nginx manual, `ngx_stream_ssl_preread_module`).
 
 use conf::context::Context;
 use conf::row::{self, Row};

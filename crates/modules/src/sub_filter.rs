@@ -1,4 +1,4 @@
-//! `sub_filter`: replaces strings in answers as they pass.
+//! `sub_filter`: replaces strings in response bodies.
 
 use crate::compile::complex;
 use crate::filtering::{Types, admits, forget_body};

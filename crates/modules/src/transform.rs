@@ -1,4 +1,4 @@
-//! Bodies that become others, in bounded parts: what a filter makes of a little may be much.
+//! Body transformations in bounded parts, because a filter may expand its input a lot.
 
 use crate::filtering::{read_at, want_memory};
 use base::log::Level;

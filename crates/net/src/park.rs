@@ -1,4 +1,4 @@
-//! The parking lot: where keep-alive connections wait that have been idle for a while.
+//! The parking lot: idle keep-alive connections.
 //!
 //! A connection with its own task and its own place in the event loop costs hundreds of bytes. Here it costs one slab
 //! entry and the kernel's registration: its descriptor, what the user wants to remember, two list links and a

@@ -1,4 +1,4 @@
-//! A socket for the datagrams of many peers: a listener of UDP, or of datagrams in the unix domain.
+//! A datagram socket with many peers: a listener over UDP or in the unix domain.
 
 use std::cell::OnceCell;
 use std::io;

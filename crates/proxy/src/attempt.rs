@@ -1,4 +1,4 @@
-//! One try of one server: connect, send, read the head, pass the answer on.
+//! One attempt at one server: connect, send, read the head, forward the response.
 
 mod connect;
 pub mod probe;

@@ -1,7 +1,7 @@
-//! `*_cache`: answers of upstreams kept on disk and given again.
+//! `*_cache`: responses of upstreams stored on disk and reused.
 //!
-//! [`said`] and [`rows`] have the directives of a location, [`path`] has `*_cache_path`; [`look`] comes before the upstream is asked,
-//! [`fill`] where its answer is passed on.
+//! [`conf`] and [`rows`] have the directives of a location, [`path`] has `*_cache_path`; [`look`] runs before the upstream is asked,
+//! [`fill`] while its response is forwarded.
 
 pub mod conf;
 pub mod facts;
@@ -11,7 +11,6 @@ pub mod invalidation;
 pub mod keeper;
 pub mod look;
 pub mod memory;
-pub mod null_output;
 pub mod path;
 pub mod plan;
 pub mod portions;

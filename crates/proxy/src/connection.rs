@@ -1,4 +1,4 @@
-//! A connection to an upstream server, and the pool where it waits for its next request.
+//! A connection to an upstream server, and the pool of idle ones.
 
 use crate::channel::Channel;
 use crate::dialect::Kind;

@@ -1,4 +1,4 @@
-//! A protocol spoken to upstream servers: how a request is written, how an answer's head and body are read.
+//! A protocol of upstream servers: how a request is encoded, how a response's head and body are parsed.
 //!
 //! Everything else (connecting, retrying, buffering, headers for the client) is the exchange's, the same for all.
 

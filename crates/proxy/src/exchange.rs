@@ -1,4 +1,4 @@
-//! One request's dealings with its group: what is sent, which server is next, what is remembered.
+//! One request's use of its group: what is sent, which server is next, what is recorded.
 
 use crate::caching::find::Caching;
 use crate::caching::invalidation::Invalidation;

@@ -1,4 +1,4 @@
-//! The content handler of a location with an upstream: body, target, then one server after the other.
+//! The content handler of a location with an upstream: body, target, then one attempt after the other.
 
 use crate::attempt::Attempt;
 use crate::balancer::BalanceError;

@@ -1,4 +1,4 @@
-//! The set of header names that stay behind (`*_hide_header`, `*_pass_header`).
+//! The set of response headers that are not forwarded (`*_hide_header`, `*_pass_header`).
 
 use wire::known::Known;
 

@@ -1,4 +1,4 @@
-//! The answer's head on its way to the client: what is acted on, what is rewritten, what stays behind.
+//! Response headers on their way to the client: acted on, rewritten or dropped.
 
 use crate::dialect::Answer;
 use crate::record::Record;

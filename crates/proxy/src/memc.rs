@@ -1,4 +1,4 @@
-//! `memc_pass`: a memcached server whose commands are made of variables.
+//! `memc_pass`: a memcached server whose commands come from variables.
 
 use crate::dialect::memc::{Memc, Names};
 use crate::family;

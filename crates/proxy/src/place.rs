@@ -1,4 +1,4 @@
-//! Locations whose requests go to another server: what their pass directives have in common.
+//! What the `*_pass` directives of all protocols have in common.
 
 use crate::check::Checked;
 use crate::dialect::Dialect;

@@ -1,4 +1,4 @@
-//! What a group keeps for its balancer from outside: the servers that it names, and the idle connections to them.
+//! What a group keeps for its external balancer: the servers that it names, and the idle connections to them.
 
 use crate::connection::Keepalive;
 use ::upstream::named::NamedServers;

@@ -1,4 +1,4 @@
-//! Requests that wait until a server of their group may be asked (`queue`).
+//! Requests that wait for a server of their group to become available (`queue`).
 
 use balance::Choice;
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! What is remembered of a request's exchanges for variables and logs, and the memory that a worker uses again.
+//! What variables and logs need of a request's attempts, and the buffers that a worker reuses.
 
 use crate::dialect::Unwrapped;
 use crate::limits::{MAX_ADDRESSES, MAX_INPUTS, MAX_SPARE, MAX_SPARE_SIZE, default};

@@ -1,4 +1,4 @@
-//! Passes an answer's body on, at the client's pace or ahead of it.
+//! Forwards a response body, at the client's pace or ahead of it.
 
 use crate::buffer::Store;
 use crate::connection::UpstreamConnection;

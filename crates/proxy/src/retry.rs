@@ -1,4 +1,4 @@
-//! What a failed try means: for the server's health, for the request, and for the next server.
+//! Consequences of a failed attempt: for the server's health, for the request, and for the next server.
 
 use crate::settings::{Plan, next};
 use balance::Verdict;

@@ -1,4 +1,4 @@
-//! The settings that every `*_pass` protocol has, and what they amount to once a location is merged.
+//! The settings common to all `*_pass` protocols, and their merged values.
 
 use crate::caching::conf::{CacheConf, Zone};
 use crate::caching::plan::CachePlan;

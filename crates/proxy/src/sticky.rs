@@ -1,4 +1,4 @@
-//! `sticky`: requests of one client go to one server, by a cookie, a route or a session that was learned.
+//! `sticky`: requests of one client go to one server, by a cookie, a route or a learned session.
 
 use balance::sessions::{LearnOutcome, Sessions};
 use base::clock;

@@ -1,4 +1,4 @@
-//! What a block says of `*_store` and `*_store_access`.
+//! The directives `*_store` and `*_store_access`.
 use http::Complex;
 
 /// Where an answer goes.

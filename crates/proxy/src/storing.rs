@@ -1,4 +1,4 @@
-//! `*_store`: answers become files.
+//! `*_store`: responses are saved as files.
 
 use crate::dialect::Answer;
 use crate::exchange::Exchange;

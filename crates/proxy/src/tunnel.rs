@@ -1,4 +1,4 @@
-//! After a 101: bytes both ways until one side ends or both are silent for too long.
+//! After a 101: copies bytes in both directions until one side closes or both are silent for too long.
 
 use crate::connection::UpstreamConnection;
 use crate::limits::{TIMED_OUT, default};

@@ -1,4 +1,4 @@
-//! `tunnel_pass`: connections to elsewhere for clients that ask by CONNECT.
+//! `tunnel_pass`: CONNECT requests to other servers.
 
 use crate::dialect::tunnel::Tunnel;
 use crate::family;

@@ -1,4 +1,4 @@
-//! What a block says of `proxy_*`.
+//! The values of `proxy_*`.
 
 use crate::family::Member;
 use crate::pass::Pass;

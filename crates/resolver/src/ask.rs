@@ -1,4 +1,4 @@
-//! Questions to one server: over UDP from a port of their own, over TCP where the answer does not fit.
+//! Queries to one server: over UDP from a random port, over TCP when the answer is truncated.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

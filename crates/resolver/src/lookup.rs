@@ -1,4 +1,4 @@
-//! The look-up of one name: its questions, the servers one after the other, aliases that lead on.
+//! The lookup of one name: its queries, one server after the other, following CNAMEs.
 
 use crate::ask::{self, Query};
 use crate::{Failure, Resolver};

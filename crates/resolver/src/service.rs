@@ -1,4 +1,4 @@
-//! Services of a name: `SRV` records, which say hosts, ports and who goes first.
+//! Services of a name: `SRV` records with hosts, ports and priorities.
 
 use crate::ask::Query;
 use crate::{Failure, Resolver, lookup};

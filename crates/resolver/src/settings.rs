@@ -1,4 +1,4 @@
-//! How names are resolved while requests and sessions run: what `resolver` and `resolver_timeout` leave for all who need it.
+//! Name resolution at run time: the settings of `resolver` and `resolver_timeout`.
 
 use crate::Resolver;
 use base::errno::{describe, severity};

@@ -1,4 +1,4 @@
-//! What modules remember of a session, by type.
+//! Per-module state of a session, by type.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! The files that modules write logs to: found again by path, opened anew after a rotation, flushed at the end.
+//! The log files of modules: shared by path, reopened after a rotation, flushed at the end.
 
 use base::errno;
 use base::log::{ErrorLog, Level};

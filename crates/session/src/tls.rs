@@ -1,4 +1,4 @@
-//! TLS as sessions and their configuration see it: what a handshake found, and who answers handshakes for a server.
+//! TLS as sessions and their configuration see it: results of a handshake, and a server's handshake hooks.
 
 mod handshake;
 

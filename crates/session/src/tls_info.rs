@@ -1,4 +1,4 @@
-//! What a handshake of TLS found.
+//! The results of a TLS handshake.
 
 use std::cell::Cell;
 use std::rc::Rc;

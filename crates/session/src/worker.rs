@@ -1,4 +1,4 @@
-//! A worker process: what it has whatever it serves.
+//! The state of a worker process that does not depend on the protocol.
 
 use crate::outcome::BoxFuture;
 use base::log::ErrorLog;

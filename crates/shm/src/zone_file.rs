@@ -1,4 +1,4 @@
-//! What stands before a zone's memory in its file: a new binary takes over only what it would have made itself.
+//! The header of a zone's file: a new binary adopts a zone only if it would have written the same header.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! The run of a handler that may wait: the code, its output, and the client who may go meanwhile.
+//! The run of a handler that may wait: the code, its output, and the detection of a client that disconnects.
 
 use crate::host::Sessions;
 use crate::state::{Client, State};

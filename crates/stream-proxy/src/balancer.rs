@@ -1,4 +1,4 @@
-//! Servers that somebody else chooses (`upstream::balancer`): asking, and what the choice changes for its try.
+//! Servers selected by an external balancer (`upstream::balancer`): asking it, and how its choice changes the attempt.
 
 use crate::groups::Upstream;
 use crate::settings::Plan;

@@ -1,4 +1,4 @@
-//! Buffers that sessions have while bytes are on their way, and give back.
+//! Buffers that sessions borrow while data is in transit.
 
 use std::cell::RefCell;
 

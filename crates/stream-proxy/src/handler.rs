@@ -1,4 +1,4 @@
-//! A session's way to its upstream: which server, and which is next when one cannot be reached.
+//! Selects a session's upstream server, and the next one when it cannot be reached.
 
 use crate::balancer::{BalanceError, BalancerState};
 use crate::connect::{ConnectError, Job, Route};

@@ -1,4 +1,4 @@
-//! A server in use by one try, and what comes of a session that is passed on.
+//! A server in use by one attempt, and the result of a proxied session.
 
 use crate::groups::Upstream;
 use balance::{Choice, Measure, Peer, Timing, Verdict};

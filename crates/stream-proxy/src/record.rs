@@ -1,4 +1,4 @@
-//! What is remembered of a session's tries, for variables and the log.
+//! What variables and the log need of a session's attempts.
 
 use base::clock;
 use std::cell::{Cell, RefCell};

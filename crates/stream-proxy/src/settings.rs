@@ -1,4 +1,4 @@
-//! What `stream` and its servers say of proxying, and what that amounts to in a server.
+//! The settings of the stream proxy module and their merged values.
 
 use crate::groups::Secured;
 use crate::pass::Pass;

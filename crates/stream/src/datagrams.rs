@@ -1,4 +1,4 @@
-//! The datagrams of one client: what came from it, and the way back.
+//! The datagrams of one client: received ones, and how to reply.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! The bytes between a session and its client, over TCP, a unix socket or UDP.
+//! The connection between a session and its client, over TCP, a unix socket or UDP.
 
 use crate::datagrams::Datagrams;
 use crate::session::Session;

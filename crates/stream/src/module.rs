@@ -1,4 +1,4 @@
-//! What a module joins: a server while it is built.
+//! What a module attaches to: a server under construction.
 
 use crate::core::Core;
 use crate::phase::Phase;

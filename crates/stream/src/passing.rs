@@ -1,4 +1,4 @@
-//! Connections on their way from one listener of this process to another (`pass`).
+//! Connections that are handed from one listener of this process to another (`pass`).
 
 use crate::worker::Worker;
 use net::stream::Stream;

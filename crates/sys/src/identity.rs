@@ -1,4 +1,4 @@
-//! Users, groups and what becomes of privileges.
+//! Users, groups and dropping of privileges.
 
 use std::ffi::CString;
 use std::io;

@@ -1,7 +1,7 @@
-//! A client's certificate that is chosen when a server asks for one, by somebody who may take his time.
+//! Client certificates that are chosen asynchronously when a server asks for one.
 //!
-//! rustls asks in the middle of a message and wants the answer at once. Whoever lets [`CertificateChooser::choose`] wait therefore drives
-//! such a session where it may block.
+//! rustls asks in the middle of a message and expects the answer synchronously. A session whose [`CertificateChooser::choose`] waits must
+//! therefore be driven where it may block.
 
 use std::fmt;
 use std::sync::Arc;

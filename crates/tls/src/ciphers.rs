@@ -1,4 +1,4 @@
-//! What is offered: OpenSSL's cipher strings, lists of curves and protocols, as rustls' suites, groups and versions.
+//! OpenSSL's cipher strings, lists of curves and of protocols, as rustls' suites, groups and versions.
 
 pub mod suites;
 

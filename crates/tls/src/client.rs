@@ -1,4 +1,4 @@
-//! What a client's sessions have in common: suites, its certificate, whom it trusts.
+//! What a client's sessions have in common: suites, its certificate, trusted authorities.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What drives both ends of rustls in the same way.
+//! The common interface of both ends of rustls.
 
 use rustls::CommonState;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};

@@ -1,4 +1,4 @@
-//! The session of one handshake, where code keeps sessions: what it fetched goes in, what it is to store comes out.
+//! The session store of one handshake, for code that stores sessions itself: it receives the fetched session and collects new ones.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

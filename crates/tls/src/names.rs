@@ -1,4 +1,4 @@
-//! What a certificate says, in the forms in which nginx's variables show it.
+//! Fields of a certificate in the formats of nginx's variables.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What a server's sessions have in common: certificates, suites, tickets, who may be a client.
+//! What a server's sessions have in common: certificates, suites, tickets, client verification.
 
 use std::sync::Arc;
 

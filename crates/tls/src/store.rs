@@ -1,4 +1,4 @@
-//! Sessions that a server keeps, in whatever the caller has for bytes: a zone that workers share, or memory.
+//! Stored sessions of a server, in any byte store of the caller: a shared zone, or memory.
 
 use std::fmt;
 use std::sync::Arc;

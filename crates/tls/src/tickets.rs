@@ -1,4 +1,4 @@
-//! Session tickets: a client keeps its session, sealed with keys that all workers share.
+//! Session tickets: the client stores its session, encrypted with keys that all workers share.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -1,5 +1,4 @@
-//! Who trusts whom: webpki decides about chains, and what users of private authorities and of OpenSSL expect stands
-//! around it.
+//! Certificate verification: webpki decides about chains, with additions that users of private authorities and of OpenSSL expect.
 
 mod beside;
 pub mod crl;

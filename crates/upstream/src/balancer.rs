@@ -1,7 +1,7 @@
-//! Who else may choose upstream servers: what a directive of an `upstream` block such as `balancer_by_lua_block` joins.
+//! External balancers: the interface of directives of an `upstream` block such as `balancer_by_lua_block`.
 //!
-//! The directive puts a [`Balancer`] into the block's [`CustomBalancer`]. It is asked before each try of a request or session and may wait. What it
-//! leaves unsaid stays as the group and the location have it: without a target, the group chooses among its own servers.
+//! The directive puts a [`Balancer`] into the block's [`CustomBalancer`]. It is asked before each attempt of a request or session and may
+//! wait. What it does not set stays as the group and the location have it: without a target, the group selects among its own servers.
 
 use net::address::SocketAddress;
 use session::{BoxFuture, Outcome};

@@ -1,4 +1,4 @@
-//! An `upstream` block while it is read.
+//! An `upstream` block while it is parsed.
 
 use crate::balancer::{Balancer, CustomBalancer};
 use crate::protocol::{Part, Protocol};

@@ -1,4 +1,4 @@
-//! The directives that choose how a server is chosen.
+//! The directives that select a load-balancing method.
 
 use crate::builder::{MethodLimits, balance, builder, only};
 use crate::protocol::Protocol;

@@ -1,4 +1,4 @@
-//! What one protocol's groups have that another's have not.
+//! What a protocol has to supply for its upstream groups.
 
 use balance::Measure;
 use base::log::ErrorLog;

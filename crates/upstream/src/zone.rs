@@ -1,4 +1,4 @@
-//! `zone` in `upstream`: a group's peers in memory that all workers share.
+//! `zone` in `upstream`: a group's peers in shared memory.
 
 use crate::builder::{ZoneName, builder};
 use crate::protocol::Protocol;

@@ -1,4 +1,4 @@
-//! Redis: commands, and the length of replies (RESP2), which are passed on as they are.
+//! Redis: commands, and the length of replies (RESP2), which are forwarded unchanged.
 
 use crate::chunked::Step;
 

@@ -1,4 +1,4 @@
-//! `-t -w`: what is dangerous in a configuration that can be used.
+//! `-t -w`: warnings about dangerous but valid configurations.
 
 mod rules;
 mod scope;

@@ -1,4 +1,4 @@
-//! The files of a cache's directory, whose levels nobody has said.
+//! The files of a cache's directory, whose `levels` are unknown.
 
 use cache::{Digest, Head, file_store, key};
 use std::fs::{self, File};

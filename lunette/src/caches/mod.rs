@@ -1,4 +1,4 @@
-//! `lunette cache`: what a cache's directory holds, from the command line, whether or not a server runs.
+//! `lunette cache`: lists the content of a cache's directory from the command line, whether or not a server is running.
 
 mod files;
 mod running;

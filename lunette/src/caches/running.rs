@@ -1,4 +1,4 @@
-//! The keys of a server that runs, read from its memory.
+//! The keys of a running server, read from its memory.
 
 use cache::Digest;
 use cache::snapshot::{self, IndexEntry};

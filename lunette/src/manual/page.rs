@@ -1,4 +1,4 @@
-//! The manual's pages taken apart: titles, sections, and the names that each section explains.
+//! The manual's pages split into titles, sections, and the names that each section documents.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The view: what happened between two looks.
+//! The view: what happened between two samples.
 
 use super::sample::{Line, Sample};
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! By chance: one server, or the better of two.
+//! Random selection: one server, or the better of two.
 
 use crate::method::least_conn::compare;
 use crate::method::{Measure, least_time, round_robin, search, take};

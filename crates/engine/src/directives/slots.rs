@@ -1,4 +1,4 @@
-//! Rows that store one value into a field, for the fields that [`conf::row`] has no ready row for.
+//! Setters that store one value into a field, for types without a ready-made setter in [`conf::row`].
 
 use conf::context::{Arity, Context};
 use conf::row::{Cx, Row};

@@ -1,4 +1,4 @@
-//! Rows against nginx's errors, and the values that they leave.
+//! Rows against nginx's errors, and the values that they store.
 
 use super::*;
 use crate::build::MainContext;

@@ -1,4 +1,4 @@
-//! Names of nginx and OpenResty that are not served yet: they are errors that say so, never ignored.
+//! Directives of nginx and OpenResty that are not implemented: using one is an error that says so, never ignored.
 
 /// The page of the manual, from the root of the project. It is also where the names come from.
 pub const PAGE: &str = "spec/core/not_supported.md";

@@ -1,4 +1,4 @@
-//! The addresses of all servers, gathered by address, and the addresses by socket.
+//! The listening addresses of all servers, grouped by address, and the addresses grouped by socket.
 
 use conf::row::Warnings;
 use conf::tree::{Error, Span};

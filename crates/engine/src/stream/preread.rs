@@ -1,4 +1,4 @@
-//! The preread phase: handlers look at the first bytes, which stay there for what comes behind.
+//! The preread phase: handlers inspect the first bytes, which remain available to later phases.
 
 use session::Outcome;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! From a parsed head to a request.
+//! Turns a parsed head into a request.
 
 use super::body::BodyFraming;
 use crate::request::{KnownRequest, Refusal, enter_host, enter_target, enter_valid_target};

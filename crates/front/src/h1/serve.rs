@@ -1,4 +1,4 @@
-//! The life of an HTTP/1 connection: heads in, requests run, answers out, until somebody closes or it is parked.
+//! The life cycle of an HTTP/1 connection: reads heads, runs requests, writes responses, until it is closed or parked.
 
 use super::arrival::{self, ParsedHead};
 use super::connection::H1;

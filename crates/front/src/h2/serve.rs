@@ -1,4 +1,4 @@
-//! The life of an HTTP/2 connection: frames in, requests run, frames out, until somebody closes or it is parked.
+//! The life cycle of an HTTP/2 connection: reads frames, runs requests, writes frames, until it is closed or parked.
 
 use super::connection::{GATHER, H2, NAME};
 use crate::active::{Activity, NEVER};

@@ -1,4 +1,4 @@
-//! One HTTP/3 connection: what it keeps of its streams, and how their bytes get to the transport.
+//! One HTTP/3 connection: the state of its streams, and how their bytes get to the transport.
 
 use crate::active::NEVER;
 use crate::buffers;

@@ -1,4 +1,4 @@
-//! How answers look on the streams of a connection.
+//! Encoding of responses on the streams of a connection.
 
 use super::connection::{Application, H3};
 use crate::buffers;

@@ -1,4 +1,4 @@
-//! HTTP/0.9 on a stream: a line that ends with a line feed or with the stream; the answer is its content.
+//! HTTP/0.9 on a stream: a line that ends with a line feed or with the stream; the response is the content alone.
 
 use super::connection::H3;
 use crate::request::{Refusal, enter_host, enter_target};

@@ -1,4 +1,4 @@
-//! What comes on the streams of a connection.
+//! Input from the streams of a connection.
 
 use super::connection::{Application, H3, Wire};
 use super::hq;

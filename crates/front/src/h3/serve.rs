@@ -1,4 +1,4 @@
-//! The life of a connection: streams come, requests run, answers leave, until somebody closes.
+//! The life cycle of a connection: accepts streams, runs requests, sends responses, until it is closed.
 
 use super::connection::{Application, H3};
 use crate::active::{Activity, NEVER};

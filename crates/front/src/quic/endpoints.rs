@@ -1,4 +1,4 @@
-//! What a worker has of QUIC.
+//! A worker's QUIC endpoints.
 
 use net::quic::Endpoint;
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! From a client's first datagram to its protocol: room, proof of its address, choice of the server by its name, certificates, ALPN.
+//! From a client's first datagram to its protocol: limits, address validation, server name, certificates, ALPN.
 
 use super::{Opened, Protocol, transport, words};
 use crate::active::Activity;

@@ -1,4 +1,4 @@
-//! The fields of an answer's head before they are packed.
+//! The fields of a response head before they are compressed.
 
 use http::headers::push_clean;
 use wire::hpack::FieldList;

@@ -1,4 +1,4 @@
-//! An answer's head as HTTP/2 and HTTP/3 have it: names in lower case, nothing of HTTP/1's connections (RFC 9113, 8.2; RFC 9114, 4.2).
+//! A response head as HTTP/2 and HTTP/3 encode it: lower-case names, no connection-specific fields (RFC 9113, 8.2; RFC 9114, 4.2).
 
 use super::carrier::Carrier;
 use super::draft::HeadBuilder;

@@ -1,4 +1,4 @@
-//! What all streams of a connection share.
+//! State shared by all streams of a connection.
 
 use crate::active::{Entry, Watch};
 use crate::protocol::{Front, Listener};

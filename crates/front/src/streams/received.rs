@@ -1,4 +1,4 @@
-//! The part of a request's body that has come and that nobody has taken yet.
+//! The part of a request's body that was received and not read yet.
 
 /// Bytes, taken from the front.
 #[derive(Debug, Default)]

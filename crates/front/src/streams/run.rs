@@ -1,4 +1,4 @@
-//! A request on a stream, from its head to its end.
+//! The run of a request on a stream, from its head to its end.
 
 use super::arrival;
 use super::carrier::Carrier;

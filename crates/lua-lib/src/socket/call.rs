@@ -1,4 +1,4 @@
-//! What every function of a socket looks up first.
+//! Looks up the arguments common to all socket functions.
 
 use crate::host::{Host, expect_host};
 use crate::socket::hub::Hub;

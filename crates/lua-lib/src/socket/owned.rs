@@ -1,4 +1,4 @@
-//! The sockets of one request: closed when it ends.
+//! The sockets of one request, closed when it ends.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;

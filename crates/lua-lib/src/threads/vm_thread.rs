@@ -1,4 +1,4 @@
-//! A thread with a machine of its own, and the worker's store of them.
+//! A thread with a VM of its own, and the worker's pool of them.
 
 use crate::machine::{Machine, Search};
 use crate::runtime::{Runtime, ServerInfo};

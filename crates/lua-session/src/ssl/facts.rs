@@ -1,4 +1,4 @@
-//! `ngx.ssl`: what is known of the client's connection.
+//! `ngx.ssl`: information about the client's connection.
 
 use super::{PLAIN, given, handshake_state, refused, session};
 use crate::protocol::Protocol;

@@ -1,4 +1,4 @@
-//! Code for one moment of handshakes.
+//! Code that runs at one point of a handshake.
 
 use crate::code::Code;
 use crate::entry::{Entry, Run};

@@ -1,4 +1,4 @@
-//! One handshake while it lasts: what code in it has chosen so far.
+//! The state of one handshake: what its code has chosen so far.
 
 use crate::protocol::Protocol;
 use session::contexts::Reuse;

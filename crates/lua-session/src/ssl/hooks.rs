@@ -1,4 +1,4 @@
-//! Runs the code of a server in its handshakes.
+//! Runs a server's code in its handshakes.
 
 use crate::code::Code;
 use crate::protocol::Protocol;

@@ -1,9 +1,9 @@
 //! TLS of servers for Lua: code that runs in handshakes, and the modules `ngx.ssl`, `ngx.ssl.clienthello`,
 //! `ngx.ssl.session` and `ngx.ocsp`.
 //!
-//! `hooks` runs the code, each piece of it in a `moment`; a `shake` is one handshake while it lasts; what functions read and change of it stands in
-//! `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `toward` and `upstream` are the same for handshakes with upstream
-//! servers. `abi` is all of it under the names of C.
+//! `hooks` runs the code, each piece of it as a `handshake_code`, and `handshake_state` is the state of one handshake; the functions
+//! that read and change it are in `certificates`, `facts`, `hello`, `sessions` and `ocsp`. `upstream_handshake` and `upstream` are the
+//! same for handshakes with upstream servers. `abi` offers all of it under the names of C.
 
 mod abi;
 mod certificates;

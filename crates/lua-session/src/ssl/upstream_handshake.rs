@@ -1,4 +1,4 @@
-//! Runs the code of a location in its handshakes with upstream servers.
+//! Runs a location's code in its handshakes with upstream servers.
 
 use crate::code::Code;
 use crate::protocol::Protocol;

@@ -1,4 +1,4 @@
-//! Who is looked at when an event wakes a job.
+//! Which threads are polled when an event wakes a job.
 
 use super::{chunk, drive};
 use crate::*;

@@ -1,4 +1,4 @@
-//! What the API says of the processes and what they have counted.
+//! Processes and their counters in the API.
 
 use super::Known;
 use super::value::{Value, object};

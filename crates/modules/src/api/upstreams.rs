@@ -1,4 +1,4 @@
-//! What the API says of upstream groups.
+//! Upstream groups in the API.
 
 use super::status::time;
 use super::value::{Value, object};

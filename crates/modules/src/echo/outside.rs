@@ -1,4 +1,4 @@
-//! What leaves the location: subrequests and `echo_exec`.
+//! Commands that leave the location: subrequests and `echo_exec`.
 
 use super::{Action, Command};
 use crate::collector::Collector;

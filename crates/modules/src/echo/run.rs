@@ -1,4 +1,4 @@
-//! The content handler: one command after the other, waiting only where one waits.
+//! The content handler: executes one command after the other.
 
 use super::outside::{self, RunningSubrequest};
 use super::vars::EchoVariables;

@@ -1,4 +1,4 @@
-//! A database in memory, and the one that takes its place when its file has changed.
+//! A database in memory, and its replacement when the file changes.
 
 use super::value::Text;
 use base::clock;

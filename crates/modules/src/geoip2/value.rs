@@ -1,4 +1,4 @@
-//! A value of a database as text: scalars only.
+//! A database value as text: scalars only.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The keys and values of a zone, and the file that keeps them.
+//! The keys and values of a zone, and the file that persists them.
 
 use crate::cidr::{Cidr, mask_v4, mask_v6};
 use base::clock;

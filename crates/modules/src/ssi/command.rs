@@ -1,4 +1,4 @@
-//! Reading a command: its name and its parameters.
+//! Parses a command: its name and its parameters.
 
 use super::Fault;
 use super::marks::{OPEN, end_of_quoted, inner};

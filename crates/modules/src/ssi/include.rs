@@ -1,4 +1,4 @@
-//! `include`: other answers in a page.
+//! `include`: other responses in a page.
 
 use super::Conf;
 use super::Fault;

@@ -1,4 +1,4 @@
-//! What a page becomes, in order: parts that are there, and includes that are under way side by side.
+//! The output of a page in order: finished parts, and includes that run concurrently.
 
 use crate::collector::Included;
 use crate::transform::PART;

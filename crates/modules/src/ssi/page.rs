@@ -1,4 +1,4 @@
-//! A page under way: its commands are carried out as they are read.
+//! A page being processed: commands are executed as they are parsed.
 
 use super::Fault;
 use super::command::{self, CachedCommand, Kind, Known, Params};

@@ -1,4 +1,4 @@
-//! Finding commands in a page that comes in pieces.
+//! Finds commands in a page that arrives in pieces.
 
 use super::command::CachedCommand;
 use super::marks::{CLOSE, OPEN, end_of_quoted};

@@ -1,4 +1,4 @@
-//! From what a server has inherited to who answers its handshakes.
+//! Builds a server's handshake handlers from the inherited configuration.
 
 use super::cache::{Builtin, OWNER, Shared};
 use super::handshakes::{Certificates, OcspResponders, ServerHandshakes};

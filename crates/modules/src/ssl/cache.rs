@@ -1,4 +1,4 @@
-//! Where sessions are kept that clients come back to by an identifier (`ssl_session_cache`).
+//! Session caches (`ssl_session_cache`).
 
 use base::clock;
 use conf::row::Cx;

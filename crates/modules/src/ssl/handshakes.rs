@@ -1,4 +1,4 @@
-//! The choice for one client: certificates by name, protocols for ALPN.
+//! Selection for one client: certificates by server name, protocols for ALPN.
 
 use super::Named;
 use super::inquiry::OcspCheck;

@@ -1,4 +1,4 @@
-//! `ssl_ocsp`: responders are asked whether clients' certificates were revoked (`ngx_event_openssl_stapling.c`).
+//! `ssl_ocsp`: asks responders whether client certificates were revoked (`ngx_event_openssl_stapling.c`).
 
 use super::responder::Responder;
 use base::clock;

@@ -1,4 +1,4 @@
-//! TLS in `stream`: the phase in which the handshake is made, and what only `stream` has (nginx manual, `ngx_stream_ssl_module`).
+//! TLS in `stream`: the handshake phase, and the directives specific to `stream` (nginx manual, `ngx_stream_ssl_module`).
 
 use super::rows::STREAM_SERVERS;
 use ::session::tls::ClientVerify;

@@ -1,4 +1,4 @@
-//! What is counted at an endpoint.
+//! Counters of an endpoint.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! TLS as the state machine of QUIC wants it.
+//! rustls as quinn-proto's TLS implementation.
 
 use std::any::Any;
 use std::io::Cursor;

@@ -1,4 +1,4 @@
-//! A socket that serves QUIC.
+//! A UDP socket that serves QUIC.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

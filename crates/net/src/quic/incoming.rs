@@ -1,4 +1,4 @@
-//! A client that is not accepted yet.
+//! A client that has not been accepted yet.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What has come of a client's first message while it is not whole.
+//! A client's first message until it is complete.
 
 use std::cell::RefCell;
 use std::task::Waker;

@@ -1,4 +1,4 @@
-//! Datagrams that leave together.
+//! Datagrams that are sent in one batch.
 
 use std::io;
 use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! What the transport of a connection may use, and its parameters over the wire (RFC 9000, 18).
+//! Limits of a connection's transport, and their encoding as transport parameters (RFC 9000, 18).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What an endpoint's task, its connections and its newcomers share.
+//! State shared by an endpoint's task, its connections and its incoming clients.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -1,4 +1,4 @@
-//! A connection's state, and the list of those that may have something to send.
+//! A connection's state, and the list of connections that may have data to send.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};

@@ -1,4 +1,4 @@
-//! Tokens by which clients prove that their addresses are their own (RFC 9000, 8.1).
+//! Tokens that validate client addresses (RFC 9000, 8.1).
 
 use std::cell::Cell;
 use std::collections::HashSet;

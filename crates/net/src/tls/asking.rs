@@ -1,7 +1,7 @@
-//! Shaking hands with a server where the certificate that is shown is chosen only when the server asks for one.
+//! Handshakes with a server in which the client certificate is chosen only when the server asks for one.
 //!
-//! The choice may take its time, but the session cannot wait in the middle of a message. What comes from the server is
-//! therefore read on a thread of its own, and only that waits.
+//! The choice may be asynchronous, but the session cannot wait in the middle of a message. The server's messages are therefore processed
+//! on a thread of their own, and only that thread blocks.
 
 use std::future::Future;
 use std::sync::{Arc, mpsc};

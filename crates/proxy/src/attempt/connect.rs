@@ -1,4 +1,4 @@
-//! A new connection for a try.
+//! A new connection for an attempt.
 
 use super::{Attempt, CONNECTING, End, now_ms};
 use crate::channel::Channel;

@@ -1,4 +1,4 @@
-//! What a block says of `*_cache*`.
+//! The directives of `*_cache*`.
 
 use crate::caching::store::NamedCache;
 use http::Complex;

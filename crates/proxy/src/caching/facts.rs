@@ -1,4 +1,4 @@
-//! `$upstream_cache_*`: what a request's look into the cache found.
+//! `$upstream_cache_*`: results of a request's cache lookup.
 
 use base::text::push_number;
 use http::Request;

@@ -1,4 +1,4 @@
-//! An upstream's answer on its way into the cache, while the client gets it.
+//! Writes an upstream's response into the cache while it is sent to the client.
 
 use crate::caching::find::{Caching, Fetch};
 use crate::caching::plan::is_any_true;

@@ -1,4 +1,4 @@
-//! A request's dealings with its cache: its key, what stands under it, whether this request fetches it.
+//! A request's use of its cache: the key, the stored response, and whether this request fetches it.
 
 use crate::caching::facts::Facts;
 use crate::caching::memory::{LARGEST, Memory};

@@ -1,4 +1,4 @@
-//! A request that changes something makes what is kept of it outdated (RFC 9111, 4.4).
+//! Unsafe methods invalidate stored responses (RFC 9111, 4.4).
 
 use crate::caching::store::Store;
 use base::errno;

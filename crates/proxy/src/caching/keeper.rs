@@ -1,4 +1,4 @@
-//! Looks after all caches, in one worker: finds the files of an earlier run, removes what is not used and what is too much.
+//! Maintenance of all caches, in one worker: loads the files of an earlier run, removes inactive and excess ones.
 
 use crate::caching::portions::Pace;
 use crate::caching::store::{Caches, Store};

@@ -1,10 +1,9 @@
-//! The cache is asked before the upstream.
+//! Consults the cache before the upstream.
 
 use crate::caching::conf::UPDATING;
 use crate::caching::facts::Background;
 use crate::caching::find::{Caching, Found};
 use crate::caching::invalidation::Invalidation;
-use crate::caching::null_output::NullOutput;
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::purge;
 use crate::caching::serve;
@@ -15,6 +14,7 @@ use crate::uri::{UriRule, push_uri};
 use base::clock;
 use base::log::Level;
 use cache::rfc9111::Reuse;
+use http::discard::Discard;
 use http::metrics::CacheStatus;
 use http::request::{Subrequest, SubrequestBody, SubrequestVariables};
 use http::{Outcome, Request};
@@ -164,7 +164,7 @@ fn update(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again
             uri: &line.uri,
             args: &line.args,
             method: Some((line.method, &line.method_name)),
-            wire: Rc::new(NullOutput),
+            wire: Rc::new(Discard),
             body: SubrequestBody::Parents,
             variables: SubrequestVariables::Shared,
         };

@@ -1,4 +1,4 @@
-//! `*_cache_purge*`: a request removes what it would get, or what has a tag.
+//! `*_cache_purge*`: a request removes the response that it would get, or those with a tag.
 
 use crate::caching::plan::{CachePlan, is_any_true};
 use crate::caching::store::Store;

@@ -1,4 +1,4 @@
-//! `*_cache_rfc9111`: where the rules of RFC 9111 come into a request's dealings with its cache.
+//! `*_cache_rfc9111`: where the rules of RFC 9111 apply to a request.
 
 use crate::caching::find::Caching;
 use crate::caching::stored::Stored;

@@ -1,4 +1,4 @@
-//! A stored answer on its way to the client.
+//! Sends a stored response to the client.
 
 use crate::caching::rfc;
 use crate::caching::stored::Stored;

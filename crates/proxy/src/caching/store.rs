@@ -1,4 +1,4 @@
-//! One cache: its files, its keys in shared memory, and how it is looked after.
+//! One cache: its files, its index in shared memory, and its maintenance.
 
 use base::clock;
 use base::log::Level;

@@ -1,4 +1,4 @@
-//! A stored answer: its head, and its body in memory or in its file.
+//! A stored response: its head, and its body in memory or in its file.
 
 use bytes::Bytes;
 use cache::Head;

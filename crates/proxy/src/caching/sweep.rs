@@ -1,4 +1,4 @@
-//! A long list of purges is made short: what it means goes from the disk, and then it need not be remembered.
+//! Compacts a long list of purges: the purged files are deleted, and the purges need not be remembered any longer.
 
 use crate::caching::portions::Pace;
 use crate::caching::store::Store;

@@ -1,4 +1,4 @@
-//! Header fields of requests to servers that speak HTTP: those that the configuration sets, and the client's.
+//! Request header fields for HTTP upstreams: those set by the configuration, and the client's.
 
 use super::{Job, Keeping};
 use crate::header_set::HeaderNameSet;

@@ -1,4 +1,4 @@
-//! The method and the target that a request goes on with, and what the configuration puts in the place of its own.
+//! The method and target of an upstream request, and their overrides by the configuration.
 
 use super::{Carried, Encoded, Job};
 use crate::retry;

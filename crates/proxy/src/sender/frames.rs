@@ -1,4 +1,4 @@
-//! Sends a request as HTTP/2, as far as the server's windows go.
+//! Sends a request as HTTP/2, within the server's flow-control windows.
 
 use super::{SendError, Sender, Source};
 use crate::channel::link::Link;

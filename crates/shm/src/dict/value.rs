@@ -1,4 +1,4 @@
-//! What goes into a dictionary and what comes out.
+//! Values stored in a dictionary and results of operations.
 
 /// What an entry holds.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! The client's datagrams: the one that began the session, and those that answer it.
+//! The client's datagrams: received ones and replies.
 
 use crate::client::used::UsedClient;
 use base::log::Level;

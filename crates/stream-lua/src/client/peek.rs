@@ -1,4 +1,4 @@
-//! `peek`: a look at the first bytes, which stay there for what comes behind.
+//! `peek`: reads the first bytes without consuming them.
 
 use crate::client::used::UsedClient;
 use lua::{CallContext, Raise, Reply, Stack, Suspension};

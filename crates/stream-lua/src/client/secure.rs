@@ -1,4 +1,4 @@
-//! `serversslhandshake`: TLS on a connection that has been in the clear (STARTTLS).
+//! `serversslhandshake`: TLS on a connection that began in the clear (STARTTLS).
 
 use crate::client::used::UsedClient;
 use lua::{CallContext, Raise, Reply, Stack, Suspension};

@@ -1,4 +1,4 @@
-//! `ngx.req.socket()`: gives the client's side out, once.
+//! `ngx.req.socket()`: hands the client's connection to the code, once.
 
 use crate::client::used::UsedClient;
 use crate::host::Sessions;

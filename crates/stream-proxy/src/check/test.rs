@@ -1,4 +1,4 @@
-//! What is sent to a server that is asked whether it is well, and what it has to answer: `match { }`.
+//! What a health check sends to a server, and the expected reply: `match { }`.
 
 use conf::row::Cx;
 use conf::tree::Directive;

@@ -1,4 +1,4 @@
-//! The part of a handshake that proves that the peer has its certificate's key. What the chain is worth is judged later.
+//! Verification of handshake signatures. The chain is verified separately.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime};

@@ -1,4 +1,4 @@
-//! What a block says of `*_ssl_*`, and how blocks inherit it.
+//! The `*_ssl_*` directives of a block, and their inheritance.
 
 use session::Complex;
 use std::cell::RefCell;

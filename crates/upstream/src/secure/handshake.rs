@@ -1,4 +1,4 @@
-//! Shaking hands with an upstream server, and what may go wrong with it.
+//! TLS handshakes with upstream servers, and their errors.
 
 use crate::secure::hooks::ServerChain;
 use crate::secure::plan::{Secured, Target};

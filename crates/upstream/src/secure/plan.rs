@@ -1,5 +1,4 @@
-//! What the directives `*_ssl_*` amount to in a location: settings made once for all that say the same, and whom a request
-//! has in mind.
+//! The merged `*_ssl_*` settings of a location, shared by all locations with the same settings, and the target server name.
 
 use crate::secure::conf::{Certificates, TlsConf};
 use crate::secure::hooks::UpstreamTls;

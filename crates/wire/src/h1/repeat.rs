@@ -1,5 +1,5 @@
-//! Fields that come again. A client sends the same ones with each request of a connection, whatever it asks for: only the request line is
-//! read then.
+//! Repeated header fields: a client sends the same ones with each request of a connection, whatever the target, so only the request line is
+//! parsed again.
 
 use super::header::HeaderSpan;
 use super::limits::Limits;

@@ -1,16 +1,20 @@
-//! The state of a connection, and what its caller sees of it.
+//! The state of a connection, and its interface for the caller.
 
 use super::budget::{Budget, Class};
 use super::error::{ErrorCode, Failure};
 use super::event::{Event, Refusal, StreamError};
 use super::frame::{self, PREFACE};
 use super::priority::Priority;
-use super::repeat::LastHead;
+use super::request::RequestHead;
 use super::schedule::{Rank, Schedule};
 use super::settings::{DEFAULT_WINDOW, MAX_WINDOW, PeerSettings, id};
 use super::stream::{End, Stream, Streams};
 use super::tree::Tree;
 use crate::hpack::{Decoder, Encoder, Fields, Limits};
+use crate::repeat::LastHead;
+
+/// A longer header block is not remembered: repeated ones consist mostly of indices.
+const LONGEST_REPEATED: usize = 128;
 
 /// What a server allows its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +92,7 @@ pub struct Codec {
     /// The beginning of a field whose end has not come.
     pub(super) partial: Vec<u8>,
     pub(super) fields: Fields,
-    pub(super) last_head: LastHead,
+    pub(super) last_head: LastHead<RequestHead, LONGEST_REPEATED>,
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) streams: Streams,

@@ -1,4 +1,4 @@
-//! What a caller sees of a connection.
+//! Events of a connection.
 
 use super::error::ErrorCode;
 use super::request::{Malformed, RequestHead};

@@ -1,4 +1,4 @@
-//! What a header block says when it is a request (RFC 9113, 8.2 and 8.3), checked as nginx checks it.
+//! Validation of a header block as a request (RFC 9113, 8.2 and 8.3), as nginx does it.
 
 use super::priority::Priority;
 use crate::h1::framing::UNIQUE;

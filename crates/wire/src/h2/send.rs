@@ -1,4 +1,4 @@
-//! Frames that go out.
+//! Sent frames.
 
 use super::conn::{Codec, DRAIN_PING};
 use super::error::ErrorCode;

@@ -1,13 +1,14 @@
-//! The connection's state, and the frames that go out.
+//! The connection's state, and sent frames.
 
 use super::error::Failure;
 use super::frame::{self, FrameHead, kind, push_integer, setting};
-use super::repeat::LastHead;
 use super::stream::{Request, UniStream};
 use crate::h2::budget::{Budget, Class, Flood};
 use crate::h2::priority::Priority;
+use crate::h2::request::RequestHead;
 use crate::hpack::{FieldList, Fields, Limits};
 use crate::qpack::{Decoder, Encoder};
+use crate::repeat::LastHead;
 use std::collections::VecDeque;
 
 /// The table that a client may use.
@@ -18,6 +19,19 @@ const MAX_UNSENT: usize = 64 * 1024;
 pub(super) const EMPTY: i64 = 8;
 /// So many streams may be given a priority before they are open (RFC 9218, 7.1).
 const MAX_EARLY: usize = 8;
+
+/// A longer field section is not remembered.
+const LONGEST_REPEATED: usize = 512;
+
+/// What a repeated field section was decoded to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownSection {
+    pub(super) head: RequestHead,
+    /// How many insertions it needs.
+    pub(super) required: u64,
+    /// The length of its names and values, bytes.
+    pub(super) useful: usize,
+}
 
 /// What a connection allows.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +66,7 @@ pub enum ServerStream {
 pub struct Codec {
     pub(super) config: Config,
     pub(super) fields: Fields,
-    pub(super) last_head: LastHead,
+    pub(super) last_head: LastHead<KnownSection, LONGEST_REPEATED>,
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) requests: VecDeque<Request>,

@@ -1,4 +1,4 @@
-//! What a client may do for nothing, and that it ends.
+//! Limits on what a client may do without making requests.
 
 use super::error::{Code, Failure};
 use super::frame::{kind, stream};

@@ -23,7 +23,6 @@ mod control;
 pub mod error;
 mod event;
 pub mod frame;
-mod repeat;
 mod request;
 mod section;
 mod stream;

@@ -1,4 +1,4 @@
-//! Streams: what has come of them, and what may come next.
+//! The state of streams, and what may follow on them.
 
 use super::event::BodyFault;
 use super::frame::{FrameHead, HeadReader};

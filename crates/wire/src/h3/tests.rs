@@ -1,4 +1,4 @@
-//! Helpers, and sessions that go well.
+//! Helpers, and valid sessions.
 
 use super::frame::{FrameHead, kind, push_integer, stream};
 use super::*;

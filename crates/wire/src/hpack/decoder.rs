@@ -1,4 +1,4 @@
-//! A header block becomes fields.
+//! Decodes header blocks.
 
 use super::huffman;
 use super::integer::{self, BadInteger};

@@ -1,4 +1,4 @@
-//! Fields become a header block.
+//! Encodes header blocks.
 
 use super::tables::{DynamicTable, STATIC};
 use super::{FieldList, huffman, integer};

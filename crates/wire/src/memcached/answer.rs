@@ -1,4 +1,4 @@
-//! Answers, each judged against the line that asked for it.
+//! Responses, each checked against the command that it answers.
 
 use super::line::{Command, RequestLine, is_number};
 use crate::chunked::Step;

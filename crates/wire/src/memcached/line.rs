@@ -1,4 +1,4 @@
-//! Command lines: what may stand in them, and what a line that was sent asked for.
+//! Command lines: validation before sending, and parsing of lines that were sent.
 
 use crate::uri::escape::{Class, escape};
 

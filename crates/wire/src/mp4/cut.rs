@@ -1,4 +1,4 @@
-//! Cutting: the tables of a part of a film, and the bytes of the file that belong to it.
+//! Extracting a time range: the new tables, and the byte range of the file that belongs to it.
 
 use super::moments::{Kind, Times, left};
 use super::selection::Cut;

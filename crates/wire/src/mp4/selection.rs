@@ -1,4 +1,4 @@
-//! What somebody wants of a film.
+//! The requested part of a video.
 
 /// What is wanted of a file.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! A track: the atoms of `trak`, and the part of it that is wanted.
+//! A track: the atoms of `trak`, and its selected part.
 
 use super::moments::{self, Kind, Times, left, units};
 use super::selection::Cut;

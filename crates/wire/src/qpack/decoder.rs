@@ -1,4 +1,4 @@
-//! Field sections become fields, and the instructions of the peer's encoder a table.
+//! Decodes field sections, and the peer's encoder stream.
 
 use super::error::{SectionError, StreamError};
 use super::names;

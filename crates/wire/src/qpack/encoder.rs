@@ -1,4 +1,4 @@
-//! Fields become field sections.
+//! Encodes field sections.
 
 use super::error::StreamError;
 use super::names::{find_name, find_value};

@@ -1,4 +1,4 @@
-//! `settrustedstore`: whom one connection trusts.
+//! `settrustedstore`: the trusted certificates of one connection.
 
 use crate::socket::call::{self, fail};
 use crate::socket::secure::handshake;

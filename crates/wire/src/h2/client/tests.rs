@@ -1,4 +1,4 @@
-//! Answers by hand, and what a client makes of them.
+//! Hand-written responses, and the client's events.
 
 use super::super::frame::{self, FrameHead, HEAD, kind};
 use super::{Client, Event};

@@ -1,10 +1,11 @@
-//! The wire of a subrequest whose answer's body nobody wants.
+//! The wire of a request or subrequest whose response is discarded.
 
-use http::connection::Downstream;
-use http::{Chain, Request};
+use crate::chain::Chain;
+use crate::connection::Downstream;
+use crate::request::Request;
 use std::any::Any;
 
-/// Takes an answer and forgets its body; has no request body.
+/// Accepts a response and drops it; has no request body.
 #[derive(Clone, Copy, Debug)]
 pub struct Discard;
 
