@@ -50,7 +50,7 @@ impl Group {
         Ok(Edit { group: self, peers, id: identity(&[self.name()]), changed: false, _locked: peers.lock() })
     }
 
-    /// Who is in the group, names included; empty where it is in no zone.
+    /// The members of the group, names included; empty if it has no zone.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.zone().map(|peers| peers.members(identity(&[self.name()]))).unwrap_or_default()
@@ -78,7 +78,7 @@ impl Group {
 }
 
 impl Edit<'_> {
-    /// Who is in the group.
+    /// The members of the group.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.peers.members(self.id)

@@ -114,7 +114,7 @@ impl Group {
         self.snapshot.borrow().clone()
     }
 
-    /// Makes a snapshot of what the zone says now. Peers that stay are the same objects, so that who holds them sees them there.
+    /// Makes a snapshot of what the zone says now. Peers that stay are the same objects, so that holders of references see their changes.
     fn renew(&self, shared: &Rc<SharedPeers>) {
         let version = shared.version();
         let old = self.snapshot.borrow().clone();
@@ -151,7 +151,7 @@ impl Group {
         own.map(|member| member.valid_ms).max().unwrap_or(0)
     }
 
-    /// Takes over what the zone of the previous configuration knows of this group's names, and of who was well.
+    /// Takes over what the zone of the previous configuration knows of this group's names and of healthy servers.
     pub fn inherit(&self, previous: &SharedPeers) {
         let Some(shared) = self.shared.as_ref().filter(|shared| shared.zone().name() == previous.zone().name()) else { return };
         let old = previous.members(identity(&[&self.name]));
@@ -191,7 +191,7 @@ impl Group {
         self.checks.get() > 0
     }
 
-    /// One server and no other: its failures are never counted, as there is nobody to go to.
+    /// There is only one server: its failures are never counted, because there is no alternative.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.snapshot().is_single()

@@ -34,7 +34,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// A peer that somebody else has chosen.
+    /// A peer selected by an external balancer.
     #[must_use]
     pub fn of(peer: Rc<Peer>, now_ms: u64) -> Choice {
         Choice { peer, began_ms: now_ms, waits: Cell::new(false) }

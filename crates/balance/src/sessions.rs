@@ -19,7 +19,7 @@ const USED_MS: usize = 0;
 /// Where the server's id is: its length in a word, then its bytes.
 const SERVER: usize = 1;
 
-/// What came of learning.
+/// The result of learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LearnOutcome {
     /// It is kept.

@@ -42,7 +42,7 @@ impl Snapshot {
         self.primary.peers.iter().chain(&self.backup.peers)
     }
 
-    /// One server and no other: its failures are never counted, as there is nobody to go to.
+    /// There is only one server: its failures are never counted, because there is no alternative.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.primary.peers.len() == 1 && self.backup.peers.is_empty()

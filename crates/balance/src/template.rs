@@ -35,7 +35,7 @@ pub struct Found {
     pub backup: bool,
 }
 
-/// What came of an answer.
+/// The result of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Addresses came or went.

@@ -269,7 +269,7 @@ impl Drop for LockedCells<'_> {
 }
 
 impl LockedCells<'_> {
-    /// Forgets everything but who looks after the cache.
+    /// Clears everything except the maintenance lease.
     fn empty(&self) {
         let lease = self.cells.word(0, own::LEASE).load(Relaxed);
         let version = self.cells.word(0, own::VERSION).load(Relaxed);
@@ -453,17 +453,17 @@ impl LockedCells<'_> {
         self.cells.word(id, at::ACCESSED).store(now.cast_unsigned(), Relaxed);
     }
 
-    /// Until when somebody fetches it, milliseconds.
+    /// When the current fetch expires, milliseconds.
     pub fn fetched_until(&self, id: usize) -> u64 {
         self.cells.word(id, at::FETCHED).load(Relaxed)
     }
 
-    /// Whether somebody ever began to fetch it and has not ended.
+    /// Whether a fetch was started and has not ended.
     pub fn is_locked(&self, id: usize) -> bool {
         self.fetched_until(id) != 0
     }
 
-    /// Takes on the fetching if nobody has it now.
+    /// Claims the fetch if it is free.
     pub fn take_fetch(&self, id: usize, now_ms: u64, until_ms: u64) -> bool {
         let free = self.fetched_until(id) <= now_ms;
         if free {

@@ -61,7 +61,7 @@ impl FileStore {
         if head.key == key { Ok((file, head)) } else { Err(LoadError::Fault(Fault::OtherKey)) }
     }
 
-    /// Begins a file, in `directory` or beside its place.
+    /// Starts a file, in `directory` or next to its final path.
     ///
     /// # Errors
     /// Those of `open(2)` and `mkdir(2)`.
@@ -239,7 +239,7 @@ impl FileWriter {
     }
 }
 
-/// Moves a file to another file system: a copy beside its place, then a rename.
+/// Moves a file to another file system: a copy next to its final path, then a rename.
 fn copy_over(from: &Path, to: &Path) -> io::Result<()> {
     let mut beside = to.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));

@@ -20,7 +20,7 @@ pub struct IgnoredFields {
     pub vary: bool,
 }
 
-/// What an answer's head says of storing it.
+/// What a response's head says about storing it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Freshness {
     /// Until when it is fresh, seconds since 1970; 0: it does not say.

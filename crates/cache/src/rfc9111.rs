@@ -59,7 +59,7 @@ impl ResponseDirectives {
     }
 }
 
-/// What is known beside the answer itself.
+/// What is known in addition to the response itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseContext {
     /// The request had `Authorization`.

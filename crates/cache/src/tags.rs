@@ -21,7 +21,7 @@ pub fn each_of_head(text: &[u8], each: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Calls `each` with every tag of a list that somebody wrote: commas and spaces part them.
+/// Calls `each` with every tag of a list separated by commas and spaces.
 pub fn each_of_list(list: &[u8], each: &mut dyn FnMut(&[u8])) {
     list.split(|byte| *byte == b',' || byte.is_ascii_whitespace()).filter(|tag| !tag.is_empty()).for_each(each);
 }

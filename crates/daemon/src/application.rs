@@ -95,7 +95,7 @@ pub trait Application {
     /// Whatever makes it unusable.
     fn open(&mut self, generation: &mut Self::Generation, previous: Option<&Self::Generation>, mode: LoadMode) -> Result<(), LoadError>;
 
-    /// What a configuration that was accepted has warned of and nobody has seen yet, in order.
+    /// Warnings of an accepted configuration that were not shown yet, in order.
     fn warnings(&mut self, generation: &mut Self::Generation) -> Vec<String> {
         let _ = generation;
         Vec::new()

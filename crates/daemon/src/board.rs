@@ -33,7 +33,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// A board for so many workers. Without memory for it, nobody is on it.
+    /// A board for so many workers. Without memory, it stays empty.
     #[must_use]
     pub(crate) fn new(count: usize) -> Self {
         Self { entries: SharedMemory::new(count.max(1) * ENTRY).ok(), lasting: None }

@@ -57,7 +57,7 @@ pub(crate) struct Master<'a, A: Application> {
     options: Options,
     arguments: Vec<CString>,
     pub(crate) inherited: Inherited,
-    /// Parent at the start: while it still is the parent, this is a new binary beside the old one.
+    /// Parent at the start: while it still is the parent, this is a new binary that runs alongside the old one.
     parent: i32,
     pub(crate) console: Console,
     /// Taken only in a child that becomes a worker.

@@ -73,7 +73,7 @@ pub struct Settings {
     pub listeners: Vec<ListenSpec>,
     /// The main level's error log.
     pub error_log: ErrorLog,
-    /// Whether a process with the master's user runs beside the workers.
+    /// Whether there is a process with the master's user in addition to the workers.
     pub privileged_agent: bool,
     /// Some log of the configuration is standard error, which therefore is not turned into the main log's file.
     pub keep_stderr: bool,

@@ -38,6 +38,6 @@ pub struct WorkerSetup {
     /// The listening sockets of this worker, non-blocking, each with the index of its specification in
     /// [`Settings::listeners`](crate::Settings::listeners). A socket whose specification has `reuseport` is this worker's own.
     pub listeners: Vec<(usize, OwnedFd)>,
-    /// What the worker is told. Start it as soon as the event loop runs.
+    /// The commands to the worker. Start it as soon as the event loop runs.
     pub commands: CommandSource,
 }

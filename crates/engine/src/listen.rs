@@ -120,7 +120,7 @@ fn listen(cx: &mut Cx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The name of a parameter that has no place beside `quic`.
+/// The name of a parameter that cannot be combined with `quic`.
 fn not_for_quic(cx: &Cx<'_>, wanted: &ListenRequest) -> Option<&'static str> {
     if wanted.protocols != 0 {
         return Some("http2");
@@ -131,7 +131,7 @@ fn not_for_quic(cx: &Cx<'_>, wanted: &ListenRequest) -> Option<&'static str> {
     ["fastopen", "backlog", "deferred", "multipath", "ssl", "so_keepalive", "proxy_protocol"].iter().find(is_there).copied()
 }
 
-/// Who listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).
+/// A server that listens for TLS must be able to answer a handshake (`ngx_http_ssl_init`).
 fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
     let name = if one.wanted.spec.kind == Kind::Datagram { "quic" } else { "ssl" };
     let default = one.default.as_ref().or(one.servers.first());

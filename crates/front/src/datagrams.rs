@@ -27,7 +27,7 @@ const MOST_WAITING: usize = 1024;
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
 
-/// Who is served: a client, and the address of ours that it sends to.
+/// The key of a session: the client's address, and the local address that it sends to.
 type Key = (Sender, Option<IpAddr>);
 
 /// One listener and its sessions.

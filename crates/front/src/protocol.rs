@@ -56,7 +56,7 @@ pub struct Protocol {
     /// Serves a connection in a task of its own, until it ends or is parked. It notices by its [`Entry`] when it must make
     /// room, and by `Worker::exiting` when it must come to an end; both wake it.
     pub start: fn(&Rc<Front>, Accepted),
-    /// Appends what a parked client is told before its connection closes (GOAWAY, for instance).
+    /// Appends what is sent to a parked client before its connection is closed (GOAWAY, for instance).
     pub farewell: fn(&mut Parked, &mut Vec<u8>),
 }
 
@@ -246,7 +246,7 @@ impl Front {
         }
     }
 
-    /// Closes a parked connection; its client is told as far as its protocol has words for that.
+    /// Closes a parked connection; its client is notified if its protocol can do so.
     pub fn dismiss(&self, fd: OwnedFd, mut parked: Parked) {
         let mut words = Vec::new();
         if let Some(protocol) = self.protocol(parked.protocol) {

@@ -32,7 +32,7 @@ const UNI_STREAMS: u64 = 3;
 /// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
 
-/// What the log says of a connection that ended in this way; `None`: nothing, as either end wanted it.
+/// The log message for a connection that ended in this way; `None` if either end closed it regularly.
 pub(crate) fn words(reason: &Reason) -> Option<String> {
     match reason {
         Reason::Idle => Some("quic client timed out (110: Connection timed out)".to_owned()),

@@ -220,7 +220,7 @@ async fn accept(front: Rc<Front>, acceptor: Rc<Acceptor>, (service, listen): Pla
     }
 }
 
-/// The connections that this worker was woken for and had no time to take: nobody else was woken.
+/// The connections that this worker was woken for and had no time to accept: no other worker was woken.
 fn take_last(front: &Rc<Front>, acceptors: Vec<(Rc<Acceptor>, Place)>) {
     for (acceptor, (service, listen)) in acceptors {
         for (fd, peer) in std::iter::from_fn(|| acceptor.take_waiting()).take(LAST) {

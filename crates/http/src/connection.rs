@@ -83,7 +83,7 @@ pub trait Downstream {
         Poll::Ready(Ok(BodyRead::End))
     }
 
-    /// Whether the part of the request's body that has arrived and that nobody has taken cannot be one.
+    /// Whether the received and unconsumed part of the request's body is malformed.
     fn has_bad_body(&self) -> bool {
         false
     }

@@ -186,7 +186,7 @@ impl WorkerCounters {
         });
     }
 
-    /// A cache was asked for a client's request, and this is what came of it.
+    /// A cache lookup for a client's request ended with this result.
     pub fn cache_answered(&self, status: CacheStatus) {
         self.add(counters::of_cache(status));
     }

@@ -51,7 +51,7 @@ impl RequestPool {
         Rc::new(Request::new(worker.clone(), http.clone(), connection, wire, server))
     }
 
-    /// A request that no client waits for: code runs with it beside a connection.
+    /// A request without a client, for code that runs independently of a connection.
     pub fn take_detached(&self, worker: &Rc<Worker>, http: &Rc<Http>, connection: Rc<Connection>, server: Rc<Server>) -> Rc<Request> {
         self.take(worker, http, connection, self.no_wire.clone(), server)
     }
@@ -77,7 +77,7 @@ impl RequestPool {
         self.kept.take();
     }
 
-    /// Takes a finished request back, unless somebody still holds it.
+    /// Takes a finished request back, unless it is still referenced.
     pub fn give(&self, mut request: Rc<Request>) {
         let Some(own) = Rc::get_mut(&mut request) else { return };
         // Requests hold their worker, which must be able to go.

@@ -19,7 +19,7 @@ pub struct ServerInfo {
     pub master: bool,
     /// The main level's log is written from `debug` on.
     pub debug: bool,
-    /// What `-V` says of how the server was built.
+    /// The build information that `-V` shows.
     pub configure: String,
     /// Variables that `env` gives values.
     pub env: Vec<(Vec<u8>, Vec<u8>)>,

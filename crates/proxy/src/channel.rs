@@ -57,7 +57,7 @@ impl Channel {
         }
     }
 
-    /// Appends what has come of the answer to `input`. Ready with the number of bytes that were read; 0 is the end of the connection. What
+    /// Appends received bytes of the response to `input`. Ready with the number of bytes that were read; 0 is the end of the connection. What
     /// is wrong with frames is told by [`Channel::next`] and [`Channel::fault`], once what came before has been dealt with.
     #[inline]
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, input: &mut Vec<u8>) -> Poll<io::Result<usize>> {

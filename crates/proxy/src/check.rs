@@ -36,7 +36,7 @@ pub(crate) struct HealthCheck {
     pub(crate) span: Span,
 }
 
-/// What a location says of checks, and the way to its upstream.
+/// A location's checks, and its route to the upstream.
 #[derive(Default)]
 pub struct Checked {
     pub(crate) said: Vec<HealthCheck>,

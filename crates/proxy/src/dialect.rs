@@ -40,7 +40,7 @@ pub enum Sent {
     Stream,
 }
 
-/// How messages are told apart on a connection.
+/// How messages are delimited on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// By their own grammar.
@@ -236,7 +236,7 @@ pub trait Dialect {
         self.scheme()
     }
 
-    /// How its messages are told apart on a connection.
+    /// How its messages are delimited on a connection.
     fn kind(&self) -> Kind {
         Kind::Bytes
     }
@@ -358,7 +358,7 @@ impl Framing {
         })
     }
 
-    /// What is to be said about bytes behind the body.
+    /// What to log about bytes after the body.
     #[must_use]
     pub fn excess(&self, rest: &[u8]) -> Vec<u8> {
         match self {

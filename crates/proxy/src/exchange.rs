@@ -142,7 +142,7 @@ impl Exchange {
         retry::may_go_on(&self.route.plan, self.encoded.once, failure, self.scratch.selection.tries, elapsed)
     }
 
-    /// Reads what has come of the answer, about `size` bytes at a time; a buffer is there only when something is.
+    /// Reads received bytes of the response, about `size` bytes at a time; a buffer is there only when something is.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, channel: &mut Channel, size: usize) -> Poll<io::Result<usize>> {
         let input = &mut self.scratch.input;
         self.state.lend_input(input, size);
@@ -308,7 +308,7 @@ impl Exchange {
         })
     }
 
-    /// Counts what came of the last try for those who look at its server.
+    /// Counts the result of the last attempt in the statistics of its server.
     pub fn count(&self, peer: &Peer) {
         if let Some(last) = self.record.tries.borrow().last() {
             peer.answered(last.status, last.sent, last.received);
@@ -334,7 +334,7 @@ impl Exchange {
         Outcome::Status(502)
     }
 
-    /// Sets what the log says of the upstream: `http://127.0.0.1:8081/path`.
+    /// Sets the log context of the upstream: `http://127.0.0.1:8081/path`.
     pub fn log_target(&self, name: &str) {
         let mut text = self.request.upstream_for_log.borrow_mut();
         text.clear();

@@ -22,7 +22,7 @@ pub const MODULE: Module = Module {
     ..Module::named("fastcgi")
 };
 
-/// What a block says of `fastcgi_*`.
+/// The `fastcgi_*` directives of a block.
 #[derive(Default)]
 struct FastCgiConf {
     /// `fastcgi_index`

@@ -18,7 +18,7 @@ use http::temp_path;
 use http::{Complex, Variables};
 use std::rc::Rc;
 
-/// What a block says of such a protocol.
+/// The directives of such a protocol in a block.
 #[derive(Default)]
 pub struct GatewayConf<T> {
     /// `*_param`, in order
@@ -41,7 +41,7 @@ impl<T: Gateway> Protocol for GatewayConf<T> {
     const CONDITIONS: &'static [(&'static str, u32)] = &next::GATEWAY_WORDS;
 }
 
-/// All that a block says of it.
+/// All directives of it in a block.
 pub type Values<T> = PassConf<GatewayConf<T>>;
 
 /// What a block says that one of these protocols has alone.

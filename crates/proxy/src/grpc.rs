@@ -41,7 +41,7 @@ const SUFFIXES: [&str; 15] = [
     "ignore_headers",
 ];
 
-/// What a block says of `grpc_*`.
+/// The `grpc_*` directives of a block.
 #[derive(Default)]
 struct GrpcConf {
     /// `grpc_set_header`, in order

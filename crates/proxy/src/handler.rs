@@ -81,7 +81,7 @@ async fn run(request: Rc<Request>, route: Rc<Route>) -> Outcome {
     outcome
 }
 
-/// Counts what came of asking the cache, for requests of clients.
+/// Counts the result of the cache lookup, for requests of clients.
 fn observe_cache(request: &Request) {
     let status = request.find_lasting::<Facts>().and_then(|facts| facts.status.get());
     if let Some(status) = status.filter(|_| request.find_lasting::<Background>().is_none()) {

@@ -18,7 +18,7 @@ use wire::memcached::line::Command;
 /// The module.
 pub const MODULE: Module = Module { rows, levels: place::levels::<MemcConf>, variables, attach, ..Module::named("memc") };
 
-/// What a block says of `memc_*`.
+/// The `memc_*` directives of a block.
 #[derive(Default)]
 struct MemcConf {
     /// The variables, once there is a pass anywhere

@@ -16,7 +16,7 @@ use session::variable::VarIndex;
 /// The module.
 pub const MODULE: Module = Module { rows, levels: place::levels::<MemcachedConf>, attach, ..Module::named("memcached") };
 
-/// What a block says of `memcached_*`.
+/// The `memcached_*` directives of a block.
 #[derive(Default)]
 struct MemcachedConf {
     /// `$memcached_key`, once there is a pass

@@ -27,7 +27,7 @@ pub trait Protocol: Config {
     const CONDITIONS: &'static [(&'static str, u32)] = &next::WORDS;
 }
 
-/// What a block says of a protocol: the family's directives, where requests go, and what is the protocol's own.
+/// The directives of a protocol in a block: the family's, the target, and the protocol's own.
 #[derive(Default)]
 pub struct PassConf<T> {
     /// The family's directives.

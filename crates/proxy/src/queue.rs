@@ -44,7 +44,7 @@ impl Queue {
         Queue { limit, timeout: Duration::from_millis(timeout), waiting: Cell::new(0), freed: Notify::new() }
     }
 
-    /// Whether somebody waits, so that newcomers must not overtake him.
+    /// Whether there is a waiter, which newcomers must not overtake.
     #[must_use]
     pub fn is_used(&self) -> bool {
         self.waiting.get() > 0

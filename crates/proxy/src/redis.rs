@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// The module.
 pub const MODULE: Module = Module { rows, levels: place::levels::<RedisConf>, attach, variables, ..Module::named("redis") };
 
-/// What a block says of `redis_*`.
+/// The `redis_*` directives of a block.
 #[derive(Default)]
 struct RedisConf {
     /// `$redis_key` and `$redis_db`, once there is a pass

@@ -16,7 +16,7 @@ use std::rc::Rc;
 /// The module.
 pub const MODULE: Module = Module { rows, levels: place::levels::<Redis2Conf>, attach, ..Module::named("redis2") };
 
-/// What a block says of `redis2_*`.
+/// The `redis2_*` directives of a block.
 #[derive(Default)]
 struct Redis2Conf {
     /// `redis2_query`, in order

@@ -33,7 +33,7 @@ impl Route {
     }
 }
 
-/// What a block says of one protocol.
+/// The directives of one protocol in a block.
 pub trait HasRoute: 'static {
     /// All of it, merged: set when the location is built.
     fn route(&self) -> &OnceCell<Rc<Route>>;

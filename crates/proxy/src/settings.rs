@@ -131,7 +131,7 @@ pub type Bind = ::upstream::bind::Bind<http::Request>;
 
 macro_rules! family_fields {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)+) => {
-        /// What a block says of the directives that all protocols have.
+        /// The values of the directives that all protocols have.
         #[derive(Clone, Default)]
         pub struct Family {
             $($(#[$doc])* pub $field: Option<$type>,)+

@@ -99,7 +99,7 @@ impl Copy {
         }
     }
 
-    /// To another file system: a copy beside the place, then a rename.
+    /// To another file system: a copy next to the final path, then a rename.
     fn copy_beside(&self, from: &Path) -> io::Result<()> {
         make_parent(&self.path, self.access)?;
         let mut beside = self.path.clone().into_os_string();

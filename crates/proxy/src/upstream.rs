@@ -129,7 +129,7 @@ fn complete(frame: &Frame) -> Result<(), Error> {
     group::complete::<Http>(frame)
 }
 
-/// A worker that exits keeps nobody waiting for its idle connections.
+/// A worker that exits does not wait for its idle connections.
 fn start(worker: &Rc<http::Worker>) {
     let http = worker.http();
     let Some(all) = http.main.get::<Upstreams>() else { return };

@@ -18,7 +18,7 @@ pub const MODULE: Module = Module {
     ..Module::named("uwsgi")
 };
 
-/// What a block says of `uwsgi_*`.
+/// The `uwsgi_*` directives of a block.
 #[derive(Default)]
 struct UwsgiConf {
     /// `uwsgi_modifier1`

@@ -11,7 +11,7 @@ const LARGEST: usize = 4096;
 /// Good, and no such name: any other code sends the question to the next server.
 const SETTLED: [u8; 2] = [0, 3];
 
-/// A question, and what came of it.
+/// A query, and its result.
 pub struct Query {
     name: Name,
     kind: Kind,

@@ -24,7 +24,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 use wire::dns::Name;
 
-/// How long an answer that nobody asks for stays in memory, as in nginx.
+/// How long an unused answer stays in memory, as in nginx.
 const UNUSED: Duration = Duration::from_secs(30);
 /// At most so many names are remembered; then the ones unused for longest go.
 const MOST_NAMES: usize = 65_536;
@@ -89,7 +89,7 @@ struct Entry {
     /// For how long it may serve while no server answers.
     stale: Instant,
     used: Cell<Instant>,
-    /// Whose turn it is; none while nobody had the addresses.
+    /// Whose turn it is; none while the addresses are unused.
     turn: Cell<Option<usize>>,
 }
 
@@ -115,7 +115,7 @@ pub struct Resolver {
     listener: RefCell<Option<Listener>>,
 }
 
-/// Who hears why a server could not be asked.
+/// Receives the reason why a server could not be asked.
 type Listener = Rc<dyn Fn(SocketAddr, &ServerError)>;
 
 impl Resolver {

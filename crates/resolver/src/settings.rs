@@ -32,7 +32,7 @@ pub fn log_trouble(resolver: &Resolver, log: &ErrorLog) {
 }
 
 impl Resolving {
-    /// The resolver, if it has somebody to ask.
+    /// The resolver, if it has name servers.
     #[must_use]
     pub fn usable(&self) -> Option<&Rc<Resolver>> {
         self.resolver.as_ref().filter(|resolver| resolver.has_servers())

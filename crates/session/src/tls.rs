@@ -68,7 +68,7 @@ pub struct Rejection {
     pub alert: u8,
     /// What the log says before, as an error; empty: nothing.
     pub detail: String,
-    /// What the log says of the handshake.
+    /// The log context of the handshake.
     pub error: TlsError,
 }
 
@@ -80,7 +80,7 @@ pub enum Answer {
     Wait(BoxFuture<Result<Settings, Rejection>>),
 }
 
-/// Who answers the handshakes of a server.
+/// Answers the handshakes of a server.
 pub trait Handshakes<S: Secured> {
     /// Chooses what a session is made from.
     fn answer(&self, greeting: &Rc<ClientHello<S>>) -> Answer;

@@ -144,7 +144,7 @@ impl Worker {
         Hold(self.holds.clone())
     }
 
-    /// Whether somebody keeps the worker from exiting.
+    /// Whether the worker is kept from exiting.
     pub fn is_held(&self) -> bool {
         self.holds.get() > 0
     }

@@ -114,7 +114,7 @@ impl Waiting {
         bytes.clear();
     }
 
-    /// Ready when everything has left; somebody else sends it.
+    /// Ready when everything was sent; another task sends it.
     pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_empty() {
             return Poll::Ready(());

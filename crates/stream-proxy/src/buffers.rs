@@ -12,7 +12,7 @@ pub const LARGEST_DATAGRAM: usize = 65_535;
 #[derive(Debug, Default)]
 pub struct Buffers {
     empty: RefCell<Vec<Vec<u8>>>,
-    /// Full of what was there before, so that nobody has to fill them first.
+    /// With arbitrary content, so that they need not be cleared first.
     full: RefCell<Vec<Box<[u8]>>>,
 }
 

@@ -152,7 +152,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Passes on what has come from the server.
+    /// Forwards data received from the server.
     async fn pass_down(&mut self, buffer: &mut [u8]) -> Option<End> {
         let session = self.job.session;
         session.action.set("proxying and reading from upstream");

@@ -25,7 +25,7 @@ pub struct PassedConnection {
     pub times: u8,
 }
 
-/// Gives connections to listeners; back comes one that nobody listens for.
+/// Hands connections to listeners; returns one without a listener.
 pub(crate) type Passing = Box<dyn Fn(Box<PassedConnection>) -> Result<(), Box<PassedConnection>>>;
 
 impl Worker {
@@ -38,7 +38,7 @@ impl Worker {
     /// Gives a connection to the listener on its address, of whichever protocol.
     ///
     /// # Errors
-    /// Nobody listens there; the connection comes back.
+    /// There is no listener; the connection is returned.
     pub fn pass(&self, passed: Box<PassedConnection>) -> Result<(), Box<PassedConnection>> {
         match self.passing.get() {
             Some(pass) => pass(passed),

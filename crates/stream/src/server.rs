@@ -19,7 +19,7 @@ pub struct Handler {
     pub run: Rc<dyn Fn(&Rc<Session>) -> Step>,
 }
 
-/// What a handler of the preread phase says of the bytes that it has seen, [`Session::preread`].
+/// The result of a preread handler, which has inspected [`Session::preread`].
 pub enum Preread {
     /// They do not tell yet: it is called again when more have come.
     More,

@@ -17,7 +17,7 @@ const NO_RECORD: u8 = 0xff;
 /// peer sends do not matter, and it takes rustls longer the more there are.
 const TRIES: usize = 64;
 
-/// What is to be said about an error.
+/// Which alert to send for an error.
 pub(crate) enum AlertChoice {
     /// The peer ended the session itself, or did nothing wrong.
     Nothing,

@@ -85,7 +85,7 @@ impl Settings {
         Self { config: Arc::new(config), ..self.clone() }
     }
 
-    /// Who judges servers.
+    /// The verifier of servers.
     #[must_use]
     pub fn servers(&self) -> Option<&Arc<ServerVerifier>> {
         self.servers.as_ref()

@@ -45,7 +45,7 @@ impl fmt::Debug for Exporter {
     }
 }
 
-/// What was told of a session.
+/// The secrets of a session.
 struct Secrets {
     secret: [u8; LONGEST],
     length: usize,
@@ -57,7 +57,7 @@ thread_local! {
     static LAST: Cell<Option<Secrets>> = const { Cell::new(None) };
 }
 
-/// What a session keeps until somebody asks.
+/// What a session keeps for a later request.
 #[derive(Debug, Default)]
 pub(crate) struct ExporterSource {
     /// The server's random bytes in TLS 1.2, before the secret is known.

@@ -63,7 +63,7 @@ pub enum OcspError {
     NotSuccessful(u8),
     /// It is not in the one form that is in use.
     NotBasic,
-    /// Nobody who may signed it.
+    /// The signer is not authorised.
     Unverified,
     /// It is about other certificates.
     NotFound,

@@ -34,7 +34,7 @@ pub struct Profile {
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// Who is trusted.
+/// Trusted certificates.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Trusted {
     /// `*_ssl_trusted_certificate`; nobody without it.

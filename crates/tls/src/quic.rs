@@ -26,7 +26,7 @@ pub struct QuicSession {
     exporter: ExporterSource,
 }
 
-/// A handshake that failed: what the client is told, and what the log says.
+/// A failed handshake: the client's alert, and the log message.
 #[derive(Debug, Clone)]
 pub struct Failed {
     /// The number of the alert.

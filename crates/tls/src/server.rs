@@ -164,7 +164,7 @@ impl Settings {
         &self.pairs
     }
 
-    /// Who judges its clients' certificates.
+    /// The verifier of clients' certificates.
     #[must_use]
     pub fn clients(&self) -> Option<&Arc<ClientVerifier>> {
         self.clients.as_ref()

@@ -23,7 +23,7 @@ pub trait Bytes: Send + Sync {
     fn put(&self, key: &SessionKey, id: &[u8], value: &[u8]) -> bool;
     /// Finds a session that is not too old.
     fn get(&self, key: &SessionKey, id: &[u8]) -> Option<Vec<u8>>;
-    /// Forgets a session; only one caller is told it was there.
+    /// Removes a session; only one caller gets `true`.
     fn take(&self, key: &SessionKey, id: &[u8]) -> Option<Vec<u8>>;
 }
 

@@ -33,7 +33,7 @@ pub struct GroupBuilder<P: Protocol> {
     pub(crate) zone: Option<Rc<ZoneName>>,
     /// `state`
     pub(crate) state: Option<PathBuf>,
-    /// Who chooses in the group's stead.
+    /// The external balancer of the group.
     pub(crate) balancer: Option<Rc<dyn Balancer<P::Session>>>,
     /// The only server stands for those that the balancer names.
     pub(crate) is_empty: bool,

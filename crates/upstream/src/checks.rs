@@ -23,7 +23,7 @@ const LOOK_MS: u64 = 1000;
 /// How far apart the first checks of two servers are.
 const APART_MS: u64 = 2;
 
-/// What `health_check` says of time and counts.
+/// The timing and thresholds of `health_check`.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// `interval`, milliseconds
@@ -93,7 +93,7 @@ impl Schedule {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     /// The server is well.

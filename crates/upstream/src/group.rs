@@ -29,7 +29,7 @@ pub struct Upstream<P: Protocol> {
     pub group: Rc<Group>,
     /// What `hash` hashes.
     pub key: Option<Complex<P::Session>>,
-    /// Who chooses in its stead.
+    /// Its external balancer.
     pub balancer: Option<Rc<dyn Balancer<P::Session>>>,
     /// There is no server but those that the balancer names.
     pub is_empty: bool,

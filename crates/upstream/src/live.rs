@@ -69,10 +69,10 @@ pub struct SaveError {
     pub error: io::Error,
 }
 
-/// What came of a change: the server, if it is still there, and whether that is kept.
+/// The result of a change: the server, if it still exists, and whether the change was saved.
 pub type Changed = (Option<Member>, Result<(), SaveError>);
 
-/// Who is in a group.
+/// The members of a group.
 ///
 /// # Errors
 /// It is in no zone.
@@ -228,7 +228,7 @@ fn save(named: &Named, edit: &Edit<'_>) -> Result<(), SaveError> {
     replace(path, text.as_bytes()).map_err(|error| SaveError { path: path.clone(), error })
 }
 
-/// Puts a file in the place of another, so that whoever reads it finds the old one or the new one, whole.
+/// Replaces a file atomically: readers find either the old or the new content.
 ///
 /// # Errors
 /// What the system says.

@@ -149,7 +149,7 @@ impl Replies {
     }
 }
 
-/// What came of asking for a value of a database: the replies to `select` and `get` together.
+/// The result of fetching a value of a database: the replies to `select` and `get` together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetReply {
     /// More bytes are needed.

@@ -97,7 +97,7 @@ pub(super) fn listens(servers: &[(&Frame, Rc<Server>)], stream: &Frame) -> Resul
     Ok((specs, listens))
 }
 
-/// Who listens for TLS must be able to answer a handshake (`ngx_stream_ssl_init`).
+/// A server that listens for TLS must be able to answer a handshake (`ngx_stream_ssl_init`).
 fn has_certificates(one: &AddressGroup<Server>) -> Result<(), Error> {
     let default = one.default.as_ref().or(one.servers.first());
     if one.wanted.tls && default.is_some_and(|server| server.tls.handshakes.get().is_none()) {

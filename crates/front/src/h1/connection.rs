@@ -48,7 +48,7 @@ pub struct H1 {
     pub watch: Entry,
     /// The response being sent is in chunks.
     pub chunked: Cell<bool>,
-    /// Somebody wants the queue sent now.
+    /// A flush was requested.
     pub flush: Cell<bool>,
     /// Writing has failed: nothing more is queued.
     pub broken: Cell<bool>,

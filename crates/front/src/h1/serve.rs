@@ -24,7 +24,7 @@ const PARK_AFTER: u64 = 1000;
 /// Answers to pipelined requests are gathered up to this many bytes.
 const GATHER: u64 = 64 * 1024;
 
-/// What became of waiting for a head.
+/// The result of waiting for a head.
 enum HeadOutcome {
     /// A head of this many bytes.
     Head(usize),
@@ -342,7 +342,7 @@ impl Loop {
         }
     }
 
-    /// The log shows what came of the request.
+    /// The log shows the request's result.
     fn fill_unparsed(&self, request: &Rc<Request>) {
         arrival::fill_unparsed(request, &self.head, self.conn.input.borrow().rest(), &self.listener.endpoint);
     }

@@ -40,7 +40,7 @@ const DRAIN: u64 = 1000;
 /// So often a connection reads in a row.
 const READS: usize = 16;
 
-/// What became of a connection.
+/// How a connection ended.
 enum ConnectionEnd {
     /// Closed by either side, or broken.
     Closed,
@@ -326,7 +326,7 @@ impl Serving {
         None
     }
 
-    /// `client_header_timeout`: who lets a header block hang loses its stream, and then the connection.
+    /// `client_header_timeout`: an incomplete header block costs its stream, and then the connection.
     fn check_head(&mut self, now: u64) -> Option<ConnectionEnd> {
         let conn = &self.conn;
         let late = now >= self.head_until;

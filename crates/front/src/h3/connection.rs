@@ -28,7 +28,7 @@ pub enum Application {
 /// What is kept of a request's stream, from its first byte until its last has left.
 #[derive(Debug)]
 pub struct Wire {
-    /// What has come and the protocol has not taken.
+    /// Received data that the protocol has not processed.
     pub input: Vec<u8>,
     /// The client has ended it.
     pub ended: bool,
@@ -36,7 +36,7 @@ pub struct Wire {
     pub unwanted: bool,
     /// It is being read.
     pub busy: bool,
-    /// Reading rests because nobody takes the body.
+    /// Reading is paused because the body is not being consumed.
     pub paused: bool,
     /// Reading rests because a field section waits for the table.
     pub waits: bool,

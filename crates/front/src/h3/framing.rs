@@ -129,7 +129,7 @@ impl Carrier for H3 {
         if gathered > 2 * SMALL { 0 } else { self.quic.room(StreamId(id)) }
     }
 
-    /// A client that is told to stop does so, and takes that for no failure (RFC 9114, 4.1).
+    /// A client that is asked to stop does so, and does not treat it as a failure (RFC 9114, 4.1).
     fn is_receiving(&self, _: u64, (): &()) -> bool {
         false
     }

@@ -15,7 +15,7 @@ use wire::uri::shape;
 /// A line above this is none.
 const LONGEST: usize = 8 * 1024;
 
-/// Takes what has come of a stream: how much of it is done with, and whether nothing more is read.
+/// Processes received stream data: how much of it is consumed, and whether reading is finished.
 pub(super) fn receive(conn: &Rc<H3>, id: u64, input: &[u8], ended: bool) -> (usize, bool) {
     if conn.hub.stream(id).is_some() {
         return (input.len(), false);

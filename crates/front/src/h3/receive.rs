@@ -63,7 +63,7 @@ impl H3 {
         }
     }
 
-    /// Reads a stream for as long as somebody wants what comes.
+    /// Reads a stream for as long as its data is wanted.
     pub fn feed(self: &Rc<Self>, id: u64) -> Result<(), Failure> {
         if self.with_wire(id, |wire| wire.waits && !wire.unwanted).unwrap_or(false) {
             return self.look_ahead(id);
@@ -210,7 +210,7 @@ impl H3 {
         self.with_wire(id, |wire| (wire.until, wire.begun) = (NEVER, false));
     }
 
-    /// Whether what comes may be a copy of what somebody saw before (`$ssl_early_data`).
+    /// Whether received data may be replayed (`$ssl_early_data`).
     pub fn note_early(&self) {
         if let Some(info) = self.hub.info().tls_info() {
             info.early.set(self.quic.is_early());

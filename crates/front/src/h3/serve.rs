@@ -91,7 +91,7 @@ struct Serving {
     shrink_at: u64,
     /// When it closes whatever has not arrived.
     last_words: u64,
-    /// What the client is told when it closes.
+    /// The error code sent to the client on close.
     reason: &'static str,
 }
 

@@ -27,7 +27,7 @@ const INTERNAL_ERROR: u8 = 80;
 /// `no_application_protocol` (RFC 7301, 3.2).
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
-/// A client that nobody knows has sent a datagram.
+/// An unknown client has sent a datagram.
 pub(super) fn came(front: &Rc<Front>, newcomer: Incoming, address: &Address, listen: u32) {
     let Some(peer) = newcomer.peer() else { return };
     let local = match (address, newcomer.local()) {

@@ -8,7 +8,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// Appends what has come.
+    /// Appends received bytes.
     pub fn push(&mut self, data: &[u8]) {
         // Moved only when that is less than what was taken since, so that each byte moves once.
         if self.taken > self.bytes.len() / 2 {

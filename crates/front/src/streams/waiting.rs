@@ -41,7 +41,7 @@ impl Waiting {
         }
     }
 
-    /// Nobody waits any more.
+    /// There are no waiters any more.
     pub fn clear(&self) {
         self.list.take();
     }

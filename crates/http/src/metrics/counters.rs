@@ -118,19 +118,19 @@ counters! {
     QuicSent: count "quic_packets_sent_total",
     /// Packets of QUIC that were lost, counted when their connection ends.
     QuicLost: count "quic_packets_lost_total",
-    /// Requests that asked a cache, by what came of it.
+    /// Cache lookups by result.
     CacheMiss: count "cache_requests_total" "status" = "MISS",
-    /// Requests that asked a cache, by what came of it.
+    /// Cache lookups by result.
     CacheBypass: count "cache_requests_total" "status" = "BYPASS",
-    /// Requests that asked a cache, by what came of it.
+    /// Cache lookups by result.
     CacheExpired: count "cache_requests_total" "status" = "EXPIRED",
-    /// Requests that asked a cache, by what came of it.
+    /// Cache lookups by result.
     CacheStale: count "cache_requests_total" "status" = "STALE",
-    /// Requests that asked a cache, by what came of it.
+    /// Cache lookups by result.
     CacheUpdating: count "cache_requests_total" "status" = "UPDATING",
-    /// Requests that asked a cache, by what came of it.
+    /// Cache lookups by result.
     CacheRevalidated: count "cache_requests_total" "status" = "REVALIDATED",
-    /// Requests that asked a cache, by what came of it.
+    /// Cache lookups by result.
     CacheHit: count "cache_requests_total" "status" = "HIT",
     /// Handlers that had to wait, by phase.
     RewriteWaits: count "phase_waits_total" "phase" = "rewrite",
@@ -154,7 +154,7 @@ counters! {
     LuaFailures: count "lua_failures_total",
 }
 
-/// What came of asking a cache: `$upstream_cache_status`.
+/// The result of a cache lookup: `$upstream_cache_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
     /// It had nothing.

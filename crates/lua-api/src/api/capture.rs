@@ -45,7 +45,7 @@ const SHARE: u32 = 1;
 const COPY: u32 = 2;
 const FORWARD: u32 = 4;
 
-/// Who issues subrequests.
+/// The issuer of subrequests.
 struct Issuer {
     host: Rc<Host>,
     request: Rc<Request>,

@@ -110,7 +110,7 @@ fn get_servers(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     Ok(1)
 }
 
-/// The servers of a group that somebody has changed: one table for each, names too.
+/// The servers of a group that was changed: one table for each, names too.
 fn edited_servers(named: &Named, stack: &mut Stack<'_>) -> usize {
     let members = named.group.members();
     stack.push_table(members.len(), 0);

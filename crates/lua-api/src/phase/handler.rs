@@ -68,7 +68,7 @@ impl Place for Precontent {
     const FINISH: Finish = exit::after_rewrite;
 }
 
-/// What a location says of a phase.
+/// A location's directives of a phase.
 #[derive(Default)]
 struct Conf<P> {
     code: Option<Rc<Code>>,

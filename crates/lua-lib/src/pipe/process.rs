@@ -61,7 +61,7 @@ pub struct Process {
     pid: i32,
     /// Its end.
     pub ending: Rc<ChildExit>,
-    /// Somebody waits for the end.
+    /// There is a waiter for the end.
     pub waited: Cell<bool>,
     /// Its standard input.
     pub stdin: Outlet,
@@ -129,7 +129,7 @@ impl Process {
         })
     }
 
-    /// Closes all its pipes; who writes gets `closed`, who reads gets what was in the pipe.
+    /// Closes all its pipes; pending writes fail with `closed`, pending reads get what was in the pipe.
     pub fn close(&self) {
         self.stdin.close("closed");
         self.stdout.finish();

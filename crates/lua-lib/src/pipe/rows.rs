@@ -149,7 +149,7 @@ fn write(cx: &CallContext, stack: &mut Stack<'_>) -> Result<Suspension, Raise> {
     Ok(Suspension::wait(async move { Ok(process.stdin.write(&data, limit).await) }))
 }
 
-/// Notes that nobody waits any more.
+/// Records that there is no waiter any more.
 struct Waiting(Rc<Process>);
 
 impl Drop for Waiting {

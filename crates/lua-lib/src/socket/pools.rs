@@ -69,7 +69,7 @@ impl Ticket {
         self.pool.connections.get()
     }
 
-    /// Gives the place up without waking who waits for one: another connection takes it.
+    /// Releases the slot without waking a waiter: another connection takes it.
     fn dissolve(mut self) {
         self.counted = false;
         self.pool.connections.set(self.pool.connections.get().saturating_sub(1));
@@ -185,7 +185,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A queued connect's place, which is nobody's to wake for when the wait is given up.
+/// A queued connect's slot, which wakes nobody when the wait is abandoned.
 struct Queued(Option<Ticket>);
 
 impl Drop for Queued {

@@ -58,7 +58,7 @@ pub struct Inner {
     pub ticket: Option<Ticket>,
     /// How often the connection was used before.
     pub reused: u32,
-    /// Who judges its server in place of `lua_ssl_trusted_certificate`.
+    /// The verifier of its server, in place of `lua_ssl_trusted_certificate`.
     pub servers: Option<Arc<ServerVerifier>>,
     /// `, upstream: HOST:PORT(ADDRESS)`, for log lines.
     pub label: String,

@@ -23,7 +23,7 @@ pub struct Task {
     pub function: Vec<u8>,
     /// The function's arguments.
     pub arguments: Vec<PlainValue>,
-    /// Who waits for the answer.
+    /// The waker of the caller.
     pub reply: oneshot::Sender<Answer>,
 }
 

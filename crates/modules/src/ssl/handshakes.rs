@@ -57,7 +57,7 @@ pub(super) struct OcspResponders {
     pub(super) inquiry: Option<Rc<OcspCheck>>,
 }
 
-/// Who answers the handshakes of a server.
+/// Answers the handshakes of a server.
 pub(super) struct ServerHandshakes<S> {
     settings: RefCell<Settings>,
     certificates: Certificates<S>,

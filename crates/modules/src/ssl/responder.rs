@@ -59,7 +59,7 @@ impl Responder {
         Ok(())
     }
 
-    /// What the log says of it.
+    /// Its log context.
     pub(super) fn shown(&self) -> &str {
         &self.host
     }

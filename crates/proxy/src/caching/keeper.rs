@@ -113,7 +113,7 @@ async fn load(worker: &Rc<Worker>, store: &Store) {
     store.index.set_loaded();
 }
 
-/// Removes what nobody asked for lately, and what is too much.
+/// Removes inactive entries, and those above the size limit.
 async fn manage(worker: &Rc<Worker>, store: &Store, round: &Round) {
     let mut pace = Pace::new(store.manager);
     if round.is_due(store.inactive) {

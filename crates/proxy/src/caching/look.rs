@@ -128,7 +128,7 @@ async fn find(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, a
     }
 }
 
-/// An answer that is no longer fresh: who fetches it anew, and who gets it meanwhile.
+/// A stale response: which request fetches it, and which ones get it meanwhile.
 fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: Rc<Stored>, background: bool, again: Restart) -> Next {
     let until = stored.head.valid.saturating_add(stored.head.updating);
     let within = until >= clock::now().sec;
@@ -156,7 +156,7 @@ fn old(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, stored: 
     Next::Ask
 }
 
-/// Fetches an answer anew beside the client's request.
+/// Updates a response in the background of the client's request.
 fn update(caching: &mut Caching, request: &Rc<Request>, route: &Rc<Route>, again: Restart) -> bool {
     let child = {
         let line = request.line.borrow();

@@ -37,7 +37,7 @@ pub struct Store {
     pub purges: Purges,
     /// New files are written where the upstream's temporary files are.
     pub use_temp_path: bool,
-    /// Seconds after which a file that nobody asks for goes.
+    /// Seconds after which an inactive file is removed.
     pub inactive: i64,
     /// Bytes that must stay free on the file system.
     pub min_free: u64,
@@ -124,7 +124,7 @@ impl Config for Caches {
 }
 
 impl Caches {
-    /// The place called `name`, made if nobody named it yet.
+    /// The cache called `name`, created at its first use.
     pub fn named(&mut self, name: &str) -> Rc<NamedCache> {
         if let Some(place) = self.0.iter().find(|place| *place.name == *name) {
             return place.clone();

@@ -20,7 +20,7 @@ pub struct Stored {
     body: Body,
     /// Where the body stands in its file.
     body_start: u64,
-    /// The version of a file whose body nobody has looked at yet.
+    /// The version of a file whose body was not verified yet.
     pub unverified: Option<u64>,
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 /// So many bytes are queued before they are sent.
 const QUEUE: usize = 64 * 1024;
 
-/// What came of trying to queue one more frame.
+/// The result of queueing one more frame.
 enum Queued {
     /// There may be more.
     More,

@@ -23,7 +23,7 @@ mod at {
 /// What a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Nobody's.
+    /// Not owned by a shard.
     Free,
     /// The first of some pages in a row.
     Run {

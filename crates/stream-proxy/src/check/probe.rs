@@ -115,7 +115,7 @@ impl Prober {
         }
     }
 
-    /// Says what is to be said, and hears until it is clear.
+    /// Sends the request, and reads until the result is clear.
     async fn talk(&self, session: &Rc<Session>, mut stream: Connected) -> io::Result<bool> {
         let mut out = Vec::new();
         if let Some(kind) = self.plan.header.filter(|_| self.plan.secure.is_none()) {

@@ -42,7 +42,7 @@ pub struct UpstreamTls<S> {
     pub skip_default_verify: Option<bool>,
     /// The location says some of it itself.
     pub is_own: bool,
-    /// Somebody runs it.
+    /// It is in use.
     pub is_used: Cell<bool>,
 }
 

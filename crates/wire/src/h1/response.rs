@@ -142,7 +142,7 @@ struct Last {
     bytes: Vec<u8>,
     line: StatusLine,
     headers: Vec<HeaderSpan>,
-    /// How its body is framed where the request was not HEAD, once somebody has asked.
+    /// How its body is framed if the request was not HEAD; computed on demand.
     framed: Option<Framed>,
     grammar: Grammar,
 }

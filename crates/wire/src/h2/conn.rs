@@ -40,7 +40,7 @@ impl Default for Config {
 pub(super) enum Reading {
     Preface,
     Head,
-    /// The content of DATA; `deliver` is false when nobody wants it.
+    /// The content of DATA; `deliver` is false when it is discarded.
     Data {
         stream: u32,
         left: usize,
@@ -242,7 +242,7 @@ impl Codec {
         self.streams.shrink();
     }
 
-    /// About how many bytes of memory the connection holds beside its own size.
+    /// The approximate heap memory of the connection, bytes.
     #[must_use]
     pub fn held(&self) -> usize {
         let lists = self.partial.capacity() + self.errors.capacity() * size_of::<(u32, StreamError)>();

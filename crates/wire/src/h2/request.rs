@@ -176,7 +176,7 @@ pub fn name_class(name: &[u8], underscores: bool) -> NameClass {
     class
 }
 
-/// What a request may be beside the protocol.
+/// Configured restrictions on requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     /// Extended CONNECT was offered.

@@ -13,7 +13,7 @@ const MOST_GROWN: i64 = 4 * 1024 * 1024;
 
 impl Codec {
     /// Appends a head: `status` and fields, whose names are in lower case and which hold nothing of HTTP/1's connections. A status below
-    /// 200 is an informational one, after which another must follow. False when nobody listens to the stream any more.
+    /// 200 is an informational one, after which another must follow. False when the stream is gone.
     pub fn respond<'f>(
         &mut self,
         stream: u32,

@@ -180,7 +180,7 @@ impl Codec {
         [&mut self.control_out, &mut self.encoder_out, &mut self.decoder_out].into_iter().for_each(Vec::shrink_to_fit);
     }
 
-    /// About how many bytes of memory the connection holds beside its own size.
+    /// The approximate heap memory of the connection, bytes.
     #[must_use]
     pub fn held(&self) -> usize {
         let sections: usize = self.requests.iter().map(|request| request.held()).sum();

@@ -8,7 +8,7 @@ use super::stream::{Phase, Reading};
 use crate::h2::request::{Malformed, RequestHead, Rules, check_trailers};
 use crate::qpack::{Section, SectionError};
 
-/// What the lines of a section may cost beside names and values, each.
+/// The overhead of each line of a section besides name and value.
 const LINE: usize = 8;
 
 impl Codec {

@@ -112,7 +112,7 @@ impl Fields {
         unusual
     }
 
-    /// Makes room by an eighth, where a list doubles otherwise: many short fields are to cost little beside their own bytes.
+    /// Makes room by an eighth, where a list doubles otherwise: many short fields must have little overhead.
     #[cold]
     fn grow(&mut self) {
         if self.list.len() == self.list.capacity() {

@@ -58,7 +58,7 @@ pub enum Status {
     },
 }
 
-/// Why bytes are no ClientHello. [`HelloError::alert`] is what the client is told.
+/// Why bytes are no ClientHello. [`HelloError::alert`] is the alert for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HelloError {
     /// The first byte is not that of a handshake record.

@@ -95,7 +95,7 @@ pub fn session(cx: &CallContext, stack: &mut Stack<'_>) -> Result<usize, Raise> 
     }))
 }
 
-/// The socket, if its connection can be used both ways and nobody else does; the inner error is for Lua.
+/// The socket, if its connection is idle in both directions; the inner error is for Lua.
 pub(super) fn socket(call: &Call, stack: &mut Stack<'_>) -> Result<Result<Rc<Socket>, &'static str>, Raise> {
     if item(stack, ID).is_none() {
         return Err(Raise::from("socket is never created nor connected").at_level(2));

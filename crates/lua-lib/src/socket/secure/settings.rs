@@ -14,7 +14,7 @@ use tls::verify::ServerVerifier;
 /// How many client certificates have their settings kept; sessions cannot be resumed without.
 const VARIANTS: usize = 64;
 
-/// What a block says of `lua_ssl_*`. Names of files are absolute.
+/// The `lua_ssl_*` directives of a block. File names are absolute.
 #[derive(Default)]
 pub struct SecureOptions {
     /// `lua_ssl_protocols`
@@ -60,7 +60,7 @@ impl Ready {
         Ok((Rc::new(Ready { settings, variants: RefCell::new(Variants::new(VARIANTS)) }), notes))
     }
 
-    /// Who judges servers.
+    /// The verifier of servers.
     pub fn servers(&self) -> Option<&Arc<ServerVerifier>> {
         self.settings.servers()
     }
