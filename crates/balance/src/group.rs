@@ -185,12 +185,6 @@ impl Group {
         self.first_health.get()
     }
 
-    /// Whether the group has health checks.
-    #[must_use]
-    pub fn has_checks(&self) -> bool {
-        self.checks.get() > 0
-    }
-
     /// There is only one server: its failures are never counted, because there is no alternative.
     #[must_use]
     pub fn is_single(&self) -> bool {

@@ -187,11 +187,6 @@ impl<E: Engine> Session<E> {
         self.inbox.is_empty() && self.failed.is_none() && !self.is_handshaking() && !self.seen.peer_closed
     }
 
-    /// Changes the longest plaintext of a record from now on (`ssl_buffer_size`).
-    pub fn set_record_size(&mut self, size: usize) {
-        self.record = record_size(size);
-    }
-
     /// The protocol by its name in OpenSSL (`$ssl_protocol`).
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {

@@ -213,12 +213,6 @@ impl Codec {
         self.closing_at.is_some()
     }
 
-    /// The last stream that was taken.
-    #[must_use]
-    pub fn last_stream(&self) -> u32 {
-        self.last
-    }
-
     /// A frame is partly read.
     #[must_use]
     pub fn is_inside_frame(&self) -> bool {

@@ -227,12 +227,6 @@ impl Encoder {
         out.extend_from_slice(&self.lines);
     }
 
-    /// Bytes that [`Self::finish`] will append at most.
-    #[must_use]
-    pub fn section_len(&self) -> usize {
-        self.lines.len() + 20
-    }
-
     /// Takes what came on the peer's decoder stream.
     ///
     /// # Errors
