@@ -18,7 +18,7 @@ use std::io::{self, Write};
 /// The one value of the process.
 #[derive(Default)]
 pub(crate) struct Server {
-    /// Somebody may be looking at standard error: the first configuration is being loaded.
+    /// The first configuration is being loaded, so a person may be reading standard error.
     started: bool,
     /// What all workers count, of all configurations; made with the first one that runs.
     tally: Option<Tally>,

@@ -37,7 +37,7 @@ struct Slices {
     etag: RefCell<Vec<u8>>,
     /// Bytes of the whole.
     total: Cell<u64>,
-    /// A slice's head has come and is right.
+    /// A slice's head was received and is valid.
     active: Cell<bool>,
 }
 

@@ -84,7 +84,7 @@ pub(crate) enum SessionCache {
     Shared(Rc<str>),
 }
 
-/// What a block says of TLS.
+/// The TLS directives of a block.
 #[derive(Clone, Default)]
 pub(crate) struct Ssl {
     passwords: Option<Rc<Vec<Vec<u8>>>>,

@@ -102,7 +102,7 @@ enum Reading {
     Found(Found),
 }
 
-/// Reads on in `data`, all bytes that have come so far.
+/// Continues to parse `data`, all bytes received so far.
 fn read(hello: &mut Hello, data: &[u8]) -> Reading {
     match data {
         // The hello of SSL 2.0, which later versions were offered with, too.

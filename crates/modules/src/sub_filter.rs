@@ -152,7 +152,7 @@ impl Search {
         Search { patterns, once, starts, tail: Vec::new(), full: false }
     }
 
-    /// Looks at the beginning of `text`: the first pattern of the configuration that stands there wins.
+    /// Matches at the beginning of `text`: the first matching pattern of the configuration wins.
     fn look(&self, text: &[u8], end: bool) -> At {
         for (i, pattern) in self.patterns.iter().enumerate() {
             if pattern.spent || pattern.text.is_empty() {

@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 pub struct SharedDatagrams {
     io: AsyncFd<OwnedFd>,
     exclusive: Option<Exclusive>,
-    /// The same socket, once it has been full: each datagram that leaves would be news to who waits for room.
+    /// The same socket, once it has been full: registered separately, because every sent datagram would wake those that wait for room.
     full: OnceCell<AsyncFd<OwnedFd>>,
 }
 

@@ -178,7 +178,7 @@ pub struct Question<'a> {
     pub unwrapped: &'a Unwrapped,
 }
 
-/// How far a head has come.
+/// The state of reading a head.
 pub enum Head {
     /// More bytes are needed.
     Partial,

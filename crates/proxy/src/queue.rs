@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// How often who waits looks by himself: servers come back with time, and other workers of a zone give them free.
+/// How often waiters check by themselves: servers recover with time, and other workers of a zone release them.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A group's queue in one worker.

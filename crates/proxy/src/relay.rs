@@ -157,7 +157,7 @@ impl<'a> Relay<'a> {
         true
     }
 
-    /// Nobody wants the body: the connection is left in the middle of it, unless there is none or its records are here already.
+    /// The body is not wanted: the connection is abandoned in the middle of it, unless there is none or its records have arrived already.
     fn skip(&mut self, head: usize) -> bool {
         let mut at = head;
         loop {

@@ -28,7 +28,7 @@ use wire::dns::Name;
 const UNUSED: Duration = Duration::from_secs(30);
 /// At most so many names are remembered; then the ones unused for longest go.
 const MOST_NAMES: usize = 65_536;
-/// Where an old answer would do, nobody waits longer for a new one.
+/// If an expired answer can be used, a new one is awaited no longer than this.
 const STALE_WAIT: Duration = Duration::from_secs(1);
 /// How long an old answer serves before the servers are asked again.
 const STALE_REST: Duration = Duration::from_secs(5);

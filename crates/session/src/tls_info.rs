@@ -43,7 +43,7 @@ pub struct TlsInfo<V> {
     pub revocation: Revocation,
     /// What is wrong is only that their authority is not known.
     pub lacks_authority: bool,
-    /// The handshake may still be repeated by somebody else: early data has come and the client's Finished has not.
+    /// The handshake may be a replay: early data was received, and the client's Finished was not.
     pub early: Cell<bool>,
     /// What code that ran in the handshake left.
     pub left: HandshakeLeftovers,

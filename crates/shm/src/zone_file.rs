@@ -121,7 +121,7 @@ mod tests {
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
-    /// Whoever changes what zones look like changes `LAYOUT`, and then these sums.
+    /// A change of the zones' layout must change `LAYOUT`, and then these sums.
     #[test]
     fn the_layout_is_the_one_that_the_number_stands_for() {
         let (dict, slab) = (seeded(), seeded());

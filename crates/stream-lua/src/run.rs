@@ -131,8 +131,8 @@ impl Future for RunningCode<'_> {
     }
 }
 
-/// Whether the client has gone and nobody knows it yet. Bytes that have come and that the code has not asked for are a sign of life, and
-/// whoever reads finds out himself.
+/// Whether the client has disconnected unnoticed. Received bytes that the code has not asked for are a sign of life, and
+/// a reader finds out by itself.
 fn is_gone(session: &Session, state: &State, cx: &mut Context<'_>) -> bool {
     let reading = |client: &Rc<Client>| client.socket.busy(&[Work::Reading]).is_some() || client.has_ended();
     if state.abort_known.get() || state.client.get().is_some_and(reading) || (state.pulled.get() && !session.unread().is_empty()) {

@@ -92,7 +92,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Who waits has no buffer.
+    /// A waiting session has no buffer.
     async fn wait(&mut self) -> Event {
         let mut readable = pin!(self.upstream.readable());
         let (session, up, down, idle) = (self.job.session, &mut self.up, &mut self.down, &mut self.idle);

@@ -43,7 +43,7 @@ struct Relay<'a> {
     /// One side was told that the other has ended.
     half_closed: bool,
     idle: Idle,
-    /// Called when bytes have come from the server.
+    /// Called when bytes were received from the server.
     heard: &'a dyn Fn(),
 }
 

@@ -46,7 +46,7 @@ impl Datagrams {
         }
     }
 
-    /// One has come from the client.
+    /// A datagram was received from the client.
     pub fn push(&self, datagram: Vec<u8>) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() < MOST && self.bytes.get() + datagram.len() <= MOST_BYTES {

@@ -21,7 +21,7 @@ pub struct Handler {
 
 /// The result of a preread handler, which has inspected [`Session::preread`].
 pub enum Preread {
-    /// They do not tell yet: it is called again when more have come.
+    /// Undecided: it is called again when more bytes were received.
     More,
     /// The answer. `Ok` ends the phase, `Declined` leaves it to the next handler.
     Now(Outcome),

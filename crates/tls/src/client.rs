@@ -91,7 +91,7 @@ impl Settings {
         self.servers.as_ref()
     }
 
-    /// The same with somebody else who judges servers. Sessions made with others are not resumed.
+    /// The same with another server verifier. Sessions made with others are not resumed.
     #[must_use]
     pub fn with_servers(&self, servers: Arc<ServerVerifier>) -> Self {
         let mut config = ClientConfig::clone(&self.config);

@@ -20,7 +20,7 @@ const LONGEST: usize = 48;
 /// The length of random bytes in a hello.
 const RANDOM: usize = 32;
 
-/// What TLS 1.2 derives by itself, and so nobody else by the same label.
+/// Labels that TLS 1.2 uses itself and that are not available to exporters.
 const RESERVED: [&[u8]; 5] = [b"client finished", b"server finished", b"master secret", b"extended master secret", b"key expansion"];
 
 /// A secret, and how material follows from it.

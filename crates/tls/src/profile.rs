@@ -37,7 +37,7 @@ pub struct Profile {
 /// Trusted certificates.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Trusted {
-    /// `*_ssl_trusted_certificate`; nobody without it.
+    /// `*_ssl_trusted_certificate`; without it, nothing is trusted.
     pub certificates: Option<String>,
     /// `*_ssl_verify_depth`
     pub depth: usize,

@@ -176,7 +176,7 @@ impl HostKey {
         self.token.clone()
     }
 
-    /// What nobody can say who has not the key.
+    /// A value that only holders of the key can compute.
     #[must_use]
     pub fn name(&self, of: &[u8]) -> [u8; 16] {
         hmac::sign(&self.names, of).as_ref().first_chunk().copied().unwrap_or_default()

@@ -39,7 +39,7 @@ struct Received {
     closed: bool,
     /// Who signed in the handshake, and how.
     signed: Signed,
-    /// What key material follows from, until somebody wants it.
+    /// The secret of exported key material, until it is requested.
     exporter: ExporterSource,
 }
 

@@ -40,7 +40,7 @@ impl Sessions {
         Arc::new(Self { bytes, context })
     }
 
-    /// The name under which a session is kept: nobody finds it from another context, whatever identifier he shows.
+    /// The name under which a session is stored: it cannot be found from another context, whatever the identifier.
     #[must_use]
     pub fn key(&self, id: &[u8]) -> SessionKey {
         let name = [self.context.bytes(), id].concat();

@@ -18,7 +18,7 @@ use parsed::Usage;
 pub use reason::Verdict;
 pub use trust::Trust;
 
-/// Whether the certificate at the head of a chain is for `name`, whoever issued it.
+/// Whether the leaf certificate of a chain is for `name`, regardless of its issuer.
 #[must_use]
 pub fn is_for(chain: &[CertificateDer<'_>], name: &str) -> bool {
     chain.first().and_then(parsed::parse).is_some_and(|certificate| host::matches(&certificate, name))

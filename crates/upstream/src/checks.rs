@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How often a process looks whether the checks are its own, and for servers that have come.
+/// How often a process checks whether it owns the checks, and looks for new servers.
 const LOOK_MS: u64 = 1000;
 /// How far apart the first checks of two servers are.
 const APART_MS: u64 = 2;

@@ -30,7 +30,7 @@ pub struct Ends {
     pub tlvs: Span,
 }
 
-/// How far a header has come.
+/// The state of reading a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// More bytes must come.

@@ -47,7 +47,7 @@ pub(super) struct Options {
     pub(super) dictionaries: Vec<String>,
     pub(super) program: Option<OsString>,
     pub(super) file: Option<OsString>,
-    /// Code that came on standard input.
+    /// Code read from standard input.
     pub(super) source: Option<Vec<u8>>,
     pub(super) arguments: Vec<OsString>,
 }

@@ -86,7 +86,7 @@ impl Command {
     }
 }
 
-/// A command of a page that comes again and again, with what came of reading it.
+/// A command of a cached page, with its parsed form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CachedCommand {
     /// What it is, if there is such a command.

@@ -14,7 +14,7 @@ pub(super) enum Token {
     Text(Bytes),
     /// A command, from its `<!--#` to its `-->`.
     Command(Bytes),
-    /// One of a page that came before: it was read then.
+    /// One of a cached page, parsed before.
     Kept(Bytes, Rc<CachedCommand>),
     /// What looked like a command and has no end.
     TooLong,

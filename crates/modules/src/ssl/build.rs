@@ -181,7 +181,7 @@ fn complete<S: Secured>(whose: ServerSource<'_, S>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a server says of TLS, and where it says so.
+/// A server's TLS directives and their positions.
 struct TlsBuilder<'a, S> {
     ssl: &'a Ssl,
     commands: &'a Commands,
@@ -288,7 +288,7 @@ fn inquiry<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Option<Rc<OcspCheck>>
     Ok(Some(Rc::new(OcspCheck { extent, responder, trusted: authorities(part)?.1, resolving, log, cache })))
 }
 
-/// The authorities that clients are told of, and all that are trusted.
+/// The authorities that are sent to clients, and all trusted ones.
 fn authorities<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<(Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>), Error> {
     let shown = part.trusted(part.ssl.client_certificate.as_ref())?;
     let mut trusted = shown.clone();
@@ -401,7 +401,7 @@ fn offer<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Offer, Error> {
     Ok(offer)
 }
 
-/// Who may be a client; `None`: nobody is asked for a certificate.
+/// The client verifier; `None` if no certificate is requested.
 fn clients<S: Secured>(part: &TlsBuilder<'_, S>) -> Result<Option<Arc<ClientVerifier>>, Error> {
     let ssl = part.ssl;
     let verify = ssl.verify.unwrap_or_default();

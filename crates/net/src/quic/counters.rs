@@ -5,7 +5,7 @@ use std::rc::Rc;
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuicEvent {
-    /// Datagrams that came.
+    /// Received datagrams.
     Received,
     /// ... and were passed on to the process that has their connection, or takes new clients now.
     Passed,

@@ -65,7 +65,7 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint on a bound, non-blocking socket of UDP; `count` is told what happens there.
+    /// An endpoint on a bound, non-blocking UDP socket; `count` counts its events.
     ///
     /// # Errors
     /// What getsockname(2) or epoll_ctl(2) report.

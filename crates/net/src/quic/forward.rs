@@ -30,7 +30,7 @@ pub(super) struct Forwarder {
     out: Blocking,
     /// What is for connections of this process.
     own: UnixDatagram,
-    /// What is for whoever takes new clients in this place.
+    /// Datagrams for the process that accepts new clients in this slot.
     place: RefCell<Option<UnixDatagram>>,
     buffer: RefCell<Vec<u8>>,
 }

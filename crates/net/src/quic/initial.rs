@@ -27,7 +27,7 @@ impl From<CryptoError> for HelloError {
     }
 }
 
-/// What has come of a newcomer's ClientHello.
+/// The received part of an incoming client's ClientHello.
 pub(super) struct InitialReader {
     pub(super) id: Box<[u8]>,
     keys: Option<DirectionalKeys>,
@@ -79,7 +79,7 @@ impl InitialReader {
     }
 }
 
-/// The payload of an Initial packet; `None`: somebody else made it.
+/// The payload of an Initial packet; `None` if it is not authentic.
 fn open(initial: &Initial<'_>, keys: &DirectionalKeys) -> Option<Vec<u8>> {
     let mut packet = initial.packet.to_vec();
     let sample = packet.get(initial.number_at + 4..)?.get(..keys.header.sample_len())?.to_vec();

@@ -16,7 +16,7 @@ pub(super) struct TransmitQueue {
     sender: Sender,
 }
 
-/// What became of a transmission that the socket did not take.
+/// Why the socket did not take a transmission.
 pub(super) enum TransmitError {
     /// The socket takes nothing now.
     Full,

@@ -55,7 +55,7 @@ pub struct Transport {
     pub(super) streams: Option<u64>,
 }
 
-/// What clients are told otherwise than the state machine would.
+/// Transport parameters that override those of the state machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AdvertisedParameters {
     /// How many connection IDs are kept.
@@ -90,7 +90,7 @@ impl Transport {
     }
 }
 
-/// The parameters as clients are told them.
+/// The parameters as they are sent to clients.
 pub(super) fn rewritten(parameters: &[u8], told: AdvertisedParameters) -> Vec<u8> {
     let own = [(ID_LIMIT, told.ids), (STREAM_DATA[0], told.stream_buffer), (STREAM_DATA[1], told.stream_buffer)];
     let (mut out, mut rest) = (Vec::with_capacity(parameters.len() + 16), parameters);

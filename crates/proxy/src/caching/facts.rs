@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// What variables tell of a cache. Outlives internal redirects.
 #[derive(Default)]
 pub struct Facts {
-    /// What came of it; `None` if no cache was asked.
+    /// The result; `None` if no cache was consulted.
     pub status: Cell<Option<CacheStatus>>,
     /// The key.
     pub key: RefCell<Vec<u8>>,

@@ -76,7 +76,7 @@ pub fn begin(exchange: &mut Exchange, answer: &Answer, buffering: bool) -> Optio
     }
 }
 
-/// What an answer's file says of it, if it may be kept.
+/// The metadata of a response's file, if it may be stored.
 fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());
     let now = clock::now().sec;

@@ -20,7 +20,7 @@ pub const MODULE: Module = Module { levels, start, ..Module::named("proxy_cache"
 
 /// How often a worker asks whether the caches are its to look after.
 const REST: Duration = Duration::from_secs(1);
-/// Within so many seconds all keys are looked at for those that nobody uses, as in nginx; sooner if they need not be used for long.
+/// All keys are checked for inactivity within so many seconds, as in nginx; sooner if `inactive` is short.
 const ROUND: u64 = 10;
 
 fn levels(levels: &mut Levels) {

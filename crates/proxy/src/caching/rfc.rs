@@ -71,7 +71,7 @@ fn write_text<'a>(status_line: &[u8], all: impl Iterator<Item = Field<'a>> + Clo
     text
 }
 
-/// What an answer's file says of it, if it may be kept.
+/// The metadata of a response's file, if it may be stored.
 #[must_use]
 pub fn describe(exchange: &Exchange, caching: &Caching, answer: &Answer) -> Option<Head> {
     let (head, lines) = (exchange.record.head.borrow(), exchange.record.lines.borrow());

@@ -41,7 +41,7 @@ pub struct Failed {
     pub lines: Vec<(Level, String)>,
 }
 
-/// Looks at the first bytes; `hello` keeps how far it has come.
+/// Inspects the first bytes; `hello` keeps the parser's state.
 pub fn look(bytes: &[u8], hello: &mut Hello) -> FirstBytes {
     match bytes.first().map(|byte| first(*byte)) {
         None => FirstBytes::More,

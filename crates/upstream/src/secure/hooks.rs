@@ -28,7 +28,7 @@ pub struct ServerChain {
     pub version: u16,
     /// Its certificates, its own first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// OpenSSL's code of what is wrong with them; 0 is nothing, or that nobody looked.
+    /// OpenSSL's error code for them; 0 if they are valid or were not verified.
     pub verdict: u16,
 }
 

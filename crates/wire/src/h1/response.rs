@@ -60,7 +60,7 @@ pub enum ResponseError {
     Duplicate {
         /// The line refused.
         this: HeaderSpan,
-        /// The line that came first.
+        /// The first line.
         first: HeaderSpan,
     },
     /// `Content-Length` is no number.

@@ -22,7 +22,7 @@ pub enum BodyFault {
     TooShort {
         /// What came.
         received: u64,
-        /// What should have come.
+        /// What was expected.
         declared: u64,
     },
 }

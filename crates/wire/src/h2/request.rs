@@ -43,7 +43,7 @@ pub enum Malformed {
     Order,
     /// A pseudo-header of another name.
     UnknownPseudo(Span),
-    /// One that came twice.
+    /// A duplicate one.
     DuplicatePseudo(&'static str),
     /// One without a value.
     EmptyPseudo(&'static str),
@@ -65,7 +65,7 @@ pub enum Malformed {
     NoHost,
     /// `host` that is no host.
     Host,
-    /// `host` that came twice: the second value and the first.
+    /// A duplicate `host`: the second value and the first.
     DuplicateHost(Span, Span),
     /// A field that may stand only once: its name, the second value and the first.
     DuplicateHeader(Span, Span, Span),

@@ -234,7 +234,7 @@ impl Codec {
         }
     }
 
-    /// Begins to close the connection so that no request is lost (RFC 9113, 6.8): the client is told to open no more streams, and
+    /// Begins to close the connection so that no request is lost (RFC 9113, 6.8): the client is asked to open no more streams, and
     /// those that are on their way are still taken until it has answered. Then the last GOAWAY follows, and [`super::Event::Drained`].
     pub fn drain(&mut self, out: &mut Vec<u8>) {
         if self.closing_at.is_some() || self.failed {

@@ -71,7 +71,7 @@ pub struct Codec {
     pub(super) encoder: Encoder,
     pub(super) requests: VecDeque<Request>,
     pub(super) unis: Vec<UniStream>,
-    /// Types of the client's streams that came, a bit each.
+    /// Types of the client's streams seen so far, a bit each.
     pub(super) seen: u8,
     /// Streams that wait for the table, and how many insertions each needs.
     pub(super) blocked: Vec<(u64, u64)>,

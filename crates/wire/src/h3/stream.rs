@@ -69,7 +69,7 @@ impl Request {
         }
     }
 
-    /// All of it has come.
+    /// All of it was received.
     pub(super) fn is_whole(&self) -> bool {
         self.phase == Phase::Ended
     }
@@ -94,7 +94,7 @@ pub(super) struct Control {
     pub(super) left: u64,
     /// Its received bytes, where they matter.
     pub(super) payload: Vec<u8>,
-    /// Settings have come.
+    /// Settings were received.
     pub(super) settled: bool,
 }
 

@@ -96,7 +96,7 @@ impl Fields {
         (self.seen, self.pseudo, self.total, self.dropping) = (0, 0, 0, dropping);
     }
 
-    /// What has come is forgotten, and what still comes of the block is read for the table's sake alone.
+    /// The received part is dropped, and the rest of the block is decoded only to keep the table in sync.
     pub fn drop_rest(&mut self) {
         let total = self.total;
         self.reset(true);

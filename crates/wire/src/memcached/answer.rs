@@ -32,7 +32,7 @@ pub enum StatusReply {
     Error,
 }
 
-/// How far an answer has come.
+/// The state of reading a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// More bytes are needed.

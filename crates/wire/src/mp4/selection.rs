@@ -7,7 +7,7 @@ pub struct Cut {
     pub start: u64,
     /// How long it is, in milliseconds; 0: to the end.
     pub length: u64,
-    /// Begins at the key frame before, so that players need not wait for one; they are told to leave out what comes too early.
+    /// Begins at the key frame before, so that players need not wait for one; the edit list makes them skip what is too early.
     pub key_frame: bool,
     /// Bytes of the file.
     pub file_size: u64,

@@ -79,7 +79,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// The peer's settings have come: its `SETTINGS_QPACK_MAX_TABLE_CAPACITY`. What its table gets of that is appended to `instructions`,
+    /// The peer's settings were received: its `SETTINGS_QPACK_MAX_TABLE_CAPACITY`. What its table gets of that is appended to `instructions`,
     /// which is for the encoder stream.
     pub fn set_max(&mut self, max: u64, instructions: &mut Vec<u8>) {
         self.last = None;
